@@ -1,0 +1,66 @@
+# The commands of the project; README.md says what they are for.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Where tests run the packaged bundle: as on Lambda, nothing but the runtime client and boto3 beside it.
+LAMBDA := .lambda
+
+.PHONY: help install bundle demo serve test format lock clean
+
+help:
+	@echo "make demo    everything from nothing to a customer's list, in a sandbox on this machine"
+	@echo "make serve   the same, and stay"
+	@echo "make test    format, lint, types, all tests, coverage"
+	@echo "make bundle  what chalice deploy sends to Lambda beside the app"
+	@echo "make format  let the formatter have its way"
+	@echo "make lock    pin anew what make install brings"
+	@echo "make clean   remove what the commands above have made"
+
+install: $(VENV)/.installed $(LAMBDA)/.installed
+
+$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt
+	@echo "installing into $(VENV) (a minute the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(LAMBDA)/.installed: constraints.txt
+	@echo "installing into $(LAMBDA)"
+	@$(PYTHON) -m venv $(LAMBDA)
+	@$(LAMBDA)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt awslambdaric boto3
+	@touch $@
+
+bundle: build/.bundled
+
+build/.bundled: $(VENV)/.installed requirements.txt infra/bundle.py app.py $(wildcard chalicelib/*.py)
+	@echo "making the Lambda bundle"
+	@$(BIN)/python -m infra.bundle
+	@mkdir -p build && touch $@
+
+demo: bundle
+	@$(BIN)/python -m sandbox.demo
+
+serve: bundle
+	@$(BIN)/python -m sandbox.demo --serve
+
+test: install bundle
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report
+
+format: $(VENV)/.installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock:
+	@rm -rf build/lock && $(PYTHON) -m venv build/lock
+	@sed '/^-c /d; s|^-r |-r ../|' requirements-dev.txt > build/lock.in
+	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check -r build/lock.in
+	@{ echo '# Every package that `make install` may bring, pinned; kept by `make lock`.'; \
+	  build/lock/bin/python -m pip freeze --exclude pip --exclude setuptools; } > constraints.txt
+	@rm -rf build/lock build/lock.in
+
+clean:
+	rm -rf $(VENV) $(LAMBDA) vendor build .chalice/deployments .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

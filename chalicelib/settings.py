@@ -1,0 +1,97 @@
+"""The environment, read and checked in this one place and handed on as a frozen object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from chalicelib.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one deployment is configured.
+
+    `table_name` and `secret_name` name the DynamoDB table and the Secrets Manager secret;
+    `open_api` serves tokens and certificates, `login_api` serves jscode2session (base URLs, no trailing slash);
+    `session_ttl` is how long a session lasts, in seconds.
+    """
+
+    table_name: str
+    secret_name: str
+    open_api: str
+    login_api: str
+    session_ttl: int
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Settings:
+        """Read the settings; raises ConfigurationError naming the variable that is missing or malformed."""
+        return cls(
+            table_name=_required(env, "TABLE_NAME"),
+            secret_name=_required(env, "SECRET_NAME"),
+            open_api=_base_url(env, "DOUYIN_OPEN_API", "https://open.douyin.com"),
+            login_api=_base_url(env, "DOUYIN_LOGIN_API", "https://developer.toutiao.com"),
+            session_ttl=_seconds(env, "SESSION_TTL_SECONDS", 7200),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetrySettings:
+    """How logs, metrics and traces are named; none of it is required, so that a broken deployment can say so.
+
+    `stage` is a metric dimension, empty for none.
+    """
+
+    service: str
+    namespace: str
+    stage: str
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> TelemetrySettings:
+        """Read Powertools' own variables, and STAGE."""
+        return cls(
+            service=env.get("POWERTOOLS_SERVICE_NAME") or "douyin-redemption",
+            namespace=env.get("POWERTOOLS_METRICS_NAMESPACE") or "DouyinRedemption",
+            stage=env.get("STAGE", ""),
+        )
+
+
+def is_traced(env: Mapping[str, str]) -> bool:
+    """Whether the invocation at hand is to be traced; the runtime sets the trace header anew for each."""
+    disabled = env.get("POWERTOOLS_TRACE_DISABLED", "").lower() in ("1", "true", "yes", "on", "y", "t")
+    return not disabled and "Sampled=1" in env.get("_X_AMZN_TRACE_ID", "")
+
+
+def _required(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "").strip()
+    if not value:
+        raise ConfigurationError(f"environment variable {name} is missing")
+    return value
+
+
+def _base_url(env: Mapping[str, str], name: str, default: str) -> str:
+    value = env.get(name, "").strip() or default
+    try:
+        url = urlsplit(value)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        host = None
+    if not host or url.query or url.fragment or url.username is not None:
+        raise ConfigurationError(f"environment variable {name} is not a base URL")
+    # The access token and the app secret travel in these calls: clear text only where it cannot leave the machine.
+    if url.scheme != "https" and not (url.scheme == "http" and host in _LOOPBACK):
+        raise ConfigurationError(f"environment variable {name} must be https (http only for loopback)")
+    return value.rstrip("/")
+
+
+def _seconds(env: Mapping[str, str], name: str, default: int) -> int:
+    value = env.get(name, "").strip() or str(default)
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 30 * 86400):
+        raise ConfigurationError(f"environment variable {name} is not a number of seconds from 1 to 2592000")
+    return int(value)

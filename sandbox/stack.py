@@ -1,0 +1,204 @@
+"""The whole sandbox: the stand-in platform and the emulated AWS as processes, and the app deployed between them.
+
+The table, the secret and the roles come from `infra/template.yaml`, the functions and the API from `chalice deploy`:
+what production deploys is what is tried here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import requests
+
+from infra.bundle import ROOT, copy_project
+from sandbox import world as worlds
+from sandbox.aws import REGION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+STAGE = "dev"
+_START_SECONDS = 60.0
+
+
+@dataclass
+class Process:
+    """A server of the sandbox on 127.0.0.1."""
+
+    port: int
+    popen: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        """Its base URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass
+class Stack:
+    """A running sandbox; `api_url` is the deployed endpoint, `folder` the project as it was deployed."""
+
+    platform: Process
+    aws: Process
+    folder: Path
+    environment: dict[str, str]
+    api_url: str = ""
+
+    def deploy(self) -> str:
+        """Run `chalice deploy`; returns what it printed."""
+        run = subprocess.run(
+            [Path(sys.executable).with_name("chalice"), "deploy", "--stage", STAGE],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if run.returncode:
+            raise RuntimeError(f"chalice deploy failed:\n{run.stdout}")
+        deployed = json.loads((self.folder / ".chalice" / "deployed" / f"{STAGE}.json").read_text())
+        api_id = next(r["rest_api_id"] for r in deployed["resources"] if r["resource_type"] == "rest_api")
+        self.api_url = f"{self.aws.url}/_aws/execute-api/{api_id}/api"
+        return run.stdout
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def aws_environment(aws_url: str) -> dict[str, str]:
+    """The environment in which AWS is the emulated one."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {
+        **kept,
+        "AWS_ENDPOINT_URL": aws_url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def aws_session() -> boto3.Session:
+    """A session for clients of the emulated AWS, whatever the environment says."""
+    return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)  # noqa: S106
+
+
+@contextlib.contextmanager
+def process(module: str, *arguments: str) -> Iterator[Process]:
+    """Run a server module on a free port until the block is left."""
+    port = free_port()
+    command = [sys.executable, "-m", module, "--port", str(port), *arguments]
+    popen = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
+    try:
+        _await_port(port, popen)
+        yield Process(port, popen)
+    finally:
+        popen.terminate()
+        try:
+            popen.wait(5)
+        except subprocess.TimeoutExpired:
+            popen.kill()
+            popen.wait()
+
+
+@contextlib.contextmanager
+def running(progress: Callable[[str], None] = lambda _: None) -> Iterator[Stack]:
+    """Start everything, and deploy; all of it ends with the block."""
+    with contextlib.ExitStack() as resources:
+        progress("starting the stand-in platform and the emulated AWS")
+        platform = resources.enter_context(process("sandbox.server"))
+        aws = resources.enter_context(process("sandbox.aws"))
+        folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="douyin-redemption-")))
+        stack = Stack(platform, aws, folder, aws_environment(aws.url))
+        progress("creating table, secret and roles from infra/template.yaml")
+        session = aws_session()
+        create_infrastructure(session.client("cloudformation", endpoint_url=aws.url), STAGE)
+        world = worlds.load()
+        put_secret(session.client("secretsmanager", endpoint_url=aws.url), f"douyin-redemption/{STAGE}", world)
+        put_merchants(session.client("dynamodb", endpoint_url=aws.url), f"douyin-redemption-{STAGE}", world)
+        progress("chalice deploy")
+        copy_project(folder)
+        _point_at(folder / ".chalice" / "config.json", platform.url)
+        stack.deploy()
+        yield stack
+
+
+def create_infrastructure(client: CloudFormationClient, stage: str) -> None:
+    """Create the stack of `infra/template.yaml`."""
+    name = f"douyin-redemption-{stage}"
+    client.create_stack(
+        StackName=name,
+        TemplateBody=(ROOT / "infra" / "template.yaml").read_text(encoding="utf-8"),
+        Parameters=[{"ParameterKey": "Stage", "ParameterValue": stage}],
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+    )
+    client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+
+def put_secret(client: SecretsManagerClient, name: str, world: worlds.World) -> None:
+    """Put the sample apps' secrets and a fresh session key into the secret."""
+    apps = {app.app_id: app.app_secret for app in world.apps.values()}
+    value = {"apps": apps, "session_keys": [secrets.token_hex(32)]}
+    client.put_secret_value(SecretId=name, SecretString=json.dumps(value))
+
+
+def put_merchants(client: DynamoDBClient, table: str, world: worlds.World) -> None:
+    """Put the sample merchants' rows into the table."""
+    for merchant in world.merchants.values():
+        item: dict[str, AttributeValueTypeDef] = {
+            "pk": {"S": f"MERCHANT#{merchant.account_id}"},
+            "app_id": {"S": merchant.app_id},
+            "life_account_id": {"S": merchant.life_account_id},
+            "name": {"S": merchant.name},
+            "stores": {"M": {poi_id: {"S": name} for poi_id, name in merchant.stores.items()}},
+            "active": {"BOOL": True},
+        }
+        client.put_item(TableName=table, Item=item)
+
+
+def _point_at(config_path: Path, platform_url: str) -> None:
+    """Let the deployed stage ask the stand-in instead of Douyin."""
+    config: dict[str, Any] = json.loads(config_path.read_text())
+    variables = config["stages"][STAGE]["environment_variables"]
+    variables |= {"DOUYIN_OPEN_API": platform_url, "DOUYIN_LOGIN_API": platform_url}
+    config_path.write_text(json.dumps(config))
+
+
+def _await_port(port: int, popen: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if popen.poll() is not None:
+            raise RuntimeError(f"{popen.args!r} ended with {popen.returncode}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"{popen.args!r} did not listen on port {port} in time")
+
+
+def login_code(platform_url: str, app_id: str, customer: str) -> str:
+    """What tt.login would give the customer in this app."""
+    answer = requests.post(f"{platform_url}/_sandbox/codes", json={"app_id": app_id, "customer": customer}, timeout=10)
+    answer.raise_for_status()
+    return str(answer.json()["code"])

@@ -1,0 +1,1 @@
+"""The tests; those named `contract` drive the front door."""
