@@ -133,7 +133,8 @@ def kind_of(error: BaseException) -> Kind:
 
 def problem_of(error: BaseException, request_id: str) -> Problem:
     """Tell an error as a problem."""
-    evidence = getattr(error, "evidence", None)
+    # A refused login says nothing of the platform: it must look like a login to an app that is not ours.
+    evidence = None if isinstance(error, errors.LoginRefusedError) else getattr(error, "evidence", None)
     wished = getattr(error, "retry_after", None)
     return _problem(kind_of(error), request_id, evidence, wished)
 

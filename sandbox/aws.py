@@ -25,6 +25,8 @@ def serve(port: int) -> None:
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415
     from hypercorn.config import Config  # noqa: PLC0415
 
+    # The functions inherit this environment, and Powertools would read its level from there.
+    del os.environ["LOG_LEVEL"]
     _route_rest_api_imports()
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]

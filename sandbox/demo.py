@@ -53,7 +53,7 @@ def show(stack: Stack, world: worlds.World) -> None:
     elapsed = time.perf_counter() - begun
     table = Table(title=f"{world.customers[CUSTOMER].name} · {merchant.stores[STORE]}", title_justify="left")
     for heading in ("券", "类型", "已付", "原价", "有效期至", "备注"):
-        table.add_column(heading, justify="right" if heading in ("已付", "原价") else "left")
+        table.add_column(heading, justify="right" if heading in ("已付", "原价") else "left", overflow="fold")
     for certificate in view["certificates"]:
         table.add_row(*_row(certificate))
     console.print()

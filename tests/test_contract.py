@@ -74,14 +74,14 @@ class TestLogin:
         code = platform.server.platform.issue_code(APP, "lin")
         body = json.dumps({"app_id": APP, "code": code})
         assert api.call("POST", "/v1/sessions", body, JSON).status == 200
-        problem = assert_problem(api.call("POST", "/v1/sessions", body, JSON), 401, "unauthenticated")
-        assert problem["upstream"]["error_code"] == 40018
+        assert_problem(api.call("POST", "/v1/sessions", body, JSON), 401, "unauthenticated")
 
     def test_an_unknown_app_is_told_like_a_refused_code_and_nobody_is_asked(self, api: Api, platform: Platform) -> None:
-        body = json.dumps({"app_id": "ttnobody", "code": "whatever"})
-        answer = api.call("POST", "/v1/sessions", body, JSON)
-        assert_problem(answer, 401, "unauthenticated")
+        unknown = api.call("POST", "/v1/sessions", json.dumps({"app_id": "ttnobody", "code": "whatever"}), JSON)
+        problem = assert_problem(unknown, 401, "unauthenticated")
         assert platform.calls("jscode2session") == []
+        refused = api.call("POST", "/v1/sessions", json.dumps({"app_id": APP, "code": "whatever"}), JSON)
+        assert refused.json | {"request_id": ""} == problem | {"request_id": ""}
 
     @pytest.mark.parametrize(
         "body",
