@@ -55,9 +55,7 @@ def make_bundle(root: Path = ROOT) -> Path:
 
 def copy_project(to: Path, root: Path = ROOT) -> None:
     """Copy the project with its bundle, as Chalice deploys them, to a folder of its own."""
-    [archive] = (root / ".chalice" / "deployments").glob("*.zip")
-    if archive != Path(_packager().deployment_package_filename(str(root), RUNTIME)):
-        raise RuntimeError("the app has changed since `make bundle`")
+    current_archive(root)
     ignored = shutil.ignore_patterns("deployed")
     for name in ("chalicelib", ".chalice", "vendor"):
         shutil.copytree(root / name, to / name, ignore=ignored)
@@ -66,6 +64,14 @@ def copy_project(to: Path, root: Path = ROOT) -> None:
     # The hash depends on the order in which the file system lists names, which a copy need not have.
     [copied] = (to / ".chalice" / "deployments").glob("*.zip")
     copied.rename(_packager().deployment_package_filename(str(to), RUNTIME))
+
+
+def current_archive(root: Path = ROOT) -> Path:
+    """The archive that `chalice deploy` would send; raises RuntimeError when the app is newer."""
+    archive = Path(_packager().deployment_package_filename(str(root), RUNTIME))
+    if not archive.exists():
+        raise RuntimeError("the app has changed since `make bundle`")
+    return archive
 
 
 def _packager() -> LambdaDeploymentPackager:

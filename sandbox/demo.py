@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import threading
 import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -31,7 +32,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", action="store_true", help="stay until Ctrl-C")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, lambda *_: sys.exit(0))
     begun = time.monotonic()
     with running(lambda step: console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/dim]  {step} …")) as stack:
         console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/dim]  deployed")
@@ -39,7 +41,7 @@ def main() -> None:
         show(stack, world)
         if arguments.serve:
             tell(stack, world)
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            threading.Event().wait()
 
 
 def show(stack: Stack, world: worlds.World) -> None:

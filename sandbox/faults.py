@@ -14,7 +14,7 @@ KINDS: dict[str, str] = {
     "http": "answer with `status`, `headers` and `body`",
     "body": "answer 200 with `body` as it is",
     "patch": "the true answer with `patch` merged into its `data`",
-    "delay": "the true answer after `seconds`",
+    "delay": "what was asked is done at once, the answer comes after `seconds`",
     "drip": "the true answer, `bytes` at a time with `seconds` between",
     "hang": "no answer, ever",
     "reset": "close the connection without an answer",

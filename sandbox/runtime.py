@@ -37,14 +37,14 @@ class Instance:
         handler: str,
         environment: dict[str, str],
         interpreter: Path = INTERPRETER,
-        output: IO[bytes] | None = None,
+        output: IO[bytes] | int | None = None,
     ) -> None:
         self._events: queue.Queue[tuple[str, bytes, str]] = queue.Queue()
         self._results: dict[str, queue.Queue[Any]] = {}
         self._broken: str | None = None
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         self.popen = subprocess.Popen(
             [interpreter, "-m", "awslambdaric", handler],
             cwd=bundle,

@@ -231,9 +231,9 @@ async def _suffer(
         if fault.kind == "hang":
             await asyncio.sleep(_HANG_SECONDS)
         return _cut(request)
+    envelope, entry["error_code"] = answer(None)
     if fault.kind == "delay":
         await asyncio.sleep(fault.seconds)
-    envelope, entry["error_code"] = answer(None)
     if fault.kind == "patch":
         envelope["data"] |= fault.patch
     payload = _dumps(envelope).encode()
@@ -295,7 +295,8 @@ async def start(
 ) -> tuple[int, Server, Callable[[], Awaitable[None]]]:
     """Serve on loopback; returns the port, the server, and how to stop it."""
     server = Server(Platform(worlds.load(data), qps))
-    runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=0.1)
+    # A caller that has gone ends what was done for it, or answers that never come would pile up.
+    runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port, backlog=1024)
     await site.start()

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import json
 import threading
+import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import app as application
+from infra.bundle import current_archive
 from sandbox import gateway, stack
 from sandbox import server as stand_in
 from sandbox import world as worlds
@@ -20,6 +22,7 @@ from sandbox.faults import Fault, FaultPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -57,6 +60,10 @@ class Platform:
     def calls(self, call: str) -> list[dict[str, Any]]:
         """What was called."""
         return [entry for entry in self.server.calls if entry["call"] == call]
+
+    def newest_token(self, app_id: str = APP) -> str:
+        """The token that was minted last."""
+        return self.server.platform._tokens[app_id][-1].value
 
     def mint(self, app_id: str = APP) -> str:
         """A live token, minted without being counted as a call."""
@@ -185,6 +192,15 @@ def aws_process() -> Iterator[Aws]:
                 clients.enter_context(contextlib.closing(session.client("dynamodb", endpoint_url=aws.url))),
                 clients.enter_context(contextlib.closing(session.client("secretsmanager", endpoint_url=aws.url))),
             )
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle that `make bundle` made and `chalice deploy` sends, unpacked."""
+    folder = tmp_path_factory.mktemp("bundle")
+    with zipfile.ZipFile(current_archive()) as packed:
+        packed.extractall(folder)
+    return folder
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import time
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,16 +29,6 @@ def deployed() -> Iterator[stack.Stack]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def bundle(deployed: stack.Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `chalice deploy` packed, unpacked as Lambda has it: read-only."""
-    [archive] = (deployed.folder / ".chalice" / "deployments").glob("*.zip")
-    folder = tmp_path_factory.mktemp("bundle")
-    with zipfile.ZipFile(archive) as packed:
-        packed.extractall(folder)
-    return folder
-
-
 def serve(api_url: str, platform_url: str, customer: str = "lin") -> requests.Response:
     code = stack.login_code(platform_url, APP, customer)
     login = requests.post(f"{api_url}/v1/sessions", json={"app_id": APP, "code": code}, timeout=20)
@@ -54,7 +43,9 @@ def test_a_customer_is_served_by_the_deployed_app_and_after_an_update(deployed: 
     assert len(answer.json()["certificates"]) == 7
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
     before = deployed.api_url
-    assert "Updating rest API" in deployed.deploy()
+    printed = deployed.deploy()
+    assert "Updating rest API" in printed
+    assert "Reusing existing deployment package" in printed, "what is deployed is the bundle that the tests unpack"
     assert deployed.api_url == before
     assert len(serve(deployed.api_url, deployed.platform.url).json()["certificates"]) == 7
 

@@ -11,7 +11,7 @@ LAYERS = (
     {"errors"},
     {"codes", "settings", "scope", "memory", "wire"},
     {"douyin", "storage", "problems", "telemetry", "views"},
-    {"upstream", "credentials", "merchants", "cursors"},
+    {"upstream", "credentials", "merchants", "cursors", "lease"},
     {"sessions", "tokens"},
     {"certificates", "renewal"},
     {"inputs", "edge"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -123,6 +123,22 @@ def test_a_mint_that_keeps_failing_is_given_up_and_tried_again_later(
     assert float(row["failed_until"]["N"]) / 1000 <= time.time() + 2
     aws.put(ROW, version=int(row["version"]["N"]))
     assert logged_in.list().status == 200
+
+
+def test_a_token_that_cannot_be_stored_still_serves(
+    logged_in: Api, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = application.parts().tokens._table
+    write = table.write
+
+    def taken_then_away(*arguments: Any) -> Any:
+        monkeypatch.setattr(table, "_name", "no-such-table" if platform.calls("client_token") else table._name)
+        return write(*arguments)
+
+    monkeypatch.setattr(table, "write", taken_then_away)
+    assert logged_in.list().status == 200
+    assert logged_in.list().status == 200
+    assert len(platform.calls("client_token")) == 1
 
 
 def test_a_row_of_another_system_is_only_read(logged_in: Api, platform: Platform, aws: Aws) -> None:
