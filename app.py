@@ -24,7 +24,8 @@ from chalicelib.settings import Settings, TelemetrySettings
 from chalicelib.storage import Table, make_clients, read_secret
 from chalicelib.telemetry import Telemetry
 from chalicelib.tokens import TokenStore
-from chalicelib.upstream import Douyin, Transport, make_session
+from chalicelib.transport import Transport, make_session
+from chalicelib.upstream import Douyin
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor

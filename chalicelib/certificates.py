@@ -7,6 +7,7 @@ tells how many there are, the others at the same time.
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,13 @@ from chalicelib.cursors import Cursor, fingerprint, read_cursor, write_cursor
 from chalicelib.douyin import CertificatesQuery
 from chalicelib.errors import (
     InvalidRequestError,
+    RateLimitedError,
     RedemptionError,
     TokenRefusedError,
     TokenUnavailableError,
     WrongAppError,
 )
+from chalicelib.memory import Memory
 from chalicelib.views import CertificateView, ListView, soonest_first, view_of
 
 if TYPE_CHECKING:
@@ -34,6 +37,12 @@ if TYPE_CHECKING:
     from chalicelib.upstream import Douyin
 
 PAGES_AN_ANSWER = 4
+
+KEPT_LIMITS = 100
+LIMITED_SECONDS = 3.0
+"""How long an instance remembers "too often", said after all retries, unless the platform says how long."""
+
+LONGEST_LIMIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +79,16 @@ class CertificateLists:
         credentials: CredentialStore,
         douyin: Douyin,
         executor: Executor,
+        *,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._merchants = merchants
         self._tokens = tokens
         self._credentials = credentials
         self._douyin = douyin
         self._executor = executor
+        self._limited: Memory[float] = Memory(KEPT_LIMITS, wall)
+        self._wall = wall
 
     def answer(self, session: Session, question: Question, scope: Scope) -> ListView:
         """The usable certificates from the question's cursor on; raises RedemptionError when the first page is lost."""
@@ -97,11 +110,20 @@ class CertificateLists:
         if merchant.app_id != session.app_id:
             raise WrongAppError(f"merchant {merchant.account_id} belongs to another app")
         merchant.require_store(question.poi_id)
+        limited_until = self._limited.get(merchant.app_id)
+        if limited_until is not None:
+            # The platform has just said "too often": to go on asking would only prolong it.
+            raise RateLimitedError("remembered", retry_after=limited_until - self._wall())
         query = replace(query, life_account_id=merchant.life_account_id)
         access = _Access(self._tokens, merchant, self._credentials.current(scope).apps.get(merchant.token_id), scope)
 
         def fetch(page: int) -> Page:
-            return access.use(lambda token: self._douyin.certificates(query, page, token, scope))
+            try:
+                return access.use(lambda token: self._douyin.certificates(query, page, token, scope))
+            except RateLimitedError as error:
+                until = self._wall() + min(error.retry_after or LIMITED_SECONDS, LONGEST_LIMIT_SECONDS)
+                self._limited.keep(merchant.app_id, until, until)
+                raise
 
         walked = walk(cursor.page, fetch, self._executor, query.page_size)
         views, last_page = usable(walked.pages, cursor.shown)

@@ -6,7 +6,8 @@ Endpoints: `query_user_certificates` (certificates), `client_token` (mint), `jsc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -134,8 +135,8 @@ def read_certificates(reply: Reply) -> Page:
             full = _FULL.decode(reply.body)
         except msgspec.ValidationError:
             return _read_loosely(reply)
-        except _UNREADABLE as error:
-            raise UpstreamMalformedError("malformed", passing=True) from error
+        except _UNREADABLE:
+            return _read_loosely(replace(reply, body=_mended(reply.body)))
         if full.data is not None and full.extra is not None and full.data.orders is not None:
             _raise_for_codes(codes.CERTIFICATES, full.data, full.extra, full.err_no, full.log_id)
             orders = full.data.orders
@@ -234,6 +235,22 @@ def _read_loosely(reply: Reply) -> Page:
         malformed += len(raw_certificates) - len(good)
         orders.append(wire.Order(loose.order_id, loose.can_use, good))
     return Page(orders, size, _count(data.total), malformed)
+
+
+def _mended(body: bytes) -> bytes:
+    """The same JSON without what has no place in UTF-8; empty when it is none.
+
+    Half a surrogate pair, or a byte that is no text, in one title must not cost the whole page.
+    """
+    try:
+        value = json.loads(body.decode("utf-8", "replace"), parse_constant=_no_json)
+        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    except (ValueError, RecursionError):
+        return b""
+
+
+def _no_json(name: str) -> None:
+    raise ValueError(name)
 
 
 def _present(values: dict[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,11 @@ class StoreNotFoundError(RedemptionError):
 
 
 class StorageUnavailableError(RedemptionError):
-    """DynamoDB or Secrets Manager cannot be reached and nothing usable is cached."""
+    """DynamoDB or Secrets Manager cannot be reached; `passing` says whether that may be over in a moment."""
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class ConfigurationError(RedemptionError):

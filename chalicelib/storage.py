@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import botocore.session
+import tenacity
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.errors import StorageUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -22,12 +23,23 @@ if TYPE_CHECKING:
 
     Item = dict[str, AttributeValueTypeDef]
 
-# Both answer in milliseconds; two tries are worth their time, and the worst case still fits the request's budget.
+_T = TypeVar("_T")
+
+# Both answer in milliseconds, and a try that does not is better repeated than waited for.
+CONNECT_SECONDS = 0.5
+READ_SECONDS = 0.5
+TRIES = 2
+
 _CLIENT_CONFIG = Config(
-    connect_timeout=0.7,
-    read_timeout=1.0,
-    retries={"mode": "standard", "total_max_attempts": 2},
+    connect_timeout=CONNECT_SECONDS,
+    read_timeout=READ_SECONDS,
+    # Repeated here, where the request's budget is known.
+    retries={"mode": "standard", "total_max_attempts": 1},
     max_pool_connections=8,
+)
+_PASSING = frozenset(
+    {"InternalServerError", "InternalServiceError", "ServiceUnavailable", "RequestLimitExceeded", "ThrottlingException"}
+    | {"ProvisionedThroughputExceededException", "TransactionInProgressException", "Throttling"}
 )
 
 
@@ -48,8 +60,11 @@ class Table:
 
     def read(self, pk: str, scope: Scope) -> Item:
         """The item as it stands (a consistent read), empty when there is none; raises StorageUnavailableError."""
-        with scope.timed("dynamodb", "GetItem"), _translated():
-            answer = self._client.get_item(TableName=self._name, Key={"pk": {"S": pk}}, ConsistentRead=True)
+        answer = _called(
+            "dynamodb.GetItem",
+            scope,
+            lambda: self._client.get_item(TableName=self._name, Key={"pk": {"S": pk}}, ConsistentRead=True),
+        )
         return answer.get("Item", {})
 
     def write(self, pk: str, update: str, condition: str, values: Item, scope: Scope) -> Item:
@@ -57,8 +72,10 @@ class Table:
 
         Raises ConditionFailedError with what stands there otherwise, and StorageUnavailableError.
         """
-        with scope.timed("dynamodb", "UpdateItem"), _translated():
-            answer = self._client.update_item(
+        answer = _called(
+            "dynamodb.UpdateItem",
+            scope,
+            lambda: self._client.update_item(
                 TableName=self._name,
                 Key={"pk": {"S": pk}},
                 UpdateExpression=update,
@@ -66,14 +83,15 @@ class Table:
                 ExpressionAttributeValues=values,
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
+            ),
+        )
         return answer.get("Attributes", {})
 
 
 def read_secret(client: SecretsManagerClient, name: str, scope: Scope) -> str:
     """The secret's current text; raises StorageUnavailableError."""
-    with scope.timed("secretsmanager", "GetSecretValue"), _translated():
-        return client.get_secret_value(SecretId=name)["SecretString"]
+    answer = _called("secretsmanager.GetSecretValue", scope, lambda: client.get_secret_value(SecretId=name))
+    return answer.get("SecretString", "")
 
 
 def make_clients() -> tuple[DynamoDBClient, SecretsManagerClient]:
@@ -86,6 +104,27 @@ def make_clients() -> tuple[DynamoDBClient, SecretsManagerClient]:
     )
 
 
+def _called(name: str, scope: Scope, call: Callable[[], _T]) -> _T:
+    """Call, and once more after a failure that may pass while the budget lasts; raises our errors."""
+
+    def once() -> _T:
+        if scope.deadline.remaining() <= 0:
+            raise StorageUnavailableError("budget")
+        with scope.timed(*name.split(".")), _translated():
+            return call()
+
+    def worthwhile(error: BaseException) -> bool:
+        left = scope.deadline.remaining()
+        return isinstance(error, StorageUnavailableError) and error.passing and left > CONNECT_SECONDS + READ_SECONDS
+
+    return tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(TRIES),
+        wait=tenacity.wait_random(0, 0.1),
+        retry=tenacity.retry_if_exception(worthwhile),
+        reraise=True,
+    )(once)
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
@@ -95,6 +134,7 @@ def _translated() -> Iterator[None]:
         code = answer.get("Error", {}).get("Code", "ClientError")
         if code == "ConditionalCheckFailedException":
             raise ConditionFailedError(answer.get("Item", {})) from None
-        raise StorageUnavailableError(code) from None
+        broken = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
+        raise StorageUnavailableError(code, passing=broken or code in _PASSING) from None
     except BotoCoreError as error:
-        raise StorageUnavailableError(type(error).__name__) from None
+        raise StorageUnavailableError(type(error).__name__, passing=True) from None

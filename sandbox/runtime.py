@@ -96,6 +96,8 @@ class Instance:
     def _handler(instance) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - `self` is the handler's, below
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body leave together: apart, the second waits for the first one's acknowledgement.
+            wbufsize = -1
 
             def do_GET(self) -> None:
                 """Give out the next event, whenever there is one."""

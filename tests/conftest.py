@@ -39,8 +39,8 @@ class Platform:
     """The stand-in, reachable over HTTP at `url` and from within for arranging a test."""
 
     url: str
-    server: stand_in.Server
-    world: worlds.World
+    server: stand_in.Server = field(repr=False)
+    world: worlds.World = field(repr=False)
 
     def reset(self) -> None:
         """Back to the sample data, no fault, no token, no call."""
@@ -157,6 +157,10 @@ class Api:
         if answer.status == 200:
             self.headers = {"Authorization": f"Bearer {answer.json['token']}"}
         return answer
+
+    def forget_limits(self) -> None:
+        """Forget that the platform said "too often"."""
+        application.parts().certificates._limited._entries.clear()
 
     def list(self, query: str = "", merchant: str = MERCHANT, store: str = STORE, **options: Any) -> gateway.Answer:
         """Ask for the certificates; `query` begins with a question mark."""

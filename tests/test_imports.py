@@ -11,6 +11,7 @@ LAYERS = (
     {"errors"},
     {"codes", "settings", "scope", "memory", "wire"},
     {"douyin", "storage", "problems", "telemetry", "views"},
+    {"transport"},
     {"upstream", "credentials", "merchants", "cursors", "lease"},
     {"sessions", "tokens"},
     {"certificates", "renewal"},
@@ -19,9 +20,9 @@ LAYERS = (
 ALLOWED = {
     "chalice": {"app", "edge"},
     "aws_lambda_powertools": {"telemetry"},
-    "requests": {"app", "upstream"},
+    "requests": {"app", "transport"},
     "botocore": {"storage"},
-    "tenacity": {"upstream"},
+    "tenacity": {"upstream", "storage"},
     "itsdangerous": {"sessions", "cursors"},
 }
 

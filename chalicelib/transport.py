@@ -1,0 +1,149 @@
+"""One POST over a kept connection, bounded in time and in bytes, whose every failure says whether it may pass."""
+
+from __future__ import annotations
+
+import io
+import time
+from http.client import HTTPResponse
+from typing import TYPE_CHECKING, Any
+
+import requests
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
+
+from chalicelib.douyin import Reply
+from chalicelib.errors import UpstreamMalformedError, UpstreamTimeoutError, UpstreamUnavailableError
+
+if TYPE_CHECKING:
+    import socket
+
+    from chalicelib.douyin import Request
+    from chalicelib.scope import Deadline
+
+CONNECT_SECONDS = 1.5
+
+READ_SECONDS = 3.0
+"""For the whole answer, from its first header to its last byte."""
+
+_CHUNK_BYTES = 64 * 1024
+
+
+class Transport:
+    """POSTs over a kept session."""
+
+    def __init__(self, session: requests.Session) -> None:
+        self._session = session
+
+    def post(self, base_url: str, request: Request, deadline: Deadline, max_bytes: int) -> Reply:
+        """Send one request and read the whole answer before the deadline and within `max_bytes`.
+
+        Raises UpstreamTimeoutError, UpstreamUnavailableError and UpstreamMalformedError.
+        """
+        left = deadline.remaining()
+        if left <= 0:
+            raise UpstreamTimeoutError("budget")
+        try:
+            with self._session.post(
+                base_url + request.path,
+                data=request.body,
+                headers=request.headers,
+                # requests hands urllib3's own Timeout on; only its stubs do not know that.
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS, total=left),  # type: ignore[arg-type]
+                # A redirect would carry the access token to wherever it points.
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                body = _read(response, max_bytes)
+        # `from None`: the library's errors quote URLs and header values, and nothing of that may reach a log.
+        except requests.ConnectTimeout:
+            raise UpstreamUnavailableError("connect_timeout", passing=True) from None
+        except (requests.Timeout, Urllib3TimeoutError, TimeoutError):
+            raise UpstreamTimeoutError("timeout", passing=True) from None
+        except (requests.RequestException, HTTPError, OSError):
+            raise UpstreamUnavailableError("connection", passing=True) from None
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(response.status_code, headers, body)
+
+
+def make_session(user_agent: str, connections: int) -> requests.Session:
+    """A session that keeps `connections` open, asks no proxy or netrc of the environment, and repeats nothing."""
+    session = requests.Session()
+    session.trust_env = False
+    session.headers["user-agent"] = user_agent
+    adapter = _Adapter(pool_connections=2, pool_maxsize=connections, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _read(response: requests.Response, max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > max_bytes:
+            raise UpstreamMalformedError("too_large")
+    return b"".join(chunks)
+
+
+class _BoundedReader(io.RawIOBase):
+    """Reads a socket until a moment that is fixed when the answer begins.
+
+    The timeout of a socket is for each read alone: an answer that drips, in its headers or in its body, never trips it.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._raw: Any = sock.makefile("rb", buffering=0)
+        # By now urllib3 has set what is left of the read timeout and of the total.
+        self._until = time.monotonic() + (sock.gettimeout() or READ_SECONDS)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """What http.client asks a socket for."""
+        return io.BufferedReader(self, _CHUNK_BYTES)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(left)
+        count: int | None = self._raw.readinto(buffer)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _BoundedResponse(HTTPResponse):
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(_BoundedReader(sock), *arguments, **options)  # type: ignore[arg-type]
+
+
+class _BoundedConnection(HTTPConnection):
+    response_class = _BoundedResponse
+
+
+class _BoundedHTTPSConnection(HTTPSConnection):
+    response_class = _BoundedResponse
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _BoundedConnection
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _BoundedHTTPSConnection
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _HTTPSPool}
