@@ -162,6 +162,10 @@ class Api:
         """Forget that the platform said "too often"."""
         application.parts().certificates._limited._entries.clear()
 
+    def forget_tokens(self) -> None:
+        """Forget the tokens in memory."""
+        application.parts().tokens._memory._entries.clear()
+
     def list(self, query: str = "", merchant: str = MERCHANT, store: str = STORE, **options: Any) -> gateway.Answer:
         """Ask for the certificates; `query` begins with a question mark."""
         return self.call("GET", f"/v1/merchants/{merchant}/stores/{store}/certificates{query}", **options)
