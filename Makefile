@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 # Where tests run the packaged bundle: as on Lambda, nothing but the runtime client and boto3 beside it.
 LAMBDA := .lambda
 
-.PHONY: help install bundle demo serve test format lock clean
+.PHONY: help install bundle deploy demo serve test format lock clean
 
 help:
 	@echo "make demo    everything from nothing to a customer's list, in a sandbox on this machine"
 	@echo "make serve   the same, and stay"
 	@echo "make test    format, lint, types, all tests, coverage"
 	@echo "make bundle  what chalice deploy sends to Lambda beside the app"
+	@echo "make deploy  the bundle to AWS: make deploy STAGE=dev"
 	@echo "make format  let the formatter have its way"
 	@echo "make lock    pin anew what make install brings"
 	@echo "make clean   remove what the commands above have made"
@@ -37,6 +38,11 @@ build/.bundled: $(VENV)/.installed requirements.txt infra/bundle.py app.py $(wil
 	@$(BIN)/python -m infra.bundle
 	@mkdir -p build && touch $@
 
+deploy: bundle
+	@test -n "$(STAGE)" || { echo "make deploy STAGE=dev, prod or cn"; exit 2; }
+	@$(BIN)/chalice deploy --stage $(STAGE)
+	@$(BIN)/python -m infra.stage $(STAGE)
+
 demo: bundle
 	@$(BIN)/python -m sandbox.demo
 
@@ -47,6 +53,8 @@ test: install bundle
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --recursive -ll app.py chalicelib infra sandbox
+	$(BIN)/pip-audit --requirement requirements.txt --no-deps --disable-pip --progress-spinner off
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage report
 

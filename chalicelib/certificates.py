@@ -38,8 +38,11 @@ if TYPE_CHECKING:
 
 PAGES_AN_ANSWER = 4
 
+LAST_PAGE = 1000
+"""50,000 certificates of one user at one merchant: a total that says more is false, and its walk must end."""
+
 KEPT_LIMITS = 100
-LIMITED_SECONDS = 3.0
+LIMITED_SECONDS = 1.0
 """How long an instance remembers "too often", said after all retries, unless the platform says how long."""
 
 LONGEST_LIMIT_SECONDS = 60.0
@@ -156,7 +159,7 @@ def walk(first: int, fetch: Callable[[int], Page], executor: Executor, page_size
             return Walk(pages, first + len(pages), error)
     reached = first + len(pages) - 1
     # Pages that hold nothing end the list whatever the totals say, or a false total would be walked for ever.
-    ended = not any(page.size or page.malformed for page in pages)
+    ended = reached >= LAST_PAGE or not any(page.size or page.malformed for page in pages)
     return Walk(pages, reached + 1 if _last(pages, reached, page_size) > reached and not ended else None)
 
 

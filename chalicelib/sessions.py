@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 LONGEST_TOKEN = 2048
 
+FIRST_LOGIN_SECONDS = 0.1
+"""What a login is taken to last until an instance has seen one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -38,19 +41,33 @@ class SessionStore:
     """Opens sessions and recognises them; nothing of them is stored."""
 
     def __init__(
-        self, credentials: CredentialStore, douyin: Douyin, ttl: int, clock: Callable[[], float] = time.time
+        self,
+        credentials: CredentialStore,
+        douyin: Douyin,
+        ttl: int,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._credentials = credentials
         self._douyin = douyin
         self.ttl = ttl
         self._clock = clock
+        self._sleep = sleep
+        self._usual_seconds = FIRST_LOGIN_SECONDS
 
     def open(self, app_id: str, code: str, scope: Scope) -> str:
         """Exchange a login code for a session token; raises UnauthenticatedError for an app that is not ours."""
         secret = self._credentials.current(scope).apps.get(app_id) or self._credentials.news(scope).apps.get(app_id)
         if not secret:
+            # Neither what is answered nor how soon may tell an app that is not ours from a code that is refused.
+            self._sleep(max(0.0, min(self._usual_seconds, scope.deadline.remaining())))
             raise UnauthenticatedError("unknown app_id")
-        open_id = self._douyin.login(app_id, secret, code, scope)
+        begun = time.perf_counter()
+        try:
+            open_id = self._douyin.login(app_id, secret, code, scope)
+        finally:
+            self._usual_seconds = time.perf_counter() - begun
         keys = self._credentials.current(scope).session_keys
         scope.user = pseudonym(open_id, keys)
         return _serializer(keys).dumps([app_id, open_id, int(self._clock()) + self.ttl])

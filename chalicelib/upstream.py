@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 RETRIES = 3
 FIRST_WAIT_SECONDS = 0.1
+LIMITED_WAITS = 5
+"""How many times longer the waits are after "too often": its window is a second, and each try counts in it."""
+
 LONGEST_WAIT_SECONDS = 1.0
 SHORTEST_TRY_SECONDS = 0.3
 """With less than this left, another try is not begun."""
@@ -69,11 +72,15 @@ class Douyin:
             return douyin.read_login(reply)
 
     def _retrying(self, deadline: Deadline) -> tenacity.Retrying:
-        jitter = tenacity.wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS)
+        soon = tenacity.wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS)
+        later = tenacity.wait_random_exponential(
+            multiplier=LIMITED_WAITS * FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS
+        )
 
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             wished = error.retry_after if isinstance(error, UpstreamUnavailableError | RateLimitedError) else None
+            jitter = later if isinstance(error, RateLimitedError) else soon
             return max(jitter(state), wished or 0.0)
 
         return tenacity.Retrying(

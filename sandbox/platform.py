@@ -166,11 +166,13 @@ class Platform:
 
 
 def _within(moments: deque[float], now: float, window: float, limit: float) -> bool:
-    """Whether one more call at `now` stays within `limit` calls in `window` seconds; a refused one counts as well."""
+    """Whether one more call at `now` stays within `limit` calls in `window` seconds; a refused one does not count."""
     while moments and moments[0] <= now - window:
         moments.popleft()
+    if len(moments) >= limit:
+        return False
     moments.append(now)
-    return len(moments) <= limit
+    return True
 
 
 def _checked(body: Any) -> dict[str, Any]:

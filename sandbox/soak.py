@@ -6,20 +6,16 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import random
 import subprocess
-import tempfile
 import time
-import zipfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from infra.bundle import current_archive
 from sandbox import gateway, stack
 from sandbox import world as worlds
 from sandbox.faults import PLACES
@@ -32,6 +28,7 @@ LISTS = {
 CODES = (2100004, 2119003, 2119005, 2190002, 2190008, 28001003, 28003017, 2100005, 13000, 424242)
 FAULT_SECONDS = 5.0
 MEMORY_SECONDS = 10.0
+LONGEST_WALK = 10
 
 
 class Soak:
@@ -102,7 +99,9 @@ class Soak:
         if self._random.random() < 0.05:
             url += self._random.choice(["?cursor=x", "?biz_type=9", "%2f", "?start_time=a"])
         answer = self._ask("GET", url, {"Authorization": f"Bearer {self._sessions[key]}"})
-        while answer is not None and answer.status == 200 and "next_cursor" in answer.json:
+        for _ in range(LONGEST_WALK):
+            if answer is None or answer.status != 200 or "next_cursor" not in answer.json:
+                break
             cursor = answer.json["next_cursor"]
             answer = self._ask("GET", f"{url}?cursor={cursor}", {"Authorization": f"Bearer {self._sessions[key]}"})
 
@@ -132,27 +131,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    with contextlib.ExitStack() as resources:
-        platform = resources.enter_context(stack.process("sandbox.server"))
-        aws = resources.enter_context(stack.process("sandbox.aws"))
-        session = stack.aws_session()
-        world = worlds.load()
-        stack.create_infrastructure(session.client("cloudformation", endpoint_url=aws.url), "soak")
-        secret, table = "douyin-redemption/soak", "douyin-redemption-soak"
-        stack.put_secret(session.client("secretsmanager", endpoint_url=aws.url), secret, world)
-        stack.put_merchants(session.client("dynamodb", endpoint_url=aws.url), table, world)
-        folder = Path(resources.enter_context(tempfile.TemporaryDirectory()))
-        with zipfile.ZipFile(current_archive()) as packed:
-            packed.extractall(folder)
-        environment = {
-            **{name: value for name, value in stack.aws_environment(aws.url).items() if name.startswith("AWS_")},
-            "TABLE_NAME": table,
-            "SECRET_NAME": secret,
-            "DOUYIN_OPEN_API": platform.url,
-            "DOUYIN_LOGIN_API": platform.url,
-        }
-        instance = resources.enter_context(Instance(folder, "app.app", environment, output=subprocess.DEVNULL))
-        soak = Soak(instance, platform.url, arguments.seed)
+    with (
+        stack.around_a_function() as parts,
+        Instance(parts.bundle, "app.app", parts.environment, output=subprocess.DEVNULL) as instance,
+    ):
+        soak = Soak(instance, parts.platform.url, arguments.seed)
         soak.run(arguments.minutes)
     total = sum(map(len, soak.answers.values()))
     print(f"{arguments.minutes:g} minutes, seed {arguments.seed}: {total:,} answers, {len(soak.unhandled)} unhandled\n")

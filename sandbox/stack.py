@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import requests
 
-from infra.bundle import ROOT, copy_project
+from infra.bundle import ROOT, copy_project, current_archive
+from infra.stage import complete_stage
 from sandbox import world as worlds
 from sandbox.aws import REGION
 
@@ -62,7 +64,7 @@ class Stack:
     api_url: str = ""
 
     def deploy(self) -> str:
-        """Run `chalice deploy`; returns what it printed."""
+        """Run `chalice deploy` and complete the stage, as `make deploy` does; returns what Chalice printed."""
         run = subprocess.run(
             [Path(sys.executable).with_name("chalice"), "deploy", "--stage", STAGE],
             cwd=self.folder,
@@ -77,6 +79,7 @@ class Stack:
         deployed = json.loads((self.folder / ".chalice" / "deployed" / f"{STAGE}.json").read_text())
         api_id = next(r["rest_api_id"] for r in deployed["resources"] if r["resource_type"] == "rest_api")
         self.api_url = f"{self.aws.url}/_aws/execute-api/{api_id}/api"
+        complete_stage(aws_session().client("apigateway", endpoint_url=self.aws.url), self.folder, STAGE)
         return run.stdout
 
 
@@ -133,16 +136,52 @@ def running(progress: Callable[[str], None] = lambda _: None) -> Iterator[Stack]
         folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="douyin-redemption-")))
         stack = Stack(platform, aws, folder, aws_environment(aws.url))
         progress("creating table, secret and roles from infra/template.yaml")
-        session = aws_session()
-        create_infrastructure(session.client("cloudformation", endpoint_url=aws.url), STAGE)
-        world = worlds.load()
-        put_secret(session.client("secretsmanager", endpoint_url=aws.url), f"douyin-redemption/{STAGE}", world)
-        put_merchants(session.client("dynamodb", endpoint_url=aws.url), f"douyin-redemption-{STAGE}", world)
+        prepare(aws.url, STAGE)
         progress("chalice deploy")
         copy_project(folder)
         _point_at(folder / ".chalice" / "config.json", platform.url)
         stack.deploy()
         yield stack
+
+
+@dataclass
+class Parts:
+    """What a function needs around it, without an API: for running instances of the bundle by hand."""
+
+    platform: Process
+    aws: Process
+    bundle: Path
+    environment: dict[str, str]
+
+
+@contextlib.contextmanager
+def around_a_function(*platform_arguments: str) -> Iterator[Parts]:
+    """Start platform and AWS with table, secret and sample data, and unpack the bundle."""
+    with contextlib.ExitStack() as resources:
+        platform = resources.enter_context(process("sandbox.server", *platform_arguments))
+        aws = resources.enter_context(process("sandbox.aws"))
+        folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="douyin-redemption-")))
+        with zipfile.ZipFile(current_archive()) as packed:
+            packed.extractall(folder)
+        secret, table = prepare(aws.url, STAGE)
+        environment = {
+            **{name: value for name, value in aws_environment(aws.url).items() if name.startswith("AWS_")},
+            "TABLE_NAME": table,
+            "SECRET_NAME": secret,
+            "DOUYIN_OPEN_API": platform.url,
+            "DOUYIN_LOGIN_API": platform.url,
+        }
+        yield Parts(platform, aws, folder, environment)
+
+
+def prepare(aws_url: str, stage: str) -> tuple[str, str]:
+    """Create the template's stack and fill it with the sample data; returns the names of secret and table."""
+    session, world = aws_session(), worlds.load()
+    secret, table = f"douyin-redemption/{stage}", f"douyin-redemption-{stage}"
+    create_infrastructure(session.client("cloudformation", endpoint_url=aws_url), stage)
+    put_secret(session.client("secretsmanager", endpoint_url=aws_url), secret, world)
+    put_merchants(session.client("dynamodb", endpoint_url=aws_url), table, world)
+    return secret, table
 
 
 def create_infrastructure(client: CloudFormationClient, stage: str) -> None:

@@ -83,6 +83,13 @@ class TestLogin:
         refused = api.call("POST", "/v1/sessions", json.dumps({"app_id": APP, "code": "whatever"}), JSON)
         assert refused.json | {"request_id": ""} == problem | {"request_id": ""}
 
+    def test_an_unknown_app_takes_as_long_as_the_login_before_it(self, api: Api, platform: Platform) -> None:
+        platform.fail("delay", "jscode2session", seconds=0.3, times=1)
+        assert api.login().status == 200
+        begun = time.monotonic()
+        api.call("POST", "/v1/sessions", json.dumps({"app_id": "ttnobody", "code": "whatever"}), JSON)
+        assert time.monotonic() - begun >= 0.3
+
     @pytest.mark.parametrize(
         "body",
         [
@@ -437,6 +444,16 @@ class TestPages:
         assert len(ids(answer)) == 2
         again = api.list(f"?cursor={answer.json['next_cursor']}")
         assert ids(again) == []
+        assert "next_cursor" not in again.json
+
+    def test_a_false_total_over_pages_that_cannot_be_read_ends_as_well(
+        self, api: Api, platform: Platform, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        api.login("chen")
+        monkeypatch.setattr("chalicelib.certificates.LAST_PAGE", 8)
+        platform.fail("patch", patch={"total": 10**9, "orders": [None]})
+        answer = api.list()
+        again = api.list(f"?cursor={answer.json['next_cursor']}")
         assert "next_cursor" not in again.json
 
 

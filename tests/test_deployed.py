@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from infra.stage import BURST, RATE
 from sandbox import gateway, stack
 from sandbox.runtime import Instance
-from tests.conftest import APP, MERCHANT, STORE
+from tests.conftest import APP, MERCHANT, SESSION_KEY, STORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +69,21 @@ def test_the_roles_of_the_template_are_the_ones_the_functions_run_under(deployed
     for arn in arns:
         name = arn.rsplit("/", 1)[1]
         assert iam.get_role_policy(RoleName=name, PolicyName=name)["PolicyDocument"] == policy
+
+
+def test_a_route_that_is_none_is_told_in_the_same_shape(deployed: stack.Stack) -> None:
+    answer = requests.get(f"{deployed.api_url}/v1/nothing", timeout=20)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["X-Request-Id"] == answer.json()["request_id"]
+
+
+def test_the_stage_is_limited(deployed: stack.Stack) -> None:
+    client = stack.aws_session().client("apigateway", endpoint_url=deployed.aws.url)
+    [api] = client.get_rest_apis()["items"]
+    settings = client.get_stage(restApiId=api["id"], stageName="api")["methodSettings"]["*/*"]
+    assert (settings["throttlingRateLimit"], settings["throttlingBurstLimit"]) == (RATE, BURST)
+    assert api["endpointConfiguration"]["types"] == ["REGIONAL"]
 
 
 def test_the_schedule_is_deployed_and_the_function_runs(deployed: stack.Stack) -> None:
@@ -157,7 +173,15 @@ def test_the_bundle_serves_under_lambdas_runtime_client(
         "dynamodb GetItem", "dynamodb GetItem", "dynamodb UpdateItem", "douyin client_token", "dynamodb UpdateItem",
         "douyin query_user_certificates",
     ]  # fmt: skip
-    assert platform.world.customers["lin"].open_ids[APP] not in json.dumps(segments)
+    emitted = output.read_text() + json.dumps(segments)
+    planted = (
+        platform.world.customers["lin"].open_ids[APP],
+        platform.world.apps[APP].app_secret,
+        platform.newest_token(),
+        login.json["token"],
+        SESSION_KEY,
+    )
+    assert not [value for value in planted if value in emitted]
 
 
 def test_tracing_can_be_switched_off(bundle: Path, aws: Aws, environment: dict[str, str], collector: Collector) -> None:

@@ -117,6 +117,7 @@ def bench(api: Api, platform: Platform, aws: Aws, monkeypatch: pytest.MonkeyPatc
 def codes_table(bench: Bench) -> str:
     lines = ["| code | the platform's words | first page | later page |", "|---|---|---|---|"]
     known = {row.code: row for row in (*codes.DOCUMENTED[::-1], *codes.COMMON_CODES)}
+    rows: list[tuple[int, str, tuple[str, ...]]]
     rows = [(code, row.description, PLACES) for code, row in sorted(known.items())]
     rows += [(row.code, row.description, ("extra.sub_error_code",)) for row in codes.SUB_CODES]
     rows += [(987654321, "unknown to all documents", PLACES)]
