@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from chalicelib.credentials import CredentialStore
     from chalicelib.douyin import Page
+    from chalicelib.errors import Evidence
     from chalicelib.merchants import Merchant, MerchantStore
     from chalicelib.scope import Scope
     from chalicelib.sessions import Session
@@ -72,6 +73,14 @@ class Walk:
     lost: RedemptionError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """That the platform said "too often" of an app: until when it is left alone, and what it said."""
+
+    until: float
+    evidence: Evidence | None
+
+
 class CertificateLists:
     """Answers what a customer can redeem in a store."""
 
@@ -90,7 +99,7 @@ class CertificateLists:
         self._credentials = credentials
         self._douyin = douyin
         self._executor = executor
-        self._limited: Memory[float] = Memory(KEPT_LIMITS, wall)
+        self._limited: Memory[Limit] = Memory(KEPT_LIMITS, wall)
         self._wall = wall
 
     def answer(self, session: Session, question: Question, scope: Scope) -> ListView:
@@ -113,10 +122,10 @@ class CertificateLists:
         if merchant.app_id != session.app_id:
             raise WrongAppError(f"merchant {merchant.account_id} belongs to another app")
         merchant.require_store(question.poi_id)
-        limited_until = self._limited.get(merchant.app_id)
-        if limited_until is not None:
+        limit = self._limited.get(merchant.app_id)
+        if limit is not None:
             # The platform has just said "too often": to go on asking would only prolong it.
-            raise RateLimitedError("remembered", retry_after=limited_until - self._wall())
+            raise RateLimitedError("remembered", evidence=limit.evidence, retry_after=limit.until - self._wall())
         query = replace(query, life_account_id=merchant.life_account_id)
         access = _Access(self._tokens, merchant, self._credentials.current(scope).apps.get(merchant.token_id), scope)
 
@@ -125,7 +134,7 @@ class CertificateLists:
                 return access.use(lambda token: self._douyin.certificates(query, page, token, scope))
             except RateLimitedError as error:
                 until = self._wall() + min(error.retry_after or LIMITED_SECONDS, LONGEST_LIMIT_SECONDS)
-                self._limited.keep(merchant.app_id, until, until)
+                self._limited.keep(merchant.app_id, Limit(until, error.evidence), until)
                 raise
 
         walked = walk(cursor.page, fetch, self._executor, query.page_size)

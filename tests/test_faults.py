@@ -145,7 +145,8 @@ class TestTooOften:
         assert_problem(api.list(), 429, "rate_limited")
         platform.server.calls.clear()
         answer = api.list()
-        assert_problem(answer, 429, "rate_limited")
+        problem = assert_problem(answer, 429, "rate_limited")
+        assert problem["upstream"]["error_code"] == 2119003, "what it said is remembered with it"
         assert int(answer.headers["retry-after"]) >= 1
         assert platform.server.calls == []
         lists = application.parts().certificates
