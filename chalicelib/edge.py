@@ -62,9 +62,9 @@ class Service(Chalice):
         allow: dict[str, str | list[str]] = {}
         try:
             response = get_response(request) if request.path in self.routes else Response({}, status_code=404)
-        except _UnhandledError as unhandled:
-            error = unhandled.__cause__ or unhandled
-            problem = problem_of(error, request_id)
+        except Exception as raised:
+            error = raised.__cause__ if isinstance(raised, _UnhandledError) else raised
+            problem = problem_of(error or raised, request_id)
         else:
             # A view answers with text; a dict is the framework speaking.
             if not isinstance(response.body, str):
@@ -106,8 +106,9 @@ def _completed(event: Any) -> dict[str, Any]:
     """The event with the parts that API Gateway leaves out or sets to null, which Chalice takes for granted."""
     given = event if isinstance(event, dict) else {}
     context = given.get("requestContext") or {}
+    query = given.get("queryStringParameters") or {}
     completed = {
-        "multiValueQueryStringParameters": None,
+        "multiValueQueryStringParameters": {name: [value] for name, value in query.items()} or None,
         "pathParameters": None,
         "body": None,
         "stageVariables": None,

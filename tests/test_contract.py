@@ -620,6 +620,18 @@ class TestFramework:
     def test_what_is_no_http_event_is_not_found(self, event: Any) -> None:
         assert gateway.answer(application.app(event, None)).json["code"] == "not_found"
 
+    def test_an_event_without_its_path_parameters_is_an_internal_error_in_our_shape(self, api: Api) -> None:
+        api.login()
+        route = "/v1/merchants/{account_id}/stores/{poi_id}/certificates"
+        event = {"requestContext": {"resourcePath": route, "httpMethod": "GET", "requestId": "r"}}
+        assert_problem(gateway.answer(application.app(event, None)), 500, "internal_error")
+
+    def test_single_valued_query_parameters_are_read_where_no_others_are(self, api: Api) -> None:
+        api.login()
+        event = gateway.event("GET", f"/v1/merchants/{MERCHANT}/stores/{STORE}/certificates?biz_type=9", api.headers)
+        del event["multiValueQueryStringParameters"]
+        assert_problem(gateway.answer(application.app(event, None)), 400, "invalid_request")
+
 
 class TestConfiguration:
     @pytest.mark.parametrize(
