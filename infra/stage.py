@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 
 RATE = 100
-"""Requests a second, for all callers together: half of what the platform is said to bear (200 a second)."""
+"""Requests a second, for all callers together. The platform publishes no limit of the call we make; a sibling's is 200
+a second, so this is half of it. Raise it with what the platform grants your app."""
 
 BURST = 200
 
