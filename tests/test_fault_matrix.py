@@ -152,7 +152,8 @@ def transport_table(bench: Bench) -> str:
 def test_the_page_of_faults_is_what_comes_out(bench: Bench) -> None:
     page = (
         f"{HEAD}## Error codes, in `{'`, `'.join(PLACES)}` alike\n\n{codes_table(bench)}\n\n"
-        f"## Transport\n\nNo answer and an answer that drips: with 1.5 s left for the request (the real budget is 9 s).\n\n{transport_table(bench)}\n"
+        "## Transport\n\nNo answer and an answer that drips: with 1.5 s left for the request (the real budget is 9 s)."
+        f"\n\n{transport_table(bench)}\n"
     )
     if os.environ.get("UPDATE_FAULTS"):
         PAGE.write_text(page, encoding="utf-8")
