@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Where tests run the packaged bundle: as on Lambda, nothing but the runtime client and boto3 beside it.
 LAMBDA := .lambda
 
-.PHONY: help install bundle deploy demo serve test format lock clean
+.PHONY: help install bundle deploy demo serve test bench load format lock clean
 
 help:
 	@echo "make demo    everything from nothing to a customer's list, in a sandbox on this machine"
@@ -13,6 +13,8 @@ help:
 	@echo "make test    format, lint, types, all tests, coverage"
 	@echo "make bundle  what chalice deploy sends to Lambda beside the app"
 	@echo "make deploy  the bundle to AWS: make deploy STAGE=dev"
+	@echo "make bench   how fast it is, next to two yardsticks (five minutes)"
+	@echo "make load    what the whole sandbox does under load (three minutes)"
 	@echo "make format  let the formatter have its way"
 	@echo "make lock    pin anew what make install brings"
 	@echo "make clean   remove what the commands above have made"
@@ -58,13 +60,20 @@ test: install bundle
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage report
 
+bench: install bundle
+	@$(BIN)/python -m benchmarks
+
+load: bundle
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@$(BIN)/python -m benchmarks.load
+
 format: $(VENV)/.installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 lock:
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
-	@sed '/^-c /d; s|^-r |-r ../|' requirements-dev.txt > build/lock.in
+	@sed '/^-c /d; s|^-r |-r ../|' requirements-dev.txt benchmarks/requirements.txt > build/lock.in
 	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check -r build/lock.in
 	@{ echo '# Every package that `make install` may bring, pinned; kept by `make lock`.'; \
 	  build/lock/bin/python -m pip freeze --exclude pip --exclude setuptools; } > constraints.txt

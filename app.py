@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
+
+# The collector would go through all that is being loaded again and again and find nothing: 25 ms of a start.
+gc.disable()
+# requests guesses no encodings here, so the bundle lacks what it would guess them with: 10 ms.
+warnings.filterwarnings("ignore", "Unable to find acceptable character detection dependency")
+
 import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,9 +25,11 @@ from chalicelib.edge import Service, answering
 from chalicelib.errors import InvalidRequestError
 from chalicelib.inputs import read_bearer, read_login, read_question
 from chalicelib.merchants import MerchantStore
+from chalicelib.readiness import READY_SECONDS, make_ready
 from chalicelib.renewal import renew_tokens
+from chalicelib.scope import Deadline, Scope
 from chalicelib.sessions import SessionStore
-from chalicelib.settings import Settings, TelemetrySettings
+from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.storage import Table, make_clients, read_secret
 from chalicelib.telemetry import Telemetry
 from chalicelib.tokens import TokenStore
@@ -36,11 +45,11 @@ if TYPE_CHECKING:
 app = Service("douyin-redemption", Telemetry(TelemetrySettings.from_env(os.environ)))
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(msgspec.Struct, frozen=True):
     """What the routes work with, wired together once an instance."""
 
     credentials: CredentialStore
+    douyin: Douyin
     sessions: SessionStore
     certificates: CertificateLists
     tokens: TokenStore
@@ -61,6 +70,7 @@ def parts() -> Parts:
     pages = ThreadPoolExecutor(PAGES_AN_ANSWER - 1, "page")
     return Parts(
         credentials=credentials,
+        douyin=douyin,
         sessions=SessionStore(credentials, douyin, settings.session_ttl),
         certificates=CertificateLists(MerchantStore(table), tokens, credentials, douyin, pages),
         tokens=tokens,
@@ -117,3 +127,23 @@ def _body() -> bytes:
 
 def _json(view: Any) -> str:
     return msgspec.json.encode(view).decode()
+
+
+def start() -> None:
+    """Make this instance ready; whatever fails here, the first request meets it again and can tell it."""
+    scope = Scope(Deadline(READY_SECONDS))
+    try:
+        made = parts()
+        make_ready(made.credentials, made.tokens, made.douyin, made.pages, scope)
+    except Exception as error:
+        app.telemetry.tell_unready(error, scope)
+
+
+if is_lambda(os.environ):
+    start()
+
+# What has been loaded stays: the collector need never look at it again. A request leaves few cycles behind, so that
+# looking for them a tenth as often does (8 % of a warm request's CPU).
+gc.freeze()
+gc.set_threshold(7000)
+gc.enable()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from chalicelib.cursors import Cursor, fingerprint, read_cursor, write_cursor
 from chalicelib.douyin import CertificatesQuery
@@ -49,8 +50,7 @@ LIMITED_SECONDS = 1.0
 LONGEST_LIMIT_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """What a customer asks: checked, but for the cursor, whose signature names the rest.
 
     `start_time` and `end_time` are epoch seconds.
@@ -64,8 +64,7 @@ class Question:
     cursor: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
+class Walk(msgspec.Struct, frozen=True):
     """The pages read without a gap; the page to go on with, None at the end; why a page was lost, if one was."""
 
     pages: list[Page]
@@ -73,8 +72,7 @@ class Walk:
     lost: RedemptionError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """That the platform said "too often" of an app: until when it is left alone, and what it said."""
 
     until: float
@@ -126,7 +124,7 @@ class CertificateLists:
         if limit is not None:
             # The platform has just said "too often": to go on asking would only prolong it.
             raise RateLimitedError("remembered", evidence=limit.evidence, retry_after=limit.until - self._wall())
-        query = replace(query, life_account_id=merchant.life_account_id)
+        query = msgspec.structs.replace(query, life_account_id=merchant.life_account_id)
         access = _Access(self._tokens, merchant, self._credentials.current(scope).apps.get(merchant.token_id), scope)
 
         def fetch(page: int) -> Page:

@@ -8,7 +8,6 @@ filters), so that a cursor of another question is as good as a forged one.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,8 +27,7 @@ _FINGERPRINT_BYTES = 8
 _PAGE_BYTES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(msgspec.Struct, frozen=True):
     """Go on with `page`; a certificate whose fingerprint is in `shown` was shown already."""
 
     page: int = 1

@@ -7,7 +7,6 @@ Endpoints: `query_user_certificates` (certificates), `client_token` (mint), `jsc
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -20,6 +19,7 @@ from chalicelib.errors import (
     UpstreamMalformedError,
     UpstreamUnavailableError,
 )
+from chalicelib.guarded import Guarded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,26 +38,24 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A POST: path below the API's base URL, JSON body, headers."""
+class Request(Guarded, frozen=True):
+    """Path below the API's base URL, JSON body, headers."""
 
     path: str
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = b""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    method: str = "POST"
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Guarded, frozen=True):
     """What came back, header names in lower case; `body` is complete."""
 
     status: int
     headers: Mapping[str, str]
-    body: bytes = field(repr=False)
+    body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CertificatesQuery:
+class CertificatesQuery(Guarded, frozen=True):
     """What is asked about: whose certificates, at which merchant, usable in which store.
 
     `biz_type`: 1 redemption tool (the platform's default), 2 mixed. `start_time` and `end_time`: epoch seconds, sent
@@ -66,7 +64,7 @@ class CertificatesQuery:
     """
 
     account_id: str
-    open_id: str = field(repr=False)
+    open_id: str
     poi_id: str | None = None
     biz_type: int | None = None
     start_time: int | None = None
@@ -76,8 +74,7 @@ class CertificatesQuery:
     page_dimension: int = BY_CERTIFICATE
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """One page: its readable orders, how many certificates it held, how many parts of it were malformed.
 
     `total` is what the platform says all pages hold together, None when it says nothing usable.
@@ -89,12 +86,15 @@ class Page:
     malformed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Minted:
+class Minted(Guarded, frozen=True):
     """A fresh access token and its life in seconds."""
 
-    access_token: str = field(repr=False)
+    access_token: str
     expires_in: int
+
+
+GREETING = Request("/", method="HEAD")
+"""Asks for nothing: what counts is the connection that it leaves behind."""
 
 
 def certificates_request(query: CertificatesQuery, page: int, access_token: str) -> Request:
@@ -136,7 +136,7 @@ def read_certificates(reply: Reply) -> Page:
         except msgspec.ValidationError:
             return _read_loosely(reply)
         except _UNREADABLE:
-            return _read_loosely(replace(reply, body=_mended(reply.body)))
+            return _read_loosely(msgspec.structs.replace(reply, body=_mended(reply.body)))
         if full.data is not None and full.extra is not None and full.data.orders is not None:
             _raise_for_codes(codes.CERTIFICATES, full.data, full.extra, full.err_no, full.log_id)
             orders = full.data.orders

@@ -27,11 +27,10 @@ No message of these errors carries a token, a secret, an open_id or a coupon cod
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True):
     """What the platform answered: its codes, and the log id that its support asks for (empty when it gave none)."""
 
     error_code: int

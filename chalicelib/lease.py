@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from chalicelib.errors import RateLimitedError, StorageUnavailableError, UpstreamError
+from chalicelib.guarded import Guarded
 from chalicelib.storage import ConditionFailedError
 
 if TYPE_CHECKING:
@@ -36,11 +36,10 @@ PASSING_PAUSE_SECONDS = 2.0
 LASTING_PAUSE_SECONDS = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRow:
+class TokenRow(Guarded, frozen=True):
     """A TOKEN# row as it was read; `version` is None where this service never wrote it."""
 
-    access_token: str | None = field(default=None, repr=False)
+    access_token: str | None = None
     expires_at: int = 0
     version: int | None = None
     lease_until: float = 0.0

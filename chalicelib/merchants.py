@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError
 from chalicelib.memory import Memory
@@ -19,8 +20,7 @@ KEPT_SECONDS = 300.0
 KEPT_MERCHANTS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Merchant:
+class Merchant(msgspec.Struct, frozen=True):
     """A merchant (抖音来客 account).
 
     `stores` are the poi_ids it is served in, None for all of them; `token_id` names the TOKEN# row it uses.

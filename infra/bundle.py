@@ -9,33 +9,48 @@ that are special:
   into `vendor/` without its dependencies; what else it needs (wrapt) stands in requirements.txt.
 - The app's .pyc are made beforehand, or Chalice, which imports the app before it packs, would write them and so change
   what is hashed. They are checked against the source's hash when they are loaded, so a stale one never runs.
-- Powertools carries an event handler and utilities that are half of the whole bundle and are not used here.
+- Powertools carries an event handler and utilities that are half of the whole bundle and are not used here; requests
+  carries what guesses encodings, and nobody asks it to.
+- Lambda's disk is read-only and no .pyc is ever written there: half of a start would be compiling. So all of them are
+  in the archive, and each is checked against its source when it is loaded, whatever the dates in a zip say.
+- botocore's own data is read from a small copy (see `sdkdata`).
+- The same sources give the same bytes: no dates, one order.
 """
 
 from __future__ import annotations
 
 import compileall
+import os
 import py_compile
 import shutil
+import stat
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
 from chalice.deploy.packager import DependencyBuilder, LambdaDeploymentPackager
 from chalice.utils import UI, OSUtils
 
+from chalicelib.storage import SDK_DATA
+from infra.sdkdata import write_sdk_data
+
 ROOT = Path(__file__).parent.parent
 RUNTIME = "python{}.{}".format(*sys.version_info)
+TASK_ROOT = "/var/task"
+"""Where Lambda lays the bundle out; tracebacks name it."""
+
 VENDORED = ("aws-xray-sdk==2.15.0",)
 
+_NO_DATE = (1980, 1, 1, 0, 0, 0)
 _NEVER_RUN_SUFFIXES = (".pyi", ".c", "/py.typed", "/__main__.py")
 _NEVER_RUN_FOLDERS = (".dist-info", ".data", "-stubs")
 _NEVER_IMPORTED = (
     "aws_lambda_powertools/event_handler/",
     "aws_lambda_powertools/utilities/",
     "aws_xray_sdk/ext/",
-    "charset_normalizer/cli/",
+    "charset_normalizer/",
 )
 _IMPORTED_ALL_THE_SAME = (
     "aws_lambda_powertools/utilities/__init__.py",
@@ -49,7 +64,7 @@ def make_bundle(root: Path = ROOT) -> Path:
     _compile(root / "chalicelib")
     shutil.rmtree(root / ".chalice" / "deployments", ignore_errors=True)
     archive = Path(_packager().create_deployment_package(str(root), RUNTIME))
-    _prune(archive)
+    _finish(archive)
     return archive
 
 
@@ -91,13 +106,22 @@ def _fill_vendor(vendor: Path) -> None:
     subprocess.run([*pip, "--no-deps", "--no-compile", "--target", vendor, *VENDORED], check=True)
 
 
-def _prune(archive: Path) -> None:
-    pruned = archive.with_suffix(".pruned")
-    with zipfile.ZipFile(archive) as whole, zipfile.ZipFile(pruned, "w", zipfile.ZIP_DEFLATED) as kept:
-        for entry in whole.infolist():
-            if _runs(entry.filename):
-                kept.writestr(entry, whole.read(entry), zipfile.ZIP_DEFLATED)
-    pruned.replace(archive)
+def _finish(archive: Path) -> None:
+    """Take out what never runs, compile the rest, and pack it so that the same sources give the same bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(archive) as whole:
+            whole.extractall(folder, [name for name in whole.namelist() if _runs(name) and "__pycache__" not in name])
+        write_sdk_data(Path(folder) / SDK_DATA.name)
+        # In a process of its own, since what is interned in this one would show in the bytes.
+        options = ["-q", "--invalidation-mode", "checked-hash", "-s", folder, "-p", TASK_ROOT]
+        seeded = {**os.environ, "PYTHONHASHSEED": "0"}
+        subprocess.run([sys.executable, "-m", "compileall", *options, folder], env=seeded, check=True)
+        files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+            for file in files:
+                entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _NO_DATE)
+                entry.external_attr = (stat.S_IFREG | 0o644) << 16
+                packed.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 def _runs(name: str) -> bool:

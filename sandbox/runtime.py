@@ -10,6 +10,7 @@ import json
 import os
 import queue
 import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -28,8 +29,20 @@ class FunctionError(Exception):
     """The function, or its start, ended with an error instead of an answer."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of an instance that was killed while it waited for work."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Instance:
-    """One Lambda instance; use as a context manager. `output` receives what it writes to stdout and stderr."""
+    """One Lambda instance; use as a context manager. `output` receives what it writes to stdout and stderr.
+
+    `started` and `ready` are moments of time.perf_counter: when it was begun, and when it first asked for an event.
+    """
 
     def __init__(
         self,
@@ -42,8 +55,9 @@ class Instance:
         self._events: queue.Queue[tuple[str, bytes, str]] = queue.Queue()
         self._results: dict[str, queue.Queue[Any]] = {}
         self._broken: str | None = None
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self.started = time.perf_counter()
+        self.ready: float | None = None
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         self.popen = subprocess.Popen(
             [interpreter, "-m", "awslambdaric", handler],
@@ -101,6 +115,7 @@ class Instance:
 
             def do_GET(self) -> None:
                 """Give out the next event, whenever there is one."""
+                instance.ready = instance.ready or time.perf_counter()
                 request_id, event, trace = instance._events.get()
                 deadline = int((time.time() + FUNCTION_SECONDS) * 1000)
                 self.send_response(200)

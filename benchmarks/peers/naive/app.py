@@ -1,0 +1,86 @@
+"""The yardstick above: what a good afternoon makes of the same list, with the stack's tools as their guides show them.
+
+Chalice, boto3's resource, `requests` by itself, Powertools' three decorators, two reads a request, a page after a page.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+
+import boto3
+import requests
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import MetricUnit
+from chalice import BadRequestError, Chalice, ConvertToMiddleware, ForbiddenError, Response, UnauthorizedError
+
+app = Chalice(app_name="naive", configure_logs=False)
+logger = Logger(service="naive")
+tracer = Tracer(service="naive")
+metrics = Metrics(service="naive", namespace="Naive")
+app.register_middleware(ConvertToMiddleware(logger.inject_lambda_context(clear_state=True)))
+app.register_middleware(ConvertToMiddleware(tracer.capture_lambda_handler(capture_response=False)))
+app.register_middleware(ConvertToMiddleware(metrics.log_metrics(capture_cold_start_metric=True)))
+
+table = boto3.resource("dynamodb").Table(os.environ["TABLE_NAME"])
+secret = json.loads(boto3.client("secretsmanager").get_secret_value(SecretId=os.environ["SECRET_NAME"])["SecretString"])
+
+
+def open_id_of(token):
+    """The user of a session: `<app_id>.<open_id>.<hmac>`."""
+    signed, _, signature = token.rpartition(".")
+    expected = hmac.new(secret["session_keys"][0].encode(), signed.encode(), hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(signature, expected):
+        raise UnauthorizedError("not signed by us")
+    return signed.split(".", 1)
+
+
+@app.route("/v1/merchants/{account_id}/stores/{poi_id}/certificates")
+def list_certificates(account_id, poi_id):
+    """The usable certificates."""
+    token = app.current_request.headers.get("authorization", "").removeprefix("Bearer ")
+    app_id, open_id = open_id_of(token)
+    merchant = table.get_item(Key={"pk": f"MERCHANT#{account_id}"}).get("Item")
+    if merchant is None:
+        raise BadRequestError("no such merchant")
+    if merchant["app_id"] != app_id:
+        raise ForbiddenError("wrong app")
+    access_token = table.get_item(Key={"pk": f"TOKEN#{app_id}"})["Item"]["access_token"]
+    certificates, page, total = [], 1, None
+    while total is None or ((page - 1) * 50 < total and page <= 4):
+        reply = requests.post(
+            os.environ["DOUYIN_OPEN_API"] + "/api/trade/v2/fulfillment/query_user_certificates/",
+            headers={"access-token": access_token, "Rpc-Transit-Life-Account": merchant["life_account_id"]},
+            json={"account_id": account_id, "open_id": open_id, "poi_id": poi_id, "page": page, "page_size": 50,
+                  "page_dimension": 1},
+            timeout=5,
+        ).json()  # fmt: skip
+        if reply["extra"]["error_code"] or reply["data"]["error_code"]:
+            raise BadRequestError("upstream")
+        total = reply["data"]["total"]
+        for order in reply["data"]["orders"]:
+            if order["can_use"] is not True:
+                continue
+            for certificate in order["certificates"]:
+                sku, amount = certificate["sku_info"], certificate["amount"]
+                certificates.append(
+                    {
+                        "certificate_id": certificate["certificate_id"],
+                        "order_id": order["order_id"],
+                        "sku_id": sku["sku_id"],
+                        "title": sku["title"],
+                        "kind": {1: "groupon", 2: "voucher", 3: "times_card"}.get(sku["groupon_type"], "other"),
+                        "pay_amount": amount["pay_amount"],
+                        "original_amount": amount["original_amount"],
+                        "market_price": sku["market_price"],
+                        "start_time": certificate["start_time"],
+                        "expire_time": certificate["expire_time"],
+                        "code_tail": certificate["code"][-4:],
+                    }
+                )
+        page += 1
+    certificates.sort(key=lambda c: (c["expire_time"], c["certificate_id"]))
+    metrics.add_metric("CertificatesReturned", MetricUnit.Count, len(certificates))
+    logger.info("listed", account_id=account_id, poi_id=poi_id, certificates=len(certificates))
+    view = {"account_id": account_id, "poi_id": poi_id, "certificates": certificates}
+    return Response(json.dumps(view, ensure_ascii=False), headers={"Content-Type": "application/json; charset=utf-8"})
