@@ -5,14 +5,15 @@ BIN := $(VENV)/bin
 # Where tests run the packaged bundle: as on Lambda, nothing but the runtime client and boto3 beside it.
 LAMBDA := .lambda
 
-.PHONY: help install bundle deploy demo serve test bench load format lock clean
+.PHONY: help install bundle deploy destroy demo serve test bench load format lock clean
 
 help:
 	@echo "make demo    everything from nothing to a customer's list, in a sandbox on this machine"
 	@echo "make serve   the same, and stay"
 	@echo "make test    format, lint, types, all tests, coverage"
 	@echo "make bundle  what chalice deploy sends to Lambda beside the app"
-	@echo "make deploy  the bundle to AWS: make deploy STAGE=dev"
+	@echo "make deploy  everything to AWS: make deploy STAGE=dev [DRY_RUN=1] [ALARM_EMAIL=...]"
+	@echo "make destroy take it down; table and secret stay: make destroy STAGE=dev"
 	@echo "make bench   how fast it is, next to two yardsticks (five minutes)"
 	@echo "make load    what the whole sandbox does under load (three minutes)"
 	@echo "make format  let the formatter have its way"
@@ -21,10 +22,11 @@ help:
 
 install: $(VENV)/.installed $(LAMBDA)/.installed
 
-$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt
+$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt pyproject.toml
 	@echo "installing into $(VENV) (a minute the first time)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 $(LAMBDA)/.installed: constraints.txt
@@ -42,8 +44,11 @@ build/.bundled: $(VENV)/.installed requirements.txt infra/bundle.py app.py $(wil
 
 deploy: bundle
 	@test -n "$(STAGE)" || { echo "make deploy STAGE=dev, prod or cn"; exit 2; }
-	@$(BIN)/chalice deploy --stage $(STAGE)
-	@$(BIN)/python -m infra.stage $(STAGE)
+	@$(BIN)/python -m infra.deploy $(STAGE) $(if $(DRY_RUN),--dry-run) $(if $(ALARM_EMAIL),--alarm-email $(ALARM_EMAIL))
+
+destroy: $(VENV)/.installed
+	@test -n "$(STAGE)" || { echo "make destroy STAGE=dev, prod or cn"; exit 2; }
+	@$(BIN)/python -m infra.destroy $(STAGE) $(if $(DATA),--data $(DATA)) $(if $(REALLY),--really $(REALLY))
 
 demo: bundle
 	@$(BIN)/python -m sandbox.demo
@@ -55,7 +60,8 @@ test: install bundle
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/bandit --quiet --recursive -ll app.py chalicelib infra sandbox
+	$(BIN)/cfn-lint infra/template.yaml
+	$(BIN)/bandit --quiet --recursive -ll app.py chalicelib infra redeemctl sandbox
 	$(BIN)/pip-audit --requirement requirements.txt --no-deps --disable-pip --progress-spinner off
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage report
@@ -80,4 +86,4 @@ lock:
 	@rm -rf build/lock build/lock.in
 
 clean:
-	rm -rf $(VENV) $(LAMBDA) vendor build .chalice/deployments .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LAMBDA) vendor build *.egg-info .chalice/deployments .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -12,6 +12,7 @@ from rich.table import Table
 from benchmarks import report
 from benchmarks.contestants import BUILD, ring
 from benchmarks.measure import measure
+from benchmarks.pages import write_part
 from infra.bundle import ROOT
 
 FIGURES = BUILD / "figures.json"
@@ -39,7 +40,7 @@ def main() -> None:
     docs = ROOT / "docs"
     report.draw_curves(figures, docs / "performance-curves.png")
     report.draw_waterfall(figures["imports"], docs / "performance-imports.png")
-    report.write_part(docs / "performance.md", "figures", report.page(figures))
+    write_part(docs / "performance.md", "figures", report.page(figures))
     console.print("written: docs/performance.md and its pictures")
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from benchmarks.contestants import APP, LIST
-from benchmarks.report import write_part
+from benchmarks.pages import write_part
 from infra.bundle import ROOT
 from sandbox import stack
 

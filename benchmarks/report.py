@@ -128,14 +128,6 @@ def page(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write_part(path: Path, name: str, made: str) -> None:
-    """Replace a generated part of a page, what stands between the two comments that name it."""
-    text = path.read_text(encoding="utf-8")
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, _, after = text.partition(begin)
-    path.write_text(f"{before}{begin}\n\n{made}\n\n{end}{after.partition(end)[2]}", encoding="utf-8")
-
-
 def draw_curves(figures: dict[str, Any], path: Path) -> None:
     """Latency against the number of certificates, for an upstream at 0 and at 50 ms."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")

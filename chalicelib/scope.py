@@ -66,6 +66,7 @@ class Scope(msgspec.Struct):
     malformed: int = 0
     pages: int = 0
     lost_page: RedemptionError | None = None
+    token_seconds_left: int | None = None
 
     @classmethod
     def within(cls, milliseconds: float, cap: float = BUDGET_SECONDS) -> Scope:

@@ -92,6 +92,8 @@ class Telemetry:
         if scope.returned is not None:
             metrics.add_metric("CertificatesReturned", MetricUnit.Count, scope.returned)
             metrics.add_metric("CertificatesMalformed", MetricUnit.Count, scope.malformed)
+        if scope.token_seconds_left is not None:
+            metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, scope.token_seconds_left)
         upstream = [call for call in scope.calls if call.service == "douyin"]
         for call in upstream:
             if call.name == "client_token":

@@ -115,6 +115,10 @@ class TokenStore:
         self._obtain(token_id, app_secret, lambda row: row.expires_at - EARLY_SECONDS > self._wall(), scope)
         return True
 
+    def row(self, token_id: str, scope: Scope) -> TokenRow:
+        """The row as it stands in the table; raises StorageUnavailableError."""
+        return self._read(token_id, scope)
+
     def _obtain(self, token_id: str, app_secret: str | None, serves: Callable[[TokenRow], bool], scope: Scope) -> str:
         row = self._read(token_id, scope)
         may_mint = True

@@ -76,9 +76,16 @@ def copy_project(to: Path, root: Path = ROOT) -> None:
         shutil.copytree(root / name, to / name, ignore=ignored)
     for name in ("app.py", "requirements.txt"):
         shutil.copy(root / name, to / name)
-    # The hash depends on the order in which the file system lists names, which a copy need not have.
-    [copied] = (to / ".chalice" / "deployments").glob("*.zip")
-    copied.rename(_packager().deployment_package_filename(str(to), RUNTIME))
+    name_archive(to)
+
+
+def name_archive(root: Path) -> None:
+    """Name a copied project's archive as Chalice looks for it.
+
+    The hash in the name depends on the order in which the file system lists names, which a copy need not have.
+    """
+    [copied] = (root / ".chalice" / "deployments").glob("*.zip")
+    copied.rename(_packager().deployment_package_filename(str(root), RUNTIME))
 
 
 def current_archive(root: Path = ROOT) -> Path:

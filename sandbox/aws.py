@@ -1,7 +1,9 @@
-"""An emulated AWS in one process: `python -m sandbox.aws --port N` (ministack, with the two calls Chalice needs added).
+"""An emulated AWS in one process: `python -m sandbox.aws --port N` (ministack, with what it lacks for this project).
 
 ministack has an importer for REST APIs but routes neither ImportRestApi (`POST /restapis?mode=import`) nor
-PutRestApi (`PUT /restapis/{id}`) to it. This module starts it with both.
+PutRestApi (`PUT /restapis/{id}`) to it. This module starts it with both. It knows no saved queries of CloudWatch Logs
+and no alarms on an expression either: here a template may have both, and nothing comes of the queries, while such an
+alarm watches its first metric. Of a table it forgets expiry and recovery.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ def serve(port: int) -> None:
     # The functions inherit this environment, and Powertools would read its level from there.
     del os.environ["LOG_LEVEL"]
     _route_rest_api_imports()
+    _complete_cloudformation()
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
     config.backlog = 1024
@@ -53,6 +56,42 @@ def _route_rest_api_imports() -> None:
         return await handle(method, path, headers, body, query)
 
     v1.handle_request = handle_imports_too
+
+
+def _complete_cloudformation() -> None:
+    from ministack.services import dynamodb  # noqa: PLC0415
+    from ministack.services.cloudformation import provisioners  # noqa: PLC0415
+
+    provisioners._RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = {
+        "create": lambda logical_id, properties, stack: (f"{stack}-{logical_id}", {}),  # noqa: ARG005
+        "update": lambda physical_id, old, new, stack: (physical_id, {}),  # noqa: ARG005
+        "delete": lambda physical_id, properties: None,  # noqa: ARG005
+    }
+    table = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
+    create = table["create"]
+
+    def create_whole(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+        made = create(logical_id, properties, stack)
+        expiry = properties.get("TimeToLiveSpecification", {})
+        if expiry.get("Enabled"):
+            attribute = expiry["AttributeName"]
+            dynamodb._ttl_settings[made[0]] = {"TimeToLiveStatus": "ENABLED", "AttributeName": attribute}
+        recovery = properties.get("PointInTimeRecoverySpecification", {})
+        dynamodb._pitr_settings[made[0]] = bool(recovery.get("PointInTimeRecoveryEnabled"))
+        return made
+
+    table["create"] = create_whole
+    record = provisioners._cw_metric_alarm_record
+
+    def record_expressions_too(name: str, properties: dict[str, Any]) -> Any:
+        if "Metrics" in properties:
+            first = next(m["MetricStat"] for m in properties["Metrics"] if "MetricStat" in m)
+            plain = {key: value for key, value in properties.items() if key != "Metrics"}
+            plain |= {**first["Metric"], "Period": first["Period"], "Statistic": first["Stat"]}
+            return record(name, plain)
+        return record(name, properties)
+
+    provisioners._cw_metric_alarm_record = record_expressions_too
 
 
 def _overwritten(v1: Any, api_id: str, spec: dict[str, Any]) -> Any:

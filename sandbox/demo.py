@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sandbox import world as worlds
+from sandbox.aws import REGION
 from sandbox.stack import Stack, login_code, running
 
 CUSTOMER = "lin"
@@ -81,6 +82,14 @@ TOKEN=$(curl -s {api}/sessions -H 'Content-Type: application/json' \\
 
 # what they can redeem in a store
 curl -s -H "Authorization: Bearer $TOKEN" {api}/merchants/{MERCHANT}/stores/{STORE}/certificates
+
+# what the functions logged and measured so far, as CloudWatch has it (--follow goes on)
+.venv/bin/python -m sandbox.watch {stack.aws.url}
+
+# the operator's command, pointed at the sandbox
+export AWS_ENDPOINT_URL={stack.aws.url} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION={REGION}
+export DOUYIN_OPEN_API={stack.platform.url} DOUYIN_LOGIN_API={stack.platform.url}
+.venv/bin/redeemctl doctor
 
 # let the platform be busy three times, then ask again
 curl -s {sandbox}/faults -d '{busy}'

@@ -1,4 +1,4 @@
-"""API Gateway's part without API Gateway: an HTTP request as the event a REST API hands to Lambda, and back."""
+"""What hands events to Lambda, without AWS: a REST API's event of a request and the answer back; the schedule's."""
 
 from __future__ import annotations
 
@@ -57,6 +57,21 @@ def event(method: str, url: str, headers: dict[str, str] | None = None, body: st
         },
         "body": body,
         "isBase64Encoded": False,
+    }
+
+
+def scheduled() -> dict[str, Any]:
+    """The event that EventBridge hands to a function at its time."""
+    return {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "000000000000",
+        "time": "2026-01-01T00:00:00Z",
+        "region": "us-east-1",
+        "resources": [],
+        "detail": {},
     }
 
 

@@ -7,6 +7,7 @@ what production deploys is what is tried here.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import secrets
@@ -23,15 +24,15 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import requests
 
+from infra import cloudformation
 from infra.bundle import ROOT, copy_project, current_archive
-from infra.stage import complete_stage
+from infra.deploy import Account, deploy
 from sandbox import world as worlds
 from sandbox.aws import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -60,27 +61,20 @@ class Stack:
     platform: Process
     aws: Process
     folder: Path
-    environment: dict[str, str]
     api_url: str = ""
 
+    @property
+    def account(self) -> Account:
+        """The emulated account, for deploying into it."""
+        return account_at(self.aws.url)
+
     def deploy(self) -> str:
-        """Run `chalice deploy` and complete the stage, as `make deploy` does; returns what Chalice printed."""
-        run = subprocess.run(
-            [Path(sys.executable).with_name("chalice"), "deploy", "--stage", STAGE],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        if run.returncode:
-            raise RuntimeError(f"chalice deploy failed:\n{run.stdout}")
+        """Deploy as `make deploy` does; returns what Chalice printed."""
+        printed = deploy(self.account, self.folder, STAGE, lambda _: None, None)
         deployed = json.loads((self.folder / ".chalice" / "deployed" / f"{STAGE}.json").read_text())
         api_id = next(r["rest_api_id"] for r in deployed["resources"] if r["resource_type"] == "rest_api")
         self.api_url = f"{self.aws.url}/_aws/execute-api/{api_id}/api"
-        complete_stage(aws_session().client("apigateway", endpoint_url=self.aws.url), self.folder, STAGE)
-        return run.stdout
+        return printed
 
 
 def free_port() -> int:
@@ -134,13 +128,12 @@ def running(progress: Callable[[str], None] = lambda _: None) -> Iterator[Stack]
         platform = resources.enter_context(process("sandbox.server"))
         aws = resources.enter_context(process("sandbox.aws"))
         folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="douyin-redemption-")))
-        stack = Stack(platform, aws, folder, aws_environment(aws.url))
-        progress("creating table, secret and roles from infra/template.yaml")
-        prepare(aws.url, STAGE)
-        progress("chalice deploy")
+        stack = Stack(platform, aws, folder)
+        progress("creating table, secret, roles and alarms from infra/template.yaml, and chalice deploy")
         copy_project(folder)
-        _point_at(folder / ".chalice" / "config.json", platform.url)
+        point_at(folder / ".chalice" / "config.json", platform.url)
         stack.deploy()
+        fill(aws.url, STAGE)
         yield stack
 
 
@@ -176,24 +169,29 @@ def around_a_function(*platform_arguments: str) -> Iterator[Parts]:
 
 def prepare(aws_url: str, stage: str) -> tuple[str, str]:
     """Create the template's stack and fill it with the sample data; returns the names of secret and table."""
-    session, world = aws_session(), worlds.load()
+    create_infrastructure(account_at(aws_url), stage)
+    return fill(aws_url, stage)
+
+
+def fill(aws_url: str, stage: str) -> tuple[str, str]:
+    """Put the sample data into table and secret; returns the names of secret and table."""
+    client, world = account_at(aws_url).client, worlds.load()
     secret, table = f"douyin-redemption/{stage}", f"douyin-redemption-{stage}"
-    create_infrastructure(session.client("cloudformation", endpoint_url=aws_url), stage)
-    put_secret(session.client("secretsmanager", endpoint_url=aws_url), secret, world)
-    put_merchants(session.client("dynamodb", endpoint_url=aws_url), table, world)
+    put_secret(client("secretsmanager"), secret, world)
+    put_merchants(client("dynamodb"), table, world)
     return secret, table
 
 
-def create_infrastructure(client: CloudFormationClient, stage: str) -> None:
+def account_at(aws_url: str) -> Account:
+    """The emulated account, for what deploys into one."""
+    session: Any = aws_session()
+    return Account(functools.partial(session.client, endpoint_url=aws_url), aws_environment(aws_url))
+
+
+def create_infrastructure(account: Account, stage: str) -> None:
     """Create the stack of `infra/template.yaml`."""
-    name = f"douyin-redemption-{stage}"
-    client.create_stack(
-        StackName=name,
-        TemplateBody=(ROOT / "infra" / "template.yaml").read_text(encoding="utf-8"),
-        Parameters=[{"ParameterKey": "Stage", "ParameterValue": stage}],
-        Capabilities=["CAPABILITY_NAMED_IAM"],
-    )
-    client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    made = cloudformation.plan(account.client, stage)
+    cloudformation.carry_out(account.client("cloudformation"), stage, made)
 
 
 def put_secret(client: SecretsManagerClient, name: str, world: worlds.World) -> None:
@@ -217,7 +215,7 @@ def put_merchants(client: DynamoDBClient, table: str, world: worlds.World) -> No
         client.put_item(TableName=table, Item=item)
 
 
-def _point_at(config_path: Path, platform_url: str) -> None:
+def point_at(config_path: Path, platform_url: str) -> None:
     """Let the deployed stage ask the stand-in instead of Douyin."""
     config: dict[str, Any] = json.loads(config_path.read_text())
     variables = config["stages"][STAGE]["environment_variables"]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
 import threading
 import zipfile
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 import app as application
+from chalicelib.storage import make_clients
 from infra.bundle import current_archive
 from sandbox import gateway, stack
 from sandbox import server as stand_in
@@ -21,13 +23,26 @@ from sandbox.aws import REGION
 from sandbox.faults import Fault, FaultPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 STAGE = "test"
+
+
+class AwsCall(NamedTuple):
+    """A call of AWS that the app made: in which function, which action (as IAM names it), on which item."""
+
+    function: str
+    action: str
+    key: str
+
+
+awscalls: set[AwsCall] = set()
+"""Every call that the app made in this process so far, as botocore saw it leave."""
+
 APP, OTHER_APP = "ttsandbox00000000a1", "ttsandbox00000000b2"
 MERCHANT, OTHER_MERCHANT = "7296781329369139211", "7296781329369139233"
 STORE = "6601"
@@ -193,7 +208,7 @@ def platform_process() -> Iterator[Platform]:
 def aws_process() -> Iterator[Aws]:
     with stack.process("sandbox.aws") as aws:
         session = stack.aws_session()
-        stack.create_infrastructure(session.client("cloudformation", endpoint_url=aws.url), STAGE)
+        stack.create_infrastructure(stack.account_at(aws.url), STAGE)
         with contextlib.ExitStack() as clients:
             yield Aws(
                 aws.url,
@@ -238,6 +253,36 @@ def environment(platform: Platform, aws: Aws, monkeypatch: pytest.MonkeyPatch) -
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return variables
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What judges the whole run comes last."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+def _watched(make: Callable[[], tuple[Any, ...]]) -> Callable[[], tuple[Any, ...]]:
+    """Clients whose calls are noted on their way out."""
+
+    def made() -> tuple[Any, ...]:
+        clients = make()
+        for client in clients:
+            client.meta.events.register("before-parameter-build", note)
+        return clients
+
+    def note(params: dict[str, Any], model: Any, **_: Any) -> None:
+        frames = (frame.function for frame in inspect.stack(context=0))
+        function = "refresh_tokens" if "renew_tokens" in frames else "api_handler"
+        key = params.get("Key", {}).get("pk", {}).get("S", "")
+        awscalls.add(AwsCall(function, f"{model.service_model.signing_name}:{model.name}", key))
+
+    return made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _watch_calls() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(application, "make_clients", _watched(make_clients))
+        yield
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 import app as application
 from chalicelib.errors import StorageUnavailableError
+from sandbox import gateway
 from sandbox.stack import free_port
 from tests.conftest import APP, MERCHANT, OTHER_APP, Context
 from tests.test_contract import assert_problem, restart
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
     from tests.conftest import Api, Aws, Platform
 
 ROW = f"TOKEN#{APP}"
-SCHEDULE = {
-    "version": "0", "id": "1", "detail-type": "Scheduled Event", "source": "aws.events", "account": "0",
-    "time": "2026-01-01T00:00:00Z", "region": "us-east-1", "resources": [], "detail": {},
-}  # fmt: skip
 
 
 def in_seconds(seconds: int) -> int:
@@ -29,7 +26,7 @@ def in_seconds(seconds: int) -> int:
 
 
 def refresh() -> None:
-    application.refresh_tokens(SCHEDULE, Context(60_000))
+    application.refresh_tokens(gateway.scheduled(), Context(60_000))
 
 
 @pytest.fixture

@@ -1,0 +1,5 @@
+"""`python -m redeemctl`."""
+
+from redeemctl.cli import redeemctl
+
+redeemctl()
