@@ -124,7 +124,7 @@ def page(figures: dict[str, Any]) -> str:
     packed = f"{last['packed']:,} of {last['received']:,} bytes ({last['packed'] / last['received']:.2f})"
     lines += [f"| bundle, unpacked | {sizes} |", ""]
     lines += [f"As API Gateway sends it, compressed, the answer with 500 certificates is {packed} of upstream's.", ""]
-    lines += [*_imports(figures["imports"]), "", *_memory(figures)]
+    lines += [*_imports(figures["imports"]), "", *_pure(figures["pure"]), "", *_memory(figures)]
     return "\n".join(lines)
 
 
@@ -183,6 +183,21 @@ def _imports(modules: list[dict[str, Any]]) -> list[str]:
         "",
         f"All others together {rest:.0f} ms, in all {sum(own.values()):.0f} ms.",
     ]
+
+
+def _pure(pure: dict[str, tuple[float, float]]) -> list[str]:
+    """What the pure parts take, one row a part, one column a number of certificates."""
+    sizes = list(dict.fromkeys(name.rpartition(" ")[2] for name in pure))
+    lines = [
+        "The pure parts alone, in µs (pyperf, mean ± standard deviation):",
+        "",
+        f"| certificates | {' | '.join(sizes)} |",
+        "|---|" + "---:|" * len(sizes),
+    ]
+    for part in dict.fromkeys(name.rpartition(" ")[0] for name in pure):
+        figures = ("{:.0f} ± {:.0f}".format(*pure[f"{part} {size}"]) for size in sizes)
+        lines.append(f"| {part} | {' | '.join(figures)} |")
+    return lines
 
 
 def _memory(figures: dict[str, Any]) -> list[str]:

@@ -14,24 +14,29 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from infra import cloudformation
 from infra.bundle import ROOT, current_archive
 from infra.stage import complete_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _NAMES = ("function_name", "rule_name", "role_name", "name")
 
 VARIABLES = {"TableName": "TABLE_NAME", "SecretName": "SECRET_NAME"}
 """The template's outputs and the functions' variables they belong in."""
+
+
+class ChaliceError(Exception):
+    """Chalice failed; the message is what it printed."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def carry_outputs(config: Path, stage: str, outputs: Mapping[str, str]) -> list[
 
 
 def chalice(account: Account, project: Path, *arguments: str) -> str:
-    """Run Chalice in `project`; returns what it printed, raises RuntimeError with it when it failed."""
+    """Run Chalice in `project`; returns what it printed, raises ChaliceError with it when it failed."""
     run = subprocess.run(
         [Path(sys.executable).with_name("chalice"), *arguments],
         cwd=project,
@@ -120,7 +125,7 @@ def chalice(account: Account, project: Path, *arguments: str) -> str:
         check=False,
     )
     if run.returncode:
-        raise RuntimeError(f"chalice {' '.join(arguments)} failed:\n{run.stdout}")
+        raise ChaliceError(f"chalice {' '.join(arguments)} failed:\n{run.stdout}")
     return run.stdout
 
 
@@ -128,6 +133,15 @@ def stages(project: Path = ROOT) -> list[str]:
     """The stages that the project knows."""
     config = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
     return list(config["stages"])
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """End the program with what AWS, CloudFormation or Chalice said, not with where we were when it did."""
+    try:
+        yield
+    except (BotoCoreError, ClientError, cloudformation.StackError, ChaliceError) as error:
+        raise SystemExit(str(error)) from None
 
 
 def own_account() -> Account:
@@ -143,10 +157,11 @@ def main() -> None:
     parser.add_argument("--alarm-email")
     arguments = parser.parse_args()
     account = own_account()
-    if arguments.dry_run:
-        dry_run(account, ROOT, arguments.stage, print, arguments.alarm_email)
-    else:
-        print(deploy(account, ROOT, arguments.stage, print, arguments.alarm_email))
+    with in_words():
+        if arguments.dry_run:
+            dry_run(account, ROOT, arguments.stage, print, arguments.alarm_email)
+        else:
+            print(deploy(account, ROOT, arguments.stage, print, arguments.alarm_email))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from infra import cloudformation
 from infra.bundle import ROOT
-from infra.deploy import Account, chalice, own_account, stages
+from infra.deploy import Account, chalice, in_words, own_account, stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,8 @@ def main() -> None:
     data = arguments.data == "delete"
     if data and arguments.really != arguments.stage:
         parser.error(f"to delete table and secret as well say --data delete --really {arguments.stage}")
-    destroy(own_account(), ROOT, arguments.stage, print, data=data)
+    with in_words():
+        destroy(own_account(), ROOT, arguments.stage, print, data=data)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import json
 import threading
+import traceback
 import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 import app as application
-from chalicelib.storage import make_clients
+from chalicelib import storage
 from infra.bundle import current_archive
 from sandbox import gateway, stack
 from sandbox import server as stand_in
@@ -40,7 +40,7 @@ class AwsCall(NamedTuple):
     key: str
 
 
-awscalls: set[AwsCall] = set()
+awscalls: list[AwsCall] = []
 """Every call that the app made in this process so far, as botocore saw it leave."""
 
 APP, OTHER_APP = "ttsandbox00000000a1", "ttsandbox00000000b2"
@@ -270,18 +270,20 @@ def _watched(make: Callable[[], tuple[Any, ...]]) -> Callable[[], tuple[Any, ...
         return clients
 
     def note(params: dict[str, Any], model: Any, **_: Any) -> None:
-        frames = (frame.function for frame in inspect.stack(context=0))
+        frames = (frame.f_code.co_name for frame, _ in traceback.walk_stack(None))
         function = "refresh_tokens" if "renew_tokens" in frames else "api_handler"
         key = params.get("Key", {}).get("pk", {}).get("S", "")
-        awscalls.add(AwsCall(function, f"{model.service_model.signing_name}:{model.name}", key))
+        awscalls.append(AwsCall(function, f"{model.service_model.signing_name}:{model.name}", key))
 
     return made
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _watch_calls() -> Iterator[None]:
+def _clients_as_deployed(bundle: Path) -> Iterator[None]:
+    """The app's clients are made from the bundle's own data, and every call of theirs is noted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(application, "make_clients", _watched(make_clients))
+        patch.setattr(storage, "SDK_DATA", bundle / storage.SDK_DATA.name)
+        patch.setattr(application, "make_clients", _watched(storage.make_clients))
         yield
 
 

@@ -6,14 +6,18 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import app as application
+from chalicelib.sessions import Session
 from sandbox import gateway, stack
 from sandbox.runtime import Instance
-from tests.conftest import APP, MERCHANT, STORE
+from tests.conftest import APP, MERCHANT, STORE, awscalls
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.conftest import Aws, Platform
+    import pytest
+
+    from tests.conftest import Api, Aws, Platform
 
 LIST = f"/v1/merchants/{MERCHANT}/stores/{STORE}/certificates"
 
@@ -85,6 +89,32 @@ def test_a_start_with_a_broken_configuration_names_it_and_goes_on(
         assert gateway.answer(instance.invoke(gateway.event("GET", LIST, headers))).json["code"] == "internal_error"
     [start] = [line for line in lines(output) if line.get("message") == "start"]
     assert "TABLE_NAME" in start["error"]
+
+
+def test_what_a_start_reads_is_not_read_again(api: Api, platform: Platform, aws: Aws) -> None:
+    """In this process, as Lambda's runtime would have it done when it loads the app."""
+    aws.put(f"TOKEN#{APP}", access_token=platform.mint(), expires_at=int(time.time()) + 7200)
+    application.start()
+    before = len(awscalls)
+    api.login()
+    assert api.list().status == 200
+    assert [(call.action, call.key) for call in awscalls[before:]] == [("dynamodb:GetItem", f"MERCHANT#{MERCHANT}")]
+
+
+def test_a_start_outlives_whatever_fails(
+    api: Api, aws: Aws, platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.secretsmanager.put_secret_value(SecretId=aws.secret, SecretString="no secret")
+    application.start()
+    assert '"outcome":"unready"' in capsys.readouterr().out
+    aws.reset(platform.world)
+    assert api.login().status == 200
+
+
+def test_records_with_a_secret_show_nothing_of_it() -> None:
+    session = Session("tt-app", "open-id-of-somebody")
+    assert repr(session) == "Session(…)"
+    assert f"{[session]}" == "[Session(…)]"
 
 
 def test_nothing_is_minted_at_a_start(bundle: Path, platform: Platform, aws: Aws, environment: dict[str, str]) -> None:
