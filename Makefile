@@ -37,7 +37,7 @@ $(LAMBDA)/.installed: constraints.txt
 
 bundle: build/.bundled
 
-build/.bundled: $(VENV)/.installed requirements.txt infra/bundle.py app.py $(wildcard chalicelib/*.py)
+build/.bundled: $(VENV)/.installed requirements.txt infra/bundle.py infra/sdkdata.py app.py $(wildcard chalicelib/*.py)
 	@echo "making the Lambda bundle"
 	@$(BIN)/python -m infra.bundle
 	@mkdir -p build && touch $@

@@ -112,11 +112,7 @@ def ring() -> Iterator[Ring]:
         daemon = resources.enter_context(contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)))
         daemon.bind(("127.0.0.1", 0))
         environment = {
-            **{name: value for name, value in stack.aws_environment(aws.url).items() if name.startswith("AWS_")},
-            "TABLE_NAME": table,
-            "SECRET_NAME": secret,
-            "DOUYIN_OPEN_API": url,
-            "DOUYIN_LOGIN_API": url,
+            **stack.function_environment(aws.url, url, secret, table),
             "STAGE": "bench",
             "POWERTOOLS_SERVICE_NAME": "bench",
             "POWERTOOLS_METRICS_NAMESPACE": "Bench",
@@ -168,7 +164,7 @@ def _packaged_naive(environment: dict[str, str]) -> Path:
 
 
 def _put_token(aws_url: str, table: str) -> None:
-    client = stack.aws_session().client("dynamodb", endpoint_url=aws_url)
+    client = stack.account_at(aws_url).client("dynamodb")
     for app_id in worlds.load().apps:
         item: Any = {"pk": {"S": f"TOKEN#{app_id}"}, "access_token": {"S": "clt.of-the-bench"}}
         item["expires_at"] = {"N": str(int(time.time()) + 86400)}
@@ -176,7 +172,7 @@ def _put_token(aws_url: str, table: str) -> None:
 
 
 def _session_key(aws_url: str, secret: str) -> str:
-    client = stack.aws_session().client("secretsmanager", endpoint_url=aws_url)
+    client = stack.account_at(aws_url).client("secretsmanager")
     return str(json.loads(client.get_secret_value(SecretId=secret)["SecretString"])["session_keys"][0])
 
 

@@ -12,17 +12,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from benchmarks.contestants import APP, LIST
 from benchmarks.pages import write_part
 from infra.bundle import ROOT
+from infra.stage import limit_calls, rest_api_id
 from sandbox import stack
-
-if TYPE_CHECKING:
-    from mypy_boto3_apigateway.type_defs import PatchOperationTypeDef
 
 USERS = (1, 2, 4, 8, 16, 32, 64)
 SECONDS = 15
@@ -50,11 +47,8 @@ def load(running: stack.Stack, users: int) -> dict[str, str]:
 
 def unlimit(running: stack.Stack) -> None:
     """Take the stage's limit on calls away: it would answer whatever is above it by itself, and quickly."""
-    client = stack.aws_session().client("apigateway", endpoint_url=running.aws.url)
-    [api] = client.get_rest_apis()["items"]
-    paths = ("/*/*/throttling/rateLimit", "/*/*/throttling/burstLimit")
-    operations: list[PatchOperationTypeDef] = [{"op": "replace", "path": path, "value": "100000"} for path in paths]
-    client.update_stage(restApiId=api["id"], stageName="api", patchOperations=operations)
+    api_id = rest_api_id(running.folder, stack.STAGE)
+    limit_calls(running.account.client("apigateway"), api_id, "api", 100_000, 100_000)
 
 
 def main() -> None:

@@ -155,8 +155,8 @@ def memory(ring: Ring) -> dict[str, Any]:
             for number in range(1, LONG_RUN + 1):
                 ask(ring, instance, name, sampled=int(number % SAMPLED_EVERY == 0))
                 if number in (500, LONG_RUN):
-                    resident[str(number)] = _kib(instance, "VmRSS")
-            found[name] = {"resident": resident, "peak": _kib(instance, "VmHWM")}
+                    resident[str(number)] = instance.kib("VmRSS")
+            found[name] = {"resident": resident, "peak": instance.kib("VmHWM")}
     return found
 
 
@@ -232,8 +232,3 @@ def cpu_ms(instance: Instance) -> float:
     """CPU milliseconds that the process has used, all threads together."""
     tasks = Path(f"/proc/{instance.popen.pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
-
-
-def _kib(instance: Instance, field: str) -> int:
-    status = Path(f"/proc/{instance.popen.pid}/status").read_text(encoding="ascii")
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith(field)))

@@ -18,10 +18,9 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from chalicelib.douyin import PAGE_SIZE
 from sandbox import world as worlds
 from sandbox.server import CERTIFICATES_PATH
-
-PAGE_SIZE = 50
 
 
 class Upstream:

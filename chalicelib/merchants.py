@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from chalicelib.scope import Scope
     from chalicelib.storage import Item, Table
 
+PREFIX = "MERCHANT#"
+"""What the keys of these rows begin with."""
+
 KEPT_SECONDS = 300.0
 KEPT_MERCHANTS = 1000
 
@@ -53,7 +56,7 @@ class MerchantStore:
         if merchant is None:
             # Counted from before the read: a suspension counts everywhere five minutes after it is written.
             until = self._clock() + KEPT_SECONDS
-            item = self._table.read(f"MERCHANT#{account_id}", scope)
+            item = self._table.read(merchant_key(account_id), scope)
             if not item:
                 raise MerchantNotFoundError(account_id)
             merchant = read_merchant(account_id, item)
@@ -61,6 +64,11 @@ class MerchantStore:
                 raise MerchantNotFoundError(account_id)
             self._memory.keep(account_id, merchant, until)
         return merchant
+
+
+def merchant_key(account_id: str) -> str:
+    """The partition key of a merchant's row."""
+    return PREFIX + account_id
 
 
 def read_merchant(account_id: str, item: Item) -> Merchant:

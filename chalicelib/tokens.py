@@ -88,7 +88,7 @@ class TokenStore:
 
         Raises StorageUnavailableError.
         """
-        row = self._read(token_id, scope)
+        row = self.row(token_id, scope)
         if row.access_token:
             self._memory.keep(token_id, row, row.expires_at)
 
@@ -109,7 +109,7 @@ class TokenStore:
 
         Raises TokenUnavailableError, StorageUnavailableError.
         """
-        row = self._read(token_id, scope)
+        row = self.row(token_id, scope)
         if row.access_token is None or row.expires_at - EARLY_SECONDS > self._wall():
             return False
         self._obtain(token_id, app_secret, lambda row: row.expires_at - EARLY_SECONDS > self._wall(), scope)
@@ -117,10 +117,10 @@ class TokenStore:
 
     def row(self, token_id: str, scope: Scope) -> TokenRow:
         """The row as it stands in the table; raises StorageUnavailableError."""
-        return self._read(token_id, scope)
+        return TokenRow.read(self._table.read(token_key(token_id), scope))
 
     def _obtain(self, token_id: str, app_secret: str | None, serves: Callable[[TokenRow], bool], scope: Scope) -> str:
-        row = self._read(token_id, scope)
+        row = self.row(token_id, scope)
         may_mint = True
         while not (row.access_token and serves(row)):
             if app_secret is None:
@@ -132,7 +132,7 @@ class TokenStore:
                 raise TokenUnavailableError("no new token in time")
             if row.is_leased(now):
                 self._sleep(self._uniform(*POLL_SECONDS))
-                row = self._read(token_id, scope)
+                row = self.row(token_id, scope)
                 continue
             if not may_mint:
                 raise TokenUnavailableError("lost the right to mint, and nobody else has minted")
@@ -152,9 +152,6 @@ class TokenStore:
         assert row.access_token  # noqa: S101 - for the type checker: both ways out of the loop have one
         self._memory.keep(token_id, row, row.expires_at)
         return row.access_token
-
-    def _read(self, token_id: str, scope: Scope) -> TokenRow:
-        return TokenRow.read(self._table.read(token_key(token_id), scope))
 
     def _mint(self, lease: Lease, token_id: str, app_secret: str, scope: Scope) -> TokenRow:
         """Mint under the lease and hand in; raises ConditionFailedError when the right has gone to somebody else."""

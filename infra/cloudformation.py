@@ -63,6 +63,21 @@ def stack_name(stage: str) -> str:
     return f"douyin-redemption-{stage}"
 
 
+def secret_name(stage: str) -> str:
+    """What a stage's secret is called; its table is called like the stack."""
+    return f"douyin-redemption/{stage}"
+
+
+def unless_missing(call: Callable[[], Any]) -> Any:
+    """What a call of AWS returns, None when what it is about does not exist."""
+    try:
+        return call()
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        return None
+
+
 def exists(client: CloudFormationClient, stage: str) -> bool:
     """Whether the stack is there; one that was only ever planned is not."""
     try:
@@ -143,24 +158,12 @@ def take_down(client: CloudFormationClient, stage: str) -> None:
 
 def _left_behind(client: Callable[[str], Any], stage: str) -> dict[str, str]:
     """Which of table and secret are there though the stack is not; raises StackError for a secret on its way out."""
-    found = {"TableIs": "kept", "SecretIs": "kept"}
-    try:
-        client("dynamodb").describe_table(TableName=stack_name(stage))
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
-            raise
-        found["TableIs"] = "made"
-    name = f"douyin-redemption/{stage}"
-    try:
-        secret = client("secretsmanager").describe_secret(SecretId=name)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
-            raise
-        found["SecretIs"] = "made"
-    else:
-        if "DeletedDate" in secret:
-            raise StackError(f"secret {name} is being deleted: aws secretsmanager restore-secret --secret-id {name}")
-    return found
+    name = secret_name(stage)
+    table = unless_missing(lambda: client("dynamodb").describe_table(TableName=stack_name(stage)))
+    secret = unless_missing(lambda: client("secretsmanager").describe_secret(SecretId=name))
+    if secret is not None and "DeletedDate" in secret:
+        raise StackError(f"secret {name} is being deleted: aws secretsmanager restore-secret --secret-id {name}")
+    return {"TableIs": "kept" if table else "made", "SecretIs": "kept" if secret else "made"}
 
 
 def _told(change: Any) -> str:

@@ -92,11 +92,9 @@ def planned_calls(plan: str) -> list[str]:
 def code_difference(account: Account, project: Path, stage: str) -> str:
     """Whether the bundle is the code that runs."""
     wanted = base64.b64encode(hashlib.sha256(current_archive(project).read_bytes()).digest()).decode()
-    try:
-        function = account.client("lambda").get_function(FunctionName=cloudformation.stack_name(stage))
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
-            raise
+    name = cloudformation.stack_name(stage)
+    function = cloudformation.unless_missing(lambda: account.client("lambda").get_function(FunctionName=name))
+    if function is None:
         return f"new: {wanted}"
     runs = function["Configuration"]["CodeSha256"]
     return "the same that runs" if runs == wanted else f"{runs} runs, {wanted} would"

@@ -28,20 +28,16 @@ def destroy(account: Account, project: Path, stage: str, say: Callable[[str], No
     if cloudformation.exists(client, stage):
         cloudformation.take_down(client, stage)
         say("stack: deleted")
-    name, secret = cloudformation.stack_name(stage), f"douyin-redemption/{stage}"
+    name, secret = cloudformation.stack_name(stage), cloudformation.secret_name(stage)
     if not data:
         say(f"table {name} and secret {secret}: kept; the next deployment uses them again")
         return
     dynamodb, secrets_manager = account.client("dynamodb"), account.client("secretsmanager")
-    try:
-        dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)
+    if cloudformation.unless_missing(lambda: dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)):
         dynamodb.get_waiter("table_exists").wait(TableName=name)
         dynamodb.delete_table(TableName=name)
         dynamodb.get_waiter("table_not_exists").wait(TableName=name)
         say(f"table {name}: deleted")
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
-            raise
     try:
         secrets_manager.delete_secret(SecretId=secret, RecoveryWindowInDays=7)
         say(f"secret {secret}: deleted, to be had back for seven days")

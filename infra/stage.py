@@ -1,4 +1,4 @@
-"""What Chalice cannot say of its API: `python -m infra.stage STAGE` says it, after `chalice deploy`.
+"""What Chalice cannot say of its API, said after `chalice deploy`.
 
 Limits: API Gateway counts calls before any Lambda is started, so what is over them costs nothing and reaches neither
 the function nor the platform. They stay on the stage through later deployments.
@@ -9,20 +9,16 @@ API Gateway's own answers (no such route, too many requests, a function that fai
 
 from __future__ import annotations
 
-import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import boto3
 
 from chalicelib import problems
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mypy_boto3_apigateway import APIGatewayClient
     from mypy_boto3_apigateway.literals import GatewayResponseTypeType
-
-ROOT = Path(__file__).parent.parent
 
 RATE = 100
 """Requests a second, for all callers together. The platform publishes no limit of the call we make; a sibling's is 200
@@ -41,8 +37,7 @@ _RESPONSES: dict[GatewayResponseTypeType, problems.Kind] = {
 
 def complete_stage(client: APIGatewayClient, project: Path, stage: str) -> dict[str, Any]:
     """Complete the API that Chalice has deployed from `project`; returns the stage's limits."""
-    deployed = json.loads((project / ".chalice" / "deployed" / f"{stage}.json").read_text(encoding="utf-8"))
-    api_id = next(r["rest_api_id"] for r in deployed["resources"] if r["resource_type"] == "rest_api")
+    api_id = rest_api_id(project, stage)
     config = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
     name = config["api_gateway_stage"]
     for kind, problem in _RESPONSES.items():
@@ -54,12 +49,23 @@ def complete_stage(client: APIGatewayClient, project: Path, stage: str) -> dict[
             responseTemplates={"application/json": problems.problem_of_kind(problem, "$context.requestId").body},
         )
     client.create_deployment(restApiId=api_id, stageName=name)
+    return limit_calls(client, api_id, name, RATE, BURST)
+
+
+def rest_api_id(project: Path, stage: str) -> str:
+    """The API that Chalice has deployed from `project`."""
+    deployed = json.loads((project / ".chalice" / "deployed" / f"{stage}.json").read_text(encoding="utf-8"))
+    return str(next(r["rest_api_id"] for r in deployed["resources"] if r["resource_type"] == "rest_api"))
+
+
+def limit_calls(client: APIGatewayClient, api_id: str, name: str, rate: int, burst: int) -> dict[str, Any]:
+    """Limit all calls of the API's stage `name` together, in requests a second and at once; returns its settings."""
     settings = client.update_stage(
         restApiId=api_id,
         stageName=name,
         patchOperations=[
-            {"op": "replace", "path": "/*/*/throttling/rateLimit", "value": str(RATE)},
-            {"op": "replace", "path": "/*/*/throttling/burstLimit", "value": str(BURST)},
+            {"op": "replace", "path": "/*/*/throttling/rateLimit", "value": str(rate)},
+            {"op": "replace", "path": "/*/*/throttling/burstLimit", "value": str(burst)},
         ],
     )
     return dict(settings["methodSettings"]["*/*"])
@@ -71,15 +77,3 @@ def _headers(problem: problems.Kind) -> dict[str, str]:
     if problem.retry_after is not None:
         told["Retry-After"] = f"'{problem.retry_after}'"
     return {f"gatewayresponse.header.{name}": value for name, value in told.items()}
-
-
-def main() -> None:
-    """Complete a stage of this project in the account that the environment names."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage")
-    limits = complete_stage(boto3.client("apigateway"), ROOT, parser.parse_args().stage)
-    print(f"at most {limits['throttlingRateLimit']:g} requests a second, {limits['throttlingBurstLimit']} at once")
-
-
-if __name__ == "__main__":
-    main()

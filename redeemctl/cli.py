@@ -13,9 +13,10 @@ import click
 from rich.console import Console
 from rich.table import Table as Grid
 
+from chalicelib.merchants import PREFIX, merchant_key
 from redeemctl import doctor as examinations
 from redeemctl import keys
-from redeemctl.stage import MERCHANT, PENDING_TAG, OperatorError, Stage, opened
+from redeemctl.stage import PENDING_TAG, OperatorError, Stage, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,7 +134,10 @@ def add_merchant(
 ) -> None:
     """Add a merchant, or bring its row to what is given here; stores that it has and that are not given stay."""
     with context.stage() as stage:
-        item: Item = {"pk": {"S": MERCHANT + account_id}, **(stage.merchant(account_id) or {"active": {"BOOL": True}})}
+        item: Item = {
+            "pk": {"S": merchant_key(account_id)},
+            **(stage.merchant(account_id) or {"active": {"BOOL": True}}),
+        }
         before = _told(item) if "app_id" in item else {}
         given = {"app_id": app_id, "name": name, "life_account_id": life_account_id, "token_id": token_id}
         item |= {key: {"S": value} for key, value in given.items() if value}
@@ -141,9 +145,7 @@ def add_merchant(
             pairs = [store.partition("=") for store in stores]
             listed = {**item.get("stores", {}).get("M", {}), **{poi: {"S": title} for poi, _, title in pairs}}
             item["stores"] = {"M": listed}
-        if context.may(_differences(before, _told(item))):
-            stage.put(item)
-            console.print(f"merchant {account_id}: saved; counts everywhere within five minutes")
+        _save(context, stage, before, item, f"merchant {account_id}: saved")
 
 
 @merchant.command("show")
@@ -167,7 +169,7 @@ def list_merchants(context: Context) -> None:
         for item in stage.merchants():
             told = _told(item)
             stores = str(len(item["stores"]["M"])) if "stores" in item else "all"
-            account_id = item["pk"]["S"].removeprefix(MERCHANT)
+            account_id = item["pk"]["S"].removeprefix(PREFIX)
             grid.add_row(account_id, told.get("name", ""), told.get("app_id", ""), stores, told["active"])
         console.print(grid)
 
@@ -205,9 +207,7 @@ def add_store(context: Context, account_id: str, poi_id: str, name: str) -> None
         before = _told(item)
         item["stores"] = {"M": {**item.get("stores", {}).get("M", {}), poi_id: {"S": name}}}
         lost = "" if "stores" in before else "The merchant lists no stores and is served in all; then in this one only."
-        if context.may(_differences(before, _told(item)), destroys=lost):
-            stage.put(item)
-            console.print(f"store {poi_id}: saved; counts everywhere within five minutes")
+        _save(context, stage, before, item, f"store {poi_id}: saved", destroys=lost)
 
 
 @store.command("remove")
@@ -224,9 +224,8 @@ def remove_store(context: Context, account_id: str, poi_id: str) -> None:
             raise OperatorError(f"{poi_id} is the last store; suspend the merchant instead")
         if "stores" in item:
             item["stores"] = {"M": stores}
-        if context.may(_differences(before, _told(item)), destroys=f"Store {poi_id} is served no longer."):
-            stage.put(item)
-            console.print(f"store {poi_id}: removed; counts everywhere within five minutes")
+        lost = f"Store {poi_id} is served no longer."
+        _save(context, stage, before, item, f"store {poi_id}: removed", destroys=lost)
 
 
 @redeemctl.group()
@@ -289,8 +288,6 @@ def rotate(context: Context, *, wait: bool) -> None:
         pending = {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}.get(PENDING_TAG, "")
         age = time.time() - _changed_at(described)
         step = keys.next_step(found.session_keys, pending, age, stage.settings.session_ttl)
-        if step is None:
-            step = keys.first_step(found.session_keys)
         if step.wait and not wait:
             console.print(f"next: {step.told}; due in {step.wait} s (--wait waits)")
             return
@@ -340,9 +337,14 @@ def _set_active(context: Context, account_id: str, *, active: bool) -> None:
         before = _told(item)
         item["active"] = {"BOOL": active}
         lost = "" if active else f"Merchant {account_id} is served no longer."
-        if context.may(_differences(before, _told(item)), destroys=lost):
-            stage.put(item)
-            console.print(f"merchant {account_id}: saved; counts everywhere within five minutes")
+        _save(context, stage, before, item, f"merchant {account_id}: saved", destroys=lost)
+
+
+def _save(context: Context, stage: Stage, before: dict[str, str], item: Item, done: str, *, destroys: str = "") -> None:
+    """Write a merchant's row if it differs from `before` and may be written; `done` says what was done then."""
+    if context.may(_differences(before, _told(item)), destroys=destroys):
+        stage.put(item)
+        console.print(f"{done}; counts everywhere within five minutes")
 
 
 def _known(stage: Stage, account_id: str) -> Item:

@@ -26,8 +26,7 @@ from chalicelib.errors import (
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
-from chalicelib.merchants import Merchant, read_merchant
-from redeemctl.stage import MERCHANT
+from chalicelib.merchants import PREFIX, Merchant, read_merchant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,11 +59,9 @@ class Finding:
 
 def examine(stage: Stage) -> Iterator[Finding]:
     """Examine everything, the ground first; what needs something that is missing is not examined."""
-    yield from _table(stage)
-    credentials: Credentials | None = None
-    for finding, found in _secret(stage):
-        credentials = found or credentials
-        yield finding
+    yield _table(stage)
+    finding, credentials = _secret(stage)
+    yield finding
     yield _clock(stage)
     apps = {} if credentials is None else credentials.apps
     for app_id, app_secret in apps.items():
@@ -73,26 +70,24 @@ def examine(stage: Stage) -> Iterator[Finding]:
     yield from _merchants(stage, apps)
 
 
-def _table(stage: Stage) -> Iterator[Finding]:
+def _table(stage: Stage) -> Finding:
     name = stage.settings.table_name
     try:
         table = stage.dynamodb.describe_table(TableName=name)["Table"]
         ttl = stage.dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
         backups = stage.dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     except (ClientError, BotoCoreError) as error:
-        yield Finding(
+        return Finding(
             "table",
             name,
             False,
             f"无法读取表（{_aws(error)}）：先执行 make deploy STAGE={stage.name}，并检查本机的 AWS 凭证和区域",
             f"cannot be read ({_aws(error)}): make deploy STAGE={stage.name}; check this machine's AWS credentials",
         )
-        return
     if [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]] != [("pk", "HASH")]:
-        yield Finding(
+        return Finding(
             "table", name, False, "主键不是 pk：这不是本服务的表", "its key is not pk: not this service's table"
         )
-        return
     recovery = backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
     missing = [
         what
@@ -105,12 +100,11 @@ def _table(stage: Stage) -> Iterator[Finding]:
     ]
     if missing:
         told = ", ".join(missing)
-        yield Finding("table", name, False, f"未开启：{told}；执行 make deploy", f"without {told}: make deploy")
-    else:
-        yield Finding("table", name, True, "正常", "as the template says")
+        return Finding("table", name, False, f"未开启：{told}；执行 make deploy", f"without {told}: make deploy")
+    return Finding("table", name, True, "正常", "as the template says")
 
 
-def _secret(stage: Stage) -> Iterator[tuple[Finding, Credentials | None]]:
+def _secret(stage: Stage) -> tuple[Finding, Credentials | None]:
     name = stage.settings.secret_name
 
     def wrong(chinese: str, english: str) -> Finding:
@@ -119,33 +113,30 @@ def _secret(stage: Stage) -> Iterator[tuple[Finding, Credentials | None]]:
     try:
         found = stage.credentials()
     except (ClientError, BotoCoreError) as error:
-        yield (
+        return (
             wrong(
                 f"无法读取密钥（{_aws(error)}）：先执行 make deploy STAGE={stage.name}",
                 f"cannot be read ({_aws(error)}): make deploy STAGE={stage.name}",
             ),
             None,
         )
-        return
     except ConfigurationError:
-        yield (
+        return (
             wrong(
                 '内容格式不对，应为 {"apps": {app_id: app_secret}, "session_keys": [密钥, …]}',
                 'is not {"apps": {app_id: app_secret}, "session_keys": [key, …]}',
             ),
             None,
         )
-        return
     if found is None or not found.apps:
-        yield wrong("没有任何小程序：redeemctl app add <app_id>", "holds no app: redeemctl app add <app_id>"), found
-    elif any(len(key) < SHORTEST_KEY for key in found.session_keys):
-        yield (
+        return wrong("没有任何小程序：redeemctl app add <app_id>", "holds no app: redeemctl app add <app_id>"), found
+    if any(len(key) < SHORTEST_KEY for key in found.session_keys):
+        return (
             wrong("会话密钥太短：redeemctl session-key rotate", "a short session key: redeemctl session-key rotate"),
             found,
         )
-    else:
-        told = f"{len(found.apps)} apps, {len(found.session_keys)} session keys"
-        yield Finding("secret", name, True, "正常", told), found
+    told = f"{len(found.apps)} apps, {len(found.session_keys)} session keys"
+    return Finding("secret", name, True, "正常", told), found
 
 
 def _clock(stage: Stage) -> Finding:
@@ -199,7 +190,7 @@ def _merchants(stage: Stage, apps: dict[str, str]) -> Iterator[Finding]:
             "merchant", "", False, "没有商户：redeemctl merchant add", "there are none: redeemctl merchant add"
         )
     for item in items:
-        account_id = item["pk"]["S"].removeprefix(MERCHANT)
+        account_id = item["pk"]["S"].removeprefix(PREFIX)
         try:
             merchant = read_merchant(account_id, item)
         except ConfigurationError as error:

@@ -29,8 +29,8 @@ class Step:
     destroys: bool = False
 
 
-def next_step(keys: list[str], pending: str, age: float, session_ttl: int) -> Step | None:
-    """The step that is due, None when there is none but to begin anew.
+def next_step(keys: list[str], pending: str, age: float, session_ttl: int) -> Step:
+    """The step that is due; a rotation begins where none is under way.
 
     `keys` as they stand, `pending` the fingerprint of the one that waits, `age` seconds since the secret was changed.
     """
@@ -43,7 +43,7 @@ def next_step(keys: list[str], pending: str, age: float, session_ttl: int) -> St
         gone = ", ".join(fingerprint(key) for key in keys[1:])
         wait = max(0, math.ceil(session_ttl + SETTLE_SECONDS - age))
         return Step(f"no longer read: {gone}", keys[:1], wait=wait, destroys=True)
-    return None
+    return first_step(keys)
 
 
 def first_step(keys: list[str]) -> Step:

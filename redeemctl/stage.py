@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib import __version__
 from chalicelib.credentials import Credentials, read_credentials
 from chalicelib.errors import RedemptionError
+from chalicelib.merchants import PREFIX, merchant_key
 from chalicelib.scope import Deadline, Scope
 from chalicelib.settings import Settings
 from chalicelib.storage import Table
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 COMMAND_SECONDS = 30.0
 
-MERCHANT = "MERCHANT#"
 PENDING_TAG = "pending-session-key"
 """On the secret: the fingerprint of the session key that is read already and signs next."""
 
@@ -94,14 +94,14 @@ class Stage:
         pages = self.dynamodb.get_paginator("scan").paginate(
             TableName=self.settings.table_name,
             FilterExpression="begins_with(pk, :merchant)",
-            ExpressionAttributeValues={":merchant": {"S": MERCHANT}},
+            ExpressionAttributeValues={":merchant": {"S": PREFIX}},
         )
         items: list[Item] = [item for page in pages for item in page["Items"]]
         return sorted(items, key=lambda item: item["pk"]["S"])
 
     def merchant(self, account_id: str) -> Item | None:
         """A merchant's row as it stands."""
-        key: Item = {"pk": {"S": MERCHANT + account_id}}
+        key: Item = {"pk": {"S": merchant_key(account_id)}}
         found: Item | None = self.dynamodb.get_item(
             TableName=self.settings.table_name, Key=key, ConsistentRead=True
         ).get("Item")

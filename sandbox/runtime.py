@@ -89,6 +89,11 @@ class Instance:
         self._server.shutdown()
         self._server.server_close()
 
+    def kib(self, field: str) -> int:
+        """The process's memory as /proc's status has it, KiB: `VmRSS` what is resident, `VmHWM` the most that was."""
+        status = Path(f"/proc/{self.popen.pid}/status").read_text(encoding="ascii")
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith(field)))
+
     def invoke(self, event: Any, trace: str = "") -> Any:
         """Hand one event to the function and wait for what it returns; `trace` is the X-Ray header."""
         request_id = str(uuid.uuid4())

@@ -11,7 +11,6 @@ import random
 import subprocess
 import time
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -55,7 +54,7 @@ class Soak:
                 self._switch_faults()
             if now >= next_memory:
                 next_memory = now + MEMORY_SECONDS
-                self.memory.append(resident_kib(self._instance.popen.pid))
+                self.memory.append(self._instance.kib("VmRSS"))
             self._step()
         requests.delete(f"{self._platform}/faults", timeout=10)
 
@@ -117,12 +116,6 @@ class Soak:
             self.unhandled.append(answer.text[:200])
         self.answers[code].append(time.monotonic() - begun)
         return answer
-
-
-def resident_kib(pid: int) -> int:
-    """The process's memory, KiB."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
 
 
 def main() -> None:

@@ -24,9 +24,11 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import requests
 
+from chalicelib.merchants import merchant_key
 from infra import cloudformation
 from infra.bundle import ROOT, copy_project, current_archive
 from infra.deploy import Account, deploy
+from infra.stage import rest_api_id
 from sandbox import world as worlds
 from sandbox.aws import REGION
 
@@ -71,9 +73,7 @@ class Stack:
     def deploy(self) -> str:
         """Deploy as `make deploy` does; returns what Chalice printed."""
         printed = deploy(self.account, self.folder, STAGE, lambda _: None, None)
-        deployed = json.loads((self.folder / ".chalice" / "deployed" / f"{STAGE}.json").read_text())
-        api_id = next(r["rest_api_id"] for r in deployed["resources"] if r["resource_type"] == "rest_api")
-        self.api_url = f"{self.aws.url}/_aws/execute-api/{api_id}/api"
+        self.api_url = f"{self.aws.url}/_aws/execute-api/{rest_api_id(self.folder, STAGE)}/api"
         return printed
 
 
@@ -157,14 +157,18 @@ def around_a_function(*platform_arguments: str) -> Iterator[Parts]:
         with zipfile.ZipFile(current_archive()) as packed:
             packed.extractall(folder)
         secret, table = prepare(aws.url, STAGE)
-        environment = {
-            **{name: value for name, value in aws_environment(aws.url).items() if name.startswith("AWS_")},
-            "TABLE_NAME": table,
-            "SECRET_NAME": secret,
-            "DOUYIN_OPEN_API": platform.url,
-            "DOUYIN_LOGIN_API": platform.url,
-        }
-        yield Parts(platform, aws, folder, environment)
+        yield Parts(platform, aws, folder, function_environment(aws.url, platform.url, secret, table))
+
+
+def function_environment(aws_url: str, platform_url: str, secret: str, table: str) -> dict[str, str]:
+    """The variables of a function between the emulated AWS and a platform."""
+    return {
+        **{name: value for name, value in aws_environment(aws_url).items() if name.startswith("AWS_")},
+        "TABLE_NAME": table,
+        "SECRET_NAME": secret,
+        "DOUYIN_OPEN_API": platform_url,
+        "DOUYIN_LOGIN_API": platform_url,
+    }
 
 
 def prepare(aws_url: str, stage: str) -> tuple[str, str]:
@@ -176,7 +180,7 @@ def prepare(aws_url: str, stage: str) -> tuple[str, str]:
 def fill(aws_url: str, stage: str) -> tuple[str, str]:
     """Put the sample data into table and secret; returns the names of secret and table."""
     client, world = account_at(aws_url).client, worlds.load()
-    secret, table = f"douyin-redemption/{stage}", f"douyin-redemption-{stage}"
+    secret, table = cloudformation.secret_name(stage), cloudformation.stack_name(stage)
     put_secret(client("secretsmanager"), secret, world)
     put_merchants(client("dynamodb"), table, world)
     return secret, table
@@ -205,7 +209,7 @@ def put_merchants(client: DynamoDBClient, table: str, world: worlds.World) -> No
     """Put the sample merchants' rows into the table."""
     for merchant in world.merchants.values():
         item: dict[str, AttributeValueTypeDef] = {
-            "pk": {"S": f"MERCHANT#{merchant.account_id}"},
+            "pk": {"S": merchant_key(merchant.account_id)},
             "app_id": {"S": merchant.app_id},
             "life_account_id": {"S": merchant.life_account_id},
             "name": {"S": merchant.name},

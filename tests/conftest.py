@@ -46,6 +46,7 @@ awscalls: list[AwsCall] = []
 APP, OTHER_APP = "ttsandbox00000000a1", "ttsandbox00000000b2"
 MERCHANT, OTHER_MERCHANT = "7296781329369139211", "7296781329369139233"
 STORE = "6601"
+LIST = f"/v1/merchants/{MERCHANT}/stores/{STORE}/certificates"
 SESSION_KEY = "test-session-key-not-a-secret-000001"
 
 

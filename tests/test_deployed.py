@@ -13,15 +13,13 @@ import requests
 from infra.stage import BURST, RATE
 from sandbox import gateway, stack
 from sandbox.runtime import Instance
-from tests.conftest import APP, MERCHANT, SESSION_KEY, STORE
+from tests.conftest import APP, LIST, MERCHANT, SESSION_KEY, STORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import Aws, Platform
-
-LIST = f"/v1/merchants/{MERCHANT}/stores/{STORE}/certificates"
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +43,16 @@ def test_a_customer_is_served_by_the_deployed_app(deployed: stack.Stack) -> None
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
 
 
-def test_problems_leave_the_deployed_app_in_their_shape(deployed: stack.Stack) -> None:
-    answer = requests.get(f"{deployed.api_url}{LIST}", timeout=20)
-    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        pytest.param(LIST, 401, "unauthenticated", id="the app's own"),
+        pytest.param("/v1/nothing", 404, "not_found", id="API Gateway's own"),
+    ],
+)
+def test_problems_leave_in_their_shape(deployed: stack.Stack, path: str, status: int, code: str) -> None:
+    answer = requests.get(f"{deployed.api_url}{path}", timeout=20)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["X-Request-Id"] == answer.json()["request_id"]
 
@@ -64,13 +69,6 @@ def test_the_roles_of_the_template_are_the_ones_the_functions_run_under(deployed
         own = "-refresh" if name.endswith("refresh_tokens") else ""
         policy = json.loads((deployed.folder / ".chalice" / f"policy-{stack.STAGE}{own}.json").read_text())
         assert iam.get_role_policy(RoleName=name, PolicyName=name)["PolicyDocument"] == policy
-
-
-def test_a_route_that_is_none_is_told_in_the_same_shape(deployed: stack.Stack) -> None:
-    answer = requests.get(f"{deployed.api_url}/v1/nothing", timeout=20)
-    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.headers["X-Request-Id"] == answer.json()["request_id"]
 
 
 def test_the_stage_is_limited(deployed: stack.Stack) -> None:

@@ -20,13 +20,12 @@ from infra.deploy import carry_outputs, code_difference, dry_run
 from infra.destroy import destroy
 from sandbox import stack
 from sandbox import world as worlds
-from tests.conftest import APP, MERCHANT, STORE
+from tests.conftest import APP, LIST, MERCHANT, STORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LIST = f"/v1/merchants/{MERCHANT}/stores/{STORE}/certificates"
 WORLD = worlds.load()
 SECRET = WORLD.apps[APP].app_secret
 

@@ -10,7 +10,7 @@ import app as application
 from chalicelib.sessions import Session
 from sandbox import gateway, stack
 from sandbox.runtime import Instance
-from tests.conftest import APP, MERCHANT, STORE, awscalls
+from tests.conftest import APP, LIST, MERCHANT, awscalls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import pytest
 
     from tests.conftest import Api, Aws, Platform
-
-LIST = f"/v1/merchants/{MERCHANT}/stores/{STORE}/certificates"
 
 
 def login(instance: Instance, platform: Platform) -> dict[str, str]:

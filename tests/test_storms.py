@@ -16,7 +16,7 @@ import pytest
 
 from sandbox import gateway
 from sandbox.runtime import Instance
-from tests.conftest import APP, MERCHANT, OTHER_APP, OTHER_MERCHANT, STORE
+from tests.conftest import APP, LIST, OTHER_APP, OTHER_MERCHANT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tests.conftest import Api, Aws, Platform
 
 INSTANCES = 50
-LIST = f"/v1/merchants/{MERCHANT}/stores/{STORE}/certificates"
 OTHER_LIST = f"/v1/merchants/{OTHER_MERCHANT}/stores/6606/certificates"
 ROW, OTHER_ROW = f"TOKEN#{APP}", f"TOKEN#{OTHER_APP}"
 
