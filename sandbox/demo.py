@@ -16,7 +16,7 @@ from rich.table import Table
 
 from sandbox import world as worlds
 from sandbox.aws import REGION
-from sandbox.stack import Stack, login_code, running
+from sandbox.stack import Stack, login_code, preview, running
 
 CUSTOMER = "lin"
 MERCHANT = "7296781329369139211"
@@ -41,8 +41,9 @@ def main() -> None:
         world = worlds.load()
         show(stack, world)
         if arguments.serve:
-            tell(stack, world)
-            threading.Event().wait()
+            with preview(stack) as miniprogram:
+                tell(stack, world, miniprogram.url)
+                threading.Event().wait()
 
 
 def show(stack: Stack, world: worlds.World) -> None:
@@ -64,14 +65,15 @@ def show(stack: Stack, world: worlds.World) -> None:
     console.print(f"{len(view['certificates'])} certificates in {elapsed * 1000:.0f} ms from\n{url}", soft_wrap=True)
 
 
-def tell(stack: Stack, world: worlds.World) -> None:
+def tell(stack: Stack, world: worlds.World, preview_url: str) -> None:
     """Print what there is to try, as lines that can be pasted into a shell."""
     merchant = world.merchants[MERCHANT]
     console.print("\n[bold]The sandbox is up[/bold] (Ctrl-C ends it)")
     sandbox, api = f"{stack.platform.url}/_sandbox", f"{stack.api_url}/v1"
     ask = f'{{"app_id":"{merchant.app_id}","customer":"{CUSTOMER}"}}'
     busy = '{"kind":"code","call":"query_user_certificates","code":2100004,"times":3}'
-    lines = f"""API       {stack.api_url}
+    lines = f"""Page      {preview_url}  (the mini-program; open it in a browser)
+API       {stack.api_url}
 Douyin    {stack.platform.url}
 AWS       {stack.aws.url}
 

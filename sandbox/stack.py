@@ -137,6 +137,11 @@ def running(progress: Callable[[str], None] = lambda _: None) -> Iterator[Stack]
         yield stack
 
 
+def preview(stack: Stack) -> contextlib.AbstractContextManager[Process]:
+    """The mini-program in a browser, in front of a running sandbox."""
+    return process("sandbox.preview", "--api", stack.api_url, "--platform", stack.platform.url)
+
+
 @dataclass
 class Parts:
     """What a function needs around it, without an API: for running instances of the bundle by hand."""

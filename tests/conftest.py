@@ -219,6 +219,13 @@ def aws_process() -> Iterator[Aws]:
 
 
 @pytest.fixture(scope="session")
+def deployed() -> Iterator[stack.Stack]:
+    """A whole sandbox with the app deployed into it; its stand-in is another one than `platform`."""
+    with stack.running() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle that `make bundle` made and `chalice deploy` sends, unpacked."""
     folder = tmp_path_factory.mktemp("bundle")

@@ -22,12 +22,6 @@ if TYPE_CHECKING:
     from tests.conftest import Aws, Platform
 
 
-@pytest.fixture(scope="session")
-def deployed() -> Iterator[stack.Stack]:
-    with stack.running() as running:
-        yield running
-
-
 def serve(api_url: str, platform_url: str, customer: str = "lin") -> requests.Response:
     code = stack.login_code(platform_url, APP, customer)
     login = requests.post(f"{api_url}/v1/sessions", json={"app_id": APP, "code": code}, timeout=20)
