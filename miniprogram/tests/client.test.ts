@@ -287,16 +287,22 @@ describe("a problem", () => {
     assert.equal(listed(await walk.next()).length, 7);
   });
 
-  test("that is not in the server's shape is told all the same", async () => {
+  test("that is not in the server's shape is told all the same", async (t) => {
     const strange = [
       { status: 200, body: "<html>a proxy's page</html>" },
       { status: 200, body: "{}" },
       { status: 403, body: '{"message":"Forbidden"}' },
       { status: 502, body: "" },
+      // A success by its body alone, at either end.
+      { status: 500, body: '{"token":"-","expires_in":7200,"certificates":[]}' },
     ];
     let next = strange[0] as (typeof strange)[0];
     const server = createServer((_, response) => {
       response.writeHead(next.status, { "retry-after": "3" }).end(next.body);
+    });
+    t.after(() => {
+      server.closeAllConnections();
+      server.close();
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -305,7 +311,5 @@ describe("a problem", () => {
       const expected = { code: "unreadable", status: next.status, action: "retry", retryAfter: 3 };
       assert.deepEqual({ ...told, ...expected }, told);
     }
-    server.closeAllConnections();
-    server.close();
   });
 });

@@ -166,7 +166,7 @@ Page({
   step(walk: Walk, patience: number) {
     const before = this.data.rows.length;
     walk.next().then((outcome) => {
-      if (walk !== this.walk || outcome.kind === "cancelled") {
+      if (outcome.kind === "cancelled") {
         return;
       }
       this.show(outcome);
