@@ -385,7 +385,7 @@ def test_a_lost_page_leaves_the_list_and_a_way_on(phone: Phone) -> None:
     phone.open("zhou")
     expect(phone.cards).to_have_count(50)
     phone.page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
-    expect(phone.notice).to_be_attached()
+    expect(phone.notice).to_be_in_viewport()
     expect(phone.cards).to_have_count(50)
     phone.mend()
     phone.notice.get_by_role("button").click()

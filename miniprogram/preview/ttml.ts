@@ -10,12 +10,28 @@ const PLAIN = /^(class|style|id|disabled|hidden|data-[\w-]+|aria-[\w-]+)$/;
 
 /** The template of `ttml`; events call `$fire(name, event)`. */
 export function templateOf(ttml: string): string {
-  return ttml.replace(/<!--[\s\S]*?-->/g, "").replace(TAG, (_, closing, name, attributes, selfClosing) => {
+  return written(ttml.replace(/<!--[\s\S]*?-->/g, "")).replace(TAG, (_, closing, name, attributes, selfClosing) => {
     if (!ELEMENTS.has(name)) {
       throw new Error(`the preview knows no <${name}>`);
     }
     const tag = name === "block" ? "template" : name;
     return closing ? `</${tag}>` : `<${tag}${converted(attributes)}${selfClosing ? `></${tag}` : ""}>`;
+  });
+}
+
+/** Templates written out where they are used: `<template is="x" data="{{name: value}}" />`, one name each. */
+function written(ttml: string): string {
+  const bodies = new Map<string, string>();
+  const rest = ttml.replace(/<template name="([\w-]+)">([\s\S]*?)<\/template>/g, (_, name, body) => {
+    bodies.set(name, body);
+    return "";
+  });
+  return rest.replace(/<template is="([\w-]+)" data="\{\{(\w+): ([^{}]+)\}\}" \/>/g, (_, name, item, value) => {
+    const body = bodies.get(name);
+    if (body === undefined) {
+      throw new Error(`there is no template ${name}`);
+    }
+    return `<block tt:for="{{[${value}]}}" tt:for-item="${item}">${body}</block>`;
   });
 }
 

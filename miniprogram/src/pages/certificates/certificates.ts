@@ -51,6 +51,8 @@ Page({
     empty: false,
     count: "",
     problem: null as Notice | null,
+    /** The problem is one of going on, and stands where the customer is: below the list. */
+    below: false,
   },
 
   merchant: undefined as Merchant | undefined,
@@ -78,7 +80,7 @@ Page({
 
   onShow() {
     // Back from somewhere, maybe from having redeemed one.
-    if (this.hidden && this.walk) {
+    if (this.hidden && this.walk && !this.data.choosing) {
       this.refresh();
     }
     this.hidden = false;
@@ -182,7 +184,7 @@ Page({
   show(outcome: Exclude<Outcome, { kind: "cancelled" }>) {
     tt.stopPullDownRefresh({});
     if (outcome.kind === "problem") {
-      this.setData({ loading: false, loadingMore: false });
+      this.setData({ loading: false, loadingMore: false, below: this.data.loadingMore });
       this.complain(outcome.problem);
       return;
     }
