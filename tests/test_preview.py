@@ -182,6 +182,11 @@ def test_a_long_list_grows_as_it_is_scrolled_and_shows_everything_once(phone: Ph
     assert len(set(ids)) == 340
     assert [request.split()[0] for request in phone.requests] == ["POST", "GET", "GET"]
     assert "cursor=" in phone.requests[2]
+    phone.page.evaluate("window.scrollTo(0, 0)")
+    phone.pull_down()
+    expect(phone.cards).to_have_count(200)
+    phone.page.wait_for_timeout(300)
+    assert len(phone.requests) == 4
 
 
 def test_more_can_be_had_by_a_button_as_well(phone: Phone) -> None:

@@ -58,6 +58,8 @@ Page({
   merchant: undefined as Merchant | undefined,
   poiId: "",
   walk: undefined as Walk | undefined,
+  /** How many certificates this walk has found; what is shown may still be the one before's. */
+  found: 0,
   action: "retry" as Problem["action"],
   hidden: false,
 
@@ -142,8 +144,6 @@ Page({
       phone: known.phone || "",
       rows: [],
       count: "",
-      empty: false,
-      more: false,
       loadingMore: false,
     });
     this.refresh();
@@ -153,7 +153,8 @@ Page({
   refresh() {
     const { account_id } = this.merchant as Merchant;
     this.walk = client.certificates({ account_id, poi_id: this.poiId });
-    this.setData({ loading: this.data.rows.length === 0, empty: false, problem: null });
+    this.found = 0;
+    this.setData({ loading: this.data.rows.length === 0, empty: false, more: false, problem: null });
     this.step(this.walk, PATIENCE);
   },
 
@@ -166,16 +167,15 @@ Page({
   },
 
   step(walk: Walk, patience: number) {
-    const before = this.data.rows.length;
+    const before = this.found;
     walk.next().then((outcome) => {
       if (outcome.kind === "cancelled") {
         return;
       }
       this.show(outcome);
-      const { rows, more } = this.data;
-      const gained = rows.length > before;
-      if (outcome.kind === "list" && more && (rows.length < SCREENFUL || !gained) && patience > 1) {
-        this.setData({ loading: !rows.length, loadingMore: !!rows.length });
+      const gained = this.found > before;
+      if (outcome.kind === "list" && outcome.more && (this.found < SCREENFUL || !gained) && patience > 1) {
+        this.setData({ loading: !this.found, loadingMore: !!this.found });
         this.step(walk, gained ? PATIENCE : patience - 1);
       }
     });
@@ -191,6 +191,7 @@ Page({
     const now = Date.now() / 1000;
     const rows = outcome.certificates.map((certificate) => rowOf(certificate, now));
     const { more } = outcome;
+    this.found = rows.length;
     const count = rows.length ? (more ? `已找到 ${rows.length} 张可用券` : `共 ${rows.length} 张可用券`) : "";
     this.setData({ rows, more, count, empty: !rows.length && !more, loading: false, loadingMore: false });
   },
