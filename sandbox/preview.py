@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import re
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 MINIPROGRAM = ROOT / "miniprogram"
 PROGRAM = MINIPROGRAM / "dist"
-PLACEHOLDER = "https://coupons.example.com"
-"""The service's address in the sample's config; here it is this server's."""
 
+# Where the built config says that the service stands: here it is this server, whatever a mini-program's own may be.
+_ADDRESS = re.compile(r'(\bapi: )"[^"]*"')
 _PASSED_ON = ("Authorization", "Content-Type")
 _KEPT = ("Content-Type", "Cache-Control", "X-Request-Id", "Retry-After", "WWW-Authenticate")
 
@@ -82,7 +83,7 @@ async def _program(request: web.Request) -> web.Response:
         for path in PROGRAM.rglob("*")
         if path.is_file()
     }
-    files["config.js"] = files["config.js"].replace(PLACEHOLDER, f"{request.scheme}://{request.host}/api")
+    files["config.js"] = _ADDRESS.sub(rf'\1"{request.scheme}://{request.host}/api"', files["config.js"])
     return web.json_response({"app_id": next(iter(worlds.load().apps)), "files": files})
 
 

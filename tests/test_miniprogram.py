@@ -47,6 +47,6 @@ def test_the_client_is_small_and_needs_nothing_beside_it() -> None:
 
 def test_the_sample_knows_the_sandboxs_merchants() -> None:
     told: dict[str, Any] = json.loads(run("node", "-p", "JSON.stringify(require('./dist/config.js').config)"))
-    assert told["api"] == preview.PLACEHOLDER
+    assert told["api"] == "https://coupons.example.com"
     stores = {m["account_id"]: {s["poi_id"]: s["name"] for s in m["stores"]} for m in told["merchants"]}
     assert stores == {m.account_id: m.stores for m in worlds.load().merchants.values() if m.app_id == APP}

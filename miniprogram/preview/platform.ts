@@ -127,7 +127,7 @@ function request(options: Parameters<typeof tt.request>[0], world: World): { abo
     }
     const body = parsed(text);
     end(answer.status, body, answer.headers.get("x-request-id") ?? "");
-    // As Android spells them.
+    // Spelled otherwise than fetch spells them, as a phone may.
     const headers: Record<string, string> = {};
     answer.headers.forEach((value, name) => {
       headers[name.replace(/(^|-)([a-z])/g, (_, dash, letter) => dash + letter.toUpperCase())] = value;

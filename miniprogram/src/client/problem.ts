@@ -85,7 +85,7 @@ export function parsed(data: unknown): object | null {
   return typeof value === "object" && value !== null ? value : null;
 }
 
-/** A header whatever its case: Android and iOS spell them differently. */
+/** A header whatever its case: no document says how a phone spells them. */
 function headerOf(reply: Reply, name: string): string {
   const header = reply.header || {};
   const found = Object.keys(header).filter((key) => key.toLowerCase() === name)[0];
