@@ -127,7 +127,7 @@ def _remarks(certificate: dict[str, Any]) -> str:
     if voucher := certificate.get("voucher"):
         remarks.append(f"{voucher['description']}（{_yuan(voucher['min_amount'])}–{_yuan(voucher['max_amount'])}）")
     if "lock" in certificate:
-        remarks.append("锁定")
+        remarks.append("有锁定信息")
     if off_peak := certificate.get("off_peak"):
         hours = "、".join("–".join(span) for span in off_peak.get("hours", []))
         remarks.append(f"错峰 {hours}")
