@@ -26,14 +26,15 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync")
 
 
+def systems_own() -> str | None:
+    """The path of the Chromium that the environment names or the system has; None: there is Playwright's at most."""
+    return os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
 def find() -> str | None:
     """The path of a Chromium, if there is one."""
-    named = os.environ.get("CHROMIUM")
-    if named:
-        return named
-    on_path = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if on_path:
-        return on_path
+    if path := systems_own():
+        return path
     with sync_playwright() as playwright:
         own = playwright.chromium.executable_path
     return own if Path(own).exists() else None
@@ -64,7 +65,7 @@ def has_chinese_font() -> bool:
 def launched() -> Iterator[Browser]:
     """A headless browser; ends with the block."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find(), args=list(ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=systems_own(), args=list(ARGUMENTS))
         yield browser
         browser.close()
 
