@@ -243,6 +243,14 @@ def _await_port(port: int, popen: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(f"{popen.args!r} did not listen on port {port} in time")
 
 
+def set_faults(platform_url: str, *rules: dict[str, Any]) -> None:
+    """Let the stand-in do wrong by these rules (see `sandbox.faults`) and no others; without any, it does well."""
+    url = f"{platform_url}/_sandbox/faults"
+    requests.delete(url, timeout=10).raise_for_status()
+    for rule in rules:
+        requests.post(url, json=rule, timeout=10).raise_for_status()
+
+
 def login_code(platform_url: str, app_id: str, customer: str) -> str:
     """What tt.login would give the customer in this app."""
     answer = requests.post(f"{platform_url}/_sandbox/codes", json={"app_id": app_id, "customer": customer}, timeout=10)

@@ -78,10 +78,7 @@ class Operator:
 
     def fault(self, **fault: Any) -> None:
         """Let the platform fail; without arguments it does well again."""
-        url = f"{self.stack.platform.url}/_sandbox/faults"
-        requests.delete(url, timeout=10)
-        if fault:
-            requests.post(url, json=fault, timeout=10).raise_for_status()
+        stack.set_faults(self.stack.platform.url, *([fault] if fault else []))
 
     def login(self) -> dict[str, str]:
         """A customer's session."""

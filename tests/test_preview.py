@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -47,12 +48,21 @@ class Phone:
 
     def fail(self, kind: str, call: str = LIST_CALL, **how: Any) -> None:
         """Let the stand-in do wrong."""
-        rule = {"kind": kind, "call": call, **how}
-        requests.post(f"{self.platform_url}/_sandbox/faults", json=rule, timeout=5).raise_for_status()
+        stack.set_faults(self.platform_url, {"kind": kind, "call": call, **how})
 
     def mend(self) -> None:
         """Let it do right again."""
-        requests.delete(f"{self.platform_url}/_sandbox/faults", timeout=5).raise_for_status()
+        stack.set_faults(self.platform_url)
+
+    @contextlib.contextmanager
+    def bought(self, customer: str, entries: list[dict[str, Any]]) -> Iterator[None]:
+        """Let a customer have bought this, and what the sample data says again afterwards."""
+        url = f"{self.platform_url}/_sandbox/purchases/{customer}"
+        requests.put(url, json=entries, timeout=5).raise_for_status()
+        try:
+            yield
+        finally:
+            requests.put(url, json=sample(customer), timeout=5).raise_for_status()
 
     def pull_down(self) -> None:
         """A finger from the top of the page downwards."""
@@ -102,13 +112,9 @@ def preview_url(deployed: stack.Stack) -> Iterator[str]:
         yield running.url
 
 
-def noting(page: Page, phone: Phone) -> None:
-    def note(request: Request) -> None:
-        if "/api/" in request.url:
-            phone.requests.append(f"{request.method} {request.url.split('/api', 1)[1]}")
-
-    page.on("request", note)
-    page.on("pageerror", lambda error: phone.errors.append(str(error)))
+def sample(customer: str) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = json.loads((worlds.DATA / "orders" / f"{customer}.json").read_text("utf-8"))
+    return entries
 
 
 @pytest.fixture
@@ -116,7 +122,13 @@ def phone(browser: Browser, preview_url: str, deployed: stack.Stack) -> Iterator
     context = browser.new_context(viewport=PHONE, device_scale_factor=2, locale="zh-CN")  # type: ignore[arg-type]
     page = context.new_page()
     phone = Phone(page, preview_url, deployed.platform.url)
-    noting(page, phone)
+
+    def note(request: Request) -> None:
+        if "/api/" in request.url:
+            phone.requests.append(f"{request.method} {request.url.split('/api', 1)[1]}")
+
+    page.on("request", note)
+    page.on("pageerror", lambda error: phone.errors.append(str(error)))
     yield phone
     context.close()
     phone.mend()
@@ -198,23 +210,19 @@ def test_more_can_be_had_by_a_button_as_well(phone: Phone) -> None:
     expect(phone.button("加载更多")).to_have_count(0)
 
 
-def test_a_list_that_hides_behind_other_stores_certificates_is_looked_for(phone: Phone, deployed: stack.Stack) -> None:
+def test_a_list_that_hides_behind_other_stores_certificates_is_looked_for(phone: Phone) -> None:
     """An answer may hold nothing of this store and yet say that there is more; nothing is there to be scrolled then."""
     order = {"certificates": [{"certificate_id": "75{n}", "sku_info": {"title": "他店券"}}], "order_id": "23{n}"}
     last = {"certificates": [{"certificate_id": "1", "sku_info": {"title": "本店券"}}], "order_id": "1"}
-    bought = [
+    bought: list[dict[str, Any]] = [
         {"account_id": MERCHANT, "stores": ["6602"], "repeat": 450, "order": order},
         {"account_id": MERCHANT, "order": last},
     ]
-    url = f"{deployed.platform.url}/_sandbox/purchases/wu"
-    requests.put(url, json=bought, timeout=5).raise_for_status()
-    try:
+    with phone.bought("wu", bought):
         phone.open("wu")
         expect(phone.cards).to_have_count(1)
         expect(phone.cards).to_contain_text("本店券")
         assert len(phone.requests) == 4
-    finally:
-        requests.put(url, json=[], timeout=5).raise_for_status()
 
 
 def test_a_customer_logs_in_once(phone: Phone) -> None:
@@ -239,21 +247,16 @@ def test_another_user_of_the_phone_has_a_session_of_their_own(phone: Phone) -> N
     assert sum(request.startswith("POST") for request in phone.requests) == 2
 
 
-def test_pulling_down_asks_again_and_keeps_the_list_meanwhile(phone: Phone, deployed: stack.Stack) -> None:
+def test_pulling_down_asks_again_and_keeps_the_list_meanwhile(phone: Phone) -> None:
     phone.open()
     expect(phone.cards).to_have_count(7)
-    url = f"{deployed.platform.url}/_sandbox/purchases/lin"
-    whole = json.loads((worlds.DATA / "orders" / "lin.json").read_text(encoding="utf-8"))
-    requests.put(url, json=whole[:1], timeout=5).raise_for_status()
-    try:
+    with phone.bought("lin", sample("lin")[:1]):
         phone.fail("delay", seconds=1.5, times=1)
         phone.pull_down()
         expect(phone.page.get_by_text("正在刷新…")).to_be_visible()
         expect(phone.cards).to_have_count(7)
         expect(phone.cards).to_have_count(1)
         expect(phone.page.get_by_text("正在刷新…")).to_be_hidden()
-    finally:
-        requests.put(url, json=whole, timeout=5).raise_for_status()
 
 
 def test_a_late_answer_of_another_store_is_not_shown(phone: Phone) -> None:

@@ -44,7 +44,7 @@ async function start(): Promise<void> {
     throw new Error(`${path} registers no page`);
   }
   document.title = settings.navigationBarTitleText;
-  element("title").textContent = settings.navigationBarTitleText;
+  (document.getElementById("title") as HTMLElement).textContent = settings.navigationBarTitleText;
   for (const name of ["app.ttss", `${path}.ttss`]) {
     const style = document.createElement("style");
     style.textContent = stylesOf(program.files[name] ?? "");
@@ -173,14 +173,6 @@ function file(program: Program, path: string): string {
     throw new Error(`the mini-program has no ${path}`);
   }
   return text;
-}
-
-function element(id: string): HTMLElement {
-  const found = document.getElementById(id);
-  if (!found) {
-    throw new Error(`no element ${id}`);
-  }
-  return found;
 }
 
 void start();

@@ -193,8 +193,11 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
     function ask(mayRenew: boolean): Promise<Told<List> | undefined> {
       return token().then((held) => {
-        if (cancelled || "problem" in held) {
-          return "problem" in held ? held : undefined;
+        if ("problem" in held) {
+          return held;
+        }
+        if (cancelled) {
+          return undefined;
         }
         sent = send("GET", pathOf(question, cursor), isList, { authorization: `Bearer ${held.value}` });
         return sent.done.then((told) => {

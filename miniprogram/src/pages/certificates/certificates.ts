@@ -7,6 +7,7 @@ import { type Place, type Store, type StoreRow, storeRows } from "./stores";
 
 /** A problem as it is shown; `button` is empty where there is nothing to press. */
 interface Notice {
+  action: Problem["action"];
   text: string;
   button: string;
   /** Seconds until the button can be pressed. */
@@ -60,7 +61,6 @@ Page({
   walk: undefined as Walk | undefined,
   /** How many certificates this walk has found; what is shown may still be the one before's. */
   found: 0,
-  action: "retry" as Problem["action"],
   hidden: false,
 
   onLoad(query) {
@@ -197,10 +197,10 @@ Page({
   },
 
   complain(problem: Problem) {
-    this.action = problem.action;
-    const button = problem.action === "store" && !this.data.canChoose ? "" : BUTTONS[problem.action];
+    const { action } = problem;
+    const button = action === "store" && !this.data.canChoose ? "" : BUTTONS[action];
     const reference = problem.requestId ? `问题编号 ${problem.requestId}` : "";
-    const notice = { text: problem.detail, button, wait: Math.ceil(problem.retryAfter), reference };
+    const notice = { action, text: problem.detail, button, wait: Math.ceil(problem.retryAfter), reference };
     this.setData({ problem: notice });
     this.countDown(notice);
   },
@@ -222,7 +222,8 @@ Page({
 
   /** The button of a problem. */
   resolve() {
-    if (this.action === "store") {
+    const { problem } = this.data;
+    if (problem && problem.action === "store") {
       this.setData({ problem: null });
       this.chooseStore();
     } else if (this.data.rows.length) {
