@@ -1,47 +1,72 @@
-# The commands of the project; README.md says what they are for.
+# The project's commands; `make` lists them. README.md explains the main ones, CONTRIBUTING.md the development loop.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Where tests run the packaged bundle: as on Lambda, nothing but the runtime client and boto3 beside it.
+# The tests run the bundle with this interpreter: as on Lambda, it has only the runtime client and boto3.
 LAMBDA := .lambda
+# Stamps name the Python version, so that `make … PYTHON=python3.12` makes a new environment.
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+INSTALLED := $(VENV)/.installed-$(PYTHON_VERSION)
+LAMBDA_INSTALLED := $(LAMBDA)/.installed-$(PYTHON_VERSION)
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest
+# Each test process starts an emulated AWS and a mock platform of its own. The tests of a file share one process.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+SOURCES := app.py chalicelib infra redeemctl sandbox
 
-.PHONY: help install bundle miniprogram deploy destroy demo serve test bench load format lock clean
+.PHONY: help python install bundle miniprogram browser deploy destroy demo serve check test nightly fuzz bench load audit \
+	format lock clean
 
 help:
-	@echo "make demo    everything from nothing to a customer's list, in a sandbox on this machine"
-	@echo "make serve   the same, and stay, with the mini-program in a browser (needs node)"
-	@echo "make test    format, lint, types, all tests, coverage (needs node)"
-	@echo "make bundle  what chalice deploy sends to Lambda beside the app"
-	@echo "make miniprogram  the sample mini-program, for Douyin's IDE: miniprogram/dist (needs node)"
-	@echo "make deploy  everything to AWS: make deploy STAGE=dev [DRY_RUN=1] [ALARM_EMAIL=...]"
-	@echo "make destroy take it down; table and secret stay: make destroy STAGE=dev"
-	@echo "make bench   how fast it is, next to two yardsticks (five minutes)"
-	@echo "make load    what the whole sandbox does under load (three minutes)"
-	@echo "make format  let the formatter have its way"
-	@echo "make lock    pin anew what make install brings"
-	@echo "make clean   remove what the commands above have made"
+	@echo "make demo         run the whole service on this machine and show a customer's list"
+	@echo "make serve        the same, and keep it running with the sample page in a browser (needs node)"
+	@echo "make check        after an edit: format, lint, types, unit tests (a minute at most)"
+	@echo "make test         everything (needs node, and a Chromium: see make browser)"
+	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
+	@echo "make browser      install a Chromium for the tests of the sample page"
+	@echo "make nightly      long runs: fuzz, soak, overload, dependency audit, benchmarks (an hour)"
+	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
+	@echo "make miniprogram  build the sample mini-program for Douyin's IDE: miniprogram/dist (needs node)"
+	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1] [ALARM_EMAIL=...]"
+	@echo "make destroy      delete the deployment, keep table and secret: make destroy STAGE=dev"
+	@echo "make bench        measure speed against two reference implementations (five minutes)"
+	@echo "make load         measure the sandbox under load (three minutes)"
+	@echo "make audit        look for known vulnerabilities in everything that is bundled"
+	@echo "make format       format the code"
+	@echo "make lock         update the pinned versions in constraints.txt"
+	@echo "make clean        remove everything that these commands have made"
 
-install: $(VENV)/.installed $(LAMBDA)/.installed
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, but $(PYTHON) is $(or $(PYTHON_VERSION),not found)." \
+	       "Name another one, for example: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) has no venv module. On Debian or Ubuntu: apt-get install python$(PYTHON_VERSION)-venv"; exit 2; }
 
-$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt pyproject.toml
+install: $(INSTALLED) $(LAMBDA_INSTALLED)
+
+$(INSTALLED): requirements.txt requirements-dev.txt constraints.txt pyproject.toml | python
 	@echo "installing into $(VENV) (a minute the first time)"
+	@[ -e $@ ] || rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements-dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/python $(PIP_INSTALL) --no-compile -r requirements-dev.txt
+	@$(BIN)/python $(PIP_INSTALL) --no-deps --editable .
 	@touch $@
 
-$(LAMBDA)/.installed: constraints.txt
+$(LAMBDA_INSTALLED): constraints.txt | python
 	@echo "installing into $(LAMBDA)"
+	@[ -e $@ ] || rm -rf $(LAMBDA)
 	@$(PYTHON) -m venv $(LAMBDA)
-	@$(LAMBDA)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt awslambdaric boto3
+	@$(LAMBDA)/bin/python $(PIP_INSTALL) -c constraints.txt awslambdaric boto3
 	@touch $@
 
-bundle: build/.bundled
+bundle: build/.bundled-$(PYTHON_VERSION)
 
-build/.bundled: $(VENV)/.installed requirements.txt infra/bundle.py infra/sdkdata.py app.py $(wildcard chalicelib/*.py)
-	@echo "making the Lambda bundle"
+build/.bundled-$(PYTHON_VERSION): $(INSTALLED) requirements.txt infra/bundle.py infra/sdkdata.py app.py \
+		$(shell find chalicelib -name '*.py')
+	@echo "building the Lambda bundle"
 	@$(BIN)/python -m infra.bundle
-	@mkdir -p build && touch $@
+	@mkdir -p build && rm -f build/.bundled-* && touch $@
 
 # npm's own record of what it installed is the stamp.
 MODULES := miniprogram/node_modules/.package-lock.json
@@ -50,7 +75,7 @@ NPM := npm --prefix miniprogram --silent
 miniprogram: miniprogram/build/.built
 
 $(MODULES): miniprogram/package.json miniprogram/package-lock.json
-	@command -v npm > /dev/null || { echo "the mini-program is built with node 20 or newer, which is not there"; exit 2; }
+	@command -v npm > /dev/null || { echo "the mini-program needs node 20 or newer, which was not found"; exit 2; }
 	@echo "installing into miniprogram/node_modules"
 	@$(NPM) ci && touch $@
 
@@ -59,15 +84,15 @@ miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/pr
 	@rm -rf miniprogram/dist miniprogram/build
 	@$(NPM) run build && touch $@
 
-build/.browser: $(VENV)/.installed
-	@$(BIN)/python -m sandbox.browser && mkdir -p build && touch $@
+browser: $(INSTALLED)
+	@$(BIN)/python -m sandbox.browser
 
 deploy: bundle
-	@test -n "$(STAGE)" || { echo "make deploy STAGE=dev, prod or cn"; exit 2; }
+	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev, prod or cn"; exit 2; }
 	@$(BIN)/python -m infra.deploy $(STAGE) $(if $(DRY_RUN),--dry-run) $(if $(ALARM_EMAIL),--alarm-email $(ALARM_EMAIL))
 
-destroy: $(VENV)/.installed
-	@test -n "$(STAGE)" || { echo "make destroy STAGE=dev, prod or cn"; exit 2; }
+destroy: $(INSTALLED)
+	@test -n "$(STAGE)" || { echo "usage: make destroy STAGE=dev, prod or cn"; exit 2; }
 	@$(BIN)/python -m infra.destroy $(STAGE) $(if $(DATA),--data $(DATA)) $(if $(REALLY),--really $(REALLY))
 
 demo: bundle
@@ -76,34 +101,56 @@ demo: bundle
 serve: bundle miniprogram
 	@$(BIN)/python -m sandbox.demo --serve
 
-test: install bundle miniprogram build/.browser
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(PYTEST) tests/unit
+
+ifdef T
+test: install
+	$(PYTEST) $(if $(wildcard $(firstword $(subst ::, ,$(T)))),"$(T)",-k "$(T)")
+else
+test: install bundle miniprogram
+	@$(BIN)/python -m sandbox.browser --check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/cfn-lint infra/template.yaml
+	$(BIN)/python -m docs.tools.api_tables --check
+	$(BIN)/bandit --quiet --recursive -ll $(SOURCES)
 	$(NPM) run check
-	$(BIN)/bandit --quiet --recursive -ll app.py chalicelib infra redeemctl sandbox
+	$(PYTEST) $(PARALLEL) --cov --cov-report=term
+endif
+
+nightly: install bundle miniprogram fuzz audit
+	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.overload
+	$(BIN)/python -m benchmarks
+
+fuzz: install bundle
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/unit tests/service
+
+audit: $(INSTALLED)
 	$(BIN)/pip-audit --requirement requirements.txt --no-deps --disable-pip --progress-spinner off
-	$(BIN)/coverage run -m pytest
-	$(BIN)/coverage report
 
 bench: install bundle
 	@$(BIN)/python -m benchmarks
 
 load: bundle
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@$(BIN)/python $(PIP_INSTALL) -r benchmarks/requirements.txt
 	@$(BIN)/python -m benchmarks.load
 
-format: $(VENV)/.installed $(MODULES)
+format: $(INSTALLED) $(MODULES)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(NPM) run format
 
-lock:
+lock: | python
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
 	@sed '/^-c /d; s|^-r |-r ../|' requirements-dev.txt benchmarks/requirements.txt > build/lock.in
-	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check -r build/lock.in
-	@{ echo '# Every package that `make install` may bring, pinned; kept by `make lock`.'; \
+	@build/lock/bin/python $(PIP_INSTALL) -r build/lock.in
+	@{ echo '# The pinned version of every package that `make install` installs. Written by `make lock`.'; \
 	  build/lock/bin/python -m pip freeze --exclude pip --exclude setuptools; } > constraints.txt
 	@rm -rf build/lock build/lock.in
 

@@ -1,1 +1,1 @@
-"""How fast the service is, next to a plausible afternoon's version and to a bare handler: `make bench`."""
+"""Measure the service against two reference implementations (`make bench`), under load, overload and faults."""

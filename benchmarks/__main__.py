@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure, print the table, write it and the plots to docs/performance.md."""
+"""`python -m benchmarks`: measure, print the results, and write tables and plots to docs/."""
 
 from __future__ import annotations
 
@@ -15,50 +15,51 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import report
-from benchmarks.contestants import BUILD, ring
+from benchmarks.bench import BUILD, run_bench
+from benchmarks.capacity import format_capacity
 from benchmarks.measure import measure
-from benchmarks.pages import write_part
-from infra.bundle import ROOT
 
 FIGURES = BUILD / "figures.json"
 
 
-def pure_parts() -> dict[str, tuple[float, float]]:
-    """What pyperf says of `benchmarks.micro`: mean and standard deviation in microseconds, by name."""
+def run_microbenchmarks() -> dict[str, tuple[float, float]]:
+    """Run `benchmarks.micro`; returns mean and standard deviation in microseconds by name."""
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "micro.json"
-        command = [sys.executable, "-m", "benchmarks.micro", "--fast", "--quiet", "-o", str(made)]
+        output = Path(folder) / "micro.json"
+        command = [sys.executable, "-m", "benchmarks.micro", "--fast", "--quiet", "-o", str(output)]
         subprocess.run(command, check=True, capture_output=True)
-        suite = pyperf.BenchmarkSuite.load(str(made))
+        suite = pyperf.BenchmarkSuite.load(str(output))
         return {bench.get_name(): (bench.mean() * 1e6, bench.stdev() * 1e6) for bench in suite.get_benchmarks()}
 
 
 def main() -> None:
-    """Measure, or with --again only draw and write what was measured last."""
+    """Measure, unless --report-only is set, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--again", action="store_true", help="write the page anew from the figures of the last run")
+    parser.add_argument("--report-only", action="store_true", help="write the report from the figures of the last run")
     console = Console()
-    if not parser.parse_args().again:
-        begun = time.monotonic()
-        with ring() as everything:
-            figures = measure(
-                everything, lambda step: console.print(f"[dim]{time.monotonic() - begun:5.0f} s[/dim]  {step} …")
-            )
-        console.print(f"[dim]{time.monotonic() - begun:5.0f} s[/dim]  the pure parts …")
-        figures["pure"] = pure_parts()
+    if not parser.parse_args().report_only:
+        start = time.monotonic()
+
+        def progress(step: str) -> None:
+            console.print(f"[dim]{time.monotonic() - start:5.0f} s[/dim]  {step} …")
+
+        with run_bench() as bench:
+            figures = measure(bench, progress)
+        progress("micro")
+        figures["micro"] = run_microbenchmarks()
         FIGURES.parent.mkdir(parents=True, exist_ok=True)
         FIGURES.write_text(json.dumps(figures), encoding="utf-8")
     figures = json.loads(FIGURES.read_text(encoding="utf-8"))
-    table = Table("", "ours", "yardstick", "ratio", "goal", "")
-    for row in report.rows(figures):
-        verdict = "met" if row.met else "[red]missed[/red]"
-        table.add_row(row.what, row.ours, row.peer, f"{row.ratio:.2f}", f"≤ {row.goal:g}", verdict)
+    table = Table("measurement", "ours", "peer", "value", "goal", "result")
+    for goal in report.evaluate_goals(figures):
+        result = "met" if goal.is_met else "[red]missed[/red]"
+        table.add_row(goal.measurement, goal.ours, goal.peer, f"{goal.value:.2f}", f"≤ {goal.limit:g}", result)
     console.print(table)
-    docs = ROOT / "docs"
-    report.draw_curves(figures, docs / "performance-curves.png")
-    report.draw_waterfall(figures["imports"], docs / "performance-imports.png")
-    write_part(docs / "performance.md", "figures", report.page(figures))
-    console.print("written: docs/performance.md and its pictures")
+    report.draw_latency(figures, report.PAGE.with_name("performance-curves.png"))
+    report.draw_imports(figures["imports"], report.PAGE.with_name("performance-imports.png"))
+    report.write_section(report.PAGE, "bench", report.format_report(figures))
+    report.write_section(report.PAGE, "capacity", format_capacity(figures))
+    console.print("written: docs/performance.md and its plots")
 
 
 if __name__ == "__main__":

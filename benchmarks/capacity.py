@@ -1,28 +1,47 @@
-"""Arithmetic from measured figures: Lambda's memory sizes, a bill, what a rate of requests takes.
+"""Estimates from the measured figures: time and price by memory size, cost of a million requests, capacity.
 
-`python -m benchmarks.capacity` makes the tables of docs/capacity.md from the figures of the last `make bench`.
+Nothing is measured here. The constants below are assumptions: change them, then run
+`python -m benchmarks --report-only`.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from benchmarks.pages import write_part
-from infra.bundle import ROOT
+MEMORY_SIZES_MB = (128, 256, 512, 768, 1024, 1536, 1769)
+FULL_CPU_MB = 1769
+"""A function with this size has one full CPU. Smaller sizes have a proportional share."""
 
-SIZES = (128, 256, 512, 768, 1024, 1536, 1769)
-FULL_MB = 1769
-"""At this size a function has one whole processor; below, its share is in proportion."""
+MEMORY_MB = 1024
+"""The size of the deployed function."""
 
+PLATFORM_MS = 100.0
+"""Response time of the platform. Not measured from Lambda yet."""
+PAGES_PER_REQUEST = 1.1
+LOG_BYTES_PER_REQUEST = 900.0
+MERCHANTS = 500
+
+COLD_START_RATE = 0.002
+"""Share of requests that start a new instance, with steady traffic: an instance is used for hours."""
+READS_PER_COLD_START = 3
+"""Table reads before the first response: a token (at start and for the request) and a merchant."""
+MERCHANT_CACHE_SECONDS = 300
+TRACE_RATE = 0.05
+
+# US dollars, us-east-1, x86, list prices of 2026 without free tier.
 USD_GB_SECOND = 0.0000166667
-USD_REQUEST = 0.0000002
-"""x86, us-east-1, list prices of 2026 before any free tier."""
+USD_LAMBDA_REQUEST = 0.20e-6
+USD_API_GATEWAY_REQUEST = 3.50e-6
+USD_DYNAMODB_READ = 0.125e-6
+USD_LOG_GB = 0.50
+USD_TRACE = 5.00e-6
+
+REQUEST_RATES = (100, 1000, 10_000)
 
 
-class MemoryRow(NamedTuple):
-    """One size: milliseconds of a warm and of a first request, US dollars for a million warm ones."""
+class MemorySize(NamedTuple):
+    """A memory size: milliseconds of a warm and of a first request, US dollars for a million warm requests."""
 
     mb: int
     warm_ms: float
@@ -30,110 +49,97 @@ class MemoryRow(NamedTuple):
     usd: float
 
 
-def memory_rows(warm_cpu_ms: float, first_cpu_ms: float, waiting_ms: float) -> list[MemoryRow]:
-    """Every size; CPU time stretches with the share, waiting does not."""
-    rows = []
-    for size in SIZES:
-        share = min(1.0, size / FULL_MB)
-        warm = waiting_ms + warm_cpu_ms / share
-        usd = 1e6 * (USD_REQUEST + warm / 1000 * size / 1024 * USD_GB_SECOND)
-        rows.append(MemoryRow(size, warm, waiting_ms + first_cpu_ms / share, usd))
-    return rows
-
-
-PRICES = {
-    "API Gateway, REST requests": 3.50e-6,
-    "DynamoDB, on-demand read unit": 0.125e-6,
-    "CloudWatch Logs, GB ingested": 0.50,
-    "X-Ray, trace recorded": 5.00e-6,
-}
-"""US dollars, us-east-1, list prices of 2026 before any free tier; check them before you rely on them."""
-
-MEMORY_MB = 1024
-COLD_SHARE = 0.002
-"""Requests that meet a start, with steady traffic; each holds an instance for hours."""
-
-COLD_READS = 3
-"""What an instance reads before its first answer: a token (twice: for the app, for the request), a merchant."""
-
-SECONDS_A_MERCHANT = 300
-SAMPLED = 0.05
-
-
 class Cost(NamedTuple):
-    """A line of the bill: what, how much of it for a million requests, US dollars."""
+    """A cost of a million requests: service, quantity, US dollars."""
 
-    what: str
-    amount: str
+    service: str
+    quantity: str
     usd: float
 
 
-def bill(warm_cpu_ms: float, upstream_ms: float, pages: float, log_bytes: float) -> list[Cost]:
-    """The bill of a million requests; `pages` are those of an average answer, `log_bytes` its log and metric lines."""
-    share = MEMORY_MB / FULL_MB
-    billed_ms = upstream_ms * min(pages, 2) + warm_cpu_ms / share
-    gb_seconds = 1e6 * billed_ms / 1000 * MEMORY_MB / 1024
-    reads = 1e6 * COLD_SHARE * COLD_READS
-    gigabytes = log_bytes * 1e6 / 1e9
-    return [
-        Cost("Lambda, requests", "1,000,000", 1e6 * USD_REQUEST),
-        Cost("Lambda, time", f"{billed_ms:.0f} ms at {MEMORY_MB} MB", gb_seconds * USD_GB_SECOND),
-        Cost("API Gateway, REST", "1,000,000", 1e6 * PRICES["API Gateway, REST requests"]),
-        Cost("DynamoDB, consistent reads", f"{reads:,.0f}", reads * PRICES["DynamoDB, on-demand read unit"]),
-        Cost("CloudWatch Logs", f"{gigabytes:.1f} GB", gigabytes * PRICES["CloudWatch Logs, GB ingested"]),
-        Cost("X-Ray", f"{1e6 * SAMPLED:,.0f} traces", 1e6 * SAMPLED * PRICES["X-Ray, trace recorded"]),
-    ]
-
-
-class Load(NamedTuple):
-    """What a rate of requests takes: instances busy at once, DynamoDB reads, pages asked of the platform, a second."""
+class Capacity(NamedTuple):
+    """What a request rate needs: busy instances, and reads, platform queries and cold starts per second."""
 
     rate: int
     instances: float
     reads: float
     pages: float
-    starts: float
+    cold_starts: float
 
 
-def loads(
-    warm_cpu_ms: float, upstream_ms: float, pages: float, merchants: int, rates: tuple[int, ...] = (100, 1000, 10_000)
-) -> list[Load]:
-    """By Little's law: busy instances are rate times the time that a request holds one."""
-    held = (upstream_ms * min(pages, 2) + warm_cpu_ms * FULL_MB / MEMORY_MB) / 1000
-    found = []
-    for rate in rates:
-        instances = rate * held
-        # An instance reads again each merchant that it sees, every five minutes; it cannot see more than it serves.
-        seen = min(merchants, rate / max(instances, 1) * SECONDS_A_MERCHANT)
-        reads = instances * seen / SECONDS_A_MERCHANT
-        found.append(Load(rate, instances, reads, rate * pages, rate * COLD_SHARE))
-    return found
+def estimate_memory_sizes(warm_cpu_ms: float, first_cpu_ms: float, wait_ms: float) -> list[MemorySize]:
+    """Estimate all memory sizes: CPU time grows with a smaller share of the CPU, waiting time does not."""
+    sizes = []
+    for mb in MEMORY_SIZES_MB:
+        cpu_share = min(1.0, mb / FULL_CPU_MB)
+        warm_ms = wait_ms + warm_cpu_ms / cpu_share
+        usd = 1e6 * (USD_LAMBDA_REQUEST + warm_ms / 1000 * mb / 1024 * USD_GB_SECOND)
+        sizes.append(MemorySize(mb, warm_ms, wait_ms + first_cpu_ms / cpu_share, usd))
+    return sizes
 
 
-def main() -> None:
-    """Print the tables from the figures of the last `make bench`."""
-    figures = json.loads((ROOT / "build" / "bench" / "figures.json").read_text(encoding="utf-8"))
-    warm = statistics.median(figures["warm_50"]["ours"]["cpu"])
-    lines = [
-        f"A warm request of 50 certificates: {warm:.1f} ms of CPU. Assumed: the platform answers in 100 ms, 1.1 pages",
-        "an answer, 900 bytes of log and metric lines, 500 merchants.",
-        "",
-        "| a million requests | | USD |",
-        "|---|---|---:|",
+def estimate_costs(warm_cpu_ms: float) -> list[Cost]:
+    """Estimate the cost of a million requests."""
+    duration_ms = _estimate_duration_ms(warm_cpu_ms)
+    gb_seconds = 1e6 * duration_ms / 1000 * MEMORY_MB / 1024
+    reads = 1e6 * COLD_START_RATE * READS_PER_COLD_START
+    log_gb = LOG_BYTES_PER_REQUEST * 1e6 / 1e9
+    traces = 1e6 * TRACE_RATE
+    return [
+        Cost("Lambda requests", "1,000,000", 1e6 * USD_LAMBDA_REQUEST),
+        Cost("Lambda duration", f"{duration_ms:.0f} ms at {MEMORY_MB} MB", gb_seconds * USD_GB_SECOND),
+        Cost("API Gateway REST requests", "1,000,000", 1e6 * USD_API_GATEWAY_REQUEST),
+        Cost("DynamoDB consistent reads", f"{reads:,.0f}", reads * USD_DYNAMODB_READ),
+        Cost("CloudWatch Logs", f"{log_gb:.1f} GB", log_gb * USD_LOG_GB),
+        Cost("X-Ray traces", f"{traces:,.0f}", traces * USD_TRACE),
     ]
-    costs = bill(warm, 100.0, 1.1, 900.0)
-    lines += [f"| {cost.what} | {cost.amount} | {cost.usd:.2f} |" for cost in costs]
-    lines += [f"| in all | | {sum(cost.usd for cost in costs):.2f} |", ""]
-    lines += ["| requests a second | instances busy | DynamoDB reads a second | pages a second | starts a second |"]
+
+
+def estimate_capacity(warm_cpu_ms: float) -> list[Capacity]:
+    """Estimate by Little's law: busy instances = request rate x duration of a request."""
+    duration_seconds = _estimate_duration_ms(warm_cpu_ms) / 1000
+    rows = []
+    for rate in REQUEST_RATES:
+        instances = rate * duration_seconds
+        # An instance reads each merchant that it serves again when the cached row expires.
+        merchants = min(MERCHANTS, rate / max(instances, 1) * MERCHANT_CACHE_SECONDS)
+        reads = instances * merchants / MERCHANT_CACHE_SECONDS
+        rows.append(Capacity(rate, instances, reads, rate * PAGES_PER_REQUEST, rate * COLD_START_RATE))
+    return rows
+
+
+def _estimate_duration_ms(warm_cpu_ms: float) -> float:
+    # The second and later pages are requested in parallel: at most two round trips.
+    return PLATFORM_MS * min(PAGES_PER_REQUEST, 2) + warm_cpu_ms * FULL_CPU_MB / MEMORY_MB
+
+
+def format_capacity(figures: dict[str, Any]) -> str:
+    """Format all estimates as Markdown, from the figures of `benchmarks.measure`."""
+    warm_cpu_ms = statistics.median(figures["warm_50"]["ours"]["cpu"])
+    cold = figures["cold"]["ours"]
+    first_ms = statistics.median(
+        response - ready for response, ready in zip(cold["response"], cold["ready"], strict=True)
+    )
+    lines = [
+        f"Measured: {warm_cpu_ms:.1f} ms of CPU for a warm request with 50 certificates, {first_ms:.0f} ms for the",
+        f"first request of an instance. Assumed: the platform responds in {PLATFORM_MS:.0f} ms,",
+        f"{PAGES_PER_REQUEST:g} pages and {LOG_BYTES_PER_REQUEST:.0f} bytes of log per request, {MERCHANTS} merchants.",
+        "",
+        "| memory MB | warm request ms | first request ms | Lambda USD per million warm requests |",
+        "|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {size.mb} | {size.warm_ms:.0f} | {size.first_ms:.0f} | {size.usd:.2f} |"
+        for size in estimate_memory_sizes(warm_cpu_ms, first_ms, PLATFORM_MS)
+    ]
+    costs = estimate_costs(warm_cpu_ms)
+    lines += ["", "| cost of a million requests | quantity | USD |", "|---|---|---:|"]
+    lines += [f"| {cost.service} | {cost.quantity} | {cost.usd:.2f} |" for cost in costs]
+    lines += [f"| total | | {sum(cost.usd for cost in costs):.2f} |", ""]
+    lines += ["| requests/s | busy instances | DynamoDB reads/s | platform queries/s | cold starts/s |"]
     lines += ["|---:|---:|---:|---:|---:|"]
     lines += [
-        f"| {load.rate:,} | {load.instances:,.0f} | {load.reads:,.0f} | {load.pages:,.0f} | {load.starts:,.1f} |"
-        for load in loads(warm, 100.0, 1.1, 500)
+        f"| {row.rate:,} | {row.instances:,.0f} | {row.reads:,.0f} | {row.pages:,.0f} | {row.cold_starts:,.1f} |"
+        for row in estimate_capacity(warm_cpu_ms)
     ]
-    made = "\n".join(lines)
-    print(made)
-    write_part(ROOT / "docs" / "capacity.md", "capacity", made)
-
-
-if __name__ == "__main__":
-    main()
+    return "\n".join(lines)

@@ -1,7 +1,7 @@
-"""A load on the whole sandbox: `python -m benchmarks.load` deploys it as `make serve` does and lets locust ask.
+"""Load test of the whole sandbox: `python -m benchmarks.load` deploys it as `make serve` does and runs locust.
 
-Every customer asks without a pause, so the number of customers is the concurrency. Prints a table and writes it to
-docs/performance.md.
+Each simulated customer sends requests without a pause, so the number of customers is the concurrency. Prints a table
+and writes it to docs/performance.md.
 """
 
 from __future__ import annotations
@@ -15,54 +15,58 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.contestants import APP, LIST
-from benchmarks.pages import write_part
-from infra.bundle import ROOT
-from infra.stage import limit_calls, rest_api_id
+from benchmarks.report import PAGE, write_section
+from infra.api_gateway import read_rest_api_id, set_throttling
 from sandbox import stack
+from sandbox.gateway import certificates_url
+from sandbox.sample_data import APP_ID, CUSTOMER
 
-USERS = (1, 2, 4, 8, 16, 32, 64)
+CUSTOMERS = (1, 2, 4, 8, 16, 32, 64)
 SECONDS = 15
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 
 
-def load(running: stack.Stack, users: int) -> dict[str, str]:
-    """Let so many customers ask for a while; returns locust's row of the list."""
+def run_locust(sandbox: stack.Stack, customers: int) -> dict[str, str]:
+    """Run locust for SECONDS; returns its statistics of the requests for the list."""
     with tempfile.TemporaryDirectory() as folder:
         prefix = Path(folder) / "run"
         environment = {
             **os.environ,
-            "API_URL": running.api_url,
-            "PLATFORM_URL": running.platform.url,
-            "APP_ID": APP,
-            "LIST_PATH": LIST,
+            "API_URL": sandbox.api_url,
+            "PLATFORM_URL": sandbox.platform.url,
+            "APP_ID": APP_ID,
+            "CUSTOMER": CUSTOMER,
+            "LIST_PATH": certificates_url(),
         }
-        options = ["--headless", "--only-summary", "-u", str(users), "-r", str(users), "-t", f"{SECONDS}s"]
+        options = ["--headless", "--only-summary", "-u", str(customers), "-r", str(customers), "-t", f"{SECONDS}s"]
         command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), *options, "--csv", str(prefix)]
-        # Its exit code tells of failed requests, which the table tells as well.
+        # No check: the exit status is 1 if requests have failed, and the table shows the number of these.
         subprocess.run(command, env=environment, check=False, capture_output=True)
         with Path(f"{prefix}_stats.csv").open(encoding="utf-8") as table:
             return next(row for row in csv.DictReader(table) if row["Name"] == "list")
 
 
-def unlimit(running: stack.Stack) -> None:
-    """Take the stage's limit on calls away: it would answer whatever is above it by itself, and quickly."""
-    api_id = rest_api_id(running.folder, stack.STAGE)
-    limit_calls(running.account.client("apigateway"), api_id, "api", 100_000, 100_000)
+def remove_rate_limit(sandbox: stack.Stack) -> None:
+    """Raise the stage's rate limit; otherwise API Gateway would reject part of the load."""
+    api_id = read_rest_api_id(sandbox.folder, stack.STAGE)
+    set_throttling(sandbox.account.client("apigateway"), api_id, "api", 100_000, 100_000)
 
 
 def main() -> None:
-    """Run the steps."""
+    """Run the load test and write the table."""
     console = Console()
-    lines = ["| customers | answers a second | p50 ms | p95 ms | p99 ms | failed |", "|---:|---:|---:|---:|---:|---:|"]
-    with stack.running(console.print) as running:
-        unlimit(running)
-        for users in USERS:
-            row = load(running, users)
+    lines = [
+        "| customers | responses per second | p50 ms | p95 ms | p99 ms | failed |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    with stack.run_stack(console.print) as sandbox:
+        remove_rate_limit(sandbox)
+        for customers in CUSTOMERS:
+            row = run_locust(sandbox, customers)
             figures = [f"{float(row['Requests/s']):.0f}", row["50%"], row["95%"], row["99%"], row["Failure Count"]]
-            lines.append(f"| {users} | {' | '.join(figures)} |")
+            lines.append(f"| {customers} | {' | '.join(figures)} |")
             console.print(lines[-1])
-    write_part(ROOT / "docs" / "performance.md", "load", "\n".join(lines))
+    write_section(PAGE, "load", "\n".join(lines))
     console.print("written: docs/performance.md")
 
 

@@ -1,4 +1,4 @@
-"""The measuring itself: each figure is taken from all contestants in turn, so that a slow moment is everybody's."""
+"""The measurements. Each one alternates between the implementations, so that noise affects all of them equally."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.contestants import NAMES, Ring
+from benchmarks.bench import NAMES, Bench
 from sandbox.runtime import INTERPRETER
 
 if TYPE_CHECKING:
@@ -22,200 +22,197 @@ if TYPE_CHECKING:
 
 Samples = dict[str, list[float]]
 
-_TRACE = "Root=1-{:x}-0123456789abcdef01234567;Parent=53995c3f42cd8ad8;Sampled={}"
-SAMPLED_EVERY = 20
-"""X-Ray's own rule: one request a second, and five in a hundred of the others."""
+_TRACE_HEADER = "Root=1-{:x}-0123456789abcdef01234567;Parent=53995c3f42cd8ad8;Sampled={}"
+SAMPLE_INTERVAL = 20
+"""One request in 20 is traced. X-Ray's default rule: one request per second, and 5% of the others."""
 
-COLD_ROUNDS, TRACED_ROUNDS = 15, 7
-WARM_BLOCKS, WARM_BLOCK = 20, 25
-SETTLE = 40
-DELAY = 0.05
-CURVE = (2, 25, 50, 100, 150, 200)
-GROWTH = (50, 100, 200, 500)
-LONG_RUN = 5000
+COLD_ROUNDS, TRACED_COLD_ROUNDS = 15, 7
+WARM_BLOCKS, WARM_BLOCK_SIZE = 20, 25
+WARMUP_REQUESTS = 40
+DELAY_SECONDS = 0.05
+LATENCY_SIZES = (2, 25, 50, 100, 150, 200)
+LIST_SIZES = (50, 100, 200, 500)
+MEMORY_REQUESTS = 5000
 
 
-def measure(ring: Ring, say: Callable[[str], None]) -> dict[str, Any]:
-    """Everything, as plain data: samples in milliseconds, sizes in bytes, memory in KiB."""
-    steps: dict[str, Callable[[Ring], Any]] = {
-        "bundles": bundle_sizes,
-        "cold": cold_starts,
-        "cold_traced": lambda ring: cold_starts(ring, TRACED_ROUNDS, sampled=1, names=("ours", "naive")),
-        "warm_2": lambda ring: warm(ring, 2),
-        "warm_50": lambda ring: warm(ring, 50),
-        "curve_0": lambda ring: curve(ring, 0.0),
-        "curve_50": lambda ring: curve(ring, DELAY),
-        "counts": counts,
-        "memory": memory,
-        "growth": growth,
-        "imports": imports,
+def measure(bench: Bench, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Run all measurements; returns plain data: times in milliseconds, sizes in bytes, memory in KiB."""
+    steps: dict[str, Callable[[Bench], Any]] = {
+        "bundles": measure_bundles,
+        "cold": measure_cold_starts,
+        "cold_traced": lambda bench: measure_cold_starts(bench, TRACED_COLD_ROUNDS, sampled=1, names=("ours", "naive")),
+        "warm_2": lambda bench: measure_warm_requests(bench, 2),
+        "warm_50": lambda bench: measure_warm_requests(bench, 50),
+        "latency_0": lambda bench: measure_latency(bench, 0.0),
+        "latency_50": lambda bench: measure_latency(bench, DELAY_SECONDS),
+        "counts": count_calls,
+        "memory": measure_memory,
+        "lists": measure_whole_lists,
+        "imports": measure_imports,
     }
     figures: dict[str, Any] = {}
     for name, step in steps.items():
-        say(name)
-        figures[name] = step(ring)
+        progress(name)
+        figures[name] = step(bench)
     return figures
 
 
-def ask(ring: Ring, instance: Instance, name: str, *, query: str = "", sampled: int = 0) -> Any:
-    """One request for the list; raises RuntimeError unless it is answered with 200."""
-    answer = instance.invoke(ring.event(name, query), _TRACE.format(int(time.time()), sampled))
-    if answer["statusCode"] != 200:
-        raise RuntimeError(f"{name}: {answer}")
-    return json.loads(answer["body"])
+def request_list(bench: Bench, instance: Instance, name: str, *, query: str = "", sampled: int = 0) -> Any:
+    """Send a request for the list and return the response's body; raises RuntimeError if the status is not 200."""
+    result = instance.invoke(bench.build_event(name, query), _TRACE_HEADER.format(int(time.time()), sampled))
+    if result["statusCode"] != 200:
+        raise RuntimeError(f"{name}: {result}")
+    return json.loads(result["body"])
 
 
-def bundle_sizes(ring: Ring) -> dict[str, int]:
-    """Bytes, unpacked."""
+def measure_bundles(bench: Bench) -> dict[str, int]:
+    """Return the size of each unpacked bundle in bytes."""
     return {
-        name: sum(path.stat().st_size for path in ring.contestants[name].bundle.rglob("*") if path.is_file())
+        name: sum(path.stat().st_size for path in bench.implementations[name].bundle.rglob("*") if path.is_file())
         for name in NAMES
     }
 
 
-def cold_starts(
-    ring: Ring, rounds: int = COLD_ROUNDS, *, sampled: int = 0, names: tuple[str, ...] = NAMES
+def measure_cold_starts(
+    bench: Bench, rounds: int = COLD_ROUNDS, *, sampled: int = 0, names: tuple[str, ...] = NAMES
 ) -> dict[str, Samples]:
-    """From exec to the first answer, and of that to the end of the start, each from a bundle freshly laid out."""
-    ring.arrange(2)
-    found: dict[str, Samples] = {name: {"answer": [], "ready": []} for name in names}
+    """Measure the time from process start to the first response, and to the end of the init phase."""
+    bench.configure_platform(2)
+    samples: dict[str, Samples] = {name: {"response": [], "ready": []} for name in names}
     for number in range(1 + rounds):
         for name in names:
-            with ring.fresh(name) as bundle, ring.instance(name, bundle) as instance:
-                ask(ring, instance, name, sampled=sampled)
-                answered = time.perf_counter()
+            with bench.copy_bundle(name) as bundle, bench.start_instance(name, bundle) as instance:
+                request_list(bench, instance, name, sampled=sampled)
+                end = time.perf_counter()
                 if list(bundle.rglob("*.pyc.*")):
-                    raise RuntimeError("something has written into the bundle")
-            if number and instance.ready is not None:
-                found[name]["answer"].append((answered - instance.started) * 1000)
-                found[name]["ready"].append((instance.ready - instance.started) * 1000)
-    return found
+                    raise RuntimeError("the instance has written to its bundle")
+            # The first round fills the disk cache.
+            if number and instance.ready_at is not None:
+                samples[name]["response"].append((end - instance.started_at) * 1000)
+                samples[name]["ready"].append((instance.ready_at - instance.started_at) * 1000)
+    return samples
 
 
-def warm(ring: Ring, certificates: int) -> dict[str, Samples]:
-    """Wall and CPU milliseconds a request, each sample the mean of a block."""
-    ring.arrange(certificates)
-    found: dict[str, Samples] = {name: {"wall": [], "cpu": []} for name in NAMES}
+def measure_warm_requests(bench: Bench, certificates: int) -> dict[str, Samples]:
+    """Measure wall and CPU time of a request; each sample is the mean of one block of requests."""
+    bench.configure_platform(certificates)
+    samples: dict[str, Samples] = {name: {"wall": [], "cpu": []} for name in NAMES}
     with ExitStack() as resources:
-        instances = {name: resources.enter_context(ring.instance(name)) for name in NAMES}
+        instances = {name: resources.enter_context(bench.start_instance(name)) for name in NAMES}
         for name, instance in instances.items():
-            for _ in range(SETTLE):
-                ask(ring, instance, name)
-            ask(ring, instance, name, sampled=1)
+            for _ in range(WARMUP_REQUESTS):
+                request_list(bench, instance, name)
+            request_list(bench, instance, name, sampled=1)
         for _ in range(WARM_BLOCKS):
             for name, instance in instances.items():
-                cpu, begun = cpu_ms(instance), time.perf_counter()
-                for number in range(WARM_BLOCK):
-                    ask(ring, instance, name, sampled=int(number % SAMPLED_EVERY == 0))
-                found[name]["wall"].append((time.perf_counter() - begun) * 1000 / WARM_BLOCK)
-                found[name]["cpu"].append((cpu_ms(instance) - cpu) / WARM_BLOCK)
-    return found
+                start_cpu, start = cpu_ms(instance), time.perf_counter()
+                for number in range(WARM_BLOCK_SIZE):
+                    request_list(bench, instance, name, sampled=int(number % SAMPLE_INTERVAL == 0))
+                samples[name]["wall"].append((time.perf_counter() - start) * 1000 / WARM_BLOCK_SIZE)
+                samples[name]["cpu"].append((cpu_ms(instance) - start_cpu) / WARM_BLOCK_SIZE)
+    return samples
 
 
-def curve(ring: Ring, delay: float, repeat: int = 15) -> dict[str, dict[str, list[float]]]:
-    """Wall milliseconds by number of certificates, upstream answering after `delay` seconds."""
-    found: dict[str, dict[str, list[float]]] = {name: {} for name in NAMES}
+def measure_latency(bench: Bench, delay: float, repeat: int = 15) -> dict[str, dict[str, list[float]]]:
+    """Measure wall time by number of certificates, with a platform that responds after `delay` seconds."""
+    samples: dict[str, dict[str, list[float]]] = {name: {} for name in NAMES}
     with ExitStack() as resources:
-        instances = {name: resources.enter_context(ring.instance(name)) for name in NAMES}
-        for certificates in CURVE:
-            ring.arrange(certificates, delay)
+        instances = {name: resources.enter_context(bench.start_instance(name)) for name in NAMES}
+        for certificates in LATENCY_SIZES:
+            bench.configure_platform(certificates, delay)
             for number in range(2 + repeat):
                 for name, instance in instances.items():
-                    begun = time.perf_counter()
-                    view = ask(ring, instance, name)
-                    elapsed = (time.perf_counter() - begun) * 1000
+                    start = time.perf_counter()
+                    view = request_list(bench, instance, name)
+                    milliseconds = (time.perf_counter() - start) * 1000
                     if len(view["certificates"]) != certificates:
-                        raise RuntimeError(f"{name}: {len(view['certificates'])} of {certificates}")
+                        raise RuntimeError(f"{name}: {len(view['certificates'])} of {certificates} certificates")
                     if number > 1:
-                        found[name].setdefault(str(certificates), []).append(elapsed)
-    return found
+                        samples[name].setdefault(str(certificates), []).append(milliseconds)
+    return samples
 
 
-def counts(ring: Ring) -> dict[str, Any]:
-    """What a hundred warm requests cost others: connections opened upstream, pages asked, calls of AWS."""
-    found = {}
+def count_calls(bench: Bench) -> dict[str, Any]:
+    """Count new connections to the platform, its pages, and AWS calls during 100 warm requests."""
+    counters = {}
     for name in NAMES:
-        ring.arrange(2)
-        with ring.instance(name, AWS_ENDPOINT_URL=ring.counted_aws_url) as instance:
-            ask(ring, instance, name)
-            started = ring.arrange()
+        bench.configure_platform(2)
+        with bench.start_instance(name, AWS_ENDPOINT_URL=bench.counting_aws_url) as instance:
+            request_list(bench, instance, name)
+            bench.read_counters()
             for _ in range(100):
-                ask(ring, instance, name)
-            found[name] = {**ring.arrange(), "first": started}
-    return found
+                request_list(bench, instance, name)
+            counters[name] = bench.read_counters()
+    return counters
 
 
-def memory(ring: Ring) -> dict[str, Any]:
-    """The most that was ever resident, and what is, after so many warm requests of 50 certificates (KiB)."""
-    ring.arrange(50)
-    found: dict[str, Any] = {}
+def measure_memory(bench: Bench) -> dict[str, Any]:
+    """Measure resident memory and its peak during many warm requests of 50 certificates (KiB)."""
+    bench.configure_platform(50)
+    samples: dict[str, Any] = {}
     for name in ("ours", "floor"):
-        with ring.instance(name) as instance:
+        with bench.start_instance(name) as instance:
             resident = {}
-            for number in range(1, LONG_RUN + 1):
-                ask(ring, instance, name, sampled=int(number % SAMPLED_EVERY == 0))
-                if number in (500, LONG_RUN):
-                    resident[str(number)] = instance.kib("VmRSS")
-            found[name] = {"resident": resident, "peak": instance.kib("VmHWM")}
-    return found
+            for number in range(1, MEMORY_REQUESTS + 1):
+                request_list(bench, instance, name, sampled=int(number % SAMPLE_INTERVAL == 0))
+                if number in (500, MEMORY_REQUESTS):
+                    resident[str(number)] = instance.memory_kib("VmRSS")
+            samples[name] = {"resident": resident, "peak": instance.memory_kib("VmHWM")}
+    return samples
 
 
-def growth(ring: Ring, repeat: int = 40) -> dict[str, Any]:
-    """Own CPU milliseconds of a whole list, walked by its cursors, and bytes in and out."""
-    found: dict[str, Any] = {}
-    with ring.instance("ours") as instance:
-        for certificates in GROWTH:
-            ring.arrange(certificates)
-            samples = []
+def measure_whole_lists(bench: Bench, repeat: int = 40) -> dict[str, Any]:
+    """Measure the service's CPU time for a whole list (all pages), and the bytes received and sent."""
+    samples: dict[str, Any] = {}
+    with bench.start_instance("ours") as instance:
+        for certificates in LIST_SIZES:
+            bench.configure_platform(certificates)
+            cpu = []
             for number in range(2 + repeat):
-                ring.arrange()
-                cpu, sent, packed, seen, cursor = cpu_ms(instance), 0, 0, 0, ""
+                bench.read_counters()
+                start_cpu, sent, compressed, count, query = cpu_ms(instance), 0, 0, 0, ""
                 while True:
-                    view = ask(ring, instance, "ours", query=cursor)
+                    view = request_list(bench, instance, "ours", query=query)
                     body = json.dumps(view, ensure_ascii=False, separators=(",", ":")).encode()
                     sent += len(body)
-                    packed += len(gzip.compress(body))
-                    seen += len(view["certificates"])
+                    compressed += len(gzip.compress(body))
+                    count += len(view["certificates"])
                     if "next_cursor" not in view:
                         break
-                    cursor = f"?cursor={view['next_cursor']}"
-                if seen != certificates:
-                    raise RuntimeError(f"{seen} of {certificates}")
+                    query = f"?cursor={view['next_cursor']}"
+                if count != certificates:
+                    raise RuntimeError(f"{count} of {certificates} certificates")
                 if number > 1:
-                    samples.append(cpu_ms(instance) - cpu)
-            found[str(certificates)] = {
-                "cpu": samples,
-                "sent": sent,
-                "packed": packed,
-                "received": ring.arrange()["bytes"],
-            }
-    return found
+                    cpu.append(cpu_ms(instance) - start_cpu)
+            received = bench.read_counters()["bytes"]
+            samples[str(certificates)] = {"cpu": cpu, "sent": sent, "compressed": compressed, "received": received}
+    return samples
 
 
-def imports(ring: Ring, repeat: int = 7) -> list[dict[str, Any]]:
-    """What is imported, in order: module, depth; start, length and own part in milliseconds (medians)."""
+def measure_imports(bench: Bench, repeat: int = 7) -> list[dict[str, Any]]:
+    """Measure the imports of the service, in order: module, depth, start, total and own time in ms (medians)."""
     runs: list[dict[str, tuple[int, float, float, float]]] = []
-    bundle = ring.contestants["ours"].bundle
-    # As in Lambda the runtime client is there first; without the Runtime API's address the app only loads.
+    bundle = bench.implementations["ours"].bundle
+    # As in Lambda, the runtime client is imported first. Without the Runtime API's address the app is only imported.
     command = [str(INTERPRETER), "-X", "importtime", "-c", "import awslambdaric.bootstrap; import app"]
     for _ in range(repeat):
         run = subprocess.run(
             command,
             cwd=bundle,
-            env={**ring.environment, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**bench.environment, "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
             check=True,
         )
-        clock = 0.0
+        end = 0.0
         modules: dict[str, tuple[int, float, float, float]] = {}
         for line in run.stderr.splitlines():
             if match := re.match(r"import time:\s+(\d+) \|\s+(\d+) \|( +)(\S+)", line):
-                clock += int(match[1]) / 1000
-                length = int(match[2]) / 1000
-                modules[match[4]] = ((len(match[3]) - 1) // 2, clock - length, length, int(match[1]) / 1000)
+                own, total = int(match[1]) / 1000, int(match[2]) / 1000
+                end += own
+                modules[match[4]] = ((len(match[3]) - 1) // 2, end - total, total, own)
         runs.append(modules)
-    everywhere = [name for name in runs[0] if all(name in run for run in runs)]
+    in_all_runs = [name for name in runs[0] if all(name in run for run in runs)]
     return [
         {
             "module": name,
@@ -224,11 +221,11 @@ def imports(ring: Ring, repeat: int = 7) -> list[dict[str, Any]]:
             "ms": statistics.median(run[name][2] for run in runs),
             "own": statistics.median(run[name][3] for run in runs),
         }
-        for name in everywhere
+        for name in in_all_runs
     ]
 
 
 def cpu_ms(instance: Instance) -> float:
-    """CPU milliseconds that the process has used, all threads together."""
+    """Return the CPU time that all threads of the process have used, in milliseconds."""
     tasks = Path(f"/proc/{instance.popen.pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6

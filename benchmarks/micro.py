@@ -1,4 +1,4 @@
-"""The pure parts by themselves, by pyperf: `python -m benchmarks.micro -o FILE`."""
+"""Microbenchmarks of the functions without I/O, with pyperf: `python -m benchmarks.micro -o FILE`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import json
 import msgspec
 import pyperf
 
-from chalicelib.certificates import usable
-from chalicelib.douyin import Reply, read_certificates
-from chalicelib.views import ListView
-from sandbox import world as worlds
+from chalicelib.certificates.views import ListView, build_views
+from chalicelib.douyin.protocol import Response, parse_certificates
+from sandbox import sample_data
+from sandbox.sample_data import ACCOUNT_ID, CUSTOMER, POI_ID
 
 SIZES = (1, 50)
 
 
-def reply_of(certificates: int) -> Reply:
-    """A page as the platform sends it, made of the sandbox's sample orders in turn."""
-    samples = [purchase.order for purchase in worlds.load().purchases["lin"]]
+def build_response(certificates: int) -> Response:
+    """Build a page of the platform from the sandbox's sample orders."""
+    samples = [purchase.order for purchase in sample_data.load().purchases[CUSTOMER]]
     orders = []
     for number in range(certificates):
         order = json.loads(json.dumps(samples[number % len(samples)]))
@@ -26,20 +26,20 @@ def reply_of(certificates: int) -> Reply:
         orders.append(order)
     envelope = {"extra": {"error_code": 0, "sub_error_code": 0, "logid": "bench"}}
     envelope |= {"data": {"error_code": 0, "total": certificates, "orders": orders}}
-    return Reply(200, {}, json.dumps(envelope, ensure_ascii=False).encode())
+    return Response(200, {}, json.dumps(envelope, ensure_ascii=False).encode())
 
 
 def main() -> None:
-    """Measure reading, choosing and shaping, and writing."""
+    """Measure parsing, building the views, and encoding."""
     runner = pyperf.Runner(program_args=("-m", "benchmarks.micro"))
     for size in SIZES:
-        reply = reply_of(size)
-        page = read_certificates(reply)
-        views, _ = usable([page], frozenset())
-        answer = ListView("7296781329369139211", "6601", views)
-        runner.bench_func(f"read {size}", read_certificates, reply)
-        runner.bench_func(f"choose and shape {size}", usable, [page], frozenset())
-        runner.bench_func(f"write {size}", msgspec.json.encode, answer)
+        response = build_response(size)
+        page = parse_certificates(response)
+        views, _ = build_views([page], frozenset())
+        list_view = ListView(ACCOUNT_ID, POI_ID, views)
+        runner.bench_func(f"parse_certificates {size}", parse_certificates, response)
+        runner.bench_func(f"build_views {size}", build_views, [page], frozenset())
+        runner.bench_func(f"encode to JSON {size}", msgspec.json.encode, list_view)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,3 @@
-"""The certificates a customer can redeem in one store: everything but the HTTP routes, which stand in `app.py`."""
+"""Lists the certificates that a customer can redeem in one store. Routes and wiring are in `app.py`."""
 
 __version__ = "0.1.0"

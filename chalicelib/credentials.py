@@ -1,4 +1,4 @@
-"""The app secrets and the session keys, from one Secrets Manager secret, kept in memory for a while."""
+"""App secrets and session keys, from one Secrets Manager secret, cached for five minutes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ from chalicelib.errors import ConfigurationError, StorageUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chalicelib.scope import Scope
+    from chalicelib.context import RequestContext
 
 T = TypeVar("T")
 
-KEPT_SECONDS = 300.0
-NEWS_SECONDS = 10.0
-"""How old the copy in memory must be before an unknown key or app is a reason to look for news.
+MAX_AGE_SECONDS = 300.0
+MIN_REFRESH_SECONDS = 10.0
+"""Shortest time between two reads of the secret for an unknown key or app.
 
-It lets a rotated key or an added app count at once, while strangers cannot make us ask at will."""
+Rotated keys and added apps take effect at once, and strangers cannot cause a read per request.
+"""
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """`apps`: app_id to app secret; `session_keys`: the first signs and reads, the others only read."""
+    """Content of the secret.
+
+    `apps`: app_id to app secret. `session_keys`: the first one signs and verifies, the others only verify.
+    """
 
     apps: dict[str, str]
     session_keys: list[str]
@@ -38,52 +42,54 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 class CredentialStore:
-    """Reads the secret when it is needed; `fetch` returns its text and may raise StorageUnavailableError."""
+    """Reads and caches the secret. `fetch` returns its text and may raise StorageUnavailableError."""
 
-    def __init__(self, fetch: Callable[[Scope], str], clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, fetch: Callable[[RequestContext], str], clock: Callable[[], float] = time.time) -> None:
         self._fetch = fetch
         self._clock = clock
-        self._current: Credentials | None = None
+        self._cached: Credentials | None = None
         self._read_at = 0.0
 
-    def current(self, scope: Scope) -> Credentials:
-        """The credentials, at most five minutes old; older ones serve while Secrets Manager does not answer."""
-        return self._no_older_than(KEPT_SECONDS, scope)
+    def get(self, context: RequestContext) -> Credentials:
+        """Return credentials that are at most five minutes old, or older ones while Secrets Manager is unavailable."""
+        return self._get(MAX_AGE_SECONDS, context)
 
-    def news(self, scope: Scope) -> Credentials:
-        """The credentials after something was not found in `current`: read again unless that was just done."""
-        return self._no_older_than(NEWS_SECONDS, scope)
+    def refresh(self, context: RequestContext) -> Credentials:
+        """Return the credentials after an app or key was not found: read again unless that was done moments ago."""
+        return self._get(MIN_REFRESH_SECONDS, context)
 
-    def with_keys(self, read: Callable[[list[str]], T], refusal: type[Exception], scope: Scope) -> T:
-        """What `read` makes of the session keys; when it raises `refusal`, once more with keys added a moment ago."""
-        known = self.current(scope)
+    def verify_with_keys(
+        self, verify: Callable[[list[str]], T], error_type: type[Exception], context: RequestContext
+    ) -> T:
+        """Return `verify(session_keys)`. If it raises `error_type`, refresh the keys and try once more."""
+        cached = self.get(context)
         try:
-            return read(known.session_keys)
-        except refusal:
-            news = self.news(scope)
-            if news is known:
+            return verify(cached.session_keys)
+        except error_type:
+            fresh = self.refresh(context)
+            if fresh is cached:
                 raise
-            return read(news.session_keys)
+            return verify(fresh.session_keys)
 
-    def _no_older_than(self, seconds: float, scope: Scope) -> Credentials:
+    def _get(self, max_age: float, context: RequestContext) -> Credentials:
         now = self._clock()
-        if self._current is not None and now - self._read_at < seconds:
-            return self._current
+        if self._cached is not None and now - self._read_at < max_age:
+            return self._cached
         try:
-            text = self._fetch(scope)
+            text = self._fetch(context)
         except StorageUnavailableError:
-            if self._current is None:
+            if self._cached is None:
                 raise
-            # Asking again at every request would make each of them wait for a service that is away.
-            self._read_at = now - KEPT_SECONDS + NEWS_SECONDS
-            return self._current
-        self._current = read_credentials(text)
+            # Wait before the next read, or every request would wait for a service that is unavailable.
+            self._read_at = now - MAX_AGE_SECONDS + MIN_REFRESH_SECONDS
+            return self._cached
+        self._cached = parse_credentials(text)
         self._read_at = now
-        return self._current
+        return self._cached
 
 
-def read_credentials(text: str) -> Credentials:
-    """Read the secret's JSON; raises ConfigurationError that names what is wrong, never a value."""
+def parse_credentials(text: str) -> Credentials:
+    """Parse the secret's JSON; raises ConfigurationError that names the expected form, never a value."""
     try:
         return msgspec.json.decode(text, type=Credentials)
     except (msgspec.MsgspecError, RecursionError):

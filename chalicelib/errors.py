@@ -1,28 +1,28 @@
-"""What can go wrong, as facts; HTTP is not among them (`problems` maps them to it).
+"""Exceptions of this service. They state facts; `api.problems` maps them to HTTP.
 
     RedemptionError
-    ├── InvalidRequestError            the caller's input is not what the contract says
-    ├── UnauthenticatedError           no session, or none that counts
+    ├── InvalidRequestError            the caller's input is invalid
+    ├── UnauthenticatedError           no valid session
     ├── WrongAppError                  the session belongs to another app than the merchant's
-    ├── MerchantNotFoundError          no such merchant, or a suspended one
-    ├── StoreNotFoundError             the merchant lists its stores and this is none of them
-    ├── TokenUnavailableError          no valid merchant token could be had
+    ├── MerchantNotFoundError          no such merchant, or it is inactive
+    ├── StoreNotFoundError             the merchant lists its stores and this is not one of them
+    ├── TokenUnavailableError          no valid merchant access token could be obtained
     ├── StorageUnavailableError        DynamoDB or Secrets Manager cannot be reached, nothing usable is cached
-    ├── ConfigurationError             a deployment's own mistake: environment, secret or table row
-    └── UpstreamError                  the platform said no, or nothing; carries its evidence
-        ├── UpstreamUnavailableError   busy, broken, or a code nobody knows
-        ├── UpstreamTimeoutError       no answer in the time there was
-        ├── UpstreamMalformedError     an answer that is none
-        ├── UpstreamRejectedError      our request is wrong in the platform's eyes
-        ├── RateLimitedError           too often
+    ├── ConfigurationError             the environment, the secret or a table row is malformed
+    └── UpstreamError                  a call to the platform failed
+        ├── UpstreamUnavailableError   busy, broken connection, HTTP 5xx, or an unknown code
+        ├── UpstreamTimeoutError       no complete response in time
+        ├── UpstreamMalformedError     the response cannot be parsed
+        ├── UpstreamRejectedError      the platform finds our request invalid
+        ├── RateLimitedError           too many requests
         ├── QuotaExhaustedError        the app's quota is used up
-        ├── TokenRefusedError          the access token is not, or no longer, valid
-        ├── MerchantNotAuthorizedError the merchant has not authorised the app
-        ├── AppNotPermittedError       the app lacks the capability, or is blocked
-        ├── AppMisconfiguredError      the platform refuses our app id or secret
-        └── LoginRefusedError          the login code is not, or no longer, valid
+        ├── TokenRefusedError          the access token is invalid or expired
+        ├── MerchantNotAuthorizedError the merchant has not authorized the app
+        ├── AppNotPermittedError       the app lacks the capability or is banned
+        ├── AppMisconfiguredError      the platform refuses our app id or app secret
+        └── LoginRefusedError          the login code is wrong, used or expired
 
-No message of these errors carries a token, a secret, an open_id or a coupon code.
+No message contains a token, a secret, an open_id or a coupon code.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import msgspec
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """What the platform answered: its codes, and the log id that its support asks for (empty when it gave none)."""
+    """The error codes of a platform response, and the `logid` that the platform's support asks for (or "")."""
 
     error_code: int
     sub_error_code: int = 0
@@ -39,19 +39,26 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class RedemptionError(Exception):
-    """Root of the family."""
+    """Base class.
+
+    `retryable`: the same call may succeed a moment later. `retry_after`: the delay in seconds that the other side
+    asked for, or None.
+    """
+
+    retryable: bool = False
+    retry_after: float | None = None
 
 
 class InvalidRequestError(RedemptionError):
-    """The caller's input is not what the contract says; the message names the part, never its value."""
+    """The caller's input is invalid. The message names the field, never its value."""
 
 
 class UnauthenticatedError(RedemptionError):
-    """No session, a forged, foreign or ended one, or a login that cannot be accepted."""
+    """No session, a forged, foreign or expired one, or a login for an unknown app."""
 
 
 class WrongAppError(RedemptionError):
-    """The session was opened in another mini-program than the one the merchant belongs to."""
+    """The session was opened in another mini-program than the merchant's."""
 
 
 class MerchantNotFoundError(RedemptionError):
@@ -59,23 +66,23 @@ class MerchantNotFoundError(RedemptionError):
 
 
 class StoreNotFoundError(RedemptionError):
-    """The merchant's row lists its stores and this poi_id is not among them."""
+    """The merchant's row lists its stores and this poi_id is not one of them."""
 
 
 class StorageUnavailableError(RedemptionError):
-    """DynamoDB or Secrets Manager cannot be reached; `passing` says whether that may be over in a moment."""
+    """DynamoDB or Secrets Manager cannot be reached or refused the call."""
 
-    def __init__(self, message: str, *, passing: bool = False) -> None:
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.retryable = retryable
 
 
 class ConfigurationError(RedemptionError):
-    """The environment, the secret or a table row is missing something or malformed; the message names it."""
+    """The environment, the secret or a table row is incomplete or malformed. The message names the part."""
 
 
 class TokenUnavailableError(RedemptionError):
-    """No valid merchant access token could be had; `evidence` is what the platform said last, if it spoke."""
+    """No valid merchant access token could be obtained. `evidence` is from the platform's last response, if any."""
 
     def __init__(self, message: str, evidence: Evidence | None = None) -> None:
         super().__init__(message)
@@ -85,50 +92,49 @@ class TokenUnavailableError(RedemptionError):
 class UpstreamError(RedemptionError):
     """A call to the platform failed.
 
-    `reason` is a short, low-cardinality label (a platform code, `timeout`, `connection`, `malformed`, `http_503`);
-    `passing` says whether the same call may succeed a moment later; `retry_after` is the platform's own wish in
-    seconds, where it uttered one; `evidence` is there when the platform answered in its own format.
+    `reason` is a short label with few distinct values (a platform code, `timeout`, `connection`, `malformed`,
+    `http_503`). `evidence` is there when the platform reported error codes.
     """
 
     def __init__(
         self,
         reason: str,
         *,
-        passing: bool = False,
+        retryable: bool = False,
         evidence: Evidence | None = None,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.passing = passing
+        self.retryable = retryable
         self.evidence = evidence
         self.retry_after = retry_after
 
     def __str__(self) -> str:
         if self.evidence is None:
             return self.reason
-        found = self.evidence
-        return f"error_code={found.error_code} sub_error_code={found.sub_error_code} logid={found.logid or '-'}"
+        codes = self.evidence
+        return f"error_code={codes.error_code} sub_error_code={codes.sub_error_code} logid={codes.logid or '-'}"
 
 
 class UpstreamUnavailableError(UpstreamError):
-    """Busy, refused or broken connections, HTTP 5xx, or a code that nobody knows."""
+    """The platform is busy, the connection broke, HTTP 5xx, or an unknown code."""
 
 
 class UpstreamTimeoutError(UpstreamError):
-    """The platform did not answer in the time there was."""
+    """The platform did not respond completely in time."""
 
 
 class UpstreamMalformedError(UpstreamError):
-    """Not JSON, no envelope, or no list where the list belongs."""
+    """The response is not JSON, has no envelope, or has no list where the list belongs."""
 
 
 class UpstreamRejectedError(UpstreamError):
-    """The platform finds our request wrong; asking again the same way is pointless."""
+    """The platform finds our request invalid. Repeating it does not help."""
 
 
 class RateLimitedError(UpstreamError):
-    """The platform says: too often."""
+    """The platform limits the rate of our requests."""
 
 
 class QuotaExhaustedError(UpstreamError):
@@ -136,15 +142,15 @@ class QuotaExhaustedError(UpstreamError):
 
 
 class TokenRefusedError(UpstreamError):
-    """The platform does not take the access token (any more)."""
+    """The platform refuses the access token: invalid or expired."""
 
 
 class MerchantNotAuthorizedError(UpstreamError):
-    """The merchant has not authorised the app."""
+    """The merchant has not authorized the app."""
 
 
 class AppNotPermittedError(UpstreamError):
-    """The app lacks the capability or is blocked: an operator must act."""
+    """The app lacks the capability or is banned. An operator must act."""
 
 
 class AppMisconfiguredError(UpstreamError):

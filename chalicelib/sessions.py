@@ -1,7 +1,8 @@
-"""A user's session: from a login code to an open_id to a signed token, and back.
+"""User sessions: log a user in with a code from tt.login, and verify the session token that the login returned.
 
-The token carries app_id, open_id and its own end, signed with HMAC-SHA256 by the newest session key; every key that
-the secret lists is accepted. The end is a moment, not an age, so that clocks a little apart do not refuse each other.
+A session token holds app_id, open_id and the expiry time (epoch seconds), signed with HMAC-SHA256 by the newest session
+key. It is signed, not encrypted: its holder can read the open_id. Every key in the secret verifies. The token holds an
+expiry time rather than an issue time, so that small clock differences between instances do not matter.
 """
 
 from __future__ import annotations
@@ -15,35 +16,35 @@ from typing import TYPE_CHECKING
 from itsdangerous import BadData, URLSafeSerializer
 
 from chalicelib.errors import UnauthenticatedError
-from chalicelib.guarded import Guarded
+from chalicelib.records import RedactedStruct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from chalicelib.context import RequestContext
     from chalicelib.credentials import CredentialStore
-    from chalicelib.scope import Scope
-    from chalicelib.upstream import Douyin
+    from chalicelib.douyin.client import DouyinClient
 
-LONGEST_TOKEN = 2048
+MAX_TOKEN_LENGTH = 2048
 
-FIRST_LOGIN_SECONDS = 0.1
-"""What a login is taken to last until an instance has seen one."""
+DEFAULT_LOGIN_SECONDS = 0.1
+"""Assumed duration of a login until this instance has measured one."""
 
 
-class Session(Guarded, frozen=True):
-    """Who asks: a user of one app."""
+class Session(RedactedStruct, frozen=True):
+    """A verified user of one app."""
 
     app_id: str
     open_id: str
 
 
-class SessionStore:
-    """Opens sessions and recognises them; nothing of them is stored."""
+class SessionService:
+    """Issues and verifies session tokens. Sessions are not stored."""
 
     def __init__(
         self,
         credentials: CredentialStore,
-        douyin: Douyin,
+        douyin: DouyinClient,
         ttl: int,
         *,
         clock: Callable[[], float] = time.time,
@@ -54,47 +55,52 @@ class SessionStore:
         self.ttl = ttl
         self._clock = clock
         self._sleep = sleep
-        self._usual_seconds = FIRST_LOGIN_SECONDS
+        self._last_login_seconds = DEFAULT_LOGIN_SECONDS
 
-    def open(self, app_id: str, code: str, scope: Scope) -> str:
-        """Exchange a login code for a session token; raises UnauthenticatedError for an app that is not ours."""
-        secret = self._credentials.current(scope).apps.get(app_id) or self._credentials.news(scope).apps.get(app_id)
+    def login(self, app_id: str, code: str, context: RequestContext) -> str:
+        """Exchange a login code for a session token.
+
+        Raises UnauthenticatedError for an unknown app, UpstreamError (LoginRefusedError for a bad code), and
+        StorageUnavailableError or ConfigurationError when the secret cannot be read.
+        """
+        secret = self._credentials.get(context).apps.get(app_id)
+        secret = secret or self._credentials.refresh(context).apps.get(app_id)
         if not secret:
-            # Neither what is answered nor how soon may tell an app that is not ours from a code that is refused.
-            self._sleep(max(0.0, min(self._usual_seconds, scope.deadline.remaining())))
+            # Unknown apps and refused codes get the same response after the same time.
+            self._sleep(max(0.0, min(self._last_login_seconds, context.deadline.remaining())))
             raise UnauthenticatedError("unknown app_id")
         begun = time.perf_counter()
         try:
-            open_id = self._douyin.login(app_id, secret, code, scope)
+            open_id = self._douyin.login(app_id, secret, code, context)
         finally:
-            self._usual_seconds = time.perf_counter() - begun
-        keys = self._credentials.current(scope).session_keys
-        scope.user = pseudonym(open_id, keys)
+            self._last_login_seconds = time.perf_counter() - begun
+        keys = self._credentials.get(context).session_keys
+        context.user = hash_open_id(open_id, keys)
         return _serializer(*keys).dumps([app_id, open_id, int(self._clock()) + self.ttl])
 
-    def recognise(self, token: str, scope: Scope) -> Session:
-        """The session that a token stands for; raises UnauthenticatedError for a forged or ended one."""
-        if not token or len(token) > LONGEST_TOKEN:
+    def verify(self, token: str, context: RequestContext) -> Session:
+        """Return the session of a token; raises UnauthenticatedError for a forged or expired one."""
+        if not token or len(token) > MAX_TOKEN_LENGTH:
             raise UnauthenticatedError("no session token")
         try:
-            payload = self._credentials.with_keys(lambda keys: _serializer(*keys).loads(token), BadData, scope)
+            payload = self._credentials.verify_with_keys(lambda keys: _serializer(*keys).loads(token), BadData, context)
         except BadData:
-            raise UnauthenticatedError("session token not signed by us") from None
-        app_id, open_id, ends_at = payload
-        if ends_at <= self._clock():
-            raise UnauthenticatedError("session ended")
-        scope.user = pseudonym(open_id, self._credentials.current(scope).session_keys)
+            raise UnauthenticatedError("session token has no valid signature") from None
+        app_id, open_id, expires_at = payload
+        if expires_at <= self._clock():
+            raise UnauthenticatedError("session expired")
+        context.user = hash_open_id(open_id, self._credentials.get(context).session_keys)
         return Session(app_id, open_id)
 
 
-def pseudonym(open_id: str, keys: list[str]) -> str:
-    """What logs call a user: the same name for the same user as long as the newest session key stays."""
+def hash_open_id(open_id: str, keys: list[str]) -> str:
+    """Return the salted hash that stands for a user in logs; stable until the newest session key changes."""
     return hmac.new(keys[0].encode(), b"log " + open_id.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 @functools.lru_cache(maxsize=2)
 def _serializer(*keys: str) -> URLSafeSerializer:
-    # itsdangerous signs with the last key of its list; ours begins with the one that signs.
+    # itsdangerous signs with the last key of its list; the secret lists the signing key first.
     return URLSafeSerializer(
         list(keys[::-1]),
         salt="douyin-redemption session",

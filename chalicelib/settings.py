@@ -1,4 +1,4 @@
-"""The environment, read and checked in this one place and handed on as a frozen object."""
+"""Settings from the environment. No other module reads the environment."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """How one deployment is configured.
+    """Configuration of one deployment.
 
-    `table_name` and `secret_name` name the DynamoDB table and the Secrets Manager secret;
-    `open_api` serves tokens and certificates, `login_api` serves jscode2session (base URLs, no trailing slash);
-    `session_ttl` is how long a session lasts, in seconds.
+    `table_name`, `secret_name`: the DynamoDB table and the Secrets Manager secret.
+    `open_api`: base URL of tokens and certificates; `login_api`: base URL of jscode2session. No trailing slash.
+    `session_ttl`: lifetime of a session in seconds.
     """
 
     table_name: str
@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
-        """Read the settings; raises ConfigurationError naming the variable that is missing or malformed."""
+        """Read the settings; raises ConfigurationError that names the missing or malformed variable."""
         return cls(
             table_name=_required(env, "TABLE_NAME"),
             secret_name=_required(env, "SECRET_NAME"),
@@ -42,9 +42,9 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class TelemetrySettings(msgspec.Struct, frozen=True):
-    """How logs, metrics and traces are named; none of it is required, so that a broken deployment can say so.
+    """Names used in logs, metrics and traces. All are optional, so that a misconfigured deployment can still log.
 
-    `stage` is a metric dimension, empty for none.
+    `stage` is a metric dimension; empty for none.
     """
 
     service: str
@@ -53,7 +53,7 @@ class TelemetrySettings(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> TelemetrySettings:
-        """Read Powertools' own variables, and STAGE."""
+        """Read Powertools' variables and STAGE."""
         return cls(
             service=env.get("POWERTOOLS_SERVICE_NAME") or "douyin-redemption",
             namespace=env.get("POWERTOOLS_METRICS_NAMESPACE") or "DouyinRedemption",
@@ -62,12 +62,12 @@ class TelemetrySettings(msgspec.Struct, frozen=True):
 
 
 def is_lambda(env: Mapping[str, str]) -> bool:
-    """Whether Lambda's runtime is what has loaded the app, not a command of Chalice's or a test."""
+    """Return whether Lambda's runtime loaded the app (not a Chalice command or a test)."""
     return "AWS_LAMBDA_RUNTIME_API" in env
 
 
 def is_traced(env: Mapping[str, str]) -> bool:
-    """Whether the invocation at hand is to be traced; the runtime sets the trace header anew for each."""
+    """Return whether this invocation is traced. The runtime sets the trace header for each invocation."""
     disabled = env.get("POWERTOOLS_TRACE_DISABLED", "").lower() in ("1", "true", "yes", "on", "y", "t")
     return not disabled and "Sampled=1" in env.get("_X_AMZN_TRACE_ID", "")
 
@@ -88,7 +88,7 @@ def _base_url(env: Mapping[str, str], name: str, default: str) -> str:
         host = None
     if not host or url.query or url.fragment or url.username is not None:
         raise ConfigurationError(f"environment variable {name} is not a base URL")
-    # The access token and the app secret travel in these calls: clear text only where it cannot leave the machine.
+    # These calls carry the access token and the app secret: no plain http except on this machine.
     if url.scheme != "https" and not (url.scheme == "http" and host in _LOOPBACK):
         raise ConfigurationError(f"environment variable {name} must be https (http only for loopback)")
     return value.rstrip("/")

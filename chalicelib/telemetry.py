@@ -1,6 +1,6 @@
-"""One log line, the metrics and the trace of a request or a scheduled run, all drawn from its journal.
+"""Telemetry: one log line, the metrics and the trace of each request or scheduled run, from its call log.
 
-Nothing here sees a token, a secret, an open_id or a coupon code: the journal does not hold them.
+The call log holds no token, secret, open_id or coupon code, so none can be reported.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from chalicelib.settings import is_traced
 if TYPE_CHECKING:
     from aws_lambda_powertools import Tracer
 
-    from chalicelib.scope import Call, Scope
+    from chalicelib.context import Call, RequestContext
     from chalicelib.settings import TelemetrySettings
 
-# At DEBUG these write headers and bodies, and so every secret there is; no log level may switch that on.
-_TALKATIVE = ("botocore", "boto3", "urllib3", "requests", "chalice")
+# At DEBUG these log headers and bodies, which contain every secret. No configuration may enable that.
+_VERBOSE_LOGGERS = ("botocore", "boto3", "urllib3", "requests", "chalice")
 
-_NAMESPACES = {"douyin": "remote"}
+_XRAY_NAMESPACES = {"douyin": "remote"}
 
 
 class _Stdout(io.TextIOBase):
-    """Standard output as it is when a line is written, not as it was when this module was loaded."""
+    """Writes to the `sys.stdout` of the moment, which tests and runtimes replace after this module is imported."""
 
     def write(self, text: str) -> int:
         return sys.stdout.write(text)
@@ -44,57 +44,61 @@ class _Stdout(io.TextIOBase):
 
 
 class Telemetry:
-    """What this instance tells of itself."""
+    """Writes logs, metrics and traces of this instance."""
 
     def __init__(self, settings: TelemetrySettings) -> None:
         self._settings = settings
         self._logger = Logger(service=settings.service, location=None, stream=cast("IO[str]", _Stdout()))
         self._cold = True
-        for name in _TALKATIVE:
+        for name in _VERBOSE_LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
 
-    def report(self, what: str, outcome: str, scope: Scope, error: BaseException | None, **fields: Any) -> None:
-        """Tell of one request or run: `what` it was and its outcome, `ok` or a problem code."""
+    def report(
+        self, operation: str, outcome: str, context: RequestContext, error: BaseException | None, **fields: Any
+    ) -> None:
+        """Report one request or run. `outcome` is `ok` or a problem code; `fields` are added to the log line."""
         cold, self._cold = self._cold, False
-        self._log(what, outcome, scope, error, cold_start=cold, **fields)
-        self._measure(outcome, scope, cold=cold)
+        self._log(operation, outcome, context, error, cold_start=cold, **fields)
+        self._emit_metrics(outcome, context, cold=cold)
         if is_traced(os.environ):
-            self._trace(what, outcome, scope)
+            self._trace(operation, outcome, context)
 
-    def tell_unready(self, error: BaseException, scope: Scope) -> None:
-        """Tell that a start went wrong somewhere; the requests that follow try again by themselves."""
-        self._log("start", "unready", scope, error)
+    def report_warmup_failure(self, error: BaseException, context: RequestContext) -> None:
+        """Log that the warm-up failed. The first request retries."""
+        self._log("warmup", "failed", context, error)
 
-    def _log(self, what: str, outcome: str, scope: Scope, error: BaseException | None, **fields: Any) -> None:
+    def _log(
+        self, operation: str, outcome: str, context: RequestContext, error: BaseException | None, **fields: Any
+    ) -> None:
         entry: dict[str, Any] = {
             **fields,
-            "account_id": scope.account_id,
-            "poi_id": scope.poi_id,
-            "user": scope.user,
+            "account_id": context.account_id,
+            "poi_id": context.poi_id,
+            "user": context.user,
             "outcome": outcome,
-            "ms": round((time.time() - scope.started) * 1000, 1),
-            "pages": scope.pages or None,
-            "certificates": scope.returned,
-            "malformed": scope.malformed or None,
-            "lost_page": None if scope.lost_page is None else str(scope.lost_page),
-            "calls": [_told(call) for call in scope.calls],
-            "error": None if error is None else _described(error),
+            "ms": round((time.time() - context.started) * 1000, 1),
+            "pages": context.pages or None,
+            "certificates": context.certificates_returned,
+            "malformed": context.certificates_malformed or None,
+            "lost_page": None if context.lost_page_error is None else str(context.lost_page_error),
+            "calls": [_format_call(call) for call in context.calls],
+            "error": None if error is None else _format_error(error),
         }
-        level = self._logger.info if error is None else self._logger.warning
+        log = self._logger.info if error is None else self._logger.warning
         if error is not None and not isinstance(error, RedemptionError):
-            level = self._logger.error
-        level(what, extra={name: value for name, value in entry.items() if value not in (None, "", [])})
+            log = self._logger.error
+        log(operation, extra={name: value for name, value in entry.items() if value not in (None, "", [])})
 
-    def _measure(self, outcome: str, scope: Scope, *, cold: bool) -> None:
+    def _emit_metrics(self, outcome: str, context: RequestContext, *, cold: bool) -> None:
         metrics = self._metrics
         if cold:
             metrics.add_metric("ColdStart", MetricUnit.Count, 1)
-        if scope.returned is not None:
-            metrics.add_metric("CertificatesReturned", MetricUnit.Count, scope.returned)
-            metrics.add_metric("CertificatesMalformed", MetricUnit.Count, scope.malformed)
-        if scope.token_seconds_left is not None:
-            metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, scope.token_seconds_left)
-        upstream = [call for call in scope.calls if call.service == "douyin"]
+        if context.certificates_returned is not None:
+            metrics.add_metric("CertificatesReturned", MetricUnit.Count, context.certificates_returned)
+            metrics.add_metric("CertificatesMalformed", MetricUnit.Count, context.certificates_malformed)
+        if context.token_seconds_left is not None:
+            metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, context.token_seconds_left)
+        upstream = [call for call in context.calls if call.service == "douyin"]
         for call in upstream:
             if call.name == "client_token":
                 name = "TokenMints" if call.outcome == "ok" else "TokenMintFailures"
@@ -104,12 +108,12 @@ class Telemetry:
             metrics.flush_metrics()
         failures = Counter(call.outcome for call in upstream if call.outcome != "ok")
         for reason, count in failures.items():
-            self._measure_by("UpstreamErrors", count, error_code=reason)
+            self._emit_count("UpstreamErrors", count, error_code=reason)
         if outcome != "ok":
-            self._measure_by("Problems", 1, code=outcome)
+            self._emit_count("Problems", 1, code=outcome)
 
-    def _measure_by(self, name: str, count: int, **dimension: str) -> None:
-        """Count under service and stage, and under these with one more dimension."""
+    def _emit_count(self, name: str, count: int, **dimension: str) -> None:
+        """Emit a count with the dimensions service and stage, and with these and one more dimension."""
         metrics = self._metrics
         metrics.add_metric(name, MetricUnit.Count, count)
         metrics.add_dimensions(service=self._settings.service, **dimension)
@@ -117,7 +121,7 @@ class Telemetry:
 
     @cached_property
     def _metrics(self) -> EphemeralMetrics:
-        # Flushing empties it down to its default dimensions.
+        # A flush keeps only the default dimensions.
         stage = {"stage": self._settings.stage} if self._settings.stage else {}
         return EphemeralMetrics(
             namespace=self._settings.namespace, service=self._settings.service, default_dimensions=stage
@@ -125,31 +129,33 @@ class Telemetry:
 
     @cached_property
     def _tracer(self) -> Tracer | None:
-        # The X-Ray SDK behind it takes longer to load than anything else here: only where a request is sampled.
+        # Imported only when a request is sampled: the X-Ray SDK takes longer to import than anything else here.
         from aws_lambda_powertools import Tracer  # noqa: PLC0415
 
         try:
             return Tracer(service=self._settings.service, auto_patch=False)
         except ImportError:
-            self._logger.warning("tracing is on but the X-Ray SDK is not in the bundle: was it made by `make bundle`?")
+            self._logger.warning(
+                "tracing is enabled but the X-Ray SDK is not in the bundle: build it with `make bundle`"
+            )
             return None
 
-    def _trace(self, what: str, outcome: str, scope: Scope) -> None:
-        """Write the subsegments after the fact, from the journal: no client is patched, no thread needs a context."""
+    def _trace(self, operation: str, outcome: str, context: RequestContext) -> None:
+        """Write the subsegments from the call log after the request: no client is patched, threads need no context."""
         if self._tracer is None:
             return
         recorder: Any = self._tracer.provider
-        root = recorder.begin_subsegment(f"## {what}")
+        root = recorder.begin_subsegment(f"## {operation}")
         if root is None:
             return
-        root.start_time = scope.started
-        annotations = {"account_id": scope.account_id, "poi_id": scope.poi_id, "outcome": outcome}
+        root.start_time = context.started
+        annotations = {"account_id": context.account_id, "poi_id": context.poi_id, "outcome": outcome}
         for name, value in annotations.items():
             if value:
                 self._tracer.put_annotation(name, value)
-        for call in scope.calls:
+        for call in context.calls:
             subsegment = recorder.begin_subsegment(
-                f"{call.service} {call.name}", namespace=_NAMESPACES.get(call.service, "aws")
+                f"{call.service} {call.name}", namespace=_XRAY_NAMESPACES.get(call.service, "aws")
             )
             subsegment.start_time = call.started
             subsegment.put_annotation("outcome", call.outcome)
@@ -163,8 +169,8 @@ class Telemetry:
         recorder.end_subsegment()
 
 
-def _told(call: Call) -> dict[str, Any]:
-    told: dict[str, Any] = {
+def _format_call(call: Call) -> dict[str, Any]:
+    fields: dict[str, Any] = {
         "call": f"{call.service}.{call.name}",
         "ms": round(call.seconds * 1000, 1),
         "outcome": call.outcome,
@@ -172,11 +178,14 @@ def _told(call: Call) -> dict[str, Any]:
         "sub_error_code": call.sub_error_code,
         "logid": call.logid,
     }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in fields.items() if value}
 
 
-def _described(error: BaseException) -> str:
-    """An error of ours by its message; any other by its type and where it came from, since its message may quote."""
+def _format_error(error: BaseException) -> str:
+    """Format an error for the log: our own with its message, any other with its type and location only.
+
+    The message of a foreign exception may quote a secret.
+    """
     if isinstance(error, RedemptionError):
         return f"{type(error).__name__}: {error}"
     frames = traceback.extract_tb(error.__traceback__)[-6:]

@@ -1,1 +1,1 @@
-"""What Chalice does not own: the template of table, secret and roles, and the build of the Lambda bundle."""
+"""Deployment: the CloudFormation template, the build of the Lambda bundle, and the commands that deploy and destroy."""

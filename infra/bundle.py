@@ -1,20 +1,20 @@
-"""The Lambda bundle: `python -m infra.bundle` makes it, `chalice deploy` and `chalice package` then take it as it is.
+"""Build the Lambda bundle: `python -m infra.bundle`. `chalice deploy` and `chalice package` upload it unchanged.
 
-Chalice keeps what it packs in `.chalice/deployments/`, named by a hash of what it was made from (requirements.txt, the
-app, `vendor/`), and sends an archive that is there instead of making one. This makes that archive with Chalice's own
-packager and takes out of it what never runs; when anything it was made from changes, Chalice no longer takes it. Things
-that are special:
+Chalice caches its deployment package in `.chalice/deployments/`. The file name contains a hash of the inputs
+(requirements.txt, app.py, `chalicelib/`, `vendor/`), and an archive with that name is reused. This module builds the
+archive with Chalice's packager, removes what the functions never load, and saves it under that name. When an input
+changes, the hash changes and Chalice ignores the archive.
 
-- aws-xray-sdk asks for botocore, and a second botocore (20 MB) would shadow the Lambda runtime's own. So the SDK goes
-  into `vendor/` without its dependencies; what else it needs (wrapt) stands in requirements.txt.
-- The app's .pyc are made beforehand, or Chalice, which imports the app before it packs, would write them and so change
-  what is hashed. They are checked against the source's hash when they are loaded, so a stale one never runs.
-- Powertools carries an event handler and utilities that are half of the whole bundle and are not used here; requests
-  carries what guesses encodings, and nobody asks it to.
-- Lambda's disk is read-only and no .pyc is ever written there: half of a start would be compiling. So all of them are
-  in the archive, and each is checked against its source when it is loaded, whatever the dates in a zip say.
-- botocore's own data is read from a small copy (see `sdkdata`).
-- The same sources give the same bytes: no dates, one order.
+- aws-xray-sdk requires botocore. A second botocore (20 MB) would shadow the one of the Lambda runtime, so the SDK is
+  installed into `vendor/` without dependencies. Its other dependency, wrapt, is in requirements.txt.
+- Chalice imports the app before it packages it, which would write .pyc files and change the hash. So the .pyc files of
+  `chalicelib/` are written first, with hash-based invalidation: Python ignores one that does not match its source.
+- Lambda's file system is read-only, so Python cannot cache .pyc files there, and compiling takes half of a cold start.
+  So the archive contains the .pyc files of all modules, also with hash-based invalidation, because zip entries carry no
+  useful time stamps.
+- Unused parts of Powertools (half of the bundle) and the encoding detection of requests are removed.
+- botocore's data is replaced by a reduced copy (see `sdkdata`).
+- Builds are reproducible: fixed time stamps, sorted entries.
 """
 
 from __future__ import annotations
@@ -33,66 +33,67 @@ from pathlib import Path, PurePosixPath
 from chalice.deploy.packager import DependencyBuilder, LambdaDeploymentPackager
 from chalice.utils import UI, OSUtils
 
-from chalicelib.storage import SDK_DATA
+from chalicelib.aws import SDK_DATA
 from infra.sdkdata import write_sdk_data
 
 ROOT = Path(__file__).parent.parent
 RUNTIME = "python{}.{}".format(*sys.version_info)
 TASK_ROOT = "/var/task"
-"""Where Lambda lays the bundle out; tracebacks name it."""
+"""Where Lambda unpacks the bundle. Tracebacks show this path."""
 
 VENDORED = ("aws-xray-sdk==2.15.0",)
 
-_NO_DATE = (1980, 1, 1, 0, 0, 0)
-_NEVER_RUN_SUFFIXES = (".pyi", ".c", "/py.typed", "/__main__.py")
-_NEVER_RUN_FOLDERS = (".dist-info", ".data", "-stubs")
-_NEVER_IMPORTED = (
+_FIXED_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
+_EXCLUDED_SUFFIXES = (".pyi", ".c", "/py.typed", "/__main__.py")
+_EXCLUDED_TOP_FOLDERS = (".dist-info", ".data", "-stubs")
+_EXCLUDED_PACKAGES = (
     "aws_lambda_powertools/event_handler/",
     "aws_lambda_powertools/utilities/",
     "aws_xray_sdk/ext/",
     "charset_normalizer/",
 )
-_IMPORTED_ALL_THE_SAME = (
+# Powertools' logger imports these two.
+_INCLUDED_PACKAGES = (
     "aws_lambda_powertools/utilities/__init__.py",
     "aws_lambda_powertools/utilities/jmespath_utils/",
 )
 
 
 def make_bundle(root: Path = ROOT) -> Path:
-    """Make the archive of dependencies for the project in `root`; returns it."""
-    _fill_vendor(root / "vendor")
+    """Build the archive of the project in `root`; return its path."""
+    _install_vendored(root / "vendor")
     _compile(root / "chalicelib")
     shutil.rmtree(root / ".chalice" / "deployments", ignore_errors=True)
     archive = Path(_packager().create_deployment_package(str(root), RUNTIME))
-    _finish(archive)
+    _rewrite(archive)
     return archive
 
 
 def copy_project(to: Path, root: Path = ROOT) -> None:
-    """Copy the project with its bundle, as Chalice deploys them, to a folder of its own."""
+    """Copy what `chalice deploy` needs, with the bundle, to the folder `to`; raise RuntimeError if it is outdated."""
     current_archive(root)
     ignored = shutil.ignore_patterns("deployed")
     for name in ("chalicelib", ".chalice", "vendor"):
         shutil.copytree(root / name, to / name, ignore=ignored)
     for name in ("app.py", "requirements.txt"):
         shutil.copy(root / name, to / name)
-    name_archive(to)
+    rename_archive(to)
 
 
-def name_archive(root: Path) -> None:
-    """Name a copied project's archive as Chalice looks for it.
+def rename_archive(root: Path) -> None:
+    """Give the archive of a copied project the name that Chalice expects.
 
-    The hash in the name depends on the order in which the file system lists names, which a copy need not have.
+    The hash in the name depends on the order in which the file system lists files, and a copy may have another order.
     """
-    [copied] = (root / ".chalice" / "deployments").glob("*.zip")
-    copied.rename(_packager().deployment_package_filename(str(root), RUNTIME))
+    [archive] = (root / ".chalice" / "deployments").glob("*.zip")
+    archive.rename(_packager().deployment_package_filename(str(root), RUNTIME))
 
 
 def current_archive(root: Path = ROOT) -> Path:
-    """The archive that `chalice deploy` would send; raises RuntimeError when the app is newer."""
+    """Return the archive that `chalice deploy` would upload; raise RuntimeError if it is older than its inputs."""
     archive = Path(_packager().deployment_package_filename(str(root), RUNTIME))
     if not archive.exists():
-        raise RuntimeError("the app has changed since `make bundle`")
+        raise RuntimeError("the bundle is missing or outdated: run `make bundle`")
     return archive
 
 
@@ -102,43 +103,49 @@ def _packager() -> LambdaDeploymentPackager:
 
 
 def _compile(package: Path) -> None:
-    shutil.rmtree(package / "__pycache__", ignore_errors=True)
-    checked = py_compile.PycInvalidationMode.CHECKED_HASH
-    compileall.compile_dir(package, quiet=1, invalidation_mode=checked)
+    """Compile a package and its sub-packages, after removing old .pyc files: Chalice includes them in the hash."""
+    for cache in list(package.rglob("__pycache__")):
+        shutil.rmtree(cache)
+    hash_based = py_compile.PycInvalidationMode.CHECKED_HASH
+    compileall.compile_dir(package, quiet=1, invalidation_mode=hash_based)
 
 
-def _fill_vendor(vendor: Path) -> None:
+def _install_vendored(vendor: Path) -> None:
     shutil.rmtree(vendor, ignore_errors=True)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--no-deps", "--no-compile", "--target", vendor, *VENDORED], check=True)
 
 
-def _finish(archive: Path) -> None:
-    """Take out what never runs, compile the rest, and pack it so that the same sources give the same bytes."""
+def _rewrite(archive: Path) -> None:
+    """Remove unused files from the archive, add .pyc files and the SDK data, and pack it reproducibly."""
     with tempfile.TemporaryDirectory() as folder:
-        with zipfile.ZipFile(archive) as whole:
-            whole.extractall(folder, [name for name in whole.namelist() if _runs(name) and "__pycache__" not in name])
+        with zipfile.ZipFile(archive) as original:
+            original.extractall(folder, [name for name in original.namelist() if _is_included(name)])
         write_sdk_data(Path(folder) / SDK_DATA.name)
-        # In a process of its own, since what is interned in this one would show in the bytes.
+        # A separate process: strings that this process has interned would change the bytes of the .pyc files.
         options = ["-q", "--invalidation-mode", "checked-hash", "-s", folder, "-p", TASK_ROOT]
-        seeded = {**os.environ, "PYTHONHASHSEED": "0"}
-        subprocess.run([sys.executable, "-m", "compileall", *options, folder], env=seeded, check=True)
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        subprocess.run([sys.executable, "-m", "compileall", *options, folder], env=environment, check=True)
         files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
             for file in files:
-                entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _NO_DATE)
+                entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _FIXED_TIMESTAMP)
                 entry.external_attr = (stat.S_IFREG | 0o644) << 16
                 packed.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
-def _runs(name: str) -> bool:
-    if name.endswith(_NEVER_RUN_SUFFIXES) or PurePosixPath(name).parts[0].endswith(_NEVER_RUN_FOLDERS):
+def _is_included(name: str) -> bool:
+    """Return whether an archive entry belongs in the bundle."""
+    path = PurePosixPath(name)
+    if "__pycache__" in path.parts or path.parts[0].endswith(_EXCLUDED_TOP_FOLDERS):
         return False
-    return name.startswith(_IMPORTED_ALL_THE_SAME) or not name.startswith(_NEVER_IMPORTED)
+    if name.endswith(_EXCLUDED_SUFFIXES):
+        return False
+    return name.startswith(_INCLUDED_PACKAGES) or not name.startswith(_EXCLUDED_PACKAGES)
 
 
 if __name__ == "__main__":
-    made = make_bundle()
-    with zipfile.ZipFile(made) as bundle:
-        size = sum(entry.file_size for entry in bundle.infolist())
-    print(f"{made.relative_to(ROOT)}: {made.stat().st_size:,} bytes, {size:,} unpacked")
+    archive = make_bundle()
+    with zipfile.ZipFile(archive) as bundle:
+        unpacked_size = sum(entry.file_size for entry in bundle.infolist())
+    print(f"{archive.relative_to(ROOT)}: {archive.stat().st_size:,} bytes, {unpacked_size:,} bytes unpacked")

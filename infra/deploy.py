@@ -1,7 +1,6 @@
-"""`python -m infra.deploy STAGE [--dry-run]`: the template, then the app, then what Chalice cannot say.
+"""Deploy a stage: the CloudFormation stack, then the functions and the API with Chalice, then the API Gateway settings.
 
-Every step leaves alone what already is as it should be. What the template made reaches `.chalice/config.json` here.
-With --dry-run nothing is changed: it shows what CloudFormation and Chalice would do, and whether the code differs.
+Each step changes only what differs. The names of table and secret are copied from the stack to `.chalice/config.json`.
 """
 
 from __future__ import annotations
@@ -23,96 +22,96 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra import cloudformation
+from infra.api_gateway import configure_stage
 from infra.bundle import ROOT, current_archive
-from infra.stage import complete_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-_NAMES = ("function_name", "rule_name", "role_name", "name")
-
 VARIABLES = {"TableName": "TABLE_NAME", "SecretName": "SECRET_NAME"}
-"""The template's outputs and the functions' variables they belong in."""
+"""Stack outputs, and the environment variables of the functions that receive them."""
+
+_NAME_PARAMETERS = ("function_name", "rule_name", "role_name", "name")
 
 
 class ChaliceError(Exception):
-    """Chalice failed; the message is what it printed."""
+    """Chalice failed. The message contains its output."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """Where it goes: how to make clients of it, and the environment in which Chalice finds it."""
+    """An AWS account: `client` creates the client of a service, `environment` gives Chalice the same account."""
 
     client: Callable[[str], Any]
     environment: Mapping[str, str]
 
 
-def deploy(account: Account, project: Path, stage: str, say: Callable[[str], None], alarm_email: str | None) -> str:
-    """Deploy a stage of `project`; returns what Chalice printed."""
-    stack = account.client("cloudformation")
-    made = cloudformation.plan(account.client, stage, alarm_email)
-    say(f"stack {cloudformation.stack_name(stage)}: {len(made.changes) or 'no'} changes")
-    outputs = cloudformation.carry_out(stack, stage, made)
-    for name in carry_outputs(project / ".chalice" / "config.json", stage, outputs):
-        say(f"{name} of stage {stage} is now what the stack says")
-    printed = chalice(account, project, "deploy", "--stage", stage)
-    limits = complete_stage(account.client("apigateway"), project, stage)
-    rate, burst = limits["throttlingRateLimit"], limits["throttlingBurstLimit"]
-    say(f"at most {rate:g} requests a second, {burst} at once")
-    return printed
+def deploy(account: Account, project: Path, stage: str, report: Callable[[str], None], alarm_email: str | None) -> str:
+    """Deploy a stage of `project`; return Chalice's output. `report` receives a line for each step."""
+    change_set = cloudformation.create_change_set(account.client, stage, alarm_email)
+    report(f"stack {cloudformation.stack_name(stage)}: {len(change_set.changes) or 'no'} changes")
+    outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
+    for name in write_outputs(project / ".chalice" / "config.json", stage, outputs):
+        report(f"{name} updated in .chalice/config.json, stage {stage}")
+    output = run_chalice(account, project, "deploy", "--stage", stage)
+    settings = configure_stage(account.client("apigateway"), project, stage)
+    rate, burst = settings["throttlingRateLimit"], settings["throttlingBurstLimit"]
+    report(f"API throttling: {rate:g} requests/s, burst {burst}")
+    return output
 
 
-def dry_run(account: Account, project: Path, stage: str, say: Callable[[str], None], alarm_email: str | None) -> None:
-    """Say what `deploy` would change, and change nothing."""
-    stack = account.client("cloudformation")
-    made = cloudformation.plan(account.client, stage, alarm_email)
-    cloudformation.forget(stack, stage, made)
-    say(f"stack {cloudformation.stack_name(stage)}:")
-    for change in made.changes or ["no changes"]:
-        say(f"  {change}")
-    say("code:")
-    say(f"  {code_difference(account, project, stage)}")
-    say("chalice:")
-    for call in planned_calls(chalice(account, project, "dev", "plan", "--stage", stage)):
-        say(f"  {call}")
+def dry_run(
+    account: Account, project: Path, stage: str, report: Callable[[str], None], alarm_email: str | None
+) -> None:
+    """Report what `deploy` would change. No resource is changed."""
+    change_set = cloudformation.create_change_set(account.client, stage, alarm_email)
+    cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
+    report(f"stack {cloudformation.stack_name(stage)}:")
+    for change in change_set.changes or ["no changes"]:
+        report(f"  {change}")
+    report("code:")
+    report(f"  {compare_code(account, project, stage)}")
+    report("chalice:")
+    for call in parse_planned_calls(run_chalice(account, project, "dev", "plan", "--stage", stage)):
+        report(f"  {call}")
 
 
-def planned_calls(plan: str) -> list[str]:
-    """The calls of AWS in what `chalice dev plan` prints, each with what it is about."""
+def parse_planned_calls(plan: str) -> list[str]:
+    """Return the AWS calls in the output of `chalice dev plan`, each with the name of its resource."""
     calls: list[str] = []
-    # A paragraph is a step; its first word is the kind.
+    # Each paragraph is one step; its first word is the step's type.
     for step in re.split(r"\n\s*\n", plan):
-        given = dict(re.findall(r"(\w+): *(\S+)", step))
+        parameters = dict(re.findall(r"(\w+): *(\S+)", step))
         if step.lstrip().startswith("API_CALL"):
-            about = next((given[name] for name in _NAMES if name in given), "")
-            calls.append(f"{given['method_name']} {about}".strip())
+            resource = next((parameters[name] for name in _NAME_PARAMETERS if name in parameters), "")
+            calls.append(f"{parameters['method_name']} {resource}".strip())
     return calls
 
 
-def code_difference(account: Account, project: Path, stage: str) -> str:
-    """Whether the bundle is the code that runs."""
-    wanted = base64.b64encode(hashlib.sha256(current_archive(project).read_bytes()).digest()).decode()
+def compare_code(account: Account, project: Path, stage: str) -> str:
+    """Describe whether the local bundle differs from the deployed code, by their SHA-256 hashes."""
+    local = base64.b64encode(hashlib.sha256(current_archive(project).read_bytes()).digest()).decode()
     name = cloudformation.stack_name(stage)
-    function = cloudformation.unless_missing(lambda: account.client("lambda").get_function(FunctionName=name))
+    function = cloudformation.none_if_not_found(lambda: account.client("lambda").get_function(FunctionName=name))
     if function is None:
-        return f"new: {wanted}"
-    runs = function["Configuration"]["CodeSha256"]
-    return "the same that runs" if runs == wanted else f"{runs} runs, {wanted} would"
+        return f"new: {local}"
+    deployed = function["Configuration"]["CodeSha256"]
+    return "unchanged" if deployed == local else f"deployed: {deployed}, local: {local}"
 
 
-def carry_outputs(config: Path, stage: str, outputs: Mapping[str, str]) -> list[str]:
-    """Put the stack's outputs where Chalice takes the functions' variables from; returns what was not so before."""
-    written: dict[str, Any] = json.loads(config.read_text(encoding="utf-8"))
-    variables = written["stages"][stage]["environment_variables"]
+def write_outputs(config: Path, stage: str, outputs: Mapping[str, str]) -> list[str]:
+    """Write the stack's outputs to the functions' variables in Chalice's config; return the variables that changed."""
+    content: dict[str, Any] = json.loads(config.read_text(encoding="utf-8"))
+    variables = content["stages"][stage]["environment_variables"]
     changed = [variable for output, variable in VARIABLES.items() if variables.get(variable) != outputs.get(output, "")]
     if changed:
         variables |= {variable: outputs[output] for output, variable in VARIABLES.items()}
-        config.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+        config.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return changed
 
 
-def chalice(account: Account, project: Path, *arguments: str) -> str:
-    """Run Chalice in `project`; returns what it printed, raises ChaliceError with it when it failed."""
+def run_chalice(account: Account, project: Path, *arguments: str) -> str:
+    """Run Chalice in `project`; return its output. Raises ChaliceError if it fails."""
     run = subprocess.run(
         [Path(sys.executable).with_name("chalice"), *arguments],
         cwd=project,
@@ -127,35 +126,35 @@ def chalice(account: Account, project: Path, *arguments: str) -> str:
     return run.stdout
 
 
-def stages(project: Path = ROOT) -> list[str]:
-    """The stages that the project knows."""
+def list_stages(project: Path = ROOT) -> list[str]:
+    """Return the stages in the project's Chalice config."""
     config = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
     return list(config["stages"])
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
-    """End the program with what AWS, CloudFormation or Chalice said, not with where we were when it did."""
+def exit_on_error() -> Iterator[None]:
+    """Exit with the message of an AWS, CloudFormation or Chalice error, without a traceback."""
     try:
         yield
     except (BotoCoreError, ClientError, cloudformation.StackError, ChaliceError) as error:
         raise SystemExit(str(error)) from None
 
 
-def own_account() -> Account:
-    """The account that the environment names."""
-    return Account(boto3.client, os.environ)  # type: ignore[arg-type]  # its overloads name every service
+def account_from_environment() -> Account:
+    """Return the account of the AWS credentials in the environment."""
+    return Account(boto3.client, os.environ)  # type: ignore[arg-type]  # boto3.client has an overload per service
 
 
 def main() -> None:
-    """Deploy a stage of this project."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage", choices=stages())
-    parser.add_argument("--dry-run", action="store_true")
-    parser.add_argument("--alarm-email")
+    """Parse the command line and deploy a stage of this project."""
+    parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__)
+    parser.add_argument("stage", choices=list_stages())
+    parser.add_argument("--dry-run", action="store_true", help="show what would change; change nothing")
+    parser.add_argument("--alarm-email", help="receives the alarms, after confirming once; default: unchanged")
     arguments = parser.parse_args()
-    account = own_account()
-    with in_words():
+    account = account_from_environment()
+    with exit_on_error():
         if arguments.dry_run:
             dry_run(account, ROOT, arguments.stage, print, arguments.alarm_email)
         else:

@@ -1,7 +1,7 @@
-"""What botocore has to know for the calls that the service makes, and nothing else, in the form of its own data folder.
+"""Write a reduced copy of botocore's data folder: only the services and operations that the functions call.
 
-botocore reads the models of a service whole, lists four hundred services to find one, and reads the endpoints of them
-all. With this folder in their place its clients are made in a third of the time; the clients themselves are the same.
+botocore loads complete service models, lists four hundred services to find one, and loads the endpoints of all of them.
+With the reduced copy, it creates clients in a third of the time. The clients behave the same.
 """
 
 from __future__ import annotations
@@ -16,60 +16,61 @@ if TYPE_CHECKING:
 
 OPERATIONS = {"dynamodb": ("GetItem", "UpdateItem"), "secretsmanager": ("GetSecretValue",)}
 
-_WHOLE = ("partitions", "_retry", "sdk-default-configuration")
+_UNCHANGED = ("partitions", "_retry", "sdk-default-configuration")
 
 
 def write_sdk_data(folder: Path) -> None:
-    """Write the data of the botocore that is installed here, cut down to OPERATIONS."""
+    """Write the data of the installed botocore, reduced to OPERATIONS, to `folder`."""
     loader = Loader()
-    for name in _WHOLE:
-        _write(folder / f"{name}.json", loader.load_data(name))
-    _write(folder / "endpoints.json", _endpoints(loader.load_data("endpoints")))
+    for name in _UNCHANGED:
+        _write_json(folder / f"{name}.json", loader.load_data(name))
+    _write_json(folder / "endpoints.json", _reduce_endpoints(loader.load_data("endpoints")))
     for service, operations in OPERATIONS.items():
         version = loader.determine_latest_version(service, "service-2")
         model = loader.load_service_model(service, "service-2", version)
-        _write(folder / service / version / "service-2.json", cut_model(model, operations))
+        _write_json(folder / service / version / "service-2.json", reduce_model(model, operations))
         rules = loader.load_service_model(service, "endpoint-rule-set-1", version)
-        _write(folder / service / version / "endpoint-rule-set-1.json", rules)
+        _write_json(folder / service / version / "endpoint-rule-set-1.json", rules)
 
 
-def cut_model(model: dict[str, Any], operations: tuple[str, ...]) -> dict[str, Any]:
-    """A service's model with these operations, the shapes they need, and no documentation."""
-    kept = {name: model["operations"][name] for name in operations}
+def reduce_model(model: dict[str, Any], operations: tuple[str, ...]) -> dict[str, Any]:
+    """Return a service model with only these operations and their shapes, without documentation."""
+    selected = {name: model["operations"][name] for name in operations}
     shapes: dict[str, Any] = {}
-    waiting = [name for operation in kept.values() for name in _shapes_of(operation)]
-    while waiting:
-        name = waiting.pop()
+    pending = [name for operation in selected.values() for name in _referenced_shapes(operation)]
+    while pending:
+        name = pending.pop()
         if name not in shapes:
             shapes[name] = model["shapes"][name]
-            waiting += _shapes_of(shapes[name])
-    parts = {**model, "operations": kept, "shapes": {name: shapes[name] for name in sorted(shapes)}}
-    cut: dict[str, Any] = _undocumented(parts)
-    return cut
+            pending += _referenced_shapes(shapes[name])
+    # Sorted, so that the same botocore gives the same bytes.
+    reduced = {**model, "operations": selected, "shapes": {name: shapes[name] for name in sorted(shapes)}}
+    result: dict[str, Any] = _without_documentation(reduced)
+    return result
 
 
-def _shapes_of(value: Any) -> list[str]:
-    """Every shape that a part of a model refers to."""
+def _referenced_shapes(value: Any) -> list[str]:
+    """Return the names of all shapes that a part of a model refers to."""
     if isinstance(value, list):
-        return [name for part in value for name in _shapes_of(part)]
+        return [name for item in value for name in _referenced_shapes(item)]
     if not isinstance(value, dict):
         return []
-    own = [value["shape"]] if isinstance(value.get("shape"), str) else []
-    return own + [name for part in value.values() for name in _shapes_of(part)]
+    direct = [value["shape"]] if isinstance(value.get("shape"), str) else []
+    return direct + [name for item in value.values() for name in _referenced_shapes(item)]
 
 
-def _undocumented(value: Any) -> Any:
+def _without_documentation(value: Any) -> Any:
     if isinstance(value, dict):
-        # A shape's member may be called "documentation"; the text of that name is a string.
+        # A shape may have a member called "documentation": only a string under this name is documentation.
         return {
-            name: _undocumented(part)
-            for name, part in value.items()
-            if not (name == "documentation" and isinstance(part, str))
+            name: _without_documentation(item)
+            for name, item in value.items()
+            if not (name == "documentation" and isinstance(item, str))
         }
-    return [_undocumented(part) for part in value] if isinstance(value, list) else value
+    return [_without_documentation(item) for item in value] if isinstance(value, list) else value
 
 
-def _endpoints(endpoints: dict[str, Any]) -> dict[str, Any]:
+def _reduce_endpoints(endpoints: dict[str, Any]) -> dict[str, Any]:
     return {
         **endpoints,
         "partitions": [
@@ -79,6 +80,6 @@ def _endpoints(endpoints: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, data: Any) -> None:
+def _write_json(path: Path, data: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data, separators=(",", ":")), encoding="utf-8")

@@ -1,1 +1,1 @@
-"""`redeemctl`: an operator's hand on a stage: apps, merchants, stores, tokens, session keys, a doctor."""
+"""`redeemctl`, the operator's command line: apps, merchants, stores, tokens, session keys, and diagnosis of a stage."""

@@ -1,4 +1,4 @@
-"""`python -m redeemctl`."""
+"""Run the command line with `python -m redeemctl`."""
 
 from redeemctl.cli import redeemctl
 

@@ -1,6 +1,6 @@
-"""Examines a stage from end to end and says, in Chinese and English, what is wrong and what to do about it.
+"""Check a stage end to end. A failed check has its cause and its remedy, in Chinese and English.
 
-Advice on a code of the platform is the platform's own (排查建议).
+The advice on the platform's error codes is quoted from its documents (排查建议).
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import email.utils
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import codes
-from chalicelib.douyin import CertificatesQuery
+from chalicelib.douyin import codes
+from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery
 from chalicelib.errors import (
     AppMisconfiguredError,
     ConfigurationError,
@@ -26,7 +26,7 @@ from chalicelib.errors import (
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
-from chalicelib.merchants import PREFIX, Merchant, read_merchant
+from chalicelib.merchants import MERCHANT_PREFIX, Merchant, parse_merchant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,21 +34,32 @@ if TYPE_CHECKING:
     from chalicelib.credentials import Credentials
     from redeemctl.stage import Stage
 
-LARGEST_SKEW_SECONDS = 30.0
-SHORTEST_KEY = 16
-NOBODY = "redeemctl-doctor"
-"""A login code and an open_id that are nobody's."""
+MAX_CLOCK_SKEW_SECONDS = 30.0
+MIN_KEY_LENGTH = 16
+INVALID_ID = "redeemctl-doctor"
+"""Sent as login code and as open_id. Neither exists on the platform."""
 
-ADVICE = {
+CODE_ROWS = {
     row.code: row
-    for table in (codes.MINT_CODES, codes.LOGIN_CODES, codes.SUB_CODES, codes.COMMON_CODES, codes.DOCUMENTED)
+    for table in (
+        codes.MINT_CODES,
+        codes.LOGIN_CODES,
+        codes.SUB_CODES,
+        codes.COMMON_CODES,
+        codes.CERTIFICATE_CODES,
+    )
+    # A code that is listed twice keeps the first row, which has the advice.
     for row in reversed(table)
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one examination. `what` says of what; where it is not `fine`, the rest says what to do."""
+    """The result of one check. The field names are the keys of `redeemctl doctor --json`.
+
+    `check` is the kind of check and `what` the checked resource. If `fine` is false, `chinese` and `english` give cause
+    and remedy.
+    """
 
     check: str
     what: str
@@ -57,197 +68,212 @@ class Finding:
     english: str
 
 
-def examine(stage: Stage) -> Iterator[Finding]:
-    """Examine everything, the ground first; what needs something that is missing is not examined."""
-    yield _table(stage)
-    finding, credentials = _secret(stage)
+def run_checks(stage: Stage) -> Iterator[Finding]:
+    """Run all checks. A check is skipped if something that it needs is missing."""
+    yield _check_table(stage)
+    finding, credentials = _check_secret(stage)
     yield finding
-    yield _clock(stage)
+    yield _check_clock(stage)
     apps = {} if credentials is None else credentials.apps
     for app_id, app_secret in apps.items():
-        yield _login(stage, app_id, app_secret)
-        yield _token(stage, app_id, app_secret)
-    yield from _merchants(stage, apps)
+        yield _check_login(stage, app_id, app_secret)
+        yield _check_token(stage, app_id, app_secret)
+    yield from _check_merchants(stage, apps)
 
 
-def _table(stage: Stage) -> Finding:
+def to_json(findings: list[Finding]) -> str:
+    """Return findings as JSON."""
+    return json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=2)
+
+
+def _passed(check: str, what: str, english: str, chinese: str = "正常") -> Finding:
+    return Finding(check, what, True, chinese, english)
+
+
+def _failed(check: str, what: str, english: str, chinese: str) -> Finding:
+    return Finding(check, what, False, chinese, english)
+
+
+def _check_table(stage: Stage) -> Finding:
     name = stage.settings.table_name
     try:
         table = stage.dynamodb.describe_table(TableName=name)["Table"]
         ttl = stage.dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
         backups = stage.dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     except (ClientError, BotoCoreError) as error:
-        return Finding(
+        return _failed(
             "table",
             name,
-            False,
-            f"无法读取表（{_aws(error)}）：先执行 make deploy STAGE={stage.name}，并检查本机的 AWS 凭证和区域",
-            f"cannot be read ({_aws(error)}): make deploy STAGE={stage.name}; check this machine's AWS credentials",
+            f"cannot be read ({_aws_code(error)}): run make deploy STAGE={stage.name}; "
+            "check the AWS credentials and the region of this machine",
+            f"无法读取表（{_aws_code(error)}）：请先执行 make deploy STAGE={stage.name}，并检查本机的 AWS 凭证和区域",
         )
     if [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]] != [("pk", "HASH")]:
-        return Finding(
-            "table", name, False, "主键不是 pk：这不是本服务的表", "its key is not pk: not this service's table"
-        )
+        return _failed("table", name, "the partition key is not pk: wrong table", "分区键不是 pk：这不是本服务的表")
     recovery = backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
-    missing = [
-        what
-        for what, there in (
-            ("TTL", ttl.get("AttributeName") == "ttl"),
-            ("point-in-time recovery", recovery == "ENABLED"),
-            ("deletion protection", table.get("DeletionProtectionEnabled", False)),
+    is_enabled = {
+        "TTL": ttl.get("AttributeName") == "ttl",
+        "point-in-time recovery": recovery == "ENABLED",
+        "deletion protection": table.get("DeletionProtectionEnabled", False),
+    }
+    disabled = ", ".join(feature for feature, enabled in is_enabled.items() if not enabled)
+    if disabled:
+        return _failed(
+            "table",
+            name,
+            f"not enabled: {disabled}; run make deploy STAGE={stage.name}",
+            f"未开启：{disabled}；请执行 make deploy STAGE={stage.name}",
         )
-        if not there
-    ]
-    if missing:
-        told = ", ".join(missing)
-        return Finding("table", name, False, f"未开启：{told}；执行 make deploy", f"without {told}: make deploy")
-    return Finding("table", name, True, "正常", "as the template says")
+    return _passed("table", name, "as in the template")
 
 
-def _secret(stage: Stage) -> tuple[Finding, Credentials | None]:
+def _check_secret(stage: Stage) -> tuple[Finding, Credentials | None]:
+    """Check the secret; return the credentials too, or None if they are missing or malformed."""
     name = stage.settings.secret_name
-
-    def wrong(chinese: str, english: str) -> Finding:
-        return Finding("secret", name, False, chinese, english)
-
     try:
-        found = stage.credentials()
+        credentials = stage.read_credentials()
     except (ClientError, BotoCoreError) as error:
-        return (
-            wrong(
-                f"无法读取密钥（{_aws(error)}）：先执行 make deploy STAGE={stage.name}",
-                f"cannot be read ({_aws(error)}): make deploy STAGE={stage.name}",
-            ),
-            None,
+        finding = _failed(
+            "secret",
+            name,
+            f"cannot be read ({_aws_code(error)}): run make deploy STAGE={stage.name}",
+            f"无法读取密钥（{_aws_code(error)}）：请先执行 make deploy STAGE={stage.name}",
         )
+        return finding, None
     except ConfigurationError:
-        return (
-            wrong(
-                '内容格式不对，应为 {"apps": {app_id: app_secret}, "session_keys": [密钥, …]}',
-                'is not {"apps": {app_id: app_secret}, "session_keys": [key, …]}',
-            ),
-            None,
+        finding = _failed(
+            "secret",
+            name,
+            'malformed; expected: {"apps": {app_id: app_secret}, "session_keys": [key, …]}',
+            '格式错误，应为 {"apps": {app_id: app_secret}, "session_keys": [会话密钥, …]}',
         )
-    if found is None or not found.apps:
-        return wrong("没有任何小程序：redeemctl app add <app_id>", "holds no app: redeemctl app add <app_id>"), found
-    if any(len(key) < SHORTEST_KEY for key in found.session_keys):
-        return (
-            wrong("会话密钥太短：redeemctl session-key rotate", "a short session key: redeemctl session-key rotate"),
-            found,
+        return finding, None
+    if credentials is None or not credentials.apps:
+        finding = _failed(
+            "secret",
+            name,
+            "contains no app: run redeemctl app add <app_id>",
+            "尚未添加小程序：请执行 redeemctl app add <app_id>",
         )
-    told = f"{len(found.apps)} apps, {len(found.session_keys)} session keys"
-    return Finding("secret", name, True, "正常", told), found
+    elif any(len(key) < MIN_KEY_LENGTH for key in credentials.session_keys):
+        finding = _failed(
+            "secret",
+            name,
+            "a session key is too short: run redeemctl session-key rotate",
+            "会话密钥过短：请执行 redeemctl session-key rotate",
+        )
+    else:
+        counts = f"{len(credentials.apps)} apps, {len(credentials.session_keys)} session keys"
+        finding = _passed("secret", name, counts)
+    return finding, credentials
 
 
-def _clock(stage: Stage) -> Finding:
+def _check_clock(stage: Stage) -> Finding:
     try:
         metadata = stage.dynamodb.list_tables(Limit=1)["ResponseMetadata"]
         skew = time.time() - email.utils.parsedate_to_datetime(metadata["HTTPHeaders"]["date"]).timestamp()
     except (ClientError, BotoCoreError, KeyError, ValueError) as error:
-        return Finding("clock", "AWS", False, "无法对时", f"cannot be compared ({type(error).__name__})")
-    if abs(skew) > LARGEST_SKEW_SECONDS:
-        return Finding(
+        return _failed(
+            "clock", "AWS", f"cannot be compared with AWS ({type(error).__name__})", "无法与 AWS 核对本机时间"
+        )
+    if abs(skew) > MAX_CLOCK_SKEW_SECONDS:
+        return _failed(
             "clock",
             f"{skew:+.0f} s",
-            False,
-            "本机时钟与 AWS 不一致：请校时；租约和令牌的有效期都按时钟计算",
-            "this machine's clock is not AWS's: set it right; leases and tokens are reckoned by the clock",
+            "the clock of this machine differs from AWS: synchronize it; leases and token expiry depend on it",
+            "本机时间与 AWS 不一致：请同步系统时间，租约和令牌的有效期都依赖它",
         )
-    return Finding("clock", f"{skew:+.0f} s", True, "正常", "agrees with AWS")
+    return _passed("clock", f"{skew:+.0f} s", "in sync with AWS")
 
 
-def _login(stage: Stage, app_id: str, app_secret: str) -> Finding:
+def _check_login(stage: Stage, app_id: str, app_secret: str) -> Finding:
+    """Check login host, app id and app secret: with valid ones, the platform refuses the invalid code."""
     try:
-        stage.douyin.login(app_id, app_secret, NOBODY, stage.scope())
+        stage.douyin.login(app_id, app_secret, INVALID_ID, stage.new_context())
     except LoginRefusedError:
-        return Finding("login", app_id, True, "正常", "host reached; app id and secret accepted")
+        return _passed("login", app_id, "host reachable, app id and secret accepted")
     except AppMisconfiguredError as error:
-        return _refused("login", app_id, error, f"redeemctl app add {app_id}")
+        return _failed_call("login", app_id, error, f"redeemctl app add {app_id}")
     except UpstreamError as error:
-        return _refused("login", app_id, error, stage.settings.login_api)
-    return Finding("login", app_id, False, "平台接受了一个不存在的 code", "the platform took a code that is nobody's")
+        return _failed_call("login", app_id, error, stage.settings.login_api)
+    return _failed("login", app_id, "the platform accepted an invalid login code", "平台接受了无效的登录 code")
 
 
-def _token(stage: Stage, app_id: str, app_secret: str) -> Finding:
+def _check_token(stage: Stage, app_id: str, app_secret: str) -> Finding:
     try:
-        stage.tokens.current(app_id, app_secret, stage.scope())
-        row = stage.tokens.row(app_id, stage.scope())
+        stage.tokens.get_token(app_id, app_secret, stage.new_context())
+        row = stage.tokens.read_row(app_id, stage.new_context())
     except (TokenUnavailableError, UpstreamError) as error:
-        return _refused("token", app_id, error, f"redeemctl token renew {app_id}")
+        return _failed_call("token", app_id, error, f"redeemctl token renew {app_id}")
     except StorageUnavailableError as error:
-        return Finding("token", app_id, False, f"存储不可用（{error}）", f"storage unavailable ({error})")
-    left = row.expires_at - int(time.time())
-    return Finding("token", app_id, True, f"还有 {left} 秒", f"ends in {left} s")
+        return _failed("token", app_id, f"table unavailable ({error})", f"无法访问表（{error}）")
+    expires_in = row.expires_at - int(time.time())
+    return _passed("token", app_id, f"expires in {expires_in} s", f"{expires_in} 秒后过期")
 
 
-def _merchants(stage: Stage, apps: dict[str, str]) -> Iterator[Finding]:
+def _check_merchants(stage: Stage, apps: dict[str, str]) -> Iterator[Finding]:
     try:
-        items = stage.merchants()
+        items = stage.list_merchants()
     except (ClientError, BotoCoreError):
+        # The check of the table has reported it.
         return
     if not items:
-        yield Finding(
-            "merchant", "", False, "没有商户：redeemctl merchant add", "there are none: redeemctl merchant add"
+        yield _failed(
+            "merchant", "", "no merchants: run redeemctl merchant add", "尚未添加商家：请执行 redeemctl merchant add"
         )
     for item in items:
-        account_id = item["pk"]["S"].removeprefix(PREFIX)
+        account_id = item["pk"]["S"].removeprefix(MERCHANT_PREFIX)
         try:
-            merchant = read_merchant(account_id, item)
+            merchant = parse_merchant(account_id, item)
         except ConfigurationError as error:
-            yield Finding("merchant", account_id, False, f"数据有误：{error}", f"its row is wrong: {error}")
+            yield _failed("merchant", account_id, f"malformed row: {error}", f"数据格式错误：{error}")
             continue
         if not merchant.active:
-            yield Finding("merchant", account_id, True, "已停用，未检查", "suspended, not examined")
+            yield _passed("merchant", account_id, "suspended, not checked", "已停用，未检查")
         elif merchant.app_id not in apps:
-            yield Finding(
+            yield _failed(
                 "merchant",
                 account_id,
-                False,
-                f"小程序 {merchant.app_id} 不在密钥中，顾客无法登录：redeemctl app add {merchant.app_id}",
-                f"its app {merchant.app_id} is not in the secret, nobody can log in: "
-                f"redeemctl app add {merchant.app_id}",
+                f"its app {merchant.app_id} is not in the secret, customers cannot log in: "
+                f"run redeemctl app add {merchant.app_id}",
+                f"密钥中没有小程序 {merchant.app_id}，顾客无法登录：请执行 redeemctl app add {merchant.app_id}",
             )
         else:
-            yield _query(stage, merchant, apps)
+            yield _check_query(stage, merchant, apps)
 
 
-def _query(stage: Stage, merchant: Merchant, apps: dict[str, str]) -> Finding:
-    scope = stage.scope()
-    query = CertificatesQuery(merchant.account_id, NOBODY, life_account_id=merchant.life_account_id)
+def _check_query(stage: Stage, merchant: Merchant, apps: dict[str, str]) -> Finding:
+    context = stage.new_context()
+    query = CertificatesQuery(CertificateFilter(merchant.account_id), INVALID_ID, merchant.life_account_id)
     try:
-        token = stage.tokens.current(merchant.token_id, apps.get(merchant.token_id), scope)
-        stage.douyin.certificates(query, 1, token, scope)
+        token = stage.tokens.get_token(merchant.token_id, apps.get(merchant.token_id), context)
+        stage.douyin.query_user_certificates(query, 1, token, context)
     except RedemptionError as error:
-        return _refused("merchant", merchant.account_id, error, f"redeemctl merchant show {merchant.account_id}")
-    return Finding("merchant", merchant.account_id, True, "正常", "can be asked about")
+        return _failed_call("merchant", merchant.account_id, error, f"redeemctl merchant show {merchant.account_id}")
+    return _passed("merchant", merchant.account_id, "query accepted by the platform")
 
 
-def _refused(check: str, what: str, error: RedemptionError, otherwise: str) -> Finding:
-    """What the platform said, with its own advice; `otherwise` is where to look when it said nothing."""
+def _failed_call(check: str, what: str, error: RedemptionError, hint: str) -> Finding:
+    """Return the finding of a failed call, with the platform's codes and advice. `hint` is where to look first."""
     evidence = getattr(error, "evidence", None)
     if evidence is None:
-        away = isinstance(error, UpstreamUnavailableError | UpstreamTimeoutError)
-        chinese = f"平台没有应答（{error}）：检查网络、出口和域名" if away else f"失败（{error}）"
-        english = f"no answer ({error}): check network and host" if away else f"failed ({error})"
-        return Finding(check, what, False, f"{chinese}；{otherwise}", f"{english}; {otherwise}")
-    said = (evidence.sub_error_code, evidence.error_code)
-    row = next((ADVICE[code] for code in said if code in ADVICE), None)
+        if isinstance(error, UpstreamUnavailableError | UpstreamTimeoutError):
+            english = f"no valid response from the platform ({error}): check network and host"
+            chinese = f"平台没有正常响应（{error}）：请检查网络和域名"
+        else:
+            english, chinese = f"failed ({error})", f"调用失败（{error}）"
+        return _failed(check, what, f"{english}; {hint}", f"{chinese}；{hint}")
+    row = next((CODE_ROWS[code] for code in (evidence.sub_error_code, evidence.error_code) if code in CODE_ROWS), None)
     number = f"{evidence.error_code}" + (f"/{evidence.sub_error_code}" if evidence.sub_error_code else "")
-    described = "未知错误码" if row is None else f"{row.description}。排查建议：{row.advice or '联系抖音处理'}"
+    description = "未知错误码" if row is None else f"{row.description}。排查建议：{row.advice or '联系抖音处理'}"
     logid = f" logid {evidence.logid}" if evidence.logid else ""
-    return Finding(
+    return _failed(
         check,
         what,
-        False,
-        f"{number} {described}{logid}",
-        f"the platform says {number} ({type(error).__name__.removesuffix('Error')}){logid}; {otherwise}",
+        f"platform error {number} ({type(error).__name__.removesuffix('Error')}){logid}; {hint}",
+        f"{number} {description}{logid}",
     )
 
 
-def _aws(error: ClientError | BotoCoreError) -> str:
+def _aws_code(error: ClientError | BotoCoreError) -> str:
     return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
-
-
-def as_json(findings: list[Finding]) -> str:
-    """For other programs."""
-    return json.dumps([vars(finding) for finding in findings], ensure_ascii=False, indent=2)

@@ -1,1 +1,1 @@
-"""What the service is tried on: a stand-in for Douyin's platform, an emulated AWS, and sample data."""
+"""Local test environment: a mock of Douyin's platform, an emulated AWS, and sample data."""

@@ -1,11 +1,13 @@
-"""A Chromium for the preview's tests: `python -m sandbox.browser` finds one, or installs one.
+"""A Chromium for the tests of the preview: `python -m sandbox.browser` finds one, or installs one.
 
-`CHROMIUM` names one; else Debian's and Google's are looked for, else Playwright's own. Where none is there, Debian's is
-installed by whoever may install packages, Playwright's by everybody else.
+Order of search: the path in the variable `CHROMIUM`, Debian's or Google's package, Playwright's own. If none is
+found, root installs Debian's package; other users install Playwright's. With `--check` nothing is installed: the
+command fails if there is no Chromium.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import shutil
@@ -21,27 +23,33 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# As root there is no sandbox of its own; nothing is looked up or fetched that no test asks for.
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync")
+EXECUTABLE_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Chromium's own sandbox does not work as root. The other options keep it from using the network by itself.
+LAUNCH_OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-sync",
+)
 
 
-def systems_own() -> str | None:
-    """The path of the Chromium that the environment names or the system has; None: there is Playwright's at most."""
-    return os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
+def system_chromium() -> str | None:
+    """Return the path from `CHROMIUM` or of an installed package; None means that only Playwright's may exist."""
+    return os.environ.get("CHROMIUM") or next((path for name in EXECUTABLE_NAMES if (path := shutil.which(name))), None)
 
 
-def find() -> str | None:
-    """The path of a Chromium, if there is one."""
-    if path := systems_own():
+def find_chromium() -> str | None:
+    """Return the path of a Chromium, or None."""
+    if path := system_chromium():
         return path
     with sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-    return own if Path(own).exists() else None
+        path = playwright.chromium.executable_path
+    return path if Path(path).exists() else None
 
 
-def install() -> None:
-    """Install a Chromium, and a Chinese font where the system has none; raises CalledProcessError."""
+def install_chromium() -> None:
+    """Install a Chromium and, where none is installed, a Chinese font; raises CalledProcessError."""
     apt = shutil.which("apt-get")
     if apt is None or os.geteuid() != 0:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
@@ -54,28 +62,35 @@ def install() -> None:
 
 
 def has_chinese_font() -> bool:
-    """Whether Chinese text would be drawn as more than boxes."""
-    fonts = shutil.which("fc-list")
-    if fonts is None:
+    """Return whether a font for Chinese is installed; without one, Chinese characters are drawn as boxes."""
+    fc_list = shutil.which("fc-list")
+    if fc_list is None:
         return False
-    return bool(subprocess.run([fonts, ":lang=zh"], check=True, capture_output=True).stdout)
+    return bool(subprocess.run([fc_list, ":lang=zh"], check=True, capture_output=True).stdout)
 
 
 @contextlib.contextmanager
-def launched() -> Iterator[Browser]:
-    """A headless browser; ends with the block."""
+def launch() -> Iterator[Browser]:
+    """Launch a headless browser; closed at the end of the block."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=systems_own(), args=list(ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=system_chromium(), args=list(LAUNCH_OPTIONS))
         yield browser
         browser.close()
 
 
 def main() -> None:
-    """Make sure that there is one, and name it."""
-    if find() is None:
-        print("installing a Chromium for the preview's tests", flush=True)
-        install()
-    print(f"Chromium: {find()}")
+    """Find or install a Chromium, and print its path."""
+    parser = argparse.ArgumentParser(description="Find or install a Chromium for the browser tests.")
+    parser.add_argument("--check", action="store_true", help="fail if there is none, instead of installing it")
+    arguments = parser.parse_args()
+    path = find_chromium()
+    if path is None and arguments.check:
+        raise SystemExit("no Chromium found: run `make browser`, or set CHROMIUM to the path of one")
+    if path is None:
+        print("installing Chromium for the browser tests", flush=True)
+        install_chromium()
+        path = find_chromium()
+    print(f"Chromium: {path}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Faults on demand: which calls fail, how often, and how."""
+"""Fault injection: which calls of the mock platform fail, how often, and how."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from typing import Any
 
 CALLS = ("client_token", "jscode2session", "query_user_certificates")
 PLACES = ("data.error_code", "extra.error_code", "extra.sub_error_code", "err_no")
+"""Response fields in which the platform reports an error code."""
 
-KINDS: dict[str, str] = {
-    "code": "answer 200 with `code` in `place` (one of " + ", ".join(PLACES) + ")",
-    "sub": "answer 200 with `code` in data and extra, and `sub_code` below it",
-    "http": "answer with `status`, `headers` and `body`",
-    "body": "answer 200 with `body` as it is",
-    "patch": "the true answer with `patch` merged into its `data`",
-    "delay": "what was asked is done at once, the answer comes after `seconds`",
-    "drip": "the true answer, `bytes` at a time with `seconds` between",
-    "hang": "no answer, ever",
-    "reset": "close the connection without an answer",
-    "truncate": "half of the true answer, then close the connection",
-    "close": "the true answer, then close the connection without saying so before",
+FAULT_KINDS: dict[str, str] = {
+    "code": "return 200 with `code` in `place` (one of " + ", ".join(PLACES) + ")",
+    "sub": "return 200 with `code` in data.error_code and extra.error_code, and `sub_code` in extra.sub_error_code",
+    "http": "return `status`, `headers` and `body`",
+    "body": "return 200 with `body` unchanged",
+    "patch": "return the normal response with `patch` merged into its `data`",
+    "delay": "process the call at once, send the response after `seconds`",
+    "drip": "send the normal response `bytes` at a time, with a pause of `seconds` after each",
+    "hang": "never respond",
+    "reset": "close the connection without a response",
+    "truncate": "send half of the normal response, then close the connection",
+    "close": "send the normal response without `Connection: close`, then close the connection",
 }
 
 
 @dataclass
 class Fault:
-    """One rule.
+    """One fault rule.
 
-    `call` is one of CALLS or `*`; `page` and `app_id` narrow it; the first `skip` matching calls are spared, then
-    `times` are hit (None: all that follow).
+    `call` is one of CALLS, or `*` for all; `page` and `app_id` restrict it further. The first `skip` matching calls
+    are not affected; the next `times` calls are (None: all further calls).
     """
 
     kind: str
@@ -48,28 +49,28 @@ class Fault:
     bytes: int = 1
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"kind must be one of {', '.join(KINDS)}")
+        if self.kind not in FAULT_KINDS:
+            raise ValueError(f"kind must be one of {', '.join(FAULT_KINDS)}")
         if self.call != "*" and self.call not in CALLS:
             raise ValueError(f"call must be * or one of {', '.join(CALLS)}")
         if self.place not in PLACES:
             raise ValueError(f"place must be one of {', '.join(PLACES)}")
 
     def matches(self, call: str, page: int | None, app_id: str | None) -> bool:
-        """Whether the rule is about this call."""
+        """Return whether the rule applies to this call."""
         return (
             self.call in ("*", call) and self.page in (None, page) and self.app_id in (None, app_id) and self.times != 0
         )
 
 
 class FaultPlan:
-    """The rules in force; the first that matches a call decides."""
+    """The active fault rules; the first rule that matches a call applies."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
 
-    def strike(self, call: str, page: int | None, app_id: str | None) -> Fault | None:
-        """The fault that hits this call, if any; counts it."""
+    def next_fault(self, call: str, page: int | None, app_id: str | None) -> Fault | None:
+        """Return the fault for this call, or None, and update the rule's counters."""
         for fault in self.faults:
             if not fault.matches(call, page, app_id):
                 continue

@@ -1,4 +1,4 @@
-"""What hands events to Lambda, without AWS: a REST API's event of a request and the answer back; the schedule's."""
+"""Lambda events without AWS: build API Gateway's and EventBridge's events, and parse the function's response."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-ROUTES = (
-    "/v1/health",
-    "/v1/sessions",
-    "/v1/merchants/{account_id}/stores/{poi_id}/certificates",
-)
+from sandbox.sample_data import ACCOUNT_ID, POI_ID
+
+_CERTIFICATES_ROUTE = "/v1/merchants/{account_id}/stores/{poi_id}/certificates"
+ROUTES = ("/v1/health", "/v1/sessions", _CERTIFICATES_ROUTE)
 
 
 @dataclass
-class Answer:
-    """What the function answered; header names in lower case."""
+class Response:
+    """The HTTP response of the function; header names are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -26,14 +25,21 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body, read as JSON."""
+        """The body, parsed as JSON."""
         return json.loads(self.text)
 
 
-def event(method: str, url: str, headers: dict[str, str] | None = None, body: str | None = None) -> dict[str, Any]:
-    """The event for a request; path parameters stay percent-encoded and query values are decoded, as on AWS."""
+def certificates_url(account_id: str = ACCOUNT_ID, poi_id: str = POI_ID) -> str:
+    """Return the URL path of the certificates that can be redeemed in a store."""
+    return _CERTIFICATES_ROUTE.format(account_id=account_id, poi_id=poi_id)
+
+
+def build_event(
+    method: str, url: str, headers: dict[str, str] | None = None, body: str | None = None
+) -> dict[str, Any]:
+    """Build a REST API's proxy event; as on AWS, path parameters stay percent-encoded and query values are decoded."""
     parts = urlsplit(url)
-    resource, parameters = _matched(parts.path)
+    resource, parameters = _match_route(parts.path)
     query: dict[str, list[str]] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         query.setdefault(name, []).append(value)
@@ -60,8 +66,8 @@ def event(method: str, url: str, headers: dict[str, str] | None = None, body: st
     }
 
 
-def scheduled() -> dict[str, Any]:
-    """The event that EventBridge hands to a function at its time."""
+def build_schedule_event() -> dict[str, Any]:
+    """Build the event that an EventBridge schedule sends to a function."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
@@ -75,13 +81,13 @@ def scheduled() -> dict[str, Any]:
     }
 
 
-def answer(result: dict[str, Any]) -> Answer:
-    """What the function returned, as the caller gets it."""
+def parse_response(result: dict[str, Any]) -> Response:
+    """Parse the function's result, as API Gateway does."""
     headers = {name.lower(): value for name, value in result["headers"].items()}
-    return Answer(result["statusCode"], headers, result["body"])
+    return Response(result["statusCode"], headers, result["body"])
 
 
-def _matched(path: str) -> tuple[str, dict[str, str]]:
+def _match_route(path: str) -> tuple[str, dict[str, str]]:
     for route in ROUTES:
         match = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]*)", route), path)
         if match:

@@ -1,6 +1,6 @@
-"""The mini-program in a browser: serves the built program and what shows it, and passes its requests on.
+"""The mini-program in a browser: serves the built program and the preview page, and proxies its requests.
 
-One origin for all: a mini-program knows no origins, so the service answers none of a browser's questions about them.
+Everything has one origin, because the service does not support CORS: a mini-program does not need it.
 """
 
 from __future__ import annotations
@@ -16,78 +16,80 @@ from aiohttp import web
 from yarl import URL
 
 from infra.bundle import ROOT
-from sandbox import world as worlds
+from sandbox.sample_data import APP_ID
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-MINIPROGRAM = ROOT / "miniprogram"
-PROGRAM = MINIPROGRAM / "dist"
+MINIPROGRAM_FOLDER = ROOT / "miniprogram"
+DIST_FOLDER = MINIPROGRAM_FOLDER / "dist"
 
-# Where the built config says that the service stands: here it is this server, whatever a mini-program's own may be.
-_ADDRESS = re.compile(r'(\bapi: )"[^"]*"')
-_PASSED_ON = ("Authorization", "Content-Type")
-_KEPT = ("Content-Type", "Cache-Control", "X-Request-Id", "Retry-After", "WWW-Authenticate")
+# The service's address in the built config; replaced by the address of this server.
+_API_SETTING = re.compile(r'(\bapi: )"[^"]*"')
+_REQUEST_HEADERS = ("Authorization", "Content-Type")
+_RESPONSE_HEADERS = ("Content-Type", "Cache-Control", "X-Request-Id", "Retry-After", "WWW-Authenticate")
 
 
-class Preview:
-    """Serves the preview and stands between it, the deployed service and the stand-in platform."""
+class PreviewServer:
+    """Serves the preview, and proxies to the deployed service and to the mock platform."""
 
     def __init__(self, api_url: str, platform_url: str) -> None:
         self.api_url = api_url
         self.platform_url = platform_url
 
     def application(self) -> web.Application:
-        """The aiohttp application."""
+        """Create the aiohttp application."""
         application = web.Application()
-        application.cleanup_ctx.append(self._client)
+        application.cleanup_ctx.append(self._open_client)
         route = application.router.add_route
-        route("GET", "/", _page("index.html"))
-        route("GET", "/phone.html", _page("phone.html"))
-        route("GET", "/program.json", _program)
-        application.router.add_static("/build", MINIPROGRAM / "build")
-        route("*", "/api/{path:.*}", self._api)
-        route("*", "/_sandbox/{path:.*}", self._sandbox)
+        route("GET", "/", _serve_page("index.html"))
+        route("GET", "/phone.html", _serve_page("phone.html"))
+        route("GET", "/program.json", _serve_program)
+        application.router.add_static("/build", MINIPROGRAM_FOLDER / "build")
+        route("*", "/api/{path:.*}", self._proxy_api)
+        route("*", "/_sandbox/{path:.*}", self._proxy_sandbox)
         return application
 
-    async def _client(self, _: web.Application) -> AsyncIterator[None]:
+    async def _open_client(self, _: web.Application) -> AsyncIterator[None]:
         async with aiohttp.ClientSession() as self._session:
             yield
 
-    async def _api(self, request: web.Request) -> web.Response:
-        return await self._pass_on(request, f"{self.api_url}{request.raw_path.removeprefix('/api')}")
+    async def _proxy_api(self, request: web.Request) -> web.Response:
+        return await self._proxy(request, f"{self.api_url}{request.raw_path.removeprefix('/api')}")
 
-    async def _sandbox(self, request: web.Request) -> web.Response:
-        return await self._pass_on(request, f"{self.platform_url}{request.raw_path}")
+    async def _proxy_sandbox(self, request: web.Request) -> web.Response:
+        return await self._proxy(request, f"{self.platform_url}{request.raw_path}")
 
-    async def _pass_on(self, request: web.Request, url: str) -> web.Response:
-        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+    async def _proxy(self, request: web.Request, url: str) -> web.Response:
+        request_headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
         body = await request.read()
         target = URL(url, encoded=True)
-        async with self._session.request(request.method, target, headers=headers, data=body or None) as answer:
-            kept = {name: answer.headers[name] for name in _KEPT if name in answer.headers}
-            return web.Response(status=answer.status, headers=kept, body=await answer.read())
+        async with self._session.request(
+            request.method, target, headers=request_headers, data=body or None
+        ) as upstream:
+            headers = {name: upstream.headers[name] for name in _RESPONSE_HEADERS if name in upstream.headers}
+            return web.Response(status=upstream.status, headers=headers, body=await upstream.read())
 
 
-def _page(name: str) -> Callable[[web.Request], Awaitable[web.FileResponse]]:
+def _serve_page(name: str) -> Callable[[web.Request], Awaitable[web.FileResponse]]:
     async def serve(_: web.Request) -> web.FileResponse:
-        return web.FileResponse(MINIPROGRAM / "preview" / name, headers={"Cache-Control": "no-store"})
+        return web.FileResponse(MINIPROGRAM_FOLDER / "preview" / name, headers={"Cache-Control": "no-store"})
 
     return serve
 
 
-async def _program(request: web.Request) -> web.Response:
-    """The built mini-program as it is, but for the address of its backend."""
+async def _serve_program(request: web.Request) -> web.Response:
+    """Return the files of the built mini-program; only the service's address is changed."""
     files = {
-        path.relative_to(PROGRAM).as_posix(): path.read_text(encoding="utf-8")
-        for path in PROGRAM.rglob("*")
+        path.relative_to(DIST_FOLDER).as_posix(): path.read_text(encoding="utf-8")
+        for path in DIST_FOLDER.rglob("*")
         if path.is_file()
     }
-    files["config.js"] = _ADDRESS.sub(rf'\1"{request.scheme}://{request.host}/api"', files["config.js"])
-    return web.json_response({"app_id": next(iter(worlds.load().apps)), "files": files})
+    files["config.js"] = _API_SETTING.sub(rf'\1"{request.scheme}://{request.host}/api"', files["config.js"])
+    return web.json_response({"app_id": APP_ID, "files": files})
 
 
-async def _serve(port: int, preview: Preview) -> None:
+async def _serve(port: int, preview: PreviewServer) -> None:
     runner = web.AppRunner(preview.application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -98,11 +100,11 @@ def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(description="The mini-program in a browser.")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--api", required=True, help="where the service stands")
-    parser.add_argument("--platform", required=True, help="where the stand-in platform stands")
+    parser.add_argument("--api", required=True, help="base URL of the deployed service")
+    parser.add_argument("--platform", required=True, help="base URL of the mock platform")
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(arguments.port, Preview(arguments.api, arguments.platform)))
+        asyncio.run(_serve(arguments.port, PreviewServer(arguments.api, arguments.platform)))
 
 
 if __name__ == "__main__":

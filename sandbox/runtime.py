@@ -1,7 +1,7 @@
-"""Lambda's part without Lambda: AWS's own runtime client over an unpacked bundle, fed by a Runtime API of our own.
+"""A local Lambda runtime: AWS's own runtime client runs an unpacked bundle against a Runtime API served here.
 
-The interpreter is one that has nothing but `awslambdaric` and `boto3`, as on Lambda, so that a bundle that lacks
-something fails here as it would there.
+The interpreter has only `awslambdaric` and `boto3` installed, as on Lambda, so a package that is missing from the
+bundle causes the same error here.
 """
 
 from __future__ import annotations
@@ -22,26 +22,28 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 INTERPRETER = Path(__file__).parent.parent / ".lambda" / "bin" / "python"
-FUNCTION_SECONDS = 15.0
+TIMEOUT_SECONDS = 15.0
+"""The function's timeout."""
 
 
 class FunctionError(Exception):
-    """The function, or its start, ended with an error instead of an answer."""
+    """The function raised an error, failed to start, or did not return in time."""
 
 
-class _Server(ThreadingHTTPServer):
+class _RuntimeApi(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of an instance that was killed while it waited for work."""
+        """Ignore lost connections: an instance can be killed while it waits for an event."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
 class Instance:
-    """One Lambda instance; use as a context manager. `output` receives what it writes to stdout and stderr.
+    """One Lambda instance, a context manager. `output` receives its stdout and stderr.
 
-    `started` and `ready` are moments of time.perf_counter: when it was begun, and when it first asked for an event.
+    `started_at` and `ready_at` are values of time.perf_counter: when the process was started, and when it first asked
+    for an event (the end of the init phase).
     """
 
     def __init__(
@@ -54,10 +56,10 @@ class Instance:
     ) -> None:
         self._events: queue.Queue[tuple[str, bytes, str]] = queue.Queue()
         self._results: dict[str, queue.Queue[Any]] = {}
-        self._broken: str | None = None
-        self.started = time.perf_counter()
-        self.ready: float | None = None
-        self._server = _Server(("127.0.0.1", 0), self._handler())
+        self._init_error: str | None = None
+        self.started_at = time.perf_counter()
+        self.ready_at: float | None = None
+        self._server = _RuntimeApi(("127.0.0.1", 0), self._create_handler())
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         self.popen = subprocess.Popen(
             [interpreter, "-m", "awslambdaric", handler],
@@ -82,66 +84,67 @@ class Instance:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.popen.kill()
         self.popen.wait()
         self._server.shutdown()
         self._server.server_close()
 
-    def kib(self, field: str) -> int:
-        """The process's memory as /proc's status has it, KiB: `VmRSS` what is resident, `VmHWM` the most that was."""
+    def memory_kib(self, field: str) -> int:
+        """Return a field of /proc/<pid>/status in KiB: `VmRSS` (resident memory) or `VmHWM` (its peak)."""
         status = Path(f"/proc/{self.popen.pid}/status").read_text(encoding="ascii")
         return int(next(line.split()[1] for line in status.splitlines() if line.startswith(field)))
 
-    def invoke(self, event: Any, trace: str = "") -> Any:
-        """Hand one event to the function and wait for what it returns; `trace` is the X-Ray header."""
+    def invoke(self, event: Any, trace_header: str = "") -> Any:
+        """Invoke the function and return its result; `trace_header` is the X-Ray header. Raises FunctionError."""
         request_id = str(uuid.uuid4())
         results = self._results[request_id] = queue.Queue()
-        self._events.put((request_id, json.dumps(event).encode(), trace))
-        deadline = time.monotonic() + 2 * FUNCTION_SECONDS
+        self._events.put((request_id, json.dumps(event).encode(), trace_header))
+        deadline = time.monotonic() + 2 * TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             try:
-                kind, result = results.get(timeout=0.1)
+                outcome, result = results.get(timeout=0.1)
             except queue.Empty:
-                if self._broken is not None or self.popen.poll() is not None:
-                    raise FunctionError(self._broken or f"ended with {self.popen.returncode}") from None
+                if self._init_error is not None or self.popen.poll() is not None:
+                    message = self._init_error or f"the process exited with status {self.popen.returncode}"
+                    raise FunctionError(message) from None
                 continue
-            if kind == "error":
+            if outcome == "error":
                 raise FunctionError(result)
             return json.loads(result)
-        raise FunctionError("no answer in time")
+        raise FunctionError("the function did not return in time")
 
-    def _handler(instance) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - `self` is the handler's, below
+    def _create_handler(instance) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - `self` is the handler, below
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            # Head and body leave together: apart, the second waits for the first one's acknowledgement.
+            # Send headers and body in one packet: otherwise the body waits for the ACK of the headers (Nagle).
             wbufsize = -1
 
             def do_GET(self) -> None:
-                """Give out the next event, whenever there is one."""
-                instance.ready = instance.ready or time.perf_counter()
-                request_id, event, trace = instance._events.get()
-                deadline = int((time.time() + FUNCTION_SECONDS) * 1000)
+                """Return the next event; blocks until there is one."""
+                instance.ready_at = instance.ready_at or time.perf_counter()
+                request_id, event, trace_header = instance._events.get()
+                deadline = int((time.time() + TIMEOUT_SECONDS) * 1000)
                 self.send_response(200)
                 self.send_header("Lambda-Runtime-Aws-Request-Id", request_id)
                 self.send_header("Lambda-Runtime-Deadline-Ms", str(deadline))
                 self.send_header(
                     "Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:000000000000:function:test"
                 )
-                if trace:
-                    self.send_header("Lambda-Runtime-Trace-Id", trace)
+                if trace_header:
+                    self.send_header("Lambda-Runtime-Trace-Id", trace_header)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(event)))
                 self.end_headers()
                 self.wfile.write(event)
 
             def do_POST(self) -> None:
-                """Take a result, or word of a failure."""
+                """Receive a result or an error."""
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
                 parts = self.path.split("/")
                 if parts[-2:] == ["init", "error"]:
-                    instance._broken = body
+                    instance._init_error = body
                 else:
                     instance._results[parts[-2]].put((parts[-1], body))
                 self.send_response(202)
@@ -149,6 +152,6 @@ class Instance:
                 self.end_headers()
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-                """Say nothing."""
+                """Do not log requests."""
 
         return Handler

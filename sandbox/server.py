@@ -1,15 +1,15 @@
-"""Douyin over real HTTP: `python -m sandbox.server [--port N] [--data FOLDER] [--qps N]`.
+"""Mock platform (模拟抖音平台) over HTTP: `python -m sandbox.server [--port N] [--data FOLDER] [--qps N]`.
 
-The platform's three endpoints stand where they stand in the platform (login and open API on one host here). Beside
-them, under `/_sandbox/`, is what the platform does not have:
+Serves the three endpoints of the platform under their real paths; login and open API share one host here. Endpoints
+under `/_sandbox/` control the mock:
 
-- `POST codes` {"app_id", "customer"}: a login code, as tt.login would give it
-- `GET calls`: what was called so far, `DELETE calls`: forget it
-- `GET|POST|DELETE faults`: faults on demand (see `sandbox.faults`)
-- `POST clock` {"advance": seconds}: let time pass
-- `POST revoke` {"app_id"}: every token of an app becomes invalid
-- `PUT purchases/{customer}`: replace what a customer bought (the form of the files in `sandbox/data/orders`)
-- `GET world`: apps without secrets, merchants, customers
+- `POST codes` {"app_id", "customer"}: issue a login code, as tt.login does
+- `GET calls`: list the calls so far; `DELETE calls`: clear the list
+- `GET|POST|DELETE faults`: list, add and clear fault rules (see `sandbox.faults`)
+- `POST clock` {"advance": seconds}: move the platform's clock forward
+- `POST revoke` {"app_id"}: invalidate all tokens of an app
+- `PUT purchases/{customer}`: replace a customer's purchases (format of the files in `sandbox/data/orders`)
+- `GET world`: list apps (without secrets), merchants and customers
 """
 
 from __future__ import annotations
@@ -26,113 +26,113 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from sandbox import world as worlds
+from sandbox import sample_data
 from sandbox.faults import Fault, FaultPlan
-from sandbox.platform import Platform, RefusalError
+from sandbox.mock_platform import MockPlatform, PlatformError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     Codes = dict[str, int]
-    """Error codes by the place they stand in, as `extra.error_code`."""
+    """Error codes by field, for example `extra.error_code`."""
 
-    Answering = Callable[[Codes | None], tuple[dict[str, Any], int]]
-    """Makes the true envelope, or one with these codes; returns its deciding code as well."""
+    BuildResponse = Callable[[Codes | None], tuple[dict[str, Any], int]]
+    """Builds the normal response, or one with the given codes; returns the body and its error code (0: success)."""
 
 CERTIFICATES_PATH = "/api/trade/v2/fulfillment/query_user_certificates"
 _CHINA = timezone(timedelta(hours=8))
 _HANG_SECONDS = 3600.0
 
 
-class Server:
-    """The stand-in's HTTP side."""
+class MockServer:
+    """The HTTP interface of the mock platform; `calls` is the list of calls that it received."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: MockPlatform) -> None:
         self.platform = platform
-        self.plan = FaultPlan()
+        self.fault_plan = FaultPlan()
         self.calls: list[dict[str, Any]] = []
 
     def application(self) -> web.Application:
-        """The aiohttp application."""
+        """Create the aiohttp application."""
         application = web.Application()
         route = application.router.add_route
         for path in (CERTIFICATES_PATH, f"{CERTIFICATES_PATH}/"):
-            route("*", path, self._certificates)
+            route("*", path, self._query_certificates)
         for path in ("/oauth/client_token", "/oauth/client_token/"):
-            route("*", path, self._mint)
+            route("*", path, self._mint_token)
         route("*", "/api/apps/v2/jscode2session", self._login)
         route("POST", "/_sandbox/codes", self._issue_code)
-        route("*", "/_sandbox/calls", self._show_calls)
-        route("*", "/_sandbox/faults", self._change_faults)
-        route("POST", "/_sandbox/clock", self._advance)
-        route("POST", "/_sandbox/revoke", self._revoke)
+        route("*", "/_sandbox/calls", self._handle_calls)
+        route("*", "/_sandbox/faults", self._handle_faults)
+        route("POST", "/_sandbox/clock", self._advance_clock)
+        route("POST", "/_sandbox/revoke", self._revoke_tokens)
         route("PUT", "/_sandbox/purchases/{customer}", self._replace_purchases)
-        route("GET", "/_sandbox/world", self._show_world)
+        route("GET", "/_sandbox/world", self._list_sample_data)
         return application
 
-    async def _certificates(self, request: web.Request) -> web.StreamResponse:
-        body = await _json(request)
+    async def _query_certificates(self, request: web.Request) -> web.StreamResponse:
+        body = await _read_json(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
 
-        def answer(forced: Codes | None) -> tuple[dict[str, Any], int]:
+        def build_response(codes: Codes | None) -> tuple[dict[str, Any], int]:
             extra = {"error_code": 0, "description": "", "sub_error_code": 0, "sub_description": ""}
-            extra |= {"logid": _logid(), "now": int(self.platform.now())}
+            extra |= {"logid": _new_logid(), "now": int(self.platform.now())}
             data: dict[str, Any] = {"error_code": 0, "description": ""}
             envelope: dict[str, Any] = {"extra": extra, "data": data}
             code = 0
             try:
-                if forced is None:
-                    data |= self.platform.query(headers, body)
+                if codes is None:
+                    data |= self.platform.query_user_certificates(headers, body)
                 else:
-                    code = _put_codes(envelope, forced)
-            except RefusalError as refusal:
-                code = refusal.code
-                data |= {"error_code": code, "description": str(refusal)}
-                extra |= {"error_code": code, "description": str(refusal), "sub_error_code": refusal.sub_code}
+                    code = _set_codes(envelope, codes)
+            except PlatformError as error:
+                code = error.code
+                data |= {"error_code": code, "description": error.description}
+                extra |= {"error_code": code, "description": error.description, "sub_error_code": error.sub_code}
             return envelope, code
 
         page = body.get("page", 1) if isinstance(body, dict) else None
-        app_id = self.platform.app_id_of(headers.get("access-token", ""))
-        return await self._respond(request, "query_user_certificates", page, app_id, answer)
+        app_id = self.platform.find_app_id(headers.get("access-token", ""))
+        return await self._respond(request, "query_user_certificates", page, app_id, build_response)
 
-    async def _mint(self, request: web.Request) -> web.StreamResponse:
-        body = await _json(request)
+    async def _mint_token(self, request: web.Request) -> web.StreamResponse:
+        body = await _read_json(request)
 
-        def answer(forced: Codes | None) -> tuple[dict[str, Any], int]:
+        def build_response(codes: Codes | None) -> tuple[dict[str, Any], int]:
             data: dict[str, Any] = {"description": "", "error_code": 0}
             envelope: dict[str, Any] = {"data": data, "message": "success"}
             code = 0
             try:
-                if forced is None:
-                    data |= self.platform.mint(body)
+                if codes is None:
+                    data |= self.platform.mint_token(body)
                 else:
-                    code = _put_codes(envelope, forced)
-            except RefusalError as refusal:
-                code = refusal.code
-                data |= {"captcha": "", "desc_url": "", "description": str(refusal), "error_code": code}
+                    code = _set_codes(envelope, codes)
+            except PlatformError as error:
+                code = error.code
+                data |= {"captcha": "", "desc_url": "", "description": error.description, "error_code": code}
             if code:
                 envelope["message"] = "error"
             return envelope, code
 
         app_id = body.get("client_key") if isinstance(body, dict) else None
-        return await self._respond(request, "client_token", None, app_id, answer)
+        return await self._respond(request, "client_token", None, app_id, build_response)
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
-        body = await _json(request)
+        body = await _read_json(request)
 
-        def answer(forced: Codes | None) -> tuple[dict[str, Any], int]:
-            blank = dict.fromkeys(("session_key", "openid", "anonymous_openid", "unionid", "dopenid"), "")
-            envelope: dict[str, Any] = {"err_no": 0, "err_tips": "success", "data": blank}
+        def build_response(codes: Codes | None) -> tuple[dict[str, Any], int]:
+            empty = dict.fromkeys(("session_key", "openid", "anonymous_openid", "unionid", "dopenid"), "")
+            envelope: dict[str, Any] = {"err_no": 0, "err_tips": "success", "data": empty}
             try:
-                if forced is not None:
-                    raise RefusalError(next(iter(forced.values())), "forced")
+                if codes is not None:
+                    raise PlatformError(next(iter(codes.values())), "forced")
                 envelope["data"] = self.platform.login(body)
-            except RefusalError as refusal:
-                envelope |= {"err_no": refusal.code, "err_tips": str(refusal)}
+            except PlatformError as error:
+                envelope |= {"err_no": error.code, "err_tips": error.description}
             return envelope, envelope["err_no"]
 
         app_id = body.get("appid") if isinstance(body, dict) else None
-        return await self._respond(request, "jscode2session", None, app_id, answer)
+        return await self._respond(request, "jscode2session", None, app_id, build_response)
 
     async def _respond(
         self,
@@ -140,15 +140,16 @@ class Server:
         call: str,
         page: int | None,
         app_id: str | None,
-        answer: Answering,
+        build_response: BuildResponse,
     ) -> web.StreamResponse:
+        """Record the call, then send the normal response or apply a fault."""
         if request.method != "POST":
             raise web.HTTPMethodNotAllowed(request.method, ["POST"])
-        fault = self.plan.strike(call, page, app_id)
+        fault = self.fault_plan.next_fault(call, page, app_id)
         entry: dict[str, Any] = {
             "call": call,
             "at": time.time(),
-            "connection": _peer_port(request),
+            "connection": _client_port(request),
             "page": page,
             "app_id": app_id,
             "fault": None if fault is None else fault.kind,
@@ -156,72 +157,72 @@ class Server:
         }
         self.calls.append(entry)
         if fault is None:
-            envelope, entry["error_code"] = answer(None)
+            envelope, entry["error_code"] = build_response(None)
             return web.json_response(envelope, dumps=_dumps)
-        return await _suffer(request, fault, answer, entry)
+        return await _apply_fault(request, fault, build_response, entry)
 
     async def _issue_code(self, request: web.Request) -> web.Response:
         body = await request.json()
         try:
-            return web.json_response({"code": self.platform.issue_code(body["app_id"], body["customer"])})
+            return web.json_response({"code": self.platform.issue_login_code(body["app_id"], body["customer"])})
         except KeyError as error:
             return web.json_response({"error": str(error)}, status=404)
 
-    async def _show_calls(self, request: web.Request) -> web.Response:
+    async def _handle_calls(self, request: web.Request) -> web.Response:
         if request.method == "DELETE":
             self.calls.clear()
         return web.json_response(self.calls)
 
-    async def _change_faults(self, request: web.Request) -> web.Response:
+    async def _handle_faults(self, request: web.Request) -> web.Response:
         if request.method == "DELETE":
-            self.plan.faults.clear()
+            self.fault_plan.faults.clear()
         if request.method == "POST":
             try:
-                self.plan.faults.append(Fault(**await request.json()))
+                self.fault_plan.faults.append(Fault(**await request.json()))
             except (TypeError, ValueError) as error:
                 return web.json_response({"error": str(error)}, status=400)
-        return web.json_response([vars(fault) for fault in self.plan.faults])
+        return web.json_response([vars(fault) for fault in self.fault_plan.faults])
 
-    async def _advance(self, request: web.Request) -> web.Response:
-        self.platform.advance((await request.json())["advance"])
+    async def _advance_clock(self, request: web.Request) -> web.Response:
+        self.platform.advance_clock((await request.json())["advance"])
         return web.json_response({"now": self.platform.now()})
 
-    async def _revoke(self, request: web.Request) -> web.Response:
-        self.platform.revoke((await request.json())["app_id"])
+    async def _revoke_tokens(self, request: web.Request) -> web.Response:
+        self.platform.revoke_tokens((await request.json())["app_id"])
         return web.json_response({})
 
     async def _replace_purchases(self, request: web.Request) -> web.Response:
         customer = request.match_info["customer"]
-        if customer not in self.platform.world.customers:
+        if customer not in self.platform.data.customers:
             return web.json_response({"error": "unknown customer"}, status=404)
-        self.platform.world.purchases[customer] = worlds.purchases(await request.json())
+        self.platform.data.purchases[customer] = sample_data.parse_purchases(await request.json())
         return web.json_response({})
 
-    async def _show_world(self, _: web.Request) -> web.Response:
-        world = self.platform.world
+    async def _list_sample_data(self, _: web.Request) -> web.Response:
+        data = self.platform.data
         return web.json_response(
             {
-                "apps": [{"app_id": app.app_id, "name": app.name} for app in world.apps.values()],
-                "merchants": [vars(merchant) for merchant in world.merchants.values()],
-                "customers": [{"key": c.key, "name": c.name} for c in world.customers.values()],
+                "apps": [{"app_id": app.app_id, "name": app.name} for app in data.apps.values()],
+                "merchants": [vars(merchant) for merchant in data.merchants.values()],
+                "customers": [{"key": c.key, "name": c.name} for c in data.customers.values()],
             },
             dumps=_dumps,
         )
 
 
-async def _suffer(
+async def _apply_fault(
     request: web.Request,
     fault: Fault,
-    answer: Answering,
+    build_response: BuildResponse,
     entry: dict[str, Any],
 ) -> web.StreamResponse:
-    """Answer as the fault says."""
+    """Respond as the fault rule says; sets the entry's `error_code`."""
     if fault.kind in ("code", "sub"):
-        forced = {fault.place: fault.code}
+        codes = {fault.place: fault.code}
         if fault.kind == "sub":
             places = ("data.error_code", "extra.error_code")
-            forced = dict.fromkeys(places, fault.code) | {"extra.sub_error_code": fault.sub_code}
-        envelope, entry["error_code"] = answer(forced)
+            codes = dict.fromkeys(places, fault.code) | {"extra.sub_error_code": fault.sub_code}
+        envelope, entry["error_code"] = build_response(codes)
         return web.json_response(envelope, dumps=_dumps)
     if fault.kind in ("http", "body"):
         status = fault.status if fault.kind == "http" else 200
@@ -230,8 +231,9 @@ async def _suffer(
     if fault.kind in ("hang", "reset"):
         if fault.kind == "hang":
             await asyncio.sleep(_HANG_SECONDS)
-        return _cut(request)
-    envelope, entry["error_code"] = answer(None)
+        _close_connection(request)
+        return web.Response()
+    envelope, entry["error_code"] = build_response(None)
     if fault.kind == "delay":
         await asyncio.sleep(fault.seconds)
     if fault.kind == "patch":
@@ -243,46 +245,45 @@ async def _suffer(
     await response.prepare(request)
     if fault.kind == "drip":
         with contextlib.suppress(ConnectionError):
-            for at in range(0, len(payload), fault.bytes):
-                await response.write(payload[at : at + fault.bytes])
+            for start in range(0, len(payload), fault.bytes):
+                await response.write(payload[start : start + fault.bytes])
                 await asyncio.sleep(fault.seconds)
         return response
     await response.write(payload if fault.kind == "close" else payload[: len(payload) // 2])
-    if request.transport is not None:
-        request.transport.close()
+    _close_connection(request)
     return response
 
 
-def _cut(request: web.Request) -> web.StreamResponse:
+def _close_connection(request: web.Request) -> None:
     if request.transport is not None:
         request.transport.close()
-    return web.Response()
 
 
-def _peer_port(request: web.Request) -> int:
-    """What tells connections apart: the caller's port."""
+def _client_port(request: web.Request) -> int:
+    """Return the client's port, which identifies the connection."""
     return 0 if request.transport is None else int(request.transport.get_extra_info("peername")[1])
 
 
-async def _json(request: web.Request) -> Any:
+async def _read_json(request: web.Request) -> Any:
+    """Return the request's body; None if it is not JSON."""
     try:
         return json.loads(await request.read())
     except ValueError:
         return None
 
 
-def _put_codes(envelope: dict[str, Any], codes: Codes) -> int:
-    """Put each code where it belongs; returns the first."""
+def _set_codes(envelope: dict[str, Any], codes: Codes) -> int:
+    """Set each code in its field of the envelope; returns the first code."""
     for place, code in codes.items():
-        *path, name = place.split(".")
-        half = envelope
-        for part in path:
-            half = half.setdefault(part, {})
-        half[name] = code
+        *parents, name = place.split(".")
+        target = envelope
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[name] = code
     return next(iter(codes.values()))
 
 
-def _logid() -> str:
+def _new_logid() -> str:
     return datetime.now(_CHINA).strftime("%Y%m%d%H%M%S") + secrets.token_hex(9).upper()
 
 
@@ -291,11 +292,11 @@ def _dumps(value: Any) -> str:
 
 
 async def start(
-    data: Path = worlds.DATA, port: int = 0, qps: float | None = None
-) -> tuple[int, Server, Callable[[], Awaitable[None]]]:
-    """Serve on loopback; returns the port, the server, and how to stop it."""
-    server = Server(Platform(worlds.load(data), qps))
-    # A caller that has gone ends what was done for it, or answers that never come would pile up.
+    data_folder: Path = sample_data.DATA_FOLDER, port: int = 0, qps: float | None = None
+) -> tuple[int, MockServer, Callable[[], Awaitable[None]]]:
+    """Serve on 127.0.0.1; returns the port, the server, and a function that stops it."""
+    server = MockServer(MockPlatform(sample_data.load(data_folder), qps))
+    # Cancel the handler when its client disconnects; otherwise handlers of `hang` faults would accumulate.
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port, backlog=1024)
@@ -305,16 +306,16 @@ async def start(
 
 async def _serve(arguments: argparse.Namespace) -> None:
     port, _, _ = await start(arguments.data, arguments.port, arguments.qps)
-    print(f"Douyin stand-in on http://127.0.0.1:{port}", flush=True)
+    print(f"Mock Douyin platform: http://127.0.0.1:{port}", flush=True)
     await asyncio.Event().wait()
 
 
 def main() -> None:
-    """Run the stand-in by itself until it is interrupted."""
-    parser = argparse.ArgumentParser(description="A stand-in for Douyin's open platform.")
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
-    parser.add_argument("--data", type=Path, default=worlds.DATA, help="folder of the data files")
-    parser.add_argument("--qps", type=float, help="certificate queries a second and app before 2119003")
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(description="Mock of Douyin's open platform.")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free port)")
+    parser.add_argument("--data", type=Path, default=sample_data.DATA_FOLDER, help="folder with the data files")
+    parser.add_argument("--qps", type=float, help="certificate queries per second and app; above: error 2119003")
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(parser.parse_args()))
 

@@ -1,7 +1,7 @@
-"""The whole sandbox: the stand-in platform and the emulated AWS as processes, and the app deployed between them.
+"""The whole sandbox: mock platform and emulated AWS as processes, and the service deployed to the emulated AWS.
 
-The table, the secret and the roles come from `infra/template.yaml`, the functions and the API from `chalice deploy`:
-what production deploys is what is tried here.
+Table, secret and roles are created from `infra/template.yaml`, functions and API by `chalice deploy`, exactly as in
+production.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ import requests
 
 from chalicelib.merchants import merchant_key
 from infra import cloudformation
+from infra.api_gateway import read_rest_api_id
 from infra.bundle import ROOT, copy_project, current_archive
 from infra.deploy import Account, deploy
-from infra.stage import rest_api_id
-from sandbox import world as worlds
+from sandbox import sample_data
 from sandbox.aws import REGION
 
 if TYPE_CHECKING:
@@ -39,26 +39,30 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
+    from sandbox.sample_data import SampleData
+
 STAGE = "dev"
+API_FUNCTION = f"douyin-redemption-{STAGE}"
+RENEWAL_FUNCTION = f"{API_FUNCTION}-refresh_tokens"
 _START_SECONDS = 60.0
 
 
 @dataclass
 class Process:
-    """A server of the sandbox on 127.0.0.1."""
+    """A running server of the sandbox on 127.0.0.1."""
 
     port: int
     popen: subprocess.Popen[bytes]
 
     @property
     def url(self) -> str:
-        """Its base URL."""
+        """The server's base URL."""
         return f"http://127.0.0.1:{self.port}"
 
 
 @dataclass
 class Stack:
-    """A running sandbox; `api_url` is the deployed endpoint, `folder` the project as it was deployed."""
+    """A running sandbox; `api_url` is the deployed endpoint, `folder` the deployed copy of the project."""
 
     platform: Process
     aws: Process
@@ -67,49 +71,69 @@ class Stack:
 
     @property
     def account(self) -> Account:
-        """The emulated account, for deploying into it."""
-        return account_at(self.aws.url)
+        """The emulated AWS account."""
+        return emulated_account(self.aws.url)
 
     def deploy(self) -> str:
-        """Deploy as `make deploy` does; returns what Chalice printed."""
-        printed = deploy(self.account, self.folder, STAGE, lambda _: None, None)
-        self.api_url = f"{self.aws.url}/_aws/execute-api/{rest_api_id(self.folder, STAGE)}/api"
-        return printed
+        """Deploy as `make deploy` does; returns Chalice's output."""
+        output = deploy(self.account, self.folder, STAGE, lambda _: None, None)
+        self.api_url = f"{self.aws.url}/_aws/execute-api/{read_rest_api_id(self.folder, STAGE)}/api"
+        return output
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@dataclass
+class Dependencies:
+    """What an instance of the function needs, without API Gateway: platform, AWS, unpacked bundle, environment."""
 
-
-def aws_environment(aws_url: str) -> dict[str, str]:
-    """The environment in which AWS is the emulated one."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return {
-        **kept,
-        "AWS_ENDPOINT_URL": aws_url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-
-
-def aws_session() -> boto3.Session:
-    """A session for clients of the emulated AWS, whatever the environment says."""
-    return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)  # noqa: S106
+    platform: Process
+    aws: Process
+    bundle: Path
+    environment: dict[str, str]
 
 
 @contextlib.contextmanager
-def process(module: str, *arguments: str) -> Iterator[Process]:
-    """Run a server module on a free port until the block is left."""
+def run_stack(progress: Callable[[str], None] = lambda _: None) -> Iterator[Stack]:
+    """Start the sandbox and deploy the service; stops at the end of the block."""
+    with contextlib.ExitStack() as resources:
+        progress("starting the mock platform and the emulated AWS")
+        platform = resources.enter_context(run_server("sandbox.server"))
+        aws = resources.enter_context(run_server("sandbox.aws"))
+        folder = _enter_temporary_folder(resources)
+        stack = Stack(platform, aws, folder)
+        progress("deploying infra/template.yaml and the Chalice app")
+        copy_project(folder)
+        set_platform_url(folder / ".chalice" / "config.json", platform.url)
+        stack.deploy()
+        write_sample_data(aws.url, STAGE)
+        yield stack
+
+
+@contextlib.contextmanager
+def run_dependencies(*platform_arguments: str) -> Iterator[Dependencies]:
+    """Start mock platform and AWS with table, secret and sample data, and unpack the bundle."""
+    with contextlib.ExitStack() as resources:
+        platform = resources.enter_context(run_server("sandbox.server", *platform_arguments))
+        aws = resources.enter_context(run_server("sandbox.aws"))
+        folder = _enter_temporary_folder(resources)
+        with zipfile.ZipFile(current_archive()) as archive:
+            archive.extractall(folder)
+        secret, table = create_resources(aws.url, STAGE)
+        yield Dependencies(platform, aws, folder, function_environment(aws.url, platform.url, secret, table))
+
+
+def run_preview(stack: Stack) -> contextlib.AbstractContextManager[Process]:
+    """Serve the mini-program's preview for a running sandbox."""
+    return run_server("sandbox.preview", "--api", stack.api_url, "--platform", stack.platform.url)
+
+
+@contextlib.contextmanager
+def run_server(module: str, *arguments: str) -> Iterator[Process]:
+    """Run a server module on a free port; stops at the end of the block. Raises RuntimeError if it does not start."""
     port = free_port()
     command = [sys.executable, "-m", module, "--port", str(port), *arguments]
     popen = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
     try:
-        _await_port(port, popen)
+        _wait_for_port(port, popen)
         yield Process(port, popen)
     finally:
         popen.terminate()
@@ -120,53 +144,43 @@ def process(module: str, *arguments: str) -> Iterator[Process]:
             popen.wait()
 
 
-@contextlib.contextmanager
-def running(progress: Callable[[str], None] = lambda _: None) -> Iterator[Stack]:
-    """Start everything, and deploy; all of it ends with the block."""
-    with contextlib.ExitStack() as resources:
-        progress("starting the stand-in platform and the emulated AWS")
-        platform = resources.enter_context(process("sandbox.server"))
-        aws = resources.enter_context(process("sandbox.aws"))
-        folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="douyin-redemption-")))
-        stack = Stack(platform, aws, folder)
-        progress("creating table, secret, roles and alarms from infra/template.yaml, and chalice deploy")
-        copy_project(folder)
-        point_at(folder / ".chalice" / "config.json", platform.url)
-        stack.deploy()
-        fill(aws.url, STAGE)
-        yield stack
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that is not in use."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
-def preview(stack: Stack) -> contextlib.AbstractContextManager[Process]:
-    """The mini-program in a browser, in front of a running sandbox."""
-    return process("sandbox.preview", "--api", stack.api_url, "--platform", stack.platform.url)
+def _wait_for_port(port: int, popen: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if popen.poll() is not None:
+            raise RuntimeError(f"{popen.args!r} exited with status {popen.returncode}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"{popen.args!r} does not listen on port {port} after {_START_SECONDS:g} s")
 
 
-@dataclass
-class Parts:
-    """What a function needs around it, without an API: for running instances of the bundle by hand."""
-
-    platform: Process
-    aws: Process
-    bundle: Path
-    environment: dict[str, str]
+def _enter_temporary_folder(resources: contextlib.ExitStack) -> Path:
+    return Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="douyin-redemption-")))
 
 
-@contextlib.contextmanager
-def around_a_function(*platform_arguments: str) -> Iterator[Parts]:
-    """Start platform and AWS with table, secret and sample data, and unpack the bundle."""
-    with contextlib.ExitStack() as resources:
-        platform = resources.enter_context(process("sandbox.server", *platform_arguments))
-        aws = resources.enter_context(process("sandbox.aws"))
-        folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="douyin-redemption-")))
-        with zipfile.ZipFile(current_archive()) as packed:
-            packed.extractall(folder)
-        secret, table = prepare(aws.url, STAGE)
-        yield Parts(platform, aws, folder, function_environment(aws.url, platform.url, secret, table))
+def aws_environment(aws_url: str) -> dict[str, str]:
+    """Return the process environment with the AWS variables of the emulated AWS."""
+    other = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {
+        **other,
+        "AWS_ENDPOINT_URL": aws_url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
 def function_environment(aws_url: str, platform_url: str, secret: str, table: str) -> dict[str, str]:
-    """The variables of a function between the emulated AWS and a platform."""
+    """Return the environment variables of a function that uses the emulated AWS and a mock platform."""
     return {
         **{name: value for name, value in aws_environment(aws_url).items() if name.startswith("AWS_")},
         "TABLE_NAME": table,
@@ -176,43 +190,48 @@ def function_environment(aws_url: str, platform_url: str, secret: str, table: st
     }
 
 
-def prepare(aws_url: str, stage: str) -> tuple[str, str]:
-    """Create the template's stack and fill it with the sample data; returns the names of secret and table."""
-    create_infrastructure(account_at(aws_url), stage)
-    return fill(aws_url, stage)
+def aws_session() -> boto3.Session:
+    """Create a session for clients of the emulated AWS, independent of the environment."""
+    return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)  # noqa: S106
 
 
-def fill(aws_url: str, stage: str) -> tuple[str, str]:
-    """Put the sample data into table and secret; returns the names of secret and table."""
-    client, world = account_at(aws_url).client, worlds.load()
-    secret, table = cloudformation.secret_name(stage), cloudformation.stack_name(stage)
-    put_secret(client("secretsmanager"), secret, world)
-    put_merchants(client("dynamodb"), table, world)
-    return secret, table
-
-
-def account_at(aws_url: str) -> Account:
-    """The emulated account, for what deploys into one."""
+def emulated_account(aws_url: str) -> Account:
+    """Return the emulated AWS account, as `infra.deploy` expects it."""
     session: Any = aws_session()
     return Account(functools.partial(session.client, endpoint_url=aws_url), aws_environment(aws_url))
 
 
+def create_resources(aws_url: str, stage: str) -> tuple[str, str]:
+    """Create the stack of the template and write the sample data; returns the names of secret and table."""
+    create_infrastructure(emulated_account(aws_url), stage)
+    return write_sample_data(aws_url, stage)
+
+
 def create_infrastructure(account: Account, stage: str) -> None:
     """Create the stack of `infra/template.yaml`."""
-    made = cloudformation.plan(account.client, stage)
-    cloudformation.carry_out(account.client("cloudformation"), stage, made)
+    change_set = cloudformation.create_change_set(account.client, stage)
+    cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
 
 
-def put_secret(client: SecretsManagerClient, name: str, world: worlds.World) -> None:
-    """Put the sample apps' secrets and a fresh session key into the secret."""
-    apps = {app.app_id: app.app_secret for app in world.apps.values()}
+def write_sample_data(aws_url: str, stage: str) -> tuple[str, str]:
+    """Write the sample data to secret and table; returns the names of secret and table."""
+    client, data = emulated_account(aws_url).client, sample_data.load()
+    secret, table = cloudformation.secret_name(stage), cloudformation.stack_name(stage)
+    write_secret(client("secretsmanager"), secret, data)
+    write_merchants(client("dynamodb"), table, data)
+    return secret, table
+
+
+def write_secret(client: SecretsManagerClient, name: str, data: SampleData) -> None:
+    """Write the sample apps' secrets and a new session key to the secret."""
+    apps = {app.app_id: app.app_secret for app in data.apps.values()}
     value = {"apps": apps, "session_keys": [secrets.token_hex(32)]}
     client.put_secret_value(SecretId=name, SecretString=json.dumps(value))
 
 
-def put_merchants(client: DynamoDBClient, table: str, world: worlds.World) -> None:
-    """Put the sample merchants' rows into the table."""
-    for merchant in world.merchants.values():
+def write_merchants(client: DynamoDBClient, table: str, data: SampleData) -> None:
+    """Write the sample merchants to the table."""
+    for merchant in data.merchants.values():
         item: dict[str, AttributeValueTypeDef] = {
             "pk": {"S": merchant_key(merchant.account_id)},
             "app_id": {"S": merchant.app_id},
@@ -224,35 +243,26 @@ def put_merchants(client: DynamoDBClient, table: str, world: worlds.World) -> No
         client.put_item(TableName=table, Item=item)
 
 
-def point_at(config_path: Path, platform_url: str) -> None:
-    """Let the deployed stage ask the stand-in instead of Douyin."""
+def set_platform_url(config_path: Path, platform_url: str) -> None:
+    """Configure the deployed stage to call the mock platform instead of Douyin."""
     config: dict[str, Any] = json.loads(config_path.read_text())
     variables = config["stages"][STAGE]["environment_variables"]
     variables |= {"DOUYIN_OPEN_API": platform_url, "DOUYIN_LOGIN_API": platform_url}
     config_path.write_text(json.dumps(config))
 
 
-def _await_port(port: int, popen: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        if popen.poll() is not None:
-            raise RuntimeError(f"{popen.args!r} ended with {popen.returncode}")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.05)
-    raise RuntimeError(f"{popen.args!r} did not listen on port {port} in time")
-
-
 def set_faults(platform_url: str, *rules: dict[str, Any]) -> None:
-    """Let the stand-in do wrong by these rules (see `sandbox.faults`) and no others; without any, it does well."""
+    """Replace the fault rules of the mock platform (see `sandbox.faults`); without rules, no call fails."""
     url = f"{platform_url}/_sandbox/faults"
     requests.delete(url, timeout=10).raise_for_status()
     for rule in rules:
         requests.post(url, json=rule, timeout=10).raise_for_status()
 
 
-def login_code(platform_url: str, app_id: str, customer: str) -> str:
-    """What tt.login would give the customer in this app."""
-    answer = requests.post(f"{platform_url}/_sandbox/codes", json={"app_id": app_id, "customer": customer}, timeout=10)
-    answer.raise_for_status()
-    return str(answer.json()["code"])
+def create_login_code(platform_url: str, app_id: str, customer: str) -> str:
+    """Return a new login code, as tt.login does for the customer in this app."""
+    response = requests.post(
+        f"{platform_url}/_sandbox/codes", json={"app_id": app_id, "customer": customer}, timeout=10
+    )
+    response.raise_for_status()
+    return str(response.json()["code"])

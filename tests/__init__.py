@@ -1,1 +1,1 @@
-"""The tests; those named `contract` drive the front door."""
+"""Tests: `unit` (pure functions), `service` (front door over sockets), `deployed` (bundle, emulated AWS, browser)."""

@@ -1,31 +1,31 @@
-/** What stands beside the phone: who holds it and where, what the platform does wrong, and what was asked and answered. */
+/** The panel beside the phone: selects the customer, the store and the platform's faults; lists the page's requests. */
 
-import type { Call } from "./platform";
+import type { Call } from "./mock-tt";
 
-interface World {
+interface SampleData {
   merchants: { account_id: string; name: string; stores: Record<string, string> }[];
   customers: { key: string; name: string }[];
 }
 
-/** A switch, and the rules that it puts into the stand-in (see `sandbox/faults.py`). */
 const LIST = "query_user_certificates";
-const FAULTS: Record<string, { text: string; rule: object }> = {
-  passing: { text: "busy twice, then well", rule: { kind: "code", call: LIST, code: 2100004, times: 2 } },
-  busy: { text: "busy (2100004)", rule: { kind: "code", call: LIST, code: 2100004 } },
-  often: { text: "too often (2119003)", rule: { kind: "code", call: LIST, code: 2119003 } },
-  merchant: { text: "merchant has not authorised (2119005)", rule: { kind: "code", call: LIST, code: 2119005 } },
-  permission: { text: "app lacks the capability (2190004)", rule: { kind: "code", call: LIST, code: 2190004 } },
-  quota: { text: "quota used up (28003017)", rule: { kind: "code", call: LIST, code: 28003017 } },
-  rejected: { text: "parameters rejected (2100005)", rule: { kind: "code", call: LIST, code: 2100005 } },
-  token: { text: "access token refused (2190002)", rule: { kind: "code", call: LIST, code: 2190002 } },
-  garbled: { text: "answers with no JSON", rule: { kind: "body", call: LIST, body: "<html>" } },
-  slow: { text: "slow (1.5 s)", rule: { kind: "delay", call: LIST, seconds: 1.5 } },
-  hang: { text: "never answers", rule: { kind: "hang", call: LIST } },
-  page: { text: "second page lost", rule: { kind: "http", call: LIST, page: 2, status: 404 } },
-  login: { text: "login code refused (40018)", rule: { kind: "code", call: "jscode2session", code: 40018 } },
-  secret: { text: "app secret refused (40017)", rule: { kind: "code", call: "jscode2session", code: 40017 } },
-};
-const SHOWN_CALLS = 30;
+/** Switches of the panel; each adds one fault rule to the mock platform (see `sandbox/faults.py`). */
+const FAULTS: { label: string; rule: object }[] = [
+  { label: "busy twice, then normal", rule: { kind: "code", call: LIST, code: 2100004, times: 2 } },
+  { label: "busy (2100004)", rule: { kind: "code", call: LIST, code: 2100004 } },
+  { label: "rate limited (2119003)", rule: { kind: "code", call: LIST, code: 2119003 } },
+  { label: "merchant has not authorised the app (2119005)", rule: { kind: "code", call: LIST, code: 2119005 } },
+  { label: "app lacks the capability (2190004)", rule: { kind: "code", call: LIST, code: 2190004 } },
+  { label: "quota exhausted (28003017)", rule: { kind: "code", call: LIST, code: 28003017 } },
+  { label: "parameters rejected (2100005)", rule: { kind: "code", call: LIST, code: 2100005 } },
+  { label: "access token rejected (2190002)", rule: { kind: "code", call: LIST, code: 2190002 } },
+  { label: "response is not JSON", rule: { kind: "body", call: LIST, body: "<html>" } },
+  { label: "slow (1.5 s)", rule: { kind: "delay", call: LIST, seconds: 1.5 } },
+  { label: "no response", rule: { kind: "hang", call: LIST } },
+  { label: "second page fails (HTTP 404)", rule: { kind: "http", call: LIST, page: 2, status: 404 } },
+  { label: "login code rejected (40018)", rule: { kind: "code", call: "jscode2session", code: 40018 } },
+  { label: "app secret rejected (40017)", rule: { kind: "code", call: "jscode2session", code: 40017 } },
+];
+const MAX_CALLS = 30;
 
 const phone = element<HTMLIFrameElement>("phone");
 const customer = element<HTMLSelectElement>("customer");
@@ -33,66 +33,66 @@ const store = element<HTMLSelectElement>("store");
 const text = element<HTMLSelectElement>("text");
 const calls = element<HTMLTableSectionElement>("calls");
 let logins = 0;
-let switching: Promise<unknown> = Promise.resolve();
+let updatingFaults: Promise<unknown> = Promise.resolve();
 
 async function start(): Promise<void> {
-  const world = (await (await fetch("_sandbox/world")).json()) as World;
-  customer.append(...world.customers.map(({ key, name }) => new Option(name, key)), new Option("not logged in", ""));
-  for (const { account_id, name, stores } of world.merchants) {
+  const { merchants, customers } = (await (await fetch("_sandbox/world")).json()) as SampleData;
+  customer.append(...customers.map(({ key, name }) => new Option(name, key)), new Option("not logged in", ""));
+  for (const { account_id, name, stores } of merchants) {
     const group = document.createElement("optgroup");
     group.label = name;
-    const options = Object.entries(stores).map(([poi_id, told]) => new Option(told, ids(account_id, poi_id)));
+    const options = Object.entries(stores).map(([poi_id, storeName]) => new Option(storeName, ids(account_id, poi_id)));
     group.append(...options, new Option(`${name}: no store given`, ids(account_id)));
     store.append(group);
   }
-  element("faults").append(...Object.entries(FAULTS).map(([key, { text }]) => faultSwitch(key, text)));
-  for (const choice of [customer, store, text]) {
-    choice.addEventListener("change", load);
+  element("faults").append(...FAULTS.map(({ label, rule }) => faultSwitch(label, rule)));
+  for (const select of [customer, store, text]) {
+    select.addEventListener("change", loadPhone);
   }
   element("pull").addEventListener("click", () => phone.contentWindow?.dispatchEvent(new Event("pull-down")));
-  element("fresh").addEventListener("click", () => {
+  element("reset").addEventListener("click", () => {
     sessionStorage.clear();
-    load();
+    loadPhone();
   });
-  addEventListener("phone-call", (event) => show((event as CustomEvent<Call>).detail));
+  addEventListener("phone-call", (event) => addCall((event as CustomEvent<Call>).detail));
   addEventListener("phone-login", () => {
     logins += 1;
     element("logins").textContent = String(logins);
   });
-  await switchFaults();
-  load();
+  await updateFaults();
+  loadPhone();
 }
 
 function ids(account_id: string, poi_id?: string): string {
   return String(new URLSearchParams(poi_id ? { account_id, poi_id } : { account_id }));
 }
 
-function load(): void {
-  const own = new URLSearchParams({ customer: customer.value, text: text.value, place: "31.2304,121.4737" });
-  phone.src = `phone.html?${store.value}&${own}`;
+function loadPhone(): void {
+  const settings = new URLSearchParams({ customer: customer.value, text: text.value, place: "31.2304,121.4737" });
+  phone.src = `phone.html?${store.value}&${settings}`;
 }
 
-function faultSwitch(key: string, text: string): HTMLElement {
+function faultSwitch(text: string, rule: object): HTMLElement {
   const label = document.createElement("label");
   const box = document.createElement("input");
   box.type = "checkbox";
-  box.name = key;
+  box.value = JSON.stringify(rule);
   box.addEventListener("change", () => {
-    switching = switching.then(switchFaults);
+    updatingFaults = updatingFaults.then(updateFaults);
   });
   label.append(box, text);
   return label;
 }
 
-/** The stand-in's rules are those that are switched on, and no others. */
-async function switchFaults(): Promise<void> {
+/** Replace the mock platform's fault rules by those that are switched on. */
+async function updateFaults(): Promise<void> {
   await fetch("_sandbox/faults", { method: "DELETE" });
   for (const box of document.querySelectorAll<HTMLInputElement>("#faults input:checked")) {
-    await fetch("_sandbox/faults", { method: "POST", body: JSON.stringify(FAULTS[box.name]?.rule) });
+    await fetch("_sandbox/faults", { method: "POST", body: box.value });
   }
 }
 
-function show({ method, url, status, milliseconds, body, requestId }: Call): void {
+function addCall({ method, url, status, milliseconds, body, requestId }: Call): void {
   const row = calls.insertRow(0);
   row.className = status === 200 ? "" : "problem";
   const request = row.insertCell();
@@ -102,17 +102,17 @@ function show({ method, url, status, milliseconds, body, requestId }: Call): voi
   const time = row.insertCell();
   time.className = "number";
   time.textContent = `${Math.round(milliseconds)} ms`;
-  const [outcome, more] = told(body);
+  const [outcome, details] = describe(body);
   const cell = row.insertCell();
   cell.textContent = outcome;
-  cell.append(small(more));
-  while (calls.rows.length > SHOWN_CALLS) {
+  cell.append(small(details));
+  while (calls.rows.length > MAX_CALLS) {
     calls.deleteRow(-1);
   }
 }
 
-/** What an answer says, and what else an engineer wants to know of it. */
-function told(body: unknown): [string, string] {
+/** Return the outcome of a response, and details for an engineer. */
+function describe(body: unknown): [string, string] {
   if (typeof body !== "object" || body === null) {
     return [String(body), ""];
   }
@@ -124,7 +124,7 @@ function told(body: unknown): [string, string] {
     upstream?: { error_code: number; sub_error_code: number; logid?: string };
   };
   if (certificates) {
-    return [`${certificates.length} certificates`, next_cursor ? "there is more" : ""];
+    return [`${certificates.length} certificates`, next_cursor ? "more available" : ""];
   }
   if (code) {
     return [
@@ -136,9 +136,9 @@ function told(body: unknown): [string, string] {
 }
 
 function small(text: string): HTMLElement {
-  const made = document.createElement("small");
-  made.textContent = text;
-  return made;
+  const node = document.createElement("small");
+  node.textContent = text;
+  return node;
 }
 
 function element<T extends HTMLElement = HTMLElement>(id: string): T {

@@ -1,47 +1,48 @@
 /**
- * A phone with Douyin: loads the built mini-program as it is (its JavaScript, TTML, TTSS and JSON) and runs its first
- * page. Vue does the drawing; everything else of a mini-program's runtime that this page needs stands here.
+ * A phone with Douyin: loads the files of the built mini-program (JavaScript, TTML, TTSS, JSON) unchanged and runs the
+ * first page. Vue renders it. The other parts of Douyin's runtime that this page needs are here.
  *
- * The query is what the page is opened with (account_id, poi_id), and beside it `customer`, `text` (the phone's font
- * setting in per cent) and `place` ("latitude,longitude").
+ * URL query: the page's own parameters (account_id, poi_id), and `customer`, `text` (the phone's font size in per cent)
+ * and `place` ("latitude,longitude").
  */
 
 import { createApp, reactive } from "vue";
-import { type Call, createPlatform } from "./platform";
+import { type Call, createMockTt } from "./mock-tt";
 import { stylesOf, templateOf } from "./ttml";
 
 interface Program {
   app_id: string;
-  /** The files of the built mini-program by their paths. */
+  /** Path to content. */
   files: Record<string, string>;
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: a page may have members of every sort
+// biome-ignore lint/suspicious/noExplicitAny: a page may have members of any type
 type Page = Record<string, any>;
 
-const REFRESH_PULL_PX = 60;
+const PULL_DISTANCE_PX = 60;
+/** Douyin's default for `onReachBottomDistance`. */
 const REACH_BOTTOM_PX = 50;
 
 const query = new URLSearchParams(location.search);
 
 async function start(): Promise<void> {
   const program = (await (await fetch("program.json")).json()) as Program;
-  const app = JSON.parse(file(program, "app.json"));
+  const app = JSON.parse(readFile(program, "app.json"));
   const path: string = app.pages[0];
-  const settings = { ...app.window, ...JSON.parse(file(program, `${path}.json`)) };
+  const settings = { ...app.window, ...JSON.parse(readFile(program, `${path}.json`)) };
   let registered: Page | undefined;
   Object.assign(globalThis, {
-    tt: platform(program.app_id),
+    tt: mockTt(program.app_id),
     App: () => {},
     Page: (page: Page) => {
       registered = page;
     },
   });
-  const require = loader(program);
+  const require = moduleLoader(program);
   require("app.js");
   require(`${path}.js`);
   if (!registered) {
-    throw new Error(`${path} registers no page`);
+    throw new Error(`${path} does not call Page()`);
   }
   document.title = settings.navigationBarTitleText;
   (document.getElementById("title") as HTMLElement).textContent = settings.navigationBarTitleText;
@@ -50,43 +51,41 @@ async function start(): Promise<void> {
     style.textContent = stylesOf(program.files[name] ?? "");
     document.head.append(style);
   }
-  open(registered, file(program, `${path}.ttml`), settings);
+  openPage(registered, readFile(program, `${path}.ttml`), settings);
 }
 
-function platform(appId: string) {
+function mockTt(appId: string) {
   const customer = query.get("customer") ?? "";
   const [latitude, longitude] = (query.get("place") ?? "").split(",").map(Number);
-  return createPlatform({
+  return createMockTt({
     sandboxUrl: location.origin,
     appId,
     customer,
-    storage: keptFor(customer),
+    storage: storageOf(customer),
     fontSize: (16 * Number(query.get("text") ?? 100)) / 100,
-    ...(latitude && longitude ? { place: { latitude, longitude } } : {}),
-    onCall: (call) => tell("call", call),
-    onLogin: () => tell("login", null),
+    ...(latitude && longitude ? { position: { latitude, longitude } } : {}),
+    onCall: (call) => notifyPanel("call", call),
+    onLogin: () => notifyPanel("login", null),
     onStopPullDownRefresh: () => document.body.classList.remove("refreshing"),
-    onPhoneCall: (phoneNumber) => tell("phone", phoneNumber),
   });
 }
 
-/** A user's own part of the storage: on one phone, one user's is not another's. */
-function keptFor(customer: string): Pick<Storage, "getItem" | "setItem" | "removeItem"> {
-  const own = (key: string) => `${customer}/${key}`;
+/** Return the customer's own part of the storage: Douyin isolates storage by user. */
+function storageOf(customer: string): Pick<Storage, "getItem" | "setItem" | "removeItem"> {
+  const keyOf = (key: string) => `${customer}/${key}`;
   return {
-    getItem: (key) => sessionStorage.getItem(own(key)),
-    setItem: (key, value) => sessionStorage.setItem(own(key), value),
-    removeItem: (key) => sessionStorage.removeItem(own(key)),
+    getItem: (key) => sessionStorage.getItem(keyOf(key)),
+    setItem: (key, value) => sessionStorage.setItem(keyOf(key), value),
+    removeItem: (key) => sessionStorage.removeItem(keyOf(key)),
   };
 }
 
-/** Tell whoever shows this phone. */
-function tell(type: string, detail: Call | string | null): void {
+function notifyPanel(type: string, detail: Call | null): void {
   parent.dispatchEvent(new CustomEvent(`phone-${type}`, { detail }));
 }
 
-/** CommonJS, as the mini-program's modules call each other. */
-function loader(program: Program): (path: string) => unknown {
+/** Return `require` for the program's CommonJS modules. */
+function moduleLoader(program: Program): (path: string) => unknown {
   const loaded = new Map<string, { exports: unknown }>();
   const load = (path: string): unknown => {
     const known = loaded.get(path);
@@ -95,21 +94,22 @@ function loader(program: Program): (path: string) => unknown {
     }
     const module = { exports: {} };
     loaded.set(path, module);
-    const near = (name: string) => load(`${new URL(name, `http://program/${path}`).pathname.slice(1)}.js`);
-    // On a phone a module sees neither window nor document.
-    const run = new Function("require", "module", "exports", "window", "document", "globalThis", file(program, path));
-    run(near, module, module.exports);
+    const require = (name: string) => load(`${new URL(name, `http://program/${path}`).pathname.slice(1)}.js`);
+    // The parameters hide window, document and globalThis: a mini-program has none of them.
+    const source = readFile(program, path);
+    const run = new Function("require", "module", "exports", "window", "document", "globalThis", source);
+    run(require, module, module.exports);
     return module.exports;
   };
   return load;
 }
 
-function open(definition: Page, ttml: string, settings: Record<string, unknown>): void {
+function openPage(definition: Page, ttml: string, settings: Record<string, unknown>): void {
   const data = reactive(structuredClone(definition.data ?? {}));
   const page: Page = {
     ...definition,
     data,
-    // What crosses to the view is JSON, on a phone as well.
+    // Douyin passes data to the view as JSON.
     setData: (part: object) => Object.assign(data, JSON.parse(JSON.stringify(part))),
   };
   const fire = (name: string, event: Event) => {
@@ -125,37 +125,37 @@ function open(definition: Page, ttml: string, settings: Record<string, unknown>)
   page.onReady?.();
   document.addEventListener("visibilitychange", () => (document.hidden ? page.onHide?.() : page.onShow?.()));
   addEventListener("pagehide", () => page.onUnload?.());
-  whenBottomIsReached(Number(settings.onReachBottomDistance ?? REACH_BOTTOM_PX), () => page.onReachBottom?.());
+  watchBottom(Number(settings.onReachBottomDistance ?? REACH_BOTTOM_PX), () => page.onReachBottom?.());
   if (settings.enablePullDownRefresh) {
-    whenPulledDown(() => page.onPullDownRefresh?.());
+    watchPullDown(() => page.onPullDownRefresh?.());
   }
 }
 
-/** Once for every time that the bottom comes within reach. */
-function whenBottomIsReached(distance: number, reached: () => void): void {
+/** Call `onReached` once each time the bottom comes within `distance` pixels. */
+function watchBottom(distance: number, onReached: () => void): void {
   let near = false;
   addEventListener("scroll", () => {
     const { scrollHeight, clientHeight, scrollTop } = document.documentElement;
     const now = scrollHeight - clientHeight - scrollTop <= distance;
     if (now && !near) {
-      reached();
+      onReached();
     }
     near = now;
   });
 }
 
-/** Pulling down at the top, with a finger or a mouse; or as tt.startPullDownRefresh would, by `pull-down`. */
-function whenPulledDown(pulled: () => void): void {
+/** Call `onPulled` when the page is pulled down at its top by finger or mouse, or on the panel's `pull-down` event. */
+function watchPullDown(onPulled: () => void): void {
   let from: number | undefined;
   const refresh = () => {
     document.body.classList.add("refreshing");
-    pulled();
+    onPulled();
   };
   const begin = (y: number) => {
     from = document.documentElement.scrollTop === 0 ? y : undefined;
   };
   const end = (y: number) => {
-    if (from !== undefined && y - from > REFRESH_PULL_PX) {
+    if (from !== undefined && y - from > PULL_DISTANCE_PX) {
       refresh();
     }
     from = undefined;
@@ -167,10 +167,10 @@ function whenPulledDown(pulled: () => void): void {
   addEventListener("pull-down", refresh);
 }
 
-function file(program: Program, path: string): string {
+function readFile(program: Program, path: string): string {
   const text = program.files[path];
   if (text === undefined) {
-    throw new Error(`the mini-program has no ${path}`);
+    throw new Error(`the mini-program has no file ${path}`);
   }
   return text;
 }

@@ -1,15 +1,15 @@
-/** What a mini-program of your own changes: where its backend stands, and its merchants' stores. */
+/** Your settings: the address of the service, your merchants and their stores. The values below are samples. */
 
 import type { Store } from "./pages/certificates/stores";
 
 export interface Merchant {
-  /** 抖音来客 account id. */
+  /** Account id in 抖音来客. */
   account_id: string;
   stores: Store[];
 }
 
 export const config: { api: string; merchants: Merchant[] } = {
-  // The deployed service, without a slash at the end; its host goes on the mini-program's allow-list.
+  // Without a trailing slash. The host must be on the mini-program's domain allow-list.
   api: "https://coupons.example.com",
   merchants: [
     {

@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 
-/** A module of the mini-program as it was built: what a phone loads is what is tested. */
-export function built<T>(path: string): T {
+/** Load a module from `dist`: the tests run the same files as a phone. */
+export function loadBuilt<T>(path: string): T {
   return createRequire(import.meta.url)(`../dist/${path}.js`) as T;
 }

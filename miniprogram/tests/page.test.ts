@@ -1,4 +1,4 @@
-/** What a customer reads: the pure half of the sample page, as built. */
+/** Tests of the sample page's texts: card texts and store selection, from `dist`. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -6,28 +6,28 @@ import type { Certificate } from "../src/client/client";
 import type * as Config from "../src/config";
 import type * as Rows from "../src/pages/certificates/rows";
 import type * as Stores from "../src/pages/certificates/stores";
-import { built } from "./built";
+import { loadBuilt } from "./built";
 
-const { rowOf, yuan } = built<typeof Rows>("pages/certificates/rows");
-const { storeRows } = built<typeof Stores>("pages/certificates/stores");
-const { config } = built<typeof Config>("config");
+const { rowOf, yuan } = loadBuilt<typeof Rows>("pages/certificates/rows");
+const { storeRows } = loadBuilt<typeof Stores>("pages/certificates/stores");
+const { config } = loadBuilt<typeof Config>("config");
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const HOUR = 3600;
 
-function row(parts: Partial<Certificate>) {
-  return rowOf({ certificate_id: "1", order_id: "2", kind: "groupon", ...parts }, NOW);
+function row(fields: Partial<Certificate>) {
+  return rowOf({ certificate_id: "1", order_id: "2", kind: "groupon", ...fields }, NOW);
 }
 
 describe("a card", () => {
-  test("of a certificate that tells nothing shows nothing but what it is", () => {
+  test("shows only the kind if all optional fields are missing", () => {
     assert.deepEqual(row({}), {
       id: "1",
       kind: "groupon",
       kindText: "团购券",
       title: "团购券",
-      lead: "",
+      headline: "",
       paid: "",
       worth: "",
       notes: [],
@@ -38,7 +38,7 @@ describe("a card", () => {
     });
   });
 
-  test("tells the kinds apart in words", () => {
+  test("names the kind", () => {
     const kinds: Certificate["kind"][] = ["groupon", "voucher", "times_card", "other"];
     assert.deepEqual(
       kinds.map((kind) => row({ kind }).kindText),
@@ -46,7 +46,7 @@ describe("a card", () => {
     );
   });
 
-  test("marks the price as paid, and shows the shop's price only where that is more", () => {
+  test("marks the price as paid, and shows the market price only if it is higher", () => {
     const prices = (pay_amount?: number, market_price?: number) => {
       const { paid, worth } = row({ pay_amount, market_price } as Partial<Certificate>);
       return [paid, worth];
@@ -58,22 +58,22 @@ describe("a card", () => {
     assert.deepEqual([yuan(5), yuan(100), yuan(123456)], ["¥0.05", "¥1", "¥1234.56"]);
   });
 
-  test("of a times card leads with what is left", () => {
-    assert.equal(row({ times: { usable: 7, total: 10 } }).lead, "剩余 7 次，共 10 次");
-    assert.equal(row({ times: { usable: 0 } }).lead, "剩余 0 次");
-    assert.equal(row({ times: { total: 10 } }).lead, "");
+  test("of a times card shows the remaining uses", () => {
+    assert.equal(row({ times: { usable: 7, total: 10 } }).headline, "剩余 7 次，共 10 次");
+    assert.equal(row({ times: { usable: 0 } }).headline, "剩余 0 次");
+    assert.equal(row({ times: { total: 10 } }).headline, "");
   });
 
-  test("of a voucher leads with a range, never with one value of several", () => {
-    assert.equal(row({ voucher: { min_amount: 8000, max_amount: 10000 } }).lead, "可抵 ¥80 至 ¥100");
-    assert.equal(row({ voucher: { min_amount: 8000, max_amount: 8000 } }).lead, "可抵 ¥80");
-    assert.equal(row({ voucher: { max_amount: 5050 } }).lead, "最高可抵 ¥50.50");
-    assert.equal(row({ voucher: { min_amount: 5000 } }).lead, "至少可抵 ¥50");
-    const told = row({ voucher: { description: "平日可抵100元" } });
-    assert.deepEqual([told.lead, told.notes], ["", ["平日可抵100元"]]);
+  test("of a voucher shows the range of its value, or its description", () => {
+    assert.equal(row({ voucher: { min_amount: 8000, max_amount: 10000 } }).headline, "可抵 ¥80 至 ¥100");
+    assert.equal(row({ voucher: { min_amount: 8000, max_amount: 8000 } }).headline, "可抵 ¥80");
+    assert.equal(row({ voucher: { max_amount: 5050 } }).headline, "最高可抵 ¥50.50");
+    assert.equal(row({ voucher: { min_amount: 5000 } }).headline, "至少可抵 ¥50");
+    const described = row({ voucher: { description: "平日可抵100元" } });
+    assert.deepEqual([described.headline, described.notes], ["", ["平日可抵100元"]]);
   });
 
-  test("puts off-peak hours in words and guesses no weekday", () => {
+  test("describes off-peak hours and refers to the staff for weekdays", () => {
     const note = (off_peak: NonNullable<Certificate["off_peak"]>) => row({ off_peak }).notes[0];
     assert.equal(note({ hours: [["14:00", "17:00"]] }), "错峰优惠：14点至17点");
     assert.equal(
@@ -94,19 +94,19 @@ describe("a card", () => {
     assert.equal(note({ hours: [["晚市", "打烊"]] }), "错峰优惠：晚市至打烊");
   });
 
-  test("says when it ends by China's days, and how soon when it is soon", () => {
-    const end = (seconds: number) => {
+  test("shows the expiry date in China's time zone, and the days left if there are at most 7", () => {
+    const expiry = (seconds: number) => {
       const { expires, soon } = row({ expire_time: seconds });
       return [expires, soon];
     };
-    assert.deepEqual(end(NOW + HOUR / 4), ["有效期至 2026年11月24日", "今天到期"]);
-    assert.deepEqual(end(NOW + HOUR), ["有效期至 2026年11月25日", "明天到期"]);
-    assert.deepEqual(end(NOW + 7 * 24 * HOUR), ["有效期至 2026年12月1日", "还有 7 天"]);
-    assert.deepEqual(end(NOW + 8 * 24 * HOUR), ["有效期至 2026年12月2日", ""]);
-    assert.deepEqual(end(NOW - 24 * HOUR), ["有效期至 2026年11月23日", ""]);
+    assert.deepEqual(expiry(NOW + HOUR / 4), ["有效期至 2026年11月24日", "今天到期"]);
+    assert.deepEqual(expiry(NOW + HOUR), ["有效期至 2026年11月25日", "明天到期"]);
+    assert.deepEqual(expiry(NOW + 7 * 24 * HOUR), ["有效期至 2026年12月1日", "还有 7 天"]);
+    assert.deepEqual(expiry(NOW + 8 * 24 * HOUR), ["有效期至 2026年12月2日", ""]);
+    assert.deepEqual(expiry(NOW - 24 * HOUR), ["有效期至 2026年11月23日", ""]);
   });
 
-  test("says what else is to be known, and interprets no number that is published nowhere", () => {
+  test("notes the start time, a lock, a transfer and the code tail, without interpreting lock numbers", () => {
     assert.deepEqual(row({ start_time: NOW + HOUR }).notes, ["2026年11月25日 起可用"]);
     assert.deepEqual(row({ start_time: NOW - HOUR }).notes, []);
     assert.deepEqual(row({ lock: { status: 1, scene: 1 } }).notes, row({ lock: { status: 2, scene: 9 } }).notes);
@@ -114,7 +114,7 @@ describe("a card", () => {
     assert.equal(row({ code_tail: "7001" }).code, "券码尾号 7001");
   });
 
-  test("reads as one sentence to a screen reader", () => {
+  test("has one sentence for a screen reader", () => {
     const { label } = row({
       title: "双人套餐",
       pay_amount: 4499,
@@ -126,10 +126,10 @@ describe("a card", () => {
   });
 });
 
-describe("the choice of stores", () => {
+describe("the store selection", () => {
   const { stores } = config.merchants[0] as Config.Merchant;
 
-  test("is in the merchant's order until the customer's place is known", () => {
+  test("keeps the merchant's order if the customer's position is unknown", () => {
     assert.deepEqual(
       storeRows(stores).map(({ poi_id, distance }) => [poi_id, distance]),
       [
@@ -140,11 +140,11 @@ describe("the choice of stores", () => {
     );
   });
 
-  test("begins with the nearest, and stores without a position come last", () => {
-    const here = { latitude: 31.3, longitude: 121.51 };
-    const told = storeRows([{ poi_id: "1", name: "无位置店" }, ...stores], here);
+  test("starts with the nearest store and ends with stores without a position", () => {
+    const customer = { latitude: 31.3, longitude: 121.51 };
+    const rows = storeRows([{ poi_id: "1", name: "无位置店" }, ...stores], customer);
     assert.deepEqual(
-      told.map(({ poi_id, distance }) => [poi_id, distance]),
+      rows.map(({ poi_id, distance }) => [poi_id, distance]),
       [
         ["6603", "约 460 米"],
         ["6601", "约 8.2 公里"],

@@ -1,66 +1,64 @@
-/** The running sandbox that the client is tested against, and phones in front of it. */
+/** Access to the running sandbox that the client is tested against, and mock phones that use it. */
 
-import { type Call, createPlatform, type Platform, type World } from "../preview/platform";
+import { type Call, createMockTt, type MockTt } from "../preview/mock-tt";
 import type * as Client from "../src/client/client";
-import { built } from "./built";
+import { loadBuilt } from "./built";
 
-const { createClient } = built<typeof Client>("client/client");
+const { createClient } = loadBuilt<typeof Client>("client/client");
 
-export const APP = "ttsandbox00000000a1";
+const APP_ID = "ttsandbox00000000a1";
 export const STORE = { account_id: "7296781329369139211", poi_id: "6601" };
-export const API_URL = given("API_URL");
-export const SANDBOX_URL = given("SANDBOX_URL");
+const API_URL = requireEnv("API_URL");
+const SANDBOX_URL = requireEnv("SANDBOX_URL");
 
-function given(name: string): string {
+function requireEnv(name: string): string {
   const value = process.env[name];
   if (!value) {
-    throw new Error(`${name} says where the sandbox is; make test sets it`);
+    throw new Error(`${name} is not set: these tests need a running sandbox`);
   }
   return value;
 }
 
-/** A phone: what it asked, how often it logged in, and a client of its own. */
+/** A customer's phone: its own client and storage, its requests and the number of its logins. */
 export interface Phone {
   client: Client.Client;
-  tt: Platform;
   calls: Call[];
   logins: number;
   stored: Map<string, string>;
 }
 
-/** A customer's phone; `change` may replace parts of its `tt`, `stored` be what another one kept. */
-export function phone(
+/** Create a customer's phone. `change` may replace parts of its `tt`; `stored` may be the storage of another phone. */
+export function createPhone(
   customer = "lin",
-  { change = (tt: Platform) => tt, stored = new Map<string, string>(), baseUrl = API_URL, now = Date.now } = {},
+  { change = (tt: MockTt) => tt, stored = new Map<string, string>(), baseUrl = API_URL, now = Date.now } = {},
 ): Phone {
-  const made = { calls: [] as Call[], logins: 0, stored };
-  const world: World = {
+  const state = { calls: [] as Call[], logins: 0, stored };
+  const tt = createMockTt({
     sandboxUrl: SANDBOX_URL,
-    appId: APP,
+    appId: APP_ID,
     customer,
     storage: {
       getItem: (key) => stored.get(key) ?? null,
       setItem: (key, value) => stored.set(key, value),
       removeItem: (key) => stored.delete(key),
     },
-    onCall: (call) => made.calls.push(call),
+    onCall: (call) => state.calls.push(call),
     onLogin: () => {
-      made.logins += 1;
+      state.logins += 1;
     },
-  };
-  const tt = change(createPlatform(world));
-  return Object.assign(made, { tt, client: createClient({ tt, baseUrl, appId: APP }, now) });
+  });
+  return Object.assign(state, { client: createClient({ tt: change(tt), baseUrl, appId: APP_ID }, now) });
 }
 
-/** Switch a fault of the stand-in on. */
-export async function fail(rule: object): Promise<void> {
-  const answer = await fetch(`${SANDBOX_URL}/_sandbox/faults`, { method: "POST", body: JSON.stringify(rule) });
-  if (!answer.ok) {
-    throw new Error(await answer.text());
+/** Add a fault rule to the mock platform. */
+export async function addFault(rule: object): Promise<void> {
+  const response = await fetch(`${SANDBOX_URL}/_sandbox/faults`, { method: "POST", body: JSON.stringify(rule) });
+  if (!response.ok) {
+    throw new Error(await response.text());
   }
 }
 
-/** Switch all of them off. */
-export async function mend(): Promise<void> {
+/** Remove all fault rules. */
+export async function clearFaults(): Promise<void> {
   await fetch(`${SANDBOX_URL}/_sandbox/faults`, { method: "DELETE" });
 }

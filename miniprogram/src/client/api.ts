@@ -11,7 +11,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether this version runs; touches nothing else */
+        /** Return the version; no other service is called */
         get: operations["health"];
         put?: never;
         post?: never;
@@ -45,7 +45,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What the session's user can redeem in this store */
+        /** List the certificates that the session's user can redeem in this store */
         get: operations["listCertificates"];
         put?: never;
         post?: never;
@@ -62,73 +62,120 @@ export interface components {
         Id: string;
         /** @description Epoch seconds */
         Seconds: number;
-        /** @description 分 */
+        /** @description Amount in 分 */
         Amount: number;
         List: {
+            /** @description As in the path */
             account_id: components["schemas"]["Id"];
+            /** @description As in the path */
             poi_id: components["schemas"]["Id"];
+            /** @description Sorted by `expire_time`, then `certificate_id`; certificates without `expire_time` come last */
             certificates: components["schemas"]["Certificate"][];
-            /** @description There is more */
+            /** @description Present when there are more pages, or a page could not be read now */
             next_cursor?: string;
         };
         Certificate: {
+            /** @description The platform's id of the certificate (up to 19 digits) */
             certificate_id: string;
+            /** @description The platform's id of its order */
             order_id: string;
+            /** @description The product */
             sku_id?: string;
+            /** @description Name of the product */
             title?: string;
-            /** @enum {unknown} */
+            /**
+             * @description `groupon` 团购券, `voucher` 代金券, `times_card` 次卡, `other`
+             * @enum {unknown}
+             */
             kind: "groupon" | "voucher" | "times_card" | "other";
+            /** @description What the customer paid, in 分 */
             pay_amount?: components["schemas"]["Amount"];
+            /** @description The coupon's price before discounts, in 分 */
             original_amount?: components["schemas"]["Amount"];
+            /** @description Struck-through price, in 分 */
             market_price?: components["schemas"]["Amount"];
+            /** @description Valid from, epoch seconds */
             start_time?: number;
+            /** @description Valid until, epoch seconds */
             expire_time?: number;
+            /** @description Last four characters of the coupon code; omitted when the code is not longer */
             code_tail?: string;
-            /** @constant */
+            /**
+             * @description The platform's `is_transfer_asset`; omitted unless true
+             * @constant
+             */
             is_transfer_asset?: true;
+            /** @description Uses of a times card */
             times?: {
+                /** @description Uses left */
                 usable?: number;
+                /** @description Uses in total */
                 total?: number;
+                /** @description The platform's `use_amount`, in 分 */
                 use_amount?: components["schemas"]["Amount"];
                 /** @description The platform's raw number */
                 type?: number;
+                /** @description Serial numbers of the uses that are neither used nor locked, when the platform lists them */
                 usable_serials?: number[];
             };
+            /** @description A voucher whose value depends on day and hour */
             voucher?: {
+                /** @description The platform's text */
                 description?: string;
+                /** @description Smallest value, in 分 */
                 min_amount?: components["schemas"]["Amount"];
+                /** @description Largest value, in 分 */
                 max_amount?: components["schemas"]["Amount"];
             };
-            /** @description The platform's raw numbers */
+            /** @description The platform's lock state; present when `lock_status` or `lock_scene` is not 0 */
             lock?: {
+                /** @description The platform's raw number */
                 status?: number;
+                /** @description The platform's raw number */
                 scene?: number;
             };
+            /** @description When an off-peak deal is valid */
             off_peak?: {
                 /** @description The platform's raw number */
                 limit_type?: number;
+                /** @description The platform's `off_peak_time.start_time` */
                 start_time?: number;
+                /** @description The platform's `off_peak_time.end_time` */
                 end_time?: number;
+                /** @description The platform's raw numbers */
                 weekdays?: number[];
+                /** @description Pairs of start and end, `"HH:mm"` */
                 hours?: string[][];
             };
         };
         Problem: {
-            /** @constant */
+            /**
+             * @description Always `about:blank`
+             * @constant
+             */
             type: "about:blank";
-            /** @description For engineers */
+            /** @description English text for engineers */
             title: string;
+            /** @description The HTTP status */
             status: number;
-            /** @enum {unknown} */
+            /**
+             * @description See the table of codes
+             * @enum {unknown}
+             */
             code: "invalid_request" | "unauthenticated" | "wrong_app" | "merchant_not_authorized" | "merchant_not_found" | "store_not_found" | "not_found" | "method_not_allowed" | "unsupported_media_type" | "rate_limited" | "internal_error" | "upstream_rejected" | "upstream_malformed" | "upstream_unavailable" | "token_unavailable" | "app_not_permitted" | "app_misconfigured" | "quota_exhausted" | "unavailable" | "upstream_timeout";
-            /** @description Chinese, fit to be shown to a customer */
+            /** @description Chinese text that can be shown to the customer */
             detail: string;
+            /** @description The same as the `X-Request-Id` header */
             request_id: string;
+            /** @description Whether the same request may succeed later */
             retryable: boolean;
+            /** @description Douyin's error codes, when it reported any */
             upstream?: {
+                /** @description Douyin's error code */
                 error_code: number;
+                /** @description Douyin's sub error code, or 0 */
                 sub_error_code: number;
-                /** @description For the platform's support */
+                /** @description Log id for Douyin's support */
                 logid?: string;
             };
         };
@@ -143,7 +190,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description A problem that passes */
+        /** @description A temporary problem; retry after `Retry-After` seconds */
         Later: {
             headers: {
                 "Retry-After": string;
@@ -153,7 +200,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description No session that counts; log in again */
+        /** @description No valid session; log in again */
         Unauthenticated: {
             headers: {
                 "WWW-Authenticate": "Bearer";
@@ -180,7 +227,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It does */
+            /** @description The service runs */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -207,8 +254,9 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
+                    /** @description app_id of the mini-program */
                     app_id: components["schemas"]["Id"];
-                    /** @description From tt.login; good once and for five minutes */
+                    /** @description Login code from `tt.login`. It is valid once, for five minutes. */
                     code: string;
                 };
             };
@@ -221,9 +269,9 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        /** @description Opaque */
+                        /** @description Session token, opaque to the client. Send it as `Authorization: Bearer <token>`. */
                         token: string;
-                        /** @description Seconds */
+                        /** @description Lifetime in seconds */
                         expires_in: number;
                     };
                 };
@@ -242,22 +290,27 @@ export interface operations {
     listCertificates: {
         parameters: {
             query?: {
-                /** @description From an earlier answer to the same question */
+                /** @description `next_cursor` of the previous response, with the same path and filters */
                 cursor?: string;
+                /** @description Platform filter. 1: redemption tool (the platform's default), 2: mixed */
                 biz_type?: 1 | 2;
+                /** @description Start of the platform's `time_range`, epoch seconds */
                 start_time?: components["schemas"]["Seconds"];
+                /** @description End of the platform's `time_range`, epoch seconds; not before `start_time` */
                 end_time?: components["schemas"]["Seconds"];
             };
             header?: never;
             path: {
+                /** @description The merchant's account (抖音来客) */
                 account_id: components["schemas"]["Id"];
+                /** @description The store */
                 poi_id: components["schemas"]["Id"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The usable certificates, the soonest to expire first */
+            /** @description The usable certificates, sorted by expiry */
             200: {
                 headers: {
                     [name: string]: unknown;

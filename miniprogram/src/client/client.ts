@@ -1,64 +1,65 @@
 /**
- * The client of the redemption service, over `tt.login` and `tt.request`.
+ * Client of the redemption service, built on `tt.login` and `tt.request`.
  *
- * It logs in when a list is asked for and no session is at hand, keeps the session on the phone until it ends, and when
- * the server refuses it logs in once more, however many requests met the refusal. Nothing here rejects: every promise
- * tells what became of it.
+ * Log in when a request has no valid session. Cache the session on the phone until it expires. When the server rejects
+ * the session, log in again and retry once; concurrent requests share one login. Promises never reject: each resolves to
+ * an `Outcome`.
  */
 
 import type * as tt from "@douyin-microapp/typings/types/api";
 import type { components, paths } from "./api";
-import { ownProblem, type Problem, parsed, problemOf, type Reply } from "./problem";
+import { newProblem, type Problem, parse, problemOf, type Reply } from "./problem";
 
 export type { Action, Problem } from "./problem";
 
-/** One certificate of the list; amounts in 分, times in epoch seconds, ids are strings. */
+/** One certificate of the list. Amounts are in 分, times in epoch seconds, ids are strings. */
 export type Certificate = components["schemas"]["Certificate"];
 
 type List = components["schemas"]["List"];
-type SessionAnswer = paths["/v1/sessions"]["post"]["responses"]["200"]["content"]["application/json"];
-type Query = NonNullable<
+type SessionResponse = paths["/v1/sessions"]["post"]["responses"]["200"]["content"]["application/json"];
+type QueryParameters = NonNullable<
   paths["/v1/merchants/{account_id}/stores/{poi_id}/certificates"]["get"]["parameters"]["query"]
 >;
 
-/** What of `tt` the client calls. */
-export type Platform = Pick<typeof tt, "login" | "request" | "getStorageSync" | "setStorageSync" | "removeStorageSync">;
+/** The part of `tt` that the client calls. */
+export type TtApi = Pick<typeof tt, "login" | "request" | "getStorageSync" | "setStorageSync" | "removeStorageSync">;
 
 export interface ClientOptions {
-  /** `tt` itself. */
-  tt: Platform;
-  /** Where the service stands, without a slash at the end; the host must be on the mini-program's allow-list. */
+  tt: TtApi;
+  /** Address of the service, without a trailing slash. The host must be on the mini-program's domain allow-list. */
   baseUrl: string;
-  /** The mini-program's own app_id. */
+  /** The app_id of this mini-program. */
   appId: string;
 }
 
-/** Whose list: a merchant's store, and the filters that the service knows (times in epoch seconds). */
-export interface Question extends Pick<Query, "biz_type" | "start_time" | "end_time"> {
+/** The store of a merchant to list, and optional filters (times in epoch seconds). */
+export interface ListQuery extends Pick<QueryParameters, "biz_type" | "start_time" | "end_time"> {
   account_id: string;
   poi_id: string;
 }
 
-/** What became of a request: the list so far, or why there is none; `cancelled` is of no interest to anybody any more. */
+/** Result of `next()`. `list` contains everything found so far. Ignore `cancelled`. */
 export type Outcome =
   | { kind: "list"; certificates: Certificate[]; more: boolean }
   | { kind: "problem"; problem: Problem }
   | { kind: "cancelled" };
 
-/** A walk along a list that may be longer than one answer. */
-export interface Walk {
+/** Pagination of one list. */
+export interface Pager {
   /**
-   * The next answer, merged into what was there before: soonest to expire first, each certificate once. While one is
-   * under way, that one; at the end, the list as it is. After a problem the same part is asked for again.
+   * Load the next part and return the whole list so far: soonest to expire first, without duplicates.
+   *
+   * Calls during a load share its promise. At the end, the list is returned without a request. After a problem, the
+   * same part is requested again.
    */
   next(): Promise<Outcome>;
-  /** Give up: what is under way ends, and its promise tells `cancelled`. */
+  /** Abort the request in flight. A pending `next()` and every later one resolve to `cancelled`. */
   cancel(): void;
 }
 
 export interface Client {
-  /** Begin a list. A client shows one list at a time: the walk before is cancelled. */
-  certificates(question: Question): Walk;
+  /** Start a list. A client loads one list at a time: this cancels the previous one. */
+  certificates(query: ListQuery): Pager;
 }
 
 interface Session {
@@ -67,100 +68,105 @@ interface Session {
   endsAt: number;
 }
 
-type Told<T> = { value: T } | { problem: Problem };
+type Result<T> = { value: T } | { problem: Problem };
 
-/** The service answers within 10 s, or says why not. */
+interface PendingRequest<T> {
+  done: Promise<Result<T>>;
+  abort: () => void;
+}
+
+/** The service responds within 10 s. */
 const TIMEOUT_MS = 12000;
-/** A session about to end would end on its way. */
-const MARGIN_MS = 30000;
+/** Do not use a session that could expire during the request. */
+const EXPIRY_MARGIN_MS = 30000;
 
-/** Make a client; `now` (epoch milliseconds) is there for tests. */
+/** Create a client. `now` returns epoch milliseconds; tests replace it. */
 export function createClient(options: ClientOptions, now: () => number = Date.now): Client {
   const { tt, baseUrl, appId } = options;
-  // The platform keeps what is stored apart by mini-program and by user, and drops it when the user logs out.
+  // Douyin isolates storage by user and mini-program and clears it when the user logs out.
   const key = `redemption.session.${appId}`;
   let session: Session | undefined;
-  // Where the phone's storage fails, a refused session may come back from it.
-  let refused: string | undefined;
-  let loggingIn: Promise<Told<string>> | undefined;
-  let current: Walk | undefined;
+  // The last token that the server rejected. If storage failed to remove it, it must not be read back.
+  let rejectedToken: string | undefined;
+  let pendingLogin: Promise<Result<string>> | undefined;
+  let current: Pager | undefined;
 
-  function kept(): Session | undefined {
+  function cachedSession(): Session | undefined {
     if (!session) {
-      const stored = withStorage(() => tt.getStorageSync(key));
-      session = isSession(stored) && stored.token !== refused ? stored : undefined;
+      const stored = tryStorage(() => tt.getStorageSync(key));
+      session = isSession(stored) && stored.token !== rejectedToken ? stored : undefined;
     }
-    return session && session.endsAt - MARGIN_MS > now() ? session : undefined;
+    return session && session.endsAt - EXPIRY_MARGIN_MS > now() ? session : undefined;
   }
 
-  /** A session's token; whoever asks while a login is under way gets that login's. */
-  function token(): Promise<Told<string>> {
-    const held = kept();
-    if (held) {
-      return Promise.resolve({ value: held.token });
+  /** Return the session token. Callers during a login share that login. */
+  function sessionToken(): Promise<Result<string>> {
+    const cached = cachedSession();
+    if (cached) {
+      return Promise.resolve({ value: cached.token });
     }
-    if (!loggingIn) {
-      const done = logIn();
-      loggingIn = done;
-      done.then(() => {
-        loggingIn = undefined;
+    if (!pendingLogin) {
+      const login = logIn();
+      pendingLogin = login;
+      login.then(() => {
+        pendingLogin = undefined;
       });
     }
-    return loggingIn;
+    return pendingLogin;
   }
 
-  function logIn(): Promise<Told<string>> {
+  function logIn(): Promise<Result<string>> {
     return new Promise<string>((resolve) => {
-      // `code` is absent where the user is not logged in to Douyin, and good once.
+      // `code` is missing when the user is not logged in to Douyin.
       tt.login({ force: true, success: (login) => resolve(login.code || ""), fail: () => resolve("") });
-    }).then((code) => (code ? exchange(code) : { problem: ownProblem("login") }));
+    }).then((code) => (code ? openSession(code) : { problem: newProblem("login") }));
   }
 
-  function exchange(code: string): Promise<Told<string>> {
+  function openSession(code: string): Promise<Result<string>> {
     const body = { app_id: appId, code };
-    return send("POST", "/v1/sessions", isSessionAnswer, { "content-type": "application/json" }, body).done.then(
-      (told) => {
-        if ("problem" in told) {
-          return told;
+    return send("POST", "/v1/sessions", isSessionResponse, { "content-type": "application/json" }, body).done.then(
+      (result) => {
+        if ("problem" in result) {
+          return result;
         }
-        const made = { token: told.value.token, endsAt: now() + told.value.expires_in * 1000 };
-        session = made;
-        withStorage(() => tt.setStorageSync(key, made));
-        return { value: made.token };
+        const opened = { token: result.value.token, endsAt: now() + result.value.expires_in * 1000 };
+        session = opened;
+        tryStorage(() => tt.setStorageSync(key, opened));
+        return { value: opened.token };
       },
     );
   }
 
-  /** Forget a session that the server refused, unless another has taken its place already. */
-  function forget(token: string): void {
-    refused = token;
+  /** Remove a rejected session from the cache, unless a new session has replaced it. */
+  function discard(token: string): void {
+    rejectedToken = token;
     if (session && session.token === token) {
       session = undefined;
-      withStorage(() => tt.removeStorageSync(key));
+      tryStorage(() => tt.removeStorageSync(key));
     }
   }
 
-  /** One request; `success` comes for every status, so status and shape are what decides. */
+  /** Send one request. tt.request calls `success` for every status, so check the status and the body. */
   function send<T>(
     method: "GET" | "POST",
     path: string,
-    isAnswer: (value: unknown) => value is T,
+    isExpected: (value: unknown) => value is T,
     header: object,
     data?: object,
-  ): Sent<T> {
+  ): PendingRequest<T> {
     let abort = () => {};
-    const done = new Promise<Told<T>>((resolve) => {
-      // `timeout` is younger than the typings.
+    const done = new Promise<Result<T>>((resolve) => {
+      // A variable, not a literal argument: the typings do not declare `timeout`.
       const request = {
         url: baseUrl + path,
         method,
         header,
         timeout: TIMEOUT_MS,
         success: (reply: Reply) => {
-          const value = reply.statusCode === 200 ? parsed(reply.data) : null;
-          resolve(isAnswer(value) ? { value } : { problem: problemOf(reply) });
+          const value = reply.statusCode === 200 ? parse(reply.data) : null;
+          resolve(isExpected(value) ? { value } : { problem: problemOf(reply) });
         },
-        fail: () => resolve({ problem: ownProblem("network") }),
+        fail: () => resolve({ problem: newProblem("network") }),
         ...(data ? { data } : {}),
       };
       const task = tt.request(request);
@@ -169,17 +175,17 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     return { done, abort };
   }
 
-  function certificates(question: Question): Walk {
+  function certificates(query: ListQuery): Pager {
     if (current) {
       current.cancel();
     }
     const found: { [certificateId: string]: Certificate } = {};
     let cursor: string | undefined;
-    let ended = false;
+    let complete = false;
     let cancelled = false;
-    let sent: Sent<List> | undefined;
-    let underWay: Promise<Outcome> | undefined;
-    let giveUp: (outcome: Outcome) => void = () => {};
+    let request: PendingRequest<List> | undefined;
+    let pending: Promise<Outcome> | undefined;
+    let settle: (outcome: Outcome) => void = () => {};
 
     function list(): Outcome {
       return {
@@ -187,93 +193,89 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         certificates: Object.keys(found)
           .map((id) => found[id] as Certificate)
           .sort(soonestFirst),
-        more: !ended,
+        more: !complete,
       };
     }
 
-    function ask(mayRenew: boolean): Promise<Told<List> | undefined> {
-      return token().then((held) => {
-        if ("problem" in held) {
-          return held;
+    /** Request the next part; undefined if cancelled before the request. */
+    function load(retryLogin: boolean): Promise<Result<List> | undefined> {
+      return sessionToken().then((token) => {
+        if ("problem" in token) {
+          return token;
         }
         if (cancelled) {
           return undefined;
         }
-        sent = send("GET", pathOf(question, cursor), isList, { authorization: `Bearer ${held.value}` });
-        return sent.done.then((told) => {
-          if (!("problem" in told)) {
-            return told;
+        request = send("GET", pathOf(query, cursor), isList, { authorization: `Bearer ${token.value}` });
+        return request.done.then((result) => {
+          if (!("problem" in result)) {
+            return result;
           }
-          if (told.problem.status === 401) {
-            forget(held.value);
-            if (mayRenew && !cancelled) {
-              return ask(false);
+          if (result.problem.status === 401) {
+            discard(token.value);
+            if (retryLogin && !cancelled) {
+              return load(false);
             }
           }
-          if (told.problem.code === "invalid_request" && cursor) {
-            // The cursor is no longer one of the server's: from the start, then, and what was found stays found.
+          if (result.problem.code === "invalid_request" && cursor) {
+            // The server no longer accepts the cursor. Start again without it; keep what was found.
             cursor = undefined;
-            told.problem.action = "retry";
+            result.problem.action = "retry";
           }
-          return told;
+          return result;
         });
       });
     }
 
-    function take(told: Told<List> | undefined): Outcome {
-      if (!told || cancelled) {
+    function merge(result: Result<List> | undefined): Outcome {
+      if (!result || cancelled) {
         return { kind: "cancelled" };
       }
-      if ("problem" in told) {
-        return { kind: "problem", problem: told.problem };
+      if ("problem" in result) {
+        return { kind: "problem", problem: result.problem };
       }
-      for (const certificate of told.value.certificates) {
+      for (const certificate of result.value.certificates) {
         found[certificate.certificate_id] = certificate;
       }
-      cursor = told.value.next_cursor;
-      ended = !cursor;
+      cursor = result.value.next_cursor;
+      complete = !cursor;
       return list();
     }
 
-    const walk: Walk = {
+    const pager: Pager = {
       next() {
-        if (cancelled || ended) {
+        if (cancelled || complete) {
           return Promise.resolve(cancelled ? { kind: "cancelled" } : list());
         }
-        if (!underWay) {
-          const answered = new Promise<Outcome>((resolve) => {
-            giveUp = resolve;
-            ask(true).then((told) => resolve(take(told)));
+        if (!pending) {
+          const outcome = new Promise<Outcome>((resolve) => {
+            settle = resolve;
+            load(true).then((result) => resolve(merge(result)));
           });
-          underWay = answered;
-          answered.then(() => {
-            underWay = undefined;
+          pending = outcome;
+          outcome.then(() => {
+            pending = undefined;
           });
         }
-        return underWay;
+        return pending;
       },
       cancel() {
         cancelled = true;
-        giveUp({ kind: "cancelled" });
-        if (sent) {
-          sent.abort();
+        settle({ kind: "cancelled" });
+        if (request) {
+          request.abort();
         }
       },
     };
-    current = walk;
-    return walk;
+    current = pager;
+    return pager;
   }
 
   return { certificates };
 }
 
-interface Sent<T> {
-  done: Promise<Told<T>>;
-  abort: () => void;
-}
-
-/** A call of the storage, which throws when it is full or broken: then the session lives in memory alone. */
-function withStorage<T>(call: () => T): T | undefined {
+/** Call tt's storage. It throws when it is full or broken; then the session is cached in memory only. */
+function tryStorage<T>(call: () => T): T | undefined {
   try {
     return call();
   } catch (_) {
@@ -286,26 +288,26 @@ function isSession(value: unknown): value is Session {
   return typeof stored.token === "string" && typeof stored.endsAt === "number";
 }
 
-function isSessionAnswer(value: unknown): value is SessionAnswer {
-  const answer = (value || {}) as Partial<SessionAnswer>;
-  return typeof answer.token === "string" && typeof answer.expires_in === "number";
+function isSessionResponse(value: unknown): value is SessionResponse {
+  const response = (value || {}) as Partial<SessionResponse>;
+  return typeof response.token === "string" && typeof response.expires_in === "number";
 }
 
 function isList(value: unknown): value is List {
   return Array.isArray(((value || {}) as Partial<List>).certificates);
 }
 
-function pathOf(question: Question, cursor: string | undefined): string {
-  const { account_id, poi_id, biz_type, start_time, end_time } = question;
-  const query: { [name: string]: string | number | undefined } = { biz_type, start_time, end_time, cursor };
-  const given = Object.keys(query)
-    .filter((name) => query[name] !== undefined)
-    .map((name) => `${name}=${encodeURIComponent(String(query[name]))}`);
+function pathOf(query: ListQuery, cursor: string | undefined): string {
+  const { account_id, poi_id, biz_type, start_time, end_time } = query;
+  const parameters: { [name: string]: string | number | undefined } = { biz_type, start_time, end_time, cursor };
+  const pairs = Object.keys(parameters)
+    .filter((name) => parameters[name] !== undefined)
+    .map((name) => `${name}=${encodeURIComponent(String(parameters[name]))}`);
   const path = `/v1/merchants/${encodeURIComponent(account_id)}/stores/${encodeURIComponent(poi_id)}/certificates`;
-  return given.length ? `${path}?${given.join("&")}` : path;
+  return pairs.length ? `${path}?${pairs.join("&")}` : path;
 }
 
-/** As the service sorts: those without an end last, then by certificate_id. */
+/** Compare in the service's order: by expiry, without an expiry last, then by certificate_id. */
 function soonestFirst(one: Certificate, other: Certificate): number {
   const [a, b] = [one, other].map((c) => (c.expire_time === undefined ? Number.POSITIVE_INFINITY : c.expire_time));
   if (a !== b) {

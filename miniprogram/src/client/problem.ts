@@ -1,4 +1,4 @@
-/** What can go wrong, and what the page should do about it. */
+/** Problems of the service and of the phone, and what the page should do about each. */
 
 import type { components } from "./api";
 
@@ -7,29 +7,29 @@ type ServerProblem = components["schemas"]["Problem"];
 /**
  * What the page should do:
  *
- * - `retry`: offer to ask again, after `retryAfter` seconds where that is given
- * - `login`: offer to log in, which begins with the next request
+ * - `retry`: show a retry button; enable it after `retryAfter` seconds
+ * - `login`: show a login button; the next request logs in
  * - `store`: let the customer choose another store
- * - `staff`: asking again will not help; send the customer to the staff, who can pass on `requestId`
+ * - `staff`: a retry does not help; show `requestId`, which the staff can report
  */
 export type Action = "retry" | "login" | "store" | "staff";
 
-/** A problem, from the server or from the phone. */
+/** A problem reported by the server or found on the phone. */
 export interface Problem {
-  /** The server's code, or `network` (no answer), `login` (tt.login gave no code), `unreadable` (not our answer). */
+  /** Server code, or `network` (no response), `login` (no code from tt.login), `unreadable` (not a service response). */
   code: ServerProblem["code"] | "network" | "login" | "unreadable";
-  /** The HTTP status; 0 where there was no answer. */
+  /** HTTP status; 0 without a response. */
   status: number;
-  /** Chinese, fit to be shown to the customer. */
+  /** Chinese text for the customer. */
   detail: string;
   action: Action;
-  /** Seconds to wait before asking again; 0 where nothing was said. */
+  /** Seconds to wait before a retry; 0 if the server gave none. */
   retryAfter: number;
-  /** For support; empty where there was no answer of the server. */
+  /** For support; empty without a response of the service. */
   requestId: string;
 }
 
-/** An answer of tt.request, whatever its status. */
+/** A response of tt.request, with any status. */
 export interface Reply {
   statusCode: number;
   header: Record<string, string>;
@@ -47,33 +47,33 @@ const TEXTS = {
   unreadable: "服务返回异常，请稍后再试",
 };
 
-/** A problem of which no answer tells: no network, or no login. */
-export function ownProblem(code: "network" | "login"): Problem {
+/** Create a problem that has no response: no network or no login. */
+export function newProblem(code: "network" | "login"): Problem {
   const action = code === "login" ? "login" : "retry";
   return { code, status: 0, detail: TEXTS[code], action, retryAfter: 0, requestId: "" };
 }
 
-/** What an answer that is no success tells; one that is not in the server's shape (a proxy's page) is `unreadable`. */
+/** Read the problem from a response. A body in another format (such as a proxy's error page) is `unreadable`. */
 export function problemOf(reply: Reply): Problem {
-  const told = parsed(reply.data) as Partial<ServerProblem> | null;
+  const body = parse(reply.data) as Partial<ServerProblem> | null;
   const requestId = headerOf(reply, "x-request-id");
   const retryAfter = Math.max(0, Number(headerOf(reply, "retry-after")) || 0);
-  if (!told || typeof told.code !== "string" || typeof told.detail !== "string") {
+  if (!body || typeof body.code !== "string" || typeof body.detail !== "string") {
     const detail = TEXTS.unreadable;
     return { code: "unreadable", status: reply.statusCode, detail, action: "retry", retryAfter, requestId };
   }
   return {
-    code: told.code,
+    code: body.code,
     status: reply.statusCode,
-    detail: told.detail,
-    action: ACTIONS[told.code] || (told.retryable ? "retry" : "staff"),
+    detail: body.detail,
+    action: ACTIONS[body.code] || (body.retryable ? "retry" : "staff"),
     retryAfter,
-    requestId: told.request_id || requestId,
+    requestId: body.request_id || requestId,
   };
 }
 
-/** The body as an object, or null: tt.request parses JSON by itself, but hands over text where it cannot. */
-export function parsed(data: unknown): object | null {
+/** Return the body as an object, or null. tt.request parses valid JSON; any other body arrives as text. */
+export function parse(data: unknown): object | null {
   let value = data;
   if (typeof value === "string") {
     try {
@@ -85,7 +85,7 @@ export function parsed(data: unknown): object | null {
   return typeof value === "object" && value !== null ? value : null;
 }
 
-/** A header whatever its case: no document says how a phone spells them. */
+/** Return a header, ignoring case: Douyin does not document the case of header names. */
 function headerOf(reply: Reply, name: string): string {
   const header = reply.header || {};
   const found = Object.keys(header).filter((key) => key.toLowerCase() === name)[0];

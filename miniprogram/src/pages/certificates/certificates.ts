@@ -1,27 +1,28 @@
-/** The customer's certificates in a store: the sample page. */
+/** Sample page: the customer's certificates in one store. */
 
-import { createClient, type Outcome, type Problem, type Walk } from "../../client/client";
+import { createClient, type Outcome, type Pager, type Problem } from "../../client/client";
 import { config, type Merchant } from "../../config";
 import { type Row, rowOf } from "./rows";
-import { type Place, type Store, type StoreRow, storeRows } from "./stores";
+import { type Position, type Store, type StoreRow, storeRows } from "./stores";
 
-/** A problem as it is shown; `button` is empty where there is nothing to press. */
+/** A problem as the page shows it. */
 interface Notice {
   action: Problem["action"];
   text: string;
+  /** Button text; empty for no button. */
   button: string;
-  /** Seconds until the button can be pressed. */
+  /** Seconds until the button is enabled. */
   wait: number;
   reference: string;
 }
 
 const client = createClient({ tt, baseUrl: config.api, appId: tt.getEnvInfoSync().microapp.appId });
 
-/** A screen holds about as many: with fewer, reaching the bottom is not to be waited for. */
-const SCREENFUL = 8;
-/** Answers without anything new that are asked for by themselves; then the customer says whether to go on. */
-const PATIENCE = 5;
-/** Pixels of the running text; everything on the page is measured by it. */
+/** Rows that fill about one screen. With fewer, the customer cannot scroll, so onReachBottom never fires. */
+const SCREEN_ROWS = 8;
+/** After this many responses without a new certificate, stop and show a button. */
+const MAX_EMPTY_RESPONSES = 5;
+/** Base font sizes in pixels; all text on the page is relative to them. */
 const TEXT_SIZES = [16, 24, 32];
 const TEXT_SIZE_KEY = "redemption.text_size";
 
@@ -34,55 +35,56 @@ const BUTTONS: { [action in Problem["action"]]: string } = {
 
 Page({
   data: {
-    textSize: textSize(),
+    textSize: initialTextSize(),
     store: "",
     phone: "",
-    /** Choosing a store. */
+    // Store selection
     choosing: false,
     stores: [] as StoreRow[],
     canChoose: false,
     canLocate: false,
     locating: "",
-    /** The list. */
+    // List
     rows: [] as Row[],
-    /** Nothing is known yet. */
+    /** Loading, and there are no rows to show yet. */
     loading: false,
+    /** Loading more rows. */
     loadingMore: false,
     more: false,
     empty: false,
     count: "",
     problem: null as Notice | null,
-    /** The problem is one of going on, and stands where the customer is: below the list. */
-    below: false,
+    /** Show the problem below the list, where the customer is scrolling, not above it. */
+    problemBelow: false,
   },
 
   merchant: undefined as Merchant | undefined,
   poiId: "",
-  walk: undefined as Walk | undefined,
-  /** How many certificates this walk has found; what is shown may still be the one before's. */
+  pager: undefined as Pager | undefined,
+  /** Certificates found by this pager. During a refresh, `rows` still shows the previous pager's. */
   found: 0,
   hidden: false,
 
   onLoad(query) {
-    // What the platform appends when a customer comes from 去使用 is published nowhere: both ids may be missing.
+    // Douyin does not document the parameters that 去使用 appends: both ids may be missing.
     const accountId = query.account_id;
     const merchants = config.merchants.filter((merchant) => !accountId || merchant.account_id === accountId);
     this.merchant = merchants[0] || { account_id: accountId || "", stores: [] };
     const { stores } = this.merchant;
     const canLocate = stores.some((store) => store.latitude !== undefined);
     this.setData({ stores: storeRows(stores), canChoose: stores.length > 1, canLocate });
-    const only = stores.length === 1 ? stores[0] : undefined;
-    const poiId = query.poi_id || (only ? only.poi_id : "");
+    const onlyStore = stores.length === 1 ? stores[0] : undefined;
+    const poiId = query.poi_id || (onlyStore ? onlyStore.poi_id : "");
     if (poiId) {
-      this.open(poiId);
+      this.openStore(poiId);
     } else {
-      this.setData({ choosing: true });
+      this.chooseStore();
     }
   },
 
   onShow() {
-    // Back from somewhere, maybe from having redeemed one.
-    if (this.hidden && this.walk && !this.data.choosing) {
+    // The customer may have redeemed a certificate while the page was hidden.
+    if (this.hidden && this.pager && !this.data.choosing) {
       this.refresh();
     }
     this.hidden = false;
@@ -93,13 +95,13 @@ Page({
   },
 
   onUnload() {
-    if (this.walk) {
-      this.walk.cancel();
+    if (this.pager) {
+      this.pager.cancel();
     }
   },
 
   onPullDownRefresh() {
-    if (this.walk && !this.data.choosing) {
+    if (this.pager && !this.data.choosing) {
       this.refresh();
     } else {
       tt.stopPullDownRefresh({});
@@ -108,7 +110,7 @@ Page({
 
   onReachBottom() {
     if (!this.data.choosing && this.data.more && !this.data.loadingMore && !this.data.problem) {
-      this.goOn();
+      this.loadMore();
     }
   },
 
@@ -116,27 +118,26 @@ Page({
     this.setData({ choosing: true });
   },
 
-  /** A store of the choice was tapped. */
   pickStore(event: { currentTarget: { dataset: { poi: string } } }) {
-    this.open(event.currentTarget.dataset.poi);
+    this.openStore(event.currentTarget.dataset.poi);
   },
 
-  /** The customer's place is asked for when they want the nearest store, and not before. */
-  nearest() {
+  /** Sort the stores by distance. Only this asks for the customer's position. */
+  sortByDistance() {
     this.setData({ locating: "正在定位…" });
     tt.getLocation({
       type: "gcj02",
-      success: (here: Place) => {
-        const stores = (this.merchant as Merchant).stores;
-        this.setData({ stores: storeRows(stores, here), locating: "" });
+      success: (position: Position) => {
+        const { stores } = this.merchant as Merchant;
+        this.setData({ stores: storeRows(stores, position), locating: "" });
       },
       fail: () => this.setData({ locating: "未能获取位置，请直接选择门店" }),
     });
   },
 
-  open(poiId: string) {
-    const known = ((this.merchant as Merchant).stores.filter((store) => store.poi_id === poiId)[0] ||
-      {}) as Partial<Store>;
+  openStore(poiId: string) {
+    const { stores } = this.merchant as Merchant;
+    const known: Partial<Store> = stores.filter((store) => store.poi_id === poiId)[0] || {};
     this.poiId = poiId;
     this.setData({
       choosing: false,
@@ -149,43 +150,47 @@ Page({
     this.refresh();
   },
 
-  /** Ask from the start; what is shown stays until the answer is there. */
+  /** Load the list from the start. The rows stay until the response arrives. */
   refresh() {
     const { account_id } = this.merchant as Merchant;
-    this.walk = client.certificates({ account_id, poi_id: this.poiId });
+    this.pager = client.certificates({ account_id, poi_id: this.poiId });
     this.found = 0;
     this.setData({ loading: this.data.rows.length === 0, empty: false, more: false, problem: null });
-    this.step(this.walk, PATIENCE);
+    this.loadNext(this.pager, MAX_EMPTY_RESPONSES);
   },
 
-  /** Ask for what follows. */
-  goOn() {
-    if (this.walk) {
+  /** Load the next part of the list. */
+  loadMore() {
+    if (this.pager) {
       this.setData({ loading: !this.data.rows.length, loadingMore: !!this.data.rows.length, problem: null });
-      this.step(this.walk, PATIENCE);
+      this.loadNext(this.pager, MAX_EMPTY_RESPONSES);
     }
   },
 
-  step(walk: Walk, patience: number) {
+  /**
+   * Load the next part. Continue while the screen is not filled or nothing new was found, for at most `attempts`
+   * responses without a new certificate.
+   */
+  loadNext(pager: Pager, attempts: number) {
     const before = this.found;
-    walk.next().then((outcome) => {
+    pager.next().then((outcome) => {
       if (outcome.kind === "cancelled") {
         return;
       }
-      this.show(outcome);
+      this.showOutcome(outcome);
       const gained = this.found > before;
-      if (outcome.kind === "list" && outcome.more && (this.found < SCREENFUL || !gained) && patience > 1) {
+      if (outcome.kind === "list" && outcome.more && (this.found < SCREEN_ROWS || !gained) && attempts > 1) {
         this.setData({ loading: !this.found, loadingMore: !!this.found });
-        this.step(walk, gained ? PATIENCE : patience - 1);
+        this.loadNext(pager, gained ? MAX_EMPTY_RESPONSES : attempts - 1);
       }
     });
   },
 
-  show(outcome: Exclude<Outcome, { kind: "cancelled" }>) {
+  showOutcome(outcome: Exclude<Outcome, { kind: "cancelled" }>) {
     tt.stopPullDownRefresh({});
     if (outcome.kind === "problem") {
-      this.setData({ loading: false, loadingMore: false, below: this.data.loadingMore });
-      this.complain(outcome.problem);
+      this.setData({ loading: false, loadingMore: false, problemBelow: this.data.loadingMore });
+      this.showProblem(outcome.problem);
       return;
     }
     const now = Date.now() / 1000;
@@ -196,7 +201,7 @@ Page({
     this.setData({ rows, more, count, empty: !rows.length && !more, loading: false, loadingMore: false });
   },
 
-  complain(problem: Problem) {
+  showProblem(problem: Problem) {
     const { action } = problem;
     const button = action === "store" && !this.data.canChoose ? "" : BUTTONS[action];
     const reference = problem.requestId ? `问题编号 ${problem.requestId}` : "";
@@ -210,7 +215,7 @@ Page({
       return;
     }
     setTimeout(() => {
-      // Another problem, or none, may have taken its place.
+      // The problem may be gone or replaced by now.
       const shown = this.data.problem;
       if (shown && shown.reference === notice.reference && shown.wait === notice.wait) {
         const next = { ...notice, wait: notice.wait - 1 };
@@ -220,35 +225,36 @@ Page({
     }, 1000);
   },
 
-  /** The button of a problem. */
-  resolve() {
+  /** Handle the button of a problem. */
+  resolveProblem() {
     const { problem } = this.data;
     if (problem && problem.action === "store") {
       this.setData({ problem: null });
       this.chooseStore();
     } else if (this.data.rows.length) {
-      this.goOn();
+      this.loadMore();
     } else {
       this.refresh();
     }
   },
 
-  enlarge() {
+  /** Switch to the next text size; after the largest, to the smallest. */
+  changeTextSize() {
     const next = TEXT_SIZES.filter((size) => size > this.data.textSize)[0] || (TEXT_SIZES[0] as number);
     this.setData({ textSize: next });
     tt.setStorage({ key: TEXT_SIZE_KEY, data: next });
   },
 
-  call() {
+  callStore() {
     tt.makePhoneCall({ phoneNumber: this.data.phone });
   },
 });
 
-/** The customer's own choice, else the phone's where it tells one. */
-function textSize(): number {
-  const [least, most] = [TEXT_SIZES[0] as number, TEXT_SIZES[TEXT_SIZES.length - 1] as number];
-  const chosen = tt.getStorageSync(TEXT_SIZE_KEY);
+/** Return the customer's stored choice, or the phone's font size if Douyin reports it. */
+function initialTextSize(): number {
+  const [smallest, largest] = [TEXT_SIZES[0] as number, TEXT_SIZES[TEXT_SIZES.length - 1] as number];
+  const stored = tt.getStorageSync(TEXT_SIZE_KEY);
   const { fontSizeSetting } = tt.getSystemInfoSync() as { fontSizeSetting?: number };
-  const wished = typeof chosen === "number" ? chosen : fontSizeSetting || least;
-  return Math.min(most, Math.max(least, wished));
+  const size = typeof stored === "number" ? stored : fontSizeSetting || smallest;
+  return Math.min(largest, Math.max(smallest, size));
 }

@@ -1,0 +1,136 @@
+"""Mock platform for benchmarks: responses prepared in advance, over TLS, so that it uses almost no CPU time.
+
+`python -m benchmarks.static_platform --port N --certificate FILE --aws URL --aws-port N`. The responses repeat one of
+the sandbox's sample orders. `--aws-port` is a proxy for the emulated AWS that counts calls.
+`POST /_bench` {"certificates": n, "delay": seconds} sets the number of certificates and the delay of the response; with
+{} it changes nothing. It returns the counters and resets them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import ssl
+from collections import Counter
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from sandbox import sample_data
+from sandbox.mock_platform import MAX_PAGE_SIZE
+from sandbox.sample_data import CUSTOMER
+from sandbox.server import CERTIFICATES_PATH
+
+OPEN_ID = "open-id-of-the-benchmark"
+
+
+class StaticPlatform:
+    """The prepared responses and the counters."""
+
+    def __init__(self, aws_url: str) -> None:
+        self._sample_order = sample_data.load().purchases[CUSTOMER][0].order
+        self._aws_url = aws_url
+        self._pages: list[bytes] = []
+        self._delay = 0.0
+        self._connections: set[Any] = set()
+        self._new_connections = 0
+        self._aws_calls: Counter[str] = Counter()
+        self._bytes = self._calls = 0
+        self._prepare_pages(2)
+
+    def _prepare_pages(self, certificates: int) -> None:
+        orders = [self._build_order(n) for n in range(certificates)]
+        pages = [orders[start : start + MAX_PAGE_SIZE] for start in range(0, certificates, MAX_PAGE_SIZE)] or [[]]
+        self._pages = [_encode_page(page, certificates) for page in pages]
+
+    def _build_order(self, number: int) -> dict[str, Any]:
+        order: dict[str, Any] = json.loads(json.dumps(self._sample_order))
+        order |= {"order_id": f"2{number:018d}", "can_use": True}
+        order["certificates"][0] |= {"certificate_id": f"7{number:018d}", "code": f"10815{number:08d}"}
+        return order
+
+    async def query_certificates(self, request: web.Request) -> web.Response:
+        """Return a page."""
+        if request.transport not in self._connections:
+            self._connections.add(request.transport)
+            self._new_connections += 1
+        body = json.loads(await request.read())
+        page = self._pages[body["page"] - 1]
+        self._bytes += len(page)
+        self._calls += 1
+        if self._delay:
+            await asyncio.sleep(self._delay)
+        return web.Response(body=page, content_type="application/json")
+
+    async def login(self, _: web.Request) -> web.Response:
+        """Return the same user for every code."""
+        return web.json_response({"err_no": 0, "data": {"openid": OPEN_ID}})
+
+    async def control(self, request: web.Request) -> web.Response:
+        """Change the settings; return and reset the counters."""
+        counters = {
+            "opened": self._new_connections,
+            "aws": dict(self._aws_calls),
+            "bytes": self._bytes,
+            "calls": self._calls,
+        }
+        settings = await request.json()
+        if settings:
+            self._prepare_pages(settings["certificates"])
+            self._delay = settings["delay"]
+        self._aws_calls.clear()
+        self._bytes = self._calls = self._new_connections = 0
+        return web.json_response(counters)
+
+    async def proxy_aws(self, request: web.Request) -> web.Response:
+        """Count a call and forward it to the emulated AWS."""
+        self._aws_calls[request.headers.get("X-Amz-Target", request.path).split(".")[-1]] += 1
+        async with (
+            aiohttp.ClientSession(auto_decompress=False) as session,
+            session.request(
+                request.method, self._aws_url + request.path_qs, headers=request.headers, data=await request.read()
+            ) as response,
+        ):
+            headers = {
+                name: value for name, value in response.headers.items() if name.lower().startswith(("x-", "cont"))
+            }
+            headers.pop("Content-Length", None)
+            return web.Response(body=await response.read(), status=response.status, headers=headers)
+
+
+def _encode_page(orders: list[Any], total: int) -> bytes:
+    extra = {"error_code": 0, "description": "", "sub_error_code": 0, "sub_description": "", "logid": "bench", "now": 0}
+    envelope = {"extra": extra, "data": {"error_code": 0, "description": "", "total": total, "orders": orders}}
+    return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    handlers = StaticPlatform(arguments.aws)
+    platform, aws = web.Application(), web.Application()
+    platform.router.add_post(CERTIFICATES_PATH + "/", handlers.query_certificates)
+    platform.router.add_post("/api/apps/v2/jscode2session", handlers.login)
+    platform.router.add_post("/_bench", handlers.control)
+    aws.router.add_route("*", "/{path:.*}", handlers.proxy_aws)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(arguments.certificate)
+    for application, port, ssl_context in ((aws, arguments.aws_port, None), (platform, arguments.port, tls)):
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port, ssl_context=ssl_context).start()
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Serve until the process ends."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--certificate", required=True, help="PEM file with private key and certificate")
+    parser.add_argument("--aws", required=True, help="base URL of the emulated AWS")
+    parser.add_argument("--aws-port", type=int, required=True, help="port of the counting proxy")
+    asyncio.run(_serve(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

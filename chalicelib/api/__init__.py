@@ -1,0 +1,1 @@
+"""The HTTP edge: Chalice application, input validation, and problem responses."""

@@ -1,0 +1,161 @@
+"""Problem responses (RFC 9457): the one place where errors are mapped to HTTP.
+
+`title` is for engineers; `detail` is Chinese text for the customer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from chalicelib import errors
+
+if TYPE_CHECKING:
+    from chalicelib.errors import Evidence
+
+
+class ProblemType(msgspec.Struct, frozen=True):
+    """A type of problem. `retry_after` is in seconds; None when an early retry does not help."""
+
+    code: str
+    status: int
+    title: str
+    detail: str
+    retryable: bool = False
+    retry_after: int | None = None
+
+
+class UpstreamView(msgspec.Struct, omit_defaults=True):
+    """The platform's error codes and log id, for its support."""
+
+    error_code: int
+    sub_error_code: int
+    logid: str = ""
+
+
+class ProblemView(msgspec.Struct, omit_defaults=True):
+    """The body of a problem."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    request_id: str
+    retryable: bool
+    upstream: UpstreamView | None = None
+
+
+INVALID_REQUEST = ProblemType("invalid_request", 400, "Invalid request", "请求参数有误，请返回重试")
+UNAUTHENTICATED = ProblemType("unauthenticated", 401, "No valid session", "登录已失效，请重新登录")
+WRONG_APP = ProblemType("wrong_app", 403, "The session belongs to another app", "当前小程序不能查询该商家的券")
+MERCHANT_NOT_AUTHORIZED = ProblemType(
+    "merchant_not_authorized", 403, "The merchant has not authorised the app", "商家尚未授权本小程序，请联系店员"
+)
+MERCHANT_NOT_FOUND = ProblemType("merchant_not_found", 404, "No such merchant", "未找到该商家，请联系店员")
+STORE_NOT_FOUND = ProblemType("store_not_found", 404, "No such store of this merchant", "未找到该门店，请重新选择门店")
+NOT_FOUND = ProblemType("not_found", 404, "No such resource", "请求的内容不存在")
+METHOD_NOT_ALLOWED = ProblemType("method_not_allowed", 405, "Method not allowed", "不支持该请求方式")
+UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported_media_type", 415, "Unsupported media type", "不支持该请求格式")
+RATE_LIMITED = ProblemType("rate_limited", 429, "Too many requests upstream", "查询人数较多，请稍后再试", True, 5)
+INTERNAL_ERROR = ProblemType("internal_error", 500, "Internal error", "服务出现问题，请稍后再试")
+UPSTREAM_REJECTED = ProblemType(
+    "upstream_rejected", 502, "The platform rejected the request", "抖音未接受本次查询，请联系店员"
+)
+UPSTREAM_MALFORMED = ProblemType(
+    "upstream_malformed", 502, "The platform's answer is not readable", "抖音服务返回异常，请稍后再试", True
+)
+UPSTREAM_UNAVAILABLE = ProblemType(
+    "upstream_unavailable", 503, "The platform is unavailable", "抖音服务繁忙，请稍后再试", True, 2
+)
+TOKEN_UNAVAILABLE = ProblemType(
+    "token_unavailable", 503, "No valid merchant token", "商家服务暂不可用，请稍后再试或联系店员", True
+)
+APP_NOT_PERMITTED = ProblemType(
+    "app_not_permitted", 503, "The app lacks a permission of the platform", "该功能暂未开通，请联系店员"
+)
+APP_MISCONFIGURED = ProblemType(
+    "app_misconfigured", 503, "The platform refuses the app's credentials", "小程序配置有误，请联系店员"
+)
+QUOTA_EXHAUSTED = ProblemType("quota_exhausted", 503, "The app's quota is used up", "今日查询次数已用完，请联系店员")
+UNAVAILABLE = ProblemType("unavailable", 503, "Storage is unavailable", "服务繁忙，请稍后再试", True, 2)
+UPSTREAM_TIMEOUT = ProblemType(
+    "upstream_timeout", 504, "The platform did not answer in time", "抖音服务响应超时，请稍后再试", True
+)
+
+ERROR_PROBLEMS: dict[type[errors.RedemptionError], ProblemType] = {
+    errors.InvalidRequestError: INVALID_REQUEST,
+    errors.UnauthenticatedError: UNAUTHENTICATED,
+    errors.LoginRefusedError: UNAUTHENTICATED,
+    errors.WrongAppError: WRONG_APP,
+    errors.MerchantNotAuthorizedError: MERCHANT_NOT_AUTHORIZED,
+    errors.MerchantNotFoundError: MERCHANT_NOT_FOUND,
+    errors.StoreNotFoundError: STORE_NOT_FOUND,
+    errors.RateLimitedError: RATE_LIMITED,
+    errors.ConfigurationError: INTERNAL_ERROR,
+    errors.UpstreamRejectedError: UPSTREAM_REJECTED,
+    errors.UpstreamMalformedError: UPSTREAM_MALFORMED,
+    errors.UpstreamUnavailableError: UPSTREAM_UNAVAILABLE,
+    errors.UpstreamTimeoutError: UPSTREAM_TIMEOUT,
+    errors.TokenUnavailableError: TOKEN_UNAVAILABLE,
+    errors.TokenRefusedError: TOKEN_UNAVAILABLE,
+    errors.AppNotPermittedError: APP_NOT_PERMITTED,
+    errors.AppMisconfiguredError: APP_MISCONFIGURED,
+    errors.QuotaExhaustedError: QUOTA_EXHAUSTED,
+    errors.StorageUnavailableError: UNAVAILABLE,
+}
+
+FRAMEWORK_PROBLEMS: dict[int, ProblemType] = {
+    404: NOT_FOUND,
+    405: METHOD_NOT_ALLOWED,
+    415: UNSUPPORTED_MEDIA_TYPE,
+}
+"""Problem types of the framework's own responses, by status."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A problem response: its type, its body, and the headers of its own."""
+
+    type: ProblemType
+    body: str
+    headers: dict[str, str]
+
+
+def problem_type_of(error: BaseException) -> ProblemType:
+    """Return the problem type of an error. A foreign exception is an internal error."""
+    return ERROR_PROBLEMS.get(type(error), INTERNAL_ERROR)  # type: ignore[arg-type]
+
+
+def problem_for_error(error: BaseException, request_id: str) -> Problem:
+    """Build the problem response of an error."""
+    # Unknown apps and refused codes get the same response, so a refused login has no `upstream`.
+    evidence = None if isinstance(error, errors.LoginRefusedError) else getattr(error, "evidence", None)
+    retry_after = getattr(error, "retry_after", None)
+    return _build(problem_type_of(error), request_id, evidence, retry_after)
+
+
+def problem_for_type(problem_type: ProblemType, request_id: str) -> Problem:
+    """Build a problem response without an error of ours."""
+    return _build(problem_type, request_id, None, None)
+
+
+def _build(problem_type: ProblemType, request_id: str, evidence: Evidence | None, retry_after: float | None) -> Problem:
+    view = ProblemView(
+        "about:blank",
+        problem_type.title,
+        problem_type.status,
+        problem_type.code,
+        problem_type.detail,
+        request_id,
+        problem_type.retryable,
+    )
+    if evidence is not None:
+        view.upstream = UpstreamView(evidence.error_code, evidence.sub_error_code, evidence.logid)
+    headers = {}
+    if problem_type.retry_after is not None:
+        headers["Retry-After"] = str(max(problem_type.retry_after, math.ceil(retry_after or 0)))
+    if problem_type.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Problem(problem_type, msgspec.json.encode(view).decode(), headers)

@@ -1,0 +1,1 @@
+"""The certificate list of one user in one store: pagination, cursors, and views."""

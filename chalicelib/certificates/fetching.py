@@ -1,0 +1,76 @@
+"""Fetches pages for one request: with the merchant's token, one token renewal at most, and the cached rate limits."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from chalicelib.errors import RateLimitedError, TokenRefusedError, TokenUnavailableError
+
+if TYPE_CHECKING:
+    from chalicelib.certificates.ratelimit import RateLimitCache
+    from chalicelib.context import RequestContext
+    from chalicelib.douyin.client import DouyinClient
+    from chalicelib.douyin.protocol import CertificatesQuery, Page
+    from chalicelib.merchants import Merchant
+    from chalicelib.tokens.store import TokenStore
+
+
+class PageFetcher:
+    """Fetches the pages of one query. Several threads use it: they share one token and its one renewal."""
+
+    def __init__(
+        self,
+        query: CertificatesQuery,
+        merchant: Merchant,
+        app_secret: str | None,
+        *,
+        douyin: DouyinClient,
+        tokens: TokenStore,
+        rate_limits: RateLimitCache,
+        context: RequestContext,
+    ) -> None:
+        self._query = query
+        self._merchant = merchant
+        self._app_secret = app_secret
+        self._douyin = douyin
+        self._tokens = tokens
+        self._rate_limits = rate_limits
+        self._context = context
+        self._lock = threading.Lock()
+        self._token = tokens.get_token(merchant.token_id, app_secret, context)
+        self._was_replaced = False
+
+    def fetch(self, page: int) -> Page:
+        """Return page `page` (from 1); raises UpstreamError, TokenUnavailableError, StorageUnavailableError."""
+        token = self._token
+        try:
+            return self._fetch(page, token)
+        except TokenRefusedError as refusal:
+            token = self._replace(token, refusal)
+        try:
+            return self._fetch(page, token)
+        except TokenRefusedError as refusal:
+            raise TokenUnavailableError("the renewed token was refused as well", refusal.evidence) from None
+
+    def _fetch(self, page: int, token: str) -> Page:
+        try:
+            return self._douyin.query_user_certificates(self._query, page, token, self._context)
+        except RateLimitedError as error:
+            self._rate_limits.record(self._merchant.app_id, error)
+            raise
+
+    def _replace(self, refused: str, refusal: TokenRefusedError) -> str:
+        """Return the token that replaces `refused`: the one that another page has obtained, or a newer one."""
+        with self._lock:
+            if self._token == refused:
+                if self._was_replaced:
+                    raise TokenUnavailableError("the renewed token was refused as well", refusal.evidence)
+                self._was_replaced = True
+                try:
+                    self._token = self._tokens.replace_refused(
+                        self._merchant.token_id, self._app_secret, refused, self._context
+                    )
+                except TokenUnavailableError as error:
+                    raise TokenUnavailableError(str(error), error.evidence or refusal.evidence) from None
+            return self._token

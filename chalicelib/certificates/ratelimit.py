@@ -1,0 +1,51 @@
+"""Cache of rate limits: after the platform has rate limited an app, its requests fail here until the limit ends."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from chalicelib.cache import TtlCache
+from chalicelib.errors import RateLimitedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chalicelib.errors import Evidence
+
+MAX_CACHED_LIMITS = 100
+
+DEFAULT_SECONDS = 1.0
+"""Duration of a limit when the platform does not send Retry-After."""
+
+MAX_SECONDS = 60.0
+
+
+class _Limit(msgspec.Struct, frozen=True):
+    until: float
+    evidence: Evidence | None
+
+
+class RateLimitCache:
+    """Remembers for each app until when the platform limits it (in this instance)."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._cache: TtlCache[_Limit] = TtlCache(MAX_CACHED_LIMITS, clock)
+
+    def check(self, app_id: str) -> None:
+        """Raise RateLimitedError while the app is limited: more requests would only prolong the limit."""
+        limit = self._cache.get(app_id)
+        if limit is not None:
+            raise RateLimitedError("cached", evidence=limit.evidence, retry_after=limit.until - self._clock())
+
+    def record(self, app_id: str, error: RateLimitedError) -> None:
+        """Store a limit that the platform reported and that retries did not overcome."""
+        until = self._clock() + min(error.retry_after or DEFAULT_SECONDS, MAX_SECONDS)
+        self._cache.put(app_id, _Limit(until, error.evidence), until)
+
+    def clear(self) -> None:
+        """Remove every limit."""
+        self._cache.clear()

@@ -1,0 +1,180 @@
+"""View models: the compact form of a certificate that a mini-program shows.
+
+Missing fields are omitted; `null` and empty objects are never returned. Amounts are in 分, times in epoch seconds, ids
+are strings. Numbers whose meaning the platform does not publish are passed on unchanged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from chalicelib.certificates.cursors import fingerprint
+
+if TYPE_CHECKING:
+    from chalicelib.douyin import models
+    from chalicelib.douyin.protocol import Page
+
+_KINDS = {1: "groupon", 2: "voucher", 3: "times_card"}
+_TAIL_LENGTH = 4
+
+
+class TimesView(msgspec.Struct, omit_defaults=True, gc=False):
+    """Remaining uses of a times card. `usable_serials` only when the platform lists serial numbers."""
+
+    usable: int | None = None
+    total: int | None = None
+    use_amount: int | None = None
+    type: int | None = None
+    usable_serials: list[int] | None = None
+
+
+class VoucherView(msgspec.Struct, omit_defaults=True, gc=False):
+    """A voucher whose value depends on day and hour: a description and a range of values."""
+
+    description: str | None = None
+    min_amount: int | None = None
+    max_amount: int | None = None
+
+
+class LockView(msgspec.Struct, omit_defaults=True, gc=False):
+    """The platform's raw lock numbers."""
+
+    status: int | None = None
+    scene: int | None = None
+
+
+class OffPeakView(msgspec.Struct, omit_defaults=True, gc=False):
+    """When an off-peak deal is valid. `hours` are pairs of "HH:mm"."""
+
+    limit_type: int | None = None
+    start_time: int | None = None
+    end_time: int | None = None
+    weekdays: list[int] | None = None
+    hours: list[tuple[str, str]] | None = None
+
+
+class CertificateView(msgspec.Struct, omit_defaults=True, gc=False):
+    """One certificate that can be redeemed in the requested store."""
+
+    certificate_id: str
+    order_id: str
+    sku_id: str | None = None
+    title: str | None = None
+    kind: str | None = None
+    pay_amount: int | None = None
+    original_amount: int | None = None
+    market_price: int | None = None
+    start_time: int | None = None
+    expire_time: int | None = None
+    code_tail: str | None = None
+    times: TimesView | None = None
+    voucher: VoucherView | None = None
+    lock: LockView | None = None
+    off_peak: OffPeakView | None = None
+    is_transfer_asset: bool | None = None
+
+
+class ListView(msgspec.Struct, omit_defaults=True):
+    """The response. `next_cursor` is there when the list goes on, or when a lost page must be requested again."""
+
+    account_id: str
+    poi_id: str
+    certificates: list[CertificateView]
+    next_cursor: str | None = None
+
+
+def build_views(pages: list[Page], shown: frozenset[bytes]) -> tuple[list[CertificateView], list[str]]:
+    """Build the views of all usable certificates, sorted, each certificate_id once.
+
+    Certificates whose fingerprint is in `shown` are omitted: an earlier response had them. Also returns the usable
+    certificate_ids of the last page, for the cursor.
+    """
+    views: dict[str, CertificateView] = {}
+    page_ids: list[str] = []
+    for page in pages:
+        page_ids = []
+        for order in page.orders:
+            # `is True`: a missing, null or odd value does not make an order usable.
+            if order.can_use is not True:
+                continue
+            for certificate in order.certificates or ():
+                certificate_id = str(certificate.certificate_id)
+                page_ids.append(certificate_id)
+                if certificate_id not in views and fingerprint(certificate_id) not in shown:
+                    views[certificate_id] = build_view(certificate, str(order.order_id))
+    return sorted(views.values(), key=_sort_key), page_ids
+
+
+def build_view(certificate: models.Certificate, order_id: str) -> CertificateView:
+    """Build the view of one certificate."""
+    view = CertificateView(
+        certificate_id=str(certificate.certificate_id),
+        order_id=order_id,
+        kind="other",
+        start_time=certificate.start_time,
+        expire_time=certificate.expire_time,
+        code_tail=_code_tail(certificate.code),
+        is_transfer_asset=certificate.is_transfer_asset or None,
+    )
+    sku = certificate.sku_info
+    if sku is not None:
+        view.sku_id = None if sku.sku_id is None else str(sku.sku_id) or None
+        view.title = sku.title or None
+        view.kind = _KINDS.get(sku.groupon_type or 0, "other")
+        view.market_price = sku.market_price
+        if sku.voucher_info is not None and sku.voucher_info.dynamic_par_rule_struct is not None:
+            view.voucher = _voucher(sku.voucher_info.dynamic_par_rule_struct)
+    if certificate.amount is not None:
+        view.pay_amount = certificate.amount.pay_amount
+        view.original_amount = certificate.amount.original_amount
+    if certificate.times_card_info is not None:
+        view.times = _times(certificate.times_card_info)
+    if certificate.lock_info_extra is not None:
+        view.lock = _lock(certificate.lock_info_extra)
+    if certificate.off_peak_discount_detail is not None:
+        view.off_peak = _off_peak(certificate.off_peak_discount_detail)
+    return view
+
+
+def _sort_key(view: CertificateView) -> tuple[bool, int, str]:
+    """Sort by expiry time, certificates without one last, then by certificate_id."""
+    return view.expire_time is None, view.expire_time or 0, view.certificate_id
+
+
+def _code_tail(code: str | None) -> str | None:
+    # The tail of a shorter code would be the whole code, which never leaves the server.
+    return code[-_TAIL_LENGTH:] if code is not None and len(code) > _TAIL_LENGTH else None
+
+
+def _times(card: models.TimesCardInfo) -> TimesView | None:
+    serials = None
+    if card.total_times_serial_nums:
+        unusable = {*(card.used_times_serial_nums or ()), *(card.locked_times_serial_nums or ())}
+        serials = [serial for serial in card.total_times_serial_nums if serial not in unusable] or None
+    view = TimesView(card.usable_times, card.total_times, card.use_amount, card.times_card_type, serials)
+    return view if view != TimesView() else None
+
+
+def _voucher(rule: models.DynamicParRule) -> VoucherView | None:
+    view = VoucherView(rule.dynamic_par_rule_desc or None, rule.dynamic_par_min_amount, rule.dynamic_par_max_amount)
+    return view if view != VoucherView() else None
+
+
+def _lock(lock: models.LockInfoExtra) -> LockView | None:
+    return LockView(lock.lock_status, lock.lock_scene) if lock.lock_status or lock.lock_scene else None
+
+
+def _off_peak(detail: models.OffPeakDiscountDetail) -> OffPeakView | None:
+    if not detail.has_off_peak_discount:
+        return None
+    view = OffPeakView(detail.off_peak_time_limit_type)
+    if detail.off_peak_time is not None:
+        time = detail.off_peak_time
+        view.start_time = time.start_time
+        view.end_time = time.end_time
+        view.weekdays = time.week_day_list or None
+        hours = [(span.start_time, span.end_time) for span in time.daily_time_range_list or ()]
+        view.hours = [(start, end) for start, end in hours if start and end] or None
+    return view if view != OffPeakView() else None

@@ -1,0 +1,1 @@
+"""Douyin's open platform: requests, responses, error codes, and the HTTP transport."""

@@ -1,0 +1,79 @@
+"""The client of the platform's API: sends each call over the transport and knows which calls may be repeated."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from chalicelib.context import Deadline
+from chalicelib.douyin import protocol
+from chalicelib.retry import RetryPolicy, call_with_retries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chalicelib.context import RequestContext
+    from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Page
+    from chalicelib.douyin.transport import Transport
+
+RETRY_POLICY = RetryPolicy(
+    max_attempts=4,
+    base_delay=0.1,
+    max_delay=1.0,
+    min_seconds=0.3,
+    # Longer delays: the platform's rate window is one second, and each attempt counts in it.
+    rate_limited_delay=0.5,
+)
+"""For pages of certificates. A login code is valid once, and a mint is repeated by the holder of the lease."""
+
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+"""A page of 50 certificates with every field filled is below 100 KiB."""
+
+MAX_RESPONSE_BYTES = 64 * 1024
+"""Responses of mints and logins are below 2 KiB."""
+
+
+class DouyinClient:
+    """The platform's API. `open_api` and `login_api` are base URLs."""
+
+    def __init__(
+        self, transport: Transport, open_api: str, login_api: str, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._transport = transport
+        self._open_api = open_api
+        self._login_api = login_api
+        self._sleep = sleep
+
+    def query_user_certificates(
+        self, query: CertificatesQuery, page: int, access_token: str, context: RequestContext
+    ) -> Page:
+        """Return one page (from 1), with retries inside the deadline; raises UpstreamError."""
+        request = protocol.certificates_request(query, page, access_token)
+
+        def attempt() -> Page:
+            with context.record_call("douyin", "query_user_certificates"):
+                response = self._transport.send(self._open_api, request, context.deadline, MAX_PAGE_BYTES)
+                return protocol.parse_certificates(response)
+
+        return call_with_retries(attempt, RETRY_POLICY, context.deadline, sleep=self._sleep)
+
+    def mint_token(self, app_id: str, app_secret: str, context: RequestContext, deadline: Deadline) -> MintedToken:
+        """Mint an access token, in one attempt before `deadline`; raises UpstreamError."""
+        request = protocol.mint_request(app_id, app_secret)
+        with context.record_call("douyin", "client_token"):
+            return protocol.parse_mint(self._transport.send(self._open_api, request, deadline, MAX_RESPONSE_BYTES))
+
+    def login(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
+        """Return the open_id of a login code, in one attempt because a code is valid once; raises UpstreamError."""
+        request = protocol.login_request(app_id, app_secret, code)
+        with context.record_call("douyin", "jscode2session"):
+            response = self._transport.send(self._login_api, request, context.deadline, MAX_RESPONSE_BYTES)
+            return protocol.parse_login(response)
+
+    def open_connection(self, seconds: float) -> None:
+        """Open a connection to the open API that the first page reuses; raises UpstreamError.
+
+        It must send a request: urllib3 finds the server's TLS session tickets waiting in an unused connection and
+        drops it as broken.
+        """
+        self._transport.send(self._open_api, protocol.CONNECT_REQUEST, Deadline(seconds), MAX_RESPONSE_BYTES)

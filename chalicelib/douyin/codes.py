@@ -1,0 +1,133 @@
+"""Error mapping: the platform's error codes, and the exception that each one becomes.
+
+`CERTIFICATE_CODES` is the error table of the document of `query_user_certificates`, row by row and in its order (two
+codes are listed twice there). `SUB_CODES`, `COMMON_CODES`, `LOGIN_CODES` and `MINT_CODES` come from the platform's
+other documents. All of them arrive with HTTP 200.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from chalicelib import errors
+
+
+class ErrorMapping(NamedTuple):
+    """The exception class of a code, and whether the same call may be repeated."""
+
+    error: type[errors.UpstreamError]
+    retryable: bool
+
+
+class CodeRow(NamedTuple):
+    """A row of the document's table: code, description, advice (排查建议); and the mapping."""
+
+    code: int
+    description: str
+    advice: str
+    mapping: ErrorMapping
+
+
+TRANSIENT = ErrorMapping(errors.UpstreamUnavailableError, retryable=True)
+RATE_LIMITED = ErrorMapping(errors.RateLimitedError, retryable=True)
+# Not repeated with the same token: `certificates.fetching` gets another one first.
+TOKEN_REFUSED = ErrorMapping(errors.TokenRefusedError, retryable=False)
+REJECTED = ErrorMapping(errors.UpstreamRejectedError, retryable=False)
+MERCHANT_NOT_AUTHORIZED = ErrorMapping(errors.MerchantNotAuthorizedError, retryable=False)
+APP_NOT_PERMITTED = ErrorMapping(errors.AppNotPermittedError, retryable=False)
+QUOTA_EXHAUSTED = ErrorMapping(errors.QuotaExhaustedError, retryable=False)
+UNKNOWN = ErrorMapping(errors.UpstreamUnavailableError, retryable=False)
+APP_MISCONFIGURED = ErrorMapping(errors.AppMisconfiguredError, retryable=False)
+LOGIN_REFUSED = ErrorMapping(errors.LoginRefusedError, retryable=False)
+
+CERTIFICATE_CODES: tuple[CodeRow, ...] = (
+    CodeRow(2100001, "未知错误", "重试接口,重试3次仍报错联系抖音生活服务技术支持", TRANSIENT),
+    CodeRow(2100004, "系统繁忙,此时请开发者稍候再试", "重试接口,重试3次仍报错联系抖音生活服务技术支持", TRANSIENT),
+    CodeRow(2100005, "参数不合法", "更换参数", REJECTED),
+    CodeRow(2119001, "参数不合法", "更换参数", REJECTED),
+    CodeRow(2119002, "系统繁忙,请稍候再试", "重试", TRANSIENT),
+    CodeRow(2119003, "请求太过频繁,请稍后再试", "重试", RATE_LIMITED),
+    CodeRow(
+        2119005, "应用未获商家授权", "联系合作商家在商家后台发起授权,并在服务商后台同意授权", MERCHANT_NOT_AUTHORIZED
+    ),
+    CodeRow(2190002, "access_token无效", "调用接口重新生成access_token", TOKEN_REFUSED),
+    CodeRow(2190004, "应用未获得该能力, 请去https://open.douyin.com/申请", "应用申请接口权限", APP_NOT_PERMITTED),
+    CodeRow(
+        2190008,
+        "access_token过期,请刷新或重新授权",
+        "规范token刷新机制,检查是否有测试环境在同步刷新token",
+        TOKEN_REFUSED,
+    ),
+    CodeRow(3000001, "根据实际业务错误返回", "对照接口文档规范参数并重试", REJECTED),
+    CodeRow(5000001, "根据实际业务错误返回", "联系抖音处理", TRANSIENT),
+    CodeRow(4000001, "根据实际业务错误返回", "补充参数", REJECTED),
+    CodeRow(4000002, "根据实际业务错误返回", "对照接口文档规范参数并重试", REJECTED),
+    CodeRow(28001005, "系统内部错误,请重试", "请求重试,若依然无解请向平台提交反馈", TRANSIENT),
+    CodeRow(28001003, "access_token无效", "重新请求生成access_token", TOKEN_REFUSED),
+    CodeRow(28001008, "access_token过期,请刷新或重新授权", "重新请求生成access_token", TOKEN_REFUSED),
+    CodeRow(28001016, "当前应用已被封禁或下线", "clientKey被封禁或者下线", APP_NOT_PERMITTED),
+    CodeRow(28001006, "网络调用错误,请重试", "重试即可", TRANSIENT),
+    CodeRow(28001014, "应用未授权任何能力", "确认应用是否授权能力", APP_NOT_PERMITTED),
+    CodeRow(28001018, "应用未获得该能力", "开通相关能力", APP_NOT_PERMITTED),
+    CodeRow(28003017, "quota已用完", "联系平台处理", QUOTA_EXHAUSTED),
+    CodeRow(28001019, "应用该能力已被封禁", "该能力被封禁,联系平台处理", APP_NOT_PERMITTED),
+    CodeRow(28001007, "参数不合法", "根据错误信息检查请求参数是否填写正常", REJECTED),
+    CodeRow(10000, "参数错误", "参数不符合规范。请根据提示检查参数。", REJECTED),
+    CodeRow(13000, "系统错误,请重试", "内部错误,重试可解决", TRANSIENT),
+    CodeRow(5000001, "服务器打瞌睡了,请稍后再试。", "", TRANSIENT),
+    CodeRow(3000001, "以实际错误信息为准", "", REJECTED),
+)
+
+COMMON_CODES: tuple[CodeRow, ...] = (CodeRow(28003018, "请求太过频繁", "降低调用频率", RATE_LIMITED),)
+
+# More specific than the main code, which is often a generic 2100004: these decide first.
+SUB_CODES: tuple[CodeRow, ...] = (
+    CodeRow(11002, "AccessToken非法,通常是过期", "重新生成access_token", TOKEN_REFUSED),
+    CodeRow(11006, "商家与服务商的授权关系不存在", "联系商家授权", MERCHANT_NOT_AUTHORIZED),
+    CodeRow(12001, "请求太过频繁", "降低调用频率", RATE_LIMITED),
+)
+
+LOGIN_CODES: tuple[CodeRow, ...] = (
+    CodeRow(-1, "系统错误", "稍后重试", TRANSIENT),
+    CodeRow(40014, "code参数错误", "重新调用tt.login", LOGIN_REFUSED),
+    CodeRow(40018, "code错误", "重新调用tt.login", LOGIN_REFUSED),
+    CodeRow(40019, "anonymous_code错误", "重新调用tt.login", LOGIN_REFUSED),
+    CodeRow(40015, "appid错误", "检查appid", APP_MISCONFIGURED),
+    CodeRow(40017, "secret错误", "检查secret", APP_MISCONFIGURED),
+    CodeRow(10003, "client_key不存在", "检查appid", APP_MISCONFIGURED),
+    CodeRow(10013, "client_key或client_secret错误", "检查secret", APP_MISCONFIGURED),
+)
+
+MINT_CODES: tuple[CodeRow, ...] = (
+    CodeRow(10002, "参数错误", "检查请求参数", REJECTED),
+    CodeRow(10003, "client_key不存在", "检查appid", APP_MISCONFIGURED),
+    CodeRow(10013, "client_key或client_secret错误", "检查secret", APP_MISCONFIGURED),
+    CodeRow(10020, "5分钟内调用超过500次", "降低调用频率,检查是否有多处在刷新token", RATE_LIMITED),
+)
+
+
+def _index(*tables: tuple[CodeRow, ...]) -> dict[int, ErrorMapping]:
+    return {row.code: row.mapping for table in tables for row in table}
+
+
+BY_SUB_CODE = _index(SUB_CODES)
+CERTIFICATES = _index(COMMON_CODES, CERTIFICATE_CODES)
+LOGIN = _index(LOGIN_CODES)
+MINT = _index(COMMON_CODES, CERTIFICATE_CODES, MINT_CODES)
+
+
+def map_error(known: dict[int, ErrorMapping], codes: tuple[int, ...], sub_code: int) -> tuple[ErrorMapping, int]:
+    """Return the mapping of a failed response, and the code that decided it.
+
+    `known` maps the codes of the endpoint. `codes` are the error codes of the response in order of precedence,
+    `sub_code` is its extra.sub_error_code; 0 means no error, and at least one is not 0. Precedence: a code of
+    SUB_CODES, the first known code, the sub code as an ordinary code; otherwise UNKNOWN and the first code that is
+    not 0.
+    """
+    if sub_code in BY_SUB_CODE:
+        return BY_SUB_CODE[sub_code], sub_code
+    present = [code for code in (*codes, sub_code) if code]
+    for code in present:
+        if code in known:
+            return known[code], code
+    return UNKNOWN, present[0]

@@ -1,0 +1,78 @@
+"""The retry policy of every outgoing call: exponential backoff with full jitter inside the request's deadline."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from chalicelib.errors import RateLimitedError, RedemptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chalicelib.context import Deadline
+
+T = TypeVar("T")
+
+
+class RetryPolicy(msgspec.Struct, frozen=True):
+    """When a failed call is repeated.
+
+    The delay before retry n (from 1) is random between 0 and `base_delay` × 2^(n-1), at most `max_delay`, and at least
+    the `retry_after` of the error. After a RateLimitedError `rate_limited_delay` takes the place of `base_delay`; None
+    means that such an error is not retried. A retry starts only when `min_seconds` are left after the delay.
+    All in seconds; `max_attempts` includes the first one.
+    """
+
+    max_attempts: int
+    base_delay: float
+    max_delay: float
+    min_seconds: float
+    rate_limited_delay: float | None = None
+
+    def delay(
+        self,
+        error: RedemptionError,
+        attempt: int,
+        remaining: float,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> float | None:
+        """Return the seconds to wait before the next attempt, or None when the call must not be repeated.
+
+        `attempt` is the number of the attempt that failed, from 1; `remaining` is the time left before the deadline.
+        """
+        base_delay = self.rate_limited_delay if isinstance(error, RateLimitedError) else self.base_delay
+        if not error.retryable or base_delay is None or attempt >= self.max_attempts:
+            return None
+        delay = uniform(0, min(self.max_delay, base_delay * 2 ** (attempt - 1)))
+        delay = max(delay, error.retry_after or 0.0)
+        return delay if remaining >= delay + self.min_seconds else None
+
+
+def call_with_retries(
+    call: Callable[[], T],
+    policy: RetryPolicy,
+    deadline: Deadline,
+    *,
+    before_retry: Callable[[], None] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """Call, and repeat after a retryable error as `policy` allows; raises the last error.
+
+    `before_retry` runs after the delay; what it raises ends the loop.
+    """
+    attempt = 1
+    while True:
+        try:
+            return call()
+        except RedemptionError as error:
+            delay = policy.delay(error, attempt, deadline.remaining())
+            if delay is None:
+                raise
+        sleep(delay)
+        if before_retry is not None:
+            before_retry()
+        attempt += 1

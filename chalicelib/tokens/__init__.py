@@ -1,0 +1,1 @@
+"""Merchant access tokens: one per app, shared by all instances through DynamoDB."""

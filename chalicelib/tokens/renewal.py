@@ -1,0 +1,51 @@
+"""The scheduled renewal of tokens that expire soon. A failure of one app does not stop the others."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.errors import StorageUnavailableError, TokenUnavailableError
+
+if TYPE_CHECKING:
+    from chalicelib.context import RequestContext
+    from chalicelib.credentials import CredentialStore
+    from chalicelib.tokens.store import TokenStore
+
+SECONDS_PER_APP = 10.0
+
+
+def renew_tokens(tokens: TokenStore, credentials: CredentialStore, context: RequestContext) -> dict[str, Any]:
+    """Renew the tokens that expire within half an hour.
+
+    The rows are read by key, one for each app in the secret: no scan, and no row of another system. Returns the app_ids
+    that were renewed or failed (with the reason), and the number of tokens left alone. Raises StorageUnavailableError
+    or ConfigurationError when the secret cannot be read.
+    """
+    renewed: list[str] = []
+    failed: dict[str, str] = {}
+    left = 0
+    for app_id, app_secret in credentials.get(context).apps.items():
+        app_context = context.with_timeout(SECONDS_PER_APP)
+        try:
+            was_renewed = tokens.renew_if_expiring(app_id, app_secret, app_context)
+        except (TokenUnavailableError, StorageUnavailableError) as error:
+            failed[app_id] = str(error)
+        else:
+            renewed += [app_id] if was_renewed else []
+            left += not was_renewed
+        _record_lifetime(tokens, app_id, app_context, context)
+    return {"renewed": renewed, "failed": failed, "left": left}
+
+
+def _record_lifetime(tokens: TokenStore, app_id: str, app_context: RequestContext, context: RequestContext) -> None:
+    """Record the shortest remaining lifetime of all tokens, for the metric TokenSecondsLeft."""
+    try:
+        row = tokens.read_row(app_id, app_context)
+    except StorageUnavailableError:
+        return
+    if row.access_token is not None:
+        left = max(0, row.expires_at - int(time.time()))
+        context.token_seconds_left = (
+            left if context.token_seconds_left is None else min(left, context.token_seconds_left)
+        )

@@ -1,0 +1,179 @@
+"""Access tokens: one per app, shared by every instance. Looked up in the cache, then in the table, then minted.
+
+`lease` decides which instance may mint.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+from chalicelib.aws import ConditionFailedError
+from chalicelib.cache import TtlCache
+from chalicelib.context import Deadline
+from chalicelib.errors import StorageUnavailableError, TokenUnavailableError, UpstreamError
+from chalicelib.retry import RetryPolicy, call_with_retries
+from chalicelib.tokens.lease import Lease, TokenRow, token_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chalicelib.aws import Table
+    from chalicelib.context import RequestContext
+    from chalicelib.douyin.client import DouyinClient
+    from chalicelib.douyin.protocol import MintedToken
+
+MAX_CACHED_TOKENS = 200
+
+REREAD_SECONDS = 60
+"""A cached token that expires within this time is read again: the table may hold a newer one."""
+
+RENEW_SECONDS = 30 * 60
+"""The scheduled renewal replaces a token that expires within this time."""
+
+MINT_SECONDS = 3.0
+"""Limit for one mint. Shorter than the lease that covers it."""
+
+MIN_WAIT_SECONDS = 0.5
+"""With less than this left, neither a mint nor a wait for one is started."""
+
+POLL_SECONDS = (0.04, 0.16)
+"""Random delay between two reads while another instance mints."""
+
+MINT_RETRY_POLICY = RetryPolicy(
+    max_attempts=3,
+    base_delay=0.2,
+    max_delay=1.0,
+    min_seconds=MIN_WAIT_SECONDS,
+    # The platform counts every mint of the app: do not repeat one that was rate limited.
+    rate_limited_delay=None,
+)
+
+
+class TokenStore:
+    """Returns access tokens, and renews them when needed."""
+
+    def __init__(
+        self,
+        table: Table,
+        douyin: DouyinClient,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._table = table
+        self._douyin = douyin
+        self._clock = clock
+        self._sleep = sleep
+        self._uniform = uniform
+        self._cache: TtlCache[TokenRow] = TtlCache(MAX_CACHED_TOKENS, clock)
+
+    def get_token(self, token_id: str, app_secret: str | None, context: RequestContext) -> str:
+        """Return a token that has not expired; raises TokenUnavailableError, StorageUnavailableError.
+
+        `app_secret` is None for a token_id that is not one of our apps: another system writes that row, and this
+        service only reads it.
+        """
+        cached = self._cache.get(token_id)
+        if cached is not None and cached.access_token and cached.expires_at - REREAD_SECONDS > self._clock():
+            return cached.access_token
+        try:
+            return self._read_or_mint(token_id, app_secret, lambda row: row.expires_at > self._clock(), context)
+        except StorageUnavailableError:
+            if cached is not None and cached.access_token:
+                return cached.access_token
+            raise
+
+    def preload(self, token_id: str, context: RequestContext) -> None:
+        """Read a token into the cache; never mints. Raises StorageUnavailableError."""
+        row = self.read_row(token_id, context)
+        if row.access_token:
+            self._cache.put(token_id, row, row.expires_at)
+
+    def replace_refused(self, token_id: str, app_secret: str | None, refused: str, context: RequestContext) -> str:
+        """Return another token than `refused`: the newer one in the row, or a new one.
+
+        Raises TokenUnavailableError, StorageUnavailableError.
+        """
+        return self._read_or_mint(
+            token_id,
+            app_secret,
+            lambda row: row.access_token != refused and row.expires_at > self._clock(),
+            context,
+        )
+
+    def renew_if_expiring(self, token_id: str, app_secret: str, context: RequestContext) -> bool:
+        """Renew a token that expires within half an hour; return False when there was nothing to do.
+
+        Raises TokenUnavailableError, StorageUnavailableError.
+        """
+        row = self.read_row(token_id, context)
+        if row.access_token is None or row.expires_at - RENEW_SECONDS > self._clock():
+            return False
+        self._read_or_mint(token_id, app_secret, lambda row: row.expires_at - RENEW_SECONDS > self._clock(), context)
+        return True
+
+    def read_row(self, token_id: str, context: RequestContext) -> TokenRow:
+        """Return the row from the table; raises StorageUnavailableError."""
+        return TokenRow.from_item(self._table.get_item(token_key(token_id), context))
+
+    def _read_or_mint(
+        self, token_id: str, app_secret: str | None, is_usable: Callable[[TokenRow], bool], context: RequestContext
+    ) -> str:
+        """Return the row's token when it is usable; otherwise mint one, or wait for the instance that does."""
+        row = self.read_row(token_id, context)
+        may_mint = True
+        while not (row.access_token and is_usable(row)):
+            if app_secret is None:
+                raise TokenUnavailableError(f"{token_id} is renewed by another system, which has not done so")
+            now = self._clock()
+            if row.failed_until > now:
+                raise TokenUnavailableError(f"minting failed moments ago: {row.failure}")
+            if context.deadline.remaining() < MIN_WAIT_SECONDS:
+                raise TokenUnavailableError("no new token in time")
+            if row.is_leased(now):
+                self._sleep(self._uniform(*POLL_SECONDS))
+                row = self.read_row(token_id, context)
+                continue
+            if not may_mint:
+                raise TokenUnavailableError("lost the lease, and no other instance has minted")
+            lease = Lease(self._table, token_id, row, self._clock, context)
+            try:
+                lease.acquire()
+            except ConditionFailedError as conflict:
+                row = TokenRow.from_item(conflict.item)
+                continue
+            # One call mints at most once and uses what it minted, however short its lifetime: no loop is possible.
+            may_mint = False
+            try:
+                row = self._mint(lease, token_id, app_secret, context)
+                break
+            except ConditionFailedError as conflict:
+                row = TokenRow.from_item(conflict.item)
+        assert row.access_token  # noqa: S101 - for the type checker: true after both exits of the loop
+        self._cache.put(token_id, row, row.expires_at)
+        return row.access_token
+
+    def _mint(self, lease: Lease, token_id: str, app_secret: str, context: RequestContext) -> TokenRow:
+        """Mint under the lease and commit; raises ConditionFailedError when the lease was lost."""
+
+        def attempt() -> tuple[MintedToken, int]:
+            begun = int(self._clock())
+            deadline = Deadline(min(MINT_SECONDS, context.deadline.remaining()))
+            minted = self._douyin.mint_token(token_id, app_secret, context, deadline)
+            return minted, begun + minted.expires_in
+
+        try:
+            minted, expires_at = call_with_retries(
+                attempt, MINT_RETRY_POLICY, context.deadline, before_retry=lease.extend, sleep=self._sleep
+            )
+        except UpstreamError as error:
+            lease.release(error)
+            raise TokenUnavailableError(f"minting failed: {error}", error.evidence) from None
+        try:
+            return lease.commit(minted.access_token, expires_at)
+        except StorageUnavailableError:
+            # The token is valid although no other instance will read it: use it in this one.
+            return TokenRow(minted.access_token, expires_at)

@@ -1,0 +1,35 @@
+"""Warm-up during Lambda's init phase, when a function has a full CPU and no customer waits.
+
+Reads the secret and the tokens (which also opens the connections to AWS) and opens a connection to the platform. No
+token is minted here: a request does that, with its own deadline.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from chalicelib.context import RequestContext
+    from chalicelib.credentials import CredentialStore
+    from chalicelib.douyin.client import DouyinClient
+    from chalicelib.tokens.store import TokenStore
+
+WARMUP_SECONDS = 2.0
+"""Limit for the whole warm-up. The first request does what is missing."""
+
+CONNECT_SECONDS = 1.0
+
+MAX_PRELOADED_APPS = 3
+"""The tokens of the other apps are read when a request needs them."""
+
+
+def warm_up(
+    credentials: CredentialStore, tokens: TokenStore, douyin: DouyinClient, executor: Executor, context: RequestContext
+) -> None:
+    """Fill the caches and open the connections that a first request needs; raises RedemptionError."""
+    connection = executor.submit(douyin.open_connection, CONNECT_SECONDS)
+    for app_id in list(credentials.get(context).apps)[:MAX_PRELOADED_APPS]:
+        tokens.preload(app_id, context)
+    connection.result()

@@ -1,0 +1,145 @@
+/**
+ * Mock of Douyin's `tt` API, built on fetch and the mock platform. The preview and the client's tests use it.
+ *
+ * It has the functions that this mini-program calls, and behaves like Douyin where that is unusual: `success` is called
+ * for every status, a body that is not JSON arrives as text, storage returns copies.
+ */
+
+import type * as tt from "@douyin-microapp/typings/types/api";
+
+/** One finished tt.request. */
+export interface Call {
+  method: string;
+  url: string;
+  /** 0 without a response. */
+  status: number;
+  milliseconds: number;
+  body: unknown;
+  requestId: string;
+}
+
+export interface PhoneOptions {
+  /** Base URL of the mock platform, or of a proxy to it. */
+  sandboxUrl: string;
+  appId: string;
+  /** Key of a customer of the mock platform; empty if nobody is logged in to Douyin. */
+  customer: string;
+  storage: Pick<Storage, "getItem" | "setItem" | "removeItem">;
+  /** Font size setting of the phone, in pixels. */
+  fontSize?: number;
+  /** Position of the phone. Without it, the user refuses tt.getLocation. */
+  position?: { latitude: number; longitude: number };
+  onCall?: (call: Call) => void;
+  onLogin?: () => void;
+  onStopPullDownRefresh?: () => void;
+}
+
+export type MockTt = Pick<
+  typeof tt,
+  | "login"
+  | "request"
+  | "getStorageSync"
+  | "setStorageSync"
+  | "setStorage"
+  | "removeStorageSync"
+  | "getSystemInfoSync"
+  | "getEnvInfoSync"
+  | "getLocation"
+  | "makePhoneCall"
+  | "stopPullDownRefresh"
+>;
+
+/** Create the `tt` of one phone. */
+export function createMockTt(phone: PhoneOptions): MockTt {
+  const { storage } = phone;
+  const getStorageSync = (key: string): unknown => JSON.parse(storage.getItem(key) ?? '""');
+  const setStorageSync = (key: string, data: unknown): void => storage.setItem(key, JSON.stringify(data));
+  const functions = {
+    login: (options: Parameters<typeof tt.login>[0]) => {
+      phone.onLogin?.();
+      issueCode(phone).then(
+        (code) => options.success?.({ errMsg: "login:ok", code, anonymousCode: "anonymous", isLogin: true }),
+        () => options.fail?.({ errMsg: "login:fail auth deny" }),
+      );
+    },
+    request: (options: Parameters<typeof tt.request>[0]) => request(options, phone),
+    getStorageSync,
+    setStorageSync,
+    setStorage: ({ key, data, success }: Parameters<typeof tt.setStorage>[0]) => {
+      setStorageSync(key, data);
+      success?.({ errMsg: "setStorage:ok" });
+    },
+    removeStorageSync: (key: string) => storage.removeItem(key),
+    getSystemInfoSync: () => ({ appName: "Douyin", platform: "android", fontSizeSetting: phone.fontSize ?? 16 }),
+    getEnvInfoSync: () => ({ microapp: { mpVersion: "", envType: "development", appId: phone.appId } }),
+    getLocation: ({ success, fail }: Parameters<typeof tt.getLocation>[0]) => {
+      if (phone.position) {
+        success?.({ errMsg: "getLocation:ok", ...phone.position } as Parameters<NonNullable<typeof success>>[0]);
+      } else {
+        fail?.({ errMsg: "getLocation:fail auth deny" });
+      }
+    },
+    makePhoneCall: ({ success }: Parameters<typeof tt.makePhoneCall>[0]) => success?.({ errMsg: "makePhoneCall:ok" }),
+    stopPullDownRefresh: ({ success }: Parameters<typeof tt.stopPullDownRefresh>[0]) => {
+      phone.onStopPullDownRefresh?.();
+      success?.({ errMsg: "stopPullDownRefresh:ok" });
+    },
+  };
+  // The results have only the fields that the mini-program reads, so the types do not match in full.
+  return functions as unknown as MockTt;
+}
+
+async function issueCode(phone: PhoneOptions): Promise<string> {
+  const body = JSON.stringify({ app_id: phone.appId, customer: phone.customer });
+  const response = await fetch(`${phone.sandboxUrl}/_sandbox/codes`, { method: "POST", body });
+  if (!response.ok) {
+    throw new Error("not logged in to Douyin");
+  }
+  return ((await response.json()) as { code: string }).code;
+}
+
+function request(options: Parameters<typeof tt.request>[0], phone: PhoneOptions): { abort: () => void } {
+  const { url, method = "GET", header = {}, data, success, fail } = options;
+  const { timeout = 60_000 } = options as { timeout?: number };
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(new Error("timeout")), timeout);
+  const started = performance.now();
+  const report = (status: number, body: unknown, requestId: string) =>
+    phone.onCall?.({ method, url, status, milliseconds: performance.now() - started, body, requestId });
+
+  async function send(): Promise<void> {
+    let response: Response;
+    let text: string;
+    try {
+      const init: RequestInit = { method, headers: header as Record<string, string>, signal: controller.signal };
+      response = await fetch(url, data === undefined ? init : { ...init, body: JSON.stringify(data) });
+      text = await response.text();
+    } catch (error) {
+      const reason = controller.signal.aborted ? String((controller.signal.reason as Error).message) : String(error);
+      report(0, reason, "");
+      fail?.({ errMsg: `request:fail ${reason}` });
+      return;
+    } finally {
+      clearTimeout(timer);
+    }
+    const body = parseBody(text);
+    report(response.status, body, response.headers.get("x-request-id") ?? "");
+    // Change the case of the names (fetch has lower case), so that the client must ignore it.
+    const headers: Record<string, string> = {};
+    response.headers.forEach((value, name) => {
+      headers[name.replace(/(^|-)([a-z])/g, (_, dash, letter) => dash + letter.toUpperCase())] = value;
+    });
+    success?.({ errMsg: "request:ok", statusCode: response.status, header: headers, data: body as object | string });
+  }
+
+  void send();
+  return { abort: () => controller.abort(new Error("abort")) };
+}
+
+function parseBody(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

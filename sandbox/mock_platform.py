@@ -1,0 +1,244 @@
+"""Mock platform (模拟抖音平台) without HTTP: tokens, logins, and the certificates of a user at a merchant.
+
+Follows the platform's document. A comment marks each behaviour that the document does not specify.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.sample_data import App, Purchase, SampleData
+
+TOKEN_SECONDS = 7200
+PREVIOUS_TOKEN_SECONDS = 300
+"""Remaining validity of the previous token after a new one was minted."""
+LOGIN_CODE_SECONDS = 300
+MINT_LIMIT = 500
+MINT_WINDOW_SECONDS = 300
+MAX_PAGE_SIZE = 50
+CERTIFICATE_SCOPE = "industry_open.trade.certificate_query"
+
+
+class PlatformError(Exception):
+    """The platform returns an error code, and possibly a sub code, instead of data."""
+
+    def __init__(self, code: int, description: str, sub_code: int = 0) -> None:
+        super().__init__(description)
+        self.code = code
+        self.description = description
+        self.sub_code = sub_code
+
+
+@dataclass
+class Token:
+    """An access token; `expires_at` is in epoch seconds."""
+
+    value: str = field(repr=False)
+    app_id: str = ""
+    expires_at: float = 0.0
+
+
+class MockPlatform:
+    """State and rules of the platform.
+
+    `qps` is the number of certificate queries that each app may make per second (None: unlimited). `clock` returns
+    epoch seconds; tests can move it forward with `advance_clock`.
+    """
+
+    def __init__(self, data: SampleData, qps: float | None = None, clock: Callable[[], float] = time.time) -> None:
+        self.data = data
+        self.qps = qps
+        self._clock = clock
+        self._clock_offset = 0.0
+        self._tokens: dict[str, list[Token]] = {}
+        self._codes: dict[str, tuple[str, str, float]] = {}
+        self._mints: dict[str, deque[float]] = {}
+        self._queries: dict[str, deque[float]] = {}
+
+    def now(self) -> float:
+        """Return the platform's time in epoch seconds."""
+        return self._clock() + self._clock_offset
+
+    def advance_clock(self, seconds: float) -> None:
+        """Move the platform's clock forward."""
+        self._clock_offset += seconds
+
+    def mint_token(self, body: Any) -> dict[str, Any]:
+        """Respond to `client_token` with a new token.
+
+        The previous token stays valid for five minutes; all older tokens become invalid.
+        """
+        if not isinstance(body, dict) or body.get("grant_type") != "client_credential":
+            raise PlatformError(10002, "参数错误")
+        app = self.data.apps.get(str(body.get("client_key") or ""))
+        if app is None:
+            raise PlatformError(10003, "client_key不存在")
+        if body.get("client_secret") != app.app_secret:
+            raise PlatformError(10013, "client_key或者client_secret报错")
+        if not _count_call(self._mints.setdefault(app.app_id, deque()), self.now(), MINT_WINDOW_SECONDS, MINT_LIMIT):
+            raise PlatformError(10020, "5分钟内获取次数超过限制")
+        token = Token(f"clt.{secrets.token_hex(16)}", app.app_id, self.now() + TOKEN_SECONDS)
+        previous = self._tokens.get(app.app_id, [])[-1:]
+        for old in previous:
+            old.expires_at = min(old.expires_at, self.now() + PREVIOUS_TOKEN_SECONDS)
+        self._tokens[app.app_id] = [*previous, token]
+        return {"access_token": token.value, "expires_in": TOKEN_SECONDS}
+
+    def revoke_tokens(self, app_id: str) -> None:
+        """Invalidate all tokens of an app."""
+        self._tokens.pop(app_id, None)
+
+    def issue_login_code(self, app_id: str, customer: str) -> str:
+        """Return a login code, as tt.login does for this customer in this app; raises KeyError if one is unknown."""
+        if app_id not in self.data.apps or customer not in self.data.customers:
+            raise KeyError("unknown app_id or customer")
+        code = secrets.token_urlsafe(24)
+        self._codes[code] = (app_id, customer, self.now() + LOGIN_CODE_SECONDS)
+        return code
+
+    def login(self, body: Any) -> dict[str, Any]:
+        """Respond to `jscode2session`; a code is valid once and for five minutes."""
+        if not isinstance(body, dict):
+            raise PlatformError(40014, "参数为空")
+        app = self.data.apps.get(str(body.get("appid") or ""))
+        if app is None:
+            raise PlatformError(40015, "appid错误")
+        if body.get("secret") != app.app_secret:
+            raise PlatformError(40017, "secret错误")
+        if not body.get("code"):
+            raise PlatformError(40014, "参数为空")
+        app_id, customer, expires_at = self._codes.pop(str(body["code"]), ("", "", 0.0))
+        if app_id != app.app_id or expires_at <= self.now():
+            raise PlatformError(40018, "code错误")
+        return {
+            "session_key": secrets.token_urlsafe(18),
+            "openid": self.data.customers[customer].open_ids[app_id],
+            "anonymous_openid": "",
+            "unionid": f"sandbox-union-{customer}",
+            "dopenid": "",
+        }
+
+    def query_user_certificates(self, headers: dict[str, str], body: Any) -> dict[str, Any]:
+        """Respond to `query_user_certificates` with `orders` and `total`; header names are in lower case."""
+        app = self._authenticate(headers.get("access-token", ""))
+        if headers.get("content-type", "").split(";")[0].strip() != "application/json":
+            raise PlatformError(10000, "参数错误: content-type")
+        if self.qps is not None and not _count_call(
+            self._queries.setdefault(app.app_id, deque()), self.now(), 1.0, self.qps
+        ):
+            raise PlatformError(2119003, "请求太过频繁,请稍后再试")
+        query = _validate_query(body)
+        merchant = self.data.merchants.get(query["account_id"])
+        if merchant is None or app.app_id not in merchant.authorized:
+            raise PlatformError(2119005, "应用未获商家授权")
+        life_account = headers.get("rpc-transit-life-account")
+        if life_account is not None and life_account != merchant.life_account_id:
+            raise PlatformError(2119001, "参数不合法: Rpc-Transit-Life-Account")
+        customer = self.data.find_customer(app.app_id, query["open_id"])
+        purchases = [] if customer is None else self.data.purchases[customer.key]
+        orders = [
+            _build_order(purchase, query.get("poi_id"))
+            for purchase in purchases
+            if purchase.account_id == merchant.account_id
+            and (purchase.biz_types is None or query.get("biz_type", 1) in purchase.biz_types)
+        ]
+        return _build_page(orders, query)
+
+    def find_app_id(self, access_token: str) -> str | None:
+        """Return the app that owns the token, even if it has expired; None if the token is unknown."""
+        token = self._find_token(access_token)
+        return None if token is None else token.app_id
+
+    def _find_token(self, access_token: str) -> Token | None:
+        return next((t for tokens in self._tokens.values() for t in tokens if t.value == access_token), None)
+
+    def _authenticate(self, access_token: str) -> App:
+        token = self._find_token(access_token)
+        if token is None:
+            raise PlatformError(2190002, "access_token无效")
+        if token.expires_at <= self.now():
+            raise PlatformError(2190008, "access_token过期,请刷新或重新授权")
+        app = self.data.apps[token.app_id]
+        if app.banned:
+            raise PlatformError(28001016, "当前应用已被封禁或下线")
+        if CERTIFICATE_SCOPE not in app.scopes:
+            raise PlatformError(2190004, "应用未获得该能力")
+        return app
+
+
+def _count_call(times: deque[float], now: float, window_seconds: float, limit: float) -> bool:
+    """Count a call; returns False when more than `limit` calls fall into the window. Rejected calls are not counted."""
+    while times and times[0] <= now - window_seconds:
+        times.popleft()
+    if len(times) >= limit:
+        return False
+    times.append(now)
+    return True
+
+
+def _validate_query(body: Any) -> dict[str, Any]:
+    """Check the types and ranges of the documented fields; unknown fields are ignored."""
+    if not isinstance(body, dict):
+        raise PlatformError(10000, "参数错误: body")
+    strings = {"account_id": True, "open_id": True, "poi_id": False}
+    for name, required in strings.items():
+        if (required or name in body) and not (isinstance(body.get(name), str) and body[name]):
+            raise PlatformError(2119001, f"参数不合法: {name}")
+    ranges = {"page": (1, 2**63 - 1), "page_size": (1, MAX_PAGE_SIZE), "page_dimension": (1, 2), "biz_type": (1, 2)}
+    for name, (minimum, maximum) in ranges.items():
+        if name in body and not (type(body[name]) is int and minimum <= body[name] <= maximum):
+            raise PlatformError(2100005, f"参数不合法: {name}")
+    time_range = body.get("time_range", {})
+    if not isinstance(time_range, dict) or any(type(value) is not int for value in time_range.values()):
+        raise PlatformError(2100005, "参数不合法: time_range")
+    return body
+
+
+def _build_order(purchase: Purchase, poi_id: str | None) -> dict[str, Any]:
+    """Return the order with `can_use`: whether it can be used in the store, or in any store without `poi_id`."""
+    can_use = purchase.stores is None or (bool(purchase.stores) if poi_id is None else poi_id in purchase.stores)
+    return {"can_use": can_use, **purchase.order}
+
+
+def _build_page(orders: list[dict[str, Any]], query: dict[str, Any]) -> dict[str, Any]:
+    """Select one page; in the certificate dimension (`page_dimension` 1) an order can be split across two pages."""
+    start, end = (query.get("time_range", {}).get(name) for name in ("start_time", "end_time"))
+    # The document does not specify which time is compared. The mock platform compares the certificate's validity.
+    orders = [
+        {**order, "certificates": matching}
+        for order in orders
+        if (matching := [c for c in order.get("certificates") or [] if _is_valid_between(c, start, end)])
+        or not order.get("certificates")
+    ]
+    size = query.get("page_size", MAX_PAGE_SIZE)
+    first = (query.get("page", 1) - 1) * size
+    if query.get("page_dimension", 1) == 2:
+        return {"orders": orders[first : first + size], "total": len(orders)}
+    total = sum(len(order["certificates"]) for order in orders)
+    page: list[dict[str, Any]] = []
+    position = 0
+    for order in orders:
+        certificates = order["certificates"]
+        selected = certificates[max(0, first - position) : max(0, first + size - position)]
+        position += len(certificates)
+        if selected:
+            page.append({**order, "certificates": selected})
+    return {"orders": page, "total": total}
+
+
+def _is_valid_between(certificate: Any, start: int | None, end: int | None) -> bool:
+    """Return whether the certificate is valid at some time between `start` and `end`; malformed ones are included."""
+    if not isinstance(certificate, dict):
+        return True
+    valid_from, expires = certificate.get("start_time"), certificate.get("expire_time")
+    return not (
+        (end is not None and isinstance(valid_from, int) and valid_from > end)
+        or (start is not None and isinstance(expires, int) and expires < start)
+    )

@@ -1,0 +1,137 @@
+"""Sample data: apps, merchants with their stores, customers, and what the customers bought.
+
+Files in `sandbox/data/`:
+
+- `apps.json`: app_id, app_secret, name, and `scopes`, the capabilities the app has.
+- `merchants.json`: account_id, life_account_id, name, `app_id` (stored in the merchant's table row), `authorized` (the
+  app_ids that the merchant has authorised), stores (poi_id and name).
+- `customers.json`: key, name, and one open_id per app: the platform gives a user a different open_id in every app.
+- `orders/*.json`: one list of purchases per customer. Fields: `account_id`, `stores` (poi_ids where the order can be
+  used; default: all), `biz_types` (default: both), `repeat` (number of copies; `{n}` in texts is replaced by the copy's
+  number), and `order` in the platform's format. `can_use` is computed from `stores` unless the order contains it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DATA_FOLDER = Path(__file__).parent / "data"
+
+# Ids in the data files that tests and benchmarks use.
+APP_ID, OTHER_APP_ID = "ttsandbox00000000a1", "ttsandbox00000000b2"
+APP_SECRET = "not-a-secret-of-sandbox-app-a1"  # noqa: S105 - sample data
+
+ACCOUNT_ID = "7296781329369139211"
+POI_ID, OTHER_POI_ID = "6601", "6602"
+
+OTHER_ACCOUNT_ID = "7296781329369139233"
+"""A merchant of OTHER_APP_ID."""
+OTHER_ACCOUNT_POI_ID = "6606"
+
+CUSTOMER = "lin"
+"""Has one coupon of almost every kind."""
+CUSTOMER_WITHOUT_COUPONS = "wu"
+CUSTOMER_WITH_MANY_COUPONS = "zhou"
+"""Has 380 certificates at ACCOUNT_ID: eight pages of the platform."""
+CUSTOMER_WITH_MISSING_FIELDS = "chen"
+CUSTOMER_WITH_NEW_FIELDS = "yang"
+"""Has fields and enum values that the platform's document does not list."""
+CUSTOMER_WITH_MALFORMED_DATA = "zheng"
+CUSTOMER_WITH_STORE_LIMITS = "zhao"
+CUSTOMER_WITH_TIMES_CARDS = "qian"
+"""Has times cards at OTHER_ACCOUNT_ID."""
+CUSTOMER_WITH_LOCKED_COUPONS = "sun"
+CUSTOMER_WITH_UNUSUAL_DATES = "li"
+"""Has expired coupons, coupons that are not valid yet, and coupons without an expiry time."""
+
+
+@dataclass
+class App:
+    """A mini-program."""
+
+    app_id: str
+    app_secret: str
+    name: str
+    scopes: list[str]
+    banned: bool = False
+
+
+@dataclass
+class Merchant:
+    """A merchant account with its stores (poi_id to name)."""
+
+    account_id: str
+    life_account_id: str
+    name: str
+    app_id: str
+    authorized: list[str]
+    stores: dict[str, str]
+
+
+@dataclass
+class Customer:
+    """A user, with a different open_id in every app."""
+
+    key: str
+    name: str
+    open_ids: dict[str, str]
+
+
+@dataclass
+class Purchase:
+    """An order in the platform's format, and where it can be used."""
+
+    account_id: str
+    order: dict[str, Any]
+    stores: list[str] | None = None
+    biz_types: list[int] | None = None
+
+
+@dataclass
+class SampleData:
+    """All sample data, by app_id, account_id and customer key."""
+
+    apps: dict[str, App] = field(default_factory=dict)
+    merchants: dict[str, Merchant] = field(default_factory=dict)
+    customers: dict[str, Customer] = field(default_factory=dict)
+    purchases: dict[str, list[Purchase]] = field(default_factory=dict)
+
+    def find_customer(self, app_id: str, open_id: str) -> Customer | None:
+        """Return the customer who has this open_id in this app."""
+        return next((c for c in self.customers.values() if c.open_ids.get(app_id) == open_id), None)
+
+
+def load(folder: Path = DATA_FOLDER) -> SampleData:
+    """Read the data files."""
+    data = SampleData()
+    for entry in _read(folder / "apps.json"):
+        data.apps[entry["app_id"]] = App(**entry)
+    for entry in _read(folder / "merchants.json"):
+        data.merchants[entry["account_id"]] = Merchant(**entry)
+    for entry in _read(folder / "customers.json"):
+        data.customers[entry["key"]] = Customer(**entry)
+        data.purchases[entry["key"]] = parse_purchases(_read(folder / "orders" / f"{entry['key']}.json"))
+    return data
+
+
+def parse_purchases(entries: list[dict[str, Any]]) -> list[Purchase]:
+    """Parse the entries of an orders file; an entry with `repeat` becomes that many purchases."""
+    purchases: list[Purchase] = []
+    for original in entries:
+        entry = copy.deepcopy(original)
+        count = entry.pop("repeat", None)
+        if count is None:
+            purchases.append(Purchase(**entry))
+            continue
+        template = json.dumps(entry)
+        purchases += [Purchase(**json.loads(template.replace("{n}", f"{n:04d}"))) for n in range(1, count + 1)]
+    return purchases
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return entries

@@ -1,0 +1,128 @@
+"""The Lambda bundle: its content, reproducible builds, and that Python runs only what was built."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import botocore.session
+import pytest
+from botocore.loaders import Loader
+
+from chalicelib.aws import SDK_DATA, create_clients
+from infra.bundle import ROOT, copy_project, current_archive, make_bundle
+from infra.sdkdata import OPERATIONS, reduce_model
+from sandbox.runtime import INTERPRETER
+
+CHECKED_HASH = (0b11).to_bytes(4, "little")
+"""The flags of a .pyc file that Python compares with its source by hash (PEP 552)."""
+
+MAX_BYTES = 8_000_000
+
+
+def test_the_bundle_contains_the_needed_packages_and_nothing_else(bundle: Path) -> None:
+    assert {path.name for path in bundle.iterdir()} == {
+        "__pycache__", "app.py", "chalice", "chalicelib", "aws_lambda_powertools", "aws_xray_sdk", "certifi", "idna",
+        "itsdangerous", "jmespath", "msgspec", "requests", "sdk-data", "typing_extensions.py", "urllib3",
+        "wrapt",
+    }  # fmt: skip
+    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
+    assert size < MAX_BYTES, f"{size:,} bytes"
+
+
+def test_every_module_is_compiled_with_the_hash_of_its_source(bundle: Path) -> None:
+    """Python ignores a .pyc file whose hash differs, whatever the time stamps are."""
+    sources = list(bundle.rglob("*.py"))
+    assert len(sources) > 200
+    for source in sources:
+        compiled = Path(importlib.util.cache_from_source(str(source))).read_bytes()
+        assert compiled[:4] == importlib.util.MAGIC_NUMBER, source
+        assert compiled[4:8] == CHECKED_HASH, source
+        assert compiled[8:16] == importlib.util.source_hash(source.read_bytes()), source
+    assert len(list(bundle.rglob("*.pyc"))) == len(sources)
+
+
+def test_an_outdated_compiled_file_is_not_used(bundle: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(bundle, tmp_path / "task")
+    (copy / "chalicelib" / "__init__.py").write_text('"""Newer."""\n\n__version__ = "newer"\n')
+    command = [str(INTERPRETER), "-c", "import chalicelib; print(chalicelib.__version__)"]
+    run = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=True)
+    assert run.stdout == "newer\n"
+
+
+def test_two_builds_of_the_same_sources_are_identical(archive: Path, tmp_path: Path) -> None:
+    """Also from a copy in another folder with other time stamps."""
+    copy = tmp_path / "elsewhere"
+    for name in ("chalicelib", ".chalice"):
+        ignored = shutil.ignore_patterns("__pycache__", "deploy*")
+        shutil.copytree(ROOT / name, copy / name, ignore=ignored, copy_function=shutil.copyfile)
+    for name in ("app.py", "requirements.txt"):
+        shutil.copyfile(ROOT / name, copy / name)
+    assert make_bundle(copy).read_bytes() == archive.read_bytes()
+
+
+def test_a_build_of_other_sources_is_refused(archive: Path, tmp_path: Path) -> None:
+    copy_project(tmp_path)
+    assert current_archive(tmp_path).read_bytes() == archive.read_bytes()
+    (tmp_path / "app.py").write_text("# changed\n")
+    with pytest.raises(RuntimeError, match="make bundle"):
+        current_archive(tmp_path)
+
+
+def test_the_sdk_data_has_botocores_operations_shapes_and_regions(bundle: Path) -> None:
+    """It has only the services and operations that are used; what it has is unchanged."""
+    reduced = Loader([str(bundle / SDK_DATA.name)], include_default_search_paths=False)
+    original = Loader()
+    for service, operations in OPERATIONS.items():
+        model = reduced.load_service_model(service, "service-2")
+        full = original.load_service_model(service, "service-2")
+        assert sorted(model["operations"]) == sorted(operations)
+        assert model == reduce_model(full, operations)
+        assert model["metadata"] == full["metadata"]
+    for partition, full in zip(
+        reduced.load_data("endpoints")["partitions"], original.load_data("endpoints")["partitions"], strict=True
+    ):
+        for service in OPERATIONS:
+            assert partition["services"][service] == full["services"].get(service, {})
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "cn-north-1", "cn-northwest-1", "ap-southeast-1"])
+def test_clients_with_the_reduced_data_have_the_same_endpoints(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, region: str
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    expected = [botocore.session.get_session().create_client(service) for service in OPERATIONS]
+    monkeypatch.setattr("chalicelib.aws.SDK_DATA", bundle / SDK_DATA.name)
+    for client, original in zip(create_clients(), expected, strict=True):
+        assert client.meta.endpoint_url == original.meta.endpoint_url
+        assert client.meta.region_name == region
+        client.close()
+        original.close()
+
+
+def test_without_the_reduced_data_botocores_own_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """For example when the runtime's botocore needs a file that the botocore of the build did not have."""
+    (tmp_path / "endpoints.json").write_text('{"partitions": []}')
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setattr("chalicelib.aws.SDK_DATA", tmp_path)
+    for client in create_clients():
+        assert client.meta.region_name == "us-east-1"
+        client.close()
+
+
+def test_the_app_starts_without_warnings(bundle: Path) -> None:
+    """No library warns about packages that the bundle omits."""
+    command = [str(INTERPRETER), "-W", "default", "-c", "import app; print(app.gc.isenabled())"]
+    run = subprocess.run(command, cwd=bundle, capture_output=True, text=True, check=True, env={"PATH": ""})
+    assert (run.stdout, run.stderr) == ("True\n", "")
+
+
+def test_the_bundle_is_built_for_the_interpreter_that_runs_it() -> None:
+    version = subprocess.run([str(INTERPRETER), "-V"], capture_output=True, text=True, check=True).stdout
+    assert version.split()[1].rsplit(".", 1)[0] == "{}.{}".format(*sys.version_info)

@@ -1,0 +1,260 @@
+"""Drivers and assertions that tests share: the app's front door, the mock platform, and the emulated AWS."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+import app as application
+from chalicelib.douyin import client
+from chalicelib.tokens import store
+from infra.bundle import ROOT, current_archive
+from sandbox import gateway, sample_data
+from sandbox.faults import Fault, FaultPlan
+from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from sandbox import server
+
+STAGE = "test"
+SESSION_KEY = "test-session-key-not-a-secret-000001"
+TOKEN_ROW = f"TOKEN#{APP_ID}"
+MERCHANT_ROW = f"MERCHANT#{ACCOUNT_ID}"
+LIST_URL = gateway.certificates_url()
+FAST_RETRIES = msgspec.structs.replace(client.RETRY_POLICY, base_delay=0.0, rate_limited_delay=0.0)
+"""The retry policy of the platform's calls without delays: patch `chalicelib.douyin.client.RETRY_POLICY` with it."""
+
+FAST_MINT_RETRIES = msgspec.structs.replace(store.MINT_RETRY_POLICY, base_delay=0.0)
+"""The retry policy of mints without delays: patch `chalicelib.tokens.store.MINT_RETRY_POLICY` with it."""
+
+JSON_HEADERS = {"Content-Type": "application/json"}
+IS_NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+"""Whether this is the long run of `make nightly`."""
+
+
+@dataclass
+class Platform:
+    """The mock platform, reachable over HTTP at `url`; tests arrange its state directly."""
+
+    url: str
+    server: server.MockServer = field(repr=False)
+    data: sample_data.SampleData = field(repr=False)
+
+    def reset(self) -> None:
+        """Restore the sample data; remove faults, tokens and recorded calls."""
+        self.server.platform = type(self.server.platform)(sample_data.load())
+        self.server.fault_plan = FaultPlan()
+        self.server.calls.clear()
+        self.data = self.server.platform.data
+
+    def fail(self, kind: str, call: str = "query_user_certificates", **options: Any) -> None:
+        """Add a fault rule for a call."""
+        self.server.fault_plan.faults.append(Fault(kind, call, **options))
+
+    def clear_faults(self) -> None:
+        """Remove all fault rules."""
+        self.server.fault_plan.faults.clear()
+
+    def set_purchases(self, customer: str, *entries: dict[str, Any]) -> None:
+        """Replace what a customer has bought."""
+        self.data.purchases[customer] = sample_data.parse_purchases(list(entries))
+
+    def calls(self, call: str) -> list[dict[str, Any]]:
+        """Return the recorded calls of one kind."""
+        return [entry for entry in self.server.calls if entry["call"] == call]
+
+    def newest_token(self, app_id: str = APP_ID) -> str:
+        """Return the token that was minted last."""
+        return self.server.platform._tokens[app_id][-1].value
+
+    def mint(self, app_id: str = APP_ID) -> str:
+        """Return a new valid token, minted without a recorded call."""
+        app = self.data.apps[app_id]
+        body = {"client_key": app_id, "client_secret": app.app_secret, "grant_type": "client_credential"}
+        return str(self.server.platform.mint_token(body)["access_token"])
+
+    def issue_login_code(self, customer: str = CUSTOMER, app_id: str = APP_ID) -> str:
+        """Return what tt.login would give the customer."""
+        return self.server.platform.issue_login_code(app_id, customer)
+
+
+@dataclass
+class Aws:
+    """The emulated AWS, with the table and the secret of `infra/template.yaml`."""
+
+    url: str
+    dynamodb: DynamoDBClient
+    secretsmanager: SecretsManagerClient
+    table: str = f"douyin-redemption-{STAGE}"
+    secret: str = f"douyin-redemption/{STAGE}"
+
+    def reset(self, data: sample_data.SampleData, write_merchants: Callable[..., None]) -> None:
+        """Restore the sample merchants, no token, one session key."""
+        for item in self.dynamodb.scan(TableName=self.table)["Items"]:
+            self.dynamodb.delete_item(TableName=self.table, Key={"pk": item["pk"]})
+        write_merchants(self.dynamodb, self.table, data)
+        self.put_secret({app.app_id: app.app_secret for app in data.apps.values()}, [SESSION_KEY])
+
+    def put_secret(self, apps: dict[str, str], session_keys: list[str]) -> None:
+        """Replace the secret's value."""
+        value = json.dumps({"apps": apps, "session_keys": session_keys})
+        self.secretsmanager.put_secret_value(SecretId=self.secret, SecretString=value)
+
+    def put(self, pk: str, **attributes: Any) -> None:
+        """Put a row of strings, integers, booleans and maps."""
+        item: Any = {"pk": {"S": pk}, **{name: _attribute(value) for name, value in attributes.items()}}
+        self.dynamodb.put_item(TableName=self.table, Item=item)
+
+    def row(self, pk: str) -> dict[str, Any]:
+        """Return a row in DynamoDB's format."""
+        return dict(self.dynamodb.get_item(TableName=self.table, Key={"pk": {"S": pk}}).get("Item", {}))
+
+
+def _attribute(value: Any) -> dict[str, Any]:
+    match value:
+        case bool():
+            return {"BOOL": value}
+        case int():
+            return {"N": str(value)}
+        case dict():
+            return {"M": {name: _attribute(part) for name, part in value.items()}}
+        case _:
+            return {"S": value}
+
+
+class LambdaContext:
+    """Lambda's context object, as far as the app uses it."""
+
+    aws_request_id = "lambda-request-id"
+
+    def __init__(self, milliseconds: int = 15_000) -> None:
+        self.milliseconds = milliseconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.milliseconds
+
+
+@dataclass
+class Api:
+    """The app's front door: sends API Gateway events and returns responses."""
+
+    platform: Platform
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        body: str | None = None,
+        headers: dict[str, str] | None = None,
+        milliseconds: int = 15_000,
+    ) -> gateway.Response:
+        """Send a request."""
+        event = gateway.build_event(method, url, {**self.headers, **(headers or {})}, body)
+        return gateway.parse_response(application.app(event, LambdaContext(milliseconds)))
+
+    def login(self, customer: str = CUSTOMER, app_id: str = APP_ID) -> gateway.Response:
+        """Log a customer in; later calls carry the session token."""
+        code = self.platform.issue_login_code(customer, app_id)
+        response = self.call("POST", "/v1/sessions", json.dumps({"app_id": app_id, "code": code}), JSON_HEADERS)
+        if response.status == 200:
+            self.headers = {"Authorization": f"Bearer {response.json['token']}"}
+        return response
+
+    def list(
+        self, query: str = "", account_id: str = ACCOUNT_ID, poi_id: str = POI_ID, **options: Any
+    ) -> gateway.Response:
+        """Request the certificates; `query` starts with a question mark."""
+        return self.call("GET", gateway.certificates_url(account_id, poi_id) + query, **options)
+
+    def clear_rate_limits(self) -> None:
+        """Clear the cached rate limits of this instance."""
+        application.services().lister.rate_limits.clear()
+
+    def clear_tokens(self) -> None:
+        """Clear the cached tokens of this instance."""
+        application.services().tokens._cache.clear()
+
+
+def examples(count: int) -> int:
+    """Return how many examples hypothesis generates: `count`, or twenty times as many in `make nightly`."""
+    return 20 * count if IS_NIGHTLY else count
+
+
+def restart() -> None:
+    """Replace this instance by a new one with empty caches."""
+    application.services().http.close()
+    application.services().page_executor.shutdown()
+    application.services.cache_clear()
+
+
+def run_refresh_tokens() -> None:
+    """Run the scheduled function."""
+    application.refresh_tokens(gateway.build_schedule_event(), LambdaContext(60_000))
+
+
+def in_seconds(seconds: int) -> int:
+    """Return an epoch time `seconds` from now."""
+    return int(time.time()) + seconds
+
+
+def assert_problem(response: gateway.Response, status: int, code: str) -> dict[str, Any]:
+    """Assert that a response is this problem in the contract's form, and return its body."""
+    assert (response.status, response.json["code"]) == (status, code)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    body: dict[str, Any] = response.json
+    assert list(body)[:7] == ["type", "title", "status", "code", "detail", "request_id", "retryable"]
+    assert set(body) <= {"type", "title", "status", "code", "detail", "request_id", "retryable", "upstream"}
+    assert body["type"] == "about:blank"
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert body["title"].isascii()
+    assert re.search(r"[\u4e00-\u9fff]", body["detail"])
+    return body
+
+
+def order(order_id: str, *certificates: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """Return a purchase of one order at the sample merchant."""
+    return {"account_id": ACCOUNT_ID, "order": {"order_id": order_id, "certificates": list(certificates), **fields}}
+
+
+def certificate(certificate_id: str, expire_time: int = 1899999999, **fields: Any) -> dict[str, Any]:
+    """Return a certificate in the platform's format."""
+    return {"certificate_id": certificate_id, "expire_time": expire_time, **fields}
+
+
+def certificate_ids(response: gateway.Response) -> list[str]:
+    """Return the certificate_ids of a list response, in order."""
+    return [view["certificate_id"] for view in response.json["certificates"]]
+
+
+def built_archive() -> Path:
+    """Return the Lambda bundle of the present sources, and build it when the sources have changed.
+
+    Test processes that run in parallel share one build.
+    """
+    lock = ROOT / "build" / "bundle.lock"
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(RuntimeError):
+            return current_archive()
+        subprocess.run([sys.executable, "-m", "infra.bundle"], cwd=ROOT, check=True)
+        return current_archive()

@@ -1,0 +1,1 @@
+"""Pure functions: no bundle, no AWS, no sockets."""

@@ -1,0 +1,168 @@
+"""Problems: each error's status, code and headers, and the form of the body."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from chalicelib import errors
+from chalicelib.api import problems
+from chalicelib.api.problems import ProblemType, problem_for_error, problem_for_type, problem_type_of
+from chalicelib.errors import (
+    AppMisconfiguredError,
+    AppNotPermittedError,
+    ConfigurationError,
+    Evidence,
+    InvalidRequestError,
+    LoginRefusedError,
+    MerchantNotAuthorizedError,
+    MerchantNotFoundError,
+    QuotaExhaustedError,
+    RateLimitedError,
+    StorageUnavailableError,
+    StoreNotFoundError,
+    TokenRefusedError,
+    TokenUnavailableError,
+    UnauthenticatedError,
+    UpstreamMalformedError,
+    UpstreamRejectedError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+    WrongAppError,
+)
+
+EVIDENCE = Evidence(2119005, 11006, "20260101L")
+
+# error, status, code, retryable, Retry-After
+ROWS: list[tuple[BaseException, int, str, bool, str | None]] = [
+    (InvalidRequestError("cursor"), 400, "invalid_request", False, None),
+    (UnauthenticatedError("x"), 401, "unauthenticated", False, None),
+    (LoginRefusedError("40018"), 401, "unauthenticated", False, None),
+    (WrongAppError("x"), 403, "wrong_app", False, None),
+    (MerchantNotAuthorizedError("11006"), 403, "merchant_not_authorized", False, None),
+    (MerchantNotFoundError("7"), 404, "merchant_not_found", False, None),
+    (StoreNotFoundError("7"), 404, "store_not_found", False, None),
+    (RateLimitedError("2119003"), 429, "rate_limited", True, "5"),
+    (ConfigurationError("x"), 500, "internal_error", False, None),
+    (UpstreamRejectedError("2100005"), 502, "upstream_rejected", False, None),
+    (UpstreamMalformedError("malformed"), 502, "upstream_malformed", True, None),
+    (UpstreamUnavailableError("2100004"), 503, "upstream_unavailable", True, "2"),
+    (TokenUnavailableError("x"), 503, "token_unavailable", True, None),
+    (TokenRefusedError("2190008"), 503, "token_unavailable", True, None),
+    (AppNotPermittedError("2190004"), 503, "app_not_permitted", False, None),
+    (AppMisconfiguredError("10013"), 503, "app_misconfigured", False, None),
+    (QuotaExhaustedError("28003017"), 503, "quota_exhausted", False, None),
+    (StorageUnavailableError("Throttling"), 503, "unavailable", True, "2"),
+    (UpstreamTimeoutError("timeout"), 504, "upstream_timeout", True, None),
+    (ValueError("planted"), 500, "internal_error", False, None),
+    (KeyboardInterrupt(), 500, "internal_error", False, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "retryable", "retry_after"), ROWS, ids=[type(row[0]).__name__ for row in ROWS]
+)
+def test_an_error_has_its_problem(
+    error: BaseException, status: int, code: str, retryable: bool, retry_after: str | None
+) -> None:
+    problem = problem_for_error(error, "request-1")
+    body = json.loads(problem.body)
+    assert (problem.type.status, problem.type.code) == (body["status"], body["code"]) == (status, code)
+    assert body["retryable"] is retryable
+    assert problem.headers.get("Retry-After") == retry_after
+    assert problem.headers.get("WWW-Authenticate") == ("Bearer" if status == 401 else None)
+    assert set(problem.headers) <= {"Retry-After", "WWW-Authenticate"}
+    assert problem_type_of(error) is problem.type
+
+
+def test_every_error_of_the_family_is_in_the_table() -> None:
+    def leaves(error: type[Exception]) -> set[type[Exception]]:
+        children = error.__subclasses__()
+        return set().union(*map(leaves, children)) if children else {error}
+
+    assert set(problems.ERROR_PROBLEMS) == leaves(errors.RedemptionError)
+    assert {type(row[0]) for row in ROWS} >= leaves(errors.RedemptionError)
+
+
+def test_a_problem_byte_for_byte() -> None:
+    problem = problem_for_error(MerchantNotAuthorizedError("11006", evidence=EVIDENCE), "request-1")
+    assert problem.body == (
+        '{"type":"about:blank","title":"The merchant has not authorised the app","status":403,'
+        '"code":"merchant_not_authorized","detail":"商家尚未授权本小程序，请联系店员","request_id":"request-1",'
+        '"retryable":false,"upstream":{"error_code":2119005,"sub_error_code":11006,"logid":"20260101L"}}'
+    )
+
+
+def test_a_foreign_exception_shows_nothing_of_itself() -> None:
+    body = problem_for_error(ValueError("planted"), "request-1").body
+    assert "planted" not in body
+    assert "ValueError" not in body
+
+
+@pytest.mark.parametrize(
+    ("error", "upstream"),
+    [
+        (UpstreamRejectedError("2100005"), None),
+        (
+            UpstreamRejectedError("2100005", evidence=EVIDENCE),
+            {"error_code": 2119005, "sub_error_code": 11006, "logid": "20260101L"},
+        ),
+        (UpstreamRejectedError("7", evidence=Evidence(7)), {"error_code": 7, "sub_error_code": 0}),
+        (TokenUnavailableError("x", EVIDENCE), {"error_code": 2119005, "sub_error_code": 11006, "logid": "20260101L"}),
+        (TokenUnavailableError("x"), None),
+        (StorageUnavailableError("x"), None),
+    ],
+)
+def test_the_platforms_codes_are_shown_where_there_are_any(
+    error: Exception, upstream: dict[str, object] | None
+) -> None:
+    assert json.loads(problem_for_error(error, "r").body).get("upstream") == upstream
+
+
+def test_a_refused_login_looks_like_an_unknown_app() -> None:
+    refused = problem_for_error(LoginRefusedError("40018", evidence=EVIDENCE), "r")
+    assert refused == problem_for_error(UnauthenticatedError("unknown app_id"), "r")
+
+
+@pytest.mark.parametrize(
+    ("error", "header"),
+    [
+        (RateLimitedError("x"), "5"),
+        (RateLimitedError("x", retry_after=0.2), "5"),
+        (RateLimitedError("x", retry_after=5.1), "6"),
+        (RateLimitedError("x", retry_after=30.0), "30"),
+        (UpstreamUnavailableError("x", retry_after=7.5), "8"),
+        (UpstreamTimeoutError("x", retry_after=7.5), None),
+    ],
+)
+def test_retry_after_is_at_least_what_the_platform_asks_for(error: Exception, header: str | None) -> None:
+    assert problem_for_error(error, "r").headers.get("Retry-After") == header
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(404, "not_found"), (405, "method_not_allowed"), (415, "unsupported_media_type")]
+)
+def test_a_response_of_the_framework_has_its_problem(status: int, code: str) -> None:
+    problem = problem_for_type(problems.FRAMEWORK_PROBLEMS[status], "request-1")
+    body = json.loads(problem.body)
+    assert (body["status"], body["code"], body["request_id"]) == (status, code, "request-1")
+    assert problem.headers == {}
+    assert "upstream" not in body
+
+
+TYPES = {name: value for name, value in vars(problems).items() if isinstance(value, ProblemType)}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_problem_type_is_english_for_engineers_and_chinese_for_customers(name: str) -> None:
+    problem_type = TYPES[name]
+    assert problem_type.code == name.lower()
+    assert problem_type.title.isascii()
+    assert re.fullmatch(r"[\u4e00-\u9fff，]+", problem_type.detail)
+    assert problem_type.retry_after is None or problem_type.retryable
+
+
+def test_every_problem_type_is_used() -> None:
+    assert {*problems.ERROR_PROBLEMS.values(), *problems.FRAMEWORK_PROBLEMS.values()} == set(TYPES.values())

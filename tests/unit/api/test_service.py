@@ -1,0 +1,343 @@
+"""The Chalice application: events of API Gateway in, responses in the contract's form out, each one reported."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from chalice.app import BadRequestError
+
+from chalicelib.api.service import Service
+from chalicelib.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    RateLimitedError,
+    RedemptionError,
+    StorageUnavailableError,
+    UnauthenticatedError,
+)
+from tests.unit.fakes import FakeTelemetry, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chalice.app import Request
+
+    from chalicelib.context import RequestContext
+
+
+class LambdaContext:
+    aws_request_id = "lambda-id"
+
+    def __init__(self, milliseconds: int = 15_000) -> None:
+        self.milliseconds = milliseconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.milliseconds
+
+
+def make_event(method: str = "GET", resource: str = "/plain", **fields: Any) -> dict[str, Any]:
+    """Return an event of API Gateway's REST API, with null where it sends null."""
+    return {
+        "resource": resource,
+        "path": resource,
+        "httpMethod": method,
+        "headers": None,
+        "multiValueHeaders": None,
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": None,
+        "stageVariables": None,
+        "requestContext": {"resourcePath": resource, "httpMethod": method, "requestId": "gateway-id"},
+        "body": None,
+        "isBase64Encoded": False,
+        **fields,
+    }
+
+
+class App:
+    """A service with a few routes. `view` is what the route /plain does."""
+
+    def __init__(self) -> None:
+        self.telemetry = FakeTelemetry()
+        self.service = Service("test", self.telemetry)
+        self.view: Callable[[Request, RequestContext], str] = lambda _request, _context: '{"a":1}'
+        self.seen: list[Any] = []
+
+        @self.service.route("/plain", methods=["GET", "PUT"])
+        def plain(request: Request, context: RequestContext) -> str:
+            return self.view(request, context)
+
+        @self.service.route("/a/{account_id}/b/{poi_id}", methods=["GET"])
+        def nested(request: Request, context: RequestContext, account_id: str, poi_id: str) -> str:
+            self.seen.append((request, context, account_id, poi_id))
+            return "{}"
+
+        @self.service.route("/body", methods=["POST"], content_types=["application/json"])
+        def body(request: Request, _context: RequestContext) -> str:
+            self.seen.append(request.raw_body)
+            return "{}"
+
+    def call(self, event: Any = None, context: Any = None) -> dict[str, Any]:
+        return self.service(make_event() if event is None else event, context or LambdaContext())
+
+    def report(self) -> Report:
+        [report] = self.telemetry.reports
+        return report
+
+
+@pytest.fixture
+def app() -> App:
+    return App()
+
+
+def assert_problem(response: dict[str, Any], status: int, code: str) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(response["body"])
+    assert (response["statusCode"], body["status"], body["code"]) == (status, status, code)
+    headers = response["headers"]
+    assert headers["Content-Type"] == "application/problem+json"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Request-Id"] == body["request_id"]
+    return body
+
+
+def test_a_views_text_is_the_body(app: App) -> None:
+    response = app.call()
+    assert (response["statusCode"], response["body"]) == (200, '{"a":1}')
+    assert response["headers"] == {
+        "Content-Type": "application/json; charset=utf-8",
+        "Cache-Control": "no-store",
+        "X-Request-Id": "gateway-id",
+    }
+
+
+def test_a_success_is_reported(app: App) -> None:
+    app.call()
+    operation, outcome, context, error, fields = app.report()
+    assert (operation, outcome, error) == ("GET /plain", "ok", None)
+    assert fields == {"status": 200, "request_id": "gateway-id"}
+    assert context.request_id == "gateway-id"
+
+
+def test_a_view_gets_request_context_and_path_parameters(app: App) -> None:
+    event = make_event(
+        resource="/a/{account_id}/b/{poi_id}",
+        pathParameters={"account_id": "7", "poi_id": "66%30"},
+        headers={"Authorization": "Bearer x"},
+        multiValueQueryStringParameters={"cursor": ["a", "b"]},
+    )
+    assert app.call(event)["statusCode"] == 200
+    [(request, context, account_id, poi_id)] = app.seen
+    assert (account_id, poi_id) == ("7", "66%30")
+    assert request.headers["authorization"] == "Bearer x"
+    assert request.query_params.getlist("cursor") == ["a", "b"]
+    assert app.report().context is context
+
+
+@pytest.mark.parametrize(("milliseconds", "seconds"), [(15_000, 9.0), (3_000, 2.5)])
+def test_the_context_has_the_deadline_of_the_invocation(app: App, milliseconds: int, seconds: float) -> None:
+    app.call(context=LambdaContext(milliseconds))
+    assert app.report().context.deadline.remaining() == pytest.approx(seconds, abs=0.4)
+
+
+@pytest.mark.parametrize(
+    ("request_context", "lambda_context", "request_id"),
+    [
+        ({"requestId": "gateway-id"}, LambdaContext(), "gateway-id"),
+        ({}, LambdaContext(), "lambda-id"),
+        ({"requestId": ""}, LambdaContext(), "lambda-id"),
+        ({"requestId": None}, LambdaContext(), "lambda-id"),
+        ({"requestId": 7}, LambdaContext(), "7"),
+        ({}, object(), ""),
+    ],
+)
+def test_the_request_id_is_the_gateways_or_lambdas(
+    app: App, request_context: dict[str, Any], lambda_context: Any, request_id: str
+) -> None:
+    event = make_event(requestContext={"resourcePath": "/plain", "httpMethod": "GET", **request_context})
+    assert app.call(event, lambda_context)["headers"]["X-Request-Id"] == request_id
+
+
+def raising(error: Exception) -> Callable[[Request, RequestContext], str]:
+    def view(_request: Request, _context: RequestContext) -> str:
+        raise error
+
+    return view
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (InvalidRequestError("cursor"), 400, "invalid_request"),
+        (StorageUnavailableError("Throttling"), 503, "unavailable"),
+        (ConfigurationError("TABLE_NAME is missing"), 500, "internal_error"),
+        (ZeroDivisionError("planted"), 500, "internal_error"),
+        # Chalice makes responses of its own errors; here they are no more than foreign exceptions.
+        (BadRequestError("planted"), 500, "internal_error"),
+    ],
+)
+def test_an_error_of_a_view_is_a_problem_and_is_reported(app: App, error: Exception, status: int, code: str) -> None:
+    app.view = raising(error)
+    body = assert_problem(app.call(), status, code)
+    assert body["request_id"] == "gateway-id"
+    assert "planted" not in json.dumps(body)
+    operation, outcome, _, reported, fields = app.report()
+    assert (operation, outcome, fields["status"]) == ("GET /plain", code, status)
+    assert reported is error
+
+
+def test_headers_of_a_problem_are_sent(app: App) -> None:
+    app.view = raising(RateLimitedError("2119003", retry_after=30.0))
+    assert app.call()["headers"]["Retry-After"] == "30"
+    app.view = raising(UnauthenticatedError("x"))
+    assert app.call()["headers"]["WWW-Authenticate"] == "Bearer"
+
+
+def test_an_error_does_not_affect_the_next_request(app: App) -> None:
+    app.view = raising(InvalidRequestError("x"))
+    app.call()
+    app.view = lambda _request, _context: "{}"
+    assert app.call()["statusCode"] == 200
+    first, second = (report.context for report in app.telemetry.reports)
+    assert first is not second
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_nothing_of_an_exception_is_shown_or_logged(
+    app: App, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, debug: bool
+) -> None:
+    app.service.debug = debug
+    app.view = raising(ZeroDivisionError("planted"))
+    with caplog.at_level("DEBUG"):
+        response = app.call()
+    out = capfd.readouterr()
+    assert "planted" not in out.out + out.err + caplog.text + json.dumps(response)
+
+
+def test_no_such_resource_is_not_found(app: App) -> None:
+    assert_problem(app.call(make_event(resource="/nothing")), 404, "not_found")
+    report = app.report()
+    assert (report.operation, report.outcome, report.error) == ("GET /nothing", "not_found", None)
+
+
+def test_no_such_method_is_not_allowed_and_the_others_are_named(app: App) -> None:
+    response = app.call(make_event("DELETE"))
+    assert_problem(response, 405, "method_not_allowed")
+    assert response["headers"]["Allow"] == "GET, PUT"
+    assert app.report().operation == "DELETE /plain"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        (None, 200),
+        ("application/json", 200),
+        ("application/json; charset=utf-8", 200),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+    ],
+)
+def test_the_media_type_of_a_body_is_checked(app: App, content_type: str | None, status: int) -> None:
+    headers = None if content_type is None else {"Content-Type": content_type}
+    response = app.call(make_event("POST", "/body", headers=headers, body='{"a":1}'))
+    if status == 200:
+        assert response["statusCode"] == 200
+        assert app.seen == [b'{"a":1}']
+    else:
+        assert_problem(response, 415, "unsupported_media_type")
+        assert app.seen == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        [],
+        "text",
+        7,
+        {"requestContext": None},
+        {"requestContext": {}},
+        {"requestContext": {"resourcePath": None, "httpMethod": None}},
+        {"headers": {"a": "b"}},
+        {"version": "2.0", "routeKey": "GET /plain", "rawPath": "/plain"},
+    ],
+)
+def test_what_is_no_request_of_the_rest_api_is_not_found(app: App, event: Any) -> None:
+    body = assert_problem(app.call(event), 404, "not_found")
+    assert body["request_id"] == "lambda-id"
+
+
+def test_without_event_and_context_nothing_is_found(app: App) -> None:
+    assert_problem(app.service(None, None), 404, "not_found")
+
+
+def test_an_event_with_the_least_that_names_a_route_is_served(app: App) -> None:
+    event = {"requestContext": {"resourcePath": "/plain", "httpMethod": "GET"}}
+    assert app.call(event)["body"] == '{"a":1}'
+
+
+@pytest.mark.parametrize("parameters", [None, {}, {"account_id": "7"}])
+def test_an_event_without_path_parameters_is_an_internal_error(app: App, parameters: Any) -> None:
+    event = make_event(resource="/a/{account_id}/b/{poi_id}", pathParameters=parameters)
+    assert_problem(app.call(event), 500, "internal_error")
+    assert app.report().error is not None
+
+
+@pytest.mark.parametrize(
+    ("fields", "values"),
+    [
+        ({"queryStringParameters": {"a": "1"}}, ["1"]),
+        ({"queryStringParameters": {"a": "2"}, "multiValueQueryStringParameters": {"a": ["1", "2"]}}, ["1", "2"]),
+        ({"queryStringParameters": None}, None),
+        ({}, None),
+    ],
+)
+def test_single_valued_query_parameters_are_read_where_there_are_no_others(
+    app: App, fields: dict[str, Any], values: list[str] | None
+) -> None:
+    seen: list[Any] = []
+
+    def view(request: Request, _context: RequestContext) -> str:
+        query = request.query_params
+        seen.append(query.getlist("a") if query else None)
+        return "{}"
+
+    app.view = view
+    event = {"requestContext": {"resourcePath": "/plain", "httpMethod": "GET"}, **fields}
+    assert app.call(event)["statusCode"] == 200
+    assert seen == [values]
+
+
+class TestJob:
+    def test_a_job_has_the_functions_whole_time_and_its_fields_are_reported(self, app: App) -> None:
+        contexts: list[RequestContext] = []
+
+        def job(context: RequestContext) -> dict[str, Any]:
+            contexts.append(context)
+            return {"renewed": ["tta"], "left": 1}
+
+        app.service.run_job("refresh_tokens", LambdaContext(60_000), job)
+        assert app.report() == ("refresh_tokens", "ok", contexts[0], None, {"renewed": ["tta"], "left": 1})
+        assert contexts[0].request_id == "lambda-id"
+        assert contexts[0].deadline.remaining() == pytest.approx(59.5, abs=0.4)
+
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [(StorageUnavailableError("x"), "unavailable"), (ConfigurationError("x"), "internal_error")],
+    )
+    def test_a_failed_job_is_reported_and_fails(self, app: App, error: RedemptionError, code: str) -> None:
+        def job(_context: RequestContext) -> dict[str, Any]:
+            raise error
+
+        with pytest.raises(type(error)):
+            app.service.run_job("refresh_tokens", LambdaContext(), job)
+        report = app.report()
+        assert (report.operation, report.outcome, report.error, report.fields) == ("refresh_tokens", code, error, {})
+
+    def test_a_foreign_exception_of_a_job_is_raised(self, app: App) -> None:
+        def job(_context: RequestContext) -> dict[str, Any]:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            app.service.run_job("refresh_tokens", LambdaContext(), job)

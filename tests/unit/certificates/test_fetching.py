@@ -1,0 +1,213 @@
+"""Fetching pages: one token for all, one renewal of a refused token, and rate limits that are cached."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chalicelib.certificates.fetching import PageFetcher
+from chalicelib.certificates.ratelimit import RateLimitCache
+from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery, Page
+from chalicelib.errors import (
+    AppMisconfiguredError,
+    Evidence,
+    RateLimitedError,
+    RedemptionError,
+    StorageUnavailableError,
+    TokenRefusedError,
+    TokenUnavailableError,
+    UpstreamTimeoutError,
+)
+from chalicelib.merchants import Merchant
+from chalicelib.tokens.store import TokenStore
+from tests.unit.fakes import ACCOUNT_ID, APP_ID, OPEN_ID, POI_ID, Clock, FakeDouyin, FakeTable, make_context, token_row
+
+if TYPE_CHECKING:
+    from chalicelib.aws import Item
+
+QUERY = CertificatesQuery(CertificateFilter(ACCOUNT_ID, POI_ID), OPEN_ID)
+KEY = "TOKEN#tokens"
+REFUSAL = Evidence(2190008, 0, "20260101R")
+
+
+def refused() -> TokenRefusedError:
+    return TokenRefusedError("2190008", evidence=REFUSAL)
+
+
+class Request:
+    """One request's fetcher. `valid` are the tokens that the platform accepts."""
+
+    def __init__(self, item: Item | None, *valid: str) -> None:
+        self.table = FakeTable(**({} if item is None else {KEY: item}))
+        self.douyin = FakeDouyin()
+        self.douyin.fetch = self.answer
+        self.valid = valid
+        self.rate_limits = RateLimitCache(Clock())
+        self.tokens = TokenStore(self.table, self.douyin, clock=Clock())
+        self.merchant = Merchant(ACCOUNT_ID, APP_ID, "tokens", None, None, True)
+
+    def answer(self, page: int, token: str) -> Page:
+        if token not in self.valid:
+            raise refused()
+        return Page([], page, None)
+
+    def fetcher(self, key: str | None = "s") -> PageFetcher:
+        return PageFetcher(
+            QUERY,
+            self.merchant,
+            key,
+            douyin=self.douyin,
+            tokens=self.tokens,
+            rate_limits=self.rate_limits,
+            context=make_context(),
+        )
+
+
+def test_pages_are_fetched_with_the_merchants_token() -> None:
+    request = Request(token_row("clt.row"), "clt.row")
+    fetcher = request.fetcher()
+    assert [fetcher.fetch(page).size for page in (3, 4)] == [3, 4]
+    assert request.douyin.fetches == [(3, "clt.row"), (4, "clt.row")]
+    assert request.douyin.queries == [QUERY, QUERY]
+    assert request.table.reads == [KEY]
+
+
+def test_a_token_is_minted_before_the_first_page_when_there_is_none() -> None:
+    request = Request(None, "clt.1")
+    assert request.fetcher().fetch(1).size == 1
+    assert [(mint.app_id, mint.app_secret) for mint in request.douyin.mints] == [("tokens", "s")]
+
+
+def test_without_a_token_there_is_no_fetcher() -> None:
+    with pytest.raises(TokenUnavailableError, match="another system"):
+        Request(None).fetcher(None)
+
+
+def test_a_refused_token_is_renewed_and_the_page_fetched_again() -> None:
+    request = Request(token_row("clt.revoked"), "clt.1")
+    fetcher = request.fetcher()
+    assert [fetcher.fetch(page).size for page in (1, 2)] == [1, 2]
+    assert request.douyin.fetches == [(1, "clt.revoked"), (1, "clt.1"), (2, "clt.1")]
+    assert len(request.douyin.mints) == 1
+
+
+def test_a_newer_token_in_the_table_takes_the_place_of_a_refused_one() -> None:
+    request = Request(token_row("clt.revoked"), "clt.newer")
+    fetcher = request.fetcher()
+    request.table.items[KEY] = token_row("clt.newer")
+    assert fetcher.fetch(1).size == 1
+    assert request.douyin.mints == []
+
+
+def test_a_renewed_token_that_is_refused_as_well_ends_the_page_with_the_last_evidence() -> None:
+    request = Request(token_row("clt.revoked"))
+    evidence = iter([Evidence(1), Evidence(2)])
+
+    def refuse(_page: int, _token: str) -> Page:
+        raise TokenRefusedError("2190008", evidence=next(evidence))
+
+    request.douyin.fetch = refuse
+    with pytest.raises(TokenUnavailableError, match="refused as well") as raised:
+        request.fetcher().fetch(1)
+    assert raised.value.evidence == Evidence(2)
+    assert len(request.douyin.fetches) == 2
+    assert len(request.douyin.mints) == 1
+
+
+def test_one_request_renews_the_token_once() -> None:
+    request = Request(token_row("clt.revoked"), "clt.1")
+    fetcher = request.fetcher()
+    fetcher.fetch(1)
+    request.valid = ()
+    with pytest.raises(TokenUnavailableError, match="refused as well") as raised:
+        fetcher.fetch(2)
+    assert raised.value.evidence == REFUSAL
+    assert request.douyin.fetches[2:] == [(2, "clt.1")]
+    assert len(request.douyin.mints) == 1
+
+
+def test_parallel_pages_share_one_renewal() -> None:
+    request = Request(token_row("clt.revoked"), "clt.1")
+    together = threading.Barrier(3)
+
+    def refuse_all_at_once(page: int, token: str) -> Page:
+        if token == "clt.revoked":
+            together.wait(5)
+        return request.answer(page, token)
+
+    request.douyin.fetch = refuse_all_at_once
+    fetcher = request.fetcher()
+    with ThreadPoolExecutor(3) as executor:
+        pages = list(executor.map(fetcher.fetch, (2, 3, 4)))
+    assert [page.size for page in pages] == [2, 3, 4]
+    assert len(request.douyin.mints) == 1
+    assert sorted(request.douyin.fetches[3:]) == [(2, "clt.1"), (3, "clt.1"), (4, "clt.1")]
+
+
+@pytest.mark.parametrize(
+    ("error", "evidence"),
+    [
+        (AppMisconfiguredError("10013", evidence=Evidence(10013)), Evidence(10013)),
+        (UpstreamTimeoutError("timeout"), REFUSAL),
+    ],
+    ids=["of the mint", "of the refusal"],
+)
+def test_a_failed_renewal_has_the_best_evidence(error: RedemptionError, evidence: Evidence) -> None:
+    request = Request(token_row("clt.revoked"))
+    request.douyin.mint_results = [error]
+    with pytest.raises(TokenUnavailableError, match="minting failed") as raised:
+        request.fetcher().fetch(1)
+    assert raised.value.evidence == evidence
+    assert len(request.douyin.fetches) == 1
+
+
+def test_a_refused_token_of_another_system_is_not_renewed() -> None:
+    request = Request(token_row("clt.theirs"))
+    with pytest.raises(TokenUnavailableError, match="another system") as raised:
+        request.fetcher(None).fetch(1)
+    assert raised.value.evidence == REFUSAL
+    assert request.table.writes == []
+
+
+def test_an_unavailable_table_is_raised_unchanged() -> None:
+    request = Request(token_row("clt.revoked"))
+    fetcher = request.fetcher()
+    request.table.fails_reads = True
+    with pytest.raises(StorageUnavailableError):
+        fetcher.fetch(1)
+
+
+@pytest.mark.parametrize("refusals", [0, 1], ids=["first token", "renewed token"])
+def test_a_rate_limit_is_cached_for_the_app_and_raised(refusals: int) -> None:
+    request = Request(token_row("clt.row"))
+    limit = RateLimitedError("2119003", retryable=True, retry_after=30.0)
+    errors: list[RedemptionError] = [refused()] * refusals + [limit]
+
+    def fail(_page: int, _token: str) -> Page:
+        raise errors.pop(0)
+
+    request.douyin.fetch = fail
+    with pytest.raises(RateLimitedError) as raised:
+        request.fetcher().fetch(1)
+    assert raised.value is limit
+    with pytest.raises(RateLimitedError, match="cached"):
+        request.rate_limits.check(APP_ID)
+    request.rate_limits.check("tokens")
+
+
+def test_another_error_is_raised_unchanged_and_not_cached() -> None:
+    request = Request(token_row("clt.row"))
+    error = UpstreamTimeoutError("timeout", retryable=True)
+
+    def fail(_page: int, _token: str) -> Page:
+        raise error
+
+    request.douyin.fetch = fail
+    with pytest.raises(UpstreamTimeoutError) as raised:
+        request.fetcher().fetch(1)
+    assert raised.value is error
+    assert len(request.douyin.fetches) == 1
+    request.rate_limits.check(APP_ID)

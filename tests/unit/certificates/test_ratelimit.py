@@ -1,0 +1,74 @@
+"""The cache of rate limits: an app is limited for as long as the platform asks, within bounds."""
+
+from __future__ import annotations
+
+import pytest
+
+from chalicelib.certificates.ratelimit import DEFAULT_SECONDS, MAX_SECONDS, RateLimitCache
+from chalicelib.errors import Evidence, RateLimitedError
+from tests.unit.fakes import Clock
+
+EVIDENCE = Evidence(2119003, 12001, "20260101L")
+
+
+def limited(retry_after: float | None) -> RateLimitedError:
+    return RateLimitedError("2119003", retryable=True, evidence=EVIDENCE, retry_after=retry_after)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [
+        (None, DEFAULT_SECONDS),
+        (0.0, DEFAULT_SECONDS),
+        (0.5, 0.5),
+        (30.0, 30.0),
+        (60.0, MAX_SECONDS),
+        (9999.0, MAX_SECONDS),
+    ],
+)
+def test_an_app_is_limited_until_the_limit_ends(retry_after: float | None, seconds: float) -> None:
+    clock = Clock()
+    cache = RateLimitCache(clock)
+    cache.record("tta", limited(retry_after))
+    clock.now += seconds - 0.25
+    with pytest.raises(RateLimitedError) as raised:
+        cache.check("tta")
+    assert raised.value.retry_after == pytest.approx(0.25, abs=0.001)
+    clock.now += 0.25
+    cache.check("tta")
+
+
+def test_the_error_of_a_cached_limit_has_the_evidence_of_the_first() -> None:
+    cache = RateLimitCache(Clock())
+    cache.record("tta", limited(30.0))
+    with pytest.raises(RateLimitedError) as raised:
+        cache.check("tta")
+    assert (raised.value.reason, raised.value.evidence) == ("cached", EVIDENCE)
+    assert not raised.value.retryable, "a retry inside this request would meet the same limit"
+
+
+def test_an_app_that_was_never_limited_is_not_limited() -> None:
+    RateLimitCache(Clock()).check("tta")
+
+
+def test_another_app_is_not_limited() -> None:
+    cache = RateLimitCache(Clock())
+    cache.record("tta", limited(30.0))
+    cache.check("ttb")
+
+
+def test_a_newer_limit_replaces_an_older_one() -> None:
+    clock = Clock()
+    cache = RateLimitCache(clock)
+    cache.record("tta", limited(1.0))
+    cache.record("tta", limited(30.0))
+    clock.now += 29.0
+    with pytest.raises(RateLimitedError):
+        cache.check("tta")
+
+
+def test_a_cleared_cache_limits_nobody() -> None:
+    cache = RateLimitCache(Clock())
+    cache.record("tta", limited(30.0))
+    cache.clear()
+    cache.check("tta")

@@ -1,0 +1,316 @@
+"""Views: every field from its source, nothing that is empty, and which certificates are shown at all."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from chalicelib.certificates.cursors import fingerprint
+from chalicelib.certificates.views import ListView, build_view, build_views
+from chalicelib.douyin.models import Certificate, Order
+from chalicelib.douyin.protocol import Page
+from tests.unit.fakes import make_page
+
+
+def view_of(**fields: Any) -> dict[str, Any]:
+    """Return the JSON of the view of a certificate with these fields of the platform."""
+    certificate = msgspec.convert({"certificate_id": "1", **fields}, Certificate)
+    view: dict[str, Any] = json.loads(msgspec.json.encode(build_view(certificate, "2")))
+    return view
+
+
+BARE = {"certificate_id": "1", "order_id": "2", "kind": "other"}
+
+
+def test_a_certificate_without_any_field_has_ids_and_kind() -> None:
+    assert view_of() == BARE
+
+
+def test_every_field_has_its_source() -> None:
+    view = view_of(
+        code="1081500070001",
+        start_time=1713146529,
+        expire_time=1844300799,
+        is_transfer_asset=True,
+        amount={"original_amount": 4500, "pay_amount": 4499, "coupon_pay_amount": 1},
+        sku_info={
+            "sku_id": "1796091790116912", "spu_id": "9", "title": "双人套餐", "groupon_type": 2, "market_price": 5000,
+            "voucher_info": {
+                "voucher_type": 1,
+                "dynamic_par_rule_struct": {
+                    "dynamic_par_rule_desc": "平日可抵100元",
+                    "dynamic_par_min_amount": 8000,
+                    "dynamic_par_max_amount": 10000,
+                    "dynamic_par_rule_item_list": [{"deductible_amount": 1}],
+                },
+            },
+        },
+        times_card_info={
+            "total_times": 10, "usable_times": 7, "use_amount": 300, "times_card_type": 1,
+            "total_times_serial_nums": [1, 2, 3, 4], "used_times_serial_nums": [1], "locked_times_serial_nums": [3],
+            "ladder_times_card_info": [{"seq": 1}],
+        },
+        lock_info_extra={"lock_status": 1, "lock_scene": 2},
+        off_peak_discount_detail={
+            "has_off_peak_discount": True, "off_peak_time_limit_type": 3,
+            "off_peak_time": {
+                "start_time": 4, "end_time": 5, "week_day_list": [1, 2],
+                "daily_time_range_list": [{"start_time": "14:00", "end_time": "17:00"}],
+            },
+        },
+    )  # fmt: skip
+    assert view == {
+        "certificate_id": "1",
+        "order_id": "2",
+        "sku_id": "1796091790116912",
+        "title": "双人套餐",
+        "kind": "voucher",
+        "pay_amount": 4499,
+        "original_amount": 4500,
+        "market_price": 5000,
+        "start_time": 1713146529,
+        "expire_time": 1844300799,
+        "code_tail": "0001",
+        "times": {"usable": 7, "total": 10, "use_amount": 300, "type": 1, "usable_serials": [2, 4]},
+        "voucher": {"description": "平日可抵100元", "min_amount": 8000, "max_amount": 10000},
+        "lock": {"status": 1, "scene": 2},
+        "off_peak": {
+            "limit_type": 3,
+            "start_time": 4,
+            "end_time": 5,
+            "weekdays": [1, 2],
+            "hours": [["14:00", "17:00"]],
+        },
+        "is_transfer_asset": True,
+    }
+    assert list(view)[:2] == ["certificate_id", "order_id"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "added"),
+    [
+        # Times and amounts; 0 is a value.
+        ({"start_time": 0}, {"start_time": 0}),
+        ({"expire_time": 7}, {"expire_time": 7}),
+        ({"amount": {}}, {}),
+        ({"amount": None}, {}),
+        ({"amount": {"pay_amount": 0}}, {"pay_amount": 0}),
+        ({"amount": {"original_amount": 1}}, {"original_amount": 1}),
+        # The product.
+        ({"sku_info": {}}, {}),
+        ({"sku_info": {"sku_id": ""}}, {}),
+        ({"sku_info": {"sku_id": 1796091790116912}}, {"sku_id": "1796091790116912"}),
+        ({"sku_info": {"sku_id": 0}}, {"sku_id": "0"}),
+        ({"sku_info": {"title": ""}}, {}),
+        ({"sku_info": {"title": "券"}}, {"title": "券"}),
+        ({"sku_info": {"market_price": 0}}, {"market_price": 0}),
+        # The tail of a code, never the whole code.
+        ({"code": "12345678"}, {"code_tail": "5678"}),
+        ({"code": "12345"}, {"code_tail": "2345"}),
+        ({"code": "1234"}, {}),
+        ({"code": ""}, {}),
+        ({"code": None}, {}),
+        # A flag is shown when it is set.
+        ({"is_transfer_asset": True}, {"is_transfer_asset": True}),
+        ({"is_transfer_asset": False}, {}),
+        ({"is_transfer_asset": None}, {}),
+        # Lock.
+        ({"lock_info_extra": {}}, {}),
+        ({"lock_info_extra": {"lock_status": 0, "lock_scene": 0}}, {}),
+        ({"lock_info_extra": {"lock_status": 0}}, {}),
+        ({"lock_info_extra": {"lock_status": 1}}, {"lock": {"status": 1}}),
+        ({"lock_info_extra": {"lock_status": 1, "lock_scene": 0}}, {"lock": {"status": 1, "scene": 0}}),
+        ({"lock_info_extra": {"lock_status": 0, "lock_scene": 2}}, {"lock": {"status": 0, "scene": 2}}),
+        # Voucher.
+        ({"sku_info": {"voucher_info": {}}}, {}),
+        ({"sku_info": {"voucher_info": {"voucher_type": 1}}}, {}),
+        ({"sku_info": {"voucher_info": {"dynamic_par_rule_struct": {}}}}, {}),
+        ({"sku_info": {"voucher_info": {"dynamic_par_rule_struct": {"dynamic_par_rule_desc": ""}}}}, {}),
+        (
+            {"sku_info": {"voucher_info": {"dynamic_par_rule_struct": {"dynamic_par_min_amount": 0}}}},
+            {"voucher": {"min_amount": 0}},
+        ),
+        (
+            {"sku_info": {"voucher_info": {"dynamic_par_rule_struct": {"dynamic_par_max_amount": 5}}}},
+            {"voucher": {"max_amount": 5}},
+        ),
+        (
+            {"sku_info": {"voucher_info": {"dynamic_par_rule_struct": {"dynamic_par_rule_desc": "x"}}}},
+            {"voucher": {"description": "x"}},
+        ),
+        # Times card.
+        ({"times_card_info": {}}, {}),
+        ({"times_card_info": {"ladder_times_card_info": [{"seq": 1}]}}, {}),
+        ({"times_card_info": {"usable_times": 0}}, {"times": {"usable": 0}}),
+        ({"times_card_info": {"total_times": 3}}, {"times": {"total": 3}}),
+        ({"times_card_info": {"use_amount": 300}}, {"times": {"use_amount": 300}}),
+        ({"times_card_info": {"times_card_type": 2}}, {"times": {"type": 2}}),
+        ({"times_card_info": {"total_times_serial_nums": []}}, {}),
+        ({"times_card_info": {"used_times_serial_nums": [1]}}, {}),
+        ({"times_card_info": {"total_times_serial_nums": [3, 1, 2]}}, {"times": {"usable_serials": [3, 1, 2]}}),
+        (
+            {"times_card_info": {"total_times_serial_nums": [1, 2, 3], "used_times_serial_nums": [2]}},
+            {"times": {"usable_serials": [1, 3]}},
+        ),
+        (
+            {"times_card_info": {"total_times_serial_nums": [1, 2, 3], "locked_times_serial_nums": [3]}},
+            {"times": {"usable_serials": [1, 2]}},
+        ),
+        (
+            {
+                "times_card_info": {
+                    "total_times_serial_nums": [1, 2],
+                    "used_times_serial_nums": [1],
+                    "locked_times_serial_nums": [2, 9],
+                }
+            },
+            {},
+        ),
+        # Off-peak.
+        ({"off_peak_discount_detail": {}}, {}),
+        ({"off_peak_discount_detail": {"has_off_peak_discount": False, "off_peak_time_limit_type": 1}}, {}),
+        ({"off_peak_discount_detail": {"off_peak_time_limit_type": 1, "off_peak_time": {"start_time": 1}}}, {}),
+        ({"off_peak_discount_detail": {"has_off_peak_discount": True}}, {}),
+        ({"off_peak_discount_detail": {"has_off_peak_discount": True, "off_peak_time": {}}}, {}),
+        (
+            {"off_peak_discount_detail": {"has_off_peak_discount": True, "off_peak_time_limit_type": 0}},
+            {"off_peak": {"limit_type": 0}},
+        ),
+        (
+            {"off_peak_discount_detail": {"has_off_peak_discount": True, "off_peak_time": {"start_time": 0}}},
+            {"off_peak": {"start_time": 0}},
+        ),
+        (
+            {"off_peak_discount_detail": {"has_off_peak_discount": True, "off_peak_time": {"end_time": 9}}},
+            {"off_peak": {"end_time": 9}},
+        ),
+        (
+            {"off_peak_discount_detail": {"has_off_peak_discount": True, "off_peak_time": {"week_day_list": []}}},
+            {},
+        ),
+        (
+            {"off_peak_discount_detail": {"has_off_peak_discount": True, "off_peak_time": {"week_day_list": [7]}}},
+            {"off_peak": {"weekdays": [7]}},
+        ),
+        (
+            {
+                "off_peak_discount_detail": {
+                    "has_off_peak_discount": True,
+                    "off_peak_time": {"daily_time_range_list": [{}, {"start_time": "14:00"}, {"end_time": "17:00"}]},
+                }
+            },
+            {},
+        ),
+        (
+            {
+                "off_peak_discount_detail": {
+                    "has_off_peak_discount": True,
+                    "off_peak_time": {
+                        "daily_time_range_list": [
+                            {"start_time": "", "end_time": "09:00"},
+                            {"start_time": "14:00", "end_time": "17:00"},
+                            {"start_time": "22:00", "end_time": "02:00"},
+                        ]
+                    },
+                }
+            },
+            {"off_peak": {"hours": [["14:00", "17:00"], ["22:00", "02:00"]]}},
+        ),
+    ],
+)
+def test_a_field_is_added_when_it_has_a_value(fields: dict[str, Any], added: dict[str, Any]) -> None:
+    assert view_of(**fields) == BARE | added
+
+
+@pytest.mark.parametrize(
+    ("groupon_type", "kind"),
+    [(1, "groupon"), (2, "voucher"), (3, "times_card"), (0, "other"), (4, "other"), (-1, "other"), (None, "other")],
+)
+def test_the_kind_follows_from_the_groupon_type(groupon_type: int | None, kind: str) -> None:
+    assert view_of(sku_info={"groupon_type": groupon_type}) == BARE | {"kind": kind}
+
+
+def order(order_id: str, *certificates: Certificate, can_use: Any = True) -> Order:
+    return Order(order_id, can_use, list(certificates))
+
+
+def page(*orders: Order) -> Page:
+    return Page(list(orders), sum(len(order.certificates or ()) for order in orders), None)
+
+
+def shown_ids(*pages: Page, shown: frozenset[bytes] = frozenset()) -> list[str]:
+    return [view.certificate_id for view in build_views(list(pages), shown)[0]]
+
+
+@pytest.mark.parametrize(
+    ("can_use", "is_shown"),
+    [(True, True), (False, False), (None, False), ("true", False), (1, False), ("yes", False), ([], False)],
+)
+def test_only_exactly_true_makes_an_order_usable(can_use: Any, is_shown: bool) -> None:
+    pages = [page(order("1", Certificate("a"), can_use=can_use), order("2", Certificate("b")))]
+    views, page_ids = build_views(pages, frozenset())
+    expected = ["a", "b"] if is_shown else ["b"]
+    assert [view.certificate_id for view in views] == expected
+    assert page_ids == expected
+
+
+def test_an_order_without_certificates_is_skipped() -> None:
+    assert shown_ids(page(Order("1", True, None), Order("2", True, []), order("3", Certificate("a")))) == ["a"]
+
+
+def test_each_view_has_the_id_of_its_order() -> None:
+    pages = [page(order("1", Certificate("a"), Certificate("b")), order("2", Certificate("c")))]
+    views, _ = build_views(pages, frozenset())
+    assert [(view.certificate_id, view.order_id) for view in views] == [("a", "1"), ("b", "1"), ("c", "2")]
+
+
+def test_the_soonest_to_expire_is_first_then_the_smaller_id_and_no_expiry_last() -> None:
+    certificates = [
+        Certificate("b", expire_time=20),
+        Certificate("0"),
+        Certificate("c", expire_time=10),
+        Certificate("a", expire_time=20),
+        Certificate("z", expire_time=0),
+        Certificate("00"),
+    ]
+    pages = [page(order("1", certificate)) for certificate in certificates]
+    assert shown_ids(*pages) == ["z", "c", "a", "b", "0", "00"]
+
+
+def test_a_certificate_on_two_pages_is_shown_once_as_the_first_page_has_it() -> None:
+    pages = [page(order("1", Certificate("a", expire_time=1))), page(order("2", Certificate("a", expire_time=2)))]
+    views, _ = build_views(pages, frozenset())
+    assert [(view.certificate_id, view.order_id, view.expire_time) for view in views] == [("a", "1", 1)]
+
+
+def test_a_certificate_of_an_earlier_response_is_not_shown_again() -> None:
+    earlier = frozenset({fingerprint("a"), fingerprint("c")})
+    assert shown_ids(make_page("ab"), make_page("cd"), shown=earlier) == ["b", "d"]
+
+
+def test_the_ids_for_the_cursor_are_the_usable_ones_of_the_last_page() -> None:
+    last = page(order("1", Certificate("c")), order("2", Certificate("d"), can_use=False), order("3", Certificate("a")))
+    _, page_ids = build_views([make_page("ab"), last], frozenset({fingerprint("c")}))
+    assert page_ids == ["c", "a"]
+    assert build_views([make_page("ab"), make_page("")], frozenset())[1] == []
+    assert build_views([], frozenset()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("view", "text"),
+    [
+        (ListView("7", "6601", []), '{"account_id":"7","poi_id":"6601","certificates":[]}'),
+        (
+            ListView("7", "6601", build_views([make_page("a")], frozenset())[0], "next"),
+            (
+                '{"account_id":"7","poi_id":"6601","certificates":'
+                '[{"certificate_id":"a","order_id":"order-a","kind":"other"}],"next_cursor":"next"}'
+            ),
+        ),
+    ],
+)
+def test_a_list_byte_for_byte(view: ListView, text: str) -> None:
+    assert msgspec.json.encode(view).decode() == text

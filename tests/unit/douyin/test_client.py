@@ -1,0 +1,219 @@
+"""The platform's client over a fake transport: what is sent where, what is repeated, and what is logged."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from chalicelib.context import Deadline
+from chalicelib.douyin import protocol
+from chalicelib.douyin.client import MAX_PAGE_BYTES, MAX_RESPONSE_BYTES, RETRY_POLICY, DouyinClient
+from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery, MintedToken, Response
+from chalicelib.errors import (
+    LoginRefusedError,
+    MerchantNotAuthorizedError,
+    QuotaExhaustedError,
+    RateLimitedError,
+    RedemptionError,
+    TokenRefusedError,
+    UpstreamError,
+    UpstreamMalformedError,
+    UpstreamRejectedError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
+from tests.unit.fakes import Clock, FakeTransport, code_response, json_response, make_context
+
+OPEN_API = "https://open.example"
+LOGIN_API = "https://login.example"
+QUERY = CertificatesQuery(CertificateFilter("7", "6601"), "user")
+
+PAGE = json_response({"data": {"orders": [{"order_id": "1", "certificates": [{"certificate_id": "a"}]}]}, "extra": {}})
+MINTED = json_response({"data": {"access_token": "clt.new", "expires_in": 7200}, "extra": {}})
+LOGGED_IN = json_response({"err_no": 0, "data": {"openid": "user"}})
+
+
+class Platform:
+    """A client, its transport, and a clock that delays between attempts move."""
+
+    def __init__(self, *results: Response | RedemptionError, seconds: float = 9.0) -> None:
+        self.clock = Clock()
+        self.context = make_context(seconds, self.clock)
+        self.transport = FakeTransport(*results)
+        self.client = DouyinClient(self.transport, OPEN_API, LOGIN_API, self.clock.sleep)
+
+    def query(self) -> Any:
+        return self.client.query_user_certificates(QUERY, 3, "clt.x", self.context)
+
+    def mint(self) -> Any:
+        return self.client.mint_token("tta", "secret", self.context, self.context.deadline)
+
+    def login(self) -> Any:
+        return self.client.login("tta", "secret", "code", self.context)
+
+    def logged(self) -> list[tuple[str, str, str]]:
+        return [(call.service, call.name, call.outcome) for call in self.context.calls]
+
+
+def test_a_page_is_requested_from_the_open_api() -> None:
+    platform = Platform(PAGE)
+    page = platform.query()
+    assert (page.orders[0].order_id, page.size) == ("1", 1)
+    [sent] = platform.transport.sent
+    assert (sent.base_url, sent.request.path) == (OPEN_API, protocol.CERTIFICATES_PATH)
+    assert sent.request.headers["access-token"] == "clt.x"
+    assert json.loads(sent.request.body)["page"] == 3
+    assert sent.deadline is platform.context.deadline
+    assert sent.max_bytes == MAX_PAGE_BYTES
+    assert platform.logged() == [("douyin", "query_user_certificates", "ok")]
+
+
+def test_a_token_is_minted_by_the_open_api_before_the_given_deadline() -> None:
+    platform = Platform(MINTED)
+    deadline = Deadline(3.0, platform.clock)
+    token = platform.client.mint_token("tta", "secret", platform.context, deadline)
+    assert token == MintedToken("clt.new", 7200)
+    [sent] = platform.transport.sent
+    assert (sent.base_url, sent.request.path) == (OPEN_API, protocol.MINT_PATH)
+    assert json.loads(sent.request.body)["client_secret"] == "secret"
+    assert sent.deadline is deadline
+    assert sent.max_bytes == MAX_RESPONSE_BYTES
+    assert platform.logged() == [("douyin", "client_token", "ok")]
+
+
+def test_a_user_is_logged_in_by_the_login_api() -> None:
+    platform = Platform(LOGGED_IN)
+    assert platform.login() == "user"
+    [sent] = platform.transport.sent
+    assert (sent.base_url, sent.request.path) == (LOGIN_API, protocol.LOGIN_PATH)
+    assert json.loads(sent.request.body) == {"appid": "tta", "secret": "secret", "code": "code"}
+    assert sent.deadline is platform.context.deadline
+    assert sent.max_bytes == MAX_RESPONSE_BYTES
+    assert platform.logged() == [("douyin", "jscode2session", "ok")]
+
+
+def test_a_connection_is_opened_with_a_request_whose_response_is_ignored() -> None:
+    platform = Platform(Response(404, {}, b"<html>"))
+    platform.client.open_connection(1.0)
+    [sent] = platform.transport.sent
+    assert (sent.base_url, sent.request, sent.max_bytes) == (OPEN_API, protocol.CONNECT_REQUEST, MAX_RESPONSE_BYTES)
+    assert sent.deadline.remaining() == pytest.approx(1.0, abs=0.4)
+    assert platform.logged() == []
+
+
+def test_a_connection_that_cannot_be_opened_is_an_error() -> None:
+    with pytest.raises(UpstreamUnavailableError):
+        Platform(UpstreamUnavailableError("connection", retryable=True)).client.open_connection(1.0)
+
+
+TIMEOUT = UpstreamTimeoutError("timeout", retryable=True)
+
+FAILURES: list[tuple[Response | RedemptionError, type[UpstreamError], str, int]] = [
+    (code_response(2100004), UpstreamUnavailableError, "2100004", 4),
+    (code_response(2119003), RateLimitedError, "2119003", 4),
+    (code_response(2190008), TokenRefusedError, "2190008", 1),
+    (code_response(2119005), MerchantNotAuthorizedError, "2119005", 1),
+    (code_response(2100005), UpstreamRejectedError, "2100005", 1),
+    (code_response(28003017), QuotaExhaustedError, "28003017", 1),
+    (code_response(987654321), UpstreamUnavailableError, "unknown_code", 1),
+    (Response(503, {}, b""), UpstreamUnavailableError, "http_503", 4),
+    (Response(404, {}, b""), UpstreamUnavailableError, "http_404", 1),
+    (Response(429, {}, b""), RateLimitedError, "http_429", 4),
+    (Response(429, {"retry-after": "30"}, b""), RateLimitedError, "http_429", 1),
+    (Response(200, {}, b"<html>"), UpstreamMalformedError, "malformed", 4),
+    (TIMEOUT, UpstreamTimeoutError, "timeout", 4),
+    (UpstreamTimeoutError("budget"), UpstreamTimeoutError, "budget", 1),
+    (UpstreamUnavailableError("connection", retryable=True), UpstreamUnavailableError, "connection", 4),
+    (UpstreamMalformedError("too_large"), UpstreamMalformedError, "too_large", 1),
+]
+
+
+@pytest.mark.parametrize(("failure", "error_type", "reason", "attempts"), FAILURES)
+def test_a_page_is_requested_again_after_a_transient_error(
+    failure: Response | RedemptionError, error_type: type[UpstreamError], reason: str, attempts: int
+) -> None:
+    platform = Platform(failure)
+    with pytest.raises(error_type) as raised:
+        platform.query()
+    assert raised.value.reason == reason
+    assert len(platform.transport.sent) == attempts
+    assert platform.logged() == [("douyin", "query_user_certificates", reason)] * attempts
+    assert len({sent.request.body for sent in platform.transport.sent}) == 1
+    assert len(platform.clock.sleeps) == attempts - 1
+
+
+@pytest.mark.parametrize("failure", [failure for failure, *_ in FAILURES])
+def test_a_login_is_sent_once_because_a_code_is_valid_once(failure: Response | RedemptionError) -> None:
+    platform = Platform(failure)
+    with pytest.raises(UpstreamError) as raised:
+        platform.login()
+    assert len(platform.transport.sent) == 1
+    assert platform.logged() == [("douyin", "jscode2session", raised.value.reason)]
+
+
+@pytest.mark.parametrize(("failure", "error_type", "reason"), [row[:3] for row in FAILURES])
+def test_a_mint_is_sent_once_because_it_invalidates_older_tokens(
+    failure: Response | RedemptionError, error_type: type[UpstreamError], reason: str
+) -> None:
+    platform = Platform(failure)
+    with pytest.raises(error_type) as raised:
+        platform.mint()
+    assert raised.value.reason == reason
+    assert len(platform.transport.sent) == 1
+    assert platform.logged() == [("douyin", "client_token", reason)]
+
+
+def test_a_refused_code_is_a_refused_login() -> None:
+    platform = Platform(json_response({"err_no": 40018, "log_id": "20260101L"}))
+    with pytest.raises(LoginRefusedError):
+        platform.login()
+    [call] = platform.context.calls
+    assert (call.outcome, call.error_code, call.logid) == ("40018", 40018, "20260101L")
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3])
+def test_a_transient_error_is_overcome(failures: int) -> None:
+    platform = Platform(*[code_response(2100004)] * failures, PAGE)
+    assert platform.query().size == 1
+    assert [call.outcome for call in platform.context.calls] == ["2100004"] * failures + ["ok"]
+    assert [call.error_code for call in platform.context.calls] == [2100004] * failures + [0]
+
+
+@pytest.mark.parametrize(
+    ("failure", "longest"),
+    [(code_response(2100004), [0.1, 0.2, 0.4]), (code_response(2119003), [0.5, 1.0, 1.0])],
+    ids=["busy", "rate limited"],
+)
+def test_delays_grow(failure: Response, longest: list[float]) -> None:
+    """The least delay that is allowed each time is 0, so many runs show the range."""
+    runs = []
+    for _ in range(200):
+        platform = Platform(failure)
+        with pytest.raises(UpstreamError):
+            platform.query()
+        runs.append(platform.clock.sleeps)
+    for delays, most in zip(zip(*runs, strict=True), longest, strict=True):
+        assert max(delays) <= most
+        assert max(delays) > most * 0.8
+        assert min(delays) < most * 0.2
+
+
+def test_the_wait_that_the_platform_asks_for_is_kept() -> None:
+    platform = Platform(Response(503, {"retry-after": "2"}, b""), PAGE)
+    assert platform.query().size == 1
+    assert platform.clock.sleeps == [2.0]
+
+
+@pytest.mark.parametrize(("seconds", "attempts"), [(9.0, 4), (4.5, 3), (4.2, 2), (2.2, 1)])
+def test_no_attempt_starts_without_time_for_it(seconds: float, attempts: int) -> None:
+    platform = Platform(Response(503, {"retry-after": "2"}, b""), seconds=seconds)
+    with pytest.raises(UpstreamUnavailableError):
+        platform.query()
+    assert len(platform.transport.sent) == attempts
+
+
+def test_all_retries_fit_into_a_request() -> None:
+    longest = RETRY_POLICY.max_delay * (RETRY_POLICY.max_attempts - 1)
+    assert longest + RETRY_POLICY.min_seconds < 9.0

@@ -1,0 +1,122 @@
+"""Models of the platform's responses: what may be missing, and which types are accepted."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from chalicelib.douyin import models
+
+
+def decode(model: type[Any], value: Any) -> Any:
+    """Decode as `protocol` does: numbers may be strings."""
+    return msgspec.json.decode(json.dumps(value), type=model, strict=False)
+
+
+def test_only_the_ids_are_required() -> None:
+    assert decode(models.Certificate, {"certificate_id": "1"}) == models.Certificate("1")
+    assert decode(models.Order, {"order_id": "1"}) == models.Order("1")
+
+
+@pytest.mark.parametrize(("model", "name"), [(models.Certificate, "certificate_id"), (models.Order, "order_id")])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("7357908262957000001", "7357908262957000001"), (7357908262957000001, "7357908262957000001"), (0, "0")],
+)
+def test_an_id_may_be_a_number_and_becomes_text(model: type[Any], name: str, value: Any, expected: str) -> None:
+    assert getattr(decode(model, {name: value}), name) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [(models.Certificate, "certificate_id"), (models.Order, "order_id"), (models.LenientOrder, "order_id")],
+)
+@pytest.mark.parametrize("value", ["", None, True, 1.5, [], {}])
+def test_what_is_no_id_is_refused(model: type[Any], name: str, value: Any) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode(model, {name: value})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (4499, 4499),
+        ("4499", 4499),
+        ("-1", -1),
+        (0, 0),
+        (None, None),
+        (2**63 - 1, 2**63 - 1),
+        (-(2**63), -(2**63)),
+        (3.0, 3),
+    ],
+)
+def test_a_number_may_be_text(value: Any, expected: int | None) -> None:
+    assert decode(models.Amount, {"pay_amount": value}).pay_amount == expected
+
+
+@pytest.mark.parametrize("value", ["", "much", "1.5", 1.5, True, [], {}, 2**63, -(2**63) - 1, str(2**63), 10**30])
+def test_what_is_no_64_bit_integer_is_refused(value: Any) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode(models.Amount, {"pay_amount": value})
+
+
+@pytest.mark.parametrize("value", [True, False, None, "true", 1, [], {}])
+def test_can_use_has_any_type_and_stays_unchanged(value: Any) -> None:
+    can_use = decode(models.Order, {"order_id": "1", "can_use": value}).can_use
+    assert (can_use, type(can_use)) == (value, type(value))
+
+
+def test_unknown_fields_are_ignored() -> None:
+    certificate = decode(models.Certificate, {"certificate_id": "1", "novelty": {"deep": [1, {}]}})
+    assert certificate == models.Certificate("1")
+
+
+def test_every_documented_field_is_decoded() -> None:
+    """A field whose name is misspelt in a model would stay None."""
+    documented = {
+        "certificate_id": "1",
+        "code": "108",
+        "start_time": 1,
+        "expire_time": 2,
+        "is_transfer_asset": True,
+        "amount": {
+            "original_amount": 1, "pay_amount": 2, "merchant_ticket_amount": 3, "payment_discount_amount": 4,
+            "coupon_pay_amount": 5, "platform_ticket_amount": 6,
+        },
+        "sku_info": {
+            "sku_id": "1", "spu_id": "2", "account_id": "3", "out_id": "4", "third_sku_id": "5", "title": "券",
+            "groupon_type": 2, "market_price": 7, "sold_start_time": 8,
+            "voucher_info": {
+                "voucher_type": 1,
+                "dynamic_par_rule_struct": {
+                    "dynamic_par_rule_desc": "x", "dynamic_par_min_amount": 1, "dynamic_par_max_amount": 2,
+                    "dynamic_par_rule_item_list": [{
+                        "time_period": {
+                            "use_start_time": "10:00", "use_end_time": "02:00", "end_time_is_next_day": True,
+                        },
+                        "deductible_amount": 1, "day_of_week": [1],
+                    }],
+                },
+            },
+        },
+        "times_card_info": {
+            "total_times": 3, "usable_times": 1, "use_amount": 300, "times_card_type": 1,
+            "total_times_serial_nums": [1, 2, 3], "used_times_serial_nums": [1], "locked_times_serial_nums": [2],
+            "ladder_times_card_info": [{
+                "seq": 1, "status": 1, "original_amount": 1, "pay_amount": 1, "crossed_amount": 1,
+                "merchant_ticket": 1, "ticket": 1,
+            }],
+        },
+        "lock_info_extra": {"lock_status": 1, "lock_scene": 1},
+        "off_peak_discount_detail": {
+            "has_off_peak_discount": True, "off_peak_time_limit_type": 1,
+            "off_peak_time": {
+                "start_time": 1, "end_time": 2, "week_day_list": [1],
+                "daily_time_range_list": [{"start_time": "14:00", "end_time": "17:00"}],
+            },
+        },
+    }  # fmt: skip
+    assert msgspec.to_builtins(decode(models.Certificate, documented)) == documented

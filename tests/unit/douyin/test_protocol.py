@@ -1,0 +1,527 @@
+"""The protocol as pure functions: requests byte by byte, and what each response means."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import example, given, settings
+
+from chalicelib.douyin import models, protocol
+from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery, MintedToken, Page, Response
+from chalicelib.errors import (
+    AppMisconfiguredError,
+    Evidence,
+    LoginRefusedError,
+    MerchantNotAuthorizedError,
+    QuotaExhaustedError,
+    RateLimitedError,
+    TokenRefusedError,
+    UpstreamError,
+    UpstreamMalformedError,
+    UpstreamRejectedError,
+    UpstreamUnavailableError,
+)
+from tests.unit.fakes import json_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PARSERS = [protocol.parse_certificates, protocol.parse_mint, protocol.parse_login]
+
+
+class TestRequests:
+    def test_a_page_is_requested_with_every_filter(self) -> None:
+        query = CertificatesQuery(CertificateFilter("7", "6601", 2, 100, 200), "user", "8")
+        request = protocol.certificates_request(query, 3, "clt.x")
+        assert (request.method, request.path) == ("POST", "/api/trade/v2/fulfillment/query_user_certificates/")
+        assert request.headers == {
+            "content-type": "application/json",
+            "access-token": "clt.x",
+            "Rpc-Transit-Life-Account": "8",
+        }
+        assert json.loads(request.body) == {
+            "account_id": "7",
+            "open_id": "user",
+            "poi_id": "6601",
+            "biz_type": 2,
+            "page": 3,
+            "page_size": 50,
+            "page_dimension": 1,
+            "time_range": {"start_time": 100, "end_time": 200},
+        }
+
+    @pytest.mark.parametrize(
+        ("wanted", "optional"),
+        [
+            (CertificateFilter("7"), {}),
+            (CertificateFilter("7", ""), {}),
+            (CertificateFilter("7", "6601"), {"poi_id": "6601"}),
+            (CertificateFilter("7", biz_type=1), {"biz_type": 1}),
+            (CertificateFilter("7", start_time=0), {"time_range": {"start_time": 0}}),
+            (CertificateFilter("7", end_time=200), {"time_range": {"end_time": 200}}),
+        ],
+    )
+    def test_a_filter_that_is_not_given_is_not_sent(self, wanted: CertificateFilter, optional: dict[str, Any]) -> None:
+        request = protocol.certificates_request(CertificatesQuery(wanted, "user"), 1, "clt.x")
+        required = {"account_id": "7", "open_id": "user", "page": 1, "page_size": 50, "page_dimension": 1}
+        assert json.loads(request.body) == required | optional
+        assert set(request.headers) == {"content-type", "access-token"}
+
+    def test_page_size_and_dimension_can_be_chosen(self) -> None:
+        query = CertificatesQuery(CertificateFilter("7"), "user", page_size=10, page_dimension=protocol.BY_ORDER)
+        body = json.loads(protocol.certificates_request(query, 1, "clt.x").body)
+        assert (body["page_size"], body["page_dimension"]) == (10, 2)
+
+    def test_a_token_is_requested_with_the_apps_credentials(self) -> None:
+        request = protocol.mint_request("tta", "secret")
+        assert (request.method, request.path) == ("POST", "/oauth/client_token/")
+        assert request.headers == {"content-type": "application/json"}
+        assert json.loads(request.body) == {
+            "client_key": "tta",
+            "client_secret": "secret",
+            "grant_type": "client_credential",
+        }
+
+    def test_an_open_id_is_requested_with_a_code(self) -> None:
+        request = protocol.login_request("tta", "secret", "code")
+        assert (request.method, request.path) == ("POST", "/api/apps/v2/jscode2session")
+        assert request.headers == {"content-type": "application/json"}
+        assert json.loads(request.body) == {"appid": "tta", "secret": "secret", "code": "code"}
+
+    def test_a_connection_is_opened_with_an_empty_request(self) -> None:
+        request = protocol.CONNECT_REQUEST
+        assert (request.method, request.path, request.body, request.headers) == ("HEAD", "/", b"", {})
+
+
+def envelope(orders: Any = (), total: Any = None, **extra: Any) -> Any:
+    """Return the body of a page."""
+    data = {"orders": list(orders) if isinstance(orders, tuple) else orders, "error_code": 0, "description": ""}
+    if total is not None:
+        data["total"] = total
+    return {"data": data, "extra": {"error_code": 0, "sub_error_code": 0, "logid": "1", **extra}}
+
+
+def order(order_id: str, *certificate_ids: str, **fields: Any) -> dict[str, Any]:
+    certificates = [{"certificate_id": certificate_id} for certificate_id in certificate_ids]
+    return {"order_id": order_id, "can_use": True, "certificates": certificates, **fields}
+
+
+def parsed_ids(page: Page) -> list[str | int]:
+    return [certificate.certificate_id for order in page.orders for certificate in order.certificates or ()]
+
+
+def raised_by(parse: Callable[[Response], object], response: Response) -> UpstreamError:
+    with pytest.raises(UpstreamError) as raised:
+        parse(response)
+    return raised.value
+
+
+class TestCertificates:
+    def test_a_page_has_its_orders_size_and_total(self) -> None:
+        page = protocol.parse_certificates(json_response(envelope((order("1", "a", "b"), order("2", "c")), 340)))
+        assert [(held.order_id, held.can_use) for held in page.orders] == [("1", True), ("2", True)]
+        assert parsed_ids(page) == ["a", "b", "c"]
+        assert (page.size, page.total, page.malformed) == (3, 340, 0)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"data": {"orders": []}, "extra": {}},
+            {"data": {"orders": [], "error_code": None}, "extra": {"error_code": None, "sub_error_code": None}},
+            {"data": {"orders": [], "error_code": "0"}, "extra": {"error_code": "0"}, "err_no": 0},
+        ],
+    )
+    def test_missing_codes_mean_no_error(self, body: Any) -> None:
+        assert protocol.parse_certificates(json_response(body)) == Page([], 0, None)
+
+    @pytest.mark.parametrize(
+        ("total", "expected"),
+        [
+            (0, 0),
+            (340, 340),
+            ("340", 340),
+            ("0", 0),
+            (340.0, 340),
+            (10**15, 10**15),
+            ("9" * 18, 10**18 - 1),
+            ("9" * 19, None),
+            (None, None),
+            (-1, None),
+            ("-1", None),
+            (1.5, None),
+            ("1.5", None),
+            ("", None),
+            ("many", None),
+            ("３４０", None),
+            (True, None),
+            (False, None),
+            ([], None),
+            ({}, None),
+        ],
+    )
+    def test_the_total_is_a_count_or_unusable(self, total: Any, expected: int | None) -> None:
+        body = {"data": {"orders": [], "total": total}, "extra": {}}
+        page = protocol.parse_certificates(json_response(body))
+        assert page.total == expected
+        assert type(page.total) is type(expected)
+        body["data"]["orders"] = [7]
+        assert protocol.parse_certificates(json_response(body)) == Page([], 0, expected, 1)
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            None,
+            7,
+            "text",
+            [],
+            {},
+            {"certificate_id": None},
+            {"certificate_id": ""},
+            {"certificate_id": []},
+            {"certificate_id": True},
+            {"certificate_id": "bad", "expire_time": []},
+            {"certificate_id": "bad", "start_time": {}},
+            {"certificate_id": "bad", "code": 7},
+            {"certificate_id": "bad", "sku_info": 7},
+            {"certificate_id": "bad", "sku_info": {"title": []}},
+            {"certificate_id": "bad", "amount": {"pay_amount": "much"}},
+            {"certificate_id": "bad", "amount": {"pay_amount": 1.5}},
+            {"certificate_id": "bad", "amount": {"pay_amount": 10**30}},
+            {"certificate_id": "bad", "times_card_info": {"total_times_serial_nums": [None]}},
+            {"certificate_id": "bad", "off_peak_discount_detail": {"off_peak_time": {"week_day_list": "Mon"}}},
+        ],
+    )
+    def test_a_malformed_certificate_is_omitted_and_counted(self, bad: Any) -> None:
+        held = order("1", "good")
+        held["certificates"].insert(0, bad)
+        page = protocol.parse_certificates(json_response(envelope((held, order("2", "other")), 3)))
+        assert parsed_ids(page) == ["good", "other"]
+        assert [held.can_use for held in page.orders] == [True, True]
+        assert (page.size, page.total, page.malformed) == (3, 3, 1)
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            None,
+            7,
+            "text",
+            [],
+            {},
+            {"order_id": None, "can_use": True},
+            {"order_id": "", "can_use": True},
+            {"order_id": {}, "can_use": True},
+            {"order_id": "2", "can_use": True, "certificates": {}},
+            {"order_id": "2", "can_use": True, "certificates": "text"},
+        ],
+    )
+    def test_a_malformed_order_is_omitted_and_counted(self, bad: Any) -> None:
+        page = protocol.parse_certificates(json_response(envelope((bad, order("1", "good"), bad), 1)))
+        assert parsed_ids(page) == ["good"]
+        assert (page.size, page.total, page.malformed) == (1, 1, 2)
+
+    @pytest.mark.parametrize("bad", [[], [7]])
+    def test_an_order_without_certificates_is_readable(self, bad: list[Any]) -> None:
+        """With and without another part that is malformed."""
+        orders = (order("1", certificates=None), {"order_id": "2"}, *bad)
+        page = protocol.parse_certificates(json_response(envelope(orders)))
+        assert [held.order_id for held in page.orders] == ["1", "2"]
+        assert (page.size, page.malformed) == (0, len(bad))
+
+    @pytest.mark.parametrize("title", [b'"\\ud800"', b'"\xff\xfe"', b'"\xe5\xba"'])
+    def test_invalid_text_costs_no_certificate(self, title: bytes) -> None:
+        body = b'{"data":{"orders":[{"order_id":"1","can_use":true,"certificates":[{"certificate_id":"odd",'
+        body += b'"sku_info":{"title":' + title + b'}},{"certificate_id":"good"}]}],"total":2},"extra":{}}'
+        page = protocol.parse_certificates(Response(200, {}, body))
+        assert parsed_ids(page) == ["odd", "good"]
+        assert (page.size, page.total, page.malformed) == (2, 2, 0)
+
+    def test_codes_in_a_body_with_invalid_text_count(self) -> None:
+        body = b'{"data":{"orders":[],"error_code":2119005,"description":"\xff"},"extra":{}}'
+        assert isinstance(raised_by(protocol.parse_certificates, Response(200, {}, body)), MerchantNotAuthorizedError)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b" ",
+            b"<html>",
+            b"[]",
+            b"null",
+            b"0",
+            b"{}",
+            b'"text"',
+            b'{"data":{}}',
+            b'{"data":{"orders":[],"total":0}}',
+            b'{"extra":{"error_code":0}}',
+            b'{"data":null,"extra":null}',
+            b'{"data":{"orders":null},"extra":{}}',
+            b'{"data":{"orders":{}},"extra":{}}',
+            b'{"data":{"orders":"none"},"extra":{}}',
+            b'{"data":{"orders":[]},"extra":[]}',
+            b'{"data":{"orders":[7]},"extra":7}',
+            b'{"data":{"orders":[7]},"extra":null}',
+            b'{"data":{"orders":[7]}}',
+            b'{"data":[],"extra":{}}',
+            b'{"data":{"orders":[],"total":NaN},"extra":{}}',
+            b'{"data":{"orders":[],"total":Infinity},"extra":{}}',
+            b'{"data":{"orders":[],"total":1e999},"extra":{}}',
+            b'{"data":{"orders":[]},"extra":{"error_code":"many"}}',
+            b'{"data":{"orders":[],"error_code":"many"},"extra":{}}',
+            b'{"data":{"orders":[]},"extra":{}',
+            b'{"data":{"orders":[]},"extra":{}}}',
+            b'{"data":{"orders":[' + b"[" * 100_000,
+            b'\xff{"data":{"orders":[]},"extra":{}}',
+        ],
+        ids=lambda body: body[:50].decode("latin-1"),
+    )
+    def test_a_body_that_is_no_page_is_malformed_and_never_an_empty_list(self, body: bytes) -> None:
+        error = raised_by(protocol.parse_certificates, Response(200, {}, body))
+        assert isinstance(error, UpstreamMalformedError)
+        assert (error.reason, error.retryable, error.evidence) == ("malformed", True, None)
+
+
+class TestMint:
+    @pytest.mark.parametrize("expires_in", [7200, "7200", 7200.0])
+    def test_a_token_has_its_lifetime(self, expires_in: Any) -> None:
+        body = {"data": {"access_token": "clt.x", "expires_in": expires_in, "error_code": 0}, "extra": {}}
+        assert protocol.parse_mint(json_response(body)) == MintedToken("clt.x", 7200)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            None,
+            7,
+            {},
+            {"access_token": "clt.x"},
+            {"expires_in": 7200},
+            {"access_token": "", "expires_in": 7200},
+            {"access_token": None, "expires_in": 7200},
+            {"access_token": 7, "expires_in": 7200},
+            {"access_token": "clt.x", "expires_in": 0},
+            {"access_token": "clt.x", "expires_in": -1},
+            {"access_token": "clt.x", "expires_in": "soon"},
+            {"access_token": "clt.x", "expires_in": None},
+            {"access_token": "clt.x", "expires_in": 2**64},
+        ],
+    )
+    def test_a_response_without_a_token_is_malformed(self, data: Any) -> None:
+        error = raised_by(protocol.parse_mint, json_response({"data": data, "extra": {}}))
+        assert isinstance(error, UpstreamMalformedError)
+        assert error.retryable
+
+    @pytest.mark.parametrize(
+        ("code", "error_type", "retryable"),
+        [
+            (10003, AppMisconfiguredError, False),
+            (10013, AppMisconfiguredError, False),
+            (10020, RateLimitedError, True),
+            (28003018, RateLimitedError, True),
+            (28001005, UpstreamUnavailableError, True),
+            (10002, UpstreamRejectedError, False),
+            (28003017, QuotaExhaustedError, False),
+            (40018, UpstreamUnavailableError, False),
+        ],
+    )
+    def test_codes_are_those_of_this_endpoint(
+        self, code: int, error_type: type[UpstreamError], retryable: bool
+    ) -> None:
+        body = {"data": {"access_token": "clt.x", "expires_in": 7200, "error_code": code}}
+        error = raised_by(protocol.parse_mint, json_response(body))
+        assert (type(error), error.retryable) == (error_type, retryable)
+
+
+class TestLogin:
+    def test_the_open_id_is_returned(self) -> None:
+        body = {"err_no": 0, "err_tips": "success", "data": {"openid": "user", "session_key": "x"}}
+        assert protocol.parse_login(json_response(body)) == "user"
+
+    @pytest.mark.parametrize("data", [None, 7, {}, {"openid": ""}, {"openid": None}, {"openid": 7}])
+    def test_a_response_without_an_open_id_is_malformed(self, data: Any) -> None:
+        error = raised_by(protocol.parse_login, json_response({"err_no": 0, "data": data}))
+        assert isinstance(error, UpstreamMalformedError)
+
+    @pytest.mark.parametrize(
+        ("code", "error_type", "retryable"),
+        [
+            (40018, LoginRefusedError, False),
+            (40014, LoginRefusedError, False),
+            (40017, AppMisconfiguredError, False),
+            (-1, UpstreamUnavailableError, True),
+            (2190008, UpstreamUnavailableError, False),
+        ],
+    )
+    def test_codes_are_those_of_this_endpoint(
+        self, code: int, error_type: type[UpstreamError], retryable: bool
+    ) -> None:
+        body = {"err_no": code, "err_tips": "x", "data": {"openid": "user"}}
+        error = raised_by(protocol.parse_login, json_response(body))
+        assert (type(error), error.retryable) == (error_type, retryable)
+
+
+def body_with_code(place: str, code: Any) -> dict[str, Any]:
+    """Return a body that is a success for every endpoint but for a code in one place."""
+    body: dict[str, Any] = envelope()
+    body["data"] |= {"access_token": "clt.x", "expires_in": 7200, "openid": "user"}
+    part, _, name = place.rpartition(".")
+    (body[part] if part else body)[name] = code
+    return body
+
+
+class TestCodes:
+    @pytest.mark.parametrize("parse", PARSERS)
+    def test_without_a_code_the_call_succeeded(self, parse: Callable[[Response], object]) -> None:
+        assert parse(json_response(body_with_code("err_no", 0)))
+
+    @pytest.mark.parametrize("parse", PARSERS)
+    @pytest.mark.parametrize("code", [999, "999", -5])
+    @pytest.mark.parametrize("place", ["data.error_code", "extra.error_code", "extra.sub_error_code", "err_no"])
+    def test_a_code_is_an_error_in_every_place(
+        self, parse: Callable[[Response], object], place: str, code: Any
+    ) -> None:
+        error = raised_by(parse, json_response(body_with_code(place, code)))
+        assert (type(error), error.reason, error.retryable) == (UpstreamUnavailableError, "unknown_code", False)
+        is_sub_code = place == "extra.sub_error_code"
+        expected = Evidence(0, int(code), "1") if is_sub_code else Evidence(int(code), 0, "1")
+        assert error.evidence == expected
+
+    @pytest.mark.parametrize("place", ["data.error_code", "extra.error_code", "extra.sub_error_code", "err_no"])
+    def test_the_reason_is_the_code_that_decided(self, place: str) -> None:
+        error = raised_by(protocol.parse_certificates, json_response(body_with_code(place, 2190008)))
+        assert (type(error), error.reason, error.retryable) == (TokenRefusedError, "2190008", False)
+
+    @pytest.mark.parametrize("orders", [[], [7]])
+    def test_a_sub_code_decides_before_the_main_code(self, orders: list[Any]) -> None:
+        body = envelope(orders, sub_error_code=11006)
+        body["data"]["error_code"] = 2100004
+        error = raised_by(protocol.parse_certificates, json_response(body))
+        assert (type(error), error.reason) == (MerchantNotAuthorizedError, "11006")
+        assert error.evidence == Evidence(2100004, 11006, "1")
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"data": "", "extra": {"error_code": 2119005}},
+            {"data": None, "extra": {"error_code": "2119005"}},
+            {"data": {"error_code": 2119005}, "extra": 7},
+            {"data": {"error_code": 2119005}},
+            {"data": {"error_code": 2119005, "orders": None}, "extra": {}},
+            {"data": {"error_code": 2119005, "orders": [7]}, "extra": {}},
+            {"data": {"error_code": "many"}, "extra": {"error_code": 2119005}},
+            {"err_no": 2119005, "err_msg": "x", "log_id": "2026"},
+            {"err_no": 2119005, "data": [], "extra": []},
+        ],
+    )
+    def test_a_code_counts_although_the_rest_is_malformed(self, body: Any) -> None:
+        error = raised_by(protocol.parse_certificates, json_response(body))
+        assert (type(error), error.reason) == (MerchantNotAuthorizedError, "2119005")
+
+    @pytest.mark.parametrize(
+        ("extra", "log_id", "logid"),
+        [
+            ({"logid": "20260101ABC"}, None, "20260101ABC"),
+            ({"logid": "20260101ABC"}, "2027", "20260101ABC"),
+            ({}, "2027", "2027"),
+            ({"logid": ""}, "2027", "2027"),
+            ({"logid": None}, "2027", "2027"),
+            ({"logid": 7}, "2027", "2027"),
+            ({"logid": "no log id"}, "2027", "2027"),
+            ({"logid": "<script>"}, None, ""),
+            ({"logid": "日志"}, None, ""),
+            ({"logid": "a" * 64}, None, "a" * 64),
+            ({"logid": "a" * 65}, None, ""),
+            ({}, {"a": 1}, ""),
+        ],
+    )
+    def test_only_what_looks_like_a_log_id_is_kept(self, extra: Any, log_id: Any, logid: str) -> None:
+        body = {"data": {"orders": []}, "extra": {"error_code": 2119005, **extra}, "log_id": log_id}
+        error = raised_by(protocol.parse_certificates, json_response(body))
+        assert error.evidence == Evidence(2119005, 0, logid)
+
+
+class TestStatus:
+    @pytest.mark.parametrize("parse", PARSERS)
+    @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
+    def test_5xx_is_unavailable_whatever_the_body_is(self, parse: Callable[[Response], object], status: int) -> None:
+        for body in ({}, body_with_code("err_no", 0), body_with_code("err_no", 2119005)):
+            error = raised_by(parse, json_response(body, status))
+            assert (type(error), error.reason) == (UpstreamUnavailableError, f"http_{status}")
+            assert (error.retryable, error.evidence, error.retry_after) == (True, None, None)
+
+    @pytest.mark.parametrize("parse", PARSERS)
+    def test_429_is_rate_limited(self, parse: Callable[[Response], object]) -> None:
+        error = raised_by(parse, json_response(body_with_code("err_no", 0), 429))
+        assert (type(error), error.reason, error.retryable) == (RateLimitedError, "http_429", True)
+
+    @pytest.mark.parametrize("parse", PARSERS)
+    @pytest.mark.parametrize("status", [201, 204, 301, 302, 400, 401, 403, 404])
+    def test_any_other_status_is_unavailable_and_not_repeated(
+        self, parse: Callable[[Response], object], status: int
+    ) -> None:
+        for response in (json_response(body_with_code("err_no", 0), status), Response(status, {}, b"<html>")):
+            error = raised_by(parse, response)
+            assert (type(error), error.reason) == (UpstreamUnavailableError, f"http_{status}")
+            assert not error.retryable
+
+    @pytest.mark.parametrize("status", [302, 400, 401, 403])
+    def test_a_code_is_more_specific_than_such_a_status(self, status: int) -> None:
+        error = raised_by(protocol.parse_certificates, json_response(body_with_code("err_no", 2190008), status))
+        assert (type(error), error.reason) == (TokenRefusedError, "2190008")
+
+    @pytest.mark.parametrize("status", [429, 503])
+    @pytest.mark.parametrize(
+        ("header", "seconds"),
+        [
+            ("30", 30.0),
+            ("0", 0.0),
+            ("9999", 9999.0),
+            ("10000", None),
+            ("", None),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+            ("²", None),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ],
+    )
+    def test_retry_after_is_a_number_of_seconds(self, status: int, header: str, seconds: float | None) -> None:
+        error = raised_by(protocol.parse_certificates, json_response({}, status, retry_after=header))
+        assert error.retry_after == seconds
+
+
+JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+ENVELOPES = st.fixed_dictionaries(
+    {},
+    optional={
+        "data": JSON_VALUES
+        | st.fixed_dictionaries({}, optional={"orders": JSON_VALUES, "total": JSON_VALUES, "error_code": JSON_VALUES}),
+        "extra": JSON_VALUES | st.fixed_dictionaries({}, optional={"error_code": JSON_VALUES, "logid": JSON_VALUES}),
+        "err_no": JSON_VALUES,
+        "log_id": JSON_VALUES,
+    },
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(body=st.binary(max_size=200) | (ENVELOPES | JSON_VALUES).map(lambda value: json.dumps(value).encode()))
+@example(body=b'{"data":{"orders":[{"order_id":"1","certificates":[7]}],"total":1' + b"0" * 5000 + b'},"extra":{}}')
+def test_any_bytes_are_parsed_or_an_upstream_error(body: bytes) -> None:
+    for status in (200, 400, 503):
+        for parse in PARSERS:
+            try:
+                parse(Response(status, {}, body))
+            except UpstreamError as error:
+                assert error.reason  # noqa: PT017 - both outcomes are right
+            else:
+                assert status == 200
+
+
+def test_a_page_holds_models() -> None:
+    [held] = protocol.parse_certificates(json_response(envelope((order("1", "a"),)))).orders
+    assert held == models.Order("1", True, [models.Certificate("a")])

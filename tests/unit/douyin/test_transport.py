@@ -1,0 +1,228 @@
+"""The HTTP transport over a fake adapter: what goes to the wire, how errors are translated, and the limits."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import ssl
+from typing import Any
+
+import pytest
+import requests
+import urllib3
+from requests.adapters import BaseAdapter
+from urllib3.exceptions import (
+    DecodeError,
+    HTTPError,
+    IncompleteRead,
+    ProtocolError,
+    ReadTimeoutError,
+)
+
+from chalicelib.context import Deadline
+from chalicelib.douyin.protocol import Request, Response
+from chalicelib.douyin.transport import CONNECT_SECONDS, READ_SECONDS, Transport, create_session
+from chalicelib.errors import (
+    UpstreamError,
+    UpstreamMalformedError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
+from tests.unit.fakes import Clock
+
+URL = "https://open.example"
+POST = Request("/path/", b'{"a":1}', {"access-token": "clt.planted"})
+
+
+class Adapter(BaseAdapter):
+    """Returns one response, or raises an error, instead of connecting."""
+
+    def __init__(
+        self,
+        body: bytes = b"{}",
+        status: int = 200,
+        headers: dict[str, str] | None = None,
+        error: Exception | None = None,
+    ) -> None:
+        super().__init__()
+        self.body, self.status, self.headers, self.error = body, status, headers or {}, error
+        self.requests: list[requests.PreparedRequest] = []
+        self.options: list[dict[str, Any]] = []
+        self.raw: Any = None
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+        self.requests.append(request)
+        self.options.append(options)
+        if self.error is not None:
+            raise self.error
+        response = requests.Response()
+        response.status_code = self.status
+        response.headers.update(self.headers)
+        self.raw = response.raw = urllib3.HTTPResponse(
+            io.BytesIO(self.body), headers=self.headers, status=self.status, preload_content=False
+        )
+        return response
+
+    def close(self) -> None:
+        pass
+
+
+def make_transport(adapter: Adapter) -> Transport:
+    session = requests.Session()
+    session.headers.clear()
+    session.headers["user-agent"] = "service/1"
+    session.mount("https://", adapter)
+    return Transport(session)
+
+
+def send(adapter: Adapter, request: Request = POST, seconds: float = 9.0, max_bytes: int = 1000) -> Response:
+    return make_transport(adapter).send(URL, request, Deadline(seconds, Clock()), max_bytes)
+
+
+def test_a_request_goes_to_the_wire_unchanged() -> None:
+    adapter = Adapter()
+    send(adapter)
+    [sent] = adapter.requests
+    assert (sent.method, sent.url, sent.body) == ("POST", f"{URL}/path/", b'{"a":1}')
+    assert dict(sent.headers) == {"user-agent": "service/1", "access-token": "clt.planted", "Content-Length": "7"}
+
+
+def test_headers_of_one_request_are_not_sent_with_the_next() -> None:
+    adapter = Adapter()
+    transport = make_transport(adapter)
+    deadline = Deadline(9.0, Clock())
+    transport.send(URL, POST, deadline, 1000)
+    transport.send(URL, Request("/path/", b"{}"), deadline, 1000)
+    transport.send(URL, Request("/path/", method="HEAD"), deadline, 1000)
+    transport.send(URL, Request("/other", b"{}"), deadline, 1000)
+    assert [(sent.method, sent.url) for sent in adapter.requests] == [
+        ("POST", f"{URL}/path/"),
+        ("POST", f"{URL}/path/"),
+        ("HEAD", f"{URL}/path/"),
+        ("POST", f"{URL}/other"),
+    ]
+    assert ["access-token" in sent.headers for sent in adapter.requests] == [True, False, False, False]
+    assert [sent.headers["Content-Length"] for sent in adapter.requests] == ["7", "2", "0", "2"]
+
+
+def test_a_response_has_status_headers_in_lower_case_and_body() -> None:
+    adapter = Adapter(b"body", 503, {"Retry-After": "30"})
+    response = send(adapter)
+    assert (response.status, dict(response.headers), response.body) == (503, {"retry-after": "30"}, b"body")
+    assert adapter.raw.closed, "the connection is free for the next request"
+
+
+def test_a_redirect_is_a_response_and_is_not_followed() -> None:
+    adapter = Adapter(b"", 302, {"Location": "https://elsewhere.example"})
+    assert send(adapter).status == 302
+    assert len(adapter.requests) == 1
+
+
+def test_a_compressed_body_is_decompressed() -> None:
+    assert send(Adapter(gzip.compress(b"body"), headers={"Content-Encoding": "gzip"})).body == b"body"
+
+
+@pytest.mark.parametrize("seconds", [9.0, 0.4])
+def test_the_timeout_is_what_is_left_of_the_deadline(seconds: float) -> None:
+    adapter = Adapter()
+    send(adapter, seconds=seconds)
+    [options] = adapter.options
+    timeout = options["timeout"]
+    assert timeout.total == pytest.approx(seconds)
+    assert timeout.connect_timeout == pytest.approx(min(CONNECT_SECONDS, seconds))
+    assert timeout._read == READ_SECONDS
+    assert options["stream"] is True
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0])
+def test_nothing_is_sent_after_the_deadline(seconds: float) -> None:
+    adapter = Adapter()
+    with pytest.raises(UpstreamTimeoutError, match="budget") as raised:
+        send(adapter, seconds=seconds)
+    assert not raised.value.retryable
+    assert adapter.requests == []
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+@pytest.mark.parametrize(("size", "is_too_large"), [(1000, False), (1001, True), (500_000, True)])
+def test_a_body_is_read_up_to_its_limit(size: int, is_too_large: bool, is_compressed: bool) -> None:
+    body = b"x" * size
+    adapter = Adapter(gzip.compress(body), headers={"Content-Encoding": "gzip"}) if is_compressed else Adapter(body)
+    if not is_too_large:
+        assert send(adapter).body == body
+        return
+    with pytest.raises(UpstreamMalformedError, match="too_large") as raised:
+        send(adapter)
+    assert not raised.value.retryable
+    assert adapter.raw.closed, "the rest is not read"
+
+
+POOL: Any = None
+
+
+@pytest.mark.parametrize(
+    ("error", "error_type", "reason"),
+    [
+        (requests.ConnectTimeout("planted"), UpstreamUnavailableError, "connect_timeout"),
+        (requests.ReadTimeout("planted"), UpstreamTimeoutError, "timeout"),
+        (requests.Timeout("planted"), UpstreamTimeoutError, "timeout"),
+        (ReadTimeoutError(POOL, "planted", "planted"), UpstreamTimeoutError, "timeout"),
+        (TimeoutError("planted"), UpstreamTimeoutError, "timeout"),
+        (requests.ConnectionError("planted"), UpstreamUnavailableError, "connection"),
+        (requests.exceptions.SSLError("planted"), UpstreamUnavailableError, "connection"),
+        (requests.exceptions.InvalidHeader("planted"), UpstreamUnavailableError, "connection"),
+        (ProtocolError("planted"), UpstreamUnavailableError, "connection"),
+        (IncompleteRead(1, 2), UpstreamUnavailableError, "connection"),
+        (DecodeError("planted"), UpstreamUnavailableError, "connection"),
+        (HTTPError("planted"), UpstreamUnavailableError, "connection"),
+        (ConnectionResetError("planted"), UpstreamUnavailableError, "connection"),
+        (ssl.SSLError("planted"), UpstreamUnavailableError, "connection"),
+    ],
+)
+def test_an_error_of_the_library_is_translated(error: Exception, error_type: type[UpstreamError], reason: str) -> None:
+    with pytest.raises(error_type) as raised:
+        send(Adapter(error=error))
+    assert (raised.value.reason, raised.value.retryable, raised.value.evidence) == (reason, True, None)
+    assert raised.value.__suppress_context__, "the library's messages quote URLs and header values"
+
+
+def test_a_body_that_does_not_decompress_is_a_broken_connection() -> None:
+    with pytest.raises(UpstreamUnavailableError, match="connection"):
+        send(Adapter(b"no gzip", headers={"Content-Encoding": "gzip"}))
+
+
+def test_a_foreign_exception_is_not_translated() -> None:
+    with pytest.raises(ZeroDivisionError):
+        send(Adapter(error=ZeroDivisionError()))
+
+
+class TestSession:
+    def test_it_ignores_proxies_and_netrc(self) -> None:
+        assert create_session("service/1", 4).trust_env is False
+
+    def test_it_sends_two_headers_of_its_own(self) -> None:
+        headers = dict(create_session("service/1", 4).headers)
+        assert headers == {"user-agent": "service/1", "accept-encoding": "gzip, deflate"}
+
+    @pytest.mark.parametrize("url", ["https://open.example/", "http://127.0.0.1:1/"])
+    def test_it_never_retries_and_pools_its_connections(self, url: str) -> None:
+        adapter: Any = create_session("service/1", 4).get_adapter(url)
+        assert adapter.max_retries.total == 0
+        pool = adapter.poolmanager.connection_from_url(url)
+        assert pool.pool.maxsize == 4
+
+    def test_it_requires_a_certificate_of_a_trusted_authority(self) -> None:
+        adapter: Any = create_session("service/1", 4).get_adapter(URL)
+        pool = adapter.poolmanager.connection_from_url(URL)
+        adapter.cert_verify(pool, URL, False, None)
+        assert pool.cert_reqs == "CERT_REQUIRED"
+        context = pool.conn_kw["ssl_context"]
+        assert context.check_hostname
+        assert context.verify_mode == ssl.CERT_REQUIRED
+        assert len(context.get_ca_certs()) > 50, "the authorities of certifi"
+
+    def test_it_can_trust_other_authorities(self, tmp_path: Any) -> None:
+        file = tmp_path / "authorities.pem"
+        file.write_text("no certificate")
+        with pytest.raises(ssl.SSLError):
+            create_session("service/1", 4, str(file))

@@ -1,0 +1,312 @@
+"""Fakes and sample values that the unit tests share. Nothing here opens a socket, reads AWS, or sleeps."""
+
+from __future__ import annotations
+
+import json
+import re
+from concurrent.futures import Executor, Future
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from chalicelib.aws import ConditionFailedError, Table
+from chalicelib.context import Deadline, RequestContext
+from chalicelib.credentials import CredentialStore
+from chalicelib.douyin.client import DouyinClient
+from chalicelib.douyin.models import Certificate, Order
+from chalicelib.douyin.protocol import MintedToken, Page, Response
+from chalicelib.douyin.transport import Transport
+from chalicelib.errors import RedemptionError, StorageUnavailableError
+from chalicelib.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from chalicelib.aws import Item
+    from chalicelib.douyin.protocol import CertificatesQuery, Request
+
+NOW = 1_800_000_000.0
+APP_ID = "ttapp0000000000001"
+APP_SECRET = "app-secret-planted"
+SESSION_KEY = "session-key-planted-0000000001"
+OPEN_ID = "open-id-planted"
+ACCOUNT_ID = "7296781329369139211"
+POI_ID = "6601"
+PAGE_SIZE = 50
+
+
+class Clock:
+    """A clock that only `sleep` and tests move."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+        self.sleeps: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+
+def make_context(seconds: float = 9.0, clock: Clock | None = None) -> RequestContext:
+    """Return a context whose deadline is on `clock` (by default one that stands still)."""
+    return RequestContext(Deadline(seconds, clock or Clock()), started=NOW)
+
+
+class InlineExecutor(Executor):
+    """Runs each task at once, in the calling thread. `submitted` counts the tasks."""
+
+    def __init__(self) -> None:
+        self.submitted = 0
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.submitted += 1
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class FakeTable(Table):
+    """A DynamoDB table in memory. It evaluates the conditions and updates that `tokens.lease` writes.
+
+    The functions in `before_read` and `before_write` run one per call: another instance's work between two calls of
+    ours. `fails_reads` and `fails_writes` make the table unavailable. `loses_responses` applies each write and loses
+    its response, so that its repetition meets what the first attempt has written.
+    """
+
+    def __init__(self, **rows: Item) -> None:
+        self.items: dict[str, Item] = rows
+        self.reads: list[str] = []
+        self.writes: list[str] = []
+        self.before_read: list[Callable[[], object]] = []
+        self.before_write: list[Callable[[], object]] = []
+        self.fails_reads = False
+        self.fails_writes = False
+        self.loses_responses = False
+
+    def get_item(self, pk: str, context: RequestContext) -> Item:
+        del context
+        self.reads.append(pk)
+        self._check_calls()
+        if self.before_read:
+            self.before_read.pop(0)()
+        if self.fails_reads:
+            raise StorageUnavailableError("read failed")
+        return dict(self.items.get(pk, {}))
+
+    def update_item(self, pk: str, update: str, condition: str, values: Item, context: RequestContext) -> Item:
+        del context
+        self.writes.append(update)
+        self._check_calls()
+        if self.before_write:
+            self.before_write.pop(0)()
+        if self.fails_writes:
+            raise StorageUnavailableError("write failed")
+        # DynamoDB refuses a value that no expression uses, and an expression whose value is missing.
+        assert set(re.findall(r":\w+", f"{update} {condition}")) == set(values)
+        item = self._update(pk, update, condition, values)
+        return self._update(pk, update, condition, values) if self.loses_responses else item
+
+    def _check_calls(self) -> None:
+        """Fail instead of looping forever: the clock stands still unless the code under test sleeps."""
+        assert len(self.reads) + len(self.writes) < 1000, "endless loop"
+
+    def _update(self, pk: str, update: str, condition: str, values: Item) -> Item:
+        present = self.items.get(pk, {})
+        if not all(_holds(part, present, values) for part in condition.split(" AND ")):
+            raise ConditionFailedError(dict(present))
+        match = re.fullmatch(r"SET (?P<sets>.+?) ?(?:REMOVE (?P<removes>.+))?", update)
+        assert match is not None, update
+        item: Item = {"pk": {"S": pk}, **present}
+        for assignment in match["sets"].split(", "):
+            name, _, value = assignment.partition(" = ")
+            item[name] = values[value]
+        for name in (match["removes"] or "").split(", "):
+            item.pop(name, None)
+        self.items[pk] = item
+        return dict(item)
+
+
+def _holds(condition: str, item: Item, values: Item) -> bool:
+    missing = re.fullmatch(r"attribute_not_exists\((\w+)\)", condition)
+    if missing is not None:
+        return missing[1] not in item
+    equal = re.fullmatch(r"(\w+) = (:\w+)", condition)
+    assert equal is not None, condition
+    return item.get(equal[1]) == values[equal[2]]
+
+
+def token_row(value: str | None = "clt.row", seconds: int = 3600, **numbers: int) -> Item:
+    """Return a TOKEN# item whose token expires `seconds` after NOW; `numbers` are further attributes."""
+    item: Item = {} if value is None else {"access_token": {"S": value}}
+    item["expires_at"] = {"N": str(int(NOW) + seconds)}
+    for name, number in numbers.items():
+        item[name] = {"N": str(number)}
+    return item
+
+
+class Mint(NamedTuple):
+    """Arguments of a mint; `seconds` is the time that it was given."""
+
+    app_id: str
+    app_secret: str
+    seconds: float
+
+
+class FakeDouyin(DouyinClient):
+    """The platform's client. Tests set what each call returns or raises, and read what was called.
+
+    Mints return `mint_results` one after the other, and then clt.1, clt.2 and so on; `on_mint` runs during each.
+    """
+
+    def __init__(self) -> None:
+        self.mints: list[Mint] = []
+        self.mint_results: list[MintedToken | RedemptionError] = []
+        self.on_mint: Callable[[], object] = lambda: None
+        self.logins: list[tuple[str, str, str]] = []
+        self.login_result: str | RedemptionError = OPEN_ID
+        self.on_login: Callable[[], object] = lambda: None
+        self.fetches: list[tuple[int, str]] = []
+        self.queries: list[CertificatesQuery] = []
+        self.fetch: Callable[[int, str], Page] = lambda _page, _token: make_page([])
+        self.connections: list[float] = []
+        self.connection_error: RedemptionError | None = None
+
+    def mint_token(self, app_id: str, app_secret: str, context: RequestContext, deadline: Deadline) -> MintedToken:
+        del context
+        self.mints.append(Mint(app_id, app_secret, deadline.remaining()))
+        self.on_mint()
+        result = self.mint_results.pop(0) if self.mint_results else MintedToken(f"clt.{len(self.mints)}", 7200)
+        if isinstance(result, RedemptionError):
+            raise result
+        return result
+
+    def login(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
+        del context
+        self.logins.append((app_id, app_secret, code))
+        self.on_login()
+        if isinstance(self.login_result, RedemptionError):
+            raise self.login_result
+        return self.login_result
+
+    def query_user_certificates(
+        self, query: CertificatesQuery, page: int, access_token: str, context: RequestContext
+    ) -> Page:
+        del context
+        self.queries.append(query)
+        self.fetches.append((page, access_token))
+        return self.fetch(page, access_token)
+
+    def open_connection(self, seconds: float) -> None:
+        self.connections.append(seconds)
+        if self.connection_error is not None:
+            raise self.connection_error
+
+
+class Sent(NamedTuple):
+    """One request that was handed to the transport."""
+
+    base_url: str
+    request: Request
+    deadline: Deadline
+    max_bytes: int
+
+
+class FakeTransport(Transport):
+    """A transport that returns or raises `results` one after the other; the last one again and again."""
+
+    def __init__(self, *results: Response | RedemptionError) -> None:
+        self.results = list(results)
+        self.sent: list[Sent] = []
+
+    def send(self, base_url: str, request: Request, deadline: Deadline, max_bytes: int) -> Response:
+        self.sent.append(Sent(base_url, request, deadline, max_bytes))
+        result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
+        if isinstance(result, RedemptionError):
+            raise result
+        return result
+
+
+class Report(NamedTuple):
+    """Arguments of one report to the telemetry."""
+
+    operation: str
+    outcome: str
+    context: RequestContext
+    error: BaseException | None
+    fields: dict[str, Any]
+
+
+class FakeTelemetry(Telemetry):
+    """Collects reports instead of writing them."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+
+    def report(
+        self, operation: str, outcome: str, context: RequestContext, error: BaseException | None, **fields: Any
+    ) -> None:
+        self.reports.append(Report(operation, outcome, context, error, fields))
+
+
+class FakeSecret:
+    """The secret in Secrets Manager. `reads` counts how often it was read."""
+
+    def __init__(self, apps: Mapping[str, str] | None = None, session_keys: Iterable[str] = (SESSION_KEY,)) -> None:
+        self.reads = 0
+        self.is_unavailable = False
+        self.put({APP_ID: APP_SECRET} if apps is None else apps, session_keys)
+
+    def put(self, apps: Mapping[str, str], session_keys: Iterable[str]) -> None:
+        """Replace the secret."""
+        self.text = json.dumps({"apps": dict(apps), "session_keys": list(session_keys)})
+
+    def fetch(self, context: RequestContext) -> str:
+        """Return the secret, as `aws.read_secret` does."""
+        del context
+        self.reads += 1
+        if self.is_unavailable:
+            raise StorageUnavailableError("secret unavailable")
+        return self.text
+
+
+def make_credentials(secret: FakeSecret | None = None, clock: Clock | None = None) -> CredentialStore:
+    """Return a credential store over a secret."""
+    return CredentialStore((secret or FakeSecret()).fetch, clock or Clock())
+
+
+def make_page(
+    certificate_ids: Iterable[str], total: int | None = None, *, size: int | None = None, malformed: int = 0
+) -> Page:
+    """Return a page of usable certificates, each in an order of its own."""
+    orders = [Order(f"order-{number}", True, [Certificate(number)]) for number in certificate_ids]
+    return Page(orders, len(orders) if size is None else size, total, malformed)
+
+
+def number_pages(count: int, total: int | None) -> Callable[[int], Page]:
+    """Return a function that fetches page n of `count` numbered certificates."""
+
+    def fetch(page: int) -> Page:
+        numbers = range((page - 1) * PAGE_SIZE, min(page * PAGE_SIZE, count))
+        return make_page([f"{number:06d}" for number in numbers], total)
+
+    return fetch
+
+
+def json_response(body: Any, status: int = 200, **headers: str) -> Response:
+    """Return a response of the platform whose body is this value as JSON."""
+    return Response(
+        status, {name.replace("_", "-"): value for name, value in headers.items()}, msgspec.json.encode(body)
+    )
+
+
+def code_response(code: int, logid: str = "20260101LOGID") -> Response:
+    """Return a response that reports an error code where the platform usually does."""
+    return json_response(
+        {"data": {"error_code": code, "description": "x"}, "extra": {"error_code": code, "logid": logid}}
+    )

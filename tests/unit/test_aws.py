@@ -1,0 +1,279 @@
+"""AWS calls: what is sent, how errors are translated, and what is repeated. No socket is opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import botocore.session
+import msgspec
+import pytest
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    DataNotFoundError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
+from botocore.loaders import Loader
+from botocore.stub import Stubber
+
+from chalicelib import aws
+from chalicelib.aws import ConditionFailedError, Table, create_clients, read_secret
+from chalicelib.errors import StorageUnavailableError
+from tests.unit.fakes import Clock, make_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from chalicelib.aws import Item
+    from chalicelib.context import RequestContext
+
+ITEM: Item = {"pk": {"S": "TOKEN#a"}, "version": {"N": "7"}}
+
+
+@pytest.fixture(autouse=True)
+def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aws, "RETRY_POLICY", msgspec.structs.replace(aws.RETRY_POLICY, base_delay=0.0))
+
+
+@pytest.fixture(scope="module")
+def session() -> Any:
+    return botocore.session.Session()
+
+
+def create_client(session: Any, service: str) -> Any:
+    return session.create_client(
+        service, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
+    )
+
+
+@pytest.fixture(scope="module")
+def dynamodb(session: Any) -> DynamoDBClient:
+    return cast("DynamoDBClient", create_client(session, "dynamodb"))
+
+
+@pytest.fixture(scope="module")
+def secrets_manager(session: Any) -> SecretsManagerClient:
+    return cast("SecretsManagerClient", create_client(session, "secretsmanager"))
+
+
+class Client:
+    """A client of either service whose operations return or raise `results` one after the other."""
+
+    def __init__(self, *results: Any) -> None:
+        self.results = list(results)
+        self.calls: list[dict[str, Any]] = []
+
+    def get_item(self, **arguments: Any) -> Any:
+        self.calls.append(arguments)
+        result = self.results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    update_item = get_secret_value = get_item
+
+
+CALLS: dict[str, Callable[[Any, RequestContext], Any]] = {
+    "dynamodb.GetItem": lambda client, context: Table(client, "table").get_item("TOKEN#a", context),
+    "dynamodb.UpdateItem": lambda client, context: Table(client, "table").update_item("a", "SET", "c", {}, context),
+    "secretsmanager.GetSecretValue": lambda client, context: read_secret(client, "secret", context),
+}
+
+
+def client_error(code: str, status: int = 400) -> ClientError:
+    response: Any = {
+        "Error": {"Code": code, "Message": "planted: the message of AWS"},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    return ClientError(response, "GetItem")
+
+
+def test_an_item_is_read_consistently(dynamodb: DynamoDBClient) -> None:
+    with Stubber(dynamodb) as stub:
+        expected = {"TableName": "table", "Key": {"pk": {"S": "TOKEN#a"}}, "ConsistentRead": True}
+        stub.add_response("get_item", {"Item": ITEM}, expected)
+        assert Table(dynamodb, "table").get_item("TOKEN#a", make_context()) == ITEM
+
+
+def test_a_missing_item_is_empty(dynamodb: DynamoDBClient) -> None:
+    with Stubber(dynamodb) as stub:
+        stub.add_response("get_item", {})
+        assert Table(dynamodb, "table").get_item("TOKEN#a", make_context()) == {}
+
+
+def test_an_item_is_updated_under_a_condition(dynamodb: DynamoDBClient) -> None:
+    with Stubber(dynamodb) as stub:
+        stub.add_response(
+            "update_item",
+            {"Attributes": ITEM},
+            {
+                "TableName": "table",
+                "Key": {"pk": {"S": "TOKEN#a"}},
+                "UpdateExpression": "SET version = :version",
+                "ConditionExpression": "attribute_not_exists(version)",
+                "ExpressionAttributeValues": {":version": {"N": "7"}},
+                "ReturnValues": "ALL_NEW",
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            },
+        )
+        item = Table(dynamodb, "table").update_item(
+            "TOKEN#a",
+            "SET version = :version",
+            "attribute_not_exists(version)",
+            {":version": {"N": "7"}},
+            make_context(),
+        )
+    assert item == ITEM
+
+
+@pytest.mark.parametrize("present", [ITEM, {}])
+def test_a_failed_condition_returns_the_present_item(dynamodb: DynamoDBClient, present: Item) -> None:
+    fields = {"Item": present} if present else {}
+    with Stubber(dynamodb) as stub:
+        stub.add_client_error("update_item", "ConditionalCheckFailedException", modeled_fields=fields)
+        with pytest.raises(ConditionFailedError) as raised:
+            Table(dynamodb, "table").update_item("a", "SET v = :v", "v = :v", {":v": {"N": "1"}}, make_context())
+    assert raised.value.item == present
+
+
+def test_a_secret_is_read(secrets_manager: SecretsManagerClient) -> None:
+    with Stubber(secrets_manager) as stub:
+        stub.add_response("get_secret_value", {"SecretString": "text"}, {"SecretId": "secret"})
+        assert read_secret(secrets_manager, "secret", make_context()) == "text"
+
+
+def test_a_binary_secret_is_empty_text(secrets_manager: SecretsManagerClient) -> None:
+    with Stubber(secrets_manager) as stub:
+        stub.add_response("get_secret_value", {"SecretBinary": b"x"})
+        assert read_secret(secrets_manager, "secret", make_context()) == ""
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    ("error", "message", "retryable"),
+    [
+        (client_error("ProvisionedThroughputExceededException"), "ProvisionedThroughputExceededException", True),
+        (client_error("ThrottlingException"), "ThrottlingException", True),
+        (client_error("Throttling"), "Throttling", True),
+        (client_error("RequestLimitExceeded"), "RequestLimitExceeded", True),
+        (client_error("TransactionInProgressException"), "TransactionInProgressException", True),
+        (client_error("InternalServerError"), "InternalServerError", True),
+        (client_error("InternalServiceError"), "InternalServiceError", True),
+        (client_error("ServiceUnavailable"), "ServiceUnavailable", True),
+        (client_error("Unheard", 500), "Unheard", True),
+        (client_error("Unheard", 503), "Unheard", True),
+        (client_error("Unheard", 499), "Unheard", False),
+        (client_error("AccessDeniedException"), "AccessDeniedException", False),
+        (client_error("ResourceNotFoundException"), "ResourceNotFoundException", False),
+        (client_error("ValidationException"), "ValidationException", False),
+        (ClientError({}, "GetItem"), "ClientError", False),
+        (EndpointConnectionError(endpoint_url="https://planted"), "EndpointConnectionError", True),
+        (ConnectTimeoutError(endpoint_url="https://planted"), "ConnectTimeoutError", True),
+        (ReadTimeoutError(endpoint_url="https://planted"), "ReadTimeoutError", True),
+        (NoCredentialsError(), "NoCredentialsError", True),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_error_of_aws_is_translated_and_repeated_once_when_transient(
+    call: str, error: ClientError | BotoCoreError, message: str, retryable: bool
+) -> None:
+    client, context = Client(error, error, error), make_context()
+    with pytest.raises(StorageUnavailableError) as raised:
+        CALLS[call](client, context)
+    assert str(raised.value) == message
+    assert raised.value.retryable is retryable
+    assert raised.value.__suppress_context__, "messages of botocore quote ids and host names"
+    assert len(client.calls) == (2 if retryable else 1)
+    outcomes = [(f"{entry.service}.{entry.name}", entry.outcome) for entry in context.calls]
+    assert outcomes == [(call, "StorageUnavailableError")] * len(client.calls)
+
+
+@pytest.mark.parametrize(
+    ("call", "result", "expected"),
+    [
+        ("dynamodb.GetItem", {"Item": ITEM}, ITEM),
+        ("dynamodb.UpdateItem", {"Attributes": ITEM}, ITEM),
+        ("secretsmanager.GetSecretValue", {"SecretString": "text"}, "text"),
+    ],
+)
+def test_a_transient_error_is_overcome(call: str, result: Any, expected: Any) -> None:
+    client, context = Client(client_error("ThrottlingException"), result), make_context()
+    assert CALLS[call](client, context) == expected
+    assert client.calls[0] == client.calls[1]
+    assert [entry.outcome for entry in context.calls] == ["StorageUnavailableError", "ok"]
+
+
+def test_a_failed_condition_is_not_repeated() -> None:
+    client = Client(client_error("ConditionalCheckFailedException"))
+    with pytest.raises(ConditionFailedError) as raised:
+        CALLS["dynamodb.UpdateItem"](client, make_context())
+    assert raised.value.item == {}
+    assert len(client.calls) == 1
+
+
+def test_a_foreign_exception_is_not_translated() -> None:
+    client = Client(ZeroDivisionError("x"))
+    with pytest.raises(ZeroDivisionError):
+        CALLS["dynamodb.GetItem"](client, make_context())
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("seconds", [0.0, -1.0])
+def test_nothing_is_sent_after_the_deadline(call: str, seconds: float) -> None:
+    client, context = Client(), make_context(seconds)
+    with pytest.raises(StorageUnavailableError, match="budget"):
+        CALLS[call](client, context)
+    assert client.calls == []
+    assert context.calls == []
+
+
+@pytest.mark.parametrize(("seconds", "attempts"), [(1.01, 2), (0.99, 1)])
+def test_a_call_is_repeated_only_when_there_is_time_for_a_whole_attempt(seconds: float, attempts: int) -> None:
+    clock = Clock()
+    client = Client(client_error("ThrottlingException"), client_error("ThrottlingException"))
+    with pytest.raises(StorageUnavailableError):
+        CALLS["dynamodb.GetItem"](client, make_context(seconds, clock))
+    assert len(client.calls) == attempts
+
+
+def test_clients_have_short_timeouts_and_do_not_retry_by_themselves(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "cn-north-1")
+    monkeypatch.setattr(aws, "SDK_DATA", tmp_path)
+    clients = create_clients()
+    assert [client.meta.service_model.service_name for client in clients] == ["dynamodb", "secretsmanager"]
+    for client in clients:
+        config: Any = client.meta.config
+        assert (config.connect_timeout, config.read_timeout) == (0.5, 0.5)
+        assert config.retries["total_max_attempts"] == 1
+        assert client.meta.region_name == "cn-north-1"
+
+
+@pytest.mark.parametrize(("is_complete", "loaders"), [(True, 1), (False, 2)])
+def test_botocores_own_data_is_searched_only_when_the_reduced_data_is_not_enough(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_complete: bool, loaders: int
+) -> None:
+    used: list[Loader] = []
+
+    def create(loader: Loader) -> str:
+        used.append(loader)
+        if len(used) == 1 and not is_complete:
+            raise DataNotFoundError(data_path="endpoints")
+        return "clients"
+
+    monkeypatch.setattr(aws, "SDK_DATA", tmp_path)
+    monkeypatch.setattr(aws, "_create_clients", create)
+    assert cast("str", create_clients()) == "clients"
+    assert len(used) == loaders
+    assert used[0].search_paths == [str(tmp_path)]
+    assert (Loader.BUILTIN_DATA_PATH in used[-1].search_paths) is not is_complete

@@ -1,0 +1,82 @@
+"""The cache: entries expire, and the least recently used one is evicted."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from chalicelib.cache import TtlCache
+from tests.unit.fakes import NOW, Clock
+
+
+def make_cache(clock: Clock, max_entries: int = 2) -> TtlCache[str]:
+    return TtlCache(max_entries, clock)
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0, "v"), (9.99, "v"), (10, None), (10.01, None), (1000, None)])
+def test_an_entry_is_there_until_it_expires(seconds: float, expected: str | None) -> None:
+    clock = Clock()
+    cache = make_cache(clock)
+    cache.put("k", "v", NOW + 10)
+    clock.now += seconds
+    assert cache.get("k") == expected
+
+
+def test_an_expired_entry_is_removed() -> None:
+    clock = Clock()
+    cache = make_cache(clock)
+    cache.put("k", "v", NOW + 10)
+    clock.now += 10
+    assert cache.get("k") is None
+    clock.now -= 10
+    assert cache.get("k") is None
+
+
+def test_an_unknown_key_has_no_value() -> None:
+    assert make_cache(Clock()).get("k") is None
+
+
+@pytest.mark.parametrize(
+    ("operations", "left"),
+    [
+        ([("put", "a"), ("put", "b")], {"a", "b"}),
+        ([("put", "a"), ("put", "b"), ("put", "c")], {"b", "c"}),
+        ([("put", "a"), ("put", "b"), ("get", "a"), ("put", "c")], {"a", "c"}),
+        ([("put", "a"), ("put", "b"), ("put", "a"), ("put", "c")], {"a", "c"}),
+        ([("put", "a"), ("put", "b"), ("put", "b"), ("put", "b")], {"a", "b"}),
+        ([("put", "a"), ("put", "b"), ("get", "x"), ("put", "c")], {"b", "c"}),
+    ],
+)
+def test_the_least_recently_used_entry_is_evicted(operations: list[tuple[str, str]], left: set[str]) -> None:
+    cache = make_cache(Clock())
+    for operation, key in operations:
+        if operation == "put":
+            cache.put(key, key, NOW + 10)
+        else:
+            cache.get(key)
+    assert {key for key in ("a", "b", "c") if cache.get(key) == key} == left
+
+
+def test_a_second_put_replaces_value_and_expiry() -> None:
+    clock = Clock()
+    cache = make_cache(clock)
+    cache.put("k", "old", NOW + 10)
+    cache.put("k", "new", NOW + 20)
+    clock.now += 15
+    assert cache.get("k") == "new"
+
+
+def test_a_cleared_cache_is_empty() -> None:
+    cache = make_cache(Clock())
+    cache.put("k", "v", NOW + 10)
+    cache.clear()
+    assert cache.get("k") is None
+
+
+def test_expiry_is_in_wall_clock_time_by_default() -> None:
+    """The monotonic clock may stand still while Lambda has frozen the instance."""
+    cache: TtlCache[str] = TtlCache(2)
+    cache.put("past", "v", time.time() - 1)
+    cache.put("future", "v", time.time() + 60)
+    assert (cache.get("past"), cache.get("future")) == (None, "v")

@@ -1,0 +1,132 @@
+"""The deadline of a request, and its call log."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from chalicelib import context as context_module
+from chalicelib.context import Deadline, RequestContext
+from chalicelib.errors import (
+    Evidence,
+    RateLimitedError,
+    RedemptionError,
+    StorageUnavailableError,
+    TokenUnavailableError,
+    UpstreamTimeoutError,
+)
+from tests.unit.fakes import Clock, make_context
+
+INFINITE = float("inf")
+
+
+@pytest.mark.parametrize(("passed", "remaining"), [(0, 5), (4.5, 0.5), (5, 0), (7, -2)])
+def test_a_deadline_counts_down_past_zero(passed: float, remaining: float) -> None:
+    clock = Clock()
+    deadline = Deadline(5, clock)
+    clock.now += passed
+    assert deadline.remaining() == remaining
+
+
+class LambdaContext:
+    aws_request_id = "lambda-id"
+
+    def __init__(self, milliseconds: int) -> None:
+        self.milliseconds = milliseconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.milliseconds
+
+
+@pytest.mark.parametrize(
+    ("lambda_context", "options", "seconds"),
+    [
+        (LambdaContext(15_000), {}, 9.0),
+        (LambdaContext(9_500), {}, 9.0),
+        (LambdaContext(5_000), {}, 4.5),
+        (LambdaContext(300), {}, -0.2),
+        (LambdaContext(60_000), {"max_seconds": INFINITE}, 59.5),
+        (LambdaContext(60_000), {"max_seconds": 2.0}, 2.0),
+        (None, {}, 9.0),
+        (None, {"max_seconds": INFINITE}, 59.5),
+    ],
+)
+def test_the_deadline_is_before_lambdas_own_and_within_the_budget(
+    lambda_context: LambdaContext | None, options: dict[str, float], seconds: float
+) -> None:
+    context = RequestContext.for_lambda(lambda_context, **options)
+    assert context.deadline.remaining() == pytest.approx(seconds, abs=0.4)
+
+
+@pytest.mark.parametrize(
+    ("lambda_context", "request_id"), [(LambdaContext(1000), "lambda-id"), (None, ""), (object(), "")]
+)
+def test_the_request_id_is_lambdas(lambda_context: Any, request_id: str) -> None:
+    assert RequestContext.for_lambda(lambda_context).request_id == request_id
+
+
+def test_contexts_do_not_share_a_call_log() -> None:
+    first, second = make_context(), make_context()
+    with first.record_call("dynamodb", "GetItem"):
+        pass
+    assert (len(first.calls), second.calls) == (1, [])
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(3.0, 3.0), (30.0, 9.0)])
+def test_a_timeout_only_shortens_the_deadline(seconds: float, expected: float) -> None:
+    context = make_context(9.0)
+    context.account_id = "7"
+    limited = context.with_timeout(seconds)
+    assert limited.deadline.remaining() == pytest.approx(expected, abs=0.4)
+    assert context.deadline.remaining() == 9.0
+    assert limited.account_id == "7"
+    assert limited.calls is context.calls
+
+
+EVIDENCE = Evidence(2119003, 12001, "20260101LOGID")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (None, ("ok", 0, 0, "")),
+        (RateLimitedError("12001", evidence=EVIDENCE), ("12001", 2119003, 12001, "20260101LOGID")),
+        (UpstreamTimeoutError("timeout"), ("timeout", 0, 0, "")),
+        (StorageUnavailableError("ThrottlingException"), ("StorageUnavailableError", 0, 0, "")),
+        (TokenUnavailableError("no", EVIDENCE), ("TokenUnavailableError", 0, 0, "")),
+    ],
+)
+def test_the_call_log_has_outcome_and_codes(
+    error: RedemptionError | None, expected: tuple[str, int, int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = iter([5.0, 7.5])
+    monkeypatch.setattr(
+        context_module, "time", SimpleNamespace(time=lambda: 1_800_000_123.0, perf_counter=lambda: next(ticks))
+    )
+    context = make_context()
+    raised: RedemptionError | None = None
+    try:
+        with context.record_call("douyin", "client_token"):
+            if error is not None:
+                raise error
+    except RedemptionError as caught:
+        raised = caught
+    assert raised is error
+    [call] = context.calls
+    assert (call.service, call.name, call.started, call.seconds) == ("douyin", "client_token", 1_800_000_123.0, 2.5)
+    assert (call.outcome, call.error_code, call.sub_error_code, call.logid) == expected
+
+
+def test_a_call_is_in_the_log_while_it_runs() -> None:
+    context = make_context()
+    with context.record_call("douyin", "client_token") as call:
+        assert context.calls == [call]
+
+
+def test_a_foreign_exception_passes_through_the_call_log() -> None:
+    context = make_context()
+    with pytest.raises(ZeroDivisionError), context.record_call("douyin", "client_token"):
+        raise ZeroDivisionError
+    assert len(context.calls) == 1

@@ -1,0 +1,196 @@
+"""The secret: parsed strictly, cached for five minutes, read again for unknown keys and apps."""
+
+from __future__ import annotations
+
+import pytest
+
+from chalicelib.credentials import Credentials, CredentialStore, parse_credentials
+from chalicelib.errors import ConfigurationError, StorageUnavailableError
+from tests.unit.fakes import APP_ID, APP_SECRET, SESSION_KEY, Clock, FakeSecret, make_context
+
+OTHER_KEY = "session-key-planted-0000000002"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"apps": {"tta": "s"}, "session_keys": ["k"]}', Credentials({"tta": "s"}, ["k"])),
+        ('{"apps": {}, "session_keys": ["new", "old"]}', Credentials({}, ["new", "old"])),
+        ('{"session_keys": ["k"], "apps": {"a": "1", "b": "2"}, "note": 1}', Credentials({"a": "1", "b": "2"}, ["k"])),
+    ],
+)
+def test_a_secret_is_parsed(text: str, expected: Credentials) -> None:
+    assert parse_credentials(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "planted",
+        "[]",
+        "null",
+        "{}",
+        '{"apps": {"tta": "planted"}}',
+        '{"session_keys": ["planted"]}',
+        '{"apps": {"tta": "planted"}, "session_keys": []}',
+        '{"apps": {"tta": "planted"}, "session_keys": [""]}',
+        '{"apps": {"tta": "planted"}, "session_keys": ["planted", ""]}',
+        '{"apps": {"tta": "planted"}, "session_keys": "planted"}',
+        '{"apps": {"tta": 7}, "session_keys": ["planted"]}',
+        '{"apps": {"tta": null}, "session_keys": ["planted"]}',
+        '{"apps": ["planted"], "session_keys": ["planted"]}',
+        '{"apps": null, "session_keys": ["planted"]}',
+        '{"apps": ' * 5000,
+    ],
+)
+def test_a_malformed_secret_is_a_configuration_error_that_shows_no_value(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="the secret is not") as raised:
+        parse_credentials(text)
+    assert "planted" not in str(raised.value)
+    assert "tta" not in str(raised.value)
+    assert raised.value.__suppress_context__
+
+
+def test_credentials_show_no_value() -> None:
+    credentials = Credentials({"tta": "planted"}, ["planted", "planted"])
+    assert repr(credentials) == "Credentials(apps=1, session_keys=2)"
+
+
+class Store:
+    """A credential store, its secret and its clock."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.secret = FakeSecret()
+        self.store = CredentialStore(self.secret.fetch, self.clock)
+        self.context = make_context()
+
+    def get(self) -> Credentials:
+        return self.store.get(self.context)
+
+    def refresh(self) -> Credentials:
+        return self.store.refresh(self.context)
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.mark.parametrize(("seconds", "reads"), [(0, 1), (299.9, 1), (300, 2), (3000, 2)])
+def test_the_secret_is_cached_for_five_minutes(store: Store, seconds: float, reads: int) -> None:
+    assert store.get() == Credentials({APP_ID: APP_SECRET}, [SESSION_KEY])
+    store.clock.now += seconds
+    store.get()
+    assert store.secret.reads == reads
+
+
+@pytest.mark.parametrize(("seconds", "reads"), [(0, 1), (9.9, 1), (10, 2), (299, 2)])
+def test_a_refresh_reads_again_after_ten_seconds(store: Store, seconds: float, reads: int) -> None:
+    first = store.get()
+    store.clock.now += seconds
+    second = store.refresh()
+    assert store.secret.reads == reads
+    assert (second is first) is (reads == 1)
+
+
+def test_a_new_secret_is_used_after_it_was_read_again(store: Store) -> None:
+    store.get()
+    store.secret.put({}, [OTHER_KEY])
+    store.clock.now += 10
+    assert store.refresh() == Credentials({}, [OTHER_KEY])
+    assert store.get() == Credentials({}, [OTHER_KEY])
+    assert store.secret.reads == 2
+
+
+def test_the_cached_secret_is_used_while_secrets_manager_is_unavailable(store: Store) -> None:
+    first = store.get()
+    store.secret.is_unavailable = True
+    store.clock.now += 3000
+    assert store.get() is first
+
+
+@pytest.mark.parametrize(("seconds", "reads"), [(0, 2), (9.9, 2), (10, 3)])
+def test_a_failed_read_is_repeated_after_ten_seconds(store: Store, seconds: float, reads: int) -> None:
+    store.get()
+    store.secret.is_unavailable = True
+    store.clock.now += 300
+    store.get()
+    store.clock.now += seconds
+    store.get()
+    assert store.secret.reads == reads
+
+
+def test_without_a_cached_secret_a_failed_read_is_raised_each_time(store: Store) -> None:
+    store.secret.is_unavailable = True
+    for _ in range(2):
+        with pytest.raises(StorageUnavailableError):
+            store.get()
+    assert store.secret.reads == 2
+
+
+class Verifier:
+    """Accepts key lists that contain `key`, and records what it was given."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.tried: list[list[str]] = []
+
+    def __call__(self, keys: list[str]) -> str:
+        self.tried.append(keys)
+        if self.key not in keys:
+            raise LookupError(self.key)
+        return "verified"
+
+
+def verify(store: Store, verifier: Verifier) -> str:
+    return store.store.verify_with_keys(verifier, LookupError, store.context)
+
+
+def test_cached_keys_that_verify_are_not_read_again(store: Store) -> None:
+    store.get()
+    store.clock.now += 60
+    verifier = Verifier(SESSION_KEY)
+    assert verify(store, verifier) == "verified"
+    assert verifier.tried == [[SESSION_KEY]]
+    assert store.secret.reads == 1
+
+
+def test_a_key_that_was_added_a_moment_ago_is_found(store: Store) -> None:
+    store.get()
+    store.secret.put({}, [OTHER_KEY, SESSION_KEY])
+    store.clock.now += 10
+    verifier = Verifier(OTHER_KEY)
+    assert verify(store, verifier) == "verified"
+    assert verifier.tried == [[SESSION_KEY], [OTHER_KEY, SESSION_KEY]]
+
+
+def test_what_no_key_verifies_is_tried_once_when_the_keys_are_fresh(store: Store) -> None:
+    verifier = Verifier("unknown")
+    with pytest.raises(LookupError):
+        verify(store, verifier)
+    assert len(verifier.tried) == 1
+    assert store.secret.reads == 1
+
+
+def test_what_no_key_verifies_is_tried_twice_when_the_keys_were_read_again(store: Store) -> None:
+    store.get()
+    store.clock.now += 10
+    verifier = Verifier("unknown")
+    with pytest.raises(LookupError):
+        verify(store, verifier)
+    assert len(verifier.tried) == 2
+    assert store.secret.reads == 2
+
+
+def test_another_error_of_the_verification_is_not_a_reason_to_read_again(store: Store) -> None:
+    store.get()
+    store.clock.now += 10
+
+    def broken(_: list[str]) -> str:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.store.verify_with_keys(broken, LookupError, store.context)
+    assert store.secret.reads == 1

@@ -1,0 +1,151 @@
+"""Imports run one way, each outside library is used in one place, and every module describes itself."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PACKAGE = ROOT / "chalicelib"
+
+# From the bottom up: a module may import modules of the lines above its own line, and no others of ours.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("errors", "records"),
+    ("cache", "context", "settings"),
+    ("retry", "telemetry", "credentials", "douyin.codes", "douyin.models"),
+    ("aws", "douyin.protocol"),
+    ("douyin.transport", "merchants", "tokens.lease"),
+    ("douyin.client",),
+    ("sessions", "tokens.store"),
+    ("tokens.renewal", "warmup"),
+    ("certificates.cursors", "certificates.paging", "certificates.ratelimit"),
+    ("certificates.fetching", "certificates.views"),
+    ("certificates.listing",),
+    ("api.problems", "api.validation"),
+    ("api.service",),
+)
+
+# A library that is not listed may not be imported.
+LIBRARIES: dict[str, set[str]] = {
+    "aws_lambda_powertools": {"telemetry"},
+    "botocore": {"aws"},
+    "certifi": {"douyin.transport"},
+    "chalice": {"app", "api.service"},
+    "itsdangerous": {"certificates.cursors", "sessions"},
+    "mypy_boto3_dynamodb": {"aws", "tokens.lease"},
+    "mypy_boto3_secretsmanager": {"aws"},
+    "requests": {"app", "douyin.transport"},
+    "urllib3": {"douyin.transport"},
+}
+ANYWHERE = {"msgspec", "chalicelib", *sys.stdlib_module_names}
+
+VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc"}
+
+
+def module_name(path: Path) -> str:
+    """Return the dotted name below `chalicelib`, or "app"."""
+    if path == ROOT / "app.py":
+        return "app"
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+FILES = {module_name(path): path for path in (ROOT / "app.py", *sorted(PACKAGE.rglob("*.py")))}
+MODULES = {name for name in FILES if name != "app" and name.rpartition(".")[2] != "__init__"}
+
+
+def parse(name: str) -> ast.Module:
+    return ast.parse(FILES[name].read_text(encoding="utf-8"))
+
+
+def imported_names(tree: ast.Module) -> set[str]:
+    """Return every imported module, and every name that is imported from a module, with its module."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def own_imports(name: str) -> set[str]:
+    """Return the modules below `chalicelib` that a module imports."""
+    found = set()
+    for imported in imported_names(parse(name)):
+        package, _, rest = imported.partition(".")
+        if package == "chalicelib":
+            found |= {module for module in MODULES if rest == module or rest.startswith(f"{module}.")}
+    return found
+
+
+def test_every_module_has_one_layer() -> None:
+    layered = [name for layer in LAYERS for name in layer]
+    assert sorted(layered) == sorted(MODULES)
+
+
+@pytest.mark.parametrize(
+    ("name", "below"),
+    [
+        (name, {lower for layer in LAYERS[:level] for lower in layer})
+        for level in range(len(LAYERS))
+        for name in LAYERS[level]
+    ],
+    ids=[name for layer in LAYERS for name in layer],
+)
+def test_a_module_imports_only_lower_layers(name: str, below: set[str]) -> None:
+    assert own_imports(name) <= below
+
+
+def test_the_import_check_sees_all_forms_of_an_import() -> None:
+    """Otherwise the tests above could pass because nothing was found."""
+    assert own_imports("douyin.protocol") == {"douyin.codes", "douyin.models", "errors", "records"}
+    assert own_imports("api.problems") == {"errors"}
+    assert {"api.service", "tokens.renewal", "certificates.listing"} <= own_imports("app")
+
+
+def test_packages_import_nothing() -> None:
+    packages = {name for name in FILES if name.rpartition(".")[2] == "__init__"}
+    assert packages == {"__init__", *(f"{name}.__init__" for name in ("api", "certificates", "douyin", "tokens"))}
+    assert [name for name in packages if imported_names(parse(name))] == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_outside_libraries_are_imported_only_in_their_modules(name: str) -> None:
+    libraries = {imported.partition(".")[0] for imported in imported_names(parse(name))}
+    assert {library for library in libraries - ANYWHERE if name not in LIBRARIES.get(library, set())} == set()
+
+
+def test_every_listed_library_is_used_where_it_is_listed() -> None:
+    for library, names in LIBRARIES.items():
+        for name in names:
+            assert library in {imported.partition(".")[0] for imported in imported_names(parse(name))}, (library, name)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_module_has_a_vague_name(name: str) -> None:
+    assert VAGUE_NAMES.isdisjoint(name.split("."))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_module_has_a_docstring(name: str) -> None:
+    assert ast.get_docstring(parse(name))
+
+
+def test_the_environment_is_only_passed_to_settings() -> None:
+    """`os.environ` is an argument of functions of `settings`, which alone look up variables."""
+    readers = {"from_env", "is_lambda", "is_traced"}
+    users = set()
+    for name in FILES:
+        tree = parse(name)
+        nodes = list(ast.walk(tree))
+        uses = [n for n in nodes if isinstance(n, ast.Attribute) and n.attr in ("environ", "environb", "getenv")]
+        calls = [n for n in nodes if isinstance(n, ast.Call)]
+        passed = [a for c in calls if ast.unparse(c.func).rpartition(".")[2] in readers for a in c.args if a in uses]
+        assert len(passed) == len(uses), name
+        assert not {f"os.{attribute}" for attribute in ("environ", "getenv")} & imported_names(tree), name
+        users |= {name} if uses else set()
+    assert users == {"app", "telemetry"}

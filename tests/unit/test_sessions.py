@@ -1,0 +1,216 @@
+"""Sessions: a login issues a signed token, and only such a token is accepted."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+from itsdangerous import URLSafeSerializer
+
+from chalicelib import sessions as sessions_module
+from chalicelib.errors import (
+    LoginRefusedError,
+    StorageUnavailableError,
+    UnauthenticatedError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+from chalicelib.sessions import DEFAULT_LOGIN_SECONDS, MAX_TOKEN_LENGTH, Session, SessionService, hash_open_id
+from tests.unit.fakes import (
+    APP_ID,
+    APP_SECRET,
+    NOW,
+    OPEN_ID,
+    SESSION_KEY,
+    Clock,
+    FakeDouyin,
+    FakeSecret,
+    make_context,
+    make_credentials,
+)
+
+if TYPE_CHECKING:
+    from chalicelib.context import RequestContext
+
+TTL = 7200
+OTHER_KEY = "session-key-planted-0000000002"
+
+
+class Sessions:
+    """A session service with its platform, secret and clock."""
+
+    def __init__(self, secret: FakeSecret | None = None) -> None:
+        self.clock = Clock()
+        self.secret = secret or FakeSecret()
+        self.douyin = FakeDouyin()
+        self.context = make_context(clock=self.clock)
+        self.service = SessionService(
+            make_credentials(self.secret, self.clock), self.douyin, TTL, clock=self.clock, sleep=self.clock.sleep
+        )
+
+    def login(self, app_id: str = APP_ID, context: RequestContext | None = None) -> str:
+        return self.service.login(app_id, "code", context or self.context)
+
+    def verify(self, token: str) -> Session:
+        return self.service.verify(token, self.context)
+
+
+@pytest.fixture
+def sessions() -> Sessions:
+    return Sessions()
+
+
+def test_a_login_returns_a_token_of_app_and_user(sessions: Sessions) -> None:
+    assert sessions.verify(sessions.login()) == Session(APP_ID, OPEN_ID)
+    assert sessions.douyin.logins == [(APP_ID, APP_SECRET, "code")]
+
+
+def test_a_token_holds_its_expiry_time(sessions: Sessions) -> None:
+    assert URLSafeSerializer("any key").loads_unsafe(sessions.login())[1] == [APP_ID, OPEN_ID, int(NOW) + TTL]
+
+
+@pytest.mark.parametrize(("seconds", "valid"), [(0, True), (TTL - 1, True), (TTL, False), (TTL + 1, False)])
+def test_a_token_is_valid_until_it_expires(sessions: Sessions, seconds: int, valid: bool) -> None:
+    token = sessions.login()
+    sessions.clock.now += seconds
+    if valid:
+        assert sessions.verify(token).open_id == OPEN_ID
+    else:
+        with pytest.raises(UnauthenticatedError, match="session expired"):
+            sessions.verify(token)
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("", "no session token"),
+        ("x" * (MAX_TOKEN_LENGTH + 1), "no session token"),
+        ("x" * MAX_TOKEN_LENGTH, "no valid signature"),
+        ("x", "no valid signature"),
+        (".", "no valid signature"),
+        ("a.b", "no valid signature"),
+        ("é.é", "no valid signature"),
+        ("店.店", "no valid signature"),
+    ],
+)
+def test_what_is_no_token_is_refused(sessions: Sessions, token: str, message: str) -> None:
+    with pytest.raises(UnauthenticatedError, match=message):
+        sessions.verify(token)
+
+
+def test_a_token_with_any_changed_character_is_refused(sessions: Sessions) -> None:
+    token = sessions.login()
+    # The last character of the signature also carries bits that count for nothing.
+    for position in range(len(token) - 1):
+        other = "A" if token[position] != "A" else "B"
+        with pytest.raises(UnauthenticatedError):
+            sessions.verify(token[:position] + other + token[position + 1 :])
+
+
+def test_the_newest_key_signs(sessions: Sessions) -> None:
+    sessions.secret.put({APP_ID: APP_SECRET}, [OTHER_KEY, SESSION_KEY])
+    token = sessions.login()
+    assert Sessions(FakeSecret(session_keys=[OTHER_KEY])).verify(token).app_id == APP_ID
+    with pytest.raises(UnauthenticatedError):
+        Sessions(FakeSecret(session_keys=[SESSION_KEY])).verify(token)
+
+
+def test_an_older_key_still_verifies(sessions: Sessions) -> None:
+    token = sessions.login()
+    assert Sessions(FakeSecret(session_keys=[OTHER_KEY, SESSION_KEY])).verify(token).open_id == OPEN_ID
+
+
+def test_a_token_signed_with_a_key_added_a_moment_ago_is_valid(sessions: Sessions) -> None:
+    token = Sessions(FakeSecret(session_keys=[OTHER_KEY])).login()
+    with pytest.raises(UnauthenticatedError):
+        sessions.verify(token)
+    sessions.secret.put({APP_ID: APP_SECRET}, [OTHER_KEY, SESSION_KEY])
+    sessions.clock.now += 10
+    assert sessions.verify(token).open_id == OPEN_ID
+
+
+def test_the_user_is_logged_as_a_hash(sessions: Sessions) -> None:
+    token = sessions.login()
+    user = sessions.context.user
+    sessions.context.user = ""
+    sessions.verify(token)
+    assert sessions.context.user == user == hash_open_id(OPEN_ID, [SESSION_KEY])
+
+
+def test_the_hash_depends_on_user_and_newest_key() -> None:
+    value = hash_open_id(OPEN_ID, [SESSION_KEY])
+    assert len(value) == 16
+    assert int(value, 16) >= 0
+    assert value == hash_open_id(OPEN_ID, [SESSION_KEY, OTHER_KEY])
+    assert value != hash_open_id(OPEN_ID, [OTHER_KEY, SESSION_KEY])
+    assert value != hash_open_id("another", [SESSION_KEY])
+
+
+def test_an_unknown_app_is_refused_without_asking_the_platform(sessions: Sessions) -> None:
+    with pytest.raises(UnauthenticatedError, match="unknown app_id"):
+        sessions.login("ttnobody")
+    assert sessions.douyin.logins == []
+    assert sessions.clock.sleeps == [DEFAULT_LOGIN_SECONDS]
+
+
+def test_an_app_without_a_secret_is_unknown() -> None:
+    sessions = Sessions(FakeSecret({APP_ID: ""}))
+    with pytest.raises(UnauthenticatedError, match="unknown app_id"):
+        sessions.login()
+    assert sessions.douyin.logins == []
+
+
+def test_an_app_that_was_added_a_moment_ago_can_log_in(sessions: Sessions) -> None:
+    sessions.login()
+    sessions.secret.put({"ttnew": "new-secret"}, [SESSION_KEY])
+    sessions.clock.now += 10
+    assert sessions.verify(sessions.login("ttnew")).app_id == "ttnew"
+    assert sessions.douyin.logins[-1] == ("ttnew", "new-secret", "code")
+
+
+def set_login_duration(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    ticks = iter([100.0, 100.0 + seconds])
+    monkeypatch.setattr(sessions_module, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+
+
+@pytest.mark.parametrize(
+    ("seconds_left", "delay"),
+    [(9.0, 2.5), (2.0, 2.0), (0.0, 0.0), (-1.0, 0.0)],
+    ids=["as long", "cut", "no time", "late"],
+)
+def test_an_unknown_app_takes_as_long_as_the_last_login(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, seconds_left: float, delay: float
+) -> None:
+    set_login_duration(monkeypatch, 2.5)
+    sessions.login()
+    with pytest.raises(UnauthenticatedError):
+        sessions.login("ttnobody", make_context(seconds_left))
+    assert sessions.clock.sleeps == [delay]
+
+
+def test_a_refused_login_is_measured_as_well(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_login_duration(monkeypatch, 0.7)
+    sessions.douyin.login_result = LoginRefusedError("40018")
+    with pytest.raises(LoginRefusedError):
+        sessions.login()
+    with pytest.raises(UnauthenticatedError):
+        sessions.login("ttnobody")
+    assert sessions.clock.sleeps == [pytest.approx(0.7)]
+
+
+@pytest.mark.parametrize("error", [LoginRefusedError("40018"), UpstreamTimeoutError("timeout")])
+def test_an_error_of_the_platform_is_raised_unchanged(sessions: Sessions, error: UpstreamError) -> None:
+    sessions.douyin.login_result = error
+    with pytest.raises(type(error)) as raised:
+        sessions.login()
+    assert raised.value is error
+    assert sessions.context.user == ""
+
+
+def test_without_the_secret_nobody_logs_in(sessions: Sessions) -> None:
+    sessions.secret.is_unavailable = True
+    with pytest.raises(StorageUnavailableError):
+        sessions.login()
+    with pytest.raises(StorageUnavailableError):
+        sessions.verify("a.b")

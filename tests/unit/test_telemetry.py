@@ -1,0 +1,461 @@
+"""Telemetry: one log line, metrics in EMF, a trace when the request is sampled, and no secret in any of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from chalicelib import telemetry as telemetry_module
+from chalicelib.context import Call
+from chalicelib.douyin.client import DouyinClient
+from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery
+from chalicelib.errors import (
+    ConfigurationError,
+    Evidence,
+    InvalidRequestError,
+    RedemptionError,
+    TokenUnavailableError,
+    UpstreamRejectedError,
+)
+from chalicelib.settings import TelemetrySettings
+from chalicelib.telemetry import Telemetry
+from tests.unit.fakes import (
+    ACCOUNT_ID,
+    APP_ID,
+    APP_SECRET,
+    NOW,
+    OPEN_ID,
+    POI_ID,
+    FakeTransport,
+    json_response,
+    make_context,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chalicelib.context import RequestContext
+
+SAMPLED = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+
+
+class Output:
+    """What a Telemetry object has written."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return all lines since the last call."""
+        return [json.loads(line) for line in self._capsys.readouterr().out.splitlines()]
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        return [entry for entry in self.entries() if "_aws" not in entry]
+
+    def metrics(self) -> dict[str, tuple[list[float], list[set[str]], str]]:
+        """Return values, dimension sets and unit of each metric."""
+        found = {}
+        for entry in self.entries():
+            if "_aws" not in entry:
+                continue
+            [directive] = entry["_aws"]["CloudWatchMetrics"]
+            assert directive["Namespace"] == "Space"
+            for metric in directive["Metrics"]:
+                dimensions = [set(names) for names in directive["Dimensions"]]
+                found[metric["Name"]] = (entry[metric["Name"]], dimensions, metric["Unit"])
+        return found
+
+
+@pytest.fixture
+def output(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Output:
+    monkeypatch.delenv("_X_AMZN_TRACE_ID", raising=False)
+    return Output(capsys)
+
+
+def make_telemetry(stage: str = "", *, is_cold: bool = False) -> Telemetry:
+    telemetry = Telemetry(TelemetrySettings("unit-test", "Space", stage))
+    telemetry._cold = is_cold
+    return telemetry
+
+
+def full_context() -> RequestContext:
+    context = make_context()
+    context.account_id, context.poi_id, context.user = ACCOUNT_ID, POI_ID, "0123456789abcdef"
+    context.pages, context.certificates_returned, context.certificates_malformed = 4, 200, 2
+    context.lost_page_error = UpstreamRejectedError("2119001", evidence=Evidence(2119001, 0, "20260101L"))
+    context.calls = [
+        Call("dynamodb", "GetItem", NOW, 0.0121),
+        Call("douyin", "query_user_certificates", NOW, 0.25, "2119001", 2119001, 7, "20260101L"),
+    ]
+    return context
+
+
+def test_one_line_has_everything_about_a_request(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry_module, "time", SimpleNamespace(time=lambda: NOW + 1.23456))
+    make_telemetry().report("GET /x", "ok", full_context(), None, status=200, request_id="r")
+    [line] = output.log_lines()
+    for name in ("timestamp", "level", "service"):
+        assert line.pop(name)
+    assert line == {
+        "message": "GET /x",
+        "outcome": "ok",
+        "status": 200,
+        "request_id": "r",
+        "cold_start": False,
+        "account_id": ACCOUNT_ID,
+        "poi_id": POI_ID,
+        "user": "0123456789abcdef",
+        "ms": 1234.6,
+        "pages": 4,
+        "certificates": 200,
+        "malformed": 2,
+        "lost_page": "error_code=2119001 sub_error_code=0 logid=20260101L",
+        "calls": [
+            {"call": "dynamodb.GetItem", "ms": 12.1, "outcome": "ok"},
+            {
+                "call": "douyin.query_user_certificates",
+                "ms": 250.0,
+                "outcome": "2119001",
+                "error_code": 2119001,
+                "sub_error_code": 7,
+                "logid": "20260101L",
+            },
+        ],
+    }
+
+
+def test_empty_fields_are_omitted(output: Output) -> None:
+    make_telemetry().report("GET /x", "ok", make_context(), None)
+    [line] = output.log_lines()
+    assert set(line) == {"timestamp", "level", "service", "message", "outcome", "ms", "cold_start"}
+
+
+def test_a_list_without_certificates_is_logged_as_zero(output: Output) -> None:
+    context = make_context()
+    context.certificates_returned = 0
+    make_telemetry().report("GET /x", "ok", context, None)
+    [line] = output.log_lines()
+    assert line["certificates"] == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (None, "INFO"),
+        (InvalidRequestError("cursor"), "WARNING"),
+        (ConfigurationError("x"), "WARNING"),
+        (ValueError("x"), "ERROR"),
+    ],
+)
+def test_the_level_depends_on_the_error(output: Output, error: Exception | None, level: str) -> None:
+    make_telemetry().report("GET /x", "x", make_context(), error)
+    [line] = output.log_lines()
+    assert line["level"] == level
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (InvalidRequestError("cursor"), "InvalidRequestError: cursor"),
+        (
+            UpstreamRejectedError("7", evidence=Evidence(7, 8, "9")),
+            "UpstreamRejectedError: error_code=7 sub_error_code=8 logid=9",
+        ),
+        (TokenUnavailableError("no new token in time"), "TokenUnavailableError: no new token in time"),
+    ],
+)
+def test_an_error_of_ours_is_logged_with_its_message(output: Output, error: RedemptionError, text: str) -> None:
+    make_telemetry().report("GET /x", "x", make_context(), error)
+    [line] = output.log_lines()
+    assert line["error"] == text
+
+
+def fail_deeply(depth: int) -> None:
+    if depth:
+        fail_deeply(depth - 1)
+    raise ValueError("planted message")
+
+
+def test_a_foreign_exception_is_logged_with_its_type_and_place_only(output: Output) -> None:
+    try:
+        fail_deeply(9)
+    except ValueError as error:
+        make_telemetry().report("GET /x", "internal_error", make_context(), error)
+    [line] = output.log_lines()
+    assert line["error"].startswith("ValueError at test_telemetry.py:")
+    assert line["error"].count("fail_deeply") == 6, "the innermost frames are enough"
+    assert "planted" not in json.dumps(line)
+
+
+def test_a_failed_warm_up_is_logged_without_metrics(output: Output) -> None:
+    make_telemetry(is_cold=True).report_warmup_failure(ConfigurationError("TABLE_NAME is missing"), make_context())
+    [line] = output.entries()
+    assert (line["message"], line["outcome"], line["level"]) == ("warmup", "failed", "WARNING")
+    assert line["error"] == "ConfigurationError: TABLE_NAME is missing"
+
+
+def test_the_first_report_of_an_instance_is_a_cold_start(output: Output) -> None:
+    telemetry = Telemetry(TelemetrySettings("unit-test", "Space", ""))
+    telemetry.report_warmup_failure(ConfigurationError("x"), make_context())
+    output.entries()
+    for is_cold in (True, False, False):
+        telemetry.report("GET /x", "ok", make_context(), None)
+        entries = output.entries()
+        assert [line["cold_start"] for line in entries if "_aws" not in line] == [is_cold]
+        assert [line["ColdStart"] for line in entries if "_aws" in line] == ([[1.0]] if is_cold else [])
+
+
+SERVICE = [{"service"}]
+
+
+def calls(*outcomes: str, service: str = "douyin", name: str = "query_user_certificates") -> list[Call]:
+    return [Call(service, name, NOW, 0.25, outcome) for outcome in outcomes]
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome", "expected"),
+    [
+        ({}, "ok", {}),
+        (
+            {"certificates_returned": 3},
+            "ok",
+            {
+                "CertificatesReturned": ([3.0], SERVICE, "Count"),
+                "CertificatesMalformed": ([0.0], SERVICE, "Count"),
+            },
+        ),
+        (
+            {"certificates_returned": 0, "certificates_malformed": 2},
+            "ok",
+            {
+                "CertificatesReturned": ([0.0], SERVICE, "Count"),
+                "CertificatesMalformed": ([2.0], SERVICE, "Count"),
+            },
+        ),
+        ({"certificates_malformed": 2}, "ok", {}),
+        ({"token_seconds_left": 0}, "ok", {"TokenSecondsLeft": ([0.0], SERVICE, "Seconds")}),
+        ({"calls": calls("ok", "ok")}, "ok", {"UpstreamLatency": ([250.0, 250.0], SERVICE, "Milliseconds")}),
+        ({"calls": calls("ok", service="dynamodb", name="GetItem")}, "ok", {}),
+        ({"calls": calls("StorageUnavailableError", service="dynamodb", name="GetItem")}, "ok", {}),
+        (
+            {"calls": calls("2100004", "2100004", "ok")},
+            "ok",
+            {
+                "UpstreamLatency": ([250.0] * 3, SERVICE, "Milliseconds"),
+                "UpstreamErrors": ([2.0], [{"service"}, {"service", "error_code"}], "Count"),
+            },
+        ),
+        (
+            {"calls": calls("ok", name="client_token")},
+            "ok",
+            {"TokenMints": ([1.0], SERVICE, "Count"), "UpstreamLatency": ([250.0], SERVICE, "Milliseconds")},
+        ),
+        (
+            {"calls": calls("10013", name="client_token")},
+            "token_unavailable",
+            {
+                "TokenMintFailures": ([1.0], SERVICE, "Count"),
+                "UpstreamLatency": ([250.0], SERVICE, "Milliseconds"),
+                "UpstreamErrors": ([1.0], [{"service"}, {"service", "error_code"}], "Count"),
+                "Problems": ([1.0], [{"service"}, {"service", "code"}], "Count"),
+            },
+        ),
+        ({}, "invalid_request", {"Problems": ([1.0], [{"service"}, {"service", "code"}], "Count")}),
+    ],
+)
+def test_metrics_follow_from_the_context(
+    output: Output, changes: dict[str, Any], outcome: str, expected: dict[str, Any]
+) -> None:
+    context = make_context()
+    for name, value in changes.items():
+        setattr(context, name, value)
+    make_telemetry().report("GET /x", outcome, context, None)
+    assert output.metrics() == expected
+
+
+def test_errors_of_the_platform_are_counted_by_reason(output: Output) -> None:
+    context = make_context()
+    context.calls = calls("timeout", "2100004", "timeout")
+    make_telemetry().report("GET /x", "ok", context, None)
+    counts = {entry["error_code"]: entry["UpstreamErrors"] for entry in output.entries() if "UpstreamErrors" in entry}
+    assert counts == {"timeout": [2.0], "2100004": [1.0]}
+
+
+def test_dimensions_of_one_report_do_not_leak_into_the_next(output: Output) -> None:
+    telemetry, context = make_telemetry(), make_context()
+    telemetry.report("GET /x", "rate_limited", context, None)
+    output.entries()
+    context.certificates_returned = 1
+    telemetry.report("GET /x", "ok", context, None)
+    assert output.metrics()["CertificatesReturned"] == ([1.0], SERVICE, "Count")
+
+
+def test_the_stage_is_a_dimension_where_it_is_configured(output: Output) -> None:
+    context = make_context()
+    context.certificates_returned = 1
+    make_telemetry("prod").report("GET /x", "rate_limited", context, None)
+    metrics = output.metrics()
+    assert metrics["CertificatesReturned"][1] == [{"service", "stage"}]
+    assert metrics["Problems"][1] == [{"service", "stage"}, {"service", "stage", "code"}]
+
+
+def test_dimension_values_are_service_stage_and_problem(output: Output) -> None:
+    make_telemetry("prod").report("GET /x", "rate_limited", make_context(), None)
+    [entry] = [entry for entry in output.entries() if "_aws" in entry]
+    assert (entry["service"], entry["stage"], entry["code"]) == ("unit-test", "prod", "rate_limited")
+
+
+@pytest.mark.parametrize("name", ["botocore", "boto3", "urllib3", "requests", "chalice"])
+def test_loggers_that_quote_secrets_are_never_verbose(name: str) -> None:
+    logger = logging.getLogger(name)
+    logger.setLevel(logging.DEBUG)
+    make_telemetry()
+    assert logger.level == logging.WARNING
+
+
+PLANTED = {
+    "access token": "clt.access-token-planted",
+    "app secret": APP_SECRET,
+    "open_id": OPEN_ID,
+    "login code": "login-code-planted",
+    "coupon code": "10815coupon-planted7001",
+    "message of the platform": "description-planted",
+}
+COUPON = {"code": PLANTED["coupon code"]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": {"orders": [{"order_id": "1", "certificates": [{**COUPON, "certificate_id": "2"}]}]}, "extra": {}},
+        {"data": {"orders": [{"order_id": "1", "certificates": [COUPON, 7]}]}, "extra": {}},
+        {"data": {"error_code": 2100005}, "extra": {"error_code": 2100005}},
+        {"data": {"error_code": 10013}, "extra": {"logid": "description-planted!"}},
+        {"data": 7, "extra": {}},
+        {"data": {"access_token": "clt.access-token-planted", "expires_in": 7200, "openid": OPEN_ID}, "extra": {}},
+        {"data": {"access_token": "clt.access-token-planted", "expires_in": "description-planted"}, "extra": {}},
+    ],
+)
+def test_no_secret_is_reported(output: Output, caplog: pytest.LogCaptureFixture, body: dict[str, Any]) -> None:
+    """Each call of the client, with every logger at DEBUG, whether it succeeds or fails."""
+    for part in ("data", "extra"):
+        if isinstance(body[part], dict):
+            body[part]["description"] = "description-planted"
+    client = DouyinClient(FakeTransport(json_response(body)), "https://open", "https://login", lambda _: None)
+    context = make_context()
+    query = CertificatesQuery(CertificateFilter(ACCOUNT_ID, POI_ID), OPEN_ID)
+    calls_of_client: list[Callable[[], object]] = [
+        lambda: client.query_user_certificates(query, 1, PLANTED["access token"], context),
+        lambda: client.mint_token(APP_ID, APP_SECRET, context, context.deadline),
+        lambda: client.login(APP_ID, APP_SECRET, PLANTED["login code"], context),
+    ]
+    telemetry = make_telemetry()
+    with caplog.at_level(logging.DEBUG):
+        for call in calls_of_client:
+            error: Exception | None = None
+            try:
+                call()
+            except RedemptionError as raised:
+                error = raised
+            telemetry.report("GET /x", "ok", context, error)
+    written = json.dumps(output.entries(), ensure_ascii=False) + caplog.text
+    assert "douyin.jscode2session" in written
+    assert {name for name, value in PLANTED.items() if value in written} == set()
+
+
+class Recorder:
+    """The X-Ray recorder, as far as it is used: keeps the finished segments."""
+
+    def __init__(self, *, is_sampled: bool = True) -> None:
+        self.is_sampled = is_sampled
+        self.open: list[SimpleNamespace] = []
+        self.finished: list[SimpleNamespace] = []
+
+    def begin_subsegment(self, name: str, namespace: str = "local") -> Any:
+        if not self.is_sampled:
+            return None
+        segment = SimpleNamespace(name=name, namespace=namespace, annotations={}, flags=set(), end=None)
+        segment.put_annotation = segment.annotations.__setitem__
+        segment.add_fault_flag = lambda: segment.flags.add("fault")
+        segment.add_error_flag = lambda: segment.flags.add("error")
+        self.open.append(segment)
+        return segment
+
+    def end_subsegment(self, end: float | None = None) -> None:
+        segment = self.open.pop()
+        segment.end = end
+        self.finished.append(segment)
+
+
+@pytest.fixture
+def recorder(output: Output, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """A recorder that Powertools' Tracer uses; this request is sampled."""
+    del output
+    recorder = Recorder()
+
+    class Tracer:
+        def __init__(self, service: str, *, auto_patch: bool) -> None:
+            assert (service, auto_patch) == ("unit-test", False)
+            self.provider = recorder
+
+        def put_annotation(self, name: str, value: str) -> None:
+            recorder.open[-1].put_annotation(name, value)
+
+    monkeypatch.setattr("aws_lambda_powertools.Tracer", Tracer)
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", SAMPLED)
+    return recorder
+
+
+def test_a_sampled_request_is_traced_from_its_call_log(recorder: Recorder) -> None:
+    make_telemetry().report("GET /x", "upstream_rejected", full_context(), None)
+    assert recorder.open == []
+    read, page, root = recorder.finished
+    assert (root.name, root.start_time, root.end, root.flags) == ("## GET /x", NOW, None, {"error"})
+    assert root.annotations == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "outcome": "upstream_rejected"}
+    assert (read.name, read.namespace, read.flags) == ("dynamodb GetItem", "aws", set())
+    assert (read.start_time, read.end) == (NOW, NOW + 0.0121)
+    assert read.annotations == {"outcome": "ok"}
+    assert (page.name, page.namespace, page.flags) == ("douyin query_user_certificates", "remote", {"fault"})
+    assert page.annotations == {"outcome": "2119001", "logid": "20260101L"}
+
+
+def test_a_successful_request_has_no_error_flag_and_no_empty_annotation(recorder: Recorder) -> None:
+    make_telemetry().report("GET /x", "ok", make_context(), None)
+    [root] = recorder.finished
+    assert (root.flags, root.annotations) == (set(), {"outcome": "ok"})
+
+
+@pytest.mark.parametrize("header", [None, SAMPLED.replace("Sampled=1", "Sampled=0")])
+def test_a_request_that_is_not_sampled_is_not_traced(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, header: str | None
+) -> None:
+    if header is None:
+        monkeypatch.delenv("_X_AMZN_TRACE_ID")
+    else:
+        monkeypatch.setenv("_X_AMZN_TRACE_ID", header)
+    make_telemetry().report("GET /x", "ok", full_context(), None)
+    assert recorder.finished == []
+
+
+def test_outside_of_a_segment_nothing_is_traced(recorder: Recorder) -> None:
+    recorder.is_sampled = False
+    make_telemetry().report("GET /x", "ok", full_context(), None)
+    assert (recorder.open, recorder.finished) == ([], [])
+
+
+def test_without_the_xray_sdk_one_warning_is_logged(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(**_: Any) -> None:
+        raise ImportError("aws_xray_sdk")
+
+    monkeypatch.setattr("aws_lambda_powertools.Tracer", missing)
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", SAMPLED)
+    telemetry = make_telemetry()
+    for _ in range(2):
+        telemetry.report("GET /x", "ok", make_context(), None)
+    messages = [line["message"] for line in output.log_lines()]
+    assert [message for message in messages if "X-Ray SDK is not in the bundle" in message] == messages[1:2]
+    assert len(messages) == 3

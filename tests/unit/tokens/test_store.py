@@ -1,0 +1,498 @@
+"""Decisions of the token store: cached, read again, minted, waited for, or refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chalicelib.douyin.protocol import MintedToken
+from chalicelib.errors import (
+    AppMisconfiguredError,
+    Evidence,
+    RateLimitedError,
+    RedemptionError,
+    StorageUnavailableError,
+    TokenUnavailableError,
+    UpstreamUnavailableError,
+)
+from chalicelib.tokens.lease import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS, TRANSIENT_PAUSE_SECONDS, Lease, TokenRow
+from chalicelib.tokens.store import MIN_WAIT_SECONDS, MINT_SECONDS, POLL_SECONDS, TokenStore
+from tests.unit.fakes import NOW, Clock, FakeDouyin, FakeTable, make_context, token_row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chalicelib.aws import Item
+
+KEY = "TOKEN#tta"
+MILLISECONDS = int(NOW) * 1000
+EVIDENCE = Evidence(10013, 0, "20260101L")
+BUSY = UpstreamUnavailableError("http_503", retryable=True)
+MISCONFIGURED = AppMisconfiguredError("10013", evidence=EVIDENCE)
+
+
+class Instance:
+    """A token store with its table, platform and clock. Each poll of the row takes the least time that it may."""
+
+    def __init__(self, item: Item | None = None, seconds: float = 9.0) -> None:
+        self.clock = Clock()
+        self.table = FakeTable(**({} if item is None else {KEY: item}))
+        self.douyin = FakeDouyin()
+        self.context = make_context(seconds, self.clock)
+        self.ranges: list[tuple[float, float]] = []
+        self.store = self.new_store()
+
+    def new_store(self) -> TokenStore:
+        """Return the store of another instance: it shares all but the cache."""
+        return TokenStore(
+            self.table, self.douyin, clock=self.clock, sleep=self.clock.sleep, uniform=self.shortest_delay
+        )
+
+    def shortest_delay(self, low: float, high: float) -> float:
+        self.ranges.append((low, high))
+        return low
+
+    def get(self, key: str | None = "s") -> str:
+        return self.store.get_token("tta", key, self.context)
+
+    def replace(self, refused: str, key: str | None = "s") -> str:
+        return self.store.replace_refused("tta", key, refused, self.context)
+
+    def renew(self) -> bool:
+        return self.store.renew_if_expiring("tta", "s", self.context)
+
+    def row(self) -> TokenRow:
+        return TokenRow.from_item(self.table.items.get(KEY, {}))
+
+    def lease_by_another(self) -> Lease:
+        """Acquire the lease for another instance."""
+        lease = Lease(self.table, "tta", self.row(), self.clock, self.context)
+        lease.acquire()
+        return lease
+
+
+class TestGet:
+    @pytest.mark.parametrize("seconds", [1, 61, 3600])
+    def test_a_token_in_the_table_is_used_until_it_expires(self, seconds: int) -> None:
+        instance = Instance(token_row("clt.row", seconds))
+        assert instance.get() == "clt.row"
+        assert instance.douyin.mints == []
+        assert instance.table.writes == []
+
+    @pytest.mark.parametrize(
+        "item",
+        [
+            None,
+            token_row(None),
+            token_row("clt.old", 0),
+            token_row("clt.old", -1),
+            token_row("clt.old", -1, version=7),
+            {"access_token": {"S": "clt.old"}},
+            token_row("clt.old", -1, version=7, lease_until=MILLISECONDS - 1),
+            token_row("clt.old", -1, version=7, failed_until=MILLISECONDS),
+        ],
+    )
+    def test_a_missing_or_expired_token_is_minted_and_stored(self, item: Item | None) -> None:
+        instance = Instance(item)
+        before = instance.row()
+        assert instance.get() == "clt.1"
+        [mint] = instance.douyin.mints
+        assert (mint.app_id, mint.app_secret) == ("tta", "s")
+        assert mint.seconds == pytest.approx(MINT_SECONDS, abs=0.4)
+        assert instance.row() == TokenRow("clt.1", int(NOW) + 7200, (before.version or 0) + 2)
+        assert instance.clock.sleeps == []
+
+    @pytest.mark.parametrize(
+        ("lifetime", "passed", "reads"), [(3600, 0, 1), (3600, 3539, 1), (3600, 3540, 2), (50, 0, 2)]
+    )
+    def test_a_cached_token_is_read_again_within_a_minute_of_its_expiry(
+        self, lifetime: int, passed: int, reads: int
+    ) -> None:
+        instance = Instance(token_row("clt.row", lifetime))
+        instance.get()
+        instance.clock.now += passed
+        assert instance.get() == "clt.row"
+        assert len(instance.table.reads) == reads
+
+    def test_a_newer_token_in_the_table_is_found_before_the_cached_one_expires(self) -> None:
+        instance = Instance(token_row("clt.row", 50))
+        instance.get()
+        instance.table.items[KEY] = token_row("clt.newer")
+        assert instance.get() == "clt.newer"
+
+    def test_a_minted_token_is_cached(self) -> None:
+        instance = Instance()
+        assert [instance.get(), instance.get()] == ["clt.1", "clt.1"]
+        assert len(instance.table.reads) == 1
+
+    def test_tokens_of_two_apps_are_kept_apart(self) -> None:
+        instance = Instance(token_row("clt.row"))
+        assert instance.get() == "clt.row"
+        assert instance.store.get_token("ttb", "s", instance.context) == "clt.1"
+        assert instance.get() == "clt.row"
+
+    def test_the_lifetime_counts_from_before_the_mint(self) -> None:
+        instance = Instance()
+        instance.douyin.on_mint = lambda: instance.clock.sleep(2.5)
+        instance.get()
+        assert instance.row().expires_at == int(NOW) + 7200
+
+    @pytest.mark.parametrize("lifetime", [1, 30])
+    def test_a_token_with_a_short_lifetime_is_minted_once_a_call(self, lifetime: int) -> None:
+        instance = Instance()
+        instance.douyin.mint_results = [MintedToken("clt.short", lifetime)]
+        instance.douyin.on_mint = lambda: instance.clock.sleep(2.0)
+        assert instance.get() == "clt.short"
+        assert len(instance.douyin.mints) == 1
+
+
+class TestUnavailableTable:
+    def test_nothing_cached_is_an_error(self) -> None:
+        instance = Instance()
+        instance.table.fails_reads = True
+        with pytest.raises(StorageUnavailableError):
+            instance.get()
+
+    @pytest.mark.parametrize(("passed", "is_used"), [(0, True), (49, True), (50, False)])
+    def test_a_cached_token_is_used_until_it_expires(self, passed: int, is_used: bool) -> None:
+        instance = Instance(token_row("clt.row", 50))
+        instance.get()
+        instance.table.fails_reads = True
+        instance.clock.now += passed
+        if is_used:
+            assert instance.get() == "clt.row"
+        else:
+            with pytest.raises(StorageUnavailableError):
+                instance.get()
+
+    def test_without_a_lease_nothing_is_minted(self) -> None:
+        instance = Instance()
+        instance.table.fails_writes = True
+        with pytest.raises(StorageUnavailableError):
+            instance.get()
+        assert instance.douyin.mints == []
+
+    def test_a_token_that_cannot_be_stored_is_used_by_this_instance(self) -> None:
+        instance = Instance()
+        instance.douyin.on_mint = lambda: setattr(instance.table, "fails_writes", True)
+        assert [instance.get(), instance.get()] == ["clt.1", "clt.1"]
+        assert len(instance.douyin.mints) == 1
+        assert instance.row().access_token is None
+
+    def test_a_token_whose_commit_lost_its_response_is_used(self) -> None:
+        instance = Instance()
+        instance.table.loses_responses = True
+        assert instance.get() == "clt.1"
+        assert len(instance.douyin.mints) == 1
+        assert instance.row() == TokenRow("clt.1", int(NOW) + 7200, 2)
+
+
+class TestWait:
+    def test_the_token_of_the_instance_that_mints_is_used(self) -> None:
+        instance = Instance(token_row("clt.old", -1, version=7))
+        other = instance.lease_by_another()
+        instance.table.before_read = [lambda: None, lambda: None, lambda: other.commit("clt.other", int(NOW) + 7200)]
+        assert instance.get() == "clt.other"
+        assert instance.douyin.mints == []
+        assert instance.clock.sleeps == [POLL_SECONDS[0]] * 2
+        assert instance.ranges == [POLL_SECONDS] * 2
+
+    def test_the_lease_of_a_dead_instance_is_taken_over(self) -> None:
+        instance = Instance()
+        instance.lease_by_another()
+        assert instance.get() == "clt.1"
+        assert sum(instance.clock.sleeps) == pytest.approx(LEASE_SECONDS, abs=2 * POLL_SECONDS[0])
+
+    def test_a_lease_of_a_wrong_clock_is_not_waited_for(self) -> None:
+        instance = Instance(token_row("clt.old", -1, version=7, lease_until=MILLISECONDS + 86_400_000))
+        assert instance.get() == "clt.1"
+        assert instance.clock.sleeps == []
+
+    def test_waiting_ends_before_the_deadline(self) -> None:
+        instance = Instance(seconds=2.0)
+        instance.lease_by_another()
+        with pytest.raises(TokenUnavailableError, match="no new token in time"):
+            instance.get()
+        assert 2.0 - MIN_WAIT_SECONDS <= sum(instance.clock.sleeps) < 2.0
+        assert instance.douyin.mints == []
+
+    @pytest.mark.parametrize(("seconds", "mints"), [(0.51, 1), (0.49, 0), (-1.0, 0)])
+    def test_no_mint_starts_without_time_for_it(self, seconds: float, mints: int) -> None:
+        instance = Instance(seconds=seconds)
+        if mints:
+            assert instance.get() == "clt.1"
+            assert instance.douyin.mints[0].seconds == pytest.approx(seconds, abs=0.4)
+        else:
+            with pytest.raises(TokenUnavailableError, match="no new token in time"):
+                instance.get()
+        assert len(instance.douyin.mints) == mints
+
+    def test_an_instance_that_loses_the_race_for_the_lease_waits_for_the_winner(self) -> None:
+        instance = Instance()
+        winner: list[Lease] = []
+        instance.table.before_write = [lambda: winner.append(instance.lease_by_another())]
+        instance.table.before_read = [lambda: None, lambda: winner[0].commit("clt.winner", int(NOW) + 7200)]
+        assert instance.get() == "clt.winner"
+        assert instance.douyin.mints == []
+
+    def test_a_token_written_by_hand_meanwhile_is_used(self) -> None:
+        instance = Instance(token_row("clt.old", -1))
+        instance.table.before_write = [lambda: instance.table.items.update({KEY: token_row("clt.by-hand")})]
+        assert instance.get() == "clt.by-hand"
+        assert instance.douyin.mints == []
+        assert instance.row() == TokenRow("clt.by-hand", int(NOW) + 3600)
+
+    def test_an_expired_token_written_by_hand_meanwhile_is_replaced(self) -> None:
+        instance = Instance(token_row("clt.old", -1))
+        instance.table.before_write = [lambda: instance.table.items.update({KEY: token_row("clt.by-hand", -1)})]
+        assert instance.get() == "clt.1"
+
+
+class TestFailure:
+    @pytest.mark.parametrize(
+        ("failed_until", "is_minted"),
+        [(MILLISECONDS + 1, False), (MILLISECONDS + 29_000, False), (MILLISECONDS, True), (MILLISECONDS - 1, True)],
+    )
+    def test_after_a_failure_nobody_mints_for_a_while(self, failed_until: int, is_minted: bool) -> None:
+        item = token_row("clt.old", -1, version=7, failed_until=failed_until) | {"failure": {"S": "10013"}}
+        instance = Instance(item)
+        if is_minted:
+            assert instance.get() == "clt.1"
+        else:
+            with pytest.raises(TokenUnavailableError, match="minting failed moments ago: 10013"):
+                instance.get()
+        assert len(instance.douyin.mints) == is_minted
+
+    def test_a_token_that_has_not_expired_is_used_after_a_failure(self) -> None:
+        item = token_row("clt.row", 10, version=7, failed_until=MILLISECONDS + 29_000)
+        assert Instance(item).get() == "clt.row"
+
+    @pytest.mark.parametrize(
+        ("error", "mints", "pause"),
+        [
+            (MISCONFIGURED, 1, PERMANENT_PAUSE_SECONDS),
+            (UpstreamUnavailableError("unknown_code", evidence=Evidence(999)), 1, PERMANENT_PAUSE_SECONDS),
+            (RateLimitedError("10020", retryable=True, evidence=Evidence(10020)), 1, PERMANENT_PAUSE_SECONDS),
+            (RateLimitedError("http_429", retryable=True), 1, PERMANENT_PAUSE_SECONDS),
+            (UpstreamUnavailableError("http_404"), 1, TRANSIENT_PAUSE_SECONDS),
+            (BUSY, 3, TRANSIENT_PAUSE_SECONDS),
+        ],
+    )
+    def test_a_failed_mint_is_raised_with_its_evidence_and_pauses_the_others(
+        self, error: UpstreamUnavailableError, mints: int, pause: float
+    ) -> None:
+        instance = Instance(token_row("clt.old", -1, version=7))
+        instance.douyin.mint_results = [error] * 5
+        with pytest.raises(TokenUnavailableError, match=f"minting failed: {error}") as raised:
+            instance.get()
+        assert raised.value.evidence == error.evidence
+        assert len(instance.douyin.mints) == mints
+        row = instance.row()
+        assert row.failed_until == pytest.approx(instance.clock.now + pause, abs=0.01)
+        assert (row.failure, row.access_token, row.lease_until) == (error.reason, "clt.old", 0.0)
+        with pytest.raises(TokenUnavailableError, match="moments ago"):
+            instance.new_store().get_token("tta", "s", instance.context)
+        assert len(instance.douyin.mints) == mints
+
+    @pytest.mark.parametrize("failures", [1, 2])
+    def test_a_transient_error_of_a_mint_is_overcome(self, failures: int) -> None:
+        instance = Instance()
+        instance.douyin.mint_results = [BUSY] * failures
+        assert instance.get() == f"clt.{failures + 1}"
+        assert len(instance.clock.sleeps) == failures
+        assert max(instance.clock.sleeps) <= 0.4
+        assert instance.row().failed_until == 0.0
+
+    def test_the_lease_is_extended_before_each_further_attempt(self) -> None:
+        instance = Instance()
+        instance.douyin.mint_results = [BUSY]
+        ends: list[float] = []
+
+        def slow() -> None:
+            ends.append(instance.row().lease_until - instance.clock.now)
+            instance.clock.now += 2.9
+
+        instance.douyin.on_mint = slow
+        assert instance.get() == "clt.2"
+        assert ends == [pytest.approx(LEASE_SECONDS, abs=0.01)] * 2
+        assert instance.row().version == 3
+
+    def test_every_attempt_ends_before_the_lease_does(self) -> None:
+        assert MINT_SECONDS < LEASE_SECONDS
+
+    def test_a_mint_that_was_lost_to_another_instance_is_not_repeated(self) -> None:
+        """The holder was too slow: another instance has acquired the lease and minted."""
+        instance = Instance()
+
+        def too_slow() -> None:
+            instance.clock.now += LEASE_SECONDS
+            instance.lease_by_another().commit("clt.other", int(NOW) + 7200)
+
+        instance.douyin.on_mint = too_slow
+        assert instance.get() == "clt.other"
+        assert len(instance.douyin.mints) == 1
+        assert instance.row().access_token == "clt.other"
+
+    @pytest.mark.parametrize("first", [MintedToken("clt.late", 7200), BUSY, MISCONFIGURED])
+    def test_a_slow_holder_waits_for_its_successor(self, first: MintedToken | RedemptionError) -> None:
+        """Whether its mint succeeded, is repeated, or failed."""
+        instance = Instance()
+        successor: list[Lease] = []
+
+        def too_slow() -> None:
+            instance.clock.now += LEASE_SECONDS
+            successor.append(instance.lease_by_another())
+
+        instance.douyin.on_mint = too_slow
+        instance.douyin.mint_results = [first]
+        instance.table.before_read = [lambda: None, lambda: successor[0].commit("clt.other", int(NOW) + 7200)]
+        assert instance.get() == "clt.other"
+        assert len(instance.douyin.mints) == 1
+
+    def test_a_call_mints_at_most_once(self) -> None:
+        """The holder lost its lease to an instance that died: the next request mints again."""
+        instance = Instance()
+
+        def replaced_by_a_dead_instance() -> None:
+            instance.clock.now += LEASE_SECONDS
+            instance.lease_by_another()
+
+        instance.douyin.on_mint = replaced_by_a_dead_instance
+        with pytest.raises(TokenUnavailableError, match="lost the lease"):
+            instance.get()
+        assert len(instance.douyin.mints) == 1
+
+
+class TestOtherSystem:
+    def test_its_token_is_used(self) -> None:
+        instance = Instance(token_row("clt.theirs"))
+        assert instance.get(None) == "clt.theirs"
+
+    @pytest.mark.parametrize(
+        "item",
+        [None, token_row("clt.theirs", -1), token_row("clt.theirs", -1, version=7, lease_until=MILLISECONDS + 4000)],
+    )
+    def test_its_row_is_never_written_or_waited_for(self, item: Item | None) -> None:
+        instance = Instance(item)
+        with pytest.raises(TokenUnavailableError, match="tta is renewed by another system"):
+            instance.get(None)
+        assert instance.douyin.mints == []
+        assert instance.table.writes == []
+        assert instance.clock.sleeps == []
+
+    def test_a_refused_token_of_it_is_replaced_by_its_newer_one_only(self) -> None:
+        instance = Instance(token_row("clt.theirs"))
+        with pytest.raises(TokenUnavailableError, match="renewed by another system"):
+            instance.replace("clt.theirs", None)
+        instance.table.items[KEY] = token_row("clt.theirs-2")
+        assert instance.replace("clt.theirs", None) == "clt.theirs-2"
+        assert instance.table.writes == []
+
+
+class TestReplace:
+    def test_a_newer_token_in_the_row_is_used_before_any_is_minted(self) -> None:
+        instance = Instance(token_row("clt.refused"))
+        instance.get()
+        instance.table.items[KEY] = token_row("clt.newer")
+        assert instance.replace("clt.refused") == "clt.newer"
+        assert instance.get() == "clt.newer", "it is cached"
+        assert instance.douyin.mints == []
+
+    @pytest.mark.parametrize("item", [token_row("clt.refused"), token_row("clt.newer", -1), None])
+    def test_a_refused_or_expired_token_in_the_row_is_replaced_by_a_new_one(self, item: Item | None) -> None:
+        instance = Instance(item)
+        assert instance.replace("clt.refused") == "clt.1"
+        assert instance.get() == "clt.1"
+        assert len(instance.douyin.mints) == 1
+
+    def test_an_unavailable_table_is_an_error_because_the_cached_token_was_refused(self) -> None:
+        instance = Instance(token_row("clt.refused"))
+        instance.get()
+        instance.table.fails_reads = True
+        with pytest.raises(StorageUnavailableError):
+            instance.replace("clt.refused")
+
+    def test_a_token_that_another_instance_mints_is_waited_for(self) -> None:
+        instance = Instance(token_row("clt.refused", version=7))
+        other = instance.lease_by_another()
+        instance.table.before_read = [lambda: None, lambda: other.commit("clt.other", int(NOW) + 7200)]
+        assert instance.replace("clt.refused") == "clt.other"
+        assert instance.douyin.mints == []
+
+
+class TestPreload:
+    def test_a_preloaded_token_needs_no_read(self) -> None:
+        instance = Instance(token_row("clt.row"))
+        instance.store.preload("tta", instance.context)
+        assert instance.get() == "clt.row"
+        assert instance.table.reads == [KEY]
+
+    @pytest.mark.parametrize("item", [None, token_row(None), token_row("clt.old", -1)])
+    def test_nothing_is_minted(self, item: Item | None) -> None:
+        instance = Instance(item)
+        instance.store.preload("tta", instance.context)
+        assert instance.douyin.mints == []
+        assert instance.get() == "clt.1"
+
+    def test_an_unavailable_table_is_an_error(self) -> None:
+        instance = Instance()
+        instance.table.fails_reads = True
+        with pytest.raises(StorageUnavailableError):
+            instance.store.preload("tta", instance.context)
+
+
+class TestRenew:
+    @pytest.mark.parametrize(
+        ("seconds", "is_renewed"), [(-10, True), (1, True), (1799, True), (1800, True), (1801, False), (7200, False)]
+    )
+    def test_a_token_that_expires_within_half_an_hour_is_renewed(self, seconds: int, is_renewed: bool) -> None:
+        instance = Instance(token_row("clt.old", seconds))
+        assert instance.renew() is is_renewed
+        assert instance.row().access_token == ("clt.1" if is_renewed else "clt.old")
+        assert len(instance.douyin.mints) == is_renewed
+
+    @pytest.mark.parametrize("item", [None, token_row(None)])
+    def test_an_app_that_nobody_uses_gets_no_token(self, item: Item | None) -> None:
+        instance = Instance(item)
+        assert instance.renew() is False
+        assert instance.douyin.mints == []
+
+    def test_a_cached_token_does_not_hide_the_row(self) -> None:
+        instance = Instance(token_row("clt.cached", 7200))
+        instance.get()
+        instance.table.items[KEY] = token_row("clt.row", 100)
+        assert instance.renew() is True
+
+    def test_a_lifetime_below_half_an_hour_is_renewed_once_a_run(self) -> None:
+        instance = Instance(token_row("clt.old", 100))
+        instance.douyin.mint_results = [MintedToken("clt.short", 600)]
+        assert instance.renew() is True
+        assert instance.row().access_token == "clt.short"
+        assert len(instance.douyin.mints) == 1
+
+    def test_a_renewal_by_another_instance_is_enough(self) -> None:
+        instance = Instance(token_row("clt.old", 100, version=7))
+        other = instance.lease_by_another()
+        instance.table.before_read = [lambda: None, lambda: other.commit("clt.other", int(NOW) + 7200)]
+        assert instance.renew() is True
+        assert instance.douyin.mints == []
+
+    @pytest.mark.parametrize(
+        ("prepare", "error_type"),
+        [
+            (lambda instance: setattr(instance.douyin, "mint_results", [MISCONFIGURED]), TokenUnavailableError),
+            (lambda instance: setattr(instance.table, "fails_reads", True), StorageUnavailableError),
+            (lambda instance: setattr(instance.table, "fails_writes", True), StorageUnavailableError),
+        ],
+        ids=["mint", "read", "write"],
+    )
+    def test_a_failed_renewal_leaves_the_token_in_use(
+        self, prepare: Callable[[Instance], None], error_type: type[RedemptionError]
+    ) -> None:
+        instance = Instance(token_row("clt.old", 100))
+        prepare(instance)
+        with pytest.raises(error_type):
+            instance.renew()
+        instance.table.fails_reads = False
+        assert instance.get() == "clt.old"
