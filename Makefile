@@ -24,7 +24,7 @@ help:
 	@echo "make test         everything (needs node, and a Chromium: see make browser)"
 	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
 	@echo "make browser      install a Chromium for the tests of the sample page"
-	@echo "make nightly      long runs: fuzz, soak, overload, dependency audit, benchmarks (an hour)"
+	@echo "make nightly      long runs: fuzz, faults, soak, overload, dependency audit, benchmarks (an hour)"
 	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
 	@echo "make miniprogram  build the sample mini-program for Douyin's IDE: miniprogram/dist (needs node)"
 	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1] [ALARM_EMAIL=...]"
@@ -124,15 +124,18 @@ test: install bundle miniprogram
 endif
 
 nightly: install bundle miniprogram fuzz audit
+	$(BIN)/python -m benchmarks.fault_run --minutes 10
 	$(BIN)/python -m benchmarks.soak
 	$(BIN)/python -m benchmarks.overload
 	$(BIN)/python -m benchmarks
 
 fuzz: install bundle
+	$(BIN)/python -m tests.fuzz --count 1000000
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/unit tests/service
 
 audit: $(INSTALLED)
-	$(BIN)/pip-audit --requirement requirements.txt --no-deps --disable-pip --progress-spinner off
+	@mkdir -p build && $(BIN)/python -m infra.bundle --requirements > build/bundled.txt
+	$(BIN)/pip-audit --strict --requirement build/bundled.txt --no-deps --disable-pip --progress-spinner off
 
 bench: install bundle
 	@$(BIN)/python -m benchmarks

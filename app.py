@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     import requests
     from chalice.app import CloudWatchEvent, Request
 
+PAGE_THREADS = 16
+"""More than one response needs: an aborted page may take a moment to end, and must not delay the next response."""
+
 app = Service("douyin-redemption", Telemetry(TelemetrySettings.from_env(os.environ)))
 
 
@@ -62,13 +65,13 @@ class Services(msgspec.Struct, frozen=True):
 def services() -> Services:
     """Create the services from the environment; raises ConfigurationError that names the variable at fault."""
     settings = Settings.from_env(os.environ)
-    dynamodb, secrets_manager = create_clients()
+    dynamodb, secrets_manager = create_clients(app.telemetry.warn)
     table = Table(dynamodb, settings.table_name)
     credentials = CredentialStore(functools.partial(read_secret, secrets_manager, settings.secret_name))
     http = create_session(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE)
     douyin = DouyinClient(Transport(http), settings.open_api, settings.login_api)
     tokens = TokenStore(table, douyin)
-    page_executor = ThreadPoolExecutor(PAGES_PER_RESPONSE - 1, "page")
+    page_executor = ThreadPoolExecutor(PAGE_THREADS, "page")
     return Services(
         credentials=credentials,
         douyin=douyin,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import secrets
 import statistics
 import subprocess
 import time
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 Samples = dict[str, list[float]]
 
-_TRACE_HEADER = "Root=1-{:x}-0123456789abcdef01234567;Parent=53995c3f42cd8ad8;Sampled={}"
+_TRACE_HEADER = "Root=1-{:x}-{};Parent=53995c3f42cd8ad8;Sampled={}"
+"""As Lambda sends it: a new trace id for each request."""
 SAMPLE_INTERVAL = 20
 """One request in 20 is traced. X-Ray's default rule: one request per second, and 5% of the others."""
 
@@ -59,7 +61,9 @@ def measure(bench: Bench, progress: Callable[[str], None]) -> dict[str, Any]:
 
 def request_list(bench: Bench, instance: Instance, name: str, *, query: str = "", sampled: int = 0) -> Any:
     """Send a request for the list and return the response's body; raises RuntimeError if the status is not 200."""
-    result = instance.invoke(bench.build_event(name, query), _TRACE_HEADER.format(int(time.time()), sampled))
+    result = instance.invoke(
+        bench.build_event(name, query), _TRACE_HEADER.format(int(time.time()), secrets.token_hex(12), sampled)
+    )
     if result["statusCode"] != 200:
         raise RuntimeError(f"{name}: {result}")
     return json.loads(result["body"])

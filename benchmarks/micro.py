@@ -35,8 +35,7 @@ def main() -> None:
     for size in SIZES:
         response = build_response(size)
         page = parse_certificates(response)
-        views, _ = build_views([page], frozenset())
-        list_view = ListView(ACCOUNT_ID, POI_ID, views)
+        list_view = ListView(ACCOUNT_ID, POI_ID, build_views([page], frozenset()).views)
         runner.bench_func(f"parse_certificates {size}", parse_certificates, response)
         runner.bench_func(f"build_views {size}", build_views, [page], frozenset())
         runner.bench_func(f"encode to JSON {size}", msgspec.json.encode, list_view)

@@ -60,7 +60,9 @@ def evaluate_goals(figures: dict[str, Any]) -> list[Goal]:
     bundle_mb = figures["bundles"]["ours"] / MB
     memory = figures["memory"]
     extra_mb = (memory["ours"]["peak"] - memory["floor"]["peak"]) * 1024 / MB
-    growth_mb = (memory["ours"]["resident"]["5000"] - memory["ours"]["resident"]["500"]) * 1024 / MB
+    growth_mb = {
+        name: (samples["resident"]["5000"] - samples["resident"]["500"]) * 1024 / MB for name, samples in memory.items()
+    }
     cpu_us = {n: statistics.median(samples["cpu"]) / int(n) * 1000 for n, samples in figures["lists"].items()}
     whole = figures["lists"]["500"]
     goals += [
@@ -81,7 +83,13 @@ def evaluate_goals(figures: dict[str, Any]) -> list[Goal]:
             extra_mb,
             15,
         ),
-        Goal("memory growth from request 500 to 5,000, MB", f"{growth_mb:.1f}", "", growth_mb, 1),
+        Goal(
+            "memory growth from request 500 to 5,000, ours - floor, MB",
+            f"{growth_mb['ours']:.1f}",
+            f"{growth_mb['floor']:.1f}",
+            growth_mb["ours"] - growth_mb["floor"],
+            1,
+        ),
         Goal(
             "CPU time per certificate, list of 500 / list of 50",
             f"{cpu_us['500']:.0f} µs / {cpu_us['50']:.0f} µs",

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import botocore
 import botocore.session
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, DataNotFoundError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import Loader
+from urllib3 import HTTPResponse
 
 from chalicelib.errors import StorageUnavailableError
 from chalicelib.retry import RetryPolicy, call_with_retries
+from chalicelib.timeouts import call_with_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,8 +42,10 @@ botocore's own data covers four hundred services; searching it takes a third of 
 # Both services answer in milliseconds: repeat a slow attempt rather than wait for it.
 CONNECT_SECONDS = 0.5
 READ_SECONDS = 0.5
+ATTEMPT_SECONDS = CONNECT_SECONDS + READ_SECONDS
+"""Limit for one attempt. botocore's own limits apply to each address and each read alone."""
 
-RETRY_POLICY = RetryPolicy(max_attempts=2, base_delay=0.1, max_delay=0.1, min_seconds=CONNECT_SECONDS + READ_SECONDS)
+RETRY_POLICY = RetryPolicy(max_attempts=2, base_delay=0.1, max_delay=0.1, min_seconds=ATTEMPT_SECONDS)
 
 _CLIENT_CONFIG = Config(
     connect_timeout=CONNECT_SECONDS,
@@ -113,13 +121,43 @@ def read_secret(client: SecretsManagerClient, name: str, context: RequestContext
     return response.get("SecretString", "")
 
 
-def create_clients() -> tuple[DynamoDBClient, SecretsManagerClient]:
-    """Create both clients. The environment gives region, credentials and AWS_ENDPOINT_URL."""
+def create_clients(warn: Callable[[str], None] = lambda _: None) -> tuple[DynamoDBClient, SecretsManagerClient]:
+    """Create both clients. The environment gives region, credentials and AWS_ENDPOINT_URL.
+
+    The clients use the reduced SDK data of the bundle if the runtime's botocore can work with it. Otherwise they use
+    botocore's own, and `warn` is called with the reason.
+    """
+    if SDK_DATA.is_dir():
+        try:
+            clients = _create_clients(Loader([str(SDK_DATA)], include_default_search_paths=False))
+            for client, operation, parameters in zip(clients, ("GetItem", "GetSecretValue"), _TEST_CALLS, strict=True):
+                _test_client(client, operation, parameters)
+        except Exception as error:
+            # Not a named error: another version of botocore may fail anywhere in its own code.
+            warn(f"the bundle's SDK data does not fit botocore {botocore.__version__}: {type(error).__name__}")
+        else:
+            return clients
+    return _create_clients(Loader())
+
+
+_TEST_CALLS: tuple[dict[str, Any], ...] = ({"TableName": "test", "Key": {"pk": {"S": "test"}}}, {"SecretId": "test"})
+
+
+def _test_client(client: Any, operation: str, parameters: dict[str, Any]) -> None:
+    """Run a call through serialization, endpoint resolution, signing and parsing, without the network.
+
+    botocore evaluates most of its data at the first call; this is where data of another version fails.
+    """
+
+    def respond(request: Any, **_: Any) -> AWSResponse:
+        return AWSResponse(request.url, 200, HTTPHeaders(), HTTPResponse(io.BytesIO(b"{}"), preload_content=False))
+
+    event = f"before-send.{client.meta.service_model.service_id.hyphenize()}.{operation}"
+    client.meta.events.register(event, respond)
     try:
-        return _create_clients(Loader([str(SDK_DATA)], include_default_search_paths=False))
-    except DataNotFoundError:
-        # Outside of a bundle, or botocore needs data that the botocore of the build did not have.
-        return _create_clients(Loader())
+        client._make_api_call(operation, parameters)  # noqa: SLF001 - the public methods do the same by other names
+    finally:
+        client.meta.events.unregister(event, respond)
 
 
 def _create_clients(loader: Loader) -> tuple[DynamoDBClient, SecretsManagerClient]:
@@ -139,7 +177,7 @@ def _call(service: str, operation: str, context: RequestContext, send: Callable[
         if context.deadline.remaining() <= 0:
             raise StorageUnavailableError("budget")
         with context.record_call(service, operation), _translate_errors():
-            return send()
+            return call_with_timeout(send, ATTEMPT_SECONDS, context.deadline)
 
     return call_with_retries(attempt, RETRY_POLICY, context.deadline)
 
@@ -158,3 +196,5 @@ def _translate_errors() -> Iterator[None]:
         raise StorageUnavailableError(code, retryable=is_server_error or code in _RETRYABLE_CODES) from None
     except BotoCoreError as error:
         raise StorageUnavailableError(type(error).__name__, retryable=True) from None
+    except TimeoutError:
+        raise StorageUnavailableError("timeout", retryable=True) from None

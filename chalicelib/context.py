@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,31 +24,61 @@ _SECONDS_WITHOUT_LAMBDA = 60.0
 
 
 class Deadline:
-    """A point in time, `seconds` from now on the monotonic clock. No work is started after it."""
+    """A point in time, `seconds` from now on the monotonic clock. No work is started after it.
 
-    __slots__ = ("_at", "_clock")
+    It can be cancelled: then it is over at once, and work that is under way is aborted.
+    """
+
+    __slots__ = ("_abort_callbacks", "_at", "_clock")
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._at = clock() + seconds
+        self._abort_callbacks: set[Callable[[], None]] = set()
 
     def remaining(self) -> float:
         """Return the seconds left; negative after the deadline."""
         return self._at - self._clock()
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._at == -math.inf
+
+    def cancel(self) -> None:
+        """End the deadline now and abort the blocking calls that registered with `aborting`."""
+        self._at = -math.inf
+        for abort in tuple(self._abort_callbacks):
+            abort()
+
+    @contextmanager
+    def aborting(self, abort: Callable[[], None]) -> Iterator[None]:
+        """Register `abort` for the time of the block: another thread calls it when the deadline is cancelled."""
+        self._abort_callbacks.add(abort)
+        try:
+            # After the registration, so that a cancellation in between is not missed.
+            if self.is_cancelled:
+                abort()
+            yield
+        finally:
+            self._abort_callbacks.discard(abort)
+
+
+ABANDONED = "abandoned"
+
 
 class Call(msgspec.Struct):
     """One entry of the call log: a call to another service.
 
-    `started` is in epoch seconds, `seconds` is the duration. `outcome` is `ok` or the reason of the failure. The codes
-    and the logid are the platform's.
+    `started` is in epoch seconds, `seconds` is the duration. `outcome` is `ok`, the reason of the failure, or
+    `abandoned` for a call that had not ended when the request was reported. The codes and the logid are the platform's.
     """
 
     service: str
     name: str
     started: float
     seconds: float = 0.0
-    outcome: str = "ok"
+    outcome: str = ABANDONED
     error_code: int = 0
     sub_error_code: int = 0
     logid: str = ""
@@ -56,7 +87,9 @@ class Call(msgspec.Struct):
 class RequestContext(msgspec.Struct):
     """State of one HTTP request or scheduled run, passed to everything that it calls.
 
-    `user` is the salted hash of the open_id. Several threads append to `calls` (list.append is atomic).
+    `user` is the salted hash of the open_id. `malformed_fields` are paths in the platform's document. `warnings` are
+    texts for the operator about what went wrong without failing the request. Several threads append to `calls`
+    (list.append is atomic).
     """
 
     deadline: Deadline
@@ -69,6 +102,8 @@ class RequestContext(msgspec.Struct):
     pages: int = 0
     certificates_returned: int | None = None
     certificates_malformed: int = 0
+    malformed_fields: list[str] = []
+    warnings: list[str] = []
     lost_page_error: RedemptionError | None = None
     token_seconds_left: int | None = None
 
@@ -93,17 +128,21 @@ class RequestContext(msgspec.Struct):
         call = Call(service, name, time.time())
         self.calls.append(call)
         begun = time.perf_counter()
+        outcome = "ok"
         try:
             yield call
         except UpstreamError as error:
-            call.outcome = error.reason
+            outcome = error.reason
             if error.evidence is not None:
                 call.error_code = error.evidence.error_code
                 call.sub_error_code = error.evidence.sub_error_code
                 call.logid = error.evidence.logid
             raise
         except RedemptionError as error:
-            call.outcome = type(error).__name__
+            outcome = type(error).__name__
             raise
         finally:
+            if self.deadline.is_cancelled:
+                outcome = ABANDONED
             call.seconds = time.perf_counter() - begun
+            call.outcome = outcome

@@ -49,9 +49,14 @@ class CredentialStore:
         self._clock = clock
         self._cached: Credentials | None = None
         self._read_at = 0.0
+        self._failed_at = 0.0
 
     def get(self, context: RequestContext) -> Credentials:
-        """Return credentials that are at most five minutes old, or older ones while Secrets Manager is unavailable."""
+        """Return credentials that are at most five minutes old.
+
+        Older ones are used while Secrets Manager is unavailable or the secret is malformed. Without any, raises
+        StorageUnavailableError or ConfigurationError.
+        """
         return self._get(MAX_AGE_SECONDS, context)
 
     def refresh(self, context: RequestContext) -> Credentials:
@@ -73,17 +78,18 @@ class CredentialStore:
 
     def _get(self, max_age: float, context: RequestContext) -> Credentials:
         now = self._clock()
-        if self._cached is not None and now - self._read_at < max_age:
+        is_fresh = now - self._read_at < max_age or now - self._failed_at < MIN_REFRESH_SECONDS
+        if self._cached is not None and is_fresh:
             return self._cached
         try:
-            text = self._fetch(context)
-        except StorageUnavailableError:
+            self._cached = parse_credentials(self._fetch(context))
+        except (StorageUnavailableError, ConfigurationError) as error:
             if self._cached is None:
                 raise
+            context.warnings.append(f"the cached secret is used: {error}")
             # Wait before the next read, or every request would wait for a service that is unavailable.
-            self._read_at = now - MAX_AGE_SECONDS + MIN_REFRESH_SECONDS
+            self._failed_at = now
             return self._cached
-        self._cached = parse_credentials(text)
         self._read_at = now
         return self._cached
 

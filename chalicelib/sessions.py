@@ -13,6 +13,7 @@ import hmac
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 from itsdangerous import BadData, URLSafeSerializer
 
 from chalicelib.errors import UnauthenticatedError
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from chalicelib.douyin.client import DouyinClient
 
 MAX_TOKEN_LENGTH = 2048
-
-DEFAULT_LOGIN_SECONDS = 0.1
-"""Assumed duration of a login until this instance has measured one."""
 
 
 class Session(RedactedStruct, frozen=True):
@@ -48,14 +46,11 @@ class SessionService:
         ttl: int,
         *,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._credentials = credentials
         self._douyin = douyin
         self.ttl = ttl
         self._clock = clock
-        self._sleep = sleep
-        self._last_login_seconds = DEFAULT_LOGIN_SECONDS
 
     def login(self, app_id: str, code: str, context: RequestContext) -> str:
         """Exchange a login code for a session token.
@@ -66,14 +61,8 @@ class SessionService:
         secret = self._credentials.get(context).apps.get(app_id)
         secret = secret or self._credentials.refresh(context).apps.get(app_id)
         if not secret:
-            # Unknown apps and refused codes get the same response after the same time.
-            self._sleep(max(0.0, min(self._last_login_seconds, context.deadline.remaining())))
             raise UnauthenticatedError("unknown app_id")
-        begun = time.perf_counter()
-        try:
-            open_id = self._douyin.login(app_id, secret, code, context)
-        finally:
-            self._last_login_seconds = time.perf_counter() - begun
+        open_id = self._douyin.login(app_id, secret, code, context)
         keys = self._credentials.get(context).session_keys
         context.user = hash_open_id(open_id, keys)
         return _serializer(*keys).dumps([app_id, open_id, int(self._clock()) + self.ttl])
@@ -86,7 +75,11 @@ class SessionService:
             payload = self._credentials.verify_with_keys(lambda keys: _serializer(*keys).loads(token), BadData, context)
         except BadData:
             raise UnauthenticatedError("session token has no valid signature") from None
-        app_id, open_id, expires_at = payload
+        try:
+            app_id, open_id, expires_at = msgspec.convert(payload, tuple[str, str, int])
+        except msgspec.ValidationError:
+            # Signed by one of our keys, but for another purpose or by another version.
+            raise UnauthenticatedError("session token has another form") from None
         if expires_at <= self._clock():
             raise UnauthenticatedError("session expired")
         context.user = hash_open_id(open_id, self._credentials.get(context).session_keys)

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from chalicelib.context import ABANDONED
 from chalicelib.errors import RedemptionError
 from chalicelib.settings import is_traced
 
@@ -63,6 +64,10 @@ class Telemetry:
         if is_traced(os.environ):
             self._trace(operation, outcome, context)
 
+    def warn(self, message: str) -> None:
+        """Log a warning that belongs to no request."""
+        self._logger.warning(message)
+
     def report_warmup_failure(self, error: BaseException, context: RequestContext) -> None:
         """Log that the warm-up failed. The first request retries."""
         self._log("warmup", "failed", context, error)
@@ -80,6 +85,8 @@ class Telemetry:
             "pages": context.pages or None,
             "certificates": context.certificates_returned,
             "malformed": context.certificates_malformed or None,
+            "malformed_fields": context.malformed_fields,
+            "warnings": context.warnings,
             "lost_page": None if context.lost_page_error is None else str(context.lost_page_error),
             "calls": [_format_call(call) for call in context.calls],
             "error": None if error is None else _format_error(error),
@@ -98,7 +105,7 @@ class Telemetry:
             metrics.add_metric("CertificatesMalformed", MetricUnit.Count, context.certificates_malformed)
         if context.token_seconds_left is not None:
             metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, context.token_seconds_left)
-        upstream = [call for call in context.calls if call.service == "douyin"]
+        upstream = [call for call in context.calls if call.service == "douyin" and call.outcome != ABANDONED]
         for call in upstream:
             if call.name == "client_token":
                 name = "TokenMints" if call.outcome == "ok" else "TokenMintFailures"

@@ -28,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 from chalice.deploy.packager import DependencyBuilder, LambdaDeploymentPackager
@@ -43,6 +44,7 @@ TASK_ROOT = "/var/task"
 
 VENDORED = ("aws-xray-sdk==2.15.0",)
 
+_LICENCE_NAMES = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
 _FIXED_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 _EXCLUDED_SUFFIXES = (".pyi", ".c", "/py.typed", "/__main__.py")
 _EXCLUDED_TOP_FOLDERS = (".dist-info", ".data", "-stubs")
@@ -122,6 +124,7 @@ def _rewrite(archive: Path) -> None:
         with zipfile.ZipFile(archive) as original:
             original.extractall(folder, [name for name in original.namelist() if _is_included(name)])
         write_sdk_data(Path(folder) / SDK_DATA.name)
+        _add_framework_licence(Path(folder))
         # A separate process: strings that this process has interned would change the bytes of the .pyc files.
         options = ["-q", "--invalidation-mode", "checked-hash", "-s", folder, "-p", TASK_ROOT]
         environment = {**os.environ, "PYTHONHASHSEED": "0"}
@@ -137,6 +140,8 @@ def _rewrite(archive: Path) -> None:
 def _is_included(name: str) -> bool:
     """Return whether an archive entry belongs in the bundle."""
     path = PurePosixPath(name)
+    if _is_licence(path):
+        return True
     if "__pycache__" in path.parts or path.parts[0].endswith(_EXCLUDED_TOP_FOLDERS):
         return False
     if name.endswith(_EXCLUDED_SUFFIXES):
@@ -144,7 +149,31 @@ def _is_included(name: str) -> bool:
     return name.startswith(_INCLUDED_PACKAGES) or not name.startswith(_EXCLUDED_PACKAGES)
 
 
-if __name__ == "__main__":
+def _is_licence(path: PurePosixPath) -> bool:
+    """Return whether a file has the licence of a package. Their licences require that it stays with the code."""
+    return path.parts[0].endswith(".dist-info") and path.name.upper().startswith(_LICENCE_NAMES)
+
+
+def _add_framework_licence(folder: Path) -> None:
+    """Copy the licence of Chalice, whose runtime module Chalice adds without it."""
+    distribution = metadata.distribution("chalice")
+    for file in distribution.files or ():
+        if _is_licence(PurePosixPath(file.as_posix())):
+            target = folder / file.as_posix()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read_binary())
+
+
+def bundled_requirements(root: Path = ROOT) -> str:
+    """Return everything that the bundle contains as pinned requirements, for the audit."""
+    lines = (root / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pinned = [line for line in lines if "==" in line]
+    return "\n".join([*pinned, *VENDORED, f"chalice=={metadata.version('chalice')}", ""])
+
+
+if __name__ == "__main__" and sys.argv[1:] == ["--requirements"]:
+    print(bundled_requirements(), end="")
+elif __name__ == "__main__":
     archive = make_bundle()
     with zipfile.ZipFile(archive) as bundle:
         unpacked_size = sum(entry.file_size for entry in bundle.infolist())

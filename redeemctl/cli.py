@@ -261,7 +261,7 @@ def show_tokens(options: GlobalOptions) -> None:
         now = time.time()
         for app_id in [] if credentials is None else credentials.apps:
             row = stage.tokens.read_row(app_id, stage.new_context())
-            renewal = "in progress" if row.is_leased(now) else ""
+            renewal = "in progress" if row.is_leased(now, unchanged_seconds=0) else ""
             if row.failed_until > now:
                 renewal = f"failed: {row.failure}"
             expires = expires_in = ""

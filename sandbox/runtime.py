@@ -25,6 +25,17 @@ INTERPRETER = Path(__file__).parent.parent / ".lambda" / "bin" / "python"
 TIMEOUT_SECONDS = 15.0
 """The function's timeout."""
 
+_RUN_WITH_CLOCK_OFFSET = """
+import runpy, sys, time
+offset, handler = float(sys.argv[1]), sys.argv[2]
+clock, clock_ns = time.time, time.time_ns
+time.time = lambda: clock() + offset
+time.time_ns = lambda: clock_ns() + int(offset * 1e9)
+sys.argv = ["awslambdaric", handler]
+runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
+"""
+"""Python code that runs the runtime client with another wall clock. The monotonic clock is not changed."""
+
 
 class FunctionError(Exception):
     """The function raised an error, failed to start, or did not return in time."""
@@ -42,6 +53,7 @@ class _RuntimeApi(ThreadingHTTPServer):
 class Instance:
     """One Lambda instance, a context manager. `output` receives its stdout and stderr.
 
+    The instance's wall clock (time.time) is `clock_offset` seconds ahead; negative values are behind.
     `started_at` and `ready_at` are values of time.perf_counter: when the process was started, and when it first asked
     for an event (the end of the init phase).
     """
@@ -53,16 +65,20 @@ class Instance:
         environment: dict[str, str],
         interpreter: Path = INTERPRETER,
         output: IO[bytes] | int | None = None,
+        *,
+        clock_offset: float = 0,
     ) -> None:
         self._events: queue.Queue[tuple[str, bytes, str]] = queue.Queue()
         self._results: dict[str, queue.Queue[Any]] = {}
         self._init_error: str | None = None
+        self._clock_offset = clock_offset
         self.started_at = time.perf_counter()
         self.ready_at: float | None = None
         self._server = _RuntimeApi(("127.0.0.1", 0), self._create_handler())
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        arguments = ["-c", _RUN_WITH_CLOCK_OFFSET, str(clock_offset)] if clock_offset else ["-m", "awslambdaric"]
         self.popen = subprocess.Popen(
-            [interpreter, "-m", "awslambdaric", handler],
+            [interpreter, *arguments, handler],
             cwd=bundle,
             env={
                 "PATH": os.environ.get("PATH", ""),
@@ -125,7 +141,8 @@ class Instance:
                 """Return the next event; blocks until there is one."""
                 instance.ready_at = instance.ready_at or time.perf_counter()
                 request_id, event, trace_header = instance._events.get()
-                deadline = int((time.time() + TIMEOUT_SECONDS) * 1000)
+                # The instance compares the deadline with its own clock.
+                deadline = int((time.time() + instance._clock_offset + TIMEOUT_SECONDS) * 1000)
                 self.send_response(200)
                 self.send_header("Lambda-Runtime-Aws-Request-Id", request_id)
                 self.send_header("Lambda-Runtime-Deadline-Ms", str(deadline))

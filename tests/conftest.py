@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -49,7 +50,7 @@ def aws_process() -> Iterator[Aws]:
 
     with stack.run_server("sandbox.aws") as aws, contextlib.ExitStack() as resources:
         session = stack.aws_session()
-        stack.create_infrastructure(stack.emulated_account(aws.url), STAGE)
+        stack.create_resources(aws.url, STAGE)
         yield Aws(
             aws.url,
             resources.enter_context(contextlib.closing(session.client("dynamodb", endpoint_url=aws.url))),
@@ -94,9 +95,8 @@ def platform(platform_process: Platform) -> Platform:
 @pytest.fixture
 def aws(aws_process: Aws, platform: Platform) -> Aws:
     """The emulated AWS, with the sample merchants."""
-    from sandbox.stack import write_merchants
-
-    aws_process.reset(platform.data, write_merchants)
+    del platform
+    aws_process.reset()
     return aws_process
 
 
@@ -143,15 +143,34 @@ def sdk_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def aws_clients() -> dict[Any, tuple[Any, ...]]:
+    """The app's AWS clients, by the environment that they were created in."""
+    return {}
+
+
 @pytest.fixture
-def observed_clients(sdk_data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let the app create its AWS clients from the reduced data, and check each call against the IAM policies."""
+def observed_clients(
+    aws_clients: dict[Any, tuple[Any, ...]], sdk_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Let the app create its AWS clients from the reduced data, and check each call against the IAM policies.
+
+    Instances with the same environment share the clients: creating them takes a quarter of a test.
+    """
     import app as application
     from chalicelib import aws
     from tests import policies
 
+    create_clients = policies.observe(aws.create_clients)
+
+    def create_clients_once(*arguments: Any) -> tuple[Any, ...]:
+        environment = tuple((name, value) for name, value in sorted(os.environ.items()) if name.startswith("AWS_"))
+        if environment not in aws_clients:
+            aws_clients[environment] = create_clients(*arguments)
+        return aws_clients[environment]
+
     monkeypatch.setattr(aws, "SDK_DATA", sdk_data)
-    monkeypatch.setattr(application, "create_clients", policies.observe(aws.create_clients))
+    monkeypatch.setattr(application, "create_clients", create_clients_once)
     policies.refused_calls.clear()
     yield
     assert policies.refused_calls == [], "the IAM policies must allow every AWS call of the app"

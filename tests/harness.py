@@ -21,10 +21,11 @@ from chalicelib.tokens import store
 from infra.bundle import ROOT, current_archive
 from sandbox import gateway, sample_data
 from sandbox.faults import Fault, FaultPlan
+from sandbox.mock_platform import MockPlatform
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
+from tests import policies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -48,20 +49,25 @@ IS_NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 """Whether this is the long run of `make nightly`."""
 
 
-@dataclass
+_SAMPLE_DATA = sample_data.load()
+
+
+@dataclass(repr=False)
 class Platform:
     """The mock platform, reachable over HTTP at `url`; tests arrange its state directly."""
 
     url: str
-    server: server.MockServer = field(repr=False)
-    data: sample_data.SampleData = field(repr=False)
+    server: server.MockServer
+    data: sample_data.SampleData
 
     def reset(self) -> None:
         """Restore the sample data; remove faults, tokens and recorded calls."""
-        self.server.platform = type(self.server.platform)(sample_data.load())
+        # Tests replace whole entries of these dictionaries, so the entries themselves can be shared.
+        data = sample_data.SampleData(*(dict(entries) for entries in vars(_SAMPLE_DATA).values()))
+        self.server.platform = MockPlatform(data)
         self.server.fault_plan = FaultPlan()
         self.server.calls.clear()
-        self.data = self.server.platform.data
+        self.data = data
 
     def fail(self, kind: str, call: str = "query_user_certificates", **options: Any) -> None:
         """Add a fault rule for a call."""
@@ -94,7 +100,7 @@ class Platform:
         return self.server.platform.issue_login_code(app_id, customer)
 
 
-@dataclass
+@dataclass(repr=False)
 class Aws:
     """The emulated AWS, with the table and the secret of `infra/template.yaml`."""
 
@@ -104,16 +110,28 @@ class Aws:
     table: str = f"douyin-redemption-{STAGE}"
     secret: str = f"douyin-redemption/{STAGE}"
 
-    def reset(self, data: sample_data.SampleData, write_merchants: Callable[..., None]) -> None:
-        """Restore the sample merchants, no token, one session key."""
-        for item in self.dynamodb.scan(TableName=self.table)["Items"]:
-            self.dynamodb.delete_item(TableName=self.table, Key={"pk": item["pk"]})
-        write_merchants(self.dynamodb, self.table, data)
-        self.put_secret({app.app_id: app.app_secret for app in data.apps.values()}, [SESSION_KEY])
+    def __post_init__(self) -> None:
+        self._sample_rows = self._rows()
+
+    def reset(self) -> None:
+        """Restore the sample merchants, no token, one session key. Writes only what differs."""
+        rows = self._rows()
+        for pk in rows.keys() - self._sample_rows.keys():
+            self.dynamodb.delete_item(TableName=self.table, Key={"pk": {"S": pk}})
+        for pk, row in self._sample_rows.items():
+            if rows.get(pk) != row:
+                self.dynamodb.put_item(TableName=self.table, Item=row)
+        apps = {app.app_id: app.app_secret for app in _SAMPLE_DATA.apps.values()}
+        secret = self.secretsmanager.get_secret_value(SecretId=self.secret)["SecretString"]
+        if secret != _format_secret(apps, [SESSION_KEY]):
+            self.put_secret(apps, [SESSION_KEY])
+
+    def _rows(self) -> dict[str, Any]:
+        return {item["pk"]["S"]: item for item in self.dynamodb.scan(TableName=self.table)["Items"]}
 
     def put_secret(self, apps: dict[str, str], session_keys: list[str]) -> None:
         """Replace the secret's value."""
-        value = json.dumps({"apps": apps, "session_keys": session_keys})
+        value = _format_secret(apps, session_keys)
         self.secretsmanager.put_secret_value(SecretId=self.secret, SecretString=value)
 
     def put(self, pk: str, **attributes: Any) -> None:
@@ -124,6 +142,10 @@ class Aws:
     def row(self, pk: str) -> dict[str, Any]:
         """Return a row in DynamoDB's format."""
         return dict(self.dynamodb.get_item(TableName=self.table, Key={"pk": {"S": pk}}).get("Item", {}))
+
+
+def _format_secret(apps: dict[str, str], session_keys: list[str]) -> str:
+    return json.dumps({"apps": apps, "session_keys": session_keys})
 
 
 def _attribute(value: Any) -> dict[str, Any]:
@@ -150,7 +172,7 @@ class LambdaContext:
         return self.milliseconds
 
 
-@dataclass
+@dataclass(repr=False)
 class Api:
     """The app's front door: sends API Gateway events and returns responses."""
 
@@ -206,7 +228,11 @@ def restart() -> None:
 
 def run_refresh_tokens() -> None:
     """Run the scheduled function."""
-    application.refresh_tokens(gateway.build_schedule_event(), LambdaContext(60_000))
+    policies.current_function = "refresh_tokens"
+    try:
+        application.refresh_tokens(gateway.build_schedule_event(), LambdaContext(60_000))
+    finally:
+        policies.current_function = "api_handler"
 
 
 def in_seconds(seconds: int) -> int:

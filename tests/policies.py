@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import traceback
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from infra.bundle import ROOT
@@ -24,6 +23,9 @@ class AwsCall(NamedTuple):
     action: str
     key: str
 
+
+current_function = "api_handler"
+"""The function that runs now; `harness.run_refresh_tokens` changes it."""
 
 aws_calls: list[AwsCall] = []
 """Every AWS call that the app made in this process so far."""
@@ -61,8 +63,7 @@ def observe(create_clients: Callable[..., tuple[Any, ...]]) -> Callable[..., tup
         return clients
 
     def record(params: dict[str, Any], model: Any, **_: Any) -> None:
-        frames = {frame.f_code.co_name for frame, _ in traceback.walk_stack(None)}
-        function = "refresh_tokens" if "renew_tokens" in frames else "api_handler"
+        function = current_function
         key = params.get("Key", {}).get("pk", {}).get("S", "")
         call = AwsCall(function, f"{model.service_model.signing_name}:{model.name}", key)
         aws_calls.append(call)

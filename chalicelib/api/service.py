@@ -46,8 +46,15 @@ class Service(Chalice):
         event = _normalize_event(event)
         context = RequestContext.for_lambda(lambda_context)
         context.request_id = str(event["requestContext"].get("requestId") or context.request_id)
-        # Chalice passes this object on unchanged as `request.lambda_context`: here it is our own context.
-        return super().__call__(event, context)
+        try:
+            # Chalice passes this object on unchanged as `request.lambda_context`: here it is our own context.
+            return super().__call__(event, context)
+        except Exception as error:
+            # Chalice failed outside of the middleware: an event of an unknown form.
+            response = self._finish(Response(""), problem_for_error(error, context.request_id), context.request_id)
+            self.telemetry.report("unknown", INTERNAL_ERROR.code, context, error, status=response.status_code)
+            result: dict[str, Any] = response.to_dict()
+            return result
 
     def route(self, path: str, **options: Any) -> Callable[[View], View]:
         """Register a view for a path, like Chalice's `route`, with error mapping.
@@ -71,18 +78,28 @@ class Service(Chalice):
 
         return decorate
 
-    def run_job(self, name: str, lambda_context: Any, job: Callable[[RequestContext], dict[str, Any]]) -> None:
-        """Run a scheduled job within the function's whole time, and report it with the fields that it returns."""
+    def run_job(
+        self,
+        name: str,
+        lambda_context: Any,
+        job: Callable[[RequestContext], tuple[dict[str, Any], RedemptionError | None]],
+    ) -> None:
+        """Run a scheduled job within the function's whole time, and report it.
+
+        The job returns fields for the report and the first error of its parts, or None. What it raises is reported and
+        raised again.
+        """
         context = RequestContext.for_lambda(lambda_context, max_seconds=float("inf"))
         try:
-            fields = job(context)
-        except RedemptionError as error:
-            self.telemetry.report(name, problem_type_of(error).code, context, error)
+            fields, error = job(context)
+        except RedemptionError as raised:
+            self.telemetry.report(name, problem_type_of(raised).code, context, raised)
             raise
-        self.telemetry.report(name, "ok", context, None, **fields)
+        self.telemetry.report(name, "ok" if error is None else problem_type_of(error).code, context, error, **fields)
 
     def _middleware(self, request: Request, get_response: Callable[[Request], Response]) -> Response:
         context: RequestContext = request.lambda_context  # type: ignore[assignment]  # see __call__
+        response = Response("")
         error: BaseException | None = None
         problem: Problem | None = None
         allow: dict[str, str | list[str]] = {}
@@ -97,11 +114,7 @@ class Service(Chalice):
                 problem_type = FRAMEWORK_PROBLEMS.get(response.status_code, INTERNAL_ERROR)
                 problem = problem_for_type(problem_type, context.request_id)
                 allow = {name: value for name, value in response.headers.items() if name == "Allow"}
-        if problem is not None:
-            headers = {"Content-Type": "application/problem+json", **problem.headers, **allow}
-            response = Response(problem.body, headers, problem.type.status)
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["X-Request-Id"] = context.request_id
+        response = self._finish(response, problem, context.request_id, allow)
         self.telemetry.report(
             f"{request.method} {request.path}",
             "ok" if problem is None else problem.type.code,
@@ -112,22 +125,56 @@ class Service(Chalice):
         )
         return response
 
+    @staticmethod
+    def _finish(
+        response: Response,
+        problem: Problem | None,
+        request_id: str,
+        headers: dict[str, str | list[str]] | None = None,
+    ) -> Response:
+        """Replace the response by the problem, if there is one, and add the headers that every response has."""
+        if problem is not None:
+            problem_headers = {"Content-Type": "application/problem+json", **problem.headers, **(headers or {})}
+            response = Response(problem.body, problem_headers, problem.type.status)
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Request-Id"] = request_id
+        return response
+
 
 def _normalize_event(event: Any) -> dict[str, Any]:
-    """Return the event with every part that Chalice requires; API Gateway omits some or sends null."""
-    fields = event if isinstance(event, dict) else {}
-    request_context = fields.get("requestContext") or {}
-    query = fields.get("queryStringParameters") or {}
+    """Return the event with every part that Chalice requires, in the right form.
+
+    API Gateway omits some parts or sends null. Everything that is not text is dropped.
+    """
+    fields = _mapping(event)
+    request_context = _mapping(fields.get("requestContext"))
+    query = _mapping(fields.get("multiValueQueryStringParameters")) or {
+        name: [value] for name, value in _mapping(fields.get("queryStringParameters")).items()
+    }
+    body = fields.get("body")
     return {
-        "multiValueQueryStringParameters": {name: [value] for name, value in query.items()} or None,
-        "pathParameters": None,
-        "body": None,
-        "stageVariables": None,
         **fields,
-        "headers": fields.get("headers") or {},
+        "multiValueQueryStringParameters": {
+            name: [value for value in values if isinstance(value, str)]
+            for name, values in query.items()
+            if isinstance(values, list)
+        }
+        or None,
+        "pathParameters": _texts(fields.get("pathParameters")),
+        "body": body if isinstance(body, str) else None,
+        "isBase64Encoded": fields.get("isBase64Encoded") is True,
+        "stageVariables": None,
+        "headers": _texts(fields.get("headers")),
         "requestContext": {
             **request_context,
-            "httpMethod": request_context.get("httpMethod") or "",
-            "resourcePath": request_context.get("resourcePath") or "",
+            **{name: str(request_context.get(name) or "") for name in ("httpMethod", "resourcePath")},
         },
     }
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return {name: part for name, part in value.items() if isinstance(name, str)} if isinstance(value, dict) else {}
+
+
+def _texts(value: Any) -> dict[str, str]:
+    return {name: part for name, part in _mapping(value).items() if isinstance(part, str)}

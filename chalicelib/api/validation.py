@@ -81,7 +81,7 @@ def parse_list_request(account_id: str, poi_id: str, query: Mapping[str, Sequenc
 def parse_bearer(authorization: str | None) -> str:
     """Return the token of an Authorization header; raises UnauthenticatedError when there is none."""
     scheme, _, token = (authorization or "").strip().partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    if scheme.lower() != "bearer" or not token.strip() or not token.isascii():
         raise UnauthenticatedError("no bearer token")
     return token.strip()
 

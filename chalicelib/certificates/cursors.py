@@ -11,17 +11,20 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
-from itsdangerous import BadSignature, Signer
+from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from chalicelib.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from chalicelib.douyin.protocol import CertificatesQuery
 
 MAX_CURSOR_LENGTH = 1024
+
+MAX_FINGERPRINTS = 64
+"""Only the last certificates of a page matter: those that could move to the next page while the list grows."""
 
 _FINGERPRINT_BYTES = 8
 _PAGE_BYTES = 4
@@ -39,9 +42,9 @@ def fingerprint(certificate_id: str) -> bytes:
     return hashlib.blake2b(certificate_id.encode(), digest_size=_FINGERPRINT_BYTES).digest()
 
 
-def encode_cursor(page: int, shown: Iterable[str], query: CertificatesQuery, keys: list[str]) -> str:
+def encode_cursor(page: int, shown: Sequence[str], query: CertificatesQuery, keys: list[str]) -> str:
     """Return a cursor that continues `query` at `page`; `shown` are the certificate_ids of the page before it."""
-    payload = page.to_bytes(_PAGE_BYTES) + b"".join(map(fingerprint, shown))
+    payload = page.to_bytes(_PAGE_BYTES) + b"".join(map(fingerprint, shown[-MAX_FINGERPRINTS:]))
     return _signer(query, keys).sign(base64_encode(payload)).decode()
 
 
@@ -49,9 +52,11 @@ def decode_cursor(text: str, query: CertificatesQuery, keys: list[str]) -> Curso
     """Verify and decode a cursor of the same query; raises InvalidRequestError."""
     try:
         payload = base64_decode(_signer(query, keys).unsign(text))
-    except BadSignature:
+    except BadData:
         raise InvalidRequestError("cursor") from None
     page, rest = int.from_bytes(payload[:_PAGE_BYTES]), payload[_PAGE_BYTES:]
+    if len(payload) < _PAGE_BYTES or len(rest) % _FINGERPRINT_BYTES or page < 1:
+        raise InvalidRequestError("cursor")
     shown = (rest[start : start + _FINGERPRINT_BYTES] for start in range(0, len(rest), _FINGERPRINT_BYTES))
     return Cursor(page, frozenset(shown))
 

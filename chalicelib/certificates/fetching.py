@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class PageFetcher:
-    """Fetches the pages of one query. Several threads use it: they share one token and its one renewal."""
+    """Fetches the pages of one query. Several threads use it: they share one token and its one renewal.
+
+    The deadline of `page_context` may be cancelled. Renewals use `context`, so that a new token is always stored.
+    """
 
     def __init__(
         self,
@@ -29,6 +32,7 @@ class PageFetcher:
         tokens: TokenStore,
         rate_limits: RateLimitCache,
         context: RequestContext,
+        page_context: RequestContext,
     ) -> None:
         self._query = query
         self._merchant = merchant
@@ -37,6 +41,7 @@ class PageFetcher:
         self._tokens = tokens
         self._rate_limits = rate_limits
         self._context = context
+        self._page_context = page_context
         self._lock = threading.Lock()
         self._token = tokens.get_token(merchant.token_id, app_secret, context)
         self._was_replaced = False
@@ -55,7 +60,7 @@ class PageFetcher:
 
     def _fetch(self, page: int, token: str) -> Page:
         try:
-            return self._douyin.query_user_certificates(self._query, page, token, self._context)
+            return self._douyin.query_user_certificates(self._query, page, token, self._page_context)
         except RateLimitedError as error:
             self._rate_limits.record(self._merchant.app_id, error)
             raise

@@ -12,7 +12,7 @@ from chalicelib.certificates.paging import list_pages
 from chalicelib.certificates.ratelimit import RateLimitCache
 from chalicelib.certificates.views import ListView, build_views
 from chalicelib.douyin.protocol import CertificatesQuery
-from chalicelib.errors import InvalidRequestError, WrongAppError
+from chalicelib.errors import InvalidRequestError, UpstreamMalformedError, WrongAppError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -20,10 +20,18 @@ if TYPE_CHECKING:
     from chalicelib.context import RequestContext
     from chalicelib.credentials import CredentialStore
     from chalicelib.douyin.client import DouyinClient
-    from chalicelib.douyin.protocol import CertificateFilter
+    from chalicelib.douyin.protocol import CertificateFilter, Page
     from chalicelib.merchants import MerchantStore
     from chalicelib.sessions import Session
     from chalicelib.tokens.store import TokenStore
+
+MAX_RESPONSE_BYTES = 1_900_000
+"""Lambda limits a response to 6 MB, in which the runtime escapes it once more: three times as long at worst."""
+
+LARGE_BYTES = 512 * 1024
+"""Four pages of 50 certificates with every field filled are smaller than this."""
+
+MAX_REPORTED_FIELDS = 10
 
 
 class ListRequest(msgspec.Struct, frozen=True):
@@ -65,26 +73,37 @@ class CertificateLister:
         self.rate_limits.check(merchant.app_id)
         query = msgspec.structs.replace(query, life_account_id=merchant.life_account_id)
         credentials = self._credentials.get(context)
-        app_secret = credentials.apps.get(merchant.token_id)
+        page_context = context.with_timeout(context.deadline.remaining())
         fetcher = PageFetcher(
             query,
             merchant,
-            app_secret,
+            credentials.apps.get(merchant.token_id),
             douyin=self._douyin,
             tokens=self._tokens,
             rate_limits=self.rate_limits,
             context=context,
+            page_context=page_context,
         )
-        result = list_pages(cursor.page, fetcher.fetch, self._executor, query.page_size)
-        views, last_page_ids = build_views(result.pages, cursor.shown)
-        context.pages = len(result.pages)
-        context.certificates_malformed = sum(page.malformed for page in result.pages)
-        context.certificates_returned = len(views)
+        result = list_pages(cursor.page, fetcher.fetch, self._executor, query.page_size, page_context.deadline)
         context.lost_page_error = result.lost_page_error
-        next_cursor = None
-        if result.next_page is not None:
-            next_cursor = encode_cursor(result.next_page, last_page_ids, query, credentials.session_keys)
-        return ListView(request.filter.account_id, request.filter.poi_id, views, next_cursor)
+        pages, next_page = result.pages, result.next_page
+        while True:
+            built = build_views(pages, cursor.shown)
+            next_cursor = None
+            if next_page is not None:
+                next_cursor = encode_cursor(next_page, built.last_page_ids, query, credentials.session_keys)
+            view = ListView(request.filter.account_id, request.filter.poi_id, built.views, next_cursor)
+            if _fits(view, pages):
+                break
+            if len(pages) == 1:
+                raise UpstreamMalformedError("too_large")
+            # The next response starts with the page that is left out.
+            pages, next_page = pages[:-1], cursor.page + len(pages) - 1
+        context.pages = len(pages)
+        context.certificates_malformed = built.malformed
+        context.malformed_fields = built.malformed_fields[:MAX_REPORTED_FIELDS]
+        context.certificates_returned = len(built.views)
+        return view
 
     def _verify_cursor(self, text: str | None, query: CertificatesQuery, context: RequestContext) -> Cursor:
         if text is None:
@@ -92,3 +111,12 @@ class CertificateLister:
         return self._credentials.verify_with_keys(
             lambda keys: decode_cursor(text, query, keys), InvalidRequestError, context
         )
+
+
+def _fits(view: ListView, pages: list[Page]) -> bool:
+    """Return whether the response fits Lambda's limit. Only unusual pages are measured."""
+    # Ids are the only text that a response may hold more often than the platform's response.
+    id_length = max((len(view.order_id) for view in view.certificates), default=0)
+    if sum(page.body_bytes for page in pages) + id_length * len(view.certificates) < LARGE_BYTES:
+        return True
+    return len(msgspec.json.encode(view)) <= MAX_RESPONSE_BYTES

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor, Future
 
+    from chalicelib.context import Deadline
     from chalicelib.douyin.protocol import Page
 
 PAGES_PER_RESPONSE = 4
@@ -34,35 +35,66 @@ class PagedResult(msgspec.Struct, frozen=True):
     lost_page_error: RedemptionError | None = None
 
 
-def list_pages(first: int, fetch: Callable[[int], Page], executor: Executor, page_size: int) -> PagedResult:
+def list_pages(
+    first: int, fetch: Callable[[int], Page], executor: Executor, page_size: int, deadline: Deadline
+) -> PagedResult:
     """Read page `first`, then the pages after it in parallel, at most PAGES_PER_RESPONSE in all.
 
-    Raises what `fetch` raises for the first page. A later page that is lost ends the result before it; the next
-    response starts with it.
+    `deadline` limits the calls of `fetch`. Raises what `fetch` raises for the first page. A later page that is lost
+    ends the result before it, and the next response starts with it. The pages after a lost one are of no use: those
+    that have not started are cancelled, those under way are aborted by cancelling `deadline`.
     """
     pages = [fetch(first)]
-    end = min(first + PAGES_PER_RESPONSE, _last_page(pages, first, page_size) + 1)
-    futures: list[Future[Page]] = [executor.submit(fetch, number) for number in range(first + 1, end)]
-    for future in futures:
+    while True:
+        current = first + len(pages) - 1
+        count, has_more = _plan(pages, current, page_size)
+        count = min(count, PAGES_PER_RESPONSE - len(pages))
+        if count <= 0:
+            return PagedResult(pages, current + 1 if has_more else None)
+        futures = [executor.submit(fetch, current + number) for number in range(1, count + 1)]
         try:
-            pages.append(future.result())
+            pages += [future.result() for future in futures]
         except RedemptionError as error:
+            pages += _completed_before_failure(futures)
             return PagedResult(pages, first + len(pages), error)
-    current = first + len(pages) - 1
-    # Empty pages end the list whatever the total is: a wrong total must not cause endless pagination.
-    is_end = current >= MAX_PAGE or not any(page.size or page.malformed for page in pages)
-    has_more = _last_page(pages, current, page_size) > current and not is_end
-    return PagedResult(pages, current + 1 if has_more else None)
+        finally:
+            _cancel(futures, deadline)
 
 
-def _last_page(pages: list[Page], current: int, page_size: int) -> int:
-    """Return the number of the last page, as far as the pages up to `current` tell.
+def _completed_before_failure(futures: list[Future[Page]]) -> list[Page]:
+    """Return the pages before the first one that failed."""
+    pages: list[Page] = []
+    for future in futures:
+        if future.exception() is not None:
+            break
+        pages.append(future.result())
+    return pages
 
-    The total may change between pages: the largest counts.
+
+def _cancel(futures: list[Future[Page]], deadline: Deadline) -> None:
+    """Cancel the futures that are not done."""
+    if not all(future.done() for future in futures):
+        for future in futures:
+            future.cancel()
+        deadline.cancel()
+
+
+def _plan(pages: list[Page], current: int, page_size: int) -> tuple[int, bool]:
+    """Return how many pages to read now, and whether the list goes on after page `current`.
+
+    The total may change between pages: the largest counts. It is not trusted when it is missing or less than what was
+    already read; then a full page may be followed by others.
     """
-    total = max((page.total or 0 for page in pages), default=0)
     newest = pages[-1]
-    if total >= (current - 1) * page_size + newest.size:
-        return max(current, -(-total // page_size))
-    # The total is missing, or smaller than what was already shown: a full page may be followed by others.
-    return current + (PAGES_PER_RESPONSE if newest.size >= page_size else 0)
+    # Empty pages end the list whatever the total is: a wrong total must not cause endless pagination.
+    if current >= MAX_PAGE or not any(page.size or page.removed for page in pages):
+        return 0, False
+    total = max(page.total or 0 for page in pages)
+    is_full = newest.size >= page_size
+    if total < (current - 1) * page_size + newest.size:
+        return (PAGES_PER_RESPONSE, True) if is_full else (0, False)
+    if is_full and len(pages) == 1 and total == newest.size:
+        # A first page that is full: the total may be that of the page or of the list. The next response finds out.
+        return 0, True
+    last = min(-(-total // page_size), MAX_PAGE)
+    return last - current, last > current

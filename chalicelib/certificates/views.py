@@ -85,26 +85,45 @@ class ListView(msgspec.Struct, omit_defaults=True):
     next_cursor: str | None = None
 
 
-def build_views(pages: list[Page], shown: frozenset[bytes]) -> tuple[list[CertificateView], list[str]]:
-    """Build the views of all usable certificates, sorted, each certificate_id once.
+class BuiltViews(msgspec.Struct, frozen=True):
+    """The views of several pages.
 
-    Certificates whose fingerprint is in `shown` are omitted: an earlier response had them. Also returns the usable
-    certificate_ids of the last page, for the cursor.
+    `views`: sorted, each certificate_id once. `last_page_ids`: the usable certificate_ids of the last page.
+    `malformed`: the number of certificates that were removed, or are shown with a malformed field omitted.
+    `malformed_fields`: the paths of the fields concerned.
     """
+
+    views: list[CertificateView]
+    last_page_ids: list[str]
+    malformed: int
+    malformed_fields: list[str]
+
+
+def build_views(pages: list[Page], shown: frozenset[bytes]) -> BuiltViews:
+    """Build the views of all usable certificates, without those whose fingerprint is in `shown`."""
     views: dict[str, CertificateView] = {}
     page_ids: list[str] = []
+    malformed = 0
+    malformed_fields: dict[str, None] = {}
     for page in pages:
         page_ids = []
+        malformed += page.removed
+        malformed_fields |= dict.fromkeys(page.malformed.get("", ()))
         for order in page.orders:
             # `is True`: a missing, null or odd value does not make an order usable.
             if order.can_use is not True:
                 continue
+            order_id = str(order.order_id)
             for certificate in order.certificates or ():
                 certificate_id = str(certificate.certificate_id)
                 page_ids.append(certificate_id)
-                if certificate_id not in views and fingerprint(certificate_id) not in shown:
-                    views[certificate_id] = build_view(certificate, str(order.order_id))
-    return sorted(views.values(), key=_sort_key), page_ids
+                if certificate_id in views or fingerprint(certificate_id) in shown:
+                    continue
+                views[certificate_id] = build_view(certificate, order_id)
+                if certificate_id in page.malformed:
+                    malformed += 1
+                    malformed_fields |= dict.fromkeys(page.malformed[certificate_id])
+    return BuiltViews(sorted(views.values(), key=_sort_key), page_ids, malformed, list(malformed_fields))
 
 
 def build_view(certificate: models.Certificate, order_id: str) -> CertificateView:

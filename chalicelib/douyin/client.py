@@ -26,11 +26,14 @@ RETRY_POLICY = RetryPolicy(
 )
 """For pages of certificates. A login code is valid once, and a mint is repeated by the holder of the lease."""
 
-MAX_PAGE_BYTES = 4 * 1024 * 1024
+MAX_PAGE_BYTES = 1024 * 1024
 """A page of 50 certificates with every field filled is below 100 KiB."""
 
 MAX_RESPONSE_BYTES = 64 * 1024
 """Responses of mints and logins are below 2 KiB."""
+
+LOGIN_MAX_IDLE_SECONDS = 1.0
+"""A login is sent once, so it must not depend on a connection that may have been dropped while it was idle."""
 
 
 class DouyinClient:
@@ -67,7 +70,9 @@ class DouyinClient:
         """Return the open_id of a login code, in one attempt because a code is valid once; raises UpstreamError."""
         request = protocol.login_request(app_id, app_secret, code)
         with context.record_call("douyin", "jscode2session"):
-            response = self._transport.send(self._login_api, request, context.deadline, MAX_RESPONSE_BYTES)
+            response = self._transport.send(
+                self._login_api, request, context.deadline, MAX_RESPONSE_BYTES, LOGIN_MAX_IDLE_SECONDS
+            )
             return protocol.parse_login(response)
 
     def open_connection(self, seconds: float) -> None:

@@ -1,36 +1,31 @@
 """The platform's responses as typed models, with the names of its document.
 
-Only the ids without which nothing can be redeemed are required, because real responses omit most of the rest. Numbers
-may arrive as strings and ids as numbers (related endpoints of the platform do both); both are accepted. Amounts are
-integers in 分, times are epoch seconds.
+They have only the fields that this service uses. The document's other fields are never read, so nothing in them can
+affect a response: ticket and discount amounts, `spu_id`, `account_id`, `out_id`, `third_sku_id`, `sold_start_time`,
+`voucher_type`, the single rules of a dynamic voucher, the single uses of a ladder times card, `now`, all descriptions.
+
+Only the ids are required, because nothing can be redeemed without them, and real responses omit most of the rest.
+Numbers may arrive as strings and ids as numbers (related endpoints of the platform do both); both are accepted. Amounts
+are integers in 分, times are epoch seconds.
 
 No `from __future__ import annotations` here: msgspec would evaluate each annotation again (2 ms of a cold start).
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from chalicelib.records import RedactedStruct
+
 Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-Id = str | int
-
-
-def _to_id(value: Id) -> str:
-    text = str(value)
-    if not text:
-        raise ValueError("empty id")
-    return text
+Id = Annotated[str, msgspec.Meta(min_length=1)] | int
 
 
 class Amount(msgspec.Struct, gc=False):
-    """What was paid, and who paid which part. In 分."""
+    """What was paid, and the price before discounts. In 分."""
 
     original_amount: Int | None = None
     pay_amount: Int | None = None
-    merchant_ticket_amount: Int | None = None
-    payment_discount_amount: Int | None = None
-    coupon_pay_amount: Int | None = None
-    platform_ticket_amount: Int | None = None
 
 
 class DailyTimeRange(msgspec.Struct, gc=False):
@@ -57,26 +52,9 @@ class OffPeakDiscountDetail(msgspec.Struct, gc=False):
     off_peak_time: OffPeakTime | None = None
 
 
-class TimePeriod(msgspec.Struct, gc=False):
-    """Hours of a day, "HH:mm". The end may be on the next day."""
-
-    use_start_time: str | None = None
-    use_end_time: str | None = None
-    end_time_is_next_day: bool | None = None
-
-
-class DynamicParRuleItem(msgspec.Struct, gc=False):
-    """One rule of a dynamic voucher: its value on these days at these hours."""
-
-    time_period: TimePeriod | None = None
-    deductible_amount: Int | None = None
-    day_of_week: list[Int] | None = None
-
-
 class DynamicParRule(msgspec.Struct, gc=False):
-    """A voucher whose value depends on day and hour: the rules, the range of values, and the platform's description."""
+    """A voucher whose value depends on day and hour: the range of values and the platform's description."""
 
-    dynamic_par_rule_item_list: list[DynamicParRuleItem] | None = None
     dynamic_par_rule_desc: str | None = None
     dynamic_par_min_amount: Int | None = None
     dynamic_par_max_amount: Int | None = None
@@ -85,7 +63,6 @@ class DynamicParRule(msgspec.Struct, gc=False):
 class VoucherInfo(msgspec.Struct, gc=False):
     """Data of a voucher (代金券)."""
 
-    voucher_type: Int | None = None
     dynamic_par_rule_struct: DynamicParRule | None = None
 
 
@@ -93,14 +70,9 @@ class SkuInfo(msgspec.Struct, gc=False):
     """The product. `groupon_type`: 1 group-buy (团购券), 2 voucher (代金券), 3 times card (次卡)."""
 
     sku_id: Id | None = None
-    spu_id: Id | None = None
-    account_id: Id | None = None
-    out_id: Id | None = None
-    third_sku_id: Id | None = None
     title: str | None = None
     groupon_type: Int | None = None
     market_price: Int | None = None
-    sold_start_time: Int | None = None
     voucher_info: VoucherInfo | None = None
 
 
@@ -111,20 +83,11 @@ class LockInfoExtra(msgspec.Struct, gc=False):
     lock_scene: Int | None = None
 
 
-class LadderTimesCardInfo(msgspec.Struct, gc=False):
-    """One use of a ladder (阶梯) times card, with its own amounts in 分."""
-
-    seq: Int | None = None
-    status: Int | None = None
-    original_amount: Int | None = None
-    pay_amount: Int | None = None
-    crossed_amount: Int | None = None
-    merchant_ticket: Int | None = None
-    ticket: Int | None = None
-
-
 class TimesCardInfo(msgspec.Struct, gc=False):
     """A times card: number of uses, and the serial numbers that exist, are used, or are locked."""
+
+    TOGETHER: ClassVar = frozenset({"total_times_serial_nums", "used_times_serial_nums", "locked_times_serial_nums"})
+    """Fields that mean something only together: when one is malformed, none is used."""
 
     total_times: Int | None = None
     usable_times: Int | None = None
@@ -133,10 +96,9 @@ class TimesCardInfo(msgspec.Struct, gc=False):
     total_times_serial_nums: list[Int] | None = None
     used_times_serial_nums: list[Int] | None = None
     locked_times_serial_nums: list[Int] | None = None
-    ladder_times_card_info: list[LadderTimesCardInfo] | None = None
 
 
-class Certificate(msgspec.Struct, gc=False):
+class Certificate(RedactedStruct, frozen=True, gc=False):
     """One certificate (coupon). `code` is the plain coupon code: a secret."""
 
     certificate_id: Id
@@ -150,9 +112,6 @@ class Certificate(msgspec.Struct, gc=False):
     lock_info_extra: LockInfoExtra | None = None
     off_peak_discount_detail: OffPeakDiscountDetail | None = None
 
-    def __post_init__(self) -> None:
-        self.certificate_id = _to_id(self.certificate_id)
-
 
 class Order(msgspec.Struct, gc=False):
     """An order and its certificates. `can_use` has any type: only exactly `true` means usable."""
@@ -161,83 +120,44 @@ class Order(msgspec.Struct, gc=False):
     can_use: Any = None
     certificates: list[Certificate] | None = None
 
-    def __post_init__(self) -> None:
-        self.order_id = _to_id(self.order_id)
 
-
-class LenientOrder(msgspec.Struct):
-    """An order whose certificates are decoded one by one."""
-
-    order_id: Id
-    can_use: Any = None
-    certificates: list[msgspec.Raw] | None = None
-
-    def __post_init__(self) -> None:
-        self.order_id = _to_id(self.order_id)
-
-
-class Extra(msgspec.Struct, gc=False):
-    """The `extra` part of the envelope. Its text fields are not read."""
+class Codes(msgspec.Struct):
+    """The error codes that either part of an envelope may have. Text fields are not read."""
 
     error_code: Int | None = None
     sub_error_code: Int | None = None
     logid: Any = None
-    now: Any = None
 
 
-class CertificatesData(msgspec.Struct):
+class CertificatesData(Codes):
     """The `data` part of the envelope, when everything in it is as documented."""
 
-    error_code: Int | None = None
     total: Any = None
     orders: list[Order] | None = None
 
 
-class CertificatesReply(msgspec.Struct):
-    """The whole response of query_user_certificates, when everything in it is as documented.
+class GatewayStatus(msgspec.Struct):
+    """The error format of the platform's gateway, which stands beside `data` and `extra`."""
 
-    `err_no` and `log_id` are the error format of the platform's gateway.
-    """
+    err_no: Int | None = None
+    log_id: Any = None
+
+
+class CertificatesReply(GatewayStatus):
+    """The whole response of query_user_certificates, when everything in it is as documented."""
 
     data: CertificatesData | None = None
-    extra: Extra | None = None
-    err_no: Int | None = None
-    log_id: Any = None
+    extra: Codes | None = None
 
 
-class LenientData(msgspec.Struct):
-    """The `data` part of the envelope, whose orders are decoded one by one."""
-
-    error_code: Int | None = None
-    total: Any = None
-    orders: list[msgspec.Raw] | None = None
-
-
-class Envelope(msgspec.Struct):
-    """Any response of the platform. Both parts stay raw: when one is malformed, the codes of the other still count."""
-
-    data: msgspec.Raw = msgspec.Raw(b"")
-    extra: msgspec.Raw = msgspec.Raw(b"")
-    err_no: Int | None = None
-    log_id: Any = None
-
-
-class Codes(msgspec.Struct):
-    """The error codes that either part of an envelope may have."""
-
-    error_code: Int | None = None
-    sub_error_code: Int | None = None
-    logid: Any = None
-
-
-class MintData(msgspec.Struct):
+class MintData(RedactedStruct, frozen=True):
     """`data` of client_token: the token and its lifetime in seconds."""
 
     access_token: str
     expires_in: Int
 
 
-class LoginData(msgspec.Struct):
+class LoginData(RedactedStruct, frozen=True):
     """`data` of jscode2session. Only the openid is read, never the session_key."""
 
     openid: str

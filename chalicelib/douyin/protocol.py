@@ -6,12 +6,12 @@ fields are not evaluated. Endpoints: `query_user_certificates`, `client_token` (
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, TypeVar
+import re
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from chalicelib.douyin import codes, models
+from chalicelib.douyin import codes, lenient, models
 from chalicelib.errors import Evidence, RateLimitedError, UpstreamMalformedError, UpstreamUnavailableError
 from chalicelib.records import RedactedStruct
 
@@ -29,7 +29,6 @@ MINT_PATH = "/oauth/client_token/"
 LOGIN_PATH = "/api/apps/v2/jscode2session"
 
 _DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-_T = TypeVar("_T")
 
 
 class Request(RedactedStruct, frozen=True):
@@ -76,16 +75,22 @@ class CertificatesQuery(RedactedStruct, frozen=True):
     page_dimension: int = BY_CERTIFICATE
 
 
-class Page(msgspec.Struct, frozen=True):
-    """One page: its readable orders, the number of certificates in it, and the number of malformed parts.
+class Page(RedactedStruct, frozen=True):
+    """One page.
 
-    `total` is the number of certificates on all pages as the platform reports it, or None when it is unusable.
+    `orders`: its readable orders. `size`: the number of certificates in it, readable or not.
+    `total`: the number of certificates on all pages as the platform reports it, or None when it is unusable.
+    `removed`: the number of certificates that were removed because an id is unreadable.
+    `malformed`: the paths of malformed fields, for each certificate_id that has any ("" for removed certificates).
+    `body_bytes`: the size of the response body.
     """
 
     orders: list[models.Order]
     size: int
     total: int | None
-    malformed: int = 0
+    body_bytes: int = 0
+    removed: int = 0
+    malformed: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
 class MintedToken(RedactedStruct, frozen=True):
@@ -132,81 +137,73 @@ def login_request(app_id: str, app_secret: str, code: str) -> Request:
 
 
 def parse_certificates(response: Response) -> Page:
-    """Parse a page; raises UpstreamError. A malformed order or certificate is omitted and counted."""
+    """Parse a page; raises UpstreamError. A malformed field counts as missing; see `Page` for what is reported."""
     if response.status == 200:
         try:
             reply = _CERTIFICATES.decode(response.body)
-        except msgspec.ValidationError:
-            return _parse_leniently(response)
         except _DECODE_ERRORS:
-            return _parse_leniently(msgspec.structs.replace(response, body=_repair_utf8(response.body)))
+            return _parse_leniently(response)
         if reply.data is not None and reply.extra is not None and reply.data.orders is not None:
             _raise_for_codes(codes.CERTIFICATES, reply.data, reply.extra, reply.err_no, reply.log_id)
             orders = reply.data.orders
-            return Page(orders, sum(len(order.certificates or ()) for order in orders), _count(reply.data.total))
+            size = sum(len(order.certificates or ()) for order in orders)
+            return Page(orders, size, _count(reply.data.total), len(response.body))
     _open_envelope(response, codes.CERTIFICATES)
     raise UpstreamMalformedError("malformed", retryable=True)
 
 
 def parse_mint(response: Response) -> MintedToken:
     """Parse a new token; raises UpstreamError."""
-    data = _decode(_MINT_DATA, _open_envelope(response, codes.MINT))
-    if data is None or not data.access_token or data.expires_in <= 0:
+    data = lenient.read(_open_envelope(response, codes.MINT).get("data"), models.MintData, "data", [])
+    if data is None or not is_access_token(data.access_token) or data.expires_in <= 0:
         raise UpstreamMalformedError("malformed", retryable=True)
     return MintedToken(data.access_token, data.expires_in)
 
 
 def parse_login(response: Response) -> str:
     """Parse the user's open_id; raises UpstreamError."""
-    data = _decode(_LOGIN_DATA, _open_envelope(response, codes.LOGIN))
+    data = lenient.read(_open_envelope(response, codes.LOGIN).get("data"), models.LoginData, "data", [])
     if data is None or not data.openid:
         raise UpstreamMalformedError("malformed", retryable=True)
     return data.openid
 
 
-def _decoder(model: type[_T]) -> msgspec.json.Decoder[_T]:
-    return msgspec.json.Decoder(model, strict=False)
+def is_access_token(text: str) -> bool:
+    """Return whether a text can be an access token: anything else could not be sent in a header."""
+    return _ACCESS_TOKEN.fullmatch(text) is not None
 
 
-_CERTIFICATES = _decoder(models.CertificatesReply)
-_ENVELOPE = _decoder(models.Envelope)
-_LENIENT_DATA = _decoder(models.LenientData)
-_LENIENT_ORDER = _decoder(models.LenientOrder)
-_CERTIFICATE = _decoder(models.Certificate)
-_CODES = _decoder(models.Codes)
-_MINT_DATA = _decoder(models.MintData)
-_LOGIN_DATA = _decoder(models.LoginData)
+_ACCESS_TOKEN = re.compile(r"[!-~]{1,2048}", re.ASCII)
+_CERTIFICATES = msgspec.json.Decoder(models.CertificatesReply, strict=False)
 
 
-def _decode(decoder: msgspec.json.Decoder[_T], raw: bytes | msgspec.Raw) -> _T | None:
-    try:
-        return decoder.decode(raw)
-    except _DECODE_ERRORS:
-        return None
-
-
-def _open_envelope(response: Response, known: dict[int, codes.ErrorMapping]) -> msgspec.Raw:
-    """Return the raw `data` of a response that reports no error; raises UpstreamError."""
+def _open_envelope(response: Response, known: dict[int, codes.ErrorMapping]) -> dict[str, Any]:
+    """Return the envelope of a response that reports no error; raises UpstreamError."""
     if response.status == 429 or response.status >= 500:
         error = RateLimitedError if response.status == 429 else UpstreamUnavailableError
         raise error(f"http_{response.status}", retryable=True, retry_after=_retry_after(response))
-    envelope = _decode(_ENVELOPE, response.body)
-    if envelope is not None:
-        data, extra = (_decode(_CODES, raw) or models.Codes() for raw in (envelope.data, envelope.extra))
-        _raise_for_codes(known, data, extra, envelope.err_no, envelope.log_id)
+    try:
+        envelope = lenient.decode_json(response.body)
+    except ValueError:
+        envelope = None
+    malformed: list[str] = []
+    if isinstance(envelope, dict):
+        data, extra = (
+            lenient.read(envelope.get(name) or {}, models.Codes, name, malformed) or models.Codes()
+            for name in ("data", "extra")
+        )
+        gateway = lenient.read(envelope, models.GatewayStatus, "", malformed) or models.GatewayStatus()
+        _raise_for_codes(known, data, extra, gateway.err_no, gateway.log_id)
     if response.status != 200:
         raise UpstreamUnavailableError(f"http_{response.status}")
-    if envelope is None:
+    # A malformed error code may hide a failure.
+    if not isinstance(envelope, dict) or malformed:
         raise UpstreamMalformedError("malformed", retryable=True)
-    return envelope.data
+    return envelope
 
 
 def _raise_for_codes(
-    known: dict[int, codes.ErrorMapping],
-    data: models.CertificatesData | models.Codes,
-    extra: models.Extra | models.Codes,
-    err_no: int | None,
-    log_id: Any,
+    known: dict[int, codes.ErrorMapping], data: models.Codes, extra: models.Codes, err_no: int | None, log_id: Any
 ) -> None:
     """Raise the error of a response that has a code other than 0 in any of the places where the platform puts one."""
     found = (data.error_code or 0, extra.error_code or 0, err_no or 0)
@@ -220,42 +217,41 @@ def _raise_for_codes(
 
 
 def _parse_leniently(response: Response) -> Page:
-    """Parse a page in which something is not as documented: decode each order and each certificate separately."""
-    envelope = _decode(_ENVELOPE, response.body)
-    data = _decode(_LENIENT_DATA, _open_envelope(response, codes.CERTIFICATES))
-    if envelope is None or _decode(_CODES, envelope.extra) is None or data is None or data.orders is None:
+    """Parse a page in which something is not as documented."""
+    envelope = _open_envelope(response, codes.CERTIFICATES)
+    data, extra = envelope.get("data"), envelope.get("extra")
+    if not isinstance(extra, dict) or not isinstance(data, dict) or not isinstance(data.get("orders"), list):
         raise UpstreamMalformedError("malformed", retryable=True)
     orders: list[models.Order] = []
-    size = malformed = 0
-    for raw_order in data.orders:
-        order = _decode(_LENIENT_ORDER, raw_order)
-        if order is None:
-            malformed += 1
+    malformed: dict[str, list[str]] = {}
+    size = removed = 0
+    for value in data["orders"]:
+        certificates: Any = []
+        if isinstance(value, dict):
+            certificates = value.pop("certificates", None) or []
+        paths: list[str] = []
+        order = lenient.read(value, models.Order, "orders", paths)
+        if not isinstance(certificates, list):
+            certificates = []
+            paths.append("orders.certificates")
+        size += len(certificates)
+        if paths or order is None:
+            removed += max(1, len(certificates))
+            malformed.setdefault("", []).extend(paths)
             continue
-        raw_certificates = order.certificates or []
-        decoded = [_decode(_CERTIFICATE, raw) for raw in raw_certificates]
-        readable = [certificate for certificate in decoded if certificate is not None]
-        size += len(raw_certificates)
-        malformed += len(raw_certificates) - len(readable)
-        orders.append(models.Order(order.order_id, order.can_use, readable))
-    return Page(orders, size, _count(data.total), malformed)
-
-
-def _repair_utf8(body: bytes) -> bytes:
-    """Return the same JSON with invalid UTF-8 replaced, or empty bytes when it is not JSON.
-
-    One unpaired surrogate or stray byte in one title must not cost the whole page.
-    """
-    try:
-        value = json.loads(body.decode("utf-8", "replace"), parse_constant=_reject_constant)
-        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-    except (ValueError, RecursionError):
-        return b""
-
-
-def _reject_constant(name: str) -> None:
-    # NaN and Infinity are not JSON, but Python's decoder accepts them.
-    raise ValueError(name)
+        order.certificates = []
+        for raw in certificates:
+            paths = []
+            certificate = lenient.read(raw, models.Certificate, "orders.certificates", paths)
+            if certificate is None:
+                removed += 1
+                malformed.setdefault("", []).extend(paths)
+                continue
+            order.certificates.append(certificate)
+            if paths:
+                malformed[str(certificate.certificate_id)] = paths
+        orders.append(order)
+    return Page(orders, size, _count(data.get("total")), len(response.body), removed, malformed)
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 Every mint invalidates the app's token before the previous one, so only one instance may mint at a time. Each change of
 the item increments its `version` (the fencing token) and is conditional on the version that the writer has read. A slow
-holder finds another version and cannot write. A dead holder is replaced when its lease expires. The old token stays in
-the item until the new one replaces it. Safety depends only on the conditions; clocks only decide how soon a dead holder
-is replaced.
+holder finds another version and cannot write. A dead holder is replaced: each waiting instance measures with its own
+monotonic clock how long the version stays unchanged. The old token stays in the item until the new one replaces it.
+
+Safety depends only on the conditions. Wall clocks of instances may differ by MAX_CLOCK_DIFFERENCE_SECONDS.
 
 Item: `access_token` (S), `expires_at` (N, epoch seconds), `version` (N); while an instance mints, `lease_owner` (S) and
-`lease_until` (N, epoch milliseconds); after a failed mint, `failed_until` (N, epoch milliseconds) and `failure` (S, the
-reason).
+`lease_until` (N, epoch milliseconds); after a failed mint, `failed_at` and `failed_until` (N, epoch milliseconds: begin
+and end of the pause) and `failure` (S, the reason); `minted_at` (N, epoch seconds). Released and new versions of this
+service share the item during a deployment: attributes may be added, but not changed.
 """
 
 from __future__ import annotations
@@ -17,12 +19,15 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from chalicelib.aws import ConditionFailedError
+from chalicelib.douyin.protocol import is_access_token
 from chalicelib.errors import RateLimitedError, StorageUnavailableError, UpstreamError
 from chalicelib.records import RedactedStruct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
@@ -32,36 +37,71 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 4.0
 """A dead holder is replaced after this time. Each attempt of a living holder ends before its lease does."""
 
+MAX_CLOCK_DIFFERENCE_SECONDS = 120.0
+"""The clocks of two instances are at most this far apart (each is at most 60 s wrong)."""
+
+DEFAULT_LIFETIME_SECONDS = 7200
+"""Assumed lifetime of a token whose row does not say when it was minted."""
+
 # After a failed mint no instance tries again for this time, or many requests would cause many mints.
 TRANSIENT_PAUSE_SECONDS = 2.0
 PERMANENT_PAUSE_SECONDS = 30.0
 
 
 class TokenRow(RedactedStruct, frozen=True):
-    """A TOKEN# row. `version` is None when this service has not written the row."""
+    """A TOKEN# row. `item` is its content in DynamoDB's format.
+
+    `version` is None when this service has not written the row. `lifetime` and `failed_seconds`, the pause after a
+    failed mint, are in seconds.
+    """
 
     access_token: str | None = None
     expires_at: int = 0
+    lifetime: int = DEFAULT_LIFETIME_SECONDS
     version: int | None = None
+    lease_owner: str = ""
     lease_until: float = 0.0
     failed_until: float = 0.0
+    failed_seconds: float = PERMANENT_PAUSE_SECONDS
     failure: str = ""
+    item: Item = msgspec.field(default_factory=dict)
 
-    def is_leased(self, now: float) -> bool:
-        """Return whether another instance holds the lease."""
-        # A longer lease was written by a wrong clock; it must not block the other instances.
-        return now < self.lease_until <= now + 2 * LEASE_SECONDS
+    def is_leased(self, now: float, unchanged_seconds: float) -> bool:
+        """Return whether a living instance holds the lease.
+
+        `now` is the wall clock. `unchanged_seconds` is how long the caller has seen this version of the row, measured
+        by its own monotonic clock: a living holder changes the row sooner.
+        """
+        ended_long_ago = self.lease_until + MAX_CLOCK_DIFFERENCE_SECONDS < now
+        return bool(self.lease_owner) and unchanged_seconds < LEASE_SECONDS and not ended_long_ago
+
+    def is_paused(self, now: float, unchanged_seconds: float) -> bool:
+        """Return whether a mint failed so recently that it must not be repeated yet.
+
+        A `failed_until` further ahead than the pause was written by a wrong clock and does not count.
+        """
+        is_in_pause = now < self.failed_until <= now + self.failed_seconds
+        return is_in_pause and unchanged_seconds < self.failed_seconds
 
     @classmethod
     def from_item(cls, item: Item) -> TokenRow:
         """Parse an item. A malformed attribute counts as missing, so that a renewal repairs it."""
+        access_token = item.get("access_token", {}).get("S", "")
+        expires_at, minted_at = int(_number(item, "expires_at")), int(_number(item, "minted_at"))
+        failed_until = _number(item, "failed_until") / 1000
+        # A version that does not write `failed_at` leaves an older one in the row: then the pause looks longer.
+        pause = failed_until - _number(item, "failed_at") / 1000
         return cls(
-            access_token=item.get("access_token", {}).get("S") or None,
-            expires_at=int(_number(item, "expires_at") or 0),
-            version=None if (version := _number(item, "version")) is None else int(version),
-            lease_until=(_number(item, "lease_until") or 0) / 1000,
-            failed_until=(_number(item, "failed_until") or 0) / 1000,
+            access_token=access_token if is_access_token(access_token) else None,
+            expires_at=expires_at,
+            lifetime=expires_at - minted_at if minted_at else DEFAULT_LIFETIME_SECONDS,
+            version=int(_number(item, "version")) if "version" in item else None,
+            lease_owner=item.get("lease_owner", {}).get("S", ""),
+            lease_until=_number(item, "lease_until") / 1000,
+            failed_until=failed_until,
+            failed_seconds=pause if 0 < pause < PERMANENT_PAUSE_SECONDS else PERMANENT_PAUSE_SECONDS,
             failure=item.get("failure", {}).get("S", ""),
+            item=item,
         )
 
 
@@ -76,68 +116,81 @@ class Lease:
     ) -> None:
         self._table = table
         self._pk = token_key(token_id)
-        self._version = row.version
-        self._seen_token = row.access_token
+        self._version = row.version or 0
+        self._seen_item = row.item
         self._owner = uuid.uuid4().hex
         self._clock = clock
         self._context = context
 
     def acquire(self) -> None:
         """Acquire the lease if the row has not changed since it was read."""
-        # Do not overwrite a token that was written by hand, without a `version`.
-        if self._seen_token is None:
-            self._set_lease(" AND attribute_not_exists(access_token)", {})
-        else:
-            self._set_lease(" AND access_token = :seen_token", {":seen_token": {"S": self._seen_token}})
+        # Also compares the token: one that was written by hand, without a new `version`, must not be overwritten.
+        self._set_lease(self._seen_item)
 
     def extend(self) -> None:
         """Extend the lease by its full duration."""
-        self._set_lease("", {})
+        self._set_lease()
 
-    def commit(self, access_token: str, expires_at: int) -> TokenRow:
+    def commit(self, access_token: str, minted_at: int, expires_at: int) -> TokenRow:
         """Replace the old token by the new one and end the lease, in one write."""
         return self._update(
-            "SET access_token = :token, expires_at = :expires_at",
-            "REMOVE lease_owner, lease_until, failed_until, failure",
-            {":token": {"S": access_token}, ":expires_at": {"N": str(expires_at)}},
+            "SET access_token = :token, minted_at = :minted_at, expires_at = :expires_at",
+            "REMOVE lease_owner, lease_until, failed_at, failed_until, failure",
+            {
+                ":token": {"S": access_token},
+                ":minted_at": {"N": str(minted_at)},
+                ":expires_at": {"N": str(expires_at)},
+            },
         )
 
     def release(self, error: UpstreamError) -> None:
         """End the lease after a failed mint and record the failure, so that others do not repeat it at once."""
         is_permanent = isinstance(error, RateLimitedError) or (error.evidence is not None and not error.retryable)
-        until = self._clock() + (PERMANENT_PAUSE_SECONDS if is_permanent else TRANSIENT_PAUSE_SECONDS)
-        # When the table is unavailable too, the lease expires by itself.
+        pause = PERMANENT_PAUSE_SECONDS if is_permanent else TRANSIENT_PAUSE_SECONDS
+        now = self._clock()
+        # When the table is unavailable too, the lease ends by itself.
         with suppress(StorageUnavailableError):
             self._update(
-                "SET failed_until = :until, failure = :failure",
+                "SET failed_at = :at, failed_until = :until, failure = :failure",
                 "REMOVE lease_owner, lease_until",
-                {":until": _milliseconds(until), ":failure": {"S": error.reason}},
+                {
+                    ":at": _milliseconds(now),
+                    ":until": _milliseconds(now + pause),
+                    ":failure": {"S": error.reason},
+                },
             )
 
-    def _set_lease(self, condition: str, values: Item) -> None:
+    def _set_lease(self, seen_item: Item | None = None) -> None:
         until = _milliseconds(self._clock() + LEASE_SECONDS)
         self._update(
             "SET lease_owner = :owner, lease_until = :until",
             "",
-            {":owner": {"S": self._owner}, ":until": until, **values},
-            condition,
+            {":owner": {"S": self._owner}, ":until": until},
+            seen_item,
         )
 
-    def _update(self, sets: str, removes: str, values: Item, condition: str = "") -> TokenRow:
-        version = (self._version or 0) + 1
-        values = {":version": {"N": str(version)}, **values}
-        version_condition = "attribute_not_exists(version)"
-        if self._version is not None:
-            version_condition = "version = :seen"
-            values[":seen"] = {"N": str(self._version)}
+    def _update(self, sets: str, removes: str, values: Item, seen_item: Item | None = None) -> TokenRow:
+        """Write if the version is still the one of the last write, or version and token those of `seen_item`."""
+        version = self._version + 1
+        seen: Mapping[str, AttributeValueTypeDef | None] = {"version": {"N": str(self._version)}}
+        if seen_item is not None:
+            seen = {name: seen_item.get(name) for name in ("version", "access_token")}
+        conditions = [f"attribute_not_exists({name})" for name, value in seen.items() if value is None]
+        conditions += [f"{name} = :seen_{name}" for name, value in seen.items() if value is not None]
+        values = {
+            ":version": {"N": str(version)},
+            **{f":seen_{name}": value for name, value in seen.items() if value is not None},
+            **values,
+        }
         try:
             item = self._table.update_item(
-                self._pk, f"{sets}, version = :version {removes}", version_condition + condition, values, self._context
+                self._pk, f"{sets}, version = :version {removes}", " AND ".join(conditions), values, self._context
             )
         except ConditionFailedError as conflict:
             # Our write may have succeeded with its response lost; then the retry conflicts with our own change.
             item = conflict.item
-            if item.get("lease_owner", {}).get("S") != self._owner or TokenRow.from_item(item).version != version:
+            row = TokenRow.from_item(item)
+            if row.lease_owner != self._owner or row.version != version:
                 raise
         self._version = version
         return TokenRow.from_item(item)
@@ -148,9 +201,9 @@ def token_key(token_id: str) -> str:
     return f"TOKEN#{token_id}"
 
 
-def _number(item: Item, name: str) -> float | None:
-    text = item.get(name, {}).get("N")
-    return None if text is None else float(text)
+def _number(item: Item, name: str) -> float:
+    """Return a number attribute, or 0 when it is missing or of another type."""
+    return float(item.get(name, {}).get("N", 0))
 
 
 def _milliseconds(epoch_seconds: float) -> AttributeValueTypeDef:

@@ -10,32 +10,37 @@ from chalicelib.errors import StorageUnavailableError, TokenUnavailableError
 if TYPE_CHECKING:
     from chalicelib.context import RequestContext
     from chalicelib.credentials import CredentialStore
+    from chalicelib.errors import RedemptionError
     from chalicelib.tokens.store import TokenStore
 
 SECONDS_PER_APP = 10.0
 
 
-def renew_tokens(tokens: TokenStore, credentials: CredentialStore, context: RequestContext) -> dict[str, Any]:
+def renew_tokens(
+    tokens: TokenStore, credentials: CredentialStore, context: RequestContext
+) -> tuple[dict[str, Any], RedemptionError | None]:
     """Renew the tokens that expire within half an hour.
 
-    The rows are read by key, one for each app in the secret: no scan, and no row of another system. Returns the app_ids
-    that were renewed or failed (with the reason), and the number of tokens left alone. Raises StorageUnavailableError
-    or ConfigurationError when the secret cannot be read.
+    The rows are read by key, one for each app in the secret: no scan, and no row of another system. Returns the fields
+    to report (the app_ids that were renewed, those that failed with the reason, and the number of tokens left alone)
+    and the first error, or None. Raises StorageUnavailableError or ConfigurationError when the secret cannot be read.
     """
     renewed: list[str] = []
     failed: dict[str, str] = {}
     left = 0
+    first_error: RedemptionError | None = None
     for app_id, app_secret in credentials.get(context).apps.items():
         app_context = context.with_timeout(SECONDS_PER_APP)
         try:
             was_renewed = tokens.renew_if_expiring(app_id, app_secret, app_context)
         except (TokenUnavailableError, StorageUnavailableError) as error:
             failed[app_id] = str(error)
+            first_error = first_error or error
         else:
             renewed += [app_id] if was_renewed else []
             left += not was_renewed
         _record_lifetime(tokens, app_id, app_context, context)
-    return {"renewed": renewed, "failed": failed, "left": left}
+    return {"renewed": renewed, "failed": failed, "left": left}, first_error
 
 
 def _record_lifetime(tokens: TokenStore, app_id: str, app_context: RequestContext, context: RequestContext) -> None:

@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 MAX_CACHED_TOKENS = 200
 
 REREAD_SECONDS = 60
-"""A cached token that expires within this time is read again: the table may hold a newer one."""
+"""A cached token that expires within this time is read again at each request: the table may hold a newer one."""
+
+EARLY_SECONDS = 10 * 60
+"""A request renews a token that expires within this time, in case the schedule does not run. Less for short-lived
+tokens: a twelfth of their lifetime."""
+
+EARLY_RENEWAL_SECONDS = 4.0
+"""Limit for the early renewal by a request, which waits for it."""
+
+EARLY_CHECK_SECONDS = 30.0
+"""How often one instance looks at a token that could be renewed early."""
 
 RENEW_SECONDS = 30 * 60
 """The scheduled renewal replaces a token that expires within this time."""
@@ -52,7 +62,10 @@ MINT_RETRY_POLICY = RetryPolicy(
 
 
 class TokenStore:
-    """Returns access tokens, and renews them when needed."""
+    """Returns access tokens, and renews them when needed.
+
+    `clock` is the wall clock (epoch seconds); `monotonic` measures durations in this instance.
+    """
 
     def __init__(
         self,
@@ -60,15 +73,19 @@ class TokenStore:
         douyin: DouyinClient,
         *,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._table = table
         self._douyin = douyin
         self._clock = clock
+        self._monotonic = monotonic
         self._sleep = sleep
         self._uniform = uniform
         self._cache: TtlCache[TokenRow] = TtlCache(MAX_CACHED_TOKENS, clock)
+        self._seen_states: dict[str, tuple[tuple[int | None, str, float] | None, float]] = {}
+        self._next_early_check: dict[str, float] = {}
 
     def get_token(self, token_id: str, app_secret: str | None, context: RequestContext) -> str:
         """Return a token that has not expired; raises TokenUnavailableError, StorageUnavailableError.
@@ -77,8 +94,14 @@ class TokenStore:
         service only reads it.
         """
         cached = self._cache.get(token_id)
-        if cached is not None and cached.access_token and cached.expires_at - REREAD_SECONDS > self._clock():
-            return cached.access_token
+        if cached is not None and cached.access_token:
+            remaining = cached.expires_at - self._clock()
+            if remaining > min(EARLY_SECONDS, cached.lifetime / 12) or (
+                app_secret is None and remaining > REREAD_SECONDS
+            ):
+                return cached.access_token
+            if remaining > REREAD_SECONDS and app_secret is not None:
+                return self._renew_early(token_id, app_secret, cached, context)
         try:
             return self._read_or_mint(token_id, app_secret, lambda row: row.expires_at > self._clock(), context)
         except StorageUnavailableError:
@@ -115,6 +138,27 @@ class TokenStore:
         self._read_or_mint(token_id, app_secret, lambda row: row.expires_at - RENEW_SECONDS > self._clock(), context)
         return True
 
+    def _renew_early(self, token_id: str, app_secret: str, cached: TokenRow, context: RequestContext) -> str:
+        """Renew a token that still works, unless another instance does; return the present one when that fails."""
+        assert cached.access_token  # noqa: S101 - for the type checker: the caller has checked it
+        if self._monotonic() < self._next_early_check.get(token_id, 0.0):
+            return cached.access_token
+        self._next_early_check[token_id] = self._monotonic() + EARLY_CHECK_SECONDS
+        # The request has a token and must have time left to use it.
+        context = context.with_timeout(min(EARLY_RENEWAL_SECONDS, context.deadline.remaining() / 2))
+        try:
+            row = self.read_row(token_id, context)
+            if row.access_token == cached.access_token and not self._is_busy(token_id, row):
+                lease = Lease(self._table, token_id, row, self._clock, context)
+                lease.acquire()
+                row = self._mint(lease, token_id, app_secret, context)
+        except (ConditionFailedError, StorageUnavailableError, TokenUnavailableError):
+            return cached.access_token
+        if row.access_token is None or row.expires_at <= self._clock():
+            return cached.access_token
+        self._cache.put(token_id, row, row.expires_at)
+        return row.access_token
+
     def read_row(self, token_id: str, context: RequestContext) -> TokenRow:
         """Return the row from the table; raises StorageUnavailableError."""
         return TokenRow.from_item(self._table.get_item(token_key(token_id), context))
@@ -128,12 +172,11 @@ class TokenStore:
         while not (row.access_token and is_usable(row)):
             if app_secret is None:
                 raise TokenUnavailableError(f"{token_id} is renewed by another system, which has not done so")
-            now = self._clock()
-            if row.failed_until > now:
+            if row.is_paused(self._clock(), self._unchanged_seconds(token_id, row)):
                 raise TokenUnavailableError(f"minting failed moments ago: {row.failure}")
             if context.deadline.remaining() < MIN_WAIT_SECONDS:
                 raise TokenUnavailableError("no new token in time")
-            if row.is_leased(now):
+            if self._is_busy(token_id, row):
                 self._sleep(self._uniform(*POLL_SECONDS))
                 row = self.read_row(token_id, context)
                 continue
@@ -160,20 +203,36 @@ class TokenStore:
         """Mint under the lease and commit; raises ConditionFailedError when the lease was lost."""
 
         def attempt() -> tuple[MintedToken, int]:
-            begun = int(self._clock())
+            minted_at = int(self._clock())
             deadline = Deadline(min(MINT_SECONDS, context.deadline.remaining()))
-            minted = self._douyin.mint_token(token_id, app_secret, context, deadline)
-            return minted, begun + minted.expires_in
+            return self._douyin.mint_token(token_id, app_secret, context, deadline), minted_at
 
         try:
-            minted, expires_at = call_with_retries(
+            minted, minted_at = call_with_retries(
                 attempt, MINT_RETRY_POLICY, context.deadline, before_retry=lease.extend, sleep=self._sleep
             )
         except UpstreamError as error:
             lease.release(error)
             raise TokenUnavailableError(f"minting failed: {error}", error.evidence) from None
+        expires_at = minted_at + minted.expires_in
         try:
-            return lease.commit(minted.access_token, expires_at)
+            return lease.commit(minted.access_token, minted_at, expires_at)
         except StorageUnavailableError:
             # The token is valid although no other instance will read it: use it in this one.
-            return TokenRow(minted.access_token, expires_at)
+            return TokenRow(minted.access_token, expires_at, minted.expires_in)
+
+    def _is_busy(self, token_id: str, row: TokenRow) -> bool:
+        """Return whether another instance is minting, or a mint failed moments ago."""
+        now, unchanged = self._clock(), self._unchanged_seconds(token_id, row)
+        return row.is_leased(now, unchanged) or row.is_paused(now, unchanged)
+
+    def _unchanged_seconds(self, token_id: str, row: TokenRow) -> float:
+        """Return how long this instance has seen this state of the row, by its monotonic clock."""
+        # Not the version alone: it starts again when an operator replaces the row.
+        state = (row.version, row.lease_owner, row.failed_until)
+        now = self._monotonic()
+        seen, since = self._seen_states.get(token_id, (None, now))
+        if seen != state:
+            since = now
+        self._seen_states[token_id] = (state, since)
+        return now - since

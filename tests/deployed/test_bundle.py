@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from botocore.loaders import Loader
 
 from chalicelib.aws import SDK_DATA, create_clients
-from infra.bundle import ROOT, copy_project, current_archive, make_bundle
+from infra.bundle import ROOT, bundled_requirements, copy_project, current_archive, make_bundle
 from infra.sdkdata import OPERATIONS, reduce_model
 from sandbox.runtime import INTERPRETER
 
@@ -24,13 +25,27 @@ MAX_BYTES = 8_000_000
 
 
 def test_the_bundle_contains_the_needed_packages_and_nothing_else(bundle: Path) -> None:
-    assert {path.name for path in bundle.iterdir()} == {
+    packages = {path.name for path in bundle.iterdir() if not path.name.endswith(".dist-info")}
+    assert packages == {
         "__pycache__", "app.py", "chalice", "chalicelib", "aws_lambda_powertools", "aws_xray_sdk", "certifi", "idna",
         "itsdangerous", "jmespath", "msgspec", "requests", "sdk-data", "typing_extensions.py", "urllib3",
         "wrapt",
     }  # fmt: skip
+    assert not [path for path in bundle.glob("*.dist-info/**/*") if path.is_file() and not is_licence(path)]
     size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
     assert size < MAX_BYTES, f"{size:,} bytes"
+
+
+def is_licence(path: Path) -> bool:
+    return path.name.upper().startswith(("LICENSE", "LICENCE", "NOTICE", "COPYING"))
+
+
+def test_the_licences_of_all_packages_are_in_the_bundle(bundle: Path) -> None:
+    names = {line.split("==")[0].lower().replace("_", "-") for line in bundled_requirements().split()}
+    # Only used to check requirements, and left out of the bundle.
+    names -= {"charset-normalizer"}
+    licences = {path.relative_to(bundle).parts[0] for path in bundle.glob("*.dist-info/**/*") if is_licence(path)}
+    assert {name.split("-")[0].lower().replace("_", "-") for name in licences} >= names
 
 
 def test_every_module_is_compiled_with_the_hash_of_its_source(bundle: Path) -> None:
@@ -114,6 +129,29 @@ def test_without_the_reduced_data_botocores_own_is_used(monkeypatch: pytest.Monk
     for client in create_clients():
         assert client.meta.region_name == "us-east-1"
         client.close()
+
+
+@pytest.mark.parametrize("version", ["1.34.162", "1.35.0"])
+def test_an_older_botocore_uses_its_own_data(bundle: Path, tmp_path: Path, version: str) -> None:
+    """The Lambda runtime may have another botocore than the build."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", str(tmp_path)]
+    subprocess.run([*pip, "--no-deps", "--no-compile", f"botocore=={version}"], check=True)
+    script = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import botocore
+from chalicelib.aws import create_clients
+warnings = []
+clients = create_clients(warnings.append)
+print(json.dumps([botocore.__version__, [c.meta.endpoint_url for c in clients], warnings]))
+"""
+    environment = {"AWS_DEFAULT_REGION": "cn-north-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    command = [str(INTERPRETER), "-c", script, str(tmp_path)]
+    run = subprocess.run(command, cwd=bundle, capture_output=True, text=True, check=True, env=environment)
+    used, endpoints, [warning] = json.loads(run.stdout)
+    assert used == version
+    assert endpoints[0] == "https://dynamodb.cn-north-1.amazonaws.com.cn"
+    assert f"does not fit botocore {version}" in warning
 
 
 def test_the_app_starts_without_warnings(bundle: Path) -> None:

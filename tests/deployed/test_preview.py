@@ -1,4 +1,4 @@
-"""The sample page in a real browser, against the deployed app: what a customer sees, and what it costs to see it."""
+"""The mini-program's page in a browser, with the deployed app: what the customer sees and which requests are sent."""
 
 from __future__ import annotations
 
@@ -14,10 +14,22 @@ from playwright.sync_api import expect
 
 from chalicelib.api import problems
 from infra.bundle import ROOT
-from sandbox import browser as browsers
-from sandbox import preview, stack
-from sandbox import sample_data as worlds
-from sandbox.sample_data import ACCOUNT_ID, OTHER_ACCOUNT_ID, POI_ID
+from sandbox import browser as chromium
+from sandbox import preview, sample_data, stack
+from sandbox.sample_data import (
+    ACCOUNT_ID,
+    CUSTOMER,
+    CUSTOMER_WITH_LOCKED_COUPONS,
+    CUSTOMER_WITH_MANY_COUPONS,
+    CUSTOMER_WITH_MISSING_FIELDS,
+    CUSTOMER_WITH_TIMES_CARDS,
+    CUSTOMER_WITH_UNUSUAL_DATES,
+    CUSTOMER_WITHOUT_COUPONS,
+    OTHER_ACCOUNT_ID,
+    OTHER_ACCOUNT_POI_ID,
+    OTHER_POI_ID,
+    POI_ID,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,15 +37,18 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Request, Route
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
-PHONE = {"width": 375, "height": 812}
-KINDS = {kind.code: kind for kind in (*problems.ERROR_PROBLEMS.values(), *problems.FRAMEWORK_PROBLEMS.values())}
+SCREEN = {"width": 375, "height": 812}
+PROBLEM_TYPES = {
+    problem.code: problem for problem in (*problems.ERROR_PROBLEMS.values(), *problems.FRAMEWORK_PROBLEMS.values())
+}
 BUTTONS = {"unauthenticated": "登录", "store_not_found": "选择门店"}
+"""Buttons of the problems that need something else than a retry."""
 LIST_CALL = "query_user_certificates"
 
 
 @dataclass
 class Phone:
-    """A phone with the mini-program on it."""
+    """A phone with the mini-program: its page in the browser, the API requests, and JavaScript errors."""
 
     page: Page
     url: str
@@ -42,68 +57,68 @@ class Phone:
     errors: list[str] = field(default_factory=list)
 
     def open(
-        self, customer: str = "lin", poi_id: str | None = POI_ID, account_id: str = ACCOUNT_ID, **query: str
+        self, customer: str = CUSTOMER, poi_id: str | None = POI_ID, account_id: str = ACCOUNT_ID, **query: str
     ) -> None:
-        """Open the page as Douyin would."""
-        given = {"customer": customer, "account_id": account_id, **({"poi_id": poi_id} if poi_id else {}), **query}
-        self.page.goto(f"{self.url}/phone.html?" + "&".join(f"{name}={value}" for name, value in given.items()))
+        """Open the page as Douyin does."""
+        query = {"customer": customer, "account_id": account_id, **({"poi_id": poi_id} if poi_id else {}), **query}
+        self.page.goto(f"{self.url}/phone.html?" + "&".join(f"{name}={value}" for name, value in query.items()))
 
-    def fail(self, kind: str, call: str = LIST_CALL, **how: Any) -> None:
-        """Let the stand-in do wrong."""
-        stack.set_faults(self.platform_url, {"kind": kind, "call": call, **how})
+    def fail(self, kind: str, call: str = LIST_CALL, **options: Any) -> None:
+        """Let calls of the mock platform fail."""
+        stack.set_faults(self.platform_url, {"kind": kind, "call": call, **options})
 
-    def mend(self) -> None:
-        """Let it do right again."""
+    def clear_faults(self) -> None:
+        """Let no call fail any more."""
         stack.set_faults(self.platform_url)
 
     @contextlib.contextmanager
-    def bought(self, customer: str, entries: list[dict[str, Any]]) -> Iterator[None]:
-        """Let a customer have bought this, and what the sample data says again afterwards."""
+    def purchases(self, customer: str, entries: list[dict[str, Any]]) -> Iterator[None]:
+        """Replace what a customer has bought; restores the sample data at the end of the block."""
         url = f"{self.platform_url}/_sandbox/purchases/{customer}"
         requests.put(url, json=entries, timeout=5).raise_for_status()
         try:
             yield
         finally:
-            requests.put(url, json=sample(customer), timeout=5).raise_for_status()
+            requests.put(url, json=read_purchases(customer), timeout=5).raise_for_status()
 
     def pull_down(self) -> None:
-        """A finger from the top of the page downwards."""
+        """Pull the page down with a finger, which refreshes it."""
         self.page.mouse.move(180, 200)
         self.page.mouse.down()
         self.page.mouse.move(180, 400, steps=4)
         self.page.mouse.up()
 
-    def keep(self, name: str, *, whole: bool = False) -> None:
-        """Keep a screenshot: of the screen, or of the whole page."""
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=whole)
+    def save_screenshot(self, name: str, *, full_page: bool = False) -> None:
+        """Save a screenshot of the screen, or of the whole page."""
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=full_page)
 
     @property
     def store(self) -> Locator:
-        """The store's name, at the head of the page."""
+        """The store's name at the top of the page."""
         return self.page.get_by_role("heading", level=1)
 
     @property
     def cards(self) -> Locator:
-        """One for each certificate."""
+        """The cards, one per certificate."""
         return self.page.get_by_role("listitem")
 
     @property
     def notice(self) -> Locator:
-        """What went wrong."""
+        """The message of a problem."""
         return self.page.get_by_role("alert")
 
     def button(self, name: str) -> Locator:
-        """A button by its text."""
+        """The button with this text."""
         return self.page.get_by_role("button", name=name)
 
     def overflows(self) -> bool:
-        """Whether anything reaches beyond the screen's edge."""
+        """Return whether anything is wider than the screen."""
         return bool(self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with browsers.launch() as browser:
+    with chromium.launch() as browser:
         yield browser
 
 
@@ -114,30 +129,32 @@ def preview_url(deployed: stack.Stack) -> Iterator[str]:
         yield running.url
 
 
-def sample(customer: str) -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = json.loads((worlds.DATA_FOLDER / "orders" / f"{customer}.json").read_text("utf-8"))
+def read_purchases(customer: str) -> list[dict[str, Any]]:
+    """Return the customer's purchases of the sample data, as they are in the file."""
+    file = sample_data.DATA_FOLDER / "orders" / f"{customer}.json"
+    entries: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))
     return entries
 
 
 @pytest.fixture
 def phone(browser: Browser, preview_url: str, deployed: stack.Stack) -> Iterator[Phone]:
-    context = browser.new_context(viewport=PHONE, device_scale_factor=2, locale="zh-CN")  # type: ignore[arg-type]
+    context = browser.new_context(viewport=SCREEN, device_scale_factor=2, locale="zh-CN")  # type: ignore[arg-type]
     page = context.new_page()
     phone = Phone(page, preview_url, deployed.platform.url)
 
-    def note(request: Request) -> None:
+    def record(request: Request) -> None:
         if "/api/" in request.url:
             phone.requests.append(f"{request.method} {request.url.split('/api', 1)[1]}")
 
-    page.on("request", note)
+    page.on("request", record)
     page.on("pageerror", lambda error: phone.errors.append(str(error)))
     yield phone
     context.close()
-    phone.mend()
+    phone.clear_faults()
     assert phone.errors == []
 
 
-def test_the_list_begins_with_the_store_and_goes_by_what_ends_soonest(phone: Phone) -> None:
+def test_the_list_shows_the_store_and_the_certificates_sorted_by_expiry(phone: Phone) -> None:
     phone.open()
     expect(phone.store).to_have_text("四季小馆·人民广场店")
     expect(phone.cards).to_have_count(7)
@@ -145,29 +162,29 @@ def test_the_list_begins_with_the_store_and_goes_by_what_ends_soonest(phone: Pho
     assert texts.startswith("四季小馆·人民广场店")
     expect(phone.page.get_by_text("以下金额均已在抖音支付，到店使用无需再付")).to_be_visible()
     expect(phone.page.get_by_text("共 7 张可用券")).to_be_visible()
-    told = [[int(n) for n in re.findall(r"\d+", text)] for text in phone.page.locator(".expires").all_inner_texts()]
-    assert told == sorted(told)
-    phone.keep("list", whole=True)
+    dates = [[int(n) for n in re.findall(r"\d+", text)] for text in phone.page.locator(".expires").all_inner_texts()]
+    assert dates == sorted(dates)
+    phone.save_screenshot("list", full_page=True)
 
 
-def test_every_kind_is_told_apart(phone: Phone) -> None:
+def test_each_kind_of_coupon_shows_its_details(phone: Phone) -> None:
     phone.open()
     expect(phone.cards).to_have_count(7)
-    cards = {
+    expected = {
         "团购券": "双人套餐 已付 ¥44.99 门市价 ¥50 有效期至 2028年6月11日 券码尾号 7001",
         "代金券": "100元代金券 可抵 ¥80 至 ¥100 已付 ¥79 门市价 ¥100 平日可抵100元",
         "次卡": "午市拿铁十次卡 剩余 7 次，共 10 次 已付 ¥27 门市价 ¥35",
         "其他券": "体验券 已付 ¥1",
     }
-    for kind, text in cards.items():
+    for kind, text in expected.items():
         card = phone.cards.filter(has=phone.page.get_by_text(kind, exact=True)).first
         assert " ".join(card.inner_text().split()).startswith(f"{kind} {text}")
     for text in ("错峰优惠：14点至17点（限部分星期，请咨询店员）", "使用状态待确认，请咨询店员", "转赠券"):
         expect(phone.page.get_by_text(text)).to_be_visible()
 
 
-def test_the_prices_are_marked_as_paid_and_the_shops_price_as_struck_out(phone: Phone) -> None:
-    """The platform's design rule: nobody may believe that there is something left to pay."""
+def test_prices_are_labelled_as_paid_and_the_market_price_is_struck_through(phone: Phone) -> None:
+    """The platform's design rule: no customer may think that something is left to pay."""
     phone.open()
     expect(phone.cards).to_have_count(7)
     amounts = phone.page.locator(".price text").all_inner_texts()
@@ -175,16 +192,16 @@ def test_the_prices_are_marked_as_paid_and_the_shops_price_as_struck_out(phone: 
     expect(phone.page.locator(".worth").first).to_have_css("text-decoration-line", "line-through")
 
 
-def test_a_customer_without_anything_is_told_so(phone: Phone) -> None:
-    phone.open("wu")
+def test_a_customer_without_coupons_sees_the_empty_state(phone: Phone) -> None:
+    phone.open(CUSTOMER_WITHOUT_COUPONS)
     expect(phone.page.get_by_role("status")).to_contain_text("本店暂无可用的券")
     expect(phone.cards).to_have_count(0)
     expect(phone.notice).to_have_count(0)
-    phone.keep("empty")
+    phone.save_screenshot("empty")
 
 
-def test_a_long_list_grows_as_it_is_scrolled_and_shows_everything_once(phone: Phone) -> None:
-    phone.open("zhou")
+def test_scrolling_loads_more_and_shows_each_certificate_once(phone: Phone) -> None:
+    phone.open(CUSTOMER_WITH_MANY_COUPONS)
     expect(phone.cards).to_have_count(200)
     expect(phone.page.get_by_text("已找到 200 张可用券")).to_be_visible()
     for _ in range(3):
@@ -203,32 +220,32 @@ def test_a_long_list_grows_as_it_is_scrolled_and_shows_everything_once(phone: Ph
     assert len(phone.requests) == 4
 
 
-def test_more_can_be_had_by_a_button_as_well(phone: Phone) -> None:
-    """For who reads by ear, and does not scroll."""
-    phone.open("zhou")
+def test_a_button_loads_more_as_well(phone: Phone) -> None:
+    """Users of a screen reader do not scroll."""
+    phone.open(CUSTOMER_WITH_MANY_COUPONS)
     expect(phone.cards).to_have_count(200)
     phone.button("加载更多").dispatch_event("click")
     expect(phone.cards).to_have_count(340)
     expect(phone.button("加载更多")).to_have_count(0)
 
 
-def test_a_list_that_hides_behind_other_stores_certificates_is_looked_for(phone: Phone) -> None:
-    """An answer may hold nothing of this store and yet say that there is more; nothing is there to be scrolled then."""
+def test_responses_without_certificates_of_the_store_are_followed_by_the_next(phone: Phone) -> None:
+    """A response may be empty although there are more pages; the customer could not scroll to load them."""
     order = {"certificates": [{"certificate_id": "75{n}", "sku_info": {"title": "他店券"}}], "order_id": "23{n}"}
     last = {"certificates": [{"certificate_id": "1", "sku_info": {"title": "本店券"}}], "order_id": "1"}
-    bought: list[dict[str, Any]] = [
-        {"account_id": ACCOUNT_ID, "stores": ["6602"], "repeat": 450, "order": order},
+    purchases: list[dict[str, Any]] = [
+        {"account_id": ACCOUNT_ID, "stores": [OTHER_POI_ID], "repeat": 450, "order": order},
         {"account_id": ACCOUNT_ID, "order": last},
     ]
-    with phone.bought("wu", bought):
-        phone.open("wu")
+    with phone.purchases(CUSTOMER_WITHOUT_COUPONS, purchases):
+        phone.open(CUSTOMER_WITHOUT_COUPONS)
         expect(phone.cards).to_have_count(1)
         expect(phone.cards).to_contain_text("本店券")
         assert len(phone.requests) == 4
 
 
 def test_a_customer_logs_in_once(phone: Phone) -> None:
-    """For all requests, stores and visits of a session."""
+    """One session is used for all requests, stores and visits."""
     phone.open()
     expect(phone.cards).to_have_count(7)
     phone.button("切换门店").click()
@@ -241,18 +258,18 @@ def test_a_customer_logs_in_once(phone: Phone) -> None:
     assert len(phone.requests) == 4
 
 
-def test_another_user_of_the_phone_has_a_session_of_their_own(phone: Phone) -> None:
+def test_another_user_of_the_phone_gets_an_own_session(phone: Phone) -> None:
     phone.open()
     expect(phone.cards).to_have_count(7)
-    phone.open("wu")
+    phone.open(CUSTOMER_WITHOUT_COUPONS)
     expect(phone.page.get_by_role("status")).to_contain_text("本店暂无可用的券")
     assert sum(request.startswith("POST") for request in phone.requests) == 2
 
 
-def test_pulling_down_asks_again_and_keeps_the_list_meanwhile(phone: Phone) -> None:
+def test_pulling_down_refreshes_the_list_and_shows_the_old_one_meanwhile(phone: Phone) -> None:
     phone.open()
     expect(phone.cards).to_have_count(7)
-    with phone.bought("lin", sample("lin")[:1]):
+    with phone.purchases(CUSTOMER, read_purchases(CUSTOMER)[:1]):
         phone.fail("delay", seconds=1.5, times=1)
         phone.pull_down()
         expect(phone.page.get_by_text("正在刷新…")).to_be_visible()
@@ -261,7 +278,7 @@ def test_pulling_down_asks_again_and_keeps_the_list_meanwhile(phone: Phone) -> N
         expect(phone.page.get_by_text("正在刷新…")).to_be_hidden()
 
 
-def test_a_late_answer_of_another_store_is_not_shown(phone: Phone) -> None:
+def test_a_late_response_of_another_store_is_not_shown(phone: Phone) -> None:
     phone.open()
     expect(phone.cards).to_have_count(7)
     phone.fail("delay", seconds=1.0, times=1)
@@ -274,7 +291,7 @@ def test_a_late_answer_of_another_store_is_not_shown(phone: Phone) -> None:
     expect(phone.notice).to_have_count(0)
 
 
-def test_a_store_is_chosen_where_none_was_given_and_the_nearest_first_where_wished(phone: Phone) -> None:
+def test_without_a_store_the_customer_chooses_one_from_a_list_that_can_be_sorted_by_distance(phone: Phone) -> None:
     phone.open(poi_id=None, place="31.30,121.51")
     expect(phone.store).to_have_text("选择门店")
     names = ["四季小馆·人民广场店", "四季小馆·徐家汇店", "四季小馆·五角场店"]
@@ -283,13 +300,13 @@ def test_a_store_is_chosen_where_none_was_given_and_the_nearest_first_where_wish
     phone.button("按离我最近排列").click()
     expect(phone.page.locator(".choice-name")).to_have_text([names[2], names[0], names[1]])
     expect(phone.page.locator(".choice-distance").first).to_have_text("约 460 米")
-    phone.keep("stores")
+    phone.save_screenshot("stores")
     phone.button(names[2]).click()
     expect(phone.store).to_have_text(names[2])
     expect(phone.cards).to_have_count(7)
 
 
-def test_stores_can_be_chosen_by_who_does_not_tell_where_they_are(phone: Phone) -> None:
+def test_a_store_can_be_chosen_without_a_location(phone: Phone) -> None:
     phone.open(poi_id=None)
     phone.button("按离我最近排列").click()
     expect(phone.page.get_by_text("未能获取位置，请直接选择门店")).to_be_visible()
@@ -297,27 +314,26 @@ def test_stores_can_be_chosen_by_who_does_not_tell_where_they_are(phone: Phone) 
     expect(phone.cards).to_have_count(8)
 
 
-def problem_by(route: Route, code: str) -> None:
-    told = problems.problem_for_type(KINDS[code], "a-request-id")
-    headers = {"Content-Type": "application/problem+json", "X-Request-Id": "a-request-id", **told.headers}
-    route.fulfill(status=told.type.status, headers=headers, body=told.body)
+def respond_with_problem(route: Route, code: str) -> None:
+    problem = problems.problem_for_type(PROBLEM_TYPES[code], "a-request-id")
+    headers = {"Content-Type": "application/problem+json", "X-Request-Id": "a-request-id", **problem.headers}
+    route.fulfill(status=problem.type.status, headers=headers, body=problem.body)
 
 
-@pytest.mark.parametrize("code", sorted(KINDS))
-def test_each_problem_is_told_with_what_to_do(phone: Phone, code: str) -> None:
-    """Every problem that the service knows, as the service words it."""
-    phone.page.route("**/certificates", lambda route: problem_by(route, code))
+@pytest.mark.parametrize("code", sorted(PROBLEM_TYPES))
+def test_each_problem_shows_its_text_and_the_right_button(phone: Phone, code: str) -> None:
+    phone.page.route("**/certificates", lambda route: respond_with_problem(route, code))
     phone.open()
-    kind = KINDS[code]
-    expect(phone.notice).to_contain_text(kind.detail)
+    problem = PROBLEM_TYPES[code]
+    expect(phone.notice).to_contain_text(problem.detail)
     expect(phone.notice).to_contain_text("问题编号 a-request-id")
-    expected = BUTTONS.get(code, "重试" if kind.retryable else None)
+    expected = BUTTONS.get(code, "重试" if problem.retryable else None)
     buttons = phone.notice.get_by_role("button")
     if expected is None:
         expect(buttons).to_have_count(0)
     else:
         expect(buttons).to_contain_text(expected)
-        (expect(buttons).to_be_disabled if kind.retry_after else expect(buttons).to_be_enabled)()
+        (expect(buttons).to_be_disabled if problem.retry_after else expect(buttons).to_be_enabled)()
     expect(phone.page.get_by_text("正在查询可用的券…")).to_have_count(0)
     assert not phone.overflows()
 
@@ -329,21 +345,23 @@ FAULTS: list[Any] = [
     pytest.param({"kind": "code", "code": 28003017}, "quota_exhausted", id="quota"),
     pytest.param({"kind": "code", "code": 2100005}, "upstream_rejected", id="rejected"),
     pytest.param({"kind": "code", "code": 2190008}, "token_unavailable", id="token"),
-    pytest.param({"kind": "body", "body": "<html>"}, "upstream_malformed", id="garbled"),
-    pytest.param({"kind": "hang"}, "upstream_timeout", id="hang"),
+    pytest.param({"kind": "body", "body": "<html>"}, "upstream_malformed", id="not JSON"),
+    pytest.param({"kind": "hang"}, "upstream_timeout", id="no response"),
     pytest.param({"kind": "code", "call": "jscode2session", "code": 40018}, "unauthenticated", id="code"),
     pytest.param({"kind": "code", "call": "jscode2session", "code": 40015}, "app_misconfigured", id="app"),
 ]
 
 
 @pytest.mark.parametrize(("rule", "code"), FAULTS)
-def test_faults_of_the_platform_reach_the_customer_in_words(phone: Phone, rule: dict[str, Any], code: str) -> None:
-    """From the stand-in through the deployed service to the screen; and the page recovers when asked to."""
+def test_a_fault_of_the_platform_shows_its_problem_and_the_page_recovers(
+    phone: Phone, rule: dict[str, Any], code: str
+) -> None:
+    """From the mock platform through the deployed service to the screen."""
     phone.fail(**rule)
     phone.open()
-    expect(phone.notice).to_contain_text(KINDS[code].detail, timeout=15_000)
-    phone.keep(f"problem-{code}")
-    phone.mend()
+    expect(phone.notice).to_contain_text(PROBLEM_TYPES[code].detail, timeout=15_000)
+    phone.save_screenshot(f"problem-{code}")
+    phone.clear_faults()
     button = phone.notice.get_by_role("button")
     if button.count():
         expect(button).to_be_enabled(timeout=10_000)
@@ -354,11 +372,11 @@ def test_faults_of_the_platform_reach_the_customer_in_words(phone: Phone, rule: 
     expect(phone.notice).to_have_count(0)
 
 
-def test_too_often_counts_down_until_it_may_be_asked_again(phone: Phone) -> None:
+def test_after_a_rate_limit_the_retry_button_counts_down(phone: Phone) -> None:
     phone.fail("code", code=2119003)
     phone.open()
-    expect(phone.notice).to_contain_text(KINDS["rate_limited"].detail)
-    phone.mend()
+    expect(phone.notice).to_contain_text(PROBLEM_TYPES["rate_limited"].detail)
+    phone.clear_faults()
     button = phone.notice.get_by_role("button")
     expect(button).to_have_text(re.compile(r"重试（\d 秒后）"))
     expect(button).to_be_disabled()
@@ -369,51 +387,51 @@ def test_too_often_counts_down_until_it_may_be_asked_again(phone: Phone) -> None
     expect(phone.cards).to_have_count(7)
 
 
-def test_without_a_network_there_is_a_word_for_it_and_the_list_stays(phone: Phone) -> None:
+def test_without_a_network_the_list_stays_and_a_message_appears(phone: Phone) -> None:
     phone.open()
     expect(phone.cards).to_have_count(7)
     phone.page.context.set_offline(True)
     phone.pull_down()
     expect(phone.notice).to_contain_text("网络不给力，请检查网络后重试")
     expect(phone.cards).to_have_count(7)
-    phone.keep("offline")
+    phone.save_screenshot("offline")
     phone.page.context.set_offline(False)
     phone.button("重试").click()
     expect(phone.notice).to_have_count(0)
     expect(phone.cards).to_have_count(7)
 
 
-def test_who_is_not_logged_in_is_asked_to_and_nothing_is_sent(phone: Phone) -> None:
+def test_without_a_douyin_login_the_page_asks_for_it_and_sends_nothing(phone: Phone) -> None:
     phone.open("")
     expect(phone.notice).to_contain_text("登录抖音后才能查看您的券")
     expect(phone.button("登录")).to_be_enabled()
     assert phone.requests == []
 
 
-def test_a_lost_page_leaves_the_list_and_a_way_on(phone: Phone) -> None:
+def test_after_a_lost_page_the_list_stays_and_can_be_continued(phone: Phone) -> None:
     phone.fail("http", page=2, status=404)
-    phone.open("zhou")
+    phone.open(CUSTOMER_WITH_MANY_COUPONS)
     expect(phone.cards).to_have_count(50)
     phone.page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
     expect(phone.notice).to_be_in_viewport()
     expect(phone.cards).to_have_count(50)
-    phone.mend()
+    phone.clear_faults()
     phone.notice.get_by_role("button").click()
     expect(phone.cards).not_to_have_count(50)
 
 
-def test_unknown_stores_and_other_apps_merchants_are_told(phone: Phone) -> None:
+def test_an_unknown_store_and_a_merchant_of_another_app_show_their_problems(phone: Phone) -> None:
     phone.open(poi_id="9999")
-    expect(phone.notice).to_contain_text(KINDS["store_not_found"].detail)
+    expect(phone.notice).to_contain_text(PROBLEM_TYPES["store_not_found"].detail)
     phone.button("选择门店").click()
     phone.button("四季小馆·徐家汇店").click()
     expect(phone.cards).to_have_count(8)
-    phone.open("qian", "6606", OTHER_ACCOUNT_ID)
-    expect(phone.notice).to_contain_text(KINDS["wrong_app"].detail)
+    phone.open(CUSTOMER_WITH_TIMES_CARDS, OTHER_ACCOUNT_POI_ID, OTHER_ACCOUNT_ID)
+    expect(phone.notice).to_contain_text(PROBLEM_TYPES["wrong_app"].detail)
 
 
-def test_coming_back_to_the_page_asks_again(phone: Phone) -> None:
-    """The customer may have redeemed one meanwhile."""
+def test_coming_back_to_the_page_refreshes_the_list(phone: Phone) -> None:
+    """The customer may have redeemed a coupon meanwhile."""
     phone.open()
     expect(phone.cards).to_have_count(7)
     for hidden in ("true", "false"):
@@ -426,10 +444,19 @@ def test_coming_back_to_the_page_asks_again(phone: Phone) -> None:
     assert [request.split()[0] for request in phone.requests] == ["POST", "GET", "GET"]
 
 
-@pytest.mark.parametrize("customer", ["lin", "wu", "sun", "chen", "li"])
+@pytest.mark.parametrize(
+    "customer",
+    [
+        CUSTOMER,
+        CUSTOMER_WITHOUT_COUPONS,
+        CUSTOMER_WITH_LOCKED_COUPONS,
+        CUSTOMER_WITH_MISSING_FIELDS,
+        CUSTOMER_WITH_UNUSUAL_DATES,
+    ],
+)
 @pytest.mark.parametrize("text", ["100", "200"])
 def test_large_text_fits_the_screen(phone: Phone, customer: str, text: str) -> None:
-    """At 375 px and at 200 %, nothing is cut off or has to be scrolled sideways to."""
+    """On a screen of 375 px, nothing is cut off and nothing needs horizontal scrolling."""
     phone.open(customer, text=text)
     expect(phone.page.get_by_text("正在查询可用的券…")).to_have_count(0)
     expect(phone.page.locator(".root")).to_have_css("font-size", f"{int(text) * 16 // 100}px")
@@ -440,11 +467,11 @@ def test_large_text_fits_the_screen(phone: Phone, customer: str, text: str) -> N
             .map((e) => e.textContent)"""
     )
     assert clipped == []
-    if customer == "lin":
-        phone.keep(f"list-{text}-percent")
+    if customer == CUSTOMER:
+        phone.save_screenshot(f"list-{text}-percent")
 
 
-def test_the_customer_can_choose_larger_text_and_it_is_kept(phone: Phone) -> None:
+def test_the_chosen_text_size_is_kept(phone: Phone) -> None:
     phone.open()
     expect(phone.cards).to_have_count(7)
     sizes = []
@@ -458,12 +485,12 @@ def test_the_customer_can_choose_larger_text_and_it_is_kept(phone: Phone) -> Non
 
 
 @pytest.mark.parametrize("state", ["list", "empty", "stores", "problem"])
-def test_a_screen_reader_finds_its_way(phone: Phone, state: str) -> None:
-    """Axe finds nothing to complain about: names, roles, contrast."""
+def test_axe_reports_no_accessibility_violation(phone: Phone, state: str) -> None:
+    """Names, roles, contrast."""
     phone.page.add_init_script(path=preview.MINIPROGRAM_FOLDER / "node_modules" / "axe-core" / "axe.min.js")
     if state == "problem":
         phone.fail("code", code=2100004)
-    phone.open("wu" if state == "empty" else "lin", None if state == "stores" else POI_ID)
+    phone.open(CUSTOMER_WITHOUT_COUPONS if state == "empty" else CUSTOMER, None if state == "stores" else POI_ID)
     shown = {
         "list": phone.cards.first,
         "empty": phone.page.get_by_text("本店暂无可用的券"),
@@ -472,19 +499,17 @@ def test_a_screen_reader_finds_its_way(phone: Phone, state: str) -> None:
     }
     expect(shown[state]).to_be_visible(timeout=15_000)
     report = phone.page.evaluate("axe.run(document.querySelector('page'))")
-    found = [(v["id"], [node["html"] for node in v["nodes"]]) for v in report["violations"]]
-    assert found == []
+    assert [(v["id"], [node["html"] for node in v["nodes"]]) for v in report["violations"]] == []
     assert report["passes"]
 
 
-def test_a_card_reads_as_one_sentence(phone: Phone) -> None:
+def test_a_card_has_one_sentence_as_its_accessible_name(phone: Phone) -> None:
     phone.open()
     sentence = "次卡，午市拿铁十次卡，剩余 7 次，共 10 次，已付 ¥27，门市价 ¥35，有效期至 2028年8月27日，券码尾号 7002"
     expect(phone.page.get_by_role("listitem", name=sentence)).to_be_visible()
 
 
-def test_the_panel_shows_requests_and_switches_faults(browser: Browser, preview_url: str) -> None:
-    """Choose customer and store, see request, time and problem; faults go on and off."""
+def test_the_preview_panel_shows_requests_and_switches_faults(browser: Browser, preview_url: str) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 900}, locale="zh-CN")
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -504,7 +529,7 @@ def test_the_panel_shows_requests_and_switches_faults(browser: Browser, preview_
 
     page.get_by_label("busy (2100004)").check()
     page.get_by_role("button", name="Pull down").click()
-    expect(phone.get_by_role("alert")).to_contain_text(KINDS["upstream_unavailable"].detail, timeout=15_000)
+    expect(phone.get_by_role("alert")).to_contain_text(PROBLEM_TYPES["upstream_unavailable"].detail, timeout=15_000)
     expect(calls.nth(0)).to_contain_text(re.compile(r"503.*upstream_unavailable.*2100004/0", re.DOTALL))
     page.screenshot(path=SCREENSHOTS / "preview.png")
     page.get_by_label("busy (2100004)").uncheck()

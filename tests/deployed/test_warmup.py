@@ -105,12 +105,12 @@ def test_what_the_warmup_reads_is_not_read_again(api: Api, platform: Platform, a
 
 
 def test_a_failed_warmup_is_logged_and_requests_succeed_later(
-    api: Api, aws: Aws, platform: Platform, capsys: pytest.CaptureFixture[str]
+    api: Api, aws: Aws, capsys: pytest.CaptureFixture[str]
 ) -> None:
     aws.secretsmanager.put_secret_value(SecretId=aws.secret, SecretString="no secret")
     application.start()
     assert '"outcome":"failed"' in capsys.readouterr().out
-    aws.reset(platform.data, stack.write_merchants)
+    aws.reset()
     assert api.login().status == 200
 
 

@@ -84,13 +84,6 @@ class TestLogin:
         refused = api.call("POST", "/v1/sessions", INVALID_LOGIN, JSON_HEADERS)
         assert refused.json | {"request_id": ""} == problem | {"request_id": ""}
 
-    def test_an_unknown_app_takes_as_long_as_the_previous_login(self, api: Api, platform: Platform) -> None:
-        platform.fail("delay", "jscode2session", seconds=0.3, times=1)
-        assert api.login().status == 200
-        started = time.monotonic()
-        api.call("POST", "/v1/sessions", UNKNOWN_APP_LOGIN, JSON_HEADERS)
-        assert time.monotonic() - started >= 0.3
-
     @pytest.mark.parametrize(
         "body",
         [
@@ -285,9 +278,9 @@ class TestList:
         api.login(CUSTOMER_WITH_NEW_FIELDS)
         assert [view["title"] for view in api.list().json["certificates"]] == ["新品尝鲜套餐"]
 
-    def test_malformed_certificates_and_orders_are_omitted(self, api: Api) -> None:
+    def test_only_unreadable_ids_remove_a_certificate(self, api: Api) -> None:
         api.login(CUSTOMER_WITH_MALFORMED_DATA)
-        assert [view["title"] for view in api.list().json["certificates"]] == ["单人套餐"]
+        assert [view["title"] for view in api.list().json["certificates"]] == ["三人套餐", "单人套餐"]
 
     def test_certificates_are_sorted_by_expiry_then_by_id(self, api: Api, platform: Platform) -> None:
         api.login()

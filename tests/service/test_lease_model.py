@@ -36,9 +36,10 @@ ROW = "TOKEN#model"
 
 @dataclass
 class Instance:
-    """State of one instance: the row as it read it, its lease, and the number of the token that it minted."""
+    """State of one instance: the row as it read it and when, its lease, and the number of the token that it minted."""
 
     row: TokenRow
+    read_at: float
     lease: Lease | None = None
     minted: int | None = None
 
@@ -104,8 +105,11 @@ class LeaseMachine(RuleBasedStateMachine):
         return [number for number, instance in enumerate(self.instances) if condition(instance)]
 
     def may_acquire(self, instance: Instance | None) -> bool:
-        """Return whether TokenStore would try to acquire the lease: in the row that it read, no other holds it."""
-        return instance is not None and instance.lease is None and not instance.row.is_leased(self.environment.now)
+        """Return whether TokenStore would try to acquire the lease: no other holds it, or not any more."""
+        if instance is None or instance.lease is not None:
+            return False
+        now = self.environment.now
+        return not instance.row.is_leased(now, now - instance.read_at)
 
     def draw_holder(
         self, data: st.DataObject, condition: Callable[[Instance | None], bool] = has_lease
@@ -120,7 +124,7 @@ class LeaseMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def read(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(self.select(lambda instance: instance is None)))
-        self.instances[number] = Instance(self.environment.read_row())
+        self.instances[number] = Instance(self.environment.read_row(), self.environment.now)
 
     @precondition(lambda self: self.select(self.may_acquire))
     @rule(data=st.data())
@@ -136,7 +140,7 @@ class LeaseMachine(RuleBasedStateMachine):
             self.instances[number] = None
             return
         row = self.environment.read_row()
-        assert row.is_leased(self.environment.now)
+        assert row.is_leased(self.environment.now, 0)
         assert (instance.row.version or 0) + 1 == row.version, "the row has not changed since it was read"
         assert instance.row.access_token == row.access_token, "the old token stays"
         instance.lease = lease
@@ -165,14 +169,14 @@ class LeaseMachine(RuleBasedStateMachine):
         before = self.aws.row(ROW)
         self.instances[number] = None
         try:
-            lease.commit(f"clt.{minted:06d}", int(self.environment.now) + 7200)
+            lease.commit(f"clt.{minted:06d}", int(self.environment.now), int(self.environment.now) + 7200)
         except ConditionFailedError:
             assert self.aws.row(ROW) == before, "a failed write changes nothing"
             return
         assert minted >= self.committed, "an older token never replaces a newer one"
         self.committed = minted
         row = self.environment.read_row()
-        assert not row.is_leased(self.environment.now)
+        assert not row.is_leased(self.environment.now, 0)
         assert self.list_writers(row) == [], "no other holder can write any more"
 
     @precondition(lambda self: self.select(has_lease))
@@ -215,7 +219,13 @@ class LeaseMachine(RuleBasedStateMachine):
         environment = self.environment
         mints = environment.mints
         environment.now = max(environment.now, environment.read_row().failed_until)
-        store = TokenStore(environment.table, environment, clock=environment.clock, sleep=environment.sleep)  # type: ignore[arg-type]
+        store = TokenStore(
+            environment.table,
+            environment,  # type: ignore[arg-type]
+            clock=environment.clock,
+            monotonic=environment.clock,
+            sleep=environment.sleep,
+        )
         token = store.get_token("model", "secret", RequestContext(Deadline(10_000)))
         row = environment.read_row()
         assert row.access_token == token
@@ -256,16 +266,16 @@ def test_a_replaced_holder_can_neither_commit_nor_extend_nor_release(model: Envi
     other.acquire()
     before = model.aws.row(ROW)
     for write in (
-        lambda: slow.commit("clt.late", 1),
+        lambda: slow.commit("clt.late", 0, 1),
         slow.extend,
         lambda: slow.release(UpstreamUnavailableError("http_503")),
     ):
         with pytest.raises(ConditionFailedError):
             write()
         assert model.aws.row(ROW) == before
-    other.commit("clt.000002", 2)
+    other.commit("clt.000002", 0, 2)
     with pytest.raises(ConditionFailedError):
-        slow.commit("clt.late", 1)
+        slow.commit("clt.late", 0, 1)
     assert model.aws.row(ROW)["access_token"] == {"S": "clt.000002"}
 
 
@@ -294,5 +304,5 @@ def test_a_retried_write_whose_first_response_was_lost_succeeds(model: Environme
     model.table.update_item = update_twice  # type: ignore[method-assign, assignment]
     lease.acquire()
     model.table.update_item = update_item  # type: ignore[method-assign]
-    lease.commit("clt.000001", 2)
+    lease.commit("clt.000001", 0, 2)
     assert model.aws.row(ROW)["access_token"] == {"S": "clt.000001"}

@@ -161,7 +161,9 @@ def test_pagination_returns_each_usable_certificate_once_and_in_order(
         if "next_cursor" not in response.json:
             break
         query = f"?cursor={response.json['next_cursor']}"
-    response_count, page_count = (max(1, math.ceil(total / size)) for size in (200, 50))
+    # If the first page is full and there is no other, only the next response finds out.
+    extra = int(total == 50)
+    response_count, page_count = (max(1, math.ceil(total / size)) + extra for size in (200, 50))
     assert returned == [[item for _, item in sorted(expected.get(n, []))] for n in range(response_count)]
     pages = sorted(call["page"] for call in platform.calls("query_user_certificates"))
     assert pages == list(range(1, page_count + 1)), "each page is fetched once"

@@ -15,7 +15,7 @@ from chalicelib.credentials import CredentialStore
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.models import Certificate, Order
 from chalicelib.douyin.protocol import MintedToken, Page, Response
-from chalicelib.douyin.transport import Transport
+from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import RedemptionError, StorageUnavailableError
 from chalicelib.telemetry import Telemetry
 
@@ -173,6 +173,7 @@ class FakeDouyin(DouyinClient):
         self.on_login: Callable[[], object] = lambda: None
         self.fetches: list[tuple[int, str]] = []
         self.queries: list[CertificatesQuery] = []
+        self.contexts: list[RequestContext] = []
         self.fetch: Callable[[int, str], Page] = lambda _page, _token: make_page([])
         self.connections: list[float] = []
         self.connection_error: RedemptionError | None = None
@@ -197,7 +198,7 @@ class FakeDouyin(DouyinClient):
     def query_user_certificates(
         self, query: CertificatesQuery, page: int, access_token: str, context: RequestContext
     ) -> Page:
-        del context
+        self.contexts.append(context)
         self.queries.append(query)
         self.fetches.append((page, access_token))
         return self.fetch(page, access_token)
@@ -215,6 +216,7 @@ class Sent(NamedTuple):
     request: Request
     deadline: Deadline
     max_bytes: int
+    max_idle: float
 
 
 class FakeTransport(Transport):
@@ -224,8 +226,15 @@ class FakeTransport(Transport):
         self.results = list(results)
         self.sent: list[Sent] = []
 
-    def send(self, base_url: str, request: Request, deadline: Deadline, max_bytes: int) -> Response:
-        self.sent.append(Sent(base_url, request, deadline, max_bytes))
+    def send(
+        self,
+        base_url: str,
+        request: Request,
+        deadline: Deadline,
+        max_bytes: int,
+        max_idle: float = MAX_IDLE_SECONDS,
+    ) -> Response:
+        self.sent.append(Sent(base_url, request, deadline, max_bytes, max_idle))
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
         if isinstance(result, RedemptionError):
             raise result
@@ -281,11 +290,11 @@ def make_credentials(secret: FakeSecret | None = None, clock: Clock | None = Non
 
 
 def make_page(
-    certificate_ids: Iterable[str], total: int | None = None, *, size: int | None = None, malformed: int = 0
+    certificate_ids: Iterable[str], total: int | None = None, *, size: int | None = None, **fields: Any
 ) -> Page:
     """Return a page of usable certificates, each in an order of its own."""
     orders = [Order(f"order-{number}", True, [Certificate(number)]) for number in certificate_ids]
-    return Page(orders, len(orders) if size is None else size, total, malformed)
+    return Page(orders, len(orders) if size is None else size, total, **fields)
 
 
 def number_pages(count: int, total: int | None) -> Callable[[int], Page]:

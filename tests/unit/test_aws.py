@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import botocore.session
@@ -11,7 +12,6 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectTimeoutError,
-    DataNotFoundError,
     EndpointConnectionError,
     NoCredentialsError,
     ReadTimeoutError,
@@ -243,13 +243,40 @@ def test_a_call_is_repeated_only_when_there_is_time_for_a_whole_attempt(seconds:
     assert len(client.calls) == attempts
 
 
-def test_clients_have_short_timeouts_and_do_not_retry_by_themselves(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_attempt_that_hangs_is_cut_and_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timeouts of botocore apply to each read alone."""
+    monkeypatch.setattr(aws, "ATTEMPT_SECONDS", 0.02)
+    opened = threading.Event()
+
+    class Hanging(Client):
+        def get_item(self, **arguments: Any) -> Any:
+            self.calls.append(arguments)
+            assert opened.wait(10)
+            return {}
+
+    client, context = Hanging(), make_context()
+    try:
+        with pytest.raises(StorageUnavailableError, match="timeout") as raised:
+            CALLS["dynamodb.GetItem"](client, context)
+    finally:
+        opened.set()
+    assert raised.value.retryable
+    assert len(client.calls) == 2
+    assert [entry.outcome for entry in context.calls] == ["StorageUnavailableError"] * 2
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "cn-north-1")
-    monkeypatch.setattr(aws, "SDK_DATA", tmp_path)
+
+
+@pytest.mark.usefixtures("environment")
+def test_clients_have_short_timeouts_and_do_not_retry_by_themselves(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(aws, "SDK_DATA", tmp_path / "missing")
     clients = create_clients()
     assert [client.meta.service_model.service_name for client in clients] == ["dynamodb", "secretsmanager"]
     for client in clients:
@@ -259,21 +286,90 @@ def test_clients_have_short_timeouts_and_do_not_retry_by_themselves(
         assert client.meta.region_name == "cn-north-1"
 
 
-@pytest.mark.parametrize(("is_complete", "loaders"), [(True, 1), (False, 2)])
-def test_botocores_own_data_is_searched_only_when_the_reduced_data_is_not_enough(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_complete: bool, loaders: int
-) -> None:
+class Warnings(list[str]):
+    """Warnings, in the form that `create_clients` takes."""
+
+    def __call__(self, message: str) -> None:
+        self.append(message)
+
+
+@pytest.fixture
+def loaders(monkeypatch: pytest.MonkeyPatch) -> list[Loader]:
+    """Return the list of loaders that clients were created with."""
     used: list[Loader] = []
+    create = aws._create_clients
 
-    def create(loader: Loader) -> str:
+    def record(loader: Loader) -> Any:
         used.append(loader)
-        if len(used) == 1 and not is_complete:
-            raise DataNotFoundError(data_path="endpoints")
-        return "clients"
+        return create(loader)
 
+    monkeypatch.setattr(aws, "_create_clients", record)
+    return used
+
+
+def is_botocores_own(loader: Loader) -> bool:
+    return Loader.BUILTIN_DATA_PATH in loader.search_paths
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_reduced_data_of_the_bundle_is_used_when_it_fits(
+    monkeypatch: pytest.MonkeyPatch, loaders: list[Loader], tmp_path: Path
+) -> None:
+    (tmp_path / "data").symlink_to(Loader.BUILTIN_DATA_PATH)
+    monkeypatch.setattr(aws, "SDK_DATA", tmp_path / "data")
+    warnings = Warnings()
+    clients = create_clients(warnings)
+    assert warnings == []
+    [loader] = loaders
+    assert loader.search_paths == [str(tmp_path / "data")]
+    with Stubber(clients[0]) as stub:
+        stub.add_response("get_item", {"Item": ITEM})
+        assert Table(clients[0], "table").get_item("TOKEN#a", make_context()) == ITEM, "test calls leave nothing behind"
+
+
+@pytest.mark.usefixtures("environment")
+def test_botocores_own_data_is_used_with_a_warning_when_the_reduced_data_does_not_fit(
+    monkeypatch: pytest.MonkeyPatch, loaders: list[Loader], tmp_path: Path
+) -> None:
     monkeypatch.setattr(aws, "SDK_DATA", tmp_path)
-    monkeypatch.setattr(aws, "_create_clients", create)
-    assert cast("str", create_clients()) == "clients"
-    assert len(used) == loaders
-    assert used[0].search_paths == [str(tmp_path)]
-    assert (Loader.BUILTIN_DATA_PATH in used[-1].search_paths) is not is_complete
+    warnings = Warnings()
+    assert len(create_clients(warnings)) == 2
+    [warning] = warnings
+    assert warning.startswith("the bundle's SDK data does not fit botocore ")
+    assert warning.endswith("Error")
+    assert [is_botocores_own(loader) for loader in loaders] == [False, True]
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("service", ["dynamodb", "secretsmanager"])
+def test_data_that_fails_only_when_a_call_is_made_does_not_fit_either(
+    monkeypatch: pytest.MonkeyPatch, loaders: list[Loader], tmp_path: Path, service: str
+) -> None:
+    (tmp_path / "data").symlink_to(Loader.BUILTIN_DATA_PATH)
+    monkeypatch.setattr(aws, "SDK_DATA", tmp_path / "data")
+    tried: list[str] = []
+
+    def fail(client: Any, operation: str, parameters: dict[str, Any]) -> None:
+        assert parameters
+        tried.append(operation)
+        if client.meta.service_model.service_name == service:
+            raise KeyError("planted")
+
+    monkeypatch.setattr(aws, "_test_client", fail)
+    warnings = Warnings()
+    create_clients(warnings)
+    assert tried == ["GetItem", "GetSecretValue"][: 1 if service == "dynamodb" else 2]
+    assert [is_botocores_own(loader) for loader in loaders] == [False, True]
+    assert warnings[0].endswith(": KeyError")
+    assert "planted" not in warnings[0]
+
+
+@pytest.mark.usefixtures("environment")
+def test_outside_of_a_bundle_botocores_own_data_is_used_without_a_warning(
+    monkeypatch: pytest.MonkeyPatch, loaders: list[Loader], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(aws, "SDK_DATA", tmp_path / "missing")
+    warnings = Warnings()
+    create_clients(warnings)
+    assert warnings == []
+    assert [is_botocores_own(loader) for loader in loaders] == [True]

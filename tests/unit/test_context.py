@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib import context as context_module
-from chalicelib.context import Deadline, RequestContext
+from chalicelib.context import ABANDONED, Deadline, RequestContext
 from chalicelib.errors import (
     Evidence,
     RateLimitedError,
@@ -28,6 +28,50 @@ def test_a_deadline_counts_down_past_zero(passed: float, remaining: float) -> No
     deadline = Deadline(5, clock)
     clock.now += passed
     assert deadline.remaining() == remaining
+
+
+def test_a_cancelled_deadline_is_over() -> None:
+    deadline = Deadline(5, Clock())
+    states = [(deadline.is_cancelled, deadline.remaining())]
+    deadline.cancel()
+    states.append((deadline.is_cancelled, deadline.remaining()))
+    assert states == [(False, 5), (True, -INFINITE)]
+
+
+def test_a_deadline_that_is_over_is_not_cancelled() -> None:
+    clock = Clock()
+    deadline = Deadline(5, clock)
+    clock.now += 1e9
+    assert not deadline.is_cancelled
+
+
+def test_a_cancellation_aborts_the_calls_under_way() -> None:
+    deadline = Deadline(5, Clock())
+    aborted: list[str] = []
+    with deadline.aborting(lambda: aborted.append("outer")):
+        with deadline.aborting(lambda: aborted.append("ended")):
+            pass
+        with deadline.aborting(lambda: aborted.append("inner")):
+            assert aborted == []
+            deadline.cancel()
+            assert sorted(aborted) == ["inner", "outer"]
+
+
+def test_a_call_that_failed_is_not_aborted_later() -> None:
+    deadline = Deadline(5, Clock())
+    aborted: list[str] = []
+    with pytest.raises(ZeroDivisionError), deadline.aborting(lambda: aborted.append("failed")):
+        raise ZeroDivisionError
+    deadline.cancel()
+    assert aborted == []
+
+
+def test_a_call_that_starts_after_the_cancellation_is_aborted_at_once() -> None:
+    deadline = Deadline(5, Clock())
+    deadline.cancel()
+    aborted: list[str] = []
+    with deadline.aborting(lambda: aborted.append("late")):
+        assert aborted == ["late"]
 
 
 class LambdaContext:
@@ -67,11 +111,18 @@ def test_the_request_id_is_lambdas(lambda_context: Any, request_id: str) -> None
     assert RequestContext.for_lambda(lambda_context).request_id == request_id
 
 
-def test_contexts_do_not_share_a_call_log() -> None:
+def test_a_new_context_has_counted_nothing() -> None:
+    context = make_context()
+    assert (context.pages, context.certificates_returned, context.certificates_malformed) == (0, None, 0)
+    assert (context.lost_page_error, context.token_seconds_left) == (None, None)
+    assert (context.account_id, context.poi_id, context.user, context.request_id) == ("", "", "", "")
+
+
+@pytest.mark.parametrize("name", ["calls", "malformed_fields", "warnings"])
+def test_contexts_do_not_share_a_list(name: str) -> None:
     first, second = make_context(), make_context()
-    with first.record_call("dynamodb", "GetItem"):
-        pass
-    assert (len(first.calls), second.calls) == (1, [])
+    getattr(first, name).append("x")
+    assert (getattr(first, name), getattr(second, name)) == (["x"], [])
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(3.0, 3.0), (30.0, 9.0)])
@@ -83,6 +134,8 @@ def test_a_timeout_only_shortens_the_deadline(seconds: float, expected: float) -
     assert context.deadline.remaining() == 9.0
     assert limited.account_id == "7"
     assert limited.calls is context.calls
+    limited.deadline.cancel()
+    assert not context.deadline.is_cancelled
 
 
 EVIDENCE = Evidence(2119003, 12001, "20260101LOGID")
@@ -119,10 +172,33 @@ def test_the_call_log_has_outcome_and_codes(
     assert (call.outcome, call.error_code, call.sub_error_code, call.logid) == expected
 
 
-def test_a_call_is_in_the_log_while_it_runs() -> None:
+def test_a_call_is_in_the_log_while_it_runs_and_counts_as_abandoned() -> None:
     context = make_context()
     with context.record_call("douyin", "client_token") as call:
         assert context.calls == [call]
+        assert (call.outcome, call.seconds, call.error_code, call.sub_error_code, call.logid) == (
+            ABANDONED,
+            0,
+            0,
+            0,
+            "",
+        )
+    assert call.outcome == "ok"
+
+
+@pytest.mark.parametrize("error", [None, UpstreamTimeoutError("timeout"), StorageUnavailableError("timeout")])
+def test_a_call_that_was_aborted_counts_as_abandoned(error: RedemptionError | None) -> None:
+    context = make_context()
+    raised: RedemptionError | None = None
+    try:
+        with context.record_call("douyin", "query_user_certificates"):
+            context.deadline.cancel()
+            if error is not None:
+                raise error
+    except RedemptionError as caught:
+        raised = caught
+    assert raised is error
+    assert [call.outcome for call in context.calls] == [ABANDONED]
 
 
 def test_a_foreign_exception_passes_through_the_call_log() -> None:

@@ -45,7 +45,7 @@ def test_a_secret_is_parsed(text: str, expected: Credentials) -> None:
     ],
 )
 def test_a_malformed_secret_is_a_configuration_error_that_shows_no_value(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="the secret is not") as raised:
+    with pytest.raises(ConfigurationError, match=r"^the secret is not ") as raised:
         parse_credentials(text)
     assert "planted" not in str(raised.value)
     assert "tta" not in str(raised.value)
@@ -71,6 +71,11 @@ class Store:
 
     def refresh(self) -> Credentials:
         return self.store.refresh(self.context)
+
+    def fail(self, failure: str) -> None:
+        """Make the secret "unavailable" or "malformed"."""
+        self.secret.is_unavailable = failure == "unavailable"
+        self.secret.text = "planted"
 
 
 @pytest.fixture
@@ -104,17 +109,37 @@ def test_a_new_secret_is_used_after_it_was_read_again(store: Store) -> None:
     assert store.secret.reads == 2
 
 
-def test_the_cached_secret_is_used_while_secrets_manager_is_unavailable(store: Store) -> None:
+FAILURES = pytest.mark.parametrize(
+    ("failure", "error_type", "message"),
+    [
+        ("unavailable", StorageUnavailableError, "secret unavailable"),
+        ("malformed", ConfigurationError, "the secret is not"),
+    ],
+)
+
+
+@FAILURES
+def test_the_cached_secret_is_used_while_no_newer_one_can_be_read(
+    store: Store, failure: str, error_type: type[Exception], message: str
+) -> None:
+    del error_type
     first = store.get()
-    store.secret.is_unavailable = True
+    assert store.context.warnings == []
+    store.fail(failure)
     store.clock.now += 3000
     assert store.get() is first
+    [warning] = store.context.warnings
+    assert warning.startswith(f"the cached secret is used: {message}")
 
 
+@FAILURES
 @pytest.mark.parametrize(("seconds", "reads"), [(0, 2), (9.9, 2), (10, 3)])
-def test_a_failed_read_is_repeated_after_ten_seconds(store: Store, seconds: float, reads: int) -> None:
+def test_a_failed_read_is_repeated_after_ten_seconds(
+    store: Store, failure: str, error_type: type[Exception], message: str, seconds: float, reads: int
+) -> None:
+    del error_type, message
     store.get()
-    store.secret.is_unavailable = True
+    store.fail(failure)
     store.clock.now += 300
     store.get()
     store.clock.now += seconds
@@ -122,12 +147,25 @@ def test_a_failed_read_is_repeated_after_ten_seconds(store: Store, seconds: floa
     assert store.secret.reads == reads
 
 
-def test_without_a_cached_secret_a_failed_read_is_raised_each_time(store: Store) -> None:
-    store.secret.is_unavailable = True
+@FAILURES
+def test_without_a_cached_secret_a_failed_read_is_raised_each_time(
+    store: Store, failure: str, error_type: type[Exception], message: str
+) -> None:
+    store.fail(failure)
     for _ in range(2):
-        with pytest.raises(StorageUnavailableError):
+        with pytest.raises(error_type, match=message):
             store.get()
     assert store.secret.reads == 2
+
+
+def test_a_secret_that_is_right_again_is_used(store: Store) -> None:
+    store.get()
+    store.fail("malformed")
+    store.clock.now += 300
+    store.get()
+    store.secret.put({}, [OTHER_KEY])
+    store.clock.now += 10
+    assert store.get() == Credentials({}, [OTHER_KEY])
 
 
 class Verifier:

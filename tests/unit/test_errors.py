@@ -30,6 +30,14 @@ def test_errors_are_not_retryable_unless_stated() -> None:
     assert errors.ConfigurationError("x").retry_after is None
 
 
+def test_an_error_has_what_it_was_made_with() -> None:
+    evidence = Evidence(7, 8, "9")
+    error = RateLimitedError("7", retryable=True, evidence=evidence, retry_after=30.0)
+    assert (error.reason, error.retryable, error.evidence, error.retry_after) == ("7", True, evidence, 30.0)
+    assert errors.TokenUnavailableError("no new token in time", evidence).evidence == evidence
+    assert errors.TokenUnavailableError("no new token in time").evidence is None
+
+
 def test_the_docstring_shows_the_whole_family() -> None:
     def family(error: type[Exception]) -> set[str]:
         return {error.__name__}.union(*(family(child) for child in error.__subclasses__()))

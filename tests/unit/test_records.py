@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chalicelib.api.validation import LoginRequest
-from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery, MintedToken, Request, Response
+from chalicelib.douyin.models import Certificate, LoginData, MintData
+from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery, MintedToken, Page, Request, Response
 from chalicelib.records import RedactedStruct
 from chalicelib.sessions import Session
 from chalicelib.tokens.lease import TokenRow
@@ -19,6 +20,10 @@ RECORDS = [
     Request(PLANTED, PLANTED.encode(), {PLANTED: PLANTED}),
     Response(200, {PLANTED: PLANTED}, PLANTED.encode()),
     CertificatesQuery(CertificateFilter("7"), PLANTED),
+    Page([], 0, None, malformed={PLANTED: [PLANTED]}),
+    Certificate(PLANTED, PLANTED),
+    MintData(PLANTED, 7200),
+    LoginData(PLANTED),
 ]
 
 

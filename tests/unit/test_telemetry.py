@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chalicelib import telemetry as telemetry_module
-from chalicelib.context import Call
+from chalicelib.context import ABANDONED, Call
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery
 from chalicelib.errors import (
@@ -86,9 +86,11 @@ def full_context() -> RequestContext:
     context = make_context()
     context.account_id, context.poi_id, context.user = ACCOUNT_ID, POI_ID, "0123456789abcdef"
     context.pages, context.certificates_returned, context.certificates_malformed = 4, 200, 2
+    context.malformed_fields = ["orders.certificates.start_time"]
+    context.warnings = ["the cached secret is used: timeout"]
     context.lost_page_error = UpstreamRejectedError("2119001", evidence=Evidence(2119001, 0, "20260101L"))
     context.calls = [
-        Call("dynamodb", "GetItem", NOW, 0.0121),
+        Call("dynamodb", "GetItem", NOW, 0.0121, "ok"),
         Call("douyin", "query_user_certificates", NOW, 0.25, "2119001", 2119001, 7, "20260101L"),
     ]
     return context
@@ -113,6 +115,8 @@ def test_one_line_has_everything_about_a_request(output: Output, monkeypatch: py
         "pages": 4,
         "certificates": 200,
         "malformed": 2,
+        "malformed_fields": ["orders.certificates.start_time"],
+        "warnings": ["the cached secret is used: timeout"],
         "lost_page": "error_code=2119001 sub_error_code=0 logid=20260101L",
         "calls": [
             {"call": "dynamodb.GetItem", "ms": 12.1, "outcome": "ok"},
@@ -198,6 +202,21 @@ def test_a_failed_warm_up_is_logged_without_metrics(output: Output) -> None:
     assert line["error"] == "ConfigurationError: TABLE_NAME is missing"
 
 
+def test_a_warning_belongs_to_no_request(output: Output) -> None:
+    make_telemetry(is_cold=True).warn("the bundle's SDK data does not fit")
+    [line] = output.entries()
+    assert (line["message"], line["level"]) == ("the bundle's SDK data does not fit", "WARNING")
+    assert "outcome" not in line
+
+
+def test_an_abandoned_call_is_logged(output: Output) -> None:
+    context = make_context()
+    context.calls = calls(ABANDONED)
+    make_telemetry().report("GET /x", "ok", context, None)
+    [line] = output.log_lines()
+    assert line["calls"] == [{"call": "douyin.query_user_certificates", "ms": 250.0, "outcome": "abandoned"}]
+
+
 def test_the_first_report_of_an_instance_is_a_cold_start(output: Output) -> None:
     telemetry = Telemetry(TelemetrySettings("unit-test", "Space", ""))
     telemetry.report_warmup_failure(ConfigurationError("x"), make_context())
@@ -240,6 +259,9 @@ def calls(*outcomes: str, service: str = "douyin", name: str = "query_user_certi
         ({"token_seconds_left": 0}, "ok", {"TokenSecondsLeft": ([0.0], SERVICE, "Seconds")}),
         ({"calls": calls("ok", "ok")}, "ok", {"UpstreamLatency": ([250.0, 250.0], SERVICE, "Milliseconds")}),
         ({"calls": calls("ok", service="dynamodb", name="GetItem")}, "ok", {}),
+        ({"calls": calls(ABANDONED, ABANDONED)}, "ok", {}),
+        ({"calls": calls("ok", ABANDONED)}, "ok", {"UpstreamLatency": ([250.0], SERVICE, "Milliseconds")}),
+        ({"calls": calls(ABANDONED, name="client_token")}, "ok", {}),
         ({"calls": calls("StorageUnavailableError", service="dynamodb", name="GetItem")}, "ok", {}),
         (
             {"calls": calls("2100004", "2100004", "ok")},

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from chalice.app import BadRequestError
+from chalice.app import BadRequestError, Chalice
 
 from chalicelib.api.service import Service
 from chalicelib.errors import (
@@ -15,6 +15,7 @@ from chalicelib.errors import (
     RateLimitedError,
     RedemptionError,
     StorageUnavailableError,
+    TokenUnavailableError,
     UnauthenticatedError,
 )
 from tests.unit.fakes import FakeTelemetry, Report
@@ -257,15 +258,74 @@ def test_the_media_type_of_a_body_is_checked(app: App, content_type: str | None,
         "text",
         7,
         {"requestContext": None},
+        {"requestContext": "text"},
         {"requestContext": {}},
         {"requestContext": {"resourcePath": None, "httpMethod": None}},
+        {"requestContext": {"resourcePath": ["/plain"], "httpMethod": {"a": 1}}},
         {"headers": {"a": "b"}},
+        {"headers": "text", "queryStringParameters": [1], "multiValueQueryStringParameters": 7, "pathParameters": "x"},
         {"version": "2.0", "routeKey": "GET /plain", "rawPath": "/plain"},
+        {7: 8},
     ],
 )
 def test_what_is_no_request_of_the_rest_api_is_not_found(app: App, event: Any) -> None:
     body = assert_problem(app.call(event), 404, "not_found")
     assert body["request_id"] == "lambda-id"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"headers": {"a": None, "b": 7, "c": ["x"], 8: "y"}},
+        {"headers": ["x"]},
+        {"multiValueQueryStringParameters": {"a": None, "b": [None, 7, "x"], "c": "text"}},
+        {"multiValueQueryStringParameters": ["x"], "queryStringParameters": "x"},
+        {"queryStringParameters": {"a": None, "b": 7}},
+        {"pathParameters": [1]},
+        {"stageVariables": 7},
+        {"body": {"a": 1}},
+        {"body": 7, "isBase64Encoded": "yes"},
+    ],
+)
+def test_parts_of_a_wrong_type_are_dropped(app: App, fields: dict[str, Any]) -> None:
+    def view(request: Request, _context: RequestContext) -> str:
+        query = request.query_params
+        values = [value for name in query for value in query.getlist(name)] if query else []
+        assert all(isinstance(value, str) for value in (*values, *request.headers.values()))
+        assert request.raw_body == b""
+        return "{}"
+
+    app.view = view
+    assert app.call(make_event(**fields))["statusCode"] == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        ({"body": "eyJhIjoxfQ==", "isBase64Encoded": True}, b'{"a":1}'),
+        ({"body": "eyJhIjoxfQ==", "isBase64Encoded": False}, b"eyJhIjoxfQ=="),
+        ({"body": "券"}, "券".encode()),
+        ({"body": None}, b""),
+    ],
+)
+def test_a_body_is_text_or_base64(app: App, fields: dict[str, Any], body: bytes) -> None:
+    app.call(make_event("POST", "/body", **fields))
+    assert app.seen == [body]
+
+
+def test_a_failure_outside_of_the_middleware_is_an_internal_error_in_our_form(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(Chalice, "__call__", fail)
+    response = app.call()
+    assert_problem(response, 500, "internal_error")
+    assert "planted" not in json.dumps(response)
+    report = app.report()
+    assert (report.operation, report.outcome, report.fields) == ("unknown", "internal_error", {"status": 500})
+    assert isinstance(report.error, ZeroDivisionError)
 
 
 def test_without_event_and_context_nothing_is_found(app: App) -> None:
@@ -313,9 +373,9 @@ class TestJob:
     def test_a_job_has_the_functions_whole_time_and_its_fields_are_reported(self, app: App) -> None:
         contexts: list[RequestContext] = []
 
-        def job(context: RequestContext) -> dict[str, Any]:
+        def job(context: RequestContext) -> tuple[dict[str, Any], None]:
             contexts.append(context)
-            return {"renewed": ["tta"], "left": 1}
+            return {"renewed": ["tta"], "left": 1}, None
 
         app.service.run_job("refresh_tokens", LambdaContext(60_000), job)
         assert app.report() == ("refresh_tokens", "ok", contexts[0], None, {"renewed": ["tta"], "left": 1})
@@ -324,10 +384,21 @@ class TestJob:
 
     @pytest.mark.parametrize(
         ("error", "code"),
+        [(TokenUnavailableError("x"), "token_unavailable"), (StorageUnavailableError("x"), "unavailable")],
+    )
+    def test_an_error_of_a_part_is_reported_with_the_fields_and_does_not_fail_the_job(
+        self, app: App, error: RedemptionError, code: str
+    ) -> None:
+        app.service.run_job("refresh_tokens", LambdaContext(), lambda _: ({"failed": {"tta": "x"}}, error))
+        report = app.report()
+        assert (report.outcome, report.error, report.fields) == (code, error, {"failed": {"tta": "x"}})
+
+    @pytest.mark.parametrize(
+        ("error", "code"),
         [(StorageUnavailableError("x"), "unavailable"), (ConfigurationError("x"), "internal_error")],
     )
     def test_a_failed_job_is_reported_and_fails(self, app: App, error: RedemptionError, code: str) -> None:
-        def job(_context: RequestContext) -> dict[str, Any]:
+        def job(_context: RequestContext) -> tuple[dict[str, Any], None]:
             raise error
 
         with pytest.raises(type(error)):
@@ -336,7 +407,7 @@ class TestJob:
         assert (report.operation, report.outcome, report.error, report.fields) == ("refresh_tokens", code, error, {})
 
     def test_a_foreign_exception_of_a_job_is_raised(self, app: App) -> None:
-        def job(_context: RequestContext) -> dict[str, Any]:
+        def job(_context: RequestContext) -> tuple[dict[str, Any], None]:
             raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 from typing import Any
 
 import msgspec
 import pytest
+from itsdangerous import Signer
 
-from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH, Cursor, decode_cursor, encode_cursor, fingerprint
+from chalicelib.certificates.cursors import (
+    MAX_CURSOR_LENGTH,
+    MAX_FINGERPRINTS,
+    Cursor,
+    decode_cursor,
+    encode_cursor,
+    fingerprint,
+)
 from chalicelib.certificates.paging import MAX_PAGE
 from chalicelib.douyin.protocol import BY_ORDER, CertificateFilter, CertificatesQuery
 from chalicelib.errors import InvalidRequestError
@@ -35,8 +45,17 @@ def test_a_cursor_survives_the_round_trip(page: int, shown: list[str]) -> None:
     assert decode_cursor(text, QUERY, KEYS) == Cursor(page, frozenset(map(fingerprint, shown)))
 
 
-def test_a_cursor_can_be_part_of_a_url_and_of_a_request() -> None:
-    text = encode_cursor(MAX_PAGE, [f"{number:064d}" for number in range(PAGE_SIZE)], QUERY, KEYS)
+@pytest.mark.parametrize("count", [MAX_FINGERPRINTS, MAX_FINGERPRINTS + 1, 5000])
+def test_a_cursor_holds_the_last_certificates_of_a_page(count: int) -> None:
+    shown = [str(number) for number in range(count)]
+    cursor = decode_cursor(encode_cursor(2, shown, QUERY, KEYS), QUERY, KEYS)
+    assert cursor.shown == frozenset(map(fingerprint, shown[count - MAX_FINGERPRINTS :]))
+    assert MAX_FINGERPRINTS >= PAGE_SIZE
+
+
+@pytest.mark.parametrize("count", [PAGE_SIZE, 5000])
+def test_a_cursor_can_be_part_of_a_url_and_of_a_request(count: int) -> None:
+    text = encode_cursor(MAX_PAGE, [f"{number:064d}" for number in range(count)], QUERY, KEYS)
     assert len(text) <= MAX_CURSOR_LENGTH
     assert set(text) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 
@@ -45,6 +64,29 @@ def test_a_cursor_shows_neither_user_nor_certificates() -> None:
     text = encode_cursor(2, ["7357908262957000001"], QUERY, KEYS)
     assert OPEN_ID not in text
     assert fingerprint("7357908262957000001") == hashlib.blake2b(b"7357908262957000001", digest_size=8).digest()
+
+
+def sign(payload: bytes) -> str:
+    """Return a cursor of the query with a valid signature and any payload."""
+    bound_to = [ACCOUNT_ID, OPEN_ID, POI_ID, 1, 100, 200]
+    salt = b"douyin-redemption cursor " + json.dumps(bound_to, separators=(",", ":")).encode()
+    signer = Signer([SESSION_KEY], salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
+    return signer.sign(base64.urlsafe_b64encode(payload).rstrip(b"=")).decode()
+
+
+def test_a_cursor_of_an_earlier_release_is_valid() -> None:
+    """Its form and its signature are part of the deployment: a release does not break a list that is being read."""
+    text = sign(b"\x00\x00\x00\x05" + fingerprint("a") + fingerprint("b"))
+    assert decode_cursor(text, QUERY, KEYS) == Cursor(5, frozenset({fingerprint("a"), fingerprint("b")}))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"\x01", b"\x00\x00\x01", b"\x00\x00\x00\x00", b"\x00\x00\x00\x01x", b"\x00\x00\x00\x01" + b"x" * 9],
+)
+def test_a_signed_cursor_of_another_form_is_refused(payload: bytes) -> None:
+    with pytest.raises(InvalidRequestError, match=r"^cursor$"):
+        decode_cursor(sign(payload), QUERY, KEYS)
 
 
 def changed(**changes: Any) -> CertificatesQuery:

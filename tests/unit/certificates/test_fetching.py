@@ -47,6 +47,7 @@ class Request:
         self.valid = valid
         self.rate_limits = RateLimitCache(Clock())
         self.tokens = TokenStore(self.table, self.douyin, clock=Clock())
+        self.context, self.page_context = make_context(), make_context()
         self.merchant = Merchant(ACCOUNT_ID, APP_ID, "tokens", None, None, True)
 
     def answer(self, page: int, token: str) -> Page:
@@ -62,7 +63,8 @@ class Request:
             douyin=self.douyin,
             tokens=self.tokens,
             rate_limits=self.rate_limits,
-            context=make_context(),
+            context=self.context,
+            page_context=self.page_context,
         )
 
 
@@ -72,6 +74,7 @@ def test_pages_are_fetched_with_the_merchants_token() -> None:
     assert [fetcher.fetch(page).size for page in (3, 4)] == [3, 4]
     assert request.douyin.fetches == [(3, "clt.row"), (4, "clt.row")]
     assert request.douyin.queries == [QUERY, QUERY]
+    assert all(context is request.page_context for context in request.douyin.contexts)
     assert request.table.reads == [KEY]
 
 
@@ -92,6 +95,16 @@ def test_a_refused_token_is_renewed_and_the_page_fetched_again() -> None:
     assert [fetcher.fetch(page).size for page in (1, 2)] == [1, 2]
     assert request.douyin.fetches == [(1, "clt.revoked"), (1, "clt.1"), (2, "clt.1")]
     assert len(request.douyin.mints) == 1
+
+
+def test_a_renewal_is_not_aborted_with_the_pages() -> None:
+    """A minted token that nobody stores would be lost for all instances."""
+    request = Request(token_row("clt.revoked"), "clt.1")
+    fetcher = request.fetcher()
+    request.page_context.deadline.cancel()
+    fetcher.fetch(1)
+    assert len(request.douyin.mints) == 1
+    assert request.table.items[KEY]["access_token"] == {"S": "clt.1"}
 
 
 def test_a_newer_token_in_the_table_takes_the_place_of_a_refused_one() -> None:

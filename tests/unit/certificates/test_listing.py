@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor, fingerprint
-from chalicelib.certificates.listing import CertificateLister, ListRequest
+from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, MAX_RESPONSE_BYTES, CertificateLister, ListRequest
+from chalicelib.douyin.models import Certificate, Order, SkuInfo
 from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery, Page
 from chalicelib.errors import (
     InvalidRequestError,
@@ -17,6 +19,7 @@ from chalicelib.errors import (
     StorageUnavailableError,
     StoreNotFoundError,
     TokenUnavailableError,
+    UpstreamMalformedError,
     UpstreamRejectedError,
     UpstreamTimeoutError,
     WrongAppError,
@@ -28,6 +31,7 @@ from tests.unit.fakes import (
     ACCOUNT_ID,
     APP_ID,
     OPEN_ID,
+    PAGE_SIZE,
     POI_ID,
     SESSION_KEY,
     Clock,
@@ -101,7 +105,7 @@ def numbers(*spans: range) -> list[str]:
     return [f"{number:06d}" for span in spans for number in span]
 
 
-@pytest.mark.parametrize("count", [0, 1, 50, 200])
+@pytest.mark.parametrize("count", [0, 1, 49, 51, 200])
 def test_a_list_of_up_to_four_pages_is_one_response(count: int) -> None:
     instance = Instance(count)
     view = instance.respond()
@@ -273,13 +277,27 @@ def test_a_rate_limited_later_page_limits_the_next_request() -> None:
         instance.respond()
 
 
+def test_pages_have_a_deadline_of_their_own_that_can_be_cancelled() -> None:
+    instance = Instance(340)
+    instance.respond()
+    [page_context] = {id(context): context for context in instance.douyin.contexts}.values()
+    assert page_context.deadline is not instance.context.deadline
+    assert page_context.deadline.remaining() == pytest.approx(9.0, abs=0.4)
+    assert page_context.calls is instance.context.calls
+
+
 def test_the_context_counts_pages_certificates_and_malformed_parts() -> None:
     instance = Instance()
-    pages = {1: make_page(["a"] * 50, 60, malformed=2), 2: make_page("abc", 60, malformed=1)}
+    pages = {
+        1: make_page(["a"] * 50, 60, removed=2, malformed={"": ["x"], "a": ["y"]}),
+        2: make_page("abc", 60, removed=1, malformed={"b": [f"field{number}" for number in range(20)]}),
+    }
     instance.douyin.fetch = lambda page, _token: pages[page]
     instance.respond()
     context = instance.context
-    assert (context.pages, context.certificates_returned, context.certificates_malformed) == (2, 3, 3)
+    assert (context.pages, context.certificates_returned, context.certificates_malformed) == (2, 3, 5)
+    assert context.malformed_fields == ["x", "y", *(f"field{number}" for number in range(8))]
+    assert len(context.malformed_fields) == MAX_REPORTED_FIELDS
     assert context.lost_page_error is None
 
 
@@ -287,3 +305,48 @@ def test_an_empty_list_is_counted_as_zero() -> None:
     instance = Instance(0)
     instance.respond()
     assert (instance.context.pages, instance.context.certificates_returned) == (1, 0)
+
+
+def large_page(number: int, title_bytes: int, total: int = 500) -> Page:
+    """Return a full page whose views have titles of this many bytes together."""
+    title = "x" * (title_bytes // PAGE_SIZE)
+    certificates = [Certificate(f"{number}-{place:02d}", sku_info=SkuInfo(title=title)) for place in range(PAGE_SIZE)]
+    return Page([Order("1", True, certificates)], PAGE_SIZE, total, body_bytes=title_bytes)
+
+
+@pytest.mark.parametrize(
+    ("bytes_per_page", "pages"),
+    [(100_000, 4), (450_000, 4), (500_000, 3), (700_000, 2), (1_000_000, 1), (1_800_000, 1)],
+)
+def test_a_response_that_is_too_large_ends_before_a_page(bytes_per_page: int, pages: int) -> None:
+    instance = Instance()
+    instance.douyin.fetch = lambda page, _token: large_page(page, bytes_per_page)
+    view = instance.respond()
+    assert len(msgspec.json.encode(view)) <= MAX_RESPONSE_BYTES
+    assert (len(view.certificates), instance.context.pages) == (50 * pages, pages)
+    assert instance.context.certificates_returned == 50 * pages
+    cursor = decode_cursor(view.next_cursor or "", QUERY, [SESSION_KEY])
+    assert cursor.page == 1 + pages
+    assert cursor.shown == frozenset(fingerprint(f"{pages}-{place:02d}") for place in range(PAGE_SIZE))
+
+
+def test_a_large_list_is_complete_over_several_responses() -> None:
+    instance = Instance()
+    instance.douyin.fetch = lambda page, _token: large_page(page, 800_000, total=350)
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        view = instance.respond(cursor)
+        found += ids(view)
+        cursor = view.next_cursor
+        if cursor is None:
+            break
+    assert found == [f"{page}-{place:02d}" for page in range(1, 8) for place in range(PAGE_SIZE)]
+
+
+def test_a_single_page_that_is_too_large_is_malformed() -> None:
+    instance = Instance()
+    instance.douyin.fetch = lambda page, _token: large_page(page, 2_000_000)
+    with pytest.raises(UpstreamMalformedError, match="too_large") as raised:
+        instance.respond()
+    assert not raised.value.retryable

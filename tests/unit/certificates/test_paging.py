@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chalicelib.certificates.paging import MAX_PAGE, PAGES_PER_RESPONSE, PagedResult, list_pages
+from chalicelib.certificates.paging import MAX_PAGE, PAGES_PER_RESPONSE, PagedResult, _plan, list_pages
+from chalicelib.context import Deadline
 from chalicelib.errors import RedemptionError, TokenUnavailableError, UpstreamRejectedError, UpstreamUnavailableError
-from tests.unit.fakes import PAGE_SIZE, InlineExecutor, make_page, number_pages
+from tests.unit.fakes import PAGE_SIZE, Clock, InlineExecutor, make_page, number_pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,11 +40,16 @@ class Pages:
         return page
 
 
+def make_deadline() -> Deadline:
+    return Deadline(9.0, Clock())
+
+
 def read(pages: Callable[[int], Page], first: int = 1) -> PagedResult:
-    return list_pages(first, pages, InlineExecutor(), PAGE_SIZE)
+    return list_pages(first, pages, InlineExecutor(), PAGE_SIZE, make_deadline())
 
 
 FULL = PAGE_SIZE
+ALL = range(1, MAX_PAGE + 9)
 
 
 def alike(numbers: range, count: int, total: int | None) -> dict[int, tuple[int, int | None] | Page | Exception]:
@@ -56,8 +63,8 @@ def alike(numbers: range, count: int, total: int | None) -> dict[int, tuple[int,
         # The total says how many pages there are.
         (1, {1: (0, 0)}, [1], None),
         (1, {1: (7, 7)}, [1], None),
-        (1, {1: (FULL, 50)}, [1], None),
         (1, {1: (FULL, 51), 2: (1, 51)}, [1, 2], None),
+        (1, {1: (FULL, 100), 2: (FULL, 100)}, [1, 2], None),
         (1, alike(range(1, 5), FULL, 200), [1, 2, 3, 4], None),
         (1, alike(range(1, 6), FULL, 201), [1, 2, 3, 4], 5),
         (1, alike(range(1, 11), FULL, 500), [1, 2, 3, 4], 5),
@@ -65,6 +72,11 @@ def alike(numbers: range, count: int, total: int | None) -> dict[int, tuple[int,
         (5, alike(range(1, 11), FULL, 500), [5, 6, 7, 8], 9),
         (9, alike(range(1, 11), FULL, 500), [9, 10], None),
         (3, {3: (FULL, 150)}, [3], None),
+        # A full first page whose total is its own size: the total may be that of the page. The next response finds out.
+        (1, {1: (FULL, 50)}, [1], 2),
+        (2, {2: (FULL, 100)}, [2], None),
+        (1, {1: (FULL + 1, 51)}, [1], 2),
+        (1, {1: (FULL - 1, 49)}, [1], None),
         # Without a total, a full page may be followed by others.
         (1, {1: (0, None)}, [1], None),
         (1, {1: (FULL - 1, None)}, [1], None),
@@ -72,7 +84,7 @@ def alike(numbers: range, count: int, total: int | None) -> dict[int, tuple[int,
         (1, {1: (FULL, None), 2: (20, None)}, [1, 2, 3, 4], None),
         (1, alike(range(1, 9), FULL, None), [1, 2, 3, 4], 5),
         (1, alike(range(1, 4), FULL, None) | {4: (49, None)}, [1, 2, 3, 4], None),
-        # A total that is smaller than what was already shown is not believed.
+        # A total that is smaller than what was already read is not believed.
         (1, alike(range(1, 9), FULL, 0), [1, 2, 3, 4], 5),
         (1, alike(range(1, 9), FULL, 10), [1, 2, 3, 4], 5),
         (1, {1: (20, 10)}, [1], None),
@@ -80,20 +92,25 @@ def alike(numbers: range, count: int, total: int | None) -> dict[int, tuple[int,
         (5, {5: (20, 100)}, [5], None),
         # A total that changes between pages: the largest counts.
         (1, {1: (FULL, 120), 2: (FULL, 60), 3: (20, 60)}, [1, 2, 3], None),
-        (1, {n: (FULL, 500 if n == 1 else 60) for n in range(1, 9)}, [1, 2, 3, 4], 5),
-        (1, {n: (FULL, 200 if n < 4 else 300) for n in range(1, 9)}, [1, 2, 3, 4], 5),
-        (1, {1: (FULL, 60), 2: (FULL, 500)}, [1, 2], 3),
-        # A total that is too large ends with pages that are empty.
+        (1, alike(range(2, 9), FULL, 60) | {1: (FULL, 500)}, [1, 2, 3, 4], 5),
+        (1, alike(range(1, 9), FULL, 200) | {4: (FULL, 300)}, [1, 2, 3, 4], 5),
+        # A total that grows: the other pages belong to this response as well.
+        (1, {1: (FULL, 60), 2: (FULL, 170), 3: (FULL, 170), 4: (20, 170)}, [1, 2, 3, 4], None),
+        (1, {1: (FULL, 60), 2: (FULL, 120), 3: (FULL, 160), 4: (10, 160)}, [1, 2, 3, 4], None),
+        (1, alike(range(2, 9), FULL, 500) | {1: (FULL, 60)}, [1, 2, 3, 4], 5),
+        (1, {1: (FULL, 60), 2: (FULL, 60)}, [1, 2, 3, 4], None),
+        # A total that is too large ends with a first page that is empty.
         (1, {1: (2, 10**9)}, [1, 2, 3, 4], 5),
-        (5, {5: (0, 10**9)}, [5, 6, 7, 8], None),
-        (5, {8: (1, 10**9)} | alike(range(5, 8), 0, 10**9), [5, 6, 7, 8], 9),
-        # A page that holds only malformed parts is not empty.
-        (1, {n: make_page([], 10**9, malformed=1) for n in range(1, 5)}, [1, 2, 3, 4], 5),
+        (5, {5: (0, 10**9)}, [5], None),
+        # A page of which everything was removed is not empty.
+        (1, {n: make_page([], 10**9, removed=1) for n in range(1, 5)}, [1, 2, 3, 4], 5),
         (1, {n: make_page([], 10**9, size=1) for n in range(1, 5)}, [1, 2, 3, 4], 5),
         # Pagination ends, whatever the total is.
-        (MAX_PAGE - 4, alike(range(MAX_PAGE + 9), FULL, 10**9), list(range(MAX_PAGE - 4, MAX_PAGE)), MAX_PAGE),
-        (MAX_PAGE - 3, alike(range(MAX_PAGE + 9), FULL, 10**9), list(range(MAX_PAGE - 3, MAX_PAGE + 1)), None),
-        (MAX_PAGE, alike(range(MAX_PAGE + 9), FULL, 10**9), list(range(MAX_PAGE, MAX_PAGE + 4)), None),
+        (MAX_PAGE - 4, alike(ALL, FULL, 10**9), list(range(MAX_PAGE - 4, MAX_PAGE)), MAX_PAGE),
+        (MAX_PAGE - 3, alike(ALL, FULL, 10**9), list(range(MAX_PAGE - 3, MAX_PAGE + 1)), None),
+        (MAX_PAGE - 1, alike(ALL, FULL, 10**9), [MAX_PAGE - 1, MAX_PAGE], None),
+        (MAX_PAGE, alike(ALL, FULL, 10**9), [MAX_PAGE], None),
+        (MAX_PAGE, alike(ALL, FULL, None), [MAX_PAGE], None),
     ],
 )
 def test_pages_of_one_response(
@@ -106,6 +123,52 @@ def test_pages_of_one_response(
     result = read(fetch, first)
     assert fetch.fetched == fetched
     assert (len(result.pages), result.next_page, result.lost_page_error) == (len(fetched), next_page, None)
+
+
+@pytest.mark.parametrize(
+    ("current", "pages", "plan"),
+    [
+        # Pages as (size, total). The total says how many pages follow.
+        (1, [(FULL, 51)], (1, True)),
+        (1, [(FULL, 500)], (9, True)),
+        (1, [(7, 7)], (0, False)),
+        (2, [(FULL, 100), (FULL, 100)], (0, False)),
+        (7, [(40, 340)], (0, False)),
+        (6, [(FULL, 340)], (1, True)),
+        # A page that is not full, although the total says that others follow.
+        (1, [(20, 500)], (9, True)),
+        (1, [(0, 500), (1, 500)], (9, True)),
+        # A full first page whose total is its own size.
+        (1, [(FULL, 50)], (0, True)),
+        (1, [(FULL - 1, 49)], (0, False)),
+        (2, [(FULL, 50), (FULL, 100)], (0, False)),
+        # Without a total that can be trusted, a full page may be followed by others.
+        (1, [(FULL, None)], (PAGES_PER_RESPONSE, True)),
+        (1, [(FULL, 0)], (PAGES_PER_RESPONSE, True)),
+        (5, [(FULL, 249)], (PAGES_PER_RESPONSE, True)),
+        (5, [(FULL, 250)], (0, False)),
+        (1, [(FULL - 1, None)], (0, False)),
+        (5, [(20, 100)], (0, False)),
+        # The largest total counts.
+        (2, [(FULL, 500), (FULL, 60)], (8, True)),
+        (2, [(FULL, 60), (FULL, 500)], (8, True)),
+        (2, [(FULL, 120), (FULL, None)], (1, True)),
+        # Empty pages and the last page that is allowed end the list.
+        (1, [(0, 500)], (0, False)),
+        (2, [(0, 500), (0, 500)], (0, False)),
+        (MAX_PAGE - 1, [(FULL, 10**9)], (1, True)),
+        (MAX_PAGE, [(FULL, 10**9)], (0, False)),
+        (MAX_PAGE, [(FULL, None)], (0, False)),
+    ],
+)
+def test_the_number_of_pages_to_read_next(
+    current: int, pages: list[tuple[int, int | None]], plan: tuple[int, bool]
+) -> None:
+    assert _plan([make_page([], total, size=size) for size, total in pages], current, PAGE_SIZE) == plan
+
+
+def test_a_page_of_which_everything_was_removed_is_not_empty() -> None:
+    assert _plan([make_page([], 500, removed=1)], 1, PAGE_SIZE) == (9, True)
 
 
 @pytest.mark.parametrize("is_total_known", [True, False])
@@ -126,7 +189,7 @@ def test_following_the_cursor_reads_every_page_once(is_total_known: bool) -> Non
             next_page = result.next_page
         assert found == [f"order-{number:06d}" for number in range(count)]
         assert fetched == sorted(set(fetched)), "in order, and none twice"
-        if is_total_known:
+        if is_total_known and count != PAGE_SIZE:
             assert len(fetched) == max(1, -(-count // PAGE_SIZE))
 
 
@@ -164,7 +227,7 @@ def test_a_foreign_exception_of_a_later_page_is_not_a_lost_page() -> None:
 
 def test_the_page_size_of_the_query_counts() -> None:
     fetch = Pages(alike(range(1, 4), 10, 35) | {4: (5, 35)})
-    result = list_pages(1, fetch, InlineExecutor(), 10)
+    result = list_pages(1, fetch, InlineExecutor(), 10, make_deadline())
     assert (fetch.fetched, result.next_page) == ([1, 2, 3, 4], None)
 
 
@@ -180,8 +243,9 @@ def test_the_first_page_is_read_alone_and_the_others_in_parallel() -> None:
             others.wait(5)
         return make_page([str(number)] * PAGE_SIZE, 500)
 
+    deadline = make_deadline()
     with ThreadPoolExecutor(PAGES_PER_RESPONSE - 1) as executor:
-        result = list_pages(1, fetch, executor, PAGE_SIZE)
+        result = list_pages(1, fetch, executor, PAGE_SIZE, deadline)
     assert started[0] == 1
     assert len(result.pages) == 4
 
@@ -198,7 +262,81 @@ def test_pages_keep_their_order_whichever_comes_first() -> None:
             arrived[number].set()
         return make_page([str(number)] * PAGE_SIZE, 500)
 
+    deadline = make_deadline()
     with ThreadPoolExecutor(PAGES_PER_RESPONSE - 1) as executor:
-        result = list_pages(1, fetch, executor, PAGE_SIZE)
+        result = list_pages(1, fetch, executor, PAGE_SIZE, deadline)
     assert finished == [4, 3, 2]
+    assert not deadline.is_cancelled
     assert [page.orders[0].order_id for page in result.pages] == ["order-1", "order-2", "order-3", "order-4"]
+
+
+class Waiting(Executor):
+    """Runs the first `count` tasks at once; the others wait until `run_all`."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.tasks: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        task = functools.partial(fn, *args, **kwargs)
+        self.tasks.append((future, task))
+        if len(self.tasks) <= self.count:
+            self.run(future, task)
+        return future
+
+    @staticmethod
+    def run(future: Future[Any], task: Callable[[], Any]) -> None:
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(task())
+            except Exception as error:
+                future.set_exception(error)
+
+    def run_all(self) -> None:
+        for future, task in self.tasks:
+            if not future.done() or future.cancelled():
+                self.run(future, task)
+
+
+@pytest.mark.parametrize("error", [LOST, ZeroDivisionError("x")])
+def test_pages_after_a_failed_one_are_cancelled(error: Exception) -> None:
+    executor, deadline = Waiting(1), make_deadline()
+    fetch = Pages(alike(range(1, 11), FULL, 500) | {2: error})
+    try:
+        result = list_pages(1, fetch, executor, PAGE_SIZE, deadline)
+    except ZeroDivisionError:
+        assert error is not LOST
+    else:
+        assert (result.next_page, result.lost_page_error) == (2, LOST)
+    assert deadline.is_cancelled
+    assert [future.cancelled() for future, _ in executor.tasks] == [False, True, True]
+    executor.run_all()
+    assert fetch.fetched == [1, 2]
+
+
+def test_pages_under_way_after_a_failed_one_are_aborted_and_not_waited_for() -> None:
+    deadline = Deadline(60.0)
+    started, aborted = threading.Barrier(3), threading.Event()
+
+    def fetch(number: int) -> Page:
+        if number == 1:
+            return make_page([str(number)] * PAGE_SIZE, 500)
+        if number == 2:
+            started.wait(5)
+            raise LOST
+        with deadline.aborting(aborted.set):
+            started.wait(5)
+            assert aborted.wait(5)
+        raise UpstreamUnavailableError("connection")
+
+    with ThreadPoolExecutor(PAGES_PER_RESPONSE - 1) as executor:
+        result = list_pages(1, fetch, executor, PAGE_SIZE, deadline)
+    assert (result.next_page, result.lost_page_error) == (2, LOST)
+    assert aborted.is_set()
+
+
+def test_a_deadline_is_not_cancelled_when_every_page_has_ended() -> None:
+    deadline = make_deadline()
+    list_pages(1, Pages(alike(range(1, 11), FULL, 500) | {2: LOST}), InlineExecutor(), PAGE_SIZE, deadline)
+    assert not deadline.is_cancelled

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from chalicelib.certificates.cursors import fingerprint
-from chalicelib.certificates.views import ListView, build_view, build_views
+from chalicelib.certificates.views import BuiltViews, ListView, build_view, build_views
 from chalicelib.douyin.models import Certificate, Order
 from chalicelib.douyin.protocol import Page
 from tests.unit.fakes import make_page
@@ -37,7 +37,7 @@ def test_every_field_has_its_source() -> None:
         is_transfer_asset=True,
         amount={"original_amount": 4500, "pay_amount": 4499, "coupon_pay_amount": 1},
         sku_info={
-            "sku_id": "1796091790116912", "spu_id": "9", "title": "双人套餐", "groupon_type": 2, "market_price": 5000,
+            "sku_id": "1796091790116912", "title": "双人套餐", "groupon_type": 2, "market_price": 5000,
             "voucher_info": {
                 "voucher_type": 1,
                 "dynamic_par_rule_struct": {
@@ -101,7 +101,6 @@ def test_every_field_has_its_source() -> None:
         ({"amount": {"original_amount": 1}}, {"original_amount": 1}),
         # The product.
         ({"sku_info": {}}, {}),
-        ({"sku_info": {"sku_id": ""}}, {}),
         ({"sku_info": {"sku_id": 1796091790116912}}, {"sku_id": "1796091790116912"}),
         ({"sku_info": {"sku_id": 0}}, {"sku_id": "0"}),
         ({"sku_info": {"title": ""}}, {}),
@@ -242,7 +241,7 @@ def page(*orders: Order) -> Page:
 
 
 def shown_ids(*pages: Page, shown: frozenset[bytes] = frozenset()) -> list[str]:
-    return [view.certificate_id for view in build_views(list(pages), shown)[0]]
+    return [view.certificate_id for view in build_views(list(pages), shown).views]
 
 
 @pytest.mark.parametrize(
@@ -251,10 +250,10 @@ def shown_ids(*pages: Page, shown: frozenset[bytes] = frozenset()) -> list[str]:
 )
 def test_only_exactly_true_makes_an_order_usable(can_use: Any, is_shown: bool) -> None:
     pages = [page(order("1", Certificate("a"), can_use=can_use), order("2", Certificate("b")))]
-    views, page_ids = build_views(pages, frozenset())
+    built = build_views(pages, frozenset())
     expected = ["a", "b"] if is_shown else ["b"]
-    assert [view.certificate_id for view in views] == expected
-    assert page_ids == expected
+    assert [view.certificate_id for view in built.views] == expected
+    assert built.last_page_ids == expected
 
 
 def test_an_order_without_certificates_is_skipped() -> None:
@@ -263,7 +262,7 @@ def test_an_order_without_certificates_is_skipped() -> None:
 
 def test_each_view_has_the_id_of_its_order() -> None:
     pages = [page(order("1", Certificate("a"), Certificate("b")), order("2", Certificate("c")))]
-    views, _ = build_views(pages, frozenset())
+    views = build_views(pages, frozenset()).views
     assert [(view.certificate_id, view.order_id) for view in views] == [("a", "1"), ("b", "1"), ("c", "2")]
 
 
@@ -282,7 +281,7 @@ def test_the_soonest_to_expire_is_first_then_the_smaller_id_and_no_expiry_last()
 
 def test_a_certificate_on_two_pages_is_shown_once_as_the_first_page_has_it() -> None:
     pages = [page(order("1", Certificate("a", expire_time=1))), page(order("2", Certificate("a", expire_time=2)))]
-    views, _ = build_views(pages, frozenset())
+    views = build_views(pages, frozenset()).views
     assert [(view.certificate_id, view.order_id, view.expire_time) for view in views] == [("a", "1", 1)]
 
 
@@ -293,10 +292,31 @@ def test_a_certificate_of_an_earlier_response_is_not_shown_again() -> None:
 
 def test_the_ids_for_the_cursor_are_the_usable_ones_of_the_last_page() -> None:
     last = page(order("1", Certificate("c")), order("2", Certificate("d"), can_use=False), order("3", Certificate("a")))
-    _, page_ids = build_views([make_page("ab"), last], frozenset({fingerprint("c")}))
-    assert page_ids == ["c", "a"]
-    assert build_views([make_page("ab"), make_page("")], frozenset())[1] == []
-    assert build_views([], frozenset()) == ([], [])
+    built = build_views([make_page("ab"), last], frozenset({fingerprint("c")}))
+    assert built.last_page_ids == ["c", "a"]
+    assert build_views([make_page("ab"), make_page("")], frozenset()).last_page_ids == []
+    assert build_views([], frozenset()) == BuiltViews([], [], 0, [])
+
+
+@pytest.mark.parametrize(
+    ("pages", "shown", "malformed", "fields"),
+    [
+        ([make_page("ab")], "", 0, []),
+        ([make_page("ab", removed=2, malformed={"": ["x", "y", "x"]})], "", 2, ["x", "y"]),
+        ([make_page("ab", malformed={"a": ["x", "y"]})], "", 1, ["x", "y"]),
+        ([make_page("ab", malformed={"a": ["x"], "b": ["x"]})], "", 2, ["x"]),
+        ([make_page("a", malformed={"a": ["x"]}), make_page("b", removed=1, malformed={"": ["y"]})], "", 2, ["x", "y"]),
+        # A certificate that is not shown here is not counted here.
+        ([make_page("ab", malformed={"a": ["x"]})], "a", 0, []),
+        ([make_page("a"), make_page("a", malformed={"a": ["x"]})], "", 0, []),
+        ([Page([Order("1", False, [Certificate("a")])], 1, None, malformed={"a": ["x"]})], "", 0, []),
+    ],
+)
+def test_malformed_parts_are_counted_and_named(
+    pages: list[Page], shown: str, malformed: int, fields: list[str]
+) -> None:
+    built = build_views(pages, frozenset(map(fingerprint, shown)))
+    assert (built.malformed, built.malformed_fields) == (malformed, fields)
 
 
 @pytest.mark.parametrize(
@@ -304,7 +324,7 @@ def test_the_ids_for_the_cursor_are_the_usable_ones_of_the_last_page() -> None:
     [
         (ListView("7", "6601", []), '{"account_id":"7","poi_id":"6601","certificates":[]}'),
         (
-            ListView("7", "6601", build_views([make_page("a")], frozenset())[0], "next"),
+            ListView("7", "6601", build_views([make_page("a")], frozenset()).views, "next"),
             (
                 '{"account_id":"7","poi_id":"6601","certificates":'
                 '[{"certificate_id":"a","order_id":"order-a","kind":"other"}],"next_cursor":"next"}'

@@ -9,8 +9,15 @@ import pytest
 
 from chalicelib.context import Deadline
 from chalicelib.douyin import protocol
-from chalicelib.douyin.client import MAX_PAGE_BYTES, MAX_RESPONSE_BYTES, RETRY_POLICY, DouyinClient
+from chalicelib.douyin.client import (
+    LOGIN_MAX_IDLE_SECONDS,
+    MAX_PAGE_BYTES,
+    MAX_RESPONSE_BYTES,
+    RETRY_POLICY,
+    DouyinClient,
+)
 from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery, MintedToken, Response
+from chalicelib.douyin.transport import MAX_IDLE_SECONDS
 from chalicelib.errors import (
     LoginRefusedError,
     MerchantNotAuthorizedError,
@@ -66,7 +73,7 @@ def test_a_page_is_requested_from_the_open_api() -> None:
     assert sent.request.headers["access-token"] == "clt.x"
     assert json.loads(sent.request.body)["page"] == 3
     assert sent.deadline is platform.context.deadline
-    assert sent.max_bytes == MAX_PAGE_BYTES
+    assert (sent.max_bytes, sent.max_idle) == (MAX_PAGE_BYTES, MAX_IDLE_SECONDS)
     assert platform.logged() == [("douyin", "query_user_certificates", "ok")]
 
 
@@ -90,7 +97,7 @@ def test_a_user_is_logged_in_by_the_login_api() -> None:
     assert (sent.base_url, sent.request.path) == (LOGIN_API, protocol.LOGIN_PATH)
     assert json.loads(sent.request.body) == {"appid": "tta", "secret": "secret", "code": "code"}
     assert sent.deadline is platform.context.deadline
-    assert sent.max_bytes == MAX_RESPONSE_BYTES
+    assert (sent.max_bytes, sent.max_idle) == (MAX_RESPONSE_BYTES, LOGIN_MAX_IDLE_SECONDS)
     assert platform.logged() == [("douyin", "jscode2session", "ok")]
 
 
@@ -212,6 +219,20 @@ def test_no_attempt_starts_without_time_for_it(seconds: float, attempts: int) ->
     with pytest.raises(UpstreamUnavailableError):
         platform.query()
     assert len(platform.transport.sent) == attempts
+
+
+def test_a_page_whose_deadline_is_cancelled_is_abandoned_and_not_repeated() -> None:
+    platform = Platform(UpstreamUnavailableError("connection", retryable=True))
+    send = platform.transport.send
+
+    def cancel(*arguments: Any) -> Response:
+        platform.context.deadline.cancel()
+        return send(*arguments)
+
+    platform.transport.send = cancel  # type: ignore[method-assign, assignment]
+    with pytest.raises(UpstreamUnavailableError):
+        platform.query()
+    assert platform.logged() == [("douyin", "query_user_certificates", "abandoned")]
 
 
 def test_all_retries_fit_into_a_request() -> None:

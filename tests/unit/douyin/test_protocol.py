@@ -124,7 +124,7 @@ class TestCertificates:
         page = protocol.parse_certificates(json_response(envelope((order("1", "a", "b"), order("2", "c")), 340)))
         assert [(held.order_id, held.can_use) for held in page.orders] == [("1", True), ("2", True)]
         assert parsed_ids(page) == ["a", "b", "c"]
-        assert (page.size, page.total, page.malformed) == (3, 340, 0)
+        assert (page.size, page.total, page.removed, page.malformed) == (3, 340, 0, {})
 
     @pytest.mark.parametrize(
         "body",
@@ -135,7 +135,8 @@ class TestCertificates:
         ],
     )
     def test_missing_codes_mean_no_error(self, body: Any) -> None:
-        assert protocol.parse_certificates(json_response(body)) == Page([], 0, None)
+        response = json_response(body)
+        assert protocol.parse_certificates(response) == Page([], 0, None, len(response.body))
 
     @pytest.mark.parametrize(
         ("total", "expected"),
@@ -168,59 +169,86 @@ class TestCertificates:
         assert page.total == expected
         assert type(page.total) is type(expected)
         body["data"]["orders"] = [7]
-        assert protocol.parse_certificates(json_response(body)) == Page([], 0, expected, 1)
+        response = json_response(body)
+        lenient = Page([], 0, expected, len(response.body), removed=1, malformed={"": ["orders"]})
+        assert protocol.parse_certificates(response) == lenient
 
     @pytest.mark.parametrize(
-        "bad",
+        ("bad", "path"),
         [
-            None,
-            7,
-            "text",
-            [],
-            {},
-            {"certificate_id": None},
-            {"certificate_id": ""},
-            {"certificate_id": []},
-            {"certificate_id": True},
-            {"certificate_id": "bad", "expire_time": []},
-            {"certificate_id": "bad", "start_time": {}},
-            {"certificate_id": "bad", "code": 7},
-            {"certificate_id": "bad", "sku_info": 7},
-            {"certificate_id": "bad", "sku_info": {"title": []}},
-            {"certificate_id": "bad", "amount": {"pay_amount": "much"}},
-            {"certificate_id": "bad", "amount": {"pay_amount": 1.5}},
-            {"certificate_id": "bad", "amount": {"pay_amount": 10**30}},
-            {"certificate_id": "bad", "times_card_info": {"total_times_serial_nums": [None]}},
-            {"certificate_id": "bad", "off_peak_discount_detail": {"off_peak_time": {"week_day_list": "Mon"}}},
+            (None, "orders.certificates"),
+            (7, "orders.certificates"),
+            ("text", "orders.certificates"),
+            ([], "orders.certificates"),
+            ({}, "orders.certificates.certificate_id"),
+            ({"certificate_id": None}, "orders.certificates.certificate_id"),
+            ({"certificate_id": ""}, "orders.certificates.certificate_id"),
+            ({"certificate_id": []}, "orders.certificates.certificate_id"),
+            ({"certificate_id": True}, "orders.certificates.certificate_id"),
         ],
     )
-    def test_a_malformed_certificate_is_omitted_and_counted(self, bad: Any) -> None:
+    def test_a_certificate_without_an_id_is_removed_and_counted(self, bad: Any, path: str) -> None:
         held = order("1", "good")
         held["certificates"].insert(0, bad)
-        page = protocol.parse_certificates(json_response(envelope((held, order("2", "other")), 3)))
+        response = json_response(envelope((held, order("2", "other")), 3))
+        page = protocol.parse_certificates(response)
         assert parsed_ids(page) == ["good", "other"]
         assert [held.can_use for held in page.orders] == [True, True]
-        assert (page.size, page.total, page.malformed) == (3, 3, 1)
+        assert (page.size, page.total, page.body_bytes) == (3, 3, len(response.body))
+        assert (page.removed, page.malformed) == (1, {"": [path]})
 
     @pytest.mark.parametrize(
-        "bad",
+        ("fields", "expected", "paths"),
         [
-            None,
-            7,
-            "text",
-            [],
-            {},
-            {"order_id": None, "can_use": True},
-            {"order_id": "", "can_use": True},
-            {"order_id": {}, "can_use": True},
-            {"order_id": "2", "can_use": True, "certificates": {}},
-            {"order_id": "2", "can_use": True, "certificates": "text"},
+            ({"expire_time": []}, models.Certificate("bad"), ["expire_time"]),
+            ({"start_time": {}, "expire_time": 7}, models.Certificate("bad", expire_time=7), ["start_time"]),
+            ({"code": 7}, models.Certificate("bad"), ["code"]),
+            ({"sku_info": 7}, models.Certificate("bad"), ["sku_info"]),
+            (
+                {"sku_info": {"title": [], "market_price": 5}},
+                models.Certificate("bad", sku_info=models.SkuInfo(market_price=5)),
+                ["sku_info.title"],
+            ),
+            (
+                {"amount": {"pay_amount": "much", "original_amount": 1.5}},
+                models.Certificate("bad", amount=models.Amount()),
+                ["amount.original_amount", "amount.pay_amount"],
+            ),
+            ({"is_transfer_asset": "maybe", "novelty": 7}, models.Certificate("bad"), ["is_transfer_asset"]),
         ],
     )
-    def test_a_malformed_order_is_omitted_and_counted(self, bad: Any) -> None:
+    def test_a_malformed_field_is_omitted_and_named(
+        self, fields: dict[str, Any], expected: models.Certificate, paths: list[str]
+    ) -> None:
+        held = order("1", "good")
+        held["certificates"].append({"certificate_id": "bad", **fields})
+        page = protocol.parse_certificates(json_response(envelope((held,), 2)))
+        assert page.orders == [models.Order("1", True, [models.Certificate("good"), expected])]
+        assert (page.size, page.removed) == (2, 0)
+        assert page.malformed == {"bad": [f"orders.certificates.{path}" for path in paths]}
+
+    @pytest.mark.parametrize(
+        ("bad", "size", "removed", "path"),
+        [
+            (None, 0, 1, "orders"),
+            (7, 0, 1, "orders"),
+            ("text", 0, 1, "orders"),
+            ([], 0, 1, "orders"),
+            ({}, 0, 1, "orders.order_id"),
+            ({"order_id": None, "can_use": True}, 0, 1, "orders.order_id"),
+            ({"order_id": "", "can_use": True, "certificates": []}, 0, 1, "orders.order_id"),
+            ({"order_id": {}, "certificates": [{"certificate_id": "a"}, 7, 8]}, 3, 3, "orders.order_id"),
+            ({"order_id": "2", "can_use": True, "certificates": {"a": 1}}, 0, 1, "orders.certificates"),
+            ({"order_id": "2", "can_use": True, "certificates": "text"}, 0, 1, "orders.certificates"),
+        ],
+    )
+    def test_a_malformed_order_is_removed_with_its_certificates(
+        self, bad: Any, size: int, removed: int, path: str
+    ) -> None:
         page = protocol.parse_certificates(json_response(envelope((bad, order("1", "good"), bad), 1)))
         assert parsed_ids(page) == ["good"]
-        assert (page.size, page.total, page.malformed) == (1, 1, 2)
+        assert (page.size, page.total) == (1 + 2 * size, 1)
+        assert (page.removed, page.malformed) == (2 * removed, {"": [path, path]})
 
     @pytest.mark.parametrize("bad", [[], [7]])
     def test_an_order_without_certificates_is_readable(self, bad: list[Any]) -> None:
@@ -228,7 +256,7 @@ class TestCertificates:
         orders = (order("1", certificates=None), {"order_id": "2"}, *bad)
         page = protocol.parse_certificates(json_response(envelope(orders)))
         assert [held.order_id for held in page.orders] == ["1", "2"]
-        assert (page.size, page.malformed) == (0, len(bad))
+        assert (page.size, page.removed) == (0, len(bad))
 
     @pytest.mark.parametrize("title", [b'"\\ud800"', b'"\xff\xfe"', b'"\xe5\xba"'])
     def test_invalid_text_costs_no_certificate(self, title: bytes) -> None:
@@ -236,7 +264,7 @@ class TestCertificates:
         body += b'"sku_info":{"title":' + title + b'}},{"certificate_id":"good"}]}],"total":2},"extra":{}}'
         page = protocol.parse_certificates(Response(200, {}, body))
         assert parsed_ids(page) == ["odd", "good"]
-        assert (page.size, page.total, page.malformed) == (2, 2, 0)
+        assert (page.size, page.total, page.removed, page.malformed) == (2, 2, 0, {})
 
     def test_codes_in_a_body_with_invalid_text_count(self) -> None:
         body = b'{"data":{"orders":[],"error_code":2119005,"description":"\xff"},"extra":{}}'
@@ -267,13 +295,13 @@ class TestCertificates:
             b'{"data":[],"extra":{}}',
             b'{"data":{"orders":[],"total":NaN},"extra":{}}',
             b'{"data":{"orders":[],"total":Infinity},"extra":{}}',
-            b'{"data":{"orders":[],"total":1e999},"extra":{}}',
             b'{"data":{"orders":[]},"extra":{"error_code":"many"}}',
             b'{"data":{"orders":[],"error_code":"many"},"extra":{}}',
             b'{"data":{"orders":[]},"extra":{}',
             b'{"data":{"orders":[]},"extra":{}}}',
             b'{"data":{"orders":[' + b"[" * 100_000,
             b'\xff{"data":{"orders":[]},"extra":{}}',
+            b'{"data":{"orders":[]},"extra":{},"err_no":"many"}',
         ],
         ids=lambda body: body[:50].decode("latin-1"),
     )
@@ -300,6 +328,9 @@ class TestMint:
             {"access_token": "", "expires_in": 7200},
             {"access_token": None, "expires_in": 7200},
             {"access_token": 7, "expires_in": 7200},
+            {"access_token": "clt. x", "expires_in": 7200},
+            {"access_token": "clt.x\r\nx: y", "expires_in": 7200},
+            {"access_token": "clt.券", "expires_in": 7200},
             {"access_token": "clt.x", "expires_in": 0},
             {"access_token": "clt.x", "expires_in": -1},
             {"access_token": "clt.x", "expires_in": "soon"},
@@ -311,6 +342,25 @@ class TestMint:
         error = raised_by(protocol.parse_mint, json_response({"data": data, "extra": {}}))
         assert isinstance(error, UpstreamMalformedError)
         assert error.retryable
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("clt.x", True),
+            ("!~", True),
+            ("a" * 2048, True),
+            ("", False),
+            ("a" * 2049, False),
+            ("a b", False),
+            ("a\n", False),
+            ("a\x7f", False),
+            ("a\x00", False),
+            ("é", False),
+            ("券", False),
+        ],
+    )
+    def test_a_token_is_text_that_can_be_sent_in_a_header(self, text: str, expected: bool) -> None:
+        assert protocol.is_access_token(text) is expected
 
     @pytest.mark.parametrize(
         ("code", "error_type", "retryable"),
@@ -410,6 +460,8 @@ class TestCodes:
             {"data": {"error_code": 2119005, "orders": None}, "extra": {}},
             {"data": {"error_code": 2119005, "orders": [7]}, "extra": {}},
             {"data": {"error_code": "many"}, "extra": {"error_code": 2119005}},
+            {"data": {"error_code": 2119005}, "extra": {"error_code": "many"}},
+            {"data": {"error_code": 2119005}, "extra": {}, "err_no": "many"},
             {"err_no": 2119005, "err_msg": "x", "log_id": "2026"},
             {"err_no": 2119005, "data": [], "extra": []},
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from chalicelib.aws import ConditionFailedError
@@ -18,7 +19,9 @@ from chalicelib.errors import (
     UpstreamUnavailableError,
 )
 from chalicelib.tokens.lease import (
+    DEFAULT_LIFETIME_SECONDS,
     LEASE_SECONDS,
+    MAX_CLOCK_DIFFERENCE_SECONDS,
     PERMANENT_PAUSE_SECONDS,
     TRANSIENT_PAUSE_SECONDS,
     Lease,
@@ -38,45 +41,110 @@ EXPIRES_AT = int(NOW) + 7200
 BUSY = UpstreamUnavailableError("http_503", retryable=True)
 
 
+def without_item(row: TokenRow) -> TokenRow:
+    """Return the row without the content that it was parsed from."""
+    return msgspec.structs.replace(row, item={})
+
+
 @pytest.mark.parametrize(
     ("item", "expected"),
     [
         ({}, TokenRow()),
         ({"pk": {"S": KEY}}, TokenRow()),
         (token_row("clt.1"), TokenRow("clt.1", int(NOW) + 3600)),
-        (token_row("", version=7), TokenRow(None, int(NOW) + 3600, 7)),
+        (token_row("", version=7), TokenRow(None, int(NOW) + 3600, version=7)),
+        (token_row("clt. 1"), TokenRow(None, int(NOW) + 3600)),
         ({"access_token": {"S": "clt.1"}}, TokenRow("clt.1", 0)),
         ({"access_token": {"N": "7"}, "expires_at": {"S": "soon"}}, TokenRow()),
         ({"expires_at": {"N": "1800000000.75"}}, TokenRow(None, 1800000000)),
+        (token_row(None, minted_at=int(NOW)), TokenRow(None, int(NOW) + 3600, 3600)),
+        (token_row(None, minted_at=0), TokenRow(None, int(NOW) + 3600, DEFAULT_LIFETIME_SECONDS)),
         ({"version": {"N": "0"}}, TokenRow(version=0)),
-        ({"version": {"S": "7"}}, TokenRow()),
-        ({"lease_until": {"N": "1800000004500"}}, TokenRow(lease_until=1800000004.5)),
+        ({"version": {"S": "7"}}, TokenRow(version=0)),
         (
-            {"failed_until": {"N": "1800000002500"}, "failure": {"S": "10013"}},
-            TokenRow(failed_until=1800000002.5, failure="10013"),
+            {"lease_owner": {"S": "another"}, "lease_until": {"N": "1800000004500"}},
+            TokenRow(lease_owner="another", lease_until=1800000004.5),
         ),
-        ({"failed_until": {"S": "x"}, "failure": {"N": "7"}, "lease_until": {"NULL": True}}, TokenRow()),
+        (
+            {
+                "failed_at": {"N": "1800000000500"},
+                "failed_until": {"N": "1800000002500"},
+                "failure": {"S": "http_503"},
+            },
+            TokenRow(failed_until=1800000002.5, failed_seconds=2.0, failure="http_503"),
+        ),
+        ({"failed_until": {"N": "1800000002500"}}, TokenRow(failed_until=1800000002.5)),
+        (
+            {"failed_until": {"N": "1800000002500"}, "failed_at": {"N": "1700000000000"}},
+            TokenRow(failed_until=1800000002.5, failed_seconds=PERMANENT_PAUSE_SECONDS),
+        ),
+        (
+            {"failed_until": {"N": "1800000002500"}, "failed_at": {"N": "1800000002500"}},
+            TokenRow(failed_until=1800000002.5, failed_seconds=PERMANENT_PAUSE_SECONDS),
+        ),
+        (
+            {
+                "failed_until": {"S": "x"},
+                "failure": {"N": "7"},
+                "lease_until": {"NULL": True},
+                "lease_owner": {"N": "7"},
+            },
+            TokenRow(),
+        ),
     ],
 )
 def test_a_row_is_parsed_and_a_malformed_attribute_counts_as_missing(item: Item, expected: TokenRow) -> None:
-    assert TokenRow.from_item(item) == expected
+    row = TokenRow.from_item(item)
+    assert without_item(row) == expected
+    assert row.item == item
 
 
 @pytest.mark.parametrize(
-    ("lease_until", "leased"),
+    ("owner", "lease_until", "unchanged_seconds", "leased"),
     [
-        (0.0, False),
-        (NOW - 1, False),
-        (NOW, False),
-        (NOW + 0.01, True),
-        (NOW + LEASE_SECONDS, True),
-        (NOW + 2 * LEASE_SECONDS, True),
-        (NOW + 2 * LEASE_SECONDS + 0.01, False),
-        (NOW + 86400, False),
+        ("another", NOW + LEASE_SECONDS, 0.0, True),
+        ("another", NOW + LEASE_SECONDS, 3.9, True),
+        # The holder is dead: a living one would have changed the row.
+        ("another", NOW + LEASE_SECONDS, 4.0, False),
+        ("another", NOW + LEASE_SECONDS, 60.0, False),
+        # The clocks of two instances differ: the end of the lease says little.
+        ("another", NOW - 1, 0.0, True),
+        ("another", NOW - MAX_CLOCK_DIFFERENCE_SECONDS, 0.0, True),
+        ("another", NOW + 86400, 0.0, True),
+        ("another", NOW + 86400, 4.0, False),
+        # It ended long ago, by any clock.
+        ("another", NOW - MAX_CLOCK_DIFFERENCE_SECONDS - 0.01, 0.0, False),
+        ("another", 0.0, 0.0, False),
+        ("", NOW + LEASE_SECONDS, 0.0, False),
     ],
 )
-def test_a_lease_ends_by_the_clock_and_one_of_a_wrong_clock_does_not_count(lease_until: float, leased: bool) -> None:
-    assert TokenRow(lease_until=lease_until).is_leased(NOW) is leased
+def test_a_lease_ends_when_its_holder_no_longer_changes_the_row(
+    owner: str, lease_until: float, unchanged_seconds: float, leased: bool
+) -> None:
+    row = TokenRow(lease_owner=owner, lease_until=lease_until)
+    assert row.is_leased(NOW, unchanged_seconds) is leased
+
+
+@pytest.mark.parametrize(
+    ("failed_until", "failed_seconds", "unchanged_seconds", "paused"),
+    [
+        (NOW + 2.0, 2.0, 0.0, True),
+        (NOW + 0.01, 2.0, 1.9, True),
+        (NOW, 2.0, 0.0, False),
+        (NOW - 1.0, 2.0, 0.0, False),
+        (0.0, 30.0, 0.0, False),
+        # Written by a wrong clock: further ahead than the pause, or longer unchanged than the pause.
+        (NOW + 2.01, 2.0, 0.0, False),
+        (NOW + 30.0, 30.0, 29.9, True),
+        (NOW + 30.0, 30.0, 30.0, False),
+        (NOW + 86400, 30.0, 0.0, False),
+    ],
+)
+def test_a_pause_ends_by_either_clock(
+    failed_until: float, failed_seconds: float, unchanged_seconds: float, paused: bool
+) -> None:
+    row = TokenRow(failed_until=failed_until, failed_seconds=failed_seconds)
+    assert row.is_paused(NOW, unchanged_seconds) is paused
 
 
 def test_a_token_has_its_key() -> None:
@@ -113,6 +181,10 @@ ROWS: list[Item | None] = [
     token_row("clt.old", -10, version=7),
     token_row("clt.old", -10, version=0),
     token_row("clt.old", -10, version=7, lease_until=MILLISECONDS - 1, failed_until=1),
+    token_row("", -10),
+    token_row("not a token", -10, version=7),
+    {"access_token": {"N": "7"}, "version": {"S": "x"}},
+    {"access_token": {"NULL": True}, "version": {"N": "7"}},
 ]
 
 
@@ -122,10 +194,12 @@ def test_a_lease_is_acquired_and_everything_else_in_the_row_stays(item: Item | N
     before = instance.row()
     instance.acquired()
     row = instance.row()
-    assert row.is_leased(NOW)
+    assert row.is_leased(NOW, 0)
     assert row.lease_until == NOW + LEASE_SECONDS
     assert row.version == (before.version or 0) + 1
-    assert (row.access_token, row.expires_at) == (before.access_token, before.expires_at)
+    changed = ("pk", "version", "lease_owner", "lease_until")
+    kept = [{name: value for name, value in found.item.items() if name not in changed} for found in (before, row)]
+    assert kept[0] == kept[1]
     assert len(instance.item()["lease_owner"]["S"]) == 32
 
 
@@ -172,7 +246,7 @@ def test_the_lease_of_a_dead_holder_is_acquired_after_its_end() -> None:
     instance = Instance()
     instance.acquired()
     instance.clock.now += LEASE_SECONDS
-    assert not instance.row().is_leased(instance.clock.now)
+    assert not instance.row().is_leased(instance.clock.now, LEASE_SECONDS)
     instance.acquired()
     assert instance.row().version == 2
 
@@ -190,11 +264,13 @@ def test_an_extension_lasts_as_long_as_a_lease() -> None:
 def test_a_commit_replaces_the_token_and_ends_the_lease(item: Item | None) -> None:
     instance = Instance(item)
     before = instance.row()
-    row = instance.acquired().commit("clt.new", EXPIRES_AT)
-    assert row == TokenRow("clt.new", EXPIRES_AT, (before.version or 0) + 2)
+    row = instance.acquired().commit("clt.new", int(NOW), EXPIRES_AT)
+    assert without_item(row) == TokenRow("clt.new", EXPIRES_AT, 7200, (before.version or 0) + 2)
+    assert row.item == instance.item()
     assert instance.item() == {
         "pk": {"S": KEY},
         "access_token": {"S": "clt.new"},
+        "minted_at": {"N": str(int(NOW))},
         "expires_at": {"N": str(EXPIRES_AT)},
         "version": {"N": str(row.version)},
     }
@@ -205,14 +281,14 @@ def test_a_commit_after_extensions_succeeds() -> None:
     lease = instance.acquired()
     lease.extend()
     lease.extend()
-    assert lease.commit("clt.new", EXPIRES_AT).version == 4
+    assert lease.commit("clt.new", int(NOW), EXPIRES_AT).version == 4
 
 
 def test_a_commit_removes_an_earlier_failure() -> None:
-    instance = Instance(token_row("clt.old", version=7, failed_until=MILLISECONDS - 1))
+    instance = Instance(token_row("clt.old", version=7, failed_at=1, failed_until=MILLISECONDS - 1))
     instance.table.items[KEY]["failure"] = {"S": "10013"}
-    instance.acquired().commit("clt.new", EXPIRES_AT)
-    assert not {"failed_until", "failure"} & set(instance.item())
+    instance.acquired().commit("clt.new", int(NOW), EXPIRES_AT)
+    assert not {"failed_at", "failed_until", "failure"} & set(instance.item())
 
 
 EVIDENCE = Evidence(10013)
@@ -243,9 +319,14 @@ def test_a_failed_mint_pauses_everyone_for_a_time_that_depends_on_the_error(erro
         "access_token": {"S": "clt.old"},
         "expires_at": {"N": str(int(NOW) - 10)},
         "version": {"N": "9"},
+        "failed_at": {"N": str(int((NOW + 1.5) * 1000))},
         "failed_until": {"N": str(int((NOW + 1.5 + pause) * 1000))},
         "failure": {"S": error.reason},
     }
+    row = instance.row()
+    assert row.failed_seconds == pause
+    assert row.is_paused(instance.clock.now, 0)
+    assert not row.is_leased(instance.clock.now, 0)
 
 
 def test_a_release_into_an_unavailable_table_is_ignored_because_the_lease_expires() -> None:
@@ -253,10 +334,12 @@ def test_a_release_into_an_unavailable_table_is_ignored_because_the_lease_expire
     lease = instance.acquired()
     instance.table.fails_writes = True
     lease.release(BUSY)
-    assert instance.row().is_leased(NOW)
+    assert instance.row().is_leased(NOW, 0)
 
 
-@pytest.mark.parametrize("write", [Lease.acquire, Lease.extend, lambda lease: lease.commit("clt.new", EXPIRES_AT)])
+@pytest.mark.parametrize(
+    "write", [Lease.acquire, Lease.extend, lambda lease: lease.commit("clt.new", int(NOW), EXPIRES_AT)]
+)
 def test_an_unavailable_table_is_an_error_of_every_other_write(write: Callable[[Lease], object]) -> None:
     instance = Instance()
     lease = instance.lease()
@@ -268,7 +351,7 @@ def test_an_unavailable_table_is_an_error_of_every_other_write(write: Callable[[
 LATE_WRITES: list[Callable[[Lease], object]] = [
     Lease.acquire,
     Lease.extend,
-    lambda lease: lease.commit("clt.late", EXPIRES_AT),
+    lambda lease: lease.commit("clt.late", int(NOW), EXPIRES_AT),
     lambda lease: lease.release(BUSY),
 ]
 LATE_IDS = ["acquire", "extend", "commit", "release"]
@@ -282,7 +365,7 @@ def test_a_holder_that_was_replaced_cannot_write(write: Callable[[Lease], object
     instance.clock.now += LEASE_SECONDS
     other = instance.acquired()
     if has_committed:
-        other.commit("clt.other", EXPIRES_AT)
+        other.commit("clt.other", int(NOW), EXPIRES_AT)
     present = instance.item()
     with pytest.raises(ConditionFailedError) as conflict:
         write(slow)
@@ -296,8 +379,8 @@ def test_a_holder_that_was_replaced_does_not_disturb_its_successor() -> None:
     instance.clock.now += LEASE_SECONDS
     other = instance.acquired()
     with pytest.raises(ConditionFailedError):
-        slow.commit("clt.late", EXPIRES_AT)
-    assert other.commit("clt.other", EXPIRES_AT).access_token == "clt.other"
+        slow.commit("clt.late", int(NOW), EXPIRES_AT)
+    assert other.commit("clt.other", int(NOW), EXPIRES_AT).access_token == "clt.other"
 
 
 @pytest.mark.parametrize("write", LATE_WRITES[:2], ids=LATE_IDS[:2])
@@ -307,9 +390,9 @@ def test_a_lost_response_of_the_own_write_is_no_conflict(write: Callable[[Lease]
     lease = instance.acquired() if write is Lease.extend else instance.lease()
     instance.table.loses_responses = True
     write(lease)
-    assert instance.row().is_leased(NOW)
+    assert instance.row().is_leased(NOW, 0)
     instance.table.loses_responses = False
-    assert lease.commit("clt.new", EXPIRES_AT).access_token == "clt.new"
+    assert lease.commit("clt.new", int(NOW), EXPIRES_AT).access_token == "clt.new"
 
 
 def test_a_lost_response_of_a_commit_is_a_conflict_with_the_committed_token() -> None:
@@ -318,8 +401,8 @@ def test_a_lost_response_of_a_commit_is_a_conflict_with_the_committed_token() ->
     lease = instance.acquired()
     instance.table.loses_responses = True
     with pytest.raises(ConditionFailedError) as conflict:
-        lease.commit("clt.new", EXPIRES_AT)
-    assert TokenRow.from_item(conflict.value.item) == TokenRow("clt.new", EXPIRES_AT, 9)
+        lease.commit("clt.new", int(NOW), EXPIRES_AT)
+    assert without_item(TokenRow.from_item(conflict.value.item)) == TokenRow("clt.new", EXPIRES_AT, 7200, 9)
 
 
 def test_the_own_lease_with_another_version_is_a_conflict() -> None:

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from chalicelib.errors import AppMisconfiguredError, ConfigurationError, Evidence, StorageUnavailableError
+from chalicelib.errors import (
+    AppMisconfiguredError,
+    ConfigurationError,
+    Evidence,
+    RedemptionError,
+    StorageUnavailableError,
+    TokenUnavailableError,
+)
 from chalicelib.tokens import renewal
 from chalicelib.tokens.renewal import SECONDS_PER_APP, renew_tokens
 from chalicelib.tokens.store import TokenStore
@@ -26,9 +33,9 @@ class Run:
         self.douyin = FakeDouyin()
         self.clock = Clock()
         self.context = make_context(60.0, self.clock)
-        self.store = TokenStore(self.table, self.douyin, clock=self.clock, sleep=self.clock.sleep)
+        self.store = TokenStore(self.table, self.douyin, clock=self.clock, monotonic=self.clock, sleep=self.clock.sleep)
 
-    def start(self) -> dict[str, Any]:
+    def start(self) -> tuple[dict[str, Any], RedemptionError | None]:
         return renew_tokens(self.store, make_credentials(self.secret), self.context)
 
     def tokens(self) -> dict[str, str]:
@@ -42,13 +49,13 @@ def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_tokens_that_expire_soon_are_renewed_and_the_others_left_alone() -> None:
     run = Run(a=SOON, b=LATE, c=None, d=SOON)
-    assert run.start() == {"renewed": ["a", "d"], "failed": {}, "left": 2}
+    assert run.start() == ({"renewed": ["a", "d"], "failed": {}, "left": 2}, None)
     assert run.tokens() == {"a": "clt.1", "b": "old.b", "d": "clt.2"}
 
 
 def test_without_apps_nothing_is_done() -> None:
     run = Run()
-    assert run.start() == {"renewed": [], "failed": {}, "left": 0}
+    assert run.start() == ({"renewed": [], "failed": {}, "left": 0}, None)
     assert run.context.token_seconds_left is None
 
 
@@ -63,20 +70,36 @@ def test_rows_of_other_systems_are_not_read() -> None:
 def test_one_failed_mint_does_not_stop_the_others() -> None:
     run = Run(a=SOON, b=SOON, c=LATE)
     run.douyin.mint_results = [AppMisconfiguredError("10013", evidence=Evidence(10013, 0, "20260101L"))]
-    result = run.start()
-    assert result == {
+    fields, error = run.start()
+    assert fields == {
         "renewed": ["b"],
         "failed": {"a": "minting failed: error_code=10013 sub_error_code=0 logid=20260101L"},
         "left": 1,
     }
+    assert isinstance(error, TokenUnavailableError)
     assert run.tokens() == {"a": "old.a", "b": "clt.2", "c": "old.c"}
 
 
 def test_an_unavailable_table_fails_every_app_and_not_the_run() -> None:
     run = Run(a=SOON, b=LATE)
     run.table.fails_reads = True
-    assert run.start() == {"renewed": [], "failed": {"a": "read failed", "b": "read failed"}, "left": 0}
+    fields, error = run.start()
+    assert fields == {"renewed": [], "failed": {"a": "read failed", "b": "read failed"}, "left": 0}
+    assert isinstance(error, StorageUnavailableError)
     assert run.context.token_seconds_left is None
+
+
+def test_the_first_of_several_errors_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(a=SOON, b=SOON, c=LATE)
+    errors = {"a": TokenUnavailableError("first"), "b": StorageUnavailableError("second")}
+
+    def renew(app_id: str, _secret: str, _context: Any) -> bool:
+        if app_id in errors:
+            raise errors[app_id]
+        return False
+
+    monkeypatch.setattr(run.store, "renew_if_expiring", renew)
+    assert run.start() == ({"renewed": [], "failed": {"a": "first", "b": "second"}, "left": 1}, errors["a"])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,14 @@ from chalicelib.errors import (
     TokenUnavailableError,
     UpstreamUnavailableError,
 )
-from chalicelib.tokens.lease import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS, TRANSIENT_PAUSE_SECONDS, Lease, TokenRow
+from chalicelib.tokens.lease import (
+    LEASE_SECONDS,
+    MAX_CLOCK_DIFFERENCE_SECONDS,
+    PERMANENT_PAUSE_SECONDS,
+    TRANSIENT_PAUSE_SECONDS,
+    Lease,
+    TokenRow,
+)
 from chalicelib.tokens.store import MIN_WAIT_SECONDS, MINT_SECONDS, POLL_SECONDS, TokenStore
 from tests.unit.fakes import NOW, Clock, FakeDouyin, FakeTable, make_context, token_row
 
@@ -36,7 +43,7 @@ class Instance:
     """A token store with its table, platform and clock. Each poll of the row takes the least time that it may."""
 
     def __init__(self, item: Item | None = None, seconds: float = 9.0) -> None:
-        self.clock = Clock()
+        self.clock, self.monotonic = Clock(), Clock(1000.0)
         self.table = FakeTable(**({} if item is None else {KEY: item}))
         self.douyin = FakeDouyin()
         self.context = make_context(seconds, self.clock)
@@ -46,8 +53,22 @@ class Instance:
     def new_store(self) -> TokenStore:
         """Return the store of another instance: it shares all but the cache."""
         return TokenStore(
-            self.table, self.douyin, clock=self.clock, sleep=self.clock.sleep, uniform=self.shortest_delay
+            self.table,
+            self.douyin,
+            clock=self.clock,
+            monotonic=self.monotonic,
+            sleep=self.sleep,
+            uniform=self.shortest_delay,
         )
+
+    def sleep(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+        self.monotonic.now += seconds
+
+    def pass_time(self, seconds: float) -> None:
+        """Move both clocks."""
+        self.clock.now += seconds
+        self.monotonic.now += seconds
 
     def shortest_delay(self, low: float, high: float) -> float:
         self.ranges.append((low, high))
@@ -64,6 +85,11 @@ class Instance:
 
     def row(self) -> TokenRow:
         return TokenRow.from_item(self.table.items.get(KEY, {}))
+
+    def stored(self) -> tuple[str | None, int, int | None]:
+        """Return token, expiry (in seconds after NOW) and version of the row."""
+        row = self.row()
+        return row.access_token, row.expires_at - int(NOW), row.version
 
     def lease_by_another(self) -> Lease:
         """Acquire the lease for another instance."""
@@ -89,6 +115,9 @@ class TestGet:
             token_row("clt.old", -1),
             token_row("clt.old", -1, version=7),
             {"access_token": {"S": "clt.old"}},
+            token_row(""),
+            token_row("not a token", version=7),
+            {"access_token": {"N": "7"}, "version": {"S": "x"}},
             token_row("clt.old", -1, version=7, lease_until=MILLISECONDS - 1),
             token_row("clt.old", -1, version=7, failed_until=MILLISECONDS),
         ],
@@ -100,19 +129,21 @@ class TestGet:
         [mint] = instance.douyin.mints
         assert (mint.app_id, mint.app_secret) == ("tta", "s")
         assert mint.seconds == pytest.approx(MINT_SECONDS, abs=0.4)
-        assert instance.row() == TokenRow("clt.1", int(NOW) + 7200, (before.version or 0) + 2)
+        assert instance.stored() == ("clt.1", 7200, (before.version or 0) + 2)
         assert instance.clock.sleeps == []
 
     @pytest.mark.parametrize(
-        ("lifetime", "passed", "reads"), [(3600, 0, 1), (3600, 3539, 1), (3600, 3540, 2), (50, 0, 2)]
+        ("key", "passed", "reads"),
+        [("s", 0, 1), ("s", 2999, 1), ("s", 3000, 2), (None, 3000, 1), (None, 3539, 1), (None, 3540, 2)],
     )
-    def test_a_cached_token_is_read_again_within_a_minute_of_its_expiry(
-        self, lifetime: int, passed: int, reads: int
+    def test_a_cached_token_is_read_again_shortly_before_it_expires(
+        self, key: str | None, passed: int, reads: int
     ) -> None:
-        instance = Instance(token_row("clt.row", lifetime))
-        instance.get()
-        instance.clock.now += passed
-        assert instance.get() == "clt.row"
+        """Ten minutes before, or one minute when another system renews it."""
+        instance = Instance(token_row("clt.row", 3600))
+        instance.get(key)
+        instance.pass_time(passed)
+        instance.get(key)
         assert len(instance.table.reads) == reads
 
     def test_a_newer_token_in_the_table_is_found_before_the_cached_one_expires(self) -> None:
@@ -185,14 +216,18 @@ class TestUnavailableTable:
         instance.table.loses_responses = True
         assert instance.get() == "clt.1"
         assert len(instance.douyin.mints) == 1
-        assert instance.row() == TokenRow("clt.1", int(NOW) + 7200, 2)
+        assert instance.stored() == ("clt.1", 7200, 2)
 
 
 class TestWait:
     def test_the_token_of_the_instance_that_mints_is_used(self) -> None:
         instance = Instance(token_row("clt.old", -1, version=7))
         other = instance.lease_by_another()
-        instance.table.before_read = [lambda: None, lambda: None, lambda: other.commit("clt.other", int(NOW) + 7200)]
+        instance.table.before_read = [
+            lambda: None,
+            lambda: None,
+            lambda: other.commit("clt.other", int(NOW), int(NOW) + 7200),
+        ]
         assert instance.get() == "clt.other"
         assert instance.douyin.mints == []
         assert instance.clock.sleeps == [POLL_SECONDS[0]] * 2
@@ -204,8 +239,35 @@ class TestWait:
         assert instance.get() == "clt.1"
         assert sum(instance.clock.sleeps) == pytest.approx(LEASE_SECONDS, abs=2 * POLL_SECONDS[0])
 
-    def test_a_lease_of_a_wrong_clock_is_not_waited_for(self) -> None:
-        instance = Instance(token_row("clt.old", -1, version=7, lease_until=MILLISECONDS + 86_400_000))
+    @pytest.mark.parametrize("difference", [-100.0, 100.0])
+    def test_the_clock_of_the_dead_instance_does_not_matter(self, difference: float) -> None:
+        instance = Instance()
+        instance.clock.now += difference
+        instance.lease_by_another()
+        instance.clock.now -= difference
+        assert instance.get() == "clt.1"
+        assert sum(instance.clock.sleeps) == pytest.approx(LEASE_SECONDS, abs=2 * POLL_SECONDS[0])
+
+    def test_a_living_holder_is_waited_for_as_long_as_it_extends_its_lease(self) -> None:
+        instance = Instance()
+        other = instance.lease_by_another()
+        polls = round(3.0 / POLL_SECONDS[0])
+        nothing: list[Callable[[], object]] = [lambda: None] * polls
+        instance.table.before_read = [
+            *nothing,
+            other.extend,
+            *nothing,
+            lambda: other.commit("clt.other", int(NOW), int(NOW) + 7200),
+        ]
+        assert instance.get() == "clt.other"
+        assert sum(instance.clock.sleeps) > LEASE_SECONDS
+        assert instance.douyin.mints == []
+
+    def test_a_lease_that_ended_long_ago_is_not_waited_for(self) -> None:
+        instance = Instance()
+        instance.lease_by_another()
+        instance.pass_time(LEASE_SECONDS + MAX_CLOCK_DIFFERENCE_SECONDS + 1)
+        instance.context = make_context(clock=instance.clock)
         assert instance.get() == "clt.1"
         assert instance.clock.sleeps == []
 
@@ -232,7 +294,7 @@ class TestWait:
         instance = Instance()
         winner: list[Lease] = []
         instance.table.before_write = [lambda: winner.append(instance.lease_by_another())]
-        instance.table.before_read = [lambda: None, lambda: winner[0].commit("clt.winner", int(NOW) + 7200)]
+        instance.table.before_read = [lambda: None, lambda: winner[0].commit("clt.winner", int(NOW), int(NOW) + 7200)]
         assert instance.get() == "clt.winner"
         assert instance.douyin.mints == []
 
@@ -241,7 +303,7 @@ class TestWait:
         instance.table.before_write = [lambda: instance.table.items.update({KEY: token_row("clt.by-hand")})]
         assert instance.get() == "clt.by-hand"
         assert instance.douyin.mints == []
-        assert instance.row() == TokenRow("clt.by-hand", int(NOW) + 3600)
+        assert instance.stored() == ("clt.by-hand", 3600, None)
 
     def test_an_expired_token_written_by_hand_meanwhile_is_replaced(self) -> None:
         instance = Instance(token_row("clt.old", -1))
@@ -252,7 +314,13 @@ class TestWait:
 class TestFailure:
     @pytest.mark.parametrize(
         ("failed_until", "is_minted"),
-        [(MILLISECONDS + 1, False), (MILLISECONDS + 29_000, False), (MILLISECONDS, True), (MILLISECONDS - 1, True)],
+        [
+            (MILLISECONDS + 1, False),
+            (MILLISECONDS + 29_000, False),
+            (MILLISECONDS + 31_000, True),
+            (MILLISECONDS, True),
+            (MILLISECONDS - 1, True),
+        ],
     )
     def test_after_a_failure_nobody_mints_for_a_while(self, failed_until: int, is_minted: bool) -> None:
         item = token_row("clt.old", -1, version=7, failed_until=failed_until) | {"failure": {"S": "10013"}}
@@ -263,6 +331,13 @@ class TestFailure:
             with pytest.raises(TokenUnavailableError, match="minting failed moments ago: 10013"):
                 instance.get()
         assert len(instance.douyin.mints) == is_minted
+
+    def test_a_pause_that_a_wrong_clock_wrote_ends_by_the_own_clock(self) -> None:
+        instance = Instance(token_row("clt.old", -1, version=7, failed_until=MILLISECONDS + 29_000))
+        with pytest.raises(TokenUnavailableError, match="moments ago"):
+            instance.get()
+        instance.monotonic.now += PERMANENT_PAUSE_SECONDS
+        assert instance.get() == "clt.1"
 
     def test_a_token_that_has_not_expired_is_used_after_a_failure(self) -> None:
         item = token_row("clt.row", 10, version=7, failed_until=MILLISECONDS + 29_000)
@@ -311,7 +386,7 @@ class TestFailure:
 
         def slow() -> None:
             ends.append(instance.row().lease_until - instance.clock.now)
-            instance.clock.now += 2.9
+            instance.pass_time(2.9)
 
         instance.douyin.on_mint = slow
         assert instance.get() == "clt.2"
@@ -326,8 +401,8 @@ class TestFailure:
         instance = Instance()
 
         def too_slow() -> None:
-            instance.clock.now += LEASE_SECONDS
-            instance.lease_by_another().commit("clt.other", int(NOW) + 7200)
+            instance.pass_time(LEASE_SECONDS)
+            instance.lease_by_another().commit("clt.other", int(NOW), int(NOW) + 7200)
 
         instance.douyin.on_mint = too_slow
         assert instance.get() == "clt.other"
@@ -341,12 +416,12 @@ class TestFailure:
         successor: list[Lease] = []
 
         def too_slow() -> None:
-            instance.clock.now += LEASE_SECONDS
+            instance.pass_time(LEASE_SECONDS)
             successor.append(instance.lease_by_another())
 
         instance.douyin.on_mint = too_slow
         instance.douyin.mint_results = [first]
-        instance.table.before_read = [lambda: None, lambda: successor[0].commit("clt.other", int(NOW) + 7200)]
+        instance.table.before_read = [lambda: None, lambda: successor[0].commit("clt.other", int(NOW), int(NOW) + 7200)]
         assert instance.get() == "clt.other"
         assert len(instance.douyin.mints) == 1
 
@@ -355,13 +430,133 @@ class TestFailure:
         instance = Instance()
 
         def replaced_by_a_dead_instance() -> None:
-            instance.clock.now += LEASE_SECONDS
+            instance.pass_time(LEASE_SECONDS)
             instance.lease_by_another()
 
         instance.douyin.on_mint = replaced_by_a_dead_instance
         with pytest.raises(TokenUnavailableError, match="lost the lease"):
             instance.get()
         assert len(instance.douyin.mints) == 1
+
+
+class TestEarlyRenewal:
+    """A request renews a token that works, in case the schedule does not run."""
+
+    def cached(self, remaining: int = 500, lifetime: int = 7200) -> Instance:
+        """Return an instance that has cached a token with this remaining lifetime."""
+        instance = Instance(token_row("clt.row", remaining, version=7, minted_at=int(NOW) + remaining - lifetime))
+        assert instance.get() == "clt.row"
+        instance.table.reads.clear()
+        return instance
+
+    @pytest.mark.parametrize(
+        ("lifetime", "remaining", "is_renewed"),
+        [
+            (7200, 601, False),
+            (7200, 600, True),
+            (7200, 61, True),
+            (86400, 601, False),
+            (86400, 600, True),
+            (2400, 201, False),
+            (2400, 200, True),
+            (1200, 101, False),
+            (1200, 100, True),
+            (600, 61, False),
+        ],
+    )
+    def test_a_token_is_renewed_in_the_last_twelfth_of_its_lifetime(
+        self, lifetime: int, remaining: int, is_renewed: bool
+    ) -> None:
+        instance = self.cached(remaining, lifetime)
+        assert instance.get() == ("clt.1" if is_renewed else "clt.row")
+        assert len(instance.douyin.mints) == is_renewed
+        assert len(instance.table.reads) == is_renewed
+
+    @pytest.mark.parametrize("remaining", [60, 30])
+    def test_in_the_last_minute_the_row_is_read_by_each_request(self, remaining: int) -> None:
+        """It is the row that decides: its token is used while it is valid."""
+        instance = self.cached(remaining)
+        assert [instance.get(), instance.get()] == ["clt.row", "clt.row"]
+        assert len(instance.table.reads) == 2
+        assert instance.douyin.mints == []
+
+    def test_the_new_token_is_stored_and_cached(self) -> None:
+        instance = self.cached()
+        assert [instance.get(), instance.get()] == ["clt.1", "clt.1"]
+        assert instance.stored() == ("clt.1", 7200, 9)
+        assert instance.row().lifetime == 7200
+        assert len(instance.douyin.mints) == 1
+
+    def test_a_newer_token_of_another_instance_is_used(self) -> None:
+        instance = self.cached()
+        instance.table.items[KEY] = token_row("clt.newer", version=9)
+        assert [instance.get(), instance.get()] == ["clt.newer", "clt.newer"]
+        assert len(instance.table.reads) == 1
+        assert instance.douyin.mints == []
+
+    def test_nobody_waits_while_another_instance_mints(self) -> None:
+        instance = self.cached()
+        instance.lease_by_another()
+        assert instance.get() == "clt.row"
+        assert instance.clock.sleeps == []
+        assert instance.douyin.mints == []
+
+    def test_after_a_failure_nobody_mints_for_a_while(self) -> None:
+        instance = self.cached()
+        instance.table.items[KEY]["failed_until"] = {"N": str(MILLISECONDS + 29_000)}
+        assert instance.get() == "clt.row"
+        assert instance.douyin.mints == []
+
+    @pytest.mark.parametrize(("passed", "reads"), [(0.0, 1), (29.9, 1), (30.0, 2)])
+    def test_one_instance_looks_twice_a_minute(self, passed: float, reads: int) -> None:
+        instance = self.cached()
+        instance.lease_by_another()
+        instance.get()
+        instance.pass_time(passed)
+        assert instance.get() == ("clt.row" if reads == 1 else "clt.1")
+        assert len(instance.table.reads) == reads
+
+    @pytest.mark.parametrize(
+        "prepare",
+        [
+            lambda instance: setattr(instance.douyin, "mint_results", [MISCONFIGURED]),
+            lambda instance: setattr(instance.table, "fails_reads", True),
+            lambda instance: setattr(instance.table, "fails_writes", True),
+            lambda instance: instance.table.before_write.append(instance.lease_by_another),
+            lambda instance: instance.table.before_read.append(instance.table.items.clear),
+            lambda instance: instance.table.items.update({KEY: token_row(None, version=9)}),
+            lambda instance: instance.table.items.update({KEY: token_row("clt.older", 0, version=9)}),
+        ],
+        ids=["mint", "read", "write", "conflict", "no row", "no token", "expired"],
+    )
+    def test_whatever_fails_the_present_token_is_used(self, prepare: Callable[[Instance], object]) -> None:
+        instance = self.cached()
+        prepare(instance)
+        assert [instance.get(), instance.get()] == ["clt.row", "clt.row"]
+
+    def test_a_failed_early_renewal_pauses_the_others(self) -> None:
+        instance = self.cached()
+        instance.douyin.mint_results = [MISCONFIGURED]
+        instance.get()
+        assert instance.row().is_paused(instance.clock.now, 0)
+
+    def test_a_new_token_that_cannot_be_stored_is_used_by_this_instance(self) -> None:
+        instance = self.cached()
+        instance.douyin.on_mint = lambda: setattr(instance.table, "fails_writes", True)
+        assert [instance.get(), instance.get()] == ["clt.1", "clt.1"]
+        assert len(instance.douyin.mints) == 1
+
+    def test_a_token_of_another_system_is_not_renewed(self) -> None:
+        instance = self.cached()
+        assert instance.get(None) == "clt.row"
+        assert instance.table.reads == []
+
+    def test_each_app_is_looked_at(self) -> None:
+        instance = self.cached()
+        instance.table.items["TOKEN#ttb"] = token_row("clt.b", 500)
+        instance.get()
+        assert instance.store.get_token("ttb", "s", instance.context) == "clt.b"
+        assert instance.store.get_token("ttb", "s", instance.context) == "clt.2"
 
 
 class TestOtherSystem:
@@ -399,7 +594,7 @@ class TestReplace:
         assert instance.get() == "clt.newer", "it is cached"
         assert instance.douyin.mints == []
 
-    @pytest.mark.parametrize("item", [token_row("clt.refused"), token_row("clt.newer", -1), None])
+    @pytest.mark.parametrize("item", [token_row("clt.refused"), token_row("clt.newer", 0), None])
     def test_a_refused_or_expired_token_in_the_row_is_replaced_by_a_new_one(self, item: Item | None) -> None:
         instance = Instance(item)
         assert instance.replace("clt.refused") == "clt.1"
@@ -416,7 +611,7 @@ class TestReplace:
     def test_a_token_that_another_instance_mints_is_waited_for(self) -> None:
         instance = Instance(token_row("clt.refused", version=7))
         other = instance.lease_by_another()
-        instance.table.before_read = [lambda: None, lambda: other.commit("clt.other", int(NOW) + 7200)]
+        instance.table.before_read = [lambda: None, lambda: other.commit("clt.other", int(NOW), int(NOW) + 7200)]
         assert instance.replace("clt.refused") == "clt.other"
         assert instance.douyin.mints == []
 
@@ -474,7 +669,7 @@ class TestRenew:
     def test_a_renewal_by_another_instance_is_enough(self) -> None:
         instance = Instance(token_row("clt.old", 100, version=7))
         other = instance.lease_by_another()
-        instance.table.before_read = [lambda: None, lambda: other.commit("clt.other", int(NOW) + 7200)]
+        instance.table.before_read = [lambda: None, lambda: other.commit("clt.other", int(NOW), int(NOW) + 7200)]
         assert instance.renew() is True
         assert instance.douyin.mints == []
 
@@ -496,3 +691,13 @@ class TestRenew:
             instance.renew()
         instance.table.fails_reads = False
         assert instance.get() == "clt.old"
+
+
+def test_a_row_that_was_replaced_by_hand_is_not_taken_for_an_unchanged_one() -> None:
+    """Its version starts again; another instance has just acquired the lease with the same version as long ago."""
+    instance = Instance()
+    long_ago = TokenRow(version=1, lease_owner="first")
+    assert instance.store._unchanged_seconds("tta", long_ago) == 0
+    instance.pass_time(60)
+    assert instance.store._unchanged_seconds("tta", long_ago) == 60
+    assert instance.store._unchanged_seconds("tta", TokenRow(version=1, lease_owner="second")) == 0

@@ -1,0 +1,103 @@
+"""Reads JSON in which something is not as documented, field by field.
+
+A malformed field counts as missing and its path is reported; everything else is read. For well-formed data the result
+is the same as that of the fast decoders in `protocol`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import types
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import msgspec
+
+_S = TypeVar("_S", bound=msgspec.Struct)
+
+_MAX_DIGITS = 400
+
+
+def decode_json(body: bytes) -> Any:
+    """Return the value of a JSON text; raises ValueError when it is not JSON.
+
+    Invalid UTF-8 and unpaired surrogates are accepted: one in a title must not cost the whole page. `read` replaces
+    them by question marks.
+    """
+    try:
+        text = body.decode("utf-8", "surrogateescape")
+        return json.loads(text, parse_constant=_reject_constant, parse_int=_parse_int)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def read(value: Any, model: type[_S], path: str, malformed: list[str]) -> _S | None:
+    """Read a struct from a JSON value, or return None when it is no object or lacks a required field.
+
+    The path of every malformed field is added to `malformed`. null counts as missing.
+    """
+    if not isinstance(value, dict):
+        malformed.append(path)
+        return None
+    fields: dict[str, Any] = {}
+    for name, field_type, nested, is_required in _fields(model):
+        part = value.get(name)
+        part_path = f"{path}.{name}" if path else name
+        if part is None:
+            if is_required:
+                malformed.append(part_path)
+                return None
+            continue
+        found = _read_field(part, field_type, nested, part_path, malformed)
+        if found is None and is_required:
+            return None
+        fields[name] = found
+    together: frozenset[str] = getattr(model, "TOGETHER", frozenset())
+    if any(fields.get(name, ...) is None for name in together):
+        fields = {name: found for name, found in fields.items() if name not in together}
+    return model(**fields)
+
+
+def _read_field(value: Any, field_type: Any, nested: type | None, path: str, malformed: list[str]) -> Any:
+    if nested is not None and get_origin(field_type) is not list:
+        return read(value, nested, path, malformed)
+    if nested is not None:
+        if not isinstance(value, list):
+            malformed.append(path)
+            return None
+        elements = [read(element, nested, path, malformed) for element in value]
+        return [element for element in elements if element is not None]
+    if isinstance(value, str):
+        value = value.encode("utf-8", "replace").decode()
+    try:
+        return msgspec.convert(value, field_type, strict=False)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        malformed.append(path)
+        return None
+
+
+@functools.cache
+def _fields(model: type[msgspec.Struct]) -> list[tuple[str, Any, type | None, bool]]:
+    """Return name, type, struct type inside (or None), and whether it is required, for each field of a struct."""
+    return [(field.name, *_inner(field.type), field.required) for field in msgspec.structs.fields(model)]
+
+
+def _inner(field_type: Any) -> tuple[Any, type | None]:
+    """Return a type without its `| None`, and the struct that it is or that its list holds."""
+    if get_origin(field_type) in (Union, types.UnionType):
+        parts = [part for part in get_args(field_type) if part is not type(None)]
+        if len(parts) == 1:
+            return _inner(parts[0])
+    element = get_args(field_type)[0] if get_origin(field_type) is list else field_type
+    is_struct = isinstance(element, type) and issubclass(element, msgspec.Struct)
+    return field_type, element if is_struct else None
+
+
+def _reject_constant(name: str) -> None:
+    # NaN and Infinity are not JSON, but Python's decoder accepts them.
+    raise ValueError(name)
+
+
+def _parse_int(digits: str) -> int | float:
+    # Python refuses to convert thousands of digits; such a number is malformed wherever it is.
+    return int(digits) if len(digits) <= _MAX_DIGITS else float("inf")

@@ -1,0 +1,138 @@
+"""Fuzzes the reader of certificate pages: `python -m tests.fuzz [--count 1000000] [--seed 1]`.
+
+Each round changes a full reply of the platform at one to four random places, or changes bytes of it, and checks the
+views: nothing raises but UpstreamError, no certificate of an order that is not usable is shown, and every certificate
+with readable ids in a usable order is shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import random
+import sys
+from typing import Any
+
+import msgspec
+
+from chalicelib.certificates.views import build_views
+from chalicelib.douyin.protocol import Response, parse_certificates
+from chalicelib.errors import UpstreamError
+from tests.sample_reply import build_certificate, build_reply
+
+VALUES: list[Any] = [
+    None, True, False, 0, 1, -1, 2**63, -(2**70), 1.5, 1e3, "", "0", "x", "true", "\ud800", "券", "x" * 300,
+    [], {}, [None], [1], ["x"], [{}], [[[]]], {"x": None}, {"certificate_id": "stray"},
+]  # fmt: skip
+
+
+def build_list() -> dict[str, Any]:
+    """Return a reply with two usable orders and one that is not, each with full and minimal certificates."""
+    reply = build_reply()
+    reply["data"]["orders"] = [
+        {
+            "order_id": f"o{number}",
+            "can_use": number != 1,
+            "certificates": [build_certificate(certificate_id=f"c{number}a"), {"certificate_id": f"c{number}b"}],
+        }
+        for number in range(3)
+    ]
+    return reply
+
+
+def mutate(value: Any, chance: random.Random) -> list[str]:
+    """Replace, remove or add one part at a random place, and return the path of the place."""
+    path: list[str] = []
+    while True:
+        keys: list[Any] = list(value) if isinstance(value, dict) else list(range(len(value)))
+        if not keys:
+            break
+        key = chance.choice(keys)
+        path.append(str(key))
+        if isinstance(value[key], dict | list) and value[key] and chance.random() < 0.85:
+            value = value[key]
+            continue
+        if chance.random() < 0.2:
+            del value[key]
+        else:
+            value[key] = copy.deepcopy(chance.choice(VALUES))
+        break
+    return path
+
+
+def expect_certificates(reply: dict[str, Any]) -> tuple[set[str], set[str]]:
+    """Return the certificate_ids that must be shown, and those that may be shown."""
+    allowed: set[str] = set()
+    for order in reply["data"]["orders"]:
+        if not isinstance(order, dict) or order.get("can_use") is not True or not is_id(order.get("order_id")):
+            continue
+        certificates = order.get("certificates")
+        for certificate in certificates if isinstance(certificates, list) else []:
+            if isinstance(certificate, dict) and is_id(certificate.get("certificate_id")):
+                allowed.add(to_text(certificate["certificate_id"]))
+    # An unpaired surrogate is shown as question marks, one for each of its bytes.
+    return {text for text in allowed if text != "\ud800"}, allowed | {"?", "???"}
+
+
+def is_id(value: Any) -> bool:
+    """Return whether a value is a readable id."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return True
+    return (isinstance(value, str) and value != "") or (isinstance(value, float) and value.is_integer())
+
+
+def to_text(value: Any) -> str:
+    """Return an id as the view shows it."""
+    return str(int(value) if isinstance(value, float) else value)
+
+
+def run_round(chance: random.Random) -> str | None:
+    """Run one round; return a description of what is wrong, or None."""
+    reply = build_list()
+    paths = [mutate(reply, chance) for _ in range(chance.randint(1, 4))]
+    body = json.dumps(reply, ensure_ascii=chance.random() < 0.5).encode("utf-8", "surrogatepass")
+    if chance.random() < 0.1:
+        position = chance.randrange(len(body))
+        body = body[:position] + bytes([chance.randrange(256)]) + body[position + chance.randint(0, 3) :]
+        paths = []
+    try:
+        page = parse_certificates(Response(200, {}, body))
+    except UpstreamError:
+        # Right for a changed envelope. A change inside of an order must not lose the page.
+        is_inside = paths and all(path[:2] == ["data", "orders"] and len(path) > 2 for path in paths)
+        return f"the page is lost: {paths}" if is_inside else None
+    built = build_views([page], frozenset())
+    msgspec.json.encode(built.views)
+    if not paths:
+        return None
+    shown = {view.certificate_id for view in built.views}
+    required, allowed = expect_certificates(reply)
+    if required - shown:
+        return f"lost: {sorted(required - shown)[:3]} after {paths}"
+    if shown - allowed:
+        return f"wrongly shown: {sorted(shown - allowed)[:3]} after {paths}"
+    return None
+
+
+def run(count: int, seed: int) -> list[str]:
+    """Run `count` rounds and return everything that is wrong; an exception of the code under test is raised."""
+    chance = random.Random(seed)  # noqa: S311 - reproducible
+    return [problem for _ in range(count) if (problem := run_round(chance)) is not None]
+
+
+def main() -> None:
+    """Run the fuzzer and print a summary; exit with 1 if anything is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    problems = run(arguments.count, arguments.seed)
+    print(f"{arguments.count:,} replies, {len(problems)} problems")  # noqa: T201 - a command
+    for problem in problems[:10]:
+        print(problem)  # noqa: T201 - a command
+    sys.exit(bool(problems))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""A server that answers HTTP requests with any bytes, to show what the client makes of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CLOSE = object()
+"""A step of a script: close the connection."""
+
+RESET = object()
+"""A step of a script: reset the connection."""
+
+
+@dataclass
+class Received:
+    """A request: its number in all (from 0), its connection's number, its method, path, headers and JSON body."""
+
+    number: int
+    connection: int
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass
+class ScriptedServer:
+    """Answers each request with the steps of `script`: bytes to send, seconds to wait, CLOSE or RESET."""
+
+    script: Callable[[Received], Iterator[Any]]
+    requests: list[Received] = field(default_factory=list)
+    url: str = ""
+    connections: int = 0
+    _sockets: list[socket.socket] = field(default_factory=list)
+
+    def __enter__(self) -> ScriptedServer:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in self._sockets:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._sockets.append(connection)
+                threading.Thread(target=self._serve, args=(connection, self.connections), daemon=True).start()
+                self.connections += 1
+
+    def _serve(self, connection: socket.socket, number: int) -> None:
+        with contextlib.suppress(OSError, ValueError), connection, connection.makefile("rb") as stream:
+            while line := stream.readline():
+                request = self._read(line, stream, number)
+                self.requests.append(request)
+                for step in self.script(request):
+                    if step is CLOSE:
+                        connection.shutdown(socket.SHUT_RDWR)
+                        return
+                    if step is RESET:
+                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                        connection.detach()
+                        return
+                    if isinstance(step, bytes):
+                        connection.sendall(step)
+                    else:
+                        time.sleep(step)
+
+    def _read(self, line: bytes, stream: Any, connection: int) -> Received:
+        method, path, _ = line.decode().split(" ", 2)
+        headers = {}
+        while (header := stream.readline()) not in (b"\r\n", b""):
+            name, _, value = header.decode().partition(":")
+            headers[name.lower()] = value.strip()
+        body = stream.read(int(headers.get("content-length", 0)))
+        return Received(len(self.requests), connection, method, path, headers, json.loads(body) if body else None)
+
+
+def http_response(body: bytes | str, status: str = "200 OK", *headers: str) -> bytes:
+    """Return a complete response with a Content-Length."""
+    data = body.encode() if isinstance(body, str) else body
+    head = "\r\n".join([f"HTTP/1.1 {status}", f"Content-Length: {len(data)}", *headers, "", ""])
+    return head.encode() + data
+
+
+def certificates_body(certificate_id: str) -> str:
+    """Return the body of a page with one usable certificate."""
+    order = {"order_id": "1", "can_use": True, "certificates": [{"certificate_id": certificate_id}]}
+    return json.dumps({"data": {"error_code": 0, "orders": [order], "total": 1}, "extra": {"error_code": 0}})

@@ -1,0 +1,240 @@
+"""Connections to the platform: reused only after a clean, complete exchange, and limited in time as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from chalicelib.context import Deadline, RequestContext
+from chalicelib.douyin.client import DouyinClient
+from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery
+from chalicelib.douyin.transport import Transport, create_session
+from chalicelib.errors import RedemptionError, UpstreamError, UpstreamUnavailableError
+from tests.scripted_server import CLOSE, RESET, Received, ScriptedServer, certificates_body, http_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CUSTOMERS = [f"customer-{number}" for number in range(6)]
+STEAL = certificates_body("of-another-customer")
+
+
+def own_page(request: Received) -> bytes:
+    """Return the page that belongs to the request: its certificate is named after the user."""
+    return http_response(certificates_body(str((request.body or {}).get("open_id"))))
+
+
+def create_client(url: str) -> DouyinClient:
+    return DouyinClient(Transport(create_session("test", 4)), url, url, sleep=lambda _: None)
+
+
+def fetch(client: DouyinClient, open_id: str, seconds: float = 5.0) -> list[str]:
+    """Return the certificate_ids that a customer gets."""
+    query = CertificatesQuery(CertificateFilter("1", "2"), open_id)
+    page = client.query_user_certificates(query, 1, "clt.token", RequestContext(Deadline(seconds)))
+    return [str(certificate.certificate_id) for order in page.orders for certificate in order.certificates or ()]
+
+
+def interim(status: str, *headers: str) -> bytes:
+    return "\r\n".join([f"HTTP/1.1 {status}", *headers, "", ""]).encode()
+
+
+def on_first(steps: Callable[[Received], list[Any]]) -> Callable[[Received], Iterator[Any]]:
+    """Return a script that answers the first customer's requests by these steps, and all others properly."""
+
+    def script(request: Received) -> Iterator[Any]:
+        if (request.body or {}).get("open_id") == CUSTOMERS[0]:
+            yield from steps(request)
+        else:
+            yield own_page(request)
+
+    return script
+
+
+SCRIPTS: dict[str, Callable[[Received], list[Any]]] = {
+    "102 before the response": lambda r: [interim("102 Processing"), 0.05, own_page(r)],
+    "103 before the response": lambda r: [interim("103 Early Hints", "Link: </x>"), 0.05, own_page(r)],
+    "103 with the response": lambda r: [interim("103 Early Hints") + own_page(r)],
+    "103, then a page too late": lambda r: [interim("103 Early Hints"), 0.05, own_page(r), http_response(STEAL)],
+    "many interim responses": lambda r: [interim("103 Early Hints") * 20, own_page(r)],
+    "101": lambda r: [interim("101 Switching Protocols"), own_page(r)],
+    "204 with a late body": lambda _: [interim("204 No Content"), 0.05, http_response(STEAL)],
+    "204 with a length": lambda _: [interim("204 No Content", f"Content-Length: {len(STEAL)}"), STEAL.encode()],
+    "304 with a late body": lambda _: [interim("304 Not Modified"), 0.05, http_response(STEAL)],
+    "a second response": lambda r: [own_page(r) + http_response(STEAL)],
+    "a second response in another packet": lambda r: [own_page(r), http_response(STEAL)],
+    "surplus bytes": lambda r: [own_page(r) + b"\r\n\r\n"],
+    "a length that is too small": lambda _: [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" + http_response(STEAL)],
+    "two lengths": lambda _: [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}"],
+    "length and chunks": lambda _: [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+        + http_response(STEAL)
+    ],
+    "chunks, then surplus": lambda _: [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + http_response(STEAL)
+    ],
+    "half a response": lambda r: [own_page(r)[:-5], CLOSE],
+    "a reset": lambda r: [own_page(r)[:-5], RESET],
+    "an error with a body": lambda _: [http_response(STEAL, "404 Not Found") + http_response(STEAL)],
+}
+
+
+LATE_SURPLUS = {"a second response in another packet"}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_no_customer_gets_the_response_of_another(name: str) -> None:
+    with ScriptedServer(on_first(SCRIPTS[name])) as server:
+        client = create_client(server.url)
+        # The connection exists and was used before.
+        assert fetch(client, CUSTOMERS[1]) == [CUSTOMERS[1]]
+        with contextlib.suppress(UpstreamError):
+            assert fetch(client, CUSTOMERS[0]) == [CUSTOMERS[0]]
+        if name in LATE_SURPLUS:
+            # After a clean response nobody can know of bytes that are still to come.
+            time.sleep(0.05)
+        used = {request.connection for request in server.requests}
+        for customer in CUSTOMERS[2:]:
+            assert fetch(client, customer) == [customer]
+        assert server.requests[-1].connection not in used, "the connection was closed"
+
+
+@pytest.mark.parametrize("name", ["103 before the response", "102 before the response", "103 with the response"])
+def test_an_interim_response_is_skipped_and_its_connection_closed(name: str) -> None:
+    with ScriptedServer(on_first(SCRIPTS[name])) as server:
+        client = create_client(server.url)
+        assert fetch(client, CUSTOMERS[0]) == [CUSTOMERS[0]]
+        assert fetch(client, CUSTOMERS[1]) == [CUSTOMERS[1]]
+        assert [request.connection for request in server.requests] == [0, 1]
+
+
+def test_a_clean_connection_is_reused() -> None:
+    def chunked(request: Received) -> Iterator[bytes]:
+        body = certificates_body(str(request.body["open_id"])).encode()
+        yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+
+    def continued(request: Received) -> Iterator[bytes]:
+        yield interim("100 Continue") + own_page(request)
+
+    for script in (lambda request: iter([own_page(request)]), chunked, continued):
+        with ScriptedServer(script) as server:
+            client = create_client(server.url)
+            for customer in CUSTOMERS:
+                assert fetch(client, customer) == [customer]
+            assert server.connections == 1
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    data=st.data(),
+    pieces=st.lists(
+        st.sampled_from(
+            [
+                b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 103 Early Hints\r\n", b"HTTP/1.1 204 No Content\r\n",
+                b"HTTP/1.1 500 Oops\r\n", b"HTTP/1.0 200 OK\r\n", b"Content-Length: 2\r\n", b"Content-Length: 0\r\n",
+                b"Content-Length: -1\r\n", b"Content-Length: 2x\r\n", b"Transfer-Encoding: chunked\r\n",
+                b"Connection: close\r\n", b"Connection: keep-alive\r\n", b"Content-Encoding: gzip\r\n", b"\r\n", b"\n",
+                b"{}", b"2\r\n{}\r\n", b"0\r\n\r\n", b"0\r\n", b"\0", b"\xff" * 9, http_response(STEAL), STEAL.encode(),
+                http_response(STEAL)[:40],
+            ]
+        ),
+        min_size=1, max_size=12,
+    ),
+)  # fmt: skip
+def test_no_bytes_of_the_server_reach_the_next_customer(data: st.DataObject, pieces: list[bytes]) -> None:
+    """Whatever bytes answer one customer, the next ones get their own page or an error."""
+    stream = b"".join(pieces)
+    cut = data.draw(st.integers(0, len(stream)))
+    end = data.draw(st.sampled_from([[], [CLOSE]]))
+    steps = [stream[:cut], stream[cut:], *end]
+    with ScriptedServer(on_first(lambda _: list(steps))) as server:
+        client = create_client(server.url)
+        with contextlib.suppress(UpstreamError):
+            fetch(client, CUSTOMERS[0], seconds=0.1)
+        time.sleep(0.005)
+        for customer in CUSTOMERS[1:3]:
+            assert fetch(client, customer) == [customer]
+
+
+class TestTime:
+    def test_a_hanging_resolver_costs_no_more_than_the_connect_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        released = threading.Event()
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(20) and [])
+        begun = time.monotonic()
+        with pytest.raises(UpstreamError, match="connect_timeout"):
+            fetch(create_client("http://platform.invalid"), CUSTOMERS[0], seconds=2.0)
+        assert time.monotonic() - begun < 2.3
+        released.set()
+
+    def test_dead_addresses_share_one_connect_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each address has a full backlog, so that connecting to it hangs."""
+        dead = [socket.create_server(("127.0.0.1", 0), backlog=0) for _ in range(4)]
+        fillers = [socket.socket() for _ in dead for _ in range(4)]
+        for number, filler in enumerate(fillers):
+            filler.setblocking(False)
+            filler.connect_ex(dead[number // 4].getsockname())
+        addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", server.getsockname()) for server in dead]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+        begun = time.monotonic()
+        with pytest.raises(UpstreamUnavailableError, match="connect_timeout"):
+            fetch(create_client("http://platform.invalid"), CUSTOMERS[0], seconds=1.7)
+        assert time.monotonic() - begun < 2.0
+        for each in (*dead, *fillers):
+            each.close()
+
+    def test_an_abandoned_connection_attempt_does_not_disturb_the_next_request(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        resolve = socket.getaddrinfo
+        delays = iter([0.6])
+
+        def slow(*arguments: Any, **options: Any) -> Any:
+            time.sleep(next(delays, 0))
+            return resolve(*arguments, **options)
+
+        with ScriptedServer(lambda request: iter([own_page(request)])) as server:
+            client = create_client(server.url)
+            monkeypatch.setattr(socket, "getaddrinfo", slow)
+            with pytest.raises(RedemptionError):
+                fetch(client, CUSTOMERS[0], seconds=0.4)
+            assert fetch(client, CUSTOMERS[1]) == [CUSTOMERS[1]]
+            time.sleep(0.4)
+            assert fetch(client, CUSTOMERS[2]) == [CUSTOMERS[2]]
+            assert [request.body["open_id"] for request in server.requests] == CUSTOMERS[1:3]
+
+
+class TestIdle:
+    def test_a_login_does_not_use_a_connection_that_was_idle(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def script(request: Received) -> Iterator[Any]:
+            # The server forgets idle connections without a word, as a gateway does.
+            if request.connection == 0 and request.number > 0:
+                yield RESET
+            yield http_response(
+                '{"data":{"openid":"o"},"extra":{}}' if "code" in request.body else certificates_body("c")
+            )
+
+        with ScriptedServer(script) as server:
+            client = create_client(server.url)
+            fetch(client, CUSTOMERS[0])
+            now = time.time()
+            monkeypatch.setattr(time, "time", lambda: now + 1.5)
+            assert client.login("app", "secret", "code", RequestContext(Deadline(5))) == "o"
+            assert [request.connection for request in server.requests] == [0, 1]
+
+    @pytest.mark.parametrize("idle", [31.0, -5.0])
+    def test_a_connection_of_long_ago_is_replaced(self, monkeypatch: pytest.MonkeyPatch, idle: float) -> None:
+        """After a freeze, or when the clock was set back, nothing is known of the connection."""
+        with ScriptedServer(lambda request: iter([own_page(request)])) as server:
+            client = create_client(server.url)
+            fetch(client, CUSTOMERS[0])
+            now = time.time()
+            monkeypatch.setattr(time, "time", lambda: now + idle)
+            fetch(client, CUSTOMERS[1])
+            assert [request.connection for request in server.requests] == [0, 1]

@@ -1,0 +1,9 @@
+"""The short form of `python -m tests.fuzz`."""
+
+from __future__ import annotations
+
+from tests import fuzz
+
+
+def test_no_mutated_reply_raises_loses_a_usable_certificate_or_shows_another() -> None:
+    assert fuzz.run(3_000, seed=7) == []

@@ -1,0 +1,451 @@
+"""The token store in a simulation: three instances whose clocks differ, with stalls, deaths and lost responses.
+
+The instances run the real TokenStore and Lease, each in a thread, over one table in memory. Only one thread runs at a
+time, and time passes only in `sleep` and in calls to the table and the platform, so that each example is reproducible.
+The checker of `benchmarks.history` judges what happened.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from benchmarks import history as h
+from chalicelib.context import Deadline, RequestContext
+from chalicelib.douyin.protocol import MintedToken
+from chalicelib.errors import (
+    AppMisconfiguredError,
+    Evidence,
+    RedemptionError,
+    StorageUnavailableError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
+from chalicelib.tokens.lease import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS
+from chalicelib.tokens.store import TokenStore
+from tests.unit.fakes import NOW, FakeDouyin, FakeTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    from chalicelib.aws import Item
+
+ROW = "TOKEN#model"
+FAULT_SECONDS = 60.0
+"""Faults happen in this time. After it and the longest pause, every request must be served."""
+
+END_SECONDS = FAULT_SECONDS + PERMANENT_PAUSE_SECONDS + h.MAX_RECOVERY_SECONDS + 10
+REQUEST_SECONDS = 9.0
+HOUR = 3600.0
+
+
+class Died(BaseException):
+    """Ends the thread of an instance that was killed. Not an Exception: the code under test must not catch it."""
+
+
+class Simulation:
+    """Simulated time in seconds, and the threads that wait for it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.idle = threading.Semaphore(0)
+        self._queue: list[tuple[float, int, Process]] = []
+        self._numbers = itertools.count()
+
+    def wake(self, process: Process, after: float) -> None:
+        """Let a process continue later."""
+        heapq.heappush(self._queue, (self.now + after, next(self._numbers), process))
+
+    def run(self, until: float) -> None:
+        """Run the processes up to this time, then end them."""
+        while self._queue:
+            at, _, process = heapq.heappop(self._queue)
+            self.now = min(at, until)
+            process.is_ended = process.is_ended or at > until
+            process.resume()
+
+
+class Process:
+    """A thread that runs only while the simulation waits for it."""
+
+    def __init__(self, simulation: Simulation, body: Callable[[], None]) -> None:
+        self.is_ended = False
+        self._simulation = simulation
+        self._body = body
+        self._turn = threading.Semaphore(0)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        simulation.wake(self, 0.0)
+
+    def sleep(self, seconds: float) -> None:
+        """Let simulated time pass; raises Died when the process is to end."""
+        self._simulation.wake(self, seconds)
+        self._simulation.idle.release()
+        self._turn.acquire()
+        if self.is_ended:
+            raise Died
+
+    def resume(self) -> None:
+        """Run until the next sleep or the end; raises what the body raised."""
+        self._turn.release()
+        self._simulation.idle.acquire()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        self._turn.acquire()
+        try:
+            self._body()
+        except Died:
+            pass
+        except BaseException as error:
+            self._error = error
+        self._simulation.idle.release()
+
+
+class Mint(NamedTuple):
+    """What the platform does with a mint: the time that it takes, and an error in place of the token."""
+
+    seconds: float = 0.1
+    error: RedemptionError | None = None
+
+
+@dataclass
+class Plan:
+    """The faults of one instance: by the number of the call to the table or platform, from 0."""
+
+    offset: float = 0.0
+    drift: float = 0.0
+    stalls: dict[int, float] = field(default_factory=dict)
+    dies_at: int | None = None
+    table_faults: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass
+class World:
+    """The platform and the table. `mints` are the results of the next mints; then all succeed."""
+
+    simulation: Simulation
+    items: dict[str, Item] = field(default_factory=dict)
+    mints: list[Mint] = field(default_factory=list)
+    history: list[h.Event] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+    count: int = 0
+    superseded_at: float = 0.0
+
+    @property
+    def has_faults(self) -> bool:
+        return self.simulation.now < FAULT_SECONDS
+
+    def record(self, event_type: Any, *fields: Any, **named: Any) -> None:
+        self.history.append(event_type(self.simulation.now, *fields, **named))
+
+    def mint(self, instance: str) -> str:
+        self.count += 1
+        token = f"clt.{self.count}"
+        self.tokens = [*self.tokens[-1:], token]
+        self.superseded_at = self.simulation.now
+        self.record(h.Minted, instance, token)
+        return token
+
+    def revoke(self) -> None:
+        self.tokens = []
+        self.record(h.TokensRevoked)
+
+    def expire_row(self) -> None:
+        if "access_token" in self.items.get(ROW, {}):
+            self.items[ROW] = {**self.items[ROW], "expires_at": {"N": str(int(NOW) - 7200)}}
+            self.record(h.RowWrite, "operator", "expire")
+
+    def accepts(self, token: str) -> bool:
+        is_previous = token in self.tokens[:-1]
+        return token in self.tokens and not (
+            is_previous and self.simulation.now - self.superseded_at >= h.PREVIOUS_TOKEN_SECONDS
+        )
+
+
+class Instance:
+    """One instance: it asks for a token every second or so, and uses it."""
+
+    def __init__(self, world: World, name: str, plan: Plan, pause: float) -> None:
+        self.name = name
+        self.first_success: float | None = None
+        self._world = world
+        self._plan = plan
+        self._pause = pause
+        self._calls = itertools.count()
+        self._requests = 0
+        table, douyin = SimulatedTable(self), SimulatedDouyin(self)
+        self.store = TokenStore(
+            table, douyin, clock=self.clock, monotonic=self.monotonic, sleep=self.sleep, uniform=lambda low, _: low
+        )
+        world.record(h.InstanceStarted, name, plan.offset)
+        self.process = Process(world.simulation, self._run)
+
+    @property
+    def world(self) -> World:
+        return self._world
+
+    def clock(self) -> float:
+        return NOW + self._plan.offset + self.monotonic()
+
+    def monotonic(self) -> float:
+        return self._world.simulation.now * (1 + self._plan.drift)
+
+    def sleep(self, seconds: float) -> None:
+        self.process.sleep(seconds)
+
+    def call(self, seconds: float = 0.01) -> str:
+        """Let the time of a call pass, with the instance's stall or death; return the table fault of this call."""
+        number = next(self._calls)
+        if self._world.has_faults:
+            if number == self._plan.dies_at:
+                self._world.record(h.InstanceKilled, self.name)
+                raise Died
+            stall = self._plan.stalls.get(number, 0.0)
+            if stall:
+                self._world.record(h.InstanceStopped, self.name)
+                self.sleep(stall)
+                self._world.record(h.InstanceContinued, self.name)
+        self.sleep(seconds)
+        return self._plan.table_faults.get(number, "") if self._world.has_faults else ""
+
+    def _run(self) -> None:
+        while True:
+            self._request()
+            self.sleep(self._pause)
+
+    def _request(self) -> None:
+        self._requests += 1
+        number = int(self.name) * 1_000_000 + self._requests
+        started = self._world.simulation.now
+        self._world.record(h.RequestStarted, self.name, number)
+        status, code = 200, "ok"
+        try:
+            self._use_token(RequestContext(Deadline(REQUEST_SECONDS, self.monotonic), started=NOW))
+        except RedemptionError as error:
+            status, code = 503, type(error).__name__
+        else:
+            self.first_success = self._world.simulation.now if self.first_success is None else self.first_success
+        seconds = self._world.simulation.now - started
+        self._world.record(h.RequestEnded, self.name, number, seconds, status, code)
+
+    def _use_token(self, context: RequestContext) -> None:
+        """Use a token as `certificates.fetching` does: a refused one is replaced once."""
+        token = self.store.get_token("model", "secret", context)
+        if not self._world.accepts(token):
+            token = self.store.replace_refused("model", "secret", token, context)
+            if not self._world.accepts(token):
+                raise StorageUnavailableError("the renewed token was refused as well")
+
+
+class SimulatedTable(FakeTable):
+    """The table as one instance sees it: with the time of each call, lost calls and responses, and the deadline."""
+
+    def __init__(self, instance: Instance) -> None:
+        super().__init__()
+        self.items = instance.world.items
+        self._instance = instance
+
+    def get_item(self, pk: str, context: RequestContext) -> Item:
+        check_deadline(context)
+        fault = self._instance.call()
+        check_deadline(context)
+        if fault in ("drop", "lose"):
+            raise StorageUnavailableError("timeout")
+        return super().get_item(pk, context)
+
+    def update_item(self, pk: str, update: str, condition: str, values: Item, context: RequestContext) -> Item:
+        check_deadline(context)
+        fault = self._instance.call()
+        if fault:
+            self._instance.world.record(h.TableFault, self._instance.name, "UpdateItem", fault)
+        if fault == "drop":
+            raise StorageUnavailableError("timeout")
+        item = super().update_item(pk, update, condition, values, context)
+        if ":token" in values:
+            token = values[":token"]["S"]
+            self._instance.world.record(h.RowWrite, self._instance.name, "commit", token=token)
+        self._instance.call()
+        check_deadline(context)
+        if fault == "lose":
+            raise StorageUnavailableError("timeout")
+        # The first response was lost: the repetition meets our own write.
+        return super().update_item(pk, update, condition, values, context) if fault == "repeat" else item
+
+
+def check_deadline(context: RequestContext) -> None:
+    """Raise StorageUnavailableError after the deadline, as `aws.Table` does."""
+    if context.deadline.remaining() <= 0:
+        raise StorageUnavailableError("budget")
+
+
+class SimulatedDouyin(FakeDouyin):
+    """The platform as one instance sees it."""
+
+    def __init__(self, instance: Instance) -> None:
+        super().__init__()
+        self._instance = instance
+
+    def mint_token(self, app_id: str, app_secret: str, context: RequestContext, deadline: Deadline) -> MintedToken:
+        del app_id, app_secret, context
+        world, limit = self._instance.world, deadline.remaining()
+        result = world.mints.pop(0) if world.mints and world.has_faults else Mint()
+        self._instance.call(min(result.seconds, limit) / 2)
+        if result.error is not None:
+            raise result.error
+        token = world.mint(self._instance.name)
+        self._instance.call(min(result.seconds, limit) / 2)
+        if result.seconds > limit:
+            world.record(h.MintLost, token)
+            raise UpstreamTimeoutError("timeout", retryable=True)
+        return MintedToken(token, 7200)
+
+
+def simulate(
+    plans: list[Plan],
+    mints: list[Mint] | None = None,
+    row: Item | None = None,
+    changes: list[tuple[float, str]] | None = None,
+    pauses: tuple[float, ...] = (0.9, 1.0, 1.1),
+    *,
+    has_token: bool = False,
+) -> tuple[World, list[Instance]]:
+    """Run one example. `changes` are (time, name of a method of World); `has_token` puts a valid token into the row."""
+    simulation = Simulation()
+    world = World(simulation, {} if row is None else {ROW: {"pk": {"S": ROW}, **row}}, mints or [])
+    world.record(h.FaultsStarted)
+    if has_token:
+        token = world.mint("operator")
+        world.record(h.RowWrite, "operator", "commit", token=token)
+        world.record(h.RowWrite, "operator", "expire")
+        world.items[ROW]["access_token"] = {"S": token}
+    instances = [
+        Instance(world, str(number), plan, pause)
+        for number, (plan, pause) in enumerate(zip(plans, pauses, strict=True), 1)
+    ]
+
+    def change() -> None:
+        for at, name in sorted(changes or []):
+            operator.sleep(max(0.0, at - simulation.now))
+            getattr(world, name)()
+        operator.sleep(FAULT_SECONDS + PERMANENT_PAUSE_SECONDS - simulation.now)
+        world.record(h.FaultsEnded)
+
+    operator = Process(simulation, change)
+    simulation.run(END_SECONDS)
+    return world, instances
+
+
+def number(value: float) -> AttributeValueTypeDef:
+    return {"N": str(int(value))}
+
+
+clocks = st.floats(-60, 60).map(lambda offset: round(offset, 1))
+drifts = st.sampled_from([0.0, 1e-4, -1e-4])
+calls = st.integers(0, 30)
+good_mints = st.builds(Mint, st.sampled_from([0.1, 1.0, 2.5]))
+failed_mints = st.sampled_from(
+    [
+        Mint(5.0),
+        Mint(0.1, UpstreamUnavailableError("http_503", retryable=True)),
+        Mint(0.1, AppMisconfiguredError("10013", evidence=Evidence(10013))),
+    ]
+)
+change_lists = st.lists(
+    st.tuples(st.floats(0, FAULT_SECONDS - 10), st.sampled_from(["revoke", "expire_row"])), max_size=4
+)
+expiries = st.sampled_from([-100, -30, 0, 30, 59, 100])
+"""When the token in the row expires, in seconds: the instances may disagree whether it has."""
+
+
+def calm_plans(stalls: st.SearchStrategy[float]) -> st.SearchStrategy[Plan]:
+    """Instances that lose responses and stall briefly, but do not die."""
+    faults = st.dictionaries(calls, st.sampled_from(["lose", "repeat"]), max_size=4)
+    return st.builds(Plan, clocks, drifts, st.dictionaries(calls, stalls, max_size=3), st.none(), faults)
+
+
+rough_plans = st.builds(
+    Plan,
+    clocks,
+    drifts,
+    st.dictionaries(calls, st.sampled_from([0.5, 2.0, LEASE_SECONDS + 0.1, 7.0, 20.0]), max_size=3),
+    st.none() | calls,
+    st.dictionaries(calls, st.sampled_from(["lose", "repeat", "drop"]), max_size=5),
+)
+examples = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def row_with(expires: float, **attributes: float) -> Item:
+    return {"expires_at": number(NOW + expires), **{name: number(value) for name, value in attributes.items()}}
+
+
+@examples
+@given(
+    st.lists(rough_plans, min_size=3, max_size=3),
+    st.lists(good_mints | failed_mints, max_size=8),
+    change_lists,
+    expiries,
+)
+def test_faults_break_no_rule(
+    plans: list[Plan], mints: list[Mint], changes: list[tuple[float, str]], expires: float
+) -> None:
+    """No older token over a newer one, few mints, no slow response, and a token for the living in the end."""
+    world, _ = simulate(plans, mints, row_with(expires), changes, has_token=True)
+    assert h.find_violations(world.history) == []
+
+
+@examples
+@given(
+    st.lists(calm_plans(st.just(0.3)), min_size=3, max_size=3),
+    st.lists(good_mints | failed_mints, max_size=8),
+    change_lists,
+    expiries,
+)
+def test_at_most_two_mints_per_renewal_when_nobody_dies_or_stalls(
+    plans: list[Plan], mints: list[Mint], changes: list[tuple[float, str]], expires: float
+) -> None:
+    world, _ = simulate(plans, mints, row_with(expires), changes, has_token=True)
+    assert h.find_violations(world.history) == []
+    assert max(len(renewal.mints) for renewal in h.find_renewals(world.history)) <= 2
+
+
+@examples
+@given(
+    st.lists(clocks, min_size=3, max_size=3),
+    st.sampled_from([0.0, 1.0, 10.0, 29.0, 60.0, 119.0, HOUR, -HOUR, -60.0, -1.0]),
+    st.sampled_from([0.0, 1.0, 10.0, 29.0, 60.0, HOUR, -HOUR, -60.0]),
+    st.sampled_from([None, 2.0, 30.0, HOUR, -HOUR]),
+    st.sampled_from(["", "dead"]),
+)
+def test_no_value_in_the_row_stops_anyone_for_long(
+    offsets: list[float], lease_until: float, failed_until: float, pause: float | None, owner: str
+) -> None:
+    row = row_with(-100, version=7, lease_until=(NOW + lease_until) * 1000, failed_until=(NOW + failed_until) * 1000)
+    row |= {"lease_owner": {"S": owner}} if owner else {}
+    row |= {"failed_at": number((NOW + failed_until - pause) * 1000)} if pause is not None else {}
+    world, instances = simulate([Plan(offset) for offset in offsets], row=row)
+    assert h.find_violations(world.history) == []
+    for instance in instances:
+        assert instance.first_success is not None
+        assert instance.first_success <= 30 + 2
+
+
+@pytest.mark.parametrize("offset", [-60, 0, 60])
+def test_dead_holder_is_replaced_within_ten_seconds(offset: float) -> None:
+    # The first instance reads the row, acquires the lease, and dies while it mints.
+    _, instances = simulate([Plan(0, dies_at=3), Plan(offset), Plan(-offset)], row=row_with(-100))
+    assert instances[0].first_success is None
+    for instance in instances[1:]:
+        assert instance.first_success is not None
+        assert instance.first_success < 10
