@@ -33,6 +33,7 @@ class StaticPlatform:
         self._sample_order = sample_data.load().purchases[CUSTOMER][0].order
         self._aws_url = aws_url
         self._pages: list[bytes] = []
+        self._empty_page = b""
         self._delay = 0.0
         self._connections: set[Any] = set()
         self._new_connections = 0
@@ -44,6 +45,7 @@ class StaticPlatform:
         orders = [self._build_order(n) for n in range(certificates)]
         pages = [orders[start : start + MAX_PAGE_SIZE] for start in range(0, certificates, MAX_PAGE_SIZE)] or [[]]
         self._pages = [_encode_page(page, certificates) for page in pages]
+        self._empty_page = _encode_page([], certificates)
 
     def _build_order(self, number: int) -> dict[str, Any]:
         order: dict[str, Any] = json.loads(json.dumps(self._sample_order))
@@ -57,7 +59,7 @@ class StaticPlatform:
             self._connections.add(request.transport)
             self._new_connections += 1
         body = json.loads(await request.read())
-        page = self._pages[body["page"] - 1]
+        page = self._pages[body["page"] - 1] if body["page"] <= len(self._pages) else self._empty_page
         self._bytes += len(page)
         self._calls += 1
         if self._delay:
