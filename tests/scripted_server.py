@@ -1,4 +1,4 @@
-"""A server that answers HTTP requests with any bytes, to show what the client makes of them."""
+"""An HTTP server for tests that responds with any bytes, delays, resets and closed connections."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Received:
 
 @dataclass
 class ScriptedServer:
-    """Answers each request with the steps of `script`: bytes to send, seconds to wait, CLOSE or RESET."""
+    """Responds to each request with the steps of `script`: bytes to send, seconds to wait, CLOSE or RESET."""
 
     script: Callable[[Received], Iterator[Any]]
     requests: list[Received] = field(default_factory=list)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from chalicelib.aws import ConditionFailedError
@@ -178,7 +179,9 @@ class TokenStore:
                 raise TokenUnavailableError("no new token in time")
             if self._is_busy(token_id, row):
                 self._sleep(self._uniform(*POLL_SECONDS))
-                row = self.read_row(token_id, context)
+                # One failed read does not end the wait; the deadline does.
+                with suppress(StorageUnavailableError):
+                    row = self.read_row(token_id, context)
                 continue
             if not may_mint:
                 raise TokenUnavailableError("lost the lease, and no other instance has minted")

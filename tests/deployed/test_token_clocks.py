@@ -64,13 +64,13 @@ def spread(seconds: float, count: int = INSTANCES) -> list[float]:
 
 
 class TestStorm:
-    """All instances find the token unusable at the same moment."""
+    """All instances need another token at the same moment."""
 
     @pytest.fixture(params=[60, 3], ids=["60 s", "3 s"])
     def clock_offsets(self, request: pytest.FixtureRequest) -> list[float]:
         return spread(request.param)
 
-    def test_missing_token(
+    def test_a_missing_token_is_minted_at_most_twice(
         self,
         clock_offsets: list[float],
         bundle: Path,
@@ -82,7 +82,7 @@ class TestStorm:
             assert_served(platform, fleet.list_certificates(headers), max_mints=2)
 
     @pytest.mark.parametrize("expired_seconds", [120, 0], ids=["expired on every clock", "expired on half of them"])
-    def test_expired_token(
+    def test_an_expired_token_is_minted_at_most_twice(
         self,
         expired_seconds: int,
         clock_offsets: list[float],
@@ -99,7 +99,7 @@ class TestStorm:
             assert_served(platform, fleet.list_certificates(headers), max_mints=2)
         assert aws.row(TOKEN_ROW)["access_token"]["S"] == platform.newest_token()
 
-    def test_revoked_token(
+    def test_a_revoked_token_is_minted_at_most_twice(
         self,
         clock_offsets: list[float],
         bundle: Path,
@@ -118,7 +118,7 @@ class TestStorm:
 
 
 class TestWrongClockInTheRow:
-    """A value that an instance with a wrong clock has written does not stop the others."""
+    """Times that an instance with a wrong clock has written do not block the other instances."""
 
     @pytest.fixture
     def fleet(self, bundle: Path, environment: dict[str, str]) -> Iterator[Fleet]:
@@ -126,7 +126,7 @@ class TestWrongClockInTheRow:
             yield fleet
 
     @pytest.mark.parametrize("pause_seconds", [None, 2, 30, HOUR])
-    def test_failure_one_hour_ahead_is_ignored_at_once(
+    def test_a_failure_that_is_one_hour_ahead_is_ignored(
         self, pause_seconds: int | None, fleet: Fleet, headers: dict[str, str], platform: Platform, aws: Aws
     ) -> None:
         until = in_seconds(HOUR)
@@ -138,7 +138,7 @@ class TestWrongClockInTheRow:
         assert "failed_until" not in aws.row(TOKEN_ROW)
 
     @pytest.mark.parametrize("lease_seconds", [HOUR, 4, -90], ids=["one hour ahead", "in step", "behind"])
-    def test_lease_of_a_dead_holder_is_replaced_within_ten_seconds(
+    def test_the_lease_of_a_dead_holder_is_replaced_within_ten_seconds(
         self, lease_seconds: int, fleet: Fleet, headers: dict[str, str], platform: Platform, aws: Aws
     ) -> None:
         aws.put(TOKEN_ROW, version=7, lease_owner="dead", lease_until=in_seconds(lease_seconds) * 1000)
@@ -147,7 +147,7 @@ class TestWrongClockInTheRow:
         assert max(timed.seconds for timed in responses) < 10
         assert aws.row(TOKEN_ROW)["version"] == {"N": "9"}
 
-    def test_lease_that_ended_an_hour_ago_is_replaced_at_once(
+    def test_a_lease_that_ended_an_hour_ago_is_replaced_at_once(
         self, fleet: Fleet, headers: dict[str, str], platform: Platform, aws: Aws
     ) -> None:
         aws.put(TOKEN_ROW, version=7, lease_owner="dead", lease_until=in_seconds(-HOUR) * 1000)
@@ -156,7 +156,7 @@ class TestWrongClockInTheRow:
         assert max(timed.seconds for timed in responses) < 3
 
 
-def test_early_renewal_makes_one_request_wait(
+def test_an_early_renewal_delays_one_request_only(
     bundle: Path, environment: dict[str, str], headers: dict[str, str], platform: Platform, aws: Aws
 ) -> None:
     """The token expires in five minutes and the schedule does not run: one request renews, the others use it."""
@@ -186,7 +186,7 @@ class TestTwoVersions:
         with run_fleet(environment, *bundles) as fleet:
             yield fleet
 
-    def test_one_mint_in_a_storm(
+    def test_a_storm_of_both_mints_at_most_twice(
         self,
         bundle: Path,
         released_bundle: Path,
@@ -247,7 +247,7 @@ class TestTwoVersions:
         assert request(second, headers).code == "token_unavailable"
         assert len(platform.calls("client_token")) == mints
 
-    def test_pause_of_the_released_version_counts_after_a_shorter_one_of_this_version(
+    def test_a_pause_of_the_released_version_counts_after_a_shorter_one_of_this_version(
         self,
         bundle: Path,
         released_bundle: Path,

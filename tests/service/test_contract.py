@@ -388,7 +388,9 @@ class TestPages:
         assert len(certificate_ids(first)) == 100
         second = api.list(f"?cursor={first.json['next_cursor']}")
         pages = [entry["page"] for entry in platform.calls("query_user_certificates")]
-        assert sorted(pages) == [1, 2, 3, 3, 4, 4, 5, 6]
+        assert sorted(pages) in ([1, 2, 3, 3, 4, 4, 5, 6], [1, 2, 3, 3, 4, 5, 6]), (
+            "page 4 may be aborted before it is sent"
+        )
         third = api.list(f"?cursor={second.json['next_cursor']}")
         seen = certificate_ids(first) + certificate_ids(second) + certificate_ids(third)
         assert len(seen) == len(set(seen)) == 340

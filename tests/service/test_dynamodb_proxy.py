@@ -59,7 +59,7 @@ def recorded(aws: Aws, environment: dict[str, str], monkeypatch: pytest.MonkeyPa
         ("drip", True, True),
     ],
 )
-def test_each_fault(recorded: Recorded, kind: str, fails: bool, is_forwarded: bool) -> None:
+def test_each_fault_is_recorded_and_retried(recorded: Recorded, kind: str, fails: bool, is_forwarded: bool) -> None:
     recorded.write()
     recorded.calls.clear()
     recorded.proxy.set_faults(DynamoDbFault(kind, "GetItem"))
@@ -74,7 +74,7 @@ def test_each_fault(recorded: Recorded, kind: str, fails: bool, is_forwarded: bo
     assert recorded.read() == "1"
 
 
-def test_all_kinds_are_tested() -> None:
+def test_each_kind_of_fault_is_tested() -> None:
     assert set(FAULT_KINDS) == {"delay", "error", "throttle", "drop", "lose", "drip"}
 
 
@@ -91,7 +91,7 @@ def test_calls_are_recorded_with_their_results(recorded: Recorded) -> None:
     assert write.at < read.at
 
 
-def test_a_lost_response_is_an_applied_write(recorded: Recorded) -> None:
+def test_a_write_whose_response_is_lost_is_applied(recorded: Recorded) -> None:
     recorded.proxy.set_faults(DynamoDbFault("lose", "UpdateItem", times=2))
     with pytest.raises(StorageUnavailableError):
         recorded.write()

@@ -1,4 +1,4 @@
-"""A lost page ends the response before it; the other pages under way are aborted and disturb nobody."""
+"""A lost page ends the response before it. The calls for later pages are aborted and do not affect later requests."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ def log_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def many(api: Api) -> Api:
+def api_with_pages(api: Api) -> Api:
     """The front door for a customer with several pages, whose token and connections are ready."""
     api.login(CUSTOMER_WITH_MANY_COUPONS)
     assert len(certificate_ids(api.list())) == 200
     return api
 
 
-def test_pages_after_a_lost_one_are_not_waited_for(many: Api, platform: Platform) -> None:
+def test_pages_after_a_lost_one_are_not_waited_for(api_with_pages: Api, platform: Platform) -> None:
     platform.fail("code", page=2, code=2119001)
     platform.fail("hang", page=3)
     platform.fail("hang", page=4)
-    begun = time.monotonic()
-    response = many.list()
-    assert time.monotonic() - begun < 1
+    started = time.monotonic()
+    response = api_with_pages.list()
+    assert time.monotonic() - started < 1
     assert len(certificate_ids(response)) == 50
     platform.clear_faults()
-    begun = time.monotonic()
-    rest = many.list(f"?cursor={response.json['next_cursor']}")
-    assert time.monotonic() - begun < 1
+    started = time.monotonic()
+    rest = api_with_pages.list(f"?cursor={response.json['next_cursor']}")
+    assert time.monotonic() - started < 1
     assert len(certificate_ids(rest)) == 200
     assert not set(certificate_ids(rest)) & set(certificate_ids(response))
 
 
-def test_aborted_pages_slow_down_nobody(many: Api, platform: Platform) -> None:
+def test_aborted_pages_do_not_slow_down_later_requests(api_with_pages: Api, platform: Platform) -> None:
     """Twenty responses in a row abort two hanging pages each, more than there are threads."""
     platform.fail("code", page=2, code=2119001)
     platform.fail("hang", page=3)
     platform.fail("hang", page=4)
-    begun = time.monotonic()
+    started = time.monotonic()
     for _ in range(20):
-        assert len(certificate_ids(many.list())) == 50
-    assert time.monotonic() - begun < 5
+        assert len(certificate_ids(api_with_pages.list())) == 50
+    assert time.monotonic() - started < 5
     platform.clear_faults()
-    begun = time.monotonic()
-    assert len(certificate_ids(many.list())) == 200
-    assert time.monotonic() - begun < 1
+    started = time.monotonic()
+    assert len(certificate_ids(api_with_pages.list())) == 200
+    assert time.monotonic() - started < 1
     deadline = time.monotonic() + 5
     while sum(thread.name.startswith(("page", "bounded")) for thread in threading.enumerate()) > 16:
         assert time.monotonic() < deadline, "abandoned threads end"
@@ -64,25 +64,28 @@ def test_aborted_pages_slow_down_nobody(many: Api, platform: Platform) -> None:
 
 
 def test_aborted_calls_are_not_reported_as_successful(
-    many: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
+    api_with_pages: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
 ) -> None:
     platform.fail("code", page=2, code=2119001)
     platform.fail("hang", page=3)
     platform.fail("hang", page=4)
     capsys.readouterr()
-    many.list()
+    api_with_pages.list()
     lines = log_lines(capsys)
     [request] = [line for line in lines if "outcome" in line]
-    assert sorted(call["outcome"] for call in request["calls"]) == ["2119001", "abandoned", "abandoned", "ok"]
+    outcomes = [call["outcome"] for call in request["calls"]]
+    # A page that had not started is not in the log at all.
+    assert sorted(set(outcomes)) in (["2119001", "abandoned", "ok"], ["2119001", "ok"])
+    assert outcomes.count("ok") == 1
     [latencies] = [line["UpstreamLatency"] for line in lines if "UpstreamLatency" in line]
     assert len(latencies) == 2
     [errors] = [line for line in lines if "UpstreamErrors" in line]
     assert errors["error_code"] == "2119001"
 
 
-def test_a_page_before_the_lost_one_is_still_waited_for(many: Api, platform: Platform) -> None:
+def test_a_page_before_the_lost_one_is_still_waited_for(api_with_pages: Api, platform: Platform) -> None:
     platform.fail("delay", page=2, seconds=0.3)
     platform.fail("code", page=3, code=2119001)
     platform.fail("hang", page=4)
-    response = many.list()
+    response = api_with_pages.list()
     assert len(certificate_ids(response)) == 100

@@ -1,4 +1,4 @@
-"""A response leaves within 10 s whatever AWS does."""
+"""Time limits of AWS calls: a slow response of AWS does not delay the service's response."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 BODY = b'{"Item":{"pk":{"S":"TOKEN#x"}}}'
 
 
-def drip(_: Received) -> Iterator[Any]:
+def send_slowly(_: Received) -> Iterator[Any]:
     """Send a valid response, one byte every 0.3 s: no single read takes as long as the read timeout."""
     yield b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n" % len(BODY)
     for byte in BODY:
@@ -33,8 +33,8 @@ def drip(_: Received) -> Iterator[Any]:
 
 
 @pytest.fixture
-def dripping_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
-    with ScriptedServer(drip) as server:
+def slow_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    with ScriptedServer(send_slowly) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
@@ -42,20 +42,20 @@ def dripping_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
         yield server
 
 
-@pytest.mark.usefixtures("dripping_aws")
-def test_a_dripping_response_is_given_up_after_the_limit_of_an_attempt() -> None:
+@pytest.mark.usefixtures("slow_aws")
+def test_a_slow_response_is_aborted_after_the_time_limit_of_an_attempt() -> None:
     dynamodb, _ = create_clients()
     context = RequestContext(Deadline(9))
-    begun = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(StorageUnavailableError, match="timeout"):
         Table(dynamodb, "table").get_item("TOKEN#x", context)
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - started < 2.5
     assert [call.outcome for call in context.calls] == ["StorageUnavailableError"] * 2
 
 
-def test_the_front_door_answers_in_time(api: Api, dripping_aws: ScriptedServer) -> None:
-    del dripping_aws
-    begun = time.monotonic()
+def test_a_request_is_unavailable_within_four_seconds(api: Api, slow_aws: ScriptedServer) -> None:
+    del slow_aws
+    started = time.monotonic()
     response = api.call("POST", "/v1/sessions", json.dumps({"app_id": APP_ID, "code": "c"}), JSON_HEADERS)
     assert_problem(response, 503, "unavailable")
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - started < 4
