@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import threading
 import time
@@ -77,7 +78,8 @@ class ScriptedServer:
                         return
                     if step is RESET:
                         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                        connection.detach()
+                        # close() alone would wait for the stream, which shares the socket.
+                        os.close(connection.detach())
                         return
                     if isinstance(step, bytes):
                         connection.sendall(step)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.harness import Api, Aws, Platform
 
-INSTANCES = 20
+INSTANCES = 12
 REPOSITORY = ROOT
 """The git repository with the released version, for a copy of the project that has none."""
 

@@ -113,6 +113,18 @@ def test_a_views_text_is_the_body(app: App) -> None:
     }
 
 
+def test_a_view_stays_a_function() -> None:
+    def view(_request: Request, _context: RequestContext) -> str:
+        return "{}"
+
+    assert Service("other", FakeTelemetry()).route("/x")(view) is view
+
+
+def test_chalice_does_not_log_by_itself() -> None:
+    """Its own lines contain tracebacks, which may quote secrets."""
+    assert Service("unlogged", FakeTelemetry()).log.handlers == []
+
+
 def test_a_success_is_reported(app: App) -> None:
     app.call()
     operation, outcome, context, error, fields = app.report()
@@ -304,6 +316,7 @@ def test_parts_of_a_wrong_type_are_dropped(app: App, fields: dict[str, Any]) -> 
     [
         ({"body": "eyJhIjoxfQ==", "isBase64Encoded": True}, b'{"a":1}'),
         ({"body": "eyJhIjoxfQ==", "isBase64Encoded": False}, b"eyJhIjoxfQ=="),
+        ({"body": "eyJhIjoxfQ==", "isBase64Encoded": "yes"}, b"eyJhIjoxfQ=="),
         ({"body": "券"}, "券".encode()),
         ({"body": None}, b""),
     ],

@@ -344,6 +344,20 @@ def test_a_large_list_is_complete_over_several_responses() -> None:
     assert found == [f"{page}-{place:02d}" for page in range(1, 8) for place in range(PAGE_SIZE)]
 
 
+def test_a_long_order_id_counts_as_often_as_it_is_sent() -> None:
+    """The platform sends it once, each certificate of the order repeats it."""
+    instance = Instance()
+
+    def fetch(page: int, _token: str) -> Page:
+        certificates = [Certificate(f"{page}-{place:02d}") for place in range(PAGE_SIZE)]
+        return Page([Order("1" * 20_000, True, certificates)], PAGE_SIZE, 500, body_bytes=25_000)
+
+    instance.douyin.fetch = fetch
+    view = instance.respond()
+    assert len(msgspec.json.encode(view)) <= MAX_RESPONSE_BYTES
+    assert (len(view.certificates), instance.context.pages) == (50, 1)
+
+
 def test_a_single_page_that_is_too_large_is_malformed() -> None:
     instance = Instance()
     instance.douyin.fetch = lambda page, _token: large_page(page, 2_000_000)

@@ -487,6 +487,13 @@ class TestEarlyRenewal:
         assert instance.row().lifetime == 7200
         assert len(instance.douyin.mints) == 1
 
+    @pytest.mark.parametrize(("seconds", "mint_seconds"), [(9.0, 3.0), (4.0, 2.0), (2.0, 1.0)])
+    def test_half_of_the_time_is_left_to_use_the_present_token(self, seconds: float, mint_seconds: float) -> None:
+        instance = self.cached()
+        instance.context = make_context(seconds, instance.clock)
+        instance.get()
+        assert instance.douyin.mints[0].seconds == pytest.approx(mint_seconds, abs=0.4)
+
     def test_a_newer_token_of_another_instance_is_used(self) -> None:
         instance = self.cached()
         instance.table.items[KEY] = token_row("clt.newer", version=9)
