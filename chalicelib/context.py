@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 REQUEST_SECONDS = 9.0
-"""Budget of one request. A response leaves within 10 s; the rest is for shaping and sending it."""
+"""Budget of one request. A response leaves within 10 s; the rest is for building and sending it."""
 
 RESERVE_SECONDS = 0.5
-"""Time kept for the response before the function's own deadline."""
+"""Time reserved for sending the response before Lambda's timeout."""
 
 _SECONDS_WITHOUT_LAMBDA = 60.0
 
@@ -26,7 +26,7 @@ _SECONDS_WITHOUT_LAMBDA = 60.0
 class Deadline:
     """A point in time, `seconds` from now on the monotonic clock. No work is started after it.
 
-    It can be cancelled: then it is over at once, and work that is under way is aborted.
+    Cancelling it ends it at once and aborts the calls in progress.
     """
 
     __slots__ = ("_abort_callbacks", "_at", "_clock")

@@ -20,7 +20,7 @@ MAX_AGE_SECONDS = 300.0
 MIN_REFRESH_SECONDS = 10.0
 """Shortest time between two reads of the secret for an unknown key or app.
 
-Rotated keys and added apps take effect at once, and strangers cannot cause a read per request.
+Rotated keys and added apps take effect within this time. Invalid requests do not each cause a read.
 """
 
 

@@ -54,7 +54,7 @@ class InvalidRequestError(RedemptionError):
 
 
 class UnauthenticatedError(RedemptionError):
-    """No session, a forged, foreign or expired one, or a login for an unknown app."""
+    """No session token, an invalid or expired one, or a login for an unknown app."""
 
 
 class WrongAppError(RedemptionError):

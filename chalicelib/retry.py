@@ -1,4 +1,4 @@
-"""The retry policy of every outgoing call: exponential backoff with full jitter inside the request's deadline."""
+"""The retry policy of outgoing calls: exponential backoff with full jitter inside the request's deadline."""
 
 from __future__ import annotations
 

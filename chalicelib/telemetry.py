@@ -35,7 +35,7 @@ _XRAY_NAMESPACES = {"douyin": "remote"}
 
 
 class _Stdout(io.TextIOBase):
-    """Writes to the `sys.stdout` of the moment, which tests and runtimes replace after this module is imported."""
+    """Writes to the current `sys.stdout`: tests and runtimes replace it after this module is imported."""
 
     def write(self, text: str) -> int:
         return sys.stdout.write(text)
@@ -120,7 +120,7 @@ class Telemetry:
             self._emit_count("Problems", 1, code=outcome)
 
     def _emit_count(self, name: str, count: int, **dimension: str) -> None:
-        """Emit a count with the dimensions service and stage, and with these and one more dimension."""
+        """Emit a count in two dimension sets: service and stage; the same with `dimension` added."""
         metrics = self._metrics
         metrics.add_metric(name, MetricUnit.Count, count)
         metrics.add_dimensions(service=self._settings.service, **dimension)
@@ -191,7 +191,7 @@ def _format_call(call: Call) -> dict[str, Any]:
 def _format_error(error: BaseException) -> str:
     """Format an error for the log: our own with its message, any other with its type and location only.
 
-    The message of a foreign exception may quote a secret.
+    The message of any other exception may quote a secret.
     """
     if isinstance(error, RedemptionError):
         return f"{type(error).__name__}: {error}"

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.05
-"""How often a waiting caller looks for a cancelled deadline."""
+"""Interval in seconds at which a waiting caller checks whether its deadline was cancelled."""
 
 
 class _Outcome(Generic[T]):
-    """What a thread leaves: a result or an error. `lock` guards the moment of being abandoned."""
+    """The result or error of a thread. `lock` makes the thread either finish in time or be abandoned, never both."""
 
     def __init__(self) -> None:
         self.done = threading.Event()

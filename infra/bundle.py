@@ -150,12 +150,12 @@ def _is_included(name: str) -> bool:
 
 
 def _is_licence(path: PurePosixPath) -> bool:
-    """Return whether a file has the licence of a package. Their licences require that it stays with the code."""
+    """Return whether a file has the license of a package. The licenses require that it stays with the code."""
     return path.parts[0].endswith(".dist-info") and path.name.upper().startswith(_LICENCE_NAMES)
 
 
 def _add_framework_licence(folder: Path) -> None:
-    """Copy the licence of Chalice, whose runtime module Chalice adds without it."""
+    """Copy the license of Chalice, whose runtime module Chalice adds without it."""
     distribution = metadata.distribution("chalice")
     for file in distribution.files or ():
         if _is_licence(PurePosixPath(file.as_posix())):

@@ -1,7 +1,7 @@
 """The commands of `redeemctl`.
 
-A command shows its changes before it makes them and asks before it removes something. Running it twice has the same
-effect as running it once.
+A command shows its changes before it makes them and asks for confirmation if they are destructive. Except for
+`token renew` and `session-key rotate`, running a command twice has the same effect as running it once.
 """
 
 from __future__ import annotations

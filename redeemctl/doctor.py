@@ -181,7 +181,7 @@ def _check_clock(stage: Stage) -> Finding:
             "clock",
             f"{skew:+.0f} s",
             "the clock of this machine differs from AWS: synchronize it; leases and token expiry depend on it",
-            "本机时间与 AWS 不一致：请同步系统时间，租约和令牌的有效期都依赖它",
+            "本机时间与 AWS 不一致：请同步系统时间，租约和 token 的有效期都依赖它",
         )
     return _passed("clock", f"{skew:+.0f} s", "in sync with AWS")
 

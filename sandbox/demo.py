@@ -96,7 +96,7 @@ export DOUYIN_OPEN_API={stack.platform.url} DOUYIN_LOGIN_API={stack.platform.url
 # Let the next three queries fail with error 2100004 (system busy), then list again
 curl -s {sandbox}/faults -d '{fault}'
 """
-    # print, not console.print: rich would wrap and colour the commands.
+    # print, not console.print: rich would wrap and color the commands.
     print(lines, flush=True)
 
 

@@ -1,6 +1,6 @@
 """Show the functions' log and metrics in the emulated AWS: `python -m sandbox.logs AWS_URL [--follow]`.
 
-Reads CloudWatch Logs. Log lines are printed unchanged; metrics (EMF) are summarised in a table.
+Reads CloudWatch Logs. Log lines are printed unchanged; metrics (EMF) are summarized in a table.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Mock platform (模拟抖音平台) without HTTP: tokens, logins, and the certificates of a user at a merchant.
 
-Follows the platform's document. A comment marks each behaviour that the document does not specify.
+Follows the platform's document. A comment marks each behavior that the document does not specify.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Files in `sandbox/data/`:
 
 - `apps.json`: app_id, app_secret, name, and `scopes`, the capabilities the app has.
 - `merchants.json`: account_id, life_account_id, name, `app_id` (stored in the merchant's table row), `authorized` (the
-  app_ids that the merchant has authorised), stores (poi_id and name).
+  app_ids that the merchant has authorized), stores (poi_id and name).
 - `customers.json`: key, name, and one open_id per app: the platform gives a user a different open_id in every app.
 - `orders/*.json`: one list of purchases per customer. Fields: `account_id`, `stores` (poi_ids where the order can be
   used; default: all), `biz_types` (default: both), `repeat` (number of copies; `{n}` in texts is replaced by the copy's

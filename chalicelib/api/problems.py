@@ -65,7 +65,7 @@ UPSTREAM_REJECTED = ProblemType(
     "upstream_rejected", 502, "The platform rejected the request", "抖音未接受本次查询，请联系店员"
 )
 UPSTREAM_MALFORMED = ProblemType(
-    "upstream_malformed", 502, "The platform's answer is not readable", "抖音服务返回异常，请稍后再试", True
+    "upstream_malformed", 502, "The platform's response cannot be parsed", "抖音服务返回异常，请稍后再试", True
 )
 UPSTREAM_UNAVAILABLE = ProblemType(
     "upstream_unavailable", 503, "The platform is unavailable", "抖音服务繁忙，请稍后再试", True, 2
@@ -82,7 +82,7 @@ APP_MISCONFIGURED = ProblemType(
 QUOTA_EXHAUSTED = ProblemType("quota_exhausted", 503, "The app's quota is used up", "今日查询次数已用完，请联系店员")
 UNAVAILABLE = ProblemType("unavailable", 503, "Storage is unavailable", "服务繁忙，请稍后再试", True, 2)
 UPSTREAM_TIMEOUT = ProblemType(
-    "upstream_timeout", 504, "The platform did not answer in time", "抖音服务响应超时，请稍后再试", True
+    "upstream_timeout", 504, "The platform did not respond in time", "抖音服务响应超时，请稍后再试", True
 )
 
 ERROR_PROBLEMS: dict[type[errors.RedemptionError], ProblemType] = {
@@ -116,7 +116,7 @@ FRAMEWORK_PROBLEMS: dict[int, ProblemType] = {
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A problem response: its type, its body, and the headers of its own."""
+    """A problem response: its type, its body, and its additional headers."""
 
     type: ProblemType
     body: str
@@ -124,7 +124,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def problem_type_of(error: BaseException) -> ProblemType:
-    """Return the problem type of an error. A foreign exception is an internal error."""
+    """Return the problem type of an error. Any exception not listed in ERROR_PROBLEMS is an internal error."""
     return ERROR_PROBLEMS.get(type(error), INTERNAL_ERROR)  # type: ignore[arg-type]
 
 
@@ -137,7 +137,7 @@ def problem_for_error(error: BaseException, request_id: str) -> Problem:
 
 
 def problem_for_type(problem_type: ProblemType, request_id: str) -> Problem:
-    """Build a problem response without an error of ours."""
+    """Build the problem response of a type, when there is no exception."""
     return _build(problem_type, request_id, None, None)
 
 

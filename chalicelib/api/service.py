@@ -1,4 +1,4 @@
-"""The Chalice application: it gives every outcome the contract's shape and headers, and reports it."""
+"""The Chalice application: every response gets the documented format and headers, and is reported."""
 
 from __future__ import annotations
 
@@ -84,10 +84,10 @@ class Service(Chalice):
         lambda_context: Any,
         job: Callable[[RequestContext], tuple[dict[str, Any], RedemptionError | None]],
     ) -> None:
-        """Run a scheduled job within the function's whole time, and report it.
+        """Run a scheduled job within the function's remaining time, and report it.
 
-        The job returns fields for the report and the first error of its parts, or None. What it raises is reported and
-        raised again.
+        The job returns fields for the report, and the first error of its parts or None. A RedemptionError that it
+        raises is reported and raised again; other exceptions are not reported.
         """
         context = RequestContext.for_lambda(lambda_context, max_seconds=float("inf"))
         try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PageFetcher:
-    """Fetches the pages of one query. Several threads use it: they share one token and its one renewal.
+    """Fetches the pages of one query. Thread-safe: all threads share one token, renewed at most once.
 
     The deadline of `page_context` may be cancelled. Renewals use `context`, so that a new token is always stored.
     """

@@ -1,4 +1,4 @@
-"""Lists the certificates that a user can redeem in one store."""
+"""Lists the certificates that a customer can redeem in one store."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from chalicelib.tokens.store import TokenStore
 
 MAX_RESPONSE_BYTES = 1_900_000
-"""Lambda limits a response to 6 MB, in which the runtime escapes it once more: three times as long at worst."""
+"""Lambda's limit is 6 MB after the runtime has escaped the body, which makes it up to three times as long."""
 
 LARGE_BYTES = 512 * 1024
-"""Four pages of 50 certificates with every field filled are smaller than this."""
+"""Responses below this size are not measured. Four pages of 50 certificates with every field filled are smaller."""
 
 MAX_REPORTED_FIELDS = 10
 
 
 class ListRequest(msgspec.Struct, frozen=True):
-    """A checked request for a list. The cursor is not verified yet: its signature depends on the user."""
+    """A validated list request. The cursor is not verified yet: its signature depends on the user."""
 
     filter: CertificateFilter
     cursor: str | None = None
@@ -60,9 +60,10 @@ class CertificateLister:
         self.rate_limits = RateLimitCache()
 
     def list_certificates(self, session: Session, request: ListRequest, context: RequestContext) -> ListView:
-        """Return the usable certificates from the request's cursor on.
+        """Return the usable certificates, starting at the request's cursor.
 
-        Raises RedemptionError when the first page is lost, the merchant or store is unknown, or no token is available.
+        Raises RedemptionError when the first page cannot be read, the merchant or store is unknown, or no token is
+        available.
         """
         query = CertificatesQuery(request.filter, session.open_id)
         cursor = self._verify_cursor(request.cursor, query, context)
@@ -115,7 +116,7 @@ class CertificateLister:
 
 def _fits(view: ListView, pages: list[Page]) -> bool:
     """Return whether the response fits Lambda's limit. Only unusual pages are measured."""
-    # Ids are the only text that a response may hold more often than the platform's response.
+    # Only order_id is repeated (for each certificate); all other text is at most as long as in the platform's response.
     id_length = max((len(view.order_id) for view in view.certificates), default=0)
     if sum(page.body_bytes for page in pages) + id_length * len(view.certificates) < LARGE_BYTES:
         return True

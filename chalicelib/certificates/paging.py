@@ -1,4 +1,4 @@
-"""Pagination: reads up to four upstream pages for one response, and decides where the next response starts.
+"""Pagination: reads up to four of the platform's pages for one response, and decides where the next response starts.
 
 The first page is read alone because it reports the total; the others are read in parallel.
 """
@@ -27,7 +27,7 @@ MAX_PAGE = 1000
 class PagedResult(msgspec.Struct, frozen=True):
     """Consecutive pages; the page where the next response starts, or None at the end of the list.
 
-    `lost_page_error` is why that page could not be read now, or None.
+    `lost_page_error` is the error of a page that could not be read (then `next_page` is this page), or None.
     """
 
     pages: list[Page]
@@ -40,9 +40,9 @@ def list_pages(
 ) -> PagedResult:
     """Read page `first`, then the pages after it in parallel, at most PAGES_PER_RESPONSE in all.
 
-    `deadline` limits the calls of `fetch`. Raises what `fetch` raises for the first page. A later page that is lost
-    ends the result before it, and the next response starts with it. The pages after a lost one are of no use: those
-    that have not started are cancelled, those under way are aborted by cancelling `deadline`.
+    `deadline` limits the calls of `fetch`. Raises what `fetch` raises for the first page. If a later page cannot be
+    read, the result ends before this page, and the next response starts with it. The pages after it are not used: those
+    that have not started are cancelled, those in progress are aborted by cancelling `deadline`.
     """
     pages = [fetch(first)]
     while True:
@@ -80,7 +80,7 @@ def _cancel(futures: list[Future[Page]], deadline: Deadline) -> None:
 
 
 def _plan(pages: list[Page], current: int, page_size: int) -> tuple[int, bool]:
-    """Return how many pages to read now, and whether the list goes on after page `current`.
+    """Return how many pages to read now, and whether the list continues after page `current`.
 
     The total may change between pages: the largest counts. It is not trusted when it is missing or less than what was
     already read; then a full page may be followed by others.

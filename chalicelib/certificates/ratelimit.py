@@ -29,7 +29,7 @@ class _Limit(msgspec.Struct, frozen=True):
 
 
 class RateLimitCache:
-    """Remembers for each app until when the platform limits it (in this instance)."""
+    """Caches when the rate limit of each app ends. Each instance has its own cache."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock

@@ -77,7 +77,7 @@ class CertificateView(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class ListView(msgspec.Struct, omit_defaults=True):
-    """The response. `next_cursor` is there when the list goes on, or when a lost page must be requested again."""
+    """The response. `next_cursor` is present if the list continues, or if a page could not be read."""
 
     account_id: str
     poi_id: str

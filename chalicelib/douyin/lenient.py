@@ -21,8 +21,8 @@ _MAX_DIGITS = 400
 def decode_json(body: bytes) -> Any:
     """Return the value of a JSON text; raises ValueError when it is not JSON.
 
-    Invalid UTF-8 and unpaired surrogates are accepted: one in a title must not cost the whole page. `read` replaces
-    them by question marks.
+    Invalid UTF-8 and unpaired surrogates are accepted: one in a title must not make the page unreadable. `read`
+    replaces them by question marks.
     """
     try:
         text = body.decode("utf-8", "surrogateescape")

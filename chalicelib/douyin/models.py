@@ -122,7 +122,7 @@ class Order(msgspec.Struct, gc=False):
 
 
 class Codes(msgspec.Struct):
-    """The error codes that either part of an envelope may have. Text fields are not read."""
+    """The error codes in `data` or `extra` of the envelope. Text fields are not read."""
 
     error_code: Int | None = None
     sub_error_code: Int | None = None
@@ -137,7 +137,7 @@ class CertificatesData(Codes):
 
 
 class GatewayStatus(msgspec.Struct):
-    """The error format of the platform's gateway, which stands beside `data` and `extra`."""
+    """The error fields of the platform's gateway, at the same level as `data` and `extra`."""
 
     err_no: Int | None = None
     log_id: Any = None

@@ -125,7 +125,7 @@ def certificates_request(query: CertificatesQuery, page: int, access_token: str)
 
 
 def mint_request(app_id: str, app_secret: str) -> Request:
-    """Build the request of a new access token. Minting invalidates the app's token before the previous one."""
+    """Build the request of a new access token. The app's previous token stays valid for five minutes."""
     body = {"client_key": app_id, "client_secret": app_secret, "grant_type": "client_credential"}
     return Request(MINT_PATH, msgspec.json.encode(body), {"content-type": "application/json"})
 

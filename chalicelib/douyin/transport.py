@@ -34,7 +34,7 @@ CONNECT_SECONDS = 1.5
 """Limit for name resolution, all addresses of the host, and the TLS handshake together."""
 
 READ_SECONDS = 3.0
-"""Limit for the whole response, from its first header to its last byte."""
+"""Limit for the whole response, from the end of the request to the last byte: includes the wait for the first byte."""
 
 MAX_IDLE_SECONDS = 30.0
 """A connection that was idle for longer is replaced, for example after Lambda has frozen the instance."""
@@ -141,7 +141,7 @@ class _Exchange:
         self.connection: _ConnectionMixin | None = None
 
     def abort(self) -> None:
-        """Wake up a thread that is blocked in this exchange. Its connection ends."""
+        """Unblock the thread that waits in this exchange, by shutting its connection down."""
         sock = None if self.connection is None else self.connection.sock
         if sock is not None:
             # Not SSLSocket.shutdown: it removes the TLS layer while the other thread uses it.
@@ -159,7 +159,7 @@ _current = _Current()
 
 
 class _BoundedReader(io.RawIOBase):
-    """Reads a socket until a deadline that is set when the response begins.
+    """Reads a socket until a deadline that is set when the request has been sent.
 
     A socket's timeout applies to each read alone, so a response that arrives byte by byte would never exceed it.
     """

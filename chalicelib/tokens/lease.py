@@ -1,9 +1,10 @@
 """The lease to mint one app's token, stored in the token's DynamoDB item.
 
-Every mint invalidates the app's token before the previous one, so only one instance may mint at a time. Each change of
-the item increments its `version` (the fencing token) and is conditional on the version that the writer has read. A slow
-holder finds another version and cannot write. A dead holder is replaced: each waiting instance measures with its own
-monotonic clock how long the version stays unchanged. The old token stays in the item until the new one replaces it.
+The platform accepts only the two newest tokens of an app: the older one for five minutes after a mint. A second mint
+invalidates it at once, so only one instance may mint at a time. Each change of the item increments its `version` (the
+fencing token) and is conditional on the version that the writer has read. A slow holder finds another version and
+cannot write. A dead holder is replaced: each waiting instance measures with its own monotonic clock how long the
+version stays unchanged. The old token stays in the item until the new one replaces it.
 
 Safety depends only on the conditions. Wall clocks of instances may differ by MAX_CLOCK_DIFFERENCE_SECONDS.
 

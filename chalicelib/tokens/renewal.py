@@ -22,7 +22,7 @@ def renew_tokens(
     """Renew the tokens that expire within half an hour.
 
     The rows are read by key, one for each app in the secret: no scan, and no row of another system. Returns the fields
-    to report (the app_ids that were renewed, those that failed with the reason, and the number of tokens left alone)
+    to report (the app_ids that were renewed, those that failed with the reason, and the number of other apps)
     and the first error, or None. Raises StorageUnavailableError or ConfigurationError when the secret cannot be read.
     """
     renewed: list[str] = []

@@ -38,7 +38,7 @@ EARLY_RENEWAL_SECONDS = 4.0
 """Limit for the early renewal by a request, which waits for it."""
 
 EARLY_CHECK_SECONDS = 30.0
-"""How often one instance looks at a token that could be renewed early."""
+"""Minimum interval between two attempts of one instance to renew the same token early."""
 
 RENEW_SECONDS = 30 * 60
 """The scheduled renewal replaces a token that expires within this time."""

@@ -13,7 +13,7 @@ const FAULTS: { label: string; rule: object }[] = [
   { label: "busy twice, then normal", rule: { kind: "code", call: LIST, code: 2100004, times: 2 } },
   { label: "busy (2100004)", rule: { kind: "code", call: LIST, code: 2100004 } },
   { label: "rate limited (2119003)", rule: { kind: "code", call: LIST, code: 2119003 } },
-  { label: "merchant has not authorised the app (2119005)", rule: { kind: "code", call: LIST, code: 2119005 } },
+  { label: "merchant has not authorized the app (2119005)", rule: { kind: "code", call: LIST, code: 2119005 } },
   { label: "app lacks the capability (2190004)", rule: { kind: "code", call: LIST, code: 2190004 } },
   { label: "quota exhausted (28003017)", rule: { kind: "code", call: LIST, code: 28003017 } },
   { label: "parameters rejected (2100005)", rule: { kind: "code", call: LIST, code: 2100005 } },

@@ -234,7 +234,7 @@ describe("a problem", () => {
   const cases: [string, object, Partial<Problem>][] = [
     ["busy", codeFault(2100004), { code: "upstream_unavailable", status: 503, action: "retry", retryAfter: 2 }],
     [
-      "merchant has not authorised the app",
+      "merchant has not authorized the app",
       codeFault(2119005),
       { code: "merchant_not_authorized", status: 403, action: "staff" },
     ],

@@ -340,7 +340,7 @@ def test_each_problem_shows_its_text_and_the_right_button(phone: Phone, code: st
 
 FAULTS: list[Any] = [
     pytest.param({"kind": "code", "code": 2100004}, "upstream_unavailable", id="busy"),
-    pytest.param({"kind": "code", "code": 2119005}, "merchant_not_authorized", id="not authorised"),
+    pytest.param({"kind": "code", "code": 2119005}, "merchant_not_authorized", id="not authorized"),
     pytest.param({"kind": "code", "code": 28001016}, "app_not_permitted", id="banned"),
     pytest.param({"kind": "code", "code": 28003017}, "quota_exhausted", id="quota"),
     pytest.param({"kind": "code", "code": 2100005}, "upstream_rejected", id="rejected"),

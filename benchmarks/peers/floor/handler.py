@@ -1,4 +1,4 @@
-"""Floor peer, the lower bound: the same list without framework, logs and error handling, with everything cached."""
+"""Reference implementation `floor`, the lower bound: no framework, logs or error handling; everything is cached."""
 
 import hashlib
 import hmac

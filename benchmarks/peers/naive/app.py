@@ -1,4 +1,4 @@
-"""Naive peer: the same list, written quickly with each library used as its introduction shows.
+"""Reference implementation `naive`: the same list, written quickly, each library used as in its introduction.
 
 Chalice, boto3.resource, `requests` without a session, Powertools' three decorators, two table reads per request, pages
 one after the other.
