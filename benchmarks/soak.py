@@ -1,6 +1,7 @@
 """Soak test: one instance under Lambda's runtime client, mixed load, faults switched on and off.
 
 `python -m benchmarks.soak --minutes 15` prints a table: responses by code, median and slowest time of each, memory.
+Exits with 1 after an unhandled error.
 """
 
 from __future__ import annotations
@@ -147,6 +148,8 @@ def main() -> None:
     print(f"\nresident memory: {max(early) / 1024:.1f} MiB at the start, {max(late) / 1024:.1f} MiB at the end")
     for error in soak.unhandled[:10]:
         print(f"unhandled error: {error}")
+    if soak.unhandled:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

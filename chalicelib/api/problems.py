@@ -52,7 +52,7 @@ INVALID_REQUEST = ProblemType("invalid_request", 400, "Invalid request", "请求
 UNAUTHENTICATED = ProblemType("unauthenticated", 401, "No valid session", "登录已失效，请重新登录")
 WRONG_APP = ProblemType("wrong_app", 403, "The session belongs to another app", "当前小程序不能查询该商家的券")
 MERCHANT_NOT_AUTHORIZED = ProblemType(
-    "merchant_not_authorized", 403, "The merchant has not authorised the app", "商家尚未授权本小程序，请联系店员"
+    "merchant_not_authorized", 403, "The merchant has not authorized the app", "商家尚未授权本小程序，请联系店员"
 )
 MERCHANT_NOT_FOUND = ProblemType("merchant_not_found", 404, "No such merchant", "未找到该商家，请联系店员")
 STORE_NOT_FOUND = ProblemType("store_not_found", 404, "No such store of this merchant", "未找到该门店，请重新选择门店")

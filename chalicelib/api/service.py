@@ -86,15 +86,18 @@ class Service(Chalice):
     ) -> None:
         """Run a scheduled job within the function's remaining time, and report it.
 
-        The job returns fields for the report, and the first error of its parts or None. A RedemptionError that it
-        raises is reported and raised again; other exceptions are not reported.
+        The job returns fields for the report, and the first error of its parts or None. What it raises is reported,
+        and raised again: Lambda then counts the run as failed. The runtime logs the message and traceback of an
+        exception, which may quote a secret, so any other than a RedemptionError is replaced by one without them.
         """
         context = RequestContext.for_lambda(lambda_context, max_seconds=float("inf"))
         try:
             fields, error = job(context)
-        except RedemptionError as raised:
+        except Exception as raised:
             self.telemetry.report(name, problem_type_of(raised).code, context, raised)
-            raise
+            if isinstance(raised, RedemptionError):
+                raise
+            raise RuntimeError(f"{name} failed with {type(raised).__name__}; its log line says where") from None
         self.telemetry.report(name, "ok" if error is None else problem_type_of(error).code, context, error, **fields)
 
     def _middleware(self, request: Request, get_response: Callable[[Request], Response]) -> Response:

@@ -538,7 +538,7 @@ def test_the_preview_panel_shows_requests_and_switches_faults(browser: Browser, 
 
     page.get_by_label("Text").select_option("200")
     expect(phone.locator(".root")).to_have_css("font-size", "32px")
-    page.get_by_role("button", name="Forget session, start anew").click()
+    page.get_by_role("button", name="Clear session and reload").click()
     expect(page.locator("#logins")).to_have_text("3")
     assert errors == []
     page.close()

@@ -89,7 +89,7 @@ def test_every_error_of_the_family_is_in_the_table() -> None:
 def test_a_problem_byte_for_byte() -> None:
     problem = problem_for_error(MerchantNotAuthorizedError("11006", evidence=EVIDENCE), "request-1")
     assert problem.body == (
-        '{"type":"about:blank","title":"The merchant has not authorised the app","status":403,'
+        '{"type":"about:blank","title":"The merchant has not authorized the app","status":403,'
         '"code":"merchant_not_authorized","detail":"商家尚未授权本小程序，请联系店员","request_id":"request-1",'
         '"retryable":false,"upstream":{"error_code":2119005,"sub_error_code":11006,"logid":"20260101L"}}'
     )

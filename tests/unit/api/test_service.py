@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -419,9 +420,13 @@ class TestJob:
         report = app.report()
         assert (report.operation, report.outcome, report.error, report.fields) == ("refresh_tokens", code, error, {})
 
-    def test_a_foreign_exception_of_a_job_is_raised(self, app: App) -> None:
-        def job(_context: RequestContext) -> tuple[dict[str, Any], None]:
-            raise ZeroDivisionError
+    def test_an_unforeseen_exception_of_a_job_is_reported_and_its_message_reaches_no_log(self, app: App) -> None:
+        unforeseen = ValueError("clt.secret")
 
-        with pytest.raises(ZeroDivisionError):
+        def job(_context: RequestContext) -> tuple[dict[str, Any], None]:
+            raise unforeseen
+
+        with pytest.raises(RuntimeError, match="refresh_tokens failed with ValueError") as raised:
             app.service.run_job("refresh_tokens", LambdaContext(), job)
+        assert "clt.secret" not in "".join(traceback.format_exception(raised.value))
+        assert (app.report().outcome, app.report().error) == ("internal_error", unforeseen)
