@@ -28,7 +28,7 @@ help:
 	@echo "make fuzz         mutated platform responses, and more examples for the property-based tests"
 	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
 	@echo "make miniprogram  build the sample mini-program for Douyin's IDE: miniprogram/dist (needs node)"
-	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1] [ALARM_EMAIL=...]"
+	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1]"
 	@echo "make destroy      delete the deployment, keep table and secret: make destroy STAGE=dev"
 	@echo "make bench        measure speed against two reference implementations (five minutes)"
 	@echo "make load         measure the sandbox under load (three minutes)"
@@ -52,6 +52,7 @@ $(INSTALLED): requirements.txt requirements-dev.txt constraints.txt pyproject.to
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python $(PIP_INSTALL) --no-compile -r requirements-dev.txt
 	@$(BIN)/python $(PIP_INSTALL) --no-deps --editable .
+	@$(BIN)/python -m infra.bundle --vendor
 	@touch $@
 
 $(LAMBDA_INSTALLED): constraints.txt | python
@@ -88,12 +89,12 @@ miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/pr
 browser: $(INSTALLED)
 	@$(BIN)/python -m sandbox.browser
 
-deploy: bundle
-	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev, prod or cn"; exit 2; }
-	@$(BIN)/python -m infra.deploy $(STAGE) $(if $(DRY_RUN),--dry-run) $(if $(ALARM_EMAIL),--alarm-email $(ALARM_EMAIL))
+deploy: $(INSTALLED)
+	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev (a file in infra/stages)"; exit 2; }
+	@$(BIN)/python -m infra.deploy $(STAGE) $(if $(DRY_RUN),--dry-run)
 
 destroy: $(INSTALLED)
-	@test -n "$(STAGE)" || { echo "usage: make destroy STAGE=dev, prod or cn"; exit 2; }
+	@test -n "$(STAGE)" || { echo "usage: make destroy STAGE=dev"; exit 2; }
 	@$(BIN)/python -m infra.destroy $(STAGE) $(if $(DATA),--data $(DATA)) $(if $(REALLY),--really $(REALLY))
 
 demo: bundle
@@ -117,7 +118,7 @@ test: install bundle miniprogram
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/cfn-lint infra/template.yaml
+	$(BIN)/cfn-lint --regions us-east-1 cn-north-1 cn-northwest-1 -- infra/template.yaml
 	$(BIN)/python -m docs.tools.api_tables --check
 	$(BIN)/bandit --quiet --recursive -ll $(SOURCES)
 	$(NPM) run check
@@ -155,7 +156,7 @@ lock: | python
 	@sed '/^-c /d; s|^-r |-r ../|' requirements-dev.txt benchmarks/requirements.txt > build/lock.in
 	@build/lock/bin/python $(PIP_INSTALL) -r build/lock.in
 	@{ echo '# The pinned version of every package that `make install` installs. Written by `make lock`.'; \
-	  build/lock/bin/python -m pip freeze --exclude pip --exclude setuptools; } > constraints.txt
+	  build/lock/bin/python -m pip freeze --exclude pip; } > constraints.txt
 	@rm -rf build/lock build/lock.in
 
 clean:

@@ -19,17 +19,19 @@ import msgspec
 from chalice.app import Rate
 
 from chalicelib import __version__
+from chalicelib.api.login import LoginService
 from chalicelib.api.service import Service
-from chalicelib.api.validation import parse_bearer, parse_list_request, parse_login
+from chalicelib.api.validation import parse_account_id, parse_bearer, parse_list_request, parse_login
 from chalicelib.aws import Table, create_clients, read_secret
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE
+from chalicelib.certificates.prefetch import Prefetcher
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.credentials import CredentialStore
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import InvalidRequestError
-from chalicelib.merchants import MerchantStore
+from chalicelib.merchants import CACHE_SECONDS, MerchantStore, build_stores_view
 from chalicelib.sessions import SessionService
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.telemetry import Telemetry
@@ -46,7 +48,11 @@ if TYPE_CHECKING:
 PAGE_THREADS = 16
 """More than one response needs: an aborted page may take a moment to end, and must not delay the next response."""
 
-app = Service("douyin-redemption", Telemetry(TelemetrySettings.from_env(os.environ)))
+PREFETCH_THREADS = 4
+"""Two for one login. Prefetches of failed logins may take a moment to end."""
+
+telemetry_settings = TelemetrySettings.from_env(os.environ)
+app = Service(telemetry_settings.api_name, Telemetry(telemetry_settings))
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -55,10 +61,13 @@ class Services(msgspec.Struct, frozen=True):
     credentials: CredentialStore
     douyin: DouyinClient
     sessions: SessionService
+    logins: LoginService
+    merchants: MerchantStore
     lister: CertificateLister
     tokens: TokenStore
     http: requests.Session
     page_executor: Executor
+    prefetch_executor: Executor
 
 
 @functools.cache
@@ -70,16 +79,22 @@ def services() -> Services:
     credentials = CredentialStore(functools.partial(read_secret, secrets_manager, settings.secret_name))
     http = create_session(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE)
     douyin = DouyinClient(Transport(http), settings.open_api, settings.login_api)
-    tokens = TokenStore(table, douyin)
+    merchants, tokens = MerchantStore(table), TokenStore(table, douyin)
+    sessions = SessionService(credentials, douyin, settings.session_ttl)
     page_executor = ThreadPoolExecutor(PAGE_THREADS, "page")
+    prefetch_executor = ThreadPoolExecutor(PREFETCH_THREADS, "prefetch")
+    lister = CertificateLister(merchants, tokens, credentials, douyin, page_executor)
     return Services(
         credentials=credentials,
         douyin=douyin,
-        sessions=SessionService(credentials, douyin, settings.session_ttl),
-        lister=CertificateLister(MerchantStore(table), tokens, credentials, douyin, page_executor),
+        sessions=sessions,
+        logins=LoginService(sessions, lister, Prefetcher(lister, douyin, prefetch_executor)),
+        merchants=merchants,
+        lister=lister,
         tokens=tokens,
         http=http,
         page_executor=page_executor,
+        prefetch_executor=prefetch_executor,
     )
 
 
@@ -91,11 +106,16 @@ def health(_request: Request, _context: RequestContext) -> str:
 
 @app.route("/v1/sessions", methods=["POST"], content_types=["application/json"])
 def create_user_session(request: Request, context: RequestContext) -> str:
-    """Log a user in: exchange a code from tt.login for a session token."""
+    """Log a user in: exchange a code from tt.login for a session token. The request may ask for the first list."""
     login = parse_login(_read_body(request))
-    sessions = services().sessions
-    token = sessions.login(login.app_id, login.code, context)
-    return _to_json({"token": token, "expires_in": sessions.ttl})
+    return _to_json(services().logins.login(login, context))
+
+
+@app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(CACHE_SECONDS))
+def list_stores(_request: Request, context: RequestContext, account_id: str) -> str:
+    """List where a merchant can be visited. Needs no session: the store is chosen before the login."""
+    context.account_id = parse_account_id(account_id)
+    return _to_json(build_stores_view(services().merchants.get(context.account_id, context), context))
 
 
 @app.route("/v1/merchants/{account_id}/stores/{poi_id}/certificates", methods=["GET"])
@@ -123,7 +143,7 @@ def _read_body(request: Request) -> bytes:
     try:
         body = request.raw_body
     except ValueError:
-        raise InvalidRequestError("body is not base64") from None
+        raise InvalidRequestError("body", "must be valid base64") from None
     return body.encode() if isinstance(body, str) else body
 
 

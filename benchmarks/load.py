@@ -16,7 +16,9 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.report import PAGE, write_section
-from infra.api_gateway import read_rest_api_id, set_throttling
+from infra.api_gateway import set_throttling
+from infra.chalice_state import read_rest_api_id
+from infra.stage_settings import Limit, Limits
 from sandbox import stack
 from sandbox.gateway import certificates_url
 from sandbox.sample_data import APP_ID, CUSTOMER
@@ -48,8 +50,9 @@ def run_locust(sandbox: stack.Stack, customers: int) -> dict[str, str]:
 
 def remove_rate_limit(sandbox: stack.Stack) -> None:
     """Raise the stage's rate limit; otherwise API Gateway would reject part of the load."""
+    limits = Limits(*[Limit(100_000, 100_000)] * len(Limits.__struct_fields__))
     api_id = read_rest_api_id(sandbox.folder, stack.STAGE)
-    set_throttling(sandbox.account.client("apigateway"), api_id, "api", 100_000, 100_000)
+    set_throttling(sandbox.account.client("apigateway"), api_id, limits)
 
 
 def main() -> None:

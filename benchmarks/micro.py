@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import msgspec
 import pyperf
@@ -34,10 +35,10 @@ def main() -> None:
     runner = pyperf.Runner(program_args=("-m", "benchmarks.micro"))
     for size in SIZES:
         response = build_response(size)
-        page = parse_certificates(response)
-        list_view = ListView(ACCOUNT_ID, POI_ID, build_views([page], frozenset()).views)
+        page, now = parse_certificates(response), time.time()
+        list_view = ListView(ACCOUNT_ID, POI_ID, build_views([page], frozenset(), now).views)
         runner.bench_func(f"parse_certificates {size}", parse_certificates, response)
-        runner.bench_func(f"build_views {size}", build_views, [page], frozenset())
+        runner.bench_func(f"build_views {size}", build_views, [page], frozenset(), now)
         runner.bench_func(f"encode to JSON {size}", msgspec.json.encode, list_view)
 
 

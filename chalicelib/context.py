@@ -89,7 +89,7 @@ class RequestContext(msgspec.Struct):
 
     `user` is the salted hash of the open_id. `malformed_fields` are paths in the platform's document. `warnings` are
     texts for the operator about what went wrong without failing the request. Several threads append to `calls`
-    (list.append is atomic).
+    (list.append is atomic). `list_outcome` (`ok` or a problem code) and `list_error` belong to a login's first list.
     """
 
     deadline: Deadline
@@ -105,6 +105,8 @@ class RequestContext(msgspec.Struct):
     malformed_fields: list[str] = []
     warnings: list[str] = []
     lost_page_error: RedemptionError | None = None
+    list_outcome: str = ""
+    list_error: BaseException | None = None
     token_seconds_left: int | None = None
 
     @classmethod

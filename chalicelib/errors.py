@@ -50,7 +50,16 @@ class RedemptionError(Exception):
 
 
 class InvalidRequestError(RedemptionError):
-    """The caller's input is invalid. The message names the field, never its value."""
+    """The caller's input is invalid.
+
+    `field` is the dotted path of a query parameter, path parameter or body member, or `body`. `detail` says in English
+    what it must be; it never contains the value.
+    """
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(f"{field} {detail}")
+        self.field = field
+        self.detail = detail
 
 
 class UnauthenticatedError(RedemptionError):

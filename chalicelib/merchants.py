@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ from chalicelib.cache import TtlCache
 from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
     from chalicelib.aws import Item, Table
     from chalicelib.context import RequestContext
@@ -22,19 +25,47 @@ MERCHANT_PREFIX = "MERCHANT#"
 CACHE_SECONDS = 300.0
 MAX_CACHED_MERCHANTS = 1000
 
+UNKNOWN_SECONDS = 10.0
+"""How long an unknown or inactive account_id is cached. Short: an operator may add the merchant at any time."""
+
+MAX_CACHED_UNKNOWN = 1000
+
+MAX_REPORTED_STORES = 10
+
+
+class StoreView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A store (门店) as customers see it. The position is GCJ-02, in degrees."""
+
+    poi_id: str
+    name: str
+    address: str | None = None
+    phone: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+class StoresView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A merchant as customers see it. `stores` is None when the merchant does not list its stores."""
+
+    account_id: str
+    name: str | None = None
+    stores: list[StoreView] | None = None
+
 
 class Merchant(msgspec.Struct, frozen=True):
     """A merchant (抖音来客 account).
 
-    `token_id` names its TOKEN# row. `stores` are the poi_ids where it is served, or None for all.
+    `token_id` names its TOKEN# row. `stores` are the poi_ids where it is served, or None for all. A store is None when
+    its entry has no readable name: it is served, but not shown.
     """
 
     account_id: str
     app_id: str
     token_id: str
     life_account_id: str | None
-    stores: frozenset[str] | None
+    stores: dict[str, StoreView | None] | None
     active: bool
+    name: str | None = None
 
     def require_store(self, poi_id: str) -> None:
         """Raise StoreNotFoundError when the merchant lists its stores and `poi_id` is not one of them."""
@@ -43,27 +74,44 @@ class Merchant(msgspec.Struct, frozen=True):
 
 
 class MerchantStore:
-    """Reads merchants from the table and caches the active ones."""
+    """Reads merchants from the table. Caches the active ones, and for a short time which account_ids are unknown.
+
+    The two caches are separate, so that requests with random account_ids cannot evict a merchant.
+    """
 
     def __init__(self, table: Table, clock: Callable[[], float] = time.time) -> None:
         self._table = table
         self._clock = clock
         self._cache: TtlCache[Merchant] = TtlCache(MAX_CACHED_MERCHANTS, clock)
+        self._unknown: TtlCache[bool] = TtlCache(MAX_CACHED_UNKNOWN, clock)
 
     def get(self, account_id: str, context: RequestContext) -> Merchant:
-        """Return an active merchant; raises MerchantNotFoundError or StorageUnavailableError."""
+        """Return an active merchant; raises MerchantNotFoundError, StorageUnavailableError or ConfigurationError."""
         merchant = self._cache.get(account_id)
-        if merchant is None:
-            # Measured from before the read: five minutes after a merchant was suspended, no instance serves it.
-            expires_at = self._clock() + CACHE_SECONDS
-            item = self._table.get_item(merchant_key(account_id), context)
-            if not item:
-                raise MerchantNotFoundError(account_id)
-            merchant = parse_merchant(account_id, item)
-            if not merchant.active:
-                raise MerchantNotFoundError(account_id)
-            self._cache.put(account_id, merchant, expires_at)
+        if merchant is not None:
+            return merchant
+        if self._unknown.get(account_id):
+            raise MerchantNotFoundError(account_id)
+        # Measured from before the read: five minutes after a merchant was suspended, no instance serves it.
+        read_at = self._clock()
+        item = self._table.get_item(merchant_key(account_id), context)
+        merchant = parse_merchant(account_id, item) if item else None
+        if merchant is None or not merchant.active:
+            self._unknown.put(account_id, True, read_at + UNKNOWN_SECONDS)
+            raise MerchantNotFoundError(account_id)
+        self._cache.put(account_id, merchant, read_at + CACHE_SECONDS)
         return merchant
+
+
+def build_stores_view(merchant: Merchant, context: RequestContext) -> StoresView:
+    """Return what customers see of a merchant, sorted by poi_id. A store without a name is left out, with a warning."""
+    if merchant.stores is None:
+        return StoresView(merchant.account_id, merchant.name)
+    hidden = sorted(poi_id for poi_id, store in merchant.stores.items() if store is None)
+    if hidden:
+        context.warnings.append(f"stores without a readable name: {', '.join(hidden[:MAX_REPORTED_STORES])}")
+    shown = [store for store in merchant.stores.values() if store is not None]
+    return StoresView(merchant.account_id, merchant.name, sorted(shown, key=lambda store: store.poi_id))
 
 
 def merchant_key(account_id: str) -> str:
@@ -72,7 +120,10 @@ def merchant_key(account_id: str) -> str:
 
 
 def parse_merchant(account_id: str, item: Item) -> Merchant:
-    """Parse a row; raises ConfigurationError that names a missing attribute or one of the wrong type."""
+    """Parse a row; raises ConfigurationError that names a missing attribute or one of the wrong type.
+
+    What only the customer sees is read leniently: a malformed name, store or attribute of a store counts as missing.
+    """
     app_id = _string(account_id, item, "app_id")
     if app_id is None:
         raise ConfigurationError(f"merchant {account_id}: attribute app_id is missing")
@@ -87,9 +138,44 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
         app_id=app_id,
         token_id=_string(account_id, item, "token_id") or app_id,
         life_account_id=_string(account_id, item, "life_account_id"),
-        stores=frozenset(stores["M"]) if "stores" in item else None,
+        stores=_parse_stores(stores["M"]) if "stores" in item else None,
         active=active["BOOL"],
+        name=_text(item, "name"),
     )
+
+
+def _parse_stores(entries: Mapping[str, AttributeValueTypeDef]) -> dict[str, StoreView | None]:
+    return {poi_id: _parse_store(poi_id, entry) for poi_id, entry in entries.items()}
+
+
+def _parse_store(poi_id: str, entry: AttributeValueTypeDef) -> StoreView | None:
+    """Parse a store: a map of attributes, or its name alone. Returns None when it has no readable name."""
+    attributes = {"name": entry} if "S" in entry else entry.get("M", {})
+    name = _text(attributes, "name")
+    if name is None:
+        return None
+    return StoreView(
+        poi_id,
+        name,
+        _text(attributes, "address"),
+        _text(attributes, "phone"),
+        _degrees(attributes, "latitude", 90.0),
+        _degrees(attributes, "longitude", 180.0),
+    )
+
+
+def _text(attributes: Mapping[str, AttributeValueTypeDef], name: str) -> str | None:
+    """Return a string attribute, or None when it is missing, empty or no string."""
+    return attributes.get(name, {}).get("S") or None
+
+
+def _degrees(attributes: Mapping[str, AttributeValueTypeDef], name: str, limit: float) -> float | None:
+    """Return a number from -limit to limit, or None. The low-level client returns numbers as text."""
+    try:
+        value = float(attributes.get(name, {}).get("N", ""))
+    except ValueError:
+        return None
+    return value if math.fabs(value) <= limit else None
 
 
 def _string(account_id: str, item: Item, name: str) -> str | None:

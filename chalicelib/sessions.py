@@ -36,6 +36,13 @@ class Session(RedactedStruct, frozen=True):
     open_id: str
 
 
+class Login(RedactedStruct, frozen=True):
+    """A successful login: the session, and the token that stands for it."""
+
+    token: str
+    session: Session
+
+
 class SessionService:
     """Issues and verifies session tokens. Sessions are not stored."""
 
@@ -52,20 +59,28 @@ class SessionService:
         self.ttl = ttl
         self._clock = clock
 
-    def login(self, app_id: str, code: str, context: RequestContext) -> str:
-        """Exchange a login code for a session token.
+    def get_app_secret(self, app_id: str, context: RequestContext) -> str:
+        """Return the secret of an app.
 
-        Raises UnauthenticatedError for an unknown app, UpstreamError (LoginRefusedError for a bad code), and
-        StorageUnavailableError or ConfigurationError when the secret cannot be read.
+        Raises UnauthenticatedError for an unknown app, and StorageUnavailableError or ConfigurationError when the
+        secret cannot be read.
         """
         secret = self._credentials.get(context).apps.get(app_id)
         secret = secret or self._credentials.refresh(context).apps.get(app_id)
         if not secret:
             raise UnauthenticatedError("unknown app_id")
-        open_id = self._douyin.login(app_id, secret, code, context)
+        return secret
+
+    def login(self, app_id: str, code: str, context: RequestContext) -> Login:
+        """Exchange a login code for a session.
+
+        Raises what `get_app_secret` raises, and UpstreamError (LoginRefusedError for a bad code).
+        """
+        open_id = self._douyin.login(app_id, self.get_app_secret(app_id, context), code, context)
         keys = self._credentials.get(context).session_keys
         context.user = hash_open_id(open_id, keys)
-        return _serializer(*keys).dumps([app_id, open_id, int(self._clock()) + self.ttl])
+        token = _serializer(*keys).dumps([app_id, open_id, int(self._clock()) + self.ttl])
+        return Login(token, Session(app_id, open_id))
 
     def verify(self, token: str, context: RequestContext) -> Session:
         """Return the session of a token; raises UnauthenticatedError for a forged or expired one."""

@@ -60,6 +60,11 @@ class TelemetrySettings(msgspec.Struct, frozen=True):
             stage=env.get("STAGE", ""),
         )
 
+    @property
+    def api_name(self) -> str:
+        """The name of the API in API Gateway. It is the only dimension that tells the metrics of two stages apart."""
+        return f"douyin-redemption-{self.stage}" if self.stage else "douyin-redemption"
+
 
 def is_lambda(env: Mapping[str, str]) -> bool:
     """Return whether Lambda's runtime loaded the app (not a Chalice command or a test)."""

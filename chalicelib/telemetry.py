@@ -81,6 +81,7 @@ class Telemetry:
             "poi_id": context.poi_id,
             "user": context.user,
             "outcome": outcome,
+            "list_outcome": context.list_outcome,
             "ms": round((time.time() - context.started) * 1000, 1),
             "pages": context.pages or None,
             "certificates": context.certificates_returned,
@@ -89,10 +90,12 @@ class Telemetry:
             "warnings": context.warnings,
             "lost_page": None if context.lost_page_error is None else str(context.lost_page_error),
             "calls": [_format_call(call) for call in context.calls],
+            "list_error": None if context.list_error is None else _format_error(context.list_error),
             "error": None if error is None else _format_error(error),
         }
-        log = self._logger.info if error is None else self._logger.warning
-        if error is not None and not isinstance(error, RedemptionError):
+        errors = [found for found in (error, context.list_error) if found is not None]
+        log = self._logger.warning if errors else self._logger.info
+        if not all(isinstance(found, RedemptionError) for found in errors):
             log = self._logger.error
         log(operation, extra={name: value for name, value in entry.items() if value not in (None, "", [])})
 
@@ -116,8 +119,8 @@ class Telemetry:
         failures = Counter(call.outcome for call in upstream if call.outcome != "ok")
         for reason, count in failures.items():
             self._emit_count("UpstreamErrors", count, error_code=reason)
-        if outcome != "ok":
-            self._emit_count("Problems", 1, code=outcome)
+        for code in _problem_codes(outcome, context):
+            self._emit_count("Problems", 1, code=code)
 
     def _emit_count(self, name: str, count: int, **dimension: str) -> None:
         """Emit a count in two dimension sets: service and stage; the same with `dimension` added."""
@@ -156,7 +159,12 @@ class Telemetry:
         if root is None:
             return
         root.start_time = context.started
-        annotations = {"account_id": context.account_id, "poi_id": context.poi_id, "outcome": outcome}
+        annotations = {
+            "account_id": context.account_id,
+            "poi_id": context.poi_id,
+            "outcome": outcome,
+            "list_outcome": context.list_outcome,
+        }
         for name, value in annotations.items():
             if value:
                 self._tracer.put_annotation(name, value)
@@ -171,9 +179,14 @@ class Telemetry:
             if call.outcome != "ok":
                 subsegment.add_fault_flag()
             recorder.end_subsegment(call.started + call.seconds)
-        if outcome != "ok":
+        if _problem_codes(outcome, context):
             root.add_error_flag()
         recorder.end_subsegment()
+
+
+def _problem_codes(outcome: str, context: RequestContext) -> list[str]:
+    """Return the problem codes of a request: its own, and that of the first list of a login."""
+    return [code for code in (outcome, context.list_outcome) if code not in ("", "ok")]
 
 
 def _format_call(call: Call) -> dict[str, Any]:

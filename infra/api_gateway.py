@@ -1,95 +1,274 @@
-"""API Gateway settings that Chalice cannot make: throttling and gateway responses. Applied after `chalice deploy`.
+"""API Gateway settings that Chalice cannot make; applied after each `chalice deploy`.
 
-Throttling: API Gateway rejects requests above the limit before Lambda starts, so these requests cost nothing and do not
-reach the platform. The limit belongs to the stage and stays there in later deployments.
-
-Gateway responses: API Gateway's own errors (unknown route, throttled, integration failure) get the same problem format
-as the service's errors. `chalice deploy` imports the API definition again, which removes them, so each deployment
-restores them.
+- Throttling limits by route. API Gateway rejects requests above a limit before Lambda starts, so these requests cost
+  nothing and do not reach the platform.
+- The access log.
+- Gateway responses: API Gateway's own errors (unknown route, throttled, integration failure) get the same problem
+  format as the service's errors. `chalice deploy` imports the API definition again, which removes them.
+- The mapping of the custom domain, and the default endpoint's switch. The domain itself belongs to the stack: Chalice's
+  own support of domains fails without its record of the last deployment.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from chalicelib.api import problems
+from chalicelib.api.problems import problem_for_type
+from chalicelib.api.validation import BODY_RULE
+from chalicelib.errors import InvalidRequestError
+from infra.chalice_config import API_STAGE
+from infra.cloudformation import access_log_group
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Iterable
 
     from mypy_boto3_apigateway import APIGatewayClient
     from mypy_boto3_apigateway.literals import GatewayResponseTypeType
+    from mypy_boto3_apigateway.type_defs import PatchOperationTypeDef
 
-RATE_LIMIT = 100
-"""Requests per second to each method of the API, all callers together.
+    from chalicelib.api.problems import Problem
+    from infra.account import Account
+    from infra.stage_settings import Limit, Limits, StageSettings
 
-A stage's default limit applies to each method separately, not to their sum:
-https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html
-The platform publishes no limit for query_user_certificates. A related call allows 200 per second; this is half of that.
-Raise it when the platform grants your app a higher limit."""
+CREATE_DEPLOYMENT_SECONDS = 6.0
+"""API Gateway allows one CreateDeployment call in 5 seconds for each account:
+https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
 
-BURST_LIMIT = 200
-"""Size of the token bucket, in requests."""
+CREATE_DEPLOYMENT_ATTEMPTS = 10
 
-_GATEWAY_RESPONSES: dict[GatewayResponseTypeType, problems.ProblemType] = {
-    "MISSING_AUTHENTICATION_TOKEN": problems.NOT_FOUND,  # API Gateway's response to an unknown route
-    "THROTTLED": problems.RATE_LIMITED,
-    "REQUEST_TOO_LARGE": problems.INVALID_REQUEST,
-    "INTEGRATION_FAILURE": problems.INTERNAL_ERROR,
-    "INTEGRATION_TIMEOUT": problems.UPSTREAM_TIMEOUT,
+LOG_ROLE_SECONDS = 60.0
+"""How long API Gateway may refuse a new role, until IAM has distributed it."""
+
+_REQUEST_ID = "$context.requestId"
+_NOT_FOUND = problem_for_type(problems.NOT_FOUND, _REQUEST_ID)
+_INVALID_BODY = problems.problem_for_error(InvalidRequestError("body", BODY_RULE), _REQUEST_ID)
+_RATE_LIMITED = problem_for_type(problems.RATE_LIMITED, _REQUEST_ID)
+_INTERNAL_ERROR = problem_for_type(problems.INTERNAL_ERROR, _REQUEST_ID)
+
+_GATEWAY_RESPONSES: dict[GatewayResponseTypeType, Problem] = {
+    "MISSING_AUTHENTICATION_TOKEN": _NOT_FOUND,  # an unknown route or method
+    "INVALID_SIGNATURE": _NOT_FOUND,  # the same, in a request with an Authorization header
+    "RESOURCE_NOT_FOUND": _NOT_FOUND,
+    "BAD_REQUEST_BODY": _INVALID_BODY,
+    "REQUEST_TOO_LARGE": _INVALID_BODY,
+    "UNSUPPORTED_MEDIA_TYPE": problem_for_type(problems.UNSUPPORTED_MEDIA_TYPE, _REQUEST_ID),
+    "THROTTLED": _RATE_LIMITED,
+    "QUOTA_EXCEEDED": _RATE_LIMITED,
+    "WAF_FILTERED": _RATE_LIMITED,  # docs/deploy.md describes a rate rule
+    "API_CONFIGURATION_ERROR": _INTERNAL_ERROR,
+    "INTEGRATION_FAILURE": _INTERNAL_ERROR,
+    "INTEGRATION_TIMEOUT": problem_for_type(problems.UPSTREAM_TIMEOUT, _REQUEST_ID),
+    "DEFAULT_5XX": _INTERNAL_ERROR,
+}
+
+_ROUTES = {
+    "sessions": ("/v1/sessions", "POST"),
+    "stores": ("/v1/merchants/{account_id}/stores", "GET"),
+    "certificates": ("/v1/merchants/{account_id}/stores/{poi_id}/certificates", "GET"),
+}
+"""Path and method of the routes with a limit of their own, by the names of their limits."""
+
+# None of these contains a token: the session token is in a header, and login codes are in bodies.
+_ACCESS_LOG_FIELDS = {
+    "request_id": "$context.requestId",
+    "time": "$context.requestTimeEpoch",
+    "ip": "$context.identity.sourceIp",
+    "method": "$context.httpMethod",
+    "route": "$context.resourcePath",
+    "status": "$context.status",
+    "error": "$context.error.responseType",
+    "ms": "$context.responseLatency",
+    "integration_ms": "$context.integrationLatency",
+    "integration_status": "$context.integrationStatus",
+    "bytes": "$context.responseLength",
+    "user_agent": "$context.identity.userAgent",
 }
 
 
-def configure_stage(client: APIGatewayClient, project: Path, stage: str) -> dict[str, Any]:
-    """Set gateway responses and throttling of the API deployed from `project`; return the stage's method settings."""
-    api_id = read_rest_api_id(project, stage)
-    config = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
-    stage_name = config["api_gateway_stage"]
-    for response_type, problem_type in _GATEWAY_RESPONSES.items():
-        client.put_gateway_response(
-            restApiId=api_id,
-            responseType=response_type,
-            statusCode=str(problem_type.status),
-            responseParameters=_response_headers(problem_type),
-            responseTemplates={
-                "application/json": problems.problem_for_type(problem_type, "$context.requestId").body,
-            },
-        )
-    # Gateway responses take effect with the next deployment of the API.
-    client.create_deployment(restApiId=api_id, stageName=stage_name)
-    return set_throttling(client, api_id, stage_name, RATE_LIMIT, BURST_LIMIT)
+def configure_api(account: Account, stage: str, api_id: str, settings: StageSettings) -> None:
+    """Apply all settings of this module to an API that Chalice has deployed."""
+    client = account.client("apigateway")
+    # First the limits, which protect the platform. They take effect without a deployment.
+    set_throttling(client, api_id, settings.limits)
+    _ensure_log_role(account)
+    _set_access_log(account, client, api_id, stage)
+    for response_type, problem in _GATEWAY_RESPONSES.items():
+        _put_gateway_response(client, api_id, response_type, problem)
+    # Any other 4xx response keeps its status, which the body therefore does not name.
+    _put_gateway_response(client, api_id, "DEFAULT_4XX", _INVALID_BODY, own_status=True)
+    disabled = settings.domain is not None and not settings.domain.default_endpoint
+    _patch(client.update_rest_api, {"/disableExecuteApiEndpoint": str(disabled).lower()}, restApiId=api_id)
+    if settings.domain is not None:
+        map_domain(client, settings.domain.name, api_id)
+    # Gateway responses and the default endpoint's switch take effect with the next deployment of the API.
+    create_deployment(client, api_id)
 
 
-def read_rest_api_id(project: Path, stage: str) -> str:
-    """Return the id of the REST API that Chalice deployed from `project`."""
-    deployed = json.loads((project / ".chalice" / "deployed" / f"{stage}.json").read_text(encoding="utf-8"))
-    return str(next(r["rest_api_id"] for r in deployed["resources"] if r["resource_type"] == "rest_api"))
+def set_throttling(client: APIGatewayClient, api_id: str, limits: Limits) -> None:
+    """Set the throttling limits of the API's routes.
+
+    A limit of `/*/*` applies to each method separately, not to their sum:
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html
+    """
+    values = _limit_patch("/*/*", limits.other)
+    routes = {
+        (resource["path"], method)
+        for resource in _list_resources(client, api_id)
+        for method in resource.get("resourceMethods", {})
+    }
+    for name, (path, method) in _ROUTES.items():
+        # An older version of the app, after a rollback, may lack a route.
+        if (path, method) in routes:
+            values |= _limit_patch(f"/{path.replace('~', '~0').replace('/', '~1')}/{method}", getattr(limits, name))
+    _patch(client.update_stage, values, restApiId=api_id, stageName=API_STAGE)
 
 
-def set_throttling(
-    client: APIGatewayClient, api_id: str, stage_name: str, rate_limit: int, burst_limit: int
-) -> dict[str, Any]:
-    """Set the default throttling limits for the methods of an API stage; return its method settings."""
-    settings = client.update_stage(
+def create_deployment(client: APIGatewayClient, api_id: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Deploy the API to its stage; while the account's quota for this call is used up, wait and repeat."""
+    for attempts_left in range(CREATE_DEPLOYMENT_ATTEMPTS - 1, -1, -1):
+        try:
+            client.create_deployment(restApiId=api_id, stageName=API_STAGE)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "TooManyRequestsException" or attempts_left == 0:
+                raise
+            sleep(CREATE_DEPLOYMENT_SECONDS)
+        else:
+            return
+
+
+def map_domain(client: APIGatewayClient, domain: str, api_id: str) -> None:
+    """Let the custom domain serve the API."""
+    for mapping in _list_mappings(client, domain):
+        if (mapping["restApiId"], mapping.get("stage")) == (api_id, API_STAGE):
+            return
+        if mapping["basePath"] == "(none)":
+            client.delete_base_path_mapping(domainName=domain, basePath="(none)")
+    client.create_base_path_mapping(domainName=domain, restApiId=api_id, stage=API_STAGE)
+
+
+def unmap_domain(client: APIGatewayClient, domain: str) -> None:
+    """Remove the mappings of the custom domain."""
+    for mapping in _list_mappings(client, domain):
+        client.delete_base_path_mapping(domainName=domain, basePath=mapping["basePath"])
+
+
+def remove_log_role(account: Account) -> None:
+    """Remove the role for API Gateway's logs if a deployment created it and the region has no API any more."""
+    apigateway, iam, name = account.client("apigateway"), account.client("iam"), _log_role_name(account)
+    if apigateway.get_rest_apis(limit=1)["items"]:
+        return
+    if not str(apigateway.get_account().get("cloudwatchRoleArn", "")).endswith(f":role/{name}"):
+        return
+    _patch(apigateway.update_account, {"/cloudwatchRoleArn": ""})
+    iam.detach_role_policy(RoleName=name, PolicyArn=_log_policy(account))
+    iam.delete_role(RoleName=name)
+
+
+def _ensure_log_role(account: Account) -> None:
+    """Create the role with which API Gateway writes logs, unless the account has one.
+
+    It is one setting for each account and region, not for each API:
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-logging.html
+    """
+    apigateway, iam, name = account.client("apigateway"), account.client("iam"), _log_role_name(account)
+    if apigateway.get_account().get("cloudwatchRoleArn"):
+        return
+    statement = {"Effect": "Allow", "Principal": {"Service": "apigateway.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    try:
+        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "EntityAlreadyExists":
+            raise
+        role = iam.get_role(RoleName=name)
+    iam.attach_role_policy(RoleName=name, PolicyArn=_log_policy(account))
+    deadline = time.monotonic() + LOG_ROLE_SECONDS
+    while True:
+        try:
+            _patch(apigateway.update_account, {"/cloudwatchRoleArn": role["Role"]["Arn"]})
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "BadRequestException" or time.monotonic() > deadline:
+                raise
+            time.sleep(5)
+        else:
+            return
+
+
+def _log_role_name(account: Account) -> str:
+    return f"douyin-redemption-api-logs-{account.region}"
+
+
+def _log_policy(account: Account) -> str:
+    return f"arn:{account.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+
+
+def _set_access_log(account: Account, client: APIGatewayClient, api_id: str, stage: str) -> None:
+    group = f"arn:{account.partition}:logs:{account.region}:{account.id}:log-group:{access_log_group(stage)}"
+    log_format = json.dumps(_ACCESS_LOG_FIELDS, separators=(",", ":"))
+    values = {"/accessLogSettings/destinationArn": group, "/accessLogSettings/format": log_format}
+    _patch(client.update_stage, values, restApiId=api_id, stageName=API_STAGE)
+
+
+def _put_gateway_response(
+    client: APIGatewayClient,
+    api_id: str,
+    response_type: GatewayResponseTypeType,
+    problem: Problem,
+    *,
+    own_status: bool = False,
+) -> None:
+    body = json.loads(problem.body)
+    status: dict[str, Any] = {"statusCode": str(problem.type.status)}
+    if own_status:
+        del body["status"]
+        body.pop("errors", None)
+        status = {}
+    client.put_gateway_response(
         restApiId=api_id,
-        stageName=stage_name,
-        patchOperations=[
-            {"op": "replace", "path": "/*/*/throttling/rateLimit", "value": str(rate_limit)},
-            {"op": "replace", "path": "/*/*/throttling/burstLimit", "value": str(burst_limit)},
-        ],
+        responseType=response_type,
+        responseParameters=_response_headers(problem),
+        responseTemplates={"application/json": json.dumps(body, ensure_ascii=False, separators=(",", ":"))},
+        **status,
     )
-    return dict(settings["methodSettings"]["*/*"])
 
 
-def _response_headers(problem_type: problems.ProblemType) -> dict[str, str]:
+def _response_headers(problem: Problem) -> dict[str, str]:
     # A value in single quotes is a literal, a value without quotes is a mapping expression:
     # https://docs.aws.amazon.com/apigateway/latest/developerguide/rest-api-parameter-mapping.html
     headers = {
         "Content-Type": "'application/problem+json'",
         "Cache-Control": "'no-store'",
         "X-Request-Id": "context.requestId",
+        **{name: f"'{value}'" for name, value in problem.headers.items()},
     }
-    if problem_type.retry_after is not None:
-        headers["Retry-After"] = f"'{problem_type.retry_after}'"
     return {f"gatewayresponse.header.{name}": value for name, value in headers.items()}
+
+
+def _limit_patch(path: str, limit: Limit) -> dict[str, str]:
+    return {f"{path}/throttling/rateLimit": f"{limit.rate:g}", f"{path}/throttling/burstLimit": str(limit.burst)}
+
+
+def _patch(update: Callable[..., Any], values: dict[str, str], **arguments: str) -> None:
+    operations: list[PatchOperationTypeDef] = [
+        {"op": "replace", "path": path, "value": value} for path, value in values.items()
+    ]
+    update(**arguments, patchOperations=operations)
+
+
+def _list_resources(client: APIGatewayClient, api_id: str) -> Iterable[Any]:
+    for page in client.get_paginator("get_resources").paginate(restApiId=api_id):
+        yield from page["items"]
+
+
+def _list_mappings(client: APIGatewayClient, domain: str) -> list[Any]:
+    try:
+        return list(client.get_base_path_mappings(domainName=domain).get("items", []))
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NotFoundException":
+            raise
+        return []

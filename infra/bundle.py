@@ -6,7 +6,9 @@ archive with Chalice's packager, removes what the functions never load, and save
 changes, the hash changes and Chalice ignores the archive.
 
 - aws-xray-sdk requires botocore. A second botocore (20 MB) would shadow the one of the Lambda runtime, so the SDK is
-  installed into `vendor/` without dependencies. Its other dependency, wrapt, is in requirements.txt.
+  installed into `vendor/` without dependencies. Its other dependency, wrapt, is in requirements.txt. `make install`
+  does the same, so that `chalice deploy` alone is complete, also after the app was edited.
+- Chalice only prints a warning if a package has no wheel for the functions' platform. Here the build fails.
 - Chalice imports the app before it packages it, which would write .pyc files and change the hash. So the .pyc files of
   `chalicelib/` are written first, with hash-based invalidation: Python ignores one that does not match its source.
 - Lambda's file system is read-only, so Python cannot cache .pyc files there, and compiling takes half of a cold start.
@@ -19,6 +21,7 @@ changes, the hash changes and Chalice ignores the archive.
 
 from __future__ import annotations
 
+import argparse
 import compileall
 import os
 import py_compile
@@ -31,7 +34,7 @@ import zipfile
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
-from chalice.deploy.packager import DependencyBuilder, LambdaDeploymentPackager
+from chalice.deploy.packager import DependencyBuilder, LambdaDeploymentPackager, MissingDependencyError
 from chalice.utils import UI, OSUtils
 
 from chalicelib.aws import SDK_DATA
@@ -41,6 +44,9 @@ ROOT = Path(__file__).parent.parent
 RUNTIME = "python{}.{}".format(*sys.version_info)
 TASK_ROOT = "/var/task"
 """Where Lambda unpacks the bundle. Tracebacks show this path."""
+
+X86_64, ARM64 = "x86_64", "arm64"
+"""Lambda's architectures, as Chalice's `lambda_architecture` names them."""
 
 VENDORED = ("aws-xray-sdk==2.15.0",)
 
@@ -61,21 +67,26 @@ _INCLUDED_PACKAGES = (
 )
 
 
-def make_bundle(root: Path = ROOT) -> Path:
-    """Build the archive of the project in `root`; return its path."""
-    _install_vendored(root / "vendor")
+class BundleError(Exception):
+    """The bundle cannot be built, or is missing. The message says why."""
+
+
+def make_bundle(root: Path = ROOT, architecture: str = X86_64) -> Path:
+    """Build the archive of the project in `root`; return its path. Raises BundleError if a wheel is missing."""
+    install_vendored(root)
     _compile(root / "chalicelib")
-    shutil.rmtree(root / ".chalice" / "deployments", ignore_errors=True)
-    archive = Path(_packager().create_deployment_package(str(root), RUNTIME))
+    for outdated in _list_archives(root, architecture):
+        outdated.unlink()
+    archive = Path(_packager(architecture).create_deployment_package(str(root), RUNTIME))
     _rewrite(archive)
     return archive
 
 
 def copy_project(to: Path, root: Path = ROOT) -> None:
-    """Copy what `chalice deploy` needs, with the bundle, to the folder `to`; raise RuntimeError if it is outdated."""
+    """Copy what a deployment needs, with the bundle, to the folder `to`; raise BundleError if it is outdated."""
     current_archive(root)
     ignored = shutil.ignore_patterns("deployed")
-    for name in ("chalicelib", ".chalice", "vendor"):
+    for name in ("chalicelib", ".chalice", "vendor", "infra/stages"):
         shutil.copytree(root / name, to / name, ignore=ignored)
     for name in ("app.py", "requirements.txt"):
         shutil.copy(root / name, to / name)
@@ -83,25 +94,41 @@ def copy_project(to: Path, root: Path = ROOT) -> None:
 
 
 def rename_archive(root: Path) -> None:
-    """Give the archive of a copied project the name that Chalice expects.
+    """Give the archives of a copied project the names that Chalice expects.
 
     The hash in the name depends on the order in which the file system lists files, and a copy may have another order.
     """
-    [archive] = (root / ".chalice" / "deployments").glob("*.zip")
-    archive.rename(_packager().deployment_package_filename(str(root), RUNTIME))
+    for architecture in (X86_64, ARM64):
+        for archive in _list_archives(root, architecture):
+            archive.rename(_packager(architecture).deployment_package_filename(str(root), RUNTIME))
 
 
-def current_archive(root: Path = ROOT) -> Path:
-    """Return the archive that `chalice deploy` would upload; raise RuntimeError if it is older than its inputs."""
-    archive = Path(_packager().deployment_package_filename(str(root), RUNTIME))
+def current_archive(root: Path = ROOT, architecture: str = X86_64) -> Path:
+    """Return the archive that `chalice deploy` would upload; raise BundleError if it is older than its inputs."""
+    archive = Path(_packager(architecture).deployment_package_filename(str(root), RUNTIME))
     if not archive.exists():
-        raise RuntimeError("the bundle is missing or outdated: run `make bundle`")
+        raise BundleError("the bundle is missing or outdated: run `make bundle`")
     return archive
 
 
-def _packager() -> LambdaDeploymentPackager:
+class _StrictDependencyBuilder(DependencyBuilder):
+    def build_site_packages(self, abi: str, requirements_filepath: str, target_directory: str) -> None:
+        try:
+            super().build_site_packages(abi, requirements_filepath, target_directory)
+        except MissingDependencyError as error:
+            missing = ", ".join(sorted(package.identifier for package in error.missing))
+            raise BundleError(f"no wheel for {RUNTIME} and this architecture: {missing}") from None
+
+
+def _packager(architecture: str) -> LambdaDeploymentPackager:
     osutils = OSUtils()
-    return LambdaDeploymentPackager(osutils, DependencyBuilder(osutils), UI())
+    dependencies = _StrictDependencyBuilder(osutils, architecture=architecture)
+    return LambdaDeploymentPackager(osutils, dependencies, UI(), architecture)
+
+
+def _list_archives(root: Path, architecture: str) -> list[Path]:
+    suffix = "" if architecture == X86_64 else f"-{architecture}"
+    return list((root / ".chalice" / "deployments").glob(f"*-{RUNTIME}{suffix}.zip"))
 
 
 def _compile(package: Path) -> None:
@@ -112,7 +139,9 @@ def _compile(package: Path) -> None:
     compileall.compile_dir(package, quiet=1, invalidation_mode=hash_based)
 
 
-def _install_vendored(vendor: Path) -> None:
+def install_vendored(root: Path = ROOT) -> None:
+    """Install the packages that the bundle has without their dependencies into `vendor/`, which Chalice packages."""
+    vendor = root / "vendor"
     shutil.rmtree(vendor, ignore_errors=True)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--no-deps", "--no-compile", "--target", vendor, *VENDORED], check=True)
@@ -171,10 +200,28 @@ def bundled_requirements(root: Path = ROOT) -> str:
     return "\n".join([*pinned, *VENDORED, f"chalice=={metadata.version('chalice')}", ""])
 
 
-if __name__ == "__main__" and sys.argv[1:] == ["--requirements"]:
-    print(bundled_requirements(), end="")
-elif __name__ == "__main__":
-    archive = make_bundle()
-    with zipfile.ZipFile(archive) as bundle:
-        unpacked_size = sum(entry.file_size for entry in bundle.infolist())
-    print(f"{archive.relative_to(ROOT)}: {archive.stat().st_size:,} bytes, {unpacked_size:,} bytes unpacked")
+def main() -> None:
+    """Build the bundle, or do the part that an option names."""
+    parser = argparse.ArgumentParser(prog="python -m infra.bundle", description="Build the Lambda bundle.")
+    parser.add_argument("--architecture", choices=[X86_64, ARM64], default=X86_64)
+    parser.add_argument("--vendor", action="store_true", help="only install the packages in vendor/")
+    parser.add_argument(
+        "--requirements", action="store_true", help="only print what the bundle contains, for the audit"
+    )
+    arguments = parser.parse_args()
+    if arguments.requirements:
+        print(bundled_requirements(), end="")
+    elif arguments.vendor:
+        install_vendored()
+    else:
+        try:
+            archive = make_bundle(architecture=arguments.architecture)
+        except BundleError as error:
+            raise SystemExit(str(error)) from None
+        with zipfile.ZipFile(archive) as bundle:
+            unpacked_size = sum(entry.file_size for entry in bundle.infolist())
+        print(f"{archive.relative_to(ROOT)}: {archive.stat().st_size:,} bytes, {unpacked_size:,} bytes unpacked")
+
+
+if __name__ == "__main__":
+    main()

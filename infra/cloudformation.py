@@ -1,18 +1,23 @@
-"""The CloudFormation stack of `template.yaml`: create, execute and discard change sets; delete the stack."""
+"""The CloudFormation stack of `template.yaml`: create, execute and discard change sets; delete the stack.
+
+A first deployment that fails leaves a stack in ROLLBACK_COMPLETE, which CloudFormation can only delete. Table and
+secret are retained. So such a stack is deleted, and the next one uses them.
+"""
 
 from __future__ import annotations
 
 import time
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudformation.literals import ChangeSetTypeType
@@ -20,12 +25,14 @@ if TYPE_CHECKING:
 
 TEMPLATE = Path(__file__).with_name("template.yaml")
 
+_FAILED_CREATION = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
+
 POLL_SECONDS = 0.5
 WAITER_CONFIG: WaiterConfigTypeDef = {"Delay": 1, "MaxAttempts": 900}
 
 
 class StackError(Exception):
-    """CloudFormation rejected the template or the change set. The message is CloudFormation's own."""
+    """The stack cannot be changed, or the change failed. The message has CloudFormation's reasons."""
 
 
 @dataclass(frozen=True)
@@ -72,45 +79,70 @@ def secret_name(stage: str) -> str:
     return f"douyin-redemption/{stage}"
 
 
-def none_if_not_found(call: Callable[[], Any]) -> Any:
+def access_log_group(stage: str) -> str:
+    """Return the name of the log group with a stage's access log."""
+    return f"/aws/apigateway/{stack_name(stage)}"
+
+
+def none_if_not_found(call: Callable[..., Any], **arguments: Any) -> Any:
     """Call AWS and return the response, or None if the resource does not exist."""
     try:
-        return call()
+        return call(**arguments)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
         return None
 
 
-def stack_exists(client: CloudFormationClient, stage: str) -> bool:
-    """Return whether the stack exists. A stack that has only an unexecuted change set does not count."""
+def read_stack(client: CloudFormationClient, stage: str) -> Any:
+    """Return the stack's description, or None. A stack that has only an unexecuted change set does not count."""
     try:
         [stack] = client.describe_stacks(StackName=stack_name(stage))["Stacks"]
     except ClientError as error:
         # DescribeStacks reports a missing stack as a ValidationError, so only the message can be checked.
         if "does not exist" in str(error):
-            return False
+            return None
         raise
-    return stack["StackStatus"] != "REVIEW_IN_PROGRESS"
+    return None if stack["StackStatus"] in ("REVIEW_IN_PROGRESS", "DELETE_COMPLETE") else stack
 
 
-def create_change_set(client: Callable[[str], Any], stage: str, alarm_email: str | None = None) -> ChangeSet:
+def stack_exists(client: CloudFormationClient, stage: str) -> bool:
+    """Return whether the stack exists."""
+    return read_stack(client, stage) is not None
+
+
+def delete_failed_stack(client: CloudFormationClient, stage: str, *, dry_run: bool = False) -> bool:
+    """Delete the stack if its creation has failed; return whether it had. `dry_run` deletes nothing."""
+    stack = read_stack(client, stage)
+    if stack is None or stack["StackStatus"] not in _FAILED_CREATION:
+        return False
+    if not dry_run:
+        delete_stack(client, stage)
+    return True
+
+
+def create_change_set(client: Callable[[str], Any], stage: str, values: Mapping[str, str | None]) -> ChangeSet:
     """Create a change set for the current template and wait until it is ready.
 
-    `client` creates the client of a service. `alarm_email` None keeps the current value. A new stack uses a table and a
-    secret that an earlier stack retained; this is decided once, when the stack is created. Raises StackError.
+    `client` creates the client of a service. `values` are the template's parameters; None keeps the current value. A
+    new stack uses a table and a secret that an earlier stack retained; this is decided once, when the stack is created.
+    Raises StackError.
     """
     cloudformation: CloudFormationClient = client("cloudformation")
-    creates_stack = not stack_exists(cloudformation, stage)
-    values = {"AlarmEmail": alarm_email, "TableIs": None, "SecretIs": None}
+    stack = read_stack(cloudformation, stage)
+    creates_stack = stack is None
+    if not creates_stack and not stack["StackStatus"].endswith("_COMPLETE"):
+        raise StackError(_describe_status(stack_name(stage), stack["StackStatus"]))
+    values = {"TableIs": None, "SecretIs": None, **values}
     if creates_stack:
-        values |= {"AlarmEmail": alarm_email or "", **_retained_resources(client, stage)}
+        values = {**{key: value or "" for key, value in values.items()}, **_retained_resources(client, stage)}
+    known = set() if creates_stack else {parameter["ParameterKey"] for parameter in stack.get("Parameters", [])}
     parameters: list[ParameterTypeDef] = [{"ParameterKey": "Stage", "ParameterValue": stage}]
     for key, value in values.items():
-        if value is None:
-            parameters.append({"ParameterKey": key, "UsePreviousValue": True})
-        else:
+        if value is not None:
             parameters.append({"ParameterKey": key, "ParameterValue": value})
+        elif key in known:
+            parameters.append({"ParameterKey": key, "UsePreviousValue": True})
     change_set_type: ChangeSetTypeType = "CREATE" if creates_stack else "UPDATE"
     name = f"plan-{uuid.uuid4().hex[:12]}"
     cloudformation.create_change_set(
@@ -144,22 +176,56 @@ def discard_change_set(client: CloudFormationClient, stage: str, change_set: Cha
 
 
 def execute_change_set(client: CloudFormationClient, stage: str, change_set: ChangeSet) -> dict[str, str]:
-    """Execute a change set and wait until it is complete; return the stack's outputs."""
+    """Execute a change set and wait until it is complete; return the stack's outputs.
+
+    Raises StackError that names the resources that failed.
+    """
     name = stack_name(stage)
     if change_set.changes:
+        started = datetime.now(UTC)
         client.execute_change_set(StackName=name, ChangeSetName=change_set.name)
-        if change_set.creates_stack:
-            client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=WAITER_CONFIG)
-        else:
-            client.get_waiter("stack_update_complete").wait(StackName=name, WaiterConfig=WAITER_CONFIG)
+        waiter: Any = client.get_waiter(
+            "stack_create_complete" if change_set.creates_stack else "stack_update_complete"
+        )
+        _wait(client, waiter, name, started)
     [stack] = client.describe_stacks(StackName=name)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
 def delete_stack(client: CloudFormationClient, stage: str) -> None:
-    """Delete the stack and wait until it is gone. The template retains table and secret."""
-    client.delete_stack(StackName=stack_name(stage))
-    client.get_waiter("stack_delete_complete").wait(StackName=stack_name(stage), WaiterConfig=WAITER_CONFIG)
+    """Delete the stack and wait until it is gone. The template retains table and secret. Raises StackError."""
+    started = datetime.now(UTC)
+    name = stack_name(stage)
+    client.delete_stack(StackName=name)
+    _wait(client, client.get_waiter("stack_delete_complete"), name, started)
+
+
+def _wait(client: CloudFormationClient, waiter: Any, name: str, started: datetime) -> None:
+    try:
+        waiter.wait(StackName=name, WaiterConfig=WAITER_CONFIG)
+    except WaiterError:
+        events = client.describe_stack_events(StackName=name)["StackEvents"]
+        failures = [
+            f"  {event['LogicalResourceId']} ({event['ResourceType']}): {event.get('ResourceStatusReason', '')}"
+            for event in events
+            # The events are the newest first, and contain earlier changes of the stack.
+            if event["ResourceStatus"].endswith("_FAILED") and event["Timestamp"] >= started
+        ]
+        [stack] = client.describe_stacks(StackName=name)["Stacks"]
+        lines = [_describe_status(name, stack["StackStatus"]), *reversed(failures)]
+        raise StackError("\n".join(lines)) from None
+
+
+def _describe_status(name: str, status: str) -> str:
+    if status.endswith("_IN_PROGRESS"):
+        advice = "another deployment is running; wait for it, then run the command again"
+    elif status in _FAILED_CREATION:
+        advice = "its creation failed; remove the cause and run the command again, which creates it anew"
+    elif status == "UPDATE_ROLLBACK_FAILED":
+        advice = f"to repair it: aws cloudformation continue-update-rollback --stack-name {name}"
+    else:
+        advice = "remove the cause and run the command again"
+    return f"stack {name} is in {status}: {advice}"
 
 
 def _retained_resources(client: Callable[[str], Any], stage: str) -> dict[str, str]:
@@ -168,8 +234,8 @@ def _retained_resources(client: Callable[[str], Any], stage: str) -> dict[str, s
     Raises StackError if the secret is scheduled for deletion, because its name cannot be reused yet.
     """
     name = secret_name(stage)
-    table = none_if_not_found(lambda: client("dynamodb").describe_table(TableName=stack_name(stage)))
-    secret = none_if_not_found(lambda: client("secretsmanager").describe_secret(SecretId=name))
+    table = none_if_not_found(client("dynamodb").describe_table, TableName=stack_name(stage))
+    secret = none_if_not_found(client("secretsmanager").describe_secret, SecretId=name)
     if secret is not None and "DeletedDate" in secret:
         raise StackError(
             f"secret {name} is scheduled for deletion; "

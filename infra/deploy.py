@@ -1,35 +1,33 @@
-"""Deploy a stage: the CloudFormation stack, then the functions and the API with Chalice, then the API Gateway settings.
+"""Deploy a stage: the CloudFormation stack, then functions and API with Chalice, then the API's settings, then a test.
 
-Each step changes only what differs. The names of table and secret are copied from the stack to `.chalice/config.json`.
+Each step changes only what differs, and can be repeated: after a failure, the next run completes the deployment.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
-import hashlib
-import json
-import os
 import re
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra import cloudformation
-from infra.api_gateway import configure_stage
-from infra.bundle import ROOT, current_archive
+from infra import bundle, chalice_config, cloudformation, smoke
+from infra.account import check_account, open_account
+from infra.api_gateway import CREATE_DEPLOYMENT_ATTEMPTS, CREATE_DEPLOYMENT_SECONDS, configure_api, unmap_domain
+from infra.chalice_config import API_STAGE
+from infra.chalice_state import choose_rest_api, find_rest_apis, read_rest_api_id, write_state
+from infra.stage_settings import StageError, read_stage_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-VARIABLES = {"TableName": "TABLE_NAME", "SecretName": "SECRET_NAME"}
-"""Stack outputs, and the environment variables of the functions that receive them."""
+    from infra.account import Account
+    from infra.stage_settings import StageSettings
 
 _NAME_PARAMETERS = ("function_name", "rule_name", "role_name", "name")
 
@@ -38,40 +36,49 @@ class ChaliceError(Exception):
     """Chalice failed. The message contains its output."""
 
 
-@dataclass(frozen=True)
-class Account:
-    """An AWS account: `client` creates the client of a service, `environment` gives Chalice the same account."""
-
-    client: Callable[[str], Any]
-    environment: Mapping[str, str]
+class DeploymentConflictError(Exception):
+    """Another deployment of the stage ran at the same time."""
 
 
-def deploy(account: Account, project: Path, stage: str, report: Callable[[str], None], alarm_email: str | None) -> str:
-    """Deploy a stage of `project`; return Chalice's output. `report` receives a line for each step."""
-    change_set = cloudformation.create_change_set(account.client, stage, alarm_email)
-    report(f"stack {cloudformation.stack_name(stage)}: {len(change_set.changes) or 'no'} changes")
-    outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
-    for name in write_outputs(project / ".chalice" / "config.json", stage, outputs):
-        report(f"{name} updated in .chalice/config.json, stage {stage}")
-    output = run_chalice(account, project, "deploy", "--stage", stage)
-    settings = configure_stage(account.client("apigateway"), project, stage)
-    rate, burst = settings["throttlingRateLimit"], settings["throttlingBurstLimit"]
-    report(f"API throttling: {rate:g} requests/s, burst {burst}")
-    return output
+def deploy(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> str:
+    """Deploy a stage of `project`; return the URL of its default endpoint. `report` receives a line for each step."""
+    settings, archive, api_id = _prepare(account, project, stage, report)
+    stacks = account.client("cloudformation")
+    if cloudformation.delete_failed_stack(stacks, stage):
+        report("deleted the stack, whose creation had failed")
+    change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
+    report(f"API: {api_id or 'new'}")
+    _report_changes(account, stage, archive, change_set, report)
+    _unmap_former_domain(account, stage, settings)
+    outputs = cloudformation.execute_change_set(stacks, stage, change_set)
+    _run_chalice_deploy(account, project, stage, settings)
+    api_id = _check_for_conflict(account, project, stage, api_id)
+    report("functions, API and schedule: deployed")
+    configure_api(account, stage, api_id, settings)
+    url = account.api_url(api_id, API_STAGE)
+    report("API settings: limits, access log, error responses")
+    if settings.domain is not None:
+        report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
+    # Without the default endpoint, only the domain can be tested, and it may have no DNS record yet.
+    tested = url if settings.domain is None or settings.domain.default_endpoint else None
+    smoke.check_stage(account, project, stage, archive, tested)
+    report("smoke test: passed" if tested else "smoke test: passed, without a request (the default endpoint is off)")
+    return url
 
 
-def dry_run(
-    account: Account, project: Path, stage: str, report: Callable[[str], None], alarm_email: str | None
-) -> None:
+def dry_run(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> None:
     """Report what `deploy` would change. No resource is changed."""
-    change_set = cloudformation.create_change_set(account.client, stage, alarm_email)
-    cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
-    report(f"stack {cloudformation.stack_name(stage)}:")
-    for change in change_set.changes or ["no changes"]:
-        report(f"  {change}")
-    report("code:")
-    report(f"  {compare_code(account, project, stage)}")
-    report("chalice:")
+    settings, archive, api_id = _prepare(account, project, stage, report)
+    stacks = account.client("cloudformation")
+    if cloudformation.delete_failed_stack(stacks, stage, dry_run=True):
+        report("the creation of the stack has failed; the deployment deletes the stack and creates it again")
+        return
+    change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
+    cloudformation.discard_change_set(stacks, stage, change_set)
+    report(f"API: {api_id or 'new'}")
+    _report_changes(account, stage, archive, change_set, report)
+    report("Chalice:")
+    write_state(account, project, stage, api_id)
     for call in parse_planned_calls(run_chalice(account, project, "dev", "plan", "--stage", stage)):
         report(f"  {call}")
 
@@ -88,26 +95,20 @@ def parse_planned_calls(plan: str) -> list[str]:
     return calls
 
 
-def compare_code(account: Account, project: Path, stage: str) -> str:
-    """Describe whether the local bundle differs from the deployed code, by their SHA-256 hashes."""
-    local = base64.b64encode(hashlib.sha256(current_archive(project).read_bytes()).digest()).decode()
-    name = cloudformation.stack_name(stage)
-    function = cloudformation.none_if_not_found(lambda: account.client("lambda").get_function(FunctionName=name))
+def compare_function(account: Account, stage: str, archive: Path) -> str:
+    """Describe how the deployed function differs from what would be deployed: code, runtime, architecture."""
+    function = _get_function(account, stage)
     if function is None:
-        return f"new: {local}"
-    deployed = function["Configuration"]["CodeSha256"]
-    return "unchanged" if deployed == local else f"deployed: {deployed}, local: {local}"
-
-
-def write_outputs(config: Path, stage: str, outputs: Mapping[str, str]) -> list[str]:
-    """Write the stack's outputs to the functions' variables in Chalice's config; return the variables that changed."""
-    content: dict[str, Any] = json.loads(config.read_text(encoding="utf-8"))
-    variables = content["stages"][stage]["environment_variables"]
-    changed = [variable for output, variable in VARIABLES.items() if variables.get(variable) != outputs.get(output, "")]
-    if changed:
-        variables |= {variable: outputs[output] for output, variable in VARIABLES.items()}
-        config.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return changed
+        return f"new, {bundle.RUNTIME}"
+    local = smoke.code_hash(archive)
+    architecture = bundle.ARM64 if archive.stem.endswith(bundle.ARM64) else bundle.X86_64
+    comparisons = [
+        ("code", function["CodeSha256"], local),
+        ("runtime", function["Runtime"], bundle.RUNTIME),
+        ("architecture", function["Architectures"][0], architecture),
+    ]
+    changes = [f"{what} {deployed} -> {new}" for what, deployed, new in comparisons if deployed != new]
+    return ", ".join(changes) or "code unchanged"
 
 
 def run_chalice(account: Account, project: Path, *arguments: str) -> str:
@@ -126,39 +127,137 @@ def run_chalice(account: Account, project: Path, *arguments: str) -> str:
     return run.stdout
 
 
-def list_stages(project: Path = ROOT) -> list[str]:
-    """Return the stages in the project's Chalice config."""
-    config = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
-    return list(config["stages"])
-
-
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Exit with the message of an AWS, CloudFormation or Chalice error, without a traceback."""
+    """Exit with the message of an error that the caller can do something about, without a traceback."""
     try:
         yield
-    except (BotoCoreError, ClientError, cloudformation.StackError, ChaliceError) as error:
-        raise SystemExit(str(error)) from None
+    except (
+        BotoCoreError, ClientError, StageError, bundle.BundleError, cloudformation.StackError, ChaliceError,
+        DeploymentConflictError, smoke.SmokeTestError,
+    ) as error:  # fmt: skip
+        raise SystemExit(f"{error}") from None
 
 
-def account_from_environment() -> Account:
-    """Return the account of the AWS credentials in the environment."""
-    return Account(boto3.client, os.environ)  # type: ignore[arg-type]  # boto3.client has an overload per service
+def report_target(account: Account, stage: str, report: Callable[[str], None]) -> None:
+    """Report which account, region and stage a command changes."""
+    report(f"account {account.id}, region {account.region}, stage {stage}")
+
+
+def _prepare(
+    account: Account, project: Path, stage: str, report: Callable[[str], None]
+) -> tuple[StageSettings, Path, str | None]:
+    """Check what can be checked before anything is changed; return settings, bundle, and the id of the present API."""
+    settings = read_stage_settings(project, stage)
+    report_target(account, stage, report)
+    check_account(account, settings)
+    _check_runtime(account, stage, settings)
+    for name in chalice_config.write(project):
+        report(f".chalice/{name} updated from the stage's settings: commit it")
+    try:
+        archive = bundle.current_archive(project, settings.architecture)
+    except bundle.BundleError:
+        report(f"building the bundle for {settings.architecture}")
+        archive = bundle.make_bundle(project, settings.architecture)
+    return settings, archive, _choose_rest_api(account, stage, settings)
+
+
+def _check_runtime(account: Account, stage: str, settings: StageSettings) -> None:
+    """Refuse to change the runtime only because this machine has another Python."""
+    function = None if settings.python else _get_function(account, stage)
+    runtime = f"python{settings.python}" if settings.python else (function["Runtime"] if function else bundle.RUNTIME)
+    if runtime != bundle.RUNTIME:
+        version, other = runtime.removeprefix("python"), bundle.RUNTIME.removeprefix("python")
+        origin = "the stage's settings" if settings.python else "the deployed function"
+        raise StageError(
+            f"{origin}: Python {version}, but this is Python {other}. Run the command again with "
+            f'PYTHON=python{version}, or set `python = "{other}"` in infra/stages/{stage}.toml to change the runtime'
+        )
+
+
+def _report_changes(
+    account: Account,
+    stage: str,
+    archive: Path,
+    change_set: cloudformation.ChangeSet,
+    report: Callable[[str], None],
+) -> None:
+    report(f"stack {cloudformation.stack_name(stage)}: {len(change_set.changes) or 'no'} changes")
+    for change in change_set.changes:
+        report(f"  {change}")
+    report(f"functions: {compare_function(account, stage, archive)}")
+
+
+def _unmap_former_domain(account: Account, stage: str, settings: StageSettings) -> None:
+    """Remove the mapping of a domain that the stack will delete, because it is not in the settings any more."""
+    deployed = cloudformation.read_stack(account.client("cloudformation"), stage) or {}
+    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in deployed.get("Parameters", [])}
+    former = parameters.get("DomainName", "")
+    if former and former != _parameters(settings)["DomainName"]:
+        unmap_domain(account.client("apigateway"), former)
+
+
+def _run_chalice_deploy(account: Account, project: Path, stage: str, settings: StageSettings) -> None:
+    """Run `chalice deploy`; while the account's quota for CreateDeployment is used up, wait and repeat."""
+    for attempts_left in range(CREATE_DEPLOYMENT_ATTEMPTS - 1, -1, -1):
+        write_state(account, project, stage, _choose_rest_api(account, stage, settings))
+        try:
+            run_chalice(account, project, "deploy", "--stage", stage)
+        except ChaliceError as error:
+            quota_used_up = "TooManyRequestsException" in str(error) and "CreateDeployment" in str(error)
+            if not quota_used_up or attempts_left == 0:
+                raise
+            time.sleep(CREATE_DEPLOYMENT_SECONDS)
+        else:
+            return
+
+
+def _check_for_conflict(account: Account, project: Path, stage: str, previous_api_id: str | None) -> str:
+    """Return the id of the deployed API. If another first deployment was faster, delete this one's API and fail."""
+    api_id = read_rest_api_id(project, stage)
+    client = account.client("apigateway")
+    if previous_api_id is None:
+        oldest = find_rest_apis(client, stage)[0].id
+        if oldest != api_id:
+            client.delete_rest_api(restApiId=api_id)
+            raise DeploymentConflictError(
+                f"another deployment of stage {stage} has created the API {oldest} at the same time; "
+                "run the command again when it has ended"
+            )
+    return api_id
+
+
+def _choose_rest_api(account: Account, stage: str, settings: StageSettings) -> str | None:
+    return choose_rest_api(find_rest_apis(account.client("apigateway"), stage), stage, settings)
+
+
+def _get_function(account: Account, stage: str) -> dict[str, str] | None:
+    client, name = account.client("lambda"), cloudformation.stack_name(stage)
+    function = cloudformation.none_if_not_found(client.get_function, FunctionName=name)
+    return None if function is None else function["Configuration"]
+
+
+def _parameters(settings: StageSettings) -> dict[str, str | None]:
+    domain = settings.domain
+    return {
+        "AlarmEmail": settings.alarm_email,
+        "DomainName": domain.name if domain else "",
+        "CertificateArn": domain.certificate_arn if domain else "",
+    }
 
 
 def main() -> None:
     """Parse the command line and deploy a stage of this project."""
     parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__)
-    parser.add_argument("stage", choices=list_stages())
+    parser.add_argument("stage")
     parser.add_argument("--dry-run", action="store_true", help="show what would change; change nothing")
-    parser.add_argument("--alarm-email", help="receives the alarms, after confirming once; default: unchanged")
     arguments = parser.parse_args()
-    account = account_from_environment()
     with exit_on_error():
+        account = open_account(read_stage_settings(bundle.ROOT, arguments.stage))
         if arguments.dry_run:
-            dry_run(account, ROOT, arguments.stage, print, arguments.alarm_email)
+            dry_run(account, bundle.ROOT, arguments.stage, print)
         else:
-            print(deploy(account, ROOT, arguments.stage, print, arguments.alarm_email))
+            print(deploy(account, bundle.ROOT, arguments.stage, print))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Delete a stage: its functions, API, schedule and stack.
+"""Delete a stage: its functions, API, schedule, logs and stack.
 
 Table and secret are kept unless their deletion is confirmed twice: `--data delete --really STAGE`.
 """
@@ -10,37 +10,102 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from infra import cloudformation
+from infra import chalice_config, cloudformation
+from infra.account import check_account, open_account
+from infra.api_gateway import remove_log_role, unmap_domain
 from infra.bundle import ROOT
-from infra.deploy import Account, account_from_environment, exit_on_error, list_stages, run_chalice
+from infra.chalice_state import choose_rest_api, find_rest_apis, function_names, remove_state, write_state
+from infra.deploy import exit_on_error, report_target, run_chalice
+from infra.stage_settings import StageError, read_stage_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from infra.account import Account
+
 RECOVERY_DAYS = 7
 """How long Secrets Manager can restore a deleted secret."""
+
+_ROLES = ("api_handler", "refresh_tokens")
+_POLICIES = ("deployer", "operator", "token-reader")
 
 
 def destroy(
     account: Account, project: Path, stage: str, report: Callable[[str], None], *, delete_data: bool = False
 ) -> None:
     """Delete a stage of `project`, with its table and secret if `delete_data` is true."""
-    if (project / ".chalice" / "deployed" / f"{stage}.json").exists():
-        run_chalice(account, project, "delete", "--stage", stage)
-        report("functions, API and schedule: deleted")
+    settings = read_stage_settings(project, stage)
+    report_target(account, stage, report)
+    check_account(account, settings)
+    _check_policies(account, stage)
+    chalice_config.write(project)
+    apigateway = account.client("apigateway")
+    api_id = choose_rest_api(find_rest_apis(apigateway, stage), stage, settings)
+    if settings.domain is not None:
+        unmap_domain(apigateway, settings.domain.name)
+    write_state(account, project, stage, api_id)
+    run_chalice(account, project, "delete", "--stage", stage)
+    remove_state(project, stage)
+    report("functions, API and schedule: deleted")
+    _delete_role_policies(account, stage)
     stacks = account.client("cloudformation")
     if cloudformation.stack_exists(stacks, stage):
         cloudformation.delete_stack(stacks, stage)
-        report("stack: deleted")
-    table, secret = cloudformation.stack_name(stage), cloudformation.secret_name(stage)
-    if not delete_data:
+    report("stack: deleted")
+    _delete_log_groups(account, stage)
+    remove_log_role(account)
+    report("logs: deleted")
+    if delete_data:
+        _delete_data(account, stage, report)
+    else:
+        table, secret = cloudformation.stack_name(stage), cloudformation.secret_name(stage)
         report(f"table {table} and secret {secret}: kept; the next deployment uses them again")
-        return
+
+
+def _check_policies(account: Account, stage: str) -> None:
+    """Raise StageError if a policy of the stack is attached to a role or user: IAM would not delete it."""
+    iam, attached = account.client("iam"), []
+    for name in (f"{cloudformation.stack_name(stage)}-{suffix}" for suffix in _POLICIES):
+        arn = f"arn:{account.partition}:iam::{account.id}:policy/{name}"
+        try:
+            entities = iam.list_entities_for_policy(PolicyArn=arn)
+        except iam.exceptions.NoSuchEntityException:
+            continue
+        for kind in ("Role", "User", "Group"):
+            attached += [
+                f"policy {name} is attached to {kind.lower()} {entity[f'{kind}Name']}"
+                for entity in entities[f"Policy{kind}s"]
+            ]
+    if attached:
+        raise StageError("; ".join(attached) + ". Detach it, and run this command with other rights")
+
+
+def _delete_role_policies(account: Account, stage: str) -> None:
+    """Delete the policies that Chalice adds to the stack's roles. CloudFormation cannot delete a role with them."""
+    iam = account.client("iam")
+    for name in _ROLES:
+        role = f"{cloudformation.stack_name(stage)}-{name}"
+        try:
+            for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+                iam.delete_role_policy(RoleName=role, PolicyName=policy)
+        except iam.exceptions.NoSuchEntityException:
+            continue
+
+
+def _delete_log_groups(account: Account, stage: str) -> None:
+    """Delete the log groups that Chalice, and late invocations, have created."""
+    logs = account.client("logs")
+    # Chalice sets the retention of a group that it names after the handler.
+    names = {*function_names(stage).values(), f"{cloudformation.stack_name(stage)}-api_handler"}
+    for name in names:
+        cloudformation.none_if_not_found(logs.delete_log_group, logGroupName=f"/aws/lambda/{name}")
+
+
+def _delete_data(account: Account, stage: str, report: Callable[[str], None]) -> None:
+    table, secret = cloudformation.stack_name(stage), cloudformation.secret_name(stage)
     dynamodb, secrets_manager = account.client("dynamodb"), account.client("secretsmanager")
-    if cloudformation.none_if_not_found(
-        lambda: dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
-    ):
+    if cloudformation.none_if_not_found(dynamodb.update_table, TableName=table, DeletionProtectionEnabled=False):
         dynamodb.get_waiter("table_exists").wait(TableName=table)
         dynamodb.delete_table(TableName=table)
         dynamodb.get_waiter("table_not_exists").wait(TableName=table)
@@ -57,7 +122,7 @@ def destroy(
 def main() -> None:
     """Parse the command line and delete a stage of this project."""
     parser = argparse.ArgumentParser(prog="python -m infra.destroy", description=__doc__)
-    parser.add_argument("stage", choices=list_stages())
+    parser.add_argument("stage")
     parser.add_argument("--data", choices=["keep", "delete"], default="keep", help="table and secret; default: keep")
     parser.add_argument("--really", metavar="STAGE", help="with --data delete: the stage's name again, to confirm")
     arguments = parser.parse_args()
@@ -65,7 +130,8 @@ def main() -> None:
     if delete_data and arguments.really != arguments.stage:
         parser.error(f"to delete table and secret, use --data delete --really {arguments.stage}")
     with exit_on_error():
-        destroy(account_from_environment(), ROOT, arguments.stage, print, delete_data=delete_data)
+        account = open_account(read_stage_settings(ROOT, arguments.stage))
+        destroy(account, ROOT, arguments.stage, print, delete_data=delete_data)
 
 
 if __name__ == "__main__":

@@ -159,8 +159,8 @@ def _check_secret(stage: Stage) -> tuple[Finding, Credentials | None]:
         finding = _failed(
             "secret",
             name,
-            "a session key is too short: run redeemctl session-key rotate",
-            "会话密钥过短：请执行 redeemctl session-key rotate",
+            "a session key is too short: run redeemctl session-key add",
+            "会话密钥过短：请执行 redeemctl session-key add",
         )
     else:
         counts = f"{len(credentials.apps)} apps, {len(credentials.session_keys)} session keys"

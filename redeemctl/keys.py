@@ -1,9 +1,12 @@
-"""Rotate session keys without invalidating a session: which step is due, and its result.
+"""Rotate session keys without ending a session: the state of a rotation, its next step, and when that is due.
 
-A rotation has three steps. 1. Add a key for verification only (second in the list), so that every instance learns it.
-2. Sign new sessions with it (first in the list). 3. Remove the previous key after the last session that it signed has
-expired. The secret itself shows which step is due: a tag holds the fingerprint of a key that does not sign yet, and the
-secret's last change date shows how long the current step has lasted.
+A rotation has three steps. 1. `add` a key that only verifies (second in the list). 2. `use` it: it signs new sessions
+(first in the list). 3. `retire` the previous key. Instances cache the secret. So a key signs only after every instance
+knows it, and is removed only when the last session that an instance may have signed with it has expired.
+
+The secret's member `rotation`, which the service ignores, records the last step: `keys` are fingerprints in the order
+of the list, `pending` is the fingerprint of the key that does not sign yet, `since` is the time of the step. A record
+that does not fit the keys (they were edited by hand) does not count. Then the keys are as old as the secret's version.
 """
 
 from __future__ import annotations
@@ -12,56 +15,97 @@ import hashlib
 import math
 import secrets
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from chalicelib.credentials import MIN_REFRESH_SECONDS
+from chalicelib.credentials import MAX_AGE_SECONDS
 
-PROPAGATION_SECONDS = math.ceil(MIN_REFRESH_SECONDS) + 5
-"""After this time every instance accepts a new key: for an unknown key it reads the secret again, at most once per
-MIN_REFRESH_SECONDS."""
+if TYPE_CHECKING:
+    from redeemctl.secret import SecretVersion
+
+MARGIN_SECONDS = 60
+"""For clock differences and requests in progress."""
+
+PROPAGATION_SECONDS = math.ceil(MAX_AGE_SECONDS) + MARGIN_SECONDS
+"""After this time every instance uses the changed list of keys."""
+
+ADD, USE, RETIRE = "add", "use", "retire"
 
 
 @dataclass(frozen=True)
-class RotationStep:
-    """A step of a rotation.
+class Rotation:
+    """The session keys (the first one signs), the fingerprint of one that does not sign yet, and the last step's time.
 
-    `keys` are the session keys after the step, `pending` is the fingerprint of the key that then does not sign yet.
-    `wait_seconds` is the time until the step is due. `ends_sessions` is true if sessions of a removed key may end.
+    `since` is in epoch seconds of AWS's clock.
     """
 
-    description: str
-    keys: list[str]
-    pending: str = ""
-    wait_seconds: int = 0
-    ends_sessions: bool = False
+    keys: tuple[str, ...]
+    pending: str
+    since: float
+
+    @property
+    def next_step(self) -> str:
+        """The step that continues the rotation, or starts a new one."""
+        if self.pending:
+            return USE
+        return RETIRE if len(self.keys) > 1 else ADD
+
+    def due_at(self, session_ttl: int) -> float:
+        """Return when the next step is due, in epoch seconds; 0 if at any time."""
+        waits = {ADD: None, USE: PROPAGATION_SECONDS, RETIRE: session_ttl + PROPAGATION_SECONDS}
+        wait = waits[self.next_step]
+        return 0.0 if wait is None else self.since + wait
+
+    def role(self, key: str) -> str:
+        """Describe what a key does."""
+        if key == self.keys[0]:
+            return "signs and verifies"
+        return "verifies, does not sign yet" if fingerprint(key) == self.pending else "verifies, to be retired"
+
+    def add(self, key: str, now: float) -> Rotation:
+        """Add a key for verification."""
+        return Rotation((*self.keys[:1], key, *self.keys[1:]), fingerprint(key), now)
+
+    def use(self, now: float) -> Rotation:
+        """Sign with the pending key."""
+        pending = [key for key in self.keys if fingerprint(key) == self.pending]
+        return Rotation((*pending, *(key for key in self.keys if key not in pending)), "", now)
+
+    def retire(self, now: float) -> Rotation:
+        """Remove all keys but the one that signs."""
+        return Rotation(self.keys[:1], "", now)
+
+    def to_content(self) -> dict[str, Any]:
+        """Return the members of the secret that hold keys and state."""
+        record = {"keys": fingerprints(self.keys), "pending": self.pending, "since": int(self.since)}
+        return {"session_keys": list(self.keys), "rotation": record}
 
 
-def next_step(keys: list[str], pending: str, age: float, session_ttl: int) -> RotationStep:
-    """Return the next step; it starts a new rotation if none is in progress.
-
-    `keys` are the current session keys, `pending` is the fingerprint of the key that does not sign yet, `age` is the
-    number of seconds since the secret was changed.
-    """
-    pending_keys = [key for key in keys if fingerprint(key) == pending]
-    if pending_keys:
-        others = [key for key in keys if key not in pending_keys]
-        description = f"sign new sessions with key {pending}; key {fingerprint(keys[0])} still verifies"
-        return RotationStep(
-            description, pending_keys + others, wait_seconds=max(0, math.ceil(PROPAGATION_SECONDS - age))
-        )
-    if len(keys) > 1:
-        removed = ", ".join(fingerprint(key) for key in keys[1:])
-        wait_seconds = max(0, math.ceil(session_ttl + PROPAGATION_SECONDS - age))
-        return RotationStep(f"remove session keys {removed}", keys[:1], wait_seconds=wait_seconds, ends_sessions=True)
-    return add_key(keys)
+def read_rotation(version: SecretVersion) -> Rotation:
+    """Return the state of the rotation in a version of the secret."""
+    keys = tuple(version.session_keys)
+    record = version.content.get("rotation")
+    if isinstance(record, dict) and record.get("keys") == fingerprints(keys):
+        pending, since = record.get("pending"), record.get("since")
+        if isinstance(since, int) and (pending == "" or pending in fingerprints(keys[1:])):
+            return Rotation(keys, pending, float(since))
+    return Rotation(keys, "", version.created_at)
 
 
-def add_key(keys: list[str]) -> RotationStep:
-    """Return the step that adds a key, which verifies but does not sign unless it is the only one."""
-    key = secrets.token_hex(32)
-    name = fingerprint(key)
-    return RotationStep(f"add session key {name} for verification", [*keys[:1], key, *keys[1:]], pending=name)
+def new_key() -> str:
+    """Return a random key."""
+    return secrets.token_hex(32)
 
 
 def fingerprint(key: str) -> str:
     """Return a short hash that identifies a key without revealing it."""
     return hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
+def fingerprints(keys: tuple[str, ...]) -> list[str]:
+    """Return the fingerprints of keys."""
+    return [fingerprint(key) for key in keys]
+
+
+def masked(secret: str | None) -> str:
+    """Return the fingerprint of a secret for display, or "" if there is none."""
+    return "" if not secret else f"…{fingerprint(secret)}"

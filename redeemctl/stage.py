@@ -9,133 +9,183 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from chalicelib import __version__
 from chalicelib.aws import Table
 from chalicelib.context import Deadline, RequestContext
-from chalicelib.credentials import Credentials, parse_credentials
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport, create_session
-from chalicelib.errors import RedemptionError
-from chalicelib.merchants import MERCHANT_PREFIX, merchant_key
+from chalicelib.errors import ConfigurationError, RedemptionError
 from chalicelib.settings import Settings
 from chalicelib.tokens.store import TokenStore
+from redeemctl.errors import CommandError, InvalidInputError
+from redeemctl.secret import SecretStore
+from redeemctl.table import MerchantTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-    Item = dict[str, AttributeValueTypeDef]
+    from chalicelib.credentials import Credentials
+    from redeemctl.rows import Item
 
 CALL_SECONDS = 30.0
 """Time limit for one call to the table or the platform, retries included."""
 
-PENDING_TAG = "pending-session-key"
-"""Tag of the secret: fingerprint of the session key that verifies but does not sign yet."""
+PARALLEL_WRITES = 16
+"""Threads of an import. DynamoDB serves 4,000 writes a second on a new on-demand table."""
 
+AWS_CONFIG = Config(
+    connect_timeout=3,
+    read_timeout=3,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    max_pool_connections=PARALLEL_WRITES,
+)
+"""An unreachable AWS is reported within 15 s."""
 
-class CommandError(Exception):
-    """A command cannot be completed. The message is for the operator."""
+_FIXED_VARIABLES = ("TABLE_NAME", "SECRET_NAME")
+_OTHER_VARIABLES = ("DOUYIN_OPEN_API", "DOUYIN_LOGIN_API", "SESSION_TTL_SECONDS")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage. Create it with `open_stage`."""
+    """One stage. Create it with `open_stage`.
+
+    `notices` are environment variables that change the stage's configuration.
+    """
 
     name: str
     settings: Settings
+    session: Any
     dynamodb: DynamoDBClient
     secrets_manager: SecretsManagerClient
     douyin: DouyinClient
     tokens: TokenStore
+    secret: SecretStore
+    merchants: MerchantTable
+    notices: tuple[str, ...] = ()
+
+    def describe(self) -> list[str]:
+        """Return lines that say on which stage, account and region a command acts."""
+        account = self.create_client("sts").get_caller_identity()["Account"]
+        endpoint = os.environ.get("AWS_ENDPOINT_URL")
+        where = f", endpoint {endpoint}" if endpoint else ""
+        line = f"stage {self.name}, account {account}, region {self.session.region_name}{where}"
+        return [line, *self.notices]
 
     def new_context(self) -> RequestContext:
         """Return a context with the time limit of one call."""
         return RequestContext(Deadline(CALL_SECONDS))
 
+    def create_client(self, service: str) -> Any:
+        """Create the client of another AWS service."""
+        return self.session.client(service, config=AWS_CONFIG)
+
     def read_credentials(self) -> Credentials | None:
         """Return the secret's value, or None if it has none yet; raises ConfigurationError if it is malformed."""
-        try:
-            value = self.secrets_manager.get_secret_value(SecretId=self.settings.secret_name).get("SecretString")
-        except ClientError as error:
-            # Secrets Manager reports a missing value and a missing secret with the same code.
-            if error.response["Error"]["Code"] != "ResourceNotFoundException" or not self.secret_exists():
-                raise
-            return None
-        return parse_credentials(value) if value else None
+        return self.secret.read().credentials
 
     def secret_exists(self) -> bool:
         """Return whether the secret exists, with or without a value."""
-        try:
-            self.secrets_manager.describe_secret(SecretId=self.settings.secret_name)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            return False
-        return True
-
-    def put_credentials(self, apps: dict[str, str], session_keys: list[str]) -> None:
-        """Replace the secret's value."""
-        value = json.dumps({"apps": apps, "session_keys": session_keys})
-        self.secrets_manager.put_secret_value(SecretId=self.settings.secret_name, SecretString=value)
-
-    def get_app_secret(self, app_id: str) -> str:
-        """Return an app's secret; raises CommandError if the app is unknown."""
-        credentials = self.read_credentials()
-        if credentials is None or app_id not in credentials.apps:
-            raise CommandError(f"app {app_id} not found; to add it: redeemctl app add {app_id}")
-        return credentials.apps[app_id]
+        return self.secret.exists()
 
     def list_merchants(self) -> list[Item]:
         """Return the rows of all merchants, sorted by account_id."""
-        pages = self.dynamodb.get_paginator("scan").paginate(
-            TableName=self.settings.table_name,
-            FilterExpression="begins_with(pk, :merchant)",
-            ExpressionAttributeValues={":merchant": {"S": MERCHANT_PREFIX}},
-        )
-        items: list[Item] = [item for page in pages for item in page["Items"]]
-        return sorted(items, key=lambda item: item["pk"]["S"])
+        return self.merchants.list_all()
 
-    def get_merchant(self, account_id: str) -> Item | None:
-        """Return a merchant's row, or None."""
-        key: Item = {"pk": {"S": merchant_key(account_id)}}
-        item: Item | None = self.dynamodb.get_item(
-            TableName=self.settings.table_name, Key=key, ConsistentRead=True
-        ).get("Item")
-        return item
+    def get_app_secret(self, app_id: str) -> str:
+        """Return an app's secret; raises CommandError if the app is unknown."""
+        self.require_app(app_id)
+        return self.secret.read().apps[app_id]
 
-    def put_merchant(self, item: Item) -> None:
-        """Write a merchant's row."""
-        self.dynamodb.put_item(TableName=self.settings.table_name, Item=item)
+    def require_app(self, app_id: str) -> None:
+        """Raise CommandError if the app is not in the secret."""
+        apps = self.secret.read().apps
+        if app_id not in apps:
+            known = ", ".join(apps) or "none"
+            raise CommandError(f"app {app_id} not found (apps: {known}); to add it: redeemctl app add {app_id}")
+
+    def longest_session(self) -> int:
+        """Return the lifetime of sessions in seconds: the configured one or the deployed one, whichever is longer."""
+        try:
+            function = self.create_client("lambda").get_function_configuration(
+                FunctionName=f"douyin-redemption-{self.name}"
+            )
+            deployed = Settings.from_env(function.get("Environment", {}).get("Variables", {})).session_ttl
+        except (ClientError, BotoCoreError, ConfigurationError):
+            # Not deployed, or the operator may not read the function.
+            deployed = 0
+        return max(self.settings.session_ttl, deployed)
+
+
+def merge_variables(
+    stage: str, configured: Mapping[str, str], environ: Mapping[str, str]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the stage's variables and a notice for each that the environment overrides.
+
+    Raises InvalidInputError if the environment names another table or secret than the stage's.
+    """
+    for name in _FIXED_VARIABLES:
+        if environ.get(name) and environ[name] != configured.get(name):
+            raise InvalidInputError(
+                f"variable {name} is {environ[name]!r}, but stage {stage} uses {configured.get(name)!r}: "
+                f"unset {name}, or select the stage with --stage"
+            )
+    overrides = {n: environ[n] for n in _OTHER_VARIABLES if environ.get(n) and environ[n] != configured.get(n)}
+    notices = tuple(f"{name}={value} (from the environment)" for name, value in overrides.items())
+    return {**configured, **overrides}, notices
 
 
 @contextmanager
 def open_stage(name: str, project: Path) -> Iterator[Stage]:
-    """Open a stage of `project`. Environment variables override those in .chalice/config.json.
+    """Open a stage of `project`, configured by its .chalice/config.json.
 
     AWS errors and errors of the service become CommandError.
     """
     config = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
     if name not in config["stages"]:
-        raise CommandError(f"stage {name} not found; stages: {', '.join(config['stages'])}")
-    variables = config["stages"][name]["environment_variables"]
-    session: Any = boto3.Session()
-    with closing(create_session(f"redeemctl/{__version__}", 1)) as http:
-        try:
-            settings = Settings.from_env({**variables, **os.environ})
-            douyin = DouyinClient(Transport(http), settings.open_api, settings.login_api)
-            dynamodb = session.client("dynamodb")
-            tokens = TokenStore(Table(dynamodb, settings.table_name), douyin)
-            yield Stage(name, settings, dynamodb, session.client("secretsmanager"), douyin, tokens)
-        except RedemptionError as error:
-            raise CommandError(f"{type(error).__name__}: {error}") from None
-        except ClientError as error:
-            details = error.response["Error"]
-            raise CommandError(f"AWS: {details['Code']}: {details['Message']}") from None
-        except BotoCoreError as error:
-            raise CommandError(f"AWS: {error}") from None
+        raise InvalidInputError(f"--stage: stage {name} not found; stages: {', '.join(config['stages'])}")
+    variables, notices = merge_variables(name, config["stages"][name]["environment_variables"], os.environ)
+    with closing(create_session(f"redeemctl/{__version__}", 1)) as http, _translate_errors(name):
+        settings = Settings.from_env(variables)
+        session: Any = boto3.Session()
+        if not session.region_name:
+            raise InvalidInputError("AWS region: set AWS_DEFAULT_REGION, or a region in the AWS profile")
+        dynamodb = session.client("dynamodb", config=AWS_CONFIG)
+        secrets_manager = session.client("secretsmanager", config=AWS_CONFIG)
+        douyin = DouyinClient(Transport(http), settings.open_api, settings.login_api)
+        yield Stage(
+            name,
+            settings,
+            session,
+            dynamodb,
+            secrets_manager,
+            douyin,
+            TokenStore(Table(dynamodb, settings.table_name), douyin),
+            SecretStore(secrets_manager, settings.secret_name),
+            MerchantTable(dynamodb, settings.table_name),
+            notices,
+        )
+
+
+@contextmanager
+def _translate_errors(stage: str) -> Iterator[None]:
+    try:
+        yield
+    except RedemptionError as error:
+        raise CommandError(f"{type(error).__name__}: {error}") from None
+    except ClientError as error:
+        details = error.response["Error"]
+        missing = details["Code"] == "ResourceNotFoundException"
+        hint = f"; is stage {stage} deployed here? make deploy STAGE={stage}" if missing else ""
+        raise CommandError(f"AWS: {details['Code']}: {details['Message']}{hint}") from None
+    except BotoCoreError as error:
+        raise CommandError(f"AWS: {error}") from None
+    except ResponseParserError:
+        raise CommandError("AWS: the response is not one of AWS; check AWS_ENDPOINT_URL and proxies") from None

@@ -5,8 +5,11 @@ What this project needs and ministack lacks is added here:
 - ministack can import REST APIs, but does not route ImportRestApi (`POST /restapis?mode=import`) and PutRestApi
   (`PUT /restapis/{id}`) to its importer.
 - CloudFormation does not know `AWS::Logs::QueryDefinition`: here the resource is accepted and has no effect.
+- CloudFormation does not know `AWS::ApiGateway::DomainName`.
 - CloudFormation cannot create alarms on metric math: here such an alarm watches its first metric.
+- PutSecretValue attaches a label of one's own to several versions; on AWS a label is at one version.
 - CloudFormation ignores a table's TTL and point-in-time recovery settings.
+- A function is pending for half a second after each change, and Chalice then waits 5 s: here it is active at once.
 """
 
 from __future__ import annotations
@@ -33,7 +36,9 @@ def serve(port: int) -> None:
     # The functions inherit this environment, and Powertools would take its log level from it.
     del os.environ["LOG_LEVEL"]
     _add_rest_api_import()
+    _activate_functions_at_once()
     _extend_cloudformation()
+    _extend_secrets_manager()
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
     config.backlog = 1024
@@ -59,6 +64,17 @@ def _add_rest_api_import() -> None:
         return await original(method, path, headers, body, query)
 
     v1.handle_request = handle_request
+
+
+def _activate_functions_at_once() -> None:
+    from ministack.services import lambda_svc  # noqa: PLC0415
+
+    def activate(name: str, _delay: float) -> None:
+        active = {"State": "Active", "LastUpdateStatus": "Successful"}
+        reasons = ("StateReason", "StateReasonCode", "LastUpdateStatusReason", "LastUpdateStatusReasonCode")
+        lambda_svc._functions[name]["config"].update({**active, **dict.fromkeys(reasons, "")})
+
+    lambda_svc._schedule_state_transition = activate
 
 
 def _put_rest_api(v1: Any, api_id: str, spec: dict[str, Any]) -> Any:
@@ -96,6 +112,11 @@ def _extend_cloudformation() -> None:
         "update": lambda physical_id, old, new, stack: (physical_id, {}),  # noqa: ARG005
         "delete": lambda physical_id, properties: None,  # noqa: ARG005
     }
+    provisioners._RESOURCE_HANDLERS["AWS::ApiGateway::DomainName"] = {
+        "create": lambda logical_id, properties, stack: _create_domain(properties),  # noqa: ARG005
+        "update": lambda physical_id, old, new, stack: _create_domain(new),  # noqa: ARG005
+        "delete": lambda physical_id, properties: _delete_domain(physical_id),  # noqa: ARG005
+    }
     table_handlers = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
     original_create = table_handlers["create"]
 
@@ -121,6 +142,37 @@ def _extend_cloudformation() -> None:
         return original_record(name, properties)
 
     provisioners._cw_metric_alarm_record = create_alarm_record
+
+
+def _create_domain(properties: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    from ministack.services import apigateway_v1 as v1  # noqa: PLC0415
+
+    name = properties["DomainName"]
+    v1._create_domain_name({"domainName": name, "regionalCertificateArn": properties["RegionalCertificateArn"]})
+    return name, {"RegionalDomainName": f"d-{name}.execute-api.{REGION}.amazonaws.com"}
+
+
+def _delete_domain(name: str) -> None:
+    from ministack.services import apigateway_v1 as v1  # noqa: PLC0415
+
+    v1._delete_domain_name(name)
+
+
+def _extend_secrets_manager() -> None:
+    from ministack.services import secretsmanager  # noqa: PLC0415
+
+    original_put = secretsmanager._put_secret_value
+
+    def put_secret_value(data: dict[str, Any]) -> Any:
+        response = original_put(data)
+        _, secret = secretsmanager._resolve(data.get("SecretId"))
+        if secret:
+            newest = list(secret["Versions"])[-1]
+            for label in secret["Versions"][newest]["Stages"]:
+                secretsmanager._remove_stage_everywhere(secret, label, except_version_id=newest)
+        return response
+
+    secretsmanager._put_secret_value = put_secret_value
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ def print_certificates(stack: Stack, data: SampleData) -> None:
     start = time.perf_counter()
     view = _call("GET", url, headers={"Authorization": f"Bearer {session['token']}"})
     milliseconds = (time.perf_counter() - start) * 1000
-    store = data.merchants[ACCOUNT_ID].stores[POI_ID]
+    store = data.merchants[ACCOUNT_ID].store_names[POI_ID]
     table = Table(title=f"{data.customers[CUSTOMER].name} · {store}", title_justify="left")
     for heading in ("券", "类型", "已付", "原价", "有效期至", "备注"):
         table.add_column(heading, justify="right" if heading in ("已付", "原价") else "left", overflow="fold")

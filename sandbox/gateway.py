@@ -11,8 +11,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 
+_STORES_ROUTE = "/v1/merchants/{account_id}/stores"
 _CERTIFICATES_ROUTE = "/v1/merchants/{account_id}/stores/{poi_id}/certificates"
-ROUTES = ("/v1/health", "/v1/sessions", _CERTIFICATES_ROUTE)
+ROUTES = ("/v1/health", "/v1/sessions", _STORES_ROUTE, _CERTIFICATES_ROUTE)
 
 
 @dataclass
@@ -32,6 +33,11 @@ class Response:
 def certificates_url(account_id: str = ACCOUNT_ID, poi_id: str = POI_ID) -> str:
     """Return the URL path of the certificates that can be redeemed in a store."""
     return _CERTIFICATES_ROUTE.format(account_id=account_id, poi_id=poi_id)
+
+
+def stores_url(account_id: str = ACCOUNT_ID) -> str:
+    """Return the URL path of a merchant's stores."""
+    return _STORES_ROUTE.format(account_id=account_id)
 
 
 def build_event(

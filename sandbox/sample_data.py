@@ -4,7 +4,8 @@ Files in `sandbox/data/`:
 
 - `apps.json`: app_id, app_secret, name, and `scopes`, the capabilities the app has.
 - `merchants.json`: account_id, life_account_id, name, `app_id` (stored in the merchant's table row), `authorized` (the
-  app_ids that the merchant has authorized), stores (poi_id and name).
+  app_ids that the merchant has authorized), stores (poi_id to name, or to name and optional address, phone, latitude
+  and longitude: the old and the new form of a row).
 - `customers.json`: key, name, and one open_id per app: the platform gives a user a different open_id in every app.
 - `orders/*.json`: one list of purchases per customer. Fields: `account_id`, `stores` (poi_ids where the order can be
   used; default: all), `biz_types` (default: both), `repeat` (number of copies; `{n}` in texts is replaced by the copy's
@@ -62,14 +63,19 @@ class App:
 
 @dataclass
 class Merchant:
-    """A merchant account with its stores (poi_id to name)."""
+    """A merchant account with its stores: poi_id to name, or to name, address, phone and position."""
 
     account_id: str
     life_account_id: str
     name: str
     app_id: str
     authorized: list[str]
-    stores: dict[str, str]
+    stores: dict[str, str | dict[str, Any]]
+
+    @property
+    def store_names(self) -> dict[str, str]:
+        """The names of the stores, by poi_id."""
+        return {poi_id: store if isinstance(store, str) else store["name"] for poi_id, store in self.stores.items()}
 
 
 @dataclass

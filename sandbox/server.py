@@ -203,7 +203,9 @@ class MockServer:
         return web.json_response(
             {
                 "apps": [{"app_id": app.app_id, "name": app.name} for app in data.apps.values()],
-                "merchants": [vars(merchant) for merchant in data.merchants.values()],
+                "merchants": [
+                    {**vars(merchant), "stores": merchant.store_names} for merchant in data.merchants.values()
+                ],
                 "customers": [{"key": c.key, "name": c.name} for c in data.customers.values()],
             },
             dumps=_dumps,

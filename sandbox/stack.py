@@ -26,9 +26,10 @@ import requests
 
 from chalicelib.merchants import merchant_key
 from infra import cloudformation
-from infra.api_gateway import read_rest_api_id
+from infra.account import Account
 from infra.bundle import ROOT, copy_project, current_archive
-from infra.deploy import Account, deploy
+from infra.deploy import deploy
+from infra.stage_settings import settings_path
 from sandbox import sample_data
 from sandbox.aws import REGION
 
@@ -74,11 +75,11 @@ class Stack:
         """The emulated AWS account."""
         return emulated_account(self.aws.url)
 
-    def deploy(self) -> str:
-        """Deploy as `make deploy` does; returns Chalice's output."""
-        output = deploy(self.account, self.folder, STAGE, lambda _: None, None)
-        self.api_url = f"{self.aws.url}/_aws/execute-api/{read_rest_api_id(self.folder, STAGE)}/api"
-        return output
+    def deploy(self) -> list[str]:
+        """Deploy as `make deploy` does; returns the lines that it prints."""
+        report: list[str] = []
+        self.api_url = deploy(self.account, self.folder, STAGE, report.append)
+        return report
 
 
 @dataclass
@@ -102,7 +103,7 @@ def run_stack(progress: Callable[[str], None] = lambda _: None) -> Iterator[Stac
         stack = Stack(platform, aws, folder)
         progress("deploying infra/template.yaml and the Chalice app")
         copy_project(folder)
-        set_platform_url(folder / ".chalice" / "config.json", platform.url)
+        set_platform_url(folder, platform.url)
         stack.deploy()
         write_sample_data(aws.url, STAGE)
         yield stack
@@ -198,7 +199,8 @@ def aws_session() -> boto3.Session:
 def emulated_account(aws_url: str) -> Account:
     """Return the emulated AWS account, as `infra.deploy` expects it."""
     session: Any = aws_session()
-    return Account(functools.partial(session.client, endpoint_url=aws_url), aws_environment(aws_url))
+    client = functools.partial(session.client, endpoint_url=aws_url)
+    return Account(client, aws_environment(aws_url), REGION, aws_url)
 
 
 def create_resources(aws_url: str, stage: str) -> tuple[str, str]:
@@ -209,7 +211,7 @@ def create_resources(aws_url: str, stage: str) -> tuple[str, str]:
 
 def create_infrastructure(account: Account, stage: str) -> None:
     """Create the stack of `infra/template.yaml`."""
-    change_set = cloudformation.create_change_set(account.client, stage)
+    change_set = cloudformation.create_change_set(account.client, stage, {})
     cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
 
 
@@ -237,18 +239,24 @@ def write_merchants(client: DynamoDBClient, table: str, data: SampleData) -> Non
             "app_id": {"S": merchant.app_id},
             "life_account_id": {"S": merchant.life_account_id},
             "name": {"S": merchant.name},
-            "stores": {"M": {poi_id: {"S": name} for poi_id, name in merchant.stores.items()}},
+            "stores": {"M": {poi_id: _store_attribute(store) for poi_id, store in merchant.stores.items()}},
             "active": {"BOOL": True},
         }
         client.put_item(TableName=table, Item=item)
 
 
-def set_platform_url(config_path: Path, platform_url: str) -> None:
-    """Configure the deployed stage to call the mock platform instead of Douyin."""
-    config: dict[str, Any] = json.loads(config_path.read_text())
-    variables = config["stages"][STAGE]["environment_variables"]
-    variables |= {"DOUYIN_OPEN_API": platform_url, "DOUYIN_LOGIN_API": platform_url}
-    config_path.write_text(json.dumps(config))
+def _store_attribute(store: str | dict[str, Any]) -> AttributeValueTypeDef:
+    """Return a store of the sample data in DynamoDB's format."""
+    if isinstance(store, str):
+        return {"S": store}
+    return {"M": {name: {"S": value} if isinstance(value, str) else {"N": str(value)} for name, value in store.items()}}
+
+
+def set_platform_url(folder: Path, platform_url: str, settings: str = "") -> None:
+    """Write the settings of the deployed stage: it calls the mock platform instead of Douyin."""
+    environment = {"DOUYIN_OPEN_API": platform_url, "DOUYIN_LOGIN_API": platform_url}
+    lines = [settings, "[environment]", *(f"{name} = {json.dumps(value)}" for name, value in environment.items())]
+    settings_path(folder, STAGE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def set_faults(platform_url: str, *rules: dict[str, Any]) -> None:

@@ -124,13 +124,12 @@ def environment(platform: Platform, aws: Aws, monkeypatch: pytest.MonkeyPatch) -
 def api(platform: Platform, environment: dict[str, str], observed_clients: None) -> Iterator[Api]:  # noqa: ARG001
     """The app's front door in this process, as a new instance."""
     import app as application
-    from tests.harness import Api
+    from tests.harness import Api, stop
 
     application.services.cache_clear()
     yield Api(platform)
     if application.services.cache_info().currsize:
-        application.services().http.close()
-        application.services().page_executor.shutdown()
+        stop(application.services())
 
 
 @pytest.fixture(scope="session")

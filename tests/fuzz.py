@@ -12,6 +12,7 @@ import copy
 import json
 import random
 import sys
+import time
 from typing import Any
 
 import msgspec
@@ -102,7 +103,7 @@ def run_round(chance: random.Random) -> str | None:
         # Right for a changed envelope. A change inside of an order must not lose the page.
         is_inside = paths and all(path[:2] == ["data", "orders"] and len(path) > 2 for path in paths)
         return f"the page is lost: {paths}" if is_inside else None
-    built = build_views([page], frozenset())
+    built = build_views([page], frozenset(), time.time())
     msgspec.json.encode(built.views)
     if not paths:
         return None

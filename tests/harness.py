@@ -18,7 +18,7 @@ import msgspec
 import app as application
 from chalicelib.douyin import client
 from chalicelib.tokens import store
-from infra.bundle import ROOT, current_archive
+from infra.bundle import ROOT, BundleError, current_archive
 from sandbox import gateway, sample_data
 from sandbox.faults import Fault, FaultPlan
 from sandbox.mock_platform import MockPlatform
@@ -188,7 +188,10 @@ class Api:
         milliseconds: int = 15_000,
     ) -> gateway.Response:
         """Send a request."""
-        event = gateway.build_event(method, url, {**self.headers, **(headers or {})}, body)
+        return self.send(gateway.build_event(method, url, {**self.headers, **(headers or {})}, body), milliseconds)
+
+    def send(self, event: dict[str, Any], milliseconds: int = 15_000) -> gateway.Response:
+        """Send an event of API Gateway."""
         return gateway.parse_response(application.app(event, LambdaContext(milliseconds)))
 
     def login(self, customer: str = CUSTOMER, app_id: str = APP_ID) -> gateway.Response:
@@ -219,10 +222,16 @@ def examples(count: int) -> int:
     return 20 * count if IS_NIGHTLY else count
 
 
+def stop(services: application.Services) -> None:
+    """Close the connections of an instance and wait for its threads."""
+    services.http.close()
+    services.page_executor.shutdown()
+    services.prefetch_executor.shutdown()
+
+
 def restart() -> None:
     """Replace this instance by a new one with empty caches."""
-    application.services().http.close()
-    application.services().page_executor.shutdown()
+    stop(application.services())
     application.services.cache_clear()
 
 
@@ -247,12 +256,15 @@ def assert_problem(response: gateway.Response, status: int, code: str) -> dict[s
     assert response.headers["cache-control"] == "no-store"
     body: dict[str, Any] = response.json
     assert list(body)[:7] == ["type", "title", "status", "code", "detail", "request_id", "retryable"]
-    assert set(body) <= {"type", "title", "status", "code", "detail", "request_id", "retryable", "upstream"}
+    assert set(list(body)[7:]) <= {"retry_after", "errors", "upstream"}
     assert body["type"] == "about:blank"
     assert body["status"] == status
     assert body["request_id"] == response.headers["x-request-id"]
     assert body["title"].isascii()
     assert re.search(r"[\u4e00-\u9fff]", body["detail"])
+    retry_after = response.headers.get("retry-after")
+    assert body.get("retry_after") == (None if retry_after is None else int(retry_after))
+    assert ("errors" in body) == (code == "invalid_request")
     return body
 
 
@@ -280,7 +292,7 @@ def built_archive() -> Path:
     lock.parent.mkdir(exist_ok=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(BundleError):
             return current_archive()
         subprocess.run([sys.executable, "-m", "infra.bundle"], cwd=ROOT, check=True)
         return current_archive()

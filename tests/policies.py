@@ -1,15 +1,20 @@
-"""The IAM policies of the functions, and the AWS calls that the app made, which they must allow."""
+"""The IAM policies of functions, deployer and operator, and the AWS calls that were made, which they must allow."""
 
 from __future__ import annotations
 
 import fnmatch
 import json
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qs
 
 from infra.bundle import ROOT
+from infra.cloudformation import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.aws_proxy import AwsHttpCall
 
 STAGES = ("dev", "prod", "cn")
 FUNCTIONS = {"api_handler": "", "refresh_tokens": "-refresh"}
@@ -71,3 +76,82 @@ def observe(create_clients: Callable[..., tuple[Any, ...]]) -> Callable[..., tup
             refused_calls.append(call)
 
     return create
+
+
+class Permission(NamedTuple):
+    """What IAM checks for a call: the action and, if the call names it, the resource's ARN."""
+
+    action: str
+    resource: str
+
+
+def read_managed_policy(logical_id: str, stage: str, account_id: str, region: str) -> dict[str, Any]:
+    """Return the document of a managed policy of the template, with its pseudo parameters replaced."""
+    values = {"Stage": stage, "AWS::Partition": "aws", "AWS::AccountId": account_id, "AWS::Region": region}
+
+    def resolve(value: Any) -> Any:
+        if isinstance(value, list):
+            return [resolve(item) for item in value]
+        if isinstance(value, dict):
+            if value.keys() == {"Sub"}:
+                return re.sub(r"\$\{([\w:]+)\}", lambda match: values[match[1]], value["Sub"])
+            return {key: resolve(item) for key, item in value.items()}
+        return value
+
+    document: dict[str, Any] = resolve(read_template()["Resources"][logical_id]["Properties"]["PolicyDocument"])
+    return document
+
+
+def permits(document: dict[str, Any], permission: Permission) -> bool:
+    """Return whether a policy document allows a permission. Conditions are taken as fulfilled."""
+    return any(
+        permission.action in _as_list(statement["Action"])
+        and any(fnmatch.fnmatchcase(permission.resource, pattern) for pattern in _as_list(statement["Resource"]))
+        for statement in document["Statement"]
+    )
+
+
+def required_permission(call: AwsHttpCall, account_id: str, region: str) -> Permission:
+    """Return the permission that a call needs, as AWS's service authorization reference names it."""
+    arn = f"arn:aws:{call.service}:{region}:{account_id}"
+    if call.service == "apigateway":
+        return Permission(f"apigateway:{call.method}", f"arn:aws:apigateway:{region}::{call.path}")
+    action = f"{_IAM_PREFIXES.get(call.service, call.service)}:{call.operation}"
+    if call.service == "lambda":
+        match = re.search(r"/functions/(?:arn:[^/]*:function:)?([\w-]+)|:function:([\w-]+)", call.path)
+        name = (match[1] or match[2]) if match else _parameter(call, "FunctionName")
+        return Permission(action, f"{arn}:function:{name}")
+    kind, *parameters = _RESOURCES.get(call.service, ("",))
+    name = next((found for parameter in parameters if (found := _parameter(call, parameter))), "")
+    if call.service == "iam":
+        arn = f"arn:aws:iam::{account_id}"
+    # Each name is completed as AWS does it: a stack's with its id, a secret's with six letters.
+    suffix = {"cloudformation": "/id", "secretsmanager": "-abcdef", "logs": ":*"}.get(call.service, "")
+    resource = name if name.startswith("arn:") else f"{arn}:{kind}{name}{suffix}"
+    return Permission(action, resource.removesuffix(":*") if call.service == "logs" else resource)
+
+
+_IAM_PREFIXES = {"monitoring": "cloudwatch"}
+_RESOURCES = {
+    "cloudformation": ("stack/", "StackName"),
+    "dynamodb": ("table/", "TableName"),
+    "secretsmanager": ("secret:", "SecretId", "Name"),
+    "iam": ("role/", "RoleName", "PolicyArn"),
+    "events": ("rule/", "Rule", "Name"),
+    "logs": ("log-group:", "logGroupName", "resourceArn"),
+    "sns": ("", "TopicArn"),
+}
+"""ARN part and the request's parameters that contain the resource's name, by service."""
+
+
+def _parameter(call: AwsHttpCall, name: str) -> str:
+    """Return a parameter of a request in JSON or in the query protocol."""
+    if call.body.startswith("{"):
+        # The body of a call with a large archive is cut off.
+        match = re.search(rf'"{name}"\s*:\s*"([^"]*)"', call.body)
+        return match[1] if match else ""
+    return parse_qs(call.body).get(name, [""])[0]
+
+
+def _as_list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value

@@ -6,14 +6,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from chalicelib import errors
-
-if TYPE_CHECKING:
-    from chalicelib.errors import Evidence
 
 
 class ProblemType(msgspec.Struct, frozen=True):
@@ -35,8 +31,15 @@ class UpstreamView(msgspec.Struct, omit_defaults=True):
     logid: str = ""
 
 
+class InputErrorView(msgspec.Struct):
+    """What is wrong with an input: its dotted path, and English text without its value."""
+
+    field: str
+    detail: str
+
+
 class ProblemView(msgspec.Struct, omit_defaults=True):
-    """The body of a problem."""
+    """The body of a problem. `retry_after` is in seconds; `errors` belongs to `invalid_request`."""
 
     type: str
     title: str
@@ -45,6 +48,8 @@ class ProblemView(msgspec.Struct, omit_defaults=True):
     detail: str
     request_id: str
     retryable: bool
+    retry_after: int | None = None
+    errors: list[InputErrorView] | None = None
     upstream: UpstreamView | None = None
 
 
@@ -116,11 +121,25 @@ FRAMEWORK_PROBLEMS: dict[int, ProblemType] = {
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A problem response: its type, its body, and its additional headers."""
+    """A problem response: its type, and what its body shows."""
 
     type: ProblemType
-    body: str
-    headers: dict[str, str]
+    view: ProblemView
+
+    @property
+    def body(self) -> str:
+        """The body as JSON."""
+        return msgspec.json.encode(self.view).decode()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that this problem has beside those of every response."""
+        headers = {}
+        if self.view.retry_after is not None:
+            headers["Retry-After"] = str(self.view.retry_after)
+        if self.type.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        return headers
 
 
 def problem_type_of(error: BaseException) -> ProblemType:
@@ -130,18 +149,21 @@ def problem_type_of(error: BaseException) -> ProblemType:
 
 def problem_for_error(error: BaseException, request_id: str) -> Problem:
     """Build the problem response of an error."""
+    problem = problem_for_type(problem_type_of(error), request_id)
+    view = problem.view
     # Unknown apps and refused codes get the same response, so a refused login has no `upstream`.
     evidence = None if isinstance(error, errors.LoginRefusedError) else getattr(error, "evidence", None)
-    retry_after = getattr(error, "retry_after", None)
-    return _build(problem_type_of(error), request_id, evidence, retry_after)
+    if evidence is not None:
+        view.upstream = UpstreamView(evidence.error_code, evidence.sub_error_code, evidence.logid)
+    if view.retry_after is not None:
+        view.retry_after = max(view.retry_after, math.ceil(getattr(error, "retry_after", None) or 0))
+    if isinstance(error, errors.InvalidRequestError):
+        view.errors = [InputErrorView(error.field, error.detail)]
+    return problem
 
 
 def problem_for_type(problem_type: ProblemType, request_id: str) -> Problem:
     """Build the problem response of a type, when there is no exception."""
-    return _build(problem_type, request_id, None, None)
-
-
-def _build(problem_type: ProblemType, request_id: str, evidence: Evidence | None, retry_after: float | None) -> Problem:
     view = ProblemView(
         "about:blank",
         problem_type.title,
@@ -150,12 +172,6 @@ def _build(problem_type: ProblemType, request_id: str, evidence: Evidence | None
         problem_type.detail,
         request_id,
         problem_type.retryable,
+        problem_type.retry_after,
     )
-    if evidence is not None:
-        view.upstream = UpstreamView(evidence.error_code, evidence.sub_error_code, evidence.logid)
-    headers = {}
-    if problem_type.retry_after is not None:
-        headers["Retry-After"] = str(max(problem_type.retry_after, math.ceil(retry_after or 0)))
-    if problem_type.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return Problem(problem_type, msgspec.json.encode(view).decode(), headers)
+    return Problem(problem_type, view)

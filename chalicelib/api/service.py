@@ -56,12 +56,16 @@ class Service(Chalice):
             result: dict[str, Any] = response.to_dict()
             return result
 
-    def route(self, path: str, **options: Any) -> Callable[[View], View]:
+    def route(self, path: str, *, max_age: int | None = None, **options: Any) -> Callable[[View], View]:
         """Register a view for a path, like Chalice's `route`, with error mapping.
 
         The view is called as `view(request, context, **path_parameters)`. It returns JSON text and may raise anything.
+        Anybody may cache what it returns for `max_age` seconds; by default, and for problems, nobody.
         """
         register = super().route(path, **options)
+        headers: dict[str, str | list[str]] = {"Content-Type": "application/json; charset=utf-8"}
+        if max_age is not None:
+            headers["Cache-Control"] = f"public, max-age={max_age}"
 
         def decorate(view: View) -> View:
             @functools.wraps(view)
@@ -71,7 +75,7 @@ class Service(Chalice):
                     body = view(request, request.lambda_context, **path_parameters)
                 except Exception as error:
                     raise _ViewError from error
-                return Response(body, {"Content-Type": "application/json; charset=utf-8"})
+                return Response(body, dict(headers))
 
             register(handle)
             return view
@@ -139,7 +143,7 @@ class Service(Chalice):
         if problem is not None:
             problem_headers = {"Content-Type": "application/problem+json", **problem.headers, **(headers or {})}
             response = Response(problem.body, problem_headers, problem.type.status)
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Request-Id"] = request_id
         return response
 

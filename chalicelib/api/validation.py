@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import msgspec
@@ -20,31 +20,55 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 8 * 1024
 MAX_CODE_LENGTH = 1024
 
+BODY_RULE = f"must be at most {MAX_BODY_BYTES} bytes"
+
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
-_SECONDS = re.compile(r"[0-9]{1,10}", re.ASCII)
-_QUERY_PARAMETERS = ("cursor", "biz_type", "start_time", "end_time")
+_DIGITS = re.compile(r"[0-9]+", re.ASCII)
+_ID_RULE = "must be 1 to 64 characters out of 0-9, A-Z, a-z, _ and -"
+_SECONDS_RULE = "must be epoch seconds, an integer from 0 to 9999999999"
+_SECONDS = range(10**10)
+_NUMBERS = {
+    "biz_type": (range(1, 3), "must be 1 or 2"),
+    "start_time": (_SECONDS, _SECONDS_RULE),
+    "end_time": (_SECONDS, _SECONDS_RULE),
+}
+"""The filters that are numbers: allowed values, and the text of the error."""
+
+_QUERY_PARAMETERS = ("cursor", *_NUMBERS)
 
 
 class LoginRequest(RedactedStruct, frozen=True):
-    """The body of a login: the mini-program's app_id, and the code from its tt.login."""
+    """The body of a login: the mini-program's app_id, and the code from its tt.login.
+
+    `list` selects the certificates that are listed in the same response, or is None.
+    """
 
     app_id: str
     code: str
+    list: CertificateFilter | None = None
 
 
 def parse_login(body: bytes) -> LoginRequest:
-    """Parse the body of POST /v1/sessions; raises InvalidRequestError."""
+    """Parse the body of POST /v1/sessions; raises InvalidRequestError. Unknown members are ignored."""
     if len(body) > MAX_BODY_BYTES:
-        raise InvalidRequestError("body too long")
+        raise InvalidRequestError("body", BODY_RULE)
     try:
-        login = msgspec.json.decode(body, type=LoginRequest)
+        members = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise InvalidRequestError('body is not {"app_id": string, "code": string}') from None
-    if not _ID.fullmatch(login.app_id):
-        raise InvalidRequestError("app_id")
-    if not 1 <= len(login.code) <= MAX_CODE_LENGTH or not login.code.isprintable():
-        raise InvalidRequestError("code")
-    return login
+        members = None
+    if not isinstance(members, dict):
+        raise InvalidRequestError("body", "must be a JSON object")
+    app_id, code = _check_id(members.get("app_id"), "app_id"), members.get("code")
+    if not isinstance(code, str) or not 1 <= len(code) <= MAX_CODE_LENGTH or not code.isprintable():
+        raise InvalidRequestError("code", f"must be 1 to {MAX_CODE_LENGTH} printable characters")
+    if "list" not in members:
+        return LoginRequest(app_id, code)
+    wanted = members["list"]
+    if not isinstance(wanted, dict):
+        raise InvalidRequestError("list", "must be an object")
+    return LoginRequest(
+        app_id, code, _check_filter(wanted.get("account_id"), wanted.get("poi_id"), wanted, prefix="list.")
+    )
 
 
 def parse_list_request(account_id: str, poi_id: str, query: Mapping[str, Sequence[str]]) -> ListRequest:
@@ -57,25 +81,21 @@ def parse_list_request(account_id: str, poi_id: str, query: Mapping[str, Sequenc
     for name in _QUERY_PARAMETERS:
         values = query.get(name, ())
         if len(values) > 1:
-            raise InvalidRequestError(f"{name} given more than once")
+            raise InvalidRequestError(name, "must be given once")
         if values:
             parameters[name] = values[0]
     cursor = parameters.get("cursor")
     if cursor is not None and not (1 <= len(cursor) <= MAX_CURSOR_LENGTH and cursor.isascii()):
-        raise InvalidRequestError("cursor")
-    if parameters.get("biz_type", "1") not in ("1", "2"):
-        raise InvalidRequestError("biz_type")
-    start_time, end_time = _parse_seconds(parameters, "start_time"), _parse_seconds(parameters, "end_time")
-    if start_time is not None and end_time is not None and start_time > end_time:
-        raise InvalidRequestError("start_time is after end_time")
-    wanted = CertificateFilter(
-        account_id=_parse_id(account_id, "account_id"),
-        poi_id=_parse_id(poi_id, "poi_id"),
-        biz_type=int(parameters["biz_type"]) if "biz_type" in parameters else None,
-        start_time=start_time,
-        end_time=end_time,
-    )
-    return ListRequest(wanted, cursor)
+        raise InvalidRequestError("cursor", f"must be 1 to {MAX_CURSOR_LENGTH} ASCII characters")
+    numbers = {
+        name: _parse_number(parameters[name], allowed) for name, (allowed, _) in _NUMBERS.items() if name in parameters
+    }
+    return ListRequest(_check_filter(unquote(account_id), unquote(poi_id), numbers), cursor)
+
+
+def parse_account_id(text: str) -> str:
+    """Parse the path parameter `account_id`, which is percent-encoded; raises InvalidRequestError."""
+    return _check_id(unquote(text), "account_id")
 
 
 def parse_bearer(authorization: str | None) -> str:
@@ -86,16 +106,33 @@ def parse_bearer(authorization: str | None) -> str:
     return token.strip()
 
 
-def _parse_id(text: str, name: str) -> str:
-    decoded = unquote(text)
-    if not _ID.fullmatch(decoded):
-        raise InvalidRequestError(name)
-    return decoded
+def _parse_number(text: str, allowed: range) -> int | str:
+    """Return the number that a text stands for, or the text itself, which is then refused.
+
+    Texts that are longer than the largest number are not converted.
+    """
+    return int(text) if len(text) <= len(str(allowed[-1])) and _DIGITS.fullmatch(text) else text
 
 
-def _parse_seconds(parameters: Mapping[str, str], name: str) -> int | None:
-    if name not in parameters:
-        return None
-    if not _SECONDS.fullmatch(parameters[name]):
-        raise InvalidRequestError(name)
-    return int(parameters[name])
+def _check_filter(account_id: Any, poi_id: Any, numbers: Mapping[str, Any], prefix: str = "") -> CertificateFilter:
+    """Return the filter; raises InvalidRequestError. `prefix` comes before the names of the fields."""
+    checked: dict[str, int] = {}
+    for name, (allowed, rule) in _NUMBERS.items():
+        if name in numbers:
+            value = numbers[name]
+            # Not isinstance: true and false are no numbers.
+            if type(value) is not int or value not in allowed:
+                raise InvalidRequestError(prefix + name, rule)
+            checked[name] = value
+    wanted = CertificateFilter(
+        _check_id(account_id, f"{prefix}account_id"), _check_id(poi_id, f"{prefix}poi_id"), **checked
+    )
+    if wanted.start_time is not None and wanted.end_time is not None and wanted.start_time > wanted.end_time:
+        raise InvalidRequestError(f"{prefix}end_time", "must not be before start_time")
+    return wanted
+
+
+def _check_id(value: Any, field: str) -> str:
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise InvalidRequestError(field, _ID_RULE)
+    return value

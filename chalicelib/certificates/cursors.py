@@ -53,12 +53,16 @@ def decode_cursor(text: str, query: CertificatesQuery, keys: list[str]) -> Curso
     try:
         payload = base64_decode(_signer(query, keys).unsign(text))
     except BadData:
-        raise InvalidRequestError("cursor") from None
+        raise _foreign_cursor() from None
     page, rest = int.from_bytes(payload[:_PAGE_BYTES]), payload[_PAGE_BYTES:]
     if len(payload) < _PAGE_BYTES or len(rest) % _FINGERPRINT_BYTES or page < 1:
-        raise InvalidRequestError("cursor")
+        raise _foreign_cursor()
     shown = (rest[start : start + _FINGERPRINT_BYTES] for start in range(0, len(rest), _FINGERPRINT_BYTES))
     return Cursor(page, frozenset(shown))
+
+
+def _foreign_cursor() -> InvalidRequestError:
+    return InvalidRequestError("cursor", "must be next_cursor of a response to the same request")
 
 
 def _signer(query: CertificatesQuery, keys: list[str]) -> Signer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,13 +16,14 @@ from chalicelib.douyin.protocol import CertificatesQuery
 from chalicelib.errors import InvalidRequestError, UpstreamMalformedError, WrongAppError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Executor
 
     from chalicelib.context import RequestContext
     from chalicelib.credentials import CredentialStore
     from chalicelib.douyin.client import DouyinClient
     from chalicelib.douyin.protocol import CertificateFilter, Page
-    from chalicelib.merchants import MerchantStore
+    from chalicelib.merchants import Merchant, MerchantStore
     from chalicelib.sessions import Session
     from chalicelib.tokens.store import TokenStore
 
@@ -42,7 +44,7 @@ class ListRequest(msgspec.Struct, frozen=True):
 
 
 class CertificateLister:
-    """Lists certificates. `executor` reads the pages after the first."""
+    """Lists certificates. `executor` reads the pages after the first. `clock` is the wall clock (epoch seconds)."""
 
     def __init__(
         self,
@@ -51,13 +53,25 @@ class CertificateLister:
         credentials: CredentialStore,
         douyin: DouyinClient,
         executor: Executor,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._merchants = merchants
         self._tokens = tokens
         self._credentials = credentials
         self._douyin = douyin
         self._executor = executor
+        self._clock = clock
         self.rate_limits = RateLimitCache()
+
+    def prefetch(self, app_id: str, wanted: CertificateFilter, context: RequestContext) -> None:
+        """Read into the caches what a list needs and does not depend on the user: the merchant and its access token.
+
+        Raises what `list_certificates` would raise for the same merchant, store and app.
+        """
+        merchant = self._check_merchant(app_id, wanted, context)
+        app_secret = self._credentials.get(context).apps.get(merchant.token_id)
+        self._tokens.get_token(merchant.token_id, app_secret, context)
 
     def list_certificates(self, session: Session, request: ListRequest, context: RequestContext) -> ListView:
         """Return the usable certificates, starting at the request's cursor.
@@ -67,11 +81,7 @@ class CertificateLister:
         """
         query = CertificatesQuery(request.filter, session.open_id)
         cursor = self._verify_cursor(request.cursor, query, context)
-        merchant = self._merchants.get(request.filter.account_id, context)
-        if merchant.app_id != session.app_id:
-            raise WrongAppError(f"merchant {merchant.account_id} belongs to another app")
-        merchant.require_store(request.filter.poi_id)
-        self.rate_limits.check(merchant.app_id)
+        merchant = self._check_merchant(session.app_id, request.filter, context)
         query = msgspec.structs.replace(query, life_account_id=merchant.life_account_id)
         credentials = self._credentials.get(context)
         page_context = context.with_timeout(context.deadline.remaining())
@@ -88,12 +98,13 @@ class CertificateLister:
         result = list_pages(cursor.page, fetcher.fetch, self._executor, query.page_size, page_context.deadline)
         context.lost_page_error = result.lost_page_error
         pages, next_page = result.pages, result.next_page
+        now = self._clock()
         while True:
-            built = build_views(pages, cursor.shown)
+            built = build_views(pages, cursor.shown, now)
             next_cursor = None
             if next_page is not None:
                 next_cursor = encode_cursor(next_page, built.last_page_ids, query, credentials.session_keys)
-            view = ListView(request.filter.account_id, request.filter.poi_id, built.views, next_cursor)
+            view = ListView(request.filter.account_id, request.filter.poi_id, built.views, built.unusable, next_cursor)
             if _fits(view, pages):
                 break
             if len(pages) == 1:
@@ -105,6 +116,15 @@ class CertificateLister:
         context.malformed_fields = built.malformed_fields[:MAX_REPORTED_FIELDS]
         context.certificates_returned = len(built.views)
         return view
+
+    def _check_merchant(self, app_id: str, wanted: CertificateFilter, context: RequestContext) -> Merchant:
+        """Return the merchant if a session of the app may list certificates of the store now."""
+        merchant = self._merchants.get(wanted.account_id, context)
+        if merchant.app_id != app_id:
+            raise WrongAppError(f"merchant {merchant.account_id} belongs to another app")
+        merchant.require_store(wanted.poi_id)
+        self.rate_limits.check(merchant.app_id)
+        return merchant
 
     def _verify_cursor(self, text: str | None, query: CertificatesQuery, context: RequestContext) -> Cursor:
         if text is None:

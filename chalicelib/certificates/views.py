@@ -76,12 +76,21 @@ class CertificateView(msgspec.Struct, omit_defaults=True, gc=False):
     is_transfer_asset: bool | None = None
 
 
+class UnusableView(msgspec.Struct, omit_defaults=True):
+    """Counts of certificates whose order cannot be used in this store. 0 is omitted."""
+
+    not_started: int = 0
+    expired: int = 0
+    other: int = 0
+
+
 class ListView(msgspec.Struct, omit_defaults=True):
     """The response. `next_cursor` is present if the list continues, or if a page could not be read."""
 
     account_id: str
     poi_id: str
     certificates: list[CertificateView]
+    unusable: UnusableView | None = None
     next_cursor: str | None = None
 
 
@@ -90,18 +99,23 @@ class BuiltViews(msgspec.Struct, frozen=True):
 
     `views`: sorted, each certificate_id once. `last_page_ids`: the usable certificate_ids of the last page.
     `malformed`: the number of certificates that were removed, or are shown with a malformed field omitted.
-    `malformed_fields`: the paths of the fields concerned.
+    `malformed_fields`: the paths of the fields concerned. `unusable`: None when every certificate is usable.
     """
 
     views: list[CertificateView]
     last_page_ids: list[str]
     malformed: int
     malformed_fields: list[str]
+    unusable: UnusableView | None = None
 
 
-def build_views(pages: list[Page], shown: frozenset[bytes]) -> BuiltViews:
-    """Build the views of all usable certificates, without those whose fingerprint is in `shown`."""
+def build_views(pages: list[Page], shown: frozenset[bytes], now: float) -> BuiltViews:
+    """Build the views of all usable certificates, without those whose fingerprint is in `shown`.
+
+    `now` (epoch seconds) tells why a certificate is not usable.
+    """
     views: dict[str, CertificateView] = {}
+    unusable: dict[str, models.Certificate] = {}
     page_ids: list[str] = []
     malformed = 0
     malformed_fields: dict[str, None] = {}
@@ -112,18 +126,32 @@ def build_views(pages: list[Page], shown: frozenset[bytes]) -> BuiltViews:
         for order in page.orders:
             # `is True`: a missing, null or odd value does not make an order usable.
             if order.can_use is not True:
+                for certificate in order.certificates or ():
+                    unusable[str(certificate.certificate_id)] = certificate
                 continue
             order_id = str(order.order_id)
             for certificate in order.certificates or ():
                 certificate_id = str(certificate.certificate_id)
                 page_ids.append(certificate_id)
-                if certificate_id in views or fingerprint(certificate_id) in shown:
+                if certificate_id in views or _was_shown(certificate_id, shown):
                     continue
                 views[certificate_id] = build_view(certificate, order_id)
                 if certificate_id in page.malformed:
                     malformed += 1
                     malformed_fields |= dict.fromkeys(page.malformed[certificate_id])
-    return BuiltViews(sorted(views.values(), key=_sort_key), page_ids, malformed, list(malformed_fields))
+    # A certificate that is usable by another order is shown, and not counted.
+    rest = [
+        certificate
+        for certificate_id, certificate in unusable.items()
+        if certificate_id not in views and not _was_shown(certificate_id, shown)
+    ]
+    return BuiltViews(
+        sorted(views.values(), key=_sort_key),
+        page_ids,
+        malformed,
+        list(malformed_fields),
+        _count_unusable(rest, now) if rest else None,
+    )
 
 
 def build_view(certificate: models.Certificate, order_id: str) -> CertificateView:
@@ -155,6 +183,23 @@ def build_view(certificate: models.Certificate, order_id: str) -> CertificateVie
     if certificate.off_peak_discount_detail is not None:
         view.off_peak = _off_peak(certificate.off_peak_discount_detail)
     return view
+
+
+def _was_shown(certificate_id: str, shown: frozenset[bytes]) -> bool:
+    # Only the second and later responses of a list need the hash.
+    return bool(shown) and fingerprint(certificate_id) in shown
+
+
+def _count_unusable(certificates: list[models.Certificate], now: float) -> UnusableView:
+    counts = UnusableView()
+    for certificate in certificates:
+        if certificate.expire_time is not None and certificate.expire_time < now:
+            counts.expired += 1
+        elif certificate.start_time is not None and certificate.start_time > now:
+            counts.not_started += 1
+        else:
+            counts.other += 1
+    return counts
 
 
 def _sort_key(view: CertificateView) -> tuple[bool, int, str]:

@@ -75,6 +75,11 @@ class DouyinClient:
             )
             return protocol.parse_login(response)
 
+    def ensure_connection(self, seconds: float) -> None:
+        """Open a connection to the open API unless an idle one is open; raises UpstreamError."""
+        if not self._transport.has_idle_connection(self._open_api, protocol.CONNECT_REQUEST):
+            self.open_connection(seconds)
+
     def open_connection(self, seconds: float) -> None:
         """Open a connection to the open API that the first page reuses; raises UpstreamError.
 

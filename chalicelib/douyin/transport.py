@@ -94,6 +94,13 @@ class Transport:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Response(response.status_code, headers, body)
 
+    def has_idle_connection(self, base_url: str, request: Request) -> bool:
+        """Return whether the request would reuse an open connection."""
+        url = base_url + request.path
+        adapter: Any = self._session.get_adapter(url)
+        pool: _PoolMixin = adapter.get_connection_with_tls_context(self._prepare(url, request), verify=True)
+        return pool.has_idle_connection(MAX_IDLE_SECONDS)
+
     def _prepare(self, url: str, request: Request) -> requests.PreparedRequest:
         key = request.method, url
         if key not in self._prepared:
@@ -274,8 +281,15 @@ class _ConnectionMixin(HTTPConnection):
         Its peer, or a gateway between, may have dropped it without notice. Measured by the wall clock, which goes on
         while Lambda has frozen the instance.
         """
-        if self.sock is not None and not 0 <= time.time() - self._idle_since <= max_idle:
+        if self.sock is not None and not self._is_fresh(max_idle):
             self.close()
+
+    def is_reusable(self, max_idle: float) -> bool:
+        """Return whether the connection is open and was idle for at most `max_idle` seconds."""
+        return self.is_connected and self._is_fresh(max_idle)
+
+    def _is_fresh(self, max_idle: float) -> bool:
+        return 0 <= time.time() - self._idle_since <= max_idle
 
     def end_exchange(self) -> None:
         """Close the connection unless it can be reused."""
@@ -300,6 +314,11 @@ class _HTTPSConnection(_ConnectionMixin, HTTPSConnection):
 
 
 class _PoolMixin(HTTPConnectionPool):
+    def has_idle_connection(self, max_idle: float) -> bool:
+        """Return whether the next request reuses an open connection: the one that was returned last."""
+        connections: list[Any] = [] if self.pool is None else self.pool.queue[-1:]
+        return any(connection is not None and connection.is_reusable(max_idle) for connection in connections)
+
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection: Any = super()._get_conn(timeout)
         connection.drop_if_stale(_current.exchange.max_idle)

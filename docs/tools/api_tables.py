@@ -48,10 +48,13 @@ def build_tables(document: Mapping[str, Any], language: str) -> dict[str, str]:
     """Return every table as Markdown, by name. `language` is `en` or `zh`. Raises DocumentError."""
     paths, schemas = document["paths"], document["components"]["schemas"]
     login = paths["/v1/sessions"]["post"]
+    stores = paths["/v1/merchants/{account_id}/stores"]["get"]
     certificates = paths["/v1/merchants/{account_id}/stores/{poi_id}/certificates"]["get"]
     objects = {
         "login": login["requestBody"]["content"]["application/json"]["schema"],
-        "session": login["responses"]["200"]["content"]["application/json"]["schema"],
+        "session": schemas["Session"],
+        "stores": schemas["Stores"],
+        "store": schemas["Store"],
         "list": schemas["List"],
         "certificate": schemas["Certificate"],
         "problem": schemas["Problem"],
@@ -61,9 +64,10 @@ def build_tables(document: Mapping[str, Any], language: str) -> dict[str, str]:
         name: _format_table(headings["fields"], _field_rows(document, schema, language))
         for name, schema in objects.items()
     }
-    tables["parameters"] = _format_table(
-        headings["parameters"], _parameter_rows(document, certificates["parameters"], language)
-    )
+    for name, operation in (("stores-parameters", stores), ("parameters", certificates)):
+        tables[name] = _format_table(
+            headings["parameters"], _parameter_rows(document, operation["parameters"], language)
+        )
     tables["codes"] = _format_table(headings["codes"], _code_rows(schemas["Problem"]["properties"]["code"], language))
     return tables
 
@@ -79,7 +83,10 @@ def fill_page(page: str, tables: Mapping[str, str]) -> str:
 def _field_rows(
     document: Mapping[str, Any], schema: Mapping[str, Any], language: str, prefix: str = ""
 ) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each property; the properties of an object follow it, as `object.property`."""
+    """Yield a row for each property; the properties of an object follow it, as `object.property`.
+
+    Those of a referenced object do not: it has a table of its own.
+    """
     for name, given in schema["properties"].items():
         field = _resolve(document, given)
         is_required = name in schema.get("required", ())
@@ -89,7 +96,7 @@ def _field_rows(
             _YES[language] if is_required else "",
             _describe(field, f"{prefix}{name}", language),
         )
-        if "properties" in field:
+        if "properties" in field and "$ref" not in given:
             yield from _field_rows(document, field, language, f"{prefix}{name}.")
 
 

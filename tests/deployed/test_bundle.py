@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import botocore.session
@@ -14,7 +15,15 @@ import pytest
 from botocore.loaders import Loader
 
 from chalicelib.aws import SDK_DATA, create_clients
-from infra.bundle import ROOT, bundled_requirements, copy_project, current_archive, make_bundle
+from infra.bundle import (
+    ARM64,
+    ROOT,
+    BundleError,
+    bundled_requirements,
+    copy_project,
+    current_archive,
+    make_bundle,
+)
 from infra.sdkdata import OPERATIONS, reduce_model
 from sandbox.runtime import INTERPRETER
 
@@ -70,20 +79,48 @@ def test_an_outdated_compiled_file_is_not_used(bundle: Path, tmp_path: Path) -> 
 
 def test_two_builds_of_the_same_sources_are_identical(archive: Path, tmp_path: Path) -> None:
     """Also from a copy in another folder with other time stamps."""
-    copy = tmp_path / "elsewhere"
+    copy_sources(tmp_path / "elsewhere")
+    assert make_bundle(tmp_path / "elsewhere").read_bytes() == archive.read_bytes()
+
+
+def copy_sources(to: Path) -> None:
     for name in ("chalicelib", ".chalice"):
         ignored = shutil.ignore_patterns("__pycache__", "deploy*")
-        shutil.copytree(ROOT / name, copy / name, ignore=ignored, copy_function=shutil.copyfile)
+        shutil.copytree(ROOT / name, to / name, ignore=ignored, copy_function=shutil.copyfile)
     for name in ("app.py", "requirements.txt"):
-        shutil.copyfile(ROOT / name, copy / name)
-    assert make_bundle(copy).read_bytes() == archive.read_bytes()
+        shutil.copyfile(ROOT / name, to / name)
+
+
+def test_a_build_for_arm64_has_the_wheels_of_arm64_and_is_reproducible(archive: Path, tmp_path: Path) -> None:
+    builds = []
+    for name in ("one", "two"):
+        copy_sources(tmp_path / name)
+        arm = make_bundle(tmp_path / name, ARM64)
+        assert current_archive(tmp_path / name, ARM64) == arm, "the name under which Chalice looks for it"
+        builds.append(arm.read_bytes())
+    assert builds[0] == builds[1]
+    with zipfile.ZipFile(arm) as packed, zipfile.ZipFile(archive) as other:
+        assert {
+            name.split("/")[-1].rsplit("-linux", 1)[0].rsplit("-", 1)[1] for name in packed.namelist() if ".so" in name
+        } == {"aarch64"}
+        assert {name.replace("x86_64", "aarch64") for name in other.namelist()} == set(packed.namelist())
+
+
+def test_a_package_without_a_wheel_fails_the_build(tmp_path: Path) -> None:
+    copy_sources(tmp_path)
+    with (tmp_path / "requirements.txt").open("a") as requirements:
+        # A source distribution only, with C code.
+        requirements.write("python-ldap==3.4.4\n")
+    with pytest.raises(BundleError, match=r"no wheel for .*: python-ldap==3\.4\.4"):
+        make_bundle(tmp_path)
+    assert not list((tmp_path / ".chalice" / "deployments").glob("*.zip"))
 
 
 def test_a_build_of_other_sources_is_refused(archive: Path, tmp_path: Path) -> None:
     copy_project(tmp_path)
     assert current_archive(tmp_path).read_bytes() == archive.read_bytes()
     (tmp_path / "app.py").write_text("# changed\n")
-    with pytest.raises(RuntimeError, match="make bundle"):
+    with pytest.raises(BundleError, match="make bundle"):
         current_archive(tmp_path)
 
 

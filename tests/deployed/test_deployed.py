@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from infra.api_gateway import BURST_LIMIT, RATE_LIMIT
+from infra.stage_settings import Limit
 from sandbox import gateway, stack
 from sandbox.runtime import Instance
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
@@ -32,6 +32,42 @@ def test_the_deployed_app_lists_the_customers_certificates(deployed: stack.Stack
     assert response.headers["Content-Type"] == "application/json; charset=utf-8"
 
 
+def test_the_deployed_app_logs_in_and_lists_in_one_request(deployed: stack.Stack) -> None:
+    body = {
+        "app_id": APP_ID,
+        "code": stack.create_login_code(deployed.platform.url, APP_ID, CUSTOMER),
+        "list": {"account_id": ACCOUNT_ID, "poi_id": POI_ID},
+    }
+    response = requests.post(f"{deployed.api_url}/v1/sessions", json=body, timeout=20)
+    assert response.status_code == 200, response.text
+    headers = {"Authorization": f"Bearer {response.json()['token']}"}
+    ordinary = requests.get(f"{deployed.api_url}{LIST_URL}", headers=headers, timeout=20)
+    assert response.json()["list"] == ordinary.json()
+
+
+def test_the_deployed_stores_are_public_and_may_be_cached(deployed: stack.Stack) -> None:
+    response = requests.get(f"{deployed.api_url}{gateway.stores_url()}", timeout=20)
+    assert response.status_code == 200, response.text
+    assert response.headers["Cache-Control"] == "public, max-age=300"
+    assert [set(store) for store in response.json()["stores"]][-1] == {"poi_id", "name"}
+    assert response.json()["stores"][0]["latitude"] == 31.2327
+
+
+def test_the_problems_of_api_gateway_have_retry_after_and_errors(deployed: stack.Stack) -> None:
+    client = stack.aws_session().client("apigateway", endpoint_url=deployed.aws.url)
+    [api] = client.get_rest_apis()["items"]
+    bodies, headers = {}, {}
+    for kind in ("THROTTLED", "REQUEST_TOO_LARGE", "MISSING_AUTHENTICATION_TOKEN"):
+        response = client.get_gateway_response(restApiId=api["id"], responseType=kind)
+        bodies[kind] = json.loads(response["responseTemplates"]["application/json"])
+        headers[kind] = response["responseParameters"]
+    assert bodies["THROTTLED"]["retry_after"] == 5
+    assert headers["THROTTLED"]["gatewayresponse.header.Retry-After"] == "'5'"
+    assert bodies["REQUEST_TOO_LARGE"]["errors"] == [{"field": "body", "detail": "must be at most 8192 bytes"}]
+    assert {"retry_after", "errors"}.isdisjoint(bodies["MISSING_AUTHENTICATION_TOKEN"])
+    assert {body["request_id"] for body in bodies.values()} == {"$context.requestId"}
+
+
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
@@ -48,13 +84,13 @@ def test_problems_have_the_contracts_form(deployed: stack.Stack, path: str, stat
 
 def test_the_functions_use_the_roles_of_the_template_with_their_policies(deployed: stack.Stack) -> None:
     client = stack.aws_session().client
-    outputs = client("cloudformation", endpoint_url=deployed.aws.url).describe_stacks()["Stacks"][0]["Outputs"]
-    arns = {output["OutputValue"] for output in outputs if output["OutputKey"].endswith("RoleArn")}
     functions = client("lambda", endpoint_url=deployed.aws.url).list_functions()["Functions"]
-    assert {function["Role"] for function in functions} == arns
+    stacks = client("cloudformation", endpoint_url=deployed.aws.url)
+    resources = stacks.describe_stack_resources(StackName=stack.API_FUNCTION)["StackResources"]
+    roles = {r["PhysicalResourceId"] for r in resources if r["ResourceType"] == "AWS::IAM::Role"}
+    assert {function["Role"].rsplit("/", 1)[1] for function in functions} == roles
     iam = client("iam", endpoint_url=deployed.aws.url)
-    for arn in arns:
-        name = arn.rsplit("/", 1)[1]
+    for name in roles:
         suffix = "-refresh" if name.endswith("refresh_tokens") else ""
         policy = json.loads((deployed.folder / ".chalice" / f"policy-{stack.STAGE}{suffix}.json").read_text())
         assert iam.get_role_policy(RoleName=name, PolicyName=name)["PolicyDocument"] == policy
@@ -63,9 +99,34 @@ def test_the_functions_use_the_roles_of_the_template_with_their_policies(deploye
 def test_the_stage_has_the_throttling_limits(deployed: stack.Stack) -> None:
     client = stack.aws_session().client("apigateway", endpoint_url=deployed.aws.url)
     [api] = client.get_rest_apis()["items"]
-    settings = client.get_stage(restApiId=api["id"], stageName="api")["methodSettings"]["*/*"]
-    assert (settings["throttlingRateLimit"], settings["throttlingBurstLimit"]) == (RATE_LIMIT, BURST_LIMIT)
+    settings = client.get_stage(restApiId=api["id"], stageName="api")["methodSettings"]
+    limits = {
+        path: Limit(value["throttlingRateLimit"], value["throttlingBurstLimit"]) for path, value in settings.items()
+    }
+    routes = {"*/*", "/v1/sessions/POST", "/v1/merchants/{account_id}/stores/{poi_id}/certificates/GET"}
+    assert limits.keys() >= routes
+    assert set(limits.values()) == {Limit()}
     assert api["endpointConfiguration"]["types"] == ["REGIONAL"]
+    assert api["name"] == "douyin-redemption-dev", "the metrics of two stages have no other dimension"
+
+
+def test_the_access_log_is_written_to_the_stacks_log_group_without_tokens(deployed: stack.Stack) -> None:
+    client = stack.aws_session().client("apigateway", endpoint_url=deployed.aws.url)
+    [api] = client.get_rest_apis()["items"]
+    log = client.get_stage(restApiId=api["id"], stageName="api")["accessLogSettings"]
+    assert log["destinationArn"].endswith(":log-group:/aws/apigateway/douyin-redemption-dev")
+    fields = json.loads(log["format"])
+    assert {"request_id", "status", "route", "ip"} <= fields.keys()
+    assert not [value for value in fields.values() if "header" in value or "authorizer" in value or "path" in value]
+    assert client.get_account()["cloudwatchRoleArn"].endswith(":role/douyin-redemption-api-logs-us-east-1")
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_an_unknown_route_with_a_session_token_is_not_found(deployed: stack.Stack, method: str) -> None:
+    """API Gateway takes the header for a malformed AWS signature."""
+    headers = {"Authorization": "Bearer token"}
+    response = requests.request(method, f"{deployed.api_url}/v1/nothing", headers=headers, timeout=20)
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
 
 
 def test_the_schedule_is_deployed_and_its_function_runs(deployed: stack.Stack) -> None:
@@ -153,6 +214,27 @@ def test_the_bundle_logs_and_traces_without_secrets_under_lambdas_runtime_client
         SESSION_KEY,
     )
     assert not [value for value in secrets if value in written]
+
+
+def test_a_login_with_a_list_is_one_trace_of_all_calls_under_lambdas_runtime_client(
+    bundle: Path, platform: Platform, aws: Aws, environment: dict[str, str], collector: TraceCollector
+) -> None:
+    del aws
+    environment |= {"AWS_XRAY_DAEMON_ADDRESS": collector.address}
+    body = {"app_id": APP_ID, "list": {"account_id": ACCOUNT_ID, "poi_id": POI_ID}}
+    body |= {"code": platform.issue_login_code()}
+    with Instance(bundle, "app.app", environment) as instance:
+        trace_header = sampled_trace_header()
+        response = call(instance, "POST", "/v1/sessions", trace_header, body=json.dumps(body), headers=JSON_HEADERS)
+    assert len(response.json["list"]["certificates"]) == 7, response.text
+    segments = collector.receive()
+    [segment] = [segment for segment in segments if segment["name"] == "## POST /v1/sessions"]
+    assert (segment["annotations"]["outcome"], segment["annotations"]["list_outcome"]) == ("ok", "ok")
+    names = {part["name"] for part in segments if part.get("parent_id") == segment["id"]}
+    assert names == {
+        "dynamodb GetItem", "dynamodb UpdateItem", "douyin client_token", "douyin jscode2session",
+        "douyin query_user_certificates",
+    }  # fmt: skip
 
 
 def test_a_disabled_tracer_sends_nothing(

@@ -49,4 +49,4 @@ def test_the_sample_config_has_the_merchants_of_the_sample_data() -> None:
     config: dict[str, Any] = json.loads(run("node", "-p", "JSON.stringify(require('./dist/config.js').config)"))
     assert config["api"] == "https://coupons.example.com"
     stores = {m["account_id"]: {s["poi_id"]: s["name"] for s in m["stores"]} for m in config["merchants"]}
-    assert stores == {m.account_id: m.stores for m in sample_data.load().merchants.values() if m.app_id == APP_ID}
+    assert stores == {m.account_id: m.store_names for m in sample_data.load().merchants.values() if m.app_id == APP_ID}

@@ -32,6 +32,11 @@ def own_page(request: Received) -> bytes:
     return http_response(certificates_body(str((request.body or {}).get("open_id"))))
 
 
+def respond(request: Received) -> bytes:
+    """Return the response to a HEAD request, or the page that belongs to the request."""
+    return http_response(b"", "404 Not Found") if request.method == "HEAD" else own_page(request)
+
+
 def create_client(url: str) -> DouyinClient:
     return DouyinClient(Transport(create_session("test", 4)), url, url, sleep=lambda _: None)
 
@@ -214,6 +219,35 @@ class TestConnectTime:
             time.sleep(0.4)
             assert fetch(client, CUSTOMERS[2]) == [CUSTOMERS[2]]
             assert [request.body["open_id"] for request in server.requests] == CUSTOMERS[1:3]
+
+
+class TestEnsuredConnection:
+    def test_it_is_opened_once_and_the_next_request_uses_it(self) -> None:
+        with ScriptedServer(lambda request: iter([respond(request)])) as server:
+            client = create_client(server.url)
+            for _ in range(2):
+                client.ensure_connection(1.0)
+            assert fetch(client, CUSTOMERS[0]) == [CUSTOMERS[0]]
+            client.ensure_connection(1.0)
+            assert [request.method for request in server.requests] == ["HEAD", "POST"]
+            assert server.connections == 1
+
+    def test_it_is_replaced_when_it_was_idle_for_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with ScriptedServer(lambda request: iter([respond(request)])) as server:
+            client = create_client(server.url)
+            client.ensure_connection(1.0)
+            now = time.time()
+            monkeypatch.setattr(time, "time", lambda: now + 31.0)
+            client.ensure_connection(1.0)
+            assert [request.connection for request in server.requests] == [0, 1]
+
+    def test_it_is_replaced_when_the_server_has_closed_it(self) -> None:
+        with ScriptedServer(lambda request: iter([respond(request), CLOSE])) as server:
+            client = create_client(server.url)
+            client.ensure_connection(1.0)
+            time.sleep(0.2)
+            client.ensure_connection(1.0)
+            assert [request.connection for request in server.requests] == [0, 1]
 
 
 class TestIdle:

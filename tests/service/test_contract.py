@@ -43,6 +43,7 @@ from tests.harness import (
     certificate_ids,
     order,
     restart,
+    stop,
 )
 
 NEW_SESSION_KEY = "test-session-key-not-a-secret-000002"
@@ -158,9 +159,8 @@ class TestLogin:
         aws.put_secret(app_secrets, [NEW_SESSION_KEY, SESSION_KEY])
         other_instance = application.services.__wrapped__()
         code = platform.issue_login_code()
-        token = other_instance.sessions.login(APP_ID, code, RequestContext.for_lambda(None))
-        other_instance.http.close()
-        other_instance.page_executor.shutdown()
+        token = other_instance.sessions.login(APP_ID, code, RequestContext.for_lambda(None)).token
+        stop(other_instance)
         api.headers = {"Authorization": f"Bearer {token}"}
         assert_problem(api.list(), 401, "unauthenticated")
         monkeypatch.setattr(application.services().credentials, "_read_at", time.time() - 11)

@@ -160,7 +160,7 @@ def test_saved_queries_use_fields_that_are_logged(
                 assert set(first_line.removeprefix("fields ").split(", ")) <= logged
 
 
-@pytest.mark.parametrize("page", ["operations.md", "operations.zh-CN.md"])
+@pytest.mark.parametrize("page", ["operate.md", "operate.zh-CN.md"])
 def test_the_runbook_has_every_problem_every_platform_code_and_every_alarm(page: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     assert not [code for code in PROBLEM_CODES if f"`{code}`" not in text]

@@ -138,6 +138,10 @@ def test_no_secret_is_logged_at_any_level(
             platform.fail(fault, times=1)
             platform.fail(fault, "client_token", times=1)
         responses = [api.list().text, api.list().text]
+        wanted = {"account_id": ACCOUNT_ID, "poi_id": POI_ID}
+        second = {"app_id": APP_ID, "code": platform.issue_login_code(), "list": wanted}
+        first_list = api.call("POST", "/v1/sessions", json.dumps(second)).json
+        responses.append(json.dumps({name: part for name, part in first_list.items() if name != "token"}))
     captured = capsys.readouterr()
     output = captured.out + captured.err + caplog.text + "".join(responses)
     secrets = {
@@ -145,8 +149,10 @@ def test_no_secret_is_logged_at_any_level(
         "app secret": platform.data.apps[APP_ID].app_secret,
         "open_id": platform.data.customers[CUSTOMER].open_ids[APP_ID],
         "session token": session,
+        "session token of the login with a list": first_list["token"],
         "session key": SESSION_KEY,
         "login code": code,
+        "login code of the login with a list": second["code"],
         "coupon code": "10815planted7001",
         "AWS key": "aws-secret-planted",
     }

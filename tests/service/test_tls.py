@@ -72,11 +72,12 @@ def test_the_connect_request_opens_a_connection_that_is_reused(authority: trustm
         run_server(authority, "localhost") as port,
         closing(create_session("test", 4, str(tmp_path / "ca.pem"))) as session,
     ):
-        transport = Transport(session)
-        ports = {
-            transport.send(f"https://localhost:{port}", request, Deadline(5), 100).headers["x-port"]
-            for request in (CONNECT_REQUEST, Request("/", b"{}"), Request("/", b"{}"))
-        }
+        transport, url = Transport(session), f"https://localhost:{port}"
+        assert not transport.has_idle_connection(url, CONNECT_REQUEST)
+        ports = set()
+        for request in (CONNECT_REQUEST, Request("/", b"{}"), Request("/", b"{}")):
+            ports.add(transport.send(url, request, Deadline(5), 100).headers["x-port"])
+            assert transport.has_idle_connection(url, CONNECT_REQUEST)
     assert len(ports) == 1
 
 

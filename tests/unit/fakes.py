@@ -203,6 +203,9 @@ class FakeDouyin(DouyinClient):
         self.fetches.append((page, access_token))
         return self.fetch(page, access_token)
 
+    def ensure_connection(self, seconds: float) -> None:
+        self.open_connection(seconds)
+
     def open_connection(self, seconds: float) -> None:
         self.connections.append(seconds)
         if self.connection_error is not None:
@@ -225,6 +228,11 @@ class FakeTransport(Transport):
     def __init__(self, *results: Response | RedemptionError) -> None:
         self.results = list(results)
         self.sent: list[Sent] = []
+        self.is_connected = False
+
+    def has_idle_connection(self, base_url: str, request: Request) -> bool:
+        del base_url, request
+        return self.is_connected
 
     def send(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -80,3 +81,19 @@ def test_expiry_is_in_wall_clock_time_by_default() -> None:
     cache.put("past", "v", time.time() - 1)
     cache.put("future", "v", time.time() + 60)
     assert (cache.get("past"), cache.get("future")) == (None, "v")
+
+
+def test_several_threads_can_use_one_cache() -> None:
+    """Entries expire and are evicted while other threads read them."""
+    clock = Clock()
+    cache = make_cache(clock)
+
+    def use(number: int) -> None:
+        for step in range(2000):
+            key = str((number + step) % 3)
+            cache.put(key, key, clock.now + 1)
+            clock.now += 0.5
+            assert cache.get(key) in (None, key)
+
+    with ThreadPoolExecutor(4) as executor:
+        list(executor.map(use, range(4)))

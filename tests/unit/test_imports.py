@@ -24,8 +24,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("certificates.cursors", "certificates.paging", "certificates.ratelimit"),
     ("certificates.fetching", "certificates.views"),
     ("certificates.listing",),
+    ("certificates.prefetch",),
     ("api.problems", "api.validation"),
-    ("api.service",),
+    ("api.login", "api.service"),
 )
 
 # A library that is not listed may not be imported.
@@ -35,7 +36,7 @@ LIBRARIES: dict[str, set[str]] = {
     "certifi": {"douyin.transport"},
     "chalice": {"app", "api.service"},
     "itsdangerous": {"certificates.cursors", "sessions"},
-    "mypy_boto3_dynamodb": {"aws", "tokens.lease"},
+    "mypy_boto3_dynamodb": {"aws", "merchants", "tokens.lease"},
     "mypy_boto3_secretsmanager": {"aws"},
     "requests": {"app", "douyin.transport"},
     "urllib3": {"aws", "douyin.transport"},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from chalicelib.errors import (
@@ -12,7 +13,17 @@ from chalicelib.errors import (
     StorageUnavailableError,
     StoreNotFoundError,
 )
-from chalicelib.merchants import Merchant, MerchantStore, merchant_key, parse_merchant
+from chalicelib.merchants import (
+    MAX_CACHED_UNKNOWN,
+    MAX_REPORTED_STORES,
+    Merchant,
+    MerchantStore,
+    StoresView,
+    StoreView,
+    build_stores_view,
+    merchant_key,
+    parse_merchant,
+)
 from tests.unit.fakes import Clock, FakeTable, make_context
 
 if TYPE_CHECKING:
@@ -33,12 +44,14 @@ DEFAULTS = Merchant("7", "tta", "tta", None, None, True)
         ({"life_account_id": {"S": ""}}, DEFAULTS),
         (
             {"stores": {"M": {"1": {"M": {}}, "2": {"S": "x"}}}},
-            Merchant("7", "tta", "tta", None, frozenset("12"), True),
+            Merchant("7", "tta", "tta", None, {"1": None, "2": StoreView("2", "x")}, True),
         ),
-        ({"stores": {"M": {}}}, Merchant("7", "tta", "tta", None, frozenset(), True)),
+        ({"stores": {"M": {}}}, Merchant("7", "tta", "tta", None, {}, True)),
         ({"active": {"BOOL": True}}, DEFAULTS),
         ({"active": {"BOOL": False}}, Merchant("7", "tta", "tta", None, None, False)),
-        ({"name": {"S": "店"}}, DEFAULTS),
+        ({"name": {"S": "店"}}, Merchant("7", "tta", "tta", None, None, True, "店")),
+        ({"name": {"S": ""}}, DEFAULTS),
+        ({"name": {"N": "7"}}, DEFAULTS),
     ],
 )
 def test_a_row_is_parsed(attributes: Item, expected: Merchant) -> None:
@@ -68,14 +81,15 @@ def test_a_malformed_row_names_merchant_and_attribute(item: Item, problem: str) 
     ("stores", "poi_id", "served"),
     [
         (None, "1", True),
-        (frozenset({"1", "2"}), "1", True),
-        (frozenset({"1", "2"}), "3", False),
-        (frozenset({"12"}), "1", False),
-        (frozenset(), "1", False),
+        ({"1": StoreView("1", "x"), "2": None}, "1", True),
+        ({"1": StoreView("1", "x"), "2": None}, "2", True),
+        ({"1": StoreView("1", "x"), "2": None}, "3", False),
+        ({"12": None}, "1", False),
+        ({}, "1", False),
     ],
 )
 def test_a_merchant_is_served_in_its_listed_stores_or_in_all(
-    stores: frozenset[str] | None, poi_id: str, served: bool
+    stores: dict[str, StoreView | None] | None, poi_id: str, served: bool
 ) -> None:
     merchant = Merchant("7", "tta", "tta", None, stores, True)
     if served:
@@ -112,14 +126,40 @@ def test_the_five_minutes_begin_before_the_read() -> None:
     assert len(table.reads) == 2
 
 
-@pytest.mark.parametrize("row", [None, ROW | {"active": {"BOOL": False}}])
-def test_a_merchant_without_a_row_or_suspended_is_not_found_and_not_cached(row: Item | None) -> None:
-    table = FakeTable(**({} if row is None else {KEY: row}))
-    merchants = MerchantStore(table, Clock())
+NO_MERCHANT: list[Item | None] = [None, ROW | {"active": {"BOOL": False}}]
+
+
+@pytest.mark.parametrize("row", NO_MERCHANT)
+@pytest.mark.parametrize(("seconds", "is_found"), [(0, False), (9.9, False), (10, True)])
+def test_a_merchant_without_a_row_or_suspended_is_unknown_for_ten_seconds(
+    row: Item | None, seconds: float, is_found: bool
+) -> None:
+    table, clock = FakeTable(**({} if row is None else {KEY: row})), Clock()
+    merchants = MerchantStore(table, clock)
     with pytest.raises(MerchantNotFoundError):
         merchants.get("7", make_context())
     table.items[KEY] = ROW
+    clock.now += seconds
+    if is_found:
+        assert merchants.get("7", make_context()) == DEFAULTS
+    else:
+        with pytest.raises(MerchantNotFoundError, match="7"):
+            merchants.get("7", make_context())
+        assert table.reads == [KEY]
+
+
+def test_a_flood_of_random_ids_costs_no_known_merchant_and_bounded_memory() -> None:
+    table, clock = FakeTable(**{KEY: ROW}), Clock()
+    merchants = MerchantStore(table, clock)
+    merchants.get("7", make_context())
+    for number in range(3 * MAX_CACHED_UNKNOWN):
+        table.reads.clear()
+        with pytest.raises(MerchantNotFoundError):
+            merchants.get(f"random-{number}", make_context())
+    table.reads.clear()
     assert merchants.get("7", make_context()) == DEFAULTS
+    assert table.reads == []
+    assert (len(merchants._cache._entries), len(merchants._unknown._entries)) == (1, MAX_CACHED_UNKNOWN)
 
 
 def test_a_suspended_merchant_is_served_no_longer_than_five_minutes() -> None:
@@ -140,3 +180,99 @@ def test_a_cached_merchant_needs_no_table() -> None:
     assert merchants.get("7", make_context()) == DEFAULTS
     with pytest.raises(StorageUnavailableError):
         merchants.get("8", make_context())
+
+
+FULL = {
+    "name": {"S": "人民广场店"},
+    "address": {"S": "西藏中路180号"},
+    "phone": {"S": "021-5555-6601"},
+    "latitude": {"N": "31.2327"},
+    "longitude": {"N": "121.4751"},
+}
+
+
+def view_of(stores: dict[str, Any] | None, **attributes: Any) -> tuple[str, list[str]]:
+    """Return the JSON that customers get of a row with these stores, and the warnings."""
+    item: Item = ROW | attributes | ({} if stores is None else {"stores": {"M": stores}})
+    context = make_context()
+    view = build_stores_view(parse_merchant("7", item), context)
+    return msgspec.json.encode(view).decode(), context.warnings
+
+
+@pytest.mark.parametrize(
+    ("stores", "text"),
+    [
+        (None, '{"account_id":"7"}'),
+        ({}, '{"account_id":"7","stores":[]}'),
+        ({"1": {"S": "x"}}, '{"account_id":"7","stores":[{"poi_id":"1","name":"x"}]}'),
+        ({"1": {"M": {"name": {"S": "x"}}}}, '{"account_id":"7","stores":[{"poi_id":"1","name":"x"}]}'),
+        (
+            {"6601": {"M": FULL}},
+            (
+                '{"account_id":"7","stores":[{"poi_id":"6601","name":"人民广场店","address":"西藏中路180号",'
+                '"phone":"021-5555-6601","latitude":31.2327,"longitude":121.4751}]}'
+            ),
+        ),
+        # Old and new entries in one row, sorted by poi_id.
+        (
+            {"9": {"S": "c"}, "10": {"M": {"name": {"S": "a"}}}, "8": {"S": "b"}},
+            (
+                '{"account_id":"7","stores":[{"poi_id":"10","name":"a"},{"poi_id":"8","name":"b"},'
+                '{"poi_id":"9","name":"c"}]}'
+            ),
+        ),
+    ],
+)
+def test_the_stores_byte_for_byte(stores: dict[str, Any] | None, text: str) -> None:
+    assert view_of(stores) == (text, [])
+
+
+def test_the_merchants_name_is_shown_when_it_has_one() -> None:
+    assert view_of(None, name={"S": "四季小馆"})[0] == '{"account_id":"7","name":"四季小馆"}'
+
+
+NO_TEXTS: list[Any] = [{"N": "7"}, {"S": ""}, {"NULL": True}, {"L": []}]
+NO_DEGREES: list[Any] = [{"S": "31.2"}, {"NULL": True}, {"M": {}}, {"N": "180.1"}, {"N": "-181"}, {"N": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, value) for name in ("address", "phone") for value in NO_TEXTS),
+        *((name, value) for name in ("latitude", "longitude") for value in NO_DEGREES),
+        ("latitude", {"N": "90.5"}),
+    ],
+)
+def test_a_malformed_attribute_of_a_store_is_left_out(name: str, value: Any) -> None:
+    text, warnings = view_of({"1": {"M": FULL | {name: value}}})
+    [store] = msgspec.json.decode(text)["stores"]
+    assert set(store) == {"poi_id", *FULL} - {name}
+    assert warnings == []
+
+
+@pytest.mark.parametrize("value", ["90", "-90", "0", "31", "1E+1"])
+def test_a_position_is_a_number_of_degrees(value: str) -> None:
+    [store] = msgspec.json.decode(view_of({"1": {"M": FULL | {"latitude": {"N": value}}}})[0])["stores"]
+    assert store["latitude"] == float(value)
+
+
+NO_STORES: list[Any] = [{"M": {}}, {"M": {"name": {"N": "7"}}}, {"S": ""}, {"N": "7"}, {"NULL": True}]
+
+
+@pytest.mark.parametrize("entry", NO_STORES)
+def test_a_malformed_store_is_served_but_not_shown(entry: Any) -> None:
+    row: Item = ROW | {"stores": {"M": {"1": entry, "2": {"S": "x"}}}}
+    parse_merchant("7", row).require_store("1")
+    assert view_of({"1": entry, "2": {"S": "x"}}) == (
+        '{"account_id":"7","stores":[{"poi_id":"2","name":"x"}]}',
+        ["stores without a readable name: 1"],
+    )
+
+
+def test_a_few_malformed_stores_are_named() -> None:
+    _, [warning] = view_of({f"{number:02d}": {"N": "7"} for number in range(20)})
+    assert warning.endswith(": " + ", ".join(f"{number:02d}" for number in range(MAX_REPORTED_STORES)))
+
+
+def test_an_empty_view_has_only_the_id() -> None:
+    assert StoresView("7") == build_stores_view(DEFAULTS, make_context())

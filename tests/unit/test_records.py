@@ -8,12 +8,13 @@ from chalicelib.api.validation import LoginRequest
 from chalicelib.douyin.models import Certificate, LoginData, MintData
 from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery, MintedToken, Page, Request, Response
 from chalicelib.records import RedactedStruct
-from chalicelib.sessions import Session
+from chalicelib.sessions import Login, Session
 from chalicelib.tokens.lease import TokenRow
 
 PLANTED = "planted-secret"
 RECORDS = [
     Session(PLANTED, PLANTED),
+    Login(PLANTED, Session(PLANTED, PLANTED)),
     LoginRequest(PLANTED, PLANTED),
     MintedToken(PLANTED, 7200),
     TokenRow(PLANTED),

@@ -43,7 +43,7 @@ class Sessions:
         self.service = SessionService(make_credentials(self.secret, self.clock), self.douyin, TTL, clock=self.clock)
 
     def login(self, app_id: str = APP_ID) -> str:
-        return self.service.login(app_id, "code", self.context)
+        return self.service.login(app_id, "code", self.context).token
 
     def verify(self, token: str) -> Session:
         return self.service.verify(token, self.context)
@@ -55,7 +55,8 @@ def sessions() -> Sessions:
 
 
 def test_a_login_returns_a_token_of_app_and_user(sessions: Sessions) -> None:
-    assert sessions.verify(sessions.login()) == Session(APP_ID, OPEN_ID)
+    login = sessions.service.login(APP_ID, "code", sessions.context)
+    assert sessions.verify(login.token) == login.session == Session(APP_ID, OPEN_ID)
     assert sessions.douyin.logins == [(APP_ID, APP_SECRET, "code")]
 
 

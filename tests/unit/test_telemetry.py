@@ -20,6 +20,7 @@ from chalicelib.errors import (
     RedemptionError,
     TokenUnavailableError,
     UpstreamRejectedError,
+    WrongAppError,
 )
 from chalicelib.settings import TelemetrySettings
 from chalicelib.telemetry import Telemetry
@@ -132,6 +133,25 @@ def test_one_line_has_everything_about_a_request(output: Output, monkeypatch: py
     }
 
 
+@pytest.mark.parametrize(
+    ("list_outcome", "list_error", "level", "text"),
+    [
+        ("ok", None, "INFO", None),
+        ("wrong_app", WrongAppError("merchant 7"), "WARNING", "WrongAppError: merchant 7"),
+        ("internal_error", ValueError("planted"), "ERROR", "ValueError at "),
+    ],
+)
+def test_a_login_with_a_list_is_one_line_with_both_outcomes(
+    output: Output, list_outcome: str, list_error: Exception | None, level: str, text: str | None
+) -> None:
+    context = make_context()
+    context.list_outcome, context.list_error = list_outcome, list_error
+    make_telemetry().report("POST /v1/sessions", "ok", context, None)
+    [line] = output.log_lines()
+    assert (line["outcome"], line["list_outcome"], line["level"]) == ("ok", list_outcome, level)
+    assert line.get("list_error") == text
+
+
 def test_empty_fields_are_omitted(output: Output) -> None:
     make_telemetry().report("GET /x", "ok", make_context(), None)
     [line] = output.log_lines()
@@ -150,7 +170,7 @@ def test_a_list_without_certificates_is_logged_as_zero(output: Output) -> None:
     ("error", "level"),
     [
         (None, "INFO"),
-        (InvalidRequestError("cursor"), "WARNING"),
+        (InvalidRequestError("cursor", "is wrong"), "WARNING"),
         (ConfigurationError("x"), "WARNING"),
         (ValueError("x"), "ERROR"),
     ],
@@ -164,7 +184,7 @@ def test_the_level_depends_on_the_error(output: Output, error: Exception | None,
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (InvalidRequestError("cursor"), "InvalidRequestError: cursor"),
+        (InvalidRequestError("cursor", "is wrong"), "InvalidRequestError: cursor is wrong"),
         (
             UpstreamRejectedError("7", evidence=Evidence(7, 8, "9")),
             "UpstreamRejectedError: error_code=7 sub_error_code=8 logid=9",
@@ -285,6 +305,12 @@ def calls(*outcomes: str, service: str = "douyin", name: str = "query_user_certi
                 "UpstreamErrors": ([1.0], [{"service"}, {"service", "error_code"}], "Count"),
                 "Problems": ([1.0], [{"service"}, {"service", "code"}], "Count"),
             },
+        ),
+        ({"list_outcome": "ok"}, "ok", {}),
+        (
+            {"list_outcome": "wrong_app"},
+            "ok",
+            {"Problems": ([1.0], [{"service"}, {"service", "code"}], "Count")},
         ),
         ({}, "invalid_request", {"Problems": ([1.0], [{"service"}, {"service", "code"}], "Count")}),
     ],
@@ -449,6 +475,17 @@ def test_a_successful_request_has_no_error_flag_and_no_empty_annotation(recorder
     make_telemetry().report("GET /x", "ok", make_context(), None)
     [root] = recorder.finished
     assert (root.flags, root.annotations) == (set(), {"outcome": "ok"})
+
+
+@pytest.mark.parametrize(("list_outcome", "flags"), [("ok", set()), ("wrong_app", {"error"})])
+def test_the_first_list_of_a_login_is_an_annotation_and_flags_its_problem(
+    recorder: Recorder, list_outcome: str, flags: set[str]
+) -> None:
+    context = make_context()
+    context.list_outcome = list_outcome
+    make_telemetry().report("POST /x", "ok", context, None)
+    [root] = recorder.finished
+    assert (root.flags, root.annotations) == (flags, {"outcome": "ok", "list_outcome": list_outcome})
 
 
 @pytest.mark.parametrize("header", [None, SAMPLED.replace("Sampled=1", "Sampled=0")])

@@ -30,8 +30,25 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Log a user in */
+        /** Log a user in, and list certificates in the same response if the body asks for them */
         post: operations["openSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/merchants/{account_id}/stores": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List where a merchant can be visited */
+        get: operations["listStores"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -64,6 +81,38 @@ export interface components {
         Seconds: number;
         /** @description Amount in 分 */
         Amount: number;
+        Session: {
+            /** @description Session token, opaque to the client. Send it as `Authorization: Bearer <token>`. */
+            token: string;
+            /** @description Lifetime in seconds */
+            expires_in: number;
+            /** @description If the body has `list`: the response that the certificates call would return */
+            list?: components["schemas"]["List"];
+            /** @description If the body has `list` and it cannot be listed now: the problem that the certificates call would return */
+            list_problem?: components["schemas"]["Problem"];
+        };
+        Stores: {
+            /** @description As in the path */
+            account_id: components["schemas"]["Id"];
+            /** @description Name of the merchant */
+            name?: string;
+            /** @description Sorted by `poi_id`. Omitted when the merchant does not list its stores; then every store is served */
+            stores?: components["schemas"]["Store"][];
+        };
+        Store: {
+            /** @description The store */
+            poi_id: string;
+            /** @description Name of the store */
+            name: string;
+            /** @description Address */
+            address?: string;
+            /** @description Telephone number */
+            phone?: string;
+            /** @description Latitude in degrees, GCJ-02 */
+            latitude?: number;
+            /** @description Longitude in degrees, GCJ-02 */
+            longitude?: number;
+        };
         List: {
             /** @description As in the path */
             account_id: components["schemas"]["Id"];
@@ -71,6 +120,15 @@ export interface components {
             poi_id: components["schemas"]["Id"];
             /** @description Sorted by `expire_time`, then `certificate_id`; certificates without `expire_time` come last */
             certificates: components["schemas"]["Certificate"][];
+            /** @description Numbers of certificates that cannot be used in this store. They are in the same pages of the platform as this response. 0 is omitted */
+            unusable?: {
+                /** @description Not valid yet */
+                not_started?: number;
+                /** @description Expired */
+                expired?: number;
+                /** @description For another reason, for example only valid in another store */
+                other?: number;
+            };
             /** @description Present when there are more pages, or a page could not be read now */
             next_cursor?: string;
         };
@@ -148,6 +206,10 @@ export interface components {
                 hours?: string[][];
             };
         };
+        InputError: {
+            field: string;
+            detail: string;
+        };
         Problem: {
             /**
              * @description Always `about:blank`
@@ -169,6 +231,10 @@ export interface components {
             request_id: string;
             /** @description Whether the same request may succeed later */
             retryable: boolean;
+            /** @description The same as the `Retry-After` header: seconds to wait before a retry */
+            retry_after?: number;
+            /** @description Only for `invalid_request`. `field`: path of the input, for example `cursor` or `list.biz_type`, or `body` when it is no JSON object. `detail`: English text for engineers, without the value */
+            errors?: components["schemas"]["InputError"][];
             /** @description Douyin's error codes, when it reported any */
             upstream?: {
                 /** @description Douyin's error code */
@@ -181,7 +247,7 @@ export interface components {
         };
     };
     responses: {
-        /** @description A problem (RFC 9457) */
+        /** @description A problem (RFC 9457). API Gateway's own 404, 429 and 5xx responses have this form too. Behind API Gateway, a wrong method is 404 `not_found`, not 405. Other 4xx responses of API Gateway itself have no `status` member. */
         Problem: {
             headers: {
                 [name: string]: unknown;
@@ -190,7 +256,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description A temporary problem; retry after `Retry-After` seconds */
+        /** @description A temporary problem, also when API Gateway limits the rate; retry after `Retry-After` seconds */
         Later: {
             headers: {
                 "Retry-After": string;
@@ -200,7 +266,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description No valid session; log in again */
+        /** @description No valid session; log in again. API Gateway renames the header `WWW-Authenticate` to `x-amzn-Remapped-WWW-Authenticate`. */
         Unauthenticated: {
             headers: {
                 "WWW-Authenticate": "Bearer";
@@ -258,22 +324,33 @@ export interface operations {
                     app_id: components["schemas"]["Id"];
                     /** @description Login code from `tt.login`. It is valid once, for five minutes. */
                     code: string;
+                    /** @description Asks for the first list in the same response. Other members are ignored. */
+                    list?: {
+                        /** @description The merchant's account (抖音来客) */
+                        account_id: components["schemas"]["Id"];
+                        /** @description The store */
+                        poi_id: components["schemas"]["Id"];
+                        /**
+                         * @description As in the certificates call
+                         * @enum {integer}
+                         */
+                        biz_type?: 1 | 2;
+                        /** @description As in the certificates call */
+                        start_time?: components["schemas"]["Seconds"];
+                        /** @description As in the certificates call; not before `start_time` */
+                        end_time?: components["schemas"]["Seconds"];
+                    };
                 };
             };
         };
         responses: {
-            /** @description A session */
+            /** @description A session, and the list or its problem if the body asks for a list */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        /** @description Session token, opaque to the client. Send it as `Authorization: Bearer <token>`. */
-                        token: string;
-                        /** @description Lifetime in seconds */
-                        expires_in: number;
-                    };
+                    "application/json": components["schemas"]["Session"];
                 };
             };
             400: components["responses"]["Problem"];
@@ -285,6 +362,36 @@ export interface operations {
             502: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
             504: components["responses"]["Problem"];
+        };
+    };
+    listStores: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The merchant's account (抖音来客) */
+                account_id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The merchant and its stores */
+            200: {
+                headers: {
+                    "Cache-Control": "public, max-age=300";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stores"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            405: components["responses"]["Problem"];
+            429: components["responses"]["Later"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     listCertificates: {

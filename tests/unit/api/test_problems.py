@@ -37,7 +37,7 @@ EVIDENCE = Evidence(2119005, 11006, "20260101L")
 
 # error, status, code, retryable, Retry-After
 ROWS: list[tuple[BaseException, int, str, bool, str | None]] = [
-    (InvalidRequestError("cursor"), 400, "invalid_request", False, None),
+    (InvalidRequestError("cursor", "must be short"), 400, "invalid_request", False, None),
     (UnauthenticatedError("x"), 401, "unauthenticated", False, None),
     (LoginRefusedError("40018"), 401, "unauthenticated", False, None),
     (WrongAppError("x"), 403, "wrong_app", False, None),
@@ -72,6 +72,7 @@ def test_an_error_has_its_problem(
     assert (problem.type.status, problem.type.code) == (body["status"], body["code"]) == (status, code)
     assert body["retryable"] is retryable
     assert problem.headers.get("Retry-After") == retry_after
+    assert body.get("retry_after") == (None if retry_after is None else int(retry_after))
     assert problem.headers.get("WWW-Authenticate") == ("Bearer" if status == 401 else None)
     assert set(problem.headers) <= {"Retry-After", "WWW-Authenticate"}
     assert problem_type_of(error) is problem.type
@@ -138,7 +139,18 @@ def test_a_refused_login_looks_like_an_unknown_app() -> None:
     ],
 )
 def test_retry_after_is_at_least_what_the_platform_asks_for(error: Exception, header: str | None) -> None:
-    assert problem_for_error(error, "r").headers.get("Retry-After") == header
+    problem = problem_for_error(error, "r")
+    assert problem.headers.get("Retry-After") == header
+    assert problem.view.retry_after == (None if header is None else int(header))
+
+
+def test_an_invalid_request_names_the_field() -> None:
+    body = problem_for_error(InvalidRequestError("list.biz_type", "must be 1 or 2"), "request-1").body
+    assert body == (
+        '{"type":"about:blank","title":"Invalid request","status":400,"code":"invalid_request",'
+        '"detail":"请求参数有误，请返回重试","request_id":"request-1","retryable":false,'
+        '"errors":[{"field":"list.biz_type","detail":"must be 1 or 2"}]}'
+    )
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,10 @@ class App:
             self.seen.append((request, context, account_id, poi_id))
             return "{}"
 
+        @self.service.route("/cached", methods=["GET"], max_age=300)
+        def cached(request: Request, context: RequestContext) -> str:
+            return self.view(request, context)
+
         @self.service.route("/body", methods=["POST"], content_types=["application/json"])
         def body(request: Request, _context: RequestContext) -> str:
             self.seen.append(request.raw_body)
@@ -183,7 +187,7 @@ def raising(error: Exception) -> Callable[[Request, RequestContext], str]:
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
-        (InvalidRequestError("cursor"), 400, "invalid_request"),
+        (InvalidRequestError("cursor", "is wrong"), 400, "invalid_request"),
         (StorageUnavailableError("Throttling"), 503, "unavailable"),
         (ConfigurationError("TABLE_NAME is missing"), 500, "internal_error"),
         (ZeroDivisionError("planted"), 500, "internal_error"),
@@ -208,8 +212,18 @@ def test_headers_of_a_problem_are_sent(app: App) -> None:
     assert app.call()["headers"]["WWW-Authenticate"] == "Bearer"
 
 
+def test_only_the_success_of_a_route_with_a_max_age_may_be_cached(app: App) -> None:
+    def cache_control(method: str = "GET", resource: str = "/cached") -> str:
+        return str(app.call(make_event(method, resource))["headers"]["Cache-Control"])
+
+    assert (cache_control(), cache_control("POST")) == ("public, max-age=300", "no-store")
+    assert cache_control(resource="/plain") == "no-store"
+    app.view = raising(InvalidRequestError("x", "is wrong"))
+    assert cache_control() == "no-store"
+
+
 def test_an_error_does_not_affect_the_next_request(app: App) -> None:
-    app.view = raising(InvalidRequestError("x"))
+    app.view = raising(InvalidRequestError("x", "is wrong"))
     app.call()
     app.view = lambda _request, _context: "{}"
     assert app.call()["statusCode"] == 200

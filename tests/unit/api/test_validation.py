@@ -11,6 +11,7 @@ from chalicelib.api.validation import (
     MAX_BODY_BYTES,
     MAX_CODE_LENGTH,
     LoginRequest,
+    parse_account_id,
     parse_bearer,
     parse_list_request,
     parse_login,
@@ -44,35 +45,35 @@ class TestLogin:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            (body().ljust(MAX_BODY_BYTES + 1), "body too long"),
-            (b"", "body is not"),
-            (b"{", "body is not"),
-            (b"[]", "body is not"),
-            (b"null", "body is not"),
-            (b'"planted"', "body is not"),
-            (b"{}", "body is not"),
-            (b'{"app_id":"planted"}', "body is not"),
-            (b'{"code":"planted"}', "body is not"),
-            (body(app_id=7), "body is not"),
-            (body(app_id=None), "body is not"),
-            (body(code=7), "body is not"),
-            (body(code=None), "body is not"),
-            (body(code=["planted"]), "body is not"),
-            (b"[" * 5000, "body is not"),
-            (b'{"app_id":"tta","code":"\xff"}', "body is not"),
-            (b"app_id=planted&code=planted", "body is not"),
-            (body(app_id=""), "^app_id$"),
-            (body(app_id="tt a"), "^app_id$"),
-            (body(app_id="planted!"), "^app_id$"),
-            (body(app_id="planted\n"), "^app_id$"),
-            (body(app_id="t" * 65), "^app_id$"),
-            (body(app_id="应用"), "^app_id$"),
-            (body(app_id="٣"), "^app_id$"),
-            (body(code=""), "^code$"),
-            (body(code="c" * (MAX_CODE_LENGTH + 1)), "^code$"),
-            (body(code="planted\x00"), "^code$"),
-            (body(code="planted\n"), "^code$"),
-            (body(code="planted\u200b"), "^code$"),
+            (body().ljust(MAX_BODY_BYTES + 1), "body must be at most 8192 bytes"),
+            (b"", "^body must be a JSON object$"),
+            (b"{", "^body must be a JSON object$"),
+            (b"[]", "^body must be a JSON object$"),
+            (b"null", "^body must be a JSON object$"),
+            (b'"planted"', "^body must be a JSON object$"),
+            (b"{}", "^app_id "),
+            (b'{"app_id":"planted"}', "^code "),
+            (b'{"code":"planted"}', "^app_id "),
+            (body(app_id=7), "^app_id "),
+            (body(app_id=None), "^app_id "),
+            (body(code=7), "^code "),
+            (body(code=None), "^code "),
+            (body(code=["planted"]), "^code "),
+            (b"[" * 5000, "^body must be a JSON object$"),
+            (b'{"app_id":"tta","code":"\xff"}', "^body must be a JSON object$"),
+            (b"app_id=planted&code=planted", "^body must be a JSON object$"),
+            (body(app_id=""), "^app_id must be"),
+            (body(app_id="tt a"), "^app_id must be"),
+            (body(app_id="planted!"), "^app_id must be"),
+            (body(app_id="planted\n"), "^app_id must be"),
+            (body(app_id="t" * 65), "^app_id must be"),
+            (body(app_id="应用"), "^app_id must be"),
+            (body(app_id="٣"), "^app_id must be"),
+            (body(code=""), "^code must be"),
+            (body(code="c" * (MAX_CODE_LENGTH + 1)), "^code must be"),
+            (body(code="planted\x00"), "^code must be"),
+            (body(code="planted\n"), "^code must be"),
+            (body(code="planted\u200b"), "^code must be"),
         ],
     )
     def test_a_malformed_body_is_refused(self, text: bytes, message: str) -> None:
@@ -80,6 +81,58 @@ class TestLogin:
             parse_login(text)
         assert "planted" not in str(raised.value)
         assert raised.value.__suppress_context__ or raised.value.__context__ is None
+
+
+WANTED: dict[str, Any] = {"account_id": "7", "poi_id": "6601"}
+NO_OBJECTS: list[Any] = [None, True, 1, "planted", [], [WANTED]]
+WRONG: dict[str, list[Any]] = {
+    "account_id": [7, None, "", "planted!", "a" * 65],
+    "poi_id": [6601, None, "", "planted!", []],
+    "biz_type": [0, 3, "1", None, True, 1.5, [1]],
+    "start_time": [-1, 10**10, "5", None, False, 5.5],
+    "end_time": [-1, 10**30, "planted", {}, 1.5],
+}
+
+
+class TestLoginWithList:
+    @pytest.mark.parametrize(
+        ("wanted", "expected"),
+        [
+            (WANTED, CertificateFilter("7", "6601")),
+            (WANTED | {"biz_type": 2}, CertificateFilter("7", "6601", 2)),
+            (
+                WANTED | {"biz_type": 1, "start_time": 0, "end_time": 9999999999},
+                CertificateFilter("7", "6601", 1, 0, 9999999999),
+            ),
+            (WANTED | {"start_time": 5, "end_time": 5}, CertificateFilter("7", "6601", None, 5, 5)),
+            (WANTED | {"cursor": 7, "more": None}, CertificateFilter("7", "6601")),
+        ],
+    )
+    def test_a_list_is_parsed(self, wanted: dict[str, Any], expected: CertificateFilter) -> None:
+        assert parse_login(body(list=wanted)) == LoginRequest("tta", "c", expected)
+
+    @pytest.mark.parametrize(
+        ("wanted", "field"),
+        [
+            *((value, "list") for value in NO_OBJECTS),
+            ({}, "list.account_id"),
+            ({"account_id": "7"}, "list.poi_id"),
+            *((WANTED | {name: value}, f"list.{name}") for name, values in WRONG.items() for value in values),
+            (WANTED | {"start_time": 2, "end_time": 1}, "list.end_time"),
+        ],
+    )
+    def test_a_malformed_list_is_refused_by_its_path(self, wanted: Any, field: str) -> None:
+        with pytest.raises(InvalidRequestError) as raised:
+            parse_login(body(list=wanted))
+        assert raised.value.field == field
+        assert raised.value.detail.isascii()
+        assert "planted" not in str(raised.value)
+
+    def test_app_id_and_code_are_checked_as_without_a_list(self) -> None:
+        for fields, field in (({"app_id": ""}, "app_id"), ({"code": ""}, "code")):
+            with pytest.raises(InvalidRequestError) as raised:
+                parse_login(body(list={}, **fields))
+            assert raised.value.field == field
 
 
 class TestList:
@@ -111,28 +164,28 @@ class TestList:
     @pytest.mark.parametrize(
         ("query", "message"),
         [
-            ({"cursor": [""]}, "^cursor$"),
-            ({"cursor": ["x" * (MAX_CURSOR_LENGTH + 1)]}, "^cursor$"),
-            ({"cursor": ["店"]}, "^cursor$"),
-            ({"cursor": ["a", "b"]}, "^cursor given more than once$"),
-            ({"biz_type": ["0"]}, "^biz_type$"),
-            ({"biz_type": ["3"]}, "^biz_type$"),
-            ({"biz_type": [""]}, "^biz_type$"),
-            ({"biz_type": ["01"]}, "^biz_type$"),
-            ({"biz_type": ["planted"]}, "^biz_type$"),
-            ({"biz_type": ["1", "1"]}, "^biz_type given more than once$"),
-            ({"start_time": [""]}, "^start_time$"),
-            ({"start_time": ["-1"]}, "^start_time$"),
-            ({"start_time": ["1.5"]}, "^start_time$"),
-            ({"start_time": ["planted"]}, "^start_time$"),
-            ({"start_time": ["٣"]}, "^start_time$"),
-            ({"start_time": ["5\n"]}, "^start_time$"),
-            ({"start_time": [" 5"]}, "^start_time$"),
-            ({"start_time": ["1", "2"]}, "^start_time given more than once$"),
-            ({"end_time": [""]}, "^end_time$"),
-            ({"end_time": ["99999999999"]}, "^end_time$"),
-            ({"end_time": ["1", "2"]}, "^end_time given more than once$"),
-            ({"start_time": ["2"], "end_time": ["1"]}, "^start_time is after end_time$"),
+            ({"cursor": [""]}, "^cursor must be"),
+            ({"cursor": ["x" * (MAX_CURSOR_LENGTH + 1)]}, "^cursor must be"),
+            ({"cursor": ["店"]}, "^cursor must be"),
+            ({"cursor": ["a", "b"]}, "^cursor must be given once$"),
+            ({"biz_type": ["0"]}, "^biz_type must be"),
+            ({"biz_type": ["3"]}, "^biz_type must be"),
+            ({"biz_type": [""]}, "^biz_type must be"),
+            ({"biz_type": ["01"]}, "^biz_type must be"),
+            ({"biz_type": ["planted"]}, "^biz_type must be"),
+            ({"biz_type": ["1", "1"]}, "^biz_type must be given once$"),
+            ({"start_time": [""]}, "^start_time must be"),
+            ({"start_time": ["-1"]}, "^start_time must be"),
+            ({"start_time": ["1.5"]}, "^start_time must be"),
+            ({"start_time": ["planted"]}, "^start_time must be"),
+            ({"start_time": ["٣"]}, "^start_time must be"),
+            ({"start_time": ["5\n"]}, "^start_time must be"),
+            ({"start_time": [" 5"]}, "^start_time must be"),
+            ({"start_time": ["1", "2"]}, "^start_time must be given once$"),
+            ({"end_time": [""]}, "^end_time must be"),
+            ({"end_time": ["99999999999"]}, "^end_time must be"),
+            ({"end_time": ["1", "2"]}, "^end_time must be given once$"),
+            ({"start_time": ["2"], "end_time": ["1"]}, "^end_time must not be before start_time$"),
         ],
     )
     def test_a_malformed_query_is_refused(self, query: dict[str, list[str]], message: str) -> None:
@@ -153,6 +206,7 @@ class TestList:
     )
     def test_an_id_in_the_path_is_decoded_once(self, text: str, decoded: str) -> None:
         assert parse_list_request(text, "1", {}).filter.account_id == decoded
+        assert parse_account_id(text) == decoded
         assert parse_list_request("1", text, {}).filter.poi_id == decoded
 
     @pytest.mark.parametrize(
@@ -179,9 +233,11 @@ class TestList:
         ],
     )
     def test_a_malformed_id_in_the_path_is_refused(self, text: str) -> None:
-        with pytest.raises(InvalidRequestError, match=r"^account_id$"):
+        with pytest.raises(InvalidRequestError, match=r"^account_id must be"):
             parse_list_request(text, "6601", {})
-        with pytest.raises(InvalidRequestError, match=r"^poi_id$"):
+        with pytest.raises(InvalidRequestError, match=r"^account_id must be"):
+            parse_account_id(text)
+        with pytest.raises(InvalidRequestError, match=r"^poi_id must be"):
             parse_list_request("7", text, {})
 
 

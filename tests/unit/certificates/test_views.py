@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from chalicelib.certificates.cursors import fingerprint
-from chalicelib.certificates.views import BuiltViews, ListView, build_view, build_views
+from chalicelib.certificates.views import BuiltViews, ListView, UnusableView, build_view, build_views
 from chalicelib.douyin.models import Certificate, Order
 from chalicelib.douyin.protocol import Page
-from tests.unit.fakes import make_page
+from tests.unit.fakes import NOW, make_page
 
 
 def view_of(**fields: Any) -> dict[str, Any]:
@@ -241,7 +241,7 @@ def page(*orders: Order) -> Page:
 
 
 def shown_ids(*pages: Page, shown: frozenset[bytes] = frozenset()) -> list[str]:
-    return [view.certificate_id for view in build_views(list(pages), shown).views]
+    return [view.certificate_id for view in build_views(list(pages), shown, NOW).views]
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def shown_ids(*pages: Page, shown: frozenset[bytes] = frozenset()) -> list[str]:
 )
 def test_only_exactly_true_makes_an_order_usable(can_use: Any, is_shown: bool) -> None:
     pages = [page(order("1", Certificate("a"), can_use=can_use), order("2", Certificate("b")))]
-    built = build_views(pages, frozenset())
+    built = build_views(pages, frozenset(), NOW)
     expected = ["a", "b"] if is_shown else ["b"]
     assert [view.certificate_id for view in built.views] == expected
     assert built.last_page_ids == expected
@@ -262,7 +262,7 @@ def test_an_order_without_certificates_is_skipped() -> None:
 
 def test_each_view_has_the_id_of_its_order() -> None:
     pages = [page(order("1", Certificate("a"), Certificate("b")), order("2", Certificate("c")))]
-    views = build_views(pages, frozenset()).views
+    views = build_views(pages, frozenset(), NOW).views
     assert [(view.certificate_id, view.order_id) for view in views] == [("a", "1"), ("b", "1"), ("c", "2")]
 
 
@@ -281,7 +281,7 @@ def test_the_soonest_to_expire_is_first_then_the_smaller_id_and_no_expiry_last()
 
 def test_a_certificate_on_two_pages_is_shown_once_as_the_first_page_has_it() -> None:
     pages = [page(order("1", Certificate("a", expire_time=1))), page(order("2", Certificate("a", expire_time=2)))]
-    views = build_views(pages, frozenset()).views
+    views = build_views(pages, frozenset(), NOW).views
     assert [(view.certificate_id, view.order_id, view.expire_time) for view in views] == [("a", "1", 1)]
 
 
@@ -292,10 +292,10 @@ def test_a_certificate_of_an_earlier_response_is_not_shown_again() -> None:
 
 def test_the_ids_for_the_cursor_are_the_usable_ones_of_the_last_page() -> None:
     last = page(order("1", Certificate("c")), order("2", Certificate("d"), can_use=False), order("3", Certificate("a")))
-    built = build_views([make_page("ab"), last], frozenset({fingerprint("c")}))
+    built = build_views([make_page("ab"), last], frozenset({fingerprint("c")}), NOW)
     assert built.last_page_ids == ["c", "a"]
-    assert build_views([make_page("ab"), make_page("")], frozenset()).last_page_ids == []
-    assert build_views([], frozenset()) == BuiltViews([], [], 0, [])
+    assert build_views([make_page("ab"), make_page("")], frozenset(), NOW).last_page_ids == []
+    assert build_views([], frozenset(), NOW) == BuiltViews([], [], 0, [])
 
 
 @pytest.mark.parametrize(
@@ -315,16 +315,70 @@ def test_the_ids_for_the_cursor_are_the_usable_ones_of_the_last_page() -> None:
 def test_malformed_parts_are_counted_and_named(
     pages: list[Page], shown: str, malformed: int, fields: list[str]
 ) -> None:
-    built = build_views(pages, frozenset(map(fingerprint, shown)))
+    built = build_views(pages, frozenset(map(fingerprint, shown)), NOW)
     assert (built.malformed, built.malformed_fields) == (malformed, fields)
+
+
+PAST, FUTURE = int(NOW) - 1, int(NOW) + 1
+
+
+@pytest.mark.parametrize(
+    ("certificates", "unusable"),
+    [
+        ([Certificate("a", expire_time=PAST)], UnusableView(expired=1)),
+        ([Certificate("a", expire_time=int(NOW))], UnusableView(other=1)),
+        ([Certificate("a", expire_time=FUTURE)], UnusableView(other=1)),
+        ([Certificate("a", start_time=FUTURE)], UnusableView(not_started=1)),
+        ([Certificate("a", start_time=int(NOW))], UnusableView(other=1)),
+        ([Certificate("a", start_time=PAST, expire_time=FUTURE)], UnusableView(other=1)),
+        # A certificate that has expired is that, whatever its start.
+        ([Certificate("a", start_time=FUTURE, expire_time=PAST)], UnusableView(expired=1)),
+        ([Certificate("a")], UnusableView(other=1)),
+        ([Certificate(7), Certificate("7"), Certificate("8", expire_time=0)], UnusableView(expired=1, other=1)),
+    ],
+)
+def test_what_is_not_usable_is_counted_by_its_reason(certificates: list[Certificate], unusable: UnusableView) -> None:
+    pages = [page(order("1", *certificates, can_use=False), order("2", Certificate("usable", expire_time=PAST)))]
+    assert build_views(pages, frozenset(), NOW).unusable == unusable
+
+
+@pytest.mark.parametrize(
+    ("pages", "shown", "unusable"),
+    [
+        ([], "", None),
+        ([make_page("ab")], "", None),
+        ([page(Order("1", False, None), Order("2", None, []))], "", None),
+        # One certificate on two pages is one; another order may make it usable.
+        ([page(order("1", Certificate("a"), can_use=None)), page(order("1", Certificate("a"), can_use=1))], "", 1),
+        ([page(order("1", Certificate("a"), can_use=False)), make_page("a")], "", None),
+        ([make_page("a"), page(order("1", Certificate("a"), Certificate("b"), can_use=False))], "", 1),
+        # It was shown as usable in the response before.
+        ([page(order("1", Certificate("a"), Certificate("b"), can_use=False))], "a", 1),
+        ([page(order("1", Certificate("a"), can_use=False), order("2", Certificate("a")))], "a", None),
+    ],
+)
+def test_each_certificate_is_either_shown_or_counted_once(pages: list[Page], shown: str, unusable: int | None) -> None:
+    expected = None if unusable is None else UnusableView(other=unusable)
+    assert build_views(pages, frozenset(map(fingerprint, shown)), NOW).unusable == expected
 
 
 @pytest.mark.parametrize(
     ("view", "text"),
     [
+        (
+            ListView("7", "6601", [], UnusableView(not_started=1, expired=2, other=1), "n"),
+            (
+                '{"account_id":"7","poi_id":"6601","certificates":[],'
+                '"unusable":{"not_started":1,"expired":2,"other":1},"next_cursor":"n"}'
+            ),
+        ),
+        (
+            ListView("7", "6601", [], UnusableView(expired=2)),
+            '{"account_id":"7","poi_id":"6601","certificates":[],"unusable":{"expired":2}}',
+        ),
         (ListView("7", "6601", []), '{"account_id":"7","poi_id":"6601","certificates":[]}'),
         (
-            ListView("7", "6601", build_views([make_page("a")], frozenset()).views, "next"),
+            ListView("7", "6601", build_views([make_page("a")], frozenset(), NOW).views, None, "next"),
             (
                 '{"account_id":"7","poi_id":"6601","certificates":'
                 '[{"certificate_id":"a","order_id":"order-a","kind":"other"}],"next_cursor":"next"}'

@@ -110,6 +110,14 @@ def test_a_connection_is_opened_with_a_request_whose_response_is_ignored() -> No
     assert platform.logged() == []
 
 
+@pytest.mark.parametrize("is_connected", [False, True])
+def test_a_connection_is_opened_only_if_none_is_idle(is_connected: bool) -> None:
+    platform = Platform(Response(404, {}, b""))
+    platform.transport.is_connected = is_connected
+    platform.client.ensure_connection(1.0)
+    assert [sent.request for sent in platform.transport.sent] == ([] if is_connected else [protocol.CONNECT_REQUEST])
+
+
 def test_a_connection_that_cannot_be_opened_is_an_error() -> None:
     with pytest.raises(UpstreamUnavailableError):
         Platform(UpstreamUnavailableError("connection", retryable=True)).client.open_connection(1.0)

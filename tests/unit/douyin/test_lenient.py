@@ -10,11 +10,12 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from chalicelib.certificates.views import BuiltViews, build_views
+from chalicelib.certificates.views import BuiltViews, UnusableView, build_views
 from chalicelib.douyin import lenient, models
 from chalicelib.douyin.protocol import Response, parse_certificates
 from chalicelib.errors import UpstreamMalformedError
 from tests.sample_reply import MISSING, NOT_SHOWN_PATHS, SHOWN_PATHS, build_certificate, build_reply, set_path
+from tests.unit.fakes import NOW
 
 WRONG_FOR_ALL = [{"x": 1}, [{}], [["x"]], 1.5, "\ud800", -(2**70), 10**500]
 SERIAL_LISTS = [path for path in SHOWN_PATHS if path.endswith("_serial_nums")]
@@ -39,7 +40,7 @@ def read(certificate: Any, **options: Any) -> BuiltViews:
 
 def read_reply(reply: Any) -> BuiltViews:
     page = parse_certificates(Response(200, {}, json.dumps(reply).encode()))
-    return build_views([page], frozenset())
+    return build_views([page], frozenset(), NOW)
 
 
 def to_json(built: BuiltViews) -> Any:
@@ -127,11 +128,28 @@ def test_certificates_of_orders_that_are_not_usable_are_not_counted_as_malformed
     assert read(None, order=order).malformed == 0
 
 
+@pytest.mark.parametrize(
+    ("fields", "unusable"),
+    [
+        ({"start_time": "soon"}, UnusableView(other=1)),
+        ({"expire_time": [], "title": 7}, UnusableView(other=1)),
+        ({"start_time": "soon", "expire_time": "1713146529"}, UnusableView(expired=1)),
+        ({"expire_time": {}, "start_time": int(NOW) + 1}, UnusableView(not_started=1)),
+        ({"certificate_id": ""}, None),
+    ],
+)
+def test_a_malformed_certificate_that_is_not_usable_is_counted_by_what_is_readable(
+    fields: dict[str, Any], unusable: UnusableView | None
+) -> None:
+    order = {"order_id": "1", "can_use": None, "certificates": [build_certificate(**fields, code=[])]}
+    assert read(None, order=order).unusable == unusable
+
+
 def test_invalid_text_is_replaced_and_hides_nothing() -> None:
     body = json.dumps(build_reply(build_certificate()), ensure_ascii=False).encode()
     for broken in (b"\xff\xfe", b"\\ud83d", b"\xed\xa0\x80"):
         page = parse_certificates(Response(200, {}, body.replace("双人".encode(), broken)))
-        [view] = build_views([page], frozenset()).views
+        [view] = build_views([page], frozenset(), NOW).views
         assert view.title is not None
         assert view.title.endswith("套餐")
         assert len(msgspec.json.encode(view.title)) <= len(broken) + len('"套餐"'.encode()), "it does not grow"

@@ -1,0 +1,70 @@
+"""The AWS account and region that a deployment uses."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from infra.stage_settings import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from infra.stage_settings import StageSettings
+
+
+@dataclass(frozen=True)
+class Account:
+    """An AWS account in one region.
+
+    `client` creates the client of a service. `environment` gives a child process the same account.
+    `endpoint_url` is the URL of an emulated AWS, or None.
+    """
+
+    client: Callable[[str], Any]
+    environment: Mapping[str, str]
+    region: str
+    endpoint_url: str | None = None
+
+    @functools.cached_property
+    def id(self) -> str:
+        """The account's 12 digits."""
+        return str(self.client("sts").get_caller_identity()["Account"])
+
+    @property
+    def partition(self) -> str:
+        """The partition of ARNs in this region."""
+        return "aws-cn" if self.region.startswith("cn-") else "aws"
+
+    def api_url(self, api_id: str, api_stage: str) -> str:
+        """Return the default endpoint of a REST API, without a slash at its end."""
+        if self.endpoint_url is not None:
+            # The URL format of ministack and LocalStack.
+            return f"{self.endpoint_url}/_aws/execute-api/{api_id}/{api_stage}"
+        suffix = "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
+        return f"https://{api_id}.execute-api.{self.region}.{suffix}/{api_stage}"
+
+
+def open_account(settings: StageSettings) -> Account:
+    """Return the account of the AWS credentials in the environment; raises StageError if the settings forbid it."""
+    session = boto3.Session()
+    region = session.region_name or settings.region
+    if region is None:
+        raise StageError("no AWS region: set AWS_DEFAULT_REGION, or `region` in the stage's settings")
+    client: Any = functools.partial(session.client, region_name=region)
+    environment = {**os.environ, "AWS_DEFAULT_REGION": region}
+    return Account(client, environment, region, os.environ.get("AWS_ENDPOINT_URL"))
+
+
+def check_account(account: Account, settings: StageSettings) -> None:
+    """Raise StageError if the settings name another account or region."""
+    for what, expected, actual in (
+        ("account", settings.account, account.id),
+        ("region", settings.region, account.region),
+    ):
+        if expected is not None and expected != actual:
+            raise StageError(f"the stage's settings require {what} {expected}, but the AWS credentials are of {actual}")

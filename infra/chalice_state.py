@@ -1,0 +1,131 @@
+"""Chalice's record of what it has deployed, rebuilt from AWS.
+
+Chalice keeps this record in `.chalice/deployed/<stage>.json` on the machine that deployed, and writes it only after a
+successful deployment. Without it, Chalice would create a second REST API. So it is rebuilt before each run: functions
+and rule have fixed names, and the API is the one whose methods invoke the stage's function.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from infra.cloudformation import none_if_not_found, stack_name
+from infra.stage_settings import APP_NAME, StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from mypy_boto3_apigateway import APIGatewayClient
+
+    from infra.account import Account
+    from infra.stage_settings import StageSettings
+
+_FUNCTION_SUFFIXES = {"refresh_tokens": "-refresh_tokens", "api_handler": ""}
+
+
+@dataclass(frozen=True)
+class RestApi:
+    """A REST API in API Gateway."""
+
+    id: str
+    created: datetime
+
+
+def function_names(stage: str) -> dict[str, str]:
+    """Return the names of the stage's functions, by their names in Chalice."""
+    return {name: f"{stack_name(stage)}{suffix}" for name, suffix in _FUNCTION_SUFFIXES.items()}
+
+
+def rule_name(stage: str) -> str:
+    """Return the name of the EventBridge rule that starts `refresh_tokens`."""
+    return f"{stack_name(stage)}-refresh_tokens-event"
+
+
+def find_rest_apis(client: APIGatewayClient, stage: str) -> list[RestApi]:
+    """Return the REST APIs that invoke the stage's function, the oldest first."""
+    # Until version 0.2 the APIs of all stages had the app's name.
+    names = {APP_NAME, stack_name(stage)}
+    found = [
+        RestApi(api["id"], api["createdDate"])
+        for page in client.get_paginator("get_rest_apis").paginate()
+        for api in page["items"]
+        if api["name"] in names and _invokes(client, api["id"], stack_name(stage))
+    ]
+    return sorted(found, key=lambda api: (api.created, api.id))
+
+
+def choose_rest_api(apis: list[RestApi], stage: str, settings: StageSettings) -> str | None:
+    """Return the id of the API to deploy to, or None if there is none yet; raises StageError if it is not clear."""
+    ids = [api.id for api in apis]
+    if settings.rest_api_id is not None:
+        if settings.rest_api_id not in ids:
+            raise StageError(f"rest_api_id {settings.rest_api_id} is no API of this stage; found: {_join(ids)}")
+        return settings.rest_api_id
+    if len(ids) > 1:
+        created = "\n".join(f"  {api.id}, created {api.created:%Y-%m-%d %H:%M}" for api in apis)
+        raise StageError(
+            f"this stage has {len(ids)} REST APIs:\n{created}\n"
+            f"Write `rest_api_id` of the one that your customers use to infra/stages/{stage}.toml. "
+            "To delete another one: aws apigateway delete-rest-api --rest-api-id <id>"
+        )
+    return ids[0] if ids else None
+
+
+def write_state(account: Account, project: Path, stage: str, api_id: str | None) -> None:
+    """Write Chalice's record of the stage: its functions, its rule, and the API with this id."""
+    resources = list(_find_resources(account, stage))
+    if api_id is not None:
+        resources.append({"name": "rest_api", "resource_type": "rest_api", "rest_api_id": api_id})
+    path = _state_path(project, stage)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {"resources": resources, "schema_version": "2.0", "backend": "api"}
+    path.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+
+
+def read_rest_api_id(project: Path, stage: str) -> str:
+    """Return the id of the REST API that Chalice has just deployed from `project`."""
+    deployed = json.loads(_state_path(project, stage).read_text(encoding="utf-8"))
+    return str(next(r["rest_api_id"] for r in deployed["resources"] if r["resource_type"] == "rest_api"))
+
+
+def remove_state(project: Path, stage: str) -> None:
+    """Remove Chalice's record of the stage."""
+    _state_path(project, stage).unlink(missing_ok=True)
+
+
+def _state_path(project: Path, stage: str) -> Path:
+    return project / ".chalice" / "deployed" / f"{stage}.json"
+
+
+def _find_resources(account: Account, stage: str) -> Iterator[dict[str, str]]:
+    client = account.client("lambda")
+    for name, function_name in function_names(stage).items():
+        function = none_if_not_found(client.get_function, FunctionName=function_name)
+        if function is not None:
+            arn = function["Configuration"]["FunctionArn"]
+            yield {"name": name, "resource_type": "lambda_function", "lambda_arn": arn}
+    rule = rule_name(stage)
+    if none_if_not_found(account.client("events").describe_rule, Name=rule) is not None:
+        yield {"name": "refresh_tokens-event", "resource_type": "cloudwatch_event", "rule_name": rule}
+
+
+def _invokes(client: APIGatewayClient, api_id: str, function_name: str) -> bool:
+    pages = client.get_paginator("get_resources").paginate(restApiId=api_id, embed=["methods"])
+    return any(
+        f":function:{function_name}/" in method.get("methodIntegration", {}).get("uri", "")
+        for page in pages
+        for resource in page["items"]
+        for method in _methods(resource)
+    )
+
+
+def _methods(resource: Any) -> Iterator[Any]:
+    yield from resource.get("resourceMethods", {}).values()
+
+
+def _join(ids: list[str]) -> str:
+    return ", ".join(ids) or "none"

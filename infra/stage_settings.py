@@ -1,0 +1,112 @@
+"""Settings of a stage, from `infra/stages/<stage>.toml`. docs/deploy.md explains them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+APP_NAME = "douyin-redemption"
+
+_STAGE_NAME = re.compile(r"[a-z][a-z0-9]{0,15}")
+_FIXED_VARIABLES = frozenset(
+    {"TABLE_NAME", "SECRET_NAME", "STAGE", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}
+)
+
+
+class StageError(Exception):
+    """The stage cannot be deployed as configured. The message says what to change."""
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Limit(_Table, frozen=True):
+    """A throttling limit: `rate` in requests per second, and the size of the token bucket in requests."""
+
+    rate: Annotated[float, msgspec.Meta(gt=0)] = 100
+    burst: Annotated[int, msgspec.Meta(ge=1)] = 200
+
+
+class Limits(_Table, frozen=True):
+    """Throttling limits by route, of all callers together; `other` is for each remaining route.
+
+    The platform publishes no limit for query_user_certificates. A related call allows 200 per second; the default is
+    half of that.
+    """
+
+    certificates: Limit = Limit()
+    sessions: Limit = Limit()
+    stores: Limit = Limit()
+    other: Limit = Limit()
+
+
+class Domain(_Table, frozen=True):
+    """The custom domain and its ACM certificate in the same region."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$")]
+    certificate_arn: Annotated[str, msgspec.Meta(pattern=r"^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/.+$")]
+    default_endpoint: bool = True
+
+
+class Network(_Table, frozen=True):
+    """The subnets of a VPC in which the functions run."""
+
+    subnet_ids: Annotated[tuple[Annotated[str, msgspec.Meta(pattern=r"^subnet-\w+$")], ...], msgspec.Meta(min_length=1)]
+    security_group_ids: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern=r"^sg-\w+$")], ...], msgspec.Meta(min_length=1)
+    ]
+
+
+class StageSettings(_Table, frozen=True):
+    """Settings of one stage. A missing member has the default, or keeps what is deployed (`python`, `alarm_email`)."""
+
+    account: Annotated[str, msgspec.Meta(pattern=r"^\d{12}$")] | None = None
+    region: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = None
+    alarm_email: Annotated[str, msgspec.Meta(pattern=r"^([^@\s]+@[^@\s]+)?$")] | None = None
+    python: Literal["3.11", "3.12", "3.13"] | None = None
+    architecture: Literal["x86_64", "arm64"] = "x86_64"
+    memory_mb: Annotated[int, msgspec.Meta(ge=128, le=10240)] = 1024
+    reserved_concurrency: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    rest_api_id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+$")] | None = None
+    tracing: bool = True
+    limits: Limits = Limits()
+    domain: Domain | None = None
+    network: Network | None = None
+    environment: dict[Annotated[str, msgspec.Meta(pattern=r"^[A-Z][A-Z0-9_]*$")], str] = msgspec.field(
+        default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        if fixed := _FIXED_VARIABLES & self.environment.keys():
+            raise ValueError(f"{', '.join(sorted(fixed))} cannot be set here")
+
+
+def settings_path(project: Path, stage: str) -> Path:
+    """Return the path of a stage's settings file."""
+    return project / "infra" / "stages" / f"{stage}.toml"
+
+
+def list_stages(project: Path) -> list[str]:
+    """Return the names of the stages: one for each settings file."""
+    return sorted(path.stem for path in settings_path(project, "*").parent.glob("*.toml"))
+
+
+def read_stage_settings(project: Path, stage: str) -> StageSettings:
+    """Read a stage's settings; raises StageError that names the file and the setting at fault."""
+    path = settings_path(project, stage)
+    name = path.relative_to(project)
+    if not _STAGE_NAME.fullmatch(stage):
+        raise StageError(f"stage {stage!r}: a stage's name is a lower-case letter and up to 15 letters or digits")
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=StageSettings)
+    except FileNotFoundError:
+        known = ", ".join(list_stages(project)) or "none"
+        raise StageError(f"{name} is missing (stages: {known}); for a new stage, copy another stage's file") from None
+    except ValueError as error:
+        raise StageError(f"{name}: {error}") from None

@@ -1,0 +1,121 @@
+"""`redeemctl app`: mini-programs and their app secrets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from redeemctl import keys
+from redeemctl.arguments import ID, check_secret
+from redeemctl.changes import Plan
+from redeemctl.errors import CommandError, InvalidInputError
+from redeemctl.options import GlobalGroup, GlobalOptions, pass_options
+from redeemctl.output import print_json, print_rows
+from redeemctl.rows import Change, account_id_of
+
+if TYPE_CHECKING:
+    from redeemctl.stage import Stage
+
+SECRET_VARIABLE = "REDEEMCTL_APP_SECRET"  # noqa: S105 - the name of a variable
+SHOWN_MERCHANTS = 5
+
+
+@click.group(cls=GlobalGroup)
+def app() -> None:
+    """Manage mini-programs and their app secrets."""
+
+
+@app.command("add")
+@click.argument("app_id", type=ID)
+@pass_options
+def add_app(options: GlobalOptions, app_id: str) -> None:
+    """Add an app, or replace its secret.
+
+    The secret is read from the variable REDEEMCTL_APP_SECRET, or from stdin, or from a prompt without echo. The first
+    app of a stage also creates the first session key.
+    """
+    secret = read_app_secret()
+    first_key = keys.new_key()
+    with options.open_stage() as stage:
+
+        def make_plan() -> Plan:
+            seen = stage.secret.read()
+            current = seen.apps.get(app_id)
+            changes = []
+            if current != secret:
+                changes.append(Change(f"secret of {app_id}", keys.masked(current), keys.masked(secret)))
+            content = {"apps": {**seen.apps, app_id: secret}, "session_keys": seen.session_keys or [first_key]}
+            if not seen.session_keys:
+                changes.append(Change("session key", "", keys.fingerprint(first_key)))
+            warning = f"This replaces the secret of {app_id}." if current not in (None, secret) else ""
+            return Plan(changes, lambda: stage.secret.replace(seen, content), warning)
+
+        options.change(make_plan, f"app {app_id}: saved; instances use it within five minutes", app_id=app_id)
+
+
+@app.command("list")
+@pass_options
+def list_apps(options: GlobalOptions) -> None:
+    """List the apps, the fingerprints of their secrets, and how many merchants each has."""
+    with options.open_stage() as stage:
+        apps = stage.secret.read().apps
+        counts = Counter(item.get("app_id", {}).get("S") for item in stage.list_merchants())
+    if options.as_json:
+        print_json(
+            [
+                {"app_id": app_id, "secret_fingerprint": keys.fingerprint(secret), "merchants": counts[app_id]}
+                for app_id, secret in apps.items()
+            ]
+        )
+        return
+    lines = [(app_id, keys.masked(secret), str(counts[app_id])) for app_id, secret in apps.items()]
+    print_rows(("app_id", "secret", "merchants"), lines, no_wrap=("app_id", "secret"))
+
+
+@app.command("remove")
+@click.argument("app_id", type=ID)
+@pass_options
+def remove_app(options: GlobalOptions, app_id: str) -> None:
+    """Remove an app that has no merchants. Its access token stays in the table until it expires."""
+    with options.open_stage() as stage:
+        _require_unused(stage, app_id)
+
+        def make_plan() -> Plan:
+            seen = stage.secret.read()
+            apps = {name: secret for name, secret in seen.apps.items() if name != app_id}
+            changes = [Change(f"secret of {app_id}", keys.masked(seen.apps[app_id]), "")] if app_id in seen.apps else []
+            warning = f"Customers of app {app_id} can no longer log in."
+            return Plan(changes, lambda: stage.secret.replace(seen, {"apps": apps}), warning)
+
+        options.change(make_plan, f"app {app_id}: removed", app_id=app_id)
+
+
+def read_app_secret() -> str:
+    """Read an app secret from the variable, stdin or a prompt; raises InvalidInputError."""
+    if SECRET_VARIABLE in os.environ:
+        text, source = os.environ[SECRET_VARIABLE], f"variable {SECRET_VARIABLE}"
+    elif sys.stdin.isatty():
+        text, source = click.prompt("app secret", hide_input=True, err=True), "prompt"
+    else:
+        text, source = sys.stdin.readline().rstrip("\r\n"), "stdin"
+    try:
+        return check_secret(text)
+    except ValueError as error:
+        raise InvalidInputError(f"app secret (from {source}): {error}") from None
+
+
+def _require_unused(stage: Stage, app_id: str) -> None:
+    users = [
+        account_id_of(item)
+        for item in stage.list_merchants()
+        if app_id in (item.get("app_id", {}).get("S"), item.get("token_id", {}).get("S"))
+    ]
+    if users:
+        shown = ", ".join(users[:SHOWN_MERCHANTS]) + (", …" if len(users) > SHOWN_MERCHANTS else "")
+        raise CommandError(
+            f"app {app_id} is used by merchants ({len(users)}: {shown}); remove them or give them another app first"
+        )

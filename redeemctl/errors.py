@@ -1,0 +1,37 @@
+"""Errors of a command: a message for the operator on stderr, and an exit code.
+
+Exit codes: 0 done, or nothing to change; 1 failed, or `doctor` found a problem; 2 invalid option, argument or file; 3 a
+rotation step is not due yet; 4 somebody else has changed the same data; 5 not confirmed.
+"""
+
+from __future__ import annotations
+
+import click
+
+
+class CommandError(click.ClickException):
+    """A command cannot be completed. The message is for the operator; Click prints it on stderr."""
+
+
+class InvalidInputError(CommandError):
+    """An argument, a file or a variable is invalid. The message names it."""
+
+    exit_code = 2
+
+
+class NotDueError(CommandError):
+    """A step of the session key rotation is not due yet."""
+
+    exit_code = 3
+
+
+class ConflictError(CommandError):
+    """Somebody else has changed the same data since it was shown. Nothing was overwritten."""
+
+    exit_code = 4
+
+
+class NotConfirmedError(CommandError):
+    """The operator has not confirmed the changes. None was made."""
+
+    exit_code = 5

@@ -1,0 +1,155 @@
+"""The options of all commands, accepted before and after the subcommand; confirmation and report of changes."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+from click.shell_completion import CompletionItem
+
+from redeemctl.changes import Outcome, Plan, compare_and_set
+from redeemctl.errors import NotConfirmedError
+from redeemctl.output import print_json, print_note, print_rows
+from redeemctl.stage import Stage, open_stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from redeemctl.rows import Change
+
+PROJECT = Path(__file__).parent.parent
+
+
+@dataclass
+class GlobalOptions:
+    """The options of all commands."""
+
+    stage: str = "dev"
+    project: Path = PROJECT
+    yes: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+
+    @contextmanager
+    def open_stage(self) -> Iterator[Stage]:
+        """Open the stage, and show on stderr which account, region and stage this is."""
+        with open_stage(self.stage, self.project) as stage:
+            for line in stage.describe():
+                print_note(line)
+            yield stage
+
+    def change(self, make_plan: Callable[[], Plan], done: str, **details: Any) -> None:
+        """Show the changes, ask if something is lost, write them, and report. `details` are added to the JSON."""
+        plans: list[Plan] = []
+
+        def confirm(plan: Plan) -> bool:
+            plans.append(plan)
+            self._show(plan)
+            return bool(plan.changes) and not self.dry_run and self.confirm(plan.warning)
+
+        outcome = compare_and_set(make_plan, confirm)
+        changes = plans[0].changes
+        if self.as_json:
+            written = outcome is Outcome.WRITTEN
+            print_json({**details, "written": written, "dry_run": self.dry_run, "changes": changes_to_json(changes)})
+        elif outcome is Outcome.WRITTEN:
+            click.echo(done)
+        elif not changes:
+            click.echo("nothing to change")
+        elif outcome is Outcome.UNCHANGED:
+            click.echo("somebody else has made the same changes in the meantime")
+        else:
+            click.echo("dry run: no changes were made")
+
+    def confirm(self, warning: str) -> bool:
+        """Return True if there is nothing to warn about or the operator agrees; raises NotConfirmedError otherwise."""
+        if not warning or self.yes:
+            return True
+        try:
+            agreed = click.confirm(f"{warning} Continue?", default=False, err=True)
+        except click.Abort:
+            raise NotConfirmedError("no confirmation was given; nothing was changed (--yes confirms)") from None
+        if not agreed:
+            raise NotConfirmedError("nothing was changed")
+        return True
+
+    def _show(self, plan: Plan) -> None:
+        if plan.changes and not self.as_json:
+            rows = [(c.field, c.current or "-", c.new or "-") for c in plan.changes]
+            print_rows(("field", "current", "new"), rows, no_wrap=("field",))
+
+
+def changes_to_json(changes: list[Change]) -> list[dict[str, str]]:
+    """Return changes as JSON data."""
+    return [change._asdict() for change in changes]
+
+
+class StageName(click.ParamType[str]):
+    """The name of a stage; the shell completes it from `.chalice/config.json`."""
+
+    name = "stage"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the stages that start with `incomplete`."""
+        del ctx, param
+        try:
+            stages = json.loads((PROJECT / ".chalice" / "config.json").read_text(encoding="utf-8"))["stages"]
+        except (OSError, ValueError, KeyError):
+            return []
+        return [CompletionItem(name) for name in stages if name.startswith(incomplete)]
+
+
+def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Store a global option where it was given; a level without it keeps what an earlier level has."""
+    options = context.find_root().ensure_object(GlobalOptions)
+    source = context.get_parameter_source(parameter.name or "")
+    if source not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None):
+        setattr(options, parameter.name or "", value)
+
+
+def _global_options(*, is_root: bool) -> list[click.Option]:
+    shared: dict[str, Any] = {"callback": _store, "expose_value": False, "is_eager": True}
+    # Only once, or the variable would override an option that was given before the subcommand.
+    envvar = "REDEEM_STAGE" if is_root else None
+    path = click.Path(file_okay=False, path_type=Path)
+    stage_help = "The stage: dev, prod, cn. Default: dev, or the variable REDEEM_STAGE."
+    return [
+        click.Option(["--stage"], type=StageName(), envvar=envvar, help=stage_help, **shared),
+        click.Option(["--project"], type=path, hidden=True, **shared),
+        click.Option(["--yes"], is_flag=True, help="Do not ask for confirmation.", **shared),
+        click.Option(["--dry-run"], is_flag=True, help="Show the changes without making them.", **shared),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON.", **shared),
+    ]
+
+
+class GlobalCommand(click.Command):
+    """A command that also accepts the global options."""
+
+    def __init__(self, *arguments: Any, **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.params += _global_options(is_root=False)
+
+
+class GlobalGroup(click.Group):
+    """A group that also accepts the global options, and so do its commands."""
+
+    command_class = GlobalCommand
+    is_root = False
+
+    def __init__(self, *arguments: Any, **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.params += _global_options(is_root=self.is_root)
+
+
+class RootGroup(GlobalGroup):
+    """The program itself."""
+
+    is_root = True
+
+
+pass_options = click.make_pass_decorator(GlobalOptions, ensure=True)

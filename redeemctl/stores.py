@@ -1,0 +1,108 @@
+"""`redeemctl store`: a merchant's stores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from redeemctl.arguments import ID, LATITUDE, LONGITUDE, TEXT
+from redeemctl.errors import CommandError, InvalidInputError
+from redeemctl.merchants import change_row, require_merchant
+from redeemctl.options import GlobalGroup, GlobalOptions, pass_options
+from redeemctl.output import print_json, print_rows
+from redeemctl.rows import STORE_MEMBERS, Edit, parse_row, to_json
+
+if TYPE_CHECKING:
+    from redeemctl.rows import Item, StoreValue
+
+
+@click.group(cls=GlobalGroup)
+def store() -> None:
+    """Manage a merchant's stores. A merchant without a store list is served in all its stores."""
+
+
+@store.command("add")
+@click.argument("account_id", type=ID)
+@click.argument("poi_id", type=ID)
+@click.argument("name", type=TEXT, required=False)
+@click.option("--address", type=TEXT, help="The address as text.")
+@click.option("--phone", type=TEXT, help="The phone number.")
+@click.option("--latitude", type=LATITUDE, help="Degrees, GCJ-02; only together with --longitude.")
+@click.option("--longitude", type=LONGITUDE, help="Degrees, GCJ-02; only together with --latitude.")
+@pass_options
+def add_store(
+    options: GlobalOptions,
+    *,
+    account_id: str,
+    poi_id: str,
+    name: str | None,
+    address: str | None,
+    phone: str | None,
+    latitude: StoreValue | None,
+    longitude: StoreValue | None,
+) -> None:
+    """Add a store, or update the given values of it.
+
+    NAME is required for a new store. An empty value of an option removes it.
+    """
+    if name == "":
+        raise InvalidInputError("NAME: must not be empty")
+    given = {"name": name, "address": address, "phone": phone, "latitude": latitude, "longitude": longitude}
+    members: dict[str, StoreValue] = {member: value for member, value in given.items() if value is not None}
+    with options.open_stage() as stage:
+        row = parse_row(require_merchant(stage, account_id))
+        if name is None and not (row.stores or {}).get(poi_id, {}).get("name"):
+            raise InvalidInputError(f"NAME: store {poi_id} is new and needs a name")
+        warning = ""
+        if row.stores is None:
+            warning = "The merchant has no store list and is served in all its stores; then only in this one."
+        change_row(options, stage, account_id, lambda _: Edit(stores={poi_id: members}), warning=warning)
+
+
+@store.command("list")
+@click.argument("account_id", type=ID)
+@pass_options
+def list_stores(options: GlobalOptions, account_id: str) -> None:
+    """List a merchant's stores."""
+    with options.open_stage() as stage:
+        row = parse_row(require_merchant(stage, account_id))
+    if options.as_json:
+        print_json(to_json(row).get("stores"))
+        return
+    if row.stores is None:
+        click.echo(f"merchant {account_id} has no store list and is served in all its stores")
+        return
+    lines = [
+        (poi_id, *(str(values.get(member, "")) for member in STORE_MEMBERS))
+        for poi_id, values in sorted(row.stores.items())
+    ]
+    print_rows(("poi_id", *STORE_MEMBERS), lines, no_wrap=("poi_id", "phone"))
+
+
+@store.command("remove")
+@click.argument("account_id", type=ID)
+@click.argument("poi_id", type=ID, required=False)
+@click.option("--all", "all_stores", is_flag=True, help="Remove the list: the merchant is served in all its stores.")
+@pass_options
+def remove_store(options: GlobalOptions, account_id: str, poi_id: str | None, *, all_stores: bool) -> None:
+    """Remove a store, or with --all the whole list.
+
+    The last store cannot be removed by its POI_ID, because the merchant would then be served in all its stores.
+    """
+    if all_stores == (poi_id is not None):
+        raise InvalidInputError("POI_ID: give a store, or --all")
+
+    def make_edit(item: Item | None) -> Edit:
+        if poi_id is None:
+            return Edit(all_stores=True)
+        stores = (parse_row(item).stores if item else None) or {}
+        if list(stores) == [poi_id]:
+            raise CommandError(
+                f"{poi_id} is the last store; suspend the merchant, or use --all to serve all its stores"
+            )
+        return Edit(stores={poi_id: None}) if poi_id in stores else Edit()
+
+    with options.open_stage() as stage:
+        warning = "The merchant is then served in all its stores." if all_stores else f"Store {poi_id} is not served."
+        change_row(options, stage, account_id, make_edit, warning=warning)

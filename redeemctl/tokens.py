@@ -1,0 +1,86 @@
+"""`redeemctl token`: access tokens, one per app."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from redeemctl import keys
+from redeemctl.arguments import ID
+from redeemctl.changes import Plan
+from redeemctl.options import GlobalGroup, GlobalOptions, pass_options
+from redeemctl.output import print_json, print_rows
+from redeemctl.rows import Change
+
+if TYPE_CHECKING:
+    from redeemctl.stage import Stage
+
+
+@click.group(cls=GlobalGroup)
+def token() -> None:
+    """Show and renew access tokens."""
+
+
+@token.command("show")
+@pass_options
+def show_tokens(options: GlobalOptions) -> None:
+    """Show all tokens: fingerprint, expiry, who renews it, and the state of the renewal."""
+    with options.open_stage() as stage:
+        apps = stage.secret.read().apps
+        others = {item["token_id"]["S"] for item in stage.list_merchants() if item.get("token_id", {}).get("S")}
+        tokens = [_describe(stage, token_id, token_id in apps) for token_id in [*apps, *sorted(others - apps.keys())]]
+    if options.as_json:
+        print_json(tokens)
+        return
+    lines = [
+        (
+            state["token_id"],
+            f"…{state['fingerprint']}" if "fingerprint" in state else "",
+            _utc(state["expires_at"]) if "expires_at" in state else "",
+            f"{state['expires_in']} s" if "expires_in" in state else "",
+            state["renewed_by"],
+            state.get("renewal", ""),
+        )
+        for state in tokens
+    ]
+    columns = ("token_id", "token", "expires (UTC)", "expires in", "renewed by", "renewal")
+    print_rows(columns, lines, no_wrap=("token_id", "token", "expires (UTC)"))
+
+
+@token.command("renew")
+@click.argument("app_id", type=ID)
+@pass_options
+def renew_token(options: GlobalOptions, app_id: str) -> None:
+    """Renew an app's token now. The current one stays valid for a few minutes, until all instances use the new one."""
+    with options.open_stage() as stage:
+        secret = stage.get_app_secret(app_id)
+        row = stage.tokens.read_row(app_id, stage.new_context())
+        changes = [Change(f"token of {app_id}", keys.masked(row.access_token), "a new token")]
+        warning = "The platform invalidates the current token after a few minutes." if row.access_token else ""
+
+        def renew() -> None:
+            # The lease of the service makes this safe: if another instance has renewed meanwhile, its token is used.
+            stage.tokens.replace_refused(app_id, secret, row.access_token or "", stage.new_context())
+
+        options.change(lambda: Plan(changes, renew, warning), f"token of {app_id}: renewed", app_id=app_id)
+
+
+def _describe(stage: Stage, token_id: str, is_app: bool) -> dict[str, Any]:
+    now = time.time()
+    row = stage.tokens.read_row(token_id, stage.new_context())
+    state: dict[str, Any] = {"token_id": token_id, "renewed_by": "this service" if is_app else "another system"}
+    if row.access_token:
+        state |= {"fingerprint": keys.fingerprint(row.access_token), "expires_at": row.expires_at}
+        state["expires_in"] = row.expires_at - int(now)
+    if row.failed_until > now:
+        state["renewal"] = f"failed: {row.failure}"
+    elif row.is_leased(now, unchanged_seconds=0):
+        state["renewal"] = "in progress"
+    return state
+
+
+def _utc(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,464 @@
+"""Deployments from several clones into one account, with failures, other Pythons, and the quotas of AWS."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import pytest
+import requests
+from botocore.exceptions import ClientError
+
+from infra import api_gateway, bundle, cloudformation, deploy, smoke
+from infra.account import Account, check_account
+from infra.destroy import destroy
+from infra.stage_settings import StageError, StageSettings
+from sandbox import stack
+from sandbox.sample_data import APP_ID, CUSTOMER
+from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
+from tests import policies
+from tests.aws_proxy import AwsHttpCall, AwsProxy, DeploymentQuota, Refusal, run_aws_proxy
+from tests.harness import LIST_URL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DOMAIN = "api.example.com"
+DOMAIN_SETTINGS = f"""[domain]
+name = "{DOMAIN}"
+certificate_arn = "arn:aws:acm:us-east-1:000000000000:certificate/sample"
+default_endpoint = false
+"""
+READING = ("Get", "List", "Describe")
+
+
+class Cloud:
+    """An emulated AWS account behind a recording proxy, and the clones from which it is deployed."""
+
+    def __init__(self, platform: stack.Process, proxy: AwsProxy, folder: Path) -> None:
+        self.platform = platform
+        self.proxy = proxy
+        self._folder = folder
+        self._clones = 0
+
+    @property
+    def account(self) -> Account:
+        return stack.emulated_account(self.proxy.url)
+
+    def client(self, service: str) -> Any:
+        """Return a client of the tests' own, whose calls are not recorded."""
+        return stack.emulated_account(self.proxy.aws_url).client(service)
+
+    def clone(self, settings: str = "") -> Path:
+        """Return a new clone of the project, which has never deployed anything."""
+        self._clones += 1
+        folder = self._folder / f"clone{self._clones}"
+        folder.mkdir()
+        bundle.copy_project(folder)
+        stack.set_platform_url(folder, self.platform.url, settings)
+        return folder
+
+    def deploy(self, clone: Path) -> list[str]:
+        """Run `make deploy` in a clone; return what it prints."""
+        report: list[str] = []
+        self.url = deploy.deploy(self.account, clone, STAGE, report.append)
+        return report
+
+    def destroy(self, clone: Path, *, delete_data: bool = False) -> None:
+        destroy(self.account, clone, STAGE, lambda _: None, delete_data=delete_data)
+
+    def api_ids(self) -> list[str]:
+        return [api["id"] for api in self.client("apigateway").get_rest_apis()["items"]]
+
+    def remaining(self) -> dict[str, list[str]]:
+        """Return what the account has, by kind, without what is empty."""
+        client = self.client
+        found = {
+            "functions": [f["FunctionName"] for f in client("lambda").list_functions()["Functions"]],
+            "APIs": self.api_ids(),
+            "rules": [rule["Name"] for rule in client("events").list_rules()["Rules"]],
+            "roles": [role["RoleName"] for role in client("iam").list_roles()["Roles"]],
+            "policies": [policy["PolicyName"] for policy in client("iam").list_policies(Scope="Local")["Policies"]],
+            "log groups": [group["logGroupName"] for group in client("logs").describe_log_groups()["logGroups"]],
+            "alarms": [alarm["AlarmName"] for alarm in client("cloudwatch").describe_alarms()["MetricAlarms"]],
+            "topics": [topic["TopicArn"] for topic in client("sns").list_topics()["Topics"]],
+            "domains": [domain["domainName"] for domain in client("apigateway").get_domain_names().get("items", [])],
+            "log role": [arn] if (arn := client("apigateway").get_account().get("cloudwatchRoleArn")) else [],
+            "tables": client("dynamodb").list_tables()["TableNames"],
+            "secrets": [secret["Name"] for secret in client("secretsmanager").list_secrets()["SecretList"]],
+        }
+        return {kind: names for kind, names in found.items() if names}
+
+
+@contextlib.contextmanager
+def run_cloud(folder: Path) -> Iterator[Cloud]:
+    with (
+        stack.run_server("sandbox.server") as platform,
+        stack.run_server("sandbox.aws") as aws,
+        run_aws_proxy(aws.url) as proxy,
+    ):
+        yield Cloud(platform, proxy, folder)
+
+
+@pytest.fixture(scope="module")
+def cloud(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """The tests of this module build on each other and run in their order. The account is empty at first."""
+    del archive
+    with run_cloud(tmp_path_factory.mktemp("cloud")) as cloud:
+        yield cloud
+
+
+@pytest.fixture(autouse=True)
+def quick(cloud: Cloud) -> Iterator[None]:
+    cloud.proxy.refuse = lambda _: None
+    with (
+        mock.patch.object(smoke, "HTTP_SECONDS", 0.0),
+        mock.patch.object(api_gateway, "LOG_ROLE_SECONDS", 0.0),
+    ):
+        yield
+
+
+def test_a_dry_run_reports_all_changes_and_makes_none(cloud: Cloud) -> None:
+    report: list[str] = []
+    deploy.dry_run(cloud.account, cloud.clone(), STAGE, report.append)
+    assert report[0] == f"account 000000000000, region us-east-1, stage {STAGE}"
+    assert "  Add Table (AWS::DynamoDB::Table)" in report
+    assert f"  create_function {API_FUNCTION}" in report
+    assert f"functions: new, {bundle.RUNTIME}" in report
+    assert "API: new" in report
+    assert cloud.remaining() == {}
+
+
+def test_after_a_failure_at_each_step_the_next_run_completes_the_deployment(cloud: Cloud) -> None:
+    """Each run fails at the first call of a kind that no earlier run has failed at; each is from another clone."""
+    failed: list[str] = []
+
+    def refuse(call: AwsHttpCall) -> Refusal | None:
+        step = f"{call.service}:{call.operation}"
+        if call.operation.startswith(READING) or step in failed:
+            return None
+        failed.append(step)
+        return Refusal(403, "AccessDeniedException", f"{step} is refused")
+
+    cloud.proxy.refuse = refuse
+    errors = []
+    for _ in range(50):
+        try:
+            # The account and the clone differ in nothing but what AWS has.
+            cloud.deploy(cloud.clone(DOMAIN_SETTINGS.replace("false", "true")))
+            break
+        except (ClientError, deploy.ChaliceError, cloudformation.StackError) as error:
+            errors.append(str(error))
+    assert len(errors) == len(failed), "every refusal was reported"
+    assert set(failed) >= {
+        "cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet", "iam:PutRolePolicy",
+        "lambda:CreateFunction", "events:PutRule", "events:PutTargets", "lambda:AddPermission",
+        "apigateway:ImportRestApi", "apigateway:CreateDeployment", "apigateway:UpdateStage",
+        "apigateway:PutGatewayResponse", "apigateway:CreateBasePathMapping",
+    }  # fmt: skip
+    for step, message in zip(failed, errors, strict=True):
+        assert step.split(":")[1] in message or "AccessDenied" in message, message
+    assert len(cloud.api_ids()) == 1
+    assert cloud.remaining()["functions"] == [API_FUNCTION, RENEWAL_FUNCTION]
+
+
+def test_another_clone_updates_the_same_api(cloud: Cloud) -> None:
+    api_ids = cloud.api_ids()
+    report = cloud.deploy(cloud.clone())
+    assert cloud.api_ids() == api_ids
+    assert f"API: {api_ids[0]}" in report
+    assert "functions: code unchanged" in report
+    assert report[-1] == "smoke test: passed"
+    assert requests.get(f"{cloud.url}/v1/health", timeout=30).status_code == 200
+
+
+def test_the_account_and_region_are_reported_before_any_change(cloud: Cloud) -> None:
+    changes: list[AwsHttpCall] = []
+
+    def refuse(call: AwsHttpCall) -> Refusal | None:
+        if call.operation.startswith(READING):
+            return None
+        changes.append(call)
+        return Refusal(403, "AccessDeniedException")
+
+    cloud.proxy.refuse = refuse
+    report: list[str] = []
+    with pytest.raises(ClientError):
+        deploy.deploy(cloud.account, cloud.clone(), STAGE, lambda line: report.append(f"{len(changes)} {line}"))
+    assert report[0] == f"0 account 000000000000, region us-east-1, stage {STAGE}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (StageSettings(account="123456789012"), "account 123456789012"),
+        (StageSettings(region="cn-north-1"), "region cn-north-1"),
+    ],
+)
+def test_another_account_or_region_than_the_settings_is_refused(
+    cloud: Cloud, settings: StageSettings, named: str
+) -> None:
+    check_account(cloud.account, StageSettings(account="000000000000", region="us-east-1"))
+    with pytest.raises(StageError, match=named):
+        check_account(cloud.account, settings)
+
+
+def test_make_deploy_refuses_another_account_as_a_process(cloud: Cloud, tmp_path: Path) -> None:
+    """As the pipeline runs it: exit code 1, one message, no traceback, and no change."""
+    before = len(cloud.proxy.calls)
+    project = tmp_path / "clone"
+    ignored = shutil.ignore_patterns(".git", ".venv", ".lambda", "node_modules", "build", "__pycache__", ".mypy_cache")
+    shutil.copytree(bundle.ROOT, project, ignore=ignored, symlinks=True)
+    (project / "infra" / "stages" / f"{STAGE}.toml").write_text('account = "123456789012"')
+    command = [sys.executable, "-m", "infra.deploy", STAGE]
+    environment = dict(cloud.account.environment)
+    run = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (1, f"account 000000000000, region us-east-1, stage {STAGE}\n")
+    assert "require account 123456789012, but the AWS credentials are of 000000000000" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert {call.operation for call in cloud.proxy.calls[before:]} == {"GetCallerIdentity"}
+
+
+def test_another_python_is_refused_until_the_settings_name_it(cloud: Cloud) -> None:
+    """The runtime of the deployed function is not changed by a developer who has another Python."""
+    other = "python3.12" if bundle.RUNTIME != "python3.12" else "python3.13"
+    cloud.client("lambda").update_function_configuration(FunctionName=API_FUNCTION, Runtime=other)
+    with pytest.raises(StageError, match=re.escape(f"PYTHON={other}")):
+        cloud.deploy(cloud.clone())
+    here = bundle.RUNTIME.removeprefix("python")
+    report = cloud.deploy(cloud.clone(f'python = "{here}"'))
+    assert f"functions: runtime {other} -> {bundle.RUNTIME}" in report
+    with pytest.raises(StageError, match=r"the stage's settings: Python 3\.1"):
+        cloud.deploy(cloud.clone(f'python = "{other.removeprefix("python")}"'))
+
+
+def test_a_settings_file_that_is_wrong_stops_before_any_call(cloud: Cloud) -> None:
+    before = len(cloud.proxy.calls)
+    with pytest.raises(StageError, match="memory_mb"):
+        cloud.deploy(cloud.clone("memory_mb = 1"))
+    assert len(cloud.proxy.calls) == before
+
+
+def test_a_second_api_is_refused_with_the_ids_until_one_is_chosen(cloud: Cloud) -> None:
+    """Such an API was made by an older version, from a clone without Chalice's record."""
+    client = cloud.client("apigateway")
+    [first] = cloud.api_ids()
+    second = import_api(client)
+    with pytest.raises(StageError) as raised:
+        cloud.deploy(cloud.clone())
+    assert first in str(raised.value)
+    assert second in str(raised.value)
+    with pytest.raises(StageError):
+        cloud.destroy(cloud.clone())
+    assert f"API: {first}" in cloud.deploy(cloud.clone(f'rest_api_id = "{first}"'))
+    client.delete_rest_api(restApiId=second)
+
+
+def import_api(client: Any) -> str:
+    """Import an API that invokes the stage's function, as Chalice does without its record."""
+    uri = (
+        "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/"
+        f"arn:aws:lambda:us-east-1:000000000000:function:{API_FUNCTION}/invocations"
+    )
+    integration = {"type": "aws_proxy", "httpMethod": "POST", "uri": uri}
+    paths = {"/v1/health": {"get": {"responses": {}, "x-amazon-apigateway-integration": integration}}}
+    document = {"swagger": "2.0", "info": {"title": API_FUNCTION, "version": "1.0"}, "paths": paths}
+    return str(client.import_rest_api(body=json.dumps(document))["id"])
+
+
+def test_limits_domain_concurrency_and_memory_follow_the_settings(cloud: Cloud) -> None:
+    settings = f"""
+memory_mb = 512
+reserved_concurrency = 5
+[limits]
+sessions = {{ rate = 7, burst = 9 }}
+other = {{ rate = 3, burst = 4 }}
+{DOMAIN_SETTINGS}"""
+    report = cloud.deploy(cloud.clone(settings))
+    assert any(line.startswith(f"domain: https://{DOMAIN} (DNS: CNAME to d-") for line in report)
+    assert report[-1] == "smoke test: passed, without a request (the default endpoint is off)"
+    client, [api_id] = cloud.client("apigateway"), cloud.api_ids()
+    assert client.get_rest_api(restApiId=api_id)["disableExecuteApiEndpoint"] is True
+    [mapping] = client.get_base_path_mappings(domainName=DOMAIN)["items"]
+    assert (mapping["restApiId"], mapping["stage"]) == (api_id, "api")
+    methods = client.get_stage(restApiId=api_id, stageName="api")["methodSettings"]
+    limits = {path: (value["throttlingRateLimit"], value["throttlingBurstLimit"]) for path, value in methods.items()}
+    assert limits["/v1/sessions/POST"] == (7, 9)
+    assert limits["*/*"] == (3, 4)
+    function = cloud.client("lambda").get_function(FunctionName=API_FUNCTION)
+    assert function["Configuration"]["MemorySize"] == 512
+    assert function["Concurrency"]["ReservedConcurrentExecutions"] == 5
+    cloud.deploy(cloud.clone())
+    assert client.get_rest_api(restApiId=api_id)["disableExecuteApiEndpoint"] is False
+    assert "Concurrency" not in cloud.client("lambda").get_function(FunctionName=API_FUNCTION)
+
+
+def test_while_the_accounts_deployment_quota_is_used_up_the_deployment_waits(cloud: Cloud) -> None:
+    quota = DeploymentQuota()
+    cloud.proxy.refuse = quota
+    assert cloud.deploy(cloud.clone())[-1] == "smoke test: passed"
+    assert quota.refusals > 0
+
+
+def test_arm64_deploys_the_bundle_for_arm64(cloud: Cloud) -> None:
+    """The emulated AWS runs x86_64 only, so the requests of the smoke test fail."""
+    clone = cloud.clone('architecture = "arm64"')
+    with pytest.raises(smoke.SmokeTestError) as raised:
+        cloud.deploy(clone)
+    assert "function" not in str(raised.value).replace("internal_error", "")
+    assert "/v1/health: HTTP 5" in str(raised.value)
+    function = cloud.client("lambda").get_function_configuration(FunctionName=API_FUNCTION)
+    assert function["Architectures"] == ["arm64"]
+    assert function["CodeSha256"] == smoke.code_hash(bundle.current_archive(clone, bundle.ARM64))
+    assert any("architecture arm64 -> x86_64" in line for line in cloud.deploy(cloud.clone()))
+
+
+def test_a_rollback_deploys_the_same_bundle_as_before_the_update(cloud: Cloud) -> None:
+    newer = cloud.clone()
+    (newer / "chalicelib" / "__init__.py").write_text('"""Newer."""\n\n__version__ = "9.9.9"\n')
+    report = cloud.deploy(newer)
+    assert any(line.startswith("functions: code ") for line in report), report
+    health = f"{cloud.url}/v1/health"
+    assert requests.get(health, timeout=30).json()["version"] == "9.9.9"
+    api_ids = cloud.api_ids()
+    report = cloud.deploy(cloud.clone())
+    assert any(line.startswith("functions: code ") for line in report)
+    assert requests.get(health, timeout=30).json()["version"] != "9.9.9"
+    assert cloud.api_ids() == api_ids
+    assert "functions: code unchanged" in cloud.deploy(cloud.clone())
+
+
+def test_the_smoke_test_names_each_defect(cloud: Cloud) -> None:
+    clone = cloud.clone()
+    cloud.deploy(clone)
+    archive = bundle.current_archive(clone)
+    check = functools.partial(smoke.check_stage, cloud.account, clone, STAGE, archive)
+    check(cloud.url)
+    functions, events = cloud.client("lambda"), cloud.client("events")
+    variables = functions.get_function_configuration(FunctionName=API_FUNCTION)["Environment"]["Variables"]
+    functions.update_function_configuration(FunctionName=API_FUNCTION, Environment={"Variables": {}}, Timeout=3)
+    rule = f"{RENEWAL_FUNCTION}-event"
+    events.disable_rule(Name=rule)
+    with pytest.raises(smoke.SmokeTestError) as raised:
+        check(None)
+    message = str(raised.value)
+    assert f"function {API_FUNCTION}: timeout is 3, expected 15" in message
+    assert f"function {API_FUNCTION}: environment is" in message
+    assert f"schedule {rule}: DISABLED" in message
+    environment = {"Variables": variables}
+    functions.update_function_configuration(FunctionName=API_FUNCTION, Environment=environment, Timeout=15)
+    events.enable_rule(Name=rule)
+    with pytest.raises(smoke.SmokeTestError, match=r"/v1/health: HTTP \d+ .*expected"):
+        check(f"{cloud.url}/other")
+    with pytest.raises(smoke.SmokeTestError, match="/v1/health: ConnectionError"):
+        check(f"http://127.0.0.1:{stack.free_port()}")
+    check(cloud.url)
+
+
+def test_chalice_deploy_alone_gives_a_complete_service_also_after_an_edit(cloud: Cloud) -> None:
+    """After `make install`, without `make bundle`: Chalice builds the package itself."""
+    clone = cloud.clone()
+    cloud.deploy(clone)
+    shutil.rmtree(clone / ".chalice" / "deployments")
+    with (clone / "app.py").open("a") as app:
+        app.write("\n# edited\n")
+    output = deploy.run_chalice(cloud.account, clone, "deploy", "--stage", STAGE)
+    assert "Could not install dependencies" not in output
+    [package] = (clone / ".chalice" / "deployments").glob("*.zip")
+    with zipfile.ZipFile(package) as packed:
+        names = packed.namelist()
+    for name in ("aws_xray_sdk/core/__init__.py", "aws_lambda_powertools/__init__.py", "requests/__init__.py"):
+        assert name in names
+    stack.write_sample_data(cloud.proxy.aws_url, STAGE)
+    code = stack.create_login_code(cloud.platform.url, APP_ID, CUSTOMER)
+    login = requests.post(f"{cloud.url}/v1/sessions", json={"app_id": APP_ID, "code": code}, timeout=30)
+    headers = {"Authorization": f"Bearer {login.json()['token']}"}
+    assert len(requests.get(f"{cloud.url}{LIST_URL}", headers=headers, timeout=30).json()["certificates"]) == 7
+
+
+def test_an_attached_policy_stops_destroy_before_anything_is_deleted(cloud: Cloud) -> None:
+    """IAM does not delete it, and who deletes the stage may need it."""
+    iam, before = cloud.client("iam"), cloud.remaining()
+    policy = f"arn:aws:iam::000000000000:policy/{API_FUNCTION}-operator"
+    iam.create_role(RoleName="operators", AssumeRolePolicyDocument="{}")
+    iam.attach_role_policy(RoleName="operators", PolicyArn=policy)
+    with pytest.raises(StageError, match=f"{API_FUNCTION}-operator is attached to role operators"):
+        cloud.destroy(cloud.clone())
+    iam.detach_role_policy(RoleName="operators", PolicyArn=policy)
+    iam.delete_role(RoleName="operators")
+    assert cloud.remaining() == before
+
+
+def test_a_domain_that_is_no_longer_in_the_settings_is_removed(cloud: Cloud) -> None:
+    cloud.deploy(cloud.clone(DOMAIN_SETTINGS))
+    assert cloud.remaining()["domains"] == [DOMAIN]
+    cloud.deploy(cloud.clone())
+    assert "domains" not in cloud.remaining()
+    assert "DeleteBasePathMapping" in {call.operation for call in cloud.proxy.calls}
+
+
+def test_destroy_from_another_clone_removes_everything_but_the_data(cloud: Cloud) -> None:
+    cloud.deploy(cloud.clone(DOMAIN_SETTINGS))
+    cloud.destroy(cloud.clone(DOMAIN_SETTINGS))
+    assert cloud.remaining() == {"tables": [API_FUNCTION], "secrets": [cloudformation.secret_name(STAGE)]}
+    assert cloud.client("dynamodb").scan(TableName=API_FUNCTION)["Count"] >= 1
+    cloud.destroy(cloud.clone())
+
+
+def test_a_new_deployment_uses_the_kept_data(cloud: Cloud) -> None:
+    cloud.deploy(cloud.clone())
+    resources = cloud.client("cloudformation").describe_stack_resources(StackName=API_FUNCTION)["StackResources"]
+    assert {"AWS::DynamoDB::Table", "AWS::SecretsManager::Secret"} & {r["ResourceType"] for r in resources} == set()
+    assert cloud.client("dynamodb").scan(TableName=API_FUNCTION)["Count"] >= 1
+
+
+def test_the_data_is_deleted_only_if_confirmed_twice(cloud: Cloud) -> None:
+    command = [sys.executable, "-m", "infra.destroy", STAGE, "--data", "delete"]
+    environment = {**os.environ, **cloud.account.environment}
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=bundle.ROOT)
+    assert process.returncode == 2
+    assert f"--really {STAGE}" in process.stderr
+    cloud.destroy(cloud.clone(), delete_data=True)
+    assert cloud.remaining() == {}
+
+
+def test_of_two_first_deployments_at_once_the_slower_one_removes_its_api_and_says_so(cloud: Cloud) -> None:
+    """The other deployment creates its API just before this one does."""
+    cloud.client("secretsmanager").restore_secret(SecretId=cloudformation.secret_name(STAGE))
+    others: list[str] = []
+
+    def import_before(call: AwsHttpCall) -> None:
+        if call.operation == "ImportRestApi" and not others:
+            others.append("")
+            others[0] = import_api(cloud.client("apigateway"))
+            # API Gateway's creation times have no fractions of a second.
+            time.sleep(1.1)
+
+    cloud.proxy.refuse = import_before
+    with pytest.raises(deploy.DeploymentConflictError, match="at the same time"):
+        cloud.deploy(cloud.clone())
+    assert cloud.api_ids() == others
+    assert f"API: {others[0]}" in cloud.deploy(cloud.clone())
+
+
+def test_the_deployers_policy_allows_all_calls_of_these_tests(cloud: Cloud) -> None:
+    check_policy("DeployerPolicy", cloud.proxy.calls, ignored={"sts:GetCallerIdentity"})
+
+
+def check_policy(logical_id: str, calls: list[AwsHttpCall], ignored: set[str]) -> None:
+    document = policies.read_managed_policy(logical_id, STAGE, "000000000000", "us-east-1")
+    needed = {policies.required_permission(call, "000000000000", "us-east-1") for call in calls}
+    assert len(needed) > 30
+    missing = {permission for permission in needed if not policies.permits(document, permission)}
+    assert {permission for permission in missing if permission.action not in ignored} == set()

@@ -1,0 +1,109 @@
+"""Drives `redeemctl` as an operator does, against an emulated AWS and a mock platform."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import requests
+from click.testing import CliRunner
+
+from infra import cloudformation
+from redeemctl import secret
+from redeemctl.cli import redeemctl
+from sandbox import stack
+from sandbox.sample_data import APP_ID, CUSTOMER
+from sandbox.stack import STAGE
+from tests.harness import LIST_URL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+TABLE = cloudformation.stack_name(STAGE)
+SECRET = cloudformation.secret_name(STAGE)
+
+
+class Operator:
+    """An operator's machine with this project, and an AWS account that is empty at first."""
+
+    def __init__(self, platform: stack.Process, aws: stack.Process, folder: Path) -> None:
+        self.stack = stack.Stack(platform, aws, folder)
+
+    @property
+    def account(self) -> Any:
+        return self.stack.account
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a process on this machine."""
+        other = {name: value for name, value in os.environ.items() if name not in ("TABLE_NAME", "SECRET_NAME")}
+        url = self.stack.platform.url
+        aws = stack.aws_environment(self.stack.aws.url)
+        return {**other, **aws, "DOUYIN_OPEN_API": url, "DOUYIN_LOGIN_API": url}
+
+    def run(self, *arguments: str, stdin: str = "", clock_offset: float = 0.0, **variables: str) -> Result:
+        """Run redeemctl in this process; its clock, and AWS's as it sees it, is `clock_offset` seconds ahead."""
+        unset = dict.fromkeys(os.environ.keys() - self.environment().keys())
+        with contextlib.ExitStack() as patches:
+            if clock_offset:
+                now, aws_time = time.time, secret.aws_time
+                patches.enter_context(mock.patch("time.time", side_effect=lambda: now() + clock_offset))
+                patches.enter_context(
+                    mock.patch("redeemctl.secret.aws_time", side_effect=lambda r: aws_time(r) + clock_offset)
+                )
+            command = ["--project", str(self.stack.folder), *arguments]
+            environment = {**unset, **self.environment(), **variables}
+            return CliRunner().invoke(redeemctl, command, input=stdin, env=environment, catch_exceptions=False)
+
+    def succeed(self, *arguments: str, stdin: str = "", clock_offset: float = 0.0, **variables: str) -> str:
+        """Run redeemctl, expect success, and return what it prints to stdout."""
+        result = self.run(*arguments, stdin=stdin, clock_offset=clock_offset, **variables)
+        assert result.exit_code == 0, result.output
+        return str(result.stdout)
+
+    def read_json(self, *arguments: str, stdin: str = "", **variables: str) -> Any:
+        """Run redeemctl with --json and return what it prints."""
+        return json.loads(self.succeed(*arguments, "--json", stdin=stdin, clock_offset=0.0, **variables))
+
+    def fail(self, exit_code: int, *arguments: str, stdin: str = "", **variables: str) -> str:
+        """Run redeemctl, expect an exit code, and return what it prints to stderr."""
+        result = self.run(*arguments, stdin=stdin, clock_offset=0.0, **variables)
+        assert result.exit_code == exit_code, result.output
+        return str(result.stderr)
+
+    def failed_checks(self, clock_offset: float = 0.0, **variables: str) -> dict[tuple[str, str], dict[str, Any]]:
+        """Run `redeemctl doctor` and return the findings of failed checks, by kind of check and checked resource."""
+        result = self.run("doctor", "--json", clock_offset=clock_offset, **variables)
+        findings = json.loads(result.stdout)
+        failed = {(finding["check"], finding["what"]): finding for finding in findings if not finding["fine"]}
+        assert result.exit_code == (1 if failed else 0)
+        return failed
+
+    def get_secret(self) -> dict[str, Any]:
+        """Return the secret's value."""
+        value = self.account.client("secretsmanager").get_secret_value(SecretId=SECRET)["SecretString"]
+        content: dict[str, Any] = json.loads(value)
+        return content
+
+    def put_secret(self, value: str) -> None:
+        """Replace the secret's value without redeemctl."""
+        self.account.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString=value)
+
+    def set_fault(self, **fault: Any) -> None:
+        """Let calls of the platform fail; without arguments no call fails any more."""
+        stack.set_faults(self.stack.platform.url, *([fault] if fault else []))
+
+    def login(self) -> dict[str, str]:
+        """Log a customer in and return the headers of later requests."""
+        code = stack.create_login_code(self.stack.platform.url, APP_ID, CUSTOMER)
+        response = requests.post(f"{self.stack.api_url}/v1/sessions", json={"app_id": APP_ID, "code": code}, timeout=30)
+        assert response.status_code == 200, response.text
+        return {"Authorization": f"Bearer {response.json()['token']}"}
+
+    def list_certificates(self, headers: dict[str, str]) -> requests.Response:
+        return requests.get(f"{self.stack.api_url}{LIST_URL}", headers=headers, timeout=30)

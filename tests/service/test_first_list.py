@@ -1,0 +1,333 @@
+"""A login with a list: one response with both, and a list that never costs the session."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandbox.sample_data import (
+    ACCOUNT_ID,
+    APP_ID,
+    CUSTOMER,
+    CUSTOMER_WITH_MANY_COUPONS,
+    CUSTOMER_WITH_STORE_LIMITS,
+    CUSTOMER_WITH_TIMES_CARDS,
+    OTHER_ACCOUNT_ID,
+    OTHER_ACCOUNT_POI_ID,
+    OTHER_APP_ID,
+    POI_ID,
+)
+from sandbox.stack import free_port
+from tests.harness import (
+    FAST_RETRIES,
+    JSON_HEADERS,
+    LIST_URL,
+    TOKEN_ROW,
+    Api,
+    Aws,
+    Platform,
+    assert_problem,
+    certificate_ids,
+    in_seconds,
+    restart,
+)
+from tests.scripted_server import ScriptedServer, certificates_body, http_response
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox import gateway
+    from tests.scripted_server import Received
+
+WANTED: dict[str, Any] = {"account_id": ACCOUNT_ID, "poi_id": POI_ID}
+
+
+def log_in(
+    api: Api, wanted: Any = WANTED, customer: str = CUSTOMER, code: str = "", app_id: str = APP_ID, **options: Any
+) -> gateway.Response:
+    """Send a login with a list; later calls carry the session token."""
+    code = code or api.platform.issue_login_code(customer, app_id)
+    body = json.dumps({"app_id": app_id, "code": code, "list": wanted})
+    response = api.call("POST", "/v1/sessions", body, JSON_HEADERS, **options)
+    if response.status == 200:
+        api.headers = {"Authorization": f"Bearer {response.json['token']}"}
+    return response
+
+
+def calls_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the calls of the last request, from its log line."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return sorted(call["call"] for call in [line for line in lines if "message" in line][-1].get("calls", []))
+
+
+class TestSuccess:
+    @pytest.mark.parametrize("customer", [CUSTOMER, CUSTOMER_WITH_MANY_COUPONS, CUSTOMER_WITH_STORE_LIMITS])
+    def test_the_response_has_a_session_and_the_list_of_the_certificates_call(self, api: Api, customer: str) -> None:
+        response = log_in(api, customer=customer)
+        assert response.status == 200
+        assert list(response.json) == ["token", "expires_in", "list"]
+        assert response.headers["cache-control"] == "no-store"
+        assert response.json["list"] == api.list().json
+
+    def test_the_filters_are_those_of_the_certificates_call(self, api: Api, platform: Platform) -> None:
+        wanted = WANTED | {"biz_type": 2, "start_time": 1, "end_time": 9999999999, "cursor": "ignored"}
+        body = log_in(api, wanted, CUSTOMER_WITH_STORE_LIMITS).json
+        assert "双开套餐" in str(body["list"])
+        assert body["list"] == api.list("?biz_type=2&start_time=1&end_time=9999999999").json
+        first, second = platform.calls("query_user_certificates")
+        assert first["page"] == second["page"] == 1
+
+    def test_its_cursor_continues_the_list(self, api: Api) -> None:
+        first = log_in(api, customer=CUSTOMER_WITH_MANY_COUPONS).json["list"]
+        second = api.list(f"?cursor={first['next_cursor']}")
+        seen = [view["certificate_id"] for view in first["certificates"]] + certificate_ids(second)
+        assert len(seen) == len(set(seen)) == 340
+
+    def test_a_lost_later_page_is_continued_by_the_cursor(self, api: Api, platform: Platform) -> None:
+        platform.fail("code", page=3, code=2119001, times=1)
+        first = log_in(api, customer=CUSTOMER_WITH_MANY_COUPONS).json["list"]
+        assert len(first["certificates"]) == 100
+        assert len(certificate_ids(api.list(f"?cursor={first['next_cursor']}"))) == 200
+
+    def test_a_warm_login_with_a_list_makes_two_calls_and_none_to_aws(
+        self, api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        log_in(api)
+        capsys.readouterr()
+        platform.server.calls.clear()
+        assert "list" in log_in(api).json
+        assert calls_of(capsys) == ["douyin.jscode2session", "douyin.query_user_certificates"]
+        assert [entry["call"] for entry in platform.server.calls] == ["jscode2session", "query_user_certificates"]
+
+    def test_a_login_without_a_list_has_neither_list_nor_problem(
+        self, api: Api, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert set(api.login().json) == {"token", "expires_in"}
+        assert calls_of(capsys) == ["douyin.jscode2session", "secretsmanager.GetSecretValue"]
+
+
+class TestConcurrency:
+    """The login API responds only after the open API has seen what must happen at the same time."""
+
+    @pytest.fixture
+    def servers(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ScriptedServer, ScriptedServer]]:
+        """A login API and an open API of their own."""
+        del api
+        minted, connected = threading.Event(), threading.Event()
+
+        def login_api(_: Received) -> Iterator[Any]:
+            if minted.wait(5) and connected.wait(5):
+                yield http_response('{"err_no":0,"data":{"openid":"o"}}')
+            else:
+                yield http_response('{"err_no":40018}')
+
+        def open_api(request: Received) -> Iterator[Any]:
+            if request.method == "HEAD":
+                yield http_response(b"", "404 Not Found")
+                connected.set()
+            elif request.path.startswith("/oauth/client_token"):
+                yield http_response('{"data":{"access_token":"clt.new","expires_in":7200},"message":"success"}')
+                minted.set()
+            else:
+                yield http_response(certificates_body("c"))
+
+        with ScriptedServer(login_api) as login_server, ScriptedServer(open_api) as open_server:
+            monkeypatch.setenv("DOUYIN_LOGIN_API", login_server.url)
+            monkeypatch.setenv("DOUYIN_OPEN_API", open_server.url)
+            yield login_server, open_server
+
+    def test_merchant_token_and_connection_are_fetched_while_the_code_is_exchanged(
+        self, api: Api, aws: Aws, servers: tuple[ScriptedServer, ScriptedServer]
+    ) -> None:
+        _, open_server = servers
+        body = log_in(api, code="code").json
+        assert [view["certificate_id"] for view in body["list"]["certificates"]] == ["c"]
+        assert aws.row(TOKEN_ROW)["access_token"] == {"S": "clt.new"}
+        page = open_server.requests[-1]
+        assert page.headers["access-token"] == "clt.new"
+        assert page.connection in {request.connection for request in open_server.requests[:-1]}, "it was open already"
+
+    def test_a_warm_login_opens_no_further_connection(
+        self, api: Api, servers: tuple[ScriptedServer, ScriptedServer]
+    ) -> None:
+        _, open_server = servers
+        log_in(api, code="first")
+        connections, requests = open_server.connections, len(open_server.requests)
+        log_in(api, code="second")
+        assert open_server.connections == connections
+        assert [request.method for request in open_server.requests[requests:]] == ["POST"]
+
+
+class TestListProblem:
+    @pytest.mark.parametrize("code", [2119005, 2100005, 2190004, 28003017, 2119003, 2100004, 987654321])
+    def test_a_code_of_the_platform_is_the_problem_of_the_certificates_call(
+        self, api: Api, platform: Platform, monkeypatch: pytest.MonkeyPatch, code: int
+    ) -> None:
+        monkeypatch.setattr("chalicelib.douyin.client.RETRY_POLICY", FAST_RETRIES)
+        platform.fail("code", code=code)
+        body = log_in(api).json
+        assert list(body) == ["token", "expires_in", "list_problem"]
+        api.clear_rate_limits()
+        expected = api.list()
+        assert expected.status == body["list_problem"]["status"]
+        varying: dict[str, Any] = {"request_id": "", "upstream": {}}
+        assert body["list_problem"] | varying == expected.json | varying
+
+    @pytest.mark.parametrize(
+        ("wanted", "status", "code"),
+        [
+            (WANTED | {"account_id": "7000000000000000000"}, 404, "merchant_not_found"),
+            (WANTED | {"poi_id": OTHER_ACCOUNT_POI_ID}, 404, "store_not_found"),
+            ({"account_id": OTHER_ACCOUNT_ID, "poi_id": OTHER_ACCOUNT_POI_ID}, 403, "wrong_app"),
+        ],
+    )
+    def test_a_store_that_the_user_may_not_see_is_the_lists_problem(
+        self, api: Api, platform: Platform, wanted: dict[str, str], status: int, code: str
+    ) -> None:
+        response = log_in(api, wanted)
+        problem = response.json["list_problem"]
+        assert (response.status, problem["status"], problem["code"]) == (200, status, code)
+        assert problem["request_id"] == response.headers["x-request-id"]
+        assert platform.calls("query_user_certificates") == []
+        assert api.list().status == 200, "the session is valid"
+
+    def test_the_same_merchant_is_served_in_its_own_app(self, api: Api) -> None:
+        wanted = {"account_id": OTHER_ACCOUNT_ID, "poi_id": OTHER_ACCOUNT_POI_ID}
+        assert "list" in log_in(api, wanted, CUSTOMER_WITH_TIMES_CARDS, app_id=OTHER_APP_ID).json
+
+    @pytest.mark.parametrize("limited", ["the list's own limit", "the function's deadline"])
+    def test_a_list_that_is_too_slow_is_a_timeout_and_the_session_is_returned(
+        self, api: Api, platform: Platform, monkeypatch: pytest.MonkeyPatch, limited: str
+    ) -> None:
+        if limited == "the list's own limit":
+            monkeypatch.setattr("chalicelib.api.login.LIST_SECONDS", 0.5)
+        platform.fail("hang")
+        response = log_in(api, milliseconds=15_000 if "own" in limited else 1500)
+        assert (response.status, response.json["list_problem"]["code"]) == (200, "upstream_timeout")
+        platform.clear_faults()
+        assert api.list().status == 200
+
+    def test_a_mint_that_is_too_slow_is_a_timeout_and_its_token_is_still_stored(
+        self, api: Api, aws: Aws, platform: Platform, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("chalicelib.api.login.LIST_SECONDS", 0.2)
+        platform.fail("delay", "client_token", seconds=1.0)
+        assert log_in(api).json["list_problem"]["code"] == "upstream_timeout"
+        restart()
+        assert aws.row(TOKEN_ROW)["access_token"] == {"S": platform.newest_token()}
+
+    def test_without_dynamodb_the_list_is_unavailable_and_the_session_is_returned(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{free_port()}")
+        response = log_in(api)
+        problem = response.json["list_problem"]
+        assert (response.status, problem["code"], problem["retry_after"]) == (200, "unavailable", 2)
+
+    def test_a_token_that_cannot_be_minted_is_the_lists_problem(self, api: Api, platform: Platform) -> None:
+        platform.fail("code", "client_token", code=10013)
+        problem = log_in(api).json["list_problem"]
+        assert (problem["code"], problem["upstream"]["error_code"]) == ("token_unavailable", 10013)
+        assert len(platform.calls("client_token")) == 1
+
+
+class TestLoginProblem:
+    @pytest.mark.parametrize(
+        ("wanted", "field"),
+        [
+            (None, "list"),
+            ([], "list"),
+            ({}, "list.account_id"),
+            ({"account_id": ACCOUNT_ID}, "list.poi_id"),
+            (WANTED | {"account_id": 7}, "list.account_id"),
+            (WANTED | {"poi_id": "66 01"}, "list.poi_id"),
+            (WANTED | {"biz_type": "1"}, "list.biz_type"),
+            (WANTED | {"start_time": -1}, "list.start_time"),
+            (WANTED | {"end_time": True}, "list.end_time"),
+            (WANTED | {"start_time": 2, "end_time": 1}, "list.end_time"),
+        ],
+    )
+    def test_an_invalid_list_is_refused_before_the_code_is_used(
+        self, api: Api, platform: Platform, wanted: Any, field: str
+    ) -> None:
+        code = platform.issue_login_code()
+        problem = assert_problem(log_in(api, wanted, code=code), 400, "invalid_request")
+        assert [error["field"] for error in problem["errors"]] == [field]
+        assert platform.server.calls == []
+        assert log_in(api, code=code).status == 200
+
+    def test_a_refused_code_is_unauthenticated_and_disturbs_no_later_login(
+        self, api: Api, aws: Aws, platform: Platform
+    ) -> None:
+        platform.fail("delay", "jscode2session", seconds=0.3, times=1)
+        platform.fail("delay", "client_token", seconds=0.3, times=1)
+        problem = assert_problem(log_in(api, code="wrong"), 401, "unauthenticated")
+        assert set(problem) == {"type", "title", "status", "code", "detail", "request_id", "retryable"}
+        assert platform.calls("query_user_certificates") == []
+        assert "list" in log_in(api).json
+        assert len(platform.calls("client_token")) == 1, "the token of the abandoned prefetch is used"
+        assert aws.row(TOKEN_ROW)["access_token"] == {"S": platform.newest_token()}
+
+    def test_an_unknown_app_causes_no_other_call(
+        self, api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        body = json.dumps({"app_id": "ttnobody", "code": "c", "list": WANTED})
+        assert_problem(api.call("POST", "/v1/sessions", body, JSON_HEADERS), 401, "unauthenticated")
+        assert calls_of(capsys) == ["secretsmanager.GetSecretValue"]
+        assert platform.server.calls == []
+
+    def test_a_failed_prefetch_does_not_fail_the_login(self, api: Api, platform: Platform, aws: Aws) -> None:
+        aws.put(TOKEN_ROW, access_token="clt.old", expires_at=in_seconds(-1))
+        platform.fail("reset", "client_token")
+        response = log_in(api)
+        assert (response.status, response.json["list_problem"]["code"]) == (200, "token_unavailable")
+
+
+class TestTelemetry:
+    def read(self, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], dict[str, list[float]]]:
+        """Return the log line, and the problems that were counted."""
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        [line] = [line for line in lines if "message" in line]
+        return line, {entry["code"]: entry["Problems"] for entry in lines if "Problems" in entry}
+
+    def test_a_login_with_a_list_is_one_line_with_both_outcomes(
+        self, api: Api, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        log_in(api)
+        line, problems = self.read(capsys)
+        assert (line["message"], line["outcome"], line["list_outcome"]) == ("POST /v1/sessions", "ok", "ok")
+        assert (line["account_id"], line["poi_id"], line["certificates"]) == (ACCOUNT_ID, POI_ID, 7)
+        assert (len(line["user"]), line["level"], problems) == (16, "INFO", {})
+        calls = {call["call"]: call["outcome"] for call in line["calls"]}
+        assert calls["douyin.jscode2session"] == calls["douyin.query_user_certificates"] == "ok"
+
+    def test_the_problem_of_the_list_is_logged_and_counted(
+        self, api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        platform.fail("code", code=2119005)
+        log_in(api)
+        line, problems = self.read(capsys)
+        assert (line["outcome"], line["list_outcome"], line["status"]) == ("ok", "merchant_not_authorized", 200)
+        assert line["level"] == "WARNING"
+        assert "2119005" in line["list_error"]
+        assert problems == {"merchant_not_authorized": [1.0]}
+
+    def test_a_failed_login_has_no_list_outcome(self, api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+        log_in(api, code="wrong")
+        line, problems = self.read(capsys)
+        assert (line["outcome"], line.get("list_outcome")) == ("unauthenticated", None)
+        assert problems == {"unauthenticated": [1.0]}
+
+
+def test_the_response_is_byte_for_byte_that_of_the_contract(api: Api, platform: Platform) -> None:
+    platform.set_purchases(CUSTOMER)
+    response = log_in(api)
+    token = response.json["token"]
+    assert response.text == (
+        f'{{"token":"{token}","expires_in":7200,"list":{{"account_id":"{ACCOUNT_ID}","poi_id":"{POI_ID}",'
+        '"certificates":[]}}'
+    )
+    assert api.call("GET", LIST_URL).json == response.json["list"]

@@ -1,0 +1,82 @@
+"""IAM policies of functions, deployer, operator and token reader: linted by parliament."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from infra.chalice_config import render
+from infra.cloudformation import read_template
+from infra.stage_settings import Network, StageSettings
+from tests.policies import Permission, permits, read_managed_policy
+
+MANAGED_POLICIES = [
+    name for name, resource in read_template()["Resources"].items() if resource["Type"] == "AWS::IAM::ManagedPolicy"
+]
+MAX_CHARACTERS = 6144
+"""IAM's limit for a managed policy, without white space."""
+
+# parliament knows no exception by statement. These actions have no resource, or need one of any name.
+IGNORED = {"RESOURCE_STAR"}
+
+LINT = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+import parliament
+for policy in json.load(sys.stdin):
+    findings = parliament.analyze_policy_string(json.dumps(policy)).findings
+    print(json.dumps([[f.issue, str(f.detail)] for f in findings]))
+"""
+
+
+def find_issues(*policies: dict[str, Any]) -> list[list[list[str]]]:
+    """Lint policies in another process, because parliament does not close its files."""
+    run = subprocess.run(
+        [sys.executable, "-c", LINT], input=json.dumps(policies), capture_output=True, text=True, check=True
+    )
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def test_the_linter_finds_a_mistake() -> None:
+    statement = {"Effect": "Allow", "Action": ["dynamodb:GetItems"], "Resource": ["*"]}
+    [findings] = find_issues({"Version": "2012-10-17", "Statement": [statement]})
+    assert "UNKNOWN_ACTION" in [issue for issue, _ in findings]
+
+
+def test_no_policy_has_a_finding() -> None:
+    settings = StageSettings(network=Network(("subnet-1",), ("sg-1",)))
+    documents = {name: json.loads(text) for name, text in render({"dev": settings}).items() if "policy" in name}
+    documents |= {name: read_managed_policy(name, "dev", "123456789012", "us-east-1") for name in MANAGED_POLICIES}
+    assert len(documents) == 5
+    found = dict(zip(documents, find_issues(*documents.values()), strict=True))
+    assert {name: [f for f in findings if f[0] not in IGNORED] for name, findings in found.items()} == {
+        name: [] for name in documents
+    }
+
+
+@pytest.mark.parametrize("name", MANAGED_POLICIES)
+def test_a_managed_policy_fits_iams_limit(name: str) -> None:
+    document = read_managed_policy(name, "a" * 16, "123456789012", "cn-northwest-1")
+    assert len(json.dumps(document, separators=(",", ":"))) <= MAX_CHARACTERS
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "resource"),
+    [
+        ("TokenReaderPolicy", "dynamodb:UpdateItem", "table/douyin-redemption-dev"),
+        ("TokenReaderPolicy", "dynamodb:GetItem", "table/douyin-redemption-prod"),
+        ("OperatorPolicy", "secretsmanager:GetSecretValue", "secret:douyin-redemption/prod-abcdef"),
+        ("OperatorPolicy", "lambda:UpdateFunctionCode", "function:douyin-redemption-dev"),
+        ("DeployerPolicy", "secretsmanager:GetSecretValue", "secret:douyin-redemption/dev-abcdef"),
+        ("DeployerPolicy", "dynamodb:GetItem", "table/douyin-redemption-dev"),
+        ("DeployerPolicy", "lambda:UpdateFunctionCode", "function:douyin-redemption-prod"),
+    ],
+)
+def test_what_a_role_does_not_need_is_denied(name: str, action: str, resource: str) -> None:
+    document = read_managed_policy(name, "dev", "123456789012", "us-east-1")
+    service = action.split(":", maxsplit=1)[0]
+    assert not permits(document, Permission(action, f"arn:aws:{service}:us-east-1:123456789012:{resource}"))

@@ -1,0 +1,120 @@
+"""Settings files: every mistake is named, and nothing is guessed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from infra.bundle import ROOT
+from infra.stage_settings import (
+    Domain,
+    Limit,
+    StageError,
+    StageSettings,
+    list_stages,
+    read_stage_settings,
+    settings_path,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FULL = """
+account = "123456789012"
+region = "cn-north-1"
+alarm_email = "oncall@example.com"
+python = "3.12"
+architecture = "arm64"
+memory_mb = 512
+reserved_concurrency = 5
+rest_api_id = "abc123"
+tracing = false
+[limits]
+certificates = { rate = 50, burst = 60 }
+[domain]
+name = "api.example.com"
+certificate_arn = "arn:aws-cn:acm:cn-north-1:123456789012:certificate/x-1"
+default_endpoint = false
+[network]
+subnet_ids = ["subnet-1", "subnet-2"]
+security_group_ids = ["sg-1"]
+[environment]
+SESSION_TTL_SECONDS = "3600"
+"""
+
+
+def write(project: Path, text: str) -> None:
+    path = settings_path(project, "dev")
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_every_setting_can_be_set(tmp_path: Path) -> None:
+    write(tmp_path, FULL)
+    settings = read_stage_settings(tmp_path, "dev")
+    defaults = msgspec.structs.asdict(StageSettings())
+    assert [name for name, value in msgspec.structs.asdict(settings).items() if value == defaults[name]] == []
+    assert settings.limits.certificates == Limit(50, 60)
+    assert settings.limits.sessions == Limit(100, 200)
+    assert settings.domain == Domain(
+        "api.example.com", "arn:aws-cn:acm:cn-north-1:123456789012:certificate/x-1", default_endpoint=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("accounts = '1'", "accounts"),
+        ("account = '12345'", "$.account"),
+        ("account = 123456789012", "$.account"),
+        ("region = 'us-east'", "$.region"),
+        ("alarm_email = 'oncall'", "$.alarm_email"),
+        ("python = '3.10'", "$.python"),
+        ("architecture = 'arm'", "$.architecture"),
+        ("memory_mb = 64", "$.memory_mb"),
+        ("reserved_concurrency = 0", "$.reserved_concurrency"),
+        ("rest_api_id = 'a/b'", "$.rest_api_id"),
+        ("[limits]\nlogin = { rate = 1 }", "login"),
+        ("[limits]\nsessions = { rate = 0 }", "$.limits.sessions.rate"),
+        ("[limits]\nsessions = { burst = 1.5 }", "$.limits.sessions.burst"),
+        ("[domain]\nname = 'api.example.com'", "certificate_arn"),
+        ("[domain]\nname = 'https://api.example.com'\ncertificate_arn = 'x'", "$.domain.name"),
+        ("[domain]\nname = 'api.example.com'\ncertificate_arn = 'x'", "$.domain.certificate_arn"),
+        ("[network]\nsubnet_ids = ['subnet-1']", "security_group_ids"),
+        ("[network]\nsubnet_ids = []\nsecurity_group_ids = ['sg-1']", "$.network.subnet_ids"),
+        ("[environment]\nTABLE_NAME = 'other'", "TABLE_NAME"),
+        ("[environment]\nSESSION_TTL_SECONDS = 7200", "$.environment"),
+        ("[environment]\nlower = 'x'", "$.environment"),
+        ("account = ", "Invalid value"),
+    ],
+)
+def test_a_mistake_is_refused_with_the_file_and_the_setting(tmp_path: Path, text: str, named: str) -> None:
+    write(tmp_path, text)
+    with pytest.raises(StageError) as raised:
+        read_stage_settings(tmp_path, "dev")
+    assert str(raised.value).startswith("infra/stages/dev.toml: ")
+    assert named in str(raised.value)
+
+
+def test_a_stage_without_a_file_is_refused_with_the_known_stages(tmp_path: Path) -> None:
+    write(tmp_path, "")
+    with pytest.raises(StageError, match=r"infra/stages/test\.toml is missing \(stages: dev\)"):
+        read_stage_settings(tmp_path, "test")
+
+
+@pytest.mark.parametrize("stage", ["", "Dev", "1dev", "dev-1", "../dev", "a" * 17])
+def test_a_name_that_is_no_stage_is_refused(tmp_path: Path, stage: str) -> None:
+    with pytest.raises(StageError):
+        read_stage_settings(tmp_path, stage)
+
+
+def test_the_projects_stages_are_valid() -> None:
+    assert list_stages(ROOT) == ["cn", "dev", "prod"]
+    assert [read_stage_settings(ROOT, stage).tracing for stage in list_stages(ROOT)] == [False, True, True]
+    for stage in list_stages(ROOT):
+        # With every example switched on, the file is still valid.
+        text = settings_path(ROOT, stage).read_text(encoding="utf-8")
+        examples = "\n".join(line.removeprefix("# ") for line in text.splitlines()[2:]).replace("tracing = true", "")
+        msgspec.toml.decode(examples.replace("…", "x"), type=StageSettings)

@@ -1,0 +1,54 @@
+"""Tables, tab-separated lines, and the variables of a stage."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from redeemctl.errors import InvalidInputError
+from redeemctl.output import make_table, print_rows
+from redeemctl.stage import merge_variables
+
+ACCOUNT_ID = "7296781329369139211"
+ROWS = [(ACCOUNT_ID, "四季小馆 [bold]", "tt0123456789abcdef")]
+COLUMNS = ("account_id", "name", "app_id")
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_an_id_is_never_cut_or_wrapped_however_narrow_the_terminal(width: int) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, soft_wrap=True)
+    console.print(make_table(COLUMNS, ROWS, ("account_id", "app_id"), console), crop=False)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert ACCOUNT_ID in text
+    assert ROWS[0][2] in text
+    assert "…" not in text
+    if width >= 80:
+        assert ROWS[0][1] in text, "brackets are no markup"
+
+
+def test_a_pipe_gets_tab_separated_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows(COLUMNS, [*ROWS, ("1", "a\tb\nc", "")])
+    assert capsys.readouterr().out.splitlines() == [
+        "account_id\tname\tapp_id",
+        f"{ACCOUNT_ID}\t四季小馆 [bold]\ttt0123456789abcdef",
+        "1\ta b c\t",
+    ]
+
+
+CONFIGURED = {"TABLE_NAME": "t-prod", "SECRET_NAME": "s/prod", "DOUYIN_OPEN_API": "https://a.example"}
+
+
+@pytest.mark.parametrize("name", ["TABLE_NAME", "SECRET_NAME"])
+def test_a_variable_cannot_select_another_table_or_secret_than_the_stages(name: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"{name} is 'other'"):
+        merge_variables("prod", CONFIGURED, {name: "other"})
+    assert merge_variables("prod", CONFIGURED, {name: CONFIGURED[name]}) == (CONFIGURED, ())
+
+
+def test_another_variable_that_overrides_the_stage_is_reported() -> None:
+    environ = {"DOUYIN_OPEN_API": "http://127.0.0.1:1", "SESSION_TTL_SECONDS": "60", "OTHER": "x"}
+    variables, notices = merge_variables("dev", CONFIGURED, environ)
+    assert variables == {**CONFIGURED, "DOUYIN_OPEN_API": "http://127.0.0.1:1", "SESSION_TTL_SECONDS": "60"}
+    assert [notice.partition("=")[0] for notice in notices] == ["DOUYIN_OPEN_API", "SESSION_TTL_SECONDS"]

@@ -1,0 +1,128 @@
+"""The secret's compare-and-set, where AWS differs from the emulated one or a response is lost."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from chalicelib.errors import ConfigurationError
+from redeemctl.changes import WriteConflictError
+from redeemctl.errors import CommandError
+from redeemctl.secret import CURRENT, LABEL, MAX_BYTES, SecretStore
+from tests.unit.fakes import NOW
+
+VALUE = '{"apps": {"tt1": "s"}, "session_keys": ["k"], "later": 1}'
+
+
+class FakeClient:
+    """Secrets Manager with one secret: versions, and the version that each label is at.
+
+    `move_error` is what UpdateSecretVersionStage answers for AWSCURRENT, after moving it or not.
+    """
+
+    def __init__(self, *values: str) -> None:
+        self.versions = {f"v{number}": value for number, value in enumerate(values)}
+        self.labels = {CURRENT: list(self.versions)[-1]} if values else {}
+        self.move_error: str | None = None
+        self.moves_before_error = False
+
+    def get_secret_value(self, **_: Any) -> Any:
+        if CURRENT not in self.labels:
+            raise client_error("ResourceNotFoundException")
+        version = self.labels[CURRENT]
+        created = datetime.datetime.fromtimestamp(NOW, datetime.UTC)
+        headers = {"date": "Fri, 15 Jan 2027 08:01:00 GMT"}
+        metadata = {"HTTPHeaders": headers}
+        value = self.versions[version]
+        return {"VersionId": version, "SecretString": value, "CreatedDate": created, "ResponseMetadata": metadata}
+
+    def describe_secret(self, **_: Any) -> Any:
+        return {}
+
+    def put_secret_value(self, *, SecretString: str, VersionStages: list[str], **_: Any) -> Any:  # noqa: N803
+        version = f"v{len(self.versions)}"
+        self.versions[version] = SecretString
+        stages = [*VersionStages, *([CURRENT] if not self.labels else [])]
+        self.labels |= dict.fromkeys(stages, version)
+        return {"VersionId": version, "VersionStages": stages}
+
+    def update_secret_version_stage(self, **arguments: Any) -> None:
+        if arguments["VersionStage"] == LABEL:
+            del self.labels[LABEL]
+            return
+        if self.move_error is None or self.moves_before_error:
+            assert arguments.get("RemoveFromVersionId") == self.labels.get(CURRENT)
+            self.labels[CURRENT] = arguments["MoveToVersionId"]
+        if self.move_error:
+            raise client_error(self.move_error)
+
+
+def client_error(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": ""}}, "x")
+
+
+def make_store(client: Any) -> SecretStore:
+    return SecretStore(client, "secret")
+
+
+def test_a_version_is_read_with_its_times_on_awss_clock() -> None:
+    seen = make_store(FakeClient(VALUE)).read()
+    assert (seen.version_id, seen.apps, seen.session_keys) == ("v0", {"tt1": "s"}, ["k"])
+    assert (seen.created_at, seen.read_at) == (NOW, NOW + 60)
+
+
+def test_the_first_version_of_a_secret_is_current_at_once() -> None:
+    client = FakeClient()
+    store = make_store(client)
+    seen = store.read()
+    assert (seen.version_id, seen.credentials, seen.apps, seen.session_keys) == ("", None, {}, [])
+    store.replace(seen, {"apps": {}, "session_keys": ["k"]})
+    assert client.labels == {CURRENT: "v0"}
+
+
+def test_members_that_are_not_changed_are_kept() -> None:
+    client = FakeClient(VALUE)
+    store = make_store(client)
+    store.replace(store.read(), {"apps": {}})
+    assert client.versions["v1"] == '{"apps": {}, "session_keys": ["k"], "later": 1}'
+    assert client.labels == {CURRENT: "v1"}
+
+
+@pytest.mark.parametrize("code", ["InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"])
+def test_a_version_that_is_no_longer_current_is_a_conflict(code: str) -> None:
+    client = FakeClient(VALUE)
+    client.move_error = code
+    store = make_store(client)
+    with pytest.raises(WriteConflictError):
+        store.replace(store.read(), {"apps": {}})
+    assert client.labels == {CURRENT: "v0"}
+
+
+def test_a_write_whose_response_was_lost_is_no_conflict() -> None:
+    client = FakeClient(VALUE)
+    client.move_error, client.moves_before_error = "InvalidParameterException", True
+    store = make_store(client)
+    store.replace(store.read(), {"apps": {}})
+    assert client.labels == {CURRENT: "v1"}
+
+
+def test_another_error_of_aws_is_not_hidden() -> None:
+    client = FakeClient(VALUE)
+    client.move_error = "AccessDeniedException"
+    store = make_store(client)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        store.replace(store.read(), {"apps": {}})
+
+
+def test_a_value_that_the_service_would_refuse_is_never_written() -> None:
+    client = FakeClient(VALUE)
+    store = make_store(client)
+    seen = store.read()
+    with pytest.raises(ConfigurationError):
+        store.replace(seen, {"session_keys": []})
+    with pytest.raises(CommandError, match="65,536"):
+        store.replace(seen, {"apps": {"tt1": "x" * MAX_BYTES}})
+    assert list(client.versions) == ["v0"]
