@@ -452,6 +452,36 @@ def test_of_two_first_deployments_at_once_the_slower_one_removes_its_api_and_say
     assert f"API: {others[0]}" in cloud.deploy(cloud.clone())
 
 
+def test_a_first_stack_that_failed_is_created_again_with_the_retained_table(
+    archive: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """CloudFormation can only delete such a stack, and its table is retained."""
+    del archive
+    folder = tmp_path_factory.mktemp("failed")
+    template = folder / "template.yaml"
+    text = cloudformation.TEMPLATE.read_text(encoding="utf-8")
+    resources = {"First": "", "Broken": "    DependsOn: [First, Table]\n"}
+    broken = "".join(
+        f"  {name}:\n    Type: AWS::Events::EventBus\n{order}    Properties: {{Name: taken}}\n\n"
+        for name, order in resources.items()
+    )
+    template.write_text(text.replace("Outputs:\n", f"{broken}Outputs:\n"), encoding="utf-8")
+    with run_cloud(folder) as cloud:
+        with (
+            mock.patch.object(cloudformation, "TEMPLATE", template),
+            pytest.raises(cloudformation.StackError) as raised,
+        ):
+            cloud.deploy(cloud.clone())
+        message = str(raised.value)
+        assert "ROLLBACK_COMPLETE" in message
+        assert "Broken (AWS::Events::EventBus): EventBus already exists" in message
+        assert cloud.client("dynamodb").list_tables()["TableNames"] == [API_FUNCTION]
+        report: list[str] = []
+        deploy.dry_run(cloud.account, cloud.clone(), STAGE, report.append)
+        assert "the creation of the stack has failed; the deployment deletes the stack and creates it again" in report
+        assert cloud.deploy(cloud.clone())[-1] == "smoke test: passed"
+
+
 def test_the_deployers_policy_allows_all_calls_of_these_tests(cloud: Cloud) -> None:
     check_policy("DeployerPolicy", cloud.proxy.calls, ignored={"sts:GetCallerIdentity"})
 
