@@ -20,6 +20,11 @@ PLATFORM_MS = 100.0
 """Response time of the platform. Not measured from Lambda yet."""
 PAGES_PER_REQUEST = 1.1
 LOG_BYTES_PER_REQUEST = 900.0
+ACCESS_LOG_BYTES_PER_REQUEST = 500.0
+RESPONSE_BYTES = 3100.0
+"""A compressed list of 50 certificates, with headers."""
+INIT_SECONDS = 0.2
+"""Initialization of a new instance. AWS bills it since August 2025."""
 MERCHANTS = 500
 
 COLD_START_RATE = 0.002
@@ -36,6 +41,9 @@ USD_API_GATEWAY_REQUEST = 3.50e-6
 USD_DYNAMODB_READ = 0.125e-6
 USD_LOG_GB = 0.50
 USD_TRACE = 5.00e-6
+USD_TRANSFER_GB = 0.09
+ARM64_DISCOUNT = 0.2
+"""arm64 costs this share less per GB-second."""
 
 REQUEST_RATES = (100, 1000, 10_000)
 
@@ -83,14 +91,18 @@ def estimate_costs(warm_cpu_ms: float) -> list[Cost]:
     duration_ms = _estimate_duration_ms(warm_cpu_ms)
     gb_seconds = 1e6 * duration_ms / 1000 * MEMORY_MB / 1024
     reads = 1e6 * COLD_START_RATE * READS_PER_COLD_START
-    log_gb = LOG_BYTES_PER_REQUEST * 1e6 / 1e9
+    init_gb_seconds = 1e6 * COLD_START_RATE * INIT_SECONDS * MEMORY_MB / 1024
+    log_gb = (LOG_BYTES_PER_REQUEST + ACCESS_LOG_BYTES_PER_REQUEST) * 1e6 / 1e9
+    transfer_gb = RESPONSE_BYTES * 1e6 / 1e9
     traces = 1e6 * TRACE_RATE
     return [
         Cost("Lambda requests", "1,000,000", 1e6 * USD_LAMBDA_REQUEST),
         Cost("Lambda duration", f"{duration_ms:.0f} ms at {MEMORY_MB} MB", gb_seconds * USD_GB_SECOND),
+        Cost("Lambda initialization", f"{1e6 * COLD_START_RATE:,.0f} cold starts", init_gb_seconds * USD_GB_SECOND),
         Cost("API Gateway REST requests", "1,000,000", 1e6 * USD_API_GATEWAY_REQUEST),
         Cost("DynamoDB consistent reads", f"{reads:,.0f}", reads * USD_DYNAMODB_READ),
         Cost("CloudWatch Logs", f"{log_gb:.1f} GB", log_gb * USD_LOG_GB),
+        Cost("data transfer out", f"{transfer_gb:.1f} GB", transfer_gb * USD_TRANSFER_GB),
         Cost("X-Ray traces", f"{traces:,.0f}", traces * USD_TRACE),
     ]
 
@@ -135,7 +147,11 @@ def format_capacity(figures: dict[str, Any]) -> str:
     costs = estimate_costs(warm_cpu_ms)
     lines += ["", "| cost of a million requests | quantity | USD |", "|---|---|---:|"]
     lines += [f"| {cost.service} | {cost.quantity} | {cost.usd:.2f} |" for cost in costs]
-    lines += [f"| total | | {sum(cost.usd for cost in costs):.2f} |", ""]
+    lines += [f"| total | | {sum(cost.usd for cost in costs):.2f} |"]
+    saved = ARM64_DISCOUNT * sum(
+        cost.usd for cost in costs if cost.service in ("Lambda duration", "Lambda initialization")
+    )
+    lines += [f"| with arm64 | {ARM64_DISCOUNT:.0%} less for duration and initialization | -{saved:.2f} |", ""]
     lines += ["| requests/s | busy instances | DynamoDB reads/s | platform queries/s | cold starts/s |"]
     lines += ["|---:|---:|---:|---:|---:|"]
     lines += [

@@ -59,6 +59,20 @@ class Soak:
             self._request_list()
         stack.set_faults(self._platform_url)
 
+    def run_scenario(self, seconds: float, faults: list[tuple[float, float, dict[str, Any]]]) -> None:
+        """Request 20 lists per second, for `seconds`; each fault is active from its first to its second time."""
+        start = next_list = time.monotonic()
+        active: list[dict[str, Any]] = []
+        while (now := time.monotonic() - start) < seconds:
+            wanted = [fault for begin, end, fault in faults if begin <= now < end]
+            if wanted != active:
+                active = wanted
+                stack.set_faults(self._platform_url, *wanted)
+                requests.delete(f"{self._control_url}/calls", timeout=10)
+            self._request_list()
+            next_list = max(next_list + 0.05, time.monotonic())
+            time.sleep(max(0.0, next_list - time.monotonic()))
+
     def _change_faults(self) -> None:
         """Switch to no fault or to a random one, and sometimes revoke an app's tokens."""
         stack.set_faults(self._platform_url)

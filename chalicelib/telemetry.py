@@ -33,6 +33,25 @@ _VERBOSE_LOGGERS = ("botocore", "boto3", "urllib3", "requests", "chalice")
 
 _XRAY_NAMESPACES = {"douyin": "remote"}
 
+CALLER_PROBLEMS = frozenset(
+    {
+        "invalid_request",
+        "unauthenticated",
+        "wrong_app",
+        "merchant_not_found",
+        "store_not_found",
+        "not_found",
+        "method_not_allowed",
+        "unsupported_media_type",
+    }
+)
+"""Problem codes that are the caller's mistake. They do not count against the service level objective."""
+
+SLOW_SECONDS = 2.0
+"""A list that takes longer is slow in the service level objective."""
+
+_UNREMARKABLE = ("ok", ABANDONED)
+
 
 class _Stdout(io.TextIOBase):
     """Writes to the current `sys.stdout`: tests and runtimes replace it after this module is imported."""
@@ -90,6 +109,9 @@ class Telemetry:
             "warnings": context.warnings,
             "lost_page": None if context.lost_page_error is None else str(context.lost_page_error),
             "calls": [_format_call(call) for call in context.calls],
+            "failed_calls": "; ".join(
+                _format_failure(call) for call in context.calls if call.outcome not in _UNREMARKABLE
+            ),
             "list_error": None if context.list_error is None else _format_error(context.list_error),
             "error": None if error is None else _format_error(error),
         }
@@ -108,6 +130,10 @@ class Telemetry:
             metrics.add_metric("CertificatesMalformed", MetricUnit.Count, context.certificates_malformed)
         if context.token_seconds_left is not None:
             metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, context.token_seconds_left)
+        failed = _has_failed(outcome, context)
+        if failed is not None:
+            metrics.add_metric("ListFailed", MetricUnit.Count, int(failed))
+            metrics.add_metric("ListSlow", MetricUnit.Count, int(time.time() - context.started > SLOW_SECONDS))
         upstream = [call for call in context.calls if call.service == "douyin" and call.outcome != ABANDONED]
         for call in upstream:
             if call.name == "client_token":
@@ -189,6 +215,12 @@ def _problem_codes(outcome: str, context: RequestContext) -> list[str]:
     return [code for code in (outcome, context.list_outcome) if code not in ("", "ok")]
 
 
+def _has_failed(outcome: str, context: RequestContext) -> bool | None:
+    """Return whether a list request has failed; None if it is no list request, or its caller's mistake."""
+    code = context.list_outcome or outcome
+    return None if not context.poi_id or code in CALLER_PROBLEMS else code != "ok"
+
+
 def _format_call(call: Call) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "call": f"{call.service}.{call.name}",
@@ -199,6 +231,13 @@ def _format_call(call: Call) -> dict[str, Any]:
         "logid": call.logid,
     }
     return {name: value for name, value in fields.items() if value}
+
+
+def _format_failure(call: Call) -> str:
+    """Format a failed call as one text: a saved query cannot search all elements of a list."""
+    reason = f"{call.error_code}/{call.sub_error_code}" if call.error_code or call.sub_error_code else call.outcome
+    logid = f" logid {call.logid}" if call.logid else ""
+    return f"{call.service}.{call.name} {reason}{logid}"
 
 
 def _format_error(error: BaseException) -> str:

@@ -23,6 +23,7 @@ from chalicelib.api.validation import BODY_RULE
 from chalicelib.errors import InvalidRequestError
 from infra.chalice_config import API_STAGE
 from infra.cloudformation import access_log_group
+from infra.stage_settings import APP_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -209,7 +210,9 @@ def _log_policy(account: Account) -> str:
 
 def _set_access_log(account: Account, client: APIGatewayClient, api_id: str, stage: str) -> None:
     group = f"arn:{account.partition}:logs:{account.region}:{account.id}:log-group:{access_log_group(stage)}"
-    log_format = json.dumps(_ACCESS_LOG_FIELDS, separators=(",", ":"))
+    # The stack's metric filters take their dimensions from the first two fields.
+    fields = {"service": APP_NAME, "stage": stage, **_ACCESS_LOG_FIELDS}
+    log_format = json.dumps(fields, separators=(",", ":"))
     values = {"/accessLogSettings/destinationArn": group, "/accessLogSettings/format": log_format}
     _patch(client.update_stage, values, restApiId=api_id, stageName=API_STAGE)
 

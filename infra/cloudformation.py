@@ -6,6 +6,7 @@ secret are retained. So such a stack is deleted, and the next one uses them.
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from dataclasses import dataclass
@@ -49,9 +50,14 @@ class ChangeSet:
 
 
 def read_template() -> dict[str, Any]:
-    """Return the template as data. A short-form function becomes a dict with its name, such as `{"Ref": …}`."""
+    """Return the template as data. A short-form function becomes its long form, such as `{"Fn::Sub": …}`."""
     template: dict[str, Any] = _TemplateLoader(TEMPLATE.read_text(encoding="utf-8")).get_single_data()
     return template
+
+
+def template_body() -> str:
+    """Return the template as compact JSON: CloudFormation accepts at most 51,200 bytes, and the YAML is longer."""
+    return json.dumps(read_template(), ensure_ascii=False, separators=(",", ":"))
 
 
 class _TemplateLoader(yaml.SafeLoader):
@@ -59,10 +65,12 @@ class _TemplateLoader(yaml.SafeLoader):
 
 
 def _construct_short_form(loader: _TemplateLoader, name: str, node: yaml.Node) -> dict[str, Any]:
+    long_name = name if name == "Ref" else f"Fn::{name}"
     if isinstance(node, yaml.ScalarNode):
-        return {name: loader.construct_scalar(node)}
+        value = loader.construct_scalar(node)
+        return {long_name: str(value).split(".", 1) if name == "GetAtt" else value}
     if isinstance(node, yaml.SequenceNode):
-        return {name: loader.construct_sequence(node, deep=True)}
+        return {long_name: loader.construct_sequence(node, deep=True)}
     raise StackError(f"!{name}: the argument is neither a string nor a list")
 
 
@@ -149,7 +157,7 @@ def create_change_set(client: Callable[[str], Any], stage: str, values: Mapping[
         StackName=stack_name(stage),
         ChangeSetName=name,
         ChangeSetType=change_set_type,
-        TemplateBody=TEMPLATE.read_text(encoding="utf-8"),
+        TemplateBody=template_body(),
         Parameters=parameters,
         Capabilities=["CAPABILITY_NAMED_IAM"],
     )

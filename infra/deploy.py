@@ -57,6 +57,8 @@ def deploy(account: Account, project: Path, stage: str, report: Callable[[str], 
     configure_api(account, stage, api_id, settings)
     url = account.api_url(api_id, API_STAGE)
     report("API settings: limits, access log, error responses")
+    # The alarm would ring before the first deployment is complete.
+    account.client("cloudwatch").enable_alarm_actions(AlarmNames=[f"{cloudformation.stack_name(stage)}-schedule"])
     if settings.domain is not None:
         report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
     # Without the default endpoint, only the domain can be tested, and it may have no DNS record yet.
@@ -238,9 +240,11 @@ def _get_function(account: Account, stage: str) -> dict[str, str] | None:
 
 
 def _parameters(settings: StageSettings) -> dict[str, str | None]:
-    domain = settings.domain
+    domain, hours = settings.domain, settings.opening_hours_utc
     return {
         "AlarmEmail": settings.alarm_email,
+        "OpensAtUtc": str(hours.opens) if hours else "",
+        "ClosesAtUtc": str(hours.closes) if hours else "",
         "DomainName": domain.name if domain else "",
         "CertificateArn": domain.certificate_arn if domain else "",
     }

@@ -63,6 +63,17 @@ class Network(_Table, frozen=True):
     ]
 
 
+class OpeningHours(_Table, frozen=True):
+    """Hours in UTC, from `opens` to before `closes`, in which no request for an hour is an alarm."""
+
+    opens: Annotated[int, msgspec.Meta(ge=0, le=23)]
+    closes: Annotated[int, msgspec.Meta(ge=1, le=24)]
+
+    def __post_init__(self) -> None:
+        if self.opens >= self.closes:
+            raise ValueError("opens must be before closes, in UTC")
+
+
 class StageSettings(_Table, frozen=True):
     """Settings of one stage. A missing member has the default, or keeps what is deployed (`python`, `alarm_email`)."""
 
@@ -78,6 +89,7 @@ class StageSettings(_Table, frozen=True):
     limits: Limits = Limits()
     domain: Domain | None = None
     network: Network | None = None
+    opening_hours_utc: OpeningHours | None = None
     environment: dict[Annotated[str, msgspec.Meta(pattern=r"^[A-Z][A-Z0-9_]*$")], str] = msgspec.field(
         default_factory=dict
     )

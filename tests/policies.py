@@ -93,8 +93,8 @@ def read_managed_policy(logical_id: str, stage: str, account_id: str, region: st
         if isinstance(value, list):
             return [resolve(item) for item in value]
         if isinstance(value, dict):
-            if value.keys() == {"Sub"}:
-                return re.sub(r"\$\{([\w:]+)\}", lambda match: values[match[1]], value["Sub"])
+            if value.keys() == {"Fn::Sub"}:
+                return re.sub(r"\$\{([\w:]+)\}", lambda match: values[match[1]], value["Fn::Sub"])
             return {key: resolve(item) for key, item in value.items()}
         return value
 

@@ -12,38 +12,34 @@ import app as application
 from chalicelib.api import problems
 from chalicelib.douyin import codes
 from chalicelib.settings import TelemetrySettings
-from chalicelib.telemetry import Telemetry
+from chalicelib.telemetry import CALLER_PROBLEMS, Telemetry
 from docs.tools.dashboard import build_series, read_dashboard
 from infra.bundle import ROOT
 from infra.cloudformation import TEMPLATE, read_template
 from sandbox.emf import Datapoint, parse_metrics
-from sandbox.sample_data import CUSTOMER_WITH_MANY_COUPONS
+from sandbox.sample_data import ACCOUNT_ID, CUSTOMER_WITH_MANY_COUPONS
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
+from tests.alarms import read_alarms
 from tests.harness import TOKEN_ROW, Api, Aws, Platform, in_seconds, run_refresh_tokens
+from tests.insights import run_query
 
 NAMESPACE = "DouyinRedemption"
 LAMBDA_METRICS = {"Invocations", "Errors", "Throttles", "Duration"}
+API_METRICS = {"Count", "4XXError", "5XXError", "Latency"}
+ACCESS_LOG_METRICS = {"ApiErrors", "ApiThrottled"}
+"""Metrics that the stack's filters make of the access log."""
+
 PROBLEM_CODES = {problem.code for problem in (*problems.ERROR_PROBLEMS.values(), *problems.FRAMEWORK_PROBLEMS.values())}
-
-
-def resolve(value: Any) -> str:
-    """Return the text of a template value, with the stage filled in."""
-    if not isinstance(value, dict):
-        return str(value)
-    return str(value.get("Sub", value.get("Ref"))).replace("${Stage}", STAGE).replace("Stage", STAGE)
-
-
-def read_alarms() -> dict[str, dict[str, Any]]:
-    resources = read_template()["Resources"]
-    return {name: r["Properties"] for name, r in resources.items() if r["Type"] == "AWS::CloudWatch::Alarm"}
 
 
 def alarm_metrics() -> set[tuple[str, str, tuple[tuple[str, str], ...]]]:
     """Return namespace, name and dimensions of each metric that an alarm watches."""
     metrics = set()
-    for alarm in read_alarms().values():
+    for alarm in read_alarms({"OpensAtUtc": "2", "ClosesAtUtc": "14"}).values():
+        if "AlarmRule" in alarm:
+            continue
         for metric in [m["MetricStat"]["Metric"] for m in alarm.get("Metrics", []) if "MetricStat" in m] or [alarm]:
-            dimensions = tuple(sorted((d["Name"], resolve(d["Value"])) for d in metric["Dimensions"]))
+            dimensions = tuple(sorted((d["Name"], d["Value"]) for d in metric["Dimensions"]))
             metrics.add((metric["Namespace"], metric["MetricName"], dimensions))
     return metrics
 
@@ -81,46 +77,73 @@ def test_the_dashboard_shows_exactly_the_emitted_metrics_and_alarms_watch_only_t
         for metric in widget["properties"]["metrics"]:
             if isinstance(metric[0], str):
                 shown |= {metric[1]} if metric[0] == NAMESPACE else set()
-                assert metric[0] == NAMESPACE or metric[1] in LAMBDA_METRICS
+                assert metric[0] == NAMESPACE or metric[1] in LAMBDA_METRICS | API_METRICS
             else:
                 shown |= {name for name in emitted if f'MetricName="{name}"' in metric[0]["expression"]}
-    assert emitted == shown
-    assert {name for namespace, name, _ in alarm_metrics() if namespace == NAMESPACE} <= emitted
+    assert emitted | ACCESS_LOG_METRICS == shown
+    assert {name for namespace, name, _ in alarm_metrics() if namespace == NAMESPACE} <= shown
 
 
 def test_each_widget_has_data(datapoints: list[Datapoint]) -> None:
-    """A widget with a wrong name, dimension or search expression would stay empty."""
+    """A widget with a wrong name, dimension or expression would stay empty."""
     start = min(point.time for point in datapoints)
-    lambda_datapoints = [
-        Datapoint(start, "AWS/Lambda", name, (("FunctionName", function),), [1.0])
-        for name in LAMBDA_METRICS
-        for function in (API_FUNCTION, RENEWAL_FUNCTION)
+    gateway_dimensions = (("ApiName", API_FUNCTION), ("Stage", "api"))
+    stage_dimensions = (("service", "douyin-redemption"), ("stage", STAGE))
+    datapoints += [
+        Datapoint(start, namespace, name, dimensions, [1.0])
+        for namespace, names, all_dimensions in (
+            ("AWS/Lambda", LAMBDA_METRICS, [(("FunctionName", f),) for f in (API_FUNCTION, RENEWAL_FUNCTION)]),
+            ("AWS/ApiGateway", API_METRICS, [gateway_dimensions]),
+            (NAMESPACE, ACCESS_LOG_METRICS, [stage_dimensions]),
+        )
+        for name in names
+        for dimensions in all_dimensions
     ]
     for widget in metric_widgets():
-        series = build_series(widget, datapoints + lambda_datapoints, start)
+        series = build_series(widget, datapoints, start)
         assert series, widget["properties"]["title"]
-        assert all(line.values for line in series), widget["properties"]["title"]
+        lines = sum(
+            metric[-1].get("visible", True) if isinstance(metric[-1], dict) else True
+            for metric in widget["properties"]["metrics"]
+        )
+        assert len(series) >= lines, widget["properties"]["title"]
 
 
 def test_alarms_watch_dimensions_that_are_emitted(datapoints: list[Datapoint]) -> None:
     emitted = {(point.name, tuple(name for name, _ in point.dimensions)) for point in datapoints}
+    emitted |= {(name, ("service", "stage")) for name in ACCESS_LOG_METRICS}
     for namespace, name, dimensions in alarm_metrics():
+        values = dict(dimensions)
         if namespace == "AWS/Lambda":
             assert name in LAMBDA_METRICS
-            assert {value for _, value in dimensions} <= {API_FUNCTION, RENEWAL_FUNCTION}
-            continue
-        values = dict(dimensions)
-        assert (name, tuple(values)) in emitted
-        assert (values["service"], values["stage"]) == ("douyin-redemption", STAGE)
-        assert values.get("code", "internal_error") in PROBLEM_CODES
+            assert set(values.values()) <= {API_FUNCTION, RENEWAL_FUNCTION}
+        elif namespace == "AWS/ApiGateway":
+            assert name in API_METRICS
+            assert values == {"ApiName": API_FUNCTION, "Stage": "api"}
+        else:
+            assert (name, tuple(values)) in emitted
+            assert (values["service"], values["stage"]) == ("douyin-redemption", STAGE)
+            assert values.get("code", "internal_error") in PROBLEM_CODES
 
 
-def test_each_alarm_says_what_to_do_first_and_sends_a_notification() -> None:
-    alarms = read_alarms()
-    assert len(alarms) == 12
+def test_each_problem_is_the_callers_mistake_or_counts_against_the_objective(datapoints: list[Datapoint]) -> None:
+    assert PROBLEM_CODES >= CALLER_PROBLEMS
+    statuses = {problem.code: problem.status for problem in problems.ERROR_PROBLEMS.values()}
+    assert {code for code in CALLER_PROBLEMS if statuses.get(code, 400) >= 500} == set()
+    counted = {code for code in PROBLEM_CODES - CALLER_PROBLEMS if statuses[code] < 500}
+    assert counted == {"rate_limited", "merchant_not_authorized"}
+    by_list = {name: [v for p in datapoints if p.name == name for v in p.values] for name in ("ListFailed", "ListSlow")}
+    assert by_list["ListFailed"] == [1.0, 0.0, 1.0], "the three lists of the fixture; the login does not count"
+    assert len(by_list["ListSlow"]) == 3
+
+
+def test_each_alarm_says_what_to_do_first_and_notifies_unless_a_composite_alarm_does() -> None:
+    alarms = read_alarms({"OpensAtUtc": "2", "ClosesAtUtc": "14"})
+    parts = {part for alarm in alarms.values() for part in re.findall(r"\$\{(\w+)\}", alarm.get("AlarmRule", ""))}
+    assert len(parts) == 6
     for name, alarm in alarms.items():
         assert "First:" in alarm["AlarmDescription"], name
-        assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}], name
+        assert ("AlarmActions" in alarm) == (alarm["LogicalId"] not in parts), name
         assert len(alarm["AlarmDescription"]) <= 1024
 
 
@@ -131,9 +154,11 @@ def test_the_template_contains_no_partition_and_no_region() -> None:
     assert "us-east-1" not in text
 
 
-def test_saved_queries_use_fields_that_are_logged(
+@pytest.fixture
+def lines(
     datapoints: list[Datapoint], api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
-) -> None:
+) -> list[dict[str, Any]]:
+    """Log lines of real requests: a success, a failure after retries, malformed data, a lost page, a refusal."""
     del datapoints
     assert api.list().status == 502
     platform.clear_faults()
@@ -147,14 +172,54 @@ def test_saved_queries_use_fields_that_are_logged(
     platform.fail("http", page=2, status=404)
     api.login(CUSTOMER_WITH_MANY_COUPONS)
     assert api.list().status == 200
-    logged = {"@timestamp", "@message"}
-    for line in capsys.readouterr().out.splitlines():
-        entry = json.loads(line) if line.startswith("{") else {}
-        logged |= set(entry)
-        for index, call in enumerate(entry.get("calls", [])):
-            logged |= {f"calls.{index}.{name}" for name in call}
+    output = capsys.readouterr().out.splitlines()
+    found = [json.loads(line) for line in output if line.startswith("{") and "_aws" not in line]
+    return [{"@timestamp": index, "@message": json.dumps(line), **line} for index, line in enumerate(found)]
+
+
+ACCESS_LOG = [
+    {"@timestamp": 0, "request_id": "r1", "method": "GET", "route": "/v1/health", "status": 200, "error": "-",
+     "integration_status": 200, "ms": 12, "ip": "203.0.113.7"},
+    {"@timestamp": 1, "request_id": "r2", "method": "GET", "route": "/v1/health", "status": 503, "error": "-",
+     "integration_status": 200, "ms": 12, "ip": "203.0.113.7"},
+    {"@timestamp": 2, "request_id": "r3", "method": "GET", "route": "/v1/health", "status": 500, "error": "DEFAULT_5XX",
+     "integration_status": 200, "ms": 12, "ip": "203.0.113.7"},
+    {"@timestamp": 3, "request_id": "r4", "method": "GET", "route": "/v1/health", "status": 429, "error": "THROTTLED",
+     "integration_status": "-", "ms": 1, "ip": "203.0.113.8"},
+]  # fmt: skip
+
+
+def test_saved_queries_find_what_they_are_for(lines: list[dict[str, Any]]) -> None:
+    queries = {
+        resource["Properties"]["Name"]["Fn::Sub"].rpartition("/")[2]: resource["Properties"]["QueryString"]
+        for resource in read_template()["Resources"].values()
+        if resource["Type"] == "AWS::Logs::QueryDefinition"
+    }
+    results = {
+        name: run_query(query, ACCESS_LOG if name.startswith("api ") else lines) for name, query in queries.items()
+    }
+    assert {row["outcome"] for row in results["problems"]} == {"upstream_rejected", "merchant_not_authorized"}
+    assert results["slow"] == []
+    assert run_query(queries["slow"], [{**lines[0], "ms": 2001}])[0]["ms"] == 2001
+    failures = [row["failed_calls"] for row in results["upstream"]]
+    assert any("query_user_certificates" in text and "2100005/0 logid " in text for text in failures)
+    assert any("2100004/11006" in text for text in failures)
+    [merchant] = results["merchants"]
+    assert (merchant["account_id"], merchant["requests"], merchant["problems"]) == (ACCOUNT_ID, 5, 2)
+    assert {bool(row["malformed"]) for row in results["malformed"]} == {True, False}, "malformed data, and a lost page"
+    request_id = results["problems"][0]["request_id"]
+    one = run_query(queries["one request"].replace("<X-Request-Id>", request_id), lines)
+    assert [row["outcome"] for row in one] == [results["problems"][0]["outcome"]]
+    assert [row["request_id"] for row in results["api errors"]] == ["r3"]
+    assert results["api throttled"] == [{"ip": "203.0.113.8", "route": "/v1/health", "requests": 1}]
+
+
+def test_saved_queries_use_fields_that_are_logged(lines: list[dict[str, Any]]) -> None:
+    logged = {name for line in lines for name in line} | {"list_outcome", "list_error", "error", "malformed_fields.0"}
     for resource in read_template()["Resources"].values():
-        if resource["Type"] == "AWS::Logs::QueryDefinition":
+        if resource["Type"] == "AWS::Logs::QueryDefinition" and resource["Properties"]["LogGroupNames"] == [
+            {"Ref": "ApiLogs"}
+        ]:
             first_line = resource["Properties"]["QueryString"].splitlines()[0]
             if first_line.startswith("fields "):
                 assert set(first_line.removeprefix("fields ").split(", ")) <= logged
@@ -167,5 +232,5 @@ def test_the_runbook_has_every_problem_every_platform_code_and_every_alarm(page:
     tables = (codes.CERTIFICATE_CODES, codes.COMMON_CODES, codes.SUB_CODES, codes.LOGIN_CODES, codes.MINT_CODES)
     numbers = {str(row.code) for table in tables for row in table}
     assert not [number for number in numbers if not re.search(rf"(?<!\d){re.escape(number)}(?!\d)", text)]
-    alarm_names = [alarm["AlarmName"]["Sub"].rpartition("}-")[2] for alarm in read_alarms().values()]
-    assert not [name for name in alarm_names if f"`{name}`" not in text]
+    alarms = read_alarms({"OpensAtUtc": "2", "ClosesAtUtc": "14"})
+    assert not [name for name in alarms if f"`{name}`" not in text]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +131,7 @@ def test_one_line_has_everything_about_a_request(output: Output, monkeypatch: py
                 "logid": "20260101L",
             },
         ],
+        "failed_calls": "douyin.query_user_certificates 2119001/7 logid 20260101L",
     }
 
 
@@ -323,6 +325,53 @@ def test_metrics_follow_from_the_context(
         setattr(context, name, value)
     make_telemetry().report("GET /x", outcome, context, None)
     assert output.metrics() == expected
+
+
+@pytest.mark.parametrize(
+    ("poi_id", "outcome", "list_outcome", "failed"),
+    [
+        ("6601", "ok", "", [0.0]),
+        ("6601", "rate_limited", "", [1.0]),
+        ("6601", "internal_error", "", [1.0]),
+        ("6601", "unauthenticated", "", None),
+        ("6601", "store_not_found", "", None),
+        ("", "ok", "", None),
+        ("", "unavailable", "", None),
+        ("6601", "ok", "ok", [0.0]),
+        ("6601", "ok", "upstream_timeout", [1.0]),
+        ("6601", "ok", "wrong_app", None),
+        ("6601", "app_misconfigured", "", [1.0]),
+    ],
+)
+def test_a_list_that_fails_is_counted_unless_it_is_the_callers_mistake(
+    output: Output, poi_id: str, outcome: str, list_outcome: str, failed: list[float] | None
+) -> None:
+    context = make_context()
+    context.poi_id, context.list_outcome = poi_id, list_outcome
+    make_telemetry().report("GET /x", outcome, context, None)
+    metrics = output.metrics()
+    assert metrics.get("ListFailed") == (None if failed is None else (failed, SERVICE, "Count"))
+    assert ("ListSlow" in metrics) == ("ListFailed" in metrics)
+
+
+@pytest.mark.parametrize(("seconds", "slow"), [(1.9, [0.0]), (2.1, [1.0])])
+def test_a_list_over_two_seconds_is_slow(output: Output, seconds: float, slow: list[float]) -> None:
+    context = make_context()
+    context.poi_id, context.started = "6601", time.time() - seconds
+    make_telemetry().report("GET /x", "ok", context, None)
+    assert output.metrics()["ListSlow"] == (slow, SERVICE, "Count")
+
+
+def test_every_failed_call_is_in_one_text_for_queries(output: Output) -> None:
+    context = make_context()
+    context.calls = [
+        *calls("ok", ABANDONED, "timeout"),
+        Call("douyin", "query_user_certificates", NOW, 0.1, "2119003", 2119003, 12001, "log1"),
+    ]
+    make_telemetry().report("GET /x", "ok", context, None)
+    [line] = output.log_lines()
+    query = "douyin.query_user_certificates"
+    assert line["failed_calls"] == f"{query} timeout; {query} 2119003/12001 logid log1"
 
 
 def test_errors_of_the_platform_are_counted_by_reason(output: Output) -> None:

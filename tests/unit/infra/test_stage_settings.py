@@ -40,6 +40,9 @@ default_endpoint = false
 [network]
 subnet_ids = ["subnet-1", "subnet-2"]
 security_group_ids = ["sg-1"]
+[opening_hours_utc]
+opens = 2
+closes = 14
 [environment]
 SESSION_TTL_SECONDS = "3600"
 """
@@ -84,6 +87,8 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
         ("[domain]\nname = 'api.example.com'\ncertificate_arn = 'x'", "$.domain.certificate_arn"),
         ("[network]\nsubnet_ids = ['subnet-1']", "security_group_ids"),
         ("[network]\nsubnet_ids = []\nsecurity_group_ids = ['sg-1']", "$.network.subnet_ids"),
+        ("[opening_hours_utc]\nopens = 9\ncloses = 9", "$.opening_hours_utc"),
+        ("[opening_hours_utc]\nopens = 24\ncloses = 24", "$.opening_hours_utc.opens"),
         ("[environment]\nTABLE_NAME = 'other'", "TABLE_NAME"),
         ("[environment]\nSESSION_TTL_SECONDS = 7200", "$.environment"),
         ("[environment]\nlower = 'x'", "$.environment"),
