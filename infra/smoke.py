@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import requests
 
@@ -15,7 +15,7 @@ from infra.chalice_state import function_names, rule_name
 from infra.cloudformation import none_if_not_found
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from infra.account import Account
@@ -25,6 +25,34 @@ HTTP_SECONDS = 30.0
 """How long the endpoint may answer with the previous version: API Gateway and Lambda switch with a delay."""
 
 _POLL_SECONDS = 1.0
+_REQUEST_SECONDS = 30.0
+
+HEALTH_PATH = "/v1/health"
+
+
+class Difference(NamedTuple):
+    """A value that differs from the expected one."""
+
+    name: str
+    actual: Any
+    expected: Any
+
+
+class ProblemRequest(NamedTuple):
+    """A request that the endpoint must answer with a problem of this status and code."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any]
+    status: int
+    code: str
+
+
+UNKNOWN_ROUTE = ProblemRequest("GET", "/v1/no-such-route", {}, 404, "not_found")
+"""API Gateway's own response."""
+
+INVALID_LOGIN = ProblemRequest("POST", "/v1/sessions", {}, 400, "invalid_request")
+"""A response of the function."""
 
 
 class SmokeTestError(Exception):
@@ -35,7 +63,7 @@ def check_stage(account: Account, project: Path, stage: str, archive: Path, url:
     """Check the functions, the schedule and, if `url` is its base URL, the endpoint; raises SmokeTestError."""
     failures = [*_check_functions(account, project, stage, archive), *_check_schedule(account, stage)]
     if url is not None:
-        failures += check_endpoint(url, _read_version(project))
+        failures += check_endpoint(url, read_version(project))
     if failures:
         raise SmokeTestError("the deployed stage does not work:\n" + "\n".join(f"  {failure}" for failure in failures))
 
@@ -55,37 +83,56 @@ def check_endpoint(url: str, version: str, sleep: Callable[[float], None] = time
     return failures
 
 
-def _read_version(project: Path) -> str:
+def read_version(project: Path) -> str:
     """Return the version of the project's app, which may be another one than that of this program."""
     text = (project / "chalicelib" / "__init__.py").read_text(encoding="utf-8")
     return str(re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)[1])  # type: ignore[index]  # it has one
 
 
 def _check_http(url: str, version: str) -> Iterator[str]:
-    path = "/v1/health"
     try:
-        health = requests.get(f"{url}{path}", timeout=30, headers={"Connection": "close"})
-        expected = {"status": "ok", "version": version}
-        if health.status_code != 200 or _json(health) != expected:
-            yield f"GET {path}: HTTP {health.status_code} {health.text[:200]}, expected {json.dumps(expected)}"
-        # The first is API Gateway's own response, the second the function's.
-        for method, path, status, code in (
-            ("GET", "/v1/no-such-route", 404, "not_found"),
-            ("POST", "/v1/sessions", 400, "invalid_request"),
-        ):
-            response = requests.request(
-                method, f"{url}{path}", data=b"{}", timeout=30,
-                headers={"Content-Type": "application/json", "Connection": "close"},
-            )  # fmt: skip
-            problem = _json(response)
-            found = (response.status_code, problem.get("code"), response.headers.get("Content-Type", "").split(";")[0])
-            if found != (status, code, "application/problem+json") or not problem.get("request_id"):
-                yield f"{method} {path}: HTTP {found[0]}, {found[2]} {response.text[:200]}, expected problem {code}"
+        differences = [compare_health(send_request("GET", f"{url}{HEALTH_PATH}"), version)]
+        for request in (UNKNOWN_ROUTE, INVALID_LOGIN):
+            response = send_request(request.method, f"{url}{request.path}", request.body)
+            differences.append(compare_problem(response, request))
     except requests.RequestException as error:
-        yield f"{path}: {type(error).__name__}"
+        yield f"{HEALTH_PATH}: {type(error).__name__}"
+        return
+    for difference in filter(None, differences):
+        yield f"{difference.name}: {difference.actual}, expected {difference.expected}"
 
 
-def _json(response: requests.Response) -> dict[str, Any]:
+def send_request(
+    method: str, url: str, body: Mapping[str, Any] | None = None, seconds: float = _REQUEST_SECONDS
+) -> requests.Response:
+    """Send a request to the endpoint; raises requests.RequestException."""
+    headers = {"Content-Type": "application/json", "Connection": "close"}
+    data = None if body is None else json.dumps(body)
+    return requests.request(method, url, data=data, timeout=seconds, headers=headers)
+
+
+def compare_health(response: requests.Response, version: str) -> Difference | None:
+    """Compare the response of the health call with the expected one."""
+    expected = {"status": "ok", "version": version}
+    if response.status_code == 200 and read_object(response) == expected:
+        return None
+    actual = f"HTTP {response.status_code} {response.text[:200]}"
+    return Difference(f"GET {HEALTH_PATH}", actual, json.dumps(expected))
+
+
+def compare_problem(response: requests.Response, request: ProblemRequest) -> Difference | None:
+    """Compare the response to a request with the expected problem."""
+    problem = read_object(response)
+    content_type = response.headers.get("Content-Type", "").split(";")[0]
+    found = (response.status_code, problem.get("code"), content_type)
+    if found == (request.status, request.code, "application/problem+json") and problem.get("request_id"):
+        return None
+    actual = f"HTTP {response.status_code}, {content_type} {response.text[:200]}"
+    return Difference(f"{request.method} {request.path}", actual, f"problem {request.code}")
+
+
+def read_object(response: requests.Response) -> dict[str, Any]:
+    """Return the JSON object of a response, or an empty one."""
     try:
         body = response.json()
     except ValueError:
@@ -101,20 +148,27 @@ def _check_functions(account: Account, project: Path, stage: str, archive: Path)
         if function is None:
             yield f"function {function_name}: missing"
             continue
-        actual = _actual_configuration(function)
-        expected = _expected_configuration(config, stage, name, archive)
-        for key, value in expected.items():
-            if actual[key] != value:
-                yield f"function {function_name}: {key} is {actual[key]!r}, expected {value!r}"
+        expected = {**expected_configuration(config, stage, name), "code": code_hash(archive)}
+        for difference in compare(actual_configuration(function), expected):
+            yield f"function {function_name}: {_describe(difference)}"
 
 
-def _expected_configuration(config: Mapping[str, Any], stage: str, name: str, archive: Path) -> dict[str, Any]:
+def compare(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> list[Difference]:
+    """Return the differences between actual and expected values."""
+    return [Difference(name, actual[name], value) for name, value in expected.items() if actual[name] != value]
+
+
+def _describe(difference: Difference) -> str:
+    return f"{difference.name} is {difference.actual!r}, expected {difference.expected!r}"
+
+
+def expected_configuration(config: Mapping[str, Any], stage: str, name: str) -> dict[str, Any]:
+    """Return how a function must be configured; `config` is Chalice's, `name` the function's name in Chalice."""
     settings = config["stages"][stage]
     function = settings["lambda_functions"].get(name, {})
     return {
         "state": "Active",
         "last update": "Successful",
-        "code": code_hash(archive),
         "architecture": [settings["lambda_architecture"]],
         "handler": f"app.{'app' if name == 'api_handler' else name}",
         "memory": settings["lambda_memory_size"],
@@ -124,7 +178,8 @@ def _expected_configuration(config: Mapping[str, Any], stage: str, name: str, ar
     }
 
 
-def _actual_configuration(function: Mapping[str, Any]) -> dict[str, Any]:
+def actual_configuration(function: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a function is configured, from the response of GetFunction."""
     configuration = function["Configuration"]
     return {
         "state": configuration.get("State"),
@@ -145,10 +200,19 @@ def _check_schedule(account: Account, stage: str) -> Iterator[str]:
     if rule is None:
         yield f"schedule {name}: missing"
         return
-    found = (rule.get("State"), rule.get("ScheduleExpression"))
-    if found != ("ENABLED", SCHEDULE):
-        yield f"schedule {name}: {found[0]}, {found[1]}, expected ENABLED, {SCHEDULE}"
-    function = function_names(stage)["refresh_tokens"]
-    targets = [target["Arn"] for target in client.list_targets_by_rule(Rule=name)["Targets"]]
-    if not any(arn.endswith(f":function:{function}") for arn in targets):
-        yield f"schedule {name}: function {function} is not its target"
+    targets = client.list_targets_by_rule(Rule=name)["Targets"]
+    for difference in compare(actual_schedule(rule, targets, stage), expected_schedule(stage)):
+        yield f"schedule {name}: {_describe(difference)}"
+
+
+def expected_schedule(stage: str) -> dict[str, Any]:
+    """Return how the schedule must be configured."""
+    return {"state": "ENABLED", "expression": SCHEDULE, "target": function_names(stage)["refresh_tokens"]}
+
+
+def actual_schedule(rule: Mapping[str, Any], targets: Iterable[Mapping[str, Any]], stage: str) -> dict[str, Any]:
+    """Return how the schedule is configured, from the responses of DescribeRule and ListTargetsByRule."""
+    names = [target["Arn"].partition(":function:")[2] for target in targets]
+    expected = function_names(stage)["refresh_tokens"]
+    target = expected if expected in names else ", ".join(names) or None
+    return {"state": rule.get("State"), "expression": rule.get("ScheduleExpression"), "target": target}

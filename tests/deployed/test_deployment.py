@@ -355,7 +355,7 @@ def test_the_smoke_test_names_each_defect(cloud: Cloud) -> None:
     message = str(raised.value)
     assert f"function {API_FUNCTION}: timeout is 3, expected 15" in message
     assert f"function {API_FUNCTION}: environment is" in message
-    assert f"schedule {rule}: DISABLED" in message
+    assert f"schedule {rule}: state is 'DISABLED'" in message
     environment = {"Variables": variables}
     functions.update_function_configuration(FunctionName=API_FUNCTION, Environment=environment, Timeout=15)
     events.enable_rule(Name=rule)
