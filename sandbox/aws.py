@@ -9,6 +9,8 @@ What this project needs and ministack lacks is added here:
 - CloudFormation cannot create alarms on metric math: here such an alarm watches its first metric.
 - PutSecretValue attaches a label of one's own to several versions; on AWS a label is at one version.
 - CloudFormation ignores a table's TTL and point-in-time recovery settings.
+- ListSubscriptionsByTopic: AWS shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
+- FilterLogEvents does not know alternatives (`?ERROR ?"Task timed out"`).
 - A function is pending for half a second after each change, and Chalice then waits 5 s: here it is active at once.
 """
 
@@ -18,6 +20,7 @@ import argparse
 import asyncio
 import json
 import os
+import shlex
 from typing import Any
 
 REGION = "us-east-1"
@@ -39,6 +42,8 @@ def serve(port: int) -> None:
     _activate_functions_at_once()
     _extend_cloudformation()
     _extend_secrets_manager()
+    _show_pending_subscriptions()
+    _extend_log_filters()
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
     config.backlog = 1024
@@ -193,6 +198,37 @@ def _extend_secrets_manager() -> None:
         return response
 
     secretsmanager._put_secret_value = put_secret_value
+
+
+def _show_pending_subscriptions() -> None:
+    from ministack.services import sns  # noqa: PLC0415
+
+    original = sns._list_subscriptions_by_topic
+
+    def list_subscriptions(params: dict[str, Any]) -> Any:
+        status, headers, body = original(params)
+        text = body.decode() if isinstance(body, bytes) else body
+        topic, _ = sns._get_topic(sns._p(params, "TopicArn"), "sns:ListSubscriptionsByTopic")
+        for subscription in topic["subscriptions"] if topic else []:
+            if not subscription["confirmed"]:
+                text = text.replace(f"<SubscriptionArn>{subscription['arn']}<", "<SubscriptionArn>PendingConfirmation<")
+        return status, headers, text.encode()
+
+    sns._list_subscriptions_by_topic = list_subscriptions
+
+
+def _extend_log_filters() -> None:
+    from ministack.services import cloudwatch_logs  # noqa: PLC0415
+
+    original = cloudwatch_logs._compile_filter_pattern
+
+    def compile_pattern(raw: str) -> Any:
+        if not raw.startswith("?"):
+            return original(raw)
+        terms = [term.removeprefix("?") for term in shlex.split(raw)]
+        return lambda message: any(term in message for term in terms)
+
+    cloudwatch_logs._compile_filter_pattern = compile_pattern
 
 
 def main() -> None:
