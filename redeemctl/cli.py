@@ -6,16 +6,14 @@ A command shows its changes before it makes them and asks for confirmation if th
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from chalicelib import __version__
-from redeemctl import doctor as diagnosis
 from redeemctl.apps import app
+from redeemctl.doctor.command import doctor
 from redeemctl.imports import export_merchants, import_merchants, print_template
 from redeemctl.merchants import merchant
-from redeemctl.options import GlobalOptions, RootGroup, pass_options
+from redeemctl.options import RootGroup
 from redeemctl.session_keys import session_key
 from redeemctl.stores import store
 from redeemctl.tokens import token
@@ -30,7 +28,8 @@ def redeemctl() -> None:
     stage, account and region it acts. Options of all commands may stand before or after the subcommand.
 
     Exit codes: 0 done or nothing to change, 1 failed or a problem found, 2 invalid option, argument or file, 3 a
-    rotation step is not due yet, 4 somebody else changed the same data, 5 not confirmed.
+    rotation step is not due yet, 4 somebody else changed the same data, 5 not confirmed, 6 `doctor` could not check
+    everything.
     """
 
 
@@ -38,27 +37,4 @@ for command in (import_merchants, export_merchants, print_template):
     merchant.add_command(command)
 for group in (app, merchant, store, token, session_key):
     redeemctl.add_command(group)
-
-
-@redeemctl.command()
-@pass_options
-def doctor(options: GlobalOptions) -> None:
-    """Check a stage end to end. Exits with code 1 if a check fails.
-
-    Reads the table and the secret, and calls the platform as the service does: a login with an invalid code, the token
-    of each app (minted if there is none), and a query for each merchant.
-    """
-    with options.open_stage() as stage:
-        findings = []
-        for finding in diagnosis.run_checks(stage):
-            findings.append(finding)
-            if not options.as_json:
-                click.echo(f"{'✓' if finding.fine else '✗'} {finding.check} {finding.what}")
-                if not finding.fine:
-                    click.echo(f"    {finding.chinese}\n    {finding.english}")
-        if options.as_json:
-            click.echo(diagnosis.to_json(findings))
-    failed = sum(not finding.fine for finding in findings)
-    if not options.as_json:
-        click.echo(f"发现 {failed} 个问题\nproblems: {failed}" if failed else "一切正常\nall checks passed")
-    sys.exit(1 if failed else 0)
+redeemctl.add_command(doctor)

@@ -36,10 +36,13 @@ class GlobalOptions:
     as_json: bool = False
 
     @contextmanager
-    def open_stage(self) -> Iterator[Stage]:
-        """Open the stage, and show on stderr which account, region and stage this is."""
+    def open_stage(self, *, describe: bool = True) -> Iterator[Stage]:
+        """Open the stage, and show on stderr which account, region and stage this is.
+
+        With `describe=False` nothing is shown, and AWS is not called.
+        """
         with open_stage(self.stage, self.project) as stage:
-            for line in stage.describe():
+            for line in stage.describe() if describe else ():
                 print_note(line)
             yield stage
 

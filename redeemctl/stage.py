@@ -41,6 +41,10 @@ CALL_SECONDS = 30.0
 PARALLEL_WRITES = 16
 """Threads of an import. DynamoDB serves 4,000 writes a second on a new on-demand table."""
 
+PARALLEL_QUERIES = 8
+"""Threads of `doctor`. With 0.1 s a call they stay below the rate that the platform publishes for a related call, 200
+per second."""
+
 AWS_CONFIG = Config(
     connect_timeout=3,
     read_timeout=3,
@@ -50,7 +54,8 @@ AWS_CONFIG = Config(
 """An unreachable AWS is reported within 15 s."""
 
 _FIXED_VARIABLES = ("TABLE_NAME", "SECRET_NAME")
-_OTHER_VARIABLES = ("DOUYIN_OPEN_API", "DOUYIN_LOGIN_API", "SESSION_TTL_SECONDS")
+OTHER_VARIABLES = ("DOUYIN_OPEN_API", "DOUYIN_LOGIN_API", "SESSION_TTL_SECONDS")
+"""The environment may override these, for example to use a sandbox."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ def merge_variables(
                 f"variable {name} is {environ[name]!r}, but stage {stage} uses {configured.get(name)!r}: "
                 f"unset {name}, or select the stage with --stage"
             )
-    overrides = {n: environ[n] for n in _OTHER_VARIABLES if environ.get(n) and environ[n] != configured.get(n)}
+    overrides = {n: environ[n] for n in OTHER_VARIABLES if environ.get(n) and environ[n] != configured.get(n)}
     notices = tuple(f"{name}={value} (from the environment)" for name, value in overrides.items())
     return {**configured, **overrides}, notices
 
@@ -152,7 +157,7 @@ def open_stage(name: str, project: Path) -> Iterator[Stage]:
     if name not in config["stages"]:
         raise InvalidInputError(f"--stage: stage {name} not found; stages: {', '.join(config['stages'])}")
     variables, notices = merge_variables(name, config["stages"][name]["environment_variables"], os.environ)
-    with closing(create_session(f"redeemctl/{__version__}", 1)) as http, _translate_errors(name):
+    with closing(create_session(f"redeemctl/{__version__}", PARALLEL_QUERIES)) as http, _translate_errors(name):
         settings = Settings.from_env(variables)
         session: Any = boto3.Session()
         if not session.region_name:
