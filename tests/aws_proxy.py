@@ -134,7 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            # The client may have given up waiting.
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
         """Write nothing."""

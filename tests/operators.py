@@ -76,13 +76,19 @@ class Operator:
         assert result.exit_code == exit_code, result.output
         return str(result.stderr)
 
+    def diagnose(self, *arguments: str, clock_offset: float = 0.0, **variables: str) -> list[dict[str, Any]]:
+        """Run `redeemctl doctor`, check its exit code, and return its findings."""
+        result = self.run("doctor", "--json", *arguments, clock_offset=clock_offset, **variables)
+        findings: list[dict[str, Any]] = json.loads(result.stdout)
+        outcomes = {finding["outcome"] for finding in findings}
+        assert outcomes <= {"ok", "warning", "failed", "not_checked"}
+        assert result.exit_code == (1 if "failed" in outcomes else 6 if "not_checked" in outcomes else 0)
+        return findings
+
     def failed_checks(self, clock_offset: float = 0.0, **variables: str) -> dict[tuple[str, str], dict[str, Any]]:
-        """Run `redeemctl doctor` and return the findings of failed checks, by kind of check and checked resource."""
-        result = self.run("doctor", "--json", clock_offset=clock_offset, **variables)
-        findings = json.loads(result.stdout)
-        failed = {(finding["check"], finding["what"]): finding for finding in findings if not finding["fine"]}
-        assert result.exit_code == (1 if failed else 0)
-        return failed
+        """Run `redeemctl doctor` and return the findings of failed checks, by check id and checked resource."""
+        findings = self.diagnose(clock_offset=clock_offset, **variables)
+        return {(finding["id"], finding["what"]): finding for finding in findings if finding["outcome"] == "failed"}
 
     def get_secret(self) -> dict[str, Any]:
         """Return the secret's value."""
