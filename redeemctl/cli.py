@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from chalicelib import __version__
+from redeemctl.acceptance.command import acceptance
 from redeemctl.apps import app
 from redeemctl.doctor.command import doctor
 from redeemctl.imports import export_merchants, import_merchants, print_template
@@ -37,4 +38,5 @@ for command in (import_merchants, export_merchants, print_template):
     merchant.add_command(command)
 for group in (app, merchant, store, token, session_key):
     redeemctl.add_command(group)
-redeemctl.add_command(doctor)
+for command in (acceptance, doctor):
+    redeemctl.add_command(command)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    import requests
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
@@ -74,6 +75,7 @@ class Stage:
     tokens: TokenStore
     secret: SecretStore
     merchants: MerchantTable
+    http: requests.Session
     notices: tuple[str, ...] = ()
 
     def describe(self) -> list[str]:
@@ -175,6 +177,7 @@ def open_stage(name: str, project: Path) -> Iterator[Stage]:
             TokenStore(Table(dynamodb, settings.table_name), douyin),
             SecretStore(secrets_manager, settings.secret_name),
             MerchantTable(dynamodb, settings.table_name),
+            http,
             notices,
         )
 

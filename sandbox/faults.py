@@ -1,11 +1,17 @@
-"""Fault injection: which calls of the mock platform fail, how often, and how."""
+"""Fault injection: which calls of the mock platform fail, how often, and how.
+
+A fault comes from a rule, or from the request itself: its header `X-Mock-Fault`, for example `2100004;times=2`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import copy
+import random
+from collections import OrderedDict
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
-CALLS = ("client_token", "jscode2session", "query_user_certificates")
+CALLS = ("client_token", "jscode2session", "query_user_certificates", "order_can_use", "stable_client_token")
 PLACES = ("data.error_code", "extra.error_code", "extra.sub_error_code", "err_no")
 """Response fields in which the platform reports an error code."""
 
@@ -15,6 +21,8 @@ FAULT_KINDS: dict[str, str] = {
     "http": "return `status`, `headers` and `body`",
     "body": "return 200 with `body` unchanged",
     "patch": "return the normal response with `patch` merged into its `data`",
+    "edit": "return the normal response, changed at paths such as data.orders[].can_use: `set_fields` (path to value), "
+    "`remove_fields` and `as_text` (lists of paths)",
     "delay": "process the call at once, send the response after `seconds`",
     "drip": "send the normal response `bytes` at a time, with a pause of `seconds` after each",
     "hang": "never respond",
@@ -23,21 +31,40 @@ FAULT_KINDS: dict[str, str] = {
     "close": "send the normal response without `Connection: close`, then close the connection",
 }
 
+FAULT_HEADER = "X-Mock-Fault"
+_MAX_HEADERS = 10_000
+
+
+@dataclass(frozen=True)
+class CallDetails:
+    """What a rule can be bound to. None: not part of this call, or unknown."""
+
+    call: str
+    page: int | None = None
+    app_id: str | None = None
+    account_id: str | None = None
+    customer: str | None = None
+    open_id: str | None = None
+
 
 @dataclass
 class Fault:
     """One fault rule.
 
-    `call` is one of CALLS, or `*` for all; `page` and `app_id` restrict it further. The first `skip` matching calls
-    are not affected; the next `times` calls are (None: all further calls).
+    `call` is one of CALLS, or `*` for all. `page`, `app_id`, `account_id` and `customer` (a key or an open_id) restrict
+    it further. The first `skip` matching calls are not affected; the next `times` calls are (None: all further calls),
+    each with this `probability`.
     """
 
     kind: str
     call: str = "*"
     page: int | None = None
     app_id: str | None = None
+    account_id: str | None = None
+    customer: str | None = None
     skip: int = 0
     times: int | None = None
+    probability: float = 1.0
     code: int = 2100004
     place: str = "data.error_code"
     sub_code: int = 0
@@ -45,6 +72,9 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     body: str = ""
     patch: dict[str, Any] = field(default_factory=dict)
+    set_fields: dict[str, Any] = field(default_factory=dict)
+    remove_fields: list[str] = field(default_factory=list)
+    as_text: list[str] = field(default_factory=list)
     seconds: float = 1.0
     bytes: int = 1
 
@@ -56,28 +86,127 @@ class Fault:
         if self.place not in PLACES:
             raise ValueError(f"place must be one of {', '.join(PLACES)}")
 
-    def matches(self, call: str, page: int | None, app_id: str | None) -> bool:
+    def matches(self, details: CallDetails) -> bool:
         """Return whether the rule applies to this call."""
         return (
-            self.call in ("*", call) and self.page in (None, page) and self.app_id in (None, app_id) and self.times != 0
+            self.call in ("*", details.call)
+            and self.page in (None, details.page)
+            and self.app_id in (None, details.app_id)
+            and self.account_id in (None, details.account_id)
+            and self.customer in (None, details.customer, details.open_id)
+            and self.times != 0
         )
+
+    def use(self) -> bool:
+        """Count a matching call; return whether it is affected."""
+        if self.skip:
+            self.skip -= 1
+            return False
+        if self.times is not None:
+            self.times -= 1
+        return True
+
+    def edit(self, reply: dict[str, Any]) -> dict[str, Any]:
+        """Return a copy of a response, changed as an `edit` rule says."""
+        # The original shares its orders with the sample data.
+        envelope = copy.deepcopy(reply)
+        for path, value in self.set_fields.items():
+            for parent, name in _find_fields(envelope, path):
+                parent[name] = value
+        for path in self.remove_fields:
+            for parent, name in _find_fields(envelope, path):
+                parent.pop(name, None)
+        for path in self.as_text:
+            for parent, name in _find_fields(envelope, path):
+                if name in parent:
+                    parent[name] = str(parent[name])
+        return envelope
 
 
 class FaultPlan:
-    """The active fault rules; the first rule that matches a call applies."""
+    """The active fault rules; the first rule that matches a call applies. `source` decides about probabilities."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: random.Random | None = None) -> None:
         self.faults: list[Fault] = []
+        self._source = source or random.SystemRandom()
+        self._by_header: OrderedDict[tuple[Any, ...], Fault] = OrderedDict()
 
-    def next_fault(self, call: str, page: int | None, app_id: str | None) -> Fault | None:
-        """Return the fault for this call, or None, and update the rule's counters."""
+    def next_fault(self, details: CallDetails, header: str | None = None) -> Fault | None:
+        """Return the fault for this call, or None, and update the counters. The request's header takes precedence.
+
+        Raises ValueError if the header is malformed.
+        """
+        if header is not None:
+            fault = self._find_header_fault(details, header)
+            if fault.matches(details):
+                return fault if fault.use() else None
         for fault in self.faults:
-            if not fault.matches(call, page, app_id):
-                continue
-            if fault.skip:
-                fault.skip -= 1
-                continue
-            if fault.times is not None:
-                fault.times -= 1
-            return fault
+            if fault.matches(details) and self._is_drawn(fault) and fault.use():
+                return fault
         return None
+
+    def clear(self) -> None:
+        """Remove all rules, and forget which headers were used."""
+        self.faults.clear()
+        self._by_header.clear()
+
+    def _is_drawn(self, fault: Fault) -> bool:
+        return fault.probability >= 1 or self._source.random() < fault.probability
+
+    def _find_header_fault(self, details: CallDetails, header: str) -> Fault:
+        """Return the fault of a header. Requests with the same text and details share it."""
+        key = (header, *astuple(details))
+        if key not in self._by_header:
+            self._by_header[key] = parse_fault_header(header)
+            if len(self._by_header) > _MAX_HEADERS:
+                self._by_header.popitem(last=False)
+        return self._by_header[key]
+
+
+def parse_fault_header(text: str) -> Fault:
+    """Parse `X-Mock-Fault`: an error code or a kind, then options such as `;times=2;call=client_token`.
+
+    `id` is ignored: it distinguishes requests that are otherwise the same. Raises ValueError.
+    """
+    first, *parts = (part.strip() for part in text.split(";"))
+    options: dict[str, Any] = {"kind": first}
+    if first.removeprefix("-").isdecimal():
+        options = {"kind": "code", "code": int(first)}
+    for part in parts:
+        name, separator, value = part.partition("=")
+        if not separator or name not in _HEADER_OPTIONS:
+            raise ValueError(f"options must be NAME=VALUE with one of {', '.join(_HEADER_OPTIONS)}")
+        if name != "id":
+            options[name] = _HEADER_OPTIONS[name](value)
+    if options["kind"] == "code" and "sub_code" in options:
+        options["kind"] = "sub"
+    return Fault(**options)
+
+
+_HEADER_OPTIONS: dict[str, Any] = {
+    "times": int,
+    "skip": int,
+    "call": str,
+    "page": int,
+    "code": int,
+    "sub_code": int,
+    "place": str,
+    "status": int,
+    "body": str,
+    "seconds": float,
+    "bytes": int,
+    "id": str,
+}
+
+
+def _find_fields(value: Any, path: str) -> list[tuple[dict[str, Any], str]]:
+    """Return the objects that contain the last name of a path, each with this name; `[]` stands for each element."""
+    name, _, rest = path.partition(".")
+    if not isinstance(value, dict):
+        return []
+    if not rest:
+        return [(value, name)]
+    if not name.endswith("[]"):
+        return _find_fields(value.get(name), rest)
+    elements = value.get(name.removesuffix("[]"))
+    return [found for element in elements or [] for found in _find_fields(element, rest)]

@@ -1,11 +1,12 @@
-"""Mock platform (模拟抖音平台) without HTTP: tokens, logins, and the certificates of a user at a merchant.
+"""Mock platform (模拟抖音平台) without HTTP: tokens, logins, the certificates of a user at a merchant, and one order.
 
 Follows the platform's document. A comment marks each behavior that the document does not specify.
 """
 
 from __future__ import annotations
 
-import secrets
+import base64
+import random
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.sample_data import App, Purchase, SampleData
+    from sandbox.sample_data import App, Merchant, Purchase, SampleData
 
 TOKEN_SECONDS = 7200
 PREVIOUS_TOKEN_SECONDS = 300
@@ -23,6 +24,7 @@ LOGIN_CODE_SECONDS = 300
 MINT_LIMIT = 500
 MINT_WINDOW_SECONDS = 300
 MAX_PAGE_SIZE = 50
+MAX_ORDER_ID_BYTES = 64
 CERTIFICATE_SCOPE = "industry_open.trade.certificate_query"
 
 
@@ -49,15 +51,25 @@ class MockPlatform:
     """State and rules of the platform.
 
     `qps` is the number of certificate queries that each app may make per second (None: unlimited). `clock` returns
-    epoch seconds; tests can move it forward with `advance_clock`.
+    epoch seconds; tests can move it forward with `advance_clock`. With the same `seed` and the same calls, tokens,
+    codes and log ids are the same.
     """
 
-    def __init__(self, data: SampleData, qps: float | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        data: SampleData,
+        qps: float | None = None,
+        clock: Callable[[], float] = time.time,
+        seed: int | None = None,
+    ) -> None:
         self.data = data
         self.qps = qps
         self._clock = clock
         self._clock_offset = 0.0
+        # Not for security: a sandbox. Without a seed, SystemRandom.
+        self.random = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311
         self._tokens: dict[str, list[Token]] = {}
+        self._stable_tokens: dict[str, Token] = {}
         self._codes: dict[str, tuple[str, str, float]] = {}
         self._mints: dict[str, deque[float]] = {}
         self._queries: dict[str, deque[float]] = {}
@@ -70,36 +82,46 @@ class MockPlatform:
         """Move the platform's clock forward."""
         self._clock_offset += seconds
 
+    def new_hex(self, count: int) -> str:
+        """Return `count` random bytes as hexadecimal digits."""
+        return self.random.randbytes(count).hex()
+
     def mint_token(self, body: Any) -> dict[str, Any]:
         """Respond to `client_token` with a new token.
 
         The previous token stays valid for five minutes; all older tokens become invalid.
         """
-        if not isinstance(body, dict) or body.get("grant_type") != "client_credential":
-            raise PlatformError(10002, "参数错误")
-        app = self.data.apps.get(str(body.get("client_key") or ""))
-        if app is None:
-            raise PlatformError(10003, "client_key不存在")
-        if body.get("client_secret") != app.app_secret:
-            raise PlatformError(10013, "client_key或者client_secret报错")
+        app = self._authenticate_app(body)
         if not _count_call(self._mints.setdefault(app.app_id, deque()), self.now(), MINT_WINDOW_SECONDS, MINT_LIMIT):
             raise PlatformError(10020, "5分钟内获取次数超过限制")
-        token = Token(f"clt.{secrets.token_hex(16)}", app.app_id, self.now() + TOKEN_SECONDS)
+        token = self._new_token(app)
         previous = self._tokens.get(app.app_id, [])[-1:]
         for old in previous:
             old.expires_at = min(old.expires_at, self.now() + PREVIOUS_TOKEN_SECONDS)
         self._tokens[app.app_id] = [*previous, token]
         return {"access_token": token.value, "expires_in": TOKEN_SECONDS}
 
+    def mint_stable_token(self, body: Any) -> dict[str, Any]:
+        """Respond to `stable_client_token`: the same token until it expires, then a new one.
+
+        How it affects the tokens of `client_token` is not documented. Here it does not.
+        """
+        app = self._authenticate_app(body)
+        token = self._stable_tokens.get(app.app_id)
+        if token is None or token.expires_at <= self.now():
+            token = self._stable_tokens[app.app_id] = self._new_token(app)
+        return {"access_token": token.value, "expires_in": int(token.expires_at - self.now())}
+
     def revoke_tokens(self, app_id: str) -> None:
         """Invalidate all tokens of an app."""
         self._tokens.pop(app_id, None)
+        self._stable_tokens.pop(app_id, None)
 
     def issue_login_code(self, app_id: str, customer: str) -> str:
         """Return a login code, as tt.login does for this customer in this app; raises KeyError if one is unknown."""
         if app_id not in self.data.apps or customer not in self.data.customers:
             raise KeyError("unknown app_id or customer")
-        code = secrets.token_urlsafe(24)
+        code = self._new_text(24)
         self._codes[code] = (app_id, customer, self.now() + LOGIN_CODE_SECONDS)
         return code
 
@@ -118,7 +140,7 @@ class MockPlatform:
         if app_id != app.app_id or expires_at <= self.now():
             raise PlatformError(40018, "code错误")
         return {
-            "session_key": secrets.token_urlsafe(18),
+            "session_key": self._new_text(18),
             "openid": self.data.customers[customer].open_ids[app_id],
             "anonymous_openid": "",
             "unionid": f"sandbox-union-{customer}",
@@ -127,20 +149,9 @@ class MockPlatform:
 
     def query_user_certificates(self, headers: dict[str, str], body: Any) -> dict[str, Any]:
         """Respond to `query_user_certificates` with `orders` and `total`; header names are in lower case."""
-        app = self._authenticate(headers.get("access-token", ""))
-        if headers.get("content-type", "").split(";")[0].strip() != "application/json":
-            raise PlatformError(10000, "参数错误: content-type")
-        if self.qps is not None and not _count_call(
-            self._queries.setdefault(app.app_id, deque()), self.now(), 1.0, self.qps
-        ):
-            raise PlatformError(2119003, "请求太过频繁,请稍后再试")
+        app = self._admit(headers)
         query = _validate_query(body)
-        merchant = self.data.merchants.get(query["account_id"])
-        if merchant is None or app.app_id not in merchant.authorized:
-            raise PlatformError(2119005, "应用未获商家授权")
-        life_account = headers.get("rpc-transit-life-account")
-        if life_account is not None and life_account != merchant.life_account_id:
-            raise PlatformError(2119001, "参数不合法: Rpc-Transit-Life-Account")
+        merchant = self._authorize(app, query["account_id"], headers)
         customer = self.data.find_customer(app.app_id, query["open_id"])
         purchases = [] if customer is None else self.data.purchases[customer.key]
         orders = [
@@ -151,13 +162,76 @@ class MockPlatform:
         ]
         return _build_page(orders, query)
 
+    def order_can_use(self, headers: dict[str, str], body: Any) -> dict[str, Any]:
+        """Respond to `order_can_use` with `order_id`, `can_use`, and the `certificates` of an order that is usable."""
+        app = self._admit(headers)
+        if not isinstance(body, dict):
+            raise PlatformError(10000, "参数错误: body")
+        order_id, poi_id = body.get("order_id"), body.get("poi_id")
+        if not isinstance(order_id, str) or not 0 < len(order_id.encode()) < MAX_ORDER_ID_BYTES:
+            raise PlatformError(2119001, "参数不合法: order_id")
+        if poi_id is not None and not isinstance(poi_id, str):
+            raise PlatformError(2119001, "参数不合法: poi_id")
+        owner = self.data.find_purchase(order_id)
+        if owner is None:
+            # The document has no error table for this. The trade system's error table: 20000 is "no such order".
+            raise PlatformError(2191004, "订单不存在", 20000)
+        self._authorize(app, owner[1].account_id, headers)
+        order = _build_order(owner[1], poi_id or None)
+        names = ("order_id", "can_use", "certificates") if order["can_use"] is True else ("order_id", "can_use")
+        return {name: order[name] for name in names if name in order}
+
+    def find_login_customer(self, code: str) -> str | None:
+        """Return the key of the customer to whom a login code was issued; None if the code is unknown or used."""
+        return self._codes.get(code, ("", None, 0.0))[1]
+
     def find_app_id(self, access_token: str) -> str | None:
         """Return the app that owns the token, even if it has expired; None if the token is unknown."""
         token = self._find_token(access_token)
         return None if token is None else token.app_id
 
+    def _new_text(self, count: int) -> str:
+        """Return `count` random bytes in the alphabet of URLs."""
+        return base64.urlsafe_b64encode(self.random.randbytes(count)).rstrip(b"=").decode()
+
+    def _new_token(self, app: App) -> Token:
+        return Token(f"clt.{self.new_hex(16)}", app.app_id, self.now() + TOKEN_SECONDS)
+
     def _find_token(self, access_token: str) -> Token | None:
-        return next((t for tokens in self._tokens.values() for t in tokens if t.value == access_token), None)
+        groups = (*self._tokens.values(), self._stable_tokens.values())
+        return next((t for tokens in groups for t in tokens if t.value == access_token), None)
+
+    def _authenticate_app(self, body: Any) -> App:
+        """Check app id and secret in the request of a token."""
+        if not isinstance(body, dict) or body.get("grant_type") != "client_credential":
+            raise PlatformError(10002, "参数错误")
+        app = self.data.apps.get(str(body.get("client_key") or ""))
+        if app is None:
+            raise PlatformError(10003, "client_key不存在")
+        if body.get("client_secret") != app.app_secret:
+            raise PlatformError(10013, "client_key或者client_secret报错")
+        return app
+
+    def _admit(self, headers: dict[str, str]) -> App:
+        """Check token, content type and rate of a query; return the app."""
+        app = self._authenticate(headers.get("access-token", ""))
+        if headers.get("content-type", "").split(";")[0].strip() != "application/json":
+            raise PlatformError(10000, "参数错误: content-type")
+        if self.qps is not None and not _count_call(
+            self._queries.setdefault(app.app_id, deque()), self.now(), 1.0, self.qps
+        ):
+            raise PlatformError(2119003, "请求太过频繁,请稍后再试")
+        return app
+
+    def _authorize(self, app: App, account_id: str, headers: dict[str, str]) -> Merchant:
+        """Return the merchant if it has authorized the app."""
+        merchant = self.data.merchants.get(account_id)
+        if merchant is None or app.app_id not in merchant.authorized:
+            raise PlatformError(2119005, "应用未获商家授权")
+        life_account = headers.get("rpc-transit-life-account")
+        if life_account is not None and life_account != merchant.life_account_id:
+            raise PlatformError(2119001, "参数不合法: Rpc-Transit-Life-Account")
+        return merchant
 
     def _authenticate(self, access_token: str) -> App:
         token = self._find_token(access_token)

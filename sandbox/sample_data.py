@@ -6,7 +6,8 @@ Files in `sandbox/data/`:
 - `merchants.json`: account_id, life_account_id, name, `app_id` (stored in the merchant's table row), `authorized` (the
   app_ids that the merchant has authorized), stores (poi_id to name, or to name and optional address, phone, latitude
   and longitude: the old and the new form of a row).
-- `customers.json`: key, name, and one open_id per app: the platform gives a user a different open_id in every app.
+- `customers.json`: key, name, the customer's situation (English and Chinese), and one open_id per app: the platform
+  gives a user a different open_id in every app.
 - `orders/*.json`: one list of purchases per customer. Fields: `account_id`, `stores` (poi_ids where the order can be
   used; default: all), `biz_types` (default: both), `repeat` (number of copies; `{n}` in texts is replaced by the copy's
   number), and `order` in the platform's format. `can_use` is computed from `stores` unless the order contains it.
@@ -46,6 +47,8 @@ CUSTOMER_WITH_STORE_LIMITS = "zhao"
 CUSTOMER_WITH_TIMES_CARDS = "qian"
 """Has times cards at OTHER_ACCOUNT_ID."""
 CUSTOMER_WITH_LOCKED_COUPONS = "sun"
+CUSTOMER_AS_DOCUMENTED = "he"
+"""Has every documented field, nothing else, and one certificate in each order: for `redeemctl acceptance`."""
 CUSTOMER_WITH_UNUSUAL_DATES = "li"
 """Has expired coupons, coupons that are not valid yet, and coupons without an expiry time."""
 
@@ -80,10 +83,12 @@ class Merchant:
 
 @dataclass
 class Customer:
-    """A user, with a different open_id in every app."""
+    """A user, with a different open_id in every app. `situation` says what the customer's coupons are for."""
 
     key: str
     name: str
+    situation: str
+    situation_zh: str
     open_ids: dict[str, str]
 
 
@@ -109,6 +114,18 @@ class SampleData:
     def find_customer(self, app_id: str, open_id: str) -> Customer | None:
         """Return the customer who has this open_id in this app."""
         return next((c for c in self.customers.values() if c.open_ids.get(app_id) == open_id), None)
+
+    def find_purchase(self, order_id: str) -> tuple[str, Purchase] | None:
+        """Return the customer key and the purchase of an order."""
+        return next(
+            (
+                (key, p)
+                for key, purchases in self.purchases.items()
+                for p in purchases
+                if p.order.get("order_id") == order_id
+            ),
+            None,
+        )
 
 
 def load(folder: Path = DATA_FOLDER) -> SampleData:

@@ -1,15 +1,19 @@
-"""Mock platform (模拟抖音平台) over HTTP: `python -m sandbox.server [--port N] [--data FOLDER] [--qps N]`.
+"""Mock platform (模拟抖音平台) over HTTP: `python -m sandbox.server [--port N] [--seed N] …`; docs/mock-platform.md.
 
-Serves the three endpoints of the platform under their real paths; login and open API share one host here. Endpoints
-under `/_sandbox/` control the mock:
+Serves endpoints of the platform under their real paths; login and open API share one host here. Endpoints under
+`/_sandbox/` control the mock:
 
 - `POST codes` {"app_id", "customer"}: issue a login code, as tt.login does
 - `GET calls`: list the calls so far; `DELETE calls`: clear the list
+- `GET requests`: list the last 1,000 requests with header fields and body, without secrets; query parameters select by
+  member (`?customer=lin&call=client_token`); `DELETE requests`: clear the list
 - `GET|POST|DELETE faults`: list, add and clear fault rules (see `sandbox.faults`)
 - `POST clock` {"advance": seconds}: move the platform's clock forward
 - `POST revoke` {"app_id"}: invalidate all tokens of an app
-- `PUT purchases/{customer}`: replace a customer's purchases (format of the files in `sandbox/data/orders`)
+- `PUT purchases/{customer}`: replace a customer's purchases (format of the files in `sandbox/data/orders`, or a fixture
+  of `redeemctl acceptance`)
 - `GET world`: list apps (without secrets), merchants and customers
+- `GET openapi.json`: the OpenAPI document of all this
 """
 
 from __future__ import annotations
@@ -18,16 +22,16 @@ import argparse
 import asyncio
 import contextlib
 import json
-import secrets
 import time
+from collections import deque
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from sandbox import sample_data
-from sandbox.faults import Fault, FaultPlan
+from sandbox import fixtures, openapi, sample_data
+from sandbox.faults import FAULT_HEADER, CallDetails, Fault, FaultPlan
 from sandbox.mock_platform import MockPlatform, PlatformError
 
 if TYPE_CHECKING:
@@ -39,7 +43,13 @@ if TYPE_CHECKING:
     BuildResponse = Callable[[Codes | None], tuple[dict[str, Any], int]]
     """Builds the normal response, or one with the given codes; returns the body and its error code (0: success)."""
 
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 CERTIFICATES_PATH = "/api/trade/v2/fulfillment/query_user_certificates"
+ORDER_PATH = "/api/trade/v2/fulfillment/order_can_use"
+MAX_RECORDED_REQUESTS = 1000
+_ENTRY = web.RequestKey("entry", dict)
+_SECRET_NAMES = frozenset({"access-token", "client_secret", "secret", "code"})
 _CHINA = timezone(timedelta(hours=8))
 _HANG_SECONDS = 3600.0
 
@@ -49,40 +59,76 @@ class MockServer:
 
     def __init__(self, platform: MockPlatform) -> None:
         self.platform = platform
-        self.fault_plan = FaultPlan()
+        self.fault_plan = FaultPlan(platform.random)
         self.calls: list[dict[str, Any]] = []
+        self.requests: deque[_Record] = deque(maxlen=MAX_RECORDED_REQUESTS)
 
     def application(self) -> web.Application:
         """Create the aiohttp application."""
-        application = web.Application()
+        application = web.Application(middlewares=[self._record_request])
         route = application.router.add_route
-        for path in (CERTIFICATES_PATH, f"{CERTIFICATES_PATH}/"):
-            route("*", path, self._query_certificates)
-        for path in ("/oauth/client_token", "/oauth/client_token/"):
-            route("*", path, self._mint_token)
+        for path, handler in (
+            (CERTIFICATES_PATH, self._query_certificates),
+            (ORDER_PATH, self._query_order),
+            ("/oauth/client_token", self._mint_token),
+            ("/oauth/stable_client_token", self._mint_stable_token),
+        ):
+            route("*", path, handler)
+            route("*", f"{path}/", handler)
         route("*", "/api/apps/v2/jscode2session", self._login)
         route("POST", "/_sandbox/codes", self._issue_code)
         route("*", "/_sandbox/calls", self._handle_calls)
+        route("*", "/_sandbox/requests", self._handle_requests)
         route("*", "/_sandbox/faults", self._handle_faults)
         route("POST", "/_sandbox/clock", self._advance_clock)
         route("POST", "/_sandbox/revoke", self._revoke_tokens)
         route("PUT", "/_sandbox/purchases/{customer}", self._replace_purchases)
         route("GET", "/_sandbox/world", self._list_sample_data)
+        route("GET", "/_sandbox/openapi.json", self._describe_api)
         return application
 
     async def _query_certificates(self, request: web.Request) -> web.StreamResponse:
         body = await _read_json(request)
-        headers = {name.lower(): value for name, value in request.headers.items()}
+        headers = _lower_headers(request)
+        details = self._describe_query(headers, body, "query_user_certificates")
+        return await self._respond(
+            request, details, self._trade_envelope(lambda: self.platform.query_user_certificates(headers, body))
+        )
+
+    async def _query_order(self, request: web.Request) -> web.StreamResponse:
+        body = await _read_json(request)
+        headers = _lower_headers(request)
+        details = self._describe_query(headers, body, "order_can_use")
+        return await self._respond(
+            request, details, self._trade_envelope(lambda: self.platform.order_can_use(headers, body))
+        )
+
+    def _describe_query(self, headers: dict[str, str], body: Any, call: str) -> CallDetails:
+        """Return what a fault of this query can be bound to."""
+        fields = body if isinstance(body, dict) else {}
+        app_id = self.platform.find_app_id(headers.get("access-token", ""))
+        if call == "order_can_use":
+            customer, purchase = self.platform.data.find_purchase(str(fields.get("order_id"))) or (None, None)
+            account_id = None if purchase is None else purchase.account_id
+            open_ids = {} if customer is None else self.platform.data.customers[customer].open_ids
+            return CallDetails(call, None, app_id, account_id, customer, open_ids.get(app_id or ""))
+        open_id, account_id = (_text(fields.get(name)) for name in ("open_id", "account_id"))
+        owner = self.platform.data.find_customer(app_id or "", open_id or "")
+        page = fields.get("page", 1) if isinstance(body, dict) else None
+        return CallDetails(call, page, app_id, account_id, None if owner is None else owner.key, open_id)
+
+    def _trade_envelope(self, respond: Callable[[], dict[str, Any]]) -> BuildResponse:
+        """Return the builder of a response in the envelope of the trade API."""
 
         def build_response(codes: Codes | None) -> tuple[dict[str, Any], int]:
             extra = {"error_code": 0, "description": "", "sub_error_code": 0, "sub_description": ""}
-            extra |= {"logid": _new_logid(), "now": int(self.platform.now())}
+            extra |= {"logid": self._new_logid(), "now": int(self.platform.now())}
             data: dict[str, Any] = {"error_code": 0, "description": ""}
             envelope: dict[str, Any] = {"extra": extra, "data": data}
             code = 0
             try:
                 if codes is None:
-                    data |= self.platform.query_user_certificates(headers, body)
+                    data |= respond()
                 else:
                     code = _set_codes(envelope, codes)
             except PlatformError as error:
@@ -91,11 +137,17 @@ class MockServer:
                 extra |= {"error_code": code, "description": error.description, "sub_error_code": error.sub_code}
             return envelope, code
 
-        page = body.get("page", 1) if isinstance(body, dict) else None
-        app_id = self.platform.find_app_id(headers.get("access-token", ""))
-        return await self._respond(request, "query_user_certificates", page, app_id, build_response)
+        return build_response
 
     async def _mint_token(self, request: web.Request) -> web.StreamResponse:
+        return await self._respond_with_token(request, "client_token", self.platform.mint_token)
+
+    async def _mint_stable_token(self, request: web.Request) -> web.StreamResponse:
+        return await self._respond_with_token(request, "stable_client_token", self.platform.mint_stable_token)
+
+    async def _respond_with_token(
+        self, request: web.Request, call: str, mint: Callable[[Any], dict[str, Any]]
+    ) -> web.StreamResponse:
         body = await _read_json(request)
 
         def build_response(codes: Codes | None) -> tuple[dict[str, Any], int]:
@@ -104,7 +156,7 @@ class MockServer:
             code = 0
             try:
                 if codes is None:
-                    data |= self.platform.mint_token(body)
+                    data |= mint(body)
                 else:
                     code = _set_codes(envelope, codes)
             except PlatformError as error:
@@ -115,10 +167,12 @@ class MockServer:
             return envelope, code
 
         app_id = body.get("client_key") if isinstance(body, dict) else None
-        return await self._respond(request, "client_token", None, app_id, build_response)
+        return await self._respond(request, CallDetails(call, app_id=app_id), build_response)
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
         body = await _read_json(request)
+        fields = body if isinstance(body, dict) else {}
+        app_id, customer = fields.get("appid"), self.platform.find_login_customer(str(fields.get("code")))
 
         def build_response(codes: Codes | None) -> tuple[dict[str, Any], int]:
             empty = dict.fromkeys(("session_key", "openid", "anonymous_openid", "unionid", "dopenid"), "")
@@ -131,35 +185,73 @@ class MockServer:
                 envelope |= {"err_no": error.code, "err_tips": error.description}
             return envelope, envelope["err_no"]
 
-        app_id = body.get("appid") if isinstance(body, dict) else None
-        return await self._respond(request, "jscode2session", None, app_id, build_response)
+        open_id = None if customer is None else self.platform.data.customers[customer].open_ids.get(str(app_id))
+        details = CallDetails("jscode2session", app_id=app_id, customer=customer, open_id=open_id)
+        return await self._respond(request, details, build_response)
 
     async def _respond(
-        self,
-        request: web.Request,
-        call: str,
-        page: int | None,
-        app_id: str | None,
-        build_response: BuildResponse,
+        self, request: web.Request, details: CallDetails, build_response: BuildResponse
     ) -> web.StreamResponse:
         """Record the call, then send the normal response or apply a fault."""
         if request.method != "POST":
             raise web.HTTPMethodNotAllowed(request.method, ["POST"])
-        fault = self.fault_plan.next_fault(call, page, app_id)
+        try:
+            fault = self.fault_plan.next_fault(details, request.headers.get(FAULT_HEADER))
+        except (TypeError, ValueError) as error:
+            return web.json_response({"error": f"{FAULT_HEADER}: {error}"}, status=400)
         entry: dict[str, Any] = {
-            "call": call,
+            "call": details.call,
             "at": time.time(),
             "connection": _client_port(request),
-            "page": page,
-            "app_id": app_id,
+            "page": details.page,
+            "app_id": details.app_id,
+            "account_id": details.account_id,
+            "customer": details.customer,
             "fault": None if fault is None else fault.kind,
             "error_code": None,
+            "logid": None,
         }
         self.calls.append(entry)
+        request[_ENTRY] = entry
+
+        def build(codes: Codes | None = None) -> dict[str, Any]:
+            envelope, entry["error_code"] = build_response(codes)
+            entry["logid"] = envelope.get("extra", {}).get("logid")
+            return envelope
+
         if fault is None:
-            envelope, entry["error_code"] = build_response(None)
-            return web.json_response(envelope, dumps=_dumps)
-        return await _apply_fault(request, fault, build_response, entry)
+            return web.json_response(build(), dumps=_dumps)
+        return await _apply_fault(request, fault, build)
+
+    def _new_logid(self) -> str:
+        now = datetime.fromtimestamp(self.platform.now(), _CHINA)
+        return now.strftime("%Y%m%d%H%M%S") + self.platform.new_hex(9).upper()
+
+    @web.middleware
+    async def _record_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Record a request, whatever its path. Requests to `/_sandbox/` are not recorded."""
+        if request.path.startswith("/_sandbox/"):
+            return await handler(request)
+        record = _Record(request, await request.read())
+        self.requests.append(record)
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            record.status = error.status
+            raise
+        record.status = response.status
+        return response
+
+    async def _handle_requests(self, request: web.Request) -> web.Response:
+        if request.method == "DELETE":
+            self.requests.clear()
+        found = [record.describe() for record in self.requests]
+        for name, value in request.query.items():
+            found = [entry for entry in found if str(entry.get(name)) == value]
+        return web.json_response(found, dumps=_dumps)
+
+    async def _describe_api(self, _: web.Request) -> web.Response:
+        return web.json_response(openapi.build_document(), dumps=_dumps)
 
     async def _issue_code(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -175,7 +267,7 @@ class MockServer:
 
     async def _handle_faults(self, request: web.Request) -> web.Response:
         if request.method == "DELETE":
-            self.fault_plan.faults.clear()
+            self.fault_plan.clear()
         if request.method == "POST":
             try:
                 self.fault_plan.faults.append(Fault(**await request.json()))
@@ -195,7 +287,13 @@ class MockServer:
         customer = request.match_info["customer"]
         if customer not in self.platform.data.customers:
             return web.json_response({"error": "unknown customer"}, status=404)
-        self.platform.data.purchases[customer] = sample_data.parse_purchases(await request.json())
+        body = await request.json()
+        try:
+            # An object is a fixture of `redeemctl acceptance`.
+            entries = fixtures.to_purchases(body, sample_data.ACCOUNT_ID) if isinstance(body, dict) else body
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        self.platform.data.purchases[customer] = sample_data.parse_purchases(entries)
         return web.json_response({})
 
     async def _list_sample_data(self, _: web.Request) -> web.Response:
@@ -206,26 +304,46 @@ class MockServer:
                 "merchants": [
                     {**vars(merchant), "stores": merchant.store_names} for merchant in data.merchants.values()
                 ],
-                "customers": [{"key": c.key, "name": c.name} for c in data.customers.values()],
+                "customers": [vars(customer) for customer in data.customers.values()],
             },
             dumps=_dumps,
         )
 
 
+class _Record:
+    """A received request. `status` is None while it is not answered; the call's entry has codes and fault."""
+
+    def __init__(self, request: web.Request, body: bytes) -> None:
+        self._request = request
+        self._body = body
+        self._at = time.time()
+        self.status: int | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return the request for `GET /_sandbox/requests`, without secrets."""
+        request = self._request
+        try:
+            body = json.loads(self._body) if self._body else None
+        except ValueError:
+            body = self._body.decode(errors="replace")
+        if isinstance(body, dict):
+            body = {name: _mask(value) if name in _SECRET_NAMES else value for name, value in body.items()}
+        entry = request.get(_ENTRY) or {"call": None, "at": self._at}
+        headers = {name: _mask(v) if name in _SECRET_NAMES else v for name, v in _lower_headers(request).items()}
+        received = {"method": request.method, "path": request.raw_path, "headers": headers, "body": body}
+        return {**entry, **received, "status": self.status}
+
+
 async def _apply_fault(
-    request: web.Request,
-    fault: Fault,
-    build_response: BuildResponse,
-    entry: dict[str, Any],
+    request: web.Request, fault: Fault, build: Callable[[Codes | None], dict[str, Any]]
 ) -> web.StreamResponse:
-    """Respond as the fault rule says; sets the entry's `error_code`."""
+    """Respond as the fault rule says."""
     if fault.kind in ("code", "sub"):
         codes = {fault.place: fault.code}
         if fault.kind == "sub":
             places = ("data.error_code", "extra.error_code")
             codes = dict.fromkeys(places, fault.code) | {"extra.sub_error_code": fault.sub_code}
-        envelope, entry["error_code"] = build_response(codes)
-        return web.json_response(envelope, dumps=_dumps)
+        return web.json_response(build(codes), dumps=_dumps)
     if fault.kind in ("http", "body"):
         status = fault.status if fault.kind == "http" else 200
         content_type = "application/json" if fault.kind == "body" else "text/html"
@@ -235,13 +353,15 @@ async def _apply_fault(
             await asyncio.sleep(_HANG_SECONDS)
         _close_connection(request)
         return web.Response()
-    envelope, entry["error_code"] = build_response(None)
+    envelope = build(None)
     if fault.kind == "delay":
         await asyncio.sleep(fault.seconds)
     if fault.kind == "patch":
         envelope["data"] |= fault.patch
+    if fault.kind == "edit":
+        envelope = fault.edit(envelope)
     payload = _dumps(envelope).encode()
-    if fault.kind in ("delay", "patch"):
+    if fault.kind in ("delay", "patch", "edit"):
         return web.Response(body=payload, content_type="application/json")
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(payload))})
     await response.prepare(request)
@@ -285,8 +405,17 @@ def _set_codes(envelope: dict[str, Any], codes: Codes) -> int:
     return next(iter(codes.values()))
 
 
-def _new_logid() -> str:
-    return datetime.now(_CHINA).strftime("%Y%m%d%H%M%S") + secrets.token_hex(9).upper()
+def _lower_headers(request: web.Request) -> dict[str, str]:
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _mask(value: Any) -> str:
+    """Return the last four characters of a secret."""
+    return f"…{str(value)[-4:]}"
 
 
 def _dumps(value: Any) -> str:
@@ -294,10 +423,19 @@ def _dumps(value: Any) -> str:
 
 
 async def start(
-    data_folder: Path = sample_data.DATA_FOLDER, port: int = 0, qps: float | None = None
+    data_folder: Path = sample_data.DATA_FOLDER,
+    port: int = 0,
+    qps: float | None = None,
+    *,
+    seed: int | None = None,
+    now: float | None = None,
 ) -> tuple[int, MockServer, Callable[[], Awaitable[None]]]:
-    """Serve on 127.0.0.1; returns the port, the server, and a function that stops it."""
-    server = MockServer(MockPlatform(sample_data.load(data_folder), qps))
+    """Serve on 127.0.0.1; returns the port, the server, and a function that stops it.
+
+    `now` (epoch seconds) stops the platform's clock at this time.
+    """
+    clock = time.time if now is None else lambda: now
+    server = MockServer(MockPlatform(sample_data.load(data_folder), qps, clock, seed))
     # Cancel the handler when its client disconnects; otherwise handlers of `hang` faults would accumulate.
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
@@ -307,9 +445,20 @@ async def start(
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
-    port, _, _ = await start(arguments.data, arguments.port, arguments.qps)
+    port, server, _ = await start(arguments.data, arguments.port, arguments.qps, seed=arguments.seed, now=arguments.now)
+    for customer, path in arguments.fixture:
+        entries = fixtures.to_purchases(fixtures.load(path), sample_data.ACCOUNT_ID)
+        server.platform.data.purchases[customer] = sample_data.parse_purchases(entries)
     print(f"Mock Douyin platform: http://127.0.0.1:{port}", flush=True)
     await asyncio.Event().wait()
+
+
+def _parse_fixture(text: str) -> tuple[str, Path]:
+    """Parse CUSTOMER=FILE."""
+    customer, _, path = text.partition("=")
+    if customer not in sample_data.load().customers or not Path(path).is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is not CUSTOMER=FILE with a customer key and an existing file")
+    return customer, Path(path)
 
 
 def main() -> None:
@@ -318,6 +467,16 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free port)")
     parser.add_argument("--data", type=Path, default=sample_data.DATA_FOLDER, help="folder with the data files")
     parser.add_argument("--qps", type=float, help="certificate queries per second and app; above: error 2119003")
+    parser.add_argument("--seed", type=int, help="make tokens, codes, log ids and random faults reproducible")
+    parser.add_argument("--now", type=float, metavar="EPOCH", help="stop the platform's clock at this time")
+    parser.add_argument(
+        "--fixture",
+        type=_parse_fixture,
+        action="append",
+        default=[],
+        metavar="CUSTOMER=FILE",
+        help="replace a customer's purchases by the orders in a fixture of redeemctl acceptance",
+    )
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(parser.parse_args()))
 

@@ -67,6 +67,7 @@ class Platform:
         self.server.platform = MockPlatform(data)
         self.server.fault_plan = FaultPlan()
         self.server.calls.clear()
+        self.server.requests.clear()
         self.data = data
 
     def fail(self, kind: str, call: str = "query_user_certificates", **options: Any) -> None:

@@ -217,3 +217,50 @@ def test_the_constants_match_the_data_files() -> None:
     assert OTHER_ACCOUNT_POI_ID in data.merchants[OTHER_ACCOUNT_ID].stores
     customers = {value for name, value in vars(sample_data).items() if name.startswith("CUSTOMER")}
     assert customers <= data.customers.keys()
+
+
+def test_an_order_can_be_used_in_its_stores(platform: MockPlatform) -> None:
+    headers = {"access-token": mint(platform), "content-type": "application/json"}
+    order_id = "2000000000000000007"
+    usable = platform.order_can_use(headers, {"order_id": order_id, "poi_id": OTHER_POI_ID})
+    assert (usable["can_use"], len(usable["certificates"])) == (True, 1)
+    assert platform.order_can_use(headers, {"order_id": order_id, "poi_id": POI_ID}) == {
+        "order_id": order_id,
+        "can_use": False,
+    }
+    assert platform.order_can_use(headers, {"order_id": order_id})["can_use"] is True
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (None, 10000), ({}, 2119001), ({"order_id": "1" * 64}, 2119001), ({"order_id": "1", "poi_id": 1}, 2119001),
+        ({"order_id": "no-such-order"}, 2191004), ({"order_id": "2000000000000000017"}, 2119005),
+    ],
+)  # fmt: skip
+def test_an_invalid_order_query_is_refused(platform: MockPlatform, body: Any, code: int) -> None:
+    headers = {"access-token": mint(platform), "content-type": "application/json"}
+    with raises_code(code):
+        platform.order_can_use(headers, body)
+
+
+def test_the_stable_token_is_the_same_until_it_expires(platform: MockPlatform, clock: Clock) -> None:
+    body = {"client_key": APP_ID, "client_secret": APP_SECRET, "grant_type": "client_credential"}
+    ordinary = mint(platform)
+    first = platform.mint_stable_token(body)
+    clock.now += 7199
+    assert platform.mint_stable_token(body) == {"access_token": first["access_token"], "expires_in": 1}
+    query(platform, ordinary)
+    query(platform, first["access_token"])
+    clock.now += 2
+    assert platform.mint_stable_token(body)["access_token"] != first["access_token"]
+
+
+def test_with_the_same_seed_tokens_and_codes_are_the_same(clock: Clock) -> None:
+    def run(seed: int | None) -> tuple[str, ...]:
+        platform = MockPlatform(sample_data.load(), clock=clock, seed=seed)
+        return mint(platform), platform.issue_login_code(APP_ID, CUSTOMER), platform.new_hex(9)
+
+    assert run(1) == run(1)
+    assert run(1) != run(2)
+    assert run(None) != run(None)

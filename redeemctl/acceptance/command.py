@@ -1,0 +1,101 @@
+"""The command `redeemctl acceptance`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from redeemctl.acceptance.report import Result, evaluate, write
+from redeemctl.acceptance.steps import Options, Outcome, Run, Step
+from redeemctl.arguments import ID
+from redeemctl.errors import NotConfirmedError
+from redeemctl.options import GlobalCommand, GlobalOptions, pass_options
+from redeemctl.output import print_json, print_note
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UNKNOWN_MERCHANT = "7000000000000000001"
+SIGNS = {Outcome.OK: "✓", Outcome.REFUSED: "✓", Outcome.UNEXPECTED: "✗", Outcome.SKIPPED: "-"}
+
+
+@click.command(cls=GlobalCommand)
+@click.option("--app", "app_id", type=ID, required=True, help="The mini-program.")
+@click.option("--merchant", "account_id", type=ID, required=True, help="A merchant that has authorized it.")
+@click.option("--store", "poi_id", type=ID, required=True, help="A store of the merchant.")
+@click.option("--code", default="", help="A code of tt.login from a phone, not older than 5 minutes. It is used up.")
+@click.option(
+    "--unauthorized-merchant",
+    "unauthorized_account_id",
+    type=ID,
+    default=UNKNOWN_MERCHANT,
+    show_default=True,
+    help="A merchant that has not authorized the app.",
+)
+@click.option(
+    "--try-stable-token", is_flag=True, help="Also try the stable token. It may invalidate the service's token."
+)
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder of the report.")
+@pass_options
+def acceptance(
+    options: GlobalOptions,
+    *,
+    app_id: str,
+    account_id: str,
+    poi_id: str,
+    code: str,
+    unauthorized_account_id: str,
+    try_stable_token: bool,
+    output: Path | None,
+) -> None:
+    """Find out what the platform really does, and compare it with the documents and our assumptions.
+
+    Takes a list of steps against the real platform or the sandbox, and writes a report (report.md, report.json) and one
+    sanitized fixture for each reply. Asks before each step that has an effect. Exits with code 0 only if every
+    assumption that the service relies on holds.
+    """
+    wanted = Options(app_id, account_id, poi_id, unauthorized_account_id, try_stable_token, code)
+    folder = output or Path(datetime.now(UTC).strftime("acceptance-%Y%m%d-%H%M%S"))
+    with options.open_stage() as stage:
+        stage.require_app(app_id)
+        run = Run(stage, wanted, _asker(options), lambda step: None if options.as_json else _show(step))
+        if options.dry_run:
+            click.echo("dry run: no calls were made")
+            return
+        run.take_all()
+    result = evaluate(run)
+    write(result, folder)
+    if options.as_json:
+        print_json(result.report)
+    else:
+        _print_summary(result)
+    print_note(f"report and fixtures: {folder}")
+    sys.exit(0 if result.is_accepted else 1)
+
+
+def _asker(options: GlobalOptions) -> Callable[[str], bool]:
+    def ask(warning: str) -> bool:
+        try:
+            return options.confirm(warning)
+        except NotConfirmedError:
+            return False
+
+    return ask
+
+
+def _show(step: Step) -> None:
+    click.echo(f"{SIGNS[step.outcome]} {step.name}: {step.outcome}{f', {step.detail}' if step.detail else ''}")
+
+
+def _print_summary(result: Result) -> None:
+    report = result.report
+    for deviation in report["deviations"]:
+        click.echo(f"{deviation['kind']}: {deviation['call']} {deviation['path']}: {deviation['detail']}")
+    for assumption in report["assumptions"]:
+        if assumption["result"] != "holds":
+            click.echo(f"✗ {assumption['name']} {assumption['result']}: {assumption['text']} ({assumption['seen']})")
+    click.echo("accepted: every assumption holds" if result.is_accepted else "not accepted")

@@ -1,0 +1,107 @@
+"""Records each call of the platform as it was sent and answered, before the service's decoding."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.douyin import lenient, protocol
+from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
+from chalicelib.errors import UpstreamError
+
+if TYPE_CHECKING:
+    import requests
+
+    from chalicelib.context import Deadline
+    from chalicelib.douyin.protocol import Request, Response
+
+ORDER_PATH = "/api/trade/v2/fulfillment/order_can_use/"
+STABLE_MINT_PATH = "/oauth/stable_client_token/"
+
+CALL_NAMES = {
+    protocol.MINT_PATH: "client_token",
+    STABLE_MINT_PATH: "stable_client_token",
+    protocol.LOGIN_PATH: "jscode2session",
+    protocol.CERTIFICATES_PATH: "query_user_certificates",
+    ORDER_PATH: "order_can_use",
+}
+CODE_PLACES = (("data", "error_code"), ("extra", "error_code"), ("extra", "sub_error_code"), ("err_no",))
+
+
+@dataclass(repr=False)
+class Exchange:
+    """One request and its reply. `reply` is the parsed JSON, or None.
+
+    `at` is in epoch seconds. `failure` is the transport's reason if there was no HTTP response.
+    """
+
+    call: str
+    path: str
+    request: dict[str, Any]
+    at: float
+    milliseconds: int
+    status: int | None = None
+    reply: Any = None
+    failure: str = ""
+    is_json: bool = False
+
+    @property
+    def codes(self) -> dict[str, Any]:
+        """The error codes of the reply that are not 0, by their place."""
+        found = {".".join(place): _look_up(self.reply, place) for place in CODE_PLACES}
+        return {place: code for place, code in found.items() if code not in (None, 0)}
+
+    @property
+    def logid(self) -> str:
+        """The platform's log id, or an empty text."""
+        candidates = (_look_up(self.reply, ("extra", "logid")), _look_up(self.reply, ("log_id",)))
+        return next((c for c in candidates if isinstance(c, str) and c.isascii() and c.isalnum() and len(c) <= 64), "")
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the platform reports no error."""
+        return self.status == 200 and isinstance(self.reply, dict) and not self.codes
+
+
+class RecordingTransport(Transport):
+    """The service's transport, which also records each exchange."""
+
+    def __init__(self, session: requests.Session) -> None:
+        super().__init__(session)
+        self.exchanges: list[Exchange] = []
+
+    def send(
+        self,
+        base_url: str,
+        request: Request,
+        deadline: Deadline,
+        max_bytes: int,
+        max_idle: float = MAX_IDLE_SECONDS,
+    ) -> Response:
+        """Send one request and record it; raises as Transport.send does."""
+        call = CALL_NAMES[request.path]
+        exchange = Exchange(call, base_url + request.path, json.loads(request.body), time.time(), 0)
+        self.exchanges.append(exchange)
+        begun = time.perf_counter()
+        try:
+            response = super().send(base_url, request, deadline, max_bytes, max_idle)
+        except UpstreamError as error:
+            exchange.failure = error.reason
+            raise
+        finally:
+            exchange.milliseconds = round((time.perf_counter() - begun) * 1000)
+        exchange.status = response.status
+        try:
+            exchange.reply = lenient.decode_json(response.body)
+        except ValueError:
+            return response
+        exchange.is_json = True
+        return response
+
+
+def _look_up(value: Any, place: tuple[str, ...]) -> Any:
+    for name in place:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value

@@ -1,0 +1,340 @@
+"""`redeemctl acceptance` against the mock platform: all green, and each deviation of the platform under its name."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from chalicelib.douyin import protocol
+from redeemctl.acceptance import assumptions
+from redeemctl.cli import redeemctl
+from sandbox import fixtures
+from sandbox.sample_data import (
+    ACCOUNT_ID,
+    APP_ID,
+    APP_SECRET,
+    CUSTOMER,
+    CUSTOMER_AS_DOCUMENTED,
+    CUSTOMER_WITH_MANY_COUPONS,
+    POI_ID,
+    parse_purchases,
+)
+from tests.harness import SESSION_KEY, TOKEN_ROW, in_seconds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness import Aws, Platform
+
+LIST = "query_user_certificates"
+ORDERS = "data.orders[]"
+CERTIFICATES = f"{ORDERS}.certificates[]"
+STAGE = "test"
+
+
+@dataclass
+class Outcome:
+    exit_code: int
+    output: str
+    report: dict[str, Any]
+    folder: Path
+
+    @property
+    def deviations(self) -> set[tuple[str, str]]:
+        return {(entry["kind"], entry["path"]) for entry in self.report["deviations"]}
+
+    @property
+    def failed(self) -> set[str]:
+        return {entry["name"] for entry in self.report["assumptions"] if entry["result"] == "does not hold"}
+
+    @property
+    def unseen(self) -> set[str]:
+        return {entry["name"] for entry in self.report["assumptions"] if entry["result"] == "not observed"}
+
+    def answer(self, name: str) -> str:
+        return str(next(entry["answer"] for entry in self.report["questions"] if entry["name"] == name))
+
+    def step(self, name: str) -> dict[str, Any]:
+        return dict(next(entry for entry in self.report["steps"] if entry["name"] == name))
+
+    def fixture(self, name: str) -> dict[str, Any]:
+        return fixtures.load(self.folder / "fixtures" / name)
+
+
+class Operator:
+    """Runs `redeemctl acceptance` for a customer of the mock platform."""
+
+    def __init__(self, platform: Platform, folder: Path) -> None:
+        self.platform = platform
+        self.folder = folder
+
+    def run(
+        self, *arguments: str, customer: str | None = CUSTOMER_AS_DOCUMENTED, answers: str = "", yes: bool = True
+    ) -> Outcome:
+        code = [] if customer is None else ["--code", self.platform.issue_login_code(customer)]
+        command = ["--project", str(self.folder), "--stage", STAGE, "acceptance", "--app", APP_ID]
+        command += ["--merchant", ACCOUNT_ID, "--store", POI_ID, "--output", str(self.folder / "out"), *code]
+        command += ["--yes"] if yes else []
+        result = CliRunner().invoke(redeemctl, [*command, *arguments], input=answers, catch_exceptions=False)
+        path = self.folder / "out" / "report.json"
+        report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return Outcome(result.exit_code, result.output, report, self.folder / "out")
+
+
+@pytest.fixture
+def operator(platform: Platform, aws: Aws, environment: dict[str, str], tmp_path: Path) -> Operator:
+    names = ("TABLE_NAME", "SECRET_NAME", "DOUYIN_OPEN_API", "DOUYIN_LOGIN_API")
+    variables = {name: environment[name] for name in names}
+    assert variables["TABLE_NAME"] == aws.table
+    (tmp_path / ".chalice").mkdir()
+    config = {"stages": {STAGE: {"environment_variables": variables}}}
+    (tmp_path / ".chalice" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return Operator(platform, tmp_path)
+
+
+def test_a_platform_as_documented_is_accepted(operator: Operator) -> None:
+    outcome = operator.run()
+    assert outcome.exit_code == 0, outcome.output
+    assert outcome.deviations == set()
+    assert outcome.failed == outcome.unseen == set()
+    assert {entry["outcome"] for entry in outcome.report["steps"]} == {"ok", "refused as expected"}
+    assert outcome.report["unseen_fields"] == [
+        {"call": "client_token", "path": "data.captcha"},
+        {"call": "client_token", "path": "data.desc_url"},
+    ]
+    assert "accepted: every assumption holds" in outcome.output
+
+
+def test_each_call_is_reported_with_time_path_code_and_logid(operator: Operator) -> None:
+    outcome = operator.run()
+    [call] = outcome.step("unauthorized-merchant")["calls"]
+    assert call["code"] == 2119005
+    assert call["codes"] == {"data.error_code": 2119005, "extra.error_code": 2119005}
+    assert call["path"].endswith("/api/trade/v2/fulfillment/query_user_certificates/")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", call["time"])
+    assert call["logid"] in {entry["logid"] for entry in operator.platform.server.calls}
+    markdown = (outcome.folder / "report.md").read_text(encoding="utf-8")
+    assert f"| 2119005 | {call['logid']} |" in markdown
+    for heading in ("Assumptions", "Open questions", "Deviations", "Enumeration values", "Calls", "Steps"):
+        assert f"## {heading}" in markdown
+
+
+def test_the_open_questions_are_answered(operator: Operator) -> None:
+    outcome = operator.run(customer=CUSTOMER_WITH_MANY_COUPONS)
+    assert outcome.exit_code == 0, outcome.output
+    assert outcome.answer("total-by-order").startswith("orders (total 360, 360 orders, 380 certificates)")
+    assert outcome.answer("unusable-certificates") == "40 of 40 orders with can_use false have certificates"
+    assert outcome.answer("time-range").startswith("validity")
+    assert outcome.answer("now") == "seconds"
+    assert outcome.answer("stable-token").startswith("not tried")
+    outcome = operator.run()
+    assert outcome.answer("weekdays") == "1 to 7 (seen: 1, 2, 3, 4, 5, 6, 7)"
+    assert {entry["field"] for entry in outcome.report["enum_values"]} == {
+        "groupon_type", "times_card_type", "status", "voucher_type", "day_of_week", "lock_status", "lock_scene",
+        "off_peak_time_limit_type", "week_day_list",
+    }  # fmt: skip
+
+
+DEVIATIONS: dict[str, tuple[dict[str, Any], tuple[str, str], set[str]]] = {
+    "unknown field": (
+        {"set_fields": {f"{CERTIFICATES}.refund_status": 1}},
+        ("unknown_field", f"{CERTIFICATES}.refund_status"),
+        set(),
+    ),
+    "missing field": (
+        {"remove_fields": [f"{CERTIFICATES}.expire_time"]},
+        ("missing_field", f"{CERTIFICATES}.expire_time"),
+        {"needed-fields"},
+    ),
+    "text instead of a number": (
+        {"set_fields": {f"{CERTIFICATES}.amount.pay_amount": "44.99 yuan"}},
+        ("other_type", f"{CERTIFICATES}.amount.pay_amount"),
+        {"readable"},
+    ),
+    "digits instead of a number": (
+        {"as_text": [f"{CERTIFICATES}.amount.pay_amount"]},
+        ("other_type", f"{CERTIFICATES}.amount.pay_amount"),
+        set(),
+    ),
+    "new enum value": (
+        {"set_fields": {f"{CERTIFICATES}.sku_info.groupon_type": 7}},
+        ("new_enum_value", f"{CERTIFICATES}.sku_info.groupon_type"),
+        set(),
+    ),
+    "milliseconds": (
+        {"set_fields": {f"{CERTIFICATES}.expire_time": 1_846_000_000_000}},
+        ("", ""),
+        {"seconds"},
+    ),
+    "can_use as a number": (
+        {"set_fields": {f"{ORDERS}.can_use": 1}},
+        ("other_type", f"{ORDERS}.can_use"),
+        {"can-use-boolean"},
+    ),
+    "wrong total": ({"set_fields": {"data.total": 1}}, ("", ""), {"total-certificates"}),
+    "null": (
+        {"set_fields": {f"{CERTIFICATES}.lock_info_extra": None}},
+        ("other_type", f"{CERTIFICATES}.lock_info_extra"),
+        set(),
+    ),
+}
+"""Name to the edits of the mock's reply, the deviation in the report, and the assumptions that do not hold."""
+
+
+@pytest.mark.parametrize(("edits", "deviation", "failed"), DEVIATIONS.values(), ids=DEVIATIONS)
+def test_a_deviation_of_the_platform_is_reported_under_its_name(
+    operator: Operator, edits: dict[str, Any], deviation: tuple[str, str], failed: set[str]
+) -> None:
+    operator.platform.fail("edit", LIST, **edits)
+    outcome = operator.run()
+    assert outcome.deviations == ({deviation} if deviation[0] else set())
+    assert outcome.failed == failed
+    assert outcome.exit_code == (1 if failed else 0), outcome.output
+
+
+def test_an_order_that_is_cut_across_two_pages_is_reported(operator: Operator) -> None:
+    [first, second, *rest] = operator.platform.data.purchases[CUSTOMER_AS_DOCUMENTED]
+    both = {**second.order, "certificates": second.order["certificates"] + rest.pop().order["certificates"]}
+    entries = [vars(first), {**vars(second), "order": both}, *map(vars, rest)]
+    operator.platform.data.purchases[CUSTOMER_AS_DOCUMENTED] = parse_purchases(entries)
+    outcome = operator.run()
+    assert outcome.deviations == {("order_cut", ORDERS)}
+    assert outcome.exit_code == 0, outcome.output
+    assert outcome.answer("order-cut").startswith("certificate dimension: 1 orders cut; order dimension: 0")
+    assert outcome.answer("total-by-order").startswith("orders (total 6, 6 orders, 7 certificates)")
+
+
+def test_a_customer_with_unknown_values_is_accepted_with_deviations(operator: Operator) -> None:
+    outcome = operator.run(customer=CUSTOMER)
+    assert ("new_enum_value", f"{CERTIFICATES}.sku_info.groupon_type") in outcome.deviations
+    assert outcome.exit_code == 0, outcome.output
+
+
+@pytest.mark.parametrize(
+    ("fault", "failed"),
+    [
+        ({"kind": "http", "status": 403, "body": "<html>"}, {"token-accepted"}),
+        ({"kind": "body", "body": "not json"}, {"token-accepted"}),
+        ({"kind": "code", "code": 2190004}, {"token-accepted", "invalid-token", "unauthorized-merchant"}),
+        ({"kind": "code", "call": "order_can_use", "code": 2100005}, {"store-selected"}),
+        ({"kind": "patch", "call": "order_can_use", "patch": {"can_use": False}}, {"store-selected"}),
+        ({"kind": "code", "call": "jscode2session", "code": 40018, "place": "err_no"}, {"login-open-id"}),
+    ],
+)
+def test_a_refusal_ends_the_step_not_the_run(operator: Operator, fault: dict[str, Any], failed: set[str]) -> None:
+    call = fault.get("call", LIST)
+    operator.platform.fail(fault["kind"], call, **{k: v for k, v in fault.items() if k not in ("kind", "call")})
+    outcome = operator.run()
+    assert outcome.exit_code == 1
+    assert failed <= outcome.failed
+
+
+def test_without_a_login_nothing_is_claimed(operator: Operator) -> None:
+    outcome = operator.run(customer=None)
+    assert outcome.exit_code == 1
+    assert outcome.failed == set()
+    assert {"login-open-id", "readable", "store-selected"} <= outcome.unseen
+
+
+def test_steps_with_an_effect_need_a_confirmation(operator: Operator, aws: Aws) -> None:
+    outcome = operator.run(answers="n\nn\n", yes=False)
+    assert outcome.exit_code == 1
+    assert outcome.step("token")["detail"] == outcome.step("login")["detail"] == "not confirmed"
+    assert operator.platform.server.calls == []
+    outcome = operator.run("--try-stable-token", answers="y\ny\nn\n", yes=False)
+    assert outcome.step("stable-token")["detail"] == "not confirmed"
+    assert operator.platform.calls("stable_client_token") == []
+    assert aws.row(TOKEN_ROW)["access_token"]["S"] == operator.platform.newest_token()
+    outcome = operator.run(answers="y\n", yes=False)
+    assert outcome.step("token")["detail"] == "from the table"
+    assert len(operator.platform.calls("client_token")) == 1
+
+
+def test_a_dry_run_calls_nothing(operator: Operator) -> None:
+    assert "no calls were made" in operator.run("--dry-run").output
+    assert operator.platform.server.calls == []
+
+
+def test_the_stable_token_is_tried_on_request(operator: Operator) -> None:
+    outcome = operator.run("--try-stable-token")
+    assert outcome.exit_code == 0
+    assert "the same token" in outcome.answer("stable-token")
+    operator.platform.fail("http", "stable_client_token", status=404)
+    assert operator.run("--try-stable-token").answer("stable-token") == "does not work: HTTP 404, not JSON"
+
+
+def test_the_json_output_is_the_report(operator: Operator) -> None:
+    outcome = operator.run("--json")
+    assert json.loads(outcome.output[outcome.output.index("{") : outcome.output.rindex("}") + 1]) == outcome.report
+
+
+def test_a_merchant_of_another_app_is_refused(operator: Operator, aws: Aws) -> None:
+    aws.put(f"MERCHANT#{ACCOUNT_ID}", app_id="tt-other")
+    outcome = operator.run()
+    assert outcome.exit_code == 1
+    assert "belongs to app tt-other" in outcome.output
+    assert outcome.report == {}
+
+
+def personal_values(platform: Platform, customer: str) -> set[str]:
+    """Return ids, titles and codes of a customer's certificates, and the secrets of a run."""
+    secrets = {APP_SECRET, SESSION_KEY, platform.data.customers[customer].open_ids[APP_ID], f"sandbox-union-{customer}"}
+    for purchase in platform.data.purchases[customer]:
+        secrets.add(purchase.order["order_id"])
+        for certificate in purchase.order["certificates"]:
+            sku = certificate["sku_info"]
+            secrets |= {certificate["certificate_id"], certificate["code"], sku["sku_id"], sku["title"]}
+    return secrets
+
+
+def test_no_secret_is_in_report_output_or_fixtures(operator: Operator, aws: Aws) -> None:
+    aws.put(TOKEN_ROW, access_token="clt.expired-token-of-the-row", expires_at=in_seconds(-10))
+    # A platform that repeats what it was sent, where nobody expects it.
+    open_id = operator.platform.data.customers[CUSTOMER_AS_DOCUMENTED].open_ids[APP_ID]
+    operator.platform.fail(
+        "edit",
+        set_fields={"extra.sub_description": f"user {open_id}", "data.echo": {open_id: APP_SECRET}, "log_id": "code"},
+    )
+    outcome = operator.run("--try-stable-token")
+    secrets = personal_values(operator.platform, CUSTOMER_AS_DOCUMENTED)
+    secrets |= {token.value for tokens in operator.platform.server.platform._tokens.values() for token in tokens}
+    secrets |= {token.value for token in operator.platform.server.platform._stable_tokens.values()}
+    secrets.add("clt.expired-token-of-the-row")
+    files = [path for path in outcome.folder.rglob("*") if path.is_file()]
+    assert len(files) > 15
+    texts = [outcome.output, *(path.read_text(encoding="utf-8") for path in files)]
+    for text in texts:
+        assert [secret for secret in secrets if secret in text] == []
+    for path in outcome.folder.rglob("fixtures/*"):
+        assert ACCOUNT_ID not in path.read_text(encoding="utf-8")
+
+
+def test_a_fixture_is_served_by_the_mock_platform_and_read_by_the_service(operator: Operator) -> None:
+    outcome = operator.run()
+    fixture = outcome.fixture("list-1.json")
+    assert fixture["query"] == {"page": 1, "page_size": 50, "page_dimension": 1}
+    page = protocol.parse_certificates(protocol.Response(200, {}, json.dumps(fixture["body"]).encode()))
+    assert (page.size, page.removed, page.malformed) == (7, 0, {})
+    entries = fixtures.to_purchases(fixture, ACCOUNT_ID)
+    operator.platform.set_purchases("wu", *entries)
+    again = operator.run(customer="wu")
+    assert again.exit_code == 0, again.output
+    assert again.deviations == set()
+    refused = outcome.fixture("unauthorized-merchant-1.json")
+    assert refused["body"]["data"]["error_code"] == 2119005
+    operator.platform.server.fault_plan.clear()
+    operator.platform.fail(**fixtures.to_fault(refused, page=1))
+    assert "token-accepted" in operator.run().failed
+
+
+def test_every_name_of_the_report_is_explained_in_the_docs() -> None:
+    from infra.bundle import ROOT
+
+    text = (ROOT / "docs" / "platform.md").read_text(encoding="utf-8")
+    for name in (entry.name for entry in (*assumptions.ASSUMPTIONS, *assumptions.QUESTIONS)):
+        assert f"`{name}`" in text

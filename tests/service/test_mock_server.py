@@ -1,0 +1,267 @@
+"""The mock platform over HTTP: bound faults, recorded requests, the seed, its OpenAPI document and its pages."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, settings
+
+from infra.bundle import ROOT
+from sandbox import faults, fixtures, openapi, sample_data, server
+from sandbox.faults import CallDetails, Fault, FaultPlan, parse_fault_header
+from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, CUSTOMER, CUSTOMER_AS_DOCUMENTED
+from tests.harness import examples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness import Platform
+
+MINT = "/oauth/client_token/"
+LOGIN = "/api/apps/v2/jscode2session"
+LIST = "/api/trade/v2/fulfillment/query_user_certificates/"
+ORDER = "/api/trade/v2/fulfillment/order_can_use/"
+OTHER_ACCOUNT = "7296781329369139222"
+PAGES = [ROOT / "docs" / "mock-platform.md", ROOT / "docs" / "mock-platform.zh-CN.md"]
+
+
+def call(platform: Platform, path: str, body: Any, **headers: str) -> dict[str, Any]:
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    reply: dict[str, Any] = requests.post(platform.url + path, json=body, headers=sent, timeout=5).json()
+    return reply
+
+
+def list_code(platform: Platform, token: str, customer: str = CUSTOMER, account: str = ACCOUNT_ID, **more: str) -> int:
+    """Return the error code of a list."""
+    body = {"account_id": account, "open_id": platform.data.customers[customer].open_ids[APP_ID]}
+    reply = call(platform, LIST, body, access_token=token, **more)
+    return int(reply["data"]["error_code"])
+
+
+def add_fault(platform: Platform, **fault: Any) -> None:
+    response = requests.post(f"{platform.url}/_sandbox/faults", json=fault, timeout=5)
+    assert response.status_code == 200, response.text
+
+
+def test_a_fault_of_a_customer_does_not_affect_others(platform: Platform) -> None:
+    token = platform.mint()
+    add_fault(platform, kind="code", customer=CUSTOMER)
+    assert list_code(platform, token) == 2100004
+    assert list_code(platform, token, "wu") == 0
+    code = platform.issue_login_code()
+    assert call(platform, LOGIN, {"appid": APP_ID, "secret": APP_SECRET, "code": code})["err_no"] == 2100004
+    order = {"order_id": "2000000000000000001"}
+    assert call(platform, ORDER, order, access_token=token)["data"]["error_code"] == 2100004
+    assert call(platform, MINT, {"client_key": APP_ID})["data"]["error_code"] == 10002
+
+
+def test_a_fault_can_name_the_open_id(platform: Platform) -> None:
+    token = platform.mint()
+    add_fault(platform, kind="code", customer=platform.data.customers["wu"].open_ids[APP_ID])
+    assert (list_code(platform, token, "wu"), list_code(platform, token)) == (2100004, 0)
+
+
+def test_a_fault_of_a_merchant_does_not_affect_others(platform: Platform) -> None:
+    token = platform.mint()
+    add_fault(platform, kind="code", account_id=OTHER_ACCOUNT)
+    assert list_code(platform, token, account=OTHER_ACCOUNT) == 2100004
+    assert list_code(platform, token) == 0
+    order = {"order_id": "2000000000000000008"}
+    assert call(platform, ORDER, order, access_token=token)["data"]["error_code"] == 2100004
+
+
+def test_a_fault_of_a_request_ends_after_its_times(platform: Platform) -> None:
+    token = platform.mint()
+    fault = {"X_Mock_Fault": "2100004;times=2"}
+    codes = [list_code(platform, token, **fault) for _ in range(3)]
+    assert codes == [2100004, 2100004, 0]
+    assert list_code(platform, token) == 0
+    assert list_code(platform, token, "wu", **fault) == 2100004
+    assert list_code(platform, token, X_Mock_Fault="2100004;times=2;id=other-test") == 2100004
+    reply = call(platform, MINT, {}, X_Mock_Fault="10013;call=client_token")
+    assert reply["data"]["error_code"] == 10013
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "2100004;times=x", "2100004;unknown=1", "code;place=nowhere", "code;times"]
+)
+def test_a_malformed_fault_header_is_reported(platform: Platform, text: str) -> None:
+    response = requests.post(platform.url + MINT, json={}, headers={"X-Mock-Fault": text}, timeout=5)
+    assert response.status_code == 400
+    assert "X-Mock-Fault" in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2100004", Fault("code", code=2100004)),
+        ("-1;times=1", Fault("code", code=-1, times=1)),
+        ("2100004; sub_code=11006", Fault("sub", code=2100004, sub_code=11006)),
+        ("http;status=502;body=x;id=1", Fault("http", status=502, body="x")),
+        ("delay;seconds=0.5;call=client_token", Fault("delay", "client_token", seconds=0.5)),
+    ],
+)
+def test_a_fault_header_is_parsed(text: str, expected: Fault) -> None:
+    assert parse_fault_header(text) == expected
+
+
+def test_only_a_bounded_number_of_headers_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "_MAX_HEADERS", 2)
+    plan = FaultPlan()
+    for number in range(5):
+        assert plan.next_fault(CallDetails("client_token"), f"2100004;times=1;id={number}") is not None
+    assert plan.next_fault(CallDetails("client_token"), "2100004;times=1;id=4") is None
+    assert len(plan._by_header) == 2
+
+
+def test_a_reply_can_be_edited(platform: Platform) -> None:
+    body = {"account_id": ACCOUNT_ID, "open_id": platform.data.customers[CUSTOMER].open_ids[APP_ID]}
+    path = "data.orders[].certificates[]"
+    platform.fail(
+        "edit",
+        set_fields={f"{path}.extra": {"new": 1}, "data.orders[].nowhere.name": 1},
+        remove_fields=[f"{path}.code"],
+        as_text=[f"{path}.amount.pay_amount"],
+    )
+    orders = call(platform, LIST, body, access_token=platform.mint())["data"]["orders"]
+    for certificate in (certificate for order in orders for certificate in order["certificates"]):
+        assert certificate["extra"] == {"new": 1}
+        assert "code" not in certificate
+        assert isinstance(certificate["amount"]["pay_amount"], str)
+    assert "code" in platform.data.purchases[CUSTOMER][0].order["certificates"][0]
+
+
+def test_requests_are_listed_without_secrets(platform: Platform) -> None:
+    token = platform.mint()
+    list_code(platform, token)
+    call(platform, MINT, {"client_key": APP_ID, "client_secret": APP_SECRET, "grant_type": "client_credential"})
+    requests.get(f"{platform.url}/nowhere", timeout=5)
+    response = requests.get(f"{platform.url}/_sandbox/requests", timeout=5)
+    listed, minted, unknown = response.json()
+    assert token not in response.text
+    assert APP_SECRET not in response.text
+    assert (listed["customer"], listed["account_id"], listed["status"]) == (CUSTOMER, ACCOUNT_ID, 200)
+    assert listed["headers"]["access-token"] == f"…{token[-4:]}"
+    assert listed["logid"]
+    assert minted["body"]["client_secret"] == f"…{APP_SECRET[-4:]}"
+    assert (unknown["call"], unknown["path"], unknown["status"]) == (None, "/nowhere", 404)
+    found = requests.get(f"{platform.url}/_sandbox/requests?customer={CUSTOMER}", timeout=5).json()
+    assert [entry["call"] for entry in found] == ["query_user_certificates"]
+    assert requests.delete(f"{platform.url}/_sandbox/requests", timeout=5).json() == []
+
+
+def replies_of_a_server(seed: int) -> list[Any]:
+    """Return what a new server with this seed replies to the same calls, with faults of probability 0.5."""
+
+    async def start() -> list[Any]:
+        port, _, stop = await server.start(seed=seed, now=1_800_000_000)
+        try:
+            return await asyncio.to_thread(talk, f"http://127.0.0.1:{port}")
+        finally:
+            await stop()
+
+    def talk(url: str) -> list[Any]:
+        requests.post(f"{url}/_sandbox/faults", json={"kind": "code", "probability": 0.5}, timeout=5)
+        mint = {"client_key": APP_ID, "client_secret": APP_SECRET, "grant_type": "client_credential"}
+        replies = [requests.post(url + MINT, json=mint, timeout=5).json() for _ in range(12)]
+        query = {"account_id": ACCOUNT_ID, "open_id": "nobody"}
+        return [*replies, *(requests.post(url + LIST, json=query, timeout=5).json() for _ in range(12))]
+
+    return asyncio.run(start())
+
+
+def test_a_server_with_a_seed_and_a_stopped_clock_always_replies_the_same() -> None:
+    first = replies_of_a_server(7)
+    assert replies_of_a_server(7) == first
+    assert replies_of_a_server(8) != first
+    codes = {reply["data"]["error_code"] for reply in first}
+    assert codes == {0, 2100004, 2190002}
+
+
+def test_a_fixture_can_be_served(platform: Platform) -> None:
+    body = {"account_id": ACCOUNT_ID, "open_id": platform.data.customers[CUSTOMER].open_ids[APP_ID]}
+    reply = call(platform, LIST, body, access_token=platform.mint())
+    fixture = {"call": "query_user_certificates", "status": 200, "body": reply}
+    url = f"{platform.url}/_sandbox/purchases/wu"
+    assert requests.put(url, json=fixture, timeout=5).status_code == 200
+    body["open_id"] = platform.data.customers["wu"].open_ids[APP_ID]
+    assert call(platform, LIST, body, access_token=platform.mint())["data"] == reply["data"]
+    assert requests.put(url, json={"call": "client_token", "body": {}}, timeout=5).status_code == 400
+    add_fault(platform, **fixtures.to_fault({"call": "client_token", "status": 502, "body": {"x": 1}}))
+    response = requests.post(platform.url + MINT, json={}, timeout=5)
+    assert (response.status_code, response.text) == (502, '{"x": 1}')
+
+
+def test_the_fixture_option_names_a_customer_and_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "fixture.json"
+    path.write_text("{}")
+    assert server._parse_fixture(f"wu={path}") == ("wu", path)
+    for text in (f"nobody={path}", "wu=/no/such/file", "wu"):
+        with pytest.raises(Exception, match="CUSTOMER=FILE"):
+            server._parse_fixture(text)
+
+
+def test_the_openapi_document_lists_every_route(platform: Platform) -> None:
+    served = {
+        (resource.canonical.rstrip("/"), route.method.lower())
+        for route in platform.server.application().router.routes()
+        if (resource := route.resource) is not None
+    }
+    document = requests.get(f"{platform.url}/_sandbox/openapi.json", timeout=5).json()
+    described = {
+        (path.rstrip("/"), method)
+        for path, methods in document["paths"].items()
+        for method in methods
+        if method != "parameters"
+    }
+    assert {path for path, _ in described} == {path for path, _ in served}
+    for path, method in described:
+        assert {(path, method), (path, "*")} & served
+    assert {parts[0] for parts in openapi.PLATFORM_PATHS.values()} == set(faults.CALLS)
+
+
+schema = schemathesis.openapi.from_dict(openapi.build_document())
+
+
+@schema.include(path_regex="^/(oauth|api)/").parametrize()
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[*HealthCheck])
+def test_replies_follow_the_openapi_document(case: schemathesis.Case[Any], platform_process: Platform) -> None:
+    case.headers.pop("X-Mock-Fault", None)
+    if case.method != "POST":
+        return
+    response = case.call(base_url=platform_process.url)
+    assert response.status_code == 200
+    case.validate_response(response, checks=[schemathesis.checks.response_schema_conformance])
+
+
+@pytest.mark.parametrize("customer", [CUSTOMER_AS_DOCUMENTED, "zhou", "qian"])
+def test_the_lists_of_customers_follow_the_openapi_document(platform: Platform, customer: str) -> None:
+    account, app = ("7296781329369139233", "ttsandbox00000000b2") if customer == "qian" else (ACCOUNT_ID, APP_ID)
+    body = {"account_id": account, "open_id": platform.data.customers[customer].open_ids[app]}
+    headers = {"access-token": platform.mint(app)}
+    response = requests.post(platform.url + LIST, json=body, headers=headers, timeout=5)
+    assert response.json()["data"]["orders"]
+    schema[LIST]["POST"].validate_response(response)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_page_lists_every_customer_fault_and_endpoint(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    is_chinese = page.name.endswith("zh-CN.md")
+    for customer in sample_data.load().customers.values():
+        situation = customer.situation_zh if is_chinese else customer.situation
+        assert f"| `{customer.key}` | {customer.name} | {situation} |" in text
+    for kind in faults.FAULT_KINDS:
+        assert f"`{kind}`" in text
+    for path in openapi.build_document()["paths"]:
+        assert path in text
+    for fault in re.findall(r"X-Mock-Fault: ([^'`\n]+)", text):
+        parse_fault_header(fault)
+    for rule in re.findall(r"faults -d '([^']+)'", text):
+        Fault(**json.loads(rule))
