@@ -61,6 +61,7 @@ class Sanitizer:
         self, replies: Iterable[tuple[str, Any]], more: Iterable[str] = (), source: random.Random | None = None
     ) -> None:
         self._originals = {text for text in more if text}
+        self._traced: set[str] = set()
         self._replacements: dict[tuple[str, str], Any] = {}
         self._amounts = 0
         self._count = 0
@@ -92,7 +93,7 @@ class Sanitizer:
             for name, part in value.items():
                 part_path = f"{path}.{name}" if path else name
                 is_known = part_path in BY_PATH.get(call, {})
-                is_kept = is_known or (safe_name(name) == name and name not in self._originals)
+                is_kept = is_known or (safe_name(name) == name and not self.finds_original(name))
                 new_name = name if is_kept else leaf(Kind.ID, name)
                 parts[new_name] = self._transform(call, part_path, part, leaf)
             return parts
