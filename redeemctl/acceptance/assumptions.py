@@ -71,7 +71,7 @@ def _lists_are_readable(run: Run, _: Comparison) -> Verdict:
         return NOT_OBSERVED
     removed = sum(page.removed for page in pages)
     paths = sorted({path for page in pages for found in page.malformed.values() for path in found})
-    seen = f"{len(pages)} pages, {removed} certificates removed, malformed: {', '.join(paths) or 'none'}"
+    seen = f"pages {len(pages)}, certificates removed {removed}, malformed: {', '.join(paths) or 'none'}"
     return Verdict(not removed and not paths, seen)
 
 

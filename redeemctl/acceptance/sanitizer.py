@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 WEEK_SECONDS = 7 * 24 * 3600
 MAX_WEEKS = 26
+MILLISECONDS_FROM, TIME_LIMIT = 10**11, 10**14
+"""Larger numbers are epoch milliseconds, and no epoch times."""
+
 MIN_TRACED_LENGTH = 4
 """No replacement contains an original text of at least this length."""
 
@@ -104,16 +107,16 @@ class Sanitizer:
 
     def _remember(self, kind: Kind | None, value: Any) -> Any:
         # Amounts and times are numbers that other numbers contain by chance.
-        if not _is_kept(kind, value) and not (kind in (Kind.AMOUNT, Kind.TIME) and _is_number(value)):
+        if not _is_kept(kind, value) and not _is_time(kind, value) and not (kind is Kind.AMOUNT and _is_number(value)):
             self._originals.add(str(value))
         return value
 
     def _replace(self, kind: Kind | None, value: Any) -> Any:
         if _is_kept(kind, value) and not (isinstance(value, str) and value in self._originals):
             return value
-        if kind is Kind.TIME and _is_number(value):
+        if _is_time(kind, value):
             # Milliseconds have three digits more.
-            return value + self._weeks * WEEK_SECONDS * (1000 if abs(value) >= 10**11 else 1)
+            return value + self._weeks * WEEK_SECONDS * (1000 if abs(value) >= MILLISECONDS_FROM else 1)
         if kind is Kind.AMOUNT and _is_number(value):
             return self._amount(value)
         # An id may be text in one reply and a number in another.
@@ -164,6 +167,11 @@ class Sanitizer:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_time(kind: Kind | None, value: Any) -> bool:
+    """Return whether a value is an epoch time, where one belongs."""
+    return kind is Kind.TIME and _is_number(value) and abs(value) < TIME_LIMIT
 
 
 def _is_kept(kind: Kind | None, value: Any) -> bool:
