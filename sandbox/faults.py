@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import random
 from collections import OrderedDict
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 CALLS = ("client_token", "jscode2session", "query_user_certificates", "order_can_use", "stable_client_token")
@@ -129,7 +129,7 @@ class FaultPlan:
     def __init__(self, source: random.Random | None = None) -> None:
         self.faults: list[Fault] = []
         self._source = source or random.SystemRandom()
-        self._by_header: OrderedDict[tuple[Any, ...], Fault] = OrderedDict()
+        self._by_header: OrderedDict[tuple[str, str], Fault] = OrderedDict()
 
     def next_fault(self, details: CallDetails, header: str | None = None) -> Fault | None:
         """Return the fault for this call, or None, and update the counters. The request's header takes precedence.
@@ -155,7 +155,7 @@ class FaultPlan:
 
     def _find_header_fault(self, details: CallDetails, header: str) -> Fault:
         """Return the fault of a header. Requests with the same text and details share it."""
-        key = (header, *astuple(details))
+        key = (header, repr(details))
         if key not in self._by_header:
             self._by_header[key] = parse_fault_header(header)
             if len(self._by_header) > _MAX_HEADERS:

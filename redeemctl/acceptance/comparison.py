@@ -44,8 +44,6 @@ class Comparison:
 
     def __init__(self) -> None:
         self.deviations: Counter[Deviation] = Counter()
-        self.objects: Counter[tuple[str, str]] = Counter()
-        """How many objects there were at each path of a call."""
         self.enum_values: dict[str, Counter[str]] = {}
         self._seen: dict[str, set[str]] = {}
 
@@ -75,7 +73,6 @@ class Comparison:
         ]
 
     def _add_object(self, call: str, path: str, value: dict[str, Any], *, is_success: bool) -> None:
-        self.objects[call, path] += 1
         required = {Presence.ALWAYS, Presence.ON_SUCCESS} if is_success else {Presence.ALWAYS}
         for field in children_of(call, path):
             name = field.path.rpartition(".")[2]

@@ -30,7 +30,7 @@ from chalicelib.errors import (
 from chalicelib.merchants import parse_merchant
 from chalicelib.tokens.store import TokenStore
 from redeemctl.acceptance.recording import ORDER_PATH, STABLE_MINT_PATH, Exchange, RecordingTransport
-from redeemctl.errors import CommandError, NotConfirmedError
+from redeemctl.errors import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -137,8 +137,6 @@ class Run:
         self.started = time.time()
         self.steps: list[Step] = []
         self.listings: dict[str, Listing] = {}
-        self.errors: dict[str, UpstreamError] = {}
-        """The error of each step whose call failed."""
         self.token = ""
         self.stable_tokens: list[str] = []
         self.open_id = ""
@@ -202,11 +200,6 @@ class Run:
                 step.detail = "not confirmed"
             else:
                 action(step)
-        except UpstreamError as error:
-            self.errors[step.name] = error
-            step.outcome, step.detail = Outcome.UNEXPECTED, f"{type(error).__name__}: {error}"
-        except NotConfirmedError:
-            step.detail = "not confirmed"
         except RedemptionError as error:
             step.outcome, step.detail = Outcome.UNEXPECTED, f"{type(error).__name__}: {error}"
         step.exchanges = self.transport.exchanges[first:]
@@ -311,7 +304,6 @@ class Run:
         try:
             call()
         except expected as error:
-            self.errors[step.name] = error
             step.outcome, step.detail = Outcome.REFUSED, str(error)
         else:
             step.outcome, step.detail = Outcome.UNEXPECTED, "the platform has accepted the call"
