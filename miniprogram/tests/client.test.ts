@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import type { MockTt } from "../preview/mock-tt";
-import type { Certificate, Outcome, Problem } from "../src/client/client";
+import type { Certificate, Merchant, Outcome, Problem, StoresOutcome } from "../src/client/client";
 import { addFault, clearFaults, createPhone, type Phone, STORE } from "./sandbox";
 
 const LIST = "query_user_certificates";
@@ -36,6 +36,10 @@ function intercept(handle: (options: Parameters<MockTt["request"]>[0], send: Moc
   });
 }
 
+function dropList(data: object): object {
+  return { ...data, list: undefined };
+}
+
 describe("login", () => {
   test("happens with the first request, not earlier", async () => {
     const lin = createPhone();
@@ -44,6 +48,41 @@ describe("login", () => {
     assert.equal(lin.logins, 0);
     assert.equal(certificatesOf(await pager.next()).length, 7);
     assert.equal(lin.logins, 1);
+  });
+
+  test("is one request with the first list, and later lists are ordinary requests", async () => {
+    const bodies: unknown[] = [];
+    const recordBodies = intercept((options, send) => {
+      bodies.push(options.data);
+      return send(options);
+    });
+    const lin = createPhone("lin", { change: recordBodies });
+    const query = { ...STORE, biz_type: 1 as const };
+    assert.equal(certificatesOf(await lin.client.certificates(query).next()).length, 7);
+    assert.deepEqual(statuses(lin), ["POST 200"]);
+    assert.deepEqual((bodies[0] as { list: unknown }).list, query);
+    assert.equal(certificatesOf(await lin.client.certificates(query).next()).length, 7);
+    assert.deepEqual(statuses(lin), ["POST 200", "GET 200"]);
+  });
+
+  test("is kept if only the list fails; the problem is the list's own", async () => {
+    await addFault({ kind: "code", call: LIST, code: 2119005 });
+    const lin = createPhone();
+    const pager = lin.client.certificates(STORE);
+    const problem = problemOf(await pager.next());
+    assert.deepEqual([problem.code, problem.status, problem.action], ["merchant_not_authorized", 403, "staff"]);
+    await clearFaults();
+    assert.equal(certificatesOf(await pager.next()).length, 7);
+    assert.deepEqual(statuses(lin), ["POST 200", "GET 200"]);
+    assert.equal(lin.logins, 1);
+  });
+
+  test("is followed by an ordinary request if the service is older and returns no list", async () => {
+    const withoutList = intercept((options, send) =>
+      send({ ...options, ...(options.data && { data: dropList(options.data) }) }),
+    );
+    const lin = createPhone("lin", { change: withoutList });
+    assert.equal(certificatesOf(await lin.client.certificates(STORE).next()).length, 7);
     assert.deepEqual(statuses(lin), ["POST 200", "GET 200"]);
   });
 
@@ -73,17 +112,31 @@ describe("login", () => {
     lin.stored.set(key, value.replace(/"token":"[^"]*"/, '"token":"forged"'));
     const restarted = createPhone("lin", { stored: lin.stored });
     assert.equal(certificatesOf(await restarted.client.certificates(STORE).next()).length, 7);
-    assert.deepEqual(statuses(restarted), ["GET 401", "POST 200", "GET 200"]);
+    assert.deepEqual(statuses(restarted), ["GET 401", "POST 200"]);
   });
 
   test("is repeated only once if the server rejects the new session too", async () => {
     const forgeToken = intercept((options, send) =>
       send(options.method === "GET" ? { ...options, header: { authorization: "Bearer forged" } } : options),
     );
-    const lin = createPhone("lin", { change: forgeToken });
-    const problem = problemOf(await lin.client.certificates(STORE).next());
+    const zhou = createPhone("zhou", { change: forgeToken });
+    const pager = zhou.client.certificates(STORE);
+    certificatesOf(await pager.next());
+    const problem = problemOf(await pager.next());
     assert.deepEqual([problem.code, problem.action], ["unauthenticated", "login"]);
-    assert.deepEqual(statuses(lin), ["POST 200", "GET 401", "POST 200", "GET 401"]);
+    assert.deepEqual(statuses(zhou), ["POST 200", "GET 401", "POST 200", "GET 401"]);
+  });
+
+  test("is repeated only once if the list in the login response is refused", async () => {
+    const refused = { code: "unauthenticated", status: 401, detail: "登录已失效，请重新登录", retryable: false };
+    const refuseList = intercept((options) => {
+      const data = { token: "t", expires_in: 7200, list_problem: refused } as unknown as string;
+      options.success?.({ errMsg: "", statusCode: 200, header: {}, data });
+    });
+    const lin = createPhone("lin", { change: refuseList });
+    const problem = problemOf(await lin.client.certificates(STORE).next());
+    assert.deepEqual([problem.code, problem.action, problem.status], ["unauthenticated", "login", 401]);
+    assert.deepEqual([lin.logins, lin.stored.size], [2, 0]);
   });
 
   test("happens once for concurrent requests", async () => {
@@ -96,6 +149,15 @@ describe("login", () => {
     assert.equal(certificatesOf(await second).length, 8);
     assert.equal(lin.logins, 1);
     assert.deepEqual(statuses(lin), ["POST 200", "GET 200"]);
+  });
+
+  test("happens again if a login under way had an invalid list", async () => {
+    const lin = createPhone();
+    const first = lin.client.certificates({ ...STORE, poi_id: "六六零一" }).next();
+    const second = lin.client.certificates(STORE).next();
+    assert.equal((await first).kind, "cancelled");
+    assert.equal(certificatesOf(await second).length, 7);
+    assert.deepEqual(statuses(lin), ["POST 400", "POST 200"]);
   });
 
   test("fails without a request if the user is not logged in to Douyin", async () => {
@@ -139,7 +201,7 @@ describe("login", () => {
     });
     const lin = createPhone("lin", { change: keepStale });
     certificatesOf(await lin.client.certificates(STORE).next());
-    assert.deepEqual(statuses(lin), ["GET 401", "POST 200", "GET 200"]);
+    assert.deepEqual(statuses(lin), ["GET 401", "POST 200"]);
   });
 });
 
@@ -161,7 +223,7 @@ describe("a list", () => {
       [...ends].sort((a, b) => a - b),
     );
     assert.deepEqual(certificatesOf(await pager.next()), all);
-    assert.deepEqual(statuses(zhou), ["POST 200", "GET 200", "GET 200"]);
+    assert.deepEqual(statuses(zhou), ["POST 200", "GET 200"]);
   });
 
   test("requests the same part again after a failed page", async () => {
@@ -226,6 +288,100 @@ describe("a list", () => {
     const fresh = certificatesOf(await lin.client.certificates({ ...STORE, poi_id: "6602" }).next());
     assert.equal(fresh.length, 8);
     assert.deepEqual(await stale, { kind: "cancelled" });
+  });
+});
+
+describe("stores", () => {
+  const ACCOUNT = STORE.account_id;
+
+  function merchantOf(outcome: StoresOutcome): Merchant & { stale: boolean } {
+    assert.equal(outcome.kind, "stores", JSON.stringify(outcome));
+    const { merchant, stale } = outcome as StoresOutcome & { kind: "stores" };
+    return { ...merchant, stale };
+  }
+
+  test("need no login, and are cached on the phone for 5 minutes", async () => {
+    let ahead = 0;
+    const lin = createPhone("lin", { now: () => Date.now() + ahead });
+    const merchant = merchantOf(await lin.client.stores(ACCOUNT));
+    assert.deepEqual([merchant.name, merchant.stale], ["四季小馆", false]);
+    assert.deepEqual(
+      merchant.stores?.map(({ poi_id }) => poi_id),
+      ["6601", "6602", "6603"],
+    );
+    assert.equal(merchant.stores?.[0]?.phone, "021-5555-6601");
+    ahead = 299_000;
+    const restarted = createPhone("lin", { stored: lin.stored, now: () => Date.now() + ahead });
+    assert.deepEqual(merchantOf(await restarted.client.stores(ACCOUNT)), merchant);
+    assert.deepEqual([lin.logins, statuses(lin), statuses(restarted)], [0, ["GET 200"], []]);
+    ahead = 301_000;
+    merchantOf(await lin.client.stores(ACCOUNT));
+    assert.deepEqual(statuses(lin), ["GET 200", "GET 200"]);
+    // The phone's clock was set back.
+    ahead = -3_600_000;
+    merchantOf(await lin.client.stores(ACCOUNT));
+    assert.equal(lin.calls.length, 3);
+  });
+
+  test("are the last known ones without a network, and a problem if there are none", async () => {
+    let ahead = 0;
+    let down = false;
+    const lin = createPhone("lin", {
+      now: () => Date.now() + ahead,
+      change: intercept((options, send) => (down ? void options.fail?.({ errMsg: "request:fail" }) : send(options))),
+    });
+    const merchant = merchantOf(await lin.client.stores(ACCOUNT));
+    [ahead, down] = [3_600_000, true];
+    assert.deepEqual(merchantOf(await lin.client.stores(ACCOUNT)), { ...merchant, stale: true });
+    const outcome = await lin.client.stores("7296781329369139222");
+    assert.deepEqual([outcome.kind, (outcome as { problem?: Problem }).problem?.code], ["problem", "network"]);
+    down = false;
+    assert.equal(merchantOf(await lin.client.stores(ACCOUNT)).stale, false);
+  });
+
+  test("are forgotten when the merchant is gone", async () => {
+    const { calls, client, stored } = createPhone("lin");
+    const [key, old] = ["redemption.stores.0", { merchant: { account_id: "0", stores: [] }, readAt: 0 }];
+    stored.set(key, JSON.stringify(old));
+    const outcome = await client.stores("0");
+    assert.equal((outcome as { problem?: Problem }).problem?.code, "merchant_not_found");
+    assert.deepEqual([calls.length, stored.has(key)], [1, false]);
+  });
+
+  test("are read again if the phone has stored something else", async () => {
+    const lin = createPhone("lin");
+    for (const value of ["", '"text"', "null", '{"merchant":{"stores":{}},"readAt":1}', `{"readAt":${Date.now()}}`]) {
+      lin.stored.set(`redemption.stores.${ACCOUNT}`, value || '""');
+      assert.equal(merchantOf(await lin.client.stores(ACCOUNT)).stores?.length, 3);
+    }
+    assert.equal(lin.calls.length, 5);
+  });
+});
+
+describe("a newer service", () => {
+  const respond = (data: object, statusCode = 200) =>
+    createPhone("lin", {
+      change: intercept((options) => {
+        options.success?.({ errMsg: "", statusCode, header: {}, data: data as unknown as string });
+      }),
+    });
+
+  test("may send members that the client does not know", async () => {
+    const certificates = [{ certificate_id: "1", order_id: "2", kind: "subscription", color: "red" }];
+    const list = { ...STORE, certificates, unusable: { expired: 1, recalled: 2 }, mood: {} };
+    const outcome = await respond({ token: "t", expires_in: 7200, list, extra: 1 }).client.certificates(STORE).next();
+    assert.equal(certificatesOf(outcome).length, 1);
+    assert.deepEqual((outcome as Outcome & { kind: "list" }).unusable, { expired: 1, recalled: 2 });
+  });
+
+  test("may send codes that the client does not know", async () => {
+    const problem = { code: "on_vacation", status: 503, detail: "请稍后再试", request_id: "r", retry_after: 3 };
+    const list_problem = { ...problem, retryable: true };
+    const { client } = respond({ token: "t", expires_in: 7200, list_problem });
+    const expected = { code: "on_vacation", status: 503, detail: "请稍后再试", retryAfter: 3, requestId: "r" };
+    assert.deepEqual(problemOf(await client.certificates(STORE).next()), { ...expected, action: "retry" });
+    const other = respond({ ...problem, retryable: false }, 503).client;
+    assert.deepEqual(problemOf(await other.certificates(STORE).next()), { ...expected, action: "staff" });
   });
 });
 

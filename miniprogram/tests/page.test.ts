@@ -2,15 +2,14 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Certificate } from "../src/client/client";
-import type * as Config from "../src/config";
+import type { Certificate, Store } from "../src/client/client";
 import type * as Rows from "../src/pages/certificates/rows";
 import type * as Stores from "../src/pages/certificates/stores";
 import { loadBuilt } from "./built";
 
-const { rowOf, yuan } = loadBuilt<typeof Rows>("pages/certificates/rows");
-const { storeRows } = loadBuilt<typeof Stores>("pages/certificates/stores");
-const { config } = loadBuilt<typeof Config>("config");
+const { countText, rowOf, yuan } = loadBuilt<typeof Rows>("pages/certificates/rows");
+const { canSortByDistance, listedStores, onlyStore, storeHeader, storeRows } =
+  loadBuilt<typeof Stores>("pages/certificates/stores");
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
@@ -44,6 +43,8 @@ describe("a card", () => {
       kinds.map((kind) => row({ kind }).kindText),
       ["团购券", "代金券", "次卡", "其他券"],
     );
+    // A newer service may have more kinds.
+    assert.equal(row({ kind: "subscription" as "other" }).kindText, "其他券");
   });
 
   test("marks the price as paid, and shows the market price only if it is higher", () => {
@@ -126,8 +127,47 @@ describe("a card", () => {
   });
 });
 
+test("the line above the list has the number of certificates, and whether there are more", () => {
+  assert.deepEqual(
+    [countText(0, false), countText(7, false), countText(200, true)],
+    ["", "共 7 张可用券", "已找到 200 张可用券"],
+  );
+});
+
 describe("the store selection", () => {
-  const { stores } = config.merchants[0] as Config.Merchant;
+  const stores: Store[] = [
+    { poi_id: "6601", name: "人民广场店", phone: "021-5555-6601", latitude: 31.2327, longitude: 121.4751 },
+    { poi_id: "6602", name: "徐家汇店", latitude: 31.1943, longitude: 121.4365 },
+    { poi_id: "6603", name: "五角场店", latitude: 31.2988, longitude: 121.5146 },
+  ];
+
+  test("omits entries that are not stores", () => {
+    const odd = [null, { poi_id: "1" }, { name: "无编号店" }, stores[0]] as Store[];
+    assert.deepEqual(listedStores({ account_id: "1", stores: odd }), [stores[0]]);
+    assert.deepEqual(listedStores({ account_id: "1" }), []);
+  });
+
+  test("is skipped if there is only one store", () => {
+    assert.equal(onlyStore(stores), undefined);
+    assert.equal(onlyStore([]), undefined);
+    assert.equal(onlyStore(stores.slice(1, 2)), stores[1]);
+  });
+
+  test("is followed by the store's name and phone, as far as they are known", () => {
+    assert.deepEqual(storeHeader("6601", stores), { store: "人民广场店", phone: "021-5555-6601" });
+    assert.deepEqual(storeHeader("6602", stores), { store: "徐家汇店", phone: "" });
+    assert.deepEqual(storeHeader("6601", []), { store: "当前门店", phone: "" });
+  });
+
+  test("offers the distance only if a store has both coordinates", () => {
+    assert.ok(canSortByDistance(stores));
+    assert.ok(
+      !canSortByDistance([
+        { poi_id: "1", name: "无位置店" },
+        { poi_id: "2", name: "半位置店", latitude: 31 },
+      ]),
+    );
+  });
 
   test("keeps the merchant's order if the customer's position is unknown", () => {
     assert.deepEqual(

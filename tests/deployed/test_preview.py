@@ -16,6 +16,7 @@ from chalicelib.api import problems
 from infra.bundle import ROOT
 from sandbox import browser as chromium
 from sandbox import preview, sample_data, stack
+from sandbox.gateway import certificates_url, stores_url
 from sandbox.sample_data import (
     ACCOUNT_ID,
     CUSTOMER,
@@ -81,12 +82,26 @@ class Phone:
         finally:
             requests.put(url, json=read_purchases(customer), timeout=5).raise_for_status()
 
+    @property
+    def calls(self) -> list[str]:
+        """The requests without those for the stores: method and last part of the path."""
+        paths = (request.partition("?")[0] for request in self.requests)
+        return [f"{path.split()[0]} {path.rpartition('/')[2]}" for path in paths if not path.endswith("/stores")]
+
     def pull_down(self) -> None:
         """Pull the page down with a finger, which refreshes it."""
         self.page.mouse.move(180, 200)
         self.page.mouse.down()
         self.page.mouse.move(180, 400, steps=4)
         self.page.mouse.up()
+
+    def come_back(self) -> None:
+        """Hide the page and show it again."""
+        for hidden in ("true", "false"):
+            self.page.evaluate(
+                f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}});"
+                "document.dispatchEvent(new Event('visibilitychange'))"
+            )
 
     def save_screenshot(self, name: str, *, full_page: bool = False) -> None:
         """Save a screenshot of the screen, or of the whole page."""
@@ -167,6 +182,28 @@ def test_the_list_shows_the_store_and_the_certificates_sorted_by_expiry(phone: P
     phone.save_screenshot("list", full_page=True)
 
 
+def test_a_first_visit_takes_one_request_to_the_list(phone: Phone) -> None:
+    """The stores come before it, or at the same time if Douyin names the store."""
+    phone.open(poi_id=None)
+    phone.button("四季小馆·人民广场店").click()
+    expect(phone.cards).to_have_count(7)
+    assert phone.requests == [f"GET {stores_url()}", "POST /v1/sessions"]
+    phone.page.evaluate("sessionStorage.clear()")
+    phone.requests.clear()
+    phone.open()
+    expect(phone.cards).to_have_count(7)
+    assert phone.requests == [f"GET {stores_url()}", "POST /v1/sessions"]
+
+
+def test_a_later_visit_takes_one_ordinary_request(phone: Phone) -> None:
+    phone.open()
+    expect(phone.store).to_have_text("四季小馆·人民广场店")
+    expect(phone.cards).to_have_count(7)
+    phone.page.reload()
+    expect(phone.cards).to_have_count(7)
+    assert phone.requests[2:] == [f"GET {certificates_url()}"]
+
+
 def test_each_kind_of_coupon_shows_its_details(phone: Phone) -> None:
     phone.open()
     expect(phone.cards).to_have_count(7)
@@ -211,13 +248,13 @@ def test_scrolling_loads_more_and_shows_each_certificate_once(phone: Phone) -> N
     expect(phone.page.get_by_text("共 340 张可用券")).to_be_attached()
     ids = phone.cards.evaluate_all("(cards) => cards.map((card) => card.dataset.id)")
     assert len(set(ids)) == 340
-    assert [request.split()[0] for request in phone.requests] == ["POST", "GET", "GET"]
-    assert "cursor=" in phone.requests[2]
+    assert phone.calls == ["POST sessions", "GET certificates"]
+    assert "cursor=" in phone.requests[-1]
     phone.page.evaluate("window.scrollTo(0, 0)")
     phone.pull_down()
     expect(phone.cards).to_have_count(200)
     phone.page.wait_for_timeout(300)
-    assert len(phone.requests) == 4
+    assert len(phone.calls) == 3
 
 
 def test_a_button_loads_more_as_well(phone: Phone) -> None:
@@ -241,7 +278,7 @@ def test_responses_without_certificates_of_the_store_are_followed_by_the_next(ph
         phone.open(CUSTOMER_WITHOUT_COUPONS)
         expect(phone.cards).to_have_count(1)
         expect(phone.cards).to_contain_text("本店券")
-        assert len(phone.requests) == 4
+        assert phone.calls == ["POST sessions", "GET certificates", "GET certificates"]
 
 
 def test_a_customer_logs_in_once(phone: Phone) -> None:
@@ -254,8 +291,7 @@ def test_a_customer_logs_in_once(phone: Phone) -> None:
     expect(phone.cards).to_have_count(8)
     phone.page.reload()
     expect(phone.cards).to_have_count(7)
-    assert [request for request in phone.requests if request.startswith("POST")] == ["POST /v1/sessions"]
-    assert len(phone.requests) == 4
+    assert phone.calls == ["POST sessions", "GET certificates", "GET certificates"]
 
 
 def test_another_user_of_the_phone_gets_an_own_session(phone: Phone) -> None:
@@ -263,7 +299,7 @@ def test_another_user_of_the_phone_gets_an_own_session(phone: Phone) -> None:
     expect(phone.cards).to_have_count(7)
     phone.open(CUSTOMER_WITHOUT_COUPONS)
     expect(phone.page.get_by_role("status")).to_contain_text("本店暂无可用的券")
-    assert sum(request.startswith("POST") for request in phone.requests) == 2
+    assert phone.calls == ["POST sessions", "POST sessions"]
 
 
 def test_pulling_down_refreshes_the_list_and_shows_the_old_one_meanwhile(phone: Phone) -> None:
@@ -292,17 +328,17 @@ def test_a_late_response_of_another_store_is_not_shown(phone: Phone) -> None:
 
 
 def test_without_a_store_the_customer_chooses_one_from_a_list_that_can_be_sorted_by_distance(phone: Phone) -> None:
-    phone.open(poi_id=None, place="31.30,121.51")
+    phone.open(poi_id=None, place="31.1970,121.4340")
     expect(phone.store).to_have_text("选择门店")
     names = ["四季小馆·人民广场店", "四季小馆·徐家汇店", "四季小馆·五角场店"]
     expect(phone.page.locator(".choice-name")).to_have_text(names)
-    assert phone.requests == []
+    assert phone.requests == [f"GET {stores_url()}"]
     phone.button("按离我最近排列").click()
-    expect(phone.page.locator(".choice-name")).to_have_text([names[2], names[0], names[1]])
-    expect(phone.page.locator(".choice-distance").first).to_have_text("约 460 米")
+    expect(phone.page.locator(".choice-name")).to_have_text([names[1], names[0], names[2]])
+    expect(phone.page.locator(".choice-distance")).to_have_text(["约 460 米", "约 5.6 公里"])
     phone.save_screenshot("stores")
-    phone.button(names[2]).click()
-    expect(phone.store).to_have_text(names[2])
+    phone.button(names[0]).click()
+    expect(phone.store).to_have_text(names[0])
     expect(phone.cards).to_have_count(7)
 
 
@@ -314,15 +350,70 @@ def test_a_store_can_be_chosen_without_a_location(phone: Phone) -> None:
     expect(phone.cards).to_have_count(8)
 
 
+def test_the_stores_stay_when_the_network_is_gone(phone: Phone) -> None:
+    phone.open(poi_id=None)
+    expect(phone.page.locator(".choice")).to_have_count(3)
+    phone.page.evaluate(
+        """() => Object.keys(sessionStorage).forEach((key) => {
+            sessionStorage[key] = sessionStorage[key].replace(/"readAt":\\d+/, '"readAt":1');
+        })"""
+    )
+    phone.page.route("**/stores", lambda route: route.abort())
+    phone.come_back()
+    expect(phone.page.get_by_text("网络不给力，以下为上次加载的门店")).to_be_visible()
+    expect(phone.page.locator(".choice")).to_have_count(3)
+
+
+def test_stores_that_cannot_be_loaded_show_their_problem_and_can_be_loaded_again(phone: Phone) -> None:
+    phone.page.route("**/stores", lambda route: route.abort())
+    phone.open(poi_id=None)
+    expect(phone.notice).to_contain_text("网络不给力，请检查网络后重试")
+    phone.page.unroute("**/stores")
+    phone.notice.get_by_role("button").click()
+    expect(phone.page.locator(".choice")).to_have_count(3)
+    expect(phone.notice).to_have_count(0)
+
+
+def test_the_list_does_not_need_the_stores(phone: Phone) -> None:
+    phone.page.route("**/stores", lambda route: route.abort())
+    phone.open()
+    expect(phone.cards).to_have_count(7)
+    expect(phone.store).to_have_text("当前门店")
+    expect(phone.notice).to_have_count(0)
+
+
+def test_a_single_store_is_opened_and_a_merchant_without_listed_stores_is_explained(phone: Phone) -> None:
+    store = {"poi_id": POI_ID, "name": "唯一门店"}
+    phone.page.route("**/stores", lambda route: route.fulfill(json={"account_id": ACCOUNT_ID, "stores": [store]}))
+    phone.open(poi_id=None)
+    expect(phone.store).to_have_text("唯一门店")
+    expect(phone.cards).to_have_count(7)
+    phone.page.evaluate("sessionStorage.clear()")
+    phone.page.route("**/stores", lambda route: route.fulfill(json={"account_id": ACCOUNT_ID}))
+    phone.open(poi_id=None)
+    expect(phone.page.get_by_text("暂无可选门店，请咨询店员")).to_be_visible()
+
+
 def respond_with_problem(route: Route, code: str) -> None:
+    """Respond to a request for the list; to a login with a session whose list has the problem."""
     problem = problems.problem_for_type(PROBLEM_TYPES[code], "a-request-id")
+    if route.request.method == "POST":
+        session = {"token": "a-token", "expires_in": 7200, "list_problem": json.loads(problem.body)}
+        route.fulfill(json=session)
+        return
     headers = {"Content-Type": "application/problem+json", "X-Request-Id": "a-request-id", **problem.headers}
     route.fulfill(status=problem.type.status, headers=headers, body=problem.body)
 
 
+@pytest.mark.parametrize("first_visit", [True, False], ids=["first visit", "later visit"])
 @pytest.mark.parametrize("code", sorted(PROBLEM_TYPES))
-def test_each_problem_shows_its_text_and_the_right_button(phone: Phone, code: str) -> None:
-    phone.page.route("**/certificates", lambda route: respond_with_problem(route, code))
+def test_each_problem_shows_its_text_and_the_right_button(phone: Phone, code: str, *, first_visit: bool) -> None:
+    """The same for the list in the login response and for the ordinary call."""
+    if not first_visit:
+        phone.open()
+        expect(phone.cards).to_have_count(7)
+    for path in ("**/certificates", "**/sessions"):
+        phone.page.route(path, lambda route: respond_with_problem(route, code))
     phone.open()
     problem = PROBLEM_TYPES[code]
     expect(phone.notice).to_contain_text(problem.detail)
@@ -405,7 +496,7 @@ def test_without_a_douyin_login_the_page_asks_for_it_and_sends_nothing(phone: Ph
     phone.open("")
     expect(phone.notice).to_contain_text("登录抖音后才能查看您的券")
     expect(phone.button("登录")).to_be_enabled()
-    assert phone.requests == []
+    assert phone.calls == []
 
 
 def test_after_a_lost_page_the_list_stays_and_can_be_continued(phone: Phone) -> None:
@@ -434,14 +525,11 @@ def test_coming_back_to_the_page_refreshes_the_list(phone: Phone) -> None:
     """The customer may have redeemed a coupon meanwhile."""
     phone.open()
     expect(phone.cards).to_have_count(7)
-    for hidden in ("true", "false"):
-        phone.page.evaluate(
-            f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}});"
-            "document.dispatchEvent(new Event('visibilitychange'))"
-        )
+    phone.come_back()
     expect(phone.cards).to_have_count(7)
     phone.page.wait_for_timeout(300)
-    assert [request.split()[0] for request in phone.requests] == ["POST", "GET", "GET"]
+    assert phone.calls == ["POST sessions", "GET certificates"]
+    assert len(phone.requests) == 3
 
 
 @pytest.mark.parametrize(
@@ -517,8 +605,11 @@ def test_the_preview_panel_shows_requests_and_switches_faults(browser: Browser, 
     phone, calls = page.frame_locator("#phone"), page.locator("#calls tr")
     expect(phone.get_by_role("listitem")).to_have_count(7)
     expect(calls).to_have_count(2)
-    expect(calls.nth(0)).to_contain_text(re.compile(r"GET /v1/merchants/.+200.*\d+ ms.*7 certificates", re.DOTALL))
-    expect(calls.nth(1)).to_contain_text("POST /v1/sessions")
+    expect(calls.nth(0)).to_contain_text(
+        re.compile(r"POST /v1/sessions.*200.*\d+ ms.*session, 7 certificates", re.DOTALL)
+    )
+    expect(calls.nth(1)).to_contain_text(re.compile(r"GET /v1/merchants/\d+/stores.*200.*3 stores", re.DOTALL))
+    expect(page.locator("#visit")).to_have_text(re.compile(r"^\d+ ms, 1 request$"))
 
     page.get_by_label("Opened in").select_option(label="四季小馆·徐家汇店")
     expect(phone.get_by_role("heading", level=1)).to_have_text("四季小馆·徐家汇店")
@@ -531,6 +622,7 @@ def test_the_preview_panel_shows_requests_and_switches_faults(browser: Browser, 
     page.get_by_role("button", name="Pull down").click()
     expect(phone.get_by_role("alert")).to_contain_text(PROBLEM_TYPES["upstream_unavailable"].detail, timeout=15_000)
     expect(calls.nth(0)).to_contain_text(re.compile(r"503.*upstream_unavailable.*2100004/0", re.DOTALL))
+    expect(page.locator("#visit")).to_have_text("…")
     page.screenshot(path=SCREENSHOTS / "preview.png")
     page.get_by_label("busy (2100004)").uncheck()
     page.get_by_label("Customer").select_option(label="林小满")
@@ -540,5 +632,16 @@ def test_the_preview_panel_shows_requests_and_switches_faults(browser: Browser, 
     expect(phone.locator(".root")).to_have_css("font-size", "32px")
     page.get_by_role("button", name="Clear session and reload").click()
     expect(page.locator("#logins")).to_have_text("3")
+    visit = page.locator("#visit")
+    expect(visit).to_have_text(re.compile(r"^\d+ ms, 1 request$"))
+    fast = int(visit.inner_text().split()[0])
+    page.get_by_label("simulate 4G (60 ms round trip)").check()
+    expect(phone.get_by_role("listitem")).to_have_count(8)
+    expect(visit).to_have_text(re.compile(r"^\d+ ms, 1 request$"))
+    assert int(visit.inner_text().split()[0]) >= 60
+    page.get_by_role("button", name="Clear session and reload").click()
+    expect(page.locator("#logins")).to_have_text("4")
+    expect(visit).to_have_text(re.compile(r"^\d+ ms, 1 request$"))
+    assert int(visit.inner_text().split()[0]) > fast
     assert errors == []
     page.close()

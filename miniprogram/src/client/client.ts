@@ -1,28 +1,33 @@
 /**
  * Client of the redemption service, built on `tt.login` and `tt.request`.
  *
- * Log in when a request has no valid session. Cache the session on the phone until it expires. When the server rejects
- * the session, log in again and retry once; concurrent requests share one login. Promises never reject: each resolves to
- * an `Outcome`.
+ * Without a valid session, one request logs in and lists. The session is cached on the phone until it expires. When the
+ * server rejects it, log in again and retry once; concurrent requests share one login. Promises never reject: each
+ * resolves to an outcome.
  */
 
-import type * as tt from "@douyin-microapp/typings/types/api";
 import type { components, paths } from "./api";
-import { newProblem, type Problem, parse, problemOf, type Reply } from "./problem";
+import { isProblem, newProblem, type Problem, parse, problemOf, readProblem } from "./problem";
+import type { RequestOptions, TtApi } from "./tt";
 
 export type { Action, Problem } from "./problem";
+export type { LoginOptions, Reply, RequestOptions, TtApi } from "./tt";
 
 /** One certificate of the list. Amounts are in 分, times in epoch seconds, ids are strings. */
 export type Certificate = components["schemas"]["Certificate"];
 
+/** A merchant, and where it can be visited. Without `stores`, every store of the merchant is served. */
+export type Merchant = components["schemas"]["Stores"];
+
+/** A store. The position is in GCJ-02; use it only if both coordinates are there. */
+export type Store = components["schemas"]["Store"];
+
 type List = components["schemas"]["List"];
+export type Unusable = NonNullable<List["unusable"]>;
 type SessionResponse = paths["/v1/sessions"]["post"]["responses"]["200"]["content"]["application/json"];
 type QueryParameters = NonNullable<
   paths["/v1/merchants/{account_id}/stores/{poi_id}/certificates"]["get"]["parameters"]["query"]
 >;
-
-/** The part of `tt` that the client calls. */
-export type TtApi = Pick<typeof tt, "login" | "request" | "getStorageSync" | "setStorageSync" | "removeStorageSync">;
 
 export interface ClientOptions {
   tt: TtApi;
@@ -38,9 +43,14 @@ export interface ListQuery extends Pick<QueryParameters, "biz_type" | "start_tim
   poi_id: string;
 }
 
-/** Result of `next()`. `list` contains everything found so far. Ignore `cancelled`. */
+/**
+ * Result of `next()`. Ignore `cancelled`.
+ *
+ * `list` contains everything found so far. `unusable` has the numbers of certificates that cannot be used in this store,
+ * by reason; a certificate can be counted once per part.
+ */
 export type Outcome =
-  | { kind: "list"; certificates: Certificate[]; more: boolean }
+  | { kind: "list"; certificates: Certificate[]; unusable: Unusable; more: boolean }
   | { kind: "problem"; problem: Problem }
   | { kind: "cancelled" };
 
@@ -57,9 +67,16 @@ export interface Pager {
   cancel(): void;
 }
 
+/** Result of `stores()`. `stale`: the service did not respond; these are the last known stores. */
+export type StoresOutcome =
+  | { kind: "stores"; merchant: Merchant; stale: boolean }
+  | { kind: "problem"; problem: Problem };
+
 export interface Client {
   /** Start a list. A client loads one list at a time: this cancels the previous one. */
   certificates(query: ListQuery): Pager;
+  /** Return a merchant's stores, cached in tt's storage for 5 minutes. Needs no login. */
+  stores(accountId: string): Promise<StoresOutcome>;
 }
 
 interface Session {
@@ -68,7 +85,13 @@ interface Session {
   endsAt: number;
 }
 
-type Result<T> = { value: T } | { problem: Problem };
+interface CachedMerchant {
+  merchant: Merchant;
+  /** Epoch milliseconds. */
+  readAt: number;
+}
+
+type Result<T> = { value: T; problem?: undefined } | { problem: Problem };
 
 interface PendingRequest<T> {
   done: Promise<Result<T>>;
@@ -79,6 +102,7 @@ interface PendingRequest<T> {
 const TIMEOUT_MS = 12000;
 /** Do not use a session that could expire during the request. */
 const EXPIRY_MARGIN_MS = 30000;
+const STORES_CACHE_MS = 300000;
 
 /** Create a client. `now` returns epoch milliseconds; tests replace it. */
 export function createClient(options: ClientOptions, now: () => number = Date.now): Client {
@@ -88,7 +112,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   let session: Session | undefined;
   // The last token that the server rejected. If storage failed to remove it, it must not be read back.
   let rejectedToken: string | undefined;
-  let pendingLogin: Promise<Result<string>> | undefined;
+  let pendingLogin: Promise<Result<SessionResponse>> | undefined;
   let current: Pager | undefined;
 
   function cachedSession(): Session | undefined {
@@ -99,14 +123,10 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     return session && session.endsAt - EXPIRY_MARGIN_MS > now() ? session : undefined;
   }
 
-  /** Return the session token. Callers during a login share that login. */
-  function sessionToken(): Promise<Result<string>> {
-    const cached = cachedSession();
-    if (cached) {
-      return Promise.resolve({ value: cached.token });
-    }
+  /** Log in, and ask for a list in the same request. Callers during a login share it. */
+  function logIn(query?: ListQuery): Promise<Result<SessionResponse>> {
     if (!pendingLogin) {
-      const login = logIn();
+      const login = loginCode().then((code) => (code ? openSession(code, query) : { problem: newProblem("login") }));
       pendingLogin = login;
       login.then(() => {
         pendingLogin = undefined;
@@ -115,24 +135,23 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     return pendingLogin;
   }
 
-  function logIn(): Promise<Result<string>> {
-    return new Promise<string>((resolve) => {
+  function loginCode(): Promise<string> {
+    return new Promise((resolve) => {
       // `code` is missing when the user is not logged in to Douyin.
       tt.login({ force: true, success: (login) => resolve(login.code || ""), fail: () => resolve("") });
-    }).then((code) => (code ? openSession(code) : { problem: newProblem("login") }));
+    });
   }
 
-  function openSession(code: string): Promise<Result<string>> {
-    const body = { app_id: appId, code };
+  function openSession(code: string, query: ListQuery | undefined): Promise<Result<SessionResponse>> {
+    const body = { app_id: appId, code, list: query };
     return send("POST", "/v1/sessions", isSessionResponse, { "content-type": "application/json" }, body).done.then(
       (result) => {
-        if ("problem" in result) {
-          return result;
+        if (!result.problem) {
+          const opened = { token: result.value.token, endsAt: now() + result.value.expires_in * 1000 };
+          session = opened;
+          tryStorage(() => tt.setStorageSync(key, opened));
         }
-        const opened = { token: result.value.token, endsAt: now() + result.value.expires_in * 1000 };
-        session = opened;
-        tryStorage(() => tt.setStorageSync(key, opened));
-        return { value: opened.token };
+        return result;
       },
     );
   }
@@ -154,32 +173,33 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     header: object,
     data?: object,
   ): PendingRequest<T> {
-    let abort = () => {};
+    let task: { abort(): void } | undefined;
     const done = new Promise<Result<T>>((resolve) => {
-      // A variable, not a literal argument: the typings do not declare `timeout`.
-      const request = {
+      const options: RequestOptions = {
         url: baseUrl + path,
         method,
         header,
         timeout: TIMEOUT_MS,
-        success: (reply: Reply) => {
+        success: (reply) => {
           const value = reply.statusCode === 200 ? parse(reply.data) : null;
           resolve(isExpected(value) ? { value } : { problem: problemOf(reply) });
         },
         fail: () => resolve({ problem: newProblem("network") }),
-        ...(data ? { data } : {}),
       };
-      const task = tt.request(request);
-      abort = () => task.abort();
+      if (data) {
+        options.data = data;
+      }
+      task = tt.request(options);
     });
-    return { done, abort };
+    return { done, abort: () => task?.abort() };
   }
 
   function certificates(query: ListQuery): Pager {
     if (current) {
       current.cancel();
     }
-    const found: { [certificateId: string]: Certificate } = {};
+    const found = new Map<string, Certificate>();
+    let unusable: Unusable = {};
     let cursor: string | undefined;
     let complete = false;
     let cancelled = false;
@@ -188,56 +208,72 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     let settle: (outcome: Outcome) => void = () => {};
 
     function list(): Outcome {
-      return {
-        kind: "list",
-        certificates: Object.keys(found)
-          .map((id) => found[id] as Certificate)
-          .sort(soonestFirst),
-        more: !complete,
-      };
+      return { kind: "list", certificates: Array.from(found.values()).sort(soonestFirst), unusable, more: !complete };
     }
 
-    /** Request the next part; undefined if cancelled before the request. */
+    /** Load the next part; undefined if cancelled before its request. */
     function load(retryLogin: boolean): Promise<Result<List> | undefined> {
-      return sessionToken().then((token) => {
-        if ("problem" in token) {
-          return token;
+      const cached = cachedSession();
+      if (cached) {
+        return getPart(cached.token, retryLogin);
+      }
+      const isShared = !!pendingLogin;
+      // A login under way has another list. Only the first part has no cursor.
+      const withList = !isShared && !cursor;
+      return logIn(withList ? query : undefined).then((result) => {
+        if (result.problem) {
+          // The other list was invalid, not the login.
+          return isShared && result.problem.status === 400 && !cancelled ? load(retryLogin) : result;
         }
-        if (cancelled) {
-          return undefined;
-        }
-        request = send("GET", pathOf(query, cursor), isList, { authorization: `Bearer ${token.value}` });
-        return request.done.then((result) => {
-          if (!("problem" in result)) {
-            return result;
-          }
-          if (result.problem.status === 401) {
-            discard(token.value);
-            if (retryLogin && !cancelled) {
-              return load(false);
-            }
-          }
-          if (result.problem.code === "invalid_request" && cursor) {
-            // The server no longer accepts the cursor. Start again without it; keep what was found.
-            cursor = undefined;
-            result.problem.action = "retry";
-          }
-          return result;
-        });
+        const first = withList ? firstList(result.value) : undefined;
+        return first ? check(first, result.value.token, retryLogin) : getPart(result.value.token, retryLogin);
       });
+    }
+
+    function getPart(token: string, retryLogin: boolean): Promise<Result<List> | undefined> {
+      if (cancelled) {
+        return Promise.resolve(undefined);
+      }
+      request = send("GET", listPath(query, cursor), isList, { authorization: `Bearer ${token}` });
+      return request.done.then((result) => check(result, token, retryLogin));
+    }
+
+    /** After a 401, log in again and retry once. */
+    function check(
+      result: Result<List>,
+      token: string,
+      retryLogin: boolean,
+    ): Result<List> | Promise<Result<List> | undefined> {
+      if (!result.problem) {
+        return result;
+      }
+      if (result.problem.status === 401) {
+        discard(token);
+        if (retryLogin && !cancelled) {
+          return load(false);
+        }
+      }
+      if (result.problem.code === "invalid_request" && cursor) {
+        // The server no longer accepts the cursor. Start again without it; keep what was found.
+        cursor = undefined;
+        result.problem.action = "retry";
+      }
+      return result;
     }
 
     function merge(result: Result<List> | undefined): Outcome {
       if (!result || cancelled) {
         return { kind: "cancelled" };
       }
-      if ("problem" in result) {
+      if (result.problem) {
         return { kind: "problem", problem: result.problem };
       }
-      for (const certificate of result.value.certificates) {
-        found[certificate.certificate_id] = certificate;
+      const part = result.value;
+      for (const certificate of part.certificates) {
+        found.set(certificate.certificate_id, certificate);
       }
-      cursor = result.value.next_cursor;
+      unusable = sum(cursor ? unusable : {}, part.unusable || {});
+      cursor = part.next_cursor;
       complete = !cursor;
       return list();
     }
@@ -271,7 +307,30 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     return pager;
   }
 
-  return { certificates };
+  function stores(accountId: string): Promise<StoresOutcome> {
+    const storesKey = `redemption.stores.${accountId}`;
+    const stored = tryStorage(() => tt.getStorageSync(storesKey));
+    const cached = isCachedMerchant(stored) ? stored : undefined;
+    const age = cached ? now() - cached.readAt : -1;
+    if (cached && age >= 0 && age < STORES_CACHE_MS) {
+      return Promise.resolve({ kind: "stores", merchant: cached.merchant, stale: false });
+    }
+    return send("GET", storesPath(accountId), isMerchant, {}).done.then((result) => {
+      if (!result.problem) {
+        const merchant = result.value;
+        tryStorage(() => tt.setStorageSync(storesKey, { merchant, readAt: now() }));
+        return { kind: "stores", merchant, stale: false };
+      }
+      if (result.problem.code === "merchant_not_found") {
+        tryStorage(() => tt.removeStorageSync(storesKey));
+      } else if (cached) {
+        return { kind: "stores", merchant: cached.merchant, stale: true };
+      }
+      return { kind: "problem", problem: result.problem };
+    });
+  }
+
+  return { certificates, stores };
 }
 
 /** Call tt's storage. It throws when it is full or broken; then the session is cached in memory only. */
@@ -293,25 +352,53 @@ function isSessionResponse(value: unknown): value is SessionResponse {
   return typeof response.token === "string" && typeof response.expires_in === "number";
 }
 
+/** Return the list of a login response, or its problem; undefined if it has neither (an older service). */
+function firstList({ list, list_problem }: SessionResponse): Result<List> | undefined {
+  if (isProblem(list_problem)) {
+    return { problem: readProblem(list_problem, list_problem.status) };
+  }
+  return isList(list) ? { value: list } : undefined;
+}
+
+function isMerchant(value: unknown): value is Merchant {
+  const { account_id, stores } = (value || {}) as Partial<Merchant>;
+  return typeof account_id === "string" && (stores === undefined || Array.isArray(stores));
+}
+
+function isCachedMerchant(value: unknown): value is CachedMerchant {
+  const { merchant, readAt } = (value || {}) as Partial<CachedMerchant>;
+  return isMerchant(merchant) && typeof readAt === "number";
+}
+
 function isList(value: unknown): value is List {
   return Array.isArray(((value || {}) as Partial<List>).certificates);
 }
 
-function pathOf(query: ListQuery, cursor: string | undefined): string {
+function storesPath(accountId: string): string {
+  return `/v1/merchants/${encodeURIComponent(accountId)}/stores`;
+}
+
+function listPath(query: ListQuery, cursor: string | undefined): string {
   const { account_id, poi_id, biz_type, start_time, end_time } = query;
   const parameters: { [name: string]: string | number | undefined } = { biz_type, start_time, end_time, cursor };
   const pairs = Object.keys(parameters)
     .filter((name) => parameters[name] !== undefined)
     .map((name) => `${name}=${encodeURIComponent(String(parameters[name]))}`);
-  const path = `/v1/merchants/${encodeURIComponent(account_id)}/stores/${encodeURIComponent(poi_id)}/certificates`;
+  const path = `${storesPath(account_id)}/${encodeURIComponent(poi_id)}/certificates`;
   return pairs.length ? `${path}?${pairs.join("&")}` : path;
+}
+
+/** Add two sets of counts. */
+function sum(a: Unusable, b: Unusable): Unusable {
+  const total = Object.assign({}, a);
+  for (const reason of Object.keys(b) as (keyof Unusable)[]) {
+    total[reason] = (total[reason] || 0) + (b[reason] as number);
+  }
+  return total;
 }
 
 /** Compare in the service's order: by expiry, without an expiry last, then by certificate_id. */
 function soonestFirst(one: Certificate, other: Certificate): number {
-  const [a, b] = [one, other].map((c) => (c.expire_time === undefined ? Number.POSITIVE_INFINITY : c.expire_time));
-  if (a !== b) {
-    return (a as number) < (b as number) ? -1 : 1;
-  }
-  return one.certificate_id < other.certificate_id ? -1 : 1;
+  const [a = 0, b = 0] = [one, other].map((c) => (c.expire_time === undefined ? Number.MAX_VALUE : c.expire_time));
+  return a - b || (one.certificate_id < other.certificate_id ? -1 : 1);
 }

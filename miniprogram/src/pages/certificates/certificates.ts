@@ -1,9 +1,24 @@
 /** Sample page: the customer's certificates in one store. */
 
-import { createClient, type Outcome, type Pager, type Problem } from "../../client/client";
-import { config, type Merchant } from "../../config";
-import { type Row, rowOf } from "./rows";
-import { type Position, type Store, type StoreRow, storeRows } from "./stores";
+import {
+  createClient,
+  type Outcome,
+  type Pager,
+  type Problem,
+  type Store,
+  type StoresOutcome,
+} from "../../client/client";
+import { config } from "../../config";
+import { countText, type Row, rowOf } from "./rows";
+import {
+  canSortByDistance,
+  listedStores,
+  onlyStore,
+  type Position,
+  type StoreRow,
+  storeHeader,
+  storeRows,
+} from "./stores";
 
 /** A problem as the page shows it. */
 interface Notice {
@@ -40,6 +55,10 @@ Page({
     phone: "",
     // Store selection
     choosing: false,
+    loadingStores: false,
+    storesProblem: null as Notice | null,
+    /** The stores are the last known ones: the service did not respond. */
+    staleStores: false,
     stores: [] as StoreRow[],
     canChoose: false,
     canLocate: false,
@@ -58,34 +77,33 @@ Page({
     problemBelow: false,
   },
 
-  merchant: undefined as Merchant | undefined,
+  accountId: "",
+  stores: [] as Store[],
   poiId: "",
   pager: undefined as Pager | undefined,
+  position: undefined as Position | undefined,
   /** Certificates found by this pager. During a refresh, `rows` still shows the previous pager's. */
   found: 0,
   hidden: false,
 
   onLoad(query) {
     // Douyin does not document the parameters that 去使用 appends: both ids may be missing.
-    const accountId = query.account_id;
-    const merchants = config.merchants.filter((merchant) => !accountId || merchant.account_id === accountId);
-    this.merchant = merchants[0] || { account_id: accountId || "", stores: [] };
-    const { stores } = this.merchant;
-    const canLocate = stores.some((store) => store.latitude !== undefined);
-    this.setData({ stores: storeRows(stores), canChoose: stores.length > 1, canLocate });
-    const onlyStore = stores.length === 1 ? stores[0] : undefined;
-    const poiId = query.poi_id || (onlyStore ? onlyStore.poi_id : "");
-    if (poiId) {
-      this.openStore(poiId);
+    this.accountId = query.account_id || config.account_id;
+    this.loadStores();
+    if (query.poi_id) {
+      this.openStore(query.poi_id);
     } else {
       this.chooseStore();
     }
   },
 
   onShow() {
-    // The customer may have redeemed a certificate while the page was hidden.
-    if (this.hidden && this.pager && !this.data.choosing) {
-      this.refresh();
+    if (this.hidden) {
+      this.loadStores();
+      // The customer may have redeemed a certificate while the page was hidden.
+      if (this.pager && !this.data.choosing) {
+        this.refresh();
+      }
     }
     this.hidden = false;
   },
@@ -114,6 +132,36 @@ Page({
     }
   },
 
+  /** Load the stores: from the client's cache if they are recent. */
+  loadStores() {
+    this.setData({ loadingStores: !this.stores.length, storesProblem: null });
+    client.stores(this.accountId).then((outcome) => this.showStores(outcome));
+  },
+
+  showStores(outcome: StoresOutcome) {
+    this.setData({ loadingStores: false });
+    if (outcome.kind === "problem") {
+      // The stores that are shown stay.
+      this.setData({ storesProblem: this.stores.length ? null : noticeOf(outcome.problem) });
+      this.countDown("storesProblem");
+      return;
+    }
+    const stores = listedStores(outcome.merchant);
+    this.stores = stores;
+    this.setData({
+      stores: storeRows(stores, this.position),
+      canChoose: stores.length > 1,
+      canLocate: canSortByDistance(stores),
+      staleStores: outcome.stale,
+    });
+    const only = onlyStore(stores);
+    if (this.poiId) {
+      this.setData(storeHeader(this.poiId, stores));
+    } else if (only) {
+      this.openStore(only.poi_id);
+    }
+  },
+
   chooseStore() {
     this.setData({ choosing: true });
   },
@@ -128,21 +176,18 @@ Page({
     tt.getLocation({
       type: "gcj02",
       success: (position: Position) => {
-        const { stores } = this.merchant as Merchant;
-        this.setData({ stores: storeRows(stores, position), locating: "" });
+        this.position = position;
+        this.setData({ stores: storeRows(this.stores, position), locating: "" });
       },
       fail: () => this.setData({ locating: "未能获取位置，请直接选择门店" }),
     });
   },
 
   openStore(poiId: string) {
-    const { stores } = this.merchant as Merchant;
-    const known: Partial<Store> = stores.filter((store) => store.poi_id === poiId)[0] || {};
     this.poiId = poiId;
     this.setData({
       choosing: false,
-      store: known.name || "当前门店",
-      phone: known.phone || "",
+      ...storeHeader(poiId, this.stores),
       rows: [],
       count: "",
       loadingMore: false,
@@ -152,8 +197,7 @@ Page({
 
   /** Load the list from the start. The rows stay until the response arrives. */
   refresh() {
-    const { account_id } = this.merchant as Merchant;
-    this.pager = client.certificates({ account_id, poi_id: this.poiId });
+    this.pager = client.certificates({ account_id: this.accountId, poi_id: this.poiId });
     this.found = 0;
     this.setData({ loading: this.data.rows.length === 0, empty: false, more: false, problem: null });
     this.loadNext(this.pager, MAX_EMPTY_RESPONSES);
@@ -189,38 +233,32 @@ Page({
   showOutcome(outcome: Exclude<Outcome, { kind: "cancelled" }>) {
     tt.stopPullDownRefresh({});
     if (outcome.kind === "problem") {
-      this.setData({ loading: false, loadingMore: false, problemBelow: this.data.loadingMore });
-      this.showProblem(outcome.problem);
+      const problem = noticeOf(outcome.problem);
+      this.setData({ loading: false, loadingMore: false, problemBelow: this.data.loadingMore, problem });
+      this.countDown("problem");
       return;
     }
     const now = Date.now() / 1000;
     const rows = outcome.certificates.map((certificate) => rowOf(certificate, now));
     const { more } = outcome;
     this.found = rows.length;
-    const count = rows.length ? (more ? `已找到 ${rows.length} 张可用券` : `共 ${rows.length} 张可用券`) : "";
+    const count = countText(rows.length, more);
     this.setData({ rows, more, count, empty: !rows.length && !more, loading: false, loadingMore: false });
   },
 
-  showProblem(problem: Problem) {
-    const { action } = problem;
-    const button = action === "store" && !this.data.canChoose ? "" : BUTTONS[action];
-    const reference = problem.requestId ? `问题编号 ${problem.requestId}` : "";
-    const notice = { action, text: problem.detail, button, wait: Math.ceil(problem.retryAfter), reference };
-    this.setData({ problem: notice });
-    this.countDown(notice);
-  },
-
-  countDown(notice: Notice) {
-    if (notice.wait <= 0) {
+  /** Count the seconds until the button of a problem is enabled. */
+  countDown(name: "problem" | "storesProblem") {
+    const notice = this.data[name];
+    if (!notice || notice.wait <= 0) {
       return;
     }
     setTimeout(() => {
       // The problem may be gone or replaced by now.
-      const shown = this.data.problem;
+      const shown = this.data[name];
       if (shown && shown.reference === notice.reference && shown.wait === notice.wait) {
         const next = { ...notice, wait: notice.wait - 1 };
-        this.setData({ problem: next });
-        this.countDown(next);
+        this.setData(name === "problem" ? { problem: next } : { storesProblem: next });
+        this.countDown(name);
       }
     }, 1000);
   },
@@ -228,7 +266,9 @@ Page({
   /** Handle the button of a problem. */
   resolveProblem() {
     const { problem } = this.data;
-    if (problem && problem.action === "store") {
+    if (this.data.choosing) {
+      this.loadStores();
+    } else if (problem && problem.action === "store") {
       this.setData({ problem: null });
       this.chooseStore();
     } else if (this.data.rows.length) {
@@ -249,6 +289,11 @@ Page({
     tt.makePhoneCall({ phoneNumber: this.data.phone });
   },
 });
+
+function noticeOf({ action, detail, retryAfter, requestId }: Problem): Notice {
+  const reference = requestId ? `问题编号 ${requestId}` : "";
+  return { action, text: detail, button: BUTTONS[action], wait: Math.ceil(retryAfter), reference };
+}
 
 /** Return the customer's stored choice, or the phone's font size if Douyin reports it. */
 function initialTextSize(): number {

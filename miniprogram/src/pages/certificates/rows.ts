@@ -41,7 +41,7 @@ const CHINA_OFFSET_SECONDS = 8 * 3600;
 /** Return the card of a certificate at `now` (epoch seconds). */
 export function rowOf(certificate: Certificate, now: number): Row {
   const { kind, pay_amount, market_price, expire_time, code_tail } = certificate;
-  const kindText = KINDS[kind];
+  const kindText = KINDS[kind] || KINDS.other;
   const title = certificate.title || kindText;
   const headline = headlineOf(certificate);
   const paid = pay_amount === undefined ? "" : `已付 ${yuan(pay_amount)}`;
@@ -130,6 +130,11 @@ function parseTime(time: string): { minutes: number; text: string } | undefined 
   }
   const [hour, minute] = [Number(parts[1]), Number(parts[2])];
   return { minutes: hour * 60 + minute, text: `${hour}点${minute ? `${minute}分` : ""}` };
+}
+
+/** Return the line above the list. */
+export function countText(rows: number, more: boolean): string {
+  return rows ? `${more ? "已找到" : "共"} ${rows} 张可用券` : "";
 }
 
 function dateText(seconds: number): string {

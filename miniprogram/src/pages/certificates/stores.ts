@@ -1,15 +1,10 @@
-/** Store selection: names and distances. Pure functions. */
+/** Store selection: which store to open, names and distances. Pure functions. */
+
+import type { Merchant, Store } from "../../client/client";
 
 export interface Position {
   latitude: number;
   longitude: number;
-}
-
-/** A store; the position is optional and in GCJ-02, as tt.getLocation returns it for `gcj02`. */
-export interface Store extends Partial<Position> {
-  poi_id: string;
-  name: string;
-  phone?: string;
 }
 
 /** One line of the store selection; `distance` is empty where it is unknown. */
@@ -17,6 +12,27 @@ export interface StoreRow {
   poi_id: string;
   name: string;
   distance: string;
+}
+
+/** Return the stores that can be shown; none if the merchant does not list its stores. */
+export function listedStores(merchant: Merchant): Store[] {
+  return (merchant.stores || []).filter((store) => store?.poi_id && store.name);
+}
+
+/** Return the only store; undefined if the customer must choose. */
+export function onlyStore(stores: Store[]): Store | undefined {
+  return stores.length === 1 ? stores[0] : undefined;
+}
+
+/** Return the header of a store's list. The store may be unknown: stores are loaded while the list is. */
+export function storeHeader(poiId: string, stores: Store[]): { store: string; phone: string } {
+  const store = stores.filter(({ poi_id }) => poi_id === poiId)[0];
+  return { store: store ? store.name : "当前门店", phone: store?.phone || "" };
+}
+
+/** Whether the position of at least one store is known. */
+export function canSortByDistance(stores: Store[]): boolean {
+  return stores.some((store) => positionOf(store));
 }
 
 /** Return the stores by distance from `customer`, nearest first; without a position, in the given order. */
@@ -30,8 +46,9 @@ export function storeRows(stores: Store[], customer?: Position): StoreRow[] {
 const EARTH_RADIUS_M = 6371000;
 
 /** Return the distance in metres (haversine formula); infinity if the store has no position. */
-function distance(store: Store, customer: Position): number {
-  if (store.latitude === undefined || store.longitude === undefined) {
+function distance(place: Store, customer: Position): number {
+  const store = positionOf(place);
+  if (!store) {
     return Number.POSITIVE_INFINITY;
   }
   const radians = Math.PI / 180;
@@ -39,6 +56,11 @@ function distance(store: Store, customer: Position): number {
   const width = Math.sin(((store.longitude - customer.longitude) * radians) / 2);
   const cosines = Math.cos(store.latitude * radians) * Math.cos(customer.latitude * radians);
   return 2 * EARTH_RADIUS_M * Math.asin(Math.sqrt(height * height + cosines * width * width));
+}
+
+/** Return the position of a store; undefined unless it has both coordinates. */
+function positionOf({ latitude, longitude }: Store): Position | undefined {
+  return latitude === undefined || longitude === undefined ? undefined : { latitude, longitude };
 }
 
 function distanceText(metres: number): string {
