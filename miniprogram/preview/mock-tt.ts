@@ -29,6 +29,8 @@ export interface PhoneOptions {
   fontSize?: number;
   /** Position of the phone. Without it, the user refuses tt.getLocation. */
   position?: { latitude: number; longitude: number };
+  /** Time that the network adds to each tt.request, in milliseconds. Not added to tt.login. */
+  roundTrip?: number;
   onCall?: (call: Call) => void;
   onLogin?: () => void;
   onStopPullDownRefresh?: () => void;
@@ -107,13 +109,23 @@ function request(options: Parameters<typeof tt.request>[0], phone: PhoneOptions)
   const report = (status: number, body: unknown, requestId: string) =>
     phone.onCall?.({ method, url, status, milliseconds: performance.now() - started, body, requestId });
 
+  /** Wait for half a round trip: before the request arrives, and before its response does. */
+  async function networkDelay(): Promise<void> {
+    if (phone.roundTrip) {
+      await new Promise((resolve) => setTimeout(resolve, (phone.roundTrip as number) / 2));
+      controller.signal.throwIfAborted();
+    }
+  }
+
   async function send(): Promise<void> {
     let response: Response;
     let text: string;
     try {
+      await networkDelay();
       const init: RequestInit = { method, headers: header as Record<string, string>, signal: controller.signal };
       response = await fetch(url, data === undefined ? init : { ...init, body: JSON.stringify(data) });
       text = await response.text();
+      await networkDelay();
     } catch (error) {
       const reason = controller.signal.aborted ? String((controller.signal.reason as Error).message) : String(error);
       report(0, reason, "");

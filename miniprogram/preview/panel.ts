@@ -1,6 +1,7 @@
 /** The panel beside the phone: selects the customer, the store and the platform's faults; lists the page's requests. */
 
 import type { Call } from "./mock-tt";
+import type { VisitTime } from "./visit";
 
 interface SampleData {
   merchants: { account_id: string; name: string; stores: Record<string, string> }[];
@@ -26,11 +27,13 @@ const FAULTS: { label: string; rule: object }[] = [
   { label: "app secret rejected (40017)", rule: { kind: "code", call: "jscode2session", code: 40017 } },
 ];
 const MAX_CALLS = 30;
+const ROUND_TRIP_4G_MS = 60;
 
 const phone = element<HTMLIFrameElement>("phone");
 const customer = element<HTMLSelectElement>("customer");
 const store = element<HTMLSelectElement>("store");
 const text = element<HTMLSelectElement>("text");
+const slow = element<HTMLInputElement>("slow");
 const calls = element<HTMLTableSectionElement>("calls");
 let logins = 0;
 let updatingFaults: Promise<unknown> = Promise.resolve();
@@ -46,8 +49,8 @@ async function start(): Promise<void> {
     store.append(group);
   }
   element("faults").append(...FAULTS.map(({ label, rule }) => faultSwitch(label, rule)));
-  for (const select of [customer, store, text]) {
-    select.addEventListener("change", loadPhone);
+  for (const setting of [customer, store, text, slow]) {
+    setting.addEventListener("change", loadPhone);
   }
   element("pull").addEventListener("click", () => phone.contentWindow?.dispatchEvent(new Event("pull-down")));
   element("reset").addEventListener("click", () => {
@@ -55,6 +58,7 @@ async function start(): Promise<void> {
     loadPhone();
   });
   addEventListener("phone-call", (event) => addCall((event as CustomEvent<Call>).detail));
+  addEventListener("phone-visit", (event) => showVisit((event as CustomEvent<VisitTime | null>).detail));
   addEventListener("phone-login", () => {
     logins += 1;
     element("logins").textContent = String(logins);
@@ -68,7 +72,12 @@ function ids(account_id: string, poi_id?: string): string {
 }
 
 function loadPhone(): void {
-  const settings = new URLSearchParams({ customer: customer.value, text: text.value, place: "31.2304,121.4737" });
+  const settings = new URLSearchParams({
+    customer: customer.value,
+    text: text.value,
+    place: "31.2304,121.4737",
+    round_trip: String(slow.checked ? ROUND_TRIP_4G_MS : 0),
+  });
   phone.src = `phone.html?${store.value}&${settings}`;
 }
 
@@ -92,9 +101,15 @@ async function updateFaults(): Promise<void> {
   }
 }
 
+function showVisit(time: VisitTime | null): void {
+  element("visit").textContent = time
+    ? `${Math.round(time.milliseconds)} ms, ${time.requests} ${time.requests === 1 ? "request" : "requests"}`
+    : "…";
+}
+
 function addCall({ method, url, status, milliseconds, body, requestId }: Call): void {
   const row = calls.insertRow(0);
-  row.className = status === 200 ? "" : "problem";
+  row.className = status === 200 && !hasProblem(body) ? "" : "problem";
   const request = row.insertCell();
   request.textContent = `${method} ${new URL(url).pathname.replace(/^\/api/, "")}${url.includes("cursor=") ? " (cursor)" : ""}`;
   request.append(small(requestId));
@@ -111,28 +126,43 @@ function addCall({ method, url, status, milliseconds, body, requestId }: Call): 
   }
 }
 
+/** The members of all responses that the panel shows. */
+interface Body {
+  token?: string;
+  list?: Body;
+  list_problem?: Body;
+  certificates?: unknown[];
+  next_cursor?: string;
+  account_id?: string;
+  stores?: unknown[];
+  code?: string;
+  title?: string;
+  upstream?: { error_code: number; sub_error_code: number; logid?: string };
+}
+
+function hasProblem(body: unknown): boolean {
+  return !!(body as Body | null)?.list_problem;
+}
+
 /** Return the outcome of a response, and details for an engineer. */
 function describe(body: unknown): [string, string] {
   if (typeof body !== "object" || body === null) {
     return [String(body), ""];
   }
-  const { certificates, next_cursor, code, title, upstream } = body as {
-    certificates?: unknown[];
-    next_cursor?: string;
-    code?: string;
-    title?: string;
-    upstream?: { error_code: number; sub_error_code: number; logid?: string };
-  };
+  const { token, list, list_problem, certificates, next_cursor, account_id, stores, code, title, upstream } =
+    body as Body;
+  if (token) {
+    const [outcome, details] = describe(list ?? list_problem ?? "no list");
+    return [`session, ${outcome}`, details];
+  }
   if (certificates) {
     return [`${certificates.length} certificates`, next_cursor ? "more available" : ""];
   }
   if (code) {
-    return [
-      code,
-      upstream ? `${title}; ${upstream.error_code}/${upstream.sub_error_code} ${upstream.logid ?? ""}` : (title ?? ""),
-    ];
+    const codes = upstream ? `; ${upstream.error_code}/${upstream.sub_error_code} ${upstream.logid ?? ""}` : "";
+    return [code, `${title ?? ""}${codes}`];
   }
-  return ["session", ""];
+  return [account_id ? `${stores?.length ?? "all"} stores` : "", ""];
 }
 
 function small(text: string): HTMLElement {

@@ -2,13 +2,14 @@
  * A phone with Douyin: loads the files of the built mini-program (JavaScript, TTML, TTSS, JSON) unchanged and runs the
  * first page. Vue renders it. The other parts of Douyin's runtime that this page needs are here.
  *
- * URL query: the page's own parameters (account_id, poi_id), and `customer`, `text` (the phone's font size in per cent)
- * and `place` ("latitude,longitude").
+ * URL query: the page's own parameters (account_id, poi_id), and `customer`, `text` (the phone's font size in per cent),
+ * `place` ("latitude,longitude") and `round_trip` (milliseconds).
  */
 
 import { createApp, reactive } from "vue";
-import { type Call, createMockTt } from "./mock-tt";
+import { createMockTt } from "./mock-tt";
 import { stylesOf, templateOf } from "./ttml";
+import { Visit } from "./visit";
 
 interface Program {
   app_id: string;
@@ -24,6 +25,7 @@ const PULL_DISTANCE_PX = 60;
 const REACH_BOTTOM_PX = 50;
 
 const query = new URLSearchParams(location.search);
+const visit = new Visit((time) => notifyPanel("visit", time));
 
 async function start(): Promise<void> {
   const program = (await (await fetch("program.json")).json()) as Program;
@@ -64,7 +66,11 @@ function mockTt(appId: string) {
     storage: storageOf(customer),
     fontSize: (16 * Number(query.get("text") ?? 100)) / 100,
     ...(latitude && longitude ? { position: { latitude, longitude } } : {}),
-    onCall: (call) => notifyPanel("call", call),
+    roundTrip: Number(query.get("round_trip") ?? 0),
+    onCall: (call) => {
+      notifyPanel("call", call);
+      visit.onCall(call);
+    },
     onLogin: () => notifyPanel("login", null),
     onStopPullDownRefresh: () => document.body.classList.remove("refreshing"),
   });
@@ -80,7 +86,7 @@ function storageOf(customer: string): Pick<Storage, "getItem" | "setItem" | "rem
   };
 }
 
-function notifyPanel(type: string, detail: Call | null): void {
+function notifyPanel(type: string, detail: unknown): void {
   parent.dispatchEvent(new CustomEvent(`phone-${type}`, { detail }));
 }
 
@@ -113,21 +119,29 @@ function openPage(definition: Page, ttml: string, settings: Record<string, unkno
     setData: (part: object) => Object.assign(data, JSON.parse(JSON.stringify(part))),
   };
   const fire = (name: string, event: Event) => {
+    visit.start();
     const { dataset } = event.currentTarget as HTMLElement;
     page[name]({ type: "tap", currentTarget: { dataset: { ...dataset } } });
   };
   const view = createApp({ template: `<page>${templateOf(ttml)}</page>`, setup: () => data });
   view.config.compilerOptions.isCustomElement = (tag) => ["page", "view", "text"].includes(tag);
   view.config.globalProperties.$fire = fire;
+  visit.start();
   page.onLoad?.(Object.fromEntries(query));
   page.onShow?.();
   view.mount("#page");
   page.onReady?.();
-  document.addEventListener("visibilitychange", () => (document.hidden ? page.onHide?.() : page.onShow?.()));
+  document.addEventListener("visibilitychange", () => {
+    visit.start();
+    document.hidden ? page.onHide?.() : page.onShow?.();
+  });
   addEventListener("pagehide", () => page.onUnload?.());
   watchBottom(Number(settings.onReachBottomDistance ?? REACH_BOTTOM_PX), () => page.onReachBottom?.());
   if (settings.enablePullDownRefresh) {
-    watchPullDown(() => page.onPullDownRefresh?.());
+    watchPullDown(() => {
+      visit.start();
+      page.onPullDownRefresh?.();
+    });
   }
 }
 
