@@ -81,7 +81,8 @@ $(MODULES): miniprogram/package.json miniprogram/package-lock.json
 	@echo "installing into miniprogram/node_modules"
 	@$(NPM) ci && touch $@
 
-miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/preview -type f) miniprogram/tsconfig.json
+miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/preview -type f) miniprogram/tsconfig.json \
+		miniprogram/tsconfig.client.json miniprogram/client-package.mjs
 	@echo "building the mini-program"
 	@rm -rf miniprogram/dist miniprogram/build
 	@$(NPM) run build && touch $@

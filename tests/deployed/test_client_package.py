@@ -1,0 +1,137 @@
+"""The client's npm package, as another project uses it: pack, install into an empty project, compile, run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox import preview
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_CLIENT_BYTES = 5 * 1024
+TSC = preview.MINIPROGRAM_FOLDER / "node_modules" / "typescript" / "bin" / "tsc"
+COMPILER_OPTIONS = {
+    "strict": True,
+    "exactOptionalPropertyTypes": True,
+    "noUncheckedIndexedAccess": True,
+    "skipLibCheck": False,
+    "types": [],
+    "target": "ES2015",
+    "lib": ["ES2015"],
+    "outDir": "out",
+}
+IMPORTS = {
+    "tsx": 'import { useState } from "react";\nimport { useDidShow } from "@tarojs/taro";\n',
+    "uni": 'import { ref } from "vue";\nimport { onShow } from "@dcloudio/uni-app";\n',
+}
+"""What the examples of the README omit."""
+FRAMEWORKS = """
+declare module "react" { export function useState<T>(): [T | undefined, (value: T) => void]; }
+declare module "@tarojs/taro" { export function useDidShow(callback: () => void): void; }
+declare module "vue" { export function ref<T>(): { value: T | undefined }; }
+declare module "@dcloudio/uni-app" { export function onShow(hook: () => void): void; }
+"""
+RUN = """
+const problem = { code: "upstream_timeout", status: 504, detail: "请稍后再试", retryable: true, request_id: "r" };
+let session = { token: "t", expires_in: 7200, list_problem: problem };
+globalThis.tt = {
+  login: ({ success }) => success({ code: "c" }),
+  request: ({ success }) => (success({ statusCode: 200, header: {}, data: session }), { abort() {} }),
+  getStorageSync: () => "",
+  setStorageSync: () => {},
+  removeStorageSync: () => {},
+};
+globalThis.Page = (page) => page.onShow.call({ setData: (data) => console.log(JSON.stringify(data)) });
+require("./native.js");
+"""
+
+
+def run(folder: Path, *command: str) -> str:
+    """Run a command in a folder and return its output."""
+    program = shutil.which(command[0])
+    assert program is not None
+    process = subprocess.run(
+        [program, *command[1:]], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty project that has installed the package, without a network."""
+    folder = tmp_path_factory.mktemp("project")
+    tarball = run(folder, "npm", "pack", "--silent", str(preview.MINIPROGRAM_FOLDER / "build" / "client")).strip()
+    (folder / "package.json").write_text('{"name": "shop", "private": true}', "utf-8")
+    run(folder, "npm", "install", "--offline", "--no-audit", "--no-fund", f"./{tarball}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def examples() -> dict[str, str]:
+    """The code blocks of the README by language."""
+    readme = (preview.MINIPROGRAM_FOLDER / "src" / "client" / "README.md").read_text("utf-8")
+    blocks: list[tuple[str, str]] = re.findall(r"```(\w+)\n(.*?)```", readme, re.DOTALL)
+    (_, coupons), (_, uni) = [block for block in blocks if block[0] == "ts"]
+    return {**dict(blocks), "ts": coupons, "uni": uni}
+
+
+def compile_project(project: Path, **options: object) -> None:
+    """Compile all files of the project with the strictest options."""
+    settings = {"compilerOptions": {**COMPILER_OPTIONS, **options}, "include": ["*.ts", "*.tsx"]}
+    (project / "tsconfig.json").write_text(json.dumps(settings), "utf-8")
+    run(project, "node", str(TSC), "--project", ".")
+
+
+def test_the_package_has_one_module_its_types_and_no_dependencies(project: Path) -> None:
+    package = project / "node_modules" / "douyin-redemption-client"
+    files = {path.name for path in package.iterdir()}
+    types = {"api.d.ts", "client.d.ts", "problem.d.ts", "tt.d.ts"}
+    assert files == {"client.js", *types, "package.json", "README.md", "LICENSE"}
+    manifest = json.loads((package / "package.json").read_text("utf-8"))
+    assert not {"dependencies", "peerDependencies", "scripts"} & set(manifest)
+
+
+def test_the_client_has_at_most_5_kb_minified() -> None:
+    assert (preview.MINIPROGRAM_FOLDER / "build" / "client.min.js").stat().st_size <= MAX_CLIENT_BYTES
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"module": "CommonJS", "moduleResolution": "Node10"},
+        {"module": "Node16", "moduleResolution": "Node16"},
+        {"module": "ESNext", "moduleResolution": "Bundler"},
+    ],
+    ids=["CommonJS", "Node16", "bundler"],
+)
+def test_the_examples_of_the_readme_compile(project: Path, examples: dict[str, str], options: dict[str, str]) -> None:
+    """With small declarations of the frameworks: the test has no network."""
+    types = 'import type { Outcome } from "douyin-redemption-client";\nimport { list } from "./coupons";\n'
+    (project / "frameworks.d.ts").write_text(FRAMEWORKS, "utf-8")
+    (project / "coupons.ts").write_text(examples["ts"], "utf-8")
+    (project / "taro.tsx").write_text(IMPORTS["tsx"] + types + examples["tsx"] + "void outcome;\n", "utf-8")
+    (project / "uni.ts").write_text(IMPORTS["uni"] + types + examples["uni"], "utf-8")
+    compile_project(project, **options)
+
+
+def test_the_native_example_runs(project: Path, examples: dict[str, str]) -> None:
+    (project / "coupons.ts").write_text(examples["ts"], "utf-8")
+    compile_project(project, module="CommonJS", moduleResolution="Node10")
+    (project / "out" / "native.js").write_text(examples["js"], "utf-8")
+    (project / "out" / "run.js").write_text(RUN, "utf-8")
+    outcome = json.loads(run(project / "out", "node", "run.js"))["outcome"]
+    assert outcome["problem"]["code"] == "upstream_timeout"
+    assert outcome["problem"]["action"] == "retry"
+
+
+def test_the_package_can_be_imported_as_an_es_module(project: Path) -> None:
+    code = "import { createClient } from 'douyin-redemption-client'; console.log(typeof createClient)"
+    assert run(project, "node", "--input-type=module", "--eval", code) == "function\n"
