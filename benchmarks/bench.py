@@ -31,7 +31,7 @@ from chalicelib.tokens.lease import token_key
 from infra.bundle import ROOT, current_archive
 from sandbox import gateway, sample_data, stack
 from sandbox.runtime import Instance
-from sandbox.sample_data import APP_ID
+from sandbox.sample_data import ACCOUNT_ID, APP_ID, POI_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,9 +75,9 @@ class Bench:
         counters: dict[str, Any] = response.json()
         return counters
 
-    def build_event(self, name: str, query: str = "") -> dict[str, Any]:
+    def build_event(self, name: str, query: str = "", session: str | None = None) -> dict[str, Any]:
         """Build API Gateway's event for a request for the list of certificates."""
-        headers = {"Authorization": f"Bearer {self.implementations[name].session}"}
+        headers = {"Authorization": f"Bearer {session or self.implementations[name].session}"}
         return gateway.build_event("GET", gateway.certificates_url() + query, headers)
 
     @contextlib.contextmanager
@@ -189,8 +189,15 @@ def _read_session_key(aws_url: str, secret: str) -> str:
     return str(json.loads(client.get_secret_value(SecretId=secret)["SecretString"])["session_keys"][0])
 
 
+def build_login_event(*, with_list: bool = False) -> dict[str, Any]:
+    """Build API Gateway's event for a login, which may ask for the list."""
+    body: dict[str, Any] = {"app_id": APP_ID, "code": "any"}
+    if with_list:
+        body["list"] = {"account_id": ACCOUNT_ID, "poi_id": POI_ID}
+    return gateway.build_event("POST", "/v1/sessions", {"Content-Type": "application/json"}, json.dumps(body))
+
+
 def _login(bench: Bench) -> str:
-    body = json.dumps({"app_id": APP_ID, "code": "any"})
     with bench.start_instance("ours") as instance:
-        response = gateway.parse_response(instance.invoke(gateway.build_event("POST", "/v1/sessions", {}, body)))
+        response = gateway.parse_response(instance.invoke(build_login_event()))
     return str(response.json["token"])

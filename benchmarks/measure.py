@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import re
@@ -10,10 +11,11 @@ import statistics
 import subprocess
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.bench import NAMES, Bench
+from benchmarks.bench import NAMES, Bench, build_login_event
 from sandbox.runtime import INTERPRETER
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ COLD_ROUNDS, TRACED_COLD_ROUNDS = 15, 7
 WARM_BLOCKS, WARM_BLOCK_SIZE = 20, 25
 WARMUP_REQUESTS = 40
 DELAY_SECONDS = 0.05
+VISIT_ROUNDS, COLD_VISIT_ROUNDS, VISIT_CERTIFICATES = 30, 15, 2
+ROUND_TRIP_SECONDS = 0.06
+"""Between the phone and the service (4G)."""
 LATENCY_SIZES = (2, 25, 50, 100, 150, 200)
 LIST_SIZES = (50, 100, 200, 500)
 MEMORY_REQUESTS = 5000
@@ -47,6 +52,7 @@ def measure(bench: Bench, progress: Callable[[str], None]) -> dict[str, Any]:
         "warm_50": lambda bench: measure_warm_requests(bench, 50),
         "latency_0": lambda bench: measure_latency(bench, 0.0),
         "latency_50": lambda bench: measure_latency(bench, DELAY_SECONDS),
+        "visit": measure_first_visits,
         "counts": count_calls,
         "memory": measure_memory,
         "lists": measure_whole_lists,
@@ -59,14 +65,17 @@ def measure(bench: Bench, progress: Callable[[str], None]) -> dict[str, Any]:
     return figures
 
 
-def request_list(bench: Bench, instance: Instance, name: str, *, query: str = "", sampled: int = 0) -> Any:
-    """Send a request for the list and return the response's body; raises RuntimeError if the status is not 200."""
-    result = instance.invoke(
-        bench.build_event(name, query), _TRACE_HEADER.format(int(time.time()), secrets.token_hex(12), sampled)
-    )
+def send(instance: Instance, name: str, event: dict[str, Any], sampled: int = 0) -> Any:
+    """Send a request and return the response's body; raises RuntimeError if the status is not 200."""
+    result = instance.invoke(event, _TRACE_HEADER.format(int(time.time()), secrets.token_hex(12), sampled))
     if result["statusCode"] != 200:
         raise RuntimeError(f"{name}: {result}")
     return json.loads(result["body"])
+
+
+def request_list(bench: Bench, instance: Instance, name: str, *, query: str = "", sampled: int = 0) -> Any:
+    """Send a request for the list and return the response's body; raises RuntimeError if the status is not 200."""
+    return send(instance, name, bench.build_event(name, query), sampled)
 
 
 def measure_bundles(bench: Bench) -> dict[str, int]:
@@ -134,6 +143,81 @@ def measure_latency(bench: Bench, delay: float, repeat: int = 15) -> dict[str, d
                     if number > 1:
                         samples[name].setdefault(str(certificates), []).append(milliseconds)
     return samples
+
+
+def visit_in_one_request(phone: Phone) -> None:
+    """Log in and list in one request."""
+    phone.check_list(phone.send(build_login_event(with_list=True))["list"])
+
+
+def visit_in_two_requests(phone: Phone) -> None:
+    """Log in, then list with the session."""
+    session = phone.send(build_login_event())["token"]
+    phone.check_list(phone.send(phone.bench.build_event(phone.name, session=session)))
+
+
+def log_in_only(phone: Phone) -> None:
+    """Log in without a list."""
+    phone.send(build_login_event())
+
+
+@dataclass(frozen=True)
+class Phone:
+    """A phone with a 4G network. `get_instance` starts an instance when the first request arrives, or returns one."""
+
+    bench: Bench
+    name: str
+    get_instance: Callable[[], Instance]
+
+    def send(self, event: dict[str, Any]) -> Any:
+        """Send a request and return the response's body."""
+        time.sleep(ROUND_TRIP_SECONDS / 2)
+        body = send(self.get_instance(), self.name, event)
+        time.sleep(ROUND_TRIP_SECONDS / 2)
+        return body
+
+    def check_list(self, body: dict[str, Any]) -> None:
+        """Raise RuntimeError if the list is not complete."""
+        if len(body["certificates"]) != VISIT_CERTIFICATES:
+            raise RuntimeError(f"{self.name}: {body}")
+
+
+_VISITS: dict[str, tuple[str, Callable[[Phone], None]]] = {
+    "ours": ("ours", visit_in_one_request),
+    "ours, login only": ("ours", log_in_only),
+    "ours, two requests": ("ours", visit_in_two_requests),
+    "naive": ("naive", visit_in_two_requests),
+    "floor": ("floor", visit_in_two_requests),
+}
+
+
+def measure_first_visits(bench: Bench) -> dict[str, Samples]:
+    """Measure the time from the phone's tap to the list, `warm` and `cold`, and of a login without a list.
+
+    The phone's network adds `ROUND_TRIP_SECONDS` to each request; each call of the platform takes `DELAY_SECONDS`.
+    """
+    bench.configure_platform(VISIT_CERTIFICATES, DELAY_SECONDS)
+    figures: dict[str, Samples] = {state: {label: [] for label in _VISITS} for state in ("warm", "cold")}
+    with ExitStack() as resources:
+        instances = {name: resources.enter_context(bench.start_instance(name)) for name in NAMES}
+        for number in range(2 + VISIT_ROUNDS):
+            for label, (name, visit) in _VISITS.items():
+                start = time.perf_counter()
+                visit(Phone(bench, name, functools.partial(instances.__getitem__, name)))
+                if number > 1:
+                    figures["warm"][label].append((time.perf_counter() - start) * 1000)
+    for number in range(1 + COLD_VISIT_ROUNDS):
+        for label, (name, visit) in _VISITS.items():
+            with bench.copy_bundle(name) as bundle, ExitStack() as resources:
+                start_instance = functools.partial(bench.start_instance, name, bundle)
+                get_instance = functools.cache(lambda start=start_instance, to=resources: to.enter_context(start()))
+                start = time.perf_counter()
+                visit(Phone(bench, name, get_instance))
+                milliseconds = (time.perf_counter() - start) * 1000
+            # The first round fills the disk cache.
+            if number:
+                figures["cold"][label].append(milliseconds)
+    return figures
 
 
 def count_calls(bench: Bench) -> dict[str, Any]:

@@ -54,6 +54,15 @@ def evaluate_goals(figures: dict[str, Any]) -> list[Goal]:
                 label = {"wall": "wall time", "cpu": "CPU time"}[time]
                 measurement = f"warm request, {certificates} certificates, {label}, ours / {peer}"
                 goals.append(_compare(measurement, warm["ours"][time], warm[peer][time], limit))
+    visit = figures["visit"]
+    warm_visit, cold_visit = visit["warm"], visit["cold"]
+    two = "ours, two requests"
+    goals.append(_compare("first visit, warm, one request / two requests", warm_visit["ours"], warm_visit[two], 0.78))
+    call = statistics.median(figures["latency_50"]["ours"]["2"])
+    login_and_call = [milliseconds + call for milliseconds in cold_visit["ours, login only"]]
+    goals.append(
+        _compare("first visit, cold, one request / login + one call", cold_visit["ours"], login_and_call, 1.05)
+    )
     delayed = figures["latency_50"]["ours"]["200"]
     counts = figures["counts"]["ours"]
     aws_calls = sum(counts["aws"].values())
@@ -131,6 +140,11 @@ def format_report(figures: dict[str, Any]) -> str:
         "cold start, traced request, ms": {name: _format_samples(traced[name]["response"]) for name in traced},
         "size of the unpacked bundle, MB": {name: f"{bundles[name] / MB:.1f}" for name in names},
     }
+    visits = figures["visit"]
+    for state in ("warm", "cold"):
+        rows[f"first visit, {state}, tap to list, ms"] = {n: _format_samples(visits[state][n]) for n in names}
+        two_requests = _format_samples(visits[state]["ours, two requests"])
+        rows[f"first visit, {state}, login and list separately, ms"] = {"ours": two_requests}
     lines += [f"| {label} | {' | '.join(row.get(name, '') for name in names)} |" for label, row in rows.items()]
     whole = figures["lists"]["500"]
     lines += [

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.static_platform --port N --certificate FILE --aws URL --aws-port N`. The responses repeat one of
 the sandbox's sample orders. `--aws-port` is a proxy for the emulated AWS that counts calls.
-`POST /_bench` {"certificates": n, "delay": seconds} sets the number of certificates and the delay of the response; with
+`POST /_bench` {"certificates": n, "delay": seconds} sets the number of certificates and the delay of a response; with
 {} it changes nothing. It returns the counters and resets them.
 """
 
@@ -68,6 +68,8 @@ class StaticPlatform:
 
     async def login(self, _: web.Request) -> web.Response:
         """Return the same user for every code."""
+        if self._delay:
+            await asyncio.sleep(self._delay)
         return web.json_response({"err_no": 0, "data": {"openid": OPEN_ID}})
 
     async def control(self, request: web.Request) -> web.Response:

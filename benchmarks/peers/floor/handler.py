@@ -14,18 +14,22 @@ dynamodb = session.create_client("dynamodb")
 secrets_manager = session.create_client("secretsmanager")
 http = urllib3.PoolManager(maxsize=4, ca_certs=os.environ["SSL_CERT_FILE"])
 page_executor = ThreadPoolExecutor(3)
+login_url = os.environ["DOUYIN_LOGIN_API"] + "/api/apps/v2/jscode2session"
 url = os.environ["DOUYIN_OPEN_API"] + "/api/trade/v2/fulfillment/query_user_certificates/"
-merchants, tokens, keys = {}, {}, []
+merchants, tokens, keys, apps = {}, {}, [], {}
 
 
 def handler(event, context):
     """Respond to API Gateway's event."""
     if not keys:
-        secret = secrets_manager.get_secret_value(SecretId=os.environ["SECRET_NAME"])["SecretString"]
-        keys.extend(json.loads(secret)["session_keys"])
+        secret = json.loads(secrets_manager.get_secret_value(SecretId=os.environ["SECRET_NAME"])["SecretString"])
+        keys.extend(secret["session_keys"])
+        apps.update(secret["apps"])
+    if event["httpMethod"] == "POST":
+        return login(json.loads(event["body"]))
     account_id, poi_id = event["pathParameters"]["account_id"], event["pathParameters"]["poi_id"]
     signed, _, signature = event["headers"]["Authorization"].removeprefix("Bearer ").rpartition(".")
-    if not hmac.compare_digest(signature, hmac.new(keys[0].encode(), signed.encode(), hashlib.sha256).hexdigest()):
+    if not hmac.compare_digest(signature, sign(signed)):
         return {"statusCode": 401, "headers": {}, "body": "{}"}
     app_id, open_id = signed.split(".", 1)
     if account_id not in merchants:
@@ -61,7 +65,25 @@ def handler(event, context):
         for certificate in order["certificates"]
     ]
     certificates.sort(key=lambda c: (c["expire_time"], c["certificate_id"]))
-    view = {"account_id": account_id, "poi_id": poi_id, "certificates": certificates}
+    return respond({"account_id": account_id, "poi_id": poi_id, "certificates": certificates})
+
+
+def login(body):
+    """Exchange a code for a session token."""
+    query = {"appid": body["app_id"], "secret": apps[body["app_id"]], "code": body["code"]}
+    headers = {"content-type": "application/json"}
+    user = json.loads(http.request("POST", login_url, body=json.dumps(query), headers=headers).data)
+    signed = f"{body['app_id']}.{user['data']['openid']}"
+    return respond({"token": f"{signed}.{sign(signed)}", "expires_in": 7200})
+
+
+def sign(text):
+    """Return the signature of a session."""
+    return hmac.new(keys[0].encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def respond(view):
+    """Build API Gateway's response."""
     return {
         "statusCode": 200,
         "headers": {"Content-Type": "application/json; charset=utf-8"},

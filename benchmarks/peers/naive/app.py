@@ -27,13 +27,32 @@ table = boto3.resource("dynamodb").Table(os.environ["TABLE_NAME"])
 secret = json.loads(boto3.client("secretsmanager").get_secret_value(SecretId=os.environ["SECRET_NAME"])["SecretString"])
 
 
+def sign(text):
+    """Return the signature of a session."""
+    return hmac.new(secret["session_keys"][0].encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
 def verify_session(token):
     """Return app_id and open_id of a session token: `<app_id>.<open_id>.<hmac>`."""
     signed, _, signature = token.rpartition(".")
-    expected = hmac.new(secret["session_keys"][0].encode(), signed.encode(), hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(signature, expected):
+    if not hmac.compare_digest(signature, sign(signed)):
         raise UnauthorizedError("invalid signature")
     return signed.split(".", 1)
+
+
+@app.route("/v1/sessions", methods=["POST"])
+def log_in():
+    """Exchange a code for a session token."""
+    body = app.current_request.json_body
+    response = requests.post(
+        os.environ["DOUYIN_LOGIN_API"] + "/api/apps/v2/jscode2session",
+        json={"appid": body["app_id"], "secret": secret["apps"][body["app_id"]], "code": body["code"]},
+        timeout=5,
+    ).json()
+    if response["err_no"]:
+        raise UnauthorizedError("code refused")
+    signed = f"{body['app_id']}.{response['data']['openid']}"
+    return {"token": f"{signed}.{sign(signed)}", "expires_in": 7200}
 
 
 @app.route("/v1/merchants/{account_id}/stores/{poi_id}/certificates")
