@@ -608,7 +608,7 @@ def alarm_names(stage: str) -> list[str]:
     """Return the names of the template's alarms that every stage has."""
     resources_ = read_template()["Resources"].values()
     alarms = [r for r in resources_ if r["Type"] in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")]
-    return [a["Properties"]["AlarmName"]["Sub"].replace("${Stage}", stage) for a in alarms if "Condition" not in a]
+    return [a["Properties"]["AlarmName"]["Fn::Sub"].replace("${Stage}", stage) for a in alarms if "Condition" not in a]
 
 
 def summarize_line(line: str) -> str:
