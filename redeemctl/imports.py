@@ -38,12 +38,12 @@ from redeemctl.rows import (
     parse_row,
 )
 from redeemctl.stage import PARALLEL_WRITES
+from redeemctl.table import MerchantTable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from redeemctl.rows import Item, StoreValue
-    from redeemctl.table import MerchantTable
 
 ADDED, CHANGED, UNCHANGED, NOT_IN_FILE, REMOVED = "added", "changed", "unchanged", "not in file", "removed"
 MAX_SHOWN_ROWS = 50
@@ -124,15 +124,17 @@ def import_merchants(options: GlobalOptions, file: Path, *, prune: bool) -> None
 
 @click.command("export", cls=GlobalCommand)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@click.option("--table", help="read another table than the stage's, for example one restored from a backup")
 @pass_options
-def export_merchants(options: GlobalOptions, file: Path | None) -> None:
+def export_merchants(options: GlobalOptions, file: Path | None, table: str | None) -> None:
     """Write all merchants to FILE, .csv or .json, in the form that import reads.
 
     Without FILE to stdout: as CSV, or with --json as JSON.
     """
     _check_suffix(file)
     with options.open_stage() as stage:
-        rows = [parse_row(item) for item in stage.list_merchants()]
+        items = MerchantTable(stage.create_client("dynamodb"), table).list_all() if table else stage.list_merchants()
+        rows = [parse_row(item) for item in items]
     _write_file(options, file, rows)
 
 

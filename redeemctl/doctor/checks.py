@@ -30,7 +30,7 @@ from infra.account import Account
 from infra.chalice_config import API_STAGE, render
 from infra.chalice_state import choose_rest_api, find_rest_apis, function_names, rule_name
 from infra.cloudformation import access_log_group, read_template, stack_name
-from infra.stage_settings import StageError, StageSettings, read_stage_settings
+from infra.stage_settings import APP_NAME, StageError, StageSettings, read_stage_settings
 from redeemctl.doctor import endpoint, monitoring, platform, resources
 from redeemctl.doctor.findings import NO_TEXT, Finding, Outcome, Text, deploy, failed, not_checked, ok
 from redeemctl.doctor.monitoring import Series
@@ -63,11 +63,14 @@ MAX_LOG_PAGES = 3
 MAX_LINE_LENGTH = 200
 
 AWS_CHECKS = ("clock", "table", "secret", "function", "function.runtime", "function.errors", "function.throttles",
-              "quota.concurrency", "api", "api.health", "api.unknown_route", "api.login", "schedule",
+              "quota.concurrency", "api", "api.health", "api.unknown_route", "api.login", "api.throttles", "schedule",
               "schedule.last_run", "alarms", "alarms.subscription", "logs", "login", "token", "merchant")  # fmt: skip
 """The checks that need AWS."""
 
 DOMAIN_CHECKS = ("domain", "certificate")
+
+TRACING_CHECKS = ("tracing.sdk",)
+"""Checks of stages with tracing."""
 
 NO_SECRET = Text("the secret is not readable or malformed", "无法读取密钥或密钥格式错误")
 
@@ -225,7 +228,9 @@ class Checks:
         today = datetime.now(UTC).date()
         states += resources.judge_runtimes(runtimes, self.settings.python, today, self.name)
         states += [_no_function("function.runtime", name) for name in self.functions.values() if name not in runtimes]
-        return [*states, *self._check_invocations(), *self._check_concurrency(reserved)]
+        if self.settings.tracing:
+            states.append(resources.judge_tracing_sdk(today, self.name))
+        return [*states, *self._check_invocations(), *self._check_concurrency(reserved), *self._check_api_throttles()]
 
     def _check_invocations(self) -> list[Finding]:
         findings: list[Finding] = []
@@ -240,6 +245,13 @@ class Checks:
             findings += found
         return findings
 
+    def _check_api_throttles(self) -> list[Finding]:
+        with _reported("api.throttles", self.name) as found:
+            dimensions = {"service": APP_NAME, "stage": self.name}
+            throttles = self._read_series("DouyinRedemption", "ApiThrottled", dimensions)
+            found.append(monitoring.judge_api_throttles(self.name, throttles, time.time()))
+        return found
+
     def _check_concurrency(self, reserved: int | None) -> list[Finding]:
         with _reported("quota.concurrency", "Lambda") as findings:
             limits = self.reader.read("lambda", "get_account_settings")["AccountLimit"]
@@ -247,11 +259,14 @@ class Checks:
         return findings
 
     def _read_metric(self, metric: str, function: str) -> Series:
-        dimensions = [{"Name": "FunctionName", "Value": function}]
+        return self._read_series("AWS/Lambda", metric, {"FunctionName": function})
+
+    def _read_series(self, namespace: str, metric: str, dimensions: Mapping[str, str]) -> Series:
+        pairs = [{"Name": name, "Value": value} for name, value in dimensions.items()]
         query = {
             "Id": "result",
             "MetricStat": {
-                "Metric": {"Namespace": "AWS/Lambda", "MetricName": metric, "Dimensions": dimensions},
+                "Metric": {"Namespace": namespace, "MetricName": metric, "Dimensions": pairs},
                 "Period": 300,
                 "Stat": "Sum",
             },

@@ -59,6 +59,18 @@ def judge_throttles(name: str, throttles: Series, now: float) -> Finding:
     return _judge_count("function.throttles", name, throttles, now, text, advice)
 
 
+def judge_api_throttles(name: str, throttles: Series, now: float) -> Finding:
+    """Judge the requests that API Gateway refused with 429."""
+    text = _describe_count(
+        throttles, now, "requests refused with 429 by API Gateway", "次请求被 API Gateway 以 429 拒绝"
+    )
+    advice = Text(
+        'run the saved query "api throttled"; raise [limits] in the stage\'s settings',
+        "运行日志查询“api throttled”；调高阶段配置中的 [limits]",
+    )
+    return _judge_count("api.throttles", name, throttles, now, text, advice)
+
+
 def _describe_count(series: Series, now: float, what: str, chinese: str) -> Text:
     if series.last is None:
         return Text(f"no {what} in {METRIC_HOURS} hours", f"{METRIC_HOURS} 小时内没有出现")

@@ -28,7 +28,11 @@ END_OF_SUPPORT = {
 """Deprecation dates of the runtimes that the service supports:
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html"""
 
-RUNTIME_WARNING_DAYS = 180
+TRACING_SDK_END = date(2027, 2, 25)
+"""End of support of the X-Ray SDK, which Powertools' Tracer uses:
+https://docs.aws.amazon.com/xray/latest/devguide/xray-daemon-eos.html"""
+
+SUPPORT_WARNING_DAYS = 180
 CERTIFICATE_WARNING_DAYS = 30
 MIN_CONCURRENCY = 100
 """A new account may have a limit of 10. A request takes up to 10 s."""
@@ -193,10 +197,25 @@ def _judge_runtime(name: str, runtime: str, expected: str, today: date, stage: s
     if days < 0:
         text = Text(f"AWS ended the support of {runtime} on {end}", f"AWS 已于 {end} 停止支持 {runtime}")
         return failed("function.runtime", name, text, advice)
-    if days < RUNTIME_WARNING_DAYS:
+    if days < SUPPORT_WARNING_DAYS:
         text = Text(f"AWS ends the support of {runtime} on {end}", f"AWS 将于 {end} 停止支持 {runtime}")
         return warning("function.runtime", name, text, advice)
     return ok("function.runtime", name, f"{runtime}, supported until {end}", f"{runtime}，支持到 {end}")
+
+
+def judge_tracing_sdk(today: date, stage: str) -> Finding:
+    """Judge the support of the SDK that writes the traces. Requests do not depend on it."""
+    if (TRACING_SDK_END - today).days >= SUPPORT_WARNING_DAYS:
+        return ok("tracing.sdk", "X-Ray SDK", f"supported until {TRACING_SDK_END}", f"支持到 {TRACING_SDK_END}")
+    text = Text(
+        f"AWS ends the support of the X-Ray SDK on {TRACING_SDK_END}; requests do not depend on it",
+        f"AWS 将于 {TRACING_SDK_END} 停止支持 X-Ray SDK；请求的处理不依赖它",
+    )
+    advice = Text(
+        f"upgrade this service when a version without it exists, or set `tracing = false` in infra/stages/{stage}.toml",
+        f"有不使用它的版本后升级本服务，或在 infra/stages/{stage}.toml 中设置 tracing = false",
+    )
+    return warning("tracing.sdk", "X-Ray SDK", text, advice)
 
 
 def judge_concurrency(limits: Mapping[str, Any], reserved: int | None) -> Finding:

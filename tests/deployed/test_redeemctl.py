@@ -490,6 +490,24 @@ def test_an_export_is_an_import_that_changes_nothing(operator: Operator, tmp_pat
     assert stdout == file.read_text(encoding="utf-8-sig")
 
 
+def test_a_table_is_restored_to_a_time_before_a_mistake(operator: Operator, tmp_path: Path) -> None:
+    """As docs/operate.md describes it: to another table, whose merchants are then imported."""
+    before = operator.succeed("merchant", "export")
+    dynamodb = operator.account.client("dynamodb")
+    restored, file = f"{TABLE}-restored", tmp_path / "restored.csv"
+    dynamodb.restore_table_to_point_in_time(
+        SourceTableName=TABLE, TargetTableName=restored, UseLatestRestorableTime=True
+    )
+    dynamodb.get_waiter("table_exists").wait(TableName=restored)
+    for account_id in [line.split(",")[0] for line in before.splitlines()[1:4]]:
+        operator.succeed("--yes", "merchant", "remove", account_id)
+    assert operator.succeed("merchant", "export") != before
+    operator.succeed("merchant", "export", "--table", restored, str(file))
+    operator.succeed("--yes", "merchant", "import", str(file), "--prune")
+    assert operator.succeed("merchant", "export") == before
+    dynamodb.delete_table(TableName=restored)
+
+
 def test_prune_removes_what_is_not_in_the_file(operator: Operator, tmp_path: Path) -> None:
     file = make_file(tmp_path / "merchants.csv", 2)
     file.write_text("\n".join(file.read_text(encoding="utf-8").splitlines()[:-1]), encoding="utf-8")

@@ -16,7 +16,14 @@ from chalicelib.tokens.lease import TokenRow
 from infra.bundle import ROOT
 from infra.stage_settings import Domain
 from redeemctl.doctor import endpoint, monitoring, platform, resources
-from redeemctl.doctor.checks import AWS_CHECKS, DOMAIN_CHECKS, alarm_names, summarize_line, take_sample
+from redeemctl.doctor.checks import (
+    AWS_CHECKS,
+    DOMAIN_CHECKS,
+    TRACING_CHECKS,
+    alarm_names,
+    summarize_line,
+    take_sample,
+)
 from redeemctl.doctor.command import system_language
 from redeemctl.doctor.findings import (
     NO_TEXT,
@@ -62,7 +69,7 @@ def test_every_check_is_documented(name: str) -> None:
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     section = text.split("\n## doctor\n")[1].split("\n## ")[0]
     documented = {line.split("`")[1] for line in section.splitlines() if line.startswith("| `")}
-    assert documented == {*AWS_CHECKS, *DOMAIN_CHECKS, "settings", "aws.identity", "aws.permissions"}
+    assert documented == {*AWS_CHECKS, *DOMAIN_CHECKS, *TRACING_CHECKS, "settings", "aws.identity", "aws.permissions"}
 
 
 def test_the_advice_in_json_is_in_the_language_of_the_run() -> None:
@@ -249,6 +256,15 @@ def test_a_log_group_exists_and_expires(group: dict[str, Any] | None, outcome: O
 def test_recent_errors_fail_and_older_ones_warn(points: tuple[tuple[float, float], ...], outcome: Outcome) -> None:
     assert monitoring.judge_errors("f", Series(points), NO_TEXT, NOW).outcome is outcome
     assert monitoring.judge_throttles("f", Series(points), NOW).outcome is outcome
+    assert monitoring.judge_api_throttles("dev", Series(points), NOW).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("today", "outcome"),
+    [(date(2026, 8, 1), Outcome.OK), (date(2026, 11, 25), Outcome.WARNING), (date(2028, 1, 1), Outcome.WARNING)],
+)
+def test_the_end_of_the_tracing_sdk_is_a_warning(today: date, outcome: Outcome) -> None:
+    assert resources.judge_tracing_sdk(today, "dev").outcome is outcome
 
 
 @pytest.mark.parametrize(
