@@ -113,10 +113,15 @@ def permits(document: dict[str, Any], permission: Permission) -> bool:
 
 def required_permission(call: AwsHttpCall, account_id: str, region: str) -> Permission:
     """Return the permission that a call needs, as AWS's service authorization reference names it."""
-    arn = f"arn:aws:{call.service}:{region}:{account_id}"
+    prefix = _IAM_PREFIXES.get(call.service, call.service)
+    arn = f"arn:aws:{prefix}:{region}:{account_id}"
     if call.service == "apigateway":
         return Permission(f"apigateway:{call.method}", f"arn:aws:apigateway:{region}::{call.path}")
-    action = f"{_IAM_PREFIXES.get(call.service, call.service)}:{call.operation}"
+    action = f"{prefix}:{call.operation}"
+    if call.service == "monitoring":
+        # The body is CBOR, in which texts stand as they are.
+        match = re.search(r"douyin-redemption-[a-z0-9]+-[a-z-]+", call.body)
+        return Permission(action, f"{arn}:alarm:{match[0] if match else ''}")
     if call.service == "lambda":
         match = re.search(r"/functions/(?:arn:[^/]*:function:)?([\w-]+)|:function:([\w-]+)", call.path)
         name = (match[1] or match[2]) if match else _parameter(call, "FunctionName")

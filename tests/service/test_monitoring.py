@@ -234,3 +234,5 @@ def test_the_runbook_has_every_problem_every_platform_code_and_every_alarm(page:
     assert not [number for number in numbers if not re.search(rf"(?<!\d){re.escape(number)}(?!\d)", text)]
     alarms = read_alarms({"OpensAtUtc": "2", "ClosesAtUtc": "14"})
     assert not [name for name in alarms if f"`{name}`" not in text]
+    metrics = {name for namespace, name, _ in alarm_metrics() if namespace == NAMESPACE}
+    assert not [name for name in metrics if f"`{name}`" not in text]
