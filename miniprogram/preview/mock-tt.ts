@@ -33,6 +33,9 @@ export interface PhoneOptions {
   roundTrip?: number;
   onCall?: (call: Call) => void;
   onLogin?: () => void;
+  /** Called with the text of tt.setClipboardData or tt.showToast. */
+  onCopy?: (text: string) => void;
+  onToast?: (text: string) => void;
   onStopPullDownRefresh?: () => void;
 }
 
@@ -47,15 +50,25 @@ export type MockTt = Pick<
   | "getSystemInfoSync"
   | "getEnvInfoSync"
   | "getLocation"
+  | "getSetting"
+  | "openSetting"
+  | "setClipboardData"
+  | "showToast"
   | "makePhoneCall"
   | "stopPullDownRefresh"
 >;
+
+const LOCATION_SETTING = "douyin.scope.userLocation";
 
 /** Create the `tt` of one phone. */
 export function createMockTt(phone: PhoneOptions): MockTt {
   const { storage } = phone;
   const getStorageSync = (key: string): unknown => JSON.parse(storage.getItem(key) ?? '""');
   const setStorageSync = (key: string, data: unknown): void => storage.setItem(key, JSON.stringify(data));
+  const authSetting = () => {
+    const allowed = getStorageSync(LOCATION_SETTING);
+    return { errMsg: "ok", authSetting: typeof allowed === "boolean" ? { "scope.userLocation": allowed } : {} };
+  };
   const functions = {
     login: (options: Parameters<typeof tt.login>[0]) => {
       phone.onLogin?.();
@@ -75,12 +88,24 @@ export function createMockTt(phone: PhoneOptions): MockTt {
     getSystemInfoSync: () => ({ appName: "Douyin", platform: "android", fontSizeSetting: phone.fontSize ?? 16 }),
     getEnvInfoSync: () => ({ microapp: { mpVersion: "", envType: "development", appId: phone.appId } }),
     getLocation: ({ success, fail }: Parameters<typeof tt.getLocation>[0]) => {
+      // The first call asks the user; Douyin stores the answer.
+      setStorageSync(LOCATION_SETTING, !!phone.position);
       if (phone.position) {
         success?.({ errMsg: "getLocation:ok", ...phone.position } as Parameters<NonNullable<typeof success>>[0]);
       } else {
         fail?.({ errMsg: "getLocation:fail auth deny" });
       }
     },
+    getSetting: ({ success }: Parameters<typeof tt.getSetting>[0]) =>
+      success?.(authSetting() as unknown as Parameters<NonNullable<typeof success>>[0]),
+    // The user changes nothing.
+    openSetting: ({ success }: Parameters<typeof tt.openSetting>[0]) =>
+      success?.(authSetting() as unknown as Parameters<NonNullable<typeof success>>[0]),
+    setClipboardData: ({ data, success }: Parameters<typeof tt.setClipboardData>[0]) => {
+      phone.onCopy?.(data);
+      success?.({ errMsg: "setClipboardData:ok" });
+    },
+    showToast: ({ title }: Parameters<typeof tt.showToast>[0]) => phone.onToast?.(title),
     makePhoneCall: ({ success }: Parameters<typeof tt.makePhoneCall>[0]) => success?.({ errMsg: "makePhoneCall:ok" }),
     stopPullDownRefresh: ({ success }: Parameters<typeof tt.stopPullDownRefresh>[0]) => {
       phone.onStopPullDownRefresh?.();

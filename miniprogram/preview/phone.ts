@@ -3,10 +3,11 @@
  * first page. Vue renders it. The other parts of Douyin's runtime that this page needs are here.
  *
  * URL query: the page's own parameters (account_id, poi_id), and `customer`, `text` (the phone's font size in per cent),
- * `place` ("latitude,longitude") and `round_trip` (milliseconds).
+ * `place` ("latitude,longitude"), `round_trip` (milliseconds) and `hook` (`1`: config.ts has an `onSelect`).
  */
 
 import { createApp, reactive } from "vue";
+import type { Certificate } from "../src/client/client";
 import { createMockTt } from "./mock-tt";
 import { stylesOf, templateOf } from "./ttml";
 import { Visit } from "./visit";
@@ -23,6 +24,10 @@ type Page = Record<string, any>;
 const PULL_DISTANCE_PX = 60;
 /** Douyin's default for `onReachBottomDistance`. */
 const REACH_BOTTOM_PX = 50;
+
+const TOAST_MS = 1500;
+
+let toastTimer: ReturnType<typeof setTimeout> | undefined;
 
 const query = new URLSearchParams(location.search);
 const visit = new Visit((time) => notifyPanel("visit", time));
@@ -42,6 +47,13 @@ async function start(): Promise<void> {
   });
   const require = moduleLoader(program);
   require("app.js");
+  if (query.get("hook") === "1") {
+    const { config } = require("config.js") as { config: { onSelect?: (certificate: Certificate) => unknown } };
+    config.onSelect = ({ certificate_id }) => {
+      notifyPanel("select", certificate_id);
+      showToast(`onSelect: ${certificate_id}`);
+    };
+  }
   require(`${path}.js`);
   if (!registered) {
     throw new Error(`${path} does not call Page()`);
@@ -72,6 +84,8 @@ function mockTt(appId: string) {
       visit.onCall(call);
     },
     onLogin: () => notifyPanel("login", null),
+    onCopy: (text) => notifyPanel("copy", text),
+    onToast: showToast,
     onStopPullDownRefresh: () => document.body.classList.remove("refreshing"),
   });
 }
@@ -84,6 +98,15 @@ function storageOf(customer: string): Pick<Storage, "getItem" | "setItem" | "rem
     setItem: (key, value) => sessionStorage.setItem(keyOf(key), value),
     removeItem: (key) => sessionStorage.removeItem(keyOf(key)),
   };
+}
+
+function showToast(text: string): void {
+  const toast = document.getElementById("toast") as HTMLElement;
+  toast.textContent = text;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => {
+    toast.textContent = "";
+  }, TOAST_MS);
 }
 
 function notifyPanel(type: string, detail: unknown): void {

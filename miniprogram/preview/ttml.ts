@@ -30,14 +30,16 @@ function inlineTemplates(ttml: string): string {
     bodies.set(name, body);
     return "";
   });
-  return rest.replace(/<template is="([\w-]+)" data="\{\{(\w+): ([^{}]+)\}\}" \/>/g, (_, name, item, value) => {
-    const body = bodies.get(name);
-    if (body === undefined) {
-      throw new Error(`there is no template ${name}`);
-    }
-    // A loop over one value defines the name.
-    return `<block tt:for="{{[${value}]}}" tt:for-item="${item}">${body}</block>`;
-  });
+  const inline = (text: string): string =>
+    text.replace(/<template is="([\w-]+)" data="\{\{(\w+): ([^{}]+)\}\}" \/>/g, (_, name, item, value) => {
+      const body = bodies.get(name);
+      if (body === undefined) {
+        throw new Error(`there is no template ${name}`);
+      }
+      // A loop over one value defines the name. Templates can contain templates.
+      return `<block tt:for="{{[${value}]}}" tt:for-item="${item}">${inline(body)}</block>`;
+    });
+  return inline(rest);
 }
 
 function convertAttributes(text: string): string {
@@ -90,7 +92,9 @@ function expressionOf(value: string): string {
   return match[1] as string;
 }
 
-/** Convert TTSS to CSS: 750 rpx are the width of the screen. */
+/** Convert TTSS to CSS: 750 rpx are the width of the screen, and fixed elements are below the navigation bar. */
 export function stylesOf(ttss: string): string {
-  return ttss.replace(/(\d+(?:\.\d+)?)rpx/g, (_, size) => `calc(100vw * ${size} / 750)`);
+  return ttss
+    .replace(/(position: fixed;\s+top: )0;/g, "$1var(--bar-height);")
+    .replace(/(\d+(?:\.\d+)?)rpx/g, (_, size) => `calc(100vw * ${size} / 750)`);
 }

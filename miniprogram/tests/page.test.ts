@@ -1,55 +1,89 @@
-/** Tests of the sample page's texts: card texts and store selection, from `dist`. */
+/** Tests of the sample page's pure modules, from `dist`: cards, detail, messages, state of the list, stores. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Certificate, Store } from "../src/client/client";
+import type { Certificate, Problem, Store } from "../src/client/client";
+import type * as Dates from "../src/pages/certificates/dates";
+import type * as Details from "../src/pages/certificates/detail";
+import type * as Messages from "../src/pages/certificates/messages";
 import type * as Rows from "../src/pages/certificates/rows";
+import type * as States from "../src/pages/certificates/state";
 import type * as Stores from "../src/pages/certificates/stores";
 import { loadBuilt } from "./built";
 
-const { countText, rowOf, yuan } = loadBuilt<typeof Rows>("pages/certificates/rows");
+const { clockText, dateText, daysBetween } = loadBuilt<typeof Dates>("pages/certificates/dates");
+const { cardOf, cardsOf, groupsOf, yuan } = loadBuilt<typeof Rows>("pages/certificates/rows");
+const { detailOf } = loadBuilt<typeof Details>("pages/certificates/detail");
+const { countText, noticeOf, unusableText } = loadBuilt<typeof Messages>("pages/certificates/messages");
+const { INITIAL_STATE, isEmpty, isStale, nextState } = loadBuilt<typeof States>("pages/certificates/state");
 const { canSortByDistance, listedStores, onlyStore, storeHeader, storeRows } =
   loadBuilt<typeof Stores>("pages/certificates/stores");
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const HOUR = 3600;
+const DAY = 24 * HOUR;
 
-function row(fields: Partial<Certificate>) {
-  return rowOf({ certificate_id: "1", order_id: "2", kind: "groupon", ...fields }, NOW);
+function certificate(fields: Partial<Certificate>): Certificate {
+  return { certificate_id: "1", order_id: "2", kind: "groupon", ...fields };
 }
+
+function card(fields: Partial<Certificate>) {
+  return cardOf([certificate(fields)], NOW);
+}
+
+describe("dates", () => {
+  test("are in China's time zone and have two digits", () => {
+    assert.equal(dateText(NOW), "2026.11.24");
+    assert.equal(dateText(NOW + HOUR), "2026.11.25");
+    assert.equal(dateText(Date.UTC(2028, 0, 4) / 1000), "2028.01.04");
+  });
+
+  test("count calendar days", () => {
+    assert.deepEqual([daysBetween(NOW, NOW), daysBetween(NOW, NOW + HOUR), daysBetween(NOW, NOW - DAY)], [0, 1, -1]);
+  });
+
+  test("of the last update have the time, and the day if it is another one", () => {
+    assert.equal(clockText(NOW, NOW), "23:30");
+    assert.equal(clockText(NOW, NOW + HOUR), "11.24 23:30");
+  });
+});
 
 describe("a card", () => {
   test("shows only the kind if all optional fields are missing", () => {
-    assert.deepEqual(row({}), {
+    assert.deepEqual(card({}), {
       id: "1",
       kind: "groupon",
       kindText: "团购券",
       title: "团购券",
-      headline: "",
+      copies: "",
+      gives: "",
+      until: "长期有效",
+      soon: "",
+      status: "",
+      notes: [],
       paid: "",
       worth: "",
-      notes: [],
-      expires: "长期有效",
-      soon: "",
       code: "",
       label: "团购券，团购券，长期有效",
+      members: [],
     });
   });
 
   test("names the kind", () => {
     const kinds: Certificate["kind"][] = ["groupon", "voucher", "times_card", "other"];
     assert.deepEqual(
-      kinds.map((kind) => row({ kind }).kindText),
+      kinds.map((kind) => card({ kind }).kindText),
       ["团购券", "代金券", "次卡", "其他券"],
     );
     // A newer service may have more kinds.
-    assert.equal(row({ kind: "subscription" as "other" }).kindText, "其他券");
+    const { kind, kindText } = card({ kind: "subscription" as "other" });
+    assert.deepEqual([kind, kindText], ["other", "其他券"]);
   });
 
   test("marks the price as paid, and shows the market price only if it is higher", () => {
     const prices = (pay_amount?: number, market_price?: number) => {
-      const { paid, worth } = row({ pay_amount, market_price } as Partial<Certificate>);
+      const { paid, worth } = card({ pay_amount, market_price } as Partial<Certificate>);
       return [paid, worth];
     };
     assert.deepEqual(prices(4499, 5000), ["已付 ¥44.99", "门市价 ¥50"]);
@@ -60,83 +94,330 @@ describe("a card", () => {
   });
 
   test("of a times card shows the remaining uses", () => {
-    assert.equal(row({ times: { usable: 7, total: 10 } }).headline, "剩余 7 次，共 10 次");
-    assert.equal(row({ times: { usable: 0 } }).headline, "剩余 0 次");
-    assert.equal(row({ times: { total: 10 } }).headline, "");
+    assert.equal(card({ times: { usable: 7, total: 10 } }).gives, "剩余 7 次，共 10 次");
+    assert.equal(card({ times: { usable: 0 } }).gives, "剩余 0 次");
+    assert.equal(card({ times: { total: 10 } }).gives, "");
   });
 
   test("of a voucher shows the range of its value, or its description", () => {
-    assert.equal(row({ voucher: { min_amount: 8000, max_amount: 10000 } }).headline, "可抵 ¥80 至 ¥100");
-    assert.equal(row({ voucher: { min_amount: 8000, max_amount: 8000 } }).headline, "可抵 ¥80");
-    assert.equal(row({ voucher: { max_amount: 5050 } }).headline, "最高可抵 ¥50.50");
-    assert.equal(row({ voucher: { min_amount: 5000 } }).headline, "至少可抵 ¥50");
-    const described = row({ voucher: { description: "平日可抵100元" } });
-    assert.deepEqual([described.headline, described.notes], ["", ["平日可抵100元"]]);
+    assert.equal(card({ voucher: { min_amount: 8000, max_amount: 10000 } }).gives, "可抵 ¥80 至 ¥100");
+    assert.equal(card({ voucher: { min_amount: 8000, max_amount: 8000 } }).gives, "可抵 ¥80");
+    assert.equal(card({ voucher: { max_amount: 5050 } }).gives, "最高可抵 ¥50.50");
+    assert.equal(card({ voucher: { min_amount: 5000 } }).gives, "至少可抵 ¥50");
+    const described = card({ voucher: { description: "平日可抵100元" } });
+    assert.deepEqual([described.gives, described.notes], ["", ["平日可抵100元"]]);
   });
 
   test("describes off-peak hours and refers to the staff for weekdays", () => {
-    const note = (off_peak: NonNullable<Certificate["off_peak"]>) => row({ off_peak }).notes[0];
-    assert.equal(note({ hours: [["14:00", "17:00"]] }), "错峰优惠：14点至17点");
-    assert.equal(
-      note({
-        hours: [
-          ["9:30", "11:00"],
-          ["22:00", "02:00"],
-        ],
-      }),
-      "错峰优惠：9点30分至11点、22点至次日2点",
-    );
-    assert.equal(
-      note({ hours: [["14:00", "17:00"]], weekdays: [1, 2] }),
-      "错峰优惠：14点至17点（限部分星期，请咨询店员）",
-    );
-    assert.equal(note({ weekdays: [0] }), "错峰优惠（限部分星期，请咨询店员）");
-    assert.equal(note({ limit_type: 1 }), "错峰优惠，时段请咨询店员");
-    assert.equal(note({ hours: [["晚市", "打烊"]] }), "错峰优惠：晚市至打烊");
+    const note = (off_peak: NonNullable<Certificate["off_peak"]>) => card({ off_peak }).notes[0];
+    assert.equal(note({ hours: [["14:00", "17:00"]] }), "错峰时段 14:00–17:00");
+    const two = [
+      ["9:30", "11:00"],
+      ["22:00", "02:00"],
+    ];
+    assert.equal(note({ hours: two }), "错峰时段 9:30–11:00、22:00–次日02:00");
+    const weekdays = note({ hours: [["14:00", "17:00"]], weekdays: [1, 2] });
+    assert.equal(weekdays, "错峰时段 14:00–17:00，限部分星期，请咨询店员");
+    assert.equal(note({ weekdays: [0] }), "限错峰时段，限部分星期，请咨询店员");
+    assert.equal(note({ limit_type: 1 }), "限错峰时段，请咨询店员");
+    assert.equal(note({ hours: [["晚市", "打烊"]] }), "错峰时段 晚市–打烊");
   });
 
-  test("shows the expiry date in China's time zone, and the days left if there are at most 7", () => {
+  test("shows until when it is valid, and the days left in words if there are at most 7", () => {
     const expiry = (seconds: number) => {
-      const { expires, soon } = row({ expire_time: seconds });
-      return [expires, soon];
+      const { until, soon } = card({ expire_time: seconds });
+      return [until, soon];
     };
-    assert.deepEqual(expiry(NOW + HOUR / 4), ["有效期至 2026年11月24日", "今天到期"]);
-    assert.deepEqual(expiry(NOW + HOUR), ["有效期至 2026年11月25日", "明天到期"]);
-    assert.deepEqual(expiry(NOW + 7 * 24 * HOUR), ["有效期至 2026年12月1日", "还有 7 天"]);
-    assert.deepEqual(expiry(NOW + 8 * 24 * HOUR), ["有效期至 2026年12月2日", ""]);
-    assert.deepEqual(expiry(NOW - 24 * HOUR), ["有效期至 2026年11月23日", ""]);
+    assert.deepEqual(expiry(NOW + HOUR / 4), ["有效期至 2026.11.24", "今天到期"]);
+    assert.deepEqual(expiry(NOW + HOUR), ["有效期至 2026.11.25", "明天到期"]);
+    assert.deepEqual(expiry(NOW + 2 * DAY), ["有效期至 2026.11.26", "后天到期"]);
+    assert.deepEqual(expiry(NOW + 7 * DAY), ["有效期至 2026.12.01", "还剩 7 天"]);
+    assert.deepEqual(expiry(NOW + 8 * DAY), ["有效期至 2026.12.02", ""]);
+    assert.deepEqual(expiry(NOW - DAY), ["有效期至 2026.11.23", "已过有效期，请咨询店员"]);
   });
 
-  test("notes the start time, a lock, a transfer and the code tail, without interpreting lock numbers", () => {
-    assert.deepEqual(row({ start_time: NOW + HOUR }).notes, ["2026年11月25日 起可用"]);
-    assert.deepEqual(row({ start_time: NOW - HOUR }).notes, []);
-    assert.deepEqual(row({ lock: { status: 1, scene: 1 } }).notes, row({ lock: { status: 2, scene: 9 } }).notes);
-    assert.deepEqual(row({ is_transfer_asset: true }).notes, ["转赠券"]);
-    assert.equal(row({ code_tail: "7001" }).code, "券码尾号 7001");
+  test("says from when it is valid, and that a lock is for the staff, without interpreting lock numbers", () => {
+    assert.equal(card({ start_time: NOW + HOUR, expire_time: NOW + DAY }).until, "2026.11.25 起可用");
+    assert.equal(card({ start_time: NOW - HOUR }).until, "长期有效");
+    assert.equal(card({ lock: { status: 1, scene: 1 } }).status, card({ lock: { status: 2, scene: 9 } }).status);
+    assert.equal(card({ lock: { status: 1 } }).status, "使用状态待确认，请咨询店员");
+    assert.deepEqual(card({ is_transfer_asset: true }).notes, ["转赠券"]);
+    assert.equal(card({ code_tail: "7001" }).code, "券码尾号 7001");
   });
 
   test("has one sentence for a screen reader", () => {
-    const { label } = row({
+    const { label } = card({
       title: "双人套餐",
       pay_amount: 4499,
       market_price: 5000,
-      expire_time: NOW,
+      expire_time: NOW + HOUR,
       code_tail: "7001",
     });
-    assert.equal(label, "团购券，双人套餐，已付 ¥44.99，门市价 ¥50，有效期至 2026年11月24日，今天到期，券码尾号 7001");
+    assert.equal(label, "团购券，双人套餐，有效期至 2026.11.25，明天到期，已付 ¥44.99，门市价 ¥50，券码尾号 7001");
   });
 });
 
-test("the line above the list has the number of certificates, and whether there are more", () => {
-  assert.deepEqual(
-    [countText(0, false), countText(7, false), countText(200, true)],
-    ["", "共 7 张可用券", "已找到 200 张可用券"],
-  );
+describe("groups", () => {
+  const twin = (certificate_id: string, fields: Partial<Certificate> = {}) =>
+    certificate({
+      certificate_id,
+      order_id: `o${certificate_id}`,
+      code_tail: certificate_id,
+      sku_id: "9",
+      title: "四人套餐",
+      ...fields,
+    });
+  const sizes = (...certificates: Certificate[]) => groupsOf(certificates).map((group) => group.length);
+
+  test("have certificates of one product that differ only in ids and code", () => {
+    assert.deepEqual(sizes(twin("0001"), twin("0002"), twin("0003")), [3]);
+    assert.deepEqual(sizes(twin("0001"), twin("0002", { sku_id: "8" })), [1, 1]);
+    assert.deepEqual(sizes(twin("0001"), twin("0002", { expire_time: NOW })), [1, 1]);
+    assert.deepEqual(sizes(twin("0001"), twin("0002", { lock: { status: 1 } })), [1, 1]);
+    assert.deepEqual(sizes(twin("0001"), twin("0002", { times: { usable: 1 } })), [1, 1]);
+  });
+
+  test("need a product", () => {
+    const { sku_id: _, ...one } = twin("0001");
+    const { sku_id: __, ...other } = twin("0002");
+    assert.deepEqual(sizes(one, other), [1, 1]);
+  });
+
+  test("show their number, and each certificate's code", () => {
+    const group = cardOf([twin("0001"), twin("0002", { code_tail: undefined } as object)], NOW);
+    assert.deepEqual([group.copies, group.code], ["×2", ""]);
+    assert.equal(group.label, "团购券，四人套餐，共 2 张，长期有效");
+    assert.deepEqual(group.members, [
+      { id: "0001", text: "第 1 张 · 券码尾号 0001" },
+      { id: "0002", text: "第 2 张" },
+    ]);
+  });
+
+  test("are at the place of their first certificate; not yet valid and locked ones stand last", () => {
+    const { usable, waiting } = cardsOf(
+      [
+        twin("0001", { title: "锁定", lock: { status: 1 } }),
+        twin("0002"),
+        twin("0003", { title: "未到时间", start_time: NOW + DAY }),
+        twin("0004", { title: "其他" }),
+        twin("0005"),
+      ],
+      NOW,
+    );
+    const titles = (cards: Rows.Card[]) => cards.map(({ title, copies }) => title + copies);
+    assert.deepEqual(titles(usable), ["四人套餐×2", "其他"]);
+    assert.deepEqual(titles(waiting), ["未到时间", "锁定"]);
+  });
+});
+
+describe("the detail", () => {
+  const facts = (fields: Partial<Certificate>) =>
+    Object.fromEntries(detailOf(certificate(fields), NOW, false).facts.map(({ name, text }) => [name, text]));
+
+  test("has all that is known of a certificate", () => {
+    const known = facts({
+      pay_amount: 4499,
+      original_amount: 4500,
+      market_price: 5000,
+      start_time: NOW,
+      expire_time: NOW + DAY,
+      code_tail: "7001",
+      is_transfer_asset: true,
+      lock: { status: 1, scene: 2 },
+      times: { usable: 2, total: 10, use_amount: 300, usable_serials: [9, 10] },
+      voucher: { description: "平日可抵100元", max_amount: 10000 },
+      off_peak: { start_time: NOW, end_time: NOW + DAY, weekdays: [1], hours: [["14:00", "17:00"]] },
+    });
+    assert.deepEqual(known, {
+      有效期: "2026.11.24 至 2026.11.25",
+      错峰时段: "14:00–17:00",
+      错峰日期: "2026.11.24 至 2026.11.25",
+      可用星期: "限部分星期，请咨询店员",
+      抵扣规则: "平日可抵100元",
+      可用序号: "第 9 次、第 10 次",
+      每次金额: "¥3",
+      已付: "¥44.99",
+      券原价: "¥45",
+      门市价: "¥50",
+      来源: "转赠券",
+      锁定信息: "状态 1，场景 2",
+      券码尾号: "7001",
+      订单编号: "2",
+    });
+  });
+
+  test("omits what is unknown", () => {
+    assert.deepEqual(facts({}), { 有效期: "长期有效", 订单编号: "2" });
+    assert.equal(facts({ start_time: NOW }).有效期, "2026.11.24 起，长期有效");
+    assert.equal(facts({ expire_time: NOW }).有效期, "至 2026.11.24");
+    assert.equal(facts({ off_peak: { limit_type: 1 } }).错峰规则, "请咨询店员");
+    assert.equal(facts({ off_peak: { start_time: NOW } }).错峰日期, "2026.11.24 起");
+  });
+
+  test("has a button only with a hook, and only for a certificate that can be used now", () => {
+    const selectable = (fields: Partial<Certificate>, hasHook = true) =>
+      detailOf(certificate(fields), NOW, hasHook).selectable;
+    assert.ok(selectable({}));
+    assert.ok(!selectable({}, false));
+    assert.ok(!selectable({ lock: { status: 1 } }));
+    assert.ok(!selectable({ start_time: NOW + DAY }));
+    assert.equal(detailOf(certificate({ start_time: NOW + DAY }), NOW, true).status, "未到使用时间，2026.11.25 起可用");
+  });
+});
+
+function problem(fields: Partial<Problem>): Problem {
+  return {
+    code: "upstream_unavailable",
+    status: 503,
+    detail: "抖音服务繁忙，请稍后再试",
+    action: "retry",
+    retryAfter: 0,
+    requestId: "",
+    ...fields,
+  };
+}
+
+describe("messages", () => {
+  const situation = { isFirst: false, isForeignMerchant: false, age: 0 };
+
+  test("of a problem have a button, the seconds until it is enabled, and a short number", () => {
+    const requestId = "8a6b51c0-7f1e-4a4e-9d0c-0123456789ab";
+    const notice = noticeOf(problem({ retryAfter: 5, requestId }), { ...situation, age: 1.5 });
+    assert.deepEqual(notice, {
+      action: "retry",
+      text: "抖音服务繁忙，请稍后再试",
+      button: "重试",
+      wait: 4,
+      number: "8a6b51c0",
+    });
+    assert.equal(noticeOf(problem({ retryAfter: 5 }), { ...situation, age: 9 }).wait, 0);
+  });
+
+  test("of the first refused login do not say that a login has expired", () => {
+    const refused = problem({ code: "unauthenticated", action: "login", detail: "登录已失效，请重新登录" });
+    assert.equal(noticeOf(refused, { ...situation, isFirst: true }).text, "登录失败，请重试");
+    assert.equal(noticeOf(refused, situation).text, "登录已失效，请重新登录");
+  });
+
+  test("of an unknown merchant lead to the own merchant, or can be retried", () => {
+    const unknown = problem({ code: "merchant_not_found", action: "staff" });
+    assert.equal(noticeOf(unknown, situation).button, "重试");
+    const { action, button } = noticeOf(unknown, { ...situation, isForeignMerchant: true });
+    assert.deepEqual([action, button], ["own_merchant", "选择其他门店"]);
+  });
+
+  test("count the certificates, and say whether there are more", () => {
+    assert.deepEqual(
+      [countText(0, false), countText(7, false), countText(200, true)],
+      ["", "共 7 张可用券", "已找到 200 张可用券"],
+    );
+  });
+
+  test("explain the certificates that are not listed", () => {
+    assert.equal(unusableText({}), "");
+    assert.equal(
+      unusableText({ not_started: 1, expired: 2 }),
+      "另有 3 张券不能在本店使用：1 张未到使用时间，2 张已过期",
+    );
+    assert.equal(unusableText({ other: 1 }), "另有 1 张券不能在本店使用：1 张不适用于本店或已使用");
+  });
+});
+
+describe("the state of the list", () => {
+  const ids = (count: number) =>
+    Array.from({ length: count }, (_, n) => certificate({ certificate_id: String(n), sku_id: String(n) }));
+  const listed = (count: number, more = false): States.ListEvent => ({
+    kind: "responded",
+    outcome: { kind: "list", certificates: ids(count), unusable: {}, more },
+    now: NOW,
+  });
+  const failed = (fields: Partial<Problem> = {}): States.ListEvent => ({
+    kind: "responded",
+    outcome: { kind: "problem", problem: problem(fields) },
+    now: NOW,
+  });
+  const after = (...events: States.ListEvent[]) => events.reduce(nextState, INITIAL_STATE);
+  const opened: States.ListEvent = { kind: "opened" };
+  const refreshed: States.ListEvent = { kind: "refreshed" };
+  const continued: States.ListEvent = { kind: "continued" };
+
+  test("is loading when a store is opened, and idle with its list", () => {
+    assert.equal(after(opened).activity, "first");
+    const { activity, certificates, updatedAt } = after(opened, listed(3));
+    assert.deepEqual([activity, certificates.length, updatedAt], ["idle", 3, NOW]);
+    assert.ok(isEmpty(after(opened, listed(0))));
+    assert.ok(!isEmpty(after(opened)));
+  });
+
+  test("shows the old list during a refresh, and not when another store is opened", () => {
+    assert.deepEqual(
+      [after(opened, listed(3), refreshed), after(opened, listed(3), opened)].map((s) => [
+        s.activity,
+        s.certificates.length,
+      ]),
+      [
+        ["refresh", 3],
+        ["first", 0],
+      ],
+    );
+  });
+
+  test("keeps the list after a temporary problem, as the old one", () => {
+    const state = after(opened, listed(3), refreshed, failed());
+    assert.deepEqual([state.certificates.length, isStale(state), state.updatedAt], [3, true, NOW]);
+    const again = nextState(state, continued);
+    assert.deepEqual([again.activity, again.problem], ["refresh", undefined]);
+    assert.ok(!isStale(nextState(again, listed(4))));
+  });
+
+  for (const action of ["staff", "login", "store"] as const) {
+    test(`clears the list after a refusal (${action})`, () => {
+      const state = after(opened, listed(3), refreshed, failed({ action }));
+      assert.deepEqual(
+        [state.certificates.length, state.more, isStale(state), isEmpty(state)],
+        [0, false, false, false],
+      );
+      assert.equal(nextState(state, continued).activity, "first");
+    });
+  }
+
+  test("shows a problem below the list if more was being loaded", () => {
+    const state = after(opened, listed(20, true), continued, failed());
+    assert.deepEqual([state.problemBelow, isStale(state), state.certificates.length], [true, false, 20]);
+    assert.equal(nextState(state, continued).activity, "more");
+  });
+
+  test("continues until a screen is filled, or five responses had nothing new", () => {
+    assert.equal(after(opened, listed(3, true)).activity, "more");
+    assert.equal(after(opened, listed(8, true)).activity, "idle");
+    const empty = Array.from({ length: 5 }, () => listed(0, true));
+    assert.equal(after(opened, ...empty.slice(1)).activity, "first");
+    const stopped = after(opened, ...empty);
+    assert.deepEqual([stopped.activity, stopped.more, isEmpty(stopped)], ["idle", true, false]);
+  });
+
+  test("knows how long a request takes, and ignores timers of earlier requests", () => {
+    const state = after(opened);
+    const slow = nextState(state, { kind: "waited", request: state.request, waiting: "slow" });
+    assert.equal(slow.waiting, "slow");
+    const retried = nextState(slow, refreshed);
+    assert.equal(retried.waiting, "");
+    assert.equal(nextState(retried, { kind: "waited", request: state.request, waiting: "late" }).waiting, "");
+    const done = nextState(retried, listed(1));
+    assert.equal(nextState(done, { kind: "waited", request: done.request, waiting: "late" }), done);
+  });
 });
 
 describe("the store selection", () => {
   const stores: Store[] = [
-    { poi_id: "6601", name: "人民广场店", phone: "021-5555-6601", latitude: 31.2327, longitude: 121.4751 },
+    {
+      poi_id: "6601",
+      name: "人民广场店",
+      address: "西藏中路180号",
+      phone: "021-5555-6601",
+      latitude: 31.2327,
+      longitude: 121.4751,
+    },
     { poi_id: "6602", name: "徐家汇店", latitude: 31.1943, longitude: 121.4365 },
     { poi_id: "6603", name: "五角场店", latitude: 31.2988, longitude: 121.5146 },
   ];
@@ -153,10 +434,11 @@ describe("the store selection", () => {
     assert.equal(onlyStore(stores.slice(1, 2)), stores[1]);
   });
 
-  test("is followed by the store's name and phone, as far as they are known", () => {
-    assert.deepEqual(storeHeader("6601", stores), { store: "人民广场店", phone: "021-5555-6601" });
-    assert.deepEqual(storeHeader("6602", stores), { store: "徐家汇店", phone: "" });
-    assert.deepEqual(storeHeader("6601", []), { store: "当前门店", phone: "" });
+  test("is followed by the store's name, address and phone, as far as they are known", () => {
+    const known = { store: "人民广场店", address: "西藏中路180号", phone: "021-5555-6601" };
+    assert.deepEqual(storeHeader("6601", stores), known);
+    assert.deepEqual(storeHeader("6602", stores), { store: "徐家汇店", address: "", phone: "" });
+    assert.deepEqual(storeHeader("6601", []), { store: "当前门店", address: "", phone: "" });
   });
 
   test("offers the distance only if a store has both coordinates", () => {
@@ -169,13 +451,13 @@ describe("the store selection", () => {
     );
   });
 
-  test("keeps the merchant's order if the customer's position is unknown", () => {
+  test("keeps the merchant's order if the customer's position is unknown, and marks the last choice", () => {
     assert.deepEqual(
-      storeRows(stores).map(({ poi_id, distance }) => [poi_id, distance]),
+      storeRows(stores, undefined, "6602").map(({ poi_id, distance, tag }) => [poi_id, distance, tag]),
       [
-        ["6601", ""],
-        ["6602", ""],
-        ["6603", ""],
+        ["6601", "", ""],
+        ["6602", "", "上次选择"],
+        ["6603", "", ""],
       ],
     );
   });
@@ -186,11 +468,12 @@ describe("the store selection", () => {
     assert.deepEqual(
       rows.map(({ poi_id, distance }) => [poi_id, distance]),
       [
-        ["6603", "约 460 米"],
-        ["6601", "约 8.2 公里"],
-        ["6602", "约 13.7 公里"],
+        ["6603", "460 m"],
+        ["6601", "8.2 km"],
+        ["6602", "13.7 km"],
         ["1", ""],
       ],
     );
+    assert.equal(rows[1]?.label, "人民广场店，8.2 km，西藏中路180号");
   });
 });

@@ -1,15 +1,21 @@
-/** Sample page: the customer's certificates in one store. */
+/** Sample page: the customer's certificates in one store. It connects the pure modules with `tt` and the client. */
 
-import {
-  createClient,
-  type Outcome,
-  type Pager,
-  type Problem,
-  type Store,
-  type StoresOutcome,
-} from "../../client/client";
+import { type Certificate, createClient, type Pager, type Problem, type Store } from "../../client/client";
 import { config } from "../../config";
-import { countText, type Row, rowOf } from "./rows";
+import { clockText } from "./dates";
+import { type Detail, detailOf } from "./detail";
+import {
+  countText,
+  LATE_SECONDS,
+  type Notice,
+  noticeOf,
+  SLOW_SECONDS,
+  unusableText,
+  type Waiting,
+  waitingText,
+} from "./messages";
+import { type Card, cardsOf } from "./rows";
+import { INITIAL_STATE, isEmpty, isStale, type ListEvent, nextState } from "./state";
 import {
   canSortByDistance,
   listedStores,
@@ -20,78 +26,84 @@ import {
   storeRows,
 } from "./stores";
 
-/** A problem as the page shows it. */
-interface Notice {
-  action: Problem["action"];
-  text: string;
-  /** Button text; empty for no button. */
-  button: string;
-  /** Seconds until the button is enabled. */
-  wait: number;
-  reference: string;
+interface TapEvent {
+  currentTarget: { dataset: { [name: string]: string } };
 }
 
 const client = createClient({ tt, baseUrl: config.api, appId: tt.getEnvInfoSync().microapp.appId });
 
-/** Rows that fill about one screen. With fewer, the customer cannot scroll, so onReachBottom never fires. */
-const SCREEN_ROWS = 8;
-/** After this many responses without a new certificate, stop and show a button. */
-const MAX_EMPTY_RESPONSES = 5;
 /** Base font sizes in pixels; all text on the page is relative to them. */
 const TEXT_SIZES = [16, 24, 32];
 const TEXT_SIZE_KEY = "redemption.text_size";
-
-const BUTTONS: { [action in Problem["action"]]: string } = {
-  retry: "重试",
-  login: "登录",
-  store: "选择门店",
-  staff: "",
-};
+const LOCATION_SCOPE = "scope.userLocation";
 
 Page({
   data: {
     textSize: initialTextSize(),
     store: "",
+    address: "",
     phone: "",
     // Store selection
     choosing: false,
     loadingStores: false,
+    storesWaiting: "" as Waiting,
+    storesWaitingText: "",
     storesProblem: null as Notice | null,
     /** The stores are the last known ones: the service did not respond. */
     staleStores: false,
     stores: [] as StoreRow[],
     canChoose: false,
     canLocate: false,
+    located: false,
     locating: "",
+    /** The customer has refused the position, and can allow it in the settings. */
+    canOpenSettings: false,
     // List
-    rows: [] as Row[],
-    /** Loading, and there are no rows to show yet. */
+    usable: [] as (Card & { opened: boolean })[],
+    waiting: [] as (Card & { opened: boolean })[],
+    /** Loading, and there is nothing to show yet. */
     loading: false,
-    /** Loading more rows. */
+    refreshing: false,
     loadingMore: false,
+    slowness: "" as Waiting,
+    slownessText: "",
     more: false,
     empty: false,
     count: "",
+    unusable: "",
+    updated: "",
     problem: null as Notice | null,
-    /** Show the problem below the list, where the customer is scrolling, not above it. */
     problemBelow: false,
+    // Detail
+    detail: null as Detail | null,
+    selecting: false,
   },
 
   accountId: "",
-  stores: [] as Store[],
   poiId: "",
-  pager: undefined as Pager | undefined,
+  /** The store was chosen at an earlier visit. */
+  isRemembered: false,
+  stores: [] as Store[],
+  storesProblem: undefined as Problem | undefined,
+  storesProblemAt: 0,
+  storesRequest: 0,
   position: undefined as Position | undefined,
-  /** Certificates found by this pager. During a refresh, `rows` still shows the previous pager's. */
-  found: 0,
+  list: INITIAL_STATE,
+  pager: undefined as Pager | undefined,
+  openedId: "",
   hidden: false,
+  /** The seconds of a problem's button are being counted. */
+  isTicking: false,
 
   onLoad(query) {
     // Douyin does not document the parameters that 去使用 appends: both ids may be missing.
     this.accountId = query.account_id || config.account_id;
+    const remembered = tt.getStorageSync(this.storeKey());
+    this.isRemembered = !query.poi_id && typeof remembered === "string" && remembered !== "";
+    const poiId = query.poi_id || (this.isRemembered ? (remembered as string) : "");
     this.loadStores();
-    if (query.poi_id) {
-      this.openStore(query.poi_id);
+    if (poiId) {
+      this.openStore(poiId);
     } else {
       this.chooseStore();
     }
@@ -119,7 +131,7 @@ Page({
   },
 
   onPullDownRefresh() {
-    if (this.pager && !this.data.choosing) {
+    if (this.pager && !this.data.choosing && !this.data.detail) {
       this.refresh();
     } else {
       tt.stopPullDownRefresh({});
@@ -127,155 +139,293 @@ Page({
   },
 
   onReachBottom() {
-    if (!this.data.choosing && this.data.more && !this.data.loadingMore && !this.data.problem) {
+    const { choosing, detail, more, problem } = this.data;
+    if (!choosing && !detail && more && !problem && this.list.activity === "idle") {
       this.loadMore();
     }
   },
 
-  /** Load the stores: from the client's cache if they are recent. */
-  loadStores() {
-    this.setData({ loadingStores: !this.stores.length, storesProblem: null });
-    client.stores(this.accountId).then((outcome) => this.showStores(outcome));
+  // Stores
+
+  storeKey(): string {
+    return `redemption.store.${this.accountId}`;
   },
 
-  showStores(outcome: StoresOutcome) {
-    this.setData({ loadingStores: false });
-    if (outcome.kind === "problem") {
-      // The stores that are shown stay.
-      this.setData({ storesProblem: this.stores.length ? null : noticeOf(outcome.problem) });
-      this.countDown("storesProblem");
-      return;
-    }
-    const stores = listedStores(outcome.merchant);
+  /** Load the stores: from the client's cache if they are recent. */
+  loadStores() {
+    const { accountId } = this;
+    this.storesRequest += 1;
+    const request = this.storesRequest;
+    this.storesProblem = undefined;
+    this.setData({ loadingStores: !this.stores.length, storesProblem: null, storesWaiting: "" });
+    const wait = (storesWaiting: Waiting) => () => {
+      if (this.storesRequest === request && this.data.loadingStores) {
+        this.setData({ storesWaiting, storesWaitingText: waitingText(storesWaiting) });
+      }
+    };
+    setTimeout(wait("slow"), SLOW_SECONDS * 1000);
+    setTimeout(wait("late"), LATE_SECONDS * 1000);
+    client.stores(accountId).then((outcome) => {
+      if (request !== this.storesRequest) {
+        return;
+      }
+      this.setData({ loadingStores: false, storesWaiting: "" });
+      if (outcome.kind === "stores") {
+        this.showStores(listedStores(outcome.merchant), outcome.stale);
+      } else if (!this.stores.length) {
+        this.storesProblem = outcome.problem;
+        this.storesProblemAt = epochSeconds();
+        this.showNotices();
+      }
+    });
+  },
+
+  showStores(stores: Store[], staleStores: boolean) {
     this.stores = stores;
     this.setData({
-      stores: storeRows(stores, this.position),
       canChoose: stores.length > 1,
-      canLocate: canSortByDistance(stores),
-      staleStores: outcome.stale,
+      canLocate: stores.length > 1 && canSortByDistance(stores),
+      staleStores,
     });
+    this.showStoreRows();
     const only = onlyStore(stores);
-    if (this.poiId) {
+    const isKnown = stores.some(({ poi_id }) => poi_id === this.poiId);
+    if (this.isRemembered && stores.length && !isKnown) {
+      // The store that was chosen last is closed.
+      this.isRemembered = false;
+      tt.removeStorageSync(this.storeKey());
+      this.chooseStore();
+    } else if (this.poiId) {
       this.setData(storeHeader(this.poiId, stores));
-    } else if (only) {
+    }
+    if (only && this.data.choosing) {
       this.openStore(only.poi_id);
     }
   },
 
+  showStoreRows() {
+    const last = tt.getStorageSync(this.storeKey());
+    const rows = storeRows(this.stores, this.position, typeof last === "string" ? last : "");
+    this.setData({ stores: rows, located: !!this.position });
+  },
+
   chooseStore() {
     this.setData({ choosing: true });
+    this.showStoreRows();
+    // Sorts by distance without a question if the customer has allowed the position before.
+    tt.getSetting({
+      success: ({ authSetting }) => {
+        if ((authSetting as { [scope: string]: boolean })[LOCATION_SCOPE]) {
+          this.sortByDistance();
+        }
+      },
+    });
   },
 
-  pickStore(event: { currentTarget: { dataset: { poi: string } } }) {
-    this.openStore(event.currentTarget.dataset.poi);
+  pickStore(event: TapEvent) {
+    const poiId = event.currentTarget.dataset.poi || "";
+    tt.setStorage({ key: this.storeKey(), data: poiId });
+    this.openStore(poiId);
   },
 
-  /** Sort the stores by distance. Only this asks for the customer's position. */
+  /** Sort the stores by distance. Only this can ask for the customer's position. */
   sortByDistance() {
-    this.setData({ locating: "正在定位…" });
+    this.setData({ locating: "正在定位…", canOpenSettings: false });
     tt.getLocation({
       type: "gcj02",
       success: (position: Position) => {
         this.position = position;
-        this.setData({ stores: storeRows(this.stores, position), locating: "" });
+        this.setData({ locating: "" });
+        this.showStoreRows();
       },
-      fail: () => this.setData({ locating: "未能获取位置，请直接选择门店" }),
+      fail: () => this.setData({ locating: "未获取到位置，您可以直接选择门店", canOpenSettings: true }),
+    });
+  },
+
+  openSettings() {
+    tt.openSetting({
+      success: ({ authSetting }) => {
+        if ((authSetting as { [scope: string]: boolean })[LOCATION_SCOPE]) {
+          this.sortByDistance();
+        }
+      },
     });
   },
 
   openStore(poiId: string) {
     this.poiId = poiId;
-    this.setData({
-      choosing: false,
-      ...storeHeader(poiId, this.stores),
-      rows: [],
-      count: "",
-      loadingMore: false,
-    });
-    this.refresh();
+    this.openedId = "";
+    this.setData({ choosing: false, detail: null, ...storeHeader(poiId, this.stores) });
+    this.load({ kind: "opened" });
   },
 
-  /** Load the list from the start. The rows stay until the response arrives. */
+  // List
+
+  /** Load the list from the start. The cards stay until the response arrives. */
   refresh() {
-    this.pager = client.certificates({ account_id: this.accountId, poi_id: this.poiId });
-    this.found = 0;
-    this.setData({ loading: this.data.rows.length === 0, empty: false, more: false, problem: null });
-    this.loadNext(this.pager, MAX_EMPTY_RESPONSES);
+    this.load({ kind: "refreshed" });
   },
 
   /** Load the next part of the list. */
   loadMore() {
-    if (this.pager) {
-      this.setData({ loading: !this.data.rows.length, loadingMore: !!this.data.rows.length, problem: null });
-      this.loadNext(this.pager, MAX_EMPTY_RESPONSES);
-    }
+    this.load({ kind: "continued" });
   },
 
-  /**
-   * Load the next part. Continue while the screen is not filled or nothing new was found, for at most `attempts`
-   * responses without a new certificate.
-   */
-  loadNext(pager: Pager, attempts: number) {
-    const before = this.found;
+  load(event: ListEvent) {
+    if (event.kind !== "continued" || !this.pager) {
+      this.pager = client.certificates({ account_id: this.accountId, poi_id: this.poiId });
+    }
+    this.update(event);
+    this.loadNext(this.pager);
+  },
+
+  loadNext(pager: Pager) {
+    const { request } = this.list;
+    setTimeout(() => this.update({ kind: "waited", request, waiting: "slow" }), SLOW_SECONDS * 1000);
+    setTimeout(() => this.update({ kind: "waited", request, waiting: "late" }), LATE_SECONDS * 1000);
     pager.next().then((outcome) => {
-      if (outcome.kind === "cancelled") {
-        return;
-      }
-      this.showOutcome(outcome);
-      const gained = this.found > before;
-      if (outcome.kind === "list" && outcome.more && (this.found < SCREEN_ROWS || !gained) && attempts > 1) {
-        this.setData({ loading: !this.found, loadingMore: !!this.found });
-        this.loadNext(pager, gained ? MAX_EMPTY_RESPONSES : attempts - 1);
+      if (outcome.kind !== "cancelled") {
+        tt.stopPullDownRefresh({});
+        this.update({ kind: "responded", outcome, now: epochSeconds() });
+        if (this.list.activity !== "idle") {
+          this.loadNext(pager);
+        }
       }
     });
   },
 
-  showOutcome(outcome: Exclude<Outcome, { kind: "cancelled" }>) {
-    tt.stopPullDownRefresh({});
-    if (outcome.kind === "problem") {
-      const problem = noticeOf(outcome.problem);
-      this.setData({ loading: false, loadingMore: false, problemBelow: this.data.loadingMore, problem });
-      this.countDown("problem");
+  /** Change the state and show it. */
+  update(event: ListEvent) {
+    const before = this.list;
+    const list = nextState(before, event);
+    this.list = list;
+    if (list === before) {
       return;
     }
-    const now = Date.now() / 1000;
-    const rows = outcome.certificates.map((certificate) => rowOf(certificate, now));
-    const { more } = outcome;
-    this.found = rows.length;
-    const count = countText(rows.length, more);
-    this.setData({ rows, more, count, empty: !rows.length && !more, loading: false, loadingMore: false });
+    const now = epochSeconds();
+    if (list.certificates !== before.certificates) {
+      this.showCards();
+      this.showDetail();
+    }
+    this.setData({
+      loading: list.activity === "first",
+      refreshing: list.activity === "refresh",
+      loadingMore: list.activity === "more",
+      slowness: list.waiting,
+      slownessText: waitingText(list.waiting),
+      more: list.more && list.activity === "idle" && !list.problem,
+      empty: isEmpty(list),
+      unusable: list.more ? "" : unusableText(list.unusable),
+      updated: isStale(list) ? `上次更新 ${clockText(list.updatedAt, now)}` : "",
+      problemBelow: list.problemBelow,
+    });
+    this.showNotices();
   },
 
-  /** Count the seconds until the button of a problem is enabled. */
-  countDown(name: "problem" | "storesProblem") {
-    const notice = this.data[name];
-    if (!notice || notice.wait <= 0) {
-      return;
+  showCards() {
+    const { certificates, more } = this.list;
+    const { usable, waiting } = cardsOf(certificates, epochSeconds());
+    const open = (cards: Card[]) => cards.map((card) => ({ ...card, opened: card.id === this.openedId }));
+    const waitingCount = waiting.reduce((sum, { members }) => sum + (members.length || 1), 0);
+    this.setData({
+      usable: open(usable),
+      waiting: open(waiting),
+      count: countText(certificates.length - waitingCount, more),
+    });
+  },
+
+  /** Show the problems, and count the seconds until their buttons are enabled. */
+  showNotices() {
+    const now = epochSeconds();
+    const isForeignMerchant = this.accountId !== config.account_id;
+    const show = (problem: Problem | undefined, at: number, isFirst: boolean) =>
+      problem ? noticeOf(problem, { isFirst, isForeignMerchant, age: now - at }) : null;
+    const problem = show(this.list.problem, this.list.problemAt, this.list.updatedAt === 0);
+    const storesProblem = show(this.storesProblem, this.storesProblemAt, true);
+    this.setData({ problem, storesProblem });
+    if ((problem?.wait || storesProblem?.wait) && !this.isTicking) {
+      this.isTicking = true;
+      setTimeout(() => {
+        this.isTicking = false;
+        this.showNotices();
+      }, 1000);
     }
-    setTimeout(() => {
-      // The problem may be gone or replaced by now.
-      const shown = this.data[name];
-      if (shown && shown.reference === notice.reference && shown.wait === notice.wait) {
-        const next = { ...notice, wait: notice.wait - 1 };
-        this.setData(name === "problem" ? { problem: next } : { storesProblem: next });
-        this.countDown(name);
-      }
-    }, 1000);
   },
 
   /** Handle the button of a problem. */
   resolveProblem() {
-    const { problem } = this.data;
-    if (this.data.choosing) {
-      this.loadStores();
-    } else if (problem && problem.action === "store") {
-      this.setData({ problem: null });
+    const { choosing, problem, storesProblem } = this.data;
+    const shown = choosing ? storesProblem : problem;
+    if (shown?.action === "own_merchant") {
+      this.accountId = config.account_id;
+      this.poiId = "";
+      this.stores = [];
       this.chooseStore();
-    } else if (this.data.rows.length) {
-      this.loadMore();
+      this.loadStores();
+    } else if (choosing) {
+      this.loadStores();
+    } else if (shown?.action === "store") {
+      this.chooseStore();
     } else {
-      this.refresh();
+      this.loadMore();
     }
+  },
+
+  copyText(event: TapEvent) {
+    tt.setClipboardData({
+      data: event.currentTarget.dataset.text || "",
+      success: () => tt.showToast({ title: "已复制", icon: "none" }),
+    });
+  },
+
+  // Cards and detail
+
+  /** Open a certificate's detail; open or close a group. */
+  tapCard(event: TapEvent) {
+    const id = event.currentTarget.dataset.id || "";
+    this.setData({ detail: this.detailOf(id) });
+  },
+
+  tapGroup(event: TapEvent) {
+    const id = event.currentTarget.dataset.id || "";
+    this.openedId = this.openedId === id ? "" : id;
+    this.showCards();
+  },
+
+  detailOf(id: string): Detail | null {
+    const certificate = this.certificate(id);
+    return certificate ? detailOf(certificate, epochSeconds(), !!config.onSelect) : null;
+  },
+
+  /** Show a newer state of the certificate; close the detail if it is no longer in the list. */
+  showDetail() {
+    const { detail } = this.data;
+    if (detail) {
+      this.setData({ detail: this.detailOf(detail.id) });
+    }
+  },
+
+  certificate(id: string): Certificate | undefined {
+    return this.list.certificates.filter(({ certificate_id }) => certificate_id === id)[0];
+  },
+
+  closeDetail() {
+    this.setData({ detail: null });
+  },
+
+  /** Call the program's hook, then read the list again: the certificate may be used up. */
+  select(event: TapEvent) {
+    const certificate = this.certificate(event.currentTarget.dataset.id || "");
+    if (!certificate || !config.onSelect || this.data.selecting) {
+      return;
+    }
+    this.setData({ selecting: true });
+    const store = { account_id: this.accountId, poi_id: this.poiId };
+    const done = () => {
+      this.setData({ selecting: false, detail: null });
+      this.refresh();
+    };
+    Promise.resolve(config.onSelect(certificate, store)).then(done, done);
   },
 
   /** Switch to the next text size; after the largest, to the smallest. */
@@ -290,9 +440,8 @@ Page({
   },
 });
 
-function noticeOf({ action, detail, retryAfter, requestId }: Problem): Notice {
-  const reference = requestId ? `问题编号 ${requestId}` : "";
-  return { action, text: detail, button: BUTTONS[action], wait: Math.ceil(retryAfter), reference };
+function epochSeconds(): number {
+  return Date.now() / 1000;
 }
 
 /** Return the customer's stored choice, or the phone's font size if Douyin reports it. */

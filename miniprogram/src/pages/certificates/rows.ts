@@ -1,29 +1,54 @@
 /**
- * Card texts of a certificate. Pure functions.
+ * Cards of the list: texts, groups of identical certificates, order. Pure functions.
  *
  * Douyin does not document the values of `lock`, `weekdays` and `type`. They are not interpreted: where they matter, the
  * text refers the customer to the staff.
  */
 
 import type { Certificate } from "../../client/client";
+import { dateText, daysBetween } from "./dates";
 
-/** One card. Every text is ready to show; empty texts are not shown. */
-export interface Row {
+/** Whether the customer can use a certificate now, as far as it says so itself. */
+export type State = "usable" | "not_started" | "locked";
+
+/** One certificate in an opened group. */
+export interface Member {
+  id: string;
+  text: string;
+}
+
+/** One card: a certificate, or identical ones. Every text is ready to show; empty texts are not shown. */
+export interface Card {
+  /** The id of the first certificate. */
   id: string;
   kind: Certificate["kind"];
   kindText: string;
   title: string;
+  /** ×2 for two identical certificates; empty for one. */
+  copies: string;
   /** Remaining uses of a times card, or the value of a voucher. */
-  headline: string;
+  gives: string;
+  /** Until when, or from when, it is valid. */
+  until: string;
+  /** Words for an expiry within `SOON_DAYS`. */
+  soon: string;
+  /** Why it cannot simply be used; empty for most. */
+  status: string;
+  notes: string[];
   paid: string;
   worth: string;
-  notes: string[];
-  expires: string;
-  /** Days until expiry, if there are at most `SOON_DAYS`. */
-  soon: string;
   code: string;
   /** All texts as one sentence, for a screen reader. */
   label: string;
+  /** The certificates of a group; empty for one certificate. */
+  members: Member[];
+}
+
+/** The cards in the order of the page. */
+export interface Cards {
+  usable: Card[];
+  /** Not valid yet, then locked. */
+  waiting: Card[];
 }
 
 const KINDS: { [kind in Certificate["kind"]]: string } = {
@@ -33,39 +58,98 @@ const KINDS: { [kind in Certificate["kind"]]: string } = {
   other: "其他券",
 };
 
+/** Fields that differ between identical certificates. */
+const OWN_FIELDS = ["certificate_id", "order_id", "code_tail"];
 const SOON_DAYS = 7;
-const DAY_SECONDS = 86400;
-/** Dates are in China's time zone, whatever the phone's time zone is. */
-const CHINA_OFFSET_SECONDS = 8 * 3600;
+export const LOCKED_TEXT = "使用状态待确认，请咨询店员";
 
-/** Return the card of a certificate at `now` (epoch seconds). */
-export function rowOf(certificate: Certificate, now: number): Row {
-  const { kind, pay_amount, market_price, expire_time, code_tail } = certificate;
-  const kindText = KINDS[kind] || KINDS.other;
-  const title = certificate.title || kindText;
-  const headline = headlineOf(certificate);
+/** Group identical certificates and order the cards: usable ones as the service sorts them, then the others. */
+export function cardsOf(certificates: Certificate[], now: number): Cards {
+  const groups = groupsOf(certificates);
+  const inState = (state: State) =>
+    groups.filter(([first]) => first && stateOf(first, now) === state).map((group) => cardOf(group, now));
+  return { usable: inState("usable"), waiting: inState("not_started").concat(inState("locked")) };
+}
+
+/** Return the certificates in groups of identical ones, each group at the place of its first certificate. */
+export function groupsOf(certificates: Certificate[]): Certificate[][] {
+  const groups = new Map<string, Certificate[]>();
+  for (const certificate of certificates) {
+    const key = identityOf(certificate);
+    const group = groups.get(key);
+    if (group) {
+      group.push(certificate);
+    } else {
+      groups.set(key, [certificate]);
+    }
+  }
+  return Array.from(groups.values());
+}
+
+/** Return a key that is equal for certificates of one product that differ in nothing a customer cares about. */
+function identityOf(certificate: Certificate): string {
+  const { sku_id, certificate_id } = certificate;
+  if (sku_id === undefined) {
+    // Nothing shows that two certificates are of the same product.
+    return certificate_id;
+  }
+  const shared = Object.keys(certificate).filter((name) => OWN_FIELDS.indexOf(name) < 0);
+  return JSON.stringify(shared.sort().map((name) => [name, certificate[name as keyof Certificate]]));
+}
+
+export function stateOf({ lock, start_time }: Certificate, now: number): State {
+  if (lock) {
+    return "locked";
+  }
+  return start_time !== undefined && start_time > now ? "not_started" : "usable";
+}
+
+/** Return the card of identical certificates at `now` (epoch seconds). */
+export function cardOf(group: Certificate[], now: number): Card {
+  const certificate = group[0] as Certificate;
+  const { kind, pay_amount, code_tail } = certificate;
+  const kindText = kindTextOf(kind);
+  const title = titleOf(certificate);
+  const copies = group.length > 1 ? `×${group.length}` : "";
+  const gives = givesText(certificate);
+  const until = untilText(certificate, now);
+  const soon = soonText(certificate, now);
+  const status = stateOf(certificate, now) === "locked" ? LOCKED_TEXT : "";
+  const notes = notesOf(certificate);
   const paid = pay_amount === undefined ? "" : `已付 ${yuan(pay_amount)}`;
-  const worth = market_price !== undefined && market_price > (pay_amount || 0) ? `门市价 ${yuan(market_price)}` : "";
-  const notes = notesOf(certificate, now);
-  const expires = expire_time === undefined ? "长期有效" : `有效期至 ${dateText(expire_time)}`;
-  const soon = expire_time === undefined ? "" : soonText(expire_time, now);
-  const code = code_tail ? `券码尾号 ${code_tail}` : "";
-  const texts = [kindText, title, headline, paid, worth, ...notes, expires, soon, code];
-  const label = texts.filter((text) => text).join("，");
+  const worth = worthText(certificate);
+  const code = code_tail && !copies ? `券码尾号 ${code_tail}` : "";
+  const count = copies && `共 ${group.length} 张`;
+  const texts = [kindText, title, count, gives, until, soon, status, ...notes, paid, worth, code];
   return {
     id: certificate.certificate_id,
-    kind,
+    kind: KINDS[kind] ? kind : "other",
     kindText,
     title,
-    headline,
+    copies,
+    gives,
+    until,
+    soon,
+    status,
+    notes,
     paid,
     worth,
-    notes,
-    expires,
-    soon,
     code,
-    label,
+    label: texts.filter((text) => text).join("，"),
+    members: copies ? group.map(memberOf) : [],
   };
+}
+
+function memberOf({ certificate_id, code_tail }: Certificate, index: number): Member {
+  return { id: certificate_id, text: `第 ${index + 1} 张${code_tail ? ` · 券码尾号 ${code_tail}` : ""}` };
+}
+
+export function kindTextOf(kind: Certificate["kind"]): string {
+  return KINDS[kind] || KINDS.other;
+}
+
+export function titleOf({ title, kind }: Certificate): string {
+  return title || kindTextOf(kind);
 }
 
 /** Format an amount in 分 as 元, without `.00`. */
@@ -73,7 +157,13 @@ export function yuan(amount: number): string {
   return `¥${amount % 100 === 0 ? amount / 100 : (amount / 100).toFixed(2)}`;
 }
 
-function headlineOf({ times, voucher }: Certificate): string {
+/** Return the market price if it is higher than the price paid. */
+export function worthText({ market_price, pay_amount }: Certificate): string {
+  return market_price !== undefined && market_price > (pay_amount || 0) ? `门市价 ${yuan(market_price)}` : "";
+}
+
+/** Return the remaining uses of a times card, or the value of a voucher. */
+export function givesText({ times, voucher }: Certificate): string {
   if (times && times.usable !== undefined) {
     return times.total === undefined ? `剩余 ${times.usable} 次` : `剩余 ${times.usable} 次，共 ${times.total} 次`;
   }
@@ -90,19 +180,33 @@ function headlineOf({ times, voucher }: Certificate): string {
   return "";
 }
 
-function notesOf({ voucher, off_peak, start_time, lock, is_transfer_asset }: Certificate, now: number): string[] {
+function untilText(certificate: Certificate, now: number): string {
+  const { start_time, expire_time } = certificate;
+  if (start_time !== undefined && start_time > now) {
+    return `${dateText(start_time)} 起可用`;
+  }
+  return expire_time === undefined ? "长期有效" : `有效期至 ${dateText(expire_time)}`;
+}
+
+/** Return words for an expiry within the next days. An expired certificate that the platform accepts is for the staff. */
+export function soonText({ expire_time }: Certificate, now: number): string {
+  if (expire_time === undefined) {
+    return "";
+  }
+  const days = daysBetween(now, expire_time);
+  if (expire_time <= now) {
+    return "已过有效期，请咨询店员";
+  }
+  return days > SOON_DAYS ? "" : ["今天到期", "明天到期", "后天到期"][days] || `还剩 ${days} 天`;
+}
+
+function notesOf({ voucher, off_peak, is_transfer_asset }: Certificate): string[] {
   const notes = [];
   if (voucher?.description) {
     notes.push(voucher.description);
   }
   if (off_peak) {
     notes.push(offPeakText(off_peak));
-  }
-  if (start_time !== undefined && start_time > now) {
-    notes.push(`${dateText(start_time)} 起可用`);
-  }
-  if (lock) {
-    notes.push("使用状态待确认，请咨询店员");
   }
   if (is_transfer_asset) {
     notes.push("转赠券");
@@ -112,44 +216,21 @@ function notesOf({ voucher, off_peak, start_time, lock, is_transfer_asset }: Cer
 
 /** Describe the off-peak hours. Weekdays are only mentioned: Douyin does not document their numbers. */
 function offPeakText({ hours, weekdays }: NonNullable<Certificate["off_peak"]>): string {
-  const ranges = (hours || []).map((range) => hoursText(range[0] || "", range[1] || ""));
-  const text = `错峰优惠${ranges.length ? `：${ranges.join("、")}` : ""}`;
-  return weekdays ? `${text}（限部分星期，请咨询店员）` : ranges.length ? text : `${text}，时段请咨询店员`;
+  const ranges = hoursTexts(hours);
+  const text = ranges.length ? `错峰时段 ${ranges.join("、")}` : "限错峰时段";
+  return weekdays ? `${text}，限部分星期，请咨询店员` : ranges.length ? text : `${text}，请咨询店员`;
 }
 
-/** Format "09:30" and "02:00" as 9点30分至次日2点. Other texts stay unchanged. */
-function hoursText(from: string, to: string): string {
-  const [start, end] = [parseTime(from), parseTime(to)];
-  return start && end ? `${start.text}至${end.minutes <= start.minutes ? "次日" : ""}${end.text}` : `${from}至${to}`;
+/** Format pairs of start and end as 14:00–17:00, with 次日 where the end is on the next day. */
+export function hoursTexts(hours: string[][] | undefined): string[] {
+  return (hours || []).map(([from = "", to = ""]) => {
+    const [start, end] = [minutesOf(from), minutesOf(to)];
+    const nextDay = start !== undefined && end !== undefined && end <= start;
+    return `${from}–${nextDay ? "次日" : ""}${to}`;
+  });
 }
 
-function parseTime(time: string): { minutes: number; text: string } | undefined {
+function minutesOf(time: string): number | undefined {
   const parts = /^(\d{1,2}):(\d{2})/.exec(time);
-  if (!parts) {
-    return undefined;
-  }
-  const [hour, minute] = [Number(parts[1]), Number(parts[2])];
-  return { minutes: hour * 60 + minute, text: `${hour}点${minute ? `${minute}分` : ""}` };
-}
-
-/** Return the line above the list. */
-export function countText(rows: number, more: boolean): string {
-  return rows ? `${more ? "已找到" : "共"} ${rows} 张可用券` : "";
-}
-
-function dateText(seconds: number): string {
-  const date = new Date((seconds + CHINA_OFFSET_SECONDS) * 1000);
-  return `${date.getUTCFullYear()}年${date.getUTCMonth() + 1}月${date.getUTCDate()}日`;
-}
-
-function soonText(expires: number, now: number): string {
-  const days = chinaDay(expires) - chinaDay(now);
-  if (days < 0 || days > SOON_DAYS) {
-    return "";
-  }
-  return ["今天到期", "明天到期"][days] || `还有 ${days} 天`;
-}
-
-function chinaDay(seconds: number): number {
-  return Math.floor((seconds + CHINA_OFFSET_SECONDS) / DAY_SECONDS);
+  return parts ? Number(parts[1]) * 60 + Number(parts[2]) : undefined;
 }

@@ -7,11 +7,16 @@ export interface Position {
   longitude: number;
 }
 
-/** One line of the store selection; `distance` is empty where it is unknown. */
+/** One line of the store selection; texts are empty where they are unknown. */
 export interface StoreRow {
   poi_id: string;
   name: string;
+  address: string;
   distance: string;
+  /** A word for the store that the customer chose last. */
+  tag: string;
+  /** All texts as one sentence, for a screen reader. */
+  label: string;
 }
 
 /** Return the stores that can be shown; none if the merchant does not list its stores. */
@@ -24,10 +29,16 @@ export function onlyStore(stores: Store[]): Store | undefined {
   return stores.length === 1 ? stores[0] : undefined;
 }
 
+export interface StoreHeader {
+  store: string;
+  address: string;
+  phone: string;
+}
+
 /** Return the header of a store's list. The store may be unknown: stores are loaded while the list is. */
-export function storeHeader(poiId: string, stores: Store[]): { store: string; phone: string } {
+export function storeHeader(poiId: string, stores: Store[]): StoreHeader {
   const store = stores.filter(({ poi_id }) => poi_id === poiId)[0];
-  return { store: store ? store.name : "当前门店", phone: store?.phone || "" };
+  return { store: store ? store.name : "当前门店", address: store?.address || "", phone: store?.phone || "" };
 }
 
 /** Whether the position of at least one store is known. */
@@ -36,11 +47,15 @@ export function canSortByDistance(stores: Store[]): boolean {
 }
 
 /** Return the stores by distance from `customer`, nearest first; without a position, in the given order. */
-export function storeRows(stores: Store[], customer?: Position): StoreRow[] {
+export function storeRows(stores: Store[], customer?: Position, lastPoiId = ""): StoreRow[] {
   return stores
     .map((store, index) => ({ store, index, metres: customer ? distance(store, customer) : Number.POSITIVE_INFINITY }))
     .sort((a, b) => (a.metres === b.metres ? a.index - b.index : a.metres - b.metres))
-    .map(({ store, metres }) => ({ poi_id: store.poi_id, name: store.name, distance: distanceText(metres) }));
+    .map(({ store: { poi_id, name, address = "" }, metres }) => {
+      const [distance, tag] = [distanceText(metres), poi_id === lastPoiId ? "上次选择" : ""];
+      const label = [name, tag, distance, address].filter((text) => text).join("，");
+      return { poi_id, name, address, distance, tag, label };
+    });
 }
 
 const EARTH_RADIUS_M = 6371000;
@@ -67,5 +82,5 @@ function distanceText(metres: number): string {
   if (metres === Number.POSITIVE_INFINITY) {
     return "";
   }
-  return metres < 1000 ? `约 ${Math.ceil(metres / 10) * 10} 米` : `约 ${(metres / 1000).toFixed(1)} 公里`;
+  return metres < 995 ? `${Math.ceil(metres / 10) * 10} m` : `${(metres / 1000).toFixed(1)} km`;
 }

@@ -1,0 +1,35 @@
+/** Dates and times of day in China's time zone, whatever the phone's time zone is. Pure functions of epoch seconds. */
+
+const CHINA_OFFSET_SECONDS = 8 * 3600;
+const DAY_SECONDS = 86400;
+
+/** Format a date as 2028.06.11: without spaces or characters at which a line could wrap. */
+export function dateText(seconds: number): string {
+  const date = chinaDate(seconds);
+  return `${date.getUTCFullYear()}.${twoDigits(date.getUTCMonth() + 1)}.${twoDigits(date.getUTCDate())}`;
+}
+
+/** Format the time of day as 14:32; on another day than `now`, with the month and day before it. */
+export function clockText(seconds: number, now: number): string {
+  const date = chinaDate(seconds);
+  const time = `${twoDigits(date.getUTCHours())}:${twoDigits(date.getUTCMinutes())}`;
+  return daysBetween(seconds, now) === 0 ? time : `${dateText(seconds).slice(5)} ${time}`;
+}
+
+/** Return the number of calendar days from one moment to another. */
+export function daysBetween(from: number, to: number): number {
+  return chinaDay(to) - chinaDay(from);
+}
+
+function chinaDay(seconds: number): number {
+  return Math.floor((seconds + CHINA_OFFSET_SECONDS) / DAY_SECONDS);
+}
+
+/** Return a Date whose UTC fields are those of China. */
+function chinaDate(seconds: number): Date {
+  return new Date((seconds + CHINA_OFFSET_SECONDS) * 1000);
+}
+
+function twoDigits(value: number): string {
+  return value < 10 ? `0${value}` : String(value);
+}

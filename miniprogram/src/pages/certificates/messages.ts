@@ -1,0 +1,91 @@
+/** Messages of the page: problems with their button, counts, waiting. Pure functions. */
+
+import type { Problem, Unusable } from "../../client/client";
+
+/** What the button of a notice does. */
+export type NoticeAction = Problem["action"] | "own_merchant";
+
+/** A problem as the page shows it. */
+export interface Notice {
+  action: NoticeAction;
+  text: string;
+  /** Button text; empty for no button. */
+  button: string;
+  /** Seconds until the button is enabled. */
+  wait: number;
+  /** Short problem number for the staff; empty without one. */
+  number: string;
+}
+
+/** What the page knows when a problem arrives. */
+export interface Situation {
+  /** No list was shown before: the customer has not been logged in. */
+  isFirst: boolean;
+  /** The launch query named another merchant than `config.ts`. */
+  isForeignMerchant: boolean;
+  /** Seconds since the problem arrived. */
+  age: number;
+}
+
+const BUTTONS: { [action in NoticeAction]: string } = {
+  retry: "重试",
+  login: "登录",
+  store: "选择门店",
+  own_merchant: "选择其他门店",
+  staff: "",
+};
+
+const NUMBER_LENGTH = 8;
+/** After this many seconds without a response, say so; then offer to retry. */
+export const SLOW_SECONDS = 2;
+export const LATE_SECONDS = 6;
+
+export function noticeOf(problem: Problem, { isFirst, isForeignMerchant, age }: Situation): Notice {
+  const { code, detail, retryAfter, requestId } = problem;
+  const notice: Notice = {
+    action: problem.action,
+    text: detail,
+    button: BUTTONS[problem.action],
+    wait: Math.max(0, Math.ceil(retryAfter - age)),
+    // Long enough to find a request in the log, short enough to read out.
+    number: requestId.slice(0, NUMBER_LENGTH),
+  };
+  if (code === "unauthenticated" && isFirst) {
+    return { ...notice, text: "登录失败，请重试", button: "重试" };
+  }
+  if (code === "merchant_not_found") {
+    // Not a dead end: another merchant may be open in this mini-program, or this one a moment later.
+    const action = isForeignMerchant ? "own_merchant" : "retry";
+    return { ...notice, action, button: BUTTONS[action] };
+  }
+  return notice;
+}
+
+/** Whether a problem makes an older list wrong: only temporary problems keep it. */
+export function isHardRefusal({ action, code }: Problem): boolean {
+  return action !== "retry" || code === "merchant_not_found";
+}
+
+/** Return the line above the list. */
+export function countText(certificates: number, more: boolean): string {
+  return certificates ? `${more ? "已找到" : "共"} ${certificates} 张可用券` : "";
+}
+
+/** Explain the certificates that are not in the list; empty if there are none. */
+export function unusableText(unusable: Unusable): string {
+  const reasons: [number | undefined, string][] = [
+    [unusable.not_started, "未到使用时间"],
+    [unusable.expired, "已过期"],
+    [unusable.other, "不适用于本店或已使用"],
+  ];
+  const counted = reasons.filter(([count]) => count);
+  const total = counted.reduce((sum, [count = 0]) => sum + count, 0);
+  const texts = counted.map(([count, reason]) => `${count} 张${reason}`);
+  return total ? `另有 ${total} 张券不能在本店使用：${texts.join("，")}` : "";
+}
+
+export type Waiting = "" | "slow" | "late";
+
+export function waitingText(waiting: Waiting): string {
+  return { "": "", slow: "仍在查询，请稍候…", late: "网络较慢，还没有收到结果" }[waiting];
+}

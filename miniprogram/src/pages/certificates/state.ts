@@ -1,0 +1,134 @@
+/** State of the list: which certificates are shown, what is loading, which problem there is. Pure functions. */
+
+import type { Certificate, Outcome, Problem, Unusable } from "../../client/client";
+import { isHardRefusal, type Waiting } from "./messages";
+import { groupsOf } from "./rows";
+
+/** `first`: nothing to show yet. `refresh`: the old list is shown. `more`: the list is shown and grows. */
+export type Activity = "idle" | "first" | "refresh" | "more";
+
+export interface ListState {
+  certificates: Certificate[];
+  unusable: Unusable;
+  more: boolean;
+  /** Epoch seconds of the last list of this store; 0 if there was none. */
+  updatedAt: number;
+  activity: Activity;
+  /** Number of the request in flight, so that a timer knows which request it belongs to. */
+  request: number;
+  waiting: Waiting;
+  problem: Problem | undefined;
+  /** Epoch seconds. */
+  problemAt: number;
+  /** Show the problem below the list, where the customer is scrolling, not above it. */
+  problemBelow: boolean;
+  /** Certificates that the present pager has found. During a refresh, `certificates` still are the previous pager's. */
+  found: number;
+  /** Successive responses without a new certificate. */
+  emptyResponses: number;
+}
+
+export type ListEvent =
+  | { kind: "opened" }
+  | { kind: "refreshed" }
+  | { kind: "continued" }
+  | { kind: "waited"; request: number; waiting: Waiting }
+  | { kind: "responded"; outcome: Exclude<Outcome, { kind: "cancelled" }>; now: number };
+
+/** Cards that fill about one screen. With fewer, the customer cannot scroll, so onReachBottom never fires. */
+const SCREEN_CARDS = 8;
+/** After this many responses without a new certificate, stop and show a button. */
+const MAX_EMPTY_RESPONSES = 5;
+
+export const INITIAL_STATE: ListState = {
+  certificates: [],
+  unusable: {},
+  more: false,
+  updatedAt: 0,
+  activity: "idle",
+  request: 0,
+  waiting: "",
+  problem: undefined,
+  problemAt: 0,
+  problemBelow: false,
+  found: 0,
+  emptyResponses: 0,
+};
+
+/** Return the state after an event. While `activity` is not `idle`, the page loads the next part of the list. */
+export function nextState(state: ListState, event: ListEvent): ListState {
+  switch (event.kind) {
+    case "opened":
+      return start({ ...INITIAL_STATE, request: state.request }, "first");
+    case "refreshed":
+      return start({ ...state, more: false, found: 0 }, state.certificates.length ? "refresh" : "first");
+    case "continued":
+      return start(state, resumed(state));
+    case "waited":
+      return event.request === state.request && state.activity !== "idle"
+        ? { ...state, waiting: event.waiting }
+        : state;
+    case "responded":
+      return event.outcome.kind === "list"
+        ? withList(state, event.outcome, event.now)
+        : withProblem(state, event.outcome.problem, event.now);
+  }
+}
+
+/** Whether nothing was found, and there is nothing more to load. */
+export function isEmpty({ certificates, activity, more, problem, updatedAt }: ListState): boolean {
+  return !certificates.length && activity === "idle" && !more && !problem && updatedAt > 0;
+}
+
+/** Whether the list is older than the last, failed refresh. */
+export function isStale({ certificates, problem, problemBelow }: ListState): boolean {
+  return certificates.length > 0 && !!problem && !problemBelow;
+}
+
+function start(state: ListState, activity: Activity): ListState {
+  return { ...state, activity, request: state.request + 1, waiting: "", problem: undefined, emptyResponses: 0 };
+}
+
+/** Return what a retry continues: a failed refresh starts at the first part again. */
+function resumed({ certificates, found }: ListState): Activity {
+  return certificates.length ? (found ? "more" : "refresh") : "first";
+}
+
+function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>, now: number): ListState {
+  const { certificates, unusable, more } = outcome;
+  const found = certificates.length;
+  const gained = found > state.found;
+  const emptyResponses = gained ? 0 : state.emptyResponses + 1;
+  const listed: ListState = {
+    ...state,
+    certificates,
+    unusable,
+    more,
+    updatedAt: now,
+    activity: "idle",
+    waiting: "",
+    problem: undefined,
+    found,
+    emptyResponses,
+  };
+  const isShort = !gained || groupsOf(certificates).length < SCREEN_CARDS;
+  if (!more || !isShort || emptyResponses >= MAX_EMPTY_RESPONSES) {
+    return listed;
+  }
+  return { ...listed, activity: found ? "more" : "first", request: state.request + 1 };
+}
+
+function withProblem(state: ListState, problem: Problem, now: number): ListState {
+  const failed: ListState = {
+    ...state,
+    activity: "idle",
+    waiting: "",
+    problem,
+    problemAt: now,
+    problemBelow: state.activity === "more",
+  };
+  // After a refusal, the old list may no longer be true. What remains is the problem.
+  return isHardRefusal(problem)
+    ? { ...failed, certificates: [], unusable: {}, more: false, found: 0, problemBelow: false }
+    : failed;
+}
