@@ -110,17 +110,17 @@ describe("a card", () => {
 
   test("describes off-peak hours and refers to the staff for weekdays", () => {
     const note = (off_peak: NonNullable<Certificate["off_peak"]>) => card({ off_peak }).notes[0];
-    assert.equal(note({ hours: [["14:00", "17:00"]] }), "错峰时段 14:00–17:00");
+    assert.equal(note({ hours: [["14:00", "17:00"]] }), "错峰时段 14:00~17:00");
     const two = [
       ["9:30", "11:00"],
       ["22:00", "02:00"],
     ];
-    assert.equal(note({ hours: two }), "错峰时段 9:30–11:00、22:00–次日02:00");
+    assert.equal(note({ hours: two }), "错峰时段 9:30~11:00、22:00~次日02:00");
     const weekdays = note({ hours: [["14:00", "17:00"]], weekdays: [1, 2] });
-    assert.equal(weekdays, "错峰时段 14:00–17:00，限部分星期，请咨询店员");
+    assert.equal(weekdays, "错峰时段 14:00~17:00，限部分星期，请咨询店员");
     assert.equal(note({ weekdays: [0] }), "限错峰时段，限部分星期，请咨询店员");
     assert.equal(note({ limit_type: 1 }), "限错峰时段，请咨询店员");
-    assert.equal(note({ hours: [["晚市", "打烊"]] }), "错峰时段 晚市–打烊");
+    assert.equal(note({ hours: [["晚市", "打烊"]] }), "错峰时段 晚市~打烊");
   });
 
   test("shows until when it is valid, and the days left in words if there are at most 7", () => {
@@ -138,6 +138,7 @@ describe("a card", () => {
 
   test("says from when it is valid, and that a lock is for the staff, without interpreting lock numbers", () => {
     assert.equal(card({ start_time: NOW + HOUR, expire_time: NOW + DAY }).until, "2026.11.25 起可用");
+    assert.equal(card({ start_time: NOW + HOUR }).status, "未到使用时间");
     assert.equal(card({ start_time: NOW - HOUR }).until, "长期有效");
     assert.equal(card({ lock: { status: 1, scene: 1 } }).status, card({ lock: { status: 2, scene: 9 } }).status);
     assert.equal(card({ lock: { status: 1 } }).status, "使用状态待确认，请咨询店员");
@@ -230,11 +231,11 @@ describe("the detail", () => {
     });
     assert.deepEqual(known, {
       有效期: "2026.11.24 至 2026.11.25",
-      错峰时段: "14:00–17:00",
+      错峰时段: "14:00~17:00",
       错峰日期: "2026.11.24 至 2026.11.25",
       可用星期: "限部分星期，请咨询店员",
       抵扣规则: "平日可抵100元",
-      可用序号: "第 9 次、第 10 次",
+      可用序号: "第 9、10 次",
       每次金额: "¥3",
       已付: "¥44.99",
       券原价: "¥45",

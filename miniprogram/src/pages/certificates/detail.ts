@@ -2,7 +2,7 @@
 
 import type { Certificate } from "../../client/client";
 import { dateText } from "./dates";
-import { givesText, hoursTexts, kindTextOf, LOCKED_TEXT, soonText, stateOf, titleOf, yuan } from "./rows";
+import { givesText, hoursTexts, kindTextOf, STATUS_TEXTS, soonText, stateOf, titleOf, yuan } from "./rows";
 
 export interface Fact {
   name: string;
@@ -37,7 +37,7 @@ export function detailOf(certificate: Certificate, now: number, hasHook: boolean
     title: titleOf(certificate),
     gives: givesText(certificate),
     soon: soonText(certificate, now),
-    status: state === "locked" ? LOCKED_TEXT : notStarted ? `未到使用时间，${dateText(start_time)} 起可用` : "",
+    status: STATUS_TEXTS[state] + (notStarted ? `，${dateText(start_time)} 起可用` : ""),
     facts: factsOf(certificate),
     selectable: hasHook && state === "usable",
   };
@@ -65,7 +65,7 @@ function factsOf(certificate: Certificate): Fact[] {
     add("抵扣规则", voucher.description);
   }
   if (times) {
-    add("可用序号", (times.usable_serials || []).map((serial) => `第 ${serial} 次`).join("、"));
+    add("可用序号", times.usable_serials && `第 ${times.usable_serials.join("、")} 次`);
     add("每次金额", amount(times.use_amount));
   }
   add("已付", amount(certificate.pay_amount));

@@ -61,7 +61,11 @@ const KINDS: { [kind in Certificate["kind"]]: string } = {
 /** Fields that differ between identical certificates. */
 const OWN_FIELDS = ["certificate_id", "order_id", "code_tail"];
 const SOON_DAYS = 7;
-export const LOCKED_TEXT = "使用状态待确认，请咨询店员";
+export const STATUS_TEXTS: { [state in State]: string } = {
+  usable: "",
+  not_started: "未到使用时间",
+  locked: "使用状态待确认，请咨询店员",
+};
 
 /** Group identical certificates and order the cards: usable ones as the service sorts them, then the others. */
 export function cardsOf(certificates: Certificate[], now: number): Cards {
@@ -114,7 +118,7 @@ export function cardOf(group: Certificate[], now: number): Card {
   const gives = givesText(certificate);
   const until = untilText(certificate, now);
   const soon = soonText(certificate, now);
-  const status = stateOf(certificate, now) === "locked" ? LOCKED_TEXT : "";
+  const status = STATUS_TEXTS[stateOf(certificate, now)];
   const notes = notesOf(certificate);
   const paid = pay_amount === undefined ? "" : `已付 ${yuan(pay_amount)}`;
   const worth = worthText(certificate);
@@ -221,12 +225,12 @@ function offPeakText({ hours, weekdays }: NonNullable<Certificate["off_peak"]>):
   return weekdays ? `${text}，限部分星期，请咨询店员` : ranges.length ? text : `${text}，请咨询店员`;
 }
 
-/** Format pairs of start and end as 14:00–17:00, with 次日 where the end is on the next day. */
+/** Format pairs of start and end as 14:00~17:00, with 次日 where the end is on the next day. */
 export function hoursTexts(hours: string[][] | undefined): string[] {
   return (hours || []).map(([from = "", to = ""]) => {
     const [start, end] = [minutesOf(from), minutesOf(to)];
     const nextDay = start !== undefined && end !== undefined && end <= start;
-    return `${from}–${nextDay ? "次日" : ""}${to}`;
+    return `${from}~${nextDay ? "次日" : ""}${to}`;
   });
 }
 

@@ -1,0 +1,174 @@
+"""A phone with the mini-program: the preview's page in a browser, as the tests and the screenshots use it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from chalicelib.api import problems
+from infra.bundle import ROOT
+from sandbox import preview, sample_data, stack
+from sandbox.sample_data import ACCOUNT_ID, CUSTOMER, POI_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Locator, Page, Request, Route
+
+SCREENSHOTS = ROOT / "build" / "screenshots"
+SCREEN = {"width": 375, "height": 812}
+AXE = preview.MINIPROGRAM_FOLDER / "node_modules" / "axe-core" / "axe.min.js"
+LIST_CALL = "query_user_certificates"
+REQUEST_ID = "8a6b51c0-7f1e-4a4e-9d0c-0123456789ab"
+"""Of problems that `respond_with_problem` sends."""
+PROBLEM_TYPES = {
+    problem.code: problem for problem in (*problems.ERROR_PROBLEMS.values(), *problems.FRAMEWORK_PROBLEMS.values())
+}
+
+
+@dataclass
+class Phone:
+    """A phone with the mini-program: its page in the browser, the API requests, and JavaScript errors."""
+
+    page: Page
+    url: str
+    platform_url: str
+    requests: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def open(
+        self, customer: str = CUSTOMER, poi_id: str | None = POI_ID, account_id: str | None = ACCOUNT_ID, **query: str
+    ) -> None:
+        """Open the page as Douyin does."""
+        ids = {"account_id": account_id, "poi_id": poi_id}
+        query = {"customer": customer, **{name: value for name, value in ids.items() if value}, **query}
+        self.page.goto(f"{self.url}/phone.html?" + "&".join(f"{name}={value}" for name, value in query.items()))
+
+    def fail(self, kind: str, call: str = LIST_CALL, **options: Any) -> None:
+        """Let calls of the mock platform fail."""
+        stack.set_faults(self.platform_url, {"kind": kind, "call": call, **options})
+
+    def clear_faults(self) -> None:
+        """Let no call fail any more."""
+        stack.set_faults(self.platform_url)
+
+    def refuse(self, code: str) -> None:
+        """Let the service respond to every login and list with this problem."""
+        for path in ("**/certificates", "**/sessions"):
+            self.page.route(path, lambda route: respond_with_problem(route, code))
+
+    @contextlib.contextmanager
+    def purchases(self, customer: str, entries: list[dict[str, Any]]) -> Iterator[None]:
+        """Replace what a customer has bought; restores the sample data at the end of the block."""
+        url = f"{self.platform_url}/_sandbox/purchases/{customer}"
+        requests.put(url, json=entries, timeout=5).raise_for_status()
+        try:
+            yield
+        finally:
+            requests.put(url, json=read_purchases(customer), timeout=5).raise_for_status()
+
+    @property
+    def calls(self) -> list[str]:
+        """The requests without those for the stores: method and last part of the path."""
+        paths = (request.partition("?")[0] for request in self.requests)
+        return [f"{path.split()[0]} {path.rpartition('/')[2]}" for path in paths if not path.endswith("/stores")]
+
+    def pull_down(self) -> None:
+        """Pull the page down with a finger, which refreshes it."""
+        self.page.mouse.move(180, 200)
+        self.page.mouse.down()
+        self.page.mouse.move(180, 400, steps=4)
+        self.page.mouse.up()
+
+    def come_back(self) -> None:
+        """Hide the page and show it again."""
+        for hidden in ("true", "false"):
+            self.page.evaluate(
+                f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}});"
+                "document.dispatchEvent(new Event('visibilitychange'))"
+            )
+
+    def save_screenshot(self, name: str, *, full_page: bool = False) -> None:
+        """Save a screenshot of the screen, or of the whole page."""
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=full_page)
+
+    @property
+    def store(self) -> Locator:
+        """The store's name at the top of the page."""
+        return self.page.locator(".store")
+
+    @property
+    def cards(self) -> Locator:
+        """The cards: one per certificate or group of identical ones."""
+        return self.page.locator(".item")
+
+    @property
+    def choices(self) -> Locator:
+        """The names in the store selection."""
+        return self.page.locator(".choice-name")
+
+    @property
+    def notice(self) -> Locator:
+        """The message of a problem."""
+        return self.page.get_by_role("alert")
+
+    @property
+    def detail(self) -> Locator:
+        """The detail of a certificate."""
+        return self.page.get_by_role("dialog")
+
+    def card(self, title: str) -> Locator:
+        """The card with this title."""
+        return self.cards.filter(has=self.page.get_by_text(title, exact=True))
+
+    def button(self, name: str) -> Locator:
+        """The button with this text."""
+        return self.page.get_by_role("button", name=name)
+
+    def overflows(self) -> bool:
+        """Return whether anything is wider than the screen."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+
+
+@contextlib.contextmanager
+def open_phone(browser: Browser, preview_url: str, platform_url: str, **options: Any) -> Iterator[Phone]:
+    """Switch on a new phone; at the end, no fault is left and no JavaScript error has happened."""
+    settings = {"viewport": SCREEN, "device_scale_factor": 2, "locale": "zh-CN", **options}
+    context = browser.new_context(**settings)
+    page = context.new_page()
+    phone = Phone(page, preview_url, platform_url)
+
+    def record(request: Request) -> None:
+        if "/api/" in request.url:
+            phone.requests.append(f"{request.method} {request.url.split('/api', 1)[1]}")
+
+    page.on("request", record)
+    page.on("pageerror", lambda error: phone.errors.append(str(error)))
+    try:
+        yield phone
+    finally:
+        context.close()
+        phone.clear_faults()
+    assert phone.errors == []
+
+
+def read_purchases(customer: str) -> list[dict[str, Any]]:
+    """Return the customer's purchases of the sample data, as they are in the file."""
+    file = sample_data.DATA_FOLDER / "orders" / f"{customer}.json"
+    entries: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))
+    return entries
+
+
+def respond_with_problem(route: Route, code: str) -> None:
+    """Respond to a request for the list; to a login with a session whose list has the problem."""
+    problem = problems.problem_for_type(PROBLEM_TYPES[code], REQUEST_ID)
+    if route.request.method == "POST":
+        session = {"token": "a-token", "expires_in": 7200, "list_problem": json.loads(problem.body)}
+        route.fulfill(json=session)
+        return
+    headers = {"Content-Type": "application/problem+json", "X-Request-Id": REQUEST_ID, **problem.headers}
+    route.fulfill(status=problem.type.status, headers=headers, body=problem.body)

@@ -1,0 +1,233 @@
+"""Screenshots of every state of the page, at three widths, light and dark: build/screenshots/contact-sheet.png."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+from playwright.sync_api import expect
+
+from sandbox.sample_data import (
+    ACCOUNT_ID,
+    CUSTOMER,
+    CUSTOMER_WITH_MANY_COUPONS,
+    CUSTOMER_WITH_UNUSUAL_DATES,
+    CUSTOMER_WITHOUT_COUPONS,
+)
+from tests.deployed.phone import SCREENSHOTS, open_phone, read_purchases
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Browser
+
+    from sandbox import stack
+    from tests.deployed.phone import Phone
+
+WIDTHS = {320: 640, 375: 812, 768: 1024}
+"""Width and height of the screens."""
+THEMES = ("light", "dark")
+LONG_TITLE = "四季小馆招牌双人套餐（含秘制红烧肉、清炒时蔬、手工小笼包及当季甜品各一份，周末及节假日通用）"
+
+
+def long_list(phone: Phone) -> None:
+    """Everything that a list can contain: long titles, groups, soon to expire, not valid yet, locked, unusable."""
+    now = int(phone.page.evaluate("Date.now() / 1000"))
+    entries = read_purchases(CUSTOMER)
+    orders = [json.loads(json.dumps(entry["order"])) for entry in entries]
+    orders[0]["certificates"][0]["expire_time"] = now + 3600
+    orders[0]["certificates"][0]["sku_info"]["title"] = LONG_TITLE
+    copies = [json.loads(json.dumps(orders[5 if len(orders) > 5 else 0])) for _ in range(3)]
+    for number, order in enumerate(copies):
+        certificate = order["certificates"][0]
+        order["order_id"] = f"29000000000000000{number:02d}"
+        certificate.update(certificate_id=f"79000000000000000{number:02d}", code=f"10815000{number:04d}")
+        certificate["sku_info"].update(title="招牌拿铁单杯", sku_id="1790000000000000001", groupon_type=1)
+        certificate["expire_time"] = now + 5 * 86400
+    late = json.loads(json.dumps(copies[0]))
+    late["order_id"] = "2900000000000000099"
+    late["certificates"][0].update(
+        certificate_id="7900000000000000099", start_time=now + 30 * 86400, expire_time=now + 90 * 86400
+    )
+    late["certificates"][0]["sku_info"]["title"] = "新春团圆套餐"
+    purchases: list[dict[str, Any]] = [
+        *({**entry, "order": order} for entry, order in zip(entries, orders, strict=True)),
+        *({"account_id": ACCOUNT_ID, "order": order} for order in (*copies, late)),
+        *read_purchases(CUSTOMER_WITH_UNUSUAL_DATES)[:1],
+    ]
+    with phone.purchases(CUSTOMER, purchases):
+        phone.open()
+        expect(phone.page.get_by_text("暂时不能直接使用")).to_be_visible()
+
+
+def opened_list(phone: Phone) -> None:
+    long_list(phone)
+    phone.card("招牌拿铁单杯").get_by_role("button").click()
+    expect(phone.page.locator(".member")).to_have_count(3)
+
+
+def large_text(phone: Phone) -> None:
+    phone.open(text="200")
+    expect(phone.cards).to_have_count(7)
+
+
+def detail(title: str, **query: str) -> Callable[[Phone], None]:
+    def show(phone: Phone) -> None:
+        phone.open(hook="1", **query)
+        phone.card(title).get_by_role("button").first.click()
+        expect(phone.detail).to_be_visible()
+
+    return show
+
+
+def locked_detail(phone: Phone) -> None:
+    phone.open(hook="1")
+    phone.page.locator(".muted .card").first.click()
+    expect(phone.detail).to_be_visible()
+
+
+def hold(phone: Phone, path: str) -> None:
+    """Let requests wait until the phone is switched off."""
+    phone.page.route(path, lambda _: None)
+
+
+def loading(words: str) -> Callable[[Phone], None]:
+    def show(phone: Phone) -> None:
+        hold(phone, "**/sessions")
+        phone.open()
+        expect(phone.page.locator(".skeleton")).to_be_visible()
+        if words:
+            expect(phone.page.get_by_text(words)).to_be_visible(timeout=9_000)
+
+    return show
+
+
+def empty(phone: Phone) -> None:
+    phone.open(CUSTOMER_WITHOUT_COUPONS)
+    expect(phone.page.get_by_text("本店暂无可用的券")).to_be_visible()
+
+
+def refused(code: str) -> Callable[[Phone], None]:
+    def show(phone: Phone) -> None:
+        phone.refuse(code)
+        phone.open()
+        expect(phone.notice).to_be_visible()
+
+    return show
+
+
+def stale(phone: Phone) -> None:
+    phone.open()
+    expect(phone.cards).to_have_count(7)
+    phone.page.context.set_offline(True)
+    phone.pull_down()
+    expect(phone.notice).to_be_visible()
+
+
+def stores(phone: Phone) -> None:
+    phone.open(poi_id=None, place="31.1970,121.4340")
+    expect(phone.choices).to_have_count(3)
+
+
+def stores_by_distance(phone: Phone) -> None:
+    stores(phone)
+    phone.button("四季小馆·徐家汇店").click()
+    phone.button("切换门店").click()
+    phone.button("按离我最近排列").click()
+    expect(phone.page.locator(".choice-distance")).to_have_count(2)
+
+
+def stores_refused(phone: Phone) -> None:
+    phone.open(poi_id=None)
+    phone.button("按离我最近排列").click()
+    expect(phone.button("去设置中开启定位")).to_be_visible()
+
+
+def no_stores(phone: Phone) -> None:
+    phone.page.route("**/stores", lambda route: route.fulfill(json={"account_id": ACCOUNT_ID}))
+    phone.open(poi_id=None)
+    expect(phone.page.get_by_text("暂无可选门店")).to_be_visible()
+
+
+def unknown_merchant(phone: Phone) -> None:
+    phone.open(poi_id=None, account_id="unknown")
+    expect(phone.notice).to_be_visible()
+
+
+def login(phone: Phone) -> None:
+    phone.open("")
+    expect(phone.button("登录")).to_be_visible()
+
+
+def many(phone: Phone) -> None:
+    phone.open(CUSTOMER_WITH_MANY_COUPONS)
+    expect(phone.page.get_by_text("已找到 200 张可用券")).to_be_visible()
+
+
+STATES: dict[str, tuple[Callable[[Phone], None], bool]] = {
+    "list": (long_list, True),
+    "group": (opened_list, True),
+    "text-200": (large_text, True),
+    "detail": (detail("双人套餐"), False),
+    "detail-times": (detail("午市拿铁十次卡"), False),
+    "detail-voucher": (detail("100元代金券"), False),
+    "detail-off-peak": (detail("下午茶错峰套餐"), False),
+    "detail-locked": (locked_detail, False),
+    "detail-text-200": (detail("午市拿铁十次卡", text="200"), False),
+    "loading": (loading(""), False),
+    "loading-2s": (loading("仍在查询，请稍候…"), False),
+    "loading-6s": (loading("网络较慢，还没有收到结果"), False),
+    "empty": (empty, False),
+    "stale": (stale, False),
+    "temporary": (refused("upstream_unavailable"), False),
+    "refused": (refused("merchant_not_authorized"), False),
+    "login": (login, False),
+    "stores": (stores, False),
+    "stores-distance": (stores_by_distance, False),
+    "stores-no-position": (stores_refused, False),
+    "no-stores": (no_stores, False),
+    "unknown-merchant": (unknown_merchant, False),
+    "many": (many, False),
+}
+"""How each state is reached, and whether its screenshots show the whole page."""
+
+
+def test_every_state_is_on_the_contact_sheet(browser: Browser, preview_url: str, deployed: stack.Stack) -> None:
+    """Nothing is wider than its screen. The sheet is for people: look at it after a change of the page."""
+    folder = SCREENSHOTS / "states"
+    folder.mkdir(parents=True, exist_ok=True)
+    too_wide = []
+    for name, (show, full_page) in STATES.items():
+        with open_phone(browser, preview_url, deployed.platform.url, device_scale_factor=1) as phone:
+            show(phone)
+            for width, height in WIDTHS.items():
+                phone.page.set_viewport_size({"width": width, "height": height})
+                for theme in THEMES:
+                    phone.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+                    phone.page.screenshot(
+                        path=folder / f"{name}-{width}-{theme}.png", full_page=full_page, animations="disabled"
+                    )
+                if phone.overflows():
+                    too_wide.append(f"{name} at {width} px")
+    assert too_wide == []
+    save_contact_sheet(browser)
+
+
+def save_contact_sheet(browser: Browser) -> None:
+    """Put the screenshots into one picture: a row for each state."""
+    rows = []
+    for name in STATES:
+        cells = []
+        for width in WIDTHS:
+            for theme in THEMES:
+                content = (SCREENSHOTS / "states" / f"{name}-{width}-{theme}.png").read_bytes()
+                source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+                cells.append(f'<td><img src="{source}" style="width: {width // 2}px" alt=""></td>')
+        rows.append(f"<tr><th>{name}</th>{''.join(cells)}</tr>")
+    head = "".join(f"<th>{width} px, {theme}</th>" for width in WIDTHS for theme in THEMES)
+    style = "body { margin: 16px; font: 12px sans-serif; background: #ccc } td, th { vertical-align: top; padding: 4px }"
+    page = browser.new_page(viewport={"width": 1640, "height": 1000}, device_scale_factor=1)
+    page.set_content(f"<style>{style}</style><table><tr><th></th>{head}</tr>{''.join(rows)}</table>")
+    page.screenshot(path=SCREENSHOTS / "contact-sheet.png", full_page=True)
+    page.close()
