@@ -19,7 +19,8 @@ SOURCES := app.py chalicelib infra redeemctl sandbox
 
 help:
 	@echo "make demo         run the whole service on this machine and show a customer's list"
-	@echo "make serve        the same, and keep it running with the sample page in a browser (needs node)"
+	@echo "make serve        the same, and keep it running with the sample page in a browser (needs node);"
+	@echo "                  PORT=8080: on fixed ports, 8080 to 8082"
 	@echo "make check        after an edit: format, lint, types, unit tests (a minute at most)"
 	@echo "make test         everything (needs node, and a Chromium: see make browser)"
 	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
@@ -102,7 +103,7 @@ demo: bundle
 	@$(BIN)/python -m sandbox.demo
 
 serve: bundle miniprogram
-	@$(BIN)/python -m sandbox.demo --serve
+	@$(BIN)/python -m sandbox.demo --serve $(if $(PORT),--port $(PORT))
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

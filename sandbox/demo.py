@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
+import socket
 import sys
-import threading
 import time
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,11 @@ from sandbox.stack import Stack, create_login_code, run_preview, run_stack
 
 if TYPE_CHECKING:
     from sandbox.sample_data import SampleData
+    from sandbox.stack import Process
 
 _CHINA = timezone(timedelta(hours=8))
+_LAST_PORT = 65535
+_POLL_SECONDS = 0.5
 _KIND_LABELS = {"groupon": "团购券", "voucher": "代金券", "times_card": "次卡", "other": "其他"}
 
 console = Console()
@@ -33,18 +37,53 @@ def main() -> None:
     """Run the demo; with --serve, keep the sandbox running."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", action="store_true", help="keep running until Ctrl-C")
+    parser.add_argument("--port", type=int, help="port of the preview; the next two are the mock platform's and AWS's")
     arguments = parser.parse_args()
+    ports = choose_ports(arguments.port)
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop_signal, lambda *_: sys.exit(0))
     start = time.monotonic()
-    with run_stack(lambda step: console.print(f"[dim]{time.monotonic() - start:5.1f} s[/dim]  {step} …")) as stack:
+
+    def report(step: str) -> None:
+        console.print(f"[dim]{time.monotonic() - start:5.1f} s[/dim]  {step} …")
+
+    with run_stack(report, ports[1:]) as stack:
         console.print(f"[dim]{time.monotonic() - start:5.1f} s[/dim]  deployed")
         data = sample_data.load()
         print_certificates(stack, data)
         if arguments.serve:
-            with run_preview(stack) as preview:
+            with run_preview(stack, ports[0]) as preview:
                 print_instructions(stack, data, preview.url)
-                threading.Event().wait()
+                wait_for_end({"preview": preview, "mock platform": stack.platform, "emulated AWS": stack.aws})
+
+
+def choose_ports(first: int | None) -> tuple[int | None, int | None, int | None]:
+    """Return the ports of preview, mock platform and emulated AWS; None: any. Exits if one is in use."""
+    if first is None:
+        return None, None, None
+    ports = first, first + 1, first + 2
+    if not 1 <= first <= _LAST_PORT - 2:
+        raise SystemExit(f"PORT must be between 1 and {_LAST_PORT - 2}")
+    for port in ports:
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                pass
+        except OSError as error:
+            raise SystemExit(
+                f"port {port} cannot be used ({os.strerror(error.errno or 0)}). Three ports are needed, {first} to {first + 2}: "
+                f"stop the other program, or name other ports, for example: make serve PORT={first + 10}"
+            ) from None
+    return ports
+
+
+def wait_for_end(processes: dict[str, Process]) -> None:
+    """Wait until a process ends, which is an error: Ctrl-C ends all of them."""
+    while True:
+        for name, process in processes.items():
+            status = process.popen.poll()
+            if status is not None:
+                raise SystemExit(f"the {name} ended with status {status}: the sandbox stops")
+        time.sleep(_POLL_SECONDS)
 
 
 def print_certificates(stack: Stack, data: SampleData) -> None:

@@ -93,12 +93,17 @@ class Dependencies:
 
 
 @contextlib.contextmanager
-def run_stack(progress: Callable[[str], None] = lambda _: None) -> Iterator[Stack]:
-    """Start the sandbox and deploy the service; stops at the end of the block."""
+def run_stack(
+    progress: Callable[[str], None] = lambda _: None, ports: tuple[int | None, int | None] = (None, None)
+) -> Iterator[Stack]:
+    """Start the sandbox and deploy the service; stops at the end of the block.
+
+    `ports` are those of the mock platform and the emulated AWS; None: any free port.
+    """
     with contextlib.ExitStack() as resources:
         progress("starting the mock platform and the emulated AWS")
-        platform = resources.enter_context(run_server("sandbox.server"))
-        aws = resources.enter_context(run_server("sandbox.aws"))
+        platform = resources.enter_context(run_server("sandbox.server", port=ports[0]))
+        aws = resources.enter_context(run_server("sandbox.aws", port=ports[1]))
         folder = _enter_temporary_folder(resources)
         stack = Stack(platform, aws, folder)
         progress("deploying infra/template.yaml and the Chalice app")
@@ -122,15 +127,18 @@ def run_dependencies(*platform_arguments: str) -> Iterator[Dependencies]:
         yield Dependencies(platform, aws, folder, function_environment(aws.url, platform.url, secret, table))
 
 
-def run_preview(stack: Stack) -> contextlib.AbstractContextManager[Process]:
+def run_preview(stack: Stack, port: int | None = None) -> contextlib.AbstractContextManager[Process]:
     """Serve the mini-program's preview for a running sandbox."""
-    return run_server("sandbox.preview", "--api", stack.api_url, "--platform", stack.platform.url)
+    return run_server("sandbox.preview", "--api", stack.api_url, "--platform", stack.platform.url, port=port)
 
 
 @contextlib.contextmanager
-def run_server(module: str, *arguments: str) -> Iterator[Process]:
-    """Run a server module on a free port; stops at the end of the block. Raises RuntimeError if it does not start."""
-    port = free_port()
+def run_server(module: str, *arguments: str, port: int | None = None) -> Iterator[Process]:
+    """Run a server module on a port, by default a free one; stops at the end of the block.
+
+    Raises RuntimeError if it does not start.
+    """
+    port = port or free_port()
     command = [sys.executable, "-m", module, "--port", str(port), *arguments]
     popen = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
     try:

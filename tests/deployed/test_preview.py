@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
 from playwright.sync_api import expect
 
-from chalicelib.api import problems
-from infra.bundle import ROOT
-from sandbox import browser as chromium
-from sandbox import preview, sample_data, stack
 from sandbox.gateway import certificates_url, stores_url
 from sandbox.sample_data import (
     ACCOUNT_ID,
@@ -31,142 +23,17 @@ from sandbox.sample_data import (
     OTHER_POI_ID,
     POI_ID,
 )
+from tests.deployed.phone import AXE, PROBLEM_TYPES, SCREENSHOTS, read_purchases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
-    from playwright.sync_api import Browser, Locator, Page, Request, Route
+    from playwright.sync_api import Browser
 
-SCREENSHOTS = ROOT / "build" / "screenshots"
-SCREEN = {"width": 375, "height": 812}
-PROBLEM_TYPES = {
-    problem.code: problem for problem in (*problems.ERROR_PROBLEMS.values(), *problems.FRAMEWORK_PROBLEMS.values())
-}
-BUTTONS = {"unauthenticated": "登录", "store_not_found": "选择门店"}
-"""Buttons of the problems that need something else than a retry."""
-LIST_CALL = "query_user_certificates"
+    from tests.deployed.phone import Phone
 
-
-@dataclass
-class Phone:
-    """A phone with the mini-program: its page in the browser, the API requests, and JavaScript errors."""
-
-    page: Page
-    url: str
-    platform_url: str
-    requests: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def open(
-        self, customer: str = CUSTOMER, poi_id: str | None = POI_ID, account_id: str = ACCOUNT_ID, **query: str
-    ) -> None:
-        """Open the page as Douyin does."""
-        query = {"customer": customer, "account_id": account_id, **({"poi_id": poi_id} if poi_id else {}), **query}
-        self.page.goto(f"{self.url}/phone.html?" + "&".join(f"{name}={value}" for name, value in query.items()))
-
-    def fail(self, kind: str, call: str = LIST_CALL, **options: Any) -> None:
-        """Let calls of the mock platform fail."""
-        stack.set_faults(self.platform_url, {"kind": kind, "call": call, **options})
-
-    def clear_faults(self) -> None:
-        """Let no call fail any more."""
-        stack.set_faults(self.platform_url)
-
-    @contextlib.contextmanager
-    def purchases(self, customer: str, entries: list[dict[str, Any]]) -> Iterator[None]:
-        """Replace what a customer has bought; restores the sample data at the end of the block."""
-        url = f"{self.platform_url}/_sandbox/purchases/{customer}"
-        requests.put(url, json=entries, timeout=5).raise_for_status()
-        try:
-            yield
-        finally:
-            requests.put(url, json=read_purchases(customer), timeout=5).raise_for_status()
-
-    @property
-    def calls(self) -> list[str]:
-        """The requests without those for the stores: method and last part of the path."""
-        paths = (request.partition("?")[0] for request in self.requests)
-        return [f"{path.split()[0]} {path.rpartition('/')[2]}" for path in paths if not path.endswith("/stores")]
-
-    def pull_down(self) -> None:
-        """Pull the page down with a finger, which refreshes it."""
-        self.page.mouse.move(180, 200)
-        self.page.mouse.down()
-        self.page.mouse.move(180, 400, steps=4)
-        self.page.mouse.up()
-
-    def come_back(self) -> None:
-        """Hide the page and show it again."""
-        for hidden in ("true", "false"):
-            self.page.evaluate(
-                f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}});"
-                "document.dispatchEvent(new Event('visibilitychange'))"
-            )
-
-    def save_screenshot(self, name: str, *, full_page: bool = False) -> None:
-        """Save a screenshot of the screen, or of the whole page."""
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=full_page)
-
-    @property
-    def store(self) -> Locator:
-        """The store's name at the top of the page."""
-        return self.page.get_by_role("heading", level=1)
-
-    @property
-    def cards(self) -> Locator:
-        """The cards, one per certificate."""
-        return self.page.get_by_role("listitem")
-
-    @property
-    def notice(self) -> Locator:
-        """The message of a problem."""
-        return self.page.get_by_role("alert")
-
-    def button(self, name: str) -> Locator:
-        """The button with this text."""
-        return self.page.get_by_role("button", name=name)
-
-    def overflows(self) -> bool:
-        """Return whether anything is wider than the screen."""
-        return bool(self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium.launch() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def preview_url(deployed: stack.Stack) -> Iterator[str]:
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    with stack.run_preview(deployed) as running:
-        yield running.url
-
-
-def read_purchases(customer: str) -> list[dict[str, Any]]:
-    """Return the customer's purchases of the sample data, as they are in the file."""
-    file = sample_data.DATA_FOLDER / "orders" / f"{customer}.json"
-    entries: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))
-    return entries
-
-
-@pytest.fixture
-def phone(browser: Browser, preview_url: str, deployed: stack.Stack) -> Iterator[Phone]:
-    context = browser.new_context(viewport=SCREEN, device_scale_factor=2, locale="zh-CN")  # type: ignore[arg-type]
-    page = context.new_page()
-    phone = Phone(page, preview_url, deployed.platform.url)
-
-    def record(request: Request) -> None:
-        if "/api/" in request.url:
-            phone.requests.append(f"{request.method} {request.url.split('/api', 1)[1]}")
-
-    page.on("request", record)
-    page.on("pageerror", lambda error: phone.errors.append(str(error)))
-    yield phone
-    context.close()
-    phone.clear_faults()
-    assert phone.errors == []
+BUTTONS = {"unauthenticated": "重试", "store_not_found": "选择门店", "merchant_not_found": "重试"}
+"""Buttons of the problems that need something else than a retry, or that are no dead end."""
 
 
 def test_the_list_shows_the_store_and_the_certificates_sorted_by_expiry(phone: Phone) -> None:
@@ -175,10 +42,11 @@ def test_the_list_shows_the_store_and_the_certificates_sorted_by_expiry(phone: P
     expect(phone.cards).to_have_count(7)
     texts = phone.page.locator("page").inner_text()
     assert texts.startswith("四季小馆·人民广场店")
-    expect(phone.page.get_by_text("以下金额均已在抖音支付，到店使用无需再付")).to_be_visible()
-    expect(phone.page.get_by_text("共 7 张可用券")).to_be_visible()
-    dates = [[int(n) for n in re.findall(r"\d+", text)] for text in phone.page.locator(".expires").all_inner_texts()]
-    assert dates == sorted(dates)
+    expect(phone.page.get_by_text("金额均已支付，到店无需再付")).to_be_visible()
+    expect(phone.page.get_by_text("共 6 张可用券")).to_be_visible()
+    usable = phone.page.locator(".item:not(.muted .item) .date").all_inner_texts()
+    assert usable == sorted(usable)
+    assert usable[0] == "有效期至 2028.06.11"
     phone.save_screenshot("list", full_page=True)
 
 
@@ -208,23 +76,163 @@ def test_each_kind_of_coupon_shows_its_details(phone: Phone) -> None:
     phone.open()
     expect(phone.cards).to_have_count(7)
     expected = {
-        "团购券": "双人套餐 已付 ¥44.99 门市价 ¥50 有效期至 2028年6月11日 券码尾号 7001",
-        "代金券": "100元代金券 可抵 ¥80 至 ¥100 已付 ¥79 门市价 ¥100 平日可抵100元",
-        "次卡": "午市拿铁十次卡 剩余 7 次，共 10 次 已付 ¥27 门市价 ¥35",
-        "其他券": "体验券 已付 ¥1",
+        "双人套餐": "团购券 双人套餐 有效期至 2028.06.11 已付 ¥44.99 门市价 ¥50 券码尾号 7001",
+        "100元代金券": "代金券 100元代金券 可抵 ¥80 至 ¥100 有效期至 2028.07.24 平日可抵100元 已付 ¥79 门市价 ¥100",
+        "午市拿铁十次卡": "次卡 午市拿铁十次卡 剩余 7 次，共 10 次 有效期至 2028.08.27 已付 ¥27 门市价 ¥35",
+        "体验券": "其他券 体验券 有效期至 2028.09.08 已付 ¥1",
     }
-    for kind, text in expected.items():
-        card = phone.cards.filter(has=phone.page.get_by_text(kind, exact=True)).first
-        assert " ".join(card.inner_text().split()).startswith(f"{kind} {text}")
-    for text in ("错峰优惠：14点至17点（限部分星期，请咨询店员）", "使用状态待确认，请咨询店员", "转赠券"):
+    for title, text in expected.items():
+        assert " ".join(phone.card(title).inner_text().split()).startswith(text)
+    for text in ("错峰时段 14:00~17:00，限部分星期，请咨询店员", "使用状态待确认，请咨询店员", "转赠券"):
         expect(phone.page.get_by_text(text)).to_be_visible()
+    icons = {
+        phone.card(title).locator(".icon").evaluate("(e) => getComputedStyle(e).backgroundImage") for title in expected
+    }
+    assert len(icons) == 4
+
+
+def test_locked_and_not_yet_valid_coupons_look_different_and_stand_last(phone: Phone) -> None:
+    phone.open()
+    expect(phone.page.get_by_role("heading", name="暂时不能直接使用")).to_be_visible()
+    expect(phone.cards.last).to_contain_text("使用状态待确认，请咨询店员")
+    expect(phone.page.locator(".muted .item")).to_have_count(1)
+    colors = phone.page.locator(".icon-groupon").evaluate_all(
+        "(all) => all.map((e) => getComputedStyle(e).backgroundColor)"
+    )
+    assert colors[0] != colors[-1]
+    entries = read_purchases(CUSTOMER_WITH_UNUSUAL_DATES)
+    now = int(phone.page.evaluate("Date.now() / 1000"))
+    entries[2]["order"]["certificates"][0]["start_time"] = now + 30 * 86400
+    with phone.purchases(CUSTOMER, [*entries, *read_purchases(CUSTOMER)]):
+        phone.pull_down()
+        expect(phone.page.locator(".muted .item")).to_have_count(3)
+    waiting = phone.page.locator(".muted .item").all_inner_texts()
+    assert ["未到使用时间" in text for text in waiting] == [True, True, False]
+    assert "2029.01.01 起可用" in waiting[0]
+
+
+def test_coupons_that_cannot_be_used_here_are_explained_below_the_list(phone: Phone) -> None:
+    with phone.purchases(CUSTOMER, [*read_purchases(CUSTOMER), *read_purchases(CUSTOMER_WITH_UNUSUAL_DATES)[:1]]):
+        phone.open()
+        expect(phone.page.locator(".unusable")).to_have_text(
+            "另有 2 张券不能在本店使用：1 张已过期，1 张不适用于本店或已使用"
+        )
+
+
+def test_identical_coupons_are_one_card_that_can_be_opened(phone: Phone) -> None:
+    with phone.purchases(CUSTOMER, identical_purchases(3)):
+        phone.open()
+        expect(phone.cards).to_have_count(1)
+        expect(phone.page.get_by_text("共 3 张可用券")).to_be_visible()
+        group = phone.button("团购券，双人套餐，共 3 张")
+        expect(group).to_contain_text("×3")
+        expect(group).to_have_attribute("aria-expanded", "false")
+        group.click()
+        expect(group).to_have_attribute("aria-expanded", "true")
+        expect(phone.page.locator(".member")).to_have_text([f"第 {n + 1} 张 · 券码尾号 000{n}" for n in range(3)])
+        phone.button("第 2 张 · 券码尾号 0001").click()
+        expect(phone.detail).to_contain_text("0001")
+        phone.button("返回").click()
+        group.click()
+        expect(phone.page.locator(".member")).to_have_count(0)
+
+
+def identical_purchases(count: int) -> list[dict[str, Any]]:
+    """Return the customer's first purchase several times, in orders of its own."""
+    purchases = []
+    for number in range(count):
+        entry = read_purchases(CUSTOMER)[0]
+        entry["order"]["order_id"] = f"29{number}"
+        entry["order"]["certificates"][0].update(certificate_id=f"79{number}", code=f"1081500{number:06d}")
+        purchases.append(entry)
+    return purchases
+
+
+def test_a_card_opens_a_detail_with_everything_that_is_known(phone: Phone) -> None:
+    phone.open()
+    phone.card("午市拿铁十次卡").get_by_role("button").click()
+    expect(phone.detail.get_by_role("heading", level=1)).to_have_text("午市拿铁十次卡")
+    facts = dict(
+        zip(
+            phone.page.locator(".fact-name").all_inner_texts(),
+            phone.page.locator(".fact-text").all_inner_texts(),
+            strict=True,
+        )
+    )
+    assert facts == {
+        "有效期": "2024.04.15 至 2028.08.27",
+        "可用序号": "第 4、5、6、7、8、9、10 次",
+        "每次金额": "¥3",
+        "已付": "¥27",
+        "券原价": "¥30",
+        "门市价": "¥35",
+        "券码尾号": "7002",
+        "订单编号": "2000000000000000002",
+    }
+    phone.button("复制订单编号").click()
+    expect(phone.page.get_by_text("已复制")).to_be_visible()
+    expect(phone.detail.get_by_role("button", name="使用这张券")).to_have_count(0)
+    phone.button("返回").click()
+    expect(phone.detail).to_have_count(0)
+    phone.page.locator(".muted .card").click()
+    expect(phone.detail).to_contain_text("使用状态待确认，请咨询店员")
+    expect(phone.detail).to_contain_text("状态 1，场景 1")
+
+
+def test_the_detail_covers_the_list_and_keeps_its_place(phone: Phone) -> None:
+    phone.open()
+    phone.card("体验券").get_by_role("button").click()
+    expect(phone.detail).to_be_in_viewport()
+    expect(phone.button("切换门店")).to_have_count(0)
+    before = phone.page.evaluate("scrollY")
+    phone.button("返回").click()
+    expect(phone.card("体验券")).to_be_in_viewport()
+    assert phone.page.evaluate("scrollY") == before
+
+
+def test_with_a_hook_the_detail_has_a_button_and_the_list_is_read_again(phone: Phone) -> None:
+    phone.page.add_init_script("addEventListener('phone-select', (event) => { window.selected = event.detail; })")
+    phone.open(hook="1")
+    phone.card("双人套餐").get_by_role("button").click()
+    with phone.purchases(CUSTOMER, read_purchases(CUSTOMER)[1:]):
+        phone.button("使用这张券").click()
+        expect(phone.detail).to_have_count(0)
+        expect(phone.cards).to_have_count(6)
+    assert phone.page.evaluate("window.selected") == "7357908262957000001"
+    assert phone.calls == ["POST sessions", "GET certificates"]
+    phone.page.locator(".muted .card").click()
+    expect(phone.button("使用这张券")).to_have_count(0)
+
+
+def test_a_title_ends_after_two_lines_and_is_complete_in_the_detail(phone: Phone) -> None:
+    title = "四季小馆招牌双人套餐（含秘制红烧肉、清炒时蔬、手工小笼包及当季甜品各一份，周末及节假日通用）"
+    entries = read_purchases(CUSTOMER)[:1]
+    entries[0]["order"]["certificates"][0]["sku_info"]["title"] = title
+    with phone.purchases(CUSTOMER, entries):
+        phone.open()
+        size = phone.page.locator(".title").evaluate(
+            "(e) => [e.clientHeight / parseFloat(getComputedStyle(e).lineHeight), e.scrollHeight > e.clientHeight]"
+        )
+        assert (round(size[0]), size[1]) == (2, True)
+        phone.cards.get_by_role("button").click()
+        expect(phone.detail.get_by_role("heading")).to_have_text(title)
+        assert not phone.overflows()
+
+
+def test_a_coupon_that_ends_soon_says_so_in_words(phone: Phone) -> None:
+    entries = read_purchases(CUSTOMER)[:1]
+    now = int(phone.page.evaluate("Date.now() / 1000"))
+    entries[0]["order"]["certificates"][0]["expire_time"] = now + 5 * 86400
+    with phone.purchases(CUSTOMER, entries):
+        phone.open()
+        expect(phone.cards).to_contain_text("还剩 5 天")
 
 
 def test_prices_are_labelled_as_paid_and_the_market_price_is_struck_through(phone: Phone) -> None:
     """The platform's design rule: no customer may think that something is left to pay."""
     phone.open()
     expect(phone.cards).to_have_count(7)
-    amounts = phone.page.locator(".price text").all_inner_texts()
+    amounts = phone.page.locator(".price .paid, .price .worth").all_inner_texts()
     assert all(text.startswith(("已付 ¥", "门市价 ¥")) for text in amounts)
     expect(phone.page.locator(".worth").first).to_have_css("text-decoration-line", "line-through")
 
@@ -232,9 +240,14 @@ def test_prices_are_labelled_as_paid_and_the_market_price_is_struck_through(phon
 def test_a_customer_without_coupons_sees_the_empty_state(phone: Phone) -> None:
     phone.open(CUSTOMER_WITHOUT_COUPONS)
     expect(phone.page.get_by_role("status")).to_contain_text("本店暂无可用的券")
+    expect(phone.page.get_by_role("status")).to_contain_text("刚刚购买的券，请稍等片刻再刷新")
+    expect(phone.page.locator(".picture")).to_be_visible()
     expect(phone.cards).to_have_count(0)
     expect(phone.notice).to_have_count(0)
     phone.save_screenshot("empty")
+    with phone.purchases(CUSTOMER_WITHOUT_COUPONS, read_purchases(CUSTOMER)[:1]):
+        phone.button("刷新").click()
+        expect(phone.cards).to_have_count(1)
 
 
 def test_scrolling_loads_more_and_shows_each_certificate_once(phone: Phone) -> None:
@@ -298,7 +311,7 @@ def test_another_user_of_the_phone_gets_an_own_session(phone: Phone) -> None:
     phone.open()
     expect(phone.cards).to_have_count(7)
     phone.open(CUSTOMER_WITHOUT_COUPONS)
-    expect(phone.page.get_by_role("status")).to_contain_text("本店暂无可用的券")
+    expect(phone.page.get_by_text("本店暂无可用的券")).to_be_visible()
     assert phone.calls == ["POST sessions", "POST sessions"]
 
 
@@ -331,21 +344,63 @@ def test_without_a_store_the_customer_chooses_one_from_a_list_that_can_be_sorted
     phone.open(poi_id=None, place="31.1970,121.4340")
     expect(phone.store).to_have_text("选择门店")
     names = ["四季小馆·人民广场店", "四季小馆·徐家汇店", "四季小馆·五角场店"]
-    expect(phone.page.locator(".choice-name")).to_have_text(names)
+    expect(phone.choices).to_have_text(names)
+    expect(phone.page.locator(".choice").first).to_contain_text("上海市黄浦区西藏中路180号")
+    expect(phone.page.get_by_text("位置仅在您的手机上用于计算距离，不会上传或保存")).to_be_visible()
     assert phone.requests == [f"GET {stores_url()}"]
     phone.button("按离我最近排列").click()
-    expect(phone.page.locator(".choice-name")).to_have_text([names[1], names[0], names[2]])
-    expect(phone.page.locator(".choice-distance")).to_have_text(["约 460 米", "约 5.6 公里"])
+    expect(phone.choices).to_have_text([names[1], names[0], names[2]])
+    expect(phone.page.locator(".choice-distance")).to_have_text(["460 m", "5.6 km"])
     phone.save_screenshot("stores")
     phone.button(names[0]).click()
     expect(phone.store).to_have_text(names[0])
     expect(phone.cards).to_have_count(7)
 
 
+def test_the_position_is_asked_for_once_and_then_used(phone: Phone) -> None:
+    """Without a permission, nothing asks for the position until the customer taps."""
+    phone.open(poi_id=None, place="31.1970,121.4340")
+    expect(phone.page.locator(".choice-distance")).to_have_count(0)
+    phone.button("按离我最近排列").click()
+    expect(phone.page.locator(".choice-distance")).to_have_count(2)
+    phone.page.reload()
+    expect(phone.page.locator(".choice-distance")).to_have_count(2)
+    expect(phone.button("按离我最近排列")).to_have_count(0)
+
+
+def test_the_last_choice_is_remembered(phone: Phone) -> None:
+    phone.open(poi_id=None)
+    phone.button("四季小馆·徐家汇店").click()
+    expect(phone.cards).to_have_count(8)
+    phone.page.reload()
+    expect(phone.store).to_have_text("四季小馆·徐家汇店")
+    expect(phone.cards).to_have_count(8)
+    phone.button("切换门店").click()
+    expect(phone.page.locator(".choice").filter(has_text="上次选择")).to_contain_text("四季小馆·徐家汇店")
+    # Douyin's own choice is stronger.
+    phone.open()
+    expect(phone.store).to_have_text("四季小馆·人民广场店")
+
+
+def test_a_remembered_store_that_is_closed_leads_to_the_selection(phone: Phone) -> None:
+    phone.open(poi_id=None)
+    phone.button("四季小馆·徐家汇店").click()
+    expect(phone.cards).to_have_count(8)
+    phone.page.evaluate(
+        f"""() => Object.keys(sessionStorage)
+            .filter((key) => key.endsWith("redemption.store.{ACCOUNT_ID}"))
+            .forEach((key) => {{ sessionStorage[key] = '"9999"'; }})"""
+    )
+    phone.page.reload()
+    expect(phone.choices).to_have_count(3)
+    expect(phone.store).to_have_text("选择门店")
+
+
 def test_a_store_can_be_chosen_without_a_location(phone: Phone) -> None:
     phone.open(poi_id=None)
     phone.button("按离我最近排列").click()
-    expect(phone.page.get_by_text("未能获取位置，请直接选择门店")).to_be_visible()
+    expect(phone.page.get_by_text("未获取到位置，您可以直接选择门店")).to_be_visible()
+    expect(phone.button("去设置中开启定位")).to_be_visible()
     phone.button("四季小馆·徐家汇店").click()
     expect(phone.cards).to_have_count(8)
 
@@ -369,7 +424,7 @@ def test_stores_that_cannot_be_loaded_show_their_problem_and_can_be_loaded_again
     phone.open(poi_id=None)
     expect(phone.notice).to_contain_text("网络不给力，请检查网络后重试")
     phone.page.unroute("**/stores")
-    phone.notice.get_by_role("button").click()
+    phone.notice.locator(".act").click()
     expect(phone.page.locator(".choice")).to_have_count(3)
     expect(phone.notice).to_have_count(0)
 
@@ -391,18 +446,18 @@ def test_a_single_store_is_opened_and_a_merchant_without_listed_stores_is_explai
     phone.page.evaluate("sessionStorage.clear()")
     phone.page.route("**/stores", lambda route: route.fulfill(json={"account_id": ACCOUNT_ID}))
     phone.open(poi_id=None)
-    expect(phone.page.get_by_text("暂无可选门店，请咨询店员")).to_be_visible()
+    expect(phone.page.get_by_text("暂无可选门店")).to_be_visible()
+    phone.open()
+    expect(phone.cards).to_have_count(7)
 
 
-def respond_with_problem(route: Route, code: str) -> None:
-    """Respond to a request for the list; to a login with a session whose list has the problem."""
-    problem = problems.problem_for_type(PROBLEM_TYPES[code], "a-request-id")
-    if route.request.method == "POST":
-        session = {"token": "a-token", "expires_in": 7200, "list_problem": json.loads(problem.body)}
-        route.fulfill(json=session)
-        return
-    headers = {"Content-Type": "application/problem+json", "X-Request-Id": "a-request-id", **problem.headers}
-    route.fulfill(status=problem.type.status, headers=headers, body=problem.body)
+def test_an_unknown_merchant_is_no_dead_end(phone: Phone) -> None:
+    for poi_id in (None, POI_ID):
+        phone.open(account_id="unknown", poi_id=poi_id)
+        expect(phone.notice).to_contain_text(PROBLEM_TYPES["merchant_not_found"].detail)
+        phone.button("选择其他门店").click()
+        expect(phone.choices).to_have_count(3)
+        expect(phone.notice).to_have_count(0)
 
 
 @pytest.mark.parametrize("first_visit", [True, False], ids=["first visit", "later visit"])
@@ -412,20 +467,20 @@ def test_each_problem_shows_its_text_and_the_right_button(phone: Phone, code: st
     if not first_visit:
         phone.open()
         expect(phone.cards).to_have_count(7)
-    for path in ("**/certificates", "**/sessions"):
-        phone.page.route(path, lambda route: respond_with_problem(route, code))
+    phone.refuse(code)
     phone.open()
     problem = PROBLEM_TYPES[code]
-    expect(phone.notice).to_contain_text(problem.detail)
-    expect(phone.notice).to_contain_text("问题编号 a-request-id")
+    detail = "登录失败，请重试" if code == "unauthenticated" else problem.detail
+    expect(phone.notice).to_contain_text(detail)
+    expect(phone.notice).to_contain_text("问题编号 8a6b51c0")
     expected = BUTTONS.get(code, "重试" if problem.retryable else None)
-    buttons = phone.notice.get_by_role("button")
+    buttons = phone.notice.locator(".act")
     if expected is None:
         expect(buttons).to_have_count(0)
     else:
         expect(buttons).to_contain_text(expected)
         (expect(buttons).to_be_disabled if problem.retry_after else expect(buttons).to_be_enabled)()
-    expect(phone.page.get_by_text("正在查询可用的券…")).to_have_count(0)
+    expect(phone.page.locator(".skeleton")).to_have_count(0)
     assert not phone.overflows()
 
 
@@ -450,10 +505,11 @@ def test_a_fault_of_the_platform_shows_its_problem_and_the_page_recovers(
     """From the mock platform through the deployed service to the screen."""
     phone.fail(**rule)
     phone.open()
-    expect(phone.notice).to_contain_text(PROBLEM_TYPES[code].detail, timeout=15_000)
+    detail = "登录失败，请重试" if code == "unauthenticated" else PROBLEM_TYPES[code].detail
+    expect(phone.notice).to_contain_text(detail, timeout=15_000)
     phone.save_screenshot(f"problem-{code}")
     phone.clear_faults()
-    button = phone.notice.get_by_role("button")
+    button = phone.notice.locator(".act")
     if button.count():
         expect(button).to_be_enabled(timeout=10_000)
         button.click()
@@ -468,7 +524,7 @@ def test_after_a_rate_limit_the_retry_button_counts_down(phone: Phone) -> None:
     phone.open()
     expect(phone.notice).to_contain_text(PROBLEM_TYPES["rate_limited"].detail)
     phone.clear_faults()
-    button = phone.notice.get_by_role("button")
+    button = phone.notice.locator(".act")
     expect(button).to_have_text(re.compile(r"重试（\d 秒后）"))
     expect(button).to_be_disabled()
     left = int(re.findall(r"\d", button.inner_text())[0])
@@ -478,18 +534,113 @@ def test_after_a_rate_limit_the_retry_button_counts_down(phone: Phone) -> None:
     expect(phone.cards).to_have_count(7)
 
 
-def test_without_a_network_the_list_stays_and_a_message_appears(phone: Phone) -> None:
+def test_without_a_network_the_old_list_stays_with_its_time(phone: Phone) -> None:
     phone.open()
     expect(phone.cards).to_have_count(7)
     phone.page.context.set_offline(True)
     phone.pull_down()
     expect(phone.notice).to_contain_text("网络不给力，请检查网络后重试")
+    expect(phone.page.get_by_text(re.compile(r"^上次更新 \d\d:\d\d$"))).to_be_visible()
     expect(phone.cards).to_have_count(7)
     phone.save_screenshot("offline")
     phone.page.context.set_offline(False)
     phone.button("重试").click()
     expect(phone.notice).to_have_count(0)
+    expect(phone.page.get_by_text("上次更新")).to_have_count(0)
     expect(phone.cards).to_have_count(7)
+
+
+@pytest.mark.parametrize("code", ["merchant_not_authorized", "unauthenticated", "store_not_found", "quota_exhausted"])
+def test_a_refusal_clears_the_old_list(phone: Phone, code: str) -> None:
+    phone.open()
+    expect(phone.cards).to_have_count(7)
+    phone.refuse(code)
+    phone.pull_down()
+    expect(phone.notice).to_contain_text(PROBLEM_TYPES[code].detail)
+    expect(phone.cards).to_have_count(0)
+    expect(phone.page.locator(".count")).to_have_count(0)
+
+
+def test_the_problem_number_has_eight_characters_and_is_copied_by_a_tap(phone: Phone) -> None:
+    phone.page.add_init_script("addEventListener('phone-copy', (event) => { window.copied = event.detail; })")
+    phone.refuse("upstream_rejected")
+    phone.open()
+    phone.button("复制问题编号").click()
+    expect(phone.page.get_by_text("已复制")).to_be_visible()
+    assert phone.page.evaluate("window.copied") == "8a6b51c0"
+
+
+def test_loading_shows_a_skeleton_then_a_word_then_a_button(phone: Phone) -> None:
+    phone.page.route("**/sessions", lambda _: None)
+    phone.open()
+    expect(phone.page.locator(".skeleton")).to_be_visible()
+    slow = phone.page.get_by_text("仍在查询，请稍候…")
+    expect(slow).to_have_count(0)
+    phone.page.wait_for_timeout(1000)
+    expect(slow).to_have_count(0)
+    expect(slow).to_be_visible(timeout=2_000)
+    expect(phone.button("重新查询")).to_have_count(0)
+    expect(phone.button("重新查询")).to_be_visible(timeout=5_000)
+
+
+def test_the_offered_retry_replaces_the_slow_request(phone: Phone) -> None:
+    phone.open()
+    expect(phone.cards).to_have_count(7)
+    phone.fail("delay", seconds=9, times=1)
+    phone.button("切换门店").click()
+    phone.button("四季小馆·徐家汇店").click()
+    phone.button("重新查询").click(timeout=8_000)
+    expect(phone.cards).to_have_count(8, timeout=3_000)
+    expect(phone.notice).to_have_count(0)
+
+
+def test_slow_stores_are_waited_for_in_the_same_way(phone: Phone) -> None:
+    phone.page.route("**/stores", lambda _: None)
+    phone.open(poi_id=None)
+    expect(phone.page.locator(".skeleton")).to_be_visible()
+    expect(phone.page.get_by_text("仍在查询，请稍候…")).to_be_visible()
+    expect(phone.button("重新加载")).to_be_visible(timeout=6_000)
+    phone.page.unroute("**/stores")
+    phone.button("重新加载").click()
+    expect(phone.choices).to_have_count(3)
+
+
+def test_a_customers_journey(phone: Phone) -> None:
+    """Open, choose a store, see the coupons, open a detail and a group, refresh, lose the network, recover."""
+    with phone.purchases(CUSTOMER, [*read_purchases(CUSTOMER), *identical_purchases(2)]):
+        phone.open(poi_id=None, place="31.1970,121.4340", hook="1")
+        phone.button("按离我最近排列").click()
+        phone.choices.first.click()
+        expect(phone.store).to_have_text("四季小馆·徐家汇店")
+        expect(phone.cards).to_have_count(9)
+        phone.button("切换门店").click()
+        phone.button("四季小馆·人民广场店").click()
+        expect(phone.cards).to_have_count(8)
+        expect(phone.page.get_by_text("共 8 张可用券")).to_be_visible()
+
+        phone.card("100元代金券").get_by_role("button").click()
+        expect(phone.detail).to_contain_text("平日可抵100元")
+        phone.button("返回").click()
+        phone.page.get_by_text("展开 2 张").click()
+        phone.button("第 2 张 · 券码尾号 0001").click()
+        expect(phone.detail).to_contain_text("291")
+        phone.button("使用这张券").click()
+        expect(phone.detail).to_have_count(0)
+
+    phone.page.evaluate("window.scrollTo(0, 0)")
+    phone.pull_down()
+    expect(phone.cards).to_have_count(7)
+    phone.page.context.set_offline(True)
+    phone.pull_down()
+    expect(phone.notice).to_contain_text("网络不给力")
+    expect(phone.page.get_by_text("上次更新")).to_be_visible()
+    expect(phone.cards).to_have_count(7)
+    phone.page.context.set_offline(False)
+    phone.button("重试").click()
+    expect(phone.notice).to_have_count(0)
+    expect(phone.cards).to_have_count(7)
+    assert phone.calls[0] == "POST sessions"
+    assert phone.calls.count("POST sessions") == 1
 
 
 def test_without_a_douyin_login_the_page_asks_for_it_and_sends_nothing(phone: Phone) -> None:
@@ -507,7 +658,7 @@ def test_after_a_lost_page_the_list_stays_and_can_be_continued(phone: Phone) -> 
     expect(phone.notice).to_be_in_viewport()
     expect(phone.cards).to_have_count(50)
     phone.clear_faults()
-    phone.notice.get_by_role("button").click()
+    phone.notice.locator(".act").click()
     expect(phone.cards).not_to_have_count(50)
 
 
@@ -546,7 +697,7 @@ def test_coming_back_to_the_page_refreshes_the_list(phone: Phone) -> None:
 def test_large_text_fits_the_screen(phone: Phone, customer: str, text: str) -> None:
     """On a screen of 375 px, nothing is cut off and nothing needs horizontal scrolling."""
     phone.open(customer, text=text)
-    expect(phone.page.get_by_text("正在查询可用的券…")).to_have_count(0)
+    expect(phone.page.locator(".skeleton")).to_have_count(0)
     expect(phone.page.locator(".root")).to_have_css("font-size", f"{int(text) * 16 // 100}px")
     assert not phone.overflows()
     clipped = phone.page.evaluate(
@@ -572,29 +723,129 @@ def test_the_chosen_text_size_is_kept(phone: Phone) -> None:
     expect(phone.page.locator(".root")).to_have_css("font-size", "24px")
 
 
-@pytest.mark.parametrize("state", ["list", "empty", "stores", "problem"])
-def test_axe_reports_no_accessibility_violation(phone: Phone, state: str) -> None:
-    """Names, roles, contrast."""
-    phone.page.add_init_script(path=preview.MINIPROGRAM_FOLDER / "node_modules" / "axe-core" / "axe.min.js")
-    if state == "problem":
-        phone.fail("code", code=2100004)
-    phone.open(CUSTOMER_WITHOUT_COUPONS if state == "empty" else CUSTOMER, None if state == "stores" else POI_ID)
-    shown = {
-        "list": phone.cards.first,
-        "empty": phone.page.get_by_text("本店暂无可用的券"),
-        "stores": phone.button("四季小馆·徐家汇店"),
-        "problem": phone.notice,
-    }
-    expect(shown[state]).to_be_visible(timeout=15_000)
+def show_list(phone: Phone) -> None:
+    phone.open()
+    expect(phone.cards).to_have_count(7)
+
+
+def show_group(phone: Phone) -> None:
+    with phone.purchases(CUSTOMER, identical_purchases(2)):
+        phone.open()
+        phone.page.get_by_text("展开 2 张").click()
+        expect(phone.page.locator(".member")).to_have_count(2)
+
+
+def show_detail(phone: Phone) -> None:
+    phone.open(hook="1")
+    phone.card("双人套餐").get_by_role("button").click()
+    expect(phone.button("使用这张券")).to_be_visible()
+
+
+def show_locked_detail(phone: Phone) -> None:
+    phone.open()
+    phone.page.locator(".muted .card").click()
+    expect(phone.detail).to_be_visible()
+
+
+def show_empty(phone: Phone) -> None:
+    phone.open(CUSTOMER_WITHOUT_COUPONS)
+    expect(phone.page.get_by_text("本店暂无可用的券")).to_be_visible()
+
+
+def show_stores(phone: Phone) -> None:
+    phone.open(poi_id=None, place="31.1970,121.4340")
+    phone.button("按离我最近排列").click()
+    expect(phone.page.locator(".choice-distance")).to_have_count(2)
+
+
+def show_refused_position(phone: Phone) -> None:
+    phone.open(poi_id=None)
+    phone.button("按离我最近排列").click()
+    expect(phone.button("去设置中开启定位")).to_be_visible()
+
+
+def show_disabled_retry(phone: Phone) -> None:
+    phone.refuse("rate_limited")
+    phone.open()
+    expect(phone.notice.locator(".act")).to_be_disabled()
+
+
+def show_stale(phone: Phone) -> None:
+    show_list(phone)
+    phone.page.context.set_offline(True)
+    phone.pull_down()
+    expect(phone.page.get_by_text("上次更新")).to_be_visible()
+
+
+def show_loading(phone: Phone) -> None:
+    phone.page.route("**/sessions", lambda _: None)
+    phone.open()
+    expect(phone.button("重新查询")).to_be_visible(timeout=8_000)
+
+
+STATES = [
+    show_list,
+    show_group,
+    show_detail,
+    show_locked_detail,
+    show_empty,
+    show_stores,
+    show_refused_position,
+    show_disabled_retry,
+    show_stale,
+    show_loading,
+]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("show", STATES)
+def test_axe_reports_no_violation_and_everything_can_be_tapped(
+    phone: Phone, show: Callable[[Phone], None], theme: str
+) -> None:
+    """Names, roles, contrast; targets of 44 px; nothing wider than a screen of 320 px."""
+    phone.page.add_init_script(path=AXE)
+    phone.page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
+    show(phone)
     report = phone.page.evaluate("axe.run(document.querySelector('page'))")
     assert [(v["id"], [node["html"] for node in v["nodes"]]) for v in report["violations"]] == []
     assert report["passes"]
+    small = phone.page.evaluate(
+        """() => [...document.querySelectorAll("page button")].filter((button) => {
+            const { width, height } = button.getBoundingClientRect();
+            return width < 44 || height < 44;
+        }).map((button) => button.outerHTML)"""
+    )
+    assert small == []
+    phone.page.set_viewport_size({"width": 320, "height": 640})
+    assert not phone.overflows()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_page_follows_the_theme_of_the_phone(phone: Phone, theme: str) -> None:
+    phone.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    show_list(phone)
+    color = phone.page.locator("page").evaluate("(e) => getComputedStyle(e).backgroundColor")
+    assert color == {"light": "rgb(244, 244, 246)", "dark": "rgb(16, 16, 20)"}[theme]
+
+
+def test_the_order_for_a_screen_reader_is_the_order_on_the_screen(phone: Phone) -> None:
+    """Store, tools, numbers, coupons by expiry, those that cannot be used, service."""
+    phone.open()
+    expect(phone.cards).to_have_count(7)
+    tops = phone.page.evaluate(
+        """() => [".store", ".tool", ".count", ".item", ".section", ".muted .item", ".unusable", ".service"]
+            .map((selector) => document.querySelector(selector))
+            .map((element, index, all) => index && !(all[index - 1].compareDocumentPosition(element) & 4)
+                ? -1 : element.getBoundingClientRect().top)"""
+    )
+    assert tops == sorted(tops)
+    assert min(tops) >= 0
 
 
 def test_a_card_has_one_sentence_as_its_accessible_name(phone: Phone) -> None:
     phone.open()
-    sentence = "次卡，午市拿铁十次卡，剩余 7 次，共 10 次，已付 ¥27，门市价 ¥35，有效期至 2028年8月27日，券码尾号 7002"
-    expect(phone.page.get_by_role("listitem", name=sentence)).to_be_visible()
+    sentence = "次卡，午市拿铁十次卡，剩余 7 次，共 10 次，有效期至 2028.08.27，已付 ¥27，门市价 ¥35，券码尾号 7002"
+    expect(phone.page.get_by_role("button", name=sentence)).to_be_visible()
 
 
 def test_the_preview_panel_shows_requests_and_switches_faults(browser: Browser, preview_url: str) -> None:

@@ -226,7 +226,9 @@ def save_contact_sheet(browser: Browser) -> None:
                 cells.append(f'<td><img src="{source}" style="width: {width // 2}px" alt=""></td>')
         rows.append(f"<tr><th>{name}</th>{''.join(cells)}</tr>")
     head = "".join(f"<th>{width} px, {theme}</th>" for width in WIDTHS for theme in THEMES)
-    style = "body { margin: 16px; font: 12px sans-serif; background: #ccc } td, th { vertical-align: top; padding: 4px }"
+    style = (
+        "body { margin: 16px; font: 12px sans-serif; background: #ccc } td, th { vertical-align: top; padding: 4px }"
+    )
     page = browser.new_page(viewport={"width": 1640, "height": 1000}, device_scale_factor=1)
     page.set_content(f"<style>{style}</style><table><tr><th></th>{head}</tr>{''.join(rows)}</table>")
     page.screenshot(path=SCREENSHOTS / "contact-sheet.png", full_page=True)
