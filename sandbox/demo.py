@@ -69,8 +69,9 @@ def choose_ports(first: int | None) -> tuple[int | None, int | None, int | None]
             with socket.create_server(("127.0.0.1", port)):
                 pass
         except OSError as error:
+            reason = os.strerror(error.errno or 0)
             raise SystemExit(
-                f"port {port} cannot be used ({os.strerror(error.errno or 0)}). Three ports are needed, {first} to {first + 2}: "
+                f"port {port} cannot be used ({reason}). Three ports are needed, {first} to {first + 2}: "
                 f"stop the other program, or name other ports, for example: make serve PORT={first + 10}"
             ) from None
     return ports
