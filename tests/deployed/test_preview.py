@@ -23,12 +23,12 @@ from sandbox.sample_data import (
     OTHER_POI_ID,
     POI_ID,
 )
-from tests.deployed.phone import AXE, PROBLEM_TYPES, SCREENSHOTS, read_purchases
+from tests.deployed.phone import AXE, PROBLEM_TYPES, SCREEN, SCREENSHOTS, read_purchases
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
     from tests.deployed.phone import Phone
 
@@ -124,7 +124,7 @@ def test_identical_coupons_are_one_card_that_can_be_opened(phone: Phone) -> None
         phone.open()
         expect(phone.cards).to_have_count(1)
         expect(phone.page.get_by_text("共 3 张可用券")).to_be_visible()
-        group = phone.button("团购券，双人套餐，共 3 张")
+        group = phone.button("团购券，招牌拿铁，×3")
         expect(group).to_contain_text("×3")
         expect(group).to_have_attribute("aria-expanded", "false")
         group.click()
@@ -144,6 +144,7 @@ def identical_purchases(count: int) -> list[dict[str, Any]]:
         entry = read_purchases(CUSTOMER)[0]
         entry["order"]["order_id"] = f"29{number}"
         entry["order"]["certificates"][0].update(certificate_id=f"79{number}", code=f"1081500{number:06d}")
+        entry["order"]["certificates"][0]["sku_info"].update(title="招牌拿铁", sku_id="1790000000000000001")
         purchases.append(entry)
     return purchases
 
@@ -257,10 +258,11 @@ def test_scrolling_loads_more_and_shows_each_certificate_once(phone: Phone) -> N
     for _ in range(3):
         phone.page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
         phone.page.wait_for_timeout(100)
-    expect(phone.cards).to_have_count(340)
+    expect(phone.cards).to_have_count(320)
     expect(phone.page.get_by_text("共 340 张可用券")).to_be_attached()
     ids = phone.cards.evaluate_all("(cards) => cards.map((card) => card.dataset.id)")
-    assert len(set(ids)) == 340
+    assert len(set(ids)) == 320
+    expect(phone.page.get_by_text("×2")).to_have_count(20)
     assert phone.calls == ["POST sessions", "GET certificates"]
     assert "cursor=" in phone.requests[-1]
     phone.page.evaluate("window.scrollTo(0, 0)")
@@ -275,7 +277,7 @@ def test_a_button_loads_more_as_well(phone: Phone) -> None:
     phone.open(CUSTOMER_WITH_MANY_COUPONS)
     expect(phone.cards).to_have_count(200)
     phone.button("加载更多").dispatch_event("click")
-    expect(phone.cards).to_have_count(340)
+    expect(phone.cards).to_have_count(320)
     expect(phone.button("加载更多")).to_have_count(0)
 
 
@@ -565,7 +567,7 @@ def test_the_problem_number_has_eight_characters_and_is_copied_by_a_tap(phone: P
     phone.page.add_init_script("addEventListener('phone-copy', (event) => { window.copied = event.detail; })")
     phone.refuse("upstream_rejected")
     phone.open()
-    phone.button("复制问题编号").click()
+    phone.button("问题编号 8a6b51c0").click()
     expect(phone.page.get_by_text("已复制")).to_be_visible()
     assert phone.page.evaluate("window.copied") == "8a6b51c0"
 
@@ -586,7 +588,7 @@ def test_loading_shows_a_skeleton_then_a_word_then_a_button(phone: Phone) -> Non
 def test_the_offered_retry_replaces_the_slow_request(phone: Phone) -> None:
     phone.open()
     expect(phone.cards).to_have_count(7)
-    phone.fail("delay", seconds=9, times=1)
+    phone.page.route("**/certificates", lambda _: None, times=1)
     phone.button("切换门店").click()
     phone.button("四季小馆·徐家汇店").click()
     phone.button("重新查询").click(timeout=8_000)
@@ -595,12 +597,11 @@ def test_the_offered_retry_replaces_the_slow_request(phone: Phone) -> None:
 
 
 def test_slow_stores_are_waited_for_in_the_same_way(phone: Phone) -> None:
-    phone.page.route("**/stores", lambda _: None)
+    phone.page.route("**/stores", lambda _: None, times=1)
     phone.open(poi_id=None)
     expect(phone.page.locator(".skeleton")).to_be_visible()
     expect(phone.page.get_by_text("仍在查询，请稍候…")).to_be_visible()
     expect(phone.button("重新加载")).to_be_visible(timeout=6_000)
-    phone.page.unroute("**/stores")
     phone.button("重新加载").click()
     expect(phone.choices).to_have_count(3)
 
@@ -621,7 +622,7 @@ def test_a_customers_journey(phone: Phone) -> None:
         phone.card("100元代金券").get_by_role("button").click()
         expect(phone.detail).to_contain_text("平日可抵100元")
         phone.button("返回").click()
-        phone.page.get_by_text("展开 2 张").click()
+        phone.button("团购券，招牌拿铁，×2").click()
         phone.button("第 2 张 · 券码尾号 0001").click()
         expect(phone.detail).to_contain_text("291")
         phone.button("使用这张券").click()
@@ -731,7 +732,7 @@ def show_list(phone: Phone) -> None:
 def show_group(phone: Phone) -> None:
     with phone.purchases(CUSTOMER, identical_purchases(2)):
         phone.open()
-        phone.page.get_by_text("展开 2 张").click()
+        phone.button("团购券，招牌拿铁，×2").click()
         expect(phone.page.locator(".member")).to_have_count(2)
 
 
@@ -833,7 +834,7 @@ def test_the_order_for_a_screen_reader_is_the_order_on_the_screen(phone: Phone) 
     phone.open()
     expect(phone.cards).to_have_count(7)
     tops = phone.page.evaluate(
-        """() => [".store", ".tool", ".count", ".item", ".section", ".muted .item", ".unusable", ".service"]
+        """() => [".bar", ".count", ".item", ".section", ".muted .item", ".unusable", ".service"]
             .map((selector) => document.querySelector(selector))
             .map((element, index, all) => index && !(all[index - 1].compareDocumentPosition(element) & 4)
                 ? -1 : element.getBoundingClientRect().top)"""
@@ -854,7 +855,7 @@ def test_the_preview_panel_shows_requests_and_switches_faults(browser: Browser, 
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(preview_url)
     phone, calls = page.frame_locator("#phone"), page.locator("#calls tr")
-    expect(phone.get_by_role("listitem")).to_have_count(7)
+    expect(phone.locator(".item")).to_have_count(7)
     expect(calls).to_have_count(2)
     expect(calls.nth(0)).to_contain_text(
         re.compile(r"POST /v1/sessions.*200.*\d+ ms.*session, 7 certificates", re.DOTALL)
@@ -862,37 +863,100 @@ def test_the_preview_panel_shows_requests_and_switches_faults(browser: Browser, 
     expect(calls.nth(1)).to_contain_text(re.compile(r"GET /v1/merchants/\d+/stores.*200.*3 stores", re.DOTALL))
     expect(page.locator("#visit")).to_have_text(re.compile(r"^\d+ ms, 1 request$"))
 
-    page.get_by_label("Opened in").select_option(label="四季小馆·徐家汇店")
-    expect(phone.get_by_role("heading", level=1)).to_have_text("四季小馆·徐家汇店")
-    expect(phone.get_by_role("listitem")).to_have_count(8)
-    page.get_by_label("Customer").select_option(label="吴空")
+    page.get_by_label("打开的门店").select_option(label="四季小馆·徐家汇店")
+    expect(phone.locator(".store")).to_have_text("四季小馆·徐家汇店")
+    expect(phone.locator(".item")).to_have_count(8)
+    page.get_by_label("顾客").select_option(label="吴空")
     expect(phone.get_by_role("status")).to_contain_text("本店暂无可用的券")
     expect(page.locator("#logins")).to_have_text("2")
 
-    page.get_by_label("busy (2100004)").check()
-    page.get_by_role("button", name="Pull down").click()
+    page.get_by_label("系统繁忙 (2100004)").check()
+    page.get_by_role("button", name="下拉刷新").click()
     expect(phone.get_by_role("alert")).to_contain_text(PROBLEM_TYPES["upstream_unavailable"].detail, timeout=15_000)
     expect(calls.nth(0)).to_contain_text(re.compile(r"503.*upstream_unavailable.*2100004/0", re.DOTALL))
     expect(page.locator("#visit")).to_have_text("…")
     page.screenshot(path=SCREENSHOTS / "preview.png")
-    page.get_by_label("busy (2100004)").uncheck()
-    page.get_by_label("Customer").select_option(label="林小满")
-    expect(phone.get_by_role("listitem")).to_have_count(8)
+    page.get_by_label("系统繁忙 (2100004)").uncheck()
+    page.get_by_label("顾客").select_option(label="林小满")
+    expect(phone.locator(".item")).to_have_count(8)
 
-    page.get_by_label("Text").select_option("200")
+    page.get_by_label("字号").select_option("200")
     expect(phone.locator(".root")).to_have_css("font-size", "32px")
-    page.get_by_role("button", name="Clear session and reload").click()
+    page.get_by_role("button", name="清除会话并重新打开").click()
     expect(page.locator("#logins")).to_have_text("3")
     visit = page.locator("#visit")
     expect(visit).to_have_text(re.compile(r"^\d+ ms, 1 request$"))
     fast = int(visit.inner_text().split()[0])
-    page.get_by_label("simulate 4G (60 ms round trip)").check()
-    expect(phone.get_by_role("listitem")).to_have_count(8)
+    page.get_by_label("模拟 4G（往返 60 毫秒）").check()
+    expect(phone.locator(".item")).to_have_count(8)
     expect(visit).to_have_text(re.compile(r"^\d+ ms, 1 request$"))
     assert int(visit.inner_text().split()[0]) >= 60
-    page.get_by_role("button", name="Clear session and reload").click()
+    page.get_by_role("button", name="清除会话并重新打开").click()
     expect(page.locator("#logins")).to_have_text("4")
     expect(visit).to_have_text(re.compile(r"^\d+ ms, 1 request$"))
     assert int(visit.inner_text().split()[0]) > fast
     assert errors == []
     page.close()
+
+
+@pytest.fixture
+def panel(browser: Browser, preview_url: str) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, locale="zh-CN")
+    page.goto(preview_url)
+    expect(page.frame_locator("#phone").locator(".item")).to_have_count(7)
+    yield page
+    for box in page.locator("#faults input:checked").all():
+        box.uncheck()
+    page.close()
+
+
+def test_the_panel_is_in_chinese_and_english(panel: Page) -> None:
+    expect(panel.get_by_role("heading", level=1)).to_have_text("小程序预览")
+    panel.get_by_role("button", name="English").click()
+    expect(panel.get_by_role("heading", level=1)).to_have_text("Mini-program preview")
+    expect(panel.get_by_label("Customer")).to_be_visible()
+    texts = panel.locator("#panel").evaluate(
+        "(panel) => [...panel.querySelectorAll('[data-en]')].map((e) => e.dataset)"
+    )
+    assert all(text["zh"] and text["en"] for text in texts)
+    assert not re.search(
+        "[一-鿿]",
+        panel.locator("#faults")
+        .inner_text()
+        .replace("林小满", "")
+        .replace("周多多", "")
+        .replace("登录失败，请重试", ""),
+    )
+    panel.get_by_role("button", name="中文").click()
+    expect(panel.get_by_label("顾客")).to_be_visible()
+
+
+def test_each_fault_names_the_customer_who_shows_it_and_what_to_expect(panel: Page) -> None:
+    hints = panel.locator("#faults small").all_inner_texts()
+    assert len(hints) == panel.locator("#faults input").count()
+    names = panel.locator("#customer option").all_inner_texts()
+    assert all(hint.partition("：")[0] in names for hint in hints)
+    panel.get_by_label("繁忙两次后恢复").check()
+    panel.get_by_role("button", name="下拉刷新").click()
+    expect(panel.locator("#calls tr").first).to_contain_text("retried 2×", timeout=10_000)
+
+
+def test_the_panel_switches_the_hook_on(panel: Page) -> None:
+    panel.get_by_label("config.ts 配置了 onSelect").check()
+    phone = panel.frame_locator("#phone")
+    phone.get_by_role("button", name="双人套餐").click()
+    phone.get_by_role("button", name="使用这张券").click()
+    expect(phone.get_by_text("onSelect: 7357908262957000001")).to_be_visible()
+
+
+def test_at_phone_width_the_page_fills_the_screen(panel: Page) -> None:
+    panel.set_viewport_size(SCREEN)  # type: ignore[arg-type]
+    box = panel.locator("#phone").bounding_box()
+    assert box == {"x": 0, "y": 0, **SCREEN}
+    assert not panel.evaluate("document.documentElement.scrollWidth > innerWidth")
+    expect(panel.locator("#panel")).to_be_hidden()
+    panel.get_by_role("button", name="面板").click()
+    expect(panel.get_by_label("顾客")).to_be_visible()
+    assert not panel.evaluate("document.querySelector('#panel').scrollWidth > innerWidth")
+    panel.get_by_role("button", name="关闭").click()
+    expect(panel.locator("#panel")).to_be_hidden()
