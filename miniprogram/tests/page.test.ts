@@ -57,7 +57,7 @@ describe("a card", () => {
       kindText: "团购券",
       title: "团购券",
       copies: "",
-      count: "",
+      unfold: "",
       gives: "",
       until: "长期有效",
       soon: "",
@@ -188,7 +188,7 @@ describe("groups", () => {
   test("show their number, and each certificate's code", () => {
     const group = cardOf([twin("0001"), twin("0002", { code_tail: undefined } as object)], NOW);
     assert.deepEqual([group.copies, group.code], ["×2", ""]);
-    assert.equal(group.label, "团购券，四人套餐，×2，长期有效，共 2 张");
+    assert.equal(group.label, "团购券，四人套餐，×2，长期有效，查看全部 2 张");
     assert.deepEqual(group.members, [
       { id: "0001", text: "第 1 张 · 券码尾号 0001" },
       { id: "0002", text: "第 2 张" },
@@ -453,9 +453,9 @@ describe("the store selection", () => {
     );
   });
 
-  test("keeps the merchant's order if the customer's position is unknown, and marks the last choice", () => {
+  test("keeps the merchant's order if the customer's position is unknown, and shows the tags of stores", () => {
     assert.deepEqual(
-      storeRows(stores, undefined, "6602").map(({ poi_id, distance, tag }) => [poi_id, distance, tag]),
+      storeRows(stores, undefined, { "6602": "上次选择" }).map(({ poi_id, distance, tag }) => [poi_id, distance, tag]),
       [
         ["6601", "", ""],
         ["6602", "", "上次选择"],

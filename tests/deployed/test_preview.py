@@ -378,10 +378,15 @@ def test_the_last_choice_is_remembered(phone: Phone) -> None:
     expect(phone.store).to_have_text("四季小馆·徐家汇店")
     expect(phone.cards).to_have_count(8)
     phone.button("切换门店").click()
-    expect(phone.page.locator(".choice").filter(has_text="上次选择")).to_contain_text("四季小馆·徐家汇店")
+    expect(phone.page.locator(".choice").filter(has_text="当前门店")).to_contain_text("四季小馆·徐家汇店")
     # Douyin's own choice is stronger.
     phone.open()
     expect(phone.store).to_have_text("四季小馆·人民广场店")
+    phone.button("切换门店").click()
+    expect(phone.page.locator(".choice").filter(has_text="上次选择")).to_contain_text("四季小馆·徐家汇店")
+    phone.button("返回").click()
+    expect(phone.store).to_have_text("四季小馆·人民广场店")
+    expect(phone.cards).to_have_count(7)
 
 
 def test_a_remembered_store_that_is_closed_leads_to_the_selection(phone: Phone) -> None:

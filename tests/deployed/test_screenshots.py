@@ -214,6 +214,27 @@ def test_every_state_is_on_the_contact_sheet(browser: Browser, preview_url: str,
     save_contact_sheet(browser)
 
 
+DOCUMENTED: dict[str, tuple[Callable[[Phone], None], str]] = {
+    "list": (opened_list, "light"),
+    "detail": (detail("午市拿铁十次卡"), "light"),
+    "stores": (stores_by_distance, "dark"),
+    "large": (large_text, "light"),
+}
+"""The pictures of README and docs: copy build/screenshots/docs/*.png to docs/ after a change of the page."""
+
+
+def test_the_pictures_of_the_documentation_are_written(
+    browser: Browser, preview_url: str, deployed: stack.Stack
+) -> None:
+    folder = SCREENSHOTS / "docs"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (show, theme) in DOCUMENTED.items():
+        options = {"color_scheme": theme, "viewport": {"width": 375, "height": 720}}
+        with open_phone(browser, preview_url, deployed.platform.url, **options) as phone:
+            show(phone)
+            phone.page.screenshot(path=folder / f"mini-program-{name}.png", animations="disabled")
+
+
 def save_contact_sheet(browser: Browser) -> None:
     """Put the screenshots into one picture: a row for each state."""
     rows = []

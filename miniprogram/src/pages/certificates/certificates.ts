@@ -2,29 +2,12 @@
 
 import { type Certificate, createClient, type Pager, type Problem, type Store } from "../../client/client";
 import { config } from "../../config";
-import { clockText } from "./dates";
-import { type Detail, detailOf } from "./detail";
-import {
-  countText,
-  LATE_SECONDS,
-  type Notice,
-  noticeOf,
-  SLOW_SECONDS,
-  unusableText,
-  type Waiting,
-  waitingText,
-} from "./messages";
-import { type Card, cardsOf } from "./rows";
-import { INITIAL_STATE, isEmpty, isStale, type ListEvent, nextState } from "./state";
-import {
-  canSortByDistance,
-  listedStores,
-  onlyStore,
-  type Position,
-  type StoreRow,
-  storeHeader,
-  storeRows,
-} from "./stores";
+import { detailOf } from "./detail";
+import * as device from "./device";
+import { LATE_SECONDS, SLOW_SECONDS, type Waiting, waitingText } from "./messages";
+import { INITIAL_STATE, type ListEvent, nextState } from "./state";
+import { canSortByDistance, listedStores, onlyStore, type Position, storeHeader, storeRows } from "./stores";
+import { activityView, cardsView, INITIAL_VIEW, noticeView } from "./view";
 
 interface TapEvent {
   currentTarget: { dataset: { [name: string]: string } };
@@ -32,52 +15,8 @@ interface TapEvent {
 
 const client = createClient({ tt, baseUrl: config.api, appId: tt.getEnvInfoSync().microapp.appId });
 
-/** Base font sizes in pixels; all text on the page is relative to them. */
-const TEXT_SIZES = [16, 24, 32];
-const TEXT_SIZE_KEY = "redemption.text_size";
-const LOCATION_SCOPE = "scope.userLocation";
-
 Page({
-  data: {
-    textSize: initialTextSize(),
-    store: "",
-    address: "",
-    phone: "",
-    // Store selection
-    choosing: false,
-    loadingStores: false,
-    storesWaiting: "" as Waiting,
-    storesWaitingText: "",
-    storesProblem: null as Notice | null,
-    /** The stores are the last known ones: the service did not respond. */
-    staleStores: false,
-    stores: [] as StoreRow[],
-    canChoose: false,
-    canLocate: false,
-    located: false,
-    locating: "",
-    /** The customer has refused the position, and can allow it in the settings. */
-    canOpenSettings: false,
-    // List
-    usable: [] as (Card & { opened: boolean })[],
-    waiting: [] as (Card & { opened: boolean })[],
-    /** Loading, and there is nothing to show yet. */
-    loading: false,
-    refreshing: false,
-    loadingMore: false,
-    slowness: "" as Waiting,
-    slownessText: "",
-    more: false,
-    empty: false,
-    count: "",
-    unusable: "",
-    updated: "",
-    problem: null as Notice | null,
-    problemBelow: false,
-    // Detail
-    detail: null as Detail | null,
-    selecting: false,
-  },
+  data: { textSize: device.initialTextSize(), ...INITIAL_VIEW },
 
   accountId: "",
   poiId: "",
@@ -98,9 +37,8 @@ Page({
   onLoad(query) {
     // Douyin does not document the parameters that 去使用 appends: both ids may be missing.
     this.accountId = query.account_id || config.account_id;
-    const remembered = tt.getStorageSync(this.storeKey());
-    this.isRemembered = !query.poi_id && typeof remembered === "string" && remembered !== "";
-    const poiId = query.poi_id || (this.isRemembered ? (remembered as string) : "");
+    const poiId = query.poi_id || this.lastPoiId();
+    this.isRemembered = !query.poi_id && !!poiId;
     this.loadStores();
     if (poiId) {
       this.openStore(poiId);
@@ -151,6 +89,11 @@ Page({
     return `redemption.store.${this.accountId}`;
   },
 
+  /** Return the store that the customer chose last; empty if there is none. */
+  lastPoiId(): string {
+    return device.readText(this.storeKey());
+  },
+
   /** Load the stores: from the client's cache if they are recent. */
   loadStores() {
     const { accountId } = this;
@@ -193,63 +136,64 @@ Page({
     if (this.isRemembered && stores.length && !isKnown) {
       // The store that was chosen last is closed.
       this.isRemembered = false;
-      tt.removeStorageSync(this.storeKey());
-      this.chooseStore();
+      this.poiId = "";
+      device.storeText(this.storeKey(), "");
+      this.setData({ choosing: true, canReturn: false });
     } else if (this.poiId) {
       this.setData(storeHeader(this.poiId, stores));
     }
-    if (only && this.data.choosing) {
-      this.openStore(only.poi_id);
+    if (this.data.choosing) {
+      if (only) {
+        this.openStore(only.poi_id);
+      } else {
+        this.sortIfAllowed();
+      }
     }
   },
 
   showStoreRows() {
-    const last = tt.getStorageSync(this.storeKey());
-    const rows = storeRows(this.stores, this.position, typeof last === "string" ? last : "");
+    const tags = { [this.lastPoiId()]: "上次选择", [this.poiId]: "当前门店" };
+    const rows = storeRows(this.stores, this.position, tags);
     this.setData({ stores: rows, located: !!this.position });
   },
 
   chooseStore() {
-    this.setData({ choosing: true });
+    this.setData({ choosing: true, canReturn: !!this.poiId && !this.list.problem });
     this.showStoreRows();
-    // Sorts by distance without a question if the customer has allowed the position before.
-    tt.getSetting({
-      success: ({ authSetting }) => {
-        if ((authSetting as { [scope: string]: boolean })[LOCATION_SCOPE]) {
-          this.sortByDistance();
-        }
-      },
-    });
+    this.sortIfAllowed();
+  },
+
+  /** Sort by distance, without a question, if the customer has allowed the position before. */
+  sortIfAllowed() {
+    if (this.data.canLocate) {
+      device.isPositionAllowed().then((allowed) => allowed && this.sortByDistance());
+    }
+  },
+
+  /** Leave the selection without a choice. */
+  keepStore() {
+    this.setData({ choosing: false });
   },
 
   pickStore(event: TapEvent) {
     const poiId = event.currentTarget.dataset.poi || "";
-    tt.setStorage({ key: this.storeKey(), data: poiId });
+    this.isRemembered = false;
+    device.storeText(this.storeKey(), poiId);
     this.openStore(poiId);
   },
 
   /** Sort the stores by distance. Only this can ask for the customer's position. */
   sortByDistance() {
     this.setData({ locating: "正在定位…", canOpenSettings: false });
-    tt.getLocation({
-      type: "gcj02",
-      success: (position: Position) => {
-        this.position = position;
-        this.setData({ locating: "" });
-        this.showStoreRows();
-      },
-      fail: () => this.setData({ locating: "未获取到位置，您可以直接选择门店", canOpenSettings: true }),
+    device.readPosition().then((position) => {
+      this.position = position || this.position;
+      this.setData({ locating: position ? "" : "未获取到位置，您可以直接选择门店", canOpenSettings: !position });
+      this.showStoreRows();
     });
   },
 
   openSettings() {
-    tt.openSetting({
-      success: ({ authSetting }) => {
-        if ((authSetting as { [scope: string]: boolean })[LOCATION_SCOPE]) {
-          this.sortByDistance();
-        }
-      },
-    });
+    device.openSettings().then((allowed) => allowed && this.sortByDistance());
   },
 
   openStore(poiId: string) {
@@ -307,41 +251,22 @@ Page({
       this.showCards();
       this.showDetail();
     }
-    this.setData({
-      loading: list.activity === "first",
-      refreshing: list.activity === "refresh",
-      loadingMore: list.activity === "more",
-      slowness: list.waiting,
-      slownessText: waitingText(list.waiting),
-      more: list.more && list.activity === "idle" && !list.problem,
-      empty: isEmpty(list),
-      unusable: list.more ? "" : unusableText(list.unusable),
-      updated: isStale(list) ? `上次更新 ${clockText(list.updatedAt, now)}` : "",
-      problemBelow: list.problemBelow,
-    });
+    this.setData(activityView(list, now));
     this.showNotices();
   },
 
   showCards() {
-    const { certificates, more } = this.list;
-    const { usable, waiting } = cardsOf(certificates, epochSeconds());
-    const open = (cards: Card[]) => cards.map((card) => ({ ...card, opened: card.id === this.openedId }));
-    const waitingCount = waiting.reduce((sum, { members }) => sum + (members.length || 1), 0);
-    this.setData({
-      usable: open(usable),
-      waiting: open(waiting),
-      count: countText(certificates.length - waitingCount, more),
-    });
+    this.setData(cardsView(this.list, this.openedId, epochSeconds()));
   },
 
   /** Show the problems, and count the seconds until their buttons are enabled. */
   showNotices() {
     const now = epochSeconds();
     const isForeignMerchant = this.accountId !== config.account_id;
-    const show = (problem: Problem | undefined, at: number, isFirst: boolean) =>
-      problem ? noticeOf(problem, { isFirst, isForeignMerchant, age: now - at }) : null;
-    const problem = show(this.list.problem, this.list.problemAt, this.list.updatedAt === 0);
-    const storesProblem = show(this.storesProblem, this.storesProblemAt, true);
+    const { list } = this;
+    const problem = noticeView(list.problem, list.problemAt, now, { isFirst: list.updatedAt === 0, isForeignMerchant });
+    const stores = { isFirst: true, isForeignMerchant };
+    const storesProblem = noticeView(this.storesProblem, this.storesProblemAt, now, stores);
     this.setData({ problem, storesProblem });
     if ((problem?.wait || storesProblem?.wait) && !this.isTicking) {
       this.isTicking = true;
@@ -372,10 +297,7 @@ Page({
   },
 
   copyText(event: TapEvent) {
-    tt.setClipboardData({
-      data: event.currentTarget.dataset.text || "",
-      success: () => tt.showToast({ title: "已复制", icon: "none" }),
-    });
+    device.copy(event.currentTarget.dataset.text || "");
   },
 
   // Cards and detail
@@ -392,7 +314,7 @@ Page({
     this.showCards();
   },
 
-  detailOf(id: string): Detail | null {
+  detailOf(id: string) {
     const certificate = this.certificate(id);
     return certificate ? detailOf(certificate, epochSeconds(), !!config.onSelect) : null;
   },
@@ -416,7 +338,8 @@ Page({
   /** Call the program's hook, then read the list again: the certificate may be used up. */
   select(event: TapEvent) {
     const certificate = this.certificate(event.currentTarget.dataset.id || "");
-    if (!certificate || !config.onSelect || this.data.selecting) {
+    const { onSelect } = config;
+    if (!certificate || !onSelect || this.data.selecting) {
       return;
     }
     this.setData({ selecting: true });
@@ -425,14 +348,13 @@ Page({
       this.setData({ selecting: false, detail: null });
       this.refresh();
     };
-    Promise.resolve(config.onSelect(certificate, store)).then(done, done);
+    // In a promise, so that a hook that throws does not block the button.
+    new Promise((resolve) => resolve(onSelect(certificate, store))).then(done, done);
   },
 
   /** Switch to the next text size; after the largest, to the smallest. */
   changeTextSize() {
-    const next = TEXT_SIZES.filter((size) => size > this.data.textSize)[0] || (TEXT_SIZES[0] as number);
-    this.setData({ textSize: next });
-    tt.setStorage({ key: TEXT_SIZE_KEY, data: next });
+    this.setData({ textSize: device.changeTextSize(this.data.textSize) });
   },
 
   callStore() {
@@ -442,13 +364,4 @@ Page({
 
 function epochSeconds(): number {
   return Date.now() / 1000;
-}
-
-/** Return the customer's stored choice, or the phone's font size if Douyin reports it. */
-function initialTextSize(): number {
-  const [smallest, largest] = [TEXT_SIZES[0] as number, TEXT_SIZES[TEXT_SIZES.length - 1] as number];
-  const stored = tt.getStorageSync(TEXT_SIZE_KEY);
-  const { fontSizeSetting } = tt.getSystemInfoSync() as { fontSizeSetting?: number };
-  const size = typeof stored === "number" ? stored : fontSizeSetting || smallest;
-  return Math.min(largest, Math.max(smallest, size));
 }

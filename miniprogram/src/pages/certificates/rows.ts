@@ -26,8 +26,8 @@ export interface Card {
   title: string;
   /** ×2 for two identical certificates; empty for one. */
   copies: string;
-  /** The same in words, where the group is opened; empty for one. */
-  count: string;
+  /** What a tap on a group does; empty for one certificate. */
+  unfold: string;
   /** Remaining uses of a times card, or the value of a voucher. */
   gives: string;
   /** Until when, or from when, it is valid. */
@@ -125,16 +125,16 @@ export function cardOf(group: Certificate[], now: number): Card {
   const paid = pay_amount === undefined ? "" : `已付 ${yuan(pay_amount)}`;
   const worth = worthText(certificate);
   const code = code_tail && !copies ? `券码尾号 ${code_tail}` : "";
-  const count = copies && `共 ${group.length} 张`;
+  const unfold = copies && `查看全部 ${group.length} 张`;
   // As on the card, so that the spoken name contains the visible text.
-  const texts = [kindText, title, copies, gives, until, soon, status, ...notes, paid, worth, code, count];
+  const texts = [kindText, title, copies, gives, until, soon, status, ...notes, paid, worth, code, unfold];
   return {
     id: certificate.certificate_id,
     kind: KINDS[kind] ? kind : "other",
     kindText,
     title,
     copies,
-    count,
+    unfold,
     gives,
     until,
     soon,

@@ -13,7 +13,7 @@ export interface StoreRow {
   name: string;
   address: string;
   distance: string;
-  /** A word for the store that the customer chose last. */
+  /** A word for the present store and for the one that was chosen last. */
   tag: string;
   /** All texts as one sentence, for a screen reader. */
   label: string;
@@ -47,12 +47,12 @@ export function canSortByDistance(stores: Store[]): boolean {
 }
 
 /** Return the stores by distance from `customer`, nearest first; without a position, in the given order. */
-export function storeRows(stores: Store[], customer?: Position, lastPoiId = ""): StoreRow[] {
+export function storeRows(stores: Store[], customer?: Position, tags: { [poiId: string]: string } = {}): StoreRow[] {
   return stores
     .map((store, index) => ({ store, index, metres: customer ? distance(store, customer) : Number.POSITIVE_INFINITY }))
     .sort((a, b) => (a.metres === b.metres ? a.index - b.index : a.metres - b.metres))
     .map(({ store: { poi_id, name, address = "" }, metres }) => {
-      const [distance, tag] = [distanceText(metres), poi_id === lastPoiId ? "上次选择" : ""];
+      const [distance, tag] = [distanceText(metres), tags[poi_id] || ""];
       const label = [name, tag, distance, address].filter((text) => text).join("，");
       return { poi_id, name, address, distance, tag, label };
     });
