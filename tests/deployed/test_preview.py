@@ -963,5 +963,6 @@ def test_at_phone_width_the_page_fills_the_screen(panel: Page) -> None:
     panel.get_by_role("button", name="面板").click()
     expect(panel.get_by_label("顾客")).to_be_visible()
     assert not panel.evaluate("document.querySelector('#panel').scrollWidth > innerWidth")
+    panel.screenshot(path=SCREENSHOTS / "preview-phone.png")
     panel.get_by_role("button", name="关闭").click()
     expect(panel.locator("#panel")).to_be_hidden()
