@@ -11,7 +11,7 @@ LAMBDA_INSTALLED := $(LAMBDA)/.installed-$(PYTHON_VERSION)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 # Each test process starts an emulated AWS and a mock platform of its own. The tests of a file share one process.
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+PARALLEL := -n 3 --dist loadfile
 SOURCES := app.py chalicelib infra redeemctl sandbox
 
 .PHONY: help python install bundle miniprogram browser deploy destroy demo serve check test nightly fuzz bench load audit \
