@@ -10,8 +10,9 @@ INSTALLED := $(VENV)/.installed-$(PYTHON_VERSION)
 LAMBDA_INSTALLED := $(LAMBDA)/.installed-$(PYTHON_VERSION)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
-# Each test process starts an emulated AWS and a mock platform of its own. The tests of a file share one process.
-PARALLEL := -n 3 --dist loadfile
+# Each test process starts an emulated AWS and a mock platform of its own. The tests of a file share one process. The files
+# of tests/deployed take longest, so they begin first (in the order of collection).
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 SOURCES := app.py chalicelib infra redeemctl sandbox
 
 .PHONY: help python install bundle miniprogram browser deploy destroy demo serve check test nightly fuzz bench load audit \
