@@ -1,13 +1,12 @@
 /** Sample page: the customer's certificates in one store. It connects the pure modules with `tt` and the client. */
 
-import { type Certificate, createClient, type Pager, type Problem, type Store } from "../../client/client";
+import { createClient, type Pager } from "../../client/client";
 import { config } from "../../config";
-import { detailOf } from "./detail";
 import * as device from "./device";
-import { LATE_SECONDS, SLOW_SECONDS, type Waiting, waitingText } from "./messages";
-import { INITIAL_STATE, type ListEvent, nextState } from "./state";
-import { canSortByDistance, listedStores, onlyStore, type Position, storeHeader, storeRows } from "./stores";
-import { activityView, cardsView, INITIAL_VIEW, noticeView } from "./view";
+import { resolutionOf } from "./messages";
+import { canLoadMore, certificateOf, INITIAL_STATE, type ListEvent, nextState } from "./state";
+import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeTasks } from "./storeState";
+import { activityView, cardsView, detailView, INITIAL_VIEW, noticesView, storesView } from "./view";
 
 interface TapEvent {
   currentTarget: { dataset: { [name: string]: string } };
@@ -18,15 +17,7 @@ const client = createClient({ tt, baseUrl: config.api, appId: tt.getEnvInfoSync(
 Page({
   data: { textSize: device.initialTextSize(), ...INITIAL_VIEW },
 
-  accountId: "",
-  poiId: "",
-  /** The store was chosen at an earlier visit. */
-  isRemembered: false,
-  stores: [] as Store[],
-  storesProblem: undefined as Problem | undefined,
-  storesProblemAt: 0,
-  storesRequest: 0,
-  position: undefined as Position | undefined,
+  storeState: INITIAL_STORE_STATE,
   list: INITIAL_STATE,
   pager: undefined as Pager | undefined,
   openedId: "",
@@ -36,22 +27,16 @@ Page({
 
   onLoad(query) {
     // Douyin does not document the parameters that 去使用 appends: both ids may be missing.
-    this.accountId = query.account_id || config.account_id;
-    const poiId = query.poi_id || this.lastPoiId();
-    this.isRemembered = !query.poi_id && !!poiId;
-    this.loadStores();
-    if (poiId) {
-      this.openStore(poiId);
-    } else {
-      this.chooseStore();
-    }
+    const accountId = query.account_id || config.account_id;
+    const lastPoiId = device.readLastStore(accountId);
+    this.updateStores({ kind: "entered", accountId, poiId: query.poi_id || "", lastPoiId });
   },
 
   onShow() {
     if (this.hidden) {
       this.loadStores();
       // The customer may have redeemed a certificate while the page was hidden.
-      if (this.pager && !this.data.choosing) {
+      if (!this.storeState.choosing) {
         this.refresh();
       }
     }
@@ -63,13 +48,11 @@ Page({
   },
 
   onUnload() {
-    if (this.pager) {
-      this.pager.cancel();
-    }
+    this.pager?.cancel();
   },
 
   onPullDownRefresh() {
-    if (this.pager && !this.data.choosing && !this.data.detail) {
+    if (this.isListShown()) {
       this.refresh();
     } else {
       tt.stopPullDownRefresh({});
@@ -77,133 +60,91 @@ Page({
   },
 
   onReachBottom() {
-    const { choosing, detail, more, problem } = this.data;
-    if (!choosing && !detail && more && !problem && this.list.activity === "idle") {
+    if (this.isListShown() && canLoadMore(this.list)) {
       this.loadMore();
     }
   },
 
+  isListShown(): boolean {
+    return !this.storeState.choosing && !this.data.detail;
+  },
+
   // Stores
 
-  storeKey(): string {
-    return `redemption.store.${this.accountId}`;
+  /** Change the state of the store selection, show it, and do what it requires. */
+  updateStores(event: StoreEvent) {
+    const before = this.storeState;
+    const after = nextStoreState(before, event);
+    this.storeState = after;
+    if (after === before) {
+      return;
+    }
+    this.setData(storesView(after));
+    this.showNotices();
+    for (const task of storeTasks(before, after)) {
+      this[task]();
+    }
   },
 
-  /** Return the store that the customer chose last; empty if there is none. */
-  lastPoiId(): string {
-    return device.readText(this.storeKey());
-  },
-
-  /** Load the stores: from the client's cache if they are recent. */
   loadStores() {
-    const { accountId } = this;
-    this.storesRequest += 1;
-    const request = this.storesRequest;
-    this.storesProblem = undefined;
-    this.setData({ loadingStores: !this.stores.length, storesProblem: null, storesWaiting: "" });
-    const wait = (storesWaiting: Waiting) => () => {
-      if (this.storesRequest === request && this.data.loadingStores) {
-        this.setData({ storesWaiting, storesWaitingText: waitingText(storesWaiting) });
-      }
-    };
-    setTimeout(wait("slow"), SLOW_SECONDS * 1000);
-    setTimeout(wait("late"), LATE_SECONDS * 1000);
+    this.updateStores({ kind: "requested" });
+  },
+
+  /** Request the stores: from the client's cache if they are recent. */
+  requestStores() {
+    const { accountId, request } = this.storeState;
+    device.reportWaiting((waiting) => this.updateStores({ kind: "waited", request, waiting }));
     client.stores(accountId).then((outcome) => {
-      if (request !== this.storesRequest) {
-        return;
-      }
-      this.setData({ loadingStores: false, storesWaiting: "" });
-      if (outcome.kind === "stores") {
-        this.showStores(listedStores(outcome.merchant), outcome.stale);
-      } else if (!this.stores.length) {
-        this.storesProblem = outcome.problem;
-        this.storesProblemAt = epochSeconds();
-        this.showNotices();
-      }
+      this.updateStores({ kind: "responded", request, outcome, now: device.epochSeconds() });
     });
   },
 
-  showStores(stores: Store[], staleStores: boolean) {
-    this.stores = stores;
-    this.setData({
-      canChoose: stores.length > 1,
-      canLocate: stores.length > 1 && canSortByDistance(stores),
-      staleStores,
-    });
-    this.showStoreRows();
-    const only = onlyStore(stores);
-    const isKnown = stores.some(({ poi_id }) => poi_id === this.poiId);
-    if (this.isRemembered && stores.length && !isKnown) {
-      // The store that was chosen last is closed.
-      this.isRemembered = false;
-      this.poiId = "";
-      device.storeText(this.storeKey(), "");
-      this.setData({ choosing: true, canReturn: false });
-    } else if (this.poiId) {
-      this.setData(storeHeader(this.poiId, stores));
-    }
-    if (this.data.choosing) {
-      if (only) {
-        this.openStore(only.poi_id);
-      } else {
-        this.sortIfAllowed();
-      }
-    }
-  },
-
-  showStoreRows() {
-    const tags = { [this.lastPoiId()]: "上次选择", [this.poiId]: "当前门店" };
-    const rows = storeRows(this.stores, this.position, tags);
-    this.setData({ stores: rows, located: !!this.position });
+  saveChoice() {
+    const { accountId, lastPoiId } = this.storeState;
+    device.saveLastStore(accountId, lastPoiId);
   },
 
   chooseStore() {
-    this.setData({ choosing: true, canReturn: !!this.poiId && !this.list.problem });
-    this.showStoreRows();
-    this.sortIfAllowed();
-  },
-
-  /** Sort by distance, without a question, if the customer has allowed the position before. */
-  sortIfAllowed() {
-    if (this.data.canLocate) {
-      device.isPositionAllowed().then((allowed) => allowed && this.sortByDistance());
-    }
+    this.updateStores({ kind: "choosing", hasProblem: !!this.list.problem });
   },
 
   /** Leave the selection without a choice. */
   keepStore() {
-    this.setData({ choosing: false });
+    this.updateStores({ kind: "kept" });
   },
 
   pickStore(event: TapEvent) {
-    const poiId = event.currentTarget.dataset.poi || "";
-    this.isRemembered = false;
-    device.storeText(this.storeKey(), poiId);
-    this.openStore(poiId);
+    this.updateStores({ kind: "picked", poiId: event.currentTarget.dataset.poi || "" });
+  },
+
+  /** Leave a merchant of the launch query for the one in `config.ts`. */
+  openOwnMerchant() {
+    const accountId = config.account_id;
+    this.updateStores({ kind: "merchant_changed", accountId, lastPoiId: device.readLastStore(accountId) });
+  },
+
+  /** Sort by distance, without a question, if the customer has allowed the position before. */
+  sortIfAllowed() {
+    device.isPositionAllowed().then((allowed) => allowed && this.sortByDistance());
   },
 
   /** Sort the stores by distance. Only this can ask for the customer's position. */
   sortByDistance() {
-    this.setData({ locating: "正在定位…", canOpenSettings: false });
-    device.readPosition().then((position) => {
-      this.position = position || this.position;
-      this.setData({ locating: position ? "" : "未获取到位置，您可以直接选择门店", canOpenSettings: !position });
-      this.showStoreRows();
-    });
+    this.updateStores({ kind: "locating" });
+    device.readPosition().then((position) => this.updateStores({ kind: "located", position }));
   },
 
   openSettings() {
     device.openSettings().then((allowed) => allowed && this.sortByDistance());
   },
 
-  openStore(poiId: string) {
-    this.poiId = poiId;
+  // List
+
+  openList() {
     this.openedId = "";
-    this.setData({ choosing: false, detail: null, ...storeHeader(poiId, this.stores) });
+    this.setData({ detail: null });
     this.load({ kind: "opened" });
   },
-
-  // List
 
   /** Load the list from the start. The cards stay until the response arrives. */
   refresh() {
@@ -217,7 +158,7 @@ Page({
 
   load(event: ListEvent) {
     if (event.kind !== "continued" || !this.pager) {
-      this.pager = client.certificates({ account_id: this.accountId, poi_id: this.poiId });
+      this.pager = client.certificates(this.store());
     }
     this.update(event);
     this.loadNext(this.pager);
@@ -225,12 +166,11 @@ Page({
 
   loadNext(pager: Pager) {
     const { request } = this.list;
-    setTimeout(() => this.update({ kind: "waited", request, waiting: "slow" }), SLOW_SECONDS * 1000);
-    setTimeout(() => this.update({ kind: "waited", request, waiting: "late" }), LATE_SECONDS * 1000);
+    device.reportWaiting((waiting) => this.update({ kind: "waited", request, waiting }));
     pager.next().then((outcome) => {
       if (outcome.kind !== "cancelled") {
         tt.stopPullDownRefresh({});
-        this.update({ kind: "responded", outcome, now: epochSeconds() });
+        this.update({ kind: "responded", outcome, now: device.epochSeconds() });
         if (this.list.activity !== "idle") {
           this.loadNext(pager);
         }
@@ -238,7 +178,7 @@ Page({
     });
   },
 
-  /** Change the state and show it. */
+  /** Change the state of the list and show it. */
   update(event: ListEvent) {
     const before = this.list;
     const list = nextState(before, event);
@@ -246,29 +186,24 @@ Page({
     if (list === before) {
       return;
     }
-    const now = epochSeconds();
     if (list.certificates !== before.certificates) {
       this.showCards();
-      this.showDetail();
+      // Show the newer state of an open certificate; close the detail if it is no longer in the list.
+      this.showDetail(this.data.detail?.id || "");
     }
-    this.setData(activityView(list, now));
+    this.setData(activityView(list, device.epochSeconds()));
     this.showNotices();
   },
 
   showCards() {
-    this.setData(cardsView(this.list, this.openedId, epochSeconds()));
+    this.setData(cardsView(this.list, this.openedId, device.epochSeconds()));
   },
 
   /** Show the problems, and count the seconds until their buttons are enabled. */
   showNotices() {
-    const now = epochSeconds();
-    const isForeignMerchant = this.accountId !== config.account_id;
-    const { list } = this;
-    const problem = noticeView(list.problem, list.problemAt, now, { isFirst: list.updatedAt === 0, isForeignMerchant });
-    const stores = { isFirst: true, isForeignMerchant };
-    const storesProblem = noticeView(this.storesProblem, this.storesProblemAt, now, stores);
-    this.setData({ problem, storesProblem });
-    if ((problem?.wait || storesProblem?.wait) && !this.isTicking) {
+    const notices = noticesView(this.list, this.storeState, config.account_id, device.epochSeconds());
+    this.setData(notices);
+    if ((notices.problem?.wait || notices.storesProblem?.wait) && !this.isTicking) {
       this.isTicking = true;
       setTimeout(() => {
         this.isTicking = false;
@@ -280,20 +215,7 @@ Page({
   /** Handle the button of a problem. */
   resolveProblem() {
     const { choosing, problem, storesProblem } = this.data;
-    const shown = choosing ? storesProblem : problem;
-    if (shown?.action === "own_merchant") {
-      this.accountId = config.account_id;
-      this.poiId = "";
-      this.stores = [];
-      this.chooseStore();
-      this.loadStores();
-    } else if (choosing) {
-      this.loadStores();
-    } else if (shown?.action === "store") {
-      this.chooseStore();
-    } else {
-      this.loadMore();
-    }
+    this[resolutionOf((choosing ? storesProblem : problem)?.action, choosing)]();
   },
 
   copyText(event: TapEvent) {
@@ -302,10 +224,8 @@ Page({
 
   // Cards and detail
 
-  /** Open a certificate's detail; open or close a group. */
   tapCard(event: TapEvent) {
-    const id = event.currentTarget.dataset.id || "";
-    this.setData({ detail: this.detailOf(id) });
+    this.showDetail(event.currentTarget.dataset.id || "");
   },
 
   tapGroup(event: TapEvent) {
@@ -314,21 +234,8 @@ Page({
     this.showCards();
   },
 
-  detailOf(id: string) {
-    const certificate = this.certificate(id);
-    return certificate ? detailOf(certificate, epochSeconds(), !!config.onSelect) : null;
-  },
-
-  /** Show a newer state of the certificate; close the detail if it is no longer in the list. */
-  showDetail() {
-    const { detail } = this.data;
-    if (detail) {
-      this.setData({ detail: this.detailOf(detail.id) });
-    }
-  },
-
-  certificate(id: string): Certificate | undefined {
-    return this.list.certificates.filter(({ certificate_id }) => certificate_id === id)[0];
+  showDetail(id: string) {
+    this.setData({ detail: detailView(this.list, id, device.epochSeconds(), !!config.onSelect) });
   },
 
   closeDetail() {
@@ -337,19 +244,23 @@ Page({
 
   /** Call the program's hook, then read the list again: the certificate may be used up. */
   select(event: TapEvent) {
-    const certificate = this.certificate(event.currentTarget.dataset.id || "");
+    const certificate = certificateOf(this.list, event.currentTarget.dataset.id || "");
     const { onSelect } = config;
     if (!certificate || !onSelect || this.data.selecting) {
       return;
     }
     this.setData({ selecting: true });
-    const store = { account_id: this.accountId, poi_id: this.poiId };
     const done = () => {
       this.setData({ selecting: false, detail: null });
       this.refresh();
     };
     // In a promise, so that a hook that throws does not block the button.
-    new Promise((resolve) => resolve(onSelect(certificate, store))).then(done, done);
+    new Promise((resolve) => resolve(onSelect(certificate, this.store()))).then(done, done);
+  },
+
+  /** The ids of the current store, for requests and for the hook. */
+  store() {
+    return { account_id: this.storeState.accountId, poi_id: this.storeState.poiId };
   },
 
   /** Switch to the next text size; after the largest, to the smallest. */
@@ -361,7 +272,3 @@ Page({
     tt.makePhoneCall({ phoneNumber: this.data.phone });
   },
 });
-
-function epochSeconds(): number {
-  return Date.now() / 1000;
-}

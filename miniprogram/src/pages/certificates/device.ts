@@ -1,5 +1,6 @@
-/** What the page needs of the phone: storage, text size, position. */
+/** What the page needs of the phone: clock, storage, text size, position. */
 
+import { LATE_SECONDS, SLOW_SECONDS, type Waiting } from "./messages";
 import type { Position } from "./stores";
 
 /** Base font sizes in pixels; all text on the page is relative to them. */
@@ -7,14 +8,24 @@ const TEXT_SIZES = [16, 24, 32];
 const TEXT_SIZE_KEY = "redemption.text_size";
 const LOCATION_SCOPE = "scope.userLocation";
 
-/** Read a text from the phone's storage; empty if there is none, or the storage is broken. */
-export function readText(key: string): string {
-  const stored = read(key);
+export function epochSeconds(): number {
+  return Date.now() / 1000;
+}
+
+/** Report that a request takes long. The receiver ignores the report if the request has ended. */
+export function reportWaiting(report: (waiting: Waiting) => void): void {
+  setTimeout(() => report("slow"), SLOW_SECONDS * 1000);
+  setTimeout(() => report("late"), LATE_SECONDS * 1000);
+}
+
+/** Return the merchant's store that the customer chose last; empty if there is none, or the storage is broken. */
+export function readLastStore(accountId: string): string {
+  const stored = read(storeKey(accountId));
   return typeof stored === "string" ? stored : "";
 }
 
-export function storeText(key: string, text: string): void {
-  tt.setStorage({ key, data: text });
+export function saveLastStore(accountId: string, poiId: string): void {
+  tt.setStorage({ key: storeKey(accountId), data: poiId });
 }
 
 /** Return the customer's stored choice, or the phone's font size if Douyin reports it. */
@@ -57,6 +68,10 @@ export function openSettings(): Promise<boolean> {
 /** Copy a text, and say so. */
 export function copy(text: string): void {
   tt.setClipboardData({ data: text, success: () => tt.showToast({ title: "已复制", icon: "none" }) });
+}
+
+function storeKey(accountId: string): string {
+  return `redemption.store.${accountId}`;
 }
 
 function allowsPosition({ authSetting }: { authSetting: object }): boolean {

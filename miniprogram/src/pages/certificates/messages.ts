@@ -66,6 +66,20 @@ export function isHardRefusal({ action, code }: Problem): boolean {
   return action !== "retry" || code === "merchant_not_found";
 }
 
+/** What a tap on the button of a notice starts. */
+export type Resolution = "openOwnMerchant" | "loadStores" | "chooseStore" | "loadMore";
+
+/** Return what resolves a problem. `choosing`: it is a problem of the store selection, not of the list. */
+export function resolutionOf(action: NoticeAction | undefined, choosing: boolean): Resolution {
+  if (action === "own_merchant") {
+    return "openOwnMerchant";
+  }
+  if (choosing) {
+    return "loadStores";
+  }
+  return action === "store" ? "chooseStore" : "loadMore";
+}
+
 /** Return the line above the list. */
 export function countText(certificates: number, more: boolean): string {
   return certificates ? `${more ? "已找到" : "共"} ${certificates} 张可用券` : "";

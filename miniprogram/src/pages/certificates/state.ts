@@ -85,6 +85,16 @@ export function isStale({ certificates, problem, problemBelow }: ListState): boo
   return certificates.length > 0 && !!problem && !problemBelow;
 }
 
+/** Whether the customer can load more of the list now. */
+export function canLoadMore({ more, activity, problem }: ListState): boolean {
+  return more && activity === "idle" && !problem;
+}
+
+/** Return a certificate of the list; undefined if it is not in the list. */
+export function certificateOf({ certificates }: ListState, id: string): Certificate | undefined {
+  return certificates.filter(({ certificate_id }) => certificate_id === id)[0];
+}
+
 function start(state: ListState, activity: Activity): ListState {
   return { ...state, activity, request: state.request + 1, waiting: "", problem: undefined, emptyResponses: 0 };
 }

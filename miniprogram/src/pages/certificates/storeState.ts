@@ -1,0 +1,165 @@
+/** State of the store selection: merchant, current store, stores, customer's position. Pure functions. */
+
+import type { Problem, Store, StoresOutcome } from "../../client/client";
+import type { Waiting } from "./messages";
+import { canSortByDistance, listedStores, onlyStore, type Position } from "./stores";
+
+export interface StoreState {
+  accountId: string;
+  /** The store whose list is shown; empty if none is chosen. */
+  poiId: string;
+  /** The store that the customer chose last, as on the phone's storage; empty if there is none. */
+  lastPoiId: string;
+  /** `poiId` was chosen at an earlier visit: the store may be closed by now. */
+  isRemembered: boolean;
+  /** Number of stores opened so far. The page loads a list when it changes, also if the store is the same. */
+  opened: number;
+  /** The selection is shown instead of the list. */
+  choosing: boolean;
+  /** The selection can be left without a choice. */
+  canReturn: boolean;
+  stores: Store[];
+  /** The stores are the last known ones: the service did not respond. */
+  stale: boolean;
+  /** Stores are being loaded, and there are none to show yet. */
+  loading: boolean;
+  /** Number of the last request for the stores: responses and timers of earlier requests are ignored. */
+  request: number;
+  waiting: Waiting;
+  problem: Problem | undefined;
+  /** Epoch seconds. */
+  problemAt: number;
+  position: Position | undefined;
+  locating: "" | "running" | "failed";
+}
+
+export type StoreEvent =
+  /** The page was opened. `poiId`: the store that Douyin names; may be empty. */
+  | { kind: "entered"; accountId: string; poiId: string; lastPoiId: string }
+  | { kind: "merchant_changed"; accountId: string; lastPoiId: string }
+  | { kind: "requested" }
+  | { kind: "waited"; request: number; waiting: Waiting }
+  | { kind: "responded"; request: number; outcome: StoresOutcome; now: number }
+  /** The selection was opened. `hasProblem`: the list behind it has a problem. */
+  | { kind: "choosing"; hasProblem: boolean }
+  /** The selection was left without a choice. */
+  | { kind: "kept" }
+  | { kind: "picked"; poiId: string }
+  | { kind: "locating" }
+  | { kind: "located"; position: Position | undefined };
+
+/** What the page must do after a change of the state. */
+export type StoreTask = "saveChoice" | "requestStores" | "openList" | "sortIfAllowed";
+
+export const INITIAL_STORE_STATE: StoreState = {
+  accountId: "",
+  poiId: "",
+  lastPoiId: "",
+  isRemembered: false,
+  opened: 0,
+  choosing: false,
+  canReturn: false,
+  stores: [],
+  stale: false,
+  loading: false,
+  request: 0,
+  waiting: "",
+  problem: undefined,
+  problemAt: 0,
+  position: undefined,
+  locating: "",
+};
+
+/** Return the state after an event; the same object if nothing changes. */
+export function nextStoreState(state: StoreState, event: StoreEvent): StoreState {
+  switch (event.kind) {
+    case "entered": {
+      const { accountId, lastPoiId } = event;
+      const poiId = event.poiId || lastPoiId;
+      const entered = request({ ...state, accountId, lastPoiId, isRemembered: !event.poiId && !!poiId });
+      return poiId ? open(entered, poiId) : choose(entered, false);
+    }
+    case "merchant_changed": {
+      const { accountId, lastPoiId } = event;
+      const unknown = { poiId: "", isRemembered: false, stores: [], stale: false };
+      return choose(request({ ...state, ...unknown, accountId, lastPoiId }), false);
+    }
+    case "requested":
+      return request(state);
+    case "waited":
+      return event.request === state.request && state.loading ? { ...state, waiting: event.waiting } : state;
+    case "responded":
+      return event.request === state.request ? withOutcome(state, event.outcome, event.now) : state;
+    case "choosing":
+      return choose(state, !!state.poiId && !event.hasProblem);
+    case "kept":
+      return { ...state, choosing: false };
+    case "picked":
+      return open({ ...state, isRemembered: false, lastPoiId: event.poiId }, event.poiId);
+    case "locating":
+      return { ...state, locating: "running" };
+    case "located":
+      return { ...state, position: event.position || state.position, locating: event.position ? "" : "failed" };
+  }
+}
+
+/** Return what the page must do after a change of the state, in this order. */
+export function storeTasks(before: StoreState, after: StoreState): StoreTask[] {
+  const tasks: StoreTask[] = [];
+  // The last choice of another merchant comes from the storage.
+  if (after.accountId === before.accountId && after.lastPoiId !== before.lastPoiId) {
+    tasks.push("saveChoice");
+  }
+  if (after.request !== before.request) {
+    tasks.push("requestStores");
+  }
+  if (after.opened !== before.opened) {
+    tasks.push("openList");
+  }
+  if (after.choosing && canLocate(after) && (!before.choosing || after.stores !== before.stores)) {
+    tasks.push("sortIfAllowed");
+  }
+  return tasks;
+}
+
+/** Whether there is more than one store. */
+export function canChoose({ stores }: StoreState): boolean {
+  return stores.length > 1;
+}
+
+/** Whether the stores can be sorted by distance. */
+export function canLocate(state: StoreState): boolean {
+  return canChoose(state) && canSortByDistance(state.stores);
+}
+
+function request(state: StoreState): StoreState {
+  const loading = !state.stores.length;
+  return { ...state, request: state.request + 1, loading, waiting: "", problem: undefined };
+}
+
+function choose(state: StoreState, canReturn: boolean): StoreState {
+  return { ...state, choosing: true, canReturn };
+}
+
+function open(state: StoreState, poiId: string): StoreState {
+  return { ...state, poiId, opened: state.opened + 1, choosing: false };
+}
+
+function withOutcome(state: StoreState, outcome: StoresOutcome, now: number): StoreState {
+  const responded: StoreState = { ...state, loading: false, waiting: "" };
+  if (outcome.kind === "stores") {
+    return withStores({ ...responded, stores: listedStores(outcome.merchant), stale: outcome.stale });
+  }
+  // With stores to choose from, a failed refresh needs no message.
+  return state.stores.length ? responded : { ...responded, problem: outcome.problem, problemAt: now };
+}
+
+/** Return the state with its new stores: a closed store leads to the selection, and an only store is opened. */
+function withStores(state: StoreState): StoreState {
+  const { stores, poiId, isRemembered } = state;
+  const isKnown = stores.some(({ poi_id }) => poi_id === poiId);
+  const isClosed = isRemembered && stores.length > 0 && !isKnown;
+  const current = isClosed ? choose({ ...state, isRemembered: false, poiId: "", lastPoiId: "" }, false) : state;
+  const only = onlyStore(stores);
+  return current.choosing && only ? open(current, only.poi_id) : current;
+}
