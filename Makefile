@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 SOURCES := app.py chalicelib infra redeemctl sandbox
 
-.PHONY: help python install bundle miniprogram browser deploy destroy demo serve check test nightly fuzz bench load audit \
+.PHONY: help python install bundle miniprogram browser screenshots deploy destroy demo serve check test nightly fuzz bench load audit \
 	format lock clean
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make test         everything (needs node, and a Chromium: see make browser)"
 	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
 	@echo "make browser      install a Chromium for the tests of the sample page"
+	@echo "make screenshots  picture every state of the sample page at three widths: build/screenshots"
 	@echo "make nightly      long runs: fuzz, fault run, soak, overload, dependency audit, benchmarks (an hour)"
 	@echo "make fuzz         mutated platform responses, and more examples for the property-based tests"
 	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
@@ -127,6 +128,11 @@ test: install bundle miniprogram
 	$(NPM) run check
 	$(PYTEST) $(PARALLEL) --cov --cov-report=term
 endif
+
+screenshots: install bundle miniprogram
+	@$(BIN)/python -m sandbox.browser --check
+	ALL_WIDTHS=1 $(PYTEST) tests/deployed/test_screenshots.py
+	@echo "written: build/screenshots/contact-sheet.png"
 
 nightly: install bundle miniprogram fuzz audit
 	$(BIN)/python -m benchmarks.fault_run --minutes 10

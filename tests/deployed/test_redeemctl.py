@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TRIES = 10
+PROCESS_TRIES = 3
+"""A process takes a second of CPU time."""
 OTHER_APP, OTHER_SECRET = "tt-other", "other-secret-planted"
 
 
@@ -307,7 +309,7 @@ def test_keys_edited_by_hand_are_as_old_as_the_version(operator: Operator) -> No
 
 def test_two_operators_change_the_secret_at_once_and_nothing_is_lost(operator: Operator) -> None:
     """As processes with the same start, and as threads that read the same version."""
-    for number in range(TRIES):
+    for number in range(PROCESS_TRIES):
         run_together(*(partial(run_process, operator, f"tt-{letter}{number}") for letter in "ab"))
     client = operator.account.client("secretsmanager")
 
@@ -324,7 +326,8 @@ def test_two_operators_change_the_secret_at_once_and_nothing_is_lost(operator: O
     for number in range(TRIES):
         run_together(*(partial(add_app, f"tt-{letter}{number}") for letter in "cd"))
     content = operator.get_secret()
-    expected = {f"tt-{letter}{number}" for letter in "abcd" for number in range(TRIES)}
+    expected = {f"tt-{letter}{number}" for letter in "ab" for number in range(PROCESS_TRIES)}
+    expected |= {f"tt-{letter}{number}" for letter in "cd" for number in range(TRIES)}
     assert expected <= content["apps"].keys()
     assert content["later"] == {"kept": 1}
 
@@ -363,7 +366,9 @@ def test_two_operators_who_add_a_session_key_at_once_add_one(operator: Operator)
 
 def test_two_operators_change_a_row_at_once_and_nothing_is_lost(operator: Operator) -> None:
     stores = {store["poi_id"] for store in operator.read_json("store", "list", ACCOUNT_ID)}
-    assert {f"tt-{name}{number}" for name in "ab" for number in range(TRIES)} <= stores, "written by processes above"
+    assert {f"tt-{name}{number}" for name in "ab" for number in range(PROCESS_TRIES)} <= stores, (
+        "written by processes above"
+    )
     table = MerchantTable(operator.account.client("dynamodb"), TABLE)
 
     def change(edit: Edit) -> Any:
