@@ -131,11 +131,25 @@ def set_throttling(client: APIGatewayClient, api_id: str, limits: Limits) -> Non
 
 def create_deployment(client: APIGatewayClient, api_id: str, sleep: Callable[[float], None] = time.sleep) -> None:
     """Deploy the API to its stage; while the account's quota for this call is used up, wait and repeat."""
+
+    def is_refused(error: Exception) -> bool:
+        return isinstance(error, ClientError) and error.response["Error"]["Code"] == "TooManyRequestsException"
+
+    repeat_while_refused(lambda: client.create_deployment(restApiId=api_id, stageName=API_STAGE), is_refused, sleep)
+
+
+def repeat_while_refused(
+    deploy: Callable[[], object], is_refused: Callable[[Exception], bool], sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Call `deploy`; while it fails because the quota of CreateDeployment is used up, wait and repeat.
+
+    Raises the error of `deploy` if it is another one, or of the last attempt.
+    """
     for attempts_left in range(CREATE_DEPLOYMENT_ATTEMPTS - 1, -1, -1):
         try:
-            client.create_deployment(restApiId=api_id, stageName=API_STAGE)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "TooManyRequestsException" or attempts_left == 0:
+            deploy()
+        except Exception as error:
+            if not is_refused(error) or attempts_left == 0:
                 raise
             sleep(CREATE_DEPLOYMENT_SECONDS)
         else:

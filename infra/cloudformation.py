@@ -228,7 +228,7 @@ def _describe_status(name: str, status: str) -> str:
     if status.endswith("_IN_PROGRESS"):
         advice = "another deployment is running; wait for it, then run the command again"
     elif status in _FAILED_CREATION:
-        advice = "its creation failed; remove the cause and run the command again, which creates it anew"
+        advice = "its creation failed; remove the cause, then run the command again: it replaces this stack"
     elif status == "UPDATE_ROLLBACK_FAILED":
         advice = f"to repair it: aws cloudformation continue-update-rollback --stack-name {name}"
     else:

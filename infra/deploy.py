@@ -9,7 +9,6 @@ import argparse
 import re
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra import bundle, chalice_config, cloudformation, smoke
 from infra.account import check_account, open_account
-from infra.api_gateway import CREATE_DEPLOYMENT_ATTEMPTS, CREATE_DEPLOYMENT_SECONDS, configure_api, unmap_domain
+from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import choose_rest_api, find_rest_apis, read_rest_api_id, write_state
 from infra.stage_settings import StageError, read_stage_settings
@@ -57,7 +56,7 @@ def deploy(account: Account, project: Path, stage: str, report: Callable[[str], 
     configure_api(account, stage, api_id, settings)
     url = account.api_url(api_id, API_STAGE)
     report("API settings: limits, access log, error responses")
-    # The alarm would ring before the first deployment is complete.
+    # Enabled only now: before the first deployment is complete, the alarm would fire.
     account.client("cloudwatch").enable_alarm_actions(AlarmNames=[f"{cloudformation.stack_name(stage)}-schedule"])
     if settings.domain is not None:
         report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
@@ -201,17 +200,16 @@ def _unmap_former_domain(account: Account, stage: str, settings: StageSettings) 
 
 def _run_chalice_deploy(account: Account, project: Path, stage: str, settings: StageSettings) -> None:
     """Run `chalice deploy`; while the account's quota for CreateDeployment is used up, wait and repeat."""
-    for attempts_left in range(CREATE_DEPLOYMENT_ATTEMPTS - 1, -1, -1):
+
+    def run() -> None:
         write_state(account, project, stage, _choose_rest_api(account, stage, settings))
-        try:
-            run_chalice(account, project, "deploy", "--stage", stage)
-        except ChaliceError as error:
-            quota_used_up = "TooManyRequestsException" in str(error) and "CreateDeployment" in str(error)
-            if not quota_used_up or attempts_left == 0:
-                raise
-            time.sleep(CREATE_DEPLOYMENT_SECONDS)
-        else:
-            return
+        run_chalice(account, project, "deploy", "--stage", stage)
+
+    def is_refused(error: Exception) -> bool:
+        text = str(error)
+        return isinstance(error, ChaliceError) and "TooManyRequestsException" in text and "CreateDeployment" in text
+
+    repeat_while_refused(run, is_refused)
 
 
 def _check_for_conflict(account: Account, project: Path, stage: str, previous_api_id: str | None) -> str:

@@ -119,7 +119,7 @@ class Stage:
             raise CommandError(f"app {app_id} not found (apps: {known}); to add it: redeemctl app add {app_id}")
 
     def longest_session(self) -> int:
-        """Return the lifetime of sessions in seconds: the configured one or the deployed one, whichever is longer."""
+        """Return the lifetime of sessions in seconds: the longer of the configured one and the deployed one."""
         try:
             function = self.create_client("lambda").get_function_configuration(
                 FunctionName=f"douyin-redemption-{self.name}"

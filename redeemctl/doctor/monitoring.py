@@ -130,7 +130,7 @@ def _judge_alarm(alarm: Mapping[str, Any]) -> Finding | None:
         reason = alarm.get("StateReason", "")
         return failed("alarms", name, Text(f"in ALARM: {reason}", f"已触发：{reason}"), runbook)
     if alarm.get("ActionsEnabled", True) is False:
-        text = Text("its actions are switched off: nobody is told", "已停用通知，触发时不会通知任何人")
+        text = Text("its actions are disabled: it sends no notifications", "已停用通知，触发时不会通知任何人")
         advice = Text(
             f"aws cloudwatch enable-alarm-actions --alarm-names {name}",
             f"执行 aws cloudwatch enable-alarm-actions --alarm-names {name}",
@@ -140,7 +140,7 @@ def _judge_alarm(alarm: Mapping[str, Any]) -> Finding | None:
 
 
 def judge_subscriptions(topic: str, subscriptions: list[Any] | None, email: str | None, stage: str) -> list[Finding]:
-    """Judge who is told of alarms; `subscriptions` is None if the topic does not exist.
+    """Judge who receives the notifications of alarms; `subscriptions` is None if the topic does not exist.
 
     `email` is the setting `alarm_email`.
     """
@@ -154,7 +154,9 @@ def judge_subscriptions(topic: str, subscriptions: list[Any] | None, email: str 
         text = Text("the address of `alarm_email` is not subscribed", "alarm_email 中的地址没有订阅")
         findings.append(failed(check_id, topic, text, deploy(stage)))
     elif not subscriptions:
-        text = Text("nobody is told of an alarm: the topic has no subscription", "主题没有订阅，告警不会通知任何人")
+        text = Text(
+            "nobody receives notifications of alarms: the topic has no subscription", "主题没有订阅，告警不会通知任何人"
+        )
         advice = Text(
             f"set `alarm_email` in infra/stages/{stage}.toml and deploy, or subscribe your own system",
             f"在 infra/stages/{stage}.toml 中设置 alarm_email 并部署，或自行订阅",

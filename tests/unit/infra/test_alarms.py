@@ -1,4 +1,4 @@
-"""The alarms on synthetic traffic: what rings, what does not, and silence."""
+"""The alarms on synthetic traffic: what fires, what does not, and silence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_TEMPLATE_BYTES = 51_200
 def simulate(
     minutes: int, failing: Callable[[int], float], per_minute: int = 60, slow: Callable[[int], float] = lambda _: 0.0
 ) -> dict[str, list[int]]:
-    """Return the minutes at which each alarm rings. `failing` and `slow` are shares of the lists, by minute."""
+    """Return the minutes at which each alarm fires. `failing` and `slow` are shares of the lists, by minute."""
     metrics = Metrics()
     owed = {"ListFailed": 0.0, "ListSlow": 0.0}
     for minute in range(minutes):
@@ -35,74 +35,74 @@ def simulate(
             metrics.add(minute, NAMESPACE, name, OWN, *[1.0] * bad, *[0.0] * (per_minute - bad))
         if minute % 10 == 0:
             metrics.add(minute, "AWS/Lambda", "Invocations", SCHEDULE, 1.0)
-    return ring(metrics, minutes)
+    return find_fired(metrics, minutes)
 
 
-def ring(metrics: Metrics, minutes: int, **parameters: str) -> dict[str, list[int]]:
+def find_fired(metrics: Metrics, minutes: int, **parameters: str) -> dict[str, list[int]]:
     alarms = read_alarms(parameters)
-    rings = {
+    fired = {
         name: [minute for minute in range(30, minutes) if is_in_alarm(name, alarms, metrics, minute)]
         for name in alarms
         if alarms[name].get("AlarmActions")
     }
-    return {name: found for name, found in rings.items() if found}
+    return {name: found for name, found in fired.items() if found}
 
 
-def test_healthy_traffic_rings_nothing() -> None:
+def test_healthy_traffic_fires_nothing() -> None:
     assert simulate(400, lambda _: 0.003) == {}
 
 
-def test_a_short_spike_does_not_ring() -> None:
+def test_a_short_spike_does_not_fire() -> None:
     """Three minutes in which every third list fails use up 0.3 % of the month's error budget."""
     assert simulate(400, lambda minute: 0.33 if 100 <= minute < 103 else 0.0) == {}
 
 
-def test_an_outage_rings_within_minutes_and_stops_soon_after_its_end() -> None:
-    rings = simulate(300, lambda minute: 1.0 if 100 <= minute < 130 else 0.0)
-    fast = rings["availability-fast"]
+def test_an_outage_fires_within_minutes_and_stops_soon_after_its_end() -> None:
+    fired = simulate(300, lambda minute: 1.0 if 100 <= minute < 130 else 0.0)
+    fast = fired["availability-fast"]
     assert 102 <= fast[0] <= 106
     assert fast[-1] <= 136
-    assert rings.keys() <= {"availability-fast", "availability-slow"}
+    assert fired.keys() <= {"availability-fast", "availability-slow"}
 
 
-def test_a_slow_leak_rings_only_the_slow_alarm() -> None:
-    rings = simulate(500, lambda minute: 0.05 if minute >= 60 else 0.0)
-    assert rings.keys() == {"availability-slow"}
-    assert rings["availability-slow"][0] < 400
+def test_a_slow_leak_fires_only_the_slow_alarm() -> None:
+    fired = simulate(500, lambda minute: 0.05 if minute >= 60 else 0.0)
+    assert fired.keys() == {"availability-slow"}
+    assert fired["availability-slow"][0] < 400
 
 
-def test_failures_within_the_objective_do_not_ring_for_a_day() -> None:
+def test_failures_within_the_objective_do_not_fire_for_a_day() -> None:
     assert simulate(1440, lambda _: 0.005, per_minute=10) == {}
 
 
-def test_one_failed_list_at_night_does_not_ring() -> None:
+def test_one_failed_list_at_night_does_not_fire() -> None:
     """It is half of the lists of that hour."""
     metrics = Metrics()
     for minute in range(0, 400, 10):
         metrics.add(minute, "AWS/Lambda", "Invocations", SCHEDULE, 1.0)
     metrics.add(200, NAMESPACE, "ListFailed", OWN, 1.0)
     metrics.add(220, NAMESPACE, "ListFailed", OWN, 0.0)
-    assert ring(metrics, 400) == {}
+    assert find_fired(metrics, 400) == {}
 
 
-def test_slow_lists_ring_when_they_are_many() -> None:
+def test_slow_lists_fire_when_they_are_many() -> None:
     assert simulate(300, lambda _: 0.0, slow=lambda _: 0.04) == {}
-    rings = simulate(300, lambda _: 0.0, slow=lambda minute: 0.6 if minute >= 100 else 0.02)
-    assert rings.keys() == {"latency"}
-    assert rings["latency"][0] <= 135
+    fired = simulate(300, lambda _: 0.0, slow=lambda minute: 0.6 if minute >= 100 else 0.02)
+    assert fired.keys() == {"latency"}
+    assert fired["latency"][0] <= 135
 
 
-def test_silence_rings_only_the_schedules_alarm() -> None:
-    rings = ring(Metrics(), 200)
-    assert rings.keys() == {"schedule"}
+def test_silence_fires_only_the_schedules_alarm() -> None:
+    fired = find_fired(Metrics(), 200)
+    assert fired.keys() == {"schedule"}
 
 
-def test_a_schedule_that_stops_rings_after_half_an_hour() -> None:
+def test_a_schedule_that_stops_fires_after_half_an_hour() -> None:
     metrics = Metrics()
     for minute in range(0, 100, 10):
         metrics.add(minute, "AWS/Lambda", "Invocations", SCHEDULE, 1.0)
-    rings = ring(metrics, 200)
-    assert rings["schedule"][0] == 121
+    fired = find_fired(metrics, 200)
+    assert fired["schedule"][0] == 121
 
 
 def test_the_schedules_alarm_does_nothing_before_the_first_deployment_is_complete() -> None:
@@ -131,7 +131,7 @@ def test_the_schedules_alarm_does_nothing_before_the_first_deployment_is_complet
         ("api-latency", "Latency", GATEWAY, [100.0] * 10, [100.0] * 9 + [4000.0]),
     ],
 )
-def test_a_cause_rings_its_alarm(
+def test_a_cause_fires_its_alarm(
     alarm: str, metric: str, dimensions: dict[str, str], quiet: list[float], loud: list[float]
 ) -> None:
     namespace = NAMESPACE
@@ -146,13 +146,13 @@ def test_a_cause_rings_its_alarm(
         assert is_in_alarm(alarm, read_alarms(), metrics, 90) is expected
 
 
-def test_a_single_throttled_minute_does_not_ring() -> None:
+def test_a_single_throttled_minute_does_not_fire() -> None:
     metrics = Metrics()
     metrics.add(50, "AWS/Lambda", "Throttles", API, 5.0)
     assert not [minute for minute in range(40, 60) if is_in_alarm("throttles", read_alarms(), metrics, minute)]
 
 
-def test_failed_calls_ring_when_they_are_a_tenth_of_many() -> None:
+def test_failed_calls_fire_when_they_are_a_tenth_of_many() -> None:
     alarms = read_alarms()
     for failures, calls, expected in ((2, 60, False), (10, 60, True), (9, 10, False)):
         metrics = Metrics()
@@ -167,16 +167,16 @@ def test_failed_calls_ring_when_they_are_a_tenth_of_many() -> None:
     assert not is_in_alarm("upstream-errors", alarms, metrics, 50)
 
 
-def test_no_requests_ring_within_the_opening_hours_only() -> None:
+def test_no_requests_fire_within_the_opening_hours_only() -> None:
     alarms = read_alarms(HOURS)
     metrics = Metrics()
     for minute in range(24 * 60):
         if not 300 <= minute < 420 and 120 <= minute < 840:
             metrics.add(minute, "AWS/ApiGateway", "Count", GATEWAY, 1.0)
-    rings = [m for m in range(60, 24 * 60) if is_in_alarm("no-requests", alarms, metrics, m)]
-    assert rings
-    assert 358 <= rings[0] <= 362, "an hour after the last request"
-    assert rings[-1] <= 422
+    fired = [m for m in range(60, 24 * 60) if is_in_alarm("no-requests", alarms, metrics, m)]
+    assert fired
+    assert 358 <= fired[0] <= 362, "an hour after the last request"
+    assert fired[-1] <= 422
     late = Metrics()
     for minute in range(24 * 60 - 20):
         late.add(minute, "AWS/ApiGateway", "Count", GATEWAY, 1.0)
