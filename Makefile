@@ -9,10 +9,11 @@ PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_
 INSTALLED := $(VENV)/.installed-$(PYTHON_VERSION)
 LAMBDA_INSTALLED := $(LAMBDA)/.installed-$(PYTHON_VERSION)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-PYTEST := $(BIN)/python -m pytest
+# Compiled modules are kept, whatever the environment says: the tests start hundreds of Python processes.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 # Each test process starts an emulated AWS and a mock platform of its own. The tests of a file share one process. The files
 # of tests/deployed take longest, so they begin first (in the order of collection).
-PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
+PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 SOURCES := app.py chalicelib infra redeemctl sandbox
 
 .PHONY: help python install bundle miniprogram browser screenshots deploy destroy demo serve check test nightly fuzz bench load audit \
@@ -135,6 +136,7 @@ screenshots: install bundle miniprogram
 	@echo "written: build/screenshots/contact-sheet.png"
 
 nightly: install bundle miniprogram fuzz audit
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_deployment.py tests/deployed/test_token_clocks.py
 	$(BIN)/python -m benchmarks.fault_run --minutes 10
 	$(BIN)/python -m benchmarks.soak
 	$(BIN)/python -m benchmarks.overload

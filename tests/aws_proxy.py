@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import http.client
 import json
 import re
 import threading
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import botocore.session
-import requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,6 +91,8 @@ class DeploymentQuota:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Headers and body are two packets: the second must not wait until the client acknowledges the first.
+    disable_nagle_algorithm = True
     server: AwsProxy
 
     def _forward(self) -> None:
@@ -105,12 +107,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self._refuse(refusal)
                 return
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
-        response = requests.request(
-            self.command, f"{self.server.aws_url}{self.path}", headers=headers, data=body, timeout=60,
-            allow_redirects=False,
-        )  # fmt: skip
+        # A plain connection: a session of requests would take longer than the emulated AWS itself.
+        connection = http.client.HTTPConnection(urlsplit(self.server.aws_url).netloc, timeout=60)
+        with contextlib.closing(connection):
+            connection.request(self.command, self.path, body, headers)
+            response = connection.getresponse()
+            content = response.read()
         kept = {name: value for name, value in response.headers.items() if name.lower() not in _RESPONSE_HEADERS}
-        self._send(response.status_code, kept, response.content)
+        self._send(response.status, kept, content)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _forward  # noqa: N815 - the names of http.server
 

@@ -11,6 +11,7 @@ import os
 import threading
 import zipfile
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
@@ -20,6 +21,26 @@ if TYPE_CHECKING:
 
     from sandbox import stack
     from tests.harness import Api, Aws, Platform
+
+
+@pytest.fixture(scope="session", autouse=True)
+def service_models() -> Iterator[None]:
+    """Let botocore decode each of its service models once, instead of once for each session of boto3."""
+    from botocore.loaders import JSONFileLoader
+
+    load_file = JSONFileLoader.load_file
+    models: dict[str, Any] = {}
+
+    def load_once(loader: JSONFileLoader, path: str) -> Any:
+        if path not in models:
+            model = load_file(loader, path)
+            if model is None:
+                return None
+            models[path] = model
+        return models[path]
+
+    with mock.patch.object(JSONFileLoader, "load_file", load_once):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from redeemctl.acceptance.fields import BY_PATH, DOCUMENTED_MESSAGES, Kind
@@ -64,7 +65,8 @@ class Sanitizer:
         self, replies: Iterable[tuple[str, Any]], more: Iterable[str] = (), source: random.Random | None = None
     ) -> None:
         self._originals = {text for text in more if text}
-        self._traced: set[str] = set()
+        # The traced originals by their first characters, so that a text is searched in one pass.
+        self._traced: dict[str, list[str]] = {}
         self._replacements: dict[tuple[str, str], Any] = {}
         self._amounts = 0
         self._count = 0
@@ -72,7 +74,11 @@ class Sanitizer:
         self._weeks = self._random.randint(1, MAX_WEEKS)
         for call, reply in replies:
             self._transform(call, "", reply, self._remember)
-        self._traced = {text for text in self._originals if len(text) >= MIN_TRACED_LENGTH}
+        traced: dict[str, list[str]] = defaultdict(list)
+        for original in self._originals:
+            if len(original) >= MIN_TRACED_LENGTH:
+                traced[original[:MIN_TRACED_LENGTH]].append(original)
+        self._traced = dict(traced)
 
     def sanitize(self, call: str, reply: Any) -> Any:
         """Return a copy without originals."""
@@ -82,13 +88,19 @@ class Sanitizer:
         """Return a text in which every original is replaced by an ellipsis, except those in `public`."""
         if text in public:
             return text
-        for original in sorted(self._traced.difference(public), key=len, reverse=True):
-            text = text.replace(original, "…")
+        for original in sorted(self._originals.difference(public), key=len, reverse=True):
+            if len(original) >= MIN_TRACED_LENGTH:
+                text = text.replace(original, "…")
         return text
 
     def finds_original(self, text: str, min_length: int = MIN_TRACED_LENGTH) -> bool:
         """Return whether a text contains an original of at least this length."""
-        return any(original in text for original in self._traced if len(original) >= min_length)
+        return any(
+            text.startswith(original, start)
+            for start in range(len(text) - MIN_TRACED_LENGTH + 1)
+            for original in self._traced.get(text[start : start + MIN_TRACED_LENGTH], ())
+            if len(original) >= min_length
+        )
 
     def _transform(self, call: str, path: str, value: Any, leaf: Callable[[Kind | None, Any], Any]) -> Any:
         if isinstance(value, dict):

@@ -108,9 +108,8 @@ def test_a_build_for_arm64_has_the_wheels_of_arm64_and_is_reproducible(archive: 
 
 def test_a_package_without_a_wheel_fails_the_build(tmp_path: Path) -> None:
     copy_sources(tmp_path)
-    with (tmp_path / "requirements.txt").open("a") as requirements:
-        # A source distribution only, with C code.
-        requirements.write("python-ldap==3.4.4\n")
+    # A source distribution only, with C code.
+    (tmp_path / "requirements.txt").write_text("python-ldap==3.4.4\n")
     with pytest.raises(BundleError, match=r"no wheel for .*: python-ldap==3\.4\.4"):
         make_bundle(tmp_path)
     assert not list((tmp_path / ".chalice" / "deployments").glob("*.zip"))

@@ -28,7 +28,7 @@ from sandbox.sample_data import APP_ID, CUSTOMER
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
 from tests import policies
 from tests.aws_proxy import AwsHttpCall, AwsProxy, DeploymentQuota, Refusal, run_aws_proxy
-from tests.harness import LIST_URL
+from tests.harness import IS_NIGHTLY, LIST_URL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,13 @@ certificate_arn = "arn:aws:acm:us-east-1:000000000000:certificate/sample"
 default_endpoint = false
 """
 READING = ("Get", "List", "Describe")
+STEPS = {
+    "cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet", "iam:PutRolePolicy",
+    "lambda:CreateFunction", "events:PutRule", "events:PutTargets", "lambda:AddPermission",
+    "apigateway:ImportRestApi", "apigateway:CreateDeployment", "apigateway:UpdateStage",
+    "apigateway:PutGatewayResponse", "apigateway:CreateBasePathMapping",
+}  # fmt: skip
+"""Changes that a first deployment makes in the account; `make nightly` lets every other call fail as well."""
 
 
 class Cloud:
@@ -146,7 +153,7 @@ def test_after_a_failure_at_each_step_the_next_run_completes_the_deployment(clou
 
     def refuse(call: AwsHttpCall) -> Refusal | None:
         step = f"{call.service}:{call.operation}"
-        if call.operation.startswith(READING) or step in failed:
+        if call.operation.startswith(READING) or step in failed or not (IS_NIGHTLY or step in STEPS):
             return None
         failed.append(step)
         return Refusal(403, "AccessDeniedException", f"{step} is refused")
@@ -161,12 +168,7 @@ def test_after_a_failure_at_each_step_the_next_run_completes_the_deployment(clou
         except (ClientError, deploy.ChaliceError, cloudformation.StackError) as error:
             errors.append(str(error))
     assert len(errors) == len(failed), "every refusal was reported"
-    assert set(failed) >= {
-        "cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet", "iam:PutRolePolicy",
-        "lambda:CreateFunction", "events:PutRule", "events:PutTargets", "lambda:AddPermission",
-        "apigateway:ImportRestApi", "apigateway:CreateDeployment", "apigateway:UpdateStage",
-        "apigateway:PutGatewayResponse", "apigateway:CreateBasePathMapping",
-    }  # fmt: skip
+    assert set(failed) >= STEPS
     for step, message in zip(failed, errors, strict=True):
         assert step.split(":")[1] in message or "AccessDenied" in message, message
     assert len(cloud.api_ids()) == 1

@@ -16,12 +16,12 @@ from sandbox.sample_data import (
     CUSTOMER_WITH_UNUSUAL_DATES,
     CUSTOMER_WITHOUT_COUPONS,
 )
-from tests.deployed.phone import SCREENSHOTS, open_phone, read_purchases
+from tests.deployed.phone import SCREENSHOTS, open_screen, read_purchases, use_phone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
     from sandbox import stack
     from tests.deployed.phone import Phone
@@ -203,18 +203,19 @@ def test_every_state_is_on_the_contact_sheet(browser: Browser, preview_url: str,
     folder = SCREENSHOTS / "states"
     folder.mkdir(parents=True, exist_ok=True)
     too_wide = []
-    for name, (show, full_page) in STATES.items():
-        with open_phone(browser, preview_url, deployed.platform.url, device_scale_factor=1) as phone:
-            show(phone)
-            for width, height in WIDTHS.items():
-                phone.page.set_viewport_size({"width": width, "height": height})
-                for theme in THEMES:
-                    phone.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-                    phone.page.screenshot(
-                        path=folder / f"{name}-{width}-{theme}.png", full_page=full_page, animations="disabled"
-                    )
-                if phone.overflows():
-                    too_wide.append(f"{name} at {width} px")
+    with open_screen(browser, scale=1) as page:
+        for name, (show, full_page) in STATES.items():
+            with use_phone(page, preview_url, deployed.platform.url) as phone:
+                show(phone)
+                for width, height in WIDTHS.items():
+                    page.set_viewport_size({"width": width, "height": height})
+                    for theme in THEMES:
+                        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+                        page.screenshot(
+                            path=folder / f"{name}-{width}-{theme}.png", full_page=full_page, animations="disabled"
+                        )
+                    if phone.overflows():
+                        too_wide.append(f"{name} at {width} px")
     assert too_wide == []
     save_contact_sheet(browser)
 
@@ -228,16 +229,15 @@ DOCUMENTED: dict[str, tuple[Callable[[Phone], None], str]] = {
 """The pictures of README and docs: copy build/screenshots/docs/*.png to docs/ after a change of the page."""
 
 
-def test_the_pictures_of_the_documentation_are_written(
-    browser: Browser, preview_url: str, deployed: stack.Stack
-) -> None:
+def test_the_pictures_of_the_documentation_are_written(screen: Page, preview_url: str, deployed: stack.Stack) -> None:
     folder = SCREENSHOTS / "docs"
     folder.mkdir(parents=True, exist_ok=True)
     for name, (show, theme) in DOCUMENTED.items():
-        options = {"color_scheme": theme, "viewport": {"width": 375, "height": 720}}
-        with open_phone(browser, preview_url, deployed.platform.url, **options) as phone:
+        with use_phone(screen, preview_url, deployed.platform.url) as phone:
+            screen.set_viewport_size({"width": 375, "height": 720})
+            screen.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
             show(phone)
-            phone.page.screenshot(path=folder / f"mini-program-{name}.png", animations="disabled")
+            screen.screenshot(path=folder / f"mini-program-{name}.png", animations="disabled")
 
 
 def save_contact_sheet(browser: Browser) -> None:

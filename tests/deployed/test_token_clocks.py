@@ -16,14 +16,14 @@ import pytest
 from infra.bundle import ROOT
 from sandbox.sample_data import APP_ID
 from tests.fleet import Fleet, TimedResponse, assert_served, request, request_in_thread, run_fleet, wait_until
-from tests.harness import TOKEN_ROW, in_seconds
+from tests.harness import IS_NIGHTLY, TOKEN_ROW, in_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.harness import Api, Aws, Platform
 
-INSTANCES = 12
+INSTANCES = 12 if IS_NIGHTLY else 8
 REPOSITORY = ROOT
 """The git repository with the released version, for a copy of the project that has none."""
 
