@@ -160,10 +160,13 @@ async function start(): Promise<void> {
   for (const setting of [customer, store, text, slow, hook]) {
     setting.addEventListener("change", loadPhone);
   }
-  element("pull").addEventListener("click", () => phone.contentWindow?.dispatchEvent(new Event("pull-down")));
-  element("reset").addEventListener("click", () => {
+  element("pull").addEventListener("click", async () => {
+    await updatingFaults;
+    phone.contentWindow?.dispatchEvent(new Event("pull-down"));
+  });
+  element("reset").addEventListener("click", async () => {
     sessionStorage.clear();
-    loadPhone();
+    await loadPhone();
   });
   addEventListener("phone-call", (event) => addCall((event as CustomEvent<Call>).detail));
   addEventListener("phone-visit", (event) => showVisit((event as CustomEvent<VisitTime | null>).detail));
@@ -173,14 +176,16 @@ async function start(): Promise<void> {
   });
   await updateFaults();
   await countRetries();
-  loadPhone();
+  await loadPhone();
 }
 
 function ids(account_id: string, poi_id?: string): string {
   return String(new URLSearchParams(poi_id ? { account_id, poi_id } : { account_id }));
 }
 
-function loadPhone(): void {
+/** Open the page with the chosen settings; faults that are being switched have taken effect before. */
+async function loadPhone(): Promise<void> {
+  await updatingFaults;
   const settings = new URLSearchParams({
     customer: customer.value,
     text: text.value,
