@@ -20,6 +20,7 @@ SOURCES := app.py chalicelib infra redeemctl sandbox
 	format lock clean
 
 help:
+	@echo "make install      install everything into .venv and .lambda (the other commands do it when they need it)"
 	@echo "make demo         run the whole service on this machine and show a customer's list"
 	@echo "make serve        the same, and keep it running with the sample page in a browser (needs node);"
 	@echo "                  PORT=8080: on fixed ports, 8080 to 8082"
@@ -57,6 +58,7 @@ $(INSTALLED): requirements.txt requirements-dev.txt constraints.txt pyproject.to
 	@$(BIN)/python $(PIP_INSTALL) --no-compile -r requirements-dev.txt
 	@$(BIN)/python $(PIP_INSTALL) --no-deps --editable .
 	@$(BIN)/python -m infra.bundle --vendor
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib
 	@touch $@
 
 $(LAMBDA_INSTALLED): constraints.txt | python

@@ -56,8 +56,8 @@ def fleet(fleets: dict[str, Fleet], resources: ExitStack, bundle: Path, environm
 
 @pytest.fixture
 def small_fleet(bundle: Path, environment: dict[str, str]) -> Iterator[Fleet]:
-    """Six instances that a test may kill."""
-    with run_fleet(environment, *[bundle] * 6) as fleet:
+    """Four instances that a test may kill."""
+    with run_fleet(environment, *[bundle] * 4) as fleet:
         yield fleet
 
 
@@ -171,7 +171,7 @@ def test_two_apps_mint_one_token_each_without_waiting_for_each_other(
     other_headers = dict(api.headers)
     platform.fail("delay", "client_token", app_id=APP_ID, seconds=2.5)
     finished: dict[str, list[float]] = {LIST_URL: [], OTHER_LIST_URL: []}
-    with run_fleet(environment, *[bundle] * 20) as fleet:
+    with run_fleet(environment, *[bundle] * 10) as fleet:
 
         def send(instance: Instance) -> TimedResponse:
             is_first = fleet.instances.index(instance) % 2 == 0

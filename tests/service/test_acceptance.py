@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from tests.harness import Aws, Platform
 
+# redeemctl is not part of the coverage.
+pytestmark = pytest.mark.no_cover
+
 LIST = "query_user_certificates"
 ORDERS = "data.orders[]"
 CERTIFICATES = f"{ORDERS}.certificates[]"

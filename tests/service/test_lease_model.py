@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from tests.harness import Aws
 
+# Thousands of steps: other tests measure the coverage.
+pytestmark = pytest.mark.no_cover
+
 INSTANCE_COUNT = 3
 ROW = "TOKEN#model"
 

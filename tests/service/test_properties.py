@@ -18,6 +18,9 @@ from chalicelib.errors import UpstreamError
 from sandbox.sample_data import ACCOUNT_ID, CUSTOMER
 from tests.harness import FAST_RETRIES, Api, Platform, assert_problem, certificate, certificate_ids, examples
 
+# Thousands of examples: other tests measure the coverage.
+pytestmark = pytest.mark.no_cover
+
 STATUSES = {problem.code: problem.status for problem in ERROR_PROBLEMS.values()}
 """HTTP status by problem code."""
 

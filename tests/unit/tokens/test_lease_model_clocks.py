@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
     from chalicelib.aws import Item
 
+# Thousands of steps: other tests measure the coverage.
+pytestmark = pytest.mark.no_cover
+
 ROW = "TOKEN#model"
 FAULT_SECONDS = 60.0
 """Faults happen in this time. After it and the longest pause, every request must be served."""
