@@ -891,7 +891,6 @@ def test_the_preview_panel_shows_requests_and_switches_faults(browser: Browser, 
     expect(page.locator("#logins")).to_have_text("3")
     visit = page.locator("#visit")
     expect(visit).to_have_text(re.compile(r"^\d+ ms, 1 request$"))
-    fast = int(visit.inner_text().split()[0])
     page.get_by_label("模拟 4G（往返 60 毫秒）").check()
     expect(phone.locator(".item")).to_have_count(8)
     expect(visit).to_have_text(re.compile(r"^\d+ ms, 1 request$"))
@@ -899,7 +898,7 @@ def test_the_preview_panel_shows_requests_and_switches_faults(browser: Browser, 
     page.get_by_role("button", name="清除会话并重新打开").click()
     expect(page.locator("#logins")).to_have_text("4")
     expect(visit).to_have_text(re.compile(r"^\d+ ms, 1 request$"))
-    assert int(visit.inner_text().split()[0]) > fast
+    assert int(visit.inner_text().split()[0]) >= 60
     assert errors == []
     page.close()
 
