@@ -60,7 +60,7 @@ def template_body() -> str:
     return json.dumps(read_template(), ensure_ascii=False, separators=(",", ":"))
 
 
-class _TemplateLoader(yaml.SafeLoader):
+class _TemplateLoader(yaml.CSafeLoader):
     """A YAML loader that accepts CloudFormation's short-form functions, such as `!Ref`."""
 
 

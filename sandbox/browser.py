@@ -2,7 +2,7 @@
 
 Order of search: the path in the variable `CHROMIUM`, Debian's or Google's package, Playwright's own. If none is
 found, root installs Debian's package; other users install Playwright's. With `--check` nothing is installed: the
-command fails if there is no Chromium.
+command fails if there is no Chromium. A headless shell is preferred: the tests need half of the CPU time with it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-EXECUTABLE_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+HEADLESS_SHELL = "chromium-headless-shell"
+EXECUTABLE_NAMES = (HEADLESS_SHELL, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Chromium's own sandbox does not work as root. The other options keep it from using the network by itself.
 LAUNCH_OPTIONS = (
     "--no-sandbox",
@@ -55,8 +56,12 @@ def install_chromium() -> None:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
         return
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    packages = ["chromium"] if has_chinese_font() else ["chromium", "fonts-noto-cjk"]
     subprocess.run([apt, "update", "-qq"], check=True, env=environment)
+    # Older distributions have no package of the headless shell.
+    shell = subprocess.run([apt, "install", "-s", HEADLESS_SHELL], check=False, capture_output=True)
+    packages = ["chromium" if shell.returncode else HEADLESS_SHELL]
+    if not has_chinese_font():
+        packages.append("fonts-noto-cjk")
     command = [apt, "install", "-y", "-qq", "--no-install-recommends", *packages]
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
 

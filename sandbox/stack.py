@@ -70,7 +70,7 @@ class Stack:
     folder: Path
     api_url: str = ""
 
-    @property
+    @functools.cached_property
     def account(self) -> Account:
         """The emulated AWS account."""
         return emulated_account(self.aws.url)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import threading
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -17,29 +19,26 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sandbox import stack
     from tests.harness import Api, Aws, Platform
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Measure no coverage in tests that do not run the app in this process: tracing makes them three times as slow."""
+    folder = Path(__file__).parent
+    for item in items:
+        is_deployed = item.path.is_relative_to(folder / "deployed") and "api" not in getattr(item, "fixturenames", ())
+        if is_deployed or item.path.parent in (folder / "unit" / "infra", folder / "unit" / "redeemctl"):
+            item.add_marker(pytest.mark.no_cover)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def service_models() -> Iterator[None]:
-    """Let botocore decode each of its service models once, instead of once for each session of boto3."""
-    from botocore.loaders import JSONFileLoader
+    """Let botocore find and decode its service models once, instead of once for each session of boto3."""
+    from botocore import session
 
-    load_file = JSONFileLoader.load_file
-    models: dict[str, Any] = {}
-
-    def load_once(loader: JSONFileLoader, path: str) -> Any:
-        if path not in models:
-            model = load_file(loader, path)
-            if model is None:
-                return None
-            models[path] = model
-        return models[path]
-
-    with mock.patch.object(JSONFileLoader, "load_file", load_once):
+    with mock.patch.object(session, "create_loader", functools.cache(session.create_loader)):
         yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,14 +13,6 @@ if TYPE_CHECKING:
 
     from sandbox import stack
     from tests.deployed.phone import Phone
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage where the app runs in other processes only: tracing makes this one three times as slow."""
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        if item.path.is_relative_to(Path(__file__).parent) and "api" not in fixtures:
-            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.fixture(scope="module")

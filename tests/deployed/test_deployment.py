@@ -56,16 +56,14 @@ class Cloud:
     def __init__(self, platform: stack.Process, proxy: AwsProxy, folder: Path) -> None:
         self.platform = platform
         self.proxy = proxy
+        self.client = stack.emulated_account(proxy.aws_url).client
+        """Creates clients of the tests' own, whose calls are not recorded."""
         self._folder = folder
         self._clones = 0
 
     @property
     def account(self) -> Account:
         return stack.emulated_account(self.proxy.url)
-
-    def client(self, service: str) -> Any:
-        """Return a client of the tests' own, whose calls are not recorded."""
-        return stack.emulated_account(self.proxy.aws_url).client(service)
 
     def clone(self, settings: str = "") -> Path:
         """Return a new clone of the project, which has never deployed anything."""

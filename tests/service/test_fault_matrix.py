@@ -26,6 +26,9 @@ from tests.harness import (
 if TYPE_CHECKING:
     from sandbox.gateway import Response
 
+# Hundreds of requests: other tests measure the coverage.
+pytestmark = pytest.mark.no_cover
+
 PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- generated:faults -->\n\n", "\n<!-- /generated -->"
 UNKNOWN_CODE = 987654321

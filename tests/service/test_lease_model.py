@@ -243,7 +243,7 @@ def test_no_order_of_steps_breaks_the_lease(aws: Aws) -> None:
     run_state_machine_as_test(
         LeaseMachine,
         settings=settings(
-            max_examples=examples(50), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=examples(25), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 

@@ -94,6 +94,7 @@ def base_url() -> Iterator[str]:
 
 
 @schema.parametrize()
+@pytest.mark.no_cover  # hundreds of requests: other tests measure the coverage
 # The same requests in each run, so that a failure can be reproduced; `make nightly` generates others.
 @settings(
     max_examples=examples(100),
