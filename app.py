@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from chalice.app import CloudWatchEvent, Request
 
 PAGE_THREADS = 16
-"""More than one response needs: an aborted page may take a moment to end, and must not delay the next response."""
+"""One response uses three. The rest keeps aborted calls, which may take a moment to end, from delaying the next one."""
 
 PREFETCH_THREADS = 4
-"""Two for one login. Prefetches of failed logins may take a moment to end."""
+"""One login uses two. Prefetches of failed logins may take a moment to end."""
 
 telemetry_settings = TelemetrySettings.from_env(os.environ)
 app = Service(telemetry_settings.api_name, Telemetry(telemetry_settings))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 REQUEST_SECONDS = 9.0
-"""Budget of one request. A response leaves within 10 s; the rest is for building and sending it."""
+"""Time limit of one request. The remaining second of the 10 s is for building and sending the response."""
 
 RESERVE_SECONDS = 0.5
 """Time reserved for sending the response before Lambda's timeout."""
@@ -71,7 +71,8 @@ class Call(msgspec.Struct):
     """One entry of the call log: a call to another service.
 
     `started` is in epoch seconds, `seconds` is the duration. `outcome` is `ok`, the reason of the failure, or
-    `abandoned` for a call that had not ended when the request was reported. The codes and the logid are the platform's.
+    `abandoned` for a call that was aborted, or had not ended when the request was reported. The codes and the logid are
+    the platform's.
     """
 
     service: str

@@ -20,7 +20,8 @@ MAX_AGE_SECONDS = 300.0
 MIN_REFRESH_SECONDS = 10.0
 """Shortest time between two reads of the secret for an unknown key or app.
 
-Rotated keys and added apps take effect within this time. Invalid requests do not each cause a read.
+A new key or app that a request names is found within this time; all other changes take up to MAX_AGE_SECONDS. Invalid
+requests do not each cause a read.
 """
 
 

@@ -1,7 +1,7 @@
 """User sessions: log a user in with a code from tt.login, and verify the session token that the login returned.
 
-A session token holds app_id, open_id and the expiry time (epoch seconds), signed with HMAC-SHA256 by the newest session
-key. It is signed, not encrypted: its holder can read the open_id. Every key in the secret verifies. The token holds an
+A session token holds app_id, open_id and the expiry time (epoch seconds), signed with HMAC-SHA256 by the first session
+key of the secret; every key verifies. It is signed, not encrypted: its holder can read the open_id. The token holds an
 expiry time rather than an issue time, so that small clock differences between instances do not matter.
 """
 
@@ -102,7 +102,7 @@ class SessionService:
 
 
 def hash_open_id(open_id: str, keys: list[str]) -> str:
-    """Return the salted hash that stands for a user in logs; stable until the newest session key changes."""
+    """Return the salted hash that stands for a user in logs; stable until the first session key changes."""
     return hmac.new(keys[0].encode(), b"log " + open_id.encode(), hashlib.sha256).hexdigest()[:16]
 
 

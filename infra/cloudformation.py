@@ -1,7 +1,7 @@
 """The CloudFormation stack of `template.yaml`: create, execute and discard change sets; delete the stack.
 
-A first deployment that fails leaves a stack in ROLLBACK_COMPLETE, which CloudFormation can only delete. Table and
-secret are retained. So such a stack is deleted, and the next one uses them.
+A first deployment that fails leaves a stack in ROLLBACK_COMPLETE, which CloudFormation can only delete. The next
+deployment deletes it, and its new stack uses the table and the secret, which are retained.
 """
 
 from __future__ import annotations

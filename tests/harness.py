@@ -26,6 +26,7 @@ from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
 from tests import policies
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -285,15 +286,25 @@ def certificate_ids(response: gateway.Response) -> list[str]:
 
 
 def built_archive() -> Path:
-    """Return the Lambda bundle of the present sources, and build it when the sources have changed.
-
-    Test processes that run in parallel share one build.
-    """
-    lock = ROOT / "build" / "bundle.lock"
-    lock.parent.mkdir(exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Return the Lambda bundle of the present sources, and build it when the sources have changed."""
+    with _lock_builds():
         with contextlib.suppress(BundleError):
             return current_archive()
         subprocess.run([sys.executable, "-m", "infra.bundle"], cwd=ROOT, check=True)
         return current_archive()
+
+
+def build_mini_program() -> None:
+    """Build the mini-program when its sources have changed."""
+    with _lock_builds():
+        subprocess.run(["make", "miniprogram"], cwd=ROOT, check=True)  # noqa: S607 - the user's make
+
+
+@contextlib.contextmanager
+def _lock_builds() -> Iterator[None]:
+    """Let only one test process build at a time."""
+    lock = ROOT / "build" / "tests.lock"
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,1 +1,1 @@
-"""The HTTP edge: Chalice application, input validation, and problem responses."""
+"""The HTTP layer: Chalice application, input validation, and problem responses."""

@@ -23,8 +23,16 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(scope="session")
+def mini_program() -> None:
+    """The mini-program as `make miniprogram` builds it, up to date."""
+    from tests.harness import build_mini_program
+
+    build_mini_program()
+
+
 @pytest.fixture(scope="module")
-def preview_url(deployed: stack.Stack) -> Iterator[str]:
+def preview_url(deployed: stack.Stack, mini_program: None) -> Iterator[str]:  # noqa: ARG001
     from sandbox import stack
     from tests.deployed.phone import SCREENSHOTS
 

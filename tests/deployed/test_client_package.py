@@ -15,6 +15,8 @@ from sandbox import preview
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("mini_program")
+
 MAX_CLIENT_BYTES = 5 * 1024
 TSC = preview.MINIPROGRAM_FOLDER / "node_modules" / "typescript" / "bin" / "tsc"
 COMPILER_OPTIONS = {

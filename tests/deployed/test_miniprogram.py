@@ -8,11 +8,15 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from sandbox import preview
 from sandbox.sample_data import ACCOUNT_ID
 
 if TYPE_CHECKING:
     from sandbox import stack
+
+pytestmark = pytest.mark.usefixtures("mini_program")
 
 
 def run(*command: str, **environment: str) -> str:
