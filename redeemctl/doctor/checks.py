@@ -466,21 +466,26 @@ class Checks:
             reason = NO_SECRET if secret is None else Text("there is no app", "没有小程序")
             for check_id in ("login", "token"):
                 yield not_checked(check_id, "", reason, advice)
-        tokens: dict[str, str] = {}
-        for app_id, app_secret in apps.items():
-            yield self._check_token(app_id, app_secret, tokens)
+        items: list[Item] = []
+        unreadable: UnreadableError | None = None
         try:
             items = self._read_merchants()
         except UnreadableError as error:
-            yield not_checked("merchant", "", error.reason, error.advice)
+            unreadable = error
+        merchants: list[Merchant] = []
+        rows = [finding for item in items if (finding := _judge_row(item, merchants, apps, secret))]
+        tokens: dict[str, str] = {}
+        for app_id, app_secret in apps.items():
+            token_ids = {merchant.token_id for merchant in merchants if merchant.app_id == app_id}
+            is_unused = bool(token_ids) and app_id not in token_ids
+            yield self._check_unused_token(app_id) if is_unused else self._check_token(app_id, app_secret, tokens)
+        if unreadable is not None:
+            yield not_checked("merchant", "", unreadable.reason, unreadable.advice)
             return
         if not items:
             text = Text("there are no merchants", "尚未添加商家")
             yield failed("merchant", "", text, Text("run redeemctl merchant add", "执行 redeemctl merchant add"))
-        merchants: list[Merchant] = []
-        for item in items:
-            finding = _judge_row(item, merchants, apps, secret)
-            yield from [finding] if finding else []
+        yield from rows
         for token_id in sorted({merchant.token_id for merchant in merchants} - apps.keys()):
             yield self._check_foreign_token(token_id, tokens)
         yield from self._check_queries(merchants, tokens)
@@ -533,6 +538,13 @@ class Checks:
             return self._unreadable_token(app_id, error)
         _keep_token(row.access_token, app_id, tokens)
         return platform.judge_token(app_id, row, time.time(), renewed=renewed, schedule_is_well=self._schedule_is_well)
+
+    def _check_unused_token(self, app_id: str) -> Finding:
+        """Check the token of an app whose merchants all use the token of another system; never renew it."""
+        try:
+            return platform.judge_unused_token(app_id, self.stage.tokens.read_row(app_id, _new_context()))
+        except StorageUnavailableError as error:
+            return self._unreadable_token(app_id, error)
 
     def _check_foreign_token(self, token_id: str, tokens: dict[str, str]) -> Finding:
         try:

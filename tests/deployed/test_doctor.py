@@ -298,6 +298,21 @@ def token_of_another_system_missing(operator: DoctorOperator) -> Iterator[None]:
     operator.delete_row("MERCHANT#9")
 
 
+@breakage("token", f"delete the row TOKEN#{APP_ID}", outcome="warning")
+def token_handed_over_but_still_renewed(operator: DoctorOperator) -> Iterator[None]:
+    table = operator.client("dynamodb")
+    rows = {item["pk"]["S"]: item for item in table.scan(TableName=TABLE)["Items"]}
+    own_token = rows[f"TOKEN#{APP_ID}"]
+    operator.put_row("TOKEN#erp", access_token=own_token["access_token"], expires_at=own_token["expires_at"])
+    merchants = [item for item in rows.values() if item.get("app_id") == {"S": APP_ID}]
+    for item in merchants:
+        table.put_item(TableName=TABLE, Item={**item, "token_id": {"S": "erp"}})
+    yield
+    for item in merchants:
+        table.put_item(TableName=TABLE, Item=item)
+    operator.delete_row("TOKEN#erp")
+
+
 @breakage("token", "redeemctl token renew", outcome="warning")
 def token_short_while_the_schedule_is_disabled(operator: DoctorOperator) -> Iterator[None]:
     key, later = {"pk": {"S": f"TOKEN#{APP_ID}"}}, str(int(time.time()) + 40 * 60)

@@ -430,6 +430,13 @@ def test_a_token_of_another_system_is_only_read(row: TokenRow, english: str) -> 
     assert english in platform.judge_foreign_token("erp", row, NOW).text.english
 
 
+@pytest.mark.parametrize(
+    ("row", "outcome"), [(TokenRow("t", int(NOW) + 60), Outcome.WARNING), (TokenRow(), Outcome.OK)]
+)
+def test_a_token_that_no_merchant_uses_should_not_be_renewed(row: TokenRow, outcome: Outcome) -> None:
+    assert platform.judge_unused_token("tt1", row).outcome is outcome
+
+
 def test_a_failed_renewal_tells_how_long_the_present_token_lasts() -> None:
     row = TokenRow("t", int(NOW) + 60)
     finding = platform.judge_failed_renewal("tt1", unavailable(10013), "https://host", row, NOW)
