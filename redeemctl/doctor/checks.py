@@ -466,29 +466,30 @@ class Checks:
             reason = NO_SECRET if secret is None else Text("there is no app", "没有小程序")
             for check_id in ("login", "token"):
                 yield not_checked(check_id, "", reason, advice)
-        items: list[Item] = []
-        unreadable: UnreadableError | None = None
-        try:
-            items = self._read_merchants()
-        except UnreadableError as error:
-            unreadable = error
         merchants: list[Merchant] = []
-        rows = [finding for item in items if (finding := _judge_row(item, merchants, apps, secret))]
+        row_findings = self._judge_rows(merchants, apps, secret)
         tokens: dict[str, str] = {}
         for app_id, app_secret in apps.items():
             token_ids = {merchant.token_id for merchant in merchants if merchant.app_id == app_id}
-            is_unused = bool(token_ids) and app_id not in token_ids
-            yield self._check_unused_token(app_id) if is_unused else self._check_token(app_id, app_secret, tokens)
-        if unreadable is not None:
-            yield not_checked("merchant", "", unreadable.reason, unreadable.advice)
-            return
-        if not items:
-            text = Text("there are no merchants", "尚未添加商家")
-            yield failed("merchant", "", text, Text("run redeemctl merchant add", "执行 redeemctl merchant add"))
-        yield from rows
+            is_used = not token_ids or app_id in token_ids
+            yield self._check_token(app_id, app_secret, tokens, is_used=is_used)
+        yield from row_findings
         for token_id in sorted({merchant.token_id for merchant in merchants} - apps.keys()):
             yield self._check_foreign_token(token_id, tokens)
         yield from self._check_queries(merchants, tokens)
+
+    def _judge_rows(
+        self, merchants: list[Merchant], apps: Mapping[str, str], secret: SecretVersion | None
+    ) -> list[Finding]:
+        """Judge the merchants' rows. The merchants that can be queried are added to `merchants`."""
+        try:
+            items = self._read_merchants()
+        except UnreadableError as error:
+            return [not_checked("merchant", "", error.reason, error.advice)]
+        if not items:
+            text = Text("there are no merchants", "尚未添加商家")
+            return [failed("merchant", "", text, Text("run redeemctl merchant add", "执行 redeemctl merchant add"))]
+        return [finding for item in items if (finding := _judge_row(item, merchants, apps, secret))]
 
     def _read_merchants(self) -> list[Item]:
         with self.reader.reading("dynamodb"):
@@ -509,11 +510,13 @@ class Checks:
             return platform.judge_login(app_id, error, host)
         return platform.judge_login(app_id, None, host)
 
-    def _check_token(self, app_id: str, app_secret: str, tokens: dict[str, str]) -> Finding:
-        """Show an app's token; renew it only if it is missing or about to expire. Add it to `tokens`."""
+    def _check_token(self, app_id: str, app_secret: str, tokens: dict[str, str], *, is_used: bool) -> Finding:
+        """Show an app's token; renew it only if it is used, and missing or about to expire. Add it to `tokens`."""
         store, host = self.stage.tokens, self.stage.settings.open_api
         try:
             before = row = store.read_row(app_id, _new_context())
+            if not is_used:
+                return platform.judge_unused_token(app_id, row)
             renewed = False
             is_expiring = row.access_token is None or row.expires_at - EARLY_SECONDS <= time.time()
             if is_expiring and self.dry_run:
@@ -538,13 +541,6 @@ class Checks:
             return self._unreadable_token(app_id, error)
         _keep_token(row.access_token, app_id, tokens)
         return platform.judge_token(app_id, row, time.time(), renewed=renewed, schedule_is_well=self._schedule_is_well)
-
-    def _check_unused_token(self, app_id: str) -> Finding:
-        """Check the token of an app whose merchants all use the token of another system; never renew it."""
-        try:
-            return platform.judge_unused_token(app_id, self.stage.tokens.read_row(app_id, _new_context()))
-        except StorageUnavailableError as error:
-            return self._unreadable_token(app_id, error)
 
     def _check_foreign_token(self, token_id: str, tokens: dict[str, str]) -> Finding:
         try:

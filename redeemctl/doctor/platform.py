@@ -169,12 +169,12 @@ def judge_foreign_token(token_id: str, row: TokenRow, now: float) -> Finding:
 def judge_unused_token(app_id: str, row: TokenRow) -> Finding:
     """Judge the row of an app whose merchants all use the token of another system."""
     if row.access_token is None:
-        return ok("token", app_id, "not used: its merchants use another system's", "未使用：商家都使用其他系统的 token")
+        return ok("token", app_id, "not used: its merchants use another token", "未使用：商家都使用其他系统的 token")
     return warning(
         "token",
         app_id,
         Text(
-            "its merchants use another system's token, but this service goes on renewing its own, which ends the other",
+            "its merchants use another system's token, which this service invalidates, because it still renews its own",
             "商家都使用其他系统的 token，但本服务仍在续期自己的 token，会使对方的 token 失效",
         ),
         Text(f"delete the row TOKEN#{app_id} (docs/operate.md)", f"删除 TOKEN#{app_id} 行（docs/operate.zh-CN.md）"),

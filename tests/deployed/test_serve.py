@@ -20,6 +20,8 @@ from sandbox import demo
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.usefixtures("archive", "mini_program")
+
 
 @pytest.fixture
 def ports() -> Iterator[int]:
