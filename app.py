@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from chalice.app import CloudWatchEvent, Request
 
 PAGE_THREADS = 16
-"""One response uses three. The rest keeps aborted calls, which may take a moment to end, from delaying the next one."""
+"""One response uses three. The others are spare, because an aborted call may take a moment to end."""
 
 PREFETCH_THREADS = 4
 """One login uses two. Prefetches of failed logins may take a moment to end."""

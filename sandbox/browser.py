@@ -2,7 +2,7 @@
 
 Order of search: the path in the variable `CHROMIUM`, Debian's or Google's package, Playwright's own. If none is
 found, root installs Debian's package; other users install Playwright's. With `--check` nothing is installed: the
-command fails if there is no Chromium. A headless shell is preferred: the tests need half of the CPU time with it.
+command fails if there is no Chromium. A headless shell comes first: it uses half the CPU time of the full browser.
 """
 
 from __future__ import annotations

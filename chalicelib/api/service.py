@@ -60,7 +60,7 @@ class Service(Chalice):
         """Register a view for a path, like Chalice's `route`, with error mapping.
 
         The view is called as `view(request, context, **path_parameters)`. It returns JSON text and may raise anything.
-        A success may be cached publicly for `max_age` seconds. Without `max_age`, and for problems: `no-store`.
+        A successful response may be cached publicly for `max_age` seconds. All other responses have `no-store`.
         """
         register = super().route(path, **options)
         headers: dict[str, str | list[str]] = {"Content-Type": "application/json; charset=utf-8"}
