@@ -50,8 +50,8 @@ MAX_SHOWN_ROWS = 50
 
 TEMPLATE = [
     Row(
-        "7296781329369139211",
-        {"app_id": "tt0123456789abcdef", "name": "四季小馆", "life_account_id": "7296781329369130001"},
+        "7100000000000000001",
+        {"app_id": "tt0123456789abcdef", "name": "四季小馆", "life_account_id": "7100000000000000101"},
         active=True,
         stores={
             "6601": {
@@ -64,7 +64,7 @@ TEMPLATE = [
             "6602": {"name": "徐家汇店"},
         },
     ),
-    Row("7296781329369139212", {"app_id": "tt0123456789abcdef", "name": "巷口面馆"}, True, None),
+    Row("7100000000000000004", {"app_id": "tt0123456789abcdef", "name": "巷口面馆"}, True, None),
 ]
 
 

@@ -16,7 +16,7 @@ SHOWN_PATHS: dict[str, Any] = {
     "amount.original_amount": 4500,
     "amount.pay_amount": 4499,
     "sku_info": {},
-    "sku_info.sku_id": "1796091790116912",
+    "sku_info.sku_id": "1700000000000001",
     "sku_info.title": "双人套餐",
     "sku_info.groupon_type": 2,
     "sku_info.market_price": 5000,
@@ -83,7 +83,7 @@ MISSING = object()
 
 def build_certificate(**fields: Any) -> dict[str, Any]:
     """Return a certificate with every field of the document; `fields` replace top-level ones."""
-    certificate: dict[str, Any] = {"certificate_id": "7357908262957000001"}
+    certificate: dict[str, Any] = {"certificate_id": "7200000000000000001"}
     for path, value in {**SHOWN_PATHS, **NOT_SHOWN_PATHS}.items():
         set_path(certificate, path, copy.deepcopy(value))
     return certificate | fields

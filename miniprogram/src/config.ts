@@ -16,5 +16,5 @@ export const config: Config = {
   // Without a trailing slash. The host must be on the mini-program's domain allow-list.
   api: "https://coupons.example.com",
   /** Your account id in 抖音来客. The launch query can name another merchant of this mini-program. */
-  account_id: "7296781329369139211",
+  account_id: "7100000000000000001",
 };

@@ -333,7 +333,7 @@ describe("stores", () => {
     const merchant = merchantOf(await lin.client.stores(ACCOUNT));
     [ahead, down] = [3_600_000, true];
     assert.deepEqual(merchantOf(await lin.client.stores(ACCOUNT)), { ...merchant, stale: true });
-    const outcome = await lin.client.stores("7296781329369139222");
+    const outcome = await lin.client.stores("7100000000000000002");
     assert.deepEqual([outcome.kind, (outcome as { problem?: Problem }).problem?.code], ["problem", "network"]);
     down = false;
     assert.equal(merchantOf(await lin.client.stores(ACCOUNT)).stale, false);
@@ -441,7 +441,7 @@ describe("a problem", () => {
     };
     assert.deepEqual(await load({ poi_id: "9999" }), ["store_not_found", "store"]);
     assert.deepEqual(await load({ account_id: "0" }), ["merchant_not_found", "staff"]);
-    assert.deepEqual(await load({ account_id: "7296781329369139233", poi_id: "6606" }), ["wrong_app", "staff"]);
+    assert.deepEqual(await load({ account_id: "7100000000000000003", poi_id: "6606" }), ["wrong_app", "staff"]);
     assert.deepEqual(await load({ poi_id: "六六零一" }), ["invalid_request", "staff"]);
   });
 

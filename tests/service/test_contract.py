@@ -175,17 +175,17 @@ class TestList:
             CUSTOMER,
             order(
                 "2000000000000000001",
-                certificate("7357908262957000001", 1744300799, code="1081500070001", start_time=1713146529)
+                certificate("7200000000000000001", 1744300799, code="1081500070001", start_time=1713146529)
                 | {
                     "amount": {"original_amount": 4500, "pay_amount": 4499},
                     "sku_info": {
-                        "sku_id": "1796091790116912", "title": "双人套餐", "groupon_type": 1, "market_price": 5000,
+                        "sku_id": "1700000000000001", "title": "双人套餐", "groupon_type": 1, "market_price": 5000,
                     },
                 },
             ),
             order(
                 "2000000000000000002",
-                certificate("7357908262957000002", 1744300800)
+                certificate("7200000000000000002", 1744300800)
                 | {
                     "sku_info": {"groupon_type": 3},
                     "times_card_info": {
@@ -195,7 +195,7 @@ class TestList:
                         "locked_times_serial_nums": [3],
                     },
                 },
-                certificate("7357908262957000003", 1744300801)
+                certificate("7200000000000000003", 1744300801)
                 | {
                     "sku_info": {
                         "groupon_type": 2,
@@ -209,9 +209,9 @@ class TestList:
                         },
                     }
                 },
-                certificate("7357908262957000004", 1744300802, is_transfer_asset=True)
+                certificate("7200000000000000004", 1744300802, is_transfer_asset=True)
                 | {"lock_info_extra": {"lock_status": 1, "lock_scene": 1}},
-                certificate("7357908262957000005", 1744300803)
+                certificate("7200000000000000005", 1744300803)
                 | {
                     "off_peak_discount_detail": {
                         "has_off_peak_discount": True,
@@ -229,19 +229,19 @@ class TestList:
         assert response.headers["content-type"] == "application/json; charset=utf-8"
         assert response.headers["cache-control"] == "no-store"
         assert response.text == (
-            '{"account_id":"7296781329369139211","poi_id":"6601","certificates":['
-            '{"certificate_id":"7357908262957000001","order_id":"2000000000000000001","sku_id":"1796091790116912",'
+            '{"account_id":"7100000000000000001","poi_id":"6601","certificates":['
+            '{"certificate_id":"7200000000000000001","order_id":"2000000000000000001","sku_id":"1700000000000001",'
             '"title":"双人套餐","kind":"groupon","pay_amount":4499,"original_amount":4500,"market_price":5000,'
             '"start_time":1713146529,"expire_time":1744300799,"code_tail":"0001"},'
-            '{"certificate_id":"7357908262957000002","order_id":"2000000000000000002","kind":"times_card",'
+            '{"certificate_id":"7200000000000000002","order_id":"2000000000000000002","kind":"times_card",'
             '"expire_time":1744300800,"times":{"usable":7,"total":10,"use_amount":300,"type":1,'
             '"usable_serials":[4,5,6,7,8,9,10]}},'
-            '{"certificate_id":"7357908262957000003","order_id":"2000000000000000002","kind":"voucher",'
+            '{"certificate_id":"7200000000000000003","order_id":"2000000000000000002","kind":"voucher",'
             '"expire_time":1744300801,'
             '"voucher":{"description":"平日可抵100元","min_amount":8000,"max_amount":10000}},'
-            '{"certificate_id":"7357908262957000004","order_id":"2000000000000000002","kind":"other",'
+            '{"certificate_id":"7200000000000000004","order_id":"2000000000000000002","kind":"other",'
             '"expire_time":1744300802,"lock":{"status":1,"scene":1},"is_transfer_asset":true},'
-            '{"certificate_id":"7357908262957000005","order_id":"2000000000000000002","kind":"other",'
+            '{"certificate_id":"7200000000000000005","order_id":"2000000000000000002","kind":"other",'
             '"expire_time":1744300803,"off_peak":{"limit_type":1,"start_time":1713146529,"end_time":1899999999,'
             '"weekdays":[1,2],"hours":[["14:00","17:00"]]}}]}'
         )
@@ -269,8 +269,8 @@ class TestList:
         api.login(CUSTOMER_WITH_MISSING_FIELDS)
         first = api.list().json["certificates"][0]
         assert first == {
-            "certificate_id": "7357908262957010001", "order_id": "2000000000000010001",
-            "sku_id": "1796091790116912", "title": "50元代金券", "kind": "groupon", "pay_amount": 4499,
+            "certificate_id": "7200000000000010001", "order_id": "2000000000000010001",
+            "sku_id": "1700000000000001", "title": "50元代金券", "kind": "groupon", "pay_amount": 4499,
             "original_amount": 4500, "market_price": 5000, "start_time": 1713146529, "expire_time": 1844300799,
         }  # fmt: skip
 
@@ -292,14 +292,14 @@ class TestList:
 
     def test_ids_that_the_platform_sends_as_numbers_become_strings(self, api: Api, platform: Platform) -> None:
         api.login()
-        entry = order("1", certificate("c", sku_info={"sku_id": 1796091790116912}))
+        entry = order("1", certificate("c", sku_info={"sku_id": 1700000000000001}))
         entry["order"] |= {"order_id": 2000000000000000001}
-        entry["order"]["certificates"][0]["certificate_id"] = 7357908262957000001
+        entry["order"]["certificates"][0]["certificate_id"] = 7200000000000000001
         platform.set_purchases(CUSTOMER, entry)
         [view] = api.list().json["certificates"]
-        assert view["certificate_id"] == "7357908262957000001"
+        assert view["certificate_id"] == "7200000000000000001"
         assert view["order_id"] == "2000000000000000001"
-        assert view["sku_id"] == "1796091790116912"
+        assert view["sku_id"] == "1700000000000001"
 
     def test_filters_are_sent_to_the_platform(self, api: Api, platform: Platform) -> None:
         api.login(CUSTOMER_WITH_STORE_LIMITS)

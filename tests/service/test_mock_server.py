@@ -27,7 +27,7 @@ MINT = "/oauth/client_token/"
 LOGIN = "/api/apps/v2/jscode2session"
 LIST = "/api/trade/v2/fulfillment/query_user_certificates/"
 ORDER = "/api/trade/v2/fulfillment/order_can_use/"
-OTHER_ACCOUNT = "7296781329369139222"
+OTHER_ACCOUNT = "7100000000000000002"
 PAGES = [ROOT / "docs" / "mock-platform.md", ROOT / "docs" / "mock-platform.zh-CN.md"]
 
 
@@ -242,7 +242,7 @@ def test_replies_follow_the_openapi_document(case: schemathesis.Case[Any], platf
 
 @pytest.mark.parametrize("customer", [CUSTOMER_AS_DOCUMENTED, "zhou", "qian"])
 def test_the_lists_of_customers_follow_the_openapi_document(platform: Platform, customer: str) -> None:
-    account, app = ("7296781329369139233", "ttsandbox00000000b2") if customer == "qian" else (ACCOUNT_ID, APP_ID)
+    account, app = ("7100000000000000003", "ttsandbox00000000b2") if customer == "qian" else (ACCOUNT_ID, APP_ID)
     body = {"account_id": account, "open_id": platform.data.customers[customer].open_ids[app]}
     headers = {"access-token": platform.mint(app)}
     response = requests.post(platform.url + LIST, json=body, headers=headers, timeout=5)

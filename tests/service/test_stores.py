@@ -45,7 +45,7 @@ def test_the_contracts_example_byte_for_byte_without_a_session(api: Api, aws: Aw
     response = api.call("GET", STORES_URL)
     assert response.status == 200
     assert response.text == (
-        '{"account_id":"7296781329369139211","name":"四季小馆","stores":[{"poi_id":"6601","name":"人民广场店",'
+        '{"account_id":"7100000000000000001","name":"四季小馆","stores":[{"poi_id":"6601","name":"人民广场店",'
         '"address":"西藏中路180号","phone":"021-5555-6601","latitude":31.2327,"longitude":121.4751}]}'
     )
     assert response.headers["content-type"] == "application/json; charset=utf-8"

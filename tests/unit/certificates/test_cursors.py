@@ -36,7 +36,7 @@ QUERY = CertificatesQuery(FILTER, OPEN_ID)
         (1, []),
         (2, ["a"]),
         (5, [f"{number:019d}" for number in range(PAGE_SIZE)]),
-        (MAX_PAGE, ["7357908262957000001", "券"]),
+        (MAX_PAGE, ["7200000000000000001", "券"]),
         (2**32 - 1, ["a", "a", "b"]),
     ],
 )
@@ -61,9 +61,9 @@ def test_a_cursor_can_be_part_of_a_url_and_of_a_request(count: int) -> None:
 
 
 def test_a_cursor_shows_neither_user_nor_certificates() -> None:
-    text = encode_cursor(2, ["7357908262957000001"], QUERY, KEYS)
+    text = encode_cursor(2, ["7200000000000000001"], QUERY, KEYS)
     assert OPEN_ID not in text
-    assert fingerprint("7357908262957000001") == hashlib.blake2b(b"7357908262957000001", digest_size=8).digest()
+    assert fingerprint("7200000000000000001") == hashlib.blake2b(b"7200000000000000001", digest_size=8).digest()
 
 
 def sign(payload: bytes) -> str:

@@ -37,7 +37,7 @@ def test_every_field_has_its_source() -> None:
         is_transfer_asset=True,
         amount={"original_amount": 4500, "pay_amount": 4499, "coupon_pay_amount": 1},
         sku_info={
-            "sku_id": "1796091790116912", "title": "双人套餐", "groupon_type": 2, "market_price": 5000,
+            "sku_id": "1700000000000001", "title": "双人套餐", "groupon_type": 2, "market_price": 5000,
             "voucher_info": {
                 "voucher_type": 1,
                 "dynamic_par_rule_struct": {
@@ -65,7 +65,7 @@ def test_every_field_has_its_source() -> None:
     assert view == {
         "certificate_id": "1",
         "order_id": "2",
-        "sku_id": "1796091790116912",
+        "sku_id": "1700000000000001",
         "title": "双人套餐",
         "kind": "voucher",
         "pay_amount": 4499,
@@ -101,7 +101,7 @@ def test_every_field_has_its_source() -> None:
         ({"amount": {"original_amount": 1}}, {"original_amount": 1}),
         # The product.
         ({"sku_info": {}}, {}),
-        ({"sku_info": {"sku_id": 1796091790116912}}, {"sku_id": "1796091790116912"}),
+        ({"sku_info": {"sku_id": 1700000000000001}}, {"sku_id": "1700000000000001"}),
         ({"sku_info": {"sku_id": 0}}, {"sku_id": "0"}),
         ({"sku_info": {"title": ""}}, {}),
         ({"sku_info": {"title": "券"}}, {"title": "券"}),

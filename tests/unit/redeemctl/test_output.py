@@ -11,7 +11,7 @@ from redeemctl.errors import InvalidInputError
 from redeemctl.output import make_table, print_rows
 from redeemctl.stage import merge_variables
 
-ACCOUNT_ID = "7296781329369139211"
+ACCOUNT_ID = "7100000000000000001"
 ROWS = [(ACCOUNT_ID, "四季小馆 [bold]", "tt0123456789abcdef")]
 COLUMNS = ("account_id", "name", "app_id")
 
