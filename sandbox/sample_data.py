@@ -27,12 +27,17 @@ DATA_FOLDER = Path(__file__).parent / "data"
 APP_ID, OTHER_APP_ID = "ttsandbox00000000a1", "ttsandbox00000000b2"
 APP_SECRET = "not-a-secret-of-sandbox-app-a1"  # noqa: S105 - sample data
 
-ACCOUNT_ID = "7100000000000000001"
+ACCOUNT_ID, SECOND_ACCOUNT_ID = "7100000000000000001", "7100000000000000002"
+"""Merchants of APP_ID."""
 POI_ID, OTHER_POI_ID = "6601", "6602"
-
 OTHER_ACCOUNT_ID = "7100000000000000003"
 """A merchant of OTHER_APP_ID."""
 OTHER_ACCOUNT_POI_ID = "6606"
+UNKNOWN_ACCOUNT_ID = "7000000000000000000"
+"""Of no merchant."""
+
+ORDER_ID, CERTIFICATE_ID, SKU_ID = "2000000000000000001", "7200000000000000001", "1700000000000001"
+"""CUSTOMER's first purchase."""
 
 CUSTOMER = "lin"
 """Has one coupon of almost every kind."""
