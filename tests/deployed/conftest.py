@@ -39,9 +39,7 @@ def mini_program() -> None:
 @pytest.fixture(scope="module")
 def preview_url(deployed: stack.Stack, mini_program: None) -> Iterator[str]:  # noqa: ARG001
     from sandbox import stack
-    from tests.deployed.phone import SCREENSHOTS
 
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     with stack.run_preview(deployed) as running:
         yield running.url
 
