@@ -17,13 +17,13 @@ import msgspec
 from itsdangerous import BadData, URLSafeSerializer
 
 from chalicelib.errors import UnauthenticatedError
-from chalicelib.records import RedactedStruct
+from chalicelib.redaction import RedactedStruct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chalicelib.context import RequestContext
-    from chalicelib.credentials import CredentialStore
+    from chalicelib.credentials import CredentialsCache
     from chalicelib.douyin.client import DouyinClient
 
 MAX_TOKEN_LENGTH = 2048
@@ -43,12 +43,12 @@ class Login(RedactedStruct, frozen=True):
     session: Session
 
 
-class SessionService:
-    """Issues and verifies session tokens. Sessions are not stored."""
+class Authenticator:
+    """Logs users in, and verifies the session tokens that it has issued. Sessions are not stored."""
 
     def __init__(
         self,
-        credentials: CredentialStore,
+        credentials: CredentialsCache,
         douyin: DouyinClient,
         ttl: int,
         *,
@@ -78,7 +78,7 @@ class SessionService:
         """
         open_id = self._douyin.login(app_id, self.get_app_secret(app_id, context), code, context)
         keys = self._credentials.get(context).session_keys
-        context.user = hash_open_id(open_id, keys)
+        context.record.user = hash_open_id(open_id, keys)
         token = _serializer(*keys).dumps([app_id, open_id, int(self._clock()) + self.ttl])
         return Login(token, Session(app_id, open_id))
 
@@ -97,7 +97,7 @@ class SessionService:
             raise UnauthenticatedError("session token has another form") from None
         if expires_at <= self._clock():
             raise UnauthenticatedError("session expired")
-        context.user = hash_open_id(open_id, self._credentials.get(context).session_keys)
+        context.record.user = hash_open_id(open_id, self._credentials.get(context).session_keys)
         return Session(app_id, open_id)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from chalicelib.certificates.views import build_views
+from chalicelib.douyin.models import MAX_ID_LENGTH
 from chalicelib.douyin.protocol import Response, parse_certificates
 from chalicelib.errors import UpstreamError
 from tests.sample_reply import build_certificate, build_reply
@@ -78,9 +79,10 @@ def expect_certificates(reply: dict[str, Any]) -> tuple[set[str], set[str]]:
 
 def is_id(value: Any) -> bool:
     """Return whether a value is a readable id."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return True
-    return (isinstance(value, str) and value != "") or (isinstance(value, float) and value.is_integer())
+    is_number = (isinstance(value, int) and not isinstance(value, bool)) or (
+        isinstance(value, float) and value.is_integer()
+    )
+    return (isinstance(value, str) or is_number) and 1 <= len(to_text(value)) <= MAX_ID_LENGTH
 
 
 def to_text(value: Any) -> str:
@@ -103,7 +105,7 @@ def run_round(chance: random.Random) -> str | None:
         # Right for a changed envelope. A change inside of an order must not lose the page.
         is_inside = paths and all(path[:2] == ["data", "orders"] and len(path) > 2 for path in paths)
         return f"the page is lost: {paths}" if is_inside else None
-    built = build_views([page], frozenset(), time.time())
+    built = build_views([page], time.time())
     msgspec.json.encode(built.views)
     if not paths:
         return None

@@ -157,13 +157,13 @@ class TestLogin:
         assert api.login().status == 200
         app_secrets = {app.app_id: app.app_secret for app in platform.data.apps.values()}
         aws.put_secret(app_secrets, [NEW_SESSION_KEY, SESSION_KEY])
-        other_instance = application.services.__wrapped__()
+        other_instance = application.components.__wrapped__()
         code = platform.issue_login_code()
-        token = other_instance.sessions.login(APP_ID, code, RequestContext.for_lambda(None)).token
+        token = other_instance.authenticator.login(APP_ID, code, RequestContext.for_lambda(None)).token
         stop(other_instance)
         api.headers = {"Authorization": f"Bearer {token}"}
         assert_problem(api.list(), 401, "unauthenticated")
-        monkeypatch.setattr(application.services().credentials, "_read_at", time.time() - 11)
+        monkeypatch.setattr(application.components().credentials, "_read_at", time.time() - 11)
         assert api.list().status == 200
 
 
@@ -401,15 +401,16 @@ class TestPages:
         first = api.list()
         assert_problem(api.list(f"?cursor={first.json['next_cursor']}"), 502, "upstream_rejected")
 
-    def test_a_list_that_grows_between_two_responses_returns_nothing_twice(self, api: Api, platform: Platform) -> None:
+    def test_a_list_that_grows_between_two_responses_loses_nothing(self, api: Api, platform: Platform) -> None:
+        """Certificates that move to a later page are returned again: clients drop ids that they have seen."""
         api.login()
         entries = [order(str(n), certificate(f"{n:03d}")) for n in range(230)]
         platform.set_purchases(CUSTOMER, *entries)
         first = api.list()
         platform.set_purchases(CUSTOMER, *(order(f"new{n}", certificate(f"new{n}")) for n in range(5)), *entries)
         second = api.list(f"?cursor={first.json['next_cursor']}")
-        assert len(certificate_ids(first)) == 200
-        assert certificate_ids(second) == [f"{n:03d}" for n in range(200, 230)]
+        assert certificate_ids(first) == [f"{n:03d}" for n in range(200)]
+        assert certificate_ids(second) == [f"{n:03d}" for n in range(195, 230)]
 
     def test_a_certificate_that_is_on_two_pages_is_returned_once(self, api: Api, platform: Platform) -> None:
         api.login()
@@ -431,24 +432,16 @@ class TestPages:
         assert len(certificate_ids(api.list())) == 60
         assert len(platform.calls("query_user_certificates")) == 2
 
-    def test_pagination_ends_at_an_empty_page_if_the_total_is_too_large(self, api: Api, platform: Platform) -> None:
+    def test_pagination_ends_if_the_total_is_too_large(self, api: Api, platform: Platform) -> None:
         api.login(CUSTOMER_WITH_MISSING_FIELDS)
         platform.fail("patch", patch={"total": 10**9})
         response = api.list()
-        assert len(certificate_ids(response)) == 2
-        second = api.list(f"?cursor={response.json['next_cursor']}")
-        assert certificate_ids(second) == []
-        assert "next_cursor" not in second.json
-
-    def test_pagination_of_malformed_pages_ends_at_the_last_allowed_page(
-        self, api: Api, platform: Platform, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        api.login(CUSTOMER_WITH_MISSING_FIELDS)
-        monkeypatch.setattr("chalicelib.certificates.paging.MAX_PAGE", 8)
-        platform.fail("patch", patch={"total": 10**9, "orders": [None]})
-        response = api.list()
-        second = api.list(f"?cursor={response.json['next_cursor']}")
-        assert "next_cursor" not in second.json
+        found = certificate_ids(response)
+        while "next_cursor" in response.json:
+            response = api.list(f"?cursor={response.json['next_cursor']}")
+            found += certificate_ids(response)
+        assert len(found) == 2
+        assert len(platform.calls("query_user_certificates")) == 21, "twenty empty pages after the first"
 
 
 class TestInput:
@@ -536,7 +529,7 @@ class TestSession:
 
     def test_a_session_expires(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         api.login()
-        sessions = application.services().sessions
+        sessions = application.components().authenticator
         monkeypatch.setattr(sessions, "_clock", lambda: time.time() + 7199)
         assert api.list().status == 200
         monkeypatch.setattr(sessions, "_clock", lambda: time.time() + 7201)
@@ -604,7 +597,7 @@ class TestFramework:
         def fail(*_: Any) -> None:
             raise RuntimeError("text that must not be logged")
 
-        monkeypatch.setattr(application.services().lister, "list_certificates", fail)
+        monkeypatch.setattr(application.components().lister, "list_certificates", fail)
         response = api.list()
         assert_problem(response, 500, "internal_error")
         assert "RuntimeError" not in response.text

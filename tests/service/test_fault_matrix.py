@@ -116,7 +116,7 @@ def format_tries(count: int) -> str:
 def runner(api: Api, platform: Platform, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> FaultRunner:
     monkeypatch.setattr("chalicelib.douyin.client.RETRY_POLICY", FAST_RETRIES)
     api.login(CUSTOMER_WITH_MANY_COUPONS)
-    monkeypatch.setattr("chalicelib.tokens.store.MINT_RETRY_POLICY", FAST_MINT_RETRIES)
+    monkeypatch.setattr("chalicelib.tokens.provider.MINT_RETRY_POLICY", FAST_MINT_RETRIES)
     return FaultRunner(api, platform, aws)
 
 

@@ -165,7 +165,7 @@ class TestRateLimit:
         assert problem["upstream"]["error_code"] == 2119003, "the platform's codes are cached too"
         assert int(response.headers["retry-after"]) >= 1
         assert platform.server.calls == []
-        cache = application.services().lister.rate_limits._cache
+        cache = application.components().lister.rate_limits._cache
         monkeypatch.setattr(cache, "_clock", lambda: time.time() + 4)
         assert api.list().status == 200
 
@@ -178,7 +178,7 @@ class TestRateLimit:
         assert response.headers["retry-after"] == "30"
         assert len(platform.calls("query_user_certificates")) == 1, "30 s are too long for a retry"
         platform.clear_faults()
-        cache = application.services().lister.rate_limits._cache
+        cache = application.components().lister.rate_limits._cache
         monkeypatch.setattr(cache, "_clock", lambda: time.time() + 25)
         assert_problem(api.list(), 429, "rate_limited")
         monkeypatch.setattr(cache, "_clock", lambda: time.time() + 31)
@@ -292,7 +292,7 @@ class TestSlowStorage:
     def test_throttling_is_retried(self, api: Api, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
         del platform
         api.login()
-        client = application.services().tokens._table._client
+        client = application.components().tokens._table._client
         get_item, throttled = client.get_item, iter([True, False, True, False])
 
         def get_item_or_throttle(**arguments: Any) -> Any:
@@ -307,7 +307,7 @@ class TestSlowStorage:
 
     def test_the_instance_recovers_when_the_table_is_back(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         api.login()
-        table = application.services().tokens._table
+        table = application.components().tokens._table
         name = table._name
         monkeypatch.setattr(table, "_name", "no-such-table")
         assert_problem(api.list(), 503, "unavailable")

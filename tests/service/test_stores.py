@@ -152,7 +152,7 @@ def test_a_merchant_that_is_added_is_found_after_ten_seconds(
     url = gateway.stores_url("7000000000000000001")
     assert_problem(api.call("GET", url), 404, "merchant_not_found")
     aws.put("MERCHANT#7000000000000000001", app_id=APP_ID, name="新店")
-    cache = application.services().merchants._unknown
+    cache = application.components().merchants._unknown
     now = cache._clock()
     monkeypatch.setattr(cache, "_clock", lambda: now + 10)
     assert api.call("GET", url).json == {"account_id": "7000000000000000001", "name": "新店"}
@@ -171,7 +171,7 @@ def test_a_flood_of_random_ids_leaves_known_merchants_cached_and_the_platform_al
     assert count_reads(capsys) == flood
     assert api.call("GET", STORES_URL).status == 200
     assert count_reads(capsys) == 0, "the known merchant is still cached"
-    merchants = application.services().merchants
+    merchants = application.components().merchants
     assert len(merchants._unknown._entries) == MAX_CACHED_UNKNOWN
     assert len(merchants._cache._entries) == 1
     assert platform.server.calls == []

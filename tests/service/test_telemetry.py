@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 import app as application
-from chalicelib.context import Deadline, RequestContext
+from chalicelib.api import problems
+from chalicelib.api.telemetry import Telemetry
+from chalicelib.context import RequestRecord
 from chalicelib.settings import TelemetrySettings
-from chalicelib.telemetry import Telemetry
 from sandbox.sample_data import (
     ACCOUNT_ID,
     APP_ID,
@@ -110,7 +111,7 @@ def test_metrics_have_the_documented_names_namespace_and_dimensions(
 
 def test_a_configured_stage_is_a_dimension(capsys: pytest.CaptureFixture[str]) -> None:
     telemetry = Telemetry(TelemetrySettings.from_env({"STAGE": "prod"}))
-    telemetry.report("x", "invalid_request", RequestContext(Deadline(1)), None)
+    telemetry.report("x", RequestRecord(), problems.INVALID_REQUEST)
     _, [cold_start, problem] = read_output(capsys)
     assert cold_start["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["stage", "service"]]
     assert problem["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["stage", "service"], ["stage", "service", "code"]]

@@ -32,7 +32,7 @@ FOREIGN_TOKEN_ROW = "TOKEN#foreign"
 
 @pytest.fixture
 def fast_mint_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chalicelib.tokens.store.MINT_RETRY_POLICY", FAST_MINT_RETRIES)
+    monkeypatch.setattr("chalicelib.tokens.provider.MINT_RETRY_POLICY", FAST_MINT_RETRIES)
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_a_mint_that_fails_three_times_is_tried_again_by_a_later_request(
 def test_a_token_that_cannot_be_stored_is_used_by_its_instance(
     logged_in: Api, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = application.services().tokens._table
+    table = application.components().tokens._table
     update_item = table.update_item
 
     def fail_after_mint(*arguments: Any) -> Any:
@@ -180,7 +180,7 @@ class TestCache:
         self, logged_in: Api, aws: Aws, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert logged_in.list().status == 200
-        monkeypatch.setattr(application.services().tokens._table, "_name", "no-such-table")
+        monkeypatch.setattr(application.components().tokens._table, "_name", "no-such-table")
         assert logged_in.list().status == 200
         assert_problem(logged_in.list(account_id="7000000000000000000"), 503, "unavailable")
         del aws
@@ -190,7 +190,7 @@ class TestCache:
     ) -> None:
         aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(30))
         assert logged_in.list().status == 200
-        monkeypatch.setattr(application.services().tokens._table, "_name", "no-such-table")
+        monkeypatch.setattr(application.components().tokens._table, "_name", "no-such-table")
         assert logged_in.list().status == 200
 
     def test_a_suspended_merchant_is_not_found_after_five_minutes(
@@ -199,7 +199,7 @@ class TestCache:
         assert logged_in.list().status == 200
         aws.put(MERCHANT_ROW, app_id=APP_ID, active=False)
         assert logged_in.list().status == 200
-        cache = application.services().lister._merchants._cache
+        cache = application.components().lister._merchants._cache
         monkeypatch.setattr(cache, "_clock", lambda: time.time() + 300)
         assert_problem(logged_in.list(), 404, "merchant_not_found")
 
@@ -219,7 +219,7 @@ class TestAwsOutage:
         self, api: Api, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         api.login()
-        credentials = application.services().credentials
+        credentials = application.components().credentials
         now = time.time()
         monkeypatch.setattr(credentials, "_clock", lambda: now + 400)
 

@@ -14,7 +14,7 @@ from chalicelib.errors import (
     UpstreamError,
     UpstreamTimeoutError,
 )
-from chalicelib.sessions import MAX_TOKEN_LENGTH, Session, SessionService, hash_open_id
+from chalicelib.sessions import MAX_TOKEN_LENGTH, Authenticator, Session, hash_open_id
 from tests.unit.fakes import (
     APP_ID,
     APP_SECRET,
@@ -40,7 +40,7 @@ class Sessions:
         self.secret = secret or FakeSecret()
         self.douyin = FakeDouyin()
         self.context = make_context(clock=self.clock)
-        self.service = SessionService(make_credentials(self.secret, self.clock), self.douyin, TTL, clock=self.clock)
+        self.service = Authenticator(make_credentials(self.secret, self.clock), self.douyin, TTL, clock=self.clock)
 
     def login(self, app_id: str = APP_ID) -> str:
         return self.service.login(app_id, "code", self.context).token
@@ -168,10 +168,10 @@ def test_a_token_signed_with_a_key_added_a_moment_ago_is_valid(sessions: Session
 
 def test_the_user_is_logged_as_a_hash(sessions: Sessions) -> None:
     token = sessions.login()
-    user = sessions.context.user
-    sessions.context.user = ""
+    user = sessions.context.record.user
+    sessions.context.record.user = ""
     sessions.verify(token)
-    assert sessions.context.user == user == hash_open_id(OPEN_ID, [SESSION_KEY])
+    assert sessions.context.record.user == user == hash_open_id(OPEN_ID, [SESSION_KEY])
 
 
 def test_the_hash_depends_on_user_and_newest_key() -> None:
@@ -210,7 +210,7 @@ def test_an_error_of_the_platform_is_raised_unchanged(sessions: Sessions, error:
     with pytest.raises(type(error)) as raised:
         sessions.login()
     assert raised.value is error
-    assert sessions.context.user == ""
+    assert sessions.context.record.user == ""
 
 
 def test_without_the_secret_nobody_logs_in(sessions: Sessions) -> None:
