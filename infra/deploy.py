@@ -51,7 +51,7 @@ def deploy(account: Account, project: Path, stage: str, report: Callable[[str], 
     _unmap_former_domain(account, stage, settings)
     outputs = cloudformation.execute_change_set(stacks, stage, change_set)
     _run_chalice_deploy(account, project, stage, settings)
-    api_id = _check_for_conflict(account, project, stage, api_id)
+    api_id = _keep_oldest_api(account, project, stage, api_id)
     report("functions, API and schedule: deployed")
     configure_api(account, stage, api_id, settings)
     url = account.api_url(api_id, API_STAGE)
@@ -212,8 +212,11 @@ def _run_chalice_deploy(account: Account, project: Path, stage: str, settings: S
     repeat_while_refused(run, is_refused)
 
 
-def _check_for_conflict(account: Account, project: Path, stage: str, previous_api_id: str | None) -> str:
-    """Return the id of the deployed API. If another first deployment was faster, delete this one's API and fail."""
+def _keep_oldest_api(account: Account, project: Path, stage: str, previous_api_id: str | None) -> str:
+    """Return the id of the deployed API. If another first deployment was faster, delete this one's API and raise.
+
+    Raises DeploymentConflictError.
+    """
     api_id = read_rest_api_id(project, stage)
     client = account.client("apigateway")
     if previous_api_id is None:
