@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -431,6 +431,26 @@ class TestPages:
         platform.fail("patch", patch={"total": "60"})
         assert len(certificate_ids(api.list())) == 60
         assert len(platform.calls("query_user_certificates")) == 2
+
+    @pytest.mark.parametrize("others", [50, 60, 120, 260])
+    @pytest.mark.parametrize("store_filter", ["none", "before", "after"])
+    def test_coupons_of_other_stores_in_front_hide_none_of_this_store(
+        self, api: Api, platform: Platform, others: int, store_filter: Literal["none", "before", "after"]
+    ) -> None:
+        """The platform may cut its pages before it filters them by store: then the first ones are empty."""
+        api.login()
+        elsewhere = [order(f"x{n}", certificate(f"x{n}")) | {"stores": [OTHER_POI_ID]} for n in range(others)]
+        ours = [order(str(n), certificate(f"{n:03d}")) for n in range(5)]
+        platform.set_purchases(CUSTOMER, *elsewhere, *ours)
+        platform.server.platform.store_filter = store_filter
+        response = api.list()
+        found = certificate_ids(response)
+        while "next_cursor" in response.json:
+            response = api.list(f"?cursor={response.json['next_cursor']}")
+            found += certificate_ids(response)
+        assert found == [f"{n:03d}" for n in range(5)]
+        pages = 1 if store_filter == "before" else -(-(others + 5) // 50)
+        assert len(platform.calls("query_user_certificates")) == pages
 
     def test_pagination_ends_if_the_total_is_too_large(self, api: Api, platform: Platform) -> None:
         api.login(CUSTOMER_WITH_MISSING_FIELDS)
