@@ -77,6 +77,8 @@ _ROUTES = {
 # None of these contains a token: the session token is in a header, and login codes are in bodies.
 _ACCESS_LOG_FIELDS = {
     "request_id": "$context.requestId",
+    # A client can choose the request id with a header, but not this one.
+    "extended_request_id": "$context.extendedRequestId",
     "time": "$context.requestTimeEpoch",
     "ip": "$context.identity.sourceIp",
     "method": "$context.httpMethod",

@@ -159,6 +159,8 @@ class Telemetry:
             metrics.add_metric("CertificatesMalformed", MetricUnit.Count, listing.malformed)
         if record.token_seconds_left is not None:
             metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.token_seconds_left)
+        if record.is_secret_stale:
+            metrics.add_metric("StaleSecret", MetricUnit.Count, 1)
         if listing is not None and not any(problem.is_callers_mistake for problem in problems):
             metrics.add_metric("ListFailed", MetricUnit.Count, int(bool(problems)))
             metrics.add_metric("ListSlow", MetricUnit.Count, int(time.time() - record.started > SLOW_SECONDS))

@@ -283,6 +283,7 @@ CALLERS_PROBLEM = {"Problems": ([1.0], [{"service"}, {"service", "code"}], "Coun
     [
         ({}, None, {}),
         ({"token_seconds_left": 0}, None, {"TokenSecondsLeft": ([0.0], SERVICE, "Seconds")}),
+        ({"is_secret_stale": True}, None, {"StaleSecret": ([1.0], SERVICE, "Count")}),
         ({"calls": calls("ok", "ok")}, None, {"UpstreamLatency": ([250.0, 250.0], SERVICE, "Milliseconds")}),
         ({"calls": calls("ok", service="dynamodb", name="GetItem")}, None, {}),
         ({"calls": calls(ABANDONED, ABANDONED)}, None, {}),

@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.api_gateway import (
+    _ACCESS_LOG_FIELDS,
     _GATEWAY_RESPONSES,
     _INVALID_BODY,
     CREATE_DEPLOYMENT_ATTEMPTS,
@@ -74,3 +75,7 @@ def test_a_response_that_keeps_its_status_claims_no_other() -> None:
     [call] = client.calls
     assert "statusCode" not in call
     assert not {"status", "errors"} & json.loads(call["responseTemplates"]["application/json"]).keys()
+
+
+def test_the_access_log_has_an_id_that_the_client_cannot_choose() -> None:
+    assert _ACCESS_LOG_FIELDS["extended_request_id"] == "$context.extendedRequestId"
