@@ -16,7 +16,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 SOURCES := app.py chalicelib infra redeemctl sandbox
 
-.PHONY: help python install bundle miniprogram browser screenshots deploy destroy demo serve check test nightly fuzz bench load audit \
+.PHONY: help python install bundle miniprogram screenshots deploy destroy demo serve check test nightly fuzz bench load audit \
 	format lock clean
 
 help:
@@ -25,9 +25,8 @@ help:
 	@echo "make serve        the same, and keep it running with the sample page in a browser (needs node);"
 	@echo "                  PORT=8080: on fixed ports, 8080 to 8082"
 	@echo "make check        after an edit: format, lint, types, unit tests (a minute at most)"
-	@echo "make test         everything (needs node, and a Chromium: see make browser)"
+	@echo "make test         everything (needs node; installs a Chromium where there is none)"
 	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
-	@echo "make browser      install a Chromium for the tests of the sample page"
 	@echo "make screenshots  picture every state of the sample page at three widths: build/screenshots"
 	@echo "make nightly      long runs: fuzz, fault run, soak, overload, dependency audit, benchmarks (an hour)"
 	@echo "make fuzz         mutated platform responses, and more examples for the property-based tests"
@@ -93,9 +92,6 @@ miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/pr
 	@rm -rf miniprogram/dist miniprogram/build
 	@$(NPM) run build && touch $@
 
-browser: $(INSTALLED)
-	@$(BIN)/python -m sandbox.browser
-
 deploy: $(INSTALLED)
 	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev (a file in infra/stages)"; exit 2; }
 	@$(BIN)/python -m infra.deploy $(STAGE) $(if $(DRY_RUN),--dry-run)
@@ -121,7 +117,7 @@ test: install
 	$(PYTEST) $(if $(wildcard $(firstword $(subst ::, ,$(T)))),"$(T)",-k "$(T)")
 else
 test: install bundle miniprogram
-	@$(BIN)/python -m sandbox.browser --check
+	@$(BIN)/python -m sandbox.browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -133,7 +129,6 @@ test: install bundle miniprogram
 endif
 
 screenshots: install bundle miniprogram
-	@$(BIN)/python -m sandbox.browser --check
 	ALL_WIDTHS=1 $(PYTEST) tests/deployed/test_screenshots.py
 	@echo "written: build/screenshots/contact-sheet.png"
 

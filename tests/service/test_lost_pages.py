@@ -81,11 +81,3 @@ def test_aborted_calls_are_not_reported_as_successful(
     assert len(latencies) == 2
     [errors] = [line for line in lines if "UpstreamErrors" in line]
     assert errors["error_code"] == "2119001"
-
-
-def test_a_page_before_the_lost_one_is_still_waited_for(api_with_pages: Api, platform: Platform) -> None:
-    platform.fail("delay", page=2, seconds=0.3)
-    platform.fail("code", page=3, code=2119001)
-    platform.fail("hang", page=4)
-    response = api_with_pages.list()
-    assert len(certificate_ids(response)) == 100
