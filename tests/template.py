@@ -8,11 +8,10 @@ import re
 from typing import Any
 
 from infra.cloudformation import read_template
-from sandbox.stack import STAGE
 
 
 @functools.cache
-def read_resources(stage: str = STAGE, account_id: str = "000000000000", region: str = "us-east-1") -> dict[str, Any]:
+def read_resources(stage: str = "dev", account_id: str = "000000000000", region: str = "us-east-1") -> dict[str, Any]:
     """Return the template's resources by logical id. References to other resources stay as they are."""
     text = json.dumps(read_template()["Resources"])
     values = {"Stage": stage, "AWS::Partition": "aws", "AWS::AccountId": account_id, "AWS::Region": region}

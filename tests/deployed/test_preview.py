@@ -141,7 +141,7 @@ def test_card_and_detail_show_every_text(phone: Phone) -> None:
         "券原价 ¥30",
         "门市价 ¥35",
         "券码尾号 7002",
-        "订单编号 2000000000000000002 复制",
+        f"订单编号 {read_purchases(CUSTOMER)[1]['order']['order_id']} 复制",
     ]
     phone.button("复制订单编号").click()
     expect(phone.page.get_by_text("已复制")).to_be_visible()

@@ -15,6 +15,7 @@ from sandbox.sample_data import (
     CERTIFICATE_ID,
     CUSTOMER,
     CUSTOMER_WITH_MANY_COUPONS,
+    CUSTOMER_WITH_TIMES_CARDS,
     ORDER_ID,
     OTHER_ACCOUNT_ID,
     OTHER_ACCOUNT_POI_ID,
@@ -25,6 +26,8 @@ from sandbox.sample_data import (
     SKU_ID,
     UNKNOWN_ACCOUNT_ID,
 )
+
+ORDER_OF_OTHER_APP = sample_data.load().purchases[CUSTOMER_WITH_TIMES_CARDS][0].order["order_id"]
 
 
 class Clock:
@@ -217,7 +220,7 @@ def test_the_constants_match_the_data_files() -> None:
 
 def test_an_order_can_be_used_in_its_stores(platform: MockPlatform) -> None:
     headers = {"access-token": mint(platform), "content-type": "application/json"}
-    order_id = "2000000000000000007"
+    [order_id] = [p.order["order_id"] for p in platform.data.purchases[CUSTOMER] if p.stores == [OTHER_POI_ID]]
     usable = platform.order_can_use(headers, {"order_id": order_id, "poi_id": OTHER_POI_ID})
     assert (usable["can_use"], len(usable["certificates"])) == (True, 1)
     assert platform.order_can_use(headers, {"order_id": order_id, "poi_id": POI_ID}) == {
@@ -231,7 +234,7 @@ def test_an_order_can_be_used_in_its_stores(platform: MockPlatform) -> None:
     ("body", "code"),
     [
         (None, 10000), ({}, 2119001), ({"order_id": "1" * 64}, 2119001), ({"order_id": "1", "poi_id": 1}, 2119001),
-        ({"order_id": "no-such-order"}, 2191004), ({"order_id": "2000000000000000017"}, 2119005),
+        ({"order_id": "no-such-order"}, 2191004), ({"order_id": ORDER_OF_OTHER_APP}, 2119005),
     ],
 )  # fmt: skip
 def test_an_invalid_order_query_is_refused(platform: MockPlatform, body: Any, code: int) -> None:

@@ -76,7 +76,7 @@ def test_a_fault_of_a_merchant_does_not_affect_others(platform: Platform) -> Non
     add_fault(platform, kind="code", account_id=SECOND_ACCOUNT_ID)
     assert list_code(platform, token, account=SECOND_ACCOUNT_ID) == 2100004
     assert list_code(platform, token) == 0
-    order = {"order_id": "2000000000000000008"}
+    order = {"order_id": platform.data.purchases[CUSTOMER][-1].order["order_id"]}
     assert call(platform, ORDER, order, access_token=token)["data"]["error_code"] == 2100004
 
 
