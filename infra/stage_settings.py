@@ -104,6 +104,7 @@ class StageSettings(_Table, frozen=True):
         fixed = fixed_variables("any")
         if names := fixed.keys() & self.environment.keys():
             raise ValueError(f"{', '.join(sorted(names))} cannot be set here")
+        # Read them as the functions do: that checks the values and shows which variables there are.
         variables = _ReadVariables(fixed | self.environment)
         try:
             Settings.from_env(variables)

@@ -133,7 +133,7 @@ def test_a_clean_connection_is_reused() -> None:
             assert server.connections == 1
 
 
-@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     data=st.data(),
     pieces=st.lists(

@@ -34,12 +34,12 @@ def test_pages_after_a_lost_one_are_not_waited_for(api_with_pages: Api, platform
     platform.fail("hang", page=4)
     started = time.monotonic()
     response = api_with_pages.list()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 2, "a hanging page takes 3 s"
     assert len(certificate_ids(response)) == 50
     platform.clear_faults()
     started = time.monotonic()
     rest = api_with_pages.list(f"?cursor={response.json['next_cursor']}")
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 2, "a hanging page takes 3 s"
     assert len(certificate_ids(rest)) == 200
     assert not set(certificate_ids(rest)) & set(certificate_ids(response))
 
@@ -56,7 +56,7 @@ def test_aborted_pages_do_not_slow_down_later_requests(api_with_pages: Api, plat
     platform.clear_faults()
     started = time.monotonic()
     assert len(certificate_ids(api_with_pages.list())) == 200
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 2, "a hanging page takes 3 s"
     deadline = time.monotonic() + 5
     while sum(thread.name.startswith(("page", "bounded")) for thread in threading.enumerate()) > 16:
         assert time.monotonic() < deadline, "abandoned threads end"
