@@ -119,16 +119,21 @@ def set_throttling(client: APIGatewayClient, api_id: str, limits: Limits) -> Non
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html
     """
     values = _limit_patch("/*/*", limits.other)
-    routes = {
-        (resource["path"], method)
-        for resource in _list_resources(client, api_id)
-        for method in resource.get("resourceMethods", {})
-    }
+    routes = list_routes(client, api_id)
     for name, (path, method) in _ROUTES.items():
         # An older version of the app, after a rollback, may lack a route.
         if (path, method) in routes:
             values |= _limit_patch(f"/{path.replace('~', '~0').replace('/', '~1')}/{method}", getattr(limits, name))
     _patch(client.update_stage, values, restApiId=api_id, stageName=API_STAGE)
+
+
+def list_routes(client: APIGatewayClient, api_id: str) -> set[tuple[str, str]]:
+    """Return path and method of each route of the API."""
+    return {
+        (resource["path"], method)
+        for resource in _list_resources(client, api_id)
+        for method in resource.get("resourceMethods", {})
+    }
 
 
 def create_deployment(client: APIGatewayClient, api_id: str, sleep: Callable[[float], None] = time.sleep) -> None:

@@ -6,6 +6,7 @@ Each step changes only what differs, and can be repeated: after a failure, the n
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import subprocess
 import sys
@@ -15,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra import bundle, chalice_config, cloudformation, smoke
+from infra import bundle, chalice_config, cloudformation, smoke, versions
 from infra.account import check_account, open_account
 from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
 from infra.chalice_config import API_STAGE
-from infra.chalice_state import choose_rest_api, find_rest_apis, read_rest_api_id, write_state
+from infra.chalice_state import choose_rest_api, find_rest_apis, function_names, read_rest_api_id, write_state
 from infra.stage_settings import StageError, read_stage_settings
 
 if TYPE_CHECKING:
@@ -50,7 +51,10 @@ def deploy(account: Account, project: Path, stage: str, report: Callable[[str], 
     _report_changes(account, stage, archive, change_set, report)
     _unmap_former_domain(account, stage, settings)
     outputs = cloudformation.execute_change_set(stacks, stage, change_set)
+    # What runs may be unpublished: it is from before versions were published, or `chalice deploy` alone deployed it.
+    _publish(account, stage)
     _run_chalice_deploy(account, project, stage, settings)
+    _publish(account, stage, bundle.read_build(archive))
     api_id = _keep_oldest_api(account, project, stage, api_id)
     report("functions, API and schedule: deployed")
     configure_api(account, stage, api_id, settings)
@@ -62,8 +66,7 @@ def deploy(account: Account, project: Path, stage: str, report: Callable[[str], 
         report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
     # Without the default endpoint, only the domain can be tested, and it may have no DNS record yet.
     tested = url if settings.domain is None or settings.domain.default_endpoint else None
-    smoke.check_stage(account, project, stage, archive, tested)
-    report("smoke test: passed" if tested else "smoke test: passed, without a request (the default endpoint is off)")
+    report(smoke.check_stage(account, project, stage, archive, tested))
     return url
 
 
@@ -101,7 +104,7 @@ def compare_function(account: Account, stage: str, archive: Path) -> str:
     function = _get_function(account, stage)
     if function is None:
         return f"new, {bundle.RUNTIME}"
-    local = smoke.code_hash(archive)
+    local = versions.code_hash(archive.read_bytes())
     architecture = bundle.ARM64 if archive.stem.endswith(bundle.ARM64) else bundle.X86_64
     comparisons = [
         ("code", function["CodeSha256"], local),
@@ -135,7 +138,7 @@ def exit_on_error() -> Iterator[None]:
         yield
     except (
         BotoCoreError, ClientError, StageError, bundle.BundleError, cloudformation.StackError, ChaliceError,
-        DeploymentConflictError, smoke.SmokeTestError,
+        DeploymentConflictError, smoke.SmokeTestError, versions.DownloadError,
     ) as error:  # fmt: skip
         raise SystemExit(f"{error}") from None
 
@@ -155,12 +158,21 @@ def _prepare(
     _check_runtime(account, stage, settings)
     for name in chalice_config.write(project):
         report(f".chalice/{name} updated from the stage's settings: commit it")
-    try:
-        archive = bundle.current_archive(project, settings.architecture)
-    except bundle.BundleError:
-        report(f"building the bundle for {settings.architecture}")
-        archive = bundle.make_bundle(project, settings.architecture)
+    archive = _find_archive(project, settings.architecture, report)
+    report(f"bundle: {bundle.read_build(archive)}")
     return settings, archive, _choose_rest_api(account, stage, settings)
+
+
+def _find_archive(project: Path, architecture: str, report: Callable[[str], None]) -> Path:
+    """Return the bundle of the present sources and commit; build it if there is none."""
+    commit = bundle.read_commit(project)
+    with contextlib.suppress(bundle.BundleError):
+        archive = bundle.current_archive(project, architecture)
+        # Outside a git repository, the bundle was copied with the sources.
+        if commit in (None, bundle.read_build(archive).commit):
+            return archive
+    report(f"building the bundle for {architecture}")
+    return bundle.make_bundle(project, architecture)
 
 
 def _check_runtime(account: Account, stage: str, settings: StageSettings) -> None:
@@ -210,6 +222,14 @@ def _run_chalice_deploy(account: Account, project: Path, stage: str, settings: S
         return isinstance(error, ChaliceError) and "TooManyRequestsException" in text and "CreateDeployment" in text
 
     repeat_while_refused(run, is_refused)
+
+
+def _publish(account: Account, stage: str, build: bundle.Build | None = None) -> None:
+    """Publish the code of both functions as Lambda versions, for `make rollback`."""
+    client = account.client("lambda")
+    for name in function_names(stage).values():
+        if cloudformation.none_if_not_found(client.get_function, FunctionName=name) is not None:
+            versions.publish(client, name, build)
 
 
 def _keep_oldest_api(account: Account, project: Path, stage: str, previous_api_id: str | None) -> str:

@@ -11,6 +11,7 @@ What this project needs and ministack lacks is added here:
 - CloudFormation ignores a table's TTL and point-in-time recovery settings.
 - ListSubscriptionsByTopic: AWS shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
 - FilterLogEvents does not know alternatives (`?ERROR ?"Task timed out"`).
+- GetFunction of a version returns the address of the present code: here that of the version's code.
 - A function is pending for half a second after each change, and Chalice then waits 5 s: here it is active at once.
 """
 
@@ -40,6 +41,7 @@ def serve(port: int) -> None:
     del os.environ["LOG_LEVEL"]
     _add_rest_api_import()
     _activate_functions_at_once()
+    _serve_code_of_versions()
     _extend_cloudformation()
     _extend_secrets_manager()
     _show_pending_subscriptions()
@@ -80,6 +82,27 @@ def _activate_functions_at_once() -> None:
         lambda_svc._functions[name]["config"].update({**active, **dict.fromkeys(reasons, "")})
 
     lambda_svc._schedule_state_transition = activate
+
+
+def _serve_code_of_versions() -> None:
+    from ministack.services import lambda_svc  # noqa: PLC0415
+
+    get_function, serve_code = lambda_svc._get_function, lambda_svc.serve_function_code
+
+    def get_function_version(name: str, qualifier: str | None = None) -> Any:
+        status, headers, body = get_function(name, qualifier)
+        if qualifier in lambda_svc._functions.get(name, {}).get("versions", {}):
+            body = body.replace(f"/{name}?X-Amz".encode(), f"/{name}:{qualifier}?X-Amz".encode())
+        return status, headers, body
+
+    def serve_code_of_version(name: str, account_id: str | None = None, region: str | None = None) -> Any:
+        name, _, qualifier = name.partition(":")
+        if not qualifier:
+            return serve_code(name, account_id, region)
+        function = lambda_svc._functions.get_scoped(account_id, region, name)
+        return 200, {"Content-Type": "application/zip"}, function["versions"][qualifier]["code_zip"]
+
+    lambda_svc._get_function, lambda_svc.serve_function_code = get_function_version, serve_code_of_version
 
 
 def _put_rest_api(v1: Any, api_id: str, spec: dict[str, Any]) -> Any:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 import app as application
-from chalicelib import __version__
+from chalicelib import __version__, build
 from chalicelib.context import RequestContext
 from sandbox import gateway
 from sandbox.sample_data import (
@@ -46,6 +46,9 @@ from tests.harness import (
     stop,
 )
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 NEW_SESSION_KEY = "test-session-key-not-a-secret-000002"
 UNKNOWN_APP_LOGIN = json.dumps({"app_id": "ttnobody", "code": "any"})
 INVALID_LOGIN = json.dumps({"app_id": APP_ID, "code": "any"})
@@ -61,6 +64,17 @@ class TestHealth:
         assert response.headers["content-type"] == "application/json; charset=utf-8"
         assert response.headers["cache-control"] == "no-store"
         assert response.headers["x-request-id"]
+
+    @pytest.mark.parametrize("commit", ["0123456789ab", "0123456789ab+"])
+    def test_returns_the_commit_of_the_bundle(
+        self, commit: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "commit.txt").write_text(commit)
+        monkeypatch.setattr(build, "COMMIT_FILE", tmp_path / "commit.txt")
+        build.read_commit.cache_clear()
+        response = Api(None).call("GET", "/v1/health")  # type: ignore[arg-type]
+        build.read_commit.cache_clear()
+        assert response.json == {"status": "ok", "version": __version__, "commit": commit}
 
 
 class TestLogin:
