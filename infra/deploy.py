@@ -12,7 +12,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 _NAME_PARAMETERS = ("function_name", "rule_name", "role_name", "name")
 
 
+UNRESERVED_CONCURRENCY = 100
+"""https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""
+
+
 class ChaliceError(Exception):
     """Chalice failed. The message contains its output."""
 
@@ -44,8 +48,6 @@ def deploy(account: Account, project: Path, stage: str, report: Callable[[str], 
     """Deploy a stage of `project`; return the URL of its default endpoint. `report` receives a line for each step."""
     settings, archive, api_id = _prepare(account, project, stage, report)
     stacks = account.client("cloudformation")
-    if cloudformation.delete_failed_stack(stacks, stage):
-        report("deleted the stack, whose creation had failed")
     change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
     report(f"API: {api_id or 'new'}")
     _report_changes(account, stage, archive, change_set, report)
@@ -54,14 +56,15 @@ def deploy(account: Account, project: Path, stage: str, report: Callable[[str], 
     # What runs may be unpublished: it is from before versions were published, or `chalice deploy` alone deployed it.
     _publish(account, stage)
     _run_chalice_deploy(account, project, stage, settings)
+    if not settings.tracing:
+        _switch_off_tracing(account, stage)
     _publish(account, stage, bundle.read_build(archive))
     api_id = _keep_oldest_api(account, project, stage, api_id)
     report("functions, API and schedule: deployed")
-    configure_api(account, stage, api_id, settings)
+    configure_api(account, stage, api_id, settings, report)
     url = account.api_url(api_id, API_STAGE)
     report("API settings: limits, access log, error responses")
-    # Enabled only now: before the first deployment is complete, the alarm would fire.
-    account.client("cloudwatch").enable_alarm_actions(AlarmNames=[f"{cloudformation.stack_name(stage)}-schedule"])
+    _subscribe(account, stage, outputs["AlarmTopicArn"], report)
     if settings.domain is not None:
         report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
     # Without the default endpoint, only the domain can be tested, and it may have no DNS record yet.
@@ -74,9 +77,6 @@ def dry_run(account: Account, project: Path, stage: str, report: Callable[[str],
     """Report what `deploy` would change. No resource is changed."""
     settings, archive, api_id = _prepare(account, project, stage, report)
     stacks = account.client("cloudformation")
-    if cloudformation.delete_failed_stack(stacks, stage, dry_run=True):
-        report("the creation of the stack has failed; the deployment deletes the stack and creates it again")
-        return
     change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
     cloudformation.discard_change_set(stacks, stage, change_set)
     report(f"API: {api_id or 'new'}")
@@ -155,7 +155,9 @@ def _prepare(
     settings = read_stage_settings(project, stage)
     report_target(account, stage, report)
     check_account(account, settings)
+    cloudformation.check_data(account.client, stage)
     _check_runtime(account, stage, settings)
+    check_concurrency(account.client("lambda"), stage, settings.reserved_concurrency)
     for name in chalice_config.write(project):
         report(f".chalice/{name} updated from the stage's settings: commit it")
     archive = _find_archive(project, settings.architecture, report)
@@ -188,6 +190,23 @@ def _check_runtime(account: Account, stage: str, settings: StageSettings) -> Non
         )
 
 
+def check_concurrency(client: Any, stage: str, wanted: int | None) -> None:
+    """Raise StageError if the account cannot reserve this concurrency: Lambda refuses it when the function exists."""
+    if wanted is None:
+        return
+    limits = client.get_account_settings()["AccountLimit"]
+    function = cloudformation.none_if_not_found(client.get_function, FunctionName=cloudformation.stack_name(stage))
+    own = (function or {}).get("Concurrency", {}).get("ReservedConcurrentExecutions", 0)
+    available = max(0, limits["UnreservedConcurrentExecutions"] + own - UNRESERVED_CONCURRENCY)
+    if wanted > available:
+        raise StageError(
+            f"reserved_concurrency = {wanted}, but this account can give {available}: of its limit of "
+            f"{limits['ConcurrentExecutions']}, Lambda keeps {UNRESERVED_CONCURRENCY} for functions without a "
+            "reservation. Request a higher limit from AWS (Service Quotas, Lambda, Concurrent executions), or remove "
+            f"the setting from infra/stages/{stage}.toml"
+        )
+
+
 def _report_changes(
     account: Account,
     stage: str,
@@ -198,14 +217,15 @@ def _report_changes(
     report(f"stack {cloudformation.stack_name(stage)}: {len(change_set.changes) or 'no'} changes")
     for change in change_set.changes:
         report(f"  {change}")
-    report(f"functions: {compare_function(account, stage, archive)}")
+    difference = compare_function(account, stage, archive)
+    report(f"functions: {difference}")
+    if "runtime" in difference or "architecture" in difference:
+        report("warning: requests may fail for some seconds, between the updates of the code and of the configuration")
 
 
 def _unmap_former_domain(account: Account, stage: str, settings: StageSettings) -> None:
     """Remove the mapping of a domain that the stack will delete, because it is not in the settings any more."""
-    deployed = cloudformation.read_stack(account.client("cloudformation"), stage) or {}
-    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in deployed.get("Parameters", [])}
-    former = parameters.get("DomainName", "")
+    former = _read_parameters(cloudformation.read_stack(account.client("cloudformation"), stage)).get("DomainName", "")
     if former and former != _parameters(settings)["DomainName"]:
         unmap_domain(account.client("apigateway"), former)
 
@@ -222,6 +242,35 @@ def _run_chalice_deploy(account: Account, project: Path, stage: str, settings: S
         return isinstance(error, ChaliceError) and "TooManyRequestsException" in text and "CreateDeployment" in text
 
     repeat_while_refused(run, is_refused)
+
+
+def _switch_off_tracing(account: Account, stage: str) -> None:
+    """Switch off the tracing of both functions. Chalice only switches it on."""
+    client = account.client("lambda")
+    for name in function_names(stage).values():
+        configuration = client.get_function_configuration(FunctionName=name)
+        if configuration.get("TracingConfig", {}).get("Mode") == "Active":
+            versions.wait_until_updated(client, name)
+            client.update_function_configuration(FunctionName=name, TracingConfig={"Mode": "PassThrough"})
+
+
+def _subscribe(account: Account, stage: str, topic: str, report: Callable[[str], None]) -> None:
+    """Subscribe the alarm e-mail if it is not, and report if it is not confirmed.
+
+    The stack subscribes it, but after the topic was deleted by hand, CloudFormation may restore the topic only.
+    """
+    stack = cloudformation.read_stack(account.client("cloudformation"), stage)
+    email = _read_parameters(stack).get("AlarmEmail", "")
+    if not email:
+        return
+    client = account.client("sns")
+    pages = client.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+    states = {found["Endpoint"]: found["SubscriptionArn"] for page in pages for found in page["Subscriptions"]}
+    if states.get(email, "Deleted") == "Deleted":
+        client.subscribe(TopicArn=topic, Protocol="email", Endpoint=email)
+        states[email] = "PendingConfirmation"
+    if states[email] == "PendingConfirmation":
+        report(f"alarm e-mail {email}: not confirmed; click the link in AWS's message, or no alarm arrives")
 
 
 def _publish(account: Account, stage: str, build: bundle.Build | None = None) -> None:
@@ -258,6 +307,11 @@ def _get_function(account: Account, stage: str) -> dict[str, str] | None:
     client, name = account.client("lambda"), cloudformation.stack_name(stage)
     function = cloudformation.none_if_not_found(client.get_function, FunctionName=name)
     return None if function is None else function["Configuration"]
+
+
+def _read_parameters(stack: Any) -> dict[str, str]:
+    """Return the parameters of a stack's description, which is None for a new stack."""
+    return {p["ParameterKey"]: p["ParameterValue"] for p in (stack or {}).get("Parameters", [])}
 
 
 def _parameters(settings: StageSettings) -> dict[str, str | None]:

@@ -189,6 +189,7 @@ def expected_configuration(config: Mapping[str, Any], stage: str, name: str) -> 
         "memory": settings["lambda_memory_size"],
         "timeout": function.get("lambda_timeout", config["lambda_timeout"]),
         "environment": settings["environment_variables"],
+        "tracing": "Active" if settings["xray"] else "PassThrough",
         "reserved concurrency": function.get("reserved_concurrency"),
     }
 
@@ -206,6 +207,7 @@ def actual_configuration(function: Mapping[str, Any]) -> dict[str, Any]:
         "memory": configuration.get("MemorySize"),
         "timeout": configuration.get("Timeout"),
         "environment": configuration.get("Environment", {}).get("Variables"),
+        "tracing": configuration.get("TracingConfig", {}).get("Mode", "PassThrough"),
         "reserved concurrency": function.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
     }
 

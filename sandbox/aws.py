@@ -8,7 +8,7 @@ What this project needs and ministack lacks is added here:
 - CloudFormation does not know `AWS::ApiGateway::DomainName` and `AWS::CloudWatch::CompositeAlarm`.
 - CloudFormation cannot create alarms on metric math: here such an alarm watches its first metric.
 - PutSecretValue attaches a label of one's own to several versions; on AWS a label is at one version.
-- CloudFormation ignores a table's TTL and point-in-time recovery settings.
+- CloudFormation ignores a table's point-in-time recovery setting.
 - ListSubscriptionsByTopic: AWS shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
 - FilterLogEvents does not know alternatives (`?ERROR ?"Task timed out"`).
 - GetFunction of a version returns the address of the present code: here that of the version's code.
@@ -155,10 +155,6 @@ def _extend_cloudformation() -> None:
 
     def create_table(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
         result = original_create(logical_id, properties, stack)
-        ttl = properties.get("TimeToLiveSpecification", {})
-        if ttl.get("Enabled"):
-            attribute = ttl["AttributeName"]
-            dynamodb._ttl_settings[result[0]] = {"TimeToLiveStatus": "ENABLED", "AttributeName": attribute}
         recovery = properties.get("PointInTimeRecoverySpecification", {})
         dynamodb._pitr_settings[result[0]] = bool(recovery.get("PointInTimeRecoveryEnabled"))
         return result

@@ -19,7 +19,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from infra import api_gateway, bundle, cloudformation, deploy, rollback, smoke, versions
+from infra import bundle, cloudformation, deploy, rollback, smoke, versions
 from infra.account import Account, check_account
 from infra.destroy import destroy
 from infra.stage_settings import StageError, StageSettings
@@ -127,10 +127,7 @@ def cloud(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 @pytest.fixture(autouse=True)
 def quick(cloud: Cloud) -> Iterator[None]:
     cloud.proxy.refuse = lambda _: None
-    with (
-        mock.patch.object(smoke, "HTTP_SECONDS", 0.0),
-        mock.patch.object(api_gateway, "LOG_ROLE_SECONDS", 0.0),
-    ):
+    with mock.patch.object(smoke, "HTTP_SECONDS", 0.0):
         yield
 
 
@@ -281,6 +278,7 @@ def test_limits_domain_concurrency_and_memory_follow_the_settings(cloud: Cloud) 
     settings = f"""
 memory_mb = 512
 reserved_concurrency = 5
+tracing = false
 [limits]
 sessions = {{ rate = 7, burst = 9 }}
 other = {{ rate = 3, burst = 4 }}
@@ -299,6 +297,7 @@ other = {{ rate = 3, burst = 4 }}
     function = cloud.client("lambda").get_function(FunctionName=API_FUNCTION)
     assert function["Configuration"]["MemorySize"] == 512
     assert function["Concurrency"]["ReservedConcurrentExecutions"] == 5
+    assert function["Configuration"]["TracingConfig"] == {"Mode": "PassThrough"}
     cloud.deploy(cloud.clone())
     assert client.get_rest_api(restApiId=api_id)["disableExecuteApiEndpoint"] is False
     assert "Concurrency" not in cloud.client("lambda").get_function(FunctionName=API_FUNCTION)
@@ -346,6 +345,32 @@ def test_arm64_deploys_the_bundle_for_arm64(cloud: Cloud) -> None:
     assert function["Architectures"] == ["arm64"]
     assert function["CodeSha256"] == versions.code_hash(bundle.current_archive(clone, bundle.ARM64).read_bytes())
     assert any("architecture arm64 -> x86_64" in line for line in cloud.deploy(cloud.clone()))
+
+
+def test_a_lost_table_or_secret_stops_the_deployment_before_any_change(cloud: Cloud) -> None:
+    dynamodb, secrets_manager = cloud.client("dynamodb"), cloud.client("secretsmanager")
+    dynamodb.update_table(TableName=API_FUNCTION, DeletionProtectionEnabled=False)
+    dynamodb.delete_table(TableName=API_FUNCTION)
+    before = len(cloud.proxy.calls)
+    for run in (cloud.deploy, lambda clone: deploy.dry_run(cloud.account, clone, STAGE, lambda _: None)):
+        with pytest.raises(cloudformation.StackError, match=rf"table {API_FUNCTION} does not exist.*docs/operate\.md"):
+            run(cloud.clone())
+    secrets_manager.delete_secret(SecretId=cloudformation.secret_name(STAGE), RecoveryWindowInDays=7)
+    with pytest.raises(cloudformation.StackError, match="restore-secret"):
+        cloud.deploy(cloud.clone())
+    assert [call.operation for call in cloud.proxy.calls[before:] if not call.operation.startswith(READING)] == []
+    secrets_manager.restore_secret(SecretId=cloudformation.secret_name(STAGE))
+    dynamodb.create_table(
+        TableName=API_FUNCTION,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+    )
+    assert cloud.deploy(cloud.clone())[-1] == "smoke test: passed"
+
+
+def test_a_second_deployment_changes_nothing_in_the_stack(cloud: Cloud) -> None:
+    assert f"stack {API_FUNCTION}: no changes" in cloud.deploy(cloud.clone())
 
 
 def test_the_smoke_test_names_each_defect(cloud: Cloud) -> None:
@@ -464,7 +489,7 @@ def test_of_two_first_deployments_at_once_the_slower_one_removes_its_api_and_say
 def test_a_first_stack_that_failed_is_created_again_with_the_retained_table(
     archive: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """CloudFormation can only delete such a stack, and its table is retained."""
+    """CloudFormation deletes such a stack, and its table is retained."""
     del archive
     folder = tmp_path_factory.mktemp("failed")
     template = folder / "template.yaml"
@@ -482,12 +507,9 @@ def test_a_first_stack_that_failed_is_created_again_with_the_retained_table(
         ):
             cloud.deploy(cloud.clone())
         message = str(raised.value)
-        assert "ROLLBACK_COMPLETE" in message
+        assert "DELETE_COMPLETE" in message
         assert "Broken (AWS::Events::EventBus): EventBus already exists" in message
         assert cloud.client("dynamodb").list_tables()["TableNames"] == [API_FUNCTION]
-        report: list[str] = []
-        deploy.dry_run(cloud.account, cloud.clone(), STAGE, report.append)
-        assert "the creation of the stack has failed; the deployment deletes the stack and creates it again" in report
         assert cloud.deploy(cloud.clone())[-1] == "smoke test: passed"
 
 

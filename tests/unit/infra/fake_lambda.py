@@ -72,6 +72,9 @@ class FakeLambda:
         configuration = function["latest"] if Qualifier == "$LATEST" else function["versions"][Qualifier][0]
         return {"Configuration": configuration, "Code": {"Location": f"https://code/{FunctionName}/{Qualifier}"}}
 
+    def get_function_configuration(self, FunctionName: str) -> Any:  # noqa: N803 - AWS's name
+        return self.functions[FunctionName]["latest"]
+
     def publish_version(self, FunctionName: str, CodeSha256: str, Description: str) -> None:  # noqa: N803 - AWS's names
         function = self.functions[FunctionName]
         assert function["latest"]["CodeSha256"] == CodeSha256

@@ -105,11 +105,6 @@ def test_a_schedule_that_stops_fires_after_half_an_hour() -> None:
     assert fired["schedule"][0] == 121
 
 
-def test_the_schedules_alarm_does_nothing_before_the_first_deployment_is_complete() -> None:
-    assert read_alarms()["schedule"]["ActionsEnabled"] is False
-    assert not [name for name, alarm in read_alarms().items() if name != "schedule" and "ActionsEnabled" in alarm]
-
-
 @pytest.mark.parametrize(
     ("alarm", "metric", "dimensions", "quiet", "loud"),
     [
