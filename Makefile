@@ -142,6 +142,7 @@ test: install bundle miniprogram
 	$(BIN)/mypy
 	$(BIN)/cfn-lint --regions us-east-1 cn-north-1 cn-northwest-1 -- infra/template.yaml
 	$(BIN)/python -m docs.tools.api_tables --check
+	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/bandit --quiet --recursive -ll $(SOURCES)
 	$(NPM) run check
 	$(PYTEST) $(PARALLEL) --cov --cov-report=term
@@ -185,7 +186,12 @@ lock: | python
 	@build/lock/bin/python $(PIP_INSTALL) -r build/lock.in
 	@{ echo '# The pinned version of every package that `make install` installs. Written by `make lock`.'; \
 	  build/lock/bin/python -m pip freeze --exclude pip; } > constraints.txt
-	@rm -rf build/lock build/lock.in
+	@printf '%s\n' '-r ../requirements.txt' chalice boto3 pyyaml > build/deploy.in
+	@build/lock/bin/python $(PIP_INSTALL) uv
+	@{ echo '# What `python -m infra.deploy` needs, for the pipeline. Written by `make lock`.'; \
+	  build/lock/bin/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 --generate-hashes \
+	    -c constraints.txt build/deploy.in; } > requirements-deploy.txt
+	@rm -rf build/lock build/lock.in build/deploy.in
 
 clean:
 	rm -rf miniprogram/node_modules miniprogram/dist miniprogram/build

@@ -55,6 +55,7 @@ X86_64, ARM64 = "x86_64", "arm64"
 
 VENDORED = ("aws-xray-sdk==2.15.0",)
 
+_ARCHIVES = ".chalice/deployments"
 _VERSION_FILE = "chalicelib/__init__.py"
 _LICENCE_NAMES = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
 _FIXED_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
@@ -119,7 +120,7 @@ def make_bundle(root: Path = ROOT, architecture: str = X86_64) -> Path:
     commit = read_commit(root)
     install_vendored(root)
     _compile(root / "chalicelib")
-    for outdated in _list_archives(root, architecture):
+    for outdated in _list_archives(root / _ARCHIVES, architecture):
         outdated.unlink()
     archive = Path(_packager(architecture).create_deployment_package(str(root), RUNTIME))
     _rewrite(archive, commit)
@@ -143,8 +144,26 @@ def rename_archive(root: Path) -> None:
     The hash in the name depends on the order in which the file system lists files, and a copy may have another order.
     """
     for architecture in (X86_64, ARM64):
-        for archive in _list_archives(root, architecture):
+        for archive in _list_archives(root / _ARCHIVES, architecture):
             archive.rename(_packager(architecture).deployment_package_filename(str(root), RUNTIME))
+
+
+def adopt_archive(folder: Path, root: Path = ROOT, architecture: str = X86_64) -> Path:
+    """Let `chalice deploy` upload the archive in `folder`, which was built elsewhere from the same commit; return it.
+
+    Raises BundleError if there is no archive for this Python and architecture, or it is of another commit.
+    """
+    archives = _list_archives(folder, architecture)
+    if len(archives) != 1:
+        raise BundleError(f"{folder}: {len(archives)} bundles for {RUNTIME} and {architecture}, expected one")
+    built, commit = read_build(archives[0]), read_commit(root)
+    if built.commit != commit:
+        raise BundleError(f"{archives[0].name} is of commit {built.commit}, but this is a clone of commit {commit}")
+    _compile(root / "chalicelib")
+    adopted = Path(_packager(architecture).deployment_package_filename(str(root), RUNTIME))
+    adopted.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(archives[0], adopted)
+    return adopted
 
 
 def current_archive(root: Path = ROOT, architecture: str = X86_64) -> Path:
@@ -170,9 +189,9 @@ def _packager(architecture: str) -> LambdaDeploymentPackager:
     return LambdaDeploymentPackager(osutils, dependencies, UI(), architecture)
 
 
-def _list_archives(root: Path, architecture: str) -> list[Path]:
+def _list_archives(folder: Path, architecture: str) -> list[Path]:
     suffix = "" if architecture == X86_64 else f"-{architecture}"
-    return list((root / ".chalice" / "deployments").glob(f"*-{RUNTIME}{suffix}.zip"))
+    return list(folder.glob(f"*-{RUNTIME}{suffix}.zip"))
 
 
 def _compile(package: Path) -> None:

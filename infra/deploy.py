@@ -44,9 +44,14 @@ class DeploymentConflictError(Exception):
     """Another deployment of the stage ran at the same time."""
 
 
-def deploy(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> str:
-    """Deploy a stage of `project`; return the URL of its default endpoint. `report` receives a line for each step."""
-    settings, archive, api_id = _prepare(account, project, stage, report)
+def deploy(
+    account: Account, project: Path, stage: str, report: Callable[[str], None], built: Path | None = None
+) -> str:
+    """Deploy a stage of `project`; return the URL of its default endpoint. `report` receives a line for each step.
+
+    `built` is a folder with a bundle that was built elsewhere from the same commit.
+    """
+    settings, archive, api_id = _prepare(account, project, stage, report, built)
     stacks = account.client("cloudformation")
     change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
     report(f"API: {api_id or 'new'}")
@@ -149,7 +154,7 @@ def report_target(account: Account, stage: str, report: Callable[[str], None]) -
 
 
 def _prepare(
-    account: Account, project: Path, stage: str, report: Callable[[str], None]
+    account: Account, project: Path, stage: str, report: Callable[[str], None], built: Path | None = None
 ) -> tuple[StageSettings, Path, str | None]:
     """Check what can be checked before anything is changed; return settings, bundle, and the id of the present API."""
     settings = read_stage_settings(project, stage)
@@ -160,7 +165,10 @@ def _prepare(
     check_concurrency(account.client("lambda"), stage, settings.reserved_concurrency)
     for name in chalice_config.write(project):
         report(f".chalice/{name} updated from the stage's settings: commit it")
-    archive = _find_archive(project, settings.architecture, report)
+    if built is None:
+        archive = _find_archive(project, settings.architecture, report)
+    else:
+        archive = bundle.adopt_archive(built, project, settings.architecture)
     report(f"bundle: {bundle.read_build(archive)}")
     return settings, archive, _choose_rest_api(account, stage, settings)
 
@@ -330,13 +338,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__)
     parser.add_argument("stage")
     parser.add_argument("--dry-run", action="store_true", help="show what would change; change nothing")
+    parser.add_argument(
+        "--bundle", type=Path, metavar="FOLDER", help="deploy the bundle in this folder, built from the same commit"
+    )
     arguments = parser.parse_args()
     with exit_on_error():
         account = open_account(read_stage_settings(bundle.ROOT, arguments.stage))
         if arguments.dry_run:
             dry_run(account, bundle.ROOT, arguments.stage, print)
         else:
-            print(deploy(account, bundle.ROOT, arguments.stage, print))
+            print(deploy(account, bundle.ROOT, arguments.stage, print, arguments.bundle))
 
 
 if __name__ == "__main__":

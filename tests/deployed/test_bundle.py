@@ -21,6 +21,7 @@ from infra.bundle import (
     ARM64,
     ROOT,
     BundleError,
+    adopt_archive,
     bundled_requirements,
     copy_project,
     current_archive,
@@ -173,6 +174,27 @@ def test_a_build_of_other_sources_is_refused(archive: Path, tmp_path: Path) -> N
     (tmp_path / "app.py").write_text("# changed\n")
     with pytest.raises(BundleError, match="make bundle"):
         current_archive(tmp_path)
+
+
+def test_a_bundle_of_the_same_commit_is_deployed_in_a_clone_that_installed_nothing(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the pipeline: there is no folder vendor/, and Chalice imports the app before it looks for its package."""
+    clone = tmp_path / "clone"
+    copy_sources(clone)
+    monkeypatch.setattr("infra.bundle.read_commit", lambda _root: "other")
+    with pytest.raises(BundleError, match="this is a clone of commit other"):
+        adopt_archive(archive.parent, clone)
+    monkeypatch.setattr("infra.bundle.read_commit", lambda _root: read_build(archive).commit)
+    with pytest.raises(BundleError, match="0 bundles"):
+        adopt_archive(tmp_path, clone)
+    built = tmp_path / "built"
+    built.mkdir()
+    shutil.copyfile(archive, built / archive.name)
+    adopted = adopt_archive(built, clone)
+    subprocess.run([sys.executable, "-c", "import app"], cwd=clone, check=True)
+    assert current_archive(clone) == adopted
+    assert adopted.read_bytes() == archive.read_bytes()
 
 
 def test_the_sdk_data_has_botocores_operations_shapes_and_regions(bundle: Path) -> None:
