@@ -5,7 +5,7 @@ What this project needs and ministack lacks is added here:
 - ministack can import REST APIs, but does not route ImportRestApi (`POST /restapis?mode=import`) and PutRestApi
   (`PUT /restapis/{id}`) to its importer.
 - CloudFormation does not know `AWS::Logs::QueryDefinition`: here the resource is accepted and has no effect.
-- CloudFormation does not know `AWS::ApiGateway::DomainName` and `AWS::CloudWatch::CompositeAlarm`.
+- CloudFormation does not know `AWS::ApiGateway::DomainName`.
 - CloudFormation cannot create alarms on metric math: here such an alarm watches its first metric.
 - PutSecretValue attaches a label of one's own to several versions; on AWS a label is at one version.
 - CloudFormation ignores a table's point-in-time recovery setting.
@@ -145,11 +145,6 @@ def _extend_cloudformation() -> None:
         "update": lambda physical_id, old, new, stack: _create_domain(new),  # noqa: ARG005
         "delete": lambda physical_id, properties: _delete_domain(physical_id),  # noqa: ARG005
     }
-    provisioners._RESOURCE_HANDLERS["AWS::CloudWatch::CompositeAlarm"] = {
-        "create": lambda logical_id, properties, stack: _put_composite_alarm(properties),  # noqa: ARG005
-        "update": lambda physical_id, old, new, stack: _put_composite_alarm(new),  # noqa: ARG005
-        "delete": lambda physical_id, properties: _delete_alarm(physical_id),  # noqa: ARG005
-    }
     table_handlers = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
     original_create = table_handlers["create"]
 
@@ -171,21 +166,6 @@ def _extend_cloudformation() -> None:
         return original_record(name, properties)
 
     provisioners._cw_metric_alarm_record = create_alarm_record
-
-
-def _put_composite_alarm(properties: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    from ministack.services import cloudwatch  # noqa: PLC0415
-
-    status, _, body = cloudwatch._put_composite_alarm({}, properties, is_cbor=False, is_json=True)
-    if status >= 300:
-        raise ValueError(body.decode())
-    return properties["AlarmName"], {}
-
-
-def _delete_alarm(name: str) -> None:
-    from ministack.services import cloudwatch  # noqa: PLC0415
-
-    cloudwatch._delete_alarms({}, {"AlarmNames": [name]}, is_cbor=False, is_json=True)
 
 
 def _create_domain(properties: dict[str, Any]) -> tuple[str, dict[str, str]]:

@@ -54,18 +54,18 @@ def _read_resources() -> dict[str, Any]:
 
 
 def read_alarms(parameters: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
-    """Return the properties of all alarms, composite ones too, by their names without the stage's prefix.
+    """Return the properties of all alarms, by their names without the stage's prefix.
 
     Alarms with a condition are included only if there are `parameters`.
     """
     alarms = {}
-    for logical_id, resource in _read_resources().items():
+    for resource in _read_resources().values():
         if "Condition" in resource and not parameters:
             continue
-        if resource["Type"] in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
             properties = resolve(resource["Properties"], parameters)
             name = properties["AlarmName"].removeprefix(f"douyin-redemption-{STAGE}-")
-            alarms[name] = {**properties, "LogicalId": logical_id}
+            alarms[name] = properties
     return alarms
 
 
@@ -98,11 +98,6 @@ class Metrics:
 def is_in_alarm(name: str, alarms: dict[str, dict[str, Any]], metrics: Metrics, minute: int) -> bool:
     """Return whether an alarm is in the state ALARM at a minute (of a day that begins at minute 0 UTC)."""
     alarm = alarms[name]
-    if "AlarmRule" in alarm:
-        by_logical_id = {other["LogicalId"]: other_name for other_name, other in alarms.items()}
-        parts = re.findall(r'ALARM\("\$\{(\w+)\}"\)', alarm["AlarmRule"])
-        assert alarm["AlarmRule"] == " AND ".join(f'ALARM("${{{part}}}")' for part in parts)
-        return all(is_in_alarm(by_logical_id[part], alarms, metrics, minute) for part in parts)
     breaching = 0
     for index in range(alarm["EvaluationPeriods"]):
         value = _read_value(alarm, metrics, minute, index)
@@ -110,15 +105,14 @@ def is_in_alarm(name: str, alarms: dict[str, dict[str, Any]], metrics: Metrics, 
             breaching += alarm["TreatMissingData"] == "breaching"
         else:
             breaching += _COMPARISONS[alarm["ComparisonOperator"]](value, alarm["Threshold"])
-    return bool(breaching >= alarm["DatapointsToAlarm"])
+    return bool(breaching >= alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]))
 
 
 def _read_value(alarm: dict[str, Any], metrics: Metrics, minute: int, index: int) -> float | None:
     """Return the alarm's value `index` periods ago."""
     if "Metrics" not in alarm:
-        statistic = alarm.get("Statistic") or alarm["ExtendedStatistic"]
         minutes = alarm["Period"] // 60
-        return metrics.read(_key(alarm), minute - index * minutes, minutes, statistic)
+        return metrics.read(_key(alarm), minute - index * minutes, minutes, alarm["Statistic"])
     values: dict[str, float | None] = {}
     expression, end = "", minute
     for part in alarm["Metrics"]:
@@ -153,7 +147,7 @@ def _evaluate(node: ast.AST, values: dict[str, float | None], hour: int) -> Any:
     if isinstance(node, ast.Name):
         return values[node.id]
     if isinstance(node, ast.Call):
-        return _call(node, inner, hour)
+        return _call(node, inner, values, hour)
     if isinstance(node, ast.BoolOp):
         parts = [inner(value) for value in node.values]
         return None if None in parts else (all if isinstance(node.op, ast.And) else any)(parts)
@@ -165,11 +159,16 @@ def _evaluate(node: ast.AST, values: dict[str, float | None], hour: int) -> Any:
     return None if left is None or right is None else _OPERATORS[kind](left, right)
 
 
-def _call(node: ast.Call, inner: Callable[[ast.AST], Any], hour: int) -> Any:
+def _call(node: ast.Call, inner: Callable[[ast.AST], Any], values: dict[str, float | None], hour: int) -> Any:
     assert isinstance(node.func, ast.Name)
     function, arguments = node.func.id, node.args
     if function == "HOUR":
         return hour
+    if function == "SUM":
+        # Of all metrics of the alarm; a missing one is ignored.
+        assert ast.unparse(node) == "SUM(METRICS())"
+        found = [value for value in values.values() if value is not None]
+        return sum(found) if found else None
     first = inner(arguments[0])
     if function == "FILL":
         return inner(arguments[1]) if first is None else first
