@@ -16,8 +16,8 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 SOURCES := app.py chalicelib infra redeemctl sandbox
 
-.PHONY: always help python install bundle miniprogram browser screenshots deploy rollback destroy demo serve check test nightly fuzz bench load audit \
-	format lock clean
+.PHONY: always help python install bundle miniprogram browser screenshots deploy rollback destroy demo serve check test \
+	nightly fuzz bench load audit format lock clean
 
 help:
 	@echo "make install      install everything into .venv and .lambda (the other commands do it when they need it)"

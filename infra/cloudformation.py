@@ -126,7 +126,8 @@ def stack_exists(client: CloudFormationClient, stage: str) -> bool:
 
 def check_data(client: Callable[[str], Any], stage: str) -> None:
     """Raise StackError if the stack exists, but its table or secret does not: a deployment would not bring it back."""
-    if not stack_exists(client("cloudformation"), stage):
+    stack = read_stack(client("cloudformation"), stage)
+    if stack is None or stack["StackStatus"] in _FAILED_CREATION:
         return
     table, secret = _find_data(client, stage)
     lost = [] if table else [f"table {stack_name(stage)} does not exist"]

@@ -285,7 +285,12 @@ def _publish(account: Account, stage: str, build: bundle.Build | None = None) ->
     """Publish the code of both functions as Lambda versions, for `make rollback`."""
     client = account.client("lambda")
     for name in function_names(stage).values():
-        if cloudformation.none_if_not_found(client.get_function, FunctionName=name) is not None:
+        function = cloudformation.none_if_not_found(client.get_function, FunctionName=name)
+        if function is None:
+            continue
+        states = [function["Configuration"].get(key) for key in ("State", "LastUpdateStatus")]
+        # Lambda publishes no function whose last change failed. The deployment repairs it.
+        if build is not None or states == ["Active", "Successful"]:
             versions.publish(client, name, build)
 
 

@@ -92,7 +92,7 @@ def publish(
     if not published or not published[0].is_same(running):
         description = next((version.description for version in published if version.code == running.code), "")
         if build is not None or not description:
-            build = build or read_build(io.BytesIO(download(client, function_name, running)))
+            build = build or _read_running_build(client, function_name, running)
             description = f"{build}, {now():%Y-%m-%dT%H:%M:%SZ}"
         client.publish_version(FunctionName=function_name, CodeSha256=running.code, Description=description)
         history = read_history(client, function_name)
@@ -115,6 +115,14 @@ def download(client: Any, function_name: str, version: Version) -> bytes:
             f"{function_name}: the downloaded code is not the deployed one (HTTP {response.status_code})"
         )
     return response.content
+
+
+def _read_running_build(client: Any, function_name: str, running: Version) -> Build:
+    try:
+        return read_build(io.BytesIO(download(client, function_name, running)))
+    except DownloadError:
+        # It must not stop a deployment. A rollback needs the code, and reports the error.
+        return Build(None, None)
 
 
 def code_hash(archive: bytes) -> str:

@@ -149,7 +149,7 @@ def test_a_secret_that_is_scheduled_for_deletion_counts_as_lost() -> None:
         check_data(aws.client, "dev")
 
 
-@pytest.mark.parametrize("status", [None, "REVIEW_IN_PROGRESS"])
+@pytest.mark.parametrize("status", [None, "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"])
 def test_before_the_first_deployment_nothing_can_be_lost(status: str | None) -> None:
     aws = FakeAws(status)
     aws.has_table = aws.has_secret = False

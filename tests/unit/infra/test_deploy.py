@@ -56,6 +56,17 @@ def test_tracing_is_switched_off_in_both_functions() -> None:
     assert client.get_function(API)["Configuration"]["TracingConfig"] == {"Mode": "PassThrough"}
 
 
+def test_what_runs_is_published_unless_its_last_change_failed() -> None:
+    """The deployment that repairs it must not stop there."""
+    client = FakeLambda()
+    client.deploy(API, build_archive("1", "a" * 12))
+    client.deploy(REFRESH, build_archive("1", "a" * 12), LastUpdateStatus="Failed")
+    account: Any = SimpleNamespace(client=lambda _: client)
+    with client.downloads():
+        deploy._publish(account, "dev")
+    assert (len(client.published(API)), client.published(REFRESH)) == (1, [])
+
+
 class FakeTopic:
     """The alarm topic's subscriptions: ARN by address."""
 

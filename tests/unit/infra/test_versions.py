@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import pytest
+import requests
 
 from infra import versions
 from infra.bundle import Build
@@ -84,3 +85,11 @@ def test_code_that_arrives_incomplete_is_refused_without_its_address() -> None:
     ):
         versions.download(client, NAME, running)
     assert "https" not in str(raised.value)
+
+
+def test_a_deployment_goes_on_when_the_code_before_it_cannot_be_downloaded() -> None:
+    client = FakeLambda()
+    client.deploy(NAME, build_archive("1"))
+    with mock.patch("requests.get", side_effect=requests.ConnectionError):
+        versions.publish(client, NAME, now=lambda: NOW)
+    assert client.published(NAME) == ["version unknown, commit unknown, 2026-11-25T10:00:00Z"]
