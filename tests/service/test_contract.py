@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from chalicelib import __version__
+from chalicelib import __version__, build
 from sandbox.sample_data import (
     ACCOUNT_ID,
     APP_ID,
@@ -41,6 +41,9 @@ from tests.harness import (
     restart,
 )
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 NEW_SESSION_KEY = "test-session-key-not-a-secret-000002"
 UNKNOWN_APP_LOGIN = json.dumps({"app_id": "ttnobody", "code": "any"})
 INVALID_LOGIN = json.dumps({"app_id": APP_ID, "code": "any"})
@@ -56,6 +59,17 @@ class TestHealth:
         assert response.headers["content-type"] == "application/json; charset=utf-8"
         assert response.headers["cache-control"] == "no-store"
         assert response.headers["x-request-id"]
+
+    @pytest.mark.parametrize("commit", ["0123456789ab", "0123456789ab+"])
+    def test_returns_the_commit_of_the_bundle(
+        self, commit: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "commit.txt").write_text(commit)
+        monkeypatch.setattr(build, "COMMIT_FILE", tmp_path / "commit.txt")
+        build.read_commit.cache_clear()
+        response = Api(None).call("GET", "/v1/health")  # type: ignore[arg-type]
+        build.read_commit.cache_clear()
+        assert response.json == {"status": "ok", "version": __version__, "commit": commit}
 
 
 class TestLogin:
