@@ -30,5 +30,7 @@ def test_everything_that_infra_imports_is_required() -> None:
     names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
     imported = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"infra", "chalicelib"}
     # The types are not imported at run time.
-    needed = {"pyyaml" if name == "yaml" else name for name in imported if not name.startswith("mypy_boto3")}
+    needed = {
+        "pyyaml" if name == "yaml" else name.replace("_", "-") for name in imported if not name.startswith("mypy_boto3")
+    }
     assert needed <= read_pins("requirements-deploy.txt").keys()
