@@ -13,7 +13,12 @@ PINS = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
 
 def read_pins(name: str) -> dict[str, str]:
     text = (ROOT / name).read_text(encoding="utf-8")
-    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in PINS.findall(text)}
+    return {normalize(name): version for name, version in PINS.findall(text)}
+
+
+def normalize(name: str) -> str:
+    """Return a package's name as PyPI compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_the_pipelines_requirements_are_those_of_constraints_with_hashes() -> None:
@@ -30,5 +35,6 @@ def test_everything_that_infra_imports_is_required() -> None:
     names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
     imported = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"infra", "chalicelib"}
     # The types are not imported at run time.
-    needed = {"pyyaml" if name == "yaml" else name for name in imported if not name.startswith("mypy_boto3")}
+    packages = {"pyyaml" if name == "yaml" else normalize(name) for name in imported}
+    needed = {name for name in packages if not name.startswith("mypy-boto3")}
     assert needed <= read_pins("requirements-deploy.txt").keys()
