@@ -13,7 +13,12 @@ PINS = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
 
 def read_pins(name: str) -> dict[str, str]:
     text = (ROOT / name).read_text(encoding="utf-8")
-    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in PINS.findall(text)}
+    return {normalize(name): version for name, version in PINS.findall(text)}
+
+
+def normalize(name: str) -> str:
+    """Return a package's name as PyPI compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_the_pipelines_requirements_are_those_of_constraints_with_hashes() -> None:
