@@ -19,24 +19,24 @@ import msgspec
 from chalice.app import Rate
 
 from chalicelib import __version__
-from chalicelib.api.login import LoginService
-from chalicelib.api.service import Service
+from chalicelib.api.application import Application
+from chalicelib.api.login import LoginHandler
+from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import parse_account_id, parse_bearer, parse_list_request, parse_login
 from chalicelib.aws import Table, create_clients, read_secret
+from chalicelib.build import read_commit
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE
-from chalicelib.certificates.prefetch import Prefetcher
-from chalicelib.context import Deadline, RequestContext
-from chalicelib.credentials import CredentialStore
+from chalicelib.context import Deadline, ListRecord, RequestContext
+from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import InvalidRequestError
-from chalicelib.merchants import CACHE_SECONDS, MerchantStore, build_stores_view
-from chalicelib.sessions import SessionService
+from chalicelib.merchants import CACHE_SECONDS, MerchantRepository, build_stores_view
+from chalicelib.sessions import Authenticator
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
-from chalicelib.telemetry import Telemetry
+from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import renew_tokens
-from chalicelib.tokens.store import TokenStore
 from chalicelib.warmup import WARMUP_SECONDS, warm_up
 
 if TYPE_CHECKING:
@@ -45,77 +45,74 @@ if TYPE_CHECKING:
     import requests
     from chalice.app import CloudWatchEvent, Request
 
-PAGE_THREADS = 16
-"""One response uses three. The others are spare, because an aborted call may take a moment to end."""
-
-PREFETCH_THREADS = 4
-"""One login uses two. Prefetches of failed logins may take a moment to end."""
+THREADS = 16
+"""One request uses three: two for a prefetch, then three for pages. The others are spare, because an aborted call, or
+the prefetch of a refused login, may take a moment to end."""
 
 telemetry_settings = TelemetrySettings.from_env(os.environ)
-app = Service(telemetry_settings.api_name, Telemetry(telemetry_settings))
+app = Application(telemetry_settings.api_name, Telemetry(telemetry_settings))
 
 
-class Services(msgspec.Struct, frozen=True):
+class Components(msgspec.Struct, frozen=True):
     """The objects that the routes use, created once per instance."""
 
-    credentials: CredentialStore
+    credentials: CredentialsCache
     douyin: DouyinClient
-    sessions: SessionService
-    logins: LoginService
-    merchants: MerchantStore
+    authenticator: Authenticator
+    login: LoginHandler
+    merchants: MerchantRepository
     lister: CertificateLister
-    tokens: TokenStore
+    tokens: TokenProvider
     http: requests.Session
-    page_executor: Executor
-    prefetch_executor: Executor
+    executor: Executor
 
 
 @functools.cache
-def services() -> Services:
-    """Create the services from the environment; raises ConfigurationError that names the variable at fault."""
+def components() -> Components:
+    """Create the components from the environment; raises ConfigurationError that names the variable at fault."""
     settings = Settings.from_env(os.environ)
     dynamodb, secrets_manager = create_clients(app.telemetry.warn)
     table = Table(dynamodb, settings.table_name)
-    credentials = CredentialStore(functools.partial(read_secret, secrets_manager, settings.secret_name))
+    credentials = CredentialsCache(functools.partial(read_secret, secrets_manager, settings.secret_name))
     http = create_session(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE)
     douyin = DouyinClient(Transport(http), settings.open_api, settings.login_api)
-    merchants, tokens = MerchantStore(table), TokenStore(table, douyin)
-    sessions = SessionService(credentials, douyin, settings.session_ttl)
-    page_executor = ThreadPoolExecutor(PAGE_THREADS, "page")
-    prefetch_executor = ThreadPoolExecutor(PREFETCH_THREADS, "prefetch")
-    lister = CertificateLister(merchants, tokens, credentials, douyin, page_executor)
-    return Services(
+    merchants, tokens = MerchantRepository(table), TokenProvider(table, douyin)
+    authenticator = Authenticator(credentials, douyin, settings.session_ttl)
+    executor = ThreadPoolExecutor(THREADS, "worker")
+    lister = CertificateLister(merchants, tokens, credentials, douyin, executor)
+    return Components(
         credentials=credentials,
         douyin=douyin,
-        sessions=sessions,
-        logins=LoginService(sessions, lister, Prefetcher(lister, douyin, prefetch_executor)),
+        authenticator=authenticator,
+        login=LoginHandler(authenticator, lister),
         merchants=merchants,
         lister=lister,
         tokens=tokens,
         http=http,
-        page_executor=page_executor,
-        prefetch_executor=prefetch_executor,
+        executor=executor,
     )
 
 
 @app.route("/v1/health", methods=["GET"])
 def health(_request: Request, _context: RequestContext) -> str:
-    """Return the version. Calls no other service."""
-    return _to_json({"status": "ok", "version": __version__})
+    """Return version and commit. Calls no other service."""
+    commit = read_commit()
+    return _to_json({"status": "ok", "version": __version__} | ({"commit": commit} if commit else {}))
 
 
 @app.route("/v1/sessions", methods=["POST"], content_types=["application/json"])
 def create_user_session(request: Request, context: RequestContext) -> str:
     """Log a user in: exchange a code from tt.login for a session token. The request may ask for the first list."""
     login = parse_login(_read_body(request))
-    return _to_json(services().logins.login(login, context))
+    return _to_json(components().login.login(login, context))
 
 
 @app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(CACHE_SECONDS))
 def list_stores(_request: Request, context: RequestContext, account_id: str) -> str:
     """List where a merchant can be visited. Needs no session: the store is chosen before the login."""
-    context.account_id = parse_account_id(account_id)
-    return _to_json(build_stores_view(services().merchants.get(context.account_id, context), context))
+    context.record.account_id = parse_account_id(account_id)
+    merchant = components().merchants.get(context.record.account_id, context)
+    return _to_json(build_stores_view(merchant, context))
 
 
 @app.route("/v1/merchants/{account_id}/stores/{poi_id}/certificates", methods=["GET"])
@@ -124,9 +121,10 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     query = request.query_params
     parameters = {name: query.getlist(name) for name in query} if query else {}
     list_request = parse_list_request(account_id, poi_id, parameters)
-    context.account_id, context.poi_id = list_request.filter.account_id, list_request.filter.poi_id
-    session = services().sessions.verify(parse_bearer(request.headers.get("authorization")), context)
-    return _to_json(services().lister.list_certificates(session, list_request, context))
+    context.record.account_id = list_request.selection.account_id
+    context.record.listing = ListRecord(list_request.selection.poi_id)
+    session = components().authenticator.verify(parse_bearer(request.headers.get("authorization")), context)
+    return _to_json(components().lister.list_certificates(session, list_request, context))
 
 
 @app.schedule(Rate(10, unit=Rate.MINUTES))
@@ -135,7 +133,7 @@ def refresh_tokens(event: CloudWatchEvent) -> None:
     app.run_job(
         "refresh_tokens",
         event.context,
-        lambda context: renew_tokens(services().tokens, services().credentials, context),
+        lambda context: renew_tokens(components().tokens, components().credentials, context),
     )
 
 
@@ -155,10 +153,10 @@ def start() -> None:
     """Warm up. Failures are logged; the first request retries."""
     context = RequestContext(Deadline(WARMUP_SECONDS))
     try:
-        created = services()
-        warm_up(created.credentials, created.tokens, created.douyin, created.page_executor, context)
+        created = components()
+        warm_up(created.credentials, created.tokens, created.douyin, created.executor, context)
     except Exception as error:
-        app.telemetry.report_warmup_failure(error, context)
+        app.telemetry.report_warmup_failure(context.record, error)
 
 
 if is_lambda(os.environ):

@@ -36,9 +36,9 @@ def main() -> None:
     for size in SIZES:
         response = build_response(size)
         page, now = parse_certificates(response), time.time()
-        list_view = ListView(ACCOUNT_ID, POI_ID, build_views([page], frozenset(), now).views)
+        list_view = ListView(ACCOUNT_ID, POI_ID, build_views([page], now).views)
         runner.bench_func(f"parse_certificates {size}", parse_certificates, response)
-        runner.bench_func(f"build_views {size}", build_views, [page], frozenset(), now)
+        runner.bench_func(f"build_views {size}", build_views, [page], now)
         runner.bench_func(f"encode to JSON {size}", msgspec.json.encode, list_view)
 
 

@@ -40,16 +40,16 @@ botocore's own data covers four hundred services; searching it takes a third of 
 """
 
 # Both services answer in milliseconds: repeat a slow attempt rather than wait for it.
-CONNECT_SECONDS = 0.5
-READ_SECONDS = 0.5
-ATTEMPT_SECONDS = CONNECT_SECONDS + READ_SECONDS
+AWS_CONNECT_SECONDS = 0.5
+AWS_READ_SECONDS = 0.5
+AWS_ATTEMPT_SECONDS = AWS_CONNECT_SECONDS + AWS_READ_SECONDS
 """Limit for one attempt. botocore's own limits apply to each address and each read alone."""
 
-RETRY_POLICY = RetryPolicy(max_attempts=2, base_delay=0.1, max_delay=0.1, min_seconds=ATTEMPT_SECONDS)
+RETRY_POLICY = RetryPolicy(max_attempts=2, base_delay=0.1, max_delay=0.1, min_seconds=AWS_ATTEMPT_SECONDS)
 
 _CLIENT_CONFIG = Config(
-    connect_timeout=CONNECT_SECONDS,
-    read_timeout=READ_SECONDS,
+    connect_timeout=AWS_CONNECT_SECONDS,
+    read_timeout=AWS_READ_SECONDS,
     # RETRY_POLICY repeats calls, because botocore does not know the request's deadline.
     retries={"mode": "standard", "total_max_attempts": 1},
     max_pool_connections=8,
@@ -177,7 +177,7 @@ def _call(service: str, operation: str, context: RequestContext, send: Callable[
         if context.deadline.remaining() <= 0:
             raise StorageUnavailableError("budget")
         with context.record_call(service, operation), _translate_errors():
-            return call_with_timeout(send, ATTEMPT_SECONDS, context.deadline)
+            return call_with_timeout(send, AWS_ATTEMPT_SECONDS, context.deadline)
 
     return call_with_retries(attempt, RETRY_POLICY, context.deadline)
 

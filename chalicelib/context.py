@@ -1,4 +1,7 @@
-"""State of one invocation: its deadline, and the call log from which log line, metrics and trace are written."""
+"""State of one invocation: the deadline of its work, and the record of what happened.
+
+Log line, metrics and trace are written from the record.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,10 @@ class Deadline:
     def remaining(self) -> float:
         """Return the seconds left; negative after the deadline."""
         return self._at - self._clock()
+
+    def narrowed(self, seconds: float) -> Deadline:
+        """Return a new deadline, `seconds` from now but not after this one. Cancelling it does not cancel this one."""
+        return Deadline(min(seconds, self.remaining()), self._clock)
 
     @property
     def is_cancelled(self) -> bool:
@@ -85,30 +92,53 @@ class Call(msgspec.Struct):
     logid: str = ""
 
 
-class RequestContext(msgspec.Struct):
-    """State of one HTTP request or scheduled run, passed to everything that it calls.
+class ListRecord(msgspec.Struct):
+    """The list of a request: the store, what was returned, and what was wrong with the platform's pages.
 
-    `user` is the salted hash of the open_id. `malformed_fields` are paths in the platform's document. `warnings` are
-    texts for the operator about what went wrong without failing the request. Several threads append to `calls`
-    (list.append is atomic). `list_outcome` (`ok` or a problem code) and `list_error` belong to a login's first list.
+    `is_first`: the list belongs to a login, and `error` is what made it fail. `certificates` is the number of returned
+    ones, None when there is no list. `malformed_fields` are paths in the platform's document. `received` and `total`
+    are there when the list has ended with fewer certificates than the platform's total.
     """
 
-    deadline: Deadline
+    poi_id: str
+    is_first: bool = False
+    error: Exception | None = None
+    pages: int = 0
+    certificates: int | None = None
+    malformed: int = 0
+    malformed_fields: list[str] = []
+    lost_page_error: RedemptionError | None = None
+    received: int | None = None
+    total: int | None = None
+
+
+class RequestRecord(msgspec.Struct):
+    """What happened in one HTTP request or scheduled run. There is one per request; its parts share it.
+
+    Several threads append to `calls` (list.append is atomic). `user` is the salted hash of the open_id. `listing` is
+    there when a list was requested. `warnings` are texts for the operator about what went wrong without failing the
+    request. `is_secret_stale`: a cached secret is used, because the present one cannot be read or is malformed.
+    """
+
     request_id: str = ""
     started: float = msgspec.field(default_factory=time.time)
     calls: list[Call] = []
     account_id: str = ""
-    poi_id: str = ""
     user: str = ""
-    pages: int = 0
-    certificates_returned: int | None = None
-    certificates_malformed: int = 0
-    malformed_fields: list[str] = []
+    listing: ListRecord | None = None
     warnings: list[str] = []
-    lost_page_error: RedemptionError | None = None
-    list_outcome: str = ""
-    list_error: BaseException | None = None
     token_seconds_left: int | None = None
+    is_secret_stale: bool = False
+
+
+class RequestContext(msgspec.Struct, frozen=True):
+    """The deadline of a piece of work, and the record of the request that it belongs to.
+
+    Whatever may call another service gets one. A part with less time gets the same record with a nearer deadline.
+    """
+
+    deadline: Deadline
+    record: RequestRecord = msgspec.field(default_factory=RequestRecord)
 
     @classmethod
     def for_lambda(cls, lambda_context: Any, max_seconds: float = REQUEST_SECONDS) -> RequestContext:
@@ -119,17 +149,17 @@ class RequestContext(msgspec.Struct):
         remaining = getattr(lambda_context, "get_remaining_time_in_millis", None)
         seconds = _SECONDS_WITHOUT_LAMBDA if remaining is None else remaining() / 1000
         request_id = str(getattr(lambda_context, "aws_request_id", ""))
-        return cls(Deadline(min(max_seconds, seconds - RESERVE_SECONDS)), request_id)
+        return cls(Deadline(min(max_seconds, seconds - RESERVE_SECONDS)), RequestRecord(request_id))
 
     def with_timeout(self, seconds: float) -> RequestContext:
-        """Return a copy with an earlier deadline that writes to the same call log."""
-        return msgspec.structs.replace(self, deadline=Deadline(min(seconds, self.deadline.remaining())))
+        """Return a context with an earlier deadline and the same record."""
+        return RequestContext(self.deadline.narrowed(seconds), self.record)
 
     @contextmanager
     def record_call(self, service: str, name: str) -> Iterator[Call]:
         """Add a call to the call log. An error that leaves the block becomes its outcome."""
         call = Call(service, name, time.time())
-        self.calls.append(call)
+        self.record.calls.append(call)
         begun = time.perf_counter()
         outcome = "ok"
         try:

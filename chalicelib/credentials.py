@@ -42,7 +42,7 @@ class Credentials(msgspec.Struct, frozen=True):
         return f"Credentials(apps={len(self.apps)}, session_keys={len(self.session_keys)})"
 
 
-class CredentialStore:
+class CredentialsCache:
     """Reads and caches the secret. `fetch` returns its text and may raise StorageUnavailableError."""
 
     def __init__(self, fetch: Callable[[RequestContext], str], clock: Callable[[], float] = time.time) -> None:
@@ -87,7 +87,8 @@ class CredentialStore:
         except (StorageUnavailableError, ConfigurationError) as error:
             if self._cached is None:
                 raise
-            context.warnings.append(f"the cached secret is used: {error}")
+            context.record.warnings.append(f"the cached secret is used: {error}")
+            context.record.is_secret_stale = True
             # Wait before the next read, or every request would wait for a service that is unavailable.
             self._failed_at = now
             return self._cached

@@ -73,7 +73,7 @@ class Merchant(msgspec.Struct, frozen=True):
             raise StoreNotFoundError(poi_id)
 
 
-class MerchantStore:
+class MerchantRepository:
     """Reads merchants from the table. Caches the active ones, and for a short time which account_ids are unknown.
 
     The two caches are separate, so that requests with random account_ids cannot evict a merchant.
@@ -109,7 +109,7 @@ def build_stores_view(merchant: Merchant, context: RequestContext) -> StoresView
         return StoresView(merchant.account_id, merchant.name)
     hidden = sorted(poi_id for poi_id, store in merchant.stores.items() if store is None)
     if hidden:
-        context.warnings.append(f"stores without a readable name: {', '.join(hidden[:MAX_REPORTED_STORES])}")
+        context.record.warnings.append(f"stores without a readable name: {', '.join(hidden[:MAX_REPORTED_STORES])}")
     shown = [store for store in merchant.stores.values() if store is not None]
     return StoresView(merchant.account_id, merchant.name, sorted(shown, key=lambda store: store.poi_id))
 

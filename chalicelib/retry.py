@@ -33,13 +33,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     min_seconds: float
     rate_limited_delay: float | None = None
 
-    def delay(
-        self,
-        error: RedemptionError,
-        attempt: int,
-        remaining: float,
-        uniform: Callable[[float, float], float] = random.uniform,
-    ) -> float | None:
+    def delay(self, error: RedemptionError, attempt: int, remaining: float) -> float | None:
         """Return the seconds to wait before the next attempt, or None when the call must not be repeated.
 
         `attempt` is the number of the attempt that failed, from 1; `remaining` is the time left before the deadline.
@@ -47,7 +41,8 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         base_delay = self.rate_limited_delay if isinstance(error, RateLimitedError) else self.base_delay
         if not error.retryable or base_delay is None or attempt >= self.max_attempts:
             return None
-        delay = uniform(0, min(self.max_delay, base_delay * 2 ** (attempt - 1)))
+        longest = min(self.max_delay, base_delay * 2 ** (attempt - 1))
+        delay = random.uniform(0, longest)  # noqa: S311 - jitter, no secret
         delay = max(delay, error.retry_after or 0.0)
         return delay if remaining >= delay + self.min_seconds else None
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import msgspec
 from itsdangerous import BadData, URLSafeSerializer
 
-from chalicelib.errors import UnauthenticatedError
-from chalicelib.records import RedactedStruct
+from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
+from chalicelib.redaction import RedactedStruct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chalicelib.context import RequestContext
-    from chalicelib.credentials import CredentialStore
+    from chalicelib.credentials import CredentialsCache
     from chalicelib.douyin.client import DouyinClient
 
 MAX_TOKEN_LENGTH = 2048
@@ -43,12 +43,12 @@ class Login(RedactedStruct, frozen=True):
     session: Session
 
 
-class SessionService:
-    """Issues and verifies session tokens. Sessions are not stored."""
+class Authenticator:
+    """Logs users in, and verifies the session tokens that it has issued. Sessions are not stored."""
 
     def __init__(
         self,
-        credentials: CredentialStore,
+        credentials: CredentialsCache,
         douyin: DouyinClient,
         ttl: int,
         *,
@@ -74,12 +74,15 @@ class SessionService:
     def login(self, app_id: str, code: str, context: RequestContext) -> Login:
         """Exchange a login code for a session.
 
-        Raises what `get_app_secret` raises, and UpstreamError (LoginRefusedError for a bad code).
+        Raises what `get_app_secret` raises, and UpstreamError: LoginRefusedError for a bad code, UpstreamMalformedError
+        for an open_id of which `verify` would not accept the token.
         """
         open_id = self._douyin.login(app_id, self.get_app_secret(app_id, context), code, context)
         keys = self._credentials.get(context).session_keys
-        context.user = hash_open_id(open_id, keys)
+        context.record.user = hash_open_id(open_id, keys)
         token = _serializer(*keys).dumps([app_id, open_id, int(self._clock()) + self.ttl])
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise UpstreamMalformedError("too_large")
         return Login(token, Session(app_id, open_id))
 
     def verify(self, token: str, context: RequestContext) -> Session:
@@ -97,7 +100,7 @@ class SessionService:
             raise UnauthenticatedError("session token has another form") from None
         if expires_at <= self._clock():
             raise UnauthenticatedError("session expired")
-        context.user = hash_open_id(open_id, self._credentials.get(context).session_keys)
+        context.record.user = hash_open_id(open_id, self._credentials.get(context).session_keys)
         return Session(app_id, open_id)
 
 

@@ -12,24 +12,26 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from chalicelib.context import RequestContext
-    from chalicelib.credentials import CredentialStore
+    from chalicelib.credentials import CredentialsCache
     from chalicelib.douyin.client import DouyinClient
-    from chalicelib.tokens.store import TokenStore
+    from chalicelib.tokens.provider import TokenProvider
 
 WARMUP_SECONDS = 2.0
 """Limit for the whole warm-up. The first request does what is missing."""
-
-CONNECT_SECONDS = 1.0
 
 MAX_PRELOADED_APPS = 3
 """The tokens of the other apps are read when a request needs them."""
 
 
 def warm_up(
-    credentials: CredentialStore, tokens: TokenStore, douyin: DouyinClient, executor: Executor, context: RequestContext
+    credentials: CredentialsCache,
+    tokens: TokenProvider,
+    douyin: DouyinClient,
+    executor: Executor,
+    context: RequestContext,
 ) -> None:
     """Fill the caches and open the connections that a first request needs; raises RedemptionError."""
-    connection = executor.submit(douyin.open_connection, CONNECT_SECONDS)
+    connection = executor.submit(douyin.open_connection)
     for app_id in list(credentials.get(context).apps)[:MAX_PRELOADED_APPS]:
         tokens.preload(app_id, context)
     connection.result()

@@ -20,7 +20,7 @@ from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import ConfigurationError, RedemptionError
 from chalicelib.settings import Settings
-from chalicelib.tokens.store import TokenStore
+from chalicelib.tokens.provider import TokenProvider
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.secret import SecretStore
 from redeemctl.table import MerchantTable
@@ -72,7 +72,7 @@ class Stage:
     dynamodb: DynamoDBClient
     secrets_manager: SecretsManagerClient
     douyin: DouyinClient
-    tokens: TokenStore
+    tokens: TokenProvider
     secret: SecretStore
     merchants: MerchantTable
     http: requests.Session
@@ -174,7 +174,7 @@ def open_stage(name: str, project: Path) -> Iterator[Stage]:
             dynamodb,
             secrets_manager,
             douyin,
-            TokenStore(Table(dynamodb, settings.table_name), douyin),
+            TokenProvider(Table(dynamodb, settings.table_name), douyin),
             SecretStore(secrets_manager, settings.secret_name),
             MerchantTable(dynamodb, settings.table_name),
             http,

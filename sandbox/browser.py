@@ -93,4 +93,7 @@ def launch() -> Iterator[Browser]:
 
 
 if __name__ == "__main__":
-    print(f"Chromium: {ensure_chromium()}")
+    chromium = ensure_chromium()
+    if chromium is None:
+        raise SystemExit("no Chromium was installed: set CHROMIUM to the path of one")
+    print(f"Chromium: {chromium}")

@@ -440,6 +440,7 @@ async def start(
 
 async def _serve(arguments: argparse.Namespace) -> None:
     port, server, _ = await start(arguments.data, arguments.port, arguments.qps, seed=arguments.seed, now=arguments.now)
+    server.platform.store_filter = arguments.store_filter
     for customer, path in arguments.fixture:
         if customer not in server.platform.data.customers:
             raise SystemExit(f"--fixture: unknown customer {customer}")
@@ -465,6 +466,12 @@ def main() -> None:
     parser.add_argument("--qps", type=float, help="certificate queries per second and app; above: error 2119003")
     parser.add_argument("--seed", type=int, help="make tokens, codes, log ids and random faults reproducible")
     parser.add_argument("--now", type=float, metavar="EPOCH", help="stop the platform's clock at this time")
+    parser.add_argument(
+        "--store-filter",
+        choices=("none", "before", "after"),
+        default="none",
+        help="hide orders that cannot be used in the store, before or after the list is cut into pages",
+    )
     parser.add_argument(
         "--fixture",
         type=_parse_fixture,

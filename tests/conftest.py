@@ -146,10 +146,10 @@ def api(platform: Platform, environment: dict[str, str], observed_clients: None)
     import app as application
     from tests.harness import Api, stop
 
-    application.services.cache_clear()
+    application.components.cache_clear()
     yield Api(platform)
-    if application.services.cache_info().currsize:
-        stop(application.services())
+    if application.components.cache_info().currsize:
+        stop(application.components())
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import app as application
+from chalicelib.certificates.ratelimit import RateLimitCache
 from chalicelib.douyin import client
-from chalicelib.tokens import store
+from chalicelib.tokens import provider
 from infra.bundle import ROOT, BundleError, current_archive
 from sandbox import gateway, sample_data
 from sandbox.faults import Fault, FaultPlan
@@ -42,8 +43,8 @@ LIST_URL = gateway.certificates_url()
 FAST_RETRIES = msgspec.structs.replace(client.RETRY_POLICY, base_delay=0.0, rate_limited_delay=0.0)
 """The retry policy of the platform's calls without delays: patch `chalicelib.douyin.client.RETRY_POLICY` with it."""
 
-FAST_MINT_RETRIES = msgspec.structs.replace(store.MINT_RETRY_POLICY, base_delay=0.0)
-"""The retry policy of mints without delays: patch `chalicelib.tokens.store.MINT_RETRY_POLICY` with it."""
+FAST_MINT_RETRIES = msgspec.structs.replace(provider.MINT_RETRY_POLICY, base_delay=0.0)
+"""The retry policy of mints without delays: patch `chalicelib.tokens.provider.MINT_RETRY_POLICY` with it."""
 
 JSON_HEADERS = {"Content-Type": "application/json"}
 IS_NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
@@ -212,11 +213,11 @@ class Api:
 
     def clear_rate_limits(self) -> None:
         """Clear the cached rate limits of this instance."""
-        application.services().lister.rate_limits.clear()
+        application.components().lister.rate_limits = RateLimitCache()
 
     def clear_tokens(self) -> None:
         """Clear the cached tokens of this instance."""
-        application.services().tokens._cache.clear()
+        application.components().tokens._cache._entries.clear()
 
 
 def examples(count: int) -> int:
@@ -224,17 +225,16 @@ def examples(count: int) -> int:
     return 20 * count if IS_NIGHTLY else count
 
 
-def stop(services: application.Services) -> None:
+def stop(components: application.Components) -> None:
     """Close the connections of an instance and wait for its threads."""
-    services.http.close()
-    services.page_executor.shutdown()
-    services.prefetch_executor.shutdown()
+    components.http.close()
+    components.executor.shutdown()
 
 
 def restart() -> None:
     """Replace this instance by a new one with empty caches."""
-    stop(application.services())
-    application.services.cache_clear()
+    stop(application.components())
+    application.components.cache_clear()
 
 
 def run_refresh_tokens() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import wait
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,18 +10,18 @@ import msgspec
 from chalicelib.api.problems import ProblemView, problem_for_error
 from chalicelib.certificates.listing import ListRequest
 from chalicelib.certificates.views import ListView  # noqa: TC001 - msgspec evaluates the annotation
-from chalicelib.context import Deadline
+from chalicelib.context import ListRecord
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from chalicelib.api.validation import LoginRequest
     from chalicelib.certificates.listing import CertificateLister
-    from chalicelib.certificates.prefetch import Prefetch, Prefetcher
     from chalicelib.context import RequestContext
-    from chalicelib.douyin.protocol import CertificateFilter
-    from chalicelib.sessions import Session, SessionService
+    from chalicelib.sessions import Authenticator
 
-LIST_SECONDS = 4.0
-"""Limit for the list, counted from the end of the login."""
+LIST_SECONDS = 6.0
+"""Limit for the list, counted from the end of the login. A dead holder of the token's lease is replaced within it."""
 
 
 class LoginView(msgspec.Struct, omit_defaults=True):
@@ -32,45 +33,37 @@ class LoginView(msgspec.Struct, omit_defaults=True):
     list_problem: ProblemView | None = None
 
 
-class LoginService:
+class LoginHandler:
     """Logs users in and lists their certificates in one request."""
 
-    def __init__(self, sessions: SessionService, lister: CertificateLister, prefetcher: Prefetcher) -> None:
-        self._sessions = sessions
+    def __init__(self, authenticator: Authenticator, lister: CertificateLister) -> None:
+        self._authenticator = authenticator
         self._lister = lister
-        self._prefetcher = prefetcher
 
     def login(self, request: LoginRequest, context: RequestContext) -> LoginView:
         """Log a user in, and list certificates if the request asks for them.
 
-        Raises what `SessionService.login` raises. An error of the list is in the view and in `context`.
+        Raises what `Authenticator.login` raises. An error of the list is in the view and in the request's record.
         """
-        if request.list is None:
-            login = self._sessions.login(request.app_id, request.code, context)
-            return LoginView(login.token, self._sessions.ttl)
-        context.account_id, context.poi_id = request.list.account_id, request.list.poi_id
-        # Requests of unknown apps end here, so that they cause no other call.
-        self._sessions.get_app_secret(request.app_id, context)
-        prefetch = self._prefetcher.start(request.app_id, request.list, context)
+        record = context.record
+        prefetched: list[Future[None]] = []
+        if request.selection is not None:
+            record.account_id = request.selection.account_id
+            record.listing = ListRecord(request.selection.poi_id, is_first=True)
+            # Requests of unknown apps end here, so that they cause no other call.
+            self._authenticator.get_app_secret(request.app_id, context)
+            prefetched = self._lister.prefetch(request.selection, context)
+        login = self._authenticator.login(request.app_id, request.code, context)
+        view = LoginView(login.token, self._authenticator.ttl)
+        if record.listing is None or request.selection is None:
+            return view
+        context = context.with_timeout(LIST_SECONDS)
+        # What a full executor has not begun is left to the list.
+        wait([future for future in prefetched if not future.cancel()], context.deadline.remaining())
         try:
-            login = self._sessions.login(request.app_id, request.code, context)
-        except BaseException:
-            prefetch.abandon()
-            raise
-        view = LoginView(login.token, self._sessions.ttl)
-        try:
-            view.list = self._list(login.session, request.list, prefetch, context)
-            context.list_outcome = "ok"
+            view.list = self._lister.list_certificates(login.session, ListRequest(request.selection), context)
         # Not a named error: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
-            problem = problem_for_error(error, context.request_id)
-            view.list_problem = problem.view
-            context.list_outcome, context.list_error = problem.type.code, error
+            record.listing.error = error
+            view.list_problem = problem_for_error(error, record.request_id).view
         return view
-
-    def _list(
-        self, session: Session, wanted: CertificateFilter, prefetch: Prefetch, context: RequestContext
-    ) -> ListView:
-        context.deadline = Deadline(min(LIST_SECONDS, context.deadline.remaining()))
-        prefetch.wait(context.deadline)
-        return self._lister.list_certificates(session, ListRequest(wanted), context)

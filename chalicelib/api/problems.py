@@ -13,7 +13,11 @@ from chalicelib import errors
 
 
 class ProblemType(msgspec.Struct, frozen=True):
-    """A type of problem. `retry_after` is in seconds; None when an early retry does not help."""
+    """A type of problem.
+
+    `retry_after` is in seconds; None when an early retry does not help. `is_callers_mistake`: it does not count against
+    the service level objective.
+    """
 
     code: str
     status: int
@@ -21,6 +25,7 @@ class ProblemType(msgspec.Struct, frozen=True):
     detail: str
     retryable: bool = False
     retry_after: int | None = None
+    is_callers_mistake: bool = False
 
 
 class UpstreamView(msgspec.Struct, omit_defaults=True):
@@ -53,17 +58,31 @@ class ProblemView(msgspec.Struct, omit_defaults=True):
     upstream: UpstreamView | None = None
 
 
-INVALID_REQUEST = ProblemType("invalid_request", 400, "Invalid request", "请求参数有误，请返回重试")
-UNAUTHENTICATED = ProblemType("unauthenticated", 401, "No valid session", "登录已失效，请重新登录")
-WRONG_APP = ProblemType("wrong_app", 403, "The session belongs to another app", "当前小程序不能查询该商家的券")
+INVALID_REQUEST = ProblemType(
+    "invalid_request", 400, "Invalid request", "请求参数有误，请返回重试", is_callers_mistake=True
+)
+UNAUTHENTICATED = ProblemType(
+    "unauthenticated", 401, "No valid session", "登录已失效，请重新登录", is_callers_mistake=True
+)
+WRONG_APP = ProblemType(
+    "wrong_app", 403, "The session belongs to another app", "当前小程序不能查询该商家的券", is_callers_mistake=True
+)
 MERCHANT_NOT_AUTHORIZED = ProblemType(
     "merchant_not_authorized", 403, "The merchant has not authorized the app", "商家尚未授权本小程序，请联系店员"
 )
-MERCHANT_NOT_FOUND = ProblemType("merchant_not_found", 404, "No such merchant", "未找到该商家，请联系店员")
-STORE_NOT_FOUND = ProblemType("store_not_found", 404, "No such store of this merchant", "未找到该门店，请重新选择门店")
-NOT_FOUND = ProblemType("not_found", 404, "No such resource", "请求的内容不存在")
-METHOD_NOT_ALLOWED = ProblemType("method_not_allowed", 405, "Method not allowed", "不支持该请求方式")
-UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported_media_type", 415, "Unsupported media type", "不支持该请求格式")
+MERCHANT_NOT_FOUND = ProblemType(
+    "merchant_not_found", 404, "No such merchant", "未找到该商家，请联系店员", is_callers_mistake=True
+)
+STORE_NOT_FOUND = ProblemType(
+    "store_not_found", 404, "No such store of this merchant", "未找到该门店，请重新选择门店", is_callers_mistake=True
+)
+NOT_FOUND = ProblemType("not_found", 404, "No such resource", "请求的内容不存在", is_callers_mistake=True)
+METHOD_NOT_ALLOWED = ProblemType(
+    "method_not_allowed", 405, "Method not allowed", "不支持该请求方式", is_callers_mistake=True
+)
+UNSUPPORTED_MEDIA_TYPE = ProblemType(
+    "unsupported_media_type", 415, "Unsupported media type", "不支持该请求格式", is_callers_mistake=True
+)
 RATE_LIMITED = ProblemType("rate_limited", 429, "Too many requests upstream", "查询人数较多，请稍后再试", True, 5)
 INTERNAL_ERROR = ProblemType("internal_error", 500, "Internal error", "服务出现问题，请稍后再试")
 UPSTREAM_REJECTED = ProblemType(

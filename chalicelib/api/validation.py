@@ -10,9 +10,9 @@ import msgspec
 
 from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH
 from chalicelib.certificates.listing import ListRequest
-from chalicelib.douyin.protocol import CertificateFilter
+from chalicelib.douyin.protocol import Selection
 from chalicelib.errors import InvalidRequestError, UnauthenticatedError
-from chalicelib.records import RedactedStruct
+from chalicelib.redaction import RedactedStruct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,15 +37,15 @@ _NUMBERS = {
 _QUERY_PARAMETERS = ("cursor", *_NUMBERS)
 
 
-class LoginRequest(RedactedStruct, frozen=True):
+class LoginRequest(RedactedStruct, frozen=True, rename={"selection": "list"}):
     """The body of a login: the mini-program's app_id, and the code from its tt.login.
 
-    `list` selects the certificates that are listed in the same response, or is None.
+    `selection` is what is listed in the same response (member `list` of the body), or None.
     """
 
     app_id: str
     code: str
-    list: CertificateFilter | None = None
+    selection: Selection | None = None
 
 
 def parse_login(body: bytes) -> LoginRequest:
@@ -63,12 +63,11 @@ def parse_login(body: bytes) -> LoginRequest:
         raise InvalidRequestError("code", f"must be 1 to {MAX_CODE_LENGTH} printable characters")
     if "list" not in members:
         return LoginRequest(app_id, code)
-    wanted = members["list"]
-    if not isinstance(wanted, dict):
+    requested = members["list"]
+    if not isinstance(requested, dict):
         raise InvalidRequestError("list", "must be an object")
-    return LoginRequest(
-        app_id, code, _check_filter(wanted.get("account_id"), wanted.get("poi_id"), wanted, prefix="list.")
-    )
+    account_id, poi_id = requested.get("account_id"), requested.get("poi_id")
+    return LoginRequest(app_id, code, _check_selection(account_id, poi_id, requested, prefix="list."))
 
 
 def parse_list_request(account_id: str, poi_id: str, query: Mapping[str, Sequence[str]]) -> ListRequest:
@@ -90,7 +89,7 @@ def parse_list_request(account_id: str, poi_id: str, query: Mapping[str, Sequenc
     numbers = {
         name: _parse_number(parameters[name], allowed) for name, (allowed, _) in _NUMBERS.items() if name in parameters
     }
-    return ListRequest(_check_filter(unquote(account_id), unquote(poi_id), numbers), cursor)
+    return ListRequest(_check_selection(unquote(account_id), unquote(poi_id), numbers), cursor)
 
 
 def parse_account_id(text: str) -> str:
@@ -114,8 +113,8 @@ def _parse_number(text: str, allowed: range) -> int | str:
     return int(text) if len(text) <= len(str(allowed[-1])) and _DIGITS.fullmatch(text) else text
 
 
-def _check_filter(account_id: Any, poi_id: Any, numbers: Mapping[str, Any], prefix: str = "") -> CertificateFilter:
-    """Return the filter; raises InvalidRequestError. `prefix` comes before the names of the fields."""
+def _check_selection(account_id: Any, poi_id: Any, numbers: Mapping[str, Any], prefix: str = "") -> Selection:
+    """Return the selection; raises InvalidRequestError. `prefix` comes before the names of the fields."""
     checked: dict[str, int] = {}
     for name, (allowed, rule) in _NUMBERS.items():
         if name in numbers:
@@ -124,12 +123,14 @@ def _check_filter(account_id: Any, poi_id: Any, numbers: Mapping[str, Any], pref
             if type(value) is not int or value not in allowed:
                 raise InvalidRequestError(prefix + name, rule)
             checked[name] = value
-    wanted = CertificateFilter(
-        _check_id(account_id, f"{prefix}account_id"), _check_id(poi_id, f"{prefix}poi_id"), **checked
-    )
-    if wanted.start_time is not None and wanted.end_time is not None and wanted.start_time > wanted.end_time:
+    selection = Selection(_check_id(account_id, f"{prefix}account_id"), _check_id(poi_id, f"{prefix}poi_id"), **checked)
+    if (
+        selection.start_time is not None
+        and selection.end_time is not None
+        and selection.start_time > selection.end_time
+    ):
         raise InvalidRequestError(f"{prefix}end_time", "must not be before start_time")
-    return wanted
+    return selection
 
 
 def _check_id(value: Any, field: str) -> str:

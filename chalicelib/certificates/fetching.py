@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from chalicelib.douyin.client import DouyinClient
     from chalicelib.douyin.protocol import CertificatesQuery, Page
     from chalicelib.merchants import Merchant
-    from chalicelib.tokens.store import TokenStore
+    from chalicelib.tokens.provider import TokenProvider
 
 
 class PageFetcher:
     """Fetches the pages of one query. Thread-safe: all threads share one token, renewed at most once.
 
-    The deadline of `page_context` may be cancelled. Renewals use `context`, so that a new token is always stored.
+    `token` is the present access token. The deadline of `page_context` may be cancelled. Renewals use `context`, so
+    that a new token is always stored.
     """
 
     def __init__(
@@ -27,9 +28,10 @@ class PageFetcher:
         query: CertificatesQuery,
         merchant: Merchant,
         app_secret: str | None,
+        token: str,
         *,
         douyin: DouyinClient,
-        tokens: TokenStore,
+        tokens: TokenProvider,
         rate_limits: RateLimitCache,
         context: RequestContext,
         page_context: RequestContext,
@@ -43,7 +45,7 @@ class PageFetcher:
         self._context = context
         self._page_context = page_context
         self._lock = threading.Lock()
-        self._token = tokens.get_token(merchant.token_id, app_secret, context)
+        self._token = token
         self._was_replaced = False
 
     def fetch(self, page: int) -> Page:

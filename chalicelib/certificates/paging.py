@@ -1,6 +1,9 @@
-"""Pagination: reads up to four of the platform's pages for one response, and decides where the next response starts.
+"""Pagination: reads up to four of the platform's pages for one response, and decides where the list ends.
 
 The first page is read alone because it reports the total; the others are read in parallel.
+
+The platform may cut its pages before it filters them by store. Then pages in the middle are short or empty, so that
+neither is the end of the list: the total decides, and only where it cannot be right, the size of the newest page.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from chalicelib.certificates.cursors import Cursor
 from chalicelib.errors import RedemptionError
 
 if TYPE_CHECKING:
@@ -20,45 +24,85 @@ if TYPE_CHECKING:
 
 PAGES_PER_RESPONSE = 4
 
-MAX_PAGE = 1000
-"""50,000 certificates of one user at one merchant: a larger total is wrong, and pagination must end."""
+MAX_PAGES = 40
+"""2,000 certificates of one user at one merchant: a larger total is wrong, and pagination must end."""
+
+MAX_EMPTY_PAGES = 20
+"""Empty pages in a row that end the list, whatever the total is."""
 
 
 class PagedResult(msgspec.Struct, frozen=True):
-    """Consecutive pages; the page where the next response starts, or None at the end of the list.
+    """Consecutive pages, and the position where the next response starts, or None at the end of the list.
 
-    `lost_page_error` is the error of a page that could not be read (then `next_page` is this page), or None.
+    `received` is the number of certificates of the list up to here, `total` what the platform says of the whole list
+    (None if it says nothing usable). `lost_page_error` is the error of a page that could not be read, or None; `next`
+    is at this page then.
     """
 
     pages: list[Page]
-    next_page: int | None
+    next: Cursor | None
+    received: int
+    total: int | None
     lost_page_error: RedemptionError | None = None
 
 
 def list_pages(
-    first: int, fetch: Callable[[int], Page], executor: Executor, page_size: int, deadline: Deadline
+    start: Cursor, fetch: Callable[[int], Page], executor: Executor, page_size: int, deadline: Deadline
 ) -> PagedResult:
-    """Read page `first`, then the pages after it in parallel, at most PAGES_PER_RESPONSE in all.
+    """Read the page of `start`, then the pages after it in parallel, at most PAGES_PER_RESPONSE in all.
 
     `deadline` limits the calls of `fetch`. Raises what `fetch` raises for the first page. If a later page cannot be
     read, the result ends before this page, and the next response starts with it. The pages after it are not used: those
     that have not started are cancelled, those in progress are aborted by cancelling `deadline`.
     """
-    pages = [fetch(first)]
+    pages = [fetch(start.page)]
     while True:
-        current = first + len(pages) - 1
-        count, has_more = _plan(pages, current, page_size)
-        count = min(count, PAGES_PER_RESPONSE - len(pages))
+        position = _advance(start, pages)
+        # The total may change between pages: the largest counts.
+        total = max((page.total for page in pages if page.total is not None), default=None)
+        left, continues = plan_pages(position, pages[-1].size, total, page_size)
+        count = min(left, PAGES_PER_RESPONSE - len(pages))
         if count <= 0:
-            return PagedResult(pages, current + 1 if has_more else None)
-        futures = [executor.submit(fetch, current + number) for number in range(1, count + 1)]
+            return PagedResult(pages, position if continues else None, position.received, total)
+        futures = [executor.submit(fetch, position.page + number) for number in range(count)]
         try:
             pages += [future.result() for future in futures]
         except RedemptionError as error:
             pages += _completed_before_failure(futures)
-            return PagedResult(pages, first + len(pages), error)
+            position = _advance(start, pages)
+            return PagedResult(pages, position, position.received, total, error)
         finally:
             _cancel(futures, deadline)
+
+
+def plan_pages(position: Cursor, newest_size: int, total: int | None, page_size: int) -> tuple[int, bool]:
+    """Return how many pages to read now, at most, and whether the list continues at `position`.
+
+    `newest_size` is the size of the page before `position`.
+    """
+    read = position.page - 1
+    allowed = min(MAX_PAGES - read, MAX_EMPTY_PAGES - position.empty_pages)
+    if allowed <= 0:
+        return 0, False
+    is_full = newest_size >= page_size
+    if total is None or total < position.received:
+        # Not believed: a full page is followed by another.
+        return (allowed, True) if is_full else (0, False)
+    if read == 1 and is_full and total == newest_size:
+        # The total may be that of the page or of the list. The next response finds out.
+        return 0, True
+    left = min(-(-total // page_size) - read, allowed)
+    return max(left, 0), left > 0
+
+
+def _advance(start: Cursor, pages: list[Page]) -> Cursor:
+    """Return the position after `pages`, which begin at `start`."""
+    received, empty_pages = start.received, start.empty_pages
+    for page in pages:
+        is_empty = not page.size and not page.removed
+        received += page.size
+        empty_pages = empty_pages + 1 if is_empty else 0
+    return Cursor(start.page + len(pages), received, empty_pages)
 
 
 def _completed_before_failure(futures: list[Future[Page]]) -> list[Page]:
@@ -77,24 +121,3 @@ def _cancel(futures: list[Future[Page]], deadline: Deadline) -> None:
         for future in futures:
             future.cancel()
         deadline.cancel()
-
-
-def _plan(pages: list[Page], current: int, page_size: int) -> tuple[int, bool]:
-    """Return how many pages to read now, and whether the list continues after page `current`.
-
-    The total may change between pages: the largest counts. It is not trusted when it is missing or less than what was
-    already read; then a full page may be followed by others.
-    """
-    newest = pages[-1]
-    # Empty pages end the list whatever the total is: a wrong total must not cause endless pagination.
-    if current >= MAX_PAGE or not any(page.size or page.removed for page in pages):
-        return 0, False
-    total = max(page.total or 0 for page in pages)
-    is_full = newest.size >= page_size
-    if total < (current - 1) * page_size + newest.size:
-        return (PAGES_PER_RESPONSE, True) if is_full else (0, False)
-    if is_full and len(pages) == 1 and total == newest.size:
-        # A first page that is full: the total may be that of the page or of the list. The next response finds out.
-        return 0, True
-    last = min(-(-total // page_size), MAX_PAGE)
-    return last - current, last > current

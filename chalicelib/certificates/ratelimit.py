@@ -45,7 +45,3 @@ class RateLimitCache:
         """Store a limit that the platform reported and that retries did not overcome."""
         until = self._clock() + min(error.retry_after or DEFAULT_SECONDS, MAX_SECONDS)
         self._cache.put(app_id, _Limit(until, error.evidence), until)
-
-    def clear(self) -> None:
-        """Remove every limit."""
-        self._cache.clear()

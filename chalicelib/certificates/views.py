@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from chalicelib.certificates.cursors import fingerprint
-
 if TYPE_CHECKING:
     from chalicelib.douyin import models
     from chalicelib.douyin.protocol import Page
@@ -97,30 +95,27 @@ class ListView(msgspec.Struct, omit_defaults=True):
 class BuiltViews(msgspec.Struct, frozen=True):
     """The views of several pages.
 
-    `views`: sorted, each certificate_id once. `last_page_ids`: the usable certificate_ids of the last page.
-    `malformed`: the number of certificates that were removed, or are shown with a malformed field omitted.
-    `malformed_fields`: the paths of the fields concerned. `unusable`: None when every certificate is usable.
+    `views`: sorted, each certificate_id once. `malformed`: the number of certificates that were removed, or are shown
+    with a malformed field omitted. `malformed_fields`: the paths of the fields concerned. `unusable`: None when every
+    certificate is usable.
     """
 
     views: list[CertificateView]
-    last_page_ids: list[str]
     malformed: int
     malformed_fields: list[str]
     unusable: UnusableView | None = None
 
 
-def build_views(pages: list[Page], shown: frozenset[bytes], now: float) -> BuiltViews:
-    """Build the views of all usable certificates, without those whose fingerprint is in `shown`.
+def build_views(pages: list[Page], now: float) -> BuiltViews:
+    """Build the views of all usable certificates.
 
     `now` (epoch seconds) tells why a certificate is not usable.
     """
     views: dict[str, CertificateView] = {}
     unusable: dict[str, models.Certificate] = {}
-    page_ids: list[str] = []
     malformed = 0
     malformed_fields: dict[str, None] = {}
     for page in pages:
-        page_ids = []
         malformed += page.removed
         malformed_fields |= dict.fromkeys(page.malformed.get("", ()))
         for order in page.orders:
@@ -132,22 +127,16 @@ def build_views(pages: list[Page], shown: frozenset[bytes], now: float) -> Built
             order_id = str(order.order_id)
             for certificate in order.certificates or ():
                 certificate_id = str(certificate.certificate_id)
-                page_ids.append(certificate_id)
-                if certificate_id in views or _was_shown(certificate_id, shown):
+                if certificate_id in views:
                     continue
                 views[certificate_id] = build_view(certificate, order_id)
                 if certificate_id in page.malformed:
                     malformed += 1
                     malformed_fields |= dict.fromkeys(page.malformed[certificate_id])
     # A certificate that is usable by another order is shown, and not counted.
-    rest = [
-        certificate
-        for certificate_id, certificate in unusable.items()
-        if certificate_id not in views and not _was_shown(certificate_id, shown)
-    ]
+    rest = [certificate for certificate_id, certificate in unusable.items() if certificate_id not in views]
     return BuiltViews(
         sorted(views.values(), key=_sort_key),
-        page_ids,
         malformed,
         list(malformed_fields),
         _count_unusable(rest, now) if rest else None,
@@ -183,11 +172,6 @@ def build_view(certificate: models.Certificate, order_id: str) -> CertificateVie
     if certificate.off_peak_discount_detail is not None:
         view.off_peak = _off_peak(certificate.off_peak_discount_detail)
     return view
-
-
-def _was_shown(certificate_id: str, shown: frozenset[bytes]) -> bool:
-    # Only the second and later responses of a list need the hash.
-    return bool(shown) and fingerprint(certificate_id) in shown
 
 
 def _count_unusable(certificates: list[models.Certificate], now: float) -> UnusableView:

@@ -26,11 +26,14 @@ RETRY_POLICY = RetryPolicy(
 )
 """For pages of certificates. A login code is valid once, and a mint is repeated by the holder of the lease."""
 
-MAX_PAGE_BYTES = 1024 * 1024
-"""A page of 50 certificates with every field filled is below 100 KiB."""
+MAX_PAGE_BYTES = 400 * 1024
+"""A page of 50 certificates with every field filled is below 100 KiB. Four of the largest fit into one response."""
 
-MAX_RESPONSE_BYTES = 64 * 1024
-"""Responses of mints and logins are below 2 KiB."""
+MAX_SHORT_REPLY_BYTES = 64 * 1024
+"""For every reply but a page. Those of mints and logins are below 2 KiB."""
+
+OPEN_CONNECTION_SECONDS = 1.0
+"""Limit for opening a connection before it is needed. The request that needs it opens one of its own with retries."""
 
 LOGIN_MAX_IDLE_SECONDS = 1.0
 """A login is sent once, so it must not depend on a connection that may have been dropped while it was idle."""
@@ -60,30 +63,32 @@ class DouyinClient:
 
         return call_with_retries(attempt, RETRY_POLICY, context.deadline, sleep=self._sleep)
 
-    def mint_token(self, app_id: str, app_secret: str, context: RequestContext, deadline: Deadline) -> MintedToken:
-        """Mint an access token, in one attempt before `deadline`; raises UpstreamError."""
+    def mint_token(self, app_id: str, app_secret: str, context: RequestContext) -> MintedToken:
+        """Mint an access token, in one attempt; raises UpstreamError."""
         request = protocol.mint_request(app_id, app_secret)
         with context.record_call("douyin", "client_token"):
-            return protocol.parse_mint(self._transport.send(self._open_api, request, deadline, MAX_RESPONSE_BYTES))
+            response = self._transport.send(self._open_api, request, context.deadline, MAX_SHORT_REPLY_BYTES)
+            return protocol.parse_mint(response)
 
     def login(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
         """Return the open_id of a login code, in one attempt because a code is valid once; raises UpstreamError."""
         request = protocol.login_request(app_id, app_secret, code)
         with context.record_call("douyin", "jscode2session"):
             response = self._transport.send(
-                self._login_api, request, context.deadline, MAX_RESPONSE_BYTES, LOGIN_MAX_IDLE_SECONDS
+                self._login_api, request, context.deadline, MAX_SHORT_REPLY_BYTES, LOGIN_MAX_IDLE_SECONDS
             )
             return protocol.parse_login(response)
 
-    def ensure_connection(self, seconds: float) -> None:
+    def ensure_connection(self) -> None:
         """Open a connection to the open API unless an idle one is open; raises UpstreamError."""
         if not self._transport.has_idle_connection(self._open_api, protocol.CONNECT_REQUEST):
-            self.open_connection(seconds)
+            self.open_connection()
 
-    def open_connection(self, seconds: float) -> None:
-        """Open a connection to the open API that the first page reuses; raises UpstreamError.
+    def open_connection(self) -> None:
+        """Open a connection to the open API that the next request reuses; raises UpstreamError.
 
         It must send a request: urllib3 finds the server's TLS session tickets waiting in an unused connection and
         drops it as broken.
         """
-        self._transport.send(self._open_api, protocol.CONNECT_REQUEST, Deadline(seconds), MAX_RESPONSE_BYTES)
+        deadline = Deadline(OPEN_CONNECTION_SECONDS)
+        self._transport.send(self._open_api, protocol.CONNECT_REQUEST, deadline, MAX_SHORT_REPLY_BYTES)

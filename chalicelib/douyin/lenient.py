@@ -15,7 +15,8 @@ import msgspec
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 
-_MAX_DIGITS = 400
+_MAX_DIGITS = 64
+"""Digits of the longest number that means something: an id."""
 
 
 def decode_json(body: bytes) -> Any:
@@ -99,5 +100,5 @@ def _reject_constant(name: str) -> None:
 
 
 def _parse_int(digits: str) -> int | float:
-    # Python refuses to convert thousands of digits; such a number is malformed wherever it is.
+    # Such a number is malformed wherever it is. (Python would refuse to convert thousands of digits.)
     return int(digits) if len(digits) <= _MAX_DIGITS else float("inf")

@@ -15,10 +15,13 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from chalicelib.records import RedactedStruct
+from chalicelib.redaction import RedactedStruct
+
+MAX_ID_LENGTH = 64
+"""Characters of an id. `protocol` checks the ids that arrive as numbers."""
 
 Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-Id = Annotated[str, msgspec.Meta(min_length=1)] | int
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)] | int
 
 
 class Amount(msgspec.Struct, gc=False):

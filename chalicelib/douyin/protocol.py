@@ -13,13 +13,16 @@ import msgspec
 
 from chalicelib.douyin import codes, lenient, models
 from chalicelib.errors import Evidence, RateLimitedError, UpstreamMalformedError, UpstreamUnavailableError
-from chalicelib.records import RedactedStruct
+from chalicelib.redaction import RedactedStruct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PAGE_SIZE = 50
 """Certificates per page; the platform's maximum."""
+
+MAX_PAGE_CERTIFICATES = 300
+"""The platform sends PAGE_SIZE at most. A page with more than this is malformed: the response might not fit."""
 
 BY_CERTIFICATE = 1
 BY_ORDER = 2
@@ -48,7 +51,7 @@ class Response(RedactedStruct, frozen=True):
     body: bytes
 
 
-class CertificateFilter(msgspec.Struct, frozen=True):
+class Selection(msgspec.Struct, frozen=True):
     """Which certificates of a user are requested: the merchant, the store, and optional filters.
 
     `biz_type`: 1 redemption tool (the platform's default), 2 mixed. `start_time` and `end_time`: epoch seconds, sent
@@ -68,7 +71,7 @@ class CertificatesQuery(RedactedStruct, frozen=True):
     `life_account_id`: the merchant's root account, sent as header `Rpc-Transit-Life-Account`.
     """
 
-    filter: CertificateFilter
+    selection: Selection
     open_id: str
     life_account_id: str | None = None
     page_size: int = PAGE_SIZE
@@ -82,13 +85,11 @@ class Page(RedactedStruct, frozen=True):
     `total`: the number of certificates on all pages as the platform reports it, or None when it is unusable.
     `removed`: the number of certificates that were removed because an id is unreadable.
     `malformed`: the paths of malformed fields, for each certificate_id that has any ("" for removed certificates).
-    `body_bytes`: the size of the response body.
     """
 
     orders: list[models.Order]
     size: int
     total: int | None
-    body_bytes: int = 0
     removed: int = 0
     malformed: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
@@ -106,13 +107,13 @@ CONNECT_REQUEST = Request("/", method="HEAD")
 
 def certificates_request(query: CertificatesQuery, page: int, access_token: str) -> Request:
     """Build the request of page `page` (from 1)."""
-    wanted = query.filter
-    time_range = {"start_time": wanted.start_time, "end_time": wanted.end_time}
+    selection = query.selection
+    time_range = {"start_time": selection.start_time, "end_time": selection.end_time}
     body = {
-        "account_id": wanted.account_id,
+        "account_id": selection.account_id,
         "open_id": query.open_id,
-        "poi_id": wanted.poi_id or None,
-        "biz_type": wanted.biz_type,
+        "poi_id": selection.poi_id or None,
+        "biz_type": selection.biz_type,
         "page": page,
         "page_size": query.page_size,
         "page_dimension": query.page_dimension,
@@ -146,8 +147,11 @@ def parse_certificates(response: Response) -> Page:
         if reply.data is not None and reply.extra is not None and reply.data.orders is not None:
             _raise_for_codes(codes.CERTIFICATES, reply.data, reply.extra, reply.err_no, reply.log_id)
             orders = reply.data.orders
-            size = sum(len(order.certificates or ()) for order in orders)
-            return Page(orders, size, _count(reply.data.total), len(response.body))
+            certificates = [certificate for order in orders for certificate in order.certificates or ()]
+            ids = [*(order.order_id for order in orders), *(c.certificate_id for c in certificates)]
+            if any(isinstance(found, int) and len(str(found)) > models.MAX_ID_LENGTH for found in ids):
+                return _parse_leniently(response)
+            return _checked(Page(orders, len(certificates), _count(reply.data.total)))
     _open_envelope(response, codes.CERTIFICATES)
     raise UpstreamMalformedError("malformed", retryable=True)
 
@@ -211,7 +215,7 @@ def _raise_for_codes(
     if not any(found) and not sub_code:
         return
     mapping, code = codes.map_error(known, found, sub_code)
-    evidence = Evidence(next(filter(None, found), 0), sub_code, _logid(extra.logid, log_id))
+    evidence = Evidence(next(filter(None, found), 0), sub_code, read_logid(extra.logid, log_id))
     reason = str(code) if mapping is not codes.UNKNOWN else "unknown_code"
     raise mapping.error(reason, retryable=mapping.retryable, evidence=evidence)
 
@@ -251,7 +255,13 @@ def _parse_leniently(response: Response) -> Page:
             if paths:
                 malformed[str(certificate.certificate_id)] = paths
         orders.append(order)
-    return Page(orders, size, _count(data.get("total")), len(response.body), removed, malformed)
+    return _checked(Page(orders, size, _count(data.get("total")), removed, malformed))
+
+
+def _checked(page: Page) -> Page:
+    if page.size > MAX_PAGE_CERTIFICATES:
+        raise UpstreamMalformedError("too_large")
+    return page
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:
@@ -267,8 +277,8 @@ def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _logid(*candidates: Any) -> str:
-    # Logged and shown to operators: accept only what looks like a log id.
+def read_logid(*candidates: Any) -> str:
+    """Return the first candidate that can be a log id, or "". It is logged and shown to operators."""
     return next((c for c in candidates if isinstance(c, str) and c.isascii() and c.isalnum() and len(c) <= 64), "")
 
 

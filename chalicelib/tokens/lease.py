@@ -25,7 +25,7 @@ import msgspec
 from chalicelib.aws import ConditionFailedError
 from chalicelib.douyin.protocol import is_access_token
 from chalicelib.errors import RateLimitedError, StorageUnavailableError, UpstreamError
-from chalicelib.records import RedactedStruct
+from chalicelib.redaction import RedactedStruct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,15 +9,15 @@ from chalicelib.errors import StorageUnavailableError, TokenUnavailableError
 
 if TYPE_CHECKING:
     from chalicelib.context import RequestContext
-    from chalicelib.credentials import CredentialStore
+    from chalicelib.credentials import CredentialsCache
     from chalicelib.errors import RedemptionError
-    from chalicelib.tokens.store import TokenStore
+    from chalicelib.tokens.provider import TokenProvider
 
 SECONDS_PER_APP = 10.0
 
 
 def renew_tokens(
-    tokens: TokenStore, credentials: CredentialStore, context: RequestContext
+    tokens: TokenProvider, credentials: CredentialsCache, context: RequestContext
 ) -> tuple[dict[str, Any], RedemptionError | None]:
     """Renew the tokens that expire within half an hour.
 
@@ -43,7 +43,7 @@ def renew_tokens(
     return {"renewed": renewed, "failed": failed, "left": left}, first_error
 
 
-def _record_lifetime(tokens: TokenStore, app_id: str, app_context: RequestContext, context: RequestContext) -> None:
+def _record_lifetime(tokens: TokenProvider, app_id: str, app_context: RequestContext, context: RequestContext) -> None:
     """Record the shortest remaining lifetime of all tokens, for the metric TokenSecondsLeft."""
     try:
         row = tokens.read_row(app_id, app_context)
@@ -51,6 +51,5 @@ def _record_lifetime(tokens: TokenStore, app_id: str, app_context: RequestContex
         return
     if row.access_token is not None:
         left = max(0, row.expires_at - int(time.time()))
-        context.token_seconds_left = (
-            left if context.token_seconds_left is None else min(left, context.token_seconds_left)
-        )
+        shortest = context.record.token_seconds_left
+        context.record.token_seconds_left = left if shortest is None else min(left, shortest)

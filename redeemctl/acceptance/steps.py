@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from chalicelib.aws import Table
-from chalicelib.douyin.client import MAX_PAGE_BYTES, MAX_RESPONSE_BYTES, DouyinClient
+from chalicelib.douyin.client import MAX_PAGE_BYTES, MAX_SHORT_REPLY_BYTES, DouyinClient
 from chalicelib.douyin.protocol import (
     BY_CERTIFICATE,
     BY_ORDER,
     PAGE_SIZE,
-    CertificateFilter,
     CertificatesQuery,
     Page,
     Request,
+    Selection,
 )
 from chalicelib.errors import (
     MerchantNotAuthorizedError,
@@ -28,7 +28,7 @@ from chalicelib.errors import (
     UpstreamError,
 )
 from chalicelib.merchants import parse_merchant
-from chalicelib.tokens.store import TokenStore
+from chalicelib.tokens.provider import TokenProvider
 from redeemctl.acceptance.recording import ORDER_PATH, STABLE_MINT_PATH, Exchange, RecordingTransport
 from redeemctl.errors import CommandError
 
@@ -133,7 +133,7 @@ class Run:
         self._show = show
         self.transport = RecordingTransport(stage.http)
         self._douyin = DouyinClient(self.transport, stage.settings.open_api, stage.settings.login_api)
-        self._tokens = TokenStore(Table(stage.dynamodb, stage.settings.table_name), self._douyin)
+        self._tokens = TokenProvider(Table(stage.dynamodb, stage.settings.table_name), self._douyin)
         self.started = time.time()
         self.steps: list[Step] = []
         self.listings: dict[str, Listing] = {}
@@ -242,9 +242,7 @@ class Run:
         self.secrets.add(self.open_id)
         step.outcome, step.detail = Outcome.OK, "the platform returned an open_id"
 
-    def _query(
-        self, wanted: CertificateFilter, size: int = PAGE_SIZE, dimension: int = BY_CERTIFICATE
-    ) -> CertificatesQuery:
+    def _query(self, wanted: Selection, size: int = PAGE_SIZE, dimension: int = BY_CERTIFICATE) -> CertificatesQuery:
         return CertificatesQuery(wanted, self.open_id or UNKNOWN_USER, self._life_account_id, size, dimension)
 
     def _read_page(self, query: CertificatesQuery, page: int, token: str = "") -> Page:
@@ -261,7 +259,7 @@ class Run:
         end_time: int | None = None,
     ) -> None:
         """Read the pages until one is not full: `total` is what is tested."""
-        wanted = CertificateFilter(self.options.account_id, poi_id, None, start_time, end_time)
+        wanted = Selection(self.options.account_id, poi_id, None, start_time, end_time)
         query = self._query(wanted, page_size, dimension)
         listing = self.listings[step.name] = Listing(page_size)
         while len(listing.pages) < MAX_PAGES:
@@ -286,16 +284,16 @@ class Run:
         if listing is None or not listing.is_complete:
             step.detail = "the list was not read completely"
             return
-        page = self._read_page(self._query(CertificateFilter(self.options.account_id)), len(listing.pages) + 1)
+        page = self._read_page(self._query(Selection(self.options.account_id)), len(listing.pages) + 1)
         step.outcome, step.detail = Outcome.OK, f"certificates {page.size}, total {page.total}"
         self.listings[step.name] = Listing(PAGE_SIZE, [page], [self.transport.exchanges[-1].reply])
 
     def _use_invalid_token(self, step: Step) -> None:
-        query = self._query(CertificateFilter(self.options.account_id))
+        query = self._query(Selection(self.options.account_id))
         self._expect(step, TokenRefusedError, lambda: self._read_page(query, 1, INVALID_TOKEN))
 
     def _query_unauthorized(self, step: Step) -> None:
-        query = self._query(CertificateFilter(self.options.unauthorized_account_id))
+        query = self._query(Selection(self.options.unauthorized_account_id))
         query = msgspec.structs.replace(query, life_account_id=None)
         self._expect(step, MerchantNotAuthorizedError, lambda: self._read_page(query, 1))
 
@@ -326,14 +324,14 @@ class Run:
         self.secrets.add(secret)
         body = {"client_key": self.options.app_id, "client_secret": secret, "grant_type": "client_credential"}
         for _ in range(2):
-            exchange = self._send(STABLE_MINT_PATH, body, {}, MAX_RESPONSE_BYTES)
+            exchange = self._send(STABLE_MINT_PATH, body, {}, MAX_SHORT_REPLY_BYTES)
             token = data_of(exchange).get("access_token") if exchange.is_success else None
             if not isinstance(token, str) or not token:
                 step.outcome, step.detail = Outcome.UNEXPECTED, _describe_failure(exchange)
                 return
             self.secrets.add(token)
             self.stable_tokens.append(token)
-        query = self._query(CertificateFilter(self.options.account_id))
+        query = self._query(Selection(self.options.account_id))
         self._read_page(query, 1, self.stable_tokens[0])
         if self.token:
             self._read_page(query, 1)

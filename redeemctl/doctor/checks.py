@@ -14,7 +14,7 @@ import requests
 from botocore.exceptions import ClientError
 
 from chalicelib.context import Deadline, RequestContext
-from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery
+from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.errors import (
     ConfigurationError,
     RedemptionError,
@@ -24,7 +24,7 @@ from chalicelib.errors import (
     UpstreamUnavailableError,
 )
 from chalicelib.merchants import Merchant, parse_merchant
-from chalicelib.tokens.store import EARLY_SECONDS
+from chalicelib.tokens.provider import EARLY_SECONDS
 from infra import smoke
 from infra.account import Account
 from infra.chalice_config import API_STAGE, render
@@ -178,16 +178,13 @@ class Checks:
         name = self.stage.settings.table_name
         with _reported("table", name) as findings:
             described = self.reader.read("dynamodb", "describe_table", TableName=name)
-            ttl: Any = {}
             backups: Any = {}
             if described is not None:
-                ttl = self.reader.read("dynamodb", "describe_time_to_live", TableName=name) or {}
                 backups = self.reader.read("dynamodb", "describe_continuous_backups", TableName=name) or {}
             findings.append(
                 resources.judge_table(
                     name,
                     described and described["Table"],
-                    ttl.get("TimeToLiveDescription", {}),
                     backups.get("ContinuousBackupsDescription", {}),
                     self.name,
                 )
@@ -575,7 +572,7 @@ class Checks:
         if silence.is_long():
             reason = Text(f"{host} does not respond", f"{host} 没有响应")
             return not_checked("merchant", account_id, reason, Text("run doctor again later", "稍后重新执行 doctor"))
-        query = CertificatesQuery(CertificateFilter(account_id), endpoint.INVALID_ID, merchant.life_account_id)
+        query = CertificatesQuery(Selection(account_id), endpoint.INVALID_ID, merchant.life_account_id)
         error: RedemptionError | None = None
         try:
             self.stage.douyin.query_user_certificates(query, 1, token, _new_context())

@@ -19,10 +19,13 @@ from chalicelib.aws import SDK_DATA, create_clients
 from infra.bundle import (
     ROOT,
     BundleError,
+    adopt_archive,
     bundled_requirements,
     copy_project,
     current_archive,
     make_bundle,
+    read_build,
+    read_commit,
 )
 from infra.sdkdata import OPERATIONS, reduce_model
 from sandbox.runtime import INTERPRETER
@@ -36,9 +39,9 @@ MAX_BYTES = 8_000_000
 def test_the_bundle_contains_the_needed_packages_and_nothing_else(bundle: Path) -> None:
     packages = {path.name for path in bundle.iterdir() if not path.name.endswith(".dist-info")}
     assert packages == {
-        "__pycache__", "app.py", "chalice", "chalicelib", "aws_lambda_powertools", "aws_xray_sdk", "certifi", "idna",
-        "itsdangerous", "jmespath", "msgspec", "requests", "sdk-data", "typing_extensions.py", "urllib3",
-        "wrapt",
+        "__pycache__", "app.py", "chalice", "chalicelib", "commit.txt", "aws_lambda_powertools", "aws_xray_sdk",
+        "certifi", "idna", "itsdangerous", "jmespath", "msgspec", "requests", "sdk-data",
+        "typing_extensions.py", "urllib3", "wrapt",
     }  # fmt: skip
     assert not [path for path in bundle.glob("*.dist-info/**/*") if path.is_file() and not is_licence(path)]
     size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
@@ -77,6 +80,31 @@ def test_an_outdated_compiled_file_is_not_used(bundle: Path, tmp_path: Path) -> 
     assert run.stdout == "newer\n"
 
 
+@pytest.fixture
+def same_commit(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds of a copy of the sources, which has no git repository, have the commit of `archive`."""
+    monkeypatch.setattr("infra.bundle.read_commit", lambda _root: read_build(archive).commit)
+
+
+def test_the_commit_is_that_of_the_sources(tmp_path: Path) -> None:
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", str(tmp_path)]
+    assert read_commit(tmp_path) is None
+    (tmp_path / "app.py").write_text("")
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "x"], ["tag", "v1"]):
+        subprocess.run([*git, *command], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
+    assert read_commit(tmp_path) == head[:12]
+    (tmp_path / "app.py").write_text("changed")
+    assert read_commit(tmp_path) == f"{head[:12]}+"
+
+
+def test_the_bundle_has_the_commit_where_the_service_reads_it(archive: Path, bundle: Path) -> None:
+    command = [str(INTERPRETER), "-c", "from chalicelib.build import read_commit; print(read_commit())"]
+    run = subprocess.run(command, cwd=bundle, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == read_build(archive).commit
+
+
+@pytest.mark.usefixtures("same_commit")
 def test_two_builds_of_the_same_sources_are_identical(archive: Path, tmp_path: Path) -> None:
     """Also from a copy in another folder with other time stamps."""
     copy_sources(tmp_path / "elsewhere")
@@ -131,6 +159,27 @@ def test_a_build_of_other_sources_is_refused(archive: Path, tmp_path: Path) -> N
     (tmp_path / "app.py").write_text("# changed\n")
     with pytest.raises(BundleError, match="make bundle"):
         current_archive(tmp_path)
+
+
+def test_a_bundle_of_the_same_commit_is_deployed_in_a_clone_that_installed_nothing(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the pipeline: there is no folder vendor/, and Chalice imports the app before it looks for its package."""
+    clone = tmp_path / "clone"
+    copy_sources(clone)
+    monkeypatch.setattr("infra.bundle.read_commit", lambda _root: "other")
+    with pytest.raises(BundleError, match="this is a clone of commit other"):
+        adopt_archive(archive.parent, clone)
+    monkeypatch.setattr("infra.bundle.read_commit", lambda _root: read_build(archive).commit)
+    with pytest.raises(BundleError, match="0 bundles"):
+        adopt_archive(tmp_path, clone)
+    built = tmp_path / "built"
+    built.mkdir()
+    shutil.copyfile(archive, built / archive.name)
+    adopted = adopt_archive(built, clone)
+    subprocess.run([sys.executable, "-c", "import app"], cwd=clone, check=True)
+    assert current_archive(clone) == adopted
+    assert adopted.read_bytes() == archive.read_bytes()
 
 
 def test_the_sdk_data_has_botocores_operations_shapes_and_regions(bundle: Path) -> None:

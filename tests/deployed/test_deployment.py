@@ -19,7 +19,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from infra import api_gateway, bundle, cloudformation, deploy, smoke
+from infra import bundle, cloudformation, deploy, rollback, smoke
 from infra.account import Account, check_account
 from infra.destroy import destroy
 from infra.stage_settings import StageError, StageSettings
@@ -119,7 +119,6 @@ def run_cloud(folder: Path) -> Iterator[Cloud]:
         stack.run_server("sandbox.aws") as aws,
         run_aws_proxy(aws.url) as proxy,
         mock.patch.object(smoke, "HTTP_SECONDS", 0.0),
-        mock.patch.object(api_gateway, "LOG_ROLE_SECONDS", 0.0),
     ):
         yield Cloud(platform, proxy, folder)
         document = policies.read_managed_policy("DeployerPolicy", STAGE, "000000000000", "us-east-1")
@@ -300,6 +299,7 @@ def test_limits_domain_concurrency_and_memory_follow_the_settings(cloud: Cloud) 
     settings = f"""
 memory_mb = 512
 reserved_concurrency = 5
+tracing = false
 [limits]
 sessions = {{ rate = 7, burst = 9 }}
 other = {{ rate = 3, burst = 4 }}
@@ -318,25 +318,25 @@ other = {{ rate = 3, burst = 4 }}
     function = cloud.client("lambda").get_function(FunctionName=API_FUNCTION)
     assert function["Configuration"]["MemorySize"] == 512
     assert function["Concurrency"]["ReservedConcurrentExecutions"] == 5
+    assert function["Configuration"]["TracingConfig"] == {"Mode": "PassThrough"}
     cloud.deploy(cloud.clone())
     assert client.get_rest_api(restApiId=api_id)["disableExecuteApiEndpoint"] is False
     assert "Concurrency" not in cloud.client("lambda").get_function(FunctionName=API_FUNCTION)
 
 
 def test_while_the_accounts_deployment_quota_is_used_up_the_deployment_waits(cloud: Cloud) -> None:
-    """Chalice's own CreateDeployment is refused once, and the one that applies the API's settings."""
-    calls: list[bool] = []
+    """Chalice's own CreateDeployment is refused once; `tests/unit/infra` has the one of the API's settings."""
+    calls: list[AwsHttpCall] = []
 
     def refuse(call: AwsHttpCall) -> Refusal | None:
         if call.operation != "CreateDeployment":
             return None
-        calls.append(len(calls) in (0, 2))
-        return Refusal(429, "TooManyRequestsException", "Too Many Requests") if calls[-1] else None
+        calls.append(call)
+        return Refusal(429, "TooManyRequestsException", "Too Many Requests") if len(calls) == 1 else None
 
     cloud.proxy.refuse = refuse
-    with mock.patch.object(api_gateway, "CREATE_DEPLOYMENT_SECONDS", 0.0):
-        assert cloud.deploy(cloud.clone())[-1] == "smoke test: passed"
-    assert calls == [True, False, True, False]
+    assert cloud.deploy(cloud.clone())[-1] == "smoke test: passed"
+    assert len(calls) == 3
 
 
 def test_for_arm64_a_bundle_is_built_that_differs_in_the_compiled_wheels_only(cloud: Cloud, archive: Path) -> None:
@@ -346,25 +346,62 @@ def test_for_arm64_a_bundle_is_built_that_differs_in_the_compiled_wheels_only(cl
     deploy.dry_run(cloud.account, clone, STAGE, report.append)
     assert any("architecture x86_64 -> arm64" in line for line in report)
     with zipfile.ZipFile(bundle.current_archive(clone, bundle.ARM64)) as packed, zipfile.ZipFile(archive) as other:
-        names = {name.replace("x86_64", "aarch64"): name for name in other.namelist()}
+        # The clone is no git repository: its bundle has no commit.
+        names = {name.replace("x86_64", "aarch64"): name for name in other.namelist() if name != "commit.txt"}
         assert set(names) == set(packed.namelist())
         different = {name for name in names if packed.read(name) != other.read(names[name])}
     assert different
     assert all(re.search(r"-aarch64-linux-gnu\.so$", name) for name in different)
 
 
-def test_a_rollback_deploys_the_same_bundle_as_before_the_update(cloud: Cloud) -> None:
+def test_a_rollback_from_a_third_clone_restores_what_was_deployed_before(cloud: Cloud) -> None:
+    """Without building anything. The bundle of a clone that is no git repository has no commit."""
+    health = f"{cloud.url}/v1/health"
+    older = requests.get(health, timeout=30).json()
     newer = cloud.clone()
     (newer / "chalicelib" / "__init__.py").write_text('"""Newer."""\n\n__version__ = "9.9.9"\n')
     report = cloud.deploy(newer)
     assert any(line.startswith("functions: code ") for line in report), report
-    health = f"{cloud.url}/v1/health"
+    assert requests.get(health, timeout=30).json() == {"status": "ok", "version": "9.9.9"}
+    api_ids, clone = cloud.api_ids(), cloud.clone()
+    shutil.rmtree(clone / ".chalice" / "deployments")
+    listed: list[str] = []
+    lines: list[str] = []
+    rollback.rollback(cloud.account, clone, STAGE, listed.append, dry_run=True)
+    assert any(line.startswith("build  version 9.9.9, ") and line.endswith("(runs now)") for line in listed), listed
     assert requests.get(health, timeout=30).json()["version"] == "9.9.9"
-    api_ids = cloud.api_ids()
-    report = cloud.deploy(cloud.clone())
-    assert any(line.startswith("functions: code ") for line in report)
-    assert requests.get(health, timeout=30).json()["version"] != "9.9.9"
+    rollback.rollback(cloud.account, clone, STAGE, lines.append)
+    assert lines[-1] == "smoke test: passed"
+    assert requests.get(health, timeout=30).json() == older
     assert cloud.api_ids() == api_ids
+    assert not (clone / ".chalice" / "deployments").exists()
+    assert "functions: code unchanged" in cloud.deploy(cloud.clone())
+
+
+def test_a_lost_table_or_secret_stops_the_deployment_before_any_change(cloud: Cloud) -> None:
+    dynamodb, secrets_manager = cloud.client("dynamodb"), cloud.client("secretsmanager")
+    dynamodb.update_table(TableName=API_FUNCTION, DeletionProtectionEnabled=False)
+    dynamodb.delete_table(TableName=API_FUNCTION)
+    before = len(cloud.proxy.calls)
+    for run in (cloud.deploy, lambda clone: deploy.dry_run(cloud.account, clone, STAGE, lambda _: None)):
+        with pytest.raises(cloudformation.StackError, match=rf"table {API_FUNCTION} does not exist.*docs/operate\.md"):
+            run(cloud.clone())
+    secrets_manager.delete_secret(SecretId=cloudformation.secret_name(STAGE), RecoveryWindowInDays=7)
+    with pytest.raises(cloudformation.StackError, match="restore-secret"):
+        cloud.deploy(cloud.clone())
+    assert [call.operation for call in cloud.proxy.calls[before:] if not call.operation.startswith(READING)] == []
+    secrets_manager.restore_secret(SecretId=cloudformation.secret_name(STAGE))
+    dynamodb.create_table(
+        TableName=API_FUNCTION,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+    )
+    assert cloud.deploy(cloud.clone())[-1] == "smoke test: passed"
+
+
+def test_a_second_deployment_changes_nothing_in_the_stack(cloud: Cloud) -> None:
+    assert f"stack {API_FUNCTION}: no changes" in cloud.deploy(cloud.clone())
 
 
 def test_the_smoke_test_names_each_defect(cloud: Cloud) -> None:
@@ -478,7 +515,7 @@ def test_of_two_first_deployments_at_once_the_slower_one_removes_its_api_and_say
 
 
 def test_a_first_stack_that_failed_is_created_again_with_the_retained_table(empty_cloud: Cloud, tmp_path: Path) -> None:
-    """CloudFormation can only delete such a stack, and its table is retained."""
+    """CloudFormation deletes such a stack, and its table is retained."""
     cloud = empty_cloud
     template = tmp_path / "template.yaml"
     text = cloudformation.TEMPLATE.read_text(encoding="utf-8")
@@ -491,10 +528,7 @@ def test_a_first_stack_that_failed_is_created_again_with_the_retained_table(empt
     with mock.patch.object(cloudformation, "TEMPLATE", template), pytest.raises(cloudformation.StackError) as raised:
         cloud.deploy(cloud.clone())
     message = str(raised.value)
-    assert "ROLLBACK_COMPLETE" in message
+    assert "DELETE_COMPLETE" in message
     assert "Broken (AWS::Events::EventBus): EventBus already exists" in message
     assert cloud.client("dynamodb").list_tables()["TableNames"] == [API_FUNCTION]
-    report: list[str] = []
-    deploy.dry_run(cloud.account, cloud.clone(), STAGE, report.append)
-    assert "the creation of the stack has failed; the deployment deletes the stack and creates it again" in report
     assert cloud.deploy(cloud.clone())[-1] == "smoke test: passed"

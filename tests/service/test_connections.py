@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery
+from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import RedemptionError, UpstreamError, UpstreamUnavailableError
 from tests.harness import examples
@@ -43,7 +43,7 @@ def create_client(url: str) -> DouyinClient:
 
 def fetch(client: DouyinClient, open_id: str, seconds: float = 5.0) -> list[str]:
     """Return the certificate_ids that a customer gets."""
-    query = CertificatesQuery(CertificateFilter("1", "2"), open_id)
+    query = CertificatesQuery(Selection("1", "2"), open_id)
     page = client.query_user_certificates(query, 1, "clt.token", RequestContext(Deadline(seconds)))
     return [str(certificate.certificate_id) for order in page.orders for certificate in order.certificates or ()]
 
@@ -242,27 +242,27 @@ class TestEnsuredConnection:
         with ScriptedServer(lambda request: iter([respond(request)])) as server:
             client = create_client(server.url)
             for _ in range(2):
-                client.ensure_connection(1.0)
+                client.ensure_connection()
             assert fetch(client, CUSTOMERS[0]) == [CUSTOMERS[0]]
-            client.ensure_connection(1.0)
+            client.ensure_connection()
             assert [request.method for request in server.requests] == ["HEAD", "POST"]
             assert server.connections == 1
 
     def test_it_is_replaced_when_it_was_idle_for_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with ScriptedServer(lambda request: iter([respond(request)])) as server:
             client = create_client(server.url)
-            client.ensure_connection(1.0)
+            client.ensure_connection()
             now = time.time()
             monkeypatch.setattr(time, "time", lambda: now + 31.0)
-            client.ensure_connection(1.0)
+            client.ensure_connection()
             assert [request.connection for request in server.requests] == [0, 1]
 
     def test_it_is_replaced_when_the_server_has_closed_it(self) -> None:
         with ScriptedServer(lambda request: iter([respond(request), CLOSE])) as server:
             client = create_client(server.url)
-            client.ensure_connection(1.0)
+            client.ensure_connection()
             time.sleep(0.2)
-            client.ensure_connection(1.0)
+            client.ensure_connection()
             assert [request.connection for request in server.requests] == [0, 1]
 
 

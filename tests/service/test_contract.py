@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from chalicelib import __version__
+from chalicelib import __version__, build
 from sandbox.sample_data import (
     ACCOUNT_ID,
     APP_ID,
@@ -40,6 +41,9 @@ from tests.harness import (
     restart,
 )
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 NEW_SESSION_KEY = "test-session-key-not-a-secret-000002"
 UNKNOWN_APP_LOGIN = json.dumps({"app_id": "ttnobody", "code": "any"})
 INVALID_LOGIN = json.dumps({"app_id": APP_ID, "code": "any"})
@@ -55,6 +59,17 @@ class TestHealth:
         assert response.headers["content-type"] == "application/json; charset=utf-8"
         assert response.headers["cache-control"] == "no-store"
         assert response.headers["x-request-id"]
+
+    @pytest.mark.parametrize("commit", ["0123456789ab", "0123456789ab+"])
+    def test_returns_the_commit_of_the_bundle(
+        self, commit: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "commit.txt").write_text(commit)
+        monkeypatch.setattr(build, "COMMIT_FILE", tmp_path / "commit.txt")
+        build.read_commit.cache_clear()
+        response = Api(None).call("GET", "/v1/health")  # type: ignore[arg-type]
+        build.read_commit.cache_clear()
+        assert response.json == {"status": "ok", "version": __version__, "commit": commit}
 
 
 class TestLogin:
@@ -249,6 +264,26 @@ class TestPages:
         third = api.list(f"?cursor={second.json['next_cursor']}")
         seen = certificate_ids(first) + certificate_ids(second) + certificate_ids(third)
         assert len(seen) == len(set(seen)) == 340
+
+    @pytest.mark.parametrize("others", [50, 60, 120, 260])
+    @pytest.mark.parametrize("store_filter", ["none", "before", "after"])
+    def test_coupons_of_other_stores_in_front_hide_none_of_this_store(
+        self, api: Api, platform: Platform, others: int, store_filter: Literal["none", "before", "after"]
+    ) -> None:
+        """The platform may cut its pages before it filters them by store: then the first ones are empty."""
+        api.login()
+        elsewhere = [order(f"x{n}", certificate(f"x{n}")) | {"stores": [OTHER_POI_ID]} for n in range(others)]
+        ours = [order(str(n), certificate(f"{n:03d}")) for n in range(5)]
+        platform.set_purchases(CUSTOMER, *elsewhere, *ours)
+        platform.server.platform.store_filter = store_filter
+        response = api.list()
+        found = certificate_ids(response)
+        while "next_cursor" in response.json:
+            response = api.list(f"?cursor={response.json['next_cursor']}")
+            found += certificate_ids(response)
+        assert found == [f"{n:03d}" for n in range(5)]
+        pages = 1 if store_filter == "before" else -(-(others + 5) // 50)
+        assert len(platform.calls("query_user_certificates")) == pages
 
     def test_a_cursor_of_another_query_or_user_is_rejected(self, api: Api, platform: Platform) -> None:
         api.login(CUSTOMER_WITH_MANY_COUPONS)

@@ -22,7 +22,7 @@ from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.protocol import MintedToken
 from chalicelib.errors import UpstreamUnavailableError
 from chalicelib.tokens.lease import LEASE_SECONDS, Lease, TokenRow
-from chalicelib.tokens.store import TokenStore
+from chalicelib.tokens.provider import TokenProvider
 from tests.harness import examples
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class LeaseMachine(RuleBasedStateMachine):
         return [number for number, instance in enumerate(self.instances) if condition(instance)]
 
     def may_acquire(self, instance: Instance | None) -> bool:
-        """Return whether TokenStore would try to acquire the lease: no other holds it, or not any more."""
+        """Return whether TokenProvider would try to acquire the lease: no other holds it, or not any more."""
         if instance is None or instance.lease is not None:
             return False
         now = self.environment.now
@@ -222,7 +222,7 @@ class LeaseMachine(RuleBasedStateMachine):
         environment = self.environment
         mints = environment.mints
         environment.now = max(environment.now, environment.read_row().failed_until)
-        store = TokenStore(
+        store = TokenProvider(
             environment.table,
             environment,  # type: ignore[arg-type]
             clock=environment.clock,

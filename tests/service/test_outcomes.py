@@ -101,7 +101,7 @@ LOGIN_KINDS = {
 def fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries without delays."""
     monkeypatch.setattr("chalicelib.douyin.client.RETRY_POLICY", FAST_RETRIES)
-    monkeypatch.setattr("chalicelib.tokens.store.MINT_RETRY_POLICY", FAST_MINT_RETRIES)
+    monkeypatch.setattr("chalicelib.tokens.provider.MINT_RETRY_POLICY", FAST_MINT_RETRIES)
 
 
 def assert_outcome(response: Response, platform: Platform, call: str, expected: tuple[int, str, int]) -> None:
@@ -211,7 +211,7 @@ def test_a_rate_limit_is_cached_for_its_app_and_causes_no_platform_call(
     first_app = dict(api.headers)
     api.login(CUSTOMER_WITH_TIMES_CARDS, OTHER_APP_ID)
     assert api.list(account_id=OTHER_ACCOUNT_ID, poi_id=OTHER_ACCOUNT_POI_ID).status == 200
-    cache = application.services().lister.rate_limits._cache
+    cache = application.components().lister.rate_limits._cache
     monkeypatch.setattr(cache, "_clock", lambda: time.time() + 31)
     api.headers = first_app
     assert api.list().status == 200

@@ -50,7 +50,7 @@ def test_a_slow_response_is_aborted_after_the_time_limit_of_an_attempt() -> None
     with pytest.raises(StorageUnavailableError, match="timeout"):
         Table(dynamodb, "table").get_item("TOKEN#x", context)
     assert time.monotonic() - started < 2.5
-    assert [call.outcome for call in context.calls] == ["StorageUnavailableError"] * 2
+    assert [call.outcome for call in context.record.calls] == ["StorageUnavailableError"] * 2
 
 
 def test_a_request_is_unavailable_within_four_seconds(api: Api, slow_aws: ScriptedServer) -> None:

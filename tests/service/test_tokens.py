@@ -109,7 +109,7 @@ class TestCache:
         self, logged_in: Api, aws: Aws, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert logged_in.list().status == 200
-        monkeypatch.setattr(application.services().tokens._table, "_name", "no-such-table")
+        monkeypatch.setattr(application.components().tokens._table, "_name", "no-such-table")
         assert logged_in.list().status == 200
         assert_problem(logged_in.list(account_id=UNKNOWN_ACCOUNT_ID), 503, "unavailable")
         del aws

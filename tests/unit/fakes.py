@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from chalicelib.api.telemetry import Telemetry
 from chalicelib.aws import ConditionFailedError, Table
-from chalicelib.context import Deadline, RequestContext
-from chalicelib.credentials import CredentialStore
+from chalicelib.context import Deadline, RequestContext, RequestRecord
+from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.models import Certificate, Order
 from chalicelib.douyin.protocol import MintedToken, Page, Response
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import RedemptionError, StorageUnavailableError
-from chalicelib.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from chalicelib.api.problems import ProblemType
     from chalicelib.aws import Item
     from chalicelib.douyin.protocol import CertificatesQuery, Request
 
@@ -52,7 +53,7 @@ class Clock:
 
 def make_context(seconds: float = 9.0, clock: Clock | None = None) -> RequestContext:
     """Return a context whose deadline is on `clock` (by default one that stands still)."""
-    return RequestContext(Deadline(seconds, clock or Clock()), started=NOW)
+    return RequestContext(Deadline(seconds, clock or Clock()), RequestRecord(started=NOW))
 
 
 class InlineExecutor(Executor):
@@ -175,12 +176,11 @@ class FakeDouyin(DouyinClient):
         self.queries: list[CertificatesQuery] = []
         self.contexts: list[RequestContext] = []
         self.fetch: Callable[[int, str], Page] = lambda _page, _token: make_page([])
-        self.connections: list[float] = []
+        self.connections = 0
         self.connection_error: RedemptionError | None = None
 
-    def mint_token(self, app_id: str, app_secret: str, context: RequestContext, deadline: Deadline) -> MintedToken:
-        del context
-        self.mints.append(Mint(app_id, app_secret, deadline.remaining()))
+    def mint_token(self, app_id: str, app_secret: str, context: RequestContext) -> MintedToken:
+        self.mints.append(Mint(app_id, app_secret, context.deadline.remaining()))
         self.on_mint()
         result = self.mint_results.pop(0) if self.mint_results else MintedToken(f"clt.{len(self.mints)}", 7200)
         if isinstance(result, RedemptionError):
@@ -203,11 +203,11 @@ class FakeDouyin(DouyinClient):
         self.fetches.append((page, access_token))
         return self.fetch(page, access_token)
 
-    def ensure_connection(self, seconds: float) -> None:
-        self.open_connection(seconds)
+    def ensure_connection(self) -> None:
+        self.open_connection()
 
-    def open_connection(self, seconds: float) -> None:
-        self.connections.append(seconds)
+    def open_connection(self) -> None:
+        self.connections += 1
         if self.connection_error is not None:
             raise self.connection_error
 
@@ -253,10 +253,14 @@ class Report(NamedTuple):
     """Arguments of one report to the telemetry."""
 
     operation: str
-    outcome: str
-    context: RequestContext
+    record: RequestRecord
+    problem: ProblemType | None
     error: BaseException | None
     fields: dict[str, Any]
+
+    @property
+    def outcome(self) -> str:
+        return "ok" if self.problem is None else self.problem.code
 
 
 class FakeTelemetry(Telemetry):
@@ -266,9 +270,14 @@ class FakeTelemetry(Telemetry):
         self.reports: list[Report] = []
 
     def report(
-        self, operation: str, outcome: str, context: RequestContext, error: BaseException | None, **fields: Any
+        self,
+        operation: str,
+        record: RequestRecord,
+        problem: ProblemType | None = None,
+        error: BaseException | None = None,
+        **fields: Any,
     ) -> None:
-        self.reports.append(Report(operation, outcome, context, error, fields))
+        self.reports.append(Report(operation, record, problem, error, fields))
 
 
 class FakeSecret:
@@ -292,9 +301,9 @@ class FakeSecret:
         return self.text
 
 
-def make_credentials(secret: FakeSecret | None = None, clock: Clock | None = None) -> CredentialStore:
+def make_credentials(secret: FakeSecret | None = None, clock: Clock | None = None) -> CredentialsCache:
     """Return a credential store over a secret."""
-    return CredentialStore((secret or FakeSecret()).fetch, clock or Clock())
+    return CredentialsCache((secret or FakeSecret()).fetch, clock or Clock())
 
 
 def make_page(

@@ -191,7 +191,7 @@ def test_an_error_of_aws_is_translated_and_repeated_once_when_transient(
     assert raised.value.retryable is retryable
     assert raised.value.__suppress_context__, "messages of botocore quote ids and host names"
     assert len(client.calls) == (2 if retryable else 1)
-    outcomes = [(f"{entry.service}.{entry.name}", entry.outcome) for entry in context.calls]
+    outcomes = [(f"{entry.service}.{entry.name}", entry.outcome) for entry in context.record.calls]
     assert outcomes == [(call, "StorageUnavailableError")] * len(client.calls)
 
 
@@ -207,7 +207,7 @@ def test_a_transient_error_is_overcome(call: str, result: Any, expected: Any) ->
     client, context = Client(client_error("ThrottlingException"), result), make_context()
     assert CALLS[call](client, context) == expected
     assert client.calls[0] == client.calls[1]
-    assert [entry.outcome for entry in context.calls] == ["StorageUnavailableError", "ok"]
+    assert [entry.outcome for entry in context.record.calls] == ["StorageUnavailableError", "ok"]
 
 
 def test_a_failed_condition_is_not_repeated() -> None:
@@ -231,7 +231,7 @@ def test_nothing_is_sent_after_the_deadline(call: str, seconds: float) -> None:
     with pytest.raises(StorageUnavailableError, match="budget"):
         CALLS[call](client, context)
     assert client.calls == []
-    assert context.calls == []
+    assert context.record.calls == []
 
 
 @pytest.mark.parametrize(("seconds", "attempts"), [(1.01, 2), (0.99, 1)])
@@ -245,7 +245,7 @@ def test_a_call_is_repeated_only_when_there_is_time_for_a_whole_attempt(seconds:
 
 def test_an_attempt_that_hangs_is_cut_and_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     """The timeouts of botocore apply to each read alone."""
-    monkeypatch.setattr(aws, "ATTEMPT_SECONDS", 0.02)
+    monkeypatch.setattr(aws, "AWS_ATTEMPT_SECONDS", 0.02)
     opened = threading.Event()
 
     class Hanging(Client):
@@ -262,7 +262,7 @@ def test_an_attempt_that_hangs_is_cut_and_repeated(monkeypatch: pytest.MonkeyPat
         opened.set()
     assert raised.value.retryable
     assert len(client.calls) == 2
-    assert [entry.outcome for entry in context.calls] == ["StorageUnavailableError"] * 2
+    assert [entry.outcome for entry in context.record.calls] == ["StorageUnavailableError"] * 2
 
 
 @pytest.fixture

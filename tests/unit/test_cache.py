@@ -68,13 +68,6 @@ def test_a_second_put_replaces_value_and_expiry() -> None:
     assert cache.get("k") == "new"
 
 
-def test_a_cleared_cache_is_empty() -> None:
-    cache = make_cache(Clock())
-    cache.put("k", "v", NOW + 10)
-    cache.clear()
-    assert cache.get("k") is None
-
-
 def test_expiry_is_in_wall_clock_time_by_default() -> None:
     """The monotonic clock may stand still while Lambda has frozen the instance."""
     cache: TtlCache[str] = TtlCache(2)

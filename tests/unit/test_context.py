@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib import context as context_module
-from chalicelib.context import ABANDONED, Deadline, RequestContext
+from chalicelib.context import ABANDONED, Deadline, RequestContext, RequestRecord
 from chalicelib.errors import (
     Evidence,
     RateLimitedError,
@@ -108,34 +108,32 @@ def test_the_deadline_is_before_lambdas_own_and_within_the_budget(
     ("lambda_context", "request_id"), [(LambdaContext(1000), "lambda-id"), (None, ""), (object(), "")]
 )
 def test_the_request_id_is_lambdas(lambda_context: Any, request_id: str) -> None:
-    assert RequestContext.for_lambda(lambda_context).request_id == request_id
+    assert RequestContext.for_lambda(lambda_context).record.request_id == request_id
 
 
-def test_a_new_context_has_counted_nothing() -> None:
-    context = make_context()
-    assert (context.pages, context.certificates_returned, context.certificates_malformed) == (0, None, 0)
-    assert (context.lost_page_error, context.token_seconds_left) == (None, None)
-    assert (context.account_id, context.poi_id, context.user, context.request_id) == ("", "", "", "")
-
-
-@pytest.mark.parametrize("name", ["calls", "malformed_fields", "warnings"])
-def test_contexts_do_not_share_a_list(name: str) -> None:
-    first, second = make_context(), make_context()
+@pytest.mark.parametrize("name", ["calls", "warnings"])
+def test_records_do_not_share_a_list(name: str) -> None:
+    first, second = RequestRecord(), RequestRecord()
     getattr(first, name).append("x")
     assert (getattr(first, name), getattr(second, name)) == (["x"], [])
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(3.0, 3.0), (30.0, 9.0)])
-def test_a_timeout_only_shortens_the_deadline(seconds: float, expected: float) -> None:
-    context = make_context(9.0)
-    context.account_id = "7"
+def test_a_timeout_only_shortens_the_deadline_and_the_record_is_shared(seconds: float, expected: float) -> None:
+    clock = Clock()
+    context = make_context(9.0, clock)
     limited = context.with_timeout(seconds)
-    assert limited.deadline.remaining() == pytest.approx(expected, abs=0.4)
-    assert context.deadline.remaining() == 9.0
-    assert limited.account_id == "7"
-    assert limited.calls is context.calls
+    assert (limited.deadline.remaining(), context.deadline.remaining()) == (expected, 9.0)
+    clock.now += 1
+    assert limited.deadline.remaining() == expected - 1
+    assert limited.record is context.record
     limited.deadline.cancel()
     assert not context.deadline.is_cancelled
+
+
+def test_nothing_can_be_written_to_one_part_of_a_request_only() -> None:
+    with pytest.raises(AttributeError):
+        make_context().account_id = "7"  # type: ignore[attr-defined]
 
 
 EVIDENCE = Evidence(2119003, 12001, "20260101LOGID")
@@ -167,7 +165,7 @@ def test_the_call_log_has_outcome_and_codes(
     except RedemptionError as caught:
         raised = caught
     assert raised is error
-    [call] = context.calls
+    [call] = context.record.calls
     assert (call.service, call.name, call.started, call.seconds) == ("douyin", "client_token", 1_800_000_123.0, 2.5)
     assert (call.outcome, call.error_code, call.sub_error_code, call.logid) == expected
 
@@ -175,7 +173,7 @@ def test_the_call_log_has_outcome_and_codes(
 def test_a_call_is_in_the_log_while_it_runs_and_counts_as_abandoned() -> None:
     context = make_context()
     with context.record_call("douyin", "client_token") as call:
-        assert context.calls == [call]
+        assert context.record.calls == [call]
         assert (call.outcome, call.seconds, call.error_code, call.sub_error_code, call.logid) == (
             ABANDONED,
             0,
@@ -198,11 +196,11 @@ def test_a_call_that_was_aborted_counts_as_abandoned(error: RedemptionError | No
     except RedemptionError as caught:
         raised = caught
     assert raised is error
-    assert [call.outcome for call in context.calls] == [ABANDONED]
+    assert [call.outcome for call in context.record.calls] == [ABANDONED]
 
 
 def test_a_foreign_exception_passes_through_the_call_log() -> None:
     context = make_context()
     with pytest.raises(ZeroDivisionError), context.record_call("douyin", "client_token"):
         raise ZeroDivisionError
-    assert len(context.calls) == 1
+    assert len(context.record.calls) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chalicelib.credentials import Credentials, CredentialStore, parse_credentials
+from chalicelib.credentials import Credentials, CredentialsCache, parse_credentials
 from chalicelib.errors import ConfigurationError, StorageUnavailableError
 from tests.unit.fakes import APP_ID, APP_SECRET, SESSION_KEY, Clock, FakeSecret, make_context
 
@@ -63,7 +63,7 @@ class Store:
     def __init__(self) -> None:
         self.clock = Clock()
         self.secret = FakeSecret()
-        self.store = CredentialStore(self.secret.fetch, self.clock)
+        self.store = CredentialsCache(self.secret.fetch, self.clock)
         self.context = make_context()
 
     def get(self) -> Credentials:
@@ -124,12 +124,13 @@ def test_the_cached_secret_is_used_while_no_newer_one_can_be_read(
 ) -> None:
     del error_type
     first = store.get()
-    assert store.context.warnings == []
+    assert (store.context.record.warnings, store.context.record.is_secret_stale) == ([], False)
     store.fail(failure)
     store.clock.now += 3000
     assert store.get() is first
-    [warning] = store.context.warnings
+    [warning] = store.context.record.warnings
     assert warning.startswith(f"the cached secret is used: {message}")
+    assert store.context.record.is_secret_stale
 
 
 @FAILURES

@@ -17,7 +17,7 @@ from chalicelib.merchants import (
     MAX_CACHED_UNKNOWN,
     MAX_REPORTED_STORES,
     Merchant,
-    MerchantStore,
+    MerchantRepository,
     StoresView,
     StoreView,
     build_stores_view,
@@ -102,14 +102,14 @@ def test_a_merchant_is_served_in_its_listed_stores_or_in_all(
 def test_a_row_is_found_by_its_key() -> None:
     assert merchant_key("7") == KEY
     table = FakeTable(**{KEY: ROW})
-    assert MerchantStore(table, Clock()).get("7", make_context()) == DEFAULTS
+    assert MerchantRepository(table, Clock()).get("7", make_context()) == DEFAULTS
     assert table.reads == [KEY]
 
 
 @pytest.mark.parametrize(("seconds", "reads"), [(0, 1), (299.9, 1), (300, 2)])
 def test_a_merchant_is_cached_for_five_minutes(seconds: float, reads: int) -> None:
     table, clock = FakeTable(**{KEY: ROW}), Clock()
-    merchants = MerchantStore(table, clock)
+    merchants = MerchantRepository(table, clock)
     merchants.get("7", make_context())
     clock.now += seconds
     assert merchants.get("7", make_context()) == DEFAULTS
@@ -118,7 +118,7 @@ def test_a_merchant_is_cached_for_five_minutes(seconds: float, reads: int) -> No
 
 def test_the_five_minutes_begin_before_the_read() -> None:
     table, clock = FakeTable(**{KEY: ROW}), Clock()
-    merchants = MerchantStore(table, clock)
+    merchants = MerchantRepository(table, clock)
     table.before_read.append(lambda: clock.sleep(2.0))
     merchants.get("7", make_context())
     clock.now += 298.0
@@ -135,7 +135,7 @@ def test_a_merchant_without_a_row_or_suspended_is_unknown_for_ten_seconds(
     row: Item | None, seconds: float, is_found: bool
 ) -> None:
     table, clock = FakeTable(**({} if row is None else {KEY: row})), Clock()
-    merchants = MerchantStore(table, clock)
+    merchants = MerchantRepository(table, clock)
     with pytest.raises(MerchantNotFoundError):
         merchants.get("7", make_context())
     table.items[KEY] = ROW
@@ -150,7 +150,7 @@ def test_a_merchant_without_a_row_or_suspended_is_unknown_for_ten_seconds(
 
 def test_a_flood_of_random_ids_costs_no_known_merchant_and_bounded_memory() -> None:
     table, clock = FakeTable(**{KEY: ROW}), Clock()
-    merchants = MerchantStore(table, clock)
+    merchants = MerchantRepository(table, clock)
     merchants.get("7", make_context())
     for number in range(3 * MAX_CACHED_UNKNOWN):
         table.reads.clear()
@@ -164,7 +164,7 @@ def test_a_flood_of_random_ids_costs_no_known_merchant_and_bounded_memory() -> N
 
 def test_a_suspended_merchant_is_served_no_longer_than_five_minutes() -> None:
     table, clock = FakeTable(**{KEY: ROW}), Clock()
-    merchants = MerchantStore(table, clock)
+    merchants = MerchantRepository(table, clock)
     merchants.get("7", make_context())
     table.items[KEY] = ROW | {"active": {"BOOL": False}}
     clock.now += 300
@@ -174,7 +174,7 @@ def test_a_suspended_merchant_is_served_no_longer_than_five_minutes() -> None:
 
 def test_a_cached_merchant_needs_no_table() -> None:
     table = FakeTable(**{KEY: ROW})
-    merchants = MerchantStore(table, Clock())
+    merchants = MerchantRepository(table, Clock())
     merchants.get("7", make_context())
     table.fails_reads = True
     assert merchants.get("7", make_context()) == DEFAULTS
@@ -196,7 +196,7 @@ def view_of(stores: dict[str, Any] | None, **attributes: Any) -> tuple[str, list
     item: Item = ROW | attributes | ({} if stores is None else {"stores": {"M": stores}})
     context = make_context()
     view = build_stores_view(parse_merchant("7", item), context)
-    return msgspec.json.encode(view).decode(), context.warnings
+    return msgspec.json.encode(view).decode(), context.record.warnings
 
 
 @pytest.mark.parametrize(

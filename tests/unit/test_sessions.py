@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import random
+import string
 
 import pytest
 from itsdangerous import URLSafeSerializer
@@ -12,9 +14,10 @@ from chalicelib.errors import (
     StorageUnavailableError,
     UnauthenticatedError,
     UpstreamError,
+    UpstreamMalformedError,
     UpstreamTimeoutError,
 )
-from chalicelib.sessions import MAX_TOKEN_LENGTH, Session, SessionService, hash_open_id
+from chalicelib.sessions import MAX_TOKEN_LENGTH, Authenticator, Session, hash_open_id
 from tests.unit.fakes import (
     APP_ID,
     APP_SECRET,
@@ -40,7 +43,7 @@ class Sessions:
         self.secret = secret or FakeSecret()
         self.douyin = FakeDouyin()
         self.context = make_context(clock=self.clock)
-        self.service = SessionService(make_credentials(self.secret, self.clock), self.douyin, TTL, clock=self.clock)
+        self.service = Authenticator(make_credentials(self.secret, self.clock), self.douyin, TTL, clock=self.clock)
 
     def login(self, app_id: str = APP_ID) -> str:
         return self.service.login(app_id, "code", self.context).token
@@ -69,6 +72,19 @@ def test_the_secret_is_not_read_again_for_a_known_app(sessions: Sessions) -> Non
 
 def test_a_token_holds_its_expiry_time(sessions: Sessions) -> None:
     assert URLSafeSerializer("any key").loads_unsafe(sessions.login())[1] == [APP_ID, OPEN_ID, int(NOW) + TTL]
+
+
+@pytest.mark.parametrize(("length", "works"), [(1500, True), (2600, False)])
+def test_a_login_works_only_if_its_token_is_accepted_later(sessions: Sessions, length: int, works: bool) -> None:
+    """Otherwise the customer would be logged in, and each list would answer that the session is invalid."""
+    # Random letters: the token is compressed.
+    open_id = "".join(random.Random(1).choices(string.ascii_letters, k=length))  # noqa: S311 - test data
+    sessions.douyin.login_result = open_id
+    if works:
+        assert sessions.verify(sessions.login()).open_id == open_id
+    else:
+        with pytest.raises(UpstreamMalformedError):
+            sessions.login()
 
 
 @pytest.mark.parametrize(("seconds", "valid"), [(0, True), (TTL - 1, True), (TTL, False), (TTL + 1, False)])
@@ -168,10 +184,10 @@ def test_a_token_signed_with_a_key_added_a_moment_ago_is_valid(sessions: Session
 
 def test_the_user_is_logged_as_a_hash(sessions: Sessions) -> None:
     token = sessions.login()
-    user = sessions.context.user
-    sessions.context.user = ""
+    user = sessions.context.record.user
+    sessions.context.record.user = ""
     sessions.verify(token)
-    assert sessions.context.user == user == hash_open_id(OPEN_ID, [SESSION_KEY])
+    assert sessions.context.record.user == user == hash_open_id(OPEN_ID, [SESSION_KEY])
 
 
 def test_the_hash_depends_on_user_and_newest_key() -> None:
@@ -210,7 +226,7 @@ def test_an_error_of_the_platform_is_raised_unchanged(sessions: Sessions, error:
     with pytest.raises(type(error)) as raised:
         sessions.login()
     assert raised.value is error
-    assert sessions.context.user == ""
+    assert sessions.context.record.user == ""
 
 
 def test_without_the_secret_nobody_logs_in(sessions: Sessions) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
-from chalicelib.api.login import LIST_SECONDS, LoginService
+from chalicelib.api.login import LIST_SECONDS, LoginHandler
 from chalicelib.api.validation import LoginRequest
 from chalicelib.certificates.listing import CertificateLister, ListRequest
-from chalicelib.certificates.prefetch import Prefetch, Prefetcher
 from chalicelib.certificates.views import ListView
-from chalicelib.context import Deadline, RequestContext
-from chalicelib.douyin.protocol import CertificateFilter
+from chalicelib.douyin.protocol import Selection
 from chalicelib.errors import (
     Evidence,
     LoginRefusedError,
@@ -24,49 +24,33 @@ from chalicelib.errors import (
     UpstreamTimeoutError,
     WrongAppError,
 )
-from chalicelib.sessions import Session, SessionService
+from chalicelib.sessions import Authenticator, Session
 from tests.unit.fakes import ACCOUNT_ID, APP_ID, OPEN_ID, POI_ID, FakeDouyin, make_context, make_credentials
 
-WANTED = CertificateFilter(ACCOUNT_ID, POI_ID, 2)
+if TYPE_CHECKING:
+    from chalicelib.context import ListRecord, RequestContext
+
+SELECTION = Selection(ACCOUNT_ID, POI_ID, 2)
 VIEW = ListView(ACCOUNT_ID, POI_ID, [])
 
 
-class FakePrefetch(Prefetch):
-    """Records what is done with it; `error` is what waiting raises."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-        self.error: Exception | None = None
-
-    def wait(self, deadline: Deadline) -> None:
-        del deadline
-        self.events.append("wait")
-        if self.error is not None:
-            raise self.error
-
-    def abandon(self) -> None:
-        self.events.append("abandon")
-
-
-class FakePrefetcher(Prefetcher):
-    def __init__(self, prefetch: FakePrefetch) -> None:
-        self.prefetch = prefetch
-
-    def start(self, app_id: str, wanted: CertificateFilter, context: RequestContext) -> Prefetch:
-        del context
-        assert (app_id, wanted) == (APP_ID, WANTED)
-        self.prefetch.events.append("start")
-        return self.prefetch
-
-
 class FakeLister(CertificateLister):
-    """Returns or raises `result`."""
+    """Returns or raises `result`; `prefetched` are the futures that a prefetch returns."""
 
-    def __init__(self) -> None:
+    def __init__(self, events: list[str]) -> None:
+        self.events = events
         self.calls: list[tuple[Session, ListRequest, float]] = []
         self.result: ListView | Exception = VIEW
+        self.prefetched: list[Future[None]] = []
+
+    def prefetch(self, selection: Selection, context: RequestContext) -> list[Future[None]]:
+        del context
+        assert selection == SELECTION
+        self.events.append("prefetch")
+        return self.prefetched
 
     def list_certificates(self, session: Session, request: ListRequest, context: RequestContext) -> ListView:
+        self.events.append("list")
         self.calls.append((session, request, context.deadline.remaining()))
         if isinstance(self.result, Exception):
             raise self.result
@@ -74,41 +58,47 @@ class FakeLister(CertificateLister):
 
 
 class Instance:
-    def __init__(self) -> None:
-        self.douyin, self.lister, self.prefetch = FakeDouyin(), FakeLister(), FakePrefetch()
-        sessions = SessionService(make_credentials(), self.douyin, 7200)
-        self.service = LoginService(sessions, self.lister, FakePrefetcher(self.prefetch))
-        self.context = make_context()
-        self.context.request_id = "request-1"
+    def __init__(self, seconds: float = 9.0) -> None:
+        self.events: list[str] = []
+        self.douyin, self.lister = FakeDouyin(), FakeLister(self.events)
+        self.douyin.on_login = lambda: self.events.append("login")
+        self.handler = LoginHandler(Authenticator(make_credentials(), self.douyin, 7200), self.lister)
+        self.context = make_context(seconds)
+        self.context.record.request_id = "request-1"
 
-    def login(self, app_id: str = APP_ID, wanted: CertificateFilter | None = WANTED) -> Any:
-        view = self.service.login(LoginRequest(app_id, "code", wanted), self.context)
+    def login(self, app_id: str = APP_ID, selection: Selection | None = SELECTION) -> Any:
+        view = self.handler.login(LoginRequest(app_id, "code", selection), self.context)
         return msgspec.json.decode(msgspec.json.encode(view))
+
+    @property
+    def record(self) -> ListRecord:
+        """What the request's record says of the list."""
+        assert self.context.record.listing is not None
+        return self.context.record.listing
 
 
 def test_without_a_list_only_the_code_is_exchanged() -> None:
     instance = Instance()
-    assert set(instance.login(wanted=None)) == {"token", "expires_in"}
-    assert (instance.prefetch.events, instance.lister.calls, instance.context.list_outcome) == ([], [], "")
+    assert set(instance.login(selection=None)) == {"token", "expires_in"}
+    assert instance.events == ["login"]
+    assert instance.context.record.listing is None
 
 
 def test_session_and_list_are_one_response() -> None:
     instance = Instance()
-    instance.douyin.on_login = lambda: instance.prefetch.events.append("login")
     body = instance.login()
     assert list(body) == ["token", "expires_in", "list"]
     assert body["list"] == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "certificates": []}
-    assert instance.prefetch.events == ["start", "login", "wait"]
+    assert instance.events == ["prefetch", "login", "list"]
     [(session, request, _)] = instance.lister.calls
-    assert (session, request) == (Session(APP_ID, OPEN_ID), ListRequest(WANTED))
-    context = instance.context
-    assert (context.account_id, context.poi_id, context.list_outcome) == (ACCOUNT_ID, POI_ID, "ok")
+    assert (session, request) == (Session(APP_ID, OPEN_ID), ListRequest(SELECTION))
+    assert instance.context.record.account_id == ACCOUNT_ID
+    assert (instance.record.poi_id, instance.record.is_first, instance.record.error) == (POI_ID, True, None)
 
 
 @pytest.mark.parametrize(("seconds", "left"), [(9.0, LIST_SECONDS), (3.0, 3.0)])
-def test_the_list_has_four_seconds_or_what_is_left(seconds: float, left: float) -> None:
-    instance = Instance()
-    instance.context.deadline = Deadline(seconds)
+def test_the_list_has_six_seconds_or_what_is_left(seconds: float, left: float) -> None:
+    instance = Instance(seconds)
     instance.login()
     assert instance.lister.calls[0][2] == pytest.approx(left, abs=0.4)
 
@@ -123,21 +113,14 @@ def test_the_list_has_four_seconds_or_what_is_left(seconds: float, left: float) 
         (ValueError("planted"), "internal_error"),
     ],
 )
-@pytest.mark.parametrize("where", ["prefetch", "list"])
-def test_what_fails_for_the_list_is_its_problem_and_the_user_is_logged_in(
-    error: Exception, code: str, where: str
-) -> None:
+def test_what_fails_for_the_list_is_its_problem_and_the_user_is_logged_in(error: Exception, code: str) -> None:
     instance = Instance()
-    if where == "prefetch":
-        instance.prefetch.error = error
-    else:
-        instance.lister.result = error
+    instance.lister.result = error
     body = instance.login()
     assert list(body) == ["token", "expires_in", "list_problem"]
     assert (body["list_problem"]["code"], body["list_problem"]["request_id"]) == (code, "request-1")
     assert "planted" not in str(body)
-    assert (instance.context.list_outcome, instance.context.list_error) == (code, error)
-    assert len(instance.lister.calls) == (0 if where == "prefetch" else 1)
+    assert instance.record.error is error
 
 
 def test_the_problem_of_the_list_is_that_of_the_ordinary_call() -> None:
@@ -156,17 +139,37 @@ def test_the_problem_of_the_list_is_that_of_the_ordinary_call() -> None:
     }
 
 
-def test_a_failed_login_is_raised_and_its_prefetch_abandoned() -> None:
+def test_a_refused_login_ends_before_the_list() -> None:
     instance = Instance()
     instance.douyin.login_result = LoginRefusedError("40018")
     with pytest.raises(LoginRefusedError):
         instance.login()
-    assert instance.prefetch.events == ["start", "abandon"]
-    assert instance.lister.calls == []
+    assert instance.events == ["prefetch", "login"]
 
 
 def test_an_unknown_app_starts_no_prefetch() -> None:
     instance = Instance()
     with pytest.raises(UnauthenticatedError, match="unknown app_id"):
         instance.login("ttnobody")
-    assert instance.prefetch.events == []
+    assert instance.events == []
+
+
+def test_the_list_waits_for_the_prefetch_that_has_begun_until_the_deadline() -> None:
+    instance = Instance(0.2)
+    running: Future[None] = Future()
+    running.set_running_or_notify_cancel()
+    waiting: Future[None] = Future()
+    instance.lister.prefetched = [running, waiting]
+    started = time.monotonic()
+    instance.login()
+    assert 0.1 < time.monotonic() - started < 5
+    assert (running.cancelled(), waiting.cancelled()) == (False, True)
+    assert instance.events == ["prefetch", "login", "list"]
+
+
+def test_the_error_of_a_prefetch_is_left_to_the_list() -> None:
+    instance = Instance()
+    failed: Future[None] = Future()
+    failed.set_exception(MerchantNotFoundError("7"))
+    instance.lister.prefetched = [failed]
+    assert "list" in instance.login()

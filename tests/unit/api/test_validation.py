@@ -18,7 +18,7 @@ from chalicelib.api.validation import (
 )
 from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH
 from chalicelib.certificates.listing import ListRequest
-from chalicelib.douyin.protocol import CertificateFilter
+from chalicelib.douyin.protocol import Selection
 from chalicelib.errors import InvalidRequestError, UnauthenticatedError
 
 
@@ -98,17 +98,17 @@ class TestLoginWithList:
     @pytest.mark.parametrize(
         ("wanted", "expected"),
         [
-            (WANTED, CertificateFilter("7", "6601")),
-            (WANTED | {"biz_type": 2}, CertificateFilter("7", "6601", 2)),
+            (WANTED, Selection("7", "6601")),
+            (WANTED | {"biz_type": 2}, Selection("7", "6601", 2)),
             (
                 WANTED | {"biz_type": 1, "start_time": 0, "end_time": 9999999999},
-                CertificateFilter("7", "6601", 1, 0, 9999999999),
+                Selection("7", "6601", 1, 0, 9999999999),
             ),
-            (WANTED | {"start_time": 5, "end_time": 5}, CertificateFilter("7", "6601", None, 5, 5)),
-            (WANTED | {"cursor": 7, "more": None}, CertificateFilter("7", "6601")),
+            (WANTED | {"start_time": 5, "end_time": 5}, Selection("7", "6601", None, 5, 5)),
+            (WANTED | {"cursor": 7, "more": None}, Selection("7", "6601")),
         ],
     )
-    def test_a_list_is_parsed(self, wanted: dict[str, Any], expected: CertificateFilter) -> None:
+    def test_a_list_is_parsed(self, wanted: dict[str, Any], expected: Selection) -> None:
         assert parse_login(body(list=wanted)) == LoginRequest("tta", "c", expected)
 
     @pytest.mark.parametrize(
@@ -139,23 +139,23 @@ class TestList:
     @pytest.mark.parametrize(
         ("query", "expected"),
         [
-            ({}, ListRequest(CertificateFilter("7", "6601"))),
-            ({"cursor": ["a.b-_"]}, ListRequest(CertificateFilter("7", "6601"), "a.b-_")),
-            ({"cursor": ["x" * MAX_CURSOR_LENGTH]}, ListRequest(CertificateFilter("7", "6601"), "x" * 1024)),
-            ({"biz_type": ["1"]}, ListRequest(CertificateFilter("7", "6601", 1))),
-            ({"biz_type": ["2"]}, ListRequest(CertificateFilter("7", "6601", 2))),
-            ({"start_time": ["0"]}, ListRequest(CertificateFilter("7", "6601", None, 0))),
-            ({"end_time": ["9999999999"]}, ListRequest(CertificateFilter("7", "6601", None, None, 9999999999))),
+            ({}, ListRequest(Selection("7", "6601"))),
+            ({"cursor": ["a.b-_"]}, ListRequest(Selection("7", "6601"), "a.b-_")),
+            ({"cursor": ["x" * MAX_CURSOR_LENGTH]}, ListRequest(Selection("7", "6601"), "x" * 1024)),
+            ({"biz_type": ["1"]}, ListRequest(Selection("7", "6601", 1))),
+            ({"biz_type": ["2"]}, ListRequest(Selection("7", "6601", 2))),
+            ({"start_time": ["0"]}, ListRequest(Selection("7", "6601", None, 0))),
+            ({"end_time": ["9999999999"]}, ListRequest(Selection("7", "6601", None, None, 9999999999))),
             (
                 {"start_time": ["5"], "end_time": ["5"]},
-                ListRequest(CertificateFilter("7", "6601", None, 5, 5)),
+                ListRequest(Selection("7", "6601", None, 5, 5)),
             ),
             (
                 {"start_time": ["0005"], "end_time": ["10"], "biz_type": ["1"], "cursor": ["c"]},
-                ListRequest(CertificateFilter("7", "6601", 1, 5, 10), "c"),
+                ListRequest(Selection("7", "6601", 1, 5, 10), "c"),
             ),
-            ({"_": ["1", "2"], "page": ["x"]}, ListRequest(CertificateFilter("7", "6601"))),
-            ({"cursor": []}, ListRequest(CertificateFilter("7", "6601"))),
+            ({"_": ["1", "2"], "page": ["x"]}, ListRequest(Selection("7", "6601"))),
+            ({"cursor": []}, ListRequest(Selection("7", "6601"))),
         ],
     )
     def test_a_query_is_parsed(self, query: dict[str, list[str]], expected: ListRequest) -> None:
@@ -205,9 +205,9 @@ class TestList:
         ],
     )
     def test_an_id_in_the_path_is_decoded_once(self, text: str, decoded: str) -> None:
-        assert parse_list_request(text, "1", {}).filter.account_id == decoded
+        assert parse_list_request(text, "1", {}).selection.account_id == decoded
         assert parse_account_id(text) == decoded
-        assert parse_list_request("1", text, {}).filter.poi_id == decoded
+        assert parse_list_request("1", text, {}).selection.poi_id == decoded
 
     @pytest.mark.parametrize(
         "text",

@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.certificates.fetching import PageFetcher
 from chalicelib.certificates.ratelimit import RateLimitCache
-from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery, Page
+from chalicelib.douyin.protocol import CertificatesQuery, Page, Selection
 from chalicelib.errors import (
     AppMisconfiguredError,
     Evidence,
@@ -22,13 +22,13 @@ from chalicelib.errors import (
     UpstreamTimeoutError,
 )
 from chalicelib.merchants import Merchant
-from chalicelib.tokens.store import TokenStore
+from chalicelib.tokens.provider import TokenProvider
 from tests.unit.fakes import ACCOUNT_ID, APP_ID, OPEN_ID, POI_ID, Clock, FakeDouyin, FakeTable, make_context, token_row
 
 if TYPE_CHECKING:
     from chalicelib.aws import Item
 
-QUERY = CertificatesQuery(CertificateFilter(ACCOUNT_ID, POI_ID), OPEN_ID)
+QUERY = CertificatesQuery(Selection(ACCOUNT_ID, POI_ID), OPEN_ID)
 KEY = "TOKEN#tokens"
 REFUSAL = Evidence(2190008, 0, "20260101R")
 
@@ -46,7 +46,7 @@ class Request:
         self.douyin.fetch = self.answer
         self.valid = valid
         self.rate_limits = RateLimitCache(Clock())
-        self.tokens = TokenStore(self.table, self.douyin, clock=Clock())
+        self.tokens = TokenProvider(self.table, self.douyin, clock=Clock())
         self.context, self.page_context = make_context(), make_context()
         self.merchant = Merchant(ACCOUNT_ID, APP_ID, "tokens", None, None, True)
 
@@ -60,6 +60,7 @@ class Request:
             QUERY,
             self.merchant,
             key,
+            self.tokens.get_token("tokens", key, self.context),
             douyin=self.douyin,
             tokens=self.tokens,
             rate_limits=self.rate_limits,
@@ -76,17 +77,6 @@ def test_pages_are_fetched_with_the_merchants_token() -> None:
     assert request.douyin.queries == [QUERY, QUERY]
     assert all(context is request.page_context for context in request.douyin.contexts)
     assert request.table.reads == [KEY]
-
-
-def test_a_token_is_minted_before_the_first_page_when_there_is_none() -> None:
-    request = Request(None, "clt.1")
-    assert request.fetcher().fetch(1).size == 1
-    assert [(mint.app_id, mint.app_secret) for mint in request.douyin.mints] == [("tokens", "s")]
-
-
-def test_without_a_token_there_is_no_fetcher() -> None:
-    with pytest.raises(TokenUnavailableError, match="another system"):
-        Request(None).fetcher(None)
 
 
 def test_a_refused_token_is_renewed_and_the_page_fetched_again() -> None:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
-from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor, fingerprint
-from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, MAX_RESPONSE_BYTES, CertificateLister, ListRequest
-from chalicelib.douyin.models import Certificate, Order, SkuInfo
-from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery, Page
+from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
+from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister, ListRequest
+from chalicelib.certificates.ratelimit import RateLimitCache
+from chalicelib.context import ListRecord
+from chalicelib.douyin.client import MAX_PAGE_BYTES
+from chalicelib.douyin.protocol import (
+    MAX_PAGE_CERTIFICATES,
+    CertificatesQuery,
+    Page,
+    Response,
+    Selection,
+    parse_certificates,
+)
 from chalicelib.errors import (
     InvalidRequestError,
     MerchantNotFoundError,
@@ -19,14 +30,14 @@ from chalicelib.errors import (
     StorageUnavailableError,
     StoreNotFoundError,
     TokenUnavailableError,
-    UpstreamMalformedError,
     UpstreamRejectedError,
     UpstreamTimeoutError,
+    UpstreamUnavailableError,
     WrongAppError,
 )
-from chalicelib.merchants import MerchantStore
+from chalicelib.merchants import MerchantRepository
 from chalicelib.sessions import Session
-from chalicelib.tokens.store import TokenStore
+from chalicelib.tokens.provider import TokenProvider
 from tests.unit.fakes import (
     ACCOUNT_ID,
     APP_ID,
@@ -50,8 +61,8 @@ if TYPE_CHECKING:
     from chalicelib.aws import Item
     from chalicelib.certificates.views import ListView
 
-FILTER = CertificateFilter(ACCOUNT_ID, POI_ID)
-QUERY = CertificatesQuery(FILTER, OPEN_ID)
+SELECTION = Selection(ACCOUNT_ID, POI_ID)
+QUERY = CertificatesQuery(SELECTION, OPEN_ID)
 MERCHANT = f"MERCHANT#{ACCOUNT_ID}"
 TOKEN = f"TOKEN#{APP_ID}"
 OTHER_KEY = "session-key-planted-0000000002"
@@ -69,8 +80,8 @@ class Instance:
         self.context = make_context()
         self.set_certificates(count)
         self.lister = CertificateLister(
-            MerchantStore(self.table, self.clock),
-            TokenStore(self.table, self.douyin, clock=self.clock),
+            MerchantRepository(self.table, self.clock),
+            TokenProvider(self.table, self.douyin, clock=self.clock),
             make_credentials(self.secret, self.clock),
             self.douyin,
             InlineExecutor(),
@@ -90,8 +101,14 @@ class Instance:
 
         self.douyin.fetch = fail
 
-    def respond(self, cursor: str | None = None, app_id: str = APP_ID, wanted: CertificateFilter = FILTER) -> ListView:
-        return self.lister.list_certificates(Session(app_id, OPEN_ID), ListRequest(wanted, cursor), self.context)
+    def respond(self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION) -> ListView:
+        return self.lister.list_certificates(Session(app_id, OPEN_ID), ListRequest(selection, cursor), self.context)
+
+    @property
+    def record(self) -> ListRecord:
+        """What the request's record says of the list."""
+        assert self.context.record.listing is not None
+        return self.context.record.listing
 
     def fetched(self) -> list[int]:
         return [page for page, _ in self.douyin.fetches]
@@ -123,28 +140,16 @@ def test_the_next_cursor_continues_the_list() -> None:
     assert instance.fetched() == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_the_cursor_holds_page_and_last_certificates() -> None:
+def test_the_cursor_holds_the_position() -> None:
     instance = Instance(340)
-    cursor = decode_cursor(instance.respond().next_cursor or "", QUERY, [SESSION_KEY])
-    assert cursor == Cursor(5, frozenset(map(fingerprint, numbers(range(150, 200)))))
-
-
-def test_certificates_that_move_to_a_later_page_are_not_shown_twice() -> None:
-    instance = Instance(230)
-    first = instance.respond()
-    pages = number_pages(230, 235)
-    # Five new certificates at the front move all others by five places.
-    moved = [*numbers(range(195, 230))]
-    instance.douyin.fetch = lambda page, _token: make_page(moved, 235) if page == 5 else pages(page)
-    second = instance.respond(first.next_cursor)
-    assert ids(second) == numbers(range(200, 230))
+    assert decode_cursor(instance.respond().next_cursor or "", QUERY, [SESSION_KEY]) == Cursor(5, 200)
 
 
 def test_the_query_has_user_filter_and_root_account() -> None:
-    wanted = CertificateFilter(ACCOUNT_ID, POI_ID, 2, 100, 200)
+    selection = Selection(ACCOUNT_ID, POI_ID, 2, 100, 200)
     instance = Instance(life_account_id={"S": "8"})
-    instance.respond(wanted=wanted)
-    assert instance.douyin.queries == [CertificatesQuery(wanted, OPEN_ID, "8")]
+    instance.respond(selection=selection)
+    assert instance.douyin.queries == [CertificatesQuery(selection, OPEN_ID, "8")]
     assert instance.douyin.fetches == [(1, "clt.row")]
 
 
@@ -185,14 +190,14 @@ def test_a_request_that_is_not_allowed_does_not_reach_the_platform(
 ) -> None:
     instance = Instance(**merchant)
     with pytest.raises(error_type):
-        instance.respond(app_id=app_id, wanted=CertificateFilter(ACCOUNT_ID, poi_id))
+        instance.respond(app_id=app_id, selection=Selection(ACCOUNT_ID, poi_id))
     assert instance.douyin.fetches == []
     assert TOKEN not in instance.table.reads
 
 
 def test_an_unknown_merchant_is_not_found() -> None:
     with pytest.raises(MerchantNotFoundError):
-        Instance().respond(wanted=CertificateFilter("7000000000000000000", POI_ID))
+        Instance().respond(selection=Selection("7000000000000000000", POI_ID))
 
 
 def test_an_unavailable_table_is_an_error() -> None:
@@ -206,9 +211,9 @@ def test_an_unavailable_table_is_an_error() -> None:
     "cursor",
     [
         "x",
-        encode_cursor(2, [], CertificatesQuery(FILTER, "another"), [SESSION_KEY]),
-        encode_cursor(2, [], CertificatesQuery(CertificateFilter(ACCOUNT_ID, "6602"), OPEN_ID), [SESSION_KEY]),
-        encode_cursor(2, [], QUERY, [OTHER_KEY]),
+        encode_cursor(Cursor(2), CertificatesQuery(SELECTION, "another"), [SESSION_KEY]),
+        encode_cursor(Cursor(2), CertificatesQuery(Selection(ACCOUNT_ID, "6602"), OPEN_ID), [SESSION_KEY]),
+        encode_cursor(Cursor(2), QUERY, [OTHER_KEY]),
     ],
     ids=["garbage", "another user", "another store", "another key"],
 )
@@ -225,7 +230,7 @@ def test_a_cursor_of_a_key_added_a_moment_ago_is_valid() -> None:
     instance.respond()
     instance.secret.put({APP_ID: "s"}, [OTHER_KEY, SESSION_KEY])
     instance.clock.now += 10
-    assert ids(instance.respond(encode_cursor(5, [], QUERY, [OTHER_KEY]))) == numbers(range(200, 340))
+    assert ids(instance.respond(encode_cursor(Cursor(5), QUERY, [OTHER_KEY]))) == numbers(range(200, 340))
 
 
 def test_the_next_cursor_is_signed_with_the_newest_key() -> None:
@@ -241,11 +246,11 @@ def test_a_lost_page_is_where_the_next_response_starts() -> None:
     instance.fail_page(3, error)
     first = instance.respond()
     assert ids(first) == numbers(range(100))
-    assert instance.context.lost_page_error is error
+    assert instance.record.lost_page_error is error
     instance.douyin.fetch = complete
     second = instance.respond(first.next_cursor)
     assert ids(second) == numbers(range(100, 300))
-    assert instance.context.lost_page_error is None
+    assert instance.record.lost_page_error is None
 
 
 def test_a_lost_first_page_is_an_error() -> None:
@@ -253,7 +258,7 @@ def test_a_lost_first_page_is_an_error() -> None:
     instance.fail_page(1, UpstreamTimeoutError("timeout"))
     with pytest.raises(UpstreamTimeoutError):
         instance.respond()
-    assert instance.context.certificates_returned is None
+    assert instance.context.record.listing is None
 
 
 def test_a_rate_limited_app_is_not_asked_again_until_the_limit_ends() -> None:
@@ -265,7 +270,7 @@ def test_a_rate_limited_app_is_not_asked_again_until_the_limit_ends() -> None:
         assert raised.value.reason == reason
     assert instance.fetched() == [1]
     instance.set_certificates(3)
-    instance.lister.rate_limits.clear()
+    instance.lister.rate_limits = RateLimitCache()
     assert len(ids(instance.respond())) == 3
 
 
@@ -283,10 +288,10 @@ def test_pages_have_a_deadline_of_their_own_that_can_be_cancelled() -> None:
     [page_context] = {id(context): context for context in instance.douyin.contexts}.values()
     assert page_context.deadline is not instance.context.deadline
     assert page_context.deadline.remaining() == pytest.approx(9.0, abs=0.4)
-    assert page_context.calls is instance.context.calls
+    assert page_context.record.calls is instance.context.record.calls
 
 
-def test_the_context_counts_pages_certificates_and_malformed_parts() -> None:
+def test_the_record_counts_pages_certificates_and_malformed_parts() -> None:
     instance = Instance()
     pages = {
         1: make_page(["a"] * 50, 60, removed=2, malformed={"": ["x"], "a": ["y"]}),
@@ -294,73 +299,113 @@ def test_the_context_counts_pages_certificates_and_malformed_parts() -> None:
     }
     instance.douyin.fetch = lambda page, _token: pages[page]
     instance.respond()
-    context = instance.context
-    assert (context.pages, context.certificates_returned, context.certificates_malformed) == (2, 3, 5)
-    assert context.malformed_fields == ["x", "y", *(f"field{number}" for number in range(8))]
-    assert len(context.malformed_fields) == MAX_REPORTED_FIELDS
-    assert context.lost_page_error is None
+    record = instance.record
+    assert (record.poi_id, record.pages, record.certificates, record.malformed) == (POI_ID, 2, 3, 5)
+    assert record.malformed_fields == ["x", "y", *(f"field{number}" for number in range(8))]
+    assert len(record.malformed_fields) == MAX_REPORTED_FIELDS
+    assert record.lost_page_error is None
 
 
 def test_an_empty_list_is_counted_as_zero() -> None:
     instance = Instance(0)
     instance.respond()
-    assert (instance.context.pages, instance.context.certificates_returned) == (1, 0)
-
-
-def large_page(number: int, title_bytes: int, total: int = 500) -> Page:
-    """Return a full page whose views have titles of this many bytes together."""
-    title = "x" * (title_bytes // PAGE_SIZE)
-    certificates = [Certificate(f"{number}-{place:02d}", sku_info=SkuInfo(title=title)) for place in range(PAGE_SIZE)]
-    return Page([Order("1", True, certificates)], PAGE_SIZE, total, body_bytes=title_bytes)
+    assert (instance.record.pages, instance.record.certificates) == (1, 0)
 
 
 @pytest.mark.parametrize(
-    ("bytes_per_page", "pages"),
-    [(100_000, 4), (450_000, 4), (500_000, 3), (700_000, 2), (1_000_000, 1), (1_800_000, 1)],
+    ("total", "numbers"), [(None, (None, None)), (3, (None, None)), (2, (None, None)), (4, (3, 4)), (51, (3, 51))]
 )
-def test_a_response_that_is_too_large_ends_before_a_page(bytes_per_page: int, pages: int) -> None:
+def test_a_list_that_ends_before_its_total_is_recorded_with_both_numbers(
+    total: int | None, numbers: tuple[int | None, int | None]
+) -> None:
     instance = Instance()
-    instance.douyin.fetch = lambda page, _token: large_page(page, bytes_per_page)
-    view = instance.respond()
-    assert len(msgspec.json.encode(view)) <= MAX_RESPONSE_BYTES
-    assert (len(view.certificates), instance.context.pages) == (50 * pages, pages)
-    assert instance.context.certificates_returned == 50 * pages
-    cursor = decode_cursor(view.next_cursor or "", QUERY, [SESSION_KEY])
-    assert cursor.page == 1 + pages
-    assert cursor.shown == frozenset(fingerprint(f"{pages}-{place:02d}") for place in range(PAGE_SIZE))
+    instance.douyin.fetch = lambda page, _token: make_page("abc" if page == 1 else "", total)
+    assert instance.respond().next_cursor is None
+    assert (instance.record.received, instance.record.total) == numbers
 
 
-def test_a_large_list_is_complete_over_several_responses() -> None:
+def test_a_list_that_continues_is_not_recorded_as_too_short() -> None:
+    instance = Instance(340)
+    instance.respond()
+    assert (instance.record.received, instance.record.total) == (None, None)
+
+
+def test_the_record_of_a_request_that_has_begun_one_is_used() -> None:
     instance = Instance()
-    instance.douyin.fetch = lambda page, _token: large_page(page, 800_000, total=350)
-    found: list[str] = []
-    cursor: str | None = None
-    while True:
-        view = instance.respond(cursor)
-        found += ids(view)
-        cursor = view.next_cursor
-        if cursor is None:
-            break
-    assert found == [f"{page}-{place:02d}" for page in range(1, 8) for place in range(PAGE_SIZE)]
+    record = instance.context.record.listing = ListRecord(POI_ID, is_first=True)
+    instance.respond()
+    assert instance.context.record.listing is record
+    assert record.certificates == 3
 
 
-def test_a_long_order_id_counts_as_often_as_it_is_sent() -> None:
-    """The platform sends it once, each certificate of the order repeats it."""
+LAMBDA_LIMIT = 6 * 1024 * 1024
+"""Bytes of the payload that the runtime sends, in which the body is escaped once more."""
+
+
+def largest_page(number: int, character: str, count: int) -> bytes:
+    """Return a page of the largest size, with `count` certificates in one order whose ids are of the largest length."""
+    certificates: list[dict[str, Any]] = [
+        {"certificate_id": f"{number}-{place}-".ljust(64, character), "sku_info": {"title": ""}}
+        for place in range(count)
+    ]
+    order = {"order_id": character * 64, "can_use": True, "certificates": certificates}
+    body = {"data": {"total": 10**6, "orders": [order]}, "extra": {}}
+    free = MAX_PAGE_BYTES - len(msgspec.json.encode(body))
+    certificates[0]["sku_info"]["title"] = character * (free // (len(msgspec.json.encode(character)) - 2))
+    return msgspec.json.encode(body)
+
+
+@pytest.mark.parametrize("count", [1, PAGE_SIZE, MAX_PAGE_CERTIFICATES])
+@pytest.mark.parametrize("character", ["x", '"', "\\", "\x01", "é", "券", "🥤"])
+def test_four_of_the_largest_pages_fit_into_lambdas_response(character: str, count: int) -> None:
     instance = Instance()
 
     def fetch(page: int, _token: str) -> Page:
-        certificates = [Certificate(f"{page}-{place:02d}") for place in range(PAGE_SIZE)]
-        return Page([Order("1" * 20_000, True, certificates)], PAGE_SIZE, 500, body_bytes=25_000)
+        body = largest_page(page, character, count)
+        assert MAX_PAGE_BYTES - 12 < len(body) <= MAX_PAGE_BYTES
+        return parse_certificates(Response(200, {}, body))
 
     instance.douyin.fetch = fetch
     view = instance.respond()
-    assert len(msgspec.json.encode(view)) <= MAX_RESPONSE_BYTES
-    assert (len(view.certificates), instance.context.pages) == (50, 1)
+    assert len(view.certificates) == 4 * count
+    response = {"statusCode": 200, "headers": {}, "body": msgspec.json.encode(view).decode()}
+    # Lambda's runtime client escapes every character that is not ASCII.
+    assert len(json.dumps(response)) < LAMBDA_LIMIT - 4096
 
 
-def test_a_single_page_that_is_too_large_is_malformed() -> None:
-    instance = Instance()
-    instance.douyin.fetch = lambda page, _token: large_page(page, 2_000_000)
-    with pytest.raises(UpstreamMalformedError, match="too_large") as raised:
+class TestPrefetch:
+    """What a list needs for any user is fetched beside the login; nothing is minted."""
+
+    def prefetch(self, instance: Instance) -> None:
+        wait(instance.lister.prefetch(SELECTION, instance.context))
+
+    def test_the_list_reads_no_row_and_opens_no_connection_afterwards(self) -> None:
+        instance = Instance()
+        self.prefetch(instance)
+        assert (instance.table.reads, instance.douyin.connections) == ([MERCHANT, TOKEN], 1)
+        assert instance.douyin.fetches == [], "no certificates are requested before the user is known"
+        instance.table.fails_reads = True
+        assert len(ids(instance.respond())) == 3
+
+    def test_a_warm_instance_reads_nothing(self) -> None:
+        instance = Instance()
         instance.respond()
-    assert not raised.value.retryable
+        instance.table.reads.clear()
+        self.prefetch(instance)
+        assert instance.table.reads == []
+
+    def test_no_token_is_minted_and_no_lease_taken(self) -> None:
+        instance = Instance()
+        del instance.table.items[TOKEN]
+        self.prefetch(instance)
+        assert (instance.douyin.mints, instance.table.writes) == ([], [])
+        instance.respond()
+        assert len(instance.douyin.mints) == 1
+
+    def test_what_fails_is_left_to_the_list(self) -> None:
+        instance = Instance()
+        instance.table.fails_reads = True
+        instance.douyin.connection_error = UpstreamUnavailableError("connection")
+        self.prefetch(instance)
+        instance.table.fails_reads = False
+        assert len(ids(instance.respond())) == 3

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chalicelib.certificates.paging import MAX_PAGE, PAGES_PER_RESPONSE, PagedResult, _plan, list_pages
+from chalicelib.certificates.cursors import Cursor
+from chalicelib.certificates.paging import (
+    MAX_EMPTY_PAGES,
+    MAX_PAGES,
+    PAGES_PER_RESPONSE,
+    PagedResult,
+    list_pages,
+    plan_pages,
+)
 from chalicelib.context import Deadline
 from chalicelib.errors import RedemptionError, TokenUnavailableError, UpstreamRejectedError, UpstreamUnavailableError
-from tests.unit.fakes import PAGE_SIZE, Clock, InlineExecutor, make_page, number_pages
+from tests.unit.fakes import PAGE_SIZE, Clock, InlineExecutor, make_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,12 +52,11 @@ def make_deadline() -> Deadline:
     return Deadline(9.0, Clock())
 
 
-def read(pages: Callable[[int], Page], first: int = 1) -> PagedResult:
-    return list_pages(first, pages, InlineExecutor(), PAGE_SIZE, make_deadline())
+def read(pages: Callable[[int], Page], start: Cursor | None = None) -> PagedResult:
+    return list_pages(start or Cursor(), pages, InlineExecutor(), PAGE_SIZE, make_deadline())
 
 
 FULL = PAGE_SIZE
-ALL = range(1, MAX_PAGE + 9)
 
 
 def alike(numbers: range, count: int, total: int | None) -> dict[int, tuple[int, int | None] | Page | Exception]:
@@ -58,139 +65,154 @@ def alike(numbers: range, count: int, total: int | None) -> dict[int, tuple[int,
 
 
 @pytest.mark.parametrize(
-    ("first", "pages", "fetched", "next_page"),
+    ("read", "received", "empty", "size", "total", "plan"),
     [
-        # The total says how many pages there are.
-        (1, {1: (0, 0)}, [1], None),
-        (1, {1: (7, 7)}, [1], None),
-        (1, {1: (FULL, 51), 2: (1, 51)}, [1, 2], None),
-        (1, {1: (FULL, 100), 2: (FULL, 100)}, [1, 2], None),
-        (1, alike(range(1, 5), FULL, 200), [1, 2, 3, 4], None),
-        (1, alike(range(1, 6), FULL, 201), [1, 2, 3, 4], 5),
-        (1, alike(range(1, 11), FULL, 500), [1, 2, 3, 4], 5),
-        (5, alike(range(5, 7), FULL, 340) | {7: (40, 340)}, [5, 6, 7], None),
-        (5, alike(range(1, 11), FULL, 500), [5, 6, 7, 8], 9),
-        (9, alike(range(1, 11), FULL, 500), [9, 10], None),
-        (3, {3: (FULL, 150)}, [3], None),
-        # A full first page whose total is its own size: the total may be that of the page. The next response finds out.
-        (1, {1: (FULL, 50)}, [1], 2),
-        (2, {2: (FULL, 100)}, [2], None),
-        (1, {1: (FULL + 1, 51)}, [1], 2),
-        (1, {1: (FULL - 1, 49)}, [1], None),
-        # Without a total, a full page may be followed by others.
-        (1, {1: (0, None)}, [1], None),
-        (1, {1: (FULL - 1, None)}, [1], None),
-        (1, {1: (FULL, None)}, [1, 2, 3, 4], None),
-        (1, {1: (FULL, None), 2: (20, None)}, [1, 2, 3, 4], None),
-        (1, alike(range(1, 9), FULL, None), [1, 2, 3, 4], 5),
-        (1, alike(range(1, 4), FULL, None) | {4: (49, None)}, [1, 2, 3, 4], None),
-        # A total that is smaller than what was already read is not believed.
-        (1, alike(range(1, 9), FULL, 0), [1, 2, 3, 4], 5),
-        (1, alike(range(1, 9), FULL, 10), [1, 2, 3, 4], 5),
-        (1, {1: (20, 10)}, [1], None),
-        (5, alike(range(5, 9), FULL, 100), [5, 6, 7, 8], 9),
-        (5, {5: (20, 100)}, [5], None),
-        # A total that changes between pages: the largest counts.
-        (1, {1: (FULL, 120), 2: (FULL, 60), 3: (20, 60)}, [1, 2, 3], None),
-        (1, alike(range(2, 9), FULL, 60) | {1: (FULL, 500)}, [1, 2, 3, 4], 5),
-        (1, alike(range(1, 9), FULL, 200) | {4: (FULL, 300)}, [1, 2, 3, 4], 5),
-        # A total that grows: the other pages belong to this response as well.
-        (1, {1: (FULL, 60), 2: (FULL, 170), 3: (FULL, 170), 4: (20, 170)}, [1, 2, 3, 4], None),
-        (1, {1: (FULL, 60), 2: (FULL, 120), 3: (FULL, 160), 4: (10, 160)}, [1, 2, 3, 4], None),
-        (1, alike(range(2, 9), FULL, 500) | {1: (FULL, 60)}, [1, 2, 3, 4], 5),
-        (1, {1: (FULL, 60), 2: (FULL, 60)}, [1, 2, 3, 4], None),
-        # A total that is too large ends with a first page that is empty.
-        (1, {1: (2, 10**9)}, [1, 2, 3, 4], 5),
-        (5, {5: (0, 10**9)}, [5], None),
-        # A page of which everything was removed is not empty.
-        (1, {n: make_page([], 10**9, removed=1) for n in range(1, 5)}, [1, 2, 3, 4], 5),
-        (1, {n: make_page([], 10**9, size=1) for n in range(1, 5)}, [1, 2, 3, 4], 5),
-        # Pagination ends, whatever the total is.
-        (MAX_PAGE - 4, alike(ALL, FULL, 10**9), list(range(MAX_PAGE - 4, MAX_PAGE)), MAX_PAGE),
-        (MAX_PAGE - 3, alike(ALL, FULL, 10**9), list(range(MAX_PAGE - 3, MAX_PAGE + 1)), None),
-        (MAX_PAGE - 1, alike(ALL, FULL, 10**9), [MAX_PAGE - 1, MAX_PAGE], None),
-        (MAX_PAGE, alike(ALL, FULL, 10**9), [MAX_PAGE], None),
-        (MAX_PAGE, alike(ALL, FULL, None), [MAX_PAGE], None),
+        # The total says how many pages follow, whatever the size of the newest page is.
+        (1, 0, 1, 0, 0, (0, False)),
+        (1, 7, 0, 7, 7, (0, False)),
+        (1, FULL, 0, FULL, 51, (1, True)),
+        (1, FULL, 0, FULL, 500, (9, True)),
+        (2, 100, 0, FULL, 100, (0, False)),
+        (5, 250, 0, FULL, 250, (0, False)),
+        (6, 300, 0, FULL, 340, (1, True)),
+        (7, 340, 0, 40, 340, (0, False)),
+        # The platform cuts pages before it filters them by store: short and empty pages in the middle.
+        (1, 0, 1, 0, 60, (1, True)),
+        (1, 20, 0, 20, 500, (9, True)),
+        (4, 3, 4, 0, 260, (2, True)),
+        (6, 3, 0, 3, 260, (0, False)),
+        # The total is that after the filter: it cannot be told from one that is right.
+        (1, 0, 1, 0, 5, (0, False)),
+        # A full first page whose total is its own size: it may be that of the page. The next response finds out.
+        (1, FULL, 0, FULL, 50, (0, True)),
+        (1, FULL + 1, 0, FULL + 1, 51, (0, True)),
+        (1, 49, 0, 49, 49, (0, False)),
+        (2, 100, 0, FULL, 50, (MAX_EMPTY_PAGES, True)),
+        (2, 70, 0, 20, 20, (0, False)),
+        # A total that is missing, or less than what was received, is not believed: a full page is followed by another.
+        (1, 0, 1, 0, None, (0, False)),
+        (1, 49, 0, 49, None, (0, False)),
+        (1, FULL, 0, FULL, None, (MAX_EMPTY_PAGES, True)),
+        (1, FULL, 0, FULL, 0, (MAX_EMPTY_PAGES, True)),
+        (5, 250, 0, FULL, 249, (MAX_EMPTY_PAGES, True)),
+        (5, 220, 0, 20, 100, (0, False)),
+        # Limits, for a total that is too large.
+        (5, 2, 4, 0, 10**9, (MAX_EMPTY_PAGES - 4, True)),
+        (20, 0, MAX_EMPTY_PAGES - 1, 0, 10**9, (1, True)),
+        (21, 2, MAX_EMPTY_PAGES, 0, 10**9, (0, False)),
+        (MAX_PAGES - 1, 1950, 0, FULL, 10**9, (1, True)),
+        (MAX_PAGES, 2000, 0, FULL, 10**9, (0, False)),
+        (MAX_PAGES, 2000, 0, FULL, None, (0, False)),
     ],
 )
-def test_pages_of_one_response(
-    first: int,
-    pages: dict[int, tuple[int, int | None] | Page | Exception],
-    fetched: list[int],
-    next_page: int | None,
+def test_what_follows_the_newest_page(
+    read: int, received: int, empty: int, size: int, total: int | None, plan: tuple[int, bool]
 ) -> None:
-    fetch = Pages(pages)
-    result = read(fetch, first)
-    assert fetch.fetched == fetched
-    assert (len(result.pages), result.next_page, result.lost_page_error) == (len(fetched), next_page, None)
+    """`read` pages were read, with `received` certificates; the newest has `size`, the last `empty` are empty."""
+    assert plan_pages(Cursor(read + 1, received, empty), size, total, PAGE_SIZE) == plan
 
 
 @pytest.mark.parametrize(
-    ("current", "pages", "plan"),
+    ("start", "pages", "fetched", "next_cursor"),
     [
-        # Pages as (size, total). The total says how many pages follow.
-        (1, [(FULL, 51)], (1, True)),
-        (1, [(FULL, 500)], (9, True)),
-        (1, [(7, 7)], (0, False)),
-        (2, [(FULL, 100), (FULL, 100)], (0, False)),
-        (7, [(40, 340)], (0, False)),
-        (6, [(FULL, 340)], (1, True)),
-        # A page that is not full, although the total says that others follow.
-        (1, [(20, 500)], (9, True)),
-        (1, [(0, 500), (1, 500)], (9, True)),
-        # A full first page whose total is its own size.
-        (1, [(FULL, 50)], (0, True)),
-        (1, [(FULL - 1, 49)], (0, False)),
-        (2, [(FULL, 50), (FULL, 100)], (0, False)),
-        # Without a total that can be trusted, a full page may be followed by others.
-        (1, [(FULL, None)], (PAGES_PER_RESPONSE, True)),
-        (1, [(FULL, 0)], (PAGES_PER_RESPONSE, True)),
-        (5, [(FULL, 249)], (PAGES_PER_RESPONSE, True)),
-        (5, [(FULL, 250)], (0, False)),
-        (1, [(FULL - 1, None)], (0, False)),
-        (5, [(20, 100)], (0, False)),
-        # The largest total counts.
-        (2, [(FULL, 500), (FULL, 60)], (8, True)),
-        (2, [(FULL, 60), (FULL, 500)], (8, True)),
-        (2, [(FULL, 120), (FULL, None)], (1, True)),
-        # Empty pages and the last page that is allowed end the list.
-        (1, [(0, 500)], (0, False)),
-        (2, [(0, 500), (0, 500)], (0, False)),
-        (MAX_PAGE - 1, [(FULL, 10**9)], (1, True)),
-        (MAX_PAGE, [(FULL, 10**9)], (0, False)),
-        (MAX_PAGE, [(FULL, None)], (0, False)),
+        (Cursor(), {1: (7, 7)}, [1], None),
+        (Cursor(), {1: (FULL, 51), 2: (1, 51)}, [1, 2], None),
+        (Cursor(), alike(range(1, 5), FULL, 200), [1, 2, 3, 4], None),
+        (Cursor(), alike(range(1, 6), FULL, 201), [1, 2, 3, 4], Cursor(5, 200)),
+        (Cursor(5, 200), alike(range(5, 7), FULL, 340) | {7: (40, 340)}, [5, 6, 7], None),
+        (Cursor(), {1: (FULL, 50)}, [1], Cursor(2, 50)),
+        (Cursor(2, 50), {2: (FULL, 100)}, [2], None),
+        # Without a total, a full page may be followed by others.
+        (Cursor(), {1: (FULL, None)}, [1, 2, 3, 4], None),
+        (Cursor(), alike(range(1, 9), FULL, None), [1, 2, 3, 4], Cursor(5, 200)),
+        # A total that changes between pages: the largest counts.
+        (Cursor(), {1: (FULL, 120), 2: (FULL, 60), 3: (20, 60)}, [1, 2, 3], None),
+        (Cursor(), {1: (FULL, 120), 2: (FULL, None), 3: (20, None)}, [1, 2, 3], None),
+        # A total that grows: the other pages belong to this response as well.
+        (Cursor(), {1: (FULL, 60), 2: (FULL, 120), 3: (FULL, 160), 4: (10, 160)}, [1, 2, 3, 4], None),
+        (Cursor(), alike(range(2, 9), FULL, 500) | {1: (FULL, 60)}, [1, 2, 3, 4], Cursor(5, 200)),
+        # The next response knows what was received and how many pages were empty.
+        (Cursor(), {1: (2, 10**9)}, [1, 2, 3, 4], Cursor(5, 2, 3)),
+        (Cursor(5, 2, 3), {7: (1, 10**9), 5: (0, 10**9)}, [5, 6, 7, 8], Cursor(9, 3, 1)),
+        (Cursor(19, 2, 17), {19: (0, 10**9)}, [19, 20, 21], None),
+        # A page of which everything was removed is not empty.
+        (Cursor(), {n: make_page([], 10**9, removed=1) for n in range(1, 5)}, [1, 2, 3, 4], Cursor(5, 0, 0)),
+        (Cursor(), {n: make_page([], 10**9, size=1) for n in range(1, 5)}, [1, 2, 3, 4], Cursor(5, 4, 0)),
+        (Cursor(37, 1800), alike(range(37, 50), FULL, 10**9), [37, 38, 39, 40], None),
     ],
 )
-def test_the_number_of_pages_to_read_next(
-    current: int, pages: list[tuple[int, int | None]], plan: tuple[int, bool]
+def test_pages_of_one_response(
+    start: Cursor,
+    pages: dict[int, tuple[int, int | None] | Page | Exception],
+    fetched: list[int],
+    next_cursor: Cursor | None,
 ) -> None:
-    assert _plan([make_page([], total, size=size) for size, total in pages], current, PAGE_SIZE) == plan
+    fetch = Pages(pages)
+    result = read(fetch, start)
+    assert fetch.fetched == fetched
+    assert (len(result.pages), result.next, result.lost_page_error) == (len(fetched), next_cursor, None)
 
 
-def test_a_page_of_which_everything_was_removed_is_not_empty() -> None:
-    assert _plan([make_page([], 500, removed=1)], 1, PAGE_SIZE) == (9, True)
+class TestWholeList:
+    """Following the cursors through a list of `others` coupons of other stores, then `ours` of this store."""
 
-
-@pytest.mark.parametrize("is_total_known", [True, False])
-def test_following_the_cursor_reads_every_page_once(is_total_known: bool) -> None:
-    for count in range(0, 12 * PAGE_SIZE + 1, 10):
-        pages = number_pages(count, count if is_total_known else None)
+    def follow(self, fetch: Callable[[int], Page]) -> tuple[list[str | int], list[int], PagedResult]:
+        """Return the order_ids that were found, the pages that were requested, and the last result."""
         fetched: list[int] = []
 
-        def fetch(number: int, pages: Callable[[int], Page] = pages, fetched: list[int] = fetched) -> Page:
+        def record(number: int) -> Page:
             fetched.append(number)
-            return pages(number)
+            return fetch(number)
 
         found: list[str | int] = []
-        next_page: int | None = 1
-        while next_page is not None:
-            result = read(fetch, next_page)
+        cursor: Cursor | None = Cursor()
+        while cursor is not None:
+            result = read(record, cursor)
             found += [order.order_id for page in result.pages for order in page.orders]
-            next_page = result.next_page
-        assert found == [f"order-{number:06d}" for number in range(count)]
+            cursor = result.next
         assert fetched == sorted(set(fetched)), "in order, and none twice"
-        if is_total_known and count != PAGE_SIZE:
-            assert len(fetched) == max(1, -(-count // PAGE_SIZE))
+        return found, fetched, result
+
+    @staticmethod
+    def platform(others: int, ours: int, total: int | None, *, cuts_first: bool) -> Callable[[int], Page]:
+        """Return the pages of a platform that cuts them before it filters by store, or after."""
+        coupons = [None] * others * cuts_first + [f"{number:04d}" for number in range(ours)]
+
+        def fetch(number: int) -> Page:
+            cut = coupons[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]
+            return make_page([coupon for coupon in cut if coupon is not None], total)
+
+        return fetch
+
+    @pytest.mark.parametrize("others", [0, 49, 50, 60, 120, 260, 940])
+    @pytest.mark.parametrize("ours", [0, 3, 49, 51, 220])
+    @pytest.mark.parametrize("cuts_first", [True, False])
+    def test_every_certificate_is_found_with_a_right_total(self, others: int, ours: int, cuts_first: bool) -> None:
+        total = others * cuts_first + ours
+        found, fetched, last = self.follow(self.platform(others, ours, total, cuts_first=cuts_first))
+        assert found == [f"order-{number:04d}" for number in range(ours)]
+        assert len(fetched) == max(1, -(-total // PAGE_SIZE))
+        assert last.total == total
+
+    @pytest.mark.parametrize("total", [None, 0, 1, 50])
+    def test_every_certificate_is_found_without_a_total_when_pages_are_full(self, total: int | None) -> None:
+        for ours in range(0, 12 * PAGE_SIZE + 1, 10):
+            found, _, last = self.follow(self.platform(0, ours, total, cuts_first=False))
+            assert found == [f"order-{number:04d}" for number in range(ours)]
+            assert last.received == ours
+
+    def test_a_list_that_is_shorter_than_its_total_ends_with_both_numbers(self) -> None:
+        """The platform cuts first, but its total is that after the filter: the rest cannot be known."""
+        _, fetched, last = self.follow(self.platform(260, 5, 5, cuts_first=True))
+        assert (fetched, last.received, last.total) == ([1], 0, 5)
+
+    def test_a_total_that_is_far_too_large_costs_twenty_pages(self) -> None:
+        found, fetched, _ = self.follow(self.platform(0, 3, 10**9, cuts_first=False))
+        assert (len(found), len(fetched)) == (3, 1 + MAX_EMPTY_PAGES)
+
+    def test_pagination_ends_whatever_the_platform_sends(self) -> None:
+        _, fetched, _ = self.follow(lambda number: make_page([str(number)] * PAGE_SIZE, 10**9))
+        assert len(fetched) == MAX_PAGES
 
 
 @pytest.mark.parametrize("lost", [2, 3, 4])
@@ -199,24 +221,24 @@ def test_a_lost_page_ends_the_response_before_it(lost: int, error: RedemptionErr
     fetch = Pages(alike(range(1, 11), FULL, 500) | {lost: error})
     result = read(fetch)
     assert len(result.pages) == lost - 1
-    assert (result.next_page, result.lost_page_error) == (lost, error)
+    assert (result.next, result.lost_page_error) == (Cursor(lost, 50 * (lost - 1)), error)
 
 
 def test_a_lost_page_is_where_the_next_response_starts_even_if_it_is_the_last() -> None:
     result = read(Pages({1: (FULL, 60), 2: LOST}))
-    assert (len(result.pages), result.next_page) == (1, 2)
+    assert (len(result.pages), result.next) == (1, Cursor(2, 50))
 
 
 def test_the_first_of_two_lost_pages_counts() -> None:
     other = UpstreamUnavailableError("http_503")
     result = read(Pages({1: (FULL, 500), 2: (FULL, 500), 3: LOST, 4: other}))
-    assert (result.next_page, result.lost_page_error) == (3, LOST)
+    assert (result.next, result.lost_page_error) == (Cursor(3, 100), LOST)
 
 
 def test_a_lost_first_page_is_an_error() -> None:
     fetch = Pages({5: LOST})
     with pytest.raises(UpstreamRejectedError):
-        read(fetch, 5)
+        read(fetch, Cursor(5, 200))
     assert fetch.fetched == [5]
 
 
@@ -227,8 +249,8 @@ def test_a_foreign_exception_of_a_later_page_is_not_a_lost_page() -> None:
 
 def test_the_page_size_of_the_query_counts() -> None:
     fetch = Pages(alike(range(1, 4), 10, 35) | {4: (5, 35)})
-    result = list_pages(1, fetch, InlineExecutor(), 10, make_deadline())
-    assert (fetch.fetched, result.next_page) == ([1, 2, 3, 4], None)
+    result = list_pages(Cursor(), fetch, InlineExecutor(), 10, make_deadline())
+    assert (fetch.fetched, result.next) == ([1, 2, 3, 4], None)
 
 
 def test_the_first_page_is_read_alone_and_the_others_in_parallel() -> None:
@@ -245,7 +267,7 @@ def test_the_first_page_is_read_alone_and_the_others_in_parallel() -> None:
 
     deadline = make_deadline()
     with ThreadPoolExecutor(PAGES_PER_RESPONSE - 1) as executor:
-        result = list_pages(1, fetch, executor, PAGE_SIZE, deadline)
+        result = list_pages(Cursor(), fetch, executor, PAGE_SIZE, deadline)
     assert started[0] == 1
     assert len(result.pages) == 4
 
@@ -264,7 +286,7 @@ def test_pages_keep_their_order_whichever_comes_first() -> None:
 
     deadline = make_deadline()
     with ThreadPoolExecutor(PAGES_PER_RESPONSE - 1) as executor:
-        result = list_pages(1, fetch, executor, PAGE_SIZE, deadline)
+        result = list_pages(Cursor(), fetch, executor, PAGE_SIZE, deadline)
     assert finished == [4, 3, 2]
     assert not deadline.is_cancelled
     assert [page.orders[0].order_id for page in result.pages] == ["order-1", "order-2", "order-3", "order-4"]
@@ -304,11 +326,11 @@ def test_pages_after_a_failed_one_are_cancelled(error: Exception) -> None:
     executor, deadline = Waiting(1), make_deadline()
     fetch = Pages(alike(range(1, 11), FULL, 500) | {2: error})
     try:
-        result = list_pages(1, fetch, executor, PAGE_SIZE, deadline)
+        result = list_pages(Cursor(), fetch, executor, PAGE_SIZE, deadline)
     except ZeroDivisionError:
         assert error is not LOST
     else:
-        assert (result.next_page, result.lost_page_error) == (2, LOST)
+        assert (result.next, result.lost_page_error) == (Cursor(2, 50), LOST)
     assert deadline.is_cancelled
     assert [future.cancelled() for future, _ in executor.tasks] == [False, True, True]
     executor.run_all()
@@ -331,12 +353,12 @@ def test_pages_under_way_after_a_failed_one_are_aborted_and_not_waited_for() -> 
         raise UpstreamUnavailableError("connection")
 
     with ThreadPoolExecutor(PAGES_PER_RESPONSE - 1) as executor:
-        result = list_pages(1, fetch, executor, PAGE_SIZE, deadline)
-    assert (result.next_page, result.lost_page_error) == (2, LOST)
+        result = list_pages(Cursor(), fetch, executor, PAGE_SIZE, deadline)
+    assert (result.next, result.lost_page_error) == (Cursor(2, 50), LOST)
     assert aborted.is_set()
 
 
 def test_a_deadline_is_not_cancelled_when_every_page_has_ended() -> None:
     deadline = make_deadline()
-    list_pages(1, Pages(alike(range(1, 11), FULL, 500) | {2: LOST}), InlineExecutor(), PAGE_SIZE, deadline)
+    list_pages(Cursor(), Pages(alike(range(1, 11), FULL, 500) | {2: LOST}), InlineExecutor(), PAGE_SIZE, deadline)
     assert not deadline.is_cancelled

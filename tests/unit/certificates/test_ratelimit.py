@@ -65,10 +65,3 @@ def test_a_newer_limit_replaces_an_older_one() -> None:
     clock.now += 29.0
     with pytest.raises(RateLimitedError):
         cache.check("tta")
-
-
-def test_a_cleared_cache_limits_nobody() -> None:
-    cache = RateLimitCache(Clock())
-    cache.record("tta", limited(30.0))
-    cache.clear()
-    cache.check("tta")

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib.certificates.cursors import fingerprint
 from chalicelib.certificates.views import BuiltViews, ListView, UnusableView, build_view, build_views
 from chalicelib.douyin.models import Certificate, Order
 from chalicelib.douyin.protocol import Page
@@ -240,8 +239,8 @@ def page(*orders: Order) -> Page:
     return Page(list(orders), sum(len(order.certificates or ()) for order in orders), None)
 
 
-def shown_ids(*pages: Page, shown: frozenset[bytes] = frozenset()) -> list[str]:
-    return [view.certificate_id for view in build_views(list(pages), shown, NOW).views]
+def shown_ids(*pages: Page) -> list[str]:
+    return [view.certificate_id for view in build_views(list(pages), NOW).views]
 
 
 @pytest.mark.parametrize(
@@ -250,10 +249,9 @@ def shown_ids(*pages: Page, shown: frozenset[bytes] = frozenset()) -> list[str]:
 )
 def test_only_exactly_true_makes_an_order_usable(can_use: Any, is_shown: bool) -> None:
     pages = [page(order("1", Certificate("a"), can_use=can_use), order("2", Certificate("b")))]
-    built = build_views(pages, frozenset(), NOW)
+    built = build_views(pages, NOW)
     expected = ["a", "b"] if is_shown else ["b"]
     assert [view.certificate_id for view in built.views] == expected
-    assert built.last_page_ids == expected
 
 
 def test_an_order_without_certificates_is_skipped() -> None:
@@ -262,7 +260,7 @@ def test_an_order_without_certificates_is_skipped() -> None:
 
 def test_each_view_has_the_id_of_its_order() -> None:
     pages = [page(order("1", Certificate("a"), Certificate("b")), order("2", Certificate("c")))]
-    views = build_views(pages, frozenset(), NOW).views
+    views = build_views(pages, NOW).views
     assert [(view.certificate_id, view.order_id) for view in views] == [("a", "1"), ("b", "1"), ("c", "2")]
 
 
@@ -281,41 +279,28 @@ def test_the_soonest_to_expire_is_first_then_the_smaller_id_and_no_expiry_last()
 
 def test_a_certificate_on_two_pages_is_shown_once_as_the_first_page_has_it() -> None:
     pages = [page(order("1", Certificate("a", expire_time=1))), page(order("2", Certificate("a", expire_time=2)))]
-    views = build_views(pages, frozenset(), NOW).views
+    views = build_views(pages, NOW).views
     assert [(view.certificate_id, view.order_id, view.expire_time) for view in views] == [("a", "1", 1)]
 
 
-def test_a_certificate_of_an_earlier_response_is_not_shown_again() -> None:
-    earlier = frozenset({fingerprint("a"), fingerprint("c")})
-    assert shown_ids(make_page("ab"), make_page("cd"), shown=earlier) == ["b", "d"]
-
-
-def test_the_ids_for_the_cursor_are_the_usable_ones_of_the_last_page() -> None:
-    last = page(order("1", Certificate("c")), order("2", Certificate("d"), can_use=False), order("3", Certificate("a")))
-    built = build_views([make_page("ab"), last], frozenset({fingerprint("c")}), NOW)
-    assert built.last_page_ids == ["c", "a"]
-    assert build_views([make_page("ab"), make_page("")], frozenset(), NOW).last_page_ids == []
-    assert build_views([], frozenset(), NOW) == BuiltViews([], [], 0, [])
+def test_nothing_is_built_from_no_pages() -> None:
+    assert build_views([], NOW) == BuiltViews([], 0, [])
 
 
 @pytest.mark.parametrize(
-    ("pages", "shown", "malformed", "fields"),
+    ("pages", "malformed", "fields"),
     [
-        ([make_page("ab")], "", 0, []),
-        ([make_page("ab", removed=2, malformed={"": ["x", "y", "x"]})], "", 2, ["x", "y"]),
-        ([make_page("ab", malformed={"a": ["x", "y"]})], "", 1, ["x", "y"]),
-        ([make_page("ab", malformed={"a": ["x"], "b": ["x"]})], "", 2, ["x"]),
-        ([make_page("a", malformed={"a": ["x"]}), make_page("b", removed=1, malformed={"": ["y"]})], "", 2, ["x", "y"]),
-        # A certificate that is not shown here is not counted here.
-        ([make_page("ab", malformed={"a": ["x"]})], "a", 0, []),
-        ([make_page("a"), make_page("a", malformed={"a": ["x"]})], "", 0, []),
-        ([Page([Order("1", False, [Certificate("a")])], 1, None, malformed={"a": ["x"]})], "", 0, []),
+        ([make_page("ab")], 0, []),
+        ([make_page("ab", removed=2, malformed={"": ["x", "y", "x"]})], 2, ["x", "y"]),
+        ([make_page("ab", malformed={"a": ["x", "y"]})], 1, ["x", "y"]),
+        ([make_page("ab", malformed={"a": ["x"], "b": ["x"]})], 2, ["x"]),
+        ([make_page("a", malformed={"a": ["x"]}), make_page("b", removed=1, malformed={"": ["y"]})], 2, ["x", "y"]),
+        ([make_page("a"), make_page("a", malformed={"a": ["x"]})], 0, []),
+        ([Page([Order("1", False, [Certificate("a")])], 1, None, malformed={"a": ["x"]})], 0, []),
     ],
 )
-def test_malformed_parts_are_counted_and_named(
-    pages: list[Page], shown: str, malformed: int, fields: list[str]
-) -> None:
-    built = build_views(pages, frozenset(map(fingerprint, shown)), NOW)
+def test_malformed_parts_are_counted_and_named(pages: list[Page], malformed: int, fields: list[str]) -> None:
+    built = build_views(pages, NOW)
     assert (built.malformed, built.malformed_fields) == (malformed, fields)
 
 
@@ -339,27 +324,24 @@ PAST, FUTURE = int(NOW) - 1, int(NOW) + 1
 )
 def test_what_is_not_usable_is_counted_by_its_reason(certificates: list[Certificate], unusable: UnusableView) -> None:
     pages = [page(order("1", *certificates, can_use=False), order("2", Certificate("usable", expire_time=PAST)))]
-    assert build_views(pages, frozenset(), NOW).unusable == unusable
+    assert build_views(pages, NOW).unusable == unusable
 
 
 @pytest.mark.parametrize(
-    ("pages", "shown", "unusable"),
+    ("pages", "unusable"),
     [
-        ([], "", None),
-        ([make_page("ab")], "", None),
-        ([page(Order("1", False, None), Order("2", None, []))], "", None),
+        ([], None),
+        ([make_page("ab")], None),
+        ([page(Order("1", False, None), Order("2", None, []))], None),
         # One certificate on two pages is one; another order may make it usable.
-        ([page(order("1", Certificate("a"), can_use=None)), page(order("1", Certificate("a"), can_use=1))], "", 1),
-        ([page(order("1", Certificate("a"), can_use=False)), make_page("a")], "", None),
-        ([make_page("a"), page(order("1", Certificate("a"), Certificate("b"), can_use=False))], "", 1),
-        # It was shown as usable in the response before.
-        ([page(order("1", Certificate("a"), Certificate("b"), can_use=False))], "a", 1),
-        ([page(order("1", Certificate("a"), can_use=False), order("2", Certificate("a")))], "a", None),
+        ([page(order("1", Certificate("a"), can_use=None)), page(order("1", Certificate("a"), can_use=1))], 1),
+        ([page(order("1", Certificate("a"), can_use=False)), make_page("a")], None),
+        ([make_page("a"), page(order("1", Certificate("a"), Certificate("b"), can_use=False))], 1),
     ],
 )
-def test_each_certificate_is_either_shown_or_counted_once(pages: list[Page], shown: str, unusable: int | None) -> None:
+def test_each_certificate_is_either_shown_or_counted_once(pages: list[Page], unusable: int | None) -> None:
     expected = None if unusable is None else UnusableView(other=unusable)
-    assert build_views(pages, frozenset(map(fingerprint, shown)), NOW).unusable == expected
+    assert build_views(pages, NOW).unusable == expected
 
 
 @pytest.mark.parametrize(
@@ -378,7 +360,7 @@ def test_each_certificate_is_either_shown_or_counted_once(pages: list[Page], sho
         ),
         (ListView("7", "6601", []), '{"account_id":"7","poi_id":"6601","certificates":[]}'),
         (
-            ListView("7", "6601", build_views([make_page("a")], frozenset(), NOW).views, None, "next"),
+            ListView("7", "6601", build_views([make_page("a")], NOW).views, None, "next"),
             (
                 '{"account_id":"7","poi_id":"6601","certificates":'
                 '[{"certificate_id":"a","order_id":"order-a","kind":"other"}],"next_cursor":"next"}'

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from chalicelib.context import Deadline
 from chalicelib.douyin import protocol
 from chalicelib.douyin.client import (
     LOGIN_MAX_IDLE_SECONDS,
     MAX_PAGE_BYTES,
-    MAX_RESPONSE_BYTES,
+    MAX_SHORT_REPLY_BYTES,
+    OPEN_CONNECTION_SECONDS,
     RETRY_POLICY,
     DouyinClient,
 )
-from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery, MintedToken, Response
+from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Response, Selection
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS
 from chalicelib.errors import (
     LoginRefusedError,
@@ -35,7 +35,7 @@ from tests.unit.fakes import Clock, FakeTransport, code_response, json_response,
 
 OPEN_API = "https://open.example"
 LOGIN_API = "https://login.example"
-QUERY = CertificatesQuery(CertificateFilter("7", "6601"), "user")
+QUERY = CertificatesQuery(Selection("7", "6601"), "user")
 
 PAGE = json_response({"data": {"orders": [{"order_id": "1", "certificates": [{"certificate_id": "a"}]}]}, "extra": {}})
 MINTED = json_response({"data": {"access_token": "clt.new", "expires_in": 7200}, "extra": {}})
@@ -55,13 +55,13 @@ class Platform:
         return self.client.query_user_certificates(QUERY, 3, "clt.x", self.context)
 
     def mint(self) -> Any:
-        return self.client.mint_token("tta", "secret", self.context, self.context.deadline)
+        return self.client.mint_token("tta", "secret", self.context)
 
     def login(self) -> Any:
         return self.client.login("tta", "secret", "code", self.context)
 
     def logged(self) -> list[tuple[str, str, str]]:
-        return [(call.service, call.name, call.outcome) for call in self.context.calls]
+        return [(call.service, call.name, call.outcome) for call in self.context.record.calls]
 
 
 def test_a_page_is_requested_from_the_open_api() -> None:
@@ -77,16 +77,14 @@ def test_a_page_is_requested_from_the_open_api() -> None:
     assert platform.logged() == [("douyin", "query_user_certificates", "ok")]
 
 
-def test_a_token_is_minted_by_the_open_api_before_the_given_deadline() -> None:
+def test_a_token_is_minted_by_the_open_api() -> None:
     platform = Platform(MINTED)
-    deadline = Deadline(3.0, platform.clock)
-    token = platform.client.mint_token("tta", "secret", platform.context, deadline)
-    assert token == MintedToken("clt.new", 7200)
+    assert platform.mint() == MintedToken("clt.new", 7200)
     [sent] = platform.transport.sent
     assert (sent.base_url, sent.request.path) == (OPEN_API, protocol.MINT_PATH)
     assert json.loads(sent.request.body)["client_secret"] == "secret"
-    assert sent.deadline is deadline
-    assert sent.max_bytes == MAX_RESPONSE_BYTES
+    assert sent.deadline is platform.context.deadline
+    assert sent.max_bytes == MAX_SHORT_REPLY_BYTES
     assert platform.logged() == [("douyin", "client_token", "ok")]
 
 
@@ -97,16 +95,16 @@ def test_a_user_is_logged_in_by_the_login_api() -> None:
     assert (sent.base_url, sent.request.path) == (LOGIN_API, protocol.LOGIN_PATH)
     assert json.loads(sent.request.body) == {"appid": "tta", "secret": "secret", "code": "code"}
     assert sent.deadline is platform.context.deadline
-    assert (sent.max_bytes, sent.max_idle) == (MAX_RESPONSE_BYTES, LOGIN_MAX_IDLE_SECONDS)
+    assert (sent.max_bytes, sent.max_idle) == (MAX_SHORT_REPLY_BYTES, LOGIN_MAX_IDLE_SECONDS)
     assert platform.logged() == [("douyin", "jscode2session", "ok")]
 
 
 def test_a_connection_is_opened_with_a_request_whose_response_is_ignored() -> None:
     platform = Platform(Response(404, {}, b"<html>"))
-    platform.client.open_connection(1.0)
+    platform.client.open_connection()
     [sent] = platform.transport.sent
-    assert (sent.base_url, sent.request, sent.max_bytes) == (OPEN_API, protocol.CONNECT_REQUEST, MAX_RESPONSE_BYTES)
-    assert sent.deadline.remaining() == pytest.approx(1.0, abs=0.4)
+    assert (sent.base_url, sent.request, sent.max_bytes) == (OPEN_API, protocol.CONNECT_REQUEST, MAX_SHORT_REPLY_BYTES)
+    assert sent.deadline.remaining() == pytest.approx(OPEN_CONNECTION_SECONDS, abs=0.4)
     assert platform.logged() == []
 
 
@@ -114,13 +112,13 @@ def test_a_connection_is_opened_with_a_request_whose_response_is_ignored() -> No
 def test_a_connection_is_opened_only_if_none_is_idle(is_connected: bool) -> None:
     platform = Platform(Response(404, {}, b""))
     platform.transport.is_connected = is_connected
-    platform.client.ensure_connection(1.0)
+    platform.client.ensure_connection()
     assert [sent.request for sent in platform.transport.sent] == ([] if is_connected else [protocol.CONNECT_REQUEST])
 
 
 def test_a_connection_that_cannot_be_opened_is_an_error() -> None:
     with pytest.raises(UpstreamUnavailableError):
-        Platform(UpstreamUnavailableError("connection", retryable=True)).client.open_connection(1.0)
+        Platform(UpstreamUnavailableError("connection", retryable=True)).client.open_connection()
 
 
 TIMEOUT = UpstreamTimeoutError("timeout", retryable=True)
@@ -184,7 +182,7 @@ def test_a_refused_code_is_a_refused_login() -> None:
     platform = Platform(json_response({"err_no": 40018, "log_id": "20260101L"}))
     with pytest.raises(LoginRefusedError):
         platform.login()
-    [call] = platform.context.calls
+    [call] = platform.context.record.calls
     assert (call.outcome, call.error_code, call.logid) == ("40018", 40018, "20260101L")
 
 
@@ -192,8 +190,8 @@ def test_a_refused_code_is_a_refused_login() -> None:
 def test_a_transient_error_is_overcome(failures: int) -> None:
     platform = Platform(*[code_response(2100004)] * failures, PAGE)
     assert platform.query().size == 1
-    assert [call.outcome for call in platform.context.calls] == ["2100004"] * failures + ["ok"]
-    assert [call.error_code for call in platform.context.calls] == [2100004] * failures + [0]
+    assert [call.outcome for call in platform.context.record.calls] == ["2100004"] * failures + ["ok"]
+    assert [call.error_code for call in platform.context.record.calls] == [2100004] * failures + [0]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def read(certificate: Any, **options: Any) -> BuiltViews:
 
 def read_reply(reply: Any) -> BuiltViews:
     page = parse_certificates(Response(200, {}, json.dumps(reply).encode()))
-    return build_views([page], frozenset(), NOW)
+    return build_views([page], NOW)
 
 
 def to_json(built: BuiltViews) -> Any:
@@ -149,7 +149,7 @@ def test_invalid_text_is_replaced_and_hides_nothing() -> None:
     body = json.dumps(build_reply(build_certificate()), ensure_ascii=False).encode()
     for broken in (b"\xff\xfe", b"\\ud83d", b"\xed\xa0\x80"):
         page = parse_certificates(Response(200, {}, body.replace("双人".encode(), broken)))
-        [view] = build_views([page], frozenset(), NOW).views
+        [view] = build_views([page], NOW).views
         assert view.title is not None
         assert view.title.endswith("套餐")
         assert len(msgspec.json.encode(view.title)) <= len(broken) + len('"套餐"'.encode()), "it does not grow"

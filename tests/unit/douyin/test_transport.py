@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import ssl
-from http.client import HTTPException
 from typing import Any
 
 import pytest
@@ -21,9 +20,9 @@ from urllib3.exceptions import (
 )
 
 from chalicelib.context import Deadline
-from chalicelib.douyin import transport
+from chalicelib.douyin.connections import CONNECT_SECONDS, READ_SECONDS
 from chalicelib.douyin.protocol import Request, Response
-from chalicelib.douyin.transport import CONNECT_SECONDS, READ_SECONDS, Transport, create_session
+from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import (
     UpstreamError,
     UpstreamMalformedError,
@@ -228,125 +227,3 @@ class TestSession:
         file.write_text("no certificate")
         with pytest.raises(ssl.SSLError):
             create_session("service/1", 4, str(file))
-
-
-class FakeSocket:
-    """A socket that has received these bytes, of which each read returns at most `at_once`."""
-
-    def __init__(self, received: bytes, at_once: int = 1 << 20) -> None:
-        self.received = io.BytesIO(received)
-        self.at_once = at_once
-        self.timeouts: list[float] = []
-
-    def makefile(self, mode: str, buffering: int) -> FakeSocket:
-        assert (mode, buffering) == ("rb", 0)
-        return self
-
-    def readinto(self, buffer: Any) -> int:
-        return self.received.readinto(memoryview(buffer)[: self.at_once])
-
-    def gettimeout(self) -> float:
-        return 3.0
-
-    def settimeout(self, seconds: float) -> None:
-        self.timeouts.append(seconds)
-
-    def close(self) -> None:
-        pass
-
-
-def read_response(received: bytes, method: str = "POST", *, at_once: int = 1 << 20, seconds: float = 9.0) -> Any:
-    """Return an http.client response that was read to its end, and its body."""
-    transport._current.exchange = transport._Exchange(Deadline(seconds, Clock()), 30.0)
-    response: Any = transport._BoundedResponse(FakeSocket(received, at_once), method=method)  # type: ignore[arg-type]
-    response.begin()
-    body = response.read()
-    return response, body
-
-
-OK = b"HTTP/1.1 200 OK\r\n"
-CHUNKED = b"Transfer-Encoding: chunked\r\n"
-HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
-
-
-class TestReuse:
-    """A connection is reused only when nothing on it can be taken for the response of the next request."""
-
-    @pytest.mark.parametrize("at_once", [1, 1 << 20])
-    @pytest.mark.parametrize(
-        ("received", "body", "is_clean"),
-        [
-            (OK + b"Content-Length: 2\r\n\r\n{}", b"{}", True),
-            (OK + b"Content-Length:  2 \r\n\r\n{}", b"{}", True),
-            (OK + b"Content-Length: 0\r\n\r\n", b"", True),
-            (OK + CHUNKED + b"\r\n2\r\n{}\r\n0\r\n\r\n", b"{}", True),
-            (OK + b"Transfer-Encoding: Chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", b"{}", True),
-            # The end of the body is not certain.
-            (OK + b"\r\n{}", b"{}", False),
-            (OK + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}", b"{}", False),
-            (OK + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", b"{}", False),
-            (OK + b"Content-Length: 2\r\n" + CHUNKED + b"\r\n2\r\n{}\r\n0\r\n\r\n", b"{}", False),
-            (OK + CHUNKED + CHUNKED + b"\r\n2\r\n{}\r\n0\r\n\r\n", b"{}", False),
-            (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", b"{}", False),
-            (b"HTTP/1.1 204 No Content\r\n\r\n", b"", False),
-            (b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n{}", b"{}", False),
-            (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", b"", False),
-            # An interim response is skipped.
-            (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\n{}", b"{}", True),
-            (HINTS + OK + b"Content-Length: 2\r\n\r\n{}", b"{}", False),
-            (HINTS * 7 + OK + b"Content-Length: 2\r\n\r\n{}", b"{}", False),
-        ],
-    )
-    def test_after_a_response(self, received: bytes, body: bytes, is_clean: bool, at_once: int) -> None:
-        response, read = read_response(received, at_once=at_once)
-        assert read == body
-        assert response.is_clean() is is_clean
-
-    @pytest.mark.parametrize("surplus", [b"x", b"\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"])
-    @pytest.mark.parametrize(
-        ("received", "body"),
-        [
-            (OK + b"Content-Length: 2\r\n\r\n{}", b"{}"),
-            (OK + b"Content-Length: 0\r\n\r\n", b""),
-            (OK + CHUNKED + b"\r\n2\r\n{}\r\n0\r\n\r\n", b"{}"),
-        ],
-    )
-    def test_after_a_response_with_surplus_bytes(self, received: bytes, body: bytes, surplus: bytes) -> None:
-        response, read = read_response(received + surplus)
-        assert read == body
-        assert not response.is_clean()
-
-    @pytest.mark.parametrize(
-        ("received", "is_clean"),
-        [
-            (OK + b"Content-Length: 99\r\n\r\n", True),
-            (OK + b"\r\n", True),
-            (b"HTTP/1.1 404 Not Found\r\nContent-Length: 99\r\n\r\n", True),
-            (b"HTTP/1.1 204 No Content\r\n\r\n", False),
-            (b"HTTP/1.1 304 Not Modified\r\n\r\n", False),
-            (OK + b"Content-Length: 2\r\n\r\n{}", False),
-            (OK + b"Connection: close\r\n\r\n", False),
-        ],
-    )
-    def test_after_a_response_without_a_body(self, received: bytes, is_clean: bool) -> None:
-        response, body = read_response(received, "HEAD")
-        assert body == b""
-        assert response.is_clean() is is_clean
-
-    def test_after_a_response_that_was_not_read_to_its_end(self) -> None:
-        transport._current.exchange = transport._Exchange(Deadline(9.0, Clock()), 30.0)
-        received = OK + b"Content-Length: 2\r\n\r\n{}"
-        response: Any = transport._BoundedResponse(FakeSocket(received), method="POST")  # type: ignore[arg-type]
-        response.begin()
-        assert not response.is_clean()
-        assert response.read(1) == b"{"
-        assert not response.is_clean()
-
-    def test_too_many_interim_responses_are_an_error(self) -> None:
-        with pytest.raises(HTTPException, match="too many interim responses"):
-            read_response(HINTS * 8 + OK + b"Content-Length: 2\r\n\r\n{}")
-
-    @pytest.mark.parametrize("seconds", [0.0, -1.0])
-    def test_nothing_is_read_after_the_deadline(self, seconds: float) -> None:
-        with pytest.raises(TimeoutError):
-            read_response(OK + b"Content-Length: 2\r\n\r\n{}", seconds=seconds)

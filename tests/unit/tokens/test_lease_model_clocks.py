@@ -1,7 +1,7 @@
 """The token store in a simulation: three instances whose clocks differ, with stalls, deaths and lost responses.
 
-The instances run the real TokenStore and Lease, each in a thread, over one table in memory. Only one thread runs at a
-time, and time passes only in `sleep` and in calls to the table and the platform, so that each example is reproducible.
+The instances run the real TokenProvider and Lease, each in a thread, over one table in memory. Only one thread runs at
+a time, and time passes only in `sleep` and in calls to the table and the platform: each example is reproducible.
 The checker of `benchmarks.history` judges what happened.
 """
 
@@ -29,7 +29,7 @@ from chalicelib.errors import (
     UpstreamUnavailableError,
 )
 from chalicelib.tokens.lease import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS
-from chalicelib.tokens.store import TokenStore
+from chalicelib.tokens.provider import TokenProvider
 from tests.unit.fakes import NOW, FakeDouyin, FakeTable
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class Instance:
         self._calls = itertools.count()
         self._requests = 0
         table, douyin = SimulatedTable(self), SimulatedDouyin(self)
-        self.store = TokenStore(
+        self.store = TokenProvider(
             table, douyin, clock=self.clock, monotonic=self.monotonic, sleep=self.sleep, uniform=lambda low, _: low
         )
         world.record(h.InstanceStarted, name, plan.offset)
@@ -235,7 +235,7 @@ class Instance:
         self._world.record(h.RequestStarted, self.name, number)
         status, code = 200, "ok"
         try:
-            self._use_token(RequestContext(Deadline(REQUEST_SECONDS, self.monotonic), started=NOW))
+            self._use_token(RequestContext(Deadline(REQUEST_SECONDS, self.monotonic)))
         except RedemptionError as error:
             status, code = 503, type(error).__name__
         else:
@@ -300,9 +300,9 @@ class SimulatedDouyin(FakeDouyin):
         super().__init__()
         self._instance = instance
 
-    def mint_token(self, app_id: str, app_secret: str, context: RequestContext, deadline: Deadline) -> MintedToken:
-        del app_id, app_secret, context
-        world, limit = self._instance.world, deadline.remaining()
+    def mint_token(self, app_id: str, app_secret: str, context: RequestContext) -> MintedToken:
+        del app_id, app_secret
+        world, limit = self._instance.world, context.deadline.remaining()
         result = world.mints.pop(0) if world.mints and world.has_faults else Mint()
         self._instance.call(min(result.seconds, limit) / 2)
         if result.error is not None:

@@ -16,8 +16,8 @@ from chalicelib.errors import (
     TokenUnavailableError,
 )
 from chalicelib.tokens import renewal
+from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import SECONDS_PER_APP, renew_tokens
-from chalicelib.tokens.store import TokenStore
 from tests.unit.fakes import NOW, Clock, FakeDouyin, FakeSecret, FakeTable, make_context, make_credentials, token_row
 
 SOON, LATE = 1000, 7000
@@ -33,7 +33,9 @@ class Run:
         self.douyin = FakeDouyin()
         self.clock = Clock()
         self.context = make_context(60.0, self.clock)
-        self.store = TokenStore(self.table, self.douyin, clock=self.clock, monotonic=self.clock, sleep=self.clock.sleep)
+        self.store = TokenProvider(
+            self.table, self.douyin, clock=self.clock, monotonic=self.clock, sleep=self.clock.sleep
+        )
 
     def start(self) -> tuple[dict[str, Any], RedemptionError | None]:
         return renew_tokens(self.store, make_credentials(self.secret), self.context)
@@ -56,7 +58,7 @@ def test_tokens_that_expire_soon_are_renewed_and_the_others_left_alone() -> None
 def test_without_apps_nothing_is_done() -> None:
     run = Run()
     assert run.start() == ({"renewed": [], "failed": {}, "left": 0}, None)
-    assert run.context.token_seconds_left is None
+    assert run.context.record.token_seconds_left is None
 
 
 def test_rows_of_other_systems_are_not_read() -> None:
@@ -86,7 +88,7 @@ def test_an_unavailable_table_fails_every_app_and_not_the_run() -> None:
     fields, error = run.start()
     assert fields == {"renewed": [], "failed": {"a": "read failed", "b": "read failed"}, "left": 0}
     assert isinstance(error, StorageUnavailableError)
-    assert run.context.token_seconds_left is None
+    assert run.context.record.token_seconds_left is None
 
 
 def test_the_first_of_several_errors_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +120,7 @@ def test_the_shortest_lifetime_after_the_run_is_recorded(
 ) -> None:
     run = Run(**lifetimes)
     run.start()
-    assert run.context.token_seconds_left == seconds_left
+    assert run.context.record.token_seconds_left == seconds_left
 
 
 @pytest.mark.parametrize(("seconds", "recorded"), [(SOON, SOON), (-50, 0)])
@@ -126,7 +128,7 @@ def test_the_lifetime_of_a_token_that_was_not_renewed_is_recorded(seconds: int, 
     run = Run(a=seconds)
     run.douyin.mint_results = [AppMisconfiguredError("10013", evidence=Evidence(10013))]
     run.start()
-    assert run.context.token_seconds_left == recorded
+    assert run.context.record.token_seconds_left == recorded
 
 
 def test_each_app_has_a_time_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +137,7 @@ def test_each_app_has_a_time_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -
 
     def renew(_app_id: str, _secret: str, context: Any) -> bool:
         limits.append(context.deadline.remaining())
-        assert context.calls is run.context.calls
+        assert context.record.calls is run.context.record.calls
         return True
 
     monkeypatch.setattr(run.store, "renew_if_expiring", renew)

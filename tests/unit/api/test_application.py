@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from chalice.app import BadRequestError, Chalice
 
-from chalicelib.api.service import Service
+from chalicelib.api.application import Application
 from chalicelib.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -63,7 +63,7 @@ class App:
 
     def __init__(self) -> None:
         self.telemetry = FakeTelemetry()
-        self.service = Service("test", self.telemetry)
+        self.service = Application("test", self.telemetry)
         self.view: Callable[[Request, RequestContext], str] = lambda _request, _context: '{"a":1}'
         self.seen: list[Any] = []
 
@@ -122,20 +122,20 @@ def test_a_view_stays_a_function() -> None:
     def view(_request: Request, _context: RequestContext) -> str:
         return "{}"
 
-    assert Service("other", FakeTelemetry()).route("/x")(view) is view
+    assert Application("other", FakeTelemetry()).route("/x")(view) is view
 
 
 def test_chalice_does_not_log_by_itself() -> None:
     """Its own lines contain tracebacks, which may quote secrets."""
-    assert Service("unlogged", FakeTelemetry()).log.handlers == []
+    assert Application("unlogged", FakeTelemetry()).log.handlers == []
 
 
 def test_a_success_is_reported(app: App) -> None:
     app.call()
-    operation, outcome, context, error, fields = app.report()
-    assert (operation, outcome, error) == ("GET /plain", "ok", None)
+    operation, record, problem, error, fields = app.report()
+    assert (operation, problem, error) == ("GET /plain", None, None)
     assert fields == {"status": 200, "request_id": "gateway-id"}
-    assert context.request_id == "gateway-id"
+    assert record.request_id == "gateway-id"
 
 
 def test_a_view_gets_request_context_and_path_parameters(app: App) -> None:
@@ -150,13 +150,15 @@ def test_a_view_gets_request_context_and_path_parameters(app: App) -> None:
     assert (account_id, poi_id) == ("7", "66%30")
     assert request.headers["authorization"] == "Bearer x"
     assert request.query_params.getlist("cursor") == ["a", "b"]
-    assert app.report().context is context
+    assert app.report().record is context.record
 
 
 @pytest.mark.parametrize(("milliseconds", "seconds"), [(15_000, 9.0), (3_000, 2.5)])
 def test_the_context_has_the_deadline_of_the_invocation(app: App, milliseconds: int, seconds: float) -> None:
+    left: list[float] = []
+    app.view = lambda _request, context: left.append(context.deadline.remaining()) or "{}"  # type: ignore[func-returns-value]
     app.call(context=LambdaContext(milliseconds))
-    assert app.report().context.deadline.remaining() == pytest.approx(seconds, abs=0.4)
+    assert left == [pytest.approx(seconds, abs=0.4)]
 
 
 @pytest.mark.parametrize(
@@ -200,9 +202,9 @@ def test_an_error_of_a_view_is_a_problem_and_is_reported(app: App, error: Except
     body = assert_problem(app.call(), status, code)
     assert body["request_id"] == "gateway-id"
     assert "planted" not in json.dumps(body)
-    operation, outcome, _, reported, fields = app.report()
-    assert (operation, outcome, fields["status"]) == ("GET /plain", code, status)
-    assert reported is error
+    report = app.report()
+    assert (report.operation, report.outcome, report.fields["status"]) == ("GET /plain", code, status)
+    assert report.error is error
 
 
 def test_headers_of_a_problem_are_sent(app: App) -> None:
@@ -227,7 +229,7 @@ def test_an_error_does_not_affect_the_next_request(app: App) -> None:
     app.call()
     app.view = lambda _request, _context: "{}"
     assert app.call()["statusCode"] == 200
-    first, second = (report.context for report in app.telemetry.reports)
+    first, second = (report.record for report in app.telemetry.reports)
     assert first is not second
 
 
@@ -406,8 +408,9 @@ class TestJob:
             return {"renewed": ["tta"], "left": 1}, None
 
         app.service.run_job("refresh_tokens", LambdaContext(60_000), job)
-        assert app.report() == ("refresh_tokens", "ok", contexts[0], None, {"renewed": ["tta"], "left": 1})
-        assert contexts[0].request_id == "lambda-id"
+        record = contexts[0].record
+        assert app.report() == ("refresh_tokens", record, None, None, {"renewed": ["tta"], "left": 1})
+        assert record.request_id == "lambda-id"
         assert contexts[0].deadline.remaining() == pytest.approx(59.5, abs=0.4)
 
     @pytest.mark.parametrize(

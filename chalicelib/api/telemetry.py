@@ -1,6 +1,6 @@
-"""Telemetry: one log line, the metrics and the trace of each request or scheduled run, from its call log.
+"""Telemetry: one log line, the metrics and the trace of each request or scheduled run, from its record.
 
-The call log holds no token, secret, open_id or coupon code, so none can be reported.
+The record holds no token, secret, open_id or coupon code, so none can be reported.
 """
 
 from __future__ import annotations
@@ -18,34 +18,39 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from chalicelib.context import ABANDONED
+from chalicelib.api.problems import problem_type_of
+from chalicelib.context import ABANDONED, ListRecord
 from chalicelib.errors import RedemptionError
 from chalicelib.settings import is_traced
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Tracer
 
-    from chalicelib.context import Call, RequestContext
+    from chalicelib.api.problems import ProblemType
+    from chalicelib.context import Call, RequestRecord
     from chalicelib.settings import TelemetrySettings
 
-# At DEBUG these log headers and bodies, which contain every secret. No configuration may enable that.
-_VERBOSE_LOGGERS = ("botocore", "boto3", "urllib3", "requests", "chalice")
+_own_loggers: set[str] = set()
+
+WITHHELD = "a message of another logger is withheld, because it may quote a secret: "
+
+
+def _build_log_record(*arguments: Any, **options: Any) -> logging.LogRecord:
+    """Build a log record; that of a library says only which logger has written it, and where.
+
+    Libraries quote what a peer has sent: urllib3 logs the unparsed part of a header at WARNING, botocore and the http
+    libraries whole requests at DEBUG.
+    """
+    record = logging.LogRecord(*arguments, **options)
+    if record.name not in _own_loggers:
+        record.msg, record.args, record.exc_info, record.stack_info = f"{WITHHELD}{record.name}", (), None, None
+    return record
+
+
+# Decided here for all loggers, levels and handlers: also for those that the runtime or a library adds later.
+logging.setLogRecordFactory(_build_log_record)
 
 _XRAY_NAMESPACES = {"douyin": "remote"}
-
-CALLER_PROBLEMS = frozenset(
-    {
-        "invalid_request",
-        "unauthenticated",
-        "wrong_app",
-        "merchant_not_found",
-        "store_not_found",
-        "not_found",
-        "method_not_allowed",
-        "unsupported_media_type",
-    }
-)
-"""Problem codes that are the caller's mistake. They do not count against the service level objective."""
 
 SLOW_SECONDS = 2.0
 """A list that takes longer is slow in the service level objective."""
@@ -68,73 +73,98 @@ class Telemetry:
 
     def __init__(self, settings: TelemetrySettings) -> None:
         self._settings = settings
+        _own_loggers.add(settings.service)
         self._logger = Logger(service=settings.service, location=None, stream=cast("IO[str]", _Stdout()))
         self._cold = True
-        for name in _VERBOSE_LOGGERS:
-            logging.getLogger(name).setLevel(logging.WARNING)
 
     def report(
-        self, operation: str, outcome: str, context: RequestContext, error: BaseException | None, **fields: Any
+        self,
+        operation: str,
+        record: RequestRecord,
+        problem: ProblemType | None = None,
+        error: BaseException | None = None,
+        **fields: Any,
     ) -> None:
-        """Report one request or run. `outcome` is `ok` or a problem code; `fields` are added to the log line."""
+        """Report one request or run: the problem that it ended with, if any, and its error.
+
+        `fields` are added to the log line.
+        """
         cold, self._cold = self._cold, False
-        self._log(operation, outcome, context, error, cold_start=cold, **fields)
-        self._emit_metrics(outcome, context, cold=cold)
+        outcome = "ok" if problem is None else problem.code
+        listing = record.listing or ListRecord("")
+        list_problem = None if listing.error is None else problem_type_of(listing.error)
+        problems = [found for found in (problem, list_problem) if found is not None]
+        list_outcome = ""
+        if listing.is_first and problem is None:
+            list_outcome = "ok" if list_problem is None else list_problem.code
+        self._log(operation, outcome, list_outcome, record, error, cold_start=cold, **fields)
+        self._emit_metrics(record, problems, cold=cold)
         if is_traced(os.environ):
-            self._trace(operation, outcome, context)
+            self._trace(operation, outcome, list_outcome, record)
 
     def warn(self, message: str) -> None:
         """Log a warning that belongs to no request."""
         self._logger.warning(message)
 
-    def report_warmup_failure(self, error: BaseException, context: RequestContext) -> None:
+    def report_warmup_failure(self, record: RequestRecord, error: BaseException) -> None:
         """Log that the warm-up failed. The first request retries."""
-        self._log("warmup", "failed", context, error)
+        self._log("warmup", "failed", "", record, error)
 
     def _log(
-        self, operation: str, outcome: str, context: RequestContext, error: BaseException | None, **fields: Any
+        self,
+        operation: str,
+        outcome: str,
+        list_outcome: str,
+        record: RequestRecord,
+        error: BaseException | None,
+        **fields: Any,
     ) -> None:
+        listing = record.listing or ListRecord("")
+        errors = [found for found in (error, listing.error) if found is not None]
         entry: dict[str, Any] = {
             **fields,
-            "account_id": context.account_id,
-            "poi_id": context.poi_id,
-            "user": context.user,
+            "account_id": record.account_id,
+            "poi_id": listing.poi_id,
+            "user": record.user,
             "outcome": outcome,
-            "list_outcome": context.list_outcome,
-            "ms": round((time.time() - context.started) * 1000, 1),
-            "pages": context.pages or None,
-            "certificates": context.certificates_returned,
-            "malformed": context.certificates_malformed or None,
-            "malformed_fields": context.malformed_fields,
-            "warnings": context.warnings,
-            "lost_page": None if context.lost_page_error is None else str(context.lost_page_error),
-            "calls": [_format_call(call) for call in context.calls],
+            "list_outcome": list_outcome,
+            "ms": round((time.time() - record.started) * 1000, 1),
+            "pages": listing.pages or None,
+            "certificates": listing.certificates,
+            "malformed": listing.malformed or None,
+            "malformed_fields": listing.malformed_fields,
+            "warnings": record.warnings,
+            "received": listing.received,
+            "total": listing.total,
+            "lost_page": None if listing.lost_page_error is None else str(listing.lost_page_error),
+            "calls": [_format_call(call) for call in record.calls],
             "failed_calls": "; ".join(
-                _format_failure(call) for call in context.calls if call.outcome not in _UNREMARKABLE
+                _format_failure(call) for call in record.calls if call.outcome not in _UNREMARKABLE
             ),
-            "list_error": None if context.list_error is None else _format_error(context.list_error),
+            "list_error": None if listing.error is None else _format_error(listing.error),
             "error": None if error is None else _format_error(error),
         }
-        errors = [found for found in (error, context.list_error) if found is not None]
         log = self._logger.warning if errors else self._logger.info
         if not all(isinstance(found, RedemptionError) for found in errors):
             log = self._logger.error
         log(operation, extra={name: value for name, value in entry.items() if value not in (None, "", [])})
 
-    def _emit_metrics(self, outcome: str, context: RequestContext, *, cold: bool) -> None:
+    def _emit_metrics(self, record: RequestRecord, problems: list[ProblemType], *, cold: bool) -> None:
         metrics = self._metrics
+        listing = record.listing
         if cold:
             metrics.add_metric("ColdStart", MetricUnit.Count, 1)
-        if context.certificates_returned is not None:
-            metrics.add_metric("CertificatesReturned", MetricUnit.Count, context.certificates_returned)
-            metrics.add_metric("CertificatesMalformed", MetricUnit.Count, context.certificates_malformed)
-        if context.token_seconds_left is not None:
-            metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, context.token_seconds_left)
-        failed = _has_failed(outcome, context)
-        if failed is not None:
-            metrics.add_metric("ListFailed", MetricUnit.Count, int(failed))
-            metrics.add_metric("ListSlow", MetricUnit.Count, int(time.time() - context.started > SLOW_SECONDS))
-        upstream = [call for call in context.calls if call.service == "douyin" and call.outcome != ABANDONED]
+        if listing is not None and listing.certificates is not None:
+            metrics.add_metric("CertificatesReturned", MetricUnit.Count, listing.certificates)
+            metrics.add_metric("CertificatesMalformed", MetricUnit.Count, listing.malformed)
+        if record.token_seconds_left is not None:
+            metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.token_seconds_left)
+        if record.is_secret_stale:
+            metrics.add_metric("StaleSecret", MetricUnit.Count, 1)
+        if listing is not None and not any(problem.is_callers_mistake for problem in problems):
+            metrics.add_metric("ListFailed", MetricUnit.Count, int(bool(problems)))
+            metrics.add_metric("ListSlow", MetricUnit.Count, int(time.time() - record.started > SLOW_SECONDS))
+        upstream = [call for call in record.calls if call.service == "douyin" and call.outcome != ABANDONED]
         for call in upstream:
             if call.name == "client_token":
                 name = "TokenMints" if call.outcome == "ok" else "TokenMintFailures"
@@ -145,8 +175,8 @@ class Telemetry:
         failures = Counter(call.outcome for call in upstream if call.outcome != "ok")
         for reason, count in failures.items():
             self._emit_count("UpstreamErrors", count, error_code=reason)
-        for code in _problem_codes(outcome, context):
-            self._emit_count("Problems", 1, code=code)
+        for problem in problems:
+            self._emit_count("Problems", 1, code=problem.code)
 
     def _emit_count(self, name: str, count: int, **dimension: str) -> None:
         """Emit a count in two dimension sets: service and stage; the same with `dimension` added."""
@@ -176,25 +206,25 @@ class Telemetry:
             )
             return None
 
-    def _trace(self, operation: str, outcome: str, context: RequestContext) -> None:
-        """Write the subsegments from the call log after the request: no client is patched, threads need no context."""
+    def _trace(self, operation: str, outcome: str, list_outcome: str, record: RequestRecord) -> None:
+        """Write the subsegments from the record after the request: no client is patched, threads need no context."""
         if self._tracer is None:
             return
         recorder: Any = self._tracer.provider
         root = recorder.begin_subsegment(f"## {operation}")
         if root is None:
             return
-        root.start_time = context.started
+        root.start_time = record.started
         annotations = {
-            "account_id": context.account_id,
-            "poi_id": context.poi_id,
+            "account_id": record.account_id,
+            "poi_id": "" if record.listing is None else record.listing.poi_id,
             "outcome": outcome,
-            "list_outcome": context.list_outcome,
+            "list_outcome": list_outcome,
         }
         for name, value in annotations.items():
             if value:
                 self._tracer.put_annotation(name, value)
-        for call in context.calls:
+        for call in record.calls:
             subsegment = recorder.begin_subsegment(
                 f"{call.service} {call.name}", namespace=_XRAY_NAMESPACES.get(call.service, "aws")
             )
@@ -205,20 +235,9 @@ class Telemetry:
             if call.outcome != "ok":
                 subsegment.add_fault_flag()
             recorder.end_subsegment(call.started + call.seconds)
-        if _problem_codes(outcome, context):
+        if {outcome, list_outcome} - {"", "ok"}:
             root.add_error_flag()
         recorder.end_subsegment()
-
-
-def _problem_codes(outcome: str, context: RequestContext) -> list[str]:
-    """Return the problem codes of a request: its own, and that of the first list of a login."""
-    return [code for code in (outcome, context.list_outcome) if code not in ("", "ok")]
-
-
-def _has_failed(outcome: str, context: RequestContext) -> bool | None:
-    """Return whether a list request has failed; None if it is no list request, or its caller's mistake."""
-    code = context.list_outcome or outcome
-    return None if not context.poi_id or code in CALLER_PROBLEMS else code != "ok"
 
 
 def _format_call(call: Call) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from chalicelib.aws import ConditionFailedError
 from chalicelib.cache import TtlCache
-from chalicelib.context import Deadline
 from chalicelib.errors import StorageUnavailableError, TokenUnavailableError, UpstreamError
 from chalicelib.retry import RetryPolicy, call_with_retries
 from chalicelib.tokens.lease import Lease, TokenRow, token_key
@@ -62,7 +61,7 @@ MINT_RETRY_POLICY = RetryPolicy(
 )
 
 
-class TokenStore:
+class TokenProvider:
     """Returns access tokens, and renews them when needed.
 
     `clock` is the wall clock (epoch seconds); `monotonic` measures durations in this instance.
@@ -111,7 +110,9 @@ class TokenStore:
             raise
 
     def preload(self, token_id: str, context: RequestContext) -> None:
-        """Read a token into the cache; never mints. Raises StorageUnavailableError."""
+        """Read a token into the cache unless it is there; never mints. Raises StorageUnavailableError."""
+        if self._cache.get(token_id) is not None:
+            return
         row = self.read_row(token_id, context)
         if row.access_token:
             self._cache.put(token_id, row, row.expires_at)
@@ -207,8 +208,7 @@ class TokenStore:
 
         def attempt() -> tuple[MintedToken, int]:
             minted_at = int(self._clock())
-            deadline = Deadline(min(MINT_SECONDS, context.deadline.remaining()))
-            return self._douyin.mint_token(token_id, app_secret, context, deadline), minted_at
+            return self._douyin.mint_token(token_id, app_secret, context.with_timeout(MINT_SECONDS)), minted_at
 
         try:
             minted, minted_at = call_with_retries(

@@ -6,8 +6,8 @@ import pytest
 
 from chalicelib.api.validation import LoginRequest
 from chalicelib.douyin.models import Certificate, LoginData, MintData
-from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery, MintedToken, Page, Request, Response
-from chalicelib.records import RedactedStruct
+from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Page, Request, Response, Selection
+from chalicelib.redaction import RedactedStruct
 from chalicelib.sessions import Login, Session
 from chalicelib.tokens.lease import TokenRow
 
@@ -20,7 +20,7 @@ RECORDS = [
     TokenRow(PLANTED),
     Request(PLANTED, PLANTED.encode(), {PLANTED: PLANTED}),
     Response(200, {PLANTED: PLANTED}, PLANTED.encode()),
-    CertificatesQuery(CertificateFilter("7"), PLANTED),
+    CertificatesQuery(Selection("7"), PLANTED),
     Page([], 0, None, malformed={PLANTED: [PLANTED]}),
     Certificate(PLANTED, PLANTED),
     MintData(PLANTED, 7200),

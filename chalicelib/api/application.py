@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from chalice.app import Request
 
     from chalicelib.api.problems import Problem
-    from chalicelib.telemetry import Telemetry
+    from chalicelib.api.telemetry import Telemetry
 
     View = Callable[..., str]
 
@@ -32,7 +32,7 @@ class _ViewError(ChaliceUnhandledError):
     """Carries a view's exception through Chalice, which turns any other class into a response before middleware."""
 
 
-class Service(Chalice):
+class Application(Chalice):
     """A Chalice application with a RequestContext for each request and problem responses for all errors."""
 
     def __init__(self, app_name: str, telemetry: Telemetry) -> None:
@@ -45,14 +45,15 @@ class Service(Chalice):
         """Handle one event of API Gateway."""
         event = _normalize_event(event)
         context = RequestContext.for_lambda(lambda_context)
-        context.request_id = str(event["requestContext"].get("requestId") or context.request_id)
+        record = context.record
+        record.request_id = str(event["requestContext"].get("requestId") or record.request_id)
         try:
             # Chalice passes this object on unchanged as `request.lambda_context`: here it is our own context.
             return super().__call__(event, context)
         except Exception as error:
             # Chalice failed outside of the middleware: an event of an unknown form.
-            response = self._finish(Response(""), problem_for_error(error, context.request_id), context.request_id)
-            self.telemetry.report("unknown", INTERNAL_ERROR.code, context, error, status=response.status_code)
+            response = self._finish(Response(""), problem_for_error(error, record.request_id), record.request_id)
+            self.telemetry.report("unknown", record, INTERNAL_ERROR, error, status=response.status_code)
             result: dict[str, Any] = response.to_dict()
             return result
 
@@ -98,14 +99,16 @@ class Service(Chalice):
         try:
             fields, error = job(context)
         except Exception as raised:
-            self.telemetry.report(name, problem_type_of(raised).code, context, raised)
+            self.telemetry.report(name, context.record, problem_type_of(raised), raised)
             if isinstance(raised, RedemptionError):
                 raise
             raise RuntimeError(f"{name} failed with {type(raised).__name__}; its log line says where") from None
-        self.telemetry.report(name, "ok" if error is None else problem_type_of(error).code, context, error, **fields)
+        problem = None if error is None else problem_type_of(error)
+        self.telemetry.report(name, context.record, problem, error, **fields)
 
     def _middleware(self, request: Request, get_response: Callable[[Request], Response]) -> Response:
         context: RequestContext = request.lambda_context  # type: ignore[assignment]  # see __call__
+        request_id = context.record.request_id
         response = Response("")
         error: BaseException | None = None
         problem: Problem | None = None
@@ -114,21 +117,21 @@ class Service(Chalice):
             response = get_response(request) if request.path in self.routes else Response({}, status_code=404)
         except Exception as raised:
             error = (raised.__cause__ if isinstance(raised, _ViewError) else None) or raised
-            problem = problem_for_error(error, context.request_id)
+            problem = problem_for_error(error, request_id)
         else:
             # Views return text; a dict is a response of the framework.
             if not isinstance(response.body, str):
                 problem_type = FRAMEWORK_PROBLEMS.get(response.status_code, INTERNAL_ERROR)
-                problem = problem_for_type(problem_type, context.request_id)
+                problem = problem_for_type(problem_type, request_id)
                 allow = {name: value for name, value in response.headers.items() if name == "Allow"}
-        response = self._finish(response, problem, context.request_id, allow)
+        response = self._finish(response, problem, request_id, allow)
         self.telemetry.report(
             f"{request.method} {request.path}",
-            "ok" if problem is None else problem.type.code,
-            context,
+            context.record,
+            None if problem is None else problem.type,
             error,
             status=response.status_code,
-            request_id=context.request_id,
+            request_id=request_id,
         )
         return response
 

@@ -24,7 +24,7 @@ from chalicelib.tokens.lease import (
     Lease,
     TokenRow,
 )
-from chalicelib.tokens.store import MIN_WAIT_SECONDS, MINT_SECONDS, POLL_SECONDS, TokenStore
+from chalicelib.tokens.provider import MIN_WAIT_SECONDS, MINT_SECONDS, POLL_SECONDS, TokenProvider
 from tests.unit.fakes import NOW, Clock, FakeDouyin, FakeTable, make_context, token_row
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ class Instance:
         self.ranges: list[tuple[float, float]] = []
         self.store = self.new_store()
 
-    def new_store(self) -> TokenStore:
+    def new_store(self) -> TokenProvider:
         """Return the store of another instance: it shares all but the cache."""
-        return TokenStore(
+        return TokenProvider(
             self.table,
             self.douyin,
             clock=self.clock,

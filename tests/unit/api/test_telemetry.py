@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chalicelib import telemetry as telemetry_module
-from chalicelib.context import ABANDONED, Call
+from chalicelib.api import problems
+from chalicelib.api import telemetry as telemetry_module
+from chalicelib.api.telemetry import WITHHELD, Telemetry
+from chalicelib.context import ABANDONED, Call, ListRecord, RequestRecord
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.douyin.protocol import CertificateFilter, CertificatesQuery
+from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.errors import (
     ConfigurationError,
     Evidence,
@@ -21,10 +23,10 @@ from chalicelib.errors import (
     RedemptionError,
     TokenUnavailableError,
     UpstreamRejectedError,
+    UpstreamTimeoutError,
     WrongAppError,
 )
 from chalicelib.settings import TelemetrySettings
-from chalicelib.telemetry import Telemetry
 from tests.unit.fakes import (
     ACCOUNT_ID,
     APP_ID,
@@ -40,7 +42,7 @@ from tests.unit.fakes import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chalicelib.context import RequestContext
+    from chalicelib.api.problems import ProblemType
 
 SAMPLED = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 
@@ -84,23 +86,35 @@ def make_telemetry(stage: str = "", *, is_cold: bool = False) -> Telemetry:
     return telemetry
 
 
-def full_context() -> RequestContext:
-    context = make_context()
-    context.account_id, context.poi_id, context.user = ACCOUNT_ID, POI_ID, "0123456789abcdef"
-    context.pages, context.certificates_returned, context.certificates_malformed = 4, 200, 2
-    context.malformed_fields = ["orders.certificates.start_time"]
-    context.warnings = ["the cached secret is used: timeout"]
-    context.lost_page_error = UpstreamRejectedError("2119001", evidence=Evidence(2119001, 0, "20260101L"))
-    context.calls = [
-        Call("dynamodb", "GetItem", NOW, 0.0121, "ok"),
-        Call("douyin", "query_user_certificates", NOW, 0.25, "2119001", 2119001, 7, "20260101L"),
-    ]
-    return context
+def make_record(**fields: Any) -> RequestRecord:
+    return RequestRecord(**{"started": NOW, **fields})
+
+
+def full_record() -> RequestRecord:
+    return make_record(
+        account_id=ACCOUNT_ID,
+        user="0123456789abcdef",
+        listing=ListRecord(
+            POI_ID,
+            pages=4,
+            certificates=200,
+            malformed=2,
+            malformed_fields=["orders.certificates.start_time"],
+            lost_page_error=UpstreamRejectedError("2119001", evidence=Evidence(2119001, 0, "20260101L")),
+            received=200,
+            total=210,
+        ),
+        warnings=["the cached secret is used: timeout"],
+        calls=[
+            Call("dynamodb", "GetItem", NOW, 0.0121, "ok"),
+            Call("douyin", "query_user_certificates", NOW, 0.25, "2119001", 2119001, 7, "20260101L"),
+        ],
+    )
 
 
 def test_one_line_has_everything_about_a_request(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telemetry_module, "time", SimpleNamespace(time=lambda: NOW + 1.23456))
-    make_telemetry().report("GET /x", "ok", full_context(), None, status=200, request_id="r")
+    make_telemetry().report("GET /x", full_record(), status=200, request_id="r")
     [line] = output.log_lines()
     for name in ("timestamp", "level", "service"):
         assert line.pop(name)
@@ -119,6 +133,8 @@ def test_one_line_has_everything_about_a_request(output: Output, monkeypatch: py
         "malformed": 2,
         "malformed_fields": ["orders.certificates.start_time"],
         "warnings": ["the cached secret is used: timeout"],
+        "received": 200,
+        "total": 210,
         "lost_page": "error_code=2119001 sub_error_code=0 logid=20260101L",
         "calls": [
             {"call": "dynamodb.GetItem", "ms": 12.1, "outcome": "ok"},
@@ -136,34 +152,38 @@ def test_one_line_has_everything_about_a_request(output: Output, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("list_outcome", "list_error", "level", "text"),
+    ("list_error", "list_outcome", "level", "text"),
     [
-        ("ok", None, "INFO", None),
-        ("wrong_app", WrongAppError("merchant 7"), "WARNING", "WrongAppError: merchant 7"),
-        ("internal_error", ValueError("planted"), "ERROR", "ValueError at "),
+        (None, "ok", "INFO", None),
+        (WrongAppError("merchant 7"), "wrong_app", "WARNING", "WrongAppError: merchant 7"),
+        (ValueError("planted"), "internal_error", "ERROR", "ValueError at "),
     ],
 )
 def test_a_login_with_a_list_is_one_line_with_both_outcomes(
-    output: Output, list_outcome: str, list_error: Exception | None, level: str, text: str | None
+    output: Output, list_error: Exception | None, list_outcome: str, level: str, text: str | None
 ) -> None:
-    context = make_context()
-    context.list_outcome, context.list_error = list_outcome, list_error
-    make_telemetry().report("POST /v1/sessions", "ok", context, None)
+    record = make_record(listing=ListRecord(POI_ID, is_first=True, error=list_error))
+    make_telemetry().report("POST /v1/sessions", record)
     [line] = output.log_lines()
     assert (line["outcome"], line["list_outcome"], line["level"]) == ("ok", list_outcome, level)
     assert line.get("list_error") == text
 
 
+def test_a_refused_login_has_no_list_outcome(output: Output) -> None:
+    record = make_record(listing=ListRecord(POI_ID, is_first=True))
+    make_telemetry().report("POST /v1/sessions", record, problems.UNAUTHENTICATED)
+    [line] = output.log_lines()
+    assert (line["outcome"], line.get("list_outcome")) == ("unauthenticated", None)
+
+
 def test_empty_fields_are_omitted(output: Output) -> None:
-    make_telemetry().report("GET /x", "ok", make_context(), None)
+    make_telemetry().report("GET /x", make_record())
     [line] = output.log_lines()
     assert set(line) == {"timestamp", "level", "service", "message", "outcome", "ms", "cold_start"}
 
 
 def test_a_list_without_certificates_is_logged_as_zero(output: Output) -> None:
-    context = make_context()
-    context.certificates_returned = 0
-    make_telemetry().report("GET /x", "ok", context, None)
+    make_telemetry().report("GET /x", make_record(listing=ListRecord(POI_ID, certificates=0)))
     [line] = output.log_lines()
     assert line["certificates"] == 0
 
@@ -178,7 +198,7 @@ def test_a_list_without_certificates_is_logged_as_zero(output: Output) -> None:
     ],
 )
 def test_the_level_depends_on_the_error(output: Output, error: Exception | None, level: str) -> None:
-    make_telemetry().report("GET /x", "x", make_context(), error)
+    make_telemetry().report("GET /x", make_record(), problems.INTERNAL_ERROR, error)
     [line] = output.log_lines()
     assert line["level"] == level
 
@@ -195,7 +215,7 @@ def test_the_level_depends_on_the_error(output: Output, error: Exception | None,
     ],
 )
 def test_an_error_of_ours_is_logged_with_its_message(output: Output, error: RedemptionError, text: str) -> None:
-    make_telemetry().report("GET /x", "x", make_context(), error)
+    make_telemetry().report("GET /x", make_record(), problems.INTERNAL_ERROR, error)
     [line] = output.log_lines()
     assert line["error"] == text
 
@@ -210,7 +230,7 @@ def test_a_foreign_exception_is_logged_with_its_type_and_place_only(output: Outp
     try:
         fail_deeply(9)
     except ValueError as error:
-        make_telemetry().report("GET /x", "internal_error", make_context(), error)
+        make_telemetry().report("GET /x", make_record(), problems.INTERNAL_ERROR, error)
     [line] = output.log_lines()
     assert line["error"].startswith("ValueError at test_telemetry.py:")
     assert line["error"].count("fail_deeply") == 6, "the innermost frames are enough"
@@ -218,7 +238,7 @@ def test_a_foreign_exception_is_logged_with_its_type_and_place_only(output: Outp
 
 
 def test_a_failed_warm_up_is_logged_without_metrics(output: Output) -> None:
-    make_telemetry(is_cold=True).report_warmup_failure(ConfigurationError("TABLE_NAME is missing"), make_context())
+    make_telemetry(is_cold=True).report_warmup_failure(make_record(), ConfigurationError("TABLE_NAME is missing"))
     [line] = output.entries()
     assert (line["message"], line["outcome"], line["level"]) == ("warmup", "failed", "WARNING")
     assert line["error"] == "ConfigurationError: TABLE_NAME is missing"
@@ -232,19 +252,17 @@ def test_a_warning_belongs_to_no_request(output: Output) -> None:
 
 
 def test_an_abandoned_call_is_logged(output: Output) -> None:
-    context = make_context()
-    context.calls = calls(ABANDONED)
-    make_telemetry().report("GET /x", "ok", context, None)
+    make_telemetry().report("GET /x", make_record(calls=calls(ABANDONED)))
     [line] = output.log_lines()
     assert line["calls"] == [{"call": "douyin.query_user_certificates", "ms": 250.0, "outcome": "abandoned"}]
 
 
 def test_the_first_report_of_an_instance_is_a_cold_start(output: Output) -> None:
     telemetry = Telemetry(TelemetrySettings("unit-test", "Space", ""))
-    telemetry.report_warmup_failure(ConfigurationError("x"), make_context())
+    telemetry.report_warmup_failure(make_record(), ConfigurationError("x"))
     output.entries()
     for is_cold in (True, False, False):
-        telemetry.report("GET /x", "ok", make_context(), None)
+        telemetry.report("GET /x", make_record())
         entries = output.entries()
         assert [line["cold_start"] for line in entries if "_aws" not in line] == [is_cold]
         assert [line["ColdStart"] for line in entries if "_aws" in line] == ([[1.0]] if is_cold else [])
@@ -257,37 +275,24 @@ def calls(*outcomes: str, service: str = "douyin", name: str = "query_user_certi
     return [Call(service, name, NOW, 0.25, outcome) for outcome in outcomes]
 
 
+CALLERS_PROBLEM = {"Problems": ([1.0], [{"service"}, {"service", "code"}], "Count")}
+
+
 @pytest.mark.parametrize(
-    ("changes", "outcome", "expected"),
+    ("fields", "problem", "expected"),
     [
-        ({}, "ok", {}),
-        (
-            {"certificates_returned": 3},
-            "ok",
-            {
-                "CertificatesReturned": ([3.0], SERVICE, "Count"),
-                "CertificatesMalformed": ([0.0], SERVICE, "Count"),
-            },
-        ),
-        (
-            {"certificates_returned": 0, "certificates_malformed": 2},
-            "ok",
-            {
-                "CertificatesReturned": ([0.0], SERVICE, "Count"),
-                "CertificatesMalformed": ([2.0], SERVICE, "Count"),
-            },
-        ),
-        ({"certificates_malformed": 2}, "ok", {}),
-        ({"token_seconds_left": 0}, "ok", {"TokenSecondsLeft": ([0.0], SERVICE, "Seconds")}),
-        ({"calls": calls("ok", "ok")}, "ok", {"UpstreamLatency": ([250.0, 250.0], SERVICE, "Milliseconds")}),
-        ({"calls": calls("ok", service="dynamodb", name="GetItem")}, "ok", {}),
-        ({"calls": calls(ABANDONED, ABANDONED)}, "ok", {}),
-        ({"calls": calls("ok", ABANDONED)}, "ok", {"UpstreamLatency": ([250.0], SERVICE, "Milliseconds")}),
-        ({"calls": calls(ABANDONED, name="client_token")}, "ok", {}),
-        ({"calls": calls("StorageUnavailableError", service="dynamodb", name="GetItem")}, "ok", {}),
+        ({}, None, {}),
+        ({"token_seconds_left": 0}, None, {"TokenSecondsLeft": ([0.0], SERVICE, "Seconds")}),
+        ({"is_secret_stale": True}, None, {"StaleSecret": ([1.0], SERVICE, "Count")}),
+        ({"calls": calls("ok", "ok")}, None, {"UpstreamLatency": ([250.0, 250.0], SERVICE, "Milliseconds")}),
+        ({"calls": calls("ok", service="dynamodb", name="GetItem")}, None, {}),
+        ({"calls": calls(ABANDONED, ABANDONED)}, None, {}),
+        ({"calls": calls("ok", ABANDONED)}, None, {"UpstreamLatency": ([250.0], SERVICE, "Milliseconds")}),
+        ({"calls": calls(ABANDONED, name="client_token")}, None, {}),
+        ({"calls": calls("StorageUnavailableError", service="dynamodb", name="GetItem")}, None, {}),
         (
             {"calls": calls("2100004", "2100004", "ok")},
-            "ok",
+            None,
             {
                 "UpstreamLatency": ([250.0] * 3, SERVICE, "Milliseconds"),
                 "UpstreamErrors": ([2.0], [{"service"}, {"service", "error_code"}], "Count"),
@@ -295,12 +300,12 @@ def calls(*outcomes: str, service: str = "douyin", name: str = "query_user_certi
         ),
         (
             {"calls": calls("ok", name="client_token")},
-            "ok",
+            None,
             {"TokenMints": ([1.0], SERVICE, "Count"), "UpstreamLatency": ([250.0], SERVICE, "Milliseconds")},
         ),
         (
             {"calls": calls("10013", name="client_token")},
-            "token_unavailable",
+            problems.TOKEN_UNAVAILABLE,
             {
                 "TokenMintFailures": ([1.0], SERVICE, "Count"),
                 "UpstreamLatency": ([250.0], SERVICE, "Milliseconds"),
@@ -308,47 +313,55 @@ def calls(*outcomes: str, service: str = "douyin", name: str = "query_user_certi
                 "Problems": ([1.0], [{"service"}, {"service", "code"}], "Count"),
             },
         ),
-        ({"list_outcome": "ok"}, "ok", {}),
-        (
-            {"list_outcome": "wrong_app"},
-            "ok",
-            {"Problems": ([1.0], [{"service"}, {"service", "code"}], "Count")},
-        ),
-        ({}, "invalid_request", {"Problems": ([1.0], [{"service"}, {"service", "code"}], "Count")}),
+        ({"listing": ListRecord(POI_ID, is_first=True, error=WrongAppError("7"))}, None, CALLERS_PROBLEM),
+        ({}, problems.INVALID_REQUEST, CALLERS_PROBLEM),
     ],
 )
-def test_metrics_follow_from_the_context(
-    output: Output, changes: dict[str, Any], outcome: str, expected: dict[str, Any]
+def test_metrics_follow_from_the_record(
+    output: Output, fields: dict[str, Any], problem: ProblemType | None, expected: dict[str, Any]
 ) -> None:
-    context = make_context()
-    for name, value in changes.items():
-        setattr(context, name, value)
-    make_telemetry().report("GET /x", outcome, context, None)
+    make_telemetry().report("GET /x", make_record(**fields), problem)
     assert output.metrics() == expected
 
 
 @pytest.mark.parametrize(
-    ("poi_id", "outcome", "list_outcome", "failed"),
+    ("listing", "returned", "malformed"),
     [
-        ("6601", "ok", "", [0.0]),
-        ("6601", "rate_limited", "", [1.0]),
-        ("6601", "internal_error", "", [1.0]),
-        ("6601", "unauthenticated", "", None),
-        ("6601", "store_not_found", "", None),
-        ("", "ok", "", None),
-        ("", "unavailable", "", None),
-        ("6601", "ok", "ok", [0.0]),
-        ("6601", "ok", "upstream_timeout", [1.0]),
-        ("6601", "ok", "wrong_app", None),
-        ("6601", "app_misconfigured", "", [1.0]),
+        (None, None, None),
+        (ListRecord(POI_ID), None, None),
+        (ListRecord(POI_ID, malformed=2), None, None),
+        (ListRecord(POI_ID, certificates=3), [3.0], [0.0]),
+        (ListRecord(POI_ID, certificates=0, malformed=2), [0.0], [2.0]),
+    ],
+)
+def test_certificates_are_counted_when_a_list_was_returned(
+    output: Output, listing: ListRecord | None, returned: list[float] | None, malformed: list[float] | None
+) -> None:
+    make_telemetry().report("GET /x", make_record(listing=listing))
+    metrics = output.metrics()
+    for name, values in (("CertificatesReturned", returned), ("CertificatesMalformed", malformed)):
+        assert metrics.get(name) == (None if values is None else (values, SERVICE, "Count"))
+
+
+@pytest.mark.parametrize(
+    ("listing", "problem", "failed"),
+    [
+        (ListRecord(POI_ID), None, [0.0]),
+        (ListRecord(POI_ID), problems.RATE_LIMITED, [1.0]),
+        (ListRecord(POI_ID), problems.INTERNAL_ERROR, [1.0]),
+        (ListRecord(POI_ID), problems.UNAUTHENTICATED, None),
+        (ListRecord(POI_ID), problems.STORE_NOT_FOUND, None),
+        (None, None, None),
+        (None, problems.UNAVAILABLE, None),
+        (ListRecord(POI_ID, error=UpstreamTimeoutError("budget")), None, [1.0]),
+        (ListRecord(POI_ID, error=WrongAppError("7")), None, None),
+        (ListRecord(POI_ID, is_first=True), problems.APP_MISCONFIGURED, [1.0]),
     ],
 )
 def test_a_list_that_fails_is_counted_unless_it_is_the_callers_mistake(
-    output: Output, poi_id: str, outcome: str, list_outcome: str, failed: list[float] | None
+    output: Output, listing: ListRecord | None, problem: ProblemType | None, failed: list[float] | None
 ) -> None:
-    context = make_context()
-    context.poi_id, context.list_outcome = poi_id, list_outcome
-    make_telemetry().report("GET /x", outcome, context, None)
+    make_telemetry().report("GET /x", make_record(listing=listing), problem)
     metrics = output.metrics()
     assert metrics.get("ListFailed") == (None if failed is None else (failed, SERVICE, "Count"))
     assert ("ListSlow" in metrics) == ("ListFailed" in metrics)
@@ -356,62 +369,59 @@ def test_a_list_that_fails_is_counted_unless_it_is_the_callers_mistake(
 
 @pytest.mark.parametrize(("seconds", "slow"), [(1.9, [0.0]), (2.1, [1.0])])
 def test_a_list_over_two_seconds_is_slow(output: Output, seconds: float, slow: list[float]) -> None:
-    context = make_context()
-    context.poi_id, context.started = "6601", time.time() - seconds
-    make_telemetry().report("GET /x", "ok", context, None)
+    make_telemetry().report("GET /x", make_record(listing=ListRecord(POI_ID), started=time.time() - seconds))
     assert output.metrics()["ListSlow"] == (slow, SERVICE, "Count")
 
 
 def test_every_failed_call_is_in_one_text_for_queries(output: Output) -> None:
-    context = make_context()
-    context.calls = [
-        *calls("ok", ABANDONED, "timeout"),
-        Call("douyin", "query_user_certificates", NOW, 0.1, "2119003", 2119003, 12001, "log1"),
-    ]
-    make_telemetry().report("GET /x", "ok", context, None)
+    limited = Call("douyin", "query_user_certificates", NOW, 0.1, "2119003", 2119003, 12001, "log1")
+    make_telemetry().report("GET /x", make_record(calls=[*calls("ok", ABANDONED, "timeout"), limited]))
     [line] = output.log_lines()
     query = "douyin.query_user_certificates"
     assert line["failed_calls"] == f"{query} timeout; {query} 2119003/12001 logid log1"
 
 
 def test_errors_of_the_platform_are_counted_by_reason(output: Output) -> None:
-    context = make_context()
-    context.calls = calls("timeout", "2100004", "timeout")
-    make_telemetry().report("GET /x", "ok", context, None)
+    make_telemetry().report("GET /x", make_record(calls=calls("timeout", "2100004", "timeout")))
     counts = {entry["error_code"]: entry["UpstreamErrors"] for entry in output.entries() if "UpstreamErrors" in entry}
     assert counts == {"timeout": [2.0], "2100004": [1.0]}
 
 
 def test_dimensions_of_one_report_do_not_leak_into_the_next(output: Output) -> None:
-    telemetry, context = make_telemetry(), make_context()
-    telemetry.report("GET /x", "rate_limited", context, None)
+    telemetry = make_telemetry()
+    telemetry.report("GET /x", make_record(), problems.RATE_LIMITED)
     output.entries()
-    context.certificates_returned = 1
-    telemetry.report("GET /x", "ok", context, None)
+    telemetry.report("GET /x", make_record(listing=ListRecord(POI_ID, certificates=1)))
     assert output.metrics()["CertificatesReturned"] == ([1.0], SERVICE, "Count")
 
 
 def test_the_stage_is_a_dimension_where_it_is_configured(output: Output) -> None:
-    context = make_context()
-    context.certificates_returned = 1
-    make_telemetry("prod").report("GET /x", "rate_limited", context, None)
+    record = make_record(listing=ListRecord(POI_ID, certificates=1))
+    make_telemetry("prod").report("GET /x", record, problems.RATE_LIMITED)
     metrics = output.metrics()
     assert metrics["CertificatesReturned"][1] == [{"service", "stage"}]
     assert metrics["Problems"][1] == [{"service", "stage"}, {"service", "stage", "code"}]
 
 
 def test_dimension_values_are_service_stage_and_problem(output: Output) -> None:
-    make_telemetry("prod").report("GET /x", "rate_limited", make_context(), None)
+    make_telemetry("prod").report("GET /x", make_record(), problems.RATE_LIMITED)
     [entry] = [entry for entry in output.entries() if "_aws" in entry]
     assert (entry["service"], entry["stage"], entry["code"]) == ("unit-test", "prod", "rate_limited")
 
 
-@pytest.mark.parametrize("name", ["botocore", "boto3", "urllib3", "requests", "chalice"])
-def test_loggers_that_quote_secrets_are_never_verbose(name: str) -> None:
-    logger = logging.getLogger(name)
-    logger.setLevel(logging.DEBUG)
+@pytest.mark.parametrize("name", ["urllib3.connection", "botocore.endpoint", "chalice", "", "unit-test.child"])
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.ERROR])
+def test_no_other_logger_writes_what_it_was_given(caplog: pytest.LogCaptureFixture, name: str, level: int) -> None:
     make_telemetry()
-    assert logger.level == logging.WARNING
+    logger = logging.getLogger(name)
+    with caplog.at_level(logging.DEBUG, name):
+        try:
+            raise ValueError("planted exception")
+        except ValueError:
+            logger.log(level, "planted %s", "planted argument", exc_info=True, stack_info=True)
+    assert "planted" not in caplog.text
+    assert [record.levelno for record in caplog.records] == [level]
+    assert f"{WITHHELD}{name or 'root'}" in caplog.text
 
 
 PLANTED = {
@@ -444,10 +454,10 @@ def test_no_secret_is_reported(output: Output, caplog: pytest.LogCaptureFixture,
             body[part]["description"] = "description-planted"
     client = DouyinClient(FakeTransport(json_response(body)), "https://open", "https://login", lambda _: None)
     context = make_context()
-    query = CertificatesQuery(CertificateFilter(ACCOUNT_ID, POI_ID), OPEN_ID)
+    query = CertificatesQuery(Selection(ACCOUNT_ID, POI_ID), OPEN_ID)
     calls_of_client: list[Callable[[], object]] = [
         lambda: client.query_user_certificates(query, 1, PLANTED["access token"], context),
-        lambda: client.mint_token(APP_ID, APP_SECRET, context, context.deadline),
+        lambda: client.mint_token(APP_ID, APP_SECRET, context),
         lambda: client.login(APP_ID, APP_SECRET, PLANTED["login code"], context),
     ]
     telemetry = make_telemetry()
@@ -458,7 +468,7 @@ def test_no_secret_is_reported(output: Output, caplog: pytest.LogCaptureFixture,
                 call()
             except RedemptionError as raised:
                 error = raised
-            telemetry.report("GET /x", "ok", context, error)
+            telemetry.report("GET /x", context.record, error=error)
     written = json.dumps(output.entries(), ensure_ascii=False) + caplog.text
     assert "douyin.jscode2session" in written
     assert {name for name, value in PLANTED.items() if value in written} == set()
@@ -508,7 +518,7 @@ def recorder(output: Output, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 
 def test_a_sampled_request_is_traced_from_its_call_log(recorder: Recorder) -> None:
-    make_telemetry().report("GET /x", "upstream_rejected", full_context(), None)
+    make_telemetry().report("GET /x", full_record(), problems.UPSTREAM_REJECTED)
     assert recorder.open == []
     read, page, root = recorder.finished
     assert (root.name, root.start_time, root.end, root.flags) == ("## GET /x", NOW, None, {"error"})
@@ -521,20 +531,22 @@ def test_a_sampled_request_is_traced_from_its_call_log(recorder: Recorder) -> No
 
 
 def test_a_successful_request_has_no_error_flag_and_no_empty_annotation(recorder: Recorder) -> None:
-    make_telemetry().report("GET /x", "ok", make_context(), None)
+    make_telemetry().report("GET /x", make_record())
     [root] = recorder.finished
     assert (root.flags, root.annotations) == (set(), {"outcome": "ok"})
 
 
-@pytest.mark.parametrize(("list_outcome", "flags"), [("ok", set()), ("wrong_app", {"error"})])
+@pytest.mark.parametrize(
+    ("list_error", "list_outcome", "flags"), [(None, "ok", set()), (WrongAppError("7"), "wrong_app", {"error"})]
+)
 def test_the_first_list_of_a_login_is_an_annotation_and_flags_its_problem(
-    recorder: Recorder, list_outcome: str, flags: set[str]
+    recorder: Recorder, list_error: Exception | None, list_outcome: str, flags: set[str]
 ) -> None:
-    context = make_context()
-    context.list_outcome = list_outcome
-    make_telemetry().report("POST /x", "ok", context, None)
+    record = make_record(listing=ListRecord(POI_ID, is_first=True, error=list_error))
+    make_telemetry().report("POST /x", record)
     [root] = recorder.finished
-    assert (root.flags, root.annotations) == (flags, {"outcome": "ok", "list_outcome": list_outcome})
+    expected = {"outcome": "ok", "list_outcome": list_outcome, "poi_id": POI_ID}
+    assert (root.flags, root.annotations) == (flags, expected)
 
 
 @pytest.mark.parametrize("header", [None, SAMPLED.replace("Sampled=1", "Sampled=0")])
@@ -545,13 +557,13 @@ def test_a_request_that_is_not_sampled_is_not_traced(
         monkeypatch.delenv("_X_AMZN_TRACE_ID")
     else:
         monkeypatch.setenv("_X_AMZN_TRACE_ID", header)
-    make_telemetry().report("GET /x", "ok", full_context(), None)
+    make_telemetry().report("GET /x", full_record())
     assert recorder.finished == []
 
 
 def test_outside_of_a_segment_nothing_is_traced(recorder: Recorder) -> None:
     recorder.is_sampled = False
-    make_telemetry().report("GET /x", "ok", full_context(), None)
+    make_telemetry().report("GET /x", full_record())
     assert (recorder.open, recorder.finished) == ([], [])
 
 
@@ -563,7 +575,7 @@ def test_without_the_xray_sdk_one_warning_is_logged(output: Output, monkeypatch:
     monkeypatch.setenv("_X_AMZN_TRACE_ID", SAMPLED)
     telemetry = make_telemetry()
     for _ in range(2):
-        telemetry.report("GET /x", "ok", make_context(), None)
+        telemetry.report("GET /x", make_record())
     messages = [line["message"] for line in output.log_lines()]
     assert [message for message in messages if "X-Ray SDK is not in the bundle" in message] == messages[1:2]
     assert len(messages) == 3

@@ -1,0 +1,296 @@
+"""Pooled connections that are reused only after one complete and clean exchange.
+
+Otherwise one customer could receive another's response. urllib3 and http.client close a connection after an error, but
+they accept some responses that RFC 9112 (HTTP/1.1) does not allow to be followed by another one. Every rule here names
+the section that requires it.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import socket
+import threading
+import time
+from contextlib import suppress
+from http.client import HTTPException, HTTPResponse, parse_headers
+from typing import TYPE_CHECKING, Any
+
+import requests
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError
+from urllib3.util.ssl_ import create_urllib3_context
+
+from chalicelib.timeouts import call_with_timeout
+
+if TYPE_CHECKING:
+    from chalicelib.context import Deadline
+
+CONNECT_SECONDS = 1.5
+"""Limit for name resolution, all addresses of the host, and the TLS handshake together."""
+
+READ_SECONDS = 3.0
+"""Limit for the whole response, from the end of the request to the last byte: includes the wait for the first byte."""
+
+BUFFER_BYTES = 64 * 1024
+_MAX_INTERIM_RESPONSES = 8
+
+
+class Exchange:
+    """One request and its response, on a connection that was idle for at most `max_idle` seconds.
+
+    `abort` may be called from another thread, at any time.
+    """
+
+    def __init__(self, deadline: Deadline, max_idle: float) -> None:
+        self.deadline = deadline
+        self.max_idle = max_idle
+        self._lock = threading.Lock()
+        self._connection: _ConnectionMixin | None = None
+
+    def begin(self, connection: _ConnectionMixin) -> None:
+        """Note the connection that carries the exchange."""
+        with self._lock:
+            self._connection = connection
+
+    def end(self) -> None:
+        """Forget the connection. After this, `abort` cannot reach the next exchange on it."""
+        with self._lock:
+            self._connection = None
+
+    def abort(self) -> None:
+        """Unblock the thread that waits in this exchange, by shutting its connection down."""
+        with self._lock:
+            sock = None if self._connection is None else self._connection.sock
+            if sock is not None:
+                # Not SSLSocket.shutdown: it removes the TLS layer while the other thread uses it.
+                with suppress(OSError):
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+class ExchangeTimeout(urllib3.Timeout):
+    """The time limits of an exchange, and the exchange itself: urllib3 passes nothing else of a request to its pool."""
+
+    def __init__(self, exchange: Exchange, **limits: Any) -> None:
+        super().__init__(**limits)
+        self.exchange = exchange
+
+    def clone(self) -> ExchangeTimeout:
+        """Return a copy whose clock has not started."""
+        return ExchangeTimeout(self.exchange, connect=self._connect, read=self._read, total=self.total)
+
+
+class _BoundedReader(io.RawIOBase):
+    """Reads a socket until a deadline, or until the socket's present timeout has passed in all.
+
+    A socket's timeout applies to each read alone, so a response that arrives byte by byte would never exceed it.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        self._sock = sock
+        self._raw: Any = sock.makefile("rb", buffering=0)
+        self._deadline = deadline
+        # urllib3 has set the timeout to what is left of the read timeout and of the total.
+        self._end = time.monotonic() + (sock.gettimeout() or READ_SECONDS)
+        self.is_finished = False
+
+    def makefile(self, _mode: str) -> _BufferedResponse:
+        """Return the reader that http.client requests from a socket."""
+        return _BufferedResponse(self, BUFFER_BYTES)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self.is_finished:
+            return 0
+        left = min(self._end - time.monotonic(), self._deadline.remaining())
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(left)
+        count: int | None = self._raw.readinto(buffer)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _BufferedResponse(io.BufferedReader):
+    """The buffered reader of one response."""
+
+    raw: _BoundedReader
+
+    def finish(self) -> bool:
+        """Stop reading from the socket; return whether bytes are left that belong to no response."""
+        self.raw.is_finished = True
+        return bool(self.peek(1))
+
+
+class _BoundedResponse(HTTPResponse):
+    """An http.client response that knows whether its connection may be reused.
+
+    http.client takes an interim response such as 103 for the final one, and drops surplus bytes silently.
+    """
+
+    def __init__(self, sock: socket.socket, *arguments: Any, deadline: Deadline, **options: Any) -> None:
+        super().__init__(_BoundedReader(sock, deadline), *arguments, **options)  # type: ignore[arg-type]
+        self._has_unexpected_bytes = False
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Return the final status line. Interim responses are skipped (RFC 9110, section 15.2).
+
+        After one, the connection is not reused: a broken peer may have sent it for another request (RFC 9112, section
+        9.2).
+        """
+        for _ in range(_MAX_INTERIM_RESPONSES):
+            status_line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # not in the stubs
+            # http.client skips 100 itself; 101 is no interim response but another protocol (RFC 9110, section 7.8).
+            if not 101 < status_line[1] < 200:
+                return status_line
+            self._has_unexpected_bytes = True
+            parse_headers(self.fp)
+        raise HTTPException("too many interim responses")
+
+    def _close_conn(self) -> None:
+        # Bytes after the end of the response belong to no request (RFC 9112, section 9.2).
+        reader: Any = self.fp
+        self._has_unexpected_bytes |= reader.finish()
+        super()._close_conn()  # type: ignore[misc]  # not in the stubs
+
+    def is_clean(self) -> bool:
+        """Return whether this was one complete, unambiguous response with nothing before or after it."""
+        # Incomplete (RFC 9112, section 8), or the peer closes the connection (section 9.6).
+        if self._has_unexpected_bytes or not self.isclosed() or self.will_close:
+            return False
+        if self._method == "HEAD":  # type: ignore[attr-defined]  # not in the stubs
+            # No body (section 6.3, rule 1). 204 and 304 have none after a GET either: peers disagree about the rest.
+            return self.status >= 200 and self.status not in (204, 304)
+        lengths = self.headers.get_all("content-length", [])
+        codings = self.headers.get_all("transfer-encoding", [])
+        # The end of the body must be certain: one Content-Length, or chunked alone (section 6.3, rules 3 to 6).
+        has_length = len(lengths) == 1 and lengths[0].strip().isdigit() and not codings
+        is_chunked = [coding.strip().lower() for coding in codings] == ["chunked"] and not lengths
+        # Other statuses than 200 are rare; a new connection is cheaper than any doubt about their bodies.
+        return self.status == 200 and (has_length or is_chunked)
+
+
+class _ConnectionMixin(HTTPConnection):
+    """A connection that carries one exchange after the other.
+
+    It has one time limit for name resolution, all addresses and the TLS handshake together.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._exchange: Any = None
+        self._response: Any = None
+        self._idle_since = 0.0
+
+    def begin_exchange(self, exchange: Exchange) -> None:
+        """Let the connection carry an exchange. One that was idle for too long is closed first, and opened again.
+
+        Its peer, or a gateway between, may have dropped it without notice (RFC 9112, section 9.5).
+        """
+        if self.sock is not None and not self._is_fresh(exchange.max_idle):
+            self.close()
+        self._exchange = exchange
+        self.response_class = functools.partial(_BoundedResponse, deadline=exchange.deadline)  # type: ignore[assignment]
+        exchange.begin(self)
+
+    def end_exchange(self) -> None:
+        """Close the connection unless it can be reused."""
+        response, self._response = self._response, None
+        if self._exchange is not None:
+            self._exchange.end()
+        if self.sock is None:
+            return
+        if response is None or not response.is_clean() or self._has_pending_bytes():
+            self.close()
+        self._idle_since = time.time()
+
+    def connect(self) -> None:
+        limit = self.timeout if isinstance(self.timeout, float | int) else CONNECT_SECONDS
+        try:
+            call_with_timeout(super().connect, limit, self._exchange.deadline, on_late=self.close)
+        except TimeoutError:
+            raise ConnectTimeoutError(self, "connecting timed out") from None
+
+    def getresponse(self) -> Any:
+        response = super().getresponse()
+        self._response = response._original_response  # noqa: SLF001 - only http.client's object knows
+        return response
+
+    def is_reusable(self, max_idle: float) -> bool:
+        """Return whether the connection is open and was idle for at most `max_idle` seconds."""
+        return self.is_connected and self._is_fresh(max_idle)
+
+    def _is_fresh(self, max_idle: float) -> bool:
+        # By the wall clock, which goes on while Lambda has frozen the instance.
+        return 0 <= time.time() - self._idle_since <= max_idle
+
+    def _has_pending_bytes(self) -> bool:
+        pending = getattr(self.sock, "pending", None)
+        return bool(pending and pending()) or not self.is_connected
+
+
+class _Connection(_ConnectionMixin):
+    pass
+
+
+class _HTTPSConnection(_ConnectionMixin, HTTPSConnection):
+    pass
+
+
+class _PoolMixin(HTTPConnectionPool):
+    def has_idle_connection(self, max_idle: float) -> bool:
+        """Return whether the next request reuses an open connection: the one that was returned last."""
+        connections: list[Any] = [] if self.pool is None else self.pool.queue[-1:]
+        return any(connection is not None and connection.is_reusable(max_idle) for connection in connections)
+
+    def _make_request(self, conn: Any, method: str, url: str, **options: Any) -> Any:  # type: ignore[override]
+        conn.begin_exchange(options["timeout"].exchange)
+        return super()._make_request(conn, method, url, **options)
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.end_exchange()
+        super()._put_conn(conn)
+
+
+class _Pool(_PoolMixin):
+    ConnectionCls = _Connection
+
+
+class _HTTPSPool(_PoolMixin, HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+class PoolAdapter(requests.adapters.HTTPAdapter):
+    """A requests adapter with these connections, at most `connections` per host. It never retries.
+
+    It loads the CA certificates of the file `authorities` once, not for each connection (12 ms of CPU each).
+    """
+
+    def __init__(self, authorities: str, connections: int) -> None:
+        self._context = create_urllib3_context()
+        self._context.load_verify_locations(authorities)
+        super().__init__(pool_connections=2, pool_maxsize=connections, max_retries=0)
+
+    def has_idle_connection(self, request: requests.PreparedRequest, max_idle: float) -> bool:
+        """Return whether the request would reuse an open connection."""
+        pool: Any = self.get_connection_with_tls_context(request, verify=True)
+        found: bool = pool.has_idle_connection(max_idle)
+        return found
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Require a valid certificate. `conn` has the SSL context already; requests would load one per connection."""
+        del url, verify, cert
+        conn.cert_reqs = "CERT_REQUIRED"
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Create the pools with the connections of this module and the shared SSL context."""
+        super().init_poolmanager(*arguments, ssl_context=self._context, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _HTTPSPool}
