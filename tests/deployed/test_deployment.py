@@ -19,7 +19,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from infra import bundle, cloudformation, deploy, rollback, smoke
+from infra import api_gateway, bundle, cloudformation, deploy, rollback, smoke
 from infra.account import Account, check_account
 from infra.destroy import destroy
 from infra.stage_settings import StageError, StageSettings
@@ -27,7 +27,7 @@ from sandbox import stack
 from sandbox.sample_data import APP_ID, CUSTOMER
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
 from tests import policies
-from tests.aws_proxy import AwsHttpCall, AwsProxy, DeploymentQuota, Refusal, run_aws_proxy
+from tests.aws_proxy import AwsHttpCall, AwsProxy, Refusal, run_aws_proxy
 from tests.harness import IS_NIGHTLY, LIST_URL
 
 if TYPE_CHECKING:
@@ -325,10 +325,19 @@ other = {{ rate = 3, burst = 4 }}
 
 
 def test_while_the_accounts_deployment_quota_is_used_up_the_deployment_waits(cloud: Cloud) -> None:
-    quota = DeploymentQuota(1.0)
-    cloud.proxy.refuse = quota
-    assert cloud.deploy(cloud.clone())[-1] == "smoke test: passed"
-    assert quota.refusals > 0
+    """Chalice's own CreateDeployment is refused once, and the one that applies the API's settings."""
+    calls: list[bool] = []
+
+    def refuse(call: AwsHttpCall) -> Refusal | None:
+        if call.operation != "CreateDeployment":
+            return None
+        calls.append(len(calls) in (0, 2))
+        return Refusal(429, "TooManyRequestsException", "Too Many Requests") if calls[-1] else None
+
+    cloud.proxy.refuse = refuse
+    with mock.patch.object(api_gateway, "CREATE_DEPLOYMENT_SECONDS", 0.0):
+        assert cloud.deploy(cloud.clone())[-1] == "smoke test: passed"
+    assert calls == [True, False, True, False]
 
 
 def test_for_arm64_a_bundle_is_built_that_differs_in_the_compiled_wheels_only(cloud: Cloud, archive: Path) -> None:
