@@ -154,10 +154,10 @@ def repeat_while_refused(
     call: Callable[[], object],
     is_refused: Callable[[Exception], bool],
     sleep: Callable[[float], None] = time.sleep,
-    seconds: float = CREATE_DEPLOYMENT_SECONDS,
+    seconds: float | None = None,
     attempts: int = CREATE_DEPLOYMENT_ATTEMPTS,
 ) -> None:
-    """Make a call; while it is refused, wait `seconds` and repeat it. The defaults are for CreateDeployment.
+    """Make a call; while it is refused, wait `seconds` and repeat it. By default, those of CreateDeployment.
 
     Raises the error of the call if it is another one, or of the last attempt.
     """
@@ -167,7 +167,7 @@ def repeat_while_refused(
         except Exception as error:
             if not is_refused(error) or attempts_left == 0:
                 raise
-            sleep(seconds)
+            sleep(CREATE_DEPLOYMENT_SECONDS if seconds is None else seconds)
         else:
             return
 
