@@ -19,7 +19,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from infra import api_gateway, bundle, cloudformation, deploy, rollback, smoke
+from infra import bundle, cloudformation, deploy, rollback, smoke
 from infra.account import Account, check_account
 from infra.destroy import destroy
 from infra.stage_settings import StageError, StageSettings
