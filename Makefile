@@ -16,8 +16,8 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 SOURCES := app.py chalicelib infra redeemctl sandbox
 
-.PHONY: help python install bundle miniprogram browser screenshots deploy destroy demo serve check test nightly fuzz bench load audit \
-	format lock clean
+.PHONY: always help python install bundle miniprogram screenshots deploy rollback destroy demo serve check test \
+	nightly fuzz bench load audit format lock clean
 
 help:
 	@echo "make install      install everything into .venv and .lambda (the other commands do it when they need it)"
@@ -25,15 +25,15 @@ help:
 	@echo "make serve        the same, and keep it running with the sample page in a browser (needs node);"
 	@echo "                  PORT=8080: on fixed ports, 8080 to 8082"
 	@echo "make check        after an edit: format, lint, types, unit tests (a minute at most)"
-	@echo "make test         everything (needs node, and a Chromium: see make browser)"
+	@echo "make test         everything (needs node; installs a Chromium where there is none)"
 	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
-	@echo "make browser      install a Chromium for the tests of the sample page"
 	@echo "make screenshots  picture every state of the sample page at three widths: build/screenshots"
 	@echo "make nightly      long runs: fuzz, fault run, soak, overload, dependency audit, benchmarks (an hour)"
 	@echo "make fuzz         mutated platform responses, and more examples for the property-based tests"
 	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
 	@echo "make miniprogram  build the sample mini-program for Douyin's IDE: miniprogram/dist (needs node)"
 	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1]"
+	@echo "make rollback     bring back the code from before: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"
 	@echo "make destroy      delete the deployment, keep table and secret: make destroy STAGE=dev"
 	@echo "make bench        measure speed against two reference implementations (five minutes)"
 	@echo "make load         measure the sandbox under load (three minutes)"
@@ -71,10 +71,18 @@ $(LAMBDA_INSTALLED): constraints.txt | python
 bundle: build/.bundled-$(PYTHON_VERSION)
 
 build/.bundled-$(PYTHON_VERSION): $(INSTALLED) requirements.txt infra/bundle.py infra/sdkdata.py app.py \
-		$(shell find chalicelib -name '*.py')
+		$(shell find chalicelib -name '*.py') build/.commit
 	@echo "building the Lambda bundle"
 	@$(BIN)/python -m infra.bundle
 	@mkdir -p build && rm -f build/.bundled-* && touch $@
+
+# Written only when the commit has changed, which is part of the bundle (see read_commit in infra/bundle.py).
+build/.commit: always
+	@mkdir -p build
+	@git describe --always --abbrev=12 --dirty=+ '--exclude=*' > $@.new 2> /dev/null || true
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+always:
 
 # npm's own record of what it installed is the stamp.
 MODULES := miniprogram/node_modules/.package-lock.json
@@ -93,12 +101,15 @@ miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/pr
 	@rm -rf miniprogram/dist miniprogram/build
 	@$(NPM) run build && touch $@
 
-browser: $(INSTALLED)
-	@$(BIN)/python -m sandbox.browser
-
 deploy: $(INSTALLED)
 	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev (a file in infra/stages)"; exit 2; }
 	@$(BIN)/python -m infra.deploy $(STAGE) $(if $(DRY_RUN),--dry-run)
+
+# An environment of another commit will do: in an emergency, nothing is installed or built.
+rollback:
+	@[ -x $(BIN)/python ] || $(MAKE) $(INSTALLED)
+	@test -n "$(STAGE)" || { echo "usage: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"; exit 2; }
+	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(if $(DRY_RUN),--dry-run)
 
 destroy: $(INSTALLED)
 	@test -n "$(STAGE)" || { echo "usage: make destroy STAGE=dev"; exit 2; }
@@ -121,19 +132,19 @@ test: install
 	$(PYTEST) $(if $(wildcard $(firstword $(subst ::, ,$(T)))),"$(T)",-k "$(T)")
 else
 test: install bundle miniprogram
-	@$(BIN)/python -m sandbox.browser --check
+	@$(BIN)/python -m sandbox.browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/cfn-lint --regions us-east-1 cn-north-1 cn-northwest-1 -- infra/template.yaml
 	$(BIN)/python -m docs.tools.api_tables --check
+	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/bandit --quiet --recursive -ll $(SOURCES)
 	$(NPM) run check
 	$(PYTEST) $(PARALLEL) --cov --cov-report=term
 endif
 
 screenshots: install bundle miniprogram
-	@$(BIN)/python -m sandbox.browser --check
 	ALL_WIDTHS=1 $(PYTEST) tests/deployed/test_screenshots.py
 	@echo "written: build/screenshots/contact-sheet.png"
 
@@ -170,7 +181,12 @@ lock: | python
 	@build/lock/bin/python $(PIP_INSTALL) -r build/lock.in
 	@{ echo '# The pinned version of every package that `make install` installs. Written by `make lock`.'; \
 	  build/lock/bin/python -m pip freeze --exclude pip; } > constraints.txt
-	@rm -rf build/lock build/lock.in
+	@printf '%s\n' '-r ../requirements.txt' chalice boto3 pyyaml > build/deploy.in
+	@build/lock/bin/python $(PIP_INSTALL) uv
+	@{ echo '# What `python -m infra.deploy` needs, for the pipeline. Written by `make lock`.'; \
+	  build/lock/bin/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 --generate-hashes \
+	    -c constraints.txt build/deploy.in; } > requirements-deploy.txt
+	@rm -rf build/lock build/lock.in build/deploy.in
 
 clean:
 	rm -rf miniprogram/node_modules miniprogram/dist miniprogram/build

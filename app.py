@@ -24,6 +24,7 @@ from chalicelib.api.login import LoginHandler
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import parse_account_id, parse_bearer, parse_list_request, parse_login
 from chalicelib.aws import Table, create_clients, read_secret
+from chalicelib.build import read_commit
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE
 from chalicelib.context import Deadline, ListRecord, RequestContext
@@ -94,8 +95,9 @@ def components() -> Components:
 
 @app.route("/v1/health", methods=["GET"])
 def health(_request: Request, _context: RequestContext) -> str:
-    """Return the version. Calls no other service."""
-    return _to_json({"status": "ok", "version": __version__})
+    """Return version and commit. Calls no other service."""
+    commit = read_commit()
+    return _to_json({"status": "ok", "version": __version__} | ({"commit": commit} if commit else {}))
 
 
 @app.route("/v1/sessions", methods=["POST"], content_types=["application/json"])

@@ -117,7 +117,7 @@ class RequestRecord(msgspec.Struct):
 
     Several threads append to `calls` (list.append is atomic). `user` is the salted hash of the open_id. `listing` is
     there when a list was requested. `warnings` are texts for the operator about what went wrong without failing the
-    request.
+    request. `is_secret_stale`: a cached secret is used, because the present one cannot be read or is malformed.
     """
 
     request_id: str = ""
@@ -128,6 +128,7 @@ class RequestRecord(msgspec.Struct):
     listing: ListRecord | None = None
     warnings: list[str] = []
     token_seconds_left: int | None = None
+    is_secret_stale: bool = False
 
 
 class RequestContext(msgspec.Struct, frozen=True):

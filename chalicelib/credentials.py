@@ -88,6 +88,7 @@ class CredentialsCache:
             if self._cached is None:
                 raise
             context.record.warnings.append(f"the cached secret is used: {error}")
+            context.record.is_secret_stale = True
             # Wait before the next read, or every request would wait for a service that is unavailable.
             self._failed_at = now
             return self._cached

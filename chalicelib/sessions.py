@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from itsdangerous import BadData, URLSafeSerializer
 
-from chalicelib.errors import UnauthenticatedError
+from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
 from chalicelib.redaction import RedactedStruct
 
 if TYPE_CHECKING:
@@ -74,12 +74,15 @@ class Authenticator:
     def login(self, app_id: str, code: str, context: RequestContext) -> Login:
         """Exchange a login code for a session.
 
-        Raises what `get_app_secret` raises, and UpstreamError (LoginRefusedError for a bad code).
+        Raises what `get_app_secret` raises, and UpstreamError: LoginRefusedError for a bad code, UpstreamMalformedError
+        for an open_id of which `verify` would not accept the token.
         """
         open_id = self._douyin.login(app_id, self.get_app_secret(app_id, context), code, context)
         keys = self._credentials.get(context).session_keys
         context.record.user = hash_open_id(open_id, keys)
         token = _serializer(*keys).dumps([app_id, open_id, int(self._clock()) + self.ttl])
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise UpstreamMalformedError("too_large")
         return Login(token, Session(app_id, open_id))
 
     def verify(self, token: str, context: RequestContext) -> Session:

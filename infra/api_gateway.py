@@ -42,8 +42,11 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
 
 CREATE_DEPLOYMENT_ATTEMPTS = 10
 
-LOG_ROLE_SECONDS = 60.0
-"""How long API Gateway may refuse a new role, until IAM has distributed it."""
+UPDATE_ACCOUNT_SECONDS = 21.0
+"""API Gateway allows one UpdateAccount call in 20 seconds for each account; a refused call counts, too. A new role is
+refused until IAM has distributed it, which takes some seconds."""
+
+UPDATE_ACCOUNT_ATTEMPTS = 6
 
 _REQUEST_ID = "$context.requestId"
 _NOT_FOUND = problem_for_type(problems.NOT_FOUND, _REQUEST_ID)
@@ -77,6 +80,8 @@ _ROUTES = {
 # None of these contains a token: the session token is in a header, and login codes are in bodies.
 _ACCESS_LOG_FIELDS = {
     "request_id": "$context.requestId",
+    # A client can choose the request id with a header, but not this one.
+    "extended_request_id": "$context.extendedRequestId",
     "time": "$context.requestTimeEpoch",
     "ip": "$context.identity.sourceIp",
     "method": "$context.httpMethod",
@@ -91,12 +96,14 @@ _ACCESS_LOG_FIELDS = {
 }
 
 
-def configure_api(account: Account, stage: str, api_id: str, settings: StageSettings) -> None:
+def configure_api(
+    account: Account, stage: str, api_id: str, settings: StageSettings, report: Callable[[str], None]
+) -> None:
     """Apply all settings of this module to an API that Chalice has deployed."""
     client = account.client("apigateway")
     # First the limits, which protect the platform. They take effect without a deployment.
     set_throttling(client, api_id, settings.limits)
-    _ensure_log_role(account)
+    ensure_log_role(account, report)
     _set_access_log(account, client, api_id, stage)
     for response_type, problem in _GATEWAY_RESPONSES.items():
         _put_gateway_response(client, api_id, response_type, problem)
@@ -117,16 +124,21 @@ def set_throttling(client: APIGatewayClient, api_id: str, limits: Limits) -> Non
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html
     """
     values = _limit_patch("/*/*", limits.other)
-    routes = {
-        (resource["path"], method)
-        for resource in _list_resources(client, api_id)
-        for method in resource.get("resourceMethods", {})
-    }
+    routes = list_routes(client, api_id)
     for name, (path, method) in _ROUTES.items():
         # An older version of the app, after a rollback, may lack a route.
         if (path, method) in routes:
             values |= _limit_patch(f"/{path.replace('~', '~0').replace('/', '~1')}/{method}", getattr(limits, name))
     _patch(client.update_stage, values, restApiId=api_id, stageName=API_STAGE)
+
+
+def list_routes(client: APIGatewayClient, api_id: str) -> set[tuple[str, str]]:
+    """Return path and method of each route of the API."""
+    return {
+        (resource["path"], method)
+        for resource in _list_resources(client, api_id)
+        for method in resource.get("resourceMethods", {})
+    }
 
 
 def create_deployment(client: APIGatewayClient, api_id: str, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -139,19 +151,23 @@ def create_deployment(client: APIGatewayClient, api_id: str, sleep: Callable[[fl
 
 
 def repeat_while_refused(
-    deploy: Callable[[], object], is_refused: Callable[[Exception], bool], sleep: Callable[[float], None] = time.sleep
+    call: Callable[[], object],
+    is_refused: Callable[[Exception], bool],
+    sleep: Callable[[float], None] = time.sleep,
+    seconds: float | None = None,
+    attempts: int = CREATE_DEPLOYMENT_ATTEMPTS,
 ) -> None:
-    """Call `deploy`; while it fails because the quota of CreateDeployment is used up, wait and repeat.
+    """Make a call; while it is refused, wait `seconds` and repeat it. By default, those of CreateDeployment.
 
-    Raises the error of `deploy` if it is another one, or of the last attempt.
+    Raises the error of the call if it is another one, or of the last attempt.
     """
-    for attempts_left in range(CREATE_DEPLOYMENT_ATTEMPTS - 1, -1, -1):
+    for attempts_left in range(attempts - 1, -1, -1):
         try:
-            deploy()
+            call()
         except Exception as error:
             if not is_refused(error) or attempts_left == 0:
                 raise
-            sleep(CREATE_DEPLOYMENT_SECONDS)
+            sleep(CREATE_DEPLOYMENT_SECONDS if seconds is None else seconds)
         else:
             return
 
@@ -184,7 +200,9 @@ def remove_log_role(account: Account) -> None:
     iam.delete_role(RoleName=name)
 
 
-def _ensure_log_role(account: Account) -> None:
+def ensure_log_role(
+    account: Account, report: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+) -> None:
     """Create the role with which API Gateway writes logs, unless the account has one.
 
     It is one setting for each account and region, not for each API:
@@ -202,16 +220,23 @@ def _ensure_log_role(account: Account) -> None:
             raise
         role = iam.get_role(RoleName=name)
     iam.attach_role_policy(RoleName=name, PolicyArn=_log_policy(account))
-    deadline = time.monotonic() + LOG_ROLE_SECONDS
-    while True:
-        try:
-            _patch(apigateway.update_account, {"/cloudwatchRoleArn": role["Role"]["Arn"]})
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "BadRequestException" or time.monotonic() > deadline:
-                raise
-            time.sleep(5)
-        else:
-            return
+
+    def wait(seconds: float) -> None:
+        report(f"waiting {seconds:g} s: API Gateway does not accept the new role {name} for its logs at once")
+        sleep(seconds)
+
+    def is_refused(error: Exception) -> bool:
+        codes = ("BadRequestException", "TooManyRequestsException")
+        return isinstance(error, ClientError) and error.response["Error"]["Code"] in codes
+
+    values = {"/cloudwatchRoleArn": role["Role"]["Arn"]}
+    repeat_while_refused(
+        lambda: _patch(apigateway.update_account, values),
+        is_refused,
+        wait,
+        UPDATE_ACCOUNT_SECONDS,
+        UPDATE_ACCOUNT_ATTEMPTS,
+    )
 
 
 def _log_role_name(account: Account) -> str:

@@ -17,6 +17,8 @@ changes, the hash changes and Chalice ignores the archive.
 - Unused parts of Powertools (half of the bundle) and the encoding detection of requests are removed.
 - botocore's data is replaced by a reduced copy (see `sdkdata`).
 - Builds are reproducible: fixed time stamps, sorted entries.
+- `commit.txt` has the git commit, which `GET /v1/health` returns. It is no input of Chalice's hash: what Chalice builds
+  itself, after an edit, has no commit rather than a wrong one.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import argparse
 import compileall
 import os
 import py_compile
+import re
 import shutil
 import stat
 import subprocess
@@ -33,11 +36,13 @@ import tempfile
 import zipfile
 from importlib import metadata
 from pathlib import Path, PurePosixPath
+from typing import IO, NamedTuple
 
 from chalice.deploy.packager import DependencyBuilder, LambdaDeploymentPackager, MissingDependencyError
 from chalice.utils import UI, OSUtils
 
 from chalicelib.aws import SDK_DATA
+from chalicelib.build import COMMIT_FILE
 from infra.sdkdata import write_sdk_data
 
 ROOT = Path(__file__).parent.parent
@@ -50,6 +55,8 @@ X86_64, ARM64 = "x86_64", "arm64"
 
 VENDORED = ("aws-xray-sdk==2.15.0",)
 
+_ARCHIVES = ".chalice/deployments"
+_VERSION_FILE = "chalicelib/__init__.py"
 _LICENCE_NAMES = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
 _FIXED_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 _EXCLUDED_SUFFIXES = (".pyi", ".c", "/py.typed", "/__main__.py")
@@ -71,14 +78,52 @@ class BundleError(Exception):
     """The bundle cannot be built, or is missing. The message says why."""
 
 
+class Build(NamedTuple):
+    """What a bundle was built from: the app's version and the git commit. None if it is unknown."""
+
+    version: str | None
+    commit: str | None
+
+    def __str__(self) -> str:
+        return f"version {self.version or 'unknown'}, commit {self.commit or 'unknown'}"
+
+
+def read_build(archive: Path | IO[bytes]) -> Build:
+    """Return what an archive was built from."""
+    with zipfile.ZipFile(archive) as packed:
+        names = packed.namelist()
+        texts = [packed.read(name).decode() if name in names else "" for name in (_VERSION_FILE, COMMIT_FILE.name)]
+    return Build(parse_version(texts[0]), texts[1] or None)
+
+
+def parse_version(text: str) -> str | None:
+    """Return the version in the source of `chalicelib/__init__.py`."""
+    match = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    return match[1] if match else None
+
+
+def read_commit(root: Path = ROOT) -> str | None:
+    """Return the commit of the git repository in `root` in 12 hex digits, with `+` if tracked files have changed.
+
+    Returns None if there is no repository, or no git.
+    """
+    command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    try:
+        run = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return run.stdout.strip() or None
+
+
 def make_bundle(root: Path = ROOT, architecture: str = X86_64) -> Path:
     """Build the archive of the project in `root`; return its path. Raises BundleError if a wheel is missing."""
+    commit = read_commit(root)
     install_vendored(root)
     _compile(root / "chalicelib")
-    for outdated in _list_archives(root, architecture):
+    for outdated in _list_archives(root / _ARCHIVES, architecture):
         outdated.unlink()
     archive = Path(_packager(architecture).create_deployment_package(str(root), RUNTIME))
-    _rewrite(archive)
+    _rewrite(archive, commit)
     return archive
 
 
@@ -99,8 +144,26 @@ def rename_archive(root: Path) -> None:
     The hash in the name depends on the order in which the file system lists files, and a copy may have another order.
     """
     for architecture in (X86_64, ARM64):
-        for archive in _list_archives(root, architecture):
+        for archive in _list_archives(root / _ARCHIVES, architecture):
             archive.rename(_packager(architecture).deployment_package_filename(str(root), RUNTIME))
+
+
+def adopt_archive(folder: Path, root: Path = ROOT, architecture: str = X86_64) -> Path:
+    """Let `chalice deploy` upload the archive in `folder`, which was built elsewhere from the same commit; return it.
+
+    Raises BundleError if there is no archive for this Python and architecture, or it is of another commit.
+    """
+    archives = _list_archives(folder, architecture)
+    if len(archives) != 1:
+        raise BundleError(f"{folder}: {len(archives)} bundles for {RUNTIME} and {architecture}, expected one")
+    built, commit = read_build(archives[0]), read_commit(root)
+    if built.commit != commit:
+        raise BundleError(f"{archives[0].name} is of commit {built.commit}, but this is a clone of commit {commit}")
+    _compile(root / "chalicelib")
+    adopted = Path(_packager(architecture).deployment_package_filename(str(root), RUNTIME))
+    adopted.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(archives[0], adopted)
+    return adopted
 
 
 def current_archive(root: Path = ROOT, architecture: str = X86_64) -> Path:
@@ -126,9 +189,9 @@ def _packager(architecture: str) -> LambdaDeploymentPackager:
     return LambdaDeploymentPackager(osutils, dependencies, UI(), architecture)
 
 
-def _list_archives(root: Path, architecture: str) -> list[Path]:
+def _list_archives(folder: Path, architecture: str) -> list[Path]:
     suffix = "" if architecture == X86_64 else f"-{architecture}"
-    return list((root / ".chalice" / "deployments").glob(f"*-{RUNTIME}{suffix}.zip"))
+    return list(folder.glob(f"*-{RUNTIME}{suffix}.zip"))
 
 
 def _compile(package: Path) -> None:
@@ -147,13 +210,15 @@ def install_vendored(root: Path = ROOT) -> None:
     subprocess.run([*pip, "--no-deps", "--no-compile", "--target", vendor, *VENDORED], check=True)
 
 
-def _rewrite(archive: Path) -> None:
-    """Remove unused files from the archive, add .pyc files and the SDK data, and pack it reproducibly."""
+def _rewrite(archive: Path, commit: str | None) -> None:
+    """Remove unused files from the archive, add .pyc files, SDK data and commit, and pack it reproducibly."""
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(archive) as original:
             original.extractall(folder, [name for name in original.namelist() if _is_included(name)])
         write_sdk_data(Path(folder) / SDK_DATA.name)
         _add_framework_licence(Path(folder))
+        if commit is not None:
+            (Path(folder) / COMMIT_FILE.name).write_text(commit, encoding="ascii")
         # A separate process: strings that this process has interned would change the bytes of the .pyc files.
         options = ["-q", "--invalidation-mode", "checked-hash", "-s", folder, "-p", TASK_ROOT]
         environment = {**os.environ, "PYTHONHASHSEED": "0"}

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from infra.bundle import ROOT
-from infra.stage_settings import APP_NAME, list_stages, read_stage_settings
+from infra.stage_settings import APP_NAME, fixed_variables, list_stages, read_stage_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,13 +61,7 @@ def _render_config(stages: Mapping[str, StageSettings]) -> dict[str, Any]:
 
 
 def _render_stage(stage: str, settings: StageSettings) -> dict[str, Any]:
-    environment = {
-        "TABLE_NAME": f"{APP_NAME}-{stage}",
-        "SECRET_NAME": f"{APP_NAME}/{stage}",
-        "STAGE": stage,
-        "POWERTOOLS_SERVICE_NAME": APP_NAME,
-        "POWERTOOLS_METRICS_NAMESPACE": "DouyinRedemption",
-    }
+    environment = fixed_variables(stage)
     if not settings.tracing:
         environment["POWERTOOLS_TRACE_DISABLED"] = "true"
     api_handler: dict[str, Any] = {}

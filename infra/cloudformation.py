@@ -1,7 +1,8 @@
 """The CloudFormation stack of `template.yaml`: create, execute and discard change sets; delete the stack.
 
-A first deployment that fails leaves a stack in ROLLBACK_COMPLETE, which CloudFormation can only delete. The next
-deployment deletes it, and its new stack uses the table and the secret, which are retained.
+When the creation of a stack fails, CloudFormation deletes the stack. The next deployment creates it again, with the
+table and the secret, which are retained. An update restores resources that were deleted or changed by hand. Table and
+secret would be empty then: `check_data` stops the deployment first.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 TEMPLATE = Path(__file__).with_name("template.yaml")
 
-_FAILED_CREATION = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
+_CHANGEABLE = (
+    "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE",
+)  # fmt: skip
+_FAILED_CREATION = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
 
 POLL_SECONDS = 0.5
 WAITER_CONFIG: WaiterConfigTypeDef = {"Delay": 1, "MaxAttempts": 900}
@@ -45,6 +49,7 @@ class ChangeSet:
     """
 
     name: str
+    stack_id: str
     creates_stack: bool
     changes: list[str]
 
@@ -119,14 +124,20 @@ def stack_exists(client: CloudFormationClient, stage: str) -> bool:
     return read_stack(client, stage) is not None
 
 
-def delete_failed_stack(client: CloudFormationClient, stage: str, *, dry_run: bool = False) -> bool:
-    """Delete the stack if its creation has failed; return whether it had. `dry_run` deletes nothing."""
-    stack = read_stack(client, stage)
-    if stack is None or stack["StackStatus"] not in _FAILED_CREATION:
-        return False
-    if not dry_run:
-        delete_stack(client, stage)
-    return True
+def check_data(client: Callable[[str], Any], stage: str) -> None:
+    """Raise StackError if the stack exists, but its table or secret does not: a deployment would not bring it back."""
+    stack = read_stack(client("cloudformation"), stage)
+    if stack is None or stack["StackStatus"] in _FAILED_CREATION:
+        return
+    table, secret = _find_data(client, stage)
+    lost = [] if table else [f"table {stack_name(stage)} does not exist"]
+    if secret is None:
+        lost.append(f"secret {secret_name(stage)} does not exist")
+    if lost:
+        raise StackError(
+            f"{' and '.join(lost)}, but stack {stack_name(stage)} does. Nothing was changed. "
+            f'To restore it under the same name: docs/operate.md, "A lost table or secret"'
+        )
 
 
 def create_change_set(client: Callable[[str], Any], stage: str, values: Mapping[str, str | None]) -> ChangeSet:
@@ -139,11 +150,13 @@ def create_change_set(client: Callable[[str], Any], stage: str, values: Mapping[
     cloudformation: CloudFormationClient = client("cloudformation")
     stack = read_stack(cloudformation, stage)
     creates_stack = stack is None
-    if not creates_stack and not stack["StackStatus"].endswith("_COMPLETE"):
+    if not creates_stack and stack["StackStatus"] not in _CHANGEABLE:
         raise StackError(_describe_status(stack_name(stage), stack["StackStatus"]))
     values = {"TableIs": None, "SecretIs": None, **values}
     if creates_stack:
-        values = {**{key: value or "" for key, value in values.items()}, **_retained_resources(client, stage)}
+        table, secret = _find_data(client, stage)
+        retained = {"TableIs": "kept" if table else "made", "SecretIs": "kept" if secret else "made"}
+        values = {**{key: value or "" for key, value in values.items()}, **retained}
     known = set() if creates_stack else {parameter["ParameterKey"] for parameter in stack.get("Parameters", [])}
     parameters: list[ParameterTypeDef] = [{"ParameterKey": "Stage", "ParameterValue": stage}]
     for key, value in values.items():
@@ -153,25 +166,32 @@ def create_change_set(client: Callable[[str], Any], stage: str, values: Mapping[
             parameters.append({"ParameterKey": key, "UsePreviousValue": True})
     change_set_type: ChangeSetTypeType = "CREATE" if creates_stack else "UPDATE"
     name = f"plan-{uuid.uuid4().hex[:12]}"
-    cloudformation.create_change_set(
+    # A new stack has nothing that could have been deleted by hand.
+    mode: Any = {"OnStackFailure": "DELETE"} if creates_stack else {"DeploymentMode": "REVERT_DRIFT"}
+    created = cloudformation.create_change_set(
         StackName=stack_name(stage),
         ChangeSetName=name,
         ChangeSetType=change_set_type,
         TemplateBody=template_body(),
         Parameters=parameters,
         Capabilities=["CAPABILITY_NAMED_IAM"],
+        **mode,
     )
+    stack_id = created["StackId"]
     while True:
         described = cloudformation.describe_change_set(StackName=stack_name(stage), ChangeSetName=name)
         if described["Status"] == "CREATE_COMPLETE":
-            return ChangeSet(name, creates_stack, [_describe_change(change) for change in described["Changes"]])
+            changes = [_describe_change(change) for change in described["Changes"]]
+            return ChangeSet(name, stack_id, creates_stack, changes)
         if described["Status"] == "FAILED":
-            cloudformation.delete_change_set(StackName=stack_name(stage), ChangeSetName=name)
             reason = described.get("StatusReason", "")
             # CloudFormation reports a change set without changes as failed; only the message differs.
-            if "didn't contain changes" in reason or "No updates" in reason:
-                return ChangeSet(name, creates_stack, [])
-            raise StackError(reason)
+            is_empty = "didn't contain changes" in reason or "No updates" in reason
+            findings = [] if is_empty else _read_validation(cloudformation, stack_id, name)
+            cloudformation.delete_change_set(StackName=stack_name(stage), ChangeSetName=name)
+            if is_empty:
+                return ChangeSet(name, stack_id, creates_stack, [])
+            raise StackError("\n".join([reason, *findings]))
         time.sleep(POLL_SECONDS)
 
 
@@ -188,10 +208,11 @@ def execute_change_set(client: CloudFormationClient, stage: str, change_set: Cha
 
     Raises StackError that names the resources that failed.
     """
-    name = stack_name(stage)
+    # A stack that CloudFormation has deleted is known by its id only.
+    name = change_set.stack_id
     if change_set.changes:
         started = datetime.now(UTC)
-        client.execute_change_set(StackName=name, ChangeSetName=change_set.name)
+        client.execute_change_set(StackName=stack_name(stage), ChangeSetName=change_set.name)
         waiter: Any = client.get_waiter(
             "stack_create_complete" if change_set.creates_stack else "stack_update_complete"
         )
@@ -220,7 +241,7 @@ def _wait(client: CloudFormationClient, waiter: Any, name: str, started: datetim
             if event["ResourceStatus"].endswith("_FAILED") and event["Timestamp"] >= started
         ]
         [stack] = client.describe_stacks(StackName=name)["Stacks"]
-        lines = [_describe_status(name, stack["StackStatus"]), *reversed(failures)]
+        lines = [_describe_status(stack["StackName"], stack["StackStatus"]), *reversed(failures)]
         raise StackError("\n".join(lines)) from None
 
 
@@ -228,7 +249,10 @@ def _describe_status(name: str, status: str) -> str:
     if status.endswith("_IN_PROGRESS"):
         advice = "another deployment is running; wait for it, then run the command again"
     elif status in _FAILED_CREATION:
-        advice = "its creation failed; remove the cause, then run the command again: it replaces this stack"
+        advice = (
+            "its creation failed, and CloudFormation can only delete it (table and secret are retained): "
+            f"aws cloudformation delete-stack --stack-name {name}; then run the command again"
+        )
     elif status == "UPDATE_ROLLBACK_FAILED":
         advice = f"to repair it: aws cloudformation continue-update-rollback --stack-name {name}"
     else:
@@ -236,10 +260,25 @@ def _describe_status(name: str, status: str) -> str:
     return f"stack {name} is in {status}: {advice}"
 
 
-def _retained_resources(client: Callable[[str], Any], stage: str) -> dict[str, str]:
-    """Return the parameters TableIs and SecretIs, by whether table and secret exist.
+def _read_validation(client: CloudFormationClient, stack_id: str, name: str) -> list[str]:
+    """Return what CloudFormation's early validation has found; the change set itself does not tell it."""
+    try:
+        events = client.describe_events(StackName=stack_id, ChangeSetName=name)["OperationEvents"]
+    except ClientError as error:
+        # For example an older policy of the deployer. The change set's own reason must be reported all the same.
+        return [f"  DescribeEvents: {error.response['Error']['Code']}"]
+    return [
+        f"  {event.get('LogicalResourceId', '')} ({event.get('ResourceType', '')}): {reason} "
+        f"{event.get('ValidationPath', '')}".rstrip()
+        for event in events
+        if (reason := event.get("ValidationStatusReason") or event.get("ResourceStatusReason"))
+    ]
 
-    Raises StackError if the secret is scheduled for deletion, because its name cannot be reused yet.
+
+def _find_data(client: Callable[[str], Any], stage: str) -> tuple[Any, Any]:
+    """Return the descriptions of table and secret, each None if it does not exist.
+
+    Raises StackError if the secret is scheduled for deletion: its name cannot be reused yet, and it can be restored.
     """
     name = secret_name(stage)
     table = none_if_not_found(client("dynamodb").describe_table, TableName=stack_name(stage))
@@ -249,7 +288,7 @@ def _retained_resources(client: Callable[[str], Any], stage: str) -> dict[str, s
             f"secret {name} is scheduled for deletion; "
             f"to restore it: aws secretsmanager restore-secret --secret-id {name}"
         )
-    return {"TableIs": "kept" if table else "made", "SecretIs": "kept" if secret else "made"}
+    return table, secret
 
 
 def _describe_change(change: Any) -> str:

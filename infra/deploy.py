@@ -6,20 +6,21 @@ Each step changes only what differs, and can be repeated: after a failure, the n
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra import bundle, chalice_config, cloudformation, smoke
+from infra import bundle, chalice_config, cloudformation, smoke, versions
 from infra.account import check_account, open_account
 from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
 from infra.chalice_config import API_STAGE
-from infra.chalice_state import choose_rest_api, find_rest_apis, read_rest_api_id, write_state
+from infra.chalice_state import choose_rest_api, find_rest_apis, function_names, read_rest_api_id, write_state
 from infra.stage_settings import StageError, read_stage_settings
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 _NAME_PARAMETERS = ("function_name", "rule_name", "role_name", "name")
 
 
+UNRESERVED_CONCURRENCY = 100
+"""https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""
+
+
 class ChaliceError(Exception):
     """Chalice failed. The message contains its output."""
 
@@ -39,31 +44,37 @@ class DeploymentConflictError(Exception):
     """Another deployment of the stage ran at the same time."""
 
 
-def deploy(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> str:
-    """Deploy a stage of `project`; return the URL of its default endpoint. `report` receives a line for each step."""
-    settings, archive, api_id = _prepare(account, project, stage, report)
+def deploy(
+    account: Account, project: Path, stage: str, report: Callable[[str], None], built: Path | None = None
+) -> str:
+    """Deploy a stage of `project`; return the URL of its default endpoint. `report` receives a line for each step.
+
+    `built` is a folder with a bundle that was built elsewhere from the same commit.
+    """
+    settings, archive, api_id = _prepare(account, project, stage, report, built)
     stacks = account.client("cloudformation")
-    if cloudformation.delete_failed_stack(stacks, stage):
-        report("deleted the stack, whose creation had failed")
     change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
     report(f"API: {api_id or 'new'}")
     _report_changes(account, stage, archive, change_set, report)
     _unmap_former_domain(account, stage, settings)
     outputs = cloudformation.execute_change_set(stacks, stage, change_set)
+    # What runs may be unpublished: it is from before versions were published, or `chalice deploy` alone deployed it.
+    _publish(account, stage)
     _run_chalice_deploy(account, project, stage, settings)
-    api_id = _check_for_conflict(account, project, stage, api_id)
+    if not settings.tracing:
+        _switch_off_tracing(account, stage)
+    _publish(account, stage, bundle.read_build(archive))
+    api_id = _keep_oldest_api(account, project, stage, api_id)
     report("functions, API and schedule: deployed")
-    configure_api(account, stage, api_id, settings)
+    configure_api(account, stage, api_id, settings, report)
     url = account.api_url(api_id, API_STAGE)
     report("API settings: limits, access log, error responses")
-    # Enabled only now: before the first deployment is complete, the alarm would fire.
-    account.client("cloudwatch").enable_alarm_actions(AlarmNames=[f"{cloudformation.stack_name(stage)}-schedule"])
+    _subscribe(account, stage, outputs["AlarmTopicArn"], report)
     if settings.domain is not None:
         report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
     # Without the default endpoint, only the domain can be tested, and it may have no DNS record yet.
     tested = url if settings.domain is None or settings.domain.default_endpoint else None
-    smoke.check_stage(account, project, stage, archive, tested)
-    report("smoke test: passed" if tested else "smoke test: passed, without a request (the default endpoint is off)")
+    report(smoke.check_stage(account, project, stage, archive, tested))
     return url
 
 
@@ -71,9 +82,6 @@ def dry_run(account: Account, project: Path, stage: str, report: Callable[[str],
     """Report what `deploy` would change. No resource is changed."""
     settings, archive, api_id = _prepare(account, project, stage, report)
     stacks = account.client("cloudformation")
-    if cloudformation.delete_failed_stack(stacks, stage, dry_run=True):
-        report("the creation of the stack has failed; the deployment deletes the stack and creates it again")
-        return
     change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
     cloudformation.discard_change_set(stacks, stage, change_set)
     report(f"API: {api_id or 'new'}")
@@ -101,7 +109,7 @@ def compare_function(account: Account, stage: str, archive: Path) -> str:
     function = _get_function(account, stage)
     if function is None:
         return f"new, {bundle.RUNTIME}"
-    local = smoke.code_hash(archive)
+    local = versions.code_hash(archive.read_bytes())
     architecture = bundle.ARM64 if archive.stem.endswith(bundle.ARM64) else bundle.X86_64
     comparisons = [
         ("code", function["CodeSha256"], local),
@@ -135,7 +143,7 @@ def exit_on_error() -> Iterator[None]:
         yield
     except (
         BotoCoreError, ClientError, StageError, bundle.BundleError, cloudformation.StackError, ChaliceError,
-        DeploymentConflictError, smoke.SmokeTestError,
+        DeploymentConflictError, smoke.SmokeTestError, versions.DownloadError,
     ) as error:  # fmt: skip
         raise SystemExit(f"{error}") from None
 
@@ -146,21 +154,35 @@ def report_target(account: Account, stage: str, report: Callable[[str], None]) -
 
 
 def _prepare(
-    account: Account, project: Path, stage: str, report: Callable[[str], None]
+    account: Account, project: Path, stage: str, report: Callable[[str], None], built: Path | None = None
 ) -> tuple[StageSettings, Path, str | None]:
     """Check what can be checked before anything is changed; return settings, bundle, and the id of the present API."""
     settings = read_stage_settings(project, stage)
     report_target(account, stage, report)
     check_account(account, settings)
+    cloudformation.check_data(account.client, stage)
     _check_runtime(account, stage, settings)
+    check_concurrency(account.client("lambda"), stage, settings.reserved_concurrency)
     for name in chalice_config.write(project):
         report(f".chalice/{name} updated from the stage's settings: commit it")
-    try:
-        archive = bundle.current_archive(project, settings.architecture)
-    except bundle.BundleError:
-        report(f"building the bundle for {settings.architecture}")
-        archive = bundle.make_bundle(project, settings.architecture)
+    if built is None:
+        archive = _find_archive(project, settings.architecture, report)
+    else:
+        archive = bundle.adopt_archive(built, project, settings.architecture)
+    report(f"bundle: {bundle.read_build(archive)}")
     return settings, archive, _choose_rest_api(account, stage, settings)
+
+
+def _find_archive(project: Path, architecture: str, report: Callable[[str], None]) -> Path:
+    """Return the bundle of the present sources and commit; build it if there is none."""
+    commit = bundle.read_commit(project)
+    with contextlib.suppress(bundle.BundleError):
+        archive = bundle.current_archive(project, architecture)
+        # Outside a git repository, the bundle was copied with the sources.
+        if commit in (None, bundle.read_build(archive).commit):
+            return archive
+    report(f"building the bundle for {architecture}")
+    return bundle.make_bundle(project, architecture)
 
 
 def _check_runtime(account: Account, stage: str, settings: StageSettings) -> None:
@@ -176,6 +198,23 @@ def _check_runtime(account: Account, stage: str, settings: StageSettings) -> Non
         )
 
 
+def check_concurrency(client: Any, stage: str, wanted: int | None) -> None:
+    """Raise StageError if the account cannot reserve this concurrency: Lambda refuses it when the function exists."""
+    if wanted is None:
+        return
+    limits = client.get_account_settings()["AccountLimit"]
+    function = cloudformation.none_if_not_found(client.get_function, FunctionName=cloudformation.stack_name(stage))
+    own = (function or {}).get("Concurrency", {}).get("ReservedConcurrentExecutions", 0)
+    available = max(0, limits["UnreservedConcurrentExecutions"] + own - UNRESERVED_CONCURRENCY)
+    if wanted > available:
+        raise StageError(
+            f"reserved_concurrency = {wanted}, but this account can give {available}: of its limit of "
+            f"{limits['ConcurrentExecutions']}, Lambda keeps {UNRESERVED_CONCURRENCY} for functions without a "
+            "reservation. Request a higher limit from AWS (Service Quotas, Lambda, Concurrent executions), or remove "
+            f"the setting from infra/stages/{stage}.toml"
+        )
+
+
 def _report_changes(
     account: Account,
     stage: str,
@@ -186,14 +225,15 @@ def _report_changes(
     report(f"stack {cloudformation.stack_name(stage)}: {len(change_set.changes) or 'no'} changes")
     for change in change_set.changes:
         report(f"  {change}")
-    report(f"functions: {compare_function(account, stage, archive)}")
+    difference = compare_function(account, stage, archive)
+    report(f"functions: {difference}")
+    if "runtime" in difference or "architecture" in difference:
+        report("warning: requests may fail for some seconds, between the updates of the code and of the configuration")
 
 
 def _unmap_former_domain(account: Account, stage: str, settings: StageSettings) -> None:
     """Remove the mapping of a domain that the stack will delete, because it is not in the settings any more."""
-    deployed = cloudformation.read_stack(account.client("cloudformation"), stage) or {}
-    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in deployed.get("Parameters", [])}
-    former = parameters.get("DomainName", "")
+    former = _read_parameters(cloudformation.read_stack(account.client("cloudformation"), stage)).get("DomainName", "")
     if former and former != _parameters(settings)["DomainName"]:
         unmap_domain(account.client("apigateway"), former)
 
@@ -212,8 +252,53 @@ def _run_chalice_deploy(account: Account, project: Path, stage: str, settings: S
     repeat_while_refused(run, is_refused)
 
 
-def _check_for_conflict(account: Account, project: Path, stage: str, previous_api_id: str | None) -> str:
-    """Return the id of the deployed API. If another first deployment was faster, delete this one's API and fail."""
+def _switch_off_tracing(account: Account, stage: str) -> None:
+    """Switch off the tracing of both functions. Chalice only switches it on."""
+    client = account.client("lambda")
+    for name in function_names(stage).values():
+        configuration = client.get_function_configuration(FunctionName=name)
+        if configuration.get("TracingConfig", {}).get("Mode") == "Active":
+            versions.wait_until_updated(client, name)
+            client.update_function_configuration(FunctionName=name, TracingConfig={"Mode": "PassThrough"})
+
+
+def _subscribe(account: Account, stage: str, topic: str, report: Callable[[str], None]) -> None:
+    """Subscribe the alarm e-mail if it is not, and report if it is not confirmed.
+
+    The stack subscribes it, but after the topic was deleted by hand, CloudFormation may restore the topic only.
+    """
+    stack = cloudformation.read_stack(account.client("cloudformation"), stage)
+    email = _read_parameters(stack).get("AlarmEmail", "")
+    if not email:
+        return
+    client = account.client("sns")
+    pages = client.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+    states = {found["Endpoint"]: found["SubscriptionArn"] for page in pages for found in page["Subscriptions"]}
+    if states.get(email, "Deleted") == "Deleted":
+        client.subscribe(TopicArn=topic, Protocol="email", Endpoint=email)
+        states[email] = "PendingConfirmation"
+    if states[email] == "PendingConfirmation":
+        report(f"alarm e-mail {email}: not confirmed; click the link in AWS's message, or no alarm arrives")
+
+
+def _publish(account: Account, stage: str, build: bundle.Build | None = None) -> None:
+    """Publish the code of both functions as Lambda versions, for `make rollback`."""
+    client = account.client("lambda")
+    for name in function_names(stage).values():
+        function = cloudformation.none_if_not_found(client.get_function, FunctionName=name)
+        if function is None:
+            continue
+        states = [function["Configuration"].get(key) for key in ("State", "LastUpdateStatus")]
+        # Lambda publishes no function whose last change failed. The deployment repairs it.
+        if build is not None or states == ["Active", "Successful"]:
+            versions.publish(client, name, build)
+
+
+def _keep_oldest_api(account: Account, project: Path, stage: str, previous_api_id: str | None) -> str:
+    """Return the id of the deployed API. If another first deployment was faster, delete this one's API and raise.
+
+    Raises DeploymentConflictError.
+    """
     api_id = read_rest_api_id(project, stage)
     client = account.client("apigateway")
     if previous_api_id is None:
@@ -237,6 +322,11 @@ def _get_function(account: Account, stage: str) -> dict[str, str] | None:
     return None if function is None else function["Configuration"]
 
 
+def _read_parameters(stack: Any) -> dict[str, str]:
+    """Return the parameters of a stack's description, which is None for a new stack."""
+    return {p["ParameterKey"]: p["ParameterValue"] for p in (stack or {}).get("Parameters", [])}
+
+
 def _parameters(settings: StageSettings) -> dict[str, str | None]:
     domain, hours = settings.domain, settings.opening_hours_utc
     return {
@@ -253,13 +343,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__)
     parser.add_argument("stage")
     parser.add_argument("--dry-run", action="store_true", help="show what would change; change nothing")
+    parser.add_argument(
+        "--bundle", type=Path, metavar="FOLDER", help="deploy the bundle in this folder, built from the same commit"
+    )
     arguments = parser.parse_args()
     with exit_on_error():
         account = open_account(read_stage_settings(bundle.ROOT, arguments.stage))
         if arguments.dry_run:
             dry_run(account, bundle.ROOT, arguments.stage, print)
         else:
-            print(deploy(account, bundle.ROOT, arguments.stage, print))
+            print(deploy(account, bundle.ROOT, arguments.stage, print, arguments.bundle))
 
 
 if __name__ == "__main__":

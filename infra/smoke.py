@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import requests
 
+from infra.bundle import Build, parse_version, read_build
 from infra.chalice_state import function_names, rule_name
 from infra.cloudformation import none_if_not_found
+from infra.versions import code_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -59,24 +58,36 @@ class SmokeTestError(Exception):
     """The deployed stage does not work. The message lists each failed check."""
 
 
-def check_stage(account: Account, project: Path, stage: str, archive: Path, url: str | None) -> None:
-    """Check the functions, the schedule and, if `url` is its base URL, the endpoint; raises SmokeTestError."""
-    failures = [*_check_functions(account, project, stage, archive), *_check_schedule(account, stage)]
+def check_stage(account: Account, project: Path, stage: str, archive: Path, url: str | None) -> str:
+    """Check the stage that was deployed from `project`, as `check` does."""
+    config = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
+    code = {"code": code_hash(archive.read_bytes())}
+    functions = {
+        function_name: {**expected_configuration(config, stage, name), **code}
+        for name, function_name in function_names(stage).items()
+    }
+    return check(account, stage, functions, read_build(archive), url)
+
+
+def check(
+    account: Account, stage: str, functions: Mapping[str, Mapping[str, Any]], build: Build, url: str | None
+) -> str:
+    """Check the functions, the schedule and, if `url` is its base URL, the endpoint; return a line that says so.
+
+    `functions` are the expected values of each function's configuration, by the function's name. Raises SmokeTestError.
+    """
+    failures = [*_check_functions(account, functions), *_check_schedule(account, stage)]
     if url is not None:
-        failures += check_endpoint(url, read_version(project))
+        failures += check_endpoint(url, build)
     if failures:
         raise SmokeTestError("the deployed stage does not work:\n" + "\n".join(f"  {failure}" for failure in failures))
+    return "smoke test: passed" if url else "smoke test: passed, without a request (the default endpoint is off)"
 
 
-def code_hash(archive: Path) -> str:
-    """Return the SHA-256 of an archive, as Lambda reports it."""
-    return base64.b64encode(hashlib.sha256(archive.read_bytes()).digest()).decode()
-
-
-def check_endpoint(url: str, version: str, sleep: Callable[[float], None] = time.sleep) -> list[str]:
-    """Return what is wrong with the endpoint at `url`."""
+def check_endpoint(url: str, build: Build, sleep: Callable[[float], None] = time.sleep) -> list[str]:
+    """Return what is wrong with the endpoint at `url`, which must serve `build`."""
     deadline = time.monotonic() + HTTP_SECONDS
-    while failures := list(_check_http(url, version)):
+    while failures := list(_check_http(url, build)):
         if time.monotonic() > deadline:
             break
         sleep(_POLL_SECONDS)
@@ -85,13 +96,13 @@ def check_endpoint(url: str, version: str, sleep: Callable[[float], None] = time
 
 def read_version(project: Path) -> str:
     """Return the version of the project's app, which may be another one than that of this program."""
-    text = (project / "chalicelib" / "__init__.py").read_text(encoding="utf-8")
-    return str(re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)[1])  # type: ignore[index]  # it has one
+    return str(parse_version((project / "chalicelib" / "__init__.py").read_text(encoding="utf-8")))
 
 
-def _check_http(url: str, version: str) -> Iterator[str]:
+def _check_http(url: str, build: Build) -> Iterator[str]:
     try:
-        differences = [compare_health(send_request("GET", f"{url}{HEALTH_PATH}"), version)]
+        health = send_request("GET", f"{url}{HEALTH_PATH}")
+        differences = [compare_health(health, str(build.version)) or compare_commit(health, build.commit)]
         for request in (UNKNOWN_ROUTE, INVALID_LOGIN):
             response = send_request(request.method, f"{url}{request.path}", request.body)
             differences.append(compare_problem(response, request))
@@ -112,12 +123,18 @@ def send_request(
 
 
 def compare_health(response: requests.Response, version: str) -> Difference | None:
-    """Compare the response of the health call with the expected one."""
+    """Compare status and version in the response of the health call with the expected ones."""
     expected = {"status": "ok", "version": version}
-    if response.status_code == 200 and read_object(response) == expected:
+    if response.status_code == 200 and read_object(response).items() >= expected.items():
         return None
     actual = f"HTTP {response.status_code} {response.text[:200]}"
     return Difference(f"GET {HEALTH_PATH}", actual, json.dumps(expected))
+
+
+def compare_commit(response: requests.Response, commit: str | None) -> Difference | None:
+    """Compare the commit in the response of the health call with that of a bundle, None if it is unknown."""
+    actual = read_object(response).get("commit")
+    return None if actual == commit else Difference(f"GET {HEALTH_PATH} commit", actual, commit)
 
 
 def compare_problem(response: requests.Response, request: ProblemRequest) -> Difference | None:
@@ -140,15 +157,13 @@ def read_object(response: requests.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _check_functions(account: Account, project: Path, stage: str, archive: Path) -> Iterator[str]:
-    config = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
+def _check_functions(account: Account, functions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     client = account.client("lambda")
-    for name, function_name in function_names(stage).items():
+    for function_name, expected in functions.items():
         function = none_if_not_found(client.get_function, FunctionName=function_name)
         if function is None:
             yield f"function {function_name}: missing"
             continue
-        expected = {**expected_configuration(config, stage, name), "code": code_hash(archive)}
         for difference in compare(actual_configuration(function), expected):
             yield f"function {function_name}: {_describe(difference)}"
 
@@ -174,6 +189,7 @@ def expected_configuration(config: Mapping[str, Any], stage: str, name: str) -> 
         "memory": settings["lambda_memory_size"],
         "timeout": function.get("lambda_timeout", config["lambda_timeout"]),
         "environment": settings["environment_variables"],
+        "tracing": "Active" if settings["xray"] else "PassThrough",
         "reserved concurrency": function.get("reserved_concurrency"),
     }
 
@@ -185,11 +201,13 @@ def actual_configuration(function: Mapping[str, Any]) -> dict[str, Any]:
         "state": configuration.get("State"),
         "last update": configuration.get("LastUpdateStatus"),
         "code": configuration.get("CodeSha256"),
+        "runtime": configuration.get("Runtime"),
         "architecture": configuration.get("Architectures"),
         "handler": configuration.get("Handler"),
         "memory": configuration.get("MemorySize"),
         "timeout": configuration.get("Timeout"),
         "environment": configuration.get("Environment", {}).get("Variables"),
+        "tracing": configuration.get("TracingConfig", {}).get("Mode", "PassThrough"),
         "reserved concurrency": function.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
     }
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
+from aws_lambda_powertools.shared import constants as powertools
+
+from chalicelib.errors import ConfigurationError
+from chalicelib.settings import Settings, TelemetrySettings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 APP_NAME = "douyin-redemption"
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9]{0,15}")
-_FIXED_VARIABLES = frozenset(
-    {"TABLE_NAME", "SECRET_NAME", "STAGE", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}
+_POWERTOOLS_VARIABLES = frozenset(
+    value for value in vars(powertools).values() if isinstance(value, str) and value.startswith("POWERTOOLS_")
 )
 
 
@@ -95,8 +101,50 @@ class StageSettings(_Table, frozen=True):
     )
 
     def __post_init__(self) -> None:
-        if fixed := _FIXED_VARIABLES & self.environment.keys():
-            raise ValueError(f"{', '.join(sorted(fixed))} cannot be set here")
+        fixed = fixed_variables("any")
+        if names := fixed.keys() & self.environment.keys():
+            raise ValueError(f"{', '.join(sorted(names))} cannot be set here")
+        # Read them as the functions do: that checks the values and shows which variables there are.
+        variables = _ReadVariables(fixed | self.environment)
+        try:
+            Settings.from_env(variables)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
+        TelemetrySettings.from_env(variables)
+        known = (variables.names | _POWERTOOLS_VARIABLES) - fixed.keys()
+        if unknown := self.environment.keys() - known:
+            raise ValueError(
+                f"[environment] {', '.join(sorted(unknown))}: unknown; the variables are {', '.join(sorted(known))}"
+            )
+
+
+class _ReadVariables(Mapping[str, str]):
+    """Environment variables; `names` has each one that was read, whether it is set or not."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self._values = values
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.names.add(name)
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+def fixed_variables(stage: str) -> dict[str, str]:
+    """Return the functions' variables that the deployment sets."""
+    return {
+        "TABLE_NAME": f"{APP_NAME}-{stage}",
+        "SECRET_NAME": f"{APP_NAME}/{stage}",
+        "STAGE": stage,
+        "POWERTOOLS_SERVICE_NAME": APP_NAME,
+        "POWERTOOLS_METRICS_NAMESPACE": "DouyinRedemption",
+    }
 
 
 def settings_path(project: Path, stage: str) -> Path:

@@ -5,12 +5,13 @@ What this project needs and ministack lacks is added here:
 - ministack can import REST APIs, but does not route ImportRestApi (`POST /restapis?mode=import`) and PutRestApi
   (`PUT /restapis/{id}`) to its importer.
 - CloudFormation does not know `AWS::Logs::QueryDefinition`: here the resource is accepted and has no effect.
-- CloudFormation does not know `AWS::ApiGateway::DomainName` and `AWS::CloudWatch::CompositeAlarm`.
+- CloudFormation does not know `AWS::ApiGateway::DomainName`.
 - CloudFormation cannot create alarms on metric math: here such an alarm watches its first metric.
 - PutSecretValue attaches a label of one's own to several versions; on AWS a label is at one version.
-- CloudFormation ignores a table's TTL and point-in-time recovery settings.
+- CloudFormation ignores a table's point-in-time recovery setting.
 - ListSubscriptionsByTopic: AWS shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
 - FilterLogEvents does not know alternatives (`?ERROR ?"Task timed out"`).
+- GetFunction of a version returns the address of the present code: here that of the version's code.
 - A function is pending for half a second after each change, and Chalice then waits 5 s: here it is active at once.
 """
 
@@ -40,6 +41,7 @@ def serve(port: int) -> None:
     del os.environ["LOG_LEVEL"]
     _add_rest_api_import()
     _activate_functions_at_once()
+    _serve_code_of_versions()
     _extend_cloudformation()
     _extend_secrets_manager()
     _show_pending_subscriptions()
@@ -82,6 +84,27 @@ def _activate_functions_at_once() -> None:
     lambda_svc._schedule_state_transition = activate
 
 
+def _serve_code_of_versions() -> None:
+    from ministack.services import lambda_svc  # noqa: PLC0415
+
+    get_function, serve_code = lambda_svc._get_function, lambda_svc.serve_function_code
+
+    def get_function_version(name: str, qualifier: str | None = None) -> Any:
+        status, headers, body = get_function(name, qualifier)
+        if qualifier in lambda_svc._functions.get(name, {}).get("versions", {}):
+            body = body.replace(f"/{name}?X-Amz".encode(), f"/{name}:{qualifier}?X-Amz".encode())
+        return status, headers, body
+
+    def serve_code_of_version(name: str, account_id: str | None = None, region: str | None = None) -> Any:
+        name, _, qualifier = name.partition(":")
+        if not qualifier:
+            return serve_code(name, account_id, region)
+        function = lambda_svc._functions.get_scoped(account_id, region, name)
+        return 200, {"Content-Type": "application/zip"}, function["versions"][qualifier]["code_zip"]
+
+    lambda_svc._get_function, lambda_svc.serve_function_code = get_function_version, serve_code_of_version
+
+
 def _put_rest_api(v1: Any, api_id: str, spec: dict[str, Any]) -> Any:
     if api_id not in v1._rest_apis:
         return v1._get_rest_api(api_id)
@@ -122,20 +145,11 @@ def _extend_cloudformation() -> None:
         "update": lambda physical_id, old, new, stack: _create_domain(new),  # noqa: ARG005
         "delete": lambda physical_id, properties: _delete_domain(physical_id),  # noqa: ARG005
     }
-    provisioners._RESOURCE_HANDLERS["AWS::CloudWatch::CompositeAlarm"] = {
-        "create": lambda logical_id, properties, stack: _put_composite_alarm(properties),  # noqa: ARG005
-        "update": lambda physical_id, old, new, stack: _put_composite_alarm(new),  # noqa: ARG005
-        "delete": lambda physical_id, properties: _delete_alarm(physical_id),  # noqa: ARG005
-    }
     table_handlers = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
     original_create = table_handlers["create"]
 
     def create_table(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
         result = original_create(logical_id, properties, stack)
-        ttl = properties.get("TimeToLiveSpecification", {})
-        if ttl.get("Enabled"):
-            attribute = ttl["AttributeName"]
-            dynamodb._ttl_settings[result[0]] = {"TimeToLiveStatus": "ENABLED", "AttributeName": attribute}
         recovery = properties.get("PointInTimeRecoverySpecification", {})
         dynamodb._pitr_settings[result[0]] = bool(recovery.get("PointInTimeRecoveryEnabled"))
         return result
@@ -152,21 +166,6 @@ def _extend_cloudformation() -> None:
         return original_record(name, properties)
 
     provisioners._cw_metric_alarm_record = create_alarm_record
-
-
-def _put_composite_alarm(properties: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    from ministack.services import cloudwatch  # noqa: PLC0415
-
-    status, _, body = cloudwatch._put_composite_alarm({}, properties, is_cbor=False, is_json=True)
-    if status >= 300:
-        raise ValueError(body.decode())
-    return properties["AlarmName"], {}
-
-
-def _delete_alarm(name: str) -> None:
-    from ministack.services import cloudwatch  # noqa: PLC0415
-
-    cloudwatch._delete_alarms({}, {"AlarmNames": [name]}, is_cbor=False, is_json=True)
 
 
 def _create_domain(properties: dict[str, Any]) -> tuple[str, dict[str, str]]:

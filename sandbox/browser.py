@@ -1,13 +1,12 @@
 """A Chromium for the tests of the preview: `python -m sandbox.browser` finds one, or installs one.
 
 Order of search: the path in the variable `CHROMIUM`, Debian's or Google's package, Playwright's own. If none is
-found, root installs Debian's package; other users install Playwright's. With `--check` nothing is installed: the
-command fails if there is no Chromium. A headless shell comes first: it uses half the CPU time of the full browser.
+found, root installs Debian's package; other users install Playwright's. A headless shell comes first: it uses half the
+CPU time of the full browser.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import shutil
@@ -49,6 +48,16 @@ def find_chromium() -> str | None:
     return path if Path(path).exists() else None
 
 
+def ensure_chromium() -> str | None:
+    """Return the path of a Chromium; installs one, and says so, if there is none."""
+    path = find_chromium()
+    if path is None:
+        print("no Chromium found: installing one for the tests of the sample page", file=sys.stderr, flush=True)
+        install_chromium()
+        path = find_chromium()
+    return path
+
+
 def install_chromium() -> None:
     """Install a Chromium and, where none is installed, a Chinese font; raises CalledProcessError."""
     apt = shutil.which("apt-get")
@@ -83,20 +92,8 @@ def launch() -> Iterator[Browser]:
         browser.close()
 
 
-def main() -> None:
-    """Find or install a Chromium, and print its path."""
-    parser = argparse.ArgumentParser(description="Find or install a Chromium for the browser tests.")
-    parser.add_argument("--check", action="store_true", help="fail if there is none, instead of installing it")
-    arguments = parser.parse_args()
-    path = find_chromium()
-    if path is None and arguments.check:
-        raise SystemExit("no Chromium found: run `make browser`, or set CHROMIUM to the path of one")
-    if path is None:
-        print("installing Chromium for the browser tests", flush=True)
-        install_chromium()
-        path = find_chromium()
-    print(f"Chromium: {path}")
-
-
 if __name__ == "__main__":
-    main()
+    chromium = ensure_chromium()
+    if chromium is None:
+        raise SystemExit("no Chromium was installed: set CHROMIUM to the path of one")
+    print(f"Chromium: {chromium}")

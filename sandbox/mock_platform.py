@@ -10,7 +10,7 @@ import random
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +50,10 @@ class Token:
 class MockPlatform:
     """State and rules of the platform.
 
-    `qps` is the number of certificate queries that each app may make per second (None: unlimited). `clock` returns
-    epoch seconds; tests can move it forward with `advance_clock`. With the same `seed` and the same calls, tokens,
+    `qps` is the number of certificate queries that each app may make per second (None: unlimited). `store_filter`:
+    orders that cannot be used in the store are listed with `can_use` false ("none"), or hidden by a filter "before" or
+    "after" the list is cut into pages; the total is counted when it is cut. `clock` returns epoch seconds; tests can
+    move it forward with `advance_clock`. With the same `seed` and the same calls, tokens,
     codes and log ids are the same.
     """
 
@@ -64,6 +66,7 @@ class MockPlatform:
     ) -> None:
         self.data = data
         self.qps = qps
+        self.store_filter: Literal["none", "before", "after"] = "none"
         self._clock = clock
         self._clock_offset = 0.0
         # Not for security: a sandbox. Without a seed, SystemRandom.
@@ -160,7 +163,13 @@ class MockPlatform:
             if purchase.account_id == merchant.account_id
             and (purchase.biz_types is None or query.get("biz_type", 1) in purchase.biz_types)
         ]
-        return _build_page(orders, query)
+        is_filtered = query.get("poi_id") is not None and self.store_filter != "none"
+        if is_filtered and self.store_filter == "before":
+            orders = [order for order in orders if order["can_use"] is not False]
+        page = _build_page(orders, query)
+        if is_filtered:
+            page["orders"] = [order for order in page["orders"] if order["can_use"] is not False]
+        return page
 
     def order_can_use(self, headers: dict[str, str], body: Any) -> dict[str, Any]:
         """Respond to `order_can_use` with `order_id`, `can_use`, and the `certificates` of an order that is usable."""

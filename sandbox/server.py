@@ -13,7 +13,6 @@ Serves endpoints of the platform under their real paths; login and open API shar
 - `PUT purchases/{customer}`: replace a customer's purchases (format of the files in `sandbox/data/orders`, or a fixture
   of `redeemctl acceptance`)
 - `GET world`: list apps (without secrets), merchants and customers
-- `GET openapi.json`: the OpenAPI document of all this
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from sandbox import fixtures, openapi, sample_data
+from sandbox import fixtures, sample_data
 from sandbox.faults import FAULT_HEADER, CallDetails, Fault, FaultPlan
 from sandbox.mock_platform import MockPlatform, PlatformError
 
@@ -84,7 +83,6 @@ class MockServer:
         route("POST", "/_sandbox/revoke", self._revoke_tokens)
         route("PUT", "/_sandbox/purchases/{customer}", self._replace_purchases)
         route("GET", "/_sandbox/world", self._list_sample_data)
-        route("GET", "/_sandbox/openapi.json", self._describe_api)
         return application
 
     async def _query_certificates(self, request: web.Request) -> web.StreamResponse:
@@ -248,9 +246,6 @@ class MockServer:
         for name, value in request.query.items():
             found = [entry for entry in found if str(entry.get(name)) == value]
         return web.json_response(found, dumps=_dumps)
-
-    async def _describe_api(self, _: web.Request) -> web.Response:
-        return web.json_response(openapi.build_document(), dumps=_dumps)
 
     async def _issue_code(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -445,6 +440,7 @@ async def start(
 
 async def _serve(arguments: argparse.Namespace) -> None:
     port, server, _ = await start(arguments.data, arguments.port, arguments.qps, seed=arguments.seed, now=arguments.now)
+    server.platform.store_filter = arguments.store_filter
     for customer, path in arguments.fixture:
         if customer not in server.platform.data.customers:
             raise SystemExit(f"--fixture: unknown customer {customer}")
@@ -470,6 +466,12 @@ def main() -> None:
     parser.add_argument("--qps", type=float, help="certificate queries per second and app; above: error 2119003")
     parser.add_argument("--seed", type=int, help="make tokens, codes, log ids and random faults reproducible")
     parser.add_argument("--now", type=float, metavar="EPOCH", help="stop the platform's clock at this time")
+    parser.add_argument(
+        "--store-filter",
+        choices=("none", "before", "after"),
+        default="none",
+        help="hide orders that cannot be used in the store, before or after the list is cut into pages",
+    )
     parser.add_argument(
         "--fixture",
         type=_parse_fixture,

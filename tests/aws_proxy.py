@@ -8,7 +8,6 @@ import http.client
 import json
 import re
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -65,28 +64,6 @@ def run_aws_proxy(aws_url: str) -> Iterator[AwsProxy]:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         yield proxy
         proxy.shutdown()
-
-
-class DeploymentQuota:
-    """API Gateway's quota: one CreateDeployment call in `seconds` for each account."""
-
-    def __init__(self, seconds: float = 5.0) -> None:
-        self._seconds = seconds
-        self._lock = threading.Lock()
-        self._last = float("-inf")
-        self.refusals = 0
-
-    def __call__(self, call: AwsHttpCall) -> Refusal | None:
-        """Refuse a call that is too early."""
-        if call.operation != "CreateDeployment":
-            return None
-        with self._lock:
-            now = time.monotonic()
-            if now - self._last >= self._seconds:
-                self._last = now
-                return None
-            self.refusals += 1
-            return Refusal(429, "TooManyRequestsException", "Too Many Requests")
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -3,6 +3,10 @@
 Each round changes a full reply of the platform at one to four random places, or changes bytes of it, and checks the
 views: nothing raises but UpstreamError, no certificate of an order that is not usable is shown, and every certificate
 with readable ids in a usable order is shown.
+
+One of a thousand rounds is about pagination: a list of any length, from a platform that cuts its pages before or after
+it filters them by store, with a right, too large, too small or missing total. Following the cursors must show every
+certificate of the store.
 """
 
 from __future__ import annotations
@@ -13,13 +17,17 @@ import json
 import random
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 
+from chalicelib.certificates.cursors import Cursor
+from chalicelib.certificates.paging import PAGES_PER_RESPONSE, list_pages
 from chalicelib.certificates.views import build_views
+from chalicelib.context import Deadline
 from chalicelib.douyin.models import MAX_ID_LENGTH
-from chalicelib.douyin.protocol import Response, parse_certificates
+from chalicelib.douyin.protocol import PAGE_SIZE, Page, Response, parse_certificates
 from chalicelib.errors import UpstreamError
 from tests.sample_reply import build_certificate, build_reply
 
@@ -118,10 +126,49 @@ def run_round(chance: random.Random) -> str | None:
     return None
 
 
+def run_list_round(chance: random.Random) -> str | None:
+    """Read a whole list; return a description of what is wrong, or None."""
+    cuts_first = chance.random() < 0.5
+    ours = [f"c{number}" for number in range(chance.choice([0, 1, 49, 50, 51, chance.randint(0, 700)]))]
+    others: list[str] = [""] * chance.randint(0, 900)
+    coupons = [*others, *ours] if chance.random() < 0.5 else chance.sample([*others, *ours], len(others) + len(ours))
+    listed = coupons if cuts_first else [coupon for coupon in coupons if coupon]
+    totals: list[Any] = [len(listed), str(len(listed)), len(listed) + chance.randint(1, 10**6)]
+    if not cuts_first:
+        # Full pages show that the list continues.
+        totals += [None, "many", chance.randint(0, PAGE_SIZE)]
+    total = chance.choice(totals)
+
+    def fetch(page: int) -> Page:
+        cut = listed[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
+        orders = [
+            {"order_id": f"o{coupon}", "can_use": True, "certificates": [{"certificate_id": coupon}]}
+            for coupon in cut
+            if coupon
+        ]
+        requested.append(page)
+        return parse_certificates(
+            Response(200, {}, msgspec.json.encode({"data": {"total": total, "orders": orders}, "extra": {}}))
+        )
+
+    requested: list[int] = []
+    found: list[str] = []
+    cursor: Cursor | None = Cursor()
+    with ThreadPoolExecutor(PAGES_PER_RESPONSE) as executor:
+        while cursor is not None:
+            result = list_pages(cursor, fetch, executor, PAGE_SIZE, Deadline(60.0))
+            found += [view.certificate_id for view in build_views(result.pages, 0.0).views]
+            cursor = result.next
+    if sorted(found) != sorted(ours) or len(set(requested)) != len(requested):
+        return f"list: {len(found)} of {len(ours)} after pages {requested}, {cuts_first=} {total=}"
+    return None
+
+
 def run(count: int, seed: int) -> list[str]:
     """Run `count` rounds and return everything that is wrong; an exception of the code under test is raised."""
     chance = random.Random(seed)  # noqa: S311 - reproducible
-    return [problem for _ in range(count) if (problem := run_round(chance)) is not None]
+    problems = [run_round(chance) for _ in range(count)] + [run_list_round(chance) for _ in range(count // 1000)]
+    return [problem for problem in problems if problem is not None]
 
 
 def main() -> None:

@@ -287,7 +287,7 @@ def certificate_ids(response: gateway.Response) -> list[str]:
 
 def built_archive() -> Path:
     """Return the Lambda bundle of the present sources, and build it when the sources have changed."""
-    with _lock_builds():
+    with lock_builds():
         with contextlib.suppress(BundleError):
             return current_archive()
         subprocess.run([sys.executable, "-m", "infra.bundle"], cwd=ROOT, check=True)
@@ -296,13 +296,13 @@ def built_archive() -> Path:
 
 def build_mini_program() -> None:
     """Build the mini-program when its sources have changed."""
-    with _lock_builds():
+    with lock_builds():
         subprocess.run(["make", "miniprogram"], cwd=ROOT, check=True)  # noqa: S607 - the user's make
 
 
 @contextlib.contextmanager
-def _lock_builds() -> Iterator[None]:
-    """Let only one test process build at a time."""
+def lock_builds() -> Iterator[None]:
+    """Let only one test process build or install at a time."""
     lock = ROOT / "build" / "tests.lock"
     lock.parent.mkdir(exist_ok=True)
     with lock.open("w") as file:

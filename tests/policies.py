@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs
 
 from infra.bundle import ROOT
-from infra.cloudformation import read_template
+from tests.template import read_resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.aws_proxy import AwsHttpCall
 
-STAGES = ("dev", "prod", "cn")
+STAGE = "prod"
+"""The policy files of all stages differ only in names: infra/chalice_config.py writes them."""
+
 FUNCTIONS = {"api_handler": "", "refresh_tokens": "-refresh"}
 """Function name to the suffix of its policy files."""
 
@@ -39,9 +41,9 @@ refused_calls: list[AwsCall] = []
 """Those of the present test that no policy statement allows. The fixture `observed_clients` fails the test."""
 
 
-def read_statements(stage: str, function: str) -> list[dict[str, Any]]:
+def read_statements(function: str) -> list[dict[str, Any]]:
     """Return the statements of a function's policy file."""
-    path = ROOT / ".chalice" / f"policy-{stage}{FUNCTIONS[function]}.json"
+    path = ROOT / ".chalice" / f"policy-{STAGE}{FUNCTIONS[function]}.json"
     return list(json.loads(path.read_text(encoding="utf-8"))["Statement"])
 
 
@@ -59,7 +61,7 @@ def is_allowed(statement: dict[str, Any], call: AwsCall) -> bool:
 
 def observe(create_clients: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
     """Return a factory of the same clients that records every call, and separately the ones that IAM would refuse."""
-    statements = {name: read_statements("prod", name) for name in FUNCTIONS}
+    statements = {name: read_statements(name) for name in FUNCTIONS}
 
     def create(*arguments: Any) -> tuple[Any, ...]:
         clients = create_clients(*arguments)
@@ -86,19 +88,8 @@ class Permission(NamedTuple):
 
 
 def read_managed_policy(logical_id: str, stage: str, account_id: str, region: str) -> dict[str, Any]:
-    """Return the document of a managed policy of the template, with its pseudo parameters replaced."""
-    values = {"Stage": stage, "AWS::Partition": "aws", "AWS::AccountId": account_id, "AWS::Region": region}
-
-    def resolve(value: Any) -> Any:
-        if isinstance(value, list):
-            return [resolve(item) for item in value]
-        if isinstance(value, dict):
-            if value.keys() == {"Fn::Sub"}:
-                return re.sub(r"\$\{([\w:]+)\}", lambda match: values[match[1]], value["Fn::Sub"])
-            return {key: resolve(item) for key, item in value.items()}
-        return value
-
-    document: dict[str, Any] = resolve(read_template()["Resources"][logical_id]["Properties"]["PolicyDocument"])
+    """Return the document of a managed policy of the template."""
+    document: dict[str, Any] = read_resources(stage, account_id, region)[logical_id]["Properties"]["PolicyDocument"]
     return document
 
 

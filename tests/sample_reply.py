@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from sandbox.sample_data import CERTIFICATE_ID, ORDER_ID, SKU_ID
+
 _RULES = "sku_info.voucher_info.dynamic_par_rule_struct.dynamic_par_rule_item_list"
 
 SHOWN_PATHS: dict[str, Any] = {
@@ -16,7 +18,7 @@ SHOWN_PATHS: dict[str, Any] = {
     "amount.original_amount": 4500,
     "amount.pay_amount": 4499,
     "sku_info": {},
-    "sku_info.sku_id": "1700000000000001",
+    "sku_info.sku_id": SKU_ID,
     "sku_info.title": "双人套餐",
     "sku_info.groupon_type": 2,
     "sku_info.market_price": 5000,
@@ -83,7 +85,7 @@ MISSING = object()
 
 def build_certificate(**fields: Any) -> dict[str, Any]:
     """Return a certificate with every field of the document; `fields` replace top-level ones."""
-    certificate: dict[str, Any] = {"certificate_id": "7200000000000000001"}
+    certificate: dict[str, Any] = {"certificate_id": CERTIFICATE_ID}
     for path, value in {**SHOWN_PATHS, **NOT_SHOWN_PATHS}.items():
         set_path(certificate, path, copy.deepcopy(value))
     return certificate | fields
@@ -104,7 +106,7 @@ def set_path(value: Any, path: str, new: Any) -> None:
 def build_reply(*certificates: Any, order: Any = MISSING) -> dict[str, Any]:
     """Return a reply with one usable order of these certificates, or with another order."""
     if order is MISSING:
-        order = {"order_id": "2000000000000000001", "can_use": True, "certificates": list(certificates)}
+        order = {"order_id": ORDER_ID, "can_use": True, "certificates": list(certificates)}
     return {
         "data": {"orders": [order], "total": len(certificates), "error_code": 0, "description": ""},
         "extra": {"error_code": 0, "sub_error_code": 0, "logid": "2026", "description": "", "now": 1745331631},

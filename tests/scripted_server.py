@@ -64,8 +64,8 @@ class ScriptedServer:
                 connection, _ = self._listener.accept()
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._sockets.append(connection)
-                threading.Thread(target=self._serve, args=(connection, self.connections), daemon=True).start()
-                self.connections += 1
+                number, self.connections = self.connections, self.connections + 1
+                threading.Thread(target=self._serve, args=(connection, number), daemon=True).start()
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError, ValueError), connection, connection.makefile("rb") as stream:

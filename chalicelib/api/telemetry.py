@@ -30,8 +30,25 @@ if TYPE_CHECKING:
     from chalicelib.context import Call, RequestRecord
     from chalicelib.settings import TelemetrySettings
 
-# At DEBUG these log headers and bodies, which contain every secret. No configuration may enable that.
-_VERBOSE_LOGGERS = ("botocore", "boto3", "urllib3", "requests", "chalice")
+_own_loggers: set[str] = set()
+
+WITHHELD = "a message of another logger is withheld, because it may quote a secret: "
+
+
+def _build_log_record(*arguments: Any, **options: Any) -> logging.LogRecord:
+    """Build a log record; that of a library says only which logger has written it, and where.
+
+    Libraries quote what a peer has sent: urllib3 logs the unparsed part of a header at WARNING, botocore and the http
+    libraries whole requests at DEBUG.
+    """
+    record = logging.LogRecord(*arguments, **options)
+    if record.name not in _own_loggers:
+        record.msg, record.args, record.exc_info, record.stack_info = f"{WITHHELD}{record.name}", (), None, None
+    return record
+
+
+# Decided here for all loggers, levels and handlers: also for those that the runtime or a library adds later.
+logging.setLogRecordFactory(_build_log_record)
 
 _XRAY_NAMESPACES = {"douyin": "remote"}
 
@@ -56,10 +73,9 @@ class Telemetry:
 
     def __init__(self, settings: TelemetrySettings) -> None:
         self._settings = settings
+        _own_loggers.add(settings.service)
         self._logger = Logger(service=settings.service, location=None, stream=cast("IO[str]", _Stdout()))
         self._cold = True
-        for name in _VERBOSE_LOGGERS:
-            logging.getLogger(name).setLevel(logging.WARNING)
 
     def report(
         self,
@@ -143,6 +159,8 @@ class Telemetry:
             metrics.add_metric("CertificatesMalformed", MetricUnit.Count, listing.malformed)
         if record.token_seconds_left is not None:
             metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.token_seconds_left)
+        if record.is_secret_stale:
+            metrics.add_metric("StaleSecret", MetricUnit.Count, 1)
         if listing is not None and not any(problem.is_callers_mistake for problem in problems):
             metrics.add_metric("ListFailed", MetricUnit.Count, int(bool(problems)))
             metrics.add_metric("ListSlow", MetricUnit.Count, int(time.time() - record.started > SLOW_SECONDS))

@@ -215,7 +215,7 @@ def _raise_for_codes(
     if not any(found) and not sub_code:
         return
     mapping, code = codes.map_error(known, found, sub_code)
-    evidence = Evidence(next(filter(None, found), 0), sub_code, _logid(extra.logid, log_id))
+    evidence = Evidence(next(filter(None, found), 0), sub_code, read_logid(extra.logid, log_id))
     reason = str(code) if mapping is not codes.UNKNOWN else "unknown_code"
     raise mapping.error(reason, retryable=mapping.retryable, evidence=evidence)
 
@@ -277,8 +277,8 @@ def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _logid(*candidates: Any) -> str:
-    # Logged and shown to operators: accept only what looks like a log id.
+def read_logid(*candidates: Any) -> str:
+    """Return the first candidate that can be a log id, or "". It is logged and shown to operators."""
     return next((c for c in candidates if isinstance(c, str) and c.isascii() and c.isalnum() and len(c) <= 64), "")
 
 

@@ -296,6 +296,13 @@ describe("messages", () => {
     assert.equal(noticeOf(problem({ retryAfter: 5 }), { ...situation, age: 9 }).wait, 0);
   });
 
+  test("have the button of their action; the staff needs none", () => {
+    const buttons = (["retry", "login", "store", "staff"] as const).map(
+      (action) => noticeOf(problem({ action }), situation).button,
+    );
+    assert.deepEqual(buttons, ["重试", "登录", "选择门店", ""]);
+  });
+
   test("of the first refused login do not say that a login has expired", () => {
     const refused = problem({ code: "unauthenticated", action: "login", detail: "登录已失效，请重新登录" });
     assert.equal(noticeOf(refused, { ...situation, isFirst: true }).text, "登录失败，请重试");

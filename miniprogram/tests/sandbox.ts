@@ -6,10 +6,10 @@ import { loadBuilt } from "./built";
 
 const { createClient } = loadBuilt<typeof Client>("client/client");
 
-const APP_ID = "ttsandbox00000000a1";
+export const APP_ID = "ttsandbox00000000a1";
 export const STORE = { account_id: "7100000000000000001", poi_id: "6601" };
-const API_URL = requireEnv("API_URL");
-const SANDBOX_URL = requireEnv("SANDBOX_URL");
+export const API_URL = requireEnv("API_URL");
+export const SANDBOX_URL = requireEnv("SANDBOX_URL");
 
 function requireEnv(name: string): string {
   const value = process.env[name];

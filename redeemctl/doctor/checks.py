@@ -178,16 +178,13 @@ class Checks:
         name = self.stage.settings.table_name
         with _reported("table", name) as findings:
             described = self.reader.read("dynamodb", "describe_table", TableName=name)
-            ttl: Any = {}
             backups: Any = {}
             if described is not None:
-                ttl = self.reader.read("dynamodb", "describe_time_to_live", TableName=name) or {}
                 backups = self.reader.read("dynamodb", "describe_continuous_backups", TableName=name) or {}
             findings.append(
                 resources.judge_table(
                     name,
                     described and described["Table"],
-                    ttl.get("TimeToLiveDescription", {}),
                     backups.get("ContinuousBackupsDescription", {}),
                     self.name,
                 )

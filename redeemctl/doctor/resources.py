@@ -70,8 +70,8 @@ def judge_settings(configured: Mapping[str, Any], rendered: Mapping[str, Any], s
     )
 
 
-def judge_table(name: str, table: Any, ttl: Mapping[str, Any], backups: Mapping[str, Any], stage: str) -> Finding:
-    """Judge the table; `table` is None if it does not exist, the others are the descriptions of TTL and backups."""
+def judge_table(name: str, table: Any, backups: Mapping[str, Any], stage: str) -> Finding:
+    """Judge the table; `table` is None if it does not exist, `backups` is the description of its backups."""
     if table is None:
         return failed("table", name, Text("the table does not exist", "表不存在"), deploy(stage))
     if [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]] != [("pk", "HASH")]:
@@ -84,7 +84,6 @@ def judge_table(name: str, table: Any, ttl: Mapping[str, Any], backups: Mapping[
         return failed("table", name, text, Text("wait, then run doctor again", "稍候重新执行 doctor"))
     recovery = backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
     is_enabled = {
-        ("TTL", "TTL"): ttl.get("TimeToLiveStatus") in ("ENABLED", "ENABLING") and ttl.get("AttributeName") == "ttl",
         ("point-in-time recovery", "时间点恢复"): recovery == "ENABLED",
         ("deletion protection", "删除保护"): table.get("DeletionProtectionEnabled", False),
     }

@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(pytestconfig: pytest.Config) -> Iterator[Browser]:
     from sandbox import browser as chromium
+    from tests.harness import lock_builds
 
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    # An installation takes some time: let it say so.
+    with lock_builds(), capture.global_and_fixture_disabled():
+        chromium.ensure_chromium()
     with chromium.launch() as browser:
         yield browser
 
@@ -34,9 +39,7 @@ def mini_program() -> None:
 @pytest.fixture(scope="module")
 def preview_url(deployed: stack.Stack, mini_program: None) -> Iterator[str]:  # noqa: ARG001
     from sandbox import stack
-    from tests.deployed.phone import SCREENSHOTS
 
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     with stack.run_preview(deployed) as running:
         yield running.url
 

@@ -100,10 +100,6 @@ class Phone:
                 "document.dispatchEvent(new Event('visibilitychange'))"
             )
 
-    def save_screenshot(self, name: str, *, full_page: bool = False) -> None:
-        """Save a screenshot of the screen, or of the whole page."""
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=full_page)
-
     @property
     def store(self) -> Locator:
         """The store's name at the top of the page."""
@@ -137,15 +133,30 @@ class Phone:
         """The button with this text."""
         return self.page.get_by_role("button", name=name)
 
-    def overflows(self) -> bool:
-        """Return whether anything is wider than the screen."""
-        return bool(self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+    def cut_texts(self) -> list[str]:
+        """Return the texts that are wider than their place, or that need horizontal scrolling."""
+        cut: list[str] = self.page.evaluate(
+            """() => [document.documentElement, ...document.querySelectorAll("view, text, button")]
+                .filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline")
+                .map((e) => e.textContent)"""
+        )
+        return cut
+
+    def small_buttons(self) -> list[str]:
+        """Return the buttons that are smaller than 44 px, and too small for a finger."""
+        small: list[str] = self.page.evaluate(
+            """() => [...document.querySelectorAll("page button")].filter((button) => {
+                const { width, height } = button.getBoundingClientRect();
+                return width < 44 || height < 44;
+            }).map((button) => button.outerHTML)"""
+        )
+        return small
 
 
 @contextlib.contextmanager
-def open_screen(browser: Browser, scale: int = 2) -> Iterator[Page]:
+def open_screen(browser: Browser) -> Iterator[Page]:
     """Open a page with the size of a phone's screen."""
-    context = browser.new_context(viewport=SCREEN, device_scale_factor=scale, locale="zh-CN")  # type: ignore[arg-type]
+    context = browser.new_context(viewport=SCREEN, device_scale_factor=2, locale="zh-CN")  # type: ignore[arg-type]
     yield context.new_page()
     context.close()
 
@@ -188,6 +199,18 @@ def read_purchases(customer: str) -> list[dict[str, Any]]:
     file = sample_data.DATA_FOLDER / "orders" / f"{customer}.json"
     entries: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))
     return entries
+
+
+def identical_purchases(count: int) -> list[dict[str, Any]]:
+    """Return the customer's first purchase several times, in orders of its own."""
+    purchases = []
+    for number in range(count):
+        entry = read_purchases(CUSTOMER)[0]
+        entry["order"]["order_id"] = f"29{number}"
+        entry["order"]["certificates"][0].update(certificate_id=f"79{number}", code=f"1081500{number:06d}")
+        entry["order"]["certificates"][0]["sku_info"].update(title="招牌拿铁", sku_id="170")
+        purchases.append(entry)
+    return purchases
 
 
 def respond_with_problem(route: Route, code: str) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from infra.stage_settings import Limit
 from sandbox import gateway, stack
 from sandbox.runtime import Instance
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
@@ -21,51 +20,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_deployed_app_lists_the_customers_certificates(deployed: stack.Stack) -> None:
-    code = stack.create_login_code(deployed.platform.url, APP_ID, CUSTOMER)
-    login = requests.post(f"{deployed.api_url}/v1/sessions", json={"app_id": APP_ID, "code": code}, timeout=20)
-    assert login.status_code == 200, login.text
-    headers = {"Authorization": f"Bearer {login.json()['token']}"}
-    response = requests.get(f"{deployed.api_url}{LIST_URL}", headers=headers, timeout=20)
-    assert response.status_code == 200
-    assert len(response.json()["certificates"]) == 7
-    assert response.headers["Content-Type"] == "application/json; charset=utf-8"
-
-
-def test_the_deployed_app_logs_in_and_lists_in_one_request(deployed: stack.Stack) -> None:
+def test_the_deployed_app_serves_every_route(deployed: stack.Stack) -> None:
+    stores = requests.get(f"{deployed.api_url}{gateway.stores_url()}", timeout=20)
+    assert stores.headers["Cache-Control"] == "public, max-age=300"
+    assert stores.json()["stores"][0]["latitude"] == 31.2327
     body = {
         "app_id": APP_ID,
         "code": stack.create_login_code(deployed.platform.url, APP_ID, CUSTOMER),
         "list": {"account_id": ACCOUNT_ID, "poi_id": POI_ID},
     }
-    response = requests.post(f"{deployed.api_url}/v1/sessions", json=body, timeout=20)
-    assert response.status_code == 200, response.text
-    headers = {"Authorization": f"Bearer {response.json()['token']}"}
-    ordinary = requests.get(f"{deployed.api_url}{LIST_URL}", headers=headers, timeout=20)
-    assert response.json()["list"] == ordinary.json()
-
-
-def test_the_deployed_stores_are_public_and_may_be_cached(deployed: stack.Stack) -> None:
-    response = requests.get(f"{deployed.api_url}{gateway.stores_url()}", timeout=20)
-    assert response.status_code == 200, response.text
-    assert response.headers["Cache-Control"] == "public, max-age=300"
-    assert [set(store) for store in response.json()["stores"]][-1] == {"poi_id", "name"}
-    assert response.json()["stores"][0]["latitude"] == 31.2327
-
-
-def test_the_problems_of_api_gateway_have_retry_after_and_errors(deployed: stack.Stack) -> None:
-    client = stack.aws_session().client("apigateway", endpoint_url=deployed.aws.url)
-    [api] = client.get_rest_apis()["items"]
-    bodies, headers = {}, {}
-    for kind in ("THROTTLED", "REQUEST_TOO_LARGE", "MISSING_AUTHENTICATION_TOKEN"):
-        response = client.get_gateway_response(restApiId=api["id"], responseType=kind)
-        bodies[kind] = json.loads(response["responseTemplates"]["application/json"])
-        headers[kind] = response["responseParameters"]
-    assert bodies["THROTTLED"]["retry_after"] == 5
-    assert headers["THROTTLED"]["gatewayresponse.header.Retry-After"] == "'5'"
-    assert bodies["REQUEST_TOO_LARGE"]["errors"] == [{"field": "body", "detail": "must be at most 8192 bytes"}]
-    assert {"retry_after", "errors"}.isdisjoint(bodies["MISSING_AUTHENTICATION_TOKEN"])
-    assert {body["request_id"] for body in bodies.values()} == {"$context.requestId"}
+    login = requests.post(f"{deployed.api_url}/v1/sessions", json=body, timeout=20)
+    assert login.status_code == 200, login.text
+    headers = {"Authorization": f"Bearer {login.json()['token']}"}
+    response = requests.get(f"{deployed.api_url}{LIST_URL}", headers=headers, timeout=20)
+    assert response.json() == login.json()["list"]
+    assert len(response.json()["certificates"]) == 7
+    assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert requests.get(f"{deployed.api_url}/v1/health", timeout=20).json()["status"] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -94,20 +65,6 @@ def test_the_functions_use_the_roles_of_the_template_with_their_policies(deploye
         suffix = "-refresh" if name.endswith("refresh_tokens") else ""
         policy = json.loads((deployed.folder / ".chalice" / f"policy-{stack.STAGE}{suffix}.json").read_text())
         assert iam.get_role_policy(RoleName=name, PolicyName=name)["PolicyDocument"] == policy
-
-
-def test_the_stage_has_the_throttling_limits(deployed: stack.Stack) -> None:
-    client = stack.aws_session().client("apigateway", endpoint_url=deployed.aws.url)
-    [api] = client.get_rest_apis()["items"]
-    settings = client.get_stage(restApiId=api["id"], stageName="api")["methodSettings"]
-    limits = {
-        path: Limit(value["throttlingRateLimit"], value["throttlingBurstLimit"]) for path, value in settings.items()
-    }
-    routes = {"*/*", "/v1/sessions/POST", "/v1/merchants/{account_id}/stores/{poi_id}/certificates/GET"}
-    assert limits.keys() >= routes
-    assert set(limits.values()) == {Limit()}
-    assert api["endpointConfiguration"]["types"] == ["REGIONAL"]
-    assert api["name"] == "douyin-redemption-dev", "the metrics of two stages have no other dimension"
 
 
 def test_the_access_log_is_written_to_the_stacks_log_group_without_tokens(deployed: stack.Stack) -> None:
@@ -214,27 +171,6 @@ def test_the_bundle_logs_and_traces_without_secrets_under_lambdas_runtime_client
         SESSION_KEY,
     )
     assert not [value for value in secrets if value in written]
-
-
-def test_a_login_with_a_list_is_one_trace_of_all_calls_under_lambdas_runtime_client(
-    bundle: Path, platform: Platform, aws: Aws, environment: dict[str, str], collector: TraceCollector
-) -> None:
-    del aws
-    environment |= {"AWS_XRAY_DAEMON_ADDRESS": collector.address}
-    body = {"app_id": APP_ID, "list": {"account_id": ACCOUNT_ID, "poi_id": POI_ID}}
-    body |= {"code": platform.issue_login_code()}
-    with Instance(bundle, "app.app", environment) as instance:
-        trace_header = sampled_trace_header()
-        response = call(instance, "POST", "/v1/sessions", trace_header, body=json.dumps(body), headers=JSON_HEADERS)
-    assert len(response.json["list"]["certificates"]) == 7, response.text
-    segments = collector.receive()
-    [segment] = [segment for segment in segments if segment["name"] == "## POST /v1/sessions"]
-    assert (segment["annotations"]["outcome"], segment["annotations"]["list_outcome"]) == ("ok", "ok")
-    names = {part["name"] for part in segments if part.get("parent_id") == segment["id"]}
-    assert names == {
-        "dynamodb GetItem", "dynamodb UpdateItem", "douyin client_token", "douyin jscode2session",
-        "douyin query_user_certificates",
-    }  # fmt: skip
 
 
 def test_a_disabled_tracer_sends_nothing(

@@ -241,14 +241,6 @@ def deletion_protection_off(operator: DoctorOperator) -> Iterator[None]:
     operator.client("dynamodb").update_table(TableName=TABLE, DeletionProtectionEnabled=True)
 
 
-@breakage("table", "switch it on")
-def expiry_of_rows_off(operator: DoctorOperator) -> Iterator[None]:
-    update = operator.client("dynamodb").update_time_to_live
-    update(TableName=TABLE, TimeToLiveSpecification={"Enabled": False, "AttributeName": "ttl"})
-    yield
-    update(TableName=TABLE, TimeToLiveSpecification={"Enabled": True, "AttributeName": "ttl"})
-
-
 def with_secret(operator: DoctorOperator, value: str) -> Iterator[None]:
     before = json.dumps(operator.get_secret())
     operator.put_secret(value)

@@ -117,15 +117,6 @@ def test_no_customer_gets_the_response_of_another(name: str) -> None:
         assert server.requests[-1].connection not in used, "the connection was closed"
 
 
-@pytest.mark.parametrize("name", ["103 before the response", "102 before the response", "103 with the response"])
-def test_an_interim_response_is_skipped_and_its_connection_closed(name: str) -> None:
-    with ScriptedServer(on_first(SCRIPTS[name])) as server:
-        client = create_client(server.url)
-        assert fetch(client, CUSTOMERS[0]) == [CUSTOMERS[0]]
-        assert fetch(client, CUSTOMERS[1]) == [CUSTOMERS[1]]
-        assert [request.connection for request in server.requests] == [0, 1]
-
-
 def test_a_clean_connection_is_reused() -> None:
     def chunked(request: Received) -> Iterator[bytes]:
         body = certificates_body(str(request.body["open_id"])).encode()
@@ -142,7 +133,7 @@ def test_a_clean_connection_is_reused() -> None:
             assert server.connections == 1
 
 
-@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     data=st.data(),
     pieces=st.lists(
@@ -172,6 +163,31 @@ def test_no_bytes_of_one_response_reach_the_next_customer(data: st.DataObject, p
         time.sleep(0.005)
         for customer in CUSTOMERS[1:3]:
             assert fetch(client, customer) == [customer]
+
+
+@pytest.mark.parametrize(
+    ("head", "repeated"),
+    [
+        (b"", b"H"),
+        (b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x"),
+        (b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b" "),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    ],
+    ids=["status line", "one header", "headers", "body", "chunks"],
+)
+def test_a_slow_response_ends_with_the_deadline(head: bytes, repeated: bytes) -> None:
+    def script(_: Received) -> Iterator[Any]:
+        yield head
+        while True:
+            yield repeated
+            yield 0.02
+
+    with ScriptedServer(script) as server:
+        started = time.monotonic()
+        with pytest.raises(UpstreamError):
+            fetch(create_client(server.url), CUSTOMERS[0], seconds=0.5)
+        assert time.monotonic() - started < 0.7
 
 
 class TestConnectTime:

@@ -14,23 +14,20 @@ from sandbox.sample_data import (
     CUSTOMER,
     CUSTOMER_WITH_MANY_COUPONS,
     CUSTOMER_WITH_STORE_LIMITS,
-    CUSTOMER_WITH_TIMES_CARDS,
     OTHER_ACCOUNT_ID,
     OTHER_ACCOUNT_POI_ID,
-    OTHER_APP_ID,
     POI_ID,
+    UNKNOWN_ACCOUNT_ID,
 )
 from sandbox.stack import free_port
 from tests.harness import (
     FAST_RETRIES,
     JSON_HEADERS,
-    LIST_URL,
     TOKEN_ROW,
     Api,
     Aws,
     Platform,
     assert_problem,
-    certificate_ids,
     in_seconds,
 )
 from tests.scripted_server import ScriptedServer, certificates_body, http_response
@@ -78,18 +75,6 @@ class TestSuccess:
         assert body["list"] == api.list("?biz_type=2&start_time=1&end_time=9999999999").json
         first, second = platform.calls("query_user_certificates")
         assert first["page"] == second["page"] == 1
-
-    def test_its_cursor_continues_the_list(self, api: Api) -> None:
-        first = log_in(api, customer=CUSTOMER_WITH_MANY_COUPONS).json["list"]
-        second = api.list(f"?cursor={first['next_cursor']}")
-        seen = [view["certificate_id"] for view in first["certificates"]] + certificate_ids(second)
-        assert len(seen) == len(set(seen)) == 340
-
-    def test_a_lost_later_page_is_continued_by_the_cursor(self, api: Api, platform: Platform) -> None:
-        platform.fail("code", page=3, code=2119001, times=1)
-        first = log_in(api, customer=CUSTOMER_WITH_MANY_COUPONS).json["list"]
-        assert len(first["certificates"]) == 100
-        assert len(certificate_ids(api.list(f"?cursor={first['next_cursor']}"))) == 200
 
     def test_a_warm_login_with_a_list_makes_two_calls_and_none_to_aws(
         self, api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
@@ -160,7 +145,7 @@ class TestConcurrency:
 
 
 class TestListProblem:
-    @pytest.mark.parametrize("code", [2119005, 2100005, 2190004, 28003017, 2119003, 2100004, 987654321])
+    @pytest.mark.parametrize("code", [2119005, 2119003])
     def test_a_code_of_the_platform_is_the_problem_of_the_certificates_call(
         self, api: Api, platform: Platform, monkeypatch: pytest.MonkeyPatch, code: int
     ) -> None:
@@ -177,7 +162,7 @@ class TestListProblem:
     @pytest.mark.parametrize(
         ("wanted", "status", "code"),
         [
-            (WANTED | {"account_id": "7000000000000000000"}, 404, "merchant_not_found"),
+            (WANTED | {"account_id": UNKNOWN_ACCOUNT_ID}, 404, "merchant_not_found"),
             (WANTED | {"poi_id": OTHER_ACCOUNT_POI_ID}, 404, "store_not_found"),
             ({"account_id": OTHER_ACCOUNT_ID, "poi_id": OTHER_ACCOUNT_POI_ID}, 403, "wrong_app"),
         ],
@@ -191,10 +176,6 @@ class TestListProblem:
         assert problem["request_id"] == response.headers["x-request-id"]
         assert platform.calls("query_user_certificates") == []
         assert api.list().status == 200, "the session is valid"
-
-    def test_the_same_merchant_is_served_in_its_own_app(self, api: Api) -> None:
-        wanted = {"account_id": OTHER_ACCOUNT_ID, "poi_id": OTHER_ACCOUNT_POI_ID}
-        assert "list" in log_in(api, wanted, CUSTOMER_WITH_TIMES_CARDS, app_id=OTHER_APP_ID).json
 
     @pytest.mark.parametrize("limited", ["the list's own limit", "the function's deadline"])
     def test_a_list_that_is_too_slow_is_a_timeout_and_the_session_is_returned(
@@ -239,14 +220,8 @@ class TestLoginProblem:
         ("wanted", "field"),
         [
             (None, "list"),
-            ([], "list"),
-            ({}, "list.account_id"),
             ({"account_id": ACCOUNT_ID}, "list.poi_id"),
-            (WANTED | {"account_id": 7}, "list.account_id"),
-            (WANTED | {"poi_id": "66 01"}, "list.poi_id"),
             (WANTED | {"biz_type": "1"}, "list.biz_type"),
-            (WANTED | {"start_time": -1}, "list.start_time"),
-            (WANTED | {"end_time": True}, "list.end_time"),
             (WANTED | {"start_time": 2, "end_time": 1}, "list.end_time"),
         ],
     )
@@ -278,56 +253,3 @@ class TestLoginProblem:
         assert_problem(api.call("POST", "/v1/sessions", body, JSON_HEADERS), 401, "unauthenticated")
         assert calls_of(capsys) == ["secretsmanager.GetSecretValue"]
         assert platform.server.calls == []
-
-    def test_a_failed_mint_does_not_fail_the_login(self, api: Api, platform: Platform, aws: Aws) -> None:
-        aws.put(TOKEN_ROW, access_token="clt.old", expires_at=in_seconds(-1))
-        platform.fail("reset", "client_token")
-        response = log_in(api)
-        assert (response.status, response.json["list_problem"]["code"]) == (200, "token_unavailable")
-
-
-class TestTelemetry:
-    def read(self, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], dict[str, list[float]]]:
-        """Return the log line, and the problems that were counted."""
-        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        [line] = [line for line in lines if "message" in line]
-        return line, {entry["code"]: entry["Problems"] for entry in lines if "Problems" in entry}
-
-    def test_a_login_with_a_list_is_one_line_with_both_outcomes(
-        self, api: Api, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        log_in(api)
-        line, problems = self.read(capsys)
-        assert (line["message"], line["outcome"], line["list_outcome"]) == ("POST /v1/sessions", "ok", "ok")
-        assert (line["account_id"], line["poi_id"], line["certificates"]) == (ACCOUNT_ID, POI_ID, 7)
-        assert (len(line["user"]), line["level"], problems) == (16, "INFO", {})
-        calls = {call["call"]: call["outcome"] for call in line["calls"]}
-        assert calls["douyin.jscode2session"] == calls["douyin.query_user_certificates"] == "ok"
-
-    def test_the_problem_of_the_list_is_logged_and_counted(
-        self, api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        platform.fail("code", code=2119005)
-        log_in(api)
-        line, problems = self.read(capsys)
-        assert (line["outcome"], line["list_outcome"], line["status"]) == ("ok", "merchant_not_authorized", 200)
-        assert line["level"] == "WARNING"
-        assert "2119005" in line["list_error"]
-        assert problems == {"merchant_not_authorized": [1.0]}
-
-    def test_a_failed_login_has_no_list_outcome(self, api: Api, capsys: pytest.CaptureFixture[str]) -> None:
-        log_in(api, code="wrong")
-        line, problems = self.read(capsys)
-        assert (line["outcome"], line.get("list_outcome")) == ("unauthenticated", None)
-        assert problems == {"unauthenticated": [1.0]}
-
-
-def test_the_response_is_byte_for_byte_that_of_the_contract(api: Api, platform: Platform) -> None:
-    platform.set_purchases(CUSTOMER)
-    response = log_in(api)
-    token = response.json["token"]
-    assert response.text == (
-        f'{{"token":"{token}","expires_in":7200,"list":{{"account_id":"{ACCOUNT_ID}","poi_id":"{POI_ID}",'
-        '"certificates":[]}}'
-    )
-    assert api.call("GET", LIST_URL).json == response.json["list"]

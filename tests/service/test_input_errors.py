@@ -1,4 +1,4 @@
-"""Every `invalid_request` names the input that is wrong, for every input of every route, and never its value."""
+"""Every `invalid_request` names the input that is wrong, never its value, and causes no platform call."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ CASES: list[tuple[str, str, str | None, str]] = [
 @pytest.mark.parametrize(("method", "url", "body", "field"), CASES)
 def test_an_invalid_request_names_its_input(api: Api, method: str, url: str, body: str | None, field: str) -> None:
     api.login()
+    api.platform.server.calls.clear()
     response = api.call(method, url, body, JSON_HEADERS)
+    assert api.platform.server.calls == []
     [error] = assert_problem(response, 400, "invalid_request")["errors"]
     assert error["field"] == field
     assert error["detail"].startswith("must ")

@@ -1,215 +1,188 @@
-"""The problem response of each platform error: every code in every place, HTTP errors, unreadable responses."""
+"""What each kind of platform error becomes at the front door: status, problem, headers, number of tries.
+
+`tests/unit/douyin/test_codes.py` has the mapping of every code.
+"""
 
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chalicelib import errors
-from chalicelib.api import problems
-from chalicelib.douyin import codes
+import app as application
 from sandbox.faults import PLACES
-from sandbox.sample_data import APP_ID
+from sandbox.sample_data import (
+    APP_ID,
+    CUSTOMER_WITH_MANY_COUPONS,
+    CUSTOMER_WITH_TIMES_CARDS,
+    OTHER_ACCOUNT_ID,
+    OTHER_ACCOUNT_POI_ID,
+    OTHER_APP_ID,
+)
 from sandbox.stack import free_port
-from tests.harness import FAST_RETRIES, TOKEN_ROW, Api, Aws, Platform, assert_problem, in_seconds
+from tests.harness import (
+    FAST_MINT_RETRIES,
+    FAST_RETRIES,
+    TOKEN_ROW,
+    Api,
+    Aws,
+    Platform,
+    assert_problem,
+    certificate_ids,
+    in_seconds,
+)
 
-# The contract's table: problem code to status and platform codes.
-PROBLEMS: dict[str, tuple[int, set[int]]] = {
-    "merchant_not_authorized": (403, {2119005}),
-    "rate_limited": (429, {2119003, 28003018}),
-    "upstream_rejected": (502, {2100005, 2119001, 28001007, 10000, 4000001, 4000002, 3000001}),
-    "upstream_unavailable": (503, {2100001, 2100004, 2119002, 28001005, 28001006, 13000, 5000001}),
-    "token_unavailable": (503, {2190002, 2190008, 28001003, 28001008}),
-    "app_not_permitted": (503, {2190004, 28001014, 28001016, 28001018, 28001019}),
-    "quota_exhausted": (503, {28003017}),
+if TYPE_CHECKING:
+    from sandbox.gateway import Response
+
+SHORT_MILLISECONDS = 1500
+"""The time limit of requests that end only with it."""
+
+
+@dataclass
+class Kind:
+    """A kind of platform error, and its problem in a list, a mint and a login: status, code, number of calls."""
+
+    fault: dict[str, Any]
+    page: tuple[int, str, int]
+    mint: tuple[int, str, int] | None = None
+    login: tuple[int, str, int] | None = None
+    milliseconds: int = 15_000
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def code(number: int) -> dict[str, Any]:
+    """Return the fault that reports an error code."""
+    return {"kind": "code", "code": number}
+
+
+UNAVAILABLE, MALFORMED, TIMEOUT = "upstream_unavailable", "upstream_malformed", "upstream_timeout"
+NO_TOKEN = "token_unavailable"
+KINDS = {
+    "busy": Kind(code(2100004), (503, UNAVAILABLE, 4), (503, NO_TOKEN, 3), headers={"retry-after": "2"}),
+    "rejected": Kind(code(2100005), (502, "upstream_rejected", 1), (503, NO_TOKEN, 1)),
+    "rate limited": Kind(code(2119003), (429, "rate_limited", 4), headers={"retry-after": "5"}),
+    "not authorized": Kind(code(2119005), (403, "merchant_not_authorized", 1)),
+    "not permitted": Kind(code(2190004), (503, "app_not_permitted", 1), (503, NO_TOKEN, 1)),
+    "token refused": Kind(code(2190008), (503, NO_TOKEN, 2)),
+    "quota": Kind(code(28003017), (503, "quota_exhausted", 1)),
+    "unknown code": Kind(code(987654321), (503, UNAVAILABLE, 1), (503, NO_TOKEN, 1), (503, UNAVAILABLE, 1)),
+    "sub code": Kind({"kind": "sub", "code": 2100004, "sub_code": 11006}, (403, "merchant_not_authorized", 1)),
+    "HTTP 503": Kind({"kind": "http"}, (503, UNAVAILABLE, 4), (503, NO_TOKEN, 3), (503, UNAVAILABLE, 1)),
+    "HTTP 429": Kind(
+        {"kind": "http", "status": 429, "headers": {"Retry-After": "30"}},
+        (429, "rate_limited", 1),
+        (503, NO_TOKEN, 1),
+        (429, "rate_limited", 1),
+        headers={"retry-after": "30"},
+    ),
+    "redirect": Kind({"kind": "http", "status": 302, "headers": {"Location": "/"}}, (503, UNAVAILABLE, 1)),
+    "not JSON": Kind(
+        {"kind": "body", "body": "<html>"}, (502, MALFORMED, 4), (503, NO_TOKEN, 3), (502, MALFORMED, 1)
+    ),
+    "reset": Kind({"kind": "reset"}, (503, UNAVAILABLE, 4), (503, NO_TOKEN, 3), (503, UNAVAILABLE, 1)),
+    "truncated": Kind({"kind": "truncate"}, (503, UNAVAILABLE, 4), (503, NO_TOKEN, 3), (503, UNAVAILABLE, 1)),
+    "no response": Kind(
+        {"kind": "hang"}, (504, TIMEOUT, 1), (503, NO_TOKEN, 1), (504, TIMEOUT, 1), SHORT_MILLISECONDS
+    ),
+    "byte by byte": Kind({"kind": "drip", "seconds": 0.05}, (504, TIMEOUT, 1), milliseconds=SHORT_MILLISECONDS),
+}  # fmt: skip
+LOGIN_KINDS = {
+    40018: (401, "unauthenticated", 1),
+    40017: (503, "app_misconfigured", 1),
+    -1: (503, UNAVAILABLE, 1),
 }
-SUB_CODES = {"merchant_not_authorized": 11006, "rate_limited": 12001, "token_unavailable": 11002}
-RETRIED = {"rate_limited", "upstream_unavailable"}
-
-CASES = [(code, problem, status) for problem, (status, known) in PROBLEMS.items() for code in sorted(known)]
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries without delays."""
     monkeypatch.setattr("chalicelib.douyin.client.RETRY_POLICY", FAST_RETRIES)
+    monkeypatch.setattr("chalicelib.tokens.provider.MINT_RETRY_POLICY", FAST_MINT_RETRIES)
 
 
-def test_the_mapping_has_exactly_the_codes_of_the_contract() -> None:
-    assert set(codes.CERTIFICATES) == {code for _, known in PROBLEMS.values() for code in known}
-    assert {row.code for row in codes.SUB_CODES} == set(SUB_CODES.values())
-    assert len(codes.CERTIFICATE_CODES) == 28
+def assert_outcome(response: Response, platform: Platform, call: str, expected: tuple[int, str, int]) -> None:
+    status, problem, calls = expected
+    assert_problem(response, status, problem)
+    assert len(platform.calls(call)) == calls
 
 
-def test_a_code_with_two_rows_has_the_same_mapping_in_both() -> None:
-    for row in codes.CERTIFICATE_CODES:
-        assert codes.CERTIFICATES[row.code] == row.mapping
+def send_login(api: Api, milliseconds: int = 15_000) -> Response:
+    body = json.dumps({"app_id": APP_ID, "code": api.platform.issue_login_code()})
+    return api.call("POST", "/v1/sessions", body, milliseconds=milliseconds)
 
 
-def test_every_error_class_has_a_problem_type() -> None:
-    def leaves(error: type[Exception]) -> list[type[Exception]]:
-        return [leaf for child in error.__subclasses__() for leaf in leaves(child)] or [error]
+@pytest.mark.parametrize("name", KINDS)
+def test_an_error_of_the_first_page_is_a_problem(api: Api, platform: Platform, name: str) -> None:
+    kind = KINDS[name]
+    api.login()
+    platform.fail(**kind.fault)
+    response = api.list(milliseconds=kind.milliseconds)
+    assert_outcome(response, platform, "query_user_certificates", kind.page)
+    assert kind.headers.items() <= response.headers.items()
+    assert ("upstream" in response.json) == (kind.fault["kind"] in ("code", "sub"))
 
-    assert set(leaves(errors.RedemptionError)) == set(problems.ERROR_PROBLEMS)
+
+@pytest.mark.parametrize("name", ["busy", "token refused", "not authorized", "HTTP 429", "not JSON", "no response"])
+def test_an_error_of_a_later_page_ends_the_response_before_it(api: Api, platform: Platform, name: str) -> None:
+    kind = KINDS[name]
+    api.login(CUSTOMER_WITH_MANY_COUPONS)
+    platform.fail(page=3, **kind.fault)
+    first = api.list(milliseconds=kind.milliseconds)
+    assert (first.status, len(certificate_ids(first))) == (200, 100)
+    assert sum(call["page"] == 3 for call in platform.calls("query_user_certificates")) == kind.page[2]
+    platform.clear_faults()
+    api.clear_rate_limits()
+    assert len(certificate_ids(api.list(f"?cursor={first.json['next_cursor']}"))) == 200
 
 
-@pytest.mark.usefixtures("fast_retries")
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.mint])
+def test_an_error_of_a_mint_is_a_problem(api: Api, platform: Platform, name: str) -> None:
+    kind = KINDS[name]
+    assert kind.mint is not None
+    api.login()
+    platform.fail(call="client_token", **kind.fault)
+    assert_outcome(api.list(milliseconds=kind.milliseconds), platform, "client_token", kind.mint)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.login])
+def test_an_error_of_a_login_is_a_problem(api: Api, platform: Platform, name: str) -> None:
+    kind = KINDS[name]
+    assert kind.login is not None
+    platform.fail(call="jscode2session", **kind.fault)
+    assert_outcome(send_login(api, kind.milliseconds), platform, "jscode2session", kind.login)
+
+
+@pytest.mark.parametrize("number", LOGIN_KINDS)
+def test_a_code_of_the_login_is_a_problem(api: Api, platform: Platform, number: int) -> None:
+    platform.fail(call="jscode2session", **code(number))
+    assert_outcome(send_login(api), platform, "jscode2session", LOGIN_KINDS[number])
+
+
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize(("code", "problem", "status"), CASES)
-def test_a_code_has_the_same_problem_in_every_place(
-    api: Api, platform: Platform, code: int, problem: str, status: int, place: str
-) -> None:
+def test_a_code_is_found_in_every_place(api: Api, platform: Platform, place: str) -> None:
     api.login()
-    platform.fail("code", code=code, place=place)
-    response = api.list()
-    body = assert_problem(response, status, problem)
-    evidence = body["upstream"]
-    assert (evidence["sub_error_code"] if place == "extra.sub_error_code" else evidence["error_code"]) == code
-    assert evidence["logid"].startswith("20")
-    calls = len(platform.calls("query_user_certificates"))
-    # A request replaces a refused token once.
-    assert calls == (4 if problem in RETRIED else 2 if problem == "token_unavailable" else 1)
-    if problem in {"rate_limited", "upstream_unavailable"}:
-        assert int(response.headers["retry-after"]) >= 1
+    platform.fail(**code(2119005), place=place)
+    upstream = assert_problem(api.list(), 403, "merchant_not_authorized")["upstream"]
+    assert (upstream["sub_error_code"] if place == "extra.sub_error_code" else upstream["error_code"]) == 2119005
+    assert upstream["logid"].startswith("20")
 
 
-@pytest.mark.usefixtures("fast_retries")
-@pytest.mark.parametrize(("problem", "code"), SUB_CODES.items())
-def test_a_sub_code_has_precedence_over_the_code(api: Api, platform: Platform, problem: str, code: int) -> None:
-    api.login()
-    platform.fail("sub", code=2100004, sub_code=code)
-    assert_problem(api.list(), PROBLEMS[problem][0], problem)
-
-
-def test_an_unknown_code_is_unavailable_and_not_retried(api: Api, platform: Platform) -> None:
-    api.login()
-    platform.fail("code", code=987654321)
-    assert_problem(api.list(), 503, "upstream_unavailable")
-    assert len(platform.calls("query_user_certificates")) == 1
-
-
-@pytest.mark.usefixtures("fast_retries")
 def test_a_transient_error_is_retried(api: Api, platform: Platform) -> None:
     api.login()
-    platform.fail("code", code=2100004, times=3)
+    platform.fail(**code(2100004), times=3)
     assert api.list().status == 200
     assert len(platform.calls("query_user_certificates")) == 4
 
 
-@pytest.mark.usefixtures("fast_retries")
-@pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_http_5xx_is_unavailable(api: Api, platform: Platform, status: int) -> None:
-    api.login()
-    platform.fail("http", status=status, body="<html>bad gateway</html>")
-    body = assert_problem(api.list(), 503, "upstream_unavailable")
-    assert "upstream" not in body
-    assert len(platform.calls("query_user_certificates")) == 4
-
-
-def test_http_429_is_rate_limited_with_the_platforms_retry_after(api: Api, platform: Platform) -> None:
-    api.login()
-    platform.fail("http", status=429, headers={"Retry-After": "30"})
-    response = api.list()
-    assert_problem(response, 429, "rate_limited")
-    assert response.headers["retry-after"] == "30"
-
-
-@pytest.mark.parametrize("status", [301, 302, 400, 403, 404])
-def test_other_statuses_are_unavailable_and_redirects_are_not_followed(
-    api: Api, platform: Platform, status: int
-) -> None:
-    api.login()
-    platform.fail("http", status=status, headers={"Location": f"{platform.url}/_sandbox/calls"})
-    assert_problem(api.list(), 503, "upstream_unavailable")
-    assert len(platform.calls("query_user_certificates")) == 1
-
-
-@pytest.mark.usefixtures("fast_retries")
-@pytest.mark.parametrize(
-    "body",
-    [
-        "",
-        "<html>",
-        "[]",
-        "null",
-        "0",
-        "{}",
-        '{"data":{}}',
-        '{"data":{"orders":[],"total":0}}',
-        '{"extra":{"error_code":0}}',
-        '{"data":null,"extra":null}',
-        '{"data":{"orders":null},"extra":{}}',
-        '{"data":{"orders":{}},"extra":{}}',
-        '{"data":{"orders":"none"},"extra":{}}',
-        '{"data":{"orders":[]},"extra":[]}',
-        '{"data":[],"extra":{}}',
-        '{"data":{"orders":[],"total":NaN},"extra":{}}',
-        '{"data":{"orders":[' + "[" * 100_000,
-        '{"data":{"orders":[]},"extra":{"error_code":"many"}}',
-    ],
-)
-def test_an_unreadable_response_is_malformed_and_never_an_empty_list(api: Api, platform: Platform, body: str) -> None:
-    api.login()
-    platform.fail("body", body=body)
-    assert_problem(api.list(), 502, "upstream_malformed")
-    assert len(platform.calls("query_user_certificates")) == 4
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        '{"data":"","extra":{"error_code":2119005}}',
-        '{"data":null,"extra":{"error_code":"2119005"}}',
-        '{"data":{"error_code":2119005},"extra":7}',
-        '{"err_no":2119005,"err_msg":"x","log_id":"2026"}',
-        '{"data":{"orders":[],"error_code":0},"extra":{"error_code":0,"sub_error_code":2119005}}',
-    ],
-)
-def test_a_code_is_read_from_an_otherwise_malformed_response(api: Api, platform: Platform, body: str) -> None:
-    api.login()
-    platform.fail("body", body=body)
-    assert_problem(api.list(), 403, "merchant_not_authorized")
-
-
-@pytest.mark.usefixtures("fast_retries")
-@pytest.mark.parametrize("kind", ["reset", "truncate"])
-def test_a_broken_connection_is_unavailable(api: Api, platform: Platform, kind: str) -> None:
-    api.login()
-    platform.fail(kind)
-    assert_problem(api.list(), 503, "upstream_unavailable")
-    assert len(platform.calls("query_user_certificates")) == 4
-
-
-@pytest.mark.usefixtures("fast_retries")
 def test_a_refused_connection_is_unavailable(api: Api, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOUYIN_OPEN_API", f"http://127.0.0.1:{free_port()}")
     aws.put(TOKEN_ROW, access_token="clt.valid", expires_at=in_seconds(3600))
     api.login()
-    assert_problem(api.list(), 503, "upstream_unavailable")
-
-
-@pytest.mark.parametrize("kind", ["hang", "drip"])
-def test_a_response_that_does_not_end_is_a_timeout(api: Api, platform: Platform, kind: str) -> None:
-    api.login()
-    platform.fail(kind, seconds=0.05)
-    assert_problem(api.list(milliseconds=1500), 504, "upstream_timeout")
-
-
-def test_a_request_without_time_left_is_a_timeout(api: Api) -> None:
-    api.login()
-    api.list()
-    assert_problem(api.list(milliseconds=100), 504, "upstream_timeout")
-
-
-def test_a_response_above_the_size_limit_is_malformed(
-    api: Api, platform: Platform, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api.login()
-    monkeypatch.setattr("chalicelib.douyin.client.MAX_PAGE_BYTES", 1000)
-    platform.fail("body", body="[" + "0," * 1000)
-    assert_problem(api.list(), 502, "upstream_malformed")
-    assert len(platform.calls("query_user_certificates")) == 1
+    assert_problem(api.list(), 503, UNAVAILABLE)
 
 
 @pytest.mark.parametrize("kind", ["close", "delay"])
@@ -218,22 +191,27 @@ def test_a_connection_closed_by_the_platform_causes_no_error_and_no_retry(
 ) -> None:
     api.login()
     platform.fail(kind, seconds=0.01)
-    assert api.list().status == 200
-    assert api.list().status == 200
+    for _ in range(2):
+        assert api.list().status == 200
     assert len(platform.calls("query_user_certificates")) == 2
 
 
-class TestLogin:
-    def test_a_busy_platform_is_unavailable_and_the_login_is_not_retried(self, api: Api, platform: Platform) -> None:
-        platform.fail("code", "jscode2session", code=-1)
-        assert_problem(api.login(), 503, "upstream_unavailable")
-        assert len(platform.calls("jscode2session")) == 1
-
-    def test_an_unreadable_response_is_malformed(self, api: Api, platform: Platform) -> None:
-        platform.fail("body", "jscode2session", body="<html>")
-        assert_problem(api.login(), 502, "upstream_malformed")
-
-    def test_no_response_is_a_timeout(self, api: Api, platform: Platform) -> None:
-        platform.fail("hang", "jscode2session")
-        body = json.dumps({"app_id": APP_ID, "code": platform.issue_login_code()})
-        assert_problem(api.call("POST", "/v1/sessions", body, milliseconds=1000), 504, "upstream_timeout")
+def test_a_rate_limit_is_cached_for_its_app_and_causes_no_platform_call(
+    api: Api, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.login()
+    platform.fail(**KINDS["HTTP 429"].fault)
+    assert_problem(api.list(), 429, "rate_limited")
+    platform.clear_faults()
+    platform.server.calls.clear()
+    response = api.list()
+    assert_problem(response, 429, "rate_limited")
+    assert int(response.headers["retry-after"]) in (29, 30)
+    assert platform.server.calls == []
+    first_app = dict(api.headers)
+    api.login(CUSTOMER_WITH_TIMES_CARDS, OTHER_APP_ID)
+    assert api.list(account_id=OTHER_ACCOUNT_ID, poi_id=OTHER_ACCOUNT_POI_ID).status == 200
+    cache = application.components().lister.rate_limits._cache
+    monkeypatch.setattr(cache, "_clock", lambda: time.time() + 31)
+    api.headers = first_app
+    assert api.list().status == 200

@@ -9,16 +9,11 @@ from typing import Any
 import pytest
 
 import app as application
-from chalicelib.api import problems
-from chalicelib.api.telemetry import Telemetry
-from chalicelib.context import RequestRecord
-from chalicelib.settings import TelemetrySettings
 from sandbox.sample_data import (
     ACCOUNT_ID,
     APP_ID,
     CUSTOMER,
     CUSTOMER_WITH_MALFORMED_DATA,
-    CUSTOMER_WITH_MANY_COUPONS,
     CUSTOMER_WITHOUT_COUPONS,
     POI_ID,
 )
@@ -36,20 +31,6 @@ def read_output(capsys: pytest.CaptureFixture[str]) -> tuple[list[dict[str, Any]
     return [line for line in lines if "_aws" not in line], [line for line in lines if "_aws" in line]
 
 
-def test_a_request_writes_one_log_line(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
-    api.login(CUSTOMER_WITH_MANY_COUPONS)
-    capsys.readouterr()
-    response = api.list()
-    [line], _ = read_output(capsys)
-    assert line["message"] == "GET /v1/merchants/{account_id}/stores/{poi_id}/certificates"
-    assert line["request_id"] == response.headers["x-request-id"]
-    assert (line["account_id"], line["poi_id"], line["outcome"], line["status"]) == (ACCOUNT_ID, POI_ID, "ok", 200)
-    assert (line["pages"], line["certificates"]) == (4, 200)
-    assert line["ms"] > 0
-    upstream = [call for call in line["calls"] if call["call"] == "douyin.query_user_certificates"]
-    assert len(upstream) == 4
-
-
 def test_a_problem_is_logged_with_the_platforms_codes_and_logid(
     api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,15 +43,6 @@ def test_a_problem_is_logged_with_the_platforms_codes_and_logid(
     assert (line["level"], line["outcome"]) == ("WARNING", "merchant_not_authorized")
     assert (call["outcome"], call["error_code"]) == ("2119005", 2119005)
     assert call["logid"].startswith("20")
-
-
-def test_a_lost_page_is_logged(api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
-    api.login(CUSTOMER_WITH_MANY_COUPONS)
-    platform.fail("code", page=3, code=2119001)
-    capsys.readouterr()
-    api.list()
-    [line], _ = read_output(capsys)
-    assert "2119001" in line["lost_page"]
 
 
 def test_a_user_is_logged_as_a_stable_hash(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,14 +79,6 @@ def test_metrics_have_the_documented_names_namespace_and_dimensions(
     assert dimensions.pop("UpstreamErrors") == {("service",), ("error_code", "service")}
     assert all(names == {("service",)} for names in dimensions.values())
     assert [line["CertificatesMalformed"] for line in lines if "CertificatesMalformed" in line] == [[2.0]]
-
-
-def test_a_configured_stage_is_a_dimension(capsys: pytest.CaptureFixture[str]) -> None:
-    telemetry = Telemetry(TelemetrySettings.from_env({"STAGE": "prod"}))
-    telemetry.report("x", RequestRecord(), problems.INVALID_REQUEST)
-    _, [cold_start, problem] = read_output(capsys)
-    assert cold_start["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["stage", "service"]]
-    assert problem["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["stage", "service"], ["stage", "service", "code"]]
 
 
 @pytest.mark.parametrize("fault", [None, "code", "http", "reset", "truncate"])

@@ -74,8 +74,9 @@ def test_it_lists(platform: Platform, redemption: Any) -> None:
     assert reply.data.orders[0].certificates[0].sku_info.title == "双人下午茶"
 
 
-def test_it_asks_for_an_order(redemption: Any) -> None:
-    order_id = "2000000000000000105"
+def test_it_asks_for_an_order(platform: Platform, redemption: Any) -> None:
+    purchases = platform.data.purchases[CUSTOMER_AS_DOCUMENTED]
+    [order_id] = [purchase.order["order_id"] for purchase in purchases if purchase.stores == [OTHER_POI_ID]]
     assert redemption.order_can_use({"order_id": order_id, "poi_id": OTHER_POI_ID}).data.can_use is True
     assert redemption.order_can_use({"order_id": order_id, "poi_id": POI_ID}).data.can_use is False
 

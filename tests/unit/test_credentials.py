@@ -124,12 +124,13 @@ def test_the_cached_secret_is_used_while_no_newer_one_can_be_read(
 ) -> None:
     del error_type
     first = store.get()
-    assert store.context.record.warnings == []
+    assert (store.context.record.warnings, store.context.record.is_secret_stale) == ([], False)
     store.fail(failure)
     store.clock.now += 3000
     assert store.get() is first
     [warning] = store.context.record.warnings
     assert warning.startswith(f"the cached secret is used: {message}")
+    assert store.context.record.is_secret_stale
 
 
 @FAILURES

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "chalicelib"
 
 # From the bottom up: a module may import modules of the lines above its own line, and no others of ours.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "redaction"),
+    ("build", "errors", "redaction"),
     ("cache", "context", "settings"),
     ("retry", "timeouts", "credentials", "douyin.codes", "douyin.lenient", "douyin.models"),
     ("aws", "douyin.connections", "douyin.protocol"),

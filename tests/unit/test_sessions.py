@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import random
+import string
 
 import pytest
 from itsdangerous import URLSafeSerializer
@@ -12,6 +14,7 @@ from chalicelib.errors import (
     StorageUnavailableError,
     UnauthenticatedError,
     UpstreamError,
+    UpstreamMalformedError,
     UpstreamTimeoutError,
 )
 from chalicelib.sessions import MAX_TOKEN_LENGTH, Authenticator, Session, hash_open_id
@@ -69,6 +72,19 @@ def test_the_secret_is_not_read_again_for_a_known_app(sessions: Sessions) -> Non
 
 def test_a_token_holds_its_expiry_time(sessions: Sessions) -> None:
     assert URLSafeSerializer("any key").loads_unsafe(sessions.login())[1] == [APP_ID, OPEN_ID, int(NOW) + TTL]
+
+
+@pytest.mark.parametrize(("length", "works"), [(1500, True), (2600, False)])
+def test_a_login_works_only_if_its_token_is_accepted_later(sessions: Sessions, length: int, works: bool) -> None:
+    """Otherwise the customer would be logged in, and each list would answer that the session is invalid."""
+    # Random letters: the token is compressed.
+    open_id = "".join(random.Random(1).choices(string.ascii_letters, k=length))  # noqa: S311 - test data
+    sessions.douyin.login_result = open_id
+    if works:
+        assert sessions.verify(sessions.login()).open_id == open_id
+    else:
+        with pytest.raises(UpstreamMalformedError):
+            sessions.login()
 
 
 @pytest.mark.parametrize(("seconds", "valid"), [(0, True), (TTL - 1, True), (TTL, False), (TTL + 1, False)])

@@ -303,6 +303,7 @@ export interface operations {
                         /** @constant */
                         status: "ok";
                         version: string;
+                        commit?: string;
                     };
                 };
             };

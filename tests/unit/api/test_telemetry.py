@@ -12,7 +12,7 @@ import pytest
 
 from chalicelib.api import problems
 from chalicelib.api import telemetry as telemetry_module
-from chalicelib.api.telemetry import Telemetry
+from chalicelib.api.telemetry import WITHHELD, Telemetry
 from chalicelib.context import ABANDONED, Call, ListRecord, RequestRecord
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
@@ -283,6 +283,7 @@ CALLERS_PROBLEM = {"Problems": ([1.0], [{"service"}, {"service", "code"}], "Coun
     [
         ({}, None, {}),
         ({"token_seconds_left": 0}, None, {"TokenSecondsLeft": ([0.0], SERVICE, "Seconds")}),
+        ({"is_secret_stale": True}, None, {"StaleSecret": ([1.0], SERVICE, "Count")}),
         ({"calls": calls("ok", "ok")}, None, {"UpstreamLatency": ([250.0, 250.0], SERVICE, "Milliseconds")}),
         ({"calls": calls("ok", service="dynamodb", name="GetItem")}, None, {}),
         ({"calls": calls(ABANDONED, ABANDONED)}, None, {}),
@@ -408,12 +409,19 @@ def test_dimension_values_are_service_stage_and_problem(output: Output) -> None:
     assert (entry["service"], entry["stage"], entry["code"]) == ("unit-test", "prod", "rate_limited")
 
 
-@pytest.mark.parametrize("name", ["botocore", "boto3", "urllib3", "requests", "chalice"])
-def test_loggers_that_quote_secrets_are_never_verbose(name: str) -> None:
-    logger = logging.getLogger(name)
-    logger.setLevel(logging.DEBUG)
+@pytest.mark.parametrize("name", ["urllib3.connection", "botocore.endpoint", "chalice", "", "unit-test.child"])
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.ERROR])
+def test_no_other_logger_writes_what_it_was_given(caplog: pytest.LogCaptureFixture, name: str, level: int) -> None:
     make_telemetry()
-    assert logger.level == logging.WARNING
+    logger = logging.getLogger(name)
+    with caplog.at_level(logging.DEBUG, name):
+        try:
+            raise ValueError("planted exception")
+        except ValueError:
+            logger.log(level, "planted %s", "planted argument", exc_info=True, stack_info=True)
+    assert "planted" not in caplog.text
+    assert [record.levelno for record in caplog.records] == [level]
+    assert f"{WITHHELD}{name or 'root'}" in caplog.text
 
 
 PLANTED = {

@@ -9,11 +9,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.api_gateway import (
+    _ACCESS_LOG_FIELDS,
     _GATEWAY_RESPONSES,
     _INVALID_BODY,
     CREATE_DEPLOYMENT_ATTEMPTS,
     _put_gateway_response,
     create_deployment,
+    ensure_log_role,
 )
 
 
@@ -74,3 +76,81 @@ def test_a_response_that_keeps_its_status_claims_no_other() -> None:
     [call] = client.calls
     assert "statusCode" not in call
     assert not {"status", "errors"} & json.loads(call["responseTemplates"]["application/json"]).keys()
+
+
+def test_the_access_log_has_an_id_that_the_client_cannot_choose() -> None:
+    assert _ACCESS_LOG_FIELDS["extended_request_id"] == "$context.extendedRequestId"
+
+
+class FreshAccount:
+    """API Gateway and IAM of an account without a role for logs. The clock moves only when somebody sleeps.
+
+    A role is refused for `role_seconds`; UpdateAccount is allowed once in 20 s, and refused calls count.
+    """
+
+    def __init__(self, role_seconds: float, *, has_role: bool = False) -> None:
+        self.now = 0.0
+        self.role_arn = ""
+        self._role_seconds = role_seconds
+        self._has_role = has_role
+        self._created = 0.0 if has_role else float("inf")
+        self._last_call = float("-inf")
+        self.region, self.partition = "us-east-1", "aws"
+
+    def client(self, _service: str) -> Any:
+        return self
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def get_account(self) -> Any:
+        return {"cloudwatchRoleArn": self.role_arn} if self.role_arn else {}
+
+    def create_role(self, **_: Any) -> Any:
+        if self._has_role:
+            raise ClientError({"Error": {"Code": "EntityAlreadyExists"}}, "CreateRole")
+        self._has_role, self._created = True, self.now
+        return self.get_role()
+
+    def get_role(self, **_: Any) -> Any:
+        return {"Role": {"Arn": "role-arn"}}
+
+    def attach_role_policy(self, **_: Any) -> None:
+        pass
+
+    def update_account(self, patchOperations: Any) -> None:  # noqa: N803 - AWS's name
+        elapsed, self._last_call = self.now - self._last_call, self.now
+        if elapsed < 20:
+            raise ClientError({"Error": {"Code": "TooManyRequestsException"}}, "UpdateAccount")
+        if self.now - self._created < self._role_seconds:
+            raise ClientError({"Error": {"Code": "BadRequestException"}}, "UpdateAccount")
+        self.role_arn = patchOperations[0]["value"]
+
+
+@pytest.mark.parametrize(
+    ("role_seconds", "has_role", "seconds"),
+    [(0.0, False, 0.0), (8.0, False, 21.0), (60.0, False, 63.0), (0.0, True, 0.0), (8.0, True, 21.0)],
+)
+def test_the_first_deployment_waits_for_the_log_role_and_for_the_quota_and_says_so(
+    role_seconds: float, has_role: bool, seconds: float,
+) -> None:  # fmt: skip
+    account, report = FreshAccount(role_seconds, has_role=has_role), list[str]()
+    ensure_log_role(cast("Any", account), report.append, account.sleep)
+    assert account.role_arn == "role-arn"
+    assert account.now == seconds
+    assert bool(report) == (seconds > 0)
+    assert all(line.startswith("waiting ") for line in report)
+
+
+def test_a_role_that_is_never_accepted_fails_after_two_minutes() -> None:
+    account = FreshAccount(float("inf"))
+    with pytest.raises(ClientError, match="BadRequestException"):
+        ensure_log_role(cast("Any", account), lambda _: None, account.sleep)
+    assert 60 < account.now < 180
+
+
+def test_an_account_that_has_a_role_keeps_it() -> None:
+    account = FreshAccount(0.0)
+    account.role_arn = "their-role"
+    ensure_log_role(cast("Any", account), lambda _: None, account.sleep)
+    assert account.role_arn == "their-role"

@@ -22,6 +22,8 @@ MAX_CHARACTERS = 6144
 
 # parliament knows no exception by statement. These actions have no resource, or need one of any name.
 IGNORED = {"RESOURCE_STAR"}
+UNKNOWN_TO_THE_LINTER = {"Unknown action cloudformation:DescribeEvents"}
+"""Newer than parliament's data. botocore's model of CloudFormation has the operation."""
 
 LINT = """
 import json, sys, warnings
@@ -53,9 +55,10 @@ def test_no_policy_has_a_finding() -> None:
     documents |= {name: read_managed_policy(name, "dev", "123456789012", "us-east-1") for name in MANAGED_POLICIES}
     assert len(documents) == 5
     found = dict(zip(documents, find_issues(*documents.values()), strict=True))
-    assert {name: [f for f in findings if f[0] not in IGNORED] for name, findings in found.items()} == {
-        name: [] for name in documents
-    }
+    assert {
+        name: [f for f in findings if f[0] not in IGNORED and f[1] not in UNKNOWN_TO_THE_LINTER]
+        for name, findings in found.items()
+    } == {name: [] for name in documents}
 
 
 @pytest.mark.parametrize("name", MANAGED_POLICIES)
@@ -67,6 +70,28 @@ def test_a_managed_policy_fits_iams_limit(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "action", "resource"),
     [
+        ("DeployerPolicy", "lambda:GetFunction", "function:douyin-redemption-dev:3"),
+        ("DeployerPolicy", "lambda:DeleteFunction", "function:douyin-redemption-dev-refresh_tokens:3"),
+        ("DeployerPolicy", "logs:PutRetentionPolicy", "log-group:/aws/lambda/douyin-redemption-dev"),
+        ("DeployerPolicy", "logs:PutRetentionPolicy", "log-group:/aws/lambda/douyin-redemption-dev-api_handler:*"),
+        ("OperatorPolicy", "logs:StartQuery", "log-group:/aws/lambda/douyin-redemption-dev:*"),
+        ("OperatorPolicy", "logs:FilterLogEvents", "log-group:/aws/lambda/douyin-redemption-dev-refresh_tokens:*"),
+        ("OperatorPolicy", "logs:StartQuery", "log-group:/aws/apigateway/douyin-redemption-dev"),
+    ],
+)
+def test_what_a_role_needs_is_permitted(name: str, action: str, resource: str) -> None:
+    document = read_managed_policy(name, "dev", "123456789012", "us-east-1")
+    service = action.split(":", maxsplit=1)[0]
+    assert permits(document, Permission(action, f"arn:aws:{service}:us-east-1:123456789012:{resource}"))
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "resource"),
+    [
+        ("DeployerPolicy", "lambda:DeleteFunction", "function:douyin-redemption-dev2:3"),
+        ("DeployerPolicy", "logs:DeleteLogGroup", "log-group:/aws/lambda/douyin-redemption-dev2:*"),
+        ("OperatorPolicy", "logs:StartQuery", "log-group:/aws/lambda/douyin-redemption-dev2"),
+        ("OperatorPolicy", "logs:StartQuery", "log-group:/aws/apigateway/douyin-redemption-dev2:*"),
         ("TokenReaderPolicy", "dynamodb:UpdateItem", "table/douyin-redemption-dev"),
         ("TokenReaderPolicy", "dynamodb:GetItem", "table/douyin-redemption-prod"),
         ("OperatorPolicy", "secretsmanager:GetSecretValue", "secret:douyin-redemption/prod-abcdef"),

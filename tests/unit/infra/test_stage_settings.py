@@ -45,6 +45,7 @@ opens = 2
 closes = 14
 [environment]
 SESSION_TTL_SECONDS = "3600"
+POWERTOOLS_LOG_LEVEL = "DEBUG"
 """
 
 
@@ -92,6 +93,10 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
         ("[environment]\nTABLE_NAME = 'other'", "TABLE_NAME"),
         ("[environment]\nSESSION_TTL_SECONDS = 7200", "$.environment"),
         ("[environment]\nlower = 'x'", "$.environment"),
+        ("[environment]\nSESSION_TTL_SECOND = '7200'", "SESSION_TTL_SECOND: unknown"),
+        ("[environment]\nSESSION_TTL_SECOND = '7200'", "DOUYIN_LOGIN_API, DOUYIN_OPEN_API, POWERTOOLS_"),
+        ("[environment]\nSESSION_TTL_SECONDS = '2h'", "SESSION_TTL_SECONDS is not a number"),
+        ("[environment]\nDOUYIN_OPEN_API = 'http://open.douyin.com'", "DOUYIN_OPEN_API must be https"),
         ("account = ", "Invalid value"),
     ],
 )

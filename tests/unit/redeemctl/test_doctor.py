@@ -102,25 +102,22 @@ TABLE = {
     "TableStatus": "ACTIVE",
     "DeletionProtectionEnabled": True,
 }
-TTL = {"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}
 BACKUPS = {"PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "ENABLED"}}
 
 
 @pytest.mark.parametrize(
-    ("table", "ttl", "backups", "english"),
+    ("table", "backups", "english"),
     [
-        (TABLE, TTL, BACKUPS, "as in the template"),
-        (None, {}, {}, "does not exist"),
-        ({**TABLE, "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}, TTL, BACKUPS, "partition key"),
-        ({**TABLE, "TableStatus": "CREATING"}, TTL, BACKUPS, "CREATING"),
-        ({**TABLE, "DeletionProtectionEnabled": False}, TTL, BACKUPS, "not enabled: deletion protection"),
-        (TABLE, {**TTL, "AttributeName": "other"}, BACKUPS, "not enabled: TTL"),
-        (TABLE, TTL, {}, "not enabled: point-in-time recovery"),
-        (TABLE, {}, {}, "not enabled: TTL, point-in-time recovery"),
+        (TABLE, BACKUPS, "as in the template"),
+        (None, {}, "does not exist"),
+        ({**TABLE, "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}, BACKUPS, "partition key"),
+        ({**TABLE, "TableStatus": "CREATING"}, BACKUPS, "CREATING"),
+        ({**TABLE, "DeletionProtectionEnabled": False}, BACKUPS, "not enabled: deletion protection"),
+        (TABLE, {}, "not enabled: point-in-time recovery"),
     ],
 )
-def test_the_table_must_be_as_in_the_template(table: Any, ttl: Any, backups: Any, english: str) -> None:
-    finding = resources.judge_table("table", table, ttl, backups, "dev")
+def test_the_table_must_be_as_in_the_template(table: Any, backups: Any, english: str) -> None:
+    finding = resources.judge_table("table", table, backups, "dev")
     assert english in finding.text.english
     assert (finding.outcome is Outcome.OK) == (english == "as in the template")
 

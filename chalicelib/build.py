@@ -1,0 +1,18 @@
+"""The git commit that this bundle was built from."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+COMMIT_FILE = Path(__file__).parent.parent / "commit.txt"
+"""`infra.bundle` writes it into the bundle. After a plain `chalice deploy` it is missing."""
+
+
+@functools.cache
+def read_commit() -> str | None:
+    """Return the commit, with `+` at its end if the tree had uncommitted changes; None if it is unknown."""
+    try:
+        return COMMIT_FILE.read_text(encoding="ascii")
+    except FileNotFoundError:
+        return None

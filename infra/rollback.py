@@ -1,0 +1,208 @@
+"""Bring back the code that a stage had before: both functions, from their published Lambda versions.
+
+It changes code, runtime and architecture. Settings, routes and the stack stay as they are; code that does not fit them
+is refused. Nothing is built, and no package registry is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import io
+import re
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+from infra import smoke, versions
+from infra.account import check_account, open_account
+from infra.api_gateway import list_routes
+from infra.bundle import ROOT, read_build
+from infra.chalice_config import API_STAGE
+from infra.chalice_state import choose_rest_api, find_rest_apis, function_names
+from infra.cloudformation import none_if_not_found
+from infra.deploy import exit_on_error, report_target
+from infra.stage_settings import StageError, read_stage_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from infra.account import Account
+    from infra.versions import History, Version
+
+# The function of the API is last. It tells which build runs, so a rollback that failed half-way can be repeated.
+_ORDER = ("refresh_tokens", "api_handler")
+_COMMIT = re.compile(r"[0-9a-f]{7,40}\+?")
+
+
+def rollback(
+    account: Account,
+    project: Path,
+    stage: str,
+    report: Callable[[str], None],
+    commit: str | None = None,
+    *,
+    dry_run: bool = False,
+) -> None:
+    """Restore the build before the one that runs, or that of `commit`; with `dry_run`, only list the builds.
+
+    Raises StageError if there is no such build, or it does not fit what is deployed.
+    """
+    settings = read_stage_settings(project, stage)
+    report_target(account, stage, report)
+    check_account(account, settings)
+    client, functions = account.client("lambda"), function_names(stage)
+    histories = {}
+    for name in functions.values():
+        if none_if_not_found(client.get_function, FunctionName=name) is None:
+            raise StageError(f"function {name} does not exist; make deploy STAGE={stage} creates it")
+        histories[name] = versions.read_history(client, name)
+    api_history = histories[functions["api_handler"]]
+    _report_builds(api_history, report)
+    target = choose_build(api_history, commit)
+    report(f"rollback to {target.description}")
+    api_id = choose_rest_api(find_rest_apis(account.client("apigateway"), stage), stage, settings)
+    if api_id is None:
+        raise StageError(f"stage {stage} has no API; make deploy STAGE={stage} creates it")
+    restored = {
+        functions[key]: _find_version(histories[functions[key]], target, functions[key], stage) for key in _ORDER
+    }
+    for name, version in restored.items():
+        _check_variables(name, version, histories[name].running, stage)
+    archives = {name: versions.download(client, name, version) for name, version in restored.items()}
+    archive = archives[functions["api_handler"]]
+    _check_routes(read_routes(archive), list_routes(account.client("apigateway"), api_id), target, stage)
+    if dry_run:
+        return
+    for name, version in restored.items():
+        if histories[name].running_number is None:
+            versions.publish(client, name)
+        _restore(client, name, version, archives[name])
+        report(f"function {name}: {version.description}")
+    expected = {name: _expected_function(version) for name, version in restored.items()}
+    url = None if _is_endpoint_off(account, api_id) else account.api_url(api_id, API_STAGE)
+    report(smoke.check(account, stage, expected, read_build(io.BytesIO(archive)), url))
+
+
+def choose_build(history: History, commit: str | None) -> Version:
+    """Return the version to restore; raises StageError if there is none."""
+    running = history.running
+    if commit is not None:
+        if not _COMMIT.fullmatch(commit):
+            raise StageError(f"TO={commit}: a commit has at least 7 hex digits")
+        found = [version for version in history.published if (version.commit or "").startswith(commit)]
+        others = [version for version in found if version.code != running.code]
+        if found and not others:
+            raise StageError(f"commit {commit} runs already")
+        if not others:
+            raise StageError(f"no kept build of commit {commit}; check it out and run make deploy")
+        return others[0]
+    number = history.running_number
+    for version in history.published:
+        # Without a number, the code that runs was not published: every version is older.
+        if (number is None or version.number < number) and version.code != running.code:
+            return version
+    raise StageError("no older build is kept; check out its commit and run make deploy")
+
+
+def read_routes(archive: bytes) -> set[tuple[str, str]] | None:
+    """Return path and method of each route in an archive's `app.py`, or None if they cannot be read from the source."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as packed:
+        tree = ast.parse(packed.read("app.py"))
+    routes = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "app.route":
+            try:
+                path = ast.literal_eval(node.args[0])
+                methods = next(
+                    (ast.literal_eval(word.value) for word in node.keywords if word.arg == "methods"), ["GET"]
+                )
+            except (ValueError, IndexError):
+                return None
+            routes |= {(path, method) for method in methods}
+    return routes or None
+
+
+def _report_builds(history: History, report: Callable[[str], None]) -> None:
+    number = history.running_number
+    if number is None:
+        report("runs now: a build that no deployment has published")
+    for version in history.published:
+        marks = ["runs now"] if version.number == number else []
+        if version.variables != history.running.variables:
+            marks.append("other environment variables than deployed")
+        report("  ".join(["build", version.description, *(f"({mark})" for mark in marks)]))
+
+
+def _find_version(history: History, target: Version, name: str, stage: str) -> Version:
+    """Return the version of a function that has the same code as `target`."""
+    for version in history.published:
+        if version.code == target.code:
+            return version
+    raise StageError(f"function {name} has no kept version of {target.description}; {_advice(target, stage)}")
+
+
+def _check_variables(name: str, version: Version, running: Version, stage: str) -> None:
+    different = sorted(
+        variable
+        for variable in version.variables.keys() | running.variables.keys()
+        if version.variables.get(variable) != running.variables.get(variable)
+    )
+    if different:
+        raise StageError(
+            f"function {name} had other environment variables ({', '.join(different)}); {_advice(version, stage)}"
+        )
+
+
+def _check_routes(
+    routes: set[tuple[str, str]] | None, deployed: set[tuple[str, str]], target: Version, stage: str
+) -> None:
+    if routes is None:
+        raise StageError(f"the routes of that build cannot be read from its app.py; {_advice(target, stage)}")
+    if different := sorted(f"{method} {path}" for path, method in routes ^ deployed):
+        raise StageError(
+            f"that build has other routes than are deployed ({', '.join(different)}); {_advice(target, stage)}"
+        )
+
+
+def _advice(version: Version, stage: str) -> str:
+    return f"instead: git checkout {version.commit or '<its commit>'}, then make deploy STAGE={stage}"
+
+
+def _restore(client: Any, name: str, version: Version, archive: bytes) -> None:
+    architectures = [version.architecture]
+    changed = client.update_function_code(FunctionName=name, ZipFile=archive, Architectures=architectures)
+    versions.wait_until_updated(client, name)
+    if changed["Runtime"] != version.runtime:
+        client.update_function_configuration(FunctionName=name, Runtime=version.runtime)
+        versions.wait_until_updated(client, name)
+
+
+def _expected_function(version: Version) -> Mapping[str, Any]:
+    return {
+        "state": "Active",
+        "last update": "Successful",
+        "code": version.code,
+        "runtime": version.runtime,
+        "architecture": [version.architecture],
+    }
+
+
+def _is_endpoint_off(account: Account, api_id: str) -> bool:
+    return bool(account.client("apigateway").get_rest_api(restApiId=api_id).get("disableExecuteApiEndpoint"))
+
+
+def main() -> None:
+    """Parse the command line and roll a stage back."""
+    parser = argparse.ArgumentParser(prog="python -m infra.rollback", description=__doc__)
+    parser.add_argument("stage")
+    parser.add_argument("--to", metavar="COMMIT", help="the commit to go back to; default: the build before this one")
+    parser.add_argument("--dry-run", action="store_true", help="list the builds; change nothing")
+    arguments = parser.parse_args()
+    with exit_on_error():
+        account = open_account(read_stage_settings(ROOT, arguments.stage))
+        rollback(account, ROOT, arguments.stage, print, arguments.to, dry_run=arguments.dry_run)
+
+
+if __name__ == "__main__":
+    main()

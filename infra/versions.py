@@ -1,0 +1,148 @@
+"""Published Lambda versions: each deployment publishes the code of both functions, so that a rollback can restore it.
+
+The functions keep serving `$LATEST`; the versions only keep code and configuration.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from infra.bundle import Build, read_build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+KEPT_VERSIONS = 10
+"""Older versions of a function are deleted."""
+
+_DOWNLOAD_SECONDS = 60.0
+
+
+class DownloadError(Exception):
+    """Lambda did not return the code of a version as it was uploaded."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a function, or the code that it serves; `number` is then 0. `code` is Lambda's hash of the code."""
+
+    number: int
+    code: str
+    description: str
+    runtime: str
+    architecture: str
+    variables: Mapping[str, str]
+
+    @property
+    def commit(self) -> str | None:
+        """The commit in the description, None if it has none."""
+        match = re.search(r"commit ([0-9a-f]+\+?)(?:,|$)", self.description)
+        return match[1] if match else None
+
+    def is_same(self, other: Version) -> bool:
+        """Return whether both have the same code and the same configuration that a rollback depends on."""
+        return all(
+            getattr(self, name) == getattr(other, name) for name in ("code", "runtime", "architecture", "variables")
+        )
+
+
+@dataclass(frozen=True)
+class History:
+    """What a function serves, and its published versions, the newest first."""
+
+    running: Version
+    published: tuple[Version, ...]
+
+    @property
+    def running_number(self) -> int | None:
+        """The number of the newest version with the code that runs, or None."""
+        return next((version.number for version in self.published if version.code == self.running.code), None)
+
+
+def read_history(client: Any, function_name: str) -> History:
+    """Read the versions of a function."""
+    pages = client.get_paginator("list_versions_by_function").paginate(FunctionName=function_name)
+    versions = [_parse(configuration) for page in pages for configuration in page["Versions"]]
+    published = sorted((v for v in versions if v.number), key=lambda version: -version.number)
+    return History(next(version for version in versions if not version.number), tuple(published))
+
+
+def publish(
+    client: Any,
+    function_name: str,
+    build: Build | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
+    """Publish what a function serves, unless it is the newest version; delete all but the last versions.
+
+    Without `build`, the version and commit are those of an older version with the same code, or are read from the code.
+    """
+    wait_until_updated(client, function_name)
+    history = read_history(client, function_name)
+    running, published = history.running, history.published
+    if not published or not published[0].is_same(running):
+        description = next((version.description for version in published if version.code == running.code), "")
+        if build is not None or not description:
+            build = build or _read_running_build(client, function_name, running)
+            description = f"{build}, {now():%Y-%m-%dT%H:%M:%SZ}"
+        client.publish_version(FunctionName=function_name, CodeSha256=running.code, Description=description)
+        history = read_history(client, function_name)
+    for version in history.published[KEPT_VERSIONS:]:
+        if version.number != history.running_number:
+            client.delete_function(FunctionName=function_name, Qualifier=str(version.number))
+
+
+def download(client: Any, function_name: str, version: Version) -> bytes:
+    """Return the archive of a version; raises DownloadError if it is not complete."""
+    qualifier = {"Qualifier": str(version.number)} if version.number else {}
+    url = client.get_function(FunctionName=function_name, **qualifier)["Code"]["Location"]
+    try:
+        response = requests.get(url, timeout=_DOWNLOAD_SECONDS)
+    except requests.RequestException as error:
+        # The message of the error would contain the URL, which gives access to the code.
+        raise DownloadError(f"{function_name}: the code cannot be downloaded ({type(error).__name__})") from None
+    if response.status_code != 200 or code_hash(response.content) != version.code:
+        raise DownloadError(
+            f"{function_name}: the downloaded code is not the deployed one (HTTP {response.status_code})"
+        )
+    return response.content
+
+
+def _read_running_build(client: Any, function_name: str, running: Version) -> Build:
+    try:
+        return read_build(io.BytesIO(download(client, function_name, running)))
+    except DownloadError:
+        # It must not stop a deployment. A rollback needs the code, and reports the error.
+        return Build(None, None)
+
+
+def code_hash(archive: bytes) -> str:
+    """Return the SHA-256 of an archive, as Lambda reports it."""
+    return base64.b64encode(hashlib.sha256(archive).digest()).decode()
+
+
+def wait_until_updated(client: Any, function_name: str) -> None:
+    """Wait until the last change of a function is complete."""
+    client.get_waiter("function_active_v2").wait(FunctionName=function_name)
+    client.get_waiter("function_updated_v2").wait(FunctionName=function_name)
+
+
+def _parse(configuration: Mapping[str, Any]) -> Version:
+    number = configuration["Version"]
+    return Version(
+        number=0 if number == "$LATEST" else int(number),
+        code=configuration["CodeSha256"],
+        description=configuration.get("Description", ""),
+        runtime=configuration["Runtime"],
+        architecture=configuration["Architectures"][0],
+        variables=configuration.get("Environment", {}).get("Variables", {}),
+    )

@@ -1,0 +1,30 @@
+"""The CloudFormation template with its parameters filled in, as far as tests read it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from typing import Any
+
+from infra.cloudformation import read_template
+
+
+@functools.cache
+def read_resources(stage: str = "dev", account_id: str = "000000000000", region: str = "us-east-1") -> dict[str, Any]:
+    """Return the template's resources by logical id. References to other resources stay as they are."""
+    text = json.dumps(read_template()["Resources"])
+    values = {"Stage": stage, "AWS::Partition": "aws", "AWS::AccountId": account_id, "AWS::Region": region}
+    for name, value in values.items():
+        text = text.replace(f"${{{name}}}", value).replace(json.dumps({"Ref": name}), json.dumps(value))
+    resources: dict[str, Any] = json.loads(re.sub(r'\{"Fn::Sub": ("(?:[^"\\]|\\.)*")\}', r"\1", text))
+    return resources
+
+
+def read_alarms() -> dict[str, dict[str, Any]]:
+    """Return the properties of all alarms by logical id, composite and optional ones included."""
+    return {
+        logical_id: resource["Properties"]
+        for logical_id, resource in read_resources().items()
+        if resource["Type"] in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+    }

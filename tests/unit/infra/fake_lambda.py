@@ -1,0 +1,118 @@
+"""Lambda's functions, their published versions, and their code, as far as deployment and rollback use them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import zipfile
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from botocore.exceptions import ClientError
+
+from infra import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROUTES = '@app.route("/v1/health", methods=["GET"])\ndef health(): ...\n'
+
+
+def build_archive(version: str, commit: str | None = None, app: str = ROUTES) -> bytes:
+    """Return a bundle with the parts that identify a build."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("app.py", app)
+        archive.writestr("chalicelib/__init__.py", f'"""Doc."""\n\n__version__ = "{version}"\n')
+        if commit is not None:
+            archive.writestr("commit.txt", commit)
+    return packed.getvalue()
+
+
+class FakeLambda:
+    """Functions by name. `calls` has the changes, such as "UpdateFunctionCode name"; `fails` names one that fails."""
+
+    def __init__(self) -> None:
+        self.functions: dict[str, dict[str, Any]] = {}
+        self.calls: list[str] = []
+        self.fails = ""
+
+    def deploy(self, name: str, archive: bytes, variables: dict[str, str] | None = None, **values: Any) -> None:
+        """Change a function as Chalice does, or create it."""
+        function = self.functions.setdefault(name, {"versions": {}, "next": 1})
+        function["latest"] = {
+            "Version": "$LATEST", "CodeSha256": versions.code_hash(archive), "Runtime": "python3.11",
+            "Architectures": ["x86_64"], "Environment": {"Variables": variables or {}}, "State": "Active",
+            "LastUpdateStatus": "Successful", **values,
+        }  # fmt: skip
+        function["archive"] = archive
+
+    def published(self, name: str) -> list[str]:
+        """Return the descriptions of a function's versions, the oldest first."""
+        return [configuration["Description"] for configuration, _ in self.functions[name]["versions"].values()]
+
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "list_versions_by_function"
+        return SimpleNamespace(paginate=self._list_versions)
+
+    def _list_versions(self, FunctionName: str) -> Iterator[Any]:  # noqa: N803 - AWS's name
+        function = self.functions[FunctionName]
+        for configuration in (function["latest"], *(found for found, _ in function["versions"].values())):
+            yield {"Versions": [configuration]}
+
+    def get_waiter(self, name: str) -> Any:
+        assert name in ("function_active_v2", "function_updated_v2")
+        return SimpleNamespace(wait=lambda FunctionName: None)  # noqa: ARG005, N803 - AWS's name
+
+    def get_function(self, FunctionName: str, Qualifier: str = "$LATEST") -> Any:  # noqa: N803 - AWS's names
+        if FunctionName not in self.functions:
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "GetFunction")
+        function = self.functions[FunctionName]
+        configuration = function["latest"] if Qualifier == "$LATEST" else function["versions"][Qualifier][0]
+        return {"Configuration": configuration, "Code": {"Location": f"https://code/{FunctionName}/{Qualifier}"}}
+
+    def get_function_configuration(self, FunctionName: str) -> Any:  # noqa: N803 - AWS's name
+        return self.functions[FunctionName]["latest"]
+
+    def publish_version(self, FunctionName: str, CodeSha256: str, Description: str) -> None:  # noqa: N803 - AWS's names
+        function = self.functions[FunctionName]
+        assert function["latest"]["CodeSha256"] == CodeSha256
+        assert len(Description) <= 256, "Lambda's limit"
+        number, function["next"] = str(function["next"]), function["next"] + 1
+        configuration = {**function["latest"], "Version": number, "Description": Description}
+        function["versions"][number] = configuration, function["archive"]
+
+    def delete_function(self, FunctionName: str, Qualifier: str) -> None:  # noqa: N803 - AWS's names
+        del self.functions[FunctionName]["versions"][Qualifier]
+
+    def update_function_code(self, FunctionName: str, ZipFile: bytes, Architectures: list[str]) -> Any:  # noqa: N803 - AWS's names
+        self._change("UpdateFunctionCode", FunctionName)
+        latest = self.functions[FunctionName]["latest"]
+        latest |= {"CodeSha256": versions.code_hash(ZipFile), "Architectures": Architectures}
+        self.functions[FunctionName]["archive"] = ZipFile
+        return latest
+
+    def update_function_configuration(self, FunctionName: str, **values: Any) -> None:  # noqa: N803 - AWS's name
+        self._change("UpdateFunctionConfiguration", FunctionName)
+        self.functions[FunctionName]["latest"] |= values
+
+    def _change(self, operation: str, name: str) -> None:
+        call = f"{operation} {name}"
+        if call == self.fails:
+            raise ClientError({"Error": {"Code": "ServiceException"}}, operation)
+        self.calls.append(call)
+
+    @contextlib.contextmanager
+    def downloads(self) -> Iterator[None]:
+        """Serve the addresses of `get_function`."""
+
+        def get(url: str, timeout: float) -> Any:
+            assert timeout > 0
+            name, qualifier = url.removeprefix("https://code/").split("/")
+            function = self.functions[name]
+            content = function["archive"] if qualifier == "$LATEST" else function["versions"][qualifier][1]
+            return SimpleNamespace(status_code=200, content=content)
+
+        with mock.patch("requests.get", get):
+            yield

@@ -1,0 +1,156 @@
+"""What is sent to CloudFormation, and which errors of it are reported."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra.cloudformation import StackError, check_data, create_change_set
+
+VALIDATION = {
+    "LogicalResourceId": "Domain",
+    "ResourceType": "AWS::ApiGateway::DomainName",
+    "ValidationStatusReason": "the name is taken",
+    "ValidationPath": "/Properties/DomainName",
+}
+
+
+def not_found(operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": "ResourceNotFoundException"}}, operation)
+
+
+class FakeAws:
+    """A stack in this status, or none; table and secret by whether they exist. `sent` has the change set's request."""
+
+    def __init__(self, status: str | None = "UPDATE_COMPLETE", failure: str = "") -> None:
+        self.status = status
+        self.failure = failure
+        self.has_table = self.has_secret = True
+        self.secret: dict[str, Any] = {}
+        self.events: Any = [VALIDATION, {"EventType": "STACK_EVENT"}]
+        self.sent: dict[str, Any] = {}
+
+    def client(self, _service: str) -> Any:
+        return self
+
+    def describe_stacks(self, StackName: str) -> Any:  # noqa: N803 - AWS's name
+        if self.status is None:
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": f"{StackName} does not exist"}}, "x")
+        return {"Stacks": [{"StackName": StackName, "StackStatus": self.status, "Parameters": []}]}
+
+    def create_change_set(self, **arguments: Any) -> Any:
+        self.sent = arguments
+        return {"Id": "change-set-arn", "StackId": "stack-arn"}
+
+    def describe_change_set(self, **_: Any) -> Any:
+        if self.failure:
+            return {"Status": "FAILED", "StatusReason": self.failure}
+        return {"Status": "CREATE_COMPLETE", "Changes": []}
+
+    def describe_events(self, StackName: str, ChangeSetName: str) -> Any:  # noqa: N803 - AWS's names
+        assert (StackName, ChangeSetName) == ("stack-arn", self.sent["ChangeSetName"])
+        if isinstance(self.events, ClientError):
+            raise self.events
+        return {"OperationEvents": self.events}
+
+    def delete_change_set(self, **_: Any) -> None:
+        pass
+
+    def describe_table(self, **_: Any) -> Any:
+        if not self.has_table:
+            raise not_found("DescribeTable")
+        return {"Table": {}}
+
+    def describe_secret(self, **_: Any) -> Any:
+        if not self.has_secret:
+            raise not_found("DescribeSecret")
+        return {"ARN": "secret-arn", **self.secret}
+
+
+def test_an_update_restores_what_was_deleted_by_hand() -> None:
+    aws = FakeAws()
+    create_change_set(aws.client, "dev", {})
+    assert (aws.sent["ChangeSetType"], aws.sent["DeploymentMode"]) == ("UPDATE", "REVERT_DRIFT")
+    assert "OnStackFailure" not in aws.sent
+
+
+def test_a_stack_whose_creation_fails_is_deleted_and_retained_data_is_used() -> None:
+    aws = FakeAws(None)
+    aws.has_secret = False
+    create_change_set(aws.client, "dev", {})
+    assert (aws.sent["ChangeSetType"], aws.sent["OnStackFailure"]) == ("CREATE", "DELETE")
+    assert "DeploymentMode" not in aws.sent
+    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in aws.sent["Parameters"]}
+    assert (parameters["TableIs"], parameters["SecretIs"]) == ("kept", "made")
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack --stack-name douyin-redemption-dev"),
+        ("DELETE_FAILED", "aws cloudformation delete-stack"),
+        ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback --stack-name douyin-redemption-dev"),
+        ("UPDATE_IN_PROGRESS", "another deployment is running"),
+    ],
+)
+def test_a_stack_that_cannot_be_changed_is_refused_with_the_command_that_repairs_it(status: str, advice: str) -> None:
+    aws = FakeAws(status)
+    with pytest.raises(StackError, match=advice):
+        create_change_set(aws.client, "dev", {})
+    assert aws.sent == {}
+
+
+def test_the_findings_of_early_validation_are_reported() -> None:
+    aws = FakeAws(failure="Early validation failed. To see why, use DescribeEvents")
+    with pytest.raises(StackError) as raised:
+        create_change_set(aws.client, "dev", {})
+    assert str(raised.value).splitlines() == [
+        "Early validation failed. To see why, use DescribeEvents",
+        "  Domain (AWS::ApiGateway::DomainName): the name is taken /Properties/DomainName",
+    ]
+
+
+def test_without_permission_for_the_events_the_reason_is_reported() -> None:
+    aws = FakeAws(failure="Early validation failed")
+    aws.events = ClientError({"Error": {"Code": "AccessDenied"}}, "DescribeEvents")
+    with pytest.raises(StackError, match="Early validation failed\n  DescribeEvents: AccessDenied"):
+        create_change_set(aws.client, "dev", {})
+
+
+def test_a_change_set_without_changes_is_no_failure() -> None:
+    aws = FakeAws(failure="The submitted information didn't contain changes.")
+    assert create_change_set(aws.client, "dev", {}).changes == []
+
+
+@pytest.mark.parametrize(
+    ("table", "secret", "named"),
+    [
+        (False, True, "table douyin-redemption-dev does not exist,"),
+        (True, False, "secret douyin-redemption/dev does not exist,"),
+        (False, False, "table douyin-redemption-dev does not exist and secret douyin-redemption/dev does not exist"),
+    ],
+)
+def test_lost_data_is_named_with_the_page_that_helps(table: bool, secret: bool, named: str) -> None:
+    aws = FakeAws()
+    aws.has_table, aws.has_secret = table, secret
+    with pytest.raises(StackError) as raised:
+        check_data(aws.client, "dev")
+    assert named in str(raised.value)
+    assert "docs/operate.md" in str(raised.value)
+
+
+def test_a_secret_that_is_scheduled_for_deletion_counts_as_lost() -> None:
+    aws = FakeAws()
+    aws.secret = {"DeletedDate": SimpleNamespace()}
+    with pytest.raises(StackError, match="restore-secret --secret-id douyin-redemption/dev"):
+        check_data(aws.client, "dev")
+
+
+@pytest.mark.parametrize("status", [None, "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"])
+def test_before_the_first_deployment_nothing_can_be_lost(status: str | None) -> None:
+    aws = FakeAws(status)
+    aws.has_table = aws.has_secret = False
+    check_data(aws.client, "dev")

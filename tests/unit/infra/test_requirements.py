@@ -1,0 +1,41 @@
+"""What the pipeline installs before it gets credentials: pinned as everywhere else, and complete."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+
+from infra.bundle import ROOT
+
+PINS = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
+
+
+def read_pins(name: str) -> dict[str, str]:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return {normalize(name): version for name, version in PINS.findall(text)}
+
+
+def normalize(name: str) -> str:
+    """Return a package's name as PyPI compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_the_pipelines_requirements_are_those_of_constraints_with_hashes() -> None:
+    deploy, constraints = read_pins("requirements-deploy.txt"), read_pins("constraints.txt")
+    assert {name: version for name, version in deploy.items() if constraints.get(name, version) != version} == {}
+    assert read_pins("requirements.txt").items() <= deploy.items()
+    text = (ROOT / "requirements-deploy.txt").read_text(encoding="utf-8")
+    assert all("--hash=sha256:" in part for part in re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:])
+
+
+def test_everything_that_infra_imports_is_required() -> None:
+    nodes = [node for path in (ROOT / "infra").glob("*.py") for node in ast.walk(ast.parse(path.read_text("utf-8")))]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    imported = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"infra", "chalicelib"}
+    # The types are not imported at run time.
+    needed = {
+        "pyyaml" if name == "yaml" else name.replace("_", "-") for name in imported if not name.startswith("mypy_boto3")
+    }
+    assert needed <= read_pins("requirements-deploy.txt").keys()

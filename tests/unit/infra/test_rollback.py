@@ -1,0 +1,224 @@
+"""Which build a rollback restores, in which order, and what it refuses."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra import rollback, smoke, versions
+from infra.bundle import ROOT, Build, read_build
+from infra.chalice_state import RestApi
+from infra.rollback import read_routes
+from infra.stage_settings import StageError, settings_path
+from tests.unit.infra.fake_lambda import ROUTES, FakeLambda, build_archive
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+API, REFRESH = "douyin-redemption-dev", "douyin-redemption-dev-refresh_tokens"
+COMMITS = {"1": "aaaaaaaaaaaa", "2": "bbbbbbbbbbbb", "3": "cccccccccccc+"}
+DEPLOYED_ROUTES = {("/v1/health", "GET")}
+
+
+class Stage:
+    """A stage to which builds are deployed; `checked` has the build of each smoke test."""
+
+    def __init__(self, project: Path) -> None:
+        self.client = FakeLambda()
+        self.project = project
+        self.report: list[str] = []
+        self.checked: list[Build] = []
+        self.endpoint_is_off = False
+        self.account: Any = SimpleNamespace(
+            id="123456789012",
+            region="us-east-1",
+            client=self._client,
+            api_url=lambda api_id, stage: f"{api_id}/{stage}",
+        )
+
+    def _client(self, service: str) -> Any:
+        gateway = SimpleNamespace(get_rest_api=lambda restApiId: {"disableExecuteApiEndpoint": self.endpoint_is_off})  # noqa: ARG005, N803
+        return self.client if service == "lambda" else gateway
+
+    def deploy(self, version: str, app: str = ROUTES, **values: Any) -> None:
+        archive = build_archive(version, COMMITS[version], app)
+        for name in (REFRESH, API):
+            with self.client.downloads():
+                if name in self.client.functions:
+                    versions.publish(self.client, name)
+            self.client.deploy(name, archive, **values)
+            versions.publish(self.client, name, Build(version, COMMITS[version]))
+
+    def rollback(self, commit: str | None = None, *, dry_run: bool = False) -> None:
+        self.report.clear()
+        with self.client.downloads():
+            rollback.rollback(self.account, self.project, "dev", self.report.append, commit, dry_run=dry_run)
+
+    def running(self) -> dict[str, str | None]:
+        """Return the version that each function serves."""
+        functions = self.client.functions
+        with self.client.downloads():
+            archives = {
+                name: versions.download(self.client, name, versions.read_history(self.client, name).running)
+                for name in functions
+            }
+        return {name: read_build(io.BytesIO(archive)).version for name, archive in archives.items()}
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    settings_path(tmp_path, "dev").parent.mkdir(parents=True)
+    settings_path(tmp_path, "dev").write_text("")
+    stage = Stage(tmp_path)
+
+    def check(_account: Any, _stage: str, functions: Any, build: Build, url: str | None) -> str:
+        assert (url is None) == stage.endpoint_is_off
+        for name, expected in functions.items():
+            actual = smoke.actual_configuration(stage.client.get_function(name))
+            assert smoke.compare(actual, expected) == []
+        stage.checked.append(build)
+        return "smoke test: passed"
+
+    monkeypatch.setattr(smoke, "check", check)
+    monkeypatch.setattr(rollback, "find_rest_apis", lambda _client, _stage: [RestApi("abc", cast("Any", None))])
+    monkeypatch.setattr(rollback, "list_routes", lambda _client, _api_id: DEPLOYED_ROUTES)
+    return stage
+
+
+def test_each_rollback_goes_one_build_back_for_both_functions(stage: Stage) -> None:
+    for version in "123":
+        stage.deploy(version)
+    stage.rollback()
+    assert stage.running() == {API: "2", REFRESH: "2"}
+    assert stage.report[-1] == "smoke test: passed"
+    stage.rollback()
+    assert stage.running() == {API: "1", REFRESH: "1"}
+    assert stage.checked == [Build("2", COMMITS["2"]), Build("1", COMMITS["1"])]
+    with pytest.raises(StageError, match="no older build"):
+        stage.rollback()
+
+
+def test_the_same_code_is_never_the_build_before(stage: Stage) -> None:
+    stage.deploy("1")
+    stage.deploy("2")
+    stage.deploy("2", variables={"SESSION_TTL_SECONDS": "60"})
+    with pytest.raises(StageError, match=r"other environment variables \(SESSION_TTL_SECONDS\).*aaaaaaaaaaaa"):
+        stage.rollback()
+
+
+def test_a_deployment_after_a_rollback_goes_back_to_what_ran_before_it(stage: Stage) -> None:
+    stage.deploy("1")
+    stage.deploy("2")
+    stage.rollback()
+    stage.deploy("3")
+    stage.rollback()
+    assert stage.running()[API] == "1"
+
+
+def test_a_commit_names_an_older_or_a_newer_build(stage: Stage) -> None:
+    for version in "123":
+        stage.deploy(version)
+    stage.rollback("aaaaaaa")
+    assert stage.running()[API] == "1"
+    stage.rollback(COMMITS["3"])
+    assert stage.running()[API] == "3"
+    for commit, message in (("cccccccc", "runs already"), ("ddddddd", "no kept build"), ("abc", "at least 7")):
+        with pytest.raises(StageError, match=message):
+            stage.rollback(commit)
+
+
+def test_a_dry_run_lists_the_builds_and_changes_nothing(stage: Stage) -> None:
+    stage.deploy("1", variables={"OLD": "1"})
+    stage.deploy("2")
+    stage.deploy("3")
+    stage.rollback(dry_run=True)
+    marks = [line.partition("(")[2] for line in stage.report[1:4]]
+    assert marks == ["runs now)", "", "other environment variables than deployed)"]
+    assert stage.report[4].startswith("rollback to version 2, commit bbbbbbbbbbbb, ")
+    assert stage.client.calls == []
+
+
+def test_other_routes_than_deployed_are_refused_before_any_change(stage: Stage) -> None:
+    stage.deploy("1", '@app.route("/v1/old")\ndef old(): ...\n')
+    stage.deploy("2")
+    with pytest.raises(StageError, match=r"\(GET /v1/health, GET /v1/old\).*git checkout aaaaaaaaaaaa"):
+        stage.rollback()
+    assert stage.client.calls == []
+
+
+def test_code_that_only_one_function_has_is_refused(stage: Stage) -> None:
+    stage.deploy("1")
+    stage.deploy("2")
+    stage.client.functions[REFRESH]["versions"].clear()
+    with pytest.raises(StageError, match=f"{REFRESH} has no kept version"):
+        stage.rollback()
+    assert stage.client.calls == []
+
+
+def test_runtime_and_architecture_come_back_with_the_code(stage: Stage) -> None:
+    stage.deploy("1", Runtime="python3.12", Architectures=["arm64"])
+    stage.deploy("2")
+    stage.rollback()
+    configuration = stage.client.get_function(API)["Configuration"]
+    assert (configuration["Runtime"], configuration["Architectures"]) == ("python3.12", ["arm64"])
+
+
+def test_after_a_failure_between_the_functions_the_next_run_completes_the_same_rollback(stage: Stage) -> None:
+    for version in "123":
+        stage.deploy(version)
+    stage.client.fails = f"UpdateFunctionCode {API}"
+    with pytest.raises(ClientError):
+        stage.rollback()
+    assert stage.running() == {API: "3", REFRESH: "2"}
+    stage.client.fails = ""
+    stage.rollback()
+    assert stage.running() == {API: "2", REFRESH: "2"}
+
+
+def test_code_that_no_deployment_has_published_can_be_restored_afterwards(stage: Stage) -> None:
+    """For example after `chalice deploy` alone."""
+    stage.deploy("1")
+    for name in (API, REFRESH):
+        stage.client.deploy(name, build_archive("2", COMMITS["2"]))
+    stage.rollback()
+    assert stage.running()[API] == "1"
+    stage.rollback(COMMITS["2"])
+    assert stage.running()[API] == "2"
+
+
+def test_without_the_default_endpoint_no_request_is_sent(stage: Stage) -> None:
+    stage.deploy("1")
+    stage.deploy("2")
+    stage.endpoint_is_off = True
+    stage.rollback()
+    assert stage.checked == [Build("1", COMMITS["1"])]
+
+
+def test_a_missing_function_is_named(stage: Stage) -> None:
+    with pytest.raises(StageError, match=f"function {REFRESH} does not exist"):
+        stage.rollback()
+
+
+@pytest.mark.parametrize(
+    ("app", "routes"),
+    [
+        (ROUTES, {("/v1/health", "GET")}),
+        ('@app.route("/x")\ndef x(): ...\n', {("/x", "GET")}),
+        ('@app.route("/x", methods=["GET", "POST"])\ndef x(): ...\n', {("/x", "GET"), ("/x", "POST")}),
+        ("@app.route(PATH)\ndef x(): ...\n", None),
+        ("x = 1\n", None),
+    ],
+)
+def test_routes_are_read_from_the_source(app: str, routes: set[tuple[str, str]] | None) -> None:
+    assert read_routes(build_archive("1", app=app)) == routes
+
+
+def test_the_routes_of_this_app_can_be_read() -> None:
+    routes = read_routes(build_archive("1", app=(ROOT / "app.py").read_text(encoding="utf-8")))
+    assert routes is not None
+    assert ("/v1/sessions", "POST") in routes
+    assert len(routes) == 4
