@@ -15,7 +15,7 @@ async function bundle(minify) {
     write: false,
   });
   // esbuild's own CommonJS exports take 0.4 KB of the phone's download.
-  const pattern = /export\s*\{\s*(?:(\w+) as )?createClient\s*\};/;
+  const pattern = /export\s*\{\s*(?:([\w$]+) as )?createClient\s*\};/;
   const [code] = outputFiles.map((file) => file.text);
   if (!pattern.test(code)) {
     throw new Error("unexpected exports of the bundle");

@@ -1,6 +1,12 @@
 import { createRequire } from "node:module";
 
-/** Load a module from `dist`: the tests run the same files as a phone. */
-export function loadBuilt<T>(path: string): T {
-  return createRequire(import.meta.url)(`../dist/${path}.js`) as T;
+const require = createRequire(import.meta.url);
+
+/** Load a module from `dist`: the tests run the same files as a phone. `again`: run it even if it was loaded before. */
+export function loadBuilt<T>(path: string, again = false): T {
+  const file = require.resolve(`../dist/${path}.js`);
+  if (again) {
+    delete require.cache[file];
+  }
+  return require(file) as T;
 }

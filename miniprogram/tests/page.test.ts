@@ -9,6 +9,7 @@ import type * as Messages from "../src/pages/certificates/messages";
 import type * as Rows from "../src/pages/certificates/rows";
 import type * as States from "../src/pages/certificates/state";
 import type * as Stores from "../src/pages/certificates/stores";
+import type * as Views from "../src/pages/certificates/view";
 import { loadBuilt } from "./built";
 
 const { clockText, dateText, daysBetween } = loadBuilt<typeof Dates>("pages/certificates/dates");
@@ -16,8 +17,8 @@ const { cardOf, cardsOf, groupsOf, yuan } = loadBuilt<typeof Rows>("pages/certif
 const { detailOf } = loadBuilt<typeof Details>("pages/certificates/detail");
 const { countText, noticeOf, unusableText } = loadBuilt<typeof Messages>("pages/certificates/messages");
 const { INITIAL_STATE, isEmpty, isStale, nextState } = loadBuilt<typeof States>("pages/certificates/state");
-const { canSortByDistance, listedStores, onlyStore, storeHeader, storeRows } =
-  loadBuilt<typeof Stores>("pages/certificates/stores");
+const { canSortByDistance, onlyStore, storeHeader, storeRows } = loadBuilt<typeof Stores>("pages/certificates/stores");
+const { activityView } = loadBuilt<typeof Views>("pages/certificates/view");
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
@@ -396,13 +397,30 @@ describe("the state of the list", () => {
     assert.equal(nextState(state, continued).activity, "more");
   });
 
-  test("continues until a screen is filled, or five responses had nothing new", () => {
+  test("continues until a screen is filled, or a response has nothing new", () => {
     assert.equal(after(opened, listed(3, true)).activity, "more");
     assert.equal(after(opened, listed(8, true)).activity, "idle");
-    const empty = Array.from({ length: 5 }, () => listed(0, true));
-    assert.equal(after(opened, ...empty.slice(1)).activity, "first");
-    const stopped = after(opened, ...empty);
+    assert.equal(after(opened, listed(3, true), listed(3, true)).activity, "idle");
+    const stopped = after(opened, listed(0, true));
     assert.deepEqual([stopped.activity, stopped.more, isEmpty(stopped)], ["idle", true, false]);
+  });
+
+  test("says that the client is still looking, and waits anew", () => {
+    const state = after(opened);
+    const late = nextState(state, { kind: "waited", request: state.request, waiting: "late" });
+    const searching = nextState(late, { kind: "searching" });
+    assert.equal(activityView(searching, NOW).slownessText, "正在继续查找可用的券…");
+    assert.equal(nextState(searching, { kind: "waited", request: state.request, waiting: "late" }), searching);
+    assert.equal(nextState(searching, listed(1)).waiting, "");
+  });
+
+  test("has nothing of the former user after another has logged in", () => {
+    const user_changed: States.ListEvent = { kind: "user_changed" };
+    const refreshing = after(opened, listed(3, true), refreshed);
+    const { activity, certificates, more, updatedAt } = nextState(refreshing, user_changed);
+    assert.deepEqual([activity, certificates, more, updatedAt], ["first", [], false, 0]);
+    const failing = after(opened, listed(3), refreshed, failed(), user_changed);
+    assert.deepEqual([failing.activity, failing.certificates, failing.problem], ["idle", [], undefined]);
   });
 
   test("knows how long a request takes, and ignores timers of earlier requests", () => {
@@ -430,12 +448,6 @@ describe("the store selection", () => {
     { poi_id: "6602", name: "徐家汇店", latitude: 31.1943, longitude: 121.4365 },
     { poi_id: "6603", name: "五角场店", latitude: 31.2988, longitude: 121.5146 },
   ];
-
-  test("omits entries that are not stores", () => {
-    const odd = [null, { poi_id: "1" }, { name: "无编号店" }, stores[0]] as Store[];
-    assert.deepEqual(listedStores({ account_id: "1", stores: odd }), [stores[0]]);
-    assert.deepEqual(listedStores({ account_id: "1" }), []);
-  });
 
   test("is skipped if there is only one store", () => {
     assert.equal(onlyStore(stores), undefined);

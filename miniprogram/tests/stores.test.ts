@@ -104,6 +104,15 @@ describe("a visit", () => {
   });
 });
 
+describe("another user", () => {
+  test("has an own last store, and must allow the position again", () => {
+    const located: StoreEvent = { kind: "located", position: HERE };
+    const state = after(entered("6601"), listed(), choosing, picked("6602"), choosing, located);
+    const { lastPoiId, position, poiId } = nextStoreState(state, { kind: "user_changed", lastPoiId: "6601" });
+    assert.deepEqual([lastPoiId, position, poiId], ["6601", undefined, "6602"]);
+  });
+});
+
 describe("a choice", () => {
   test("is stored, and opens the list, also of the same store", () => {
     const state = after(entered("6601"), listed(), choosing);
@@ -164,6 +173,11 @@ describe("the stores", () => {
     assert.equal(loaded.loading, false);
     const kept = nextStoreState(loaded, failed(2));
     assert.deepEqual([kept.problem, kept.stores.length], [undefined, 2]);
+  });
+
+  test("are none if the merchant does not list them", () => {
+    const outcome: StoresOutcome = { kind: "stores", merchant: { account_id: "1" }, stale: false };
+    assert.deepEqual(after(entered("6601"), { kind: "responded", request: 1, outcome, now: NOW }).stores, []);
   });
 
   test("are marked if they are the last known ones", () => {

@@ -2,29 +2,30 @@
  * Client of the redemption service, built on `tt.login` and `tt.request`.
  *
  * Without a valid session, one request logs in and lists. The session is cached on the phone until it expires. When the
- * server rejects it, log in again and retry once; concurrent requests share one login. Promises never reject: each
- * resolves to an outcome.
+ * server rejects it, log in again and retry once; concurrent requests share one login. Every promise resolves to an
+ * outcome, whatever `tt` and the server do.
  */
 
-import type { components, paths } from "./api";
-import { isProblem, newProblem, type Problem, parse, problemOf, readProblem } from "./problem";
-import type { RequestOptions, TtApi } from "./tt";
+import type { paths } from "./api";
+import {
+  type Certificate,
+  type List,
+  type Merchant,
+  readList,
+  readMerchant,
+  readSessionResponse,
+  readStoredMerchant,
+  readStoredSession,
+  type Session,
+} from "./body";
+import { newProblem, type Problem, type Result, readProblem, readReply } from "./problem";
+import { attempt, type Reply, settle, TIMEOUT_MS, type TtApi } from "./tt";
 
+export type { Certificate, Merchant, Store } from "./body";
 export type { Action, Problem } from "./problem";
 export type { LoginOptions, Reply, RequestOptions, TtApi } from "./tt";
 
-/** One certificate of the list. Amounts are in 分, times in epoch seconds, ids are strings. */
-export type Certificate = components["schemas"]["Certificate"];
-
-/** A merchant, and where it can be visited. Without `stores`, every store of the merchant is served. */
-export type Merchant = components["schemas"]["Stores"];
-
-/** A store. The position is in GCJ-02; use it only if both coordinates are there. */
-export type Store = components["schemas"]["Store"];
-
-type List = components["schemas"]["List"];
 export type Unusable = NonNullable<List["unusable"]>;
-type SessionResponse = paths["/v1/sessions"]["post"]["responses"]["200"]["content"]["application/json"];
 type QueryParameters = NonNullable<
   paths["/v1/merchants/{account_id}/stores/{poi_id}/certificates"]["get"]["parameters"]["query"]
 >;
@@ -57,7 +58,8 @@ export type Outcome =
 /** Pagination of one list. */
 export interface Pager {
   /**
-   * Load the next part and return the whole list so far: soonest to expire first, without duplicates.
+   * Load the next part and return the whole list so far: soonest to expire first, without duplicates. Parts without
+   * certificates are followed by the next, at most 10 times.
    *
    * Calls during a load share its promise. At the end, the list is returned without a request. After a problem, the
    * same part is requested again.
@@ -67,6 +69,14 @@ export interface Pager {
   cancel(): void;
 }
 
+/**
+ * Report to the page.
+ *
+ * - `searching`: a part had no certificates, so the next one is being requested
+ * - `user_changed`: another user has logged in on this phone. Clear what is shown; the pager has done so.
+ */
+export type Progress = "searching" | "user_changed";
+
 /** Result of `stores()`. `stale`: the service did not respond; these are the last known stores. */
 export type StoresOutcome =
   | { kind: "stores"; merchant: Merchant; stale: boolean }
@@ -74,35 +84,28 @@ export type StoresOutcome =
 
 export interface Client {
   /** Start a list. A client loads one list at a time: this cancels the previous one. */
-  certificates(query: ListQuery): Pager;
+  certificates(query: ListQuery, onProgress?: (progress: Progress) => void): Pager;
   /** Return a merchant's stores, cached in tt's storage for 5 minutes. Needs no login. */
   stores(accountId: string): Promise<StoresOutcome>;
 }
 
-interface Session {
+interface Login {
   token: string;
-  /** Epoch milliseconds. */
-  endsAt: number;
+  /** Seconds. */
+  expires_in: number;
+  /** The list or its problem; undefined if the response has neither (an older service). */
+  first: Result<List> | undefined;
 }
-
-interface CachedMerchant {
-  merchant: Merchant;
-  /** Epoch milliseconds. */
-  readAt: number;
-}
-
-type Result<T> = { value: T; problem?: undefined } | { problem: Problem };
 
 interface PendingRequest<T> {
   done: Promise<Result<T>>;
   abort: () => void;
 }
 
-/** The service responds within 10 s. */
-const TIMEOUT_MS = 12000;
 /** Do not use a session that could expire during the request. */
 const EXPIRY_MARGIN_MS = 30000;
 const STORES_CACHE_MS = 300000;
+const MAX_EMPTY_PARTS = 10;
 
 /** Create a client. `now` returns epoch milliseconds; tests replace it. */
 export function createClient(options: ClientOptions, now: () => number = Date.now): Client {
@@ -110,94 +113,128 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   // Douyin isolates storage by user and mini-program and clears it when the user logs out.
   const key = `redemption.session.${appId}`;
   let session: Session | undefined;
-  // The last token that the server rejected. If storage failed to remove it, it must not be read back.
-  let rejectedToken: string | undefined;
-  let pendingLogin: Promise<Result<SessionResponse>> | undefined;
+  // The token in the storage since `session` was saved: that of `session`, unless the storage failed.
+  let storedToken = "";
+  // Number of changes of the user, so that lists and responses of a former user are not used.
+  let user = 0;
+  let pendingLogin: Promise<Result<Login>> | undefined;
   let current: Pager | undefined;
+  let report: (progress: Progress) => unknown = () => {};
 
-  function cachedSession(): Session | undefined {
-    if (!session) {
-      const stored = tryStorage(() => tt.getStorageSync(key));
-      session = isSession(stored) && stored.token !== rejectedToken ? stored : undefined;
+  /** Compare the session with the storage. If that holds another one, or none, another user has logged in. */
+  function readSession(): void {
+    // Where the storage throws, the session in memory counts.
+    attempt(() => {
+      const stored = tt.getStorageSync(key);
+      const found = attempt(() => readStoredSession(stored));
+      const token = found ? found.token : "";
+      if (token !== storedToken) {
+        const former = session;
+        session = found;
+        storedToken = token;
+        user += 1;
+        if (former) {
+          report("user_changed");
+        }
+      }
+    });
+  }
+
+  function saveSession(saved: Session): void {
+    session = saved;
+    attempt(() => tt.setStorageSync(key, saved));
+    storedToken = attempt(() => readStoredSession(tt.getStorageSync(key)).token) || "";
+  }
+
+  /** Expire a rejected session, unless a new one has replaced it. */
+  function discard(token: string): void {
+    if (session && session.token === token) {
+      // Stored, so that another user of the phone is noticed.
+      saveSession({ token, endsAt: 0 });
     }
-    return session && session.endsAt - EXPIRY_MARGIN_MS > now() ? session : undefined;
   }
 
   /** Log in, and ask for a list in the same request. Callers during a login share it. */
-  function logIn(query?: ListQuery): Promise<Result<SessionResponse>> {
+  function logIn(query?: ListQuery): Promise<Result<Login>> {
     if (!pendingLogin) {
-      const login = loginCode().then((code) => (code ? openSession(code, query) : { problem: newProblem("login") }));
-      pendingLogin = login;
-      login.then(() => {
-        pendingLogin = undefined;
-      });
+      pendingLogin = loginCode()
+        .then((result) => (result.problem ? result : openSession(result.value, query)))
+        .then((result) => {
+          pendingLogin = undefined;
+          return result;
+        });
     }
     return pendingLogin;
   }
 
-  function loginCode(): Promise<string> {
-    return new Promise((resolve) => {
-      // `code` is missing when the user is not logged in to Douyin.
-      tt.login({ force: true, success: (login) => resolve(login.code || ""), fail: () => resolve("") });
+  function loginCode(): Promise<Result<string>> {
+    return settle<{ code?: unknown }, string>({
+      name: "tt.login",
+      call: (success, fail) => tt.login({ force: true, success, fail }),
+      read: ({ code }) => {
+        if (!code || typeof code !== "string") {
+          throw new Error("no code: the user is not logged in to Douyin");
+        }
+        return { value: code };
+      },
+      secret: "",
     });
   }
 
-  function openSession(code: string, query: ListQuery | undefined): Promise<Result<SessionResponse>> {
-    const body = { app_id: appId, code, list: query };
-    return send("POST", "/v1/sessions", isSessionResponse, { "content-type": "application/json" }, body).done.then(
-      (result) => {
-        if (!result.problem) {
-          const opened = { token: result.value.token, endsAt: now() + result.value.expires_in * 1000 };
-          session = opened;
-          tryStorage(() => tt.setStorageSync(key, opened));
-        }
-        return result;
-      },
-    );
+  function openSession(code: string, query: ListQuery | undefined): Promise<Result<Login>> {
+    // The code belongs to whoever has logged in.
+    readSession();
+    const data = { app_id: appId, code, list: query };
+    return send(() => "/v1/sessions", readLogin, code, data).done.then((result) => {
+      if (!result.problem) {
+        saveSession({ token: result.value.token, endsAt: now() + result.value.expires_in * 1000 });
+      }
+      return result;
+    });
   }
 
-  /** Remove a rejected session from the cache, unless a new session has replaced it. */
-  function discard(token: string): void {
-    rejectedToken = token;
-    if (session && session.token === token) {
-      session = undefined;
-      tryStorage(() => tt.removeStorageSync(key));
-    }
-  }
-
-  /** Send one request. tt.request calls `success` for every status, so check the status and the body. */
+  /**
+   * Send one request. tt.request calls `success` for every status, so check the status and the body.
+   *
+   * `credential`: the session token, or the login code that is in `data`; empty for a request that needs no user.
+   */
   function send<T>(
-    method: "GET" | "POST",
-    path: string,
-    isExpected: (value: unknown) => value is T,
-    header: object,
+    path: () => string,
+    read: (body: unknown) => T,
+    credential: string,
     data?: object,
   ): PendingRequest<T> {
+    const sender = user;
     let task: { abort(): void } | undefined;
-    const done = new Promise<Result<T>>((resolve) => {
-      const options: RequestOptions = {
-        url: baseUrl + path,
-        method,
-        header,
-        timeout: TIMEOUT_MS,
-        success: (reply) => {
-          const value = reply.statusCode === 200 ? parse(reply.data) : null;
-          resolve(isExpected(value) ? { value } : { problem: problemOf(reply) });
-        },
-        fail: () => resolve({ problem: newProblem("network") }),
-      };
-      if (data) {
-        options.data = data;
-      }
-      task = tt.request(options);
+    const authorization = credential ? { authorization: `Bearer ${credential}` } : {};
+    const kind = data
+      ? { method: "POST" as const, header: { "content-type": "application/json" }, data }
+      : { method: "GET" as const, header: authorization };
+    const sent = settle<Reply, T>({
+      name: "tt.request",
+      call: (success, fail) => {
+        task = tt.request(Object.assign({ url: baseUrl + path(), timeout: TIMEOUT_MS, success, fail }, kind));
+        return task;
+      },
+      read: (reply) => readReply(reply, read),
+      secret: credential,
     });
-    return { done, abort: () => task?.abort() };
+    const done = sent.then((result) => {
+      if (!credential) {
+        return result;
+      }
+      readSession();
+      return user === sender ? result : { problem: newProblem("login", 0, "another user has logged in") };
+    });
+    return { done, abort: () => attempt(() => task?.abort()) };
   }
 
-  function certificates(query: ListQuery): Pager {
+  function certificates(query: ListQuery, onProgress: (progress: Progress) => void = () => {}): Pager {
     if (current) {
       current.cancel();
     }
+    report = (progress) => cancelled || attempt(() => onProgress(progress));
+    let owner = user;
     const found = new Map<string, Certificate>();
     let unusable: Unusable = {};
     let cursor: string | undefined;
@@ -205,17 +242,42 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     let cancelled = false;
     let request: PendingRequest<List> | undefined;
     let pending: Promise<Outcome> | undefined;
-    let settle: (outcome: Outcome) => void = () => {};
+    let settlePending: (outcome: Outcome) => void = () => {};
 
     function list(): Outcome {
       return { kind: "list", certificates: Array.from(found.values()).sort(soonestFirst), unusable, more: !complete };
     }
 
+    /** Forget the list of a former user. */
+    function checkUser(): void {
+      readSession();
+      if (owner !== user) {
+        owner = user;
+        found.clear();
+        unusable = {};
+        cursor = undefined;
+        complete = false;
+      }
+    }
+
+    /** Load parts until one has certificates, or the list ends. */
+    function search(emptyParts: number): Promise<Outcome> {
+      return load(true).then((result) => {
+        const outcome = merge(result);
+        const isEmpty = result && !result.problem && !result.value.certificates.length;
+        if (outcome.kind === "list" && outcome.more && isEmpty && emptyParts < MAX_EMPTY_PARTS) {
+          report("searching");
+          return search(emptyParts + 1);
+        }
+        return outcome;
+      });
+    }
+
     /** Load the next part; undefined if cancelled before its request. */
     function load(retryLogin: boolean): Promise<Result<List> | undefined> {
-      const cached = cachedSession();
-      if (cached) {
-        return getPart(cached.token, retryLogin);
+      checkUser();
+      if (session && session.endsAt - EXPIRY_MARGIN_MS > now()) {
+        return getPart(session.token, retryLogin);
       }
       const isShared = !!pendingLogin;
       // A login under way has another list. Only the first part has no cursor.
@@ -225,8 +287,9 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
           // The other list was invalid, not the login.
           return isShared && result.problem.status === 400 && !cancelled ? load(retryLogin) : result;
         }
-        const first = withList ? firstList(result.value) : undefined;
-        return first ? check(first, result.value.token, retryLogin) : getPart(result.value.token, retryLogin);
+        checkUser();
+        const { token, first } = result.value;
+        return withList && first ? check(first, token, retryLogin) : getPart(token, retryLogin);
       });
     }
 
@@ -234,7 +297,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       if (cancelled) {
         return Promise.resolve(undefined);
       }
-      request = send("GET", listPath(query, cursor), isList, { authorization: `Bearer ${token}` });
+      request = send(() => listPath(query, cursor), readList, token);
       return request.done.then((result) => check(result, token, retryLogin));
     }
 
@@ -247,7 +310,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       if (!result.problem) {
         return result;
       }
-      if (result.problem.status === 401) {
+      if (result.problem.status === 401 || result.problem.code === "login") {
         discard(token);
         if (retryLogin && !cancelled) {
           return load(false);
@@ -280,13 +343,14 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
     const pager: Pager = {
       next() {
+        checkUser();
         if (cancelled || complete) {
           return Promise.resolve(cancelled ? { kind: "cancelled" } : list());
         }
         if (!pending) {
           const outcome = new Promise<Outcome>((resolve) => {
-            settle = resolve;
-            load(true).then((result) => resolve(merge(result)));
+            settlePending = resolve;
+            search(0).then(resolve);
           });
           pending = outcome;
           outcome.then(() => {
@@ -297,7 +361,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       },
       cancel() {
         cancelled = true;
-        settle({ kind: "cancelled" });
+        settlePending({ kind: "cancelled" });
         if (request) {
           request.abort();
         }
@@ -309,20 +373,19 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
   function stores(accountId: string): Promise<StoresOutcome> {
     const storesKey = `redemption.stores.${accountId}`;
-    const stored = tryStorage(() => tt.getStorageSync(storesKey));
-    const cached = isCachedMerchant(stored) ? stored : undefined;
+    const cached = attempt(() => readStoredMerchant(tt.getStorageSync(storesKey)));
     const age = cached ? now() - cached.readAt : -1;
     if (cached && age >= 0 && age < STORES_CACHE_MS) {
       return Promise.resolve({ kind: "stores", merchant: cached.merchant, stale: false });
     }
-    return send("GET", storesPath(accountId), isMerchant, {}).done.then((result) => {
+    return send(() => storesPath(accountId), readMerchant, "").done.then((result) => {
       if (!result.problem) {
         const merchant = result.value;
-        tryStorage(() => tt.setStorageSync(storesKey, { merchant, readAt: now() }));
+        attempt(() => tt.setStorageSync(storesKey, { merchant, readAt: now() }));
         return { kind: "stores", merchant, stale: false };
       }
       if (result.problem.code === "merchant_not_found") {
-        tryStorage(() => tt.removeStorageSync(storesKey));
+        attempt(() => tt.removeStorageSync(storesKey));
       } else if (cached) {
         return { kind: "stores", merchant: cached.merchant, stale: true };
       }
@@ -333,45 +396,11 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   return { certificates, stores };
 }
 
-/** Call tt's storage. It throws when it is full or broken; then the session is cached in memory only. */
-function tryStorage<T>(call: () => T): T | undefined {
-  try {
-    return call();
-  } catch (_) {
-    return undefined;
-  }
-}
-
-function isSession(value: unknown): value is Session {
-  const stored = (value || {}) as Partial<Session>;
-  return typeof stored.token === "string" && typeof stored.endsAt === "number";
-}
-
-function isSessionResponse(value: unknown): value is SessionResponse {
-  const response = (value || {}) as Partial<SessionResponse>;
-  return typeof response.token === "string" && typeof response.expires_in === "number";
-}
-
-/** Return the list of a login response, or its problem; undefined if it has neither (an older service). */
-function firstList({ list, list_problem }: SessionResponse): Result<List> | undefined {
-  if (isProblem(list_problem)) {
-    return { problem: readProblem(list_problem, list_problem.status) };
-  }
-  return isList(list) ? { value: list } : undefined;
-}
-
-function isMerchant(value: unknown): value is Merchant {
-  const { account_id, stores } = (value || {}) as Partial<Merchant>;
-  return typeof account_id === "string" && (stores === undefined || Array.isArray(stores));
-}
-
-function isCachedMerchant(value: unknown): value is CachedMerchant {
-  const { merchant, readAt } = (value || {}) as Partial<CachedMerchant>;
-  return isMerchant(merchant) && typeof readAt === "number";
-}
-
-function isList(value: unknown): value is List {
-  return Array.isArray(((value || {}) as Partial<List>).certificates);
+function readLogin(body: unknown): Login {
+  const { token, expires_in, list, list_problem } = readSessionResponse(body);
+  const problem = readProblem(list_problem);
+  const value = attempt(() => readList(list));
+  return { token, expires_in, first: problem ? { problem } : value && { value } };
 }
 
 function storesPath(accountId: string): string {
@@ -388,11 +417,14 @@ function listPath(query: ListQuery, cursor: string | undefined): string {
   return pairs.length ? `${path}?${pairs.join("&")}` : path;
 }
 
-/** Add two sets of counts. */
+/** Add two sets of counts, which may have reasons that this client does not know. */
 function sum(a: Unusable, b: Unusable): Unusable {
   const total = Object.assign({}, a);
   for (const reason of Object.keys(b) as (keyof Unusable)[]) {
-    total[reason] = (total[reason] || 0) + (b[reason] as number);
+    const count = b[reason] as number;
+    if (Number.isFinite(count)) {
+      total[reason] = (total[reason] || 0) + count;
+    }
   }
   return total;
 }

@@ -1,9 +1,7 @@
 /** Problems of the service and of the phone, and what the page should do about each. */
 
-import type { components } from "./api";
+import { readServerProblem, type ServerProblem } from "./body";
 import type { Reply } from "./tt";
-
-type ServerProblem = components["schemas"]["Problem"];
 
 /**
  * What the page should do:
@@ -31,12 +29,20 @@ export interface Problem {
   retryAfter: number;
   /** For support; empty without a response of the service. */
   requestId: string;
+  /**
+   * For the developer: what tt reported or threw, what was malformed, or what the service says in English. It starts with
+   * `tt.login` or `tt.request` if that failed. It contains no token and no code.
+   */
+  cause?: string;
 }
 
-const ACTIONS: { [code: string]: Action } = {
-  unauthenticated: "login",
-  store_not_found: "store",
-};
+/** A value, or why there is none. */
+export type Result<T> = { value: T; problem?: undefined } | { problem: Problem };
+
+const ACTIONS = new Map<string, Action>([
+  ["unauthenticated", "login"],
+  ["store_not_found", "store"],
+]);
 
 const TEXTS = {
   network: "网络不给力，请检查网络后重试",
@@ -45,53 +51,70 @@ const TEXTS = {
 };
 
 /** Create a problem that the service did not report. `status` is 0 without a response. */
-export function newProblem(code: keyof typeof TEXTS, status = 0): Problem {
+export function newProblem(code: keyof typeof TEXTS, status: number, cause: string): Problem {
   const action = code === "login" ? "login" : "retry";
-  return { code, status, detail: TEXTS[code], action, retryAfter: 0, requestId: "" };
+  return { code, status, detail: TEXTS[code], action, retryAfter: 0, requestId: "", cause };
 }
 
-/** Read the problem from a response. A body in another format (such as a proxy's error page) is `unreadable`. */
-export function problemOf(reply: Reply): Problem {
-  const body = parse(reply.data);
-  const problem = isProblem(body) ? readProblem(body, reply.statusCode) : newProblem("unreadable", reply.statusCode);
+/** Read a response: the value of `read`, or a problem. A body that is not the service's is `unreadable`. */
+export function readReply<T>(reply: Reply, read: (body: unknown) => T): Result<T> {
+  const status = Number(reply.statusCode) || 0;
+  let body: unknown;
+  let cause = "no problem of the service";
+  try {
+    body = parse(reply.data);
+    if (status === 200) {
+      return { value: read(body) };
+    }
+  } catch (error) {
+    cause = (error as Error).message;
+  }
+  const problem = readProblem(body, status) || newProblem("unreadable", status, `status ${status}: ${cause}`);
   problem.retryAfter = problem.retryAfter || secondsOf(headerOf(reply, "retry-after"));
   problem.requestId = problem.requestId || headerOf(reply, "x-request-id");
+  return { problem };
+}
+
+/** Convert a problem of the service; undefined if the body is another one. `status`: of the response, if it is its body. */
+export function readProblem(body: unknown, status = 0): Problem | undefined {
+  const read = readServerProblem(body);
+  if (!read) {
+    return undefined;
+  }
+  const { code, detail, title, errors = [], retryable, retry_after, request_id = "" } = read;
+  const problem: Problem = {
+    code,
+    status: status || read.status || 0,
+    detail,
+    action: ACTIONS.get(code) || (retryable ? "retry" : "staff"),
+    retryAfter: secondsOf(retry_after),
+    requestId: request_id,
+  };
+  const cause = errors.length ? errors.map(({ field, detail }) => `${field}: ${detail}`).join(", ") : title;
+  if (cause) {
+    problem.cause = cause;
+  }
   return problem;
 }
 
-/** Whether a value has the members that every problem of the service has. */
-export function isProblem(value: unknown): value is ServerProblem {
-  const problem = (value || {}) as Partial<ServerProblem>;
-  return typeof problem.code === "string" && typeof problem.detail === "string";
-}
-
-/** Convert a problem of the service. */
-export function readProblem(problem: ServerProblem, status: number): Problem {
-  const { code, detail, retryable, retry_after, request_id } = problem;
-  const action = ACTIONS[code] || (retryable ? "retry" : "staff");
-  return { code, status, detail, action, retryAfter: secondsOf(retry_after), requestId: request_id || "" };
-}
-
-/** Return the body as an object, or null. tt.request parses valid JSON; any other body arrives as text. */
-export function parse(data: unknown): object | null {
-  let value = data;
-  if (typeof value === "string") {
-    try {
-      value = JSON.parse(value);
-    } catch (_) {
-      return null;
-    }
+/** tt.request parses valid JSON; any other body arrives as text. */
+function parse(data: unknown): unknown {
+  try {
+    return typeof data === "string" ? JSON.parse(data) : data;
+  } catch (_) {
+    // The error of JSON.parse quotes the body.
+    throw new Error("the body is no JSON");
   }
-  return typeof value === "object" && value !== null ? value : null;
 }
 
 function secondsOf(value: unknown): number {
-  return Math.max(0, Number(value) || 0);
+  const seconds = Number(value);
+  return seconds > 0 && Number.isFinite(seconds) ? seconds : 0;
 }
 
 /** Return a header, ignoring case: Douyin does not document the case of header names. */
 function headerOf(reply: Reply, name: string): string {
-  const header = (reply.header || {}) as { [name: string]: unknown };
+  const header = Object(reply.header) as { [name: string]: unknown };
   const found = Object.keys(header).filter((key) => key.toLowerCase() === name)[0];
   return found === undefined ? "" : String(header[found]);
 }

@@ -1,6 +1,6 @@
 /** Sample page: the customer's certificates in one store. It connects the pure modules with `tt` and the client. */
 
-import { createClient, type Pager } from "../../client/client";
+import { createClient, type Pager, type Progress } from "../../client/client";
 import { config } from "../../config";
 import * as device from "./device";
 import { resolutionOf } from "./messages";
@@ -35,8 +35,8 @@ Page({
   onShow() {
     if (this.hidden) {
       this.loadStores();
-      // The customer may have redeemed a certificate while the page was hidden.
-      if (!this.storeState.choosing) {
+      // While the page was hidden, the customer may have redeemed a certificate, or another user logged in.
+      if (this.storeState.poiId) {
         this.refresh();
       }
     }
@@ -158,15 +158,33 @@ Page({
 
   load(event: ListEvent) {
     if (event.kind !== "continued" || !this.pager) {
-      this.pager = client.certificates(this.store());
+      this.pager = client.certificates(this.store(), (progress) => this.onProgress(progress));
     }
     this.update(event);
     this.loadNext(this.pager);
   },
 
-  loadNext(pager: Pager) {
+  /** The client goes on searching, or has found out that another user has logged in. */
+  onProgress(progress: Progress) {
+    this.update({ kind: progress });
+    if (progress === "user_changed") {
+      this.updateStores({ kind: progress, lastPoiId: device.readLastStore(this.storeState.accountId) });
+    }
+    if (this.list.activity === "idle") {
+      this.refresh();
+    } else {
+      this.reportWaiting();
+    }
+  },
+
+  /** Say so if the present request takes long. */
+  reportWaiting() {
     const { request } = this.list;
     device.reportWaiting((waiting) => this.update({ kind: "waited", request, waiting }));
+  },
+
+  loadNext(pager: Pager) {
+    this.reportWaiting();
     pager.next().then((outcome) => {
       if (outcome.kind !== "cancelled") {
         tt.stopPullDownRefresh({});

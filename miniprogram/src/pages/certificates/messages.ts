@@ -98,8 +98,15 @@ export function unusableText(unusable: Unusable): string {
   return total ? `另有 ${total} 张券不能在本店使用：${texts.join("，")}` : "";
 }
 
-export type Waiting = "" | "slow" | "late";
+/** `searching`: the client goes on after a part of the list without certificates. */
+export type Waiting = "" | "searching" | "slow" | "late";
 
 export function waitingText(waiting: Waiting): string {
-  return { "": "", slow: "仍在查询，请稍候…", late: "网络较慢，还没有收到结果" }[waiting];
+  const texts = {
+    "": "",
+    searching: "正在继续查找可用的券…",
+    slow: "仍在查询，请稍候…",
+    late: "网络较慢，还没有收到结果",
+  };
+  return texts[waiting];
 }

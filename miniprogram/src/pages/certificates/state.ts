@@ -24,21 +24,19 @@ export interface ListState {
   problemBelow: boolean;
   /** Certificates that the present pager has found. During a refresh, `certificates` still are the previous pager's. */
   found: number;
-  /** Successive responses without a new certificate. */
-  emptyResponses: number;
 }
 
 export type ListEvent =
   | { kind: "opened" }
   | { kind: "refreshed" }
   | { kind: "continued" }
+  | { kind: "searching" }
+  | { kind: "user_changed" }
   | { kind: "waited"; request: number; waiting: Waiting }
   | { kind: "responded"; outcome: Exclude<Outcome, { kind: "cancelled" }>; now: number };
 
 /** Cards that fill about one screen. With fewer, the customer cannot scroll, so onReachBottom never fires. */
 const SCREEN_CARDS = 8;
-/** After this many responses without a new certificate, stop and show a button. */
-const MAX_EMPTY_RESPONSES = 5;
 
 export const INITIAL_STATE: ListState = {
   certificates: [],
@@ -52,7 +50,6 @@ export const INITIAL_STATE: ListState = {
   problemAt: 0,
   problemBelow: false,
   found: 0,
-  emptyResponses: 0,
 };
 
 /** Return the state after an event. While `activity` is not `idle`, the page loads the next part of the list. */
@@ -64,6 +61,10 @@ export function nextState(state: ListState, event: ListEvent): ListState {
       return start({ ...state, more: false, found: 0 }, state.certificates.length ? "refresh" : "first");
     case "continued":
       return start(state, resumed(state));
+    case "searching":
+      return { ...state, request: state.request + 1, waiting: "searching" };
+    case "user_changed":
+      return start({ ...INITIAL_STATE, request: state.request }, state.activity === "idle" ? "idle" : "first");
     case "waited":
       return event.request === state.request && state.activity !== "idle"
         ? { ...state, waiting: event.waiting }
@@ -96,7 +97,7 @@ export function certificateOf({ certificates }: ListState, id: string): Certific
 }
 
 function start(state: ListState, activity: Activity): ListState {
-  return { ...state, activity, request: state.request + 1, waiting: "", problem: undefined, emptyResponses: 0 };
+  return { ...state, activity, request: state.request + 1, waiting: "", problem: undefined };
 }
 
 /** Return what a retry continues: a failed refresh starts at the first part again. */
@@ -107,8 +108,6 @@ function resumed({ certificates, found }: ListState): Activity {
 function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>, now: number): ListState {
   const { certificates, unusable, more } = outcome;
   const found = certificates.length;
-  const gained = found > state.found;
-  const emptyResponses = gained ? 0 : state.emptyResponses + 1;
   const listed: ListState = {
     ...state,
     certificates,
@@ -119,13 +118,10 @@ function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>,
     waiting: "",
     problem: undefined,
     found,
-    emptyResponses,
   };
-  const isShort = !gained || groupsOf(certificates).length < SCREEN_CARDS;
-  if (!more || !isShort || emptyResponses >= MAX_EMPTY_RESPONSES) {
-    return listed;
-  }
-  return { ...listed, activity: found ? "more" : "first", request: state.request + 1 };
+  // If nothing was gained, the client has searched long enough: the customer decides whether to go on.
+  const continues = more && found > state.found && groupsOf(certificates).length < SCREEN_CARDS;
+  return continues ? { ...listed, activity: "more", request: state.request + 1 } : listed;
 }
 
 function withProblem(state: ListState, problem: Problem, now: number): ListState {

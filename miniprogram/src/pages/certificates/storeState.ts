@@ -2,7 +2,7 @@
 
 import type { Problem, Store, StoresOutcome } from "../../client/client";
 import type { Waiting } from "./messages";
-import { canSortByDistance, listedStores, onlyStore, type Position } from "./stores";
+import { canSortByDistance, onlyStore, type Position } from "./stores";
 
 export interface StoreState {
   accountId: string;
@@ -37,6 +37,8 @@ export type StoreEvent =
   /** The page was opened. `poiId`: the store that Douyin names; may be empty. */
   | { kind: "entered"; accountId: string; poiId: string; lastPoiId: string }
   | { kind: "merchant_changed"; accountId: string; lastPoiId: string }
+  /** Another user has logged in on this phone: what the former one chose and allowed no longer counts. */
+  | { kind: "user_changed"; lastPoiId: string }
   | { kind: "requested" }
   | { kind: "waited"; request: number; waiting: Waiting }
   | { kind: "responded"; request: number; outcome: StoresOutcome; now: number }
@@ -84,6 +86,8 @@ export function nextStoreState(state: StoreState, event: StoreEvent): StoreState
       const unknown = { poiId: "", isRemembered: false, stores: [], stale: false };
       return choose(request({ ...state, ...unknown, accountId, lastPoiId }), false);
     }
+    case "user_changed":
+      return { ...state, lastPoiId: event.lastPoiId, position: undefined, locating: "" };
     case "requested":
       return request(state);
     case "waited":
@@ -148,7 +152,7 @@ function open(state: StoreState, poiId: string): StoreState {
 function withOutcome(state: StoreState, outcome: StoresOutcome, now: number): StoreState {
   const responded: StoreState = { ...state, loading: false, waiting: "" };
   if (outcome.kind === "stores") {
-    return withStores({ ...responded, stores: listedStores(outcome.merchant), stale: outcome.stale });
+    return withStores({ ...responded, stores: outcome.merchant.stores || [], stale: outcome.stale });
   }
   // With stores to choose from, a failed refresh needs no message.
   return state.stores.length ? responded : { ...responded, problem: outcome.problem, problemAt: now };

@@ -1,6 +1,6 @@
 /** Store selection: which store to open, names and distances. Pure functions. */
 
-import type { Merchant, Store } from "../../client/client";
+import type { Store } from "../../client/client";
 
 export interface Position {
   latitude: number;
@@ -17,11 +17,6 @@ export interface StoreRow {
   tag: string;
   /** All texts as one sentence, for a screen reader. */
   label: string;
-}
-
-/** Return the stores that can be shown; none if the merchant does not list its stores. */
-export function listedStores(merchant: Merchant): Store[] {
-  return (merchant.stores || []).filter((store) => store?.poi_id && store.name);
 }
 
 /** Return the only store; undefined if the customer must choose. */

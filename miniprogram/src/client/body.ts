@@ -1,0 +1,143 @@
+/**
+ * Reads the bodies of responses, and what the phone has stored.
+ *
+ * A member whose type is not the documented one is omitted; unknown members stay. Of a list, the elements that can be
+ * used remain. Readers throw if what remains cannot be used.
+ */
+
+import type { components, paths } from "./api";
+
+export type List = components["schemas"]["List"];
+/** One certificate of the list. Amounts are in 分, times in epoch seconds, ids are strings. */
+export type Certificate = components["schemas"]["Certificate"];
+/** A merchant, and where it can be visited. Without `stores`, every store of the merchant is served. */
+export type Merchant = components["schemas"]["Stores"];
+/** A store. The position is in GCJ-02; use it only if both coordinates are there. */
+export type Store = components["schemas"]["Store"];
+export type ServerProblem = components["schemas"]["Problem"];
+export type SessionResponse = paths["/v1/sessions"]["post"]["responses"]["200"]["content"]["application/json"];
+
+export interface Session {
+  token: string;
+  /** Epoch milliseconds. */
+  endsAt: number;
+}
+
+export interface StoredMerchant {
+  merchant: Merchant;
+  /** Epoch milliseconds. */
+  readAt: number;
+}
+
+/** A value with every member of `T`: it shows their types. */
+type Sample<T> = T extends object ? { [name in keyof T]-?: Sample<NonNullable<T[name]>> } : T;
+
+const CERTIFICATE: Sample<Certificate> = {
+  certificate_id: "",
+  order_id: "",
+  sku_id: "",
+  title: "",
+  kind: "other",
+  pay_amount: 0,
+  original_amount: 0,
+  market_price: 0,
+  start_time: 0,
+  expire_time: 0,
+  code_tail: "",
+  is_transfer_asset: true,
+  times: { usable: 0, total: 0, use_amount: 0, type: 0, usable_serials: [0] },
+  voucher: { description: "", min_amount: 0, max_amount: 0 },
+  lock: { status: 0, scene: 0 },
+  off_peak: { limit_type: 0, start_time: 0, end_time: 0, weekdays: [0], hours: [[""]] },
+};
+const STORE: Sample<Store> = { poi_id: "", name: "", address: "", phone: "", latitude: 0, longitude: 0 };
+const PROBLEM = {
+  code: "",
+  detail: "",
+  title: "",
+  status: 0,
+  retryable: true,
+  retry_after: 0,
+  request_id: "",
+  errors: [{ field: "", detail: "" }],
+};
+
+export function readList(body: unknown): List {
+  const list = need<List>("list", like(body, { unusable: {}, next_cursor: "" }));
+  // Without its cursor, the list would seem to end here.
+  need("next_cursor", list.next_cursor || !(body as List).next_cursor);
+  list.certificates = elements<Certificate>("certificates", list.certificates, CERTIFICATE, [
+    "certificate_id",
+    "order_id",
+  ]).map((certificate) => Object.assign({ kind: "other" }, certificate));
+  return list;
+}
+
+export function readMerchant(body: unknown): Merchant {
+  const merchant = need<Merchant>("merchant", like(body, { account_id: "", name: "" }, ["account_id"]));
+  if (merchant.stores !== undefined) {
+    merchant.stores = elements("stores", merchant.stores, STORE, ["poi_id", "name"]);
+  }
+  return merchant;
+}
+
+/** Read the response to a login, except for its list. */
+export function readSessionResponse(body: unknown): SessionResponse {
+  return need("session", like(body, { token: "", expires_in: 0 }, ["token", "expires_in"]));
+}
+
+/** Undefined if the body is no problem. */
+export function readServerProblem(body: unknown): ServerProblem | undefined {
+  return like(body, PROBLEM, ["code", "detail"]) as ServerProblem | undefined;
+}
+
+export function readStoredSession(stored: unknown): Session {
+  return need("session", like(stored, { token: "", endsAt: 0 }, ["token", "endsAt"]));
+}
+
+export function readStoredMerchant(stored: unknown): StoredMerchant {
+  const { merchant, readAt } = need<StoredMerchant>("stores", like(stored, { readAt: 0 }, ["readAt"]));
+  return { merchant: readMerchant(merchant), readAt };
+}
+
+function need<T>(name: string, value: unknown): T {
+  if (!value) {
+    throw new Error(`malformed ${name}`);
+  }
+  return value as T;
+}
+
+/** Return the elements that can be used. Throw if none of them can. */
+function elements<T>(name: string, values: unknown, sample: Sample<T>, required: string[]): T[] {
+  const all = need<unknown[]>(name, Array.isArray(values) && values);
+  const usable = all.map((value) => like(value, sample, required)).filter((value) => value);
+  need(name, usable.length || !all.length);
+  return usable as T[];
+}
+
+/**
+ * Return what has the type of the sample: of an object the members that do, of an array all elements or nothing.
+ * Undefined if nothing has, or if a required member is missing or empty.
+ */
+function like(value: unknown, sample: unknown, required: string[] = []): unknown {
+  if (Array.isArray(sample)) {
+    const elements = Array.isArray(value) ? value.map((element) => like(element, sample[0])) : [undefined];
+    return elements.indexOf(undefined) < 0 ? elements : undefined;
+  }
+  if (typeof value !== typeof sample || value === null || Array.isArray(value)) {
+    return undefined;
+  }
+  if (typeof value !== "object") {
+    return typeof value === "number" && !Number.isFinite(value) ? undefined : value;
+  }
+  const members = Object.assign({}, value) as { [name: string]: unknown };
+  for (const name of Object.keys(sample as object)) {
+    const member = like(members[name], (sample as typeof members)[name]);
+    if (member === undefined) {
+      delete members[name];
+    } else {
+      members[name] = member;
+    }
+  }
+  return required.every((name) => members[name] !== undefined && members[name] !== "") ? members : undefined;
+}

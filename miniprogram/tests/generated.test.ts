@@ -1,0 +1,277 @@
+/**
+ * A generated test of the client from `dist`: a `tt` and a service that do anything. It needs no sandbox.
+ *
+ * Every promise must resolve in time to an outcome of the documented types, and the next call must work. The seed of a
+ * failed run is in its message.
+ */
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, mock, test } from "node:test";
+import type * as Clients from "../src/client/client";
+import { loadBuilt } from "./built";
+import { codeOf, FakeTt, listOf, STORE, STORES, settled, tokenOf } from "./fake-tt";
+
+const { createClient } = loadBuilt<typeof Clients>("client/client");
+
+const RUNS = 2000;
+const CALLS_PER_RUN = 4;
+/** For one call of tt. */
+const LIMIT = 13;
+
+beforeEach(() => mock.timers.enable({ apis: ["setTimeout"] }));
+afterEach(() => mock.timers.reset());
+
+type Random = () => number;
+type Callbacks = { success: (value: never) => void; fail: (reason?: unknown) => void };
+
+/** Mulberry32: the same numbers for the same seed, on every machine. */
+function seeded(seed: number): Random {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+function pick<T>(random: Random, values: readonly T[]): T {
+  return values[Math.floor(random() * values.length)] as T;
+}
+
+const JUNK: readonly unknown[] = [
+  undefined,
+  null,
+  true,
+  0,
+  -1,
+  0.5,
+  1e300,
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  "",
+  "x",
+  "7",
+  "\ud800",
+  [],
+  [null],
+  [[]],
+  {},
+  Object.create(null),
+  () => {},
+  Symbol("s"),
+  {
+    get code() {
+      throw new Error("getter");
+    },
+  },
+  // biome-ignore lint/suspicious/noThenProperty: a value that a promise would wait for
+  { then: () => {} },
+];
+
+const PROBLEM = {
+  code: "upstream_unavailable",
+  title: "Unavailable",
+  status: 503,
+  detail: "抖音服务繁忙，请稍后再试",
+  retryable: true,
+  retry_after: 2,
+  request_id: "r",
+  errors: [{ field: "cursor", detail: "is invalid" }],
+};
+const CERTIFICATE = {
+  certificate_id: "1",
+  order_id: "2",
+  sku_id: "3",
+  title: "双人套餐",
+  kind: "times_card",
+  pay_amount: 4499,
+  expire_time: 1744300799,
+  times: { usable: 7, total: 10, usable_serials: [4, 5] },
+  lock: { status: 1 },
+  off_peak: { weekdays: [1], hours: [["14:00", "17:00"]] },
+};
+const LIST = {
+  ...STORE,
+  certificates: [CERTIFICATE, { ...CERTIFICATE, certificate_id: "2" }],
+  unusable: { expired: 1 },
+};
+const SESSION = { token: tokenOf("lin"), expires_in: 7200 };
+const BODIES: readonly unknown[] = [
+  LIST,
+  { ...LIST, next_cursor: "c" },
+  { ...STORE, certificates: [], next_cursor: "c" },
+  SESSION,
+  { ...SESSION, list: LIST },
+  { ...SESSION, list_problem: PROBLEM },
+  STORES,
+  PROBLEM,
+  { ...PROBLEM, code: "unauthenticated", status: 401 },
+  { ...PROBLEM, code: "invalid_request", status: 400 },
+];
+
+/** Return a copy of a value in which some parts are replaced, or missing. */
+function mutated(random: Random, value: unknown): unknown {
+  if (random() < 0.06) {
+    return pick(random, JUNK);
+  }
+  if (Array.isArray(value)) {
+    return value.map((element) => mutated(random, element));
+  }
+  if (typeof value === "object" && value !== null) {
+    const kept = Object.entries(value).filter(() => random() < 0.97);
+    return Object.fromEntries(kept.map(([name, member]) => [name, mutated(random, member)]));
+  }
+  return value;
+}
+
+function anyReply(random: Random): unknown {
+  const body = mutated(random, pick(random, BODIES));
+  const data = random() < 0.1 ? attempt(() => JSON.stringify(body)) : body;
+  const header = pick(random, [{}, { "Retry-After": "3" }, { "x-request-id": 5 }, ...JUNK]);
+  const statusCode = pick(random, [200, 200, 200, 200, 400, 401, 500, 503, "200", undefined]);
+  return random() < 0.05 ? pick(random, JUNK) : { statusCode, header, data };
+}
+
+function attempt<T>(call: () => T): T | undefined {
+  try {
+    return call();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Call back, or not: once or twice, at once or late. Return or throw anything. Errors quote the options. */
+function misbehave(random: Random, options: Callbacks, result: () => unknown): unknown {
+  const { success, fail } = options;
+  const reason = () => {
+    const errMsg = `fail ${JSON.stringify(options)}`;
+    return pick(random, [{ errMsg, errNo: 1 }, new Error(errMsg), errMsg, ...JUNK]);
+  };
+  for (let calls = pick(random, [0, 1, 1, 1, 1, 1, 1, 2, 3]); calls > 0; calls -= 1) {
+    const callBack = () => (random() < 0.8 ? success(result() as never) : fail(reason()));
+    if (random() < 0.6) {
+      callBack();
+    } else {
+      setTimeout(callBack, random() * 30_000);
+    }
+  }
+  if (random() < 0.05) {
+    throw reason();
+  }
+  if (random() < 0.05) {
+    return Promise.reject(reason());
+  }
+  return pick(random, [
+    { abort: () => {} },
+    {
+      abort: () => {
+        throw new Error("abort");
+      },
+    },
+    ...JUNK,
+  ]);
+}
+
+/** Let every function of a phone misbehave. */
+function spoil(tt: FakeTt, random: Random): void {
+  const code = () => (random() < 0.9 ? { code: codeOf("lin") } : pick(random, [{}, { code: 5 }, ...JUNK]));
+  tt.onLogin = (options) => misbehave(random, options, code);
+  tt.onRequest = (options) => misbehave(random, options, () => anyReply(random));
+  tt.onStorage = () => {
+    if (random() < 0.1) {
+      throw new Error("storage:fail");
+    }
+    for (const key of tt.stored.keys()) {
+      if (random() < 0.05) {
+        tt.stored.set(key, pick(random, [mutated(random, { ...SESSION, endsAt: 1e15 }), ...JUNK]));
+      }
+    }
+  };
+}
+
+/** Check the types of an outcome: what TypeScript promises to those who use the client. */
+function check(outcome: Clients.Outcome | Clients.StoresOutcome): void {
+  if (outcome.kind === "problem") {
+    const { detail, action, status, retryAfter, requestId, cause = "" } = outcome.problem;
+    assert.ok(detail.length > 0 && ["retry", "login", "store", "staff"].includes(action));
+    assert.ok(Number.isFinite(status) && Number.isFinite(retryAfter) && typeof requestId === "string");
+    assert.ok(typeof cause === "string" && !cause.includes(tokenOf("")) && !cause.includes(codeOf("")), cause);
+  } else if (outcome.kind === "list") {
+    const { certificates, unusable, more } = outcome;
+    assert.equal(typeof more, "boolean");
+    assert.ok(Object.values(unusable).every(Number.isFinite));
+    const ids = certificates.map(({ certificate_id }) => certificate_id);
+    assert.equal(new Set(ids).size, ids.length);
+    for (const certificate of certificates) {
+      assertLike(certificate, CERTIFICATE);
+      const { certificate_id, order_id, kind } = certificate;
+      assert.ok(certificate_id && order_id && typeof kind === "string");
+    }
+  } else if (outcome.kind === "stores") {
+    const { stores = [] } = outcome.merchant;
+    for (const store of stores) {
+      assertLike(store, STORES.stores[0]);
+      assert.ok(store.poi_id && store.name);
+    }
+  }
+}
+
+/** Assert that the members that a value shares with a sample have the sample's types. */
+function assertLike(value: unknown, sample: unknown): void {
+  assert.equal(typeof value, typeof sample);
+  assert.equal(Array.isArray(value), Array.isArray(sample));
+  if (typeof value === "number") {
+    assert.ok(Number.isFinite(value));
+  } else if (Array.isArray(value)) {
+    for (const element of value) {
+      assertLike(element, (sample as unknown[])[0]);
+    }
+  } else if (typeof value === "object") {
+    assert.ok(value);
+    for (const [name, memberSample] of Object.entries(sample as object)) {
+      const member = (value as { [name: string]: unknown })[name];
+      if (member !== undefined) {
+        assertLike(member, memberSample);
+      }
+    }
+  }
+}
+
+async function run(seed: number): Promise<void> {
+  const random = seeded(seed);
+  const tt = new FakeTt();
+  const { onLogin, onRequest, onStorage } = tt;
+  const client = createClient({ tt, baseUrl: "https://coupons.example.com", appId: "tt1" });
+  const pagers = [client.certificates(STORE)];
+  const next = () => (pagers[0] as Clients.Pager).next();
+  spoil(tt, random);
+  for (let number = 0; number < CALLS_PER_RUN; number += 1) {
+    const outcomes = [random() < 0.2 ? client.stores(STORE.account_id) : next()];
+    if (random() < 0.3) {
+      pagers.unshift(client.certificates(STORE));
+      outcomes.push(next());
+    }
+    // A login that is under way may be an earlier one.
+    const earlier = tt.logins + tt.requests.length - 1;
+    const limit = () => LIMIT * (tt.logins + tt.requests.length - earlier);
+    for (const outcome of await settled(Promise.all(outcomes), limit)) {
+      check(outcome);
+    }
+  }
+  // The login of a cancelled list may still be under way.
+  await settled(new Promise((resolve) => setTimeout(resolve, 3 * LIMIT * 1000)), 3 * LIMIT);
+  Object.assign(tt, { onLogin, onRequest, onStorage });
+  const { certificates } = listOf("lin");
+  const found = { kind: "list", certificates, unusable: {}, more: false };
+  assert.deepEqual(await settled(client.certificates(STORE).next(), LIMIT), found);
+  assert.deepEqual(await settled(client.stores("8"), 0), { kind: "stores", merchant: STORES, stale: false });
+}
+
+test(`whatever tt and the service do, every call settles, and the next one works (${RUNS} runs)`, async () => {
+  for (let seed = 1; seed <= RUNS; seed += 1) {
+    await run(seed).catch((error) => {
+      throw new Error(`seed ${seed}: ${error.stack}`, { cause: error });
+    });
+  }
+});

@@ -1,0 +1,330 @@
+/** Tests of the client and of the page file from `dist` on a phone on which another user logs in. They need no sandbox. */
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, mock, test } from "node:test";
+import type * as Clients from "../src/client/client";
+import type { ListQuery, LoginOptions, Outcome, RequestOptions } from "../src/client/client";
+import type { Card } from "../src/pages/certificates/rows";
+import { loadBuilt } from "./built";
+import { codeOf, FakeTt, flush, listOf, reply, STORE, settled, tokenOf } from "./fake-tt";
+
+const { createClient } = loadBuilt<typeof Clients>("client/client");
+
+beforeEach(() => mock.timers.enable({ apis: ["setTimeout"] }));
+afterEach(() => mock.timers.reset());
+
+function newPhone(now?: () => number, tt = new FakeTt()) {
+  const client = createClient({ tt, baseUrl: "https://coupons.example.com", appId: "tt1" }, now);
+  const progress: string[] = [];
+  const list = (query: Partial<ListQuery> = {}) =>
+    client.certificates({ ...STORE, ...query }, (event) => progress.push(event));
+  return { tt, client, progress, list };
+}
+
+function idsOf(outcome: Outcome): string[] {
+  assert.equal(outcome.kind, "list", JSON.stringify(outcome));
+  return (outcome as Outcome & { kind: "list" }).certificates.map(({ certificate_id }) => certificate_id);
+}
+
+describe("another user of the phone", () => {
+  test("logs in, and each has an own session", async () => {
+    const { tt, progress, list } = newPhone();
+    for (const customer of ["lin", "wang", "lin", "wang"]) {
+      tt.customer = customer;
+      assert.deepEqual(idsOf(await settled(list().next(), 0)), [customer]);
+    }
+    const posts = [`POST ${codeOf("lin")}`, `POST ${codeOf("wang")}`];
+    assert.deepEqual(tt.sent, [...posts, `GET ${tokenOf("lin")}`, `GET ${tokenOf("wang")}`]);
+    assert.equal(progress.length, 3);
+  });
+
+  test("does not get the rest of the former one's list, nor its end", async () => {
+    for (const next_cursor of ["c", undefined]) {
+      const { tt, progress, list } = newPhone();
+      const { onRequest } = tt;
+      tt.onRequest = ({ success }) =>
+        success(reply({ token: tokenOf("lin"), expires_in: 7200, list: { ...listOf("lin"), next_cursor } }));
+      const pager = list();
+      assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["lin"]);
+      [tt.customer, tt.onRequest] = ["wang", onRequest];
+      assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["wang"]);
+      assert.deepEqual(tt.sent, [`POST ${codeOf("lin")}`, `POST ${codeOf("wang")}`]);
+      assert.deepEqual(progress, ["user_changed"]);
+    }
+  });
+
+  test("does not get a response to the former one", async () => {
+    const { tt, progress, list } = newPhone();
+    await settled(list().next(), 0);
+    const { onRequest } = tt;
+    tt.onRequest = (options) => {
+      [tt.customer, tt.onRequest] = ["wang", onRequest];
+      return onRequest(options);
+    };
+    assert.deepEqual(idsOf(await settled(list().next(), 0)), ["wang"]);
+    assert.deepEqual(tt.sent, [`POST ${codeOf("lin")}`, `GET ${tokenOf("lin")}`, `POST ${codeOf("wang")}`]);
+    assert.deepEqual(progress, ["user_changed"]);
+  });
+
+  test("may log in while the former one's session is being renewed", async () => {
+    let now = 0;
+    const { tt, progress, list } = newPhone(() => now);
+    const pager = list();
+    await settled(pager.next(), 0);
+    now = 7_200_000;
+    const { onLogin, onRequest } = tt;
+    tt.onLogin = (options: LoginOptions) => {
+      tt.customer = "wang";
+      return onLogin(options);
+    };
+    assert.deepEqual(idsOf(await settled(list().next(), 0)), ["wang"]);
+    assert.deepEqual(progress, ["user_changed"]);
+    now *= 2;
+    tt.onRequest = (options: RequestOptions) => {
+      tt.customer = "lin";
+      return onRequest(options);
+    };
+    tt.onLogin = onLogin;
+    const late = await settled(list().next(), 0);
+    assert.equal((late as { problem?: Clients.Problem }).problem?.cause, "another user has logged in");
+    assert.deepEqual(idsOf(await settled(list().next(), 0)), ["lin"]);
+    assert.ok(!JSON.stringify([...tt.stored.values()]).includes(tokenOf("wang")));
+  });
+
+  test("who has a session does not get the former one's part that is under way", async () => {
+    const { tt, list } = newPhone();
+    tt.customer = "wang";
+    await settled(list().next(), 0);
+    tt.customer = "lin";
+    const pager = list();
+    const { onRequest } = tt;
+    tt.onRequest = ({ success }) =>
+      success(reply({ token: tokenOf("lin"), expires_in: 7200, list: { ...listOf("lin"), next_cursor: "of-lin" } }));
+    await settled(pager.next(), 0);
+    tt.onRequest = (options) => {
+      [tt.customer, tt.onRequest] = ["wang", onRequest];
+      return onRequest(options);
+    };
+    assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["wang"]);
+    assert.equal(tt.sent.at(-1), `GET ${tokenOf("wang")}`);
+    assert.ok(!tt.requests.at(-1)?.url.includes("of-lin"));
+  });
+
+  test("does not get the former one's cursor after a login", async () => {
+    let now = 0;
+    const { tt, list } = newPhone(() => now);
+    const urls: string[] = [];
+    tt.onRequest = ({ url, data, success }) => {
+      urls.push(url);
+      const part = { ...listOf(tt.customer), next_cursor: "of-lin" };
+      success(reply(data ? { token: tokenOf(tt.customer), expires_in: 7200, list: part } : part));
+    };
+    const pager = list();
+    await settled(pager.next(), 0);
+    now = 7_200_000;
+    const { onLogin } = tt;
+    tt.onLogin = (options: LoginOptions) => {
+      tt.customer = "wang";
+      return onLogin(options);
+    };
+    assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["wang"]);
+    assert.ok(urls.every((url) => !url.includes("of-lin")));
+  });
+
+  test("is not assumed after a restart, and does not concern the stores", async () => {
+    const { tt, list } = newPhone();
+    await settled(list().next(), 0);
+    const restarted = newPhone(undefined, tt);
+    const { onRequest } = tt;
+    let answer = () => {};
+    tt.onRequest = (options) => {
+      answer = () => onRequest(options);
+    };
+    const stores = restarted.client.stores(STORE.account_id);
+    tt.onRequest = onRequest;
+    assert.deepEqual(idsOf(await settled(restarted.list().next(), 0)), ["lin"]);
+    answer();
+    assert.equal((await settled(stores, 0)).kind, "stores");
+    assert.deepEqual(restarted.progress, []);
+  });
+
+  test("is not reported to a page that has cancelled its list", async () => {
+    const { tt, progress, list } = newPhone();
+    const pager = list();
+    await settled(pager.next(), 0);
+    pager.cancel();
+    tt.customer = "wang";
+    assert.deepEqual(await settled(pager.next(), 0), { kind: "cancelled" });
+    assert.deepEqual(progress, []);
+  });
+
+  test("is not assumed when the session of the same user was renewed or rejected", async () => {
+    let now = 0;
+    const { tt, progress, list } = newPhone(() => now);
+    const { onRequest } = tt;
+    let number = 0;
+    tt.onRequest = (options) => {
+      number += 1;
+      const part = { ...listOf(`lin${number}`), next_cursor: `c${number}` };
+      const refused = { code: "unauthenticated", detail: "登录已失效，请重新登录" };
+      const session = { token: `${tokenOf("lin")}-${number}`, expires_in: 7200 };
+      options.success(number === 3 ? reply(refused, 401) : reply(options.data ? { ...session, list: part } : part));
+    };
+    const pager = list();
+    assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["lin1"]);
+    assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["lin1", "lin2"]);
+    // The third request is rejected, the fourth logs in.
+    assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["lin1", "lin2", "lin5"]);
+    now = 7_200_000;
+    assert.deepEqual(idsOf(await settled(pager.next(), 0)).length, 4);
+    tt.onRequest = onRequest;
+    assert.deepEqual([tt.logins, progress], [3, []]);
+  });
+
+  test("cannot be told apart where the storage stores nothing: the session in memory is used", async () => {
+    const throwing: [string, (tt: FakeTt) => void][] = [
+      [
+        "throws",
+        (tt) => {
+          tt.onStorage = () => {
+            throw new Error("storage:fail");
+          };
+        },
+      ],
+      [
+        "is full",
+        (tt) => {
+          tt.setStorageSync = () => {
+            throw new Error("exceed storage max size");
+          };
+        },
+      ],
+      [
+        "does nothing",
+        (tt) => {
+          tt.setStorageSync = () => {};
+        },
+      ],
+      [
+        "returns something else",
+        (tt) => {
+          tt.getStorageSync = () => ({ token: 5 });
+        },
+      ],
+    ];
+    for (const [name, change] of throwing) {
+      const { tt, progress, list } = newPhone();
+      change(tt);
+      assert.deepEqual(idsOf(await settled(list().next(), 0)), ["lin"], name);
+      assert.deepEqual(idsOf(await settled(list().next(), 0)), ["lin"], name);
+      assert.deepEqual([tt.sent, progress], [[`POST ${codeOf("lin")}`, `GET ${tokenOf("lin")}`], []], name);
+    }
+  });
+});
+
+describe("the page", () => {
+  interface Page {
+    data: { usable: Card[]; loading: boolean; detail: object | null; slownessText: string; problem: object | null };
+    storeState: { lastPoiId: string; choosing: boolean };
+    onLoad(query: object): void;
+    onShow(): void;
+    onHide(): void;
+    chooseStore(): void;
+    tapCard(event: object): void;
+  }
+
+  /** Open the page on a phone. */
+  function open(tt: FakeTt): Page {
+    let page: Page | undefined;
+    const others = {
+      getEnvInfoSync: () => ({ microapp: { appId: "tt1" } }),
+      getSystemInfoSync: () => ({}),
+      setStorage: ({ key, data }: { key: string; data: unknown }) => tt.setStorageSync(key, data),
+      getSetting: () => {},
+      stopPullDownRefresh: () => {},
+    };
+    const setData = (data: object) => Object.assign((page as Page).data, data);
+    Object.assign(globalThis, {
+      tt: Object.assign(tt, others),
+      Page: (definition: Page) => {
+        page = Object.assign(definition, { setData });
+      },
+    });
+    loadBuilt("pages/certificates/certificates", true);
+    assert.ok(page);
+    page.onLoad({ poi_id: STORE.poi_id });
+    page.onShow();
+    return page;
+  }
+
+  const idsIn = ({ data }: Page) => data.usable.map(({ id }) => id);
+
+  test("clears everything of the former user as soon as it is shown to another", async () => {
+    for (const choosing of [false, true]) {
+      const tt = new FakeTt();
+      const page = open(tt);
+      await flush();
+      assert.deepEqual(idsIn(page), ["lin"]);
+      page.tapCard({ currentTarget: { dataset: { id: "lin" } } });
+      assert.ok(page.data.detail);
+      if (choosing) {
+        page.chooseStore();
+      }
+      page.onHide();
+      tt.customer = "wang";
+      tt.stored.set(`redemption.store.${STORE.account_id}`, "6602");
+      const { onRequest } = tt;
+      tt.onRequest = ({ fail }) => fail({ errMsg: "request:fail" });
+      page.onShow();
+      assert.deepEqual([idsIn(page), page.data.detail, page.data.loading], [[], null, true]);
+      assert.equal(page.storeState.lastPoiId, "6602");
+      await flush();
+      assert.deepEqual([idsIn(page), !!page.data.problem], [[], true]);
+      tt.onRequest = onRequest;
+      page.onHide();
+      page.onShow();
+      await flush();
+      assert.deepEqual([idsIn(page), page.storeState.choosing], [["wang"], choosing]);
+    }
+  });
+
+  test("is loaded again if the change is noticed while it is idle", async () => {
+    const tt = new FakeTt();
+    const { onRequest } = tt;
+    const page = open(tt);
+    await flush();
+    let answerLate = () => {};
+    tt.onRequest = (options) => {
+      answerLate = () => options.success(reply({}));
+    };
+    page.onHide();
+    page.onShow();
+    tt.onRequest = onRequest;
+    page.onHide();
+    page.onShow();
+    await flush();
+    tt.customer = "wang";
+    answerLate();
+    await flush();
+    assert.deepEqual(idsIn(page), ["wang"]);
+  });
+
+  test("says that it is still looking, and after a while that it takes long", async () => {
+    const tt = new FakeTt();
+    const page = open(tt);
+    await flush();
+    let number = 0;
+    tt.onRequest = ({ url, success }) => {
+      number += url.endsWith("/stores") ? 0 : 1;
+      if (number < 3) {
+        success(reply({ certificates: [], next_cursor: `c${number}` }));
+      }
+    };
+    page.onHide();
+    page.onShow();
+    await flush();
+    assert.equal(page.data.slownessText, "正在继续查找可用的券…");
+    mock.timers.tick(2000);
+    assert.equal(page.data.slownessText, "仍在查询，请稍候…");
+  });
+});
