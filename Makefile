@@ -150,7 +150,7 @@ screenshots: install bundle miniprogram
 
 nightly: install bundle miniprogram fuzz audit
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_deployment.py tests/deployed/test_token_clocks.py
-	$(BIN)/python -m benchmarks.fault_run --minutes 10
+	$(BIN)/python -m tests.fault_run --minutes 10
 	$(BIN)/python -m benchmarks.soak
 	$(BIN)/python -m benchmarks.overload
 	$(BIN)/python -m benchmarks

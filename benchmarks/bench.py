@@ -60,6 +60,7 @@ class Bench:
     platform_url: str
     platform_ca: str
     counting_aws_url: str
+    distant_platform: dict[str, str]
     implementations: dict[str, Implementation]
 
     def configure_platform(self, certificates: int, delay: float = 0.0) -> None:
@@ -81,13 +82,15 @@ class Bench:
         return gateway.build_event("GET", gateway.certificates_url() + query, headers)
 
     @contextlib.contextmanager
-    def start_instance(self, name: str, bundle: Path | None = None, **environment: str) -> Iterator[Instance]:
+    def start_instance(
+        self, name: str, environment: dict[str, str] | None = None, bundle: Path | None = None
+    ) -> Iterator[Instance]:
         """Start an instance on the first CPU; all other processes use the other CPUs, if there are any."""
         implementation = self.implementations[name]
         with Instance(
             bundle or implementation.bundle,
             implementation.handler,
-            {**self.environment, **environment},
+            self.environment | (environment or {}),
             output=subprocess.DEVNULL,
         ) as instance:
             if (os.cpu_count() or 1) > 1:
@@ -115,11 +118,14 @@ def run_bench() -> Iterator[Bench]:
         folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="douyin-redemption-bench-")))
         authority = trustme.CA()
         certificate, ca = folder / "server.pem", folder / "ca.pem"
-        authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
+        authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
         authority.cert_pem.write_to_path(ca)
         aws = resources.enter_context(stack.run_server("sandbox.aws"))
-        counting_port = stack.free_port()
-        arguments = ("--certificate", str(certificate), "--aws", aws.url, "--aws-port", str(counting_port))
+        counting_port, distant_port = stack.free_port(), stack.free_port()
+        arguments = [
+            *("--certificate", str(certificate), "--distant-port", str(distant_port)),
+            *("--aws", aws.url, "--aws-port", str(counting_port)),
+        ]
         platform = resources.enter_context(stack.run_server("benchmarks.static_platform", *arguments))
         secret, table = stack.create_resources(aws.url, stack.STAGE)
         platform_url = f"https://localhost:{platform.port}"
@@ -144,6 +150,11 @@ def run_bench() -> Iterator[Bench]:
             platform_url,
             str(ca),
             f"http://127.0.0.1:{counting_port}",
+            # Two hosts, as on the real platform: the login's connection is not the list's.
+            {
+                "DOUYIN_OPEN_API": f"https://localhost:{distant_port}",
+                "DOUYIN_LOGIN_API": f"https://127.0.0.1:{distant_port}",
+            },
             {name: Implementation(HANDLERS[name], bundles[name], session) for name in NAMES},
         )
         bench.implementations["ours"].session = _login(bench)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.bench import NAMES, Bench, build_login_event
+from benchmarks.static_platform import ROUND_TRIP_SECONDS
 from sandbox.runtime import INTERPRETER
 
 if TYPE_CHECKING:
@@ -34,9 +35,8 @@ COLD_ROUNDS, TRACED_COLD_ROUNDS = 15, 7
 WARM_BLOCKS, WARM_BLOCK_SIZE = 20, 25
 WARMUP_REQUESTS = 40
 DELAY_SECONDS = 0.05
-VISIT_ROUNDS, COLD_VISIT_ROUNDS, VISIT_CERTIFICATES = 30, 15, 2
-ROUND_TRIP_SECONDS = 0.06
-"""Between the phone and the service (4G)."""
+VISIT_ROUNDS, COLD_VISIT_ROUNDS, IDLE_VISITS, VISIT_CERTIFICATES = 30, 15, 8, 2
+IDLE_SECONDS = 60.0
 LATENCY_SIZES = (2, 25, 50, 100, 150, 200)
 LIST_SIZES = (50, 100, 200, 500)
 MEMORY_REQUESTS = 5000
@@ -94,7 +94,7 @@ def measure_cold_starts(
     samples: dict[str, Samples] = {name: {"response": [], "ready": []} for name in names}
     for number in range(1 + rounds):
         for name in names:
-            with bench.copy_bundle(name) as bundle, bench.start_instance(name, bundle) as instance:
+            with bench.copy_bundle(name) as bundle, bench.start_instance(name, bundle=bundle) as instance:
                 request_list(bench, instance, name, sampled=sampled)
                 end = time.perf_counter()
                 if list(bundle.rglob("*.pyc.*")):
@@ -161,6 +161,11 @@ def log_in_only(phone: Phone) -> None:
     phone.send(build_login_event())
 
 
+def list_only(phone: Phone) -> None:
+    """List with a session."""
+    phone.check_list(phone.send(phone.bench.build_event(phone.name)))
+
+
 @dataclass(frozen=True)
 class Phone:
     """A phone with a 4G network. `get_instance` starts an instance when the first request arrives, or returns one."""
@@ -185,6 +190,7 @@ class Phone:
 _VISITS: dict[str, tuple[str, Callable[[Phone], None]]] = {
     "ours": ("ours", visit_in_one_request),
     "ours, login only": ("ours", log_in_only),
+    "ours, list only": ("ours", list_only),
     "ours, two requests": ("ours", visit_in_two_requests),
     "naive": ("naive", visit_in_two_requests),
     "floor": ("floor", visit_in_two_requests),
@@ -192,32 +198,59 @@ _VISITS: dict[str, tuple[str, Callable[[Phone], None]]] = {
 
 
 def measure_first_visits(bench: Bench) -> dict[str, Samples]:
-    """Measure the time from the phone's tap to the list, `warm` and `cold`, and of a login without a list.
+    """Measure the time from the phone's tap to the list, and of a login or a list alone.
 
-    The phone's network adds `ROUND_TRIP_SECONDS` to each request; each call of the platform takes `DELAY_SECONDS`.
+    `cold`: the instance starts with the request. `warm`: other visits shortly before. `idle`: no request for
+    IDLE_SECONDS. ROUND_TRIP_SECONDS is the network's between phone and service, and between service and platform.
     """
-    bench.configure_platform(VISIT_CERTIFICATES, DELAY_SECONDS)
-    figures: dict[str, Samples] = {state: {label: [] for label in _VISITS} for state in ("warm", "cold")}
-    with ExitStack() as resources:
-        instances = {name: resources.enter_context(bench.start_instance(name)) for name in NAMES}
-        for number in range(2 + VISIT_ROUNDS):
-            for label, (name, visit) in _VISITS.items():
-                start = time.perf_counter()
-                visit(Phone(bench, name, functools.partial(instances.__getitem__, name)))
-                if number > 1:
-                    figures["warm"][label].append((time.perf_counter() - start) * 1000)
+    bench.configure_platform(VISIT_CERTIFICATES)
+    figures: dict[str, Samples] = {state: {label: [] for label in _VISITS} for state in ("cold", "warm", "idle")}
     for number in range(1 + COLD_VISIT_ROUNDS):
-        for label, (name, visit) in _VISITS.items():
-            with bench.copy_bundle(name) as bundle, ExitStack() as resources:
-                start_instance = functools.partial(bench.start_instance, name, bundle)
-                get_instance = functools.cache(lambda start=start_instance, to=resources: to.enter_context(start()))
-                start = time.perf_counter()
-                visit(Phone(bench, name, get_instance))
-                milliseconds = (time.perf_counter() - start) * 1000
+        for label in _VISITS:
+            milliseconds = _visit_cold(bench, label)
             # The first round fills the disk cache.
             if number:
                 figures["cold"][label].append(milliseconds)
+    with ExitStack() as resources:
+        instances = {
+            name: resources.enter_context(bench.start_instance(name, bench.distant_platform)) for name in NAMES
+        }
+        for number in range(2 + VISIT_ROUNDS):
+            for label, (name, _) in _VISITS.items():
+                milliseconds = _visit(bench, label, instances[name])
+                if number > 1:
+                    figures["warm"][label].append(milliseconds)
+    with ExitStack() as resources:
+        idle = [
+            (label, resources.enter_context(bench.start_instance(name, bench.distant_platform)))
+            for label, (name, _) in _VISITS.items()
+            for _ in range(IDLE_VISITS)
+        ]
+        for label, instance in idle:
+            _visit(bench, label, instance)
+        time.sleep(IDLE_SECONDS)
+        for label, instance in idle:
+            figures["idle"][label].append(_visit(bench, label, instance))
     return figures
+
+
+def _visit(bench: Bench, label: str, instance: Instance) -> float:
+    """Return the milliseconds of a visit to a running instance."""
+    name, visit = _VISITS[label]
+    start = time.perf_counter()
+    visit(Phone(bench, name, lambda: instance))
+    return (time.perf_counter() - start) * 1000
+
+
+def _visit_cold(bench: Bench, label: str) -> float:
+    """Return the milliseconds of a visit that starts an instance."""
+    name, visit = _VISITS[label]
+    with bench.copy_bundle(name) as bundle, ExitStack() as resources:
+        start_instance = functools.partial(bench.start_instance, name, bench.distant_platform, bundle)
+        get_instance = functools.cache(lambda: resources.enter_context(start_instance()))
+        start = time.perf_counter()
+        visit(Phone(bench, name, get_instance))
+        return (time.perf_counter() - start) * 1000
 
 
 def count_calls(bench: Bench) -> dict[str, Any]:
@@ -225,7 +258,7 @@ def count_calls(bench: Bench) -> dict[str, Any]:
     counters = {}
     for name in NAMES:
         bench.configure_platform(2)
-        with bench.start_instance(name, AWS_ENDPOINT_URL=bench.counting_aws_url) as instance:
+        with bench.start_instance(name, {"AWS_ENDPOINT_URL": bench.counting_aws_url}) as instance:
             request_list(bench, instance, name)
             bench.read_counters()
             for _ in range(100):

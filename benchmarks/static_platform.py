@@ -1,7 +1,8 @@
 """Mock platform for benchmarks: responses prepared in advance, over TLS, so that it uses almost no CPU time.
 
-`python -m benchmarks.static_platform --port N --certificate FILE --aws URL --aws-port N`. The responses repeat one of
-the sandbox's sample orders. `--aws-port` is a proxy for the emulated AWS that counts calls.
+`python -m benchmarks.static_platform --port N --certificate FILE --distant-port N --aws URL --aws-port N`. The
+responses repeat one of the sandbox's sample orders. `--distant-port` reaches the platform over a network with
+ROUND_TRIP_SECONDS. `--aws-port` is a proxy for the emulated AWS that counts calls.
 `POST /_bench` {"certificates": n, "delay": seconds} sets the number of certificates and the delay of a response; with
 {} it changes nothing. It returns the counters and resets them.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import ssl
 from collections import Counter
@@ -24,6 +26,8 @@ from sandbox.sample_data import CUSTOMER
 from sandbox.server import CERTIFICATES_PATH
 
 OPEN_ID = "open-id-of-the-benchmark"
+ROUND_TRIP_SECONDS = 0.06
+"""Of a network: between the phone and the service (4G), and between the service and the distant platform."""
 
 
 class StaticPlatform:
@@ -104,6 +108,32 @@ class StaticPlatform:
             return web.Response(body=await response.read(), status=response.status, headers=headers)
 
 
+class DistantNetwork:
+    """Relays connections to a port; everything arrives half a round trip later.
+
+    Accepting a connection takes a round trip too (SYN and ACK): the first bytes wait for it.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Relay one connection until both sides have closed it."""
+        accepted = asyncio.get_running_loop().time() + ROUND_TRIP_SECONDS
+        platform_reader, platform_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        await asyncio.gather(
+            self._copy(reader, platform_writer, accepted), self._copy(platform_reader, writer, accepted)
+        )
+
+    @staticmethod
+    async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, accepted: float) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                loop.call_at(max(loop.time(), accepted) + ROUND_TRIP_SECONDS / 2, writer.write, data)
+        loop.call_at(max(loop.time(), accepted) + ROUND_TRIP_SECONDS / 2, writer.close)
+
+
 def _encode_page(orders: list[Any], total: int) -> bytes:
     extra = {"error_code": 0, "description": "", "sub_error_code": 0, "sub_description": "", "logid": "bench", "now": 0}
     envelope = {"extra": extra, "data": {"error_code": 0, "description": "", "total": total, "orders": orders}}
@@ -123,6 +153,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port, ssl_context=ssl_context).start()
+    await asyncio.start_server(DistantNetwork(arguments.port).relay, "127.0.0.1", arguments.distant_port)
     await asyncio.Event().wait()
 
 
@@ -131,6 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--certificate", required=True, help="PEM file with private key and certificate")
+    parser.add_argument("--distant-port", type=int, required=True, help="port of the same platform, far away")
     parser.add_argument("--aws", required=True, help="base URL of the emulated AWS")
     parser.add_argument("--aws-port", type=int, required=True, help="port of the counting proxy")
     asyncio.run(_serve(parser.parse_args()))

@@ -1,4 +1,4 @@
-"""A proxy in front of the emulated AWS that records each call, and refuses those that a test names."""
+"""A proxy in front of the emulated AWS that records each call, and lets those fail that a test names."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import functools
 import http.client
 import json
 import re
+import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import botocore.session
@@ -22,13 +24,14 @@ _RESPONSE_HEADERS = {"content-length", "transfer-encoding", "connection", "conte
 
 
 class AwsHttpCall(NamedTuple):
-    """A call of AWS: service and operation as botocore names them, and the request."""
+    """A call of AWS: service and operation as botocore names them, the request, and the caller's access key id."""
 
     service: str
     operation: str
     method: str
     path: str
     body: str
+    access_key: str
 
 
 class Refusal(NamedTuple):
@@ -39,17 +42,40 @@ class Refusal(NamedTuple):
     message: str = "refused by the test"
 
 
+class NetworkFault(NamedTuple):
+    """A failure of the network.
+
+    `delay`: the call is forwarded after `seconds`. `drop`: the connection is closed and the call is not forwarded.
+    `lose`: the call is forwarded, then the connection is closed without a response.
+    """
+
+    kind: Literal["delay", "drop", "lose"]
+    seconds: float = 0.0
+
+
 class AwsProxy(ThreadingHTTPServer):
-    """Forwards to `aws_url`. `refuse` decides about each call; `calls` has those that were forwarded."""
+    """Forwards to `aws_url`. `refuse` decides what fails; `calls` has the calls that were forwarded.
+
+    `observe`, if set, gets each call with the status and body of its response. The calls are then forwarded one at a
+    time, so that it gets them in the order of their effects.
+    """
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, aws_url: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.aws_url = aws_url
         self.calls: list[AwsHttpCall] = []
         self.refused: list[AwsHttpCall] = []
-        self.refuse: Callable[[AwsHttpCall], Refusal | None] = lambda _: None
+        self.refuse: Callable[[AwsHttpCall], Refusal | NetworkFault | None] = lambda _: None
+        self.observe: Callable[[AwsHttpCall, int, bytes], None] | None = None
+        self.lock = threading.Lock()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Ignore lost connections: clients give up, and instances are killed."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:
@@ -76,13 +102,33 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         authorization = self.headers.get("Authorization", "")
         # A request without a signature is one of a customer.
-        if "Credential=" in authorization:
-            call = _identify(self.command, self.path, authorization, self.headers.get("X-Amz-Target", ""), body)
-            refusal = self.server.refuse(call)
-            (self.server.calls if refusal is None else self.server.refused).append(call)
-            if refusal is not None:
-                self._refuse(refusal)
+        if "Credential=" not in authorization:
+            self._send(*self._exchange(body))
+            return
+        call = _identify(self.command, self.path, authorization, self.headers.get("X-Amz-Target", ""), body)
+        failure = self.server.refuse(call)
+        match failure:
+            case Refusal():
+                self.server.refused.append(call)
+                self._refuse(failure)
                 return
+            case NetworkFault(kind="drop"):
+                self.server.refused.append(call)
+                self.close_connection = True
+                return
+            case NetworkFault():
+                time.sleep(failure.seconds)
+        self.server.calls.append(call)
+        with self.server.lock if self.server.observe else contextlib.nullcontext():
+            status, headers, content = self._exchange(body)
+            if self.server.observe:
+                self.server.observe(call, status, content)
+        if failure is not None and failure.kind == "lose":
+            self.close_connection = True
+        else:
+            self._send(status, headers, content)
+
+    def _exchange(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
         # A plain connection: a session of requests would take longer than the emulated AWS itself.
         connection = http.client.HTTPConnection(urlsplit(self.server.aws_url).netloc, timeout=60)
@@ -91,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
             response = connection.getresponse()
             content = response.read()
         kept = {name: value for name, value in response.headers.items() if name.lower() not in _RESPONSE_HEADERS}
-        self._send(response.status, kept, content)
+        return response.status, kept, content
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _forward  # noqa: N815 - the names of http.server
 
@@ -124,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _identify(method: str, path: str, authorization: str, target: str, body: bytes) -> AwsHttpCall:
-    service = authorization.split("Credential=")[1].split("/")[3]
+    access_key, _, _, service = authorization.split("Credential=")[1].split("/")[:4]
     url = urlsplit(path)
     text = body[:100_000].decode(errors="replace")
     if target:
@@ -138,7 +184,7 @@ def _identify(method: str, path: str, authorization: str, target: str, body: byt
             operation = "ImportRestApi"
     else:
         operation = parse_qs(text).get("Action", [f"{method} {url.path}"])[0]
-    return AwsHttpCall(service, operation, method, unquote(url.path), text)
+    return AwsHttpCall(service, operation, method, unquote(url.path), text, access_key)
 
 
 @functools.cache

@@ -123,18 +123,9 @@ def aws(aws_process: Aws, platform: Platform) -> Aws:
 @pytest.fixture
 def environment(platform: Platform, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The environment variables of the app, set in this process."""
-    from sandbox.aws import REGION
+    from sandbox import stack
 
-    variables = {
-        "TABLE_NAME": aws.table,
-        "SECRET_NAME": aws.secret,
-        "DOUYIN_OPEN_API": platform.url,
-        "DOUYIN_LOGIN_API": platform.url,
-        "AWS_ENDPOINT_URL": aws.url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": REGION,
-    }
+    variables = stack.function_environment(aws.url, platform.url, aws.secret, aws.table)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return variables

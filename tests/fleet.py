@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from tests.harness import Platform
-
 T = TypeVar("T")
 
 
@@ -107,9 +105,3 @@ def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"the condition was not true within {seconds:g} s"
         time.sleep(0.01)
-
-
-def assert_served(platform: Platform, responses: Sequence[TimedResponse], max_mints: int) -> None:
-    """Assert that every request got 200, with at least one and at most `max_mints` mints since the last reset."""
-    assert [timed.code for timed in responses] == ["ok"] * len(responses)
-    assert 1 <= len(platform.calls("client_token")) <= max_mints
