@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from redeemctl import keys
 from redeemctl.arguments import ID, check_secret
 from redeemctl.changes import Plan
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.options import GlobalGroup, GlobalOptions, pass_options
+from redeemctl.options import GlobalGroup, GlobalOptions, pass_options, read_hidden_line
 from redeemctl.output import print_json, print_rows
 from redeemctl.rows import Change, account_id_of
 
@@ -98,10 +97,8 @@ def read_app_secret() -> str:
     """Read an app secret from the variable, stdin or a prompt; raises InvalidInputError."""
     if SECRET_VARIABLE in os.environ:
         text, source = os.environ[SECRET_VARIABLE], f"variable {SECRET_VARIABLE}"
-    elif sys.stdin.isatty():
-        text, source = click.prompt("app secret", hide_input=True, err=True), "prompt"
     else:
-        text, source = sys.stdin.readline().rstrip("\r\n"), "stdin"
+        text, source = read_hidden_line("app secret")
     try:
         return check_secret(text)
     except ValueError as error:

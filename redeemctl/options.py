@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,3 +157,10 @@ class RootGroup(GlobalGroup):
 
 
 pass_options = click.make_pass_decorator(GlobalOptions, ensure=True)
+
+
+def read_hidden_line(what: str) -> tuple[str, str]:
+    """Read a secret from stdin, or from a prompt without echo; return it, and which of them it was."""
+    if sys.stdin.isatty():
+        return click.prompt(what, hide_input=True, err=True), "prompt"
+    return sys.stdin.readline().rstrip("\r\n"), "stdin"

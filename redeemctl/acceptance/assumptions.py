@@ -178,6 +178,23 @@ def _errors_have_http_200(run: Run, _: Comparison) -> Verdict:
     return Verdict(statuses == [200], f"HTTP statuses of refused calls: {', '.join(map(str, statuses))}")
 
 
+def _store_list_ends_where_the_rule_says(run: Run, _: Comparison) -> Verdict:
+    """Compare small pages with and without poi_id: no certificate may be behind the page where the service stops."""
+    everything, store = run.listings.get("paging"), run.listings.get("paging-store")
+    if everything is None or store is None or len(everything.pages) < 2 or not store.is_complete:
+        return NOT_OBSERVED
+    sizes = [page.size for page in store.pages]
+    filled = max((number for number, size in enumerate(sizes, 1) if size), default=0)
+    read = next(count for count in range(1, len(sizes) + 1) if count == len(sizes) or not store.continues(count))
+    if len(store.entries()) == len(everything.entries()):
+        way = "lists all orders, usable or not"
+    elif all(size == store.page_size for size in sizes[: filled - 1]):
+        way = "filters before it cuts pages"
+    else:
+        way = "filters after it cuts pages"
+    return Verdict(filled <= read, f"{way}; sizes {sizes}, total {store.total}, the service reads {read} pages")
+
+
 ASSUMPTIONS = (
     Assumption("token-accepted", "A list is accepted with the token of client_token.", _token_is_accepted),
     Assumption("login-open-id", "jscode2session returns an open_id for a code of tt.login.", _login_gives_open_id),
@@ -197,6 +214,11 @@ ASSUMPTIONS = (
         "cut-orders-agree",
         "If an order is cut by a page, both parts have the same can_use.",
         _parts_of_a_cut_order_agree,
+    ),
+    Assumption(
+        "store-filter",
+        "The rule for the end of a list reads every page of a store, whichever way the platform filters.",
+        _store_list_ends_where_the_rule_says,
     ),
     Assumption("store-selected", "can_use of a list with poi_id is that of order_can_use.", _store_is_selected),
     Assumption("time-range-seconds", "time_range is in seconds.", _time_range_is_in_seconds),

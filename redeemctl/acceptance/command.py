@@ -13,7 +13,7 @@ from redeemctl.acceptance.report import Result, evaluate, write
 from redeemctl.acceptance.steps import Options, Outcome, Run, Step
 from redeemctl.arguments import ID
 from redeemctl.errors import NotConfirmedError
-from redeemctl.options import GlobalCommand, GlobalOptions, pass_options
+from redeemctl.options import GlobalCommand, GlobalOptions, pass_options, read_hidden_line
 from redeemctl.output import print_json, print_note
 
 if TYPE_CHECKING:
@@ -27,7 +27,12 @@ SIGNS = {Outcome.OK: "✓", Outcome.REFUSED: "✓", Outcome.UNEXPECTED: "✗", O
 @click.option("--app", "app_id", type=ID, required=True, help="The mini-program.")
 @click.option("--merchant", "account_id", type=ID, required=True, help="A merchant that has authorized it.")
 @click.option("--store", "poi_id", type=ID, required=True, help="A store of the merchant.")
-@click.option("--code", default="", help="A code of tt.login from a phone, not older than 5 minutes. It is used up.")
+@click.option(
+    "--login",
+    "has_code",
+    is_flag=True,
+    help="Log in with a code of tt.login, not older than 5 minutes, from stdin or a prompt. It is used up.",
+)
 @click.option(
     "--unauthorized-merchant",
     "unauthorized_account_id",
@@ -47,7 +52,7 @@ def acceptance(
     app_id: str,
     account_id: str,
     poi_id: str,
-    code: str,
+    has_code: bool,
     unauthorized_account_id: str,
     try_stable_token: bool,
     output: Path | None,
@@ -58,6 +63,8 @@ def acceptance(
     sanitized fixture for each reply. Asks before each step that has an effect. Exits with code 0 only if every
     assumption that the service relies on holds.
     """
+    # Never an argument: other users of the machine can read those.
+    code = read_hidden_line("login code")[0] if has_code else ""
     wanted = Options(app_id, account_id, poi_id, unauthorized_account_id, try_stable_token, code)
     folder = output or Path(datetime.now(UTC).strftime("acceptance-%Y%m%d-%H%M%S"))
     with options.open_stage() as stage:

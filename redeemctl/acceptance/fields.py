@@ -38,6 +38,7 @@ class Kind(StrEnum):
     """What a value means. The sanitizer keeps or replaces it accordingly."""
 
     STRUCTURE = "structure"
+    NAME = "name"
     ID = "id"
     OPEN_ID = "open_id"
     TITLE = "title"

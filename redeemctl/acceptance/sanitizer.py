@@ -1,12 +1,14 @@
 """Removes everything personal and secret from replies, and keeps what tests need.
 
-Kept: structure, types, error codes, enumeration values, counts, flags, times of day. Replaced, the same value always by
-the same replacement: ids, names, titles, codes, tokens, log ids, amounts, and whatever is not known. Epoch times are
-shifted by whole weeks, so time of day, weekday and distances stay.
+Kept: structure, types, booleans, and of documented fields their names, error codes, enumeration values and counts.
+Replaced, the same value always by the same replacement: ids, titles, codes, tokens, log ids, amounts, and names and
+values that are not documented. Epoch times keep their order and their time of day; the days are replaced by consecutive
+ones, so that no known time, such as that of the run, leads to another.
 """
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 from collections import defaultdict
@@ -17,8 +19,10 @@ from redeemctl.acceptance.fields import BY_PATH, DOCUMENTED_MESSAGES, Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-WEEK_SECONDS = 7 * 24 * 3600
-MAX_WEEKS = 26
+DAY_SECONDS = 24 * 3600
+FIRST_DAY = 20_000
+"""The day, since 1970, that replaces the earliest one."""
+
 MILLISECONDS_FROM, TIME_LIMIT = 10**11, 10**14
 """Larger numbers are epoch milliseconds, and no epoch times."""
 
@@ -31,13 +35,14 @@ COUNTED_ATTEMPTS = 20
 _SAFE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
 _MAX_NAME_LENGTH = 40
 _MAX_NAME_DIGITS = 2
-_ENUM_TEXT = re.compile(r"[A-Z][A-Z_]{0,30}|[0-9]{1,5}", re.ASCII)
+_ENUM_TEXT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _HOURS = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?", re.ASCII)
-_LIMITS = {Kind.ERROR_CODE: 10**9, Kind.ENUM: 10**5, Kind.COUNT: 10**5, None: 100}
-"""Numbers below these limits are kept."""
+_LIMITS = {Kind.ERROR_CODE: 10**9, Kind.ENUM: 10**5, Kind.COUNT: 10**5}
+"""Numbers of documented fields below these limits are kept."""
 
 _PATTERNS = {
     Kind.ID: "id-{:06d}",
+    Kind.NAME: "field-{:06d}",
     Kind.OPEN_ID: "_000fixture{:026d}",
     Kind.TITLE: "商品{}",
     Kind.CODE: "code-{:08d}",
@@ -71,9 +76,10 @@ class Sanitizer:
         self._amounts = 0
         self._count = 0
         self._random = source or random.SystemRandom()
-        self._weeks = self._random.randint(1, MAX_WEEKS)
+        days: set[int] = set()
         for call, reply in replies:
-            self._transform(call, "", reply, self._remember)
+            self._transform(call, "", reply, functools.partial(self._remember, days=days))
+        self._days = {day: FIRST_DAY + number for number, day in enumerate(sorted(days))}
         traced: dict[str, list[str]] = defaultdict(list)
         for original in self._originals:
             if len(original) >= MIN_TRACED_LENGTH:
@@ -107,9 +113,8 @@ class Sanitizer:
             parts = {}
             for name, part in value.items():
                 part_path = f"{path}.{name}" if path else name
-                is_known = part_path in BY_PATH.get(call, {})
-                is_kept = is_known or (safe_name(name) == name and not self.finds_original(name))
-                new_name = name if is_kept else leaf(Kind.ID, name)
+                # An unknown name may be data: a map's key.
+                new_name = name if part_path in BY_PATH.get(call, {}) else leaf(Kind.NAME, name)
                 parts[new_name] = self._transform(call, part_path, part, leaf)
             return parts
         if isinstance(value, list):
@@ -117,7 +122,12 @@ class Sanitizer:
         field = BY_PATH.get(call, {}).get(path)
         return leaf(None if field is None else field.kind, value)
 
-    def _remember(self, kind: Kind | None, value: Any) -> Any:
+    def _remember(self, kind: Kind | None, value: Any, *, days: set[int]) -> Any:
+        # The report shows the name of a new field.
+        if kind is Kind.NAME and safe_name(value) == value:
+            return value
+        if _is_time(kind, value):
+            days.add(int(_seconds(value) // DAY_SECONDS))
         # Amounts and times are numbers that other numbers contain by chance.
         if not _is_kept(kind, value) and not _is_time(kind, value) and not (kind is Kind.AMOUNT and _is_number(value)):
             self._originals.add(str(value))
@@ -127,8 +137,9 @@ class Sanitizer:
         if _is_kept(kind, value) and not (isinstance(value, str) and value in self._originals):
             return value
         if _is_time(kind, value):
+            day = int(_seconds(value) // DAY_SECONDS)
             # Milliseconds have three digits more.
-            return value + self._weeks * WEEK_SECONDS * (1000 if abs(value) >= MILLISECONDS_FROM else 1)
+            return value + (self._days[day] - day) * DAY_SECONDS * (1000 if abs(value) >= MILLISECONDS_FROM else 1)
         if kind is Kind.AMOUNT and _is_number(value):
             return self._amount(value)
         # An id may be text in one reply and a number in another.
@@ -181,6 +192,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _seconds(time: float) -> float:
+    return time / 1000 if abs(time) >= MILLISECONDS_FROM else time
+
+
 def _is_time(kind: Kind | None, value: Any) -> bool:
     """Return whether a value is an epoch time, where one belongs."""
     return kind is Kind.TIME and _is_number(value) and abs(value) < TIME_LIMIT
@@ -196,4 +211,4 @@ def _is_kept(kind: Kind | None, value: Any) -> bool:
             or (kind is Kind.ENUM and _ENUM_TEXT.fullmatch(value) is not None)
             or (kind is Kind.MESSAGE and value in DOCUMENTED_MESSAGES)
         )
-    return isinstance(value, int) and abs(value) < _LIMITS.get(kind, 0)
+    return isinstance(value, int) and kind is not None and abs(value) < _LIMITS.get(kind, 0)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from chalicelib.aws import Table
+from chalicelib.certificates.cursors import Cursor
+from chalicelib.certificates.paging import plan_pages
 from chalicelib.douyin.client import MAX_PAGE_BYTES, MAX_SHORT_REPLY_BYTES, DouyinClient
 from chalicelib.douyin.protocol import (
     BY_CERTIFICATE,
@@ -41,7 +43,7 @@ UNKNOWN_USER = "redeemctl-acceptance"
 """An open_id that does not exist, for a run without a login."""
 
 INVALID_TOKEN = "clt.redeemctl-acceptance"  # noqa: S105 - deliberately invalid
-MAX_PAGES = 20
+MAX_PAGES = 40
 SMALL_PAGES = 6
 """About as many pages are read to see how the platform pages."""
 
@@ -104,6 +106,16 @@ class Listing:
     def total(self) -> Any:
         """The first page's `total`, as sent."""
         return self.replies[0]["data"].get("total") if self.replies else None
+
+    def continues(self, count: int | None = None) -> bool:
+        """Return whether the service would read on after the first `count` pages (default: all)."""
+        pages = self.pages[:count]
+        empty_pages = 0
+        for page in pages:
+            empty_pages = 0 if page.size or page.removed else empty_pages + 1
+        position = Cursor(len(pages) + 1, sum(page.size for page in pages), empty_pages)
+        total = max((page.total for page in pages if page.total is not None), default=None)
+        return plan_pages(position, pages[-1].size, total, self.page_size)[1]
 
     def orders(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Return each order with the number of its page. An order that is cut is returned for each of its pages."""
@@ -172,6 +184,11 @@ class Run:
         )
         size = self._small_page_size()
         self._take(Step("paging", f"pages of {size} certificates"), lambda step: self._list(step, "", page_size=size))
+        # As many pages as without poi_id: certificates may be behind the page where the service would stop.
+        self._take(
+            Step("paging-store", f"pages of {size} certificates with poi_id"),
+            lambda step: self._list(step, store, page_size=size, min_pages=len(self.listings["paging"].pages)),
+        )
         self._take(
             Step("paging-by-order", f"pages of {size} orders"),
             lambda step: self._list(step, "", page_size=size, dimension=BY_ORDER),
@@ -230,7 +247,7 @@ class Run:
 
     def _login(self, step: Step) -> None:
         if not self.options.code:
-            step.detail = "no --code: the lists are those of an unknown user"
+            step.detail = "no --login: the lists are those of an unknown user"
             return
         step.effect = "uses up the code"
         if not self._ask("The login uses up the code."):
@@ -257,8 +274,12 @@ class Run:
         dimension: int = BY_CERTIFICATE,
         start_time: int | None = None,
         end_time: int | None = None,
+        min_pages: int = 1,
     ) -> None:
-        """Read the pages until one is not full: `total` is what is tested."""
+        """Read the pages until one is not full, and the service's rule for the end of a list is met.
+
+        The rule trusts `total`, which is what is tested; full pages show what is behind a total that is too small.
+        """
         wanted = Selection(self.options.account_id, poi_id, None, start_time, end_time)
         query = self._query(wanted, page_size, dimension)
         listing = self.listings[step.name] = Listing(page_size)
@@ -267,7 +288,8 @@ class Run:
             listing.pages.append(page)
             listing.replies.append(self.transport.exchanges[-1].reply)
             elements = page.size if dimension == BY_CERTIFICATE else len(listing.replies[-1]["data"]["orders"])
-            if elements < page_size:
+            continues = dimension == BY_CERTIFICATE and listing.continues()
+            if elements < page_size and not continues and len(listing.pages) >= min_pages:
                 listing.is_complete = True
                 break
         step.outcome = Outcome.OK

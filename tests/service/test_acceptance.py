@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from click.testing import CliRunner
@@ -21,10 +21,11 @@ from sandbox.sample_data import (
     CUSTOMER,
     CUSTOMER_AS_DOCUMENTED,
     CUSTOMER_WITH_MANY_COUPONS,
+    OTHER_POI_ID,
     POI_ID,
     parse_purchases,
 )
-from tests.harness import SESSION_KEY, TOKEN_ROW, in_seconds
+from tests.harness import SESSION_KEY, TOKEN_ROW, certificate, in_seconds, order
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,11 +80,13 @@ class Operator:
     def run(
         self, *arguments: str, customer: str | None = CUSTOMER_AS_DOCUMENTED, answers: str = "", yes: bool = True
     ) -> Outcome:
-        code = [] if customer is None else ["--code", self.platform.issue_login_code(customer)]
+        code = "" if customer is None else self.platform.issue_login_code(customer)
         command = ["--project", str(self.folder), "--stage", STAGE, "acceptance", "--app", APP_ID]
-        command += ["--merchant", ACCOUNT_ID, "--store", POI_ID, "--output", str(self.folder / "out"), *code]
+        command += ["--merchant", ACCOUNT_ID, "--store", POI_ID, "--output", str(self.folder / "out")]
         command += ["--yes"] if yes else []
-        result = CliRunner().invoke(redeemctl, [*command, *arguments], input=answers, catch_exceptions=False)
+        command += ["--login"] if code else []
+        stdin = f"{code}\n{answers}" if code else answers
+        result = CliRunner().invoke(redeemctl, [*command, *arguments], input=stdin, catch_exceptions=False)
         path = self.folder / "out" / "report.json"
         report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return Outcome(result.exit_code, result.output, report, self.folder / "out")
@@ -289,9 +292,9 @@ def personal_values(platform: Platform, customer: str) -> set[str]:
     secrets = {APP_SECRET, SESSION_KEY, platform.data.customers[customer].open_ids[APP_ID], f"sandbox-union-{customer}"}
     for purchase in platform.data.purchases[customer]:
         secrets.add(purchase.order["order_id"])
-        for certificate in purchase.order["certificates"]:
-            sku = certificate["sku_info"]
-            secrets |= {certificate["certificate_id"], certificate["code"], sku["sku_id"], sku["title"]}
+        for coupon in purchase.order["certificates"]:
+            sku = coupon["sku_info"]
+            secrets |= {coupon["certificate_id"], coupon["code"], sku["sku_id"], sku["title"]}
     return secrets
 
 
@@ -341,3 +344,44 @@ def test_every_name_of_the_report_is_explained_in_the_docs() -> None:
     text = (ROOT / "docs" / "platform.md").read_text(encoding="utf-8")
     for name in (entry.name for entry in (*assumptions.ASSUMPTIONS, *assumptions.QUESTIONS)):
         assert f"`{name}`" in text
+
+
+def assumption(outcome: Outcome, name: str) -> tuple[str, str]:
+    """Return the result of an assumption, and what was seen."""
+    entry = next(entry for entry in outcome.report["assumptions"] if entry["name"] == name)
+    return entry["result"], entry["seen"]
+
+
+@pytest.mark.parametrize(
+    ("store_filter", "way"),
+    [
+        ("none", "lists all orders, usable or not"),
+        ("before", "filters before it cuts pages"),
+        ("after", "filters after it cuts pages"),
+    ],
+)
+def test_the_way_in_which_the_platform_filters_is_reported(
+    operator: Operator, store_filter: Literal["none", "before", "after"], way: str
+) -> None:
+    elsewhere = [order(f"x{n}", certificate(f"x{n}")) | {"stores": [OTHER_POI_ID]} for n in range(9)]
+    operator.platform.set_purchases(CUSTOMER, *elsewhere, *(order(str(n), certificate(str(n))) for n in range(4)))
+    operator.platform.server.platform.store_filter = store_filter
+    result, seen = assumption(operator.run(customer=CUSTOMER), "store-filter")
+    assert (result, seen.split(";")[0]) == ("holds", way)
+
+
+def test_a_certificate_behind_the_end_that_the_total_implies_is_noticed(operator: Operator) -> None:
+    """The platform filters after it cuts, and counts after it filters: the service would miss certificates."""
+    elsewhere = [order(f"x{n}", certificate(f"x{n}")) | {"stores": [OTHER_POI_ID]} for n in range(9)]
+    operator.platform.set_purchases(CUSTOMER, *elsewhere, *(order(str(n), certificate(str(n))) for n in range(4)))
+    operator.platform.server.platform.store_filter = "after"
+    operator.platform.fail("patch", patch={"total": 4})
+    result, seen = assumption(operator.run(customer=CUSTOMER), "store-filter")
+    assert (result, seen.split(";")[0]) == ("does not hold", "filters after it cuts pages")
+
+
+def test_a_login_code_is_no_argument(operator: Operator) -> None:
+    """Other users of the machine can read the arguments of a process."""
+    outcome = operator.run("--code", "planted", customer=None)
+    assert outcome.exit_code == 2
+    assert "No such option" in outcome.output

@@ -174,14 +174,30 @@ def test_the_same_value_has_the_same_replacement_in_all_replies() -> None:
     assert second["amount"]["original_amount"] == 0
 
 
-def test_times_are_shifted_by_whole_weeks_in_their_unit() -> None:
-    [seconds] = sanitize(certificate(start_time=1_713_146_529, expire_time=1_844_300_799))
-    shift = seconds["start_time"] - 1_713_146_529
-    assert shift > 0
-    assert shift % (7 * 24 * 3600) == 0
-    assert seconds["expire_time"] - 1_844_300_799 == shift
-    [milliseconds] = sanitize(certificate(start_time=1_713_146_529_000, expire_time=-1))
-    assert milliseconds == {"start_time": 1_713_146_529_000 + shift * 1000, "expire_time": -1}
+def test_times_keep_their_order_and_time_of_day_only() -> None:
+    """The time of the run is known: it must not lead to the others."""
+    times = [1_713_146_529, 1_713_146_530, 1_744_300_799, 1_900_000_000, 1_713_146_529_000]
+    replaced = [sanitized["start_time"] for sanitized in sanitize(*(certificate(start_time=time) for time in times))]
+    assert replaced[:4] == sorted(replaced[:4])
+    assert [time % 86400 for time in replaced[:4]] == [time % 86400 for time in times[:4]]
+    assert replaced[4] == replaced[0] * 1000
+    days = [time // 86400 for time in replaced[:4]]
+    assert days == [20_000, 20_000, 20_001, 20_002], "neither dates nor distances"
+    assert sanitize(certificate(start_time=-1, expire_time=0)) == [{"start_time": -1, "expire_time": 0}]
+
+
+def test_only_what_is_documented_survives() -> None:
+    fields: dict[str, Any] = {
+        "zhangsan": {"lisi": 1},
+        "new_number": 42,
+        "lock_info_extra": {"lock_status": "ZHANG_SAN", "lock_scene": 1000},
+        "is_transfer_asset": True,
+    }
+    [after] = sanitize(certificate(**fields))
+    written = json.dumps(after)
+    assert not [text for text in ("zhangsan", "lisi", "new_number", "42", "ZHANG") if text in written]
+    assert after["lock_info_extra"]["lock_scene"] == 1000
+    assert after["is_transfer_asset"] is True
 
 
 @pytest.mark.parametrize(
