@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from chalicelib import context as context_module
-from chalicelib.context import ABANDONED, Deadline, RequestContext, RequestRecord
+from chalicelib.context import ABANDONED, Deadline, RequestContext
 from chalicelib.errors import (
     Evidence,
     RateLimitedError,

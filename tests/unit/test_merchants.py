@@ -10,7 +10,6 @@ import pytest
 from chalicelib.errors import (
     ConfigurationError,
     MerchantNotFoundError,
-    StorageUnavailableError,
     StoreNotFoundError,
 )
 from chalicelib.merchants import (
