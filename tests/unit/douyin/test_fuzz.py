@@ -8,14 +8,14 @@ import pytest
 
 from tests import fuzz
 
-# Thousands of replies: other tests measure the coverage.
+# Hundreds of replies: other tests measure the coverage.
 pytestmark = pytest.mark.no_cover
 
 
 def test_no_mutated_reply_raises_loses_a_usable_certificate_or_shows_another() -> None:
-    assert fuzz.run(1_000, seed=7) == []
+    assert fuzz.run(400, seed=7) == []
 
 
 def test_every_certificate_is_found_however_the_platform_pages() -> None:
     chance = random.Random(7)  # noqa: S311 - reproducible
-    assert [problem for _ in range(60) if (problem := fuzz.run_list_round(chance))] == []
+    assert [problem for _ in range(30) if (problem := fuzz.run_list_round(chance))] == []
