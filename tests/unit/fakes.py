@@ -56,6 +56,18 @@ def make_context(seconds: float = 9.0, clock: Clock | None = None) -> RequestCon
     return RequestContext(Deadline(seconds, clock or Clock()), RequestRecord(started=NOW))
 
 
+class LambdaContext:
+    """The object that Lambda passes to a handler."""
+
+    aws_request_id = "lambda-id"
+
+    def __init__(self, milliseconds: int = 15_000) -> None:
+        self.milliseconds = milliseconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.milliseconds
+
+
 class InlineExecutor(Executor):
     """Runs each task at once, in the calling thread. `submitted` counts the tasks."""
 

@@ -16,7 +16,7 @@ from chalicelib.errors import (
     TokenUnavailableError,
     UpstreamTimeoutError,
 )
-from tests.unit.fakes import Clock, make_context
+from tests.unit.fakes import Clock, LambdaContext, make_context
 
 INFINITE = float("inf")
 
@@ -58,16 +58,6 @@ def test_a_call_that_starts_after_the_cancellation_is_aborted_at_once() -> None:
     aborted: list[str] = []
     with deadline.aborting(lambda: aborted.append("late")):
         assert aborted == ["late"]
-
-
-class LambdaContext:
-    aws_request_id = "lambda-id"
-
-    def __init__(self, milliseconds: int) -> None:
-        self.milliseconds = milliseconds
-
-    def get_remaining_time_in_millis(self) -> int:
-        return self.milliseconds
 
 
 @pytest.mark.parametrize(
