@@ -91,7 +91,7 @@ def test_every_module_has_one_layer() -> None:
 
 def test_a_module_imports_only_lower_layers() -> None:
     below: set[str] = set()
-    wrong = {}
+    wrong: dict[str, set[str]] = {}
     for layer in LAYERS:
         wrong |= {name: own_imports(name) - below for name in layer if not own_imports(name) <= below}
         below |= set(layer)

@@ -22,8 +22,7 @@ def test_every_record_that_holds_a_secret_is_shown_like_that() -> None:
     holders |= {Certificate, MintData, LoginData}
     assert set(RedactedStruct.__subclasses__()) == holders
     for record in holders:
-        assert record.__repr__ is RedactedStruct.__repr__, record
-        assert record.__str__ is RedactedStruct.__str__, record
+        assert {"__repr__", "__str__"}.isdisjoint(vars(record)), record
 
 
 def test_a_record_cannot_be_changed() -> None:

@@ -26,17 +26,8 @@ from chalicelib.errors import (
     WrongAppError,
 )
 from chalicelib.settings import TelemetrySettings
-from tests.unit.fakes import (
-    ACCOUNT_ID,
-    APP_ID,
-    APP_SECRET,
-    NOW,
-    OPEN_ID,
-    POI_ID,
-    FakeTransport,
-    json_response,
-    make_context,
-)
+from sandbox.sample_data import ACCOUNT_ID, POI_ID
+from tests.unit.fakes import APP_ID, APP_SECRET, NOW, OPEN_ID, FakeTransport, json_response, make_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable

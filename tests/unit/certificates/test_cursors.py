@@ -15,7 +15,8 @@ from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH, Cursor, decode_cu
 from chalicelib.certificates.paging import MAX_EMPTY_PAGES, MAX_PAGES
 from chalicelib.douyin.protocol import BY_ORDER, CertificatesQuery, Selection
 from chalicelib.errors import InvalidRequestError
-from tests.unit.fakes import ACCOUNT_ID, OPEN_ID, POI_ID, SESSION_KEY
+from sandbox.sample_data import ACCOUNT_ID, POI_ID
+from tests.unit.fakes import OPEN_ID, SESSION_KEY
 
 KEYS = [SESSION_KEY]
 OTHER_KEY = "session-key-planted-0000000002"

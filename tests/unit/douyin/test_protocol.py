@@ -176,26 +176,14 @@ class TestCertificates:
         assert (page.size, page.total) == (3, 3)
         assert (page.removed, page.malformed) == (1, {"": [path]})
 
-    @pytest.mark.parametrize(
-        ("fields", "expected", "paths"),
-        [
-            ({"start_time": {}, "expire_time": 7}, models.Certificate("bad", expire_time=7), ["start_time"]),
-            (
-                {"amount": {"pay_amount": "much", "original_amount": 1.5}},
-                models.Certificate("bad", amount=models.Amount()),
-                ["amount.original_amount", "amount.pay_amount"],
-            ),
-        ],
-    )
-    def test_a_malformed_field_is_omitted_and_named(
-        self, fields: dict[str, Any], expected: models.Certificate, paths: list[str]
-    ) -> None:
+    def test_a_malformed_field_is_omitted_and_named(self) -> None:
         held = order("1", "good")
-        held["certificates"].append({"certificate_id": "bad", **fields})
+        held["certificates"].append({"certificate_id": "bad", "start_time": {}, "expire_time": 7, "code": 5})
         page = protocol.parse_certificates(json_response(envelope((held,), 2)))
-        assert page.orders == [models.Order("1", True, [models.Certificate("good"), expected])]
+        certificates = [models.Certificate("good"), models.Certificate("bad", expire_time=7)]
+        assert page.orders == [models.Order("1", True, certificates)]
         assert (page.size, page.removed) == (2, 0)
-        assert page.malformed == {"bad": [f"orders.certificates.{path}" for path in paths]}
+        assert page.malformed == {"bad": ["orders.certificates.code", "orders.certificates.start_time"]}
 
     @pytest.mark.parametrize(
         ("bad", "size", "removed", "path"),
