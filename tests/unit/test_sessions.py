@@ -101,15 +101,6 @@ def test_what_is_no_token_is_refused(sessions: Sessions, token: str, message: st
         sessions.verify(token)
 
 
-def test_a_token_with_any_changed_character_is_refused(sessions: Sessions) -> None:
-    token = sessions.login()
-    # The last character of the signature also carries bits that count for nothing.
-    for position in range(len(token) - 1):
-        other = "A" if token[position] != "A" else "B"
-        with pytest.raises(UnauthenticatedError):
-            sessions.verify(token[:position] + other + token[position + 1 :])
-
-
 def sign(payload: object) -> str:
     """Return a token with a valid signature and any payload."""
     serializer = URLSafeSerializer(
