@@ -15,7 +15,7 @@ from chalicelib.context import Deadline, RequestContext, RequestRecord
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.models import Certificate, Order
-from chalicelib.douyin.protocol import MintedToken, Page, Response
+from chalicelib.douyin.protocol import PAGE_SIZE, MintedToken, Page, Response
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import RedemptionError, StorageUnavailableError
 
@@ -31,9 +31,6 @@ APP_ID = "ttapp0000000000001"
 APP_SECRET = "app-secret-planted"
 SESSION_KEY = "session-key-planted-0000000001"
 OPEN_ID = "open-id-planted"
-ACCOUNT_ID = "7100000000000000001"
-POI_ID = "6601"
-PAGE_SIZE = 50
 
 
 class Clock:
@@ -54,6 +51,18 @@ class Clock:
 def make_context(seconds: float = 9.0, clock: Clock | None = None) -> RequestContext:
     """Return a context whose deadline is on `clock` (by default one that stands still)."""
     return RequestContext(Deadline(seconds, clock or Clock()), RequestRecord(started=NOW))
+
+
+class LambdaContext:
+    """The object that Lambda passes to a handler."""
+
+    aws_request_id = "lambda-id"
+
+    def __init__(self, milliseconds: int = 15_000) -> None:
+        self.milliseconds = milliseconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.milliseconds
 
 
 class InlineExecutor(Executor):

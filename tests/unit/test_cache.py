@@ -11,31 +11,20 @@ from chalicelib.cache import TtlCache
 from tests.unit.fakes import NOW, Clock
 
 
-def make_cache(clock: Clock, max_entries: int = 2) -> TtlCache[str]:
-    return TtlCache(max_entries, clock)
+def make_cache(clock: Clock) -> TtlCache[str]:
+    return TtlCache(2, clock)
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(0, "v"), (9.99, "v"), (10, None), (10.01, None), (1000, None)])
+@pytest.mark.parametrize(("seconds", "expected"), [(9.99, "v"), (10, None)])
 def test_an_entry_is_there_until_it_expires(seconds: float, expected: str | None) -> None:
     clock = Clock()
     cache = make_cache(clock)
     cache.put("k", "v", NOW + 10)
     clock.now += seconds
     assert cache.get("k") == expected
-
-
-def test_an_expired_entry_is_removed() -> None:
-    clock = Clock()
-    cache = make_cache(clock)
-    cache.put("k", "v", NOW + 10)
-    clock.now += 10
-    assert cache.get("k") is None
-    clock.now -= 10
-    assert cache.get("k") is None
-
-
-def test_an_unknown_key_has_no_value() -> None:
-    assert make_cache(Clock()).get("k") is None
+    # An expired entry is removed, and does not come back when the clock is set back.
+    clock.now -= seconds
+    assert cache.get("k") == expected
 
 
 @pytest.mark.parametrize(
@@ -45,8 +34,6 @@ def test_an_unknown_key_has_no_value() -> None:
         ([("put", "a"), ("put", "b"), ("put", "c")], {"b", "c"}),
         ([("put", "a"), ("put", "b"), ("get", "a"), ("put", "c")], {"a", "c"}),
         ([("put", "a"), ("put", "b"), ("put", "a"), ("put", "c")], {"a", "c"}),
-        ([("put", "a"), ("put", "b"), ("put", "b"), ("put", "b")], {"a", "b"}),
-        ([("put", "a"), ("put", "b"), ("get", "x"), ("put", "c")], {"b", "c"}),
     ],
 )
 def test_the_least_recently_used_entry_is_evicted(operations: list[tuple[str, str]], left: set[str]) -> None:

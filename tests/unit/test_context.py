@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from chalicelib import context as context_module
-from chalicelib.context import ABANDONED, Deadline, RequestContext, RequestRecord
+from chalicelib.context import ABANDONED, Deadline, RequestContext
 from chalicelib.errors import (
     Evidence,
     RateLimitedError,
     RedemptionError,
-    StorageUnavailableError,
     TokenUnavailableError,
     UpstreamTimeoutError,
 )
-from tests.unit.fakes import Clock, make_context
+from tests.unit.fakes import Clock, LambdaContext, make_context
 
 INFINITE = float("inf")
 
 
-@pytest.mark.parametrize(("passed", "remaining"), [(0, 5), (4.5, 0.5), (5, 0), (7, -2)])
-def test_a_deadline_counts_down_past_zero(passed: float, remaining: float) -> None:
+def test_a_deadline_counts_down_past_zero_until_it_is_cancelled() -> None:
     clock = Clock()
     deadline = Deadline(5, clock)
-    clock.now += passed
-    assert deadline.remaining() == remaining
-
-
-def test_a_cancelled_deadline_is_over() -> None:
-    deadline = Deadline(5, Clock())
-    states = [(deadline.is_cancelled, deadline.remaining())]
+    assert deadline.remaining() == 5
+    clock.now += 7
+    assert (deadline.remaining(), deadline.is_cancelled) == (-2, False)
     deadline.cancel()
-    states.append((deadline.is_cancelled, deadline.remaining()))
-    assert states == [(False, 5), (True, -INFINITE)]
-
-
-def test_a_deadline_that_is_over_is_not_cancelled() -> None:
-    clock = Clock()
-    deadline = Deadline(5, clock)
-    clock.now += 1e9
-    assert not deadline.is_cancelled
+    assert (deadline.remaining(), deadline.is_cancelled) == (-INFINITE, True)
 
 
 def test_a_cancellation_aborts_the_calls_under_way() -> None:
@@ -74,26 +60,12 @@ def test_a_call_that_starts_after_the_cancellation_is_aborted_at_once() -> None:
         assert aborted == ["late"]
 
 
-class LambdaContext:
-    aws_request_id = "lambda-id"
-
-    def __init__(self, milliseconds: int) -> None:
-        self.milliseconds = milliseconds
-
-    def get_remaining_time_in_millis(self) -> int:
-        return self.milliseconds
-
-
 @pytest.mark.parametrize(
     ("lambda_context", "options", "seconds"),
     [
         (LambdaContext(15_000), {}, 9.0),
-        (LambdaContext(9_500), {}, 9.0),
         (LambdaContext(5_000), {}, 4.5),
-        (LambdaContext(300), {}, -0.2),
         (LambdaContext(60_000), {"max_seconds": INFINITE}, 59.5),
-        (LambdaContext(60_000), {"max_seconds": 2.0}, 2.0),
-        (None, {}, 9.0),
         (None, {"max_seconds": INFINITE}, 59.5),
     ],
 )
@@ -104,18 +76,9 @@ def test_the_deadline_is_before_lambdas_own_and_within_the_budget(
     assert context.deadline.remaining() == pytest.approx(seconds, abs=0.4)
 
 
-@pytest.mark.parametrize(
-    ("lambda_context", "request_id"), [(LambdaContext(1000), "lambda-id"), (None, ""), (object(), "")]
-)
-def test_the_request_id_is_lambdas(lambda_context: Any, request_id: str) -> None:
-    assert RequestContext.for_lambda(lambda_context).record.request_id == request_id
-
-
-@pytest.mark.parametrize("name", ["calls", "warnings"])
-def test_records_do_not_share_a_list(name: str) -> None:
-    first, second = RequestRecord(), RequestRecord()
-    getattr(first, name).append("x")
-    assert (getattr(first, name), getattr(second, name)) == (["x"], [])
+def test_the_request_id_is_lambdas() -> None:
+    assert RequestContext.for_lambda(LambdaContext(1000)).record.request_id == "lambda-id"
+    assert RequestContext.for_lambda(None).record.request_id == ""
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(3.0, 3.0), (30.0, 9.0)])
@@ -131,11 +94,6 @@ def test_a_timeout_only_shortens_the_deadline_and_the_record_is_shared(seconds: 
     assert not context.deadline.is_cancelled
 
 
-def test_nothing_can_be_written_to_one_part_of_a_request_only() -> None:
-    with pytest.raises(AttributeError):
-        make_context().account_id = "7"  # type: ignore[attr-defined]
-
-
 EVIDENCE = Evidence(2119003, 12001, "20260101LOGID")
 
 
@@ -145,7 +103,6 @@ EVIDENCE = Evidence(2119003, 12001, "20260101LOGID")
         (None, ("ok", 0, 0, "")),
         (RateLimitedError("12001", evidence=EVIDENCE), ("12001", 2119003, 12001, "20260101LOGID")),
         (UpstreamTimeoutError("timeout"), ("timeout", 0, 0, "")),
-        (StorageUnavailableError("ThrottlingException"), ("StorageUnavailableError", 0, 0, "")),
         (TokenUnavailableError("no", EVIDENCE), ("TokenUnavailableError", 0, 0, "")),
     ],
 )
@@ -157,14 +114,12 @@ def test_the_call_log_has_outcome_and_codes(
         context_module, "time", SimpleNamespace(time=lambda: 1_800_000_123.0, perf_counter=lambda: next(ticks))
     )
     context = make_context()
-    raised: RedemptionError | None = None
-    try:
-        with context.record_call("douyin", "client_token"):
-            if error is not None:
-                raise error
-    except RedemptionError as caught:
-        raised = caught
-    assert raised is error
+    with (
+        contextlib.nullcontext() if error is None else pytest.raises(type(error)),
+        context.record_call("douyin", "client_token"),
+    ):
+        if error is not None:
+            raise error
     [call] = context.record.calls
     assert (call.service, call.name, call.started, call.seconds) == ("douyin", "client_token", 1_800_000_123.0, 2.5)
     assert (call.outcome, call.error_code, call.sub_error_code, call.logid) == expected
@@ -174,33 +129,18 @@ def test_a_call_is_in_the_log_while_it_runs_and_counts_as_abandoned() -> None:
     context = make_context()
     with context.record_call("douyin", "client_token") as call:
         assert context.record.calls == [call]
-        assert (call.outcome, call.seconds, call.error_code, call.sub_error_code, call.logid) == (
-            ABANDONED,
-            0,
-            0,
-            0,
-            "",
-        )
+        assert (call.outcome, call.seconds, call.error_code) == (ABANDONED, 0, 0)
     assert call.outcome == "ok"
 
 
-@pytest.mark.parametrize("error", [None, UpstreamTimeoutError("timeout"), StorageUnavailableError("timeout")])
-def test_a_call_that_was_aborted_counts_as_abandoned(error: RedemptionError | None) -> None:
+@pytest.mark.parametrize("error_type", [None, UpstreamTimeoutError])
+def test_a_call_that_was_aborted_counts_as_abandoned(error_type: type[UpstreamTimeoutError] | None) -> None:
     context = make_context()
-    raised: RedemptionError | None = None
-    try:
-        with context.record_call("douyin", "query_user_certificates"):
-            context.deadline.cancel()
-            if error is not None:
-                raise error
-    except RedemptionError as caught:
-        raised = caught
-    assert raised is error
+    with (
+        contextlib.nullcontext() if error_type is None else pytest.raises(error_type),
+        context.record_call("douyin", "query_user_certificates"),
+    ):
+        context.deadline.cancel()
+        if error_type is not None:
+            raise error_type("timeout")
     assert [call.outcome for call in context.record.calls] == [ABANDONED]
-
-
-def test_a_foreign_exception_passes_through_the_call_log() -> None:
-    context = make_context()
-    with pytest.raises(ZeroDivisionError), context.record_call("douyin", "client_token"):
-        raise ZeroDivisionError
-    assert len(context.record.calls) == 1

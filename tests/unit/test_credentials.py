@@ -11,36 +11,20 @@ from tests.unit.fakes import APP_ID, APP_SECRET, SESSION_KEY, Clock, FakeSecret,
 OTHER_KEY = "session-key-planted-0000000002"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ('{"apps": {"tta": "s"}, "session_keys": ["k"]}', Credentials({"tta": "s"}, ["k"])),
-        ('{"apps": {}, "session_keys": ["new", "old"]}', Credentials({}, ["new", "old"])),
-        ('{"session_keys": ["k"], "apps": {"a": "1", "b": "2"}, "note": 1}', Credentials({"a": "1", "b": "2"}, ["k"])),
-    ],
-)
-def test_a_secret_is_parsed(text: str, expected: Credentials) -> None:
-    assert parse_credentials(text) == expected
+def test_a_secret_is_parsed_and_further_members_are_ignored() -> None:
+    text = '{"session_keys": ["new", "old"], "apps": {"a": "1", "b": "2"}, "note": 1}'
+    assert parse_credentials(text) == Credentials({"a": "1", "b": "2"}, ["new", "old"])
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "",
-        "planted",
-        "[]",
-        "null",
-        "{}",
         '{"apps": {"tta": "planted"}}',
         '{"session_keys": ["planted"]}',
         '{"apps": {"tta": "planted"}, "session_keys": []}',
-        '{"apps": {"tta": "planted"}, "session_keys": [""]}',
         '{"apps": {"tta": "planted"}, "session_keys": ["planted", ""]}',
-        '{"apps": {"tta": "planted"}, "session_keys": "planted"}',
         '{"apps": {"tta": 7}, "session_keys": ["planted"]}',
-        '{"apps": {"tta": null}, "session_keys": ["planted"]}',
-        '{"apps": ["planted"], "session_keys": ["planted"]}',
-        '{"apps": null, "session_keys": ["planted"]}',
         '{"apps": ' * 5000,
     ],
 )
@@ -83,7 +67,7 @@ def store() -> Store:
     return Store()
 
 
-@pytest.mark.parametrize(("seconds", "reads"), [(0, 1), (299.9, 1), (300, 2), (3000, 2)])
+@pytest.mark.parametrize(("seconds", "reads"), [(299.9, 1), (300, 2)])
 def test_the_secret_is_cached_for_five_minutes(store: Store, seconds: float, reads: int) -> None:
     assert store.get() == Credentials({APP_ID: APP_SECRET}, [SESSION_KEY])
     store.clock.now += seconds
@@ -91,13 +75,12 @@ def test_the_secret_is_cached_for_five_minutes(store: Store, seconds: float, rea
     assert store.secret.reads == reads
 
 
-@pytest.mark.parametrize(("seconds", "reads"), [(0, 1), (9.9, 1), (10, 2), (299, 2)])
+@pytest.mark.parametrize(("seconds", "reads"), [(9.9, 1), (10, 2)])
 def test_a_refresh_reads_again_after_ten_seconds(store: Store, seconds: float, reads: int) -> None:
-    first = store.get()
+    store.get()
     store.clock.now += seconds
-    second = store.refresh()
+    store.refresh()
     assert store.secret.reads == reads
-    assert (second is first) is (reads == 1)
 
 
 def test_a_new_secret_is_used_after_it_was_read_again(store: Store) -> None:
@@ -119,33 +102,25 @@ FAILURES = pytest.mark.parametrize(
 
 
 @FAILURES
-def test_the_cached_secret_is_used_while_no_newer_one_can_be_read(
+def test_the_cached_secret_is_used_and_every_ten_seconds_a_newer_one_is_looked_for(
     store: Store, failure: str, error_type: type[Exception], message: str
 ) -> None:
     del error_type
     first = store.get()
     assert (store.context.record.warnings, store.context.record.is_secret_stale) == ([], False)
     store.fail(failure)
-    store.clock.now += 3000
+    store.clock.now += 300
     assert store.get() is first
     [warning] = store.context.record.warnings
     assert warning.startswith(f"the cached secret is used: {message}")
     assert store.context.record.is_secret_stale
-
-
-@FAILURES
-@pytest.mark.parametrize(("seconds", "reads"), [(0, 2), (9.9, 2), (10, 3)])
-def test_a_failed_read_is_repeated_after_ten_seconds(
-    store: Store, failure: str, error_type: type[Exception], message: str, seconds: float, reads: int
-) -> None:
-    del error_type, message
-    store.get()
-    store.fail(failure)
-    store.clock.now += 300
-    store.get()
-    store.clock.now += seconds
-    store.get()
-    assert store.secret.reads == reads
+    store.fail("nothing")
+    store.secret.put({}, [OTHER_KEY])
+    store.clock.now += 9.9
+    assert store.get() is first
+    store.clock.now += 0.1
+    assert store.get() == Credentials({}, [OTHER_KEY])
+    assert store.secret.reads == 3
 
 
 @FAILURES
@@ -157,16 +132,6 @@ def test_without_a_cached_secret_a_failed_read_is_raised_each_time(
         with pytest.raises(error_type, match=message):
             store.get()
     assert store.secret.reads == 2
-
-
-def test_a_secret_that_is_right_again_is_used(store: Store) -> None:
-    store.get()
-    store.fail("malformed")
-    store.clock.now += 300
-    store.get()
-    store.secret.put({}, [OTHER_KEY])
-    store.clock.now += 10
-    assert store.get() == Credentials({}, [OTHER_KEY])
 
 
 class Verifier:
@@ -187,15 +152,6 @@ def verify(store: Store, verifier: Verifier) -> str:
     return store.store.verify_with_keys(verifier, LookupError, store.context)
 
 
-def test_cached_keys_that_verify_are_not_read_again(store: Store) -> None:
-    store.get()
-    store.clock.now += 60
-    verifier = Verifier(SESSION_KEY)
-    assert verify(store, verifier) == "verified"
-    assert verifier.tried == [[SESSION_KEY]]
-    assert store.secret.reads == 1
-
-
 def test_a_key_that_was_added_a_moment_ago_is_found(store: Store) -> None:
     store.get()
     store.secret.put({}, [OTHER_KEY, SESSION_KEY])
@@ -205,31 +161,13 @@ def test_a_key_that_was_added_a_moment_ago_is_found(store: Store) -> None:
     assert verifier.tried == [[SESSION_KEY], [OTHER_KEY, SESSION_KEY]]
 
 
-def test_what_no_key_verifies_is_tried_once_when_the_keys_are_fresh(store: Store) -> None:
+@pytest.mark.parametrize(("seconds", "reads"), [(9.9, 1), (10, 2)])
+def test_what_no_key_verifies_is_tried_once_with_each_version_of_the_keys(
+    store: Store, seconds: float, reads: int
+) -> None:
+    store.get()
+    store.clock.now += seconds
     verifier = Verifier("unknown")
     with pytest.raises(LookupError):
         verify(store, verifier)
-    assert len(verifier.tried) == 1
-    assert store.secret.reads == 1
-
-
-def test_what_no_key_verifies_is_tried_twice_when_the_keys_were_read_again(store: Store) -> None:
-    store.get()
-    store.clock.now += 10
-    verifier = Verifier("unknown")
-    with pytest.raises(LookupError):
-        verify(store, verifier)
-    assert len(verifier.tried) == 2
-    assert store.secret.reads == 2
-
-
-def test_another_error_of_the_verification_is_not_a_reason_to_read_again(store: Store) -> None:
-    store.get()
-    store.clock.now += 10
-
-    def broken(_: list[str]) -> str:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        store.store.verify_with_keys(broken, LookupError, store.context)
-    assert store.secret.reads == 1
+    assert (len(verifier.tried), store.secret.reads) == (reads, reads)

@@ -10,7 +10,6 @@ import pytest
 from chalicelib.errors import (
     ConfigurationError,
     MerchantNotFoundError,
-    StorageUnavailableError,
     StoreNotFoundError,
 )
 from chalicelib.merchants import (
@@ -18,7 +17,6 @@ from chalicelib.merchants import (
     MAX_REPORTED_STORES,
     Merchant,
     MerchantRepository,
-    StoresView,
     StoreView,
     build_stores_view,
     merchant_key,
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
 KEY = "MERCHANT#7"
 ROW: Item = {"pk": {"S": KEY}, "app_id": {"S": "tta"}}
 DEFAULTS = Merchant("7", "tta", "tta", None, None, True)
+STORE = StoreView("1", "x")
 
 
 @pytest.mark.parametrize(
@@ -39,19 +38,18 @@ DEFAULTS = Merchant("7", "tta", "tta", None, None, True)
     [
         ({}, DEFAULTS),
         ({"token_id": {"S": "theirs"}}, Merchant("7", "tta", "theirs", None, None, True)),
-        ({"token_id": {"S": ""}}, DEFAULTS),
         ({"life_account_id": {"S": "8"}}, Merchant("7", "tta", "tta", "8", None, True)),
-        ({"life_account_id": {"S": ""}}, DEFAULTS),
         (
             {"stores": {"M": {"1": {"M": {}}, "2": {"S": "x"}}}},
             Merchant("7", "tta", "tta", None, {"1": None, "2": StoreView("2", "x")}, True),
         ),
         ({"stores": {"M": {}}}, Merchant("7", "tta", "tta", None, {}, True)),
-        ({"active": {"BOOL": True}}, DEFAULTS),
         ({"active": {"BOOL": False}}, Merchant("7", "tta", "tta", None, None, False)),
         ({"name": {"S": "店"}}, Merchant("7", "tta", "tta", None, None, True, "店")),
-        ({"name": {"S": ""}}, DEFAULTS),
-        ({"name": {"N": "7"}}, DEFAULTS),
+        (
+            {"token_id": {"S": ""}, "life_account_id": {"S": ""}, "active": {"BOOL": True}, "name": {"N": "7"}},
+            DEFAULTS,
+        ),
     ],
 )
 def test_a_row_is_parsed(attributes: Item, expected: Merchant) -> None:
@@ -63,13 +61,9 @@ def test_a_row_is_parsed(attributes: Item, expected: Merchant) -> None:
     [
         ({}, "attribute app_id is missing"),
         ({"app_id": {"S": ""}}, "attribute app_id is missing"),
-        ({"app_id": {"N": "7"}}, "attribute app_id is not a string"),
         (ROW | {"token_id": {"N": "7"}}, "attribute token_id is not a string"),
-        (ROW | {"life_account_id": {"NULL": True}}, "attribute life_account_id is not a string"),
         (ROW | {"stores": {"L": [{"S": "1"}]}}, "attribute stores is not a map"),
-        (ROW | {"stores": {"S": "1"}}, "attribute stores is not a map"),
         (ROW | {"active": {"S": "true"}}, "attribute active is not a boolean"),
-        (ROW | {"active": {"N": "1"}}, "attribute active is not a boolean"),
     ],
 )
 def test_a_malformed_row_names_merchant_and_attribute(item: Item, problem: str) -> None:
@@ -78,23 +72,15 @@ def test_a_malformed_row_names_merchant_and_attribute(item: Item, problem: str) 
 
 
 @pytest.mark.parametrize(
-    ("stores", "poi_id", "served"),
-    [
-        (None, "1", True),
-        ({"1": StoreView("1", "x"), "2": None}, "1", True),
-        ({"1": StoreView("1", "x"), "2": None}, "2", True),
-        ({"1": StoreView("1", "x"), "2": None}, "3", False),
-        ({"12": None}, "1", False),
-        ({}, "1", False),
-    ],
+    ("stores", "served"), [(None, {"1", "2", "3"}), ({"1": STORE, "2": None}, {"1", "2"}), ({}, set())]
 )
 def test_a_merchant_is_served_in_its_listed_stores_or_in_all(
-    stores: dict[str, StoreView | None] | None, poi_id: str, served: bool
+    stores: dict[str, StoreView | None] | None, served: set[str]
 ) -> None:
     merchant = Merchant("7", "tta", "tta", None, stores, True)
-    if served:
+    for poi_id in served:
         merchant.require_store(poi_id)
-    else:
+    for poi_id in {"1", "2", "3"} - served:
         with pytest.raises(StoreNotFoundError, match=poi_id):
             merchant.require_store(poi_id)
 
@@ -106,31 +92,22 @@ def test_a_row_is_found_by_its_key() -> None:
     assert table.reads == [KEY]
 
 
-@pytest.mark.parametrize(("seconds", "reads"), [(0, 1), (299.9, 1), (300, 2)])
-def test_a_merchant_is_cached_for_five_minutes(seconds: float, reads: int) -> None:
+@pytest.mark.parametrize(("seconds", "reads"), [(297.9, 1), (298, 2)])
+def test_a_merchant_is_cached_for_five_minutes_from_before_the_read(seconds: float, reads: int) -> None:
     table, clock = FakeTable(**{KEY: ROW}), Clock()
     merchants = MerchantRepository(table, clock)
+    table.before_read.append(lambda: clock.sleep(2.0))
     merchants.get("7", make_context())
     clock.now += seconds
     assert merchants.get("7", make_context()) == DEFAULTS
     assert len(table.reads) == reads
 
 
-def test_the_five_minutes_begin_before_the_read() -> None:
-    table, clock = FakeTable(**{KEY: ROW}), Clock()
-    merchants = MerchantRepository(table, clock)
-    table.before_read.append(lambda: clock.sleep(2.0))
-    merchants.get("7", make_context())
-    clock.now += 298.0
-    merchants.get("7", make_context())
-    assert len(table.reads) == 2
-
-
 NO_MERCHANT: list[Item | None] = [None, ROW | {"active": {"BOOL": False}}]
 
 
 @pytest.mark.parametrize("row", NO_MERCHANT)
-@pytest.mark.parametrize(("seconds", "is_found"), [(0, False), (9.9, False), (10, True)])
+@pytest.mark.parametrize(("seconds", "is_found"), [(9.9, False), (10, True)])
 def test_a_merchant_without_a_row_or_suspended_is_unknown_for_ten_seconds(
     row: Item | None, seconds: float, is_found: bool
 ) -> None:
@@ -162,26 +139,6 @@ def test_a_flood_of_random_ids_costs_no_known_merchant_and_bounded_memory() -> N
     assert (len(merchants._cache._entries), len(merchants._unknown._entries)) == (1, MAX_CACHED_UNKNOWN)
 
 
-def test_a_suspended_merchant_is_served_no_longer_than_five_minutes() -> None:
-    table, clock = FakeTable(**{KEY: ROW}), Clock()
-    merchants = MerchantRepository(table, clock)
-    merchants.get("7", make_context())
-    table.items[KEY] = ROW | {"active": {"BOOL": False}}
-    clock.now += 300
-    with pytest.raises(MerchantNotFoundError):
-        merchants.get("7", make_context())
-
-
-def test_a_cached_merchant_needs_no_table() -> None:
-    table = FakeTable(**{KEY: ROW})
-    merchants = MerchantRepository(table, Clock())
-    merchants.get("7", make_context())
-    table.fails_reads = True
-    assert merchants.get("7", make_context()) == DEFAULTS
-    with pytest.raises(StorageUnavailableError):
-        merchants.get("8", make_context())
-
-
 FULL = {
     "name": {"S": "人民广场店"},
     "address": {"S": "西藏中路180号"},
@@ -205,7 +162,6 @@ def view_of(stores: dict[str, Any] | None, **attributes: Any) -> tuple[str, list
         (None, '{"account_id":"7"}'),
         ({}, '{"account_id":"7","stores":[]}'),
         ({"1": {"S": "x"}}, '{"account_id":"7","stores":[{"poi_id":"1","name":"x"}]}'),
-        ({"1": {"M": {"name": {"S": "x"}}}}, '{"account_id":"7","stores":[{"poi_id":"1","name":"x"}]}'),
         (
             {"6601": {"M": FULL}},
             (
@@ -231,35 +187,27 @@ def test_the_merchants_name_is_shown_when_it_has_one() -> None:
     assert view_of(None, name={"S": "四季小馆"})[0] == '{"account_id":"7","name":"四季小馆"}'
 
 
-NO_TEXTS: list[Any] = [{"N": "7"}, {"S": ""}, {"NULL": True}, {"L": []}]
-NO_DEGREES: list[Any] = [{"S": "31.2"}, {"NULL": True}, {"M": {}}, {"N": "180.1"}, {"N": "-181"}, {"N": "x"}]
+NO_TEXTS: list[Any] = [{"N": "7"}, {"S": ""}]
+NO_DEGREES: list[Any] = [{"S": "31.2"}, {"M": {}}, {"N": "180.1"}, {"N": "-181"}, {"N": "x"}]
+NO_VALUES = {"address": NO_TEXTS, "phone": NO_TEXTS, "latitude": [*NO_DEGREES, {"N": "90.5"}], "longitude": NO_DEGREES}
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *((name, value) for name in ("address", "phone") for value in NO_TEXTS),
-        *((name, value) for name in ("latitude", "longitude") for value in NO_DEGREES),
-        ("latitude", {"N": "90.5"}),
-    ],
-)
-def test_a_malformed_attribute_of_a_store_is_left_out(name: str, value: Any) -> None:
-    text, warnings = view_of({"1": {"M": FULL | {name: value}}})
-    [store] = msgspec.json.decode(text)["stores"]
-    assert set(store) == {"poi_id", *FULL} - {name}
-    assert warnings == []
+@pytest.mark.parametrize("name", NO_VALUES)
+def test_a_malformed_attribute_of_a_store_is_left_out(name: str) -> None:
+    for value in NO_VALUES[name]:
+        text, warnings = view_of({"1": {"M": FULL | {name: value}}})
+        [store] = msgspec.json.decode(text)["stores"]
+        assert set(store) == {"poi_id", *FULL} - {name}, value
+        assert warnings == []
 
 
-@pytest.mark.parametrize("value", ["90", "-90", "0", "31", "1E+1"])
+@pytest.mark.parametrize("value", ["90", "-90", "0", "1E+1"])
 def test_a_position_is_a_number_of_degrees(value: str) -> None:
     [store] = msgspec.json.decode(view_of({"1": {"M": FULL | {"latitude": {"N": value}}}})[0])["stores"]
     assert store["latitude"] == float(value)
 
 
-NO_STORES: list[Any] = [{"M": {}}, {"M": {"name": {"N": "7"}}}, {"S": ""}, {"N": "7"}, {"NULL": True}]
-
-
-@pytest.mark.parametrize("entry", NO_STORES)
+@pytest.mark.parametrize("entry", [{"M": {}}, {"M": {"name": {"N": "7"}}}, {"S": ""}, {"NULL": True}])
 def test_a_malformed_store_is_served_but_not_shown(entry: Any) -> None:
     row: Item = ROW | {"stores": {"M": {"1": entry, "2": {"S": "x"}}}}
     parse_merchant("7", row).require_store("1")
@@ -272,7 +220,3 @@ def test_a_malformed_store_is_served_but_not_shown(entry: Any) -> None:
 def test_a_few_malformed_stores_are_named() -> None:
     _, [warning] = view_of({f"{number:02d}": {"N": "7"} for number in range(20)})
     assert warning.endswith(": " + ", ".join(f"{number:02d}" for number in range(MAX_REPORTED_STORES)))
-
-
-def test_an_empty_view_has_only_the_id() -> None:
-    assert StoresView("7") == build_stores_view(DEFAULTS, make_context())

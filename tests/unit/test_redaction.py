@@ -6,38 +6,23 @@ import pytest
 
 from chalicelib.api.validation import LoginRequest
 from chalicelib.douyin.models import Certificate, LoginData, MintData
-from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Page, Request, Response, Selection
+from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Page, Request, Response
 from chalicelib.redaction import RedactedStruct
 from chalicelib.sessions import Login, Session
 from chalicelib.tokens.lease import TokenRow
 
-PLANTED = "planted-secret"
-RECORDS = [
-    Session(PLANTED, PLANTED),
-    Login(PLANTED, Session(PLANTED, PLANTED)),
-    LoginRequest(PLANTED, PLANTED),
-    MintedToken(PLANTED, 7200),
-    TokenRow(PLANTED),
-    Request(PLANTED, PLANTED.encode(), {PLANTED: PLANTED}),
-    Response(200, {PLANTED: PLANTED}, PLANTED.encode()),
-    CertificatesQuery(Selection("7"), PLANTED),
-    Page([], 0, None, malformed={PLANTED: [PLANTED]}),
-    Certificate(PLANTED, PLANTED),
-    MintData(PLANTED, 7200),
-    LoginData(PLANTED),
-]
+
+def test_a_record_shows_its_type_and_no_field() -> None:
+    token = MintedToken("planted-secret", 7200)
+    assert f"{token} {[token]}" == "MintedToken(…) [MintedToken(…)]"
 
 
-@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
-def test_a_record_shows_its_type_and_no_field(record: RedactedStruct) -> None:
-    name = type(record).__name__
-    assert repr(record) == f"{name}(…)"
-    assert str(record) == f"{name}(…)"
-    assert f"{[record]}" == f"[{name}(…)]"
-
-
-def test_every_kind_of_record_is_listed_above() -> None:
-    assert {type(record) for record in RECORDS} == set(RedactedStruct.__subclasses__())
+def test_every_record_that_holds_a_secret_is_shown_like_that() -> None:
+    holders = {Session, Login, LoginRequest, MintedToken, TokenRow, Request, Response, CertificatesQuery, Page}
+    holders |= {Certificate, MintData, LoginData}
+    assert set(RedactedStruct.__subclasses__()) == holders
+    for record in holders:
+        assert {"__repr__", "__str__"}.isdisjoint(vars(record)), record
 
 
 def test_a_record_cannot_be_changed() -> None:

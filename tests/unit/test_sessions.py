@@ -13,9 +13,7 @@ from chalicelib.errors import (
     LoginRefusedError,
     StorageUnavailableError,
     UnauthenticatedError,
-    UpstreamError,
     UpstreamMalformedError,
-    UpstreamTimeoutError,
 )
 from chalicelib.sessions import MAX_TOKEN_LENGTH, Authenticator, Session, hash_open_id
 from tests.unit.fakes import (
@@ -61,17 +59,7 @@ def test_a_login_returns_a_token_of_app_and_user(sessions: Sessions) -> None:
     login = sessions.service.login(APP_ID, "code", sessions.context)
     assert sessions.verify(login.token) == login.session == Session(APP_ID, OPEN_ID)
     assert sessions.douyin.logins == [(APP_ID, APP_SECRET, "code")]
-
-
-def test_the_secret_is_not_read_again_for_a_known_app(sessions: Sessions) -> None:
-    sessions.login()
-    sessions.clock.now += 60
-    sessions.login()
-    assert sessions.secret.reads == 1
-
-
-def test_a_token_holds_its_expiry_time(sessions: Sessions) -> None:
-    assert URLSafeSerializer("any key").loads_unsafe(sessions.login())[1] == [APP_ID, OPEN_ID, int(NOW) + TTL]
+    assert sessions.secret.reads == 1, "a known app is no reason to read the secret again"
 
 
 @pytest.mark.parametrize(("length", "works"), [(1500, True), (2600, False)])
@@ -87,7 +75,7 @@ def test_a_login_works_only_if_its_token_is_accepted_later(sessions: Sessions, l
             sessions.login()
 
 
-@pytest.mark.parametrize(("seconds", "valid"), [(0, True), (TTL - 1, True), (TTL, False), (TTL + 1, False)])
+@pytest.mark.parametrize(("seconds", "valid"), [(TTL - 1, True), (TTL, False)])
 def test_a_token_is_valid_until_it_expires(sessions: Sessions, seconds: int, valid: bool) -> None:
     token = sessions.login()
     sessions.clock.now += seconds
@@ -104,25 +92,13 @@ def test_a_token_is_valid_until_it_expires(sessions: Sessions, seconds: int, val
         ("", "no session token"),
         ("x" * (MAX_TOKEN_LENGTH + 1), "no session token"),
         ("x" * MAX_TOKEN_LENGTH, "no valid signature"),
-        ("x", "no valid signature"),
-        (".", "no valid signature"),
         ("a.b", "no valid signature"),
-        ("é.é", "no valid signature"),
         ("店.店", "no valid signature"),
     ],
 )
 def test_what_is_no_token_is_refused(sessions: Sessions, token: str, message: str) -> None:
     with pytest.raises(UnauthenticatedError, match=message):
         sessions.verify(token)
-
-
-def test_a_token_with_any_changed_character_is_refused(sessions: Sessions) -> None:
-    token = sessions.login()
-    # The last character of the signature also carries bits that count for nothing.
-    for position in range(len(token) - 1):
-        other = "A" if token[position] != "A" else "B"
-        with pytest.raises(UnauthenticatedError):
-            sessions.verify(token[:position] + other + token[position + 1 :])
 
 
 def sign(payload: object) -> str:
@@ -144,15 +120,10 @@ def test_a_token_of_an_earlier_release_is_valid(sessions: Sessions) -> None:
     "payload",
     [
         None,
-        {},
-        "text",
-        [],
         [APP_ID, OPEN_ID],
         [APP_ID, OPEN_ID, int(NOW) + 1, 7],
-        [7, OPEN_ID, int(NOW) + 1],
         [APP_ID, None, int(NOW) + 1],
         [APP_ID, OPEN_ID, str(int(NOW) + 1)],
-        [APP_ID, OPEN_ID, None],
     ],
 )
 def test_a_signed_token_of_another_form_is_refused(sessions: Sessions, payload: object) -> None:
@@ -160,17 +131,13 @@ def test_a_signed_token_of_another_form_is_refused(sessions: Sessions, payload: 
         sessions.verify(sign(payload))
 
 
-def test_the_newest_key_signs(sessions: Sessions) -> None:
+def test_the_newest_key_signs_and_every_key_verifies(sessions: Sessions) -> None:
     sessions.secret.put({APP_ID: APP_SECRET}, [OTHER_KEY, SESSION_KEY])
     token = sessions.login()
-    assert Sessions(FakeSecret(session_keys=[OTHER_KEY])).verify(token).app_id == APP_ID
+    for keys in ([OTHER_KEY], ["newer", OTHER_KEY]):
+        assert Sessions(FakeSecret(session_keys=keys)).verify(token).app_id == APP_ID
     with pytest.raises(UnauthenticatedError):
         Sessions(FakeSecret(session_keys=[SESSION_KEY])).verify(token)
-
-
-def test_an_older_key_still_verifies(sessions: Sessions) -> None:
-    token = sessions.login()
-    assert Sessions(FakeSecret(session_keys=[OTHER_KEY, SESSION_KEY])).verify(token).open_id == OPEN_ID
 
 
 def test_a_token_signed_with_a_key_added_a_moment_ago_is_valid(sessions: Sessions) -> None:
@@ -182,31 +149,20 @@ def test_a_token_signed_with_a_key_added_a_moment_ago_is_valid(sessions: Session
     assert sessions.verify(token).open_id == OPEN_ID
 
 
-def test_the_user_is_logged_as_a_hash(sessions: Sessions) -> None:
+def test_the_user_is_logged_as_a_hash_of_user_and_newest_key(sessions: Sessions) -> None:
     token = sessions.login()
-    user = sessions.context.record.user
+    value = sessions.context.record.user
     sessions.context.record.user = ""
     sessions.verify(token)
-    assert sessions.context.record.user == user == hash_open_id(OPEN_ID, [SESSION_KEY])
-
-
-def test_the_hash_depends_on_user_and_newest_key() -> None:
-    value = hash_open_id(OPEN_ID, [SESSION_KEY])
+    assert sessions.context.record.user == value == hash_open_id(OPEN_ID, [SESSION_KEY, OTHER_KEY])
     assert len(value) == 16
-    assert int(value, 16) >= 0
-    assert value == hash_open_id(OPEN_ID, [SESSION_KEY, OTHER_KEY])
     assert value != hash_open_id(OPEN_ID, [OTHER_KEY, SESSION_KEY])
     assert value != hash_open_id("another", [SESSION_KEY])
 
 
-def test_an_unknown_app_is_refused_without_asking_the_platform(sessions: Sessions) -> None:
-    with pytest.raises(UnauthenticatedError, match="unknown app_id"):
-        sessions.login("ttnobody")
-    assert sessions.douyin.logins == []
-
-
-def test_an_app_without_a_secret_is_unknown() -> None:
-    sessions = Sessions(FakeSecret({APP_ID: ""}))
+@pytest.mark.parametrize("apps", [{}, {APP_ID: ""}], ids=["no entry", "no secret"])
+def test_an_unknown_app_is_refused_without_asking_the_platform(apps: dict[str, str]) -> None:
+    sessions = Sessions(FakeSecret(apps))
     with pytest.raises(UnauthenticatedError, match="unknown app_id"):
         sessions.login()
     assert sessions.douyin.logins == []
@@ -220,12 +176,10 @@ def test_an_app_that_was_added_a_moment_ago_can_log_in(sessions: Sessions) -> No
     assert sessions.douyin.logins[-1] == ("ttnew", "new-secret", "code")
 
 
-@pytest.mark.parametrize("error", [LoginRefusedError("40018"), UpstreamTimeoutError("timeout")])
-def test_an_error_of_the_platform_is_raised_unchanged(sessions: Sessions, error: UpstreamError) -> None:
-    sessions.douyin.login_result = error
-    with pytest.raises(type(error)) as raised:
+def test_an_error_of_the_platform_is_raised_unchanged(sessions: Sessions) -> None:
+    sessions.douyin.login_result = LoginRefusedError("40018")
+    with pytest.raises(LoginRefusedError):
         sessions.login()
-    assert raised.value is error
     assert sessions.context.record.user == ""
 
 

@@ -37,16 +37,7 @@ def gate() -> Iterator[Gate]:
     gate.opened.set()
 
 
-def test_the_result_is_returned(gate: Gate) -> None:
-    gate.opened.set()
-    assert call_with_timeout(gate, 5.0, Deadline(5.0)) == "result"
-
-
-def test_a_result_of_none_is_returned() -> None:
-    assert call_with_timeout(lambda: None, 5.0, Deadline(5.0)) is None
-
-
-@pytest.mark.parametrize("error_type", [ZeroDivisionError, KeyboardInterrupt, TimeoutError])
+@pytest.mark.parametrize("error_type", [KeyboardInterrupt, TimeoutError])
 def test_the_error_of_the_call_is_raised(error_type: type[BaseException]) -> None:
     error = error_type("x")
 
@@ -66,8 +57,8 @@ def test_the_call_runs_in_a_daemon_thread_so_that_it_cannot_delay_the_end_of_the
 
 @pytest.mark.parametrize(
     ("seconds", "deadline"),
-    [(0.02, 60.0), (0.0, 60.0), (60.0, 0.02), (60.0, 0.0), (60.0, -1.0)],
-    ids=["limit", "no time", "deadline", "deadline now", "deadline passed"],
+    [(0.02, 60.0), (60.0, 0.02), (60.0, -1.0)],
+    ids=["limit", "deadline", "deadline passed"],
 )
 def test_a_call_that_does_not_end_in_time_is_a_timeout(gate: Gate, seconds: float, deadline: float) -> None:
     begun = time.monotonic()
@@ -102,5 +93,5 @@ def test_a_late_end_is_cleaned_up(gate: Gate, error: Exception | None) -> None:
 
 def test_an_end_in_time_is_not_cleaned_up(gate: Gate) -> None:
     gate.opened.set()
-    call_with_timeout(gate, 5.0, Deadline(5.0), on_late=gate.ended.set)
+    assert call_with_timeout(gate, 5.0, Deadline(5.0), on_late=gate.ended.set) == "result"
     assert not gate.ended.wait(0.02)

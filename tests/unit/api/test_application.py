@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from chalice.app import BadRequestError, Chalice
 
+from chalicelib.api import problems
 from chalicelib.api.application import Application
 from chalicelib.errors import (
     ConfigurationError,
     InvalidRequestError,
     RateLimitedError,
-    RedemptionError,
     StorageUnavailableError,
     TokenUnavailableError,
     UnauthenticatedError,
 )
-from tests.unit.fakes import FakeTelemetry, Report
+from tests.unit.fakes import FakeTelemetry, LambdaContext, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,16 +27,6 @@ if TYPE_CHECKING:
     from chalice.app import Request
 
     from chalicelib.context import RequestContext
-
-
-class LambdaContext:
-    aws_request_id = "lambda-id"
-
-    def __init__(self, milliseconds: int = 15_000) -> None:
-        self.milliseconds = milliseconds
-
-    def get_remaining_time_in_millis(self) -> int:
-        return self.milliseconds
 
 
 def make_event(method: str = "GET", resource: str = "/plain", **fields: Any) -> dict[str, Any]:
@@ -145,29 +135,20 @@ def test_a_view_gets_request_context_and_path_parameters(app: App) -> None:
         headers={"Authorization": "Bearer x"},
         multiValueQueryStringParameters={"cursor": ["a", "b"]},
     )
-    assert app.call(event)["statusCode"] == 200
+    assert app.call(event, LambdaContext(3_000))["statusCode"] == 200
     [(request, context, account_id, poi_id)] = app.seen
+    assert context.deadline.remaining() == pytest.approx(2.5, abs=0.4)
     assert (account_id, poi_id) == ("7", "66%30")
     assert request.headers["authorization"] == "Bearer x"
     assert request.query_params.getlist("cursor") == ["a", "b"]
     assert app.report().record is context.record
 
 
-@pytest.mark.parametrize(("milliseconds", "seconds"), [(15_000, 9.0), (3_000, 2.5)])
-def test_the_context_has_the_deadline_of_the_invocation(app: App, milliseconds: int, seconds: float) -> None:
-    left: list[float] = []
-    app.view = lambda _request, context: left.append(context.deadline.remaining()) or "{}"  # type: ignore[func-returns-value]
-    app.call(context=LambdaContext(milliseconds))
-    assert left == [pytest.approx(seconds, abs=0.4)]
-
-
 @pytest.mark.parametrize(
     ("request_context", "lambda_context", "request_id"),
     [
         ({"requestId": "gateway-id"}, LambdaContext(), "gateway-id"),
-        ({}, LambdaContext(), "lambda-id"),
         ({"requestId": ""}, LambdaContext(), "lambda-id"),
-        ({"requestId": None}, LambdaContext(), "lambda-id"),
         ({"requestId": 7}, LambdaContext(), "7"),
         ({}, object(), ""),
     ],
@@ -224,20 +205,10 @@ def test_only_the_success_of_a_route_with_a_max_age_may_be_cached(app: App) -> N
     assert cache_control() == "no-store"
 
 
-def test_an_error_does_not_affect_the_next_request(app: App) -> None:
-    app.view = raising(InvalidRequestError("x", "is wrong"))
-    app.call()
-    app.view = lambda _request, _context: "{}"
-    assert app.call()["statusCode"] == 200
-    first, second = (report.record for report in app.telemetry.reports)
-    assert first is not second
-
-
-@pytest.mark.parametrize("debug", [False, True])
 def test_nothing_of_an_exception_is_shown_or_logged(
-    app: App, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, debug: bool
+    app: App, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    app.service.debug = debug
+    app.service.debug = True
     app.view = raising(ZeroDivisionError("planted"))
     with caplog.at_level("DEBUG"):
         response = app.call()
@@ -258,41 +229,26 @@ def test_no_such_method_is_not_allowed_and_the_others_are_named(app: App) -> Non
     assert app.report().operation == "DELETE /plain"
 
 
-@pytest.mark.parametrize(
-    ("content_type", "status"),
-    [
-        (None, 200),
-        ("application/json", 200),
-        ("application/json; charset=utf-8", 200),
-        ("text/plain", 415),
-        ("application/x-www-form-urlencoded", 415),
-    ],
-)
-def test_the_media_type_of_a_body_is_checked(app: App, content_type: str | None, status: int) -> None:
-    headers = None if content_type is None else {"Content-Type": content_type}
-    response = app.call(make_event("POST", "/body", headers=headers, body='{"a":1}'))
-    if status == 200:
-        assert response["statusCode"] == 200
-        assert app.seen == [b'{"a":1}']
-    else:
-        assert_problem(response, 415, "unsupported_media_type")
-        assert app.seen == []
+@pytest.mark.parametrize("headers", [None, {"Content-Type": "application/json; charset=utf-8"}])
+def test_a_body_of_the_right_media_type_or_of_none_is_accepted(app: App, headers: dict[str, str] | None) -> None:
+    assert app.call(make_event("POST", "/body", headers=headers, body='{"a":1}'))["statusCode"] == 200
+    assert app.seen == [b'{"a":1}']
+
+
+def test_a_body_of_another_media_type_is_refused(app: App) -> None:
+    event = make_event("POST", "/body", headers={"Content-Type": "text/plain"}, body='{"a":1}')
+    assert_problem(app.call(event), 415, "unsupported_media_type")
+    assert app.seen == []
 
 
 @pytest.mark.parametrize(
     "event",
     [
         {},
-        [],
         "text",
-        7,
-        {"requestContext": None},
         {"requestContext": "text"},
-        {"requestContext": {}},
         {"requestContext": {"resourcePath": None, "httpMethod": None}},
         {"requestContext": {"resourcePath": ["/plain"], "httpMethod": {"a": 1}}},
-        {"headers": {"a": "b"}},
-        {"headers": "text", "queryStringParameters": [1], "multiValueQueryStringParameters": 7, "pathParameters": "x"},
         {"version": "2.0", "routeKey": "GET /plain", "rawPath": "/plain"},
         {7: 8},
     ],
@@ -310,10 +266,8 @@ def test_what_is_no_request_of_the_rest_api_is_not_found(app: App, event: Any) -
         {"multiValueQueryStringParameters": {"a": None, "b": [None, 7, "x"], "c": "text"}},
         {"multiValueQueryStringParameters": ["x"], "queryStringParameters": "x"},
         {"queryStringParameters": {"a": None, "b": 7}},
-        {"pathParameters": [1]},
-        {"stageVariables": 7},
-        {"body": {"a": 1}},
-        {"body": 7, "isBase64Encoded": "yes"},
+        {"pathParameters": [1], "stageVariables": 7},
+        {"body": {"a": 1}, "isBase64Encoded": "yes"},
     ],
 )
 def test_parts_of_a_wrong_type_are_dropped(app: App, fields: dict[str, Any]) -> None:
@@ -332,10 +286,8 @@ def test_parts_of_a_wrong_type_are_dropped(app: App, fields: dict[str, Any]) -> 
     ("fields", "body"),
     [
         ({"body": "eyJhIjoxfQ==", "isBase64Encoded": True}, b'{"a":1}'),
-        ({"body": "eyJhIjoxfQ==", "isBase64Encoded": False}, b"eyJhIjoxfQ=="),
         ({"body": "eyJhIjoxfQ==", "isBase64Encoded": "yes"}, b"eyJhIjoxfQ=="),
         ({"body": "券"}, "券".encode()),
-        ({"body": None}, b""),
     ],
 )
 def test_a_body_is_text_or_base64(app: App, fields: dict[str, Any], body: bytes) -> None:
@@ -358,18 +310,8 @@ def test_a_failure_outside_of_the_middleware_is_an_internal_error_in_our_form(
     assert isinstance(report.error, ZeroDivisionError)
 
 
-def test_without_event_and_context_nothing_is_found(app: App) -> None:
-    assert_problem(app.service(None, None), 404, "not_found")
-
-
-def test_an_event_with_the_least_that_names_a_route_is_served(app: App) -> None:
-    event = {"requestContext": {"resourcePath": "/plain", "httpMethod": "GET"}}
-    assert app.call(event)["body"] == '{"a":1}'
-
-
-@pytest.mark.parametrize("parameters", [None, {}, {"account_id": "7"}])
-def test_an_event_without_path_parameters_is_an_internal_error(app: App, parameters: Any) -> None:
-    event = make_event(resource="/a/{account_id}/b/{poi_id}", pathParameters=parameters)
+def test_an_event_without_path_parameters_is_an_internal_error(app: App) -> None:
+    event = make_event(resource="/a/{account_id}/b/{poi_id}", pathParameters={"account_id": "7"})
     assert_problem(app.call(event), 500, "internal_error")
     assert app.report().error is not None
 
@@ -379,7 +321,6 @@ def test_an_event_without_path_parameters_is_an_internal_error(app: App, paramet
     [
         ({"queryStringParameters": {"a": "1"}}, ["1"]),
         ({"queryStringParameters": {"a": "2"}, "multiValueQueryStringParameters": {"a": ["1", "2"]}}, ["1", "2"]),
-        ({"queryStringParameters": None}, None),
         ({}, None),
     ],
 )
@@ -413,29 +354,21 @@ class TestJob:
         assert record.request_id == "lambda-id"
         assert contexts[0].deadline.remaining() == pytest.approx(59.5, abs=0.4)
 
-    @pytest.mark.parametrize(
-        ("error", "code"),
-        [(TokenUnavailableError("x"), "token_unavailable"), (StorageUnavailableError("x"), "unavailable")],
-    )
-    def test_an_error_of_a_part_is_reported_with_the_fields_and_does_not_fail_the_job(
-        self, app: App, error: RedemptionError, code: str
-    ) -> None:
+    def test_an_error_of_a_part_is_reported_with_the_fields_and_does_not_fail_the_job(self, app: App) -> None:
+        error = TokenUnavailableError("x")
         app.service.run_job("refresh_tokens", LambdaContext(), lambda _: ({"failed": {"tta": "x"}}, error))
         report = app.report()
-        assert (report.outcome, report.error, report.fields) == (code, error, {"failed": {"tta": "x"}})
+        assert (report.outcome, report.error, report.fields) == ("token_unavailable", error, {"failed": {"tta": "x"}})
 
-    @pytest.mark.parametrize(
-        ("error", "code"),
-        [(StorageUnavailableError("x"), "unavailable"), (ConfigurationError("x"), "internal_error")],
-    )
-    def test_a_failed_job_is_reported_and_fails(self, app: App, error: RedemptionError, code: str) -> None:
+    def test_a_failed_job_is_reported_and_fails(self, app: App) -> None:
+        error = StorageUnavailableError("x")
+
         def job(_context: RequestContext) -> tuple[dict[str, Any], None]:
             raise error
 
-        with pytest.raises(type(error)):
+        with pytest.raises(StorageUnavailableError):
             app.service.run_job("refresh_tokens", LambdaContext(), job)
-        report = app.report()
-        assert (report.operation, report.outcome, report.error, report.fields) == ("refresh_tokens", code, error, {})
+        assert app.report()[2:] == (problems.UNAVAILABLE, error, {})
 
     def test_an_unforeseen_exception_of_a_job_is_reported_and_its_message_reaches_no_log(self, app: App) -> None:
         unforeseen = ValueError("clt.secret")

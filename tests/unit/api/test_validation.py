@@ -30,7 +30,6 @@ class TestLogin:
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
-            (b'{"app_id":"tta","code":"c"}', LoginRequest("tta", "c")),
             (b' {"code": "c", "app_id": "tta", "more": [1]} ', LoginRequest("tta", "c")),
             (body(app_id="t" * 64), LoginRequest("t" * 64, "c")),
             (body(app_id="A-z_09"), LoginRequest("A-z_09", "c")),
@@ -47,32 +46,21 @@ class TestLogin:
         [
             (body().ljust(MAX_BODY_BYTES + 1), "body must be at most 8192 bytes"),
             (b"", "^body must be a JSON object$"),
-            (b"{", "^body must be a JSON object$"),
             (b"[]", "^body must be a JSON object$"),
-            (b"null", "^body must be a JSON object$"),
-            (b'"planted"', "^body must be a JSON object$"),
-            (b"{}", "^app_id "),
-            (b'{"app_id":"planted"}', "^code "),
-            (b'{"code":"planted"}', "^app_id "),
-            (body(app_id=7), "^app_id "),
-            (body(app_id=None), "^app_id "),
-            (body(code=7), "^code "),
-            (body(code=None), "^code "),
-            (body(code=["planted"]), "^code "),
             (b"[" * 5000, "^body must be a JSON object$"),
             (b'{"app_id":"tta","code":"\xff"}', "^body must be a JSON object$"),
             (b"app_id=planted&code=planted", "^body must be a JSON object$"),
+            (b'{"code":"planted"}', "^app_id must be"),
+            (body(app_id=7), "^app_id must be"),
             (body(app_id=""), "^app_id must be"),
-            (body(app_id="tt a"), "^app_id must be"),
             (body(app_id="planted!"), "^app_id must be"),
             (body(app_id="planted\n"), "^app_id must be"),
             (body(app_id="t" * 65), "^app_id must be"),
-            (body(app_id="应用"), "^app_id must be"),
             (body(app_id="٣"), "^app_id must be"),
+            (b'{"app_id":"planted"}', "^code must be"),
+            (body(code=["planted"]), "^code must be"),
             (body(code=""), "^code must be"),
             (body(code="c" * (MAX_CODE_LENGTH + 1)), "^code must be"),
-            (body(code="planted\x00"), "^code must be"),
-            (body(code="planted\n"), "^code must be"),
             (body(code="planted\u200b"), "^code must be"),
         ],
     )
@@ -84,13 +72,12 @@ class TestLogin:
 
 
 WANTED: dict[str, Any] = {"account_id": "7", "poi_id": "6601"}
-NO_OBJECTS: list[Any] = [None, True, 1, "planted", [], [WANTED]]
 WRONG: dict[str, list[Any]] = {
-    "account_id": [7, None, "", "planted!", "a" * 65],
-    "poi_id": [6601, None, "", "planted!", []],
-    "biz_type": [0, 3, "1", None, True, 1.5, [1]],
-    "start_time": [-1, 10**10, "5", None, False, 5.5],
-    "end_time": [-1, 10**30, "planted", {}, 1.5],
+    "account_id": [7, None, "planted!"],
+    "poi_id": [6601, "", []],
+    "biz_type": [0, 3, "1", None, True, 1.5],
+    "start_time": [-1, 10**10, "5", False],
+    "end_time": [-1, "planted", {}],
 }
 
 
@@ -98,14 +85,12 @@ class TestLoginWithList:
     @pytest.mark.parametrize(
         ("wanted", "expected"),
         [
-            (WANTED, Selection("7", "6601")),
-            (WANTED | {"biz_type": 2}, Selection("7", "6601", 2)),
+            (WANTED | {"cursor": 7, "more": None}, Selection("7", "6601")),
             (
                 WANTED | {"biz_type": 1, "start_time": 0, "end_time": 9999999999},
                 Selection("7", "6601", 1, 0, 9999999999),
             ),
-            (WANTED | {"start_time": 5, "end_time": 5}, Selection("7", "6601", None, 5, 5)),
-            (WANTED | {"cursor": 7, "more": None}, Selection("7", "6601")),
+            (WANTED | {"biz_type": 2, "start_time": 5, "end_time": 5}, Selection("7", "6601", 2, 5, 5)),
         ],
     )
     def test_a_list_is_parsed(self, wanted: dict[str, Any], expected: Selection) -> None:
@@ -114,8 +99,8 @@ class TestLoginWithList:
     @pytest.mark.parametrize(
         ("wanted", "field"),
         [
-            *((value, "list") for value in NO_OBJECTS),
-            ({}, "list.account_id"),
+            (None, "list"),
+            ([WANTED], "list"),
             ({"account_id": "7"}, "list.poi_id"),
             *((WANTED | {name: value}, f"list.{name}") for name, values in WRONG.items() for value in values),
             (WANTED | {"start_time": 2, "end_time": 1}, "list.end_time"),
@@ -128,34 +113,23 @@ class TestLoginWithList:
         assert raised.value.detail.isascii()
         assert "planted" not in str(raised.value)
 
-    def test_app_id_and_code_are_checked_as_without_a_list(self) -> None:
-        for fields, field in (({"app_id": ""}, "app_id"), ({"code": ""}, "code")):
-            with pytest.raises(InvalidRequestError) as raised:
-                parse_login(body(list={}, **fields))
-            assert raised.value.field == field
+    def test_app_id_and_code_are_checked_first(self) -> None:
+        with pytest.raises(InvalidRequestError, match=r"^code must be"):
+            parse_login(body(code="", list={}))
 
 
 class TestList:
     @pytest.mark.parametrize(
         ("query", "expected"),
         [
-            ({}, ListRequest(Selection("7", "6601"))),
-            ({"cursor": ["a.b-_"]}, ListRequest(Selection("7", "6601"), "a.b-_")),
+            ({"cursor": [], "_": ["1", "2"], "page": ["x"]}, ListRequest(Selection("7", "6601"))),
             ({"cursor": ["x" * MAX_CURSOR_LENGTH]}, ListRequest(Selection("7", "6601"), "x" * 1024)),
-            ({"biz_type": ["1"]}, ListRequest(Selection("7", "6601", 1))),
-            ({"biz_type": ["2"]}, ListRequest(Selection("7", "6601", 2))),
             ({"start_time": ["0"]}, ListRequest(Selection("7", "6601", None, 0))),
             ({"end_time": ["9999999999"]}, ListRequest(Selection("7", "6601", None, None, 9999999999))),
-            (
-                {"start_time": ["5"], "end_time": ["5"]},
-                ListRequest(Selection("7", "6601", None, 5, 5)),
-            ),
             (
                 {"start_time": ["0005"], "end_time": ["10"], "biz_type": ["1"], "cursor": ["c"]},
                 ListRequest(Selection("7", "6601", 1, 5, 10), "c"),
             ),
-            ({"_": ["1", "2"], "page": ["x"]}, ListRequest(Selection("7", "6601"))),
-            ({"cursor": []}, ListRequest(Selection("7", "6601"))),
         ],
     )
     def test_a_query_is_parsed(self, query: dict[str, list[str]], expected: ListRequest) -> None:
@@ -168,21 +142,13 @@ class TestList:
             ({"cursor": ["x" * (MAX_CURSOR_LENGTH + 1)]}, "^cursor must be"),
             ({"cursor": ["店"]}, "^cursor must be"),
             ({"cursor": ["a", "b"]}, "^cursor must be given once$"),
-            ({"biz_type": ["0"]}, "^biz_type must be"),
             ({"biz_type": ["3"]}, "^biz_type must be"),
-            ({"biz_type": [""]}, "^biz_type must be"),
             ({"biz_type": ["01"]}, "^biz_type must be"),
             ({"biz_type": ["planted"]}, "^biz_type must be"),
-            ({"biz_type": ["1", "1"]}, "^biz_type must be given once$"),
             ({"start_time": [""]}, "^start_time must be"),
-            ({"start_time": ["-1"]}, "^start_time must be"),
             ({"start_time": ["1.5"]}, "^start_time must be"),
-            ({"start_time": ["planted"]}, "^start_time must be"),
             ({"start_time": ["٣"]}, "^start_time must be"),
             ({"start_time": ["5\n"]}, "^start_time must be"),
-            ({"start_time": [" 5"]}, "^start_time must be"),
-            ({"start_time": ["1", "2"]}, "^start_time must be given once$"),
-            ({"end_time": [""]}, "^end_time must be"),
             ({"end_time": ["99999999999"]}, "^end_time must be"),
             ({"end_time": ["1", "2"]}, "^end_time must be given once$"),
             ({"start_time": ["2"], "end_time": ["1"]}, "^end_time must not be before start_time$"),
@@ -193,45 +159,13 @@ class TestList:
             parse_list_request("7", "6601", query)
         assert "planted" not in str(raised.value)
 
-    @pytest.mark.parametrize(
-        ("text", "decoded"),
-        [
-            ("6601", "6601"),
-            ("66%30%31", "6601"),
-            ("%61", "a"),
-            ("a" * 64, "a" * 64),
-            ("A-z_09", "A-z_09"),
-            ("%2D%5F", "-_"),
-        ],
-    )
+    @pytest.mark.parametrize(("text", "decoded"), [("66%30%31", "6601"), ("A-z_09", "A-z_09"), ("%2D%5F", "-_")])
     def test_an_id_in_the_path_is_decoded_once(self, text: str, decoded: str) -> None:
         assert parse_list_request(text, "1", {}).selection.account_id == decoded
         assert parse_account_id(text) == decoded
         assert parse_list_request("1", text, {}).selection.poi_id == decoded
 
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "",
-            "a" * 65,
-            "a.b",
-            "%2e",
-            "%2541",
-            "%E5%BA%97",
-            "店",
-            "%00",
-            "66 01",
-            "66+01",
-            "6601%0a",
-            "6601\n",
-            "%",
-            "%2",
-            "%FF",
-            "a%2Fb",
-            "a/b",
-            "٣",
-        ],
-    )
+    @pytest.mark.parametrize("text", ["", "a.b", "%2541", "%E5%BA%97", "店", "66+01", "6601%0a", "%", "%FF", "a%2Fb"])
     def test_a_malformed_id_in_the_path_is_refused(self, text: str) -> None:
         with pytest.raises(InvalidRequestError, match=r"^account_id must be"):
             parse_list_request(text, "6601", {})
@@ -245,9 +179,7 @@ class TestBearer:
     @pytest.mark.parametrize(
         ("header", "token"),
         [
-            ("Bearer a.b", "a.b"),
             ("bearer a.b", "a.b"),
-            ("BEARER a.b", "a.b"),
             (" Bearer   a.b ", "a.b"),
             ("Bearer a b", "a b"),
         ],
@@ -255,9 +187,7 @@ class TestBearer:
     def test_the_token_is_returned(self, header: str, token: str) -> None:
         assert parse_bearer(header) == token
 
-    @pytest.mark.parametrize(
-        "header", [None, "", " ", "Bearer", "Bearer ", "Bearer   ", "Basic abc", "a.b", "Bearera b"]
-    )
+    @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer   ", "Basic abc", "a.b", "Bearer 券"])
     def test_without_a_token_nobody_is_authenticated(self, header: str | None) -> None:
         with pytest.raises(UnauthenticatedError, match="no bearer token"):
             parse_bearer(header)

