@@ -149,7 +149,7 @@ screenshots: install bundle miniprogram
 	@echo "written: build/screenshots/contact-sheet.png"
 
 nightly: install bundle miniprogram fuzz audit
-	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_deployment.py tests/deployed/test_token_clocks.py
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_deployment.py
 	$(BIN)/python -m tests.fault_run --minutes 10
 	$(BIN)/python -m benchmarks.soak
 	$(BIN)/python -m benchmarks.overload

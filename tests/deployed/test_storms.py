@@ -96,17 +96,6 @@ class TestFiftyInstances:
         platform.fail("delay", "client_token", seconds=2)
         assert_all_served_with_one_mint(fleet, headers, platform, aws)
 
-    def test_a_refused_mint_is_requested_once(
-        self, fleet: Fleet, headers: Headers, platform: Platform, aws: Aws
-    ) -> None:
-        expire_cached_tokens(fleet, headers, platform)
-        aws.put(TOKEN_ROW, access_token="clt.expired", expires_at=in_seconds(-1))
-        platform.server.calls.clear()
-        platform.fail("code", "client_token", code=10013)
-        responses = fleet.list_certificates(headers)
-        assert {(timed.response.status, timed.code) for timed in responses} == {(503, "token_unavailable")}
-        assert len(platform.calls("client_token")) == 1
-
 
 @pytest.mark.parametrize("minted", [True, False], ids=["after the platform minted", "before the platform minted"])
 def test_a_holder_that_is_killed_during_its_mint_is_replaced_within_ten_seconds(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -143,6 +144,7 @@ class World:
     mints: list[Mint] = field(default_factory=list)
     history: list[rules.Event] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
+    refusals: list[float] = field(default_factory=list)
     count: int = 0
 
     @property
@@ -297,6 +299,7 @@ class SimulatedDouyin(FakeDouyin):
         result = world.mints.pop(0) if world.mints and world.has_faults else Mint()
         self._instance.call(min(result.seconds, limit) / 2)
         if result.error is not None:
+            world.refusals.append(world.simulation.now)
             raise result.error
         token = world.mint(self._instance.name)
         self._instance.call(min(result.seconds, limit) / 2)
@@ -377,7 +380,11 @@ rough_plans = st.builds(
     st.none() | calls,
     st.dictionaries(calls, st.sampled_from(["lose", "repeat", "drop"]), max_size=5),
 )
-examples = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+examples = settings(
+    max_examples=1000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 50,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 def row_with(expires: float, **attributes: float) -> Item:
@@ -451,3 +458,11 @@ def test_a_holder_that_stalls_at_any_step_breaks_no_rule(call: int, stall: float
     """It reads, acquires, mints and commits; the others replace it meanwhile."""
     world, _ = simulate([Plan(0, stalls={call: stall}), Plan(60), Plan(-60)], row=row_with(-100))
     assert rules.find_violations(world.history) == []
+
+
+def test_a_refused_mint_is_requested_once_in_each_pause() -> None:
+    refused = Mint(0.1, AppMisconfiguredError("10013", evidence=Evidence(10013)))
+    world, _ = simulate([Plan(), Plan(), Plan()], mints=[refused] * 10, row=row_with(-100))
+    first, second = world.refusals
+    assert second - first >= PERMANENT_PAUSE_SECONDS
+    assert len([event for event in world.history if isinstance(event, rules.Minted)]) == 1
