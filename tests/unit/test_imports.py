@@ -1,4 +1,4 @@
-"""Imports run one way, each outside library is used in one place."""
+"""Imports run one way, and each outside library is imported in one place."""
 
 from __future__ import annotations
 
