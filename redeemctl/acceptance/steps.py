@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from chalicelib.aws import Table
 from chalicelib.douyin.client import MAX_PAGE_BYTES, MAX_SHORT_REPLY_BYTES, DouyinClient
 from chalicelib.douyin.protocol import (
     BY_CERTIFICATE,
@@ -28,9 +27,9 @@ from chalicelib.errors import (
     UpstreamError,
 )
 from chalicelib.merchants import parse_merchant
-from chalicelib.tokens.provider import TokenProvider
 from redeemctl.acceptance.recording import ORDER_PATH, STABLE_MINT_PATH, Exchange, RecordingTransport
 from redeemctl.errors import CommandError
+from redeemctl.secret import get_app_secret, read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -133,7 +132,7 @@ class Run:
         self._show = show
         self.transport = RecordingTransport(stage.http)
         self._douyin = DouyinClient(self.transport, stage.settings.open_api, stage.settings.login_api)
-        self._tokens = TokenProvider(Table(stage.dynamodb, stage.settings.table_name), self._douyin)
+        self._tokens = stage.tokens_of(self._douyin)
         self.started = time.time()
         self.steps: list[Step] = []
         self.listings: dict[str, Listing] = {}
@@ -213,7 +212,7 @@ class Run:
             if merchant.app_id != self.options.app_id:
                 raise CommandError(f"merchant {merchant.account_id} belongs to app {merchant.app_id}")
             token_id, self._life_account_id = merchant.token_id, merchant.life_account_id
-        secret = self._stage.secret.read().apps.get(token_id)
+        secret = read_secret(self._stage).apps.get(token_id)
         if secret:
             self.secrets.add(secret)
         row = self._tokens.read_row(token_id, self._stage.new_context())
@@ -236,7 +235,7 @@ class Run:
         if not self._ask("The login uses up the code."):
             step.detail = "not confirmed"
             return
-        secret = self._stage.get_app_secret(self.options.app_id)
+        secret = get_app_secret(self._stage, self.options.app_id)
         self.secrets.add(secret)
         self.open_id = self._douyin.login(self.options.app_id, secret, self.options.code, self._stage.new_context())
         self.secrets.add(self.open_id)
@@ -320,7 +319,7 @@ class Run:
         step.detail = f"can_use {data_of(exchange).get('can_use')}" if is_fine else _describe_failure(exchange)
 
     def _try_stable_token(self, step: Step) -> None:
-        secret = self._stage.get_app_secret(self.options.app_id)
+        secret = get_app_secret(self._stage, self.options.app_id)
         self.secrets.add(secret)
         body = {"client_key": self.options.app_id, "client_secret": secret, "grant_type": "client_credential"}
         for _ in range(2):
