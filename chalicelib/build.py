@@ -13,6 +13,6 @@ COMMIT_FILE = Path(__file__).parent.parent / "commit.txt"
 def read_commit() -> str | None:
     """Return the commit, with `+` at its end if the tree had uncommitted changes; None if it is unknown."""
     try:
-        return COMMIT_FILE.read_text(encoding="ascii")
+        return COMMIT_FILE.read_text(encoding="ascii").strip() or None
     except FileNotFoundError:
         return None

@@ -6,6 +6,7 @@ Log line, metrics and trace are written from the record.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -32,12 +33,13 @@ class Deadline:
     Cancelling it ends it at once and aborts the calls in progress.
     """
 
-    __slots__ = ("_abort_callbacks", "_at", "_clock")
+    __slots__ = ("_abort_callbacks", "_at", "_cancelled", "_clock")
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._at = clock() + seconds
         self._abort_callbacks: set[Callable[[], None]] = set()
+        self._cancelled = threading.Event()
 
     def remaining(self) -> float:
         """Return the seconds left; negative after the deadline."""
@@ -55,8 +57,13 @@ class Deadline:
     def cancel(self) -> None:
         """End the deadline now and abort the blocking calls that registered with `aborting`."""
         self._at = -math.inf
+        self._cancelled.set()
         for abort in tuple(self._abort_callbacks):
             abort()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but not longer than until the deadline is cancelled."""
+        self._cancelled.wait(seconds)
 
     @contextmanager
     def aborting(self, abort: Callable[[], None]) -> Iterator[None]:

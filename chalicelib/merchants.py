@@ -32,6 +32,9 @@ MAX_CACHED_UNKNOWN = 1000
 
 MAX_REPORTED_STORES = 10
 
+MAX_DEGREES = {"latitude": 90.0, "longitude": 180.0}
+"""A position lies between this number of degrees and its negative."""
+
 
 class StoreView(msgspec.Struct, frozen=True, omit_defaults=True):
     """A store (门店) as customers see it. The position is GCJ-02, in degrees."""
@@ -159,8 +162,8 @@ def _parse_store(poi_id: str, entry: AttributeValueTypeDef) -> StoreView | None:
         name,
         _text(attributes, "address"),
         _text(attributes, "phone"),
-        _degrees(attributes, "latitude", 90.0),
-        _degrees(attributes, "longitude", 180.0),
+        _degrees(attributes, "latitude"),
+        _degrees(attributes, "longitude"),
     )
 
 
@@ -169,13 +172,13 @@ def _text(attributes: Mapping[str, AttributeValueTypeDef], name: str) -> str | N
     return attributes.get(name, {}).get("S") or None
 
 
-def _degrees(attributes: Mapping[str, AttributeValueTypeDef], name: str, limit: float) -> float | None:
-    """Return a number from -limit to limit, or None. The low-level client returns numbers as text."""
+def _degrees(attributes: Mapping[str, AttributeValueTypeDef], name: str) -> float | None:
+    """Return a number in the range of its name, or None. The low-level client returns numbers as text."""
     try:
         value = float(attributes.get(name, {}).get("N", ""))
     except ValueError:
         return None
-    return value if math.fabs(value) <= limit else None
+    return value if math.fabs(value) <= MAX_DEGREES[name] else None
 
 
 def _string(account_id: str, item: Item, name: str) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -53,9 +52,11 @@ def call_with_retries(
     deadline: Deadline,
     *,
     before_retry: Callable[[], None] | None = None,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] | None = None,
 ) -> T:
     """Call, and repeat after a retryable error as `policy` allows; raises the last error.
+
+    `sleep` waits for the delay; by default, until the deadline is cancelled at most.
 
     `before_retry` runs after the delay; what it raises ends the loop.
     """
@@ -67,7 +68,7 @@ def call_with_retries(
             delay = policy.delay(error, attempt, deadline.remaining())
             if delay is None:
                 raise
-        sleep(delay)
+        (sleep or deadline.sleep)(delay)
         if before_retry is not None:
             before_retry()
         attempt += 1

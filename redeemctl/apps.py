@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
 
-from redeemctl import keys
-from redeemctl.arguments import ID, check_secret
 from redeemctl.changes import Plan
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.options import GlobalGroup, GlobalOptions, pass_options, read_hidden_line
+from redeemctl.options import ID, GlobalGroup, GlobalOptions, pass_options, read_hidden
 from redeemctl.output import print_json, print_rows
 from redeemctl.rows import Change, account_id_of
+from redeemctl.secret import fingerprint, masked, new_key, open_secret, read_secret
 
 if TYPE_CHECKING:
     from redeemctl.stage import Stage
 
 SECRET_VARIABLE = "REDEEMCTL_APP_SECRET"  # noqa: S105 - the name of a variable
+MAX_SECRET_LENGTH = 256
+_APP_SECRET = re.compile(rf"[!-~]{{1,{MAX_SECRET_LENGTH}}}", re.ASCII)
 SHOWN_MERCHANTS = 5
 
 
@@ -38,20 +39,20 @@ def add_app(options: GlobalOptions, app_id: str) -> None:
     app of a stage also creates the first session key.
     """
     secret = read_app_secret()
-    first_key = keys.new_key()
+    first_key = new_key()
     with options.open_stage() as stage:
 
         def make_plan() -> Plan:
-            seen = stage.secret.read()
+            seen = read_secret(stage)
             current = seen.apps.get(app_id)
             changes = []
             if current != secret:
-                changes.append(Change(f"secret of {app_id}", keys.masked(current), keys.masked(secret)))
+                changes.append(Change(f"secret of {app_id}", masked(current), masked(secret)))
             content = {"apps": {**seen.apps, app_id: secret}, "session_keys": seen.session_keys or [first_key]}
             if not seen.session_keys:
-                changes.append(Change("session key", "", keys.fingerprint(first_key)))
+                changes.append(Change("session key", "", fingerprint(first_key)))
             warning = f"This replaces the secret of {app_id}." if current not in (None, secret) else ""
-            return Plan(changes, lambda: stage.secret.replace(seen, content), warning)
+            return Plan(changes, lambda: open_secret(stage).replace(seen, content), warning)
 
         options.change(make_plan, f"app {app_id}: saved; instances use it within five minutes", app_id=app_id)
 
@@ -61,17 +62,17 @@ def add_app(options: GlobalOptions, app_id: str) -> None:
 def list_apps(options: GlobalOptions) -> None:
     """List the apps, the fingerprints of their secrets, and how many merchants each has."""
     with options.open_stage() as stage:
-        apps = stage.secret.read().apps
-        counts = Counter(item.get("app_id", {}).get("S") for item in stage.list_merchants())
+        apps = read_secret(stage).apps
+        counts = Counter(item.get("app_id", {}).get("S") for item in stage.merchants.list_all())
     if options.as_json:
         print_json(
             [
-                {"app_id": app_id, "secret_fingerprint": keys.fingerprint(secret), "merchants": counts[app_id]}
+                {"app_id": app_id, "secret_fingerprint": fingerprint(secret), "merchants": counts[app_id]}
                 for app_id, secret in apps.items()
             ]
         )
         return
-    lines = [(app_id, keys.masked(secret), str(counts[app_id])) for app_id, secret in apps.items()]
+    lines = [(app_id, masked(secret), str(counts[app_id])) for app_id, secret in apps.items()]
     print_rows(("app_id", "secret", "merchants"), lines, no_wrap=("app_id", "secret"))
 
 
@@ -84,31 +85,28 @@ def remove_app(options: GlobalOptions, app_id: str) -> None:
         _require_unused(stage, app_id)
 
         def make_plan() -> Plan:
-            seen = stage.secret.read()
+            seen = read_secret(stage)
             apps = {name: secret for name, secret in seen.apps.items() if name != app_id}
-            changes = [Change(f"secret of {app_id}", keys.masked(seen.apps[app_id]), "")] if app_id in seen.apps else []
+            changes = [Change(f"secret of {app_id}", masked(seen.apps[app_id]), "")] if app_id in seen.apps else []
             warning = f"Customers of app {app_id} can no longer log in."
-            return Plan(changes, lambda: stage.secret.replace(seen, {"apps": apps}), warning)
+            return Plan(changes, lambda: open_secret(stage).replace(seen, {"apps": apps}), warning)
 
         options.change(make_plan, f"app {app_id}: removed", app_id=app_id)
 
 
 def read_app_secret() -> str:
-    """Read an app secret from the variable, stdin or a prompt; raises InvalidInputError."""
-    if SECRET_VARIABLE in os.environ:
-        text, source = os.environ[SECRET_VARIABLE], f"variable {SECRET_VARIABLE}"
-    else:
-        text, source = read_hidden_line("app secret")
-    try:
-        return check_secret(text)
-    except ValueError as error:
-        raise InvalidInputError(f"app secret (from {source}): {error}") from None
+    """Read an app secret from the variable, stdin or a prompt; raises InvalidInputError that does not contain it."""
+    text, source = read_hidden(SECRET_VARIABLE, "app secret")
+    if not _APP_SECRET.fullmatch(text):
+        rule = f"must be 1 to {MAX_SECRET_LENGTH} visible ASCII characters, without blanks"
+        raise InvalidInputError(f"app secret (from {source}): {rule}")
+    return text
 
 
 def _require_unused(stage: Stage, app_id: str) -> None:
     users = [
         account_id_of(item)
-        for item in stage.list_merchants()
+        for item in stage.merchants.list_all()
         if app_id in (item.get("app_id", {}).get("S"), item.get("token_id", {}).get("S"))
     ]
     if users:

@@ -15,7 +15,7 @@ from redeemctl.doctor.command import doctor
 from redeemctl.imports import export_merchants, import_merchants, print_template
 from redeemctl.merchants import merchant
 from redeemctl.options import RootGroup
-from redeemctl.session_keys import session_key
+from redeemctl.secret import session_key
 from redeemctl.stores import store
 from redeemctl.tokens import token
 

@@ -1,4 +1,4 @@
-"""`redeemctl merchant import|export|template`: many merchants at once.
+"""`redeemctl merchant import|export|template`: many merchants at once, in a CSV file.
 
 An import compares the file with the table and writes only what differs. So it can be repeated, and a second run
 continues an interrupted one. Without --prune it removes nothing: neither merchants nor stores nor values that the file
@@ -22,60 +22,74 @@ from rich.progress import Progress
 
 from redeemctl.changes import Plan, compare_and_set
 from redeemctl.errors import CommandError, ConflictError, InvalidInputError
-from redeemctl.files import Entry, read_merchants, write_csv, write_json
+from redeemctl.files import Entry, read_merchants, write_csv
 from redeemctl.options import GlobalCommand, GlobalOptions, changes_to_json, pass_options
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.rows import (
-    STORE_MEMBERS,
     Change,
-    Edit,
-    Row,
+    InvalidRowError,
+    Merchant,
+    Patch,
+    Store,
     account_id_of,
-    check_item,
+    dump,
     edit_item,
     list_changes,
-    list_removal,
     parse_row,
+    stores_of,
 )
+from redeemctl.secret import read_secret
 from redeemctl.stage import PARALLEL_WRITES
 from redeemctl.table import MerchantTable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Mapping
 
-    from redeemctl.rows import Item, StoreValue
+    from redeemctl.rows import Item
 
-ADDED, CHANGED, UNCHANGED, NOT_IN_FILE, REMOVED = "added", "changed", "unchanged", "not in file", "removed"
+ADDED, CHANGED, UNCHANGED, NOT_IN_FILE, REMOVED = KINDS = ("added", "changed", "unchanged", "not in file", "removed")
 MAX_SHOWN_ROWS = 50
 
 TEMPLATE = [
-    Row(
-        "7100000000000000001",
-        {"app_id": "tt0123456789abcdef", "name": "四季小馆", "life_account_id": "7100000000000000101"},
-        active=True,
+    Merchant(
+        account_id="7100000000000000001",
+        app_id="tt0123456789abcdef",
+        name="四季小馆",
+        life_account_id="7100000000000000101",
         stores={
-            "6601": {
-                "name": "人民广场店",
-                "address": "西藏中路180号",
-                "phone": "021-5555-6601",
-                "latitude": Decimal("31.2327"),
-                "longitude": Decimal("121.4751"),
-            },
-            "6602": {"name": "徐家汇店"},
+            "6601": Store(
+                name="人民广场店",
+                address="西藏中路180号",
+                phone="021-5555-6601",
+                latitude=Decimal("31.2327"),
+                longitude=Decimal("121.4751"),
+            ),
+            "6602": Store(name="徐家汇店"),
         },
     ),
-    Row("7100000000000000004", {"app_id": "tt0123456789abcdef", "name": "巷口面馆"}, True, None),
+    Merchant(account_id="7100000000000000004", app_id="tt0123456789abcdef", name="巷口面馆"),
 ]
+
+
+class CsvPath(click.Path):
+    """The path of a CSV file."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse another suffix: nobody should find CSV in a file with another name."""
+        path = Path(str(super().convert(value, param, ctx)))
+        if path.suffix.lower() != ".csv":
+            self.fail(f"{path}: only CSV files are read and written; the name must end with .csv", param, ctx)
+        return path
 
 
 @dataclass(frozen=True)
 class RowPlan:
-    """What an import does with one merchant."""
+    """What an import does with one merchant. `item` is the present row."""
 
     account_id: str
     kind: str
     changes: list[Change] = field(default_factory=list)
-    edit: Edit = field(default_factory=Edit)
+    patch: Patch = field(default_factory=dict)
     item: Item | None = None
 
     @property
@@ -85,118 +99,113 @@ class RowPlan:
 
 
 @click.command("import", cls=GlobalCommand)
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=CsvPath(exists=True, dir_okay=False, path_type=Path))
 @click.option("--prune", is_flag=True, help="Also remove merchants, stores and values that the file does not have.")
 @pass_options
 def import_merchants(options: GlobalOptions, file: Path, *, prune: bool) -> None:
-    """Add and update the merchants in FILE, .csv or .json.
+    """Add and update the merchants in the CSV file FILE.
 
     The whole file is validated first; with any error nothing is written. Then a preview is shown and confirmed. A
     second run continues an interrupted one.
     """
-    entries = read_merchants(file)
+    entries, errors = read_merchants(file)
     with options.open_stage() as stage:
-        items = {account_id_of(item): item for item in stage.list_merchants()}
-        plans = plan_import(file, entries, items, stage.secret.read().apps, prune=prune)
+        items = {account_id_of(item): item for item in stage.merchants.list_all()}
+        plans = plan_import(entries, items, read_secret(stage).apps, errors, prune=prune)
+        if errors:
+            raise InvalidInputError(f"{file}: nothing was changed\n" + "\n".join(f"  {error}" for error in errors))
         if not options.as_json:
             _show_preview(plans)
         to_write = [plan for plan in plans if plan.writes]
         failures: dict[str, Exception] = {}
         if to_write and not options.dry_run:
-            options.confirm(_warning(plans))
+            counts = _count(plans)
+            listed = ", ".join(f"{kind}: {counts[kind]}" for kind in (ADDED, CHANGED, REMOVED))
+            options.confirm(f"Merchants to write: {listed}.")
             failures = write_rows(stage.merchants, to_write)
     written = 0 if options.dry_run else len(to_write) - len(failures)
     if options.as_json:
-        _print_result(plans, failures, written, options)
+        print_json(_to_json(plans, failures, written, options))
     elif options.dry_run:
         click.echo("dry run: no changes were made")
-    elif not to_write:
-        click.echo("nothing to change")
     else:
-        click.echo(f"{written} of {len(to_write)} merchants written")
+        click.echo(f"{written} of {len(to_write)} merchants written" if to_write else "nothing to change")
+    for account_id, error in failures.items():
+        print_note(f"merchant {account_id}: {error}")
     if failures:
-        for account_id, error in failures.items():
-            print_note(f"merchant {account_id}: {error}")
         all_conflicts = all(isinstance(error, ConflictError) for error in failures.values())
         message = f"merchants not written: {len(failures)}; run the same import again"
         raise ConflictError(message) if all_conflicts else CommandError(message)
 
 
 @click.command("export", cls=GlobalCommand)
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@click.argument("file", type=CsvPath(dir_okay=False, path_type=Path), required=False)
 @click.option("--table", help="read another table than the stage's, for example one restored from a backup")
 @pass_options
 def export_merchants(options: GlobalOptions, file: Path | None, table: str | None) -> None:
-    """Write all merchants to FILE, .csv or .json, in the form that import reads.
+    """Write all merchants to the CSV file FILE, in the form that import reads.
 
     Without FILE to stdout: as CSV, or with --json as JSON.
     """
-    _check_suffix(file)
     with options.open_stage() as stage:
-        items = MerchantTable(stage.create_client("dynamodb"), table).list_all() if table else stage.list_merchants()
-        rows = [parse_row(item) for item in items]
-    _write_file(options, file, rows)
+        rows = MerchantTable(stage.client("dynamodb"), table) if table else stage.merchants
+        merchants = [parse_row(item) for item in rows.list_all()]
+    _write_file(options, file, merchants)
 
 
 @click.command("template", cls=GlobalCommand)
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@click.argument("file", type=CsvPath(dir_okay=False, path_type=Path), required=False)
 @pass_options
 def print_template(options: GlobalOptions, file: Path | None) -> None:
-    """Write an example file for import to FILE, .csv or .json; without FILE to stdout."""
-    _check_suffix(file)
+    """Write an example for import to the CSV file FILE; without FILE to stdout."""
     _write_file(options, file, TEMPLATE)
 
 
 def plan_import(
-    file: Path, entries: Iterable[Entry], items: dict[str, Item], apps: Collection[str], *, prune: bool
+    entries: Mapping[str, Entry],
+    items: Mapping[str, Item],
+    apps: Collection[str],
+    errors: list[str],
+    *,
+    prune: bool,
 ) -> list[RowPlan]:
-    """Compare a file with the table; raises InvalidInputError that lists every error."""
+    """Compare a file with the table. What the file cannot make of a row is added to `errors`."""
     plans: list[RowPlan] = []
-    errors: list[str] = []
-    for entry in entries:
-        item = items.get(entry.account_id)
-        edit = make_edit(entry, item, prune=prune)
-        edited = edit_item(entry.account_id, item, edit)
+    for account_id, entry in entries.items():
+        item = items.get(account_id)
+        patch = make_patch(entry, item, prune=prune)
         try:
-            check_item(edited, edit)
-            app_id = parse_row(edited).texts["app_id"]
-            if app_id not in apps:
-                errors.append(f"{entry.place}, app_id: app {app_id} not found; to add it: redeemctl app add {app_id}")
-            changes = list_changes(item, edited)
-        except CommandError as error:
-            errors.append(f"{entry.place}: {error.message}")
+            edited = edit_item(account_id, item, patch)
+        except InvalidRowError as error:
+            errors += [f"line {entry.line_of(path)}, {path}: {text}" for path, text in error.errors.items()]
             continue
+        app_id = edited["app_id"].get("S")
+        if app_id not in apps:
+            errors.append(f"line {entry.line}, app_id: app {app_id} not found; to add it: redeemctl app add {app_id}")
+        changes = list_changes(item, edited)
         kind = ADDED if item is None else CHANGED if changes else UNCHANGED
-        plans.append(RowPlan(entry.account_id, kind, changes, edit, item))
-    if errors:
-        raise InvalidInputError(f"{file}: nothing was changed\n" + "\n".join(f"  {error}" for error in errors))
-    in_file = {plan.account_id for plan in plans}
+        plans.append(RowPlan(account_id, kind, changes, patch, item))
     for account_id, item in items.items():
-        if account_id not in in_file:
-            plans.append(
-                RowPlan(account_id, REMOVED, list_removal(item), item=item)
-                if prune
-                else RowPlan(account_id, NOT_IN_FILE)
-            )
+        if account_id not in entries:
+            removal = RowPlan(account_id, REMOVED, list_changes(item, None), item=item)
+            plans.append(removal if prune else RowPlan(account_id, NOT_IN_FILE))
     return plans
 
 
-def make_edit(entry: Entry, item: Item | None, *, prune: bool) -> Edit:
+def make_patch(entry: Entry, item: Item | None, *, prune: bool) -> Patch:
     """Return the edit that makes a row as the file says.
 
     Empty values and missing stores change nothing, or with `prune` remove values and stores. A store list never becomes
     empty: a merchant without stores in the file keeps those in the table.
     """
-    texts = {name: text for name, text in entry.texts.items() if text or (prune and name != "app_id")}
-    stores: dict[str, dict[str, StoreValue] | None] = {}
-    for poi_id, members in (entry.stores or {}).items():
-        stores[poi_id] = {
-            n: v for n, v in members.items() if n in STORE_MEMBERS and (v != "" or (prune and n != "name"))
-        }
+
+    def given(values: dict[str, Any], required: tuple[str, ...]) -> Patch:
+        return {name: v for name, v in values.items() if v is not None or (prune and name not in required)}
+
+    stores: Patch = {poi_id: given(store.values, ("name",)) for poi_id, store in (entry.stores or {}).items()}
     if prune and stores and item is not None:
-        present = item.get("stores", {}).get("M", {})
-        stores |= dict.fromkeys(present.keys() - stores.keys())
-    return Edit(texts, entry.active, stores)
+        stores |= dict.fromkeys((stores_of(item) or {}).keys() - stores.keys())
+    return given(entry.values, ("app_id", "active")) | ({"stores": stores} if stores else {})
 
 
 def write_rows(table: MerchantTable, plans: list[RowPlan]) -> dict[str, Exception]:
@@ -208,13 +217,14 @@ def write_rows(table: MerchantTable, plans: list[RowPlan]) -> dict[str, Exceptio
         ThreadPoolExecutor(PARALLEL_WRITES) as executor,
     ):
         task = progress.add_task("writing", total=len(plans))
-        futures = {executor.submit(write_row, table, plan): plan.account_id for plan in plans}
+        futures = {executor.submit(_write_row, table, plan): plan.account_id for plan in plans}
         try:
             for future in as_completed(futures):
-                try:
-                    future.result()
-                except (CommandError, ClientError, BotoCoreError) as error:
+                error = future.exception()
+                if isinstance(error, CommandError | ClientError | BotoCoreError):
                     failures[futures[future]] = error
+                elif error is not None:
+                    raise error
                 progress.advance(task)
         except KeyboardInterrupt:
             executor.shutdown(cancel_futures=True)
@@ -222,7 +232,7 @@ def write_rows(table: MerchantTable, plans: list[RowPlan]) -> dict[str, Exceptio
     return failures
 
 
-def write_row(table: MerchantTable, plan: RowPlan) -> None:
+def _write_row(table: MerchantTable, plan: RowPlan) -> None:
     """Write one row by compare-and-set. After a conflict only what was shown is written."""
     seen = [plan.item]
 
@@ -230,9 +240,10 @@ def write_row(table: MerchantTable, plan: RowPlan) -> None:
         # The first try uses the row that the preview was made of: no second read for each merchant.
         item = seen.pop() if seen else table.get(plan.account_id)
         if plan.kind == REMOVED:
-            return Plan([], lambda: None) if item is None else Plan(list_removal(item), lambda: table.remove(item))
-        edited = edit_item(plan.account_id, item, plan.edit)
-        check_item(edited, plan.edit)
+            return (
+                Plan([], lambda: None) if item is None else Plan(list_changes(item, None), lambda: table.remove(item))
+            )
+        edited = edit_item(plan.account_id, item, plan.patch)
         return Plan(list_changes(item, edited), lambda: table.replace(item, edited))
 
     compare_and_set(make_plan, confirmed=plan.changes)
@@ -246,8 +257,8 @@ def _show_preview(plans: list[RowPlan]) -> None:
         print_rows(("", "account_id", "changes"), rows, no_wrap=("", "account_id"))
     if is_cut:
         click.echo(f"… and {len(shown) - MAX_SHOWN_ROWS} more; --dry-run --json lists all")
-    counts = Counter(plan.kind for plan in plans)
-    print_note(", ".join(f"{kind}: {counts[kind]}" for kind in (ADDED, CHANGED, UNCHANGED, NOT_IN_FILE, REMOVED)))
+    counts = _count(plans)
+    print_note(", ".join(f"{kind}: {count}" for kind, count in counts.items()))
     if counts[NOT_IN_FILE]:
         print_note("merchants that are not in the file stay; --prune removes them")
 
@@ -256,48 +267,40 @@ def _summarize(changes: list[Change]) -> str:
     return "; ".join(f"{change.field}: {change.current or '-'} → {change.new or '-'}" for change in changes)
 
 
-def _warning(plans: list[RowPlan]) -> str:
+def _count(plans: list[RowPlan]) -> dict[str, int]:
     counts = Counter(plan.kind for plan in plans)
-    return f"Merchants to write: {', '.join(f'{kind}: {counts[kind]}' for kind in (ADDED, CHANGED, REMOVED))}."
+    return {kind: counts[kind] for kind in KINDS}
 
 
-def _print_result(plans: list[RowPlan], failures: dict[str, Exception], written: int, options: GlobalOptions) -> None:
-    counts = Counter(plan.kind for plan in plans)
-    kinds = (ADDED, CHANGED, UNCHANGED, NOT_IN_FILE, REMOVED)
-    merchants: list[dict[str, Any]] = [
-        {"account_id": plan.account_id, "kind": plan.kind.replace(" ", "_"), "changes": changes_to_json(plan.changes)}
-        for plan in plans
-        if plan.kind != UNCHANGED
-    ]
-    print_json(
-        {
-            "counts": {kind.replace(" ", "_"): counts[kind] for kind in kinds},
-            "written": written,
-            "dry_run": options.dry_run,
-            "failed": {account_id: str(error) for account_id, error in failures.items()},
-            "merchants": merchants,
-        }
-    )
+def _to_json(
+    plans: list[RowPlan], failures: dict[str, Exception], written: int, options: GlobalOptions
+) -> dict[str, Any]:
+    return {
+        "counts": {kind.replace(" ", "_"): count for kind, count in _count(plans).items()},
+        "written": written,
+        "dry_run": options.dry_run,
+        "failed": {account_id: str(error) for account_id, error in failures.items()},
+        "merchants": [
+            {"account_id": p.account_id, "kind": p.kind.replace(" ", "_"), "changes": changes_to_json(p.changes)}
+            for p in plans
+            if p.kind != UNCHANGED
+        ],
+    }
 
 
-def _check_suffix(file: Path | None) -> None:
-    if file is not None and file.suffix.lower() not in (".csv", ".json"):
-        raise InvalidInputError(f"FILE: {file} is neither .csv nor .json")
-
-
-def _write_file(options: GlobalOptions, file: Path | None, rows: list[Row]) -> None:
+def _write_file(options: GlobalOptions, file: Path | None, merchants: list[Merchant]) -> None:
     """Write merchants to a file, after a question if it exists, or to stdout."""
     if file is None:
-        click.echo(write_json(rows) if options.as_json else write_csv(rows), nl=False)
+        if options.as_json:
+            print_json([dump(merchant) for merchant in merchants])
+        else:
+            click.echo(write_csv(merchants), nl=False)
         return
     if options.dry_run:
-        print_note(f"dry run: {len(rows)} merchants would be written to {file}")
+        print_note(f"dry run: {len(merchants)} merchants would be written to {file}")
         return
     if file.exists():
         options.confirm(f"{file} exists and is replaced.")
-    if file.suffix.lower() == ".json":
-        file.write_text(write_json(rows), encoding="utf-8")
-    else:
-        # With a byte order mark, Excel reads Chinese text correctly.
-        file.write_text(write_csv(rows), encoding="utf-8-sig", newline="")
-    print_note(f"{len(rows)} merchants written to {file}")
+    # With a byte order mark, Excel reads Chinese text correctly.
+    file.write_text(write_csv(merchants), encoding="utf-8-sig", newline="")
+    print_note(f"{len(merchants)} merchants written to {file}")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from redeemctl.arguments import ID, ID_OR_EMPTY, STORE, TEXT
 from redeemctl.changes import Plan
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.options import GlobalGroup, GlobalOptions, pass_options
+from redeemctl.options import ID, FieldType, GlobalGroup, GlobalOptions, StoreType, pass_options
 from redeemctl.output import print_json, print_note, print_rows
-from redeemctl.rows import Edit, check_item, edit_item, list_changes, list_removal, parse_row, to_json
+from redeemctl.rows import InvalidRowError, Merchant, dump, edit_item, list_changes, parse_row
+from redeemctl.secret import get_app_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from redeemctl.rows import Item
+    from redeemctl.rows import Item, Patch
     from redeemctl.stage import Stage
 
 
@@ -28,42 +28,44 @@ def merchant() -> None:
 @merchant.command("add")
 @click.argument("account_id", type=ID)
 @click.option(
-    "--app", "app_id", type=ID, help="The app_id of the merchant's mini-program. Required for a new merchant."
+    "--app",
+    "app_id",
+    type=FieldType("id", Merchant, "app_id"),
+    help="The app_id of the merchant's mini-program. Required for a new merchant.",
 )
-@click.option("--name", type=TEXT, help="The display name.")
-@click.option("--life-account-id", type=ID_OR_EMPTY, help="The root account, sent as header Rpc-Transit-Life-Account.")
-@click.option("--token-id", type=ID_OR_EMPTY, help="The row of the access token. Default: the app's.")
-@click.option("--store", "stores", type=STORE, multiple=True, metavar="POI_ID=NAME", help="A store; repeatable.")
+@click.option("--name", type=FieldType("text", Merchant, "name"), help="The display name.")
+@click.option(
+    "--life-account-id",
+    type=FieldType("id", Merchant, "life_account_id"),
+    help="The root account, sent as header Rpc-Transit-Life-Account.",
+)
+@click.option(
+    "--token-id",
+    type=FieldType("id", Merchant, "token_id"),
+    help="The row of the access token. Default: the app's.",
+)
+@click.option("--store", "stores", type=StoreType(), multiple=True, metavar="POI_ID=NAME", help="A store; repeatable.")
 @pass_options
 def add_merchant(
-    options: GlobalOptions,
-    *,
-    account_id: str,
-    app_id: str | None,
-    name: str | None,
-    life_account_id: str | None,
-    token_id: str | None,
-    stores: tuple[tuple[str, str], ...],
+    options: GlobalOptions, /, *, account_id: str, stores: tuple[tuple[str, str], ...], **values: str | None
 ) -> None:
     """Add a merchant, or update the given attributes of its row.
 
     Stores that are not given stay. An empty value removes an optional attribute. Without any store, the merchant is
     served in all its stores.
     """
-    given = {"app_id": app_id, "name": name, "life_account_id": life_account_id, "token_id": token_id}
-    texts = {attribute: value for attribute, value in given.items() if value is not None}
-    edit = Edit(texts, stores={poi_id: {"name": title} for poi_id, title in stores})
+    patch = to_patch(values) | ({"stores": {poi_id: {"name": name} for poi_id, name in stores}} if stores else {})
     with options.open_stage() as stage:
         item = stage.merchants.get(account_id)
+        app_id = values["app_id"]
         if item is None and app_id is None:
             raise InvalidInputError(f"--app: merchant {account_id} is new and needs an app")
         if app_id is not None:
-            stage.require_app(app_id)
+            get_app_secret(stage, app_id)
+        warning = ""
         if item is not None and "stores" not in item and stores:
             warning = "The merchant has no store list and is served in all its stores; then only in the given ones."
-        else:
-            warning = ""
-        change_row(options, stage, account_id, lambda _: edit, warning=warning, may_add=item is None)
+        change_row(options, stage, account_id, lambda _: patch, warning=warning, may_add=item is None)
 
 
 @merchant.command("show")
@@ -73,8 +75,9 @@ def show_merchant(options: GlobalOptions, account_id: str) -> None:
     """Show a merchant's row."""
     with options.open_stage() as stage:
         item = require_merchant(stage, account_id)
+        row = parse_row(item)
     if options.as_json:
-        print_json(to_json(parse_row(item)))
+        print_json(dump(row))
         return
     rows = [("account_id", account_id), *((change.field, change.new) for change in list_changes(None, item))]
     print_rows(("field", "value"), rows, no_wrap=("field",))
@@ -86,19 +89,19 @@ def list_merchants(options: GlobalOptions) -> None:
     """List all merchants."""
     with options.open_stage() as stage:
         rows = []
-        for item in stage.list_merchants():
+        for item in stage.merchants.list_all():
             try:
                 rows.append(parse_row(item))
-            except CommandError as error:
+            except InvalidRowError as error:
                 print_note(f"malformed row: {error}")
     if options.as_json:
-        print_json([to_json(row) for row in rows])
+        print_json([dump(row) for row in rows])
         return
     lines = [
         (
             row.account_id,
-            row.texts.get("name", ""),
-            row.texts.get("app_id", ""),
+            row.name or "",
+            row.app_id,
             "all" if row.stores is None else str(len(row.stores)),
             "yes" if row.active else "no",
         )
@@ -114,7 +117,7 @@ def suspend_merchant(options: GlobalOptions, account_id: str) -> None:
     """Stop serving a merchant."""
     with options.open_stage() as stage:
         warning = f"Merchant {account_id} is no longer served."
-        change_row(options, stage, account_id, lambda _: Edit(active=False), warning=warning)
+        change_row(options, stage, account_id, lambda _: {"active": False}, warning=warning)
 
 
 @merchant.command("resume")
@@ -123,7 +126,7 @@ def suspend_merchant(options: GlobalOptions, account_id: str) -> None:
 def resume_merchant(options: GlobalOptions, account_id: str) -> None:
     """Serve a suspended merchant again."""
     with options.open_stage() as stage:
-        change_row(options, stage, account_id, lambda _: Edit(active=True))
+        change_row(options, stage, account_id, lambda _: {"active": True})
 
 
 @merchant.command("remove")
@@ -138,9 +141,14 @@ def remove_merchant(options: GlobalOptions, account_id: str) -> None:
             if item is None:
                 return Plan([], lambda: None)
             warning = f"Merchant {account_id} is no longer served and its row is lost."
-            return Plan(list_removal(item), lambda: stage.merchants.remove(item), warning)
+            return Plan(list_changes(item, None), lambda: stage.merchants.remove(item), warning)
 
         options.change(make_plan, f"merchant {account_id}: removed", account_id=account_id)
+
+
+def to_patch(values: dict[str, Any]) -> Patch:
+    """Return the given values as a patch; an empty one removes what it names."""
+    return {name: None if value == "" else value for name, value in values.items() if value is not None}
 
 
 def require_merchant(stage: Stage, account_id: str) -> Item:
@@ -155,18 +163,16 @@ def change_row(
     options: GlobalOptions,
     stage: Stage,
     account_id: str,
-    make_edit: Callable[[Item | None], Edit],
+    make_patch: Callable[[Item | None], Patch],
     *,
     warning: str = "",
     may_add: bool = False,
 ) -> None:
-    """Edit a merchant's row by compare-and-set. `make_edit` is called again with the newer row after a conflict."""
+    """Edit a merchant's row by compare-and-set. `make_patch` is called again with the newer row after a conflict."""
 
     def make_plan() -> Plan:
         item = stage.merchants.get(account_id) if may_add else require_merchant(stage, account_id)
-        edit = make_edit(item)
-        edited = edit_item(account_id, item, edit)
-        check_item(edited, edit)
+        edited = edit_item(account_id, item, make_patch(item))
         return Plan(list_changes(item, edited), lambda: stage.merchants.replace(item, edited), warning)
 
     done = f"merchant {account_id}: saved; takes effect on all instances within five minutes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +17,13 @@ from click.shell_completion import CompletionItem
 from redeemctl.changes import Outcome, Plan, compare_and_set
 from redeemctl.errors import NotConfirmedError
 from redeemctl.output import print_json, print_note, print_rows
+from redeemctl.rows import Merchant, Store, parse_value
 from redeemctl.stage import Stage, open_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from pydantic import BaseModel
 
     from redeemctl.rows import Change
 
@@ -93,6 +97,56 @@ def changes_to_json(changes: list[Change]) -> list[dict[str, str]]:
     return [change._asdict() for change in changes]
 
 
+def read_hidden(variable: str, what: str) -> tuple[str, str]:
+    """Read what must not be an argument, because other users of the machine can read those; return it and its source.
+
+    From a variable, from a line of stdin, or from a prompt without echo.
+    """
+    if variable in os.environ:
+        return os.environ[variable], f"variable {variable}"
+    if sys.stdin.isatty():
+        return click.prompt(what, default="", show_default=False, hide_input=True, err=True), "prompt"
+    return sys.stdin.readline().rstrip("\r\n"), "stdin"
+
+
+class FieldType(click.ParamType[Any]):
+    """The type of an option whose values follow the rule of a model's field. An empty value removes an optional one."""
+
+    def __init__(self, name: str, model: type[BaseModel], field: str) -> None:
+        self.name = name
+        self._model = model
+        self._field = field
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Apply the rule to text; Click converts a value that is no text a second time."""
+        if not isinstance(value, str):
+            return value
+        try:
+            parsed = parse_value(self._model, self._field, value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return "" if parsed is None else parsed
+
+
+class StoreType(click.ParamType[Any]):
+    """poi_id and name of a store, written as POI_ID=NAME."""
+
+    name = "store"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the pair."""
+        if not isinstance(value, str):
+            return value
+        poi_id, separator, name = value.partition("=")
+        if not separator:
+            self.fail(f"{value!r} is not POI_ID=NAME, for example 6601=人民广场店", param, ctx)
+        return ID.convert(poi_id, param, ctx), NAME.convert(name, param, ctx)
+
+
+ID = FieldType("id", Merchant, "account_id")
+NAME = FieldType("text", Store, "name")
+
+
 class StageName(click.ParamType[str]):
     """The name of a stage; the shell completes it from `.chalice/config.json`."""
 
@@ -157,10 +211,3 @@ class RootGroup(GlobalGroup):
 
 
 pass_options = click.make_pass_decorator(GlobalOptions, ensure=True)
-
-
-def read_hidden_line(what: str) -> tuple[str, str]:
-    """Read a secret from stdin, or from a prompt without echo; return it, and which of them it was."""
-    if sys.stdin.isatty():
-        return click.prompt(what, hide_input=True, err=True), "prompt"
-    return sys.stdin.readline().rstrip("\r\n"), "stdin"

@@ -1,36 +1,121 @@
-"""The rows of merchants (`MERCHANT#`): parse, edit, compare and measure them. Nothing here reads or writes the table.
+"""A merchant's row: the strict description of a merchant and its stores, edits, and the list of changes. No I/O.
 
-A store in the attribute `stores` has one of two forms: its name (S), or a map (M) with `name` and optional `address`,
-`phone`, `latitude` and `longitude`. Both are read. A store that has only a name is written in the first form.
-Attributes and members that this module does not know stay as they are.
+The service reads rows leniently (`chalicelib.merchants`); whatever redeemctl writes fits `Merchant`. A store in the
+attribute `stores` has one of two forms: its name (S), or a map (M) of the members of `Store`. Both are read; a store
+that has only a name is written in the first form. Attributes and members that are not described here stay as they are.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import functools
+import typing
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from chalicelib.merchants import MERCHANT_PREFIX, merchant_key
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
+
+from chalicelib.api.validation import ID, ID_RULE
+from chalicelib.merchants import MAX_DEGREES, MERCHANT_PREFIX, merchant_key
 from redeemctl.errors import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
     Item = dict[str, AttributeValueTypeDef]
-    StoreValue = str | Decimal
 
-MAX_ITEM_BYTES = 400 * 1024
-"""DynamoDB's limit for one item, names of attributes included."""
+Patch = dict[str, Any]
+"""What to change in a row, as a JSON Merge Patch (RFC 7396): None removes, what is not named stays."""
 
-TEXT_ATTRIBUTES = ("app_id", "name", "life_account_id", "token_id")
-STORE_TEXTS = ("name", "address", "phone")
-STORE_NUMBERS = ("latitude", "longitude")
-STORE_MEMBERS = (*STORE_TEXTS, *STORE_NUMBERS)
-_NUMBER_BYTES = 21
-_CONTAINER_BYTES = 3
+
+def _check_id(text: str) -> str:
+    if not ID.fullmatch(text):
+        raise ValueError(ID_RULE)
+    return text
+
+
+def _check_printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must not contain a line break, a tab or another control character")
+    return text
+
+
+def _check_not_empty(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    return text
+
+
+def _degrees(name: str) -> Any:
+    return Field(ge=-MAX_DEGREES[name], le=MAX_DEGREES[name], decimal_places=15)
+
+
+_EMPTY_IS_NONE = BeforeValidator(lambda value: None if value == "" else value)
+_AS_NUMBER = PlainSerializer(float, when_used="json")
+
+Id = Annotated[str, AfterValidator(_check_id)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_check_printable)]
+Name = Annotated[Text, AfterValidator(_check_not_empty)]
+Latitude = Annotated[Decimal, _degrees("latitude"), _AS_NUMBER]
+Longitude = Annotated[Decimal, _degrees("longitude"), _AS_NUMBER]
+
+
+class Store(BaseModel):
+    """A store. The position is GCJ-02, in degrees."""
+
+    name: Name
+    address: Annotated[Text | None, _EMPTY_IS_NONE] = None
+    phone: Annotated[Text | None, _EMPTY_IS_NONE] = None
+    latitude: Annotated[Latitude | None, _EMPTY_IS_NONE] = None
+    longitude: Annotated[Longitude | None, _EMPTY_IS_NONE] = None
+
+    @model_validator(mode="after")
+    def _has_a_whole_position(self) -> Store:
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("needs latitude and longitude, or neither")
+        return self
+
+
+class Merchant(BaseModel):
+    """A merchant. `stores` by poi_id, or None: it is served in all its stores."""
+
+    account_id: Id
+    app_id: Id
+    name: Annotated[Text | None, _EMPTY_IS_NONE] = None
+    life_account_id: Annotated[Id | None, _EMPTY_IS_NONE] = None
+    token_id: Annotated[Id | None, _EMPTY_IS_NONE] = None
+    active: bool = True
+    stores: dict[Id, Store] | None = None
+
+    @field_serializer("stores", when_used="json")
+    def _as_list(self, stores: dict[str, Store] | None) -> list[dict[str, Any]] | None:
+        if stores is None:
+            return None
+        return [{"poi_id": poi_id, **dump(store)} for poi_id, store in sorted(stores.items())]
+
+
+STORE_MEMBERS = tuple(Store.model_fields)
+MERCHANT_TEXTS = ("app_id", "name", "life_account_id", "token_id")
+
+
+class InvalidRowError(CommandError):
+    """A row is malformed or incomplete. `errors` are the messages by the dotted path of the attribute."""
+
+    def __init__(self, account_id: str, errors: dict[str, str]) -> None:
+        described = "; ".join(f"{path}: {message}" for path, message in errors.items())
+        super().__init__(f"merchant {account_id}: {described}")
+        self.errors = errors
 
 
 class Change(NamedTuple):
@@ -41,40 +126,28 @@ class Change(NamedTuple):
     new: str
 
 
-@dataclass(frozen=True)
-class Row:
-    """A merchant's row. A store is a dictionary with the members that it has."""
-
-    account_id: str
-    texts: dict[str, str]
-    active: bool
-    stores: dict[str, dict[str, StoreValue]] | None
+def dump(model: BaseModel) -> dict[str, Any]:
+    """Return a merchant or store as JSON data, without what it does not have."""
+    return model.model_dump(mode="json", exclude_none=True)
 
 
-@dataclass(frozen=True)
-class Edit:
-    """What to change in a row. What is not given stays.
+def parse_value(model: type[BaseModel], name: str, text: str) -> Any:
+    """Return the value of a field that an operator has written; None for an empty text, if the field is optional.
 
-    `texts`: attribute to new value, "" removes it. `stores`: poi_id to its new members ("" removes a member), or None
-    to remove the store. `all_stores` removes the store list.
+    Raises ValueError that says what is expected.
     """
+    try:
+        return _adapter(model, name).validate_python(text)
+    except ValidationError as error:
+        raise ValueError(f"{text!r}: {_message(error.errors()[0])}") from None
 
-    texts: Mapping[str, str] = field(default_factory=dict)
-    active: bool | None = None
-    stores: Mapping[str, Mapping[str, StoreValue] | None] = field(default_factory=dict)
-    all_stores: bool = False
 
-
-def parse_row(item: Item) -> Row:
-    """Parse a row; raises CommandError that names the malformed attribute."""
-    account_id = account_id_of(item)
-    texts = {name: _typed(account_id, name, item[name], "S") for name in TEXT_ATTRIBUTES if name in item}
-    stores: dict[str, dict[str, StoreValue]] | None = None
-    if "stores" in item:
-        raw = _typed(account_id, "stores", item["stores"], "M")
-        stores = {poi_id: _parse_store(account_id, poi_id, value) for poi_id, value in raw.items()}
-    active = _typed(account_id, "active", item.get("active", {"BOOL": True}), "BOOL")
-    return Row(account_id, {name: text for name, text in texts.items() if text}, active, stores)
+def parse_row(item: Item) -> Merchant:
+    """Parse a row; raises InvalidRowError that names every malformed attribute."""
+    row = _to_row(item)
+    if errors := _find_errors(row):
+        raise InvalidRowError(row["account_id"], errors)
+    return Merchant.model_validate(row, strict=True)
 
 
 def account_id_of(item: Item) -> str:
@@ -82,26 +155,28 @@ def account_id_of(item: Item) -> str:
     return str(item["pk"]["S"]).removeprefix(MERCHANT_PREFIX)
 
 
-def edit_item(account_id: str, item: Item | None, edit: Edit) -> Item:
-    """Return a row after an edit; `item` is the present row, or None for a new one."""
-    edited: Item = {"pk": {"S": merchant_key(account_id)}, "active": {"BOOL": True}} if item is None else {**item}
-    for name, text in edit.texts.items():
-        if text:
-            edited[name] = {"S": text}
-        else:
-            edited.pop(name, None)
-    if edit.active is not None:
-        edited["active"] = {"BOOL": edit.active}
-    if edit.all_stores:
-        edited.pop("stores", None)
-    if edit.stores:
-        stores: dict[str, Any] = dict(edited.get("stores", {}).get("M", {}))
-        for poi_id, members in edit.stores.items():
-            if members is None:
-                stores.pop(poi_id, None)
-            else:
-                stores[poi_id] = _edit_store(account_id, poi_id, stores.get(poi_id), members)
-        edited["stores"] = {"M": stores}
+def stores_of(item: Item) -> dict[str, Any] | None:
+    """Return a row's stores by poi_id, or None; they may be malformed."""
+    stores = _to_row(item).get("stores")
+    return stores if stores is None or isinstance(stores, dict) else {}
+
+
+def edit_item(account_id: str, item: Item | None, patch: Patch) -> Item:
+    """Return a row after an edit; `item` is the present row, or None for a new one.
+
+    Raises InvalidRowError if the edit makes anything malformed or incomplete. What was malformed before is no obstacle.
+    """
+    before = {"account_id": account_id} if item is None else _to_row(item)
+    after = _merge(before if item is not None else {**before, "active": True}, patch)
+    known = {} if item is None else _find_errors(before)
+    if errors := {path: text for path, text in _find_errors(after).items() if known.get(path) != text}:
+        raise InvalidRowError(account_id, errors)
+    edited: Item = {"pk": {"S": merchant_key(account_id)}}
+    for name, value in after.items():
+        if name not in ("pk", "account_id"):
+            # What does not change stays in the form in which it was written.
+            is_same = item is not None and name in item and before[name] == value
+            edited[name] = item[name] if is_same else _serialize(name, value)  # type: ignore[index]
     return edited
 
 
@@ -112,14 +187,6 @@ def list_changes(before: Item | None, after: Item | None) -> list[Change]:
     return [Change(n, old.get(n, ""), new.get(n, "")) for n in names if old.get(n) != new.get(n)]
 
 
-def list_removal(item: Item) -> list[Change]:
-    """Return what is lost with a row; it may be malformed."""
-    try:
-        return list_changes(item, None)
-    except CommandError as error:
-        return [Change("row", str(error), "")]
-
-
 def changed_attributes(before: Item | None, after: Item) -> dict[str, AttributeValueTypeDef | None]:
     """Return the attributes that differ, with their new values; None for an attribute to remove."""
     old = before or {}
@@ -127,115 +194,68 @@ def changed_attributes(before: Item | None, after: Item) -> dict[str, AttributeV
     return {name: after.get(name) for name in names if old.get(name) != after.get(name)}
 
 
-def check_item(item: Item, edit: Edit) -> None:
-    """Raise CommandError if an edited row is incomplete or too large for DynamoDB."""
-    row = parse_row(item)
-    if "app_id" not in row.texts:
-        raise CommandError(f"merchant {row.account_id}: app_id is missing")
-    for poi_id in edit.stores:
-        # Stores that are not edited may be older than these rules.
-        store = (row.stores or {}).get(poi_id)
-        if store is None:
-            continue
-        if not store.get("name"):
-            raise CommandError(f"merchant {row.account_id}: store {poi_id} has no name")
-        if ("latitude" in store) != ("longitude" in store):
-            raise CommandError(f"merchant {row.account_id}: store {poi_id} needs latitude and longitude, or neither")
-    size = item_bytes(item)
-    if size > MAX_ITEM_BYTES:
-        raise CommandError(
-            f"merchant {row.account_id}: the row would have {size:,} bytes; DynamoDB's limit is {MAX_ITEM_BYTES:,} "
-            f"({len(row.stores or {}):,} stores)"
-        )
+@functools.cache
+def _adapter(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(typing.get_type_hints(model, include_extras=True)[name])
 
 
-def item_bytes(item: Item) -> int:
-    """Return the size of an item by DynamoDB's rules; numbers count as if they had the most digits.
-
-    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
-    """
-    return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
-
-
-def _value_bytes(value: Any) -> int:
-    [(kind, content)] = value.items()
-    match kind:
-        case "S":
-            size = len(content.encode())
-        case "N":
-            size = _NUMBER_BYTES
-        case "B":
-            size = len(content)
-        case "M":
-            size = _CONTAINER_BYTES + sum(1 + len(n.encode()) + _value_bytes(member) for n, member in content.items())
-        case "L":
-            size = _CONTAINER_BYTES + sum(1 + _value_bytes(member) for member in content)
-        case "SS" | "NS" | "BS":
-            size = _CONTAINER_BYTES + sum(_value_bytes({kind[0]: member}) for member in content)
-        case _:
-            size = 1
-    return size
+def _to_row(item: Item) -> dict[str, Any]:
+    """Return a row as plain data, with its account_id; each store is a dictionary, unless it is malformed."""
+    row = {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
+    if isinstance(row.get("stores"), dict):
+        row["stores"] = {p: {"name": s} if isinstance(s, str) else s for p, s in row["stores"].items()}
+    return {"account_id": account_id_of(item), **row}
 
 
-def describe_store(store: Mapping[str, StoreValue]) -> str:
-    """Return a store as one line of text."""
-    position = ",".join(str(store[name]) for name in STORE_NUMBERS if name in store)
-    return "; ".join(filter(None, [*(str(store.get(name, "")) for name in STORE_TEXTS), position]))
+def _serialize(name: str, value: Any) -> Any:
+    if name == "stores" and isinstance(value, dict):
+        value = {p: s["name"] if isinstance(s, dict) and s.keys() == {"name"} else s for p, s in value.items()}
+    return TypeSerializer().serialize(value)
 
 
-def to_json(row: Row) -> dict[str, Any]:
-    """Return a row as JSON data: the form of `merchant show --json`, `merchant export` and `merchant import`."""
-    data: dict[str, Any] = {"account_id": row.account_id, **row.texts, "active": row.active}
-    if row.stores is not None:
-        data["stores"] = [
-            {"poi_id": poi_id, **{n: float(v) if isinstance(v, Decimal) else v for n, v in store.items()}}
-            for poi_id, store in sorted(row.stores.items())
-        ]
-    return data
+def _merge(target: Any, patch: Any) -> Any:
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merge(merged.get(name), value)
+    return merged
+
+
+def _find_errors(row: dict[str, Any]) -> dict[str, str]:
+    """Return the messages about a row, by the dotted path of the attribute."""
+    try:
+        Merchant.model_validate(row, strict=True)
+    except ValidationError as error:
+        return {".".join(map(str, details["loc"])): _message(details) for details in error.errors()}
+    return {}
+
+
+def _message(details: Any) -> str:
+    return str(details["msg"]).removeprefix("Value error, ")
 
 
 def _describe(item: Item | None) -> dict[str, str]:
+    """Return the shown value of each attribute and store; the row may be malformed."""
     if item is None:
         return {}
-    row = parse_row(item)
-    lines = {**row.texts, "active": "yes" if row.active else "no"}
-    if row.stores is None:
-        return {**lines, "stores": "all"}
-    if not row.stores:
+    row = _to_row(item)
+    lines = {name: str(row[name]) for name in MERCHANT_TEXTS if row.get(name)}
+    active = row.get("active", True)
+    lines["active"] = ("yes" if active else "no") if isinstance(active, bool) else str(active)
+    stores = row.get("stores")
+    if not isinstance(stores, dict):
+        return {**lines, "stores": "all" if stores is None else str(stores)}
+    if not stores:
         return {**lines, "stores": "none"}
-    return lines | {f"store {poi_id}": describe_store(store) or "(no name)" for poi_id, store in row.stores.items()}
+    return lines | {f"store {poi_id}": _describe_store(store) or "(no name)" for poi_id, store in stores.items()}
 
 
-def _parse_store(account_id: str, poi_id: str, value: Any) -> dict[str, StoreValue]:
-    if "S" in value:
-        return {"name": value["S"]} if value["S"] else {}
-    name = f"stores.{poi_id}"
-    raw = _typed(account_id, name, value, "M")
-    store: dict[str, StoreValue] = {}
-    for member in STORE_MEMBERS:
-        if member in raw:
-            kind = "N" if member in STORE_NUMBERS else "S"
-            content = _typed(account_id, f"{name}.{member}", raw[member], kind)
-            if content:
-                store[member] = Decimal(content) if kind == "N" else content
-    return store
-
-
-def _edit_store(account_id: str, poi_id: str, value: Any, members: Mapping[str, StoreValue]) -> Any:
-    """Return the new value of a store; the same object if nothing differs."""
-    present = {} if value is None else _parse_store(account_id, poi_id, value)
-    wanted = {name: content for name, content in {**present, **members}.items() if content != ""}
-    if value is not None and wanted == present:
-        return value
-    raw: dict[str, Any] = dict(value["M"]) if value is not None and "M" in value else {}
-    for name in STORE_MEMBERS:
-        raw.pop(name, None)
-    for name, content in wanted.items():
-        raw[name] = {"N": format(content.normalize(), "f")} if isinstance(content, Decimal) else {"S": content}
-    return raw["name"] if set(raw) == {"name"} else {"M": raw}
-
-
-def _typed(account_id: str, name: str, value: Any, kind: str) -> Any:
-    if kind not in value:
-        raise CommandError(f"merchant {account_id}: attribute {name} has the wrong type, expected {kind}")
-    return value[kind]
+def _describe_store(store: Any) -> str:
+    if not isinstance(store, dict):
+        return str(store)
+    position = ",".join(str(store[name]) for name in ("latitude", "longitude") if name in store)
+    return "; ".join(filter(None, [*(str(store.get(name, "")) for name in ("name", "address", "phone")), position]))

@@ -1,39 +1,69 @@
-"""The stage's secret in Secrets Manager: read it, and replace it by compare-and-set.
+"""The stage's secret: compare-and-set, and the rotation of its session keys with the commands `session-key`.
 
 Secrets Manager has no conditional PutSecretValue. So a new version is first stored under a label of our own. Then the
 label AWSCURRENT is moved from the version that was read to the new one. AWS refuses this if AWSCURRENT is no longer at
 the version that was read:
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html
+
+A rotation has three steps. 1. `add` a key that only verifies (second in the list). 2. `use` it: it signs new sessions
+(first in the list). 3. `retire` the previous key. Instances cache the secret. So a key signs only after every instance
+knows it, and is removed only when the last session that an instance may have signed with it has expired.
+
+The secret's member `rotation`, which the service ignores, records the last step: `keys` are fingerprints in the order
+of the list, `pending` is the fingerprint of the key that does not sign yet, `since` is the time of the step. A record
+that does not fit the keys (they were edited by hand) does not count. Then the keys are as old as the secret's version.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import email.utils
+import hashlib
 import json
+import math
+import secrets
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+import click
+from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.credentials import Credentials, parse_credentials
-from redeemctl.changes import WriteConflictError
-from redeemctl.errors import CommandError
+from chalicelib.credentials import MAX_AGE_SECONDS, Credentials, parse_credentials
+from chalicelib.errors import ConfigurationError
+from chalicelib.settings import Settings
+from redeemctl.changes import Plan, WriteConflictError
+from redeemctl.errors import CommandError, NotDueError
+from redeemctl.options import GlobalGroup, GlobalOptions, pass_options
+from redeemctl.output import print_json, print_rows
+from redeemctl.rows import Change
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from redeemctl.stage import Stage
 
 CURRENT = "AWSCURRENT"
 LABEL = "redeemctl"
 """Holds a new version until it becomes AWSCURRENT. One label for all writers: AWS allows 20 labels in a secret."""
 
 MAX_BYTES = 65_536
-"""Limit of Secrets Manager for a value."""
-
+"""Limit of Secrets Manager for a value. Checked here, because AWS may repeat a value in the message that refuses it."""
 
 _CONFLICT_CODES = frozenset({"InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"})
 """What AWS may report if AWSCURRENT has moved on; the last one if a version has been deleted meanwhile."""
+
+MARGIN_SECONDS = 60
+"""For clock differences and requests in progress."""
+
+PROPAGATION_SECONDS = math.ceil(MAX_AGE_SECONDS) + MARGIN_SECONDS
+"""After this time every instance uses the changed list of keys."""
+
+ADD, USE, RETIRE = "add", "use", "retire"
 
 
 @dataclass(frozen=True)
@@ -73,9 +103,10 @@ class SecretStore:
         try:
             response: Any = self._client.get_secret_value(SecretId=self._name)
         except ClientError as error:
-            # Secrets Manager reports a missing value and a missing secret with the same code.
-            if error.response["Error"]["Code"] != "ResourceNotFoundException" or not self.exists():
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
                 raise
+            # Secrets Manager reports a missing value and a missing secret with the same code; this fails for a secret.
+            self._client.describe_secret(SecretId=self._name)
             return SecretVersion("", None, 0.0, time.time(), {})
         text = response.get("SecretString", "")
         return SecretVersion(
@@ -85,16 +116,6 @@ class SecretStore:
             aws_time(response),
             json.loads(text) if text else {},
         )
-
-    def exists(self) -> bool:
-        """Return whether the secret exists, with or without a value."""
-        try:
-            self._client.describe_secret(SecretId=self._name)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            return False
-        return True
 
     def replace(self, seen: SecretVersion, content: dict[str, Any]) -> None:
         """Replace the version that was read; raises WriteConflictError if it is not the current one any more."""
@@ -136,3 +157,235 @@ def aws_time(response: Any) -> float:
     date = response["ResponseMetadata"]["HTTPHeaders"].get("date", "")
     parsed = email.utils.parsedate_tz(date)
     return time.time() if parsed is None else float(email.utils.mktime_tz(parsed))
+
+
+def open_secret(stage: Stage) -> SecretStore:
+    """Return the secret of a stage."""
+    return SecretStore(stage.client("secretsmanager"), stage.settings.secret_name)
+
+
+def read_secret(stage: Stage) -> SecretVersion:
+    """Return the current version of a stage's secret; raises ConfigurationError if it is malformed."""
+    return open_secret(stage).read()
+
+
+def get_app_secret(stage: Stage, app_id: str) -> str:
+    """Return an app's secret; raises CommandError if the app is not in the stage's secret."""
+    apps = read_secret(stage).apps
+    if app_id not in apps:
+        known = ", ".join(apps) or "none"
+        raise CommandError(f"app {app_id} not found (apps: {known}); to add it: redeemctl app add {app_id}")
+    return apps[app_id]
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """The session keys (the first one signs), the fingerprint of one that does not sign yet, and the last step's time.
+
+    `since` is in epoch seconds of AWS's clock.
+    """
+
+    keys: tuple[str, ...]
+    pending: str
+    since: float
+
+    @property
+    def next_step(self) -> str:
+        """The step that continues the rotation, or starts a new one."""
+        if self.pending:
+            return USE
+        return RETIRE if len(self.keys) > 1 else ADD
+
+    def due_at(self, session_ttl: int) -> float:
+        """Return when the next step is due, in epoch seconds; 0 if at any time."""
+        waits = {USE: PROPAGATION_SECONDS, RETIRE: session_ttl + PROPAGATION_SECONDS}
+        return 0.0 if self.next_step == ADD else self.since + waits[self.next_step]
+
+    def role(self, key: str) -> str:
+        """Describe what a key does."""
+        if key == self.keys[0]:
+            return "signs and verifies"
+        return "verifies, does not sign yet" if fingerprint(key) == self.pending else "verifies, to be retired"
+
+    def add(self, key: str, now: float) -> Rotation:
+        """Add a key for verification."""
+        return Rotation((*self.keys[:1], key, *self.keys[1:]), fingerprint(key), now)
+
+    def use(self, now: float) -> Rotation:
+        """Sign with the pending key."""
+        pending = [key for key in self.keys if fingerprint(key) == self.pending]
+        return Rotation((*pending, *(key for key in self.keys if key not in pending)), "", now)
+
+    def retire(self, now: float) -> Rotation:
+        """Remove all keys but the one that signs."""
+        return Rotation(self.keys[:1], "", now)
+
+    def to_content(self) -> dict[str, Any]:
+        """Return the members of the secret that hold keys and state."""
+        record = {"keys": [*map(fingerprint, self.keys)], "pending": self.pending, "since": int(self.since)}
+        return {"session_keys": list(self.keys), "rotation": record}
+
+
+def read_rotation(version: SecretVersion) -> Rotation:
+    """Return the state of the rotation in a version of the secret."""
+    keys = tuple(version.session_keys)
+    fingerprints = [*map(fingerprint, keys)]
+    record = version.content.get("rotation")
+    if isinstance(record, dict) and record.get("keys") == fingerprints:
+        pending, since = record.get("pending"), record.get("since")
+        if isinstance(since, int) and (pending == "" or pending in fingerprints[1:]):
+            return Rotation(keys, pending, float(since))
+    return Rotation(keys, "", version.created_at)
+
+
+def new_key() -> str:
+    """Return a random session key."""
+    return secrets.token_hex(32)
+
+
+def fingerprint(secret: str) -> str:
+    """Return a short hash that identifies a secret without revealing it."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:12]
+
+
+def masked(secret: str | None) -> str:
+    """Return the fingerprint of a secret for display, or "" if there is none."""
+    return f"…{fingerprint(secret)}" if secret else ""
+
+
+_now_option = click.option("--now", is_flag=True, help="Do not wait until the step is due. Ends sessions.")
+
+
+@click.group("session-key", cls=GlobalGroup)
+def session_key() -> None:
+    """Rotate the keys that sign sessions: add, use, retire.
+
+    No session ends: a key signs only when all instances know it, and is retired only when its last session has expired.
+    No command waits; `status` shows when the next step is due. A rotation can be interrupted and resumed at any time.
+    """
+
+
+@session_key.command("status")
+@pass_options
+def show_status(options: GlobalOptions) -> None:
+    """Show the keys, and the next step with the time when it is due."""
+    with options.open_stage() as stage:
+        version = _read_version(stage)
+        rotation = read_rotation(version)
+        due_at = rotation.due_at(_longest_session(stage))
+    keys = [{"fingerprint": fingerprint(key), "role": rotation.role(key)} for key in rotation.keys]
+    if options.as_json:
+        due = {"due_in": max(0, math.ceil(due_at - version.read_at))} | (
+            {"due_at": math.ceil(due_at)} if due_at else {}
+        )
+        print_json({"keys": keys, "next_step": rotation.next_step, **due})
+        return
+    print_rows(("key", "role"), [(key["fingerprint"], key["role"]) for key in keys], no_wrap=("key",))
+    click.echo(f"next step: redeemctl session-key {rotation.next_step}{_when(due_at, version.read_at)}")
+
+
+@session_key.command("add")
+@pass_options
+def add_key(options: GlobalOptions) -> None:
+    """Step 1: add a key that verifies sessions but does not sign them yet."""
+    key = new_key()
+
+    def make_step(rotation: Rotation, now: float) -> Rotation | None:
+        if rotation.pending:
+            return None
+        if rotation.next_step != ADD:
+            raise CommandError("the previous rotation is not complete; next step: redeemctl session-key retire")
+        return rotation.add(key, now)
+
+    _take_step(options, ADD, make_step)
+
+
+@session_key.command("use")
+@_now_option
+@pass_options
+def use_key(options: GlobalOptions, *, now: bool) -> None:
+    """Step 2: sign new sessions with the added key."""
+    warning = "Instances that do not know the new key yet refuse its sessions for some seconds." if now else ""
+    _take_step(options, USE, lambda rotation, at: rotation.use(at) if rotation.pending else None, now, warning)
+
+
+@session_key.command("retire")
+@_now_option
+@pass_options
+def retire_key(options: GlobalOptions, *, now: bool) -> None:
+    """Step 3: remove the previous key. Use --now only if the key has leaked: its sessions end at once."""
+
+    def make_step(rotation: Rotation, at: float) -> Rotation | None:
+        if rotation.pending:
+            raise CommandError("the added key does not sign yet; next step: redeemctl session-key use")
+        return rotation.retire(at) if len(rotation.keys) > 1 else None
+
+    warning = "All sessions that were signed with a removed key end." if now else "The previous key is removed."
+    _take_step(options, RETIRE, make_step, now, warning)
+
+
+def _read_version(stage: Stage) -> SecretVersion:
+    """Return the secret's current version; raises CommandError if it has no session key yet."""
+    version = read_secret(stage)
+    if not version.session_keys:
+        raise CommandError("there is no session key yet; the first app creates it: redeemctl app add APP_ID")
+    return version
+
+
+def _longest_session(stage: Stage) -> int:
+    """Return the lifetime of sessions in seconds: the longer of the configured one and the deployed one."""
+    try:
+        function = stage.client("lambda").get_function_configuration(FunctionName=f"douyin-redemption-{stage.name}")
+        deployed = Settings.from_env(function.get("Environment", {}).get("Variables", {})).session_ttl
+    except (ClientError, BotoCoreError, ConfigurationError):
+        # Not deployed, or the operator may not read the function.
+        deployed = 0
+    return max(stage.settings.session_ttl, deployed)
+
+
+def _take_step(
+    options: GlobalOptions,
+    step: str,
+    make_step: Callable[[Rotation, float], Rotation | None],
+    now: bool = False,
+    warning: str = "",
+) -> None:
+    """Take a step by compare-and-set if it is due. `make_step` returns None if it has been taken already."""
+    with options.open_stage() as stage:
+        session_ttl = _longest_session(stage) if step == RETIRE else 0
+
+        def make_plan() -> Plan:
+            version = _read_version(stage)
+            read_at = time.monotonic()
+            before = read_rotation(version)
+            after = make_step(before, version.read_at)
+            if after is None:
+                return Plan([], lambda: None)
+            due_at = before.due_at(session_ttl)
+            if due_at > version.read_at and not now:
+                raise NotDueError(f"session-key {step}: not due yet{_when(due_at, version.read_at)}")
+
+            def write() -> None:
+                # The operator may have taken minutes to confirm; the step counts from now.
+                written_at = version.read_at + time.monotonic() - read_at
+                open_secret(stage).replace(version, dataclasses.replace(after, since=written_at).to_content())
+
+            return Plan(_list_changes(before, after), write, warning)
+
+        options.change(make_plan, f"session-key {step}: done; redeemctl session-key status shows the next step")
+
+
+def _list_changes(before: Rotation, after: Rotation) -> list[Change]:
+    def role(rotation: Rotation, key: str) -> str:
+        return rotation.role(key) if key in rotation.keys else ""
+
+    keys = dict.fromkeys([*before.keys, *after.keys])
+    changes = [Change(f"session key {fingerprint(key)}", role(before, key), role(after, key)) for key in keys]
+    return [change for change in changes if change.current != change.new]
+
+
+def _when(due_at: float, now: float) -> str:
+    if due_at <= now:
+        return " (due now)" if due_at else ""
+    at = datetime.fromtimestamp(due_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return f" (due at {at} UTC, in {math.ceil(due_at - now)} s)"

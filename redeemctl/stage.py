@@ -1,11 +1,12 @@
-"""An operator's access to a stage: its table, its secret and the platform, through the service's own modules."""
+"""An operator's access to a stage: AWS, its table, and the platform, through the service's own modules."""
 
 from __future__ import annotations
 
 import json
 import os
+import threading
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -18,11 +19,10 @@ from chalicelib.aws import Table
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport, create_session
-from chalicelib.errors import ConfigurationError, RedemptionError
+from chalicelib.errors import RedemptionError
 from chalicelib.settings import Settings
 from chalicelib.tokens.provider import TokenProvider
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.secret import SecretStore
 from redeemctl.table import MerchantTable
 
 if TYPE_CHECKING:
@@ -30,11 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import requests
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_secretsmanager import SecretsManagerClient
-
-    from chalicelib.credentials import Credentials
-    from redeemctl.rows import Item
 
 CALL_SECONDS = 30.0
 """Time limit for one call to the table or the platform, retries included."""
@@ -55,7 +50,7 @@ AWS_CONFIG = Config(
 """An unreachable AWS is reported within 15 s."""
 
 _FIXED_VARIABLES = ("TABLE_NAME", "SECRET_NAME")
-OTHER_VARIABLES = ("DOUYIN_OPEN_API", "DOUYIN_LOGIN_API", "SESSION_TTL_SECONDS")
+_OTHER_VARIABLES = ("DOUYIN_OPEN_API", "DOUYIN_LOGIN_API", "SESSION_TTL_SECONDS")
 """The environment may override these, for example to use a sandbox."""
 
 
@@ -63,78 +58,61 @@ OTHER_VARIABLES = ("DOUYIN_OPEN_API", "DOUYIN_LOGIN_API", "SESSION_TTL_SECONDS")
 class Stage:
     """One stage. Create it with `open_stage`.
 
-    `notices` are environment variables that change the stage's configuration.
+    `overrides` are variables of the environment that change the stage's configuration.
     """
 
     name: str
     settings: Settings
     session: Any
-    dynamodb: DynamoDBClient
-    secrets_manager: SecretsManagerClient
-    douyin: DouyinClient
-    tokens: TokenProvider
-    secret: SecretStore
-    merchants: MerchantTable
     http: requests.Session
-    notices: tuple[str, ...] = ()
+    overrides: Mapping[str, str]
+    _clients: dict[str, Any] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def client(self, service: str) -> Any:
+        """Return the client of an AWS service, which several threads may use."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self.session.client(service, config=AWS_CONFIG)
+            return self._clients[service]
+
+    @property
+    def douyin(self) -> DouyinClient:
+        """The platform."""
+        return DouyinClient(Transport(self.http), self.settings.open_api, self.settings.login_api)
+
+    @property
+    def tokens(self) -> TokenProvider:
+        """The access tokens, with the lease of the service."""
+        return self.tokens_of(self.douyin)
+
+    def tokens_of(self, douyin: DouyinClient) -> TokenProvider:
+        """Return the access tokens, minted with another client of the platform."""
+        return TokenProvider(Table(self.client("dynamodb"), self.settings.table_name), douyin)
+
+    @property
+    def merchants(self) -> MerchantTable:
+        """The rows of merchants."""
+        return MerchantTable(self.client("dynamodb"), self.settings.table_name)
 
     def describe(self) -> list[str]:
-        """Return lines that say on which stage, account and region a command acts."""
-        account = self.create_client("sts").get_caller_identity()["Account"]
+        """Return lines that say on which stage, account and region a command acts, and what the environment changes."""
+        account = self.client("sts").get_caller_identity()["Account"]
         endpoint = os.environ.get("AWS_ENDPOINT_URL")
         where = f", endpoint {endpoint}" if endpoint else ""
-        line = f"stage {self.name}, account {account}, region {self.session.region_name}{where}"
-        return [line, *self.notices]
+        return [f"stage {self.name}, account {account}, region {self.session.region_name}{where}", *self.notices()]
 
-    def new_context(self) -> RequestContext:
+    def notices(self) -> list[str]:
+        """Return a line for each variable of the environment that changes the stage's configuration."""
+        return [f"{name}={value} (from the environment)" for name, value in self.overrides.items()]
+
+    def new_context(self, seconds: float = CALL_SECONDS) -> RequestContext:
         """Return a context with the time limit of one call."""
-        return RequestContext(Deadline(CALL_SECONDS))
-
-    def create_client(self, service: str) -> Any:
-        """Create the client of another AWS service."""
-        return self.session.client(service, config=AWS_CONFIG)
-
-    def read_credentials(self) -> Credentials | None:
-        """Return the secret's value, or None if it has none yet; raises ConfigurationError if it is malformed."""
-        return self.secret.read().credentials
-
-    def secret_exists(self) -> bool:
-        """Return whether the secret exists, with or without a value."""
-        return self.secret.exists()
-
-    def list_merchants(self) -> list[Item]:
-        """Return the rows of all merchants, sorted by account_id."""
-        return self.merchants.list_all()
-
-    def get_app_secret(self, app_id: str) -> str:
-        """Return an app's secret; raises CommandError if the app is unknown."""
-        self.require_app(app_id)
-        return self.secret.read().apps[app_id]
-
-    def require_app(self, app_id: str) -> None:
-        """Raise CommandError if the app is not in the secret."""
-        apps = self.secret.read().apps
-        if app_id not in apps:
-            known = ", ".join(apps) or "none"
-            raise CommandError(f"app {app_id} not found (apps: {known}); to add it: redeemctl app add {app_id}")
-
-    def longest_session(self) -> int:
-        """Return the lifetime of sessions in seconds: the longer of the configured one and the deployed one."""
-        try:
-            function = self.create_client("lambda").get_function_configuration(
-                FunctionName=f"douyin-redemption-{self.name}"
-            )
-            deployed = Settings.from_env(function.get("Environment", {}).get("Variables", {})).session_ttl
-        except (ClientError, BotoCoreError, ConfigurationError):
-            # Not deployed, or the operator may not read the function.
-            deployed = 0
-        return max(self.settings.session_ttl, deployed)
+        return RequestContext(Deadline(seconds))
 
 
-def merge_variables(
-    stage: str, configured: Mapping[str, str], environ: Mapping[str, str]
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the stage's variables and a notice for each that the environment overrides.
+def merge_variables(stage: str, configured: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables with which the environment overrides the stage's.
 
     Raises InvalidInputError if the environment names another table or secret than the stage's.
     """
@@ -144,9 +122,7 @@ def merge_variables(
                 f"variable {name} is {environ[name]!r}, but stage {stage} uses {configured.get(name)!r}: "
                 f"unset {name}, or select the stage with --stage"
             )
-    overrides = {n: environ[n] for n in OTHER_VARIABLES if environ.get(n) and environ[n] != configured.get(n)}
-    notices = tuple(f"{name}={value} (from the environment)" for name, value in overrides.items())
-    return {**configured, **overrides}, notices
+    return {n: environ[n] for n in _OTHER_VARIABLES if environ.get(n) and environ[n] != configured.get(n)}
 
 
 @contextmanager
@@ -158,28 +134,14 @@ def open_stage(name: str, project: Path) -> Iterator[Stage]:
     config = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
     if name not in config["stages"]:
         raise InvalidInputError(f"--stage: stage {name} not found; stages: {', '.join(config['stages'])}")
-    variables, notices = merge_variables(name, config["stages"][name]["environment_variables"], os.environ)
+    configured = config["stages"][name]["environment_variables"]
+    overrides = merge_variables(name, configured, os.environ)
     with closing(create_session(f"redeemctl/{__version__}", PARALLEL_QUERIES)) as http, _translate_errors(name):
-        settings = Settings.from_env(variables)
+        settings = Settings.from_env({**configured, **overrides})
         session: Any = boto3.Session()
         if not session.region_name:
             raise InvalidInputError("AWS region: set AWS_DEFAULT_REGION, or a region in the AWS profile")
-        dynamodb = session.client("dynamodb", config=AWS_CONFIG)
-        secrets_manager = session.client("secretsmanager", config=AWS_CONFIG)
-        douyin = DouyinClient(Transport(http), settings.open_api, settings.login_api)
-        yield Stage(
-            name,
-            settings,
-            session,
-            dynamodb,
-            secrets_manager,
-            douyin,
-            TokenProvider(Table(dynamodb, settings.table_name), douyin),
-            SecretStore(secrets_manager, settings.secret_name),
-            MerchantTable(dynamodb, settings.table_name),
-            http,
-            notices,
-        )
+        yield Stage(name, settings, session, http, overrides)
 
 
 @contextmanager

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from redeemctl.arguments import ID, LATITUDE, LONGITUDE, TEXT
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.merchants import change_row, require_merchant
-from redeemctl.options import GlobalGroup, GlobalOptions, pass_options
+from redeemctl.merchants import change_row, require_merchant, to_patch
+from redeemctl.options import ID, NAME, FieldType, GlobalGroup, GlobalOptions, pass_options
 from redeemctl.output import print_json, print_rows
-from redeemctl.rows import STORE_MEMBERS, Edit, parse_row, to_json
+from redeemctl.rows import STORE_MEMBERS, Store, dump, parse_row, stores_of
 
 if TYPE_CHECKING:
-    from redeemctl.rows import Item, StoreValue
+    from redeemctl.rows import Item, Patch
 
 
 @click.group(cls=GlobalGroup)
@@ -25,39 +24,34 @@ def store() -> None:
 @store.command("add")
 @click.argument("account_id", type=ID)
 @click.argument("poi_id", type=ID)
-@click.argument("name", type=TEXT, required=False)
-@click.option("--address", type=TEXT, help="The address as text.")
-@click.option("--phone", type=TEXT, help="The phone number.")
-@click.option("--latitude", type=LATITUDE, help="Degrees, GCJ-02; only together with --longitude.")
-@click.option("--longitude", type=LONGITUDE, help="Degrees, GCJ-02; only together with --latitude.")
+@click.argument("name", type=NAME, required=False)
+@click.option("--address", type=FieldType("text", Store, "address"), help="The address as text.")
+@click.option("--phone", type=FieldType("text", Store, "phone"), help="The phone number.")
+@click.option(
+    "--latitude",
+    type=FieldType("degrees", Store, "latitude"),
+    help="Degrees, GCJ-02; only together with --longitude.",
+)
+@click.option(
+    "--longitude",
+    type=FieldType("degrees", Store, "longitude"),
+    help="Degrees, GCJ-02; only together with --latitude.",
+)
 @pass_options
-def add_store(
-    options: GlobalOptions,
-    *,
-    account_id: str,
-    poi_id: str,
-    name: str | None,
-    address: str | None,
-    phone: str | None,
-    latitude: StoreValue | None,
-    longitude: StoreValue | None,
-) -> None:
+def add_store(options: GlobalOptions, /, *, account_id: str, poi_id: str, **values: Any) -> None:
     """Add a store, or update the given values of it.
 
     NAME is required for a new store. An empty value of an option removes it.
     """
-    if name == "":
-        raise InvalidInputError("NAME: must not be empty")
-    given = {"name": name, "address": address, "phone": phone, "latitude": latitude, "longitude": longitude}
-    members: dict[str, StoreValue] = {member: value for member, value in given.items() if value is not None}
+    patch = {"stores": {poi_id: to_patch(values)}}
     with options.open_stage() as stage:
-        row = parse_row(require_merchant(stage, account_id))
-        if name is None and not (row.stores or {}).get(poi_id, {}).get("name"):
+        stores = stores_of(require_merchant(stage, account_id))
+        if values["name"] is None and poi_id not in (stores or {}):
             raise InvalidInputError(f"NAME: store {poi_id} is new and needs a name")
         warning = ""
-        if row.stores is None:
+        if stores is None:
             warning = "The merchant has no store list and is served in all its stores; then only in this one."
-        change_row(options, stage, account_id, lambda _: Edit(stores={poi_id: members}), warning=warning)
+        change_row(options, stage, account_id, lambda _: patch, warning=warning)
 
 
 @store.command("list")
@@ -68,13 +62,13 @@ def list_stores(options: GlobalOptions, account_id: str) -> None:
     with options.open_stage() as stage:
         row = parse_row(require_merchant(stage, account_id))
     if options.as_json:
-        print_json(to_json(row).get("stores"))
+        print_json(dump(row).get("stores"))
         return
     if row.stores is None:
         click.echo(f"merchant {account_id} has no store list and is served in all its stores")
         return
     lines = [
-        (poi_id, *(str(values.get(member, "")) for member in STORE_MEMBERS))
+        (poi_id, *("" if (value := getattr(values, member)) is None else str(value) for member in STORE_MEMBERS))
         for poi_id, values in sorted(row.stores.items())
     ]
     print_rows(("poi_id", *STORE_MEMBERS), lines, no_wrap=("poi_id", "phone"))
@@ -93,16 +87,16 @@ def remove_store(options: GlobalOptions, account_id: str, poi_id: str | None, *,
     if all_stores == (poi_id is not None):
         raise InvalidInputError("POI_ID: give a store, or --all")
 
-    def make_edit(item: Item | None) -> Edit:
+    def make_patch(item: Item | None) -> Patch:
         if poi_id is None:
-            return Edit(all_stores=True)
-        stores = (parse_row(item).stores if item else None) or {}
+            return {"stores": None}
+        stores = (stores_of(item) if item else None) or {}
         if list(stores) == [poi_id]:
             raise CommandError(
                 f"{poi_id} is the last store; suspend the merchant, or use --all to serve all its stores"
             )
-        return Edit(stores={poi_id: None}) if poi_id in stores else Edit()
+        return {"stores": {poi_id: None}} if poi_id in stores else {}
 
     with options.open_stage() as stage:
         warning = "The merchant is then served in all its stores." if all_stores else f"Store {poi_id} is not served."
-        change_row(options, stage, account_id, make_edit, warning=warning)
+        change_row(options, stage, account_id, make_patch, warning=warning)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from redeemctl import keys
-from redeemctl.arguments import ID
 from redeemctl.changes import Plan
-from redeemctl.options import GlobalGroup, GlobalOptions, pass_options
+from redeemctl.options import ID, GlobalGroup, GlobalOptions, pass_options
 from redeemctl.output import print_json, print_rows
 from redeemctl.rows import Change
+from redeemctl.secret import fingerprint, get_app_secret, masked, read_secret
 
 if TYPE_CHECKING:
     from redeemctl.stage import Stage
@@ -29,8 +28,8 @@ def token() -> None:
 def show_tokens(options: GlobalOptions) -> None:
     """Show all tokens: fingerprint, expiry, who renews it, and the state of the renewal."""
     with options.open_stage() as stage:
-        apps = stage.secret.read().apps
-        others = {item["token_id"]["S"] for item in stage.list_merchants() if item.get("token_id", {}).get("S")}
+        apps = read_secret(stage).apps
+        others = {item["token_id"]["S"] for item in stage.merchants.list_all() if item.get("token_id", {}).get("S")}
         tokens = [_describe(stage, token_id, token_id in apps) for token_id in [*apps, *sorted(others - apps.keys())]]
     if options.as_json:
         print_json(tokens)
@@ -56,9 +55,9 @@ def show_tokens(options: GlobalOptions) -> None:
 def renew_token(options: GlobalOptions, app_id: str) -> None:
     """Renew an app's token now. The current one stays valid for a few minutes, until all instances use the new one."""
     with options.open_stage() as stage:
-        secret = stage.get_app_secret(app_id)
+        secret = get_app_secret(stage, app_id)
         row = stage.tokens.read_row(app_id, stage.new_context())
-        changes = [Change(f"token of {app_id}", keys.masked(row.access_token), "a new token")]
+        changes = [Change(f"token of {app_id}", masked(row.access_token), "a new token")]
         warning = "The platform invalidates the current token after a few minutes." if row.access_token else ""
 
         def renew() -> None:
@@ -73,7 +72,7 @@ def _describe(stage: Stage, token_id: str, is_app: bool) -> dict[str, Any]:
     row = stage.tokens.read_row(token_id, stage.new_context())
     state: dict[str, Any] = {"token_id": token_id, "renewed_by": "this service" if is_app else "another system"}
     if row.access_token:
-        state |= {"fingerprint": keys.fingerprint(row.access_token), "expires_at": row.expires_at}
+        state |= {"fingerprint": fingerprint(row.access_token), "expires_at": row.expires_at}
         state["expires_in"] = row.expires_at - int(now)
     if row.failed_until > now:
         state["renewal"] = f"failed: {row.failure}"

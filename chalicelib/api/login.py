@@ -11,6 +11,8 @@ from chalicelib.api.problems import ProblemView, problem_for_error
 from chalicelib.certificates.listing import ListRequest
 from chalicelib.certificates.views import ListView  # noqa: TC001 - msgspec evaluates the annotation
 from chalicelib.context import ListRecord
+from chalicelib.errors import RedemptionError, UpstreamTimeoutError
+from chalicelib.tokens.provider import MIN_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -53,17 +55,23 @@ class LoginHandler:
             # Requests of unknown apps end here, so that they cause no other call.
             self._authenticator.get_app_secret(request.app_id, context)
             prefetched = self._lister.prefetch(request.selection, context)
-        login = self._authenticator.login(request.app_id, request.code, context)
+        try:
+            login = self._authenticator.login(request.app_id, request.code, context)
+        finally:
+            # What has not begun is left to the list. After a refused login it must not delay the next request.
+            running = [future for future in prefetched if not future.cancel()]
         view = LoginView(login.token, self._authenticator.ttl)
         if record.listing is None or request.selection is None:
             return view
         context = context.with_timeout(LIST_SECONDS)
-        # What a full executor has not begun is left to the list.
-        wait([future for future in prefetched if not future.cancel()], context.deadline.remaining())
+        wait(running, context.deadline.remaining())
         try:
             view.list = self._lister.list_certificates(login.session, ListRequest(request.selection), context)
         # Not a named error: whatever fails here, the code is used up and the user is logged in.
-        except Exception as error:
+        except Exception as raised:
+            # Whatever it was waiting for, its time is over.
+            is_late = context.deadline.remaining() < MIN_WAIT_SECONDS
+            error = UpstreamTimeoutError("budget") if is_late and isinstance(raised, RedemptionError) else raised
             record.listing.error = error
             view.list_problem = problem_for_error(error, record.request_id).view
         return view

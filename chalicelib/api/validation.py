@@ -22,9 +22,11 @@ MAX_CODE_LENGTH = 1024
 
 BODY_RULE = f"must be at most {MAX_BODY_BYTES} bytes"
 
-_ID = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
+ID = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
+"""An account_id, app_id, poi_id or token_id."""
+
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
-_ID_RULE = "must be 1 to 64 characters out of 0-9, A-Z, a-z, _ and -"
+ID_RULE = "must be 1 to 64 characters out of 0-9, A-Z, a-z, _ and -"
 _SECONDS_RULE = "must be epoch seconds, an integer from 0 to 9999999999"
 _SECONDS = range(10**10)
 _NUMBERS = {
@@ -134,6 +136,6 @@ def _check_selection(account_id: Any, poi_id: Any, numbers: Mapping[str, Any], p
 
 
 def _check_id(value: Any, field: str) -> str:
-    if not isinstance(value, str) or not _ID.fullmatch(value):
-        raise InvalidRequestError(field, _ID_RULE)
+    if not isinstance(value, str) or not ID.fullmatch(value):
+        raise InvalidRequestError(field, ID_RULE)
     return value

@@ -23,12 +23,14 @@ MAX_CURSOR_LENGTH = 1024
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
     """A position in a list: the next page, and what the pages before it held.
 
-    `received` is the number of certificates; `empty_pages` counts the empty pages directly before `page`.
+    `received` is the number of certificates; `empty_pages` counts the empty pages directly before `page`. `total` is
+    the platform's newest usable one, or None.
     """
 
     page: int = 1
     received: int = 0
     empty_pages: int = 0
+    total: int | None = None
 
 
 def encode_cursor(cursor: Cursor, query: CertificatesQuery, keys: list[str]) -> str:

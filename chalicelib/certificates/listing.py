@@ -58,6 +58,8 @@ class CertificateLister:
         self._executor = executor
         self._clock = clock
         self.rate_limits = RateLimitCache()
+        # One at a time: the prefetches of refused logins must not fill the executor when the platform hangs.
+        self._connecting: Future[None] | None = None
 
     def prefetch(self, selection: Selection, context: RequestContext) -> list[Future[None]]:
         """Start to fetch what a list needs for any user: the rows of merchant and token, and an open connection.
@@ -65,10 +67,9 @@ class CertificateLister:
         The list finds them in the caches and in the connection pool; it repeats what has failed. No token is minted:
         the login may be refused, and a frozen instance would never finish.
         """
-        return [
-            self._executor.submit(self._read_rows, selection.account_id, context),
-            self._executor.submit(self._douyin.ensure_connection),
-        ]
+        if self._connecting is None or self._connecting.done():
+            self._connecting = self._executor.submit(self._douyin.ensure_connection)
+        return [self._executor.submit(self._read_rows, selection.account_id, context), self._connecting]
 
     def list_certificates(self, session: Session, request: ListRequest, context: RequestContext) -> ListView:
         """Return the usable certificates, starting at the request's cursor.

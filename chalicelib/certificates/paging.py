@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from chalicelib.certificates.cursors import Cursor
-from chalicelib.errors import RedemptionError
+from chalicelib.errors import RedemptionError, UpstreamTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,24 +58,33 @@ def list_pages(
     pages = [fetch(start.page)]
     while True:
         position = _advance(start, pages)
-        # The total may change between pages: the largest counts.
-        total = max((page.total for page in pages if page.total is not None), default=None)
-        left, continues = plan_pages(position, pages[-1].size, total, page_size)
+        left, continues = plan_pages(position, pages[-1].size, page_size)
         count = min(left, PAGES_PER_RESPONSE - len(pages))
         if count <= 0:
-            return PagedResult(pages, position if continues else None, position.received, total)
+            return PagedResult(pages, position if continues else None, position.received, position.total)
         futures = [executor.submit(fetch, position.page + number) for number in range(count)]
         try:
-            pages += [future.result() for future in futures]
+            # A page may wait for a thread: the deadline of its call has not begun then.
+            pages += [_result(future, deadline) for future in futures]
         except RedemptionError as error:
             pages += _completed_before_failure(futures)
             position = _advance(start, pages)
-            return PagedResult(pages, position, position.received, total, error)
+            # The lost page may be one that was read only in case that the list goes on.
+            if not plan_pages(position, pages[-1].size, page_size)[1]:
+                return PagedResult(pages, None, position.received, position.total)
+            return PagedResult(pages, position, position.received, position.total, error)
         finally:
             _cancel(futures, deadline)
 
 
-def plan_pages(position: Cursor, newest_size: int, total: int | None, page_size: int) -> tuple[int, bool]:
+def _result(future: Future[Page], deadline: Deadline) -> Page:
+    try:
+        return future.result(max(0.0, deadline.remaining()))
+    except TimeoutError:
+        raise UpstreamTimeoutError("budget") from None
+
+
+def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int, bool]:
     """Return how many pages to read now, at most, and whether the list continues at `position`.
 
     `newest_size` is the size of the page before `position`.
@@ -84,7 +93,7 @@ def plan_pages(position: Cursor, newest_size: int, total: int | None, page_size:
     allowed = min(MAX_PAGES - read, MAX_EMPTY_PAGES - position.empty_pages)
     if allowed <= 0:
         return 0, False
-    is_full = newest_size >= page_size
+    is_full, total = newest_size >= page_size, position.total
     if total is None or total < position.received:
         # Not believed: a full page is followed by another.
         return (allowed, True) if is_full else (0, False)
@@ -102,14 +111,16 @@ def _advance(start: Cursor, pages: list[Page]) -> Cursor:
         is_empty = not page.size and not page.removed
         received += page.size
         empty_pages = empty_pages + 1 if is_empty else 0
-    return Cursor(start.page + len(pages), received, empty_pages)
+    # The total may change between pages: the largest of this response counts, or that of the one before.
+    totals = [page.total for page in pages if page.total is not None]
+    return Cursor(start.page + len(pages), received, empty_pages, max(totals, default=start.total))
 
 
 def _completed_before_failure(futures: list[Future[Page]]) -> list[Page]:
     """Return the pages before the first one that failed."""
     pages: list[Page] = []
     for future in futures:
-        if future.exception() is not None:
+        if not future.done() or future.exception() is not None:
             break
         pages.append(future.result())
     return pages

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from chalicelib.context import Deadline
@@ -43,7 +42,7 @@ class DouyinClient:
     """The platform's API. `open_api` and `login_api` are base URLs."""
 
     def __init__(
-        self, transport: Transport, open_api: str, login_api: str, sleep: Callable[[float], None] = time.sleep
+        self, transport: Transport, open_api: str, login_api: str, sleep: Callable[[float], None] | None = None
     ) -> None:
         self._transport = transport
         self._open_api = open_api

@@ -48,26 +48,25 @@ class Exchange:
         self.deadline = deadline
         self.max_idle = max_idle
         self._lock = threading.Lock()
-        self._connection: _ConnectionMixin | None = None
+        self._sock: socket.socket | None = None
 
-    def begin(self, connection: _ConnectionMixin) -> None:
-        """Note the connection that carries the exchange."""
+    def begin(self, sock: socket.socket) -> None:
+        """Note the socket that carries the exchange. A connection forgets it when its peer will close it."""
         with self._lock:
-            self._connection = connection
+            self._sock = sock
 
     def end(self) -> None:
-        """Forget the connection. After this, `abort` cannot reach the next exchange on it."""
+        """Forget the socket. After this, `abort` cannot reach the next exchange on it."""
         with self._lock:
-            self._connection = None
+            self._sock = None
 
     def abort(self) -> None:
-        """Unblock the thread that waits in this exchange, by shutting its connection down."""
+        """Unblock the thread that waits in this exchange, by shutting its socket down."""
         with self._lock:
-            sock = None if self._connection is None else self._connection.sock
-            if sock is not None:
+            if self._sock is not None:
                 # Not SSLSocket.shutdown: it removes the TLS layer while the other thread uses it.
                 with suppress(OSError):
-                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+                    socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
 
 class ExchangeTimeout(urllib3.Timeout):
@@ -198,7 +197,6 @@ class _ConnectionMixin(HTTPConnection):
             self.close()
         self._exchange = exchange
         self.response_class = functools.partial(_BoundedResponse, deadline=exchange.deadline)  # type: ignore[assignment]
-        exchange.begin(self)
 
     def end_exchange(self) -> None:
         """Close the connection unless it can be reused."""
@@ -219,6 +217,9 @@ class _ConnectionMixin(HTTPConnection):
             raise ConnectTimeoutError(self, "connecting timed out") from None
 
     def getresponse(self) -> Any:
+        # Sending does not block for long: from here on the thread waits for the peer.
+        if self.sock is not None:
+            self._exchange.begin(self.sock)
         response = super().getresponse()
         self._response = response._original_response  # noqa: SLF001 - only http.client's object knows
         return response

@@ -149,6 +149,7 @@ def parse_certificates(response: Response) -> Page:
             orders = reply.data.orders
             certificates = [certificate for order in orders for certificate in order.certificates or ()]
             ids = [*(order.order_id for order in orders), *(c.certificate_id for c in certificates)]
+            ids += [c.sku_info.sku_id for c in certificates if c.sku_info is not None and c.sku_info.sku_id is not None]
             if any(isinstance(found, int) and len(str(found)) > models.MAX_ID_LENGTH for found in ids):
                 return _parse_leniently(response)
             return _checked(Page(orders, len(certificates), _count(reply.data.total)))

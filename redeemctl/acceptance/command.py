@@ -11,10 +11,10 @@ import click
 
 from redeemctl.acceptance.report import Result, evaluate, write
 from redeemctl.acceptance.steps import Options, Outcome, Run, Step
-from redeemctl.arguments import ID
 from redeemctl.errors import NotConfirmedError
-from redeemctl.options import GlobalCommand, GlobalOptions, pass_options, read_hidden_line
+from redeemctl.options import ID, GlobalCommand, GlobalOptions, pass_options, read_hidden
 from redeemctl.output import print_json, print_note
+from redeemctl.secret import get_app_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,11 +64,11 @@ def acceptance(
     assumption that the service relies on holds.
     """
     # Never an argument: other users of the machine can read those.
-    code = read_hidden_line("login code")[0] if has_code else ""
+    code = read_hidden("REDEEMCTL_LOGIN_CODE", "login code")[0] if has_code else ""
     wanted = Options(app_id, account_id, poi_id, unauthorized_account_id, try_stable_token, code)
     folder = output or Path(datetime.now(UTC).strftime("acceptance-%Y%m%d-%H%M%S"))
     with options.open_stage() as stage:
-        stage.require_app(app_id)
+        get_app_secret(stage, app_id)
         run = Run(stage, wanted, _asker(options), lambda step: None if options.as_json else _show(step))
         if options.dry_run:
             click.echo("dry run: no calls were made")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from chalicelib.aws import Table
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import plan_pages
 from chalicelib.douyin.client import MAX_PAGE_BYTES, MAX_SHORT_REPLY_BYTES, DouyinClient
@@ -30,9 +29,9 @@ from chalicelib.errors import (
     UpstreamError,
 )
 from chalicelib.merchants import parse_merchant
-from chalicelib.tokens.provider import TokenProvider
 from redeemctl.acceptance.recording import ORDER_PATH, STABLE_MINT_PATH, Exchange, RecordingTransport
 from redeemctl.errors import CommandError
+from redeemctl.secret import get_app_secret, read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,9 +112,9 @@ class Listing:
         empty_pages = 0
         for page in pages:
             empty_pages = 0 if page.size or page.removed else empty_pages + 1
-        position = Cursor(len(pages) + 1, sum(page.size for page in pages), empty_pages)
         total = max((page.total for page in pages if page.total is not None), default=None)
-        return plan_pages(position, pages[-1].size, total, self.page_size)[1]
+        position = Cursor(len(pages) + 1, sum(page.size for page in pages), empty_pages, total)
+        return plan_pages(position, pages[-1].size, self.page_size)[1]
 
     def orders(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Return each order with the number of its page. An order that is cut is returned for each of its pages."""
@@ -145,7 +144,7 @@ class Run:
         self._show = show
         self.transport = RecordingTransport(stage.http)
         self._douyin = DouyinClient(self.transport, stage.settings.open_api, stage.settings.login_api)
-        self._tokens = TokenProvider(Table(stage.dynamodb, stage.settings.table_name), self._douyin)
+        self._tokens = stage.tokens_of(self._douyin)
         self.started = time.time()
         self.steps: list[Step] = []
         self.listings: dict[str, Listing] = {}
@@ -230,7 +229,7 @@ class Run:
             if merchant.app_id != self.options.app_id:
                 raise CommandError(f"merchant {merchant.account_id} belongs to app {merchant.app_id}")
             token_id, self._life_account_id = merchant.token_id, merchant.life_account_id
-        secret = self._stage.secret.read().apps.get(token_id)
+        secret = read_secret(self._stage).apps.get(token_id)
         if secret:
             self.secrets.add(secret)
         row = self._tokens.read_row(token_id, self._stage.new_context())
@@ -253,7 +252,7 @@ class Run:
         if not self._ask("The login uses up the code."):
             step.detail = "not confirmed"
             return
-        secret = self._stage.get_app_secret(self.options.app_id)
+        secret = get_app_secret(self._stage, self.options.app_id)
         self.secrets.add(secret)
         self.open_id = self._douyin.login(self.options.app_id, secret, self.options.code, self._stage.new_context())
         self.secrets.add(self.open_id)
@@ -342,7 +341,7 @@ class Run:
         step.detail = f"can_use {data_of(exchange).get('can_use')}" if is_fine else _describe_failure(exchange)
 
     def _try_stable_token(self, step: Step) -> None:
-        secret = self._stage.get_app_secret(self.options.app_id)
+        secret = get_app_secret(self._stage, self.options.app_id)
         self.secrets.add(secret)
         body = {"client_key": self.options.app_id, "client_secret": secret, "grant_type": "client_credential"}
         for _ in range(2):

@@ -199,7 +199,7 @@ class Checks:
             store = SecretStore(self.reader.client("secretsmanager"), name)
             try:
                 with self.reader.reading("secretsmanager"):
-                    version = store.read() if store.exists() else None
+                    version = _read_if_exists(store)
             except ConfigurationError:
                 findings.append(resources.malformed_secret(name))
             else:
@@ -663,6 +663,15 @@ def _judge_row(
 def _keep_token(token: str | None, token_id: str, tokens: dict[str, str]) -> None:
     if token:
         tokens[token_id] = token
+
+
+def _read_if_exists(store: SecretStore) -> SecretVersion | None:
+    try:
+        return store.read()
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        return None
 
 
 def _no_function(check_id: str, name: str) -> Finding:

@@ -14,7 +14,6 @@ from redeemctl.doctor.checks import Checks
 from redeemctl.doctor.findings import CHINESE, ENGLISH, Finding, Outcome, Text, exit_code, summarize
 from redeemctl.options import GlobalCommand, GlobalOptions, pass_options
 from redeemctl.output import print_json, print_note
-from redeemctl.stage import OTHER_VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -43,10 +42,10 @@ def doctor(options: GlobalOptions, *, sample: int | None, language: str | None) 
     findings: list[Finding] = []
     with options.open_stage(describe=False) as stage:
         print_note(f"stage {stage.name}, region {stage.session.region_name}")
-        for notice in stage.notices:
+        for notice in stage.notices():
             print_note(notice)
         endpoint_url = os.environ.get("AWS_ENDPOINT_URL")
-        overrides = {name: os.environ[name] for name in OTHER_VARIABLES if os.environ.get(name)}
+        overrides = dict(stage.overrides)
         checks = Checks(stage, options.project, endpoint_url, overrides, sample, options.dry_run, _show_progress)
         for finding in checks.run():
             findings.append(finding)

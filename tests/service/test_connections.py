@@ -294,3 +294,19 @@ class TestIdle:
             monkeypatch.setattr(time, "time", lambda: now + idle)
             fetch(client, CUSTOMERS[1])
             assert [request.connection for request in server.requests] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "head", ["HTTP/1.1 200 OK\r\nContent-Length: 99", "HTTP/1.1 200 OK\r\nConnection: close", "HTTP/1.0 200 OK"]
+)
+def test_an_abort_ends_a_response_that_does_not_come_whichever_connection_it_is_on(head: str) -> None:
+    """http.client lets go of a connection that its peer will close as soon as the headers are read."""
+    with ScriptedServer(lambda _: iter([f"{head}\r\n\r\n".encode(), 5.0])) as server:
+        client = create_client(server.url)
+        context = RequestContext(Deadline(9.0))
+        threading.Timer(0.3, context.deadline.cancel).start()
+        started = time.monotonic()
+        query = CertificatesQuery(Selection("7", "6601"), CUSTOMERS[0])
+        with pytest.raises(RedemptionError):
+            client.query_user_certificates(query, 1, "clt.x", context)
+        assert time.monotonic() - started < 2

@@ -20,6 +20,7 @@ from chalicelib.errors import (
     LoginRefusedError,
     MerchantNotFoundError,
     RateLimitedError,
+    TokenUnavailableError,
     UnauthenticatedError,
     WrongAppError,
 )
@@ -133,6 +134,22 @@ def test_a_refused_login_ends_before_the_list() -> None:
     with pytest.raises(LoginRefusedError):
         instance.login()
     assert instance.events == ["prefetch", "login"]
+
+
+def test_a_refused_login_leaves_nothing_in_the_executor() -> None:
+    instance = Instance()
+    waiting: Future[None] = Future()
+    instance.lister.prefetched = [waiting]
+    instance.douyin.login_result = LoginRefusedError("40018")
+    with pytest.raises(LoginRefusedError):
+        instance.login()
+    assert waiting.cancelled()
+
+
+def test_a_list_whose_time_is_over_is_a_timeout_whatever_it_was_waiting_for() -> None:
+    instance = Instance(0.1)
+    instance.lister.result = TokenUnavailableError("no new token in time")
+    assert instance.login()["list_problem"]["code"] == "upstream_timeout"
 
 
 def test_an_unknown_app_starts_no_prefetch() -> None:

@@ -132,7 +132,7 @@ def test_a_list_of_up_to_four_pages_is_one_response(count: int) -> None:
 def test_the_next_cursor_holds_the_position_and_continues_the_list() -> None:
     instance = Instance(340)
     first = instance.respond()
-    assert decode_cursor(first.next_cursor or "", QUERY, [SESSION_KEY]) == Cursor(5, 200)
+    assert decode_cursor(first.next_cursor or "", QUERY, [SESSION_KEY]) == Cursor(5, 200, 0, 340)
     assert (instance.record.received, instance.record.total) == (None, None), "the list has not ended"
     second = instance.respond(first.next_cursor)
     assert (ids(first), ids(second)) == (numbers(range(200)), numbers(range(200, 340)))

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from chalicelib.certificates.cursors import Cursor
@@ -22,7 +23,7 @@ from chalicelib.certificates.paging import (
 )
 from chalicelib.context import Deadline
 from chalicelib.douyin.protocol import PAGE_SIZE
-from chalicelib.errors import UpstreamRejectedError, UpstreamUnavailableError
+from chalicelib.errors import UpstreamRejectedError, UpstreamTimeoutError, UpstreamUnavailableError
 from tests.unit.fakes import Clock, InlineExecutor, make_page
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ def make_deadline() -> Deadline:
 
 def read(pages: Callable[[int], Page], start: Cursor | None = None) -> PagedResult:
     return list_pages(start or Cursor(), pages, InlineExecutor(), PAGE_SIZE, make_deadline())
+
+
+def place(cursor: Cursor | None) -> Cursor | None:
+    """Return a position without the total that goes with it."""
+    return None if cursor is None else msgspec.structs.replace(cursor, total=None)
 
 
 FULL = PAGE_SIZE
@@ -102,7 +108,7 @@ def test_what_follows_the_newest_page(
     read: int, received: int, empty: int, size: int, total: int | None, plan: tuple[int, bool]
 ) -> None:
     """`read` pages were read, with `received` certificates; the newest has `size`, the last `empty` are empty."""
-    assert plan_pages(Cursor(read + 1, received, empty), size, total, PAGE_SIZE) == plan
+    assert plan_pages(Cursor(read + 1, received, empty, total), size, PAGE_SIZE) == plan
 
 
 @pytest.mark.parametrize(
@@ -139,7 +145,7 @@ def test_pages_of_one_response(
     fetch = Pages(pages)
     result = read(fetch, start)
     assert fetch.fetched == fetched
-    assert (len(result.pages), result.next, result.lost_page_error) == (len(fetched), next_cursor, None)
+    assert (len(result.pages), place(result.next), result.lost_page_error) == (len(fetched), next_cursor, None)
 
 
 @pytest.mark.parametrize("lost", [2, 4])
@@ -147,13 +153,44 @@ def test_pages_of_one_response(
 def test_a_lost_page_ends_the_response_before_it(lost: int, total: int) -> None:
     result = read(Pages(alike(range(1, 5), FULL, total) | {lost: LOST}))
     assert len(result.pages) == lost - 1
-    assert (result.next, result.lost_page_error) == (Cursor(lost, 50 * (lost - 1)), LOST)
+    assert (place(result.next), result.lost_page_error) == (Cursor(lost, 50 * (lost - 1)), LOST)
 
 
 def test_the_first_of_two_lost_pages_counts() -> None:
     other = UpstreamUnavailableError("http_503")
     result = read(Pages({1: (FULL, 500), 2: (FULL, 500), 3: LOST, 4: other}))
-    assert (result.next, result.lost_page_error) == (Cursor(3, 100), LOST)
+    assert (place(result.next), result.lost_page_error) == (Cursor(3, 100), LOST)
+
+
+def test_the_total_of_an_earlier_response_counts_where_the_present_one_has_none() -> None:
+    """Pages that the platform has emptied by its filter may lack a total."""
+    fetch = Pages({1: (3, 450), 9: (3, None)})
+    first = read(fetch)
+    second = read(fetch, first.next)
+    third = read(fetch, second.next)
+    assert fetch.fetched == [*range(1, 10)]
+    assert (third.next, third.received, third.total) == (None, 6, 450)
+
+
+def test_a_lost_page_behind_the_end_is_no_lost_page() -> None:
+    """Without a total, pages after a full one are read in case that the list goes on."""
+    result = read(Pages({1: (FULL, None), 2: (20, None), 3: LOST}))
+    assert (len(result.pages), result.next, result.lost_page_error) == (2, None, None)
+
+
+class BusyExecutor(Executor):
+    """Has no free thread: nothing that is submitted begins."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        del fn, args, kwargs
+        return Future()
+
+
+def test_a_page_that_waits_for_a_thread_is_lost_at_the_deadline() -> None:
+    deadline = Deadline(0.0)
+    result = list_pages(Cursor(), Pages({1: (FULL, 60)}), BusyExecutor(), PAGE_SIZE, deadline)
+    assert place(result.next) == Cursor(2, FULL)
+    assert isinstance(result.lost_page_error, UpstreamTimeoutError)
 
 
 def test_a_lost_first_page_is_an_error() -> None:
@@ -166,7 +203,7 @@ def test_a_lost_first_page_is_an_error() -> None:
 def test_the_page_size_of_the_query_counts() -> None:
     fetch = Pages(alike(range(1, 4), 10, 35) | {4: (5, 35)})
     result = list_pages(Cursor(), fetch, InlineExecutor(), 10, make_deadline())
-    assert (fetch.fetched, result.next) == ([1, 2, 3, 4], None)
+    assert (fetch.fetched, place(result.next)) == ([1, 2, 3, 4], None)
 
 
 def test_the_first_page_is_read_alone_and_the_others_in_parallel_without_changing_their_order() -> None:
@@ -211,7 +248,7 @@ def test_pages_after_a_failed_one_are_aborted_or_not_begun(error: Exception) -> 
     with ThreadPoolExecutor(1) as executor:
         if error is LOST:
             result = list_pages(Cursor(), fetch, executor, PAGE_SIZE, deadline)
-            assert (result.next, result.lost_page_error) == (Cursor(2, 50), LOST)
+            assert (place(result.next), result.lost_page_error) == (Cursor(2, 50), LOST)
         else:
             with pytest.raises(ZeroDivisionError):
                 list_pages(Cursor(), fetch, executor, PAGE_SIZE, deadline)

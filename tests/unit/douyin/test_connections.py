@@ -148,7 +148,7 @@ class TestExchange:
     def test_an_abort_shuts_the_connection_down(self, sockets: tuple[socket.socket, socket.socket]) -> None:
         ours, peers = sockets
         exchange = Exchange(Deadline(9.0, Clock()), 30.0)
-        exchange.begin(self.connection(ours))
+        exchange.begin(ours)
         exchange.abort()
         assert peers.recv(1) == b""
 
@@ -161,7 +161,7 @@ class TestExchange:
         connection = self.connection(ours)
         connection.begin_exchange(late)
         late.end()
-        following.begin(connection)
+        following.begin(ours)
         late.abort()
         peers.send(b"x")
         assert ours.recv(1) == b"x"
@@ -169,10 +169,7 @@ class TestExchange:
         assert peers.recv(1) == b"y"
 
     def test_an_abort_before_the_connection_is_open_does_nothing(self) -> None:
-        exchange = Exchange(Deadline(9.0, Clock()), 30.0)
-        exchange.abort()
-        exchange.begin(self.connection(None))
-        exchange.abort()
+        Exchange(Deadline(9.0, Clock()), 30.0).abort()
 
     def test_urllib3_passes_the_exchange_on_with_the_limits(self) -> None:
         exchange = Exchange(Deadline(9.0, Clock()), 30.0)
@@ -180,10 +177,12 @@ class TestExchange:
         assert clone.exchange is exchange
         assert (clone._connect, clone._read, clone.total) == (1.5, 3.0, 5.0)
 
-    def test_the_end_of_an_exchange_takes_the_connection_from_it(self) -> None:
+    def test_the_end_of_an_exchange_takes_the_socket_from_it(
+        self, sockets: tuple[socket.socket, socket.socket]
+    ) -> None:
         exchange = Exchange(Deadline(9.0, Clock()), 30.0)
         connection = self.connection(None)
         connection.begin_exchange(exchange)
-        assert bool(exchange._connection)
+        exchange.begin(sockets[0])
         connection.end_exchange()
-        assert exchange._connection is None
+        assert exchange._sock is None

@@ -1,4 +1,4 @@
-"""A merchant's row: parse, edit, compare, measure."""
+"""The strict description of a merchant: values, rows, edits and changes."""
 
 from __future__ import annotations
 
@@ -7,107 +7,151 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chalicelib.merchants import StoreView, parse_merchant
 from redeemctl import rows
-from redeemctl.errors import CommandError
-from redeemctl.rows import Change, Edit
+from redeemctl.rows import Change, InvalidRowError, Merchant, Store
 
 if TYPE_CHECKING:
     from redeemctl.rows import Item
 
-STORE: Any = {"name": "徐家汇店", "address": "a", "latitude": Decimal("31.20"), "longitude": Decimal("121.4")}
+STORE = {"name": "徐家汇店", "address": "a", "latitude": Decimal("31.20"), "longitude": Decimal("121.4")}
 
 
 def make_item(**attributes: Any) -> Item:
     return {"pk": {"S": "MERCHANT#7"}, "app_id": {"S": "tt1"}, **attributes}
 
 
-def test_both_forms_of_a_store_are_read() -> None:
-    raw = {"1": {"S": "x"}, "2": {"M": {"name": {"S": "y"}, "latitude": {"N": "1.50"}, "new": {"S": "z"}}}}
-    row = rows.parse_row(make_item(stores={"M": raw}))
-    assert row.stores == {"1": {"name": "x"}, "2": {"name": "y", "latitude": Decimal("1.5")}}
-    assert row.active
-
-
 @pytest.mark.parametrize(
-    ("attribute", "value"),
+    ("model", "name", "text", "value"),
     [
-        ("app_id", {"N": "1"}),
-        ("name", {"NULL": True}),
-        ("active", {"S": "true"}),
-        ("stores", {"S": "x"}),
-        ("stores", {"M": {"1": {"N": "1"}}}),
-        ("stores", {"M": {"1": {"M": {"latitude": {"S": "1"}}}}}),
+        (Merchant, "account_id", "7100000000000000001", "7100000000000000001"),
+        (Merchant, "app_id", "tt_a-B", "tt_a-B"),
+        (Merchant, "token_id", "", None),
+        (Merchant, "name", " 四季小馆 ", "四季小馆"),
+        (Merchant, "active", "TRUE", True),
+        (Store, "address", "", None),
+        (Store, "latitude", "31.2327", Decimal("31.2327")),
+        (Store, "latitude", "-90", Decimal(-90)),
+        (Store, "longitude", "180", Decimal(180)),
     ],
 )
-def test_a_malformed_attribute_is_named(attribute: str, value: Any) -> None:
-    item = make_item(**{attribute: value})
-    with pytest.raises(CommandError, match=attribute):
-        rows.parse_row(item)
-    [change] = rows.list_removal(item)
-    assert attribute in change.current
+def test_what_an_operator_writes_becomes_a_value(model: Any, name: str, text: str, value: Any) -> None:
+    assert rows.parse_value(model, name, text) == value
 
 
 @pytest.mark.parametrize(
-    ("stores", "edit", "expected"),
+    ("model", "name", "text", "rule"),
+    [
+        *((Merchant, "account_id", text, "1 to 64 characters") for text in
+          ("", "abc def", "人民广场店", "7.29678E+18", "1\n", "１２", "x" * 65)),
+        (Merchant, "app_id", "", "1 to 64 characters"),
+        (Merchant, "name", "a\tb", "control character"),
+        (Merchant, "name", "x" * 201, "200 characters"),
+        (Merchant, "active", "maybe", "boolean"),
+        (Store, "name", " ", "empty"),
+        (Store, "latitude", "90.1", "90"),
+        (Store, "latitude", "north", "decimal"),
+        (Store, "latitude", "nan", "finite"),
+        (Store, "longitude", "-181", "180"),
+    ],
+)  # fmt: skip
+def test_an_invalid_value_is_refused_with_the_rule(model: Any, name: str, text: str, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule) as refused:
+        rows.parse_value(model, name, text)
+    assert repr(text) in str(refused.value)
+
+
+def test_both_forms_of_a_store_are_read_and_shown() -> None:
+    raw = {"1": {"S": "x"}, "2": {"M": {"name": {"S": "y"}, "latitude": {"N": "1.50"}, "longitude": {"N": "2"}}}}
+    item = make_item(stores={"M": raw}, name={"S": ""})
+    row = rows.parse_row(item)
+    assert row.stores == {"1": Store(name="x"), "2": Store(name="y", latitude=Decimal("1.5"), longitude=Decimal(2))}
+    assert rows.dump(row) == {
+        "account_id": "7",
+        "app_id": "tt1",
+        "active": True,
+        "stores": [{"poi_id": "1", "name": "x"}, {"poi_id": "2", "name": "y", "latitude": 1.5, "longitude": 2.0}],
+    }
+    assert rows.list_changes(None, item) == [
+        Change("app_id", "", "tt1"),
+        Change("active", "", "yes"),
+        Change("store 1", "", "x"),
+        Change("store 2", "", "y; 1.50,2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "attributes"),
+    [
+        ("app_id", {"app_id": {"N": "1"}}),
+        ("active", {"active": {"L": []}}),
+        ("stores", {"stores": {"S": "x"}}),
+        ("stores.1", {"stores": {"M": {"1": {"N": "1"}}}}),
+        ("stores.1.latitude", {"stores": {"M": {"1": {"M": {"name": {"S": "x"}, "latitude": {"S": "1"}}}}}}),
+    ],
+)
+def test_a_malformed_row_is_named_and_its_removal_can_be_shown(path: str, attributes: Any) -> None:
+    item = make_item(**attributes)
+    with pytest.raises(InvalidRowError, match=f"merchant 7: {path}: "):
+        rows.parse_row(item)
+    assert rows.list_changes(item, None)
+
+
+@pytest.mark.parametrize(
+    ("stores", "patch", "expected"),
     [
         (None, {"1": {"name": "x"}}, {"1": {"S": "x"}}),
         ({"1": {"S": "x"}}, {"1": {"name": "x"}}, {"1": {"S": "x"}}),
         ({"1": {"M": {"name": {"S": "x"}}}}, {"1": {"name": "x"}}, {"1": {"M": {"name": {"S": "x"}}}}),
         ({"1": {"S": "x"}}, {"1": {"address": "a"}}, {"1": {"M": {"name": {"S": "x"}, "address": {"S": "a"}}}}),
-        ({"1": {"M": {"name": {"S": "x"}, "address": {"S": "a"}}}}, {"1": {"address": ""}}, {"1": {"S": "x"}}),
+        ({"1": {"M": {"name": {"S": "x"}, "address": {"S": "a"}}}}, {"1": {"address": None}}, {"1": {"S": "x"}}),
         (
-            {"1": {"M": {"name": {"S": "x"}, "later": {"S": "z"}}}},
+            {"1": {"M": {"name": {"S": "x"}, "later": {"SS": ["z"]}}}},
             {"1": {"name": "y"}},
-            {"1": {"M": {"name": {"S": "y"}, "later": {"S": "z"}}}},
+            {"1": {"M": {"name": {"S": "y"}, "later": {"SS": ["z"]}}}},
         ),
         ({"1": {"S": "x"}, "2": {"S": "y"}}, {"1": None, "9": None}, {"2": {"S": "y"}}),
     ],
 )
-def test_an_edit_changes_only_what_it_gives(stores: Any, edit: Any, expected: Any) -> None:
-    item = make_item(later={"S": "kept"}) if stores is None else make_item(later={"S": "kept"}, stores={"M": stores})
-    edited = rows.edit_item("7", item, Edit(stores=edit))
-    assert edited == {**item, "stores": {"M": expected}}
-
-
-def test_a_number_is_written_in_its_shortest_form() -> None:
-    edited = rows.edit_item("7", None, Edit({"app_id": "tt1"}, stores={"1": STORE}))
-    assert edited["stores"]["M"]["1"]["M"]["latitude"] == {"N": "31.2"}
+def test_an_edit_changes_only_what_it_gives(stores: Any, patch: Any, expected: Any) -> None:
+    item = make_item(later={"NS": ["1"]}) if stores is None else make_item(later={"NS": ["1"]}, stores={"M": stores})
+    assert rows.edit_item("7", item, {"stores": patch}) == {**item, "stores": {"M": expected}}
 
 
 def test_only_attributes_that_differ_are_changed() -> None:
     before = make_item(name={"S": "old"}, active={"BOOL": True})
-    after = rows.edit_item("7", before, Edit({"name": "", "life_account_id": "8"}, active=True))
+    after = rows.edit_item("7", before, {"name": None, "life_account_id": "8", "active": True})
     assert rows.changed_attributes(before, after) == {"name": None, "life_account_id": {"S": "8"}}
     assert rows.list_changes(before, after) == [Change("name", "old", ""), Change("life_account_id", "", "8")]
 
 
 @pytest.mark.parametrize(
-    ("edit", "named"),
+    ("patch", "errors"),
     [
-        (Edit({"name": "x"}), "app_id"),
-        (Edit({"app_id": "tt1"}, stores={"1": {"address": "a"}}), "store 1 has no name"),
-        (Edit({"app_id": "tt1"}, stores={"1": {"name": "x", "latitude": Decimal(1)}}), "longitude"),
-        (Edit({"app_id": "tt1"}, stores={str(n): {"name": "店" * 100} for n in range(1400)}), "409,600"),
+        ({"name": "x"}, {"app_id"}),
+        ({"app_id": "tt1", "stores": {"1": {"address": "a"}, "a b": {"name": "x"}}},
+         {"stores.1.name", "stores.a b.[key]"}),
+        ({"app_id": "tt1", "stores": {"1": {"name": "x", "latitude": Decimal(1)}}}, {"stores.1"}),
     ],
-)
-def test_an_incomplete_or_too_large_row_is_refused(edit: Edit, named: str) -> None:
-    with pytest.raises(CommandError, match=named):
-        rows.check_item(rows.edit_item("7", None, edit), edit)
+)  # fmt: skip
+def test_an_incomplete_row_is_refused_with_every_error(patch: Any, errors: set[str]) -> None:
+    with pytest.raises(InvalidRowError) as refused:
+        rows.edit_item("7", None, patch)
+    assert refused.value.errors.keys() == errors
 
 
-def test_an_old_store_without_a_name_does_not_stop_other_edits() -> None:
-    edit = Edit({"name": "x"})
-    rows.check_item(rows.edit_item("7", make_item(stores={"M": {"1": {"S": ""}}}), edit), edit)
+def test_what_was_malformed_before_does_not_stop_other_edits() -> None:
+    item = make_item(stores={"M": {"1": {"S": ""}, "2": {"N": "1"}}})
+    assert rows.edit_item("7", item, {"name": "x"}) == {**item, "name": {"S": "x"}}
+    repaired = rows.edit_item("7", item, {"stores": {"1": {"name": "x"}}})
+    assert repaired["stores"] == {"M": {"1": {"S": "x"}, "2": {"N": "1"}}}
 
 
-def test_the_size_counts_names_and_values_of_all_types() -> None:
-    item: Any = {
-        "s": {"S": "店"},
-        "n": {"N": "1"},
-        "b": {"B": b"12"},
-        "t": {"BOOL": True},
-        "l": {"L": [{"S": "a"}]},
-        "m": {"M": {"k": {"S": "vv"}}},
-        "ss": {"SS": ["a", "bc"]},
+def test_the_service_reads_what_redeemctl_writes() -> None:
+    item = rows.edit_item("7", None, {"app_id": "tt1", "name": "四季小馆", "stores": {"1": STORE, "2": {"name": "y"}}})
+    merchant = parse_merchant("7", item)
+    assert (merchant.app_id, merchant.token_id, merchant.active, merchant.name) == ("tt1", "tt1", True, "四季小馆")
+    assert merchant.stores == {
+        "1": StoreView("1", "徐家汇店", "a", None, 31.2, 121.4),
+        "2": StoreView("2", "y"),
     }
-    assert rows.item_bytes(item) == (1 + 3) + (1 + 21) + (1 + 2) + (1 + 1) + (1 + 3 + 2) + (1 + 3 + 1 + 1 + 2) + (2 + 6)
