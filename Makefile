@@ -17,7 +17,7 @@ PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 SOURCES := app.py chalicelib infra redeemctl sandbox
 
 .PHONY: always help python install bundle miniprogram screenshots deploy rollback destroy demo serve check test \
-	nightly fuzz bench load audit format lock clean
+	nightly fuzz bench audit format lock clean
 
 help:
 	@echo "make install      install everything into .venv and .lambda (the other commands do it when they need it)"
@@ -28,7 +28,7 @@ help:
 	@echo "make test         everything (needs node; installs a Chromium where there is none)"
 	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
 	@echo "make screenshots  picture every state of the sample page at three widths: build/screenshots"
-	@echo "make nightly      long runs: fuzz, fault run, soak, overload, dependency audit, benchmarks (an hour)"
+	@echo "make nightly      long runs: fuzz, fault run, soak and overload, dependency audit, benchmarks (an hour)"
 	@echo "make fuzz         mutated platform responses, and more examples for the property-based tests"
 	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
 	@echo "make miniprogram  build the sample mini-program for Douyin's IDE: miniprogram/dist (needs node)"
@@ -36,7 +36,6 @@ help:
 	@echo "make rollback     bring back the code from before: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"
 	@echo "make destroy      delete the deployment, keep table and secret: make destroy STAGE=dev"
 	@echo "make bench        measure speed against two reference implementations (five minutes)"
-	@echo "make load         measure the sandbox under load (three minutes)"
 	@echo "make audit        look for known vulnerabilities in everything that is bundled"
 	@echo "make format       format the code"
 	@echo "make lock         update the pinned versions in constraints.txt"
@@ -151,8 +150,7 @@ screenshots: install bundle miniprogram
 nightly: install bundle miniprogram fuzz audit
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_deployment.py
 	$(BIN)/python -m tests.fault_run --minutes 10
-	$(BIN)/python -m benchmarks.soak
-	$(BIN)/python -m benchmarks.overload
+	$(BIN)/python -m benchmarks.long_run
 	$(BIN)/python -m benchmarks
 
 fuzz: install bundle
@@ -166,10 +164,6 @@ audit: $(INSTALLED)
 bench: install bundle
 	@$(BIN)/python -m benchmarks
 
-load: bundle
-	@$(BIN)/python $(PIP_INSTALL) -r benchmarks/requirements.txt
-	@$(BIN)/python -m benchmarks.load
-
 format: $(INSTALLED) $(MODULES)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -177,7 +171,7 @@ format: $(INSTALLED) $(MODULES)
 
 lock: | python
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
-	@sed '/^-c /d; s|^-r |-r ../|' requirements-dev.txt benchmarks/requirements.txt > build/lock.in
+	@sed '/^-c /d; s|^-r |-r ../|' requirements-dev.txt > build/lock.in
 	@build/lock/bin/python $(PIP_INSTALL) -r build/lock.in
 	@{ echo '# The pinned version of every package that `make install` installs. Written by `make lock`.'; \
 	  build/lock/bin/python -m pip freeze --exclude pip; } > constraints.txt

@@ -59,7 +59,6 @@ class Bench:
     environment: dict[str, str]
     platform_url: str
     platform_ca: str
-    counting_aws_url: str
     distant_platform: dict[str, str]
     implementations: dict[str, Implementation]
 
@@ -67,19 +66,18 @@ class Bench:
         """Set the number of certificates in the platform's response, and its delay in seconds."""
         self._control({"certificates": certificates, "delay": delay})
 
-    def read_counters(self) -> dict[str, Any]:
-        """Return what the platform and the AWS proxy have counted since the last call, and reset the counters."""
-        return self._control({})
+    def count_new_connections(self) -> int:
+        """Return how many connections to the platform were opened since the last call."""
+        return int(self._control({})["opened"])
 
-    def _control(self, settings: dict[str, Any]) -> dict[str, Any]:
+    def _control(self, settings: dict[str, Any]) -> Any:
         response = requests.post(f"{self.platform_url}/_bench", json=settings, verify=self.platform_ca, timeout=10)
-        counters: dict[str, Any] = response.json()
-        return counters
+        return response.json()
 
-    def build_event(self, name: str, query: str = "", session: str | None = None) -> dict[str, Any]:
+    def build_event(self, name: str, session: str | None = None) -> dict[str, Any]:
         """Build API Gateway's event for a request for the list of certificates."""
         headers = {"Authorization": f"Bearer {session or self.implementations[name].session}"}
-        return gateway.build_event("GET", gateway.certificates_url() + query, headers)
+        return gateway.build_event("GET", gateway.certificates_url(), headers)
 
     @contextlib.contextmanager
     def start_instance(
@@ -121,11 +119,8 @@ def run_bench() -> Iterator[Bench]:
         authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
         authority.cert_pem.write_to_path(ca)
         aws = resources.enter_context(stack.run_server("sandbox.aws"))
-        counting_port, distant_port = stack.free_port(), stack.free_port()
-        arguments = [
-            *("--certificate", str(certificate), "--distant-port", str(distant_port)),
-            *("--aws", aws.url, "--aws-port", str(counting_port)),
-        ]
+        distant_port = stack.free_port()
+        arguments = ("--certificate", str(certificate), "--distant-port", str(distant_port))
         platform = resources.enter_context(stack.run_server("benchmarks.static_platform", *arguments))
         secret, table = stack.create_resources(aws.url, stack.STAGE)
         platform_url = f"https://localhost:{platform.port}"
@@ -149,7 +144,6 @@ def run_bench() -> Iterator[Bench]:
             environment,
             platform_url,
             str(ca),
-            f"http://127.0.0.1:{counting_port}",
             # Two hosts, as on the real platform: the login's connection is not the list's.
             {
                 "DOUYIN_OPEN_API": f"https://localhost:{distant_port}",

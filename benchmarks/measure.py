@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import functools
-import gzip
 import json
-import re
 import secrets
-import statistics
-import subprocess
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.bench import NAMES, Bench, build_login_event
 from benchmarks.static_platform import ROUND_TRIP_SECONDS
-from sandbox.runtime import INTERPRETER
+from tests.aws_proxy import run_aws_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,32 +27,26 @@ _TRACE_HEADER = "Root=1-{:x}-{};Parent=53995c3f42cd8ad8;Sampled={}"
 SAMPLE_INTERVAL = 20
 """One request in 20 is traced. X-Ray's default rule: one request per second, and 5% of the others."""
 
-COLD_ROUNDS, TRACED_COLD_ROUNDS = 15, 7
+COLD_ROUNDS = 15
 WARM_BLOCKS, WARM_BLOCK_SIZE = 20, 25
 WARMUP_REQUESTS = 40
 DELAY_SECONDS = 0.05
 VISIT_ROUNDS, COLD_VISIT_ROUNDS, IDLE_VISITS, VISIT_CERTIFICATES = 30, 15, 8, 2
 IDLE_SECONDS = 60.0
 LATENCY_SIZES = (2, 25, 50, 100, 150, 200)
-LIST_SIZES = (50, 100, 200, 500)
-MEMORY_REQUESTS = 5000
 
 
 def measure(bench: Bench, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Run all measurements; returns plain data: times in milliseconds, sizes in bytes, memory in KiB."""
+    """Run all measurements; returns plain data: times in milliseconds, sizes in bytes."""
     steps: dict[str, Callable[[Bench], Any]] = {
         "bundles": measure_bundles,
         "cold": measure_cold_starts,
-        "cold_traced": lambda bench: measure_cold_starts(bench, TRACED_COLD_ROUNDS, sampled=1, names=("ours", "naive")),
         "warm_2": lambda bench: measure_warm_requests(bench, 2),
         "warm_50": lambda bench: measure_warm_requests(bench, 50),
         "latency_0": lambda bench: measure_latency(bench, 0.0),
         "latency_50": lambda bench: measure_latency(bench, DELAY_SECONDS),
         "visit": measure_first_visits,
         "counts": count_calls,
-        "memory": measure_memory,
-        "lists": measure_whole_lists,
-        "imports": measure_imports,
     }
     figures: dict[str, Any] = {}
     for name, step in steps.items():
@@ -73,9 +63,9 @@ def send(instance: Instance, name: str, event: dict[str, Any], sampled: int = 0)
     return json.loads(result["body"])
 
 
-def request_list(bench: Bench, instance: Instance, name: str, *, query: str = "", sampled: int = 0) -> Any:
+def request_list(bench: Bench, instance: Instance, name: str, sampled: int = 0) -> Any:
     """Send a request for the list and return the response's body; raises RuntimeError if the status is not 200."""
-    return send(instance, name, bench.build_event(name, query), sampled)
+    return send(instance, name, bench.build_event(name), sampled)
 
 
 def measure_bundles(bench: Bench) -> dict[str, int]:
@@ -86,16 +76,14 @@ def measure_bundles(bench: Bench) -> dict[str, int]:
     }
 
 
-def measure_cold_starts(
-    bench: Bench, rounds: int = COLD_ROUNDS, *, sampled: int = 0, names: tuple[str, ...] = NAMES
-) -> dict[str, Samples]:
+def measure_cold_starts(bench: Bench) -> dict[str, Samples]:
     """Measure the time from process start to the first response, and to the end of the init phase."""
     bench.configure_platform(2)
-    samples: dict[str, Samples] = {name: {"response": [], "ready": []} for name in names}
-    for number in range(1 + rounds):
-        for name in names:
+    samples: dict[str, Samples] = {name: {"response": [], "ready": []} for name in NAMES}
+    for number in range(1 + COLD_ROUNDS):
+        for name in NAMES:
             with bench.copy_bundle(name) as bundle, bench.start_instance(name, bundle=bundle) as instance:
-                request_list(bench, instance, name, sampled=sampled)
+                request_list(bench, instance, name)
                 end = time.perf_counter()
                 if list(bundle.rglob("*.pyc.*")):
                     raise RuntimeError("the instance has written to its bundle")
@@ -253,97 +241,19 @@ def _visit_cold(bench: Bench, label: str) -> float:
         return (time.perf_counter() - start) * 1000
 
 
-def count_calls(bench: Bench) -> dict[str, Any]:
-    """Count new connections to the platform, its pages, and AWS calls during 100 warm requests."""
-    counters = {}
-    for name in NAMES:
-        bench.configure_platform(2)
-        with bench.start_instance(name, {"AWS_ENDPOINT_URL": bench.counting_aws_url}) as instance:
-            request_list(bench, instance, name)
-            bench.read_counters()
-            for _ in range(100):
-                request_list(bench, instance, name)
-            counters[name] = bench.read_counters()
-    return counters
-
-
-def measure_memory(bench: Bench) -> dict[str, Any]:
-    """Measure resident memory and its peak during many warm requests of 50 certificates (KiB)."""
-    bench.configure_platform(50)
-    samples: dict[str, Any] = {}
-    for name in ("ours", "floor"):
-        with bench.start_instance(name) as instance:
-            resident = {}
-            for number in range(1, MEMORY_REQUESTS + 1):
-                request_list(bench, instance, name, sampled=int(number % SAMPLE_INTERVAL == 0))
-                if number in (500, MEMORY_REQUESTS):
-                    resident[str(number)] = instance.memory_kib("VmRSS")
-            samples[name] = {"resident": resident, "peak": instance.memory_kib("VmHWM")}
-    return samples
-
-
-def measure_whole_lists(bench: Bench, repeat: int = 40) -> dict[str, Any]:
-    """Measure the service's CPU time for a whole list (all pages), and the bytes received and sent."""
-    samples: dict[str, Any] = {}
-    with bench.start_instance("ours") as instance:
-        for certificates in LIST_SIZES:
-            bench.configure_platform(certificates)
-            cpu = []
-            for number in range(2 + repeat):
-                bench.read_counters()
-                start_cpu, sent, compressed, count, query = cpu_ms(instance), 0, 0, 0, ""
-                while True:
-                    view = request_list(bench, instance, "ours", query=query)
-                    body = json.dumps(view, ensure_ascii=False, separators=(",", ":")).encode()
-                    sent += len(body)
-                    compressed += len(gzip.compress(body))
-                    count += len(view["certificates"])
-                    if "next_cursor" not in view:
-                        break
-                    query = f"?cursor={view['next_cursor']}"
-                if count != certificates:
-                    raise RuntimeError(f"{count} of {certificates} certificates")
-                if number > 1:
-                    cpu.append(cpu_ms(instance) - start_cpu)
-            received = bench.read_counters()["bytes"]
-            samples[str(certificates)] = {"cpu": cpu, "sent": sent, "compressed": compressed, "received": received}
-    return samples
-
-
-def measure_imports(bench: Bench, repeat: int = 7) -> list[dict[str, Any]]:
-    """Measure the imports of the service, in order: module, depth, start, total and own time in ms (medians)."""
-    runs: list[dict[str, tuple[int, float, float, float]]] = []
-    bundle = bench.implementations["ours"].bundle
-    # As in Lambda, the runtime client is imported first. Without the Runtime API's address the app is only imported.
-    command = [str(INTERPRETER), "-X", "importtime", "-c", "import awslambdaric.bootstrap; import app"]
-    for _ in range(repeat):
-        run = subprocess.run(
-            command,
-            cwd=bundle,
-            env={**bench.environment, "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        end = 0.0
-        modules: dict[str, tuple[int, float, float, float]] = {}
-        for line in run.stderr.splitlines():
-            if match := re.match(r"import time:\s+(\d+) \|\s+(\d+) \|( +)(\S+)", line):
-                own, total = int(match[1]) / 1000, int(match[2]) / 1000
-                end += own
-                modules[match[4]] = ((len(match[3]) - 1) // 2, end - total, total, own)
-        runs.append(modules)
-    in_all_runs = [name for name in runs[0] if all(name in run for run in runs)]
-    return [
-        {
-            "module": name,
-            "depth": runs[0][name][0],
-            "start": statistics.median(run[name][1] for run in runs),
-            "ms": statistics.median(run[name][2] for run in runs),
-            "own": statistics.median(run[name][3] for run in runs),
-        }
-        for name in in_all_runs
-    ]
+def count_calls(bench: Bench) -> dict[str, int]:
+    """Count new connections to the platform and AWS calls during 100 warm requests."""
+    bench.configure_platform(2)
+    with (
+        run_aws_proxy(bench.environment["AWS_ENDPOINT_URL"]) as aws,
+        bench.start_instance("ours", {"AWS_ENDPOINT_URL": aws.url}) as instance,
+    ):
+        request_list(bench, instance, "ours")
+        before = len(aws.calls)
+        bench.count_new_connections()
+        for _ in range(100):
+            request_list(bench, instance, "ours")
+        return {"connections": bench.count_new_connections(), "aws": len(aws.calls) - before}
 
 
 def cpu_ms(instance: Instance) -> float:

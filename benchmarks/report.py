@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 PAGE = ROOT / "docs" / "performance.md"
 MB = 1_000_000
-IMPORT_ROWS = 6
 
 
 @dataclass(frozen=True)
@@ -65,55 +64,14 @@ def evaluate_goals(figures: dict[str, Any]) -> list[Goal]:
         measurement = f"first visit, {state}, one request / login + one call"
         goals.append(_compare(measurement, visits[state]["ours"], login_and_call, 1.05))
     delayed = figures["latency_50"]["ours"]["200"]
-    counts = figures["counts"]["ours"]
-    aws_calls = sum(counts["aws"].values())
+    counts = figures["counts"]
     bundle_mb = figures["bundles"]["ours"] / MB
-    memory = figures["memory"]
-    extra_mb = (memory["ours"]["peak"] - memory["floor"]["peak"]) * 1024 / MB
-    growth_mb = {
-        name: (samples["resident"]["5000"] - samples["resident"]["500"]) * 1024 / MB for name, samples in memory.items()
-    }
-    cpu_us = {n: statistics.median(samples["cpu"]) / int(n) * 1000 for n, samples in figures["lists"].items()}
-    whole = figures["lists"]["500"]
+    share = statistics.median(delayed) / 50
     goals += [
-        Goal(
-            "200 certificates, time / platform's response time (50 ms)",
-            _format_samples(delayed),
-            "",
-            statistics.median(delayed) / 50,
-            2.3,
-        ),
-        Goal("new connections to the platform in 100 warm requests", str(counts["opened"]), "", counts["opened"], 3),
-        Goal("AWS calls in 100 warm requests", str(aws_calls), "", aws_calls, 0),
-        Goal("size of the unpacked bundle, MB", f"{bundle_mb:.1f}", "", bundle_mb, 12),
-        Goal(
-            "peak memory, ours - floor, MB",
-            _format_mb(memory["ours"]["peak"]),
-            _format_mb(memory["floor"]["peak"]),
-            extra_mb,
-            15,
-        ),
-        Goal(
-            "memory growth from request 500 to 5,000, ours - floor, MB",
-            f"{growth_mb['ours']:.1f}",
-            f"{growth_mb['floor']:.1f}",
-            growth_mb["ours"] - growth_mb["floor"],
-            1,
-        ),
-        Goal(
-            "CPU time per certificate, list of 500 / list of 50",
-            f"{cpu_us['500']:.0f} µs / {cpu_us['50']:.0f} µs",
-            "",
-            cpu_us["500"] / cpu_us["50"],
-            1,
-        ),
-        Goal(
-            "500 certificates, bytes sent / bytes received",
-            f"{whole['sent']:,} / {whole['received']:,}",
-            "",
-            whole["sent"] / whole["received"],
-            0.25,
-        ),
+        Goal("200 certificates, time / platform's response time (50 ms)", _format_samples(delayed), "", share, 2.3),
+        Goal("new connections to the platform in 100 warm requests", "", "", counts["connections"], 3),
+        Goal("AWS calls in 100 warm requests", "", "", counts["aws"], 0),
+        Goal("size of the unpacked bundle, MB", "", "", bundle_mb, 12),
     ]
     return goals
 
@@ -134,11 +92,10 @@ def format_report(figures: dict[str, Any]) -> str:
         )
     lines += ["", "Figures without a goal:", "", "| | ours | naive | floor |", "|---|---|---|---|"]
     names = ("ours", "naive", "floor")
-    cold, traced, bundles = figures["cold"], figures["cold_traced"], figures["bundles"]
+    cold, bundles = figures["cold"], figures["bundles"]
     rows: dict[str, dict[str, str]] = {
         "cold start, init phase, ms": {name: _format_samples(cold[name]["ready"]) for name in names},
         "cold start, first request, ms": {name: _format_samples(_first_request(cold[name])) for name in names},
-        "cold start, traced request, ms": {name: _format_samples(traced[name]["response"]) for name in traced},
         "size of the unpacked bundle, MB": {name: f"{bundles[name] / MB:.1f}" for name in names},
     }
     visits = figures["visit"]
@@ -147,15 +104,6 @@ def format_report(figures: dict[str, Any]) -> str:
         two_requests = _format_samples(visits[state]["ours, two requests"])
         rows[f"first visit, {state}, login and list separately, ms"] = {"ours": two_requests}
     lines += [f"| {label} | {' | '.join(row.get(name, '') for name in names)} |" for label, row in rows.items()]
-    whole = figures["lists"]["500"]
-    lines += [
-        "",
-        f"API Gateway compresses responses: 500 certificates are {whole['compressed']:,} of {whole['sent']:,} bytes.",
-        "",
-        *_format_imports(figures["imports"]),
-        "",
-        *_format_microbenchmarks(figures["micro"]),
-    ]
     return "\n".join(lines)
 
 
@@ -186,60 +134,6 @@ def draw_latency(figures: dict[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
-def draw_imports(modules: list[dict[str, Any]], path: Path, min_ms: float = 6.0) -> None:
-    """Draw when each module is imported and how long it takes; modules below `min_ms` are omitted."""
-    shown = sorted((m for m in modules if m["ms"] >= min_ms), key=lambda m: (m["start"], m["depth"]))
-    figure, axes = plt.subplots(figsize=(9, 0.19 * len(shown) + 0.9), layout="constrained")
-    colors = {"chalicelib": "#2b6cb0", "app": "#2b6cb0", "awslambdaric": "#a0aec0"}
-    for row, module in enumerate(shown):
-        color = colors.get(module["module"].split(".")[0], "#63b3a6")
-        axes.barh(row, module["ms"], left=module["start"], height=0.75, color=color)
-        axes.text(
-            module["start"] + module["ms"], row, f" {module['module']}  {module['ms']:.0f}", va="center", fontsize=7
-        )
-    axes.set(xlabel="ms", yticks=[], ylim=(len(shown) - 0.4, -0.6))
-    axes.set_xlim(0, max(m["start"] + m["ms"] for m in shown) * 1.3)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def _format_imports(modules: list[dict[str, Any]]) -> list[str]:
-    """Format a table of the slowest packages, without the time of the packages that they import."""
-    by_package: dict[str, float] = {}
-    for module in modules:
-        package = module["module"].split(".")[0]
-        by_package[package] = by_package.get(package, 0.0) + module["own"]
-    slowest = sorted(by_package.items(), key=lambda item: -item[1])[: 3 * IMPORT_ROWS]
-    total = sum(by_package.values())
-    rest = total - sum(ms for _, ms in slowest)
-    rows = [slowest[row::IMPORT_ROWS] for row in range(IMPORT_ROWS)]
-    return [
-        "Import time by package at a cold start (medians with `-X importtime`, which adds overhead):",
-        "",
-        "| package | ms | package | ms | package | ms |",
-        "|---|---:|---|---:|---|---:|",
-        *("| " + " | ".join(f"{name} | {ms:.1f}" for name, ms in row) + " |" for row in rows),
-        "",
-        f"All other packages: {rest:.0f} ms. Total: {total:.0f} ms.",
-    ]
-
-
-def _format_microbenchmarks(micro: dict[str, tuple[float, float]]) -> list[str]:
-    """Format a table with one row per function and one column per number of certificates."""
-    sizes = list(dict.fromkeys(name.rpartition(" ")[2] for name in micro))
-    lines = [
-        "Functions without I/O, in µs (pyperf, mean ± standard deviation):",
-        "",
-        f"| certificates | {' | '.join(sizes)} |",
-        "|---|" + "---:|" * len(sizes),
-    ]
-    for function in dict.fromkeys(name.rpartition(" ")[0] for name in micro):
-        cells = ("{:.1f} ± {:.1f}".format(*micro[f"{function} {size}"]) for size in sizes)
-        lines.append(f"| {function} | {' | '.join(cells)} |")
-    return lines
-
-
 def _compare(measurement: str, ours: list[float], peer: list[float], limit: float) -> Goal:
     ratio = statistics.median(ours) / statistics.median(peer)
     return Goal(measurement, _format_samples(ours), _format_samples(peer), ratio, limit)
@@ -253,7 +147,3 @@ def _format_samples(samples: list[float]) -> str:
     median = statistics.median(samples)
     digits = 0 if median >= 20 else 1
     return "–".join(f"{value:.{digits}f}" for value in (min(samples), median, max(samples)))
-
-
-def _format_mb(kib: int) -> str:
-    return f"{kib * 1024 / MB:.1f}"
