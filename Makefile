@@ -24,7 +24,7 @@ help:
 	@echo "make demo         run the whole service on this machine and show a customer's list"
 	@echo "make serve        the same, and keep it running with the sample page in a browser (needs node);"
 	@echo "                  PORT=8080: on fixed ports, 8080 to 8082"
-	@echo "make check        after an edit: format, lint, types, unit tests (a minute at most)"
+	@echo "make check        after an edit: format, lint, types, unit tests (20 s)"
 	@echo "make test         everything (needs node; installs a Chromium where there is none)"
 	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
 	@echo "make screenshots  picture every state of the sample page at three widths: build/screenshots"

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from infra.bundle import ROOT
-from infra.stage_settings import APP_NAME, fixed_variables, list_stages, read_stage_settings
+from infra.stage_settings import APP_NAME, StageError, fixed_variables, list_stages, read_stage_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,5 +130,8 @@ def _table_statement(sid: str, stage: str, actions: list[str], keys: list[str]) 
 
 
 if __name__ == "__main__":
-    for name in write(ROOT):
-        print(f".chalice/{name} updated")
+    try:
+        for name in write(ROOT):
+            print(f".chalice/{name} updated")
+    except StageError as error:
+        raise SystemExit(str(error)) from None
