@@ -42,8 +42,8 @@ class Limit(_Table, frozen=True):
 class Limits(_Table, frozen=True):
     """Throttling limits by route, of all callers together; `other` is for each remaining route.
 
-    The platform publishes no limit for query_user_certificates. A related call allows 200 per second; the default is
-    half of that.
+    The platform publishes no limit for query_user_certificates. A related call allows 200 per second; with the default,
+    certificates and sessions together cause about that many.
     """
 
     certificates: Limit = Limit()
