@@ -26,7 +26,7 @@ from infra.cloudformation import access_log_group
 from infra.stage_settings import APP_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from mypy_boto3_apigateway import APIGatewayClient
     from mypy_boto3_apigateway.literals import GatewayResponseTypeType
@@ -104,7 +104,8 @@ def configure_api(
     # First the limits, which protect the platform. They take effect without a deployment.
     set_throttling(client, api_id, settings.limits)
     ensure_log_role(account, report)
-    _set_access_log(account, client, api_id, stage)
+    log = {f"/accessLogSettings/{name}": value for name, value in access_log_settings(account, stage).items()}
+    _patch(client.update_stage, log, restApiId=api_id, stageName=API_STAGE)
     for response_type, problem in _GATEWAY_RESPONSES.items():
         _put_gateway_response(client, api_id, response_type, problem)
     # Any other 4xx response keeps its status, which the body therefore does not name.
@@ -123,20 +124,29 @@ def set_throttling(client: APIGatewayClient, api_id: str, limits: Limits) -> Non
     A limit of `/*/*` applies to each method separately, not to their sum:
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html
     """
-    values = _limit_patch("/*/*", limits.other)
-    routes = list_routes(client, api_id)
-    for name, (path, method) in _ROUTES.items():
-        # An older version of the app, after a rollback, may lack a route.
-        if (path, method) in routes:
-            values |= _limit_patch(f"/{path.replace('~', '~0').replace('/', '~1')}/{method}", getattr(limits, name))
+    values: dict[str, str] = {}
+    for path, limit in limits_by_path(client, api_id, limits).items():
+        route, _, method = path.rpartition("/")
+        values |= _limit_patch(f"/{route.replace('~', '~0').replace('/', '~1')}/{method}", limit)
     _patch(client.update_stage, values, restApiId=api_id, stageName=API_STAGE)
+
+
+def limits_by_path(client: APIGatewayClient, api_id: str, limits: Limits) -> dict[str, Limit]:
+    """Return the limits by path and method, such as `/v1/sessions/POST`; `*/*` is that of the other routes.
+
+    An older version of the app, after a rollback, may lack a route.
+    """
+    routes = list_routes(client, api_id)
+    own = {f"{path}/{method}": getattr(limits, n) for n, (path, method) in _ROUTES.items() if (path, method) in routes}
+    return {"*/*": limits.other, **own}
 
 
 def list_routes(client: APIGatewayClient, api_id: str) -> set[tuple[str, str]]:
     """Return path and method of each route of the API."""
     return {
         (resource["path"], method)
-        for resource in _list_resources(client, api_id)
+        for page in client.get_paginator("get_resources").paginate(restApiId=api_id)
+        for resource in page["items"]
         for method in resource.get("resourceMethods", {})
     }
 
@@ -174,7 +184,7 @@ def repeat_while_refused(
 
 def map_domain(client: APIGatewayClient, domain: str, api_id: str) -> None:
     """Let the custom domain serve the API."""
-    for mapping in _list_mappings(client, domain):
+    for mapping in list_mappings(client, domain):
         if (mapping["restApiId"], mapping.get("stage")) == (api_id, API_STAGE):
             return
         if mapping["basePath"] == "(none)":
@@ -184,7 +194,7 @@ def map_domain(client: APIGatewayClient, domain: str, api_id: str) -> None:
 
 def unmap_domain(client: APIGatewayClient, domain: str) -> None:
     """Remove the mappings of the custom domain."""
-    for mapping in _list_mappings(client, domain):
+    for mapping in list_mappings(client, domain):
         client.delete_base_path_mapping(domainName=domain, basePath=mapping["basePath"])
 
 
@@ -247,13 +257,12 @@ def _log_policy(account: Account) -> str:
     return f"arn:{account.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 
 
-def _set_access_log(account: Account, client: APIGatewayClient, api_id: str, stage: str) -> None:
+def access_log_settings(account: Account, stage: str) -> dict[str, str]:
+    """Return the destination and the format of the access log."""
     group = f"arn:{account.partition}:logs:{account.region}:{account.id}:log-group:{access_log_group(stage)}"
     # The stack's metric filters take their dimensions from the first two fields.
     fields = {"service": APP_NAME, "stage": stage, **_ACCESS_LOG_FIELDS}
-    log_format = json.dumps(fields, separators=(",", ":"))
-    values = {"/accessLogSettings/destinationArn": group, "/accessLogSettings/format": log_format}
-    _patch(client.update_stage, values, restApiId=api_id, stageName=API_STAGE)
+    return {"destinationArn": group, "format": json.dumps(fields, separators=(",", ":"))}
 
 
 def _put_gateway_response(
@@ -302,12 +311,8 @@ def _patch(update: Callable[..., Any], values: dict[str, str], **arguments: str)
     update(**arguments, patchOperations=operations)
 
 
-def _list_resources(client: APIGatewayClient, api_id: str) -> Iterable[Any]:
-    for page in client.get_paginator("get_resources").paginate(restApiId=api_id):
-        yield from page["items"]
-
-
-def _list_mappings(client: APIGatewayClient, domain: str) -> list[Any]:
+def list_mappings(client: APIGatewayClient, domain: str) -> list[Any]:
+    """Return the mappings of a custom domain; none if there is no such domain."""
     try:
         return list(client.get_base_path_mappings(domainName=domain).get("items", []))
     except ClientError as error:

@@ -32,6 +32,9 @@ _CHANGEABLE = (
 )  # fmt: skip
 _FAILED_CREATION = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
 
+_NOT_FOUND = ("ResourceNotFoundException", "NotFoundException", "NotFound", "NoSuchEntity")
+"""What the services of AWS report: most, API Gateway, SNS, IAM."""
+
 POLL_SECONDS = 0.5
 WAITER_CONFIG: WaiterConfigTypeDef = {"Delay": 1, "MaxAttempts": 900}
 
@@ -102,7 +105,7 @@ def none_if_not_found(call: Callable[..., Any], **arguments: Any) -> Any:
     try:
         return call(**arguments)
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+        if error.response["Error"]["Code"] not in _NOT_FOUND:
             raise
         return None
 

@@ -21,6 +21,7 @@ from infra.account import check_account, open_account
 from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import choose_rest_api, find_rest_apis, function_names, read_rest_api_id, write_state
+from infra.comparison import Target, compare_stage
 from infra.stage_settings import StageError, read_stage_settings
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def deploy(
         report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
     # Without the default endpoint, only the domain can be tested, and it may have no DNS record yet.
     tested = url if settings.domain is None or settings.domain.default_endpoint else None
-    report(smoke.check_stage(account, project, stage, archive, tested))
+    report(smoke.check_stage(Target(account, project, stage, settings, api_id), archive, tested))
     return url
 
 
@@ -86,6 +87,11 @@ def dry_run(account: Account, project: Path, stage: str, report: Callable[[str],
     cloudformation.discard_change_set(stacks, stage, change_set)
     report(f"API: {api_id or 'new'}")
     _report_changes(account, stage, archive, change_set, report)
+    if api_id is not None:
+        differences = compare_stage(Target(account, project, stage, settings, api_id))
+        report(f"deployed resources: {len(differences) or 'no'} differences from the settings")
+        for difference in differences:
+            report(f"  {difference}")
     report("Chalice:")
     write_state(account, project, stage, api_id)
     for call in parse_planned_calls(run_chalice(account, project, "dev", "plan", "--stage", stage)):

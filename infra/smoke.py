@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import requests
 
 from infra.bundle import Build, parse_version, read_build
-from infra.chalice_state import function_names, rule_name
-from infra.cloudformation import none_if_not_found
+from infra.comparison import Difference, compare_functions, compare_schedule, expected_functions
 from infra.versions import code_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from infra.account import Account
+    from infra.comparison import Target
 
-SCHEDULE = "rate(10 minutes)"
 HTTP_SECONDS = 30.0
 """How long the endpoint may answer with the previous version: API Gateway and Lambda switch with a delay."""
 
@@ -27,14 +26,6 @@ _POLL_SECONDS = 1.0
 _REQUEST_SECONDS = 30.0
 
 HEALTH_PATH = "/v1/health"
-
-
-class Difference(NamedTuple):
-    """A value that differs from the expected one."""
-
-    name: str
-    actual: Any
-    expected: Any
 
 
 class ProblemRequest(NamedTuple):
@@ -58,15 +49,11 @@ class SmokeTestError(Exception):
     """The deployed stage does not work. The message lists each failed check."""
 
 
-def check_stage(account: Account, project: Path, stage: str, archive: Path, url: str | None) -> str:
-    """Check the stage that was deployed from `project`, as `check` does."""
-    config = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
+def check_stage(target: Target, archive: Path, url: str | None) -> str:
+    """Check the stage that was deployed with the bundle `archive`, as `check` does."""
     code = {"code": code_hash(archive.read_bytes())}
-    functions = {
-        function_name: {**expected_configuration(config, stage, name), **code}
-        for name, function_name in function_names(stage).items()
-    }
-    return check(account, stage, functions, read_build(archive), url)
+    functions = {name: {**expected, **code} for name, expected in expected_functions(target).items()}
+    return check(target.account, target.stage, functions, read_build(archive), url)
 
 
 def check(
@@ -76,9 +63,8 @@ def check(
 
     `functions` are the expected values of each function's configuration, by the function's name. Raises SmokeTestError.
     """
-    failures = [*_check_functions(account, functions), *_check_schedule(account, stage)]
-    if url is not None:
-        failures += check_endpoint(url, build)
+    differences = [*compare_functions(account, functions), *compare_schedule(account, stage)]
+    failures = [*map(str, differences), *(check_endpoint(url, build) if url is not None else ())]
     if failures:
         raise SmokeTestError("the deployed stage does not work:\n" + "\n".join(f"  {failure}" for failure in failures))
     return "smoke test: passed" if url else "smoke test: passed, without a request (the default endpoint is off)"
@@ -109,8 +95,7 @@ def _check_http(url: str, build: Build) -> Iterator[str]:
     except requests.RequestException as error:
         yield f"{HEALTH_PATH}: {type(error).__name__}"
         return
-    for difference in filter(None, differences):
-        yield f"{difference.name}: {difference.actual}, expected {difference.expected}"
+    yield from map(str, filter(None, differences))
 
 
 def send_request(
@@ -128,13 +113,13 @@ def compare_health(response: requests.Response, version: str) -> Difference | No
     if response.status_code == 200 and read_object(response).items() >= expected.items():
         return None
     actual = f"HTTP {response.status_code} {response.text[:200]}"
-    return Difference(f"GET {HEALTH_PATH}", actual, json.dumps(expected))
+    return Difference(f"GET {HEALTH_PATH}", f"{actual}, expected {json.dumps(expected)}")
 
 
 def compare_commit(response: requests.Response, commit: str | None) -> Difference | None:
     """Compare the commit in the response of the health call with that of a bundle, None if it is unknown."""
     actual = read_object(response).get("commit")
-    return None if actual == commit else Difference(f"GET {HEALTH_PATH} commit", actual, commit)
+    return None if actual == commit else Difference(f"GET {HEALTH_PATH}", f"commit {actual}, expected {commit}")
 
 
 def compare_problem(response: requests.Response, request: ProblemRequest) -> Difference | None:
@@ -145,7 +130,7 @@ def compare_problem(response: requests.Response, request: ProblemRequest) -> Dif
     if found == (request.status, request.code, "application/problem+json") and problem.get("request_id"):
         return None
     actual = f"HTTP {response.status_code}, {content_type} {response.text[:200]}"
-    return Difference(f"{request.method} {request.path}", actual, f"problem {request.code}")
+    return Difference(f"{request.method} {request.path}", f"{actual}, expected problem {request.code}")
 
 
 def read_object(response: requests.Response) -> dict[str, Any]:
@@ -155,82 +140,3 @@ def read_object(response: requests.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
-
-
-def _check_functions(account: Account, functions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    client = account.client("lambda")
-    for function_name, expected in functions.items():
-        function = none_if_not_found(client.get_function, FunctionName=function_name)
-        if function is None:
-            yield f"function {function_name}: missing"
-            continue
-        for difference in compare(actual_configuration(function), expected):
-            yield f"function {function_name}: {_describe(difference)}"
-
-
-def compare(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> list[Difference]:
-    """Return the differences between actual and expected values."""
-    return [Difference(name, actual[name], value) for name, value in expected.items() if actual[name] != value]
-
-
-def _describe(difference: Difference) -> str:
-    return f"{difference.name} is {difference.actual!r}, expected {difference.expected!r}"
-
-
-def expected_configuration(config: Mapping[str, Any], stage: str, name: str) -> dict[str, Any]:
-    """Return how a function must be configured; `config` is Chalice's, `name` the function's name in Chalice."""
-    settings = config["stages"][stage]
-    function = settings["lambda_functions"].get(name, {})
-    return {
-        "state": "Active",
-        "last update": "Successful",
-        "architecture": [settings["lambda_architecture"]],
-        "handler": f"app.{'app' if name == 'api_handler' else name}",
-        "memory": settings["lambda_memory_size"],
-        "timeout": function.get("lambda_timeout", config["lambda_timeout"]),
-        "environment": settings["environment_variables"],
-        "tracing": "Active" if settings["xray"] else "PassThrough",
-        "reserved concurrency": function.get("reserved_concurrency"),
-    }
-
-
-def actual_configuration(function: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how a function is configured, from the response of GetFunction."""
-    configuration = function["Configuration"]
-    return {
-        "state": configuration.get("State"),
-        "last update": configuration.get("LastUpdateStatus"),
-        "code": configuration.get("CodeSha256"),
-        "runtime": configuration.get("Runtime"),
-        "architecture": configuration.get("Architectures"),
-        "handler": configuration.get("Handler"),
-        "memory": configuration.get("MemorySize"),
-        "timeout": configuration.get("Timeout"),
-        "environment": configuration.get("Environment", {}).get("Variables"),
-        "tracing": configuration.get("TracingConfig", {}).get("Mode", "PassThrough"),
-        "reserved concurrency": function.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
-    }
-
-
-def _check_schedule(account: Account, stage: str) -> Iterator[str]:
-    client, name = account.client("events"), rule_name(stage)
-    rule = none_if_not_found(client.describe_rule, Name=name)
-    if rule is None:
-        yield f"schedule {name}: missing"
-        return
-    targets = client.list_targets_by_rule(Rule=name)["Targets"]
-    for difference in compare(actual_schedule(rule, targets, stage), expected_schedule(stage)):
-        yield f"schedule {name}: {_describe(difference)}"
-
-
-def expected_schedule(stage: str) -> dict[str, Any]:
-    """Return how the schedule must be configured."""
-    return {"state": "ENABLED", "expression": SCHEDULE, "target": function_names(stage)["refresh_tokens"]}
-
-
-def actual_schedule(rule: Mapping[str, Any], targets: Iterable[Mapping[str, Any]], stage: str) -> dict[str, Any]:
-    """Return how the schedule is configured, from the responses of DescribeRule and ListTargetsByRule."""
-    names = [target["Arn"].partition(":function:")[2] for target in targets]
-    expected = function_names(stage)["refresh_tokens"]
-    target = expected if expected in names else ", ".join(names) or None
-    return {"state": rule.get("State"), "expression": rule.get("ScheduleExpression"), "target": target}

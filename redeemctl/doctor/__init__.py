@@ -1,5 +1,5 @@
 """`redeemctl doctor`: check a stage end to end.
 
-`checks` reads (through `reading`, and over HTTP) and calls the `judge_*` functions of `resources`, `monitoring`,
-`endpoint` and `platform`, which are pure. They return `findings`. `command` prints them.
+`checks` reads (through `reading`, and over HTTP) and calls the `judge_*` functions of `resources` and `platform`, which
+are pure. They return `findings`. `command` prints them.
 """

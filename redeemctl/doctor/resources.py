@@ -1,360 +1,229 @@
-"""Judge the resources of a stage as AWS describes them: table, secret, functions, schedule, domain, log groups."""
+"""Judge the resources of a stage as AWS describes them, and the responses of its public endpoint."""
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from infra import smoke
-from infra.chalice_state import function_names
-from redeemctl.doctor.findings import Finding, Text, deploy, failed, ok, warning
+from infra.bundle import Build
+from infra.smoke import ProblemRequest
+from redeemctl.doctor.findings import Finding, deploy, failed, ok, warning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from infra.chalice_state import RestApi
-    from infra.stage_settings import Domain
+    import requests
+
+    from infra.comparison import Difference
+    from infra.stage_settings import StageSettings
     from redeemctl.secret import SecretVersion
 
 MIN_KEY_LENGTH = 16
-MAX_CLOCK_SKEW_SECONDS = 30.0
-
-END_OF_SUPPORT = {
-    "python3.11": date(2027, 6, 30),
-    "python3.12": date(2028, 10, 31),
-    "python3.13": date(2029, 6, 30),
-}
-"""Deprecation dates of the runtimes that the service supports:
-https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html"""
-
-TRACING_SDK_END = date(2027, 2, 25)
-"""End of support of the X-Ray SDK, which Powertools' Tracer uses:
-https://docs.aws.amazon.com/xray/latest/devguide/xray-daemon-eos.html"""
-
-SUPPORT_WARNING_DAYS = 180
 CERTIFICATE_WARNING_DAYS = 30
-MIN_CONCURRENCY = 100
-"""A new account may have a limit of 10. A request takes up to 10 s."""
+SCHEDULE_SECONDS = 25 * 60.0
+"""The schedule runs every 10 minutes; the metric arrives some minutes late."""
 
+INVALID_ID = "redeemctl-doctor"
+"""Sent as login code and as open_id. Neither exists on the platform."""
 
-def judge_clock(skew: float | None) -> Finding | None:
-    """Judge the difference of this machine's clock from AWS's; None if it is unknown."""
-    if skew is None:
-        return None
-    if abs(skew) <= MAX_CLOCK_SKEW_SECONDS:
-        return ok("clock", f"{skew:+.0f} s", "in sync with AWS", "与 AWS 一致")
-    return failed(
-        "clock",
-        f"{skew:+.0f} s",
-        Text(
-            "the clock of this machine differs from AWS; leases and token expiry depend on it",
-            "本机时间与 AWS 不一致，租约和 token 的有效期都依赖它",
-        ),
-        Text("synchronize the clock of this machine", "同步本机的系统时间"),
-    )
+_ADVICE = {
+    "app_misconfigured": "compare app id and secret with the platform's console: redeemctl app add APP_ID",
+    "unavailable": "the function cannot use table or secret: see the checks table, secret and function",
+    "rate_limited": "wait; raise `limits` of the stage's settings if it lasts",
+    "upstream_unavailable": "does the check login pass? then check the function's network (NAT gateway)",
+    "upstream_timeout": "does the check login pass? then check the function's network (NAT gateway)",
+    "internal_error": "run the saved query `problems`, and read the function's log",
+}
+"""What to do, by the code of a problem."""
 
 
 def judge_settings(configured: Mapping[str, Any], rendered: Mapping[str, Any], stage: str) -> Finding:
     """Judge whether .chalice/config.json is what the stage's settings file says."""
     name = f"infra/stages/{stage}.toml"
     if configured == rendered:
-        return ok("settings", name, "valid", "有效")
-    names = ", ".join(sorted(key for key in configured.keys() | rendered.keys()
-                             if configured.get(key) != rendered.get(key)))  # fmt: skip
-    return warning(
-        "settings",
-        name,
-        Text(f".chalice/config.json is older: {names} differ", f".chalice/config.json 与之不一致：{names}"),
-        deploy(stage),
-    )
+        return ok("settings", name, "valid")
+    names = sorted(key for key in configured.keys() | rendered.keys() if configured.get(key) != rendered.get(key))
+    return warning("settings", name, f".chalice/config.json is older: {', '.join(names)} differ", deploy(stage))
+
+
+def judge_identity(identity: Mapping[str, Any], region: str, settings: StageSettings) -> Finding:
+    """Judge whether the credentials are those that the settings require."""
+    what = f"account {identity['Account']}, region {region}"
+    for name, expected, actual in (
+        ("account", settings.account, identity["Account"]),
+        ("region", settings.region, region),
+    ):
+        if expected not in (None, actual):
+            text = f"the settings require {name} {expected}"
+            return failed("aws.identity", what, text, "use the credentials and region of this stage")
+    return ok("aws.identity", what, f"signed in as {identity['Arn']}")
 
 
 def judge_table(name: str, table: Any, backups: Mapping[str, Any], stage: str) -> Finding:
     """Judge the table; `table` is None if it does not exist, `backups` is the description of its backups."""
     if table is None:
-        return failed("table", name, Text("the table does not exist", "表不存在"), deploy(stage))
+        return failed(
+            "table", name, "the table does not exist", f"{deploy(stage)}; if it was lost, that says how to restore it"
+        )
     if [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]] != [("pk", "HASH")]:
-        text = Text("the partition key is not pk: this is another table", "分区键不是 pk，这不是本服务的表")
-        advice = Text("check account, region and TABLE_NAME", "检查账号、区域和 TABLE_NAME")
-        return failed("table", name, text, advice)
+        text = "the partition key is not pk: this is another table"
+        return failed("table", name, text, "check account, region and TABLE_NAME")
     if table.get("TableStatus") not in ("ACTIVE", "UPDATING"):
-        status = table.get("TableStatus")
-        text = Text(f"the table is in {status}", f"表的状态为 {status}")
-        return failed("table", name, text, Text("wait, then run doctor again", "稍候重新执行 doctor"))
+        return failed("table", name, f"the table is in {table.get('TableStatus')}", "wait, then run doctor again")
     recovery = backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
     is_enabled = {
-        ("point-in-time recovery", "时间点恢复"): recovery == "ENABLED",
-        ("deletion protection", "删除保护"): table.get("DeletionProtectionEnabled", False),
+        "point-in-time recovery": recovery == "ENABLED",
+        "deletion protection": table.get("DeletionProtectionEnabled", False),
     }
-    disabled = [names for names, enabled in is_enabled.items() if not enabled]
-    if disabled:
-        english = ", ".join(names[0] for names in disabled)
-        chinese = "、".join(names[1] for names in disabled)
+    if disabled := [protection for protection, enabled in is_enabled.items() if not enabled]:
         # A stack changes only what differs between two templates: what was switched off by hand stays off.
-        advice = Text(
-            "switch it on in the DynamoDB console; make deploy does not detect changes made by hand",
-            "在 DynamoDB 控制台中开启；make deploy 不会发现手工修改",
-        )
-        return failed("table", name, Text(f"not enabled: {english}", f"未开启：{chinese}"), advice)
-    return ok("table", name, "as in the template", "与模板一致")
+        advice = "switch it on in the DynamoDB console; make deploy does not detect changes made by hand"
+        return failed("table", name, f"not enabled: {', '.join(disabled)}", advice)
+    return ok("table", name, "as in the template")
 
 
 def judge_secret(name: str, version: SecretVersion | None, stage: str) -> Finding:
     """Judge the secret's content; None if the secret does not exist."""
     if version is None:
-        return failed("secret", name, Text("the secret does not exist", "密钥不存在"), deploy(stage))
+        return failed(
+            "secret", name, "the secret does not exist", f"{deploy(stage)}; if it was lost, that says how to restore it"
+        )
     if not version.apps:
-        return failed(
-            "secret",
-            name,
-            Text("it contains no app", "密钥中没有小程序"),
-            Text("run redeemctl app add <app_id>", "执行 redeemctl app add <app_id>"),
-        )
+        return failed("secret", name, "it contains no app", "run redeemctl app add APP_ID")
     if any(len(key) < MIN_KEY_LENGTH for key in version.session_keys):
-        return failed(
-            "secret",
-            name,
-            Text(f"a session key has less than {MIN_KEY_LENGTH} characters", f"有会话密钥不足 {MIN_KEY_LENGTH} 个字符"),
-            Text("rotate the session keys: redeemctl session-key add", "轮换会话密钥：redeemctl session-key add"),
-        )
-    apps, keys = len(version.apps), len(version.session_keys)
-    return ok("secret", name, f"apps: {apps}, session keys: {keys}", f"小程序 {apps} 个，会话密钥 {keys} 把")
+        text = f"a session key has less than {MIN_KEY_LENGTH} characters"
+        return failed("secret", name, text, "rotate the session keys: redeemctl session-key add")
+    return ok("secret", name, f"apps: {len(version.apps)}, session keys: {len(version.session_keys)}")
 
 
-def malformed_secret(name: str) -> Finding:
+def judge_malformed_secret(name: str) -> Finding:
     """Return the finding that the secret is malformed. Its content is not shown."""
-    shape = '{"apps": {"<app_id>": "<app_secret>"}, "session_keys": ["<key>"]}'
-    return failed(
-        "secret",
-        name,
-        Text(f"malformed; expected {shape}", f"格式错误，应为 {shape}"),
-        Text(
-            "restore the previous version: aws secretsmanager update-secret-version-stage (docs/operate.md)",
-            "恢复上一个版本：aws secretsmanager update-secret-version-stage（见 docs/operate.zh-CN.md）",
-        ),
-    )
+    text = 'malformed; expected {"apps": {"APP_ID": "APP_SECRET"}, "session_keys": ["KEY"]}'
+    advice = "restore the previous version: aws secretsmanager update-secret-version-stage (docs/operate.md)"
+    return failed("secret", name, text, advice)
 
 
-def judge_function(name: str, function: Any, expected: Mapping[str, Any], stage: str) -> Finding:
-    """Judge a function's state and configuration; `function` is the response of GetFunction, or None.
-
-    Values of environment variables are not shown.
-    """
-    if function is None:
-        return failed("function", name, Text("the function does not exist", "函数不存在"), deploy(stage))
-    actual = smoke.actual_configuration(function)
-    reason = function["Configuration"].get("StateReason") or function["Configuration"].get("LastUpdateStatusReason")
-    english, chinese = [], []
-    for difference in smoke.compare(actual, expected):
-        if difference.name == "environment":
-            names = _different_names(difference.actual or {}, difference.expected)
-            english.append(f"variables differ: {names}")
-            chinese.append(f"环境变量不一致：{names}")
-        else:
-            english.append(f"{difference.name} is {difference.actual}, expected {difference.expected}")
-            chinese.append(f"{difference.name} 为 {difference.actual}，应为 {difference.expected}")
-    if english:
-        detail = (f" ({reason})", f"（{reason}）") if reason else ("", "")
-        return failed(
-            "function", name, Text("; ".join(english) + detail[0], "；".join(chinese) + detail[1]), deploy(stage)
-        )
-    return ok("function", name, "active, configured as in .chalice/config.json", "正常，与 .chalice/config.json 一致")
-
-
-def _different_names(actual: Mapping[str, str], expected: Mapping[str, str]) -> str:
-    return ", ".join(sorted(name for name in actual.keys() | expected.keys() if actual.get(name) != expected.get(name)))
-
-
-def judge_runtimes(runtimes: Mapping[str, str], configured: str | None, today: date, stage: str) -> list[Finding]:
-    """Judge the functions' runtimes, by function name. `configured` is the Python version of the settings, if any.
-
-    The bundle contains compiled packages for one version of Python.
-    """
-    expected = f"python{configured}" if configured else next(iter(runtimes.values()), "")
-    return [_judge_runtime(name, runtime, expected, today, stage) for name, runtime in runtimes.items()]
-
-
-def _judge_runtime(name: str, runtime: str, expected: str, today: date, stage: str) -> Finding:
-    if runtime != expected:
-        text = Text(f"the runtime is {runtime}, expected {expected}", f"运行时为 {runtime}，应为 {expected}")
-        return failed("function.runtime", name, text, deploy(stage))
-    end = END_OF_SUPPORT.get(runtime)
-    if end is None:
-        supported = ", ".join(END_OF_SUPPORT)
-        text = Text(f"{runtime} is not supported by this service", f"本服务不支持 {runtime}")
-        advice = Text(
-            f"set `python` in infra/stages/{stage}.toml to one of {supported} and deploy",
-            f"把 infra/stages/{stage}.toml 中的 python 改为 {supported} 之一，并重新部署",
-        )
-        return failed("function.runtime", name, text, advice)
-    days = (end - today).days
-    advice = Text(
-        f"set a newer `python` in infra/stages/{stage}.toml and deploy (docs/deploy.md)",
-        f"在 infra/stages/{stage}.toml 中设置更新的 python 版本并重新部署（见 docs/deploy.zh-CN.md）",
-    )
-    if days < 0:
-        text = Text(f"AWS ended the support of {runtime} on {end}", f"AWS 已于 {end} 停止支持 {runtime}")
-        return failed("function.runtime", name, text, advice)
-    if days < SUPPORT_WARNING_DAYS:
-        text = Text(f"AWS ends the support of {runtime} on {end}", f"AWS 将于 {end} 停止支持 {runtime}")
-        return warning("function.runtime", name, text, advice)
-    return ok("function.runtime", name, f"{runtime}, supported until {end}", f"{runtime}，支持到 {end}")
-
-
-def judge_tracing_sdk(today: date, stage: str) -> Finding:
-    """Judge the support of the SDK that writes the traces. Requests do not depend on it."""
-    if (TRACING_SDK_END - today).days >= SUPPORT_WARNING_DAYS:
-        return ok("tracing.sdk", "X-Ray SDK", f"supported until {TRACING_SDK_END}", f"支持到 {TRACING_SDK_END}")
-    text = Text(
-        f"AWS ends the support of the X-Ray SDK on {TRACING_SDK_END}; requests do not depend on it",
-        f"AWS 将于 {TRACING_SDK_END} 停止支持 X-Ray SDK；请求的处理不依赖它",
-    )
-    advice = Text(
-        f"upgrade this service when a version without it exists, or set `tracing = false` in infra/stages/{stage}.toml",
-        f"有不使用它的版本后升级本服务，或在 infra/stages/{stage}.toml 中设置 tracing = false",
-    )
-    return warning("tracing.sdk", "X-Ray SDK", text, advice)
-
-
-def judge_concurrency(limits: Mapping[str, Any], reserved: int | None) -> Finding:
-    """Judge how many requests can run at once; `limits` is AccountLimit, `reserved` the HTTP function's setting."""
-    total = int(limits.get("ConcurrentExecutions", 0))
-    available = reserved if reserved is not None else int(limits.get("UnreservedConcurrentExecutions", total))
-    if available < MIN_CONCURRENCY:
-        return warning(
-            "quota.concurrency",
-            "Lambda",
-            Text(
-                f"at most {available} requests at once (account limit {total}); more are refused with 429",
-                f"最多同时处理 {available} 个请求（账号上限 {total}），超出部分会被拒绝（429）",
-            ),
-            Text(
-                'request a higher quota "Concurrent executions" in Service Quotas',
-                "在 Service Quotas 中申请提高 Concurrent executions 配额",
-            ),
-        )
-    return ok("quota.concurrency", "Lambda", f"{available} requests at once", f"可同时处理 {available} 个请求")
-
-
-def judge_schedule(name: str, rule: Any, targets: Iterable[Any], policy: str, stage: str) -> Finding:
-    """Judge the schedule of the token renewal.
-
-    `rule` is the response of DescribeRule, or None; `policy` the resource policy of the function, "{}" if it has
-    none.
-    """
-    if rule is None:
-        return failed("schedule", name, Text("the rule does not exist", "规则不存在"), deploy(stage))
-    english, chinese = [], []
-    for difference in smoke.compare(smoke.actual_schedule(rule, targets, stage), smoke.expected_schedule(stage)):
-        english.append(f"{difference.name} is {difference.actual}, expected {difference.expected}")
-        chinese.append(f"{difference.name} 为 {difference.actual}，应为 {difference.expected}")
-    if not _may_invoke(policy, name):
-        english.append("EventBridge may not invoke the function")
-        chinese.append("EventBridge 没有调用函数的权限")
-    if english:
-        return failed("schedule", name, Text("; ".join(english), "；".join(chinese)), deploy(stage))
-    return ok("schedule", name, f"enabled, {smoke.SCHEDULE}", f"已启用，{smoke.SCHEDULE}")
-
-
-def _may_invoke(policy: str, rule: str) -> bool:
-    statements = json.loads(policy).get("Statement", [])
-    return any(
-        statement.get("Effect") == "Allow"
-        and statement.get("Principal", {}).get("Service") == "events.amazonaws.com"
-        and rule in json.dumps(statement.get("Condition", {"any": rule}))
-        for statement in statements
-    )
-
-
-def missing_api(stage: str) -> Finding:
-    """Return the finding that the stage has no REST API."""
-    function = function_names(stage)["api_handler"]
-    text = Text(f"no REST API invokes the function {function}", f"没有调用函数 {function} 的 REST API")
-    return failed("api", function, text, deploy(stage))
-
-
-def unclear_api(apis: list[RestApi], error: Exception, stage: str) -> Finding:
-    """Return the finding that it is not clear which REST API is the stage's."""
-    ids = ", ".join(api.id for api in apis) or "-"
-    text = Text(str(error).partition("\n")[0], f"无法确定使用哪个 REST API（现有：{ids}）")
-    return failed(
-        "api",
-        ids,
-        text,
-        Text(
-            f"write `rest_api_id` of the one that customers use to infra/stages/{stage}.toml, delete the others",
-            f"把顾客使用的 API 的 rest_api_id 写入 infra/stages/{stage}.toml，并删除其余的 API",
-        ),
-    )
-
-
-def judge_domain(domain: Domain, found: Any, mappings: Iterable[Any], api_id: str, stage: str) -> Finding:
-    """Judge the custom domain; `found` is the response of GetDomainName, or None."""
-    if found is None:
-        text = Text("API Gateway does not know the domain", "API Gateway 中没有此域名")
-        return failed("domain", domain.name, text, deploy(stage))
-    status = found.get("domainNameStatus", "AVAILABLE")
-    english, chinese = [], []
-    if status != "AVAILABLE":
-        english.append(f"its status is {status}")
-        chinese.append(f"状态为 {status}")
-    if found.get("regionalCertificateArn") != domain.certificate_arn:
-        english.append("it has another certificate than the settings")
-        chinese.append("证书与配置不一致")
-    if not any(mapping.get("restApiId") == api_id for mapping in mappings):
-        english.append(f"it is not mapped to the API {api_id}")
-        chinese.append(f"未映射到 API {api_id}")
-    if english:
-        return failed("domain", domain.name, Text("; ".join(english), "；".join(chinese)), deploy(stage))
-    target = found.get("regionalDomainName", "")
-    return ok("domain", domain.name, f"mapped to the API, DNS target {target}", f"已映射到 API，DNS 目标为 {target}")
+def judge_differences(
+    check_id: str, what: str, differences: Iterable[Difference], advice: str, text: str
+) -> list[Finding]:
+    """Judge what is deployed by its differences from the settings; `text` says that there are none."""
+    found = [failed(check_id, d.resource.removeprefix(f"{check_id} "), d.text, advice) for d in differences]
+    return found or [ok(check_id, what, text)]
 
 
 def judge_certificate(arn: str, certificate: Any, domain: str, now: datetime) -> Finding:
-    """Judge the domain's certificate; `certificate` is ACM's description, or None."""
+    """Judge the domain's certificate; `certificate` is ACM's description, or None.
+
+    ACM renews its own certificates 60 days before their end, as long as the validation record exists, and no imported
+    ones.
+    """
     if certificate is None:
-        text = Text("ACM does not know this certificate", "ACM 中没有此证书")
-        advice = Text(
-            f"request a certificate for {domain} and set `certificate_arn`",
-            f"为 {domain} 申请证书，并设置 certificate_arn",
-        )
-        return failed("certificate", arn, text, advice)
+        advice = f"request a certificate for {domain} and set `certificate_arn`"
+        return failed("certificate", arn, "ACM does not know this certificate", advice)
     if certificate.get("Status") != "ISSUED":
-        status = certificate.get("Status")
-        text = Text(f"its status is {status}", f"状态为 {status}")
-        advice = Text(
-            "validate it in ACM (DNS record), or request another", "在 ACM 中完成验证（DNS 记录），或重新申请"
-        )
-        return failed("certificate", arn, text, advice)
+        advice = "validate it in ACM (DNS record), or request another"
+        return failed("certificate", arn, f"its status is {certificate.get('Status')}", advice)
     end = certificate["NotAfter"].astimezone(UTC)
     days = (end - now).days
-    if days < CERTIFICATE_WARNING_DAYS:
-        text = Text(f"it expires on {end:%Y-%m-%d} ({days} days)", f"将于 {end:%Y-%m-%d} 到期（剩余 {days} 天）")
-        # ACM renews its own certificates 60 days before their end, as long as the validation record exists.
-        advice = Text(
-            "check the DNS validation record in ACM, or import a new certificate",
-            "检查 ACM 的 DNS 验证记录，或导入新证书",
-        )
-        return (failed if end <= now else warning)("certificate", arn, text, advice)
-    return ok("certificate", arn, f"valid until {end:%Y-%m-%d}", f"有效期至 {end:%Y-%m-%d}")
+    if days >= CERTIFICATE_WARNING_DAYS:
+        return ok("certificate", arn, f"valid until {end:%Y-%m-%d}")
+    advice = "import a new certificate" if certificate.get("Type") == "IMPORTED" else "check its DNS record in ACM"
+    text = f"it expires on {end:%Y-%m-%d} ({days} days)"
+    return (failed if end <= now else warning)("certificate", arn, text, advice)
 
 
-def judge_log_groups(names: Iterable[str], groups: Iterable[Mapping[str, Any]], stage: str) -> list[Finding]:
-    """Judge the log groups that the stage needs."""
-    found = {group["logGroupName"]: group for group in groups}
-    return [_judge_log_group(name, found.get(name), stage) for name in names]
+def judge_last_run(name: str, last: float | None, deployed_at: float, now: float, stage: str) -> Finding:
+    """Judge when the schedule has last run; `deployed_at` is when its function was last changed. In epoch seconds."""
+    check_id = "schedule.last_run"
+    if last is not None and now - last <= SCHEDULE_SECONDS:
+        return ok(check_id, name, f"ran at {_utc(last)}")
+    if 0 <= now - deployed_at <= SCHEDULE_SECONDS:
+        minutes = int((now - deployed_at) / 60)
+        text = f"unknown: no run yet since the deployment {minutes} minutes ago"
+        return warning(check_id, name, text, "run doctor again in 25 minutes")
+    text = "it has not run in 24 hours" if last is None else f"it has not run since {_utc(last)}"
+    return failed(check_id, name, text, deploy(stage))
 
 
-def _judge_log_group(name: str, group: Mapping[str, Any] | None, stage: str) -> Finding:
-    if group is None:
-        return failed("logs", name, Text("the log group does not exist", "日志组不存在"), deploy(stage))
-    days = group.get("retentionInDays")
-    if days is None:
-        text = Text("log lines are kept forever", "日志永久保留")
-        advice = Text(
-            f"aws logs put-retention-policy --log-group-name {name} --retention-in-days 30",
-            f"执行 aws logs put-retention-policy --log-group-name {name} --retention-in-days 30",
-        )
-        return warning("logs", name, text, advice)
-    return ok("logs", name, f"kept for {days} days", f"保留 {days} 天")
+def judge_alarms(expected: Iterable[str], alarms: Iterable[Mapping[str, Any]], stage: str) -> list[Finding]:
+    """Judge the alarms: none is missing, in ALARM, or switched off."""
+    found = {alarm["AlarmName"]: alarm for alarm in alarms}
+    findings = [failed("alarms", n, "the alarm does not exist", deploy(stage)) for n in expected if n not in found]
+    for name, alarm in found.items():
+        if alarm.get("StateValue") == "ALARM":
+            text = f"in ALARM: {alarm.get('StateReason', '')}"
+            findings.append(failed("alarms", name, text, "see the runbook of this alarm in docs/operate.md"))
+        elif alarm.get("ActionsEnabled", True) is False:
+            text = "its actions are disabled: it sends no notifications"
+            findings.append(warning("alarms", name, text, "aws cloudwatch enable-alarm-actions --alarm-names NAME"))
+    return findings or [ok("alarms", str(len(found)), "none in ALARM")]
+
+
+def judge_subscriptions(
+    topic: str, subscriptions: Sequence[Any] | None, email: str | None, stage: str
+) -> list[Finding]:
+    """Judge who receives the notifications of alarms; `subscriptions` is None if the topic does not exist.
+
+    `email` is the setting `alarm_email`.
+    """
+    check_id = "alarms.subscription"
+    if subscriptions is None:
+        return [failed(check_id, topic, "the topic does not exist", deploy(stage))]
+    states = {s["Endpoint"]: s["SubscriptionArn"] for s in subscriptions if s["SubscriptionArn"] != "Deleted"}
+    findings = []
+    if email and email not in states:
+        findings.append(failed(check_id, topic, "the address of `alarm_email` is not subscribed", deploy(stage)))
+    elif not states:
+        advice = f"set `alarm_email` in infra/stages/{stage}.toml and deploy, or subscribe your own system"
+        findings.append(warning(check_id, topic, "nobody receives notifications of alarms", advice))
+    for endpoint, arn in states.items():
+        if arn == "PendingConfirmation":
+            advice = "click the link in AWS's message; if it is older than two days, subscribe again"
+            text = "the subscription is not confirmed: no alarm arrives there"
+            findings.append(failed(check_id, endpoint, text, advice))
+        else:
+            findings.append(ok(check_id, endpoint, "confirmed"))
+    return findings
+
+
+def refused_login(app_id: str) -> ProblemRequest:
+    """Return a login with an invalid code. It passes through the function, the secret and the platform."""
+    return ProblemRequest("POST", "/v1/sessions", {"app_id": app_id, "code": INVALID_ID}, 401, "unauthenticated")
+
+
+def judge_health(url: str, response: requests.Response, clone: Build, stage: str) -> Finding:
+    """Judge the response of the health call; `clone` is what this clone would build. An unknown commit is ignored."""
+    found = smoke.read_object(response)
+    if response.status_code != 200 or found.get("status") != "ok":
+        text = f"HTTP {response.status_code} {response.text[:200]}"
+        return failed("api.health", url, text, _advise(response, stage))
+    version, commit = found.get("version"), found.get("commit")
+    deployed = Build(version and str(version)[:20], commit and str(commit)[:20])
+    if deployed.version != clone.version or (None not in (commit, clone.commit) and deployed.commit != clone.commit):
+        text = f"deployed is {deployed}, this clone has {clone}"
+        return warning("api.health", url, text, "use a clone of the deployed commit, or deploy this one")
+    return ok("api.health", url, str(deployed))
+
+
+def judge_problem(check_id: str, url: str, response: requests.Response, request: ProblemRequest, stage: str) -> Finding:
+    """Judge the response to a request that must be answered with a problem."""
+    difference = smoke.compare_problem(response, request)
+    if difference is None:
+        return ok(check_id, url, f"HTTP {request.status} {request.code}")
+    return failed(check_id, url, difference.text, _advise(response, stage))
+
+
+def judge_no_response(check_id: str, url: str, error: Exception) -> Finding:
+    """Return the finding that the endpoint does not respond."""
+    advice = "check DNS and network of this machine, and the domain's DNS record"
+    return failed(check_id, url, f"no response ({type(error).__name__})", advice)
+
+
+def _advise(response: requests.Response, stage: str) -> str:
+    code = str(smoke.read_object(response).get("code", ""))
+    return _ADVICE.get(code) or deploy(stage)
+
+
+def _utc(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -21,8 +21,9 @@ from botocore.exceptions import ClientError
 
 from infra import bundle, cloudformation, deploy, rollback, smoke
 from infra.account import Account, check_account
+from infra.comparison import Target
 from infra.destroy import destroy
-from infra.stage_settings import StageError, StageSettings
+from infra.stage_settings import StageError, StageSettings, read_stage_settings
 from sandbox import stack
 from sandbox.sample_data import APP_ID, CUSTOMER
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DOMAIN = "api.example.com"
+ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 DOMAIN_SETTINGS = f"""[domain]
 name = "{DOMAIN}"
 certificate_arn = "arn:aws:acm:us-east-1:000000000000:certificate/sample"
@@ -319,9 +321,49 @@ other = {{ rate = 3, burst = 4 }}
     assert function["Configuration"]["MemorySize"] == 512
     assert function["Concurrency"]["ReservedConcurrentExecutions"] == 5
     assert function["Configuration"]["TracingConfig"] == {"Mode": "PassThrough"}
+    assert "deployed resources: no differences from the settings" in dry_run(cloud, cloud.clone(settings))
     cloud.deploy(cloud.clone())
     assert client.get_rest_api(restApiId=api_id)["disableExecuteApiEndpoint"] is False
     assert "Concurrency" not in cloud.client("lambda").get_function(FunctionName=API_FUNCTION)
+
+
+def test_a_dry_run_reports_what_was_changed_by_hand(cloud: Cloud) -> None:
+    clone = cloud.clone()
+    cloud.deploy(clone)
+    assert "deployed resources: no differences from the settings" in dry_run(cloud, clone)
+    role, [api_id] = f"{API_FUNCTION}-api_handler", cloud.api_ids()
+    limit = [{"op": "replace", "path": "/~1v1~1sessions/POST/throttling/rateLimit", "value": "1000"}]
+    cloud.client("apigateway").update_stage(restApiId=api_id, stageName="api", patchOperations=limit)
+    cloud.client("iam").put_role_policy(RoleName=role, PolicyName=role, PolicyDocument=json.dumps(ANYTHING))
+    cloud.client("iam").attach_role_policy(RoleName=role, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+    logs, group = cloud.client("logs"), f"/aws/apigateway/{API_FUNCTION}"
+    first, second = logs.describe_metric_filters(logGroupName=group)["metricFilters"]
+    logs.put_metric_filter(**{n: first[n] for n in ("logGroupName", "filterName", "metricTransformations")},
+                           filterPattern="other")  # fmt: skip
+    logs.delete_metric_filter(logGroupName=group, filterName=second["filterName"])
+    report = dry_run(cloud, clone)
+    for line in (
+        "deployed resources: 5 differences from the settings",
+        f"  role {role}: policies is ['{role}', 'AdministratorAccess'], expected ['{role}']",
+        f"  role {role}: the policy differs from .chalice/policy-{STAGE}.json",
+        f"  api {api_id}: limit of /v1/sessions/POST is (1000.0, 200), expected (100, 200)",
+        '  metric filter of ApiErrors: pattern is other, expected { ($.status = 5*) && ($.error != "-") }',
+        "  metric filter of ApiThrottled: missing",
+    ):
+        assert line in report
+    cloud.client("iam").detach_role_policy(RoleName=role, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+    for metric_filter in (first, second):
+        names = ("logGroupName", "filterName", "filterPattern", "metricTransformations")
+        logs.put_metric_filter(**{name: metric_filter[name] for name in names})
+    cloud.deploy(clone)
+    assert "deployed resources: no differences from the settings" in dry_run(cloud, clone)
+
+
+def dry_run(cloud: Cloud, clone: Path) -> list[str]:
+    """Run `make deploy DRY_RUN=1` in a clone; return what it prints."""
+    report: list[str] = []
+    deploy.dry_run(cloud.account, clone, STAGE, report.append)
+    return report
 
 
 def test_while_the_accounts_deployment_quota_is_used_up_the_deployment_waits(cloud: Cloud) -> None:
@@ -408,7 +450,8 @@ def test_the_smoke_test_names_each_defect(cloud: Cloud) -> None:
     clone = cloud.clone()
     cloud.deploy(clone)
     archive = bundle.current_archive(clone)
-    check = functools.partial(smoke.check_stage, cloud.account, clone, STAGE, archive)
+    target = Target(cloud.account, clone, STAGE, read_stage_settings(clone, STAGE))
+    check = functools.partial(smoke.check_stage, target, archive)
     check(cloud.url)
     functions, events = cloud.client("lambda"), cloud.client("events")
     variables = functions.get_function_configuration(FunctionName=API_FUNCTION)["Environment"]["Variables"]
@@ -419,8 +462,8 @@ def test_the_smoke_test_names_each_defect(cloud: Cloud) -> None:
         check(None)
     message = str(raised.value)
     assert f"function {API_FUNCTION}: timeout is 3, expected 15" in message
-    assert f"function {API_FUNCTION}: environment is" in message
-    assert f"schedule {rule}: state is 'DISABLED'" in message
+    assert f"function {API_FUNCTION}: variables differ: DOUYIN_LOGIN_API" in message
+    assert f"schedule {rule}: state is DISABLED" in message
     environment = {"Variables": variables}
     functions.update_function_configuration(FunctionName=API_FUNCTION, Environment=environment, Timeout=15)
     events.enable_rule(Name=rule)

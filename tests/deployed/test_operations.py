@@ -31,7 +31,7 @@ def test_after_deployment_and_onboarding_a_customer_gets_the_list(archive: Path,
         assert "saved" in operator.succeed(*add_merchant)
         assert "nothing to change" in operator.succeed(*add_merchant)
         assert "saved" in operator.succeed("store", "add", ACCOUNT_ID, POI_ID, "人民广场店")
-        assert "nothing failed" in operator.succeed("doctor", "--language", "en")
+        assert "nothing failed" in operator.succeed("doctor")
         response = operator.list_certificates(operator.login())
         assert len(response.json()["certificates"]) == 7
         operator.succeed("--yes", "merchant", "suspend", ACCOUNT_ID)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from infra import rollback, smoke, versions
+from infra import comparison, rollback, smoke, versions
 from infra.bundle import ROOT, Build, read_build
 from infra.chalice_state import RestApi
 from infra.rollback import read_routes
@@ -78,8 +78,8 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     def check(_account: Any, _stage: str, functions: Any, build: Build, url: str | None) -> str:
         assert (url is None) == stage.endpoint_is_off
         for name, expected in functions.items():
-            actual = smoke.actual_configuration(stage.client.get_function(name))
-            assert smoke.compare(actual, expected) == []
+            actual = comparison.actual_function(stage.client.get_function(name))
+            assert list(comparison.compare_values(name, actual, expected)) == []
         stage.checked.append(build)
         return "smoke test: passed"
 

@@ -1,0 +1,263 @@
+"""Compares what is deployed of a stage with what its settings and the template say. Nothing is changed.
+
+`make deploy DRY_RUN=1` and `redeemctl doctor` report the differences, the smoke test those of functions and schedule.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from infra.api_gateway import access_log_settings, limits_by_path, list_mappings
+from infra.chalice_config import API_STAGE
+from infra.chalice_state import function_names, rule_name
+from infra.cloudformation import access_log_group, none_if_not_found, read_template, stack_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from infra.account import Account
+    from infra.stage_settings import StageSettings
+
+SCHEDULE = "rate(10 minutes)"
+
+
+class Difference(NamedTuple):
+    """How a resource differs: `text` never contains the value of a variable."""
+
+    resource: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.resource}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A stage as it should be: its settings, and `.chalice` of `project`, which is generated from them.
+
+    `api_id` is the stage's REST API, or None. `overrides` are variables that the functions have besides the configured
+    ones.
+    """
+
+    account: Account
+    project: Path
+    stage: str
+    settings: StageSettings
+    api_id: str | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+
+def compare_stage(target: Target) -> list[Difference]:
+    """Return every difference."""
+    return [difference for compare in COMPARISONS.values() for difference in compare(target)]
+
+
+def expected_functions(target: Target) -> dict[str, dict[str, Any]]:
+    """Return how each function must be configured, by its name."""
+    config = json.loads((target.project / ".chalice" / "config.json").read_text(encoding="utf-8"))
+    stage = config["stages"][target.stage]
+    expected = {}
+    for name, function_name in function_names(target.stage).items():
+        own = stage["lambda_functions"].get(name, {})
+        expected[function_name] = {
+            "state": "Active",
+            "last update": "Successful",
+            "architecture": [stage["lambda_architecture"]],
+            "handler": f"app.{'app' if name == 'api_handler' else name}",
+            "memory": stage["lambda_memory_size"],
+            "timeout": own.get("lambda_timeout", config["lambda_timeout"]),
+            "environment": {**stage["environment_variables"], **target.overrides},
+            "tracing": "Active" if stage["xray"] else "PassThrough",
+            "reserved concurrency": own.get("reserved_concurrency"),
+            "subnets": sorted(stage.get("subnet_ids", ())),
+            "security groups": sorted(stage.get("security_group_ids", ())),
+        }
+        if target.settings.python is not None:
+            expected[function_name]["runtime"] = f"python{target.settings.python}"
+    return expected
+
+
+def actual_function(function: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a function is configured, from the response of GetFunction."""
+    configuration = function["Configuration"]
+    network = configuration.get("VpcConfig", {})
+    return {
+        "state": configuration.get("State"),
+        "last update": configuration.get("LastUpdateStatus"),
+        "code": configuration.get("CodeSha256"),
+        "runtime": configuration.get("Runtime"),
+        "architecture": configuration.get("Architectures"),
+        "handler": configuration.get("Handler"),
+        "memory": configuration.get("MemorySize"),
+        "timeout": configuration.get("Timeout"),
+        "environment": configuration.get("Environment", {}).get("Variables", {}),
+        "tracing": configuration.get("TracingConfig", {}).get("Mode", "PassThrough"),
+        "reserved concurrency": function.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
+        "subnets": sorted(network.get("SubnetIds", ())),
+        "security groups": sorted(network.get("SecurityGroupIds", ())),
+    }
+
+
+def compare_functions(account: Account, functions: Mapping[str, Mapping[str, Any]]) -> Iterator[Difference]:
+    """Compare functions with the expected values of their configuration, by the function's name."""
+    client = account.client("lambda")
+    for name, expected in functions.items():
+        found = none_if_not_found(client.get_function, FunctionName=name)
+        if found is None:
+            yield Difference(f"function {name}", "missing")
+        else:
+            yield from compare_values(f"function {name}", actual_function(found), expected)
+
+
+def compare_roles(target: Target) -> Iterator[Difference]:
+    """Compare the policies of the functions' roles with the files in `.chalice`."""
+    client = target.account.client("iam")
+    for name, suffix in (("api_handler", ""), ("refresh_tokens", "-refresh")):
+        role, file = f"{stack_name(target.stage)}-{name}", f"policy-{target.stage}{suffix}.json"
+        resource = f"role {role}"
+        wanted = json.loads((target.project / ".chalice" / file).read_text(encoding="utf-8"))
+        found = none_if_not_found(client.list_role_policies, RoleName=role)
+        if found is None:
+            yield Difference(resource, "missing")
+            continue
+        # Chalice names the policy after the role.
+        names = found["PolicyNames"] + [
+            policy["PolicyName"] for policy in client.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+        ]
+        yield from compare_values(resource, {"policies": names}, {"policies": [role]})
+        if role in names and client.get_role_policy(RoleName=role, PolicyName=role)["PolicyDocument"] != wanted:
+            yield Difference(resource, f"the policy differs from .chalice/{file}")
+
+
+def compare_schedule(account: Account, stage: str) -> Iterator[Difference]:
+    """Compare the rule that starts `refresh_tokens`, and its permission."""
+    events, functions = account.client("events"), account.client("lambda")
+    rule, function = rule_name(stage), function_names(stage)["refresh_tokens"]
+    resource = f"schedule {rule}"
+    found = none_if_not_found(events.describe_rule, Name=rule)
+    if found is None:
+        yield Difference(resource, "missing")
+        return
+    arns = [target["Arn"] for target in events.list_targets_by_rule(Rule=rule)["Targets"]]
+    actual = {
+        "state": found.get("State"),
+        "expression": found.get("ScheduleExpression"),
+        "targets": [arn.partition(":function:")[2] for arn in arns],
+    }
+    yield from compare_values(resource, actual, {"state": "ENABLED", "expression": SCHEDULE, "targets": [function]})
+    policy = none_if_not_found(functions.get_policy, FunctionName=function)
+    if not _may_invoke(json.loads(policy["Policy"]) if policy else {}, rule):
+        yield Difference(resource, "EventBridge may not invoke the function")
+
+
+def compare_api(target: Target) -> Iterator[Difference]:
+    """Compare the limits, the access log and the default endpoint of the API."""
+    client = target.account.client("apigateway")
+    resource = f"api {target.api_id}"
+    if target.api_id is None:
+        yield Difference("api", "missing")
+        return
+    stage = none_if_not_found(client.get_stage, restApiId=target.api_id, stageName=API_STAGE)
+    if stage is None:
+        yield Difference(resource, f"no stage {API_STAGE}")
+        return
+    methods = {
+        # API Gateway returns the path of a method as a JSON pointer, with or without a slash in front.
+        path.replace("~1", "/").replace("~0", "~").lstrip("/"): method
+        for path, method in stage.get("methodSettings", {}).items()
+    }
+    for path, limit in limits_by_path(client, target.api_id, target.settings.limits).items():
+        found = methods.get(path.lstrip("/"), {})
+        actual = (found.get("throttlingRateLimit"), found.get("throttlingBurstLimit"))
+        yield from compare_values(
+            resource, {f"limit of {path}": actual}, {f"limit of {path}": (limit.rate, limit.burst)}
+        )
+    if stage.get("accessLogSettings", {}) != access_log_settings(target.account, target.stage):
+        yield Difference(resource, "the access log has another group or format")
+    domain = target.settings.domain
+    api = client.get_rest_api(restApiId=target.api_id)
+    disabled = domain is not None and not domain.default_endpoint
+    if api.get("disableExecuteApiEndpoint", False) != disabled:
+        yield Difference(resource, f"the default endpoint is {'enabled' if disabled else 'disabled'}")
+
+
+def compare_domain(target: Target) -> Iterator[Difference]:
+    """Compare the custom domain with the settings, if they have one."""
+    domain, client = target.settings.domain, target.account.client("apigateway")
+    if domain is None:
+        return
+    resource = f"domain {domain.name}"
+    found = none_if_not_found(client.get_domain_name, domainName=domain.name)
+    if found is None:
+        yield Difference(resource, "missing")
+        return
+    expected = {"domainNameStatus": "AVAILABLE", "regionalCertificateArn": domain.certificate_arn}
+    yield from compare_values(resource, {"domainNameStatus": "AVAILABLE", **found}, expected)
+    if target.api_id not in {mapping.get("restApiId") for mapping in list_mappings(client, domain.name)}:
+        yield Difference(resource, f"not mapped to the API {target.api_id}")
+
+
+def compare_metric_filters(target: Target) -> Iterator[Difference]:
+    """Compare the metric filters of the access log with the template: two alarms use their metrics."""
+    group = access_log_group(target.stage)
+    client = target.account.client("logs")
+    found = none_if_not_found(client.describe_metric_filters, logGroupName=group)
+    if found is None:
+        yield Difference(f"log group {group}", "missing")
+        return
+    actual = {}
+    for metric_filter in found["metricFilters"]:
+        [transformation] = metric_filter["metricTransformations"]
+        actual[transformation["metricName"]] = (metric_filter["filterPattern"], transformation)
+    for resource in read_template()["Resources"].values():
+        if resource["Type"] != "AWS::Logs::MetricFilter":
+            continue
+        properties = resource["Properties"]
+        [wanted] = properties["MetricTransformations"]
+        name = f"metric filter of {wanted['MetricName']}"
+        if wanted["MetricName"] not in actual:
+            yield Difference(name, "missing")
+            continue
+        pattern, transformation = actual[wanted["MetricName"]]
+        yield from compare_values(name, {"pattern": pattern}, {"pattern": properties["FilterPattern"]})
+        dimensions = {dimension["Key"]: dimension["Value"] for dimension in wanted["Dimensions"]}
+        expected = {
+            "metricNamespace": wanted["MetricNamespace"],
+            "metricValue": wanted["MetricValue"],
+            "dimensions": dimensions,
+        }
+        yield from compare_values(name, transformation, expected)
+
+
+COMPARISONS: dict[str, Callable[[Target], Iterator[Difference]]] = {
+    "functions": lambda target: compare_functions(target.account, expected_functions(target)),
+    "roles": compare_roles,
+    "schedule": lambda target: compare_schedule(target.account, target.stage),
+    "API": compare_api,
+    "domain": compare_domain,
+    "metric filters": compare_metric_filters,
+}
+
+
+def compare_values(resource: str, actual: Mapping[str, Any], expected: Mapping[str, Any]) -> Iterator[Difference]:
+    """Compare the values that are expected of a resource, by name. Of variables, only the names are shown."""
+    for name, value in expected.items():
+        found = actual.get(name)
+        if name == "environment":
+            differing = sorted(n for n in found.keys() | value.keys() if found.get(n) != value.get(n))  # type: ignore[union-attr]
+            if differing:
+                yield Difference(resource, f"variables differ: {', '.join(differing)}")
+        elif found != value:
+            yield Difference(resource, f"{name} is {found}, expected {value}")
+
+
+def _may_invoke(policy: Mapping[str, Any], rule: str) -> bool:
+    return any(
+        statement.get("Effect") == "Allow"
+        and statement.get("Principal", {}).get("Service") == "events.amazonaws.com"
+        and rule in json.dumps(statement.get("Condition", {"any": rule}))
+        for statement in policy.get("Statement", [])
+    )

@@ -1,0 +1,99 @@
+"""Differences between what is deployed and the settings, where AWS differs from the emulated one."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from infra import api_gateway
+from infra.account import Account
+from infra.bundle import ROOT
+from infra.comparison import Target, compare_api, compare_roles, compare_values, expected_functions
+from infra.stage_settings import StageSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROUTE = "/v1/merchants/{account_id}/stores"
+LIMIT = {"throttlingRateLimit": 100.0, "throttlingBurstLimit": 200}
+
+
+def target(client: Any, settings: StageSettings | None = None, **overrides: str) -> Target:
+    account = Account(cast("Callable[[str], Any]", lambda _: client), {}, "us-east-1")
+    return Target(account, ROOT, "dev", settings or StageSettings(), "abc", overrides)
+
+
+class FakeApiGateway:
+    """An API with one of the routes that have a limit of their own. `paths` are the keys of its method settings."""
+
+    def __init__(self, *paths: str, off: bool = False) -> None:
+        self.paths = paths
+        self.off = off
+
+    def get_caller_identity(self) -> Any:
+        return {"Account": "123456789012"}
+
+    def get_stage(self, **_: str) -> Any:
+        log = api_gateway.access_log_settings(target(self).account, "dev")
+        return {"methodSettings": dict.fromkeys(self.paths, LIMIT), "accessLogSettings": log}
+
+    def get_rest_api(self, **_: str) -> Any:
+        return {"disableExecuteApiEndpoint": self.off}
+
+    def get_paginator(self, _: str) -> Any:
+        return self
+
+    def paginate(self, **_: str) -> Any:
+        return [{"items": [{"path": ROUTE, "resourceMethods": {"GET": {}}}, {"path": "/v1/health"}]}]
+
+
+@pytest.mark.parametrize(
+    "path", [f"{ROUTE}/GET", f"{ROUTE}/GET".lstrip("/"), "~1v1~1merchants~1{account_id}~1stores/GET"]
+)
+def test_a_limit_is_found_in_each_form_of_its_path(path: str) -> None:
+    assert list(compare_api(target(FakeApiGateway("*/*", path)))) == []
+
+
+def test_a_limit_that_is_not_set_and_a_disabled_endpoint_are_differences() -> None:
+    found = [str(difference) for difference in compare_api(target(FakeApiGateway("*/*", off=True)))]
+    assert found == [
+        f"api abc: limit of {ROUTE}/GET is (None, None), expected (100, 200)",
+        "api abc: the default endpoint is disabled",
+    ]
+
+
+def test_of_variables_only_the_names_are_shown() -> None:
+    expected = expected_functions(target(None, StageSettings(python="3.12"), SESSION_TTL_SECONDS="60"))
+    environment = expected["douyin-redemption-dev"]["environment"]
+    assert (environment["SESSION_TTL_SECONDS"], environment["STAGE"]) == ("60", "dev")
+    assert expected["douyin-redemption-dev"]["runtime"] == "python3.12"
+    [difference] = compare_values(
+        "function f", {"environment": {"A": "old", "B": "x"}}, {"environment": {"B": "x", "C": "new"}}
+    )
+    assert str(difference) == "function f: variables differ: A, C"
+
+
+class FakeIam:
+    """Roles with their own policy as in the files, and perhaps another one."""
+
+    def __init__(self, *attached: str) -> None:
+        self.attached = attached
+
+    def list_role_policies(self, RoleName: str) -> Any:  # noqa: N803 - AWS's name
+        return {"PolicyNames": [RoleName]}
+
+    def list_attached_role_policies(self, **_: str) -> Any:
+        return {"AttachedPolicies": [{"PolicyName": name} for name in self.attached]}
+
+    def get_role_policy(self, RoleName: str, **_: str) -> Any:  # noqa: N803 - AWS's name
+        suffix = "-refresh" if RoleName.endswith("refresh_tokens") else ""
+        return {"PolicyDocument": json.loads((ROOT / ".chalice" / f"policy-dev{suffix}.json").read_text())}
+
+
+def test_a_role_has_its_policy_and_no_other() -> None:
+    assert list(compare_roles(target(FakeIam()))) == []
+    found = [str(difference) for difference in compare_roles(target(FakeIam("Admin")))]
+    role = "douyin-redemption-dev-refresh_tokens"
+    assert found[1] == f"role {role}: policies is ['{role}', 'Admin'], expected ['{role}']"
