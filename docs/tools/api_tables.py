@@ -48,17 +48,8 @@ class DocumentError(Exception):
 def build_tables(document: Mapping[str, Any], language: str) -> dict[str, str]:
     """Return every table as Markdown, by name. `language` is `en` or `zh`. Raises DocumentError."""
     paths, schemas = document["paths"], document["components"]["schemas"]
-    login = paths["/v1/sessions"]["post"]
     certificates = paths["/v1/merchants/{account_id}/stores/{poi_id}/certificates"]["get"]
-    objects = {
-        "login": login["requestBody"]["content"]["application/json"]["schema"],
-        "session": schemas["Session"],
-        "stores": schemas["Stores"],
-        "store": schemas["Store"],
-        "list": schemas["List"],
-        "certificate": schemas["Certificate"],
-        "problem": schemas["Problem"],
-    }
+    objects = {"list": schemas["List"], "certificate": schemas["Certificate"], "problem": schemas["Problem"]}
     headings = _HEADINGS[language]
     tables = {
         name: _format_table(headings["fields"], _field_rows(document, schema, language))
@@ -81,10 +72,7 @@ def fill_page(page: str, tables: Mapping[str, str]) -> str:
 def _field_rows(
     document: Mapping[str, Any], schema: Mapping[str, Any], language: str, prefix: str = ""
 ) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each property; the properties of an object follow it, as `object.property`.
-
-    Those of a referenced object do not: it has a table of its own.
-    """
+    """Yield a row for each property; the properties of an object follow it, as `object.property`."""
     for name, given in schema["properties"].items():
         field = _resolve(document, given)
         is_required = name in schema.get("required", ())
@@ -94,7 +82,7 @@ def _field_rows(
             _YES[language] if is_required else "",
             _describe(field, f"{prefix}{name}", language),
         )
-        if "properties" in field and "$ref" not in given:
+        if "properties" in field:
             yield from _field_rows(document, field, language, f"{prefix}{name}.")
 
 
