@@ -1,4 +1,4 @@
-"""Access tokens: one per app, shared by every instance. Looked up in the cache, then in the table, then minted.
+"""Access tokens, one per app, shared by all instances. Looked up in the cache, then in the table, then minted.
 
 `lease` decides which instance may mint.
 """
