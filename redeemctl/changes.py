@@ -1,8 +1,8 @@
 """Compare-and-set: a change is written only if the data is still what the operator was shown.
 
-A plan reads the present state and returns the changes that are to be made, with the function that writes them on that
-condition. If somebody else was faster, the plan is made again. It is written without a question if it contains nothing
-that the operator has not confirmed; otherwise the conflict is explained.
+A plan reads the present state, and returns the changes and a function that writes them if that state is unchanged. If
+somebody else has changed it, the plan is made again. The new plan is written without a question if the operator has
+confirmed all of its changes; otherwise the conflict is explained.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def plan_import(
     *,
     prune: bool,
 ) -> list[RowPlan]:
-    """Compare a file with the table. What the file cannot make of a row is added to `errors`."""
+    """Compare a file with the table. The errors of rows that would become invalid are added to `errors`."""
     plans: list[RowPlan] = []
     for account_id, entry in entries.items():
         item = items.get(account_id)
@@ -237,7 +237,7 @@ def _write_row(table: MerchantTable, plan: RowPlan) -> None:
     seen = [plan.item]
 
     def make_plan() -> Plan:
-        # The first try uses the row that the preview was made of: no second read for each merchant.
+        # The first attempt uses the row that the preview has read, so no merchant is read twice.
         item = seen.pop() if seen else table.get(plan.account_id)
         if plan.kind == REMOVED:
             return (

@@ -47,7 +47,7 @@ def make_table(
         else:
             table.add_column(column, overflow="fold")
     for row in rows:
-        # Text, not str: brackets in a name are no markup.
+        # Text, not str: rich would read brackets in a name as markup.
         table.add_row(*(Text(cell) for cell in row))
     minimum = Measurement.get(console, console.options.update(max_width=10_000), table).minimum
     table.width = minimum if minimum > console.width else None
