@@ -3,5 +3,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 
 const app = JSON.parse(await readFile("src/app.json", "utf8"));
-app.prelaunch.entry = app.prelaunch.entry.replace(/\.ts$/, ".js");
-await writeFile("dist/app.json", `${JSON.stringify(app, null, 2)}\n`);
+if (app.prelaunch) {
+  app.prelaunch.entry = app.prelaunch.entry.replace(/\.ts$/, ".js");
+  await writeFile("dist/app.json", `${JSON.stringify(app, null, 2)}\n`);
+}
