@@ -133,10 +133,10 @@ describe("a call of tt that", () => {
     ];
     for (const [reason, ...expected] of cases) {
       const tt = new FakeTt();
-      tt.onLogin = ({ fail }) => fail({ errMsg: `login:fail ${reason}` });
+      tt.onLogin = ({ fail }) => fail({ errMsg: `login:fail ${reason}`, errorCode: 113001 });
       const { code, action, cause } = problemOf(await settled(newClient(tt).listCertificates(STORE).next(), 0));
       assert.deepEqual([code, action], expected);
-      assert.equal(cause, `tt.login: login:fail ${reason}`);
+      assert.equal(cause, `tt.login: login:fail ${reason} (errorCode 113001)`);
     }
   });
 

@@ -401,24 +401,27 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     const cached = attempt(() => readStoredMerchant(tt.getStorageSync(storesKey)));
     const age = cached ? now() - cached.readAt : -1;
     if (cached && age >= 0 && age < STORES_CACHE_MS) {
-      return Promise.resolve({ kind: "stores", merchant: cached.merchant, stale: false });
+      return Promise.resolve(storesOutcome(cached.merchant, false));
     }
     return send(() => storesPath(account_id), readMerchant, "").done.then((result) => {
       if (!result.problem) {
-        const merchant = result.value;
-        attempt(() => tt.setStorageSync(storesKey, { merchant, readAt: now() }));
-        return { kind: "stores", merchant, stale: false };
+        attempt(() => tt.setStorageSync(storesKey, { merchant: result.value, readAt: now() }));
+        return storesOutcome(result.value, false);
       }
       if (result.problem.code === "merchant_not_found") {
         attempt(() => tt.removeStorageSync(storesKey));
       } else if (cached) {
-        return { kind: "stores", merchant: cached.merchant, stale: true };
+        return storesOutcome(cached.merchant, true);
       }
       return { kind: "problem", problem: result.problem };
     });
   }
 
   return { listCertificates, listStores };
+}
+
+function storesOutcome(merchant: Merchant, stale: boolean): StoresOutcome {
+  return { kind: "stores", merchant, stale };
 }
 
 function readLogin(body: unknown): Login {
@@ -456,6 +459,7 @@ function sum(a: Unusable, b: Unusable): Unusable {
 
 /** Compare in the service's order: by expiry, without an expiry last, then by certificate_id. */
 function soonestFirst(one: Certificate, other: Certificate): number {
-  const [a = 0, b = 0] = [one, other].map((c) => (c.expire_time === undefined ? Number.MAX_VALUE : c.expire_time));
+  const { expire_time: a = Number.MAX_VALUE } = one;
+  const { expire_time: b = Number.MAX_VALUE } = other;
   return a - b || (one.certificate_id < other.certificate_id ? -1 : 1);
 }

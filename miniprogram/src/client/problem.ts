@@ -32,7 +32,7 @@ export interface Problem {
   /** For support; empty without a response of the service. */
   requestId: string;
   /**
-   * For the developer: what tt reported or threw, with its errNo, after `tt.login: ` or `tt.request: `; what was
+   * For the developer: what tt reported or threw, with errNo and errorCode, after `tt.login: ` or `tt.request: `; what was
    * malformed; or the title and the errors of the service. It contains no token and no code.
    */
   cause?: string;
@@ -62,7 +62,7 @@ export function newProblem(code: keyof typeof TEXTS, status: number, cause: stri
 export function readReply<T>(reply: Reply, read: (body: unknown) => T): Result<T> {
   const status = Number(reply.statusCode) || 0;
   let body: unknown;
-  let cause = "no problem of the service";
+  let cause = "not a problem";
   try {
     body = parse(reply.data);
     if (status === 200) {

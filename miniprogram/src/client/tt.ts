@@ -55,7 +55,7 @@ const MAX_CAUSE = 200;
  * Texts with which tt.login fails although the customer may be logged in: its document has "network unavailable" and
  * "service error".
  */
-const NO_RESPONSE = /network|service error|timeout/i;
+const NO_RESPONSE = /network|service|timeout/i;
 
 interface TtCall<V, T> {
   name: "tt.login" | "tt.request";
@@ -101,8 +101,9 @@ export function attempt<T>(call: () => T): T | undefined {
   }
 }
 
-/** Return the text of an error, or of what tt passes to `fail`. */
+/** Return the text of an error, or of what tt passes to `fail`: Douyin adds errorCode to errNo, API by API. */
 function reasonText(reason: unknown): string {
-  const { errMsg, errNo, message } = Object(reason);
-  return `${errMsg || message || reason || ""}${errNo === undefined ? "" : ` (errNo ${errNo})`}`;
+  const { errMsg, errNo, errorCode, message } = Object(reason);
+  const numbers = [errNo && `errNo ${errNo}`, errorCode && `errorCode ${errorCode}`].filter((text) => text).join(", ");
+  return `${errMsg || message || reason || ""}${numbers && ` (${numbers})`}`;
 }
