@@ -39,6 +39,11 @@ declare module "@tarojs/taro" { export function useDidShow(callback: () => void)
 declare module "vue" { export function ref<T>(): { value: T | undefined }; }
 declare module "@dcloudio/uni-app" { export function onShow(hook: () => void): void; }
 """
+NEWER_SERVICE = """
+import type { Certificate, Problem } from "douyin-redemption-client";
+export const kind: Certificate["kind"] = "subscription";
+export const code: Problem["code"] = "on_vacation";
+"""
 RUN = """
 const problem = { code: "upstream_timeout", status: 504, detail: "请稍后再试", retryable: true, request_id: "r" };
 let session = { token: "t", expires_in: 7200, list_problem: problem };
@@ -122,6 +127,7 @@ def test_the_client_has_at_most_8_kb_minified() -> None:
 def test_the_examples_of_the_readme_compile(project: Path, examples: dict[str, str], options: dict[str, str]) -> None:
     """With small declarations of the frameworks: the test has no network."""
     (project / "frameworks.d.ts").write_text(FRAMEWORKS, "utf-8")
+    (project / "newer.ts").write_text(NEWER_SERVICE, "utf-8")
     (project / "coupons.ts").write_text(examples["ts"], "utf-8")
     (project / "taro.tsx").write_text(examples["tsx"], "utf-8")
     (project / "uni.ts").write_text(examples["uni"], "utf-8")

@@ -5,7 +5,7 @@
  * used remain. Readers throw if what remains cannot be used.
  */
 
-import type { components, paths } from "./api";
+import type { components } from "./api";
 
 type Schemas = components["schemas"];
 /** One of the known values, or a text that a newer service sends. */
@@ -25,7 +25,7 @@ export type Merchant = Schemas["Stores"];
 /** A store. The position is in GCJ-02; use it only if both coordinates are there. */
 export type Store = Schemas["Store"];
 export type ServerProblem = Schemas["Problem"];
-export type SessionResponse = paths["/v1/sessions"]["post"]["responses"]["200"]["content"]["application/json"];
+export type SessionResponse = Schemas["Session"];
 
 export interface Session {
   token: string;

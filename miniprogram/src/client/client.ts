@@ -6,7 +6,7 @@
  * outcome, whatever `tt` and the server do.
  */
 
-import type { paths } from "./api";
+import type { operations } from "./api";
 import {
   type Certificate,
   type List,
@@ -26,9 +26,7 @@ export type { Action, Code, Problem } from "./problem";
 export type { LoginOptions, Reply, RequestOptions, TtApi } from "./tt";
 
 export type Unusable = NonNullable<List["unusable"]>;
-type QueryParameters = NonNullable<
-  paths["/v1/merchants/{account_id}/stores/{poi_id}/certificates"]["get"]["parameters"]["query"]
->;
+type QueryParameters = NonNullable<operations["listCertificates"]["parameters"]["query"]>;
 
 export interface ClientOptions {
   tt: TtApi;
@@ -38,13 +36,10 @@ export interface ClientOptions {
   appId: string;
 }
 
-interface ListQuery extends Pick<QueryParameters, "biz_type" | "start_time" | "end_time"> {
+/** The store of a merchant to list, and optional filters (times in epoch seconds). */
+export interface ListOptions extends Pick<QueryParameters, "biz_type" | "start_time" | "end_time"> {
   account_id: string;
   poi_id: string;
-}
-
-/** The store of a merchant to list, and optional filters (times in epoch seconds). */
-export interface ListOptions extends ListQuery {
   onProgress?: (progress: Progress) => void;
 }
 
@@ -172,7 +167,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   }
 
   /** Log in, and ask for a list in the same request. */
-  function logIn(query?: ListQuery): Promise<Result<Login>> {
+  function logIn(query?: ListOptions): Promise<Result<Login>> {
     const login = loginCode()
       .then((result) => (result.problem ? result : openSession(result.value, query)))
       .then((result) => {
@@ -196,7 +191,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     });
   }
 
-  function openSession(code: string, query: ListQuery | undefined): Promise<Result<Login>> {
+  function openSession(code: string, query: ListOptions | undefined): Promise<Result<Login>> {
     // The code belongs to whoever has logged in.
     readSession();
     const data = { app_id: appId, code, list: query };
@@ -435,7 +430,7 @@ function storesPath(accountId: string): string {
   return `/v1/merchants/${encodeURIComponent(accountId)}/stores`;
 }
 
-function listPath(query: ListQuery, cursor: string | undefined): string {
+function listPath(query: ListOptions, cursor: string | undefined): string {
   const { account_id, poi_id, biz_type, start_time, end_time } = query;
   const parameters: { [name: string]: string | number | undefined } = { biz_type, start_time, end_time, cursor };
   const pairs = Object.keys(parameters)
