@@ -94,7 +94,7 @@ Page({
   requestStores() {
     const { accountId, request } = this.storeState;
     device.reportWaiting((waiting) => this.updateStores({ kind: "waited", request, waiting }));
-    client.stores(accountId).then((outcome) => {
+    client.listStores({ account_id: accountId }).then((outcome) => {
       this.updateStores({ kind: "responded", request, outcome, now: device.epochSeconds() });
     });
   },
@@ -158,7 +158,7 @@ Page({
 
   load(event: ListEvent) {
     if (event.kind !== "continued" || !this.pager) {
-      this.pager = client.certificates(this.store(), (progress) => this.onProgress(progress));
+      this.pager = client.listCertificates({ ...this.store(), onProgress: (progress) => this.onProgress(progress) });
     }
     this.update(event);
     this.loadNext(this.pager);
