@@ -27,7 +27,7 @@ help:
 	@echo "make check        after an edit: format, lint, types, unit tests (20 s)"
 	@echo "make test         everything (needs node; installs a Chromium where there is none)"
 	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
-	@echo "make screenshots  picture every state of the sample page at three widths: build/screenshots"
+	@echo "make screenshots  picture every state of the sample page at four widths: build/screenshots"
 	@echo "make nightly      long runs: fuzz, fault run, soak and overload, dependency audit, benchmarks (an hour)"
 	@echo "make fuzz         mutated platform responses, and more examples for the property-based tests"
 	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
@@ -145,7 +145,7 @@ endif
 
 screenshots: install bundle miniprogram
 	ALL_WIDTHS=1 $(PYTEST) tests/deployed/test_screenshots.py
-	@echo "written: build/screenshots/contact-sheet.png"
+	@echo "written: build/screenshots/contact-sheet-*.png"
 
 nightly: install bundle miniprogram fuzz audit
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_deployment.py
