@@ -3,9 +3,9 @@
  * pages, the first one at the start. Vue renders them. The other parts of Douyin's runtime that they need are here. The
  * browser's way back is the phone's.
  *
- * URL query: the page's own parameters (account_id, poi_id), and `page` (to start with another page than the first),
- * `customer`, `text` (the phone's font size in per cent), `place` ("latitude,longitude"), `round_trip` (milliseconds),
- * `hook` (`1`: config.ts has an `onSelect`) and `help` (the merchant's sentence in config.ts).
+ * URL query: the page's own parameters (account_id, poi_id), and `customer`, `text` (the phone's font size in per cent),
+ * `place` ("latitude,longitude"), `round_trip` (milliseconds), `hook` (`1`: config.ts has an `onSelect`) and `help` (the
+ * merchant's sentence in config.ts).
  */
 
 import { createApp, reactive } from "vue";
@@ -96,7 +96,7 @@ async function start(): Promise<void> {
   document.head.append(style);
   listen();
   history.replaceState(1, "");
-  open(`${query.get("page") ?? app.pages[0]}?${query}`);
+  open(`${app.pages[0]}?${query}`);
 }
 
 function mockTt(appId: string) {

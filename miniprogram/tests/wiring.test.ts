@@ -99,14 +99,6 @@ class Program {
     this.stack.pop();
     this.top.onShow();
   }
-
-  /** Another user logs in while the mini-program is in the background. */
-  switchUser(customer: string): void {
-    this.top.onHide();
-    this.storage.clear();
-    this.phone.customer = customer;
-    this.top.onShow();
-  }
 }
 
 function openList(query: object, storage?: Map<string, string>): Program {
@@ -164,19 +156,6 @@ test("a step back from 券详情 asks nothing; a return to the program reads the
   program.top.onShow();
   await until(() => program.requests.length === before + 1);
   assert.equal(program.top.data.detail?.code, "7001");
-});
-
-test("after another user has logged in, 券详情 and list show nothing of the former one", async () => {
-  const program = openList(STORE);
-  await until(() => program.top.data.refundable);
-  program.top.openCertificate(tap({ id: "7200000000000000001" }));
-  assert.ok(program.top.data.detail);
-  program.switchUser("wu");
-  assert.deepEqual([program.top.data.detail, program.top.data.loading], [null, true]);
-  await until(() => !program.top.data.loading);
-  assert.equal(program.top.data.detail, null);
-  program.back();
-  assert.deepEqual([program.top.data.empty, program.top.data.refundable], [true, false]);
 });
 
 for (const path of [COUNTER, STORES]) {
