@@ -149,7 +149,7 @@ endif
 
 screenshots: install bundle miniprogram
 	ALL_WIDTHS=1 $(PYTEST) tests/deployed/test_screenshots.py
-	@echo "written: build/screenshots/contact-sheet.png"
+	@echo "written: build/screenshots/contact-sheet-*.png"
 
 nightly: install bundle miniprogram fuzz audit
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_deployment.py

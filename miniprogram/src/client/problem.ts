@@ -49,7 +49,7 @@ const ACTIONS = new Map<string, Action>([
 const TEXTS = {
   network: "网络不给力，请检查网络后重试",
   login: "登录抖音后才能查看您的券",
-  unreadable: "服务返回异常，请稍后再试",
+  unreadable: "服务异常，请稍后再试",
 };
 
 /** Create a problem that the service did not report. `status` is 0 without a response. */
