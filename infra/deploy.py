@@ -20,7 +20,14 @@ from infra import bundle, chalice_config, cloudformation, smoke, versions
 from infra.account import check_account, open_account
 from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
 from infra.chalice_config import API_STAGE
-from infra.chalice_state import choose_rest_api, find_rest_apis, function_names, read_rest_api_id, write_state
+from infra.chalice_state import (
+    choose_rest_api,
+    find_rest_apis,
+    function_names,
+    read_rest_api_id,
+    rule_name,
+    write_state,
+)
 from infra.comparison import Target, compare_stage
 from infra.stage_settings import StageError, read_stage_settings
 
@@ -62,6 +69,8 @@ def deploy(
     # The running code may be unpublished: an older version of this module deployed it, or `chalice deploy` alone.
     _publish(account, stage)
     _run_chalice_deploy(account, project, stage, settings)
+    # Chalice puts the rule without a state, so one that was disabled by hand may stay disabled.
+    account.client("events").enable_rule(Name=rule_name(stage))
     if not settings.tracing:
         _switch_off_tracing(account, stage)
     _publish(account, stage, bundle.read_build(archive))
