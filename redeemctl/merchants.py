@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from redeemctl.changes import Plan
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.options import ID, FieldType, GlobalGroup, GlobalOptions, StoreType, pass_options
 from redeemctl.output import print_json, print_note, print_rows
@@ -14,8 +13,6 @@ from redeemctl.rows import InvalidRowError, Merchant, dump, edit_item, list_chan
 from redeemctl.secret import get_app_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from redeemctl.rows import Item, Patch
     from redeemctl.stage import Stage
 
@@ -65,7 +62,7 @@ def add_merchant(
         warning = ""
         if item is not None and "stores" not in item and stores:
             warning = "The merchant has no store list and is served in all its stores; then only in the given ones."
-        change_row(options, stage, account_id, lambda _: patch, warning=warning, may_add=item is None)
+        change_row(options, stage, account_id, item, patch, warning=warning)
 
 
 @merchant.command("show")
@@ -80,7 +77,7 @@ def show_merchant(options: GlobalOptions, account_id: str) -> None:
         print_json(dump(row))
         return
     rows = [("account_id", account_id), *((change.field, change.new) for change in list_changes(None, item))]
-    print_rows(("field", "value"), rows, no_wrap=("field",))
+    print_rows(("field", "value"), rows)
 
 
 @merchant.command("list")
@@ -107,7 +104,7 @@ def list_merchants(options: GlobalOptions) -> None:
         )
         for row in rows
     ]
-    print_rows(("account_id", "name", "app_id", "stores", "active"), lines, no_wrap=("account_id", "app_id"))
+    print_rows(("account_id", "name", "app_id", "stores", "active"), lines)
 
 
 @merchant.command("suspend")
@@ -117,7 +114,8 @@ def suspend_merchant(options: GlobalOptions, account_id: str) -> None:
     """Stop serving a merchant."""
     with options.open_stage() as stage:
         warning = f"Merchant {account_id} is no longer served."
-        change_row(options, stage, account_id, lambda _: {"active": False}, warning=warning)
+        item = require_merchant(stage, account_id)
+        change_row(options, stage, account_id, item, {"active": False}, warning=warning)
 
 
 @merchant.command("resume")
@@ -126,7 +124,7 @@ def suspend_merchant(options: GlobalOptions, account_id: str) -> None:
 def resume_merchant(options: GlobalOptions, account_id: str) -> None:
     """Serve a suspended merchant again."""
     with options.open_stage() as stage:
-        change_row(options, stage, account_id, lambda _: {"active": True})
+        change_row(options, stage, account_id, require_merchant(stage, account_id), {"active": True})
 
 
 @merchant.command("remove")
@@ -135,15 +133,14 @@ def resume_merchant(options: GlobalOptions, account_id: str) -> None:
 def remove_merchant(options: GlobalOptions, account_id: str) -> None:
     """Remove a merchant's row."""
     with options.open_stage() as stage:
-
-        def make_plan() -> Plan:
-            item = stage.merchants.get(account_id)
-            if item is None:
-                return Plan([], lambda: None)
-            warning = f"Merchant {account_id} is no longer served and its row is lost."
-            return Plan(list_changes(item, None), lambda: stage.merchants.remove(item), warning)
-
-        options.change(make_plan, f"merchant {account_id}: removed", account_id=account_id)
+        item = stage.merchants.get(account_id)
+        options.change(
+            list_changes(item, None),
+            lambda: None if item is None else stage.merchants.remove(item),
+            f"merchant {account_id}: removed",
+            warning=f"Merchant {account_id} is no longer served and its row is lost.",
+            account_id=account_id,
+        )
 
 
 def to_patch(values: dict[str, Any]) -> Patch:
@@ -160,20 +157,14 @@ def require_merchant(stage: Stage, account_id: str) -> Item:
 
 
 def change_row(
-    options: GlobalOptions,
-    stage: Stage,
-    account_id: str,
-    make_patch: Callable[[Item | None], Patch],
-    *,
-    warning: str = "",
-    may_add: bool = False,
+    options: GlobalOptions, stage: Stage, account_id: str, item: Item | None, patch: Patch, *, warning: str = ""
 ) -> None:
-    """Edit a merchant's row by compare-and-set. `make_patch` is called again with the newer row after a conflict."""
-
-    def make_plan() -> Plan:
-        item = stage.merchants.get(account_id) if may_add else require_merchant(stage, account_id)
-        edited = edit_item(account_id, item, make_patch(item))
-        return Plan(list_changes(item, edited), lambda: stage.merchants.replace(item, edited), warning)
-
-    done = f"merchant {account_id}: saved; takes effect on all instances within five minutes"
-    options.change(make_plan, done, account_id=account_id)
+    """Edit a merchant's row; `item` is the present one, None for a new merchant."""
+    edited = edit_item(account_id, item, patch)
+    options.change(
+        list_changes(item, edited),
+        lambda: stage.merchants.replace(item, edited),
+        f"merchant {account_id}: saved; takes effect on all instances within five minutes",
+        warning=warning,
+        account_id=account_id,
+    )

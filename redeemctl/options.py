@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
-from click.shell_completion import CompletionItem
 
-from redeemctl.changes import Outcome, Plan, compare_and_set
 from redeemctl.errors import NotConfirmedError
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.rows import Merchant, Store, parse_value
@@ -34,7 +31,7 @@ PROJECT = Path(__file__).parent.parent
 class GlobalOptions:
     """The options of all commands."""
 
-    stage: str = "dev"
+    stage: str = field(default_factory=lambda: os.environ.get("REDEEM_STAGE") or "dev")
     project: Path = PROJECT
     yes: bool = False
     dry_run: bool = False
@@ -51,28 +48,25 @@ class GlobalOptions:
                 print_note(line)
             yield stage
 
-    def change(self, make_plan: Callable[[], Plan], done: str, **details: Any) -> None:
-        """Show the changes, ask if something is lost, write them, and report. `details` are added to the JSON."""
-        plans: list[Plan] = []
+    def change(
+        self, changes: list[Change], write: Callable[[], None], done: str, *, warning: str = "", **details: Any
+    ) -> None:
+        """Show the changes, ask if something is lost, write them, and report. `details` are added to the JSON.
 
-        def confirm(plan: Plan) -> bool:
-            plans.append(plan)
-            self._show(plan)
-            return bool(plan.changes) and not self.dry_run and self.confirm(plan.warning)
-
-        outcome = compare_and_set(make_plan, confirm)
-        changes = plans[0].changes
+        `warning` says what is lost. `write` raises ConflictError if somebody else has changed the data since.
+        """
+        if changes and not self.as_json:
+            print_rows(("field", "current", "new"), [(c.field, c.current or "-", c.new or "-") for c in changes])
+        is_written = bool(changes) and not self.dry_run
+        if is_written:
+            self.confirm(warning)
+            write()
         if self.as_json:
-            written = outcome is Outcome.WRITTEN
-            print_json({**details, "written": written, "dry_run": self.dry_run, "changes": changes_to_json(changes)})
-        elif outcome is Outcome.WRITTEN:
+            print_json({**details, "written": is_written, "dry_run": self.dry_run, "changes": changes_to_json(changes)})
+        elif is_written:
             click.echo(done)
-        elif not changes:
-            click.echo("nothing to change")
-        elif outcome is Outcome.UNCHANGED:
-            click.echo("somebody else has made the same changes in the meantime")
         else:
-            click.echo("dry run: no changes were made")
+            click.echo("dry run: no changes were made" if changes else "nothing to change")
 
     def confirm(self, warning: str) -> bool:
         """Return True if there is nothing to warn about or the operator agrees; raises NotConfirmedError otherwise."""
@@ -85,11 +79,6 @@ class GlobalOptions:
         if not agreed:
             raise NotConfirmedError("nothing was changed")
         return True
-
-    def _show(self, plan: Plan) -> None:
-        if plan.changes and not self.as_json:
-            rows = [(c.field, c.current or "-", c.new or "-") for c in plan.changes]
-            print_rows(("field", "current", "new"), rows, no_wrap=("field",))
 
 
 def changes_to_json(changes: list[Change]) -> list[dict[str, str]]:
@@ -147,21 +136,6 @@ ID = FieldType("id", Merchant, "account_id")
 NAME = FieldType("text", Store, "name")
 
 
-class StageName(click.ParamType[str]):
-    """The name of a stage; the shell completes it from `.chalice/config.json`."""
-
-    name = "stage"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the stages that start with `incomplete`."""
-        del ctx, param
-        try:
-            stages = json.loads((PROJECT / ".chalice" / "config.json").read_text(encoding="utf-8"))["stages"]
-        except (OSError, ValueError, KeyError):
-            return []
-        return [CompletionItem(name) for name in stages if name.startswith(incomplete)]
-
-
 def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
     """Store a global option where it was given; a level without it keeps what an earlier level has."""
     options = context.find_root().ensure_object(GlobalOptions)
@@ -170,14 +144,12 @@ def _store(context: click.Context, parameter: click.Parameter, value: Any) -> No
         setattr(options, parameter.name or "", value)
 
 
-def _global_options(*, is_root: bool) -> list[click.Option]:
+def _global_options() -> list[click.Parameter]:
     shared: dict[str, Any] = {"callback": _store, "expose_value": False, "is_eager": True}
-    # Only once, or the variable would override an option that was given before the subcommand.
-    envvar = "REDEEM_STAGE" if is_root else None
     path = click.Path(file_okay=False, path_type=Path)
     stage_help = "The stage: dev, prod, cn. Default: dev, or the variable REDEEM_STAGE."
     return [
-        click.Option(["--stage"], type=StageName(), envvar=envvar, help=stage_help, **shared),
+        click.Option(["--stage"], help=stage_help, **shared),
         click.Option(["--project"], type=path, hidden=True, **shared),
         click.Option(["--yes"], is_flag=True, help="Do not ask for confirmation.", **shared),
         click.Option(["--dry-run"], is_flag=True, help="Show the changes without making them.", **shared),
@@ -190,24 +162,17 @@ class GlobalCommand(click.Command):
 
     def __init__(self, *arguments: Any, **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)
-        self.params += _global_options(is_root=False)
+        self.params += _global_options()
 
 
 class GlobalGroup(click.Group):
     """A group that also accepts the global options, and so do its commands."""
 
     command_class = GlobalCommand
-    is_root = False
 
     def __init__(self, *arguments: Any, **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)
-        self.params += _global_options(is_root=self.is_root)
-
-
-class RootGroup(GlobalGroup):
-    """The program itself."""
-
-    is_root = True
+        self.params += _global_options()
 
 
 pass_options = click.make_pass_decorator(GlobalOptions, ensure=True)

@@ -1,4 +1,4 @@
-"""The stage's secret: compare-and-set, and the rotation of its session keys with the commands `session-key`.
+"""The stage's secret: conditional writes, and the rotation of its session keys with the commands `session-key`.
 
 Secrets Manager has no conditional PutSecretValue. So a new version is first stored under a label of our own. Then the
 label AWSCURRENT is moved from the version that was read to the new one. AWS refuses this if AWSCURRENT is no longer at
@@ -29,13 +29,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from chalicelib.credentials import MAX_AGE_SECONDS, Credentials, parse_credentials
-from chalicelib.errors import ConfigurationError
-from chalicelib.settings import Settings
-from redeemctl.changes import Plan, WriteConflictError
-from redeemctl.errors import CommandError, NotDueError
+from redeemctl.errors import CommandError, ConflictError, NotDueError
 from redeemctl.options import GlobalGroup, GlobalOptions, pass_options
 from redeemctl.output import print_json, print_rows
 from redeemctl.rows import Change
@@ -118,7 +115,7 @@ class SecretStore:
         )
 
     def replace(self, seen: SecretVersion, content: dict[str, Any]) -> None:
-        """Replace the version that was read; raises WriteConflictError if it is not the current one any more."""
+        """Replace the version that was read; raises ConflictError if it is not the current one any more."""
         text = json.dumps({**seen.content, **content}, ensure_ascii=False)
         # Never write what the service would refuse.
         parse_credentials(text)
@@ -149,7 +146,7 @@ class SecretStore:
                 raise
             # If the response of a first attempt was lost, botocore's second attempt fails although ours is current.
             if self._client.get_secret_value(SecretId=self._name)["VersionId"] != version_id:
-                raise WriteConflictError from None
+                raise ConflictError from None
 
 
 def aws_time(response: Any) -> float:
@@ -272,7 +269,7 @@ def show_status(options: GlobalOptions) -> None:
     with options.open_stage() as stage:
         version = _read_version(stage)
         rotation = read_rotation(version)
-        due_at = rotation.due_at(_longest_session(stage))
+        due_at = rotation.due_at(stage.settings.session_ttl)
     keys = [{"fingerprint": fingerprint(key), "role": rotation.role(key)} for key in rotation.keys]
     if options.as_json:
         due = {"due_in": max(0, math.ceil(due_at - version.read_at))} | (
@@ -280,7 +277,7 @@ def show_status(options: GlobalOptions) -> None:
         )
         print_json({"keys": keys, "next_step": rotation.next_step, **due})
         return
-    print_rows(("key", "role"), [(key["fingerprint"], key["role"]) for key in keys], no_wrap=("key",))
+    print_rows(("key", "role"), [(key["fingerprint"], key["role"]) for key in keys])
     click.echo(f"next step: redeemctl session-key {rotation.next_step}{_when(due_at, version.read_at)}")
 
 
@@ -332,17 +329,6 @@ def _read_version(stage: Stage) -> SecretVersion:
     return version
 
 
-def _longest_session(stage: Stage) -> int:
-    """Return the lifetime of sessions in seconds: the longer of the configured one and the deployed one."""
-    try:
-        function = stage.client("lambda").get_function_configuration(FunctionName=f"douyin-redemption-{stage.name}")
-        deployed = Settings.from_env(function.get("Environment", {}).get("Variables", {})).session_ttl
-    except (ClientError, BotoCoreError, ConfigurationError):
-        # Not deployed, or the operator may not read the function.
-        deployed = 0
-    return max(stage.settings.session_ttl, deployed)
-
-
 def _take_step(
     options: GlobalOptions,
     step: str,
@@ -350,29 +336,24 @@ def _take_step(
     now: bool = False,
     warning: str = "",
 ) -> None:
-    """Take a step by compare-and-set if it is due. `make_step` returns None if it has been taken already."""
+    """Take a step if it is due. `make_step` returns None if it has been taken already."""
     with options.open_stage() as stage:
-        session_ttl = _longest_session(stage) if step == RETIRE else 0
+        version = _read_version(stage)
+        read_at = time.monotonic()
+        before = read_rotation(version)
+        after = make_step(before, version.read_at)
+        due_at = before.due_at(stage.settings.session_ttl)
+        if after is not None and due_at > version.read_at and not now:
+            raise NotDueError(f"session-key {step}: not due yet{_when(due_at, version.read_at)}")
 
-        def make_plan() -> Plan:
-            version = _read_version(stage)
-            read_at = time.monotonic()
-            before = read_rotation(version)
-            after = make_step(before, version.read_at)
-            if after is None:
-                return Plan([], lambda: None)
-            due_at = before.due_at(session_ttl)
-            if due_at > version.read_at and not now:
-                raise NotDueError(f"session-key {step}: not due yet{_when(due_at, version.read_at)}")
-
-            def write() -> None:
-                # The operator may have taken minutes to confirm; the step counts from now.
-                written_at = version.read_at + time.monotonic() - read_at
+        def write() -> None:
+            # The operator may have taken minutes to confirm; the step counts from now.
+            written_at = version.read_at + time.monotonic() - read_at
+            if after is not None:
                 open_secret(stage).replace(version, dataclasses.replace(after, since=written_at).to_content())
 
-            return Plan(_list_changes(before, after), write, warning)
-
-        options.change(make_plan, f"session-key {step}: done; redeemctl session-key status shows the next step")
+        done = f"session-key {step}: done; redeemctl session-key status shows the next step"
+        options.change(_list_changes(before, after or before), write, done, warning=warning)
 
 
 def _list_changes(before: Rotation, after: Rotation) -> list[Change]:

@@ -13,7 +13,7 @@ from redeemctl.output import print_json, print_rows
 from redeemctl.rows import STORE_MEMBERS, Store, dump, parse_row, stores_of
 
 if TYPE_CHECKING:
-    from redeemctl.rows import Item, Patch
+    from redeemctl.rows import Patch
 
 
 @click.group(cls=GlobalGroup)
@@ -45,13 +45,14 @@ def add_store(options: GlobalOptions, /, *, account_id: str, poi_id: str, **valu
     """
     patch = {"stores": {poi_id: to_patch(values)}}
     with options.open_stage() as stage:
-        stores = stores_of(require_merchant(stage, account_id))
+        item = require_merchant(stage, account_id)
+        stores = stores_of(item)
         if values["name"] is None and poi_id not in (stores or {}):
             raise InvalidInputError(f"NAME: store {poi_id} is new and needs a name")
         warning = ""
         if stores is None:
             warning = "The merchant has no store list and is served in all its stores; then only in this one."
-        change_row(options, stage, account_id, lambda _: patch, warning=warning)
+        change_row(options, stage, account_id, item, patch, warning=warning)
 
 
 @store.command("list")
@@ -71,7 +72,7 @@ def list_stores(options: GlobalOptions, account_id: str) -> None:
         (poi_id, *("" if (value := getattr(values, member)) is None else str(value) for member in STORE_MEMBERS))
         for poi_id, values in sorted(row.stores.items())
     ]
-    print_rows(("poi_id", *STORE_MEMBERS), lines, no_wrap=("poi_id", "phone"))
+    print_rows(("poi_id", *STORE_MEMBERS), lines)
 
 
 @store.command("remove")
@@ -86,17 +87,13 @@ def remove_store(options: GlobalOptions, account_id: str, poi_id: str | None, *,
     """
     if all_stores == (poi_id is not None):
         raise InvalidInputError("POI_ID: give a store, or --all")
-
-    def make_patch(item: Item | None) -> Patch:
-        if poi_id is None:
-            return {"stores": None}
-        stores = (stores_of(item) if item else None) or {}
+    with options.open_stage() as stage:
+        item = require_merchant(stage, account_id)
+        stores = stores_of(item) or {}
         if list(stores) == [poi_id]:
             raise CommandError(
                 f"{poi_id} is the last store; suspend the merchant, or use --all to serve all its stores"
             )
-        return {"stores": {poi_id: None}} if poi_id in stores else {}
-
-    with options.open_stage() as stage:
+        patch: Patch = {"stores": None} if poi_id is None else {"stores": {poi_id: None}} if poi_id in stores else {}
         warning = "The merchant is then served in all its stores." if all_stores else f"Store {poi_id} is not served."
-        change_row(options, stage, account_id, make_patch, warning=warning)
+        change_row(options, stage, account_id, item, patch, warning=warning)

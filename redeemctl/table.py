@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from chalicelib.merchants import MERCHANT_PREFIX, merchant_key
-from redeemctl.changes import WriteConflictError
+from redeemctl.errors import ConflictError
 from redeemctl.rows import changed_attributes
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class MerchantTable:
     def replace(self, seen: Item | None, item: Item) -> None:
         """Write the attributes that differ from the row as it was read (None: there was none).
 
-        Raises WriteConflictError if one of these attributes has changed since, or the row was added or removed.
+        Raises ConflictError if one of these attributes has changed since, or the row was added or removed.
         """
         changed = changed_attributes(seen, item)
         expression = _Expression()
@@ -63,7 +63,7 @@ class MerchantTable:
         )
 
     def remove(self, seen: Item) -> None:
-        """Remove a row; raises WriteConflictError if it has changed since it was read."""
+        """Remove a row; raises ConflictError if it has changed since it was read."""
         expression = _Expression()
         conditions = [expression.equals(name, value) for name, value in seen.items() if name != "pk"]
         with_conflicts(
@@ -106,10 +106,10 @@ class _Expression:
 
 
 def with_conflicts(call: Any, **parameters: Any) -> None:
-    """Make a conditional write; a false condition raises WriteConflictError."""
+    """Make a conditional write; a false condition raises ConflictError."""
     try:
         call(**parameters)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-            raise WriteConflictError from None
+            raise ConflictError from None
         raise

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from redeemctl.changes import Plan
 from redeemctl.options import ID, GlobalGroup, GlobalOptions, pass_options
 from redeemctl.output import print_json, print_rows
 from redeemctl.rows import Change
@@ -46,7 +45,7 @@ def show_tokens(options: GlobalOptions) -> None:
         for state in tokens
     ]
     columns = ("token_id", "token", "expires (UTC)", "expires in", "renewed by", "renewal")
-    print_rows(columns, lines, no_wrap=("token_id", "token", "expires (UTC)"))
+    print_rows(columns, lines)
 
 
 @token.command("renew")
@@ -64,7 +63,7 @@ def renew_token(options: GlobalOptions, app_id: str) -> None:
             # The lease of the service makes this safe: if another instance has renewed meanwhile, its token is used.
             stage.tokens.replace_refused(app_id, secret, row.access_token or "", stage.new_context())
 
-        options.change(lambda: Plan(changes, renew, warning), f"token of {app_id}: renewed", app_id=app_id)
+        options.change(changes, renew, f"token of {app_id}: renewed", warning=warning, app_id=app_id)
 
 
 def _describe(stage: Stage, token_id: str, is_app: bool) -> dict[str, Any]:

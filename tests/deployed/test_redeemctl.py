@@ -6,7 +6,6 @@ Needs table and secret, but no deployed function. Each test begins with one merc
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -18,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.bundle import copy_project
-from redeemctl.changes import WriteConflictError
 from redeemctl.cli import redeemctl
+from redeemctl.errors import ConflictError
 from redeemctl.rows import edit_item
 from redeemctl.secret import LABEL, PROPAGATION_SECONDS, SecretStore
 from redeemctl.table import MerchantTable
@@ -113,17 +112,8 @@ def test_options_are_accepted_before_and_after_the_subcommand(operator: Operator
     assert "stage dev" in operator.run("app", "list", "--stage", "dev", REDEEM_STAGE="prod").stderr
 
 
-def test_the_version_and_the_completion_of_the_shell(operator: Operator) -> None:
+def test_the_version_is_shown(operator: Operator) -> None:
     assert operator.succeed("--version").startswith("redeemctl, version ")
-    completion = {"_REDEEMCTL_COMPLETE": "bash_complete", "COMP_WORDS": "redeemctl --stage p", "COMP_CWORD": "2"}
-    process = subprocess.run(
-        [sys.executable, "-c", "from redeemctl.cli import redeemctl; redeemctl(prog_name='redeemctl')"],
-        env={**os.environ, **completion},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.stdout == "plain,prod\n"
 
 
 def test_every_command_has_a_json_form_and_a_help_text() -> None:
@@ -351,11 +341,14 @@ def test_two_operators_change_secret_and_row_at_once_and_nothing_is_lost(operato
 
 
 def run_process(operator: Operator, app_id: str) -> None:
-    """Add an app and a store, each in a process of its own."""
+    """Add an app and a store, each in a process of its own, again after a conflict."""
     environment = {**operator.environment(), "REDEEMCTL_APP_SECRET": "x"}
     command = [sys.executable, "-m", "redeemctl", "--yes", "--project", str(operator.stack.folder)]
     for arguments in (["app", "add", app_id], ["store", "add", ACCOUNT_ID, app_id, "x"]):
-        subprocess.run([*command, *arguments], env=environment, capture_output=True, check=True)
+        code = ConflictError.exit_code
+        while code == ConflictError.exit_code:
+            code = subprocess.run([*command, *arguments], env=environment, capture_output=True, check=False).returncode
+        assert code == 0
 
 
 def test_of_two_writers_that_read_the_same_version_exactly_one_succeeds(operator: Operator) -> None:
@@ -365,7 +358,7 @@ def test_of_two_writers_that_read_the_same_version_exactly_one_succeeds(operator
         seen = stores[0].read()
         marks = [{"mark": f"{number}-{writer}"} for writer in range(2)]
         results = run_together(*map(partial, [store.replace for store in stores], [seen, seen], marks))
-        assert [type(result) for result in results if result] == [WriteConflictError]
+        assert [type(result) for result in results if result] == [ConflictError]
         winner = results.index(None)
         assert operator.get_secret()["mark"] == f"{number}-{winner}"
     stages = client.describe_secret(SecretId=SECRET)["VersionIdsToStages"].values()
@@ -378,9 +371,9 @@ def test_a_change_of_another_attribute_is_no_conflict(operator: Operator) -> Non
     assert seen is not None
     table.replace(seen, edit_item(ACCOUNT_ID, seen, {"name": "first"}))
     table.replace(seen, edit_item(ACCOUNT_ID, seen, {"active": False}))
-    with pytest.raises(WriteConflictError):
+    with pytest.raises(ConflictError):
         table.replace(seen, edit_item(ACCOUNT_ID, seen, {"name": "second"}))
-    with pytest.raises(WriteConflictError):
+    with pytest.raises(ConflictError):
         table.remove(seen)
     assert operator.read_json("merchant", "show", ACCOUNT_ID) == {**SHOWN, "name": "first", "active": False}
 
@@ -468,7 +461,7 @@ def test_an_import_does_not_overwrite_what_somebody_else_changes_meanwhile(
     monkeypatch.setattr(MerchantTable, "list_all", list_all)
     message = operator.fail(4, "--yes", "merchant", "import", str(file))
     monkeypatch.undo()
-    assert "merchant 9000000000001: somebody else has changed name" in message
+    assert "merchant 9000000000001: somebody else has changed this" in message
     names = [operator.read_json("merchant", "show", f"900000000000{n}")["name"] for n in range(3)]
     assert names == ["新名0", "renamed by somebody else", "新名2"]
 

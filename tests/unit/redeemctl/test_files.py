@@ -9,7 +9,7 @@ import pytest
 from redeemctl.errors import InvalidInputError
 from redeemctl.files import Entry, read_merchants, write_csv
 from redeemctl.imports import TEMPLATE, make_patch, plan_import
-from redeemctl.rows import edit_item, parse_row
+from redeemctl.rows import parse_row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def plan(tmp_path: Path, text: str, items: Any = None, *, prune: bool = False, e
 def test_what_is_exported_can_be_imported_and_changes_nothing(tmp_path: Path) -> None:
     plans, errors = plan(tmp_path, write_csv(TEMPLATE))
     assert ([p.kind for p in plans], errors) == (["added", "added"], [])
-    items = {p.account_id: edit_item(p.account_id, None, p.patch) for p in plans}
+    items = {p.account_id: p.edited for p in plans}
     assert [parse_row(item) for item in items.values()] == TEMPLATE
     plans, _ = plan(tmp_path, write_csv(TEMPLATE), items, prune=True)
     assert [p.kind for p in plans] == ["unchanged", "unchanged"]

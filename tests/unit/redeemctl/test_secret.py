@@ -1,4 +1,4 @@
-"""The secret's compare-and-set, where AWS differs from the emulated one or a response is lost, and the key rotation."""
+"""The secret's conditional writes, where AWS differs from the emulated one, and the key rotation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.credentials import Credentials, parse_credentials
 from chalicelib.errors import ConfigurationError
-from redeemctl.changes import WriteConflictError
-from redeemctl.errors import CommandError
+from redeemctl.errors import CommandError, ConflictError
 from redeemctl.secret import (
     ADD,
     CURRENT,
@@ -110,7 +109,7 @@ def test_a_version_that_is_no_longer_current_is_a_conflict(code: str) -> None:
     client = FakeClient(VALUE)
     client.move_error = code
     store = make_store(client)
-    with pytest.raises(WriteConflictError):
+    with pytest.raises(ConflictError):
         store.replace(store.read(), {"apps": {}})
     assert client.labels == {CURRENT: "v0"}
 
