@@ -10,7 +10,6 @@ import click
 
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.options import ID, GlobalGroup, GlobalOptions, pass_options, read_hidden
-from redeemctl.output import print_json, print_rows
 from redeemctl.rows import Change, account_id_of
 from redeemctl.secret import fingerprint, masked, new_key, open_secret, read_secret
 
@@ -61,16 +60,11 @@ def list_apps(options: GlobalOptions) -> None:
     with options.open_stage() as stage:
         apps = read_secret(stage).apps
         counts = Counter(item.get("app_id", {}).get("S") for item in stage.merchants.list_all())
-    if options.as_json:
-        print_json(
-            [
-                {"app_id": app_id, "secret_fingerprint": fingerprint(secret), "merchants": counts[app_id]}
-                for app_id, secret in apps.items()
-            ]
-        )
-        return
-    lines = [(app_id, masked(secret), str(counts[app_id])) for app_id, secret in apps.items()]
-    print_rows(("app_id", "secret", "merchants"), lines)
+    rows = [
+        {"app_id": app_id, "secret_fingerprint": fingerprint(secret), "merchants": counts[app_id]}
+        for app_id, secret in apps.items()
+    ]
+    options.show(("app_id", "secret_fingerprint", "merchants"), rows)
 
 
 @app.command("remove")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.options import ID, FieldType, GlobalGroup, GlobalOptions, StoreType, pass_options
+from redeemctl.options import ID, GlobalGroup, GlobalOptions, StoreType, field_option, pass_options
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.rows import InvalidRowError, Merchant, dump, edit_item, list_changes, parse_row
 from redeemctl.secret import get_app_secret
@@ -24,23 +24,12 @@ def merchant() -> None:
 
 @merchant.command("add")
 @click.argument("account_id", type=ID)
-@click.option(
-    "--app",
-    "app_id",
-    type=FieldType("id", Merchant, "app_id"),
-    help="The app_id of the merchant's mini-program. Required for a new merchant.",
+@field_option(
+    Merchant, "app_id", "The app_id of the merchant's mini-program. Required for a new merchant.", flag="--app"
 )
-@click.option("--name", type=FieldType("text", Merchant, "name"), help="The display name.")
-@click.option(
-    "--life-account-id",
-    type=FieldType("id", Merchant, "life_account_id"),
-    help="The root account, sent as header Rpc-Transit-Life-Account.",
-)
-@click.option(
-    "--token-id",
-    type=FieldType("id", Merchant, "token_id"),
-    help="The row of the access token. Default: the app's.",
-)
+@field_option(Merchant, "name", "The display name.")
+@field_option(Merchant, "life_account_id", "The root account, sent as header Rpc-Transit-Life-Account.")
+@field_option(Merchant, "token_id", "The row of the access token. Default: the app's.")
 @click.option("--store", "stores", type=StoreType(), multiple=True, metavar="POI_ID=NAME", help="A store; repeatable.")
 @pass_options
 def add_merchant(
@@ -91,20 +80,8 @@ def list_merchants(options: GlobalOptions) -> None:
                 rows.append(parse_row(item))
             except InvalidRowError as error:
                 print_note(f"malformed row: {error}")
-    if options.as_json:
-        print_json([dump(row) for row in rows])
-        return
-    lines = [
-        (
-            row.account_id,
-            row.name or "",
-            row.app_id,
-            "all" if row.stores is None else str(len(row.stores)),
-            "yes" if row.active else "no",
-        )
-        for row in rows
-    ]
-    print_rows(("account_id", "name", "app_id", "stores", "active"), lines)
+    all_stores = {} if options.as_json else {"stores": "all"}
+    options.show(("account_id", "name", "app_id", "stores", "active"), [all_stores | dump(row) for row in rows])
 
 
 @merchant.command("suspend")

@@ -18,7 +18,7 @@ from redeemctl.rows import Merchant, Store, parse_value
 from redeemctl.stage import Stage, open_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from pydantic import BaseModel
 
@@ -68,6 +68,13 @@ class GlobalOptions:
         else:
             click.echo("dry run: no changes were made" if changes else "nothing to change")
 
+    def show(self, columns: Sequence[str], rows: Any) -> None:
+        """Print objects as JSON, or these columns of them as a table."""
+        if self.as_json:
+            print_json(rows)
+        else:
+            print_rows(columns, [[_cell(row.get(column, "")) for column in columns] for row in rows])
+
     def confirm(self, warning: str) -> bool:
         """Return True if there is nothing to warn about or the operator agrees; raises NotConfirmedError otherwise."""
         if not warning or self.yes:
@@ -79,6 +86,12 @@ class GlobalOptions:
         if not agreed:
             raise NotConfirmedError("nothing was changed")
         return True
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(len(value) if isinstance(value, list) else value)
 
 
 def changes_to_json(changes: list[Change]) -> list[dict[str, str]]:
@@ -101,17 +114,16 @@ def read_hidden(variable: str, what: str) -> tuple[str, str]:
 class FieldType(click.ParamType[Any]):
     """The type of an option whose values follow the rule of a model's field. An empty value removes an optional one."""
 
-    def __init__(self, name: str, model: type[BaseModel], field: str) -> None:
-        self.name = name
+    def __init__(self, model: type[BaseModel], field: str) -> None:
+        self.name = field
         self._model = model
-        self._field = field
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Apply the rule to text; Click converts a value that is no text a second time."""
         if not isinstance(value, str):
             return value
         try:
-            parsed = parse_value(self._model, self._field, value)
+            parsed = parse_value(self._model, self.name, value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
         return "" if parsed is None else parsed
@@ -132,8 +144,13 @@ class StoreType(click.ParamType[Any]):
         return ID.convert(poi_id, param, ctx), NAME.convert(name, param, ctx)
 
 
-ID = FieldType("id", Merchant, "account_id")
-NAME = FieldType("text", Store, "name")
+ID = FieldType(Merchant, "account_id")
+NAME = FieldType(Store, "name")
+
+
+def field_option(model: type[BaseModel], name: str, text: str, flag: str = "") -> Callable[[Any], Any]:
+    """Return an option for a field of a model."""
+    return click.option(flag or f"--{name.replace('_', '-')}", name, type=FieldType(model, name), help=text)
 
 
 def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:

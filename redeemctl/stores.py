@@ -8,8 +8,7 @@ import click
 
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.merchants import change_row, require_merchant, to_patch
-from redeemctl.options import ID, NAME, FieldType, GlobalGroup, GlobalOptions, pass_options
-from redeemctl.output import print_json, print_rows
+from redeemctl.options import ID, NAME, GlobalGroup, GlobalOptions, field_option, pass_options
 from redeemctl.rows import STORE_MEMBERS, Store, dump, parse_row, stores_of
 
 if TYPE_CHECKING:
@@ -25,18 +24,10 @@ def store() -> None:
 @click.argument("account_id", type=ID)
 @click.argument("poi_id", type=ID)
 @click.argument("name", type=NAME, required=False)
-@click.option("--address", type=FieldType("text", Store, "address"), help="The address as text.")
-@click.option("--phone", type=FieldType("text", Store, "phone"), help="The phone number.")
-@click.option(
-    "--latitude",
-    type=FieldType("degrees", Store, "latitude"),
-    help="Degrees, GCJ-02; only together with --longitude.",
-)
-@click.option(
-    "--longitude",
-    type=FieldType("degrees", Store, "longitude"),
-    help="Degrees, GCJ-02; only together with --latitude.",
-)
+@field_option(Store, "address", "The address as text.")
+@field_option(Store, "phone", "The phone number.")
+@field_option(Store, "latitude", "Degrees, GCJ-02; only together with --longitude.")
+@field_option(Store, "longitude", "Degrees, GCJ-02; only together with --latitude.")
 @pass_options
 def add_store(options: GlobalOptions, /, *, account_id: str, poi_id: str, **values: Any) -> None:
     """Add a store, or update the given values of it.
@@ -62,17 +53,10 @@ def list_stores(options: GlobalOptions, account_id: str) -> None:
     """List a merchant's stores."""
     with options.open_stage() as stage:
         row = parse_row(require_merchant(stage, account_id))
-    if options.as_json:
-        print_json(dump(row).get("stores"))
-        return
-    if row.stores is None:
+    if row.stores is None and not options.as_json:
         click.echo(f"merchant {account_id} has no store list and is served in all its stores")
-        return
-    lines = [
-        (poi_id, *("" if (value := getattr(values, member)) is None else str(value) for member in STORE_MEMBERS))
-        for poi_id, values in sorted(row.stores.items())
-    ]
-    print_rows(("poi_id", *STORE_MEMBERS), lines)
+    else:
+        options.show(("poi_id", *STORE_MEMBERS), dump(row).get("stores"))
 
 
 @store.command("remove")

@@ -113,15 +113,6 @@ def _pages_are_disjoint_and_complete(run: Run) -> Verdict:
     return Verdict(not repeated and not missing, seen)
 
 
-def _page_size_is_kept(run: Run) -> Verdict:
-    parts = _small_pages(run)
-    if parts is None:
-        return NOT_OBSERVED
-    sizes = [page.size for page in parts.pages]
-    is_kept = max(sizes) <= parts.page_size and all(size == parts.page_size for size in sizes[:-1])
-    return Verdict(is_kept, f"page_size {parts.page_size}, certificates per page: {', '.join(map(str, sizes))}")
-
-
 def _parts_of_a_cut_order_agree(run: Run) -> Verdict:
     listings = [run.listings[name] for name in ("list", "paging") if _entries(run, name)]
     if not listings:
@@ -154,11 +145,6 @@ def _time_range_is_in_seconds(run: Run) -> Verdict:
     if not expected or "time-range-all" not in run.listings:
         return NOT_OBSERVED
     return Verdict(expected == found, f"from 1970 until in 50 years, in seconds: {found} of {expected} certificates")
-
-
-def _errors_have_http_200(run: Run) -> Verdict:
-    statuses = sorted({exchange.status for exchange in run.exchanges if exchange.codes})
-    return Verdict(statuses == [200], f"HTTP statuses: {', '.join(map(str, statuses))}") if statuses else NOT_OBSERVED
 
 
 def _unusable_with_certificates(run: Run) -> Verdict:
@@ -202,7 +188,6 @@ POINTS = (
     Point("seconds", "start_time and expire_time are in seconds.", _times_are_seconds),
     Point("total-certificates", "total counts certificates.", _total_counts_certificates),
     Point("pages-complete", "Small pages have each certificate exactly once.", _pages_are_disjoint_and_complete),
-    Point("page-size", "Every page but the last has page_size certificates.", _page_size_is_kept),
     Point("after-the-end", "A page after the last one is empty, not an error.", _step_is_ok("after-the-end")),
     Point(
         "cut-orders-agree",
@@ -224,7 +209,6 @@ POINTS = (
         "A merchant without authorization is refused with 2119005 or 11006.",
         _step_is_ok("unauthorized-merchant"),
     ),
-    Point("errors-http-200", "Errors arrive with HTTP 200.", _errors_have_http_200),
     Point("unusable-certificates", "Does can_use false come with certificates?", _unusable_with_certificates, False),
     Point("poi-id", "What does poi_id change?", _effect_of_poi_id, False),
     Point("time-range", "Which time does time_range compare?", _meaning_of_time_range, False),

@@ -38,7 +38,7 @@ KEPT_BELOW = {
 
 KEPT_TEXTS = frozenset({"", "success", "error"})
 _HOURS = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?", re.ASCII)
-_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
+_SHORT_NUMBER = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 MIN_DIGITS = 6
 """A replacement of fewer digits would be found in other numbers by chance."""
@@ -106,5 +106,5 @@ def is_kept(name: str, value: Any) -> bool:
     if isinstance(value, str):
         if value in KEPT_TEXTS or (name.endswith("_time") and _HOURS.fullmatch(value)):
             return True
-        return _NUMBER.fullmatch(value) is not None and int(value) < KEPT_BELOW.get(name, 0)
+        return _SHORT_NUMBER.fullmatch(value) is not None and int(value) < KEPT_BELOW.get(name, 0)
     return isinstance(value, int) and abs(value) < KEPT_BELOW.get(name, 0)
