@@ -413,15 +413,16 @@ class Checks:
                 yield not_checked("merchant", merchant.account_id, reason, "see the check token")
             else:
                 queries.append((merchant, token))
+        if not queries:
+            return
         host = self.stage.settings.open_api
-        for merchant, token in queries[:1]:
-            error = self._query(merchant, token)
-            yield platform.judge_query(merchant.account_id, error, host)
-            if isinstance(error, UpstreamUnavailableError | UpstreamTimeoutError) and error.evidence is None:
-                ids = [merchant.account_id for merchant, _ in queries[1:]]
-                advice = "run doctor again later"
-                yield from (not_checked("merchant", i, f"{host} does not respond", advice) for i in ids)
-                return
+        first = self._query(*queries[0])
+        yield platform.judge_query(queries[0][0].account_id, first, host)
+        if isinstance(first, UpstreamUnavailableError | UpstreamTimeoutError) and first.evidence is None:
+            for merchant, _ in queries[1:]:
+                reason = f"{host} does not respond"
+                yield not_checked("merchant", merchant.account_id, reason, "run doctor again later")
+            return
         tasks = [functools.partial(self._query, merchant, token) for merchant, token in queries[1:]]
         for (merchant, _), error in zip(queries[1:], run_all(tasks, PARALLEL_QUERIES), strict=True):
             yield platform.judge_query(merchant.account_id, error, host)

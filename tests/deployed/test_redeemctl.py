@@ -223,7 +223,7 @@ def test_merchants_and_stores_are_added_changed_and_removed(operator: Operator) 
         "active": True,
         "stores": [{"poi_id": POI_ID, "name": "人民广场店"}, {"poi_id": "6602", "name": "徐家汇店"}],
     }
-    assert "store 6602\t徐家汇店" in operator.succeed("merchant", "show", "7").splitlines()
+    assert "stores.6602.name\t徐家汇店" in operator.succeed("merchant", "show", "7").splitlines()
     operator.succeed("--yes", "merchant", "remove", "7")
     assert operator.read_json("merchant", "list") == [SHOWN]
 
@@ -376,6 +376,16 @@ def test_a_change_of_another_attribute_is_no_conflict(operator: Operator) -> Non
     with pytest.raises(ConflictError):
         table.remove(seen)
     assert operator.read_json("merchant", "show", ACCOUNT_ID) == {**SHOWN, "name": "first", "active": False}
+
+
+def test_a_row_that_was_removed_meanwhile_is_not_added_again(operator: Operator) -> None:
+    table = MerchantTable(operator.account.client("dynamodb"), TABLE)
+    seen = table.get(ACCOUNT_ID)
+    assert seen is not None
+    table.remove(seen)
+    with pytest.raises(ConflictError):
+        table.replace(seen, edit_item(ACCOUNT_ID, seen, {"active": False}))
+    assert table.get(ACCOUNT_ID) is None
 
 
 def make_file(path: Path, count: int, name: str = "商家") -> Path:
