@@ -67,14 +67,14 @@ def acceptance(
             click.echo("dry run: no calls were made")
             return
         run.take_all()
-    result = evaluate(run)
-    write(result, folder)
+    report, fixtures = evaluate(run)
+    write(report, fixtures, folder)
     if options.as_json:
-        print_json(result.report)
+        print_json(report)
     else:
-        _print_summary(result.report)
+        _print_summary(report)
     print_note(f"report and fixtures: {folder}")
-    sys.exit(0 if result.report["accepted"] else 1)
+    sys.exit(0 if report["accepted"] else 1)
 
 
 def _show(step: Step) -> None:

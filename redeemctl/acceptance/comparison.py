@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from typing import Any, NamedTuple
 
-from redeemctl.acceptance.fields import ENUMERATIONS, FIELDS, Type, name_of, type_of, walk
+from redeemctl.acceptance.fields import ENUMERATIONS, FIELDS, NULL, OBJECT, name_of, type_of, walk
 from redeemctl.acceptance.sanitizer import is_kept
 
 NOT_DOCUMENTED, OTHER_TYPE, VALUES, NOT_SEEN = "not documented", "other type", "values", "not seen"
@@ -29,7 +29,7 @@ class Comparison:
     """Counts the types of each field, and the values of enumerations, in all replies of a run."""
 
     def __init__(self) -> None:
-        self._types: dict[tuple[str, str], Counter[Type]] = defaultdict(Counter)
+        self._types: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self._values: dict[tuple[str, str], Counter[Any]] = defaultdict(Counter)
 
     def add(self, call: str, reply: dict[str, Any]) -> None:
@@ -40,14 +40,14 @@ class Comparison:
             if shown in FIELDS[call] and name_of(path) in ENUMERATIONS and isinstance(value, int | str):
                 self._values[call, path][value if is_kept(name_of(path), value) else "(other)"] += 1
 
-    def types(self, call: str, path: str) -> Counter[Type]:
+    def types(self, call: str, path: str) -> Counter[str]:
         """Return the types that a field had."""
         return self._types.get((call, path), Counter())
 
     def is_always_present(self, call: str, path: str) -> bool:
         """Return whether a field was in each object where it belongs, and not null."""
         found = self.types(call, path)
-        return found.total() - found[Type.NULL] == self.types(call, path.rpartition(".")[0])[Type.OBJECT]
+        return found.total() - found[NULL] == self.types(call, path.rpartition(".")[0])[OBJECT]
 
     def notes(self) -> list[FieldNote]:
         """Return what is not as documented, the values of enumerations, and what no reply had.
@@ -57,7 +57,7 @@ class Comparison:
         """
         notes = [FieldNote(VALUES, *key, _count(values)) for key, values in self._values.items()]
         for (call, path), types in self._types.items():
-            documented = FIELDS[call].get(path) if path else Type.OBJECT
+            documented = FIELDS[call].get(path) if path else OBJECT
             if documented is None:
                 notes.append(FieldNote(NOT_DOCUMENTED, call, path, _count(types)))
             elif types.keys() - {documented}:

@@ -6,7 +6,6 @@ the documents' sample replies. What else is known, and how surely, is in docs/pl
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,36 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Type(StrEnum):
-    """JSON types. A number without a fraction is an integer."""
+OBJECT, LIST, TEXT, INTEGER, BOOLEAN, NULL = "object", "list", "text", "integer", "boolean", "null"
+_TYPES = {dict: OBJECT, list: LIST, str: TEXT, int: INTEGER, bool: BOOLEAN, float: "fraction", type(None): NULL}
 
-    OBJECT = "object"
-    LIST = "list"
-    TEXT = "text"
-    INTEGER = "integer"
-    BOOLEAN = "boolean"
-    FRACTION = "fraction"
-    NULL = "null"
-
-
-OBJECT, LIST, TEXT, INTEGER, BOOLEAN = Type.OBJECT, Type.LIST, Type.TEXT, Type.INTEGER, Type.BOOLEAN
 
 _OF_ANY_TYPE = {"can_use": BOOLEAN, "total": INTEGER, "logid": TEXT}
 """The documented types of fields that the service reads whatever their type."""
 
-_TYPES = {
-    type(None): Type.NULL,
-    bool: BOOLEAN,
-    int: INTEGER,
-    float: Type.FRACTION,
-    str: TEXT,
-    list: LIST,
-    dict: OBJECT,
-}
 
-
-def type_of(value: object) -> Type:
-    """Return the type of a JSON value."""
+def type_of(value: object) -> str:
+    """Return the type of a JSON value. A number without a fraction is an integer."""
     return _TYPES[type(value)]
 
 
@@ -69,11 +48,11 @@ def walk(call: str, value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from walk(call, part, f"{path}[]")
 
 
-def _read_by_the_service(struct: type[msgspec.Struct], path: str) -> dict[str, Type]:
+def _read_by_the_service(struct: type[msgspec.Struct], path: str) -> dict[str, str]:
     return dict(_field(inspect.type_info(struct), path))
 
 
-def _field(declared: Any, path: str) -> Iterator[tuple[str, Type]]:
+def _field(declared: Any, path: str) -> Iterator[tuple[str, str]]:
     """Return a field of a model and the fields in it. An id that is read as text or number is documented as text."""
     kinds: dict[Any, Any] = {type(option): option for option in getattr(declared, "types", (declared,))}
     if struct := kinds.get(inspect.StructType):
@@ -118,7 +97,7 @@ _NOT_READ = {
 """Documented fields of a certificate that the service does not read."""
 
 
-def _order(path: str) -> dict[str, Type]:
+def _order(path: str) -> dict[str, str]:
     not_read = {f"{path}.certificates[].{name}": found for name, found in _NOT_READ.items()}
     return {**_read_by_the_service(models.Order, path), **not_read}
 
@@ -131,7 +110,7 @@ _EXTRA = {
     "extra.now": INTEGER,
 }
 
-FIELDS: dict[str, dict[str, Type]] = {
+FIELDS: dict[str, dict[str, str]] = {
     "client_token": {
         "message": TEXT,
         **_STATUS,

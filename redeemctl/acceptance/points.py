@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from redeemctl.acceptance.fields import Type
+from redeemctl.acceptance.fields import BOOLEAN
 from redeemctl.acceptance.steps import Entry, Listing, Outcome, Run
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _needed_fields_are_present(run: Run) -> Verdict:
 
 def _can_use_is_boolean(run: Run) -> Verdict:
     types = run.comparison.types(LIST, "data.orders[].can_use")
-    return Verdict(not types.keys() - {Type.BOOLEAN}, f"types: {_names(types)}") if types else NOT_OBSERVED
+    return Verdict(not types.keys() - {BOOLEAN}, f"types: {_names(types)}") if types else NOT_OBSERVED
 
 
 def _times_are_seconds(run: Run) -> Verdict:

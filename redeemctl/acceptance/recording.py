@@ -39,7 +39,6 @@ class Exchange:
     url: str
     request: dict[str, Any]
     at: float
-    milliseconds: int = 0
     status: int = 0
     reply: Any = None
     failure: str = ""
@@ -88,14 +87,11 @@ class RecordingTransport(Transport):
         url = base_url + request.path
         exchange = Exchange(CALL_NAMES[request.path], url, json.loads(request.body), time.time())
         self.exchanges.append(exchange)
-        begun = time.perf_counter()
         try:
             response = super().send(base_url, request, deadline, max_bytes, max_idle)
         except UpstreamError as error:
             exchange.failure = error.reason
             raise
-        finally:
-            exchange.milliseconds = round((time.perf_counter() - begun) * 1000)
         exchange.status = response.status
         try:
             exchange.reply = lenient.decode_json(response.body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -33,16 +32,8 @@ SECTIONS = {
 """Heading of the Markdown report to member of the report; the columns are the members of the rows."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """A finished run as JSON data: the report, and the fixtures by file name."""
-
-    report: dict[str, Any]
-    fixtures: dict[str, dict[str, Any]]
-
-
-def evaluate(run: Run) -> Result:
-    """Judge every point, and sanitize the replies."""
+def evaluate(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Judge every point, and sanitize the replies; return the report, and the fixtures by file name."""
     verdicts = [(point, point.judge(run)) for point in POINTS]
     sanitizer = Sanitizer((exchange.call, exchange.reply) for exchange in run.exchanges)
     calls, fixtures = [], {}
@@ -76,16 +67,16 @@ def evaluate(run: Run) -> Result:
         ],
     }
     secrets = sorted((s for s in run.secrets if len(s) >= MIN_SECRET_LENGTH), key=len, reverse=True)
-    return Result(_without(secrets, report), _without(secrets, fixtures))
+    return _without(secrets, report), _without(secrets, fixtures)
 
 
-def write(result: Result, folder: Path) -> None:
+def write(report: dict[str, Any], fixtures: dict[str, Any], folder: Path) -> None:
     """Write report.md and the folder fixtures."""
     (folder / "fixtures").mkdir(parents=True, exist_ok=True)
-    for name, fixture in result.fixtures.items():
+    for name, fixture in fixtures.items():
         text = json.dumps(fixture, ensure_ascii=False, indent=2)
         (folder / "fixtures" / name).write_text(f"{text}\n", encoding="utf-8")
-    (folder / "report.md").write_text(to_markdown(result.report), encoding="utf-8")
+    (folder / "report.md").write_text(to_markdown(report), encoding="utf-8")
 
 
 def to_markdown(report: dict[str, Any]) -> str:
@@ -106,7 +97,6 @@ def _call(step: str, exchange: Exchange, fixture: str) -> dict[str, Any]:
         "HTTP": exchange.status or exchange.failure,
         "codes": exchange.codes,
         "logid": exchange.logid,
-        "milliseconds": exchange.milliseconds,
         "fixture": fixture,
     }
 

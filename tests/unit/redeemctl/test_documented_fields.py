@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from redeemctl.acceptance.comparison import NOT_DOCUMENTED, OTHER_TYPE, VALUES, Comparison, FieldNote, safe_name
-from redeemctl.acceptance.fields import FIELDS, Type, type_of
+from redeemctl.acceptance.fields import FIELDS, type_of
 from tests.sample_reply import build_certificate, build_reply
 
 LIST = "query_user_certificates"
@@ -20,9 +20,9 @@ def full_reply() -> dict[str, Any]:
     return reply
 
 
-def paths(value: Any, path: str = "") -> dict[str, Type]:
+def paths(value: Any, path: str = "") -> dict[str, str]:
     """Return the path and type of every field and element in JSON data."""
-    found: dict[str, Type] = {path: type_of(value)} if path else {}
+    found: dict[str, str] = {path: type_of(value)} if path else {}
     parts = value.items() if isinstance(value, dict) else []
     for name, part in parts:
         found |= paths(part, f"{path}.{name}" if path else name)
