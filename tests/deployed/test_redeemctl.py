@@ -201,7 +201,8 @@ def test_merchants_and_stores_are_added_changed_and_removed(operator: Operator) 
     store, position = ("store", "add", "7", POI_ID), ("--latitude", "31.2327", "--longitude", "121.4751")
     result = operator.read_json("--yes", *store, "人民广场店", "--address", "西藏中路180号", *position)
     assert result["written"]
-    assert [change["field"] for change in result["changes"]] == ["stores", f"store {POI_ID}"]
+    changed = {f"stores.{POI_ID}.{name}" for name in ("name", "address", "latitude", "longitude")}
+    assert {change["field"] for change in result["changes"]} == changed
     assert not operator.read_json(*store, "人民广场店")["written"]
     operator.succeed(*store, "--phone", "021-5555-6601")
     operator.succeed("merchant", "add", "7", "--store", "6602=徐家汇店")
