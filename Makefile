@@ -16,28 +16,32 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 SOURCES := app.py chalicelib infra redeemctl sandbox
 
-.PHONY: always help python install bundle miniprogram screenshots deploy rollback destroy demo serve check test \
-	nightly fuzz bench audit format lock clean
+.PHONY: always help more python install bundle miniprogram screenshots deploy rollback destroy demo serve check test \
+	nightly fuzz bench audit format release lock clean
 
 help:
-	@echo "make install      install everything into .venv and .lambda (the other commands do it when they need it)"
 	@echo "make demo         run the whole service on this machine and show a customer's list"
 	@echo "make serve        the same, and keep it running with the sample page in a browser (needs node);"
 	@echo "                  PORT=8080: on fixed ports, 8080 to 8082"
-	@echo "make check        after an edit: format, lint, types, unit tests (20 s)"
 	@echo "make test         everything (needs node; installs a Chromium where there is none)"
-	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
-	@echo "make screenshots  picture every state of the sample page at three widths: build/screenshots"
-	@echo "make nightly      long runs: fuzz, fault run, soak and overload, dependency audit, benchmarks (an hour)"
-	@echo "make fuzz         mutated platform responses, and more examples for the property-based tests"
-	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
+	@echo "make check        after an edit: format, lint, types, unit tests (20 s)"
 	@echo "make miniprogram  build the sample mini-program for Douyin's IDE: miniprogram/dist (needs node)"
 	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1]"
 	@echo "make rollback     bring back the code from before: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"
 	@echo "make destroy      delete the deployment, keep table and secret: make destroy STAGE=dev"
-	@echo "make bench        measure speed against two reference implementations (five minutes)"
-	@echo "make audit        look for known vulnerabilities in everything that is bundled"
+	@echo "make more         the commands for developers"
+
+more:
+	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
 	@echo "make format       format the code"
+	@echo "make screenshots  picture every state of the sample page at all widths: build/screenshots"
+	@echo "make bench        measure speed against two reference implementations (five minutes)"
+	@echo "make fuzz         mutated platform responses, and more examples for the property-based tests"
+	@echo "make audit        look for known vulnerabilities in everything that is bundled"
+	@echo "make nightly      fuzz, audit, fault run, soak and overload, benchmarks (an hour)"
+	@echo "make install      install everything into .venv and .lambda (the other commands do it when they need it)"
+	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
+	@echo "make release      the files of a release: build/release"
 	@echo "make lock         update the pinned versions in constraints.txt"
 	@echo "make clean        remove everything that these commands have made"
 
@@ -95,7 +99,7 @@ $(MODULES): miniprogram/package.json miniprogram/package-lock.json
 	@$(NPM) ci && touch $@
 
 miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/preview -type f) miniprogram/tsconfig.json \
-		miniprogram/tsconfig.client.json miniprogram/client-package.mjs
+		miniprogram/tsconfig.client.json miniprogram/client-package.mjs miniprogram/app-json.mjs chalicelib/__init__.py
 	@echo "building the mini-program"
 	@rm -rf miniprogram/dist miniprogram/build
 	@$(NPM) run build && touch $@
@@ -145,7 +149,7 @@ endif
 
 screenshots: install bundle miniprogram
 	ALL_WIDTHS=1 $(PYTEST) tests/deployed/test_screenshots.py
-	@echo "written: build/screenshots/contact-sheet.png"
+	@echo "written: build/screenshots/contact-sheet-*.png"
 
 nightly: install bundle miniprogram fuzz audit
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_deployment.py
@@ -168,6 +172,19 @@ format: $(INSTALLED) $(MODULES)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(NPM) run format
+
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' chalicelib/__init__.py)
+
+# .github/workflows/ci.yml publishes these files. `awk` prints the version's section of CHANGELOG.md.
+release: bundle miniprogram
+	@rm -rf build/release && mkdir -p build/release/files
+	@cp .chalice/deployments/*-python$(PYTHON_VERSION).zip \
+	  build/release/files/douyin-redemption-$(VERSION)-python$(PYTHON_VERSION).zip
+	@npm pack ./miniprogram/build/client --silent --pack-destination build/release/files
+	@cp docs/openapi.yaml build/release/files
+	@cd build/release/files && sha256sum * > SHA256SUMS
+	@echo $(VERSION) > build/release/version
+	@awk '/^## / { inside = $$2 == "$(VERSION)"; next } inside' CHANGELOG.md > build/release/notes.md
 
 lock: | python
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock

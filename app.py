@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from chalice.app import CloudWatchEvent, Request
 
 THREADS = 16
-"""One request uses three: two for a prefetch, then three for pages. The others are spare, because an aborted call, or
-the prefetch of a refused login, may take a moment to end."""
+"""One request uses at most three at a time: two for a prefetch, later three for pages. The others are spare, because an
+aborted call, or the prefetch of a refused login, may take a moment to end."""
 
 telemetry_settings = TelemetrySettings.from_env(os.environ)
 app = Application(telemetry_settings.api_name, Telemetry(telemetry_settings))

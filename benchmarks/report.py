@@ -101,8 +101,6 @@ def format_report(figures: dict[str, Any]) -> str:
     visits = figures["visit"]
     for state in visits:
         rows[f"first visit, {state}, tap to list, ms"] = {n: _format_samples(visits[state][n]) for n in names}
-        two_requests = _format_samples(visits[state]["ours, two requests"])
-        rows[f"first visit, {state}, login and list separately, ms"] = {"ours": two_requests}
     lines += [f"| {label} | {' | '.join(row.get(name, '') for name in names)} |" for label, row in rows.items()]
     return "\n".join(lines)
 

@@ -43,7 +43,7 @@ botocore's own data covers four hundred services; searching it takes a third of 
 AWS_CONNECT_SECONDS = 0.5
 AWS_READ_SECONDS = 0.5
 AWS_ATTEMPT_SECONDS = AWS_CONNECT_SECONDS + AWS_READ_SECONDS
-"""Limit for one attempt. botocore's own limits apply to each address and each read alone."""
+"""Limit for one attempt. botocore's own limits apply to each address and each read, not to their sum."""
 
 RETRY_POLICY = RetryPolicy(max_attempts=2, base_delay=0.1, max_delay=0.1, min_seconds=AWS_ATTEMPT_SECONDS)
 

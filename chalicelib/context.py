@@ -102,9 +102,9 @@ class Call(msgspec.Struct):
 class ListRecord(msgspec.Struct):
     """The list of a request: the store, what was returned, and what was wrong with the platform's pages.
 
-    `is_first`: the list belongs to a login, and `error` is what made it fail. `certificates` is the number of returned
-    ones, None when there is no list. `malformed_fields` are paths in the platform's document. `received` and `total`
-    are there when the list has ended with fewer certificates than the platform's total.
+    `is_first`: the list belongs to a login; `error` is why it failed. `certificates`: how many were returned, None when
+    there is no list. `malformed_fields`: paths in the platform's document. `received` and `total` are set when the list
+    ended with fewer certificates than the platform's total.
     """
 
     poi_id: str

@@ -52,7 +52,7 @@ class RedemptionError(Exception):
 class InvalidRequestError(RedemptionError):
     """The caller's input is invalid.
 
-    `field` is the dotted path of a query parameter, path parameter or body member, or `body`. `detail` says in English
+    `field` is the dotted path of a query parameter, path parameter or body field, or `body`. `detail` says in English
     what it must be; it never contains the value.
     """
 

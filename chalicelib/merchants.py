@@ -168,7 +168,7 @@ def _parse_store(poi_id: str, entry: AttributeValueTypeDef) -> StoreView | None:
 
 
 def _text(attributes: Mapping[str, AttributeValueTypeDef], name: str) -> str | None:
-    """Return a string attribute, or None when it is missing, empty or no string."""
+    """Return a string attribute, or None when it is missing, empty or not a string."""
     return attributes.get(name, {}).get("S") or None
 
 

@@ -56,9 +56,8 @@ def call_with_retries(
 ) -> T:
     """Call, and repeat after a retryable error as `policy` allows; raises the last error.
 
-    `sleep` waits for the delay; by default, until the deadline is cancelled at most.
-
-    `before_retry` runs after the delay; what it raises ends the loop.
+    `sleep` waits for the delay; the default also returns when the deadline is cancelled. `before_retry` runs after the
+    delay; what it raises ends the loop.
     """
     attempt = 1
     while True:

@@ -108,7 +108,7 @@ def configure_api(
     _patch(client.update_stage, log, restApiId=api_id, stageName=API_STAGE)
     for response_type, problem in _GATEWAY_RESPONSES.items():
         _put_gateway_response(client, api_id, response_type, problem)
-    # Any other 4xx response keeps its status, which the body therefore does not name.
+    # Any other 4xx response keeps its own status, so its body has no `status`.
     _put_gateway_response(client, api_id, "DEFAULT_4XX", _INVALID_BODY, own_status=True)
     disabled = settings.domain is not None and not settings.domain.default_endpoint
     _patch(client.update_rest_api, {"/disableExecuteApiEndpoint": str(disabled).lower()}, restApiId=api_id)
@@ -167,9 +167,9 @@ def repeat_while_refused(
     seconds: float | None = None,
     attempts: int = CREATE_DEPLOYMENT_ATTEMPTS,
 ) -> None:
-    """Make a call; while it is refused, wait `seconds` and repeat it. By default, those of CreateDeployment.
+    """Make a call; while it is refused, wait `seconds` and repeat it. The defaults are those of CreateDeployment.
 
-    Raises the error of the call if it is another one, or of the last attempt.
+    Raises any other error of the call, and the refusal of the last attempt.
     """
     for attempts_left in range(attempts - 1, -1, -1):
         try:

@@ -17,8 +17,8 @@ changes, the hash changes and Chalice ignores the archive.
 - Unused parts of Powertools (half of the bundle) and the encoding detection of requests are removed.
 - botocore's data is replaced by a reduced copy (see `sdkdata`).
 - Builds are reproducible: fixed time stamps, sorted entries.
-- `commit.txt` has the git commit, which `GET /v1/health` returns. It is no input of Chalice's hash: what Chalice builds
-  itself, after an edit, has no commit rather than a wrong one.
+- `commit.txt` has the git commit, which `GET /v1/health` returns. It is added after the hash is made. An archive that
+  Chalice builds itself, after an edit, has no `commit.txt`; so its commit is unknown, but never wrong.
 """
 
 from __future__ import annotations

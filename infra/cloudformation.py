@@ -1,8 +1,8 @@
 """The CloudFormation stack of `template.yaml`: create, execute and discard change sets; delete the stack.
 
 When the creation of a stack fails, CloudFormation deletes the stack. The next deployment creates it again, with the
-table and the secret, which are retained. An update restores resources that were deleted or changed by hand. Table and
-secret would be empty then: `check_data` stops the deployment first.
+table and the secret, which are retained. An update restores resources that were deleted or changed by hand. A restored
+table or secret would be empty, so `check_data` stops the deployment before the update.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CHANGEABLE = (
 _FAILED_CREATION = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
 
 _NOT_FOUND = ("ResourceNotFoundException", "NotFoundException", "NotFound", "NoSuchEntity")
-"""What the services of AWS report: most, API Gateway, SNS, IAM."""
+"""Error codes for a missing resource: of most services, API Gateway, SNS and IAM, in this order."""
 
 POLL_SECONDS = 0.5
 WAITER_CONFIG: WaiterConfigTypeDef = {"Delay": 1, "MaxAttempts": 900}
@@ -147,7 +147,7 @@ def create_change_set(client: Callable[[str], Any], stage: str, values: Mapping[
     """Create a change set for the current template and wait until it is ready.
 
     `client` creates the client of a service. `values` are the template's parameters; None keeps the current value. A
-    new stack uses a table and a secret that an earlier stack retained; this is decided once, when the stack is created.
+    new stack uses the table and the secret of an earlier stack if they exist; it is decided when the stack is created.
     Raises StackError.
     """
     cloudformation: CloudFormationClient = client("cloudformation")
@@ -199,7 +199,7 @@ def create_change_set(client: Callable[[str], Any], stage: str, values: Mapping[
 
 
 def discard_change_set(client: CloudFormationClient, stage: str, change_set: ChangeSet) -> None:
-    """Delete a change set without executing it, together with the empty stack if it was created for it."""
+    """Delete a change set without executing it. That of a new stack is deleted together with the empty stack."""
     if change_set.creates_stack:
         client.delete_stack(StackName=stack_name(stage))
     elif change_set.changes:
@@ -264,11 +264,11 @@ def _describe_status(name: str, status: str) -> str:
 
 
 def _read_validation(client: CloudFormationClient, stack_id: str, name: str) -> list[str]:
-    """Return what CloudFormation's early validation has found; the change set itself does not tell it."""
+    """Return what CloudFormation's early validation has found, which the change set itself does not contain."""
     try:
         events = client.describe_events(StackName=stack_id, ChangeSetName=name)["OperationEvents"]
     except ClientError as error:
-        # For example an older policy of the deployer. The change set's own reason must be reported all the same.
+        # For example, an older policy of the deployer. The caller still reports the change set's own reason.
         return [f"  DescribeEvents: {error.response['Error']['Code']}"]
     return [
         f"  {event.get('LogicalResourceId', '')} ({event.get('ResourceType', '')}): {reason} "

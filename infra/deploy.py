@@ -20,7 +20,14 @@ from infra import bundle, chalice_config, cloudformation, smoke, versions
 from infra.account import check_account, open_account
 from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
 from infra.chalice_config import API_STAGE
-from infra.chalice_state import choose_rest_api, find_rest_apis, function_names, read_rest_api_id, write_state
+from infra.chalice_state import (
+    choose_rest_api,
+    find_rest_apis,
+    function_names,
+    read_rest_api_id,
+    rule_name,
+    write_state,
+)
 from infra.comparison import Target, compare_stage
 from infra.stage_settings import StageError, read_stage_settings
 
@@ -59,9 +66,11 @@ def deploy(
     _report_changes(account, stage, archive, change_set, report)
     _unmap_former_domain(account, stage, settings)
     outputs = cloudformation.execute_change_set(stacks, stage, change_set)
-    # What runs may be unpublished: it is from before versions were published, or `chalice deploy` alone deployed it.
+    # The running code may be unpublished: an older version of this module deployed it, or `chalice deploy` alone.
     _publish(account, stage)
     _run_chalice_deploy(account, project, stage, settings)
+    # Chalice puts the rule without a state, so one that was disabled by hand may stay disabled.
+    account.client("events").enable_rule(Name=rule_name(stage))
     if not settings.tracing:
         _switch_off_tracing(account, stage)
     _publish(account, stage, bundle.read_build(archive))
@@ -269,9 +278,9 @@ def _switch_off_tracing(account: Account, stage: str) -> None:
 
 
 def _subscribe(account: Account, stage: str, topic: str, report: Callable[[str], None]) -> None:
-    """Subscribe the alarm e-mail if it is not, and report if it is not confirmed.
+    """Subscribe the alarm e-mail if it has no subscription, and report a subscription that is not confirmed.
 
-    The stack subscribes it, but after the topic was deleted by hand, CloudFormation may restore the topic only.
+    The stack subscribes it. But if the topic was deleted by hand, CloudFormation may restore only the topic.
     """
     stack = cloudformation.read_stack(account.client("cloudformation"), stage)
     email = _read_parameters(stack).get("AlarmEmail", "")
@@ -295,7 +304,7 @@ def _publish(account: Account, stage: str, build: bundle.Build | None = None) ->
         if function is None:
             continue
         states = [function["Configuration"].get(key) for key in ("State", "LastUpdateStatus")]
-        # Lambda publishes no function whose last change failed. The deployment repairs it.
+        # Lambda refuses to publish a function whose last change failed. The deployment repairs the function.
         if build is not None or states == ["Active", "Successful"]:
             versions.publish(client, name, build)
 

@@ -96,7 +96,7 @@ def _delete_role_policies(account: Account, stage: str) -> None:
 def _delete_log_groups(account: Account, stage: str) -> None:
     """Delete the log groups that Chalice, and late invocations, have created."""
     logs = account.client("logs")
-    # Chalice sets the retention of a group that it names after the handler.
+    # Chalice creates one more group, named after the handler, to set its retention.
     names = {*function_names(stage).values(), f"{cloudformation.stack_name(stage)}-api_handler"}
     for name in names:
         cloudformation.none_if_not_found(logs.delete_log_group, logGroupName=f"/aws/lambda/{name}")

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from infra.account import Account
     from infra.versions import History, Version
 
-# The function of the API is last. It tells which build runs, so a rollback that failed half-way can be repeated.
+# The API's function is changed last. Its code counts as the running build, so a rollback that failed half-way can be
+# repeated.
 _ORDER = ("refresh_tokens", "api_handler")
 _COMMIT = re.compile(r"[0-9a-f]{7,40}\+?")
 

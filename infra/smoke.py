@@ -59,7 +59,7 @@ def check_stage(target: Target, archive: Path, url: str | None) -> str:
 def check(
     account: Account, stage: str, functions: Mapping[str, Mapping[str, Any]], build: Build, url: str | None
 ) -> str:
-    """Check the functions, the schedule and, if `url` is its base URL, the endpoint; return a line that says so.
+    """Check the functions, the schedule and, if `url` is its base URL, the endpoint; return a line for the user.
 
     `functions` are the expected values of each function's configuration, by the function's name. Raises SmokeTestError.
     """

@@ -43,7 +43,7 @@ class Limits(_Table, frozen=True):
     """Throttling limits by route, of all callers together; `other` is for each remaining route.
 
     The platform publishes no limit for query_user_certificates. A related call allows 200 per second; with the default,
-    certificates and sessions together cause about that many.
+    certificates and sessions together cause 200 first pages per second, and some more pages.
     """
 
     certificates: Limit = Limit()
@@ -81,12 +81,12 @@ class OpeningHours(_Table, frozen=True):
 
 
 class StageSettings(_Table, frozen=True):
-    """Settings of one stage. A missing member has the default, or keeps what is deployed (`python`, `alarm_email`)."""
+    """Settings of one stage. A missing setting has its default, or keeps what is deployed (`python`, `alarm_email`)."""
 
     account: Annotated[str, msgspec.Meta(pattern=r"^\d{12}$")] | None = None
     region: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = None
     alarm_email: Annotated[str, msgspec.Meta(pattern=r"^([^@\s]+@[^@\s]+)?$")] | None = None
-    python: Literal["3.11", "3.12", "3.13"] | None = None
+    python: Literal["3.11", "3.12", "3.13", "3.14"] | None = None
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     memory_mb: Annotated[int, msgspec.Meta(ge=128, le=10240)] = 1024
     reserved_concurrency: Annotated[int, msgspec.Meta(ge=1)] | None = None

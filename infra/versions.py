@@ -33,7 +33,7 @@ class DownloadError(Exception):
 
 @dataclass(frozen=True)
 class Version:
-    """A version of a function, or the code that it serves; `number` is then 0. `code` is Lambda's hash of the code."""
+    """A published version of a function, or with `number` 0 what it serves now. `code` is Lambda's hash of the code."""
 
     number: int
     code: str
@@ -121,7 +121,7 @@ def _read_running_build(client: Any, function_name: str, running: Version) -> Bu
     try:
         return read_build(io.BytesIO(download(client, function_name, running)))
     except DownloadError:
-        # It must not stop a deployment. A rollback needs the code, and reports the error.
+        # A deployment does not need this code, so it goes on. A rollback does, and reports the error.
         return Build(None, None)
 
 

@@ -1,6 +1,9 @@
-/** Builds the client's npm package in build/client, after tsc has written the type declarations there. */
+/**
+ * Builds the npm package of the client in build/client, after tsc has written the type declarations there. Its version is
+ * the version of the service.
+ */
 
-import { copyFile, writeFile } from "node:fs/promises";
+import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { build } from "esbuild";
 
 /** Bundle the client into one CommonJS file. */
@@ -25,6 +28,10 @@ async function bundle(minify) {
 
 await writeFile("build/client/client.js", await bundle(false));
 await writeFile("build/client.min.js", await bundle(true));
-await copyFile("src/client/package.json", "build/client/package.json");
-await copyFile("src/client/README.md", "build/client/README.md");
-await copyFile("../LICENSE", "build/client/LICENSE");
+for (const path of ["src/client/README.md", "src/client/README.zh-CN.md", "../LICENSE"]) {
+  await copyFile(path, `build/client/${path.split("/").at(-1)}`);
+}
+
+const manifest = JSON.parse(await readFile("src/client/package.json", "utf8"));
+const [, version] = /__version__ = "(.+)"/.exec(await readFile("../chalicelib/__init__.py", "utf8"));
+await writeFile("build/client/package.json", `${JSON.stringify({ ...manifest, version }, null, 2)}\n`);

@@ -119,7 +119,7 @@ class FieldType(click.ParamType[Any]):
         self._model = model
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Apply the rule to text; Click converts a value that is no text a second time."""
+        """Apply the rule to text; Click may call this again with the converted value."""
         if not isinstance(value, str):
             return value
         try:

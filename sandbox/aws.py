@@ -7,11 +7,11 @@ What this project needs and ministack lacks is added here:
 - CloudFormation does not know `AWS::Logs::QueryDefinition`: here the resource is accepted and has no effect.
 - CloudFormation does not know `AWS::ApiGateway::DomainName`.
 - CloudFormation cannot create alarms on metric math: here such an alarm watches its first metric.
-- PutSecretValue attaches a label of one's own to several versions; on AWS a label is at one version.
+- PutSecretValue leaves a custom label on several versions; on AWS a label is on one version only.
 - CloudFormation ignores a table's point-in-time recovery setting.
 - ListSubscriptionsByTopic: AWS shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
 - FilterLogEvents does not know alternatives (`?ERROR ?"Task timed out"`).
-- GetFunction of a version returns the address of the present code: here that of the version's code.
+- GetFunction of a version returns the URL of the present code; here, the URL of the version's code.
 - A function is pending for half a second after each change, and Chalice then waits 5 s: here it is active at once.
 """
 

@@ -32,7 +32,7 @@ def to_purchases(fixture: dict[str, Any], account_id: str) -> list[dict[str, Any
 
 
 def to_fault(fixture: dict[str, Any], **options: Any) -> dict[str, Any]:
-    """Return a fault rule that replies with the fixture's body, whatever it is; `options` are of `sandbox.faults`."""
+    """Return a fault rule that replies with the fixture's body; `options` are further fields of the rule."""
     body = json.dumps(fixture["body"], ensure_ascii=False)
     if fixture["status"] == 200:
         return {"kind": "body", "call": fixture["call"], "body": body, **options}

@@ -6,7 +6,7 @@ Serves endpoints of the platform under their real paths; login and open API shar
 - `POST codes` {"app_id", "customer"}: issue a login code, as tt.login does
 - `GET calls`: list the calls so far; `DELETE calls`: clear the list
 - `GET requests`: list the last 1,000 requests with header fields and body, without secrets; query parameters select by
-  member (`?customer=lin&call=client_token`); `DELETE requests`: clear the list
+  field (`?customer=lin&call=client_token`); `DELETE requests`: clear the list
 - `GET|POST|DELETE faults`: list, add and clear fault rules (see `sandbox.faults`)
 - `POST clock` {"advance": seconds}: move the platform's clock forward
 - `POST revoke` {"app_id"}: invalidate all tokens of an app

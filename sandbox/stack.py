@@ -261,7 +261,7 @@ def _store_attribute(store: str | dict[str, Any]) -> AttributeValueTypeDef:
 
 
 def set_platform_url(folder: Path, platform_url: str, settings: str = "") -> None:
-    """Write the settings of the deployed stage: it calls the mock platform instead of Douyin."""
+    """Write the stage's settings, which let it call the mock platform instead of Douyin."""
     environment = {"DOUYIN_OPEN_API": platform_url, "DOUYIN_LOGIN_API": platform_url}
     lines = [settings, "[environment]", *(f"{name} = {json.dumps(value)}" for name, value in environment.items())]
     settings_path(folder, STAGE).write_text("\n".join(lines) + "\n", encoding="utf-8")

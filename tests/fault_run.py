@@ -35,6 +35,7 @@ from sandbox.sample_data import APP_ID, CUSTOMER
 from sandbox.server import _ENTRY, MockServer
 from tests import token_rules as rules
 from tests.aws_proxy import AwsHttpCall, NetworkFault, Refusal, run_aws_proxy
+from tests.fleet import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,9 @@ STOP_SECONDS = (0.3, 1.0, 3.0, 5.0, 7.0)
 """Some are longer than the lease."""
 
 RESTART_SECONDS = (0.5, 4.0)
+READY_SECONDS = 30.0
+"""Limit for the start of an instance, and for all instances to run again after the faults."""
+
 MINT_SECONDS = 0.3
 """A mint takes this time, so that several instances find the token missing meanwhile."""
 
@@ -195,8 +199,7 @@ class FaultRun:
             time.sleep(self._random.uniform(*STEP_SECONDS))
         self._trap, self._table_fault = "", None
         self._platform.fault_plan.clear()
-        while not all(slot.is_running for slot in self._slots.values()):
-            time.sleep(0.05)
+        wait_until(lambda: all(slot.is_running for slot in self._slots.values()), READY_SECONDS)
         self.record(rules.FaultsEnded)
 
     def _revoke(self) -> str:
@@ -291,8 +294,7 @@ class FaultRun:
         offset = self._random.uniform(-MAX_CLOCK_OFFSET, MAX_CLOCK_OFFSET)
         bundle = self._dependencies.bundle
         instance = Instance(bundle, "app.app", slot.environment, output=subprocess.DEVNULL, clock_offset=offset)
-        while instance.ready_at is None:
-            time.sleep(0.02)
+        wait_until(lambda: instance.ready_at is not None, READY_SECONDS)
         self.record(rules.InstanceStarted, slot.name)
         slot.instance, slot.is_running = instance, True
 

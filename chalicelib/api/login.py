@@ -58,7 +58,7 @@ class LoginHandler:
         try:
             login = self._authenticator.login(request.app_id, request.code, context)
         finally:
-            # What has not begun is left to the list. After a refused login it must not delay the next request.
+            # Cancel what has not started: the list does it itself, and after a refused login nobody needs it.
             running = [future for future in prefetched if not future.cancel()]
         view = LoginView(login.token, self._authenticator.ttl)
         if record.listing is None or request.selection is None:
@@ -67,9 +67,9 @@ class LoginHandler:
         wait(running, context.deadline.remaining())
         try:
             view.list = self._lister.list_certificates(login.session, ListRequest(request.selection), context)
-        # Not a named error: whatever fails here, the code is used up and the user is logged in.
+        # All errors: whatever fails here, the code is used up and the user is logged in.
         except Exception as raised:
-            # Whatever it was waiting for, its time is over.
+            # The list's time is over, whatever it was waiting for.
             is_late = context.deadline.remaining() < MIN_WAIT_SECONDS
             error = UpstreamTimeoutError("budget") if is_late and isinstance(raised, RedemptionError) else raised
             record.listing.error = error

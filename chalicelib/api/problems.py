@@ -1,6 +1,6 @@
 """Problem responses (RFC 9457): the one place where errors are mapped to HTTP.
 
-`title` is for engineers; `detail` is Chinese text for the customer.
+`title` is for engineers. `detail` is Chinese text for the customer: what is wrong. What else to do, the page says.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class ProblemView(msgspec.Struct, omit_defaults=True):
 
 
 INVALID_REQUEST = ProblemType(
-    "invalid_request", 400, "Invalid request", "请求参数有误，请返回重试", is_callers_mistake=True
+    "invalid_request", 400, "Invalid request", "页面信息有误，请重新打开小程序", is_callers_mistake=True
 )
 UNAUTHENTICATED = ProblemType(
     "unauthenticated", 401, "No valid session", "登录已失效，请重新登录", is_callers_mistake=True
@@ -68,45 +68,41 @@ WRONG_APP = ProblemType(
     "wrong_app", 403, "The session belongs to another app", "当前小程序不能查询该商家的券", is_callers_mistake=True
 )
 MERCHANT_NOT_AUTHORIZED = ProblemType(
-    "merchant_not_authorized", 403, "The merchant has not authorized the app", "商家尚未授权本小程序，请联系店员"
+    "merchant_not_authorized", 403, "The merchant has not authorized the app", "该商家暂未开通小程序查券"
 )
-MERCHANT_NOT_FOUND = ProblemType(
-    "merchant_not_found", 404, "No such merchant", "未找到该商家，请联系店员", is_callers_mistake=True
-)
+MERCHANT_NOT_FOUND = ProblemType("merchant_not_found", 404, "No such merchant", "未找到该商家", is_callers_mistake=True)
 STORE_NOT_FOUND = ProblemType(
     "store_not_found", 404, "No such store of this merchant", "未找到该门店，请重新选择门店", is_callers_mistake=True
 )
-NOT_FOUND = ProblemType("not_found", 404, "No such resource", "请求的内容不存在", is_callers_mistake=True)
+NOT_FOUND = ProblemType("not_found", 404, "No such resource", "未找到相关内容", is_callers_mistake=True)
 METHOD_NOT_ALLOWED = ProblemType(
-    "method_not_allowed", 405, "Method not allowed", "不支持该请求方式", is_callers_mistake=True
+    "method_not_allowed", 405, "Method not allowed", "暂不支持该操作", is_callers_mistake=True
 )
 UNSUPPORTED_MEDIA_TYPE = ProblemType(
-    "unsupported_media_type", 415, "Unsupported media type", "不支持该请求格式", is_callers_mistake=True
+    "unsupported_media_type", 415, "Unsupported media type", "暂不支持该操作", is_callers_mistake=True
 )
 RATE_LIMITED = ProblemType("rate_limited", 429, "Too many requests upstream", "查询人数较多，请稍后再试", True, 5)
-INTERNAL_ERROR = ProblemType("internal_error", 500, "Internal error", "服务出现问题，请稍后再试")
-UPSTREAM_REJECTED = ProblemType(
-    "upstream_rejected", 502, "The platform rejected the request", "抖音未接受本次查询，请联系店员"
-)
+INTERNAL_ERROR = ProblemType("internal_error", 500, "Internal error", "查券服务出现问题")
+UPSTREAM_REJECTED = ProblemType("upstream_rejected", 502, "The platform rejected the request", "暂时无法查询您的券")
 UPSTREAM_MALFORMED = ProblemType(
-    "upstream_malformed", 502, "The platform's response cannot be parsed", "抖音服务返回异常，请稍后再试", True
+    "upstream_malformed", 502, "The platform's response cannot be parsed", "抖音服务异常，请稍后再试", True
 )
 UPSTREAM_UNAVAILABLE = ProblemType(
     "upstream_unavailable", 503, "The platform is unavailable", "抖音服务繁忙，请稍后再试", True, 2
 )
 TOKEN_UNAVAILABLE = ProblemType(
-    "token_unavailable", 503, "No valid merchant token", "商家服务暂不可用，请稍后再试或联系店员", True
+    "token_unavailable", 503, "No valid merchant token", "查券服务暂不可用，请稍后再试", True
 )
 APP_NOT_PERMITTED = ProblemType(
-    "app_not_permitted", 503, "The app lacks a permission of the platform", "该功能暂未开通，请联系店员"
+    "app_not_permitted", 503, "The app lacks a permission of the platform", "查券功能暂未开通"
 )
 APP_MISCONFIGURED = ProblemType(
-    "app_misconfigured", 503, "The platform refuses the app's credentials", "小程序配置有误，请联系店员"
+    "app_misconfigured", 503, "The platform refuses the app's credentials", "小程序暂时无法登录"
 )
-QUOTA_EXHAUSTED = ProblemType("quota_exhausted", 503, "The app's quota is used up", "今日查询次数已用完，请联系店员")
+QUOTA_EXHAUSTED = ProblemType("quota_exhausted", 503, "The app's quota is used up", "今日查询人数已达上限")
 UNAVAILABLE = ProblemType("unavailable", 503, "Storage is unavailable", "服务繁忙，请稍后再试", True, 2)
 UPSTREAM_TIMEOUT = ProblemType(
-    "upstream_timeout", 504, "The platform did not respond in time", "抖音服务响应超时，请稍后再试", True
+    "upstream_timeout", 504, "The platform did not respond in time", "抖音服务响应较慢，请稍后再试", True
 )
 
 ERROR_PROBLEMS: dict[type[errors.RedemptionError], ProblemType] = {

@@ -42,7 +42,7 @@ _QUERY_PARAMETERS = ("cursor", *_NUMBERS)
 class LoginRequest(RedactedStruct, frozen=True, rename={"selection": "list"}):
     """The body of a login: the mini-program's app_id, and the code from its tt.login.
 
-    `selection` is what is listed in the same response (member `list` of the body), or None.
+    `selection` is what is listed in the same response (field `list` of the body), or None.
     """
 
     app_id: str
@@ -51,7 +51,7 @@ class LoginRequest(RedactedStruct, frozen=True, rename={"selection": "list"}):
 
 
 def parse_login(body: bytes) -> LoginRequest:
-    """Parse the body of POST /v1/sessions; raises InvalidRequestError. Unknown members are ignored."""
+    """Parse the body of POST /v1/sessions; raises InvalidRequestError. Unknown fields are ignored."""
     if len(body) > MAX_BODY_BYTES:
         raise InvalidRequestError("body", BODY_RULE)
     try:
@@ -121,7 +121,7 @@ def _check_selection(account_id: Any, poi_id: Any, numbers: Mapping[str, Any], p
     for name, (allowed, rule) in _NUMBERS.items():
         if name in numbers:
             value = numbers[name]
-            # Not isinstance: true and false are no numbers.
+            # Not isinstance: true and false would pass as integers.
             if type(value) is not int or value not in allowed:
                 raise InvalidRequestError(prefix + name, rule)
             checked[name] = value

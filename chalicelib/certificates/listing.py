@@ -65,7 +65,7 @@ class CertificateLister:
         """Start to fetch what a list needs for any user: the rows of merchant and token, and an open connection.
 
         The list finds them in the caches and in the connection pool; it repeats what has failed. No token is minted:
-        the login may be refused, and a frozen instance would never finish.
+        the login may be refused, and Lambda may freeze the instance before the mint ends.
         """
         if self._connecting is None or self._connecting.done():
             self._connecting = self._executor.submit(self._douyin.ensure_connection)

@@ -3,7 +3,7 @@
 The first page is read alone because it reports the total; the others are read in parallel.
 
 The platform may cut its pages before it filters them by store. Then pages in the middle are short or empty, so that
-neither is the end of the list: the total decides, and only where it cannot be right, the size of the newest page.
+neither is the end of the list. The total decides. Only if it cannot be right, the size of the newest page does.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class PagedResult(msgspec.Struct, frozen=True):
     """Consecutive pages, and the position where the next response starts, or None at the end of the list.
 
     `received` is the number of certificates of the list up to here, `total` what the platform says of the whole list
-    (None if it says nothing usable). `lost_page_error` is the error of a page that could not be read, or None; `next`
-    is at this page then.
+    (None if it says nothing usable). `lost_page_error` is the error of a page that could not be read, or None. Then
+    `next` is at this page.
     """
 
     pages: list[Page]
@@ -51,9 +51,9 @@ def list_pages(
 ) -> PagedResult:
     """Read the page of `start`, then the pages after it in parallel, at most PAGES_PER_RESPONSE in all.
 
-    `deadline` limits the calls of `fetch`. Raises what `fetch` raises for the first page. If a later page cannot be
-    read, the result ends before this page, and the next response starts with it. The pages after it are not used: those
-    that have not started are cancelled, those in progress are aborted by cancelling `deadline`.
+    `deadline` limits the calls of `fetch`. Raises what `fetch` raises for the first page. If page 3 cannot be read, the
+    result has pages 1 and 2, and `next` is at page 3. Page 4 is not used: its call is cancelled before it starts, or
+    aborted by cancelling `deadline`.
     """
     pages = [fetch(start.page)]
     while True:
@@ -64,12 +64,12 @@ def list_pages(
             return PagedResult(pages, position if continues else None, position.received, position.total)
         futures = [executor.submit(fetch, position.page + number) for number in range(count)]
         try:
-            # A page may wait for a thread: the deadline of its call has not begun then.
+            # Limited here too: while a page waits for a thread, the deadline of its call is not checked.
             pages += [_result(future, deadline) for future in futures]
         except RedemptionError as error:
             pages += _completed_before_failure(futures)
             position = _advance(start, pages)
-            # The lost page may be one that was read only in case that the list goes on.
+            # The list may have ended before the lost page: some pages are read only to find the end.
             if not plan_pages(position, pages[-1].size, page_size)[1]:
                 return PagedResult(pages, None, position.received, position.total)
             return PagedResult(pages, position, position.received, position.total, error)

@@ -109,7 +109,7 @@ class BuiltViews(msgspec.Struct, frozen=True):
 def build_views(pages: list[Page], now: float) -> BuiltViews:
     """Build the views of all usable certificates.
 
-    `now` (epoch seconds) tells why a certificate is not usable.
+    `now` (epoch seconds) decides whether an unusable certificate has expired or not started.
     """
     views: dict[str, CertificateView] = {}
     unusable: dict[str, models.Certificate] = {}

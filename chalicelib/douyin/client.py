@@ -32,7 +32,7 @@ MAX_SHORT_REPLY_BYTES = 64 * 1024
 """For every reply but a page. Those of mints and logins are below 2 KiB."""
 
 OPEN_CONNECTION_SECONDS = 1.0
-"""Limit for opening a connection before it is needed. The request that needs it opens one of its own with retries."""
+"""Limit for opening a connection in advance. If that fails, the request that needs one opens it, with retries."""
 
 LOGIN_MAX_IDLE_SECONDS = 1.0
 """A login is sent once, so it must not depend on a connection that may have been dropped while it was idle."""

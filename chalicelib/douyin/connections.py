@@ -1,8 +1,7 @@
 """Pooled connections that are reused only after one complete and clean exchange.
 
 Otherwise one customer could receive another's response. urllib3 and http.client close a connection after an error, but
-they accept some responses that RFC 9112 (HTTP/1.1) does not allow to be followed by another one. Every rule here names
-the section that requires it.
+they reuse some connections that RFC 9112 (HTTP/1.1) requires to be closed. Every rule here names its section.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class Exchange:
         self._sock: socket.socket | None = None
 
     def begin(self, sock: socket.socket) -> None:
-        """Note the socket that carries the exchange. A connection forgets it when its peer will close it."""
+        """Note the socket that carries the exchange: a connection drops its own reference if the peer will close it."""
         with self._lock:
             self._sock = sock
 
@@ -84,7 +83,7 @@ class ExchangeTimeout(urllib3.Timeout):
 class _BoundedReader(io.RawIOBase):
     """Reads a socket until a deadline, or until the socket's present timeout has passed in all.
 
-    A socket's timeout applies to each read alone, so a response that arrives byte by byte would never exceed it.
+    A socket's timeout limits each read, not their sum: a response that arrives byte by byte would never exceed it.
     """
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
@@ -146,7 +145,7 @@ class _BoundedResponse(HTTPResponse):
         """
         for _ in range(_MAX_INTERIM_RESPONSES):
             status_line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # not in the stubs
-            # http.client skips 100 itself; 101 is no interim response but another protocol (RFC 9110, section 7.8).
+            # http.client skips 100 itself. 101 is not skipped: another protocol follows it (RFC 9110, section 7.8).
             if not 101 < status_line[1] < 200:
                 return status_line
             self._has_unexpected_bytes = True

@@ -1,7 +1,7 @@
 """Reads JSON in which something is not as documented, field by field.
 
-A malformed field counts as missing and its path is reported; everything else is read. For well-formed data the result
-is the same as that of the fast decoders in `protocol`.
+A malformed field counts as missing and its path is reported; everything else is read. Well-formed data gives the same
+result as the fast decoder in `protocol`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def decode_json(body: bytes) -> Any:
 
 
 def read(value: Any, model: type[_S], path: str, malformed: list[str]) -> _S | None:
-    """Read a struct from a JSON value, or return None when it is no object or lacks a required field.
+    """Read a struct from a JSON value, or return None when it is not an object or lacks a required field.
 
     The path of every malformed field is added to `malformed`. null counts as missing.
     """

@@ -1,1 +1,1 @@
-"""Merchant access tokens: one per app, shared by all instances through DynamoDB."""
+"""Access tokens, one per app. All instances share them through DynamoDB."""

@@ -6,7 +6,8 @@ fencing token) and is conditional on the version that the writer has read. A slo
 cannot write. A dead holder is replaced: each waiting instance measures with its own monotonic clock how long the
 version stays unchanged. The old token stays in the item until the new one replaces it.
 
-Safety depends only on the conditions. Wall clocks of instances may differ by MAX_CLOCK_DIFFERENCE_SECONDS.
+The conditional writes alone ensure that an older token never replaces a newer one. Wrong wall clocks can only cost an
+extra mint, if they differ by at most MAX_CLOCK_DIFFERENCE_SECONDS.
 
 Item: `access_token` (S), `expires_at` (N, epoch seconds), `version` (N); while an instance mints, `lease_owner` (S) and
 `lease_until` (N, epoch milliseconds); after a failed mint, `failed_at` and `failed_until` (N, epoch milliseconds: begin
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from chalicelib.context import RequestContext
 
 LEASE_SECONDS = 4.0
-"""A dead holder is replaced after this time. Each attempt of a living holder ends before its lease does."""
+"""A dead holder is replaced after this time. Each attempt of a living holder ends earlier."""
 
 MAX_CLOCK_DIFFERENCE_SECONDS = 120.0
 """The clocks of two instances are at most this far apart (each is at most 60 s wrong)."""
@@ -79,7 +80,8 @@ class TokenRow(RedactedStruct, frozen=True):
     def is_paused(self, now: float, unchanged_seconds: float) -> bool:
         """Return whether a mint failed so recently that it must not be repeated yet.
 
-        A `failed_until` further ahead than the pause was written by a wrong clock and does not count.
+        A `failed_until` that lies further in the future than the length of the pause was written by a wrong clock, and
+        does not count.
         """
         is_in_pause = now < self.failed_until <= now + self.failed_seconds
         return is_in_pause and unchanged_seconds < self.failed_seconds
@@ -90,7 +92,7 @@ class TokenRow(RedactedStruct, frozen=True):
         access_token = item.get("access_token", {}).get("S", "")
         expires_at, minted_at = int(_number(item, "expires_at")), int(_number(item, "minted_at"))
         failed_until = _number(item, "failed_until") / 1000
-        # A version that does not write `failed_at` leaves an older one in the row: then the pause looks longer.
+        # A version of the service that does not write `failed_at` leaves an older one: then the pause looks longer.
         pause = failed_until - _number(item, "failed_at") / 1000
         return cls(
             access_token=access_token if is_access_token(access_token) else None,
@@ -171,7 +173,7 @@ class Lease:
         )
 
     def _update(self, sets: str, removes: str, values: Item, seen_item: Item | None = None) -> TokenRow:
-        """Write if the version is still the one of the last write, or version and token those of `seen_item`."""
+        """Write if the row still has the version of the last write, or with `seen_item`, its version and token."""
         version = self._version + 1
         seen: Mapping[str, AttributeValueTypeDef | None] = {"version": {"N": str(self._version)}}
         if seen_item is not None:

@@ -1,4 +1,4 @@
-"""Access tokens: one per app, shared by every instance. Looked up in the cache, then in the table, then minted.
+"""Access tokens, one per app, shared by all instances. Looked up in the cache, then in the table, then minted.
 
 `lease` decides which instance may mint.
 """
@@ -231,7 +231,7 @@ class TokenProvider:
 
     def _unchanged_seconds(self, token_id: str, row: TokenRow) -> float:
         """Return how long this instance has seen this state of the row, by its monotonic clock."""
-        # Not the version alone: it starts again when an operator replaces the row.
+        # Not only the version: it starts at 1 again when an operator replaces the row.
         state = (row.version, row.lease_owner, row.failed_until)
         now = self._monotonic()
         seen, since = self._seen_states.get(token_id, (None, now))

@@ -7,6 +7,7 @@ written: the command fails if a page differs from the document.
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -25,12 +26,12 @@ _DESCRIPTION = {"en": "description", "zh": "x-description-zh"}
 _HEADINGS = {
     "en": {
         "fields": ("field", "type", "required", "description"),
-        "parameters": ("parameter", "in", "type", "required", "description"),
+        "parameters": ("parameter", "type", "description"),
         "codes": ("code", "status", "retryable", "when"),
     },
     "zh": {
         "fields": ("字段", "类型", "必有", "说明"),
-        "parameters": ("参数", "位置", "类型", "必填", "说明"),
+        "parameters": ("参数", "类型", "说明"),
         "codes": ("code", "状态码", "可重试", "何时"),
     },
 }
@@ -47,27 +48,15 @@ class DocumentError(Exception):
 def build_tables(document: Mapping[str, Any], language: str) -> dict[str, str]:
     """Return every table as Markdown, by name. `language` is `en` or `zh`. Raises DocumentError."""
     paths, schemas = document["paths"], document["components"]["schemas"]
-    login = paths["/v1/sessions"]["post"]
-    stores = paths["/v1/merchants/{account_id}/stores"]["get"]
     certificates = paths["/v1/merchants/{account_id}/stores/{poi_id}/certificates"]["get"]
-    objects = {
-        "login": login["requestBody"]["content"]["application/json"]["schema"],
-        "session": schemas["Session"],
-        "stores": schemas["Stores"],
-        "store": schemas["Store"],
-        "list": schemas["List"],
-        "certificate": schemas["Certificate"],
-        "problem": schemas["Problem"],
-    }
+    objects = {"list": schemas["List"], "certificate": schemas["Certificate"], "problem": schemas["Problem"]}
     headings = _HEADINGS[language]
     tables = {
         name: _format_table(headings["fields"], _field_rows(document, schema, language))
         for name, schema in objects.items()
     }
-    for name, operation in (("stores-parameters", stores), ("parameters", certificates)):
-        tables[name] = _format_table(
-            headings["parameters"], _parameter_rows(document, operation["parameters"], language)
-        )
+    parameters = _parameter_rows(document, certificates["parameters"], language)
+    tables["parameters"] = _format_table(headings["parameters"], parameters)
     tables["codes"] = _format_table(headings["codes"], _code_rows(schemas["Problem"]["properties"]["code"], language))
     return tables
 
@@ -83,10 +72,7 @@ def fill_page(page: str, tables: Mapping[str, str]) -> str:
 def _field_rows(
     document: Mapping[str, Any], schema: Mapping[str, Any], language: str, prefix: str = ""
 ) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each property; the properties of an object follow it, as `object.property`.
-
-    Those of a referenced object do not: it has a table of its own.
-    """
+    """Yield a row for each property; the properties of an object follow it, as `object.property`."""
     for name, given in schema["properties"].items():
         field = _resolve(document, given)
         is_required = name in schema.get("required", ())
@@ -96,21 +82,21 @@ def _field_rows(
             _YES[language] if is_required else "",
             _describe(field, f"{prefix}{name}", language),
         )
-        if "properties" in field and "$ref" not in given:
+        if "properties" in field:
             yield from _field_rows(document, field, language, f"{prefix}{name}.")
 
 
 def _parameter_rows(
     document: Mapping[str, Any], parameters: list[dict[str, Any]], language: str
 ) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each query parameter. All are optional."""
     for parameter in parameters:
-        yield (
-            f"`{parameter['name']}`",
-            parameter["in"],
-            _format_type(document, _resolve(document, parameter["schema"]), language),
-            _YES[language] if parameter.get("required") else "",
-            _describe(parameter, parameter["name"], language),
-        )
+        if parameter["in"] == "query":
+            yield (
+                f"`{parameter['name']}`",
+                _format_type(document, _resolve(document, parameter["schema"]), language),
+                _describe(parameter, parameter["name"], language),
+            )
 
 
 def _code_rows(schema: Mapping[str, Any], language: str) -> Iterator[tuple[str, ...]]:
@@ -152,7 +138,10 @@ def _describe(schema: Mapping[str, Any], name: str, language: str) -> str:
 
 
 def _format_table(headings: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
-    lines = [f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in (headings, *rows)]
+    """Format a table. Neighbouring rows that differ only in the name become one row."""
+    groups = itertools.groupby(rows, key=lambda cells: cells[1:])
+    merged = ((", ".join(cells[0] for cells in same), *others) for others, same in groups)
+    lines = [f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in (headings, *merged)]
     return "\n".join([lines[0], f"|{'---|' * len(headings)}", *lines[1:]])
 
 

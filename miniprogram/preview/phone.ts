@@ -1,13 +1,15 @@
 /**
- * A phone with Douyin: loads the files of the built mini-program (JavaScript, TTML, TTSS, JSON) unchanged and runs the
- * first page. Vue renders it. The other parts of Douyin's runtime that this page needs are here.
+ * A phone with Douyin: loads the files of the built mini-program (JavaScript, TTML, TTSS, JSON) unchanged and runs its
+ * pages, the first one at the start. Vue renders them. The other parts of Douyin's runtime that they need are here. The
+ * browser's way back is the phone's.
  *
  * URL query: the page's own parameters (account_id, poi_id), and `customer`, `text` (the phone's font size in per cent),
- * `place` ("latitude,longitude"), `round_trip` (milliseconds) and `hook` (`1`: config.ts has an `onSelect`).
+ * `place` ("latitude,longitude"), `round_trip` (milliseconds), `hook` (`1`: config.ts has an `onSelect`) and `help` (the
+ * merchant's sentence in config.ts).
  */
 
 import { createApp, reactive } from "vue";
-import type { Certificate } from "../src/client/client";
+import type { Config } from "../src/config";
 import { createMockTt } from "./mock-tt";
 import { stylesOf, templateOf } from "./ttml";
 import { Visit } from "./visit";
@@ -32,40 +34,69 @@ let toastTimer: ReturnType<typeof setTimeout> | undefined;
 const query = new URLSearchParams(location.search);
 const visit = new Visit((time) => notifyPanel("visit", time));
 
+/** Pages from the first to the one that is shown. */
+const stack: OpenPage[] = [];
+
+interface OpenPage {
+  page: Page;
+  /** The page on the screen, with its styles. Only the shown page is part of the document. */
+  element: HTMLElement;
+  settings: Record<string, unknown>;
+  /** Where the page was scrolled to when it was covered. */
+  scrollTop: number;
+}
+
 async function start(): Promise<void> {
   const program = (await (await fetch("program.json")).json()) as Program;
   const app = JSON.parse(readFile(program, "app.json"));
-  const path: string = app.pages[0];
-  const settings = { ...app.window, ...JSON.parse(readFile(program, `${path}.json`)) };
-  let registered: Page | undefined;
-  Object.assign(globalThis, {
-    tt: mockTt(program.app_id),
-    App: () => {},
-    Page: (page: Page) => {
-      registered = page;
+  const definitions = new Map<string, Page>();
+  let loading = "";
+  const open = (url: string) => {
+    const [path = "", search] = url.replace(/^\//, "").split("?");
+    loading = path;
+    require(`${path}.js`);
+    const definition = definitions.get(path);
+    if (!definition) {
+      throw new Error(`${path} does not call Page()`);
+    }
+    const settings = { ...app.window, ...JSON.parse(readFile(program, `${path}.json`)) };
+    openPage(definition, path, program, settings, Object.fromEntries(new URLSearchParams(search)));
+  };
+  const navigation = {
+    navigateTo: ({ url }: { url: string }) => {
+      cover(shownPage());
+      history.pushState(stack.length + 1, "");
+      open(url);
     },
+    redirectTo: ({ url }: { url: string }) => {
+      close();
+      open(url);
+    },
+    navigateBack: () => history.back(),
+  };
+  Object.assign(globalThis, {
+    tt: { ...mockTt(program.app_id), ...navigation },
+    App: () => {},
+    Page: (page: Page) => definitions.set(loading, page),
   });
   const require = moduleLoader(program);
   require("app.js");
+  const { config } = require("config.js") as { config: Config };
+  if (query.has("help")) {
+    config.help = query.get("help") as string;
+  }
   if (query.get("hook") === "1") {
-    const { config } = require("config.js") as { config: { onSelect?: (certificate: Certificate) => unknown } };
     config.onSelect = ({ certificate_id }) => {
       notifyPanel("select", certificate_id);
       showToast(`onSelect: ${certificate_id}`);
     };
   }
-  require(`${path}.js`);
-  if (!registered) {
-    throw new Error(`${path} does not call Page()`);
-  }
-  document.title = settings.navigationBarTitleText;
-  (document.getElementById("title") as HTMLElement).textContent = settings.navigationBarTitleText;
-  for (const name of ["app.ttss", `${path}.ttss`]) {
-    const style = document.createElement("style");
-    style.textContent = stylesOf(program.files[name] ?? "");
-    document.head.append(style);
-  }
-  openPage(registered, readFile(program, `${path}.ttml`), settings);
+  const style = document.createElement("style");
+  style.textContent = stylesOf(program.files["app.ttss"] ?? "");
+  document.head.append(style);
+  listen();
+  history.replaceState(1, "");
+  open(`${app.pages[0]}?${query}`);
 }
 
 function mockTt(appId: string) {
@@ -133,7 +164,13 @@ function moduleLoader(program: Program): (path: string) => unknown {
   return load;
 }
 
-function openPage(definition: Page, ttml: string, settings: Record<string, unknown>): void {
+function openPage(
+  definition: Page,
+  path: string,
+  program: Program,
+  settings: OpenPage["settings"],
+  query: object,
+): void {
   const data = reactive(structuredClone(definition.data ?? {}));
   const page: Page = {
     ...definition,
@@ -143,50 +180,97 @@ function openPage(definition: Page, ttml: string, settings: Record<string, unkno
   };
   const fire = (name: string, event: Event) => {
     visit.start();
-    const { dataset } = event.currentTarget as HTMLElement;
-    page[name]({ type: "tap", currentTarget: { dataset: { ...dataset } } });
+    const { dataset, value } = event.currentTarget as HTMLInputElement;
+    page[name]({ type: "tap", currentTarget: { dataset: { ...dataset } }, detail: { value } });
   };
-  const view = createApp({ template: `<page>${templateOf(ttml)}</page>`, setup: () => data });
+  const template = templateOf(readFile(program, `${path}.ttml`), (file) => readFile(program, file));
+  const view = createApp({ template: `<page>${template}</page>`, setup: () => data });
   view.config.compilerOptions.isCustomElement = (tag) => ["page", "view", "text"].includes(tag);
   view.config.globalProperties.$fire = fire;
+  const element = document.createElement("div");
+  view.mount(element);
+  const style = document.createElement("style");
+  style.textContent = stylesOf(program.files[`${path}.ttss`] ?? "");
+  element.append(style);
+  stack.push({ page, element, settings, scrollTop: 0 });
   visit.start();
-  page.onLoad?.(Object.fromEntries(query));
-  page.onShow?.();
-  view.mount("#page");
-  page.onReady?.();
-  document.addEventListener("visibilitychange", () => {
-    visit.start();
-    document.hidden ? page.onHide?.() : page.onShow?.();
-  });
-  addEventListener("pagehide", () => page.onUnload?.());
-  watchBottom(Number(settings.onReachBottomDistance ?? REACH_BOTTOM_PX), () => page.onReachBottom?.());
-  if (settings.enablePullDownRefresh) {
-    watchPullDown(() => {
-      visit.start();
-      page.onPullDownRefresh?.();
-    });
+  page.onLoad?.(query);
+  if (stack.at(-1)?.page === page) {
+    show(stack.at(-1) as OpenPage);
+    page.onReady?.();
   }
 }
 
-/** Call `onReached` once each time the bottom comes within `distance` pixels. */
-function watchBottom(distance: number, onReached: () => void): void {
+function shownPage(): OpenPage {
+  return stack[stack.length - 1] as OpenPage;
+}
+
+function show({ page, element, settings, scrollTop }: OpenPage): void {
+  document.title = String(settings.navigationBarTitleText);
+  (document.getElementById("title") as HTMLElement).textContent = document.title;
+  (document.getElementById("back") as HTMLElement).hidden = stack.length === 1;
+  document.getElementById("page")?.replaceChildren(element);
+  page.onShow?.();
+  document.documentElement.scrollTop = scrollTop;
+}
+
+function cover(covered: OpenPage): void {
+  covered.scrollTop = document.documentElement.scrollTop;
+  covered.page.onHide?.();
+}
+
+/** Take the shown page away. */
+function close(): void {
+  const { page, element } = stack.pop() as OpenPage;
+  page.onUnload?.();
+  element.remove();
+}
+
+/** Pass what happens to the phone on to the page that is shown. */
+function listen(): void {
+  addEventListener("popstate", ({ state }) => {
+    if (stack.length > state) {
+      while (stack.length > state) {
+        close();
+      }
+      show(shownPage());
+    }
+  });
+  document.getElementById("back")?.addEventListener("click", () => history.back());
+  document.addEventListener("visibilitychange", () => {
+    visit.start();
+    const { page } = shownPage();
+    document.hidden ? page.onHide?.() : page.onShow?.();
+  });
+  addEventListener("pagehide", () => shownPage().page.onUnload?.());
+  watchBottom();
+  watchPullDown();
+}
+
+/** Call the page's onReachBottom each time the bottom comes within its distance. */
+function watchBottom(): void {
   let near = false;
   addEventListener("scroll", () => {
+    const { page, settings } = shownPage();
     const { scrollHeight, clientHeight, scrollTop } = document.documentElement;
-    const now = scrollHeight - clientHeight - scrollTop <= distance;
+    const now = scrollHeight - clientHeight - scrollTop <= Number(settings.onReachBottomDistance ?? REACH_BOTTOM_PX);
     if (now && !near) {
-      onReached();
+      page.onReachBottom?.();
     }
     near = now;
   });
 }
 
-/** Call `onPulled` when the page is pulled down at its top by finger or mouse, or on the panel's `pull-down` event. */
-function watchPullDown(onPulled: () => void): void {
+/** Call onPullDownRefresh when the page is pulled down at its top by finger or mouse, or on the panel's `pull-down` event. */
+function watchPullDown(): void {
   let from: number | undefined;
   const refresh = () => {
-    document.body.classList.add("refreshing");
-    onPulled();
+    const { page, settings } = shownPage();
+    if (settings.enablePullDownRefresh) {
+      document.body.classList.add("refreshing");
+      visit.start();
+      page.onPullDownRefresh?.();
+    }
   };
   const begin = (y: number) => {
     from = document.documentElement.scrollTop === 0 ? y : undefined;

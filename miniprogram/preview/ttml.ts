@@ -6,12 +6,13 @@
 
 const ATTRIBUTE = /\s([\w:-]+)(?:="([^"]*)")?/g;
 const TAG = /<(\/?)([a-z-]+)((?:\s[\w:-]+(?:="[^"]*")?)*)\s*(\/?)>/g;
-const ELEMENTS = new Set(["view", "text", "button", "block"]);
-const HTML_ATTRIBUTE = /^(class|style|id|disabled|hidden|data-[\w-]+|aria-[\w-]+)$/;
+const ELEMENTS = new Set(["view", "text", "button", "input", "block"]);
+const HTML_ATTRIBUTE = /^(class|style|id|type|value|placeholder|disabled|hidden|data-[\w-]+|aria-[\w-]+)$/;
 
-/** Convert TTML to a Vue template. Event handlers call `$fire(name, event)`. */
-export function templateOf(ttml: string): string {
-  return inlineTemplates(ttml.replace(/<!--[\s\S]*?-->/g, "")).replace(
+/** Convert TTML to a Vue template. `read` returns an imported file. Event handlers call `$fire(name, event)`. */
+export function templateOf(ttml: string, read: (path: string) => string): string {
+  const whole = ttml.replace(/<import src="\/([^"]+)" \/>/g, (_, path) => read(path));
+  return inlineTemplates(whole.replace(/<!--[\s\S]*?-->/g, "")).replace(
     TAG,
     (_, closing, name, attributes, selfClosing) => {
       if (!ELEMENTS.has(name)) {
@@ -66,6 +67,8 @@ function convertAttribute(name: string, value: string, item: string, index: stri
       return "";
     case "bindtap":
       return ` @click="$fire('${value}', $event)"`;
+    case "bindinput":
+      return ` @input="$fire('${value}', $event)"`;
     default:
       if (!HTML_ATTRIBUTE.test(name)) {
         throw new Error(`the preview does not support the attribute ${name}`);
@@ -92,9 +95,7 @@ function expressionOf(value: string): string {
   return match[1] as string;
 }
 
-/** Convert TTSS to CSS: 750 rpx are the width of the screen, and fixed elements are below the navigation bar. */
+/** Convert TTSS to CSS: 750 rpx are the width of the screen. */
 export function stylesOf(ttss: string): string {
-  return ttss
-    .replace(/(position: fixed;\s+top: )0;/g, "$1var(--bar-height);")
-    .replace(/(\d+(?:\.\d+)?)rpx/g, (_, size) => `calc(100vw * ${size} / 750)`);
+  return ttss.replace(/(\d+(?:\.\d+)?)rpx/g, (_, size) => `calc(100vw * ${size} / 750)`);
 }

@@ -44,7 +44,7 @@ describe("login", () => {
   test("happens with the first request, not earlier", async () => {
     const lin = createPhone();
     assert.equal(lin.logins, 0);
-    const pager = lin.client.certificates(STORE);
+    const pager = lin.client.listCertificates(STORE);
     assert.equal(lin.logins, 0);
     assert.equal(certificatesOf(await pager.next()).length, 7);
     assert.equal(lin.logins, 1);
@@ -58,17 +58,17 @@ describe("login", () => {
     });
     const lin = createPhone("lin", { change: recordBodies });
     const query = { ...STORE, biz_type: 1 as const };
-    assert.equal(certificatesOf(await lin.client.certificates(query).next()).length, 7);
+    assert.equal(certificatesOf(await lin.client.listCertificates(query).next()).length, 7);
     assert.deepEqual(statuses(lin), ["POST 200"]);
     assert.deepEqual((bodies[0] as { list: unknown }).list, query);
-    assert.equal(certificatesOf(await lin.client.certificates(query).next()).length, 7);
+    assert.equal(certificatesOf(await lin.client.listCertificates(query).next()).length, 7);
     assert.deepEqual(statuses(lin), ["POST 200", "GET 200"]);
   });
 
   test("is kept if only the list fails; the problem is the list's own", async () => {
     await addFault({ kind: "code", call: LIST, code: 2119005 });
     const lin = createPhone();
-    const pager = lin.client.certificates(STORE);
+    const pager = lin.client.listCertificates(STORE);
     const problem = problemOf(await pager.next());
     assert.deepEqual([problem.code, problem.status, problem.action], ["merchant_not_authorized", 403, "staff"]);
     await clearFaults();
@@ -82,36 +82,36 @@ describe("login", () => {
       send({ ...options, ...(options.data && { data: dropList(options.data) }) }),
     );
     const lin = createPhone("lin", { change: withoutList });
-    assert.equal(certificatesOf(await lin.client.certificates(STORE).next()).length, 7);
+    assert.equal(certificatesOf(await lin.client.listCertificates(STORE).next()).length, 7);
     assert.deepEqual(statuses(lin), ["POST 200", "GET 200"]);
   });
 
   test("is not repeated while the session is valid, even after a restart of the mini-program", async () => {
     const lin = createPhone();
-    certificatesOf(await lin.client.certificates(STORE).next());
-    certificatesOf(await lin.client.certificates(STORE).next());
+    certificatesOf(await lin.client.listCertificates(STORE).next());
+    certificatesOf(await lin.client.listCertificates(STORE).next());
     const restarted = createPhone("lin", { stored: lin.stored });
-    certificatesOf(await restarted.client.certificates(STORE).next());
+    certificatesOf(await restarted.client.listCertificates(STORE).next());
     assert.deepEqual([lin.logins, restarted.logins], [1, 0]);
   });
 
   test("is repeated when the session has expired", async () => {
     let ahead = 0;
     const lin = createPhone("lin", { now: () => Date.now() + ahead });
-    certificatesOf(await lin.client.certificates(STORE).next());
+    certificatesOf(await lin.client.listCertificates(STORE).next());
     ahead = 7_171_000;
-    certificatesOf(await lin.client.certificates(STORE).next());
+    certificatesOf(await lin.client.listCertificates(STORE).next());
     assert.equal(lin.logins, 2);
     assert.ok(!statuses(lin).includes("GET 401"));
   });
 
   test("is repeated when the server rejects the session", async () => {
     const lin = createPhone();
-    certificatesOf(await lin.client.certificates(STORE).next());
+    certificatesOf(await lin.client.listCertificates(STORE).next());
     const [[key, value] = ["", ""]] = lin.stored;
     lin.stored.set(key, value.replace(/"token":"[^"]*"/, '"token":"forged"'));
     const restarted = createPhone("lin", { stored: lin.stored });
-    assert.equal(certificatesOf(await restarted.client.certificates(STORE).next()).length, 7);
+    assert.equal(certificatesOf(await restarted.client.listCertificates(STORE).next()).length, 7);
     assert.deepEqual(statuses(restarted), ["GET 401", "POST 200"]);
   });
 
@@ -120,7 +120,7 @@ describe("login", () => {
       send(options.method === "GET" ? { ...options, header: { authorization: "Bearer forged" } } : options),
     );
     const zhou = createPhone("zhou", { change: forgeToken });
-    const pager = zhou.client.certificates(STORE);
+    const pager = zhou.client.listCertificates(STORE);
     certificatesOf(await pager.next());
     const problem = problemOf(await pager.next());
     assert.deepEqual([problem.code, problem.action], ["unauthenticated", "login"]);
@@ -134,19 +134,19 @@ describe("login", () => {
       options.success?.({ errMsg: "", statusCode: 200, header: {}, data });
     });
     const lin = createPhone("lin", { change: refuseList });
-    const problem = problemOf(await lin.client.certificates(STORE).next());
+    const problem = problemOf(await lin.client.listCertificates(STORE).next());
     assert.deepEqual([problem.code, problem.action, problem.status], ["unauthenticated", "login", 401]);
     assert.equal(lin.logins, 2);
     // The next visit logs in.
     const restarted = createPhone("lin", { stored: lin.stored });
-    certificatesOf(await restarted.client.certificates(STORE).next());
+    certificatesOf(await restarted.client.listCertificates(STORE).next());
     assert.deepEqual(statuses(restarted), ["POST 200"]);
   });
 
   test("happens once for concurrent requests", async () => {
     const lin = createPhone();
-    const first = lin.client.certificates(STORE).next();
-    const pager = lin.client.certificates({ ...STORE, poi_id: "6602" });
+    const first = lin.client.listCertificates(STORE).next();
+    const pager = lin.client.listCertificates({ ...STORE, poi_id: "6602" });
     const second = pager.next();
     assert.equal(pager.next(), second);
     assert.equal((await first).kind, "cancelled");
@@ -157,8 +157,8 @@ describe("login", () => {
 
   test("happens again if a login under way had an invalid list", async () => {
     const lin = createPhone();
-    const first = lin.client.certificates({ ...STORE, poi_id: "六六零一" }).next();
-    const second = lin.client.certificates(STORE).next();
+    const first = lin.client.listCertificates({ ...STORE, poi_id: "六六零一" }).next();
+    const second = lin.client.listCertificates(STORE).next();
     assert.equal((await first).kind, "cancelled");
     assert.equal(certificatesOf(await second).length, 7);
     assert.deepEqual(statuses(lin), ["POST 400", "POST 200"]);
@@ -166,7 +166,7 @@ describe("login", () => {
 
   test("fails without a request if the user is not logged in to Douyin", async () => {
     const nobody = createPhone("");
-    const problem = problemOf(await nobody.client.certificates(STORE).next());
+    const problem = problemOf(await nobody.client.listCertificates(STORE).next());
     assert.deepEqual([problem.code, problem.action, problem.status], ["login", "login", 0]);
     assert.deepEqual(nobody.calls, []);
   });
@@ -179,7 +179,7 @@ describe("login", () => {
     });
     const lin = createPhone("lin", { change: recordCodes });
     await addFault({ kind: "code", call: "jscode2session", code: 40018 });
-    const pager = lin.client.certificates(STORE);
+    const pager = lin.client.listCertificates(STORE);
     const problem = problemOf(await pager.next());
     assert.deepEqual([problem.code, problem.action, problem.status], ["unauthenticated", "login", 401]);
     await clearFaults();
@@ -193,8 +193,8 @@ describe("login", () => {
       throw new Error("setStorageSync:fail exceed storage max size");
     };
     const full = createPhone("lin", { change: (tt) => ({ ...tt, setStorageSync: broken, getStorageSync: broken }) });
-    certificatesOf(await full.client.certificates(STORE).next());
-    certificatesOf(await full.client.certificates(STORE).next());
+    certificatesOf(await full.client.listCertificates(STORE).next());
+    certificatesOf(await full.client.listCertificates(STORE).next());
     assert.equal(full.logins, 1);
 
     const stale = { token: "forged", endsAt: Date.now() + 3_600_000 };
@@ -204,7 +204,7 @@ describe("login", () => {
       removeStorageSync: broken,
     });
     const lin = createPhone("lin", { change: keepStale });
-    certificatesOf(await lin.client.certificates(STORE).next());
+    certificatesOf(await lin.client.listCertificates(STORE).next());
     assert.deepEqual(statuses(lin), ["GET 401", "POST 200"]);
   });
 });
@@ -212,7 +212,7 @@ describe("login", () => {
 describe("a list", () => {
   test("returns every certificate once, soonest to expire first, over several responses", async () => {
     const zhou = createPhone("zhou");
-    const pager = zhou.client.certificates(STORE);
+    const pager = zhou.client.listCertificates(STORE);
     const first = await pager.next();
     assert.equal(certificatesOf(first).length, 200);
     assert.equal((first as Outcome & { kind: "list" }).more, true);
@@ -233,7 +233,7 @@ describe("a list", () => {
   test("requests the same part again after a failed page", async () => {
     await addFault({ kind: "http", call: LIST, page: 2, status: 404 });
     const zhou = createPhone("zhou");
-    const pager = zhou.client.certificates(STORE);
+    const pager = zhou.client.listCertificates(STORE);
     assert.equal(certificatesOf(await pager.next()).length, 50);
     const lost = problemOf(await pager.next());
     assert.equal(lost.status >= 500, true);
@@ -251,7 +251,7 @@ describe("a list", () => {
       send(forging ? { ...options, url: options.url.replace(/cursor=[^&]*/, "cursor=forged") } : options),
     );
     const zhou = createPhone("zhou", { change: forgeCursor });
-    const pager = zhou.client.certificates(STORE);
+    const pager = zhou.client.listCertificates(STORE);
     assert.equal(certificatesOf(await pager.next()).length, 200);
     const problem = problemOf(await pager.next());
     assert.deepEqual([problem.code, problem.action], ["invalid_request", "retry"]);
@@ -262,18 +262,18 @@ describe("a list", () => {
 
   test("sends the filters", async () => {
     const zhao = createPhone("zhao");
-    const standard = certificatesOf(await zhao.client.certificates(STORE).next());
-    const bizType2 = certificatesOf(await zhao.client.certificates({ ...STORE, biz_type: 2 }).next());
+    const standard = certificatesOf(await zhao.client.listCertificates(STORE).next());
+    const bizType2 = certificatesOf(await zhao.client.listCertificates({ ...STORE, biz_type: 2 }).next());
     assert.equal(bizType2.length, standard.length + 1);
-    const none = certificatesOf(await zhao.client.certificates({ ...STORE, start_time: 9_000_000_000 }).next());
+    const none = certificatesOf(await zhao.client.listCertificates({ ...STORE, start_time: 9_000_000_000 }).next());
     assert.deepEqual(none, []);
   });
 
   test("ends at once when cancelled, and aborts its request", async () => {
     const lin = createPhone();
-    certificatesOf(await lin.client.certificates(STORE).next());
+    certificatesOf(await lin.client.listCertificates(STORE).next());
     await addFault({ kind: "delay", call: LIST, seconds: 5 });
-    const pager = lin.client.certificates(STORE);
+    const pager = lin.client.listCertificates(STORE);
     const outcome = pager.next();
     await new Promise((resolve) => setTimeout(resolve, 50));
     pager.cancel();
@@ -285,11 +285,11 @@ describe("a list", () => {
 
   test("is cancelled by the next list, so that a late response cannot show another store's list", async () => {
     const lin = createPhone();
-    certificatesOf(await lin.client.certificates(STORE).next());
+    certificatesOf(await lin.client.listCertificates(STORE).next());
     await addFault({ kind: "delay", call: LIST, seconds: 1, times: 1 });
-    const stale = lin.client.certificates(STORE).next();
+    const stale = lin.client.listCertificates(STORE).next();
     await new Promise((resolve) => setTimeout(resolve, 50));
-    const fresh = certificatesOf(await lin.client.certificates({ ...STORE, poi_id: "6602" }).next());
+    const fresh = certificatesOf(await lin.client.listCertificates({ ...STORE, poi_id: "6602" }).next());
     assert.equal(fresh.length, 8);
     assert.deepEqual(await stale, { kind: "cancelled" });
   });
@@ -307,7 +307,7 @@ describe("stores", () => {
   test("need no login, and are cached on the phone for 5 minutes", async () => {
     let ahead = 0;
     const lin = createPhone("lin", { now: () => Date.now() + ahead });
-    const merchant = merchantOf(await lin.client.stores(ACCOUNT));
+    const merchant = merchantOf(await lin.client.listStores({ account_id: ACCOUNT }));
     assert.deepEqual([merchant.name, merchant.stale], ["四季小馆", false]);
     assert.deepEqual(
       merchant.stores?.map(({ poi_id }) => poi_id),
@@ -316,14 +316,14 @@ describe("stores", () => {
     assert.equal(merchant.stores?.[0]?.phone, "021-5555-6601");
     ahead = 299_000;
     const restarted = createPhone("lin", { stored: lin.stored, now: () => Date.now() + ahead });
-    assert.deepEqual(merchantOf(await restarted.client.stores(ACCOUNT)), merchant);
+    assert.deepEqual(merchantOf(await restarted.client.listStores({ account_id: ACCOUNT })), merchant);
     assert.deepEqual([lin.logins, statuses(lin), statuses(restarted)], [0, ["GET 200"], []]);
     ahead = 301_000;
-    merchantOf(await lin.client.stores(ACCOUNT));
+    merchantOf(await lin.client.listStores({ account_id: ACCOUNT }));
     assert.deepEqual(statuses(lin), ["GET 200", "GET 200"]);
     // The phone's clock was set back.
     ahead = -3_600_000;
-    merchantOf(await lin.client.stores(ACCOUNT));
+    merchantOf(await lin.client.listStores({ account_id: ACCOUNT }));
     assert.equal(lin.calls.length, 3);
   });
 
@@ -334,20 +334,20 @@ describe("stores", () => {
       now: () => Date.now() + ahead,
       change: intercept((options, send) => (down ? void options.fail?.({ errMsg: "request:fail" }) : send(options))),
     });
-    const merchant = merchantOf(await lin.client.stores(ACCOUNT));
+    const merchant = merchantOf(await lin.client.listStores({ account_id: ACCOUNT }));
     [ahead, down] = [3_600_000, true];
-    assert.deepEqual(merchantOf(await lin.client.stores(ACCOUNT)), { ...merchant, stale: true });
-    const outcome = await lin.client.stores("7100000000000000002");
+    assert.deepEqual(merchantOf(await lin.client.listStores({ account_id: ACCOUNT })), { ...merchant, stale: true });
+    const outcome = await lin.client.listStores({ account_id: "7100000000000000002" });
     assert.deepEqual([outcome.kind, (outcome as { problem?: Problem }).problem?.code], ["problem", "network"]);
     down = false;
-    assert.equal(merchantOf(await lin.client.stores(ACCOUNT)).stale, false);
+    assert.equal(merchantOf(await lin.client.listStores({ account_id: ACCOUNT })).stale, false);
   });
 
   test("are forgotten when the merchant is gone", async () => {
     const { calls, client, stored } = createPhone("lin");
     const [key, old] = ["redemption.stores.0", { merchant: { account_id: "0", stores: [] }, readAt: 0 }];
     stored.set(key, JSON.stringify(old));
-    const outcome = await client.stores("0");
+    const outcome = await client.listStores({ account_id: "0" });
     assert.equal((outcome as { problem?: Problem }).problem?.code, "merchant_not_found");
     assert.deepEqual([calls.length, stored.has(key)], [1, false]);
   });
@@ -356,7 +356,7 @@ describe("stores", () => {
     const lin = createPhone("lin");
     for (const value of ["", '"text"', "null", '{"merchant":{"stores":{}},"readAt":1}', `{"readAt":${Date.now()}}`]) {
       lin.stored.set(`redemption.stores.${ACCOUNT}`, value || '""');
-      assert.equal(merchantOf(await lin.client.stores(ACCOUNT)).stores?.length, 3);
+      assert.equal(merchantOf(await lin.client.listStores({ account_id: ACCOUNT })).stores?.length, 3);
     }
     assert.equal(lin.calls.length, 5);
   });
@@ -373,7 +373,9 @@ describe("a newer service", () => {
   test("may send members that the client does not know", async () => {
     const certificates = [{ certificate_id: "1", order_id: "2", kind: "subscription", color: "red" }];
     const list = { ...STORE, certificates, unusable: { expired: 1, recalled: 2 }, mood: {} };
-    const outcome = await respond({ token: "t", expires_in: 7200, list, extra: 1 }).client.certificates(STORE).next();
+    const outcome = await respond({ token: "t", expires_in: 7200, list, extra: 1 })
+      .client.listCertificates(STORE)
+      .next();
     assert.equal(certificatesOf(outcome).length, 1);
     assert.deepEqual((outcome as Outcome & { kind: "list" }).unusable, { expired: 1, recalled: 2 });
   });
@@ -383,9 +385,9 @@ describe("a newer service", () => {
     const list_problem = { ...problem, retryable: true };
     const { client } = respond({ token: "t", expires_in: 7200, list_problem });
     const expected = { code: "on_vacation", status: 503, detail: "请稍后再试", retryAfter: 3, requestId: "r" };
-    assert.deepEqual(problemOf(await client.certificates(STORE).next()), { ...expected, action: "retry" });
+    assert.deepEqual(problemOf(await client.listCertificates(STORE).next()), { ...expected, action: "retry" });
     const other = respond({ ...problem, retryable: false }, 503).client;
-    assert.deepEqual(problemOf(await other.certificates(STORE).next()), { ...expected, action: "staff" });
+    assert.deepEqual(problemOf(await other.listCertificates(STORE).next()), { ...expected, action: "staff" });
   });
 });
 
@@ -420,7 +422,7 @@ describe("a problem", () => {
   for (const [name, rule, expected] of cases) {
     test(`has an action for the page: ${name}`, async () => {
       await addFault(rule);
-      const problem = problemOf(await createPhone().client.certificates(STORE).next());
+      const problem = problemOf(await createPhone().client.listCertificates(STORE).next());
       assert.deepEqual({ ...problem, ...expected }, problem);
       assert.match(problem.detail, /\p{Script=Han}/u);
       assert.match(problem.requestId, /.+/);
@@ -429,7 +431,7 @@ describe("a problem", () => {
 
   test("contains the time to wait when requests are rate limited", async () => {
     await addFault({ kind: "code", call: LIST, code: 2119003 });
-    const problem = problemOf(await createPhone().client.certificates(STORE).next());
+    const problem = problemOf(await createPhone().client.listCertificates(STORE).next());
     assert.deepEqual([problem.code, problem.status, problem.action], ["rate_limited", 429, "retry"]);
     assert.ok(problem.retryAfter >= 1);
     await clearFaults();
@@ -440,7 +442,7 @@ describe("a problem", () => {
   test("of an invalid store or merchant leads to the store selection or to the staff", async () => {
     const lin = createPhone();
     const load = async (query: object) => {
-      const { code, action } = problemOf(await lin.client.certificates({ ...STORE, ...query }).next());
+      const { code, action } = problemOf(await lin.client.listCertificates({ ...STORE, ...query }).next());
       return [code, action];
     };
     assert.deepEqual(await load({ poi_id: "9999" }), ["store_not_found", "store"]);
@@ -456,7 +458,7 @@ describe("a problem", () => {
         down ? void options.fail?.({ errMsg: "request:fail net::ERR_INTERNET_DISCONNECTED" }) : send(options),
       ),
     });
-    const pager = lin.client.certificates(STORE);
+    const pager = lin.client.listCertificates(STORE);
     const problem = problemOf(await pager.next());
     assert.deepEqual([problem.code, problem.status, problem.action], ["network", 0, "retry"]);
     down = false;
@@ -483,7 +485,7 @@ describe("a problem", () => {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     for (next of responses) {
-      const problem = problemOf(await createPhone("lin", { baseUrl }).client.certificates(STORE).next());
+      const problem = problemOf(await createPhone("lin", { baseUrl }).client.listCertificates(STORE).next());
       const expected = { code: "unreadable", status: next.status, action: "retry", retryAfter: 3 };
       assert.deepEqual({ ...problem, ...expected }, problem);
     }

@@ -29,6 +29,33 @@ function problemOf(outcome: Outcome | Clients.StoresOutcome): Clients.Problem {
   return (outcome as Outcome & { kind: "problem" }).problem;
 }
 
+describe("createClient", () => {
+  test("throws an error that names what is missing", () => {
+    const options = { tt: new FakeTt(), baseUrl: "https://coupons.example.com", appId: "tt1" };
+    const create = (changed: object) => () => createClient(changed as typeof options);
+    assert.throws(create({}), new Error("createClient: tt, baseUrl, appId missing"));
+    assert.throws(create({ ...options, appId: undefined }), new Error("createClient: appId missing"));
+  });
+
+  test("accepts an address with a slash at its end", async () => {
+    const tt = new FakeTt();
+    const client = createClient({ tt, baseUrl: "https://coupons.example.com/", appId: "tt1" });
+    await settled(client.listStores(STORE), 0);
+    assert.equal(tt.requests[0]?.url, `https://coupons.example.com/v1/merchants/${STORE.account_id}/stores`);
+  });
+});
+
+test("the service gets the store and the filters, and nothing of the page", async () => {
+  const tt = new FakeTt();
+  await settled(
+    newClient(tt)
+      .listCertificates({ ...STORE, biz_type: 1, onProgress: () => {} })
+      .next(),
+    0,
+  );
+  assert.deepEqual(tt.requests[0]?.data, { app_id: "tt1", code: codeOf("lin"), list: { ...STORE, biz_type: 1 } });
+});
+
 type Callbacks = { success: (value: never) => void; fail: (reason?: unknown) => void };
 
 /** Ways in which a call of tt fails, and what the problem's cause says. */
@@ -56,7 +83,11 @@ const FAILURES: [string, (options: Callbacks) => unknown, RegExp][] = [
   ],
   ["returns a rejected promise", () => Promise.reject({ errMsg: "fail:auth deny" }), /fail:auth deny/],
   ["never calls back", () => ({ abort: () => {} }), /no callback within 13 s/],
-  ["fails", ({ fail }) => fail({ errMsg: "fail timeout", errNo: 21103 }), /fail timeout \(errNo 21103\)/],
+  [
+    "fails",
+    ({ fail }) => fail({ errMsg: "fail url not in domain list", errNo: 21100 }),
+    /fail url not in domain list \(errNo 21100\)/,
+  ],
   ["fails without a reason", ({ fail }) => fail(), /no reason/],
   ["fails with something that has no text", ({ fail }) => fail(Object.create(null)), /no reason/],
   ["succeeds with nothing", ({ success }) => success(undefined as never), /undefined/],
@@ -68,7 +99,7 @@ describe("a call of tt that", () => {
       for (const which of ["login", "request"] as const) {
         const tt = new FakeTt();
         const { onLogin, onRequest } = tt;
-        const pager = newClient(tt).certificates(STORE);
+        const pager = newClient(tt).listCertificates(STORE);
         Object.assign(tt, { [which === "login" ? "onLogin" : "onRequest"]: misbehave });
         const problem = problemOf(await settled(pager.next(), LIMIT));
         assert.equal(problem.code, which === "login" ? "login" : "network");
@@ -85,13 +116,29 @@ describe("a call of tt that", () => {
       const { onRequest } = tt;
       const client = newClient(tt);
       tt.onRequest = misbehave;
-      const problem = problemOf(await settled(client.stores(STORE.account_id), LIMIT));
+      const problem = problemOf(await settled(client.listStores(STORE), LIMIT));
       assert.match(problem.cause ?? "", cause);
       tt.onRequest = onRequest;
-      const outcome = await settled(client.stores(STORE.account_id), 0);
+      const outcome = await settled(client.listStores(STORE), 0);
       assert.deepEqual(outcome, { kind: "stores", merchant: STORES, stale: false });
     });
   }
+
+  test("logs in says whether the network or the login failed", async () => {
+    const cases = [
+      ["network unavailable", "network", "retry"],
+      ["service error:busy,errCode=5", "network", "retry"],
+      ["host login fail", "login", "login"],
+      ["auth deny", "login", "login"],
+    ];
+    for (const [reason, ...expected] of cases) {
+      const tt = new FakeTt();
+      tt.onLogin = ({ fail }) => fail({ errMsg: `login:fail ${reason}`, errorCode: 113001 });
+      const { code, action, cause } = problemOf(await settled(newClient(tt).listCertificates(STORE).next(), 0));
+      assert.deepEqual([code, action], expected);
+      assert.equal(cause, `tt.login: login:fail ${reason} (errorCode 113001)`);
+    }
+  });
 
   test("calls back again, or after its time, is read once", async () => {
     const tt = new FakeTt();
@@ -101,7 +148,7 @@ describe("a call of tt that", () => {
     tt.onLogin = (options) => {
       late = () => onLogin(options);
     };
-    assert.equal(problemOf(await settled(client.certificates(STORE).next(), LIMIT)).code, "login");
+    assert.equal(problemOf(await settled(client.listCertificates(STORE).next(), LIMIT)).code, "login");
     const twice = (options: Callbacks, run: (options: never) => unknown) => {
       run(options as never);
       options.fail({ errMsg: "fail" });
@@ -109,7 +156,7 @@ describe("a call of tt that", () => {
     };
     tt.onLogin = (options) => twice(options, onLogin);
     tt.onRequest = (options) => twice(options, onRequest);
-    const outcome = client.certificates(STORE).next();
+    const outcome = client.listCertificates(STORE).next();
     late();
     assert.deepEqual(idsOf(await settled(outcome, 0)), ["lin"]);
     assert.deepEqual(tt.sent, [`POST ${codeOf("lin")}`]);
@@ -119,14 +166,14 @@ describe("a call of tt that", () => {
     mock.timers.reset();
     const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
     const before = timers();
-    assert.deepEqual(idsOf(await newClient(new FakeTt()).certificates(STORE).next()), ["lin"]);
+    assert.deepEqual(idsOf(await newClient(new FakeTt()).listCertificates(STORE).next()), ["lin"]);
     assert.equal(timers(), before);
   });
 
   test("cannot be aborted is left alone", async () => {
     const tt = new FakeTt();
     const client = newClient(tt);
-    await settled(client.certificates(STORE).next(), 0);
+    await settled(client.listCertificates(STORE).next(), 0);
     for (const task of [
       undefined,
       {},
@@ -137,7 +184,7 @@ describe("a call of tt that", () => {
       },
     ]) {
       tt.onRequest = () => task;
-      const pager = client.certificates(STORE);
+      const pager = client.listCertificates(STORE);
       const outcome = pager.next();
       pager.cancel();
       assert.deepEqual(await settled(outcome, 0), { kind: "cancelled" });
@@ -149,13 +196,13 @@ describe("a call of tt that", () => {
     const client = newClient(tt);
     const { onRequest } = tt;
     tt.onRequest = (options) => options.fail({ errMsg: `${"x".repeat(180)}${JSON.stringify(options)}` });
-    const login = problemOf(await settled(client.certificates(STORE).next(), 0)).cause ?? "";
+    const login = problemOf(await settled(client.listCertificates(STORE).next(), 0)).cause ?? "";
     tt.onRequest = onRequest;
-    await settled(client.certificates(STORE).next(), 0);
+    await settled(client.listCertificates(STORE).next(), 0);
     tt.onRequest = ({ header }) => {
       throw new Error(`invalid header ${JSON.stringify(header)}`);
     };
-    const list = problemOf(await settled(client.certificates(STORE).next(), 0)).cause ?? "";
+    const list = problemOf(await settled(client.listCertificates(STORE).next(), 0)).cause ?? "";
     assert.match(list, /invalid header/);
     assert.ok(!list.includes(tokenOf("lin").slice(0, 8)) && !login.includes(codeOf("lin").slice(0, 8)), login + list);
   });
@@ -163,12 +210,12 @@ describe("a call of tt that", () => {
   test("has an id that cannot be in an address is a problem too", async () => {
     const tt = new FakeTt();
     const client = newClient(tt);
-    await settled(client.certificates(STORE).next(), 0);
+    await settled(client.listCertificates(STORE).next(), 0);
     assert.equal(
-      problemOf(await settled(client.certificates({ ...STORE, poi_id: "\ud800" }).next(), 0)).code,
+      problemOf(await settled(client.listCertificates({ ...STORE, poi_id: "\ud800" }).next(), 0)).code,
       "network",
     );
-    assert.equal(problemOf(await settled(client.stores("\ud800"), 0)).code, "network");
+    assert.equal(problemOf(await settled(client.listStores({ account_id: "\ud800" }), 0)).code, "network");
   });
 });
 
@@ -177,9 +224,9 @@ describe("a body", () => {
   async function outcomeOf(data: unknown, statusCode = 200, header = {}): Promise<Outcome> {
     const tt = new FakeTt();
     const client = newClient(tt);
-    await settled(client.certificates(STORE).next(), 0);
+    await settled(client.listCertificates(STORE).next(), 0);
     tt.onRequest = ({ success }) => success({ statusCode, header, data });
-    return settled(client.certificates(STORE).next(), 0);
+    return settled(client.listCertificates(STORE).next(), 0);
   }
 
   const UNREADABLE: [unknown, RegExp][] = [
@@ -250,13 +297,13 @@ describe("a body", () => {
     );
     const errors = [{ field: "list.biz_type", detail: "must be 1 or 2" }];
     const invalid = problemOf(await outcomeOf({ code: "invalid_request", detail: "x", title: "Invalid", errors }, 400));
-    assert.equal(invalid.cause, "list.biz_type: must be 1 or 2");
+    assert.equal(invalid.cause, "Invalid; list.biz_type must be 1 or 2");
   });
 
   test("of a login is checked, and its list is requested if it cannot be read", async () => {
     const tt = new FakeTt();
     const { onRequest } = tt;
-    const pager = newClient(tt).certificates(STORE);
+    const pager = newClient(tt).listCertificates(STORE);
     for (const data of ["", { token: 5, expires_in: 7200 }, { token: "t", expires_in: "7200" }, { token: "" }]) {
       tt.onRequest = ({ success }) => success(reply(data));
       assert.equal(problemOf(await settled(pager.next(), 0)).code, "unreadable");
@@ -273,7 +320,7 @@ describe("a body", () => {
     const respond = async (data: unknown) => {
       now += 3_600_000;
       tt.onRequest = ({ success }) => success(reply(data));
-      return settled(client.stores(STORE.account_id), 0);
+      return settled(client.listStores(STORE), 0);
     };
     assert.match(problemOf(await respond({ ...STORES, stores: ["x"] })).cause ?? "", /malformed stores/);
     const [first, second] = STORES.stores;
@@ -302,7 +349,7 @@ describe("parts without certificates", () => {
       return { abort: () => {} };
     };
     const progress: string[] = [];
-    const pager = newClient(tt).certificates(STORE, (event) => progress.push(event));
+    const pager = newClient(tt).listCertificates({ ...STORE, onProgress: (event) => progress.push(event) });
     return { cursors, progress, pager };
   }
   const empty = (number: number) => ({ certificates: [], unusable: { other: 50 }, next_cursor: `c${number}` });
@@ -352,9 +399,10 @@ describe("parts without certificates", () => {
   test("do not depend on a page that throws", async () => {
     const tt = new FakeTt();
     tt.onRequest = ({ success }) => success(reply({ token: "t", expires_in: 7200, list: empty(1), ...empty(1) }));
-    const pager = newClient(tt).certificates(STORE, () => {
+    const onProgress = () => {
       throw new Error("setData");
-    });
+    };
+    const pager = newClient(tt).listCertificates({ ...STORE, onProgress });
     assert.deepEqual(idsOf(await settled(pager.next(), 0)), []);
   });
 });
@@ -366,7 +414,7 @@ test("a certificate that comes again is not listed again", async () => {
     { certificates: [one("1"), one("2"), one("1")], next_cursor: "c" },
     { certificates: [one("2"), one("3")] },
   ];
-  const pager = newClient(tt).certificates(STORE);
+  const pager = newClient(tt).listCertificates(STORE);
   tt.onRequest = ({ success, data }) => {
     const list = parts.shift();
     success(reply(data ? { token: tokenOf("lin"), expires_in: 7200, list } : list));

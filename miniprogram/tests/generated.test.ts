@@ -243,13 +243,13 @@ async function run(seed: number): Promise<void> {
   const tt = new FakeTt();
   const { onLogin, onRequest, onStorage } = tt;
   const client = createClient({ tt, baseUrl: "https://coupons.example.com", appId: "tt1" });
-  const pagers = [client.certificates(STORE)];
+  const pagers = [client.listCertificates(STORE)];
   const next = () => (pagers[0] as Clients.Pager).next();
   spoil(tt, random);
   for (let number = 0; number < CALLS_PER_RUN; number += 1) {
-    const outcomes = [random() < 0.2 ? client.stores(STORE.account_id) : next()];
+    const outcomes = [random() < 0.2 ? client.listStores(STORE) : next()];
     if (random() < 0.3) {
-      pagers.unshift(client.certificates(STORE));
+      pagers.unshift(client.listCertificates(STORE));
       outcomes.push(next());
     }
     // A login that is under way may be an earlier one.
@@ -264,8 +264,12 @@ async function run(seed: number): Promise<void> {
   Object.assign(tt, { onLogin, onRequest, onStorage });
   const { certificates } = listOf("lin");
   const found = { kind: "list", certificates, unusable: {}, more: false };
-  assert.deepEqual(await settled(client.certificates(STORE).next(), LIMIT), found);
-  assert.deepEqual(await settled(client.stores("8"), 0), { kind: "stores", merchant: STORES, stale: false });
+  assert.deepEqual(await settled(client.listCertificates(STORE).next(), LIMIT), found);
+  assert.deepEqual(await settled(client.listStores({ account_id: "8" }), 0), {
+    kind: "stores",
+    merchant: STORES,
+    stale: false,
+  });
 }
 
 test(`whatever tt and the service do, every call settles, and the next one works (${RUNS} runs)`, async () => {

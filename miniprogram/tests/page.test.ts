@@ -9,16 +9,14 @@ import type * as Messages from "../src/pages/certificates/messages";
 import type * as Rows from "../src/pages/certificates/rows";
 import type * as States from "../src/pages/certificates/state";
 import type * as Stores from "../src/pages/certificates/stores";
-import type * as Views from "../src/pages/certificates/view";
 import { loadBuilt } from "./built";
 
 const { clockText, dateText, daysBetween } = loadBuilt<typeof Dates>("pages/certificates/dates");
-const { cardOf, cardsOf, groupsOf, yuan } = loadBuilt<typeof Rows>("pages/certificates/rows");
+const { cardOf, cardsOf, groupsOf, paymentText, yuan } = loadBuilt<typeof Rows>("pages/certificates/rows");
 const { detailOf } = loadBuilt<typeof Details>("pages/certificates/detail");
 const { countText, noticeOf, unusableText } = loadBuilt<typeof Messages>("pages/certificates/messages");
 const { INITIAL_STATE, isEmpty, isStale, nextState } = loadBuilt<typeof States>("pages/certificates/state");
 const { canSortByDistance, onlyStore, storeHeader, storeRows } = loadBuilt<typeof Stores>("pages/certificates/stores");
-const { activityView } = loadBuilt<typeof Views>("pages/certificates/view");
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
@@ -54,13 +52,14 @@ describe("a card", () => {
   test("shows only the kind if all optional fields are missing", () => {
     assert.deepEqual(card({}), {
       id: "1",
-      kind: "groupon",
       kindText: "团购券",
       title: "团购券",
       copies: "",
+      opened: false,
       unfold: "",
       gives: "",
       until: "长期有效",
+      isLastDay: false,
       soon: "",
       status: "",
       notes: [],
@@ -79,8 +78,7 @@ describe("a card", () => {
       ["团购券", "代金券", "次卡", "其他券"],
     );
     // A newer service may have more kinds.
-    const { kind, kindText } = card({ kind: "subscription" as "other" });
-    assert.deepEqual([kind, kindText], ["other", "其他券"]);
+    assert.equal(card({ kind: "subscription" as "other" }).kindText, "其他券");
   });
 
   test("marks the price as paid, and shows the market price only if it is higher", () => {
@@ -91,7 +89,7 @@ describe("a card", () => {
     assert.deepEqual(prices(4499, 5000), ["已付 ¥44.99", "门市价 ¥50"]);
     assert.deepEqual(prices(4500, 4500), ["已付 ¥45", ""]);
     assert.deepEqual(prices(undefined, 5000), ["", "门市价 ¥50"]);
-    assert.deepEqual(prices(0), ["已付 ¥0", ""]);
+    assert.deepEqual(prices(0, 5000), ["免费领取", "门市价 ¥50"]);
     assert.deepEqual([yuan(5), yuan(100), yuan(123456)], ["¥0.05", "¥1", "¥1234.56"]);
   });
 
@@ -108,6 +106,25 @@ describe("a card", () => {
     assert.equal(card({ voucher: { min_amount: 5000 } }).gives, "至少可抵 ¥50");
     const described = card({ voucher: { description: "平日可抵100元" } });
     assert.deepEqual([described.gives, described.notes], ["", ["平日可抵100元"]]);
+  });
+
+  test("says what has been paid only where it is known, and that a voucher leaves a remainder", () => {
+    const payment = (fields: Partial<Certificate>) => paymentText(certificate(fields));
+    const voucher = { kind: "voucher", pay_amount: 7900 } as const;
+    assert.deepEqual(
+      [
+        payment({ pay_amount: 4499 }),
+        payment({ pay_amount: 0 }),
+        payment({}),
+        payment({ ...voucher, voucher: { max_amount: 10000 } }),
+        payment({ ...voucher, voucher: { description: "平日可抵100元" } }),
+        payment(voucher),
+        payment({ kind: "times_card", pay_amount: 2700 }),
+        payment({ kind: "other", pay_amount: 100 }),
+      ],
+      ["券款已付", "免费领取", "", "超出部分到店支付", "超出部分到店支付", "", "", ""],
+    );
+    assert.deepEqual(card({ ...voucher, voucher: { max_amount: 10000 } }).notes, ["超出部分到店支付"]);
   });
 
   test("describes off-peak hours and refers to the staff for weekdays", () => {
@@ -127,15 +144,17 @@ describe("a card", () => {
 
   test("shows until when it is valid, and the days left in words if there are at most 7", () => {
     const expiry = (seconds: number) => {
-      const { until, soon } = card({ expire_time: seconds });
-      return [until, soon];
+      const { until, isLastDay, soon } = card({ expire_time: seconds });
+      return [until, isLastDay, soon];
     };
-    assert.deepEqual(expiry(NOW + HOUR / 4), ["有效期至 2026.11.24", "今天到期"]);
-    assert.deepEqual(expiry(NOW + HOUR), ["有效期至 2026.11.25", "明天到期"]);
-    assert.deepEqual(expiry(NOW + 2 * DAY), ["有效期至 2026.11.26", "后天到期"]);
-    assert.deepEqual(expiry(NOW + 7 * DAY), ["有效期至 2026.12.01", "还剩 7 天"]);
-    assert.deepEqual(expiry(NOW + 8 * DAY), ["有效期至 2026.12.02", ""]);
-    assert.deepEqual(expiry(NOW - DAY), ["有效期至 2026.11.23", "已过有效期，请咨询店员"]);
+    assert.deepEqual(expiry(NOW + HOUR / 4), ["今天 23:45 到期", true, ""]);
+    assert.deepEqual(expiry(NOW + HOUR), ["有效期至 2026.11.25", false, "明天到期"]);
+    assert.deepEqual(expiry(NOW + 2 * DAY), ["有效期至 2026.11.26", false, "后天到期"]);
+    assert.deepEqual(expiry(NOW + 7 * DAY), ["有效期至 2026.12.01", false, "还剩 7 天"]);
+    assert.deepEqual(expiry(NOW + 8 * DAY), ["有效期至 2026.12.02", false, ""]);
+    for (const ago of [HOUR, DAY]) {
+      assert.deepEqual(expiry(NOW - ago).slice(1), [false, "已过有效期，请咨询店员"]);
+    }
   });
 
   test("says from when it is valid, and that a lock is for the staff, without interpreting lock numbers", () => {
@@ -143,7 +162,7 @@ describe("a card", () => {
     assert.equal(card({ start_time: NOW + HOUR }).status, "未到使用时间");
     assert.equal(card({ start_time: NOW - HOUR }).until, "长期有效");
     assert.equal(card({ lock: { status: 1, scene: 1 } }).status, card({ lock: { status: 2, scene: 9 } }).status);
-    assert.equal(card({ lock: { status: 1 } }).status, "使用状态待确认，请咨询店员");
+    assert.equal(card({ lock: { status: 1 } }).status, "暂不可用");
     assert.deepEqual(card({ is_transfer_asset: true }).notes, ["转赠券"]);
     assert.equal(card({ code_tail: "7001" }).code, "券码尾号 7001");
   });
@@ -156,7 +175,7 @@ describe("a card", () => {
       expire_time: NOW + HOUR,
       code_tail: "7001",
     });
-    assert.equal(label, "团购券，双人套餐，有效期至 2026.11.25，明天到期，已付 ¥44.99，门市价 ¥50，券码尾号 7001");
+    assert.equal(label, "双人套餐，团购券，有效期至 2026.11.25，明天到期，已付 ¥44.99，门市价 ¥50，券码尾号 7001");
   });
 });
 
@@ -187,10 +206,13 @@ describe("groups", () => {
   });
 
   test("show their number, and each certificate's code", () => {
-    const group = cardOf([twin("0001"), twin("0002", { code_tail: undefined } as object)], NOW);
-    assert.deepEqual([group.copies, group.code], ["×2", ""]);
-    assert.equal(group.label, "团购券，四人套餐，×2，长期有效，查看全部 2 张");
-    assert.deepEqual(group.members, [
+    const certificates = [twin("0001"), twin("0002", { code_tail: undefined } as object)];
+    const group = cardOf(certificates, NOW);
+    assert.deepEqual([group.copies, group.code, group.members], ["×2", "", []]);
+    assert.equal(group.label, "四人套餐，×2，团购券，长期有效，查看全部 2 张");
+    const opened = cardsOf(certificates, "0001", NOW).usable[0];
+    assert.equal(opened?.unfold, "收起");
+    assert.deepEqual(opened?.members, [
       { id: "0001", text: "第 1 张 · 券码尾号 0001" },
       { id: "0002", text: "第 2 张" },
     ]);
@@ -205,6 +227,7 @@ describe("groups", () => {
         twin("0004", { title: "其他" }),
         twin("0005"),
       ],
+      "",
       NOW,
     );
     const titles = (cards: Rows.Card[]) => cards.map(({ title, copies }) => title + copies);
@@ -213,11 +236,33 @@ describe("groups", () => {
   });
 });
 
-describe("the detail", () => {
+describe("the counter view", () => {
   const facts = (fields: Partial<Certificate>) =>
-    Object.fromEntries(detailOf(certificate(fields), NOW, false).facts.map(({ name, text }) => [name, text]));
+    Object.fromEntries(detailOf(certificate(fields), NOW).facts.map(({ name, text }) => [name, text]));
 
-  test("has all that is known of a certificate", () => {
+  test("starts with what the staff looks at", () => {
+    const { facts: _, ...shown } = detailOf(
+      certificate({ title: "双人套餐", pay_amount: 4499, expire_time: NOW + HOUR, code_tail: "7001" }),
+      NOW,
+    );
+    assert.deepEqual(shown, {
+      id: "1",
+      kindText: "团购券",
+      title: "双人套餐",
+      code: "7001",
+      expiry: { label: "有效期至", text: "2026.11.25", isLastDay: false, soon: "明天到期" },
+      gives: "",
+      payment: "券款已付",
+      status: "",
+    });
+    assert.equal(detailOf(certificate({ times: { usable: 2, total: 10 } }), NOW).gives, "剩余 2 次，共 10 次");
+    assert.equal(detailOf(certificate({ expire_time: NOW + HOUR / 4 }), NOW).expiry.text, "今天 23:45 到期");
+    assert.equal(detailOf(certificate({ lock: { status: 1, scene: 1000 } }), NOW).status, "暂不可用");
+    const early = detailOf(certificate({ start_time: NOW + DAY, expire_time: NOW + 2 * DAY }), NOW);
+    assert.deepEqual([early.status, early.expiry.text], ["未到使用时间", "2026.11.25 起可用"]);
+  });
+
+  test("has the conditions that mean something to a customer, and no raw numbers", () => {
     const known = facts({
       pay_amount: 4499,
       original_amount: 4500,
@@ -232,39 +277,24 @@ describe("the detail", () => {
       off_peak: { start_time: NOW, end_time: NOW + DAY, weekdays: [1], hours: [["14:00", "17:00"]] },
     });
     assert.deepEqual(known, {
-      有效期: "2026.11.24 至 2026.11.25",
       错峰时段: "14:00~17:00",
       错峰日期: "2026.11.24 至 2026.11.25",
       可用星期: "限部分星期，请咨询店员",
       抵扣规则: "平日可抵100元",
-      可用序号: "第 9、10 次",
-      每次金额: "¥3",
+      有效期: "2026.11.24 至 2026.11.25",
       已付: "¥44.99",
-      券原价: "¥45",
       门市价: "¥50",
       来源: "转赠券",
-      锁定信息: "状态 1，场景 2",
-      券码尾号: "7001",
       订单编号: "2",
     });
   });
 
   test("omits what is unknown", () => {
-    assert.deepEqual(facts({}), { 有效期: "长期有效", 订单编号: "2" });
-    assert.equal(facts({ start_time: NOW }).有效期, "2026.11.24 起，长期有效");
-    assert.equal(facts({ expire_time: NOW }).有效期, "至 2026.11.24");
+    assert.deepEqual(facts({}), { 订单编号: "2" });
+    assert.equal(facts({ pay_amount: 0 }).已付, "免费领取");
+    assert.equal(facts({ start_time: NOW }).有效期, "2026.11.24 起");
     assert.equal(facts({ off_peak: { limit_type: 1 } }).错峰规则, "请咨询店员");
     assert.equal(facts({ off_peak: { start_time: NOW } }).错峰日期, "2026.11.24 起");
-  });
-
-  test("has a button only with a hook, and only for a certificate that can be used now", () => {
-    const selectable = (fields: Partial<Certificate>, hasHook = true) =>
-      detailOf(certificate(fields), NOW, hasHook).selectable;
-    assert.ok(selectable({}));
-    assert.ok(!selectable({}, false));
-    assert.ok(!selectable({ lock: { status: 1 } }));
-    assert.ok(!selectable({ start_time: NOW + DAY }));
-    assert.equal(detailOf(certificate({ start_time: NOW + DAY }), NOW, true).status, "未到使用时间，2026.11.25 起可用");
   });
 });
 
@@ -281,7 +311,7 @@ function problem(fields: Partial<Problem>): Problem {
 }
 
 describe("messages", () => {
-  const situation = { isFirst: false, isForeignMerchant: false, age: 0 };
+  const situation = { help: "请联系店员", isFirst: false, isForeignMerchant: false, age: 0 };
 
   test("of a problem have a button, the seconds until it is enabled, and a short number", () => {
     const requestId = "8a6b51c0-7f1e-4a4e-9d0c-0123456789ab";
@@ -289,6 +319,7 @@ describe("messages", () => {
     assert.deepEqual(notice, {
       action: "retry",
       text: "抖音服务繁忙，请稍后再试",
+      help: "请联系店员",
       button: "重试",
       wait: 4,
       number: "8a6b51c0",
@@ -300,7 +331,7 @@ describe("messages", () => {
     const buttons = (["retry", "login", "store", "staff"] as const).map(
       (action) => noticeOf(problem({ action }), situation).button,
     );
-    assert.deepEqual(buttons, ["重试", "登录", "选择门店", ""]);
+    assert.deepEqual(buttons, ["重试", "登录", "切换门店", ""]);
   });
 
   test("of the first refused login do not say that a login has expired", () => {
@@ -313,7 +344,7 @@ describe("messages", () => {
     const unknown = problem({ code: "merchant_not_found", action: "staff" });
     assert.equal(noticeOf(unknown, situation).button, "重试");
     const { action, button } = noticeOf(unknown, { ...situation, isForeignMerchant: true });
-    assert.deepEqual([action, button], ["own_merchant", "选择其他门店"]);
+    assert.deepEqual([action, button], ["own_merchant", "切换门店"]);
   });
 
   test("count the certificates, and say whether there are more", () => {
@@ -409,7 +440,7 @@ describe("the state of the list", () => {
     const state = after(opened);
     const late = nextState(state, { kind: "waited", request: state.request, waiting: "late" });
     const searching = nextState(late, { kind: "searching" });
-    assert.equal(activityView(searching, NOW).slownessText, "正在继续查找可用的券…");
+    assert.equal(searching.waiting, "searching");
     assert.equal(nextState(searching, { kind: "waited", request: state.request, waiting: "late" }), searching);
     assert.equal(nextState(searching, listed(1)).waiting, "");
   });
@@ -472,20 +503,24 @@ describe("the store selection", () => {
     );
   });
 
-  test("keeps the merchant's order if the customer's position is unknown, and shows the tags of stores", () => {
+  test("starts with the last choice and keeps the merchant's order if the position is unknown", () => {
     assert.deepEqual(
-      storeRows(stores, undefined, { "6602": "上次选择" }).map(({ poi_id, distance, tag }) => [poi_id, distance, tag]),
+      storeRows(stores, { lastPoiId: "6602", poiId: "6603" }).map(({ poi_id, distance, tag }) => [
+        poi_id,
+        distance,
+        tag,
+      ]),
       [
-        ["6601", "", ""],
         ["6602", "", "上次选择"],
-        ["6603", "", ""],
+        ["6601", "", ""],
+        ["6603", "", "当前门店"],
       ],
     );
   });
 
   test("starts with the nearest store and ends with stores without a position", () => {
-    const customer = { latitude: 31.3, longitude: 121.51 };
-    const rows = storeRows([{ poi_id: "1", name: "无位置店" }, ...stores], customer);
+    const position = { latitude: 31.3, longitude: 121.51 };
+    const rows = storeRows([{ poi_id: "1", name: "无位置店" }, ...stores], { position });
     assert.deepEqual(
       rows.map(({ poi_id, distance }) => [poi_id, distance]),
       [
@@ -496,5 +531,20 @@ describe("the store selection", () => {
       ],
     );
     assert.equal(rows[1]?.label, "人民广场店，8.2 km，西藏中路180号");
+    assert.equal(storeRows(stores, { position, lastPoiId: "6602" })[0]?.poi_id, "6602");
+  });
+
+  test("of a chain with 63 stores is searched by name and address", () => {
+    const chain = Array.from({ length: 63 }, (_, n) => ({
+      poi_id: String(n),
+      name: `四季小馆·${n} 号店`,
+      address: n % 2 ? `南京西路${n}号` : `Nanjing Road ${n}`,
+    }));
+    const found = (search: string) => storeRows(chain, { search }).map(({ poi_id }) => poi_id);
+    assert.equal(found("").length, 63);
+    assert.deepEqual(found(" 61 号店 "), ["61"]);
+    assert.deepEqual(found("nanjing 62"), ["62"]);
+    assert.equal(found("南京西路").length, 31);
+    assert.deepEqual(found("北京"), []);
   });
 });

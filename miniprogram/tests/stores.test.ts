@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Problem, Store, StoresOutcome } from "../src/client/client";
-import type * as Messages from "../src/pages/certificates/messages";
 import type * as States from "../src/pages/certificates/state";
 import type * as StoreStates from "../src/pages/certificates/storeState";
 import type * as Views from "../src/pages/certificates/view";
@@ -15,9 +14,8 @@ type StoreEvent = StoreStates.StoreEvent;
 const { INITIAL_STORE_STATE, nextStoreState, storeTasks } = loadBuilt<typeof StoreStates>(
   "pages/certificates/storeState",
 );
-const { resolutionOf } = loadBuilt<typeof Messages>("pages/certificates/messages");
-const { canLoadMore, certificateOf, INITIAL_STATE } = loadBuilt<typeof States>("pages/certificates/state");
-const { detailView, noticesView, storesView } = loadBuilt<typeof Views>("pages/certificates/view");
+const { canLoadMore, INITIAL_STATE } = loadBuilt<typeof States>("pages/certificates/state");
+const views = loadBuilt<typeof Views>("pages/certificates/view");
 
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const HERE = { latitude: 31.197, longitude: 121.434 };
@@ -36,7 +34,6 @@ const PROBLEM: Problem = {
 
 const entered = (poiId = "", lastPoiId = ""): StoreEvent => ({ kind: "entered", accountId: "1", poiId, lastPoiId });
 const picked = (poiId: string): StoreEvent => ({ kind: "picked", poiId });
-const choosing: StoreEvent = { kind: "choosing", hasProblem: false };
 const requested: StoreEvent = { kind: "requested" };
 const listed = (stores = STORES, request = 1, stale = false): StoreEvent => ({
   kind: "responded",
@@ -49,6 +46,7 @@ const failed = (request = 1, problem = PROBLEM): StoreEvent => {
   return { kind: "responded", request, outcome, now: NOW };
 };
 const after = (...events: StoreEvent[]) => events.reduce(nextStoreState, INITIAL_STORE_STATE);
+const storesView = (state: StoreState) => views.storesView(state, { api: "", account_id: "1" }, "", NOW);
 const tasks = (state: StoreState, event: StoreEvent) => storeTasks(state, nextStoreState(state, event));
 
 describe("a visit", () => {
@@ -58,30 +56,23 @@ describe("a visit", () => {
       ["", "6601", true],
     ] as const) {
       const state = after(entered(poiId, lastPoiId));
-      assert.deepEqual(
-        [state.poiId, state.isRemembered, state.choosing, state.loading],
-        ["6601", isRemembered, false, true],
-      );
+      assert.deepEqual([state.poiId, state.isRemembered, state.loading], ["6601", isRemembered, true]);
       assert.deepEqual(tasks(INITIAL_STORE_STATE, entered(poiId, lastPoiId)), ["requestStores", "openList"]);
     }
   });
 
   test("starts with the selection if no store is known", () => {
-    const { choosing, canReturn, poiId } = after(entered());
-    assert.deepEqual([choosing, canReturn, poiId], [true, false, ""]);
+    assert.equal(after(entered()).poiId, "");
     assert.deepEqual(tasks(INITIAL_STORE_STATE, entered()), ["requestStores"]);
   });
 
   test("keeps the named store if it is unknown, and leaves a remembered store that is closed", () => {
     const named = after(entered("9999", "6602"), listed());
-    assert.deepEqual([named.poiId, named.choosing, named.lastPoiId], ["9999", false, "6602"]);
+    assert.deepEqual([named.poiId, named.lastPoiId], ["9999", "6602"]);
     const remembered = after(entered("", "9999"));
     const closed = nextStoreState(remembered, listed());
-    assert.deepEqual(
-      [closed.poiId, closed.lastPoiId, closed.choosing, closed.canReturn, closed.isRemembered],
-      ["", "", true, false, false],
-    );
-    assert.deepEqual(tasks(remembered, listed()), ["saveChoice", "sortIfAllowed"]);
+    assert.deepEqual([closed.poiId, closed.lastPoiId, closed.isRemembered], ["", "", false]);
+    assert.deepEqual(tasks(remembered, listed()), ["saveChoice"]);
     assert.equal(after(entered("", "9999"), listed([])).poiId, "9999");
     assert.equal(after(entered("", "9999"), listed(STORES.slice(1))).poiId, "6602");
   });
@@ -91,23 +82,29 @@ describe("a visit", () => {
     const before = after(entered("", "1"), failed());
     const state = nextStoreState(before, event);
     assert.deepEqual(
-      [state.accountId, state.poiId, state.choosing, state.canReturn, state.loading, state.problem],
-      ["2", "", true, false, true, undefined],
+      [state.accountId, state.poiId, state.loading, state.problem, state.opened],
+      ["2", "", true, undefined, before.opened],
     );
     assert.deepEqual(storeTasks(before, state), ["requestStores"]);
     const loaded = nextStoreState(state, listed(STORES, 2));
     assert.equal(loaded.lastPoiId, "6602");
     assert.deepEqual(
-      storesView(loaded).stores?.map(({ tag }) => tag),
-      ["", "上次选择"],
+      storesView(loaded).stores.map(({ tag }) => tag),
+      ["上次选择", ""],
     );
+  });
+
+  test("that follows another one knows nothing of it but its numbers", () => {
+    const before = after(entered("6601"), listed(), { kind: "located", position: HERE });
+    const { stores, position, request, opened } = nextStoreState(before, entered("6602"));
+    assert.deepEqual([stores, position, request, opened], [[], undefined, before.request + 1, before.opened + 1]);
   });
 });
 
 describe("another user", () => {
   test("has an own last store, and must allow the position again", () => {
     const located: StoreEvent = { kind: "located", position: HERE };
-    const state = after(entered("6601"), listed(), choosing, picked("6602"), choosing, located);
+    const state = after(entered("6601"), listed(), picked("6602"), located);
     const { lastPoiId, position, poiId } = nextStoreState(state, { kind: "user_changed", lastPoiId: "6601" });
     assert.deepEqual([lastPoiId, position, poiId], ["6601", undefined, "6602"]);
   });
@@ -115,35 +112,23 @@ describe("another user", () => {
 
 describe("a choice", () => {
   test("is stored, and opens the list, also of the same store", () => {
-    const state = after(entered("6601"), listed(), choosing);
-    const { poiId, lastPoiId, choosing: isChoosing } = nextStoreState(state, picked("6602"));
-    assert.deepEqual([poiId, lastPoiId, isChoosing], ["6602", "6602", false]);
+    const state = after(entered("6601"), listed());
+    const { poiId, lastPoiId } = nextStoreState(state, picked("6602"));
+    assert.deepEqual([poiId, lastPoiId], ["6602", "6602"]);
     assert.deepEqual(tasks(state, picked("6602")), ["saveChoice", "openList"]);
-    assert.deepEqual(tasks(nextStoreState(nextStoreState(state, picked("6602")), choosing), picked("6602")), [
-      "openList",
-    ]);
+    assert.deepEqual(tasks(nextStoreState(state, picked("6602")), picked("6602")), ["openList"]);
   });
 
   test("of an earlier visit is no longer checked after a new one", () => {
-    const state = after(entered("", "6601"), choosing, picked("6602"), listed(STORES.slice(0, 1)));
-    assert.deepEqual([state.poiId, state.choosing], ["6602", false]);
+    assert.equal(after(entered("", "6601"), picked("6602"), listed(STORES.slice(0, 1))).poiId, "6602");
   });
 
-  test("can be left out if a list without a problem is behind the selection", () => {
-    const state = after(entered("6601"), listed());
-    assert.ok(nextStoreState(state, choosing).canReturn);
-    assert.ok(!nextStoreState(state, { kind: "choosing", hasProblem: true }).canReturn);
-    assert.ok(!after(entered(), choosing).canReturn);
-    const kept = after(entered("6601"), listed(), choosing, { kind: "kept" });
-    assert.deepEqual([kept.choosing, kept.poiId, kept.opened], [false, "6601", 1]);
-  });
-
-  test("is not needed if there is only one store", () => {
+  test("is not needed if there is only one store, which the next visit opens at once", () => {
     const only = STORES.slice(0, 1);
-    assert.deepEqual(tasks(after(entered()), listed(only)), ["openList"]);
-    const { poiId, choosing, lastPoiId } = after(entered(), listed(only));
-    assert.deepEqual([poiId, choosing, lastPoiId], ["6601", false, ""]);
-    assert.deepEqual(tasks(after(entered("6601")), listed(only)), []);
+    assert.deepEqual(tasks(after(entered()), listed(only)), ["saveChoice", "openList"]);
+    const { poiId, lastPoiId } = after(entered(), listed(only));
+    assert.deepEqual([poiId, lastPoiId], ["6601", "6601"]);
+    assert.deepEqual(tasks(after(entered("6602")), listed(only)), []);
   });
 });
 
@@ -156,7 +141,7 @@ describe("the stores", () => {
       assert.equal(nextStoreState(state, event), state);
     }
     const late = nextStoreState(state, waited(2));
-    assert.equal(storesView(late).storesWaitingText, "网络较慢，还没有收到结果");
+    assert.equal(storesView(late).slownessText, "网络较慢，还没有收到结果");
     assert.deepEqual([nextStoreState(late, requested).waiting, tasks(late, requested)], ["", ["requestStores"]]);
     const loaded = nextStoreState(late, listed(STORES, 2));
     assert.deepEqual([loaded.waiting, loaded.loading, nextStoreState(loaded, waited(2))], ["", false, loaded]);
@@ -188,14 +173,14 @@ describe("the stores", () => {
     );
   });
 
-  test("are sorted without a question when the selection is opened or has new stores", () => {
-    assert.deepEqual(tasks(after(entered()), listed()), ["sortIfAllowed"]);
-    assert.deepEqual(tasks(after(entered("6601")), listed()), []);
-    const state = after(entered("6601"), listed());
-    assert.deepEqual(tasks(state, choosing), ["sortIfAllowed"]);
-    assert.deepEqual(tasks(nextStoreState(state, choosing), { kind: "located", position: HERE }), []);
+  test("can be sorted by distance if there are several, and one has a position", () => {
     const unplaced = STORES.map(({ poi_id, name }) => ({ poi_id, name }));
-    assert.deepEqual(tasks(after(entered()), listed(unplaced)), []);
+    assert.deepEqual(
+      [STORES, STORES.slice(0, 1), unplaced].map(
+        (stores) => storesView(after(entered("6601"), listed(stores))).canLocate,
+      ),
+      [true, false, false],
+    );
   });
 
   test("are sorted by distance from the customer; a failed attempt keeps the last position", () => {
@@ -206,7 +191,7 @@ describe("the stores", () => {
     const view = storesView(located);
     assert.deepEqual([view.locating, view.located, view.canOpenSettings], ["", true, false]);
     assert.deepEqual(
-      view.stores?.map(({ poi_id, distance }) => [poi_id, distance]),
+      view.stores.map(({ poi_id, distance }) => [poi_id, distance]),
       [
         ["6602", "390 m"],
         ["6601", "5.6 km"],
@@ -219,64 +204,24 @@ describe("the stores", () => {
     );
   });
 
-  test("are sent to the view only while the selection is shown; the header is that of the current store", () => {
+  test("start with the last choice; the header is that of the current store", () => {
     const state = after(entered("6601", "6602"), listed());
-    const view = storesView(state);
-    assert.deepEqual([view.store, view.phone, view.stores, view.canChoose], ["人民广场店", "021-5555-6601", [], true]);
     assert.deepEqual(
-      storesView(nextStoreState(state, choosing)).stores?.map(({ tag }) => tag),
-      ["当前门店", "上次选择"],
+      storesView(state).stores.map(({ tag }) => tag),
+      ["上次选择", "当前门店"],
     );
-    assert.equal(storesView(after(entered("6601"))).store, "当前门店");
-    assert.equal(storesView(after(entered(), listed(STORES.slice(0, 1)))).canChoose, false);
+    const header = (shown: StoreState) => views.listView(INITIAL_STATE, shown, { api: "", account_id: "1" }, NOW);
+    const { store, phone, canChoose } = header(state);
+    assert.deepEqual([store, phone, canChoose], ["人民广场店", "021-5555-6601", true]);
+    assert.equal(header(after(entered("6601"))).store, "当前门店");
+    assert.equal(header(after(entered(), listed(STORES.slice(0, 1)))).canChoose, false);
   });
 });
 
-describe("the page", () => {
-  test("resolves a problem by its button, and where it is shown", () => {
-    assert.deepEqual(
-      (["retry", "login", "store", "own_merchant"] as const).map((action) => [
-        resolutionOf(action, false),
-        resolutionOf(action, true),
-      ]),
-      [
-        ["loadMore", "loadStores"],
-        ["loadMore", "loadStores"],
-        ["chooseStore", "loadStores"],
-        ["openOwnMerchant", "openOwnMerchant"],
-      ],
-    );
-  });
-
-  test("offers the own merchant only to customers who came to another one", () => {
-    const unknown = { ...PROBLEM, code: "merchant_not_found" as const };
-    const state = after(entered(), failed(1, unknown));
-    const list = { ...INITIAL_STATE, problem: unknown };
-    for (const [ownAccountId, button] of [
-      ["1", "重试"],
-      ["2", "选择其他门店"],
-    ] as const) {
-      const { problem, storesProblem } = noticesView(list, state, ownAccountId, NOW);
-      assert.deepEqual([problem?.button, storesProblem?.button], [button, button]);
-    }
-    assert.deepEqual(noticesView(INITIAL_STATE, INITIAL_STORE_STATE, "1", NOW), { problem: null, storesProblem: null });
-  });
-
-  test("loads more only if there is more, nothing is being loaded, and nothing has failed", () => {
-    const list = { ...INITIAL_STATE, more: true };
-    assert.ok(canLoadMore(list));
-    assert.ok(!canLoadMore({ ...list, more: false }));
-    assert.ok(!canLoadMore({ ...list, activity: "more" }));
-    assert.ok(!canLoadMore({ ...list, problem: PROBLEM }));
-  });
-
-  test("closes the detail of a certificate that is no longer in the list", () => {
-    const list = {
-      ...INITIAL_STATE,
-      certificates: [{ certificate_id: "7", order_id: "2", kind: "groupon" as const }],
-    };
-    assert.equal(certificateOf(list, "7"), list.certificates[0]);
-    assert.equal(detailView(list, "7", NOW, true)?.id, "7");
-    assert.equal(detailView(INITIAL_STATE, "7", NOW, true), null);
-  });
+test("more is loaded only if there is more, nothing is being loaded, and nothing has failed", () => {
+  const list = { ...INITIAL_STATE, more: true };
+  assert.ok(canLoadMore(list));
+  assert.ok(!canLoadMore({ ...list, more: false }));
+  assert.ok(!canLoadMore({ ...list, activity: "more" }));
+  assert.ok(!canLoadMore({ ...list, problem: PROBLEM }));
 });

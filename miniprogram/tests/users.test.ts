@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
 import type * as Clients from "../src/client/client";
-import type { ListQuery, LoginOptions, Outcome, RequestOptions } from "../src/client/client";
+import type { ListOptions, LoginOptions, Outcome, RequestOptions } from "../src/client/client";
 import type { Card } from "../src/pages/certificates/rows";
 import { loadBuilt } from "./built";
 import { codeOf, FakeTt, flush, listOf, reply, STORE, settled, tokenOf } from "./fake-tt";
@@ -16,8 +16,8 @@ afterEach(() => mock.timers.reset());
 function newPhone(now?: () => number, tt = new FakeTt()) {
   const client = createClient({ tt, baseUrl: "https://coupons.example.com", appId: "tt1" }, now);
   const progress: string[] = [];
-  const list = (query: Partial<ListQuery> = {}) =>
-    client.certificates({ ...STORE, ...query }, (event) => progress.push(event));
+  const list = (options: Partial<ListOptions> = {}) =>
+    client.listCertificates({ ...STORE, onProgress: (event) => progress.push(event), ...options });
   return { tt, client, progress, list };
 }
 
@@ -140,7 +140,7 @@ describe("another user of the phone", () => {
     tt.onRequest = (options) => {
       answer = () => onRequest(options);
     };
-    const stores = restarted.client.stores(STORE.account_id);
+    const stores = restarted.client.listStores(STORE);
     tt.onRequest = onRequest;
     assert.deepEqual(idsOf(await settled(restarted.list().next(), 0)), ["lin"]);
     answer();
@@ -168,7 +168,9 @@ describe("another user of the phone", () => {
       const part = { ...listOf(`lin${number}`), next_cursor: `c${number}` };
       const refused = { code: "unauthenticated", detail: "登录已失效，请重新登录" };
       const session = { token: `${tokenOf("lin")}-${number}`, expires_in: 7200 };
-      options.success(number === 3 ? reply(refused, 401) : reply(options.data ? { ...session, list: part } : part));
+      const { list: asked } = (options.data ?? {}) as { list?: object };
+      const login = { ...session, ...(asked && { list: part }) };
+      options.success(number === 3 ? reply(refused, 401) : reply(options.data ? login : part));
     };
     const pager = list();
     assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["lin1"]);
@@ -225,17 +227,18 @@ describe("another user of the phone", () => {
 describe("the page", () => {
   interface Page {
     data: { usable: Card[]; loading: boolean; detail: object | null; slownessText: string; problem: object | null };
-    storeState: { lastPoiId: string; choosing: boolean };
     onLoad(query: object): void;
     onShow(): void;
     onHide(): void;
-    chooseStore(): void;
-    tapCard(event: object): void;
   }
 
-  /** Open the page on a phone. */
-  function open(tt: FakeTt): Page {
-    let page: Page | undefined;
+  interface Visit {
+    list: { certificates: object[] };
+    stores: { lastPoiId: string };
+  }
+
+  /** Start the mini-program on a phone, without a page. */
+  function start(tt: FakeTt) {
     const others = {
       getEnvInfoSync: () => ({ microapp: { appId: "tt1" } }),
       getSystemInfoSync: () => ({}),
@@ -243,48 +246,61 @@ describe("the page", () => {
       getSetting: () => {},
       stopPullDownRefresh: () => {},
     };
+    Object.assign(globalThis, { tt: Object.assign(tt, others) });
+    return loadBuilt<{ visit: Visit }>("pages/certificates/visit", true).visit;
+  }
+
+  function openPage(path: string, query: object): Page {
+    let page: Page | undefined;
     const setData = (data: object) => Object.assign((page as Page).data, data);
     Object.assign(globalThis, {
-      tt: Object.assign(tt, others),
       Page: (definition: Page) => {
         page = Object.assign(definition, { setData });
       },
     });
-    loadBuilt("pages/certificates/certificates", true);
+    loadBuilt(path, true);
     assert.ok(page);
-    page.onLoad({ poi_id: STORE.poi_id });
+    page.onLoad(query);
     page.onShow();
     return page;
+  }
+
+  function open(tt: FakeTt): Page {
+    start(tt);
+    return openPage("pages/certificates/certificates", { poi_id: STORE.poi_id });
   }
 
   const idsIn = ({ data }: Page) => data.usable.map(({ id }) => id);
 
   test("clears everything of the former user as soon as it is shown to another", async () => {
-    for (const choosing of [false, true]) {
+    for (const isCovered of [false, true]) {
       const tt = new FakeTt();
-      const page = open(tt);
+      const visit = start(tt);
+      const list = openPage("pages/certificates/certificates", { poi_id: STORE.poi_id });
       await flush();
-      assert.deepEqual(idsIn(page), ["lin"]);
-      page.tapCard({ currentTarget: { dataset: { id: "lin" } } });
-      assert.ok(page.data.detail);
-      if (choosing) {
-        page.chooseStore();
+      assert.deepEqual(idsIn(list), ["lin"]);
+      let shown = list;
+      if (isCovered) {
+        list.onHide();
+        shown = openPage("pages/certificate/certificate", { id: "lin" });
+        assert.ok(shown.data.detail);
       }
-      page.onHide();
+      shown.onHide();
       tt.customer = "wang";
       tt.stored.set(`redemption.store.${STORE.account_id}`, "6602");
       const { onRequest } = tt;
       tt.onRequest = ({ fail }) => fail({ errMsg: "request:fail" });
-      page.onShow();
-      assert.deepEqual([idsIn(page), page.data.detail, page.data.loading], [[], null, true]);
-      assert.equal(page.storeState.lastPoiId, "6602");
+      shown.onShow();
+      assert.deepEqual([shown.data.loading, shown.data.detail ?? null, visit.list.certificates], [true, null, []]);
+      assert.equal(visit.stores.lastPoiId, "6602");
       await flush();
-      assert.deepEqual([idsIn(page), !!page.data.problem], [[], true]);
+      assert.ok(shown.data.problem);
       tt.onRequest = onRequest;
-      page.onHide();
-      page.onShow();
+      shown.onHide();
+      shown.onShow();
       await flush();
-      assert.deepEqual([idsIn(page), page.storeState.choosing], [["wang"], choosing]);
+      list.onShow();
+      assert.deepEqual([shown.data.detail ?? null, idsIn(list)], [null, ["wang"]]);
     }
   });
 

@@ -1,55 +1,110 @@
-/** Tests of the page file, which connects the pure modules with `tt` and the client, from `dist` and with the service. */
+/** Tests of the pages and the visit that they share, from `dist` and with the service: what leads where. */
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import { createMockTt } from "../preview/mock-tt";
 import type * as Config from "../src/config";
-import type { INITIAL_VIEW } from "../src/pages/certificates/view";
+import type { counterView, listView, storesView } from "../src/pages/certificates/view";
 import { API_URL, APP_ID, SANDBOX_URL, STORE } from "./sandbox";
 
 const require = createRequire(import.meta.url);
 
+const LIST = "pages/certificates/certificates";
+const COUNTER = "pages/certificate/certificate";
+const STORES = "pages/stores/stores";
+
 interface Page {
-  data: typeof INITIAL_VIEW;
+  path: string;
+  data: ReturnType<typeof counterView> & ReturnType<typeof listView> & ReturnType<typeof storesView>;
   setData: (data: object) => void;
-  onLoad: (query: { account_id?: string; poi_id?: string }) => void;
+  onLoad: (query: object) => void;
+  onShow: () => void;
+  onHide: () => void;
   resolveProblem: () => void;
   sortByDistance: () => void;
   chooseStore: () => void;
-  keepStore: () => void;
+  pickStore: (event: object) => void;
+  openCertificate: (event: object) => void;
   callStore: () => void;
 }
 
-/** Open the page as a new visit on a phone, which keeps its storage. */
-function openPage(query: Parameters<Page["onLoad"]>[0], storage = new Map<string, string>()) {
-  const called: string[] = [];
-  const tt = createMockTt({
-    sandboxUrl: SANDBOX_URL,
-    appId: APP_ID,
-    customer: "lin",
-    position: { latitude: 31.197, longitude: 121.434 },
-    storage: {
-      getItem: (key) => storage.get(key) ?? null,
-      setItem: (key, value) => storage.set(key, value),
-      removeItem: (key) => storage.delete(key),
-    },
-  });
-  const makePhoneCall = ({ phoneNumber }: { phoneNumber: string }) => called.push(phoneNumber);
-  let page: Page | undefined;
-  const register = (registered: Page) => {
-    page = registered;
-  };
-  Object.assign(globalThis, { tt: { ...tt, makePhoneCall }, Page: register });
-  for (const path of Object.keys(require.cache).filter((file) => file.includes("/dist/"))) {
-    delete require.cache[path];
+const tap = (dataset: object) => ({ currentTarget: { dataset } });
+
+/** A phone with one mini-program and its open pages. It keeps its storage for a next visit. */
+class Program {
+  readonly stack: Page[] = [];
+  readonly called: string[] = [];
+  readonly requests: string[] = [];
+  private readonly definitions = new Map<string, Page>();
+  private readonly phone;
+
+  constructor(readonly storage = new Map<string, string>()) {
+    this.phone = {
+      sandboxUrl: SANDBOX_URL,
+      appId: APP_ID,
+      customer: "lin",
+      position: { latitude: 31.197, longitude: 121.434 },
+      storage: {
+        getItem: (key: string) => storage.get(key) ?? null,
+        setItem: (key: string, value: string) => storage.set(key, value),
+        removeItem: (key: string) => storage.delete(key),
+      },
+      onCall: ({ method, url }: { method: string; url: string }) => this.requests.push(`${method} ${url}`),
+    };
+    const navigation = {
+      makePhoneCall: ({ phoneNumber }: { phoneNumber: string }) => this.called.push(phoneNumber),
+      navigateTo: ({ url }: { url: string }) => {
+        this.top.onHide();
+        this.open(url);
+      },
+      redirectTo: ({ url }: { url: string }) => {
+        this.stack.pop();
+        this.open(url);
+      },
+      navigateBack: () => this.back(),
+    };
+    let path = "";
+    const Page = (definition: Page) => this.definitions.set(path, definition);
+    Object.assign(globalThis, { tt: { ...createMockTt(this.phone), ...navigation }, Page });
+    for (const file of Object.keys(require.cache).filter((name) => name.includes("/dist/"))) {
+      delete require.cache[file];
+    }
+    (require("../dist/config.js") as typeof Config).config.api = API_URL;
+    for (path of [LIST, COUNTER, STORES]) {
+      require(`../dist/${path}.js`);
+    }
   }
-  (require("../dist/config.js") as typeof Config).config.api = API_URL;
-  require("../dist/pages/certificates/certificates.js");
-  const opened = page as unknown as Page;
-  opened.setData = (data) => Object.assign(opened.data, data);
-  opened.onLoad(query);
-  return { page: opened, called };
+
+  get top(): Page {
+    return this.stack[this.stack.length - 1] as Page;
+  }
+
+  /** The paths of the open pages. */
+  get paths(): string[] {
+    return this.stack.map(({ path }) => path);
+  }
+
+  open(url: string): void {
+    const [path = "", query] = url.replace(/^\//, "").split("?");
+    const definition = this.definitions.get(path) as Page;
+    const data = structuredClone(definition.data);
+    const page: Page = { ...definition, path, data, setData: (part) => Object.assign(data, part) };
+    this.stack.push(page);
+    page.onLoad(Object.fromEntries(new URLSearchParams(query)));
+    page.onShow();
+  }
+
+  back(): void {
+    this.stack.pop();
+    this.top.onShow();
+  }
+}
+
+function openList(query: object, storage?: Map<string, string>): Program {
+  const program = new Program(storage);
+  program.open(`${LIST}?${new URLSearchParams({ ...query })}`);
+  return program;
 }
 
 async function until(condition: () => unknown): Promise<void> {
@@ -59,37 +114,85 @@ async function until(condition: () => unknown): Promise<void> {
   }
 }
 
+test("on a first visit, the selection takes the place of the list, and the list that of the selection", async () => {
+  const program = openList({});
+  assert.deepEqual(program.paths, [STORES]);
+  await until(() => program.top.data.stores.length === 3);
+  program.top.pickStore(tap({ poi: STORE.poi_id }));
+  assert.deepEqual(program.paths, [LIST]);
+  await until(() => program.top.data.refundable);
+  assert.deepEqual(
+    program.requests.map((request) => request.replace(API_URL, "")),
+    [`GET /v1/merchants/${STORE.account_id}/stores`, "POST /v1/sessions"],
+  );
+  assert.deepEqual(openList({}, program.storage).paths, [LIST], "the next visit opens the last store");
+});
+
+test("the selection over a list leads back to it, with a choice or without one", async () => {
+  const program = openList(STORE);
+  await until(() => program.top.data.canChoose && program.top.data.refundable);
+  program.top.chooseStore();
+  assert.deepEqual(program.paths, [LIST, STORES]);
+  program.back();
+  program.top.callStore();
+  assert.deepEqual(program.called, ["021-5555-6601"]);
+  program.top.chooseStore();
+  await until(() => program.top.data.stores.length === 3);
+  program.top.pickStore(tap({ poi: "6602" }));
+  assert.deepEqual(program.paths, [LIST]);
+  await until(() => program.top.data.store === "四季小馆·徐家汇店" && program.top.data.refundable);
+});
+
+test("a step back from 券详情 asks nothing; a return to the program reads the list again", async () => {
+  const program = openList(STORE);
+  await until(() => program.top.data.canChoose && program.top.data.refundable);
+  const before = program.requests.length;
+  program.top.openCertificate(tap({ id: "7200000000000000001" }));
+  assert.equal(program.top.data.detail?.code, "7001");
+  program.back();
+  program.top.openCertificate(tap({ id: "7200000000000000001" }));
+  assert.equal(program.requests.length, before);
+  program.top.onHide();
+  program.top.onShow();
+  await until(() => program.requests.length === before + 1);
+  assert.equal(program.top.data.detail?.code, "7001");
+});
+
+for (const path of [COUNTER, STORES]) {
+  test(`${path} leads to the list if it is launched directly`, async () => {
+    const program = new Program(new Map([[`redemption.store.${STORE.account_id}`, JSON.stringify(STORE.poi_id)]]));
+    program.open(`${path}?id=7200000000000000001`);
+    assert.deepEqual(program.paths, [LIST]);
+    await until(() => program.top.data.refundable);
+  });
+}
+
+test("a remembered store that is closed is no dead end", async () => {
+  const program = new Program(new Map([[`redemption.store.${STORE.account_id}`, '"9999"']]));
+  program.open(LIST);
+  assert.deepEqual(program.paths, [LIST]);
+  await until(() => program.paths[0] === STORES && program.top.data.stores.length === 3);
+});
+
 test("an unknown merchant is no dead end: its button leads to the own one", async () => {
-  const { page } = openPage({ account_id: "unknown" });
-  await until(() => page.data.storesProblem);
-  assert.equal(page.data.storesProblem?.button, "选择其他门店");
-  page.resolveProblem();
-  await until(() => page.data.stores.length === 3);
-  assert.equal(page.data.storesProblem, null);
+  const program = openList({ account_id: "unknown" });
+  await until(() => program.top.data.problem);
+  assert.equal(program.top.data.problem?.button, "切换门店");
+  program.top.resolveProblem();
+  await until(() => program.top.data.stores.length === 3);
+  assert.equal(program.top.data.problem, null);
 });
 
 test("the position is asked for by a tap only, and used without one on the next visit", async () => {
-  const storage = new Map<string, string>();
-  const { page } = openPage({}, storage);
-  await until(() => page.data.stores.length === 3);
-  assert.ok(page.data.canLocate && !page.data.located);
-  page.sortByDistance();
-  await until(() => page.data.located);
-  const { page: next } = openPage({}, storage);
-  await until(() => next.data.located);
+  const program = openList({});
+  await until(() => program.top.data.stores.length === 3);
+  assert.ok(program.top.data.canLocate && !program.top.data.located);
+  program.top.sortByDistance();
+  await until(() => program.top.data.located);
+  const next = openList({}, program.storage);
+  await until(() => next.top.data.located);
   assert.deepEqual(
-    next.data.stores.map(({ distance }) => distance),
+    next.top.data.stores.map(({ distance }) => distance),
     ["460 m", "5.6 km", ""],
   );
-});
-
-test("the selection can be left without a choice, and the store can be called", async () => {
-  const { page, called } = openPage(STORE);
-  await until(() => page.data.canChoose && page.data.count);
-  page.chooseStore();
-  assert.ok(page.data.choosing && page.data.canReturn);
-  page.keepStore();
-  assert.ok(!page.data.choosing);
-  page.callStore();
-  assert.deepEqual(called, ["021-5555-6601"]);
 });

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
+from botocore.exceptions import ClientError
 
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.errors import (
@@ -157,6 +158,11 @@ class Checks:
                 versions.append(none_if_not_found(lambda: read_secret(self.stage)))
             except ConfigurationError:
                 yield resources.judge_malformed_secret(name)
+            except ClientError as error:
+                # A secret that is scheduled for deletion: `make deploy` says how to restore it.
+                if error.response["Error"]["Code"] != "InvalidRequestException":
+                    raise
+                yield resources.judge_secret(name, None, self.name)
             else:
                 yield resources.judge_secret(name, versions[0], self.name)
 

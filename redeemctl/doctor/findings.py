@@ -29,8 +29,8 @@ class Finding:
     """The result of one check.
 
     `id` is the stable id of the check (docs/operate.md lists them), `what` the checked resource. `text` says what was
-    found, `advice` what to do; it is empty if the outcome is OK. Neither names the resource, so that findings of the
-    same kind are equal in both. `logid` is that of the platform's reply, if there is one.
+    found, `advice` what to do; it is empty if the outcome is OK. Neither names the resource, so that
+    `group` can group findings that differ only in it. `logid` is that of the platform's reply, if there is one.
     """
 
     id: str
@@ -72,7 +72,7 @@ def deploy(stage: str) -> str:
 
 
 def group(findings: Iterable[Finding]) -> list[list[Finding]]:
-    """Return together the findings of each check that say the same of different resources."""
+    """Group the findings that differ only in the resource (and the logid)."""
     groups: dict[tuple[str, Outcome, str, str], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.id, finding.outcome, finding.text, finding.advice), []).append(finding)

@@ -61,6 +61,15 @@ class Phone:
         for path in ("**/certificates", "**/sessions"):
             self.page.route(path, lambda route: respond_with_problem(route, code))
 
+    def list_stores(self, count: int) -> None:
+        """Let the merchant have so many stores, or none that it lists."""
+        listed = [
+            {"poi_id": f"{number}", "name": f"四季小馆·{number} 号店", "address": f"上海市静安区南京西路{number}号"}
+            for number in range(1, count + 1)
+        ]
+        merchant = {"account_id": ACCOUNT_ID, **({"stores": listed} if listed else {})}
+        self.page.route("**/stores", lambda route: route.fulfill(json=merchant))
+
     @contextlib.contextmanager
     def purchases(self, customer: str, entries: list[dict[str, Any]]) -> Iterator[None]:
         """Replace what a customer has bought; restores the sample data at the end of the block."""
@@ -121,22 +130,32 @@ class Phone:
         return self.page.get_by_role("alert")
 
     @property
-    def detail(self) -> Locator:
-        """The detail of a certificate."""
-        return self.page.get_by_role("dialog")
+    def ticket(self) -> Locator:
+        """What the staff looks at in the counter view (券详情)."""
+        return self.page.locator(".ticket")
+
+    @property
+    def title(self) -> Locator:
+        """The title in the navigation bar."""
+        return self.page.locator("#title")
+
+    def show_certificate(self, title: str) -> None:
+        """Tap the card with this title."""
+        self.card(title).locator(".card").first.click()
+        self.ticket.wait_for()
 
     def card(self, title: str) -> Locator:
         """The card with this title."""
         return self.cards.filter(has=self.page.get_by_text(title, exact=True))
 
-    def button(self, name: str) -> Locator:
+    def button(self, name: str, *, exact: bool = False) -> Locator:
         """The button with this text."""
-        return self.page.get_by_role("button", name=name)
+        return self.page.get_by_role("button", name=name, exact=exact)
 
     def cut_texts(self) -> list[str]:
         """Return the texts that are wider than their place, or that need horizontal scrolling."""
         cut: list[str] = self.page.evaluate(
-            """() => [document.documentElement, ...document.querySelectorAll("view, text, button")]
+            """() => [document.documentElement, ...document.querySelectorAll("view, text, button, input")]
                 .filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline")
                 .map((e) => e.textContent)"""
         )

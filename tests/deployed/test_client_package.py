@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chalicelib import __version__
 from sandbox import preview
 
 if TYPE_CHECKING:
@@ -28,17 +29,20 @@ COMPILER_OPTIONS = {
     "target": "ES2015",
     "lib": ["ES2015"],
     "outDir": "out",
+    "jsx": "preserve",
 }
-IMPORTS = {
-    "tsx": 'import { useState } from "react";\nimport { useDidShow } from "@tarojs/taro";\n',
-    "uni": 'import { ref } from "vue";\nimport { onShow } from "@dcloudio/uni-app";\n',
-}
-"""What the examples of the README omit."""
 FRAMEWORKS = """
+declare namespace JSX { interface Element { type: unknown } interface ElementChildrenAttribute { children: unknown } }
 declare module "react" { export function useState<T>(): [T | undefined, (value: T) => void]; }
+declare module "@tarojs/components" { export function View(props: { key?: string; children: unknown }): JSX.Element; }
 declare module "@tarojs/taro" { export function useDidShow(callback: () => void): void; }
 declare module "vue" { export function ref<T>(): { value: T | undefined }; }
 declare module "@dcloudio/uni-app" { export function onShow(hook: () => void): void; }
+"""
+NEWER_SERVICE = """
+import type { Certificate, Problem } from "douyin-redemption-client";
+export const kind: Certificate["kind"] = "subscription";
+export const code: Problem["code"] = "on_vacation";
 """
 RUN = """
 const problem = { code: "upstream_timeout", status: 504, detail: "请稍后再试", retryable: true, request_id: "r" };
@@ -76,11 +80,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def code_blocks(readme: str) -> list[tuple[str, str]]:
+    """Return language and code of each block of a README of the package."""
+    text = (preview.MINIPROGRAM_FOLDER / "src" / "client" / readme).read_text("utf-8")
+    return re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)
+
+
 @pytest.fixture(scope="module")
 def examples() -> dict[str, str]:
     """The code blocks of the README by language."""
-    readme = (preview.MINIPROGRAM_FOLDER / "src" / "client" / "README.md").read_text("utf-8")
-    blocks: list[tuple[str, str]] = re.findall(r"```(\w+)\n(.*?)```", readme, re.DOTALL)
+    blocks = code_blocks("README.md")
     (_, coupons), (_, uni) = [block for block in blocks if block[0] == "ts"]
     return {**dict(blocks), "ts": coupons, "uni": uni}
 
@@ -96,8 +105,9 @@ def test_the_package_has_one_module_its_types_and_no_dependencies(project: Path)
     package = project / "node_modules" / "douyin-redemption-client"
     files = {path.name for path in package.iterdir()}
     types = {"api.d.ts", "body.d.ts", "client.d.ts", "problem.d.ts", "tt.d.ts"}
-    assert files == {"client.js", *types, "package.json", "README.md", "LICENSE"}
+    assert files == {"client.js", *types, "package.json", "README.md", "README.zh-CN.md", "LICENSE"}
     manifest = json.loads((package / "package.json").read_text("utf-8"))
+    assert manifest["version"] == __version__
     assert not {"dependencies", "peerDependencies", "scripts"} & set(manifest)
 
 
@@ -116,12 +126,20 @@ def test_the_client_has_at_most_8_kb_minified() -> None:
 )
 def test_the_examples_of_the_readme_compile(project: Path, examples: dict[str, str], options: dict[str, str]) -> None:
     """With small declarations of the frameworks: the test has no network."""
-    types = 'import type { Outcome } from "douyin-redemption-client";\nimport { list } from "./coupons";\n'
     (project / "frameworks.d.ts").write_text(FRAMEWORKS, "utf-8")
+    (project / "newer.ts").write_text(NEWER_SERVICE, "utf-8")
     (project / "coupons.ts").write_text(examples["ts"], "utf-8")
-    (project / "taro.tsx").write_text(IMPORTS["tsx"] + types + examples["tsx"] + "void outcome;\n", "utf-8")
-    (project / "uni.ts").write_text(IMPORTS["uni"] + types + examples["uni"], "utf-8")
+    (project / "taro.tsx").write_text(examples["tsx"], "utf-8")
+    (project / "uni.ts").write_text(examples["uni"], "utf-8")
     compile_project(project, **options)
+
+
+def test_both_readmes_have_the_same_code() -> None:
+    english, chinese = [
+        [(language, re.sub(r" *#.*| *//(?!/).*|/\*\*.*?\*/", "", code)) for language, code in code_blocks(readme)]
+        for readme in ("README.md", "README.zh-CN.md")
+    ]
+    assert english == chinese
 
 
 def test_the_native_example_runs(project: Path, examples: dict[str, str]) -> None:

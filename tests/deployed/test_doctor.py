@@ -23,7 +23,7 @@ from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
 from tests import policies
 from tests.aws_proxy import AwsHttpCall, AwsProxy, Refusal, run_aws_proxy
-from tests.operators import TABLE, Operator
+from tests.operators import SECRET, TABLE, Operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,6 +223,10 @@ def test_wrong_secrets_and_rows_and_what_the_platform_refuses_are_reported(opera
     operator.delete_rows("MERCHANT#8", "MERCHANT#9", "MERCHANT#odd")
     operator.put_secret('{"apps": []}')
     assert outcomes(operator.diagnose())["secret"] == {"failed"}
+    operator.client("secretsmanager").delete_secret(SecretId=SECRET)
+    [secret] = [finding for finding in operator.diagnose() if finding["id"] == "secret"]
+    assert (secret["outcome"], secret["text"]) == ("failed", "the secret does not exist")
+    operator.client("secretsmanager").restore_secret(SecretId=SECRET)
 
     operator.put_secret(json.dumps(value))
     operator.delete_rows(TOKEN["pk"]["S"])

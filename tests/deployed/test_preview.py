@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from sandbox.gateway import certificates_url, stores_url
-from sandbox.sample_data import CERTIFICATE_ID, CUSTOMER, CUSTOMER_WITH_MANY_COUPONS, OTHER_POI_ID
+from sandbox.sample_data import CERTIFICATE_ID, CUSTOMER, CUSTOMER_WITH_MANY_COUPONS
 from tests.deployed.phone import PROBLEM_TYPES, SCREEN, SCREENSHOTS, identical_purchases, read_purchases
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tests.deployed.phone import Phone
 
 LIST = f"GET {certificates_url()}"
-OTHER_LIST = f"GET {certificates_url(poi_id=OTHER_POI_ID)}"
 
 
 def test_a_customers_journey(phone: Phone) -> None:
-    """Choose a store, see the coupons, change the store, open a group and a detail, use a coupon, come back."""
+    """Choose a store, change it, open a group and a coupon, use one, step back each time as the phone does."""
     with phone.purchases(CUSTOMER, [*read_purchases(CUSTOMER), *identical_purchases(2)]):
         phone.open(poi_id=None, place="31.1970,121.4340", hook="1")
         phone.record_event("phone-select")
+        expect(phone.title).to_have_text("选择门店")
         phone.button("按离我最近排列").click()
         expect(phone.page.locator(".choice-distance")).to_have_text(["460 m", "5.6 km"])
         phone.choices.first.click()
@@ -38,34 +38,112 @@ def test_a_customers_journey(phone: Phone) -> None:
         expect(phone.cards).to_have_count(9)
         assert phone.requests == [f"GET {stores_url()}", "POST /v1/sessions"], "session and list in one request"
         phone.button("切换门店").click()
+        expect(phone.choices).to_have_text(["四季小馆·徐家汇店", "四季小馆·人民广场店", "四季小馆·五角场店"])
+        phone.page.go_back()
+        expect(phone.store).to_have_text("四季小馆·徐家汇店")
+        phone.button("切换门店").click()
         phone.button("四季小馆·人民广场店").click()
         expect(phone.cards).to_have_count(8)
         expect(phone.page.get_by_text("共 8 张可用券")).to_be_visible()
         assert phone.requests[2:] == [LIST]
 
-        group = phone.button("团购券，招牌拿铁，×2")
+        group = phone.button("招牌拿铁，×2")
         group.click()
         expect(group).to_have_attribute("aria-expanded", "true")
-        phone.button("第 2 张 · 券码尾号 0001").click()
-        expect(phone.detail).to_contain_text("291")
-        phone.button("返回").click()
+        expect(group).to_contain_text("收起")
+        phone.button("第 2 张 · 券码尾号 0001", exact=True).click()
+        expect(phone.ticket).to_contain_text("招牌拿铁")
+        expect(phone.title).to_have_text("券详情")
+        phone.page.go_back()
         group.click()
         expect(phone.page.locator(".member")).to_have_count(0)
 
-    phone.card("双人套餐").get_by_role("button").click()
-    phone.button("使用这张券").click()
-    expect(phone.detail).to_have_count(0)
+    phone.show_certificate("双人套餐")
+    phone.button("去使用", exact=True).click()
     assert phone.last_event() == CERTIFICATE_ID
+    phone.page.go_back()
     expect(phone.cards).to_have_count(7)
+    phone.card("100元代金券").get_by_role("button", name="去使用").click()
+    assert phone.last_event() == "7200000000000000003", "one tap from the list"
     with phone.page.expect_response("**/certificates"):
         phone.come_back()
     expect(phone.cards).to_have_count(7)
-    assert phone.requests[2:] == [LIST] * 3, "the list is read after a use, and when the page is shown again"
+    assert phone.requests[2:] == [LIST] * 4, "the list is read after each use, and when the page is shown again"
 
     phone.page.reload()
     expect(phone.store).to_have_text("四季小馆·人民广场店")
     expect(phone.cards).to_have_count(7)
     assert phone.calls.count("POST sessions") == 1, "store and session are kept"
+
+
+def test_without_a_hook_the_customer_shows_the_coupon_to_the_staff(phone: Phone) -> None:
+    """What the staff looks at is on the first screen, in the order in which they need it."""
+    phone.open(help="请到前台报手机号")
+    phone.card("午市拿铁十次卡").get_by_role("button", name="去使用").click()
+    expect(phone.ticket).to_be_in_viewport()
+    assert phone.ticket.inner_text().split("\n") == [
+        "四季小馆·人民广场店",
+        "午市拿铁十次卡",
+        "次卡",
+        "券码尾号",
+        "7002",
+        "有效期至",
+        "2028.08.27",
+        "剩余 7 次，共 10 次",
+        "请向店员出示此页",
+        "如有问题，请到前台报手机号",
+    ]
+    assert float(phone.page.locator(".digits").evaluate("(e) => parseFloat(getComputedStyle(e).fontSize)")) > 80
+    assert [" ".join(fact.split()) for fact in phone.page.locator(".fact").all_inner_texts()] == [
+        "有效期 2024.04.15 至 2028.08.27",
+        "已付 ¥27",
+        "门市价 ¥35",
+        f"订单编号 {read_purchases(CUSTOMER)[1]['order']['order_id']} 复制",
+    ]
+    phone.button("复制订单编号").click()
+    expect(phone.page.get_by_text("已复制")).to_be_visible()
+    expect(phone.button("联系门店 021-5555-6601")).to_be_visible()
+    expect(phone.button("去使用", exact=True)).to_have_count(0)
+    expect(phone.page.get_by_text("如需退款")).to_have_count(0)
+    phone.page.go_back()
+    expect(phone.cards).to_have_count(7)
+
+
+def test_another_user_sees_nothing_of_the_former_ones_coupon(phone: Phone) -> None:
+    phone.open()
+    phone.show_certificate("双人套餐")
+    phone.fail("code", call="jscode2session", code=40018)
+    phone.page.evaluate("sessionStorage.clear()")
+    phone.come_back()
+    expect(phone.notice).to_contain_text("登录失败，请重试")
+    expect(phone.page.get_by_text("双人套餐")).to_have_count(0)
+
+
+@pytest.mark.parametrize("code", PROBLEM_TYPES)
+def test_every_problem_says_what_it_means_and_what_to_do_instead(phone: Phone, code: str) -> None:
+    """The service's text, a button where it can help, the merchant's sentence; never an invitation to a refund."""
+    phone.refuse(code)
+    phone.open(help="请到前台报手机号")
+    problem = PROBLEM_TYPES[code]
+    is_first_login = code == "unauthenticated"
+    expect(phone.notice.locator(".notice-text")).to_have_text("登录失败，请重试" if is_first_login else problem.detail)
+    expect(phone.notice.locator(".notice-help")).to_have_text("请到前台报手机号")
+    buttons = {"unauthenticated": "重试", "store_not_found": "切换门店", "merchant_not_found": "重试"}
+    button = buttons.get(code, "重试" if problem.retryable else "")
+    assert "".join(phone.notice.locator(".act").all_inner_texts()).startswith(button)
+    assert phone.notice.locator(".act").count() == (1 if button else 0)
+    expect(phone.notice).to_contain_text("问题编号 8a6b51c0")
+    expect(phone.page.get_by_text("如需退款")).to_have_count(0)
+
+
+def test_a_chain_with_63_stores_is_searched(phone: Phone) -> None:
+    phone.list_stores(63)
+    phone.open(poi_id=None)
+    expect(phone.choices).to_have_count(63)
+    phone.page.get_by_role("textbox", name="搜索门店名称或地址").fill("南京西路 62")
+    expect(phone.choices).to_have_text(["四季小馆·62 号店"])
+    phone.choices.first.click()
+    expect(phone.store).to_have_text("四季小馆·62 号店")
 
 
 def test_after_an_error_the_old_list_stays_and_a_retry_replaces_it(phone: Phone) -> None:
@@ -80,6 +158,7 @@ def test_after_an_error_the_old_list_stays_and_a_retry_replaces_it(phone: Phone)
     phone.page.context.set_offline(True)
     phone.pull_down()
     expect(phone.notice).to_contain_text("网络不给力，请检查网络后重试")
+    expect(phone.notice).to_contain_text("请联系店员")
     expect(phone.page.get_by_text(re.compile(r"^上次更新 \d\d:\d\d$"))).to_be_visible()
     expect(phone.cards).to_have_count(7)
     phone.page.context.set_offline(False)
@@ -120,42 +199,43 @@ def test_the_next_page_is_loaded_and_each_certificate_shown_once(phone: Phone, w
     assert phone.calls == ["POST sessions", "GET certificates"]
 
 
-def test_card_and_detail_show_every_text(phone: Phone) -> None:
+def test_a_card_shows_every_text(phone: Phone) -> None:
     phone.open()
     expect(phone.cards).to_have_count(7)
     expected = {
-        "双人套餐": "团购券 双人套餐 有效期至 2028.06.11 已付 ¥44.99 门市价 ¥50 券码尾号 7001",
-        "100元代金券": "代金券 100元代金券 可抵 ¥80 至 ¥100 有效期至 2028.07.24 平日可抵100元 已付 ¥79 门市价 ¥100",
-        "午市拿铁十次卡": "次卡 午市拿铁十次卡 剩余 7 次，共 10 次 有效期至 2028.08.27 已付 ¥27 门市价 ¥35",
+        "双人套餐": "双人套餐 团购券 有效期至 2028.06.11 已付 ¥44.99 门市价 ¥50 券码尾号 7001 去使用",
+        "100元代金券": "100元代金券 代金券 可抵 ¥80 至 ¥100 有效期至 2028.07.24 平日可抵100元 超出部分到店支付 "
+        "已付 ¥79 门市价 ¥100 券码尾号 7003 去使用",
+        "午市拿铁十次卡": "午市拿铁十次卡 次卡 剩余 7 次，共 10 次 有效期至 2028.08.27 "
+        "已付 ¥27 门市价 ¥35 券码尾号 7002 去使用",
     }
     for title, text in expected.items():
-        assert " ".join(phone.card(title).inner_text().split()).startswith(text)
-    phone.card("午市拿铁十次卡").get_by_role("button").click()
-    expect(phone.detail.get_by_role("heading", level=1)).to_have_text("午市拿铁十次卡")
-    facts = phone.page.locator(".fact").all_inner_texts()
-    assert [" ".join(fact.split()) for fact in facts] == [
-        "有效期 2024.04.15 至 2028.08.27",
-        "可用序号 第 4、5、6、7、8、9、10 次",
-        "每次金额 ¥3",
-        "已付 ¥27",
-        "券原价 ¥30",
-        "门市价 ¥35",
-        "券码尾号 7002",
-        f"订单编号 {read_purchases(CUSTOMER)[1]['order']['order_id']} 复制",
-    ]
-    phone.button("复制订单编号").click()
-    expect(phone.page.get_by_text("已复制")).to_be_visible()
+        assert " ".join(phone.card(title).inner_text().split()) == text
 
 
-def test_the_detail_covers_the_list_and_keeps_its_place(phone: Phone) -> None:
+def test_a_step_back_shows_the_list_where_it_was(phone: Phone) -> None:
     phone.open()
-    phone.card("体验券").get_by_role("button").click()
-    expect(phone.detail).to_be_in_viewport()
-    expect(phone.button("切换门店")).to_have_count(0)
+    phone.card("体验券").locator(".card").scroll_into_view_if_needed()
     before = phone.page.evaluate("scrollY")
-    phone.button("返回").click()
+    assert before > 0
+    phone.show_certificate("体验券")
+    phone.page.go_back()
     expect(phone.card("体验券")).to_be_in_viewport()
     assert phone.page.evaluate("scrollY") == before
+
+
+def test_at_every_width_cards_buttons_and_texts_have_the_same_edges(phone: Phone) -> None:
+    phone.open()
+    expect(phone.cards).to_have_count(7)
+    for width in (320, 768):
+        phone.page.set_viewport_size({"width": width, "height": 1024})
+        edges = phone.page.evaluate(
+            """() => [...document.querySelectorAll(".root > *, .item")].map((element) => {
+                const { left, right } = element.getBoundingClientRect();
+                return `${left} ${right}`;
+            })"""
+        )
+        assert len(set(edges)) == 1, width
 
 
 def test_a_long_title_ends_after_two_lines(phone: Phone) -> None:
@@ -183,11 +263,11 @@ def test_the_chosen_text_size_is_kept(phone: Phone) -> None:
 
 
 def test_the_order_for_a_screen_reader_is_the_order_on_the_screen(phone: Phone) -> None:
-    """Store, tools, numbers, coupons by expiry, those that cannot be used, service."""
+    """Store, number, coupons by expiry, those that cannot be used, what else there is."""
     phone.open()
     expect(phone.cards).to_have_count(7)
     tops = phone.page.evaluate(
-        """() => [".bar", ".count", ".item", ".section", ".muted .item", ".unusable", ".service"]
+        """() => [".bar", ".section", ".item", ".muted .item", ".hint", ".root > .act"]
             .map((selector) => document.querySelector(selector))
             .map((element, index, all) => index && !(all[index - 1].compareDocumentPosition(element) & 4)
                 ? -1 : element.getBoundingClientRect().top)"""

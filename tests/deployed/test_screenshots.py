@@ -1,4 +1,4 @@
-"""Every state of the page: axe, targets, text that fits, and a picture in build/screenshots/contact-sheet.png."""
+"""Every state of the pages: axe, targets, text that fits, and a picture on a contact sheet in build/screenshots."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import pytest
 from playwright.sync_api import expect
 
 from sandbox.sample_data import (
-    ACCOUNT_ID,
     CUSTOMER,
+    CUSTOMER_WITH_MANY_COUPONS,
     CUSTOMER_WITH_UNUSUAL_DATES,
     CUSTOMER_WITHOUT_COUPONS,
 )
-from tests.deployed.phone import AXE, SCREENSHOTS, identical_purchases, read_purchases, use_phone
+from tests.deployed.phone import AXE, SCREEN, SCREENSHOTS, identical_purchases, read_purchases, use_phone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, Page
 
     from sandbox import stack
     from tests.deployed.phone import Phone
 
-WIDTHS = {320: 640, 375: 812, 768: 1024}
+WIDTHS = {320: 640, 375: 812, 430: 932, 768: 1024}
 """Width and height of the screens."""
 
-PICTURED = [*WIDTHS] if "ALL_WIDTHS" in os.environ else [375]
-"""`make screenshots` pictures all of them, `make test` one."""
-
 THEMES = ("light", "dark")
+STATES_FOLDER = SCREENSHOTS / "states"
+LONG_PAGE_PX = 2000
 LONG_TITLE = "四季小馆招牌双人套餐（含秘制红烧肉、清炒时蔬、手工小笼包及当季甜品各一份，周末及节假日通用）"
 
 
@@ -40,7 +40,8 @@ def long_list(phone: Phone) -> None:
     now = int(phone.page.evaluate("Date.now() / 1000"))
     entries = [*read_purchases(CUSTOMER), *identical_purchases(4)]
     coupons = [entry["order"]["certificates"][0] for entry in entries]
-    coupons[0]["expire_time"] = now + 3600
+    # The end of today in China.
+    coupons[0]["expire_time"] = now - (now + 8 * 3600) % 86400 + 86399
     coupons[0]["sku_info"]["title"] = LONG_TITLE
     for coupon in coupons[-4:-1]:
         coupon["expire_time"] = now + 5 * 86400
@@ -48,12 +49,12 @@ def long_list(phone: Phone) -> None:
     coupons[-1]["sku_info"]["title"] = "新春团圆套餐"
     with phone.purchases(CUSTOMER, [*entries, *read_purchases(CUSTOMER_WITH_UNUSUAL_DATES)[:1]]):
         phone.open()
-        expect(phone.page.get_by_text("暂时不能直接使用")).to_be_visible()
+        expect(phone.page.get_by_role("heading", name="暂不可用")).to_be_visible()
 
 
 def opened_list(phone: Phone) -> None:
     long_list(phone)
-    phone.card("招牌拿铁").get_by_role("button").click()
+    phone.card("招牌拿铁").locator(".card").click()
     expect(phone.page.locator(".member")).to_have_count(3)
 
 
@@ -62,19 +63,36 @@ def large_text(phone: Phone) -> None:
     expect(phone.cards).to_have_count(7)
 
 
-def detail(title: str, **query: str) -> Callable[[Phone], None]:
+def counter(title: str, **query: str) -> Callable[[Phone], None]:
     def show(phone: Phone) -> None:
-        phone.open(hook="1", **query)
-        phone.card(title).get_by_role("button").first.click()
-        expect(phone.detail).to_be_visible()
+        phone.open(**query)
+        phone.show_certificate(title)
 
     return show
 
 
-def locked_detail(phone: Phone) -> None:
+def counter_of(title: str) -> Callable[[Phone], None]:
+    """The counter view of a coupon that only the long list has."""
+
+    def show(phone: Phone) -> None:
+        long_list(phone)
+        phone.show_certificate(title)
+
+    return show
+
+
+def locked(phone: Phone) -> None:
     phone.open(hook="1")
     phone.page.locator(".muted .card").first.click()
-    expect(phone.detail).to_be_visible()
+    expect(phone.ticket).to_be_visible()
+
+
+def gone(phone: Phone) -> None:
+    phone.open()
+    phone.show_certificate("双人套餐")
+    with phone.purchases(CUSTOMER, []):
+        phone.come_back()
+        expect(phone.button("查看其他券")).to_be_visible()
 
 
 def hold(phone: Phone, path: str) -> None:
@@ -109,6 +127,33 @@ def refused(code: str) -> Callable[[Phone], None]:
     return show
 
 
+def expired_session(phone: Phone) -> None:
+    phone.open()
+    expect(phone.cards).to_have_count(7)
+    phone.refuse("unauthenticated")
+    phone.pull_down()
+    expect(phone.button("登录")).to_be_visible()
+
+
+def offline(phone: Phone) -> None:
+    phone.page.route("**/api/**", lambda route: route.abort())
+    phone.open()
+    expect(phone.notice).to_be_visible()
+
+
+def failed_second_page(phone: Phone) -> None:
+    phone.fail("http", page=2, status=404)
+    phone.open(CUSTOMER_WITH_MANY_COUPONS)
+    expect(phone.page.get_by_text("已找到 50 张可用券")).to_be_visible()
+    phone.page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
+    expect(phone.notice).to_be_visible()
+
+
+def unknown_store(phone: Phone) -> None:
+    phone.open(poi_id="9999")
+    expect(phone.notice.get_by_text("切换门店")).to_be_visible()
+
+
 def stale(phone: Phone) -> None:
     phone.open()
     expect(phone.cards).to_have_count(7)
@@ -124,7 +169,7 @@ def stores(phone: Phone) -> None:
 
 def stores_by_distance(phone: Phone) -> None:
     stores(phone)
-    phone.button("四季小馆·徐家汇店").click()
+    phone.button("四季小馆·人民广场店").click()
     phone.button("切换门店").click()
     phone.button("按离我最近排列").click()
     expect(phone.page.locator(".choice-distance")).to_have_count(2)
@@ -137,9 +182,21 @@ def stores_refused(phone: Phone) -> None:
 
 
 def no_stores(phone: Phone) -> None:
-    phone.page.route("**/stores", lambda route: route.fulfill(json={"account_id": ACCOUNT_ID}))
+    phone.list_stores(0)
     phone.open(poi_id=None)
     expect(phone.page.get_by_text("暂无可选门店")).to_be_visible()
+
+
+def many_stores(phone: Phone) -> None:
+    phone.list_stores(63)
+    phone.open(poi_id=None)
+    expect(phone.choices).to_have_count(63)
+
+
+def found_stores(phone: Phone) -> None:
+    many_stores(phone)
+    phone.page.get_by_role("textbox").fill("南京西路6")
+    expect(phone.choices).to_have_count(5)
 
 
 def unknown_merchant(phone: Phone) -> None:
@@ -152,48 +209,65 @@ def login(phone: Phone) -> None:
     expect(phone.button("登录")).to_be_visible()
 
 
-STATES: dict[str, tuple[Callable[[Phone], None], bool]] = {
-    "list": (long_list, True),
-    "group": (opened_list, True),
-    "text-200": (large_text, True),
-    "detail": (detail("双人套餐"), False),
-    "detail-times": (detail("午市拿铁十次卡"), False),
-    "detail-voucher": (detail("100元代金券"), False),
-    "detail-off-peak": (detail("下午茶错峰套餐"), False),
-    "detail-locked": (locked_detail, False),
-    "detail-text-200": (detail("午市拿铁十次卡", text="200"), False),
-    "loading": (loading(0, ""), False),
-    "loading-2s": (loading(2, "仍在查询，请稍候…"), False),
-    "loading-6s": (loading(6, "网络较慢，还没有收到结果"), False),
-    "empty": (empty, False),
-    "stale": (stale, False),
-    "temporary": (refused("rate_limited"), False),
-    "refused": (refused("merchant_not_authorized"), False),
-    "login": (login, False),
-    "stores": (stores, False),
-    "stores-distance": (stores_by_distance, False),
-    "stores-no-position": (stores_refused, False),
-    "no-stores": (no_stores, False),
-    "unknown-merchant": (unknown_merchant, False),
+GROUPS: dict[str, dict[str, Callable[[Phone], None]]] = {
+    "list": {"list": long_list, "group": opened_list, "text-200": large_text},
+    "counter": {
+        "counter": counter("午市拿铁十次卡"),
+        "counter-hook": counter("双人套餐", hook="1"),
+        "counter-voucher": counter("100元代金券"),
+        "counter-off-peak": counter("下午茶错峰套餐"),
+        "counter-last-day": counter_of(LONG_TITLE),
+        "counter-not-started": counter_of("新春团圆套餐"),
+        "counter-locked": locked,
+        "counter-gone": gone,
+        "counter-text-200": counter("午市拿铁十次卡", text="200"),
+    },
+    "waiting": {
+        "loading": loading(0, ""),
+        "loading-2s": loading(2, "仍在查询，请稍候…"),
+        "loading-6s": loading(6, "网络较慢，还没有收到结果"),
+        "empty": empty,
+    },
+    "problems": {
+        "offline-first": offline,
+        "offline-later": stale,
+        "temporary": refused("rate_limited"),
+        "refused": refused("merchant_not_authorized"),
+        "login": login,
+        "expired-session": expired_session,
+        "failed-second-page": failed_second_page,
+        "unknown-store": unknown_store,
+        "unknown-merchant": unknown_merchant,
+    },
+    "stores": {
+        "stores": stores,
+        "stores-distance": stores_by_distance,
+        "stores-no-position": stores_refused,
+        "stores-63": many_stores,
+        "stores-found": found_stores,
+        "no-stores": no_stores,
+    },
 }
-"""How each state is reached, and whether its screenshots show the whole page."""
+"""How each state is reached. A group has a contact sheet of its own."""
+
+STATES = {name: show for group in GROUPS.values() for name, show in group.items()}
 
 
 @pytest.fixture(scope="module")
-def pictured(browser: Browser) -> Iterator[list[str]]:
-    """The names of the states that have pictures; at the end, these are on the contact sheet."""
-    names: list[str] = []
+def pictured(browser: Browser) -> Iterator[set[str]]:
+    """The names of the states that have pictures; at the end, these are on the contact sheets."""
+    names: set[str] = set()
     yield names
-    save_contact_sheet(browser, names)
+    for group, states in GROUPS.items():
+        save_contact_sheet(browser, group, [name for name in states if name in names])
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_a_state_is_accessible_and_fits_the_screen(phone: Phone, pictured: list[str], name: str) -> None:
-    """In both themes, from 320 px on. The contact sheet is for people: look at it after a change of the page."""
-    show, full_page = STATES[name]
+def test_a_state_is_accessible_and_fits_the_screen(phone: Phone, pictured: set[str], name: str) -> None:
+    """In both themes, from 320 px on. The contact sheets are for people: look at them after a change of the pages."""
     page = phone.page
     page.emulate_media(reduced_motion="reduce")
-    show(phone)
+    STATES[name](phone)
     page.evaluate(AXE.read_text("utf-8"))
     colors = set()
     for theme in THEMES:
@@ -207,20 +281,41 @@ def test_a_state_is_accessible_and_fits_the_screen(phone: Phone, pictured: list[
     for width, height in WIDTHS.items():
         page.set_viewport_size({"width": width, "height": height})
         assert phone.cut_texts() == [], f"{width} px"
-        for theme in THEMES if width in PICTURED else ():
-            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-            path = SCREENSHOTS / "states" / f"{name}-{width}-{theme}.png"
-            page.screenshot(path=path, full_page=full_page, animations="disabled", scale="css")
-    pictured.append(name)
+        for theme in THEMES:
+            if (width, theme) in pictures_of(name):
+                page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+                picture(page, STATES_FOLDER / f"{name}-{width}-{theme}.png")
+    pictured.add(name)
+
+
+def pictures_of(name: str) -> list[tuple[int, str]]:
+    """Return widths and themes: one width in both; `make screenshots` pictures some states at all widths."""
+    every_width = "ALL_WIDTHS" in os.environ and (
+        name.endswith("text-200") or name in map(next, map(iter, GROUPS.values()))
+    )
+    others = [(width, "light") for width in WIDTHS if width != SCREEN["width"]]
+    return [*((SCREEN["width"], theme) for theme in THEMES), *(others if every_width else [])]
+
+
+def picture(page: Page, path: Path) -> None:
+    """Picture the page without the empty space below it; of a very long page, the screen as it is, scrolled or not."""
+    end = page.evaluate(
+        "scrollY && scrollTo(0, 1e6), document.querySelector('.root').getBoundingClientRect().bottom + scrollY"
+    )
+    is_long = end > LONG_PAGE_PX
+    size = page.viewport_size
+    assert size is not None
+    clip = None if is_long else {"x": 0, "y": 0, "width": size["width"], "height": end}
+    page.screenshot(path=path, full_page=not is_long, clip=clip, animations="disabled", scale="css")  # type: ignore[arg-type]
 
 
 DOCUMENTED: dict[str, tuple[Callable[[Phone], None], str]] = {
     "list": (opened_list, "light"),
-    "detail": (detail("午市拿铁十次卡"), "light"),
-    "stores": (stores_by_distance, "dark"),
-    "large": (large_text, "light"),
+    "counter": (counter("午市拿铁十次卡"), "light"),
+    "stores": (stores_by_distance, "light"),
+    "dark": (opened_list, "dark"),
 }
-"""The pictures of README and docs: copy build/screenshots/docs/*.png to docs/ after a change of the page."""
+"""The pictures of README and docs: copy build/screenshots/docs/*.png to docs/ after a change of the pages."""
 
 
 def test_the_pictures_of_the_documentation_are_written(screen: Page, preview_url: str, deployed: stack.Stack) -> None:
@@ -233,22 +328,21 @@ def test_the_pictures_of_the_documentation_are_written(screen: Page, preview_url
             screen.screenshot(path=folder / f"mini-program-{name}.png", animations="disabled")
 
 
-def save_contact_sheet(browser: Browser, names: list[str]) -> None:
-    """Put the screenshots into one picture: a row for each state."""
-    rows = []
+def save_contact_sheet(browser: Browser, group: str, names: list[str]) -> None:
+    """Put the screenshots of a group into one picture."""
+    figures = []
     for name in names:
-        cells = []
-        for width in PICTURED:
-            for theme in THEMES:
-                content = (SCREENSHOTS / "states" / f"{name}-{width}-{theme}.png").read_bytes()
-                source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-                cells.append(f'<td><img src="{source}" style="width: {width // 2}px" alt=""></td>')
-        rows.append(f"<tr><th>{name}</th>{''.join(cells)}</tr>")
-    head = "".join(f"<th>{width} px, {theme}</th>" for width in PICTURED for theme in THEMES)
+        images = []
+        for width, theme in pictures_of(name):
+            content = (STATES_FOLDER / f"{name}-{width}-{theme}.png").read_bytes()
+            source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+            images.append(f'<img src="{source}" style="width: {width * 0.7}px" alt="">')
+        figures.append(f"<figure><figcaption>{name}</figcaption>{''.join(images)}</figure>")
     style = (
-        "body { margin: 16px; font: 12px sans-serif; background: #ccc } td, th { vertical-align: top; padding: 4px }"
+        "body { display: flex; flex-wrap: wrap; gap: 24px; margin: 16px; font: 16px sans-serif; background: #ccc }"
+        "figure { margin: 0; white-space: nowrap } img { margin: 4px; vertical-align: top }"
     )
-    page = browser.new_page(viewport={"width": 1640, "height": 1000}, device_scale_factor=1)
-    page.set_content(f"<style>{style}</style><table><tr><th></th>{head}</tr>{''.join(rows)}</table>")
-    page.screenshot(path=SCREENSHOTS / "contact-sheet.png", full_page=True)
+    page = browser.new_page(viewport={"width": 1740, "height": 1000}, device_scale_factor=1)
+    page.set_content(f"<style>{style}</style>{''.join(figures)}")
+    page.screenshot(path=SCREENSHOTS / f"contact-sheet-{group}.png", full_page=True)
     page.close()

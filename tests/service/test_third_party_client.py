@@ -1,6 +1,6 @@
 """Somebody else's client works with the mock platform: the unofficial SDK `bytedance`, unchanged.
 
-docs/mock-platform.md says where the two disagree, and who is right.
+docs/mock-platform.md says where the two disagree.
 """
 
 from __future__ import annotations

@@ -82,13 +82,13 @@ export interface components {
         /** @description Amount in 分 */
         Amount: number;
         Session: {
-            /** @description Session token, opaque to the client. Send it as `Authorization: Bearer <token>`. */
+            /** @description Session token, opaque. Send it as `Authorization: Bearer <token>`. */
             token: string;
             /** @description Lifetime in seconds */
             expires_in: number;
-            /** @description If the body has `list`: the response that the certificates call would return */
+            /** @description The response of the certificates call, if the body has `list` */
             list?: components["schemas"]["List"];
-            /** @description If the body has `list` and it cannot be listed now: the problem that the certificates call would return */
+            /** @description The problem of the certificates call, if the body has `list` and it cannot be listed now */
             list_problem?: components["schemas"]["Problem"];
         };
         Stores: {
@@ -108,9 +108,9 @@ export interface components {
             address?: string;
             /** @description Telephone number */
             phone?: string;
-            /** @description Latitude in degrees, GCJ-02 */
+            /** @description Degrees, GCJ-02 */
             latitude?: number;
-            /** @description Longitude in degrees, GCJ-02 */
+            /** @description Degrees, GCJ-02 */
             longitude?: number;
         };
         List: {
@@ -120,7 +120,7 @@ export interface components {
             poi_id: components["schemas"]["Id"];
             /** @description Sorted by `expire_time`, then `certificate_id`; certificates without `expire_time` come last */
             certificates: components["schemas"]["Certificate"][];
-            /** @description Numbers of certificates that cannot be used in this store. They are in the same pages of the platform as this response. 0 is omitted */
+            /** @description How many certificates in the same pages of the platform cannot be used in this store. 0 is omitted */
             unusable?: {
                 /** @description Not valid yet */
                 not_started?: number;
@@ -173,7 +173,7 @@ export interface components {
                 use_amount?: components["schemas"]["Amount"];
                 /** @description The platform's raw number */
                 type?: number;
-                /** @description Serial numbers of the uses that are neither used nor locked, when the platform lists them */
+                /** @description Serial numbers that are neither used nor locked, when the platform lists them */
                 usable_serials?: number[];
             };
             /** @description A voucher whose value depends on day and hour */
@@ -196,9 +196,9 @@ export interface components {
             off_peak?: {
                 /** @description The platform's raw number */
                 limit_type?: number;
-                /** @description The platform's `off_peak_time.start_time` */
+                /** @description As in the platform's `off_peak_time` */
                 start_time?: number;
-                /** @description The platform's `off_peak_time.end_time` */
+                /** @description As in the platform's `off_peak_time` */
                 end_time?: number;
                 /** @description The platform's raw numbers */
                 weekdays?: number[];
@@ -227,13 +227,13 @@ export interface components {
             code: "invalid_request" | "unauthenticated" | "wrong_app" | "merchant_not_authorized" | "merchant_not_found" | "store_not_found" | "not_found" | "method_not_allowed" | "unsupported_media_type" | "rate_limited" | "internal_error" | "upstream_rejected" | "upstream_malformed" | "upstream_unavailable" | "token_unavailable" | "app_not_permitted" | "app_misconfigured" | "quota_exhausted" | "unavailable" | "upstream_timeout";
             /** @description Chinese text that can be shown to the customer */
             detail: string;
-            /** @description The same as the `X-Request-Id` header */
+            /** @description As in the `X-Request-Id` header */
             request_id: string;
             /** @description Whether the same request may succeed later */
             retryable: boolean;
-            /** @description The same as the `Retry-After` header: seconds to wait before a retry */
+            /** @description Seconds to wait before a retry, as in the `Retry-After` header */
             retry_after?: number;
-            /** @description Only for `invalid_request`. `field`: path of the input, for example `cursor` or `list.biz_type`, or `body` when it is no JSON object. `detail`: English text for engineers, without the value */
+            /** @description Only for `invalid_request`. `field`: path of the input, or `body` when the body is not a JSON object. `detail`: English text, without the value */
             errors?: components["schemas"]["InputError"][];
             /** @description Douyin's error codes, when it reported any */
             upstream?: {
@@ -247,7 +247,7 @@ export interface components {
         };
     };
     responses: {
-        /** @description A problem (RFC 9457). API Gateway's own 404, 429 and 5xx responses have this form too. Behind API Gateway, a wrong method is 404 `not_found`, not 405. Other 4xx responses of API Gateway itself have no `status` member. */
+        /** @description A problem (RFC 9457). API Gateway's own 404, 429 and 5xx responses have this form too. Behind API Gateway, a wrong method is 404 `not_found`, not 405. Other 4xx responses of API Gateway itself have no field `status`. */
         Problem: {
             headers: {
                 [name: string]: unknown;
@@ -325,11 +325,11 @@ export interface operations {
                     app_id: components["schemas"]["Id"];
                     /** @description Login code from `tt.login`. It is valid once, for five minutes. */
                     code: string;
-                    /** @description Asks for the first list in the same response. Other members are ignored. */
+                    /** @description Asks for the first list in the same response. Other fields are ignored. */
                     list?: {
-                        /** @description The merchant's account (抖音来客) */
+                        /** @description As in the path of the certificates call */
                         account_id: components["schemas"]["Id"];
-                        /** @description The store */
+                        /** @description As in the path of the certificates call */
                         poi_id: components["schemas"]["Id"];
                         /**
                          * @description As in the certificates call
@@ -338,7 +338,7 @@ export interface operations {
                         biz_type?: 1 | 2;
                         /** @description As in the certificates call */
                         start_time?: components["schemas"]["Seconds"];
-                        /** @description As in the certificates call; not before `start_time` */
+                        /** @description As in the certificates call */
                         end_time?: components["schemas"]["Seconds"];
                     };
                 };
@@ -402,9 +402,9 @@ export interface operations {
                 cursor?: string;
                 /** @description Platform filter. 1: redemption tool (the platform's default), 2: mixed */
                 biz_type?: 1 | 2;
-                /** @description Start of the platform's `time_range`, epoch seconds */
+                /** @description The platform's `time_range`, epoch seconds; the end is not before the start */
                 start_time?: components["schemas"]["Seconds"];
-                /** @description End of the platform's `time_range`, epoch seconds; not before `start_time` */
+                /** @description The platform's `time_range`, epoch seconds; the end is not before the start */
                 end_time?: components["schemas"]["Seconds"];
             };
             header?: never;

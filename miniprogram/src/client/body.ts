@@ -5,17 +5,27 @@
  * used remain. Readers throw if what remains cannot be used.
  */
 
-import type { components, paths } from "./api";
+import type { components } from "./api";
 
-export type List = components["schemas"]["List"];
+type Schemas = components["schemas"];
+/** One of the known values, or a text that a newer service sends. */
+export type OrNewer<Known extends string> = Known | (string & {});
+
+/** The kinds of certificates that this client knows. */
+export type Kind = Schemas["Certificate"]["kind"];
 /** One certificate of the list. Amounts are in 分, times in epoch seconds, ids are strings. */
-export type Certificate = components["schemas"]["Certificate"];
+export interface Certificate extends Omit<Schemas["Certificate"], "kind"> {
+  kind: OrNewer<Kind>;
+}
+export interface List extends Omit<Schemas["List"], "certificates"> {
+  certificates: Certificate[];
+}
 /** A merchant, and where it can be visited. Without `stores`, every store of the merchant is served. */
-export type Merchant = components["schemas"]["Stores"];
+export type Merchant = Schemas["Stores"];
 /** A store. The position is in GCJ-02; use it only if both coordinates are there. */
-export type Store = components["schemas"]["Store"];
-export type ServerProblem = components["schemas"]["Problem"];
-export type SessionResponse = paths["/v1/sessions"]["post"]["responses"]["200"]["content"]["application/json"];
+export type Store = Schemas["Store"];
+export type ServerProblem = Schemas["Problem"];
+export type SessionResponse = Schemas["Session"];
 
 export interface Session {
   token: string;

@@ -6,7 +6,7 @@
  * outcome, whatever `tt` and the server do.
  */
 
-import type { paths } from "./api";
+import type { operations } from "./api";
 import {
   type Certificate,
   type List,
@@ -21,27 +21,26 @@ import {
 import { newProblem, type Problem, type Result, readProblem, readReply } from "./problem";
 import { attempt, type Reply, settle, TIMEOUT_MS, type TtApi } from "./tt";
 
-export type { Certificate, Merchant, Store } from "./body";
-export type { Action, Problem } from "./problem";
+export type { Certificate, Kind, Merchant, Store } from "./body";
+export type { Action, Code, Problem } from "./problem";
 export type { LoginOptions, Reply, RequestOptions, TtApi } from "./tt";
 
 export type Unusable = NonNullable<List["unusable"]>;
-type QueryParameters = NonNullable<
-  paths["/v1/merchants/{account_id}/stores/{poi_id}/certificates"]["get"]["parameters"]["query"]
->;
+type QueryParameters = NonNullable<operations["listCertificates"]["parameters"]["query"]>;
 
 export interface ClientOptions {
   tt: TtApi;
-  /** Address of the service, without a trailing slash. The host must be on the mini-program's domain allow-list. */
+  /** Address of the service. The host must be on the mini-program's domain allow-list. */
   baseUrl: string;
   /** The app_id of this mini-program. */
   appId: string;
 }
 
 /** The store of a merchant to list, and optional filters (times in epoch seconds). */
-export interface ListQuery extends Pick<QueryParameters, "biz_type" | "start_time" | "end_time"> {
+export interface ListOptions extends Pick<QueryParameters, "biz_type" | "start_time" | "end_time"> {
   account_id: string;
   poi_id: string;
+  onProgress?: (progress: Progress) => void;
 }
 
 /**
@@ -77,16 +76,16 @@ export interface Pager {
  */
 export type Progress = "searching" | "user_changed";
 
-/** Result of `stores()`. `stale`: the service did not respond; these are the last known stores. */
+/** Result of `listStores()`. `stale`: the service did not respond; these are the last known stores. */
 export type StoresOutcome =
   | { kind: "stores"; merchant: Merchant; stale: boolean }
   | { kind: "problem"; problem: Problem };
 
 export interface Client {
   /** Start a list. A client loads one list at a time: this cancels the previous one. */
-  certificates(query: ListQuery, onProgress?: (progress: Progress) => void): Pager;
+  listCertificates(options: ListOptions): Pager;
   /** Return a merchant's stores, cached in tt's storage for 5 minutes. Needs no login. */
-  stores(accountId: string): Promise<StoresOutcome>;
+  listStores(options: { account_id: string }): Promise<StoresOutcome>;
 }
 
 interface Login {
@@ -106,12 +105,25 @@ interface PendingRequest<T> {
 const EXPIRY_MARGIN_MS = 30000;
 const STORES_CACHE_MS = 300000;
 const MAX_EMPTY_PARTS = 10;
+// Douyin isolates storage by user and mini-program and clears it when the user logs out.
+const SESSION_KEY = "redemption.session";
+const CANCELLED: Outcome = { kind: "cancelled" };
 
-/** Create a client. `now` returns epoch milliseconds; tests replace it. */
+/**
+ * Create a client; a program needs one. `now` returns epoch milliseconds; tests replace it.
+ *
+ * @throws Error that names what is missing in the options.
+ */
 export function createClient(options: ClientOptions, now: () => number = Date.now): Client {
-  const { tt, baseUrl, appId } = options;
-  // Douyin isolates storage by user and mini-program and clears it when the user logs out.
-  const key = `redemption.session.${appId}`;
+  const missing = (["tt", "baseUrl", "appId"] as const).filter((name) => !options[name]);
+  if (missing.length) {
+    throw new Error(`createClient: ${missing.join(", ")} missing`);
+  }
+  const { tt, appId } = options;
+  const baseUrl = options.baseUrl.replace(/\/+$/, "");
+  // What the first request of each kind reads: prelaunch.ts may have sent the same one. No later request may receive its
+  // response, which can be old or a failure.
+  const prefetchable = new Set<unknown>([readList, readMerchant]);
   let session: Session | undefined;
   // The token in the storage since `session` was saved: that of `session`, unless the storage failed.
   let storedToken = "";
@@ -125,7 +137,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   function readSession(): void {
     // Where the storage throws, the session in memory counts.
     attempt(() => {
-      const stored = tt.getStorageSync(key);
+      const stored = tt.getStorageSync(SESSION_KEY);
       const found = attempt(() => readStoredSession(stored));
       const token = found ? found.token : "";
       if (token !== storedToken) {
@@ -142,8 +154,8 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
   function saveSession(saved: Session): void {
     session = saved;
-    attempt(() => tt.setStorageSync(key, saved));
-    storedToken = attempt(() => readStoredSession(tt.getStorageSync(key)).token) || "";
+    attempt(() => tt.setStorageSync(SESSION_KEY, saved));
+    storedToken = attempt(() => readStoredSession(tt.getStorageSync(SESSION_KEY)).token) || "";
   }
 
   /** Expire a rejected session, unless a new one has replaced it. */
@@ -154,17 +166,16 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     }
   }
 
-  /** Log in, and ask for a list in the same request. Callers during a login share it. */
-  function logIn(query?: ListQuery): Promise<Result<Login>> {
-    if (!pendingLogin) {
-      pendingLogin = loginCode()
-        .then((result) => (result.problem ? result : openSession(result.value, query)))
-        .then((result) => {
-          pendingLogin = undefined;
-          return result;
-        });
-    }
-    return pendingLogin;
+  /** Log in, and ask for a list in the same request. */
+  function logIn(query?: ListOptions): Promise<Result<Login>> {
+    const login = loginCode()
+      .then((result) => (result.problem ? result : openSession(result.value, query)))
+      .then((result) => {
+        pendingLogin = undefined;
+        return result;
+      });
+    pendingLogin = login;
+    return login;
   }
 
   function loginCode(): Promise<Result<string>> {
@@ -177,11 +188,10 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         }
         return { value: code };
       },
-      secret: "",
     });
   }
 
-  function openSession(code: string, query: ListQuery | undefined): Promise<Result<Login>> {
+  function openSession(code: string, query: ListOptions | undefined): Promise<Result<Login>> {
     // The code belongs to whoever has logged in.
     readSession();
     const data = { app_id: appId, code, list: query };
@@ -213,7 +223,8 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     const sent = settle<Reply, T>({
       name: "tt.request",
       call: (success, fail) => {
-        task = tt.request(Object.assign({ url: baseUrl + path(), timeout: TIMEOUT_MS, success, fail }, kind));
+        const common = { url: baseUrl + path(), timeout: TIMEOUT_MS, usePrefetchCache: prefetchable.delete(read) };
+        task = tt.request(Object.assign(common, kind, { success, fail }));
         return task;
       },
       read: (reply) => readReply(reply, read),
@@ -229,10 +240,13 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     return { done, abort: () => attempt(() => task?.abort()) };
   }
 
-  function certificates(query: ListQuery, onProgress: (progress: Progress) => void = () => {}): Pager {
+  function listCertificates(options: ListOptions): Pager {
     if (current) {
       current.cancel();
     }
+    const { onProgress = () => {} } = options;
+    const query = Object.assign({}, options);
+    delete query.onProgress;
     report = (progress) => cancelled || attempt(() => onProgress(progress));
     let owner = user;
     const found = new Map<string, Certificate>();
@@ -275,21 +289,27 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
     /** Load the next part; undefined if cancelled before its request. */
     function load(retryLogin: boolean): Promise<Result<List> | undefined> {
+      if (cancelled) {
+        return Promise.resolve(undefined);
+      }
       checkUser();
       if (session && session.endsAt - EXPIRY_MARGIN_MS > now()) {
         return getPart(session.token, retryLogin);
       }
-      const isShared = !!pendingLogin;
-      // A login under way has another list. Only the first part has no cursor.
-      const withList = !isShared && !cursor;
-      return logIn(withList ? query : undefined).then((result) => {
+      if (pendingLogin) {
+        // Share the login of a replaced list. If that list was invalid, nobody has been logged in.
+        return pendingLogin.then((result) =>
+          result.problem && result.problem.status !== 400 ? result : load(retryLogin),
+        );
+      }
+      // Only the first part has no cursor.
+      return logIn(cursor ? undefined : query).then((result) => {
         if (result.problem) {
-          // The other list was invalid, not the login.
-          return isShared && result.problem.status === 400 && !cancelled ? load(retryLogin) : result;
+          return result;
         }
         checkUser();
         const { token, first } = result.value;
-        return withList && first ? check(first, token, retryLogin) : getPart(token, retryLogin);
+        return first ? check(first, token, retryLogin) : getPart(token, retryLogin);
       });
     }
 
@@ -312,7 +332,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       }
       if (result.problem.status === 401 || result.problem.code === "login") {
         discard(token);
-        if (retryLogin && !cancelled) {
+        if (retryLogin) {
           return load(false);
         }
       }
@@ -326,7 +346,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
     function merge(result: Result<List> | undefined): Outcome {
       if (!result || cancelled) {
-        return { kind: "cancelled" };
+        return CANCELLED;
       }
       if (result.problem) {
         return { kind: "problem", problem: result.problem };
@@ -345,7 +365,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       next() {
         checkUser();
         if (cancelled || complete) {
-          return Promise.resolve(cancelled ? { kind: "cancelled" } : list());
+          return Promise.resolve(cancelled ? CANCELLED : list());
         }
         if (!pending) {
           const outcome = new Promise<Outcome>((resolve) => {
@@ -361,7 +381,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       },
       cancel() {
         cancelled = true;
-        settlePending({ kind: "cancelled" });
+        settlePending(CANCELLED);
         if (request) {
           request.abort();
         }
@@ -371,29 +391,32 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     return pager;
   }
 
-  function stores(accountId: string): Promise<StoresOutcome> {
-    const storesKey = `redemption.stores.${accountId}`;
+  function listStores({ account_id }: { account_id: string }): Promise<StoresOutcome> {
+    const storesKey = `redemption.stores.${account_id}`;
     const cached = attempt(() => readStoredMerchant(tt.getStorageSync(storesKey)));
     const age = cached ? now() - cached.readAt : -1;
     if (cached && age >= 0 && age < STORES_CACHE_MS) {
-      return Promise.resolve({ kind: "stores", merchant: cached.merchant, stale: false });
+      return Promise.resolve(storesOutcome(cached.merchant, false));
     }
-    return send(() => storesPath(accountId), readMerchant, "").done.then((result) => {
+    return send(() => storesPath(account_id), readMerchant, "").done.then((result) => {
       if (!result.problem) {
-        const merchant = result.value;
-        attempt(() => tt.setStorageSync(storesKey, { merchant, readAt: now() }));
-        return { kind: "stores", merchant, stale: false };
+        attempt(() => tt.setStorageSync(storesKey, { merchant: result.value, readAt: now() }));
+        return storesOutcome(result.value, false);
       }
       if (result.problem.code === "merchant_not_found") {
         attempt(() => tt.removeStorageSync(storesKey));
       } else if (cached) {
-        return { kind: "stores", merchant: cached.merchant, stale: true };
+        return storesOutcome(cached.merchant, true);
       }
       return { kind: "problem", problem: result.problem };
     });
   }
 
-  return { certificates, stores };
+  return { listCertificates, listStores };
+}
+
+function storesOutcome(merchant: Merchant, stale: boolean): StoresOutcome {
+  return { kind: "stores", merchant, stale };
 }
 
 function readLogin(body: unknown): Login {
@@ -407,7 +430,7 @@ function storesPath(accountId: string): string {
   return `/v1/merchants/${encodeURIComponent(accountId)}/stores`;
 }
 
-function listPath(query: ListQuery, cursor: string | undefined): string {
+function listPath(query: ListOptions, cursor: string | undefined): string {
   const { account_id, poi_id, biz_type, start_time, end_time } = query;
   const parameters: { [name: string]: string | number | undefined } = { biz_type, start_time, end_time, cursor };
   const pairs = Object.keys(parameters)
@@ -431,6 +454,7 @@ function sum(a: Unusable, b: Unusable): Unusable {
 
 /** Compare in the service's order: by expiry, without an expiry last, then by certificate_id. */
 function soonestFirst(one: Certificate, other: Certificate): number {
-  const [a = 0, b = 0] = [one, other].map((c) => (c.expire_time === undefined ? Number.MAX_VALUE : c.expire_time));
+  const { expire_time: a = Number.MAX_VALUE } = one;
+  const { expire_time: b = Number.MAX_VALUE } = other;
   return a - b || (one.certificate_id < other.certificate_id ? -1 : 1);
 }

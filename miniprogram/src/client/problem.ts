@@ -1,6 +1,6 @@
 /** Problems of the service and of the phone, and what the page should do about each. */
 
-import { readServerProblem, type ServerProblem } from "./body";
+import { type OrNewer, readServerProblem, type ServerProblem } from "./body";
 import type { Reply } from "./tt";
 
 /**
@@ -13,13 +13,15 @@ import type { Reply } from "./tt";
  */
 export type Action = "retry" | "login" | "store" | "staff";
 
+/**
+ * The codes that this client knows: the server's, and `network` (no response), `login` (the customer is not logged in to
+ * Douyin), `unreadable` (not a service response).
+ */
+export type Code = ServerProblem["code"] | "network" | "login" | "unreadable";
+
 /** A problem reported by the server or found on the phone. */
 export interface Problem {
-  /**
-   * Server code, or `network` (no response), `login` (no code from tt.login), `unreadable` (not a service response).
-   * A newer server can send other codes.
-   */
-  code: ServerProblem["code"] | "network" | "login" | "unreadable";
+  code: OrNewer<Code>;
   /** HTTP status; 0 without a response. */
   status: number;
   /** Chinese text for the customer. */
@@ -30,8 +32,8 @@ export interface Problem {
   /** For support; empty without a response of the service. */
   requestId: string;
   /**
-   * For the developer: what tt reported or threw, what was malformed, or what the service says in English. It starts with
-   * `tt.login` or `tt.request` if that failed. It contains no token and no code.
+   * For the developer: what tt reported or threw, with errNo and errorCode, after `tt.login: ` or `tt.request: `; what was
+   * malformed; or the title and the errors of the service. It contains no token and no code.
    */
   cause?: string;
 }
@@ -47,7 +49,7 @@ const ACTIONS = new Map<string, Action>([
 const TEXTS = {
   network: "网络不给力，请检查网络后重试",
   login: "登录抖音后才能查看您的券",
-  unreadable: "服务返回异常，请稍后再试",
+  unreadable: "服务异常，请稍后再试",
 };
 
 /** Create a problem that the service did not report. `status` is 0 without a response. */
@@ -60,7 +62,7 @@ export function newProblem(code: keyof typeof TEXTS, status: number, cause: stri
 export function readReply<T>(reply: Reply, read: (body: unknown) => T): Result<T> {
   const status = Number(reply.statusCode) || 0;
   let body: unknown;
-  let cause = "no problem of the service";
+  let cause = "not a problem";
   try {
     body = parse(reply.data);
     if (status === 200) {
@@ -90,7 +92,7 @@ export function readProblem(body: unknown, status = 0): Problem | undefined {
     retryAfter: secondsOf(retry_after),
     requestId: request_id,
   };
-  const cause = errors.length ? errors.map(({ field, detail }) => `${field}: ${detail}`).join(", ") : title;
+  const cause = [title, ...errors.map(({ field, detail }) => `${field} ${detail}`)].filter((text) => text).join("; ");
   if (cause) {
     problem.cause = cause;
   }
@@ -115,6 +117,6 @@ function secondsOf(value: unknown): number {
 /** Return a header, ignoring case: Douyin does not document the case of header names. */
 function headerOf(reply: Reply, name: string): string {
   const header = Object(reply.header) as { [name: string]: unknown };
-  const found = Object.keys(header).filter((key) => key.toLowerCase() === name)[0];
-  return found === undefined ? "" : String(header[found]);
+  const found = Object.keys(header).filter((key) => key.toLowerCase() === name);
+  return found.map((key) => String(header[key]))[0] || "";
 }

@@ -18,6 +18,8 @@ export interface RequestOptions {
   data?: object;
   /** Milliseconds. */
   timeout: number;
+  /** Receive the response of an equal request in prelaunch.ts, if there is one. Older base libraries ignore it. */
+  usePrefetchCache: boolean;
   /** Called for every status. */
   success: (reply: Reply) => void;
   fail: (reason?: unknown) => void;
@@ -49,8 +51,11 @@ export const TIMEOUT_MS = 12000;
 /** Later than tt.request, which reports its time limit itself. */
 const SETTLE_MS = TIMEOUT_MS + 1000;
 const MAX_CAUSE = 200;
-/** Shorter ones occur in ordinary texts. Tokens and codes of Douyin and of the service are longer. */
-const MIN_SECRET = 8;
+/**
+ * Texts with which tt.login fails although the customer may be logged in: its document has "network unavailable" and
+ * "service error".
+ */
+const NO_RESPONSE = /network|service|timeout/i;
 
 interface TtCall<V, T> {
   name: "tt.login" | "tt.request";
@@ -59,7 +64,7 @@ interface TtCall<V, T> {
   /** Read what `success` received; may throw. */
   read: (value: V) => Result<T>;
   /** Removed from the problem's cause. */
-  secret: string;
+  secret?: string;
 }
 
 /**
@@ -77,8 +82,8 @@ export function settle<V, T>({ name, call, read, secret }: TtCall<V, T>): Promis
     .then(([value]) => read(value))
     .catch((reason) => {
       const text = attempt(() => reasonText(reason)) || "no reason";
-      const cause = secret.length < MIN_SECRET ? text : text.split(secret).join("…");
-      const code = name === "tt.login" ? "login" : "network";
+      const cause = secret ? text.split(secret).join("…") : text;
+      const code = name === "tt.login" && !NO_RESPONSE.test(text) ? "login" : "network";
       return { problem: newProblem(code, 0, `${name}: ${cause}`.slice(0, MAX_CAUSE)) };
     })
     .then((result) => {
@@ -96,8 +101,9 @@ export function attempt<T>(call: () => T): T | undefined {
   }
 }
 
-/** Return the text of an error, or of what tt passes to `fail`. */
+/** Return the text of an error, or of what tt passes to `fail`: Douyin adds errorCode to errNo, API by API. */
 function reasonText(reason: unknown): string {
-  const { errMsg, errNo, message } = Object(reason);
-  return `${errMsg || message || reason || ""}${errNo === undefined ? "" : ` (errNo ${errNo})`}`;
+  const { errMsg, errNo, errorCode, message } = Object(reason);
+  const numbers = [errNo && `errNo ${errNo}`, errorCode && `errorCode ${errorCode}`].filter((text) => text).join(", ");
+  return `${errMsg || message || reason || ""}${numbers && ` (${numbers})`}`;
 }

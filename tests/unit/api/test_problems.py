@@ -91,7 +91,7 @@ def test_a_problem_byte_for_byte() -> None:
     problem = problem_for_error(MerchantNotAuthorizedError("11006", evidence=EVIDENCE), "request-1")
     assert problem.body == (
         '{"type":"about:blank","title":"The merchant has not authorized the app","status":403,'
-        '"code":"merchant_not_authorized","detail":"商家尚未授权本小程序，请联系店员","request_id":"request-1",'
+        '"code":"merchant_not_authorized","detail":"该商家暂未开通小程序查券","request_id":"request-1",'
         '"retryable":false,"upstream":{"error_code":2119005,"sub_error_code":11006,"logid":"20260101L"}}'
     )
 
@@ -133,7 +133,7 @@ def test_an_invalid_request_names_the_field() -> None:
     body = problem_for_error(InvalidRequestError("list.biz_type", "must be 1 or 2"), "request-1").body
     assert body == (
         '{"type":"about:blank","title":"Invalid request","status":400,"code":"invalid_request",'
-        '"detail":"请求参数有误，请返回重试","request_id":"request-1","retryable":false,'
+        '"detail":"页面信息有误，请重新打开小程序","request_id":"request-1","retryable":false,'
         '"errors":[{"field":"list.biz_type","detail":"must be 1 or 2"}]}'
     )
 

@@ -32,5 +32,7 @@ def test_the_limit_of_a_route_is_raised_where_the_deployment_sets_it(
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     [route] = re.findall(r"^\$ route='(.+)'$", text, re.MULTILINE)
     [sessions] = re.findall(r"`(/~1v1~1sessions/\w+)`", text)
+    # The AWS CLI cannot parse the braces of a path without quotes.
+    assert text.count("path='$route/throttling/") == 2
     for path in (route, sessions):
         assert {f"{path}/throttling/rateLimit", f"{path}/throttling/burstLimit"} <= stage.paths

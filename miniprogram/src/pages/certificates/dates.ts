@@ -9,10 +9,15 @@ export function dateText(seconds: number): string {
   return `${date.getUTCFullYear()}.${twoDigits(date.getUTCMonth() + 1)}.${twoDigits(date.getUTCDate())}`;
 }
 
+/** Format the time of day as 14:32. */
+export function timeText(seconds: number): string {
+  const date = chinaDate(seconds);
+  return `${twoDigits(date.getUTCHours())}:${twoDigits(date.getUTCMinutes())}`;
+}
+
 /** Format the time of day as 14:32; on another day than `now`, with the month and day before it. */
 export function clockText(seconds: number, now: number): string {
-  const date = chinaDate(seconds);
-  const time = `${twoDigits(date.getUTCHours())}:${twoDigits(date.getUTCMinutes())}`;
+  const time = timeText(seconds);
   return daysBetween(seconds, now) === 0 ? time : `${dateText(seconds).slice(5)} ${time}`;
 }
 

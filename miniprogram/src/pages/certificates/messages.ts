@@ -9,6 +9,8 @@ export type NoticeAction = Problem["action"] | "own_merchant";
 export interface Notice {
   action: NoticeAction;
   text: string;
+  /** What to do instead: the merchant's sentence. */
+  help: string;
   /** Button text; empty for no button. */
   button: string;
   /** Seconds until the button is enabled. */
@@ -19,6 +21,7 @@ export interface Notice {
 
 /** What the page knows when a problem arrives. */
 export interface Situation {
+  help: string;
   /** No list was shown before: the customer has not been logged in. */
   isFirst: boolean;
   /** The launch query named another merchant than `config.ts`. */
@@ -30,21 +33,24 @@ export interface Situation {
 const BUTTONS: { [action in NoticeAction]: string } = {
   retry: "重试",
   login: "登录",
-  store: "选择门店",
-  own_merchant: "选择其他门店",
+  store: "切换门店",
+  own_merchant: "切换门店",
   staff: "",
 };
 
+/** What a customer does when the page cannot help, unless `config.ts` says it. */
+export const DEFAULT_HELP = "请联系店员";
 const NUMBER_LENGTH = 8;
 /** After this many seconds without a response, say so; then offer to retry. */
 export const SLOW_SECONDS = 2;
 export const LATE_SECONDS = 6;
 
-export function noticeOf(problem: Problem, { isFirst, isForeignMerchant, age }: Situation): Notice {
+export function noticeOf(problem: Problem, { help, isFirst, isForeignMerchant, age }: Situation): Notice {
   const { code, detail, retryAfter, requestId } = problem;
   const notice: Notice = {
     action: problem.action,
     text: detail,
+    help,
     button: BUTTONS[problem.action],
     wait: Math.max(0, Math.ceil(retryAfter - age)),
     // Long enough to find a request in the log, short enough to read out.
@@ -64,20 +70,6 @@ export function noticeOf(problem: Problem, { isFirst, isForeignMerchant, age }: 
 /** Whether a problem makes an older list wrong: only temporary problems keep it. */
 export function isHardRefusal({ action, code }: Problem): boolean {
   return action !== "retry" || code === "merchant_not_found";
-}
-
-/** What a tap on the button of a notice starts. */
-export type Resolution = "openOwnMerchant" | "loadStores" | "chooseStore" | "loadMore";
-
-/** Return what resolves a problem. `choosing`: it is a problem of the store selection, not of the list. */
-export function resolutionOf(action: NoticeAction | undefined, choosing: boolean): Resolution {
-  if (action === "own_merchant") {
-    return "openOwnMerchant";
-  }
-  if (choosing) {
-    return "loadStores";
-  }
-  return action === "store" ? "chooseStore" : "loadMore";
 }
 
 /** Return the line above the list. */

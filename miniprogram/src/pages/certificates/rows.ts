@@ -6,7 +6,7 @@
  */
 
 import type { Certificate } from "../../client/client";
-import { dateText, daysBetween } from "./dates";
+import { dateText, daysBetween, timeText } from "./dates";
 
 /** Whether the customer can use a certificate now, as far as it says so itself. */
 export type State = "usable" | "not_started" | "locked";
@@ -21,20 +21,23 @@ export interface Member {
 export interface Card {
   /** The id of the first certificate. */
   id: string;
-  kind: Certificate["kind"];
   kindText: string;
   title: string;
   /** ×2 for two identical certificates; empty for one. */
   copies: string;
+  /** The certificates of a group are shown. */
+  opened: boolean;
   /** What a tap on a group does; empty for one certificate. */
   unfold: string;
   /** Remaining uses of a times card, or the value of a voucher. */
   gives: string;
   /** Until when, or from when, it is valid. */
   until: string;
+  /** It expires today. */
+  isLastDay: boolean;
   /** Words for an expiry within `SOON_DAYS`. */
   soon: string;
-  /** Why it cannot simply be used; empty for most. */
+  /** Why it cannot be used now; empty for most. */
   status: string;
   notes: string[];
   paid: string;
@@ -66,14 +69,19 @@ const SOON_DAYS = 7;
 export const STATUS_TEXTS: { [state in State]: string } = {
   usable: "",
   not_started: "未到使用时间",
-  locked: "使用状态待确认，请咨询店员",
+  locked: "暂不可用",
 };
 
-/** Group identical certificates and order the cards: usable ones as the service sorts them, then the others. */
-export function cardsOf(certificates: Certificate[], now: number): Cards {
+/**
+ * Group identical certificates and order the cards: usable ones as the service sorts them, then the others. The group
+ * whose first certificate is `openedId` is opened.
+ */
+export function cardsOf(certificates: Certificate[], openedId: string, now: number): Cards {
   const groups = groupsOf(certificates);
   const inState = (state: State) =>
-    groups.filter(([first]) => first && stateOf(first, now) === state).map((group) => cardOf(group, now));
+    groups
+      .filter(([first]) => first && stateOf(first, now) === state)
+      .map((group) => cardOf(group, now, group[0]?.certificate_id === openedId));
   return { usable: inState("usable"), waiting: inState("not_started").concat(inState("locked")) };
 }
 
@@ -111,32 +119,33 @@ export function stateOf({ lock, start_time }: Certificate, now: number): State {
 }
 
 /** Return the card of identical certificates at `now` (epoch seconds). */
-export function cardOf(group: Certificate[], now: number): Card {
+export function cardOf(group: Certificate[], now: number, opened = false): Card {
   const certificate = group[0] as Certificate;
-  const { kind, pay_amount, code_tail } = certificate;
-  const kindText = kindTextOf(kind);
+  const { code_tail } = certificate;
+  const kindText = kindTextOf(certificate.kind);
   const title = titleOf(certificate);
   const copies = group.length > 1 ? `×${group.length}` : "";
   const gives = givesText(certificate);
-  const until = untilText(certificate, now);
-  const soon = soonText(certificate, now);
+  const { label, text, isLastDay, soon } = expiryOf(certificate, now);
+  const until = label ? `${label} ${text}` : text;
   const status = STATUS_TEXTS[stateOf(certificate, now)];
   const notes = notesOf(certificate);
-  const paid = pay_amount === undefined ? "" : `已付 ${yuan(pay_amount)}`;
+  const paid = paidText(certificate);
   const worth = worthText(certificate);
   const code = code_tail && !copies ? `券码尾号 ${code_tail}` : "";
-  const unfold = copies && `查看全部 ${group.length} 张`;
+  const unfold = copies && (opened ? "收起" : `查看全部 ${group.length} 张`);
   // As on the card, so that the spoken name contains the visible text.
-  const texts = [kindText, title, copies, gives, until, soon, status, ...notes, paid, worth, code, unfold];
+  const texts = [title, copies, kindText, gives, until, soon, status, ...notes, paid, worth, code, unfold];
   return {
     id: certificate.certificate_id,
-    kind: KINDS[kind] ? kind : "other",
     kindText,
     title,
     copies,
+    opened,
     unfold,
     gives,
     until,
+    isLastDay,
     soon,
     status,
     notes,
@@ -144,7 +153,7 @@ export function cardOf(group: Certificate[], now: number): Card {
     worth,
     code,
     label: texts.filter((text) => text).join("，"),
-    members: copies ? group.map(memberOf) : [],
+    members: opened && copies ? group.map(memberOf) : [],
   };
 }
 
@@ -165,9 +174,25 @@ export function yuan(amount: number): string {
   return `¥${amount % 100 === 0 ? amount / 100 : (amount / 100).toFixed(2)}`;
 }
 
+function paidText({ pay_amount }: Certificate): string {
+  if (pay_amount === undefined) {
+    return "";
+  }
+  return pay_amount === 0 ? "免费领取" : `已付 ${yuan(pay_amount)}`;
+}
+
 /** Return the market price if it is higher than the price paid. */
-export function worthText({ market_price, pay_amount }: Certificate): string {
+function worthText({ market_price, pay_amount }: Certificate): string {
   return market_price !== undefined && market_price > (pay_amount || 0) ? `门市价 ${yuan(market_price)}` : "";
+}
+
+/** Say what has been paid, and what has not. A voucher usually leaves a remainder; nothing is promised of the others. */
+export function paymentText(certificate: Certificate): string {
+  const { kind, pay_amount, voucher } = certificate;
+  if (kind === "voucher") {
+    return givesText(certificate) || voucher?.description ? "超出部分到店支付" : "";
+  }
+  return kind === "groupon" && pay_amount !== undefined ? (pay_amount === 0 ? "免费领取" : "券款已付") : "";
 }
 
 /** Return the remaining uses of a times card, or the value of a voucher. */
@@ -188,38 +213,40 @@ export function givesText({ times, voucher }: Certificate): string {
   return "";
 }
 
-function untilText(certificate: Certificate, now: number): string {
-  const { start_time, expire_time } = certificate;
-  if (start_time !== undefined && start_time > now) {
-    return `${dateText(start_time)} 起可用`;
-  }
-  return expire_time === undefined ? "长期有效" : `有效期至 ${dateText(expire_time)}`;
+/** Until when, or from when, a certificate is valid. */
+export interface Expiry {
+  /** Word before the date; empty if the text needs none. */
+  label: string;
+  text: string;
+  isLastDay: boolean;
+  /** Words for an expiry within the next days, or in the past: the platform accepts it, so the staff decides. */
+  soon: string;
 }
 
-/** Return words for an expiry within the next days. An expired certificate that the platform accepts is for the staff. */
-export function soonText({ expire_time }: Certificate, now: number): string {
+export function expiryOf({ start_time, expire_time }: Certificate, now: number): Expiry {
+  if (start_time !== undefined && start_time > now) {
+    return { label: "", text: `${dateText(start_time)} 起可用`, isLastDay: false, soon: "" };
+  }
   if (expire_time === undefined) {
-    return "";
+    return { label: "", text: "长期有效", isLastDay: false, soon: "" };
   }
   const days = daysBetween(now, expire_time);
-  if (expire_time <= now) {
-    return "已过有效期，请咨询店员";
+  if (days === 0 && expire_time > now) {
+    return { label: "", text: `今天 ${timeText(expire_time)} 到期`, isLastDay: true, soon: "" };
   }
-  return days > SOON_DAYS ? "" : ["今天到期", "明天到期", "后天到期"][days] || `还剩 ${days} 天`;
+  const near = days > SOON_DAYS ? "" : ["", "明天到期", "后天到期"][days] || `还剩 ${days} 天`;
+  const soon = expire_time > now ? near : "已过有效期，请咨询店员";
+  return { label: "有效期至", text: dateText(expire_time), isLastDay: false, soon };
 }
 
-function notesOf({ voucher, off_peak, is_transfer_asset }: Certificate): string[] {
-  const notes = [];
-  if (voucher?.description) {
-    notes.push(voucher.description);
-  }
-  if (off_peak) {
-    notes.push(offPeakText(off_peak));
-  }
-  if (is_transfer_asset) {
-    notes.push("转赠券");
-  }
-  return notes;
+function notesOf(certificate: Certificate): string[] {
+  const { kind, voucher, off_peak, is_transfer_asset } = certificate;
+  return [
+    voucher?.description || "",
+    kind === "voucher" ? paymentText(certificate) : "",
+    off_peak ? offPeakText(off_peak) : "",
+    is_transfer_asset ? "转赠券" : "",
+  ].filter((note) => note);
 }
 
 /** Describe the off-peak hours. Weekdays are only mentioned: Douyin does not document their numbers. */

@@ -14,10 +14,6 @@ export interface StoreState {
   isRemembered: boolean;
   /** Number of stores opened so far. The page loads a list when it changes, also if the store is the same. */
   opened: number;
-  /** The selection is shown instead of the list. */
-  choosing: boolean;
-  /** The selection can be left without a choice. */
-  canReturn: boolean;
   stores: Store[];
   /** The stores are the last known ones: the service did not respond. */
   stale: boolean;
@@ -34,7 +30,7 @@ export interface StoreState {
 }
 
 export type StoreEvent =
-  /** The page was opened. `poiId`: the store that Douyin names; may be empty. */
+  /** A visit begins. `poiId`: the store that Douyin names; may be empty. */
   | { kind: "entered"; accountId: string; poiId: string; lastPoiId: string }
   | { kind: "merchant_changed"; accountId: string; lastPoiId: string }
   /** Another user has logged in on this phone: what the former one chose and allowed no longer counts. */
@@ -42,16 +38,12 @@ export type StoreEvent =
   | { kind: "requested" }
   | { kind: "waited"; request: number; waiting: Waiting }
   | { kind: "responded"; request: number; outcome: StoresOutcome; now: number }
-  /** The selection was opened. `hasProblem`: the list behind it has a problem. */
-  | { kind: "choosing"; hasProblem: boolean }
-  /** The selection was left without a choice. */
-  | { kind: "kept" }
   | { kind: "picked"; poiId: string }
   | { kind: "locating" }
   | { kind: "located"; position: Position | undefined };
 
 /** What the page must do after a change of the state. */
-export type StoreTask = "saveChoice" | "requestStores" | "openList" | "sortIfAllowed";
+export type StoreTask = "saveChoice" | "requestStores" | "openList";
 
 export const INITIAL_STORE_STATE: StoreState = {
   accountId: "",
@@ -59,8 +51,6 @@ export const INITIAL_STORE_STATE: StoreState = {
   lastPoiId: "",
   isRemembered: false,
   opened: 0,
-  choosing: false,
-  canReturn: false,
   stores: [],
   stale: false,
   loading: false,
@@ -78,13 +68,12 @@ export function nextStoreState(state: StoreState, event: StoreEvent): StoreState
     case "entered": {
       const { accountId, lastPoiId } = event;
       const poiId = event.poiId || lastPoiId;
-      const entered = request({ ...state, accountId, lastPoiId, isRemembered: !event.poiId && !!poiId });
-      return poiId ? open(entered, poiId) : choose(entered, false);
+      const entered = request({ ...forgotten(state), accountId, lastPoiId, isRemembered: !event.poiId && !!poiId });
+      return poiId ? open(entered, poiId) : entered;
     }
     case "merchant_changed": {
       const { accountId, lastPoiId } = event;
-      const unknown = { poiId: "", isRemembered: false, stores: [], stale: false };
-      return choose(request({ ...state, ...unknown, accountId, lastPoiId }), false);
+      return request({ ...forgotten(state), accountId, lastPoiId });
     }
     case "user_changed":
       return { ...state, lastPoiId: event.lastPoiId, position: undefined, locating: "" };
@@ -94,10 +83,6 @@ export function nextStoreState(state: StoreState, event: StoreEvent): StoreState
       return event.request === state.request && state.loading ? { ...state, waiting: event.waiting } : state;
     case "responded":
       return event.request === state.request ? withOutcome(state, event.outcome, event.now) : state;
-    case "choosing":
-      return choose(state, !!state.poiId && !event.hasProblem);
-    case "kept":
-      return { ...state, choosing: false };
     case "picked":
       return open({ ...state, isRemembered: false, lastPoiId: event.poiId }, event.poiId);
     case "locating":
@@ -120,9 +105,6 @@ export function storeTasks(before: StoreState, after: StoreState): StoreTask[] {
   if (after.opened !== before.opened) {
     tasks.push("openList");
   }
-  if (after.choosing && canLocate(after) && (!before.choosing || after.stores !== before.stores)) {
-    tasks.push("sortIfAllowed");
-  }
   return tasks;
 }
 
@@ -141,12 +123,13 @@ function request(state: StoreState): StoreState {
   return { ...state, request: state.request + 1, loading, waiting: "", problem: undefined };
 }
 
-function choose(state: StoreState, canReturn: boolean): StoreState {
-  return { ...state, choosing: true, canReturn };
+function open(state: StoreState, poiId: string): StoreState {
+  return { ...state, poiId, opened: state.opened + 1 };
 }
 
-function open(state: StoreState, poiId: string): StoreState {
-  return { ...state, poiId, opened: state.opened + 1, choosing: false };
+/** Return the state without merchant, store and position; requests and lists that are under way stay known as old ones. */
+function forgotten({ request, opened }: StoreState): StoreState {
+  return { ...INITIAL_STORE_STATE, request, opened };
 }
 
 function withOutcome(state: StoreState, outcome: StoresOutcome, now: number): StoreState {
@@ -158,12 +141,13 @@ function withOutcome(state: StoreState, outcome: StoresOutcome, now: number): St
   return state.stores.length ? responded : { ...responded, problem: outcome.problem, problemAt: now };
 }
 
-/** Return the state with its new stores: a closed store leads to the selection, and an only store is opened. */
+/** Return the state with its new stores: a closed store must be chosen anew, and an only store is opened. */
 function withStores(state: StoreState): StoreState {
   const { stores, poiId, isRemembered } = state;
   const isKnown = stores.some(({ poi_id }) => poi_id === poiId);
   const isClosed = isRemembered && stores.length > 0 && !isKnown;
-  const current = isClosed ? choose({ ...state, isRemembered: false, poiId: "", lastPoiId: "" }, false) : state;
+  const current = isClosed ? { ...state, isRemembered: false, poiId: "", lastPoiId: "" } : state;
   const only = onlyStore(stores);
-  return current.choosing && only ? open(current, only.poi_id) : current;
+  // The next visit opens it without a request for the stores.
+  return only && !current.poiId ? open({ ...current, lastPoiId: only.poi_id }, only.poi_id) : current;
 }

@@ -41,11 +41,24 @@ export function canSortByDistance(stores: Store[]): boolean {
   return stores.some((store) => positionOf(store));
 }
 
-/** Return the stores by distance from `customer`, nearest first; without a position, in the given order. */
-export function storeRows(stores: Store[], customer?: Position, tags: { [poiId: string]: string } = {}): StoreRow[] {
+/** How the stores are listed; every part may be unknown. */
+export interface Listing {
+  position?: Position | undefined;
+  poiId?: string;
+  lastPoiId?: string;
+  /** Words that the customer looks for in names and addresses. */
+  search?: string;
+}
+
+/** Return the stores that are looked for: the last choice, then the nearest; without a position, in the given order. */
+export function storeRows(stores: Store[], { position, poiId = "", lastPoiId = "", search = "" }: Listing): StoreRow[] {
+  const tags: { [poiId: string]: string } = { [lastPoiId]: "上次选择", [poiId]: "当前门店" };
+  const words = search.toLowerCase().split(/\s+/);
+  const rank = ({ poi_id }: Store) => (poi_id === lastPoiId ? 0 : 1);
   return stores
-    .map((store, index) => ({ store, index, metres: customer ? distance(store, customer) : Number.POSITIVE_INFINITY }))
-    .sort((a, b) => (a.metres === b.metres ? a.index - b.index : a.metres - b.metres))
+    .filter(({ name, address = "" }) => words.every((word) => `${name} ${address}`.toLowerCase().indexOf(word) >= 0))
+    .map((store, index) => ({ store, index, metres: position ? distance(store, position) : Number.POSITIVE_INFINITY }))
+    .sort((a, b) => rank(a.store) - rank(b.store) || (a.metres === b.metres ? a.index - b.index : a.metres - b.metres))
     .map(({ store: { poi_id, name, address = "" }, metres }) => {
       const [distance, tag] = [distanceText(metres), tags[poi_id] || ""];
       const label = [name, tag, distance, address].filter((text) => text).join("，");

@@ -1,59 +1,17 @@
-/** What the page shows: its data, from the states of the list and of the store selection. Pure functions. */
+/** What the pages show: their data, from the states of the list and of the stores. Pure functions. */
 
 import type { Problem } from "../../client/client";
+import type { Config } from "../../config";
 import { clockText } from "./dates";
-import { type Detail, detailOf } from "./detail";
-import { countText, type Notice, noticeOf, type Situation, unusableText, type Waiting, waitingText } from "./messages";
-import { type Card, cardsOf } from "./rows";
+import { detailOf } from "./detail";
+import { countText, DEFAULT_HELP, type Notice, noticeOf, unusableText, waitingText } from "./messages";
+import { cardsOf, stateOf } from "./rows";
 import { canLoadMore, certificateOf, isEmpty, isStale, type ListState } from "./state";
 import { canChoose, canLocate, type StoreState } from "./storeState";
-import { type StoreRow, storeHeader, storeRows } from "./stores";
+import { storeHeader, storeRows } from "./stores";
 
-/** A card as it is shown; `opened`: the certificates of a group are shown too. */
-export type ShownCard = Card & { opened: boolean };
-
-export const INITIAL_VIEW = {
-  store: "",
-  address: "",
-  phone: "",
-  // Store selection
-  choosing: false,
-  loadingStores: false,
-  storesWaiting: "" as Waiting,
-  storesWaitingText: "",
-  storesProblem: null as Notice | null,
-  /** The stores are the last known ones: the service did not respond. */
-  staleStores: false,
-  stores: [] as StoreRow[],
-  canChoose: false,
-  /** The selection can be left without a choice. */
-  canReturn: false,
-  canLocate: false,
-  located: false,
-  locating: "",
-  /** The customer has refused the position, and can allow it in the settings. */
-  canOpenSettings: false,
-  // List
-  usable: [] as ShownCard[],
-  waiting: [] as ShownCard[],
-  count: "",
-  /** Loading, and there is nothing to show yet. */
-  loading: false,
-  loadingMore: false,
-  slowness: "" as Waiting,
-  slownessText: "",
-  more: false,
-  empty: false,
-  unusable: "",
-  updated: "",
-  problem: null as Notice | null,
-  problemBelow: false,
-  // Detail
-  detail: null as Detail | null,
-  selecting: false,
-};
-
-type View = Partial<typeof INITIAL_VIEW>;
+/** With more stores than fill a screen, the customer can search. */
+const SEARCH_FROM = 9;
 
 const LOCATING_TEXTS: { [locating in StoreState["locating"]]: string } = {
   "": "",
@@ -61,73 +19,91 @@ const LOCATING_TEXTS: { [locating in StoreState["locating"]]: string } = {
   failed: "未获取到位置，您可以直接选择门店",
 };
 
-/** Return the data of the store selection, and the header of the current store. */
-export function storesView(state: StoreState): View {
-  const { poiId, lastPoiId, choosing, stores, position, loading, waiting, locating } = state;
-  const tags = { [lastPoiId]: "上次选择", [poiId]: "当前门店" };
+/** Return the data of the list's page without its cards. */
+export function listView(list: ListState, stores: StoreState, config: Config, now: number) {
+  const { activity, certificates, waiting, more, problem, problemBelow, unusable } = list;
+  const empty = isEmpty(list);
+  const loading = activity === "first";
   return {
-    ...storeHeader(poiId, stores),
-    choosing,
-    canReturn: state.canReturn,
-    canChoose: canChoose(state),
-    // Hidden rows are not sent to the view.
-    stores: choosing ? storeRows(stores, position, tags) : [],
-    staleStores: state.stale,
-    loadingStores: loading,
-    storesWaiting: waiting,
-    storesWaitingText: waitingText(waiting),
-    canLocate: canLocate(state),
-    located: !!position,
-    locating: LOCATING_TEXTS[locating],
-    canOpenSettings: locating === "failed",
-  };
-}
-
-/** Return the data that change with the list's activity. */
-export function activityView(list: ListState, now: number): View {
-  const { activity, waiting, more, problemBelow, unusable, updatedAt } = list;
-  return {
-    loading: activity === "first",
+    ...storeHeader(stores.poiId, stores.stores),
+    canChoose: canChoose(stores),
+    loading,
     loadingMore: activity === "more",
     slowness: waiting,
     slownessText: waitingText(waiting),
     more: canLoadMore(list),
-    empty: isEmpty(list),
-    unusable: more ? "" : unusableText(unusable),
-    updated: isStale(list) ? `上次更新 ${clockText(updatedAt, now)}` : "",
+    empty,
+    unusable: more || loading || problem ? "" : unusableText(unusable),
+    updated: updatedText(list, now),
+    problem: listNotice(list, stores, config, now),
     problemBelow,
+    // Under a problem, it would invite refunds at the counter.
+    refundable: certificates.length > 0 && !problem,
   };
 }
 
 /** Return the cards, with the group `openedId` opened. */
-export function cardsView({ certificates, more }: ListState, openedId: string, now: number): View {
-  const { usable, waiting } = cardsOf(certificates, now);
-  const open = (cards: Card[]) => cards.map((card) => ({ ...card, opened: card.id === openedId }));
-  const waitingCount = waiting.reduce((sum, { members }) => sum + (members.length || 1), 0);
-  return { usable: open(usable), waiting: open(waiting), count: countText(certificates.length - waitingCount, more) };
+export function cardsView({ certificates, more }: ListState, openedId: string, now: number) {
+  const usable = certificates.filter((certificate) => stateOf(certificate, now) === "usable");
+  return { ...cardsOf(certificates, openedId, now), count: countText(usable.length, more) };
 }
 
-/** Return the detail of a certificate; null if it is not in the list. */
-export function detailView(list: ListState, id: string, now: number, hasHook: boolean): Detail | null {
+/** Return the data of 券详情. Without its certificate, the list is loading, has a problem, or no longer has it. */
+export function counterView(list: ListState, stores: StoreState, config: Config, id: string, now: number) {
   const certificate = certificateOf(list, id);
-  return certificate ? detailOf(certificate, now, hasHook) : null;
-}
-
-/** Return the notices of the list and of the store selection. `ownAccountId`: the merchant of `config.ts`. */
-export function noticesView(list: ListState, stores: StoreState, ownAccountId: string, now: number) {
-  const isForeignMerchant = stores.accountId !== ownAccountId;
   return {
-    problem: noticeView(list.problem, list.problemAt, now, { isFirst: list.updatedAt === 0, isForeignMerchant }),
-    storesProblem: noticeView(stores.problem, stores.problemAt, now, { isFirst: true, isForeignMerchant }),
+    ...storeHeader(stores.poiId, stores.stores),
+    detail: certificate ? detailOf(certificate, now) : null,
+    hasHook: !!config.onSelect,
+    help: helpOf(config),
+    updated: updatedText(list, now),
+    loading: !certificate && list.activity !== "idle",
+    slownessText: waitingText(list.waiting),
+    problem: certificate ? null : listNotice(list, stores, config, now),
   };
 }
 
+/** Return the data of the store selection. `search`: what the customer has typed. */
+export function storesView(state: StoreState, config: Config, search: string, now: number) {
+  const { stores, stale, loading, waiting, position, locating, problem, problemAt } = state;
+  const situation = { isFirst: true, isForeignMerchant: state.accountId !== config.account_id };
+  return {
+    stores: storeRows(stores, { ...state, search }),
+    hasStores: stores.length > 0,
+    searchable: stores.length >= SEARCH_FROM,
+    staleStores: stale,
+    loading,
+    slowness: waiting,
+    slownessText: waitingText(waiting),
+    canLocate: canLocate(state),
+    located: !!position,
+    locating: LOCATING_TEXTS[locating],
+    /** The customer has refused the position, and can allow it in the settings. */
+    canOpenSettings: locating === "failed",
+    problem: noticeView(problem, problemAt, now, situation, config),
+  };
+}
+
+function listNotice(list: ListState, stores: StoreState, config: Config, now: number): Notice | null {
+  const situation = { isFirst: list.updatedAt === 0, isForeignMerchant: stores.accountId !== config.account_id };
+  return noticeView(list.problem, list.problemAt, now, situation, config);
+}
+
 /** Return the notice of a problem; null without one. `at`: when the problem arrived. */
-export function noticeView(
+function noticeView(
   problem: Problem | undefined,
   at: number,
   now: number,
-  situation: Omit<Situation, "age">,
+  situation: { isFirst: boolean; isForeignMerchant: boolean },
+  config: Config,
 ): Notice | null {
-  return problem ? noticeOf(problem, { ...situation, age: now - at }) : null;
+  return problem ? noticeOf(problem, { ...situation, help: helpOf(config), age: now - at }) : null;
+}
+
+function helpOf({ help }: Config): string {
+  return help || DEFAULT_HELP;
+}
+
+function updatedText(list: ListState, now: number): string {
+  return isStale(list) ? `上次更新 ${clockText(list.updatedAt, now)}` : "";
 }

@@ -1,0 +1,93 @@
+/** 选择门店: the stores of the merchant. */
+
+import { config } from "../../config";
+import * as device from "../certificates/device";
+import { canLocate } from "../certificates/storeState";
+import { storesView } from "../certificates/view";
+import { LIST_PAGE, visit } from "../certificates/visit";
+
+interface TapEvent {
+  currentTarget: { dataset: { [name: string]: string } };
+}
+
+Page({
+  data: { ...storesView(visit.stores, config, "", 0), search: "", textSize: device.initialTextSize() },
+
+  /** A list is under this page. */
+  isOverList: false,
+  /** Number of stores opened before: with another number, this page has done its work. */
+  opened: 0,
+  hasAskedDistance: false,
+
+  onLoad(query) {
+    this.isOverList = !!query.over;
+    this.opened = visit.stores.opened;
+  },
+
+  onShow() {
+    if (visit.isEntered()) {
+      visit.show(this);
+    } else {
+      visit.redirect(LIST_PAGE);
+    }
+  },
+
+  onHide() {
+    visit.hide(this);
+  },
+
+  render() {
+    if (visit.stores.opened !== this.opened) {
+      this.leave();
+      return;
+    }
+    this.setData(storesView(visit.stores, config, this.data.search, device.epochSeconds()));
+    if (canLocate(visit.stores) && !this.hasAskedDistance) {
+      this.hasAskedDistance = true;
+      visit.sortIfAllowed();
+    }
+  },
+
+  leave() {
+    if (this.isOverList) {
+      visit.shown = undefined;
+      tt.navigateBack({});
+    } else {
+      visit.redirect(`${LIST_PAGE}?chosen=1`);
+    }
+  },
+
+  pickStore(event: TapEvent) {
+    visit.updateStores({ kind: "picked", poiId: event.currentTarget.dataset.poi || "" });
+  },
+
+  searchStores(event: { detail: { value: string } }) {
+    this.setData({ search: event.detail.value });
+    this.render();
+  },
+
+  sortByDistance() {
+    visit.sortByDistance();
+  },
+
+  openSettings() {
+    device.openSettings().then((allowed) => allowed && visit.sortByDistance());
+  },
+
+  loadStores() {
+    visit.loadStores();
+  },
+
+  /** Handle the button of a problem. */
+  resolveProblem() {
+    if (this.data.problem?.action === "own_merchant") {
+      visit.openOwnMerchant();
+    } else {
+      visit.loadStores();
+    }
+  },
+
+  copyText(event: TapEvent) {
+    device.copy(event.currentTarget.dataset.text || "");
+  },
+});

