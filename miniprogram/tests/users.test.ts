@@ -325,6 +325,27 @@ describe("the page", () => {
     assert.deepEqual(idsIn(page), ["wang"]);
   });
 
+  test("looks for its coupon in the later parts when it is read again", async () => {
+    const tt = new FakeTt();
+    tt.onRequest = ({ url, data, success }) => {
+      const part = url.includes("cursor") ? listOf("second") : { ...listOf("first"), next_cursor: "c" };
+      success(reply(data ? { token: tokenOf("lin"), expires_in: 7200, list: part } : part));
+    };
+    open(tt).onHide();
+    await flush();
+    const counter = openPage("pages/certificate/certificate", { id: "second" });
+    assert.ok(counter.data.detail);
+    tt.onRequest = ({ url, success }) => {
+      const ids = Array.from({ length: 9 }, (_, index) => `${index}`);
+      const certificates = ids.map((id) => ({ certificate_id: id, order_id: "2", kind: "groupon", sku_id: id }));
+      success(reply(url.includes("cursor") ? listOf("second") : { ...STORE, certificates, next_cursor: "c" }));
+    };
+    counter.onHide();
+    counter.onShow();
+    await flush();
+    assert.ok(counter.data.detail);
+  });
+
   test("says that it is still looking, and after a while that it takes long", async () => {
     const tt = new FakeTt();
     const page = open(tt);

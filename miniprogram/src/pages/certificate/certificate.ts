@@ -2,6 +2,7 @@
 
 import { config } from "../../config";
 import * as device from "../certificates/device";
+import { canLoadMore, certificateOf } from "../certificates/state";
 import { counterView } from "../certificates/view";
 import { LIST_PAGE, visit } from "../certificates/visit";
 
@@ -35,6 +36,11 @@ Page({
   },
 
   render() {
+    if (canLoadMore(visit.list) && !certificateOf(visit.list, this.id)) {
+      // After a refresh, it can be in a part that has not been loaded again.
+      visit.loadMore();
+      return;
+    }
     const { list, stores, selecting } = visit;
     this.setData({ ...counterView(list, stores, config, this.id, device.epochSeconds()), selecting });
   },
