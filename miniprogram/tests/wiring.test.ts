@@ -16,7 +16,9 @@ const STORES = "pages/stores/stores";
 
 interface Page {
   path: string;
-  data: ReturnType<typeof counterView> & ReturnType<typeof listView> & ReturnType<typeof storesView>;
+  data: { textSize: number } & ReturnType<typeof counterView> &
+    ReturnType<typeof listView> &
+    ReturnType<typeof storesView>;
   setData: (data: object) => void;
   onLoad: (query: object) => void;
   onShow: () => void;
@@ -24,6 +26,7 @@ interface Page {
   resolveProblem: () => void;
   sortByDistance: () => void;
   chooseStore: () => void;
+  changeTextSize: () => void;
   pickStore: (event: object) => void;
   openCertificate: (event: object) => void;
   callStore: () => void;
@@ -156,6 +159,17 @@ test("a step back from 券详情 asks nothing; a return to the program reads the
   program.top.onShow();
   await until(() => program.requests.length === before + 1);
   assert.equal(program.top.data.detail?.code, "7001");
+});
+
+test("every page has the text size that the customer has chosen", async () => {
+  const program = openList(STORE);
+  await until(() => program.top.data.canChoose && program.top.data.refundable);
+  program.top.changeTextSize();
+  program.top.openCertificate(tap({ id: "7200000000000000001" }));
+  assert.equal(program.top.data.textSize, 24);
+  program.back();
+  program.top.chooseStore();
+  assert.equal(program.top.data.textSize, 24);
 });
 
 for (const path of [COUNTER, STORES]) {

@@ -13,6 +13,7 @@ import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeTasks } from
 /** A page, which `render` lets show the visit as it is now. */
 interface ShownPage {
   render(): void;
+  setData(data: { textSize: number }): void;
 }
 
 export const LIST_PAGE = "/pages/certificates/certificates";
@@ -52,6 +53,8 @@ export const visit = {
     const isBack = page === this.hidden;
     this.hidden = undefined;
     this.shown = page;
+    // The customer may have changed it since the program was started.
+    page.setData({ textSize: device.initialTextSize() });
     this.render();
     if (isBack && this.isEntered()) {
       this.loadStores();
