@@ -39,6 +39,8 @@ class Program {
   readonly stack: Page[] = [];
   readonly called: string[] = [];
   readonly requests: string[] = [];
+  /** Douyin opens no more pages than 10 over each other. */
+  isFull = false;
   private readonly definitions = new Map<string, Page>();
   private readonly phone;
 
@@ -57,7 +59,11 @@ class Program {
     };
     const navigation = {
       makePhoneCall: ({ phoneNumber }: { phoneNumber: string }) => this.called.push(phoneNumber),
-      navigateTo: ({ url }: { url: string }) => {
+      navigateTo: ({ url, fail }: { url: string; fail: () => void }) => {
+        if (this.isFull) {
+          fail();
+          return;
+        }
         this.top.onHide();
         this.open(url);
       },
@@ -159,6 +165,21 @@ test("a step back from 券详情 asks nothing; a return to the program reads the
   program.top.onShow();
   await until(() => program.requests.length === before + 1);
   assert.equal(program.top.data.detail?.code, "7001");
+});
+
+test("two taps open one page, and the list goes on if none can be opened", async () => {
+  const program = openList(STORE);
+  await until(() => program.top.data.canChoose && program.top.data.refundable);
+  const [list] = program.stack as [Page];
+  list.chooseStore();
+  list.chooseStore();
+  assert.deepEqual(program.paths, [LIST, STORES]);
+  program.back();
+  program.isFull = true;
+  list.chooseStore();
+  program.isFull = false;
+  list.openCertificate(tap({ id: "7200000000000000001" }));
+  assert.deepEqual(program.paths, [LIST, COUNTER]);
 });
 
 test("every page has the text size that the customer has chosen", async () => {

@@ -86,11 +86,11 @@ Page({
   },
 
   chooseStore() {
-    tt.navigateTo({ url: `${STORES_PAGE}?over=list` });
+    visit.cover(this, `${STORES_PAGE}?over=list`);
   },
 
   openCertificate(event: TapEvent) {
-    tt.navigateTo({ url: `${COUNTER_PAGE}?id=${event.currentTarget.dataset.id}` });
+    visit.cover(this, `${COUNTER_PAGE}?id=${event.currentTarget.dataset.id}`);
   },
 
   toggleGroup(event: TapEvent) {

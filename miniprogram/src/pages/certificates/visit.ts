@@ -73,6 +73,14 @@ export const visit = {
     }
   },
 
+  /** Open a page over the one that is shown. A second tap opens no second one. */
+  cover(page: ShownPage, url: string) {
+    if (this.shown === page) {
+      this.shown = undefined;
+      tt.navigateTo({ url, fail: () => this.show(page) });
+    }
+  },
+
   /** Replace the page that is shown. */
   redirect(url: string) {
     this.shown = undefined;
