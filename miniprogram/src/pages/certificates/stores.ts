@@ -53,10 +53,10 @@ export interface Listing {
 /** Return the stores that are looked for: the last choice, then the nearest; without a position, in the given order. */
 export function storeRows(stores: Store[], { position, poiId = "", lastPoiId = "", search = "" }: Listing): StoreRow[] {
   const tags: { [poiId: string]: string } = { [lastPoiId]: "上次选择", [poiId]: "当前门店" };
-  const words = search.toLowerCase().split(/\s+/);
+  const words = searchable(search).split(/\s+/);
   const rank = ({ poi_id }: Store) => (poi_id === lastPoiId ? 0 : 1);
   return stores
-    .filter(({ name, address = "" }) => words.every((word) => `${name} ${address}`.toLowerCase().indexOf(word) >= 0))
+    .filter(({ name, address = "" }) => words.every((word) => searchable(`${name} ${address}`).indexOf(word) >= 0))
     .map((store, index) => ({ store, index, metres: position ? distance(store, position) : Number.POSITIVE_INFINITY }))
     .sort((a, b) => rank(a.store) - rank(b.store) || (a.metres === b.metres ? a.index - b.index : a.metres - b.metres))
     .map(({ store: { poi_id, name, address = "" }, metres }) => {
@@ -64,6 +64,11 @@ export function storeRows(stores: Store[], { position, poiId = "", lastPoiId = "
       const label = [name, tag, distance, address].filter((text) => text).join("，");
       return { poi_id, name, address, distance, tag, label };
     });
+}
+
+/** Return a text without the differences that a search ignores: case, and the full width of Chinese keyboards. */
+function searchable(text: string): string {
+  return text.normalize("NFKC").toLowerCase();
 }
 
 const EARTH_RADIUS_M = 6371000;
