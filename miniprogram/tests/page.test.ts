@@ -104,6 +104,8 @@ describe("a card", () => {
     assert.equal(card({ voucher: { min_amount: 8000, max_amount: 8000 } }).gives, "可抵 ¥80");
     assert.equal(card({ voucher: { max_amount: 5050 } }).gives, "最高可抵 ¥50.50");
     assert.equal(card({ voucher: { min_amount: 5000 } }).gives, "至少可抵 ¥50");
+    assert.equal(card({ voucher: { min_amount: 0, max_amount: 5000 } }).gives, "最高可抵 ¥50");
+    assert.equal(card({ voucher: { min_amount: 0, max_amount: 0 } }).gives, "");
     const described = card({ voucher: { description: "平日可抵100元" } });
     assert.deepEqual([described.gives, described.notes], ["", ["平日可抵100元"]]);
   });
@@ -292,6 +294,7 @@ describe("the counter view", () => {
   test("omits what is unknown", () => {
     assert.deepEqual(facts({}), { 订单编号: "2" });
     assert.equal(facts({ pay_amount: 0 }).已付, "免费领取");
+    assert.deepEqual(facts({ pay_amount: 4500, market_price: 0 }), { 已付: "¥45", 订单编号: "2" });
     assert.equal(facts({ start_time: NOW }).有效期, "2026.11.24 起");
     assert.equal(facts({ off_peak: { limit_type: 1 } }).错峰规则, "请咨询店员");
     assert.equal(facts({ off_peak: { start_time: NOW } }).错峰日期, "2026.11.24 起");
@@ -544,6 +547,7 @@ describe("the store selection", () => {
     assert.equal(found("").length, 63);
     assert.deepEqual(found(" 61 号店 "), ["61"]);
     assert.deepEqual(found("nanjing 62"), ["62"]);
+    assert.deepEqual(found("ＮＡＮＪＩＮＧ　６２"), ["62"]);
     assert.equal(found("南京西路").length, 31);
     assert.deepEqual(found("北京"), []);
   });

@@ -12,6 +12,7 @@ import {
   STATUS_TEXTS,
   stateOf,
   titleOf,
+  worthText,
   yuan,
 } from "./rows";
 
@@ -52,14 +53,13 @@ export function detailOf(certificate: Certificate, now: number): Detail {
 }
 
 function factsOf(certificate: Certificate): Fact[] {
-  const { voucher, off_peak, start_time, expire_time } = certificate;
+  const { voucher, off_peak, start_time, expire_time, pay_amount } = certificate;
   const facts: Fact[] = [];
   const add = (name: string, text: string | undefined, copy = "") => {
     if (text) {
       facts.push({ name, text, copy });
     }
   };
-  const amount = (value: number | undefined) => (value === undefined ? "" : yuan(value));
   if (off_peak) {
     add("错峰时段", hoursTexts(off_peak.hours).join("、"));
     add("错峰日期", rangeText(off_peak.start_time, off_peak.end_time));
@@ -70,8 +70,10 @@ function factsOf(certificate: Certificate): Fact[] {
   }
   add("抵扣规则", voucher?.description);
   add("有效期", rangeText(start_time, expire_time));
-  add("已付", certificate.pay_amount === 0 ? "免费领取" : amount(certificate.pay_amount));
-  add("门市价", amount(certificate.market_price));
+  if (pay_amount !== undefined) {
+    add("已付", pay_amount === 0 ? "免费领取" : yuan(pay_amount));
+  }
+  add("门市价", worthText(certificate));
   add("来源", certificate.is_transfer_asset ? "转赠券" : "");
   add("订单编号", certificate.order_id, certificate.order_id);
   return facts;

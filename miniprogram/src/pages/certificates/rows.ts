@@ -131,7 +131,8 @@ export function cardOf(group: Certificate[], now: number, opened = false): Card 
   const status = STATUS_TEXTS[stateOf(certificate, now)];
   const notes = notesOf(certificate);
   const paid = paidText(certificate);
-  const worth = worthText(certificate);
+  const worthAmount = worthText(certificate);
+  const worth = worthAmount && `门市价 ${worthAmount}`;
   const code = code_tail && !copies ? `券码尾号 ${code_tail}` : "";
   const unfold = copies && (opened ? "收起" : `查看全部 ${group.length} 张`);
   // As on the card, so that the spoken name contains the visible text.
@@ -182,8 +183,8 @@ function paidText({ pay_amount }: Certificate): string {
 }
 
 /** Return the market price if it is higher than the price paid. */
-function worthText({ market_price, pay_amount }: Certificate): string {
-  return market_price !== undefined && market_price > (pay_amount || 0) ? `门市价 ${yuan(market_price)}` : "";
+export function worthText({ market_price, pay_amount }: Certificate): string {
+  return market_price !== undefined && market_price > (pay_amount || 0) ? yuan(market_price) : "";
 }
 
 /** Say what has been paid, and what has not. A voucher usually leaves a remainder; nothing is promised of the others. */
@@ -201,14 +202,15 @@ export function givesText({ times, voucher }: Certificate): string {
     return times.total === undefined ? `剩余 ${times.usable} 次` : `剩余 ${times.usable} 次，共 ${times.total} 次`;
   }
   if (voucher) {
+    // No voucher deducts nothing: 0 is an unknown amount.
     const { min_amount, max_amount } = voucher;
-    if (min_amount !== undefined && max_amount !== undefined) {
+    if (min_amount && max_amount) {
       return min_amount === max_amount ? `可抵 ${yuan(max_amount)}` : `可抵 ${yuan(min_amount)} 至 ${yuan(max_amount)}`;
     }
-    if (max_amount !== undefined) {
+    if (max_amount) {
       return `最高可抵 ${yuan(max_amount)}`;
     }
-    return min_amount === undefined ? "" : `至少可抵 ${yuan(min_amount)}`;
+    return min_amount ? `至少可抵 ${yuan(min_amount)}` : "";
   }
   return "";
 }
