@@ -24,7 +24,7 @@ export function templateOf(ttml: string, read: (path: string) => string): string
   );
 }
 
-/** Replace each `<template is="x" data="{{name: value}}" />` by the body of template x. Only one name is supported. */
+/** Replace each `<template is="x" data="{{name: value, name: value}}" />` by the body of template x. */
 function inlineTemplates(ttml: string): string {
   const bodies = new Map<string, string>();
   const rest = ttml.replace(/<template name="([\w-]+)">([\s\S]*?)<\/template>/g, (_, name, body) => {
@@ -32,13 +32,16 @@ function inlineTemplates(ttml: string): string {
     return "";
   });
   const inline = (text: string): string =>
-    text.replace(/<template is="([\w-]+)" data="\{\{(\w+): ([^{}]+)\}\}" \/>/g, (_, name, item, value) => {
+    text.replace(/<template is="([\w-]+)" data="\{\{([^{}]+)\}\}" \/>/g, (_, name: string, values: string) => {
       const body = bodies.get(name);
       if (body === undefined) {
         throw new Error(`there is no template ${name}`);
       }
-      // A loop over one value defines the name. Templates can contain templates.
-      return `<block tt:for="{{[${value}]}}" tt:for-item="${item}">${inline(body)}</block>`;
+      // A loop over one value defines its name. Templates can contain templates.
+      return values.split(", ").reduce((inner, pair) => {
+        const [item, value] = pair.split(": ");
+        return `<block tt:for="{{[${value}]}}" tt:for-item="${item}">${inner}</block>`;
+      }, inline(body));
     });
   return inline(rest);
 }

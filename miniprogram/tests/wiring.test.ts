@@ -16,7 +16,7 @@ const STORES = "pages/stores/stores";
 
 interface Page {
   path: string;
-  data: { textSize: number } & ReturnType<typeof counterView> &
+  data: { selecting: boolean; textSize: number } & ReturnType<typeof counterView> &
     ReturnType<typeof listView> &
     ReturnType<typeof storesView>;
   setData: (data: object) => void;
@@ -30,6 +30,7 @@ interface Page {
   pickStore: (event: object) => void;
   openCertificate: (event: object) => void;
   callStore: () => void;
+  use: (event: object) => void;
 }
 
 const tap = (dataset: object) => ({ currentTarget: { dataset } });
@@ -41,6 +42,7 @@ class Program {
   readonly requests: string[] = [];
   /** Douyin opens no more pages than 10 over each other. */
   isFull = false;
+  readonly config: Config.Config;
   private readonly definitions = new Map<string, Page>();
   private readonly phone;
 
@@ -79,7 +81,8 @@ class Program {
     for (const file of Object.keys(require.cache).filter((name) => name.includes("/dist/"))) {
       delete require.cache[file];
     }
-    (require("../dist/config.js") as typeof Config).config.api = API_URL;
+    this.config = (require("../dist/config.js") as typeof Config).config;
+    this.config.api = API_URL;
     for (path of [LIST, COUNTER, STORES]) {
       require(`../dist/${path}.js`);
     }
@@ -180,6 +183,29 @@ test("two taps open one page, and the list goes on if none can be opened", async
   program.isFull = false;
   list.openCertificate(tap({ id: "7200000000000000001" }));
   assert.deepEqual(program.paths, [LIST, COUNTER]);
+});
+
+test("the hook runs once at a time, and the list is read after it, also if it fails", async () => {
+  const program = openList(STORE);
+  await until(() => program.top.data.canChoose && program.top.data.refundable);
+  const before = program.requests.length;
+  const used: string[] = [];
+  let fail = (_: Error) => {};
+  program.config.onSelect = ({ certificate_id }) => {
+    used.push(certificate_id);
+    return new Promise((_, reject) => {
+      fail = reject;
+    });
+  };
+  const [list] = program.stack as [Page];
+  list.use(tap({ id: "7200000000000000001" }));
+  list.use(tap({ id: "7200000000000000003" }));
+  assert.deepEqual([used, list.data.selecting, program.requests.length], [["7200000000000000001"], true, before]);
+  fail(new Error("not redeemed"));
+  await until(() => program.requests.length === before + 1);
+  assert.equal(list.data.selecting, false);
+  list.use(tap({ id: "7200000000000000003" }));
+  assert.equal(used.length, 2);
 });
 
 test("every page has the text size that the customer has chosen", async () => {
