@@ -9,7 +9,8 @@ export interface Config {
   help?: string;
   /**
    * Called when the customer taps 去使用: redeem the certificate here. The list is read again afterwards, or when the
-   * returned promise is settled. Without it, 去使用 opens 券详情, which the customer shows to the staff.
+   * returned promise is settled. Settle it also when the customer gives up: 去使用 is disabled until then. Without the
+   * hook, 去使用 opens 券详情, which the customer shows to the staff.
    */
   onSelect?: (certificate: Certificate, store: { account_id: string; poi_id: string }) => unknown;
 }
