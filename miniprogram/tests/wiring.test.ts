@@ -23,6 +23,7 @@ interface Page {
   onLoad: (query: object) => void;
   onShow: () => void;
   onHide: () => void;
+  onUnload: () => void;
   resolveProblem: () => void;
   sortByDistance: () => void;
   chooseStore: () => void;
@@ -70,7 +71,7 @@ class Program {
         this.open(url);
       },
       redirectTo: ({ url }: { url: string }) => {
-        this.stack.pop();
+        this.stack.pop()?.onUnload();
         this.open(url);
       },
       navigateBack: () => this.back(),
@@ -108,7 +109,7 @@ class Program {
   }
 
   back(): void {
-    this.stack.pop();
+    this.stack.pop()?.onUnload();
     this.top.onShow();
   }
 }
@@ -233,6 +234,15 @@ test("a remembered store that is closed is no dead end", async () => {
   program.open(LIST);
   assert.deepEqual(program.paths, [LIST]);
   await until(() => program.paths[0] === STORES && program.top.data.stores.length === 3);
+});
+
+test("a page that has been left does not replace the page under it", async () => {
+  const program = new Program(new Map([[`redemption.store.${STORE.account_id}`, '"9999"']]));
+  program.open(LIST);
+  program.stack.pop()?.onUnload();
+  await until(() => program.requests.length === 2);
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.deepEqual(program.paths, []);
 });
 
 test("an unknown merchant is no dead end: its button leads to the own one", async () => {

@@ -35,6 +35,10 @@ Page({
     visit.hide(this);
   },
 
+  onUnload() {
+    visit.hide(this);
+  },
+
   render() {
     if (canLoadMore(visit.list) && !certificateOf(visit.list, this.id)) {
       // After a refresh, it can be in a part that has not been loaded again.

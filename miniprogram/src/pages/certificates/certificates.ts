@@ -39,6 +39,10 @@ Page({
     visit.hide(this);
   },
 
+  onUnload() {
+    visit.hide(this);
+  },
+
   onPullDownRefresh() {
     visit.refresh();
   },

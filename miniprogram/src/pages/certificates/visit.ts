@@ -1,7 +1,8 @@
 /**
  * The present visit, which the pages share: the states of the list and of the stores, connected with `tt` and the client.
  *
- * A page shows the visit while it is on the screen: `show` and `hide` are its onShow and onHide.
+ * A page shows the visit while it is on the screen: `show` is its onShow, `hide` its onHide and its onUnload. A page that
+ * has been left must not lead anywhere: under it are pages of the program.
  */
 
 import { createClient, type Pager, type Progress } from "../../client/client";
@@ -59,9 +60,7 @@ export const visit = {
     if (isBack && this.isEntered()) {
       this.loadStores();
       // Meanwhile, the customer may have redeemed a certificate, or another user logged in.
-      if (this.stores.poiId) {
-        this.refresh();
-      }
+      this.refresh();
     }
   },
 
@@ -159,9 +158,11 @@ export const visit = {
     this.load({ kind: "opened" });
   },
 
-  /** Load the list from the start. The cards stay until the response arrives. */
+  /** Load the list from the start, if a store is open. The cards stay until the response arrives. */
   refresh() {
-    this.load({ kind: "refreshed" });
+    if (this.stores.poiId) {
+      this.load({ kind: "refreshed" });
+    }
   },
 
   /** Load the next part of the list, or the part that has failed. */

@@ -36,6 +36,10 @@ Page({
     visit.hide(this);
   },
 
+  onUnload() {
+    visit.hide(this);
+  },
+
   render() {
     if (visit.stores.opened !== this.opened) {
       this.leave();
