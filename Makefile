@@ -105,7 +105,7 @@ miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/pr
 	@$(NPM) run build && touch $@
 
 deploy: $(INSTALLED)
-	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev (a file in infra/stages)"; exit 2; }
+	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev [DRY_RUN=1] (stages: infra/stages)"; exit 2; }
 	@$(BIN)/python -m infra.deploy $(STAGE) $(if $(DRY_RUN),--dry-run)
 
 # An environment of another commit will do: in an emergency, nothing is installed or built.
@@ -115,7 +115,7 @@ rollback:
 	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(if $(DRY_RUN),--dry-run)
 
 destroy: $(INSTALLED)
-	@test -n "$(STAGE)" || { echo "usage: make destroy STAGE=dev"; exit 2; }
+	@test -n "$(STAGE)" || { echo "usage: make destroy STAGE=dev [DATA=delete REALLY=dev]"; exit 2; }
 	@$(BIN)/python -m infra.destroy $(STAGE) $(if $(DATA),--data $(DATA)) $(if $(REALLY),--really $(REALLY))
 
 demo: bundle
