@@ -27,7 +27,7 @@ help:
 	@echo "make check        after an edit: format, lint, types, unit tests (20 s)"
 	@echo "make miniprogram  build the sample mini-program for Douyin's IDE: miniprogram/dist (needs node)"
 	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1]"
-	@echo "make rollback     bring back the code from before: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"
+	@echo "make rollback     bring back the former code: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"
 	@echo "make destroy      delete the deployment, keep table and secret: make destroy STAGE=dev"
 	@echo "make more         the commands for developers"
 

@@ -110,7 +110,7 @@ def print_instructions(stack: Stack, data: SampleData, preview_url: str) -> None
     console.print("\n[bold]The sandbox is running[/bold] (Ctrl-C stops it)")
     sandbox, api = f"{stack.platform.url}/_sandbox", stack.api_url
     code_request = f'{{"app_id":"{APP_ID}","customer":"{CUSTOMER}"}}'
-    fault = '{"kind":"code","call":"query_user_certificates","code":2100004,"times":3}'
+    fault = '{"kind":"code","call":"query_user_certificates","code":2100004,"times":4}'
     lines = f"""Mini-program  {preview_url}  (open in a browser)
 API           {stack.api_url}
 Mock platform {stack.platform.url}
@@ -132,7 +132,7 @@ export AWS_ENDPOINT_URL={stack.aws.url} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS
 export DOUYIN_OPEN_API={stack.platform.url} DOUYIN_LOGIN_API={stack.platform.url}
 .venv/bin/redeemctl doctor
 
-# Let the next three queries fail with error 2100004 (system busy), then list again
+# Let the next list fail: error 2100004 (system busy), also in its three retries. Then list again
 curl -s {sandbox}/faults -d '{fault}'
 """
     # print, not console.print: rich would wrap and color the commands.
