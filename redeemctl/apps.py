@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from redeemctl.changes import Plan
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.options import ID, GlobalGroup, GlobalOptions, pass_options, read_hidden
-from redeemctl.output import print_json, print_rows
 from redeemctl.rows import Change, account_id_of
 from redeemctl.secret import fingerprint, masked, new_key, open_secret, read_secret
 
@@ -39,22 +37,20 @@ def add_app(options: GlobalOptions, app_id: str) -> None:
     app of a stage also creates the first session key.
     """
     secret = read_app_secret()
-    first_key = new_key()
     with options.open_stage() as stage:
-
-        def make_plan() -> Plan:
-            seen = read_secret(stage)
-            current = seen.apps.get(app_id)
-            changes = []
-            if current != secret:
-                changes.append(Change(f"secret of {app_id}", masked(current), masked(secret)))
-            content = {"apps": {**seen.apps, app_id: secret}, "session_keys": seen.session_keys or [first_key]}
-            if not seen.session_keys:
-                changes.append(Change("session key", "", fingerprint(first_key)))
-            warning = f"This replaces the secret of {app_id}." if current not in (None, secret) else ""
-            return Plan(changes, lambda: open_secret(stage).replace(seen, content), warning)
-
-        options.change(make_plan, f"app {app_id}: saved; instances use it within five minutes", app_id=app_id)
+        seen = read_secret(stage)
+        current = seen.apps.get(app_id)
+        keys = seen.session_keys or [new_key()]
+        changes = [Change(f"secret of {app_id}", masked(current), masked(secret))] if current != secret else []
+        if not seen.session_keys:
+            changes.append(Change("session key", "", fingerprint(keys[0])))
+        options.change(
+            changes,
+            lambda: open_secret(stage).replace(seen, {"apps": {**seen.apps, app_id: secret}, "session_keys": keys}),
+            f"app {app_id}: saved; instances use it within five minutes",
+            warning=f"This replaces the secret of {app_id}." if current not in (None, secret) else "",
+            app_id=app_id,
+        )
 
 
 @app.command("list")
@@ -64,16 +60,11 @@ def list_apps(options: GlobalOptions) -> None:
     with options.open_stage() as stage:
         apps = read_secret(stage).apps
         counts = Counter(item.get("app_id", {}).get("S") for item in stage.merchants.list_all())
-    if options.as_json:
-        print_json(
-            [
-                {"app_id": app_id, "secret_fingerprint": fingerprint(secret), "merchants": counts[app_id]}
-                for app_id, secret in apps.items()
-            ]
-        )
-        return
-    lines = [(app_id, masked(secret), str(counts[app_id])) for app_id, secret in apps.items()]
-    print_rows(("app_id", "secret", "merchants"), lines, no_wrap=("app_id", "secret"))
+    rows = [
+        {"app_id": app_id, "secret_fingerprint": fingerprint(secret), "merchants": counts[app_id]}
+        for app_id, secret in apps.items()
+    ]
+    options.show(("app_id", "secret_fingerprint", "merchants"), rows)
 
 
 @app.command("remove")
@@ -83,15 +74,15 @@ def remove_app(options: GlobalOptions, app_id: str) -> None:
     """Remove an app that has no merchants. Its access token stays in the table until it expires."""
     with options.open_stage() as stage:
         _require_unused(stage, app_id)
-
-        def make_plan() -> Plan:
-            seen = read_secret(stage)
-            apps = {name: secret for name, secret in seen.apps.items() if name != app_id}
-            changes = [Change(f"secret of {app_id}", masked(seen.apps[app_id]), "")] if app_id in seen.apps else []
-            warning = f"Customers of app {app_id} can no longer log in."
-            return Plan(changes, lambda: open_secret(stage).replace(seen, {"apps": apps}), warning)
-
-        options.change(make_plan, f"app {app_id}: removed", app_id=app_id)
+        seen = read_secret(stage)
+        apps = {name: secret for name, secret in seen.apps.items() if name != app_id}
+        options.change(
+            [Change(f"secret of {app_id}", masked(seen.apps[app_id]), "")] if app_id in seen.apps else [],
+            lambda: open_secret(stage).replace(seen, {"apps": apps}),
+            f"app {app_id}: removed",
+            warning=f"Customers of app {app_id} can no longer log in.",
+            app_id=app_id,
+        )
 
 
 def read_app_secret() -> str:

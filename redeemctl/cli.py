@@ -14,13 +14,13 @@ from redeemctl.apps import app
 from redeemctl.doctor.command import doctor
 from redeemctl.imports import export_merchants, import_merchants, print_template
 from redeemctl.merchants import merchant
-from redeemctl.options import RootGroup
+from redeemctl.options import GlobalGroup
 from redeemctl.secret import session_key
 from redeemctl.stores import store
 from redeemctl.tokens import token
 
 
-@click.group(cls=RootGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=GlobalGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="redeemctl")
 def redeemctl() -> None:
     """Operate a stage of the redemption service.

@@ -9,6 +9,11 @@ from __future__ import annotations
 
 import click
 
+CHANGED_MEANWHILE = (
+    "somebody else has changed this in the meantime, and nothing was overwritten. Look at the present values, and run "
+    "the command again"
+)
+
 
 class CommandError(click.ClickException):
     """A command cannot be completed. The message is for the operator; Click prints it on stderr."""
@@ -27,9 +32,12 @@ class NotDueError(CommandError):
 
 
 class ConflictError(CommandError):
-    """Somebody else has changed the same data since it was shown. Nothing was overwritten."""
+    """Somebody else has changed the same data since it was read. Nothing was overwritten."""
 
     exit_code = 4
+
+    def __init__(self, message: str = CHANGED_MEANWHILE) -> None:
+        super().__init__(message)
 
 
 class NotConfirmedError(CommandError):

@@ -7,9 +7,8 @@ does not have.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -17,10 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
-from rich.progress import Progress
 
-from redeemctl.changes import Plan, compare_and_set
 from redeemctl.errors import CommandError, ConflictError, InvalidInputError
 from redeemctl.files import Entry, read_merchants, write_csv
 from redeemctl.options import GlobalCommand, GlobalOptions, changes_to_json, pass_options
@@ -48,23 +44,15 @@ if TYPE_CHECKING:
     from redeemctl.rows import Item
 
 ADDED, CHANGED, UNCHANGED, NOT_IN_FILE, REMOVED = KINDS = ("added", "changed", "unchanged", "not in file", "removed")
-MAX_SHOWN_ROWS = 50
 
 TEMPLATE = [
     Merchant(
         account_id="7100000000000000001",
         app_id="tt0123456789abcdef",
         name="四季小馆",
-        life_account_id="7100000000000000101",
         stores={
-            "6601": Store(
-                name="人民广场店",
-                address="西藏中路180号",
-                phone="021-5555-6601",
-                latitude=Decimal("31.2327"),
-                longitude=Decimal("121.4751"),
-            ),
-            "6602": Store(name="徐家汇店"),
+            "6601": Store(name="人民广场店", address="西藏中路180号", phone="021-5555-6601"),
+            "6602": Store(name="徐家汇店", latitude=Decimal("31.2"), longitude=Decimal("121.4")),
         },
     ),
     Merchant(account_id="7100000000000000004", app_id="tt0123456789abcdef", name="巷口面馆"),
@@ -84,13 +72,13 @@ class CsvPath(click.Path):
 
 @dataclass(frozen=True)
 class RowPlan:
-    """What an import does with one merchant. `item` is the present row."""
+    """What an import does with one merchant. `item` is the present row, `edited` the one to write."""
 
     account_id: str
     kind: str
     changes: list[Change] = field(default_factory=list)
-    patch: Patch = field(default_factory=dict)
     item: Item | None = None
+    edited: Item | None = None
 
     @property
     def writes(self) -> bool:
@@ -130,12 +118,12 @@ def import_merchants(options: GlobalOptions, file: Path, *, prune: bool) -> None
         click.echo("dry run: no changes were made")
     else:
         click.echo(f"{written} of {len(to_write)} merchants written" if to_write else "nothing to change")
-    for account_id, error in failures.items():
-        print_note(f"merchant {account_id}: {error}")
+    for account_id, failure in failures.items():
+        print_note(f"merchant {account_id}: {failure}")
     if failures:
-        all_conflicts = all(isinstance(error, ConflictError) for error in failures.values())
         message = f"merchants not written: {len(failures)}; run the same import again"
-        raise ConflictError(message) if all_conflicts else CommandError(message)
+        is_conflict = all(isinstance(failure, ConflictError) for failure in failures.values())
+        raise ConflictError(message) if is_conflict else CommandError(message)
 
 
 @click.command("export", cls=GlobalCommand)
@@ -169,13 +157,12 @@ def plan_import(
     *,
     prune: bool,
 ) -> list[RowPlan]:
-    """Compare a file with the table. The errors of rows that would become invalid are added to `errors`."""
+    """Compare a file with the table. What the file cannot make of a row is added to `errors`."""
     plans: list[RowPlan] = []
     for account_id, entry in entries.items():
         item = items.get(account_id)
-        patch = make_patch(entry, item, prune=prune)
         try:
-            edited = edit_item(account_id, item, patch)
+            edited = edit_item(account_id, item, make_patch(entry, item, prune=prune))
         except InvalidRowError as error:
             errors += [f"line {entry.line_of(path)}, {path}: {text}" for path, text in error.errors.items()]
             continue
@@ -184,10 +171,10 @@ def plan_import(
             errors.append(f"line {entry.line}, app_id: app {app_id} not found; to add it: redeemctl app add {app_id}")
         changes = list_changes(item, edited)
         kind = ADDED if item is None else CHANGED if changes else UNCHANGED
-        plans.append(RowPlan(account_id, kind, changes, patch, item))
+        plans.append(RowPlan(account_id, kind, changes, item, edited))
     for account_id, item in items.items():
         if account_id not in entries:
-            removal = RowPlan(account_id, REMOVED, list_changes(item, None), item=item)
+            removal = RowPlan(account_id, REMOVED, list_changes(item, None), item)
             plans.append(removal if prune else RowPlan(account_id, NOT_IN_FILE))
     return plans
 
@@ -209,54 +196,27 @@ def make_patch(entry: Entry, item: Item | None, *, prune: bool) -> Patch:
 
 
 def write_rows(table: MerchantTable, plans: list[RowPlan]) -> dict[str, Exception]:
-    """Write rows in parallel, with a progress bar on stderr; return the error of each that failed."""
-    failures: dict[str, Exception] = {}
-    console = Console(file=sys.stderr)
-    with (
-        Progress(console=console, disable=not console.is_terminal) as progress,
-        ThreadPoolExecutor(PARALLEL_WRITES) as executor,
-    ):
-        task = progress.add_task("writing", total=len(plans))
-        futures = {executor.submit(_write_row, table, plan): plan.account_id for plan in plans}
+    """Write rows in parallel; return the error of each that failed."""
+
+    def write(plan: RowPlan) -> Exception | None:
         try:
-            for future in as_completed(futures):
-                error = future.exception()
-                if isinstance(error, CommandError | ClientError | BotoCoreError):
-                    failures[futures[future]] = error
-                elif error is not None:
-                    raise error
-                progress.advance(task)
-        except KeyboardInterrupt:
-            executor.shutdown(cancel_futures=True)
-            raise CommandError("interrupted; run the same import again to continue") from None
-    return failures
+            if plan.edited is not None:
+                table.replace(plan.item, plan.edited)
+            elif plan.item is not None:
+                table.remove(plan.item)
+        except (CommandError, ClientError, BotoCoreError) as error:
+            return error
+        return None
 
-
-def _write_row(table: MerchantTable, plan: RowPlan) -> None:
-    """Write one row by compare-and-set. After a conflict only what was shown is written."""
-    seen = [plan.item]
-
-    def make_plan() -> Plan:
-        # The first attempt uses the row that the preview has read, so no merchant is read twice.
-        item = seen.pop() if seen else table.get(plan.account_id)
-        if plan.kind == REMOVED:
-            return (
-                Plan([], lambda: None) if item is None else Plan(list_changes(item, None), lambda: table.remove(item))
-            )
-        edited = edit_item(plan.account_id, item, plan.patch)
-        return Plan(list_changes(item, edited), lambda: table.replace(item, edited))
-
-    compare_and_set(make_plan, confirmed=plan.changes)
+    with ThreadPoolExecutor(PARALLEL_WRITES) as executor:
+        results = zip(plans, executor.map(write, plans), strict=True)
+        return {plan.account_id: error for plan, error in results if error is not None}
 
 
 def _show_preview(plans: list[RowPlan]) -> None:
-    shown = [plan for plan in plans if plan.kind != UNCHANGED]
-    is_cut = sys.stdout.isatty() and len(shown) > MAX_SHOWN_ROWS
-    rows = [(p.kind, p.account_id, _summarize(p.changes)) for p in (shown[:MAX_SHOWN_ROWS] if is_cut else shown)]
+    rows = [(plan.kind, plan.account_id, _summarize(plan.changes)) for plan in plans if plan.kind != UNCHANGED]
     if rows:
-        print_rows(("", "account_id", "changes"), rows, no_wrap=("", "account_id"))
-    if is_cut:
-        click.echo(f"… and {len(shown) - MAX_SHOWN_ROWS} more; --dry-run --json lists all")
+        print_rows(("", "account_id", "changes"), rows)
     counts = _count(plans)
     print_note(", ".join(f"{kind}: {count}" for kind, count in counts.items()))
     if counts[NOT_IN_FILE]:

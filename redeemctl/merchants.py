@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from redeemctl.changes import Plan
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.options import ID, FieldType, GlobalGroup, GlobalOptions, StoreType, pass_options
+from redeemctl.options import ID, GlobalGroup, GlobalOptions, StoreType, field_option, pass_options
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.rows import InvalidRowError, Merchant, dump, edit_item, list_changes, parse_row
 from redeemctl.secret import get_app_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from redeemctl.rows import Item, Patch
     from redeemctl.stage import Stage
 
@@ -27,23 +24,12 @@ def merchant() -> None:
 
 @merchant.command("add")
 @click.argument("account_id", type=ID)
-@click.option(
-    "--app",
-    "app_id",
-    type=FieldType("id", Merchant, "app_id"),
-    help="The app_id of the merchant's mini-program. Required for a new merchant.",
+@field_option(
+    Merchant, "app_id", "The app_id of the merchant's mini-program. Required for a new merchant.", flag="--app"
 )
-@click.option("--name", type=FieldType("text", Merchant, "name"), help="The display name.")
-@click.option(
-    "--life-account-id",
-    type=FieldType("id", Merchant, "life_account_id"),
-    help="The root account, sent as header Rpc-Transit-Life-Account.",
-)
-@click.option(
-    "--token-id",
-    type=FieldType("id", Merchant, "token_id"),
-    help="The row of the access token. Default: the app's.",
-)
+@field_option(Merchant, "name", "The display name.")
+@field_option(Merchant, "life_account_id", "The root account, sent as header Rpc-Transit-Life-Account.")
+@field_option(Merchant, "token_id", "The row of the access token. Default: the app's.")
 @click.option("--store", "stores", type=StoreType(), multiple=True, metavar="POI_ID=NAME", help="A store; repeatable.")
 @pass_options
 def add_merchant(
@@ -65,7 +51,7 @@ def add_merchant(
         warning = ""
         if item is not None and "stores" not in item and stores:
             warning = "The merchant has no store list and is served in all its stores; then only in the given ones."
-        change_row(options, stage, account_id, lambda _: patch, warning=warning, may_add=item is None)
+        change_row(options, stage, account_id, item, patch, warning=warning)
 
 
 @merchant.command("show")
@@ -80,7 +66,7 @@ def show_merchant(options: GlobalOptions, account_id: str) -> None:
         print_json(dump(row))
         return
     rows = [("account_id", account_id), *((change.field, change.new) for change in list_changes(None, item))]
-    print_rows(("field", "value"), rows, no_wrap=("field",))
+    print_rows(("field", "value"), rows)
 
 
 @merchant.command("list")
@@ -94,20 +80,8 @@ def list_merchants(options: GlobalOptions) -> None:
                 rows.append(parse_row(item))
             except InvalidRowError as error:
                 print_note(f"malformed row: {error}")
-    if options.as_json:
-        print_json([dump(row) for row in rows])
-        return
-    lines = [
-        (
-            row.account_id,
-            row.name or "",
-            row.app_id,
-            "all" if row.stores is None else str(len(row.stores)),
-            "yes" if row.active else "no",
-        )
-        for row in rows
-    ]
-    print_rows(("account_id", "name", "app_id", "stores", "active"), lines, no_wrap=("account_id", "app_id"))
+    all_stores = {} if options.as_json else {"stores": "all"}
+    options.show(("account_id", "name", "app_id", "stores", "active"), [all_stores | dump(row) for row in rows])
 
 
 @merchant.command("suspend")
@@ -117,7 +91,8 @@ def suspend_merchant(options: GlobalOptions, account_id: str) -> None:
     """Stop serving a merchant."""
     with options.open_stage() as stage:
         warning = f"Merchant {account_id} is no longer served."
-        change_row(options, stage, account_id, lambda _: {"active": False}, warning=warning)
+        item = require_merchant(stage, account_id)
+        change_row(options, stage, account_id, item, {"active": False}, warning=warning)
 
 
 @merchant.command("resume")
@@ -126,7 +101,7 @@ def suspend_merchant(options: GlobalOptions, account_id: str) -> None:
 def resume_merchant(options: GlobalOptions, account_id: str) -> None:
     """Serve a suspended merchant again."""
     with options.open_stage() as stage:
-        change_row(options, stage, account_id, lambda _: {"active": True})
+        change_row(options, stage, account_id, require_merchant(stage, account_id), {"active": True})
 
 
 @merchant.command("remove")
@@ -135,15 +110,14 @@ def resume_merchant(options: GlobalOptions, account_id: str) -> None:
 def remove_merchant(options: GlobalOptions, account_id: str) -> None:
     """Remove a merchant's row."""
     with options.open_stage() as stage:
-
-        def make_plan() -> Plan:
-            item = stage.merchants.get(account_id)
-            if item is None:
-                return Plan([], lambda: None)
-            warning = f"Merchant {account_id} is no longer served and its row is lost."
-            return Plan(list_changes(item, None), lambda: stage.merchants.remove(item), warning)
-
-        options.change(make_plan, f"merchant {account_id}: removed", account_id=account_id)
+        item = stage.merchants.get(account_id)
+        options.change(
+            list_changes(item, None),
+            lambda: None if item is None else stage.merchants.remove(item),
+            f"merchant {account_id}: removed",
+            warning=f"Merchant {account_id} is no longer served and its row is lost.",
+            account_id=account_id,
+        )
 
 
 def to_patch(values: dict[str, Any]) -> Patch:
@@ -160,20 +134,14 @@ def require_merchant(stage: Stage, account_id: str) -> Item:
 
 
 def change_row(
-    options: GlobalOptions,
-    stage: Stage,
-    account_id: str,
-    make_patch: Callable[[Item | None], Patch],
-    *,
-    warning: str = "",
-    may_add: bool = False,
+    options: GlobalOptions, stage: Stage, account_id: str, item: Item | None, patch: Patch, *, warning: str = ""
 ) -> None:
-    """Edit a merchant's row by compare-and-set. `make_patch` is called again with the newer row after a conflict."""
-
-    def make_plan() -> Plan:
-        item = stage.merchants.get(account_id) if may_add else require_merchant(stage, account_id)
-        edited = edit_item(account_id, item, make_patch(item))
-        return Plan(list_changes(item, edited), lambda: stage.merchants.replace(item, edited), warning)
-
-    done = f"merchant {account_id}: saved; takes effect on all instances within five minutes"
-    options.change(make_plan, done, account_id=account_id)
+    """Edit a merchant's row; `item` is the present one, None for a new merchant."""
+    edited = edit_item(account_id, item, patch)
+    options.change(
+        list_changes(item, edited),
+        lambda: stage.merchants.replace(item, edited),
+        f"merchant {account_id}: saved; takes effect on all instances within five minutes",
+        warning=warning,
+        account_id=account_id,
+    )

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
-from click.shell_completion import CompletionItem
 
-from redeemctl.changes import Outcome, Plan, compare_and_set
 from redeemctl.errors import NotConfirmedError
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.rows import Merchant, Store, parse_value
 from redeemctl.stage import Stage, open_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from pydantic import BaseModel
 
@@ -34,7 +31,7 @@ PROJECT = Path(__file__).parent.parent
 class GlobalOptions:
     """The options of all commands."""
 
-    stage: str = "dev"
+    stage: str = field(default_factory=lambda: os.environ.get("REDEEM_STAGE") or "dev")
     project: Path = PROJECT
     yes: bool = False
     dry_run: bool = False
@@ -51,28 +48,32 @@ class GlobalOptions:
                 print_note(line)
             yield stage
 
-    def change(self, make_plan: Callable[[], Plan], done: str, **details: Any) -> None:
-        """Show the changes, ask if something is lost, write them, and report. `details` are added to the JSON."""
-        plans: list[Plan] = []
+    def change(
+        self, changes: list[Change], write: Callable[[], None], done: str, *, warning: str = "", **details: Any
+    ) -> None:
+        """Show the changes, ask if something is lost, write them, and report. `details` are added to the JSON.
 
-        def confirm(plan: Plan) -> bool:
-            plans.append(plan)
-            self._show(plan)
-            return bool(plan.changes) and not self.dry_run and self.confirm(plan.warning)
-
-        outcome = compare_and_set(make_plan, confirm)
-        changes = plans[0].changes
+        `warning` says what is lost. `write` raises ConflictError if somebody else has changed the data since.
+        """
+        if changes and not self.as_json:
+            print_rows(("field", "current", "new"), [(c.field, c.current or "-", c.new or "-") for c in changes])
+        is_written = bool(changes) and not self.dry_run
+        if is_written:
+            self.confirm(warning)
+            write()
         if self.as_json:
-            written = outcome is Outcome.WRITTEN
-            print_json({**details, "written": written, "dry_run": self.dry_run, "changes": changes_to_json(changes)})
-        elif outcome is Outcome.WRITTEN:
+            print_json({**details, "written": is_written, "dry_run": self.dry_run, "changes": changes_to_json(changes)})
+        elif is_written:
             click.echo(done)
-        elif not changes:
-            click.echo("nothing to change")
-        elif outcome is Outcome.UNCHANGED:
-            click.echo("somebody else has made the same changes in the meantime")
         else:
-            click.echo("dry run: no changes were made")
+            click.echo("dry run: no changes were made" if changes else "nothing to change")
+
+    def show(self, columns: Sequence[str], rows: Any) -> None:
+        """Print objects as JSON, or these columns of them as a table."""
+        if self.as_json:
+            print_json(rows)
+        else:
+            print_rows(columns, [[_cell(row.get(column, "")) for column in columns] for row in rows])
 
     def confirm(self, warning: str) -> bool:
         """Return True if there is nothing to warn about or the operator agrees; raises NotConfirmedError otherwise."""
@@ -86,10 +87,11 @@ class GlobalOptions:
             raise NotConfirmedError("nothing was changed")
         return True
 
-    def _show(self, plan: Plan) -> None:
-        if plan.changes and not self.as_json:
-            rows = [(c.field, c.current or "-", c.new or "-") for c in plan.changes]
-            print_rows(("field", "current", "new"), rows, no_wrap=("field",))
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(len(value) if isinstance(value, list) else value)
 
 
 def changes_to_json(changes: list[Change]) -> list[dict[str, str]]:
@@ -112,17 +114,16 @@ def read_hidden(variable: str, what: str) -> tuple[str, str]:
 class FieldType(click.ParamType[Any]):
     """The type of an option whose values follow the rule of a model's field. An empty value removes an optional one."""
 
-    def __init__(self, name: str, model: type[BaseModel], field: str) -> None:
-        self.name = name
+    def __init__(self, model: type[BaseModel], field: str) -> None:
+        self.name = field
         self._model = model
-        self._field = field
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Apply the rule to text; Click may call this again with the converted value."""
         if not isinstance(value, str):
             return value
         try:
-            parsed = parse_value(self._model, self._field, value)
+            parsed = parse_value(self._model, self.name, value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
         return "" if parsed is None else parsed
@@ -143,23 +144,13 @@ class StoreType(click.ParamType[Any]):
         return ID.convert(poi_id, param, ctx), NAME.convert(name, param, ctx)
 
 
-ID = FieldType("id", Merchant, "account_id")
-NAME = FieldType("text", Store, "name")
+ID = FieldType(Merchant, "account_id")
+NAME = FieldType(Store, "name")
 
 
-class StageName(click.ParamType[str]):
-    """The name of a stage; the shell completes it from `.chalice/config.json`."""
-
-    name = "stage"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the stages that start with `incomplete`."""
-        del ctx, param
-        try:
-            stages = json.loads((PROJECT / ".chalice" / "config.json").read_text(encoding="utf-8"))["stages"]
-        except (OSError, ValueError, KeyError):
-            return []
-        return [CompletionItem(name) for name in stages if name.startswith(incomplete)]
+def field_option(model: type[BaseModel], name: str, text: str, flag: str = "") -> Callable[[Any], Any]:
+    """Return an option for a field of a model."""
+    return click.option(flag or f"--{name.replace('_', '-')}", name, type=FieldType(model, name), help=text)
 
 
 def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -170,14 +161,12 @@ def _store(context: click.Context, parameter: click.Parameter, value: Any) -> No
         setattr(options, parameter.name or "", value)
 
 
-def _global_options(*, is_root: bool) -> list[click.Option]:
+def _global_options() -> list[click.Parameter]:
     shared: dict[str, Any] = {"callback": _store, "expose_value": False, "is_eager": True}
-    # Only once, or the variable would override an option that was given before the subcommand.
-    envvar = "REDEEM_STAGE" if is_root else None
     path = click.Path(file_okay=False, path_type=Path)
     stage_help = "The stage: dev, prod, cn. Default: dev, or the variable REDEEM_STAGE."
     return [
-        click.Option(["--stage"], type=StageName(), envvar=envvar, help=stage_help, **shared),
+        click.Option(["--stage"], help=stage_help, **shared),
         click.Option(["--project"], type=path, hidden=True, **shared),
         click.Option(["--yes"], is_flag=True, help="Do not ask for confirmation.", **shared),
         click.Option(["--dry-run"], is_flag=True, help="Show the changes without making them.", **shared),
@@ -190,24 +179,17 @@ class GlobalCommand(click.Command):
 
     def __init__(self, *arguments: Any, **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)
-        self.params += _global_options(is_root=False)
+        self.params += _global_options()
 
 
 class GlobalGroup(click.Group):
     """A group that also accepts the global options, and so do its commands."""
 
     command_class = GlobalCommand
-    is_root = False
 
     def __init__(self, *arguments: Any, **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)
-        self.params += _global_options(is_root=self.is_root)
-
-
-class RootGroup(GlobalGroup):
-    """The program itself."""
-
-    is_root = True
+        self.params += _global_options()
 
 
 pass_options = click.make_pass_decorator(GlobalOptions, ensure=True)

@@ -181,10 +181,10 @@ def edit_item(account_id: str, item: Item | None, patch: Patch) -> Item:
 
 
 def list_changes(before: Item | None, after: Item | None) -> list[Change]:
-    """Return what differs between two states of a row, one change for each attribute and each store."""
-    old, new = _describe(before), _describe(after)
+    """Return what differs between two states of a row, by the dotted path of the attribute; both may be malformed."""
+    old, new = _shown_values(before), _shown_values(after)
     names = dict.fromkeys([*old, *new])
-    return [Change(n, old.get(n, ""), new.get(n, "")) for n in names if old.get(n) != new.get(n)]
+    return [Change(n, old.get(n, ""), new.get(n, "")) for n in names if old.get(n, "") != new.get(n, "")]
 
 
 def changed_attributes(before: Item | None, after: Item) -> dict[str, AttributeValueTypeDef | None]:
@@ -238,24 +238,16 @@ def _message(details: Any) -> str:
     return str(details["msg"]).removeprefix("Value error, ")
 
 
-def _describe(item: Item | None) -> dict[str, str]:
-    """Return the shown value of each attribute and store; the row may be malformed."""
+def _shown_values(item: Item | None) -> dict[str, str]:
     if item is None:
         return {}
-    row = _to_row(item)
-    lines = {name: str(row[name]) for name in MERCHANT_TEXTS if row.get(name)}
-    active = row.get("active", True)
-    lines["active"] = ("yes" if active else "no") if isinstance(active, bool) else str(active)
-    stores = row.get("stores")
-    if not isinstance(stores, dict):
-        return {**lines, "stores": "all" if stores is None else str(stores)}
-    if not stores:
-        return {**lines, "stores": "none"}
-    return lines | {f"store {poi_id}": _describe_store(store) or "(no name)" for poi_id, store in stores.items()}
+    row = {"app_id": "", "active": True, **_to_row(item)}
+    return {path: text for path, text in _flatten(row).items() if path not in ("pk", "account_id")}
 
 
-def _describe_store(store: Any) -> str:
-    if not isinstance(store, dict):
-        return str(store)
-    position = ",".join(str(store[name]) for name in ("latitude", "longitude") if name in store)
-    return "; ".join(filter(None, [*(str(store.get(name, "")) for name in ("name", "address", "phone")), position]))
+def _flatten(value: Any, path: str = "") -> dict[str, str]:
+    """Return the text of each attribute and member."""
+    if isinstance(value, dict):
+        inside = ((f"{path}.{name}" if path else str(name), part) for name, part in value.items())
+        return {name: text for inner, part in inside for name, text in _flatten(part, inner).items()}
+    return {path: ("yes" if value else "no") if isinstance(value, bool) else str(value)}

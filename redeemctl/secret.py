@@ -1,4 +1,4 @@
-"""The stage's secret: compare-and-set, and the rotation of its session keys with the commands `session-key`.
+"""The stage's secret: conditional writes, and the rotation of its session keys with the commands `session-key`.
 
 Secrets Manager has no conditional PutSecretValue. So a new version is first stored under a label of our own. Then the
 label AWSCURRENT is moved from the version that was read to the new one. AWS refuses this if AWSCURRENT is no longer at
@@ -29,20 +29,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from chalicelib.credentials import MAX_AGE_SECONDS, Credentials, parse_credentials
-from chalicelib.errors import ConfigurationError
-from chalicelib.settings import Settings
-from redeemctl.changes import Plan, WriteConflictError
-from redeemctl.errors import CommandError, NotDueError
+from redeemctl.errors import CommandError, ConflictError, NotDueError
 from redeemctl.options import GlobalGroup, GlobalOptions, pass_options
 from redeemctl.output import print_json, print_rows
 from redeemctl.rows import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from redeemctl.stage import Stage
@@ -64,6 +59,8 @@ PROPAGATION_SECONDS = math.ceil(MAX_AGE_SECONDS) + MARGIN_SECONDS
 """After this time every instance uses the changed list of keys."""
 
 ADD, USE, RETIRE = "add", "use", "retire"
+NOT_BEFORE = {ADD: RETIRE, RETIRE: USE}
+"""Step to the one that must be taken first. A step that has been taken already is no error."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,7 @@ class SecretStore:
         )
 
     def replace(self, seen: SecretVersion, content: dict[str, Any]) -> None:
-        """Replace the version that was read; raises WriteConflictError if it is not the current one any more."""
+        """Replace the version that was read; raises ConflictError if it is not the current one any more."""
         text = json.dumps({**seen.content, **content}, ensure_ascii=False)
         # Never write what the service would refuse.
         parse_credentials(text)
@@ -149,7 +146,7 @@ class SecretStore:
                 raise
             # If the response of a first attempt was lost, botocore's second attempt fails although ours is current.
             if self._client.get_secret_value(SecretId=self._name)["VersionId"] != version_id:
-                raise WriteConflictError from None
+                raise ConflictError from None
 
 
 def aws_time(response: Any) -> float:
@@ -207,17 +204,14 @@ class Rotation:
             return "signs and verifies"
         return "verifies, does not sign yet" if fingerprint(key) == self.pending else "verifies, to be retired"
 
-    def add(self, key: str, now: float) -> Rotation:
-        """Add a key for verification."""
-        return Rotation((*self.keys[:1], key, *self.keys[1:]), fingerprint(key), now)
-
-    def use(self, now: float) -> Rotation:
-        """Sign with the pending key."""
-        pending = [key for key in self.keys if fingerprint(key) == self.pending]
-        return Rotation((*pending, *(key for key in self.keys if key not in pending)), "", now)
-
-    def retire(self, now: float) -> Rotation:
-        """Remove all keys but the one that signs."""
+    def take_step(self, new_key: str, now: float) -> Rotation:
+        """Return the state after the next step; `new_key` is added if that is the step."""
+        if self.next_step == ADD:
+            return Rotation((*self.keys, new_key), fingerprint(new_key), now)
+        if self.next_step == USE:
+            pending = [key for key in self.keys if fingerprint(key) == self.pending]
+            return Rotation((*pending, *(key for key in self.keys if key not in pending)), "", now)
+        # All keys but the one that signs are removed.
         return Rotation(self.keys[:1], "", now)
 
     def to_content(self) -> dict[str, Any]:
@@ -272,7 +266,7 @@ def show_status(options: GlobalOptions) -> None:
     with options.open_stage() as stage:
         version = _read_version(stage)
         rotation = read_rotation(version)
-        due_at = rotation.due_at(_longest_session(stage))
+        due_at = rotation.due_at(stage.settings.session_ttl)
     keys = [{"fingerprint": fingerprint(key), "role": rotation.role(key)} for key in rotation.keys]
     if options.as_json:
         due = {"due_in": max(0, math.ceil(due_at - version.read_at))} | (
@@ -280,7 +274,7 @@ def show_status(options: GlobalOptions) -> None:
         )
         print_json({"keys": keys, "next_step": rotation.next_step, **due})
         return
-    print_rows(("key", "role"), [(key["fingerprint"], key["role"]) for key in keys], no_wrap=("key",))
+    print_rows(("key", "role"), [(key["fingerprint"], key["role"]) for key in keys])
     click.echo(f"next step: redeemctl session-key {rotation.next_step}{_when(due_at, version.read_at)}")
 
 
@@ -288,16 +282,7 @@ def show_status(options: GlobalOptions) -> None:
 @pass_options
 def add_key(options: GlobalOptions) -> None:
     """Step 1: add a key that verifies sessions but does not sign them yet."""
-    key = new_key()
-
-    def make_step(rotation: Rotation, now: float) -> Rotation | None:
-        if rotation.pending:
-            return None
-        if rotation.next_step != ADD:
-            raise CommandError("the previous rotation is not complete; next step: redeemctl session-key retire")
-        return rotation.add(key, now)
-
-    _take_step(options, ADD, make_step)
+    _take_step(options, ADD)
 
 
 @session_key.command("use")
@@ -306,7 +291,7 @@ def add_key(options: GlobalOptions) -> None:
 def use_key(options: GlobalOptions, *, now: bool) -> None:
     """Step 2: sign new sessions with the added key."""
     warning = "Instances that do not know the new key yet refuse its sessions for some seconds." if now else ""
-    _take_step(options, USE, lambda rotation, at: rotation.use(at) if rotation.pending else None, now, warning)
+    _take_step(options, USE, now, warning)
 
 
 @session_key.command("retire")
@@ -314,14 +299,8 @@ def use_key(options: GlobalOptions, *, now: bool) -> None:
 @pass_options
 def retire_key(options: GlobalOptions, *, now: bool) -> None:
     """Step 3: remove the previous key. Use --now only if the key has leaked: its sessions end at once."""
-
-    def make_step(rotation: Rotation, at: float) -> Rotation | None:
-        if rotation.pending:
-            raise CommandError("the added key does not sign yet; next step: redeemctl session-key use")
-        return rotation.retire(at) if len(rotation.keys) > 1 else None
-
     warning = "All sessions that were signed with a removed key end." if now else "The previous key is removed."
-    _take_step(options, RETIRE, make_step, now, warning)
+    _take_step(options, RETIRE, now, warning)
 
 
 def _read_version(stage: Stage) -> SecretVersion:
@@ -332,47 +311,27 @@ def _read_version(stage: Stage) -> SecretVersion:
     return version
 
 
-def _longest_session(stage: Stage) -> int:
-    """Return the lifetime of sessions in seconds: the longer of the configured one and the deployed one."""
-    try:
-        function = stage.client("lambda").get_function_configuration(FunctionName=f"douyin-redemption-{stage.name}")
-        deployed = Settings.from_env(function.get("Environment", {}).get("Variables", {})).session_ttl
-    except (ClientError, BotoCoreError, ConfigurationError):
-        # Not deployed, or the operator may not read the function.
-        deployed = 0
-    return max(stage.settings.session_ttl, deployed)
-
-
-def _take_step(
-    options: GlobalOptions,
-    step: str,
-    make_step: Callable[[Rotation, float], Rotation | None],
-    now: bool = False,
-    warning: str = "",
-) -> None:
-    """Take a step by compare-and-set if it is due. `make_step` returns None if it has been taken already."""
+def _take_step(options: GlobalOptions, step: str, now: bool = False, warning: str = "") -> None:
+    """Take a step if it is due; nothing changes if it has been taken already."""
     with options.open_stage() as stage:
-        session_ttl = _longest_session(stage) if step == RETIRE else 0
-
-        def make_plan() -> Plan:
-            version = _read_version(stage)
-            read_at = time.monotonic()
-            before = read_rotation(version)
-            after = make_step(before, version.read_at)
-            if after is None:
-                return Plan([], lambda: None)
-            due_at = before.due_at(session_ttl)
+        version = _read_version(stage)
+        read_at = time.monotonic()
+        before = after = read_rotation(version)
+        if before.next_step == NOT_BEFORE.get(step):
+            raise CommandError(f"the rotation is not complete; next step: redeemctl session-key {before.next_step}")
+        if before.next_step == step:
+            due_at = before.due_at(stage.settings.session_ttl)
             if due_at > version.read_at and not now:
                 raise NotDueError(f"session-key {step}: not due yet{_when(due_at, version.read_at)}")
+            after = before.take_step(new_key(), version.read_at)
 
-            def write() -> None:
-                # The operator may have taken minutes to confirm; the step counts from now.
-                written_at = version.read_at + time.monotonic() - read_at
-                open_secret(stage).replace(version, dataclasses.replace(after, since=written_at).to_content())
+        def write() -> None:
+            # The operator may have taken minutes to confirm; the step counts from now.
+            written_at = version.read_at + time.monotonic() - read_at
+            open_secret(stage).replace(version, dataclasses.replace(after, since=written_at).to_content())
 
-            return Plan(_list_changes(before, after), write, warning)
-
-        options.change(make_plan, f"session-key {step}: done; redeemctl session-key status shows the next step")
+        done = f"session-key {step}: done; redeemctl session-key status shows the next step"
+        options.change(_list_changes(before, after), write, done, warning=warning)
 
 
 def _list_changes(before: Rotation, after: Rotation) -> list[Change]:

@@ -8,12 +8,11 @@ import click
 
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.merchants import change_row, require_merchant, to_patch
-from redeemctl.options import ID, NAME, FieldType, GlobalGroup, GlobalOptions, pass_options
-from redeemctl.output import print_json, print_rows
+from redeemctl.options import ID, NAME, GlobalGroup, GlobalOptions, field_option, pass_options
 from redeemctl.rows import STORE_MEMBERS, Store, dump, parse_row, stores_of
 
 if TYPE_CHECKING:
-    from redeemctl.rows import Item, Patch
+    from redeemctl.rows import Patch
 
 
 @click.group(cls=GlobalGroup)
@@ -25,18 +24,10 @@ def store() -> None:
 @click.argument("account_id", type=ID)
 @click.argument("poi_id", type=ID)
 @click.argument("name", type=NAME, required=False)
-@click.option("--address", type=FieldType("text", Store, "address"), help="The address as text.")
-@click.option("--phone", type=FieldType("text", Store, "phone"), help="The phone number.")
-@click.option(
-    "--latitude",
-    type=FieldType("degrees", Store, "latitude"),
-    help="Degrees, GCJ-02; only together with --longitude.",
-)
-@click.option(
-    "--longitude",
-    type=FieldType("degrees", Store, "longitude"),
-    help="Degrees, GCJ-02; only together with --latitude.",
-)
+@field_option(Store, "address", "The address as text.")
+@field_option(Store, "phone", "The phone number.")
+@field_option(Store, "latitude", "Degrees, GCJ-02; only together with --longitude.")
+@field_option(Store, "longitude", "Degrees, GCJ-02; only together with --latitude.")
 @pass_options
 def add_store(options: GlobalOptions, /, *, account_id: str, poi_id: str, **values: Any) -> None:
     """Add a store, or update the given values of it.
@@ -45,13 +36,14 @@ def add_store(options: GlobalOptions, /, *, account_id: str, poi_id: str, **valu
     """
     patch = {"stores": {poi_id: to_patch(values)}}
     with options.open_stage() as stage:
-        stores = stores_of(require_merchant(stage, account_id))
+        item = require_merchant(stage, account_id)
+        stores = stores_of(item)
         if values["name"] is None and poi_id not in (stores or {}):
             raise InvalidInputError(f"NAME: store {poi_id} is new and needs a name")
         warning = ""
         if stores is None:
             warning = "The merchant has no store list and is served in all its stores; then only in this one."
-        change_row(options, stage, account_id, lambda _: patch, warning=warning)
+        change_row(options, stage, account_id, item, patch, warning=warning)
 
 
 @store.command("list")
@@ -61,17 +53,10 @@ def list_stores(options: GlobalOptions, account_id: str) -> None:
     """List a merchant's stores."""
     with options.open_stage() as stage:
         row = parse_row(require_merchant(stage, account_id))
-    if options.as_json:
-        print_json(dump(row).get("stores"))
-        return
-    if row.stores is None:
+    if row.stores is None and not options.as_json:
         click.echo(f"merchant {account_id} has no store list and is served in all its stores")
-        return
-    lines = [
-        (poi_id, *("" if (value := getattr(values, member)) is None else str(value) for member in STORE_MEMBERS))
-        for poi_id, values in sorted(row.stores.items())
-    ]
-    print_rows(("poi_id", *STORE_MEMBERS), lines, no_wrap=("poi_id", "phone"))
+    else:
+        options.show(("poi_id", *STORE_MEMBERS), dump(row).get("stores"))
 
 
 @store.command("remove")
@@ -86,17 +71,13 @@ def remove_store(options: GlobalOptions, account_id: str, poi_id: str | None, *,
     """
     if all_stores == (poi_id is not None):
         raise InvalidInputError("POI_ID: give a store, or --all")
-
-    def make_patch(item: Item | None) -> Patch:
-        if poi_id is None:
-            return {"stores": None}
-        stores = (stores_of(item) if item else None) or {}
+    with options.open_stage() as stage:
+        item = require_merchant(stage, account_id)
+        stores = stores_of(item) or {}
         if list(stores) == [poi_id]:
             raise CommandError(
                 f"{poi_id} is the last store; suspend the merchant, or use --all to serve all its stores"
             )
-        return {"stores": {poi_id: None}} if poi_id in stores else {}
-
-    with options.open_stage() as stage:
+        patch: Patch = {"stores": None} if poi_id is None else {"stores": {poi_id: None}} if poi_id in stores else {}
         warning = "The merchant is then served in all its stores." if all_stores else f"Store {poi_id} is not served."
-        change_row(options, stage, account_id, make_patch, warning=warning)
+        change_row(options, stage, account_id, item, patch, warning=warning)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from boto3.dynamodb.conditions import Attr, ConditionBase, ConditionExpressionBuilder
 from botocore.exceptions import ClientError
 
 from chalicelib.merchants import MERCHANT_PREFIX, merchant_key
-from redeemctl.changes import WriteConflictError
+from redeemctl.errors import ConflictError
 from redeemctl.rows import changed_attributes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from redeemctl.rows import Item
@@ -43,73 +46,52 @@ class MerchantTable:
     def replace(self, seen: Item | None, item: Item) -> None:
         """Write the attributes that differ from the row as it was read (None: there was none).
 
-        Raises WriteConflictError if one of these attributes has changed since, or the row was added or removed.
+        Raises ConflictError if one of these attributes has changed since, or the row was added or removed.
         """
         changed = changed_attributes(seen, item)
-        expression = _Expression()
-        exists = "attribute_not_exists(pk)" if seen is None else "attribute_exists(pk)"
-        conditions = [exists, *(expression.equals(name, (seen or {}).get(name)) for name in changed)]
-        sets = [f"{expression.name(n)} = {expression.value(v)}" for n, v in changed.items() if v is not None]
-        removes = [expression.name(name) for name, value in changed.items() if value is None]
-        update = f"SET {', '.join(sets)}" if sets else ""
-        update += f" REMOVE {', '.join(removes)}" if removes else ""
-        with_conflicts(
+        placeholders = {name: f"u{number}" for number, name in enumerate(changed)}
+        sets = [f"#{u} = :{u}" for name, u in placeholders.items() if changed[name] is not None]
+        removes = [f"#{u}" for name, u in placeholders.items() if changed[name] is None]
+        parts = (f"{verb} {', '.join(part)}" for verb, part in (("SET", sets), ("REMOVE", removes)) if part)
+        self._write(
             self._client.update_item,
-            TableName=self._name,
-            Key={"pk": item["pk"]},
-            UpdateExpression=update.strip(),
-            ConditionExpression=" AND ".join(conditions),
-            **expression.parameters(),
+            item,
+            _condition(seen, changed),
+            {f"#{u}": name for name, u in placeholders.items()},
+            {f":{u}": changed[name] for name, u in placeholders.items() if changed[name] is not None},
+            UpdateExpression=" ".join(parts),
         )
 
     def remove(self, seen: Item) -> None:
-        """Remove a row; raises WriteConflictError if it has changed since it was read."""
-        expression = _Expression()
-        conditions = [expression.equals(name, value) for name, value in seen.items() if name != "pk"]
-        with_conflicts(
-            self._client.delete_item,
-            TableName=self._name,
-            Key={"pk": seen["pk"]},
-            ConditionExpression=" AND ".join(["attribute_exists(pk)", *conditions]),
-            **expression.parameters(),
-        )
+        """Remove a row; raises ConflictError if it has changed since it was read."""
+        self._write(self._client.delete_item, seen, _condition(seen, [name for name in seen if name != "pk"]), {}, {})
+
+    def _write(
+        self, call: Any, item: Item, condition: Any, names: dict[str, str], values: dict[str, Any], **parameters: Any
+    ) -> None:
+        """Make a conditional write; a false condition raises ConflictError."""
+        expression, condition_names, condition_values = ConditionExpressionBuilder().build_expression(condition)
+        if values or condition_values:
+            # DynamoDB refuses an empty one.
+            parameters["ExpressionAttributeValues"] = values | condition_values
+        try:
+            call(
+                TableName=self._name,
+                Key={"pk": item["pk"]},
+                ConditionExpression=expression,
+                ExpressionAttributeNames=names | condition_names,
+                **parameters,
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                raise ConflictError from None
+            raise
 
 
-class _Expression:
-    """Placeholders for the names and values in the expressions of one call."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, str] = {}
-        self._values: dict[str, Any] = {}
-
-    def name(self, attribute: str) -> str:
-        """Return the placeholder of an attribute."""
-        placeholder = f"#n{len(self._names)}"
-        self._names[placeholder] = attribute
-        return placeholder
-
-    def value(self, value: Any) -> str:
-        """Return the placeholder of a value."""
-        placeholder = f":v{len(self._values)}"
-        self._values[placeholder] = value
-        return placeholder
-
-    def equals(self, attribute: str, value: Any) -> str:
-        """Return the condition that an attribute has a value; None: that there is none."""
-        name = self.name(attribute)
-        return f"attribute_not_exists({name})" if value is None else f"{name} = {self.value(value)}"
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the parameters of the call; DynamoDB refuses empty ones."""
-        names: dict[str, Any] = {"ExpressionAttributeNames": self._names} if self._names else {}
-        return names | ({"ExpressionAttributeValues": self._values} if self._values else {})
-
-
-def with_conflicts(call: Any, **parameters: Any) -> None:
-    """Make a conditional write; a false condition raises WriteConflictError."""
-    try:
-        call(**parameters)
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-            raise WriteConflictError from None
-        raise
+def _condition(seen: Item | None, names: Iterable[str]) -> ConditionBase:
+    """Return the condition that a row exists or not, and that these attributes are as they were read."""
+    condition: ConditionBase = Attr("pk").not_exists() if seen is None else Attr("pk").exists()
+    for name in names:
+        value = (seen or {}).get(name)
+        condition &= Attr(name).not_exists() if value is None else Attr(name).eq(value)
+    return condition

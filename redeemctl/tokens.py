@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from redeemctl.changes import Plan
 from redeemctl.options import ID, GlobalGroup, GlobalOptions, pass_options
-from redeemctl.output import print_json, print_rows
 from redeemctl.rows import Change
 from redeemctl.secret import fingerprint, get_app_secret, masked, read_secret
 
@@ -31,22 +29,7 @@ def show_tokens(options: GlobalOptions) -> None:
         apps = read_secret(stage).apps
         others = {item["token_id"]["S"] for item in stage.merchants.list_all() if item.get("token_id", {}).get("S")}
         tokens = [_describe(stage, token_id, token_id in apps) for token_id in [*apps, *sorted(others - apps.keys())]]
-    if options.as_json:
-        print_json(tokens)
-        return
-    lines = [
-        (
-            state["token_id"],
-            f"…{state['fingerprint']}" if "fingerprint" in state else "",
-            _utc(state["expires_at"]) if "expires_at" in state else "",
-            f"{state['expires_in']} s" if "expires_in" in state else "",
-            state["renewed_by"],
-            state.get("renewal", ""),
-        )
-        for state in tokens
-    ]
-    columns = ("token_id", "token", "expires (UTC)", "expires in", "renewed by", "renewal")
-    print_rows(columns, lines, no_wrap=("token_id", "token", "expires (UTC)"))
+    options.show(("token_id", "fingerprint", "expires_utc", "expires_in", "renewed_by", "renewal"), tokens)
 
 
 @token.command("renew")
@@ -64,7 +47,7 @@ def renew_token(options: GlobalOptions, app_id: str) -> None:
             # The lease of the service makes this safe: if another instance has renewed meanwhile, its token is used.
             stage.tokens.replace_refused(app_id, secret, row.access_token or "", stage.new_context())
 
-        options.change(lambda: Plan(changes, renew, warning), f"token of {app_id}: renewed", app_id=app_id)
+        options.change(changes, renew, f"token of {app_id}: renewed", warning=warning, app_id=app_id)
 
 
 def _describe(stage: Stage, token_id: str, is_app: bool) -> dict[str, Any]:
@@ -73,13 +56,10 @@ def _describe(stage: Stage, token_id: str, is_app: bool) -> dict[str, Any]:
     state: dict[str, Any] = {"token_id": token_id, "renewed_by": "this service" if is_app else "another system"}
     if row.access_token:
         state |= {"fingerprint": fingerprint(row.access_token), "expires_at": row.expires_at}
+        state["expires_utc"] = datetime.fromtimestamp(row.expires_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
         state["expires_in"] = row.expires_at - int(now)
     if row.failed_until > now:
         state["renewal"] = f"failed: {row.failure}"
     elif row.is_leased(now, unchanged_seconds=0):
         state["renewal"] = "in progress"
     return state
-
-
-def _utc(epoch: float) -> str:
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -25,7 +25,7 @@ MAX_PAGE_CERTIFICATES = 300
 """The platform sends PAGE_SIZE at most. A page with more than this is malformed: the response might not fit."""
 
 BY_CERTIFICATE = 1
-BY_ORDER = 2
+"""The `page_dimension` in which `total` and the page size count certificates; 2 counts orders."""
 
 CERTIFICATES_PATH = "/api/trade/v2/fulfillment/query_user_certificates/"
 MINT_PATH = "/oauth/client_token/"
@@ -75,7 +75,6 @@ class CertificatesQuery(RedactedStruct, frozen=True):
     open_id: str
     life_account_id: str | None = None
     page_size: int = PAGE_SIZE
-    page_dimension: int = BY_CERTIFICATE
 
 
 class Page(RedactedStruct, frozen=True):
@@ -116,7 +115,7 @@ def certificates_request(query: CertificatesQuery, page: int, access_token: str)
         "biz_type": selection.biz_type,
         "page": page,
         "page_size": query.page_size,
-        "page_dimension": query.page_dimension,
+        "page_dimension": BY_CERTIFICATE,
         "time_range": _without_none(time_range) or None,
     }
     headers = {"content-type": "application/json", "access-token": access_token}

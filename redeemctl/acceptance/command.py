@@ -5,22 +5,19 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from redeemctl.acceptance.report import Result, evaluate, write
+from redeemctl.acceptance.comparison import NOT_DOCUMENTED, OTHER_TYPE
+from redeemctl.acceptance.report import ASSUMPTION_RESULTS, evaluate, write
 from redeemctl.acceptance.steps import Options, Outcome, Run, Step
-from redeemctl.errors import NotConfirmedError
 from redeemctl.options import ID, GlobalCommand, GlobalOptions, pass_options, read_hidden
 from redeemctl.output import print_json, print_note
 from redeemctl.secret import get_app_secret
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 UNKNOWN_MERCHANT = "7000000000000000001"
-SIGNS = {Outcome.OK: "✓", Outcome.REFUSED: "✓", Outcome.UNEXPECTED: "✗", Outcome.SKIPPED: "-"}
+SIGNS = {Outcome.OK: "✓", Outcome.UNEXPECTED: "✗", Outcome.SKIPPED: "-"}
 
 
 @click.command(cls=GlobalCommand)
@@ -41,9 +38,6 @@ SIGNS = {Outcome.OK: "✓", Outcome.REFUSED: "✓", Outcome.UNEXPECTED: "✗", O
     show_default=True,
     help="A merchant that has not authorized the app.",
 )
-@click.option(
-    "--try-stable-token", is_flag=True, help="Also try the stable token. It may invalidate the service's token."
-)
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder of the report.")
 @pass_options
 def acceptance(
@@ -54,55 +48,44 @@ def acceptance(
     poi_id: str,
     has_code: bool,
     unauthorized_account_id: str,
-    try_stable_token: bool,
     output: Path | None,
 ) -> None:
     """Find out what the platform really does, and compare it with the documents and our assumptions.
 
-    Takes a list of steps against the real platform or the sandbox, and writes a report (report.md, report.json) and one
-    sanitized fixture for each reply. Asks before each step that has an effect. Exits with code 0 only if every
-    assumption that the service relies on holds.
+    Takes a list of steps against the real platform or the sandbox, and writes a report (report.md) and one sanitized
+    fixture for each reply. It redeems nothing, and asks before each step that has an effect. Exits with code 0 only if
+    every assumption that the service relies on holds.
     """
     # Never an argument: other users of the machine can read those.
     code = read_hidden("REDEEMCTL_LOGIN_CODE", "login code")[0] if has_code else ""
-    wanted = Options(app_id, account_id, poi_id, unauthorized_account_id, try_stable_token, code)
+    wanted = Options(app_id, account_id, poi_id, unauthorized_account_id, code)
     folder = output or Path(datetime.now(UTC).strftime("acceptance-%Y%m%d-%H%M%S"))
     with options.open_stage() as stage:
         get_app_secret(stage, app_id)
-        run = Run(stage, wanted, _asker(options), lambda step: None if options.as_json else _show(step))
+        run = Run(stage, wanted, options.confirm, lambda step: None if options.as_json else _show(step))
         if options.dry_run:
             click.echo("dry run: no calls were made")
             return
         run.take_all()
-    result = evaluate(run)
-    write(result, folder)
+    report, fixtures = evaluate(run)
+    write(report, fixtures, folder)
     if options.as_json:
-        print_json(result.report)
+        print_json(report)
     else:
-        _print_summary(result)
+        _print_summary(report)
     print_note(f"report and fixtures: {folder}")
-    sys.exit(0 if result.is_accepted else 1)
-
-
-def _asker(options: GlobalOptions) -> Callable[[str], bool]:
-    def ask(warning: str) -> bool:
-        try:
-            return options.confirm(warning)
-        except NotConfirmedError:
-            return False
-
-    return ask
+    sys.exit(0 if report["accepted"] else 1)
 
 
 def _show(step: Step) -> None:
     click.echo(f"{SIGNS[step.outcome]} {step.name}: {step.outcome}{f', {step.detail}' if step.detail else ''}")
 
 
-def _print_summary(result: Result) -> None:
-    report = result.report
-    for deviation in report["deviations"]:
-        click.echo(f"{deviation['kind']}: {deviation['call']} {deviation['path']}: {deviation['detail']}")
-    for assumption in report["assumptions"]:
-        if assumption["result"] != "holds":
-            click.echo(f"✗ {assumption['name']} {assumption['result']}: {assumption['text']} ({assumption['seen']})")
-    click.echo("accepted: every assumption holds" if result.is_accepted else "not accepted")
+def _print_summary(report: dict[str, Any]) -> None:
+    for note in report["fields"]:
+        if note["kind"] in (NOT_DOCUMENTED, OTHER_TYPE):
+            click.echo(f"{note['kind']}: {note['call']} {note['field']}: {note['detail']}")
+    for point in report["points"]:
+        if point["result"] in (ASSUMPTION_RESULTS[False], ASSUMPTION_RESULTS[None]):
+            click.echo(f"✗ {point['name']} {point['result']}: {point['text']} ({point['seen']})")
+    click.echo("accepted: every assumption holds" if report["accepted"] else "not accepted")

@@ -1,108 +1,87 @@
-"""Compares replies with the documented fields."""
+"""What was seen in the replies, field by field, and how it differs from the documents."""
 
 from __future__ import annotations
 
-from collections import Counter
-from enum import StrEnum
+import re
+from collections import Counter, defaultdict
 from typing import Any, NamedTuple
 
-from redeemctl.acceptance.fields import (
-    BY_PATH,
-    CALLS,
-    KNOWN_VALUES,
-    Kind,
-    Presence,
-    Type,
-    children_of,
-    type_of,
-)
-from redeemctl.acceptance.sanitizer import safe_name
+from redeemctl.acceptance.fields import ENUMERATIONS, FIELDS, NULL, OBJECT, name_of, type_of, walk
+from redeemctl.acceptance.sanitizer import is_kept
+
+NOT_DOCUMENTED, OTHER_TYPE, VALUES, NOT_SEEN = "not documented", "other type", "values", "not seen"
+
+_FIELD_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
+_MAX_NAME_LENGTH = 40
+_MAX_NAME_DIGITS = 2
 
 
-class DeviationKind(StrEnum):
-    """How a reply differs from the document."""
+class FieldNote(NamedTuple):
+    """Something about a field. `detail` contains no value, except the number of an enumeration."""
 
-    UNKNOWN_FIELD = "unknown_field"
-    MISSING_FIELD = "missing_field"
-    OTHER_TYPE = "other_type"
-    NEW_ENUM_VALUE = "new_enum_value"
-    ORDER_CUT = "order_cut"
-    NOT_JSON = "not_json"
-
-
-class Deviation(NamedTuple):
-    """One kind of difference. `detail` never contains a value, except the number of an enumeration."""
-
-    kind: DeviationKind
+    kind: str
     call: str
-    path: str
+    field: str
     detail: str
 
 
 class Comparison:
-    """What was seen in all replies of a run."""
+    """Counts the types of each field, and the values of enumerations, in all replies of a run."""
 
     def __init__(self) -> None:
-        self.deviations: Counter[Deviation] = Counter()
-        self.enum_values: dict[str, Counter[str]] = {}
-        self._seen: dict[str, set[str]] = {}
+        self._types: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        self._values: dict[tuple[str, str], Counter[Any]] = defaultdict(Counter)
 
-    def add(self, call: str, reply: Any, *, is_success: bool) -> None:
-        """Compare a reply with the documented fields of its call."""
-        if not isinstance(reply, dict):
-            self.report(DeviationKind.NOT_JSON, call, "", "the reply is not a JSON object")
-            return
-        self._seen.setdefault(call, set())
-        self._add_object(call, "", reply, is_success=is_success)
+    def add(self, call: str, reply: dict[str, Any]) -> None:
+        """Add a reply without an error: others need not have the documented fields."""
+        for path, value in walk(call, reply):
+            shown = path if not path or path in FIELDS[call] else _shown_path(path)
+            self._types[call, shown][type_of(value)] += 1
+            if shown in FIELDS[call] and name_of(path) in ENUMERATIONS and isinstance(value, int | str):
+                self._values[call, path][value if is_kept(name_of(path), value) else "(other)"] += 1
 
-    def report(self, kind: DeviationKind, call: str, path: str, detail: str) -> None:
-        """Count a deviation."""
-        self.deviations[Deviation(kind, call, path, detail)] += 1
+    def types(self, call: str, path: str) -> Counter[str]:
+        """Return the types that a field had."""
+        return self._types.get((call, path), Counter())
 
-    def unseen_fields(self) -> list[tuple[str, str]]:
-        """Return call and path of the documented optional fields that no reply had.
+    def is_always_present(self, call: str, path: str) -> bool:
+        """Return whether a field was in each object where it belongs, and not null."""
+        found = self.types(call, path)
+        return found.total() - found[NULL] == self.types(call, path.rpartition(".")[0])[OBJECT]
 
-        Not those of a certificate of order_can_use: that is one of the listed certificates.
+    def notes(self) -> list[FieldNote]:
+        """Return what is not as documented, the values of enumerations, and what no reply had.
+
+        Of a field that no reply had, the fields inside are not listed. Nor are those of a certificate of order_can_use:
+        it is one of the listed certificates.
         """
-        return [
-            (call, field.path)
-            for call, seen in self._seen.items()
-            for field in CALLS[call]
-            if field.presence is Presence.SOMETIMES and field.path not in seen
-            if not field.path.startswith("data.certificates[].")
-        ]
+        notes = [FieldNote(VALUES, *key, _count(values)) for key, values in self._values.items()]
+        for (call, path), types in self._types.items():
+            documented = FIELDS[call].get(path) if path else OBJECT
+            if documented is None:
+                notes.append(FieldNote(NOT_DOCUMENTED, call, path, _count(types)))
+            elif types.keys() - {documented}:
+                notes.append(FieldNote(OTHER_TYPE, call, path, f"{_count(types)}; documented: {documented}"))
+        for call, path in [(call, path) for call, fields in FIELDS.items() for path in fields]:
+            parent = path.removesuffix("[]") if path.endswith("[]") else path.rpartition(".")[0]
+            is_unseen = (call, path) not in self._types and (call, parent) in self._types
+            if is_unseen and not path.startswith("data.certificates[]."):
+                notes.append(FieldNote(NOT_SEEN, call, path, ""))
+        return sorted(notes)
 
-    def _add_object(self, call: str, path: str, value: dict[str, Any], *, is_success: bool) -> None:
-        required = {Presence.ALWAYS, Presence.ON_SUCCESS} if is_success else {Presence.ALWAYS}
-        for field in children_of(call, path):
-            name = field.path.rpartition(".")[2]
-            if name not in value and field.presence in required:
-                self.report(DeviationKind.MISSING_FIELD, call, field.path, "documented field is missing")
-        for name, part in value.items():
-            part_path = f"{path}.{name}" if path else name
-            if part_path in BY_PATH[call]:
-                self._add_value(call, part_path, part, is_success=is_success)
-            else:
-                shown = f"{path}.{safe_name(name)}" if path else safe_name(name)
-                self.report(DeviationKind.UNKNOWN_FIELD, call, shown, f"a field of type {type_of(part)}")
 
-    def _add_value(self, call: str, path: str, value: Any, *, is_success: bool) -> None:
-        field = BY_PATH[call][path]
-        self._seen[call].add(path)
-        found = type_of(value)
-        if found is not field.type:
-            self.report(DeviationKind.OTHER_TYPE, call, path, f"{found} instead of {field.type}")
-        if field.kind is Kind.ENUM and found in (Type.INTEGER, Type.TEXT):
-            self._add_enum_value(call, path, value)
-        if found is Type.OBJECT and field.type is Type.OBJECT:
-            self._add_object(call, path, value, is_success=is_success)
-        if found is Type.LIST and field.type is Type.LIST:
-            for element in value:
-                self._add_value(call, f"{path}[]", element, is_success=is_success)
+def safe_name(name: str) -> str:
+    """Return an unknown field name if it looks like one; a map's key may be an id."""
+    digits = sum(character.isdigit() for character in name)
+    if len(name) <= _MAX_NAME_LENGTH and digits <= _MAX_NAME_DIGITS and _FIELD_NAME.fullmatch(name):
+        return name
+    return f"({len(name)} characters)"
 
-    def _add_enum_value(self, call: str, path: str, value: Any) -> None:
-        name = path.rpartition(".")[2].removesuffix("[]")
-        shown = safe_name(str(value)) if isinstance(value, str) else str(value) if abs(value) < 10**5 else "(large)"
-        self.enum_values.setdefault(name, Counter())[shown] += 1
-        if name in KNOWN_VALUES and value not in KNOWN_VALUES[name]:
-            self.report(DeviationKind.NEW_ENUM_VALUE, call, path, f"value {shown}")
+
+def _shown_path(path: str) -> str:
+    parent, dot, name = path.rpartition(".")
+    return f"{parent}{dot}{safe_name(name)}"
+
+
+def _count(counter: Counter[Any]) -> str:
+    return ", ".join(f"{value} ({count})" for value, count in sorted(counter.items(), key=str))

@@ -18,51 +18,54 @@ if TYPE_CHECKING:
     from chalicelib.douyin.protocol import Request, Response
 
 ORDER_PATH = "/api/trade/v2/fulfillment/order_can_use/"
-STABLE_MINT_PATH = "/oauth/stable_client_token/"
 
 CALL_NAMES = {
     protocol.MINT_PATH: "client_token",
-    STABLE_MINT_PATH: "stable_client_token",
     protocol.LOGIN_PATH: "jscode2session",
     protocol.CERTIFICATES_PATH: "query_user_certificates",
     ORDER_PATH: "order_can_use",
 }
-CODE_PLACES = (("data", "error_code"), ("extra", "error_code"), ("extra", "sub_error_code"), ("err_no",))
+CODE_PLACES = ("data.error_code", "extra.error_code", "extra.sub_error_code", "err_no")
 
 
 @dataclass(repr=False)
 class Exchange:
     """One request and its reply. `reply` is the parsed JSON, or None.
 
-    `at` is in epoch seconds. `failure` is the transport's reason if there was no HTTP response.
+    `at` is in epoch seconds. `failure` is the transport's reason if there was no HTTP response; `status` is then 0.
     """
 
     call: str
-    path: str
+    url: str
     request: dict[str, Any]
     at: float
-    milliseconds: int
-    status: int | None = None
+    status: int = 0
     reply: Any = None
     failure: str = ""
-    is_json: bool = False
 
     @property
     def codes(self) -> dict[str, Any]:
         """The error codes of the reply that are not 0, by their place."""
-        found = {".".join(place): _look_up(self.reply, place) for place in CODE_PLACES}
-        return {place: code for place, code in found.items() if code not in (None, 0)}
+        found = {place: self.look_up(place) for place in CODE_PLACES}
+        return {p: c if isinstance(c, int) else "not a number" for p, c in found.items() if c not in (None, 0)}
 
     @property
     def logid(self) -> str:
         """The platform's log id, or an empty text."""
-        candidates = (_look_up(self.reply, ("extra", "logid")), _look_up(self.reply, ("log_id",)))
+        candidates = (self.look_up("extra.logid"), self.look_up("log_id"))
         return next((c for c in candidates if isinstance(c, str) and c.isascii() and c.isalnum() and len(c) <= 64), "")
 
     @property
     def is_success(self) -> bool:
         """Whether the platform reports no error."""
         return self.status == 200 and isinstance(self.reply, dict) and not self.codes
+
+    def look_up(self, path: str) -> Any:
+        """Return a field of the reply, or None."""
+        value = self.reply
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
 
 
 class RecordingTransport(Transport):
@@ -81,27 +84,17 @@ class RecordingTransport(Transport):
         max_idle: float = MAX_IDLE_SECONDS,
     ) -> Response:
         """Send one request and record it; raises as Transport.send does."""
-        call = CALL_NAMES[request.path]
-        exchange = Exchange(call, base_url + request.path, json.loads(request.body), time.time(), 0)
+        url = base_url + request.path
+        exchange = Exchange(CALL_NAMES[request.path], url, json.loads(request.body), time.time())
         self.exchanges.append(exchange)
-        begun = time.perf_counter()
         try:
             response = super().send(base_url, request, deadline, max_bytes, max_idle)
         except UpstreamError as error:
             exchange.failure = error.reason
             raise
-        finally:
-            exchange.milliseconds = round((time.perf_counter() - begun) * 1000)
         exchange.status = response.status
         try:
             exchange.reply = lenient.decode_json(response.body)
         except ValueError:
-            return response
-        exchange.is_json = True
+            exchange.failure = "not JSON"
         return response
-
-
-def _look_up(value: Any, place: tuple[str, ...]) -> Any:
-    for name in place:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value

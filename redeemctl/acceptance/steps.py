@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import plan_pages
-from chalicelib.douyin.client import MAX_PAGE_BYTES, MAX_SHORT_REPLY_BYTES, DouyinClient
-from chalicelib.douyin.protocol import (
-    BY_CERTIFICATE,
-    BY_ORDER,
-    PAGE_SIZE,
-    CertificatesQuery,
-    Page,
-    Request,
-    Selection,
-)
-from chalicelib.errors import (
-    MerchantNotAuthorizedError,
-    RedemptionError,
-    TokenRefusedError,
-    UpstreamError,
-)
+from chalicelib.douyin.client import MAX_PAGE_BYTES, DouyinClient
+from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Page, Request, Selection
+from chalicelib.errors import MerchantNotAuthorizedError, RedemptionError, TokenRefusedError, UpstreamError
 from chalicelib.merchants import parse_merchant
-from redeemctl.acceptance.recording import ORDER_PATH, STABLE_MINT_PATH, Exchange, RecordingTransport
-from redeemctl.errors import CommandError
+from redeemctl.acceptance.comparison import Comparison
+from redeemctl.acceptance.fields import type_of
+from redeemctl.acceptance.recording import ORDER_PATH, Exchange, RecordingTransport
+from redeemctl.errors import CommandError, NotConfirmedError
 from redeemctl.secret import get_app_secret, read_secret
 
 if TYPE_CHECKING:
@@ -53,30 +42,27 @@ class Outcome(StrEnum):
     """How a step ended."""
 
     OK = "ok"
-    REFUSED = "refused as expected"
     UNEXPECTED = "unexpected"
     SKIPPED = "skipped"
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is tested, and how far. `code` is a login code of tt.login."""
+    """What is tested. `code` is a login code of tt.login."""
 
     app_id: str
     account_id: str
     poi_id: str
     unauthorized_account_id: str
-    try_stable_token: bool = False
     code: str = field(default="", repr=False)
 
 
 @dataclass
 class Step:
-    """A step and its calls. `effect` is what it changes on the platform, or empty."""
+    """A step and its calls."""
 
     name: str
     title: str
-    effect: str = ""
     outcome: Outcome = Outcome.SKIPPED
     detail: str = ""
     exchanges: list[Exchange] = field(default_factory=list)
@@ -101,11 +87,6 @@ class Listing:
     replies: list[dict[str, Any]] = field(default_factory=list)
     is_complete: bool = False
 
-    @property
-    def total(self) -> Any:
-        """The first page's `total`, as sent."""
-        return self.replies[0]["data"].get("total") if self.replies else None
-
     def continues(self, count: int | None = None) -> bool:
         """Return whether the service would read on after the first `count` pages (default: all)."""
         pages = self.pages[:count]
@@ -119,106 +100,88 @@ class Listing:
     def orders(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Return each order with the number of its page. An order that is cut is returned for each of its pages."""
         for number, reply in enumerate(self.replies, 1):
-            orders = reply["data"].get("orders")
-            yield from ((number, order) for order in _as_list(orders) if isinstance(order, dict))
+            yield from ((number, order) for order in objects_in(reply["data"].get("orders")))
 
     def entries(self) -> list[Entry]:
         """Return all certificates."""
         return [
             Entry(str(raw.get("certificate_id")), str(order.get("order_id")), order.get("can_use"), page, raw)
             for page, order in self.orders()
-            for raw in _as_list(order.get("certificates"))
-            if isinstance(raw, dict)
+            for raw in objects_in(order.get("certificates"))
         ]
 
 
 class Run:
-    """An acceptance run. `ask` returns whether a step with an effect may be taken; `show` reports a finished step."""
+    """An acceptance run. `confirm` asks before a step that has an effect, and raises NotConfirmedError; `show` reports.
+
+    `secrets` is what no report may contain.
+    """
 
     def __init__(
-        self, stage: Stage, options: Options, ask: Callable[[str], bool], show: Callable[[Step], None]
+        self, stage: Stage, options: Options, confirm: Callable[[str], object], show: Callable[[Step], None]
     ) -> None:
         self._stage = stage
         self.options = options
-        self._ask = ask
+        self._confirm = confirm
         self._show = show
-        self.transport = RecordingTransport(stage.http)
-        self._douyin = DouyinClient(self.transport, stage.settings.open_api, stage.settings.login_api)
-        self._tokens = stage.tokens_of(self._douyin)
-        self.started = time.time()
-        self.steps: list[Step] = []
-        self.listings: dict[str, Listing] = {}
-        self.token = ""
-        self.stable_tokens: list[str] = []
-        self.open_id = ""
-        self.secrets: set[str] = {options.code, INVALID_TOKEN}
+        self._transport = RecordingTransport(stage.http)
+        self._douyin = DouyinClient(self._transport, stage.settings.open_api, stage.settings.login_api)
+        self._token = ""
+        self._open_id = ""
         self._life_account_id: str | None = None
+        self.started = time.time()
+        self.steps: dict[str, Step] = {}
+        self.listings: dict[str, Listing] = {}
+        self.comparison = Comparison()
+        self.secrets: set[str] = {options.code}
 
     @property
     def exchanges(self) -> list[Exchange]:
         """All calls of the run."""
-        return [exchange for step in self.steps for exchange in step.exchanges]
-
-    def step(self, name: str) -> Step | None:
-        """Return a step that was reached, or None."""
-        return next((step for step in self.steps if step.name == name), None)
+        return self._transport.exchanges
 
     def take_all(self) -> None:
         """Take all steps."""
-        self._take(Step("token", "access token under the service's lease"), self._get_token)
-        self._take(Step("login", "login with a code from a phone"), self._login)
-        if self.token:
-            self._take_queries()
-        if self.options.try_stable_token:
-            effect = "asks for a stable token, which may invalidate the service's token"
-            self._take(Step("stable-token", "stable token, twice, and a list with it", effect), self._try_stable_token)
-
-    def _take_queries(self) -> None:
+        self._take("token", "access token under the service's lease", self._get_token)
+        self._take("login", "login with a code from a phone", self._login)
+        if not self._token:
+            return
         store = self.options.poi_id
-        self._take(Step("list", "list without poi_id"), lambda step: self._list(step, ""))
-        self._take(Step("list-store", "list with poi_id"), lambda step: self._list(step, store))
-        self._take(
-            Step("list-by-order", "list in the order dimension"),
-            lambda step: self._list(step, "", dimension=BY_ORDER),
-        )
+        self._take("list", "list without poi_id", self._list)
+        self._take("list-store", "list with poi_id", partial(self._list, poi_id=store))
         size = self._small_page_size()
-        self._take(Step("paging", f"pages of {size} certificates"), lambda step: self._list(step, "", page_size=size))
+        self._take("paging", f"pages of {size} certificates", partial(self._list, page_size=size))
         # As many pages as without poi_id: certificates may be behind the page where the service would stop.
-        self._take(
-            Step("paging-store", f"pages of {size} certificates with poi_id"),
-            lambda step: self._list(step, store, page_size=size, min_pages=len(self.listings["paging"].pages)),
-        )
-        self._take(
-            Step("paging-by-order", f"pages of {size} orders"),
-            lambda step: self._list(step, "", page_size=size, dimension=BY_ORDER),
-        )
-        self._take(Step("after-the-end", "a page after the last one"), self._read_after_the_end)
+        pages = len(self.listings["paging"].pages)
+        by_store = partial(self._list, poi_id=store, page_size=size, min_pages=pages)
+        self._take("paging-store", f"pages of {size} certificates with poi_id", by_store)
+        self._take("after-the-end", "a page after the last one", self._read_after_the_end)
         now = int(time.time())
-        ranges = {
-            "time-range-all": (0, now + FIFTY_YEARS),
-            "time-range-now": (now - 1, now),
-            "time-range-future": (now + FIFTY_YEARS, now + FIFTY_YEARS + 1),
-        }
-        for name, (start, end) in ranges.items():
-            title = f"time_range in seconds: {name.rpartition('-')[2]}"
-            self._take(Step(name, title), functools.partial(self._list, poi_id="", start_time=start, end_time=end))
-        self._take(Step("invalid-token", "an invalid access token"), self._use_invalid_token)
-        self._take(Step("unauthorized-merchant", "a merchant without authorization"), self._query_unauthorized)
-        self._take(Step("order", "order_can_use with poi_id"), lambda step: self._query_order(step, store))
-        self._take(Step("order-any-store", "order_can_use without poi_id"), lambda step: self._query_order(step, ""))
+        for name, start, end in (
+            ("all", 0, now + FIFTY_YEARS),
+            ("now", now - 1, now),
+            ("future", now + FIFTY_YEARS, now + FIFTY_YEARS + 1),
+        ):
+            in_range = partial(self._list, start_time=start, end_time=end)
+            self._take(f"time-range-{name}", f"time_range in seconds: {name}", in_range)
+        self._take("invalid-token", "an invalid access token is refused", self._use_invalid_token)
+        self._take("unauthorized-merchant", "a merchant without authorization is refused", self._query_unauthorized)
+        self._take("order", "order_can_use with poi_id", self._query_order)
 
-    def _take(self, step: Step, action: Callable[[Step], None]) -> None:
+    def _take(self, name: str, title: str, action: Callable[[Step], None]) -> None:
         """Take a step. A failed call of the platform ends the step, not the run."""
-        self.steps.append(step)
-        first = len(self.transport.exchanges)
+        step = self.steps[name] = Step(name, title)
+        first = len(self.exchanges)
         try:
-            if step.effect and not self._ask(f"{step.title}: {step.effect}."):
-                step.detail = "not confirmed"
-            else:
-                action(step)
+            action(step)
+        except NotConfirmedError:
+            step.detail = "not confirmed"
         except RedemptionError as error:
             step.outcome, step.detail = Outcome.UNEXPECTED, f"{type(error).__name__}: {error}"
-        step.exchanges = self.transport.exchanges[first:]
+        step.exchanges = self.exchanges[first:]
+        for exchange in step.exchanges:
+            if exchange.is_success:
+                self.comparison.add(exchange.call, exchange.reply)
         self._show(step)
 
     def _get_token(self, step: Step) -> None:
@@ -230,47 +193,39 @@ class Run:
                 raise CommandError(f"merchant {merchant.account_id} belongs to app {merchant.app_id}")
             token_id, self._life_account_id = merchant.token_id, merchant.life_account_id
         secret = read_secret(self._stage).apps.get(token_id)
-        if secret:
-            self.secrets.add(secret)
-        row = self._tokens.read_row(token_id, self._stage.new_context())
-        if row.access_token:
-            self.secrets.add(row.access_token)
+        tokens = self._stage.tokens_of(self._douyin)
+        row = tokens.read_row(token_id, self._stage.new_context())
+        self.secrets |= {secret or "", row.access_token or ""}
         is_valid = bool(row.access_token) and row.expires_at > time.time()
-        step.effect = "" if is_valid else "mints a token; an older one ends after five minutes"
-        if step.effect and not self._ask(f"The table has no valid token. This step {step.effect}."):
-            step.detail = "not confirmed"
-            return
-        self.token = self._tokens.get_token(token_id, secret, self._stage.new_context())
-        self.secrets.add(self.token)
+        if not is_valid:
+            self._confirm("The table has no valid token. This step mints one; an older one ends after five minutes.")
+        self._token = tokens.get_token(token_id, secret, self._stage.new_context())
+        self.secrets.add(self._token)
         step.outcome, step.detail = Outcome.OK, "from the table" if is_valid else "minted and stored"
 
     def _login(self, step: Step) -> None:
         if not self.options.code:
             step.detail = "no --login: the lists are those of an unknown user"
             return
-        step.effect = "uses up the code"
-        if not self._ask("The login uses up the code."):
-            step.detail = "not confirmed"
-            return
+        self._confirm("The login uses up the code.")
         secret = get_app_secret(self._stage, self.options.app_id)
         self.secrets.add(secret)
-        self.open_id = self._douyin.login(self.options.app_id, secret, self.options.code, self._stage.new_context())
-        self.secrets.add(self.open_id)
+        self._open_id = self._douyin.login(self.options.app_id, secret, self.options.code, self._stage.new_context())
+        self.secrets.add(self._open_id)
         step.outcome, step.detail = Outcome.OK, "the platform returned an open_id"
 
-    def _query(self, wanted: Selection, size: int = PAGE_SIZE, dimension: int = BY_CERTIFICATE) -> CertificatesQuery:
-        return CertificatesQuery(wanted, self.open_id or UNKNOWN_USER, self._life_account_id, size, dimension)
-
-    def _read_page(self, query: CertificatesQuery, page: int, token: str = "") -> Page:
-        return self._douyin.query_user_certificates(query, page, token or self.token, self._stage.new_context())
+    def _read_page(self, wanted: Selection, page: int, size: int = PAGE_SIZE, token: str = "") -> Page:
+        # Another merchant's root account is not known.
+        root = self._life_account_id if wanted.account_id == self.options.account_id else None
+        query = CertificatesQuery(wanted, self._open_id or UNKNOWN_USER, root, size)
+        return self._douyin.query_user_certificates(query, page, token or self._token, self._stage.new_context())
 
     def _list(
         self,
         step: Step,
-        poi_id: str,
         *,
+        poi_id: str = "",
         page_size: int = PAGE_SIZE,
-        dimension: int = BY_CERTIFICATE,
         start_time: int | None = None,
         end_time: int | None = None,
         min_pages: int = 1,
@@ -280,104 +235,69 @@ class Run:
         The rule trusts `total`, which is what is tested; full pages show what is behind a total that is too small.
         """
         wanted = Selection(self.options.account_id, poi_id, None, start_time, end_time)
-        query = self._query(wanted, page_size, dimension)
         listing = self.listings[step.name] = Listing(page_size)
-        while len(listing.pages) < MAX_PAGES:
-            page = self._read_page(query, len(listing.pages) + 1)
+        while len(listing.pages) < MAX_PAGES and not listing.is_complete:
+            page = self._read_page(wanted, len(listing.pages) + 1, page_size)
             listing.pages.append(page)
-            listing.replies.append(self.transport.exchanges[-1].reply)
-            elements = page.size if dimension == BY_CERTIFICATE else len(listing.replies[-1]["data"]["orders"])
-            continues = dimension == BY_CERTIFICATE and listing.continues()
-            if elements < page_size and not continues and len(listing.pages) >= min_pages:
-                listing.is_complete = True
-                break
-        step.outcome = Outcome.OK
+            listing.replies.append(self.exchanges[-1].reply)
+            is_end = page.size < page_size and not listing.continues()
+            listing.is_complete = is_end and len(listing.pages) >= min_pages
         size = sum(page.size for page in listing.pages)
+        step.outcome = Outcome.OK
         step.detail = f"certificates {size}, pages {len(listing.pages)}, total {listing.pages[0].total}"
 
     def _small_page_size(self) -> int:
-        listing = self.listings.get("list")
-        count = len(listing.entries()) if listing else 0
+        count = len(self.listings["list"].entries())
         return min(PAGE_SIZE, max(2, -(-count // SMALL_PAGES)))
 
     def _read_after_the_end(self, step: Step) -> None:
-        listing = self.listings.get("list")
-        if listing is None or not listing.is_complete:
+        listing = self.listings["list"]
+        if not listing.is_complete:
             step.detail = "the list was not read completely"
             return
-        page = self._read_page(self._query(Selection(self.options.account_id)), len(listing.pages) + 1)
-        step.outcome, step.detail = Outcome.OK, f"certificates {page.size}, total {page.total}"
-        self.listings[step.name] = Listing(PAGE_SIZE, [page], [self.transport.exchanges[-1].reply])
+        page = self._read_page(Selection(self.options.account_id), len(listing.pages) + 1)
+        step.outcome = Outcome.UNEXPECTED if page.size else Outcome.OK
+        step.detail = f"certificates {page.size}, total {page.total}"
 
     def _use_invalid_token(self, step: Step) -> None:
-        query = self._query(Selection(self.options.account_id))
-        self._expect(step, TokenRefusedError, lambda: self._read_page(query, 1, INVALID_TOKEN))
+        wanted = Selection(self.options.account_id)
+        self._expect(step, TokenRefusedError, lambda: self._read_page(wanted, 1, token=INVALID_TOKEN))
 
     def _query_unauthorized(self, step: Step) -> None:
-        query = self._query(Selection(self.options.unauthorized_account_id))
-        query = msgspec.structs.replace(query, life_account_id=None)
-        self._expect(step, MerchantNotAuthorizedError, lambda: self._read_page(query, 1))
+        wanted = Selection(self.options.unauthorized_account_id)
+        self._expect(step, MerchantNotAuthorizedError, lambda: self._read_page(wanted, 1))
 
     def _expect(self, step: Step, expected: type[UpstreamError], call: Callable[[], Page]) -> None:
         """Make a call that the platform must refuse with an error of this class."""
         try:
             call()
         except expected as error:
-            step.outcome, step.detail = Outcome.REFUSED, str(error)
+            step.outcome, step.detail = Outcome.OK, f"refused: {error}"
         else:
             step.outcome, step.detail = Outcome.UNEXPECTED, "the platform has accepted the call"
 
-    def _query_order(self, step: Step, poi_id: str) -> None:
-        """Ask for the first order of the list that contains it; the reply is compared with the list's `can_use`."""
-        listing = self.listings.get("list-store" if poi_id else "list")
-        order_id = next((entry.order_id for entry in listing.entries() if entry.can_use is True), "") if listing else ""
+    def _query_order(self, step: Step) -> None:
+        """Ask for the first usable order of the store's list. The service does not make this call."""
+        listing = self.listings["list-store"]
+        order_id = next((entry.order_id for entry in listing.entries() if entry.can_use is True), "")
         if not order_id:
             step.detail = "the list has no usable order"
             return
-        body = {"order_id": order_id} | ({"poi_id": poi_id} if poi_id else {})
-        exchange = self._send(ORDER_PATH, body, {"access-token": self.token}, MAX_PAGE_BYTES)
-        is_fine = exchange.is_success
-        step.outcome = Outcome.OK if is_fine else Outcome.UNEXPECTED
-        step.detail = f"can_use {data_of(exchange).get('can_use')}" if is_fine else _describe_failure(exchange)
-
-    def _try_stable_token(self, step: Step) -> None:
-        secret = get_app_secret(self._stage, self.options.app_id)
-        self.secrets.add(secret)
-        body = {"client_key": self.options.app_id, "client_secret": secret, "grant_type": "client_credential"}
-        for _ in range(2):
-            exchange = self._send(STABLE_MINT_PATH, body, {}, MAX_SHORT_REPLY_BYTES)
-            token = data_of(exchange).get("access_token") if exchange.is_success else None
-            if not isinstance(token, str) or not token:
-                step.outcome, step.detail = Outcome.UNEXPECTED, _describe_failure(exchange)
-                return
-            self.secrets.add(token)
-            self.stable_tokens.append(token)
-        query = self._query(Selection(self.options.account_id))
-        self._read_page(query, 1, self.stable_tokens[0])
-        if self.token:
-            self._read_page(query, 1)
-        step.outcome, step.detail = Outcome.OK, "a list was accepted with the stable token and with the service's"
-
-    def _send(self, path: str, body: dict[str, Any], headers: dict[str, str], max_bytes: int) -> Exchange:
-        """Make a call that the service does not make, and return the exchange."""
-        headers = {"content-type": "application/json", **headers}
-        if self._life_account_id is not None and path == ORDER_PATH:
+        headers = {"content-type": "application/json", "access-token": self._token}
+        if self._life_account_id is not None:
             headers["Rpc-Transit-Life-Account"] = self._life_account_id
-        request = Request(path, msgspec.json.encode(body), headers)
-        self.transport.send(self._stage.settings.open_api, request, self._stage.new_context().deadline, max_bytes)
-        return self.transport.exchanges[-1]
+        body = msgspec.json.encode({"order_id": order_id, "poi_id": self.options.poi_id})
+        deadline = self._stage.new_context().deadline
+        open_api = self._stage.settings.open_api
+        self._transport.send(open_api, Request(ORDER_PATH, body, headers), deadline, MAX_PAGE_BYTES)
+        exchange = self.exchanges[-1]
+        found = exchange.look_up("data.can_use")
+        step.outcome = Outcome.OK if exchange.is_success and found is True else Outcome.UNEXPECTED
+        shown = found if isinstance(found, bool) else type_of(found)
+        codes = ", ".join(f"{place} {code}" for place, code in exchange.codes.items())
+        step.detail = ", ".join(filter(None, [f"HTTP {exchange.status}", exchange.failure, codes, f"can_use {shown}"]))
 
 
-def data_of(exchange: Exchange) -> dict[str, Any]:
-    """Return `data` of a reply, or an empty object."""
-    data = exchange.reply.get("data") if isinstance(exchange.reply, dict) else None
-    return data if isinstance(data, dict) else {}
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _describe_failure(exchange: Exchange) -> str:
-    codes = ", ".join(f"{place} {code}" for place, code in exchange.codes.items())
-    return f"HTTP {exchange.status}" + (f", {codes}" if codes else "") + ("" if exchange.is_json else ", not JSON")
+def objects_in(value: Any) -> list[dict[str, Any]]:
+    """Return the objects in a list, whatever the value is."""
+    return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []

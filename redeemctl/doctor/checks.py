@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -57,9 +56,6 @@ HTTP_SECONDS = 12.0
 """Limit for a response of the endpoint: the service answers within 10 s."""
 
 PARALLEL_GROUPS = 6
-MAX_SILENT_CALLS = 2 * PARALLEL_QUERIES
-"""After this many calls in succession without a response, the platform counts as unreachable."""
-
 IDS = ("settings", "aws.identity", "table", "secret", "function", "api", "api.health", "api.unknown_route", "api.login",
        "schedule", "schedule.last_run", "alarms", "alarms.subscription", "login", "token", "merchant")  # fmt: skip
 DOMAIN_IDS = ("domain", "certificate")
@@ -74,8 +70,7 @@ class Checks:
     """The checks of one run.
 
     `endpoint_url` is the URL of an emulated AWS. `sample` limits the number of merchants that are queried; None for
-    all; `skipped` is the number of the others. With `dry_run` no token is renewed. `show_progress` passes the findings
-    of the merchants through.
+    all; `skipped` is the number of the others. With `dry_run` no token is renewed.
     """
 
     stage: Stage
@@ -83,7 +78,6 @@ class Checks:
     endpoint_url: str | None = None
     sample: int | None = None
     dry_run: bool = False
-    show_progress: Callable[[Iterable[Finding], int], Iterable[Finding]] = lambda findings, _: findings
     skipped: int = 0
 
     def __post_init__(self) -> None:
@@ -332,9 +326,7 @@ class Checks:
         yield from rows
         chosen = take_sample(merchants, self.sample)
         self.skipped = len(merchants) - len(chosen)
-        silence = _Silence()
-        tasks = [functools.partial(self._check_query, merchant, tokens, silence) for merchant in chosen]
-        yield from self.show_progress(run_all(tasks, PARALLEL_QUERIES), len(tasks))
+        yield from self._check_queries(chosen, tokens)
 
     def _judge_rows(
         self, merchants: list[Merchant], apps: Mapping[str, str], secret: SecretVersion | None
@@ -417,39 +409,38 @@ class Checks:
             return not_checked("token", token_id, denied.reason, denied.advice)
         return not_checked("token", token_id, f"the table is not readable ({error})", "see the check table")
 
-    def _check_query(self, merchant: Merchant, tokens: Mapping[str, str], silence: _Silence) -> Finding:
-        account_id, host = merchant.account_id, self.stage.settings.open_api
-        token = tokens.get(merchant.token_id)
-        if token is None:
-            reason = f"the token {merchant.token_id} is not available"
-            return not_checked("merchant", account_id, reason, "see the check token")
-        if silence.is_long():
-            return not_checked("merchant", account_id, f"{host} does not respond", "run doctor again later")
-        query = CertificatesQuery(Selection(account_id), resources.INVALID_ID, merchant.life_account_id)
-        error: RedemptionError | None = None
+    def _check_queries(self, merchants: Sequence[Merchant], tokens: Mapping[str, str]) -> Iterator[Finding]:
+        """Query each merchant in parallel, but not while the platform does not respond to the first one."""
+        queries = []
+        for merchant in merchants:
+            token = tokens.get(merchant.token_id)
+            if token is None:
+                reason = f"the token {merchant.token_id} is not available"
+                yield not_checked("merchant", merchant.account_id, reason, "see the check token")
+            else:
+                queries.append((merchant, token))
+        if not queries:
+            return
+        host = self.stage.settings.open_api
+        first = self._query(*queries[0])
+        yield platform.judge_query(queries[0][0].account_id, first, host)
+        if isinstance(first, UpstreamUnavailableError | UpstreamTimeoutError) and first.evidence is None:
+            for merchant, _ in queries[1:]:
+                reason = f"{host} does not respond"
+                yield not_checked("merchant", merchant.account_id, reason, "run doctor again later")
+            return
+        tasks = [functools.partial(self._query, merchant, token) for merchant, token in queries[1:]]
+        for (merchant, _), error in zip(queries[1:], run_all(tasks, PARALLEL_QUERIES), strict=True):
+            yield platform.judge_query(merchant.account_id, error, host)
+
+    def _query(self, merchant: Merchant, token: str) -> UpstreamError | None:
+        """Query a merchant with an open_id that no user has; return the error."""
+        query = CertificatesQuery(Selection(merchant.account_id), resources.INVALID_ID, merchant.life_account_id)
         try:
             self.stage.douyin.query_user_certificates(query, 1, token, self.stage.new_context(PLATFORM_SECONDS))
-        except UpstreamError as upstream_error:
-            error = upstream_error
-        silence.note(error)
-        return platform.judge_query(account_id, error, host)
-
-
-class _Silence:
-    """Counts the calls in succession that got no response. Used by several threads."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._lock = threading.Lock()
-
-    def note(self, error: RedemptionError | None) -> None:
-        is_silent = isinstance(error, UpstreamUnavailableError | UpstreamTimeoutError) and error.evidence is None
-        with self._lock:
-            self._count = self._count + 1 if is_silent else 0
-
-    def is_long(self) -> bool:
-        with self._lock:
-            return self._count >= MAX_SILENT_CALLS
+        except UpstreamError as error:
+            return error
+        return None
 
 
 def run_all(tasks: Sequence[Callable[[], T]], threads: int) -> Iterator[T]:

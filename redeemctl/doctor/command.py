@@ -5,19 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from redeemctl.doctor.checks import Checks
 from redeemctl.doctor.findings import Finding, Outcome, exit_code, group, summarize
 from redeemctl.options import GlobalCommand, GlobalOptions, pass_options
 from redeemctl.output import print_json, print_note
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 _MARKS = {Outcome.OK: "✓", Outcome.WARNING: "!", Outcome.FAILED: "✗", Outcome.NOT_CHECKED: "?"}
 MAX_SHOWN_RESOURCES = 10
@@ -42,7 +36,7 @@ def doctor(options: GlobalOptions, *, sample: int | None) -> None:
         for notice in stage.notices():
             print_note(notice)
         endpoint_url = os.environ.get("AWS_ENDPOINT_URL")
-        checks = Checks(stage, options.project, endpoint_url, sample, options.dry_run, _show_progress)
+        checks = Checks(stage, options.project, endpoint_url, sample, options.dry_run)
         for _, found in groupby(checks.run(), key=lambda finding: finding.id):
             same_check = list(found)
             findings += same_check
@@ -67,13 +61,3 @@ def _print(findings: list[Finding]) -> None:
     click.echo(f"    {first.text}")
     if first.advice:
         click.echo(f"    → {first.advice}")
-
-
-def _show_progress(findings: Iterable[Finding], total: int) -> Iterator[Finding]:
-    """Yield the findings, with a progress bar on stderr if that is a terminal."""
-    console = Console(file=sys.stderr)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("merchants", total=total)
-        for finding in findings:
-            progress.advance(task)
-            yield finding

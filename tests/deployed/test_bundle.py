@@ -137,6 +137,8 @@ def build_wheel(*arguments):
 """A package that has no wheel and cannot be built on this machine."""
 
 
+# Chalice unpacks a source distribution without a filter.
+@pytest.mark.filterwarnings("ignore:Python 3.14 will, by default, filter extracted tar archives:DeprecationWarning")
 def test_a_package_without_a_wheel_fails_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy_sources(tmp_path)
     with tarfile.open(tmp_path / "sample-1.0.tar.gz", "w:gz") as packed:

@@ -32,7 +32,7 @@ PARSERS = [protocol.parse_certificates, protocol.parse_mint, protocol.parse_logi
 
 class TestRequests:
     def test_a_page_is_requested_with_every_option(self) -> None:
-        query = CertificatesQuery(Selection("7", "6601", 2, 100, 200), "user", "8", 10, protocol.BY_ORDER)
+        query = CertificatesQuery(Selection("7", "6601", 2, 100, 200), "user", "8", 10)
         request = protocol.certificates_request(query, 3, "clt.x")
         assert (request.method, request.path) == ("POST", "/api/trade/v2/fulfillment/query_user_certificates/")
         assert request.headers == {
@@ -47,7 +47,7 @@ class TestRequests:
             "biz_type": 2,
             "page": 3,
             "page_size": 10,
-            "page_dimension": 2,
+            "page_dimension": 1,
             "time_range": {"start_time": 100, "end_time": 200},
         }
 

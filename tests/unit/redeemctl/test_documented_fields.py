@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.douyin import models
-from redeemctl.acceptance.comparison import Comparison, Deviation, DeviationKind
-from redeemctl.acceptance.fields import BY_PATH, CALLS, Type, type_of
+from redeemctl.acceptance.comparison import NOT_DOCUMENTED, OTHER_TYPE, VALUES, Comparison, FieldNote, safe_name
+from redeemctl.acceptance.fields import FIELDS, type_of
 from tests.sample_reply import build_certificate, build_reply
 
 LIST = "query_user_certificates"
@@ -21,9 +20,9 @@ def full_reply() -> dict[str, Any]:
     return reply
 
 
-def paths(value: Any, path: str = "") -> dict[str, Type]:
+def paths(value: Any, path: str = "") -> dict[str, str]:
     """Return the path and type of every field and element in JSON data."""
-    found: dict[str, Type] = {path: type_of(value)} if path else {}
+    found: dict[str, str] = {path: type_of(value)} if path else {}
     parts = value.items() if isinstance(value, dict) else []
     for name, part in parts:
         found |= paths(part, f"{path}.{name}" if path else name)
@@ -32,57 +31,65 @@ def paths(value: Any, path: str = "") -> dict[str, Type]:
     return found
 
 
+def notes(*replies: dict[str, Any]) -> list[FieldNote]:
+    """Return what a comparison notes, without the values of enumerations."""
+    comparison = Comparison()
+    for reply in replies:
+        comparison.add(LIST, reply)
+    return [note for note in comparison.notes() if note.kind != VALUES]
+
+
 def test_the_table_has_the_fields_of_the_documents_sample() -> None:
-    assert {path: field.type for path, field in BY_PATH[LIST].items()} == paths(full_reply())
+    assert FIELDS[LIST] == paths(full_reply())
 
 
-def test_the_service_reads_only_documented_fields() -> None:
-    names = {path.rpartition(".")[2].removesuffix("[]") for path in BY_PATH[LIST]}
-    structs = [models.Certificate, models.Order, models.CertificatesData, models.SkuInfo, models.TimesCardInfo]
-    for struct in structs:
-        read = set(struct.__struct_fields__) - {"sub_error_code", "logid"}
-        assert read <= names
+def test_both_calls_have_the_same_fields_of_an_order() -> None:
+    prefix = "data.orders[]."
+    orders = {path.removeprefix(prefix): found for path, found in FIELDS[LIST].items() if path.startswith(prefix)}
+    assert {f"data.{path}": found for path, found in orders.items()}.items() <= FIELDS["order_can_use"].items()
 
 
-def test_each_field_stands_after_its_parent() -> None:
-    for fields in CALLS.values():
-        seen = {""}
-        for field in fields:
-            parent = field.path.removesuffix("[]") if field.path.endswith("[]") else field.path.rpartition(".")[0]
-            assert parent in seen, field.path
-            seen.add(field.path)
+def test_a_reply_as_documented_has_no_note() -> None:
+    assert notes(full_reply()) == []
 
 
-def test_a_reply_as_documented_has_no_deviation() -> None:
-    comparison = Comparison()
-    comparison.add(LIST, full_reply(), is_success=True)
-    assert not comparison.deviations
-    assert comparison.unseen_fields() == []
-
-
-@pytest.mark.parametrize("reply", [None, [], "text"])
-def test_a_reply_that_is_no_object_is_reported(reply: Any) -> None:
-    comparison = Comparison()
-    comparison.add(LIST, reply, is_success=False)
-    assert [d.kind for d in comparison.deviations] == [DeviationKind.NOT_JSON]
-
-
-def test_an_error_needs_only_the_envelope() -> None:
-    codes = {"error_code": 2100004, "description": ""}
-    extra = {**codes, "sub_error_code": 0, "sub_description": "", "logid": "1", "now": 1}
-    comparison = Comparison()
-    comparison.add(LIST, {"data": codes, "extra": extra}, is_success=False)
-    assert not comparison.deviations
-
-
-def test_a_deviation_is_counted_and_shows_no_value() -> None:
+def test_a_note_counts_and_shows_no_value() -> None:
     reply = full_reply()
     for _ in range(2):
         reply["data"]["orders"].append({"order_id": 7200000000000000001, "can_use": True, "certificates": []})
-    reply["data"]["7200000000000000001"] = "secret"
+    reply["data"]["7200000000000000001"] = {"secret": "secret"}
+    assert notes(reply) == [
+        FieldNote(NOT_DOCUMENTED, LIST, "data.(19 characters)", "object (1)"),
+        FieldNote(OTHER_TYPE, LIST, "data.orders[].order_id", "integer (2), text (1); documented: text"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(7, "7 (1)"), ("7", "7 (1)"), (10**6, "(other) (1)"), ("x", "(other) (1)")]
+)
+def test_only_the_number_of_an_enumeration_is_shown(value: Any, shown: str) -> None:
     comparison = Comparison()
-    comparison.add(LIST, reply, is_success=True)
-    assert comparison.deviations == {
-        Deviation(DeviationKind.OTHER_TYPE, LIST, "data.orders[].order_id", "integer instead of text"): 2,
-        Deviation(DeviationKind.UNKNOWN_FIELD, LIST, "data.(19 characters)", "a field of type text"): 1,
-    }
+    comparison.add(LIST, build_reply(build_certificate(sku_info={"groupon_type": value})))
+    field = "data.orders[].certificates[].sku_info.groupon_type"
+    assert FieldNote(VALUES, LIST, field, shown) in comparison.notes()
+
+
+@pytest.mark.parametrize(("change", "is_present"), [({}, True), ({"expire_time": None}, False), ({"gone": 1}, False)])
+def test_a_field_is_missing_if_one_object_lacks_it(change: dict[str, Any], is_present: bool) -> None:
+    other = build_certificate(**change)
+    if "gone" in change:
+        del other["expire_time"]
+    comparison = Comparison()
+    comparison.add(LIST, build_reply(build_certificate(), other))
+    assert comparison.is_always_present(LIST, "data.orders[].certificates[].expire_time") is is_present
+
+
+@pytest.mark.parametrize(
+    ("name", "is_safe"),
+    [
+        ("refund_status", True), ("v2_flag", True), ("7200000000000000001", False), ("_000open-id", False),
+        ("a" * 41, False), ("姓名", False), ("order_2024_1234", False), ("a_" * 19 + "!", False),
+    ],
+)  # fmt: skip
+def test_only_names_that_look_like_fields_are_shown(name: str, is_safe: bool) -> None:
+    assert (safe_name(name) == name) is is_safe

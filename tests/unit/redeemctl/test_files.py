@@ -9,7 +9,7 @@ import pytest
 from redeemctl.errors import InvalidInputError
 from redeemctl.files import Entry, read_merchants, write_csv
 from redeemctl.imports import TEMPLATE, make_patch, plan_import
-from redeemctl.rows import edit_item, parse_row
+from redeemctl.rows import parse_row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def plan(tmp_path: Path, text: str, items: Any = None, *, prune: bool = False, e
 def test_what_is_exported_can_be_imported_and_changes_nothing(tmp_path: Path) -> None:
     plans, errors = plan(tmp_path, write_csv(TEMPLATE))
     assert ([p.kind for p in plans], errors) == (["added", "added"], [])
-    items = {p.account_id: edit_item(p.account_id, None, p.patch) for p in plans}
+    items = {p.account_id: p.edited for p in plans}
     assert [parse_row(item) for item in items.values()] == TEMPLATE
     plans, _ = plan(tmp_path, write_csv(TEMPLATE), items, prune=True)
     assert [p.kind for p in plans] == ["unchanged", "unchanged"]
@@ -49,8 +49,9 @@ def test_csv_files_of_excel_are_read(tmp_path: Path, encoding: str) -> None:
     )
     assert errors == []
     assert [(change.field, change.new) for change in planned.changes] == [
-        ("app_id", "tt1"), ("name", "四季小馆"), ("active", "yes"),
-        ("store 1", "人民广场店; 31.5,121"), ("store 2", "二店"),
+        ("app_id", "tt1"), ("active", "yes"), ("name", "四季小馆"),
+        ("stores.1.name", "人民广场店"), ("stores.1.latitude", "31.5"), ("stores.1.longitude", "121"),
+        ("stores.2.name", "二店"),
     ]  # fmt: skip
 
 
@@ -105,10 +106,10 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes, error: str) -> 
         ("account_id,active\n7,否\n", False, ["active"]),
         ("account_id,active\n7,是\n", False, []),
         ("account_id,poi_id,store_name\n7,1,x\n", False, []),
-        ("account_id,poi_id,store_name\n7,1,x\n", True, ["store 2"]),
+        ("account_id,poi_id,store_name\n7,1,x\n", True, ["stores.2.name"]),
         ("account_id,poi_id,store_name\n7,,\n", True, []),
         ("account_id\n7\n", True, []),
-        ("account_id,poi_id,store_name\n7,3,z\n", False, ["store 3"]),
+        ("account_id,poi_id,store_name\n7,3,z\n", False, ["stores.3.name"]),
     ],
 )
 def test_nothing_is_removed_without_prune_and_a_store_list_never_becomes_empty(

@@ -75,8 +75,10 @@ def test_both_forms_of_a_store_are_read_and_shown() -> None:
     assert rows.list_changes(None, item) == [
         Change("app_id", "", "tt1"),
         Change("active", "", "yes"),
-        Change("store 1", "", "x"),
-        Change("store 2", "", "y; 1.50,2"),
+        Change("stores.1.name", "", "x"),
+        Change("stores.2.name", "", "y"),
+        Change("stores.2.latitude", "", "1.50"),
+        Change("stores.2.longitude", "", "2"),
     ]
 
 

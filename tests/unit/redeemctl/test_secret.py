@@ -1,4 +1,4 @@
-"""The secret's compare-and-set, where AWS differs from the emulated one or a response is lost, and the key rotation."""
+"""The secret's conditional writes, where AWS differs from the emulated one, and the key rotation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.credentials import Credentials, parse_credentials
 from chalicelib.errors import ConfigurationError
-from redeemctl.changes import WriteConflictError
-from redeemctl.errors import CommandError
+from redeemctl.errors import CommandError, ConflictError
 from redeemctl.secret import (
     ADD,
     CURRENT,
@@ -110,7 +109,7 @@ def test_a_version_that_is_no_longer_current_is_a_conflict(code: str) -> None:
     client = FakeClient(VALUE)
     client.move_error = code
     store = make_store(client)
-    with pytest.raises(WriteConflictError):
+    with pytest.raises(ConflictError):
         store.replace(store.read(), {"apps": {}})
     assert client.labels == {CURRENT: "v0"}
 
@@ -160,24 +159,24 @@ def test_a_rotation_survives_between_its_steps() -> None:
     rotation = read_rotation(make_version(["old"]))
     assert (rotation.next_step, rotation.due_at(TTL)) == (ADD, 0.0)
 
-    rotation = read_back(rotation.add("new", NOW + 1))
+    rotation = read_back(rotation.take_step("new", NOW + 1))
     assert rotation == Rotation(("old", "new"), fingerprint("new"), NOW + 1)
     assert rotation.next_step == USE
     assert rotation.due_at(TTL) > NOW + 1 + CACHE_SECONDS, "every instance has read the new key"
 
-    rotation = read_back(rotation.use(NOW + 1000))
+    rotation = read_back(rotation.take_step("", NOW + 1000))
     assert rotation == Rotation(("new", "old"), "", NOW + 1000)
     assert rotation.next_step == RETIRE
     assert rotation.due_at(TTL) > NOW + 1000 + CACHE_SECONDS + TTL, "the last session of the old key has expired"
 
-    rotation = read_back(rotation.retire(NOW + 20_000))
+    rotation = read_back(rotation.take_step("", NOW + 20_000))
     assert (rotation.keys, rotation.next_step) == (("new",), ADD)
 
 
 def test_the_roles_of_the_keys_are_described() -> None:
-    added = Rotation(("a",), "", NOW).add("b", NOW)
+    added = Rotation(("a",), "", NOW).take_step("b", NOW)
     assert [added.role(key) for key in added.keys] == ["signs and verifies", "verifies, does not sign yet"]
-    used = added.use(NOW)
+    used = added.take_step("", NOW)
     assert [used.role(key) for key in used.keys] == ["signs and verifies", "verifies, to be retired"]
 
 

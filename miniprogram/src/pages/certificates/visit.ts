@@ -63,8 +63,11 @@ export const visit = {
   },
 
   hide(page: ShownPage) {
-    this.hidden = page;
-    this.shown = undefined;
+    // Not if the page that covers it is shown already.
+    if (this.shown === page) {
+      this.hidden = page;
+      this.shown = undefined;
+    }
   },
 
   /** Replace the page that is shown. */

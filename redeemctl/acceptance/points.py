@@ -1,0 +1,238 @@
+"""What the service assumes about the platform, the open questions, and how a run answers them.
+
+docs/platform.md lists the same names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from redeemctl.acceptance.fields import BOOLEAN
+from redeemctl.acceptance.steps import Entry, Listing, Outcome, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_SECONDS = 10**11
+"""An epoch time above is in milliseconds."""
+
+LIST = "query_user_certificates"
+_CERTIFICATE = "data.orders[].certificates[]"
+
+NEEDED_FIELDS = (
+    "data.error_code",
+    "data.total",
+    "data.orders",
+    "data.orders[].order_id",
+    "data.orders[].can_use",
+    "data.orders[].certificates",
+    f"{_CERTIFICATE}.certificate_id",
+    f"{_CERTIFICATE}.expire_time",
+    f"{_CERTIFICATE}.sku_info",
+    f"{_CERTIFICATE}.sku_info.title",
+    f"{_CERTIFICATE}.sku_info.sku_id",
+)
+"""The fields without which the list cannot be read or shown."""
+
+
+class Verdict(NamedTuple):
+    """Whether something holds, or is answered; None if it was not observed. `seen` contains no value of a reply."""
+
+    holds: bool | None
+    seen: str = "not observed"
+
+
+class Point(NamedTuple):
+    """An assumption that the service relies on, or a question: the service works with every answer."""
+
+    name: str
+    text: str
+    judge: Callable[[Run], Verdict]
+    is_assumption: bool = True
+
+
+NOT_OBSERVED = Verdict(None)
+
+
+def _step_is_ok(name: str) -> Callable[[Run], Verdict]:
+    def judge(run: Run) -> Verdict:
+        step = run.steps.get(name)
+        if step is None or step.outcome is Outcome.SKIPPED:
+            return NOT_OBSERVED
+        return Verdict(step.outcome is Outcome.OK, step.detail)
+
+    return judge
+
+
+def _lists_are_readable(run: Run) -> Verdict:
+    pages = [page for listing in run.listings.values() for page in listing.pages]
+    if not any(page.size for page in pages):
+        return NOT_OBSERVED
+    removed = sum(page.removed for page in pages)
+    paths = {path for page in pages for found in page.malformed.values() for path in found}
+    return Verdict(not removed and not paths, f"certificates removed {removed}, malformed: {_names(paths)}")
+
+
+def _needed_fields_are_present(run: Run) -> Verdict:
+    if not _entries(run, "list"):
+        return NOT_OBSERVED
+    missing = [path for path in NEEDED_FIELDS if not run.comparison.is_always_present(LIST, path)]
+    return Verdict(not missing, f"missing: {_names(missing)}")
+
+
+def _can_use_is_boolean(run: Run) -> Verdict:
+    types = run.comparison.types(LIST, "data.orders[].can_use")
+    return Verdict(not types.keys() - {BOOLEAN}, f"types: {_names(types)}") if types else NOT_OBSERVED
+
+
+def _times_are_seconds(run: Run) -> Verdict:
+    times = [entry.raw.get(name) for entry in _entries(run, "list") for name in ("start_time", "expire_time")]
+    numbers = [int(t) for t in times if isinstance(t, int | str) and str(t).isdecimal() and int(t)]
+    if not numbers:
+        return NOT_OBSERVED
+    large = sum(number >= MAX_SECONDS for number in numbers)
+    return Verdict(not large, f"{len(numbers) - large} in seconds, {large} in milliseconds or smaller units")
+
+
+def _total_counts_certificates(run: Run) -> Verdict:
+    listing = run.listings.get("list")
+    if listing is None or not listing.is_complete or not listing.entries():
+        return NOT_OBSERVED
+    total, count = listing.pages[0].total, sum(page.size for page in listing.pages)
+    return Verdict(total == count, f"total {total}, {count} certificates")
+
+
+def _pages_are_disjoint_and_complete(run: Run) -> Verdict:
+    parts = _small_pages(run)
+    if parts is None or not parts.is_complete or not run.listings["list"].is_complete:
+        return NOT_OBSERVED
+    expected = {entry.certificate_id for entry in _entries(run, "list")}
+    found = [entry.certificate_id for entry in parts.entries()]
+    repeated, missing = len(found) - len(set(found)), len(expected - set(found))
+    seen = f"{len(parts.pages)} pages of {parts.page_size}: {repeated} certificates repeated, {missing} missing"
+    return Verdict(not repeated and not missing, seen)
+
+
+def _parts_of_a_cut_order_agree(run: Run) -> Verdict:
+    listings = [run.listings[name] for name in ("list", "paging") if _entries(run, name)]
+    if not listings:
+        return NOT_OBSERVED
+    cut = {order_id: values for listing in listings for order_id, values in _cut_orders(listing).items()}
+    different = sum(len(set(map(repr, values))) > 1 for values in cut.values())
+    return Verdict(not different, f"{len(cut)} orders cut, {different} with different can_use")
+
+
+def _store_list_ends_where_the_rule_says(run: Run) -> Verdict:
+    """Compare small pages with and without poi_id: no certificate may be behind the page where the service stops."""
+    everything, store = _small_pages(run), run.listings.get("paging-store")
+    if everything is None or store is None or not store.is_complete:
+        return NOT_OBSERVED
+    sizes = [page.size for page in store.pages]
+    filled = max((number for number, size in enumerate(sizes, 1) if size), default=0)
+    read = next(count for count in range(1, len(sizes) + 1) if count == len(sizes) or not store.continues(count))
+    if len(store.entries()) == len(everything.entries()):
+        way = "lists all orders, usable or not"
+    elif all(size == store.page_size for size in sizes[: filled - 1]):
+        way = "filters before it cuts pages"
+    else:
+        way = "filters after it cuts pages"
+    total = store.pages[0].total
+    return Verdict(filled <= read, f"{way}; sizes {sizes}, total {total}, the service reads {read} pages")
+
+
+def _time_range_is_in_seconds(run: Run) -> Verdict:
+    expected, found = len(_entries(run, "list")), len(_entries(run, "time-range-all"))
+    if not expected or "time-range-all" not in run.listings:
+        return NOT_OBSERVED
+    return Verdict(expected == found, f"from 1970 until in 50 years, in seconds: {found} of {expected} certificates")
+
+
+def _unusable_with_certificates(run: Run) -> Verdict:
+    listings = [run.listings[name] for name in ("list", "list-store") if name in run.listings]
+    unusable = [order for listing in listings for _, order in listing.orders() if order.get("can_use") is False]
+    if not unusable:
+        return Verdict(None, "no order with can_use false")
+    count = sum(bool(order.get("certificates")) for order in unusable)
+    return Verdict(True, f"{count} of {len(unusable)} orders with can_use false have certificates")
+
+
+def _effect_of_poi_id(run: Run) -> Verdict:
+    before = {entry.certificate_id: entry.can_use for entry in _entries(run, "list")}
+    after = {entry.certificate_id: entry.can_use for entry in _entries(run, "list-store")}
+    if not before:
+        return NOT_OBSERVED
+    changed = sum(before[key] != after[key] for key in before.keys() & after.keys())
+    return Verdict(True, f"{len(before)} certificates without, {len(after)} with poi_id; can_use differs for {changed}")
+
+
+def _meaning_of_time_range(run: Run) -> Verdict:
+    counts = {name: len(_entries(run, f"time-range-{name}")) for name in ("all", "now", "future")}
+    if not _entries(run, "list"):
+        return NOT_OBSERVED
+    meaning = "not clear"
+    if counts["future"] == counts["all"]:
+        meaning = "ignored"
+    elif counts["now"] and not counts["future"]:
+        meaning = "validity"
+    elif not counts["now"] and not counts["future"]:
+        meaning = "probably the time of the purchase"
+    return Verdict(True, f"{meaning} (certificates: {', '.join(f'{name} {n}' for name, n in counts.items())})")
+
+
+POINTS = (
+    Point("token-accepted", "A list is accepted with the token of client_token.", _step_is_ok("list")),
+    Point("login-open-id", "jscode2session returns an open_id for a code of tt.login.", _step_is_ok("login")),
+    Point("readable", "The service can read every certificate and every field that it shows.", _lists_are_readable),
+    Point("needed-fields", "The fields that the list needs are always there.", _needed_fields_are_present),
+    Point("can-use-boolean", "can_use is true or false.", _can_use_is_boolean),
+    Point("seconds", "start_time and expire_time are in seconds.", _times_are_seconds),
+    Point("total-certificates", "total counts certificates.", _total_counts_certificates),
+    Point("pages-complete", "Small pages have each certificate exactly once.", _pages_are_disjoint_and_complete),
+    Point("after-the-end", "A page after the last one is empty, not an error.", _step_is_ok("after-the-end")),
+    Point(
+        "cut-orders-agree",
+        "If an order is cut by a page, both parts have the same can_use.",
+        _parts_of_a_cut_order_agree,
+    ),
+    Point(
+        "store-filter",
+        "The rule for the end of a list reads every page of a store, whichever way the platform filters.",
+        _store_list_ends_where_the_rule_says,
+    ),
+    Point("store-selected", "order_can_use finds an order usable that the store's list does.", _step_is_ok("order")),
+    Point("time-range-seconds", "time_range is in seconds.", _time_range_is_in_seconds),
+    Point(
+        "invalid-token", "An invalid token is refused with a code that renews the token.", _step_is_ok("invalid-token")
+    ),
+    Point(
+        "unauthorized-merchant",
+        "A merchant without authorization is refused with 2119005 or 11006.",
+        _step_is_ok("unauthorized-merchant"),
+    ),
+    Point("unusable-certificates", "Does can_use false come with certificates?", _unusable_with_certificates, False),
+    Point("poi-id", "What does poi_id change?", _effect_of_poi_id, False),
+    Point("time-range", "Which time does time_range compare?", _meaning_of_time_range, False),
+)
+
+
+def _entries(run: Run, name: str) -> list[Entry]:
+    listing = run.listings.get(name)
+    return listing.entries() if listing else []
+
+
+def _small_pages(run: Run) -> Listing | None:
+    """Return the list in small pages, if it has several."""
+    parts = run.listings.get("paging")
+    return parts if parts is not None and len(parts.pages) > 1 else None
+
+
+def _cut_orders(listing: Listing) -> dict[str, list[Any]]:
+    """Return the orders that are on more than one page, with the `can_use` of each part."""
+    pages: dict[str, dict[int, Any]] = {}
+    for entry in listing.entries():
+        pages.setdefault(entry.order_id, {})[entry.page] = entry.can_use
+    return {order_id: list(parts.values()) for order_id, parts in pages.items() if len(parts) > 1}
+
+
+def _names(found: Any) -> str:
+    return ", ".join(sorted(found)) or "none"

@@ -1,0 +1,62 @@
+"""The verdicts of an acceptance run on lists that differ from what the service assumes."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from chalicelib.douyin import protocol
+from redeemctl.acceptance.points import POINTS
+from redeemctl.acceptance.steps import Listing
+
+JUDGES = {point.name: point.judge for point in POINTS}
+
+
+def pages(*contents: str, size: int = 2) -> Listing:
+    """Return a complete list. A letter is a certificate; its order is the lower-case letter, usable if it is that."""
+    listing = Listing(size, is_complete=True)
+    for content in contents:
+        orders = [
+            {"order_id": letter.lower(), "can_use": letter.islower(), "certificates": [{"certificate_id": letter}]}
+            for letter in content
+        ]
+        reply = {"data": {"orders": orders, "total": len("".join(contents)), "error_code": 0}, "extra": {}}
+        listing.pages.append(protocol.parse_certificates(protocol.Response(200, {}, json.dumps(reply).encode())))
+        listing.replies.append(reply)
+    return listing
+
+
+@pytest.mark.parametrize(
+    ("name", "listings", "holds"),
+    [
+        ("pages-complete", {"list": pages("abcd"), "paging": pages("ab", "cd")}, True),
+        ("pages-complete", {"list": pages("abcd"), "paging": pages("ab", "bc", "d")}, False),
+        ("pages-complete", {"list": pages("abcd"), "paging": pages("ab", "c")}, False),
+        ("pages-complete", {"list": pages("ab"), "paging": pages("ab")}, None),
+        ("cut-orders-agree", {"list": pages("ab"), "paging": pages("ab", "bc")}, True),
+        ("cut-orders-agree", {"list": pages("ab"), "paging": pages("ab", "Bc")}, False),
+        ("time-range-seconds", {"list": pages("ab"), "time-range-all": pages("ab")}, True),
+        ("time-range-seconds", {"list": pages("ab"), "time-range-all": pages("")}, False),
+        ("time-range-seconds", {"list": pages("ab")}, None),
+        ("unusable-certificates", {"list": pages("aB")}, True),
+        ("unusable-certificates", {"list": pages("ab")}, None),
+    ],
+)
+def test_lists_are_judged(name: str, listings: dict[str, Listing], holds: bool | None) -> None:
+    run: Any = SimpleNamespace(listings=listings)
+    assert JUDGES[name](run).holds is holds
+
+
+@pytest.mark.parametrize(
+    ("counts", "meaning"),
+    [((2, 2, 0), "validity"), ((2, 2, 2), "ignored"), ((2, 0, 0), "probably the time"), ((2, 0, 1), "not clear")],
+)
+def test_the_meaning_of_time_range_follows_from_three_lists(counts: tuple[int, ...], meaning: str) -> None:
+    listings = {
+        f"time-range-{n}": pages("a" * count) for n, count in zip(("all", "now", "future"), counts, strict=True)
+    }
+    run: Any = SimpleNamespace(listings={**listings, "list": pages("ab")})
+    assert JUDGES["time-range"](run).seen.startswith(meaning)
