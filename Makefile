@@ -27,7 +27,7 @@ help:
 	@echo "make check        after an edit: format, lint, types, unit tests (20 s)"
 	@echo "make miniprogram  build the sample mini-program for Douyin's IDE: miniprogram/dist (needs node)"
 	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1]"
-	@echo "make rollback     bring back the code from before: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"
+	@echo "make rollback     bring back the former code: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"
 	@echo "make destroy      delete the deployment, keep table and secret: make destroy STAGE=dev"
 	@echo "make more         the commands for developers"
 
@@ -105,7 +105,7 @@ miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/pr
 	@$(NPM) run build && touch $@
 
 deploy: $(INSTALLED)
-	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev (a file in infra/stages)"; exit 2; }
+	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev [DRY_RUN=1] (stages: infra/stages)"; exit 2; }
 	@$(BIN)/python -m infra.deploy $(STAGE) $(if $(DRY_RUN),--dry-run)
 
 # An environment of another commit will do: in an emergency, nothing is installed or built.
@@ -115,7 +115,7 @@ rollback:
 	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(if $(DRY_RUN),--dry-run)
 
 destroy: $(INSTALLED)
-	@test -n "$(STAGE)" || { echo "usage: make destroy STAGE=dev"; exit 2; }
+	@test -n "$(STAGE)" || { echo "usage: make destroy STAGE=dev [DATA=delete REALLY=dev]"; exit 2; }
 	@$(BIN)/python -m infra.destroy $(STAGE) $(if $(DATA),--data $(DATA)) $(if $(REALLY),--really $(REALLY))
 
 demo: bundle

@@ -2,7 +2,7 @@
 
 - ours: the service
 - naive: `peers/naive`, a straightforward implementation
-- floor: `peers/floor`, the lower bound: a handler without framework, logs and error handling
+- floor: `peers/floor`, a handler without framework, logs and error handling
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def open_account(settings: StageSettings) -> Account:
     session = boto3.Session()
     region = session.region_name or settings.region
     if region is None:
-        raise StageError("no AWS region: set AWS_DEFAULT_REGION, or `region` in the stage's settings")
+        raise StageError("no AWS region: set AWS_DEFAULT_REGION, or `region` in infra/stages/<stage>.toml")
     client: Any = functools.partial(session.client, region_name=region)
     environment = {**os.environ, "AWS_DEFAULT_REGION": region}
     return Account(client, environment, region, os.environ.get("AWS_ENDPOINT_URL"))

@@ -1,6 +1,7 @@
 """Compares what is deployed of a stage with what its settings and the template say. Nothing is changed.
 
-`make deploy DRY_RUN=1` and `redeemctl doctor` report the differences, the smoke test those of functions and schedule.
+`make deploy DRY_RUN=1` and `redeemctl doctor` report all differences. The smoke test
+reports those of functions and schedule.
 """
 
 from __future__ import annotations

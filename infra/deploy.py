@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from infra import bundle, chalice_config, cloudformation, smoke, versions
 from infra.account import check_account, open_account
@@ -156,6 +156,10 @@ def exit_on_error() -> Iterator[None]:
     """Exit with the message of an error that the caller can do something about, without a traceback."""
     try:
         yield
+    except NoCredentialsError:
+        raise SystemExit(
+            "no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ) from None
     except (
         BotoCoreError, ClientError, StageError, bundle.BundleError, cloudformation.StackError, ChaliceError,
         DeploymentConflictError, smoke.SmokeTestError, versions.DownloadError,

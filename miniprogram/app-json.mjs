@@ -1,4 +1,4 @@
-/** Names the compiled prelaunch file in dist/app.json; in src, Douyin's IDE compiles it. */
+/** Sets the prelaunch entry of dist/app.json to the compiled file. In src/app.json it is the .ts file, for the IDE. */
 
 import { readFile, writeFile } from "node:fs/promises";
 

@@ -91,9 +91,8 @@ def print_certificates(stack: Stack, data: SampleData) -> None:
     """Log the sample customer in and print the certificates that can be redeemed in a store."""
     code = create_login_code(stack.platform.url, APP_ID, CUSTOMER)
     session = _call("POST", f"{stack.api_url}/v1/sessions", json={"app_id": APP_ID, "code": code})
-    url = f"{stack.api_url}{certificates_url()}"
     start = time.perf_counter()
-    view = _call("GET", url, headers={"Authorization": f"Bearer {session['token']}"})
+    view = _call("GET", f"{stack.api_url}{certificates_url()}", headers={"Authorization": f"Bearer {session['token']}"})
     milliseconds = (time.perf_counter() - start) * 1000
     store = data.merchants[ACCOUNT_ID].store_names[POI_ID]
     table = Table(title=f"{data.customers[CUSTOMER].name} · {store}", title_justify="left")
@@ -103,7 +102,7 @@ def print_certificates(stack: Stack, data: SampleData) -> None:
         table.add_row(*_format_row(certificate))
     console.print()
     console.print(table)
-    console.print(f"{len(view['certificates'])} certificates in {milliseconds:.0f} ms from\n{url}", soft_wrap=True)
+    console.print(f"{len(view['certificates'])} certificates in {milliseconds:.0f} ms")
 
 
 def print_instructions(stack: Stack, data: SampleData, preview_url: str) -> None:
@@ -111,7 +110,7 @@ def print_instructions(stack: Stack, data: SampleData, preview_url: str) -> None
     console.print("\n[bold]The sandbox is running[/bold] (Ctrl-C stops it)")
     sandbox, api = f"{stack.platform.url}/_sandbox", stack.api_url
     code_request = f'{{"app_id":"{APP_ID}","customer":"{CUSTOMER}"}}'
-    fault = '{"kind":"code","call":"query_user_certificates","code":2100004,"times":3}'
+    fault = '{"kind":"code","call":"query_user_certificates","code":2100004,"times":4}'
     lines = f"""Mini-program  {preview_url}  (open in a browser)
 API           {stack.api_url}
 Mock platform {stack.platform.url}
@@ -128,12 +127,12 @@ curl -s -H "Authorization: Bearer $TOKEN" {api}{certificates_url()}
 # Show the functions' log and metrics (--follow: continue)
 .venv/bin/python -m sandbox.logs {stack.aws.url}
 
-# Use the operator's command with the sandbox
+# Use the operator's command with the sandbox, in a shell of its own
 export AWS_ENDPOINT_URL={stack.aws.url} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION={REGION}
 export DOUYIN_OPEN_API={stack.platform.url} DOUYIN_LOGIN_API={stack.platform.url}
 .venv/bin/redeemctl doctor
 
-# Let the next three queries fail with error 2100004 (system busy), then list again
+# Let the next list fail: error 2100004 (system busy), also in its three retries. Then list again
 curl -s {sandbox}/faults -d '{fault}'
 """
     # print, not console.print: rich would wrap and color the commands.

@@ -121,9 +121,9 @@ class MockPlatform:
         self._stable_tokens.pop(app_id, None)
 
     def issue_login_code(self, app_id: str, customer: str) -> str:
-        """Return a login code, as tt.login does for this customer in this app; raises KeyError if one is unknown."""
+        """Return a login code, as tt.login does for this customer in this app; raises ValueError if one is unknown."""
         if app_id not in self.data.apps or customer not in self.data.customers:
-            raise KeyError("unknown app_id or customer")
+            raise ValueError("unknown app_id or customer")
         code = self._new_text(24)
         self._codes[code] = (app_id, customer, self.now() + LOGIN_CODE_SECONDS)
         return code

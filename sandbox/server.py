@@ -1,18 +1,7 @@
-"""Mock platform (模拟抖音平台) over HTTP: `python -m sandbox.server [--port N] [--seed N] …`; docs/mock-platform.md.
+"""Mock platform (模拟抖音平台) over HTTP: `python -m sandbox.server [--port N] [--seed N] …`.
 
 Serves endpoints of the platform under their real paths; login and open API share one host here. Endpoints under
-`/_sandbox/` control the mock:
-
-- `POST codes` {"app_id", "customer"}: issue a login code, as tt.login does
-- `GET calls`: list the calls so far; `DELETE calls`: clear the list
-- `GET requests`: list the last 1,000 requests with header fields and body, without secrets; query parameters select by
-  field (`?customer=lin&call=client_token`); `DELETE requests`: clear the list
-- `GET|POST|DELETE faults`: list, add and clear fault rules (see `sandbox.faults`)
-- `POST clock` {"advance": seconds}: move the platform's clock forward
-- `POST revoke` {"app_id"}: invalidate all tokens of an app
-- `PUT purchases/{customer}`: replace a customer's purchases (format of the files in `sandbox/data/orders`, or a fixture
-  of `redeemctl acceptance`)
-- `GET world`: list apps (without secrets), merchants and customers
+`/_sandbox/` control the mock. docs/mock-platform.md describes all of them.
 """
 
 from __future__ import annotations
@@ -228,7 +217,12 @@ class MockServer:
     async def _record_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Record a request, whatever its path. Requests to `/_sandbox/` are not recorded."""
         if request.path.startswith("/_sandbox/"):
-            return await handler(request)
+            try:
+                return await handler(request)
+            except KeyError as error:
+                return web.json_response({"error": f"{error} is missing or unknown"}, status=400)
+            except (TypeError, ValueError) as error:
+                return web.json_response({"error": str(error)}, status=400)
         record = _Record(request, await request.read())
         self.requests.append(record)
         try:
@@ -249,10 +243,7 @@ class MockServer:
 
     async def _issue_code(self, request: web.Request) -> web.Response:
         body = await request.json()
-        try:
-            return web.json_response({"code": self.platform.issue_login_code(body["app_id"], body["customer"])})
-        except KeyError as error:
-            return web.json_response({"error": str(error)}, status=404)
+        return web.json_response({"code": self.platform.issue_login_code(body["app_id"], body["customer"])})
 
     async def _handle_calls(self, request: web.Request) -> web.Response:
         if request.method == "DELETE":
@@ -263,14 +254,11 @@ class MockServer:
         if request.method == "DELETE":
             self.fault_plan.clear()
         if request.method == "POST":
-            try:
-                self.fault_plan.faults.append(Fault(**await request.json()))
-            except (TypeError, ValueError) as error:
-                return web.json_response({"error": str(error)}, status=400)
+            self.fault_plan.faults.append(Fault(**await request.json()))
         return web.json_response([vars(fault) for fault in self.fault_plan.faults])
 
     async def _advance_clock(self, request: web.Request) -> web.Response:
-        self.platform.advance_clock((await request.json())["advance"])
+        self.platform.advance_clock(float((await request.json())["advance"]))
         return web.json_response({"now": self.platform.now()})
 
     async def _revoke_tokens(self, request: web.Request) -> web.Response:
@@ -282,11 +270,8 @@ class MockServer:
         if customer not in self.platform.data.customers:
             return web.json_response({"error": "unknown customer"}, status=404)
         body = await request.json()
-        try:
-            # An object is a fixture of `redeemctl acceptance`.
-            entries = fixtures.to_purchases(body, sample_data.ACCOUNT_ID) if isinstance(body, dict) else body
-        except ValueError as error:
-            return web.json_response({"error": str(error)}, status=400)
+        # An object is a fixture of `redeemctl acceptance`.
+        entries = fixtures.to_purchases(body, sample_data.ACCOUNT_ID) if isinstance(body, dict) else body
         self.platform.data.purchases[customer] = sample_data.parse_purchases(entries)
         return web.json_response({})
 
@@ -481,7 +466,10 @@ def main() -> None:
         help="replace a customer's purchases by the orders in a fixture of redeemctl acceptance",
     )
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(parser.parse_args()))
+        try:
+            asyncio.run(_serve(parser.parse_args()))
+        except OSError as error:
+            raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Problem responses (RFC 9457): the one place where errors are mapped to HTTP.
 
-`title` is for engineers. `detail` is Chinese text for the customer: what is wrong. What else to do, the page says.
+`title` is for engineers. `detail` tells the customer in Chinese what is wrong. The page says what to do.
 """
 
 from __future__ import annotations

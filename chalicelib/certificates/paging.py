@@ -2,8 +2,8 @@
 
 The first page is read alone because it reports the total; the others are read in parallel.
 
-The platform may cut its pages before it filters them by store. Then pages in the middle are short or empty, so that
-neither is the end of the list. The total decides. Only if it cannot be right, the size of the newest page does.
+The platform may cut its pages before it filters them by store. Then a short or empty page is not the end of the list.
+The total decides. Only if it cannot be right, the size of the newest page does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 /**
- * Data prefetch (数据预取 JS 方案): Douyin runs this file beside a cold start of the page, in an environment of its own. The
- * page's client receives the response when it sends the same request.
+ * Data prefetch (数据预取 JS 方案): at a cold start, Douyin runs this file in an environment of its own. The page's client
+ * receives the response when it sends the same request.
  *
- * This file can import nothing. Keep equal: API and ACCOUNT_ID to `config.ts`; storage keys, times and requests to
+ * This file can import nothing. It repeats API and ACCOUNT_ID of `config.ts`, and storage keys, times and requests of
  * `client/client.ts` and the page. `tests/prelaunch.test.ts` fails if they differ.
  */
 

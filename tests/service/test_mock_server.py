@@ -102,6 +102,22 @@ def test_a_malformed_fault_header_is_reported(platform: Platform, text: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("path", "body", "expected"),
+    [
+        ("codes", "no JSON", "Expecting value"),
+        ("codes", "{}", "'app_id' is missing"),
+        ("codes", '{"app_id":"x","customer":"lin"}', "unknown app_id or customer"),
+        ("faults", '{"kind":"code","cod":1}', "'cod'"),
+        ("clock", '{"advance":"x"}', "could not convert"),
+    ],
+)
+def test_a_malformed_control_request_is_reported(platform: Platform, path: str, body: str, expected: str) -> None:
+    response = requests.post(f"{platform.url}/_sandbox/{path}", data=body, timeout=5)
+    assert response.status_code == 400
+    assert expected in response.json()["error"]
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("2100004", Fault("code", code=2100004)),
