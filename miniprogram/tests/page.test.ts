@@ -346,8 +346,11 @@ describe("messages", () => {
   test("of an unknown merchant lead to the own merchant, or can be retried", () => {
     const unknown = problem({ code: "merchant_not_found", action: "staff" });
     assert.equal(noticeOf(unknown, situation).button, "重试");
-    const { action, button } = noticeOf(unknown, { ...situation, isForeignMerchant: true });
-    assert.deepEqual([action, button], ["own_merchant", "切换门店"]);
+    const malformed = problem({ code: "invalid_request", action: "staff" });
+    for (const foreign of [unknown, malformed]) {
+      const { action, button } = noticeOf(foreign, { ...situation, isForeignMerchant: true });
+      assert.deepEqual([action, button], ["own_merchant", "切换门店"]);
+    }
   });
 
   test("count the certificates, and say whether there are more", () => {
@@ -414,9 +417,19 @@ describe("the state of the list", () => {
     assert.ok(!isStale(nextState(again, listed(4))));
   });
 
-  for (const action of ["staff", "login", "store"] as const) {
-    test(`clears the list after a refusal (${action})`, () => {
-      const state = after(opened, listed(3), refreshed, failed({ action }));
+  test("keeps the list after a problem of the service, which says nothing about the coupons", () => {
+    const state = after(opened, listed(3), refreshed, failed({ action: "staff", code: "internal_error" }));
+    assert.deepEqual([state.certificates.length, isStale(state)], [3, true]);
+  });
+
+  const refusals: Partial<Problem>[] = [
+    { action: "login" },
+    { action: "store" },
+    { action: "staff", code: "merchant_not_authorized" },
+  ];
+  for (const refusal of refusals) {
+    test(`clears the list after a refusal (${refusal.action})`, () => {
+      const state = after(opened, listed(3), refreshed, failed(refusal));
       assert.deepEqual(
         [state.certificates.length, state.more, isStale(state), isEmpty(state)],
         [0, false, false, false],

@@ -59,17 +59,21 @@ export function noticeOf(problem: Problem, { help, isFirst, isForeignMerchant, a
   if (code === "unauthenticated" && isFirst) {
     return { ...notice, text: "登录失败，请重试", button: "重试" };
   }
+  // Not a dead end: another merchant may be open in this mini-program, or this one a moment later.
+  if (isForeignMerchant && (code === "merchant_not_found" || code === "invalid_request")) {
+    return { ...notice, action: "own_merchant", button: BUTTONS.own_merchant };
+  }
   if (code === "merchant_not_found") {
-    // Not a dead end: another merchant may be open in this mini-program, or this one a moment later.
-    const action = isForeignMerchant ? "own_merchant" : "retry";
-    return { ...notice, action, button: BUTTONS[action] };
+    return { ...notice, action: "retry", button: BUTTONS.retry };
   }
   return notice;
 }
 
-/** Whether a problem makes an older list wrong: only temporary problems keep it. */
-export function isHardRefusal({ action, code }: Problem): boolean {
-  return action !== "retry" || code === "merchant_not_found";
+const REFUSALS: Problem["code"][] = ["wrong_app", "merchant_not_authorized", "merchant_not_found"];
+
+/** Whether a problem says that the customer can use nothing here. Any other keeps the older list. */
+export function isRefusal({ action, code }: Problem): boolean {
+  return action === "login" || action === "store" || REFUSALS.indexOf(code) >= 0;
 }
 
 /** Return the line above the list. */

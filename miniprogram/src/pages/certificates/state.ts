@@ -1,7 +1,7 @@
 /** State of the list: which certificates are shown, what is loading, which problem there is. Pure functions. */
 
 import type { Certificate, Outcome, Problem, Unusable } from "../../client/client";
-import { isHardRefusal, type Waiting } from "./messages";
+import { isRefusal, type Waiting } from "./messages";
 import { groupsOf } from "./rows";
 
 /** `first`: nothing to show yet. `refresh`: the old list is shown. `more`: the list is shown and grows. */
@@ -134,7 +134,7 @@ function withProblem(state: ListState, problem: Problem, now: number): ListState
     problemBelow: state.activity === "more",
   };
   // After a refusal, the old list may no longer be true. What remains is the problem.
-  return isHardRefusal(problem)
+  return isRefusal(problem)
     ? { ...failed, certificates: [], unusable: {}, more: false, found: 0, problemBelow: false }
     : failed;
 }
