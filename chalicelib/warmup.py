@@ -1,7 +1,7 @@
-"""Warm-up during Lambda's init phase, when a function has a full CPU and no customer waits.
+"""Warm-up during Lambda's init phase, when a function has a full CPU.
 
-Reads the secret and the tokens (which also opens the connections to AWS) and opens a connection to the platform. No
-token is minted here: a request does that, with its own deadline.
+Reads the secret and the tokens, which also opens the connections to AWS, and begins to open a connection to the
+platform. No token is minted here: a request does that, with its own deadline.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ def warm_up(
     executor: Executor,
     context: RequestContext,
 ) -> None:
-    """Fill the caches and open the connections that a first request needs; raises RedemptionError."""
-    connection = executor.submit(douyin.open_connection)
+    """Fill the caches and open the connections that a first request needs; raises RedemptionError.
+
+    The connection to the platform is not waited for. A first login does not need it yet, and saves its round trips; for
+    any other request, a failure means only that it opens its own.
+    """
+    executor.submit(douyin.open_connection)
     for app_id in list(credentials.get(context).apps)[:MAX_PRELOADED_APPS]:
         tokens.preload(app_id, context)
-    connection.result()
