@@ -22,6 +22,7 @@ from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import RedemptionError
 from chalicelib.settings import Settings
 from chalicelib.tokens.provider import TokenProvider
+from infra.stage_settings import StageError, read_stage_settings
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.table import MerchantTable
 
@@ -138,10 +139,21 @@ def open_stage(name: str, project: Path) -> Iterator[Stage]:
     overrides = merge_variables(name, configured, os.environ)
     with closing(create_session(f"redeemctl/{__version__}", PARALLEL_QUERIES)) as http, _translate_errors(name):
         settings = Settings.from_env({**configured, **overrides})
-        session: Any = boto3.Session()
-        if not session.region_name:
-            raise InvalidInputError("AWS region: set AWS_DEFAULT_REGION, or a region in the AWS profile")
-        yield Stage(name, settings, session, http, overrides)
+        yield Stage(name, settings, _open_session(name, project), http, overrides)
+
+
+def _open_session(stage: str, project: Path) -> Any:
+    """Return an AWS session in the environment's region, or else in that of the stage's settings."""
+    session = boto3.Session()
+    if session.region_name:
+        return session
+    try:
+        region = read_stage_settings(project, stage).region
+    except StageError as error:
+        raise InvalidInputError(str(error)) from None
+    if region is None:
+        raise InvalidInputError(f"no AWS region: set AWS_DEFAULT_REGION, or `region` in infra/stages/{stage}.toml")
+    return boto3.Session(region_name=region)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.bundle import copy_project
+from infra.stage_settings import settings_path
 from redeemctl.cli import redeemctl
 from redeemctl.errors import ConflictError
 from redeemctl.rows import edit_item
@@ -96,7 +97,12 @@ def test_aws_that_cannot_be_used_is_reported_at_once(operator: Operator) -> None
     closed = f"http://127.0.0.1:{stack.free_port()}"
     assert "Could not connect" in operator.fail(1, "app", "list", AWS_ENDPOINT_URL=closed)
     assert time.monotonic() - started < 15
-    assert "region" in operator.fail(2, "app", "list", AWS_DEFAULT_REGION="")
+    assert "no AWS region" in operator.fail(2, "app", "list", AWS_DEFAULT_REGION="")
+    settings = settings_path(operator.stack.folder, STAGE)
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(f'region = "us-east-1"\n{text}', encoding="utf-8")
+    operator.succeed("app", "list", AWS_DEFAULT_REGION="")
+    settings.write_text(text, encoding="utf-8")
 
 
 def test_options_are_accepted_before_and_after_the_subcommand(operator: Operator) -> None:
