@@ -194,6 +194,8 @@ class _ConnectionMixin(HTTPConnection):
         """
         if self.sock is not None and not self._is_fresh(exchange.max_idle):
             self.close()
+        # From here, not from the end of the exchange: Lambda may freeze the instance in between.
+        self._idle_since = time.time()
         self._exchange = exchange
         self.response_class = functools.partial(_BoundedResponse, deadline=exchange.deadline)  # type: ignore[assignment]
 
@@ -206,7 +208,6 @@ class _ConnectionMixin(HTTPConnection):
             return
         if response is None or not response.is_clean() or self._has_pending_bytes():
             self.close()
-        self._idle_since = time.time()
 
     def connect(self) -> None:
         limit = self.timeout if isinstance(self.timeout, float | int) else CONNECT_SECONDS

@@ -168,6 +168,19 @@ class TestExchange:
         ours.send(b"y")
         assert peers.recv(1) == b"y"
 
+    def test_a_freeze_during_an_exchange_counts_as_idle_time(
+        self, sockets: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The response has arrived before the freeze, or during it; the peer may have dropped the connection since."""
+        now = time.time()
+        connection = self.connection(sockets[0])
+        connection.begin_exchange(Exchange(Deadline(9.0, Clock()), 30.0))
+        monkeypatch.setattr(time, "time", lambda: now + 300.0)
+        connection._response, _ = read_response(OK + b"Content-Length: 0\r\n\r\n")
+        connection.end_exchange()
+        assert connection.is_connected
+        assert not connection.is_reusable(30.0)
+
     def test_an_abort_before_the_connection_is_open_does_nothing(self) -> None:
         Exchange(Deadline(9.0, Clock()), 30.0).abort()
 
