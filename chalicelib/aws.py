@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -54,6 +55,7 @@ _CLIENT_CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 1},
     max_pool_connections=8,
 )
+_ERROR_CODE = re.compile(r"[A-Za-z]{1,64}", re.ASCII)
 _RETRYABLE_CODES = frozenset(
     {
         "InternalServerError",
@@ -189,11 +191,14 @@ def _translate_errors() -> Iterator[None]:
         yield
     except ClientError as error:
         response: Any = error.response
-        code = response.get("Error", {}).get("Code", "ClientError")
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code = response.get("Error", {}).get("Code", "")
+        # The code is logged, and a broken peer can send any text as one.
+        if not _ERROR_CODE.fullmatch(code):
+            code = f"http_{status}"
         if code == "ConditionalCheckFailedException":
             raise ConditionFailedError(response.get("Item", {})) from None
-        is_server_error = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
-        raise StorageUnavailableError(code, retryable=is_server_error or code in _RETRYABLE_CODES) from None
+        raise StorageUnavailableError(code, retryable=status >= 500 or code in _RETRYABLE_CODES) from None
     except BotoCoreError as error:
         raise StorageUnavailableError(type(error).__name__, retryable=True) from None
     except TimeoutError:
