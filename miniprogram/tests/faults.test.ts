@@ -82,7 +82,7 @@ const FAILURES: [string, (options: Callbacks) => unknown, RegExp][] = [
     /no reason/,
   ],
   ["returns a rejected promise", () => Promise.reject({ errMsg: "fail:auth deny" }), /fail:auth deny/],
-  ["never calls back", () => ({ abort: () => {} }), /no callback within 13 s/],
+  ["never calls back", () => ({ abort: () => {} }), /no callback in 13 s/],
   [
     "fails",
     ({ fail }) => fail({ errMsg: "fail url not in domain list", errNo: 21100 }),
@@ -230,7 +230,7 @@ describe("a body", () => {
   }
 
   const UNREADABLE: [unknown, RegExp][] = [
-    ["<html>", /no JSON/],
+    ["<html>", /not JSON/],
     [undefined, /malformed list/],
     [null, /malformed list/],
     [[], /malformed list/],

@@ -91,6 +91,19 @@ describe("another user of the phone", () => {
     assert.ok(!JSON.stringify([...tt.stored.values()]).includes(tokenOf("wang")));
   });
 
+  test("may log in during the first login of the former one, who gets no session in the storage of the other", async () => {
+    const { tt, list } = newPhone();
+    const { onRequest } = tt;
+    tt.onRequest = (options) => {
+      [tt.customer, tt.onRequest] = ["wang", onRequest];
+      return onRequest(options);
+    };
+    const late = await settled(list().next(), 0);
+    assert.equal((late as { problem?: Clients.Problem }).problem?.cause, "another user has logged in");
+    assert.deepEqual(idsOf(await settled(list().next(), 0)), ["wang"]);
+    assert.deepEqual(tt.sent, [`POST ${codeOf("lin")}`, `POST ${codeOf("wang")}`]);
+  });
+
   test("who has a session does not get the former one's part that is under way", async () => {
     const { tt, list } = newPhone();
     tt.customer = "wang";

@@ -184,7 +184,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       call: (success, fail) => tt.login({ force: true, success, fail }),
       read: ({ code }) => {
         if (!code || typeof code !== "string") {
-          throw new Error("no code: the user is not logged in to Douyin");
+          throw new Error("no code: not logged in to Douyin");
         }
         return { value: code };
       },
@@ -194,6 +194,10 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   function openSession(code: string, query: ListOptions | undefined): Promise<Result<Login>> {
     // The code belongs to whoever has logged in.
     readSession();
+    if (!storedToken) {
+      // Mark the storage of a user without a session: otherwise it looks like that of another one.
+      saveSession({ token: `${Math.random()}`, endsAt: 0 });
+    }
     const data = { app_id: appId, code, list: query };
     return send(() => "/v1/sessions", readLogin, code, data).done.then((result) => {
       if (!result.problem) {

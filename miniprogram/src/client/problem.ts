@@ -92,7 +92,7 @@ export function readProblem(body: unknown, status = 0): Problem | undefined {
     retryAfter: secondsOf(retry_after),
     requestId: request_id,
   };
-  const cause = [title, ...errors.map(({ field, detail }) => `${field} ${detail}`)].filter((text) => text).join("; ");
+  const cause = [title, ...errors.map(({ field, detail }) => `${field} ${detail}`)].filter(Boolean).join("; ");
   if (cause) {
     problem.cause = cause;
   }
@@ -105,13 +105,13 @@ function parse(data: unknown): unknown {
     return typeof data === "string" ? JSON.parse(data) : data;
   } catch (_) {
     // The error of JSON.parse quotes the body.
-    throw new Error("the body is no JSON");
+    throw new Error("not JSON");
   }
 }
 
 function secondsOf(value: unknown): number {
   const seconds = Number(value);
-  return seconds > 0 && Number.isFinite(seconds) ? seconds : 0;
+  return seconds > 0 && seconds < Infinity ? seconds : 0;
 }
 
 /** Return a header, ignoring case: Douyin does not document the case of header names. */

@@ -75,7 +75,7 @@ export function settle<V, T>({ name, call, read, secret }: TtCall<V, T>): Promis
   let timer: unknown;
   // In an array, because a promise would wait for a value that has a `then`.
   const called = new Promise<[V]>((resolve, reject) => {
-    timer = setTimeout(() => reject(`no callback within ${SETTLE_MS / 1000} s`), SETTLE_MS);
+    timer = setTimeout(() => reject(`no callback in ${SETTLE_MS / 1000} s`), SETTLE_MS);
     Promise.resolve(call((value) => resolve([value]), reject)).catch(reject);
   });
   return called
@@ -104,6 +104,6 @@ export function attempt<T>(call: () => T): T | undefined {
 /** Return the text of an error, or of what tt passes to `fail`: Douyin adds errorCode to errNo, API by API. */
 function reasonText(reason: unknown): string {
   const { errMsg, errNo, errorCode, message } = Object(reason);
-  const numbers = [errNo && `errNo ${errNo}`, errorCode && `errorCode ${errorCode}`].filter((text) => text).join(", ");
+  const numbers = [errNo && `errNo ${errNo}`, errorCode && `errorCode ${errorCode}`].filter(Boolean).join(", ");
   return `${errMsg || message || reason || ""}${numbers && ` (${numbers})`}`;
 }
