@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ MAX_CACHED_UNKNOWN = 1000
 
 MAX_REPORTED_STORES = 10
 
+_HEADER_VALUE = re.compile(r"[!-~]+")
 MAX_DEGREES = {"latitude": 90.0, "longitude": 180.0}
 """A position lies between this number of degrees and its negative."""
 
@@ -132,6 +134,9 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
         raise ConfigurationError(f"merchant {account_id}: attribute app_id is missing")
     stores = item.get("stores", {"M": {}})
     active = item.get("active", {"BOOL": True})
+    life_account_id = _string(account_id, item, "life_account_id")
+    if life_account_id is not None and not _HEADER_VALUE.fullmatch(life_account_id):
+        raise ConfigurationError(f"merchant {account_id}: attribute life_account_id cannot be sent as a header")
     if "M" not in stores:
         raise ConfigurationError(f"merchant {account_id}: attribute stores is not a map")
     if "BOOL" not in active:
@@ -140,7 +145,7 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
         account_id=account_id,
         app_id=app_id,
         token_id=_string(account_id, item, "token_id") or app_id,
-        life_account_id=_string(account_id, item, "life_account_id"),
+        life_account_id=life_account_id,
         stores=_parse_stores(stores["M"]) if "stores" in item else None,
         active=active["BOOL"],
         name=_text(item, "name"),

@@ -62,6 +62,8 @@ def test_a_row_is_parsed(attributes: Item, expected: Merchant) -> None:
         ({}, "attribute app_id is missing"),
         ({"app_id": {"S": ""}}, "attribute app_id is missing"),
         (ROW | {"token_id": {"N": "7"}}, "attribute token_id is not a string"),
+        (ROW | {"life_account_id": {"S": "总店"}}, "attribute life_account_id cannot be sent as a header"),
+        (ROW | {"life_account_id": {"S": "8\n"}}, "attribute life_account_id cannot be sent as a header"),
         (ROW | {"stores": {"L": [{"S": "1"}]}}, "attribute stores is not a map"),
         (ROW | {"active": {"S": "true"}}, "attribute active is not a boolean"),
     ],

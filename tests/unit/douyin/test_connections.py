@@ -168,6 +168,29 @@ class TestExchange:
         ours.send(b"y")
         assert peers.recv(1) == b"y"
 
+    @pytest.mark.parametrize(
+        ("is_open", "idle", "is_reusable"),
+        [(True, 30.0, True), (True, 30.1, False), (True, -1.0, False), (False, 0.0, False)],
+    )
+    def test_a_connection_is_reusable_while_it_is_open_and_not_idle_for_long(
+        self,
+        sockets: tuple[socket.socket, socket.socket],
+        monkeypatch: pytest.MonkeyPatch,
+        is_open: bool,
+        idle: float,
+        is_reusable: bool,
+    ) -> None:
+        """By the wall clock, which an operator may also set back."""
+        ours, peers = sockets
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now)
+        connection = self.connection(ours)
+        connection.begin_exchange(Exchange(Deadline(9.0, Clock()), 30.0))
+        if not is_open:
+            peers.close()
+        monkeypatch.setattr(time, "time", lambda: now + idle)
+        assert connection.is_reusable(30.0) is is_reusable
+
     def test_a_freeze_during_an_exchange_counts_as_idle_time(
         self, sockets: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
     ) -> None:
