@@ -136,13 +136,18 @@ describe("a prefetched response", () => {
   const listOf = (id: string) =>
     reply({ ...STORE, certificates: [{ certificate_id: id, order_id: "2", kind: "groupon" }] });
 
+  /** Leave the program and return to it, which refreshes the list. */
+  async function comeBack(page: Page): Promise<void> {
+    page.onHide();
+    page.onShow();
+    await flush();
+  }
+
   test("is shown, and not used again when the list is refreshed", async () => {
     const tt = newPhone({});
     const { page } = await start(tt, { poi_id: POI }, listOf("prefetched"));
     assert.deepEqual([idsOf(page), tt.logins], [["prefetched"], 0]);
-    page.onHide();
-    page.onShow();
-    await flush();
+    await comeBack(page);
     assert.deepEqual(idsOf(page), ["lin"]);
   });
 
@@ -157,9 +162,7 @@ describe("a prefetched response", () => {
     const tt = newPhone({});
     const { page } = await start(tt, { poi_id: POI }, reply("<html>", 502));
     assert.deepEqual(idsOf(page), []);
-    page.onHide();
-    page.onShow();
-    await flush();
+    await comeBack(page);
     assert.deepEqual(idsOf(page), ["lin"]);
   });
 

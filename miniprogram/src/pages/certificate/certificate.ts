@@ -4,7 +4,7 @@ import { config } from "../../config";
 import * as device from "../certificates/device";
 import { canLoadMore, certificateOf } from "../certificates/state";
 import { counterView } from "../certificates/view";
-import { LIST_PAGE, visit } from "../certificates/visit";
+import { visit } from "../certificates/visit";
 
 interface TapEvent {
   currentTarget: { dataset: { [name: string]: string } };
@@ -24,11 +24,7 @@ Page({
   },
 
   onShow() {
-    if (visit.isEntered()) {
-      visit.show(this);
-    } else {
-      visit.redirect(LIST_PAGE);
-    }
+    visit.show(this);
   },
 
   onHide() {
@@ -64,7 +60,7 @@ Page({
   },
 
   leave() {
-    tt.navigateBack({});
+    visit.uncover();
   },
 
   copyText(event: TapEvent) {

@@ -1,8 +1,8 @@
 /**
  * The present visit, which the pages share: the states of the list and of the stores, connected with `tt` and the client.
  *
- * A page shows the visit while it is on the screen: `show` is its onShow, `hide` its onHide and its onUnload. A page that
- * has been left must not lead anywhere: under it are pages of the program.
+ * A page shows the visit while it is on the screen: `show` is its onShow, `hide` its onHide and its onUnload. After it was
+ * left, it must not open another page: one of the merchant's own pages may be on the screen.
  */
 
 import { createClient, type Pager, type Progress } from "../../client/client";
@@ -11,7 +11,7 @@ import * as device from "./device";
 import { certificateOf, INITIAL_STATE, type ListEvent, nextState } from "./state";
 import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeTasks } from "./storeState";
 
-/** A page, which `render` lets show the visit as it is now. */
+/** A page that shows the visit. `render` updates it to the present state. */
 interface ShownPage {
   render(): void;
   setData(data: { textSize: number }): void;
@@ -46,10 +46,14 @@ export const visit = {
 
   /** Whether a visit has begun: not if a page other than the list was launched directly. */
   isEntered(): boolean {
-    return !!this.stores.accountId;
+    return this.stores.request > 0;
   },
 
   show(page: ShownPage) {
+    if (!this.isEntered()) {
+      this.redirect(LIST_PAGE);
+      return;
+    }
     // The page that was hidden last is shown again: it was covered by Douyin or another program, not by another page.
     const isBack = page === this.hidden;
     this.hidden = undefined;
@@ -57,7 +61,7 @@ export const visit = {
     // The customer may have changed it since the program was started.
     page.setData({ textSize: device.initialTextSize() });
     this.render();
-    if (isBack && this.isEntered()) {
+    if (isBack) {
       this.loadStores();
       // Meanwhile, the customer may have redeemed a certificate, or another user logged in.
       this.refresh();
@@ -80,13 +84,19 @@ export const visit = {
     }
   },
 
+  /** Return to the page under the one that is shown. */
+  uncover() {
+    this.shown = undefined;
+    tt.navigateBack({});
+  },
+
   /** Replace the page that is shown. */
   redirect(url: string) {
     this.shown = undefined;
     tt.redirectTo({ url });
   },
 
-  /** Let the page show the present state, and the seconds until a problem's button is enabled. */
+  /** Update the page that is shown: now, and each second while a problem's button is disabled. */
   render() {
     this.shown?.render();
     const isWaiting = [this.list, this.stores].some(

@@ -15,7 +15,7 @@ Page({
 
   /** A list is under this page. */
   isOverList: false,
-  /** Number of stores opened before: with another number, this page has done its work. */
+  /** Number of stores opened before this page. When it changes, a store was chosen, and the page closes. */
   opened: 0,
   hasAskedDistance: false,
 
@@ -25,11 +25,7 @@ Page({
   },
 
   onShow() {
-    if (visit.isEntered()) {
-      visit.show(this);
-    } else {
-      visit.redirect(LIST_PAGE);
-    }
+    visit.show(this);
   },
 
   onHide() {
@@ -54,8 +50,7 @@ Page({
 
   leave() {
     if (this.isOverList) {
-      visit.shown = undefined;
-      tt.navigateBack({});
+      visit.uncover();
     } else {
       visit.redirect(`${LIST_PAGE}?chosen=1`);
     }
