@@ -193,7 +193,7 @@ def _translate_errors() -> Iterator[None]:
         response: Any = error.response
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         code = response.get("Error", {}).get("Code", "")
-        # The code is logged, and a broken peer can send any text as one.
+        # The code is logged. A broken peer may send any text in its place, also a secret.
         if not _ERROR_CODE.fullmatch(code):
             code = f"http_{status}"
         if code == "ConditionalCheckFailedException":

@@ -32,8 +32,8 @@ def warm_up(
 ) -> None:
     """Fill the caches and open the connections that a first request needs; raises RedemptionError.
 
-    The connection to the platform is not waited for. A first login does not need it yet, and saves its round trips; for
-    any other request, a failure means only that it opens its own.
+    It does not wait for the connection to the platform: a first login does not need this one yet. If it cannot be
+    opened, the first request that needs it opens its own.
     """
     executor.submit(douyin.open_connection)
     for app_id in list(credentials.get(context).apps)[:MAX_PRELOADED_APPS]:

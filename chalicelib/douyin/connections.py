@@ -194,7 +194,7 @@ class _ConnectionMixin(HTTPConnection):
         """
         if self.sock is not None and not self._is_fresh(exchange.max_idle):
             self.close()
-        # From here, not from the end of the exchange: Lambda may freeze the instance in between.
+        # The idle time counts from here: Lambda may freeze the instance before the end of the exchange.
         self._idle_since = time.time()
         self._exchange = exchange
         self.response_class = functools.partial(_BoundedResponse, deadline=exchange.deadline)  # type: ignore[assignment]

@@ -196,10 +196,14 @@ POINTS = (
     ),
     Point(
         "store-filter",
-        "The rule for the end of a list reads every page of a store, whichever way the platform filters.",
+        "Where the service ends a list of one store, no certificate of this store is on a later page.",
         _store_list_ends_where_the_rule_says,
     ),
-    Point("store-selected", "order_can_use finds an order usable that the store's list does.", _step_is_ok("order")),
+    Point(
+        "store-selected",
+        "An order that is usable in the store's list is also usable in order_can_use.",
+        _step_is_ok("order"),
+    ),
     Point("time-range-seconds", "time_range is in seconds.", _time_range_is_in_seconds),
     Point(
         "invalid-token", "An invalid token is refused with a code that renews the token.", _step_is_ok("invalid-token")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 MIN_SECRET_LENGTH = 4
-"""A shorter text is in others by chance."""
+"""A shorter text can occur in another one by chance."""
 
 ASSUMPTION_RESULTS = {True: "holds", False: "does not hold", None: "not observed"}
 QUESTION_RESULTS = {True: "answered", None: "not answered"}
@@ -29,7 +29,7 @@ SECTIONS = {
     "Calls: the platform's support asks for time, URL, code and logid": "calls",
     "Steps": "steps",
 }
-"""Heading of the Markdown report to member of the report; the columns are the members of the rows."""
+"""The sections of the Markdown report: heading to field of the report. The columns are the fields of its rows."""
 
 
 def evaluate(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -62,7 +62,7 @@ class Phone:
             self.page.route(path, lambda route: respond_with_problem(route, code))
 
     def list_stores(self, count: int) -> None:
-        """Let the merchant have so many stores, or none that it lists."""
+        """Let the merchant list this number of stores; with 0, it does not list its stores."""
         listed = [
             {"poi_id": f"{number}", "name": f"四季小馆·{number} 号店", "address": f"上海市静安区南京西路{number}号"}
             for number in range(1, count + 1)

@@ -121,8 +121,8 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   }
   const { tt, appId } = options;
   const baseUrl = options.baseUrl.replace(/\/+$/, "");
-  // What the first request of each kind reads: prelaunch.ts may have sent the same one. No later request may receive its
-  // response, which can be old or a failure.
+  // The readers of the two requests that prelaunch.ts may have sent. Only the first request of each kind may receive a
+  // prefetched response: a later one would get an old response, or a failure.
   const prefetchable = new Set<unknown>([readList, readMerchant]);
   let session: Session | undefined;
   // The token in the storage since `session` was saved: that of `session`, unless the storage failed.
@@ -195,7 +195,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     // The code belongs to whoever has logged in.
     readSession();
     if (!storedToken) {
-      // Mark the storage of a user without a session: otherwise it looks like that of another one.
+      // Mark the storage of this user: without a mark, the empty storage of another user would look the same.
       saveSession({ token: `${Math.random()}`, endsAt: 0 });
     }
     const data = { app_id: appId, code, list: query };

@@ -141,7 +141,10 @@ function withOutcome(state: StoreState, outcome: StoresOutcome, now: number): St
   return state.stores.length ? responded : { ...responded, problem: outcome.problem, problemAt: now };
 }
 
-/** Return the state with its new stores: a closed store must be chosen anew, and an only store is opened. */
+/**
+ * Return the state with its new stores. If the current store is closed, the customer must choose again. If there is only
+ * one store, it is opened.
+ */
 function withStores(state: StoreState): StoreState {
   const { stores, poiId, isRemembered } = state;
   const isKnown = stores.some(({ poi_id }) => poi_id === poiId);
