@@ -1,7 +1,7 @@
 """The program `redeemctl`: its groups of commands, and `doctor`.
 
 A command shows its changes before it makes them and asks for confirmation if they are destructive. Except for
-`token renew`, running a command twice has the same effect as running it once. `redeemctl.errors` lists the exit codes.
+`token renew`, running a command twice has the same effect as running it once. `redeemctl --help` lists the exit codes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""Errors of a command: a message for the operator on stderr, and an exit code.
-
-Exit codes: 0 done, or nothing to change; 1 failed, or `doctor` found a problem; 2 invalid option, argument or file; 3 a
-rotation step is not due yet; 4 somebody else has changed the same data; 5 not confirmed; 6 `doctor` found no problem,
-but could not check everything.
-"""
+"""Errors of a command: a message for the operator on stderr, and an exit code. `redeemctl --help` lists the codes."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def _decode(path: Path) -> str:
             return content.decode(encoding)
         except UnicodeDecodeError:
             continue
-    raise InvalidInputError(f"{path}: the encoding is neither UTF-8 nor GB18030")
+    raise InvalidInputError(f"{path}: not a CSV file in UTF-8 or GB18030")
 
 
 def _read_line(number: int, cells: dict[str, str | None], entries: dict[str, Entry], errors: list[str]) -> None:

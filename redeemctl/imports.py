@@ -59,17 +59,6 @@ TEMPLATE = [
 ]
 
 
-class CsvPath(click.Path):
-    """The path of a CSV file."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Refuse another suffix: nobody should find CSV in a file with another name."""
-        path = Path(str(super().convert(value, param, ctx)))
-        if path.suffix.lower() != ".csv":
-            self.fail(f"{path}: only CSV files are read and written; the name must end with .csv", param, ctx)
-        return path
-
-
 @dataclass(frozen=True)
 class RowPlan:
     """What an import does with one merchant. `item` is the present row, `edited` the one to write."""
@@ -87,7 +76,7 @@ class RowPlan:
 
 
 @click.command("import", cls=GlobalCommand)
-@click.argument("file", type=CsvPath(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--prune", is_flag=True, help="Also remove merchants, stores and values that the file does not have.")
 @pass_options
 def import_merchants(options: GlobalOptions, file: Path, *, prune: bool) -> None:
@@ -127,7 +116,7 @@ def import_merchants(options: GlobalOptions, file: Path, *, prune: bool) -> None
 
 
 @click.command("export", cls=GlobalCommand)
-@click.argument("file", type=CsvPath(dir_okay=False, path_type=Path), required=False)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @click.option("--table", help="read another table than the stage's, for example one restored from a backup")
 @pass_options
 def export_merchants(options: GlobalOptions, file: Path | None, table: str | None) -> None:
@@ -142,7 +131,7 @@ def export_merchants(options: GlobalOptions, file: Path | None, table: str | Non
 
 
 @click.command("template", cls=GlobalCommand)
-@click.argument("file", type=CsvPath(dir_okay=False, path_type=Path), required=False)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @pass_options
 def print_template(options: GlobalOptions, file: Path | None) -> None:
     """Write an example for import to the CSV file FILE; without FILE to stdout."""
@@ -200,10 +189,7 @@ def write_rows(table: MerchantTable, plans: list[RowPlan]) -> dict[str, Exceptio
 
     def write(plan: RowPlan) -> Exception | None:
         try:
-            if plan.edited is not None:
-                table.replace(plan.item, plan.edited)
-            elif plan.item is not None:
-                table.remove(plan.item)
+            table.write(plan.item, plan.edited)
         except (CommandError, ClientError, BotoCoreError) as error:
             return error
         return None

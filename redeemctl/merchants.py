@@ -110,14 +110,8 @@ def resume_merchant(options: GlobalOptions, account_id: str) -> None:
 def remove_merchant(options: GlobalOptions, account_id: str) -> None:
     """Remove a merchant's row."""
     with options.open_stage() as stage:
-        item = stage.merchants.get(account_id)
-        options.change(
-            list_changes(item, None),
-            lambda: None if item is None else stage.merchants.remove(item),
-            f"merchant {account_id}: removed",
-            warning=f"Merchant {account_id} is no longer served and its row is lost.",
-            account_id=account_id,
-        )
+        warning = f"Merchant {account_id} is no longer served and its row is lost."
+        change_row(options, stage, account_id, stage.merchants.get(account_id), None, warning=warning)
 
 
 def to_patch(values: dict[str, Any]) -> Patch:
@@ -134,13 +128,13 @@ def require_merchant(stage: Stage, account_id: str) -> Item:
 
 
 def change_row(
-    options: GlobalOptions, stage: Stage, account_id: str, item: Item | None, patch: Patch, *, warning: str = ""
+    options: GlobalOptions, stage: Stage, account_id: str, item: Item | None, patch: Patch | None, *, warning: str = ""
 ) -> None:
-    """Edit a merchant's row; `item` is the present one, None for a new merchant."""
-    edited = edit_item(account_id, item, patch)
+    """Edit a merchant's row. `item` is the present one, None for a new merchant. The patch None removes the row."""
+    edited = None if patch is None else edit_item(account_id, item, patch)
     options.change(
         list_changes(item, edited),
-        lambda: stage.merchants.replace(item, edited),
+        lambda: stage.merchants.write(item, edited),
         f"merchant {account_id}: saved; takes effect on all instances within five minutes",
         warning=warning,
         account_id=account_id,

@@ -187,11 +187,10 @@ def list_changes(before: Item | None, after: Item | None) -> list[Change]:
     return [Change(n, old.get(n, ""), new.get(n, "")) for n in names if old.get(n, "") != new.get(n, "")]
 
 
-def changed_attributes(before: Item | None, after: Item) -> dict[str, AttributeValueTypeDef | None]:
+def changed_attributes(before: Item | None, after: Item | None) -> dict[str, AttributeValueTypeDef | None]:
     """Return the attributes that differ, with their new values; None for an attribute to remove."""
-    old = before or {}
-    names = [name for name in {**old, **after} if name != "pk"]
-    return {name: after.get(name) for name in names if old.get(name) != after.get(name)}
+    old, new = before or {}, after or {}
+    return {n: new.get(n) for n in {**old, **new} if n != "pk" and old.get(n) != new.get(n)}
 
 
 @functools.cache

@@ -9,22 +9,19 @@ A rotation has three steps. 1. `add` a key that only verifies (second in the lis
 (first in the list). 3. `retire` the previous key. Instances cache the secret. So a key signs only after every instance
 knows it, and is removed only when the last session that an instance may have signed with it has expired.
 
-The secret's member `rotation`, which the service ignores, records the last step: `keys` are fingerprints in the order
-of the list, `pending` is the fingerprint of the key that does not sign yet, `since` is the time of the step. A record
-that does not fit the keys (they were edited by hand) does not count. Then the keys are as old as the secret's version.
+The secret's member `pending_key`, which the service ignores, is the fingerprint of the key that does not sign yet. Each
+step waits from the time when the secret's current version was created, whatever that version changed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import email.utils
 import hashlib
 import json
 import math
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +31,7 @@ from botocore.exceptions import ClientError
 from chalicelib.credentials import MAX_AGE_SECONDS, Credentials, parse_credentials
 from redeemctl.errors import CommandError, ConflictError, NotDueError
 from redeemctl.options import GlobalGroup, GlobalOptions, pass_options
-from redeemctl.output import print_json, print_rows
+from redeemctl.output import print_json
 from redeemctl.rows import Change
 
 if TYPE_CHECKING:
@@ -52,8 +49,8 @@ MAX_BYTES = 65_536
 _CONFLICT_CODES = frozenset({"InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"})
 """What AWS may report if AWSCURRENT has moved on; the last one if a version has been deleted meanwhile."""
 
-MARGIN_SECONDS = 60
-"""For clock differences and requests in progress."""
+MARGIN_SECONDS = 300
+"""For the difference between this machine's clock and AWS's: AWS refuses requests if it is larger."""
 
 PROPAGATION_SECONDS = math.ceil(MAX_AGE_SECONDS) + MARGIN_SECONDS
 """After this time every instance uses the changed list of keys."""
@@ -67,14 +64,13 @@ NOT_BEFORE = {ADD: RETIRE, RETIRE: USE}
 class SecretVersion:
     """A version of the secret.
 
-    `content` is the whole JSON object, with the members that the service does not know. `created_at` and `read_at` are
-    epoch seconds of AWS's clock. `credentials` is None and `version_id` may be empty if there is no value yet.
+    `content` is the whole JSON object, with the members that the service does not know. `created_at` is in epoch
+    seconds of AWS's clock. `credentials` is None and `version_id` may be empty if there is no value yet.
     """
 
     version_id: str
     credentials: Credentials | None
     created_at: float
-    read_at: float
     content: dict[str, Any] = field(repr=False)
 
     @property
@@ -104,13 +100,12 @@ class SecretStore:
                 raise
             # Secrets Manager reports a missing value and a missing secret with the same code; this fails for a secret.
             self._client.describe_secret(SecretId=self._name)
-            return SecretVersion("", None, 0.0, time.time(), {})
+            return SecretVersion("", None, 0.0, {})
         text = response.get("SecretString", "")
         return SecretVersion(
             response["VersionId"],
             parse_credentials(text) if text else None,
             response["CreatedDate"].timestamp(),
-            aws_time(response),
             json.loads(text) if text else {},
         )
 
@@ -149,13 +144,6 @@ class SecretStore:
                 raise ConflictError from None
 
 
-def aws_time(response: Any) -> float:
-    """Return the time of AWS's clock in a response: the machines of two operators may differ."""
-    date = response["ResponseMetadata"]["HTTPHeaders"].get("date", "")
-    parsed = email.utils.parsedate_tz(date)
-    return time.time() if parsed is None else float(email.utils.mktime_tz(parsed))
-
-
 def open_secret(stage: Stage) -> SecretStore:
     """Return the secret of a stage."""
     return SecretStore(stage.client("secretsmanager"), stage.settings.secret_name)
@@ -177,9 +165,9 @@ def get_app_secret(stage: Stage, app_id: str) -> str:
 
 @dataclass(frozen=True)
 class Rotation:
-    """The session keys (the first one signs), the fingerprint of one that does not sign yet, and the last step's time.
+    """The session keys (the first one signs), and the fingerprint of one that does not sign yet, or an empty text.
 
-    `since` is in epoch seconds of AWS's clock.
+    `since` is the time of the last change, in epoch seconds.
     """
 
     keys: tuple[str, ...]
@@ -194,42 +182,39 @@ class Rotation:
         return RETIRE if len(self.keys) > 1 else ADD
 
     def due_at(self, session_ttl: int) -> float:
-        """Return when the next step is due, in epoch seconds; 0 if at any time."""
-        waits = {USE: PROPAGATION_SECONDS, RETIRE: session_ttl + PROPAGATION_SECONDS}
-        return 0.0 if self.next_step == ADD else self.since + waits[self.next_step]
+        """Return when the next step is due, in epoch seconds."""
+        waits = {ADD: 0, USE: PROPAGATION_SECONDS, RETIRE: session_ttl + PROPAGATION_SECONDS}
+        return self.since + waits[self.next_step]
 
     def role(self, key: str) -> str:
-        """Describe what a key does."""
+        """Describe what a key does; return an empty text if there is no such key."""
+        if key not in self.keys:
+            return ""
         if key == self.keys[0]:
             return "signs and verifies"
         return "verifies, does not sign yet" if fingerprint(key) == self.pending else "verifies, to be retired"
 
-    def take_step(self, new_key: str, now: float) -> Rotation:
+    def take_step(self, new_key: str) -> Rotation:
         """Return the state after the next step; `new_key` is added if that is the step."""
         if self.next_step == ADD:
-            return Rotation((*self.keys, new_key), fingerprint(new_key), now)
+            return replace(self, keys=(*self.keys, new_key), pending=fingerprint(new_key))
         if self.next_step == USE:
             pending = [key for key in self.keys if fingerprint(key) == self.pending]
-            return Rotation((*pending, *(key for key in self.keys if key not in pending)), "", now)
+            return replace(self, keys=(*pending, *(key for key in self.keys if key not in pending)), pending="")
         # All keys but the one that signs are removed.
-        return Rotation(self.keys[:1], "", now)
+        return replace(self, keys=self.keys[:1])
 
     def to_content(self) -> dict[str, Any]:
-        """Return the members of the secret that hold keys and state."""
-        record = {"keys": [*map(fingerprint, self.keys)], "pending": self.pending, "since": int(self.since)}
-        return {"session_keys": list(self.keys), "rotation": record}
+        """Return the members of the secret that hold this state."""
+        return {"session_keys": list(self.keys), "pending_key": self.pending}
 
 
 def read_rotation(version: SecretVersion) -> Rotation:
-    """Return the state of the rotation in a version of the secret."""
+    """Return the state of the rotation in a version of the secret. A pending key must not be the one that signs."""
     keys = tuple(version.session_keys)
-    fingerprints = [*map(fingerprint, keys)]
-    record = version.content.get("rotation")
-    if isinstance(record, dict) and record.get("keys") == fingerprints:
-        pending, since = record.get("pending"), record.get("since")
-        if isinstance(since, int) and (pending == "" or pending in fingerprints[1:]):
-            return Rotation(keys, pending, float(since))
-    return Rotation(keys, "", version.created_at)
+    recorded = version.content.get("pending_key")
+    pending = next((name for name in map(fingerprint, keys[1:]) if name == recorded), "")
+    return Rotation(keys, pending, version.created_at)
 
 
 def new_key() -> str:
@@ -264,18 +249,15 @@ def session_key() -> None:
 def show_status(options: GlobalOptions) -> None:
     """Show the keys, and the next step with the time when it is due."""
     with options.open_stage() as stage:
-        version = _read_version(stage)
-        rotation = read_rotation(version)
+        rotation = read_rotation(_read_version(stage))
         due_at = rotation.due_at(stage.settings.session_ttl)
     keys = [{"fingerprint": fingerprint(key), "role": rotation.role(key)} for key in rotation.keys]
     if options.as_json:
-        due = {"due_in": max(0, math.ceil(due_at - version.read_at))} | (
-            {"due_at": math.ceil(due_at)} if due_at else {}
-        )
-        print_json({"keys": keys, "next_step": rotation.next_step, **due})
+        due_in = max(0, math.ceil(due_at - time.time()))
+        print_json({"keys": keys, "next_step": rotation.next_step, "due_at": math.ceil(due_at), "due_in": due_in})
         return
-    print_rows(("key", "role"), [(key["fingerprint"], key["role"]) for key in keys])
-    click.echo(f"next step: redeemctl session-key {rotation.next_step}{_when(due_at, version.read_at)}")
+    options.show(("fingerprint", "role"), keys)
+    click.echo(f"next step: redeemctl session-key {rotation.next_step} ({_when(due_at)})")
 
 
 @session_key.command("add")
@@ -315,36 +297,25 @@ def _take_step(options: GlobalOptions, step: str, now: bool = False, warning: st
     """Take a step if it is due; nothing changes if it has been taken already."""
     with options.open_stage() as stage:
         version = _read_version(stage)
-        read_at = time.monotonic()
         before = after = read_rotation(version)
         if before.next_step == NOT_BEFORE.get(step):
             raise CommandError(f"the rotation is not complete; next step: redeemctl session-key {before.next_step}")
         if before.next_step == step:
             due_at = before.due_at(stage.settings.session_ttl)
-            if due_at > version.read_at and not now:
-                raise NotDueError(f"session-key {step}: not due yet{_when(due_at, version.read_at)}")
-            after = before.take_step(new_key(), version.read_at)
-
-        def write() -> None:
-            # The operator may have taken minutes to confirm; the step counts from now.
-            written_at = version.read_at + time.monotonic() - read_at
-            open_secret(stage).replace(version, dataclasses.replace(after, since=written_at).to_content())
-
-        done = f"session-key {step}: done; redeemctl session-key status shows the next step"
-        options.change(_list_changes(before, after), write, done, warning=warning)
-
-
-def _list_changes(before: Rotation, after: Rotation) -> list[Change]:
-    def role(rotation: Rotation, key: str) -> str:
-        return rotation.role(key) if key in rotation.keys else ""
-
-    keys = dict.fromkeys([*before.keys, *after.keys])
-    changes = [Change(f"session key {fingerprint(key)}", role(before, key), role(after, key)) for key in keys]
-    return [change for change in changes if change.current != change.new]
+            if due_at > time.time() and not now:
+                raise NotDueError(f"session-key {step}: not due yet ({_when(due_at)})")
+            after = before.take_step(new_key())
+        keys = dict.fromkeys([*before.keys, *after.keys])
+        changes = [Change(f"session key {fingerprint(key)}", before.role(key), after.role(key)) for key in keys]
+        options.change(
+            [change for change in changes if change.current != change.new],
+            lambda: open_secret(stage).replace(version, after.to_content()),
+            f"session-key {step}: done; redeemctl session-key status shows the next step",
+            warning=warning,
+        )
 
 
-def _when(due_at: float, now: float) -> str:
-    if due_at <= now:
-        return " (due now)" if due_at else ""
+def _when(due_at: float) -> str:
+    seconds = math.ceil(due_at - time.time())
     at = datetime.fromtimestamp(due_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    return f" (due at {at} UTC, in {math.ceil(due_at - now)} s)"
+    return f"due at {at} UTC, in {seconds} s" if seconds > 0 else "due now"

@@ -43,45 +43,35 @@ class MerchantTable:
         items: list[Item] = [item for page in pages for item in page["Items"]]
         return sorted(items, key=lambda item: item["pk"]["S"])
 
-    def replace(self, seen: Item | None, item: Item) -> None:
-        """Write the attributes that differ from the row as it was read (None: there was none).
+    def write(self, seen: Item | None, edited: Item | None) -> None:
+        """Change a row that was read as `seen` to `edited`; None is no row. Only attributes that differ are written.
 
-        Raises ConflictError if one of these attributes has changed since, or the row was added or removed.
+        Raises ConflictError if one of them has changed since, or the row was added or removed.
         """
-        changed = changed_attributes(seen, item)
-        placeholders = {name: f"u{number}" for number, name in enumerate(changed)}
-        sets = [f"#{u} = :{u}" for name, u in placeholders.items() if changed[name] is not None]
-        removes = [f"#{u}" for name, u in placeholders.items() if changed[name] is None]
-        parts = (f"{verb} {', '.join(part)}" for verb, part in (("SET", sets), ("REMOVE", removes)) if part)
-        self._write(
-            self._client.update_item,
-            item,
-            _condition(seen, changed),
-            {f"#{u}": name for name, u in placeholders.items()},
-            {f":{u}": changed[name] for name, u in placeholders.items() if changed[name] is not None},
-            UpdateExpression=" ".join(parts),
-        )
-
-    def remove(self, seen: Item) -> None:
-        """Remove a row; raises ConflictError if it has changed since it was read."""
-        self._write(self._client.delete_item, seen, _condition(seen, [name for name in seen if name != "pk"]), {}, {})
-
-    def _write(
-        self, call: Any, item: Item, condition: Any, names: dict[str, str], values: dict[str, Any], **parameters: Any
-    ) -> None:
-        """Make a conditional write; a false condition raises ConflictError."""
-        expression, condition_names, condition_values = ConditionExpressionBuilder().build_expression(condition)
-        if values or condition_values:
+        changed = changed_attributes(seen, edited)
+        condition, names, values = ConditionExpressionBuilder().build_expression(_condition(seen, changed))
+        updates: dict[str, list[str]] = {}
+        for number, (name, value) in enumerate(changed.items() if edited is not None else ()):
+            names[f"#u{number}"] = name
+            if value is None:
+                updates.setdefault("REMOVE", []).append(f"#u{number}")
+            else:
+                values[f":u{number}"] = value
+                updates.setdefault("SET", []).append(f"#u{number} = :u{number}")
+        parameters: dict[str, Any] = {
+            "TableName": self._name,
+            "Key": {"pk": (edited or seen or {})["pk"]},
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": names,
             # DynamoDB refuses an empty one.
-            parameters["ExpressionAttributeValues"] = values | condition_values
+            **({"ExpressionAttributeValues": values} if values else {}),
+        }
         try:
-            call(
-                TableName=self._name,
-                Key={"pk": item["pk"]},
-                ConditionExpression=expression,
-                ExpressionAttributeNames=names | condition_names,
-                **parameters,
-            )
+            if edited is None:
+                self._client.delete_item(**parameters)
+            else:
+                expression = " ".join(f"{verb} {', '.join(parts)}" for verb, parts in updates.items())
+                self._client.update_item(**parameters, UpdateExpression=expression)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
                 raise ConflictError from None

@@ -13,7 +13,6 @@ import requests
 from click.testing import CliRunner
 
 from infra import cloudformation
-from redeemctl import secret
 from redeemctl.cli import redeemctl
 from sandbox import stack
 from sandbox.sample_data import APP_ID, CUSTOMER
@@ -47,15 +46,12 @@ class Operator:
         return {**other, **aws, "DOUYIN_OPEN_API": url, "DOUYIN_LOGIN_API": url}
 
     def run(self, *arguments: str, stdin: str = "", clock_offset: float = 0.0, **variables: str) -> Result:
-        """Run redeemctl in this process; its clock, and AWS's as it sees it, is `clock_offset` seconds ahead."""
+        """Run redeemctl in this process; its clock is `clock_offset` seconds ahead."""
         unset = dict.fromkeys(os.environ.keys() - self.environment().keys())
         with contextlib.ExitStack() as patches:
             if clock_offset:
-                now, aws_time = time.time, secret.aws_time
+                now = time.time
                 patches.enter_context(mock.patch("time.time", side_effect=lambda: now() + clock_offset))
-                patches.enter_context(
-                    mock.patch("redeemctl.secret.aws_time", side_effect=lambda r: aws_time(r) + clock_offset)
-                )
             command = ["--project", str(self.stack.folder), *arguments]
             environment = {**unset, **self.environment(), **variables}
             return CliRunner().invoke(redeemctl, command, input=stdin, env=environment, catch_exceptions=False)

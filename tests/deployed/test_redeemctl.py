@@ -253,7 +253,7 @@ def test_a_command_that_removes_something_asks_and_a_dry_run_changes_nothing(ope
         assert "dry run" in operator.succeed(*arguments, "--dry-run")
         assert operator.read_json(*arguments, "--dry-run")["written"] is False
     assert operator.read_json("merchant", "show", ACCOUNT_ID) == before
-    assert "rotation" not in operator.get_secret()
+    assert len(operator.get_secret()["session_keys"]) == 1
     operator.succeed("--yes", "store", "remove", ACCOUNT_ID, "6602")
     assert "nothing to change" in operator.succeed("--yes", "store", "remove", ACCOUNT_ID, "6602")
     assert "last store" in operator.fail(1, "--yes", "store", "remove", ACCOUNT_ID, POI_ID)
@@ -304,11 +304,11 @@ def test_a_rotation_has_steps_that_wait_for_their_time_and_lose_no_app(operator:
     operator.succeed("app", "add", OTHER_APP, REDEEMCTL_APP_SECRET=OTHER_SECRET)
     status = operator.read_json("session-key", "status")
     assert status["next_step"] == "use"
-    assert 350 < status["due_in"] <= PROPAGATION_SECONDS
+    assert 590 < status["due_in"] <= PROPAGATION_SECONDS
     assert [key["role"] for key in status["keys"]] == ["signs and verifies", "verifies, does not sign yet"]
     operator.succeed("session-key", "use", clock_offset=PROPAGATION_SECONDS)
     assert operator.get_secret()["session_keys"] == [new, old]
-    late = PROPAGATION_SECONDS + SESSION_TTL + PROPAGATION_SECONDS
+    late = SESSION_TTL + PROPAGATION_SECONDS
     output = operator.succeed("--yes", "session-key", "retire", clock_offset=late)
     content = operator.get_secret()
     assert content["session_keys"] == [new]
@@ -319,11 +319,11 @@ def test_a_rotation_has_steps_that_wait_for_their_time_and_lose_no_app(operator:
 
 def test_a_step_that_is_not_due_or_not_next_is_refused(operator: Operator) -> None:
     operator.succeed("session-key", "add")
-    assert "in 3" in operator.fail(3, "session-key", "use")
+    assert "not due yet" in operator.fail(3, "session-key", "use")
     assert "session-key use" in operator.fail(1, "session-key", "retire")
     operator.succeed("session-key", "use", clock_offset=PROPAGATION_SECONDS)
     assert "session-key retire" in operator.fail(1, "session-key", "add")
-    result = operator.run("--yes", "session-key", "retire", clock_offset=SESSION_TTL + 2 * PROPAGATION_SECONDS - 10)
+    result = operator.run("--yes", "session-key", "retire", clock_offset=SESSION_TTL + PROPAGATION_SECONDS - 10)
     assert result.exit_code == 3, "10 s before the last session of the old key has surely expired"
 
 
@@ -376,12 +376,12 @@ def test_a_change_of_another_attribute_is_no_conflict(operator: Operator) -> Non
     table = MerchantTable(operator.account.client("dynamodb"), TABLE)
     seen = table.get(ACCOUNT_ID)
     assert seen is not None
-    table.replace(seen, edit_item(ACCOUNT_ID, seen, {"name": "first"}))
-    table.replace(seen, edit_item(ACCOUNT_ID, seen, {"active": False}))
+    table.write(seen, edit_item(ACCOUNT_ID, seen, {"name": "first"}))
+    table.write(seen, edit_item(ACCOUNT_ID, seen, {"active": False}))
     with pytest.raises(ConflictError):
-        table.replace(seen, edit_item(ACCOUNT_ID, seen, {"name": "second"}))
+        table.write(seen, edit_item(ACCOUNT_ID, seen, {"name": "second"}))
     with pytest.raises(ConflictError):
-        table.remove(seen)
+        table.write(seen, None)
     assert operator.read_json("merchant", "show", ACCOUNT_ID) == {**SHOWN, "name": "first", "active": False}
 
 
@@ -389,9 +389,9 @@ def test_a_row_that_was_removed_meanwhile_is_not_added_again(operator: Operator)
     table = MerchantTable(operator.account.client("dynamodb"), TABLE)
     seen = table.get(ACCOUNT_ID)
     assert seen is not None
-    table.remove(seen)
+    table.write(seen, None)
     with pytest.raises(ConflictError):
-        table.replace(seen, edit_item(ACCOUNT_ID, seen, {"active": False}))
+        table.write(seen, edit_item(ACCOUNT_ID, seen, {"active": False}))
     assert table.get(ACCOUNT_ID) is None
 
 
@@ -435,10 +435,6 @@ def test_an_import_with_an_error_writes_nothing(operator: Operator, tmp_path: Pa
     assert "line 2, app_id: app unknown not found" in message
     assert "line 6, account_id: '900 2'" in message
     assert operator.read_json("merchant", "list") == [SHOWN]
-    for command in ("import", "export", "template"):
-        other = tmp_path / "merchants.json"
-        other.touch()
-        assert "must end with .csv" in operator.fail(2, "merchant", command, str(other))
 
 
 def test_an_import_does_not_overwrite_what_somebody_else_changes_meanwhile(
@@ -452,7 +448,7 @@ def test_an_import_does_not_overwrite_what_somebody_else_changes_meanwhile(
     def list_all(self: MerchantTable) -> list[Any]:
         items = original(self)
         item = table.get("9000000000001")
-        table.replace(item, edit_item("9000000000001", item, {"name": "renamed by somebody else"}))
+        table.write(item, edit_item("9000000000001", item, {"name": "renamed by somebody else"}))
         return items
 
     monkeypatch.setattr(MerchantTable, "list_all", list_all)

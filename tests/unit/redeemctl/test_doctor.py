@@ -127,7 +127,7 @@ def test_the_table_must_be_as_in_the_template(table: Any, backups: Any, outcome:
     ],
 )
 def test_the_secret_has_an_app_and_long_keys(content: Any, outcome: Outcome, text: str) -> None:
-    version = None if content is None else SecretVersion("1", Credentials(*content), NOW, NOW, {})
+    version = None if content is None else SecretVersion("1", Credentials(*content), NOW, {})
     judged(resources.judge_secret("secret", version, "dev"), outcome, text)
 
 

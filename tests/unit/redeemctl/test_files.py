@@ -88,7 +88,7 @@ def test_every_error_of_a_file_is_reported_with_line_and_field(tmp_path: Path, t
         (b"", "line 1: columns account_id"),
         (b"account_id,nmae\n7,x\n", "line 1: columns nmae"),
         (b"account_id,account_id\n", "line 1: columns account_id"),
-        (b"\xff\xff", "encoding"),
+        (b"\xff\xff", "UTF-8 or GB18030"),
     ],
 )
 def test_another_file_is_refused(tmp_path: Path, content: bytes, error: str) -> None:
