@@ -67,18 +67,12 @@ SEE_SECRET = "see the check secret"  # noqa: S105 - a text
 
 @dataclass
 class Checks:
-    """The checks of one run.
-
-    `endpoint_url` is the URL of an emulated AWS. `sample` limits the number of merchants that are queried; None for
-    all; `skipped` is the number of the others. With `dry_run` no token is renewed.
-    """
+    """The checks of one run. `endpoint_url` is the URL of an emulated AWS. With `dry_run` no token is renewed."""
 
     stage: Stage
     project: Path
     endpoint_url: str | None = None
-    sample: int | None = None
     dry_run: bool = False
-    skipped: int = 0
 
     def __post_init__(self) -> None:
         self.name = self.stage.name
@@ -324,9 +318,7 @@ class Checks:
         for token_id in sorted({merchant.token_id for merchant in merchants} - apps.keys()):
             yield self._check_foreign_token(token_id, tokens)
         yield from rows
-        chosen = take_sample(merchants, self.sample)
-        self.skipped = len(merchants) - len(chosen)
-        yield from self._check_queries(chosen, tokens)
+        yield from self._check_queries(merchants, tokens)
 
     def _judge_rows(
         self, merchants: list[Merchant], apps: Mapping[str, str], secret: SecretVersion | None
@@ -447,13 +439,6 @@ def run_all(tasks: Sequence[Callable[[], T]], threads: int) -> Iterator[T]:
     """Run tasks in parallel; yield their results in the order of the tasks."""
     with ThreadPoolExecutor(threads) as executor:
         yield from executor.map(lambda task: task(), tasks)
-
-
-def take_sample(merchants: list[Merchant], size: int | None) -> list[Merchant]:
-    """Return `size` merchants, evenly distributed; all of them if `size` is None."""
-    if size is None or size >= len(merchants):
-        return merchants
-    return [merchants[index * len(merchants) // size] for index in range(size)]
 
 
 def alarm_names(stage: str) -> list[str]:

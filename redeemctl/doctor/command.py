@@ -18,9 +18,8 @@ MAX_SHOWN_RESOURCES = 10
 
 
 @click.command(cls=GlobalCommand)
-@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Query only N merchants instead of all.")
 @pass_options
-def doctor(options: GlobalOptions, *, sample: int | None) -> None:
+def doctor(options: GlobalOptions) -> None:
     """Check a stage end to end.
 
     Reads AWS, the table and the secret, sends requests to the public endpoint, and calls the platform as the service
@@ -36,7 +35,7 @@ def doctor(options: GlobalOptions, *, sample: int | None) -> None:
         for notice in stage.notices():
             print_note(notice)
         endpoint_url = os.environ.get("AWS_ENDPOINT_URL")
-        checks = Checks(stage, options.project, endpoint_url, sample, options.dry_run)
+        checks = Checks(stage, options.project, endpoint_url, options.dry_run)
         for _, found in groupby(checks.run(), key=lambda finding: finding.id):
             same_check = list(found)
             findings += same_check
@@ -45,7 +44,7 @@ def doctor(options: GlobalOptions, *, sample: int | None) -> None:
     if options.as_json:
         print_json([finding.to_json() for finding in findings])
     else:
-        click.echo(summarize(findings, checks.skipped))
+        click.echo(summarize(findings))
     sys.exit(exit_code(findings))
 
 

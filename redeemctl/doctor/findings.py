@@ -87,14 +87,13 @@ def exit_code(findings: Iterable[Finding]) -> int:
     return EXIT_NOT_CHECKED if Outcome.NOT_CHECKED in outcomes else 0
 
 
-def summarize(findings: Iterable[Finding], skipped_merchants: int) -> str:
+def summarize(findings: Iterable[Finding]) -> str:
     """Return the last line of the output. It says that all is well only if everything was checked."""
     counts = Counter(finding.outcome for finding in findings)
     failures, warnings, unknown = counts[Outcome.FAILED], counts[Outcome.WARNING], counts[Outcome.NOT_CHECKED]
     checked = counts.total() - unknown
-    if counts.total() == counts[Outcome.OK] and not skipped_merchants:
+    if counts.total() == counts[Outcome.OK]:
         return f"all {checked} checks passed"
     parts = [f"checked: {checked}"]
     parts += [f"failed: {failures}", f"could not be checked: {unknown}"] if failures or unknown else ["nothing failed"]
-    parts += [f"merchants not in the sample: {skipped_merchants}"] if skipped_merchants else []
     return ", ".join([*parts, *([f"warnings: {warnings}"] if warnings else [])])

@@ -346,9 +346,6 @@ def test_an_unreachable_platform_is_named_and_500_merchants_do_not_wait_for_it(o
     assert time.monotonic() - started < 20
     assert {finding["outcome"] for finding in merchants} == {"ok"}
     assert {finding["what"] for finding in merchants} >= {*ids}
-    assert len([f for f in operator.diagnose("--sample", "20") if f["id"] == "merchant"]) == 20
-    last_line = operator.run("doctor", "--sample", "20").stdout.splitlines()[-1]
-    assert f"merchants not in the sample: {len(merchants) - 20}" in last_line
     operator.set_fault(kind="reset", call="query_user_certificates")
     closed = f"http://127.0.0.1:{stack.free_port()}"
     started = time.monotonic()

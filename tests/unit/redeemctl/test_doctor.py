@@ -11,13 +11,12 @@ import pytest
 from chalicelib import errors
 from chalicelib.credentials import Credentials
 from chalicelib.errors import Evidence
-from chalicelib.merchants import Merchant
 from chalicelib.tokens.lease import TokenRow
 from infra.bundle import ROOT, Build
 from infra.comparison import Difference
 from infra.stage_settings import StageSettings
 from redeemctl.doctor import platform, resources
-from redeemctl.doctor.checks import DOMAIN_IDS, IDS, alarm_names, take_sample
+from redeemctl.doctor.checks import DOMAIN_IDS, IDS, alarm_names
 from redeemctl.doctor.findings import Finding, Outcome, exit_code, failed, group, not_checked, ok, summarize, warning
 from redeemctl.secret import SecretVersion
 
@@ -32,18 +31,17 @@ ONE_UNKNOWN = not_checked("d", "", "denied", "attach")
 
 
 @pytest.mark.parametrize(
-    ("findings", "skipped", "code", "text"),
+    ("findings", "code", "text"),
     [
-        ([ONE_OK], 0, 0, "all 1 checks passed"),
-        ([ONE_OK, ONE_WARNING], 0, 0, "checked: 2, nothing failed, warnings: 1"),
-        ([ONE_OK], 7, 0, "checked: 1, nothing failed, merchants not in the sample: 7"),
-        ([ONE_OK, ONE_UNKNOWN], 0, 6, "checked: 1, failed: 0, could not be checked: 1"),
-        ([ONE_FAILED, ONE_UNKNOWN], 0, 1, "checked: 1, failed: 1, could not be checked: 1"),
+        ([ONE_OK], 0, "all 1 checks passed"),
+        ([ONE_OK, ONE_WARNING], 0, "checked: 2, nothing failed, warnings: 1"),
+        ([ONE_OK, ONE_UNKNOWN], 6, "checked: 1, failed: 0, could not be checked: 1"),
+        ([ONE_FAILED, ONE_UNKNOWN], 1, "checked: 1, failed: 1, could not be checked: 1"),
     ],
 )
-def test_only_a_complete_check_is_called_passed(findings: list[Finding], skipped: int, code: int, text: str) -> None:
+def test_only_a_complete_check_is_called_passed(findings: list[Finding], code: int, text: str) -> None:
     assert exit_code(findings) == code
-    assert summarize(findings, skipped) == text
+    assert summarize(findings) == text
 
 
 def test_findings_that_say_the_same_of_different_resources_are_one_group() -> None:
@@ -326,10 +324,3 @@ def test_a_failed_renewal_tells_how_long_the_present_token_lasts() -> None:
     row = TokenRow("t", int(NOW) + 60)
     finding = platform.judge_failed_renewal("tt1", unavailable(10013), "https://host", row, NOW)
     assert finding.text.endswith("; the present token expires in 60 s")
-
-
-def test_a_sample_is_distributed_evenly() -> None:
-    merchants = [Merchant(str(number), "tt1", "tt1", None, None, True) for number in range(10)]
-    assert [merchant.account_id for merchant in take_sample(merchants, 4)] == ["0", "2", "5", "7"]
-    assert take_sample(merchants, None) is merchants
-    assert take_sample(merchants, 10) is merchants
