@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import requests
 
-from infra.bundle import Build, parse_version, read_build
+from infra.bundle import read_build
 from infra.comparison import Difference, compare_functions, compare_schedule, expected_functions
 from infra.versions import code_hash
 
@@ -17,32 +17,44 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from infra.account import Account
+    from infra.bundle import Build
     from infra.comparison import Target
 
 HTTP_SECONDS = 30.0
 """How long the endpoint may answer with the previous version: API Gateway and Lambda switch with a delay."""
 
 _POLL_SECONDS = 1.0
-_REQUEST_SECONDS = 30.0
 
-HEALTH_PATH = "/v1/health"
+_REQUEST_SECONDS = 15.0
+"""Limit for a response: the service answers within 10 s."""
 
 
-class ProblemRequest(NamedTuple):
-    """A request that the endpoint must answer with a problem of this status and code."""
+class Probe(NamedTuple):
+    """A request to the endpoint, and the expected response: its status, and members of its JSON object."""
 
     method: str
     path: str
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] | None
     status: int
-    code: str
+    expected: Mapping[str, Any]
+
+    @property
+    def response(self) -> str:
+        """The expected response as text."""
+        return f"HTTP {self.status} {json.dumps(self.expected)}"
 
 
-UNKNOWN_ROUTE = ProblemRequest("GET", "/v1/no-such-route", {}, 404, "not_found")
+UNKNOWN_ROUTE = Probe("GET", "/v1/no-such-route", None, 404, {"code": "not_found"})
 """API Gateway's own response."""
 
-INVALID_LOGIN = ProblemRequest("POST", "/v1/sessions", {}, 400, "invalid_request")
+INVALID_LOGIN = Probe("POST", "/v1/sessions", {}, 400, {"code": "invalid_request"})
 """A response of the function."""
+
+
+def health(build: Build) -> Probe:
+    """Return the health call, which must report this build. An unknown commit is not compared."""
+    commit = {} if build.commit is None else {"commit": build.commit}
+    return Probe("GET", "/v1/health", None, 200, {"status": "ok", "version": build.version, **commit})
 
 
 class SmokeTestError(Exception):
@@ -80,57 +92,23 @@ def check_endpoint(url: str, build: Build, sleep: Callable[[float], None] = time
     return failures
 
 
-def read_version(project: Path) -> str:
-    """Return the version of the project's app, which may be another one than that of this program."""
-    return str(parse_version((project / "chalicelib" / "__init__.py").read_text(encoding="utf-8")))
+def send(url: str, probe: Probe) -> requests.Response:
+    """Send a request to the endpoint at `url`; raises requests.RequestException."""
+    headers = {"Connection": "close"}
+    address = f"{url}{probe.path}"
+    return requests.request(probe.method, address, json=probe.body, timeout=_REQUEST_SECONDS, headers=headers)
 
 
-def _check_http(url: str, build: Build) -> Iterator[str]:
-    try:
-        health = send_request("GET", f"{url}{HEALTH_PATH}")
-        differences = [compare_health(health, str(build.version)) or compare_commit(health, build.commit)]
-        for request in (UNKNOWN_ROUTE, INVALID_LOGIN):
-            response = send_request(request.method, f"{url}{request.path}", request.body)
-            differences.append(compare_problem(response, request))
-    except requests.RequestException as error:
-        yield f"{HEALTH_PATH}: {type(error).__name__}"
-        return
-    yield from map(str, filter(None, differences))
-
-
-def send_request(
-    method: str, url: str, body: Mapping[str, Any] | None = None, seconds: float = _REQUEST_SECONDS
-) -> requests.Response:
-    """Send a request to the endpoint; raises requests.RequestException."""
-    headers = {"Content-Type": "application/json", "Connection": "close"}
-    data = None if body is None else json.dumps(body)
-    return requests.request(method, url, data=data, timeout=seconds, headers=headers)
-
-
-def compare_health(response: requests.Response, version: str) -> Difference | None:
-    """Compare status and version in the response of the health call with the expected ones."""
-    expected = {"status": "ok", "version": version}
-    if response.status_code == 200 and read_object(response).items() >= expected.items():
-        return None
-    actual = f"HTTP {response.status_code} {response.text[:200]}"
-    return Difference(f"GET {HEALTH_PATH}", f"{actual}, expected {json.dumps(expected)}")
-
-
-def compare_commit(response: requests.Response, commit: str | None) -> Difference | None:
-    """Compare the commit in the response of the health call with that of a bundle, None if it is unknown."""
-    actual = read_object(response).get("commit")
-    return None if actual == commit else Difference(f"GET {HEALTH_PATH}", f"commit {actual}, expected {commit}")
-
-
-def compare_problem(response: requests.Response, request: ProblemRequest) -> Difference | None:
-    """Compare the response to a request with the expected problem."""
-    problem = read_object(response)
+def compare_response(response: requests.Response, probe: Probe) -> Difference | None:
+    """Compare a response with the expected one. A problem must also have its content type and a request id."""
+    body = read_object(response)
     content_type = response.headers.get("Content-Type", "").split(";")[0]
-    found = (response.status_code, problem.get("code"), content_type)
-    if found == (request.status, request.code, "application/problem+json") and problem.get("request_id"):
+    is_problem = content_type == "application/problem+json" and bool(body.get("request_id"))
+    is_complete = is_problem or probe.status < 400
+    if response.status_code == probe.status and body.items() >= probe.expected.items() and is_complete:
         return None
-    actual = f"HTTP {response.status_code}, {content_type} {response.text[:200]}"
-    return Difference(f"{request.method} {request.path}", f"{actual}, expected problem {request.code}")
+    actual = f"HTTP {response.status_code} {content_type} {response.text[:200]}"
+    return Difference(f"{probe.method} {probe.path}", f"{actual}, expected {probe.response}")
 
 
 def read_object(response: requests.Response) -> dict[str, Any]:
@@ -140,3 +118,14 @@ def read_object(response: requests.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _check_http(url: str, build: Build) -> Iterator[str]:
+    for probe in (health(build), UNKNOWN_ROUTE, INVALID_LOGIN):
+        try:
+            difference = compare_response(send(url, probe), probe)
+        except requests.RequestException as error:
+            yield f"{probe.path}: {type(error).__name__}"
+            return
+        if difference is not None:
+            yield str(difference)

@@ -52,9 +52,6 @@ T = TypeVar("T")
 PLATFORM_SECONDS = 10.0
 """Limit for one call of the platform or of a token's row, retries included."""
 
-HTTP_SECONDS = 12.0
-"""Limit for a response of the endpoint: the service answers within 10 s."""
-
 PARALLEL_GROUPS = 6
 IDS = ("settings", "aws.identity", "table", "secret", "function", "api", "api.health", "api.unknown_route", "api.login",
        "schedule", "schedule.last_run", "alarms", "alarms.subscription", "login", "token", "merchant")  # fmt: skip
@@ -221,24 +218,22 @@ class Checks:
             ids = ("api.health", "api.unknown_route", "api.login")
             yield from _skip(ids, "the API's URL is unknown", "see the check api")
             return
-        clone = bundle.Build(smoke.read_version(self.project), bundle.read_commit(self.project))
-        try:
-            health = smoke.send_request("GET", f"{url}{smoke.HEALTH_PATH}", seconds=HTTP_SECONDS)
-        except requests.RequestException as error:
-            yield resources.judge_no_response("api.health", url, error)
-        else:
-            yield resources.judge_health(url, health, clone, self.name)
+        version = bundle.parse_version((self.project / "chalicelib" / "__init__.py").read_text(encoding="utf-8"))
+        clone = bundle.Build(version, bundle.read_commit(self.project))
+        probes = {"api.health": smoke.health(clone), "api.unknown_route": smoke.UNKNOWN_ROUTE}
         app_id = next(iter(secret.apps), None) if secret else None
         if app_id is None:
             yield not_checked("api.login", url, "no app to log in to is known", SEE_SECRET)
-        login = {"api.login": resources.refused_login(app_id)} if app_id else {}
-        for check_id, request in {"api.unknown_route": smoke.UNKNOWN_ROUTE, **login}.items():
+        else:
+            probes["api.login"] = resources.refused_login(app_id)
+        for check_id, probe in probes.items():
             try:
-                response = smoke.send_request(request.method, f"{url}{request.path}", request.body, HTTP_SECONDS)
+                response = smoke.send(url, probe)
             except requests.RequestException as error:
-                yield resources.judge_no_response(check_id, url, error)
+                advice = "check DNS and network of this machine, and the domain's DNS record"
+                yield failed(check_id, url, f"no response ({type(error).__name__})", advice)
             else:
-                yield resources.judge_problem(check_id, url, response, request, self.name)
+                yield resources.judge_response(check_id, url, response, probe, self.name)
 
     def _check_schedule(self, target: comparison.Target) -> list[Finding]:
         function = function_names(self.name)["refresh_tokens"]

@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from infra import smoke
-from infra.bundle import Build
-from infra.smoke import ProblemRequest
 from redeemctl.doctor.findings import Finding, deploy, failed, ok, warning
 
 if TYPE_CHECKING:
@@ -187,42 +185,21 @@ def judge_subscriptions(
     return findings
 
 
-def refused_login(app_id: str) -> ProblemRequest:
+def refused_login(app_id: str) -> smoke.Probe:
     """Return a login with an invalid code. It passes through the function, the secret and the platform."""
-    return ProblemRequest("POST", "/v1/sessions", {"app_id": app_id, "code": INVALID_ID}, 401, "unauthenticated")
+    login = {"app_id": app_id, "code": INVALID_ID}
+    return smoke.Probe("POST", "/v1/sessions", login, 401, {"code": "unauthenticated"})
 
 
-def judge_health(url: str, response: requests.Response, clone: Build, stage: str) -> Finding:
-    """Judge the response of the health call; `clone` is what this clone would build. An unknown commit is ignored."""
-    found = smoke.read_object(response)
-    if response.status_code != 200 or found.get("status") != "ok":
-        text = f"HTTP {response.status_code} {response.text[:200]}"
-        return failed("api.health", url, text, _advise(response, stage))
-    version, commit = found.get("version"), found.get("commit")
-    deployed = Build(version and str(version)[:20], commit and str(commit)[:20])
-    if deployed.version != clone.version or (None not in (commit, clone.commit) and deployed.commit != clone.commit):
-        text = f"deployed is {deployed}, this clone has {clone}"
-        return warning("api.health", url, text, "use a clone of the deployed commit, or deploy this one")
-    return ok("api.health", url, str(deployed))
-
-
-def judge_problem(check_id: str, url: str, response: requests.Response, request: ProblemRequest, stage: str) -> Finding:
-    """Judge the response to a request that must be answered with a problem."""
-    difference = smoke.compare_problem(response, request)
+def judge_response(check_id: str, url: str, response: requests.Response, probe: smoke.Probe, stage: str) -> Finding:
+    """Judge a response of the endpoint. Another version or commit than this clone's is only a warning."""
+    difference = smoke.compare_response(response, probe)
     if difference is None:
-        return ok(check_id, url, f"HTTP {request.status} {request.code}")
-    return failed(check_id, url, difference.text, _advise(response, stage))
-
-
-def judge_no_response(check_id: str, url: str, error: Exception) -> Finding:
-    """Return the finding that the endpoint does not respond."""
-    advice = "check DNS and network of this machine, and the domain's DNS record"
-    return failed(check_id, url, f"no response ({type(error).__name__})", advice)
-
-
-def _advise(response: requests.Response, stage: str) -> str:
-    code = str(smoke.read_object(response).get("code", ""))
-    return _ADVICE.get(code) or deploy(stage)
+        return ok(check_id, url, probe.response)
+    body = smoke.read_object(response)
+    if body.get("status") == "ok":
+        return warning(check_id, url, difference.text, "use a clone of the deployed commit, or deploy this one")
+    return failed(check_id, url, difference.text, _ADVICE.get(str(body.get("code")), deploy(stage)))
 
 
 def _utc(epoch: float) -> str:

@@ -12,6 +12,7 @@ from chalicelib import errors
 from chalicelib.credentials import Credentials
 from chalicelib.errors import Evidence
 from chalicelib.tokens.lease import TokenRow
+from infra import smoke
 from infra.bundle import ROOT, Build
 from infra.comparison import Difference
 from infra.stage_settings import StageSettings
@@ -235,7 +236,7 @@ class Response:
 )
 def test_the_advice_on_a_refused_login_follows_the_problem(response: Any, outcome: Outcome, advice: str) -> None:
     login = resources.refused_login("tt1")
-    finding = resources.judge_problem("api.login", "https://x", response, login, "dev")
+    finding = resources.judge_response("api.login", "https://x", response, login, "dev")
     assert finding.outcome is outcome
     assert advice in finding.advice
 
@@ -244,15 +245,16 @@ def test_the_advice_on_a_refused_login_follows_the_problem(response: Any, outcom
     ("body", "outcome"),
     [
         ({"status": "ok", "version": "1", "commit": "a1"}, OK),
-        ({"status": "ok", "version": "1", "commit": None}, OK),
         ({"status": "ok", "version": "2", "commit": "a1"}, WARNING),
         ({"status": "ok", "version": "1", "commit": "a1+"}, WARNING),
+        ({"status": "ok", "version": "1", "commit": None}, WARNING),
         ({"message": "Forbidden"}, FAILED),
     ],
 )
 def test_another_version_or_commit_is_a_warning(body: Any, outcome: Outcome) -> None:
     response: Any = Response(200, body, "application/json")
-    assert resources.judge_health("https://x", response, Build("1", "a1"), "dev").outcome is outcome
+    probe = smoke.health(Build("1", "a1"))
+    assert resources.judge_response("api.health", "https://x", response, probe, "dev").outcome is outcome
 
 
 def unavailable(code: int, sub_code: int = 0) -> errors.RedemptionError:
