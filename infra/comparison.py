@@ -236,7 +236,7 @@ def compare_metric_filters(target: Target) -> Iterator[Difference]:
 COMPARISONS: dict[str, Callable[[Target], Iterator[Difference]]] = {
     "functions": lambda target: compare_functions(target.account, expected_functions(target)),
     "roles": compare_roles,
-    "schedule": lambda target: compare_schedule(target.account, target.stage),
+    "rule": lambda target: compare_schedule(target.account, target.stage),
     "API": compare_api,
     "domain": compare_domain,
     "metric filters": compare_metric_filters,

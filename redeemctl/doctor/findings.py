@@ -5,10 +5,14 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable
+
+    T = TypeVar("T")
+    Check = Generator["Finding", None, T]
+    """Yields the findings of a check, and returns what other checks need."""
 
 EXIT_FAILED = 1
 EXIT_NOT_CHECKED = 6

@@ -1,4 +1,4 @@
-"""Judge what the platform answers: login, tokens, and the query of each merchant.
+"""Explain the errors of the platform, and judge tokens.
 
 The platform's own advice on its error codes (排查建议) is quoted.
 """
@@ -79,71 +79,17 @@ def explain(error: RedemptionError, host: str) -> tuple[str, str, str]:
     return f"platform error {number}: {meaning}", f"{advice}{quoted}", evidence.logid
 
 
-def judge_login(app_id: str, error: RedemptionError | None, host: str) -> Finding:
-    """Judge a login with an invalid code: with a valid app id and secret, the platform refuses the code."""
-    if isinstance(error, errors.LoginRefusedError):
-        return ok("login", app_id, f"{host} accepts app id and secret")
-    if error is None:
-        return failed("login", app_id, "the platform accepted an invalid login code", f"is {host} the platform?")
-    return failed("login", app_id, *explain(error, host))
-
-
-def judge_token(token_id: str, row: TokenRow, now: float, *, renewed: bool) -> Finding:
-    """Judge the row of a token after the check, which may have renewed it."""
+def judge_token(token_id: str, row: TokenRow, now: float, *, is_foreign: bool) -> Finding:
+    """Judge a token that does not have to be renewed now, or `is_foreign`: another system renews it."""
     seconds = row.expires_at - int(now)
-    if renewed:
-        return ok("token", token_id, f"renewed now, expires in {seconds} s")
-    if seconds <= SHORT_SECONDS:
+    if not is_foreign and seconds <= SHORT_SECONDS:
         advice = "see the checks schedule and schedule.last_run; then redeemctl token renew APP_ID"
         return warning("token", token_id, f"expires in {seconds} s, and the schedule has not renewed it", advice)
-    return ok("token", token_id, f"expires in {seconds} s")
-
-
-def judge_foreign_token(token_id: str, row: TokenRow, now: float) -> Finding:
-    """Judge a token that another system renews."""
-    seconds = row.expires_at - int(now)
     if row.access_token and seconds > 0:
-        return ok("token", token_id, f"of another system, expires in {seconds} s")
+        return ok("token", token_id, f"{'of another system, ' if is_foreign else ''}expires in {seconds} s")
     state = "has expired" if row.access_token else "is missing or malformed"
     advice = f'let the other system write the row TOKEN#{token_id}; or merchant add --token-id "" to renew it here'
     return failed("token", token_id, f"the token {state}; another system renews it", advice)
-
-
-def judge_unused_token(app_id: str, row: TokenRow) -> Finding:
-    """Judge the row of an app whose merchants all use the token of another system."""
-    if row.access_token is None:
-        return ok("token", app_id, "not used: its merchants use another token")
-    text = "its merchants use another system's token, which this service invalidates: it still renews its own"
-    return warning("token", app_id, text, f"delete the row TOKEN#{app_id} (docs/operate.md)")
-
-
-def judge_failed_renewal(app_id: str, error: RedemptionError, host: str, row: TokenRow, now: float) -> Finding:
-    """Judge a renewal that failed; `row` is the row before it."""
-    text, advice, logid = explain(error, host)
-    seconds = row.expires_at - int(now)
-    if row.access_token and seconds > 0:
-        text += f"; the present token expires in {seconds} s"
-    return failed("token", app_id, text, advice, logid)
-
-
-def judge_unknown_app(account_id: str, app_id: str) -> Finding:
-    """Return the finding that a merchant's app is not in the secret."""
-    advice = f"run redeemctl app add {app_id}, or correct the id: redeemctl merchant add ACCOUNT_ID --app APP_ID"
-    return failed("merchant", account_id, f"its app {app_id} is not in the secret: customers cannot log in", advice)
-
-
-def judge_malformed_row(account_id: str, error: Exception) -> Finding:
-    """Return the finding that a merchant's row is malformed."""
-    text = f"malformed row: {str(error).removeprefix(f'merchant {account_id}: ')}"
-    advice = "correct it in the DynamoDB console, or redeemctl merchant remove ACCOUNT_ID and add it again"
-    return failed("merchant", account_id, text, advice)
-
-
-def judge_query(account_id: str, error: RedemptionError | None, host: str) -> Finding:
-    """Judge the query of a merchant."""
-    if error is None:
-        return ok("merchant", account_id, "query accepted by the platform")
-    return failed("merchant", account_id, *explain(error, host))
 
 
 def _explain_transport(error: RedemptionError, host: str) -> tuple[str, str]:

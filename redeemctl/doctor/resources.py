@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from infra import smoke
 from redeemctl.doctor.findings import Finding, deploy, failed, ok, warning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     import requests
 
     from infra.comparison import Difference
-    from infra.stage_settings import StageSettings
+    from redeemctl.doctor.findings import Check
     from redeemctl.secret import SecretVersion
 
 MIN_KEY_LENGTH = 16
@@ -45,25 +46,8 @@ def judge_settings(configured: Mapping[str, Any], rendered: Mapping[str, Any], s
     return warning("settings", name, f".chalice/config.json is older: {', '.join(names)} differ", deploy(stage))
 
 
-def judge_identity(identity: Mapping[str, Any], region: str, settings: StageSettings) -> Finding:
-    """Judge whether the credentials are those that the settings require."""
-    what = f"account {identity['Account']}, region {region}"
-    for name, expected, actual in (
-        ("account", settings.account, identity["Account"]),
-        ("region", settings.region, region),
-    ):
-        if expected not in (None, actual):
-            text = f"the settings require {name} {expected}"
-            return failed("aws.identity", what, text, "use the credentials and region of this stage")
-    return ok("aws.identity", what, f"signed in as {identity['Arn']}")
-
-
-def judge_table(name: str, table: Any, backups: Mapping[str, Any], stage: str) -> Finding:
-    """Judge the table; `table` is None if it does not exist, `backups` is the description of its backups."""
-    if table is None:
-        return failed(
-            "table", name, "the table does not exist", f"{deploy(stage)}; if it was lost, that says how to restore it"
-        )
+def judge_table(name: str, table: Any, backups: Mapping[str, Any]) -> Finding:
+    """Judge the table by the descriptions of it and of its backups."""
     if [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]] != [("pk", "HASH")]:
         text = "the partition key is not pk: this is another table"
         return failed("table", name, text, "check account, region and TABLE_NAME")
@@ -81,12 +65,8 @@ def judge_table(name: str, table: Any, backups: Mapping[str, Any], stage: str) -
     return ok("table", name, "as in the template")
 
 
-def judge_secret(name: str, version: SecretVersion | None, stage: str) -> Finding:
-    """Judge the secret's content; None if the secret does not exist."""
-    if version is None:
-        return failed(
-            "secret", name, "the secret does not exist", f"{deploy(stage)}; if it was lost, that says how to restore it"
-        )
+def judge_secret(name: str, version: SecretVersion) -> Finding:
+    """Judge the secret's content."""
     if not version.apps:
         return failed("secret", name, "it contains no app", "run redeemctl app add APP_ID")
     if any(len(key) < MIN_KEY_LENGTH for key in version.session_keys):
@@ -95,19 +75,10 @@ def judge_secret(name: str, version: SecretVersion | None, stage: str) -> Findin
     return ok("secret", name, f"apps: {len(version.apps)}, session keys: {len(version.session_keys)}")
 
 
-def judge_malformed_secret(name: str) -> Finding:
-    """Return the finding that the secret is malformed. Its content is not shown."""
-    text = 'malformed; expected {"apps": {"APP_ID": "APP_SECRET"}, "session_keys": ["KEY"]}'
-    advice = "restore the previous version: aws secretsmanager update-secret-version-stage (docs/operate.md)"
-    return failed("secret", name, text, advice)
-
-
-def judge_differences(
-    check_id: str, what: str, differences: Iterable[Difference], advice: str, text: str
-) -> list[Finding]:
-    """Judge what is deployed by its differences from the settings; `text` says that there are none."""
-    found = [failed(check_id, d.resource.removeprefix(f"{check_id} "), d.text, advice) for d in differences]
-    return found or [ok(check_id, what, text)]
+def judge_differences(check_id: str, what: str, differences: Iterable[Difference], stage: str) -> Check[None]:
+    """Judge what is deployed by its differences from the settings."""
+    found = [failed(check_id, d.resource.removeprefix(f"{check_id} "), d.text, deploy(stage)) for d in differences]
+    yield from found or [ok(check_id, what, "as configured")]
 
 
 def judge_certificate(arn: str, certificate: Any, domain: str, now: datetime) -> Finding:
@@ -131,17 +102,15 @@ def judge_certificate(arn: str, certificate: Any, domain: str, now: datetime) ->
     return (failed if end <= now else warning)("certificate", arn, text, advice)
 
 
-def judge_last_run(name: str, last: float | None, deployed_at: float, now: float, stage: str) -> Finding:
-    """Judge when the schedule has last run; `deployed_at` is when its function was last changed. In epoch seconds."""
-    check_id = "schedule.last_run"
-    if last is not None and now - last <= SCHEDULE_SECONDS:
-        return ok(check_id, name, f"ran at {_utc(last)}")
-    if 0 <= now - deployed_at <= SCHEDULE_SECONDS:
-        minutes = int((now - deployed_at) / 60)
-        text = f"unknown: no run yet since the deployment {minutes} minutes ago"
-        return warning(check_id, name, text, "run doctor again in 25 minutes")
-    text = "it has not run in 24 hours" if last is None else f"it has not run since {_utc(last)}"
-    return failed(check_id, name, text, deploy(stage))
+def judge_last_run(name: str, seconds_since_deployment: float, stage: str, *, has_run: bool) -> Finding:
+    """Judge whether the schedule has run in the last SCHEDULE_SECONDS."""
+    minutes = int(SCHEDULE_SECONDS / 60)
+    if has_run:
+        return ok("schedule.last_run", name, f"it has run in the last {minutes} minutes")
+    if seconds_since_deployment <= SCHEDULE_SECONDS:
+        text = f"unknown: it was deployed {int(seconds_since_deployment / 60)} minutes ago"
+        return warning("schedule.last_run", name, text, f"run doctor again in {minutes} minutes")
+    return failed("schedule.last_run", name, f"it has not run in the last {minutes} minutes", deploy(stage))
 
 
 def judge_alarms(expected: Iterable[str], alarms: Iterable[Mapping[str, Any]], stage: str) -> list[Finding]:
@@ -158,16 +127,9 @@ def judge_alarms(expected: Iterable[str], alarms: Iterable[Mapping[str, Any]], s
     return findings or [ok("alarms", str(len(found)), "none in ALARM")]
 
 
-def judge_subscriptions(
-    topic: str, subscriptions: Sequence[Any] | None, email: str | None, stage: str
-) -> list[Finding]:
-    """Judge who receives the notifications of alarms; `subscriptions` is None if the topic does not exist.
-
-    `email` is the setting `alarm_email`.
-    """
+def judge_subscriptions(topic: str, subscriptions: Iterable[Any], email: str | None, stage: str) -> list[Finding]:
+    """Judge who receives the notifications of alarms; `email` is the setting `alarm_email`."""
     check_id = "alarms.subscription"
-    if subscriptions is None:
-        return [failed(check_id, topic, "the topic does not exist", deploy(stage))]
     states = {s["Endpoint"]: s["SubscriptionArn"] for s in subscriptions if s["SubscriptionArn"] != "Deleted"}
     findings = []
     if email and email not in states:
@@ -200,7 +162,3 @@ def judge_response(check_id: str, url: str, response: requests.Response, probe: 
     if body.get("status") == "ok":
         return warning(check_id, url, difference.text, "use a clone of the deployed commit, or deploy this one")
     return failed(check_id, url, difference.text, _ADVICE.get(str(body.get("code")), deploy(stage)))
-
-
-def _utc(epoch: float) -> str:
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M UTC")
