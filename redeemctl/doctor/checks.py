@@ -31,7 +31,7 @@ from infra.cloudformation import none_if_not_found, read_template, stack_name
 from infra.stage_settings import StageError, read_stage_settings
 from redeemctl.doctor import platform, resources
 from redeemctl.doctor.findings import Finding, failed, not_checked, ok
-from redeemctl.doctor.reading import AWS_ERRORS, explain, judge_error
+from redeemctl.doctor.reading import AWS_ERRORS, attach_policy, denied_operation, explain, judge_error
 from redeemctl.rows import account_id_of
 from redeemctl.secret import read_secret
 from redeemctl.stage import PARALLEL_QUERIES
@@ -58,6 +58,7 @@ class Checks:
     project: Path
     endpoint_url: str | None = None
     dry_run: bool = False
+    denied: set[str] = field(default_factory=set, init=False)
     is_platform_silent: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
@@ -88,6 +89,11 @@ class Checks:
         else:
             yield ok("aws.identity", f"account {account.id}, region {account.region}", "signed in")
         yield from self._check_stage(account, settings)
+        if self.denied:
+            operations = ", ".join(sorted(self.denied))
+            yield not_checked(
+                "aws.identity", "permissions", f"no permission for {operations}", attach_policy(self.name)
+            )
 
     def _check_stage(self, account: Account, settings: StageSettings) -> Iterator[Finding]:
         target = comparison.Target(account, self.project, self.name, settings, overrides=self.stage.overrides)
@@ -118,6 +124,8 @@ class Checks:
         try:
             return (yield from check)
         except AWS_ERRORS as error:
+            if operation := denied_operation(error):
+                self.denied.add(operation)
             yield judge_error(check_id, what, error, self.name)
             return None
 

@@ -43,16 +43,31 @@ def judge_error(check_id: str, what: str, error: Exception, stage: str) -> Findi
 
 def explain(error: Exception, stage: str) -> tuple[str, str]:
     """Return why AWS could not be read, and what to do."""
-    if isinstance(error, StorageUnavailableError):
-        code, operation = str(error), "the token's row"
-    elif isinstance(error, ClientError):
-        code, operation = error.response["Error"]["Code"], error.operation_name
-    elif isinstance(error, _NO_CREDENTIALS):
+    if isinstance(error, _NO_CREDENTIALS):
         return f"no AWS credentials ({type(error).__name__})", CHECK_CREDENTIALS
-    else:
+    code, operation = _code_and_operation(error)
+    if not code:
         return f"AWS cannot be reached: {type(error).__name__}", CHECK_NETWORK
     if code in _DENIED:
-        return f"no permission for {operation}", f"attach the policy {stack_name(stage)}-operator to your role"
+        return f"no permission for {operation}", attach_policy(stage)
     if code in _INVALID_CREDENTIALS:
         return f"AWS refuses the credentials ({code})", CHECK_CREDENTIALS
     return f"AWS reported {code} for {operation}", "run doctor again later"
+
+
+def denied_operation(error: Exception) -> str:
+    """Return the operation for which a permission is missing, or an empty text if this is another error."""
+    code, operation = _code_and_operation(error)
+    return operation if code in _DENIED else ""
+
+
+def attach_policy(stage: str) -> str:
+    """Return the advice to use the operator's policy."""
+    return f"attach the policy {stack_name(stage)}-operator to your role"
+
+
+def _code_and_operation(error: Exception) -> tuple[str, str]:
+    if isinstance(error, ClientError):
+        return error.response["Error"]["Code"], error.operation_name
+    # The service's own table reads the row of a token.
+    return (str(error), "GetItem") if isinstance(error, StorageUnavailableError) else ("", "")

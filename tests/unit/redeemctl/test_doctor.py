@@ -283,7 +283,7 @@ def client_error(code: str) -> ClientError:
     [
         (client_error("ResourceNotFoundException"), FAILED, "it does not exist"),
         (client_error("AccessDeniedException"), Outcome.NOT_CHECKED, "no permission for DescribeTable"),
-        (errors.StorageUnavailableError("AccessDeniedException"), Outcome.NOT_CHECKED, "no permission for the token"),
+        (errors.StorageUnavailableError("AccessDeniedException"), Outcome.NOT_CHECKED, "no permission for GetItem"),
         (client_error("ExpiredToken"), Outcome.NOT_CHECKED, "AWS refuses the credentials (ExpiredToken)"),
         (client_error("InternalServerError"), Outcome.NOT_CHECKED, "AWS reported InternalServerError"),
         (NoCredentialsError(), Outcome.NOT_CHECKED, "no AWS credentials"),
