@@ -141,8 +141,8 @@ def _store_list_ends_where_the_rule_says(run: Run) -> Verdict:
 
 
 def _time_range_is_in_seconds(run: Run) -> Verdict:
-    expected, found = len(_entries(run, "list")), len(_entries(run, "time-range-all"))
-    if not expected or "time-range-all" not in run.listings:
+    expected, found = len(_entries(run, "list")), len(_entries(run, "time-range"))
+    if not expected or "time-range" not in run.listings:
         return NOT_OBSERVED
     return Verdict(expected == found, f"from 1970 until in 50 years, in seconds: {found} of {expected} certificates")
 
@@ -163,20 +163,6 @@ def _effect_of_poi_id(run: Run) -> Verdict:
         return NOT_OBSERVED
     changed = sum(before[key] != after[key] for key in before.keys() & after.keys())
     return Verdict(True, f"{len(before)} certificates without, {len(after)} with poi_id; can_use differs for {changed}")
-
-
-def _meaning_of_time_range(run: Run) -> Verdict:
-    counts = {name: len(_entries(run, f"time-range-{name}")) for name in ("all", "now", "future")}
-    if not _entries(run, "list"):
-        return NOT_OBSERVED
-    meaning = "not clear"
-    if counts["future"] == counts["all"]:
-        meaning = "ignored"
-    elif counts["now"] and not counts["future"]:
-        meaning = "validity"
-    elif not counts["now"] and not counts["future"]:
-        meaning = "probably the time of the purchase"
-    return Verdict(True, f"{meaning} (certificates: {', '.join(f'{name} {n}' for name, n in counts.items())})")
 
 
 POINTS = (
@@ -215,7 +201,6 @@ POINTS = (
     ),
     Point("unusable-certificates", "Does can_use false come with certificates?", _unusable_with_certificates, False),
     Point("poi-id", "What does poi_id change?", _effect_of_poi_id, False),
-    Point("time-range", "Which time does time_range compare?", _meaning_of_time_range, False),
 )
 
 

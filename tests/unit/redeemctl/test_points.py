@@ -38,8 +38,8 @@ def pages(*contents: str, size: int = 2) -> Listing:
         ("pages-complete", {"list": pages("ab"), "paging": pages("ab")}, None),
         ("cut-orders-agree", {"list": pages("ab"), "paging": pages("ab", "bc")}, True),
         ("cut-orders-agree", {"list": pages("ab"), "paging": pages("ab", "Bc")}, False),
-        ("time-range-seconds", {"list": pages("ab"), "time-range-all": pages("ab")}, True),
-        ("time-range-seconds", {"list": pages("ab"), "time-range-all": pages("")}, False),
+        ("time-range-seconds", {"list": pages("ab"), "time-range": pages("ab")}, True),
+        ("time-range-seconds", {"list": pages("ab"), "time-range": pages("")}, False),
         ("time-range-seconds", {"list": pages("ab")}, None),
         ("unusable-certificates", {"list": pages("aB")}, True),
         ("unusable-certificates", {"list": pages("ab")}, None),
@@ -48,15 +48,3 @@ def pages(*contents: str, size: int = 2) -> Listing:
 def test_lists_are_judged(name: str, listings: dict[str, Listing], holds: bool | None) -> None:
     run: Any = SimpleNamespace(listings=listings)
     assert JUDGES[name](run).holds is holds
-
-
-@pytest.mark.parametrize(
-    ("counts", "meaning"),
-    [((2, 2, 0), "validity"), ((2, 2, 2), "ignored"), ((2, 0, 0), "probably the time"), ((2, 0, 1), "not clear")],
-)
-def test_the_meaning_of_time_range_follows_from_three_lists(counts: tuple[int, ...], meaning: str) -> None:
-    listings = {
-        f"time-range-{n}": pages("a" * count) for n, count in zip(("all", "now", "future"), counts, strict=True)
-    }
-    run: Any = SimpleNamespace(listings={**listings, "list": pages("ab")})
-    assert JUDGES["time-range"](run).seen.startswith(meaning)
