@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from redeemctl.acceptance.comparison import NOT_DOCUMENTED, OTHER_TYPE
-from redeemctl.acceptance.report import ASSUMPTION_RESULTS, evaluate, write
+from redeemctl.acceptance.report import RESULTS, evaluate, write
 from redeemctl.acceptance.steps import Options, Outcome, Run, Step
 from redeemctl.options import ID, GlobalCommand, GlobalOptions, pass_options, read_hidden
 from redeemctl.output import print_json, print_note
@@ -86,6 +86,6 @@ def _print_summary(report: dict[str, Any]) -> None:
         if note["kind"] in (NOT_DOCUMENTED, OTHER_TYPE):
             click.echo(f"{note['kind']}: {note['call']} {note['field']}: {note['detail']}")
     for point in report["points"]:
-        if point["result"] in (ASSUMPTION_RESULTS[False], ASSUMPTION_RESULTS[None]):
+        if point["result"] != RESULTS[True]:
             click.echo(f"✗ {point['name']} {point['result']}: {point['text']} ({point['seen']})")
     click.echo("accepted: every assumption holds" if report["accepted"] else "not accepted")

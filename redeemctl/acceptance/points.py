@@ -1,4 +1,4 @@
-"""What the service assumes about the platform, the open questions, and how a run answers them.
+"""What the service assumes about the platform, and how a run shows whether it holds.
 
 docs/platform.md lists the same names.
 """
@@ -36,19 +36,18 @@ NEEDED_FIELDS = (
 
 
 class Verdict(NamedTuple):
-    """Whether something holds, or is answered; None if it was not observed. `seen` contains no value of a reply."""
+    """Whether something holds; None if it was not observed. `seen` contains no value of a reply."""
 
     holds: bool | None
     seen: str = "not observed"
 
 
 class Point(NamedTuple):
-    """An assumption that the service relies on, or a question: the service works with every answer."""
+    """An assumption that the service relies on."""
 
     name: str
     text: str
     judge: Callable[[Run], Verdict]
-    is_assumption: bool = True
 
 
 NOT_OBSERVED = Verdict(None)
@@ -82,7 +81,14 @@ def _needed_fields_are_present(run: Run) -> Verdict:
 
 def _can_use_is_boolean(run: Run) -> Verdict:
     types = run.comparison.types(LIST, "data.orders[].can_use")
-    return Verdict(not types.keys() - {BOOLEAN}, f"types: {_names(types)}") if types else NOT_OBSERVED
+    if not types:
+        return NOT_OBSERVED
+    seen = f"types: {_names(types)}"
+    for name in ("list", "list-store"):
+        unusable = [order for _, order in run.listings[name].orders() if order.get("can_use") is False]
+        filled = sum(bool(order.get("certificates")) for order in unusable)
+        seen += f"; {name}: {len(unusable)} orders with can_use false, {filled} of them with certificates"
+    return Verdict(not types.keys() - {BOOLEAN}, seen)
 
 
 def _times_are_seconds(run: Run) -> Verdict:
@@ -147,24 +153,6 @@ def _time_range_is_in_seconds(run: Run) -> Verdict:
     return Verdict(expected == found, f"from 1970 until in 50 years, in seconds: {found} of {expected} certificates")
 
 
-def _unusable_with_certificates(run: Run) -> Verdict:
-    listings = [run.listings[name] for name in ("list", "list-store") if name in run.listings]
-    unusable = [order for listing in listings for _, order in listing.orders() if order.get("can_use") is False]
-    if not unusable:
-        return Verdict(None, "no order with can_use false")
-    count = sum(bool(order.get("certificates")) for order in unusable)
-    return Verdict(True, f"{count} of {len(unusable)} orders with can_use false have certificates")
-
-
-def _effect_of_poi_id(run: Run) -> Verdict:
-    before = {entry.certificate_id: entry.can_use for entry in _entries(run, "list")}
-    after = {entry.certificate_id: entry.can_use for entry in _entries(run, "list-store")}
-    if not before:
-        return NOT_OBSERVED
-    changed = sum(before[key] != after[key] for key in before.keys() & after.keys())
-    return Verdict(True, f"{len(before)} certificates without, {len(after)} with poi_id; can_use differs for {changed}")
-
-
 POINTS = (
     Point("token-accepted", "A list is accepted with the token of client_token.", _step_is_ok("list")),
     Point("login-open-id", "jscode2session returns an open_id for a code of tt.login.", _step_is_ok("login")),
@@ -199,8 +187,6 @@ POINTS = (
         "A merchant without authorization is refused with 2119005 or 11006.",
         _step_is_ok("unauthorized-merchant"),
     ),
-    Point("unusable-certificates", "Does can_use false come with certificates?", _unusable_with_certificates, False),
-    Point("poi-id", "What does poi_id change?", _effect_of_poi_id, False),
 )
 
 

@@ -19,12 +19,11 @@ FORMAT = 2
 MIN_SECRET_LENGTH = 4
 """A shorter text can occur in another one by chance."""
 
-ASSUMPTION_RESULTS = {True: "holds", False: "does not hold", None: "not observed"}
-QUESTION_RESULTS = {True: "answered", None: "not answered"}
+RESULTS = {True: "holds", False: "does not hold", None: "not observed"}
 QUERY_NAMES = ("page", "page_size", "page_dimension", "biz_type")
 
 SECTIONS = {
-    "Assumptions and questions": "points",
+    "Assumptions": "points",
     "Fields: what is not as documented, and values of enumerations": "fields",
     "Calls: the platform's support asks for time, URL, code and logid": "calls",
     "Steps": "steps",
@@ -45,7 +44,7 @@ def evaluate(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
                 fixtures[name] = _fixture(step.name, exchange, sanitizer)
     report = {
         "format": FORMAT,
-        "accepted": all(verdict.holds for point, verdict in verdicts if point.is_assumption),
+        "accepted": all(verdict.holds for _, verdict in verdicts),
         "started": _time(run.started),
         "app_id": run.options.app_id,
         "account_id": run.options.account_id,
@@ -53,7 +52,7 @@ def evaluate(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
         "points": [
             {
                 "name": point.name,
-                "result": (ASSUMPTION_RESULTS if point.is_assumption else QUESTION_RESULTS)[verdict.holds],
+                "result": RESULTS[verdict.holds],
                 "seen": verdict.seen,
                 "text": point.text,
             }

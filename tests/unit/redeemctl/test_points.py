@@ -41,8 +41,6 @@ def pages(*contents: str, size: int = 2) -> Listing:
         ("time-range-seconds", {"list": pages("ab"), "time-range": pages("ab")}, True),
         ("time-range-seconds", {"list": pages("ab"), "time-range": pages("")}, False),
         ("time-range-seconds", {"list": pages("ab")}, None),
-        ("unusable-certificates", {"list": pages("aB")}, True),
-        ("unusable-certificates", {"list": pages("ab")}, None),
     ],
 )
 def test_lists_are_judged(name: str, listings: dict[str, Listing], holds: bool | None) -> None:
