@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redeemctl.acceptance.fields import BOOLEAN
-from redeemctl.acceptance.steps import Entry, Listing, Outcome, Run
+from redeemctl.acceptance.steps import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from redeemctl.acceptance.steps import Listing, Run
 
 MAX_SECONDS = 10**11
 """An epoch time above is in milliseconds."""
@@ -35,13 +37,6 @@ NEEDED_FIELDS = (
 """The fields without which the list cannot be read or shown."""
 
 
-class Verdict(NamedTuple):
-    """Whether something holds; None if it was not observed. `seen` contains no value of a reply."""
-
-    holds: bool | None
-    seen: str = "not observed"
-
-
 class Point(NamedTuple):
     """An assumption that the service relies on."""
 
@@ -54,13 +49,7 @@ NOT_OBSERVED = Verdict(None)
 
 
 def _step_is_ok(name: str) -> Callable[[Run], Verdict]:
-    def judge(run: Run) -> Verdict:
-        step = run.steps.get(name)
-        if step is None or step.outcome is Outcome.SKIPPED:
-            return NOT_OBSERVED
-        return Verdict(step.outcome is Outcome.OK, step.detail)
-
-    return judge
+    return lambda run: run.steps[name].verdict if name in run.steps else NOT_OBSERVED
 
 
 def _lists_are_readable(run: Run) -> Verdict:
@@ -73,7 +62,7 @@ def _lists_are_readable(run: Run) -> Verdict:
 
 
 def _needed_fields_are_present(run: Run) -> Verdict:
-    if not _entries(run, "list"):
+    if not run.listings["list"].size:
         return NOT_OBSERVED
     missing = [path for path in NEEDED_FIELDS if not run.comparison.is_always_present(LIST, path)]
     return Verdict(not missing, f"missing: {_names(missing)}")
@@ -85,58 +74,57 @@ def _can_use_is_boolean(run: Run) -> Verdict:
         return NOT_OBSERVED
     seen = f"types: {_names(types)}"
     for name in ("list", "list-store"):
-        unusable = [order for _, order in run.listings[name].orders() if order.get("can_use") is False]
-        filled = sum(bool(order.get("certificates")) for order in unusable)
+        unusable = [order for _, order in run.listings[name].orders() if order.can_use is False]
+        filled = sum(bool(order.certificates) for order in unusable)
         seen += f"; {name}: {len(unusable)} orders with can_use false, {filled} of them with certificates"
     return Verdict(not types.keys() - {BOOLEAN}, seen)
 
 
 def _times_are_seconds(run: Run) -> Verdict:
-    times = [entry.raw.get(name) for entry in _entries(run, "list") for name in ("start_time", "expire_time")]
-    numbers = [int(t) for t in times if isinstance(t, int | str) and str(t).isdecimal() and int(t)]
-    if not numbers:
+    found = run.listings["list"].certificates()
+    times = [t for certificate in found for t in (certificate.start_time, certificate.expire_time) if t]
+    if not times:
         return NOT_OBSERVED
-    large = sum(number >= MAX_SECONDS for number in numbers)
-    return Verdict(not large, f"{len(numbers) - large} in seconds, {large} in milliseconds or smaller units")
+    large = sum(t >= MAX_SECONDS for t in times)
+    return Verdict(not large, f"{len(times) - large} in seconds, {large} in milliseconds or smaller units")
 
 
 def _total_counts_certificates(run: Run) -> Verdict:
-    listing = run.listings.get("list")
-    if listing is None or not listing.is_complete or not listing.entries():
+    listing = run.listings["list"]
+    if not listing.is_complete or not listing.size:
         return NOT_OBSERVED
-    total, count = listing.pages[0].total, sum(page.size for page in listing.pages)
-    return Verdict(total == count, f"total {total}, {count} certificates")
+    total = listing.pages[0].total
+    return Verdict(total == listing.size, f"total {total}, {listing.size} certificates")
 
 
 def _pages_are_disjoint_and_complete(run: Run) -> Verdict:
-    parts = _small_pages(run)
-    if parts is None or not parts.is_complete or not run.listings["list"].is_complete:
+    whole, parts = run.listings["list"], run.listings["paging"]
+    if len(parts.pages) == 1 or not parts.is_complete or not whole.is_complete:
         return NOT_OBSERVED
-    expected = {entry.certificate_id for entry in _entries(run, "list")}
-    found = [entry.certificate_id for entry in parts.entries()]
+    expected = {str(certificate.certificate_id) for certificate in whole.certificates()}
+    found = [str(certificate.certificate_id) for certificate in parts.certificates()]
     repeated, missing = len(found) - len(set(found)), len(expected - set(found))
     seen = f"{len(parts.pages)} pages of {parts.page_size}: {repeated} certificates repeated, {missing} missing"
     return Verdict(not repeated and not missing, seen)
 
 
 def _parts_of_a_cut_order_agree(run: Run) -> Verdict:
-    listings = [run.listings[name] for name in ("list", "paging") if _entries(run, name)]
-    if not listings:
+    if not run.listings["list"].size:
         return NOT_OBSERVED
-    cut = {order_id: values for listing in listings for order_id, values in _cut_orders(listing).items()}
+    cut = {**_cut_orders(run.listings["list"]), **_cut_orders(run.listings["paging"])}
     different = sum(len(set(map(repr, values))) > 1 for values in cut.values())
     return Verdict(not different, f"{len(cut)} orders cut, {different} with different can_use")
 
 
 def _store_list_ends_where_the_rule_says(run: Run) -> Verdict:
     """Compare small pages with and without poi_id: no certificate may be behind the page where the service stops."""
-    everything, store = _small_pages(run), run.listings.get("paging-store")
-    if everything is None or store is None or not store.is_complete:
+    everything, store = run.listings["paging"], run.listings["paging-store"]
+    if len(everything.pages) < 2 or not store.is_complete:
         return NOT_OBSERVED
     sizes = [page.size for page in store.pages]
     filled = max((number for number, size in enumerate(sizes, 1) if size), default=0)
     read = next(count for count in range(1, len(sizes) + 1) if count == len(sizes) or not store.continues(count))
-    if len(store.entries()) == len(everything.entries()):
+    if store.size == everything.size:
         way = "lists all orders, usable or not"
     elif all(size == store.page_size for size in sizes[: filled - 1]):
         way = "filters before it cuts pages"
@@ -147,8 +135,8 @@ def _store_list_ends_where_the_rule_says(run: Run) -> Verdict:
 
 
 def _time_range_is_in_seconds(run: Run) -> Verdict:
-    expected, found = len(_entries(run, "list")), len(_entries(run, "time-range"))
-    if not expected or "time-range" not in run.listings:
+    expected, found = run.listings["list"].size, run.listings["time-range"].size
+    if not expected:
         return NOT_OBSERVED
     return Verdict(expected == found, f"from 1970 until in 50 years, in seconds: {found} of {expected} certificates")
 
@@ -190,22 +178,11 @@ POINTS = (
 )
 
 
-def _entries(run: Run, name: str) -> list[Entry]:
-    listing = run.listings.get(name)
-    return listing.entries() if listing else []
-
-
-def _small_pages(run: Run) -> Listing | None:
-    """Return the list in small pages, if it has several."""
-    parts = run.listings.get("paging")
-    return parts if parts is not None and len(parts.pages) > 1 else None
-
-
 def _cut_orders(listing: Listing) -> dict[str, list[Any]]:
     """Return the orders that are on more than one page, with the `can_use` of each part."""
     pages: dict[str, dict[int, Any]] = {}
-    for entry in listing.entries():
-        pages.setdefault(entry.order_id, {})[entry.page] = entry.can_use
+    for page, order in listing.orders():
+        pages.setdefault(str(order.order_id), {})[page] = order.can_use
     return {order_id: list(parts.values()) for order_id, parts in pages.items() if len(parts) > 1}
 
 

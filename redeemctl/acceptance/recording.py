@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.douyin import lenient, protocol
-from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
+from chalicelib.douyin.transport import Transport
 from chalicelib.errors import UpstreamError
 
 if TYPE_CHECKING:
     import requests
 
-    from chalicelib.context import Deadline
     from chalicelib.douyin.protocol import Request, Response
 
 ORDER_PATH = "/api/trade/v2/fulfillment/order_can_use/"
@@ -44,16 +43,16 @@ class Exchange:
     failure: str = ""
 
     @property
-    def codes(self) -> dict[str, Any]:
+    def codes(self) -> str:
         """The error codes of the reply that are not 0, by their place."""
         found = {place: self.look_up(place) for place in CODE_PLACES}
-        return {p: c if isinstance(c, int) else "not a number" for p, c in found.items() if c not in (None, 0)}
+        codes = {p: c if isinstance(c, int) else "not a number" for p, c in found.items() if c not in (None, 0)}
+        return ", ".join(f"{place} {code}" for place, code in codes.items())
 
     @property
     def logid(self) -> str:
         """The platform's log id, or an empty text."""
-        candidates = (self.look_up("extra.logid"), self.look_up("log_id"))
-        return next((c for c in candidates if isinstance(c, str) and c.isascii() and c.isalnum() and len(c) <= 64), "")
+        return protocol.read_logid(self.look_up("extra.logid"), self.look_up("log_id"))
 
     @property
     def is_success(self) -> bool:
@@ -75,20 +74,13 @@ class RecordingTransport(Transport):
         super().__init__(session)
         self.exchanges: list[Exchange] = []
 
-    def send(
-        self,
-        base_url: str,
-        request: Request,
-        deadline: Deadline,
-        max_bytes: int,
-        max_idle: float = MAX_IDLE_SECONDS,
-    ) -> Response:
+    def send(self, base_url: str, request: Request, *limits: Any, **options: Any) -> Response:
         """Send one request and record it; raises as Transport.send does."""
         url = base_url + request.path
         exchange = Exchange(CALL_NAMES[request.path], url, json.loads(request.body), time.time())
         self.exchanges.append(exchange)
         try:
-            response = super().send(base_url, request, deadline, max_bytes, max_idle)
+            response = super().send(base_url, request, *limits, **options)
         except UpstreamError as error:
             exchange.failure = error.reason
             raise

@@ -13,11 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from redeemctl.acceptance.recording import Exchange
-    from redeemctl.acceptance.steps import Run
+    from redeemctl.acceptance.steps import Run, Verdict
 
 FORMAT = 2
-MIN_SECRET_LENGTH = 4
-"""A shorter text can occur in another one by chance."""
 
 RESULTS = {True: "holds", False: "does not hold", None: "not observed"}
 QUERY_NAMES = ("page", "page_size", "page_dimension", "biz_type")
@@ -33,8 +31,8 @@ SECTIONS = {
 
 def evaluate(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
     """Judge every point, and sanitize the replies; return the report, and the fixtures by file name."""
-    verdicts = [(point, point.judge(run)) for point in POINTS]
-    sanitizer = Sanitizer((exchange.call, exchange.reply) for exchange in run.exchanges)
+    verdicts = [point.judge(run) for point in POINTS]
+    sanitizer = Sanitizer((exchange.call, exchange.reply) for step in run.steps.values() for exchange in step.exchanges)
     calls, fixtures = [], {}
     for step in run.steps.values():
         for number, exchange in enumerate(step.exchanges, 1):
@@ -44,29 +42,17 @@ def evaluate(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
                 fixtures[name] = _fixture(step.name, exchange, sanitizer)
     report = {
         "format": FORMAT,
-        "accepted": all(verdict.holds for _, verdict in verdicts),
+        "accepted": all(verdict.holds for verdict in verdicts),
         "started": _time(run.started),
-        "app_id": run.options.app_id,
-        "account_id": run.options.account_id,
-        "poi_id": run.options.poi_id,
-        "points": [
-            {
-                "name": point.name,
-                "result": RESULTS[verdict.holds],
-                "seen": verdict.seen,
-                "text": point.text,
-            }
-            for point, verdict in verdicts
-        ],
+        "app_id": run.app_id,
+        "account_id": run.account_id,
+        "poi_id": run.poi_id,
+        "points": [_row(point.name, point.text, verdict) for point, verdict in zip(POINTS, verdicts, strict=True)],
         "fields": [note._asdict() for note in run.comparison.notes()],
         "calls": calls,
-        "steps": [
-            {"step": step.name, "outcome": str(step.outcome), "detail": step.detail, "what": step.title}
-            for step in run.steps.values()
-        ],
+        "steps": [_row(step.name, step.text, step.verdict) for step in run.steps.values()],
     }
-    secrets = sorted((s for s in run.secrets if len(s) >= MIN_SECRET_LENGTH), key=len, reverse=True)
-    return _without(secrets, report), _without(secrets, fixtures)
+    return run.without_secrets(report), run.without_secrets(fixtures)
 
 
 def write(report: dict[str, Any], fixtures: dict[str, Any], folder: Path) -> None:
@@ -86,6 +72,10 @@ def to_markdown(report: dict[str, Any]) -> str:
     for heading, name in SECTIONS.items():
         lines += [f"## {heading}", "", *_table(report[name]), ""]
     return "\n".join(lines)
+
+
+def _row(name: str, text: str, verdict: Verdict) -> dict[str, str]:
+    return {"name": name, "result": RESULTS[verdict.holds], "seen": verdict.seen, "text": text}
 
 
 def _call(step: str, exchange: Exchange, fixture: str) -> dict[str, Any]:
@@ -108,18 +98,6 @@ def _fixture(step: str, exchange: Exchange, sanitizer: Sanitizer) -> dict[str, A
     return {**about, "body": body}
 
 
-def _without(secrets: list[str], value: Any) -> Any:
-    """Remove secrets from all texts, in case the platform has put one where none belongs."""
-    if isinstance(value, dict):
-        return {name: _without(secrets, part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_without(secrets, part) for part in value]
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, "…")
-    return value
-
-
 def _table(rows: list[dict[str, Any]]) -> list[str]:
     if not rows:
         return ["None."]
@@ -128,8 +106,7 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    text = ", ".join(f"{name} {part}" for name, part in value.items()) if isinstance(value, dict) else str(value)
-    return " ".join(text.split()).replace("|", "\\|")
+    return " ".join(str(value).split()).replace("|", "\\|")
 
 
 def _time(epoch: float) -> str:
