@@ -8,15 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redeemctl.acceptance.fields import BOOLEAN
+from redeemctl.acceptance.sanitizer import MAX_SECONDS
 from redeemctl.acceptance.steps import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from redeemctl.acceptance.steps import Listing, Run
-
-MAX_SECONDS = 10**11
-"""An epoch time above is in milliseconds."""
 
 LIST = "query_user_certificates"
 _CERTIFICATE = "data.orders[].certificates[]"

@@ -1,9 +1,8 @@
 """Removes everything personal and secret from replies, and keeps what tests need.
 
 Kept: structure, types, booleans, and of documented fields their names, error codes, enumeration values, counts and
-hours of a day. Epoch times keep their order and their time of day; the days are replaced by consecutive ones, so that
-no known time, such as that of the run, leads to another. All the rest is replaced by a hash, the same value always by
-the same. The key of the hash is forgotten with the run.
+hours of a day. Of epoch times the order is kept: consecutive days replace them. All the rest is replaced by a hash, the
+same value always by the same. The key of the hash is forgotten with the run.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DAY_SECONDS = 24 * 3600
-FIRST_DAY = 20_000
-"""The day, since 1970, that replaces the earliest one."""
+FIRST_TIME = 20_000 * DAY_SECONDS
+"""Replaces the earliest time."""
 
-MILLISECONDS_FROM, TIME_LIMIT = 10**11, 10**14
-"""Larger numbers are epoch milliseconds, and no epoch times."""
+MAX_SECONDS = 10**11
+"""An epoch time above is in milliseconds. It is hashed, which keeps the number of digits."""
 
 TIMES = frozenset({"start_time", "expire_time", "end_time", "sold_start_time", "now"})
 COUNTS = frozenset({
@@ -50,8 +49,8 @@ class Sanitizer:
     def __init__(self, replies: Iterable[tuple[str, Any]]) -> None:
         self._key = secrets.token_bytes()
         found = [(path, value) for call, reply in replies for path, value in walk(call, reply)]
-        days = {_day(value) for path, value in found if _is_time(name_of(path), value)}
-        self._days = {day: FIRST_DAY + number for number, day in enumerate(sorted(days))}
+        times = sorted({value for path, value in found if _is_time(name_of(path), value)})
+        self._times = {value: FIRST_TIME + number * DAY_SECONDS for number, value in enumerate(times)}
 
     def sanitize(self, call: str, value: Any, path: str = "") -> Any:
         """Return a copy of a reply, or of the part at a path, without originals."""
@@ -67,13 +66,9 @@ class Sanitizer:
         name = name_of(path) if path in FIELDS[call] else ""
         if is_kept(name, value):
             return value
-        if _is_time(name, value):
-            day = _day(value)
-            # Milliseconds have three digits more.
-            return value + (self._days[day] - day) * DAY_SECONDS * (1000 if abs(value) >= MILLISECONDS_FROM else 1)
-        return self._hash(value, "商品" if name == "title" else "text-")
+        return self._times[value] if _is_time(name, value) else self._hash(value)
 
-    def _hash(self, value: Any, prefix: str = "name-") -> Any:
+    def _hash(self, value: Any) -> Any:
         """Return a replacement of the same type. An id has the same digits as text and as a number."""
         text = str(value)
         digest = hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256")
@@ -83,17 +78,11 @@ class Sanitizer:
             first = 10 ** (max(MIN_DIGITS, len(text.lstrip("-"))) - 1)
             number = first + int.from_bytes(digest) % (9 * first)
             return number if isinstance(value, int) else str(number)
-        return prefix + digest[:8].hex()
-
-
-def _day(time: float) -> int:
-    return int((time / 1000 if abs(time) >= MILLISECONDS_FROM else time) // DAY_SECONDS)
+        return f"text-{digest[:8].hex()}"
 
 
 def _is_time(name: str, value: Any) -> bool:
-    """Return whether a value is an epoch time, in a field where one belongs."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and name in TIMES and abs(value) < TIME_LIMIT
+    return name in TIMES and type(value) is int and 0 < value < MAX_SECONDS
 
 
 def is_kept(name: str, value: Any) -> bool:
