@@ -1,6 +1,6 @@
 """Fixtures: sanitized replies of the real platform, written by `redeemctl acceptance`.
 
-A fixture is a JSON object: `call`, `step`, `query` (what was asked for), `status`, and `body`, the platform's reply.
+A fixture is a JSON object: `call`, `status`, and `body`, the platform's reply.
 """
 
 from __future__ import annotations

@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
-from redeemctl.acceptance.comparison import NOT_DOCUMENTED, OTHER_TYPE
-from redeemctl.acceptance.report import RESULTS, evaluate, write
+from redeemctl.acceptance.report import evaluate, write
 from redeemctl.acceptance.steps import Run
 from redeemctl.options import ID, GlobalCommand, GlobalOptions, pass_options, read_hidden
-from redeemctl.output import print_json, print_note
+from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.secret import get_app_secret
 
 UNKNOWN_MERCHANT = "7000000000000000001"
@@ -72,16 +70,8 @@ def acceptance(
     if options.as_json:
         print_json(report)
     else:
-        _print_summary(report)
+        columns = ("name", "result", "seen")
+        print_rows(columns, [[point[column] for column in columns] for point in report["points"]])
+        click.echo("accepted: every assumption holds" if report["accepted"] else "not accepted")
     print_note(f"report and fixtures: {folder}")
     sys.exit(0 if report["accepted"] else 1)
-
-
-def _print_summary(report: dict[str, Any]) -> None:
-    for note in report["fields"]:
-        if note["kind"] in (NOT_DOCUMENTED, OTHER_TYPE):
-            click.echo(f"{note['kind']}: {note['call']} {note['field']}: {note['detail']}")
-    for point in report["points"]:
-        if point["result"] != RESULTS[True]:
-            click.echo(f"✗ {point['name']} {point['result']}: {point['text']} ({point['seen']})")
-    click.echo("accepted: every assumption holds" if report["accepted"] else "not accepted")

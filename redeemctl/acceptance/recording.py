@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,7 +35,6 @@ class Exchange:
 
     call: str
     url: str
-    request: dict[str, Any]
     at: float
     status: int = 0
     reply: Any = None
@@ -77,7 +75,7 @@ class RecordingTransport(Transport):
     def send(self, base_url: str, request: Request, *limits: Any, **options: Any) -> Response:
         """Send one request and record it; raises as Transport.send does."""
         url = base_url + request.path
-        exchange = Exchange(CALL_NAMES[request.path], url, json.loads(request.body), time.time())
+        exchange = Exchange(CALL_NAMES[request.path], url, time.time())
         self.exchanges.append(exchange)
         try:
             response = super().send(base_url, request, *limits, **options)

@@ -12,13 +12,9 @@ from redeemctl.acceptance.sanitizer import Sanitizer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from redeemctl.acceptance.recording import Exchange
     from redeemctl.acceptance.steps import Run, Verdict
 
-FORMAT = 2
-
 RESULTS = {True: "holds", False: "does not hold", None: "not observed"}
-QUERY_NAMES = ("page", "page_size", "page_dimension", "biz_type")
 
 SECTIONS = {
     "Assumptions": "points",
@@ -37,11 +33,21 @@ def evaluate(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
     for step in run.steps.values():
         for number, exchange in enumerate(step.exchanges, 1):
             name = f"{step.name}-{number}.json" if exchange.reply is not None else ""
-            calls.append(_call(step.name, exchange, name))
+            calls.append(
+                {
+                    "step": step.name,
+                    "time": _time(exchange.at),
+                    "url": exchange.url,
+                    "HTTP": exchange.status or exchange.failure,
+                    "codes": exchange.codes,
+                    "logid": exchange.logid,
+                    "fixture": name,
+                }
+            )
             if name:
-                fixtures[name] = _fixture(step.name, exchange, sanitizer)
+                body = sanitizer.sanitize(exchange.call, exchange.reply)
+                fixtures[name] = {"call": exchange.call, "status": exchange.status, "body": body}
     report = {
-        "format": FORMAT,
         "accepted": all(verdict.holds for verdict in verdicts),
         "started": _time(run.started),
         "app_id": run.app_id,
@@ -78,35 +84,11 @@ def _row(name: str, text: str, verdict: Verdict) -> dict[str, str]:
     return {"name": name, "result": RESULTS[verdict.holds], "seen": verdict.seen, "text": text}
 
 
-def _call(step: str, exchange: Exchange, fixture: str) -> dict[str, Any]:
-    return {
-        "step": step,
-        "time": _time(exchange.at),
-        "url": exchange.url,
-        "HTTP": exchange.status or exchange.failure,
-        "codes": exchange.codes,
-        "logid": exchange.logid,
-        "fixture": fixture,
-    }
-
-
-def _fixture(step: str, exchange: Exchange, sanitizer: Sanitizer) -> dict[str, Any]:
-    query = {name: exchange.request[name] for name in QUERY_NAMES if name in exchange.request}
-    query |= {name: True for name in ("poi_id", "time_range") if name in exchange.request}
-    body = sanitizer.sanitize(exchange.call, exchange.reply)
-    about = {"format": FORMAT, "call": exchange.call, "step": step, "query": query, "status": exchange.status}
-    return {**about, "body": body}
-
-
 def _table(rows: list[dict[str, Any]]) -> list[str]:
-    if not rows:
-        return ["None."]
-    cells = [[_cell(value) for value in row.values()] for row in rows]
-    return ["| " + " | ".join(row) + " |" for row in ([*rows[0]], ["---"] * len(rows[0]), *cells)]
-
-
-def _cell(value: Any) -> str:
-    return " ".join(str(value).split()).replace("|", "\\|")
+    cells = [[" ".join(str(value).split()).replace("|", "\\|") for value in row.values()] for row in rows]
+    return (
+        ["| " + " | ".join(row) + " |" for row in ([*rows[0]], ["---"] * len(rows[0]), *cells)] if rows else ["None."]
+    )
 
 
 def _time(epoch: float) -> str:

@@ -124,12 +124,11 @@ def test_a_platform_as_documented_is_accepted(operator: Operator) -> None:
     assert len(outcome.report["calls"]) == 17
 
 
-def test_the_terminal_shows_steps_deviations_and_what_does_not_hold(operator: Operator) -> None:
-    operator.platform.fail("edit", LIST, set_fields={f"{CERTIFICATES}.refund_status": 1, "data.total": 1})
+def test_the_terminal_shows_steps_and_assumptions(operator: Operator) -> None:
+    operator.platform.fail("edit", LIST, set_fields={"data.total": 1})
     output = operator.run(yes=False, answers="y\ny\n").output
     assert "✓ login: the platform returned an open_id" in output
-    assert f"not documented: {LIST} {CERTIFICATES}.refund_status: integer" in output
-    assert "✗ total-certificates does not hold: total counts certificates. (total 1, 7 certificates)" in output
+    assert "total-certificates\tdoes not hold\ttotal 1, 7 certificates" in output
     assert "not accepted" in output
 
 
@@ -320,7 +319,6 @@ def test_no_secret_is_in_report_output_or_fixtures(operator: Operator, aws: Aws)
 def test_a_fixture_is_served_by_the_mock_platform_and_read_by_the_service(operator: Operator) -> None:
     outcome = operator.run()
     fixture = outcome.fixture("list-1.json")
-    assert fixture["query"] == {"page": 1, "page_size": 50, "page_dimension": 1}
     page = protocol.parse_certificates(protocol.Response(200, {}, json.dumps(fixture["body"]).encode()))
     assert (page.size, page.removed, page.malformed) == (7, 0, {})
     entries = fixtures.to_purchases(fixture, ACCOUNT_ID)
