@@ -1,38 +1,130 @@
-"""The documented fields of the platform's replies, by path: the JSON type of each. `[]` stands for each element.
+"""The documented fields of the platform's replies.
 
-What the service reads comes from `chalicelib.douyin.models`; the rest is listed here. Names and structure are those of
-the documents' sample replies. What else is known, and how surely, is in docs/platform.md.
+Names and structure are those of the documents' sample replies. What else is known, and how surely, is in
+docs/platform.md.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import msgspec
-from msgspec import inspect
-
-from chalicelib.douyin import models
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_TYPES = {
+    dict: "object", list: "list", str: "text", int: "integer", bool: "boolean", float: "fraction", type(None): "null",
+}  # fmt: skip
+_FIELD_NAME = re.compile(r"[a-z][a-z_]{0,19}[0-9]{0,2}[a-z_]{0,20}")
 
-OBJECT, LIST, TEXT, INTEGER, BOOLEAN, NULL = "object", "list", "text", "integer", "boolean", "null"
-_TYPES = {dict: OBJECT, list: LIST, str: TEXT, int: INTEGER, bool: BOOLEAN, float: "fraction", type(None): NULL}
+
+class Field(NamedTuple):
+    """The JSON type of a field, and what its value is, if it may be shown or is changed in its own way."""
+
+    type: str
+    meaning: str = ""
 
 
-_OF_ANY_TYPE = {"can_use": BOOLEAN, "total": INTEGER, "logid": TEXT}
-"""The documented types of fields that the service reads whatever their type."""
+OBJECT, LIST, TEXT, NUMBER, BOOLEAN = (Field(name) for name in ("object", "list", "text", "integer", "boolean"))
+CODE, COUNT, ENUM, TIME = (Field("integer", meaning) for meaning in ("code", "count", "enum", "time"))
+"""Error codes; numbers of things and serial numbers; numbers with a meaning (only those of `groupon_type` are
+published); epoch times."""
+HOUR = Field("text", "hour")
+"""An hour of a day."""
+
+_RULE = {
+    "time_period": {"use_start_time": HOUR, "use_end_time": HOUR, "end_time_is_next_day": BOOLEAN},
+    "deductible_amount": NUMBER,
+    "day_of_week": [ENUM],
+}
+_VOUCHER = {
+    "voucher_type": ENUM,
+    "dynamic_par_rule_struct": {
+        "dynamic_par_rule_desc": TEXT,
+        "dynamic_par_min_amount": NUMBER,
+        "dynamic_par_max_amount": NUMBER,
+        "dynamic_par_rule_item_list": [_RULE],
+    },
+}
+_LADDER = {
+    "seq": COUNT,
+    "status": ENUM,
+    **dict.fromkeys(("original_amount", "crossed_amount", "pay_amount", "ticket", "merchant_ticket"), NUMBER),
+}
+_CERTIFICATE = {
+    **dict.fromkeys(("certificate_id", "code"), TEXT),
+    **dict.fromkeys(("start_time", "expire_time"), TIME),
+    "is_transfer_asset": BOOLEAN,
+    "amount": {
+        **dict.fromkeys(("original_amount", "pay_amount", "merchant_ticket_amount"), NUMBER),
+        **dict.fromkeys(("payment_discount_amount", "coupon_pay_amount", "platform_ticket_amount"), NUMBER),
+    },
+    "sku_info": {
+        **dict.fromkeys(("sku_id", "title", "spu_id", "account_id", "out_id", "third_sku_id"), TEXT),
+        "groupon_type": ENUM,
+        "market_price": NUMBER,
+        "sold_start_time": TIME,
+        "voucher_info": _VOUCHER,
+    },
+    "times_card_info": {
+        **dict.fromkeys(("total_times", "usable_times"), COUNT),
+        "use_amount": NUMBER,
+        "times_card_type": ENUM,
+        "total_times_serial_nums": [COUNT],
+        "used_times_serial_nums": [COUNT],
+        "locked_times_serial_nums": [COUNT],
+        "ladder_times_card_info": [_LADDER],
+    },
+    "lock_info_extra": {"lock_status": ENUM, "lock_scene": ENUM},
+    "off_peak_discount_detail": {
+        "has_off_peak_discount": BOOLEAN,
+        "off_peak_time_limit_type": ENUM,
+        "off_peak_time": {
+            "start_time": TIME,
+            "end_time": TIME,
+            "week_day_list": [ENUM],
+            "daily_time_range_list": [{"start_time": HOUR, "end_time": HOUR}],
+        },
+    },
+}
+_ORDER = {"order_id": TEXT, "can_use": BOOLEAN, "certificates": [_CERTIFICATE]}
+_STATUS = {"error_code": CODE, "description": TEXT}
+_EXTRA = {**_STATUS, "sub_error_code": CODE, "sub_description": TEXT, "logid": TEXT, "now": TIME}
+_REPLIES = {
+    "client_token": {
+        "message": TEXT,
+        "data": {**_STATUS, "expires_in": COUNT, **dict.fromkeys(("access_token", "captcha", "desc_url"), TEXT)},
+    },
+    "jscode2session": {
+        "err_no": CODE,
+        "err_tips": TEXT,
+        # dopenid is in no document, but in captured replies.
+        "data": dict.fromkeys(("openid", "session_key", "anonymous_openid", "unionid", "dopenid"), TEXT),
+    },
+    "query_user_certificates": {"data": {**_STATUS, "total": COUNT, "orders": [_ORDER]}, "extra": _EXTRA},
+    "order_can_use": {"data": {**_STATUS, **_ORDER}, "extra": _EXTRA},
+}
+
+
+def _flatten(part: Any, path: str) -> Iterator[tuple[str, Field]]:
+    if isinstance(part, dict):
+        yield path, OBJECT
+        for name, inner in part.items():
+            yield from _flatten(inner, f"{path}.{name}" if path else name)
+    elif isinstance(part, list):
+        yield path, LIST
+        yield from _flatten(part[0], f"{path}[]")
+    else:
+        yield path, part
+
+
+FIELDS = {call: dict(_flatten(reply, "")) for call, reply in _REPLIES.items()}
+"""The fields of each call's reply, by path. The whole reply is at the empty path, `[]` stands for each element."""
 
 
 def type_of(value: object) -> str:
     """Return the type of a JSON value. A number without a fraction is an integer."""
     return _TYPES[type(value)]
-
-
-def name_of(path: str) -> str:
-    """Return the name of a field, or of the list that an element is in."""
-    return path.rpartition(".")[2].removesuffix("[]")
 
 
 def walk(call: str, value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -43,101 +135,8 @@ def walk(call: str, value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         if inner in FIELDS[call]:
             yield from walk(call, part, inner)
         else:
-            yield inner, part
+            # A map's key may be an id.
+            shown = name if _FIELD_NAME.fullmatch(name) else f"({len(name)} characters)"
+            yield f"{path}.{shown}" if path else shown, part
     for part in value if isinstance(value, list) and f"{path}[]" in FIELDS[call] else ():
         yield from walk(call, part, f"{path}[]")
-
-
-def _read_by_the_service(struct: type[msgspec.Struct], path: str) -> dict[str, str]:
-    return dict(_field(inspect.type_info(struct), path))
-
-
-def _field(declared: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Return a field of a model and the fields in it. An id that is read as text or number is documented as text."""
-    kinds: dict[Any, Any] = {type(option): option for option in getattr(declared, "types", (declared,))}
-    if struct := kinds.get(inspect.StructType):
-        yield path, OBJECT
-        for field in struct.fields:
-            yield from _field(field.type, f"{path}.{field.name}")
-    elif items := kinds.get(inspect.ListType):
-        yield path, LIST
-        yield from _field(items.item_type, f"{path}[]")
-    elif inspect.AnyType in kinds:
-        yield path, _OF_ANY_TYPE[name_of(path)]
-    else:
-        yield path, TEXT if inspect.StrType in kinds else BOOLEAN if inspect.BoolType in kinds else INTEGER
-
-
-_RULE = "sku_info.voucher_info.dynamic_par_rule_struct.dynamic_par_rule_item_list"
-_LADDER = "times_card_info.ladder_times_card_info"
-
-_NOT_READ = {
-    **dict.fromkeys(("sku_info.spu_id", "sku_info.account_id", "sku_info.out_id", "sku_info.third_sku_id"), TEXT),
-    **dict.fromkeys(("sku_info.sold_start_time", "sku_info.voucher_info.voucher_type"), INTEGER),
-    "amount.merchant_ticket_amount": INTEGER,
-    "amount.payment_discount_amount": INTEGER,
-    "amount.coupon_pay_amount": INTEGER,
-    "amount.platform_ticket_amount": INTEGER,
-    _RULE: LIST,
-    f"{_RULE}[]": OBJECT,
-    f"{_RULE}[].time_period": OBJECT,
-    f"{_RULE}[].time_period.use_start_time": TEXT,
-    f"{_RULE}[].time_period.use_end_time": TEXT,
-    f"{_RULE}[].time_period.end_time_is_next_day": BOOLEAN,
-    f"{_RULE}[].deductible_amount": INTEGER,
-    f"{_RULE}[].day_of_week": LIST,
-    f"{_RULE}[].day_of_week[]": INTEGER,
-    _LADDER: LIST,
-    f"{_LADDER}[]": OBJECT,
-    **{
-        f"{_LADDER}[].{name}": INTEGER
-        for name in ("seq", "status", "original_amount", "crossed_amount", "pay_amount", "ticket", "merchant_ticket")
-    },
-}
-"""Documented fields of a certificate that the service does not read."""
-
-
-def _order(path: str) -> dict[str, str]:
-    not_read = {f"{path}.certificates[].{name}": found for name, found in _NOT_READ.items()}
-    return {**_read_by_the_service(models.Order, path), **not_read}
-
-
-_STATUS = {"data": OBJECT, "data.error_code": INTEGER, "data.description": TEXT}
-_EXTRA = {
-    **_read_by_the_service(models.Codes, "extra"),
-    "extra.description": TEXT,
-    "extra.sub_description": TEXT,
-    "extra.now": INTEGER,
-}
-
-FIELDS: dict[str, dict[str, str]] = {
-    "client_token": {
-        "message": TEXT,
-        **_STATUS,
-        **_read_by_the_service(models.MintData, "data"),
-        "data.captcha": TEXT,
-        "data.desc_url": TEXT,
-    },
-    "jscode2session": {
-        "err_no": INTEGER,
-        "err_tips": TEXT,
-        **_read_by_the_service(models.LoginData, "data"),
-        # dopenid is in no document, but in captured replies.
-        **dict.fromkeys(("data.session_key", "data.anonymous_openid", "data.unionid", "data.dopenid"), TEXT),
-    },
-    "query_user_certificates": {
-        **_STATUS,
-        **_EXTRA,
-        "data.total": INTEGER,
-        "data.orders": LIST,
-        **_order("data.orders[]"),
-    },
-    "order_can_use": {**_order("data"), **_STATUS, **_EXTRA},
-}
-"""The fields of each call's reply: path to type."""
-
-ENUMERATIONS = frozenset({
-    "groupon_type", "times_card_type", "status", "voucher_type", "day_of_week", "lock_status", "lock_scene",
-    "off_peak_time_limit_type", "week_day_list",
-})  # fmt: skip
-"""Fields whose numbers have a meaning. Only those of `groupon_type` are published."""

@@ -12,7 +12,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from redeemctl.acceptance.fields import ENUMERATIONS, FIELDS, name_of, walk
+from redeemctl.acceptance.fields import FIELDS, HOUR, TIME, Field, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,16 +24,8 @@ FIRST_TIME = 20_000 * DAY_SECONDS
 MAX_SECONDS = 10**11
 """An epoch time above is in milliseconds. It is hashed, which keeps the number of digits."""
 
-TIMES = frozenset({"start_time", "expire_time", "end_time", "sold_start_time", "now"})
-COUNTS = frozenset({
-    "total", "expires_in", "total_times", "usable_times", "total_times_serial_nums", "used_times_serial_nums",
-    "locked_times_serial_nums", "seq",
-})  # fmt: skip
-KEPT_BELOW = {
-    **dict.fromkeys(ENUMERATIONS | COUNTS, 10**5),
-    **dict.fromkeys(("error_code", "sub_error_code", "err_no"), 10**9),
-}
-"""Numbers of these fields are kept below a limit."""
+KEPT_BELOW = {"code": 10**9, "count": 10**5, "enum": 10**5}
+"""Numbers of these meanings are kept below a limit."""
 
 KEPT_TEXTS = frozenset({"", "success", "error"})
 _HOURS = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?", re.ASCII)
@@ -48,8 +40,8 @@ class Sanitizer:
 
     def __init__(self, replies: Iterable[tuple[str, Any]]) -> None:
         self._key = secrets.token_bytes()
-        found = [(path, value) for call, reply in replies for path, value in walk(call, reply)]
-        times = sorted({value for path, value in found if _is_time(name_of(path), value)})
+        found = ((FIELDS[call].get(path), value) for call, reply in replies for path, value in walk(call, reply))
+        times = sorted({value for field, value in found if _is_time(field, value)})
         self._times = {value: FIRST_TIME + number * DAY_SECONDS for number, value in enumerate(times)}
 
     def sanitize(self, call: str, value: Any, path: str = "") -> Any:
@@ -63,10 +55,10 @@ class Sanitizer:
             }
         if isinstance(value, list):
             return [self.sanitize(call, element, f"{path}[]") for element in value]
-        name = name_of(path) if path in FIELDS[call] else ""
-        if is_kept(name, value):
+        field = FIELDS[call].get(path)
+        if is_kept(field, value):
             return value
-        return self._times[value] if _is_time(name, value) else self._hash(value)
+        return self._times[value] if _is_time(field, value) else self._hash(value)
 
     def _hash(self, value: Any) -> Any:
         """Return a replacement of the same type. An id has the same digits as text and as a number."""
@@ -81,19 +73,17 @@ class Sanitizer:
         return f"text-{digest[:8].hex()}"
 
 
-def _is_time(name: str, value: Any) -> bool:
-    return name in TIMES and type(value) is int and 0 < value < MAX_SECONDS
+def _is_time(field: Field | None, value: Any) -> bool:
+    return field == TIME and type(value) is int and 0 < value < MAX_SECONDS
 
 
-def is_kept(name: str, value: Any) -> bool:
-    """Return whether a value says nothing about a person, a merchant or a product.
-
-    `name` is the name of a documented field, or empty.
-    """
+def is_kept(field: Field | None, value: Any) -> bool:
+    """Return whether a value says nothing about a person, a merchant or a product. `field`: None for an unknown one."""
     if value is None or isinstance(value, bool) or value in (0, -1):
         return True
+    limit = KEPT_BELOW.get(field.meaning, 0) if field else 0
     if isinstance(value, str):
-        if value in KEPT_TEXTS or (name.endswith("_time") and _HOURS.fullmatch(value)):
+        if value in KEPT_TEXTS or (field == HOUR and _HOURS.fullmatch(value)):
             return True
-        return _SHORT_NUMBER.fullmatch(value) is not None and int(value) < KEPT_BELOW.get(name, 0)
-    return isinstance(value, int) and abs(value) < KEPT_BELOW.get(name, 0)
+        return _SHORT_NUMBER.fullmatch(value) is not None and int(value) < limit
+    return isinstance(value, int) and abs(value) < limit
