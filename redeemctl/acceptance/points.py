@@ -96,7 +96,7 @@ def _total_counts_certificates(run: Run) -> Verdict:
 
 def _pages_are_disjoint_and_complete(run: Run) -> Verdict:
     whole, parts = run.listings["list"], run.listings["paging"]
-    if len(parts.pages) == 1 or not parts.is_complete or not whole.is_complete:
+    if len(parts.pages) < 2 or not parts.is_complete or not whole.is_complete:
         return NOT_OBSERVED
     expected = {str(certificate.certificate_id) for certificate in whole.certificates()}
     found = [str(certificate.certificate_id) for certificate in parts.certificates()]

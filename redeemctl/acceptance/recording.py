@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +16,12 @@ if TYPE_CHECKING:
 
     from chalicelib.douyin.protocol import Request, Response
 
-ORDER_PATH = "/api/trade/v2/fulfillment/order_can_use/"
-
-CALL_NAMES = {
-    protocol.MINT_PATH: "client_token",
-    protocol.LOGIN_PATH: "jscode2session",
-    protocol.CERTIFICATES_PATH: "query_user_certificates",
-    ORDER_PATH: "order_can_use",
-}
 CODE_PLACES = ("data.error_code", "extra.error_code", "extra.sub_error_code", "err_no")
 
 
 @dataclass(repr=False)
 class Exchange:
-    """One request and its reply. `reply` is the parsed JSON, or None.
+    """One request and its reply. `call` is the last part of the path. `reply` is the parsed JSON, or None.
 
     `at` is in epoch seconds. `failure` is the transport's reason if there was no HTTP response; `status` is then 0.
     """
@@ -74,8 +67,8 @@ class RecordingTransport(Transport):
 
     def send(self, base_url: str, request: Request, *limits: Any, **options: Any) -> Response:
         """Send one request and record it; raises as Transport.send does."""
-        url = base_url + request.path
-        exchange = Exchange(CALL_NAMES[request.path], url, time.time())
+        call = request.path.strip("/").rpartition("/")[2]
+        exchange = Exchange(call, base_url + request.path, time.time())
         self.exchanges.append(exchange)
         try:
             response = super().send(base_url, request, *limits, **options)
@@ -83,8 +76,6 @@ class RecordingTransport(Transport):
             exchange.failure = error.reason
             raise
         exchange.status = response.status
-        try:
+        with suppress(ValueError):
             exchange.reply = lenient.decode_json(response.body)
-        except ValueError:
-            exchange.failure = "not JSON"
         return response

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from chalicelib.certificates.cursors import Cursor
-from chalicelib.certificates.paging import plan_pages
+from chalicelib.certificates.paging import MAX_PAGES, plan_pages
 from chalicelib.douyin.client import MAX_PAGE_BYTES, DouyinClient
 from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Page, Request, Selection, certificates_request
 from chalicelib.errors import MerchantNotAuthorizedError, RedemptionError, TokenRefusedError, UpstreamError
 from chalicelib.merchants import parse_merchant
 from redeemctl.acceptance.comparison import Comparison
 from redeemctl.acceptance.fields import type_of
-from redeemctl.acceptance.recording import ORDER_PATH, Exchange, RecordingTransport
+from redeemctl.acceptance.recording import Exchange, RecordingTransport
 from redeemctl.errors import CommandError, NotConfirmedError
 from redeemctl.secret import get_app_secret, read_secret
 
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from chalicelib.douyin.models import Certificate, Order
     from redeemctl.stage import Stage
 
+ORDER_PATH = "/api/trade/v2/fulfillment/order_can_use/"
+
 UNKNOWN_USER = "redeemctl-acceptance"
 """An open_id that does not exist, for a run without a login."""
 
 INVALID_TOKEN = "clt.redeemctl-acceptance"  # noqa: S105 - deliberately invalid
-MAX_PAGES = 40
 SMALL_PAGES = 6
 """About as many pages are read to see how the platform pages."""
 
