@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from redeemctl.errors import NotConfirmedError
 from redeemctl.output import print_json, print_note, print_rows
@@ -62,7 +61,8 @@ class GlobalOptions:
             self.confirm(warning)
             write()
         if self.as_json:
-            print_json({**details, "written": is_written, "dry_run": self.dry_run, "changes": changes_to_json(changes)})
+            shown = [change._asdict() for change in changes]
+            print_json({**details, "written": is_written, "dry_run": self.dry_run, "changes": shown})
         elif is_written:
             click.echo(done)
         else:
@@ -75,28 +75,20 @@ class GlobalOptions:
         else:
             print_rows(columns, [[_cell(row.get(column, "")) for column in columns] for row in rows])
 
-    def confirm(self, warning: str) -> bool:
-        """Return True if there is nothing to warn about or the operator agrees; raises NotConfirmedError otherwise."""
+    def confirm(self, warning: str) -> None:
+        """Ask the operator if there is something to warn about; raises NotConfirmedError."""
         if not warning or self.yes:
-            return True
+            return
         try:
-            agreed = click.confirm(f"{warning} Continue?", default=False, err=True)
+            click.confirm(f"{warning} Continue?", abort=True, err=True)
         except click.Abort:
-            raise NotConfirmedError("no confirmation was given; nothing was changed (--yes confirms)") from None
-        if not agreed:
-            raise NotConfirmedError("nothing was changed")
-        return True
+            raise NotConfirmedError("not confirmed; nothing was changed (--yes confirms)") from None
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(len(value) if isinstance(value, list) else value)
-
-
-def changes_to_json(changes: list[Change]) -> list[dict[str, str]]:
-    """Return changes as JSON data."""
-    return [change._asdict() for change in changes]
 
 
 def read_hidden(variable: str, what: str) -> tuple[str, str]:
@@ -156,8 +148,7 @@ def field_option(model: type[BaseModel], name: str, text: str, flag: str = "") -
 def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
     """Store a global option where it was given; a level without it keeps what an earlier level has."""
     options = context.find_root().ensure_object(GlobalOptions)
-    source = context.get_parameter_source(parameter.name or "")
-    if source not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None):
+    if value not in (None, False):
         setattr(options, parameter.name or "", value)
 
 

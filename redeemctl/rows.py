@@ -51,22 +51,17 @@ def _check_printable(text: str) -> str:
     return text
 
 
-def _check_not_empty(text: str) -> str:
-    if not text:
-        raise ValueError("must not be empty")
-    return text
-
-
 def _degrees(name: str) -> Any:
     return Field(ge=-MAX_DEGREES[name], le=MAX_DEGREES[name], decimal_places=15)
 
 
 _EMPTY_IS_NONE = BeforeValidator(lambda value: None if value == "" else value)
+_PRINTABLE = AfterValidator(_check_printable)
 _AS_NUMBER = PlainSerializer(float, when_used="json")
 
 Id = Annotated[str, AfterValidator(_check_id)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_check_printable)]
-Name = Annotated[Text, AfterValidator(_check_not_empty)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), _PRINTABLE]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), _PRINTABLE]
 Latitude = Annotated[Decimal, _degrees("latitude"), _AS_NUMBER]
 Longitude = Annotated[Decimal, _degrees("longitude"), _AS_NUMBER]
 

@@ -28,13 +28,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from botocore.exceptions import ClientError
 
-from chalicelib.credentials import MAX_AGE_SECONDS, Credentials, parse_credentials
+from chalicelib.credentials import MAX_AGE_SECONDS, parse_credentials
 from redeemctl.errors import CommandError, ConflictError, NotDueError
 from redeemctl.options import GlobalGroup, GlobalOptions, pass_options
 from redeemctl.output import print_json
 from redeemctl.rows import Change
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from redeemctl.stage import Stage
@@ -64,24 +66,16 @@ NOT_BEFORE = {ADD: RETIRE, RETIRE: USE}
 class SecretVersion:
     """A version of the secret.
 
-    `content` is the whole JSON object, with the members that the service does not know. `created_at` is in epoch
-    seconds of AWS's clock. `credentials` is None and `version_id` may be empty if there is no value yet.
+    `apps` are the app secrets by app_id; the first of `session_keys` signs. `created_at` is in epoch seconds of AWS's
+    clock. `content` is the whole JSON object, with the members that the service does not know. Without a value yet,
+    everything is empty.
     """
 
-    version_id: str
-    credentials: Credentials | None
-    created_at: float
-    content: dict[str, Any] = field(repr=False)
-
-    @property
-    def apps(self) -> dict[str, str]:
-        """The app secrets by app_id."""
-        return {} if self.credentials is None else self.credentials.apps
-
-    @property
-    def session_keys(self) -> list[str]:
-        """The session keys; the first one signs."""
-        return [] if self.credentials is None else self.credentials.session_keys
+    version_id: str = ""
+    created_at: float = 0.0
+    apps: Mapping[str, str] = field(default_factory=dict, repr=False)
+    session_keys: Sequence[str] = field(default=(), repr=False)
+    content: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class SecretStore:
@@ -100,13 +94,15 @@ class SecretStore:
                 raise
             # Secrets Manager reports a missing value and a missing secret with the same code; this fails for a secret.
             self._client.describe_secret(SecretId=self._name)
-            return SecretVersion("", None, 0.0, {})
+            return SecretVersion()
         text = response.get("SecretString", "")
+        credentials = parse_credentials(text)
         return SecretVersion(
             response["VersionId"],
-            parse_credentials(text) if text else None,
             response["CreatedDate"].timestamp(),
-            json.loads(text) if text else {},
+            credentials.apps,
+            credentials.session_keys,
+            json.loads(text),
         )
 
     def replace(self, seen: SecretVersion, content: dict[str, Any]) -> None:

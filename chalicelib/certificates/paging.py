@@ -57,7 +57,7 @@ def list_pages(
     """
     pages = [fetch(start.page)]
     while True:
-        position = _advance(start, pages)
+        position = advance(start, pages)
         left, continues = plan_pages(position, pages[-1].size, page_size)
         count = min(left, PAGES_PER_RESPONSE - len(pages))
         if count <= 0:
@@ -68,7 +68,7 @@ def list_pages(
             pages += [_result(future, deadline) for future in futures]
         except RedemptionError as error:
             pages += _completed_before_failure(futures)
-            position = _advance(start, pages)
+            position = advance(start, pages)
             # The list may have ended before the lost page: some pages are read only to find the end.
             if not plan_pages(position, pages[-1].size, page_size)[1]:
                 return PagedResult(pages, None, position.received, position.total)
@@ -104,7 +104,7 @@ def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int,
     return max(left, 0), left > 0
 
 
-def _advance(start: Cursor, pages: list[Page]) -> Cursor:
+def advance(start: Cursor, pages: list[Page]) -> Cursor:
     """Return the position after `pages`, which begin at `start`."""
     received, empty_pages = start.received, start.empty_pages
     for page in pages:

@@ -85,10 +85,10 @@ def _row(name: str, text: str, verdict: Verdict) -> dict[str, str]:
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return ["None."]
     cells = [[" ".join(str(value).split()).replace("|", "\\|") for value in row.values()] for row in rows]
-    return (
-        ["| " + " | ".join(row) + " |" for row in ([*rows[0]], ["---"] * len(rows[0]), *cells)] if rows else ["None."]
-    )
+    return ["| " + " | ".join(row) + " |" for row in ([*rows[0]], ["---"] * len(rows[0]), *cells)]
 
 
 def _time(epoch: float) -> str:

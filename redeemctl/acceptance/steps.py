@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from chalicelib.certificates.cursors import Cursor
-from chalicelib.certificates.paging import MAX_PAGES, plan_pages
+from chalicelib.certificates.paging import MAX_PAGES, advance, plan_pages
 from chalicelib.douyin.client import MAX_PAGE_BYTES, DouyinClient
 from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Page, Request, Selection, certificates_request
 from chalicelib.errors import MerchantNotAuthorizedError, RedemptionError, TokenRefusedError, UpstreamError
@@ -73,12 +73,7 @@ class Listing:
     def continues(self, count: int | None = None) -> bool:
         """Return whether the service would read on after the first `count` pages (default: all)."""
         pages = self.pages[:count]
-        empty_pages = 0
-        for page in pages:
-            empty_pages = 0 if page.size or page.removed else empty_pages + 1
-        total = max((page.total for page in pages if page.total is not None), default=None)
-        position = Cursor(len(pages) + 1, sum(page.size for page in pages), empty_pages, total)
-        return plan_pages(position, pages[-1].size, self.page_size)[1]
+        return plan_pages(advance(Cursor(), pages), pages[-1].size, self.page_size)[1]
 
     def orders(self) -> Iterator[tuple[int, Order]]:
         """Return each order with the number of its page. An order that is cut is returned for each of its pages."""

@@ -10,7 +10,6 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from chalicelib import errors
-from chalicelib.credentials import Credentials
 from chalicelib.errors import Evidence
 from chalicelib.tokens.lease import TokenRow
 from infra import smoke
@@ -103,7 +102,7 @@ def test_the_table_must_be_as_in_the_template(table: Any, backups: Any, outcome:
     ],
 )
 def test_the_secret_has_an_app_and_long_keys(content: Any, outcome: Outcome, text: str) -> None:
-    version = SecretVersion("1", Credentials(*content), NOW, {})
+    version = SecretVersion("1", NOW, *content)
     judged(resources.judge_secret("secret", version), outcome, text)
 
 

@@ -48,7 +48,7 @@ def test_what_an_operator_writes_becomes_a_value(model: Any, name: str, text: st
         (Merchant, "name", "a\tb", "control character"),
         (Merchant, "name", "x" * 201, "200 characters"),
         (Merchant, "active", "maybe", "boolean"),
-        (Store, "name", " ", "empty"),
+        (Store, "name", " ", "at least 1 character"),
         (Store, "latitude", "90.1", "90"),
         (Store, "latitude", "north", "decimal"),
         (Store, "latitude", "nan", "finite"),

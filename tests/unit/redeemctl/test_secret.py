@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from chalicelib.credentials import Credentials, parse_credentials
+from chalicelib.credentials import parse_credentials
 from chalicelib.errors import ConfigurationError
 from redeemctl.errors import CommandError, ConflictError
 from redeemctl.secret import (
@@ -87,7 +87,7 @@ def test_the_first_version_of_a_secret_is_current_at_once() -> None:
     client = FakeClient()
     store = make_store(client)
     seen = store.read()
-    assert (seen.version_id, seen.credentials, seen.apps, seen.session_keys) == ("", None, {}, [])
+    assert seen == SecretVersion()
     store.replace(seen, {"apps": {}, "session_keys": ["k"]})
     assert client.labels == {CURRENT: "v0"}
 
@@ -143,7 +143,7 @@ CACHE_SECONDS = 300
 
 def make_version(session_keys: list[str], pending_key: Any = None, created_at: float = NOW) -> SecretVersion:
     content = {"apps": {}, "session_keys": session_keys, "pending_key": pending_key}
-    return SecretVersion("v1", Credentials({}, session_keys), created_at, content)
+    return SecretVersion("v1", created_at, {}, session_keys, content)
 
 
 def write(rotation: Rotation, created_at: float) -> Rotation:
