@@ -67,8 +67,8 @@ class SecretVersion:
     """A version of the secret.
 
     `apps` are the app secrets by app_id; the first of `session_keys` signs. `created_at` is in epoch seconds of AWS's
-    clock. `content` is the whole JSON object, with the members that the service does not know. Without a value yet,
-    everything is empty.
+    clock. `content` is the whole JSON object, with the members that the service does not know. Without a value they are
+    empty.
     """
 
     version_id: str = ""
@@ -95,15 +95,12 @@ class SecretStore:
             # Secrets Manager reports a missing value and a missing secret with the same code; this fails for a secret.
             self._client.describe_secret(SecretId=self._name)
             return SecretVersion()
-        text = response.get("SecretString", "")
-        credentials = parse_credentials(text)
-        return SecretVersion(
-            response["VersionId"],
-            response["CreatedDate"].timestamp(),
-            credentials.apps,
-            credentials.session_keys,
-            json.loads(text),
-        )
+        seen = SecretVersion(response["VersionId"], response["CreatedDate"].timestamp())
+        text = response.get("SecretString")
+        if not text:
+            return seen
+        found = parse_credentials(text)
+        return replace(seen, apps=found.apps, session_keys=found.session_keys, content=json.loads(text))
 
     def replace(self, seen: SecretVersion, content: dict[str, Any]) -> None:
         """Replace the version that was read; raises ConflictError if it is not the current one any more."""
