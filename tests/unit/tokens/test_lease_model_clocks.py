@@ -316,7 +316,10 @@ def simulate(
         for at, name in sorted(changes or []):
             operator.sleep(max(0.0, at - simulation.now))
             getattr(world, name)()
-        operator.sleep(FAULT_SECONDS + PERMANENT_PAUSE_SECONDS - simulation.now)
+        operator.sleep(FAULT_SECONDS - simulation.now)
+        # All read the row now: otherwise the pause of a failed mint begins later for a clock that is slow.
+        world.revoke()
+        operator.sleep(PERMANENT_PAUSE_SECONDS)
         world.record(rules.FaultsEnded)
 
     operator = Process(simulation, change)
