@@ -39,6 +39,9 @@ STAGE = "test"
 SESSION_KEY = "test-session-key-not-a-secret-000001"
 TOKEN_ROW = f"TOKEN#{APP_ID}"
 MERCHANT_ROW = f"MERCHANT#{ACCOUNT_ID}"
+WANTED = {"account_id": ACCOUNT_ID, "poi_id": POI_ID}
+"""The list that a login may ask for."""
+
 LIST_URL = gateway.certificates_url()
 FAST_RETRIES = msgspec.structs.replace(client.RETRY_POLICY, base_delay=0.0, rate_limited_delay=0.0)
 """The retry policy of the platform's calls without delays: patch `chalicelib.douyin.client.RETRY_POLICY` with it."""
@@ -197,10 +200,21 @@ class Api:
         """Send an event of API Gateway."""
         return gateway.parse_response(application.app(event, LambdaContext(milliseconds)))
 
-    def login(self, customer: str = CUSTOMER, app_id: str = APP_ID) -> gateway.Response:
-        """Log a customer in; later calls carry the session token."""
-        code = self.platform.issue_login_code(customer, app_id)
-        response = self.call("POST", "/v1/sessions", json.dumps({"app_id": app_id, "code": code}), JSON_HEADERS)
+    def login(
+        self,
+        customer: str = CUSTOMER,
+        app_id: str = APP_ID,
+        *,
+        code: str = "",
+        milliseconds: int = 15_000,
+        **members: Any,
+    ) -> gateway.Response:
+        """Log a customer in, with a new code unless there is one; later calls carry the session token.
+
+        `members` are further members of the body.
+        """
+        body = {"app_id": app_id, "code": code or self.platform.issue_login_code(customer, app_id), **members}
+        response = self.call("POST", "/v1/sessions", json.dumps(body), JSON_HEADERS, milliseconds)
         if response.status == 200:
             self.headers = {"Authorization": f"Bearer {response.json['token']}"}
         return response

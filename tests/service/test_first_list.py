@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox.sample_data import (
-    ACCOUNT_ID,
-    APP_ID,
     CUSTOMER,
     CUSTOMER_WITH_MANY_COUPONS,
     CUSTOMER_WITH_STORE_LIMITS,
     OTHER_ACCOUNT_ID,
     OTHER_ACCOUNT_POI_ID,
-    POI_ID,
     UNKNOWN_ACCOUNT_ID,
 )
 from sandbox.stack import free_port
 from tests.harness import (
     FAST_RETRIES,
-    JSON_HEADERS,
     TOKEN_ROW,
+    WANTED,
     Api,
     Aws,
     Platform,
@@ -35,22 +32,7 @@ from tests.scripted_server import ScriptedServer, certificates_body, http_respon
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox import gateway
     from tests.scripted_server import Received
-
-WANTED: dict[str, Any] = {"account_id": ACCOUNT_ID, "poi_id": POI_ID}
-
-
-def log_in(
-    api: Api, wanted: Any = WANTED, customer: str = CUSTOMER, code: str = "", app_id: str = APP_ID, **options: Any
-) -> gateway.Response:
-    """Send a login with a list; later calls carry the session token."""
-    code = code or api.platform.issue_login_code(customer, app_id)
-    body = json.dumps({"app_id": app_id, "code": code, "list": wanted})
-    response = api.call("POST", "/v1/sessions", body, JSON_HEADERS, **options)
-    if response.status == 200:
-        api.headers = {"Authorization": f"Bearer {response.json['token']}"}
-    return response
 
 
 def calls_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -62,7 +44,7 @@ def calls_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
 class TestSuccess:
     @pytest.mark.parametrize("customer", [CUSTOMER, CUSTOMER_WITH_MANY_COUPONS, CUSTOMER_WITH_STORE_LIMITS])
     def test_the_response_has_a_session_and_the_list_of_the_certificates_call(self, api: Api, customer: str) -> None:
-        response = log_in(api, customer=customer)
+        response = api.login(customer, list=WANTED)
         assert response.status == 200
         assert list(response.json) == ["token", "expires_in", "list"]
         assert response.headers["cache-control"] == "no-store"
@@ -70,7 +52,7 @@ class TestSuccess:
 
     def test_the_filters_are_those_of_the_certificates_call(self, api: Api, platform: Platform) -> None:
         wanted = WANTED | {"biz_type": 2, "start_time": 1, "end_time": 9999999999, "cursor": "ignored"}
-        body = log_in(api, wanted, CUSTOMER_WITH_STORE_LIMITS).json
+        body = api.login(CUSTOMER_WITH_STORE_LIMITS, list=wanted).json
         assert "双开套餐" in str(body["list"])
         assert body["list"] == api.list("?biz_type=2&start_time=1&end_time=9999999999").json
         first, second = platform.calls("query_user_certificates")
@@ -79,34 +61,24 @@ class TestSuccess:
     def test_a_warm_login_with_a_list_makes_two_calls_and_none_to_aws(
         self, api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        log_in(api)
+        api.login(list=WANTED)
         capsys.readouterr()
         platform.server.calls.clear()
-        assert "list" in log_in(api).json
+        assert "list" in api.login(list=WANTED).json
         assert calls_of(capsys) == ["douyin.jscode2session", "douyin.query_user_certificates"]
         assert [entry["call"] for entry in platform.server.calls] == ["jscode2session", "query_user_certificates"]
-
-    def test_a_login_without_a_list_has_neither_list_nor_problem(
-        self, api: Api, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert set(api.login().json) == {"token", "expires_in"}
-        assert calls_of(capsys) == ["douyin.jscode2session", "secretsmanager.GetSecretValue"]
 
 
 class TestConcurrency:
     """The login API responds only after the open API has seen what must happen at the same time."""
 
-    @pytest.fixture
-    def servers(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ScriptedServer, ScriptedServer]]:
-        """A login API and an open API of their own."""
-        del api
+    def test_the_connection_of_the_first_page_is_opened_while_the_code_is_exchanged_and_kept(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         connected = threading.Event()
 
         def login_api(_: Received) -> Iterator[Any]:
-            if connected.wait(5):
-                yield http_response('{"err_no":0,"data":{"openid":"o"}}')
-            else:
-                yield http_response('{"err_no":40018}')
+            yield http_response('{"err_no":0,"data":{"openid":"o"}}' if connected.wait(5) else '{"err_no":40018}')
 
         def open_api(request: Received) -> Iterator[Any]:
             if request.method == "HEAD":
@@ -120,28 +92,13 @@ class TestConcurrency:
         with ScriptedServer(login_api) as login_server, ScriptedServer(open_api) as open_server:
             monkeypatch.setenv("DOUYIN_LOGIN_API", login_server.url)
             monkeypatch.setenv("DOUYIN_OPEN_API", open_server.url)
-            yield login_server, open_server
-
-    def test_the_connection_of_the_first_page_is_opened_while_the_code_is_exchanged(
-        self, api: Api, servers: tuple[ScriptedServer, ScriptedServer]
-    ) -> None:
-        _, open_server = servers
-        body = log_in(api, code="code").json
-        assert [view["certificate_id"] for view in body["list"]["certificates"]] == ["c"]
-        page = open_server.requests[-1]
-        assert page.headers["access-token"] == "clt.new"
-        assert open_server.connections == 1
-        assert [request.method for request in open_server.requests] == ["HEAD", "POST", "POST"]
-
-    def test_a_warm_login_opens_no_further_connection(
-        self, api: Api, servers: tuple[ScriptedServer, ScriptedServer]
-    ) -> None:
-        _, open_server = servers
-        log_in(api, code="first")
-        requests = len(open_server.requests)
-        log_in(api, code="second")
-        assert open_server.connections == 1
-        assert [request.method for request in open_server.requests[requests:]] == ["POST"]
+            for _ in range(2):
+                body = api.login(code="code", list=WANTED).json
+                assert [view["certificate_id"] for view in body["list"]["certificates"]] == ["c"]
+            assert open_server.requests[-1].headers["access-token"] == "clt.new"
+            assert open_server.connections == 1
+            # A warm login needs neither another connection nor another token.
+            assert [request.method for request in open_server.requests] == ["HEAD", "POST", "POST", "POST"]
 
 
 class TestListProblem:
@@ -151,7 +108,7 @@ class TestListProblem:
     ) -> None:
         monkeypatch.setattr("chalicelib.douyin.client.RETRY_POLICY", FAST_RETRIES)
         platform.fail("code", code=code)
-        body = log_in(api).json
+        body = api.login(list=WANTED).json
         assert list(body) == ["token", "expires_in", "list_problem"]
         api.clear_rate_limits()
         expected = api.list()
@@ -170,22 +127,20 @@ class TestListProblem:
     def test_a_store_that_the_user_may_not_see_is_the_lists_problem(
         self, api: Api, platform: Platform, wanted: dict[str, str], status: int, code: str
     ) -> None:
-        response = log_in(api, wanted)
+        response = api.login(list=wanted)
         problem = response.json["list_problem"]
         assert (response.status, problem["status"], problem["code"]) == (200, status, code)
         assert problem["request_id"] == response.headers["x-request-id"]
         assert platform.calls("query_user_certificates") == []
         assert api.list().status == 200, "the session is valid"
 
-    @pytest.mark.parametrize("limited", ["the list's own limit", "the function's deadline"])
     def test_a_list_that_is_too_slow_is_a_timeout_and_the_session_is_returned(
-        self, api: Api, aws: Aws, platform: Platform, monkeypatch: pytest.MonkeyPatch, limited: str
+        self, api: Api, aws: Aws, platform: Platform, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(7000))
-        if limited == "the list's own limit":
-            monkeypatch.setattr("chalicelib.api.login.LIST_SECONDS", 0.5)
+        monkeypatch.setattr("chalicelib.api.login.LIST_SECONDS", 0.5)
         platform.fail("hang")
-        response = log_in(api, milliseconds=15_000 if "own" in limited else 1500)
+        response = api.login(list=WANTED)
         assert (response.status, response.json["list_problem"]["code"]) == (200, "upstream_timeout")
         platform.clear_faults()
         assert api.list().status == 200
@@ -197,59 +152,34 @@ class TestListProblem:
         """The instance sees the lease for the first time, so it waits for the whole of it."""
         until = in_seconds(4 - begun_seconds) * 1000
         aws.put(TOKEN_ROW, version=7, lease_owner="dead", lease_until=until)
-        assert "list" in log_in(api).json
+        assert "list" in api.login(list=WANTED).json
         assert len(platform.calls("client_token")) == 1
 
     def test_without_dynamodb_the_list_is_unavailable_and_the_session_is_returned(
         self, api: Api, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{free_port()}")
-        response = log_in(api)
+        response = api.login(list=WANTED)
         problem = response.json["list_problem"]
         assert (response.status, problem["code"], problem["retry_after"]) == (200, "unavailable", 2)
 
-    def test_a_token_that_cannot_be_minted_is_the_lists_problem(self, api: Api, platform: Platform) -> None:
-        platform.fail("code", "client_token", code=10013)
-        problem = log_in(api).json["list_problem"]
-        assert (problem["code"], problem["upstream"]["error_code"]) == ("token_unavailable", 10013)
-        assert len(platform.calls("client_token")) == 1
-
 
 class TestLoginProblem:
-    @pytest.mark.parametrize(
-        ("wanted", "field"),
-        [
-            (None, "list"),
-            ({"account_id": ACCOUNT_ID}, "list.poi_id"),
-            (WANTED | {"biz_type": "1"}, "list.biz_type"),
-            (WANTED | {"start_time": 2, "end_time": 1}, "list.end_time"),
-        ],
-    )
-    def test_an_invalid_list_is_refused_before_the_code_is_used(
-        self, api: Api, platform: Platform, wanted: Any, field: str
-    ) -> None:
+    def test_an_invalid_list_is_refused_before_the_code_is_used(self, api: Api, platform: Platform) -> None:
         code = platform.issue_login_code()
-        problem = assert_problem(log_in(api, wanted, code=code), 400, "invalid_request")
-        assert [error["field"] for error in problem["errors"]] == [field]
+        problem = assert_problem(api.login(code=code, list=WANTED | {"biz_type": "1"}), 400, "invalid_request")
+        assert [error["field"] for error in problem["errors"]] == ["list.biz_type"]
         assert platform.server.calls == []
-        assert log_in(api, code=code).status == 200
+        assert api.login(code=code, list=WANTED).status == 200
 
     def test_a_refused_code_is_unauthenticated_and_costs_the_next_customer_nothing(
         self, api: Api, aws: Aws, platform: Platform
     ) -> None:
         """The instance may be stopped right after its 401: no token was minted and no lease taken that would stay."""
         platform.fail("delay", "jscode2session", seconds=0.3, times=1)
-        problem = assert_problem(log_in(api, code="wrong"), 401, "unauthenticated")
+        problem = assert_problem(api.login(code="wrong", list=WANTED), 401, "unauthenticated")
         assert set(problem) == {"type", "title", "status", "code", "detail", "request_id", "retryable"}
         assert {entry["call"] for entry in platform.server.calls} == {"jscode2session"}
         assert aws.row(TOKEN_ROW) == {}
-        assert "list" in log_in(api).json
+        assert "list" in api.login(list=WANTED).json
         assert len(platform.calls("client_token")) == 1
-
-    def test_an_unknown_app_causes_no_other_call(
-        self, api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        body = json.dumps({"app_id": "ttnobody", "code": "c", "list": WANTED})
-        assert_problem(api.call("POST", "/v1/sessions", body, JSON_HEADERS), 401, "unauthenticated")
-        assert calls_of(capsys) == ["secretsmanager.GetSecretValue"]
-        assert platform.server.calls == []

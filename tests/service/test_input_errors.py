@@ -12,27 +12,18 @@ from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.harness import JSON_HEADERS, LIST_URL, Api, assert_problem
 
 # Method, URL, body, and the field that is named. "planted" is the wrong value, where it can be a text.
+# tests/unit/api/test_validation.py has what is wrong with each field.
 CASES: list[tuple[str, str, str | None, str]] = [
     ("GET", gateway.stores_url("planted!"), None, "account_id"),
-    ("GET", gateway.stores_url("planted%00"), None, "account_id"),
-    ("GET", gateway.certificates_url("planted!", POI_ID), None, "account_id"),
+    ("GET", gateway.certificates_url("planted%00", POI_ID), None, "account_id"),
     ("GET", gateway.certificates_url(ACCOUNT_ID, "planted!"), None, "poi_id"),
     ("GET", f"{LIST_URL}?cursor=planted", None, "cursor"),
     ("GET", f"{LIST_URL}?cursor=", None, "cursor"),
-    ("GET", f"{LIST_URL}?cursor=planted&cursor=planted", None, "cursor"),
-    ("GET", f"{LIST_URL}?biz_type=planted", None, "biz_type"),
     ("GET", f"{LIST_URL}?biz_type=1&biz_type=2", None, "biz_type"),
-    ("GET", f"{LIST_URL}?start_time=planted", None, "start_time"),
-    ("GET", f"{LIST_URL}?end_time=planted", None, "end_time"),
     ("GET", f"{LIST_URL}?start_time=2&end_time=1", None, "end_time"),
     ("POST", "/v1/sessions", None, "body"),
     ("POST", "/v1/sessions", "planted", "body"),
-    ("POST", "/v1/sessions", '["planted"]', "body"),
-    ("POST", "/v1/sessions", json.dumps({"app_id": "tta", "code": "planted" * 2000}), "body"),
-    ("POST", "/v1/sessions", json.dumps({"app_id": "planted!", "code": "c"}), "app_id"),
-    ("POST", "/v1/sessions", json.dumps({"app_id": "tta"}), "code"),
     ("POST", "/v1/sessions", json.dumps({"app_id": "tta", "code": "planted\x00"}), "code"),
-    ("POST", "/v1/sessions", json.dumps({"app_id": "tta", "code": "c", "list": "planted"}), "list"),
     ("POST", "/v1/sessions", json.dumps({"app_id": "tta", "code": "c", "list": {"account_id": 7}}), "list.account_id"),
 ]
 
@@ -55,10 +46,3 @@ def test_a_body_that_is_not_base64_is_named(api: Api) -> None:
     event["isBase64Encoded"] = True
     [error] = assert_problem(api.send(event), 400, "invalid_request")["errors"]
     assert error["field"] == "body"
-
-
-@pytest.mark.parametrize(
-    ("url", "status", "code"), [("/v1/nothing", 404, "not_found"), (LIST_URL, 401, "unauthenticated")]
-)
-def test_other_problems_have_no_errors(api: Api, url: str, status: int, code: str) -> None:
-    assert "errors" not in assert_problem(api.call("GET", url), status, code)
