@@ -20,15 +20,12 @@ from infra.bundle import ROOT
 from infra.cloudformation import TEMPLATE
 from sandbox.emf import is_log_line, parse_metrics
 from sandbox.sample_data import (
-    ACCOUNT_ID,
-    APP_ID,
     CUSTOMER_WITH_MALFORMED_DATA,
     CUSTOMER_WITH_MANY_COUPONS,
     CUSTOMER_WITHOUT_COUPONS,
-    POI_ID,
 )
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
-from tests.harness import TOKEN_ROW, Api, Aws, Platform, in_seconds, run_refresh_tokens
+from tests.harness import TOKEN_ROW, WANTED, Api, Aws, Platform, in_seconds, run_refresh_tokens
 from tests.template import read_alarms, read_resources
 
 if TYPE_CHECKING:
@@ -47,6 +44,16 @@ OTHER_METRICS = {
     for name in names
 }
 """Metrics that the service does not emit itself."""
+
+CONTRACT = {
+    (NAMESPACE, name, frozenset({"service", "stage", *dimensions}))
+    for name, *dimensions in (
+        ("CertificatesReturned",), ("CertificatesMalformed",), ("UpstreamLatency",), ("UpstreamErrors",),
+        ("UpstreamErrors", "error_code"), ("Problems",), ("Problems", "code"), ("TokenMints",), ("TokenMintFailures",),
+        ("ColdStart",),
+    )
+}  # fmt: skip
+"""Metrics whose names and dimensions are fixed."""
 
 DIMENSION_VALUES = {
     "service": {"douyin-redemption"},
@@ -93,9 +100,7 @@ def emitted(
     run_refresh_tokens()
     api.clear_tokens()
     platform.fail("code", code=2119005)
-    wanted = {"account_id": ACCOUNT_ID, "poi_id": POI_ID}
-    body = {"app_id": APP_ID, "code": platform.issue_login_code(), "list": wanted}
-    assert "list_problem" in api.call("POST", "/v1/sessions", json.dumps(body)).json
+    assert "list_problem" in api.login(list=WANTED).json
     assert api.list().status == 403
     platform.clear_faults()
     platform.fail("http", page=2, status=404)
@@ -137,6 +142,10 @@ def dashboard_metrics() -> Iterator[tuple[Metric, dict[str, str]]]:
             elif search := re.search(r"\{([^}]*)\} MetricName=\"(\w+)\"", metric[0]["expression"]):
                 namespace, *names = search[1].split(",")
                 yield (namespace, search[2], frozenset(names)), {}
+
+
+def test_metrics_have_their_fixed_names_and_dimensions(emitted: Emitted) -> None:
+    assert emitted.metrics >= CONTRACT
 
 
 def test_alarms_and_dashboard_watch_what_is_emitted(emitted: Emitted) -> None:

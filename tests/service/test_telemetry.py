@@ -1,34 +1,27 @@
-"""Logs and metrics: one log line per request, metrics with the documented names, and no secret in either."""
+"""Log lines of requests: what they name, and that no secret is in them, whatever a peer sends or a library logs."""
 
 from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import app as application
-from sandbox.sample_data import (
-    ACCOUNT_ID,
-    APP_ID,
-    CUSTOMER,
-    CUSTOMER_WITH_MALFORMED_DATA,
-    CUSTOMER_WITHOUT_COUPONS,
-    POI_ID,
-)
-from tests.harness import SESSION_KEY, TOKEN_ROW, Api, Aws, Platform, certificate, order
+from sandbox.sample_data import APP_ID, APP_SECRET, CUSTOMER, CUSTOMER_WITHOUT_COUPONS
+from tests.harness import SESSION_KEY, TOKEN_ROW, WANTED, Api, Aws, Platform, certificate, in_seconds, order
+from tests.scripted_server import CLOSE, ScriptedServer, http_response
 
-METRICS = {"ListFailed", "ListSlow",
-    "CertificatesReturned", "CertificatesMalformed", "UpstreamLatency", "UpstreamErrors", "Problems", "TokenMints",
-    "TokenMintFailures", "ColdStart",
-}  # fmt: skip
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.scripted_server import Received
 
 
-def read_output(capsys: pytest.CaptureFixture[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the log lines and the metric lines since the previous call."""
+def log_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Return the log lines since the previous call."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    return [line for line in lines if "_aws" not in line], [line for line in lines if "_aws" in line]
+    return [line for line in lines if "_aws" not in line]
 
 
 def test_a_problem_is_logged_with_the_platforms_codes_and_logid(
@@ -38,7 +31,7 @@ def test_a_problem_is_logged_with_the_platforms_codes_and_logid(
     platform.fail("code", code=2119005)
     capsys.readouterr()
     api.list()
-    [line], _ = read_output(capsys)
+    [line] = log_lines(capsys)
     [call] = [call for call in line["calls"] if call["call"] == "douyin.query_user_certificates"]
     assert (line["level"], line["outcome"]) == ("WARNING", "merchant_not_authorized")
     assert (call["outcome"], call["error_code"]) == ("2119005", 2119005)
@@ -50,75 +43,114 @@ def test_a_user_is_logged_as_a_stable_hash(api: Api, capsys: pytest.CaptureFixtu
     for customer in (CUSTOMER, CUSTOMER, CUSTOMER_WITHOUT_COUPONS):
         api.login(customer)
         api.list()
-        lines, _ = read_output(capsys)
-        users.append({line["user"] for line in lines})
+        users.append({line["user"] for line in log_lines(capsys)})
     assert users[0] == users[1] != users[2]
     assert all(len(hashes) == 1 for hashes in users)
 
 
-def test_metrics_have_the_documented_names_namespace_and_dimensions(
-    api: Api, platform: Platform, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(application.app.telemetry, "_cold", True)
-    api.login(CUSTOMER_WITH_MALFORMED_DATA)
-    platform.fail("code", code=2100004, times=1)
-    platform.fail("http", "client_token", status=500, times=1)
-    api.list()
-    platform.fail("code", code=2119005)
-    api.list()
-    _, lines = read_output(capsys)
-    dimensions: dict[str, set[tuple[str, ...]]] = {}
-    for line in lines:
-        [directive] = line["_aws"]["CloudWatchMetrics"]
-        assert directive["Namespace"] == "DouyinRedemption"
-        for metric in directive["Metrics"]:
-            names = (tuple(sorted(names)) for names in directive["Dimensions"])
-            dimensions.setdefault(metric["Name"], set()).update(names)
-    assert set(dimensions) == METRICS
-    assert dimensions.pop("Problems") == {("service",), ("code", "service")}
-    assert dimensions.pop("UpstreamErrors") == {("service",), ("error_code", "service")}
-    assert all(names == {("service",)} for names in dimensions.values())
-    assert [line["CertificatesMalformed"] for line in lines if "CertificatesMalformed" in line] == [[2.0]]
-
-
-@pytest.mark.parametrize("fault", [None, "code", "http", "reset", "truncate"])
 def test_no_secret_is_logged_at_any_level(
     api: Api,
     platform: Platform,
     aws: Aws,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
-    fault: str | None,
 ) -> None:
-    """With every logger at DEBUG, no secret is in a log line, a metric or a response."""
+    """With every logger at DEBUG, no secret is in a log line, a metric or a list."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "aws-secret-planted")
+    platform.set_purchases(CUSTOMER, order("1", certificate("c", code="10815planted7001")))
+    code = platform.issue_login_code()
     with caplog.at_level(logging.DEBUG):
-        platform.set_purchases(CUSTOMER, order("1", certificate("c", code="10815planted7001")))
-        code = platform.issue_login_code()
-        response = api.call("POST", "/v1/sessions", json.dumps({"app_id": APP_ID, "code": code}))
-        session = response.json["token"]
-        api.headers = {"Authorization": f"Bearer {session}"}
-        if fault is not None:
-            platform.fail(fault, times=1)
-            platform.fail(fault, "client_token", times=1)
-        responses = [api.list().text, api.list().text]
-        wanted = {"account_id": ACCOUNT_ID, "poi_id": POI_ID}
-        second = {"app_id": APP_ID, "code": platform.issue_login_code(), "list": wanted}
-        first_list = api.call("POST", "/v1/sessions", json.dumps(second)).json
-        responses.append(json.dumps({name: part for name, part in first_list.items() if name != "token"}))
-    captured = capsys.readouterr()
-    output = captured.out + captured.err + caplog.text + "".join(responses)
+        login = api.login(code=code, list=WANTED).json
+        response = api.list()
+    captured = capfd.readouterr()
+    written = captured.out + captured.err + caplog.text + json.dumps(login["list"]) + response.text
     secrets = {
-        "access token": aws.row(TOKEN_ROW).get("access_token", {}).get("S", "clt."),
+        "access token": aws.row(TOKEN_ROW)["access_token"]["S"],
         "app secret": platform.data.apps[APP_ID].app_secret,
         "open_id": platform.data.customers[CUSTOMER].open_ids[APP_ID],
-        "session token": session,
-        "session token of the login with a list": first_list["token"],
+        "session token": login["token"],
         "session key": SESSION_KEY,
         "login code": code,
-        "login code of the login with a list": second["code"],
         "coupon code": "10815planted7001",
         "AWS key": "aws-secret-planted",
     }
-    assert {name for name, value in secrets.items() if value in output} == set()
+    assert "query_user_certificates" in written
+    assert {name for name, value in secrets.items() if value in written} == set()
+
+
+PLANTED = {
+    "access token": "clt.planted-access-token",
+    "open_id": "planted-open-id",
+    "coupon code": "10815planted7001",
+    "app secret": APP_SECRET,
+    "session key": SESSION_KEY,
+    "login code": "planted-login-code",
+}
+TEXT = json.dumps(PLANTED)
+ORDER = {"order_id": "1", "can_use": True, "certificates": [{"code": TEXT}, TEXT], **PLANTED}
+
+REPLIES: dict[str, bytes] = {
+    "no blank line after the headers": f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{TEXT}".encode(),
+    "a header without a name": f"HTTP/1.1 200 OK\r\n: {TEXT}\r\n{TEXT}\r\n\r\n".encode(),
+    "no status line": TEXT.encode(),
+    "a status that is no number": f"HTTP/1.1 {TEXT}\r\n\r\n".encode(),
+    "a chunk without a length": f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{TEXT}\r\n".encode(),
+    "an encoding that it does not have": http_response(TEXT, "200 OK", "Content-Encoding: gzip"),
+    "a redirect": http_response(b"", "302 Found", f"Location: http://127.0.0.1:9/{TEXT}"),
+    "a cookie": http_response(b"{}", "200 OK", f"Set-Cookie: a={TEXT}"),
+    "half of a reply": http_response(TEXT)[:-10],
+    "an error page": http_response(TEXT, "503 Service Unavailable"),
+    "an error with its description": http_response(
+        json.dumps({"data": {"error_code": 2100005, "description": TEXT}, "extra": {"logid": TEXT}, "Message": TEXT})
+    ),
+    "data of another form": http_response(
+        json.dumps(
+            {
+                "data": {"orders": [ORDER], "access_token": PLANTED["access token"], "expires_in": TEXT},
+                "extra": {},
+                "Item": ORDER,
+                "SecretString": TEXT,
+            }
+        )
+    ),
+}
+
+CALLS = {
+    "list": ("DOUYIN_OPEN_API", "query_user_certificates"),
+    "mint": ("DOUYIN_OPEN_API", "client_token"),
+    "login": ("DOUYIN_LOGIN_API", "jscode2session"),
+    "DynamoDB": ("AWS_ENDPOINT_URL_DYNAMODB", "GetItem"),
+    "Secrets Manager": ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "GetSecretValue"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
+def test_no_secret_of_a_broken_reply_is_logged_at_any_level(
+    api: Api,
+    aws: Aws,
+    platform: Platform,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    reply: bytes,
+) -> None:
+    variable, name = CALLS[call]
+    if call != "mint":
+        aws.put(TOKEN_ROW, access_token=PLANTED["access token"], expires_at=in_seconds(7000))
+
+    def script(_: Received) -> Iterator[Any]:
+        yield reply
+        yield CLOSE
+
+    code = platform.issue_login_code() if call != "login" else PLANTED["login code"]
+    with ScriptedServer(script) as broken, caplog.at_level(logging.DEBUG):
+        monkeypatch.setenv(variable, broken.url)
+        response = api.login(code=code, list=WANTED)
+        assert broken.requests, "the broken peer was called"
+    captured = capfd.readouterr()
+    written = captured.out + captured.err + caplog.text
+    assert name in written, "the call is in the log"
+    assert {secret for secret, value in PLANTED.items() if value in written + response.text} == set()
