@@ -64,39 +64,22 @@ def on_first(steps: Callable[[Received], list[Any]]) -> Callable[[Received], Ite
     return script
 
 
+# tests/unit/douyin/test_connections.py has the other forms of a response.
 SCRIPTS: dict[str, Callable[[Received], list[Any]]] = {
-    "102 before the response": lambda r: [interim("102 Processing"), 0.05, own_page(r)],
     "103 before the response": lambda r: [interim("103 Early Hints", "Link: </x>"), 0.05, own_page(r)],
-    "103 with the response": lambda r: [interim("103 Early Hints") + own_page(r)],
     "103, then a page too late": lambda r: [interim("103 Early Hints"), 0.05, own_page(r), http_response(FOREIGN_PAGE)],
-    "many interim responses": lambda r: [interim("103 Early Hints") * 20, own_page(r)],
     "101": lambda r: [interim("101 Switching Protocols"), own_page(r)],
     "204 with a late body": lambda _: [interim("204 No Content"), 0.05, http_response(FOREIGN_PAGE)],
-    "204 with a length": lambda _: [
-        interim("204 No Content", f"Content-Length: {len(FOREIGN_PAGE)}"),
-        FOREIGN_PAGE.encode(),
-    ],
-    "304 with a late body": lambda _: [interim("304 Not Modified"), 0.05, http_response(FOREIGN_PAGE)],
     "a second response": lambda r: [own_page(r) + http_response(FOREIGN_PAGE)],
     "a second response in another packet": lambda r: [own_page(r), http_response(FOREIGN_PAGE)],
-    "surplus bytes": lambda r: [own_page(r) + b"\r\n\r\n"],
-    "a length that is too small": lambda _: [
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" + http_response(FOREIGN_PAGE)
-    ],
-    "two lengths": lambda _: [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}"],
     "length and chunks": lambda _: [
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
         + http_response(FOREIGN_PAGE)
-    ],
-    "chunks, then surplus": lambda _: [
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + http_response(FOREIGN_PAGE)
     ],
     "half a response": lambda r: [own_page(r)[:-5], CLOSE],
     "a reset": lambda r: [own_page(r)[:-5], RESET],
     "an error with a body": lambda _: [http_response(FOREIGN_PAGE, "404 Not Found") + http_response(FOREIGN_PAGE)],
 }
-
-
 LATE_SURPLUS = {"a second response in another packet"}
 
 
@@ -237,8 +220,8 @@ class TestConnectTime:
             assert [request.body["open_id"] for request in server.requests] == CUSTOMERS[1:3]
 
 
-class TestEnsuredConnection:
-    def test_it_is_opened_once_and_the_next_request_uses_it(self) -> None:
+class TestIdle:
+    def test_a_connection_is_opened_once_and_the_next_request_uses_it(self) -> None:
         with ScriptedServer(lambda request: iter([respond(request)])) as server:
             client = create_client(server.url)
             for _ in range(2):
@@ -248,25 +231,6 @@ class TestEnsuredConnection:
             assert [request.method for request in server.requests] == ["HEAD", "POST"]
             assert server.connections == 1
 
-    def test_it_is_replaced_when_it_was_idle_for_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        with ScriptedServer(lambda request: iter([respond(request)])) as server:
-            client = create_client(server.url)
-            client.ensure_connection()
-            now = time.time()
-            monkeypatch.setattr(time, "time", lambda: now + 31.0)
-            client.ensure_connection()
-            assert [request.connection for request in server.requests] == [0, 1]
-
-    def test_it_is_replaced_when_the_server_has_closed_it(self) -> None:
-        with ScriptedServer(lambda request: iter([respond(request), CLOSE])) as server:
-            client = create_client(server.url)
-            client.ensure_connection()
-            time.sleep(0.2)
-            client.ensure_connection()
-            assert [request.connection for request in server.requests] == [0, 1]
-
-
-class TestIdle:
     def test_a_login_does_not_use_a_connection_that_was_idle(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def script(request: Received) -> Iterator[Any]:
             # The server drops idle connections without closing them, as a gateway does.
@@ -284,16 +248,20 @@ class TestIdle:
             assert client.login("app", "secret", "code", RequestContext(Deadline(5))) == "o"
             assert [request.connection for request in server.requests] == [0, 1]
 
-    @pytest.mark.parametrize("idle", [31.0, -5.0])
-    def test_a_connection_of_unknown_state_is_replaced(self, monkeypatch: pytest.MonkeyPatch, idle: float) -> None:
-        """It was idle for long, for example while Lambda froze the instance, or the clock was set back."""
-        with ScriptedServer(lambda request: iter([own_page(request)])) as server:
+    @pytest.mark.parametrize(("idle", "end"), [(31.0, []), (-5.0, []), (0.0, [CLOSE])])
+    def test_a_connection_of_unknown_state_is_replaced(
+        self, monkeypatch: pytest.MonkeyPatch, idle: float, end: list[Any]
+    ) -> None:
+        """It was idle for long (Lambda froze the instance), the clock was set back, or the server has closed it."""
+        clock, shift = time.time, [0.0]
+        monkeypatch.setattr(time, "time", lambda: clock() + shift[0])
+        with ScriptedServer(lambda request: iter([respond(request), *end])) as server:
             client = create_client(server.url)
-            fetch(client, CUSTOMERS[0])
-            now = time.time()
-            monkeypatch.setattr(time, "time", lambda: now + idle)
-            fetch(client, CUSTOMERS[1])
-            assert [request.connection for request in server.requests] == [0, 1]
+            for call in (client.ensure_connection, client.ensure_connection, lambda: fetch(client, CUSTOMERS[0])):
+                call()
+                shift[0] += idle
+                time.sleep(0.05)
+            assert [request.connection for request in server.requests] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
