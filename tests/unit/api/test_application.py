@@ -54,7 +54,7 @@ class App:
     def __init__(self) -> None:
         self.telemetry = FakeTelemetry()
         self.service = Application("test", self.telemetry)
-        self.view: Callable[[Request, RequestContext], str] = lambda _request, _context: '{"a":1}'
+        self.view: Callable[..., str] = lambda *_: '{"a":1}'
         self.seen: list[Any] = []
 
         @self.service.route("/plain", methods=["GET", "PUT"])
@@ -72,7 +72,7 @@ class App:
 
         @self.service.route("/body", methods=["POST"], content_types=["application/json"])
         def body(request: Request, _context: RequestContext) -> str:
-            self.seen.append(request.raw_body)
+            self.seen.append(request)
             return "{}"
 
     def call(self, event: Any = None, context: Any = None) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def assert_problem(response: dict[str, Any], status: int, code: str) -> dict[str
     return body
 
 
-def test_a_views_text_is_the_body(app: App) -> None:
+def test_a_views_text_is_the_body_and_is_reported(app: App) -> None:
     response = app.call()
     assert (response["statusCode"], response["body"]) == (200, '{"a":1}')
     assert response["headers"] == {
@@ -106,26 +106,15 @@ def test_a_views_text_is_the_body(app: App) -> None:
         "Cache-Control": "no-store",
         "X-Request-Id": "gateway-id",
     }
-
-
-def test_a_view_stays_a_function() -> None:
-    def view(_request: Request, _context: RequestContext) -> str:
-        return "{}"
-
-    assert Application("other", FakeTelemetry()).route("/x")(view) is view
+    operation, record, problem, error, fields = app.report()
+    assert (operation, problem, error) == ("GET /plain", None, None)
+    assert fields == {"status": 200, "request_id": "gateway-id"}
+    assert record.request_id == "gateway-id"
 
 
 def test_chalice_does_not_log_by_itself() -> None:
     """Its own lines contain tracebacks, which may quote secrets."""
     assert Application("unlogged", FakeTelemetry()).log.handlers == []
-
-
-def test_a_success_is_reported(app: App) -> None:
-    app.call()
-    operation, record, problem, error, fields = app.report()
-    assert (operation, problem, error) == ("GET /plain", None, None)
-    assert fields == {"status": 200, "request_id": "gateway-id"}
-    assert record.request_id == "gateway-id"
 
 
 def test_a_view_gets_request_context_and_path_parameters(app: App) -> None:
@@ -160,11 +149,11 @@ def test_the_request_id_is_the_gateways_or_lambdas(
     assert app.call(event, lambda_context)["headers"]["X-Request-Id"] == request_id
 
 
-def raising(error: Exception) -> Callable[[Request, RequestContext], str]:
-    def view(_request: Request, _context: RequestContext) -> str:
+def raising(error: Exception) -> Callable[..., Any]:
+    def fail(*_: Any) -> None:
         raise error
 
-    return view
+    return fail
 
 
 @pytest.mark.parametrize(
@@ -178,11 +167,21 @@ def raising(error: Exception) -> Callable[[Request, RequestContext], str]:
         (BadRequestError("planted"), 500, "internal_error"),
     ],
 )
-def test_an_error_of_a_view_is_a_problem_and_is_reported(app: App, error: Exception, status: int, code: str) -> None:
+def test_an_error_of_a_view_is_a_problem_and_is_reported_and_nothing_of_it_is_shown_or_logged(
+    app: App,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    status: int,
+    code: str,
+) -> None:
+    app.service.debug = True
     app.view = raising(error)
-    body = assert_problem(app.call(), status, code)
-    assert body["request_id"] == "gateway-id"
-    assert "planted" not in json.dumps(body)
+    with caplog.at_level("DEBUG"):
+        response = app.call()
+    assert assert_problem(response, status, code)["request_id"] == "gateway-id"
+    out = capfd.readouterr()
+    assert "planted" not in out.out + out.err + caplog.text + json.dumps(response)
     report = app.report()
     assert (report.operation, report.outcome, report.fields["status"]) == ("GET /plain", code, status)
     assert report.error is error
@@ -205,40 +204,29 @@ def test_only_the_success_of_a_route_with_a_max_age_may_be_cached(app: App) -> N
     assert cache_control() == "no-store"
 
 
-def test_nothing_of_an_exception_is_shown_or_logged(
-    app: App, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("method", "resource", "status", "code", "allow"),
+    [
+        ("GET", "/nothing", 404, "not_found", None),
+        ("DELETE", "/plain", 405, "method_not_allowed", "GET, PUT"),
+        ("POST", "/body", 415, "unsupported_media_type", None),
+    ],
+)
+def test_a_refusal_of_the_framework_is_a_problem_and_is_reported(
+    app: App, method: str, resource: str, status: int, code: str, allow: str | None
 ) -> None:
-    app.service.debug = True
-    app.view = raising(ZeroDivisionError("planted"))
-    with caplog.at_level("DEBUG"):
-        response = app.call()
-    out = capfd.readouterr()
-    assert "planted" not in out.out + out.err + caplog.text + json.dumps(response)
-
-
-def test_no_such_resource_is_not_found(app: App) -> None:
-    assert_problem(app.call(make_event(resource="/nothing")), 404, "not_found")
+    response = app.call(make_event(method, resource, headers={"Content-Type": "text/plain"}, body='{"a":1}'))
+    assert_problem(response, status, code)
+    assert response["headers"].get("Allow") == allow
     report = app.report()
-    assert (report.operation, report.outcome, report.error) == ("GET /nothing", "not_found", None)
-
-
-def test_no_such_method_is_not_allowed_and_the_others_are_named(app: App) -> None:
-    response = app.call(make_event("DELETE"))
-    assert_problem(response, 405, "method_not_allowed")
-    assert response["headers"]["Allow"] == "GET, PUT"
-    assert app.report().operation == "DELETE /plain"
+    assert (report.operation, report.outcome, report.error) == (f"{method} {resource}", code, None)
+    assert app.seen == []
 
 
 @pytest.mark.parametrize("headers", [None, {"Content-Type": "application/json; charset=utf-8"}])
 def test_a_body_of_the_right_media_type_or_of_none_is_accepted(app: App, headers: dict[str, str] | None) -> None:
     assert app.call(make_event("POST", "/body", headers=headers, body='{"a":1}'))["statusCode"] == 200
-    assert app.seen == [b'{"a":1}']
-
-
-def test_a_body_of_another_media_type_is_refused(app: App) -> None:
-    event = make_event("POST", "/body", headers={"Content-Type": "text/plain"}, body='{"a":1}')
-    assert_problem(app.call(event), 415, "unsupported_media_type")
-    assert app.seen == []
+    assert [request.raw_body for request in app.seen] == [b'{"a":1}']
 
 
 @pytest.mark.parametrize(
@@ -259,49 +247,41 @@ def test_what_is_no_request_of_the_rest_api_is_not_found(app: App, event: Any) -
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "expected"),
     [
-        {"headers": {"a": None, "b": 7, "c": ["x"], 8: "y"}},
-        {"headers": ["x"]},
-        {"multiValueQueryStringParameters": {"a": None, "b": [None, 7, "x"], "c": "text"}},
-        {"multiValueQueryStringParameters": ["x"], "queryStringParameters": "x"},
-        {"queryStringParameters": {"a": None, "b": 7}},
-        {"pathParameters": [1], "stageVariables": 7},
-        {"body": {"a": 1}, "isBase64Encoded": "yes"},
+        # Parts of a wrong type are dropped.
+        ({"headers": {"a": None, "b": 7, "c": ["x"], 8: "y", "d": "x"}}, {"headers": {"d": "x"}}),
+        ({"headers": ["x"], "pathParameters": [1], "stageVariables": 7}, {}),
+        ({"multiValueQueryStringParameters": {"a": None, "b": [None, 7, "x"], "c": "x"}}, {"query": {"b": ["x"]}}),
+        ({"multiValueQueryStringParameters": ["x"], "queryStringParameters": "x"}, {}),
+        ({"body": {"a": 1}, "isBase64Encoded": True}, {}),
+        # Single-valued query parameters are read where there are no others.
+        ({"queryStringParameters": {"a": "1", "b": None}}, {"query": {"a": ["1"], "b": []}}),
+        (
+            {"queryStringParameters": {"a": "2"}, "multiValueQueryStringParameters": {"a": ["1", "2"]}},
+            {"query": {"a": ["1", "2"]}},
+        ),
+        # A body is text or base64.
+        ({"body": "eyJhIjoxfQ==", "isBase64Encoded": True}, {"body": b'{"a":1}'}),
+        ({"body": "eyJhIjoxfQ==", "isBase64Encoded": "yes"}, {"body": b"eyJhIjoxfQ=="}),
+        ({"body": "券"}, {"body": "券".encode()}),
     ],
 )
-def test_parts_of_a_wrong_type_are_dropped(app: App, fields: dict[str, Any]) -> None:
-    def view(request: Request, _context: RequestContext) -> str:
-        query = request.query_params
-        values = [value for name in query for value in query.getlist(name)] if query else []
-        assert all(isinstance(value, str) for value in (*values, *request.headers.values()))
-        assert request.raw_body == b""
-        return "{}"
-
-    app.view = view
-    assert app.call(make_event(**fields))["statusCode"] == 200
-
-
-@pytest.mark.parametrize(
-    ("fields", "body"),
-    [
-        ({"body": "eyJhIjoxfQ==", "isBase64Encoded": True}, b'{"a":1}'),
-        ({"body": "eyJhIjoxfQ==", "isBase64Encoded": "yes"}, b"eyJhIjoxfQ=="),
-        ({"body": "券"}, "券".encode()),
-    ],
-)
-def test_a_body_is_text_or_base64(app: App, fields: dict[str, Any], body: bytes) -> None:
-    app.call(make_event("POST", "/body", **fields))
-    assert app.seen == [body]
+def test_a_view_gets_what_is_readable_of_an_event(app: App, fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    app.call({"requestContext": {"resourcePath": "/body", "httpMethod": "POST"}, **fields})
+    [request] = app.seen
+    query = request.query_params
+    assert {
+        "headers": dict(request.headers),
+        "query": {name: query.getlist(name) for name in query} if query else {},
+        "body": request.raw_body,
+    } == {"headers": {}, "query": {}, "body": b""} | expected
 
 
 def test_a_failure_outside_of_the_middleware_is_an_internal_error_in_our_form(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any) -> None:
-        raise ZeroDivisionError("planted")
-
-    monkeypatch.setattr(Chalice, "__call__", fail)
+    monkeypatch.setattr(Chalice, "__call__", raising(ZeroDivisionError("planted")))
     response = app.call()
     assert_problem(response, 500, "internal_error")
     assert "planted" not in json.dumps(response)
@@ -314,30 +294,6 @@ def test_an_event_without_path_parameters_is_an_internal_error(app: App) -> None
     event = make_event(resource="/a/{account_id}/b/{poi_id}", pathParameters={"account_id": "7"})
     assert_problem(app.call(event), 500, "internal_error")
     assert app.report().error is not None
-
-
-@pytest.mark.parametrize(
-    ("fields", "values"),
-    [
-        ({"queryStringParameters": {"a": "1"}}, ["1"]),
-        ({"queryStringParameters": {"a": "2"}, "multiValueQueryStringParameters": {"a": ["1", "2"]}}, ["1", "2"]),
-        ({}, None),
-    ],
-)
-def test_single_valued_query_parameters_are_read_where_there_are_no_others(
-    app: App, fields: dict[str, Any], values: list[str] | None
-) -> None:
-    seen: list[Any] = []
-
-    def view(request: Request, _context: RequestContext) -> str:
-        query = request.query_params
-        seen.append(query.getlist("a") if query else None)
-        return "{}"
-
-    app.view = view
-    event = {"requestContext": {"resourcePath": "/plain", "httpMethod": "GET"}, **fields}
-    assert app.call(event)["statusCode"] == 200
-    assert seen == [values]
 
 
 class TestJob:
@@ -362,21 +318,13 @@ class TestJob:
 
     def test_a_failed_job_is_reported_and_fails(self, app: App) -> None:
         error = StorageUnavailableError("x")
-
-        def job(_context: RequestContext) -> tuple[dict[str, Any], None]:
-            raise error
-
         with pytest.raises(StorageUnavailableError):
-            app.service.run_job("refresh_tokens", LambdaContext(), job)
+            app.service.run_job("refresh_tokens", LambdaContext(), raising(error))
         assert app.report()[2:] == (problems.UNAVAILABLE, error, {})
 
     def test_an_unforeseen_exception_of_a_job_is_reported_and_its_message_reaches_no_log(self, app: App) -> None:
         unforeseen = ValueError("clt.secret")
-
-        def job(_context: RequestContext) -> tuple[dict[str, Any], None]:
-            raise unforeseen
-
         with pytest.raises(RuntimeError, match="refresh_tokens failed with ValueError") as raised:
-            app.service.run_job("refresh_tokens", LambdaContext(), job)
+            app.service.run_job("refresh_tokens", LambdaContext(), raising(unforeseen))
         assert "clt.secret" not in "".join(traceback.format_exception(raised.value))
         assert (app.report().outcome, app.report().error) == ("internal_error", unforeseen)

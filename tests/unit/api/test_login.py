@@ -10,20 +10,11 @@ import msgspec
 import pytest
 
 from chalicelib.api.login import LIST_SECONDS, LoginHandler
-from chalicelib.api.problems import problem_for_error
 from chalicelib.api.validation import LoginRequest
 from chalicelib.certificates.listing import CertificateLister, ListRequest
 from chalicelib.certificates.views import ListView
 from chalicelib.douyin.protocol import Selection
-from chalicelib.errors import (
-    Evidence,
-    LoginRefusedError,
-    MerchantNotFoundError,
-    RateLimitedError,
-    TokenUnavailableError,
-    UnauthenticatedError,
-    WrongAppError,
-)
+from chalicelib.errors import LoginRefusedError, TokenUnavailableError, UnauthenticatedError, WrongAppError
 from chalicelib.sessions import Authenticator, Session
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import APP_ID, OPEN_ID, FakeDouyin, make_context, make_credentials
@@ -105,11 +96,7 @@ def test_the_list_has_six_seconds_or_what_is_left(seconds: float, left: float) -
 
 
 @pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (WrongAppError("x"), "wrong_app"),
-        (ValueError("planted"), "internal_error"),
-    ],
+    ("error", "code"), [(WrongAppError("x"), "wrong_app"), (ValueError("planted"), "internal_error")]
 )
 def test_what_fails_for_the_list_is_its_problem_and_the_user_is_logged_in(error: Exception, code: str) -> None:
     instance = Instance()
@@ -121,28 +108,14 @@ def test_what_fails_for_the_list_is_its_problem_and_the_user_is_logged_in(error:
     assert instance.record.error is error
 
 
-def test_the_problem_of_the_list_is_that_of_the_ordinary_call() -> None:
-    instance = Instance()
-    instance.lister.result = RateLimitedError("2119003", evidence=Evidence(2119003, 0, "2026L"), retry_after=30.0)
-    expected = problem_for_error(instance.lister.result, "request-1").body
-    assert instance.login()["list_problem"] == msgspec.json.decode(expected)
-
-
-def test_a_refused_login_ends_before_the_list() -> None:
-    instance = Instance()
-    instance.douyin.login_result = LoginRefusedError("40018")
-    with pytest.raises(LoginRefusedError):
-        instance.login()
-    assert instance.events == ["prefetch", "login"]
-
-
-def test_a_refused_login_leaves_nothing_in_the_executor() -> None:
+def test_a_refused_login_ends_before_the_list_and_leaves_nothing_in_the_executor() -> None:
     instance = Instance()
     waiting: Future[None] = Future()
     instance.lister.prefetched = [waiting]
     instance.douyin.login_result = LoginRefusedError("40018")
     with pytest.raises(LoginRefusedError):
         instance.login()
+    assert instance.events == ["prefetch", "login"]
     assert waiting.cancelled()
 
 
@@ -170,11 +143,3 @@ def test_the_list_waits_for_the_prefetch_that_has_begun_until_the_deadline() -> 
     assert 0.1 < time.monotonic() - started < 5
     assert (running.cancelled(), waiting.cancelled()) == (False, True)
     assert instance.events == ["prefetch", "login", "list"]
-
-
-def test_the_error_of_a_prefetch_is_left_to_the_list() -> None:
-    instance = Instance()
-    failed: Future[None] = Future()
-    failed.set_exception(MerchantNotFoundError("7"))
-    instance.lister.prefetched = [failed]
-    assert "list" in instance.login()
