@@ -25,6 +25,7 @@ from sandbox.faults import Fault, FaultPlan
 from sandbox.mock_platform import MockPlatform
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
 from tests import policies
+from tests.unit.fakes import LambdaContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +142,7 @@ class Aws:
         self.secretsmanager.put_secret_value(SecretId=self.secret, SecretString=value)
 
     def put(self, pk: str, **attributes: Any) -> None:
-        """Put a row of strings, integers, booleans and maps."""
+        """Put a row of strings, numbers, booleans and maps."""
         item: Any = {"pk": {"S": pk}, **{name: _attribute(value) for name, value in attributes.items()}}
         self.dynamodb.put_item(TableName=self.table, Item=item)
 
@@ -158,24 +159,12 @@ def _attribute(value: Any) -> dict[str, Any]:
     match value:
         case bool():
             return {"BOOL": value}
-        case int():
+        case int() | float():
             return {"N": str(value)}
         case dict():
             return {"M": {name: _attribute(part) for name, part in value.items()}}
         case _:
             return {"S": value}
-
-
-class LambdaContext:
-    """Lambda's context object, as far as the app uses it."""
-
-    aws_request_id = "lambda-request-id"
-
-    def __init__(self, milliseconds: int = 15_000) -> None:
-        self.milliseconds = milliseconds
-
-    def get_remaining_time_in_millis(self) -> int:
-        return self.milliseconds
 
 
 @dataclass(repr=False)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from chalicelib import __version__, build
+from sandbox import gateway
 from sandbox.sample_data import (
     ACCOUNT_ID,
     APP_ID,
@@ -26,6 +27,8 @@ from sandbox.sample_data import (
     UNKNOWN_ACCOUNT_ID,
 )
 from tests.harness import (
+    JSON_HEADERS,
+    LIST_URL,
     MERCHANT_ROW,
     Api,
     Aws,
@@ -40,6 +43,8 @@ from tests.sample_reply import build_certificate
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+STORES_URL = gateway.stores_url()
 
 
 class TestHealth:
@@ -233,6 +238,43 @@ class TestAccess:
         assert "attribute app_id is missing" in capsys.readouterr().out
 
 
+# Method, URL, body, and the field that is named. "planted" is the wrong value, where it can be a text.
+# tests/unit/api/test_validation.py has what is wrong with each field.
+CASES: list[tuple[str, str, str | None, str]] = [
+    ("GET", gateway.stores_url("planted!"), None, "account_id"),
+    ("GET", gateway.certificates_url("planted%00", POI_ID), None, "account_id"),
+    ("GET", gateway.certificates_url(ACCOUNT_ID, "planted!"), None, "poi_id"),
+    ("GET", f"{LIST_URL}?cursor=planted", None, "cursor"),
+    ("GET", f"{LIST_URL}?cursor=", None, "cursor"),
+    ("GET", f"{LIST_URL}?biz_type=1&biz_type=2", None, "biz_type"),
+    ("GET", f"{LIST_URL}?start_time=2&end_time=1", None, "end_time"),
+    ("POST", "/v1/sessions", None, "body"),
+    ("POST", "/v1/sessions", "planted", "body"),
+    ("POST", "/v1/sessions", json.dumps({"app_id": "tta", "code": "planted\x00"}), "code"),
+    ("POST", "/v1/sessions", json.dumps({"app_id": "tta", "code": "c", "list": {"account_id": 7}}), "list.account_id"),
+]
+
+
+@pytest.mark.parametrize(("method", "url", "body", "field"), CASES)
+def test_an_invalid_request_names_its_input(api: Api, method: str, url: str, body: str | None, field: str) -> None:
+    api.login()
+    api.platform.server.calls.clear()
+    response = api.call(method, url, body, JSON_HEADERS)
+    assert api.platform.server.calls == []
+    [error] = assert_problem(response, 400, "invalid_request")["errors"]
+    assert error["field"] == field
+    assert error["detail"].startswith("must ")
+    assert error["detail"].isascii()
+    assert "planted" not in response.text
+
+
+def test_a_body_that_is_not_base64_is_named(api: Api) -> None:
+    event: Any = gateway.build_event("POST", "/v1/sessions", JSON_HEADERS, "!")
+    event["isBase64Encoded"] = True
+    [error] = assert_problem(api.send(event), 400, "invalid_request")["errors"]
+    assert error["field"] == "body"
+
+
 def test_the_frameworks_own_problems_have_the_contracts_form(api: Api) -> None:
     assert_problem(api.call("GET", "/v1/nothing"), 404, "not_found")
     response = api.call("DELETE", "/v1/health")
@@ -240,6 +282,48 @@ def test_the_frameworks_own_problems_have_the_contracts_form(api: Api) -> None:
     assert response.headers["allow"] == "GET"
     form = api.call("POST", "/v1/sessions", "a=b", {"Content-Type": "application/x-www-form-urlencoded"})
     assert_problem(form, 415, "unsupported_media_type")
+
+
+class TestStores:
+    def test_the_contracts_example_byte_for_byte_without_a_session(self, api: Api, aws: Aws) -> None:
+        store = {
+            "name": "人民广场店", "address": "西藏中路180号", "phone": "021-5555-6601", "latitude": 31.2327,
+            "longitude": 121.4751,
+        }  # fmt: skip
+        aws.put(MERCHANT_ROW, app_id=APP_ID, name="四季小馆", stores={POI_ID: store})
+        response = api.call("GET", STORES_URL)
+        assert response.status == 200
+        expected = {"account_id": ACCOUNT_ID, "name": "四季小馆", "stores": [{"poi_id": POI_ID, **store}]}
+        assert response.text == json.dumps(expected, ensure_ascii=False, separators=(",", ":"))
+        assert response.headers["content-type"] == "application/json; charset=utf-8"
+        assert response.headers["cache-control"] == "public, max-age=300"
+        assert response.headers["x-request-id"]
+
+    def test_a_malformed_store_is_left_out_and_its_certificates_are_listed(
+        self, api: Api, aws: Aws, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        aws.put(MERCHANT_ROW, app_id=APP_ID, stores={POI_ID: 7, "6602": "b"})
+        assert api.call("GET", STORES_URL).json["stores"] == [{"poi_id": "6602", "name": "b"}]
+        assert f"stores without a readable name: {POI_ID}" in capsys.readouterr().out
+        api.login()
+        assert api.list().status == 200
+
+    def test_a_known_merchant_is_read_once_for_stores_and_certificates(
+        self, api: Api, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for _ in range(3):
+            assert api.call("GET", STORES_URL).status == 200
+        assert capsys.readouterr().out.count("dynamodb.GetItem") == 1
+        api.login()
+        api.list()
+        capsys.readouterr()
+        api.list()
+        api.call("GET", STORES_URL)
+        assert "dynamodb" not in capsys.readouterr().out
+
+    def test_an_unknown_merchant_is_not_found(self, api: Api) -> None:
+        # `assert_problem` checks that nobody may cache it.
+        assert_problem(api.call("GET", gateway.stores_url(UNKNOWN_ACCOUNT_ID)), 404, "merchant_not_found")
 
 
 class TestConfiguration:

@@ -19,11 +19,7 @@ from infra.api_gateway import _ACCESS_LOG_FIELDS
 from infra.bundle import ROOT
 from infra.cloudformation import TEMPLATE
 from sandbox.emf import is_log_line, parse_metrics
-from sandbox.sample_data import (
-    CUSTOMER_WITH_MALFORMED_DATA,
-    CUSTOMER_WITH_MANY_COUPONS,
-    CUSTOMER_WITHOUT_COUPONS,
-)
+from sandbox.sample_data import CUSTOMER_WITH_MALFORMED_DATA, CUSTOMER_WITH_MANY_COUPONS, CUSTOMER_WITHOUT_COUPONS
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
 from tests.harness import TOKEN_ROW, WANTED, Api, Aws, Platform, in_seconds, run_refresh_tokens
 from tests.template import read_alarms, read_resources

@@ -22,7 +22,8 @@ from chalicelib.merchants import StoresView, StoreView
 from infra.bundle import ROOT
 from sandbox import gateway
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
-from tests.harness import IS_NIGHTLY, Api, LambdaContext, examples
+from tests.harness import IS_NIGHTLY, Api, examples
+from tests.unit.fakes import LambdaContext
 
 if TYPE_CHECKING:
     Fields = dict[str, tuple[str, bool]]

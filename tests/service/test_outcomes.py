@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,6 +25,12 @@ from tests.harness import (
     certificate_ids,
     in_seconds,
 )
+from tests.scripted_server import ScriptedServer, http_response
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.scripted_server import Received
 
 SHORT_MILLISECONDS = 1500
 """The time limit of requests that end only with it."""
@@ -163,3 +170,18 @@ def test_a_cached_rate_limit_causes_no_platform_call(api: Api, platform: Platfor
     for _ in range(2):
         assert int(assert_problem(api.list(), 429, "rate_limited")["retry_after"]) in (29, 30)
     assert len(platform.calls("query_user_certificates")) == 1
+
+
+def test_a_slow_aws_is_unavailable_within_four_seconds(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def send_slowly(_: Received) -> Iterator[Any]:
+        """Send a valid response, one byte every 0.3 s: no single read takes as long as the read timeout."""
+        for byte in http_response(b'{"SecretString":"{}"}'):
+            yield bytes([byte])
+            yield 0.3
+
+    with ScriptedServer(send_slowly) as slow_aws:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", slow_aws.url)
+        started = time.monotonic()
+        assert_problem(api.login(), 503, "unavailable")
+        assert time.monotonic() - started < 4
+        assert len(slow_aws.requests) == 2, "each attempt has its own limit"

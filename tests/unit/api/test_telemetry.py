@@ -292,18 +292,13 @@ def test_metrics_follow_from_the_record(
     assert output.metrics() == expected
 
 
-def test_errors_of_the_platform_are_counted_by_reason(output: Output) -> None:
-    make_telemetry().report("GET /x", make_record(calls=calls("timeout", "2100004", "timeout")))
-    counts = {entry["error_code"]: entry["UpstreamErrors"] for entry in output.entries() if "UpstreamErrors" in entry}
-    assert counts == {"timeout": [2.0], "2100004": [1.0]}
-
-
-def test_dimensions_are_service_stage_and_problem_and_do_not_leak_into_the_next_report(output: Output) -> None:
+def test_problems_and_errors_are_counted_by_code_and_stage_and_leave_the_next_report_as_it_is(output: Output) -> None:
     telemetry = make_telemetry("prod")
-    telemetry.report("GET /x", make_record(), problems.RATE_LIMITED)
-    [entry] = [entry for entry in output.entries() if "_aws" in entry]
-    assert (entry["service"], entry["stage"], entry["code"]) == ("unit-test", "prod", "rate_limited")
-    [directive] = entry["_aws"]["CloudWatchMetrics"]
+    telemetry.report("GET /x", make_record(calls=calls("timeout", "2100004", "timeout")), problems.RATE_LIMITED)
+    _, *entries, problem = [entry for entry in output.entries() if "_aws" in entry]
+    assert {entry["error_code"]: entry["UpstreamErrors"] for entry in entries} == {"timeout": [2.0], "2100004": [1.0]}
+    assert (problem["service"], problem["stage"], problem["code"]) == ("unit-test", "prod", "rate_limited")
+    [directive] = problem["_aws"]["CloudWatchMetrics"]
     assert [set(names) for names in directive["Dimensions"]] == [{"service", "stage"}, {"service", "stage", "code"}]
     telemetry.report("GET /x", make_record(listing=ListRecord(POI_ID, certificates=1)))
     assert output.metrics()["CertificatesReturned"] == ([1.0], [{"service", "stage"}], "Count")

@@ -113,10 +113,6 @@ class TestLoginWithList:
         assert raised.value.detail.isascii()
         assert "planted" not in str(raised.value)
 
-    def test_app_id_and_code_are_checked_first(self) -> None:
-        with pytest.raises(InvalidRequestError, match=r"^code must be"):
-            parse_login(body(code="", list={}))
-
 
 class TestList:
     @pytest.mark.parametrize(
