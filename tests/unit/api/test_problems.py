@@ -78,12 +78,17 @@ def test_a_problem_byte_for_byte() -> None:
         '"code":"merchant_not_authorized","detail":"该商家暂未开通小程序查券","request_id":"request-1",'
         '"retryable":false,"upstream":{"error_code":2119005,"sub_error_code":11006,"logid":"20260101L"}}'
     )
+    problem = problem_for_error(errors.InvalidRequestError("list.biz_type", "must be 1 or 2"), "request-1")
+    assert problem.body == (
+        '{"type":"about:blank","title":"Invalid request","status":400,"code":"invalid_request",'
+        '"detail":"页面信息有误，请重新打开小程序","request_id":"request-1","retryable":false,'
+        '"errors":[{"field":"list.biz_type","detail":"must be 1 or 2"}]}'
+    )
 
 
 @pytest.mark.parametrize(
     ("error", "added"),
     [
-        (errors.InvalidRequestError("a.b", "must be 1"), {"errors": [{"field": "a.b", "detail": "must be 1"}]}),
         (
             errors.UpstreamRejectedError("7", evidence=Evidence(7)),
             {"upstream": {"error_code": 7, "sub_error_code": 0}},
@@ -93,9 +98,7 @@ def test_a_problem_byte_for_byte() -> None:
         (errors.LoginRefusedError("40018", evidence=EVIDENCE), {}),
     ],
 )
-def test_the_input_or_the_platforms_codes_are_added_where_there_are_any(
-    error: Exception, added: dict[str, Any]
-) -> None:
+def test_the_platforms_codes_are_added_where_there_are_any(error: Exception, added: dict[str, Any]) -> None:
     body = json.loads(problem_for_error(error, "r").body)
     assert dict(list(body.items())[7:]) == added
 
