@@ -22,7 +22,7 @@ from chalicelib.api.problems import problem_for_type
 from chalicelib.api.validation import BODY_RULE
 from chalicelib.errors import InvalidRequestError
 from infra.chalice_config import API_STAGE
-from infra.cloudformation import access_log_group
+from infra.cloudformation import access_log_group, none_if_not_found
 from infra.stage_settings import APP_NAME
 
 if TYPE_CHECKING:
@@ -62,10 +62,7 @@ _GATEWAY_RESPONSES: dict[GatewayResponseTypeType, Problem] = {
     "REQUEST_TOO_LARGE": _INVALID_BODY,
     "UNSUPPORTED_MEDIA_TYPE": problem_for_type(problems.UNSUPPORTED_MEDIA_TYPE, _REQUEST_ID),
     "THROTTLED": _RATE_LIMITED,
-    "QUOTA_EXCEEDED": _RATE_LIMITED,
     "WAF_FILTERED": _RATE_LIMITED,  # docs/deploy.md describes a rate rule
-    "API_CONFIGURATION_ERROR": _INTERNAL_ERROR,
-    "INTEGRATION_FAILURE": _INTERNAL_ERROR,
     "INTEGRATION_TIMEOUT": problem_for_type(problems.UPSTREAM_TIMEOUT, _REQUEST_ID),
     "DEFAULT_5XX": _INTERNAL_ERROR,
 }
@@ -313,9 +310,5 @@ def _patch(update: Callable[..., Any], values: dict[str, str], **arguments: str)
 
 def list_mappings(client: APIGatewayClient, domain: str) -> list[Any]:
     """Return the mappings of a custom domain; none if there is no such domain."""
-    try:
-        return list(client.get_base_path_mappings(domainName=domain).get("items", []))
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "NotFoundException":
-            raise
-        return []
+    found = none_if_not_found(client.get_base_path_mappings, domainName=domain)
+    return list(found.get("items", [])) if found else []
