@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infra.cloudformation import none_if_not_found, stack_name
-from infra.stage_settings import APP_NAME, StageError
+from infra.stage_settings import StageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,13 +47,11 @@ def rule_name(stage: str) -> str:
 
 def find_rest_apis(client: APIGatewayClient, stage: str) -> list[RestApi]:
     """Return the REST APIs that invoke the stage's function, the oldest first."""
-    # Until version 0.2 the APIs of all stages had the app's name.
-    names = {APP_NAME, stack_name(stage)}
     found = [
         RestApi(api["id"], api["createdDate"])
         for page in client.get_paginator("get_rest_apis").paginate()
         for api in page["items"]
-        if api["name"] in names and _invokes(client, api["id"], stack_name(stage))
+        if api["name"] == stack_name(stage) and _invokes(client, api["id"], stack_name(stage))
     ]
     return sorted(found, key=lambda api: (api.created, api.id))
 
@@ -63,7 +61,8 @@ def choose_rest_api(apis: list[RestApi], stage: str, settings: StageSettings) ->
     ids = [api.id for api in apis]
     if settings.rest_api_id is not None:
         if settings.rest_api_id not in ids:
-            raise StageError(f"rest_api_id {settings.rest_api_id} is no API of this stage; found: {_join(ids)}")
+            found = ", ".join(ids) or "none"
+            raise StageError(f"rest_api_id {settings.rest_api_id} is no API of this stage; found: {found}")
         return settings.rest_api_id
     if len(ids) > 1:
         created = "\n".join(f"  {api.id}, created {api.created:%Y-%m-%d %H:%M}" for api in apis)
@@ -119,13 +118,5 @@ def _invokes(client: APIGatewayClient, api_id: str, function_name: str) -> bool:
         f":function:{function_name}/" in method.get("methodIntegration", {}).get("uri", "")
         for page in pages
         for resource in page["items"]
-        for method in _methods(resource)
+        for method in resource.get("resourceMethods", {}).values()
     )
-
-
-def _methods(resource: Any) -> Iterator[Any]:
-    yield from resource.get("resourceMethods", {}).values()
-
-
-def _join(ids: list[str]) -> str:
-    return ", ".join(ids) or "none"

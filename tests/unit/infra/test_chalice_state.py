@@ -53,16 +53,8 @@ def test_the_api_that_invokes_the_stages_function_is_found() -> None:
     ) == ["dev1"]
 
 
-def test_an_api_of_an_older_version_is_found_by_its_function() -> None:
-    """Its name had no stage, so the APIs of two stages had the same name."""
-    assert find(
-        ("prod1", "douyin-redemption", 0, "douyin-redemption-prod"),
-        ("dev1", "douyin-redemption", 1, "douyin-redemption-dev"),
-    ) == ["dev1"]
-
-
 def test_a_function_whose_name_only_starts_like_the_stages_is_another_one() -> None:
-    assert find(("x", "douyin-redemption", 0, "douyin-redemption-dev2")) == []
+    assert find(("x", "douyin-redemption-dev", 0, "douyin-redemption-dev2")) == []
 
 
 def test_several_apis_are_listed_by_age() -> None:
