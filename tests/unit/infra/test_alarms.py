@@ -8,8 +8,6 @@ from tests.template import read_alarms
 MAX_TEMPLATE_BYTES = 42_000
 """CloudFormation's limit is 51,200: the rest is for what comes."""
 
-MAX_ALARMS = 14
-
 
 def test_no_alarm_but_the_optional_one_takes_late_data_for_zero() -> None:
     assert [name for name, alarm in read_alarms().items() if "FILL(" in str(alarm)] == ["NoRequestsAlarm"]
@@ -17,8 +15,3 @@ def test_no_alarm_but_the_optional_one_takes_late_data_for_zero() -> None:
 
 def test_the_template_is_well_below_cloudformations_limit() -> None:
     assert len(template_body().encode()) <= MAX_TEMPLATE_BYTES
-
-
-def test_the_stack_has_few_alarms() -> None:
-    """Each alarm costs money and a runbook entry."""
-    assert len(read_alarms()) <= MAX_ALARMS
