@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from infra.stage_settings import StageError
+from infra.stage_settings import StageError, read_stage_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from infra.stage_settings import StageSettings
 
@@ -49,15 +50,23 @@ class Account:
         return f"https://{api_id}.execute-api.{self.region}.{suffix}/{api_stage}"
 
 
-def open_account(settings: StageSettings) -> Account:
-    """Return the account of the AWS credentials in the environment; raises StageError if the settings forbid it."""
+def open_account(project: Path, stage: str) -> Account:
+    """Return the account of the AWS credentials in the environment; raises StageError if no region is set."""
     session = boto3.Session()
-    region = session.region_name or settings.region
+    region = session.region_name or read_stage_settings(project, stage).region
     if region is None:
         raise StageError("no AWS region: set AWS_DEFAULT_REGION, or `region` in infra/stages/<stage>.toml")
     client: Any = functools.partial(session.client, region_name=region)
     environment = {**os.environ, "AWS_DEFAULT_REGION": region}
     return Account(client, environment, region, os.environ.get("AWS_ENDPOINT_URL"))
+
+
+def begin(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> StageSettings:
+    """Report which account, region and stage a command changes; return the stage's settings if they allow it."""
+    settings = read_stage_settings(project, stage)
+    report(f"account {account.id}, region {account.region}, stage {stage}")
+    check_account(account, settings)
+    return settings
 
 
 def check_account(account: Account, settings: StageSettings) -> None:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from botocore.exceptions import ClientError, WaiterError
 
+from infra.stage_settings import APP_NAME, StageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -37,10 +39,6 @@ _NOT_FOUND = ("ResourceNotFoundException", "NotFoundException", "NotFound", "NoS
 
 POLL_SECONDS = 0.5
 WAITER_CONFIG: WaiterConfigTypeDef = {"Delay": 1, "MaxAttempts": 900}
-
-
-class StackError(Exception):
-    """The stack cannot be changed, or the change failed. The message has CloudFormation's reasons."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def _construct_short_form(loader: _TemplateLoader, name: str, node: yaml.Node) -
         return {long_name: str(value).split(".", 1) if name == "GetAtt" else value}
     if isinstance(node, yaml.SequenceNode):
         return {long_name: loader.construct_sequence(node, deep=True)}
-    raise StackError(f"!{name}: the argument is neither a string nor a list")
+    raise StageError(f"!{name}: the argument is neither a string nor a list")
 
 
 _TemplateLoader.add_multi_constructor("!", _construct_short_form)
@@ -87,12 +85,12 @@ _TemplateLoader.add_multi_constructor("!", _construct_short_form)
 
 def stack_name(stage: str) -> str:
     """Return the name of a stage's stack, which is also the name of its table."""
-    return f"douyin-redemption-{stage}"
+    return f"{APP_NAME}-{stage}"
 
 
 def secret_name(stage: str) -> str:
     """Return the name of a stage's secret."""
-    return f"douyin-redemption/{stage}"
+    return f"{APP_NAME}/{stage}"
 
 
 def access_log_group(stage: str) -> str:
@@ -122,13 +120,8 @@ def read_stack(client: CloudFormationClient, stage: str) -> Any:
     return None if stack["StackStatus"] in ("REVIEW_IN_PROGRESS", "DELETE_COMPLETE") else stack
 
 
-def stack_exists(client: CloudFormationClient, stage: str) -> bool:
-    """Return whether the stack exists."""
-    return read_stack(client, stage) is not None
-
-
 def check_data(client: Callable[[str], Any], stage: str) -> None:
-    """Raise StackError if the stack exists, but its table or secret does not: a deployment would not bring it back."""
+    """Raise StageError if the stack exists, but its table or secret does not: a deployment would not bring it back."""
     stack = read_stack(client("cloudformation"), stage)
     if stack is None or stack["StackStatus"] in _FAILED_CREATION:
         return
@@ -137,7 +130,7 @@ def check_data(client: Callable[[str], Any], stage: str) -> None:
     if secret is None:
         lost.append(f"secret {secret_name(stage)} does not exist")
     if lost:
-        raise StackError(
+        raise StageError(
             f"{' and '.join(lost)}, but stack {stack_name(stage)} does. Nothing was changed. "
             f'To restore it under the same name: docs/operate.md, "A lost table or secret"'
         )
@@ -148,13 +141,13 @@ def create_change_set(client: Callable[[str], Any], stage: str, values: Mapping[
 
     `client` creates the client of a service. `values` are the template's parameters; None keeps the current value. A
     new stack uses the table and the secret of an earlier stack if they exist; it is decided when the stack is created.
-    Raises StackError.
+    Raises StageError.
     """
     cloudformation: CloudFormationClient = client("cloudformation")
     stack = read_stack(cloudformation, stage)
     creates_stack = stack is None
     if not creates_stack and stack["StackStatus"] not in _CHANGEABLE:
-        raise StackError(_describe_status(stack_name(stage), stack["StackStatus"]))
+        raise StageError(_describe_status(stack_name(stage), stack["StackStatus"]))
     values = {"TableIs": None, "SecretIs": None, **values}
     if creates_stack:
         table, secret = _find_data(client, stage)
@@ -194,7 +187,7 @@ def create_change_set(client: Callable[[str], Any], stage: str, values: Mapping[
             cloudformation.delete_change_set(StackName=stack_name(stage), ChangeSetName=name)
             if is_empty:
                 return ChangeSet(name, stack_id, creates_stack, [])
-            raise StackError("\n".join([reason, *findings]))
+            raise StageError("\n".join([reason, *findings]))
         time.sleep(POLL_SECONDS)
 
 
@@ -209,7 +202,7 @@ def discard_change_set(client: CloudFormationClient, stage: str, change_set: Cha
 def execute_change_set(client: CloudFormationClient, stage: str, change_set: ChangeSet) -> dict[str, str]:
     """Execute a change set and wait until it is complete; return the stack's outputs.
 
-    Raises StackError that names the resources that failed.
+    Raises StageError that names the resources that failed.
     """
     # A stack that CloudFormation has deleted is known by its id only.
     name = change_set.stack_id
@@ -225,7 +218,7 @@ def execute_change_set(client: CloudFormationClient, stage: str, change_set: Cha
 
 
 def delete_stack(client: CloudFormationClient, stage: str) -> None:
-    """Delete the stack and wait until it is gone. The template retains table and secret. Raises StackError."""
+    """Delete the stack and wait until it is gone. The template retains table and secret. Raises StageError."""
     started = datetime.now(UTC)
     name = stack_name(stage)
     client.delete_stack(StackName=name)
@@ -245,7 +238,7 @@ def _wait(client: CloudFormationClient, waiter: Any, name: str, started: datetim
         ]
         [stack] = client.describe_stacks(StackName=name)["Stacks"]
         lines = [_describe_status(stack["StackName"], stack["StackStatus"]), *reversed(failures)]
-        raise StackError("\n".join(lines)) from None
+        raise StageError("\n".join(lines)) from None
 
 
 def _describe_status(name: str, status: str) -> str:
@@ -268,7 +261,7 @@ def _read_validation(client: CloudFormationClient, stack_id: str, name: str) -> 
     try:
         events = client.describe_events(StackName=stack_id, ChangeSetName=name)["OperationEvents"]
     except ClientError as error:
-        # For example, an older policy of the deployer. The caller still reports the change set's own reason.
+        # For example, a region without this call. The caller still reports the change set's own reason.
         return [f"  DescribeEvents: {error.response['Error']['Code']}"]
     return [
         f"  {event.get('LogicalResourceId', '')} ({event.get('ResourceType', '')}): {reason} "
@@ -281,13 +274,13 @@ def _read_validation(client: CloudFormationClient, stack_id: str, name: str) -> 
 def _find_data(client: Callable[[str], Any], stage: str) -> tuple[Any, Any]:
     """Return the descriptions of table and secret, each None if it does not exist.
 
-    Raises StackError if the secret is scheduled for deletion: its name cannot be reused yet, and it can be restored.
+    Raises StageError if the secret is scheduled for deletion: its name cannot be reused yet, and it can be restored.
     """
     name = secret_name(stage)
     table = none_if_not_found(client("dynamodb").describe_table, TableName=stack_name(stage))
     secret = none_if_not_found(client("secretsmanager").describe_secret, SecretId=name)
     if secret is not None and "DeletedDate" in secret:
-        raise StackError(
+        raise StageError(
             f"secret {name} is scheduled for deletion; "
             f"to restore it: aws secretsmanager restore-secret --secret-id {name}"
         )

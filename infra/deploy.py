@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import re
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from infra import bundle, chalice_config, cloudformation, smoke, versions
-from infra.account import check_account, open_account
+from infra.account import begin, open_account
 from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import (
@@ -28,8 +27,8 @@ from infra.chalice_state import (
     rule_name,
     write_state,
 )
-from infra.comparison import Target, compare_stage
-from infra.stage_settings import StageError, read_stage_settings
+from infra.comparison import Target, compare_stage, expected_functions
+from infra.stage_settings import StageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,19 +36,9 @@ if TYPE_CHECKING:
     from infra.account import Account
     from infra.stage_settings import StageSettings
 
-_NAME_PARAMETERS = ("function_name", "rule_name", "role_name", "name")
-
-
-UNRESERVED_CONCURRENCY = 100
-"""https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""
-
 
 class ChaliceError(Exception):
     """Chalice failed. The message contains its output."""
-
-
-class DeploymentConflictError(Exception):
-    """Another deployment of the stage ran at the same time."""
 
 
 def deploy(
@@ -59,21 +48,18 @@ def deploy(
 
     `built` is a folder with a bundle that was built elsewhere from the same commit.
     """
-    settings, archive, api_id = _prepare(account, project, stage, report, built)
-    stacks = account.client("cloudformation")
-    change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
-    report(f"API: {api_id or 'new'}")
-    _report_changes(account, stage, archive, change_set, report)
+    settings, archive, api_id, change_set = _prepare(account, project, stage, report, built)
     _unmap_former_domain(account, stage, settings)
-    outputs = cloudformation.execute_change_set(stacks, stage, change_set)
-    # The running code may be unpublished: an older version of this module deployed it, or `chalice deploy` alone.
+    outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
+    # The running code may be unpublished: `chalice deploy` alone, or a rollback, does not publish it.
     _publish(account, stage)
     _run_chalice_deploy(account, project, stage, settings)
     # Chalice puts the rule without a state, so one that was disabled by hand may stay disabled.
     account.client("events").enable_rule(Name=rule_name(stage))
     if not settings.tracing:
         _switch_off_tracing(account, stage)
-    _publish(account, stage, bundle.read_build(archive))
+    build = bundle.read_build(archive)
+    _publish(account, stage, build)
     api_id = _keep_oldest_api(account, project, stage, api_id)
     report("functions, API and schedule: deployed")
     configure_api(account, stage, api_id, settings, report)
@@ -84,55 +70,15 @@ def deploy(
         report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
     # Without the default endpoint, only the domain can be tested, and it may have no DNS record yet.
     tested = url if settings.domain is None or settings.domain.default_endpoint else None
-    report(smoke.check_stage(Target(account, project, stage, settings, api_id), archive, tested))
+    functions = expected_functions(Target(account, project, stage, settings, api_id, archive))
+    report(smoke.check(account, stage, functions, build, tested))
     return url
 
 
 def dry_run(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> None:
     """Report what `deploy` would change. No resource is changed."""
-    settings, archive, api_id = _prepare(account, project, stage, report)
-    stacks = account.client("cloudformation")
-    change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
-    cloudformation.discard_change_set(stacks, stage, change_set)
-    report(f"API: {api_id or 'new'}")
-    _report_changes(account, stage, archive, change_set, report)
-    if api_id is not None:
-        differences = compare_stage(Target(account, project, stage, settings, api_id))
-        report(f"deployed resources: {len(differences) or 'no'} differences from the settings")
-        for difference in differences:
-            report(f"  {difference}")
-    report("Chalice:")
-    write_state(account, project, stage, api_id)
-    for call in parse_planned_calls(run_chalice(account, project, "dev", "plan", "--stage", stage)):
-        report(f"  {call}")
-
-
-def parse_planned_calls(plan: str) -> list[str]:
-    """Return the AWS calls in the output of `chalice dev plan`, each with the name of its resource."""
-    calls: list[str] = []
-    # Each paragraph is one step; its first word is the step's type.
-    for step in re.split(r"\n\s*\n", plan):
-        parameters = dict(re.findall(r"(\w+): *(\S+)", step))
-        if step.lstrip().startswith("API_CALL"):
-            resource = next((parameters[name] for name in _NAME_PARAMETERS if name in parameters), "")
-            calls.append(f"{parameters['method_name']} {resource}".strip())
-    return calls
-
-
-def compare_function(account: Account, stage: str, archive: Path) -> str:
-    """Describe how the deployed function differs from what would be deployed: code, runtime, architecture."""
-    function = _get_function(account, stage)
-    if function is None:
-        return f"new, {bundle.RUNTIME}"
-    local = versions.code_hash(archive.read_bytes())
-    architecture = bundle.ARM64 if archive.stem.endswith(bundle.ARM64) else bundle.X86_64
-    comparisons = [
-        ("code", function["CodeSha256"], local),
-        ("runtime", function["Runtime"], bundle.RUNTIME),
-        ("architecture", function["Architectures"][0], architecture),
-    ]
-    changes = [f"{what} {deployed} -> {new}" for what, deployed, new in comparisons if deployed != new]
-    return ", ".join(changes) or "code unchanged"
+    *_, change_set = _prepare(account, project, stage, report)
+    cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
 
 
 def run_chalice(account: Account, project: Path, *arguments: str) -> str:
@@ -156,32 +102,20 @@ def exit_on_error() -> Iterator[None]:
     """Exit with the message of an error that the caller can do something about, without a traceback."""
     try:
         yield
-    except NoCredentialsError:
-        raise SystemExit(
-            "no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        ) from None
-    except (
-        BotoCoreError, ClientError, StageError, bundle.BundleError, cloudformation.StackError, ChaliceError,
-        DeploymentConflictError, smoke.SmokeTestError, versions.DownloadError,
-    ) as error:  # fmt: skip
+    except (BotoCoreError, ClientError, StageError, bundle.BundleError, ChaliceError) as error:
         raise SystemExit(f"{error}") from None
-
-
-def report_target(account: Account, stage: str, report: Callable[[str], None]) -> None:
-    """Report which account, region and stage a command changes."""
-    report(f"account {account.id}, region {account.region}, stage {stage}")
 
 
 def _prepare(
     account: Account, project: Path, stage: str, report: Callable[[str], None], built: Path | None = None
-) -> tuple[StageSettings, Path, str | None]:
-    """Check what can be checked before anything is changed; return settings, bundle, and the id of the present API."""
-    settings = read_stage_settings(project, stage)
-    report_target(account, stage, report)
-    check_account(account, settings)
+) -> tuple[StageSettings, Path, str | None, cloudformation.ChangeSet]:
+    """Check what can be checked before anything is changed, and report what will change.
+
+    Returns settings, bundle, the id of the present API, and the change set of the stack.
+    """
+    settings = begin(account, project, stage, report)
     cloudformation.check_data(account.client, stage)
     _check_runtime(account, stage, settings)
-    check_concurrency(account.client("lambda"), stage, settings.reserved_concurrency)
     for name in chalice_config.write(project):
         report(f".chalice/{name} updated from the stage's settings: commit it")
     if built is None:
@@ -189,7 +123,16 @@ def _prepare(
     else:
         archive = bundle.adopt_archive(built, project, settings.architecture)
     report(f"bundle: {bundle.read_build(archive)}")
-    return settings, archive, _choose_rest_api(account, stage, settings)
+    api_id = _choose_rest_api(account, stage, settings)
+    report(f"API: {api_id or 'new'}")
+    differences = compare_stage(Target(account, project, stage, settings, api_id, archive))
+    change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
+    for what, changes in ((f"stack {cloudformation.stack_name(stage)}", change_set.changes),
+                          ("functions, API and schedule", differences)):  # fmt: skip
+        report(f"{what}: {len(changes) or 'no'} changes")
+        for change in changes:
+            report(f"  {change}")
+    return settings, archive, api_id, change_set
 
 
 def _find_archive(project: Path, architecture: str, report: Callable[[str], None]) -> Path:
@@ -206,48 +149,17 @@ def _find_archive(project: Path, architecture: str, report: Callable[[str], None
 
 def _check_runtime(account: Account, stage: str, settings: StageSettings) -> None:
     """Refuse to change the runtime only because this machine has another Python."""
-    function = None if settings.python else _get_function(account, stage)
-    runtime = f"python{settings.python}" if settings.python else (function["Runtime"] if function else bundle.RUNTIME)
+    origin, runtime = "the stage's settings", f"python{settings.python}"
+    if settings.python is None:
+        client, name = account.client("lambda"), cloudformation.stack_name(stage)
+        function = cloudformation.none_if_not_found(client.get_function, FunctionName=name)
+        origin, runtime = "the deployed function", function["Configuration"]["Runtime"] if function else bundle.RUNTIME
     if runtime != bundle.RUNTIME:
         version, other = runtime.removeprefix("python"), bundle.RUNTIME.removeprefix("python")
-        origin = "the stage's settings" if settings.python else "the deployed function"
         raise StageError(
             f"{origin}: Python {version}, but this is Python {other}. Run the command again with "
             f'PYTHON=python{version}, or set `python = "{other}"` in infra/stages/{stage}.toml to change the runtime'
         )
-
-
-def check_concurrency(client: Any, stage: str, wanted: int | None) -> None:
-    """Raise StageError if the account cannot reserve this concurrency: Lambda refuses it when the function exists."""
-    if wanted is None:
-        return
-    limits = client.get_account_settings()["AccountLimit"]
-    function = cloudformation.none_if_not_found(client.get_function, FunctionName=cloudformation.stack_name(stage))
-    own = (function or {}).get("Concurrency", {}).get("ReservedConcurrentExecutions", 0)
-    available = max(0, limits["UnreservedConcurrentExecutions"] + own - UNRESERVED_CONCURRENCY)
-    if wanted > available:
-        raise StageError(
-            f"reserved_concurrency = {wanted}, but this account can give {available}: of its limit of "
-            f"{limits['ConcurrentExecutions']}, Lambda keeps {UNRESERVED_CONCURRENCY} for functions without a "
-            "reservation. Request a higher limit from AWS (Service Quotas, Lambda, Concurrent executions), or remove "
-            f"the setting from infra/stages/{stage}.toml"
-        )
-
-
-def _report_changes(
-    account: Account,
-    stage: str,
-    archive: Path,
-    change_set: cloudformation.ChangeSet,
-    report: Callable[[str], None],
-) -> None:
-    report(f"stack {cloudformation.stack_name(stage)}: {len(change_set.changes) or 'no'} changes")
-    for change in change_set.changes:
-        report(f"  {change}")
-    difference = compare_function(account, stage, archive)
-    report(f"functions: {difference}")
-    if "runtime" in difference or "architecture" in difference:
-        report("warning: requests may fail for some seconds, between the updates of the code and of the configuration")
 
 
 def _unmap_former_domain(account: Account, stage: str, settings: StageSettings) -> None:
@@ -314,31 +226,23 @@ def _publish(account: Account, stage: str, build: bundle.Build | None = None) ->
 
 
 def _keep_oldest_api(account: Account, project: Path, stage: str, previous_api_id: str | None) -> str:
-    """Return the id of the deployed API. If another first deployment was faster, delete this one's API and raise.
+    """Return the id of the deployed API.
 
-    Raises DeploymentConflictError.
+    If another first deployment was faster, delete this one's API and raise StageError.
     """
     api_id = read_rest_api_id(project, stage)
     client = account.client("apigateway")
-    if previous_api_id is None:
-        oldest = find_rest_apis(client, stage)[0].id
-        if oldest != api_id:
-            client.delete_rest_api(restApiId=api_id)
-            raise DeploymentConflictError(
-                f"another deployment of stage {stage} has created the API {oldest} at the same time; "
-                "run the command again when it has ended"
-            )
+    if previous_api_id is None and (oldest := find_rest_apis(client, stage)[0].id) != api_id:
+        client.delete_rest_api(restApiId=api_id)
+        raise StageError(
+            f"another deployment of stage {stage} has created the API {oldest} at the same time; "
+            "run the command again when it has ended"
+        )
     return api_id
 
 
 def _choose_rest_api(account: Account, stage: str, settings: StageSettings) -> str | None:
     return choose_rest_api(find_rest_apis(account.client("apigateway"), stage), stage, settings)
-
-
-def _get_function(account: Account, stage: str) -> dict[str, str] | None:
-    client, name = account.client("lambda"), cloudformation.stack_name(stage)
-    function = cloudformation.none_if_not_found(client.get_function, FunctionName=name)
-    return None if function is None else function["Configuration"]
 
 
 def _read_parameters(stack: Any) -> dict[str, str]:
@@ -367,7 +271,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     with exit_on_error():
-        account = open_account(read_stage_settings(bundle.ROOT, arguments.stage))
+        account = open_account(bundle.ROOT, arguments.stage)
         if arguments.dry_run:
             dry_run(account, bundle.ROOT, arguments.stage, print)
         else:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from infra import chalice_config, cloudformation
-from infra.account import check_account, open_account
+from infra.account import begin, open_account
 from infra.api_gateway import remove_log_role, unmap_domain
 from infra.bundle import ROOT
 from infra.chalice_state import choose_rest_api, find_rest_apis, function_names, remove_state, write_state
-from infra.deploy import exit_on_error, report_target, run_chalice
-from infra.stage_settings import StageError, read_stage_settings
+from infra.deploy import exit_on_error, run_chalice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,17 +27,13 @@ RECOVERY_DAYS = 7
 """How long Secrets Manager can restore a deleted secret."""
 
 _ROLES = ("api_handler", "refresh_tokens")
-_POLICIES = ("deployer", "operator", "token-reader")
 
 
 def destroy(
     account: Account, project: Path, stage: str, report: Callable[[str], None], *, delete_data: bool = False
 ) -> None:
     """Delete a stage of `project`, with its table and secret if `delete_data` is true."""
-    settings = read_stage_settings(project, stage)
-    report_target(account, stage, report)
-    check_account(account, settings)
-    _check_policies(account, stage)
+    settings = begin(account, project, stage, report)
     chalice_config.write(project)
     apigateway = account.client("apigateway")
     api_id = choose_rest_api(find_rest_apis(apigateway, stage), stage, settings)
@@ -50,7 +45,7 @@ def destroy(
     report("functions, API and schedule: deleted")
     _delete_role_policies(account, stage)
     stacks = account.client("cloudformation")
-    if cloudformation.stack_exists(stacks, stage):
+    if cloudformation.read_stack(stacks, stage) is not None:
         cloudformation.delete_stack(stacks, stage)
     report("stack: deleted")
     _delete_log_groups(account, stage)
@@ -63,34 +58,14 @@ def destroy(
         report(f"table {table} and secret {secret}: kept; the next deployment uses them again")
 
 
-def _check_policies(account: Account, stage: str) -> None:
-    """Raise StageError if a policy of the stack is attached to a role or user: IAM would not delete it."""
-    iam, attached = account.client("iam"), []
-    for name in (f"{cloudformation.stack_name(stage)}-{suffix}" for suffix in _POLICIES):
-        arn = f"arn:{account.partition}:iam::{account.id}:policy/{name}"
-        try:
-            entities = iam.list_entities_for_policy(PolicyArn=arn)
-        except iam.exceptions.NoSuchEntityException:
-            continue
-        for kind in ("Role", "User", "Group"):
-            attached += [
-                f"policy {name} is attached to {kind.lower()} {entity[f'{kind}Name']}"
-                for entity in entities[f"Policy{kind}s"]
-            ]
-    if attached:
-        raise StageError("; ".join(attached) + ". Detach it, and run this command with other rights")
-
-
 def _delete_role_policies(account: Account, stage: str) -> None:
     """Delete the policies that Chalice adds to the stack's roles. CloudFormation cannot delete a role with them."""
     iam = account.client("iam")
     for name in _ROLES:
         role = f"{cloudformation.stack_name(stage)}-{name}"
-        try:
-            for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
-                iam.delete_role_policy(RoleName=role, PolicyName=policy)
-        except iam.exceptions.NoSuchEntityException:
-            continue
+        found = cloudformation.none_if_not_found(iam.list_role_policies, RoleName=role)
+        for policy in found["PolicyNames"] if found else ():
+            iam.delete_role_policy(RoleName=role, PolicyName=policy)
 
 
 def _delete_log_groups(account: Account, stage: str) -> None:
@@ -130,7 +105,7 @@ def main() -> None:
     if delete_data and arguments.really != arguments.stage:
         parser.error(f"to delete table and secret, use --data delete --really {arguments.stage}")
     with exit_on_error():
-        account = open_account(read_stage_settings(ROOT, arguments.stage))
+        account = open_account(ROOT, arguments.stage)
         destroy(account, ROOT, arguments.stage, print, delete_data=delete_data)
 
 

@@ -9,19 +9,18 @@ from __future__ import annotations
 import argparse
 import ast
 import io
-import re
 import zipfile
 from typing import TYPE_CHECKING, Any
 
 from infra import smoke, versions
-from infra.account import check_account, open_account
+from infra.account import begin, open_account
 from infra.api_gateway import list_routes
 from infra.bundle import ROOT, read_build
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import choose_rest_api, find_rest_apis, function_names
 from infra.cloudformation import none_if_not_found
-from infra.deploy import exit_on_error, report_target
-from infra.stage_settings import StageError, read_stage_settings
+from infra.deploy import exit_on_error
+from infra.stage_settings import StageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 # The API's function is changed last. Its code counts as the running build, so a rollback that failed half-way can be
 # repeated.
 _ORDER = ("refresh_tokens", "api_handler")
-_COMMIT = re.compile(r"[0-9a-f]{7,40}\+?")
 
 
 def rollback(
@@ -49,9 +47,7 @@ def rollback(
 
     Raises StageError if there is no such build, or it does not fit what is deployed.
     """
-    settings = read_stage_settings(project, stage)
-    report_target(account, stage, report)
-    check_account(account, settings)
+    settings = begin(account, project, stage, report)
     client, functions = account.client("lambda"), function_names(stage)
     histories = {}
     for name in functions.values():
@@ -76,8 +72,6 @@ def rollback(
     if dry_run:
         return
     for name, version in restored.items():
-        if histories[name].running_number is None:
-            versions.publish(client, name)
         _restore(client, name, version, archives[name])
         report(f"function {name}: {version.description}")
     expected = {name: _expected_function(version) for name, version in restored.items()}
@@ -89,8 +83,6 @@ def choose_build(history: History, commit: str | None) -> Version:
     """Return the version to restore; raises StageError if there is none."""
     running = history.running
     if commit is not None:
-        if not _COMMIT.fullmatch(commit):
-            raise StageError(f"TO={commit}: a commit has at least 7 hex digits")
         found = [version for version in history.published if (version.commit or "").startswith(commit)]
         others = [version for version in found if version.code != running.code]
         if found and not others:
@@ -106,22 +98,17 @@ def choose_build(history: History, commit: str | None) -> Version:
     raise StageError("no older build is kept; check out its commit and run make deploy")
 
 
-def read_routes(archive: bytes) -> set[tuple[str, str]] | None:
-    """Return path and method of each route in an archive's `app.py`, or None if they cannot be read from the source."""
+def read_routes(archive: bytes) -> set[tuple[str, str]]:
+    """Return path and method of each route in an archive's `app.py`. All arguments there are literals."""
     with zipfile.ZipFile(io.BytesIO(archive)) as packed:
         tree = ast.parse(packed.read("app.py"))
     routes = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "app.route":
-            try:
-                path = ast.literal_eval(node.args[0])
-                methods = next(
-                    (ast.literal_eval(word.value) for word in node.keywords if word.arg == "methods"), ["GET"]
-                )
-            except (ValueError, IndexError):
-                return None
-            routes |= {(path, method) for method in methods}
-    return routes or None
+            options = {word.arg: word.value for word in node.keywords}
+            methods = ast.literal_eval(options["methods"]) if "methods" in options else ["GET"]
+            routes |= {(ast.literal_eval(node.args[0]), method) for method in methods}
+    return routes
 
 
 def _report_builds(history: History, report: Callable[[str], None]) -> None:
@@ -155,11 +142,7 @@ def _check_variables(name: str, version: Version, running: Version, stage: str) 
         )
 
 
-def _check_routes(
-    routes: set[tuple[str, str]] | None, deployed: set[tuple[str, str]], target: Version, stage: str
-) -> None:
-    if routes is None:
-        raise StageError(f"the routes of that build cannot be read from its app.py; {_advice(target, stage)}")
+def _check_routes(routes: set[tuple[str, str]], deployed: set[tuple[str, str]], target: Version, stage: str) -> None:
     if different := sorted(f"{method} {path}" for path, method in routes ^ deployed):
         raise StageError(
             f"that build has other routes than are deployed ({', '.join(different)}); {_advice(target, stage)}"
@@ -201,7 +184,7 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="list the builds; change nothing")
     arguments = parser.parse_args()
     with exit_on_error():
-        account = open_account(read_stage_settings(ROOT, arguments.stage))
+        account = open_account(ROOT, arguments.stage)
         rollback(account, ROOT, arguments.stage, print, arguments.to, dry_run=arguments.dry_run)
 
 

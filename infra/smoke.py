@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import requests
 
-from infra.bundle import read_build
-from infra.comparison import Difference, compare_functions, compare_schedule, expected_functions
-from infra.versions import code_hash
+from infra.comparison import Difference, compare_functions, compare_schedule
+from infra.stage_settings import StageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from infra.account import Account
     from infra.bundle import Build
-    from infra.comparison import Target
 
 HTTP_SECONDS = 30.0
 """How long the endpoint may answer with the previous version: API Gateway and Lambda switch with a delay."""
@@ -57,28 +54,18 @@ def health(build: Build) -> Probe:
     return Probe("GET", "/v1/health", None, 200, {"status": "ok", "version": build.version, **commit})
 
 
-class SmokeTestError(Exception):
-    """The deployed stage does not work. The message lists each failed check."""
-
-
-def check_stage(target: Target, archive: Path, url: str | None) -> str:
-    """Check the stage that was deployed with the bundle `archive`, as `check` does."""
-    code = {"code": code_hash(archive.read_bytes())}
-    functions = {name: {**expected, **code} for name, expected in expected_functions(target).items()}
-    return check(target.account, target.stage, functions, read_build(archive), url)
-
-
 def check(
     account: Account, stage: str, functions: Mapping[str, Mapping[str, Any]], build: Build, url: str | None
 ) -> str:
     """Check the functions, the schedule and, if `url` is its base URL, the endpoint; return a line for the user.
 
-    `functions` are the expected values of each function's configuration, by the function's name. Raises SmokeTestError.
+    `functions` are the expected values of each function's configuration, by the function's name. Raises StageError
+    that lists each failed check.
     """
     differences = [*compare_functions(account, functions), *compare_schedule(account, stage)]
     failures = [*map(str, differences), *(check_endpoint(url, build) if url is not None else ())]
     if failures:
-        raise SmokeTestError("the deployed stage does not work:\n" + "\n".join(f"  {failure}" for failure in failures))
+        raise StageError("the deployed stage does not work:\n" + "\n".join(f"  {failure}" for failure in failures))
     return "smoke test: passed" if url else "smoke test: passed, without a request (the default endpoint is off)"
 
 

@@ -25,7 +25,7 @@ _POWERTOOLS_VARIABLES = frozenset(
 
 
 class StageError(Exception):
-    """The stage cannot be deployed as configured. The message says what to change."""
+    """A command on a stage is refused or has failed. The message says why, and what to do."""
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

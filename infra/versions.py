@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import requests
 
-from infra.bundle import Build, read_build
+from infra.bundle import Build
+from infra.stage_settings import StageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,17 +27,16 @@ KEPT_VERSIONS = 10
 _DOWNLOAD_SECONDS = 60.0
 
 
-class DownloadError(Exception):
-    """Lambda did not return the code of a version as it was uploaded."""
-
-
 @dataclass(frozen=True)
 class Version:
-    """A published version of a function, or with `number` 0 what it serves now. `code` is Lambda's hash of the code."""
+    """A published version of a function, or with `number` 0 what it serves now. `code` is Lambda's hash of the code.
 
-    number: int
+    Versions are equal if they have the same code and the same configuration that a rollback depends on.
+    """
+
+    number: int = field(compare=False)
     code: str
-    description: str
+    description: str = field(compare=False)
     runtime: str
     architecture: str
     variables: Mapping[str, str]
@@ -47,12 +46,6 @@ class Version:
         """The commit in the description, None if it has none."""
         match = re.search(r"commit ([0-9a-f]+\+?)(?:,|$)", self.description)
         return match[1] if match else None
-
-    def is_same(self, other: Version) -> bool:
-        """Return whether both have the same code and the same configuration that a rollback depends on."""
-        return all(
-            getattr(self, name) == getattr(other, name) for name in ("code", "runtime", "architecture", "variables")
-        )
 
 
 @dataclass(frozen=True)
@@ -84,45 +77,31 @@ def publish(
 ) -> None:
     """Publish what a function serves, unless it is the newest version; delete all but the last versions.
 
-    Without `build`, the version and commit are those of an older version with the same code, or are read from the code.
+    Without `build`, the version and commit are those of an older version with the same code, or unknown.
     """
     wait_until_updated(client, function_name)
     history = read_history(client, function_name)
     running, published = history.running, history.published
-    if not published or not published[0].is_same(running):
+    if not published or published[0] != running:
         description = next((version.description for version in published if version.code == running.code), "")
         if build is not None or not description:
-            build = build or _read_running_build(client, function_name, running)
-            description = f"{build}, {now():%Y-%m-%dT%H:%M:%SZ}"
+            description = f"{build or Build(None, None)}, {now():%Y-%m-%dT%H:%M:%SZ}"
         client.publish_version(FunctionName=function_name, CodeSha256=running.code, Description=description)
-        history = read_history(client, function_name)
-    for version in history.published[KEPT_VERSIONS:]:
-        if version.number != history.running_number:
-            client.delete_function(FunctionName=function_name, Qualifier=str(version.number))
+    for version in read_history(client, function_name).published[KEPT_VERSIONS:]:
+        client.delete_function(FunctionName=function_name, Qualifier=str(version.number))
 
 
 def download(client: Any, function_name: str, version: Version) -> bytes:
-    """Return the archive of a version; raises DownloadError if it is not complete."""
-    qualifier = {"Qualifier": str(version.number)} if version.number else {}
-    url = client.get_function(FunctionName=function_name, **qualifier)["Code"]["Location"]
+    """Return the archive of a published version; raises StageError if it is not complete."""
+    url = client.get_function(FunctionName=function_name, Qualifier=str(version.number))["Code"]["Location"]
     try:
         response = requests.get(url, timeout=_DOWNLOAD_SECONDS)
     except requests.RequestException as error:
         # The message of the error would contain the URL, which gives access to the code.
-        raise DownloadError(f"{function_name}: the code cannot be downloaded ({type(error).__name__})") from None
+        raise StageError(f"{function_name}: the code cannot be downloaded ({type(error).__name__})") from None
     if response.status_code != 200 or code_hash(response.content) != version.code:
-        raise DownloadError(
-            f"{function_name}: the downloaded code is not the deployed one (HTTP {response.status_code})"
-        )
+        raise StageError(f"{function_name}: the downloaded code is not the deployed one (HTTP {response.status_code})")
     return response.content
-
-
-def _read_running_build(client: Any, function_name: str, running: Version) -> Build:
-    try:
-        return read_build(io.BytesIO(download(client, function_name, running)))
-    except DownloadError:
-        # A deployment does not need this code, so it goes on. A rollback does, and reports the error.
-        return Build(None, None)
 
 
 def code_hash(archive: bytes) -> str:

@@ -190,7 +190,7 @@ def test_what_was_changed_by_hand_in_aws_is_reported(operator: DoctorOperator) -
         ("schedule", RULE, "EventBridge may not invoke the function"),
         ("api", api["id"], "limit of */* is (100.0, 7), expected (100, 200)"),
         ("alarms", f"{API_FUNCTION}-errors", "in ALARM: threshold crossed"),
-        ("alarms", "metric filter of ApiErrors", "missing"),
+        ("alarms", "metric filter of ApiErrors", "missing, or not as in the template"),
         ("table", TABLE, "not enabled: deletion protection"),
         ("alarms.subscription", url, "the subscription is not confirmed: no alarm arrives there"),
     ])  # fmt: skip

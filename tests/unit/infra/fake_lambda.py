@@ -72,9 +72,6 @@ class FakeLambda:
         configuration = function["latest"] if Qualifier == "$LATEST" else function["versions"][Qualifier][0]
         return {"Configuration": configuration, "Code": {"Location": f"https://code/{FunctionName}/{Qualifier}"}}
 
-    def get_function_configuration(self, FunctionName: str) -> Any:  # noqa: N803 - AWS's name
-        return self.functions[FunctionName]["latest"]
-
     def publish_version(self, FunctionName: str, CodeSha256: str, Description: str) -> None:  # noqa: N803 - AWS's names
         function = self.functions[FunctionName]
         assert function["latest"]["CodeSha256"] == CodeSha256
@@ -110,9 +107,7 @@ class FakeLambda:
         def get(url: str, timeout: float) -> Any:
             assert timeout > 0
             name, qualifier = url.removeprefix("https://code/").split("/")
-            function = self.functions[name]
-            content = function["archive"] if qualifier == "$LATEST" else function["versions"][qualifier][1]
-            return SimpleNamespace(status_code=200, content=content)
+            return SimpleNamespace(status_code=200, content=self.functions[name]["versions"][qualifier][1])
 
         with mock.patch("requests.get", get):
             yield

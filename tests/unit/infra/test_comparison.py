@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from infra import api_gateway
 from infra.account import Account
 from infra.bundle import ROOT
-from infra.comparison import Target, compare_api, compare_roles, compare_values, expected_functions
+from infra.comparison import Target, compare_api, compare_values, expected_functions
 from infra.stage_settings import StageSettings
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ LIMIT = {"throttlingRateLimit": 100.0, "throttlingBurstLimit": 200}
 
 def target(client: Any, settings: StageSettings | None = None, **overrides: str) -> Target:
     account = Account(cast("Callable[[str], Any]", lambda _: client), {}, "us-east-1")
-    return Target(account, ROOT, "dev", settings or StageSettings(), "abc", overrides)
+    return Target(account, ROOT, "dev", settings or StageSettings(), "abc", overrides=overrides)
 
 
 class FakeApiGateway:
@@ -73,27 +72,3 @@ def test_of_variables_only_the_names_are_shown() -> None:
         "function f", {"environment": {"A": "old", "B": "x"}}, {"environment": {"B": "x", "C": "new"}}
     )
     assert str(difference) == "function f: variables differ: A, C"
-
-
-class FakeIam:
-    """Roles with their own policy as in the files, and perhaps another one."""
-
-    def __init__(self, *attached: str) -> None:
-        self.attached = attached
-
-    def list_role_policies(self, RoleName: str) -> Any:  # noqa: N803 - AWS's name
-        return {"PolicyNames": [RoleName]}
-
-    def list_attached_role_policies(self, **_: str) -> Any:
-        return {"AttachedPolicies": [{"PolicyName": name} for name in self.attached]}
-
-    def get_role_policy(self, RoleName: str, **_: str) -> Any:  # noqa: N803 - AWS's name
-        suffix = "-refresh" if RoleName.endswith("refresh_tokens") else ""
-        return {"PolicyDocument": json.loads((ROOT / ".chalice" / f"policy-dev{suffix}.json").read_text())}
-
-
-def test_a_role_has_its_policy_and_no_other() -> None:
-    assert list(compare_roles(target(FakeIam()))) == []
-    found = [str(difference) for difference in compare_roles(target(FakeIam("Admin")))]
-    role = "douyin-redemption-dev-refresh_tokens"
-    assert found[1] == f"role {role}: policies is ['{role}', 'Admin'], expected ['{role}']"

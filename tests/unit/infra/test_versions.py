@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from unittest import mock
 
 import pytest
-import requests
 
 from infra import versions
 from infra.bundle import Build
+from infra.stage_settings import StageError
 from tests.unit.infra.fake_lambda import FakeLambda, build_archive
 
 NAME = "douyin-redemption-dev"
@@ -18,8 +18,7 @@ NOW = datetime(2026, 11, 25, 10, 0, tzinfo=UTC)
 
 
 def publish(client: FakeLambda, build: Build | None = None, hours: int = 0) -> None:
-    with client.downloads():
-        versions.publish(client, NAME, build, lambda: NOW + timedelta(hours=hours))
+    versions.publish(client, NAME, build, lambda: NOW + timedelta(hours=hours))
 
 
 def test_a_deployment_publishes_version_commit_and_time() -> None:
@@ -41,18 +40,12 @@ def test_the_same_code_and_settings_are_published_once() -> None:
     assert len(client.published(NAME)) == 2, "a rollback needs the variables that the code had last"
 
 
-@pytest.mark.parametrize(
-    ("commit", "described"),
-    [(None, "version 0.0.9, commit unknown,"), ("b" * 12, f"version 0.0.9, commit {'b' * 12},")],
-)
-def test_what_was_there_before_the_first_publication_is_described_by_its_code(
-    commit: str | None, described: str
-) -> None:
+def test_what_runs_before_the_first_publication_is_of_an_unknown_commit() -> None:
     client = FakeLambda()
-    client.deploy(NAME, build_archive("0.0.9", commit))
+    client.deploy(NAME, build_archive("0.0.9"))
     publish(client)
-    assert client.published(NAME)[0].startswith(described)
-    assert versions.read_history(client, NAME).published[0].commit == commit
+    assert client.published(NAME)[0].startswith("version unknown, commit unknown,")
+    assert versions.read_history(client, NAME).published[0].commit is None
 
 
 def test_after_a_rollback_what_runs_is_published_again_before_the_next_deployment() -> None:
@@ -66,7 +59,7 @@ def test_after_a_rollback_what_runs_is_published_again_before_the_next_deploymen
     assert client.published(NAME)[2] == client.published(NAME)[0]
 
 
-def test_the_last_ten_versions_are_kept_and_the_one_that_runs() -> None:
+def test_the_last_ten_versions_are_kept() -> None:
     client = FakeLambda()
     for number in range(12):
         client.deploy(NAME, build_archive(str(number)))
@@ -77,19 +70,9 @@ def test_the_last_ten_versions_are_kept_and_the_one_that_runs() -> None:
 def test_code_that_arrives_incomplete_is_refused_without_its_address() -> None:
     client = FakeLambda()
     client.deploy(NAME, build_archive("1"))
-    running = versions.read_history(client, NAME).running
+    publish(client)
+    [version] = versions.read_history(client, NAME).published
     response = SimpleNamespace(status_code=200, content=b"incomplete")
-    with (
-        mock.patch("requests.get", return_value=response),
-        pytest.raises(versions.DownloadError) as raised,
-    ):
-        versions.download(client, NAME, running)
+    with mock.patch("requests.get", return_value=response), pytest.raises(StageError) as raised:
+        versions.download(client, NAME, version)
     assert "https" not in str(raised.value)
-
-
-def test_a_deployment_goes_on_when_the_code_before_it_cannot_be_downloaded() -> None:
-    client = FakeLambda()
-    client.deploy(NAME, build_archive("1"))
-    with mock.patch("requests.get", side_effect=requests.ConnectionError):
-        versions.publish(client, NAME, now=lambda: NOW)
-    assert client.published(NAME) == ["version unknown, commit unknown, 2026-11-25T10:00:00Z"]
