@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -150,18 +151,15 @@ def list_routes(client: APIGatewayClient, api_id: str) -> set[tuple[str, str]]:
 
 def create_deployment(client: APIGatewayClient, api_id: str, sleep: Callable[[float], None] = time.sleep) -> None:
     """Deploy the API to its stage; while the account's quota for this call is used up, wait and repeat."""
-
-    def is_refused(error: Exception) -> bool:
-        return isinstance(error, ClientError) and error.response["Error"]["Code"] == "TooManyRequestsException"
-
-    repeat_while_refused(lambda: client.create_deployment(restApiId=api_id, stageName=API_STAGE), is_refused, sleep)
+    deploy = functools.partial(client.create_deployment, restApiId=api_id, stageName=API_STAGE)
+    repeat_while_refused(deploy, _has_code("TooManyRequestsException"), sleep)
 
 
 def repeat_while_refused(
     call: Callable[[], object],
     is_refused: Callable[[Exception], bool],
     sleep: Callable[[float], None] = time.sleep,
-    seconds: float | None = None,
+    seconds: float = CREATE_DEPLOYMENT_SECONDS,
     attempts: int = CREATE_DEPLOYMENT_ATTEMPTS,
 ) -> None:
     """Make a call; while it is refused, wait `seconds` and repeat it. The defaults are those of CreateDeployment.
@@ -174,9 +172,13 @@ def repeat_while_refused(
         except Exception as error:
             if not is_refused(error) or attempts_left == 0:
                 raise
-            sleep(CREATE_DEPLOYMENT_SECONDS if seconds is None else seconds)
+            sleep(seconds)
         else:
             return
+
+
+def _has_code(*codes: str) -> Callable[[Exception], bool]:
+    return lambda error: isinstance(error, ClientError) and error.response["Error"]["Code"] in codes
 
 
 def map_domain(client: APIGatewayClient, domain: str, api_id: str) -> None:
@@ -220,30 +222,17 @@ def ensure_log_role(
         return
     statement = {"Effect": "Allow", "Principal": {"Service": "apigateway.amazonaws.com"}, "Action": "sts:AssumeRole"}
     trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    try:
-        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "EntityAlreadyExists":
-            raise
-        role = iam.get_role(RoleName=name)
+    found = none_if_not_found(iam.get_role, RoleName=name)
+    role = found or iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
     iam.attach_role_policy(RoleName=name, PolicyArn=_log_policy(account))
 
     def wait(seconds: float) -> None:
         report(f"waiting {seconds:g} s: API Gateway does not accept the new role {name} for its logs at once")
         sleep(seconds)
 
-    def is_refused(error: Exception) -> bool:
-        codes = ("BadRequestException", "TooManyRequestsException")
-        return isinstance(error, ClientError) and error.response["Error"]["Code"] in codes
-
-    values = {"/cloudwatchRoleArn": role["Role"]["Arn"]}
-    repeat_while_refused(
-        lambda: _patch(apigateway.update_account, values),
-        is_refused,
-        wait,
-        UPDATE_ACCOUNT_SECONDS,
-        UPDATE_ACCOUNT_ATTEMPTS,
-    )
+    update = functools.partial(_patch, apigateway.update_account, {"/cloudwatchRoleArn": role["Role"]["Arn"]})
+    is_refused = _has_code("BadRequestException", "TooManyRequestsException")
+    repeat_while_refused(update, is_refused, wait, UPDATE_ACCOUNT_SECONDS, UPDATE_ACCOUNT_ATTEMPTS)
 
 
 def _log_role_name(account: Account) -> str:

@@ -97,12 +97,12 @@ class FreshAccount:
         return {"cloudwatchRoleArn": self.role_arn} if self.role_arn else {}
 
     def create_role(self, **_: Any) -> Any:
-        if self._has_role:
-            raise ClientError({"Error": {"Code": "EntityAlreadyExists"}}, "CreateRole")
         self._has_role, self._created = True, self.now
         return self.get_role()
 
     def get_role(self, **_: Any) -> Any:
+        if not self._has_role:
+            raise ClientError({"Error": {"Code": "NoSuchEntity"}}, "GetRole")
         return {"Role": {"Arn": "role-arn"}}
 
     def attach_role_policy(self, **_: Any) -> None:
