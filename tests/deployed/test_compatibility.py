@@ -39,34 +39,20 @@ def test_the_document_breaks_no_client_of_the_release() -> None:
 
 
 @pytest.mark.parametrize(
-    ("released", "changed"),
+    ("released", "changed", "is_breaking"),
     [
-        ("required: [app_id, code]", "required: [app_id, code, list]"),
-        ("enum: [1, 2]", "enum: [1]"),
-        ("required: [account_id, poi_id, certificates]", "required: [account_id, poi_id]"),
-        ("/v1/health:", "/v2/health:"),
+        ("required: [app_id, code]", "required: [app_id, code, list]", True),
+        ("enum: [1, 2]", "enum: [1]", True),
+        ("required: [account_id, poi_id, certificates]", "required: [account_id, poi_id]", True),
+        ("/v1/health:", "/v2/health:", True),
+        ("version: {type: string}", "version: {type: string}\n                  region: {type: string}", False),
+        ("enum: [groupon, voucher,", "enum: [groupon, voucher, set_menu,", False),
     ],
-    ids=["required-input", "refused-value", "optional-field", "removed-route"],
+    ids=["required-input", "refused-value", "optional-field", "removed-route", "new-field", "new-kind"],
 )
-def test_a_breaking_change_is_refused(tmp_path: Path, released: str, changed: str) -> None:
-    assert "error" in find_breaking_changes(change_document(tmp_path, released, changed))
-
-
-@pytest.mark.parametrize(
-    ("released", "changed"),
-    [
-        ("version: {type: string}", "version: {type: string}\n                  region: {type: string}"),
-        ("enum: [groupon, voucher,", "enum: [groupon, voucher, set_menu,"),
-    ],
-    ids=["new-field", "new-kind"],
-)
-def test_a_compatible_change_is_accepted(tmp_path: Path, released: str, changed: str) -> None:
-    assert find_breaking_changes(change_document(tmp_path, released, changed)) == ""
-
-
-def change_document(folder: Path, released: str, changed: str) -> Path:
+def test_a_breaking_change_is_found(tmp_path: Path, released: str, changed: str, *, is_breaking: bool) -> None:
     text = RELEASED.read_text(encoding="utf-8")
     assert released in text
-    document = folder / "openapi.yaml"
+    document = tmp_path / "openapi.yaml"
     document.write_text(text.replace(released, changed, 1), encoding="utf-8")
-    return document
+    assert bool(find_breaking_changes(document)) == is_breaking

@@ -1,31 +1,78 @@
-"""The mini-program: its own tests against the deployed app, and its settings."""
+"""The mini-program: its own tests against the deployed app, and its client's npm package, as another project uses it.
+
+The package is packed, installed into an empty project, compiled and run.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from chalicelib import __version__
 from sandbox import preview
 from sandbox.sample_data import ACCOUNT_ID
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sandbox import stack
 
 pytestmark = pytest.mark.usefixtures("mini_program")
 
+MAX_CLIENT_BYTES = 8 * 1024
+TSC = preview.MINIPROGRAM_FOLDER / "node_modules" / "typescript" / "bin" / "tsc"
+COMPILER_OPTIONS = {
+    "strict": True,
+    "exactOptionalPropertyTypes": True,
+    "noUncheckedIndexedAccess": True,
+    "skipLibCheck": False,
+    "types": [],
+    "target": "ES2015",
+    "lib": ["ES2015"],
+    "outDir": "out",
+    "jsx": "preserve",
+}
+FRAMEWORKS = """
+declare namespace JSX { interface Element { type: unknown } interface ElementChildrenAttribute { children: unknown } }
+declare module "react" { export function useState<T>(): [T | undefined, (value: T) => void]; }
+declare module "@tarojs/components" { export function View(props: { key?: string; children: unknown }): JSX.Element; }
+declare module "@tarojs/taro" { export function useDidShow(callback: () => void): void; }
+declare module "vue" { export function ref<T>(): { value: T | undefined }; }
+declare module "@dcloudio/uni-app" { export function onShow(hook: () => void): void; }
+"""
+NEWER_SERVICE = """
+import type { Certificate, Problem } from "douyin-redemption-client";
+export const kind: Certificate["kind"] = "subscription";
+export const code: Problem["code"] = "on_vacation";
+"""
+RUN = """
+const problem = { code: "upstream_timeout", status: 504, detail: "请稍后再试", retryable: true, request_id: "r" };
+let session = { token: "t", expires_in: 7200, list_problem: problem };
+globalThis.tt = {
+  login: ({ success }) => success({ code: "c" }),
+  request: ({ success }) => (success({ statusCode: 200, header: {}, data: session }), { abort() {} }),
+  getStorageSync: () => "",
+  setStorageSync: () => {},
+  removeStorageSync: () => {},
+};
+globalThis.Page = (page) => page.onShow.call({ setData: (data) => console.log(JSON.stringify(data)) });
+require("./native.js");
+"""
 
-def run(*command: str, **environment: str) -> str:
-    """Run a command in the mini-program's folder and return its output."""
+
+def run(folder: Path, *command: str, **environment: str) -> str:
+    """Run a command in a folder and return its output."""
     program = shutil.which(command[0])
     assert program is not None
     process = subprocess.run(
         [program, *command[1:]],
-        cwd=preview.MINIPROGRAM_FOLDER,
+        cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -37,15 +84,100 @@ def run(*command: str, **environment: str) -> str:
 
 
 def test_the_mini_programs_own_tests_pass_against_the_deployed_app(deployed: stack.Stack) -> None:
-    output = run("npm", "test", API_URL=deployed.api_url, SANDBOX_URL=deployed.platform.url)
+    urls = {"API_URL": deployed.api_url, "SANDBOX_URL": deployed.platform.url}
+    output = run(preview.MINIPROGRAM_FOLDER, "npm", "test", **urls)
     assert "# fail 0" in output
     assert "# skipped 0" in output
 
 
-def test_the_mini_program_has_no_dependencies() -> None:
+def test_the_mini_program_has_no_dependencies_and_its_sample_config_only_a_merchant_of_the_sample_data() -> None:
     assert "dependencies" not in json.loads((preview.DIST_FOLDER / "package.json").read_text(encoding="utf-8"))
+    config = run(preview.DIST_FOLDER, "node", "-p", "JSON.stringify(require('./config.js').config)")
+    assert json.loads(config) == {"api": "https://coupons.example.com", "account_id": ACCOUNT_ID}
 
 
-def test_the_sample_config_names_a_merchant_of_the_sample_data_and_nothing_else_about_it() -> None:
-    config: dict[str, Any] = json.loads(run("node", "-p", "JSON.stringify(require('./dist/config.js').config)"))
-    assert config == {"api": "https://coupons.example.com", "account_id": ACCOUNT_ID}
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty project that has installed the package, without a network."""
+    folder = tmp_path_factory.mktemp("project")
+    tarball = run(folder, "npm", "pack", "--silent", str(preview.MINIPROGRAM_FOLDER / "build" / "client")).strip()
+    (folder / "package.json").write_text('{"name": "shop", "private": true}', "utf-8")
+    run(folder, "npm", "install", "--offline", "--no-audit", "--no-fund", f"./{tarball}")
+    return folder
+
+
+def code_blocks(readme: str) -> list[tuple[str, str]]:
+    """Return language and code of each block of a README of the package."""
+    text = (preview.MINIPROGRAM_FOLDER / "src" / "client" / readme).read_text("utf-8")
+    return re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def examples() -> dict[str, str]:
+    """The code blocks of the README by language."""
+    blocks = code_blocks("README.md")
+    (_, coupons), (_, uni) = [block for block in blocks if block[0] == "ts"]
+    return {**dict(blocks), "ts": coupons, "uni": uni}
+
+
+def compile_project(project: Path, **options: object) -> None:
+    """Compile all files of the project with the strictest options."""
+    settings = {"compilerOptions": {**COMPILER_OPTIONS, **options}, "include": ["*.ts", "*.tsx"]}
+    (project / "tsconfig.json").write_text(json.dumps(settings), "utf-8")
+    run(project, "node", str(TSC), "--project", ".")
+
+
+def test_the_package_has_one_module_its_types_and_no_dependencies(project: Path) -> None:
+    package = project / "node_modules" / "douyin-redemption-client"
+    files = {path.name for path in package.iterdir()}
+    types = {"api.d.ts", "body.d.ts", "client.d.ts", "problem.d.ts", "tt.d.ts"}
+    assert files == {"client.js", *types, "package.json", "README.md", "README.zh-CN.md", "LICENSE"}
+    manifest = json.loads((package / "package.json").read_text("utf-8"))
+    assert manifest["version"] == __version__
+    assert not {"dependencies", "peerDependencies", "scripts"} & set(manifest)
+
+
+def test_the_client_has_at_most_8_kb_minified() -> None:
+    assert (preview.MINIPROGRAM_FOLDER / "build" / "client.min.js").stat().st_size <= MAX_CLIENT_BYTES
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"module": "CommonJS", "moduleResolution": "Node10"},
+        {"module": "Node16", "moduleResolution": "Node16"},
+        {"module": "ESNext", "moduleResolution": "Bundler"},
+    ],
+    ids=["CommonJS", "Node16", "bundler"],
+)
+def test_the_examples_of_the_readme_compile(project: Path, examples: dict[str, str], options: dict[str, str]) -> None:
+    """With small declarations of the frameworks: the test has no network."""
+    (project / "frameworks.d.ts").write_text(FRAMEWORKS, "utf-8")
+    (project / "newer.ts").write_text(NEWER_SERVICE, "utf-8")
+    (project / "coupons.ts").write_text(examples["ts"], "utf-8")
+    (project / "taro.tsx").write_text(examples["tsx"], "utf-8")
+    (project / "uni.ts").write_text(examples["uni"], "utf-8")
+    compile_project(project, **options)
+
+
+def test_both_readmes_have_the_same_code() -> None:
+    english, chinese = [
+        [(language, re.sub(r" *#.*| *//(?!/).*|/\*\*.*?\*/", "", code)) for language, code in code_blocks(readme)]
+        for readme in ("README.md", "README.zh-CN.md")
+    ]
+    assert english == chinese
+
+
+def test_the_native_example_runs(project: Path, examples: dict[str, str]) -> None:
+    (project / "coupons.ts").write_text(examples["ts"], "utf-8")
+    compile_project(project, module="CommonJS", moduleResolution="Node10")
+    (project / "out" / "native.js").write_text(examples["js"], "utf-8")
+    (project / "out" / "run.js").write_text(RUN, "utf-8")
+    outcome = json.loads(run(project / "out", "node", "run.js"))["outcome"]
+    assert outcome["problem"]["code"] == "upstream_timeout"
+    assert outcome["problem"]["action"] == "retry"
+
+
+def test_the_package_can_be_imported_as_an_es_module(project: Path) -> None:
+    code = "import { createClient } from 'douyin-redemption-client'; console.log(typeof createClient)"
+    assert run(project, "node", "--input-type=module", "--eval", code) == "function\n"

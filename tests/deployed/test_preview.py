@@ -119,33 +119,6 @@ def test_another_user_sees_nothing_of_the_former_ones_coupon(phone: Phone) -> No
     expect(phone.page.get_by_text("双人套餐")).to_have_count(0)
 
 
-@pytest.mark.parametrize("code", PROBLEM_TYPES)
-def test_every_problem_says_what_it_means_and_what_to_do_instead(phone: Phone, code: str) -> None:
-    """The service's text, a button where it can help, the merchant's sentence; never an invitation to a refund."""
-    phone.refuse(code)
-    phone.open(help="请到前台报手机号")
-    problem = PROBLEM_TYPES[code]
-    is_first_login = code == "unauthenticated"
-    expect(phone.notice.locator(".notice-text")).to_have_text("登录失败，请重试" if is_first_login else problem.detail)
-    expect(phone.notice.locator(".notice-help")).to_have_text("请到前台报手机号")
-    buttons = {"unauthenticated": "重试", "store_not_found": "切换门店", "merchant_not_found": "重试"}
-    button = buttons.get(code, "重试" if problem.retryable else "")
-    assert "".join(phone.notice.locator(".act").all_inner_texts()).startswith(button)
-    assert phone.notice.locator(".act").count() == (1 if button else 0)
-    expect(phone.notice).to_contain_text("问题编号 8a6b51c0")
-    expect(phone.page.get_by_text("如需退款")).to_have_count(0)
-
-
-def test_a_chain_with_63_stores_is_searched(phone: Phone) -> None:
-    phone.list_stores(63)
-    phone.open(poi_id=None)
-    expect(phone.choices).to_have_count(63)
-    phone.page.get_by_role("textbox", name="搜索门店名称或地址").fill("南京西路 62")
-    expect(phone.choices).to_have_text(["四季小馆·62 号店"])
-    phone.choices.first.click()
-    expect(phone.store).to_have_text("四季小馆·62 号店")
-
-
 def test_after_an_error_the_old_list_stays_and_a_retry_replaces_it(phone: Phone) -> None:
     phone.open()
     expect(phone.cards).to_have_count(7)

@@ -1,0 +1,163 @@
+"""One instance of the bundle under Lambda's runtime client: its warm-up, its logs and traces, and the schedule."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandbox import gateway, stack
+from sandbox.runtime import Instance
+from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
+from tests.harness import LIST_URL, SESSION_KEY, TOKEN_ROW, Aws, Platform, in_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextlib.contextmanager
+def run_app(bundle: Path, environment: dict[str, str], log: Path) -> Iterator[Instance]:
+    """Run an instance of the HTTP function, which writes to `log`."""
+    with log.open("wb") as output, Instance(bundle, "app.app", environment, output=output) as instance:
+        yield instance
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+def read_lines(log: Path) -> list[dict[str, Any]]:
+    """Return the JSON lines of a log."""
+    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+
+
+def call(instance: Instance, method: str, url: str, trace_header: str = "", **options: Any) -> gateway.Response:
+    return gateway.parse_response(instance.invoke(gateway.build_event(method, url, **options), trace_header))
+
+
+def login(instance: Instance, platform: Platform) -> dict[str, str]:
+    """Log a customer in and return the headers of later requests."""
+    body = json.dumps({"app_id": APP_ID, "code": platform.issue_login_code()})
+    response = call(instance, "POST", "/v1/sessions", body=body)
+    assert response.status == 200, response.text
+    return {"Authorization": f"Bearer {response.json['token']}"}
+
+
+def test_secret_token_and_connection_are_ready_before_the_first_request(
+    bundle: Path, platform: Platform, aws: Aws, environment: dict[str, str], log: Path
+) -> None:
+    aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(7200))
+    with run_app(bundle, environment, log) as instance:
+        headers = login(instance, platform)
+        assert call(instance, "GET", LIST_URL, headers=headers).status == 200
+    calls = [[entry["call"] for entry in line.get("calls", [])] for line in read_lines(log) if line.get("outcome")]
+    assert calls == [["douyin.jscode2session"], ["dynamodb.GetItem", "douyin.query_user_certificates"]]
+    assert platform.calls("client_token") == []
+
+
+def test_an_instance_without_aws_and_platform_still_serves_health(
+    bundle: Path, environment: dict[str, str], log: Path
+) -> None:
+    closed = f"http://127.0.0.1:{stack.free_port()}"
+    environment |= {"AWS_ENDPOINT_URL": closed, "DOUYIN_OPEN_API": closed, "DOUYIN_LOGIN_API": closed}
+    with run_app(bundle, environment, log) as instance:
+        assert call(instance, "GET", "/v1/health").status == 200
+    [warmup] = [line for line in read_lines(log) if line.get("message") == "warmup"]
+    assert warmup["error"].startswith("StorageUnavailableError")
+
+
+def test_an_instance_with_invalid_configuration_logs_the_variable_and_serves_health(
+    bundle: Path, environment: dict[str, str], log: Path
+) -> None:
+    del environment["TABLE_NAME"]
+    with run_app(bundle, environment, log) as instance:
+        assert call(instance, "GET", "/v1/health").status == 200
+        headers = {"Authorization": "Bearer any"}
+        assert call(instance, "GET", LIST_URL, headers=headers).json["code"] == "internal_error"
+    [warmup] = [line for line in read_lines(log) if line.get("message") == "warmup"]
+    assert "TABLE_NAME" in warmup["error"]
+
+
+@pytest.fixture
+def collector() -> Iterator[socket.socket]:
+    """The socket to which the X-Ray SDK sends its datagrams."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:
+        collector.bind(("127.0.0.1", 0))
+        collector.settimeout(0.5)
+        yield collector
+
+
+def trace(environment: dict[str, str], collector: socket.socket) -> str:
+    """Let the app send its traces to the collector; return the header of a sampled request."""
+    environment |= {"AWS_XRAY_DAEMON_ADDRESS": f"127.0.0.1:{collector.getsockname()[1]}", "STAGE": "test"}
+    return f"Root=1-{int(time.time()):x}-{'a' * 24};Parent=53995c3f42cd8ad8;Sampled=1"
+
+
+def receive(collector: socket.socket) -> list[dict[str, Any]]:
+    """Return the segments that have arrived; waits until none has arrived for half a second."""
+    segments = []
+    with contextlib.suppress(TimeoutError):
+        while True:
+            segments.append(json.loads(collector.recv(65536).split(b"\n", 1)[1]))
+    return segments
+
+
+@pytest.mark.usefixtures("aws")
+def test_logs_and_traces_are_complete_and_without_secrets(
+    bundle: Path, platform: Platform, environment: dict[str, str], collector: socket.socket, log: Path
+) -> None:
+    """Two requests to one instance; the second is traced. The warm-up mints no token: only requests have a limit."""
+    trace_header = trace(environment, collector)
+    with run_app(bundle, environment, log) as instance:
+        headers = login(instance, platform)
+        assert platform.calls("client_token") == []
+        response = call(instance, "GET", LIST_URL, trace_header, headers=headers)
+    assert response.status == 200, response.text
+    assert len(response.json["certificates"]) == 7
+    lines = read_lines(log)
+    requests_logged = [line for line in lines if line.get("outcome") == "ok"]
+    assert [line["cold_start"] for line in requests_logged] == [True, False]
+    assert requests_logged[1]["xray_trace_id"].startswith("1-")
+    assert [line["ColdStart"] for line in lines if "ColdStart" in line] == [[1.0]]
+    segments = receive(collector)
+    [segment] = [segment for segment in segments if segment["name"].startswith("## ")]
+    assert segment["annotations"] == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "outcome": "ok"}
+    subsegments = [part["name"] for part in segments if part.get("parent_id") == segment["id"]]
+    assert subsegments == [
+        "dynamodb GetItem", "dynamodb GetItem", "dynamodb UpdateItem", "douyin client_token", "dynamodb UpdateItem",
+        "douyin query_user_certificates",
+    ]  # fmt: skip
+    written = log.read_text() + json.dumps(segments)
+    secrets = (
+        platform.data.customers[CUSTOMER].open_ids[APP_ID],
+        platform.data.apps[APP_ID].app_secret,
+        platform.newest_token(),
+        headers["Authorization"].removeprefix("Bearer "),
+        SESSION_KEY,
+    )
+    assert not [value for value in secrets if value in written]
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_disabled_tracer_sends_nothing(
+    bundle: Path, environment: dict[str, str], collector: socket.socket, log: Path
+) -> None:
+    trace_header = trace(environment, collector)
+    with run_app(bundle, environment | {"POWERTOOLS_TRACE_DISABLED": "true"}, log) as instance:
+        assert call(instance, "GET", "/v1/health", trace_header).status == 200
+    assert receive(collector) == []
+
+
+def test_the_scheduled_function_renews_tokens(
+    bundle: Path, platform: Platform, aws: Aws, environment: dict[str, str]
+) -> None:
+    aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(60))
+    with Instance(bundle, "app.refresh_tokens", environment) as instance:
+        assert instance.invoke(gateway.build_schedule_event()) is None
+    assert len(platform.calls("client_token")) == 1
