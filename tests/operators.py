@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import time
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import requests
 from click.testing import CliRunner
@@ -45,46 +42,41 @@ class Operator:
         aws = stack.aws_environment(self.stack.aws.url)
         return {**other, **aws, "DOUYIN_OPEN_API": url, "DOUYIN_LOGIN_API": url}
 
-    def run(self, *arguments: str, stdin: str = "", clock_offset: float = 0.0, **variables: str) -> Result:
-        """Run redeemctl in this process; its clock is `clock_offset` seconds ahead."""
+    def run(self, *arguments: str, stdin: str = "", **variables: str) -> Result:
+        """Run redeemctl in this process with these environment variables."""
         unset = dict.fromkeys(os.environ.keys() - self.environment().keys())
-        with contextlib.ExitStack() as patches:
-            if clock_offset:
-                now = time.time
-                patches.enter_context(mock.patch("time.time", side_effect=lambda: now() + clock_offset))
-            command = ["--project", str(self.stack.folder), *arguments]
-            environment = {**unset, **self.environment(), **variables}
-            return CliRunner().invoke(redeemctl, command, input=stdin, env=environment, catch_exceptions=False)
+        command = ["--project", str(self.stack.folder), *arguments]
+        environment = {**unset, **self.environment(), **variables}
+        return CliRunner().invoke(redeemctl, command, input=stdin, env=environment, catch_exceptions=False)
 
-    def succeed(self, *arguments: str, stdin: str = "", clock_offset: float = 0.0, **variables: str) -> str:
-        """Run redeemctl, expect success, and return what it prints to stdout."""
-        result = self.run(*arguments, stdin=stdin, clock_offset=clock_offset, **variables)
+    def succeed(self, *arguments: str, **options: str) -> str:
+        """Run redeemctl with the options of `run`, expect success, and return what it prints to stdout."""
+        result = self.run(*arguments, **options)
         assert result.exit_code == 0, result.output
         return str(result.stdout)
 
-    def read_json(self, *arguments: str, stdin: str = "", **variables: str) -> Any:
+    def read_json(self, *arguments: str, **options: str) -> Any:
         """Run redeemctl with --json and return what it prints."""
-        return json.loads(self.succeed(*arguments, "--json", stdin=stdin, clock_offset=0.0, **variables))
+        return json.loads(self.succeed(*arguments, "--json", **options))
 
-    def fail(self, exit_code: int, *arguments: str, stdin: str = "", **variables: str) -> str:
+    def fail(self, exit_code: int, *arguments: str, **options: str) -> str:
         """Run redeemctl, expect an exit code, and return what it prints to stderr."""
-        result = self.run(*arguments, stdin=stdin, clock_offset=0.0, **variables)
+        result = self.run(*arguments, **options)
         assert result.exit_code == exit_code, result.output
         return str(result.stderr)
 
-    def diagnose(self, *arguments: str, clock_offset: float = 0.0, **variables: str) -> list[dict[str, Any]]:
+    def diagnose(self, *arguments: str, **options: str) -> list[dict[str, Any]]:
         """Run `redeemctl doctor`, check its exit code, and return its findings."""
-        result = self.run("doctor", "--json", *arguments, clock_offset=clock_offset, **variables)
+        result = self.run("doctor", "--json", *arguments, **options)
         findings: list[dict[str, Any]] = json.loads(result.stdout)
         outcomes = {finding["outcome"] for finding in findings}
         assert outcomes <= {"ok", "warning", "failed", "not_checked"}
         assert result.exit_code == (1 if "failed" in outcomes else 6 if "not_checked" in outcomes else 0)
         return findings
 
-    def failed_checks(self, clock_offset: float = 0.0, **variables: str) -> dict[tuple[str, str], dict[str, Any]]:
+    def failed_checks(self) -> dict[tuple[str, str], dict[str, Any]]:
         """Run `redeemctl doctor` and return the findings of failed checks, by check id and checked resource."""
-        findings = self.diagnose(clock_offset=clock_offset, **variables)
-        return {(finding["id"], finding["what"]): finding for finding in findings if finding["outcome"] == "failed"}
+        return {(found["id"], found["what"]): found for found in self.diagnose() if found["outcome"] == "failed"}
 
     def get_secret(self) -> dict[str, Any]:
         """Return the secret's value."""

@@ -12,7 +12,7 @@ from infra.bundle import ROOT
 from tests.template import read_resources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tests.aws_proxy import AwsHttpCall
 
@@ -102,7 +102,16 @@ def permits(document: dict[str, Any], permission: Permission) -> bool:
     )
 
 
-def required_permission(call: AwsHttpCall, account_id: str, region: str) -> Permission:
+def find_missing_permissions(logical_id: str, stage: str, calls: Iterable[AwsHttpCall]) -> set[Permission]:
+    """Return what calls in the emulated AWS need and a managed policy does not allow."""
+    account_id, region = "000000000000", "us-east-1"
+    document = read_managed_policy(logical_id, stage, account_id, region)
+    # Every identity may call STS's GetCallerIdentity.
+    needed = {_required_permission(call, account_id, region) for call in calls if call.service != "sts"}
+    return {permission for permission in needed if not permits(document, permission)}
+
+
+def _required_permission(call: AwsHttpCall, account_id: str, region: str) -> Permission:
     """Return the permission that a call needs, as AWS's service authorization reference names it."""
     prefix = _IAM_PREFIXES.get(call.service, call.service)
     arn = f"arn:aws:{prefix}:{region}:{account_id}"

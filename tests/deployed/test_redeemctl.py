@@ -1,4 +1,4 @@
-"""Every command of `redeemctl` in the emulated AWS, and two operators who change the same data at the same time.
+"""Every command of `redeemctl` in the emulated AWS, and two operators who change the same data.
 
 Needs table and secret, but no deployed function. Each test begins with one merchant, one app and one session key.
 """
@@ -6,13 +6,9 @@ Needs table and secret, but no deployed function. Each test begins with one merc
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
@@ -30,12 +26,9 @@ from tests.harness import TOKEN_ROW
 from tests.operators import SECRET, TABLE, Operator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import contextlib
+    from collections.abc import Iterator
     from pathlib import Path
-
-TRIES = 10
-PROCESS_TRIES = 3
-"""A process takes a second of CPU time."""
 
 MANY = 300
 """Merchants of a large import."""
@@ -68,19 +61,10 @@ def operator(started: Operator) -> Operator:
     return started
 
 
-def run_together(*functions: Callable[[], Any]) -> list[Any]:
-    """Run functions at the same moment, each in a thread; return their results or exceptions."""
-    barrier = threading.Barrier(len(functions))
-
-    def run(function: Callable[[], Any]) -> Any:
-        barrier.wait()
-        try:
-            return function()
-        except Exception as error:
-            return error
-
-    with ThreadPoolExecutor(len(functions)) as executor:
-        return list(executor.map(run, functions))
+def clock_ahead(seconds: float) -> contextlib.AbstractContextManager[Any]:
+    """Let the clock of redeemctl be ahead in a block."""
+    now = time.time
+    return mock.patch("time.time", side_effect=lambda: now() + seconds)
 
 
 def test_each_command_says_on_which_stage_account_and_region_it_acts(operator: Operator) -> None:
@@ -306,10 +290,11 @@ def test_a_rotation_has_steps_that_wait_for_their_time_and_lose_no_app(operator:
     assert status["next_step"] == "use"
     assert 590 < status["due_in"] <= PROPAGATION_SECONDS
     assert [key["role"] for key in status["keys"]] == ["signs and verifies", "verifies, does not sign yet"]
-    operator.succeed("session-key", "use", clock_offset=PROPAGATION_SECONDS)
+    with clock_ahead(PROPAGATION_SECONDS):
+        operator.succeed("session-key", "use")
     assert operator.get_secret()["session_keys"] == [new, old]
-    late = SESSION_TTL + PROPAGATION_SECONDS
-    output = operator.succeed("--yes", "session-key", "retire", clock_offset=late)
+    with clock_ahead(SESSION_TTL + PROPAGATION_SECONDS):
+        output = operator.succeed("--yes", "session-key", "retire")
     content = operator.get_secret()
     assert content["session_keys"] == [new]
     assert content["apps"] == {APP_ID: APP_SECRET, OTHER_APP: OTHER_SECRET}
@@ -321,10 +306,12 @@ def test_a_step_that_is_not_due_or_not_next_is_refused(operator: Operator) -> No
     operator.succeed("session-key", "add")
     assert "not due yet" in operator.fail(3, "session-key", "use")
     assert "session-key use" in operator.fail(1, "session-key", "retire")
-    operator.succeed("session-key", "use", clock_offset=PROPAGATION_SECONDS)
+    with clock_ahead(PROPAGATION_SECONDS):
+        operator.succeed("session-key", "use")
     assert "session-key retire" in operator.fail(1, "session-key", "add")
-    result = operator.run("--yes", "session-key", "retire", clock_offset=SESSION_TTL + PROPAGATION_SECONDS - 10)
-    assert result.exit_code == 3, "10 s before the last session of the old key has surely expired"
+    # 10 s before the last session of the old key has surely expired.
+    with clock_ahead(SESSION_TTL + PROPAGATION_SECONDS - 10):
+        operator.fail(3, "--yes", "session-key", "retire")
 
 
 def test_a_leaked_key_is_replaced_at_once(operator: Operator) -> None:
@@ -335,39 +322,15 @@ def test_a_leaked_key_is_replaced_at_once(operator: Operator) -> None:
     assert len(operator.get_secret()["session_keys"]) == 1
 
 
-def test_two_operators_change_secret_and_row_at_once_and_nothing_is_lost(operator: Operator) -> None:
-    """As processes with the same start."""
-    operator.put_secret(json.dumps({**operator.get_secret(), "later": {"kept": 1}}))
-    for number in range(PROCESS_TRIES):
-        run_together(*(partial(run_process, operator, f"tt-{letter}{number}") for letter in "ab"))
-    expected = {f"tt-{letter}{number}" for letter in "ab" for number in range(PROCESS_TRIES)}
-    content = operator.get_secret()
-    assert expected <= content["apps"].keys()
-    assert content["later"] == {"kept": 1}
-    assert expected <= {store["poi_id"] for store in operator.read_json("store", "list", ACCOUNT_ID)}
-
-
-def run_process(operator: Operator, app_id: str) -> None:
-    """Add an app and a store, each in a process of its own, again after a conflict."""
-    environment = {**operator.environment(), "REDEEMCTL_APP_SECRET": "x"}
-    command = [sys.executable, "-m", "redeemctl", "--yes", "--project", str(operator.stack.folder)]
-    for arguments in (["app", "add", app_id], ["store", "add", ACCOUNT_ID, app_id, "x"]):
-        code = ConflictError.exit_code
-        while code == ConflictError.exit_code:
-            code = subprocess.run([*command, *arguments], env=environment, capture_output=True, check=False).returncode
-        assert code == 0
-
-
-def test_of_two_writers_that_read_the_same_version_exactly_one_succeeds(operator: Operator) -> None:
+def test_of_two_writers_that_read_the_same_version_of_the_secret_one_succeeds(operator: Operator) -> None:
     client = operator.account.client("secretsmanager")
-    for number in range(TRIES):
-        stores = [SecretStore(client, SECRET) for _ in range(2)]
-        seen = stores[0].read()
-        marks = [{"mark": f"{number}-{writer}"} for writer in range(2)]
-        results = run_together(*map(partial, [store.replace for store in stores], [seen, seen], marks))
-        assert [type(result) for result in results if result] == [ConflictError]
-        winner = results.index(None)
-        assert operator.get_secret()["mark"] == f"{number}-{winner}"
+    operator.put_secret(json.dumps({**operator.get_secret(), "later": {"kept": 1}}))
+    store = SecretStore(client, SECRET)
+    seen = store.read()
+    store.replace(seen, {"mark": "first"})
+    with pytest.raises(ConflictError):
+        store.replace(seen, {"mark": "second"})
+    assert operator.get_secret() == {**seen.content, "mark": "first"}
     stages = client.describe_secret(SecretId=SECRET)["VersionIdsToStages"].values()
     assert all(LABEL not in labels for labels in stages)
 
@@ -383,16 +346,10 @@ def test_a_change_of_another_attribute_is_no_conflict(operator: Operator) -> Non
     with pytest.raises(ConflictError):
         table.write(seen, None)
     assert operator.read_json("merchant", "show", ACCOUNT_ID) == {**SHOWN, "name": "first", "active": False}
-
-
-def test_a_row_that_was_removed_meanwhile_is_not_added_again(operator: Operator) -> None:
-    table = MerchantTable(operator.account.client("dynamodb"), TABLE)
-    seen = table.get(ACCOUNT_ID)
-    assert seen is not None
-    table.write(seen, None)
+    table.write(table.get(ACCOUNT_ID), None)
     with pytest.raises(ConflictError):
         table.write(seen, edit_item(ACCOUNT_ID, seen, {"active": False}))
-    assert table.get(ACCOUNT_ID) is None
+    assert table.get(ACCOUNT_ID) is None, "a row that was removed meanwhile is not added again"
 
 
 def make_file(path: Path, count: int, name: str = "商家") -> Path:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.cloudformation import check_data, create_change_set
+from infra.cloudformation import check_data, create_change_set, template_body
 from infra.stage_settings import StageError
+from tests.template import read_alarms
 
 VALIDATION = {
     "LogicalResourceId": "Domain",
@@ -145,3 +146,11 @@ def test_before_the_first_deployment_nothing_can_be_lost(status: str | None) -> 
     aws = FakeAws(status)
     aws.has_table = aws.has_secret = False
     check_data(aws.client, "dev")
+
+
+def test_the_template_is_well_below_cloudformations_limit_of_51200_bytes() -> None:
+    assert len(template_body().encode()) <= 42_000
+
+
+def test_no_alarm_but_the_optional_one_takes_late_data_for_zero() -> None:
+    assert [name for name, alarm in read_alarms().items() if "FILL(" in str(alarm)] == ["NoRequestsAlarm"]
