@@ -69,9 +69,9 @@ _GATEWAY_RESPONSES: dict[GatewayResponseTypeType, Problem] = {
 }
 
 _ROUTES = {
-    "sessions": ("/v1/sessions", "POST"),
-    "stores": ("/v1/merchants/{account_id}/stores", "GET"),
-    "certificates": ("/v1/merchants/{account_id}/stores/{poi_id}/certificates", "GET"),
+    "sessions": "/v1/sessions/POST",
+    "stores": "/v1/merchants/{account_id}/stores/GET",
+    "certificates": "/v1/merchants/{account_id}/stores/{poi_id}/certificates/GET",
 }
 """Path and method of the routes with a limit of their own, by the names of their limits."""
 
@@ -123,20 +123,15 @@ def set_throttling(client: APIGatewayClient, api_id: str, limits: Limits) -> Non
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html
     """
     values: dict[str, str] = {}
-    for path, limit in limits_by_path(client, api_id, limits).items():
+    for path, limit in limits_by_path(limits).items():
         route, _, method = path.rpartition("/")
         values |= _limit_patch(f"/{route.replace('~', '~0').replace('/', '~1')}/{method}", limit)
     _patch(client.update_stage, values, restApiId=api_id, stageName=API_STAGE)
 
 
-def limits_by_path(client: APIGatewayClient, api_id: str, limits: Limits) -> dict[str, Limit]:
-    """Return the limits by path and method, such as `/v1/sessions/POST`; `*/*` is that of the other routes.
-
-    An older version of the app, after a rollback, may lack a route.
-    """
-    routes = list_routes(client, api_id)
-    own = {f"{path}/{method}": getattr(limits, n) for n, (path, method) in _ROUTES.items() if (path, method) in routes}
-    return {"*/*": limits.other, **own}
+def limits_by_path(limits: Limits) -> dict[str, Limit]:
+    """Return the limits by path and method, such as `/v1/sessions/POST`; `*/*` is that of the other routes."""
+    return {"*/*": limits.other, **{route: getattr(limits, name) for name, route in _ROUTES.items()}}
 
 
 def list_routes(client: APIGatewayClient, api_id: str) -> set[tuple[str, str]]:

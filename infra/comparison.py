@@ -173,7 +173,7 @@ def compare_api(target: Target) -> Iterator[Difference]:
         path.replace("~1", "/").replace("~0", "~").lstrip("/"): method
         for path, method in stage.get("methodSettings", {}).items()
     }
-    for path, limit in limits_by_path(client, target.api_id, target.settings.limits).items():
+    for path, limit in limits_by_path(target.settings.limits).items():
         found = methods.get(path.lstrip("/"), {})
         actual = (found.get("throttlingRateLimit"), found.get("throttlingBurstLimit"))
         yield from compare_values(

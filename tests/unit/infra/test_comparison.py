@@ -15,7 +15,8 @@ from infra.stage_settings import StageSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROUTE = "/v1/merchants/{account_id}/stores"
+PATHS = ("*/*", "/v1/sessions/POST", "/v1/merchants/{account_id}/stores/{poi_id}/certificates/GET")
+STORES = "/v1/merchants/{account_id}/stores/GET"
 LIMIT = {"throttlingRateLimit": 100.0, "throttlingBurstLimit": 200}
 
 
@@ -25,7 +26,7 @@ def target(client: Any, settings: StageSettings | None = None, **overrides: str)
 
 
 class FakeApiGateway:
-    """An API with one of the routes that have a limit of their own. `paths` are the keys of its method settings."""
+    """An API. `paths` are the keys of its method settings."""
 
     def __init__(self, *paths: str, off: bool = False) -> None:
         self.paths = paths
@@ -41,24 +42,16 @@ class FakeApiGateway:
     def get_rest_api(self, **_: str) -> Any:
         return {"disableExecuteApiEndpoint": self.off}
 
-    def get_paginator(self, _: str) -> Any:
-        return self
 
-    def paginate(self, **_: str) -> Any:
-        return [{"items": [{"path": ROUTE, "resourceMethods": {"GET": {}}}, {"path": "/v1/health"}]}]
-
-
-@pytest.mark.parametrize(
-    "path", [f"{ROUTE}/GET", f"{ROUTE}/GET".lstrip("/"), "~1v1~1merchants~1{account_id}~1stores/GET"]
-)
+@pytest.mark.parametrize("path", [STORES, STORES.lstrip("/"), "~1v1~1merchants~1{account_id}~1stores/GET"])
 def test_a_limit_is_found_in_each_form_of_its_path(path: str) -> None:
-    assert list(compare_api(target(FakeApiGateway("*/*", path)))) == []
+    assert list(compare_api(target(FakeApiGateway(*PATHS, path)))) == []
 
 
 def test_a_limit_that_is_not_set_and_a_disabled_endpoint_are_differences() -> None:
-    found = [str(difference) for difference in compare_api(target(FakeApiGateway("*/*", off=True)))]
+    found = [str(difference) for difference in compare_api(target(FakeApiGateway(*PATHS, off=True)))]
     assert found == [
-        f"api abc: limit of {ROUTE}/GET is (None, None), expected (100, 200)",
+        f"api abc: limit of {STORES} is (None, None), expected (100, 200)",
         "api abc: the default endpoint is disabled",
     ]
 
