@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import requests
 from click.testing import CliRunner
 
 from infra import cloudformation
+from infra.bundle import copy_project
 from redeemctl.cli import redeemctl
 from sandbox import stack
 from sandbox.sample_data import APP_ID, CUSTOMER
@@ -17,6 +19,7 @@ from sandbox.stack import STAGE
 from tests.harness import LIST_URL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from click.testing import Result
@@ -101,3 +104,12 @@ class Operator:
 
     def list_certificates(self, headers: dict[str, str]) -> requests.Response:
         return requests.get(f"{self.stack.api_url}{LIST_URL}", headers=headers, timeout=30)
+
+
+@contextlib.contextmanager
+def run_operator(folder: Path) -> Iterator[Operator]:
+    """Run an empty account and a mock platform, for an operator with a clone of the project in `folder`."""
+    copy_project(folder)
+    with stack.run_server("sandbox.server") as platform, stack.run_server("sandbox.aws") as aws:
+        stack.set_platform_url(folder, platform.url)
+        yield Operator(platform, aws, folder)

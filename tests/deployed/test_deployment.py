@@ -376,12 +376,9 @@ def test_a_rollback_from_a_third_clone_restores_what_was_deployed_before(cloud: 
     assert requests.get(health, timeout=30).json() == {"status": "ok", "version": "9.9.9"}
     api_ids, clone = cloud.api_ids(), cloud.clone()
     shutil.rmtree(clone / ".chalice" / "deployments")
-    listed: list[str] = []
     lines: list[str] = []
-    rollback.rollback(cloud.account, clone, STAGE, listed.append, dry_run=True)
-    assert any(line.startswith("build  version 9.9.9, ") and line.endswith("(runs now)") for line in listed), listed
-    assert requests.get(health, timeout=30).json()["version"] == "9.9.9"
     rollback.rollback(cloud.account, clone, STAGE, lines.append)
+    assert any(line.startswith("build  version 9.9.9, ") and line.endswith("(runs now)") for line in lines), lines
     assert lines[-1] == "smoke test: passed"
     assert requests.get(health, timeout=30).json() == older
     assert cloud.api_ids() == api_ids

@@ -1,6 +1,7 @@
 """Every command of `redeemctl` in the emulated AWS, and two operators who change the same data.
 
-Needs table and secret, but no deployed function. Each test begins with one merchant, one app and one session key.
+The tests of commands need table and secret, but no deployed function. Each begins with one merchant, one app and one
+session key.
 """
 
 from __future__ import annotations
@@ -12,18 +13,17 @@ from unittest import mock
 
 import pytest
 
-from infra.bundle import copy_project
 from infra.stage_settings import settings_path
 from redeemctl.cli import redeemctl
 from redeemctl.errors import ConflictError
 from redeemctl.rows import edit_item
 from redeemctl.secret import LABEL, PROPAGATION_SECONDS, SecretStore
 from redeemctl.table import MerchantTable
-from sandbox import stack
-from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, POI_ID
+from sandbox import sample_data, stack
+from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, OTHER_POI_ID, POI_ID
 from sandbox.stack import STAGE
 from tests.harness import TOKEN_ROW
-from tests.operators import SECRET, TABLE, Operator
+from tests.operators import SECRET, TABLE, Operator, run_operator
 
 if TYPE_CHECKING:
     import contextlib
@@ -40,11 +40,7 @@ SHOWN = {"account_id": ACCOUNT_ID, "app_id": APP_ID, "name": "四季小馆", "ac
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    folder = tmp_path_factory.mktemp("project")
-    copy_project(folder)
-    with stack.run_server("sandbox.server") as platform, stack.run_server("sandbox.aws") as aws:
-        stack.set_platform_url(folder, platform.url)
-        operator = Operator(platform, aws, folder)
+    with run_operator(tmp_path_factory.mktemp("project")) as operator:
         stack.create_infrastructure(operator.account, STAGE)
         yield operator
 
@@ -442,3 +438,23 @@ def test_the_template_can_be_imported(operator: Operator, tmp_path: Path) -> Non
     file.write_text(text, encoding="utf-8")
     operator.succeed("--yes", "merchant", "import", str(file))
     assert operator.read_json("merchant", "import", str(file))["counts"]["unchanged"] == 2
+
+
+def test_after_deployment_and_onboarding_a_customer_gets_the_list(archive: Path, tmp_path: Path) -> None:
+    """From an empty account, with the operator's commands."""
+    del archive
+    with run_operator(tmp_path) as operator:
+        operator.stack.deploy()
+        assert set(operator.failed_checks()) == {("secret", SECRET)}
+        assert APP_SECRET not in operator.succeed("app", "add", APP_ID, REDEEMCTL_APP_SECRET=APP_SECRET)
+        merchant = sample_data.load().merchants[ACCOUNT_ID]
+        add_merchant = ["merchant", "add", ACCOUNT_ID, "--app", APP_ID, "--name", merchant.name]
+        add_merchant += ["--life-account-id", merchant.life_account_id, "--store", f"{OTHER_POI_ID}=徐家汇店"]
+        assert "saved" in operator.succeed(*add_merchant)
+        assert "nothing to change" in operator.succeed(*add_merchant)
+        assert "saved" in operator.succeed("store", "add", ACCOUNT_ID, POI_ID, "人民广场店")
+        assert "nothing failed" in operator.succeed("doctor")
+        response = operator.list_certificates(operator.login())
+        assert len(response.json()["certificates"]) == 7
+        operator.succeed("--yes", "merchant", "suspend", ACCOUNT_ID)
+        assert operator.failed_checks() == {}, "a suspended merchant is no failed check"

@@ -48,17 +48,6 @@ def test_what_runs_before_the_first_publication_is_of_an_unknown_commit() -> Non
     assert versions.read_history(client, NAME).published[0].commit is None
 
 
-def test_after_a_rollback_what_runs_is_published_again_before_the_next_deployment() -> None:
-    client, older, newer = FakeLambda(), build_archive("1"), build_archive("2")
-    client.deploy(NAME, older)
-    publish(client, Build("1", "a" * 12))
-    client.deploy(NAME, newer)
-    publish(client, Build("2", "b" * 12))
-    client.deploy(NAME, older)
-    publish(client)
-    assert client.published(NAME)[2] == client.published(NAME)[0]
-
-
 def test_the_last_ten_versions_are_kept() -> None:
     client = FakeLambda()
     for number in range(12):
