@@ -127,10 +127,12 @@ def _prepare(
     report(f"API: {api_id or 'new'}")
     differences = compare_stage(Target(account, project, stage, settings, api_id, archive))
     change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
-    for what, changes in ((f"stack {cloudformation.stack_name(stage)}", change_set.changes),
-                          ("functions, API and schedule", differences)):  # fmt: skip
-        report(f"{what}: {len(changes) or 'no'} changes")
-        for change in changes:
+    for title, found in (
+        (f"changes of stack {cloudformation.stack_name(stage)}", change_set.changes),
+        ("differences of deployed resources", differences),
+    ):
+        report(f"{title}: {len(found) or 'none'}")
+        for change in found:
             report(f"  {change}")
     return settings, archive, api_id, change_set
 

@@ -43,7 +43,7 @@ name = "{DOMAIN}"
 certificate_arn = "arn:aws:acm:us-east-1:000000000000:certificate/sample"
 default_endpoint = false
 """
-UNCHANGED = "functions, API and schedule: no changes"
+UNCHANGED = "differences of deployed resources: none"
 READING = ("Get", "List", "Describe")
 STEPS = {
     "cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet", "iam:PutRolePolicy",
@@ -192,7 +192,7 @@ def test_another_clone_updates_the_same_api(cloud: Cloud) -> None:
     report = cloud.deploy(cloud.clone())
     assert cloud.api_ids() == api_ids
     assert f"API: {api_ids[0]}" in report
-    assert f"stack {API_FUNCTION}: no changes" in report
+    assert f"changes of stack {API_FUNCTION}: none" in report
     assert UNCHANGED in report
     assert report[-1] == "smoke test: passed"
     assert requests.get(f"{cloud.url}/v1/health", timeout=30).status_code == 200
@@ -314,7 +314,7 @@ def test_a_dry_run_reports_what_was_changed_by_hand(cloud: Cloud) -> None:
     logs.delete_metric_filter(logGroupName=group, filterName=second["filterName"])
     report = dry_run(cloud, clone)
     for line in (
-        "functions, API and schedule: 5 changes",
+        "differences of deployed resources: 5",
         f"  role {role}: policies is ['{role}', 'AdministratorAccess'], expected ['{role}']",
         f"  role {role}: the policy differs from .chalice/policy-{STAGE}.json",
         f"  api {api_id}: limit of /v1/sessions/POST is (1000.0, 200), expected (100, 200)",
