@@ -197,31 +197,6 @@ def test_a_step_back_shows_the_list_where_it_was(phone: Phone) -> None:
     assert phone.page.evaluate("scrollY") == before
 
 
-def test_at_every_width_cards_buttons_and_texts_have_the_same_edges(phone: Phone) -> None:
-    phone.open()
-    expect(phone.cards).to_have_count(7)
-    for width in (320, 768):
-        phone.page.set_viewport_size({"width": width, "height": 1024})
-        edges = phone.page.evaluate(
-            """() => [...document.querySelectorAll(".root > *, .item")].map((element) => {
-                const { left, right } = element.getBoundingClientRect();
-                return `${left} ${right}`;
-            })"""
-        )
-        assert len(set(edges)) == 1, width
-
-
-def test_a_long_title_ends_after_two_lines(phone: Phone) -> None:
-    entries = read_purchases(CUSTOMER)[:1]
-    entries[0]["order"]["certificates"][0]["sku_info"]["title"] = "四季小馆招牌双人套餐" * 5
-    with phone.purchases(CUSTOMER, entries):
-        phone.open()
-        lines, is_cut = phone.page.locator(".title").evaluate(
-            "(e) => [e.clientHeight / parseFloat(getComputedStyle(e).lineHeight), e.scrollHeight > e.clientHeight]"
-        )
-    assert (round(lines), is_cut) == (2, True)
-
-
 def test_the_chosen_text_size_is_kept(phone: Phone) -> None:
     phone.open()
     expect(phone.cards).to_have_count(7)

@@ -95,15 +95,11 @@ def gone(phone: Phone) -> None:
         expect(phone.button("查看其他券")).to_be_visible()
 
 
-def hold(phone: Phone, path: str) -> None:
-    """Let requests wait until the phone is switched off."""
-    phone.page.route(path, lambda _: None)
-
-
 def loading(seconds: int, words: str) -> Callable[[Phone], None]:
     def show(phone: Phone) -> None:
         phone.page.clock.install()
-        hold(phone, "**/sessions")
+        # Logins wait until the phone is switched off.
+        phone.page.route("**/sessions", lambda _: None)
         phone.open()
         expect(phone.page.locator(".skeleton")).to_be_visible()
         phone.page.clock.fast_forward(seconds * 1000)
