@@ -135,17 +135,10 @@ def copy_project(to: Path, root: Path = ROOT) -> None:
         shutil.copytree(root / name, to / name, ignore=ignored)
     for name in ("app.py", "requirements.txt"):
         shutil.copy(root / name, to / name)
-    rename_archive(to)
-
-
-def rename_archive(root: Path) -> None:
-    """Give the archives of a copied project the names that Chalice expects.
-
-    The hash in the name depends on the order in which the file system lists files, and a copy may have another order.
-    """
+    # The hash in an archive's name depends on the order in which the file system lists files: a copy may have another.
     for architecture in (X86_64, ARM64):
-        for archive in _list_archives(root / _ARCHIVES, architecture):
-            archive.rename(_packager(architecture).deployment_package_filename(str(root), RUNTIME))
+        for archive in _list_archives(to / _ARCHIVES, architecture):
+            archive.rename(_packager(architecture).deployment_package_filename(str(to), RUNTIME))
 
 
 def adopt_archive(folder: Path, root: Path = ROOT, architecture: str = X86_64) -> Path:
