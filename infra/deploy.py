@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from infra.stage_settings import StageSettings
 
 
+UNRESERVED_CONCURRENCY = 100
+"""https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""
+
+
 class ChaliceError(Exception):
     """Chalice failed. The message contains its output."""
 
@@ -116,6 +120,7 @@ def _prepare(
     settings = begin(account, project, stage, report)
     cloudformation.check_data(account.client, stage)
     _check_runtime(account, stage, settings)
+    check_concurrency(account.client("lambda"), stage, settings.reserved_concurrency)
     for name in chalice_config.write(project):
         report(f".chalice/{name} updated from the stage's settings: commit it")
     if built is None:
@@ -161,6 +166,23 @@ def _check_runtime(account: Account, stage: str, settings: StageSettings) -> Non
         raise StageError(
             f"{origin}: Python {version}, but this is Python {other}. Run the command again with "
             f'PYTHON=python{version}, or set `python = "{other}"` in infra/stages/{stage}.toml to change the runtime'
+        )
+
+
+def check_concurrency(client: Any, stage: str, wanted: int | None) -> None:
+    """Raise StageError if the account cannot reserve this concurrency: Lambda refuses it when the function exists."""
+    if wanted is None:
+        return
+    limits = client.get_account_settings()["AccountLimit"]
+    function = cloudformation.none_if_not_found(client.get_function, FunctionName=cloudformation.stack_name(stage))
+    own = (function or {}).get("Concurrency", {}).get("ReservedConcurrentExecutions", 0)
+    available = max(0, limits["UnreservedConcurrentExecutions"] + own - UNRESERVED_CONCURRENCY)
+    if wanted > available:
+        raise StageError(
+            f"reserved_concurrency = {wanted}, but this account can give {available}: of its limit of "
+            f"{limits['ConcurrentExecutions']}, Lambda keeps {UNRESERVED_CONCURRENCY} for functions without a "
+            "reservation. Request a higher limit from AWS (Service Quotas, Lambda, Concurrent executions), or remove "
+            f"the setting from infra/stages/{stage}.toml"
         )
 
 

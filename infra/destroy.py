@@ -16,6 +16,7 @@ from infra.api_gateway import remove_log_role, unmap_domain
 from infra.bundle import ROOT
 from infra.chalice_state import choose_rest_api, find_rest_apis, function_names, remove_state, write_state
 from infra.deploy import exit_on_error, run_chalice
+from infra.stage_settings import StageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,7 @@ RECOVERY_DAYS = 7
 """How long Secrets Manager can restore a deleted secret."""
 
 _ROLES = ("api_handler", "refresh_tokens")
+_POLICIES = ("deployer", "operator", "token-reader")
 
 
 def destroy(
@@ -34,6 +36,7 @@ def destroy(
 ) -> None:
     """Delete a stage of `project`, with its table and secret if `delete_data` is true."""
     settings = begin(account, project, stage, report)
+    _check_policies(account, stage)
     chalice_config.write(project)
     apigateway = account.client("apigateway")
     api_id = choose_rest_api(find_rest_apis(apigateway, stage), stage, settings)
@@ -56,6 +59,24 @@ def destroy(
     else:
         table, secret = cloudformation.stack_name(stage), cloudformation.secret_name(stage)
         report(f"table {table} and secret {secret}: kept; the next deployment uses them again")
+
+
+def _check_policies(account: Account, stage: str) -> None:
+    """Raise StageError if a policy of the stack is attached to a role or user: IAM would not delete it."""
+    iam, attached = account.client("iam"), []
+    for name in (f"{cloudformation.stack_name(stage)}-{suffix}" for suffix in _POLICIES):
+        arn = f"arn:{account.partition}:iam::{account.id}:policy/{name}"
+        try:
+            entities = iam.list_entities_for_policy(PolicyArn=arn)
+        except iam.exceptions.NoSuchEntityException:
+            continue
+        for kind in ("Role", "User", "Group"):
+            attached += [
+                f"policy {name} is attached to {kind.lower()} {entity[f'{kind}Name']}"
+                for entity in entities[f"Policy{kind}s"]
+            ]
+    if attached:
+        raise StageError("; ".join(attached) + ". Detach it, and run this command with other rights")
 
 
 def _delete_role_policies(account: Account, stage: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import io
+import re
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 # The API's function is changed last. Its code counts as the running build, so a rollback that failed half-way can be
 # repeated.
 _ORDER = ("refresh_tokens", "api_handler")
+_COMMIT = re.compile(r"[0-9a-f]{7,40}\+?")
 
 
 def rollback(
@@ -83,6 +85,8 @@ def choose_build(history: History, commit: str | None) -> Version:
     """Return the version to restore; raises StageError if there is none."""
     running = history.running
     if commit is not None:
+        if not _COMMIT.fullmatch(commit):
+            raise StageError(f"TO={commit}: a commit has at least 7 hex digits")
         found = [version for version in history.published if (version.commit or "").startswith(commit)]
         others = [version for version in found if version.code != running.code]
         if found and not others:

@@ -444,6 +444,19 @@ def test_chalice_deploy_alone_gives_a_complete_service_also_after_an_edit(cloud:
     assert len(requests.get(f"{cloud.url}{LIST_URL}", headers=headers, timeout=30).json()["certificates"]) == 7
 
 
+def test_an_attached_policy_stops_destroy_before_anything_is_deleted(cloud: Cloud) -> None:
+    """IAM does not delete it, and who deletes the stage may need it."""
+    iam, before = cloud.client("iam"), cloud.remaining()
+    policy = f"arn:aws:iam::000000000000:policy/{API_FUNCTION}-operator"
+    iam.create_role(RoleName="operators", AssumeRolePolicyDocument="{}")
+    iam.attach_role_policy(RoleName="operators", PolicyArn=policy)
+    with pytest.raises(StageError, match=f"{API_FUNCTION}-operator is attached to role operators"):
+        cloud.destroy(cloud.clone())
+    iam.detach_role_policy(RoleName="operators", PolicyArn=policy)
+    iam.delete_role(RoleName="operators")
+    assert cloud.remaining() == before
+
+
 def test_destroy_keeps_the_data_for_the_next_deployment_unless_confirmed_twice(empty_cloud: Cloud) -> None:
     cloud = empty_cloud
     cloud.deploy(cloud.clone(DOMAIN_SETTINGS))

@@ -8,11 +8,41 @@ from typing import Any
 import pytest
 
 from infra import deploy
+from infra.stage_settings import StageError
 from tests.unit.infra.fake_lambda import FakeLambda, build_archive
 
 API, REFRESH = "douyin-redemption-dev", "douyin-redemption-dev-refresh_tokens"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:douyin-redemption-dev-alarms"
 EMAIL = "oncall@example.com"
+
+
+def concurrency_client(limit: int, unreserved: int, own: int | None) -> Any:
+    limits = {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": unreserved}
+    function = {} if own is None else {"Concurrency": {"ReservedConcurrentExecutions": own}}
+    return SimpleNamespace(
+        get_account_settings=lambda: {"AccountLimit": limits},
+        get_function=lambda FunctionName: function,  # noqa: ARG005, N803 - AWS's name
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "limit", "unreserved", "own"),
+    [(None, 10, 10, None), (900, 1000, 1000, None), (50, 1000, 150, None), (50, 1000, 100, 50)],
+)
+def test_a_reservation_that_the_account_can_give_is_accepted(
+    wanted: int | None, limit: int, unreserved: int, own: int | None
+) -> None:
+    deploy.check_concurrency(concurrency_client(limit, unreserved, own), "dev", wanted)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "limit", "unreserved", "available"), [(50, 10, 10, 0), (901, 1000, 1000, 900), (50, 1000, 149, 49)]
+)
+def test_a_larger_reservation_is_refused_with_what_is_available(
+    wanted: int, limit: int, unreserved: int, available: int
+) -> None:
+    with pytest.raises(StageError, match=f"can give {available}: of its limit of {limit},"):
+        deploy.check_concurrency(concurrency_client(limit, unreserved, None), "dev", wanted)
 
 
 def test_what_runs_is_published_unless_its_last_change_failed() -> None:

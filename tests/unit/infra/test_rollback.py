@@ -120,7 +120,7 @@ def test_a_commit_names_an_older_or_a_newer_build(stage: Stage) -> None:
     assert stage.running()[API] == "1"
     stage.rollback(COMMITS["3"])
     assert stage.running()[API] == "3"
-    for commit, message in (("cccccccc", "runs already"), ("ddddddd", "no kept build")):
+    for commit, message in (("cccccccc", "runs already"), ("ddddddd", "no kept build"), ("abc", "at least 7")):
         with pytest.raises(StageError, match=message):
             stage.rollback(commit)
 
