@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import pytest
 
+from chalicelib import errors
 from chalicelib.douyin import codes
 from chalicelib.douyin.codes import CodeRow, ErrorMapping, map_error
-from chalicelib.errors import (
-    AppMisconfiguredError,
-    AppNotPermittedError,
-    LoginRefusedError,
-    MerchantNotAuthorizedError,
-    QuotaExhaustedError,
-    RateLimitedError,
-    TokenRefusedError,
-    UpstreamError,
-    UpstreamRejectedError,
-    UpstreamUnavailableError,
-)
 
-Outcome = tuple[type[UpstreamError], bool]
+Outcome = tuple[type[errors.UpstreamError], bool]
 
-TRANSIENT: Outcome = (UpstreamUnavailableError, True)
-RATE_LIMITED: Outcome = (RateLimitedError, True)
-TOKEN_REFUSED: Outcome = (TokenRefusedError, False)
-REJECTED: Outcome = (UpstreamRejectedError, False)
-NOT_AUTHORIZED: Outcome = (MerchantNotAuthorizedError, False)
-NOT_PERMITTED: Outcome = (AppNotPermittedError, False)
-QUOTA: Outcome = (QuotaExhaustedError, False)
-MISCONFIGURED: Outcome = (AppMisconfiguredError, False)
-LOGIN_REFUSED: Outcome = (LoginRefusedError, False)
-UNKNOWN: Outcome = (UpstreamUnavailableError, False)
+TRANSIENT: Outcome = (errors.UpstreamUnavailableError, True)
+RATE_LIMITED: Outcome = (errors.RateLimitedError, True)
+TOKEN_REFUSED: Outcome = (errors.TokenRefusedError, False)
+REJECTED: Outcome = (errors.UpstreamRejectedError, False)
+NOT_AUTHORIZED: Outcome = (errors.MerchantNotAuthorizedError, False)
+NOT_PERMITTED: Outcome = (errors.AppNotPermittedError, False)
+QUOTA: Outcome = (errors.QuotaExhaustedError, False)
+MISCONFIGURED: Outcome = (errors.AppMisconfiguredError, False)
+LOGIN_REFUSED: Outcome = (errors.LoginRefusedError, False)
+UNKNOWN: Outcome = (errors.UpstreamUnavailableError, False)
 
 CERTIFICATES: dict[Outcome, set[int]] = {
     TRANSIENT: {2100001, 2100004, 2119002, 5000001, 28001005, 28001006, 13000},

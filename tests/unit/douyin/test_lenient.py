@@ -27,11 +27,11 @@ def wrong_values(path: str) -> list[Any]:
     right = SHOWN_PATHS[path]
     if path == "sku_info.sku_id":
         # An id may be a number.
-        return [True, [], {}, 1.5]
+        return [True, [], {}, 1.5, "", "x" * 65]
     if isinstance(right, bool):
         return ["maybe", 7, [], {}, 1.5]
     if isinstance(right, int):
-        return ["many", "", [], {}, 1.5, True, 2**63]
+        return ["many", "", "1.5", [], {}, 1.5, True, 2**63, -(2**63) - 1]
     if isinstance(right, str):
         return [5, True, [], {}, 1.5]
     if isinstance(right, list):
@@ -89,25 +89,28 @@ def test_null_counts_as_missing_and_is_not_malformed() -> None:
         assert (to_json(built), built.malformed) == (to_json(read(without)), 0), path
 
 
-def test_certificates_of_orders_that_are_not_usable_are_not_counted_as_malformed() -> None:
-    order = {"order_id": "1", "can_use": False, "certificates": [build_certificate(start_time="soon")]}
-    assert read(None, order=order).malformed == 0
+@pytest.mark.parametrize("value", ["4499", "-1", 0, 2**63 - 1, -(2**63), 3.0])
+def test_a_number_is_a_64_bit_integer_and_may_be_text(value: Any) -> None:
+    [view] = read(build_certificate(start_time=value)).views
+    assert view.start_time == int(value)
 
 
+@pytest.mark.parametrize("can_use", [False, None, "true", 1])
 @pytest.mark.parametrize(
-    ("fields", "unusable"),
+    ("fields", "unusable", "malformed"),
     [
-        ({"start_time": "soon"}, UnusableView(other=1)),
-        ({"start_time": "soon", "expire_time": "1713146529"}, UnusableView(expired=1)),
-        ({"expire_time": {}, "start_time": int(NOW) + 1}, UnusableView(not_started=1)),
-        ({"certificate_id": ""}, None),
+        ({}, UnusableView(other=1), 0),
+        ({"start_time": "soon"}, UnusableView(other=1), 0),
+        ({"start_time": "soon", "expire_time": "1713146529"}, UnusableView(expired=1), 0),
+        ({"expire_time": {}, "start_time": int(NOW) + 1}, UnusableView(not_started=1), 0),
+        ({"certificate_id": ""}, None, 1),
     ],
 )
-def test_a_malformed_certificate_that_is_not_usable_is_counted_by_what_is_readable(
-    fields: dict[str, Any], unusable: UnusableView | None
+def test_a_certificate_of_an_order_that_is_not_exactly_usable_is_counted_by_what_is_readable(
+    fields: dict[str, Any], unusable: UnusableView | None, malformed: int, can_use: Any
 ) -> None:
-    order = {"order_id": "1", "can_use": None, "certificates": [build_certificate(**fields, code=[])]}
-    assert read(None, order=order).unusable == unusable
+    built = read(None, order={"order_id": "1", "can_use": can_use, "certificates": [build_certificate(**fields)]})
+    assert (built.views, built.unusable, built.malformed) == ([], unusable, malformed)
 
 
 def test_invalid_text_is_replaced_and_hides_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import example, given, settings
 
-from chalicelib.douyin import models, protocol
-from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Page, Response, Selection
+from chalicelib.douyin import protocol
+from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Page, Request, Response, Selection
 from chalicelib.errors import (
     AppMisconfiguredError,
     Evidence,
@@ -27,6 +28,11 @@ from tests.unit.fakes import json_response
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Parse = Callable[[Response], object]
+
+NO_DATA: list[Any] = [None, 7, {}]
+NO_COUNTS: list[Any] = ["9" * 19, None, -1, 1.5, "many", "３４０", True, {}]
+NO_IDS: list[Any] = [None, "", True, {}, 10**64, "x" * 65]
 PARSERS = [protocol.parse_certificates, protocol.parse_mint, protocol.parse_login]
 
 
@@ -66,25 +72,30 @@ class TestRequests:
         assert json.loads(request.body) == required | optional
         assert set(request.headers) == {"content-type", "access-token"}
 
-    def test_a_token_is_requested_with_the_apps_credentials(self) -> None:
-        request = protocol.mint_request("tta", "secret")
-        assert (request.method, request.path) == ("POST", "/oauth/client_token/")
-        assert request.headers == {"content-type": "application/json"}
-        assert json.loads(request.body) == {
-            "client_key": "tta",
-            "client_secret": "secret",
-            "grant_type": "client_credential",
-        }
-
-    def test_an_open_id_is_requested_with_a_code(self) -> None:
-        request = protocol.login_request("tta", "secret", "code")
-        assert (request.method, request.path) == ("POST", "/api/apps/v2/jscode2session")
-        assert request.headers == {"content-type": "application/json"}
-        assert json.loads(request.body) == {"appid": "tta", "secret": "secret", "code": "code"}
+    @pytest.mark.parametrize(
+        ("request_", "path", "body"),
+        [
+            (
+                protocol.mint_request("tta", "secret"),
+                "/oauth/client_token/",
+                {"client_key": "tta", "client_secret": "secret", "grant_type": "client_credential"},
+            ),
+            (
+                protocol.login_request("tta", "secret", "code"),
+                "/api/apps/v2/jscode2session",
+                {"appid": "tta", "secret": "secret", "code": "code"},
+            ),
+        ],
+    )
+    def test_a_token_and_an_open_id_are_requested_with_the_apps_credentials(
+        self, request_: Request, path: str, body: dict[str, str]
+    ) -> None:
+        assert (request_.method, request_.path) == ("POST", path)
+        assert request_.headers == {"content-type": "application/json"}
+        assert json.loads(request_.body) == body
 
     def test_a_connection_is_opened_with_an_empty_request(self) -> None:
-        request = protocol.CONNECT_REQUEST
-        assert (request.method, request.path, request.body, request.headers) == ("HEAD", "/", b"", {})
+        assert Request("/", b"", {}, "HEAD") == protocol.CONNECT_REQUEST
 
 
 def envelope(orders: Any = (), total: Any = None, **extra: Any) -> Any:
@@ -95,7 +106,7 @@ def envelope(orders: Any = (), total: Any = None, **extra: Any) -> Any:
     return {"data": data, "extra": {"error_code": 0, "sub_error_code": 0, "logid": "1", **extra}}
 
 
-def order(order_id: str, *certificate_ids: str, **fields: Any) -> dict[str, Any]:
+def order(order_id: str | int, *certificate_ids: str | int, **fields: Any) -> dict[str, Any]:
     certificates = [{"certificate_id": certificate_id} for certificate_id in certificate_ids]
     return {"order_id": order_id, "can_use": True, "certificates": certificates, **fields}
 
@@ -104,7 +115,7 @@ def parsed_ids(page: Page) -> list[str | int]:
     return [certificate.certificate_id for order in page.orders for certificate in order.certificates or ()]
 
 
-def raised_by(parse: Callable[[Response], object], response: Response) -> UpstreamError:
+def raised_by(parse: Parse, response: Response) -> UpstreamError:
     with pytest.raises(UpstreamError) as raised:
         parse(response)
     return raised.value
@@ -112,9 +123,9 @@ def raised_by(parse: Callable[[Response], object], response: Response) -> Upstre
 
 class TestCertificates:
     def test_a_page_has_its_orders_size_and_total(self) -> None:
-        page = protocol.parse_certificates(json_response(envelope((order("1", "a", "b"), order("2", "c")), 340)))
-        assert [(held.order_id, held.can_use) for held in page.orders] == [("1", True), ("2", True)]
-        assert parsed_ids(page) == ["a", "b", "c"]
+        page = protocol.parse_certificates(json_response(envelope((order("1", "a", 7), order(2, "x" * 64)), 340)))
+        assert [(held.order_id, held.can_use) for held in page.orders] == [("1", True), (2, True)]
+        assert parsed_ids(page) == ["a", 7, "x" * 64]
         assert (page.size, page.total, page.removed, page.malformed) == (3, 340, 0, {})
 
     @pytest.mark.parametrize(
@@ -131,18 +142,10 @@ class TestCertificates:
     @pytest.mark.parametrize(
         ("total", "expected"),
         [
-            (340, 340),
-            ("340", 340),
-            (340.0, 340),
+            *((good, 340) for good in (340, "340", 340.0)),
+            (0, 0),
             ("9" * 18, 10**18 - 1),
-            ("9" * 19, None),
-            (None, None),
-            (-1, None),
-            (1.5, None),
-            ("many", None),
-            ("３４０", None),
-            (True, None),
-            ({}, None),
+            *((bad, None) for bad in NO_COUNTS),
         ],
     )
     def test_the_total_is_a_count_or_unusable(self, total: Any, expected: int | None) -> None:
@@ -154,36 +157,15 @@ class TestCertificates:
         lenient = Page([], 0, expected, removed=1, malformed={"": ["orders"]})
         assert protocol.parse_certificates(json_response(body)) == lenient
 
-    @pytest.mark.parametrize(
-        ("bad", "path"),
-        [
-            (None, "orders.certificates"),
-            (7, "orders.certificates"),
-            ([], "orders.certificates"),
-            ({}, "orders.certificates.certificate_id"),
-            ({"certificate_id": None}, "orders.certificates.certificate_id"),
-            ({"certificate_id": ""}, "orders.certificates.certificate_id"),
-            ({"certificate_id": True}, "orders.certificates.certificate_id"),
-            ({"certificate_id": 10**64}, "orders.certificates.certificate_id"),
-        ],
-    )
-    def test_a_certificate_without_an_id_is_removed_and_counted(self, bad: Any, path: str) -> None:
+    @pytest.mark.parametrize("bad", [None, 7, [], {}, *({"certificate_id": bad} for bad in NO_IDS)])
+    def test_a_certificate_without_an_id_is_removed_and_counted(self, bad: Any) -> None:
         held = order("1", "good")
         held["certificates"].insert(0, bad)
         page = protocol.parse_certificates(json_response(envelope((held, order("2", "other")), 3)))
         assert parsed_ids(page) == ["good", "other"]
         assert [held.can_use for held in page.orders] == [True, True]
-        assert (page.size, page.total) == (3, 3)
-        assert (page.removed, page.malformed) == (1, {"": [path]})
-
-    def test_a_malformed_field_is_omitted_and_named(self) -> None:
-        held = order("1", "good")
-        held["certificates"].append({"certificate_id": "bad", "start_time": {}, "expire_time": 7, "code": 5})
-        page = protocol.parse_certificates(json_response(envelope((held,), 2)))
-        certificates = [models.Certificate("good"), models.Certificate("bad", expire_time=7)]
-        assert page.orders == [models.Order("1", True, certificates)]
-        assert (page.size, page.removed) == (2, 0)
-        assert page.malformed == {"bad": ["orders.certificates.code", "orders.certificates.start_time"]}
+        path = "orders.certificates.certificate_id" if isinstance(bad, dict) else "orders.certificates"
+        assert (page.size, page.total, page.removed, page.malformed) == (3, 3, 1, {"": [path]})
 
     @pytest.mark.parametrize(
         ("bad", "size", "removed", "path"),
@@ -191,7 +173,7 @@ class TestCertificates:
             (None, 0, 1, "orders"),
             (7, 0, 1, "orders"),
             ({}, 0, 1, "orders.order_id"),
-            ({"order_id": {}, "certificates": [{"certificate_id": "a"}, 7, 8]}, 3, 3, "orders.order_id"),
+            *(({"order_id": bad, "certificates": [{}, 7, 8]}, 3, 3, "orders.order_id") for bad in NO_IDS),
             ({"order_id": "2", "can_use": True, "certificates": {"a": 1}}, 0, 1, "orders.certificates"),
         ],
     )
@@ -211,23 +193,16 @@ class TestCertificates:
         assert [held.order_id for held in page.orders] == ["1", "2"]
         assert (page.size, page.removed) == (0, len(bad))
 
-    def test_codes_in_a_body_with_invalid_text_count(self) -> None:
-        body = b'{"data":{"orders":[],"error_code":2119005,"description":"\xff"},"extra":{}}'
-        assert isinstance(raised_by(protocol.parse_certificates, Response(200, {}, body)), MerchantNotAuthorizedError)
-
     @pytest.mark.parametrize(
         "body",
         [
             b"",
             b"<html>",
             b"null",
-            b'{"data":{}}',
             b'{"data":{"orders":[],"total":0}}',
             b'{"data":{"orders":null},"extra":{}}',
-            b'{"data":{"orders":{}},"extra":{}}',
             b'{"data":{"orders":[]},"extra":[]}',
             b'{"data":{"orders":[7]},"extra":7}',
-            b'{"data":{"orders":[7]}}',
             b'{"data":[],"extra":{}}',
             b'{"data":{"orders":[],"total":NaN},"extra":{}}',
             b'{"data":{"orders":[],"error_code":"many"},"extra":{}}',
@@ -243,54 +218,32 @@ class TestCertificates:
         assert (error.reason, error.retryable, error.evidence) == ("malformed", True, None)
 
 
-class TestMint:
-    def test_a_token_has_its_lifetime(self) -> None:
-        body = {"data": {"access_token": "clt.x", "expires_in": "7200", "error_code": 0}, "extra": {}}
-        assert protocol.parse_mint(json_response(body)) == MintedToken("clt.x", 7200)
+class TestMintAndLogin:
+    def test_a_token_has_its_lifetime_and_a_login_its_open_id(self) -> None:
+        minted = {"data": {"access_token": "clt.x", "expires_in": "7200", "error_code": 0}, "extra": {}}
+        assert protocol.parse_mint(json_response(minted)) == MintedToken("clt.x", 7200)
+        logged_in = {"err_no": 0, "err_tips": "success", "data": {"openid": "user", "session_key": "x"}}
+        assert protocol.parse_login(json_response(logged_in)) == "user"
 
     @pytest.mark.parametrize(
-        "data",
+        ("parse", "data"),
         [
-            None,
-            7,
-            {},
-            {"access_token": "clt.x"},
-            {"expires_in": 7200},
-            {"access_token": "", "expires_in": 7200},
-            {"access_token": "clt.x", "expires_in": 0},
-            {"access_token": "clt.x", "expires_in": "soon"},
+            *((parse, data) for parse in (protocol.parse_mint, protocol.parse_login) for data in NO_DATA),
+            (protocol.parse_mint, {"access_token": "clt.x"}),
+            (protocol.parse_mint, {"expires_in": 7200}),
+            (protocol.parse_mint, {"access_token": "", "expires_in": 7200}),
+            (protocol.parse_mint, {"access_token": "clt.x", "expires_in": 0}),
+            (protocol.parse_mint, {"access_token": "clt.x", "expires_in": "soon"}),
+            (protocol.parse_login, {"openid": ""}),
         ],
     )
-    def test_a_response_without_a_token_is_malformed(self, data: Any) -> None:
-        error = raised_by(protocol.parse_mint, json_response({"data": data, "extra": {}}))
-        assert isinstance(error, UpstreamMalformedError)
-        assert error.retryable
+    def test_a_response_without_them_is_malformed(self, parse: Parse, data: Any) -> None:
+        error = raised_by(parse, json_response({"data": data, "extra": {}}))
+        assert (type(error), error.reason, error.retryable) == (UpstreamMalformedError, "malformed", True)
 
-    @pytest.mark.parametrize(
-        ("text", "expected"),
-        [
-            ("!~", True),
-            ("a" * 2048, True),
-            ("", False),
-            ("a" * 2049, False),
-            ("a\n", False),
-            ("a\x7f", False),
-            ("券", False),
-        ],
-    )
-    def test_a_token_is_text_that_can_be_sent_in_a_header(self, text: str, expected: bool) -> None:
-        assert protocol.is_access_token(text) is expected
-
-
-class TestLogin:
-    def test_the_open_id_is_returned(self) -> None:
-        body = {"err_no": 0, "err_tips": "success", "data": {"openid": "user", "session_key": "x"}}
-        assert protocol.parse_login(json_response(body)) == "user"
-
-    @pytest.mark.parametrize("data", [None, {}, {"openid": ""}])
-    def test_a_response_without_an_open_id_is_malformed(self, data: Any) -> None:
-        error = raised_by(protocol.parse_login, json_response({"err_no": 0, "data": data}))
-        assert isinstance(error, UpstreamMalformedError)
+    def test_an_access_token_is_text_that_can_be_sent_in_a_header(self) -> None:
+        assert all(protocol.is_access_token(text) for text in ("!~", "a" * 2048))
+        assert not any(protocol.is_access_token(text) for text in ("", "a" * 2049, "a\n", "a\x7f", "券"))
 
 
 def body_with_code(place: str, code: Any) -> dict[str, Any]:
@@ -304,8 +257,14 @@ def body_with_code(place: str, code: Any) -> dict[str, Any]:
 
 class TestCodes:
     @pytest.mark.parametrize("parse", PARSERS)
-    def test_without_a_code_the_call_succeeded(self, parse: Callable[[Response], object]) -> None:
-        assert parse(json_response(body_with_code("err_no", 0)))
+    @pytest.mark.parametrize("place", ["data.error_code", "extra.error_code", "extra.sub_error_code", "err_no"])
+    def test_a_code_is_an_error_in_every_place(self, parse: Parse, place: str) -> None:
+        is_sub_code = place == "extra.sub_error_code"
+        for code in (999, "999", -5):
+            error = raised_by(parse, json_response(body_with_code(place, code)))
+            assert (type(error), error.reason, error.retryable) == (UpstreamUnavailableError, "unknown_code", False)
+            expected = Evidence(0, int(code), "1") if is_sub_code else Evidence(int(code), 0, "1")
+            assert error.evidence == expected
 
     @pytest.mark.parametrize(
         ("parse", "code", "error_type"),
@@ -316,44 +275,27 @@ class TestCodes:
             (protocol.parse_login, 40018, LoginRefusedError),
         ],
     )
-    def test_codes_are_those_of_the_endpoint(
-        self, parse: Callable[[Response], object], code: int, error_type: type[UpstreamError]
-    ) -> None:
+    def test_codes_are_those_of_the_endpoint(self, parse: Parse, code: int, error_type: type[UpstreamError]) -> None:
         assert type(raised_by(parse, json_response(body_with_code("err_no", code)))) is error_type
 
-    @pytest.mark.parametrize("parse", PARSERS)
-    @pytest.mark.parametrize("place", ["data.error_code", "extra.error_code", "extra.sub_error_code", "err_no"])
-    def test_a_code_is_an_error_in_every_place(self, parse: Callable[[Response], object], place: str) -> None:
-        is_sub_code = place == "extra.sub_error_code"
-        for code in (999, "999", -5):
-            error = raised_by(parse, json_response(body_with_code(place, code)))
-            assert (type(error), error.reason, error.retryable) == (UpstreamUnavailableError, "unknown_code", False)
-            expected = Evidence(0, int(code), "1") if is_sub_code else Evidence(int(code), 0, "1")
-            assert error.evidence == expected
-
-    @pytest.mark.parametrize("orders", [[], [7]])
-    def test_a_sub_code_decides_before_the_main_code(self, orders: list[Any]) -> None:
-        body = envelope(orders, sub_error_code=11006)
-        body["data"]["error_code"] = 2100004
-        error = raised_by(protocol.parse_certificates, json_response(body))
-        assert (type(error), error.reason) == (MerchantNotAuthorizedError, "11006")
-        assert error.evidence == Evidence(2100004, 11006, "1")
-
     @pytest.mark.parametrize(
-        "body",
+        ("body", "reason"),
         [
-            {"data": "", "extra": {"error_code": 2119005}},
-            {"data": {"error_code": 2119005}, "extra": 7},
-            {"data": {"error_code": 2119005}},
-            {"data": {"error_code": 2119005, "orders": [7]}, "extra": {}},
-            {"data": {"error_code": "many"}, "extra": {"error_code": 2119005}},
-            {"data": {"error_code": 2119005}, "extra": {"error_code": "many"}},
-            {"err_no": 2119005, "err_msg": "x", "log_id": "2026"},
+            ({"data": "", "extra": {"error_code": 2119005}}, "2119005"),
+            ({"data": {"error_code": 2119005}, "extra": 7}, "2119005"),
+            ({"data": {"error_code": 2119005}}, "2119005"),
+            ({"data": {"error_code": 2119005, "orders": [7]}, "extra": {}}, "2119005"),
+            ({"data": {"error_code": "many"}, "extra": {"error_code": 2119005}}, "2119005"),
+            ({"data": {"error_code": 2119005}, "extra": {"error_code": "many"}}, "2119005"),
+            ({"err_no": 2119005, "err_msg": "x", "log_id": "2026"}, "2119005"),
+            # A sub code decides before the main code.
+            ({"data": {"error_code": 2100004, "orders": []}, "extra": {"sub_error_code": 11006}}, "11006"),
+            ({"data": {"error_code": 2100004, "orders": [7]}, "extra": {"sub_error_code": 11006}}, "11006"),
         ],
     )
-    def test_a_code_counts_although_the_rest_is_malformed(self, body: Any) -> None:
+    def test_a_code_counts_although_the_rest_is_malformed(self, body: Any, reason: str) -> None:
         error = raised_by(protocol.parse_certificates, json_response(body))
-        assert (type(error), error.reason) == (MerchantNotAuthorizedError, "2119005")
+        assert (type(error), error.reason) == (MerchantNotAuthorizedError, reason)
 
     @pytest.mark.parametrize(
         ("extra", "log_id", "logid"),
@@ -374,31 +316,31 @@ class TestCodes:
 
 
 @pytest.mark.parametrize("parse", PARSERS)
+@pytest.mark.parametrize(
+    ("status", "error_type", "retryable"),
+    [
+        (429, RateLimitedError, True),
+        (500, UpstreamUnavailableError, True),
+        (599, UpstreamUnavailableError, True),
+        (499, UpstreamUnavailableError, False),
+        (302, UpstreamUnavailableError, False),
+        (201, UpstreamUnavailableError, False),
+    ],
+)
 class TestStatus:
-    @pytest.mark.parametrize(
-        ("status", "error_type"),
-        [(500, UpstreamUnavailableError), (599, UpstreamUnavailableError), (429, RateLimitedError)],
-    )
-    def test_an_overload_is_transient_whatever_the_body_is(
-        self, parse: Callable[[Response], object], status: int, error_type: type[UpstreamError]
+    def test_it_is_an_error_whatever_the_body_is(
+        self, parse: Parse, status: int, error_type: type[UpstreamError], retryable: bool
     ) -> None:
-        for body in ({}, body_with_code("err_no", 0), body_with_code("err_no", 2119005)):
-            error = raised_by(parse, json_response(body, status))
-            assert (type(error), error.reason) == (error_type, f"http_{status}")
-            assert (error.retryable, error.evidence, error.retry_after) == (True, None, None)
+        for body in (b"", b"<html>", json_response(body_with_code("err_no", 0)).body):
+            error = raised_by(parse, Response(status, {}, body))
+            assert (type(error), error.reason, error.retryable) == (error_type, f"http_{status}", retryable)
+            assert (error.evidence, error.retry_after) == (None, None)
 
-    @pytest.mark.parametrize("status", [201, 302, 403, 499])
-    def test_any_other_status_is_unavailable_and_not_repeated(
-        self, parse: Callable[[Response], object], status: int
+    def test_a_code_is_more_specific_unless_the_platform_is_overloaded(
+        self, parse: Parse, status: int, error_type: type[UpstreamError], retryable: bool
     ) -> None:
-        for response in (json_response(body_with_code("err_no", 0), status), Response(status, {}, b"<html>")):
-            error = raised_by(parse, response)
-            assert (type(error), error.reason) == (UpstreamUnavailableError, f"http_{status}")
-            assert not error.retryable
-
-    def test_a_code_is_more_specific_than_such_a_status(self, parse: Callable[[Response], object]) -> None:
-        error = raised_by(parse, json_response(body_with_code("extra.sub_error_code", 11002), 403))
-        assert (type(error), error.reason) == (TokenRefusedError, "11002")
+        error = raised_by(parse, json_response(body_with_code("extra.sub_error_code", 11002), status))
+        assert type(error) is (error_type if retryable else TokenRefusedError)
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -411,32 +353,21 @@ def test_retry_after_is_a_number_of_seconds(status: int, header: str, seconds: f
     assert error.retry_after == seconds
 
 
+NAMES = [
+    "data", "extra", "err_no", "log_id", "orders", "total", "error_code", "sub_error_code", "logid", "order_id",
+    "certificates", "certificate_id", "sku_info", "sku_id", "access_token", "expires_in", "openid",
+]  # fmt: skip
 JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
-ENVELOPES = st.fixed_dictionaries(
-    {},
-    optional={
-        "data": JSON_VALUES
-        | st.fixed_dictionaries({}, optional={"orders": JSON_VALUES, "total": JSON_VALUES, "error_code": JSON_VALUES}),
-        "extra": JSON_VALUES | st.fixed_dictionaries({}, optional={"error_code": JSON_VALUES, "logid": JSON_VALUES}),
-        "err_no": JSON_VALUES,
-        "log_id": JSON_VALUES,
-    },
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=12,
 )
 
 
 @settings(deadline=None)
-@given(body=st.binary(max_size=200) | (ENVELOPES | JSON_VALUES).map(lambda value: json.dumps(value).encode()))
+@given(body=st.binary(max_size=200) | JSON_VALUES.map(lambda value: json.dumps(value).encode()))
 @example(body=b'{"data":{"orders":[{"order_id":"1","certificates":[7]}],"total":1' + b"0" * 5000 + b'},"extra":{}}')
 def test_any_bytes_are_parsed_or_an_upstream_error(body: bytes) -> None:
-    for status in (200, 400, 503):
-        for parse in PARSERS:
-            try:
-                parse(Response(status, {}, body))
-            except UpstreamError as error:
-                assert error.reason  # noqa: PT017 - both outcomes are right
-            else:
-                assert status == 200
+    for parse in PARSERS:
+        with contextlib.suppress(UpstreamError):
+            parse(Response(200, {}, body))
