@@ -15,7 +15,7 @@ from chalicelib.context import Deadline, RequestContext, RequestRecord
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.models import Certificate, Order
-from chalicelib.douyin.protocol import PAGE_SIZE, MintedToken, Page, Response
+from chalicelib.douyin.protocol import MintedToken, Page, Response
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import RedemptionError, StorageUnavailableError
 
@@ -30,6 +30,7 @@ NOW = 1_800_000_000.0
 APP_ID = "ttapp0000000000001"
 APP_SECRET = "app-secret-planted"
 SESSION_KEY = "session-key-planted-0000000001"
+OTHER_KEY = "session-key-planted-0000000002"
 OPEN_ID = "open-id-planted"
 
 
@@ -323,25 +324,8 @@ def make_page(
     return Page(orders, len(orders) if size is None else size, total, **fields)
 
 
-def number_pages(count: int, total: int | None) -> Callable[[int], Page]:
-    """Return a function that fetches page n of `count` numbered certificates."""
-
-    def fetch(page: int) -> Page:
-        numbers = range((page - 1) * PAGE_SIZE, min(page * PAGE_SIZE, count))
-        return make_page([f"{number:06d}" for number in numbers], total)
-
-    return fetch
-
-
 def json_response(body: Any, status: int = 200, **headers: str) -> Response:
     """Return a response of the platform whose body is this value as JSON."""
     return Response(
         status, {name.replace("_", "-"): value for name, value in headers.items()}, msgspec.json.encode(body)
-    )
-
-
-def code_response(code: int, logid: str = "20260101LOGID") -> Response:
-    """Return a response that reports an error code where the platform usually does."""
-    return json_response(
-        {"data": {"error_code": code, "description": "x"}, "extra": {"error_code": code, "logid": logid}}
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from chalicelib.credentials import Credentials, CredentialsCache, parse_credentials
 from chalicelib.errors import ConfigurationError, StorageUnavailableError
-from tests.unit.fakes import APP_ID, APP_SECRET, SESSION_KEY, Clock, FakeSecret, make_context
+from tests.unit.fakes import APP_ID, APP_SECRET, OTHER_KEY, SESSION_KEY, Clock, FakeSecret, make_context
 
-OTHER_KEY = "session-key-planted-0000000002"
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_a_secret_is_parsed_and_further_members_are_ignored() -> None:
@@ -67,29 +70,19 @@ def store() -> Store:
     return Store()
 
 
-@pytest.mark.parametrize(("seconds", "reads"), [(299.9, 1), (300, 2)])
-def test_the_secret_is_cached_for_five_minutes(store: Store, seconds: float, reads: int) -> None:
+@pytest.mark.parametrize(
+    ("read", "seconds", "reads"),
+    [(Store.get, 299.9, 1), (Store.get, 300, 2), (Store.refresh, 9.9, 1), (Store.refresh, 10, 2)],
+)
+def test_the_secret_is_cached_for_five_minutes_and_refreshed_after_ten_seconds(
+    store: Store, read: Callable[[Store], Credentials], seconds: float, reads: int
+) -> None:
     assert store.get() == Credentials({APP_ID: APP_SECRET}, [SESSION_KEY])
-    store.clock.now += seconds
-    store.get()
-    assert store.secret.reads == reads
-
-
-@pytest.mark.parametrize(("seconds", "reads"), [(9.9, 1), (10, 2)])
-def test_a_refresh_reads_again_after_ten_seconds(store: Store, seconds: float, reads: int) -> None:
-    store.get()
-    store.clock.now += seconds
-    store.refresh()
-    assert store.secret.reads == reads
-
-
-def test_a_new_secret_is_used_after_it_was_read_again(store: Store) -> None:
-    store.get()
     store.secret.put({}, [OTHER_KEY])
-    store.clock.now += 10
-    assert store.refresh() == Credentials({}, [OTHER_KEY])
-    assert store.get() == Credentials({}, [OTHER_KEY])
-    assert store.secret.reads == 2
+    store.clock.now += seconds
+    assert read(store) == store.get()
+    assert (store.get() == Credentials({}, [OTHER_KEY])) is (reads == 2)
+    assert store.secret.reads == reads
 
 
 FAILURES = pytest.mark.parametrize(
@@ -134,40 +127,28 @@ def test_without_a_cached_secret_a_failed_read_is_raised_each_time(
     assert store.secret.reads == 2
 
 
-class Verifier:
-    """Accepts key lists that contain `key`, and records what it was given."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.tried: list[list[str]] = []
-
-    def __call__(self, keys: list[str]) -> str:
-        self.tried.append(keys)
-        if self.key not in keys:
-            raise LookupError(self.key)
-        return "verified"
-
-
-def verify(store: Store, verifier: Verifier) -> str:
-    return store.store.verify_with_keys(verifier, LookupError, store.context)
-
-
-def test_a_key_that_was_added_a_moment_ago_is_found(store: Store) -> None:
+@pytest.mark.parametrize(
+    ("key", "seconds", "tried"),
+    [
+        (SESSION_KEY, 10, [[SESSION_KEY]]),
+        (OTHER_KEY, 9.9, [[SESSION_KEY]]),
+        (OTHER_KEY, 10, [[SESSION_KEY], [OTHER_KEY, SESSION_KEY]]),
+        ("unknown", 10, [[SESSION_KEY], [OTHER_KEY, SESSION_KEY]]),
+    ],
+)
+def test_each_version_of_the_keys_is_tried_once(store: Store, key: str, seconds: float, tried: list[list[str]]) -> None:
     store.get()
     store.secret.put({}, [OTHER_KEY, SESSION_KEY])
-    store.clock.now += 10
-    verifier = Verifier(OTHER_KEY)
-    assert verify(store, verifier) == "verified"
-    assert verifier.tried == [[SESSION_KEY], [OTHER_KEY, SESSION_KEY]]
-
-
-@pytest.mark.parametrize(("seconds", "reads"), [(9.9, 1), (10, 2)])
-def test_what_no_key_verifies_is_tried_once_with_each_version_of_the_keys(
-    store: Store, seconds: float, reads: int
-) -> None:
-    store.get()
     store.clock.now += seconds
-    verifier = Verifier("unknown")
-    with pytest.raises(LookupError):
-        verify(store, verifier)
-    assert (len(verifier.tried), store.secret.reads) == (reads, reads)
+    found: list[list[str]] = []
+
+    def find(keys: list[str]) -> int:
+        found.append(keys)
+        return keys.index(key)
+
+    if key in tried[-1]:
+        assert store.store.verify_with_keys(find, ValueError, store.context) == 0
+    else:
+        with pytest.raises(ValueError, match="not in list"):
+            store.store.verify_with_keys(find, ValueError, store.context)
+    assert (found, store.secret.reads) == (tried, len(tried))
