@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
+import botocore
 import botocore.session
 import msgspec
 import pytest
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    NoCredentialsError,
-    ReadTimeoutError,
-)
+from botocore.exceptions import ClientError, NoCredentialsError, ReadTimeoutError
 from botocore.loaders import Loader
 from botocore.stub import Stubber
 
@@ -41,41 +37,21 @@ def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def session() -> Any:
-    return botocore.session.Session()
+def clients() -> tuple[DynamoDBClient, SecretsManagerClient]:
+    session: Any = botocore.session.Session()
+    options = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    return session.create_client("dynamodb", **options), session.create_client("secretsmanager", **options)
 
 
-def create_client(session: Any, service: str) -> Any:
-    return session.create_client(
-        service, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
-    )
+@pytest.fixture
+def dynamodb(clients: tuple[DynamoDBClient, SecretsManagerClient]) -> DynamoDBClient:
+    return clients[0]
 
 
-@pytest.fixture(scope="module")
-def dynamodb(session: Any) -> DynamoDBClient:
-    return cast("DynamoDBClient", create_client(session, "dynamodb"))
-
-
-@pytest.fixture(scope="module")
-def secrets_manager(session: Any) -> SecretsManagerClient:
-    return cast("SecretsManagerClient", create_client(session, "secretsmanager"))
-
-
-class Client:
-    """A client of either service whose operations return or raise `results` one after the other."""
-
-    def __init__(self, *results: Any) -> None:
-        self.results = list(results)
-        self.calls: list[dict[str, Any]] = []
-
-    def get_item(self, **arguments: Any) -> Any:
-        self.calls.append(arguments)
-        result = self.results.pop(0)
-        if isinstance(result, Exception):
-            raise result
-        return result
-
-    update_item = get_secret_value = get_item
+def make_client(*results: Any) -> Mock:
+    """Return a client of either service whose operations return or raise `results` one after the other."""
+    send = Mock(side_effect=results)
+    return Mock(get_item=send, update_item=send, get_secret_value=send)
 
 
 CALLS: dict[str, Callable[[Any, RequestContext], Any]] = {
@@ -104,25 +80,18 @@ def test_an_item_is_read_consistently_and_a_missing_one_is_empty(dynamodb: Dynam
 
 def test_an_item_is_updated_under_a_condition(dynamodb: DynamoDBClient) -> None:
     with Stubber(dynamodb) as stub:
-        stub.add_response(
-            "update_item",
-            {"Attributes": ITEM},
-            {
-                "TableName": "table",
-                "Key": {"pk": {"S": "TOKEN#a"}},
-                "UpdateExpression": "SET version = :version",
-                "ConditionExpression": "attribute_not_exists(version)",
-                "ExpressionAttributeValues": {":version": {"N": "7"}},
-                "ReturnValues": "ALL_NEW",
-                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            },
-        )
+        expected = {
+            "TableName": "table",
+            "Key": {"pk": {"S": "TOKEN#a"}},
+            "UpdateExpression": "SET v = :v",
+            "ConditionExpression": "attribute_not_exists(v)",
+            "ExpressionAttributeValues": {":v": {"N": "7"}},
+            "ReturnValues": "ALL_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        stub.add_response("update_item", {"Attributes": ITEM}, expected)
         item = Table(dynamodb, "table").update_item(
-            "TOKEN#a",
-            "SET version = :version",
-            "attribute_not_exists(version)",
-            {":version": {"N": "7"}},
-            make_context(),
+            "TOKEN#a", "SET v = :v", "attribute_not_exists(v)", {":v": {"N": "7"}}, make_context()
         )
     assert item == ITEM
 
@@ -137,7 +106,8 @@ def test_a_failed_condition_returns_the_present_item(dynamodb: DynamoDBClient, p
     assert raised.value.item == present
 
 
-def test_a_secret_is_read_and_a_binary_one_is_empty_text(secrets_manager: SecretsManagerClient) -> None:
+def test_a_secret_is_read_and_a_binary_one_is_empty_text(clients: tuple[Any, SecretsManagerClient]) -> None:
+    secrets_manager = clients[1]
     with Stubber(secrets_manager) as stub:
         stub.add_response("get_secret_value", {"SecretString": "text"}, {"SecretId": "secret"})
         stub.add_response("get_secret_value", {"SecretBinary": b"x"})
@@ -156,20 +126,21 @@ def test_a_secret_is_read_and_a_binary_one_is_empty_text(secrets_manager: Secret
         (ClientError({}, "GetItem"), "http_0", False),
         (ReadTimeoutError(endpoint_url="https://planted"), "ReadTimeoutError", True),
         (NoCredentialsError(), "NoCredentialsError", True),
+        (TimeoutError(), "timeout", True),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_an_error_of_aws_is_translated_and_repeated_once_when_transient(
-    error: ClientError | BotoCoreError, message: str, retryable: bool
+    error: Exception, message: str, retryable: bool
 ) -> None:
-    client, context = Client(error, error, error), make_context()
+    client, context = make_client(error, error, error), make_context()
     with pytest.raises(StorageUnavailableError) as raised:
         CALLS["dynamodb.GetItem"](client, context)
     assert str(raised.value) == message
     assert raised.value.retryable is retryable
     assert raised.value.__suppress_context__, "messages of botocore quote ids and host names"
     assert [entry.outcome for entry in context.record.calls] == ["StorageUnavailableError"] * (2 if retryable else 1)
-    assert len(client.calls) == len(context.record.calls)
+    assert client.get_item.call_count == len(context.record.calls)
 
 
 @pytest.mark.parametrize(
@@ -181,86 +152,65 @@ def test_an_error_of_aws_is_translated_and_repeated_once_when_transient(
     ],
 )
 def test_a_transient_error_of_each_call_is_overcome(call: str, result: Any, expected: Any) -> None:
-    client, context = Client(client_error("ThrottlingException"), result), make_context()
+    client, context = make_client(client_error("ThrottlingException"), result), make_context()
     assert CALLS[call](client, context) == expected
-    assert client.calls[0] == client.calls[1]
+    first, second = client.get_item.call_args_list
+    assert first == second
     assert [entry.outcome for entry in context.record.calls] == ["StorageUnavailableError", "ok"]
     assert {f"{entry.service}.{entry.name}" for entry in context.record.calls} == {call}
 
 
-def test_nothing_is_sent_after_the_deadline() -> None:
-    client, context = Client(), make_context(0.0)
-    with pytest.raises(StorageUnavailableError, match="budget"):
-        CALLS["dynamodb.GetItem"](client, context)
-    assert client.calls == []
-    assert context.record.calls == []
-
-
-@pytest.mark.parametrize(("seconds", "attempts"), [(1.01, 2), (0.99, 1)])
-def test_a_call_is_repeated_only_when_there_is_time_for_a_whole_attempt(seconds: float, attempts: int) -> None:
-    client = Client(client_error("ThrottlingException"), client_error("ThrottlingException"))
-    with pytest.raises(StorageUnavailableError):
-        CALLS["dynamodb.GetItem"](client, make_context(seconds))
-    assert len(client.calls) == attempts
-
-
-def test_an_attempt_that_hangs_is_cut_and_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The timeouts of botocore apply to each read alone."""
-    monkeypatch.setattr(aws, "AWS_ATTEMPT_SECONDS", 0.02)
-    opened = threading.Event()
-
-    class Hanging(Client):
-        def get_item(self, **arguments: Any) -> Any:
-            self.calls.append(arguments)
-            assert opened.wait(10)
-            return {}
-
-    client, context = Hanging(), make_context()
-    try:
-        with pytest.raises(StorageUnavailableError, match="timeout") as raised:
-            CALLS["dynamodb.GetItem"](client, context)
-    finally:
-        opened.set()
-    assert raised.value.retryable
-    assert len(client.calls) == 2
-    assert [entry.outcome for entry in context.record.calls] == ["StorageUnavailableError"] * 2
-
-
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "cn-north-1")
-
-
-@pytest.fixture
-def loaders(monkeypatch: pytest.MonkeyPatch) -> list[Loader]:
-    """Return the list of loaders that clients were created with."""
-    used: list[Loader] = []
-    create = aws._create_clients
-
-    def record(loader: Loader) -> Any:
-        used.append(loader)
-        return create(loader)
-
-    monkeypatch.setattr(aws, "_create_clients", record)
-    return used
-
-
-def is_botocores_own(loader: Loader) -> bool:
-    return Loader.BUILTIN_DATA_PATH in loader.search_paths
-
-
-@pytest.mark.usefixtures("environment")
-def test_clients_have_short_timeouts_and_do_not_retry_by_themselves(
-    monkeypatch: pytest.MonkeyPatch, loaders: list[Loader], tmp_path: Path
+@pytest.mark.parametrize(
+    ("seconds", "attempts", "message"), [(1.01, 2, "Throttling"), (0.99, 1, "Throttling"), (0.0, 0, "budget")]
+)
+def test_a_call_is_begun_before_the_deadline_and_repeated_when_there_is_time_for_a_whole_attempt(
+    seconds: float, attempts: int, message: str
 ) -> None:
+    client, context = make_client(*[client_error("ThrottlingException")] * 2), make_context(seconds)
+    with pytest.raises(StorageUnavailableError, match=message):
+        CALLS["dynamodb.GetItem"](client, context)
+    assert (client.get_item.call_count, len(context.record.calls)) == (attempts, attempts)
+
+
+class Data:
+    """The reduced SDK data in a folder of the test. `loaders` are those that clients were created with."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.loaders: list[Loader] = []
+        self.warnings: list[str] = []
+        create = aws._create_clients
+
+        def record(loader: Loader) -> Any:
+            self.loaders.append(loader)
+            return create(loader)
+
+        monkeypatch.setattr(aws, "_create_clients", record)
+        monkeypatch.setattr(aws, "SDK_DATA", folder)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "cn-north-1")
+
+    def write(self) -> None:
+        self.folder.symlink_to(Loader.BUILTIN_DATA_PATH)
+
+    def create_clients(self) -> tuple[Any, ...]:
+        return create_clients(self.warnings.append)
+
+    @property
+    def is_botocores_own(self) -> list[bool]:
+        return [Loader.BUILTIN_DATA_PATH in loader.search_paths for loader in self.loaders]
+
+
+@pytest.fixture
+def data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Data:
+    return Data(tmp_path / "data", monkeypatch)
+
+
+def test_clients_have_short_timeouts_and_do_not_retry_by_themselves(data: Data) -> None:
     """Outside of a bundle, they are created from botocore's own data."""
-    monkeypatch.setattr(aws, "SDK_DATA", tmp_path / "missing")
-    warnings: list[str] = []
-    clients = create_clients(warnings.append)
-    assert warnings == []
-    assert [is_botocores_own(loader) for loader in loaders] == [True]
+    clients = data.create_clients()
+    assert (data.is_botocores_own, data.warnings) == ([True], [])
     assert [client.meta.service_model.service_name for client in clients] == ["dynamodb", "secretsmanager"]
     for client in clients:
         config: Any = client.meta.config
@@ -269,41 +219,27 @@ def test_clients_have_short_timeouts_and_do_not_retry_by_themselves(
         assert client.meta.region_name == "cn-north-1"
 
 
-@pytest.mark.usefixtures("environment")
-def test_the_reduced_data_of_the_bundle_is_used_when_it_fits(
-    monkeypatch: pytest.MonkeyPatch, loaders: list[Loader], tmp_path: Path
-) -> None:
-    (tmp_path / "data").symlink_to(Loader.BUILTIN_DATA_PATH)
-    monkeypatch.setattr(aws, "SDK_DATA", tmp_path / "data")
-    warnings: list[str] = []
-    clients = create_clients(warnings.append)
-    assert warnings == []
-    [loader] = loaders
-    assert loader.search_paths == [str(tmp_path / "data")]
-    with Stubber(clients[0]) as stub:
+def test_the_reduced_data_of_the_bundle_is_used_when_it_fits(data: Data) -> None:
+    data.write()
+    client, _ = data.create_clients()
+    assert ([loader.search_paths for loader in data.loaders], data.warnings) == ([[str(data.folder)]], [])
+    with Stubber(client) as stub:
         stub.add_response("get_item", {"Item": ITEM})
-        assert Table(clients[0], "table").get_item("TOKEN#a", make_context()) == ITEM, "test calls leave nothing behind"
+        assert Table(client, "table").get_item("TOKEN#a", make_context()) == ITEM, "test calls leave nothing behind"
 
 
-@pytest.mark.usefixtures("environment")
-def test_botocores_own_data_is_used_with_a_warning_when_the_reduced_data_does_not_fit(
-    monkeypatch: pytest.MonkeyPatch, loaders: list[Loader], tmp_path: Path
-) -> None:
-    monkeypatch.setattr(aws, "SDK_DATA", tmp_path)
-    warnings: list[str] = []
-    assert len(create_clients(warnings.append)) == 2
-    [warning] = warnings
-    assert warning.startswith("the bundle's SDK data does not fit botocore ")
-    assert warning.endswith("Error")
-    assert [is_botocores_own(loader) for loader in loaders] == [False, True]
+def test_botocores_own_data_is_used_with_a_warning_when_the_reduced_data_does_not_fit(data: Data) -> None:
+    data.folder.mkdir()
+    assert len(data.create_clients()) == 2
+    assert data.is_botocores_own == [False, True]
+    [warning] = data.warnings
+    assert warning.startswith(f"the bundle's SDK data does not fit botocore {botocore.__version__}: ")
 
 
-@pytest.mark.usefixtures("environment")
 def test_data_that_fails_only_when_a_call_is_made_does_not_fit_either(
-    monkeypatch: pytest.MonkeyPatch, loaders: list[Loader], tmp_path: Path
+    data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "data").symlink_to(Loader.BUILTIN_DATA_PATH)
-    monkeypatch.setattr(aws, "SDK_DATA", tmp_path / "data")
+    data.write()
     tried: list[str] = []
 
     def fail(client: Any, operation: str, parameters: dict[str, Any]) -> None:
@@ -313,9 +249,7 @@ def test_data_that_fails_only_when_a_call_is_made_does_not_fit_either(
             raise KeyError("planted")
 
     monkeypatch.setattr(aws, "_test_client", fail)
-    warnings: list[str] = []
-    create_clients(warnings.append)
+    data.create_clients()
     assert tried == ["GetItem", "GetSecretValue"]
-    assert [is_botocores_own(loader) for loader in loaders] == [False, True]
-    assert warnings[0].endswith(": KeyError")
-    assert "planted" not in warnings[0]
+    assert data.is_botocores_own == [False, True]
+    assert data.warnings[0].endswith(": KeyError")

@@ -9,13 +9,7 @@ import pytest
 
 from chalicelib import context as context_module
 from chalicelib.context import ABANDONED, Deadline, RequestContext
-from chalicelib.errors import (
-    Evidence,
-    RateLimitedError,
-    RedemptionError,
-    TokenUnavailableError,
-    UpstreamTimeoutError,
-)
+from chalicelib.errors import Evidence, RateLimitedError, RedemptionError, TokenUnavailableError, UpstreamTimeoutError
 from tests.unit.fakes import Clock, LambdaContext, make_context
 
 INFINITE = float("inf")
@@ -31,33 +25,17 @@ def test_a_deadline_counts_down_past_zero_until_it_is_cancelled() -> None:
     assert (deadline.remaining(), deadline.is_cancelled) == (-INFINITE, True)
 
 
-def test_a_cancellation_aborts_the_calls_under_way() -> None:
-    deadline = Deadline(5, Clock())
-    aborted: list[str] = []
-    with deadline.aborting(lambda: aborted.append("outer")):
-        with deadline.aborting(lambda: aborted.append("ended")):
-            pass
-        with deadline.aborting(lambda: aborted.append("inner")):
-            assert aborted == []
-            deadline.cancel()
-            assert sorted(aborted) == ["inner", "outer"]
-
-
-def test_a_call_that_failed_is_not_aborted_later() -> None:
+def test_a_cancellation_aborts_the_calls_under_way_and_later_ones_at_once() -> None:
     deadline = Deadline(5, Clock())
     aborted: list[str] = []
     with pytest.raises(ZeroDivisionError), deadline.aborting(lambda: aborted.append("failed")):
         raise ZeroDivisionError
-    deadline.cancel()
-    assert aborted == []
-
-
-def test_a_call_that_starts_after_the_cancellation_is_aborted_at_once() -> None:
-    deadline = Deadline(5, Clock())
-    deadline.cancel()
-    aborted: list[str] = []
+    with deadline.aborting(lambda: aborted.append("outer")), deadline.aborting(lambda: aborted.append("inner")):
+        assert aborted == []
+        deadline.cancel()
+        assert sorted(aborted) == ["inner", "outer"]
     with deadline.aborting(lambda: aborted.append("late")):
-        assert aborted == ["late"]
+        assert aborted[2:] == ["late"]
 
 
 @pytest.mark.parametrize(
@@ -74,11 +52,7 @@ def test_the_deadline_is_before_lambdas_own_and_within_the_budget(
 ) -> None:
     context = RequestContext.for_lambda(lambda_context, **options)
     assert context.deadline.remaining() == pytest.approx(seconds, abs=0.4)
-
-
-def test_the_request_id_is_lambdas() -> None:
-    assert RequestContext.for_lambda(LambdaContext(1000)).record.request_id == "lambda-id"
-    assert RequestContext.for_lambda(None).record.request_id == ""
+    assert context.record.request_id == ("" if lambda_context is None else "lambda-id")
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(3.0, 3.0), (30.0, 9.0)])
@@ -125,21 +99,14 @@ def test_the_call_log_has_outcome_and_codes(
     assert (call.outcome, call.error_code, call.sub_error_code, call.logid) == expected
 
 
-def test_a_call_is_in_the_log_while_it_runs_and_counts_as_abandoned() -> None:
-    context = make_context()
-    with context.record_call("douyin", "client_token") as call:
-        assert context.record.calls == [call]
-        assert (call.outcome, call.seconds, call.error_code) == (ABANDONED, 0, 0)
-    assert call.outcome == "ok"
-
-
 @pytest.mark.parametrize("error_type", [None, UpstreamTimeoutError])
-def test_a_call_that_was_aborted_counts_as_abandoned(error_type: type[UpstreamTimeoutError] | None) -> None:
+def test_a_call_that_runs_or_was_aborted_counts_as_abandoned(error_type: type[UpstreamTimeoutError] | None) -> None:
     context = make_context()
     with (
         contextlib.nullcontext() if error_type is None else pytest.raises(error_type),
-        context.record_call("douyin", "query_user_certificates"),
+        context.record_call("douyin", "query_user_certificates") as call,
     ):
+        assert (call.outcome, call.seconds, call.error_code) == (ABANDONED, 0, 0)
         context.deadline.cancel()
         if error_type is not None:
             raise error_type("timeout")

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import random
 from typing import NamedTuple
+from unittest.mock import Mock
 
 import msgspec
 import pytest
 
 from chalicelib.context import Deadline
-from chalicelib.errors import (
-    RateLimitedError,
-    RedemptionError,
-    UpstreamRejectedError,
-    UpstreamUnavailableError,
-)
+from chalicelib.errors import RateLimitedError, RedemptionError, UpstreamRejectedError, UpstreamUnavailableError
 from chalicelib.retry import RetryPolicy, call_with_retries
 from tests.unit.fakes import Clock
 
@@ -73,89 +69,38 @@ def test_delay_before_the_next_attempt(row: Row, monkeypatch: pytest.MonkeyPatch
     assert (shortest, longest) == (row.shortest, row.longest)
 
 
-def test_the_delay_is_random() -> None:
-    delays = [POLICY.delay(BUSY, 1, 9.0) for _ in range(100)]
-    assert len(set(delays)) > 50
-    assert all(delay is not None and 0 <= delay <= 0.1 for delay in delays)
+@pytest.mark.parametrize(
+    ("errors", "seconds", "sleeps"),
+    [
+        # Repeated until the call succeeds, until the attempts are used up, or until an error is not retryable.
+        ([busy(0.2), busy(0.3), busy(0.5)], 9.0, [0.2, 0.3, 0.5]),
+        ([busy(0.2), busy(0.3), busy(0.5), busy(0.7)], 9.0, [0.2, 0.3, 0.5]),
+        ([busy(0.2), UpstreamRejectedError("2100005")], 9.0, [0.2]),
+        ([busy(0.2), ZeroDivisionError("x")], 9.0, [0.2]),
+        # Each delay is 0.4 s and each retry needs 0.3 s: with 1 s there is time for one retry.
+        ([busy(0.4), busy(0.4)], 1.0, [0.4]),
+    ],
+)
+def test_a_call_is_repeated_after_a_delay_and_the_last_error_raised(
+    errors: list[Exception], seconds: float, sleeps: list[float]
+) -> None:
+    clock, call = Clock(), Mock(side_effect=[*errors, "done"])
+    deadline = Deadline(seconds, clock)
+    if len(errors) == len(sleeps):
+        assert call_with_retries(call, POLICY, deadline, sleep=clock.sleep) == "done"
+    else:
+        with pytest.raises(type(errors[-1])) as raised:
+            call_with_retries(call, POLICY, deadline, sleep=clock.sleep)
+        assert raised.value is errors[-1]
+    assert (call.call_count, clock.sleeps) == (len(sleeps) + 1, sleeps)
 
 
-class Attempts:
-    """A call that raises the given errors, one per attempt, and then returns "done"."""
-
-    def __init__(self, *errors: Exception) -> None:
-        self.errors = list(errors)
-        self.count = 0
-
-    def __call__(self) -> str:
-        self.count += 1
-        if self.errors:
-            raise self.errors.pop(0)
-        return "done"
-
-
-def run(call: Attempts, clock: Clock, policy: RetryPolicy = POLICY, seconds: float = 9.0) -> str:
-    return call_with_retries(call, policy, Deadline(seconds, clock), sleep=clock.sleep)
-
-
-def test_a_call_is_repeated_until_it_succeeds() -> None:
-    call, clock = Attempts(busy(0.2), busy(0.3), busy(0.5)), Clock()
-    assert run(call, clock) == "done"
-    assert (call.count, clock.sleeps) == (4, [0.2, 0.3, 0.5])
-
-
-def test_the_last_error_is_raised_when_the_attempts_are_used_up() -> None:
-    errors = [busy(0.2), busy(0.2), busy(0.2), UpstreamUnavailableError("last", retryable=True), busy(0.2)]
-    call, clock = Attempts(*errors), Clock()
-    with pytest.raises(UpstreamUnavailableError, match="last"):
-        run(call, clock)
-    assert (call.count, len(clock.sleeps)) == (4, 3)
-
-
-@pytest.mark.parametrize("error", [UpstreamRejectedError("2100005"), ZeroDivisionError("x")])
-def test_an_error_that_is_not_retryable_ends_the_loop(error: Exception) -> None:
-    call, clock = Attempts(busy(0.2), error), Clock()
-    with pytest.raises(type(error)) as raised:
-        run(call, clock)
-    assert raised.value is error
-    assert (call.count, clock.sleeps) == (2, [0.2])
-
-
-def test_no_attempt_starts_when_too_little_time_is_left() -> None:
-    """Each delay is 0.4 s and each retry needs 0.3 s: with 1 s there is time for one retry."""
-    call, clock = Attempts(busy(0.4), busy(0.4), busy(0.4)), Clock()
-    with pytest.raises(UpstreamUnavailableError):
-        run(call, clock, seconds=1.0)
-    assert (call.count, clock.sleeps) == (2, [0.4])
-
-
-def test_before_retry_runs_after_the_delay_and_before_each_retry() -> None:
-    events: list[str] = []
-    errors = iter([busy(0.2), busy(0.2)])
-
-    def call() -> str:
-        events.append("call")
-        error = next(errors, None)
-        if error is not None:
-            raise error
-        return "done"
-
-    result = call_with_retries(
-        call,
-        POLICY,
-        Deadline(9.0, Clock()),
-        before_retry=lambda: events.append("before"),
-        sleep=lambda _: events.append("sleep"),
-    )
-    assert result == "done"
-    assert events == ["call", "sleep", "before", "call", "sleep", "before", "call"]
-
-
-def test_a_retryable_error_of_before_retry_ends_the_loop() -> None:
-    call, clock = Attempts(busy(0.2), busy(0.2)), Clock()
-
-    def before_retry() -> None:
-        raise UpstreamUnavailableError("renewal", retryable=True)
-
+def test_before_retry_runs_after_the_delay_and_what_it_raises_ends_the_loop() -> None:
+    events = Mock()
+    events.call.side_effect = [busy(0.2), busy(0.2), "done"]
+    events.before_retry.side_effect = [None, UpstreamUnavailableError("renewal", retryable=True)]
     with pytest.raises(UpstreamUnavailableError, match="renewal"):
-        call_with_retries(call, POLICY, Deadline(9.0, clock), before_retry=before_retry, sleep=clock.sleep)
-    assert call.count == 1
+        call_with_retries(
+            events.call, POLICY, Deadline(9.0, Clock()), before_retry=events.before_retry, sleep=events.sleep
+        )
+    assert [name for name, _, _ in events.mock_calls] == ["call", "sleep", "before_retry"] * 2

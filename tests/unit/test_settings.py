@@ -28,14 +28,6 @@ def test_every_variable_is_read() -> None:
     assert Settings.from_env(env) == Settings("t", "s", "https://open.example", "https://login.example", 60)
 
 
-@pytest.mark.parametrize("name", REQUIRED)
-def test_a_missing_variable_is_named(name: str) -> None:
-    for env in ({}, {name: " \n"}):
-        present = {other: text for other, text in REQUIRED.items() if other != name}
-        with pytest.raises(ConfigurationError, match=f"environment variable {name} is missing"):
-            Settings.from_env(present | env)
-
-
 @pytest.mark.parametrize(
     ("value", "base_url"),
     [
@@ -50,36 +42,45 @@ def test_a_base_url_has_no_trailing_slash(value: str, base_url: str) -> None:
     assert Settings.from_env(REQUIRED | {"DOUYIN_OPEN_API": value}).open_api == base_url
 
 
-@pytest.mark.parametrize(
-    ("value", "problem"),
-    [
-        ("open.douyin.com", "is not a base URL"),
-        ("https:///path", "is not a base URL"),
-        ("https://open.example?x=1", "is not a base URL"),
-        ("https://open.example#x", "is not a base URL"),
-        ("https://:password@open.example", "is not a base URL"),
-        ("https://open.example:port", "is not a base URL"),
-        ("https://[::1", "is not a base URL"),
-        ("http://open.douyin.com", "must be https"),
-        ("http://127.0.0.1.example", "must be https"),
-        ("ftp://localhost", "must be https"),
-    ],
-)
-def test_a_malformed_base_url_is_named(value: str, problem: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"environment variable DOUYIN_LOGIN_API {problem}") as raised:
-        Settings.from_env(REQUIRED | {"DOUYIN_LOGIN_API": value})
-    assert value not in str(raised.value)
-
-
 @pytest.mark.parametrize(("value", "seconds"), [("1", 1), ("2592000", 2592000), (" 60 ", 60)])
 def test_the_session_ttl_is_a_number_of_seconds(value: str, seconds: int) -> None:
     assert Settings.from_env(REQUIRED | {"SESSION_TTL_SECONDS": value}).session_ttl == seconds
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "1.5", "2592001", "٣", "²"])
-def test_a_malformed_session_ttl_is_named(value: str) -> None:
-    with pytest.raises(ConfigurationError, match="SESSION_TTL_SECONDS is not a number of seconds from 1 to 2592000"):
-        Settings.from_env(REQUIRED | {"SESSION_TTL_SECONDS": value})
+NO_BASE_URLS = [
+    "open.douyin.com",
+    "https:///path",
+    "https://open.example?x=1",
+    "https://open.example#x",
+    "https://:password@open.example",
+    "https://open.example:port",
+    "https://[::1",
+]
+NO_SECONDS = ["0", "-1", "1.5", "2592001", "٣", "²"]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem", "values"),
+    [
+        ("TABLE_NAME", "is missing", [None, "", " \n"]),
+        ("SECRET_NAME", "is missing", [None, "", " \n"]),
+        ("SESSION_TTL_SECONDS", "is not a number of seconds from 1 to 2592000", NO_SECONDS),
+        ("DOUYIN_LOGIN_API", "is not a base URL", NO_BASE_URLS),
+        (
+            "DOUYIN_LOGIN_API",
+            "must be https (http only for loopback)",
+            ["http://open.douyin.com", "http://127.0.0.1.example", "ftp://localhost"],
+        ),
+    ],
+)
+def test_a_missing_or_malformed_variable_is_named_without_its_value(
+    name: str, problem: str, values: list[str | None]
+) -> None:
+    for value in values:
+        env = {other: text for other, text in {**REQUIRED, name: value}.items() if text is not None}
+        with pytest.raises(ConfigurationError) as raised:
+            Settings.from_env(env)
+        assert str(raised.value) == f"environment variable {name} {problem}"
 
 
 def test_telemetry_has_names_whatever_is_configured() -> None:

@@ -15,26 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Gate:
-    """A call that blocks until it is opened. `ended` is set when everything about it is over."""
-
-    def __init__(self) -> None:
-        self.opened = threading.Event()
-        self.ended = threading.Event()
-        self.error: Exception | None = None
-
-    def __call__(self) -> str:
-        assert self.opened.wait(10)
-        if self.error is not None:
-            raise self.error
-        return "result"
-
-
 @pytest.fixture
-def gate() -> Iterator[Gate]:
-    gate = Gate()
-    yield gate
-    gate.opened.set()
+def opened() -> Iterator[threading.Event]:
+    """An event that the call of a test waits for. It is set at the end of the test."""
+    event = threading.Event()
+    yield event
+    event.set()
 
 
 @pytest.mark.parametrize("error_type", [KeyboardInterrupt, TimeoutError])
@@ -60,38 +46,40 @@ def test_the_call_runs_in_a_daemon_thread_so_that_it_cannot_delay_the_end_of_the
     [(0.02, 60.0), (60.0, 0.02), (60.0, -1.0)],
     ids=["limit", "deadline", "deadline passed"],
 )
-def test_a_call_that_does_not_end_in_time_is_a_timeout(gate: Gate, seconds: float, deadline: float) -> None:
+def test_a_call_that_does_not_end_in_time_is_a_timeout(
+    opened: threading.Event, seconds: float, deadline: float
+) -> None:
     begun = time.monotonic()
     with pytest.raises(TimeoutError):
-        call_with_timeout(gate, seconds, Deadline(deadline))
+        call_with_timeout(opened.wait, seconds, Deadline(deadline))
     assert max(0.0, min(seconds, deadline)) <= time.monotonic() - begun < 5
-    assert not gate.opened.is_set()
 
 
-def test_a_cancelled_deadline_ends_the_wait(gate: Gate) -> None:
+def test_a_cancelled_deadline_ends_the_wait(opened: threading.Event) -> None:
     deadline = Deadline(60.0)
-    canceller = threading.Thread(target=deadline.cancel)
-
-    def cancel_and_block() -> str:
-        canceller.start()
-        return gate()
-
+    canceller = threading.Timer(0.02, deadline.cancel)
+    canceller.start()
     with pytest.raises(TimeoutError):
-        call_with_timeout(cancel_and_block, 60.0, deadline)
+        call_with_timeout(opened.wait, 60.0, deadline)
     canceller.join(5)
 
 
 @pytest.mark.parametrize("error", [None, ZeroDivisionError("x")])
-def test_a_late_end_is_cleaned_up(gate: Gate, error: Exception | None) -> None:
-    gate.error = error
+def test_a_late_end_is_cleaned_up(opened: threading.Event, error: Exception | None) -> None:
+    def call() -> None:
+        opened.wait(10)
+        if error is not None:
+            raise error
+
+    ended = threading.Event()
     with pytest.raises(TimeoutError):
-        call_with_timeout(gate, 0.02, Deadline(5.0), on_late=gate.ended.set)
-    assert not gate.ended.is_set()
-    gate.opened.set()
-    assert gate.ended.wait(5)
+        call_with_timeout(call, 0.02, Deadline(5.0), on_late=ended.set)
+    assert not ended.is_set()
+    opened.set()
+    assert ended.wait(5)
 
 
-def test_an_end_in_time_is_not_cleaned_up(gate: Gate) -> None:
-    gate.opened.set()
-    assert call_with_timeout(gate, 5.0, Deadline(5.0), on_late=gate.ended.set) == "result"
-    assert not gate.ended.wait(0.02)
+def test_an_end_in_time_is_not_cleaned_up() -> None:
+    ended = threading.Event()
+    assert call_with_timeout(lambda: "result", 5.0, Deadline(5.0), on_late=ended.set) == "result"
+    assert not ended.wait(0.02)

@@ -20,10 +20,10 @@ from tests.unit.fakes import (
 
 
 class Instance:
-    """What an instance warms up."""
+    """An instance for five apps."""
 
-    def __init__(self, apps: int = 1) -> None:
-        names = [f"tt{number}" for number in range(apps)]
+    def __init__(self) -> None:
+        names = [f"tt{number}" for number in range(5)]
         self.secret = FakeSecret(dict.fromkeys(names, "s"))
         self.table = FakeTable(**{f"TOKEN#{name}": token_row(f"clt.{name}") for name in names})
         self.douyin = FakeDouyin()
@@ -34,37 +34,31 @@ class Instance:
         warm_up(make_credentials(self.secret), self.tokens, self.douyin, self.executor, make_context())
 
 
-def test_secret_token_and_connection_are_there_afterwards() -> None:
+@pytest.mark.parametrize("connection_error", [None, UpstreamUnavailableError("connection")])
+def test_secret_first_tokens_and_connection_are_there_afterwards(
+    connection_error: UpstreamUnavailableError | None,
+) -> None:
+    """A connection that fails is left to the first request."""
     instance = Instance()
+    instance.douyin.connection_error = connection_error
     instance.warm_up()
-    assert instance.secret.reads == 1
-    assert instance.douyin.connections == 1
-    assert instance.executor.submitted == 1
+    assert (instance.secret.reads, instance.douyin.connections, instance.executor.submitted) == (1, 1, 1)
+    assert instance.table.reads == ["TOKEN#tt0", "TOKEN#tt1", "TOKEN#tt2"]
     instance.table.fails_reads = True
     assert instance.tokens.get_token("tt0", "s", make_context()) == "clt.tt0"
 
 
-def test_the_tokens_of_the_first_apps_are_read_and_none_is_minted() -> None:
-    instance = Instance(apps=5)
+def test_no_token_is_minted() -> None:
+    instance = Instance()
     instance.table.items.clear()
     instance.warm_up()
-    assert instance.table.reads == ["TOKEN#tt0", "TOKEN#tt1", "TOKEN#tt2"]
     assert instance.douyin.mints == []
-
-
-def test_a_connection_that_fails_is_left_to_the_first_request() -> None:
-    instance = Instance()
-    instance.douyin.connection_error = UpstreamUnavailableError("connection")
-    instance.warm_up()
-    assert instance.table.reads == ["TOKEN#tt0"]
 
 
 @pytest.mark.parametrize("part", ["secret", "table"])
 def test_unavailable_storage_is_raised(part: str) -> None:
     instance = Instance()
-    if part == "secret":
-        instance.secret.is_unavailable = True
-    else:
-        instance.table.fails_reads = True
+    instance.secret.is_unavailable = part == "secret"
+    instance.table.fails_reads = part == "table"
     with pytest.raises(StorageUnavailableError):
         instance.warm_up()
