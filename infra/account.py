@@ -26,7 +26,7 @@ class Account:
     `endpoint_url` is the URL of an emulated AWS, or None.
     """
 
-    client: Callable[[str], Any]
+    client: Callable[..., Any]
     environment: Mapping[str, str]
     region: str
     endpoint_url: str | None = None
@@ -51,20 +51,26 @@ class Account:
 
 
 def open_account(project: Path, stage: str) -> Account:
-    """Return the account of the AWS credentials in the environment; raises StageError if no region is set."""
+    """Return the account and region of the environment; raises StageError if no region is set.
+
+    The stage's settings give the region if the environment does not.
+    """
+    endpoint_url = os.environ.get("AWS_ENDPOINT_URL") or None
+    if endpoint_url is not None and not endpoint_url.startswith(("http://", "https://")):
+        raise StageError(f"variable AWS_ENDPOINT_URL is {endpoint_url!r}, which is no URL")
     session = boto3.Session()
     region = session.region_name or read_stage_settings(project, stage).region
     if region is None:
-        raise StageError("no AWS region: set AWS_DEFAULT_REGION, or `region` in infra/stages/<stage>.toml")
+        raise StageError(f"no AWS region: set AWS_DEFAULT_REGION, or `region` in infra/stages/{stage}.toml")
     client: Any = functools.partial(session.client, region_name=region)
-    environment = {**os.environ, "AWS_DEFAULT_REGION": region}
-    return Account(client, environment, region, os.environ.get("AWS_ENDPOINT_URL"))
+    return Account(client, {**os.environ, "AWS_DEFAULT_REGION": region}, region, endpoint_url)
 
 
 def begin(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> StageSettings:
-    """Report which account, region and stage a command changes; return the stage's settings if they allow it."""
+    """Report on which stage, account and region a command acts; return the stage's settings if they allow it."""
     settings = read_stage_settings(project, stage)
-    report(f"account {account.id}, region {account.region}, stage {stage}")
+    endpoint = f", endpoint {account.endpoint_url}" if account.endpoint_url else ""
+    report(f"stage {stage}, account {account.id}, region {account.region}{endpoint}")
     check_account(account, settings)
     return settings
 
@@ -76,4 +82,4 @@ def check_account(account: Account, settings: StageSettings) -> None:
         ("region", settings.region, account.region),
     ):
         if expected is not None and expected != actual:
-            raise StageError(f"the stage's settings require {what} {expected}, but the AWS credentials are of {actual}")
+            raise StageError(f"the stage's settings require {what} {expected}, but this is {what} {actual}")

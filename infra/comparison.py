@@ -1,4 +1,4 @@
-"""Compares what is deployed of a stage with what its settings and the template say. Nothing is changed.
+"""Compare the deployed resources of a stage with its settings and the template. Nothing is changed.
 
 `make deploy` and `redeemctl doctor` report all differences. The smoke test reports those of functions and schedule.
 """

@@ -155,7 +155,7 @@ def _find_archive(project: Path, architecture: str, report: Callable[[str], None
 
 
 def _check_runtime(account: Account, stage: str, settings: StageSettings) -> None:
-    """Refuse to change the runtime only because this machine has another Python."""
+    """Raise StageError if the runtime would change only because this machine has another Python."""
     origin, runtime = "the stage's settings", f"python{settings.python}"
     if settings.python is None:
         client, name = account.client("lambda"), cloudformation.stack_name(stage)
@@ -170,7 +170,7 @@ def _check_runtime(account: Account, stage: str, settings: StageSettings) -> Non
 
 
 def check_concurrency(client: Any, stage: str, wanted: int | None) -> None:
-    """Raise StageError if the account cannot reserve this concurrency: Lambda refuses it when the function exists."""
+    """Raise StageError if the account cannot reserve this concurrency. Lambda would refuse it after other changes."""
     if wanted is None:
         return
     limits = client.get_account_settings()["AccountLimit"]

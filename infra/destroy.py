@@ -76,7 +76,7 @@ def _check_policies(account: Account, stage: str) -> None:
                 for entity in entities[f"Policy{kind}s"]
             ]
     if attached:
-        raise StageError("; ".join(attached) + ". Detach it, and run this command with other rights")
+        raise StageError("; ".join(attached) + ". Detach it, and run this command as an administrator")
 
 
 def _delete_role_policies(account: Account, stage: str) -> None:
@@ -124,7 +124,7 @@ def main() -> None:
     arguments = parser.parse_args()
     delete_data = arguments.data == "delete"
     if delete_data and arguments.really != arguments.stage:
-        parser.error(f"to delete table and secret, use --data delete --really {arguments.stage}")
+        parser.error(f"to delete table and secret: DATA=delete REALLY={arguments.stage}")
     with exit_on_error():
         account = open_account(ROOT, arguments.stage)
         destroy(account, ROOT, arguments.stage, print, delete_data=delete_data)

@@ -99,7 +99,7 @@ def choose_build(history: History, commit: str | None) -> Version:
         # Without a number, the code that runs was not published: every version is older.
         if (number is None or version.number < number) and version.code != running.code:
             return version
-    raise StageError("no older build is kept; check out its commit and run make deploy")
+    raise StageError("no older build can be restored; TO=<commit> selects another one that is kept")
 
 
 def read_routes(archive: bytes) -> set[tuple[str, str]]:

@@ -75,9 +75,9 @@ def publish(
     build: Build | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
-    """Publish what a function serves, unless it is the newest version; delete all but the last versions.
+    """Publish what a function serves, unless it is the newest version already; keep the newest KEPT_VERSIONS.
 
-    Without `build`, the version and commit are those of an older version with the same code, or unknown.
+    Without `build`, the description is that of a published version with the same code, or says that it is unknown.
     """
     wait_until_updated(client, function_name)
     history = read_history(client, function_name)

@@ -36,8 +36,8 @@ def add_app(options: GlobalOptions, app_id: str) -> None:
     The secret is read from the variable REDEEMCTL_APP_SECRET, or from stdin, or from a prompt without echo. The first
     app of a stage also creates the first session key.
     """
-    secret = read_app_secret()
     with options.open_stage() as stage:
+        secret = read_app_secret(app_id)
         seen = read_secret(stage)
         current = seen.apps.get(app_id)
         keys = seen.session_keys or [new_key()]
@@ -85,9 +85,9 @@ def remove_app(options: GlobalOptions, app_id: str) -> None:
         )
 
 
-def read_app_secret() -> str:
+def read_app_secret(app_id: str) -> str:
     """Read an app secret from the variable, stdin or a prompt; raises InvalidInputError that does not contain it."""
-    text, source = read_hidden(SECRET_VARIABLE, "app secret")
+    text, source = read_hidden(SECRET_VARIABLE, f"app secret of {app_id}")
     if not _APP_SECRET.fullmatch(text):
         rule = f"must be 1 to {MAX_SECRET_LENGTH} visible ASCII characters, without blanks"
         raise InvalidInputError(f"app secret (from {source}): {rule}")

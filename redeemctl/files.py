@@ -66,8 +66,10 @@ def read_merchants(path: Path) -> tuple[dict[str, Entry], list[str]]:
     columns = [name.strip() for name in reader.fieldnames or []]
     unknown = [name for name in columns if name not in COLUMNS]
     if unknown or "account_id" not in columns or len(set(columns)) < len(columns):
-        expected = f"expected once each: {', '.join(COLUMNS)}"
-        raise InvalidInputError(f"{path}: line 1: columns {', '.join(unknown) or 'account_id'}: {expected}")
+        found = (
+            f"unknown columns {', '.join(unknown)}" if unknown else "account_id is missing, or a column is there twice"
+        )
+        raise InvalidInputError(f"{path}: line 1: {found}; expected, separated by commas: {', '.join(COLUMNS)}")
     reader.fieldnames = columns
     try:
         for cells in reader:
@@ -105,7 +107,7 @@ def _decode(path: Path) -> str:
             return content.decode(encoding)
         except UnicodeDecodeError:
             continue
-    raise InvalidInputError(f"{path}: not a CSV file in UTF-8 or GB18030")
+    raise InvalidInputError(f"{path}: not a CSV file in UTF-8 or GB18030 (in Excel: save as CSV UTF-8)")
 
 
 def _read_line(number: int, cells: dict[str, str | None], entries: dict[str, Entry], errors: list[str]) -> None:

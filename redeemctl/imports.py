@@ -117,7 +117,7 @@ def import_merchants(options: GlobalOptions, file: Path, *, prune: bool) -> None
 
 @click.command("export", cls=GlobalCommand)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
-@click.option("--table", help="read another table than the stage's, for example one restored from a backup")
+@click.option("--table", help="Read another table than the stage's, for example one restored from a backup.")
 @pass_options
 def export_merchants(options: GlobalOptions, file: Path | None, table: str | None) -> None:
     """Write all merchants to the CSV file FILE, in the form that import reads.

@@ -135,7 +135,7 @@ def change_row(
     options.change(
         list_changes(item, edited),
         lambda: stage.merchants.write(item, edited),
-        f"merchant {account_id}: saved; takes effect on all instances within five minutes",
+        f"merchant {account_id}: {'removed' if edited is None else 'saved'}; effective within five minutes",
         warning=warning,
         account_id=account_id,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from infra.account import begin
 from redeemctl.errors import NotConfirmedError
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.rows import Merchant, Store, parse_value
@@ -38,13 +39,15 @@ class GlobalOptions:
 
     @contextmanager
     def open_stage(self, *, describe: bool = True) -> Iterator[Stage]:
-        """Open the stage, and show on stderr which account, region and stage this is.
+        """Open the stage, and show on stderr which stage, account and region this is, and what the environment changes.
 
-        With `describe=False` nothing is shown, and AWS is not called.
+        With `describe=False` AWS is not called: only the environment's changes are shown.
         """
         with open_stage(self.stage, self.project) as stage:
-            for line in stage.describe() if describe else ():
-                print_note(line)
+            if describe:
+                begin(stage.account, self.project, stage.name, print_note)
+            for notice in stage.notices():
+                print_note(notice)
             yield stage
 
     def change(

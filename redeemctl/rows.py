@@ -8,6 +8,7 @@ that has only a name is written in the first form. Attributes and members that a
 from __future__ import annotations
 
 import functools
+import re
 import typing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -40,6 +41,8 @@ Patch = dict[str, Any]
 
 
 def _check_id(text: str) -> str:
+    if re.fullmatch(r"[0-9.]+E\+[0-9]+", text):
+        raise ValueError("Excel has turned this id into a number: format the column as text, and enter the id again")
     if not ID.fullmatch(text):
         raise ValueError(ID_RULE)
     return text

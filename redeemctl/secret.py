@@ -58,8 +58,9 @@ PROPAGATION_SECONDS = math.ceil(MAX_AGE_SECONDS) + MARGIN_SECONDS
 """After this time every instance uses the changed list of keys."""
 
 ADD, USE, RETIRE = "add", "use", "retire"
-NOT_BEFORE = {ADD: RETIRE, RETIRE: USE}
-"""Step to the one that must be taken first. A step that has been taken already is no error."""
+BLOCKED_BY = {ADD: RETIRE, RETIRE: USE}
+"""`add` is refused while `retire` is the next step, and `retire` while `use` is. Any other step that is not next has
+been taken already, which is no error."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class SecretVersion:
     """A version of the secret.
 
     `apps` are the app secrets by app_id; the first of `session_keys` signs. `created_at` is in epoch seconds of AWS's
-    clock. `content` is the whole JSON object, with the members that the service does not know. Without a value they are
-    empty.
+    clock. `content` is the whole JSON object, with the members that the service does not know. A secret without a value
+    has an empty version.
     """
 
     version_id: str = ""
@@ -203,7 +204,7 @@ class Rotation:
 
 
 def read_rotation(version: SecretVersion) -> Rotation:
-    """Return the state of the rotation in a version of the secret. A pending key must not be the one that signs."""
+    """Return the state of the rotation in a version of the secret. As pending key, one that signs does not count."""
     keys = tuple(version.session_keys)
     recorded = version.content.get("pending_key")
     pending = next((name for name in map(fingerprint, keys[1:]) if name == recorded), "")
@@ -225,7 +226,7 @@ def masked(secret: str | None) -> str:
     return f"…{fingerprint(secret)}" if secret else ""
 
 
-_now_option = click.option("--now", is_flag=True, help="Do not wait until the step is due. Ends sessions.")
+_now_option = click.option("--now", is_flag=True, help="Do not wait until the step is due.")
 
 
 @click.group("session-key", cls=GlobalGroup)
@@ -273,7 +274,7 @@ def use_key(options: GlobalOptions, *, now: bool) -> None:
 @_now_option
 @pass_options
 def retire_key(options: GlobalOptions, *, now: bool) -> None:
-    """Step 3: remove the previous key. Use --now only if the key has leaked: its sessions end at once."""
+    """Step 3: remove the previous key. Use --now only if the key has leaked: its sessions end within five minutes."""
     warning = "All sessions that were signed with a removed key end." if now else "The previous key is removed."
     _take_step(options, RETIRE, now, warning)
 
@@ -291,7 +292,7 @@ def _take_step(options: GlobalOptions, step: str, now: bool = False, warning: st
     with options.open_stage() as stage:
         version = _read_version(stage)
         before = after = read_rotation(version)
-        if before.next_step == NOT_BEFORE.get(step):
+        if before.next_step == BLOCKED_BY.get(step):
             raise CommandError(f"the rotation is not complete; next step: redeemctl session-key {before.next_step}")
         if before.next_step == step:
             due_at = before.due_at(stage.settings.session_ttl)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import os
 import threading
@@ -9,7 +11,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
@@ -22,7 +23,8 @@ from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import RedemptionError
 from chalicelib.settings import Settings
 from chalicelib.tokens.provider import TokenProvider
-from infra.stage_settings import StageError, read_stage_settings
+from infra.account import open_account
+from infra.stage_settings import StageError
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.table import MerchantTable
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import requests
+
+    from infra.account import Account
 
 CALL_SECONDS = 30.0
 """Time limit for one call to the table or the platform, retries included."""
@@ -59,12 +63,13 @@ _OTHER_VARIABLES = ("DOUYIN_OPEN_API", "DOUYIN_LOGIN_API", "SESSION_TTL_SECONDS"
 class Stage:
     """One stage. Create it with `open_stage`.
 
-    `overrides` are variables of the environment that change the stage's configuration.
+    `opened` is the AWS account of `account`. `overrides` are variables of the environment that change the stage's
+    configuration.
     """
 
     name: str
     settings: Settings
-    session: Any
+    opened: Account
     http: requests.Session
     overrides: Mapping[str, str]
     _clients: dict[str, Any] = field(default_factory=dict)
@@ -74,8 +79,13 @@ class Stage:
         """Return the client of an AWS service, which several threads may use."""
         with self._lock:
             if service not in self._clients:
-                self._clients[service] = self.session.client(service, config=AWS_CONFIG)
+                self._clients[service] = self.opened.client(service, config=AWS_CONFIG)
             return self._clients[service]
+
+    @functools.cached_property
+    def account(self) -> Account:
+        """The AWS account, with the clients of this stage."""
+        return dataclasses.replace(self.opened, client=self.client)
 
     @property
     def douyin(self) -> DouyinClient:
@@ -95,13 +105,6 @@ class Stage:
     def merchants(self) -> MerchantTable:
         """The rows of merchants."""
         return MerchantTable(self.client("dynamodb"), self.settings.table_name)
-
-    def describe(self) -> list[str]:
-        """Return lines that say on which stage, account and region a command acts, and what the environment changes."""
-        account = self.client("sts").get_caller_identity()["Account"]
-        endpoint = os.environ.get("AWS_ENDPOINT_URL")
-        where = f", endpoint {endpoint}" if endpoint else ""
-        return [f"stage {self.name}, account {account}, region {self.session.region_name}{where}", *self.notices()]
 
     def notices(self) -> list[str]:
         """Return a line for each variable of the environment that changes the stage's configuration."""
@@ -139,27 +142,15 @@ def open_stage(name: str, project: Path) -> Iterator[Stage]:
     overrides = merge_variables(name, configured, os.environ)
     with closing(create_session(f"redeemctl/{__version__}", PARALLEL_QUERIES)) as http, _translate_errors(name):
         settings = Settings.from_env({**configured, **overrides})
-        yield Stage(name, settings, _open_session(name, project), http, overrides)
-
-
-def _open_session(stage: str, project: Path) -> Any:
-    """Return an AWS session in the environment's region, or else in that of the stage's settings."""
-    session = boto3.Session()
-    if session.region_name:
-        return session
-    try:
-        region = read_stage_settings(project, stage).region
-    except StageError as error:
-        raise InvalidInputError(str(error)) from None
-    if region is None:
-        raise InvalidInputError(f"no AWS region: set AWS_DEFAULT_REGION, or `region` in infra/stages/{stage}.toml")
-    return boto3.Session(region_name=region)
+        yield Stage(name, settings, open_account(project, name), http, overrides)
 
 
 @contextmanager
 def _translate_errors(stage: str) -> Iterator[None]:
     try:
         yield
+    except StageError as error:
+        raise InvalidInputError(str(error)) from None
     except RedemptionError as error:
         raise CommandError(f"{type(error).__name__}: {error}") from None
     except ClientError as error:

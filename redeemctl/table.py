@@ -44,9 +44,10 @@ class MerchantTable:
         return sorted(items, key=lambda item: item["pk"]["S"])
 
     def write(self, seen: Item | None, edited: Item | None) -> None:
-        """Change a row that was read as `seen` to `edited`; None is no row. Only attributes that differ are written.
+        """Change a row that was read as `seen` to `edited`. None means that there is no row.
 
-        Raises ConflictError if one of them has changed since, or the row was added or removed.
+        Only attributes that differ are written. Raises ConflictError if one of them has changed since, or the row was
+        added or removed.
         """
         changed = changed_attributes(seen, edited)
         condition, names, values = ConditionExpressionBuilder().build_expression(_condition(seen, changed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import click
 
 from redeemctl.acceptance.report import evaluate, write
 from redeemctl.acceptance.steps import Run
+from redeemctl.errors import InvalidInputError
 from redeemctl.options import ID, GlobalCommand, GlobalOptions, pass_options, read_hidden
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.secret import get_app_secret
@@ -19,14 +21,15 @@ SIGNS = {True: "✓", False: "✗", None: "-"}
 
 
 @click.command(cls=GlobalCommand)
-@click.option("--app", "app_id", type=ID, required=True, help="The mini-program.")
+@click.option("--app", "app_id", type=ID, metavar="APP_ID", required=True, help="The mini-program.")
 @click.option("--merchant", "account_id", type=ID, required=True, help="A merchant that has authorized it.")
-@click.option("--store", "poi_id", type=ID, required=True, help="A store of the merchant.")
+@click.option("--store", "poi_id", type=ID, metavar="POI_ID", required=True, help="A store of the merchant.")
 @click.option(
     "--login",
     "has_code",
     is_flag=True,
-    help="Log in with a code of tt.login, not older than 5 minutes, from stdin or a prompt. It is used up.",
+    help="Log in with a code of tt.login, not older than 5 minutes, from the variable REDEEMCTL_LOGIN_CODE, from stdin "
+    "or from a prompt. It is used up.",
 )
 @click.option(
     "--unauthorized-merchant",
@@ -54,14 +57,16 @@ def acceptance(
     fixture for each reply. It redeems nothing, and asks before each step that has an effect. Exits with code 0 only if
     every assumption that the service relies on holds.
     """
-    # Never an argument: other users of the machine can read those.
-    code = read_hidden("REDEEMCTL_LOGIN_CODE", "login code")[0] if has_code else ""
     folder = output or Path(datetime.now(UTC).strftime("acceptance-%Y%m%d-%H%M%S"))
     with options.open_stage() as stage:
         get_app_secret(stage, app_id)
         if options.dry_run:
             click.echo("dry run: no calls were made")
             return
+        # Never an argument: other users of the machine can read those.
+        code, source = read_hidden("REDEEMCTL_LOGIN_CODE", "login code") if has_code else ("", "")
+        if has_code and not code:
+            raise InvalidInputError(f"login code (from {source}): must not be empty")
         run = Run(stage, app_id, account_id, poi_id, unauthorized_account_id, code, options.confirm)
         for step in run.take_all():
             print_note(f"{SIGNS[step.verdict.holds]} {step.name}: {step.verdict.seen}")
@@ -72,6 +77,8 @@ def acceptance(
     else:
         columns = ("name", "result", "seen")
         print_rows(columns, [[point[column] for column in columns] for point in report["points"]])
-        click.echo("accepted: every assumption holds" if report["accepted"] else "not accepted")
+        counts = Counter(point["result"] for point in report["points"])
+        listed = ", ".join(f"{result}: {count}" for result, count in counts.items())
+        click.echo(f"{'accepted' if report['accepted'] else 'not accepted'} ({listed})")
     print_note(f"report and fixtures: {folder}")
     sys.exit(0 if report["accepted"] else 1)

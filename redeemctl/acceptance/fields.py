@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 _TYPES = {
     dict: "object", list: "list", str: "text", int: "integer", bool: "boolean", float: "fraction", type(None): "null",
 }  # fmt: skip
+# An unknown name that does not look like the name of a field may be a map's key, such as an id.
 _FIELD_NAME = re.compile(r"[a-z][a-z_]{0,19}[0-9]{0,2}[a-z_]{0,20}")
 
 
 class Field(NamedTuple):
-    """The JSON type of a field, and what its value is, if it may be shown or is changed in its own way."""
+    """The JSON type of a field, and its meaning: how the report shows and the sanitizer replaces its value.
+
+    Without a meaning, the value is not shown, and replaced by a hash.
+    """
 
     type: str
     meaning: str = ""

@@ -113,22 +113,23 @@ def _parts_of_a_cut_order_agree(run: Run) -> Verdict:
     return Verdict(not different, f"{len(cut)} orders cut, {different} with different can_use")
 
 
-def _store_list_ends_where_the_rule_says(run: Run) -> Verdict:
+def _store_list_ends_where_the_service_stops(run: Run) -> Verdict:
     """Compare small pages with and without poi_id: no certificate may be behind the page where the service stops."""
     everything, store = run.listings["paging"], run.listings["paging-store"]
     if len(everything.pages) < 2 or not store.is_complete:
         return NOT_OBSERVED
     sizes = [page.size for page in store.pages]
-    filled = max((number for number, size in enumerate(sizes, 1) if size), default=0)
-    read = next(count for count in range(1, len(sizes) + 1) if count == len(sizes) or not store.continues(count))
+    last_filled = max((number for number, size in enumerate(sizes, 1) if size), default=0)
+    pages_read = next(count for count in range(1, len(sizes) + 1) if count == len(sizes) or not store.continues(count))
     if store.size == everything.size:
         way = "lists all orders, usable or not"
-    elif all(size == store.page_size for size in sizes[: filled - 1]):
+    elif all(size == store.page_size for size in sizes[: last_filled - 1]):
         way = "filters before it cuts pages"
     else:
         way = "filters after it cuts pages"
     total = store.pages[0].total
-    return Verdict(filled <= read, f"{way}; sizes {sizes}, total {total}, the service reads {read} pages")
+    seen = f"{way}; sizes {sizes}, total {total}, the service reads {pages_read} pages"
+    return Verdict(last_filled <= pages_read, seen)
 
 
 def _time_range_is_in_seconds(run: Run) -> Verdict:
@@ -156,7 +157,7 @@ POINTS = (
     Point(
         "store-filter",
         "Where the service ends a list of one store, no certificate of this store is on a later page.",
-        _store_list_ends_where_the_rule_says,
+        _store_list_ends_where_the_service_stops,
     ),
     Point(
         "store-selected",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ UNKNOWN_USER = "redeemctl-acceptance"
 
 INVALID_TOKEN = "clt.redeemctl-acceptance"  # noqa: S105 - deliberately invalid
 SMALL_PAGES = 6
-"""About as many pages are read to see how the platform pages."""
+"""The step `paging` uses a page size that gives about this many pages."""
 
 FIFTY_YEARS = 50 * 365 * 24 * 3600
 
@@ -76,7 +77,7 @@ class Listing:
         return plan_pages(advance(Cursor(), pages), pages[-1].size, self.page_size)[1]
 
     def orders(self) -> Iterator[tuple[int, Order]]:
-        """Return each order with the number of its page. An order that is cut is returned for each of its pages."""
+        """Return each order with the number of its page. One that continues on the next page is returned for both."""
         for number, page in enumerate(self.pages, 1):
             yield from ((number, order) for order in page.orders)
 
@@ -113,7 +114,7 @@ class Run:
         self._secrets = {self.code}
 
     def take_all(self) -> Iterator[Step]:
-        """Take all steps, and return each when it was taken."""
+        """Take all steps; yield each after it was taken."""
         yield self._take("token", "access token under the service's lease", self._get_token)
         yield self._take("login", "login with a code from a phone", self._login)
         if not self._token:
@@ -121,18 +122,18 @@ class Run:
         everything, store = Selection(self.account_id), Selection(self.account_id, self.poi_id)
         yield self._take_list("list", "list without poi_id", everything)
         yield self._take_list("list-store", "list with poi_id", store)
-        size = min(PAGE_SIZE, max(2, -(-self.listings["list"].size // SMALL_PAGES)))
+        size = min(PAGE_SIZE, max(2, math.ceil(self.listings["list"].size / SMALL_PAGES)))
         yield self._take_list("paging", f"pages of {size} certificates", everything, size)
         # As many pages as without poi_id: certificates may be behind the page where the service would stop.
         count = len(self.listings["paging"].pages)
         yield self._take_list("paging-store", f"pages of {size} certificates with poi_id", store, size, count)
         yield self._take("after-the-end", "a page after the last one", self._read_after_the_end)
-        always = Selection(self.account_id, start_time=0, end_time=int(time.time()) + FIFTY_YEARS)
-        yield self._take_list("time-range", "list with a time_range of all times, in seconds", always)
-        use_invalid_token = partial(self._be_refused, TokenRefusedError, everything, INVALID_TOKEN)
+        all_times = Selection(self.account_id, start_time=0, end_time=int(time.time()) + FIFTY_YEARS)
+        yield self._take_list("time-range", "list with a time_range of all times, in seconds", all_times)
+        use_invalid_token = partial(self._expect_refusal, TokenRefusedError, everything, INVALID_TOKEN)
         yield self._take("invalid-token", "an invalid access token is refused", use_invalid_token)
         foreign = Selection(self.unauthorized_account_id)
-        query_foreign = partial(self._be_refused, MerchantNotAuthorizedError, foreign, self._token)
+        query_foreign = partial(self._expect_refusal, MerchantNotAuthorizedError, foreign, self._token)
         yield self._take("unauthorized-merchant", "a merchant without authorization is refused", query_foreign)
         yield self._take("order", "order_can_use with poi_id", self._query_order)
 
@@ -208,9 +209,9 @@ class Run:
         return self._douyin.query_user_certificates(query, page, token or self._token, self.stage.new_context())
 
     def _list(self, listing: Listing, wanted: Selection, min_pages: int) -> Verdict:
-        """Read the pages until one is not full, and the service's rule for the end of a list is met.
+        """Read pages until one is not full and the service would stop.
 
-        The rule trusts `total`, which is what is tested; full pages show what is behind a total that is too small.
+        The service stops where `total` says. This is what is tested, so the step goes on while pages are full.
         """
         query = self._query(wanted, listing.page_size)
         pages = listing.pages
@@ -227,7 +228,7 @@ class Run:
         page = self._read_page(self._query(Selection(self.account_id)), len(listing.pages) + 1)
         return Verdict(not page.size, f"certificates {page.size}, total {page.total}")
 
-    def _be_refused(self, expected: type[UpstreamError], wanted: Selection, token: str) -> Verdict:
+    def _expect_refusal(self, expected: type[UpstreamError], wanted: Selection, token: str) -> Verdict:
         """Make a call that the platform must refuse with an error of this class."""
         try:
             self._read_page(self._query(wanted), 1, token)
@@ -248,6 +249,6 @@ class Run:
         self._transport.send(self.stage.settings.open_api, request, deadline, MAX_PAGE_BYTES)
         exchange = self._transport.exchanges[-1]
         found = exchange.look_up("data.can_use")
-        shown = found if isinstance(found, bool) else type_of(found)
+        shown = str(found).lower() if isinstance(found, bool) else type_of(found)
         seen = f"HTTP {exchange.status}, codes: {exchange.codes or 'none'}, can_use {shown}"
         return Verdict(exchange.is_success and found is True, seen)

@@ -24,14 +24,14 @@ from chalicelib.errors import (
 from chalicelib.merchants import Merchant, parse_merchant
 from chalicelib.tokens.provider import EARLY_SECONDS
 from infra import bundle, comparison, smoke
-from infra.account import Account, check_account
+from infra.account import check_account
 from infra.chalice_config import API_STAGE, render
 from infra.chalice_state import choose_rest_api, find_rest_apis, function_names
 from infra.cloudformation import none_if_not_found, read_template, stack_name
 from infra.stage_settings import StageError, read_stage_settings
 from redeemctl.doctor import platform, resources
+from redeemctl.doctor.aws_errors import AWS_ERRORS, attach_policy, denied_operation, explain, judge_error
 from redeemctl.doctor.findings import Finding, failed, not_checked, ok
-from redeemctl.doctor.reading import AWS_ERRORS, attach_policy, denied_operation, explain, judge_error
 from redeemctl.rows import account_id_of
 from redeemctl.secret import read_secret
 from redeemctl.stage import PARALLEL_QUERIES
@@ -40,32 +40,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from infra.account import Account
     from infra.stage_settings import Domain, StageSettings
     from redeemctl.doctor.findings import Check, T
     from redeemctl.stage import Stage
 
 PLATFORM_SECONDS = 10.0
-"""Limit for one call of the platform or of a token's row, retries included."""
+"""Limit for one call of the platform, or for reading a token's row; retries included."""
 
 SEE_SECRET = "see the check secret"  # noqa: S105 - a text
 
 
 @dataclass
 class Checks:
-    """The checks of one run. `endpoint_url` is the URL of an emulated AWS. With `dry_run` no token is renewed."""
+    """The checks of one run. With `dry_run` no token is renewed."""
 
     stage: Stage
     project: Path
-    endpoint_url: str | None = None
     dry_run: bool = False
     denied: set[str] = field(default_factory=set, init=False)
-    is_platform_silent: bool = field(default=False, init=False)
+    is_platform_unreachable: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.name = self.stage.name
 
     def run(self) -> Iterator[Finding]:
-        """Run all checks. Without valid settings or AWS credentials, no other check is made."""
+        """Run all checks. Without valid settings, or the credentials that they require, no other check is made."""
         file = f"infra/stages/{self.name}.toml"
         try:
             settings = read_stage_settings(self.project, self.name)
@@ -76,18 +76,15 @@ class Checks:
         rendered = json.loads(render({self.name: settings})["config.json"])["stages"][self.name]
         config = json.loads((self.project / ".chalice" / "config.json").read_text(encoding="utf-8"))
         yield resources.judge_settings(config["stages"][self.name], rendered, self.name)
-        account = Account(self.stage.client, {}, self.stage.session.region_name, self.endpoint_url)
+        account = self.stage.account
         try:
             check_account(account, settings)
-        except StageError as error:
-            yield failed("aws.identity", "AWS", str(error), "use the credentials and region of this stage")
-        except AWS_ERRORS as error:
+        except (*AWS_ERRORS, StageError) as error:
             reason, advice = explain(error, self.name)
             yield failed("aws.identity", "AWS", reason, advice)
             yield not_checked("aws.identity", "AWS", "everything else needs AWS", advice)
             return
-        else:
-            yield ok("aws.identity", f"account {account.id}, region {account.region}", "signed in")
+        yield ok("aws.identity", f"account {account.id}, region {account.region}", "signed in")
         yield from self._check_stage(account, settings)
         if self.denied:
             operations = ", ".join(sorted(self.denied))
@@ -140,7 +137,7 @@ class Checks:
         try:
             version = read_secret(self.stage)
         except ConfigurationError:
-            # Its content is not shown.
+            # The message could quote a secret.
             text = 'malformed; expected {"apps": {"APP_ID": "APP_SECRET"}, "session_keys": ["KEY"]}'
             advice = "restore the previous version: aws secretsmanager update-secret-version-stage (docs/operate.md)"
             yield failed("secret", name, text, advice)
@@ -213,7 +210,7 @@ class Checks:
         dimensions = [{"Name": "FunctionName", "Value": function}]
         metric = {"Namespace": "AWS/Lambda", "MetricName": "Invocations", "Dimensions": dimensions}
         query = {"Id": "result", "MetricStat": {"Metric": metric, "Period": 300, "Stat": "Sum"}}
-        # CloudWatch keeps a 5 minutes' sum at the beginning of its interval.
+        # A sum has the time at which its 5 minutes begin; the present ones have not ended.
         [result] = self.stage.client("cloudwatch").get_metric_data(
             MetricDataQueries=[query], StartTime=now - resources.SCHEDULE_SECONDS, EndTime=now + 300
         )["MetricDataResults"]
@@ -318,14 +315,15 @@ class Checks:
         if token is None:
             reason = f"the token {merchant.token_id} is not available"
             return not_checked("merchant", account_id, reason, "see the check token")
-        if self.is_platform_silent:
+        if self.is_platform_unreachable:
             return not_checked("merchant", account_id, f"{host} does not respond", "run doctor again later")
         query = CertificatesQuery(Selection(account_id), resources.INVALID_ID, merchant.life_account_id)
         try:
             self.stage.douyin.query_user_certificates(query, 1, token, self.stage.new_context(PLATFORM_SECONDS))
         except UpstreamError as error:
-            is_transport_error = isinstance(error, UpstreamUnavailableError | UpstreamTimeoutError)
-            self.is_platform_silent |= is_transport_error and error.evidence is None
+            is_unavailable = isinstance(error, UpstreamUnavailableError | UpstreamTimeoutError)
+            # Without evidence, the platform has sent no code.
+            self.is_platform_unreachable |= is_unavailable and error.evidence is None
             return failed("merchant", account_id, *platform.explain(error, host))
         return ok("merchant", account_id, "query accepted by the platform")
 

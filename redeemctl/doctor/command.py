@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from itertools import groupby
 
@@ -31,11 +30,8 @@ def doctor(options: GlobalOptions) -> None:
     """
     findings: list[Finding] = []
     with options.open_stage(describe=False) as stage:
-        print_note(f"stage {stage.name}, region {stage.session.region_name}")
-        for notice in stage.notices():
-            print_note(notice)
-        endpoint_url = os.environ.get("AWS_ENDPOINT_URL")
-        checks = Checks(stage, options.project, endpoint_url, options.dry_run)
+        print_note(f"stage {stage.name}, region {stage.account.region}")
+        checks = Checks(stage, options.project, options.dry_run)
         for _, found in groupby(checks.run(), key=lambda finding: finding.id):
             same_check = list(found)
             findings += same_check

@@ -27,11 +27,11 @@ INVALID_ID = "redeemctl-doctor"
 """Sent as login code and as open_id. Neither exists on the platform."""
 
 _ADVICE = {
-    "app_misconfigured": "compare app id and secret with the platform's console: redeemctl app add APP_ID",
+    "app_misconfigured": "if login is ✓: wait, functions use a changed secret within five minutes; else app add",
     "unavailable": "the function cannot use table or secret: see the checks table, secret and function",
     "rate_limited": "wait; raise `limits` of the stage's settings if it lasts",
-    "upstream_unavailable": "does the check login pass? then check the function's network (NAT gateway)",
-    "upstream_timeout": "does the check login pass? then check the function's network (NAT gateway)",
+    "upstream_unavailable": "if login is ✓: check the function's network (NAT gateway)",
+    "upstream_timeout": "if login is ✓: check the function's network (NAT gateway)",
     "internal_error": "run the saved query `problems`, and read the function's log",
 }
 """What to do, by the code of a problem."""
@@ -68,14 +68,16 @@ def judge_secret(name: str, version: SecretVersion) -> Finding:
     if not version.apps:
         return failed("secret", name, "it contains no app", "run redeemctl app add APP_ID")
     if any(len(key) < MIN_KEY_LENGTH for key in version.session_keys):
-        text = f"a session key has less than {MIN_KEY_LENGTH} characters"
+        text = f"a session key has fewer than {MIN_KEY_LENGTH} characters"
         return failed("secret", name, text, "rotate the session keys: redeemctl session-key add")
     return ok("secret", name, f"apps: {len(version.apps)}, session keys: {len(version.session_keys)}")
 
 
 def judge_differences(check_id: str, what: str, differences: Iterable[Difference], stage: str) -> Check[None]:
     """Judge what is deployed by its differences from the settings."""
-    found = [failed(check_id, d.resource.removeprefix(f"{check_id} "), d.text, deploy(stage)) for d in differences]
+    # What an operator has raised in an incident would be lost.
+    advice = f"{deploy(stage)}, which sets what infra/stages/{stage}.toml says"
+    found = [failed(check_id, d.resource.removeprefix(f"{check_id} "), d.text, advice) for d in differences]
     yield from found or [ok(check_id, what, "as configured")]
 
 
@@ -106,8 +108,9 @@ def judge_last_run(name: str, seconds_since_deployment: float, stage: str, *, ha
     if has_run:
         return ok("schedule.last_run", name, f"it has run in the last {minutes} minutes")
     if seconds_since_deployment <= SCHEDULE_SECONDS:
-        text = f"unknown: it was deployed {int(seconds_since_deployment / 60)} minutes ago"
-        return warning("schedule.last_run", name, text, f"run doctor again in {minutes} minutes")
+        since = int(seconds_since_deployment / 60)
+        text = f"unknown: it was deployed {since} minutes ago"
+        return warning("schedule.last_run", name, text, f"run doctor again in {minutes - since} minutes")
     return failed("schedule.last_run", name, f"it has not run in the last {minutes} minutes", deploy(stage))
 
 

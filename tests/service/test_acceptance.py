@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from chalicelib.douyin import protocol
 from infra.bundle import ROOT
+from infra.stage_settings import settings_path
 from redeemctl.acceptance.command import UNKNOWN_MERCHANT
 from redeemctl.acceptance.fields import ENUM, FIELDS
 from redeemctl.acceptance.points import POINTS
@@ -107,6 +108,8 @@ def operator(platform: Platform, aws: Aws, environment: dict[str, str], tmp_path
     (tmp_path / ".chalice").mkdir()
     config = {"stages": {STAGE: {"environment_variables": variables}}}
     (tmp_path / ".chalice" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    settings_path(tmp_path, STAGE).parent.mkdir(parents=True)
+    settings_path(tmp_path, STAGE).touch()
     return Operator(platform, tmp_path)
 
 

@@ -34,6 +34,7 @@ class Stage:
         self.checked: list[Build] = []
         self.endpoint_is_off = False
         self.account: Any = SimpleNamespace(
+            endpoint_url=None,
             id="123456789012",
             region="us-east-1",
             client=self._client,

@@ -16,9 +16,9 @@ from infra import smoke
 from infra.bundle import Build
 from infra.comparison import Difference
 from redeemctl.doctor import platform, resources
+from redeemctl.doctor.aws_errors import judge_error
 from redeemctl.doctor.checks import alarm_names
 from redeemctl.doctor.findings import Finding, Outcome, exit_code, failed, group, not_checked, ok, summarize, warning
-from redeemctl.doctor.reading import judge_error
 from redeemctl.secret import SecretVersion
 
 NOW = 1_800_000_000.0
@@ -98,7 +98,7 @@ def test_the_table_must_be_as_in_the_template(table: Any, backups: Any, outcome:
     [
         (({"tt1": "s"}, ["k" * 16]), OK, "apps: 1, session keys: 1"),
         (({}, ["k" * 16]), FAILED, "no app"),
-        (({"tt1": "s"}, ["short"]), FAILED, "less than 16 characters"),
+        (({"tt1": "s"}, ["short"]), FAILED, "fewer than 16 characters"),
     ],
 )
 def test_the_secret_has_an_app_and_long_keys(content: Any, outcome: Outcome, text: str) -> None:
@@ -108,7 +108,8 @@ def test_the_secret_has_an_app_and_long_keys(content: Any, outcome: Outcome, tex
 
 def test_each_difference_from_the_settings_is_a_failed_check() -> None:
     found = resources.judge_differences("api", "API", [Difference("api x", "limit is 1")], "dev")
-    assert list(found) == [failed("api", "x", "limit is 1", "run make deploy STAGE=dev")]
+    advice = "run make deploy STAGE=dev, which sets what infra/stages/dev.toml says"
+    assert list(found) == [failed("api", "x", "limit is 1", advice)]
     assert list(resources.judge_differences("api", "API", [], "dev")) == [ok("api", "API", "as configured")]
 
 

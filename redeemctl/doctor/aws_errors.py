@@ -14,6 +14,7 @@ from botocore.parsers import ResponseParserError
 
 from chalicelib.errors import StorageUnavailableError
 from infra.cloudformation import stack_name
+from infra.stage_settings import StageError
 from redeemctl.doctor.findings import Finding, deploy, failed, not_checked
 
 AWS_ERRORS = (BotoCoreError, ClientError, ResponseParserError, StorageUnavailableError)
@@ -35,14 +36,19 @@ _MISSING = frozenset({"ResourceNotFoundException", "NotFound", "InvalidRequestEx
 
 
 def judge_error(check_id: str, what: str, error: Exception, stage: str) -> Finding:
-    """Judge an error while AWS was read: what the check is about is missing, or the check could not be made."""
-    if isinstance(error, ClientError) and error.response["Error"]["Code"] in _MISSING:
-        return failed(check_id, what, "it does not exist", deploy(stage))
-    return not_checked(check_id, what, *explain(error, stage))
+    """Return that the resource is missing, or that the check could not be made and why."""
+    if _code_and_operation(error)[0] not in _MISSING:
+        return not_checked(check_id, what, *explain(error, stage))
+    if check_id in ("token", "merchant"):
+        return not_checked(check_id, what, "the table does not exist", "see the check table")
+    lost = '; if it was lost: docs/operate.md, "A lost table or secret"' if check_id in ("table", "secret") else ""
+    return failed(check_id, what, "it does not exist, or is to be deleted", deploy(stage) + lost)
 
 
 def explain(error: Exception, stage: str) -> tuple[str, str]:
     """Return why AWS could not be read, and what to do."""
+    if isinstance(error, StageError):
+        return str(error), "use the credentials and region of this stage"
     if isinstance(error, _NO_CREDENTIALS):
         return f"no AWS credentials ({type(error).__name__})", CHECK_CREDENTIALS
     code, operation = _code_and_operation(error)
