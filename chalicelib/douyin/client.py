@@ -34,8 +34,11 @@ MAX_SHORT_REPLY_BYTES = 64 * 1024
 OPEN_CONNECTION_SECONDS = 1.0
 """Limit for opening a connection in advance. If that fails, the request that needs one opens it, with retries."""
 
-LOGIN_MAX_IDLE_SECONDS = 1.0
-"""A login is sent once, so it must not depend on a connection that may have been dropped while it was idle."""
+LOGIN_MAX_IDLE_SECONDS = 1.2
+"""A login is sent once, so it must not depend on a connection that may have been dropped while it was idle.
+
+The time counts from the begin of the connection's last exchange, so it includes the exchange.
+"""
 
 
 class DouyinClient:
