@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from redeemctl.errors import CommandError, ConflictError, InvalidInputError
 from redeemctl.files import Entry, read_merchants, write_csv
-from redeemctl.options import GlobalCommand, GlobalOptions, pass_options
+from redeemctl.options import GlobalCommand, GlobalOptions, changes_to_json, pass_options
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.rows import (
     Change,
@@ -227,13 +227,9 @@ def _to_json(
         "dry_run": options.dry_run,
         "failed": {account_id: str(error) for account_id, error in failures.items()},
         "merchants": [
-            {
-                "account_id": plan.account_id,
-                "kind": plan.kind.replace(" ", "_"),
-                "changes": [change._asdict() for change in plan.changes],
-            }
-            for plan in plans
-            if plan.kind != UNCHANGED
+            {"account_id": p.account_id, "kind": p.kind.replace(" ", "_"), "changes": changes_to_json(p.changes)}
+            for p in plans
+            if p.kind != UNCHANGED
         ],
     }
 

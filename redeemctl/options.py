@@ -64,8 +64,7 @@ class GlobalOptions:
             self.confirm(warning)
             write()
         if self.as_json:
-            shown = [change._asdict() for change in changes]
-            print_json({**details, "written": is_written, "dry_run": self.dry_run, "changes": shown})
+            print_json({**details, "written": is_written, "dry_run": self.dry_run, "changes": changes_to_json(changes)})
         elif is_written:
             click.echo(done)
         else:
@@ -92,6 +91,11 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(len(value) if isinstance(value, list) else value)
+
+
+def changes_to_json(changes: list[Change]) -> list[dict[str, str]]:
+    """Return changes as JSON data."""
+    return [change._asdict() for change in changes]
 
 
 def read_hidden(variable: str, what: str) -> tuple[str, str]:

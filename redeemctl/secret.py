@@ -52,7 +52,7 @@ _CONFLICT_CODES = frozenset({"InvalidParameterException", "InvalidRequestExcepti
 """What AWS may report if AWSCURRENT has moved on; the last one if a version has been deleted meanwhile."""
 
 MARGIN_SECONDS = 300
-"""For the difference between this machine's clock and AWS's: AWS refuses requests if it is larger."""
+"""The largest difference between this machine's clock and AWS's: with a larger one, AWS refuses requests."""
 
 PROPAGATION_SECONDS = math.ceil(MAX_AGE_SECONDS) + MARGIN_SECONDS
 """After this time every instance uses the changed list of keys."""
@@ -204,7 +204,10 @@ class Rotation:
 
 
 def read_rotation(version: SecretVersion) -> Rotation:
-    """Return the state of the rotation in a version of the secret. As pending key, one that signs does not count."""
+    """Return the state of the rotation in a version of the secret.
+
+    The recorded fingerprint counts only if it is that of a key that does not sign.
+    """
     keys = tuple(version.session_keys)
     recorded = version.content.get("pending_key")
     pending = next((name for name in map(fingerprint, keys[1:]) if name == recorded), "")

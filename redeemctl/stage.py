@@ -63,8 +63,8 @@ _OTHER_VARIABLES = ("DOUYIN_OPEN_API", "DOUYIN_LOGIN_API", "SESSION_TTL_SECONDS"
 class Stage:
     """One stage. Create it with `open_stage`.
 
-    `opened` is the AWS account of `account`. `overrides` are variables of the environment that change the stage's
-    configuration.
+    `opened` is the AWS account, with clients that are created for each call; `account` is the same with the clients of
+    this stage. `overrides` are variables of the environment that change the stage's configuration.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Stage:
 
     @functools.cached_property
     def account(self) -> Account:
-        """The AWS account, with the clients of this stage."""
+        """The AWS account. Its clients are those of `client`."""
         return dataclasses.replace(self.opened, client=self.client)
 
     @property

@@ -37,7 +37,7 @@ OPEN_CONNECTION_SECONDS = 1.0
 LOGIN_MAX_IDLE_SECONDS = 1.2
 """A login is sent once, so it must not depend on a connection that may have been dropped while it was idle.
 
-The time counts from the begin of the connection's last exchange, so it includes the exchange.
+The time is measured from the start of the connection's last exchange. So it includes that exchange.
 """
 
 

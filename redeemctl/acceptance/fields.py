@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _TYPES = {
     dict: "object", list: "list", str: "text", int: "integer", bool: "boolean", float: "fraction", type(None): "null",
 }  # fmt: skip
-# An unknown name that does not look like the name of a field may be a map's key, such as an id.
+# Another name may be the key of a map, for example an id. It is not shown.
 _FIELD_NAME = re.compile(r"[a-z][a-z_]{0,19}[0-9]{0,2}[a-z_]{0,20}")
 
 
@@ -31,8 +31,8 @@ class Field(NamedTuple):
 
 OBJECT, LIST, TEXT, NUMBER, BOOLEAN = (Field(name) for name in ("object", "list", "text", "integer", "boolean"))
 CODE, COUNT, ENUM, TIME = (Field("integer", meaning) for meaning in ("code", "count", "enum", "time"))
-"""Error codes; numbers of things and serial numbers; numbers with a meaning (only those of `groupon_type` are
-published); epoch times."""
+"""CODE is an error code. COUNT is a number of things, or a serial number. ENUM is a number with a meaning; only those
+of `groupon_type` are published. TIME is an epoch time."""
 HOUR = Field("text", "hour")
 """An hour of a day."""
 

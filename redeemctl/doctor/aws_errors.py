@@ -32,11 +32,11 @@ _INVALID_CREDENTIALS = frozenset(
 )  # fmt: skip
 _NO_CREDENTIALS = (CredentialRetrievalError, NoCredentialsError, PartialCredentialsError, TokenRetrievalError)
 _MISSING = frozenset({"ResourceNotFoundException", "NotFound", "InvalidRequestException"})
-"""There is no such table, secret or function; no such topic; the secret is scheduled for deletion."""
+"""AWS's codes for a missing table, secret or function; a missing topic; a secret that is scheduled for deletion."""
 
 
 def judge_error(check_id: str, what: str, error: Exception, stage: str) -> Finding:
-    """Return that the resource is missing, or that the check could not be made and why."""
+    """Return the finding that the resource is missing, or that the check could not be made and why."""
     if _code_and_operation(error)[0] not in _MISSING:
         return not_checked(check_id, what, *explain(error, stage))
     if check_id in ("token", "merchant"):
@@ -75,5 +75,5 @@ def attach_policy(stage: str) -> str:
 def _code_and_operation(error: Exception) -> tuple[str, str]:
     if isinstance(error, ClientError):
         return error.response["Error"]["Code"], error.operation_name
-    # The service's own table reads the row of a token.
+    # chalicelib.aws reads a token's row, and puts the code into its own error.
     return (str(error), "GetItem") if isinstance(error, StorageUnavailableError) else ("", "")

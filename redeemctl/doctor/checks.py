@@ -137,7 +137,7 @@ class Checks:
         try:
             version = read_secret(self.stage)
         except ConfigurationError:
-            # The message could quote a secret.
+            # The content is not shown: it may hold secrets.
             text = 'malformed; expected {"apps": {"APP_ID": "APP_SECRET"}, "session_keys": ["KEY"]}'
             advice = "restore the previous version: aws secretsmanager update-secret-version-stage (docs/operate.md)"
             yield failed("secret", name, text, advice)
@@ -210,7 +210,7 @@ class Checks:
         dimensions = [{"Name": "FunctionName", "Value": function}]
         metric = {"Namespace": "AWS/Lambda", "MetricName": "Invocations", "Dimensions": dimensions}
         query = {"Id": "result", "MetricStat": {"Metric": metric, "Period": 300, "Stat": "Sum"}}
-        # A sum has the time at which its 5 minutes begin; the present ones have not ended.
+        # CloudWatch gives each sum of 5 minutes the time of their start. The current 5 minutes end after now.
         [result] = self.stage.client("cloudwatch").get_metric_data(
             MetricDataQueries=[query], StartTime=now - resources.SCHEDULE_SECONDS, EndTime=now + 300
         )["MetricDataResults"]

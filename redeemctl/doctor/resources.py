@@ -75,7 +75,7 @@ def judge_secret(name: str, version: SecretVersion) -> Finding:
 
 def judge_differences(check_id: str, what: str, differences: Iterable[Difference], stage: str) -> Check[None]:
     """Judge what is deployed by its differences from the settings."""
-    # What an operator has raised in an incident would be lost.
+    # The operator must know that a deployment also resets a limit that was raised by hand.
     advice = f"{deploy(stage)}, which sets what infra/stages/{stage}.toml says"
     found = [failed(check_id, d.resource.removeprefix(f"{check_id} "), d.text, advice) for d in differences]
     yield from found or [ok(check_id, what, "as configured")]

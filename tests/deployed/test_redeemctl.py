@@ -58,7 +58,7 @@ def operator(started: Operator) -> Operator:
 
 
 def clock_ahead(seconds: float) -> contextlib.AbstractContextManager[Any]:
-    """Let the clock of redeemctl be ahead in a block."""
+    """Set the clock that redeemctl reads ahead by some seconds, while the block runs."""
     now = time.time
     return mock.patch("time.time", side_effect=lambda: now() + seconds)
 
