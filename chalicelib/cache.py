@@ -13,8 +13,16 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 
 
+def is_within(seconds: float, since: float, now: float) -> bool:
+    """Return whether less than `seconds` have passed since a time.
+
+    A time in the future is not within: the clock was set back, so nobody knows how much time has passed.
+    """
+    return 0 <= now - since < seconds
+
+
 class TtlCache(Generic[V]):
-    """Holds at most `max_entries` values, each until its own expiry time. Several threads may use it.
+    """Holds at most `max_entries` values, each for its own lifetime. Several threads may use it.
 
     Expiry uses wall-clock time (epoch seconds) by default: entries must also expire while Lambda has frozen the
     instance.
@@ -23,7 +31,7 @@ class TtlCache(Generic[V]):
     def __init__(self, max_entries: int, clock: Callable[[], float] = time.time) -> None:
         self._max_entries = max_entries
         self._clock = clock
-        self._entries: OrderedDict[str, tuple[float, V]] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[float, float, V]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, key: str) -> V | None:
@@ -32,17 +40,17 @@ class TtlCache(Generic[V]):
             entry = self._entries.get(key)
             if entry is None:
                 return None
-            expires_at, value = entry
-            if expires_at <= self._clock():
+            lifetime, stored_at, value = entry
+            if not is_within(lifetime, stored_at, self._clock()):
                 del self._entries[key]
                 return None
             self._entries.move_to_end(key)
             return value
 
-    def put(self, key: str, value: V, expires_at: float) -> None:
-        """Store a value until `expires_at` (on this cache's clock)."""
+    def put(self, key: str, value: V, lifetime: float, since: float | None = None) -> None:
+        """Store a value for `lifetime` seconds from now, or from the time `since` (on this cache's clock)."""
         with self._lock:
-            self._entries[key] = (expires_at, value)
+            self._entries[key] = (lifetime, self._clock() if since is None else since, value)
             self._entries.move_to_end(key)
             if len(self._entries) > self._max_entries:
                 self._entries.popitem(last=False)

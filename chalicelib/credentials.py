@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from chalicelib.cache import is_within
 from chalicelib.errors import ConfigurationError, StorageUnavailableError
 
 if TYPE_CHECKING:
@@ -18,10 +20,10 @@ T = TypeVar("T")
 
 MAX_AGE_SECONDS = 300.0
 MIN_REFRESH_SECONDS = 10.0
-"""Shortest time between two reads of the secret for an unknown key or app.
+"""Shortest time between two reads of the secret for an unknown key or app, and after a read that failed.
 
-A new key or app that a request names is found within this time; all other changes take up to MAX_AGE_SECONDS. Invalid
-requests do not each cause a read.
+Invalid requests do not each cause a read. Ordinary reads do not count: a new key or app that a request names is found
+at once.
 """
 
 
@@ -49,8 +51,9 @@ class CredentialsCache:
         self._fetch = fetch
         self._clock = clock
         self._cached: Credentials | None = None
-        self._read_at = 0.0
-        self._failed_at = 0.0
+        self._read_at = -math.inf
+        self._refreshed_at = -math.inf
+        self._failed_at = -math.inf
 
     def get(self, context: RequestContext) -> Credentials:
         """Return credentials that are at most five minutes old.
@@ -58,11 +61,18 @@ class CredentialsCache:
         Older ones are used while Secrets Manager is unavailable or the secret is malformed. Without any, raises
         StorageUnavailableError or ConfigurationError.
         """
-        return self._get(MAX_AGE_SECONDS, context)
+        now = self._clock()
+        if self._cached is not None and is_within(MAX_AGE_SECONDS, self._read_at, now):
+            return self._cached
+        return self._read(now, context)
 
     def refresh(self, context: RequestContext) -> Credentials:
         """Return the credentials after an app or key was not found: read again unless that was done moments ago."""
-        return self._get(MIN_REFRESH_SECONDS, context)
+        now = self._clock()
+        if self._cached is not None and is_within(MIN_REFRESH_SECONDS, self._refreshed_at, now):
+            return self._cached
+        self._refreshed_at = now
+        return self._read(now, context)
 
     def verify_with_keys(
         self, verify: Callable[[list[str]], T], error_type: type[Exception], context: RequestContext
@@ -77,10 +87,9 @@ class CredentialsCache:
                 raise
             return verify(fresh.session_keys)
 
-    def _get(self, max_age: float, context: RequestContext) -> Credentials:
-        now = self._clock()
-        is_fresh = now - self._read_at < max_age or now - self._failed_at < MIN_REFRESH_SECONDS
-        if self._cached is not None and is_fresh:
+    def _read(self, now: float, context: RequestContext) -> Credentials:
+        # Wait after a failed read, or every request would wait for a service that is unavailable.
+        if self._cached is not None and is_within(MIN_REFRESH_SECONDS, self._failed_at, now):
             return self._cached
         try:
             self._cached = parse_credentials(self._fetch(context))
@@ -89,7 +98,6 @@ class CredentialsCache:
                 raise
             context.record.warnings.append(f"the cached secret is used: {error}")
             context.record.is_secret_stale = True
-            # Wait before the next read, or every request would wait for a service that is unavailable.
             self._failed_at = now
             return self._cached
         self._read_at = now

@@ -102,9 +102,9 @@ class MerchantRepository:
         item = self._table.get_item(merchant_key(account_id), context)
         merchant = parse_merchant(account_id, item) if item else None
         if merchant is None or not merchant.active:
-            self._unknown.put(account_id, True, read_at + UNKNOWN_SECONDS)
+            self._unknown.put(account_id, True, UNKNOWN_SECONDS, read_at)
             raise MerchantNotFoundError(account_id)
-        self._cache.put(account_id, merchant, read_at + CACHE_SECONDS)
+        self._cache.put(account_id, merchant, CACHE_SECONDS, read_at)
         return merchant
 
 

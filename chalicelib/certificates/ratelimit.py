@@ -20,8 +20,6 @@ MAX_CACHED_LIMITS = 100
 DEFAULT_SECONDS = 1.0
 """Duration of a limit when the platform does not send Retry-After."""
 
-MAX_SECONDS = 60.0
-
 
 class _Limit(msgspec.Struct, frozen=True):
     until: float
@@ -43,5 +41,5 @@ class RateLimitCache:
 
     def record(self, app_id: str, error: RateLimitedError) -> None:
         """Store a limit that the platform reported and that retries did not overcome."""
-        until = self._clock() + min(error.retry_after or DEFAULT_SECONDS, MAX_SECONDS)
-        self._cache.put(app_id, _Limit(until, error.evidence), until)
+        seconds = error.retry_after or DEFAULT_SECONDS
+        self._cache.put(app_id, _Limit(self._clock() + seconds, error.evidence), seconds)

@@ -24,6 +24,9 @@ PAGE_SIZE = 50
 MAX_PAGE_CERTIFICATES = 300
 """The platform sends PAGE_SIZE at most. A page with more than this is malformed: the response might not fit."""
 
+MAX_RETRY_AFTER_SECONDS = 60.0
+"""A customer is not asked to wait for longer, whatever the platform's Retry-After says."""
+
 BY_CERTIFICATE = 1
 """The `page_dimension` in which `total` and the page size count certificates; 2 counts orders."""
 
@@ -284,4 +287,4 @@ def read_logid(*candidates: Any) -> str:
 
 def _retry_after(response: Response) -> float | None:
     value = response.headers.get("retry-after", "")
-    return float(value) if value.isascii() and value.isdigit() and len(value) <= 4 else None
+    return min(float(value), MAX_RETRY_AFTER_SECONDS) if value.isascii() and value.isdigit() else None

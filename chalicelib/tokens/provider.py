@@ -115,7 +115,7 @@ class TokenProvider:
             return
         row = self.read_row(token_id, context)
         if row.access_token:
-            self._cache.put(token_id, row, row.expires_at)
+            self._cache.put(token_id, row, row.expires_at - self._clock())
 
     def replace_refused(self, token_id: str, app_secret: str | None, refused: str, context: RequestContext) -> str:
         """Return another token than `refused`: the newer one in the row, or a new one.
@@ -158,7 +158,7 @@ class TokenProvider:
             return cached.access_token
         if row.access_token is None or row.expires_at <= self._clock():
             return cached.access_token
-        self._cache.put(token_id, row, row.expires_at)
+        self._cache.put(token_id, row, row.expires_at - self._clock())
         return row.access_token
 
     def read_row(self, token_id: str, context: RequestContext) -> TokenRow:
@@ -200,7 +200,7 @@ class TokenProvider:
             except ConditionFailedError as conflict:
                 row = TokenRow.from_item(conflict.item)
         assert row.access_token  # noqa: S101 - for the type checker: true after both exits of the loop
-        self._cache.put(token_id, row, row.expires_at)
+        self._cache.put(token_id, row, row.expires_at - self._clock())
         return row.access_token
 
     def _mint(self, lease: Lease, token_id: str, app_secret: str, context: RequestContext) -> TokenRow:

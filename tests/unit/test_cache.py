@@ -14,17 +14,24 @@ def make_cache(clock: Clock) -> TtlCache[str]:
     return TtlCache(2, clock)
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(9.99, "v"), (10, None)])
-def test_an_entry_is_there_until_it_expires(seconds: float, expected: str | None) -> None:
+@pytest.mark.parametrize(("seconds", "expected"), [(9.99, "v"), (10, None), (-0.01, None)])
+def test_an_entry_is_there_until_it_expires_or_the_clock_is_set_back(seconds: float, expected: str | None) -> None:
     clock = Clock()
     cache = make_cache(clock)
-    cache.put("k", "replaced", NOW + 1)
-    cache.put("k", "v", NOW + 10)
+    cache.put("k", "replaced", 1)
+    cache.put("k", "v", 10)
     clock.now += seconds
     assert cache.get("k") == expected
-    # An expired entry is removed, and does not come back when the clock is set back.
+    # An expired entry is removed, and does not come back with the time.
     clock.now -= seconds
     assert cache.get("k") == expected
+
+
+def test_the_lifetime_may_begin_earlier() -> None:
+    cache = make_cache(Clock())
+    cache.put("k", "v", 10, NOW - 9.99)
+    cache.put("l", "v", 10, NOW - 10)
+    assert (cache.get("k"), cache.get("l")) == ("v", None)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +47,7 @@ def test_the_least_recently_used_entry_is_evicted(operations: list[tuple[str, st
     cache = make_cache(Clock())
     for operation, key in operations:
         if operation == "put":
-            cache.put(key, key, NOW + 10)
+            cache.put(key, key, 10)
         else:
             cache.get(key)
     assert {key for key in ("a", "b", "c") if cache.get(key) == key} == left
@@ -49,6 +56,6 @@ def test_the_least_recently_used_entry_is_evicted(operations: list[tuple[str, st
 def test_expiry_is_in_wall_clock_time_by_default() -> None:
     """The monotonic clock may stand still while Lambda has frozen the instance."""
     cache: TtlCache[str] = TtlCache(2)
-    cache.put("past", "v", time.time() - 1)
-    cache.put("future", "v", time.time() + 60)
+    cache.put("past", "v", 60, time.time() - 61)
+    cache.put("future", "v", 60)
     assert (cache.get("past"), cache.get("future")) == (None, "v")

@@ -346,9 +346,11 @@ class TestStatus:
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("30", 30.0), ("0", 0.0), ("9999", 9999.0), ("10000", None), ("", None), ("1.5", None), ("²", None)],
+    [("30", 30.0), ("0", 0.0), ("61", 60.0), ("9" * 400, 60.0), ("", None), ("1.5", None), ("²", None)],
 )
-def test_retry_after_is_a_number_of_seconds(status: int, header: str, seconds: float | None) -> None:
+def test_retry_after_is_a_number_of_seconds_and_a_minute_at_most(
+    status: int, header: str, seconds: float | None
+) -> None:
     error = raised_by(protocol.parse_certificates, json_response({}, status, retry_after=header))
     assert error.retry_after == seconds
 
