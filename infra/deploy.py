@@ -52,7 +52,7 @@ def deploy(
 
     `built` is a folder with a bundle that was built elsewhere from the same commit.
     """
-    settings, archive, api_id, change_set = _prepare(account, project, stage, report, built)
+    settings, archive, change_set = _prepare(account, project, stage, report, built)
     _unmap_former_domain(account, stage, settings)
     outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
     # The running code may be unpublished: `chalice deploy` alone, or a rollback, does not publish it.
@@ -64,10 +64,10 @@ def deploy(
         _switch_off_tracing(account, stage)
     build = bundle.read_build(archive)
     _publish(account, stage, build)
-    api_id = _keep_oldest_api(account, project, stage, api_id)
     report("functions, API and schedule: deployed")
-    configure_api(account, stage, api_id, settings, report)
+    api_id = read_rest_api_id(project, stage)
     url = account.api_url(api_id, API_STAGE)
+    configure_api(account, stage, api_id, settings, report)
     report("API settings: limits, access log, error responses")
     _subscribe(account, stage, outputs["AlarmTopicArn"], report)
     if settings.domain is not None:
@@ -112,10 +112,10 @@ def exit_on_error() -> Iterator[None]:
 
 def _prepare(
     account: Account, project: Path, stage: str, report: Callable[[str], None], built: Path | None = None
-) -> tuple[StageSettings, Path, str | None, cloudformation.ChangeSet]:
+) -> tuple[StageSettings, Path, cloudformation.ChangeSet]:
     """Check what can be checked before anything is changed, and report what will change.
 
-    Returns settings, bundle, the id of the present API, and the change set of the stack.
+    Returns settings, bundle, and the change set of the stack.
     """
     settings = begin(account, project, stage, report)
     cloudformation.check_data(account.client, stage)
@@ -139,7 +139,7 @@ def _prepare(
         report(f"{title}: {len(found) or 'none'}")
         for change in found:
             report(f"  {change}")
-    return settings, archive, api_id, change_set
+    return settings, archive, change_set
 
 
 def _find_archive(project: Path, architecture: str, report: Callable[[str], None]) -> Path:
@@ -247,22 +247,6 @@ def _publish(account: Account, stage: str, build: bundle.Build | None = None) ->
         # Lambda refuses to publish a function whose last change failed. The deployment repairs the function.
         if build is not None or states == ["Active", "Successful"]:
             versions.publish(client, name, build)
-
-
-def _keep_oldest_api(account: Account, project: Path, stage: str, previous_api_id: str | None) -> str:
-    """Return the id of the deployed API.
-
-    If another first deployment was faster, delete this one's API and raise StageError.
-    """
-    api_id = read_rest_api_id(project, stage)
-    client = account.client("apigateway")
-    if previous_api_id is None and (oldest := find_rest_apis(client, stage)[0].id) != api_id:
-        client.delete_rest_api(restApiId=api_id)
-        raise StageError(
-            f"another deployment of stage {stage} has created the API {oldest} at the same time; "
-            "run the command again when it has ended"
-        )
-    return api_id
 
 
 def _choose_rest_api(account: Account, stage: str, settings: StageSettings) -> str | None:

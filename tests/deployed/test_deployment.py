@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -478,25 +477,6 @@ def test_destroy_keeps_the_data_for_the_next_deployment_unless_confirmed_twice(e
     assert f"REALLY={STAGE}" in process.stderr
     cloud.destroy(cloud.clone(), delete_data=True)
     assert cloud.remaining() == {}
-
-
-def test_of_two_first_deployments_at_once_the_slower_one_removes_its_api_and_says_so(empty_cloud: Cloud) -> None:
-    """The other deployment creates its API just before this one does."""
-    cloud = empty_cloud
-    others: list[str] = []
-
-    def import_before(call: AwsHttpCall) -> None:
-        if call.operation == "ImportRestApi" and not others:
-            others.append("")
-            others[0] = import_api(cloud.client("apigateway"))
-            # API Gateway's creation times have no fractions of a second.
-            time.sleep(1.1)
-
-    cloud.proxy.refuse = import_before
-    with pytest.raises(StageError, match="at the same time"):
-        cloud.deploy(cloud.clone())
-    assert cloud.api_ids() == others
-    assert f"API: {others[0]}" in cloud.deploy(cloud.clone())
 
 
 def test_a_first_stack_that_failed_is_created_again_with_the_retained_table(empty_cloud: Cloud, tmp_path: Path) -> None:
