@@ -152,5 +152,58 @@ def test_the_template_is_well_below_cloudformations_limit_of_51200_bytes() -> No
     assert len(template_body().encode()) <= 42_000
 
 
-def test_no_alarm_but_the_optional_one_takes_late_data_for_zero() -> None:
-    assert [name for name, alarm in read_alarms().items() if "FILL(" in str(alarm)] == ["NoRequestsAlarm"]
+FILLED = [alarm for alarm in read_alarms().values() if "FILL(" in str(alarm)]
+
+
+def period(alarm: dict[str, Any]) -> int:
+    periods: list[int] = [part["MetricStat"]["Period"] for part in alarm["Metrics"] if "MetricStat" in part]
+    return min(periods)
+
+
+def test_only_alarms_with_periods_longer_than_the_delay_of_metrics_take_late_data_for_zero() -> None:
+    assert [alarm["AlarmName"] for alarm in FILLED if period(alarm) < 900] == []
+
+
+def test_no_alarm_on_one_long_period_keeps_its_state_because_older_data_are_looked_at() -> None:
+    """With FILL there are no missing data. A token's lifetime has no such default: 0 would be an alarm."""
+    single = {name for name, alarm in read_alarms().items() if alarm["EvaluationPeriods"] == 1 and alarm not in FILLED}
+    assert single == {"TokenExpiringAlarm"}
+
+
+def fires(name: str, **values: float | None) -> bool:
+    """Evaluate an alarm's expression for one period, as CloudWatch does; None is a metric without data."""
+    [alarm] = [alarm for alarm in FILLED if alarm["AlarmName"].endswith(f"-dev-{name}")]
+    functions = {"FILL": lambda value, default: default if value is None else value,
+                 "IF": lambda condition, value, other: value if condition else other}  # fmt: skip
+    result = eval(alarm["Metrics"][0]["Expression"], {**functions, **values})  # noqa: S307 - the template's text
+    above = alarm["ComparisonOperator"] == "GreaterThanThreshold"
+    return bool(result > alarm["Threshold"] if above else result < alarm["Threshold"])
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("empty-lists", {"lists": 20, "certificates": 0}, True),
+        ("empty-lists", {"lists": 19, "certificates": 0}, False),
+        ("empty-lists", {"lists": 500, "certificates": 1}, False),
+        ("empty-lists", {"lists": None, "certificates": None}, False),
+        ("schedule", {"runs": None, "failures": None}, True),
+        ("schedule", {"runs": 3, "failures": 3}, True),
+        ("schedule", {"runs": 3, "failures": 2}, False),
+        ("refused", {"permission": None, "secret": 3}, True),
+        ("refused", {"permission": 1, "secret": 1}, False),
+        ("refused", {"permission": None, "secret": None}, False),
+        ("errors", {"invocations": 0, "responses": 3}, True),
+        ("errors", {"invocations": 2, "responses": None}, False),
+        ("api-errors", {"responses": 3}, True),
+        ("api-errors", {"responses": None}, False),
+    ],
+)
+def test_an_alarm_fires_at_its_limit_and_clears_when_a_metric_has_no_data(
+    name: str, values: dict[str, float | None], expected: bool
+) -> None:
+    assert fires(name, **values) == expected
+
+
+def test_there_are_at_most_14_alarms() -> None:
+    assert len(read_alarms()) <= 14
