@@ -4,6 +4,9 @@ Each round changes a full reply of the platform at one to four random places, or
 views: nothing raises but UpstreamError, no certificate of an order that is not usable is shown, and every certificate
 with readable ids in a usable order is shown.
 
+One of ten rounds writes a reply in another form that means the same (null for an empty list, text for a number, …) and
+requires the same views; or takes away what makes it certain, and requires an error instead of an empty list.
+
 One of a thousand rounds is about pagination: a list of any length, from a platform that cuts its pages before or after
 it filters them by store, with a right, too large, too small or missing total. Following the cursors must show every
 certificate of the store.
@@ -74,8 +77,10 @@ def mutate(value: Any, chance: random.Random) -> list[str]:
 def expect_certificates(reply: dict[str, Any]) -> tuple[set[str], set[str]]:
     """Return the certificate_ids that must be shown, and those that may be shown."""
     allowed: set[str] = set()
-    for order in reply["data"]["orders"]:
-        if not isinstance(order, dict) or order.get("can_use") is not True or not is_id(order.get("order_id")):
+    for order in reply["data"].get("orders") or []:
+        if not isinstance(order, dict) or not is_id(order.get("order_id")):
+            continue
+        if order.get("can_use") not in (True, "true", "1"):
             continue
         certificates = order.get("certificates")
         for certificate in certificates if isinstance(certificates, list) else []:
@@ -126,6 +131,63 @@ def run_round(chance: random.Random) -> str | None:
     return None
 
 
+IDS = ("order_id", "certificate_id", "sku_id")
+CODES = [("data", "error_code"), ("extra", "error_code"), ("extra", "sub_error_code"), (None, "err_no")]
+
+
+def rewrite(value: Any, chance: random.Random, name: str = "") -> Any:
+    """Return another form of a part of a reply that means the same. `name` is the name of the field."""
+    if isinstance(value, dict):
+        members = [(key, rewrite(part, chance, key)) for key, part in value.items()]
+        members += [("unknown", chance.choice(VALUES))] * chance.randint(0, 1)
+        chance.shuffle(members)
+        return dict(members)
+    if isinstance(value, list):
+        return [rewrite(element, chance) for element in value] or (None if chance.random() < 0.5 else [])
+    if isinstance(value, bool):
+        return chance.choice([True, "true", 1, "1"] if value else [False, "false", 0, "0", None])
+    if isinstance(value, int):
+        return chance.choice([value, str(value)])
+    return chance.choice([value, int(value)]) if name in IDS and value.isdigit() else value
+
+
+def run_equivalent_round(chance: random.Random) -> str | None:
+    """Change a reply without changing its meaning, or so that it means nothing; return what is wrong, or None."""
+    reply = build_list()
+    data = reply["data"]
+    if chance.random() < 0.3:
+        data["orders"] = []
+    data["total"] = sum(len(order["certificates"]) for order in data["orders"])
+    expected = read_views(reply)
+    written = rewrite(reply, chance)
+    for part, name in CODES:
+        chance.choice([dict.pop, dict.get])(written[part] if part else written, name, None)
+    if chance.random() < 0.3:
+        written["extra"] = chance.choice([None, {}])
+    if chance.random() < 0.1:
+        del written["extra"]
+    if not data["orders"] and chance.random() < 0.5:
+        del written["data"]["orders"]
+    if read_views(written) != expected:
+        return f"another list: {json.dumps(written)}"
+    if data["orders"] and chance.random() < 0.5:
+        del written["data"]["orders"]
+    else:
+        part, name = chance.choice(CODES)
+        written["extra"] = written.get("extra") or {}
+        (written[part] if part else written)[name] = chance.choice(["", "many", 1.5, True, [], {}, "0x0"])
+    return None if read_views(written) is None else f"a list: {json.dumps(written)}"
+
+
+def read_views(reply: dict[str, Any]) -> bytes | None:
+    """Return the views of a page as JSON, with what is malformed, or None when it is an error."""
+    try:
+        page = parse_certificates(Response(200, {}, json.dumps(reply).encode()))
+    except UpstreamError:
+        return None
+    return msgspec.json.encode(build_views([page], time.time()))
+
+
 def run_list_round(chance: random.Random) -> str | None:
     """Read a whole list; return a description of what is wrong, or None."""
     cuts_first = chance.random() < 0.5
@@ -168,6 +230,7 @@ def run(count: int, seed: int) -> list[str]:
     """Run `count` rounds and return everything that is wrong; an exception of the code under test is raised."""
     chance = random.Random(seed)  # noqa: S311 - reproducible
     problems = [run_round(chance) for _ in range(count)] + [run_list_round(chance) for _ in range(count // 1000)]
+    problems += [run_equivalent_round(chance) for _ in range(count // 10)]
     return [problem for problem in problems if problem is not None]
 
 

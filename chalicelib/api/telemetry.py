@@ -157,6 +157,7 @@ class Telemetry:
         if listing is not None and listing.certificates is not None:
             metrics.add_metric("CertificatesReturned", MetricUnit.Count, listing.certificates)
             metrics.add_metric("CertificatesMalformed", MetricUnit.Count, listing.malformed)
+            metrics.add_metric("ListsBelowTotal", MetricUnit.Count, int(listing.total is not None))
         if record.token_seconds_left is not None:
             metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.token_seconds_left)
         if record.is_secret_stale:

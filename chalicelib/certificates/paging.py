@@ -108,7 +108,7 @@ def advance(start: Cursor, pages: list[Page]) -> Cursor:
     """Return the position after `pages`, which begin at `start`."""
     received, empty_pages = start.received, start.empty_pages
     for page in pages:
-        is_empty = not page.size and not page.removed
+        is_empty = not page.size and not page.hidden
         received += page.size
         empty_pages = empty_pages + 1 if is_empty else 0
     # The total may change between pages: the largest of this response counts, or that of the one before.

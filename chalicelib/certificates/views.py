@@ -95,8 +95,8 @@ class ListView(msgspec.Struct, omit_defaults=True):
 class BuiltViews(msgspec.Struct, frozen=True):
     """The views of several pages.
 
-    `views`: sorted, each certificate_id once. `malformed`: the number of certificates that were removed, or are shown
-    with a malformed field omitted. `malformed_fields`: the paths of the fields concerned. `unusable`: None when every
+    `views`: sorted, each certificate_id once. `malformed`: the number of certificates that cannot be shown, or that are
+    shown with a malformed field omitted. `malformed_fields`: the paths of these fields. `unusable`: None when every
     certificate is usable.
     """
 
@@ -116,11 +116,10 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
     malformed = 0
     malformed_fields: dict[str, None] = {}
     for page in pages:
-        malformed += page.removed
+        malformed += page.hidden
         malformed_fields |= dict.fromkeys(page.malformed.get("", ()))
         for order in page.orders:
-            # `is True`: a missing, null or odd value does not make an order usable.
-            if order.can_use is not True:
+            if not order.can_use:
                 for certificate in order.certificates or ():
                     unusable[str(certificate.certificate_id)] = certificate
                 continue

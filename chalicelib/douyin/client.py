@@ -61,7 +61,7 @@ class DouyinClient:
         def attempt() -> Page:
             with context.record_call("douyin", "query_user_certificates"):
                 response = self._transport.send(self._open_api, request, context.deadline, MAX_PAGE_BYTES)
-                return protocol.parse_certificates(response)
+                return protocol.parse_certificates(response, page, query.page_size)
 
         return call_with_retries(attempt, RETRY_POLICY, context.deadline, sleep=self._sleep)
 

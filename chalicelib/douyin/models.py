@@ -117,7 +117,7 @@ class Certificate(RedactedStruct, frozen=True, gc=False):
 
 
 class Order(msgspec.Struct, gc=False):
-    """An order and its certificates. `can_use` has any type: only exactly `true` means usable."""
+    """An order and its certificates. `protocol` turns other forms of `can_use` into a boolean."""
 
     order_id: Id
     can_use: Any = None

@@ -53,7 +53,7 @@ def _lists_are_readable(run: Run) -> Verdict:
     pages = [page for listing in run.listings.values() for page in listing.pages]
     if not any(page.size for page in pages):
         return NOT_OBSERVED
-    removed = sum(page.removed for page in pages)
+    removed = sum(page.hidden for page in pages)
     paths = {path for page in pages for found in page.malformed.values() for path in found}
     return Verdict(not removed and not paths, f"certificates removed {removed}, malformed: {_names(paths)}")
 

@@ -324,7 +324,7 @@ def test_a_fixture_is_served_by_the_mock_platform_and_read_by_the_service(operat
     outcome = operator.run()
     fixture = outcome.fixture("list-1.json")
     page = protocol.parse_certificates(protocol.Response(200, {}, json.dumps(fixture["body"]).encode()))
-    assert (page.size, page.removed, page.malformed) == (7, 0, {})
+    assert (page.size, page.hidden, page.malformed) == (7, 0, {})
     entries = fixtures.to_purchases(fixture, ACCOUNT_ID)
     operator.platform.set_purchases("wu", *entries)
     again = operator.run(customer="wu")

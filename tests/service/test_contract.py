@@ -131,9 +131,35 @@ class TestList:
         }
         assert titles == {POI_ID: ["人民广场店套餐", "全门店套餐"], OTHER_POI_ID: ["徐家汇与五角场套餐", "全门店套餐"]}
 
-    def test_a_customer_without_coupons_gets_an_empty_list(self, api: Api) -> None:
+    @pytest.mark.parametrize(
+        "edit",
+        [
+            {},
+            {"set_fields": {"data.orders": None}},
+            {"remove_fields": ["data.orders"]},
+            {"remove_fields": ["data.orders", "data.total", "extra"]},
+        ],
+    )
+    def test_a_customer_without_coupons_gets_an_empty_list(
+        self, api: Api, platform: Platform, edit: dict[str, Any]
+    ) -> None:
+        """However the platform writes an empty list, with one call."""
+        platform.fail("edit", **edit)
         api.login(CUSTOMER_WITHOUT_COUPONS)
         assert api.list().text == f'{{"account_id":"{ACCOUNT_ID}","poi_id":"{POI_ID}","certificates":[]}}'
+        assert len(platform.calls("query_user_certificates")) == 1
+
+    @pytest.mark.parametrize(("can_use", "count"), [("true", 1), (1, 1), ("1", 1), ("TRUE", 0)])
+    def test_a_usable_order_is_listed_in_any_form_of_a_boolean(
+        self, api: Api, platform: Platform, capsys: pytest.CaptureFixture[str], can_use: Any, count: int
+    ) -> None:
+        platform.set_purchases(CUSTOMER, order("o1", certificate("c1"), can_use=can_use))
+        api.login()
+        capsys.readouterr()
+        assert len(certificate_ids(api.list())) == count
+        output = capsys.readouterr().out
+        assert f'"CertificatesMalformed":[{1.0 - count}]' in output
+        assert ("orders.can_use" in output) is (count == 0)
 
     def test_filters_are_sent_to_the_platform(self, api: Api, platform: Platform) -> None:
         api.login(CUSTOMER_WITH_STORE_LIMITS)

@@ -240,6 +240,7 @@ def count(value: float, dimension: str = "") -> tuple[list[float], list[set[str]
 
 LATENCY = {"UpstreamLatency": ([250.0], SERVICE, "Milliseconds")}
 PROBLEM = {"Problems": count(1, "code")}
+LISTED = {"CertificatesReturned": count(0), "CertificatesMalformed": count(0), "ListsBelowTotal": count(0)}
 SUCCESS = {"ListFailed": count(0), "ListSlow": count(0)}
 FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
 
@@ -272,7 +273,12 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
         (
             {"listing": ListRecord(POI_ID, certificates=0, malformed=2)},
             None,
-            SUCCESS | {"CertificatesReturned": count(0), "CertificatesMalformed": count(2)},
+            SUCCESS | LISTED | {"CertificatesMalformed": count(2)},
+        ),
+        (
+            {"listing": ListRecord(POI_ID, certificates=0, received=3, total=4)},
+            None,
+            SUCCESS | LISTED | {"ListsBelowTotal": count(1)},
         ),
         ({"listing": ListRecord(POI_ID, malformed=2)}, None, SUCCESS),
         # A list that fails is counted unless it is the caller's mistake.

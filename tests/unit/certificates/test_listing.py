@@ -224,8 +224,8 @@ def test_pages_have_a_deadline_of_their_own_that_can_be_cancelled() -> None:
 def test_the_record_counts_pages_certificates_and_malformed_parts() -> None:
     instance = Instance()
     pages = {
-        1: make_page(["a"] * 50, 60, removed=2, malformed={"": ["x"], "a": ["y"]}),
-        2: make_page("abc", 60, removed=1, malformed={"b": [f"field{number}" for number in range(20)]}),
+        1: make_page(["a"] * 50, 60, hidden=2, malformed={"": ["x"], "a": ["y"]}),
+        2: make_page("abc", 60, hidden=1, malformed={"b": [f"field{number}" for number in range(20)]}),
     }
     instance.douyin.fetch = lambda page, _token: pages[page]
     record = instance.context.record.listing = ListRecord(POI_ID, is_first=True)

@@ -135,7 +135,7 @@ def test_what_follows_the_newest_page(
         (Cursor(19, 2, 17), {19: (0, 10**9)}, [19, 20, 21], None),
         (Cursor(37, 1800), alike(range(37, 50), FULL, 10**9), [37, 38, 39, 40], None),
         # A page of which everything was removed is not empty.
-        (Cursor(), {n: make_page([], 10**9, removed=1) for n in range(1, 5)}, [1, 2, 3, 4], Cursor(5, 0, 0)),
+        (Cursor(), {n: make_page([], 10**9, hidden=1) for n in range(1, 5)}, [1, 2, 3, 4], Cursor(5, 0, 0)),
         (Cursor(), {n: make_page([], 10**9, size=1) for n in range(1, 5)}, [1, 2, 3, 4], Cursor(5, 4, 0)),
     ],
 )

@@ -153,9 +153,9 @@ def test_a_certificate_on_two_pages_is_shown_once_as_the_first_page_has_it() -> 
 @pytest.mark.parametrize(
     ("pages", "malformed", "fields"),
     [
-        ([make_page("ab", removed=2, malformed={"": ["x", "y", "x"]})], 2, ["x", "y"]),
+        ([make_page("ab", hidden=2, malformed={"": ["x", "y", "x"]})], 2, ["x", "y"]),
         ([make_page("ab", malformed={"a": ["x"], "b": ["x"]})], 2, ["x"]),
-        ([make_page("a", malformed={"a": ["x"]}), make_page("b", removed=1, malformed={"": ["y"]})], 2, ["x", "y"]),
+        ([make_page("a", malformed={"a": ["x"]}), make_page("b", hidden=1, malformed={"": ["y"]})], 2, ["x", "y"]),
         ([make_page("a"), make_page("a", malformed={"a": ["x"]})], 0, []),
         ([Page([Order("1", False, [Certificate("a")])], 1, None, malformed={"a": ["x"]})], 0, []),
     ],
@@ -191,7 +191,7 @@ def test_what_is_not_usable_is_counted_by_its_reason(certificates: list[Certific
         ([], None),
         ([page(Order("1", False, None), Order("2", None, []))], None),
         # One certificate on two pages is one; another order may make it usable.
-        ([page(order("1", Certificate("a"), can_use=None)), page(order("1", Certificate("a"), can_use=1))], 1),
+        ([page(order("1", Certificate("a"), can_use=None)), page(order("1", Certificate("a"), can_use=False))], 1),
         ([page(order("1", Certificate("a"), can_use=False)), make_page("a")], None),
         ([make_page("a"), page(order("1", Certificate("a"), Certificate("b"), can_use=False))], 1),
     ],

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NO_DATA: list[Any] = [None, 7, {}]
 NO_COUNTS: list[Any] = ["9" * 19, None, -1, 1.5, "many", "３４０", True, {}]
 NO_IDS: list[Any] = [None, "", True, {}, 10**64, "x" * 65]
-PARSERS = [protocol.parse_certificates, protocol.parse_mint, protocol.parse_login]
+PARSERS: list[Parse] = [protocol.parse_certificates, protocol.parse_mint, protocol.parse_login]
 
 
 class TestRequests:
@@ -126,7 +126,7 @@ class TestCertificates:
         page = protocol.parse_certificates(json_response(envelope((order("1", "a", 7), order(2, "x" * 64)), 340)))
         assert [(held.order_id, held.can_use) for held in page.orders] == [("1", True), (2, True)]
         assert parsed_ids(page) == ["a", 7, "x" * 64]
-        assert (page.size, page.total, page.removed, page.malformed) == (3, 340, 0, {})
+        assert (page.size, page.total, page.hidden, page.malformed) == (3, 340, 0, {})
 
     @pytest.mark.parametrize(
         "body",
@@ -134,10 +134,74 @@ class TestCertificates:
             {"data": {"orders": []}, "extra": {}},
             {"data": {"orders": [], "error_code": None}, "extra": {"error_code": None, "sub_error_code": None}},
             {"data": {"orders": [], "error_code": "0"}, "extra": {"error_code": "0"}, "err_no": 0},
+            {"data": {"orders": []}, "extra": None},
+            {"data": {"orders": []}, "extra": []},
+            {"data": {"orders": []}},
+            {"data": {"orders": None}},
         ],
     )
     def test_missing_codes_mean_no_error(self, body: Any) -> None:
         assert protocol.parse_certificates(json_response(body)) == Page([], 0, None)
+
+    @pytest.mark.parametrize(
+        ("body", "number", "is_page"),
+        [
+            # Nothing says that the reply is good.
+            ({"data": {}}, 1, False),
+            ({"data": {"error_code": None}, "extra": {"logid": "1"}}, 1, False),
+            ({"data": {"total": 10}}, 2, False),
+            # A code that is there and 0, or a total of 0, says so.
+            ({"data": {"total": 0}}, 1, True),
+            ({"data": {"total": "0"}}, 1, True),
+            ({"data": {"error_code": 0}}, 1, True),
+            ({"data": {"error_code": "0", "total": None}}, 1, True),
+            ({"data": {}, "extra": {"error_code": 0}}, 1, True),
+            ({"data": {}, "extra": {"sub_error_code": 0}}, 1, True),
+            ({"data": {}, "err_no": 0}, 1, True),
+            # The total decides whether certificates can be expected.
+            ({"data": {"error_code": 0, "total": 1}}, 1, False),
+            ({"data": {"error_code": 0, "total": "many"}}, 1, False),
+            ({"data": {"error_code": 0, "total": -1}}, 1, False),
+            ({"data": {"error_code": 0, "total": 10}}, 1, False),
+            ({"data": {"error_code": 0, "total": 10}}, 2, True),
+            ({"data": {"error_code": 0, "total": 11}}, 2, False),
+            ({"data": {"error_code": 0, "total": 11}}, 3, True),
+            # No other value is a list.
+            ({"data": {"error_code": 0, "total": 0, "orders": {}}}, 1, False),
+            ({"data": {"error_code": 0, "total": 0, "orders": ""}}, 1, False),
+            ({"data": {"error_code": 0, "total": 0, "orders": False}}, 1, False),
+        ],
+    )
+    def test_a_reply_without_orders_is_an_empty_page_only_if_it_is_certain(
+        self, body: Any, number: int, is_page: bool
+    ) -> None:
+        """With ten certificates per page."""
+        if is_page:
+            page = protocol.parse_certificates(json_response(body), number, 10)
+            assert (page.orders, page.size, page.malformed) == ([], 0, {})
+        else:
+            with pytest.raises(UpstreamMalformedError):
+                protocol.parse_certificates(json_response(body), number, 10)
+
+    @pytest.mark.parametrize(
+        ("can_use", "expected"),
+        [
+            *((value, True) for value in (True, "true", 1, "1")),
+            *((value, False) for value in (False, "false", 0, "0", None)),
+            *((value, None) for value in ("True", "yes", "", 2, -1, "01")),
+            ([True], None),
+            ({}, None),
+        ],
+    )
+    def test_an_order_is_usable_or_not_in_any_form_of_a_boolean(self, can_use: Any, expected: bool | None) -> None:
+        """Another value hides the certificates: they are counted, also one that is malformed itself."""
+        page = protocol.parse_certificates(json_response(envelope((order("1", "a", "", can_use=can_use),))))
+        assert [held.can_use for held in page.orders] == [expected or False]
+        assert parsed_ids(page) == ["a"]
+        paths = {"": ["orders.certificates.certificate_id"]}
+        if expected is None:
+            paths[""].insert(0, "orders.can_use")
+        assert (page.size, page.hidden, page.malformed) == (2, 2 if expected is None else 1, paths)
 
     @pytest.mark.parametrize(
         ("total", "expected"),
@@ -154,7 +218,7 @@ class TestCertificates:
         assert page.total == expected
         assert type(page.total) is type(expected)
         body["data"]["orders"] = [7]
-        lenient = Page([], 0, expected, removed=1, malformed={"": ["orders"]})
+        lenient = Page([], 0, expected, hidden=1, malformed={"": ["orders"]})
         assert protocol.parse_certificates(json_response(body)) == lenient
 
     @pytest.mark.parametrize("bad", [None, 7, [], {}, *({"certificate_id": bad} for bad in NO_IDS)])
@@ -165,7 +229,7 @@ class TestCertificates:
         assert parsed_ids(page) == ["good", "other"]
         assert [held.can_use for held in page.orders] == [True, True]
         path = "orders.certificates.certificate_id" if isinstance(bad, dict) else "orders.certificates"
-        assert (page.size, page.total, page.removed, page.malformed) == (3, 3, 1, {"": [path]})
+        assert (page.size, page.total, page.hidden, page.malformed) == (3, 3, 1, {"": [path]})
 
     @pytest.mark.parametrize(
         ("bad", "size", "removed", "path"),
@@ -183,7 +247,7 @@ class TestCertificates:
         page = protocol.parse_certificates(json_response(envelope((bad, order("1", "good"), bad), 1)))
         assert parsed_ids(page) == ["good"]
         assert (page.size, page.total) == (1 + 2 * size, 1)
-        assert (page.removed, page.malformed) == (2 * removed, {"": [path, path]})
+        assert (page.hidden, page.malformed) == (2 * removed, {"": [path, path]})
 
     @pytest.mark.parametrize("bad", [[], [7]])
     def test_an_order_without_certificates_is_readable(self, bad: list[Any]) -> None:
@@ -191,7 +255,7 @@ class TestCertificates:
         orders = (order("1", certificates=None), {"order_id": "2"}, *bad)
         page = protocol.parse_certificates(json_response(envelope(orders)))
         assert [held.order_id for held in page.orders] == ["1", "2"]
-        assert (page.size, page.removed) == (0, len(bad))
+        assert (page.size, page.hidden) == (0, len(bad))
 
     @pytest.mark.parametrize(
         "body",
@@ -199,9 +263,7 @@ class TestCertificates:
             b"",
             b"<html>",
             b"null",
-            b'{"data":{"orders":[],"total":0}}',
-            b'{"data":{"orders":null},"extra":{}}',
-            b'{"data":{"orders":[]},"extra":[]}',
+            b'{"data":{"orders":[]},"extra":[0]}',
             b'{"data":{"orders":[7]},"extra":7}',
             b'{"data":[],"extra":{}}',
             b'{"data":{"orders":[],"total":NaN},"extra":{}}',
