@@ -7,6 +7,7 @@
     ├── MerchantNotFoundError          no such merchant, or it is inactive
     ├── StoreNotFoundError             the merchant lists its stores and this is not one of them
     ├── TokenUnavailableError          no valid merchant access token could be obtained
+    │   └── TokenTimeoutError          ... before the deadline
     ├── StorageUnavailableError        DynamoDB or Secrets Manager cannot be reached, nothing usable is cached
     ├── ConfigurationError             the environment, the secret or a table row is malformed
     └── UpstreamError                  a call to the platform failed
@@ -96,6 +97,10 @@ class TokenUnavailableError(RedemptionError):
     def __init__(self, message: str, evidence: Evidence | None = None) -> None:
         super().__init__(message)
         self.evidence = evidence
+
+
+class TokenTimeoutError(TokenUnavailableError):
+    """The deadline came before a new token."""
 
 
 class UpstreamError(RedemptionError):

@@ -220,7 +220,7 @@ class Api:
 
     def clear_tokens(self) -> None:
         """Clear the cached tokens of this instance."""
-        application.components().tokens._cache._entries.clear()
+        application.components().tokens._fresh._entries.clear()
 
 
 def examples(count: int) -> int:

@@ -11,8 +11,7 @@ from chalicelib.api.problems import ProblemView, problem_for_error
 from chalicelib.certificates.listing import ListRequest
 from chalicelib.certificates.views import ListView  # noqa: TC001 - msgspec evaluates the annotation
 from chalicelib.context import ListRecord
-from chalicelib.errors import RedemptionError, UpstreamTimeoutError
-from chalicelib.tokens.provider import MIN_WAIT_SECONDS
+from chalicelib.errors import StorageUnavailableError, TokenTimeoutError, UpstreamTimeoutError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -69,9 +68,10 @@ class LoginHandler:
             view.list = self._lister.list_certificates(login.session, ListRequest(request.selection), context)
         # All errors: whatever fails here, the code is used up and the user is logged in.
         except Exception as raised:
-            # The list's time is over, whatever it was waiting for.
-            is_late = context.deadline.remaining() < MIN_WAIT_SECONDS
-            error = UpstreamTimeoutError("budget") if is_late and isinstance(raised, RedemptionError) else raised
+            # A call to AWS fails like this when the list's time is over.
+            is_late = isinstance(raised, StorageUnavailableError) and context.deadline.remaining() <= 0
+            is_timeout = is_late or isinstance(raised, TokenTimeoutError)
+            error = UpstreamTimeoutError("budget") if is_timeout else raised
             record.listing.error = error
             view.list_problem = problem_for_error(error, record.request_id).view
         return view

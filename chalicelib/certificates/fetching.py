@@ -75,9 +75,10 @@ class PageFetcher:
                     raise TokenUnavailableError("the renewed token was refused as well", refusal.evidence)
                 self._was_replaced = True
                 try:
-                    self._token = self._tokens.replace_refused(
+                    self._token = self._tokens.get_other_token(
                         self._merchant.token_id, self._app_secret, refused, self._context
                     )
                 except TokenUnavailableError as error:
-                    raise TokenUnavailableError(str(error), error.evidence or refusal.evidence) from None
+                    error.evidence = error.evidence or refusal.evidence
+                    raise
             return self._token

@@ -34,8 +34,9 @@ MAX_SHORT_REPLY_BYTES = 64 * 1024
 OPEN_CONNECTION_SECONDS = 1.0
 """Limit for opening a connection in advance. If that fails, the request that needs one opens it, with retries."""
 
-LOGIN_MAX_IDLE_SECONDS = 1.2
-"""A login is sent once, so it must not depend on a connection that may have been dropped while it was idle.
+ONCE_MAX_IDLE_SECONDS = 1.2
+"""For logins and mints. They must not depend on a connection that may have been dropped while it was idle: a login code
+is valid once, and a mint whose response is lost has replaced the token all the same.
 
 The time is measured from the start of the connection's last exchange. So it includes that exchange.
 """
@@ -69,7 +70,9 @@ class DouyinClient:
         """Mint an access token, in one attempt; raises UpstreamError."""
         request = protocol.mint_request(app_id, app_secret)
         with context.record_call("douyin", "client_token"):
-            response = self._transport.send(self._open_api, request, context.deadline, MAX_SHORT_REPLY_BYTES)
+            response = self._transport.send(
+                self._open_api, request, context.deadline, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS
+            )
             return protocol.parse_mint(response)
 
     def login(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
@@ -77,7 +80,7 @@ class DouyinClient:
         request = protocol.login_request(app_id, app_secret, code)
         with context.record_call("douyin", "jscode2session"):
             response = self._transport.send(
-                self._login_api, request, context.deadline, MAX_SHORT_REPLY_BYTES, LOGIN_MAX_IDLE_SECONDS
+                self._login_api, request, context.deadline, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS
             )
             return protocol.parse_login(response)
 

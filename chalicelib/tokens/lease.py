@@ -29,7 +29,7 @@ from chalicelib.errors import RateLimitedError, StorageUnavailableError, Upstrea
 from chalicelib.redaction import RedactedStruct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
@@ -42,9 +42,6 @@ LEASE_SECONDS = 4.0
 MAX_CLOCK_DIFFERENCE_SECONDS = 120.0
 """The clocks of two instances are at most this far apart (each is at most 60 s wrong)."""
 
-DEFAULT_LIFETIME_SECONDS = 7200
-"""Assumed lifetime of a token whose row does not say when it was minted."""
-
 # After a failed mint no instance tries again for this time, or many requests would cause many mints.
 TRANSIENT_PAUSE_SECONDS = 2.0
 PERMANENT_PAUSE_SECONDS = 30.0
@@ -53,14 +50,13 @@ PERMANENT_PAUSE_SECONDS = 30.0
 class TokenRow(RedactedStruct, frozen=True):
     """A TOKEN# row. `item` is its content in DynamoDB's format.
 
-    `version` is None when this service has not written the row. `lifetime` and `failed_seconds`, the pause after a
-    failed mint, are in seconds.
+    `access_token` is empty when there is none. `version` is 0 when this service has not written the row.
+    `failed_seconds` is the length of the pause after a failed mint.
     """
 
-    access_token: str | None = None
+    access_token: str = ""
     expires_at: int = 0
-    lifetime: int = DEFAULT_LIFETIME_SECONDS
-    version: int | None = None
+    version: int = 0
     lease_owner: str = ""
     lease_until: float = 0.0
     failed_until: float = 0.0
@@ -90,15 +86,13 @@ class TokenRow(RedactedStruct, frozen=True):
     def from_item(cls, item: Item) -> TokenRow:
         """Parse an item. A malformed attribute counts as missing, so that a renewal repairs it."""
         access_token = item.get("access_token", {}).get("S", "")
-        expires_at, minted_at = int(_number(item, "expires_at")), int(_number(item, "minted_at"))
         failed_until = _number(item, "failed_until") / 1000
         # A version of the service that does not write `failed_at` leaves an older one: then the pause looks longer.
         pause = failed_until - _number(item, "failed_at") / 1000
         return cls(
-            access_token=access_token if is_access_token(access_token) else None,
-            expires_at=expires_at,
-            lifetime=expires_at - minted_at if minted_at else DEFAULT_LIFETIME_SECONDS,
-            version=int(_number(item, "version")) if "version" in item else None,
+            access_token=access_token if is_access_token(access_token) else "",
+            expires_at=int(_number(item, "expires_at")),
+            version=int(_number(item, "version")),
             lease_owner=item.get("lease_owner", {}).get("S", ""),
             lease_until=_number(item, "lease_until") / 1000,
             failed_until=failed_until,
@@ -111,7 +105,9 @@ class TokenRow(RedactedStruct, frozen=True):
 class Lease:
     """The exclusive right to mint one app's token.
 
-    Each method raises ConditionFailedError when another instance has changed the row, and StorageUnavailableError.
+    Each method writes only if the row still has the version and the token that were read or written last: a token that
+    was written by hand, without a new version, is not overwritten. Otherwise it raises ConditionFailedError. Raises
+    StorageUnavailableError too.
     """
 
     def __init__(
@@ -119,20 +115,16 @@ class Lease:
     ) -> None:
         self._table = table
         self._pk = token_key(token_id)
-        self._version = row.version or 0
-        self._seen_item = row.item
+        self._row = row
         self._owner = uuid.uuid4().hex
         self._clock = clock
         self._context = context
 
     def acquire(self) -> None:
-        """Acquire the lease if the row has not changed since it was read."""
-        # Also compares the token: one that was written by hand, without a new `version`, must not be overwritten.
-        self._set_lease(self._seen_item)
-
-    def extend(self) -> None:
-        """Extend the lease by its full duration."""
-        self._set_lease()
+        """Acquire the lease, or extend it by its full duration."""
+        until = _milliseconds(self._clock() + LEASE_SECONDS)
+        values: Item = {":owner": {"S": self._owner}, ":until": until}
+        self._update("SET lease_owner = :owner, lease_until = :until", "", values)
 
     def commit(self, access_token: str, minted_at: int, expires_at: int) -> TokenRow:
         """Replace the old token by the new one and end the lease, in one write."""
@@ -163,28 +155,16 @@ class Lease:
                 },
             )
 
-    def _set_lease(self, seen_item: Item | None = None) -> None:
-        until = _milliseconds(self._clock() + LEASE_SECONDS)
-        self._update(
-            "SET lease_owner = :owner, lease_until = :until",
-            "",
-            {":owner": {"S": self._owner}, ":until": until},
-            seen_item,
-        )
-
-    def _update(self, sets: str, removes: str, values: Item, seen_item: Item | None = None) -> TokenRow:
-        """Write if the row still has the version of the last write, or with `seen_item`, its version and token."""
-        version = self._version + 1
-        seen: Mapping[str, AttributeValueTypeDef | None] = {"version": {"N": str(self._version)}}
-        if seen_item is not None:
-            seen = {name: seen_item.get(name) for name in ("version", "access_token")}
-        conditions = [f"attribute_not_exists({name})" for name, value in seen.items() if value is None]
-        conditions += [f"{name} = :seen_{name}" for name, value in seen.items() if value is not None]
-        values = {
-            ":version": {"N": str(version)},
-            **{f":seen_{name}": value for name, value in seen.items() if value is not None},
-            **values,
-        }
+    def _update(self, sets: str, removes: str, values: Item) -> TokenRow:
+        version = self._row.version + 1
+        conditions: list[str] = []
+        values = {":version": {"N": str(version)}, **values}
+        for name in ("version", "access_token"):
+            if name in self._row.item:
+                conditions.append(f"{name} = :seen_{name}")
+                values[f":seen_{name}"] = self._row.item[name]
+            else:
+                conditions.append(f"attribute_not_exists({name})")
         try:
             item = self._table.update_item(
                 self._pk, f"{sets}, version = :version {removes}", " AND ".join(conditions), values, self._context
@@ -195,8 +175,8 @@ class Lease:
             row = TokenRow.from_item(item)
             if row.lease_owner != self._owner or row.version != version:
                 raise
-        self._version = version
-        return TokenRow.from_item(item)
+        self._row = TokenRow.from_item(item)
+        return self._row
 
 
 def token_key(token_id: str) -> str:

@@ -1,6 +1,6 @@
 """Access tokens, one per app, shared by all instances. Looked up in the cache, then in the table, then minted.
 
-`lease` decides which instance may mint.
+To mint is to request a new token from the platform. `lease` makes sure that one instance mints at a time.
 """
 
 from __future__ import annotations
@@ -8,11 +8,19 @@ from __future__ import annotations
 import random
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from chalicelib.aws import ConditionFailedError
 from chalicelib.cache import TtlCache
-from chalicelib.errors import StorageUnavailableError, TokenUnavailableError, UpstreamError
+from chalicelib.errors import (
+    StorageUnavailableError,
+    TokenTimeoutError,
+    TokenUnavailableError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
 from chalicelib.retry import RetryPolicy, call_with_retries
 from chalicelib.tokens.lease import Lease, TokenRow, token_key
 
@@ -26,18 +34,14 @@ if TYPE_CHECKING:
 
 MAX_CACHED_TOKENS = 200
 
-REREAD_SECONDS = 60
-"""A cached token that expires within this time is read again at each request: the table may hold a newer one."""
+CACHE_SECONDS = 240.0
+"""A cached token is used for this time, then the row is read again.
 
-EARLY_SECONDS = 10 * 60
-"""A request renews a token that expires within this time, in case the schedule does not run. Less for short-lived
-tokens: a twelfth of their lifetime."""
+The platform ends a token five minutes after it was replaced; the schedule may have replaced it right after the read.
+"""
 
-EARLY_RENEWAL_SECONDS = 4.0
-"""Limit for the early renewal by a request, which waits for it."""
-
-EARLY_CHECK_SECONDS = 30.0
-"""Minimum interval between two attempts of one instance to renew the same token early."""
+RETRY_SECONDS = 10.0
+"""After a failed read the cached token is used for this time, so that not every request waits for the table."""
 
 RENEW_SECONDS = 30 * 60
 """The scheduled renewal replaces a token that expires within this time."""
@@ -59,6 +63,10 @@ MINT_RETRY_POLICY = RetryPolicy(
     # The platform counts every mint of the app: do not repeat one that was rate limited.
     rate_limited_delay=None,
 )
+"""For a mint that a request waits for, because no token works."""
+
+ONE_ATTEMPT = msgspec.structs.replace(MINT_RETRY_POLICY, max_attempts=1)
+"""For a mint while the present token works. If its response was lost, a second mint would invalidate that token."""
 
 
 class TokenProvider:
@@ -83,9 +91,9 @@ class TokenProvider:
         self._monotonic = monotonic
         self._sleep = sleep
         self._uniform = uniform
-        self._cache: TtlCache[TokenRow] = TtlCache(MAX_CACHED_TOKENS, clock)
-        self._seen_states: dict[str, tuple[tuple[int | None, str, float] | None, float]] = {}
-        self._next_early_check: dict[str, float] = {}
+        self._fresh: TtlCache[str] = TtlCache(MAX_CACHED_TOKENS, clock)
+        self._unexpired: TtlCache[TokenRow] = TtlCache(MAX_CACHED_TOKENS, clock)
+        self._seen_states: dict[str, tuple[tuple[int, str, float] | None, float]] = {}
 
     def get_token(self, token_id: str, app_secret: str | None, context: RequestContext) -> str:
         """Return a token that has not expired; raises TokenUnavailableError, StorageUnavailableError.
@@ -93,41 +101,40 @@ class TokenProvider:
         `app_secret` is None for a token_id that is not one of our apps: another system writes that row, and this
         service only reads it.
         """
-        cached = self._cache.get(token_id)
-        if cached is not None and cached.access_token:
-            remaining = cached.expires_at - self._clock()
-            if remaining > min(EARLY_SECONDS, cached.lifetime / 12) or (
-                app_secret is None and remaining > REREAD_SECONDS
-            ):
-                return cached.access_token
-            if remaining > REREAD_SECONDS and app_secret is not None:
-                return self._renew_early(token_id, app_secret, cached, context)
+        token = self._fresh.get(token_id)
+        if token is not None:
+            return token
         try:
-            return self._read_or_mint(token_id, app_secret, lambda row: row.expires_at > self._clock(), context)
+            row = self.read_row(token_id, context)
+            return self._obtain(token_id, app_secret, row, context, other_than="", policy=MINT_RETRY_POLICY)
         except StorageUnavailableError:
-            if cached is not None and cached.access_token:
-                return cached.access_token
-            raise
+            cached = self._unexpired.get(token_id)
+            if cached is None:
+                raise
+            return self._use(token_id, cached, RETRY_SECONDS)
 
     def preload(self, token_id: str, context: RequestContext) -> None:
         """Read a token into the cache unless it is there; never mints. Raises StorageUnavailableError."""
-        if self._cache.get(token_id) is not None:
+        if self._fresh.get(token_id) is not None:
             return
         row = self.read_row(token_id, context)
         if row.access_token:
-            self._cache.put(token_id, row, row.expires_at - self._clock())
+            self._use(token_id, row)
 
-    def replace_refused(self, token_id: str, app_secret: str | None, refused: str, context: RequestContext) -> str:
-        """Return another token than `refused`: the newer one in the row, or a new one.
+    def get_other_token(self, token_id: str, app_secret: str | None, refused: str, context: RequestContext) -> str:
+        """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one.
 
         Raises TokenUnavailableError, StorageUnavailableError.
         """
-        return self._read_or_mint(
-            token_id,
-            app_secret,
-            lambda row: row.access_token != refused and row.expires_at > self._clock(),
-            context,
-        )
+        row = self.read_row(token_id, context)
+        return self._obtain(token_id, app_secret, row, context, other_than=refused, policy=MINT_RETRY_POLICY)
+
+    def renew(self, token_id: str, app_secret: str, row: TokenRow, context: RequestContext) -> str:
+        """Return another token than that of `row`, which may still work: a new one, unless the row has changed.
+
+        Mints in one attempt. Raises TokenUnavailableError, StorageUnavailableError.
+        """
+        return self._obtain(token_id, app_secret, row, context, other_than=row.access_token, policy=ONE_ATTEMPT)
 
     def renew_if_expiring(self, token_id: str, app_secret: str, context: RequestContext) -> bool:
         """Renew a token that expires within half an hour; return False when there was nothing to do.
@@ -135,75 +142,57 @@ class TokenProvider:
         Raises TokenUnavailableError, StorageUnavailableError.
         """
         row = self.read_row(token_id, context)
-        if row.access_token is None or row.expires_at - RENEW_SECONDS > self._clock():
+        if not row.access_token or row.expires_at - RENEW_SECONDS > self._clock():
             return False
-        self._read_or_mint(token_id, app_secret, lambda row: row.expires_at - RENEW_SECONDS > self._clock(), context)
+        self.renew(token_id, app_secret, row, context)
         return True
-
-    def _renew_early(self, token_id: str, app_secret: str, cached: TokenRow, context: RequestContext) -> str:
-        """Renew a token that still works, unless another instance does; return the present one when that fails."""
-        assert cached.access_token  # noqa: S101 - for the type checker: the caller has checked it
-        if self._monotonic() < self._next_early_check.get(token_id, 0.0):
-            return cached.access_token
-        self._next_early_check[token_id] = self._monotonic() + EARLY_CHECK_SECONDS
-        # The request has a token and must have time left to use it.
-        context = context.with_timeout(min(EARLY_RENEWAL_SECONDS, context.deadline.remaining() / 2))
-        try:
-            row = self.read_row(token_id, context)
-            if row.access_token == cached.access_token and not self._is_busy(token_id, row):
-                lease = Lease(self._table, token_id, row, self._clock, context)
-                lease.acquire()
-                row = self._mint(lease, token_id, app_secret, context)
-        except (ConditionFailedError, StorageUnavailableError, TokenUnavailableError):
-            return cached.access_token
-        if row.access_token is None or row.expires_at <= self._clock():
-            return cached.access_token
-        self._cache.put(token_id, row, row.expires_at - self._clock())
-        return row.access_token
 
     def read_row(self, token_id: str, context: RequestContext) -> TokenRow:
         """Return the row from the table; raises StorageUnavailableError."""
         return TokenRow.from_item(self._table.get_item(token_key(token_id), context))
 
-    def _read_or_mint(
-        self, token_id: str, app_secret: str | None, is_usable: Callable[[TokenRow], bool], context: RequestContext
+    def _obtain(
+        self,
+        token_id: str,
+        app_secret: str | None,
+        row: TokenRow,
+        context: RequestContext,
+        *,
+        other_than: str,
+        policy: RetryPolicy,
     ) -> str:
-        """Return the row's token when it is usable; otherwise mint one, or wait for the instance that does."""
-        row = self.read_row(token_id, context)
-        may_mint = True
-        while not (row.access_token and is_usable(row)):
-            if app_secret is None:
-                raise TokenUnavailableError(f"{token_id} is renewed by another system, which has not done so")
-            if row.is_paused(self._clock(), self._unchanged_seconds(token_id, row)):
-                raise TokenUnavailableError(f"minting failed moments ago: {row.failure}")
-            if context.deadline.remaining() < MIN_WAIT_SECONDS:
-                raise TokenUnavailableError("no new token in time")
-            if self._is_busy(token_id, row):
+        """Return a token that has not expired and is not `other_than`: that of the row, or a new one."""
+        obstacle = "" if app_secret else f"{token_id} is renewed by another system, which has not done so"
+        while True:
+            now, unchanged, left = self._clock(), self._unchanged_seconds(token_id, row), context.deadline.remaining()
+            action = decide(row, other_than, obstacle, now=now, unchanged_seconds=unchanged, seconds_left=left)
+            if action == "use":
+                return self._use(token_id, row)
+            if action == "wait":
                 self._sleep(self._uniform(*POLL_SECONDS))
                 # One failed read does not end the wait; the deadline does.
                 with suppress(StorageUnavailableError):
                     row = self.read_row(token_id, context)
                 continue
-            if not may_mint:
-                raise TokenUnavailableError("lost the lease, and no other instance has minted")
             lease = Lease(self._table, token_id, row, self._clock, context)
             try:
                 lease.acquire()
+                obstacle = "lost the lease, and no other instance has minted"
+                # Used however short its lifetime is: no loop is possible.
+                return self._use(token_id, self._mint(lease, token_id, app_secret or "", policy, context))
             except ConditionFailedError as conflict:
                 row = TokenRow.from_item(conflict.item)
-                continue
-            # One call mints at most once and uses what it minted, however short its lifetime: no loop is possible.
-            may_mint = False
-            try:
-                row = self._mint(lease, token_id, app_secret, context)
-                break
-            except ConditionFailedError as conflict:
-                row = TokenRow.from_item(conflict.item)
-        assert row.access_token  # noqa: S101 - for the type checker: true after both exits of the loop
-        self._cache.put(token_id, row, row.expires_at - self._clock())
+
+    def _use(self, token_id: str, row: TokenRow, seconds: float = CACHE_SECONDS) -> str:
+        """Return the row's token, and cache it for `seconds`, but not longer than until it expires."""
+        left = row.expires_at - self._clock()
+        self._unexpired.put(token_id, row, left)
+        self._fresh.put(token_id, row.access_token, min(seconds, left))
         return row.access_token
 
-    def _mint(self, lease: Lease, token_id: str, app_secret: str, context: RequestContext) -> TokenRow:
+    def _mint(
+        self, lease: Lease, token_id: str, app_secret: str, policy: RetryPolicy, context: RequestContext
+    ) -> TokenRow:
         """Mint under the lease and commit; raises ConditionFailedError when the lease was lost."""
 
         def attempt() -> tuple[MintedToken, int]:
@@ -212,22 +201,19 @@ class TokenProvider:
 
         try:
             minted, minted_at = call_with_retries(
-                attempt, MINT_RETRY_POLICY, context.deadline, before_retry=lease.extend, sleep=self._sleep
+                attempt, policy, context.deadline, before_retry=lease.acquire, sleep=self._sleep
             )
         except UpstreamError as error:
             lease.release(error)
-            raise TokenUnavailableError(f"minting failed: {error}", error.evidence) from None
+            is_late = isinstance(error, UpstreamTimeoutError) and context.deadline.remaining() < MIN_WAIT_SECONDS
+            error_type = TokenTimeoutError if is_late else TokenUnavailableError
+            raise error_type(f"minting failed: {error}", error.evidence) from None
         expires_at = minted_at + minted.expires_in
         try:
             return lease.commit(minted.access_token, minted_at, expires_at)
         except StorageUnavailableError:
             # The token is valid although no other instance will read it: use it in this one.
-            return TokenRow(minted.access_token, expires_at, minted.expires_in)
-
-    def _is_busy(self, token_id: str, row: TokenRow) -> bool:
-        """Return whether another instance is minting, or a mint failed moments ago."""
-        now, unchanged = self._clock(), self._unchanged_seconds(token_id, row)
-        return row.is_leased(now, unchanged) or row.is_paused(now, unchanged)
+            return TokenRow(minted.access_token, expires_at)
 
     def _unchanged_seconds(self, token_id: str, row: TokenRow) -> float:
         """Return how long this instance has seen this state of the row, by its monotonic clock."""
@@ -239,3 +225,25 @@ class TokenProvider:
             since = now
         self._seen_states[token_id] = (state, since)
         return now - since
+
+
+def decide(
+    row: TokenRow, other_than: str, obstacle: str, *, now: float, unchanged_seconds: float, seconds_left: float
+) -> Literal["use", "wait", "mint"]:
+    """Decide what to do with a row: use its token, wait for the instance that mints, or mint.
+
+    A token is wanted that has not expired and is not `other_than`. `obstacle`: why the caller must not mint, or "".
+    `unchanged_seconds`: how long this instance has seen the row unchanged. `seconds_left`: until the caller's deadline.
+    Raises TokenUnavailableError when there is nothing to do.
+    """
+    if row.access_token and row.access_token != other_than and row.expires_at > now:
+        return "use"
+    if row.is_paused(now, unchanged_seconds):
+        raise TokenUnavailableError(f"minting failed moments ago: {row.failure}")
+    if seconds_left < MIN_WAIT_SECONDS:
+        raise TokenTimeoutError("no new token in time")
+    if row.is_leased(now, unchanged_seconds):
+        return "wait"
+    if obstacle:
+        raise TokenUnavailableError(obstacle)
+    return "mint"

@@ -22,7 +22,7 @@ from chalicelib.errors import (
     UpstreamUnavailableError,
 )
 from chalicelib.merchants import Merchant, parse_merchant
-from chalicelib.tokens.provider import EARLY_SECONDS
+from chalicelib.tokens.provider import RENEW_SECONDS
 from infra import bundle, comparison, smoke
 from infra.account import check_account
 from infra.chalice_config import API_STAGE, render
@@ -290,16 +290,16 @@ class Checks:
         """
         store, now = self.stage.tokens, time.time()
         row = store.read_row(token_id, self.stage.new_context(PLATFORM_SECONDS))
-        if app_secret is None or (row.access_token and row.expires_at - EARLY_SECONDS > now):
+        if app_secret is None or (row.access_token and row.expires_at - RENEW_SECONDS > now):
             yield platform.judge_token(token_id, row, now, is_foreign=app_secret is None)
         elif self.dry_run:
             reason = "it has to be renewed, which --dry-run prevents"
             yield not_checked("token", token_id, reason, "run doctor without --dry-run")
         else:
-            refused, context = row.access_token or "", self.stage.new_context(PLATFORM_SECONDS)
+            context = self.stage.new_context(PLATFORM_SECONDS)
             try:
                 # Under the service's own lease: a token that an instance has just minted is used.
-                token = store.replace_refused(token_id, app_secret, refused, context)
+                token = store.renew(token_id, app_secret, row, context)
             except TokenUnavailableError as error:
                 text, advice, logid = platform.explain(error, self.stage.settings.open_api)
                 left = f"; the present token expires in {int(row.expires_at - now)} s" if row.expires_at > now else ""

@@ -44,7 +44,7 @@ def test_only_the_instance_that_holds_the_lease_writes(aws: Aws, is_new: bool) -
     successor = read_lease(aws)
     successor.acquire()
     before = aws.row(ROW)
-    for write in (lambda: slow.commit("clt.late", 0, 1), slow.extend, lambda: slow.release(BUSY)):
+    for write in (lambda: slow.commit("clt.late", 0, 1), slow.acquire, lambda: slow.release(BUSY)):
         with pytest.raises(ConditionFailedError):
             write()
         assert aws.row(ROW) == before

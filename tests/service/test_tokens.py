@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -102,6 +103,20 @@ class TestCache:
         output = capsys.readouterr().out
         assert "dynamodb" not in output
         assert "secretsmanager" not in output
+
+    def test_a_token_that_the_schedule_has_replaced_is_sent_for_less_than_five_minutes(
+        self, logged_in: Api, platform: Platform, aws: Aws, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(1700))
+        assert logged_in.list().status == 200
+        run_refresh_tokens()
+        tokens = application.components().tokens
+        for clocked in (tokens, tokens._fresh, tokens._unexpired):
+            monkeypatch.setattr(clocked, "_clock", lambda: time.time() + 310)
+        monkeypatch.setattr(platform.server.platform, "now", lambda: time.time() + 310)
+        platform.server.calls.clear()
+        assert logged_in.list().status == 200
+        assert [entry["call"] for entry in platform.server.calls] == ["query_user_certificates"]
 
     def test_cached_merchants_and_tokens_are_used_while_the_table_is_unavailable(
         self, logged_in: Api, aws: Aws, monkeypatch: pytest.MonkeyPatch

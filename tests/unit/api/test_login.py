@@ -14,7 +14,16 @@ from chalicelib.api.validation import LoginRequest
 from chalicelib.certificates.listing import CertificateLister, ListRequest
 from chalicelib.certificates.views import ListView
 from chalicelib.douyin.protocol import Selection
-from chalicelib.errors import LoginRefusedError, TokenUnavailableError, UnauthenticatedError, WrongAppError
+from chalicelib.errors import (
+    LoginRefusedError,
+    MerchantNotFoundError,
+    QuotaExhaustedError,
+    StorageUnavailableError,
+    TokenTimeoutError,
+    TokenUnavailableError,
+    UnauthenticatedError,
+    WrongAppError,
+)
 from chalicelib.sessions import Authenticator, Session
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import APP_ID, OPEN_ID, FakeDouyin, make_context, make_credentials
@@ -119,10 +128,22 @@ def test_a_refused_login_ends_before_the_list_and_leaves_nothing_in_the_executor
     assert waiting.cancelled()
 
 
-def test_a_list_whose_time_is_over_is_a_timeout_whatever_it_was_waiting_for() -> None:
-    instance = Instance(0.1)
-    instance.lister.result = TokenUnavailableError("no new token in time")
-    assert instance.login()["list_problem"]["code"] == "upstream_timeout"
+@pytest.mark.parametrize(
+    ("seconds", "error", "code"),
+    [
+        (9.0, TokenTimeoutError("no new token in time"), "upstream_timeout"),
+        (0.0, StorageUnavailableError("budget"), "upstream_timeout"),
+        (9.0, StorageUnavailableError("timeout"), "unavailable"),
+        # A late error that has nothing to do with the time keeps its cause.
+        (0.0, TokenUnavailableError("minting failed: 10013"), "token_unavailable"),
+        (0.0, MerchantNotFoundError("7"), "merchant_not_found"),
+        (0.0, QuotaExhaustedError("28003017"), "quota_exhausted"),
+    ],
+)
+def test_a_list_whose_time_is_over_is_a_timeout(seconds: float, error: Exception, code: str) -> None:
+    instance = Instance(seconds)
+    instance.lister.result = error
+    assert instance.login()["list_problem"]["code"] == code
 
 
 def test_an_unknown_app_starts_no_prefetch() -> None:

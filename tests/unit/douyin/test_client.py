@@ -8,9 +8,9 @@ import pytest
 
 from chalicelib.douyin import protocol
 from chalicelib.douyin.client import (
-    LOGIN_MAX_IDLE_SECONDS,
     MAX_PAGE_BYTES,
     MAX_SHORT_REPLY_BYTES,
+    ONCE_MAX_IDLE_SECONDS,
     OPEN_CONNECTION_SECONDS,
     DouyinClient,
 )
@@ -71,8 +71,8 @@ REQUESTS: dict[str, tuple[Callable[[Platform], Any], Request]] = {
             MAX_PAGE_BYTES,
             MAX_IDLE_SECONDS,
         ),
-        ("client_token", MINTED, MintedToken("clt.new", 7200), OPEN_API, MAX_SHORT_REPLY_BYTES, MAX_IDLE_SECONDS),
-        ("jscode2session", LOGGED_IN, "user", LOGIN_API, MAX_SHORT_REPLY_BYTES, LOGIN_MAX_IDLE_SECONDS),
+        ("client_token", MINTED, MintedToken("clt.new", 7200), OPEN_API, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS),
+        ("jscode2session", LOGGED_IN, "user", LOGIN_API, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS),
     ],
 )
 def test_each_call_is_sent_once_within_its_limits_and_logged(

@@ -41,11 +41,10 @@ EVIDENCE = Evidence(10013)
     [
         ({}, TokenRow()),
         (token_row("clt.1"), TokenRow("clt.1", int(NOW) + 3600)),
-        (token_row("", version=7), TokenRow(None, int(NOW) + 3600, version=7)),
-        (token_row("clt. 1", version=0), TokenRow(None, int(NOW) + 3600, version=0)),
+        (token_row("", version=7), TokenRow("", int(NOW) + 3600, version=7)),
+        (token_row("clt. 1", version=0), TokenRow("", int(NOW) + 3600)),
         ({"access_token": {"S": "clt.1"}}, TokenRow("clt.1", 0)),
-        ({"expires_at": {"N": "1800000000.75"}}, TokenRow(None, 1800000000)),
-        (token_row(None, minted_at=int(NOW)), TokenRow(None, int(NOW) + 3600, 3600)),
+        ({"expires_at": {"N": "1800000000.75"}}, TokenRow("", 1800000000)),
         (
             {"lease_owner": {"S": "another"}, "lease_until": {"N": "1800000004500"}},
             TokenRow(lease_owner="another", lease_until=1800000004.5),
@@ -73,7 +72,7 @@ EVIDENCE = Evidence(10013)
                 "lease_until": {"NULL": True},
                 "lease_owner": {"N": "7"},
             },
-            TokenRow(version=0),
+            TokenRow(),
         ),
     ],
 )
@@ -153,6 +152,18 @@ def test_a_row_that_has_changed_is_not_leased(read: Item, present: Item) -> None
     assert table.items[KEY] == present
 
 
+@pytest.mark.parametrize("read", [{}, token_row("clt.old", version=7)])
+def test_a_token_written_by_hand_during_the_mint_is_not_overwritten(read: Item) -> None:
+    table = FakeTable(**{KEY: read})
+    lease = read_lease(table)
+    lease.acquire()
+    table.items[KEY] |= {"access_token": {"S": "clt.by-hand"}}
+    for write in (lease.acquire, lambda: lease.commit("clt.new", 0, 1), lambda: lease.release(BUSY)):
+        with pytest.raises(ConditionFailedError):
+            write()
+    assert table.items[KEY]["access_token"] == {"S": "clt.by-hand"}
+
+
 @pytest.mark.parametrize(
     ("changes", "is_own"),
     [
@@ -168,11 +179,11 @@ def test_only_a_conflict_with_the_own_write_is_no_conflict(changes: Item, is_own
     lease.acquire()
     table.items[KEY] |= changes
     if is_own:
-        lease.extend()
+        lease.acquire()
         assert lease.commit("clt.new", int(NOW), int(NOW) + 7200).version == 3
     else:
         with pytest.raises(ConditionFailedError):
-            lease.extend()
+            lease.acquire()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import heapq
 import itertools
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +26,7 @@ from chalicelib.errors import (
     Evidence,
     RedemptionError,
     StorageUnavailableError,
+    TokenUnavailableError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
@@ -116,10 +118,11 @@ class Process:
 
 
 class Mint(NamedTuple):
-    """What the platform does with a mint: the time that it takes, and an error in place of the token."""
+    """What the platform does with a mint: the time that it takes, an error in place of the token, a lost response."""
 
     seconds: float = 0.1
     error: RedemptionError | None = None
+    is_lost: bool = False
 
 
 @dataclass
@@ -141,7 +144,9 @@ class World:
     items: dict[str, Item] = field(default_factory=dict)
     history: list[rules.Event] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
+    newest_at: float = 0.0
     refusals: list[float] = field(default_factory=list)
+    refused: list[tuple[str, float]] = field(default_factory=list)
     count: int = 0
 
     @property
@@ -155,6 +160,7 @@ class World:
         self.count += 1
         token = f"clt.{self.count}"
         self.tokens = [*self.tokens[-1:], token]
+        self.newest_at = self.simulation.now
         self.record(rules.Minted, instance, token)
         return token
 
@@ -167,8 +173,9 @@ class World:
         self.record(rules.RowExpired)
 
     def accepts(self, token: str) -> bool:
-        # The previous token works for five minutes more: longer than an example lasts.
-        return token in self.tokens
+        """Return whether a token is the newest one, or the one before, which works for five minutes more."""
+        is_current = self.simulation.now - self.newest_at < 300
+        return token in self.tokens[0 if is_current else -1 :]
 
 
 class Instance:
@@ -184,7 +191,6 @@ class Instance:
         self.store = TokenProvider(
             table, douyin, clock=self.clock, monotonic=self.monotonic, sleep=self.sleep, uniform=lambda low, _: low
         )
-        world.record(rules.InstanceStarted, name)
         self.process = Process(world.simulation, self._run)
 
     def clock(self) -> float:
@@ -212,6 +218,7 @@ class Instance:
         return self._plan.table_faults.get(number, "") if self.world.has_faults else ""
 
     def _run(self) -> None:
+        self.world.record(rules.InstanceStarted, self.name)
         while True:
             self._request()
             self.sleep(self._pause)
@@ -229,9 +236,21 @@ class Instance:
         """Use a token as `certificates.fetching` does: a refused one is replaced once."""
         token = self.store.get_token("model", "secret", context)
         if not self.world.accepts(token):
-            token = self.store.replace_refused("model", "secret", token, context)
+            self.world.refused.append((self.name, self.monotonic()))
+            token = self.store.get_other_token("model", "secret", token, context)
             if not self.world.accepts(token):
                 raise StorageUnavailableError("the renewed token was refused as well")
+
+
+class Schedule(Instance):
+    """The scheduled function: renews the token if it expires within half an hour."""
+
+    def _run(self) -> None:
+        while True:
+            with suppress(TokenUnavailableError, StorageUnavailableError):
+                context = RequestContext(Deadline(10.0, self.monotonic))
+                self.store.renew_if_expiring("model", "secret", context)
+            self.sleep(self._pause)
 
 
 class SimulatedTable(FakeTable):
@@ -292,7 +311,7 @@ class SimulatedDouyin(FakeDouyin):
             raise result.error
         token = world.mint(self._instance.name)
         self._instance.call(min(result.seconds, limit) / 2)
-        if result.seconds > limit:
+        if result.seconds > limit or result.is_lost:
             world.record(rules.CallFault, self._instance.name)
             raise UpstreamTimeoutError("timeout", retryable=True)
         return MintedToken(token, 7200)
@@ -311,6 +330,7 @@ def simulate(
     world.record(rules.RowExpired)
     for number, plan in enumerate(plans, 1):
         Instance(world, str(number), plan, pause=0.8 + number / 10)
+    Schedule(world, "schedule", Plan(), pause=9.0)
 
     def change() -> None:
         for at, name in sorted(changes or []):
@@ -329,10 +349,11 @@ def simulate(
 
 clocks = st.floats(-60, 60).map(lambda offset: round(offset, 1))
 calls = st.integers(0, 30)
-good_mints = st.builds(Mint, st.sampled_from([0.1, 1.0, 2.5]))
+good_mints = st.sampled_from([Mint(0.1), Mint(1.0), Mint(2.5)])
 failed_mints = st.sampled_from(
     [
         Mint(5.0),
+        Mint(0.1, is_lost=True),
         Mint(0.1, UpstreamUnavailableError("http_503", retryable=True)),
         Mint(0.1, AppMisconfiguredError("10013", evidence=Evidence(10013))),
     ]
@@ -398,6 +419,22 @@ def test_a_holder_that_stalls_at_any_step_breaks_no_rule(call: int, stall: float
     """It reads, acquires, mints and commits; the others replace it meanwhile."""
     world = simulate([Plan(0, stalls={call: stall}), Plan(60), Plan(-60)], token_row(None, -100))
     assert rules.find_violations(world.history) == []
+
+
+def test_a_renewal_whose_response_was_lost_costs_each_instance_one_refusal_and_one_mint_in_all() -> None:
+    """The platform ends the token in the row five minutes after the mint that nobody knows of."""
+    simulation = Simulation()
+    world = World(simulation, [Mint(is_lost=True)])
+    world.items[ROW] = {"pk": {"S": ROW}, **token_row(world.mint("operator"), 1700)}
+    for number in range(1, 4):
+        Instance(world, str(number), Plan(), pause=number)
+    Schedule(world, "schedule", Plan(), pause=600)
+    simulation.run(400)
+    responses = [event.code for event in world.history if isinstance(event, rules.RequestEnded)]
+    assert set(responses) == {"ok"}
+    assert sorted(name for name, _ in world.refused) == ["1", "2", "3"]
+    assert min(at for _, at in world.refused) >= 300
+    assert world.count == 3, "the first token, the lost one, and one after the refusals"
 
 
 def test_a_refused_mint_is_requested_once_in_each_pause() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from chalicelib.douyin.protocol import MintedToken
@@ -13,11 +14,13 @@ from chalicelib.errors import (
     RateLimitedError,
     RedemptionError,
     StorageUnavailableError,
+    TokenTimeoutError,
     TokenUnavailableError,
+    UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
 from chalicelib.tokens.lease import LEASE_SECONDS, Lease, TokenRow
-from chalicelib.tokens.provider import MIN_WAIT_SECONDS, MINT_SECONDS, POLL_SECONDS, TokenProvider
+from chalicelib.tokens.provider import MIN_WAIT_SECONDS, MINT_SECONDS, POLL_SECONDS, TokenProvider, decide
 from tests.unit.fakes import NOW, Clock, FakeDouyin, FakeTable, make_context, token_row
 
 if TYPE_CHECKING:
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 KEY = "TOKEN#tta"
 MILLISECONDS = int(NOW) * 1000
 BUSY = UpstreamUnavailableError("http_503", retryable=True)
+LOST = UpstreamTimeoutError("timeout", retryable=True)
+"""The error of a mint that may have succeeded."""
+
 MISCONFIGURED = AppMisconfiguredError("10013", evidence=Evidence(10013, 0, "20260101L"))
 
 
@@ -53,7 +59,10 @@ class Instance:
         return self.store.get_token("tta", key, self.context)
 
     def replace(self, refused: str, key: str | None = "s") -> str:
-        return self.store.replace_refused("tta", key, refused, self.context)
+        return self.store.get_other_token("tta", key, refused, self.context)
+
+    def renew(self) -> str:
+        return self.store.renew("tta", "s", self.row(), self.context)
 
     def row(self) -> TokenRow:
         return TokenRow.from_item(self.table.items.get(KEY, {}))
@@ -68,6 +77,47 @@ class Instance:
 def commit(lease: Lease) -> None:
     """Store the token of another instance."""
     lease.commit("clt.other", int(NOW), int(NOW) + 7200)
+
+
+GOOD, OLD = TokenRow("clt.row", int(NOW) + 1), TokenRow("clt.row", int(NOW))
+LEASED: dict[str, Any] = {"lease_owner": "another", "lease_until": NOW + LEASE_SECONDS}
+PAUSED: dict[str, Any] = {"failed_until": NOW + 30, "failure": "10013"}
+
+
+@pytest.mark.parametrize(
+    ("row", "options", "expected"),
+    [
+        # A token that has not expired is used, whatever else is in the row and however little time is left.
+        (GOOD, {}, "use"),
+        (msgspec.structs.replace(GOOD, **LEASED, **PAUSED), {"seconds_left": 0.0, "obstacle": "lost"}, "use"),
+        (GOOD, {"other_than": "clt.other"}, "use"),
+        # There is none: the caller mints,
+        (TokenRow(), {}, "mint"),
+        (TokenRow("", int(NOW) + 1), {}, "mint"),
+        (OLD, {}, "mint"),
+        (GOOD, {"other_than": "clt.row"}, "mint"),
+        # or waits for the instance that does, unless it is dead,
+        (TokenRow(**LEASED), {}, "wait"),
+        (TokenRow(**LEASED), {"unchanged_seconds": 3.9}, "wait"),
+        (TokenRow(**LEASED), {"unchanged_seconds": 4.0}, "mint"),
+        (TokenRow(**LEASED), {"obstacle": "lost"}, "wait"),
+        # or must do nothing.
+        (TokenRow(**PAUSED), {}, "minting failed moments ago: 10013"),
+        (TokenRow(**PAUSED, **LEASED), {}, "minting failed moments ago: 10013"),
+        (TokenRow(**PAUSED), {"unchanged_seconds": 30.0}, "mint"),
+        (TokenRow(), {"obstacle": "lost"}, "lost"),
+        (TokenRow(**LEASED), {"unchanged_seconds": 4.0, "obstacle": "lost"}, "lost"),
+        (TokenRow(), {"seconds_left": 0.49}, "no new token in time"),
+        (TokenRow(**LEASED), {"seconds_left": 0.49}, "no new token in time"),
+    ],
+)
+def test_the_row_and_the_time_decide_what_is_done(row: TokenRow, options: dict[str, Any], expected: str) -> None:
+    question = {"other_than": "", "obstacle": "", "now": NOW, "unchanged_seconds": 0.0, "seconds_left": 9.0, **options}
+    try:
+        action: str = decide(row, **question)
+    except TokenUnavailableError as error:
+        action = str(error)
+    assert action == expected
 
 
 class TestGet:
@@ -95,7 +145,7 @@ class TestGet:
     )
     def test_a_missing_or_expired_token_is_minted_stored_and_cached(self, item: Item | None) -> None:
         instance = Instance(item)
-        version = instance.row().version or 0
+        version = instance.row().version
         assert [instance.get(), instance.get()] == ["clt.1", "clt.1"]
         [mint] = instance.douyin.mints
         assert (mint.app_id, mint.app_secret) == ("tta", "s")
@@ -106,19 +156,24 @@ class TestGet:
         }
         assert (len(instance.table.reads), instance.clock.sleeps) == (1, [])
 
-    @pytest.mark.parametrize(
-        ("key", "passed", "reads"),
-        [("s", 2999, 1), ("s", 3000, 2), (None, 3000, 1), (None, 3539, 1), (None, 3540, 2)],
-    )
-    def test_a_cached_token_is_read_again_shortly_before_it_expires(
-        self, key: str | None, passed: int, reads: int
-    ) -> None:
-        """Ten minutes before, or one minute when another system renews it."""
+    @pytest.mark.parametrize(("passed", "reads"), [(239.9, 1), (240, 2), (-1, 2)])
+    @pytest.mark.parametrize("key", ["s", None])
+    def test_a_cached_token_is_used_for_four_minutes(self, key: str | None, passed: float, reads: int) -> None:
+        """A token that was replaced ends after five. When the clock was set back, nobody knows how old it is."""
         instance = Instance(token_row("clt.row", 3600))
         instance.get(key)
+        instance.table.items[KEY] = token_row("clt.newer", 7200, version=1)
         instance.clock.now += passed
-        instance.get(key)
-        assert len(instance.table.reads) == reads
+        assert [instance.get(key), instance.get(key)] == ["clt.newer" if reads == 2 else "clt.row"] * 2
+        assert (len(instance.table.reads), instance.douyin.mints) == (reads, [])
+
+    @pytest.mark.parametrize(("passed", "token"), [(59, "clt.row"), (60, "clt.1")])
+    def test_a_cached_token_is_used_until_it_expires(self, passed: int, token: str) -> None:
+        instance = Instance(token_row("clt.row", 60))
+        instance.get()
+        instance.clock.now += passed
+        instance.context = make_context(9.0, instance.clock)
+        assert instance.get() == token
 
     def test_a_token_with_a_short_lifetime_is_minted_once_a_call(self) -> None:
         """The lifetime counts from before the mint."""
@@ -139,15 +194,19 @@ class TestUnavailableTable:
             instance.get()
         assert instance.douyin.mints == []
 
-    def test_a_cached_token_is_used_until_it_is_refused_or_expires(self) -> None:
-        instance = Instance(token_row("clt.row", 50))
+    def test_the_cached_token_is_used_until_it_is_refused_or_expires_and_the_row_read_every_ten_seconds(self) -> None:
+        instance = Instance(token_row("clt.row", 300))
         instance.get()
         instance.table.fails_reads = True
-        instance.clock.now += 49
-        assert instance.get() == "clt.row"
+        reads = []
+        for passed in (239, 241, 250, 251, 252, 299):
+            instance.clock.now = NOW + passed
+            assert instance.get() == "clt.row"
+            reads.append(len(instance.table.reads))
+        assert reads == [1, 2, 2, 3, 3, 4]
         with pytest.raises(StorageUnavailableError):
             instance.replace("clt.row")
-        instance.clock.now += 1
+        instance.clock.now = NOW + 300
         with pytest.raises(StorageUnavailableError):
             instance.get()
 
@@ -156,7 +215,7 @@ class TestUnavailableTable:
         instance.douyin.on_mint = lambda: setattr(instance.table, "fails_writes", True)
         assert [instance.get(), instance.get()] == ["clt.1", "clt.1"]
         assert len(instance.douyin.mints) == 1
-        assert instance.row().access_token is None
+        assert instance.row().access_token == ""
 
     def test_a_token_whose_commit_lost_its_response_is_used(self) -> None:
         instance = Instance()
@@ -190,7 +249,7 @@ class TestWait:
         instance = Instance()
         other = instance.lease_by_another()
         nothing: list[Callable[[], object]] = [lambda: None] * round(3.0 / POLL_SECONDS[0])
-        instance.table.before_read = [*nothing, other.extend, *nothing, lambda: commit(other)]
+        instance.table.before_read = [*nothing, other.acquire, *nothing, lambda: commit(other)]
         assert instance.get() == "clt.other"
         assert sum(instance.clock.sleeps) > LEASE_SECONDS
         assert instance.douyin.mints == []
@@ -198,7 +257,7 @@ class TestWait:
     def test_waiting_ends_before_the_deadline(self) -> None:
         instance = Instance(seconds=2.0)
         instance.lease_by_another()
-        with pytest.raises(TokenUnavailableError, match="no new token in time"):
+        with pytest.raises(TokenTimeoutError, match="no new token in time"):
             instance.get()
         assert 2.0 - MIN_WAIT_SECONDS <= sum(instance.clock.sleeps) < 2.0
         assert instance.douyin.mints == []
@@ -206,7 +265,7 @@ class TestWait:
     def test_no_mint_starts_without_time_for_it(self) -> None:
         assert Instance(seconds=0.51).get() == "clt.1"
         instance = Instance(seconds=0.49)
-        with pytest.raises(TokenUnavailableError, match="no new token in time"):
+        with pytest.raises(TokenTimeoutError, match="no new token in time"):
             instance.get()
         assert instance.douyin.mints == []
 
@@ -266,6 +325,17 @@ class TestFailure:
         assert max(instance.clock.sleeps) <= 0.4
         assert instance.row().version == 4
 
+    @pytest.mark.parametrize(("seconds", "expected"), [(9.0, TokenUnavailableError), (0.6, TokenTimeoutError)])
+    def test_a_mint_that_the_deadline_has_ended_is_told_from_one_that_failed(
+        self, seconds: float, expected: type[TokenUnavailableError]
+    ) -> None:
+        instance = Instance(seconds=seconds)
+        instance.douyin.mint_results = [LOST] * 3
+        instance.douyin.on_mint = lambda: instance.clock.sleep(0.5)
+        with pytest.raises(TokenUnavailableError, match="minting failed: timeout") as raised:
+            instance.get()
+        assert type(raised.value) is expected
+
     def test_every_attempt_ends_before_the_lease_does(self) -> None:
         assert MINT_SECONDS < LEASE_SECONDS
 
@@ -297,98 +367,6 @@ class TestFailure:
         with pytest.raises(TokenUnavailableError, match="lost the lease"):
             instance.get()
         assert len(instance.douyin.mints) == 1
-
-
-class TestEarlyRenewal:
-    """A request renews a token that works, in case the schedule does not run."""
-
-    def cached(self, remaining: int = 500, lifetime: int = 7200) -> Instance:
-        """Return an instance that has cached a token with this remaining lifetime."""
-        instance = Instance(token_row("clt.row", remaining, version=7, minted_at=int(NOW) + remaining - lifetime))
-        assert instance.get() == "clt.row"
-        instance.table.reads.clear()
-        return instance
-
-    @pytest.mark.parametrize(
-        ("lifetime", "remaining", "is_renewed"),
-        [
-            (7200, 601, False),
-            (7200, 600, True),
-            (7200, 61, True),
-            (86400, 601, False),
-            (86400, 600, True),
-            (1200, 101, False),
-            (1200, 100, True),
-            (600, 61, False),
-        ],
-    )
-    def test_a_token_is_renewed_in_the_last_twelfth_of_its_lifetime(
-        self, lifetime: int, remaining: int, is_renewed: bool
-    ) -> None:
-        instance = self.cached(remaining, lifetime)
-        assert [instance.get(), instance.get()] == ["clt.1" if is_renewed else "clt.row"] * 2
-        assert len(instance.douyin.mints) == is_renewed
-        assert len(instance.table.reads) == is_renewed
-
-    def test_in_the_last_minute_the_row_is_read_by_each_request(self) -> None:
-        """It is the row that decides: its token is used while it is valid."""
-        instance = self.cached(60)
-        assert [instance.get(), instance.get()] == ["clt.row", "clt.row"]
-        instance.table.items[KEY] = token_row("clt.newer")
-        assert instance.get() == "clt.newer"
-        assert len(instance.table.reads) == 3
-        assert instance.douyin.mints == []
-
-    @pytest.mark.parametrize(("seconds", "mint_seconds"), [(9.0, 3.0), (4.0, 2.0)])
-    def test_half_of_the_time_is_left_to_use_the_present_token(self, seconds: float, mint_seconds: float) -> None:
-        instance = self.cached()
-        instance.context = make_context(seconds, instance.clock)
-        instance.get()
-        assert instance.douyin.mints[0].seconds == pytest.approx(mint_seconds, abs=0.4)
-
-    def test_a_newer_token_of_another_instance_is_used(self) -> None:
-        instance = self.cached()
-        instance.table.items[KEY] = token_row("clt.newer", version=9)
-        assert [instance.get(), instance.get()] == ["clt.newer", "clt.newer"]
-        assert len(instance.table.reads) == 1
-        assert instance.douyin.mints == []
-
-    @pytest.mark.parametrize(("passed", "reads"), [(0.0, 1), (29.9, 1), (30.0, 2)])
-    def test_one_instance_looks_twice_a_minute_and_does_not_wait_for_another(self, passed: float, reads: int) -> None:
-        instance = self.cached()
-        instance.lease_by_another()
-        assert instance.get() == "clt.row"
-        instance.clock.now += passed
-        assert instance.get() == ("clt.row" if reads == 1 else "clt.1")
-        assert len(instance.table.reads) == reads
-        assert instance.clock.sleeps == []
-
-    @pytest.mark.parametrize(
-        ("prepare", "mints"),
-        [
-            (lambda instance: setattr(instance.douyin, "mint_results", [MISCONFIGURED]), 1),
-            (lambda instance: setattr(instance.table, "fails_reads", True), 0),
-            (lambda instance: setattr(instance.table, "fails_writes", True), 0),
-            (lambda instance: instance.table.before_write.append(instance.lease_by_another), 0),
-            (lambda instance: instance.table.before_read.append(instance.table.items.clear), 0),
-            (lambda instance: instance.table.items[KEY].update(failed_until={"N": str(MILLISECONDS + 29_000)}), 0),
-            (lambda instance: instance.table.items.update({KEY: token_row(None, version=9)}), 0),
-            (lambda instance: instance.table.items.update({KEY: token_row("clt.older", 0, version=9)}), 0),
-        ],
-        ids=["mint", "read", "write", "conflict", "no row", "paused", "no token", "expired"],
-    )
-    def test_whatever_fails_the_present_token_is_used(self, prepare: Callable[[Instance], object], mints: int) -> None:
-        instance = self.cached()
-        prepare(instance)
-        assert [instance.get(), instance.get()] == ["clt.row", "clt.row"]
-        assert len(instance.douyin.mints) == mints
-
-    def test_each_app_has_its_own_token_and_is_looked_at(self) -> None:
-        instance = self.cached()
-        instance.table.items["TOKEN#ttb"] = token_row("clt.b", 500)
-        instance.get()
-        assert instance.store.get_token("ttb", "s", instance.context) == "clt.b"
-        assert instance.store.get_token("ttb", "s", instance.context) == "clt.2"
 
 
 class TestOtherSystem:
@@ -435,6 +413,23 @@ def test_a_preloaded_token_needs_no_read() -> None:
     instance.store.preload("tta", instance.context)
     assert instance.get() == "clt.row"
     assert instance.table.reads == [KEY]
+
+
+@pytest.mark.parametrize("error", [LOST, BUSY, MISCONFIGURED])
+def test_a_working_token_is_renewed_in_one_attempt_and_used_after_a_failure(error: RedemptionError) -> None:
+    """A mint that seems to have failed may have succeeded: a second one would invalidate the present token."""
+    instance = Instance(token_row("clt.row", 1000))
+    instance.douyin.mint_results = [error] * 3
+    with pytest.raises(TokenUnavailableError, match="minting failed"):
+        instance.renew()
+    assert (len(instance.douyin.mints), instance.get()) == (1, "clt.row")
+
+
+def test_a_renewal_uses_what_another_instance_has_minted_meanwhile() -> None:
+    instance = Instance(token_row("clt.row", 1000))
+    other = instance.lease_by_another()
+    instance.table.before_read = [lambda: commit(other)]
+    assert (instance.renew(), instance.get(), instance.douyin.mints) == ("clt.other", "clt.other", [])
 
 
 @pytest.mark.parametrize(

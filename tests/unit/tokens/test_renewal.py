@@ -13,6 +13,7 @@ from chalicelib.errors import (
     RedemptionError,
     StorageUnavailableError,
     TokenUnavailableError,
+    UpstreamTimeoutError,
 )
 from chalicelib.tokens import renewal
 from chalicelib.tokens.provider import TokenProvider
@@ -45,8 +46,10 @@ class Run:
 
 
 @pytest.fixture(autouse=True)
-def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def reproducible(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop the clock, and take the apps in the order of their ids."""
     monkeypatch.setattr(renewal, "time", SimpleNamespace(time=lambda: NOW))
+    monkeypatch.setattr(renewal, "random", SimpleNamespace(shuffle=list.sort))
 
 
 def test_tokens_that_expire_soon_are_renewed_and_the_others_left_alone() -> None:
@@ -67,6 +70,16 @@ def test_failed_mints_do_not_stop_the_others_and_the_first_error_is_returned() -
     assert isinstance(error, TokenUnavailableError)
     assert error.evidence == first.evidence
     assert run.tokens() == {"a": "old.a", "b": "old.b", "c": "clt.3", "d": "old.d"}
+
+
+def test_each_app_has_one_attempt_in_random_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of the secret would keep the apps behind others that hang from every run."""
+    monkeypatch.setattr(renewal, "random", SimpleNamespace(shuffle=list.reverse))
+    run = Run(a=SOON, b=SOON, c=SOON)
+    run.douyin.mint_results = [UpstreamTimeoutError("timeout", retryable=True)] * 2
+    fields, _ = run.start()
+    assert [mint.app_id for mint in run.douyin.mints] == ["c", "b", "a"]
+    assert (fields["renewed"], list(fields["failed"])) == (["a"], ["c", "b"])
 
 
 def test_an_unavailable_table_fails_every_app_and_not_the_run() -> None:

@@ -31,22 +31,21 @@ PERMANENT = AppMisconfiguredError("10013", evidence=Evidence(10013))
 class Decision(NamedTuple):
     """What an instance that reads a row finds at the time NOW."""
 
-    access_token: str | None
+    access_token: str
     expires_in: int
-    lifetime: int = 7200
     is_leased: bool = False
     pause: float = 0.0
     """Seconds until a mint is tried again."""
 
 
 DECISIONS = {
-    "no token yet": Decision(None, 0),
-    "first mint": Decision(None, 0, is_leased=True),
+    "no token yet": Decision("", 0),
+    "first mint": Decision("", 0, is_leased=True),
     "minted": Decision("clt.new", 7200),
     "mint over an old token": Decision("clt.old", -10, is_leased=True),
     "transient failure": Decision("clt.old", -10, pause=2),
     "permanent failure": Decision("clt.old", -10, pause=30),
-    "failure without a token": Decision(None, 0, pause=30),
+    "failure without a token": Decision("", 0, pause=30),
     "written by hand": Decision("clt.by-hand", 7200),
     "permanent failure after a transient one of this version": Decision("clt.old", -10, pause=30),
 }
@@ -67,7 +66,6 @@ def test_a_row_of_either_version_is_understood(state: str, item: Item) -> None:
     expected = DECISIONS[state]
     assert row.access_token == expected.access_token
     assert row.expires_at == (NOW + expected.expires_in if expected.expires_in else 0)
-    assert row.lifetime == expected.lifetime
     assert row.is_leased(NOW, 0) == expected.is_leased
     assert row.is_paused(NOW, 0) == (expected.pause > 0)
     assert not row.is_paused(NOW + expected.pause, 0)
