@@ -12,6 +12,7 @@ warnings.filterwarnings("ignore", "Unable to find acceptable character detection
 
 import functools
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -24,16 +25,16 @@ from chalicelib.api.login import LoginHandler
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import parse_account_id, parse_bearer, parse_list_request, parse_login
 from chalicelib.aws import Table, create_clients, read_secret
-from chalicelib.build import read_commit
-from chalicelib.certificates.listing import CertificateLister
+from chalicelib.certificates.listing import CertificateLister, authorize
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE
-from chalicelib.context import Deadline, ListRecord, RequestContext
+from chalicelib.commit import read_commit
+from chalicelib.context import Deadline, RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import InvalidRequestError
 from chalicelib.merchants import CACHE_SECONDS, MerchantRepository, build_stores_view
-from chalicelib.sessions import Authenticator
+from chalicelib.sessions import hash_open_id
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import renew_tokens
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
     import requests
     from chalice.app import CloudWatchEvent, Request
+
+    from chalicelib.errors import RedemptionError
 
 THREADS = 16
 """One request uses at most three at a time: two for a prefetch, later three for pages. The others are spare, because an
@@ -58,7 +61,6 @@ class Components(msgspec.Struct, frozen=True):
 
     credentials: CredentialsCache
     douyin: DouyinClient
-    authenticator: Authenticator
     login: LoginHandler
     merchants: MerchantRepository
     lister: CertificateLister
@@ -77,20 +79,10 @@ def components() -> Components:
     http = create_session(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE)
     douyin = DouyinClient(Transport(http), settings.open_api, settings.login_api)
     merchants, tokens = MerchantRepository(table), TokenProvider(table, douyin)
-    authenticator = Authenticator(credentials, douyin, settings.session_ttl)
     executor = ThreadPoolExecutor(THREADS, "worker")
-    lister = CertificateLister(merchants, tokens, credentials, douyin, executor)
-    return Components(
-        credentials=credentials,
-        douyin=douyin,
-        authenticator=authenticator,
-        login=LoginHandler(authenticator, lister),
-        merchants=merchants,
-        lister=lister,
-        tokens=tokens,
-        http=http,
-        executor=executor,
-    )
+    lister = CertificateLister(merchants, tokens, douyin, executor)
+    login = LoginHandler(credentials, douyin, lister, settings.session_ttl)
+    return Components(credentials, douyin, login, merchants, lister, tokens, http, executor)
 
 
 @app.route("/v1/health", methods=["GET"])
@@ -103,8 +95,12 @@ def health(_request: Request, _context: RequestContext) -> str:
 @app.route("/v1/sessions", methods=["POST"], content_types=["application/json"])
 def create_user_session(request: Request, context: RequestContext) -> str:
     """Log a user in: exchange a code from tt.login for a session token. The request may ask for the first list."""
-    login = parse_login(_read_body(request))
-    return _to_json(components().login.login(login, context))
+    login, record = parse_login(_read_body(request)), context.record
+    if login.selection is not None:
+        record.account_id, record.poi_id = login.selection.account_id, login.selection.poi_id
+    result = components().login.log_in(login, context)
+    record.user, record.listed, record.list_outcome = result.user, result.listed, result.list_outcome
+    return _to_json(result.view)
 
 
 @app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(CACHE_SECONDS))
@@ -118,23 +114,28 @@ def list_stores(_request: Request, context: RequestContext, account_id: str) -> 
 @app.route("/v1/merchants/{account_id}/stores/{poi_id}/certificates", methods=["GET"])
 def list_certificates(request: Request, context: RequestContext, account_id: str, poi_id: str) -> str:
     """List what the session's user can redeem in this store."""
-    query = request.query_params
+    query, record = request.query_params, context.record
     parameters = {name: query.getlist(name) for name in query} if query else {}
     list_request = parse_list_request(account_id, poi_id, parameters)
-    context.record.account_id = list_request.selection.account_id
-    context.record.listing = ListRecord(list_request.selection.poi_id)
-    session = components().authenticator.verify(parse_bearer(request.headers.get("authorization")), context)
-    return _to_json(components().lister.list_certificates(session, list_request, context))
+    record.account_id, record.poi_id = list_request.selection.account_id, list_request.selection.poi_id
+    token = parse_bearer(request.headers.get("authorization"))
+    access = authorize(token, list_request, components().credentials, time.time(), context)
+    record.user = hash_open_id(access.session.open_id, access.credentials.session_keys)
+    result = components().lister.list_certificates(list_request.selection, access, context)
+    record.listed = result.report
+    return _to_json(result.view)
 
 
 @app.schedule(Rate(10, unit=Rate.MINUTES))
 def refresh_tokens(event: CloudWatchEvent) -> None:
     """Renew the tokens that expire within half an hour, before a customer needs them."""
-    app.run_job(
-        "refresh_tokens",
-        event.context,
-        lambda context: renew_tokens(components().tokens, components().credentials, context),
-    )
+
+    def renew(context: RequestContext) -> tuple[dict[str, Any], RedemptionError | None]:
+        renewal = renew_tokens(components().tokens, components().credentials, context)
+        context.record.token_seconds_left = renewal.seconds_left
+        return {"renewed": renewal.renewed, "failed": renewal.failed, "left": renewal.left}, renewal.error
+
+    app.run_job("refresh_tokens", event.context, renew)
 
 
 def _read_body(request: Request) -> bytes:

@@ -99,19 +99,15 @@ class Call(msgspec.Struct):
     logid: str = ""
 
 
-class ListRecord(msgspec.Struct):
-    """The list of a request: the store, what was returned, and what was wrong with the platform's pages.
+class ListReport(msgspec.Struct, frozen=True):
+    """What a list has returned, and what was wrong with the platform's pages.
 
-    `is_first`: the list belongs to a login; `error` is why it failed. `certificates`: how many were returned, None when
-    there is no list. `malformed_fields`: paths in the platform's document. `received` and `total` are set when the list
-    ended with fewer certificates than the platform's total.
+    `pages` and `certificates` are counts. `malformed_fields`: paths in the platform's document. `received` and `total`
+    are there when the list ended with fewer certificates than the platform's total.
     """
 
-    poi_id: str
-    is_first: bool = False
-    error: Exception | None = None
-    pages: int = 0
-    certificates: int | None = None
+    pages: int
+    certificates: int
     malformed: int = 0
     malformed_fields: list[str] = []
     lost_page_error: RedemptionError | None = None
@@ -119,23 +115,44 @@ class ListRecord(msgspec.Struct):
     total: int | None = None
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """How a request ended, or the list in a login. `code` is `ok` or that of the problem, `error` what caused it."""
+
+    code: str = "ok"
+    is_callers_mistake: bool = False
+    error: BaseException | None = None
+
+
 class RequestRecord(msgspec.Struct):
     """What happened in one HTTP request or scheduled run. There is one per request; its parts share it.
 
-    Several threads append to `calls` (list.append is atomic). `user` is the salted hash of the open_id. `listing` is
-    there when a list was requested. `warnings` are texts for the operator about what went wrong without failing the
-    request. `is_secret_stale`: a cached secret is used, because the present one cannot be read or is malformed.
+    Several threads append to `calls` (list.append is atomic). `poi_id` is there when a list was requested, `listed`
+    when one was returned. `list_outcome` is that of the list in a login. `user` is the salted hash of the open_id.
+    `warnings` are texts for the operator about what went wrong without failing the request. `is_secret_stale`: a cached
+    secret is used, because the present one cannot be read or is malformed.
     """
 
     request_id: str = ""
     started: float = msgspec.field(default_factory=time.time)
     calls: list[Call] = []
     account_id: str = ""
+    poi_id: str = ""
     user: str = ""
-    listing: ListRecord | None = None
+    outcome: Outcome = Outcome()
+    list_outcome: Outcome | None = None
+    listed: ListReport | None = None
     warnings: list[str] = []
     token_seconds_left: int | None = None
     is_secret_stale: bool = False
+
+    def add_warning(self, text: str) -> None:
+        """Add a warning for the operator."""
+        self.warnings.append(text)
+
+    def add_stale_secret(self, error: RedemptionError) -> None:
+        """Note that a cached secret is used because of an error."""
+        self.is_secret_stale = True
+        self.add_warning(f"the cached secret is used: {error}")
 
 
 class RequestContext(msgspec.Struct, frozen=True):
@@ -161,6 +178,10 @@ class RequestContext(msgspec.Struct, frozen=True):
     def with_timeout(self, seconds: float) -> RequestContext:
         """Return a context with an earlier deadline and the same record."""
         return RequestContext(self.deadline.narrowed(seconds), self.record)
+
+    def cancellable(self) -> RequestContext:
+        """Return a context that ends at the same time, and that can be cancelled without ending this one."""
+        return self.with_timeout(math.inf)
 
     @contextmanager
     def record_call(self, service: str, name: str) -> Iterator[Call]:

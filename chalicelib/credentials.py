@@ -66,26 +66,18 @@ class CredentialsCache:
             return self._cached
         return self._read(now, context)
 
-    def refresh(self, context: RequestContext) -> Credentials:
-        """Return the credentials after an app or key was not found: read again unless that was done moments ago."""
-        now = self._clock()
-        if self._cached is not None and is_within(MIN_REFRESH_SECONDS, self._refreshed_at, now):
-            return self._cached
-        self._refreshed_at = now
-        return self._read(now, context)
+    def find(self, look_up: Callable[[Credentials], T | None], context: RequestContext) -> tuple[Credentials, T | None]:
+        """Return the credentials, and what `look_up` finds in them: an app, or a key that verifies a signature.
 
-    def verify_with_keys(
-        self, verify: Callable[[list[str]], T], error_type: type[Exception], context: RequestContext
-    ) -> T:
-        """Return `verify(session_keys)`. If it raises `error_type`, refresh the keys and try once more."""
-        cached = self.get(context)
-        try:
-            return verify(cached.session_keys)
-        except error_type:
-            fresh = self.refresh(context)
-            if fresh is cached:
-                raise
-            return verify(fresh.session_keys)
+        If it finds nothing, the secret is read again, unless that was done moments ago. Raises what `get` raises.
+        """
+        credentials = self.get(context)
+        found, now = look_up(credentials), self._clock()
+        if found is None and not is_within(MIN_REFRESH_SECONDS, self._refreshed_at, now):
+            self._refreshed_at = now
+            credentials = self._read(now, context)
+            found = look_up(credentials)
+        return credentials, found
 
     def _read(self, now: float, context: RequestContext) -> Credentials:
         # Wait after a failed read, or every request would wait for a service that is unavailable.
@@ -96,8 +88,7 @@ class CredentialsCache:
         except (StorageUnavailableError, ConfigurationError) as error:
             if self._cached is None:
                 raise
-            context.record.warnings.append(f"the cached secret is used: {error}")
-            context.record.is_secret_stale = True
+            context.record.add_stale_secret(error)
             self._failed_at = now
             return self._cached
         self._read_at = now

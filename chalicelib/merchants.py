@@ -114,7 +114,7 @@ def build_stores_view(merchant: Merchant, context: RequestContext) -> StoresView
         return StoresView(merchant.account_id, merchant.name)
     hidden = sorted(poi_id for poi_id, store in merchant.stores.items() if store is None)
     if hidden:
-        context.record.warnings.append(f"stores without a readable name: {', '.join(hidden[:MAX_REPORTED_STORES])}")
+        context.record.add_warning(f"stores without a readable name: {', '.join(hidden[:MAX_REPORTED_STORES])}")
     shown = [store for store in merchant.stores.values() if store is not None]
     return StoresView(merchant.account_id, merchant.name, sorted(shown, key=lambda store: store.poi_id))
 

@@ -1,4 +1,4 @@
-"""User sessions: log a user in with a code from tt.login, and verify the session token that the login returned.
+"""User sessions: signed tokens that stand for a user of one app. They are not stored.
 
 A session token holds app_id, open_id and the expiry time (epoch seconds), signed with HMAC-SHA256 by the first session
 key of the secret; every key verifies. It is signed, not encrypted: its holder can read the open_id. The token holds an
@@ -10,8 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
-import time
-from typing import TYPE_CHECKING
 
 import msgspec
 from itsdangerous import BadData, URLSafeSerializer
@@ -19,89 +17,43 @@ from itsdangerous import BadData, URLSafeSerializer
 from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
 from chalicelib.redaction import RedactedStruct
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chalicelib.context import RequestContext
-    from chalicelib.credentials import CredentialsCache
-    from chalicelib.douyin.client import DouyinClient
-
 MAX_TOKEN_LENGTH = 2048
 
 
 class Session(RedactedStruct, frozen=True):
-    """A verified user of one app."""
+    """A user of one app."""
 
     app_id: str
     open_id: str
 
 
-class Login(RedactedStruct, frozen=True):
-    """A successful login: the session, and the token that stands for it."""
+def sign_session(session: Session, expires_at: int, keys: list[str]) -> str:
+    """Return the token of a session; raises UpstreamMalformedError for an open_id that is too long for one."""
+    token = _serializer(*keys).dumps([session.app_id, session.open_id, expires_at])
+    if len(token) > MAX_TOKEN_LENGTH:
+        raise UpstreamMalformedError("too_large")
+    return token
 
-    token: str
-    session: Session
 
+def verify_session(token: str, keys: list[str], now: float) -> Session | None:
+    """Return the session of a token, or None when it was not signed by one of the keys.
 
-class Authenticator:
-    """Logs users in, and verifies the session tokens that it has issued. Sessions are not stored."""
-
-    def __init__(
-        self,
-        credentials: CredentialsCache,
-        douyin: DouyinClient,
-        ttl: int,
-        *,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._credentials = credentials
-        self._douyin = douyin
-        self.ttl = ttl
-        self._clock = clock
-
-    def get_app_secret(self, app_id: str, context: RequestContext) -> str:
-        """Return the secret of an app.
-
-        Raises UnauthenticatedError for an unknown app, and StorageUnavailableError or ConfigurationError when the
-        secret cannot be read.
-        """
-        secret = self._credentials.get(context).apps.get(app_id)
-        secret = secret or self._credentials.refresh(context).apps.get(app_id)
-        if not secret:
-            raise UnauthenticatedError("unknown app_id")
-        return secret
-
-    def login(self, app_id: str, code: str, context: RequestContext) -> Login:
-        """Exchange a login code for a session.
-
-        Raises what `get_app_secret` raises, and UpstreamError: LoginRefusedError for a bad code, UpstreamMalformedError
-        for an open_id of which `verify` would not accept the token.
-        """
-        open_id = self._douyin.login(app_id, self.get_app_secret(app_id, context), code, context)
-        keys = self._credentials.get(context).session_keys
-        context.record.user = hash_open_id(open_id, keys)
-        token = _serializer(*keys).dumps([app_id, open_id, int(self._clock()) + self.ttl])
-        if len(token) > MAX_TOKEN_LENGTH:
-            raise UpstreamMalformedError("too_large")
-        return Login(token, Session(app_id, open_id))
-
-    def verify(self, token: str, context: RequestContext) -> Session:
-        """Return the session of a token; raises UnauthenticatedError for a forged or expired one."""
-        if not token or len(token) > MAX_TOKEN_LENGTH:
-            raise UnauthenticatedError("no session token")
-        try:
-            payload = self._credentials.verify_with_keys(lambda keys: _serializer(*keys).loads(token), BadData, context)
-        except BadData:
-            raise UnauthenticatedError("session token has no valid signature") from None
-        try:
-            app_id, open_id, expires_at = msgspec.convert(payload, tuple[str, str, int])
-        except msgspec.ValidationError:
-            # Signed by one of our keys, but for another purpose or by another version.
-            raise UnauthenticatedError("session token has another form") from None
-        if expires_at <= self._clock():
-            raise UnauthenticatedError("session expired")
-        context.record.user = hash_open_id(open_id, self._credentials.get(context).session_keys)
-        return Session(app_id, open_id)
+    Raises UnauthenticatedError for a token that no key can make valid. `now` is in epoch seconds.
+    """
+    if not token or len(token) > MAX_TOKEN_LENGTH:
+        raise UnauthenticatedError("no session token")
+    try:
+        payload = _serializer(*keys).loads(token)
+    except BadData:
+        return None
+    try:
+        app_id, open_id, expires_at = msgspec.convert(payload, tuple[str, str, int])
+    except msgspec.ValidationError:
+        # Signed by one of our keys, but for another purpose or by another version.
+        raise UnauthenticatedError("session token has another form") from None
+    if expires_at <= now:
+        raise UnauthenticatedError("session expired")
+    return Session(app_id, open_id)
 
 
 def hash_open_id(open_id: str, keys: list[str]) -> str:

@@ -7,9 +7,11 @@ goes on and the thread is abandoned: it holds no lock, and its result is discard
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
-from typing import TYPE_CHECKING, Generic, TypeVar
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,17 +24,6 @@ _POLL_SECONDS = 0.05
 """Interval in seconds at which a waiting caller checks whether its deadline was cancelled."""
 
 
-class _Outcome(Generic[T]):
-    """The result or error of a thread. `lock` makes the thread either finish in time or be abandoned, never both."""
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.lock = threading.Lock()
-        self.is_abandoned = False
-        self.result: T | None = None
-        self.error: BaseException | None = None
-
-
 def call_with_timeout(
     call: Callable[[], T], seconds: float, deadline: Deadline, on_late: Callable[[], object] | None = None
 ) -> T:
@@ -40,28 +31,22 @@ def call_with_timeout(
 
     `on_late` runs in the abandoned thread when the call ends after all, for example to close what it has opened.
     """
-    outcome: _Outcome[T] = _Outcome()
+    future: Future[T] = Future()
 
     def run() -> None:
         try:
-            outcome.result = call()
+            finish = functools.partial(future.set_result, call())
         except BaseException as error:
-            outcome.error = error
-        with outcome.lock:
-            is_late = outcome.is_abandoned
-            outcome.done.set()
-        if is_late and on_late is not None:
+            finish = functools.partial(future.set_exception, error)
+        if future.set_running_or_notify_cancel():
+            finish()
+        elif on_late is not None:
             on_late()
 
-    thread = threading.Thread(target=run, name="bounded-call", daemon=True)
-    thread.start()
+    threading.Thread(target=run, name="bounded-call", daemon=True).start()
     end = time.monotonic() + seconds
-    while not outcome.done.wait(max(0.0, min(_POLL_SECONDS, end - time.monotonic(), deadline.remaining()))):
-        if time.monotonic() >= end or deadline.remaining() <= 0:
-            with outcome.lock:
-                outcome.is_abandoned = not outcome.done.is_set()
-            if outcome.is_abandoned:
-                raise TimeoutError
-    if outcome.error is not None:
-        raise outcome.error
-    return outcome.result  # type: ignore[return-value]  # set when there is no error
+    while not wait([future], max(0.0, min(_POLL_SECONDS, end - time.monotonic(), deadline.remaining()))).done:
+        # The future is cancelled or completed, never both.
+        if (time.monotonic() >= end or deadline.remaining() <= 0) and future.cancel():
+            raise TimeoutError
+    return future.result()

@@ -42,7 +42,7 @@ from chalice.deploy.packager import DependencyBuilder, LambdaDeploymentPackager,
 from chalice.utils import UI, OSUtils
 
 from chalicelib.aws import SDK_DATA
-from chalicelib.build import COMMIT_FILE
+from chalicelib.commit import COMMIT_FILE
 from infra.sdkdata import write_sdk_data
 
 ROOT = Path(__file__).parent.parent

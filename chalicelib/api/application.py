@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from chalice.app import Chalice, ChaliceUnhandledError, Response
+from chalice.app import Chalice, Response
 
 from chalicelib.api.problems import (
     FRAMEWORK_PROBLEMS,
     INTERNAL_ERROR,
+    outcome_of,
     problem_for_error,
     problem_for_type,
     problem_type_of,
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
 
     from chalicelib.api.problems import Problem
     from chalicelib.api.telemetry import Telemetry
+    from chalicelib.context import RequestRecord
 
     View = Callable[..., str]
 
-
-class _ViewError(ChaliceUnhandledError):
-    """Carries a view's exception through Chalice, which turns any other class into a response before middleware."""
+_CONTEXT = "redemption"
+"""Key of the RequestContext in Chalice's `request.context`, the event's `requestContext`."""
 
 
 class Application(Chalice):
@@ -44,17 +45,15 @@ class Application(Chalice):
     def __call__(self, event: Any, lambda_context: Any) -> dict[str, Any]:
         """Handle one event of API Gateway."""
         event = _normalize_event(event)
-        context = RequestContext.for_lambda(lambda_context)
+        context = event["requestContext"][_CONTEXT] = RequestContext.for_lambda(lambda_context)
         record = context.record
         record.request_id = str(event["requestContext"].get("requestId") or record.request_id)
         try:
-            # Chalice passes this object on unchanged as `request.lambda_context`: here it is our own context.
-            return super().__call__(event, context)
+            return super().__call__(event, lambda_context)
         except Exception as error:
             # Chalice failed outside of the middleware: an event of an unknown form.
-            response = self._finish(Response(""), problem_for_error(error, record.request_id), record.request_id)
-            self.telemetry.report("unknown", record, INTERNAL_ERROR, error, status=response.status_code)
-            result: dict[str, Any] = response.to_dict()
+            response = _to_response(problem_for_error(error, record.request_id), record, error)
+            result: dict[str, Any] = self._finish(response, "unknown", record).to_dict()
             return result
 
     def route(self, path: str, *, max_age: int | None = None, **options: Any) -> Callable[[View], View]:
@@ -72,10 +71,12 @@ class Application(Chalice):
             @functools.wraps(view)
             def handle(**path_parameters: str) -> Response:
                 request: Any = self.current_request
+                context: RequestContext = request.context[_CONTEXT]
                 try:
-                    body = view(request, request.lambda_context, **path_parameters)
+                    body = view(request, context, **path_parameters)
+                # Here, because Chalice would make a response of its own of any exception.
                 except Exception as error:
-                    raise _ViewError from error
+                    return _to_response(problem_for_error(error, context.record.request_id), context.record, error)
                 return Response(body, dict(headers))
 
             register(handle)
@@ -99,56 +100,47 @@ class Application(Chalice):
         try:
             fields, error = job(context)
         except Exception as raised:
-            self.telemetry.report(name, context.record, problem_type_of(raised), raised)
+            context.record.outcome = outcome_of(problem_type_of(raised), raised)
+            self.telemetry.report(name, context.record)
             if isinstance(raised, RedemptionError):
                 raise
             raise RuntimeError(f"{name} failed with {type(raised).__name__}; its log line says where") from None
-        problem = None if error is None else problem_type_of(error)
-        self.telemetry.report(name, context.record, problem, error, **fields)
+        if error is not None:
+            context.record.outcome = outcome_of(problem_type_of(error), error)
+        self.telemetry.report(name, context.record, **fields)
 
     def _middleware(self, request: Request, get_response: Callable[[Request], Response]) -> Response:
-        context: RequestContext = request.lambda_context  # type: ignore[assignment]  # see __call__
-        request_id = context.record.request_id
-        response = Response("")
-        error: BaseException | None = None
-        problem: Problem | None = None
-        allow: dict[str, str | list[str]] = {}
+        record: RequestRecord = request.context[_CONTEXT].record
         try:
             response = get_response(request) if request.path in self.routes else Response({}, status_code=404)
-        except Exception as raised:
-            error = (raised.__cause__ if isinstance(raised, _ViewError) else None) or raised
-            problem = problem_for_error(error, request_id)
-        else:
-            # Views return text; a dict is a response of the framework.
-            if not isinstance(response.body, str):
-                problem_type = FRAMEWORK_PROBLEMS.get(response.status_code, INTERNAL_ERROR)
-                problem = problem_for_type(problem_type, request_id)
-                allow = {name: value for name, value in response.headers.items() if name == "Allow"}
-        response = self._finish(response, problem, request_id, allow)
-        self.telemetry.report(
-            f"{request.method} {request.path}",
-            context.record,
-            None if problem is None else problem.type,
-            error,
-            status=response.status_code,
-            request_id=request_id,
-        )
+        except Exception as error:
+            # Chalice failed: an event whose parts do not fit together.
+            response = _to_response(problem_for_error(error, record.request_id), record, error)
+        # Views return text; a dict is a response of the framework.
+        if not isinstance(response.body, str):
+            problem_type = FRAMEWORK_PROBLEMS.get(response.status_code, INTERNAL_ERROR)
+            allow = {name: value for name, value in response.headers.items() if name == "Allow"}
+            response = _to_response(problem_for_type(problem_type, record.request_id), record, headers=allow)
+        return self._finish(response, f"{request.method} {request.path}", record)
+
+    def _finish(self, response: Response, operation: str, record: RequestRecord) -> Response:
+        """Add the headers that every response has, and report the request."""
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Request-Id"] = record.request_id
+        self.telemetry.report(operation, record, status=response.status_code, request_id=record.request_id)
         return response
 
-    @staticmethod
-    def _finish(
-        response: Response,
-        problem: Problem | None,
-        request_id: str,
-        headers: dict[str, str | list[str]] | None = None,
-    ) -> Response:
-        """Replace the response by the problem, if there is one, and add the headers that every response has."""
-        if problem is not None:
-            problem_headers = {"Content-Type": "application/problem+json", **problem.headers, **(headers or {})}
-            response = Response(problem.body, problem_headers, problem.type.status)
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers["X-Request-Id"] = request_id
-        return response
+
+def _to_response(
+    problem: Problem,
+    record: RequestRecord,
+    error: BaseException | None = None,
+    headers: dict[str, str | list[str]] | None = None,
+) -> Response:
+    """Return the response of a problem, and record the outcome."""
+    record.outcome = outcome_of(problem.type, error)
+    problem_headers = {"Content-Type": "application/problem+json", **problem.headers, **(headers or {})}
+    return Response(problem.body, problem_headers, problem.type.status)
 
 
 def _normalize_event(event: Any) -> dict[str, Any]:

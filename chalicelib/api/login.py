@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import wait
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from chalicelib.api.problems import ProblemView, problem_for_error
-from chalicelib.certificates.listing import ListRequest
+from chalicelib.api.problems import ProblemView, outcome_of, problem_for_error
+from chalicelib.certificates.cursors import Cursor
+from chalicelib.certificates.listing import Access
 from chalicelib.certificates.views import ListView  # noqa: TC001 - msgspec evaluates the annotation
-from chalicelib.context import ListRecord
-from chalicelib.errors import StorageUnavailableError, TokenTimeoutError, UpstreamTimeoutError
+from chalicelib.context import ListReport, Outcome
+from chalicelib.errors import StorageUnavailableError, TokenTimeoutError, UnauthenticatedError, UpstreamTimeoutError
+from chalicelib.sessions import Session, hash_open_id, sign_session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from chalicelib.api.validation import LoginRequest
-    from chalicelib.certificates.listing import CertificateLister
+    from chalicelib.certificates.listing import CertificateList, CertificateLister
     from chalicelib.context import RequestContext
-    from chalicelib.sessions import Authenticator
+    from chalicelib.credentials import CredentialsCache
+    from chalicelib.douyin.client import DouyinClient
+    from chalicelib.douyin.protocol import Selection
 
 LIST_SECONDS = 6.0
 """Limit for the list, counted from the end of the login. A dead holder of the token's lease is replaced within it."""
@@ -34,44 +40,72 @@ class LoginView(msgspec.Struct, omit_defaults=True):
     list_problem: ProblemView | None = None
 
 
+class LoginResult(msgspec.Struct):
+    """A successful login: the view, and what is to be reported. `user` is the salted hash of the open_id."""
+
+    view: LoginView
+    user: str
+    list_outcome: Outcome | None = None
+    listed: ListReport | None = None
+
+
 class LoginHandler:
-    """Logs users in and lists their certificates in one request."""
+    """Logs users in and lists their certificates in one request. `ttl`: lifetime of a session in seconds."""
 
-    def __init__(self, authenticator: Authenticator, lister: CertificateLister) -> None:
-        self._authenticator = authenticator
+    def __init__(
+        self,
+        credentials: CredentialsCache,
+        douyin: DouyinClient,
+        lister: CertificateLister,
+        ttl: int,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._credentials = credentials
+        self._douyin = douyin
         self._lister = lister
+        self._ttl = ttl
+        self._clock = clock
 
-    def login(self, request: LoginRequest, context: RequestContext) -> LoginView:
-        """Log a user in, and list certificates if the request asks for them.
+    def log_in(self, request: LoginRequest, context: RequestContext) -> LoginResult:
+        """Exchange the code for a session, and list certificates if the request asks for them.
 
-        Raises what `Authenticator.login` raises. An error of the list is in the view and in the request's record.
+        Raises UnauthenticatedError for an unknown app, what `CredentialsCache.get` and `DouyinClient.login` raise, and
+        UpstreamMalformedError for an open_id that is too long. An error of the list is in the result.
         """
-        record = context.record
-        prefetched: list[Future[None]] = []
-        if request.selection is not None:
-            record.account_id = request.selection.account_id
-            record.listing = ListRecord(request.selection.poi_id, is_first=True)
-            # Requests of unknown apps end here, so that they cause no other call.
-            self._authenticator.get_app_secret(request.app_id, context)
-            prefetched = self._lister.prefetch(request.selection, context)
+        credentials, app_secret = self._credentials.find(lambda c: c.apps.get(request.app_id) or None, context)
+        # Requests of unknown apps end here, so that they cause no other call.
+        if app_secret is None:
+            raise UnauthenticatedError("unknown app_id")
+        prefetched = [] if request.selection is None else self._lister.prefetch(request.selection, context)
+        session = Session(request.app_id, self._douyin.login(request.app_id, app_secret, request.code, context))
+        token = sign_session(session, int(self._clock()) + self._ttl, credentials.session_keys)
+        user = hash_open_id(session.open_id, credentials.session_keys)
+        result = LoginResult(LoginView(token, self._ttl), user)
+        if request.selection is None:
+            return result
         try:
-            login = self._authenticator.login(request.app_id, request.code, context)
-        finally:
-            # Cancel what has not started: the list does it itself, and after a refused login nobody needs it.
-            running = [future for future in prefetched if not future.cancel()]
-        view = LoginView(login.token, self._authenticator.ttl)
-        if record.listing is None or request.selection is None:
-            return view
-        context = context.with_timeout(LIST_SECONDS)
-        wait(running, context.deadline.remaining())
-        try:
-            view.list = self._lister.list_certificates(login.session, ListRequest(request.selection), context)
+            first = self._list(request.selection, Access(session, Cursor(), credentials), prefetched, context)
         # All errors: whatever fails here, the code is used up and the user is logged in.
-        except Exception as raised:
-            # A call to AWS fails like this when the list's time is over.
-            is_late = isinstance(raised, StorageUnavailableError) and context.deadline.remaining() <= 0
-            is_timeout = is_late or isinstance(raised, TokenTimeoutError)
-            error = UpstreamTimeoutError("budget") if is_timeout else raised
-            record.listing.error = error
-            view.list_problem = problem_for_error(error, record.request_id).view
-        return view
+        except Exception as error:
+            problem = problem_for_error(error, context.record.request_id)
+            result.view.list_problem, result.list_outcome = problem.view, outcome_of(problem.type, error)
+        else:
+            result.view.list, result.listed, result.list_outcome = first.view, first.report, Outcome()
+        return result
+
+    def _list(
+        self, selection: Selection, access: Access, prefetched: list[Future[None]], context: RequestContext
+    ) -> CertificateList:
+        """List within LIST_SECONDS; raises UpstreamTimeoutError when they are over."""
+        context = context.with_timeout(LIST_SECONDS)
+        # What has not started yet, the list does itself.
+        wait([future for future in prefetched if not future.cancel()], context.deadline.remaining())
+        try:
+            return self._lister.list_certificates(selection, access, context)
+        except TokenTimeoutError:
+            raise UpstreamTimeoutError("budget") from None
+        except StorageUnavailableError:
+            if context.deadline.remaining() > 0:
+                raise
+            raise UpstreamTimeoutError("budget") from None

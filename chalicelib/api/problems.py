@@ -10,6 +10,7 @@ import math
 import msgspec
 
 from chalicelib import errors
+from chalicelib.context import Outcome
 
 
 class ProblemType(msgspec.Struct, frozen=True):
@@ -161,6 +162,11 @@ class Problem(msgspec.Struct, frozen=True):
 def problem_type_of(error: BaseException) -> ProblemType:
     """Return the problem type of an error. Any exception not listed in ERROR_PROBLEMS is an internal error."""
     return ERROR_PROBLEMS.get(type(error), INTERNAL_ERROR)  # type: ignore[arg-type]
+
+
+def outcome_of(problem_type: ProblemType, error: BaseException | None = None) -> Outcome:
+    """Return the outcome of what ended with this problem, for the report. `error` has caused it, if anything has."""
+    return Outcome(problem_type.code, problem_type.is_callers_mistake, error)
 
 
 def problem_for_error(error: BaseException, request_id: str) -> Problem:

@@ -15,18 +15,17 @@ from collections import Counter
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, cast
 
+import msgspec
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from chalicelib.api.problems import problem_type_of
-from chalicelib.context import ABANDONED, ListRecord
+from chalicelib.context import ABANDONED, ListReport, Outcome
 from chalicelib.errors import RedemptionError
 from chalicelib.settings import is_traced
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Tracer
 
-    from chalicelib.api.problems import ProblemType
     from chalicelib.context import Call, RequestRecord
     from chalicelib.settings import TelemetrySettings
 
@@ -77,30 +76,13 @@ class Telemetry:
         self._logger = Logger(service=settings.service, location=None, stream=cast("IO[str]", _Stdout()))
         self._cold = True
 
-    def report(
-        self,
-        operation: str,
-        record: RequestRecord,
-        problem: ProblemType | None = None,
-        error: BaseException | None = None,
-        **fields: Any,
-    ) -> None:
-        """Report one request or run: the problem that it ended with, if any, and its error.
-
-        `fields` are added to the log line.
-        """
+    def report(self, operation: str, record: RequestRecord, **fields: Any) -> None:
+        """Report one request or run. `fields` are added to the log line."""
         cold, self._cold = self._cold, False
-        outcome = "ok" if problem is None else problem.code
-        listing = record.listing or ListRecord("")
-        list_problem = None if listing.error is None else problem_type_of(listing.error)
-        problems = [found for found in (problem, list_problem) if found is not None]
-        list_outcome = ""
-        if listing.is_first and problem is None:
-            list_outcome = "ok" if list_problem is None else list_problem.code
-        self._log(operation, outcome, list_outcome, record, error, cold_start=cold, **fields)
-        self._emit_metrics(record, problems, cold=cold)
+        self._log(operation, record, cold_start=cold, **fields)
+        self._emit_metrics(record, cold=cold)
         if is_traced(os.environ):
-            self._trace(operation, outcome, list_outcome, record)
+            self._trace(operation, record)
 
     def warn(self, message: str) -> None:
         """Log a warning that belongs to no request."""
@@ -108,61 +90,53 @@ class Telemetry:
 
     def report_warmup_failure(self, record: RequestRecord, error: BaseException) -> None:
         """Log that the warm-up failed. The first request retries."""
-        self._log("warmup", "failed", "", record, error)
+        self._log("warmup", msgspec.structs.replace(record, outcome=Outcome("failed", error=error)))
 
-    def _log(
-        self,
-        operation: str,
-        outcome: str,
-        list_outcome: str,
-        record: RequestRecord,
-        error: BaseException | None,
-        **fields: Any,
-    ) -> None:
-        listing = record.listing or ListRecord("")
-        errors = [found for found in (error, listing.error) if found is not None]
+    def _log(self, operation: str, record: RequestRecord, **fields: Any) -> None:
+        listed = record.listed or ListReport(0, 0)
+        errors = [outcome.error for outcome in _outcomes(record) if outcome.error is not None]
         entry: dict[str, Any] = {
             **fields,
             "account_id": record.account_id,
-            "poi_id": listing.poi_id,
+            "poi_id": record.poi_id,
             "user": record.user,
-            "outcome": outcome,
-            "list_outcome": list_outcome,
+            "outcome": record.outcome.code,
+            "list_outcome": None if record.list_outcome is None else record.list_outcome.code,
             "ms": round((time.time() - record.started) * 1000, 1),
-            "pages": listing.pages or None,
-            "certificates": listing.certificates,
-            "malformed": listing.malformed or None,
-            "malformed_fields": listing.malformed_fields,
+            "pages": listed.pages or None,
+            "certificates": None if record.listed is None else listed.certificates,
+            "malformed": listed.malformed or None,
+            "malformed_fields": listed.malformed_fields,
             "warnings": record.warnings,
-            "received": listing.received,
-            "total": listing.total,
-            "lost_page": None if listing.lost_page_error is None else str(listing.lost_page_error),
+            "received": listed.received,
+            "total": listed.total,
+            "lost_page": None if listed.lost_page_error is None else str(listed.lost_page_error),
             "calls": [_format_call(call) for call in record.calls],
             "failed_calls": "; ".join(
                 _format_failure(call) for call in record.calls if call.outcome not in _UNREMARKABLE
             ),
-            "list_error": None if listing.error is None else _format_error(listing.error),
-            "error": None if error is None else _format_error(error),
+            "list_error": None if record.list_outcome is None else _format_error(record.list_outcome.error),
+            "error": _format_error(record.outcome.error),
         }
         log = self._logger.warning if errors else self._logger.info
         if not all(isinstance(found, RedemptionError) for found in errors):
             log = self._logger.error
         log(operation, extra={name: value for name, value in entry.items() if value not in (None, "", [])})
 
-    def _emit_metrics(self, record: RequestRecord, problems: list[ProblemType], *, cold: bool) -> None:
+    def _emit_metrics(self, record: RequestRecord, *, cold: bool) -> None:
         metrics = self._metrics
-        listing = record.listing
+        problems = [outcome for outcome in _outcomes(record) if outcome.code != "ok"]
         if cold:
             metrics.add_metric("ColdStart", MetricUnit.Count, 1)
-        if listing is not None and listing.certificates is not None:
-            metrics.add_metric("CertificatesReturned", MetricUnit.Count, listing.certificates)
-            metrics.add_metric("CertificatesMalformed", MetricUnit.Count, listing.malformed)
-            metrics.add_metric("ListsBelowTotal", MetricUnit.Count, int(listing.total is not None))
+        if record.listed is not None:
+            metrics.add_metric("CertificatesReturned", MetricUnit.Count, record.listed.certificates)
+            metrics.add_metric("CertificatesMalformed", MetricUnit.Count, record.listed.malformed)
+            metrics.add_metric("ListsBelowTotal", MetricUnit.Count, int(record.listed.total is not None))
         if record.token_seconds_left is not None:
             metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.token_seconds_left)
         if record.is_secret_stale:
             metrics.add_metric("StaleSecret", MetricUnit.Count, 1)
-        if listing is not None and not any(problem.is_callers_mistake for problem in problems):
+        if record.poi_id and not any(problem.is_callers_mistake for problem in problems):
             metrics.add_metric("ListFailed", MetricUnit.Count, int(bool(problems)))
             metrics.add_metric("ListSlow", MetricUnit.Count, int(time.time() - record.started > SLOW_SECONDS))
         upstream = [call for call in record.calls if call.service == "douyin" and call.outcome != ABANDONED]
@@ -207,7 +181,7 @@ class Telemetry:
             )
             return None
 
-    def _trace(self, operation: str, outcome: str, list_outcome: str, record: RequestRecord) -> None:
+    def _trace(self, operation: str, record: RequestRecord) -> None:
         """Write the subsegments from the record after the request: no client is patched, threads need no context."""
         if self._tracer is None:
             return
@@ -218,9 +192,9 @@ class Telemetry:
         root.start_time = record.started
         annotations = {
             "account_id": record.account_id,
-            "poi_id": "" if record.listing is None else record.listing.poi_id,
-            "outcome": outcome,
-            "list_outcome": list_outcome,
+            "poi_id": record.poi_id,
+            "outcome": record.outcome.code,
+            "list_outcome": "" if record.list_outcome is None else record.list_outcome.code,
         }
         for name, value in annotations.items():
             if value:
@@ -236,9 +210,14 @@ class Telemetry:
             if call.outcome != "ok":
                 subsegment.add_fault_flag()
             recorder.end_subsegment(call.started + call.seconds)
-        if {outcome, list_outcome} - {"", "ok"}:
+        if any(outcome.code != "ok" for outcome in _outcomes(record)):
             root.add_error_flag()
         recorder.end_subsegment()
+
+
+def _outcomes(record: RequestRecord) -> list[Outcome]:
+    """Return the outcome of the request, and that of the list in a login."""
+    return [record.outcome] if record.list_outcome is None else [record.outcome, record.list_outcome]
 
 
 def _format_call(call: Call) -> dict[str, Any]:
@@ -260,11 +239,13 @@ def _format_failure(call: Call) -> str:
     return f"{call.service}.{call.name} {reason}{logid}"
 
 
-def _format_error(error: BaseException) -> str:
+def _format_error(error: BaseException | None) -> str:
     """Format an error for the log: our own with its message, any other with its type and location only.
 
     The message of any other exception may quote a secret.
     """
+    if error is None:
+        return ""
     if isinstance(error, RedemptionError):
         return f"{type(error).__name__}: {error}"
     frames = traceback.extract_tb(error.__traceback__)[-6:]

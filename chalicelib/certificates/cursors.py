@@ -12,8 +12,6 @@ import msgspec
 from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
-from chalicelib.errors import InvalidRequestError
-
 if TYPE_CHECKING:
     from chalicelib.douyin.protocol import CertificatesQuery
 
@@ -38,12 +36,12 @@ def encode_cursor(cursor: Cursor, query: CertificatesQuery, keys: list[str]) -> 
     return _signer(query, keys).sign(base64_encode(msgspec.json.encode(cursor))).decode()
 
 
-def decode_cursor(text: str, query: CertificatesQuery, keys: list[str]) -> Cursor:
-    """Verify and decode a cursor of the same query; raises InvalidRequestError."""
+def decode_cursor(text: str, query: CertificatesQuery, keys: list[str]) -> Cursor | None:
+    """Return a cursor of the same query, or None when it was not signed by one of the keys."""
     try:
         return msgspec.json.decode(base64_decode(_signer(query, keys).unsign(text)), type=Cursor)
     except (BadData, msgspec.MsgspecError, UnicodeDecodeError):
-        raise InvalidRequestError("cursor", "must be next_cursor of a response to the same request") from None
+        return None
 
 
 def _signer(query: CertificatesQuery, keys: list[str]) -> Signer:

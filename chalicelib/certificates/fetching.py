@@ -64,7 +64,7 @@ class PageFetcher:
         try:
             return self._douyin.query_user_certificates(self._query, page, token, self._page_context)
         except RateLimitedError as error:
-            self._rate_limits.record(self._merchant.app_id, error)
+            self._rate_limits.remember(self._merchant.app_id, error)
             raise
 
     def _replace(self, refused: str, refusal: TokenRefusedError) -> str:

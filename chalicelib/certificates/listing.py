@@ -1,4 +1,4 @@
-"""Lists the certificates that a customer can redeem in one store."""
+"""Lists the certificates that a customer can redeem in one store, from the check of the session to the view."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from chalicelib.certificates.fetching import PageFetcher
 from chalicelib.certificates.paging import list_pages
 from chalicelib.certificates.ratelimit import RateLimitCache
 from chalicelib.certificates.views import ListView, build_views
-from chalicelib.context import ListRecord
+from chalicelib.context import ListReport
 from chalicelib.douyin.protocol import CertificatesQuery
-from chalicelib.errors import InvalidRequestError, WrongAppError
+from chalicelib.errors import InvalidRequestError, UnauthenticatedError, WrongAppError
+from chalicelib.redaction import RedactedStruct
+from chalicelib.sessions import Session, verify_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor, Future
 
     from chalicelib.context import RequestContext
-    from chalicelib.credentials import CredentialsCache
+    from chalicelib.credentials import Credentials, CredentialsCache
     from chalicelib.douyin.client import DouyinClient
     from chalicelib.douyin.protocol import Selection
     from chalicelib.merchants import Merchant, MerchantRepository
-    from chalicelib.sessions import Session
     from chalicelib.tokens.provider import TokenProvider
 
 MAX_REPORTED_FIELDS = 10
@@ -38,6 +39,40 @@ class ListRequest(msgspec.Struct, frozen=True):
     cursor: str | None = None
 
 
+class CertificateList(msgspec.Struct, frozen=True):
+    """A list, and what is to be reported about it."""
+
+    view: ListView
+    report: ListReport
+
+
+class Access(RedactedStruct, frozen=True):
+    """Who lists, from which position, and the credentials that have verified both."""
+
+    session: Session
+    start: Cursor
+    credentials: Credentials
+
+
+def authorize(
+    token: str, request: ListRequest, credentials_cache: CredentialsCache, now: float, context: RequestContext
+) -> Access:
+    """Verify the session token and the cursor of a list request.
+
+    Raises UnauthenticatedError, InvalidRequestError, and what `CredentialsCache.get` raises. `now`: epoch seconds.
+    """
+    credentials, session = credentials_cache.find(lambda c: verify_session(token, c.session_keys, now), context)
+    if session is None:
+        raise UnauthenticatedError("session token has no valid signature")
+    text, query = request.cursor, CertificatesQuery(request.selection, session.open_id)
+    if text is None:
+        return Access(session, Cursor(), credentials)
+    credentials, start = credentials_cache.find(lambda c: decode_cursor(text, query, c.session_keys), context)
+    if start is None:
+        raise InvalidRequestError("cursor", "must be next_cursor of a response to the same request")
+    return Access(session, start, credentials)
+
+
 class CertificateLister:
     """Lists certificates. `executor` runs prefetches, and reads the pages after the first. `clock`: epoch seconds."""
 
@@ -45,7 +80,6 @@ class CertificateLister:
         self,
         merchants: MerchantRepository,
         tokens: TokenProvider,
-        credentials: CredentialsCache,
         douyin: DouyinClient,
         executor: Executor,
         *,
@@ -53,7 +87,6 @@ class CertificateLister:
     ) -> None:
         self._merchants = merchants
         self._tokens = tokens
-        self._credentials = credentials
         self._douyin = douyin
         self._executor = executor
         self._clock = clock
@@ -71,20 +104,16 @@ class CertificateLister:
             self._connecting = self._executor.submit(self._douyin.ensure_connection)
         return [self._executor.submit(self._read_rows, selection.account_id, context), self._connecting]
 
-    def list_certificates(self, session: Session, request: ListRequest, context: RequestContext) -> ListView:
-        """Return the usable certificates, starting at the request's cursor.
+    def list_certificates(self, selection: Selection, access: Access, context: RequestContext) -> CertificateList:
+        """List the usable certificates, beginning at the position of `access`.
 
         Raises RedemptionError when the first page cannot be read, the merchant or store is unknown, or no token is
         available.
         """
-        selection = request.selection
-        query = CertificatesQuery(selection, session.open_id)
-        start = self._verify_cursor(request.cursor, query, context)
-        merchant = self._check_merchant(session.app_id, selection, context)
-        query = msgspec.structs.replace(query, life_account_id=merchant.life_account_id)
-        credentials = self._credentials.get(context)
-        app_secret = credentials.apps.get(merchant.token_id)
-        page_context = context.with_timeout(context.deadline.remaining())
+        merchant = self._check_merchant(access.session.app_id, selection, context)
+        query = CertificatesQuery(selection, access.session.open_id, merchant.life_account_id)
+        app_secret = access.credentials.apps.get(merchant.token_id)
+        page_context = context.cancellable()
         fetcher = PageFetcher(
             query,
             merchant,
@@ -96,20 +125,23 @@ class CertificateLister:
             context=context,
             page_context=page_context,
         )
-        result = list_pages(start, fetcher.fetch, self._executor, query.page_size, page_context.deadline)
+        result = list_pages(access.start, fetcher.fetch, self._executor, query.page_size, page_context.deadline)
         built = build_views(result.pages, self._clock())
-        record = context.record.listing = context.record.listing or ListRecord(selection.poi_id)
-        record.pages = len(result.pages)
-        record.certificates = len(built.views)
-        record.malformed = built.malformed
-        record.malformed_fields = built.malformed_fields[:MAX_REPORTED_FIELDS]
-        record.lost_page_error = result.lost_page_error
-        if result.next is None and result.total is not None and result.received < result.total:
-            record.received, record.total = result.received, result.total
         next_cursor = None
         if result.next is not None:
-            next_cursor = encode_cursor(result.next, query, credentials.session_keys)
-        return ListView(selection.account_id, selection.poi_id, built.views, built.unusable, next_cursor)
+            next_cursor = encode_cursor(result.next, query, access.credentials.session_keys)
+        is_below_total = result.next is None and result.total is not None and result.received < result.total
+        report = ListReport(
+            len(result.pages),
+            len(built.views),
+            built.malformed,
+            built.malformed_fields[:MAX_REPORTED_FIELDS],
+            result.lost_page_error,
+            result.received if is_below_total else None,
+            result.total if is_below_total else None,
+        )
+        view = ListView(selection.account_id, selection.poi_id, built.views, built.unusable, next_cursor)
+        return CertificateList(view, report)
 
     def _read_rows(self, account_id: str, context: RequestContext) -> None:
         merchant = self._merchants.get(account_id, context)
@@ -123,10 +155,3 @@ class CertificateLister:
         merchant.require_store(selection.poi_id)
         self.rate_limits.check(merchant.app_id)
         return merchant
-
-    def _verify_cursor(self, text: str | None, query: CertificatesQuery, context: RequestContext) -> Cursor:
-        if text is None:
-            return Cursor()
-        return self._credentials.verify_with_keys(
-            lambda keys: decode_cursor(text, query, keys), InvalidRequestError, context
-        )

@@ -39,7 +39,7 @@ class RateLimitCache:
         if limit is not None:
             raise RateLimitedError("cached", evidence=limit.evidence, retry_after=limit.until - self._clock())
 
-    def record(self, app_id: str, error: RateLimitedError) -> None:
+    def remember(self, app_id: str, error: RateLimitedError) -> None:
         """Store a limit that the platform reported and that retries did not overcome."""
         seconds = error.retry_after or DEFAULT_SECONDS
         self._cache.put(app_id, _Limit(self._clock() + seconds, error.evidence), seconds)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from chalicelib import __version__, build
+from chalicelib import __version__
+from chalicelib import commit as commit_module
 from sandbox import gateway
 from sandbox.sample_data import (
     ACCOUNT_ID,
@@ -63,10 +64,10 @@ class TestHealth:
         self, commit: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         (tmp_path / "commit.txt").write_text(commit)
-        monkeypatch.setattr(build, "COMMIT_FILE", tmp_path / "commit.txt")
-        build.read_commit.cache_clear()
+        monkeypatch.setattr(commit_module, "COMMIT_FILE", tmp_path / "commit.txt")
+        commit_module.read_commit.cache_clear()
         response = Api(None).call("GET", "/v1/health")  # type: ignore[arg-type]
-        build.read_commit.cache_clear()
+        commit_module.read_commit.cache_clear()
         assert response.json == {"status": "ok", "version": __version__, "commit": commit}
 
 

@@ -22,7 +22,6 @@ from chalicelib.errors import RedemptionError, StorageUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from chalicelib.api.problems import ProblemType
     from chalicelib.aws import Item
     from chalicelib.douyin.protocol import CertificatesQuery, Request
 
@@ -264,13 +263,15 @@ class Report(NamedTuple):
 
     operation: str
     record: RequestRecord
-    problem: ProblemType | None
-    error: BaseException | None
     fields: dict[str, Any]
 
     @property
     def outcome(self) -> str:
-        return "ok" if self.problem is None else self.problem.code
+        return self.record.outcome.code
+
+    @property
+    def error(self) -> BaseException | None:
+        return self.record.outcome.error
 
 
 class FakeTelemetry(Telemetry):
@@ -279,15 +280,8 @@ class FakeTelemetry(Telemetry):
     def __init__(self) -> None:
         self.reports: list[Report] = []
 
-    def report(
-        self,
-        operation: str,
-        record: RequestRecord,
-        problem: ProblemType | None = None,
-        error: BaseException | None = None,
-        **fields: Any,
-    ) -> None:
-        self.reports.append(Report(operation, record, problem, error, fields))
+    def report(self, operation: str, record: RequestRecord, **fields: Any) -> None:
+        self.reports.append(Report(operation, record, fields))
 
 
 class FakeSecret:

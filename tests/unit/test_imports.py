@@ -11,13 +11,13 @@ PACKAGE = ROOT / "chalicelib"
 
 # From the bottom up: a module may import modules of the lines above its own line, and no others of ours.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("build", "errors", "redaction"),
+    ("commit", "errors", "redaction"),
     ("cache", "context", "settings"),
-    ("retry", "timeouts", "credentials", "douyin.codes", "douyin.lenient", "douyin.models"),
+    ("retry", "timeouts", "credentials", "sessions", "douyin.codes", "douyin.lenient", "douyin.models"),
     ("aws", "douyin.connections", "douyin.protocol"),
     ("douyin.transport", "merchants", "tokens.lease"),
     ("douyin.client",),
-    ("sessions", "tokens.provider"),
+    ("tokens.provider",),
     ("tokens.renewal", "warmup"),
     ("certificates.cursors", "certificates.ratelimit", "certificates.views"),
     ("certificates.fetching", "certificates.paging"),

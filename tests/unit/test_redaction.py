@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from chalicelib.api.validation import LoginRequest
+from chalicelib.certificates.listing import Access
 from chalicelib.douyin.models import Certificate, LoginData, MintData
 from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Page, Request, Response
 from chalicelib.redaction import RedactedStruct
-from chalicelib.sessions import Login, Session
+from chalicelib.sessions import Session
 from chalicelib.tokens.lease import TokenRow
 
 
@@ -16,7 +17,7 @@ def test_a_record_shows_its_type_and_no_field() -> None:
 
 
 def test_every_record_that_holds_a_secret_is_shown_like_that() -> None:
-    holders = {Session, Login, LoginRequest, MintedToken, TokenRow, Request, Response, CertificatesQuery, Page}
+    holders = {Session, Access, LoginRequest, MintedToken, TokenRow, Request, Response, CertificatesQuery, Page}
     holders |= {Certificate, MintData, LoginData}
     assert set(RedactedStruct.__subclasses__()) == holders
     for record in holders:

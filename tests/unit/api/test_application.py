@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from chalice.app import BadRequestError, Chalice
 
-from chalicelib.api import problems
 from chalicelib.api.application import Application
+from chalicelib.context import Outcome
 from chalicelib.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -106,8 +106,8 @@ def test_a_views_text_is_the_body_and_is_reported(app: App) -> None:
         "Cache-Control": "no-store",
         "X-Request-Id": "gateway-id",
     }
-    operation, record, problem, error, fields = app.report()
-    assert (operation, problem, error) == ("GET /plain", None, None)
+    operation, record, fields = app.report()
+    assert (operation, record.outcome) == ("GET /plain", Outcome())
     assert fields == {"status": 200, "request_id": "gateway-id"}
     assert record.request_id == "gateway-id"
 
@@ -290,7 +290,7 @@ def test_a_failure_outside_of_the_middleware_is_an_internal_error_in_our_form(
     assert_problem(response, 500, "internal_error")
     assert "planted" not in json.dumps(response)
     report = app.report()
-    assert (report.operation, report.outcome, report.fields) == ("unknown", "internal_error", {"status": 500})
+    assert (report.operation, report.outcome, report.fields["status"]) == ("unknown", "internal_error", 500)
     assert isinstance(report.error, ZeroDivisionError)
 
 
@@ -310,7 +310,8 @@ class TestJob:
 
         app.service.run_job("refresh_tokens", LambdaContext(60_000), job)
         record = contexts[0].record
-        assert app.report() == ("refresh_tokens", record, None, None, {"renewed": ["tta"], "left": 1})
+        assert app.report() == ("refresh_tokens", record, {"renewed": ["tta"], "left": 1})
+        assert record.outcome == Outcome()
         assert record.request_id == "lambda-id"
         assert contexts[0].deadline.remaining() == pytest.approx(59.5, abs=0.4)
 
@@ -324,7 +325,7 @@ class TestJob:
         error = StorageUnavailableError("x")
         with pytest.raises(StorageUnavailableError):
             app.service.run_job("refresh_tokens", LambdaContext(), raising(error))
-        assert app.report()[2:] == (problems.UNAVAILABLE, error, {})
+        assert (app.report().outcome, app.report().error, app.report().fields) == ("unavailable", error, {})
 
     def test_an_unforeseen_exception_of_a_job_is_reported_and_its_message_reaches_no_log(self, app: App) -> None:
         unforeseen = ValueError("clt.secret")

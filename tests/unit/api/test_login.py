@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from chalicelib.api.login import LIST_SECONDS, LoginHandler
+from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginResult
 from chalicelib.api.validation import LoginRequest
-from chalicelib.certificates.listing import CertificateLister, ListRequest
+from chalicelib.certificates.cursors import Cursor
+from chalicelib.certificates.listing import Access, CertificateList, CertificateLister
 from chalicelib.certificates.views import ListView
+from chalicelib.context import ListReport, Outcome
 from chalicelib.douyin.protocol import Selection
 from chalicelib.errors import (
     LoginRefusedError,
@@ -24,15 +26,27 @@ from chalicelib.errors import (
     UnauthenticatedError,
     WrongAppError,
 )
-from chalicelib.sessions import Authenticator, Session
+from chalicelib.sessions import Session, hash_open_id, verify_session
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
-from tests.unit.fakes import APP_ID, OPEN_ID, FakeDouyin, make_context, make_credentials
+from tests.unit.fakes import (
+    APP_ID,
+    APP_SECRET,
+    NOW,
+    OPEN_ID,
+    SESSION_KEY,
+    Clock,
+    FakeDouyin,
+    FakeSecret,
+    make_context,
+    make_credentials,
+)
 
 if TYPE_CHECKING:
-    from chalicelib.context import ListRecord, RequestContext
+    from chalicelib.context import RequestContext
 
 SELECTION = Selection(ACCOUNT_ID, POI_ID, 2)
 VIEW = ListView(ACCOUNT_ID, POI_ID, [])
+REPORT = ListReport(1, 0)
 
 
 class FakeLister(CertificateLister):
@@ -40,8 +54,8 @@ class FakeLister(CertificateLister):
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
-        self.calls: list[tuple[Session, ListRequest, float]] = []
-        self.result: ListView | Exception = VIEW
+        self.calls: list[tuple[Selection, Access, float]] = []
+        self.result: CertificateList | Exception = CertificateList(VIEW, REPORT)
         self.prefetched: list[Future[None]] = []
 
     def prefetch(self, selection: Selection, context: RequestContext) -> list[Future[None]]:
@@ -50,82 +64,86 @@ class FakeLister(CertificateLister):
         self.events.append("prefetch")
         return self.prefetched
 
-    def list_certificates(self, session: Session, request: ListRequest, context: RequestContext) -> ListView:
+    def list_certificates(self, selection: Selection, access: Access, context: RequestContext) -> CertificateList:
         self.events.append("list")
-        self.calls.append((session, request, context.deadline.remaining()))
+        self.calls.append((selection, access, context.deadline.remaining()))
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
 
 
-class Instance:
-    def __init__(self, seconds: float = 9.0) -> None:
+class Logins:
+    """A login handler with its platform, lister, secret and clock."""
+
+    def __init__(self, seconds: float = 9.0, secret: FakeSecret | None = None) -> None:
         self.events: list[str] = []
-        self.douyin, self.lister = FakeDouyin(), FakeLister(self.events)
+        self.douyin, self.lister, self.clock = FakeDouyin(), FakeLister(self.events), Clock()
         self.douyin.on_login = lambda: self.events.append("login")
-        self.handler = LoginHandler(Authenticator(make_credentials(), self.douyin, 7200), self.lister)
+        credentials = make_credentials(secret, self.clock)
+        self.handler = LoginHandler(credentials, self.douyin, self.lister, 7200, clock=self.clock)
         self.context = make_context(seconds)
         self.context.record.request_id = "request-1"
 
-    def login(self, app_id: str = APP_ID, selection: Selection | None = SELECTION) -> Any:
-        view = self.handler.login(LoginRequest(app_id, "code", selection), self.context)
-        return msgspec.json.decode(msgspec.json.encode(view))
+    def log_in(self, app_id: str = APP_ID, selection: Selection | None = SELECTION) -> LoginResult:
+        return self.handler.log_in(LoginRequest(app_id, "code", selection), self.context)
 
-    @property
-    def record(self) -> ListRecord:
-        """What the request's record says of the list."""
-        assert self.context.record.listing is not None
-        return self.context.record.listing
+    def view(self, selection: Selection | None = SELECTION) -> Any:
+        return msgspec.json.decode(msgspec.json.encode(self.log_in(selection=selection).view))
 
 
 def test_without_a_list_only_the_code_is_exchanged() -> None:
-    instance = Instance()
-    assert set(instance.login(selection=None)) == {"token", "expires_in"}
-    assert instance.events == ["login"]
-    assert instance.context.record.listing is None
+    logins = Logins()
+    result = logins.log_in(selection=None)
+    assert (result.user, result.listed, result.list_outcome) == (hash_open_id(OPEN_ID, [SESSION_KEY]), None, None)
+    assert verify_session(result.view.token, [SESSION_KEY], NOW + 7199) == Session(APP_ID, OPEN_ID)
+    with pytest.raises(UnauthenticatedError, match="expired"):
+        verify_session(result.view.token, [SESSION_KEY], NOW + 7200)
+    assert set(logins.view(selection=None)) == {"token", "expires_in"}
+    assert logins.douyin.logins == [(APP_ID, APP_SECRET, "code")] * 2
+    assert logins.events == ["login"] * 2
 
 
 def test_session_and_list_are_one_response() -> None:
-    instance = Instance()
-    body = instance.login()
+    logins = Logins()
+    result = logins.log_in()
+    body = msgspec.json.decode(msgspec.json.encode(result.view))
     assert list(body) == ["token", "expires_in", "list"]
     assert body["list"] == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "certificates": []}
-    assert instance.events == ["prefetch", "login", "list"]
-    [(session, request, _)] = instance.lister.calls
-    assert (session, request) == (Session(APP_ID, OPEN_ID), ListRequest(SELECTION))
-    assert instance.context.record.account_id == ACCOUNT_ID
-    assert (instance.record.poi_id, instance.record.is_first, instance.record.error) == (POI_ID, True, None)
+    assert (result.listed, result.list_outcome) == (REPORT, Outcome())
+    assert logins.events == ["prefetch", "login", "list"]
+    [(selection, access, _)] = logins.lister.calls
+    assert (selection, access.session, access.start) == (SELECTION, Session(APP_ID, OPEN_ID), Cursor())
+    assert access.credentials.apps == {APP_ID: APP_SECRET}
 
 
 @pytest.mark.parametrize(("seconds", "left"), [(9.0, LIST_SECONDS), (3.0, 3.0)])
 def test_the_list_has_six_seconds_or_what_is_left(seconds: float, left: float) -> None:
-    instance = Instance(seconds)
-    instance.login()
-    assert instance.lister.calls[0][2] == pytest.approx(left, abs=0.4)
+    logins = Logins(seconds)
+    logins.log_in()
+    assert logins.lister.calls[0][2] == pytest.approx(left, abs=0.4)
 
 
 @pytest.mark.parametrize(
     ("error", "code"), [(WrongAppError("x"), "wrong_app"), (ValueError("planted"), "internal_error")]
 )
 def test_what_fails_for_the_list_is_its_problem_and_the_user_is_logged_in(error: Exception, code: str) -> None:
-    instance = Instance()
-    instance.lister.result = error
-    body = instance.login()
+    logins = Logins()
+    logins.lister.result = error
+    result = logins.log_in()
+    body = msgspec.json.decode(msgspec.json.encode(result.view))
     assert list(body) == ["token", "expires_in", "list_problem"]
     assert (body["list_problem"]["code"], body["list_problem"]["request_id"]) == (code, "request-1")
     assert "planted" not in str(body)
-    assert instance.record.error is error
+    assert result.list_outcome is not None
+    assert (result.list_outcome.code, result.list_outcome.error, result.listed) == (code, error, None)
 
 
-def test_a_refused_login_ends_before_the_list_and_leaves_nothing_in_the_executor() -> None:
-    instance = Instance()
-    waiting: Future[None] = Future()
-    instance.lister.prefetched = [waiting]
-    instance.douyin.login_result = LoginRefusedError("40018")
+def test_a_refused_login_ends_before_the_list() -> None:
+    logins = Logins()
+    logins.douyin.login_result = LoginRefusedError("40018")
     with pytest.raises(LoginRefusedError):
-        instance.login()
-    assert instance.events == ["prefetch", "login"]
-    assert waiting.cancelled()
+        logins.log_in()
+    assert logins.events == ["prefetch", "login"]
 
 
 @pytest.mark.parametrize(
@@ -141,26 +159,39 @@ def test_a_refused_login_ends_before_the_list_and_leaves_nothing_in_the_executor
     ],
 )
 def test_a_list_whose_time_is_over_is_a_timeout(seconds: float, error: Exception, code: str) -> None:
-    instance = Instance(seconds)
-    instance.lister.result = error
-    assert instance.login()["list_problem"]["code"] == code
+    logins = Logins(seconds)
+    logins.lister.result = error
+    assert logins.view()["list_problem"]["code"] == code
 
 
-def test_an_unknown_app_starts_no_prefetch() -> None:
-    instance = Instance()
+@pytest.mark.parametrize("apps", [{}, {APP_ID: ""}], ids=["no entry", "no secret"])
+def test_an_unknown_app_causes_no_call_until_it_is_added(apps: dict[str, str]) -> None:
+    secret = FakeSecret(apps)
+    logins = Logins(secret=secret)
     with pytest.raises(UnauthenticatedError, match="unknown app_id"):
-        instance.login("ttnobody")
-    assert instance.events == []
+        logins.log_in()
+    assert logins.events == []
+    secret.put({APP_ID: APP_SECRET}, [SESSION_KEY])
+    logins.clock.now += 10
+    assert logins.log_in().view.list == VIEW
+
+
+def test_a_known_app_is_no_reason_to_read_the_secret_again() -> None:
+    secret = FakeSecret()
+    logins = Logins(secret=secret)
+    logins.log_in()
+    logins.log_in()
+    assert secret.reads == 1
 
 
 def test_the_list_waits_for_the_prefetch_that_has_begun_until_the_deadline() -> None:
-    instance = Instance(0.2)
+    logins = Logins(0.2)
     running: Future[None] = Future()
     running.set_running_or_notify_cancel()
     waiting: Future[None] = Future()
-    instance.lister.prefetched = [running, waiting]
+    logins.lister.prefetched = [running, waiting]
     started = time.monotonic()
-    instance.login()
+    logins.log_in()
     assert 0.1 < time.monotonic() - started < 5
     assert (running.cancelled(), waiting.cancelled()) == (False, True)
-    assert instance.events == ["prefetch", "login", "list"]
+    assert logins.events == ["prefetch", "login", "list"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import logging
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from chalicelib.api import problems
 from chalicelib.api import telemetry as telemetry_module
+from chalicelib.api.problems import outcome_of, problem_type_of
 from chalicelib.api.telemetry import WITHHELD, Telemetry
-from chalicelib.context import ABANDONED, Call, ListRecord, RequestRecord
+from chalicelib.context import ABANDONED, Call, ListReport, Outcome, RequestRecord
 from chalicelib.errors import (
     ConfigurationError,
     Evidence,
@@ -24,9 +25,6 @@ from chalicelib.errors import (
 from chalicelib.settings import TelemetrySettings
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import NOW
-
-if TYPE_CHECKING:
-    from chalicelib.api.problems import ProblemType
 
 END = NOW + 1.23456
 """When every report is made."""
@@ -79,12 +77,21 @@ def make_record(**fields: Any) -> RequestRecord:
     return RequestRecord(**{"started": NOW, **fields})
 
 
-def full_record() -> RequestRecord:
+OK = Outcome()
+
+
+def failed(error: Exception) -> Outcome:
+    """Return the outcome of a request or list that ended with an error."""
+    return outcome_of(problem_type_of(error), error)
+
+
+def full_record(outcome: Outcome = OK) -> RequestRecord:
     return make_record(
+        outcome=outcome,
         account_id=ACCOUNT_ID,
         user="0123456789abcdef",
-        listing=ListRecord(
-            POI_ID,
+        poi_id=POI_ID,
+        listed=ListReport(
             pages=4,
             certificates=200,
             malformed=2,
@@ -146,48 +153,47 @@ def test_one_line_has_everything_about_a_request(output: Output) -> None:
 
 
 @pytest.mark.parametrize(
-    ("problem", "error", "list_error", "expected"),
+    ("outcome", "list_outcome", "expected"),
     [
-        (None, None, None, {"level": "INFO", "list_outcome": "ok"}),
+        (OK, OK, {"level": "INFO", "outcome": "ok", "list_outcome": "ok"}),
         (
-            None,
-            None,
-            WrongAppError("merchant 7"),
-            {"level": "WARNING", "list_outcome": "wrong_app", "list_error": "WrongAppError: merchant 7"},
+            OK,
+            failed(WrongAppError("merchant 7")),
+            {
+                "level": "WARNING",
+                "outcome": "ok",
+                "list_outcome": "wrong_app",
+                "list_error": "WrongAppError: merchant 7",
+            },
         ),
         (
-            None,
-            None,
-            ValueError("planted"),
-            {"level": "ERROR", "list_outcome": "internal_error", "list_error": "ValueError at "},
+            OK,
+            failed(ValueError("planted")),
+            {"level": "ERROR", "outcome": "ok", "list_outcome": "internal_error", "list_error": "ValueError at "},
         ),
         (
-            problems.INVALID_REQUEST,
-            InvalidRequestError("cursor", "is wrong"),
+            failed(InvalidRequestError("cursor", "is wrong")),
             None,
-            {"level": "WARNING", "error": "InvalidRequestError: cursor is wrong"},
+            {"level": "WARNING", "outcome": "invalid_request", "error": "InvalidRequestError: cursor is wrong"},
         ),
-        (problems.INTERNAL_ERROR, ValueError("planted"), None, {"level": "ERROR", "error": "ValueError at "}),
+        (
+            failed(ValueError("planted")),
+            None,
+            {"level": "ERROR", "outcome": "internal_error", "error": "ValueError at "},
+        ),
     ],
 )
 def test_the_line_of_a_login_with_a_list_has_both_outcomes_and_errors(
-    output: Output,
-    problem: ProblemType | None,
-    error: Exception | None,
-    list_error: Exception | None,
-    expected: dict[str, str],
+    output: Output, outcome: Outcome, list_outcome: Outcome | None, expected: dict[str, str]
 ) -> None:
-    record = make_record(listing=ListRecord(POI_ID, is_first=True, error=list_error))
-    make_telemetry().report("POST /v1/sessions", record, problem, error)
+    make_telemetry().report("POST /v1/sessions", make_record(outcome=outcome, list_outcome=list_outcome))
     [line] = output.log_lines()
-    assert line["outcome"] == ("ok" if problem is None else problem.code)
-    names = ("level", "list_outcome", "error", "list_error")
+    names = ("level", "outcome", "list_outcome", "error", "list_error")
     assert {name: line[name] for name in names if name in line} == expected
 
 
 def test_empty_fields_are_omitted_but_no_certificates_are_logged_as_zero(output: Output) -> None:
-    record = make_record(listing=ListRecord("", is_first=True, certificates=0))
-    make_telemetry().report("GET /x", record, problems.UNAUTHENTICATED)
+    make_telemetry().report("GET /x", make_record(listed=ListReport(0, 0)))
     [line] = output.log_lines()
     assert set(line) == {"timestamp", "level", "service", "message", "outcome", "ms", "cold_start", "certificates"}
     assert line["certificates"] == 0
@@ -203,7 +209,7 @@ def test_a_foreign_exception_is_logged_with_its_type_and_place_only(output: Outp
     try:
         fail_deeply(9)
     except ValueError as error:
-        make_telemetry().report("GET /x", make_record(), problems.INTERNAL_ERROR, error)
+        make_telemetry().report("GET /x", make_record(outcome=failed(error)))
     [line] = output.log_lines()
     assert line["error"].startswith("ValueError at test_telemetry.py:")
     assert line["error"].count("fail_deeply") == 6, "the innermost frames are enough"
@@ -246,67 +252,61 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
 
 
 @pytest.mark.parametrize(
-    ("fields", "problem", "expected"),
+    ("fields", "expected"),
     [
-        ({}, None, {}),
-        ({"token_seconds_left": 0}, None, {"TokenSecondsLeft": ([0.0], SERVICE, "Seconds")}),
-        ({"is_secret_stale": True}, None, {"StaleSecret": count(1)}),
-        ({"calls": calls("ok", ABANDONED)}, None, LATENCY),
-        ({"calls": calls(ABANDONED, name="client_token")}, None, {}),
-        ({"calls": calls("StorageUnavailableError", service="dynamodb", name="GetItem")}, None, {}),
+        ({}, {}),
+        ({"token_seconds_left": 0}, {"TokenSecondsLeft": ([0.0], SERVICE, "Seconds")}),
+        ({"is_secret_stale": True}, {"StaleSecret": count(1)}),
+        ({"calls": calls("ok", ABANDONED)}, LATENCY),
+        ({"calls": calls(ABANDONED, name="client_token")}, {}),
+        ({"calls": calls("StorageUnavailableError", service="dynamodb", name="GetItem")}, {}),
         (
             {"calls": calls("2100004", "2100004", "ok")},
-            None,
             {
                 "UpstreamLatency": ([250.0] * 3, SERVICE, "Milliseconds"),
                 "UpstreamErrors": count(2, "error_code"),
             },
         ),
-        ({"calls": calls("ok", name="client_token")}, None, LATENCY | {"TokenMints": count(1)}),
+        ({"calls": calls("ok", name="client_token")}, LATENCY | {"TokenMints": count(1)}),
         (
-            {"calls": calls("10013", name="client_token")},
-            problems.TOKEN_UNAVAILABLE,
+            {"calls": calls("10013", name="client_token"), "outcome": outcome_of(problems.TOKEN_UNAVAILABLE)},
             LATENCY | PROBLEM | {"TokenMintFailures": count(1), "UpstreamErrors": count(1, "error_code")},
         ),
-        ({}, problems.UNAVAILABLE, PROBLEM),
+        ({"outcome": outcome_of(problems.UNAVAILABLE)}, PROBLEM),
         # Certificates are counted when a list was returned.
         (
-            {"listing": ListRecord(POI_ID, certificates=0, malformed=2)},
-            None,
+            {"poi_id": POI_ID, "listed": ListReport(1, 0, malformed=2)},
             SUCCESS | LISTED | {"CertificatesMalformed": count(2)},
         ),
         (
-            {"listing": ListRecord(POI_ID, certificates=0, received=3, total=4)},
-            None,
+            {"poi_id": POI_ID, "listed": ListReport(1, 0, received=3, total=4)},
             SUCCESS | LISTED | {"ListsBelowTotal": count(1)},
         ),
-        ({"listing": ListRecord(POI_ID, malformed=2)}, None, SUCCESS),
         # A list that fails is counted unless it is the caller's mistake.
-        ({"listing": ListRecord(POI_ID)}, problems.RATE_LIMITED, FAILURE),
-        ({"listing": ListRecord(POI_ID)}, problems.UNAUTHENTICATED, PROBLEM),
-        ({"listing": ListRecord(POI_ID, is_first=True, error=UpstreamTimeoutError("budget"))}, None, FAILURE),
-        ({"listing": ListRecord(POI_ID, is_first=True, error=WrongAppError("7"))}, None, PROBLEM),
+        ({"poi_id": POI_ID, "outcome": outcome_of(problems.RATE_LIMITED)}, FAILURE),
+        ({"poi_id": POI_ID, "outcome": outcome_of(problems.UNAUTHENTICATED)}, PROBLEM),
+        ({"poi_id": POI_ID, "list_outcome": failed(UpstreamTimeoutError("budget"))}, FAILURE),
+        ({"poi_id": POI_ID, "list_outcome": failed(WrongAppError("7"))}, PROBLEM),
         # A list over two seconds is slow.
-        ({"listing": ListRecord(POI_ID), "started": END - 2.0}, None, SUCCESS),
-        ({"listing": ListRecord(POI_ID), "started": END - 2.1}, None, SUCCESS | {"ListSlow": count(1)}),
+        ({"poi_id": POI_ID, "started": END - 2.0}, SUCCESS),
+        ({"poi_id": POI_ID, "started": END - 2.1}, SUCCESS | {"ListSlow": count(1)}),
     ],
 )
-def test_metrics_follow_from_the_record(
-    output: Output, fields: dict[str, Any], problem: ProblemType | None, expected: dict[str, Any]
-) -> None:
-    make_telemetry().report("GET /x", make_record(**fields), problem)
+def test_metrics_follow_from_the_record(output: Output, fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    make_telemetry().report("GET /x", make_record(**fields))
     assert output.metrics() == expected
 
 
 def test_problems_and_errors_are_counted_by_code_and_stage_and_leave_the_next_report_as_it_is(output: Output) -> None:
     telemetry = make_telemetry("prod")
-    telemetry.report("GET /x", make_record(calls=calls("timeout", "2100004", "timeout")), problems.RATE_LIMITED)
+    outcome = outcome_of(problems.RATE_LIMITED)
+    telemetry.report("GET /x", make_record(calls=calls("timeout", "2100004", "timeout"), outcome=outcome))
     _, *entries, problem = [entry for entry in output.entries() if "_aws" in entry]
     assert {entry["error_code"]: entry["UpstreamErrors"] for entry in entries} == {"timeout": [2.0], "2100004": [1.0]}
     assert (problem["service"], problem["stage"], problem["code"]) == ("unit-test", "prod", "rate_limited")
     [directive] = problem["_aws"]["CloudWatchMetrics"]
     assert [set(names) for names in directive["Dimensions"]] == [{"service", "stage"}, {"service", "stage", "code"}]
-    telemetry.report("GET /x", make_record(listing=ListRecord(POI_ID, certificates=1)))
+    telemetry.report("GET /x", make_record(listed=ListReport(1, 1)))
     assert output.metrics()["CertificatesReturned"] == ([1.0], [{"service", "stage"}], "Count")
 
 
@@ -368,7 +368,7 @@ def recorder(output: Output, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 
 def test_a_sampled_request_is_traced_from_its_call_log(recorder: Recorder) -> None:
-    make_telemetry().report("GET /x", full_record(), problems.UPSTREAM_REJECTED)
+    make_telemetry().report("GET /x", full_record(outcome_of(problems.UPSTREAM_REJECTED)))
     assert recorder.open == []
     read, page, *_, root = recorder.finished
     assert (root.name, root.start_time, root.end, root.flags) == ("## GET /x", NOW, None, {"error"})
@@ -380,16 +380,13 @@ def test_a_sampled_request_is_traced_from_its_call_log(recorder: Recorder) -> No
     assert page.annotations == {"outcome": "2119001", "logid": "20260101L"}
 
 
-@pytest.mark.parametrize(
-    ("list_error", "list_outcome", "flags"), [(None, "ok", set()), (WrongAppError("7"), "wrong_app", {"error"})]
-)
+@pytest.mark.parametrize(("list_outcome", "flags"), [(OK, set()), (failed(WrongAppError("7")), {"error"})])
 def test_the_first_list_of_a_login_is_an_annotation_and_flags_its_problem(
-    recorder: Recorder, list_error: Exception | None, list_outcome: str, flags: set[str]
+    recorder: Recorder, list_outcome: Outcome, flags: set[str]
 ) -> None:
-    record = make_record(listing=ListRecord(POI_ID, is_first=True, error=list_error))
-    make_telemetry().report("POST /x", record)
+    make_telemetry().report("POST /x", make_record(poi_id=POI_ID, list_outcome=list_outcome))
     [root] = recorder.finished
-    expected = {"outcome": "ok", "list_outcome": list_outcome, "poi_id": POI_ID}
+    expected = {"outcome": "ok", "list_outcome": list_outcome.code, "poi_id": POI_ID}
     assert (root.flags, root.annotations) == (flags, expected)
 
 

@@ -10,8 +10,13 @@ import msgspec
 import pytest
 
 from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
-from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister, ListRequest
-from chalicelib.context import ListRecord
+from chalicelib.certificates.listing import (
+    MAX_REPORTED_FIELDS,
+    Access,
+    CertificateLister,
+    ListRequest,
+    authorize,
+)
 from chalicelib.douyin.client import MAX_PAGE_BYTES
 from chalicelib.douyin.protocol import (
     MAX_PAGE_CERTIFICATES,
@@ -34,12 +39,13 @@ from chalicelib.errors import (
     WrongAppError,
 )
 from chalicelib.merchants import MerchantRepository
-from chalicelib.sessions import Session
+from chalicelib.sessions import Session, sign_session
 from chalicelib.tokens.provider import TokenProvider
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import (
     APP_ID,
     APP_SECRET,
+    NOW,
     OPEN_ID,
     OTHER_KEY,
     SESSION_KEY,
@@ -72,6 +78,7 @@ class Instance:
         self.table = FakeTable(**{MERCHANT: row, TOKEN: token_row("clt.row")})
         self.clock = Clock()
         self.secret = FakeSecret()
+        self.credentials = make_credentials(self.secret, self.clock)
         self.douyin = FakeDouyin()
         self.context = make_context()
         shown = numbers(range(count))
@@ -79,7 +86,6 @@ class Instance:
         self.lister = CertificateLister(
             MerchantRepository(self.table, self.clock),
             TokenProvider(self.table, self.douyin, clock=self.clock),
-            make_credentials(self.secret, self.clock),
             self.douyin,
             InlineExecutor(),
         )
@@ -94,14 +100,16 @@ class Instance:
 
         self.douyin.fetch = fail
 
-    def respond(self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION) -> ListView:
-        return self.lister.list_certificates(Session(app_id, OPEN_ID), ListRequest(selection, cursor), self.context)
+    def authorize(self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION) -> Access:
+        """Return the access of a user whose session was signed with the oldest key."""
+        token = sign_session(Session(app_id, OPEN_ID), int(NOW) + 60, [SESSION_KEY])
+        return authorize(token, ListRequest(selection, cursor), self.credentials, NOW, self.context)
 
-    @property
-    def record(self) -> ListRecord:
-        """What the request's record says of the list."""
-        assert self.context.record.listing is not None
-        return self.context.record.listing
+    def respond(self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION) -> ListView:
+        access = self.authorize(cursor, app_id, selection)
+        result = self.lister.list_certificates(selection, access, self.context)
+        self.report = result.report
+        return result.view
 
     def fetched(self) -> list[int]:
         return [page for page, _ in self.douyin.fetches]
@@ -121,14 +129,14 @@ def test_a_list_of_up_to_four_pages_is_one_response(count: int) -> None:
     view = instance.respond()
     assert (view.account_id, view.poi_id, view.next_cursor) == (ACCOUNT_ID, POI_ID, None)
     assert ids(view) == numbers(range(count))
-    assert (instance.record.poi_id, instance.record.certificates) == (POI_ID, count)
+    assert instance.report.certificates == count
 
 
 def test_the_next_cursor_continues_the_list() -> None:
     instance = Instance(340)
     first = instance.respond()
     assert decode_cursor(first.next_cursor or "", QUERY, [SESSION_KEY]) == Cursor(5, 200, 0, 340)
-    assert (instance.record.received, instance.record.total) == (None, None), "the list has not ended"
+    assert (instance.report.received, instance.report.total) == (None, None), "the list has not ended"
     second = instance.respond(first.next_cursor)
     assert (ids(first), ids(second)) == (numbers(range(200)), numbers(range(200, 340)))
     assert second.next_cursor is None
@@ -186,8 +194,9 @@ def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_the_newest_key_signs(
     instance.respond()
     instance.secret.put({APP_ID: "s"}, [OTHER_KEY, SESSION_KEY])
     view = instance.respond(encode_cursor(Cursor(5), QUERY, [OTHER_KEY]))
+    assert instance.secret.reads == 2
     assert ids(view) == numbers(range(200, 400))
-    assert decode_cursor(view.next_cursor or "", QUERY, [OTHER_KEY]).page == 9
+    assert decode_cursor(view.next_cursor or "", QUERY, [OTHER_KEY]) == Cursor(9, 200, 0, 500)
 
 
 def test_a_lost_page_is_where_the_next_response_starts() -> None:
@@ -196,10 +205,10 @@ def test_a_lost_page_is_where_the_next_response_starts() -> None:
     error = UpstreamRejectedError("2119001")
     instance.fail_page(3, error)
     first = instance.respond()
-    assert (ids(first), instance.record.lost_page_error) == (numbers(range(100)), error)
+    assert (ids(first), instance.report.lost_page_error) == (numbers(range(100)), error)
     instance.douyin.fetch = complete
     second = instance.respond(first.next_cursor)
-    assert (ids(second), instance.record.lost_page_error) == (numbers(range(100, 300)), None)
+    assert (ids(second), instance.report.lost_page_error) == (numbers(range(100, 300)), None)
 
 
 def test_a_rate_limited_app_is_not_asked_again() -> None:
@@ -221,30 +230,29 @@ def test_pages_have_a_deadline_of_their_own_that_can_be_cancelled() -> None:
     assert page_context.record.calls is instance.context.record.calls
 
 
-def test_the_record_counts_pages_certificates_and_malformed_parts() -> None:
+def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
     instance = Instance()
     pages = {
         1: make_page(["a"] * 50, 60, hidden=2, malformed={"": ["x"], "a": ["y"]}),
         2: make_page("abc", 60, hidden=1, malformed={"b": [f"field{number}" for number in range(20)]}),
     }
     instance.douyin.fetch = lambda page, _token: pages[page]
-    record = instance.context.record.listing = ListRecord(POI_ID, is_first=True)
     instance.respond()
-    assert instance.record is record, "a request may have begun one"
-    assert (record.poi_id, record.pages, record.certificates, record.malformed) == (POI_ID, 2, 3, 5)
-    assert record.malformed_fields == ["x", "y", *(f"field{number}" for number in range(8))]
-    assert len(record.malformed_fields) == MAX_REPORTED_FIELDS
-    assert record.lost_page_error is None
+    report = instance.report
+    assert (report.pages, report.certificates, report.malformed) == (2, 3, 5)
+    assert report.malformed_fields == ["x", "y", *(f"field{number}" for number in range(8))]
+    assert len(report.malformed_fields) == MAX_REPORTED_FIELDS
+    assert report.lost_page_error is None
 
 
 @pytest.mark.parametrize(("total", "numbers"), [(None, (None, None)), (3, (None, None)), (4, (3, 4))])
-def test_a_list_that_ends_before_its_total_is_recorded_with_both_numbers(
+def test_a_list_that_ends_before_its_total_is_reported_with_both_numbers(
     total: int | None, numbers: tuple[int | None, int | None]
 ) -> None:
     instance = Instance()
     instance.douyin.fetch = lambda page, _token: make_page("abc" if page == 1 else "", total)
     assert instance.respond().next_cursor is None
-    assert (instance.record.received, instance.record.total) == numbers
+    assert (instance.report.received, instance.report.total) == numbers
 
 
 LAMBDA_LIMIT = 6 * 1024 * 1024

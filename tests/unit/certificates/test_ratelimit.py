@@ -18,7 +18,7 @@ EVIDENCE = Evidence(2119003, 12001, "20260101L")
 def test_one_app_is_limited_until_the_limit_ends(retry_after: float | None, seconds: float) -> None:
     clock = Clock()
     cache = RateLimitCache(clock)
-    cache.record("tta", RateLimitedError("2119003", retryable=True, evidence=EVIDENCE, retry_after=retry_after))
+    cache.remember("tta", RateLimitedError("2119003", retryable=True, evidence=EVIDENCE, retry_after=retry_after))
     clock.now += seconds - 0.25
     with pytest.raises(RateLimitedError) as raised:
         cache.check("tta")

@@ -10,14 +10,13 @@ import pytest
 from chalicelib.errors import (
     AppMisconfiguredError,
     Evidence,
-    RedemptionError,
     StorageUnavailableError,
     TokenUnavailableError,
     UpstreamTimeoutError,
 )
-from chalicelib.tokens import renewal
+from chalicelib.tokens import renewal as renewal_module
 from chalicelib.tokens.provider import TokenProvider
-from chalicelib.tokens.renewal import SECONDS_PER_APP, renew_tokens
+from chalicelib.tokens.renewal import SECONDS_PER_APP, Renewal, renew_tokens
 from tests.unit.fakes import NOW, Clock, FakeDouyin, FakeSecret, FakeTable, make_context, make_credentials, token_row
 
 SOON, LATE = 1000, 7000
@@ -38,7 +37,7 @@ class Run:
             self.table, self.douyin, clock=self.clock, monotonic=self.clock, sleep=self.clock.sleep
         )
 
-    def start(self) -> tuple[dict[str, Any], RedemptionError | None]:
+    def start(self) -> Renewal:
         return renew_tokens(self.store, make_credentials(self.secret), self.context)
 
     def tokens(self) -> dict[str, str]:
@@ -48,14 +47,14 @@ class Run:
 @pytest.fixture(autouse=True)
 def reproducible(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stop the clock, and take the apps in the order of their ids."""
-    monkeypatch.setattr(renewal, "time", SimpleNamespace(time=lambda: NOW))
-    monkeypatch.setattr(renewal, "random", SimpleNamespace(shuffle=list.sort))
+    monkeypatch.setattr(renewal_module, "time", SimpleNamespace(time=lambda: NOW))
+    monkeypatch.setattr(renewal_module, "random", SimpleNamespace(shuffle=list.sort))
 
 
 def test_tokens_that_expire_soon_are_renewed_and_the_others_left_alone() -> None:
     run = Run(a=SOON, b=LATE, c=None)
     run.table.items["TOKEN#theirs"] = token_row("clt.theirs", 10)
-    assert run.start() == ({"renewed": ["a"], "failed": {}, "left": 2}, None)
+    assert run.start() == Renewal(["a"], {}, 2, None, LATE)
     assert run.tokens() == {"a": "clt.1", "b": "old.b", "theirs": "clt.theirs"}
     assert "TOKEN#theirs" not in run.table.reads
 
@@ -64,31 +63,31 @@ def test_failed_mints_do_not_stop_the_others_and_the_first_error_is_returned() -
     run = Run(a=SOON, b=SOON, c=SOON, d=LATE)
     first, second = (AppMisconfiguredError(str(code), evidence=Evidence(code)) for code in (10013, 10015))
     run.douyin.mint_results = [first, second]
-    fields, error = run.start()
+    renewal = run.start()
     failed = {"a": f"minting failed: {first}", "b": f"minting failed: {second}"}
-    assert fields == {"renewed": ["c"], "failed": failed, "left": 1}
-    assert isinstance(error, TokenUnavailableError)
-    assert error.evidence == first.evidence
+    assert (renewal.renewed, renewal.failed, renewal.left) == (["c"], failed, 1)
+    assert isinstance(renewal.error, TokenUnavailableError)
+    assert renewal.error.evidence == first.evidence
     assert run.tokens() == {"a": "old.a", "b": "old.b", "c": "clt.3", "d": "old.d"}
 
 
 def test_each_app_has_one_attempt_in_random_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """The order of the secret would keep the apps behind others that hang from every run."""
-    monkeypatch.setattr(renewal, "random", SimpleNamespace(shuffle=list.reverse))
+    monkeypatch.setattr(renewal_module, "random", SimpleNamespace(shuffle=list.reverse))
     run = Run(a=SOON, b=SOON, c=SOON)
     run.douyin.mint_results = [UpstreamTimeoutError("timeout", retryable=True)] * 2
-    fields, _ = run.start()
+    renewal = run.start()
     assert [mint.app_id for mint in run.douyin.mints] == ["c", "b", "a"]
-    assert (fields["renewed"], list(fields["failed"])) == (["a"], ["c", "b"])
+    assert (renewal.renewed, list(renewal.failed)) == (["a"], ["c", "b"])
 
 
 def test_an_unavailable_table_fails_every_app_and_not_the_run() -> None:
     run = Run(a=SOON, b=LATE)
     run.table.fails_reads = True
-    fields, error = run.start()
-    assert fields == {"renewed": [], "failed": {"a": "read failed", "b": "read failed"}, "left": 0}
-    assert isinstance(error, StorageUnavailableError)
-    assert run.context.record.token_seconds_left is None
+    renewal = run.start()
+    assert (renewal.renewed, renewal.failed) == ([], {"a": "read failed", "b": "read failed"})
+    assert (renewal.left, renewal.seconds_left) == (0, None)
+    assert isinstance(renewal.error, StorageUnavailableError)
 
 
 @pytest.mark.parametrize(
@@ -102,13 +101,12 @@ def test_an_unavailable_table_fails_every_app_and_not_the_run() -> None:
         ({"a": None, "b": LATE}, [], LATE),
     ],
 )
-def test_the_shortest_lifetime_after_the_run_is_recorded(
+def test_the_shortest_lifetime_after_the_run_is_returned(
     lifetimes: dict[str, int | None], mints: list[Any], seconds_left: int | None
 ) -> None:
     run = Run(**lifetimes)
     run.douyin.mint_results = list(mints)
-    run.start()
-    assert run.context.record.token_seconds_left == seconds_left
+    assert run.start().seconds_left == seconds_left
 
 
 def test_each_app_has_a_time_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
