@@ -138,16 +138,13 @@ class _BoundedResponse(HTTPResponse):
         self._has_unexpected_bytes = False
 
     def _read_status(self) -> tuple[str, int, str]:
-        """Return the final status line. Interim responses are skipped (RFC 9110, section 15.2).
-
-        After one, the connection is not reused: a broken peer may have sent it for another request (RFC 9112, section
-        9.2).
-        """
+        """Return the final status line. Interim responses are skipped (RFC 9110, section 15.2)."""
         for _ in range(_MAX_INTERIM_RESPONSES):
             status_line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # not in the stubs
             # http.client skips 100 itself. 101 is not skipped: another protocol follows it (RFC 9110, section 7.8).
             if not 101 < status_line[1] < 200:
                 return status_line
+            # A broken peer may have sent it for another request (RFC 9112, section 9.2).
             self._has_unexpected_bytes = True
             parse_headers(self.fp)
         raise HTTPException("too many interim responses")
@@ -159,7 +156,7 @@ class _BoundedResponse(HTTPResponse):
         super()._close_conn()  # type: ignore[misc]  # not in the stubs
 
     def is_clean(self) -> bool:
-        """Return whether this was one complete, unambiguous response with nothing before or after it."""
+        """Return whether this was one complete, unambiguous response, with no other bytes before or after it."""
         # Incomplete (RFC 9112, section 8), or the peer closes the connection (section 9.6).
         if self._has_unexpected_bytes or not self.isclosed() or self.will_close:
             return False
@@ -175,7 +172,7 @@ class _BoundedResponse(HTTPResponse):
         return self.status == 200 and (has_length or is_chunked)
 
 
-class _ConnectionMixin(HTTPConnection):
+class _Connection(HTTPConnection):
     """A connection that carries one exchange after the other.
 
     It has one time limit for name resolution, all addresses and the TLS handshake together.
@@ -192,7 +189,7 @@ class _ConnectionMixin(HTTPConnection):
 
         Its peer, or a gateway between, may have dropped it without notice (RFC 9112, section 9.5).
         """
-        if self.sock is not None and not self._is_fresh(exchange.max_idle):
+        if self.sock is not None and not self.is_fresh(exchange.max_idle):
             self.close()
         # The idle time counts from here: Lambda may freeze the instance before the end of the exchange.
         self._idle_since = time.time()
@@ -224,11 +221,8 @@ class _ConnectionMixin(HTTPConnection):
         self._response = response._original_response  # noqa: SLF001 - only http.client's object knows
         return response
 
-    def is_reusable(self, max_idle: float) -> bool:
-        """Return whether the connection is open and was idle for at most `max_idle` seconds."""
-        return self.is_connected and self._is_fresh(max_idle)
-
-    def _is_fresh(self, max_idle: float) -> bool:
+    def is_fresh(self, max_idle: float) -> bool:
+        """Return whether the connection was idle for at most `max_idle` seconds."""
         # By the wall clock, which goes on while Lambda has frozen the instance.
         return 0 <= time.time() - self._idle_since <= max_idle
 
@@ -237,19 +231,17 @@ class _ConnectionMixin(HTTPConnection):
         return bool(pending and pending()) or not self.is_connected
 
 
-class _Connection(_ConnectionMixin):
+class _HTTPSConnection(_Connection, HTTPSConnection):
     pass
 
 
-class _HTTPSConnection(_ConnectionMixin, HTTPSConnection):
-    pass
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
 
-
-class _PoolMixin(HTTPConnectionPool):
     def has_idle_connection(self, max_idle: float) -> bool:
-        """Return whether the next request reuses an open connection: the one that was returned last."""
-        connections: list[Any] = [] if self.pool is None else self.pool.queue[-1:]
-        return any(connection is not None and connection.is_reusable(max_idle) for connection in connections)
+        """Return whether the connection that was returned last, which the next request takes, is open."""
+        newest: list[Any] = [] if self.pool is None else self.pool.queue[-1:]
+        return any(found is not None and found.is_connected and found.is_fresh(max_idle) for found in newest)
 
     def _make_request(self, conn: Any, method: str, url: str, **options: Any) -> Any:  # type: ignore[override]
         conn.begin_exchange(options["timeout"].exchange)
@@ -261,11 +253,7 @@ class _PoolMixin(HTTPConnectionPool):
         super()._put_conn(conn)
 
 
-class _Pool(_PoolMixin):
-    ConnectionCls = _Connection
-
-
-class _HTTPSPool(_PoolMixin, HTTPSConnectionPool):
+class _HTTPSPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection
 
 
@@ -283,8 +271,7 @@ class PoolAdapter(requests.adapters.HTTPAdapter):
     def has_idle_connection(self, request: requests.PreparedRequest, max_idle: float) -> bool:
         """Return whether the request would reuse an open connection."""
         pool: Any = self.get_connection_with_tls_context(request, verify=True)
-        found: bool = pool.has_idle_connection(max_idle)
-        return found
+        return bool(pool.has_idle_connection(max_idle))
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Require a valid certificate. `conn` has the SSL context already; requests would load one per connection."""

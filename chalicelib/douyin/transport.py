@@ -83,8 +83,7 @@ class Transport:
         """Return whether the request would reuse an open connection."""
         url = base_url + request.path
         adapter: Any = self._session.get_adapter(url)
-        found: bool = adapter.has_idle_connection(self._prepare(url, request), MAX_IDLE_SECONDS)
-        return found
+        return bool(adapter.has_idle_connection(self._prepare(url, request), MAX_IDLE_SECONDS))
 
     def _prepare(self, url: str, request: Request) -> requests.PreparedRequest:
         key = request.method, url

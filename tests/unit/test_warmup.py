@@ -19,7 +19,7 @@ from tests.unit.fakes import (
 )
 
 
-class Instance:
+class Warmup:
     """An instance for five apps."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ def test_secret_first_tokens_and_connection_are_there_afterwards(
     connection_error: UpstreamUnavailableError | None,
 ) -> None:
     """A connection that fails is left to the first request."""
-    instance = Instance()
+    instance = Warmup()
     instance.douyin.connection_error = connection_error
     instance.warm_up()
     assert (instance.secret.reads, instance.douyin.connections, instance.executor.submitted) == (1, 1, 1)
@@ -49,7 +49,7 @@ def test_secret_first_tokens_and_connection_are_there_afterwards(
 
 
 def test_no_token_is_minted() -> None:
-    instance = Instance()
+    instance = Warmup()
     instance.table.items.clear()
     instance.warm_up()
     assert instance.douyin.mints == []
@@ -57,7 +57,7 @@ def test_no_token_is_minted() -> None:
 
 @pytest.mark.parametrize("part", ["secret", "table"])
 def test_unavailable_storage_is_raised(part: str) -> None:
-    instance = Instance()
+    instance = Warmup()
     instance.secret.is_unavailable = part == "secret"
     instance.table.fails_reads = part == "table"
     with pytest.raises(StorageUnavailableError):

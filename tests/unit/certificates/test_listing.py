@@ -70,7 +70,7 @@ MERCHANT = f"MERCHANT#{ACCOUNT_ID}"
 TOKEN = f"TOKEN#{APP_ID}"
 
 
-class Instance:
+class Lists:
     """A lister over a table with one merchant and its token."""
 
     def __init__(self, count: int = 3, **merchant: Any) -> None:
@@ -125,7 +125,7 @@ def numbers(span: range) -> list[str]:
 
 @pytest.mark.parametrize("count", [0, 200])
 def test_a_list_of_up_to_four_pages_is_one_response(count: int) -> None:
-    instance = Instance(count)
+    instance = Lists(count)
     view = instance.respond()
     assert (view.account_id, view.poi_id, view.next_cursor) == (ACCOUNT_ID, POI_ID, None)
     assert ids(view) == numbers(range(count))
@@ -133,7 +133,7 @@ def test_a_list_of_up_to_four_pages_is_one_response(count: int) -> None:
 
 
 def test_the_next_cursor_continues_the_list() -> None:
-    instance = Instance(340)
+    instance = Lists(340)
     first = instance.respond()
     assert decode_cursor(first.next_cursor or "", QUERY, [SESSION_KEY]) == Cursor(5, 200, 0, 340)
     assert (instance.report.received, instance.report.total) == (None, None), "the list has not ended"
@@ -145,14 +145,14 @@ def test_the_next_cursor_continues_the_list() -> None:
 
 def test_the_query_has_user_filter_and_root_account() -> None:
     selection = Selection(ACCOUNT_ID, POI_ID, 2, 100, 200)
-    instance = Instance(life_account_id={"S": "8"})
+    instance = Lists(life_account_id={"S": "8"})
     instance.respond(selection=selection)
     assert instance.douyin.queries == [CertificatesQuery(selection, OPEN_ID, "8")]
     assert instance.douyin.fetches == [(1, "clt.row")]
 
 
 def test_the_token_of_another_system_is_used_and_never_minted() -> None:
-    instance = Instance(token_id={"S": "theirs"})
+    instance = Lists(token_id={"S": "theirs"})
     with pytest.raises(TokenUnavailableError, match="another system"):
         instance.respond()
     assert instance.douyin.mints == []
@@ -173,7 +173,7 @@ def test_the_token_of_another_system_is_used_and_never_minted() -> None:
 def test_a_request_that_is_not_allowed_does_not_reach_the_platform(
     merchant: dict[str, Any], app_id: str, error_type: type[RedemptionError]
 ) -> None:
-    instance = Instance(**merchant)
+    instance = Lists(**merchant)
     with pytest.raises(error_type):
         instance.respond(app_id=app_id)
     assert instance.douyin.fetches == []
@@ -181,7 +181,7 @@ def test_a_request_that_is_not_allowed_does_not_reach_the_platform(
 
 
 def test_a_foreign_cursor_is_refused_before_anything_is_read() -> None:
-    instance = Instance()
+    instance = Lists()
     cursor = encode_cursor(Cursor(2), CertificatesQuery(SELECTION, "another"), [SESSION_KEY])
     with pytest.raises(InvalidRequestError, match="cursor"):
         instance.respond(cursor)
@@ -190,7 +190,7 @@ def test_a_foreign_cursor_is_refused_before_anything_is_read() -> None:
 
 
 def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_the_newest_key_signs() -> None:
-    instance = Instance(500)
+    instance = Lists(500)
     instance.respond()
     instance.secret.put({APP_ID: "s"}, [OTHER_KEY, SESSION_KEY])
     view = instance.respond(encode_cursor(Cursor(5), QUERY, [OTHER_KEY]))
@@ -200,7 +200,7 @@ def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_the_newest_key_signs(
 
 
 def test_a_lost_page_is_where_the_next_response_starts() -> None:
-    instance = Instance(340)
+    instance = Lists(340)
     complete = instance.douyin.fetch
     error = UpstreamRejectedError("2119001")
     instance.fail_page(3, error)
@@ -212,7 +212,7 @@ def test_a_lost_page_is_where_the_next_response_starts() -> None:
 
 
 def test_a_rate_limited_app_is_not_asked_again() -> None:
-    instance = Instance()
+    instance = Lists()
     instance.fail_page(1, RateLimitedError("2119003", retry_after=30.0))
     for reason in ("2119003", "cached"):
         with pytest.raises(RateLimitedError) as raised:
@@ -222,7 +222,7 @@ def test_a_rate_limited_app_is_not_asked_again() -> None:
 
 
 def test_pages_have_a_deadline_of_their_own_that_can_be_cancelled() -> None:
-    instance = Instance(340)
+    instance = Lists(340)
     instance.respond()
     [page_context] = {id(context): context for context in instance.douyin.contexts}.values()
     assert page_context.deadline is not instance.context.deadline
@@ -231,7 +231,7 @@ def test_pages_have_a_deadline_of_their_own_that_can_be_cancelled() -> None:
 
 
 def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
-    instance = Instance()
+    instance = Lists()
     pages = {
         1: make_page(["a"] * 50, 60, hidden=2, malformed={"": ["x"], "a": ["y"]}),
         2: make_page("abc", 60, hidden=1, malformed={"b": [f"field{number}" for number in range(20)]}),
@@ -249,7 +249,7 @@ def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
 def test_a_list_that_ends_before_its_total_is_reported_with_both_numbers(
     total: int | None, numbers: tuple[int | None, int | None]
 ) -> None:
-    instance = Instance()
+    instance = Lists()
     instance.douyin.fetch = lambda page, _token: make_page("abc" if page == 1 else "", total)
     assert instance.respond().next_cursor is None
     assert (instance.report.received, instance.report.total) == numbers
@@ -275,7 +275,7 @@ def largest_page(number: int, character: str, count: int) -> bytes:
 @pytest.mark.parametrize("count", [1, MAX_PAGE_CERTIFICATES])
 @pytest.mark.parametrize("character", ['"', "é", "🥤"])
 def test_four_of_the_largest_pages_fit_into_lambdas_response(character: str, count: int) -> None:
-    instance = Instance()
+    instance = Lists()
 
     def fetch(page: int, _token: str) -> Page:
         body = largest_page(page, character, count)
@@ -293,11 +293,11 @@ def test_four_of_the_largest_pages_fit_into_lambdas_response(character: str, cou
 class TestPrefetch:
     """What a list needs for any user is fetched beside the login; nothing is minted."""
 
-    def prefetch(self, instance: Instance) -> None:
+    def prefetch(self, instance: Lists) -> None:
         wait(instance.lister.prefetch(SELECTION, instance.context))
 
     def test_the_list_reads_no_row_and_opens_no_connection_afterwards(self) -> None:
-        instance = Instance()
+        instance = Lists()
         self.prefetch(instance)
         assert (instance.table.reads, instance.douyin.connections) == ([MERCHANT, TOKEN], 1)
         assert instance.douyin.fetches == [], "no certificates are requested before the user is known"
@@ -305,7 +305,7 @@ class TestPrefetch:
         assert len(ids(instance.respond())) == 3
 
     def test_no_token_is_minted_and_no_lease_taken(self) -> None:
-        instance = Instance()
+        instance = Lists()
         del instance.table.items[TOKEN]
         self.prefetch(instance)
         assert (instance.douyin.mints, instance.table.writes) == ([], [])
@@ -313,7 +313,7 @@ class TestPrefetch:
         assert [(mint.app_id, mint.app_secret) for mint in instance.douyin.mints] == [(APP_ID, APP_SECRET)]
 
     def test_what_fails_is_left_to_the_list(self) -> None:
-        instance = Instance()
+        instance = Lists()
         instance.table.fails_reads = True
         instance.douyin.connection_error = UpstreamUnavailableError("connection")
         self.prefetch(instance)

@@ -183,7 +183,8 @@ class TestExchange:
         monkeypatch.setattr(time, "time", lambda: now + idle)
         connection._response, _ = read_response(OK + b"Content-Length: 0\r\n\r\n")
         connection.end_exchange()
-        assert (connection.is_connected, connection.is_reusable(30.0)) == (is_open, is_reusable)
+        assert connection.is_connected == is_open
+        assert (is_open and connection.is_fresh(30.0)) == is_reusable
 
     def test_urllib3_passes_the_exchange_on_with_the_limits(self) -> None:
         exchange = make_exchange()

@@ -178,7 +178,7 @@ class World:
         return token in self.tokens[0 if is_current else -1 :]
 
 
-class Instance:
+class SimulatedInstance:
     """One instance: it asks for a token every second or so, and uses it."""
 
     def __init__(self, world: World, name: str, plan: Plan, pause: float) -> None:
@@ -242,7 +242,7 @@ class Instance:
                 raise StorageUnavailableError("the renewed token was refused as well")
 
 
-class Schedule(Instance):
+class Schedule(SimulatedInstance):
     """The scheduled function: renews the token if it expires within half an hour."""
 
     def _run(self) -> None:
@@ -256,7 +256,7 @@ class Schedule(Instance):
 class SimulatedTable(FakeTable):
     """The table as one instance sees it: with the time of each call, lost calls and responses, and the deadline."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: SimulatedInstance) -> None:
         super().__init__()
         self.items = instance.world.items
         self._instance = instance
@@ -297,7 +297,7 @@ def check_deadline(context: RequestContext) -> None:
 class SimulatedDouyin(FakeDouyin):
     """The platform as one instance sees it."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: SimulatedInstance) -> None:
         super().__init__()
         self._instance = instance
 
@@ -329,7 +329,7 @@ def simulate(
     world.record(rules.Committed, "operator", token)
     world.record(rules.RowExpired)
     for number, plan in enumerate(plans, 1):
-        Instance(world, str(number), plan, pause=0.8 + number / 10)
+        SimulatedInstance(world, str(number), plan, pause=0.8 + number / 10)
     Schedule(world, "schedule", Plan(), pause=9.0)
 
     def change() -> None:
@@ -427,7 +427,7 @@ def test_a_renewal_whose_response_was_lost_costs_each_instance_one_refusal_and_o
     world = World(simulation, [Mint(is_lost=True)])
     world.items[ROW] = {"pk": {"S": ROW}, **token_row(world.mint("operator"), 1700)}
     for number in range(1, 4):
-        Instance(world, str(number), Plan(), pause=number)
+        SimulatedInstance(world, str(number), Plan(), pause=number)
     Schedule(world, "schedule", Plan(), pause=600)
     simulation.run(400)
     responses = [event.code for event in world.history if isinstance(event, rules.RequestEnded)]

@@ -38,8 +38,8 @@ LOST = UpstreamTimeoutError("timeout", retryable=True)
 MISCONFIGURED = AppMisconfiguredError("10013", evidence=Evidence(10013, 0, "20260101L"))
 
 
-class Instance:
-    """A token store with its table, platform and clock. Each poll of the row takes the least time that it may."""
+class Tokens:
+    """A token provider with its table, platform and clock. Each poll of the row takes the least time that it may."""
 
     def __init__(self, item: Item | None = None, seconds: float = 9.0) -> None:
         self.clock = Clock()
@@ -123,7 +123,7 @@ def test_the_row_and_the_time_decide_what_is_done(row: TokenRow, options: dict[s
 class TestGet:
     @pytest.mark.parametrize("key", ["s", None])
     def test_a_valid_token_in_the_table_is_used(self, key: str | None) -> None:
-        instance = Instance(token_row("clt.row", 1))
+        instance = Tokens(token_row("clt.row", 1))
         assert instance.get(key) == "clt.row"
         assert (instance.douyin.mints, instance.table.writes) == ([], [])
 
@@ -144,7 +144,7 @@ class TestGet:
         ],
     )
     def test_a_missing_or_expired_token_is_minted_stored_and_cached(self, item: Item | None) -> None:
-        instance = Instance(item)
+        instance = Tokens(item)
         version = instance.row().version
         assert [instance.get(), instance.get()] == ["clt.1", "clt.1"]
         [mint] = instance.douyin.mints
@@ -160,7 +160,7 @@ class TestGet:
     @pytest.mark.parametrize("key", ["s", None])
     def test_a_cached_token_is_used_for_four_minutes(self, key: str | None, passed: float, reads: int) -> None:
         """A token that was replaced ends after five. When the clock was set back, nobody knows how old it is."""
-        instance = Instance(token_row("clt.row", 3600))
+        instance = Tokens(token_row("clt.row", 3600))
         instance.get(key)
         instance.table.items[KEY] = token_row("clt.newer", 7200, version=1)
         instance.clock.now += passed
@@ -169,7 +169,7 @@ class TestGet:
 
     @pytest.mark.parametrize(("passed", "token"), [(59, "clt.row"), (60, "clt.1")])
     def test_a_cached_token_is_used_until_it_expires(self, passed: int, token: str) -> None:
-        instance = Instance(token_row("clt.row", 60))
+        instance = Tokens(token_row("clt.row", 60))
         instance.get()
         instance.clock.now += passed
         instance.context = make_context(9.0, instance.clock)
@@ -177,7 +177,7 @@ class TestGet:
 
     def test_a_token_with_a_short_lifetime_is_minted_once_a_call(self) -> None:
         """The lifetime counts from before the mint."""
-        instance = Instance()
+        instance = Tokens()
         instance.douyin.mint_results = [MintedToken("clt.short", 1)]
         instance.douyin.on_mint = lambda: instance.clock.sleep(2.5)
         assert instance.get() == "clt.short"
@@ -188,14 +188,14 @@ class TestGet:
 class TestUnavailableTable:
     @pytest.mark.parametrize("fault", ["fails_reads", "fails_writes"])
     def test_without_a_token_nothing_is_minted(self, fault: str) -> None:
-        instance = Instance()
+        instance = Tokens()
         setattr(instance.table, fault, True)
         with pytest.raises(StorageUnavailableError):
             instance.get()
         assert instance.douyin.mints == []
 
     def test_the_cached_token_is_used_until_it_is_refused_or_expires_and_the_row_read_every_ten_seconds(self) -> None:
-        instance = Instance(token_row("clt.row", 300))
+        instance = Tokens(token_row("clt.row", 300))
         instance.get()
         instance.table.fails_reads = True
         reads = []
@@ -211,14 +211,14 @@ class TestUnavailableTable:
             instance.get()
 
     def test_a_token_that_cannot_be_stored_is_used_by_this_instance(self) -> None:
-        instance = Instance()
+        instance = Tokens()
         instance.douyin.on_mint = lambda: setattr(instance.table, "fails_writes", True)
         assert [instance.get(), instance.get()] == ["clt.1", "clt.1"]
         assert len(instance.douyin.mints) == 1
         assert instance.row().access_token == ""
 
     def test_a_token_whose_commit_lost_its_response_is_used(self) -> None:
-        instance = Instance()
+        instance = Tokens()
         instance.table.loses_responses = True
         assert instance.get() == "clt.1"
         assert len(instance.douyin.mints) == 1
@@ -227,7 +227,7 @@ class TestUnavailableTable:
 
 class TestWait:
     def test_the_token_of_the_instance_that_mints_is_used_even_after_a_failed_read(self) -> None:
-        instance = Instance(token_row("clt.old", -1, version=7))
+        instance = Tokens(token_row("clt.old", -1, version=7))
         other = instance.lease_by_another()
 
         def fail() -> None:
@@ -240,13 +240,13 @@ class TestWait:
 
     @pytest.mark.parametrize("clock_offset", [-100.0, 0.0, 100.0])
     def test_a_dead_instance_is_replaced_whatever_its_clock_was(self, clock_offset: float) -> None:
-        instance = Instance()
+        instance = Tokens()
         instance.lease_by_another(clock_offset)
         assert instance.get() == "clt.1"
         assert sum(instance.clock.sleeps) == pytest.approx(LEASE_SECONDS, abs=2 * POLL_SECONDS[0])
 
     def test_a_living_holder_is_waited_for_as_long_as_it_extends_its_lease(self) -> None:
-        instance = Instance()
+        instance = Tokens()
         other = instance.lease_by_another()
         nothing: list[Callable[[], object]] = [lambda: None] * round(3.0 / POLL_SECONDS[0])
         instance.table.before_read = [*nothing, other.acquire, *nothing, lambda: commit(other)]
@@ -255,7 +255,7 @@ class TestWait:
         assert instance.douyin.mints == []
 
     def test_waiting_ends_before_the_deadline(self) -> None:
-        instance = Instance(seconds=2.0)
+        instance = Tokens(seconds=2.0)
         instance.lease_by_another()
         with pytest.raises(TokenTimeoutError, match="no new token in time"):
             instance.get()
@@ -263,14 +263,14 @@ class TestWait:
         assert instance.douyin.mints == []
 
     def test_no_mint_starts_without_time_for_it(self) -> None:
-        assert Instance(seconds=0.51).get() == "clt.1"
-        instance = Instance(seconds=0.49)
+        assert Tokens(seconds=0.51).get() == "clt.1"
+        instance = Tokens(seconds=0.49)
         with pytest.raises(TokenTimeoutError, match="no new token in time"):
             instance.get()
         assert instance.douyin.mints == []
 
     def test_an_instance_that_loses_the_race_for_the_lease_waits_for_the_winner(self) -> None:
-        instance = Instance()
+        instance = Tokens()
         winner: list[Lease] = []
         instance.table.before_write = [lambda: winner.append(instance.lease_by_another())]
         instance.table.before_read = [lambda: None, lambda: commit(winner[0])]
@@ -279,7 +279,7 @@ class TestWait:
 
     @pytest.mark.parametrize(("seconds", "token"), [(3600, "clt.by-hand"), (-1, "clt.1")])
     def test_a_token_written_by_hand_meanwhile_is_used_unless_it_has_expired(self, seconds: int, token: str) -> None:
-        instance = Instance(token_row("clt.old", -1))
+        instance = Tokens(token_row("clt.old", -1))
         by_hand = token_row("clt.by-hand", seconds)
         instance.table.before_write = [lambda: instance.table.items.update({KEY: by_hand})]
         assert instance.get() == token
@@ -297,7 +297,7 @@ class TestFailure:
     def test_a_failed_mint_is_raised_with_its_evidence_and_pauses_everyone(
         self, error: UpstreamError, mints: int
     ) -> None:
-        instance = Instance(token_row("clt.old", -1, version=7))
+        instance = Tokens(token_row("clt.old", -1, version=7))
         instance.douyin.mint_results = [error] * 5
         with pytest.raises(TokenUnavailableError, match=f"minting failed: {error}") as raised:
             instance.get()
@@ -308,10 +308,10 @@ class TestFailure:
 
     def test_a_token_that_has_not_expired_is_used_after_a_failure(self) -> None:
         item = token_row("clt.row", 10, version=7, failed_until=MILLISECONDS + 29_000)
-        assert Instance(item).get() == "clt.row"
+        assert Tokens(item).get() == "clt.row"
 
     def test_a_transient_error_is_retried_under_an_extended_lease(self) -> None:
-        instance = Instance()
+        instance = Tokens()
         instance.douyin.mint_results = [BUSY, BUSY]
         lease_seconds: list[float] = []
 
@@ -329,7 +329,7 @@ class TestFailure:
     def test_a_mint_that_the_deadline_has_ended_is_told_from_one_that_failed(
         self, seconds: float, expected: type[TokenUnavailableError]
     ) -> None:
-        instance = Instance(seconds=seconds)
+        instance = Tokens(seconds=seconds)
         instance.douyin.mint_results = [LOST] * 3
         instance.douyin.on_mint = lambda: instance.clock.sleep(0.5)
         with pytest.raises(TokenUnavailableError, match="minting failed: timeout") as raised:
@@ -342,7 +342,7 @@ class TestFailure:
     @pytest.mark.parametrize("first", [MintedToken("clt.late", 7200), BUSY, MISCONFIGURED])
     def test_a_slow_holder_waits_for_its_successor(self, first: MintedToken | RedemptionError) -> None:
         """Whether its mint succeeded, is repeated, or failed."""
-        instance = Instance()
+        instance = Tokens()
         successor: list[Lease] = []
 
         def too_slow() -> None:
@@ -357,7 +357,7 @@ class TestFailure:
 
     def test_a_call_mints_at_most_once(self) -> None:
         """The holder lost its lease to an instance that died: the next request mints again."""
-        instance = Instance()
+        instance = Tokens()
 
         def replaced_by_a_dead_instance() -> None:
             instance.clock.now += LEASE_SECONDS
@@ -375,13 +375,13 @@ class TestOtherSystem:
         [None, token_row("clt.theirs", -1), token_row("clt.theirs", -1, version=7, lease_until=MILLISECONDS + 4000)],
     )
     def test_its_row_is_never_written_or_waited_for(self, item: Item | None) -> None:
-        instance = Instance(item)
+        instance = Tokens(item)
         with pytest.raises(TokenUnavailableError, match="tta is renewed by another system"):
             instance.get(None)
         assert (instance.douyin.mints, instance.table.writes, instance.clock.sleeps) == ([], [], [])
 
     def test_a_refused_token_of_it_is_replaced_by_its_newer_one_only(self) -> None:
-        instance = Instance(token_row("clt.theirs"))
+        instance = Tokens(token_row("clt.theirs"))
         with pytest.raises(TokenUnavailableError, match="renewed by another system"):
             instance.replace("clt.theirs", None)
         instance.table.items[KEY] = token_row("clt.theirs-2")
@@ -399,7 +399,7 @@ class TestOtherSystem:
     ],
 )
 def test_a_refused_token_is_replaced_by_the_newer_one_in_the_row_or_by_a_new_one(item: Item | None, token: str) -> None:
-    instance = Instance(token_row("clt.refused"))
+    instance = Tokens(token_row("clt.refused"))
     instance.get()
     instance.table.items = {} if item is None else {KEY: item}
     assert instance.replace("clt.refused") == token
@@ -408,7 +408,7 @@ def test_a_refused_token_is_replaced_by_the_newer_one_in_the_row_or_by_a_new_one
 
 
 def test_a_preloaded_token_needs_no_read() -> None:
-    instance = Instance(token_row("clt.row"))
+    instance = Tokens(token_row("clt.row"))
     instance.store.preload("tta", instance.context)
     instance.store.preload("tta", instance.context)
     assert instance.get() == "clt.row"
@@ -418,7 +418,7 @@ def test_a_preloaded_token_needs_no_read() -> None:
 @pytest.mark.parametrize("error", [LOST, BUSY, MISCONFIGURED])
 def test_a_working_token_is_renewed_in_one_attempt_and_used_after_a_failure(error: RedemptionError) -> None:
     """A mint that seems to have failed may have succeeded: a second one would invalidate the present token."""
-    instance = Instance(token_row("clt.row", 1000))
+    instance = Tokens(token_row("clt.row", 1000))
     instance.douyin.mint_results = [error] * 3
     with pytest.raises(TokenUnavailableError, match="minting failed"):
         instance.renew()
@@ -426,7 +426,7 @@ def test_a_working_token_is_renewed_in_one_attempt_and_used_after_a_failure(erro
 
 
 def test_a_renewal_uses_what_another_instance_has_minted_meanwhile() -> None:
-    instance = Instance(token_row("clt.row", 1000))
+    instance = Tokens(token_row("clt.row", 1000))
     other = instance.lease_by_another()
     instance.table.before_read = [lambda: commit(other)]
     assert (instance.renew(), instance.get(), instance.douyin.mints) == ("clt.other", "clt.other", [])
@@ -444,14 +444,14 @@ def test_a_renewal_uses_what_another_instance_has_minted_meanwhile() -> None:
 )
 def test_the_schedule_renews_a_token_that_expires_within_half_an_hour(item: Item | None, is_renewed: bool) -> None:
     """An app that nobody uses gets no token."""
-    instance = Instance(item)
+    instance = Tokens(item)
     assert instance.store.renew_if_expiring("tta", "s", instance.context) is is_renewed
     assert instance.row().access_token == ("clt.1" if is_renewed else TokenRow.from_item(item or {}).access_token)
 
 
 def test_a_row_that_was_replaced_by_hand_is_not_taken_for_an_unchanged_one() -> None:
     """Its version starts again; another instance has just acquired the lease with the same version as long ago."""
-    instance = Instance()
+    instance = Tokens()
     long_ago = TokenRow(version=1, lease_owner="first")
     assert instance.store._unchanged_seconds("tta", long_ago) == 0
     instance.clock.now += 60
