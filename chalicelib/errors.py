@@ -1,27 +1,6 @@
 """Exceptions of this service. They state facts; `api.problems` maps them to HTTP.
 
-    RedemptionError
-    ├── InvalidRequestError            the caller's input is invalid
-    ├── UnauthenticatedError           no valid session
-    ├── WrongAppError                  the session belongs to another app than the merchant's
-    ├── MerchantNotFoundError          no such merchant, or it is inactive
-    ├── StoreNotFoundError             the merchant lists its stores and this is not one of them
-    ├── TokenUnavailableError          no valid merchant access token could be obtained
-    │   └── TokenTimeoutError          ... before the deadline
-    ├── StorageUnavailableError        DynamoDB or Secrets Manager cannot be reached, nothing usable is cached
-    ├── ConfigurationError             the environment, the secret or a table row is malformed
-    └── UpstreamError                  a call to the platform failed
-        ├── UpstreamUnavailableError   busy, broken connection, HTTP 5xx, or an unknown code
-        ├── UpstreamTimeoutError       no complete response in time
-        ├── UpstreamMalformedError     the response cannot be parsed
-        ├── UpstreamRejectedError      the platform finds our request invalid
-        ├── RateLimitedError           too many requests
-        ├── QuotaExhaustedError        the app's quota is used up
-        ├── TokenRefusedError          the access token is invalid or expired
-        ├── MerchantNotAuthorizedError the merchant has not authorized the app
-        ├── AppNotPermittedError       the app lacks the capability or is banned
-        ├── AppMisconfiguredError      the platform refuses our app id or app secret
-        └── LoginRefusedError          the login code is wrong, used or expired
+Every error is a RedemptionError. An UpstreamError says that a call to the platform failed.
 
 No message contains a token, a secret, an open_id or a coupon code.
 """

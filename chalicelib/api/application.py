@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalice.app import Chalice, Response
 
-from chalicelib.api.problems import (
-    FRAMEWORK_PROBLEMS,
-    INTERNAL_ERROR,
-    outcome_of,
-    problem_for_error,
-    problem_for_type,
-    problem_type_of,
-)
+from chalicelib.api.problems import FRAMEWORK_PROBLEMS, INTERNAL_ERROR, problem_for_error, problem_for_type
 from chalicelib.context import RequestContext
 from chalicelib.errors import RedemptionError
 
@@ -52,7 +45,7 @@ class Application(Chalice):
             return super().__call__(event, lambda_context)
         except Exception as error:
             # Chalice failed outside of the middleware: an event of an unknown form.
-            response = _to_response(problem_for_error(error, record.request_id), record, error)
+            response = _to_response(problem_for_error(error, record.request_id), record)
             result: dict[str, Any] = self._finish(response, "unknown", record).to_dict()
             return result
 
@@ -76,7 +69,7 @@ class Application(Chalice):
                     body = view(request, context, **path_parameters)
                 # Here, because Chalice would make a response of its own of any exception.
                 except Exception as error:
-                    return _to_response(problem_for_error(error, context.record.request_id), context.record, error)
+                    return _to_response(problem_for_error(error, context.record.request_id), context.record)
                 return Response(body, dict(headers))
 
             register(handle)
@@ -100,13 +93,13 @@ class Application(Chalice):
         try:
             fields, error = job(context)
         except Exception as raised:
-            context.record.outcome = outcome_of(problem_type_of(raised), raised)
+            context.record.outcome = problem_for_error(raised).outcome
             self.telemetry.report(name, context.record)
             if isinstance(raised, RedemptionError):
                 raise
             raise RuntimeError(f"{name} failed with {type(raised).__name__}; its log line says where") from None
         if error is not None:
-            context.record.outcome = outcome_of(problem_type_of(error), error)
+            context.record.outcome = problem_for_error(error).outcome
         self.telemetry.report(name, context.record, **fields)
 
     def _middleware(self, request: Request, get_response: Callable[[Request], Response]) -> Response:
@@ -115,12 +108,12 @@ class Application(Chalice):
             response = get_response(request) if request.path in self.routes else Response({}, status_code=404)
         except Exception as error:
             # Chalice failed: an event whose parts do not fit together.
-            response = _to_response(problem_for_error(error, record.request_id), record, error)
+            response = _to_response(problem_for_error(error, record.request_id), record)
         # Views return text; a dict is a response of the framework.
         if not isinstance(response.body, str):
             problem_type = FRAMEWORK_PROBLEMS.get(response.status_code, INTERNAL_ERROR)
             allow = {name: value for name, value in response.headers.items() if name == "Allow"}
-            response = _to_response(problem_for_type(problem_type, record.request_id), record, headers=allow)
+            response = _to_response(problem_for_type(problem_type, record.request_id), record, allow)
         return self._finish(response, f"{request.method} {request.path}", record)
 
     def _finish(self, response: Response, operation: str, record: RequestRecord) -> Response:
@@ -132,13 +125,10 @@ class Application(Chalice):
 
 
 def _to_response(
-    problem: Problem,
-    record: RequestRecord,
-    error: BaseException | None = None,
-    headers: dict[str, str | list[str]] | None = None,
+    problem: Problem, record: RequestRecord, headers: dict[str, str | list[str]] | None = None
 ) -> Response:
     """Return the response of a problem, and record the outcome."""
-    record.outcome = outcome_of(problem.type, error)
+    record.outcome = problem.outcome
     problem_headers = {"Content-Type": "application/problem+json", **problem.headers, **(headers or {})}
     return Response(problem.body, problem_headers, problem.type.status)
 

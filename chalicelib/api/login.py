@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from chalicelib.api.problems import ProblemView, outcome_of, problem_for_error
+from chalicelib.api.problems import ProblemView, problem_for_error
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.listing import Access
 from chalicelib.certificates.views import ListView  # noqa: TC001 - msgspec evaluates the annotation
@@ -89,7 +89,7 @@ class LoginHandler:
         # All errors: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, context.record.request_id)
-            result.view.list_problem, result.list_outcome = problem.view, outcome_of(problem.type, error)
+            result.view.list_problem, result.list_outcome = problem.view, problem.outcome
         else:
             result.view.list, result.listed, result.list_outcome = first.view, first.report, Outcome()
         return result

@@ -138,10 +138,16 @@ FRAMEWORK_PROBLEMS: dict[int, ProblemType] = {
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A problem response: its type, and what its body shows."""
+    """A problem response: its type, what its body shows, and the error that has caused it, if any has."""
 
     type: ProblemType
     view: ProblemView
+    error: BaseException | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is reported of the request."""
+        return Outcome(self.type.code, self.type.is_callers_mistake, self.error)
 
     @property
     def body(self) -> str:
@@ -159,19 +165,10 @@ class Problem(msgspec.Struct, frozen=True):
         return headers
 
 
-def problem_type_of(error: BaseException) -> ProblemType:
-    """Return the problem type of an error. Any exception not listed in ERROR_PROBLEMS is an internal error."""
-    return ERROR_PROBLEMS.get(type(error), INTERNAL_ERROR)  # type: ignore[arg-type]
-
-
-def outcome_of(problem_type: ProblemType, error: BaseException | None = None) -> Outcome:
-    """Return the outcome of what ended with this problem, for the report. `error` has caused it, if anything has."""
-    return Outcome(problem_type.code, problem_type.is_callers_mistake, error)
-
-
-def problem_for_error(error: BaseException, request_id: str) -> Problem:
-    """Build the problem response of an error."""
-    problem = problem_for_type(problem_type_of(error), request_id)
+def problem_for_error(error: BaseException, request_id: str = "") -> Problem:
+    """Build the problem response of an error. Any exception not listed in ERROR_PROBLEMS is an internal error."""
+    problem_type = ERROR_PROBLEMS.get(type(error), INTERNAL_ERROR)  # type: ignore[arg-type]
+    problem = problem_for_type(problem_type, request_id, error)
     view = problem.view
     # Unknown apps and refused codes get the same response, so a refused login has no `upstream`.
     evidence = None if isinstance(error, errors.LoginRefusedError) else getattr(error, "evidence", None)
@@ -184,8 +181,8 @@ def problem_for_error(error: BaseException, request_id: str) -> Problem:
     return problem
 
 
-def problem_for_type(problem_type: ProblemType, request_id: str) -> Problem:
-    """Build the problem response of a type, when there is no exception."""
+def problem_for_type(problem_type: ProblemType, request_id: str = "", error: BaseException | None = None) -> Problem:
+    """Build the problem response of a type."""
     view = ProblemView(
         "about:blank",
         problem_type.title,
@@ -196,4 +193,4 @@ def problem_for_type(problem_type: ProblemType, request_id: str) -> Problem:
         problem_type.retryable,
         problem_type.retry_after,
     )
-    return Problem(problem_type, view)
+    return Problem(problem_type, view, error)

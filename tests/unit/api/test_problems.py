@@ -10,7 +10,8 @@ import pytest
 
 from chalicelib import errors
 from chalicelib.api import problems
-from chalicelib.api.problems import ProblemType, problem_for_error, problem_type_of
+from chalicelib.api.problems import ProblemType, problem_for_error
+from chalicelib.context import Outcome
 from chalicelib.errors import Evidence
 
 EVIDENCE = Evidence(2119005, 11006, "20260101L")
@@ -59,7 +60,7 @@ def test_an_error_has_its_problem(
     assert body.get("retry_after") == (None if retry_after is None else int(retry_after))
     assert problem.headers.get("WWW-Authenticate") == ("Bearer" if status == 401 else None)
     assert set(problem.headers) <= {"Retry-After", "WWW-Authenticate"}
-    assert problem_type_of(error) is problem.type
+    assert problem.outcome == Outcome(code, problem.type.is_callers_mistake, error)
     assert "planted" not in problem.body
 
 

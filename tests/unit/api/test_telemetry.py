@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib.api import problems
 from chalicelib.api import telemetry as telemetry_module
-from chalicelib.api.problems import outcome_of, problem_type_of
+from chalicelib.api.problems import problem_for_error, problem_for_type
 from chalicelib.api.telemetry import WITHHELD, Telemetry
 from chalicelib.context import ABANDONED, Call, ListReport, Outcome, RequestRecord
 from chalicelib.errors import (
@@ -82,7 +82,7 @@ OK = Outcome()
 
 def failed(error: Exception) -> Outcome:
     """Return the outcome of a request or list that ended with an error."""
-    return outcome_of(problem_type_of(error), error)
+    return problem_for_error(error).outcome
 
 
 def full_record(outcome: Outcome = OK) -> RequestRecord:
@@ -269,10 +269,13 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
         ),
         ({"calls": calls("ok", name="client_token")}, LATENCY | {"TokenMints": count(1)}),
         (
-            {"calls": calls("10013", name="client_token"), "outcome": outcome_of(problems.TOKEN_UNAVAILABLE)},
+            {
+                "calls": calls("10013", name="client_token"),
+                "outcome": problem_for_type(problems.TOKEN_UNAVAILABLE).outcome,
+            },
             LATENCY | PROBLEM | {"TokenMintFailures": count(1), "UpstreamErrors": count(1, "error_code")},
         ),
-        ({"outcome": outcome_of(problems.UNAVAILABLE)}, PROBLEM),
+        ({"outcome": problem_for_type(problems.UNAVAILABLE).outcome}, PROBLEM),
         # Certificates are counted when a list was returned.
         (
             {"poi_id": POI_ID, "listed": ListReport(1, 0, malformed=2)},
@@ -283,8 +286,8 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
             SUCCESS | LISTED | {"ListsBelowTotal": count(1)},
         ),
         # A list that fails is counted unless it is the caller's mistake.
-        ({"poi_id": POI_ID, "outcome": outcome_of(problems.RATE_LIMITED)}, FAILURE),
-        ({"poi_id": POI_ID, "outcome": outcome_of(problems.UNAUTHENTICATED)}, PROBLEM),
+        ({"poi_id": POI_ID, "outcome": problem_for_type(problems.RATE_LIMITED).outcome}, FAILURE),
+        ({"poi_id": POI_ID, "outcome": problem_for_type(problems.UNAUTHENTICATED).outcome}, PROBLEM),
         ({"poi_id": POI_ID, "list_outcome": failed(UpstreamTimeoutError("budget"))}, FAILURE),
         ({"poi_id": POI_ID, "list_outcome": failed(WrongAppError("7"))}, PROBLEM),
         # A list over two seconds is slow.
@@ -299,7 +302,7 @@ def test_metrics_follow_from_the_record(output: Output, fields: dict[str, Any], 
 
 def test_problems_and_errors_are_counted_by_code_and_stage_and_leave_the_next_report_as_it_is(output: Output) -> None:
     telemetry = make_telemetry("prod")
-    outcome = outcome_of(problems.RATE_LIMITED)
+    outcome = problem_for_type(problems.RATE_LIMITED).outcome
     telemetry.report("GET /x", make_record(calls=calls("timeout", "2100004", "timeout"), outcome=outcome))
     _, *entries, problem = [entry for entry in output.entries() if "_aws" in entry]
     assert {entry["error_code"]: entry["UpstreamErrors"] for entry in entries} == {"timeout": [2.0], "2100004": [1.0]}
@@ -368,7 +371,7 @@ def recorder(output: Output, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 
 def test_a_sampled_request_is_traced_from_its_call_log(recorder: Recorder) -> None:
-    make_telemetry().report("GET /x", full_record(outcome_of(problems.UPSTREAM_REJECTED)))
+    make_telemetry().report("GET /x", full_record(problem_for_type(problems.UPSTREAM_REJECTED).outcome))
     assert recorder.open == []
     read, page, *_, root = recorder.finished
     assert (root.name, root.start_time, root.end, root.flags) == ("## GET /x", NOW, None, {"error"})
