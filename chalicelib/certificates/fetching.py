@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class PageFetcher:
     """Fetches the pages of one query. Thread-safe: all threads share one token, renewed at most once.
 
-    `token` is the present access token. The deadline of `page_context` may be cancelled. Renewals use `context`, so
-    that a new token is always stored.
+    `token` is the present access token. Pages are requested with `page_context`, which may be cancelled. A token is
+    renewed with `context`, which is not: what was minted must be stored.
     """
 
     def __init__(
