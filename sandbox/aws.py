@@ -13,6 +13,7 @@ What this project needs and ministack lacks is added here:
 - FilterLogEvents does not know alternatives (`?ERROR ?"Task timed out"`).
 - GetFunction of a version returns the URL of the present code; here, the URL of the version's code.
 - A function is pending for half a second after each change, and Chalice then waits 5 s: here it is active at once.
+- A change of a function kills its instances: here, as on AWS, each completes its request first.
 """
 
 from __future__ import annotations
@@ -22,9 +23,13 @@ import asyncio
 import json
 import os
 import shlex
+import threading
+import time
 from typing import Any
 
 REGION = "us-east-1"
+_REQUEST_SECONDS = 15.0
+"""A request to a function ends within this time."""
 
 
 def serve(port: int) -> None:
@@ -41,6 +46,7 @@ def serve(port: int) -> None:
     del os.environ["LOG_LEVEL"]
     _add_rest_api_import()
     _activate_functions_at_once()
+    _let_requests_complete()
     _serve_code_of_versions()
     _extend_cloudformation()
     _extend_secrets_manager()
@@ -82,6 +88,23 @@ def _activate_functions_at_once() -> None:
         lambda_svc._functions[name]["config"].update({**active, **dict.fromkeys(reasons, "")})
 
     lambda_svc._schedule_state_transition = activate
+
+
+def _let_requests_complete() -> None:
+    from ministack.core import lambda_runtime  # noqa: PLC0415
+
+    kill = lambda_runtime.kill_workers
+
+    def kill_when_idle(workers: Any) -> None:
+        deadline = time.monotonic() + _REQUEST_SECONDS
+        while any(worker and worker.in_use for worker in workers) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        kill(workers)
+
+    def kill_in_thread(workers: Any) -> None:
+        threading.Thread(target=kill_when_idle, args=(workers,), daemon=True).start()
+
+    lambda_runtime.kill_workers = kill_in_thread
 
 
 def _serve_code_of_versions() -> None:
