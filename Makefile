@@ -38,7 +38,7 @@ more:
 	@echo "make bench        measure speed against two reference implementations (five minutes)"
 	@echo "make fuzz         mutated platform responses, and more examples for the property-based tests"
 	@echo "make audit        look for known vulnerabilities in everything that is bundled"
-	@echo "make nightly      fuzz, audit, fault run, soak and overload, benchmarks (an hour)"
+	@echo "make nightly      fuzz, audit, upgrade, fault run, soak and overload, benchmarks (an hour)"
 	@echo "make install      install everything into .venv and .lambda (the other commands do it when they need it)"
 	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
 	@echo "make release      the files of a release: build/release"
@@ -152,7 +152,7 @@ screenshots: install bundle miniprogram
 	@echo "written: build/screenshots/contact-sheet-*.png"
 
 nightly: install bundle miniprogram fuzz audit
-	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_deployment.py
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_deployment.py tests/deployed/test_upgrade.py
 	$(BIN)/python -m tests.fault_run --minutes 10
 	$(BIN)/python -m benchmarks.long_run
 	$(BIN)/python -m benchmarks

@@ -1,7 +1,8 @@
 """The program `redeemctl`: its groups of commands, and `doctor`.
 
 A command shows its changes before it makes them and asks for confirmation if they are destructive. Except for
-`token renew`, running a command twice has the same effect as running it once. `redeemctl --help` lists the exit codes.
+`token renew` and `session-key rotate`, running a command twice has the same effect as running it once.
+`redeemctl --help` lists the exit codes.
 """
 
 from __future__ import annotations
@@ -28,9 +29,8 @@ def redeemctl() -> None:
     AWS credentials and region are read from the environment, as by any AWS tool. Each command says on stderr on which
     stage, account and region it acts. Options of all commands may stand before or after the subcommand.
 
-    Exit codes: 0 done or nothing to change, 1 failed or a problem found, 2 invalid option, argument or file, 3 a
-    rotation step is not due yet, 4 somebody else changed the same data, 5 not confirmed, 6 `doctor` could not check
-    everything.
+    Exit codes: 0 done or nothing to change, 1 failed or a problem found, 2 invalid option, argument or file, 4 somebody
+    else changed the same data, 5 not confirmed, 6 `doctor` could not check everything.
     """
 
 

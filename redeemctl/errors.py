@@ -20,12 +20,6 @@ class InvalidInputError(CommandError):
     exit_code = 2
 
 
-class NotDueError(CommandError):
-    """A step of the session key rotation is not due yet."""
-
-    exit_code = 3
-
-
 class ConflictError(CommandError):
     """Somebody else has changed the same data since it was read. Nothing was overwritten."""
 

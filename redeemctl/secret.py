@@ -5,12 +5,8 @@ label AWSCURRENT is moved from the version that was read to the new one. AWS ref
 the version that was read:
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html
 
-A rotation has three steps. 1. `add` a key that only verifies (second in the list). 2. `use` it: it signs new sessions
-(first in the list). 3. `retire` the previous key. Instances cache the secret. So a key signs only after every instance
-knows it, and is removed only when the last session that an instance may have signed with it has expired.
-
-The secret's member `pending_key`, which the service ignores, is the fingerprint of the key that does not sign yet. Each
-step waits from the time when the secret's current version was created, whatever that version changed.
+A rotation puts a new key first, where it signs at once, and keeps the former signing key as the only other one. An
+instance that meets a session of a key that it does not know reads the secret again.
 """
 
 from __future__ import annotations
@@ -18,18 +14,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import secrets
 import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 from botocore.exceptions import ClientError
 
-from chalicelib.credentials import MAX_AGE_SECONDS, parse_credentials
-from redeemctl.errors import CommandError, ConflictError, NotDueError
+from chalicelib.credentials import parse_credentials
+from redeemctl.errors import CommandError, ConflictError
 from redeemctl.options import GlobalGroup, GlobalOptions, pass_options
 from redeemctl.output import print_json
 from redeemctl.rows import Change
@@ -51,16 +46,9 @@ MAX_BYTES = 65_536
 _CONFLICT_CODES = frozenset({"InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"})
 """What AWS may report if AWSCURRENT has moved on; the last one if a version has been deleted meanwhile."""
 
-MARGIN_SECONDS = 300
-"""The largest difference between this machine's clock and AWS's: with a larger one, AWS refuses requests."""
-
-PROPAGATION_SECONDS = math.ceil(MAX_AGE_SECONDS) + MARGIN_SECONDS
-"""After this time every instance uses the changed list of keys."""
-
-ADD, USE, RETIRE = "add", "use", "retire"
-BLOCKED_BY = {ADD: RETIRE, RETIRE: USE}
-"""`add` is refused while `retire` is the next step, and `retire` while `use` is. Any other step that is not next has
-been taken already, which is no error."""
+PROPAGATION_SECONDS = 600
+"""After this time, every instance uses the changed secret: they cache it for five minutes, and this machine's clock and
+AWS's differ by five minutes at most (with a larger difference, AWS refuses requests)."""
 
 
 @dataclass(frozen=True)
@@ -157,63 +145,6 @@ def get_app_secret(stage: Stage, app_id: str) -> str:
     return apps[app_id]
 
 
-@dataclass(frozen=True)
-class Rotation:
-    """The session keys (the first one signs), and the fingerprint of one that does not sign yet, or an empty text.
-
-    `since` is the time of the last change, in epoch seconds.
-    """
-
-    keys: tuple[str, ...]
-    pending: str
-    since: float
-
-    @property
-    def next_step(self) -> str:
-        """The step that continues the rotation, or starts a new one."""
-        if self.pending:
-            return USE
-        return RETIRE if len(self.keys) > 1 else ADD
-
-    def due_at(self, session_ttl: int) -> float:
-        """Return when the next step is due, in epoch seconds."""
-        waits = {ADD: 0, USE: PROPAGATION_SECONDS, RETIRE: session_ttl + PROPAGATION_SECONDS}
-        return self.since + waits[self.next_step]
-
-    def role(self, key: str) -> str:
-        """Describe what a key does; return an empty text if there is no such key."""
-        if key not in self.keys:
-            return ""
-        if key == self.keys[0]:
-            return "signs and verifies"
-        return "verifies, does not sign yet" if fingerprint(key) == self.pending else "verifies, to be retired"
-
-    def take_step(self, new_key: str) -> Rotation:
-        """Return the state after the next step; `new_key` is added if that is the step."""
-        if self.next_step == ADD:
-            return replace(self, keys=(*self.keys, new_key), pending=fingerprint(new_key))
-        if self.next_step == USE:
-            pending = [key for key in self.keys if fingerprint(key) == self.pending]
-            return replace(self, keys=(*pending, *(key for key in self.keys if key not in pending)), pending="")
-        # All keys but the one that signs are removed.
-        return replace(self, keys=self.keys[:1])
-
-    def to_content(self) -> dict[str, Any]:
-        """Return the members of the secret that hold this state."""
-        return {"session_keys": list(self.keys), "pending_key": self.pending}
-
-
-def read_rotation(version: SecretVersion) -> Rotation:
-    """Return the state of the rotation in a version of the secret.
-
-    The recorded fingerprint counts only if it is that of a key that does not sign.
-    """
-    keys = tuple(version.session_keys)
-    recorded = version.content.get("pending_key")
-    pending = next((name for name in map(fingerprint, keys[1:]) if name == recorded), "")
-    return Rotation(keys, pending, version.created_at)
-
-
 def new_key() -> str:
     """Return a random session key."""
     return secrets.token_hex(32)
@@ -229,57 +160,56 @@ def masked(secret: str | None) -> str:
     return f"…{fingerprint(secret)}" if secret else ""
 
 
-_now_option = click.option("--now", is_flag=True, help="Do not wait until the step is due.")
-
-
 @click.group("session-key", cls=GlobalGroup)
 def session_key() -> None:
-    """Rotate the keys that sign sessions: add, use, retire.
-
-    No session ends: a key signs only when all instances know it, and is retired only when its last session has expired.
-    No command waits; `status` shows when the next step is due. A rotation can be interrupted and resumed at any time.
-    """
+    """Show and rotate the keys that sign sessions."""
 
 
 @session_key.command("status")
 @pass_options
 def show_status(options: GlobalOptions) -> None:
-    """Show the keys, and the next step with the time when it is due."""
+    """Show the keys, and when the secret was last changed."""
     with options.open_stage() as stage:
-        rotation = read_rotation(_read_version(stage))
-        due_at = rotation.due_at(stage.settings.session_ttl)
-    keys = [{"fingerprint": fingerprint(key), "role": rotation.role(key)} for key in rotation.keys]
+        version = _read_version(stage)
+    age = _age(version)
+    keys = [{"fingerprint": fingerprint(key), "role": _role(key, version.session_keys)} for key in version.session_keys]
     if options.as_json:
-        due_in = max(0, math.ceil(due_at - time.time()))
-        print_json({"keys": keys, "next_step": rotation.next_step, "due_at": math.ceil(due_at), "due_in": due_in})
+        print_json({"keys": keys, "changed_at": int(version.created_at), "age": age})
         return
     options.show(("fingerprint", "role"), keys)
-    click.echo(f"next step: redeemctl session-key {rotation.next_step} ({_when(due_at)})")
+    changed = datetime.fromtimestamp(version.created_at, UTC)
+    click.echo(f"the secret was last changed at {changed:%Y-%m-%d %H:%M:%S} UTC, {timedelta(seconds=age)} ago")
 
 
-@session_key.command("add")
+@session_key.command("rotate")
+@click.option("--revoke", is_flag=True, help="Keep no former key. For a key that has leaked: all sessions end.")
 @pass_options
-def add_key(options: GlobalOptions) -> None:
-    """Step 1: add a key that verifies sessions but does not sign them yet."""
-    _take_step(options, ADD)
+def rotate_key(options: GlobalOptions, *, revoke: bool) -> None:
+    """Sign sessions with a new key from now on.
 
-
-@session_key.command("use")
-@_now_option
-@pass_options
-def use_key(options: GlobalOptions, *, now: bool) -> None:
-    """Step 2: sign new sessions with the added key."""
-    warning = "Instances that do not know the new key yet refuse its sessions for some seconds." if now else ""
-    _take_step(options, USE, now, warning)
-
-
-@session_key.command("retire")
-@_now_option
-@pass_options
-def retire_key(options: GlobalOptions, *, now: bool) -> None:
-    """Step 3: remove the previous key. Use --now only if the key has leaked: its sessions end within five minutes."""
-    warning = "All sessions that were signed with a removed key end." if now else "The previous key is removed."
-    _take_step(options, RETIRE, now, warning)
+    The former key verifies until the next rotation, so no session ends. A rotation that follows too soon ends sessions,
+    and asks first.
+    """
+    with options.open_stage() as stage:
+        version = _read_version(stage)
+        before = version.session_keys
+        after = [new_key(), *([] if revoke else before[:1])]
+        keys = dict.fromkeys([*before, *after])
+        changes = [Change(f"session key {fingerprint(key)}", _role(key, before), _role(key, after)) for key in keys]
+        warning = ""
+        if revoke:
+            warning = "All sessions end within five minutes."
+        elif len(before) > 1 and _age(version) < stage.settings.session_ttl + PROPAGATION_SECONDS:
+            warning = (
+                f"The secret was changed {timedelta(seconds=_age(version))} ago. Sessions of the keys that are removed "
+                "may not have expired yet, and end."
+            )
+        options.change(
+            changes,
+            lambda: open_secret(stage).replace(version, {"session_keys": after}),
+            "session-key rotate: done; instances use the new key within five minutes",
+            warning=warning,
+        )
 
 
 def _read_version(stage: Stage) -> SecretVersion:
@@ -290,29 +220,13 @@ def _read_version(stage: Stage) -> SecretVersion:
     return version
 
 
-def _take_step(options: GlobalOptions, step: str, now: bool = False, warning: str = "") -> None:
-    """Take a step if it is due; nothing changes if it has been taken already."""
-    with options.open_stage() as stage:
-        version = _read_version(stage)
-        before = after = read_rotation(version)
-        if before.next_step == BLOCKED_BY.get(step):
-            raise CommandError(f"the rotation is not complete; next step: redeemctl session-key {before.next_step}")
-        if before.next_step == step:
-            due_at = before.due_at(stage.settings.session_ttl)
-            if due_at > time.time() and not now:
-                raise NotDueError(f"session-key {step}: not due yet ({_when(due_at)})")
-            after = before.take_step(new_key())
-        keys = dict.fromkeys([*before.keys, *after.keys])
-        changes = [Change(f"session key {fingerprint(key)}", before.role(key), after.role(key)) for key in keys]
-        options.change(
-            [change for change in changes if change.current != change.new],
-            lambda: open_secret(stage).replace(version, after.to_content()),
-            f"session-key {step}: done; redeemctl session-key status shows the next step",
-            warning=warning,
-        )
+def _role(key: str, keys: Sequence[str]) -> str:
+    """Describe what a key does in a list of keys; an empty text if it is not there."""
+    if key not in keys:
+        return ""
+    return "signs and verifies" if key == keys[0] else "verifies"
 
 
-def _when(due_at: float) -> str:
-    seconds = math.ceil(due_at - time.time())
-    at = datetime.fromtimestamp(due_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    return f"due at {at} UTC, in {seconds} s" if seconds > 0 else "due now"
+def _age(version: SecretVersion) -> int:
+    """Return the seconds since the last change of the secret."""
+    return max(0, int(time.time() - version.created_at))

@@ -69,7 +69,7 @@ def judge_secret(name: str, version: SecretVersion) -> Finding:
         return failed("secret", name, "it contains no app", "run redeemctl app add APP_ID")
     if any(len(key) < MIN_KEY_LENGTH for key in version.session_keys):
         text = f"a session key has fewer than {MIN_KEY_LENGTH} characters"
-        return failed("secret", name, text, "rotate the session keys: redeemctl session-key add")
+        return failed("secret", name, text, "replace them: redeemctl session-key rotate --revoke")
     return ok("secret", name, f"apps: {len(version.apps)}, session keys: {len(version.session_keys)}")
 
 

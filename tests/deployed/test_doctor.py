@@ -411,7 +411,7 @@ def test_the_operators_policy_allows_all_calls(operator: DoctorOperator) -> None
         ("token", "show"),
         ("--yes", "token", "renew", APP_ID),
         ("session-key", "status"),
-        ("session-key", "add"),
+        ("session-key", "rotate"),
     ):
         operator.succeed(*arguments)
     assert policies.find_missing_permissions("OperatorPolicy", STAGE, operator.calls) == set()

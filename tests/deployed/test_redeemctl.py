@@ -17,7 +17,7 @@ from infra.stage_settings import settings_path
 from redeemctl.cli import redeemctl
 from redeemctl.errors import ConflictError
 from redeemctl.rows import edit_item
-from redeemctl.secret import LABEL, PROPAGATION_SECONDS, SecretStore
+from redeemctl.secret import LABEL, PROPAGATION_SECONDS, SecretStore, fingerprint
 from redeemctl.table import MerchantTable
 from sandbox import sample_data, stack
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, OTHER_POI_ID, POI_ID
@@ -225,11 +225,10 @@ def test_a_command_that_removes_something_asks_and_a_dry_run_changes_nothing(ope
         ("merchant", "remove", ACCOUNT_ID),
         ("store", "remove", ACCOUNT_ID, POI_ID),
         ("store", "remove", ACCOUNT_ID, "--all"),
-        ("session-key", "add"),
+        ("session-key", "rotate", "--revoke"),
     ):
-        if arguments[0] != "session-key":
-            assert "Continue?" in operator.fail(5, *arguments, stdin="n\n")
-            assert "--yes" in operator.fail(5, *arguments), "without a terminal"
+        assert "Continue?" in operator.fail(5, *arguments, stdin="n\n")
+        assert "--yes" in operator.fail(5, *arguments), "without a terminal"
         assert "dry run" in operator.succeed(*arguments, "--dry-run")
         assert operator.read_json(*arguments, "--dry-run")["written"] is False
     assert operator.read_json("merchant", "show", ACCOUNT_ID) == before
@@ -273,49 +272,53 @@ def test_tokens_are_renewed_and_shown_as_fingerprints(operator: Operator) -> Non
     ]
 
 
-def test_a_rotation_has_steps_that_wait_for_their_time_and_lose_no_app(operator: Operator) -> None:
-    [old] = operator.get_secret()["session_keys"]
-    assert operator.read_json("session-key", "status")["next_step"] == "add"
-    assert "nothing to change" in operator.succeed("session-key", "use")
-    assert "nothing to change" in operator.succeed("--yes", "session-key", "retire")
-    operator.succeed("session-key", "add")
-    assert "nothing to change" in operator.succeed("session-key", "add")
-    _, new = operator.get_secret()["session_keys"]
-    operator.succeed("app", "add", OTHER_APP, REDEEMCTL_APP_SECRET=OTHER_SECRET)
-    status = operator.read_json("session-key", "status")
-    assert status["next_step"] == "use"
-    assert 590 < status["due_in"] <= PROPAGATION_SECONDS
-    assert [key["role"] for key in status["keys"]] == ["signs and verifies", "verifies, does not sign yet"]
-    with clock_ahead(PROPAGATION_SECONDS):
-        operator.succeed("session-key", "use")
-    assert operator.get_secret()["session_keys"] == [new, old]
-    with clock_ahead(SESSION_TTL + PROPAGATION_SECONDS):
-        output = operator.succeed("--yes", "session-key", "retire")
-    content = operator.get_secret()
-    assert content["session_keys"] == [new]
-    assert content["apps"] == {APP_ID: APP_SECRET, OTHER_APP: OTHER_SECRET}
-    assert old not in output
+@pytest.mark.parametrize(
+    ("keys", "age", "arguments", "asks", "kept"),
+    [
+        (["signs"], 0, [], False, ["signs"]),
+        (["signs", "older"], 0, [], True, ["signs"]),
+        (["signs", "older"], SESSION_TTL + PROPAGATION_SECONDS - 60, [], True, ["signs"]),
+        (["signs", "older"], SESSION_TTL + PROPAGATION_SECONDS, [], False, ["signs"]),
+        (["signs"], 10**6, ["--revoke"], True, []),
+    ],
+)
+def test_a_rotation_keeps_the_key_that_signed_and_asks_before_it_ends_sessions(
+    operator: Operator, keys: list[str], age: int, arguments: list[str], asks: bool, kept: list[str]
+) -> None:
+    content = {"apps": {APP_ID: APP_SECRET}, "session_keys": keys, "later": {"kept": 1}}
+    operator.put_secret(json.dumps(content))
+    with clock_ahead(age):
+        if asks:
+            assert "Continue?" in operator.fail(5, "session-key", "rotate", *arguments, stdin="n\n")
+            assert operator.get_secret() == content
+        output = operator.succeed("session-key", "rotate", *arguments, *(["--yes"] if asks else []))
+    new, *others = operator.get_secret()["session_keys"]
+    assert others == kept
+    assert len(new) == 64
+    assert operator.get_secret() == {**content, "session_keys": [new, *kept]}
     assert new not in output
+    assert [line.split("\t")[1:] for line in output.splitlines()[1:2]] == [
+        ["signs and verifies", "verifies" if kept else "-"]
+    ]
 
 
-def test_a_step_that_is_not_due_or_not_next_is_refused(operator: Operator) -> None:
-    operator.succeed("session-key", "add")
-    assert "not due yet" in operator.fail(3, "session-key", "use")
-    assert "session-key use" in operator.fail(1, "session-key", "retire")
-    with clock_ahead(PROPAGATION_SECONDS):
-        operator.succeed("session-key", "use")
-    assert "session-key retire" in operator.fail(1, "session-key", "add")
-    # 10 s before the last session of the old key has surely expired.
-    with clock_ahead(SESSION_TTL + PROPAGATION_SECONDS - 10):
-        operator.fail(3, "--yes", "session-key", "retire")
+def test_the_status_shows_keys_and_the_age_of_the_secret(operator: Operator) -> None:
+    operator.succeed("session-key", "rotate")
+    with clock_ahead(86_400 + 60):
+        status = operator.read_json("session-key", "status")
+        text = operator.succeed("session-key", "status")
+    assert [key["role"] for key in status["keys"]] == ["signs and verifies", "verifies"]
+    assert status["keys"][1]["fingerprint"] == fingerprint("k" * 32)
+    assert 86_400 + 60 <= status["age"] < 86_400 + 120
+    assert "UTC, 1 day, 0:01:" in text
 
 
-def test_a_leaked_key_is_replaced_at_once(operator: Operator) -> None:
-    operator.succeed("session-key", "add")
-    assert "Continue?" in operator.fail(5, "session-key", "use", "--now", stdin="n\n")
-    operator.succeed("--yes", "session-key", "use", "--now")
-    operator.succeed("--yes", "session-key", "retire", "--now")
-    assert len(operator.get_secret()["session_keys"]) == 1
+def test_without_a_session_key_there_is_nothing_to_rotate(operator: Operator) -> None:
+    client = operator.account.client("secretsmanager")
+    client.delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True)
+    client.create_secret(Name=SECRET)
+    for command in ("rotate", "status"):
+        assert "the first app creates it" in operator.fail(1, "session-key", command)
 
 
 def test_of_two_writers_that_read_the_same_version_of_the_secret_one_succeeds(operator: Operator) -> None:

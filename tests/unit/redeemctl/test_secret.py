@@ -1,30 +1,16 @@
-"""The secret's conditional writes, where AWS differs from the emulated one, and the key rotation."""
+"""The secret's conditional writes, where AWS differs from the emulated one."""
 
 from __future__ import annotations
 
 import datetime
-import json
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from chalicelib.credentials import parse_credentials
 from chalicelib.errors import ConfigurationError
 from redeemctl.errors import CommandError, ConflictError
-from redeemctl.secret import (
-    ADD,
-    CURRENT,
-    LABEL,
-    MAX_BYTES,
-    RETIRE,
-    USE,
-    Rotation,
-    SecretStore,
-    SecretVersion,
-    fingerprint,
-    read_rotation,
-)
+from redeemctl.secret import CURRENT, LABEL, MAX_BYTES, SecretStore, SecretVersion
 from tests.unit.fakes import NOW
 
 VALUE = '{"apps": {"tt1": "s"}, "session_keys": ["k"], "later": 1}'
@@ -137,55 +123,5 @@ def test_a_value_that_the_service_would_refuse_is_never_written() -> None:
     assert list(client.versions) == ["v0"]
 
 
-TTL = 7200
-CACHE_SECONDS = 300
-
-
-def make_version(session_keys: list[str], pending_key: Any = None, created_at: float = NOW) -> SecretVersion:
-    content = {"apps": {}, "session_keys": session_keys, "pending_key": pending_key}
-    return SecretVersion("v1", created_at, {}, session_keys, content)
-
-
-def write(rotation: Rotation, created_at: float) -> Rotation:
-    """Return the rotation as it is read after it was written at a time."""
-    return read_rotation(make_version(**rotation.to_content(), created_at=created_at))
-
-
-def test_a_rotation_survives_between_its_steps() -> None:
-    rotation = read_rotation(make_version(["old"]))
-    assert (rotation.next_step, rotation.due_at(TTL)) == (ADD, NOW)
-
-    rotation = write(rotation.take_step("new"), NOW + 1)
-    assert rotation == Rotation(("old", "new"), fingerprint("new"), NOW + 1)
-    assert rotation.next_step == USE
-    assert rotation.due_at(TTL) > NOW + 1 + CACHE_SECONDS, "every instance has read the new key"
-
-    rotation = write(rotation.take_step(""), NOW + 1000)
-    assert rotation == Rotation(("new", "old"), "", NOW + 1000)
-    assert rotation.next_step == RETIRE
-    assert rotation.due_at(TTL) > NOW + 1000 + CACHE_SECONDS + TTL, "the last session of the old key has expired"
-
-    rotation = write(rotation.take_step(""), NOW + 20_000)
-    assert (rotation.keys, rotation.next_step) == (("new",), ADD)
-
-
-def test_the_roles_of_the_keys_are_described() -> None:
-    added = Rotation(("a",), "", NOW).take_step("b")
-    assert [added.role(key) for key in "abc"] == ["signs and verifies", "verifies, does not sign yet", ""]
-    used = added.take_step("")
-    assert [used.role(key) for key in used.keys] == ["signs and verifies", "verifies, to be retired"]
-
-
-@pytest.mark.parametrize("pending", [None, {}, "", "other", fingerprint("a")])
-def test_a_pending_key_that_does_not_fit_the_keys_does_not_count(pending: Any) -> None:
-    assert read_rotation(make_version(["a", "b"], pending)) == Rotation(("a", "b"), "", NOW)
-
-
-def test_the_service_ignores_the_pending_key_and_it_is_no_secret() -> None:
-    content = Rotation(("k",), "", NOW).take_step("new").to_content()
-    assert "new" not in content["pending_key"]
-    assert parse_credentials(json.dumps({"apps": {}, **content})).session_keys == ["k", "new"]
-
-
 def test_a_version_does_not_show_its_content() -> None:
-    assert "planted" not in repr(make_version(["planted"]))
+    assert "planted" not in repr(SecretVersion("v1", NOW, {"a": "planted"}, ["planted"], {"session_keys": ["planted"]}))
