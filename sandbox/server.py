@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from sandbox import fixtures, sample_data
+from sandbox import sample_data
 from sandbox.faults import FAULT_HEADER, CallDetails, Fault, FaultPlan
 from sandbox.mock_platform import MockPlatform, PlatformError
 
@@ -269,10 +269,7 @@ class MockServer:
         customer = request.match_info["customer"]
         if customer not in self.platform.data.customers:
             return web.json_response({"error": "unknown customer"}, status=404)
-        body = await request.json()
-        # An object is a fixture of `redeemctl acceptance`.
-        entries = fixtures.to_purchases(body, sample_data.ACCOUNT_ID) if isinstance(body, dict) else body
-        self.platform.data.purchases[customer] = sample_data.parse_purchases(entries)
+        self.platform.data.purchases[customer] = sample_data.parse_purchases(await request.json())
         return web.json_response({})
 
     async def _list_sample_data(self, _: web.Request) -> web.Response:
@@ -426,21 +423,8 @@ async def start(
 async def _serve(arguments: argparse.Namespace) -> None:
     port, server, _ = await start(arguments.data, arguments.port, arguments.qps, seed=arguments.seed, now=arguments.now)
     server.platform.store_filter = arguments.store_filter
-    for customer, path in arguments.fixture:
-        if customer not in server.platform.data.customers:
-            raise SystemExit(f"--fixture: unknown customer {customer}")
-        entries = fixtures.to_purchases(fixtures.load(path), sample_data.ACCOUNT_ID)
-        server.platform.data.purchases[customer] = sample_data.parse_purchases(entries)
     print(f"Mock Douyin platform: http://127.0.0.1:{port}", flush=True)
     await asyncio.Event().wait()
-
-
-def _parse_fixture(text: str) -> tuple[str, Path]:
-    """Parse CUSTOMER=FILE."""
-    customer, _, path = text.partition("=")
-    if not customer or not Path(path).is_file():
-        raise argparse.ArgumentTypeError(f"{text!r} is not CUSTOMER=FILE with an existing file")
-    return customer, Path(path)
 
 
 def main() -> None:
@@ -456,14 +440,6 @@ def main() -> None:
         choices=("none", "before", "after"),
         default="none",
         help="hide orders that cannot be used in the store, before or after the list is cut into pages",
-    )
-    parser.add_argument(
-        "--fixture",
-        type=_parse_fixture,
-        action="append",
-        default=[],
-        metavar="CUSTOMER=FILE",
-        help="replace a customer's purchases by the orders in a fixture of redeemctl acceptance",
     )
     with contextlib.suppress(KeyboardInterrupt):
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from redeemctl.acceptance.report import evaluate, write
+from redeemctl.acceptance.report import evaluate, to_markdown
 from redeemctl.acceptance.steps import Run
 from redeemctl.errors import InvalidInputError
 from redeemctl.options import ID, GlobalCommand, GlobalOptions, pass_options, read_hidden
@@ -39,7 +39,7 @@ SIGNS = {True: "✓", False: "✗", None: "-"}
     show_default=True,
     help="A merchant that has not authorized the app.",
 )
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder of the report.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The report's file.")
 @pass_options
 def acceptance(
     options: GlobalOptions,
@@ -53,11 +53,11 @@ def acceptance(
 ) -> None:
     """Find out what the platform really does, and compare it with the documents and our assumptions.
 
-    Takes a list of steps against the real platform or the sandbox, and writes a report (report.md) and one sanitized
-    fixture for each reply. It redeems nothing, and asks before each step that has an effect. Exits with code 0 only if
-    every assumption that the service relies on holds.
+    Takes a list of steps against the real platform or the sandbox, and writes a report. Of the replies it shows the
+    fields and the form of their values, no value. It redeems nothing, and asks before each step that has an effect.
+    Exits with code 0 only if every assumption that the service relies on holds.
     """
-    folder = output or Path(datetime.now(UTC).strftime("acceptance-%Y%m%d-%H%M%S"))
+    file = output or Path(datetime.now(UTC).strftime("acceptance-%Y%m%d-%H%M%S.md"))
     with options.open_stage() as stage:
         get_app_secret(stage, app_id)
         if options.dry_run:
@@ -70,8 +70,8 @@ def acceptance(
         run = Run(stage, app_id, account_id, poi_id, unauthorized_account_id, code, options.confirm)
         for step in run.take_all():
             print_note(f"{SIGNS[step.verdict.holds]} {step.name}: {step.verdict.seen}")
-    report, fixtures = evaluate(run)
-    write(report, fixtures, folder)
+    report = evaluate(run)
+    file.write_text(to_markdown(report), encoding="utf-8")
     if options.as_json:
         print_json(report)
     else:
@@ -80,5 +80,5 @@ def acceptance(
         counts = Counter(point["result"] for point in report["points"])
         listed = ", ".join(f"{result}: {count}" for result, count in counts.items())
         click.echo(f"{'accepted' if report['accepted'] else 'not accepted'} ({listed})")
-    print_note(f"report and fixtures: {folder}")
+    print_note(f"report: {file}")
     sys.exit(0 if report["accepted"] else 1)

@@ -17,9 +17,8 @@ from chalicelib.douyin.client import MAX_PAGE_BYTES, DouyinClient
 from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Page, Request, Selection, certificates_request
 from chalicelib.errors import MerchantNotAuthorizedError, RedemptionError, TokenRefusedError, UpstreamError
 from chalicelib.merchants import parse_merchant
-from redeemctl.acceptance.comparison import Comparison
-from redeemctl.acceptance.fields import type_of
 from redeemctl.acceptance.recording import Exchange, RecordingTransport
+from redeemctl.acceptance.shapes import type_of
 from redeemctl.errors import CommandError, NotConfirmedError
 from redeemctl.secret import get_app_secret, read_secret
 
@@ -110,7 +109,6 @@ class Run:
         self.started = time.time()
         self.steps: dict[str, Step] = {}
         self.listings: dict[str, Listing] = defaultdict(Listing)
-        self.comparison = Comparison()
         self._secrets = {self.code}
 
     def take_all(self) -> Iterator[Step]:
@@ -137,6 +135,12 @@ class Run:
         yield self._take("unauthorized-merchant", "a merchant without authorization is refused", query_foreign)
         yield self._take("order", "order_can_use with poi_id", self._query_order)
 
+    def successful_replies(self, call: str) -> list[Any]:
+        """Return the replies of a call that report no error."""
+        return [
+            exchange.reply for exchange in self._transport.exchanges if exchange.call == call and exchange.is_success
+        ]
+
     def without_secrets(self, value: Any) -> Any:
         """Remove secrets from all texts, in case the platform has put one where none belongs."""
         if isinstance(value, dict):
@@ -160,9 +164,6 @@ class Run:
             verdict = Verdict(False, f"{type(error).__name__}: {error}")
         verdict = Verdict(verdict.holds, self.without_secrets(verdict.seen))
         step = self.steps[name] = Step(name, text, verdict, self._transport.exchanges[first:])
-        for exchange in step.exchanges:
-            if exchange.is_success:
-                self.comparison.add(exchange.call, exchange.reply)
         return step
 
     def _take_list(
@@ -219,7 +220,10 @@ class Run:
             pages.append(self._read_page(query, len(pages) + 1))
             is_end = pages[-1].size < listing.page_size and not listing.continues()
             listing.is_complete = is_end and len(pages) >= min_pages
-        return Verdict(True, f"certificates {listing.size}, pages {len(pages)}, total {pages[0].total}")
+        unusable = [order for _, order in listing.orders() if not order.can_use]
+        filled = sum(bool(order.certificates) for order in unusable)
+        seen = f"certificates {listing.size}, pages {len(pages)}, total {pages[0].total}"
+        return Verdict(True, f"{seen}; {len(unusable)} orders with can_use false, {filled} of them with certificates")
 
     def _read_after_the_end(self) -> Verdict:
         listing = self.listings["list"]

@@ -1,4 +1,4 @@
-"""The mock platform over HTTP: bound faults, recorded requests, fixtures, the seed, and its pages."""
+"""The mock platform over HTTP: bound faults, recorded requests, the seed, and its pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from infra.bundle import ROOT
-from sandbox import faults, fixtures, sample_data, server
+from sandbox import faults, sample_data, server
 from sandbox.faults import CallDetails, Fault, FaultPlan, parse_fault_header
 from sandbox.sample_data import (
     ACCOUNT_ID,
@@ -202,29 +202,6 @@ def test_a_server_with_a_seed_and_a_stopped_clock_always_replies_the_same() -> N
     assert replies_of_a_server(8) != first
     codes = {reply["data"]["error_code"] for reply in first}
     assert codes == {0, 2100004, 2190002}
-
-
-def test_a_fixture_can_be_served(platform: Platform) -> None:
-    body = {"account_id": ACCOUNT_ID, "open_id": platform.data.customers[CUSTOMER].open_ids[APP_ID]}
-    reply = call(platform, LIST, body, access_token=platform.mint())
-    fixture = {"call": "query_user_certificates", "status": 200, "body": reply}
-    url = f"{platform.url}/_sandbox/purchases/{CUSTOMER_WITHOUT_COUPONS}"
-    assert requests.put(url, json=fixture, timeout=5).status_code == 200
-    body["open_id"] = platform.data.customers[CUSTOMER_WITHOUT_COUPONS].open_ids[APP_ID]
-    assert call(platform, LIST, body, access_token=platform.mint())["data"] == reply["data"]
-    assert requests.put(url, json={"call": "client_token", "body": {}}, timeout=5).status_code == 400
-    add_fault(platform, **fixtures.to_fault({"call": "client_token", "status": 502, "body": {"x": 1}}))
-    response = requests.post(platform.url + MINT, json={}, timeout=5)
-    assert (response.status_code, response.text) == (502, '{"x": 1}')
-
-
-def test_the_fixture_option_names_a_customer_and_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "fixture.json"
-    path.write_text("{}")
-    assert server._parse_fixture(f"wu={path}") == ("wu", path)
-    for text in (f"={path}", "wu=/no/such/file", "wu"):
-        with pytest.raises(Exception, match="CUSTOMER=FILE"):
-            server._parse_fixture(text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

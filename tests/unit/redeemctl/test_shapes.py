@@ -1,0 +1,79 @@
+"""The shape of a reply has every field and no value, except the numbers of enumerations."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from redeemctl.acceptance.shapes import find_shape
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        ("7200000000000000001", "text, digits 19"),
+        ("张三 13800000000", "text, length 14"),
+        ("１２３", "text, length 3"),
+        ("", "text, length 0"),
+        (1713146529, "integer, digits 10"),
+        (-1713146529000, "integer, digits 13"),
+        (44.99, "fraction, digits 4"),
+        (True, "boolean"),
+        (None, "null"),
+        ({}, "object"),
+        ([], "list"),
+    ],
+)
+def test_a_value_is_described_by_its_form(value: Any, form: str) -> None:
+    assert find_shape({"data": value})["data"] == {form: 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "form"),
+    [
+        ("sku_info.groupon_type", 9, "integer 9"),
+        ("lock_info_extra.lock_scene", "1000", "text 1000"),
+        ("lock_info_extra.lock_status", -1, "integer -1"),
+        ("times_card_info.ladder_times_card_info[].status", 2, "integer 2"),
+        ("sku_info.groupon_type", 123456, "integer, digits 6"),
+        ("sku_info.groupon_type", "张三", "text, length 2"),
+        ("sku_info.groupon_type", [9], "list"),
+        ("seller.status", 2, "integer, digits 1"),
+    ],
+)
+def test_only_the_short_numbers_of_enumerations_are_shown(path: str, value: Any, form: str) -> None:
+    reply = value
+    for name in reversed(path.split(".")):
+        reply = {name.removesuffix("[]"): [reply] if name.endswith("[]") else reply}
+    assert find_shape(reply)[path] == {form: 1}
+
+
+def test_forms_are_counted_by_path_in_objects_and_lists() -> None:
+    orders = [{"order_id": "1", "days": [1, 2]}, {"order_id": 1, "days": []}, None]
+    assert find_shape({"data": {"orders": orders}}) == {
+        "": {"object": 1},
+        "data": {"object": 1},
+        "data.orders": {"list": 1},
+        "data.orders[]": {"object": 2, "null": 1},
+        "data.orders[].days": {"list": 2},
+        "data.orders[].days[]": {"integer, digits 1": 2},
+        "data.orders[].order_id": {"text, digits 1": 1, "integer, digits 1": 1},
+    }
+
+
+def test_a_reply_that_is_nested_deeply_has_a_shape() -> None:
+    assert len(find_shape(json.loads("[" * 900 + "]" * 900))) == 900
+
+
+@pytest.mark.parametrize(
+    ("name", "is_safe"),
+    [
+        ("refund_status", True), ("v2_flag", True), ("7200000000000000001", False), ("_000open-id", False),
+        ("a" * 41, False), ("姓名", False), ("order_2024_1234", False), ("a!", False), ("7200000000000000001.a", False),
+    ],
+)  # fmt: skip
+def test_only_names_that_look_like_fields_are_shown(name: str, is_safe: bool) -> None:
+    shown = name if is_safe else f"({len(name)} characters)"
+    assert list(find_shape({"data": {name: 1}})) == ["", "data", f"data.{shown}"]
