@@ -1,0 +1,77 @@
+"""Lists while instances know different session keys: during a rotation of the keys, and after it."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from chalicelib.certificates.cursors import Cursor, encode_cursor
+from chalicelib.certificates.listing import ListRequest, authorize
+from chalicelib.credentials import CredentialsCache
+from chalicelib.douyin.protocol import CertificatesQuery, Selection
+from chalicelib.errors import InvalidRequestError, UnauthenticatedError
+from chalicelib.sessions import Session, sign_session
+from tests.unit.fakes import APP_ID, APP_SECRET, NOW, OPEN_ID, Clock, FakeSecret, make_context
+
+SELECTION = Selection("1", "2")
+SESSION, CURSOR = Session(APP_ID, OPEN_ID), Cursor(5, 180)
+
+ROTATIONS = [
+    ("A", "BA"),
+    ("BA", "CB"),  # the next one; sessions of A have expired
+    ("AB", "CA"),  # the first one after version 0.9.0 has added B, which did not sign yet
+]
+"""The keys before and after a rotation. A letter is a key; the first one signs."""
+
+REVOKED = [
+    ("A", "A", "A", "B", "ok"),  # where the secret was not read again: for five minutes at most
+    ("A", "A", "B", "B", "session"),
+    ("A", "B", "A", "B", "ok"),
+    ("A", "B", "B", "B", "session"),
+    ("B", "A", "A", "B", "cursor"),
+    ("B", "A", "B", "B", "cursor"),
+    ("B", "B", "A", "B", "ok"),
+    ("B", "B", "B", "B", "ok"),
+]
+TOO_SOON = [
+    ("A", "A", "BA", "CB", "ok"),
+    ("A", "A", "CB", "CB", "session"),
+    ("BA", "A", "CB", "CB", "cursor"),
+]
+"""A second rotation, while a session of A has not expired: redeemctl asks before it."""
+
+
+def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
+    """Return whether an instance accepts a list request, or what it refuses.
+
+    Session and cursor are of instances with these keys. The instance has read the secret with the keys `verifier`; now
+    the secret has the keys `secret`.
+    """
+    stored, context = FakeSecret(session_keys=verifier), make_context()
+    credentials = CredentialsCache(stored.fetch, Clock())
+    credentials.get(context)
+    stored.put({APP_ID: APP_SECRET}, secret)
+    token = sign_session(SESSION, int(NOW) + 60, list(session))
+    text = encode_cursor(CURSOR, CertificatesQuery(SELECTION, OPEN_ID), list(cursor))
+    try:
+        access = authorize(token, ListRequest(SELECTION, text), credentials, NOW, context)
+    except UnauthenticatedError:
+        return "session"
+    except InvalidRequestError:
+        return "cursor"
+    assert (access.session, access.start) == (SESSION, CURSOR)
+    return "ok"
+
+
+@pytest.mark.parametrize(("before", "after"), ROTATIONS)
+def test_a_rotation_ends_no_session_and_no_list_on_any_instances(before: str, after: str) -> None:
+    for session, cursor, verifier in itertools.product((before, after), repeat=3):
+        assert list_outcome(session, cursor, verifier, after) == "ok", (session, cursor, verifier)
+
+
+@pytest.mark.parametrize(("session", "cursor", "verifier", "secret", "outcome"), [*REVOKED, *TOO_SOON])
+def test_a_removed_key_is_refused_where_its_removal_is_known(
+    session: str, cursor: str, verifier: str, secret: str, outcome: str
+) -> None:
+    assert list_outcome(session, cursor, verifier, secret) == outcome
