@@ -1,8 +1,11 @@
 """A merchant's row: the strict description of a merchant and its stores, edits, and the list of changes. No I/O.
 
-The service reads rows leniently (`chalicelib.merchants`); whatever redeemctl writes fits `Merchant`. A store in the
-attribute `stores` has one of two forms: its name (S), or a map (M) of the members of `Store`. Both are read; a store
-that has only a name is written in the first form. Attributes and members that are not described here stay as they are.
+The service reads rows leniently (`chalicelib.merchants`); whatever redeemctl writes fits `Merchant`. A test
+compares the fields of both (`tests/unit/redeemctl/test_rows.py`).
+
+A store in the attribute `stores` has one of two forms: its name (S), or a map (M) of the members of `Store`. Both are
+read; a store that has only a name is written in the first form. Attributes and members that are not described here stay
+as they are.
 """
 
 from __future__ import annotations

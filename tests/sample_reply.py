@@ -1,4 +1,8 @@
-"""A response of query_user_certificates with every field of the platform's document."""
+"""A response of query_user_certificates with every field of the platform's document.
+
+`tests/unit/douyin/test_lenient.py` keeps it in step with `chalicelib/douyin/models.py`: it fails if the models lack a
+shown field. `tests/service/test_acceptance.py` does so with the sample customer who has every field.
+"""
 
 from __future__ import annotations
 

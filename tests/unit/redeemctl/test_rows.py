@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chalicelib import merchants
 from chalicelib.merchants import StoreView, parse_merchant
 from redeemctl import rows
 from redeemctl.rows import Change, InvalidRowError, Merchant, Store
@@ -151,10 +152,9 @@ def test_what_was_malformed_before_does_not_stop_other_edits() -> None:
 
 
 def test_the_service_reads_what_redeemctl_writes() -> None:
-    item = rows.edit_item("7", None, {"app_id": "tt1", "name": "四季小馆", "stores": {"1": STORE, "2": {"name": "y"}}})
-    merchant = parse_merchant("7", item)
-    assert (merchant.app_id, merchant.token_id, merchant.active, merchant.name) == ("tt1", "tt1", True, "四季小馆")
-    assert merchant.stores == {
-        "1": StoreView("1", "徐家汇店", "a", None, 31.2, 121.4),
-        "2": StoreView("2", "y"),
-    }
+    values = {"app_id": "tt1", "token_id": "shared", "life_account_id": "8", "name": "四季小馆"}
+    item = rows.edit_item("7", None, {**values, "stores": {"1": {**STORE, "phone": "021"}, "2": {"name": "y"}}})
+    stores: Any = {"1": StoreView("1", "徐家汇店", "a", "021", 31.2, 121.4), "2": StoreView("2", "y")}
+    assert parse_merchant("7", item) == merchants.Merchant("7", **values, stores=stores, active=True)
+    assert Merchant.model_fields.keys() == {*merchants.Merchant.__struct_fields__}
+    assert {"poi_id", *Store.model_fields} == {*StoreView.__struct_fields__}
