@@ -201,8 +201,8 @@ def rotate_key(options: GlobalOptions, *, revoke: bool) -> None:
             warning = "All sessions end within five minutes."
         elif len(before) > 1 and _age(version) < stage.settings.session_ttl + PROPAGATION_SECONDS:
             warning = (
-                f"The secret was changed {timedelta(seconds=_age(version))} ago. Sessions of the keys that are removed "
-                "may not have expired yet, and end."
+                f"The secret was changed {timedelta(seconds=_age(version))} ago: sessions of a removed key may not "
+                "have expired yet, and would end."
             )
         options.change(
             changes,
