@@ -1,7 +1,4 @@
-"""What the service assumes about the platform, and how a run shows whether it holds.
-
-docs/platform.md lists the same names.
-"""
+"""What the service assumes about the platform, and how a run shows whether it holds."""
 
 from __future__ import annotations
 
@@ -132,7 +129,9 @@ POINTS = (
     Point("token-accepted", "A list is accepted with the token of client_token.", _step_is_ok("list")),
     Point("login-open-id", "jscode2session returns an open_id for a code of tt.login.", _step_is_ok("login")),
     Point("readable", "The service can read every certificate and every field that it shows.", _lists_are_readable),
-    Point("needed-fields", "The fields that the list needs are always there.", _needed_fields_are_present),
+    Point(
+        "needed-fields", "Ids, title and expire_time of each certificate are always there.", _needed_fields_are_present
+    ),
     Point("seconds", "start_time and expire_time are in seconds.", _times_are_seconds),
     Point("total-certificates", "total counts certificates.", _total_counts_certificates),
     Point("pages-complete", "Small pages have each certificate exactly once.", _pages_are_disjoint_and_complete),
