@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from botocore.exceptions import ClientError
 
-from chalicelib.credentials import parse_credentials
+from chalicelib.credentials import MAX_AGE_SECONDS, parse_credentials
 from redeemctl.errors import CommandError, ConflictError
 from redeemctl.options import GlobalGroup, GlobalOptions, pass_options
 from redeemctl.output import print_json
@@ -46,9 +46,9 @@ MAX_BYTES = 65_536
 _CONFLICT_CODES = frozenset({"InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"})
 """What AWS may report if AWSCURRENT has moved on; the last one if a version has been deleted meanwhile."""
 
-PROPAGATION_SECONDS = 600
-"""After this time, every instance uses the changed secret: they cache it for five minutes, and this machine's clock and
-AWS's differ by five minutes at most (with a larger difference, AWS refuses requests)."""
+PROPAGATION_SECONDS = int(MAX_AGE_SECONDS) + 300
+"""After this time, every instance uses the changed secret. This machine's clock and AWS's differ by five minutes at
+most: with a larger difference, AWS refuses requests."""
 
 
 @dataclass(frozen=True)

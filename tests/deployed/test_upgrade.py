@@ -46,10 +46,8 @@ RELEASED = "155f9aab02f0"
 
 LOAD_THREADS = 3
 PAUSE_SECONDS = 0.1
-"""Between two lists of a thread and the next two."""
 
-ROUNDS = 5
-"""Renewals by instances of both versions."""
+RENEWALS = 5
 
 pytestmark = pytest.mark.skipif(not IS_NIGHTLY, reason="takes two minutes: only in `make nightly`")
 
@@ -92,12 +90,11 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Released:
 
 
 @pytest.fixture
-def log(pytestconfig: pytest.Config) -> Log:
+def log(capsys: pytest.CaptureFixture[str]) -> Log:
     """Prints a line, and appends it to build/upgrade.log."""
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
 
     def write(line: str) -> None:
-        with capture.global_and_fixture_disabled(), (ROOT / "build" / "upgrade.log").open("a") as file:
+        with capsys.disabled(), (ROOT / "build" / "upgrade.log").open("a") as file:
             for output in (sys.stdout, file):
                 print(f"from {RELEASED}, {line}", file=output)
 
@@ -154,10 +151,8 @@ def steady_load(customers: list[Customer]) -> Iterator[list[str]]:
             is_done.set()
 
 
-def read_commit(operator: Operator) -> str | None:
-    """Return the commit that runs."""
-    commit: str | None = requests.get(f"{operator.stack.api_url}/v1/health", timeout=30).json().get("commit")
-    return commit
+def read_commit(operator: Operator) -> str:
+    return str(requests.get(f"{operator.stack.api_url}/v1/health", timeout=30).json()["commit"])
 
 
 @pytest.mark.parametrize(
@@ -176,7 +171,7 @@ def test_a_stage_is_upgraded_rolled_back_and_upgraded_again_under_load(
         for step in rotation:
             released.redeemctl(operator, "--yes", "session-key", *step.split())
         former, present = read_commit(operator), read_build(archive).commit
-        assert str(former).startswith(RELEASED)
+        assert former.startswith(RELEASED)
         count = 0
 
         def take(step: Callable[[], object], commit: str | None) -> None:
@@ -211,12 +206,12 @@ def test_instances_of_both_versions_share_token_sessions_and_cursors(
             urls += [(headers, f"{url}?cursor={cursor}") for cursor in cursors]
         timed = [request(instance, headers, url) for instance in fleet.instances for headers, url in urls]
         assert {response.code for response in timed} == {"ok"}
-        for _ in range(ROUNDS):
+        for _ in range(RENEWALS):
             platform.server.calls.clear()
             platform.server.platform.revoke_tokens(APP_ID)
             assert {response.code for response in fleet.list_certificates(urls[0][0])} == {"ok"}
             assert len(platform.calls("client_token")) == 1
-    log(f"instances of both side by side: {len(timed)} lists, all served; {ROUNDS} renewals, one mint each")
+    log(f"instances of both side by side: {len(timed)} lists, all served; {RENEWALS} renewals, one mint each")
 
 
 def log_in_at(instance: Instance, platform: Platform) -> Headers:
