@@ -39,7 +39,7 @@ SIGNS = {True: "✓", False: "✗", None: "-"}
     show_default=True,
     help="A merchant that has not authorized the app.",
 )
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The report's file.")
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder of the report.")
 @pass_options
 def acceptance(
     options: GlobalOptions,
@@ -53,11 +53,11 @@ def acceptance(
 ) -> None:
     """Find out what the platform really does, and compare it with the documents and our assumptions.
 
-    Takes a list of steps against the real platform or the sandbox, and writes a report. Of the replies it shows the
+    Takes a list of steps against the real platform or the sandbox, and writes a report (report.md). Of the replies it shows the
     fields and the form of their values, no value. It redeems nothing, and asks before each step that has an effect.
     Exits with code 0 only if every assumption that the service relies on holds.
     """
-    file = output or Path(datetime.now(UTC).strftime("acceptance-%Y%m%d-%H%M%S.md"))
+    folder = output or Path(datetime.now(UTC).strftime("acceptance-%Y%m%d-%H%M%S"))
     with options.open_stage() as stage:
         get_app_secret(stage, app_id)
         if options.dry_run:
@@ -71,6 +71,8 @@ def acceptance(
         for step in run.take_all():
             print_note(f"{SIGNS[step.verdict.holds]} {step.name}: {step.verdict.seen}")
     report = evaluate(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "report.md"
     file.write_text(to_markdown(report), encoding="utf-8")
     if options.as_json:
         print_json(report)

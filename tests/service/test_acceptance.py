@@ -81,13 +81,13 @@ class Operator:
     ) -> Outcome:
         code = "" if customer is None else self.platform.issue_login_code(customer)
         command = ["--project", str(self.folder), "--stage", STAGE, "acceptance", "--app", APP_ID]
-        command += ["--merchant", ACCOUNT_ID, "--store", POI_ID, "--output", str(self.folder / "report.md")]
+        command += ["--merchant", ACCOUNT_ID, "--store", POI_ID, "--output", str(self.folder / "out")]
         command += ["--json", "--yes"] if yes else []
         command += ["--login"] if code else []
         stdin = f"{code}\n{answers}" if code else answers
         result = CliRunner().invoke(redeemctl, [*command, *arguments], input=stdin, catch_exceptions=False)
         report = json.loads(result.stdout) if yes and result.stdout.startswith("{") else {}
-        return Outcome(result.exit_code, result.output, report, self.folder / "report.md")
+        return Outcome(result.exit_code, result.output, report, self.folder / "out" / "report.md")
 
 
 @pytest.fixture
