@@ -53,9 +53,9 @@ def acceptance(
 ) -> None:
     """Find out what the platform really does, and compare it with the documents and our assumptions.
 
-    Takes a list of steps against the real platform or the sandbox, and writes a report (report.md). Of the replies it shows the
-    fields and the form of their values, no value. It redeems nothing, and asks before each step that has an effect.
-    Exits with code 0 only if every assumption that the service relies on holds.
+    Takes a list of steps against the real platform or the sandbox, and writes a report (report.md). Of the replies it
+    shows the fields and the form of their values, no value. It redeems nothing, and asks before each step that has an
+    effect. Exits with code 0 only if every assumption that the service relies on holds.
     """
     folder = output or Path(datetime.now(UTC).strftime("acceptance-%Y%m%d-%H%M%S"))
     with options.open_stage() as stage:

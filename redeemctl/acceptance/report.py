@@ -52,7 +52,7 @@ def evaluate(run: Run) -> dict[str, Any]:
         ],
         "steps": [_row(step.name, step.text, step.verdict) for step in run.steps.values()],
         "replies": [
-            {"reply": name, "field": path, "values": _count(forms)}
+            {"reply": name, "field": path or "(whole)", "values": _count(forms)}
             for name, exchange in exchanges.items()
             if exchange.reply is not None
             for path, forms in find_shape(exchange.reply).items()

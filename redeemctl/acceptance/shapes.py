@@ -20,7 +20,7 @@ ENUMERATIONS = (
     "groupon_type", "voucher_type", "times_card_type", "ladder_times_card_info[].status", "lock_status", "lock_scene",
     "off_peak_time_limit_type", "week_day_list[]", "day_of_week[]",
 )  # fmt: skip
-"""The ends of their paths."""
+"""The documented enumerations, by the ends of their paths."""
 
 _ENUMERATOR = re.compile(r"-?[0-9]{1,5}", re.ASCII)
 _FIELD_NAME = re.compile(r"[a-z][a-z_]{0,19}[0-9]{0,2}[a-z_]{0,20}")
