@@ -99,7 +99,7 @@ $(MODULES): miniprogram/package.json miniprogram/package-lock.json
 	@$(NPM) ci && touch $@
 
 miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/preview -type f) miniprogram/tsconfig.json \
-		miniprogram/tsconfig.client.json miniprogram/client-package.mjs miniprogram/app-json.mjs chalicelib/__init__.py
+		miniprogram/tsconfig.client.json miniprogram/client-package.mjs chalicelib/__init__.py
 	@echo "building the mini-program"
 	@rm -rf miniprogram/dist miniprogram/build
 	@$(NPM) run build && touch $@

@@ -9,7 +9,7 @@ import { build } from "esbuild";
 /** Bundle the client into one CommonJS file. */
 async function bundle(minify) {
   const { outputFiles } = await build({
-    entryPoints: ["src/client/client.ts"],
+    entryPoints: ["src/coupons/client/client.ts"],
     bundle: true,
     minify,
     format: "esm",
@@ -28,10 +28,10 @@ async function bundle(minify) {
 
 await writeFile("build/client/client.js", await bundle(false));
 await writeFile("build/client.min.js", await bundle(true));
-for (const path of ["src/client/README.md", "src/client/README.zh-CN.md", "../LICENSE"]) {
+for (const path of ["src/coupons/client/README.md", "src/coupons/client/README.zh-CN.md", "../LICENSE"]) {
   await copyFile(path, `build/client/${path.split("/").at(-1)}`);
 }
 
-const manifest = JSON.parse(await readFile("src/client/package.json", "utf8"));
+const manifest = JSON.parse(await readFile("src/coupons/client/package.json", "utf8"));
 const [, version] = /__version__ = "(.+)"/.exec(await readFile("../chalicelib/__init__.py", "utf8"));
 await writeFile("build/client/package.json", `${JSON.stringify({ ...manifest, version }, null, 2)}\n`);

@@ -45,7 +45,6 @@ export type MockTt = Pick<
   | "request"
   | "getStorageSync"
   | "setStorageSync"
-  | "setStorage"
   | "removeStorageSync"
   | "getSystemInfoSync"
   | "getEnvInfoSync"
@@ -80,10 +79,6 @@ export function createMockTt(phone: PhoneOptions): MockTt {
     request: (options: Parameters<typeof tt.request>[0]) => request(options, phone),
     getStorageSync,
     setStorageSync,
-    setStorage: ({ key, data, success }: Parameters<typeof tt.setStorage>[0]) => {
-      setStorageSync(key, data);
-      success?.({ errMsg: "setStorage:ok" });
-    },
     removeStorageSync: (key: string) => storage.removeItem(key),
     getSystemInfoSync: () => ({ appName: "Douyin", platform: "android", fontSizeSetting: phone.fontSize ?? 16 }),
     getEnvInfoSync: () => ({ microapp: { mpVersion: "", envType: "development", appId: phone.appId } }),

@@ -4,13 +4,13 @@
  * browser's way back is the phone's.
  *
  * URL query: the page's own parameters (account_id, poi_id), and `customer`, `text` (the phone's font size in per cent),
- * `place` ("latitude,longitude"), `round_trip` (milliseconds), `hook` (`1`: config.ts has an `onSelect`) and `help` (the
- * merchant's sentence in config.ts).
+ * `place` ("latitude,longitude"), `round_trip` (milliseconds), `hook` (`1`: config.ts has an `onSelect`), `help` (the
+ * merchant's sentence in config.ts) and `host` (`bare`: `tt` has login, request, storage and navigation only).
  */
 
 import { createApp, reactive } from "vue";
-import type { Config } from "../src/config";
-import { createMockTt } from "./mock-tt";
+import type { Config } from "../src/coupons/config";
+import { createMockTt, type MockTt } from "./mock-tt";
 import { stylesOf, templateOf } from "./ttml";
 import { Visit } from "./visit";
 
@@ -75,25 +75,23 @@ async function start(): Promise<void> {
     navigateBack: () => history.back(),
   };
   Object.assign(globalThis, {
-    tt: { ...mockTt(program.app_id), ...navigation },
+    tt: { ...hostOf(mockTt(program.app_id)), ...navigation },
     App: () => {},
     Page: (page: Page) => definitions.set(loading, page),
   });
   const require = moduleLoader(program);
   require("app.js");
-  const { config } = require("config.js") as { config: Config };
+  const { config } = require("coupons/config.js") as { config: Config };
   if (query.has("help")) {
     config.help = query.get("help") as string;
   }
   if (query.get("hook") === "1") {
-    config.onSelect = ({ certificate_id }) => {
+    config.onSelect = async ({ certificate_id }) => {
       notifyPanel("select", certificate_id);
       showToast(`onSelect: ${certificate_id}`);
     };
   }
-  const style = document.createElement("style");
-  style.textContent = stylesOf(program.files["app.ttss"] ?? "");
-  document.head.append(style);
+  document.head.append(styleOf(program, "app.ttss"));
   listen();
   history.replaceState(1, "");
   open(`${app.pages[0]}?${query}`);
@@ -119,6 +117,12 @@ function mockTt(appId: string) {
     onToast: showToast,
     onStopPullDownRefresh: () => document.body.classList.remove("refreshing"),
   });
+}
+
+/** Return what the chosen host has of `tt`. */
+function hostOf(tt: MockTt): Partial<MockTt> {
+  const { login, request, getStorageSync, setStorageSync, removeStorageSync } = tt;
+  return query.get("host") === "bare" ? { login, request, getStorageSync, setStorageSync, removeStorageSync } : tt;
 }
 
 /** Return the customer's own part of the storage: Douyin isolates storage by user. */
@@ -154,7 +158,7 @@ function moduleLoader(program: Program): (path: string) => unknown {
     }
     const module = { exports: {} };
     loaded.set(path, module);
-    const require = (name: string) => load(`${new URL(name, `http://program/${path}`).pathname.slice(1)}.js`);
+    const require = (name: string) => load(`${resolve(name, path)}.js`);
     // The parameters hide window, document and globalThis: a mini-program has none of them.
     const source = readFile(program, path);
     const run = new Function("require", "module", "exports", "window", "document", "globalThis", source);
@@ -183,15 +187,13 @@ function openPage(
     const { dataset, value } = event.currentTarget as HTMLInputElement;
     page[name]({ type: "tap", currentTarget: { dataset: { ...dataset } }, detail: { value } });
   };
-  const template = templateOf(readFile(program, `${path}.ttml`), (file) => readFile(program, file));
+  const template = templateOf(readFile(program, `${path}.ttml`), (file) => readFile(program, resolve(file, path)));
   const view = createApp({ template: `<page>${template}</page>`, setup: () => data });
   view.config.compilerOptions.isCustomElement = (tag) => ["page", "view", "text"].includes(tag);
   view.config.globalProperties.$fire = fire;
   const element = document.createElement("div");
   view.mount(element);
-  const style = document.createElement("style");
-  style.textContent = stylesOf(program.files[`${path}.ttss`] ?? "");
-  element.append(style);
+  element.append(styleOf(program, `${path}.ttss`));
   stack.push({ page, element, settings, scrollTop: 0 });
   visit.start();
   page.onLoad?.(query);
@@ -286,6 +288,17 @@ function watchPullDown(): void {
   addEventListener("mousedown", (event) => begin(event.clientY));
   addEventListener("mouseup", (event) => end(event.clientY));
   addEventListener("pull-down", refresh);
+}
+
+function styleOf({ files }: Program, path: string): HTMLStyleElement {
+  const style = document.createElement("style");
+  style.textContent = stylesOf(files[path] ?? "", (imported) => files[resolve(imported, path)] ?? "");
+  return style;
+}
+
+/** Return the path in the program that a file at `path` means by a relative one. */
+function resolve(relative: string, path: string): string {
+  return new URL(relative, `http://program/${path}`).pathname.slice(1);
 }
 
 function readFile(program: Program, path: string): string {

@@ -9,9 +9,9 @@ const TAG = /<(\/?)([a-z-]+)((?:\s[\w:-]+(?:="[^"]*")?)*)\s*(\/?)>/g;
 const ELEMENTS = new Set(["view", "text", "button", "input", "block"]);
 const HTML_ATTRIBUTE = /^(class|style|id|type|value|placeholder|disabled|hidden|data-[\w-]+|aria-[\w-]+)$/;
 
-/** Convert TTML to a Vue template. `read` returns an imported file. Event handlers call `$fire(name, event)`. */
+/** Convert TTML to a Vue template. `read` returns a file by its relative path. Event handlers call `$fire(name, event)`. */
 export function templateOf(ttml: string, read: (path: string) => string): string {
-  const whole = ttml.replace(/<import src="\/([^"]+)" \/>/g, (_, path) => read(path));
+  const whole = ttml.replace(/<import src="([^"]+)" \/>/g, (_, path) => read(path));
   return inlineTemplates(whole.replace(/<!--[\s\S]*?-->/g, "")).replace(
     TAG,
     (_, closing, name, attributes, selfClosing) => {
@@ -98,7 +98,8 @@ function expressionOf(value: string): string {
   return match[1] as string;
 }
 
-/** Convert TTSS to CSS: 750 rpx are the width of the screen. */
-export function stylesOf(ttss: string): string {
-  return ttss.replace(/(\d+(?:\.\d+)?)rpx/g, (_, size) => `calc(100vw * ${size} / 750)`);
+/** Convert TTSS to CSS: 750 rpx are the width of the screen. `read` returns a file by its relative path. */
+export function stylesOf(ttss: string, read: (path: string) => string): string {
+  const whole = ttss.replace(/@import "([^"]+)";/g, (_, path) => read(path));
+  return whole.replace(/(\d+(?:\.\d+)?)rpx/g, (_, size) => `calc(100vw * ${size} / 750)`);
 }

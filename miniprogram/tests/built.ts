@@ -10,3 +10,10 @@ export function loadBuilt<T>(path: string, again = false): T {
   }
   return require(file) as T;
 }
+
+/** Let every module run again when it is loaded: a new start of the mini-program. */
+export function unloadBuilt(): void {
+  for (const file of Object.keys(require.cache).filter((name) => name.includes("/dist/"))) {
+    delete require.cache[file];
+  }
+}

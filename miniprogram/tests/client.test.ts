@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import type { MockTt } from "../preview/mock-tt";
-import type { Certificate, Merchant, Outcome, Problem, StoresOutcome } from "../src/client/client";
+import type { Certificate, Merchant, Outcome, Problem, StoresOutcome } from "../src/coupons/client/client";
 import { addFault, clearFaults, createPhone, type Phone, STORE } from "./sandbox";
 
 const LIST = "query_user_certificates";
@@ -195,7 +195,8 @@ describe("login", () => {
     const full = createPhone("lin", { change: (tt) => ({ ...tt, setStorageSync: broken, getStorageSync: broken }) });
     certificatesOf(await full.client.listCertificates(STORE).next());
     certificatesOf(await full.client.listCertificates(STORE).next());
-    assert.equal(full.logins, 1);
+    // Two codes for each list: the storage does not show that the user is still the same.
+    assert.deepEqual([full.logins, statuses(full)], [4, ["POST 200", "POST 200"]]);
 
     const stale = { token: "forged", endsAt: Date.now() + 3_600_000 };
     const keepStale = (tt: MockTt) => ({
@@ -245,19 +246,50 @@ describe("a list", () => {
     assert.equal(certificatesOf(outcome).length, 340);
   });
 
-  test("starts again if the server rejects the cursor, and keeps the certificates found so far", async () => {
-    let forging = true;
-    const forgeCursor = intercept((options, send) =>
-      send(forging ? { ...options, url: options.url.replace(/cursor=[^&]*/, "cursor=forged") } : options),
-    );
-    const zhou = createPhone("zhou", { change: forgeCursor });
+  /** Let the service get forged cursors, this often. */
+  function forgeCursors(times: number) {
+    let left = times;
+    return intercept((options, send) => {
+      const forged = options.url.replace(/cursor=[^&]*/, "cursor=forged");
+      const url = forged !== options.url && left-- > 0 ? forged : options.url;
+      return send({ ...options, url });
+    });
+  }
+
+  test("starts again once, unnoticed, if the server rejects the cursor", async () => {
+    const zhou = createPhone("zhou", { change: forgeCursors(1) });
+    const pager = zhou.client.listCertificates(STORE);
+    assert.equal(certificatesOf(await pager.next()).length, 200);
+    assert.equal(certificatesOf(await pager.next()).length, 340);
+    assert.deepEqual(statuses(zhou), ["POST 200", "GET 400", "GET 200", "GET 200"]);
+  });
+
+  test("can be retried if the server rejects the next cursor too, and keeps what was found", async () => {
+    const zhou = createPhone("zhou", { change: forgeCursors(2) });
     const pager = zhou.client.listCertificates(STORE);
     assert.equal(certificatesOf(await pager.next()).length, 200);
     const problem = problemOf(await pager.next());
     assert.deepEqual([problem.code, problem.action], ["invalid_request", "retry"]);
-    forging = false;
-    assert.equal(certificatesOf(await pager.next()).length, 200);
     assert.equal(certificatesOf(await pager.next()).length, 340);
+  });
+
+  test("goes on after all sessions and cursors have ended, as when the session keys are revoked", async () => {
+    let revoked = false;
+    const end = intercept((options, send) => {
+      const changed = {
+        url: options.url.replace(/cursor=[^&]*/, "cursor=forged"),
+        header: { authorization: "Bearer x" },
+      };
+      const isOld = revoked && options.method === "GET";
+      revoked = revoked && !isOld;
+      return send(isOld ? { ...options, ...changed } : options);
+    });
+    const zhou = createPhone("zhou", { change: (tt) => end(forgeCursors(1)(tt)) });
+    const pager = zhou.client.listCertificates(STORE);
+    assert.equal(certificatesOf(await pager.next()).length, 200);
+    revoked = true;
+    assert.equal(certificatesOf(await pager.next()).length, 340);
+    assert.deepEqual(statuses(zhou), ["POST 200", "GET 401", "POST 200", "GET 400", "GET 200", "GET 200"]);
   });
 
   test("sends the filters", async () => {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { mock } from "node:test";
-import type { LoginOptions, Reply, RequestOptions, TtApi } from "../src/client/client";
+import type { LoginOptions, Reply, RequestOptions, TtApi } from "../src/coupons/client/client";
 
 export const STORE = { account_id: "7100000000000000001", poi_id: "6601" };
 export const STORES = {
@@ -46,7 +46,8 @@ export class FakeTt implements TtApi {
   customer = "lin";
   logins = 0;
   requests: RequestOptions[] = [];
-  private readonly storages = new Map<string, Map<string, unknown>>();
+  /** The storage of each customer. */
+  readonly all = new Map<string, Map<string, unknown>>();
 
   /** A test replaces these three. */
   onLogin = (options: LoginOptions): unknown => options.success({ code: codeOf(this.customer) });
@@ -57,8 +58,8 @@ export class FakeTt implements TtApi {
   onStorage = (): void => {};
 
   get stored(): Map<string, unknown> {
-    const stored = this.storages.get(this.customer) ?? new Map<string, unknown>();
-    this.storages.set(this.customer, stored);
+    const stored = this.all.get(this.customer) ?? new Map<string, unknown>();
+    this.all.set(this.customer, stored);
     return stored;
   }
 

@@ -2,13 +2,13 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
-import type * as Clients from "../src/client/client";
+import type * as Clients from "../src/coupons/client/client";
 import { loadBuilt } from "./built";
 import { codeOf, FakeTt, listOf, reply, STORE, STORES, settled, tokenOf } from "./fake-tt";
 
 type Outcome = Clients.Outcome;
 
-const { createClient } = loadBuilt<typeof Clients>("client/client");
+const { createClient } = loadBuilt<typeof Clients>("coupons/client/client");
 /** Each call of tt has as many seconds. */
 const LIMIT = 13;
 const CERTIFICATE = { certificate_id: "1", order_id: "2", kind: "groupon" };
@@ -35,6 +35,10 @@ describe("createClient", () => {
     const create = (changed: object) => () => createClient(changed as typeof options);
     assert.throws(create({}), new Error("createClient: tt, baseUrl, appId missing"));
     assert.throws(create({ ...options, appId: undefined }), new Error("createClient: appId missing"));
+    const withoutScheme = new Error("createClient: baseUrl must begin with https://");
+    for (const baseUrl of ["coupons.example.com", "//coupons.example.com", "https://"]) {
+      assert.throws(create({ ...options, baseUrl }), withoutScheme);
+    }
   });
 
   test("accepts an address with a slash at its end", async () => {

@@ -1,17 +1,18 @@
 /**
- * A generated test of the client from `dist`: a `tt` and a service that do anything. It needs no sandbox.
+ * Generated tests of the client from `dist`. They need no sandbox. The seed of a failed run is in its message.
  *
- * Every promise must resolve in time to an outcome of the documented types, and the next call must work. The seed of a
- * failed run is in its message.
+ * - `tt` and a service do anything: every promise must resolve in time to an outcome of the documented types, and the next
+ *   call must work.
+ * - Users change at every callback, and storages fail: nobody must get what is another's.
  */
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
-import type * as Clients from "../src/client/client";
+import type * as Clients from "../src/coupons/client/client";
 import { loadBuilt } from "./built";
-import { codeOf, FakeTt, listOf, STORE, STORES, settled, tokenOf } from "./fake-tt";
+import { codeOf, FakeTt, listOf, reply, STORE, STORES, settled, tokenOf } from "./fake-tt";
 
-const { createClient } = loadBuilt<typeof Clients>("client/client");
+const { createClient } = loadBuilt<typeof Clients>("coupons/client/client");
 
 const RUNS = 2000;
 const CALLS_PER_RUN = 4;
@@ -272,10 +273,84 @@ async function run(seed: number): Promise<void> {
   });
 }
 
-test(`whatever tt and the service do, every call settles, and the next one works (${RUNS} runs)`, async () => {
-  for (let seed = 1; seed <= RUNS; seed += 1) {
-    await run(seed).catch((error) => {
-      throw new Error(`seed ${seed}: ${error.stack}`, { cause: error });
+const CUSTOMERS = ["lin", "wang", "zhao"] as const;
+
+/** Let other users log in before callbacks, sessions end, and the storage of some users fail. Returns those users. */
+function shareByUsers(tt: FakeTt, random: Random): readonly string[] {
+  const failing: readonly string[] = CUSTOMERS.filter(() => random() < 0.2);
+  const { onLogin, onRequest, setStorageSync } = tt;
+  const change = () => {
+    tt.customer = random() < 0.3 ? pick(random, CUSTOMERS) : tt.customer;
+  };
+  const later = (callBack: () => void) => (random() < 0.5 ? callBack() : setTimeout(callBack, random() * 9000));
+  tt.onLogin = (options) =>
+    onLogin({
+      ...options,
+      success: (login) =>
+        later(() => {
+          change();
+          options.success(login);
+        }),
     });
+  tt.onRequest = (options) => {
+    const success = (answer: Clients.Reply) =>
+      later(() => {
+        change();
+        options.success(random() < 0.1 ? reply({ code: "unauthenticated", detail: "登录已失效" }, 401) : answer);
+      });
+    return onRequest({ ...options, success });
+  };
+  tt.setStorageSync = (key, data) => {
+    if (failing.includes(tt.customer)) {
+      throw new Error("exceed storage max size");
+    }
+    setStorageSync.call(tt, key, data);
+  };
+  return failing;
+}
+
+async function runWithUsers(seed: number): Promise<void> {
+  const random = seeded(seed);
+  const tt = new FakeTt();
+  const failing = shareByUsers(tt, random);
+  const { onRequest } = tt;
+  tt.onRequest = (options) => {
+    // Users whose storage fails cannot be told apart; others are.
+    const sent = JSON.stringify([options.header, options.data]);
+    const sender = CUSTOMERS.find((customer) => sent.includes(tokenOf(customer)) || sent.includes(codeOf(customer)));
+    if (sender && !failing.length) {
+      assert.equal(sender, tt.customer, "sent for another user");
+    }
+    return onRequest(options);
+  };
+  const client = createClient({ tt, baseUrl: "https://coupons.example.com", appId: "tt1" });
+  for (let number = 0; number < 6; number += 1) {
+    const pager = client.listCertificates(STORE);
+    for (let part = 0; part < 2; part += 1) {
+      const outcome = await settled(pager.next(), 8 * LIMIT);
+      if (outcome.kind === "list" && !failing.length) {
+        assert.deepEqual(outcome.certificates, listOf(tt.customer).certificates, "a list of another user");
+      }
+    }
+    for (const [customer, stored] of tt.all) {
+      const others = CUSTOMERS.filter((other) => other !== customer);
+      const text = JSON.stringify([...stored]);
+      assert.ok(!others.some((other) => text.includes(tokenOf(other))), "stored for another user");
+    }
+    tt.customer = pick(random, CUSTOMERS);
   }
-});
+}
+
+const TESTS: [string, (seed: number) => Promise<void>][] = [
+  ["whatever tt and the service do, every call settles, and the next one works", run],
+  ["whoever logs in at any callback gets nothing of another user", runWithUsers],
+];
+for (const [name, runSeed] of TESTS) {
+  test(`${name} (${RUNS} runs)`, async () => {
+    for (let seed = 1; seed <= RUNS; seed += 1) {
+      await runSeed(seed).catch((error) => {
+        throw new Error(`seed ${seed}: ${error.stack}`, { cause: error });
+      });
+    }
+  });
+}

@@ -2,21 +2,23 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Certificate, Problem, Store } from "../src/client/client";
-import type * as Dates from "../src/pages/certificates/dates";
-import type * as Details from "../src/pages/certificates/detail";
-import type * as Messages from "../src/pages/certificates/messages";
-import type * as Rows from "../src/pages/certificates/rows";
-import type * as States from "../src/pages/certificates/state";
-import type * as Stores from "../src/pages/certificates/stores";
+import type { Certificate, Problem, Store } from "../src/coupons/client/client";
+import type * as Dates from "../src/coupons/pages/certificates/dates";
+import type * as Details from "../src/coupons/pages/certificates/detail";
+import type * as Messages from "../src/coupons/pages/certificates/messages";
+import type * as Rows from "../src/coupons/pages/certificates/rows";
+import type * as States from "../src/coupons/pages/certificates/state";
+import type * as Stores from "../src/coupons/pages/certificates/stores";
 import { loadBuilt } from "./built";
 
-const { clockText, dateText, daysBetween } = loadBuilt<typeof Dates>("pages/certificates/dates");
-const { cardOf, cardsOf, groupsOf, paymentText, yuan } = loadBuilt<typeof Rows>("pages/certificates/rows");
-const { detailOf } = loadBuilt<typeof Details>("pages/certificates/detail");
-const { countText, noticeOf, unusableText } = loadBuilt<typeof Messages>("pages/certificates/messages");
-const { INITIAL_STATE, isEmpty, isStale, nextState } = loadBuilt<typeof States>("pages/certificates/state");
-const { canSortByDistance, onlyStore, storeHeader, storeRows } = loadBuilt<typeof Stores>("pages/certificates/stores");
+const { clockText, dateText, daysBetween } = loadBuilt<typeof Dates>("coupons/pages/certificates/dates");
+const { cardOf, cardsOf, groupsOf, paymentText, yuan } = loadBuilt<typeof Rows>("coupons/pages/certificates/rows");
+const { detailOf } = loadBuilt<typeof Details>("coupons/pages/certificates/detail");
+const { countText, noticeOf, unusableText } = loadBuilt<typeof Messages>("coupons/pages/certificates/messages");
+const { INITIAL_STATE, isEmpty, isStale, nextState } = loadBuilt<typeof States>("coupons/pages/certificates/state");
+const { canSortByDistance, onlyStore, dialled, storeHeader, storeRows } = loadBuilt<typeof Stores>(
+  "coupons/pages/certificates/stores",
+);
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
@@ -58,7 +60,7 @@ describe("a card", () => {
       opened: false,
       unfold: "",
       gives: "",
-      until: "长期有效",
+      until: "有效期以抖音订单为准",
       isLastDay: false,
       soon: "",
       status: "",
@@ -66,7 +68,8 @@ describe("a card", () => {
       paid: "",
       worth: "",
       code: "",
-      label: "团购券，团购券，长期有效",
+      use: "去使用",
+      label: "团购券，团购券，有效期以抖音订单为准",
       members: [],
     });
   });
@@ -75,10 +78,11 @@ describe("a card", () => {
     const kinds: Certificate["kind"][] = ["groupon", "voucher", "times_card", "other"];
     assert.deepEqual(
       kinds.map((kind) => card({ kind }).kindText),
-      ["团购券", "代金券", "次卡", "其他券"],
+      ["团购券", "代金券", "次卡", ""],
     );
     // A newer service may have more kinds.
-    assert.equal(card({ kind: "subscription" as "other" }).kindText, "其他券");
+    const { kindText, title, label } = card({ kind: "subscription", expire_time: NOW + DAY });
+    assert.deepEqual([kindText, title, label], ["", "券", "券，有效期至 2026.11.25，明天到期"]);
   });
 
   test("marks the price as paid, and shows the market price only if it is higher", () => {
@@ -86,10 +90,10 @@ describe("a card", () => {
       const { paid, worth } = card({ pay_amount, market_price } as Partial<Certificate>);
       return [paid, worth];
     };
-    assert.deepEqual(prices(4499, 5000), ["已付 ¥44.99", "门市价 ¥50"]);
-    assert.deepEqual(prices(4500, 4500), ["已付 ¥45", ""]);
-    assert.deepEqual(prices(undefined, 5000), ["", "门市价 ¥50"]);
-    assert.deepEqual(prices(0, 5000), ["免费领取", "门市价 ¥50"]);
+    assert.deepEqual(prices(4499, 5000), ["实付 ¥44.99", "¥50"]);
+    assert.deepEqual(prices(4500, 4500), ["实付 ¥45", ""]);
+    assert.deepEqual(prices(undefined, 5000), ["", "¥50"]);
+    assert.deepEqual(prices(0, 5000), ["实付 ¥0", "¥50"]);
     assert.deepEqual([yuan(5), yuan(100), yuan(123456)], ["¥0.05", "¥1", "¥1234.56"]);
   });
 
@@ -124,24 +128,24 @@ describe("a card", () => {
         payment({ kind: "times_card", pay_amount: 2700 }),
         payment({ kind: "other", pay_amount: 100 }),
       ],
-      ["券款已付", "免费领取", "", "超出部分到店支付", "超出部分到店支付", "", "", ""],
+      ["券款已付", "实付 ¥0", "", "超出部分需到店另付", "超出部分需到店另付", "", "", ""],
     );
-    assert.deepEqual(card({ ...voucher, voucher: { max_amount: 10000 } }).notes, ["超出部分到店支付"]);
+    assert.deepEqual(card({ ...voucher, voucher: { max_amount: 10000 } }).notes, ["超出部分需到店另付"]);
   });
 
   test("describes off-peak hours and refers to the staff for weekdays", () => {
     const note = (off_peak: NonNullable<Certificate["off_peak"]>) => card({ off_peak }).notes[0];
-    assert.equal(note({ hours: [["14:00", "17:00"]] }), "错峰时段 14:00~17:00");
+    assert.equal(note({ hours: [["14:00", "17:00"]] }), "可用时段 14:00~17:00");
     const two = [
       ["9:30", "11:00"],
       ["22:00", "02:00"],
     ];
-    assert.equal(note({ hours: two }), "错峰时段 9:30~11:00、22:00~次日02:00");
+    assert.equal(note({ hours: two }), "可用时段 9:30~11:00、22:00~次日02:00");
     const weekdays = note({ hours: [["14:00", "17:00"]], weekdays: [1, 2] });
-    assert.equal(weekdays, "错峰时段 14:00~17:00，限部分星期，请咨询店员");
-    assert.equal(note({ weekdays: [0] }), "限错峰时段，限部分星期，请咨询店员");
-    assert.equal(note({ limit_type: 1 }), "限错峰时段，请咨询店员");
-    assert.equal(note({ hours: [["晚市", "打烊"]] }), "错峰时段 晚市~打烊");
+    assert.equal(weekdays, "可用时段 14:00~17:00，仅部分日期可用，请咨询店员");
+    assert.equal(note({ weekdays: [0] }), "仅部分时段可用，仅部分日期可用，请咨询店员");
+    assert.equal(note({ limit_type: 1 }), "仅部分时段可用，请咨询店员");
+    assert.equal(note({ hours: [["晚市", "打烊"]] }), "可用时段 晚市~打烊");
   });
 
   test("shows until when it is valid, and the days left in words if there are at most 7", () => {
@@ -162,7 +166,7 @@ describe("a card", () => {
   test("says from when it is valid, and that a lock is for the staff, without interpreting lock numbers", () => {
     assert.equal(card({ start_time: NOW + HOUR, expire_time: NOW + DAY }).until, "2026.11.25 起可用");
     assert.equal(card({ start_time: NOW + HOUR }).status, "未到使用时间");
-    assert.equal(card({ start_time: NOW - HOUR }).until, "长期有效");
+    assert.equal(card({ start_time: NOW - HOUR }).until, "有效期以抖音订单为准");
     assert.equal(card({ lock: { status: 1, scene: 1 } }).status, card({ lock: { status: 2, scene: 9 } }).status);
     assert.equal(card({ lock: { status: 1 } }).status, "暂不可用");
     assert.deepEqual(card({ is_transfer_asset: true }).notes, ["转赠券"]);
@@ -177,7 +181,7 @@ describe("a card", () => {
       expire_time: NOW + HOUR,
       code_tail: "7001",
     });
-    assert.equal(label, "双人套餐，团购券，有效期至 2026.11.25，明天到期，已付 ¥44.99，门市价 ¥50，券码尾号 7001");
+    assert.equal(label, "双人套餐，团购券，有效期至 2026.11.25，明天到期，实付 ¥44.99，门市价 ¥50，券码尾号 7001");
   });
 });
 
@@ -211,9 +215,10 @@ describe("groups", () => {
     const certificates = [twin("0001"), twin("0002", { code_tail: undefined } as object)];
     const group = cardOf(certificates, NOW);
     assert.deepEqual([group.copies, group.code, group.members], ["×2", "", []]);
-    assert.equal(group.label, "四人套餐，×2，团购券，长期有效，查看全部 2 张");
+    assert.equal(group.label, "四人套餐，×2，团购券，有效期以抖音订单为准，查看全部 2 张");
+    assert.equal(group.use, "用 1 张");
     const opened = cardsOf(certificates, "0001", NOW).usable[0];
-    assert.equal(opened?.unfold, "收起");
+    assert.deepEqual([opened?.unfold, opened?.use], ["收起", ""]);
     assert.deepEqual(opened?.members, [
       { id: "0001", text: "第 1 张 · 券码尾号 0001" },
       { id: "0002", text: "第 2 张" },
@@ -251,17 +256,33 @@ describe("the counter view", () => {
       id: "1",
       kindText: "团购券",
       title: "双人套餐",
-      code: "7001",
+      digitsName: "券码尾号",
+      digits: ["7001"],
+      isOrder: false,
       expiry: { label: "有效期至", text: "2026.11.25", isLastDay: false, soon: "明天到期" },
       gives: "",
       payment: "券款已付",
-      status: "",
+      refusal: "",
     });
     assert.equal(detailOf(certificate({ times: { usable: 2, total: 10 } }), NOW).gives, "剩余 2 次，共 10 次");
     assert.equal(detailOf(certificate({ expire_time: NOW + HOUR / 4 }), NOW).expiry.text, "今天 23:45 到期");
-    assert.equal(detailOf(certificate({ lock: { status: 1, scene: 1000 } }), NOW).status, "暂不可用");
-    const early = detailOf(certificate({ start_time: NOW + DAY, expire_time: NOW + 2 * DAY }), NOW);
-    assert.deepEqual([early.status, early.expiry.text], ["未到使用时间", "2026.11.25 起可用"]);
+  });
+
+  test("says first that a coupon must not be redeemed now, and nothing of a payment", () => {
+    const fields = { pay_amount: 4499, expire_time: NOW + 9 * DAY };
+    const locked = detailOf(certificate({ ...fields, lock: { status: 1, scene: 1000 } }), NOW);
+    assert.deepEqual([locked.refusal, locked.payment], ["暂不可用 · 请勿核销", ""]);
+    const early = detailOf(certificate({ ...fields, start_time: NOW + DAY }), NOW);
+    assert.deepEqual(
+      [early.refusal, early.payment, early.expiry.label, early.expiry.text],
+      ["2026.11.25 起可用", "", "有效期至", "2026.12.03"],
+    );
+  });
+
+  test("has the whole order number in groups of four where there is no code", () => {
+    const { digitsName, digits, isOrder } = detailOf(certificate({ order_id: "1080000000000000123" }), NOW);
+    assert.deepEqual([digitsName, isOrder], ["订单编号", true]);
+    assert.deepEqual(digits, ["1080", "0000", "0000", "0000", "123"]);
   });
 
   test("has the conditions that mean something to a customer, and no raw numbers", () => {
@@ -279,12 +300,11 @@ describe("the counter view", () => {
       off_peak: { start_time: NOW, end_time: NOW + DAY, weekdays: [1], hours: [["14:00", "17:00"]] },
     });
     assert.deepEqual(known, {
-      错峰时段: "14:00~17:00",
-      错峰日期: "2026.11.24 至 2026.11.25",
-      可用星期: "限部分星期，请咨询店员",
+      可用时段: "14:00~17:00",
+      可用日期: "2026.11.24 至 2026.11.25，仅部分日期可用，请咨询店员",
       抵扣规则: "平日可抵100元",
       有效期: "2026.11.24 至 2026.11.25",
-      已付: "¥44.99",
+      实付: "¥44.99",
       门市价: "¥50",
       来源: "转赠券",
       订单编号: "2",
@@ -293,11 +313,11 @@ describe("the counter view", () => {
 
   test("omits what is unknown", () => {
     assert.deepEqual(facts({}), { 订单编号: "2" });
-    assert.equal(facts({ pay_amount: 0 }).已付, "免费领取");
-    assert.deepEqual(facts({ pay_amount: 4500, market_price: 0 }), { 已付: "¥45", 订单编号: "2" });
+    assert.equal(facts({ pay_amount: 0 }).实付, "¥0");
+    assert.deepEqual(facts({ pay_amount: 4500, market_price: 0 }), { 实付: "¥45", 订单编号: "2" });
     assert.equal(facts({ start_time: NOW }).有效期, "2026.11.24 起");
-    assert.equal(facts({ off_peak: { limit_type: 1 } }).错峰规则, "请咨询店员");
-    assert.equal(facts({ off_peak: { start_time: NOW } }).错峰日期, "2026.11.24 起");
+    assert.equal(facts({ off_peak: { limit_type: 1 } }).可用规则, "请咨询店员");
+    assert.equal(facts({ off_peak: { start_time: NOW } }).可用日期, "2026.11.24 起");
   });
 });
 
@@ -322,19 +342,28 @@ describe("messages", () => {
     assert.deepEqual(notice, {
       action: "retry",
       text: "抖音服务繁忙，请稍后再试",
-      help: "请联系店员",
+      help: "仍无法解决？请联系店员",
       button: "重试",
       wait: 4,
       number: "8a6b51c0",
     });
     assert.equal(noticeOf(problem({ retryAfter: 5 }), { ...situation, age: 9 }).wait, 0);
+    assert.equal(noticeOf(problem({ retryAfter: 3600 }), { ...situation, age: 1 }).wait, 59);
   });
 
   test("have the button of their action; the staff needs none", () => {
-    const buttons = (["retry", "login", "store", "staff"] as const).map(
-      (action) => noticeOf(problem({ action }), situation).button,
+    const notices = (["retry", "login", "store", "staff"] as const).map((action) =>
+      noticeOf(problem({ action }), situation),
     );
-    assert.deepEqual(buttons, ["重试", "登录", "切换门店", ""]);
+    assert.deepEqual(
+      notices.map(({ button }) => button),
+      ["重试", "登录", "切换门店", ""],
+    );
+    const afterButton = "仍无法解决？请联系店员";
+    assert.deepEqual(
+      notices.map(({ help }) => help),
+      [afterButton, afterButton, afterButton, "请联系店员"],
+    );
   });
 
   test("of the first refused login do not say that a login has expired", () => {
@@ -355,18 +384,15 @@ describe("messages", () => {
 
   test("count the certificates, and say whether there are more", () => {
     assert.deepEqual(
-      [countText(0, false), countText(7, false), countText(200, true)],
-      ["", "共 7 张可用券", "已找到 200 张可用券"],
+      [countText(0, 0, false), countText(7, 9, false), countText(200, 200, true), countText(0, 2, false)],
+      ["", "共 7 张可用券", "已找到 200 张可用券", "本店暂无可用的券"],
     );
   });
 
   test("explain the certificates that are not listed", () => {
     assert.equal(unusableText({}), "");
-    assert.equal(
-      unusableText({ not_started: 1, expired: 2 }),
-      "另有 3 张券不能在本店使用：1 张未到使用时间，2 张已过期",
-    );
-    assert.equal(unusableText({ other: 1 }), "另有 1 张券不能在本店使用：1 张不适用于本店或已使用");
+    assert.equal(unusableText({ not_started: 1, expired: 2 }), "另有 3 张券：1 张未到使用时间，2 张已过期");
+    assert.equal(unusableText({ other: 3 }), "另有 3 张券不适用于本店或已使用");
   });
 });
 
@@ -506,7 +532,12 @@ describe("the store selection", () => {
     const known = { store: "人民广场店", address: "西藏中路180号", phone: "021-5555-6601" };
     assert.deepEqual(storeHeader("6601", stores), known);
     assert.deepEqual(storeHeader("6602", stores), { store: "徐家汇店", address: "", phone: "" });
-    assert.deepEqual(storeHeader("6601", []), { store: "当前门店", address: "", phone: "" });
+    assert.deepEqual(storeHeader("6601", []), { store: "", address: "", phone: "" });
+  });
+
+  test("dials the digits of the first number", () => {
+    const texts = ["021-5555-6601", "(021) 5555 6601 转 8", "13800138000/13900139000", "总机"];
+    assert.deepEqual(texts.map(dialled), ["02155556601", "02155556601", "13800138000", ""]);
   });
 
   test("offers the distance only if a store has both coordinates", () => {
@@ -547,7 +578,11 @@ describe("the store selection", () => {
       ],
     );
     assert.equal(rows[1]?.label, "人民广场店，8.2 km，西藏中路180号");
-    assert.equal(storeRows(stores, { position, lastPoiId: "6602" })[0]?.poi_id, "6602");
+    const last = storeRows(stores, { position, lastPoiId: "6602", poiId: "6602" });
+    assert.deepEqual(
+      last.map(({ tag }) => tag),
+      ["", "", "当前门店"],
+    );
   });
 
   test("of a chain with 63 stores is searched by name and address", () => {

@@ -1,10 +1,10 @@
 /** Access to the running sandbox that the client is tested against, and mock phones that use it. */
 
 import { type Call, createMockTt, type MockTt } from "../preview/mock-tt";
-import type * as Client from "../src/client/client";
+import type * as Client from "../src/coupons/client/client";
 import { loadBuilt } from "./built";
 
-const { createClient } = loadBuilt<typeof Client>("client/client");
+const { createClient } = loadBuilt<typeof Client>("coupons/client/client");
 
 export const APP_ID = "ttsandbox00000000a1";
 export const STORE = { account_id: "7100000000000000001", poi_id: "6601" };

@@ -2,20 +2,20 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Problem, Store, StoresOutcome } from "../src/client/client";
-import type * as States from "../src/pages/certificates/state";
-import type * as StoreStates from "../src/pages/certificates/storeState";
-import type * as Views from "../src/pages/certificates/view";
+import type { Problem, Store, StoresOutcome } from "../src/coupons/client/client";
+import type * as States from "../src/coupons/pages/certificates/state";
+import type * as StoreStates from "../src/coupons/pages/certificates/storeState";
+import type * as Views from "../src/coupons/pages/certificates/view";
 import { loadBuilt } from "./built";
 
 type StoreState = StoreStates.StoreState;
 type StoreEvent = StoreStates.StoreEvent;
 
 const { INITIAL_STORE_STATE, nextStoreState, storeTasks } = loadBuilt<typeof StoreStates>(
-  "pages/certificates/storeState",
+  "coupons/pages/certificates/storeState",
 );
-const { canLoadMore, INITIAL_STATE } = loadBuilt<typeof States>("pages/certificates/state");
-const views = loadBuilt<typeof Views>("pages/certificates/view");
+const { canLoadMore, INITIAL_STATE } = loadBuilt<typeof States>("coupons/pages/certificates/state");
+const views = loadBuilt<typeof Views>("coupons/pages/certificates/view");
 
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const HERE = { latitude: 31.197, longitude: 121.434 };
@@ -46,7 +46,7 @@ const failed = (request = 1, problem = PROBLEM): StoreEvent => {
   return { kind: "responded", request, outcome, now: NOW };
 };
 const after = (...events: StoreEvent[]) => events.reduce(nextStoreState, INITIAL_STORE_STATE);
-const storesView = (state: StoreState) => views.storesView(state, { api: "", account_id: "1" }, "", NOW);
+const storesView = (state: StoreState) => views.storesView(state, { api: "", account_id: "1", basePath: "" }, "", NOW);
 const tasks = (state: StoreState, event: StoreEvent) => storeTasks(state, nextStoreState(state, event));
 
 describe("a visit", () => {
@@ -141,7 +141,7 @@ describe("the stores", () => {
       assert.equal(nextStoreState(state, event), state);
     }
     const late = nextStoreState(state, waited(2));
-    assert.equal(storesView(late).slownessText, "网络较慢，还没有收到结果");
+    assert.equal(storesView(late).slownessText, "查询时间较长，请稍候或重新查询");
     assert.deepEqual([nextStoreState(late, requested).waiting, tasks(late, requested)], ["", ["requestStores"]]);
     const loaded = nextStoreState(late, listed(STORES, 2));
     assert.deepEqual([loaded.waiting, loaded.loading, nextStoreState(loaded, waited(2))], ["", false, loaded]);
@@ -210,10 +210,12 @@ describe("the stores", () => {
       storesView(state).stores.map(({ tag }) => tag),
       ["上次选择", "当前门店"],
     );
-    const header = (shown: StoreState) => views.listView(INITIAL_STATE, shown, { api: "", account_id: "1" }, NOW);
+    const header = (shown: StoreState) =>
+      views.listView(INITIAL_STATE, shown, { api: "", account_id: "1", basePath: "" }, NOW);
     const { store, phone, canChoose } = header(state);
     assert.deepEqual([store, phone, canChoose], ["人民广场店", "021-5555-6601", true]);
-    assert.equal(header(after(entered("6601"))).store, "当前门店");
+    assert.deepEqual([header(after(entered("6601"))).store, header(state).remembered], ["", false]);
+    assert.ok(header(after(entered("", "6601"), listed())).remembered);
     assert.equal(header(after(entered(), listed(STORES.slice(0, 1)))).canChoose, false);
   });
 });

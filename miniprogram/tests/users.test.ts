@@ -2,13 +2,13 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
-import type * as Clients from "../src/client/client";
-import type { ListOptions, LoginOptions, Outcome, RequestOptions } from "../src/client/client";
-import type { Card } from "../src/pages/certificates/rows";
-import { loadBuilt } from "./built";
+import type * as Clients from "../src/coupons/client/client";
+import type { ListOptions, LoginOptions, Outcome, RequestOptions } from "../src/coupons/client/client";
+import type { Card } from "../src/coupons/pages/certificates/rows";
+import { loadBuilt, unloadBuilt } from "./built";
 import { codeOf, FakeTt, flush, listOf, reply, STORE, settled, tokenOf } from "./fake-tt";
 
-const { createClient } = loadBuilt<typeof Clients>("client/client");
+const { createClient } = loadBuilt<typeof Clients>("coupons/client/client");
 
 beforeEach(() => mock.timers.enable({ apis: ["setTimeout"] }));
 afterEach(() => mock.timers.reset());
@@ -104,6 +104,74 @@ describe("another user of the phone", () => {
     assert.deepEqual(tt.sent, [`POST ${codeOf("lin")}`, `POST ${codeOf("wang")}`]);
   });
 
+  /** Let the storage of one customer fail from now on. */
+  function breakStorage(tt: FakeTt, customer: string): void {
+    const { setStorageSync } = tt;
+    tt.setStorageSync = (key, data) => {
+      if (tt.customer === customer) {
+        throw new Error("exceed storage max size");
+      }
+      setStorageSync.call(tt, key, data);
+    };
+  }
+
+  /** Let `wang` log in between the code of a login and its callback. */
+  function changeDuringLogin(tt: FakeTt): void {
+    const { onLogin } = tt;
+    tt.onLogin = ({ success }) => {
+      const code = codeOf(tt.customer);
+      [tt.customer, tt.onLogin] = ["wang", onLogin];
+      success({ code });
+    };
+  }
+
+  for (const storage of ["works", "fails"]) {
+    test(`may log in between the code and its callback: a new code is asked for (storage ${storage})`, async () => {
+      const { tt, list } = newPhone();
+      if (storage === "fails") {
+        breakStorage(tt, "lin");
+      }
+      changeDuringLogin(tt);
+      assert.deepEqual(idsOf(await settled(list().next(), 0)), ["wang"]);
+      assert.deepEqual([tt.logins, tt.sent], [2, [`POST ${codeOf("wang")}`]]);
+      assert.deepEqual(idsOf(await settled(list().next(), 0)), ["wang"]);
+      assert.equal(tt.sent.at(-1), `GET ${tokenOf("wang")}`);
+    });
+  }
+
+  test("may log in at every code: no code is sent, and the next login works", async () => {
+    const { tt, list } = newPhone();
+    const { onLogin } = tt;
+    tt.onLogin = ({ success }) => {
+      const code = codeOf(tt.customer);
+      tt.customer = tt.customer === "lin" ? "wang" : "lin";
+      success({ code });
+    };
+    const { problem } = (await settled(list().next(), 0)) as { problem?: Clients.Problem };
+    assert.deepEqual([problem?.cause, problem?.action], ["another user has logged in", "login"]);
+    assert.deepEqual([tt.sent, tt.logins], [[], 2]);
+    tt.onLogin = onLogin;
+    assert.deepEqual(idsOf(await settled(list().next(), 0)), ["lin"]);
+  });
+
+  test("gets no session that could not be stored, which serves the parts of its own list", async () => {
+    const { tt, progress, list } = newPhone();
+    breakStorage(tt, "lin");
+    const { onRequest } = tt;
+    tt.onRequest = ({ data, success }) => {
+      const first = { token: tokenOf("lin"), expires_in: 7200, list: { ...listOf("lin"), next_cursor: "c" } };
+      success(reply(data ? first : listOf("lin2")));
+    };
+    const pager = list();
+    assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["lin"]);
+    assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["lin", "lin2"]);
+    assert.deepEqual(tt.sent, [`POST ${codeOf("lin")}`, `GET ${tokenOf("lin")}`]);
+    [tt.customer, tt.onRequest] = ["wang", onRequest];
+    assert.deepEqual(idsOf(await settled(list().next(), 0)), ["wang"]);
+    assert.deepEqual([tt.sent.slice(2), progress], [[`POST ${codeOf("wang")}`], ["user_changed"]]);
+    assert.ok(!JSON.stringify([...tt.stored.values()]).includes(tokenOf("lin")));
+  });
+
   test("who has a session does not get the former one's part that is under way", async () => {
     const { tt, list } = newPhone();
     tt.customer = "wang";
@@ -196,7 +264,7 @@ describe("another user of the phone", () => {
     assert.deepEqual([tt.logins, progress], [3, []]);
   });
 
-  test("cannot be told apart where the storage stores nothing: the session in memory is used", async () => {
+  test("may be another one where the storage stores nothing: each list logs in, and clears the one before", async () => {
     const throwing: [string, (tt: FakeTt) => void][] = [
       [
         "throws",
@@ -232,7 +300,8 @@ describe("another user of the phone", () => {
       change(tt);
       assert.deepEqual(idsOf(await settled(list().next(), 0)), ["lin"], name);
       assert.deepEqual(idsOf(await settled(list().next(), 0)), ["lin"], name);
-      assert.deepEqual([tt.sent, progress], [[`POST ${codeOf("lin")}`, `GET ${tokenOf("lin")}`], []], name);
+      assert.deepEqual(tt.sent, [`POST ${codeOf("lin")}`, `POST ${codeOf("lin")}`], name);
+      assert.deepEqual(progress, ["user_changed"], name);
     }
   });
 });
@@ -252,15 +321,9 @@ describe("the page", () => {
 
   /** Start the mini-program on a phone, without a page. */
   function start(tt: FakeTt) {
-    const others = {
-      getEnvInfoSync: () => ({ microapp: { appId: "tt1" } }),
-      getSystemInfoSync: () => ({}),
-      setStorage: ({ key, data }: { key: string; data: unknown }) => tt.setStorageSync(key, data),
-      getSetting: () => {},
-      stopPullDownRefresh: () => {},
-    };
-    Object.assign(globalThis, { tt: Object.assign(tt, others) });
-    return loadBuilt<{ visit: Visit }>("pages/certificates/visit", true).visit;
+    Object.assign(globalThis, { tt });
+    unloadBuilt();
+    return loadBuilt<{ visit: Visit }>("coupons/pages/certificates/visit").visit;
   }
 
   function openPage(path: string, query: object): Page {
@@ -280,7 +343,7 @@ describe("the page", () => {
 
   function open(tt: FakeTt): Page {
     start(tt);
-    return openPage("pages/certificates/certificates", { poi_id: STORE.poi_id });
+    return openPage("coupons/pages/certificates/certificates", { poi_id: STORE.poi_id });
   }
 
   const idsIn = ({ data }: Page) => data.usable.map(({ id }) => id);
@@ -289,13 +352,13 @@ describe("the page", () => {
     for (const isCovered of [false, true]) {
       const tt = new FakeTt();
       const visit = start(tt);
-      const list = openPage("pages/certificates/certificates", { poi_id: STORE.poi_id });
+      const list = openPage("coupons/pages/certificates/certificates", { poi_id: STORE.poi_id });
       await flush();
       assert.deepEqual(idsIn(list), ["lin"]);
       let shown = list;
       if (isCovered) {
         list.onHide();
-        shown = openPage("pages/certificate/certificate", { id: "lin" });
+        shown = openPage("coupons/pages/certificate/certificate", { id: "lin" });
         assert.ok(shown.data.detail);
       }
       shown.onHide();
@@ -346,7 +409,7 @@ describe("the page", () => {
     };
     open(tt).onHide();
     await flush();
-    const counter = openPage("pages/certificate/certificate", { id: "second" });
+    const counter = openPage("coupons/pages/certificate/certificate", { id: "second" });
     assert.ok(counter.data.detail);
     tt.onRequest = ({ url, success }) => {
       const ids = Array.from({ length: 9 }, (_, index) => `${index}`);

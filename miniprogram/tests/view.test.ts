@@ -2,19 +2,21 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Certificate, Problem } from "../src/client/client";
-import type * as States from "../src/pages/certificates/state";
-import type * as StoreStates from "../src/pages/certificates/storeState";
-import type * as Views from "../src/pages/certificates/view";
+import type { Certificate, Problem } from "../src/coupons/client/client";
+import type * as States from "../src/coupons/pages/certificates/state";
+import type * as StoreStates from "../src/coupons/pages/certificates/storeState";
+import type * as Views from "../src/coupons/pages/certificates/view";
 import { loadBuilt } from "./built";
 
-const { INITIAL_STATE } = loadBuilt<typeof States>("pages/certificates/state");
-const { INITIAL_STORE_STATE } = loadBuilt<typeof StoreStates>("pages/certificates/storeState");
-const { cardsView, counterView, listView, storesView } = loadBuilt<typeof Views>("pages/certificates/view");
+type Submission = Views.Submission;
+
+const { INITIAL_STATE } = loadBuilt<typeof States>("coupons/pages/certificates/state");
+const { INITIAL_STORE_STATE } = loadBuilt<typeof StoreStates>("coupons/pages/certificates/storeState");
+const { cardsView, counterView, listView, storesView } = loadBuilt<typeof Views>("coupons/pages/certificates/view");
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
-const CONFIG = { api: "", account_id: "1" };
+const CONFIG = { api: "", account_id: "1", basePath: "" };
 const PROBLEM: Problem = {
   code: "network",
   status: 0,
@@ -36,7 +38,10 @@ describe("the list", () => {
       activity: "first",
       waiting: "late",
     });
-    assert.deepEqual([loading, loadingMore, empty, slownessText], [true, false, false, "网络较慢，还没有收到结果"]);
+    assert.deepEqual(
+      [loading, loadingMore, empty, slownessText],
+      [true, false, false, "查询时间较长，请稍候或重新查询"],
+    );
     assert.equal(view({ ...INITIAL_STATE, waiting: "searching" }).slownessText, "正在继续查找可用的券…");
   });
 
@@ -47,7 +52,7 @@ describe("the list", () => {
 
   test("explains coupons that cannot be used only when it is complete", () => {
     const list = { ...INITIAL_STATE, updatedAt: NOW, unusable: { expired: 1 } };
-    assert.equal(view(list).unusable, "另有 1 张券不能在本店使用：1 张已过期");
+    assert.equal(view(list).unusable, "另有 1 张券已过期");
     assert.equal(view({ ...list, more: true }).unusable, "");
     assert.equal(view({ ...list, problem: PROBLEM }).unusable, "");
   });
@@ -66,6 +71,9 @@ describe("the list", () => {
     const { count, usable, waiting } = cardsView({ ...LISTED, certificates: [COUPON, twin, locked] }, "1", NOW);
     assert.equal(count, "共 2 张可用券");
     assert.deepEqual([usable.length, usable[0]?.opened, waiting.length, waiting[0]?.opened], [1, true, 1, false]);
+    const onlyLocked = { ...LISTED, certificates: [locked] };
+    assert.equal(cardsView(onlyLocked, "", NOW).count, "本店暂无可用的券");
+    assert.equal(cardsView({ ...onlyLocked, more: true }, "", NOW).count, "");
   });
 });
 
@@ -73,9 +81,9 @@ describe("a problem", () => {
   test("is shown with what to do instead, and counts the seconds until a retry", () => {
     const list = { ...INITIAL_STATE, problem: { ...PROBLEM, retryAfter: 3 }, problemAt: NOW };
     const { problem } = listView(list, STORES, CONFIG, NOW + 1);
-    assert.deepEqual([problem?.text, problem?.wait, problem?.help], [PROBLEM.detail, 2, "请联系店员"]);
+    assert.deepEqual([problem?.text, problem?.wait, problem?.help], [PROBLEM.detail, 2, "仍无法解决？请联系店员"]);
     const help = "请到前台报手机号";
-    assert.equal(listView(list, STORES, { ...CONFIG, help }, NOW).problem?.help, help);
+    assert.equal(listView(list, STORES, { ...CONFIG, help }, NOW).problem?.help, `仍无法解决？${help}`);
     assert.equal(listView(INITIAL_STATE, STORES, CONFIG, NOW).problem, null);
   });
 
@@ -93,14 +101,40 @@ describe("a problem", () => {
 });
 
 describe("the counter view", () => {
-  const view = (list: States.ListState, config: Parameters<typeof counterView>[2] = CONFIG) =>
-    counterView(list, STORES, config, "1", NOW);
+  const view = (list: States.ListState, config: Parameters<typeof counterView>[2] = CONFIG, submission?: Submission) =>
+    counterView(list, STORES, config, "1", NOW, submission);
 
   test("shows its certificate, also an old one, and what to do", () => {
     const { detail, problem, updated, hasHook, help } = view({ ...LISTED, problem: PROBLEM });
     assert.deepEqual([detail?.id, problem, updated, hasHook, help], ["1", null, "上次更新 23:30", false, "请联系店员"]);
     assert.ok(view(LISTED, { ...CONFIG, onSelect: () => {} }).hasHook);
   });
+
+  test("without a hook refers to the staff, or says what the shop has decided", () => {
+    assert.equal(view(LISTED).counterText, "请联系店员核销");
+    assert.equal(view(LISTED, { ...CONFIG, counterText: "请到前台" }).counterText, "请到前台");
+  });
+
+  const EMPTY = { ...LISTED, certificates: [] };
+  const SUBMISSION: Submission = { certificate: COUPON, isEnded: true, isAwaited: true };
+  const submissions: [string, States.ListState, Partial<Submission>, boolean][] = [
+    ["after a promise of the hook, also while the coupon is still listed", LISTED, {}, true],
+    ["and when the coupon has left the list", EMPTY, {}, true],
+    ["also when the list cannot be read", { ...EMPTY, problem: PROBLEM }, {}, true],
+    ["not before the hook has ended, nor after it has failed", EMPTY, { isEnded: false }, false],
+    ["not for another coupon", EMPTY, { certificate: { ...COUPON, certificate_id: "2" } }, false],
+    ["not because the hook has returned: it may have opened another page", LISTED, { isAwaited: false }, false],
+    ["not while a list is read", { ...EMPTY, activity: "refresh" }, { isAwaited: false }, false],
+    ["not if the rest of the list is unknown", { ...EMPTY, problem: PROBLEM }, { isAwaited: false }, false],
+    ["nor if there is a rest", { ...EMPTY, more: true }, { isAwaited: false }, false],
+    ["but when the coupon has left the list after it", EMPTY, { isAwaited: false }, true],
+  ];
+  for (const [name, list, fields, expected] of submissions) {
+    test(`says that the coupon was submitted: ${name}`, () => {
+      const { submitted } = view(list, CONFIG, { ...SUBMISSION, ...fields });
+      assert.equal(!!submitted, expected);
+    });
+  }
 
   test("without its certificate is loading, has a problem, or says that it is gone", () => {
     const states = [

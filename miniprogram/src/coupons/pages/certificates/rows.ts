@@ -41,8 +41,11 @@ export interface Card {
   status: string;
   notes: string[];
   paid: string;
+  /** The market price, which is struck through. */
   worth: string;
   code: string;
+  /** The button; empty if there is nothing to use here: not usable now, or an opened group, whose members have buttons. */
+  use: string;
   /** All texts as one sentence, for a screen reader. */
   label: string;
   /** The certificates of a group; empty for one certificate. */
@@ -60,7 +63,7 @@ const KINDS: { [kind in Certificate["kind"]]: string } = {
   groupon: "团购券",
   voucher: "代金券",
   times_card: "次卡",
-  other: "其他券",
+  other: "",
 };
 
 /** Fields that differ between identical certificates. */
@@ -71,6 +74,8 @@ export const STATUS_TEXTS: { [state in State]: string } = {
   not_started: "未到使用时间",
   locked: "暂不可用",
 };
+/** A certificate without a title, of a kind that is unknown or newer than this program. */
+const UNKNOWN_TITLE = "券";
 
 /**
  * Group identical certificates and order the cards: usable ones as the service sorts them, then the others. The group
@@ -131,12 +136,13 @@ export function cardOf(group: Certificate[], now: number, opened = false): Card 
   const status = STATUS_TEXTS[stateOf(certificate, now)];
   const notes = notesOf(certificate);
   const paid = paidText(certificate);
-  const worthAmount = worthText(certificate);
-  const worth = worthAmount && `门市价 ${worthAmount}`;
+  const worth = worthText(certificate);
   const code = code_tail && !copies ? `券码尾号 ${code_tail}` : "";
   const unfold = copies && (opened ? "收起" : `查看全部 ${group.length} 张`);
+  const use = status ? "" : copies ? (opened ? "" : "用 1 张") : "去使用";
   // As on the card, so that the spoken name contains the visible text.
-  const texts = [title, copies, kindText, gives, until, soon, status, ...notes, paid, worth, code, unfold];
+  const price = [paid, worth && `门市价 ${worth}`, code];
+  const texts = [title, copies, kindText, gives, until, soon, status, ...notes, unfold, ...price];
   return {
     id: certificate.certificate_id,
     kindText,
@@ -153,6 +159,7 @@ export function cardOf(group: Certificate[], now: number, opened = false): Card 
     paid,
     worth,
     code,
+    use,
     label: texts.filter((text) => text).join("，"),
     members: opened && copies ? group.map(memberOf) : [],
   };
@@ -163,11 +170,11 @@ function memberOf({ certificate_id, code_tail }: Certificate, index: number): Me
 }
 
 export function kindTextOf(kind: Certificate["kind"]): string {
-  return KINDS[kind] || KINDS.other;
+  return KINDS[kind] || "";
 }
 
 export function titleOf({ title, kind }: Certificate): string {
-  return title || kindTextOf(kind);
+  return title || kindTextOf(kind) || UNKNOWN_TITLE;
 }
 
 /** Format an amount in 分 as 元, without `.00`. */
@@ -176,10 +183,7 @@ export function yuan(amount: number): string {
 }
 
 function paidText({ pay_amount }: Certificate): string {
-  if (pay_amount === undefined) {
-    return "";
-  }
-  return pay_amount === 0 ? "免费领取" : `已付 ${yuan(pay_amount)}`;
+  return pay_amount === undefined ? "" : `实付 ${yuan(pay_amount)}`;
 }
 
 /** Return the market price if it is higher than the price paid. */
@@ -191,9 +195,9 @@ export function worthText({ market_price, pay_amount }: Certificate): string {
 export function paymentText(certificate: Certificate): string {
   const { kind, pay_amount, voucher } = certificate;
   if (kind === "voucher") {
-    return givesText(certificate) || voucher?.description ? "超出部分到店支付" : "";
+    return givesText(certificate) || voucher?.description ? "超出部分需到店另付" : "";
   }
-  return kind === "groupon" && pay_amount !== undefined ? (pay_amount === 0 ? "免费领取" : "券款已付") : "";
+  return kind === "groupon" && pay_amount !== undefined ? (pay_amount === 0 ? "实付 ¥0" : "券款已付") : "";
 }
 
 /** Return the remaining uses of a times card, or the value of a voucher. */
@@ -230,7 +234,7 @@ export function expiryOf({ start_time, expire_time }: Certificate, now: number):
     return { label: "", text: `${dateText(start_time)} 起可用`, isLastDay: false, soon: "" };
   }
   if (expire_time === undefined) {
-    return { label: "", text: "长期有效", isLastDay: false, soon: "" };
+    return { label: "", text: "有效期以抖音订单为准", isLastDay: false, soon: "" };
   }
   const days = daysBetween(now, expire_time);
   if (days === 0 && expire_time > now) {
@@ -251,11 +255,13 @@ function notesOf(certificate: Certificate): string[] {
   ].filter((note) => note);
 }
 
+export const SOME_DAYS = "仅部分日期可用，请咨询店员";
+
 /** Describe the off-peak hours. Weekdays are only mentioned: Douyin does not document their numbers. */
 function offPeakText({ hours, weekdays }: NonNullable<Certificate["off_peak"]>): string {
   const ranges = hoursTexts(hours);
-  const text = ranges.length ? `错峰时段 ${ranges.join("、")}` : "限错峰时段";
-  return weekdays ? `${text}，限部分星期，请咨询店员` : ranges.length ? text : `${text}，请咨询店员`;
+  const text = ranges.length ? `可用时段 ${ranges.join("、")}` : "仅部分时段可用";
+  return weekdays ? `${text}，${SOME_DAYS}` : ranges.length ? text : `${text}，请咨询店员`;
 }
 
 /** Format pairs of start and end as 14:00~17:00, with 次日 where the end is on the next day. */

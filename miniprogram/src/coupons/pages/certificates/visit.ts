@@ -8,8 +8,10 @@
 import { createClient, type Pager, type Progress } from "../../client/client";
 import { config } from "../../config";
 import * as device from "./device";
+import { waitOf } from "./messages";
 import { certificateOf, INITIAL_STATE, type ListEvent, nextState } from "./state";
 import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeTasks } from "./storeState";
+import type { Submission } from "./view";
 
 /** A page that shows the visit. `render` updates it to the present state. */
 interface ShownPage {
@@ -17,11 +19,12 @@ interface ShownPage {
   setData(data: { textSize: number }): void;
 }
 
-export const LIST_PAGE = "/pages/certificates/certificates";
-export const COUNTER_PAGE = "/pages/certificate/certificate";
-export const STORES_PAGE = "/pages/stores/stores";
+export const LIST_PAGE = `${config.basePath}/pages/certificates/certificates`;
+export const COUNTER_PAGE = `${config.basePath}/pages/certificate/certificate`;
+export const STORES_PAGE = `${config.basePath}/pages/stores/stores`;
 
-const client = createClient({ tt, baseUrl: config.api, appId: tt.getEnvInfoSync().microapp.appId });
+const appId = device.appId() || config.appId || "";
+const client = createClient({ tt: device.host, baseUrl: config.api, appId });
 
 export const visit = {
   stores: INITIAL_STORE_STATE,
@@ -29,6 +32,8 @@ export const visit = {
   pager: undefined as Pager | undefined,
   /** The hook is running. */
   selecting: false,
+  /** The last call of the hook, until 券详情 is opened again or another user logs in. */
+  submission: undefined as Submission | undefined,
   shown: undefined as ShownPage | undefined,
   hidden: undefined as ShownPage | undefined,
   /** The seconds of a problem's button are being counted. */
@@ -51,7 +56,7 @@ export const visit = {
 
   show(page: ShownPage) {
     if (!this.isEntered()) {
-      this.redirect(LIST_PAGE);
+      this.replace(page, LIST_PAGE, () => this.enter({}));
       return;
     }
     // The page that was hidden last is shown again: it was covered by Douyin or another program, not by another page.
@@ -80,27 +85,33 @@ export const visit = {
   cover(page: ShownPage, url: string) {
     if (this.shown === page) {
       this.shown = undefined;
-      tt.navigateTo({ url, fail: () => this.show(page) });
+      device.openPage(url, () => this.show(page));
     }
   },
 
-  /** Return to the page under the one that is shown. */
-  uncover() {
+  /** Return to the page under the one that is shown. If that fails, `stay` prepares the page to be shown again. */
+  uncover(page: ShownPage, stay: () => void) {
     this.shown = undefined;
-    tt.navigateBack({});
+    device.closePage(() => {
+      stay();
+      this.show(page);
+    });
   },
 
-  /** Replace the page that is shown. */
-  redirect(url: string) {
+  /** Replace the page that is shown. If that fails, `stay` prepares the page to be shown again. */
+  replace(page: ShownPage, url: string, stay: () => void) {
     this.shown = undefined;
-    tt.redirectTo({ url });
+    device.replacePage(url, () => {
+      stay();
+      this.show(page);
+    });
   },
 
   /** Update the page that is shown: now, and each second while a problem's button is disabled. */
   render() {
     this.shown?.render();
     const isWaiting = [this.list, this.stores].some(
-      ({ problem, problemAt }) => problem && problemAt + problem.retryAfter > device.epochSeconds(),
+      ({ problem, problemAt }) => problem && problemAt + waitOf(problem) > device.epochSeconds(),
     );
     if (isWaiting && !this.isTicking) {
       this.isTicking = true;
@@ -192,6 +203,7 @@ export const visit = {
   onProgress(progress: Progress) {
     this.update({ kind: progress });
     if (progress === "user_changed") {
+      this.submission = undefined;
       this.updateStores({ kind: progress, lastPoiId: device.readLastStore(this.stores.accountId) });
     }
     if (this.list.activity === "idle") {
@@ -211,7 +223,7 @@ export const visit = {
     this.reportWaiting();
     pager.next().then((outcome) => {
       if (outcome.kind !== "cancelled") {
-        tt.stopPullDownRefresh({});
+        device.stopPullDownRefresh();
         this.update({ kind: "responded", outcome, now: device.epochSeconds() });
         if (this.list.activity !== "idle") {
           this.loadNext(pager);
@@ -230,7 +242,7 @@ export const visit = {
   },
 
   /** Call the program's hook, then read the list again: the certificate may be used up. */
-  select(id: string) {
+  select(id: string, onSubmitted = () => {}) {
     const certificate = certificateOf(this.list, id);
     const { onSelect } = config;
     if (!certificate || !onSelect || this.selecting) {
@@ -238,12 +250,24 @@ export const visit = {
     }
     this.selecting = true;
     this.render();
-    const done = () => {
-      this.selecting = false;
-      this.refresh();
-    };
+    const submission: Submission = { certificate, isEnded: false, isAwaited: false };
+    this.submission = submission;
     // In a promise, so that a hook that throws does not block the button.
-    new Promise((resolve) => resolve(onSelect(certificate, this.store()))).then(done, done);
+    new Promise((resolve) => {
+      const returned = onSelect(certificate, this.store());
+      submission.isAwaited = typeof Object(returned).then === "function";
+      resolve(returned);
+    })
+      .then((result) => {
+        submission.isEnded = result !== false;
+        if (submission.isEnded && submission.isAwaited && this.submission === submission) {
+          onSubmitted();
+        }
+      }, device.logError)
+      .then(() => {
+        this.selecting = false;
+        this.refresh();
+      });
   },
 
   /** The ids of the current store, for requests and for the hook. */

@@ -35,7 +35,10 @@ export type ListEvent =
   | { kind: "waited"; request: number; waiting: Waiting }
   | { kind: "responded"; outcome: Exclude<Outcome, { kind: "cancelled" }>; now: number };
 
-/** Cards that fill about one screen. With fewer, the customer cannot scroll, so onReachBottom never fires. */
+/**
+ * Cards that fill about one screen. With fewer, the customer cannot scroll, so onReachBottom never fires. The client has
+ * its own limit for parts without new certificates: after it, `withList` does not go on.
+ */
 const SCREEN_CARDS = 8;
 
 export const INITIAL_STATE: ListState = {
@@ -94,6 +97,12 @@ export function canLoadMore({ more, activity, problem }: ListState): boolean {
 /** Return a certificate of the list; undefined if it is not in the list. */
 export function certificateOf({ certificates }: ListState, id: string): Certificate | undefined {
   return certificates.filter(({ certificate_id }) => certificate_id === id)[0];
+}
+
+/** Whether the complete list does not have a certificate. */
+export function isGone(list: ListState, id: string): boolean {
+  const { activity, more, problem } = list;
+  return activity === "idle" && !more && !problem && !certificateOf(list, id);
 }
 
 function start(state: ListState, activity: Activity): ListState {

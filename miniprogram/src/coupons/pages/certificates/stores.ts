@@ -30,10 +30,16 @@ export interface StoreHeader {
   phone: string;
 }
 
-/** Return the header of a store's list. The store may be unknown: stores are loaded while the list is. */
+/** Return the header of a store's list; empty for an unknown store: stores are loaded while the list is. */
 export function storeHeader(poiId: string, stores: Store[]): StoreHeader {
   const store = stores.filter(({ poi_id }) => poi_id === poiId)[0];
-  return { store: store ? store.name : "当前门店", address: store?.address || "", phone: store?.phone || "" };
+  return { store: store?.name || "", address: store?.address || "", phone: store?.phone || "" };
+}
+
+/** Return the digits of the first number of a text, such as 021-5555-6601 转 8. */
+export function dialled(phone: string): string {
+  const [number = ""] = /\d[\d\s()（）-]*/.exec(phone) || [];
+  return number.replace(/\D/g, "");
 }
 
 /** Whether the position of at least one store is known. */
@@ -50,11 +56,11 @@ export interface Listing {
   search?: string;
 }
 
-/** Return the stores that are looked for: the last choice, then the nearest; without a position, in the given order. */
+/** Return the stores that are looked for, the nearest first; without a position, the last choice, then the given order. */
 export function storeRows(stores: Store[], { position, poiId = "", lastPoiId = "", search = "" }: Listing): StoreRow[] {
   const tags: { [poiId: string]: string } = { [lastPoiId]: "上次选择", [poiId]: "当前门店" };
   const words = searchable(search).split(/\s+/);
-  const rank = ({ poi_id }: Store) => (poi_id === lastPoiId ? 0 : 1);
+  const rank = ({ poi_id }: Store) => (poi_id === lastPoiId && !position ? 0 : 1);
   return stores
     .filter(({ name, address = "" }) => words.every((word) => searchable(`${name} ${address}`).indexOf(word) >= 0))
     .map((store, index) => ({ store, index, metres: position ? distance(store, position) : Number.POSITIVE_INFINITY }))

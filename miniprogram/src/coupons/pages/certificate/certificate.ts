@@ -2,7 +2,7 @@
 
 import { config } from "../../config";
 import * as device from "../certificates/device";
-import { canLoadMore, certificateOf } from "../certificates/state";
+import { canLoadMore } from "../certificates/state";
 import { counterView } from "../certificates/view";
 import { visit } from "../certificates/visit";
 
@@ -21,6 +21,7 @@ Page({
 
   onLoad(query) {
     this.id = query.id || "";
+    visit.submission = undefined;
   },
 
   onShow() {
@@ -36,13 +37,14 @@ Page({
   },
 
   render() {
-    if (canLoadMore(visit.list) && !certificateOf(visit.list, this.id)) {
+    const { list, stores, selecting, submission } = visit;
+    const view = counterView(list, stores, config, this.id, device.epochSeconds(), submission);
+    if (canLoadMore(list) && !view.detail && !view.submitted) {
       // After a refresh, it can be in a part that has not been loaded again.
       visit.loadMore();
       return;
     }
-    const { list, stores, selecting } = visit;
-    this.setData({ ...counterView(list, stores, config, this.id, device.epochSeconds()), selecting });
+    this.setData({ ...view, selecting });
   },
 
   use() {
@@ -60,7 +62,12 @@ Page({
   },
 
   leave() {
-    visit.uncover();
+    visit.uncover(this, () => {});
+  },
+
+  /** Switch to the next text size; after the largest, to the smallest. */
+  changeTextSize() {
+    this.setData({ textSize: device.changeTextSize(this.data.textSize) });
   },
 
   copyText(event: TapEvent) {
@@ -68,6 +75,6 @@ Page({
   },
 
   callStore() {
-    tt.makePhoneCall({ phoneNumber: this.data.phone });
+    device.dial(this.data.phone);
   },
 });

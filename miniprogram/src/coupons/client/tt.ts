@@ -18,8 +18,6 @@ export interface RequestOptions {
   data?: object;
   /** Milliseconds. */
   timeout: number;
-  /** Receive the response of an equal request in prelaunch.ts, if there is one. Older base libraries ignore it. */
-  usePrefetchCache: boolean;
   /** Called for every status. */
   success: (reply: Reply) => void;
   fail: (reason?: unknown) => void;

@@ -2,6 +2,7 @@
 
 import { config } from "../../config";
 import * as device from "./device";
+import { SUBMITTED_TEXT } from "./messages";
 import { canLoadMore, INITIAL_STATE } from "./state";
 import { cardsView, listView } from "./view";
 import { COUNTER_PAGE, STORES_PAGE, visit } from "./visit";
@@ -23,6 +24,8 @@ Page({
   /** What the cards show now. */
   shownCertificates: INITIAL_STATE.certificates,
   shownGroup: "",
+  /** The selection could not take the place of this page. */
+  isStuck: false,
 
   onLoad(query) {
     // The store selection leads here too, with the list of the chosen store.
@@ -55,9 +58,11 @@ Page({
 
   render() {
     const { list, stores, selecting } = visit;
-    if (!stores.poiId) {
+    if (!stores.poiId && !this.isStuck) {
       // Nothing to list: the selection takes the place of this page, so that a step back does not lead here.
-      visit.redirect(STORES_PAGE);
+      visit.replace(this, STORES_PAGE, () => {
+        this.isStuck = true;
+      });
       return;
     }
     const now = device.epochSeconds();
@@ -83,7 +88,7 @@ Page({
     if (action === "own_merchant") {
       visit.openOwnMerchant();
     } else if (action === "store") {
-      visit.redirect(STORES_PAGE);
+      visit.replace(this, STORES_PAGE, () => {});
     } else {
       visit.loadMore();
     }
@@ -105,7 +110,7 @@ Page({
 
   use(event: TapEvent) {
     if (config.onSelect) {
-      visit.select(event.currentTarget.dataset.id || "");
+      visit.select(event.currentTarget.dataset.id || "", () => device.toast(SUBMITTED_TEXT));
     } else {
       this.openCertificate(event);
     }
@@ -121,6 +126,6 @@ Page({
   },
 
   callStore() {
-    tt.makePhoneCall({ phoneNumber: this.data.phone });
+    device.dial(this.data.phone);
   },
 });

@@ -1,12 +1,20 @@
 /** What the pages show: their data, from the states of the list and of the stores. Pure functions. */
 
-import type { Problem } from "../../client/client";
+import type { Certificate, Problem } from "../../client/client";
 import type { Config } from "../../config";
 import { clockText } from "./dates";
 import { detailOf } from "./detail";
-import { countText, DEFAULT_HELP, type Notice, noticeOf, unusableText, waitingText } from "./messages";
+import {
+  countText,
+  DEFAULT_COUNTER_TEXT,
+  DEFAULT_HELP,
+  type Notice,
+  noticeOf,
+  unusableText,
+  waitingText,
+} from "./messages";
 import { cardsOf, stateOf } from "./rows";
-import { canLoadMore, certificateOf, isEmpty, isStale, type ListState } from "./state";
+import { canLoadMore, certificateOf, isEmpty, isGone, isStale, type ListState } from "./state";
 import { canChoose, canLocate, type StoreState } from "./storeState";
 import { storeHeader, storeRows } from "./stores";
 
@@ -27,6 +35,10 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
   return {
     ...storeHeader(stores.poiId, stores.stores),
     canChoose: canChoose(stores),
+    /** The store was chosen at an earlier visit. */
+    remembered: stores.isRemembered,
+    /** Only if the selection could not take the place of this page. */
+    isUnchosen: !stores.poiId,
     loading,
     loadingMore: activity === "more",
     slowness: waiting,
@@ -45,16 +57,39 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
 /** Return the cards, with the group `openedId` opened. */
 export function cardsView({ certificates, more }: ListState, openedId: string, now: number) {
   const usable = certificates.filter((certificate) => stateOf(certificate, now) === "usable");
-  return { ...cardsOf(certificates, openedId, now), count: countText(usable.length, more) };
+  return { ...cardsOf(certificates, openedId, now), count: countText(usable.length, certificates.length, more) };
 }
 
-/** Return the data of 券详情. Without its certificate, the list is loading, has a problem, or no longer has it. */
-export function counterView(list: ListState, stores: StoreState, config: Config, id: string, now: number) {
+/** A call of the program's hook. */
+export interface Submission {
+  certificate: Certificate;
+  /** The hook has ended without an error or `false`. */
+  isEnded: boolean;
+  /** The hook returned a promise. Otherwise what it began may go on: only a list without the certificate shows its end. */
+  isAwaited: boolean;
+}
+
+/**
+ * Return the data of 券详情. Without its certificate, the list is loading, has a problem, or no longer has it. `submission`:
+ * the last one, of any certificate.
+ */
+export function counterView(
+  list: ListState,
+  stores: StoreState,
+  config: Config,
+  id: string,
+  now: number,
+  submission?: Submission,
+) {
   const certificate = certificateOf(list, id);
+  const isSubmitted =
+    submission?.isEnded && submission.certificate.certificate_id === id && (submission.isAwaited || isGone(list, id));
   return {
     ...storeHeader(stores.poiId, stores.stores),
+    submitted: isSubmitted ? detailOf(submission.certificate, now) : null,
     detail: certificate ? detailOf(certificate, now) : null,
     hasHook: !!config.onSelect,
+    counterText: config.counterText || DEFAULT_COUNTER_TEXT,
     help: helpOf(config),
     updated: updatedText(list, now),
     loading: !certificate && list.activity !== "idle",

@@ -57,7 +57,7 @@ export type Outcome =
 /** Pagination of one list. */
 export interface Pager {
   /**
-   * Load the next part and return the whole list so far: soonest to expire first, without duplicates. Parts without
+   * Load the next part and return the whole list so far: soonest to expire first, without duplicates. Parts without new
    * certificates are followed by the next, at most 10 times.
    *
    * Calls during a load share its promise. At the end, the list is returned without a request. After a problem, the
@@ -71,8 +71,9 @@ export interface Pager {
 /**
  * Report to the page.
  *
- * - `searching`: a part had no certificates, so the next one is being requested
- * - `user_changed`: another user has logged in on this phone. Clear what is shown; the pager has done so.
+ * - `searching`: a part had no new certificates, so the next one is being requested
+ * - `user_changed`: another user has logged in on this phone, or the storage has failed, so that it cannot be excluded.
+ *   Clear what is shown; the pager has done so.
  */
 export type Progress = "searching" | "user_changed";
 
@@ -104,6 +105,7 @@ interface PendingRequest<T> {
 /** Do not use a session that could expire during the request. */
 const EXPIRY_MARGIN_MS = 30000;
 const STORES_CACHE_MS = 300000;
+// The service reads up to four pages of the platform for a part, and ends a list after 20 empty ones (paging.py).
 const MAX_EMPTY_PARTS = 10;
 // Douyin isolates storage by user and mini-program and clears it when the user logs out.
 const SESSION_KEY = "redemption.session";
@@ -119,13 +121,13 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   if (missing.length) {
     throw new Error(`createClient: ${missing.join(", ")} missing`);
   }
+  if (!/^https?:\/\/./.test(options.baseUrl)) {
+    throw new Error("createClient: baseUrl must begin with https://");
+  }
   const { tt, appId } = options;
   const baseUrl = options.baseUrl.replace(/\/+$/, "");
-  // The readers of the two requests that prelaunch.ts may have sent. Only the first request of each kind may receive a
-  // prefetched response: a later one would get an old response, or a failure.
-  const prefetchable = new Set<unknown>([readList, readMerchant]);
   let session: Session | undefined;
-  // The token in the storage since `session` was saved: that of `session`, unless the storage failed.
+  // The token that was last found in the storage: that of `session`, unless the storage has failed.
   let storedToken = "";
   // Number of changes of the user, so that lists and responses of a former user are not used.
   let user = 0;
@@ -133,29 +135,49 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   let current: Pager | undefined;
   let report: (progress: Progress) => unknown = () => {};
 
-  /** Compare the session with the storage. If that holds another one, or none, another user has logged in. */
-  function readSession(): void {
-    // Where the storage throws, the session in memory counts.
-    attempt(() => {
+  function changeUser(found: Session | undefined): void {
+    const former = session;
+    session = found;
+    user += 1;
+    if (former) {
+      report("user_changed");
+    }
+  }
+
+  /** Compare with the storage: if its token is another, so is the user. Return whether the storage holds the session. */
+  function readSession(): boolean {
+    return !!attempt(() => {
       const stored = tt.getStorageSync(SESSION_KEY);
       const found = attempt(() => readStoredSession(stored));
       const token = found ? found.token : "";
       if (token !== storedToken) {
-        const former = session;
-        session = found;
         storedToken = token;
-        user += 1;
-        if (former) {
-          report("user_changed");
-        }
+        changeUser(found);
       }
+      return session && session.token === token;
     });
   }
 
+  function readToken(): string {
+    return attempt(() => readStoredSession(tt.getStorageSync(SESSION_KEY)).token) || "";
+  }
+
+  /** Whether this token is in the storage: then no other user has logged in since it was stored. */
+  function isStored(token: string): boolean {
+    return !!token && readToken() === token;
+  }
+
+  function store(saved: Session): void {
+    attempt(() => tt.setStorageSync(SESSION_KEY, saved));
+    storedToken = readToken();
+  }
+
+  /** Use a session, and store it if the storage still is that of its user. */
   function saveSession(saved: Session): void {
     session = saved;
-    attempt(() => tt.setStorageSync(SESSION_KEY, saved));
-    storedToken = attempt(() => readStoredSession(tt.getStorageSync(SESSION_KEY)).token) || "";
+    if (isStored(storedToken)) {
+      store(saved);
+    }
   }
 
   /** Expire a rejected session, unless a new one has replaced it. */
@@ -168,7 +190,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
   /** Log in, and ask for a list in the same request. */
   function logIn(query?: ListOptions): Promise<Result<Login>> {
-    const login = loginCode()
+    const login = loginCode(true)
       .then((result) => (result.problem ? result : openSession(result.value, query)))
       .then((result) => {
         pendingLogin = undefined;
@@ -178,7 +200,16 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     return login;
   }
 
-  function loginCode(): Promise<Result<string>> {
+  /** Get a code of the user whose storage this is; if another logs in meanwhile, a new one, once. */
+  function loginCode(retry: boolean): Promise<Result<string>> {
+    readSession();
+    if (!storedToken) {
+      // A mark: without it, the empty storage of another user would look the same.
+      const mark = { token: `${Math.random()}`, endsAt: 0 };
+      store(mark);
+      session = storedToken ? mark : undefined;
+    }
+    const mark = storedToken;
     return settle<{ code?: unknown }, string>({
       name: "tt.login",
       call: (success, fail) => tt.login({ force: true, success, fail }),
@@ -188,16 +219,20 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         }
         return { value: code };
       },
+    }).then((result) => {
+      readSession();
+      if (result.problem || isStored(mark)) {
+        return result;
+      }
+      if (retry) {
+        return loginCode(false);
+      }
+      // If nothing can be stored, users cannot be told apart. The session then serves this list only.
+      return mark || storedToken ? { problem: otherUser() } : result;
     });
   }
 
   function openSession(code: string, query: ListOptions | undefined): Promise<Result<Login>> {
-    // The code belongs to whoever has logged in.
-    readSession();
-    if (!storedToken) {
-      // Mark the storage of this user: without a mark, the empty storage of another user would look the same.
-      saveSession({ token: `${Math.random()}`, endsAt: 0 });
-    }
     const data = { app_id: appId, code, list: query };
     return send(() => "/v1/sessions", readLogin, code, data).done.then((result) => {
       if (!result.problem) {
@@ -227,7 +262,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     const sent = settle<Reply, T>({
       name: "tt.request",
       call: (success, fail) => {
-        const common = { url: baseUrl + path(), timeout: TIMEOUT_MS, usePrefetchCache: prefetchable.delete(read) };
+        const common = { url: baseUrl + path(), timeout: TIMEOUT_MS };
         task = tt.request(Object.assign(common, kind, { success, fail }));
         return task;
       },
@@ -239,7 +274,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         return result;
       }
       readSession();
-      return user === sender ? result : { problem: newProblem("login", 0, "another user has logged in") };
+      return user === sender ? result : { problem: otherUser() };
     });
     return { done, abort: () => attempt(() => task?.abort()) };
   }
@@ -258,6 +293,9 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     let cursor: string | undefined;
     let complete = false;
     let cancelled = false;
+    // This list has logged in: it goes on with a session that could not be stored. The next list logs in again.
+    let hasLoggedIn = false;
+    let hasRestarted = false;
     let request: PendingRequest<List> | undefined;
     let pending: Promise<Outcome> | undefined;
     let settlePending: (outcome: Outcome) => void = () => {};
@@ -268,7 +306,10 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
     /** Forget the list of a former user. */
     function checkUser(): void {
-      readSession();
+      if (!readSession() && session && !hasLoggedIn) {
+        // The storage does not say whose session this is.
+        changeUser(undefined);
+      }
       if (owner !== user) {
         owner = user;
         found.clear();
@@ -278,12 +319,12 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       }
     }
 
-    /** Load parts until one has certificates, or the list ends. */
+    /** Load parts until one has new certificates, or the list ends. */
     function search(emptyParts: number): Promise<Outcome> {
       return load(true).then((result) => {
+        const before = found.size;
         const outcome = merge(result);
-        const isEmpty = result && !result.problem && !result.value.certificates.length;
-        if (outcome.kind === "list" && outcome.more && isEmpty && emptyParts < MAX_EMPTY_PARTS) {
+        if (outcome.kind === "list" && outcome.more && found.size === before && emptyParts < MAX_EMPTY_PARTS) {
           report("searching");
           return search(emptyParts + 1);
         }
@@ -302,15 +343,17 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       }
       if (pendingLogin) {
         // Share the login of a replaced list. If that list was invalid, nobody has been logged in.
-        return pendingLogin.then((result) =>
-          result.problem && result.problem.status !== 400 ? result : load(retryLogin),
-        );
+        return pendingLogin.then((result) => {
+          hasLoggedIn = !result.problem;
+          return result.problem && result.problem.status !== 400 ? result : load(retryLogin);
+        });
       }
       // Only the first part has no cursor.
       return logIn(cursor ? undefined : query).then((result) => {
         if (result.problem) {
           return result;
         }
+        hasLoggedIn = true;
         checkUser();
         const { token, first } = result.value;
         return first ? check(first, token, retryLogin) : getPart(token, retryLogin);
@@ -325,7 +368,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       return request.done.then((result) => check(result, token, retryLogin));
     }
 
-    /** After a 401, log in again and retry once. */
+    /** After a 401, log in again and retry once. After a refused cursor, start the list again, once. */
     function check(
       result: Result<List>,
       token: string,
@@ -341,8 +384,12 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         }
       }
       if (result.problem.code === "invalid_request" && cursor) {
-        // The server no longer accepts the cursor. Start again without it; keep what was found.
+        // Without the cursor, this query was accepted. Keep what was found.
         cursor = undefined;
+        if (!hasRestarted) {
+          hasRestarted = true;
+          return load(retryLogin);
+        }
         result.problem.action = "retry";
       }
       return result;
@@ -417,6 +464,10 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   }
 
   return { listCertificates, listStores };
+}
+
+function otherUser(): Problem {
+  return newProblem("login", 0, "another user has logged in");
 }
 
 function storesOutcome(merchant: Merchant, stale: boolean): StoresOutcome {

@@ -9,7 +9,7 @@ export type NoticeAction = Problem["action"] | "own_merchant";
 export interface Notice {
   action: NoticeAction;
   text: string;
-  /** What to do instead: the merchant's sentence. */
+  /** What to do instead: the merchant's sentence. After a button, it begins with 仍无法解决？ */
   help: string;
   /** Button text; empty for no button. */
   button: string;
@@ -38,21 +38,36 @@ const BUTTONS: { [action in NoticeAction]: string } = {
   staff: "",
 };
 
-/** What a customer does when the page cannot help, unless `config.ts` says it. */
+/** What a customer does when the page cannot help, and with 券详情, unless `config.ts` says it. */
 export const DEFAULT_HELP = "请联系店员";
+export const DEFAULT_COUNTER_TEXT = "请联系店员核销";
+/** Shown after the program's hook has succeeded. */
+export const SUBMITTED_TEXT = "已提交，请以店员确认为准";
+export const NOTHING_USABLE_TEXT = "本店暂无可用的券";
 const NUMBER_LENGTH = 8;
+const MAX_WAIT_SECONDS = 60;
 /** After this many seconds without a response, say so; then offer to retry. */
 export const SLOW_SECONDS = 2;
 export const LATE_SECONDS = 6;
 
-export function noticeOf(problem: Problem, { help, isFirst, isForeignMerchant, age }: Situation): Notice {
-  const { code, detail, retryAfter, requestId } = problem;
+export function noticeOf(problem: Problem, situation: Situation): Notice {
+  const notice = resolvedNotice(problem, situation);
+  return notice.button ? { ...notice, help: `仍无法解决？${notice.help}` } : notice;
+}
+
+/** Return the seconds until the button of a new problem is enabled. */
+export function waitOf({ retryAfter }: Problem): number {
+  return Math.min(retryAfter, MAX_WAIT_SECONDS);
+}
+
+function resolvedNotice(problem: Problem, { help, isFirst, isForeignMerchant, age }: Situation): Notice {
+  const { code, detail, requestId } = problem;
   const notice: Notice = {
     action: problem.action,
     text: detail,
     help,
     button: BUTTONS[problem.action],
-    wait: Math.max(0, Math.ceil(retryAfter - age)),
+    wait: Math.max(0, Math.ceil(waitOf(problem) - age)),
     // Long enough to find a request in the log, short enough to read out.
     number: requestId.slice(0, NUMBER_LENGTH),
   };
@@ -76,9 +91,12 @@ export function isRefusal({ action, code }: Problem): boolean {
   return action === "login" || action === "store" || REFUSALS.indexOf(code) >= 0;
 }
 
-/** Return the line above the list. */
-export function countText(certificates: number, more: boolean): string {
-  return certificates ? `${more ? "已找到" : "共"} ${certificates} 张可用券` : "";
+/** Return the line above the list. `usable`: the number of certificates that can be used now. */
+export function countText(usable: number, certificates: number, more: boolean): string {
+  if (usable) {
+    return `${more ? "已找到" : "共"} ${usable} 张可用券`;
+  }
+  return certificates && !more ? NOTHING_USABLE_TEXT : "";
 }
 
 /** Explain the certificates that are not in the list; empty if there are none. */
@@ -91,7 +109,10 @@ export function unusableText(unusable: Unusable): string {
   const counted = reasons.filter(([count]) => count);
   const total = counted.reduce((sum, [count = 0]) => sum + count, 0);
   const texts = counted.map(([count, reason]) => `${count} 张${reason}`);
-  return total ? `另有 ${total} 张券不能在本店使用：${texts.join("，")}` : "";
+  if (counted.length < 2) {
+    return counted.map(([count, reason]) => `另有 ${count} 张券${reason}`).join("");
+  }
+  return `另有 ${total} 张券：${texts.join("，")}`;
 }
 
 /** `searching`: the client goes on after a part of the list without certificates. */
@@ -102,7 +123,7 @@ export function waitingText(waiting: Waiting): string {
     "": "",
     searching: "正在继续查找可用的券…",
     slow: "仍在查询，请稍候…",
-    late: "网络较慢，还没有收到结果",
+    late: "查询时间较长，请稍候或重新查询",
   };
   return texts[waiting];
 }

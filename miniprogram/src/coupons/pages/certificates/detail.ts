@@ -9,7 +9,7 @@ import {
   hoursTexts,
   kindTextOf,
   paymentText,
-  STATUS_TEXTS,
+  SOME_DAYS,
   stateOf,
   titleOf,
   worthText,
@@ -27,27 +27,38 @@ export interface Detail {
   id: string;
   kindText: string;
   title: string;
-  /** The last digits of the code, which the staff compares; empty if unknown. */
-  code: string;
+  /** What the staff compares: the last digits of the code or, if there is none, the whole order number in groups. */
+  digitsName: string;
+  digits: string[];
+  isOrder: boolean;
   expiry: Expiry;
   gives: string;
   payment: string;
-  /** Why it cannot be used now; empty if it can. */
-  status: string;
+  /** Why it must not be redeemed now; empty if it can. */
+  refusal: string;
   facts: Fact[];
 }
 
 /** Return the counter view at `now` (epoch seconds). */
 export function detailOf(certificate: Certificate, now: number): Detail {
+  const { code_tail, order_id, start_time = 0 } = certificate;
+  const refusal = {
+    usable: "",
+    not_started: `${dateText(start_time)} 起可用`,
+    locked: "暂不可用 · 请勿核销",
+  }[stateOf(certificate, now)];
   return {
     id: certificate.certificate_id,
     kindText: kindTextOf(certificate.kind),
     title: titleOf(certificate),
-    code: certificate.code_tail || "",
-    expiry: expiryOf(certificate, now),
+    digitsName: code_tail ? "券码尾号" : "订单编号",
+    digits: code_tail ? [code_tail] : order_id.match(/.{1,4}/g) || [],
+    isOrder: !code_tail,
+    // From when it is valid is part of the refusal.
+    expiry: expiryOf({ ...certificate, start_time: 0 }, now),
     gives: givesText(certificate),
-    payment: paymentText(certificate),
-    status: STATUS_TEXTS[stateOf(certificate, now)],
+    payment: refusal ? "" : paymentText(certificate),
+    refusal,
     facts: factsOf(certificate),
   };
 }
@@ -61,18 +72,16 @@ function factsOf(certificate: Certificate): Fact[] {
     }
   };
   if (off_peak) {
-    add("错峰时段", hoursTexts(off_peak.hours).join("、"));
-    add("错峰日期", rangeText(off_peak.start_time, off_peak.end_time));
-    add("可用星期", off_peak.weekdays ? "限部分星期，请咨询店员" : "");
+    const days = [rangeText(off_peak.start_time, off_peak.end_time), off_peak.weekdays ? SOME_DAYS : ""];
+    add("可用时段", hoursTexts(off_peak.hours).join("、"));
+    add("可用日期", days.filter((text) => text).join("，"));
     if (!off_peak.hours && !off_peak.weekdays) {
-      add("错峰规则", "请咨询店员");
+      add("可用规则", "请咨询店员");
     }
   }
   add("抵扣规则", voucher?.description);
   add("有效期", rangeText(start_time, expire_time));
-  if (pay_amount !== undefined) {
-    add("已付", pay_amount === 0 ? "免费领取" : yuan(pay_amount));
-  }
+  add("实付", pay_amount === undefined ? "" : yuan(pay_amount));
   add("门市价", worthText(certificate));
   add("来源", certificate.is_transfer_asset ? "转赠券" : "");
   add("订单编号", certificate.order_id, certificate.order_id);

@@ -2,7 +2,6 @@
 
 import { config } from "../../config";
 import * as device from "../certificates/device";
-import { canLocate } from "../certificates/storeState";
 import { storesView } from "../certificates/view";
 import { LIST_PAGE, visit } from "../certificates/visit";
 
@@ -41,18 +40,22 @@ Page({
       this.leave();
       return;
     }
-    this.setData(storesView(visit.stores, config, this.data.search, device.epochSeconds()));
-    if (canLocate(visit.stores) && !this.hasAskedDistance) {
+    const view = storesView(visit.stores, config, this.data.search, device.epochSeconds());
+    this.setData({ ...view, canLocate: view.canLocate && device.hasPosition });
+    if (this.data.canLocate && !this.hasAskedDistance) {
       this.hasAskedDistance = true;
       visit.sortIfAllowed();
     }
   },
 
   leave() {
+    const stay = () => {
+      this.opened = visit.stores.opened;
+    };
     if (this.isOverList) {
-      visit.uncover();
+      visit.uncover(this, stay);
     } else {
-      visit.redirect(`${LIST_PAGE}?chosen=1`);
+      visit.replace(this, `${LIST_PAGE}?chosen=1`, stay);
     }
   },
 

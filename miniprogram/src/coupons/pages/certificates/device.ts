@@ -1,0 +1,145 @@
+/**
+ * What the pages need of the phone. The only module of the pages that calls `tt`: login, request, storage and navigation
+ * are needed, every other function may be missing, in an old base library or another host.
+ */
+
+import { attempt } from "../../client/tt";
+import { LATE_SECONDS, SLOW_SECONDS, type Waiting } from "./messages";
+import { dialled, type Position } from "./stores";
+
+declare const console: { error(...values: unknown[]): void };
+
+type Tt = typeof tt;
+type Needed =
+  | "login"
+  | "request"
+  | `${"get" | "set" | "remove"}StorageSync`
+  | "navigateTo"
+  | "redirectTo"
+  | "navigateBack";
+
+export const host: Pick<Tt, Needed> & Partial<Tt> = tt;
+
+/** Base font sizes in pixels; all text on the page is relative to them. */
+const TEXT_SIZES = [16, 20, 24, 32];
+const TEXT_SIZE_KEY = "redemption.text_size";
+const LOCATION_SCOPE = "scope.userLocation";
+
+/** Return the app_id of this mini-program; empty if the host does not name it. */
+export function appId(): string {
+  return attempt(() => host.getEnvInfoSync?.().microapp.appId) || "";
+}
+
+export function epochSeconds(): number {
+  return Date.now() / 1000;
+}
+
+/** Report that a request takes long. The receiver ignores the report if the request has ended. */
+export function reportWaiting(report: (waiting: Waiting) => void): void {
+  setTimeout(() => report("slow"), SLOW_SECONDS * 1000);
+  setTimeout(() => report("late"), LATE_SECONDS * 1000);
+}
+
+// Navigation. `fail`: the page stays on the screen.
+
+export function openPage(url: string, fail: () => void): void {
+  call(host.navigateTo, { url, fail });
+}
+
+export function replacePage(url: string, fail: () => void): void {
+  call(host.redirectTo, { url, fail });
+}
+
+export function closePage(fail: () => void): void {
+  call(host.navigateBack, { fail });
+}
+
+export function stopPullDownRefresh(): void {
+  call(host.stopPullDownRefresh, {});
+}
+
+/** Return the merchant's store that the customer chose last; empty if there is none, or the storage is broken. */
+export function readLastStore(accountId: string): string {
+  const stored = attempt(() => host.getStorageSync(storeKey(accountId)));
+  return typeof stored === "string" ? stored : "";
+}
+
+export function saveLastStore(accountId: string, poiId: string): void {
+  attempt(() => host.setStorageSync(storeKey(accountId), poiId));
+}
+
+/** Return the customer's stored choice, or the phone's font size if Douyin reports it. */
+export function initialTextSize(): number {
+  const [smallest, largest] = [TEXT_SIZES[0] as number, TEXT_SIZES[TEXT_SIZES.length - 1] as number];
+  const stored = attempt(() => host.getStorageSync(TEXT_SIZE_KEY) as unknown);
+  const { fontSizeSetting } = (attempt(() => host.getSystemInfoSync?.()) || {}) as { fontSizeSetting?: number };
+  const size = typeof stored === "number" ? stored : fontSizeSetting || smallest;
+  return Math.min(largest, Math.max(smallest, size));
+}
+
+/** Store and return the next text size; after the largest, the smallest. */
+export function changeTextSize(size: number): number {
+  const next = TEXT_SIZES.filter((larger) => larger > size)[0] || (TEXT_SIZES[0] as number);
+  attempt(() => host.setStorageSync(TEXT_SIZE_KEY, next));
+  return next;
+}
+
+/** Whether the host has positions at all. */
+export const hasPosition = !!host.getLocation;
+
+/** Ask for the position. Douyin asks the customer the first time only. Undefined if it is refused. */
+export function readPosition(): Promise<Position | undefined> {
+  return new Promise((resolve) => {
+    call(host.getLocation, { type: "gcj02", success: resolve, fail: () => resolve(undefined) });
+  });
+}
+
+/** Whether the customer has allowed the position before. Asks nothing. */
+export function isPositionAllowed(): Promise<boolean> {
+  return new Promise((resolve) => {
+    call(host.getSetting, { success: (settings) => resolve(allowsPosition(settings)), fail: () => resolve(false) });
+  });
+}
+
+/** Open Douyin's settings of this mini-program. Resolves to whether they allow the position. */
+export function openSettings(): Promise<boolean> {
+  return new Promise((resolve) => {
+    call(host.openSetting, { success: (settings) => resolve(allowsPosition(settings)), fail: () => resolve(false) });
+  });
+}
+
+/** Copy a text, and say so. Fails if the privacy agreement does not declare the clipboard. */
+export function copy(data: string): void {
+  call(host.setClipboardData, { data, success: () => toast("已复制"), fail: () => toast(`无法复制：${data}`) });
+}
+
+/** Dial a store's number: tt.makePhoneCall takes digits only. */
+export function dial(phone: string): void {
+  call(host.makePhoneCall, { phoneNumber: dialled(phone), fail: () => toast(`请拨打 ${phone}`) });
+}
+
+export function toast(title: string): void {
+  call(host.showToast, { title, icon: "none" });
+}
+
+/** Log an error of the program's hook for its developer. */
+export function logError(error: unknown): void {
+  console.error("onSelect:", error);
+}
+
+/** Call a function of the host. If it is missing or throws, it has failed. */
+function call<O extends object>(method: ((options: O) => unknown) | undefined, options: O): void {
+  try {
+    (method as (options: O) => unknown).call(host, options);
+  } catch (_) {
+    (options as { fail?: () => void }).fail?.();
+  }
+}
+
+function storeKey(accountId: string): string {
+  return `redemption.store.${accountId}`;
+}
+
+function allowsPosition({ authSetting }: { authSetting: object }): boolean {
+  return !!(authSetting as { [scope: string]: boolean })[LOCATION_SCOPE];
+}
