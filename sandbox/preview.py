@@ -85,7 +85,9 @@ async def _serve_program(request: web.Request) -> web.Response:
         for path in DIST_FOLDER.rglob("*")
         if path.is_file()
     }
-    files["coupons/config.js"] = _API_SETTING.sub(rf'\1"{request.scheme}://{request.host}/api"', files["coupons/config.js"])
+    files["coupons/config.js"] = _API_SETTING.sub(
+        rf'\1"{request.scheme}://{request.host}/api"', files["coupons/config.js"]
+    )
     return web.json_response({"app_id": APP_ID, "files": files})
 
 

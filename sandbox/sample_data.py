@@ -50,6 +50,8 @@ CUSTOMER_WITH_TIMES_CARDS = "qian"
 """Has times cards at OTHER_ACCOUNT_ID."""
 CUSTOMER_AS_DOCUMENTED = "he"
 """Has every documented field, nothing else, and one certificate in each order: for `redeemctl acceptance`."""
+CUSTOMER_WITH_LOCKED_COUPONS = "sun"
+"""Has locked coupons only."""
 CUSTOMER_WITH_UNUSUAL_DATES = "li"
 """Has expired coupons, coupons that are not valid yet, and coupons without an expiry time."""
 

@@ -81,7 +81,9 @@ async function start(): Promise<void> {
   });
   const require = moduleLoader(program);
   require("app.js");
-  const { config } = require("coupons/config.js") as { config: Config };
+  // Where the folder of the pages is in the program.
+  const file = Object.keys(program.files).find((path) => path.endsWith("coupons/config.js")) as string;
+  const { config } = require(file) as { config: Config };
   if (query.has("help")) {
     config.help = query.get("help") as string;
   }

@@ -111,7 +111,7 @@ class Phone:
 
     @property
     def store(self) -> Locator:
-        """The store's name at the top of the page."""
+        """The store's name at the top of the list."""
         return self.page.locator(".store")
 
     @property

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from sandbox.sample_data import (
     CUSTOMER,
+    CUSTOMER_WITH_LOCKED_COUPONS,
     CUSTOMER_WITH_MANY_COUPONS,
     CUSTOMER_WITH_UNUSUAL_DATES,
     CUSTOMER_WITHOUT_COUPONS,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from sandbox import stack
     from tests.deployed.phone import Phone
 
-WIDTHS = {320: 640, 375: 812, 430: 932, 768: 1024}
+WIDTHS = {320: 640, 375: 812, 430: 932}
 """Width and height of the screens."""
 
 THEMES = ("light", "dark")
@@ -58,6 +59,19 @@ def opened_list(phone: Phone) -> None:
     expect(phone.page.locator(".member")).to_have_count(3)
 
 
+def only_locked(phone: Phone) -> None:
+    phone.open(CUSTOMER_WITH_LOCKED_COUPONS)
+    expect(phone.page.get_by_text("本店暂无可用的券")).to_be_visible()
+
+
+def remembered(phone: Phone) -> None:
+    stores(phone)
+    phone.choices.first.click()
+    expect(phone.cards).to_have_count(7)
+    phone.open(poi_id=None)
+    expect(phone.page.get_by_text("上次选择的门店")).to_be_visible()
+
+
 def large_text(phone: Phone) -> None:
     phone.open(text="200")
     expect(phone.cards).to_have_count(7)
@@ -85,6 +99,14 @@ def locked(phone: Phone) -> None:
     phone.open(hook="1")
     phone.page.locator(".muted .card").first.click()
     expect(phone.ticket).to_be_visible()
+
+
+def submitted(phone: Phone) -> None:
+    phone.open(hook="1")
+    phone.show_certificate("双人套餐")
+    with phone.purchases(CUSTOMER, []):
+        phone.button("去使用", exact=True).click()
+        expect(phone.page.get_by_text("已提交，请以店员确认为准")).to_be_visible()
 
 
 def gone(phone: Phone) -> None:
@@ -167,13 +189,13 @@ def stores_by_distance(phone: Phone) -> None:
     stores(phone)
     phone.button("四季小馆·人民广场店").click()
     phone.button("切换门店").click()
-    phone.button("按离我最近排列").click()
+    phone.button("按距离排序").click()
     expect(phone.page.locator(".choice-distance")).to_have_count(2)
 
 
 def stores_refused(phone: Phone) -> None:
     phone.open(poi_id=None)
-    phone.button("按离我最近排列").click()
+    phone.button("按距离排序").click()
     expect(phone.button("去设置中开启定位")).to_be_visible()
 
 
@@ -206,7 +228,13 @@ def login(phone: Phone) -> None:
 
 
 GROUPS: dict[str, dict[str, Callable[[Phone], None]]] = {
-    "list": {"list": long_list, "group": opened_list, "text-200": large_text},
+    "list": {
+        "list": long_list,
+        "group": opened_list,
+        "only-locked": only_locked,
+        "remembered": remembered,
+        "text-200": large_text,
+    },
     "counter": {
         "counter": counter("午市拿铁十次卡"),
         "counter-hook": counter("双人套餐", hook="1"),
@@ -215,13 +243,14 @@ GROUPS: dict[str, dict[str, Callable[[Phone], None]]] = {
         "counter-last-day": counter_of(LONG_TITLE),
         "counter-not-started": counter_of("新春团圆套餐"),
         "counter-locked": locked,
+        "counter-submitted": submitted,
         "counter-gone": gone,
         "counter-text-200": counter("午市拿铁十次卡", text="200"),
     },
     "waiting": {
         "loading": loading(0, ""),
         "loading-2s": loading(2, "仍在查询，请稍候…"),
-        "loading-6s": loading(6, "网络较慢，还没有收到结果"),
+        "loading-6s": loading(6, "查询时间较长，请稍候或重新查询"),
         "empty": empty,
     },
     "problems": {
@@ -271,7 +300,7 @@ def test_a_state_is_accessible_and_fits_the_screen(phone: Phone, pictured: set[s
         report = page.evaluate("axe.run(document.querySelector('page'))")
         assert [(v["id"], [node["html"] for node in v["nodes"]]) for v in report["violations"]] == [], theme
         assert report["passes"]
-        colors.add(page.locator("page").evaluate("(e) => getComputedStyle(e).backgroundColor"))
+        colors.add(page.locator(".coupons").evaluate("(e) => getComputedStyle(e).backgroundColor"))
     assert len(colors) == len(THEMES)
     assert phone.small_buttons() == []
     for width, height in WIDTHS.items():
@@ -296,7 +325,8 @@ def pictures_of(name: str) -> list[tuple[int, str]]:
 def picture(page: Page, path: Path) -> None:
     """Picture the page without the empty space below it; of a very long page, the screen as it is, scrolled or not."""
     end = page.evaluate(
-        "scrollY && scrollTo(0, 1e6), document.querySelector('.root').getBoundingClientRect().bottom + scrollY"
+        "scrollY && scrollTo(0, 1e6), document.querySelector('.coupons').lastElementChild.getBoundingClientRect().bottom"
+        " + scrollY + 32"
     )
     is_long = end > LONG_PAGE_PX
     size = page.viewport_size
@@ -308,6 +338,7 @@ def picture(page: Page, path: Path) -> None:
 DOCUMENTED: dict[str, tuple[Callable[[Phone], None], str]] = {
     "list": (opened_list, "light"),
     "counter": (counter("午市拿铁十次卡"), "light"),
+    "locked": (locked, "light"),
     "stores": (stores_by_distance, "light"),
     "dark": (opened_list, "dark"),
 }
