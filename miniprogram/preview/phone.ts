@@ -84,6 +84,7 @@ async function start(): Promise<void> {
   // Where the folder of the pages is in the program.
   const file = Object.keys(program.files).find((path) => path.endsWith("coupons/config.js")) as string;
   const { config } = require(file) as { config: Config };
+  config.appId = program.app_id;
   if (query.has("help")) {
     config.help = query.get("help") as string;
   }

@@ -1,7 +1,7 @@
 /** Tests of the pages and the visit that they share, from `dist` and with the service: what leads where. */
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 import { createMockTt } from "../preview/mock-tt";
 import type * as Config from "../src/coupons/config";
 import type { counterView, listView, storesView } from "../src/coupons/pages/certificates/view";
@@ -30,22 +30,34 @@ interface Page {
   openCertificate: (event: object) => void;
   callStore: () => void;
   use: (event: object) => void;
+  copyText: (event: object) => void;
+  leave: () => void;
 }
 
 const tap = (dataset: object) => ({ currentTarget: { dataset } });
+
+interface Navigation {
+  url: string;
+  fail: () => void;
+}
 
 /** A phone with one mini-program and its open pages. It keeps its storage for a next visit. */
 class Program {
   readonly stack: Page[] = [];
   readonly called: string[] = [];
   readonly requests: string[] = [];
-  /** Douyin opens no more pages than 10 over each other. */
-  isFull = false;
+  readonly toasts: string[] = [];
+  /** The navigation that fails: Douyin opens no more pages than 10 over each other, for example. */
+  readonly failing = new Set<string>();
   readonly config: Config.Config;
   private readonly definitions = new Map<string, Page>();
   private readonly phone;
 
-  constructor(readonly storage = new Map<string, string>()) {
+  /** `missing`: functions that the host does not have. */
+  constructor(
+    readonly storage = new Map<string, string>(),
+    missing: string[] = [],
+  ) {
     this.phone = {
       sandboxUrl: SANDBOX_URL,
       appId: APP_ID,
@@ -57,26 +69,33 @@ class Program {
         removeItem: (key: string) => storage.delete(key),
       },
       onCall: ({ method, url }: { method: string; url: string }) => this.requests.push(`${method} ${url}`),
+      onToast: (text: string) => this.toasts.push(text),
     };
+    const goes = (name: string, fail: () => void) => !this.failing.has(name) || void fail();
     const navigation = {
       makePhoneCall: ({ phoneNumber }: { phoneNumber: string }) => this.called.push(phoneNumber),
-      navigateTo: ({ url, fail }: { url: string; fail: () => void }) => {
-        if (this.isFull) {
-          fail();
-          return;
+      navigateTo: ({ url, fail }: Navigation) => {
+        if (goes("navigateTo", fail)) {
+          this.top.onHide();
+          this.open(url);
         }
-        this.top.onHide();
-        this.open(url);
       },
-      redirectTo: ({ url }: { url: string }) => {
-        this.stack.pop()?.onUnload();
-        this.open(url);
+      redirectTo: ({ url, fail }: Navigation) => {
+        if (goes("redirectTo", fail)) {
+          this.stack.pop()?.onUnload();
+          this.open(url);
+        }
       },
-      navigateBack: () => this.back(),
+      navigateBack: ({ fail }: Navigation) => goes("navigateBack", fail) && this.back(),
     };
     let path = "";
     const Page = (definition: Page) => this.definitions.set(path, definition);
-    Object.assign(globalThis, { tt: { ...createMockTt(this.phone), ...navigation }, Page });
+    const tt = { ...createMockTt(this.phone), ...navigation };
+    const names = Object.keys(tt).filter((name) => !missing.includes(name));
+    Object.assign(globalThis, {
+      tt: Object.fromEntries(names.map((name) => [name, tt[name as keyof typeof tt]])),
+      Page,
+    });
     unloadBuilt();
     this.config = loadBuilt<typeof Config>("coupons/config").config;
     this.config.api = API_URL;
@@ -175,9 +194,9 @@ test("two taps open one page, and the list goes on if none can be opened", async
   list.chooseStore();
   assert.deepEqual(program.paths, [LIST, STORES]);
   program.back();
-  program.isFull = true;
+  program.failing.add("navigateTo");
   list.chooseStore();
-  program.isFull = false;
+  program.failing.clear();
   list.openCertificate(tap({ id: "7200000000000000001" }));
   assert.deepEqual(program.paths, [LIST, COUNTER]);
 });
@@ -198,11 +217,82 @@ test("the hook runs once at a time, and the list is read after it, also if it fa
   list.use(tap({ id: "7200000000000000001" }));
   list.use(tap({ id: "7200000000000000003" }));
   assert.deepEqual([used, list.data.selecting, program.requests.length], [["7200000000000000001"], true, before]);
+  const logged = mock.method(console, "error", () => {});
   fail(new Error("not redeemed"));
   await until(() => program.requests.length === before + 1);
   assert.equal(list.data.selecting, false);
+  assert.deepEqual(logged.mock.calls[0]?.arguments, ["onSelect:", new Error("not redeemed")]);
+  logged.mock.restore();
   list.use(tap({ id: "7200000000000000003" }));
   assert.equal(used.length, 2);
+});
+
+const hooks: [string, () => unknown, string | undefined][] = [
+  ["has succeeded", () => Promise.resolve(), "双人套餐"],
+  ["has submitted nothing", () => Promise.resolve(false), undefined],
+  ["has only returned, while the coupon is still listed", () => "opened a page", undefined],
+];
+for (const [name, hook, title] of hooks) {
+  test(`券详情 after the hook ${name}`, async () => {
+    const program = openList(STORE);
+    await until(() => program.top.data.canChoose && program.top.data.refundable);
+    program.config.onSelect = hook;
+    program.top.openCertificate(tap({ id: "7200000000000000001" }));
+    const { top } = program;
+    const before = program.requests.length;
+    top.use({});
+    await until(() => program.requests.length === before + 1 && !top.data.selecting);
+    assert.deepEqual([top.data.submitted?.title, top.data.detail?.title], [title, "双人套餐"]);
+    program.back();
+    program.top.openCertificate(tap({ id: "7200000000000000001" }));
+    assert.equal(program.top.data.submitted, null, "a second use of a times card");
+  });
+}
+
+test("a page whose way out fails shows its content", async () => {
+  const first = new Program();
+  first.failing.add("redirectTo");
+  first.open(LIST);
+  await until(() => first.top.data.canChoose);
+  assert.deepEqual([first.paths, first.top.data.isUnchosen, first.top.data.loading], [[LIST], true, false]);
+  first.top.chooseStore();
+  first.failing.add("navigateBack");
+  const selection = first.top;
+  for (const poi of ["6602", "6601"]) {
+    selection.pickStore(tap({ poi }));
+    assert.deepEqual([first.top, selection.data.stores.length], [selection, 3]);
+  }
+  first.failing.clear();
+  selection.pickStore(tap({ poi: "6602" }));
+  await until(() => first.top.data.store === "四季小馆·徐家汇店" && first.top.data.refundable);
+
+  for (const path of [COUNTER, STORES]) {
+    const launched = new Program(first.storage);
+    launched.failing.add("redirectTo").add("navigateBack");
+    launched.open(`${path}?id=7200000000000000001`);
+    await until(() => (path === COUNTER ? launched.top.data.detail : launched.top.data.stores.length === 3));
+    assert.deepEqual(launched.paths, [path]);
+    if (path === COUNTER) {
+      launched.top.leave();
+      assert.ok(launched.top.data.detail);
+    }
+  }
+});
+
+test("what cannot be copied or dialled is shown", async () => {
+  for (const missing of [
+    [],
+    ["setClipboardData", "makePhoneCall"],
+    ["setClipboardData", "makePhoneCall", "showToast"],
+  ]) {
+    const program = new Program(new Map(), missing);
+    program.open(`${LIST}?${new URLSearchParams(STORE)}`);
+    await until(() => program.top.data.phone);
+    program.top.copyText(tap({ text: "8a6b51c0" }));
+    program.top.callStore();
+    const shown = ["无法复制：8a6b51c0", "请拨打 021-5555-6601"];
+    assert.deepEqual(program.toasts, [["已复制"], [], shown, []][missing.length]);
+  }
 });
 
 test("every page has the text size that the customer has chosen", async () => {

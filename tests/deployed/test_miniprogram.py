@@ -101,6 +101,23 @@ def test_the_mini_program_has_no_dependencies_and_its_sample_config_only_a_merch
     }
 
 
+def test_one_module_of_the_pages_calls_tt() -> None:
+    pages = (preview.MINIPROGRAM_FOLDER / "src" / "coupons" / "pages").rglob("*.ts")
+    assert [path.name for path in pages if re.search(r"\btt\b[.,;]", path.read_text("utf-8"))] == ["device.ts"]
+
+
+def test_every_style_is_below_the_class_of_the_folder() -> None:
+    for path in (preview.DIST_FOLDER / "coupons").rglob("*.ttss"):
+        css = re.sub(
+            r"/\*.*?\*/|@import [^;]+;|@keyframes coupons-\w+ \{\s*[\d%]+ \{[^}]*\}\s*\}",
+            "",
+            path.read_text("utf-8"),
+            flags=re.DOTALL,
+        )
+        selectors = [selector.strip() for rule in re.findall(r"([^{}]+)\{", css) for selector in rule.split(",")]
+        assert [s for s in selectors if not re.match(r"\.coupons\b|@media", s)] == [], path
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty project that has installed the package, without a network."""

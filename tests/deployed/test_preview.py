@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
+from sandbox import preview
 from sandbox.gateway import certificates_url, stores_url
-from sandbox.sample_data import CERTIFICATE_ID, CUSTOMER, CUSTOMER_WITH_MANY_COUPONS
+from sandbox.sample_data import APP_ID, CERTIFICATE_ID, CUSTOMER, CUSTOMER_WITH_MANY_COUPONS
 from tests.deployed.phone import PROBLEM_TYPES, SCREEN, SCREENSHOTS, identical_purchases, read_purchases
+from tests.deployed.test_miniprogram import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,6 +115,127 @@ def test_without_a_hook_the_customer_shows_the_coupon_to_the_staff(phone: Phone)
     expect(phone.cards).to_have_count(7)
 
 
+def test_what_must_not_be_redeemed_does_not_look_usable(phone: Phone) -> None:
+    """Without a hook or with one, nothing invites to redeem it, or speaks of a payment."""
+    phone.open()
+    phone.show_certificate("双人套餐")
+    expect(phone.ticket).to_contain_text("券款已付")
+    color = "(e) => getComputedStyle(e).color"
+    usable = phone.page.locator(".digits").evaluate(color)
+    expect(phone.page.locator(".verdict")).to_have_count(0)
+    phone.open(hook="1")
+    phone.page.locator(".muted .card").first.click()
+    verdict, digits = phone.page.locator(".verdict"), phone.page.locator(".digits")
+    expect(verdict).to_have_text("暂不可用 · 请勿核销")
+    assert digits.evaluate(color) != usable
+    assert [box["y"] for box in (verdict.bounding_box(), digits.bounding_box()) if box] == sorted(
+        box["y"] for box in (verdict.bounding_box(), digits.bounding_box()) if box
+    )
+    expect(phone.ticket).not_to_contain_text("券款已付")
+    expect(phone.button("去使用", exact=True)).to_have_count(0)
+    expect(phone.page.get_by_text("请联系店员核销")).to_have_count(0)
+
+
+def test_a_host_with_login_request_storage_and_navigation_shows_everything(phone: Phone) -> None:
+    phone.open(poi_id=None, host="bare")
+    expect(phone.choices).to_have_count(3)
+    expect(phone.button("按距离排序")).to_have_count(0)
+    phone.choices.first.click()
+    expect(phone.cards).to_have_count(7)
+    phone.pull_down()
+    expect(phone.cards).to_have_count(7)
+    phone.show_certificate("双人套餐")
+    phone.button("复制订单编号").click()
+    phone.button("联系门店").click()
+    phone.button("大字").click()
+    expect(phone.page.locator(".coupons")).to_have_css("font-size", "20px")
+
+
+def test_the_journey_works_with_a_keyboard(phone: Phone) -> None:
+    def press(name: str) -> None:
+        """Go to a button with the tab key, and press it."""
+        for _ in range(60):
+            phone.page.keyboard.press("Tab")
+            focused = phone.page.locator("button:focus")
+            if focused.count() and name in (focused.get_attribute("aria-label") or focused.inner_text()):
+                break
+        else:
+            pytest.fail(f"{name} cannot be reached")
+        phone.page.keyboard.press("Enter")
+
+    with phone.purchases(CUSTOMER, [*read_purchases(CUSTOMER), *identical_purchases(2)]):
+        phone.open(poi_id=None, place="31.1970,121.4340", hook="1")
+        expect(phone.choices).to_have_count(3)
+        press("按距离排序")
+        expect(phone.page.locator(".choice-distance")).to_have_count(2)
+        press("四季小馆·人民广场店")
+        expect(phone.cards).to_have_count(8)
+        press("招牌拿铁，×2")
+        press("第 2 张")
+        expect(phone.ticket).to_contain_text("招牌拿铁")
+        press("大字")
+        press("复制订单编号")
+        press("去使用")
+        expect(phone.ticket).to_contain_text("已提交")
+        press("查看其他券")
+        expect(phone.cards).to_have_count(8)
+        press("切换门店")
+        expect(phone.title).to_have_text("选择门店")
+
+
+HOST_PAGE = """Page({
+  data: {},
+  open() { tt.navigateTo({ url: "/shop/coupons/pages/certificates/certificates?poi_id=6601" }); },
+});"""
+HOST_STYLES = "button { width: 90%; margin: 20px auto; background: red; color: yellow; font-size: 30px; opacity: 0.5 }"
+
+
+@pytest.fixture(scope="module")
+def host_program(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Another program with a page, styles and a config of its own, into whose subpackage the folder was copied."""
+    host, source = tmp_path_factory.mktemp("host"), preview.MINIPROGRAM_FOLDER / "src"
+    (host / "node_modules").symlink_to(preview.MINIPROGRAM_FOLDER / "node_modules")
+    shutil.copy(preview.MINIPROGRAM_FOLDER / "tsconfig.json", host)
+    folder = shutil.copytree(source / "coupons", host / "src" / "shop" / "coupons")
+    config = folder / "config.ts"
+    config.write_text(config.read_text("utf-8").replace('"/coupons"', '"/shop/coupons"'), "utf-8")
+    run(host, "node", "node_modules/typescript/bin/tsc")
+    folders = (host / "dist", host / "src")
+    files = {path.relative_to(folder).as_posix(): path for folder in folders for path in folder.rglob("*.*")}
+    return {
+        **{name: path.read_text("utf-8") for name, path in files.items()},
+        "app.json": '{"pages": ["pages/stores/stores"], "window": {}}',
+        "app.js": "App({});",
+        "app.ttss": HOST_STYLES,
+        "config.js": "exports.config = { name: 'host' };",
+        "pages/stores/stores.js": HOST_PAGE,
+        "pages/stores/stores.json": '{"navigationBarTitleText": "首页"}',
+        "pages/stores/stores.ttml": '<button class="use" bindtap="open">我的券</button>',
+        "pages/stores/stores.ttss": "",
+    }
+
+
+def test_the_folder_works_in_another_program(phone: Phone, host_program: dict[str, str]) -> None:
+    """As a subpackage, with the same buttons as in the sample, whatever the program's own buttons look like."""
+    looks = "(e) => Object.fromEntries([...getComputedStyle(e)].map((name) => [name, getComputedStyle(e)[name]]))"
+    phone.open()
+    expect(phone.cards).to_have_count(7)
+    sample = [button.evaluate(looks) for button in phone.page.locator(".coupons button").all()]
+    api = re.compile(r'(?<=api: )"[^"]*"')
+    files = {name: api.sub(f'"{phone.url}/api"', text) for name, text in host_program.items()}
+    phone.page.route("**/program.json", lambda route: route.fulfill(json={"app_id": APP_ID, "files": files}))
+    phone.open()
+    expect(phone.title).to_have_text("首页")
+    phone.button("我的券").click()
+    expect(phone.cards).to_have_count(7)
+    assert [button.evaluate(looks) for button in phone.page.locator(".coupons button").all()] == sample
+    phone.show_certificate("双人套餐")
+    phone.page.go_back()
+    phone.button("切换门店").click()
+    phone.button("四季小馆·徐家汇店").click()
+    expect(phone.store).to_have_text("四季小馆·徐家汇店")
+
+
 def test_another_user_sees_nothing_of_the_former_ones_coupon(phone: Phone) -> None:
     phone.open()
     phone.show_certificate("双人套餐")
@@ -182,8 +306,7 @@ def test_a_card_shows_every_text(phone: Phone) -> None:
         "双人套餐": "双人套餐 团购券 有效期至 2028.06.11 实付 ¥44.99 门市价 ¥50 券码尾号 7001 去使用",
         "100元代金券": "100元代金券 代金券 可抵 ¥80 至 ¥100 有效期至 2028.07.24 平日可抵100元 超出部分需到店另付 "
         "实付 ¥79 门市价 ¥100 券码尾号 7003 去使用",
-        "午市拿铁十次卡": "午市拿铁十次卡 次卡 剩余 7 次，共 10 次 有效期至 2028.08.27 "
-        "实付 ¥27 门市价 ¥35 去使用",
+        "午市拿铁十次卡": "午市拿铁十次卡 次卡 剩余 7 次，共 10 次 有效期至 2028.08.27 实付 ¥27 门市价 ¥35 去使用",
     }
     for title, text in expected.items():
         assert " ".join(phone.card(title).inner_text().split()) == text

@@ -325,8 +325,10 @@ def pictures_of(name: str) -> list[tuple[int, str]]:
 def picture(page: Page, path: Path) -> None:
     """Picture the page without the empty space below it; of a very long page, the screen as it is, scrolled or not."""
     end = page.evaluate(
-        "scrollY && scrollTo(0, 1e6), document.querySelector('.coupons').lastElementChild.getBoundingClientRect().bottom"
-        " + scrollY + 32"
+        """() => {
+            if (scrollY) scrollTo(0, 1e6);
+            return document.querySelector(".coupons").lastElementChild.getBoundingClientRect().bottom + scrollY + 32;
+        }"""
     )
     is_long = end > LONG_PAGE_PX
     size = page.viewport_size
