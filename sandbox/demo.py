@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _CHINA = timezone(timedelta(hours=8))
 _LAST_PORT = 65535
 _POLL_SECONDS = 0.5
-_KIND_LABELS = {"groupon": "团购券", "voucher": "代金券", "times_card": "次卡", "other": "其他"}
+_KIND_LABELS = {"groupon": "团购券", "voucher": "代金券", "times_card": "次卡", "other": ""}
 
 console = Console()
 
@@ -55,6 +55,7 @@ def main() -> None:
             with run_preview(stack, ports[0]) as preview:
                 print_instructions(stack, data, preview.url)
                 wait_for_end({"preview": preview, "mock platform": stack.platform, "emulated AWS": stack.aws})
+        console.print("Next: make serve (the same, with the sample page in a browser; needs Node.js)", highlight=False)
 
 
 def choose_ports(first: int | None) -> tuple[int | None, int | None, int | None]:
@@ -96,8 +97,8 @@ def print_certificates(stack: Stack, data: SampleData) -> None:
     milliseconds = (time.perf_counter() - start) * 1000
     store = data.merchants[ACCOUNT_ID].store_names[POI_ID]
     table = Table(title=f"{data.customers[CUSTOMER].name} · {store}", title_justify="left")
-    for heading in ("券", "类型", "已付", "原价", "有效期至", "备注"):
-        table.add_column(heading, justify="right" if heading in ("已付", "原价") else "left", overflow="fold")
+    for heading in ("券", "类型", "实付", "门市价", "有效期至", "备注"):
+        table.add_column(heading, justify="right" if heading in ("实付", "门市价") else "left", overflow="fold")
     for certificate in view["certificates"]:
         table.add_row(*_format_row(certificate))
     console.print()
@@ -167,10 +168,10 @@ def _format_remarks(certificate: dict[str, Any]) -> str:
         amounts = f"{_format_yuan(voucher['min_amount'])}–{_format_yuan(voucher['max_amount'])}"
         remarks.append(f"{voucher['description']}（{amounts}）")
     if "lock" in certificate:
-        remarks.append("有锁定信息")
+        remarks.append("暂不可用")
     if off_peak := certificate.get("off_peak"):
         hours = "、".join("–".join(span) for span in off_peak.get("hours", []))
-        remarks.append(f"错峰 {hours}")
+        remarks.append(f"可用时段 {hours}")
     if certificate.get("is_transfer_asset"):
         remarks.append("转赠")
     return "，".join(remarks)

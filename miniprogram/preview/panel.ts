@@ -58,7 +58,7 @@ const FAULTS: Fault[] = [
     rule: { kind: "code", call: LIST, code: 2119005 },
   },
   {
-    name: { zh: "应用缺少能力 (2190004)", en: "app lacks the capability (2190004)" },
+    name: { zh: "应用未开通能力 (2190004)", en: "app lacks the capability (2190004)" },
     expect: { zh: "503 app_not_permitted，请联系店员", en: "503 app_not_permitted, refers to the staff" },
     rule: { kind: "code", call: LIST, code: 2190004 },
   },

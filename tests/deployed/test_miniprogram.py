@@ -52,7 +52,7 @@ export const kind: Certificate["kind"] = "subscription";
 export const code: Problem["code"] = "on_vacation";
 """
 RUN = """
-const problem = { code: "upstream_timeout", status: 504, detail: "请稍后再试", retryable: true, request_id: "r" };
+const problem = { code: "upstream_timeout", status: 504, detail: "请稍后再试", retryable: true, retry_after: 1, request_id: "r" };
 let session = { token: "t", expires_in: 7200, list_problem: problem };
 globalThis.tt = {
   login: ({ success }) => success({ code: "c" }),
@@ -61,7 +61,10 @@ globalThis.tt = {
   setStorageSync: () => {},
   removeStorageSync: () => {},
 };
-globalThis.Page = (page) => page.onShow.call({ setData: (data) => console.log(JSON.stringify(data)) });
+globalThis.Page = (page) => {
+  page.setData = (data) => console.log(JSON.stringify(data));
+  page.onShow();
+};
 require("./native.js");
 """
 
@@ -195,9 +198,9 @@ def test_the_native_example_runs(project: Path, examples: dict[str, str]) -> Non
     compile_project(project, module="CommonJS", moduleResolution="Node10")
     (project / "out" / "native.js").write_text(examples["js"], "utf-8")
     (project / "out" / "run.js").write_text(RUN, "utf-8")
-    outcome = json.loads(run(project / "out", "node", "run.js"))["outcome"]
-    assert outcome["problem"]["code"] == "upstream_timeout"
-    assert outcome["problem"]["action"] == "retry"
+    shown, enabled = [json.loads(line) for line in run(project / "out", "node", "run.js").splitlines()]
+    assert shown["outcome"]["problem"]["code"] == "upstream_timeout"
+    assert (shown["button"], shown["isWaiting"], enabled) == ("重试", True, {"isWaiting": False})
 
 
 def test_the_package_can_be_imported_as_an_es_module(project: Path) -> None:

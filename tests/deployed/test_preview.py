@@ -374,7 +374,7 @@ def test_the_panel_shows_requests_and_switches_customer_store_and_faults(panel: 
     expect(calls.nth(1)).to_contain_text(re.compile(r"GET /v1/merchants/\d+/stores.*200.*3 stores", re.DOTALL))
     expect(panel.locator("#visit")).to_have_text(re.compile(r"^\d+ ms, 1 request$"))
 
-    panel.get_by_label("打开的门店").select_option(label="四季小馆·徐家汇店")
+    panel.get_by_label("进入的门店").select_option(label="四季小馆·徐家汇店")
     expect(phone.locator(".item")).to_have_count(8)
     panel.get_by_label("顾客").select_option(label="吴空")
     expect(phone.get_by_role("status")).to_contain_text("本店暂无可用的券")
