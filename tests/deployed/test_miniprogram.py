@@ -52,8 +52,8 @@ export const kind: Certificate["kind"] = "subscription";
 export const code: Problem["code"] = "on_vacation";
 """
 RUN = """
-const problem = { code: "upstream_timeout", status: 504, detail: "请稍后再试", retryable: true, retry_after: 1, request_id: "r" };
-let session = { token: "t", expires_in: 7200, list_problem: problem };
+const problem = { code: "upstream_timeout", status: 504, detail: "请稍后再试", retryable: true, retry_after: 1 };
+let session = { token: "t", expires_in: 7200, list_problem: { ...problem, request_id: "r" } };
 globalThis.tt = {
   login: ({ success }) => success({ code: "c" }),
   request: ({ success }) => (success({ statusCode: 200, header: {}, data: session }), { abort() {} }),

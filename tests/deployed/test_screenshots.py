@@ -340,7 +340,6 @@ def picture(page: Page, path: Path) -> None:
 DOCUMENTED: dict[str, tuple[Callable[[Phone], None], str]] = {
     "list": (opened_list, "light"),
     "counter": (counter("午市拿铁十次卡"), "light"),
-    "locked": (locked, "light"),
     "stores": (stores_by_distance, "light"),
     "dark": (opened_list, "dark"),
 }
