@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from infra import bundle, chalice_config, cloudformation, smoke, versions
 from infra.account import begin, open_account
@@ -106,6 +106,8 @@ def exit_on_error() -> Iterator[None]:
     """Exit with the message of an error that the caller can do something about, without a traceback."""
     try:
         yield
+    except NoCredentialsError as error:
+        raise SystemExit(f"{error}: set AWS_PROFILE to a profile of ~/.aws/config") from None
     except (BotoCoreError, ClientError, StageError, bundle.BundleError, ChaliceError) as error:
         raise SystemExit(f"{error}") from None
 

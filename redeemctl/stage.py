@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.parsers import ResponseParserError
 
 from chalicelib import __version__
@@ -158,6 +158,8 @@ def _translate_errors(stage: str) -> Iterator[None]:
         missing = details["Code"] == "ResourceNotFoundException"
         hint = f"; is stage {stage} deployed here? make deploy STAGE={stage}" if missing else ""
         raise CommandError(f"AWS: {details['Code']}: {details['Message']}{hint}") from None
+    except NoCredentialsError as error:
+        raise CommandError(f"AWS: {error}: set AWS_PROFILE to a profile of ~/.aws/config") from None
     except BotoCoreError as error:
         raise CommandError(f"AWS: {error}") from None
     except ResponseParserError:

@@ -20,7 +20,7 @@ from redeemctl.doctor.findings import Finding, deploy, failed, not_checked
 AWS_ERRORS = (BotoCoreError, ClientError, ResponseParserError, StorageUnavailableError)
 
 CHECK_NETWORK = "check the network, the region and AWS_ENDPOINT_URL of this machine"
-CHECK_CREDENTIALS = "log in to AWS again, or set the AWS credentials of this machine"
+CHECK_CREDENTIALS = "log in to AWS again, or set AWS_PROFILE to a profile of ~/.aws/config"
 
 _DENIED = frozenset(
     {"AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException",

@@ -6,9 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 
 from infra import deploy
+from infra.bundle import ROOT
 from infra.stage_settings import StageError
+from redeemctl.errors import CommandError
+from redeemctl.stage import open_stage
 from tests.unit.infra.fake_lambda import FakeLambda, build_archive
 
 API, REFRESH = "douyin-redemption-dev", "douyin-redemption-dev-refresh_tokens"
@@ -97,3 +101,11 @@ def test_an_unconfirmed_alarm_address_is_subscribed_and_reported(
     deploy._subscribe(topic, "dev", TOPIC, report.append)  # type: ignore[arg-type]
     assert [EMAIL in line and "click the link" in line for line in report] == [True] * reported
     assert email in {"", *topic.subscriptions}
+
+
+def test_without_credentials_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with pytest.raises(SystemExit, match="Unable to locate credentials: set AWS_PROFILE"), deploy.exit_on_error():
+        raise NoCredentialsError
+    with pytest.raises(CommandError, match="Unable to locate credentials: set AWS_PROFILE"), open_stage("dev", ROOT):
+        raise NoCredentialsError
