@@ -56,6 +56,7 @@ export const visit = {
 
   show(page: ShownPage) {
     if (!this.isEntered()) {
+      // The list begins the visit; if it cannot be opened, this page does.
       this.replace(page, LIST_PAGE, () => this.enter({}));
       return;
     }
