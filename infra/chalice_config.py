@@ -98,10 +98,11 @@ def _render_policies(stage: str, settings: StageSettings) -> dict[str, Any]:
 
 def _policy(statements: list[dict[str, Any]], stage: str, suffix: str, settings: StageSettings) -> dict[str, Any]:
     log_group = f"arn:*:logs:*:*:log-group:/aws/lambda/{APP_NAME}-{stage}{suffix}:*"
-    secret = f"arn:*:secretsmanager:*:*:secret:{APP_NAME}/{stage}-??????"
+    # IAM checks a secret that does not exist against its ARN without the random suffix.
+    secret = [f"arn:*:secretsmanager:*:*:secret:{APP_NAME}/{stage}{suffix}" for suffix in ("", "-??????")]
     statements = [
         *statements,
-        _statement("Secret", ["secretsmanager:GetSecretValue"], secret),
+        _statement("Secret", ["secretsmanager:GetSecretValue"], *secret),
         _statement("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], log_group),
     ]
     if settings.tracing:
@@ -119,8 +120,8 @@ def _policy(statements: list[dict[str, Any]], stage: str, suffix: str, settings:
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def _statement(sid: str, actions: list[str], resource: str) -> dict[str, Any]:
-    return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": [resource]}
+def _statement(sid: str, actions: list[str], *resources: str) -> dict[str, Any]:
+    return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": list(resources)}
 
 
 def _table_statement(sid: str, stage: str, actions: list[str], keys: list[str]) -> dict[str, Any]:

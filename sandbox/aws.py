@@ -12,6 +12,8 @@ What this project needs and ministack lacks is added here:
 - ListSubscriptionsByTopic: AWS shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
 - FilterLogEvents does not know alternatives (`?ERROR ?"Task timed out"`).
 - GetFunction of a version returns the URL of the present code; here, the URL of the version's code.
+- IAM is enforced, except for callers with the key `test`. It checks CreateFunction and the calls of EventBridge against
+  other ARNs than AWS does.
 - A function is pending for half a second after each change, and Chalice then waits 5 s: here it is active at once.
 - A change of a function kills its instances: here, as on AWS, each completes its request first.
 """
@@ -36,7 +38,7 @@ def serve(port: int) -> None:
     """Serve until the process ends."""
     # ministack reads these variables when it is imported.
     os.environ |= {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "ERROR", "LAMBDA_STRICT": "0"}
-    os.environ |= {"MINISTACK_REGION": REGION, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+    os.environ |= {"AUTH": "true", "MINISTACK_REGION": REGION, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
 
     import ministack.app  # noqa: PLC0415
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415
@@ -52,6 +54,7 @@ def serve(port: int) -> None:
     _extend_secrets_manager()
     _show_pending_subscriptions()
     _extend_log_filters()
+    _complete_resource_arns()
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
     config.backlog = 1024
@@ -251,6 +254,24 @@ def _extend_log_filters() -> None:
         return lambda message: any(term in message for term in terms)
 
     cloudwatch_logs._compile_filter_pattern = compile_pattern
+
+
+def _complete_resource_arns() -> None:
+    from ministack.core import iam_actions  # noqa: PLC0415
+
+    original = iam_actions.extract_resource_arn
+
+    def extract_resource_arn(service: str, method: str, *request: Any) -> str:
+        *_, body, _query, region, account_id = request
+        arn = str(original(service, method, *request))
+        if service == "events":
+            rule = json.loads(body).get("Rule")
+            return f"arn:aws:events:{region}:{account_id}:rule/{rule}" if rule else arn.replace("/default/", "/")
+        if (service, method, arn) == ("lambda", "POST", "*"):
+            return f"arn:aws:lambda:{region}:{account_id}:function:{json.loads(body)['FunctionName']}"
+        return arn
+
+    iam_actions.extract_resource_arn = extract_resource_arn
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ from sandbox import sample_data
 from sandbox.aws import REGION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -199,16 +199,16 @@ def function_environment(aws_url: str, platform_url: str, secret: str, table: st
     }
 
 
-def aws_session() -> boto3.Session:
-    """Create a session for clients of the emulated AWS, independent of the environment."""
-    return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)  # noqa: S106
+def emulated_account(aws_url: str, credentials: Mapping[str, str] | None = None) -> Account:
+    """Return the emulated AWS account, as `infra.deploy` expects it.
 
-
-def emulated_account(aws_url: str) -> Account:
-    """Return the emulated AWS account, as `infra.deploy` expects it."""
-    session: Any = aws_session()
-    client = functools.partial(session.client, endpoint_url=aws_url)
-    return Account(client, aws_environment(aws_url), REGION, aws_url)
+    `credentials` are the environment variables of a user of the account; by default, there are no limits to the rights.
+    """
+    environment = aws_environment(aws_url) | dict(credentials or {})
+    session: Any = boto3.Session(
+        environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"], region_name=REGION
+    )
+    return Account(functools.partial(session.client, endpoint_url=aws_url), environment, REGION, aws_url)
 
 
 def create_resources(aws_url: str, stage: str) -> tuple[str, str]:

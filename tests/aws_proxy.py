@@ -19,7 +19,7 @@ import botocore.session
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_HOP_BY_HOP = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive"}
+_HOP_BY_HOP = {"connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive"}
 _RESPONSE_HEADERS = {"content-length", "transfer-encoding", "connection", "content-encoding", "date", "server"}
 
 

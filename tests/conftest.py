@@ -69,12 +69,12 @@ def aws_process() -> Iterator[Aws]:
     from tests.harness import STAGE, Aws
 
     with stack.run_server("sandbox.aws") as aws, contextlib.ExitStack() as resources:
-        session = stack.aws_session()
+        client = stack.emulated_account(aws.url).client
         stack.create_resources(aws.url, STAGE)
         yield Aws(
             aws.url,
-            resources.enter_context(contextlib.closing(session.client("dynamodb", endpoint_url=aws.url))),
-            resources.enter_context(contextlib.closing(session.client("secretsmanager", endpoint_url=aws.url))),
+            resources.enter_context(contextlib.closing(client("dynamodb"))),
+            resources.enter_context(contextlib.closing(client("secretsmanager"))),
         )
 
 

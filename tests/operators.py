@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from redeemctl.cli import redeemctl
 from sandbox import stack
 from sandbox.sample_data import APP_ID, CUSTOMER
 from sandbox.stack import STAGE
+from tests import policies
 from tests.harness import LIST_URL
 
 if TYPE_CHECKING:
@@ -36,13 +38,19 @@ class Operator:
 
     @property
     def account(self) -> Any:
+        """The account, with all rights."""
         return self.stack.account
+
+    @functools.cached_property
+    def credentials(self) -> dict[str, str]:
+        """Those of a user who has the stage's operator policy."""
+        return policies.create_user(self.account.client("iam"), "OperatorPolicy", STAGE)
 
     def environment(self) -> dict[str, str]:
         """Return the environment of a process on this machine."""
         other = {name: value for name, value in os.environ.items() if name not in ("TABLE_NAME", "SECRET_NAME")}
         url = self.stack.platform.url
-        aws = stack.aws_environment(self.stack.aws.url)
+        aws = {**stack.aws_environment(self.stack.aws.url), **self.credentials}
         return {**other, **aws, "DOUYIN_OPEN_API": url, "DOUYIN_LOGIN_API": url}
 
     def run(self, *arguments: str, stdin: str = "", **variables: str) -> Result:

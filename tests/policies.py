@@ -1,20 +1,19 @@
-"""The IAM policies of functions, deployer and operator, and the AWS calls that were made, which they must allow."""
+"""The IAM policies of functions, deployer and operator: what they allow, and users that have one of them.
+
+The emulated AWS enforces the policies of a user.
+"""
 
 from __future__ import annotations
 
 import fnmatch
 import json
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qs
 
 from infra.bundle import ROOT
 from tests.template import read_resources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from tests.aws_proxy import AwsHttpCall
+    from collections.abc import Callable
 
 STAGE = "prod"
 """The policy files of all stages differ only in names: infra/chalice_config.py writes them."""
@@ -96,66 +95,22 @@ def read_managed_policy(logical_id: str, stage: str, account_id: str, region: st
 def permits(document: dict[str, Any], permission: Permission) -> bool:
     """Return whether a policy document allows a permission. Conditions are taken as fulfilled."""
     return any(
-        permission.action in _as_list(statement["Action"])
+        any(fnmatch.fnmatchcase(permission.action, pattern) for pattern in _as_list(statement["Action"]))
         and any(fnmatch.fnmatchcase(permission.resource, pattern) for pattern in _as_list(statement["Resource"]))
         for statement in document["Statement"]
     )
 
 
-def find_missing_permissions(logical_id: str, stage: str, calls: Iterable[AwsHttpCall]) -> set[Permission]:
-    """Return what calls in the emulated AWS need and a managed policy does not allow."""
-    account_id, region = "000000000000", "us-east-1"
-    document = read_managed_policy(logical_id, stage, account_id, region)
-    # Every identity may call STS's GetCallerIdentity.
-    needed = {_required_permission(call, account_id, region) for call in calls if call.service != "sts"}
-    return {permission for permission in needed if not permits(document, permission)}
+def create_user(iam: Any, logical_id: str, stage: str) -> dict[str, str]:
+    """Create a user that has one managed policy of the template; return its credentials as environment variables.
 
-
-def _required_permission(call: AwsHttpCall, account_id: str, region: str) -> Permission:
-    """Return the permission that a call needs, as AWS's service authorization reference names it."""
-    prefix = _IAM_PREFIXES.get(call.service, call.service)
-    arn = f"arn:aws:{prefix}:{region}:{account_id}"
-    if call.service == "apigateway":
-        return Permission(f"apigateway:{call.method}", f"arn:aws:apigateway:{region}::{call.path}")
-    action = f"{prefix}:{call.operation}"
-    if call.service == "monitoring":
-        # The body is CBOR, in which texts stand as they are.
-        match = re.search(r"douyin-redemption-[a-z0-9]+-[a-z-]+", call.body)
-        return Permission(action, f"{arn}:alarm:{match[0] if match else ''}")
-    if call.service == "lambda":
-        match = re.search(r"/functions/(?:arn:[^/]*:function:)?([\w-]+)|:function:([\w-]+)", call.path)
-        name = (match[1] or match[2]) if match else _parameter(call, "FunctionName")
-        return Permission(action, f"{arn}:function:{name}")
-    kind, *parameters = _RESOURCES.get(call.service, ("",))
-    name = next((found for parameter in parameters if (found := _parameter(call, parameter))), "")
-    if call.service == "iam":
-        arn = f"arn:aws:iam::{account_id}"
-    # Each name is completed as AWS does it: a stack's with its id, a secret's with six letters.
-    suffix = {"cloudformation": "/id", "secretsmanager": "-abcdef", "logs": ":*"}.get(call.service, "")
-    resource = name if name.startswith("arn:") else f"{arn}:{kind}{name}{suffix}"
-    return Permission(action, resource.removesuffix(":*") if call.service == "logs" else resource)
-
-
-_IAM_PREFIXES = {"monitoring": "cloudwatch"}
-_RESOURCES = {
-    "cloudformation": ("stack/", "StackName"),
-    "dynamodb": ("table/", "TableName"),
-    "secretsmanager": ("secret:", "SecretId", "Name"),
-    "iam": ("role/", "RoleName", "PolicyArn"),
-    "events": ("rule/", "Rule", "Name"),
-    "logs": ("log-group:", "logGroupName", "resourceArn"),
-    "sns": ("", "TopicArn"),
-}
-"""ARN part and the request's parameters that contain the resource's name, by service."""
-
-
-def _parameter(call: AwsHttpCall, name: str) -> str:
-    """Return a parameter of a request in JSON or in the query protocol."""
-    if call.body.startswith("{"):
-        # The body of a call with a large archive is cut off.
-        match = re.search(rf'"{name}"\s*:\s*"([^"]*)"', call.body)
-        return match[1] if match else ""
-    return parse_qs(call.body).get(name, [""])[0]
+    The policy is a copy, because a first deployment needs one before the stack exists.
+    """
+    iam.create_user(UserName=logical_id)
+    document = json.dumps(read_managed_policy(logical_id, stage, "000000000000", "us-east-1"))
+    iam.put_user_policy(UserName=logical_id, PolicyName="copy", PolicyDocument=document)
+    key = iam.create_access_key(UserName=logical_id)["AccessKey"]
+    return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
 
 def _as_list(value: str | list[str]) -> list[str]:

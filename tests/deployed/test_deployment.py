@@ -64,9 +64,11 @@ class Cloud:
         self._folder = folder
         self._clones = 0
 
-    @property
+    @functools.cached_property
     def account(self) -> Account:
-        return stack.emulated_account(self.proxy.url)
+        """The account as a user sees it who has the deployer policy and nothing else."""
+        keys = policies.create_user(self.client("iam"), "DeployerPolicy", STAGE)
+        return stack.emulated_account(self.proxy.url, keys)
 
     def clone(self, settings: str = "") -> Path:
         """Return a new clone of the project, which has never deployed anything."""
@@ -116,7 +118,7 @@ class Cloud:
 
 @contextlib.contextmanager
 def run_cloud(folder: Path) -> Iterator[Cloud]:
-    """Run an empty account; at the end, the deployer's policy must allow every call that was made."""
+    """Run an empty account."""
     with (
         stack.run_server("sandbox.server") as platform,
         stack.run_server("sandbox.aws") as aws,
@@ -124,7 +126,6 @@ def run_cloud(folder: Path) -> Iterator[Cloud]:
         mock.patch.object(smoke, "HTTP_SECONDS", 0.0),
     ):
         yield Cloud(platform, proxy, folder)
-        assert policies.find_missing_permissions("DeployerPolicy", STAGE, proxy.calls) == set()
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from infra.stage_settings import settings_path
 from sandbox import stack
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
-from tests import policies
 from tests.aws_proxy import AwsHttpCall, AwsProxy, Refusal, run_aws_proxy
 from tests.operators import SECRET, TABLE, Operator
 
@@ -395,24 +394,3 @@ def test_a_second_api_is_reported_with_both_ids(operator: DoctorOperator) -> Non
     [finding] = [finding for (check, _), finding in failed.items() if check == "api"]
     assert {api["id"], other} == set(finding["what"].split(", "))
     assert "rest_api_id" in finding["advice"]
-
-
-def test_the_operators_policy_allows_all_calls(operator: DoctorOperator) -> None:
-    for arguments in (
-        ("doctor",),
-        ("app", "list"),
-        ("merchant", "list"),
-        ("merchant", "add", "100", "--app", APP_ID),
-        ("--yes", "store", "add", "100", "6601", "one"),
-        ("store", "list", "100"),
-        ("merchant", "export"),
-        ("--yes", "merchant", "remove", "100"),
-        ("merchant", "show", ACCOUNT_ID),
-        ("token", "show"),
-        ("--yes", "token", "renew", APP_ID),
-        ("session-key", "status"),
-        ("session-key", "rotate"),
-    ):
-        operator.succeed(*arguments)
-    assert policies.find_missing_permissions("OperatorPolicy", STAGE, operator.calls) == set()
-    assert len({call.operation for call in operator.calls}) > 20

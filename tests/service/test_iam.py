@@ -49,6 +49,7 @@ def test_the_policies_have_only_the_stages_resources_in_both_partitions(function
     stage = policies.STAGE
     assert resources == {
         f"arn:*:dynamodb:*:*:table/douyin-redemption-{stage}",
+        f"arn:*:secretsmanager:*:*:secret:douyin-redemption/{stage}",
         f"arn:*:secretsmanager:*:*:secret:douyin-redemption/{stage}-??????",
         f"arn:*:logs:*:*:log-group:/aws/lambda/douyin-redemption-{stage}{suffix}:*",
     }

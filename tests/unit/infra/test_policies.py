@@ -72,6 +72,10 @@ def test_a_managed_policy_fits_iams_limit(name: str) -> None:
         ("Deployer", "logs:PutRetentionPolicy", "log-group:/aws/lambda/douyin-redemption-dev-api_handler:*", True),
         ("Deployer", "logs:DeleteLogGroup", "log-group:/aws/lambda/douyin-redemption-dev2:*", False),
         ("Deployer", "secretsmanager:GetSecretValue", "secret:douyin-redemption/dev-abcdef", False),
+        ("Deployer", "secretsmanager:CreateSecret", "secret:douyin-redemption/dev", True),
+        ("Deployer", "secretsmanager:DescribeSecret", "secret:douyin-redemption/prod", False),
+        ("Deployer", "cloudwatch:DescribeAlarms", "alarm:*", True),
+        ("Deployer", "lambda:InvokeFunction", "function:douyin-redemption-dev", False),
         ("Deployer", "dynamodb:GetItem", "table/douyin-redemption-dev", False),
         ("Operator", "logs:StartQuery", "log-group:/aws/lambda/douyin-redemption-dev:*", True),
         ("Operator", "logs:StartQuery", "log-group:/aws/lambda/douyin-redemption-dev2", False),
@@ -79,7 +83,14 @@ def test_a_managed_policy_fits_iams_limit(name: str) -> None:
         ("Operator", "logs:StartQuery", "log-group:/aws/apigateway/douyin-redemption-dev", True),
         ("Operator", "logs:StartQuery", "log-group:/aws/apigateway/douyin-redemption-dev2:*", False),
         ("Operator", "secretsmanager:GetSecretValue", "secret:douyin-redemption/prod-abcdef", False),
-        ("Operator", "lambda:UpdateFunctionCode", "function:douyin-redemption-dev", False),
+        ("Operator", "secretsmanager:GetSecretValue", "secret:douyin-redemption/dev", True),
+        ("Operator", "lambda:UpdateFunctionCode", "function:douyin-redemption-dev", True),
+        ("Operator", "lambda:GetFunction", "function:douyin-redemption-dev-refresh_tokens:3", True),
+        ("Operator", "lambda:CreateFunction", "function:douyin-redemption-dev", False),
+        ("Operator", "iam:PassRole", "role/douyin-redemption-dev-api_handler", False),
+        ("Operator", "iam:PutRolePolicy", "role/douyin-redemption-dev-api_handler", False),
+        ("Operator", "cloudwatch:DescribeAlarms", "alarm:*", True),
+        ("Operator", "cloudwatch:GetDashboard", "dashboard/douyin-redemption-dev", True),
         ("TokenReader", "dynamodb:UpdateItem", "table/douyin-redemption-dev", False),
         ("TokenReader", "dynamodb:GetItem", "table/douyin-redemption-prod", False),
     ],
@@ -89,5 +100,6 @@ def test_a_policy_permits_what_is_needed_and_nothing_else(
 ) -> None:
     document = read_managed_policy(f"{who}Policy", "dev", "123456789012", "us-east-1")
     service = action.split(":", maxsplit=1)[0]
-    arn = f"arn:aws:{service}:us-east-1:123456789012:{resource}"
+    is_global = service == "iam" or resource.startswith("dashboard/")
+    arn = f"arn:aws:{service}:{'' if is_global else 'us-east-1'}:123456789012:{resource}"
     assert permits(document, Permission(action, arn)) == permitted
