@@ -26,7 +26,7 @@ help:
 	@echo "make test         everything (needs node; installs a Chromium where there is none)"
 	@echo "make check        after an edit: format, lint, types, unit tests (20 s)"
 	@echo "make miniprogram  build the sample mini-program for Douyin's IDE: miniprogram/dist (needs node)"
-	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1]"
+	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1] [REPAIR=1]"
 	@echo "make rollback     bring back the former code: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"
 	@echo "make destroy      delete the deployment, keep table and secret: make destroy STAGE=dev"
 	@echo "make more         the commands for developers"
@@ -105,8 +105,8 @@ miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/pr
 	@$(NPM) run build && touch $@
 
 deploy: $(INSTALLED)
-	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev [DRY_RUN=1] (stages: infra/stages)"; exit 2; }
-	@$(BIN)/python -m infra.deploy $(STAGE) $(if $(DRY_RUN),--dry-run)
+	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev [DRY_RUN=1] [REPAIR=1] (stages: infra/stages)"; exit 2; }
+	@$(BIN)/python -m infra.deploy $(STAGE) $(if $(DRY_RUN),--dry-run) $(if $(REPAIR),--repair)
 
 # An environment of another commit will do: in an emergency, nothing is installed or built.
 rollback:

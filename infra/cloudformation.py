@@ -1,8 +1,10 @@
 """The CloudFormation stack of `template.yaml`: create, execute and discard change sets; delete the stack.
 
 When the creation of a stack fails, CloudFormation deletes the stack. The next deployment creates it again, with the
-table and the secret, which are retained. An update restores resources that were deleted or changed by hand. A restored
-table or secret would be empty, so `check_data` stops the deployment before the update.
+table and the secret, which are retained. An update changes what differs between the former template and the present
+one. Only a repair compares the template with the resources, and restores what was deleted or changed by hand. A
+restored table or secret would be empty, and nothing works without the roles, so `check_vital` stops each deployment
+before the update.
 """
 
 from __future__ import annotations
@@ -93,6 +95,11 @@ def secret_name(stage: str) -> str:
     return f"{APP_NAME}/{stage}"
 
 
+def role_names(stage: str) -> list[str]:
+    """Return the names of the functions' roles."""
+    return [f"{stack_name(stage)}-{function}" for function in ("api_handler", "refresh_tokens")]
+
+
 def access_log_group(stage: str) -> str:
     """Return the name of the log group with a stage's access log."""
     return f"/aws/apigateway/{stack_name(stage)}"
@@ -120,28 +127,35 @@ def read_stack(client: CloudFormationClient, stage: str) -> Any:
     return None if stack["StackStatus"] in ("REVIEW_IN_PROGRESS", "DELETE_COMPLETE") else stack
 
 
-def check_data(client: Callable[[str], Any], stage: str) -> None:
-    """Raise StageError if the stack exists, but its table or secret does not: a deployment would not bring it back."""
+def check_vital(client: Callable[[str], Any], stage: str) -> bool:
+    """Return whether the stack exists.
+
+    Raises StageError if it does, but its table, secret or a role does not: a deployment would not help.
+    """
     stack = read_stack(client("cloudformation"), stage)
     if stack is None or stack["StackStatus"] in _FAILED_CREATION:
-        return
+        return False
     table, secret = _find_data(client, stage)
-    lost = [] if table else [f"table {stack_name(stage)} does not exist"]
-    if secret is None:
-        lost.append(f"secret {secret_name(stage)} does not exist")
+    found = {f"table {stack_name(stage)}": table, f"secret {secret_name(stage)}": secret}
+    for role in role_names(stage):
+        found[f"role {role}"] = none_if_not_found(client("iam").get_role, RoleName=role)
+    lost = [f"{resource} does not exist" for resource, description in found.items() if description is None]
     if lost:
         raise StageError(
             f"{' and '.join(lost)}, but stack {stack_name(stage)} does. Nothing was changed. "
-            f'To restore it under the same name: docs/operate.md, "A lost table or secret"'
+            f'To restore it under the same name: docs/operate.md, "A lost table, secret or role"'
         )
+    return True
 
 
-def create_change_set(client: Callable[[str], Any], stage: str, values: Mapping[str, str | None]) -> ChangeSet:
+def create_change_set(
+    client: Callable[[str], Any], stage: str, values: Mapping[str, str | None], *, repair: bool = False
+) -> ChangeSet:
     """Create a change set for the current template and wait until it is ready.
 
     `client` creates the client of a service. `values` are the template's parameters; None keeps the current value. A
     new stack uses the table and the secret of an earlier stack if they exist; it is decided when the stack is created.
-    Raises StageError.
+    With `repair`, an update also reverts what was changed outside of CloudFormation. Raises StageError.
     """
     cloudformation: CloudFormationClient = client("cloudformation")
     stack = read_stack(cloudformation, stage)
@@ -162,8 +176,7 @@ def create_change_set(client: Callable[[str], Any], stage: str, values: Mapping[
             parameters.append({"ParameterKey": key, "UsePreviousValue": True})
     change_set_type: ChangeSetTypeType = "CREATE" if creates_stack else "UPDATE"
     name = f"plan-{uuid.uuid4().hex[:12]}"
-    # A new stack has nothing that could have been deleted by hand.
-    mode: Any = {"OnStackFailure": "DELETE"} if creates_stack else {"DeploymentMode": "REVERT_DRIFT"}
+    mode: Any = {"OnStackFailure": "DELETE"} if creates_stack else {"DeploymentMode": "REVERT_DRIFT"} if repair else {}
     created = cloudformation.create_change_set(
         StackName=stack_name(stage),
         ChangeSetName=name,

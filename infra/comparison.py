@@ -1,6 +1,7 @@
 """Compare the deployed resources of a stage with its settings and the template. Nothing is changed.
 
 `make deploy` and `redeemctl doctor` report all differences. The smoke test reports those of functions and schedule.
+A deployment corrects all but those of the stack.
 """
 
 from __future__ import annotations
@@ -52,9 +53,10 @@ class Target:
     overrides: Mapping[str, str] = field(default_factory=dict)
 
 
-def compare_stage(target: Target) -> list[Difference]:
-    """Return every difference."""
-    return [difference for compare in COMPARISONS.values() for difference in compare(target)]
+def compare_stage(target: Target, *, has_stack: bool) -> list[Difference]:
+    """Return every difference. Before the stack exists, nothing of it can be missing."""
+    comparisons = [compare for kind, compare in COMPARISONS.items() if has_stack or kind != "stack"]
+    return [difference for compare in comparisons for difference in compare(target)]
 
 
 def expected_functions(target: Target) -> dict[str, dict[str, Any]]:
@@ -204,17 +206,51 @@ def compare_domain(target: Target) -> Iterator[Difference]:
         yield Difference(resource, f"not mapped to the API {target.api_id}")
 
 
-def compare_metric_filters(target: Target) -> Iterator[Difference]:
-    """Compare the metric filters of the access log with the template: two alarms use their metrics."""
-    group = access_log_group(target.stage)
-    client = target.account.client("logs")
-    found = none_if_not_found(client.describe_metric_filters, logGroupName=group)
-    if found is None:
-        yield Difference(f"log group {group}", "missing")
-        return
+def compare_stack(target: Target) -> Iterator[Difference]:
+    """Report alarms, policies, log groups, topics and metric filters that the template has and the account does not.
+
+    `cloudformation.check_vital` covers table, secret and roles, and `compare_domain` the domain. Nothing depends on
+    dashboard and saved queries.
+    """
+    account, stage = target.account, target.stage
+    logs = account.client("logs")
+    arn = f"arn:{account.partition}:{{}}:{account.id}:{{}}"
+    alarms = account.client("cloudwatch").get_paginator("describe_alarms")
+    groups = logs.get_paginator("describe_log_groups")
+    found = alarms.paginate(AlarmNamePrefix=f"{stack_name(stage)}-").build_full_result()
+    names = {alarm["AlarmName"] for alarm in found.get("MetricAlarms", ())}
+    for service in ("lambda", "apigateway"):
+        found = groups.paginate(logGroupNamePrefix=f"/aws/{service}/{stack_name(stage)}").build_full_result()
+        names |= {group["logGroupName"] for group in found.get("logGroups", ())}
+
+    def find_policy(name: str) -> Any:
+        return none_if_not_found(account.client("iam").get_policy, PolicyArn=arn.format("iam:", f"policy/{name}"))
+
+    def find_topic(name: str) -> Any:
+        topic = arn.format(f"sns:{account.region}", name)
+        return none_if_not_found(account.client("sns").get_topic_attributes, TopicArn=topic)
+
+    lookups: dict[str, tuple[str, str, Callable[[str], Any]]] = {
+        "AWS::CloudWatch::Alarm": ("alarm", "AlarmName", names.__contains__),
+        "AWS::IAM::ManagedPolicy": ("policy", "ManagedPolicyName", find_policy),
+        "AWS::Logs::LogGroup": ("log group", "LogGroupName", names.__contains__),
+        "AWS::SNS::Topic": ("topic", "TopicName", find_topic),
+    }
+    for resource in read_template()["Resources"].values():
+        is_wanted = resource.get("Condition") != "HasOpeningHours" or target.settings.opening_hours_utc is not None
+        if resource["Type"] in lookups and is_wanted:
+            kind, key, find = lookups[resource["Type"]]
+            name = resource["Properties"][key]["Fn::Sub"].replace("${Stage}", stage)
+            if not find(name):
+                yield Difference(f"{kind} {name}", "missing")
+    yield from _compare_metric_filters(logs, stage)
+
+
+def _compare_metric_filters(logs: Any, stage: str) -> Iterator[Difference]:
+    found = none_if_not_found(logs.describe_metric_filters, logGroupName=access_log_group(stage)) or {}
     actual = [
         {"pattern": metric_filter["filterPattern"], **transformation}
-        for metric_filter in found["metricFilters"]
+        for metric_filter in found.get("metricFilters", ())
         for transformation in metric_filter["metricTransformations"]
     ]
     for resource in read_template()["Resources"].values():
@@ -237,7 +273,7 @@ COMPARISONS: dict[str, Callable[[Target], Iterator[Difference]]] = {
     "rule": lambda target: compare_schedule(target.account, target.stage),
     "API": compare_api,
     "domain": compare_domain,
-    "metric filters": compare_metric_filters,
+    "stack": compare_stack,
 }
 
 

@@ -27,7 +27,7 @@ from infra.chalice_state import (
     rule_name,
     write_state,
 )
-from infra.comparison import Target, compare_stage, expected_functions
+from infra.comparison import Target, compare_stack, compare_stage, expected_functions
 from infra.stage_settings import StageError
 
 if TYPE_CHECKING:
@@ -46,13 +46,24 @@ class ChaliceError(Exception):
 
 
 def deploy(
-    account: Account, project: Path, stage: str, report: Callable[[str], None], built: Path | None = None
+    account: Account,
+    project: Path,
+    stage: str,
+    report: Callable[[str], None],
+    built: Path | None = None,
+    *,
+    confirm_repair: Callable[[], bool] | None = None,
 ) -> str:
     """Deploy a stage of `project`; return the URL of its default endpoint. `report` receives a line for each step.
 
-    `built` is a folder with a bundle that was built elsewhere from the same commit.
+    `built` is a folder with a bundle that was built elsewhere from the same commit. `confirm_repair` is asked before
+    the stack's resources are repaired; None: they are not. Raises StageError at the end if one of them is missing.
     """
-    settings, archive, change_set = _prepare(account, project, stage, report, built)
+    repair = confirm_repair is not None
+    settings, archive, change_set = _prepare(account, project, stage, report, built, repair=repair)
+    if confirm_repair is not None and not confirm_repair():
+        cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
+        raise StageError("not confirmed; nothing was changed")
     _unmap_former_domain(account, stage, settings)
     outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
     # The running code may be unpublished: `chalice deploy` alone, or a rollback, does not publish it.
@@ -74,14 +85,21 @@ def deploy(
         report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
     # Without the default endpoint, only the domain can be tested, and it may have no DNS record yet.
     tested = url if settings.domain is None or settings.domain.default_endpoint else None
-    functions = expected_functions(Target(account, project, stage, settings, api_id, archive))
-    report(smoke.check(account, stage, functions, build, tested))
+    target = Target(account, project, stage, settings, api_id, archive)
+    report(smoke.check(account, stage, expected_functions(target), build, tested))
+    if missing := [f"  {difference}" for difference in compare_stack(target)]:
+        raise StageError(
+            "\n".join(["the functions are deployed, but the stack is not complete:", *missing])
+            + f"\nTo restore this, as an administrator: make deploy STAGE={stage} REPAIR=1"
+        )
     return url
 
 
-def dry_run(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> None:
+def dry_run(
+    account: Account, project: Path, stage: str, report: Callable[[str], None], *, repair: bool = False
+) -> None:
     """Report what `deploy` would change. No resource is changed."""
-    *_, change_set = _prepare(account, project, stage, report)
+    *_, change_set = _prepare(account, project, stage, report, repair=repair)
     cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
 
 
@@ -113,14 +131,20 @@ def exit_on_error() -> Iterator[None]:
 
 
 def _prepare(
-    account: Account, project: Path, stage: str, report: Callable[[str], None], built: Path | None = None
+    account: Account,
+    project: Path,
+    stage: str,
+    report: Callable[[str], None],
+    built: Path | None = None,
+    *,
+    repair: bool,
 ) -> tuple[StageSettings, Path, cloudformation.ChangeSet]:
     """Check what can be checked before anything is changed, and report what will change.
 
     Returns settings, bundle, and the change set of the stack.
     """
     settings = begin(account, project, stage, report)
-    cloudformation.check_data(account.client, stage)
+    has_stack = cloudformation.check_vital(account.client, stage)
     _check_runtime(account, stage, settings)
     check_concurrency(account.client("lambda"), stage, settings.reserved_concurrency)
     for name in chalice_config.write(project):
@@ -132,8 +156,8 @@ def _prepare(
     report(f"bundle: {bundle.read_build(archive)}")
     api_id = _choose_rest_api(account, stage, settings)
     report(f"API: {api_id or 'new'}")
-    differences = compare_stage(Target(account, project, stage, settings, api_id, archive))
-    change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
+    differences = compare_stage(Target(account, project, stage, settings, api_id, archive), has_stack=has_stack)
+    change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings), repair=repair)
     for title, found in (
         (f"changes of stack {cloudformation.stack_name(stage)}", change_set.changes),
         ("differences of deployed resources", differences),
@@ -222,7 +246,8 @@ def _switch_off_tracing(account: Account, stage: str) -> None:
 def _subscribe(account: Account, stage: str, topic: str, report: Callable[[str], None]) -> None:
     """Subscribe the alarm e-mail if it has no subscription, and report a subscription that is not confirmed.
 
-    The stack subscribes it. But if the topic was deleted by hand, CloudFormation may restore only the topic.
+    The stack subscribes it. But if the topic was deleted by hand, CloudFormation may restore only the topic. Without a
+    topic, nothing can be subscribed.
     """
     stack = cloudformation.read_stack(account.client("cloudformation"), stage)
     email = _read_parameters(stack).get("AlarmEmail", "")
@@ -230,7 +255,10 @@ def _subscribe(account: Account, stage: str, topic: str, report: Callable[[str],
         return
     client = account.client("sns")
     pages = client.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
-    states = {found["Endpoint"]: found["SubscriptionArn"] for page in pages for found in page["Subscriptions"]}
+    found = cloudformation.none_if_not_found(pages.build_full_result)
+    if found is None:
+        return
+    states = {entry["Endpoint"]: entry["SubscriptionArn"] for entry in found.get("Subscriptions", ())}
     if states.get(email, "Deleted") == "Deleted":
         client.subscribe(TopicArn=topic, Protocol="email", Endpoint=email)
         states[email] = "PendingConfirmation"
@@ -271,11 +299,25 @@ def _parameters(settings: StageSettings) -> dict[str, str | None]:
     }
 
 
+def _confirm_repair() -> bool:
+    print(
+        "The repair makes the stack's resources as in the template, and removes what others have attached to them. It "
+        "also takes the functions' rights, until their deployment a minute later: meanwhile, lists fail."
+    )
+    try:
+        return input("Continue? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
 def main() -> None:
     """Parse the command line and deploy a stage of this project."""
     parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__)
     parser.add_argument("stage")
     parser.add_argument("--dry-run", action="store_true", help="show what would change; change nothing")
+    parser.add_argument(
+        "--repair", action="store_true", help="restore the stack's resources that were deleted or changed by hand"
+    )
     parser.add_argument(
         "--bundle", type=Path, metavar="FOLDER", help="deploy the bundle in this folder, built from the same commit"
     )
@@ -283,9 +325,10 @@ def main() -> None:
     with exit_on_error():
         account = open_account(bundle.ROOT, arguments.stage)
         if arguments.dry_run:
-            dry_run(account, bundle.ROOT, arguments.stage, print)
+            dry_run(account, bundle.ROOT, arguments.stage, print, repair=arguments.repair)
         else:
-            print(deploy(account, bundle.ROOT, arguments.stage, print, arguments.bundle))
+            confirm = _confirm_repair if arguments.repair else None
+            print(deploy(account, bundle.ROOT, arguments.stage, print, arguments.bundle, confirm_repair=confirm))
 
 
 if __name__ == "__main__":

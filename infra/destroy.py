@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 RECOVERY_DAYS = 7
 """How long Secrets Manager can restore a deleted secret."""
 
-_ROLES = ("api_handler", "refresh_tokens")
 _POLICIES = ("deployer", "operator", "token-reader")
 
 
@@ -82,8 +81,7 @@ def _check_policies(account: Account, stage: str) -> None:
 def _delete_role_policies(account: Account, stage: str) -> None:
     """Delete the policies that Chalice adds to the stack's roles. CloudFormation cannot delete a role with them."""
     iam = account.client("iam")
-    for name in _ROLES:
-        role = f"{cloudformation.stack_name(stage)}-{name}"
+    for role in cloudformation.role_names(stage):
         found = cloudformation.none_if_not_found(iam.list_role_policies, RoleName=role)
         for policy in found["PolicyNames"] if found else ():
             iam.delete_role_policy(RoleName=role, PolicyName=policy)

@@ -1,4 +1,7 @@
-"""Smoke test of a deployed stage: the functions' configuration, the schedule, and the public endpoint."""
+"""Smoke test of a deployed stage: the functions' configuration, the schedule, and the public endpoint.
+
+The endpoint's responses show that the function can read the table and the secret.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import requests
 
+from infra.cloudformation import secret_name
 from infra.comparison import Difference, compare_functions, compare_schedule
 from infra.stage_settings import StageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from infra.account import Account
     from infra.bundle import Build
@@ -34,6 +38,7 @@ class Probe(NamedTuple):
     body: Mapping[str, Any] | None
     status: int
     expected: Mapping[str, Any]
+    session: str = ""
 
     @property
     def response(self) -> str:
@@ -46,6 +51,14 @@ UNKNOWN_ROUTE = Probe("GET", "/v1/no-such-route", None, 404, {"code": "not_found
 
 INVALID_LOGIN = Probe("POST", "/v1/sessions", {}, 400, {"code": "invalid_request"})
 """A response of the function."""
+
+UNKNOWN_MERCHANT = Probe("GET", "/v1/merchants/smoke-test/stores", None, 404, {"code": "merchant_not_found"})
+"""The function has read the table."""
+
+FORGED_SESSION = Probe(
+    "GET", "/v1/merchants/smoke-test/stores/1/certificates", None, 401, {"code": "unauthenticated"}, "forged"
+)
+"""The function has read the secret."""
 
 
 def health(build: Build) -> Probe:
@@ -63,16 +76,20 @@ def check(
     that lists each failed check.
     """
     differences = [*compare_functions(account, functions), *compare_schedule(account, stage)]
-    failures = [*map(str, differences), *(check_endpoint(url, build) if url is not None else ())]
+    probes = [health(build), UNKNOWN_ROUTE, INVALID_LOGIN, UNKNOWN_MERCHANT]
+    # Before the first app is added, the secret has no value.
+    if account.client("secretsmanager").describe_secret(SecretId=secret_name(stage)).get("VersionIdsToStages"):
+        probes.append(FORGED_SESSION)
+    failures = [*map(str, differences), *(check_endpoint(url, probes) if url is not None else ())]
     if failures:
         raise StageError("the deployed stage does not work:\n" + "\n".join(f"  {failure}" for failure in failures))
     return "smoke test: passed" if url else "smoke test: passed, without a request (the default endpoint is off)"
 
 
-def check_endpoint(url: str, build: Build, sleep: Callable[[float], None] = time.sleep) -> list[str]:
-    """Return what is wrong with the endpoint at `url`, which must serve `build`."""
+def check_endpoint(url: str, probes: Iterable[Probe], sleep: Callable[[float], None] = time.sleep) -> list[str]:
+    """Return what is wrong with the endpoint at `url`."""
     deadline = time.monotonic() + HTTP_SECONDS
-    while failures := list(_check_http(url, build)):
+    while failures := list(_check_http(url, probes)):
         if time.monotonic() > deadline:
             break
         sleep(_POLL_SECONDS)
@@ -81,7 +98,7 @@ def check_endpoint(url: str, build: Build, sleep: Callable[[float], None] = time
 
 def send(url: str, probe: Probe) -> requests.Response:
     """Send a request to the endpoint at `url`; raises requests.RequestException."""
-    headers = {"Connection": "close"}
+    headers = {"Connection": "close"} | ({"Authorization": f"Bearer {probe.session}"} if probe.session else {})
     address = f"{url}{probe.path}"
     return requests.request(probe.method, address, json=probe.body, timeout=_REQUEST_SECONDS, headers=headers)
 
@@ -107,8 +124,8 @@ def read_object(response: requests.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _check_http(url: str, build: Build) -> Iterator[str]:
-    for probe in (health(build), UNKNOWN_ROUTE, INVALID_LOGIN):
+def _check_http(url: str, probes: Iterable[Probe]) -> Iterator[str]:
+    for probe in probes:
         try:
             difference = compare_response(send(url, probe), probe)
         except requests.RequestException as error:

@@ -27,7 +27,7 @@ from infra import bundle, comparison, smoke
 from infra.account import check_account
 from infra.chalice_config import API_STAGE, render
 from infra.chalice_state import choose_rest_api, find_rest_apis, function_names
-from infra.cloudformation import none_if_not_found, read_template, stack_name
+from infra.cloudformation import none_if_not_found, stack_name
 from infra.stage_settings import StageError, read_stage_settings
 from redeemctl.doctor import platform, resources
 from redeemctl.doctor.aws_errors import AWS_ERRORS, attach_policy, denied_operation, explain, judge_error
@@ -99,13 +99,13 @@ class Checks:
         subscriptions = self._check_subscriptions(account, topic, settings.alarm_email)
         checks: list[Iterator[Finding]] = [
             self._attempt("table", self.stage.settings.table_name, self._check_table()),
+            self._compare("stack", "stack", target),
             self._compare("function", "functions", target),
             self._compare("function", "roles", target),
             self._check_endpoints(target, next(iter(apps), None)),
             self._compare("schedule", "rule", target),
             self._attempt("schedule.last_run", schedule, self._check_last_run(schedule)),
             self._attempt("alarms", "alarms", self._check_alarms()),
-            self._compare("alarms", "metric filters", target),
             self._attempt("alarms.subscription", topic, subscriptions),
         ]
         with ThreadPoolExecutor(len(checks)) as executor:
@@ -222,7 +222,7 @@ class Checks:
         types = ["MetricAlarm", "CompositeAlarm"]
         found = pages.paginate(AlarmNamePrefix=f"{stack_name(self.name)}-", AlarmTypes=types).build_full_result()
         alarms = [*found.get("MetricAlarms", ()), *found.get("CompositeAlarms", ())]
-        yield from resources.judge_alarms(alarm_names(self.name), alarms, self.name)
+        yield from resources.judge_alarms(alarms)
 
     def _check_subscriptions(self, account: Account, topic: str, email: str | None) -> Check[None]:
         arn = f"arn:{account.partition}:sns:{account.region}:{account.id}:{topic}"
@@ -326,13 +326,6 @@ class Checks:
             self.is_platform_unreachable |= is_unavailable and error.evidence is None
             return failed("merchant", account_id, *platform.explain(error, host))
         return ok("merchant", account_id, "query accepted by the platform")
-
-
-def alarm_names(stage: str) -> list[str]:
-    """Return the names of the template's alarms that every stage has."""
-    found = read_template()["Resources"].values()
-    alarms = [r for r in found if r["Type"] in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")]
-    return [a["Properties"]["AlarmName"]["Fn::Sub"].replace("${Stage}", stage) for a in alarms if "Condition" not in a]
 
 
 def _skip(check_ids: Iterable[str], reason: str, advice: str) -> Iterator[Finding]:

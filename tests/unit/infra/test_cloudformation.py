@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.cloudformation import check_data, create_change_set, template_body
+from infra.cloudformation import check_vital, create_change_set, template_body
 from infra.stage_settings import StageError
 from tests.template import read_alarms
 
@@ -30,6 +30,7 @@ class FakeAws:
         self.status = status
         self.failure = failure
         self.has_table = self.has_secret = True
+        self.roles = {"douyin-redemption-dev-api_handler", "douyin-redemption-dev-refresh_tokens"}
         self.events: Any = [VALIDATION, {"EventType": "STACK_EVENT"}]
         self.sent: dict[str, Any] = {}
 
@@ -64,15 +65,24 @@ class FakeAws:
             raise not_found("DescribeTable")
         return {"Table": {}}
 
+    def get_role(self, RoleName: str) -> Any:  # noqa: N803 - AWS's name
+        if RoleName not in self.roles:
+            raise not_found("GetRole")
+        return {"Role": {}}
+
     def describe_secret(self, **_: Any) -> Any:
         if not self.has_secret:
             raise not_found("DescribeSecret")
         return {"ARN": "secret-arn"}
 
 
-def test_an_update_restores_what_was_deleted_by_hand() -> None:
+def test_only_a_repair_reverts_what_was_changed_by_hand() -> None:
+    """To compare each resource, CloudFormation reads it with rights that a deployer does not have."""
     aws = FakeAws()
     create_change_set(aws.client, "dev", {})
+    assert aws.sent["ChangeSetType"] == "UPDATE"
+    assert not {"DeploymentMode", "OnStackFailure"} & aws.sent.keys()
+    create_change_set(aws.client, "dev", {}, repair=True)
     assert (aws.sent["ChangeSetType"], aws.sent["DeploymentMode"]) == ("UPDATE", "REVERT_DRIFT")
     assert "OnStackFailure" not in aws.sent
 
@@ -126,17 +136,22 @@ def test_a_change_set_without_changes_is_no_failure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "secret", "named"),
+    ("table", "secret", "roles", "named"),
     [
-        (True, False, "secret douyin-redemption/dev does not exist,"),
-        (False, False, "table douyin-redemption-dev does not exist and secret douyin-redemption/dev does not exist"),
+        (True, False, 2, "secret douyin-redemption/dev does not exist,"),
+        (False, False, 2, "table douyin-redemption-dev does not exist and secret douyin-redemption/dev does not exist"),
+        (True, True, 1, "role douyin-redemption-dev-"),
+        (True, True, 0, "api_handler does not exist and role douyin-redemption-dev-refresh_tokens does not exist,"),
     ],
 )
-def test_lost_data_is_named_with_the_page_that_helps(table: bool, secret: bool, named: str) -> None:
+def test_what_nothing_works_without_is_named_with_the_page_that_helps(
+    table: bool, secret: bool, roles: int, named: str
+) -> None:
     aws = FakeAws()
-    aws.has_table, aws.has_secret = table, secret
+    assert check_vital(aws.client, "dev")
+    aws.has_table, aws.has_secret, aws.roles = table, secret, set(sorted(aws.roles)[:roles])
     with pytest.raises(StageError) as raised:
-        check_data(aws.client, "dev")
+        check_vital(aws.client, "dev")
     assert named in str(raised.value)
     assert "docs/operate.md" in str(raised.value)
 
@@ -145,7 +160,7 @@ def test_lost_data_is_named_with_the_page_that_helps(table: bool, secret: bool, 
 def test_before_the_first_deployment_nothing_can_be_lost(status: str | None) -> None:
     aws = FakeAws(status)
     aws.has_table = aws.has_secret = False
-    check_data(aws.client, "dev")
+    assert not check_vital(aws.client, "dev")
 
 
 def test_the_template_is_well_below_cloudformations_limit_of_51200_bytes() -> None:

@@ -76,7 +76,8 @@ class FakeTopic:
     def get_paginator(self, operation: str) -> Any:
         assert operation == "list_subscriptions_by_topic"
         found = [{"Endpoint": email, "SubscriptionArn": arn} for email, arn in self.subscriptions.items()]
-        return SimpleNamespace(paginate=lambda TopicArn: [{"Subscriptions": found}])  # noqa: ARG005, N803 - AWS's name
+        pages = SimpleNamespace(build_full_result=lambda: {"Subscriptions": found})
+        return SimpleNamespace(paginate=lambda TopicArn: pages)  # noqa: ARG005, N803 - AWS's name
 
     def subscribe(self, TopicArn: str, Protocol: str, Endpoint: str) -> None:  # noqa: N803 - AWS's names
         assert (TopicArn, Protocol) == (TOPIC, "email")
