@@ -54,7 +54,7 @@ python:
 
 install: $(INSTALLED) $(LAMBDA_INSTALLED)
 
-$(INSTALLED): requirements.txt requirements-dev.txt constraints.txt pyproject.toml | python
+$(INSTALLED): requirements.txt requirements-bundle.txt requirements-dev.txt constraints.txt pyproject.toml | python
 	@echo "installing into $(VENV) (a minute the first time)"
 	@[ -e $@ ] || rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
@@ -73,7 +73,7 @@ $(LAMBDA_INSTALLED): constraints.txt | python
 
 bundle: build/.bundled-$(PYTHON_VERSION)
 
-build/.bundled-$(PYTHON_VERSION): $(INSTALLED) requirements.txt infra/bundle.py infra/sdkdata.py app.py \
+build/.bundled-$(PYTHON_VERSION): $(INSTALLED) requirements-bundle.txt infra/bundle.py infra/sdkdata.py app.py \
 		$(shell find chalicelib -name '*.py') build/.commit
 	@echo "building the Lambda bundle"
 	@$(BIN)/python -m infra.bundle
@@ -197,7 +197,11 @@ lock: | python
 	@{ echo '# What `python -m infra.deploy` needs, for the pipeline. Written by `make lock`.'; \
 	  build/lock/bin/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 --generate-hashes \
 	    -c constraints.txt build/deploy.in; } > requirements-deploy.txt
-	@rm -rf build/lock build/lock.in build/deploy.in
+	@{ sed -n '/==/p' requirements.txt; sed -n 's/^VENDORED = "\(.*\)"$$/\1/p' infra/bundle.py; } > build/bundle.in
+	@{ echo '# The packages in the Lambda bundle, with hashes. Written by `make lock`.'; \
+	  build/lock/bin/uv pip compile --quiet --no-header --no-annotate --no-deps --universal --python-version 3.11 \
+	    --generate-hashes build/bundle.in; } > requirements-bundle.txt
+	@rm -rf build/lock build/*.in
 
 clean:
 	rm -rf miniprogram/node_modules miniprogram/dist miniprogram/build

@@ -8,6 +8,8 @@ changes, the hash changes and Chalice ignores the archive.
 - aws-xray-sdk requires botocore. A second botocore (20 MB) would shadow the one of the Lambda runtime, so the SDK is
   installed into `vendor/` without dependencies. Its other dependency, wrapt, is in requirements.txt. `make install`
   does the same, so that `chalice deploy` alone is complete, also after the app was edited.
+- The packages are installed from requirements-bundle.txt, which has their hashes. requirements.txt, which Chalice uses
+  alone, has none: with them, pip would require hashes of everything that is installed together with it.
 - Chalice only prints a warning if a package has no wheel for the functions' platform. Here the build fails.
 - Chalice imports the app before it packages it, which would write .pyc files and change the hash. So the .pyc files of
   `chalicelib/` are written first, with hash-based invalidation: Python ignores one that does not match its source.
@@ -38,7 +40,7 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-from chalice.deploy.packager import DependencyBuilder, LambdaDeploymentPackager, MissingDependencyError
+from chalice.deploy.packager import LambdaDeploymentPackager
 from chalice.utils import UI, OSUtils
 
 from chalicelib.aws import SDK_DATA
@@ -53,7 +55,10 @@ TASK_ROOT = "/var/task"
 X86_64, ARM64 = "x86_64", "arm64"
 """Lambda's architectures, as Chalice's `lambda_architecture` names them."""
 
-VENDORED = ("aws-xray-sdk==2.15.0",)
+LOCK = ROOT / "requirements-bundle.txt"
+"""The packages of requirements.txt and VENDORED, with hashes. Written by `make lock`."""
+
+VENDORED = "aws-xray-sdk==2.15.0"
 
 _ARCHIVES = ".chalice/deployments"
 _VERSION_FILE = "chalicelib/__init__.py"
@@ -65,6 +70,7 @@ _EXCLUDED_PACKAGES = (
     "aws_lambda_powertools/event_handler/",
     "aws_lambda_powertools/utilities/",
     "aws_xray_sdk/ext/",
+    "bin/",
     "charset_normalizer/",
 )
 # Powertools' logger imports these two.
@@ -167,19 +173,37 @@ def current_archive(root: Path = ROOT, architecture: str = X86_64) -> Path:
     return archive
 
 
-class _StrictDependencyBuilder(DependencyBuilder):
+class _LockedDependencies:
+    """Installs the bundle's packages from LOCK, as wheels for the functions' platform."""
+
+    def __init__(self, architecture: str) -> None:
+        machine = {X86_64: "x86_64", ARM64: "aarch64"}[architecture]
+        self._platforms = [f"--platform={tag}_{machine}" for tag in ("manylinux2014", "manylinux_2_17")]
+
     def build_site_packages(self, abi: str, requirements_filepath: str, target_directory: str) -> None:
+        """Chalice's interface. `requirements_filepath` has the same packages without hashes."""
+        del abi, requirements_filepath
         try:
-            super().build_site_packages(abi, requirements_filepath, target_directory)
-        except MissingDependencyError as error:
-            missing = ", ".join(sorted(package.identifier for package in error.missing))
-            raise BundleError(f"no wheel for {RUNTIME} and this architecture: {missing}") from None
+            _pip_install(target_directory, "--only-binary=:all:", *self._platforms)
+        except subprocess.CalledProcessError as error:
+            reason = error.stderr.strip().splitlines()[-1]
+            raise BundleError(f"no wheel for {RUNTIME} and this architecture: {reason}") from None
+
+
+def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> None:
+    """Install the packages of LOCK, or only the vendored one, for this Python. Raises CalledProcessError."""
+    entries = re.split(r"^(?=\w)", LOCK.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
+        requirements.writelines(entry for entry in entries if entry.startswith(VENDORED) == vendored)
+        requirements.flush()
+        how = ["--require-hashes", "--no-deps", "--no-compile", *options]
+        files = ["--target", target, "--requirement", requirements.name]
+        subprocess.run([*pip, *how, *files], check=True, stderr=subprocess.PIPE, text=True)
 
 
 def _packager(architecture: str) -> LambdaDeploymentPackager:
-    osutils = OSUtils()
-    dependencies = _StrictDependencyBuilder(osutils, architecture=architecture)
-    return LambdaDeploymentPackager(osutils, dependencies, UI(), architecture)
+    return LambdaDeploymentPackager(OSUtils(), _LockedDependencies(architecture), UI(), architecture)
 
 
 def _list_archives(folder: Path, architecture: str) -> list[Path]:
@@ -196,11 +220,10 @@ def _compile(package: Path) -> None:
 
 
 def install_vendored(root: Path = ROOT) -> None:
-    """Install the packages that the bundle has without their dependencies into `vendor/`, which Chalice packages."""
+    """Install the package that the bundle has without its dependencies into `vendor/`, which Chalice packages."""
     vendor = root / "vendor"
     shutil.rmtree(vendor, ignore_errors=True)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--no-deps", "--no-compile", "--target", vendor, *VENDORED], check=True)
+    _pip_install(vendor, vendored=True)
 
 
 def _rewrite(archive: Path, commit: str | None) -> None:
@@ -251,11 +274,10 @@ def _add_framework_licence(folder: Path) -> None:
             target.write_bytes(file.read_binary())
 
 
-def bundled_requirements(root: Path = ROOT) -> str:
+def bundled_requirements() -> str:
     """Return everything that the bundle contains as pinned requirements, for the audit."""
-    lines = (root / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    pinned = [line for line in lines if "==" in line]
-    return "\n".join([*pinned, *VENDORED, f"chalice=={metadata.version('chalice')}", ""])
+    pinned = re.findall(r"^\w\S+==\S+", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
+    return "\n".join([*pinned, f"chalice=={metadata.version('chalice')}", ""])
 
 
 def main() -> None:

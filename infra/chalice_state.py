@@ -11,11 +11,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from infra.api_gateway import list_mappings
 from infra.cloudformation import none_if_not_found, stack_name
 from infra.stage_settings import StageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -56,8 +57,18 @@ def find_rest_apis(client: APIGatewayClient, stage: str) -> list[RestApi]:
     return sorted(found, key=lambda api: (api.created, api.id))
 
 
-def choose_rest_api(apis: list[RestApi], stage: str, settings: StageSettings) -> str | None:
-    """Return the id of the API to deploy to, or None if there is none yet; raises StageError if it is not clear."""
+def find_rest_api(client: APIGatewayClient, stage: str, settings: StageSettings) -> str | None:
+    """Return the id of the stage's API, or None if there is none yet; raises StageError if it is not clear."""
+    apis = find_rest_apis(client, stage)
+    domain = None if len(apis) < 2 or settings.domain is None else settings.domain.name
+    mappings = [] if domain is None else list_mappings(client, domain)
+    return choose_rest_api(apis, stage, settings, [mapping["restApiId"] for mapping in mappings])
+
+
+def choose_rest_api(
+    apis: list[RestApi], stage: str, settings: StageSettings, serving: Collection[str] = ()
+) -> str | None:
+    """Choose between the stage's APIs; `serving` are the ids of those that the domain is mapped to."""
     ids = [api.id for api in apis]
     if settings.rest_api_id is not None:
         if settings.rest_api_id not in ids:
@@ -65,11 +76,14 @@ def choose_rest_api(apis: list[RestApi], stage: str, settings: StageSettings) ->
             raise StageError(f"rest_api_id {settings.rest_api_id} is no API of this stage; found: {found}")
         return settings.rest_api_id
     if len(ids) > 1:
-        created = "\n".join(f"  {api.id}, created {api.created:%Y-%m-%d %H:%M}" for api in apis)
+        kept = next((api_id for api_id in ids if api_id in serving), ids[0])
+        reason = "it serves the domain" if kept in serving else "it is the oldest"
+        created = ", ".join(f"{api.id} (created {api.created:%Y-%m-%d %H:%M})" for api in apis)
+        commands = "\n".join(f"  aws apigateway delete-rest-api --rest-api-id {i}" for i in ids if i != kept)
         raise StageError(
-            f"this stage has {len(ids)} REST APIs:\n{created}\n"
-            f"Write `rest_api_id` of the one that your customers use to infra/stages/{stage}.toml. "
-            "To delete another one: aws apigateway delete-rest-api --rest-api-id <id>"
+            f"this stage has {len(ids)} REST APIs: {created}. `chalice deploy` creates another one in a clone that did "
+            f"not deploy the stage before\nkeep {kept} ({reason}), unless your customers use another one: then write "
+            f"its id as `rest_api_id` to infra/stages/{stage}.toml. To delete the rest:\n{commands}"
         )
     return ids[0] if ids else None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -20,8 +21,7 @@ from infra.account import begin, open_account
 from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import (
-    choose_rest_api,
-    find_rest_apis,
+    find_rest_api,
     function_names,
     read_rest_api_id,
     rule_name,
@@ -74,7 +74,7 @@ def deploy(
     if not settings.tracing:
         _switch_off_tracing(account, stage)
     build = bundle.read_build(archive)
-    _publish(account, stage, build)
+    _publish(account, stage, build, versions.code_hash(archive.read_bytes()))
     report("functions, API and schedule: deployed")
     api_id = read_rest_api_id(project, stage)
     url = account.api_url(api_id, API_STAGE)
@@ -145,7 +145,8 @@ def _prepare(
     """
     settings = begin(account, project, stage, report)
     has_stack = cloudformation.check_vital(account.client, stage)
-    _check_runtime(account, stage, settings)
+    _check_runtime(account, stage, settings, report)
+    check_import(project)
     check_concurrency(account.client("lambda"), stage, settings.reserved_concurrency)
     for name in chalice_config.write(project):
         report(f".chalice/{name} updated from the stage's settings: commit it")
@@ -154,7 +155,7 @@ def _prepare(
     else:
         archive = bundle.adopt_archive(built, project, settings.architecture)
     report(f"bundle: {bundle.read_build(archive)}")
-    api_id = _choose_rest_api(account, stage, settings)
+    api_id = find_rest_api(account.client("apigateway"), stage, settings)
     report(f"API: {api_id or 'new'}")
     differences = compare_stage(Target(account, project, stage, settings, api_id, archive), has_stack=has_stack)
     change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings), repair=repair)
@@ -180,7 +181,19 @@ def _find_archive(project: Path, architecture: str, report: Callable[[str], None
     return bundle.make_bundle(project, architecture)
 
 
-def _check_runtime(account: Account, stage: str, settings: StageSettings) -> None:
+def check_import(project: Path) -> None:
+    """Raise StageError if the app cannot be imported: Chalice imports it after the stack has been changed."""
+    # Without .pyc files, which would change the hash of the bundle's sources.
+    command = [sys.executable, "-B", "-c", "import app"]
+    run = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    if run.returncode:
+        places = re.findall(r'File "(.+)", line (\d+)', run.stderr)
+        own = [(Path(name), line) for name, line in places if Path(name).is_relative_to(project.resolve())]
+        where = f"{own[-1][0].relative_to(project.resolve())}, line {own[-1][1]}: " if own else ""
+        raise StageError(f"{where}{run.stderr.splitlines()[-1]}. The app cannot be imported. Nothing was changed")
+
+
+def _check_runtime(account: Account, stage: str, settings: StageSettings, report: Callable[[str], None]) -> None:
     """Raise StageError if the runtime would change only because this machine has another Python."""
     origin, runtime = "the stage's settings", f"python{settings.python}"
     if settings.python is None:
@@ -193,6 +206,8 @@ def _check_runtime(account: Account, stage: str, settings: StageSettings) -> Non
             f"{origin}: Python {version}, but this is Python {other}. Run the command again with "
             f'PYTHON=python{version}, or set `python = "{other}"` in infra/stages/{stage}.toml to change the runtime'
         )
+    if runtime == "python3.11":
+        report(f"runtime: Python 3.11, which AWS updates until mid-2027; `python` in infra/stages/{stage}.toml")
 
 
 def check_concurrency(client: Any, stage: str, wanted: int | None) -> None:
@@ -223,7 +238,7 @@ def _run_chalice_deploy(account: Account, project: Path, stage: str, settings: S
     """Run `chalice deploy`; while the account's quota for CreateDeployment is used up, wait and repeat."""
 
     def run() -> None:
-        write_state(account, project, stage, _choose_rest_api(account, stage, settings))
+        write_state(account, project, stage, find_rest_api(account.client("apigateway"), stage, settings))
         run_chalice(account, project, "deploy", "--stage", stage)
 
     def is_refused(error: Exception) -> bool:
@@ -266,8 +281,8 @@ def _subscribe(account: Account, stage: str, topic: str, report: Callable[[str],
         report(f"alarm e-mail {email}: not confirmed; click the link in AWS's message, or no alarm arrives")
 
 
-def _publish(account: Account, stage: str, build: bundle.Build | None = None) -> None:
-    """Publish the code of both functions as Lambda versions, for `make rollback`."""
+def _publish(account: Account, stage: str, build: bundle.Build | None = None, code: str | None = None) -> None:
+    """Publish the code of both functions as Lambda versions, for `make rollback`; see `versions.publish`."""
     client = account.client("lambda")
     for name in function_names(stage).values():
         function = cloudformation.none_if_not_found(client.get_function, FunctionName=name)
@@ -276,11 +291,7 @@ def _publish(account: Account, stage: str, build: bundle.Build | None = None) ->
         states = [function["Configuration"].get(key) for key in ("State", "LastUpdateStatus")]
         # Lambda refuses to publish a function whose last change failed. The deployment repairs the function.
         if build is not None or states == ["Active", "Successful"]:
-            versions.publish(client, name, build)
-
-
-def _choose_rest_api(account: Account, stage: str, settings: StageSettings) -> str | None:
-    return choose_rest_api(find_rest_apis(account.client("apigateway"), stage), stage, settings)
+            versions.publish(client, name, build, code)
 
 
 def _read_parameters(stack: Any) -> dict[str, str]:

@@ -14,7 +14,7 @@ from infra import chalice_config, cloudformation
 from infra.account import begin, open_account
 from infra.api_gateway import remove_log_role, unmap_domain
 from infra.bundle import ROOT
-from infra.chalice_state import choose_rest_api, find_rest_apis, function_names, remove_state, write_state
+from infra.chalice_state import find_rest_api, function_names, remove_state, write_state
 from infra.deploy import exit_on_error, run_chalice
 from infra.stage_settings import StageError
 
@@ -38,7 +38,7 @@ def destroy(
     _check_policies(account, stage)
     chalice_config.write(project)
     apigateway = account.client("apigateway")
-    api_id = choose_rest_api(find_rest_apis(apigateway, stage), stage, settings)
+    api_id = find_rest_api(apigateway, stage, settings)
     if settings.domain is not None:
         unmap_domain(apigateway, settings.domain.name)
     write_state(account, project, stage, api_id)

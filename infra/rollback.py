@@ -18,7 +18,7 @@ from infra.account import begin, open_account
 from infra.api_gateway import list_routes
 from infra.bundle import ROOT, read_build
 from infra.chalice_config import API_STAGE
-from infra.chalice_state import choose_rest_api, find_rest_apis, function_names
+from infra.chalice_state import find_rest_api, function_names
 from infra.cloudformation import none_if_not_found
 from infra.deploy import exit_on_error
 from infra.stage_settings import StageError
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from infra.account import Account
     from infra.versions import History, Version
 
-# The API's function is changed last. Its code counts as the running build, so a rollback that failed half-way can be
-# repeated.
+# The API's function is changed last. It counts as what runs, so a rollback that failed half-way can be repeated.
 _ORDER = ("refresh_tokens", "api_handler")
 _COMMIT = re.compile(r"[0-9a-f]{7,40}\+?")
 
@@ -56,13 +55,13 @@ def rollback(
         if none_if_not_found(client.get_function, FunctionName=name) is None:
             raise StageError(f"function {name} does not exist; make deploy STAGE={stage} creates it")
         histories[name] = versions.read_history(client, name)
+    api_id = find_rest_api(account.client("apigateway"), stage, settings)
+    if api_id is None:
+        raise StageError(f"stage {stage} has no API; make deploy STAGE={stage} creates it")
     api_history = histories[functions["api_handler"]]
     _report_builds(api_history, report)
     target = choose_build(api_history, commit)
     report(f"rollback to {target.description}")
-    api_id = choose_rest_api(find_rest_apis(account.client("apigateway"), stage), stage, settings)
-    if api_id is None:
-        raise StageError(f"stage {stage} has no API; make deploy STAGE={stage} creates it")
     restored = {
         functions[key]: _find_version(histories[functions[key]], target, functions[key], stage) for key in _ORDER
     }
@@ -82,24 +81,33 @@ def rollback(
 
 
 def choose_build(history: History, commit: str | None) -> Version:
-    """Return the version to restore; raises StageError if there is none."""
-    running = history.running
+    """Return the version to restore; raises StageError if there is none, or `commit` is needed to select one."""
+    running, published = history.running, history.published
     if commit is not None:
         if not _COMMIT.fullmatch(commit):
             raise StageError(f"TO={commit}: a commit has at least 7 hex digits")
-        found = [version for version in history.published if (version.commit or "").startswith(commit)]
-        others = [version for version in found if version.code != running.code]
+        found = [version for version in published if (version.commit or "").startswith(commit)]
+        others = [version for version in found if version != running]
         if found and not others:
             raise StageError(f"commit {commit} runs already")
         if not others:
             raise StageError(f"no kept build of commit {commit}; check it out and run make deploy")
         return others[0]
-    number = history.running_number
-    for version in history.published:
-        # Without a number, the code that runs was not published: every version is older.
-        if (number is None or version.number < number) and version.code != running.code:
-            return version
-    raise StageError("no older build can be restored; TO=<commit> selects another one that is kept")
+    same_code = [version for version in published if version.code == running.code]
+    if not same_code:
+        # What runs was not published: every version is older.
+        candidates = list(published)
+    elif running not in published:
+        # A rollback has changed the code, but not yet the rest: it is completed.
+        return same_code[0]
+    elif published[0] != running:
+        raise StageError("the build that runs was brought back by a rollback; TO=<commit> selects another one")
+    else:
+        # What ran between two deployments of the same code has been rolled back.
+        candidates = [version for version in published if version.number < same_code[-1].number]
+    if not candidates:
+        raise StageError("no older build can be restored; TO=<commit> selects another one that is kept")
+    return candidates[0]
 
 
 def read_routes(archive: bytes) -> set[tuple[str, str]]:
@@ -127,9 +135,9 @@ def _report_builds(history: History, report: Callable[[str], None]) -> None:
 
 
 def _find_version(history: History, target: Version, name: str, stage: str) -> Version:
-    """Return the version of a function that has the same code as `target`."""
+    """Return the version of a function that is the same build as `target`."""
     for version in history.published:
-        if version.code == target.code:
+        if version == target:
             return version
     raise StageError(f"function {name} has no kept version of {target.description}; {_advice(target, stage)}")
 

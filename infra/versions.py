@@ -57,8 +57,8 @@ class History:
 
     @property
     def running_number(self) -> int | None:
-        """The number of the newest version with the code that runs, or None."""
-        return next((version.number for version in self.published if version.code == self.running.code), None)
+        """The number of the newest version that is what runs, or None."""
+        return next((version.number for version in self.published if version == self.running), None)
 
 
 def read_history(client: Any, function_name: str) -> History:
@@ -73,15 +73,22 @@ def publish(
     client: Any,
     function_name: str,
     build: Build | None = None,
+    code: str | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
     """Publish what a function serves, unless it is the newest version already; keep the newest KEPT_VERSIONS.
 
     Without `build`, the description is that of a published version with the same code, or says that it is unknown.
+    Raises StageError if the function serves other code than that with the hash `code`.
     """
     wait_until_updated(client, function_name)
     history = read_history(client, function_name)
     running, published = history.running, history.published
+    if code not in (None, running.code):
+        raise StageError(
+            f"function {function_name} serves other code than was just deployed: another deployment runs at the same "
+            "time. Run the command again when it has ended"
+        )
     if not published or published[0] != running:
         description = next((version.description for version in published if version.code == running.code), "")
         if build is not None or not description:

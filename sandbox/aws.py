@@ -8,7 +8,7 @@ What this project needs and ministack lacks is added here:
 - CloudFormation does not know `AWS::ApiGateway::DomainName`.
 - CloudFormation cannot create alarms on metric math: here such an alarm watches its first metric.
 - PutSecretValue leaves a custom label on several versions; on AWS a label is on one version only.
-- CloudFormation ignores a table's point-in-time recovery setting.
+- CloudFormation ignores a table's point-in-time recovery setting, and gives a secret without a value a version.
 - ListSubscriptionsByTopic: AWS shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
 - FilterLogEvents does not know alternatives (`?ERROR ?"Task timed out"`).
 - GetFunction of a version returns the URL of the present code; here, the URL of the version's code.
@@ -158,7 +158,7 @@ def _first(value: str | list[str] | None) -> str | None:
 
 
 def _extend_cloudformation() -> None:
-    from ministack.services import dynamodb  # noqa: PLC0415
+    from ministack.services import dynamodb, secretsmanager  # noqa: PLC0415
     from ministack.services.cloudformation import provisioners  # noqa: PLC0415
 
     provisioners._RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = {
@@ -181,6 +181,15 @@ def _extend_cloudformation() -> None:
         return result
 
     table_handlers["create"] = create_table
+    secret_handlers = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
+    create_with_version = secret_handlers["create"]
+
+    def create_secret(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+        result = create_with_version(logical_id, properties, stack)
+        secretsmanager._secrets[result[0]]["Versions"].clear()
+        return result
+
+    secret_handlers["create"] = create_secret
     original_record = provisioners._cw_metric_alarm_record
 
     def create_alarm_record(name: str, properties: dict[str, Any]) -> Any:

@@ -12,28 +12,20 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from chalicelib.douyin.protocol import CertificatesQuery, Selection
-from chalicelib.errors import (
-    ConfigurationError,
-    LoginRefusedError,
-    TokenUnavailableError,
-    UpstreamError,
-    UpstreamTimeoutError,
-    UpstreamUnavailableError,
-)
+from chalicelib.errors import ConfigurationError, LoginRefusedError, TokenUnavailableError, UpstreamError
 from chalicelib.merchants import Merchant, parse_merchant
-from chalicelib.tokens.provider import RENEW_SECONDS
+from chalicelib.sessions import Session, sign_session
 from infra import bundle, comparison, smoke
 from infra.account import check_account
 from infra.chalice_config import API_STAGE, render
-from infra.chalice_state import choose_rest_api, find_rest_apis, function_names
+from infra.chalice_state import find_rest_api, function_names
 from infra.cloudformation import none_if_not_found, stack_name
 from infra.stage_settings import StageError, read_stage_settings
 from redeemctl.doctor import platform, resources
 from redeemctl.doctor.aws_errors import AWS_ERRORS, attach_policy, denied_operation, explain, judge_error
 from redeemctl.doctor.findings import Finding, failed, not_checked, ok
 from redeemctl.rows import account_id_of
-from redeemctl.secret import read_secret
+from redeemctl.secret import SecretVersion, read_secret
 from redeemctl.stage import PARALLEL_QUERIES
 
 if TYPE_CHECKING:
@@ -48,6 +40,9 @@ if TYPE_CHECKING:
 PLATFORM_SECONDS = 10.0
 """Limit for one call of the platform, or for reading a token's row; retries included."""
 
+SESSION_SECONDS = 600
+"""Lifetime of the session with which lists are requested."""
+
 SEE_SECRET = "see the check secret"  # noqa: S105 - a text
 
 
@@ -59,7 +54,7 @@ class Checks:
     project: Path
     dry_run: bool = False
     denied: set[str] = field(default_factory=set, init=False)
-    is_platform_unreachable: bool = field(default=False, init=False)
+    has_no_answer: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.name = self.stage.name
@@ -94,7 +89,10 @@ class Checks:
 
     def _check_stage(self, account: Account, settings: StageSettings) -> Iterator[Finding]:
         target = comparison.Target(account, self.project, self.name, settings, overrides=self.stage.overrides)
-        apps = (yield from self._attempt("secret", self.stage.settings.secret_name, self._check_secret())) or {}
+        name = self.stage.settings.secret_name
+        secret = (yield from self._attempt("secret", name, self._check_secret())) or SecretVersion()
+        api_id = yield from self._attempt("api", "API", self._check_api(target))
+        target = dataclasses.replace(target, api_id=api_id)
         schedule, topic = function_names(self.name)["refresh_tokens"], f"{stack_name(self.name)}-alarms"
         subscriptions = self._check_subscriptions(account, topic, settings.alarm_email)
         checks: list[Iterator[Finding]] = [
@@ -102,7 +100,7 @@ class Checks:
             self._compare("stack", "stack", target),
             self._compare("function", "functions", target),
             self._compare("function", "roles", target),
-            self._check_endpoints(target, next(iter(apps), None)),
+            self._check_endpoints(target, next(iter(secret.apps), None)),
             self._compare("schedule", "rule", target),
             self._attempt("schedule.last_run", schedule, self._check_last_run(schedule)),
             self._attempt("alarms", "alarms", self._check_alarms()),
@@ -111,8 +109,8 @@ class Checks:
         with ThreadPoolExecutor(len(checks)) as executor:
             for findings in executor.map(list[Finding], checks):
                 yield from findings
-        if apps:
-            yield from self._check_platform(apps)
+        if secret.apps:
+            yield from self._check_platform(secret, _urls(target))
         else:
             yield from _skip(("login", "token", "merchant"), "no app is known", SEE_SECRET)
 
@@ -131,8 +129,7 @@ class Checks:
         differences = comparison.COMPARISONS[kind](target)
         return self._attempt(check_id, kind, resources.judge_differences(check_id, kind, differences, self.name))
 
-    def _check_secret(self) -> Check[Mapping[str, str]]:
-        """Return the app secrets, by app_id."""
+    def _check_secret(self) -> Check[SecretVersion]:
         name = self.stage.settings.secret_name
         try:
             version = read_secret(self.stage)
@@ -141,9 +138,9 @@ class Checks:
             text = 'malformed; expected {"apps": {"APP_ID": "APP_SECRET"}, "session_keys": ["KEY"]}'
             advice = "restore the previous version: aws secretsmanager update-secret-version-stage (docs/operate.md)"
             yield failed("secret", name, text, advice)
-            return {}
+            return SecretVersion()
         yield resources.judge_secret(name, version)
-        return version.apps
+        return version
 
     def _check_table(self) -> Check[None]:
         name, client = self.stage.settings.table_name, self.stage.client("dynamodb")
@@ -152,31 +149,24 @@ class Checks:
         yield resources.judge_table(name, table, backups)
 
     def _check_endpoints(self, target: comparison.Target, app_id: str | None) -> Iterator[Finding]:
-        """Check the API and the domain, and send requests to the URLs that the settings enable."""
-        domain = target.settings.domain
-        api_id = yield from self._attempt("api", "API", self._check_api(target))
+        """Check the domain, and send requests to the URLs that the settings enable."""
+        domain, urls = target.settings.domain, _urls(target)
         if domain is not None:
-            yield from self._compare("domain", "domain", dataclasses.replace(target, api_id=api_id))
+            yield from self._compare("domain", "domain", target)
             yield from self._attempt("certificate", domain.certificate_arn, self._check_certificate(domain))
-            yield from self._check_endpoint(f"https://{domain.name}", app_id)
-        if domain is not None and not domain.default_endpoint:
-            return
-        if api_id is None:
+        for url in urls:
+            yield from self._check_endpoint(url, app_id)
+        if not urls:
             ids = ("api.health", "api.unknown_route", "api.login")
             yield from _skip(ids, "the API's URL is unknown", "see the check api")
-        else:
-            yield from self._check_endpoint(target.account.api_url(api_id, API_STAGE), app_id)
 
     def _check_api(self, target: comparison.Target) -> Check[str | None]:
         """Return the id of the stage's API."""
-        apis = find_rest_apis(self.stage.client("apigateway"), self.name)
         try:
-            api_id = choose_rest_api(apis, self.name, target.settings)
+            api_id = find_rest_api(self.stage.client("apigateway"), self.name, target.settings)
         except StageError as error:
-            ids = ", ".join(api.id for api in apis) or "-"
-            file = f"infra/stages/{self.name}.toml"
-            advice = f"write `rest_api_id` of the one that customers use to {file}, delete the others"
-            yield failed("api", ids, str(error).partition("\n")[0], advice)
+            text, _, advice = str(error).partition("\n")
+            yield failed("api", "API", text, advice or f"correct infra/stages/{self.name}.toml")
             return None
         differences = comparison.compare_api(dataclasses.replace(target, api_id=api_id))
         yield from resources.judge_differences("api", api_id or "API", differences, self.name)
@@ -208,14 +198,24 @@ class Checks:
         now = time.time()
         found = self.stage.client("lambda").get_function_configuration(FunctionName=function)
         dimensions = [{"Name": "FunctionName", "Value": function}]
-        metric = {"Namespace": "AWS/Lambda", "MetricName": "Invocations", "Dimensions": dimensions}
-        query = {"Id": "result", "MetricStat": {"Metric": metric, "Period": 300, "Stat": "Sum"}}
+        queries = [
+            {
+                "Id": name.lower(),
+                "MetricStat": {
+                    "Metric": {"Namespace": "AWS/Lambda", "MetricName": name, "Dimensions": dimensions},
+                    "Period": 300,
+                    "Stat": "Sum",
+                },
+            }
+            for name in ("Invocations", "Errors")
+        ]
         # CloudWatch gives each sum of 5 minutes the time of their start. The current 5 minutes end after now.
-        [result] = self.stage.client("cloudwatch").get_metric_data(
-            MetricDataQueries=[query], StartTime=now - resources.SCHEDULE_SECONDS, EndTime=now + 300
+        runs, failures = self.stage.client("cloudwatch").get_metric_data(
+            MetricDataQueries=queries, StartTime=now - resources.SCHEDULE_SECONDS, EndTime=now + 300
         )["MetricDataResults"]
         deployed_at = datetime.fromisoformat(found["LastModified"]).timestamp()
-        yield resources.judge_last_run(function, now - deployed_at, self.name, has_run=sum(result["Values"]) > 0)
+        counts = (int(sum(result["Values"])) for result in (runs, failures))
+        yield resources.judge_last_run(function, now - deployed_at, self.name, *counts)
 
     def _check_alarms(self) -> Check[None]:
         pages = self.stage.client("cloudwatch").get_paginator("describe_alarms")
@@ -230,7 +230,8 @@ class Checks:
         found = pages.paginate(TopicArn=arn).build_full_result().get("Subscriptions", ())
         yield from resources.judge_subscriptions(topic, found, email, self.name)
 
-    def _check_platform(self, apps: Mapping[str, str]) -> Iterator[Finding]:
+    def _check_platform(self, secret: SecretVersion, urls: list[str]) -> Iterator[Finding]:
+        apps = secret.apps
         for app_id, app_secret in apps.items():
             yield self._check_login(app_id, app_secret)
         table = self.stage.settings.table_name
@@ -239,10 +240,23 @@ class Checks:
         apps_without_merchants = apps.keys() - {merchant.app_id for merchant in merchants}
         tokens = {}
         for token_id in sorted(used | apps_without_merchants):
-            check = self._check_token(token_id, apps.get(token_id))
-            tokens[token_id] = yield from self._attempt("token", token_id, check)
+            token = self._check_token(token_id, apps.get(token_id))
+            tokens[token_id] = yield from self._attempt("token", token_id, token)
+        if not urls:
+            yield from _skip(["merchant"], "the API's URL is unknown", "see the check api")
+            return
+        expires_at, keys = int(time.time()) + SESSION_SECONDS, list(secret.session_keys)
+        users = {app_id: Session(app_id, resources.INVALID_ID) for app_id in apps}
+        sessions = {app_id: sign_session(user, expires_at, keys) for app_id, user in users.items()}
+
+        def check(merchant: Merchant) -> Finding:
+            if not tokens[merchant.token_id]:
+                reason = f"the token {merchant.token_id} is not available"
+                return not_checked("merchant", merchant.account_id, reason, "see the check token")
+            return self._check_list(merchant, urls[-1], sessions[merchant.app_id])
+
         with ThreadPoolExecutor(PARALLEL_QUERIES) as executor:
-            yield from executor.map(lambda m: self._check_query(m, tokens[m.token_id]), merchants)
+            yield from executor.map(check, merchants)
 
     def _check_login(self, app_id: str, app_secret: str) -> Finding:
         """Log in with an invalid code: with a valid app id and secret, the platform refuses the code."""
@@ -283,14 +297,15 @@ class Checks:
                 merchants.append(merchant)
         return merchants
 
-    def _check_token(self, token_id: str, app_secret: str | None) -> Check[str | None]:
-        """Check a token, and return it if it is valid. `app_secret` is None if another system renews it.
+    def _check_token(self, token_id: str, app_secret: str | None) -> Check[bool]:
+        """Check a token, and return whether it is valid. `app_secret` is None if another system renews it.
 
-        It is renewed only if it is missing or about to expire.
+        It is renewed only if it is missing or has expired.
         """
         store, now = self.stage.tokens, time.time()
         row = store.read_row(token_id, self.stage.new_context(PLATFORM_SECONDS))
-        if app_secret is None or (row.access_token and row.expires_at - RENEW_SECONDS > now):
+        is_valid = row.access_token is not None and row.expires_at > now
+        if app_secret is None or is_valid:
             yield platform.judge_token(token_id, row, now, is_foreign=app_secret is None)
         elif self.dry_run:
             reason = "it has to be renewed, which --dry-run prevents"
@@ -299,33 +314,37 @@ class Checks:
             context = self.stage.new_context(PLATFORM_SECONDS)
             try:
                 # Under the service's own lease: a token that an instance has just minted is used.
-                token = store.renew(token_id, app_secret, row, context)
+                store.renew(token_id, app_secret, row, context)
             except TokenUnavailableError as error:
-                text, advice, logid = platform.explain(error, self.stage.settings.open_api)
-                left = f"; the present token expires in {int(row.expires_at - now)} s" if row.expires_at > now else ""
-                yield failed("token", token_id, text + left, advice, logid)
+                yield failed("token", token_id, *platform.explain(error, self.stage.settings.open_api))
             else:
                 yield ok("token", token_id, "renewed now")
-                return token
-        return row.access_token if row.expires_at > now else None
+                return True
+        return is_valid
 
-    def _check_query(self, merchant: Merchant, token: str | None) -> Finding:
-        """Query a merchant with an open_id that no user has, unless the platform has not responded before."""
-        account_id, host = merchant.account_id, self.stage.settings.open_api
-        if token is None:
-            reason = f"the token {merchant.token_id} is not available"
-            return not_checked("merchant", account_id, reason, "see the check token")
-        if self.is_platform_unreachable:
-            return not_checked("merchant", account_id, f"{host} does not respond", "run doctor again later")
-        query = CertificatesQuery(Selection(account_id), resources.INVALID_ID, merchant.life_account_id)
+    def _check_list(self, merchant: Merchant, url: str, session: str) -> Finding:
+        """Ask the endpoint for the list of a merchant's first store, unless there was no answer before."""
+        account_id = merchant.account_id
+        if self.has_no_answer:
+            return not_checked("merchant", account_id, "the list of another merchant had no answer", "see there")
+        store = next(iter(merchant.stores or ()), resources.INVALID_ID)
+        path = f"/v1/merchants/{account_id}/stores/{store}/certificates"
         try:
-            self.stage.douyin.query_user_certificates(query, 1, token, self.stage.new_context(PLATFORM_SECONDS))
-        except UpstreamError as error:
-            is_unavailable = isinstance(error, UpstreamUnavailableError | UpstreamTimeoutError)
-            # Without evidence, the platform has sent no code.
-            self.is_platform_unreachable |= is_unavailable and error.evidence is None
-            return failed("merchant", account_id, *platform.explain(error, host))
-        return ok("merchant", account_id, "query accepted by the platform")
+            response = smoke.send(url, smoke.Probe("GET", path, None, 200, {}, session))
+        except requests.RequestException as error:
+            self.has_no_answer = True
+            return failed("merchant", account_id, f"no response ({type(error).__name__})", "see the check api.health")
+        self.has_no_answer |= resources.is_unanswered(response)
+        return resources.judge_list(account_id, response, self.name)
+
+
+def _urls(target: comparison.Target) -> list[str]:
+    """Return the base URLs that the settings enable, the default endpoint last."""
+    domain = target.settings.domain
+    urls = [] if domain is None else [f"https://{domain.name}"]
+    if target.api_id is not None and (domain is None or domain.default_endpoint):
+        urls.append(target.account.api_url(target.api_id, API_STAGE))
+    return urls
 
 
 def _skip(check_ids: Iterable[str], reason: str, advice: str) -> Iterator[Finding]:

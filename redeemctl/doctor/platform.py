@@ -12,7 +12,7 @@ from chalicelib.douyin import codes
 from redeemctl.doctor.findings import Finding, failed, ok, warning
 
 if TYPE_CHECKING:
-    from chalicelib.errors import RedemptionError
+    from chalicelib.errors import Evidence, RedemptionError
     from chalicelib.tokens.lease import TokenRow
 
 SHORT_SECONDS = 20 * 60
@@ -66,17 +66,22 @@ _MEANINGS: dict[type[RedemptionError], tuple[str, str]] = {
 
 def explain(error: RedemptionError, host: str) -> tuple[str, str, str]:
     """Return what a failed call of the platform means, what to do, and the logid of the reply."""
-    evidence = getattr(error, "evidence", None)
+    evidence: Evidence | None = getattr(error, "evidence", None)
     if evidence is None:
         return (*_explain_transport(error, host), "")
+    return (*explain_evidence(evidence), evidence.logid)
+
+
+def explain_evidence(evidence: Evidence) -> tuple[str, str]:
+    """Return what the error codes of a reply mean, and what to do."""
     number = f"{evidence.error_code}" + (f"/{evidence.sub_error_code}" if evidence.sub_error_code else "")
     row = next((CODE_ROWS[code] for code in (evidence.sub_error_code, evidence.error_code) if code in CODE_ROWS), None)
     if row is None:
-        return f"unknown platform error {number}", _SUPPORT, evidence.logid
+        return f"unknown platform error {number}", _SUPPORT
     # TokenUnavailableError carries the evidence of the mint: the code says which error it was.
     meaning, advice = _MEANINGS.get(row.mapping.error, ("the call failed", _SUPPORT))
     quoted = f" ({row.advice})" if row.advice else ""
-    return f"platform error {number}: {meaning}", f"{advice}{quoted}", evidence.logid
+    return f"platform error {number}: {meaning}", f"{advice}{quoted}"
 
 
 def judge_token(token_id: str, row: TokenRow, now: float, *, is_foreign: bool) -> Finding:
@@ -95,6 +100,11 @@ def judge_token(token_id: str, row: TokenRow, now: float, *, is_foreign: bool) -
 def _explain_transport(error: RedemptionError, host: str) -> tuple[str, str]:
     if isinstance(error, errors.UpstreamMalformedError):
         return "the platform's response cannot be parsed", _SUPPORT
+    if str(error).startswith("http_"):
+        return (
+            f"{host} answers HTTP {str(error).removeprefix('http_')}",
+            "wait for the platform; run doctor again later",
+        )
     if isinstance(error, errors.UpstreamError):
         advice = f"check network and DNS between this machine and {host}"
         return f"no valid response from {host} ({error})", advice

@@ -5,8 +5,12 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from chalicelib.errors import Evidence
 from infra import smoke
-from redeemctl.doctor.findings import Finding, deploy, failed, ok, warning
+from redeemctl.doctor import platform
+from redeemctl.doctor.findings import Finding, Outcome, deploy, failed, ok, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,12 +30,16 @@ SCHEDULE_SECONDS = 25 * 60.0
 INVALID_ID = "redeemctl-doctor"
 """Sent as login code and as open_id. Neither exists on the platform."""
 
+_NETWORK = (
+    "run the saved query `upstream`. http_5xx: wait for the platform. Else, if login is ✓: check the function's "
+    "network (NAT gateway)"
+)
 _ADVICE = {
     "app_misconfigured": "if login is ✓: wait, functions use a changed secret within five minutes; else app add",
     "unavailable": "the function cannot use table or secret: see the checks table, secret and function",
     "rate_limited": "wait; raise `limits` of the stage's settings if it lasts",
-    "upstream_unavailable": "if login is ✓: check the function's network (NAT gateway)",
-    "upstream_timeout": "if login is ✓: check the function's network (NAT gateway)",
+    "upstream_unavailable": _NETWORK,
+    "upstream_timeout": _NETWORK,
     "internal_error": "run the saved query `problems`, and read the function's log",
 }
 """What to do, by the code of a problem."""
@@ -104,11 +112,14 @@ def judge_certificate(arn: str, certificate: Any, domain: str, now: datetime) ->
     return (failed if end <= now else warning)("certificate", arn, text, advice)
 
 
-def judge_last_run(name: str, seconds_since_deployment: float, stage: str, *, has_run: bool) -> Finding:
-    """Judge whether the schedule has run in the last SCHEDULE_SECONDS."""
+def judge_last_run(name: str, seconds_since_deployment: float, stage: str, runs: int, failures: int) -> Finding:
+    """Judge by the runs and the failed ones among them whether one has succeeded in the last SCHEDULE_SECONDS."""
     minutes = int(SCHEDULE_SECONDS / 60)
-    if has_run:
-        return ok("schedule.last_run", name, f"it has run in the last {minutes} minutes")
+    if runs > failures:
+        return ok("schedule.last_run", name, f"a run has succeeded in the last {minutes} minutes")
+    if runs:
+        advice = "read `failed` in its log group, then act as for the alarm `schedule` in docs/operate.md"
+        return failed("schedule.last_run", name, f"all runs of the last {minutes} minutes have failed", advice)
     if seconds_since_deployment <= SCHEDULE_SECONDS:
         since = int(seconds_since_deployment / 60)
         text = f"unknown: it was deployed {since} minutes ago"
@@ -154,6 +165,31 @@ def refused_login(app_id: str) -> smoke.Probe:
     """Return a login with an invalid code. It passes through the function, the secret and the platform."""
     login = {"app_id": app_id, "code": INVALID_ID}
     return smoke.Probe("POST", "/v1/sessions", login, 401, {"code": "unauthenticated"})
+
+
+def judge_list(account_id: str, response: requests.Response, stage: str) -> Finding:
+    """Judge the list of a merchant for a user that does not exist.
+
+    What the platform has answered is no defect of the service, but it may be one of the merchant or the app.
+    """
+    if response.status_code == 200:
+        return ok("merchant", account_id, "the endpoint returns a list")
+    problem = smoke.read_object(response)
+    code, upstream = str(problem.get("code")), problem.get("upstream")
+    if upstream:
+        evidence = msgspec.convert(upstream, Evidence)
+        text, advice = platform.explain_evidence(evidence)
+        if code == "upstream_rejected":
+            return ok("merchant", account_id, f"{text}; this may be because the user does not exist")
+        return Finding("merchant", account_id, Outcome.WARNING, text, advice, evidence.logid)
+    advice = _ADVICE.get(code, f"look up {code} in docs/operate.md" if problem else deploy(stage))
+    return failed("merchant", account_id, f"HTTP {response.status_code} {code}", advice)
+
+
+def is_unanswered(response: requests.Response) -> bool:
+    """Return whether the function got no answer of the platform: then the next lists would be as slow."""
+    problem = smoke.read_object(response)
+    return problem.get("code") in ("upstream_unavailable", "upstream_timeout") and "upstream" not in problem
 
 
 def judge_response(check_id: str, url: str, response: requests.Response, probe: smoke.Probe, stage: str) -> Finding:

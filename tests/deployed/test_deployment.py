@@ -252,6 +252,8 @@ def test_a_second_api_is_refused_with_the_ids_until_one_is_chosen(cloud: Cloud) 
     assert second in str(raised.value)
     with pytest.raises(StageError):
         cloud.destroy(cloud.clone())
+    with pytest.raises(StageError, match=rf"keep {first} \(it is the oldest\)"):
+        rollback.rollback(cloud.account, cloud.clone(), STAGE, lambda _: None, "0" * 12)
     assert f"API: {first}" in cloud.deploy(cloud.clone(f'rest_api_id = "{first}"'))
     client.delete_rest_api(restApiId=second)
 

@@ -65,9 +65,9 @@ class DoctorOperator(Operator):
         for pk in pks:
             self.client("dynamodb").delete_item(TableName=TABLE, Key={"pk": {"S": pk}})
 
-    def put_invocation(self) -> None:
+    def put_metric(self, name: str) -> None:
         dimensions = [{"Name": "FunctionName", "Value": RENEWAL_FUNCTION}]
-        data = [{"MetricName": "Invocations", "Value": 1.0, "Unit": "Count", "Dimensions": dimensions}]
+        data = [{"MetricName": name, "Value": 1.0, "Unit": "Count", "Dimensions": dimensions}]
         self.client("cloudwatch").put_metric_data(Namespace="AWS/Lambda", MetricData=data)
 
 
@@ -109,7 +109,7 @@ def operator(deployed_operator: DoctorOperator) -> Iterator[DoctorOperator]:
     deployed_operator.delete_rows(*(row["pk"]["S"] for row in rows))
     stack.write_sample_data(deployed_operator.proxy.url, STAGE)
     deployed_operator.client("sns").subscribe(TopicArn=TOPIC, Protocol="email", Endpoint="oncall@example.com")
-    deployed_operator.put_invocation()
+    deployed_operator.put_metric("Invocations")
     yield deployed_operator
     deployed_operator.proxy.refuse = lambda _: None
     deployed_operator.set_fault()
@@ -141,7 +141,7 @@ def test_before_the_deployment_everything_is_missing_and_nothing_is_well(before_
     assert found.keys() == IDS - DOMAIN_IDS
     failed = [finding for finding in before_deployment if finding["outcome"] == "failed"]
     assert {f["id"] for f in failed} == {
-        "table", "secret", "function", "api", "schedule", "schedule.last_run", "alarms",
+        "table", "secret", "stack", "function", "api", "schedule", "schedule.last_run",
         "alarms.subscription"}  # fmt: skip
     assert all(finding["advice"].startswith("run make deploy STAGE=dev") for finding in failed)
     assert {check for check, seen in found.items() if seen == {"ok"}} == {"aws.identity"}
@@ -189,7 +189,7 @@ def test_what_was_changed_by_hand_in_aws_is_reported(operator: DoctorOperator) -
         ("schedule", RULE, "EventBridge may not invoke the function"),
         ("api", api["id"], "limit of */* is (100.0, 7), expected (100, 200)"),
         ("alarms", f"{API_FUNCTION}-errors", "in ALARM: threshold crossed"),
-        ("alarms", "metric filter of ApiErrors", "missing, or not as in the template"),
+        ("stack", "metric filter of ApiErrors", "missing, or not as in the template"),
         ("table", TABLE, "not enabled: deletion protection"),
         ("alarms.subscription", url, "the subscription is not confirmed: no alarm arrives there"),
     ])  # fmt: skip
@@ -247,20 +247,20 @@ def test_wrong_secrets_and_rows_and_what_the_platform_refuses_are_reported(opera
     operator.client("lambda").update_function_configuration(FunctionName=API_FUNCTION, Description="started again")
     operator.set_fault(kind="code", call="query_user_certificates", code=2190004)
     merchants = [finding for finding in operator.diagnose() if finding["id"] == "merchant"]
-    assert {finding["outcome"] for finding in merchants} == {"failed"}
+    assert {finding["outcome"] for finding in merchants} == {"warning"}
     assert len({finding["logid"] for finding in merchants}) == len(merchants) == 3
     human = operator.run("doctor").stdout
-    assert "✗ merchant (3) 7100000000000000001 (logid " in human, "equal findings are printed together"
+    assert "! merchant (3) 7100000000000000001 (logid " in human, "equal findings are printed together"
     assert "→ apply for the capability at open.douyin.com; " in human
 
 
-def test_a_token_is_renewed_only_if_it_is_about_to_expire_and_not_in_a_dry_run(operator: DoctorOperator) -> None:
+def test_a_token_is_renewed_only_if_it_has_expired_and_not_in_a_dry_run(operator: DoctorOperator) -> None:
     operator.diagnose()
     dynamodb = operator.client("dynamodb")
     before = dynamodb.get_item(TableName=TABLE, Key=TOKEN)["Item"]
     operator.diagnose()
     assert dynamodb.get_item(TableName=TABLE, Key=TOKEN)["Item"] == before
-    dynamodb.put_item(TableName=TABLE, Item={**before, "expires_at": {"N": str(int(time.time()) + 300)}})
+    dynamodb.put_item(TableName=TABLE, Item={**before, "expires_at": {"N": str(int(time.time()) - 1)}})
     [token] = [f for f in operator.diagnose("--dry-run") if f["id"] == "token" and f["what"] == APP_ID]
     assert token["outcome"] == "not_checked"
     [token] = [f for f in operator.diagnose() if f["id"] == "token" and f["what"] == APP_ID]
@@ -320,7 +320,7 @@ def test_without_any_permission_nothing_is_called_well(operator: DoctorOperator)
     ("operation", "check_id", "also"),
     [
         ("ListRolePolicies", "function", {"ok"}),
-        ("DescribeMetricFilters", "alarms", {"ok"}),
+        ("DescribeMetricFilters", "stack", set()),
         ("GetMetricData", "schedule.last_run", set()),
         ("GetSecretValue", "secret", set()),
         ("GetItem", "token", set()),
@@ -392,5 +392,6 @@ def test_a_second_api_is_reported_with_both_ids(operator: DoctorOperator) -> Non
     failed = operator.failed_checks()
     client.delete_rest_api(restApiId=other)
     [finding] = [finding for (check, _), finding in failed.items() if check == "api"]
-    assert {api["id"], other} == set(finding["what"].split(", "))
-    assert "rest_api_id" in finding["advice"]
+    assert api["id"] in finding["text"]
+    assert other in finding["text"]
+    assert "delete-rest-api" in finding["advice"]

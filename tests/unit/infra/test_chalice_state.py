@@ -74,14 +74,18 @@ def test_a_clear_choice_is_made(apis: list[RestApi], chosen: str | None, expecte
 
 
 @pytest.mark.parametrize(
-    ("apis", "chosen", "named"),
+    ("apis", "serving", "chosen", "named"),
     [
-        ([A, B], None, ["2 REST APIs", "  a, created 2026-01-01 00:00", "  b, ", "infra/stages/dev.toml"]),
-        ([A], "c", ["rest_api_id c", "found: a"]),
-        ([], "c", ["rest_api_id c", "found: none"]),
+        ([A, B], [], None, ["2 REST APIs: a (created 2026-01-01 00:00), b (", "infra/stages/dev.toml",
+                            "keep a (it is the oldest)", "delete-rest-api --rest-api-id b"]),
+        ([A, B], ["b"], None, ["keep b (it serves the domain)", "delete-rest-api --rest-api-id a"]),
+        ([A], [], "c", ["rest_api_id c", "found: a"]),
+        ([], [], "c", ["rest_api_id c", "found: none"]),
     ],
-)
-def test_an_unclear_choice_is_refused_with_the_ids(apis: list[RestApi], chosen: str | None, named: list[str]) -> None:
+)  # fmt: skip
+def test_an_unclear_choice_is_refused_with_the_ids_and_the_command_that_ends_it(
+    apis: list[RestApi], serving: list[str], chosen: str | None, named: list[str]
+) -> None:
     with pytest.raises(StageError) as raised:
-        choose_rest_api(apis, "dev", StageSettings(rest_api_id=chosen))
+        choose_rest_api(apis, "dev", StageSettings(rest_api_id=chosen), serving)
     assert [text for text in named if text not in str(raised.value)] == []

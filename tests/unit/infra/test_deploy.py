@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from infra import deploy
-from infra.bundle import ROOT
-from infra.stage_settings import StageError
+from infra import bundle, deploy
+from infra.stage_settings import StageError, StageSettings
 from redeemctl.errors import CommandError
 from redeemctl.stage import open_stage
 from tests.unit.infra.fake_lambda import FakeLambda, build_archive
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 API, REFRESH = "douyin-redemption-dev", "douyin-redemption-dev-refresh_tokens"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:douyin-redemption-dev-alarms"
@@ -108,5 +110,46 @@ def test_without_credentials_the_error_names_the_variable(monkeypatch: pytest.Mo
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with pytest.raises(SystemExit, match="Unable to locate credentials: set AWS_PROFILE"), deploy.exit_on_error():
         raise NoCredentialsError
-    with pytest.raises(CommandError, match="Unable to locate credentials: set AWS_PROFILE"), open_stage("dev", ROOT):
+    with (
+        pytest.raises(CommandError, match="Unable to locate credentials: set AWS_PROFILE"),
+        open_stage("dev", bundle.ROOT),
+    ):
         raise NoCredentialsError
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"app.py": "import chalicelib.x\n", "chalicelib/x.py": "\nimport nowhere\n"},
+         r"^chalicelib/x\.py, line 2: ModuleNotFoundError: No module named 'nowhere'\. .* Nothing was changed$"),
+        ({"app.py": "x = (\n"}, r"^app\.py, line 1: SyntaxError: .*Nothing was changed$"),
+        ({"app.py": "import logging\nlogging.no_such\n"}, r"^app\.py, line 2: AttributeError: "),
+    ],
+)  # fmt: skip
+def test_an_app_that_cannot_be_imported_is_refused_with_the_module(
+    tmp_path: Path, files: dict[str, str], message: str
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(StageError, match=message):
+        deploy.check_import(tmp_path)
+    assert not list(tmp_path.rglob("*.pyc"))
+
+
+def test_the_app_can_be_imported() -> None:
+    deploy.check_import(bundle.ROOT)
+
+
+@pytest.mark.parametrize(("runtime", "lines"), [("python3.11", 1), ("python3.13", 0)])
+def test_a_runtime_that_aws_will_soon_not_update_is_named(
+    monkeypatch: pytest.MonkeyPatch, runtime: str, lines: int
+) -> None:
+    client = FakeLambda()
+    client.deploy(API, build_archive("1"), Runtime=runtime)
+    monkeypatch.setattr(bundle, "RUNTIME", runtime)
+    account: Any = SimpleNamespace(client=lambda _: client)
+    report: list[str] = []
+    deploy._check_runtime(account, "dev", StageSettings(), report.append)
+    assert len(report) == lines
+    assert all("mid-2027" in line and "infra/stages/dev.toml" in line for line in report)

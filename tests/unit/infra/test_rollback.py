@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from infra import comparison, rollback, smoke, versions
 from infra.bundle import ROOT, Build, read_build
-from infra.chalice_state import RestApi
 from infra.rollback import read_routes
 from infra.stage_settings import StageError, settings_path
 from tests.unit.infra.fake_lambda import ROUTES, FakeLambda, build_archive
@@ -79,22 +78,35 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
         return "smoke test: passed"
 
     monkeypatch.setattr(smoke, "check", check)
-    monkeypatch.setattr(rollback, "find_rest_apis", lambda _client, _stage: [RestApi("abc", cast("Any", None))])
+    monkeypatch.setattr(rollback, "find_rest_api", lambda *_: "abc")
     monkeypatch.setattr(rollback, "list_routes", lambda _client, _api_id: DEPLOYED_ROUTES)
     return stage
 
 
-def test_each_rollback_goes_one_build_back_for_both_functions(stage: Stage) -> None:
+def test_a_rollback_goes_one_build_back_for_both_functions_and_a_second_one_needs_a_commit(stage: Stage) -> None:
     for version in "123":
         stage.deploy(version)
     stage.rollback()
     assert stage.running() == {API: "2", REFRESH: "2"}
     assert stage.report[-1] == "smoke test: passed"
-    stage.rollback()
+    with pytest.raises(StageError, match=r"brought back by a rollback; TO=<commit>"):
+        stage.rollback()
+    stage.rollback(COMMITS["1"])
     assert stage.running() == {API: "1", REFRESH: "1"}
     assert stage.checked == [Build("2", COMMITS["2"]), Build("1", COMMITS["1"])]
+    with pytest.raises(StageError, match="TO=<commit>"):
+        stage.rollback()
+
+
+def test_a_build_that_was_rolled_back_does_not_come_back_without_its_commit(stage: Stage) -> None:
+    stage.deploy("1")
+    stage.deploy("2")
+    stage.rollback()
+    stage.deploy("1")
     with pytest.raises(StageError, match="no older build"):
         stage.rollback()
+    stage.rollback(COMMITS["2"])
+    assert stage.running()[API] == "2"
 
 
 def test_the_same_code_is_never_the_build_before(stage: Stage) -> None:
@@ -172,6 +184,23 @@ def test_after_a_failure_between_the_functions_the_next_run_completes_the_same_r
     stage.client.fails = ""
     stage.rollback()
     assert stage.running() == {API: "2", REFRESH: "2"}
+
+
+@pytest.mark.parametrize("commit", [None, COMMITS["2"]])
+@pytest.mark.parametrize("name", [API, REFRESH])
+def test_after_a_failure_between_code_and_runtime_the_next_run_completes_the_same_rollback(
+    stage: Stage, name: str, commit: str | None
+) -> None:
+    stage.deploy("1", Runtime="python3.12")
+    stage.deploy("2", Runtime="python3.12")
+    stage.deploy("3")
+    stage.client.fails = f"UpdateFunctionConfiguration {name}"
+    with pytest.raises(ClientError):
+        stage.rollback(commit)
+    stage.client.fails = ""
+    stage.rollback(commit)
+    assert stage.running() == {API: "2", REFRESH: "2"}
+    assert {stage.client.get_function(n)["Configuration"]["Runtime"] for n in (API, REFRESH)} == {"python3.12"}
 
 
 def test_from_code_that_no_deployment_has_published_a_rollback_goes_to_the_newest_build(stage: Stage) -> None:

@@ -18,7 +18,7 @@ NOW = datetime(2026, 11, 25, 10, 0, tzinfo=UTC)
 
 
 def publish(client: FakeLambda, build: Build | None = None, hours: int = 0) -> None:
-    versions.publish(client, NAME, build, lambda: NOW + timedelta(hours=hours))
+    versions.publish(client, NAME, build, now=lambda: NOW + timedelta(hours=hours))
 
 
 def test_a_deployment_publishes_version_commit_and_time() -> None:
@@ -46,6 +46,17 @@ def test_what_runs_before_the_first_publication_is_of_an_unknown_commit() -> Non
     publish(client)
     assert client.published(NAME)[0].startswith("version unknown, commit unknown,")
     assert versions.read_history(client, NAME).published[0].commit is None
+
+
+def test_code_of_another_deployment_is_not_labelled_with_this_ones_commit() -> None:
+    client = FakeLambda()
+    client.deploy(NAME, build_archive("0.1.0"))
+    other = versions.code_hash(build_archive("0.2.0"))
+    with pytest.raises(StageError, match=f"function {NAME} serves other code than was just deployed"):
+        versions.publish(client, NAME, Build("0.2.0", "b" * 12), other)
+    assert client.published(NAME) == []
+    versions.publish(client, NAME, Build("0.1.0", "a" * 12), versions.code_hash(build_archive("0.1.0")))
+    assert len(client.published(NAME)) == 1
 
 
 def test_the_last_ten_versions_are_kept() -> None:

@@ -133,17 +133,19 @@ def test_a_certificate_is_issued_and_lasts_30_days(certificate: Any, days: int, 
 
 
 @pytest.mark.parametrize(
-    ("has_run", "seconds_since_deployment", "outcome", "text"),
+    ("runs", "failures", "seconds_since_deployment", "outcome", "text"),
     [
-        (True, 90000, OK, "in the last 25 minutes"),
-        (False, 60, WARNING, "deployed 1 minutes ago"),
-        (False, 7200, FAILED, "it has not run in the last 25 minutes"),
+        (3, 2, 90000, OK, "a run has succeeded in the last 25 minutes"),
+        (3, 3, 90000, FAILED, "all runs of the last 25 minutes have failed"),
+        (0, 0, 60, WARNING, "deployed 1 minutes ago"),
+        (1, 1, 60, FAILED, "all runs"),
+        (0, 0, 7200, FAILED, "it has not run in the last 25 minutes"),
     ],
 )
-def test_the_schedule_ran_in_the_last_25_minutes(
-    has_run: bool, seconds_since_deployment: float, outcome: Outcome, text: str
+def test_a_run_of_the_schedule_succeeded_in_the_last_25_minutes(
+    runs: int, failures: int, seconds_since_deployment: float, outcome: Outcome, text: str
 ) -> None:
-    judged(resources.judge_last_run("f", seconds_since_deployment, "dev", has_run=has_run), outcome, text)
+    judged(resources.judge_last_run("f", seconds_since_deployment, "dev", runs, failures), outcome, text)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +211,47 @@ def test_the_advice_on_a_refused_login_follows_the_problem(response: Any, outcom
     assert advice in finding.advice
 
 
+def upstream(code: int) -> dict[str, Any]:
+    return {"upstream": {"error_code": code, "sub_error_code": 0, "logid": "LOG"}}
+
+
+@pytest.mark.parametrize(
+    ("response", "outcome", "text", "advice"),
+    [
+        (Response(200, {"certificates": []}), OK, "the endpoint returns a list", ""),
+        (Response(502, {"code": "upstream_rejected", **upstream(2119001)}), OK, "platform error 2119001", ""),
+        (Response(403, {"code": "merchant_not_authorized", **upstream(2119005)}), WARNING, "2119005", "authorize"),
+        (Response(503, {"code": "app_not_permitted", **upstream(2190004)}), WARNING, "2190004", "open.douyin.com"),
+        (Response(503, {"code": "upstream_unavailable"}), FAILED, "HTTP 503 upstream_unavailable", "NAT"),
+        (Response(503, {"code": "unavailable"}), FAILED, "HTTP 503 unavailable", "table"),
+        (Response(500, {"code": "internal_error"}), FAILED, "HTTP 500 internal_error", "problems"),
+        (Response(401, {"code": "unauthenticated"}), FAILED, "HTTP 401 unauthenticated", "docs/operate.md"),
+        (Response(404, {"code": "store_not_found"}), FAILED, "HTTP 404 store_not_found", "docs/operate.md"),
+        (Response(502, "Bad Gateway", "text/html"), FAILED, "HTTP 502", "make deploy STAGE=dev"),
+    ],
+)
+def test_a_list_is_in_order_if_it_succeeds_or_the_platform_has_answered(
+    response: Any, outcome: Outcome, text: str, advice: str
+) -> None:
+    finding = resources.judge_list("1", response, "dev")
+    judged(finding, outcome, text)
+    assert advice in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (Response(504, {"code": "upstream_timeout"}), True),
+        (Response(503, {"code": "upstream_unavailable"}), True),
+        (Response(503, {"code": "upstream_unavailable", **upstream(2100004)}), False),
+        (Response(503, {"code": "unavailable"}), False),
+        (Response(200, {}), False),
+    ],
+)
+def test_after_no_answer_of_the_platform_no_further_list_is_requested(response: Any, expected: bool) -> None:
+    assert resources.is_unanswered(response) == expected
+
+
 @pytest.mark.parametrize(
     ("body", "outcome"),
     [
@@ -242,6 +285,7 @@ def unavailable(code: int, sub_code: int = 0) -> errors.RedemptionError:
         (errors.UpstreamRejectedError("x", evidence=Evidence(2119001)), "invalid", "merchant show"),
         (errors.UpstreamUnavailableError("x", evidence=Evidence(424242)), "unknown platform error 424242", "support"),
         (errors.UpstreamTimeoutError("timeout"), "no valid response from https://host", "network"),
+        (errors.UpstreamUnavailableError("http_503"), "https://host answers HTTP 503", "wait for the platform"),
         (errors.UpstreamMalformedError("malformed"), "cannot be parsed", "support"),
         (errors.TokenUnavailableError("no new token in time"), "no token could be obtained", "in a minute"),
     ],
