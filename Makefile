@@ -108,9 +108,12 @@ deploy: $(INSTALLED)
 	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev [DRY_RUN=1] [REPAIR=1] (stages: infra/stages)"; exit 2; }
 	@$(BIN)/python -m infra.deploy $(STAGE) $(if $(DRY_RUN),--dry-run) $(if $(REPAIR),--repair)
 
-# An environment of another commit will do: in an emergency, nothing is installed or built.
+# An environment of another commit will do: in an emergency, nothing is installed or built. A fresh clone installs only
+# what the pipeline does; the next `make install` completes it.
 rollback:
-	@[ -x $(BIN)/python ] || $(MAKE) $(INSTALLED)
+	@[ -x $(BIN)/python ] || $(MAKE) python
+	@[ -x $(BIN)/python ] || { $(PYTHON) -m venv $(VENV) && \
+	  $(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements-deploy.txt; }
 	@test -n "$(STAGE)" || { echo "usage: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"; exit 2; }
 	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(if $(DRY_RUN),--dry-run)
 

@@ -40,7 +40,7 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-from chalice.deploy.packager import LambdaDeploymentPackager
+from chalice.deploy.packager import DependencyBuilder, LambdaDeploymentPackager
 from chalice.utils import UI, OSUtils
 
 from chalicelib.aws import SDK_DATA
@@ -173,21 +173,21 @@ def current_archive(root: Path = ROOT, architecture: str = X86_64) -> Path:
     return archive
 
 
-class _LockedDependencies:
+class _LockedDependencies(DependencyBuilder):
     """Installs the bundle's packages from LOCK, as wheels for the functions' platform."""
 
     def __init__(self, architecture: str) -> None:
+        super().__init__(OSUtils(), architecture=architecture)
         machine = {X86_64: "x86_64", ARM64: "aarch64"}[architecture]
         self._platforms = [f"--platform={tag}_{machine}" for tag in ("manylinux2014", "manylinux_2_17")]
 
     def build_site_packages(self, abi: str, requirements_filepath: str, target_directory: str) -> None:
-        """Chalice's interface. `requirements_filepath` has the same packages without hashes."""
+        """Ignore `requirements_filepath`, which has the same packages without hashes."""
         del abi, requirements_filepath
         try:
             _pip_install(target_directory, "--only-binary=:all:", *self._platforms)
         except subprocess.CalledProcessError as error:
-            reason = error.stderr.strip().splitlines()[-1]
-            raise BundleError(f"no wheel for {RUNTIME} and this architecture: {reason}") from None
+            raise BundleError(f"packages for {RUNTIME} and this architecture:\n{error.stderr.strip()}") from None
 
 
 def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> None:

@@ -222,7 +222,7 @@ class Checks:
         types = ["MetricAlarm", "CompositeAlarm"]
         found = pages.paginate(AlarmNamePrefix=f"{stack_name(self.name)}-", AlarmTypes=types).build_full_result()
         alarms = [*found.get("MetricAlarms", ()), *found.get("CompositeAlarms", ())]
-        yield from resources.judge_alarms(alarms)
+        yield from resources.judge_alarms(alarms, self.name)
 
     def _check_subscriptions(self, account: Account, topic: str, email: str | None) -> Check[None]:
         arn = f"arn:{account.partition}:sns:{account.region}:{account.id}:{topic}"

@@ -127,10 +127,10 @@ def judge_last_run(name: str, seconds_since_deployment: float, stage: str, runs:
     return failed("schedule.last_run", name, f"it has not run in the last {minutes} minutes", deploy(stage))
 
 
-def judge_alarms(alarms: Iterable[Mapping[str, Any]]) -> list[Finding]:
-    """Judge the alarms: none is in ALARM, or switched off."""
+def judge_alarms(alarms: Iterable[Mapping[str, Any]], stage: str) -> list[Finding]:
+    """Judge the alarms: none is in ALARM, or switched off. The check `stack` finds missing ones."""
     found = {alarm["AlarmName"]: alarm for alarm in alarms}
-    findings = []
+    findings = [] if found else [failed("alarms", "", "there are none", deploy(stage))]
     for name, alarm in found.items():
         if alarm.get("StateValue") == "ALARM":
             text = f"in ALARM: {alarm.get('StateReason', '')}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import io
 import json
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import botocore.session
@@ -123,8 +125,6 @@ def build_wheel(*arguments):
 """A package that has no wheel and cannot be built on this machine."""
 
 
-# Chalice unpacks a source distribution without a filter.
-@pytest.mark.filterwarnings("ignore:Python 3.14 will, by default, filter extracted tar archives:DeprecationWarning")
 def test_a_package_without_a_wheel_fails_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy_sources(tmp_path)
     with tarfile.open(tmp_path / "sample-1.0.tar.gz", "w:gz") as packed:
@@ -132,13 +132,31 @@ def test_a_package_without_a_wheel_fails_the_build(tmp_path: Path, monkeypatch: 
             entry = tarfile.TarInfo(f"sample-1.0/{name}")
             entry.size = len(content)
             packed.addfile(entry, io.BytesIO(content.encode()))
-    (tmp_path / "requirements.txt").write_text("sample==1.0\n")
+    digest = hashlib.sha256((tmp_path / "sample-1.0.tar.gz").read_bytes()).hexdigest()
+    lock = tmp_path / "lock.txt"
+    lock.write_text(f"# locked\nsample==1.0 --hash=sha256:{digest}\n")
+    monkeypatch.setattr("infra.bundle.LOCK", lock)
     monkeypatch.setattr("infra.bundle.install_vendored", lambda _: None)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    with pytest.raises(BundleError, match=r"no wheel for .*: sample==1\.0"):
+    with pytest.raises(BundleError, match=r"(?s)packages for .*sample==1\.0"):
         make_bundle(tmp_path)
     assert not list((tmp_path / ".chalice" / "deployments").glob("*.zip"))
+
+
+def test_a_package_with_another_hash_fails_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy_sources(tmp_path)
+    wheel = tmp_path / "sample-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as packed:
+        packed.writestr("sample-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: sample\nVersion: 1.0\n")
+    lock = tmp_path / "lock.txt"
+    lock.write_text(f"# locked\nsample==1.0 --hash=sha256:{'0' * 64}\n")
+    monkeypatch.setattr("infra.bundle.LOCK", lock)
+    monkeypatch.setattr("infra.bundle.install_vendored", lambda _: None)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(BundleError, match="Got"):
+        make_bundle(tmp_path)
 
 
 def test_a_build_of_other_sources_is_refused(archive: Path, tmp_path: Path) -> None:

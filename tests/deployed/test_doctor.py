@@ -141,7 +141,7 @@ def test_before_the_deployment_everything_is_missing_and_nothing_is_well(before_
     assert found.keys() == IDS - DOMAIN_IDS
     failed = [finding for finding in before_deployment if finding["outcome"] == "failed"]
     assert {f["id"] for f in failed} == {
-        "table", "secret", "stack", "function", "api", "schedule", "schedule.last_run",
+        "table", "secret", "stack", "function", "api", "schedule", "schedule.last_run", "alarms",
         "alarms.subscription"}  # fmt: skip
     assert all(finding["advice"].startswith("run make deploy STAGE=dev") for finding in failed)
     assert {check for check, seen in found.items() if seen == {"ok"}} == {"aws.identity"}
@@ -247,7 +247,7 @@ def test_wrong_secrets_and_rows_and_what_the_platform_refuses_are_reported(opera
     operator.client("lambda").update_function_configuration(FunctionName=API_FUNCTION, Description="started again")
     operator.set_fault(kind="code", call="query_user_certificates", code=2190004)
     merchants = [finding for finding in operator.diagnose() if finding["id"] == "merchant"]
-    assert {finding["outcome"] for finding in merchants} == {"warning"}
+    assert {finding["outcome"] for finding in merchants} == {"warning"}, merchants
     assert len({finding["logid"] for finding in merchants}) == len(merchants) == 3
     human = operator.run("doctor").stdout
     assert "! merchant (3) 7100000000000000001 (logid " in human, "equal findings are printed together"

@@ -6,7 +6,7 @@ import ast
 import re
 import sys
 
-from infra.bundle import ROOT
+from infra.bundle import LOCK, ROOT, VENDORED
 
 PINS = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
 
@@ -27,6 +27,13 @@ def test_the_pipelines_requirements_are_those_of_constraints_with_hashes() -> No
     assert read_pins("requirements.txt").items() <= deploy.items()
     text = (ROOT / "requirements-deploy.txt").read_text(encoding="utf-8")
     assert all("--hash=sha256:" in part for part in re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:])
+
+
+def test_the_bundles_lock_file_has_its_requirements_with_hashes_and_nothing_else() -> None:
+    name, _, version = VENDORED.partition("==")
+    assert read_pins(LOCK.name) == read_pins("requirements.txt") | {name: version}
+    entries = re.split(r"^(?=[\w.-]+==)", LOCK.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    assert all("--hash=sha256:" in entry for entry in entries)
 
 
 def test_everything_that_infra_imports_is_required() -> None:

@@ -154,11 +154,11 @@ def test_a_run_of_the_schedule_succeeded_in_the_last_25_minutes(
         ([{"AlarmName": "a", "StateValue": "OK"}], [("1", OK)]),
         ([{"AlarmName": "a", "StateValue": "ALARM", "StateReason": "threshold crossed"}], [("a", FAILED)]),
         ([{"AlarmName": "a", "StateValue": "INSUFFICIENT_DATA", "ActionsEnabled": False}], [("a", WARNING)]),
-        ([], [("0", OK)]),
+        ([], [("", FAILED)]),
     ],
 )
 def test_alarms_are_in_ok_and_switched_on(alarms: Any, findings: Any) -> None:
-    assert [(f.what, f.outcome) for f in resources.judge_alarms(alarms)] == findings
+    assert [(f.what, f.outcome) for f in resources.judge_alarms(alarms, "dev")] == findings
 
 
 def subscription(endpoint: str, arn: str = "arn:confirmed") -> dict[str, str]:
