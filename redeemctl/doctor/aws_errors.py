@@ -41,7 +41,9 @@ def judge_error(check_id: str, what: str, error: Exception, stage: str) -> Findi
         return not_checked(check_id, what, *explain(error, stage))
     if check_id in ("token", "merchant"):
         return not_checked(check_id, what, "the table does not exist", "see the check table")
-    lost = '; if it was lost: docs/operate.md, "A lost table, secret or role"' if check_id in ("table", "secret") else ""
+    lost = (
+        '; if it was lost: docs/operate.md, "A lost table, secret or role"' if check_id in ("table", "secret") else ""
+    )
     return failed(check_id, what, "it does not exist, or is to be deleted", deploy(stage) + lost)
 
 

@@ -21,9 +21,9 @@ MAX_SHOWN_RESOURCES = 10
 def doctor(options: GlobalOptions) -> None:
     """Check a stage end to end.
 
-    Reads AWS, the table and the secret, sends requests to the public endpoint, and calls the platform as the service
-    does: a login with an invalid code, and a query for each merchant. A token is renewed only if it is missing or
-    expires within 10 minutes; with --dry-run not even then. docs/operate.md lists the checks.
+    Reads AWS, the table and the secret, and sends requests to the public endpoint, among them one for a list of each
+    merchant as a user that does not exist. Logs in to the platform with an invalid code. A token is renewed only if it
+    is missing or has expired; with --dry-run not even then. docs/operate.md lists the checks.
 
     Exit codes: 0 everything was checked and nothing failed, 1 a check failed, 6 no check failed but some could not be
     made.

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 DOMAIN = "api.example.com"
 ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+NOTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
 DOMAIN_SETTINGS = f"""[domain]
 name = "{DOMAIN}"
 certificate_arn = "arn:aws:acm:us-east-1:000000000000:certificate/sample"
@@ -458,6 +459,13 @@ def test_the_smoke_test_names_each_defect_and_a_deployment_repairs_it(cloud: Clo
     assert f"function {API_FUNCTION}: timeout is 3, expected 15" in message
     assert f"function {API_FUNCTION}: variables differ: DOUYIN_LOGIN_API" in message
     assert f"schedule {rule}: state is DISABLED" in message
+    stack.write_sample_data(cloud.proxy.aws_url, STAGE)
+    role = f"{API_FUNCTION}-api_handler"
+    cloud.client("iam").put_role_policy(RoleName=role, PolicyName=role, PolicyDocument=json.dumps(NOTHING))
+    with pytest.raises(StageError) as raised:
+        check(cloud.url)
+    assert "GET /v1/merchants/smoke-test/stores: HTTP 503" in str(raised.value), "the table is denied"
+    assert "GET /v1/merchants/smoke-test/stores/1/certificates: HTTP 503" in str(raised.value), "the secret is denied"
     assert cloud.deploy(clone)[-1] == "smoke test: passed"
     with pytest.raises(StageError, match=r"/v1/health: HTTP \d+ .*expected"):
         check(f"{cloud.url}/other")

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from infra import rollback
 from infra.bundle import ROOT, copy_project
 from infra.chalice_state import rule_name
-from infra.stage_settings import settings_path
+from infra.stage_settings import StageError, settings_path
 from sandbox import stack
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
@@ -24,7 +25,7 @@ from tests.aws_proxy import AwsHttpCall, AwsProxy, Refusal, run_aws_proxy
 from tests.operators import SECRET, TABLE, Operator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from click.testing import Result
@@ -395,3 +396,51 @@ def test_a_second_api_is_reported_with_both_ids(operator: DoctorOperator) -> Non
     assert api["id"] in finding["text"]
     assert other in finding["text"]
     assert "delete-rest-api" in finding["advice"]
+
+
+@pytest.mark.parametrize(
+    "alarm", ["availability-fast", "token-expiring", "schedule", "refused", "stale-secret", "errors"]
+)
+def test_the_runbook_can_be_followed_with_the_operators_policy_alone(operator: DoctorOperator, alarm: str) -> None:
+    """The AWS calls of the runbook's steps; the emulated AWS refuses what the policy does not allow."""
+    client = stack.emulated_account(operator.proxy.url, operator.credentials).client
+    logs, group = client("logs"), f"/aws/lambda/{API_FUNCTION}"
+
+    def run_query() -> None:
+        query = logs.start_query(logGroupName=group, startTime=0, endTime=1, queryString="fields @message")
+        logs.get_query_results(queryId=query["queryId"])
+
+    def read_streams() -> None:
+        logs.describe_log_streams(logGroupName=group)
+        logs.filter_log_events(logGroupName=group, filterPattern="ERROR")
+
+    def roll_back() -> None:
+        with pytest.raises(StageError, match=r"runs already|no older build"):
+            rollback.rollback(
+                stack.emulated_account(operator.proxy.url, operator.credentials), operator.stack.folder, STAGE, print
+            )
+
+    def restore_former_secret() -> None:
+        secrets, value = client("secretsmanager"), operator.get_secret()
+        operator.put_secret(json.dumps(value))
+        versions = secrets.list_secret_version_ids(SecretId=SECRET)["Versions"]
+        labels = {label: version["VersionId"] for version in versions for label in version["VersionStages"]}
+        secrets.update_secret_version_stage(
+            SecretId=SECRET, VersionStage="AWSCURRENT",
+            RemoveFromVersionId=labels["AWSCURRENT"], MoveToVersionId=labels["AWSPREVIOUS"],
+        )  # fmt: skip
+
+    steps: dict[str, list[Callable[[], Any]]] = {
+        "availability-fast": [operator.diagnose, run_query],
+        "token-expiring": [
+            lambda: operator.succeed("token", "show"),
+            lambda: operator.succeed("--yes", "token", "renew", APP_ID),
+        ],
+        "schedule": [operator.diagnose, read_streams, roll_back],
+        "refused": [operator.diagnose, lambda: operator.succeed("app", "list")],
+        "stale-secret": [operator.diagnose, restore_former_secret],
+        "errors": [roll_back, run_query, read_streams],
+    }
+    for step in steps[alarm]:
+        step()
+    assert all(finding["outcome"] == "ok" for finding in operator.diagnose())
