@@ -16,7 +16,7 @@ from infra.cloudformation import none_if_not_found, stack_name
 from infra.stage_settings import StageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -60,14 +60,11 @@ def find_rest_apis(client: APIGatewayClient, stage: str) -> list[RestApi]:
 def find_rest_api(client: APIGatewayClient, stage: str, settings: StageSettings) -> str | None:
     """Return the id of the stage's API, or None if there is none yet; raises StageError if it is not clear."""
     apis = find_rest_apis(client, stage)
-    domain = None if len(apis) < 2 or settings.domain is None else settings.domain.name
-    mappings = [] if domain is None else list_mappings(client, domain)
+    mappings = list_mappings(client, settings.domain.name) if settings.domain is not None and len(apis) > 1 else []
     return choose_rest_api(apis, stage, settings, [mapping["restApiId"] for mapping in mappings])
 
 
-def choose_rest_api(
-    apis: list[RestApi], stage: str, settings: StageSettings, serving: Collection[str] = ()
-) -> str | None:
+def choose_rest_api(apis: list[RestApi], stage: str, settings: StageSettings, serving: list[str]) -> str | None:
     """Choose between the stage's APIs; `serving` are the ids of those that the domain is mapped to."""
     ids = [api.id for api in apis]
     if settings.rest_api_id is not None:

@@ -48,7 +48,10 @@ SEE_SECRET = "see the check secret"  # noqa: S105 - a text
 
 @dataclass
 class Checks:
-    """The checks of one run. With `dry_run` no token is renewed."""
+    """The checks of one run. With `dry_run` no token is renewed.
+
+    `denied` are the AWS operations without permission. `has_no_answer` is set when a list got no answer.
+    """
 
     stage: Stage
     project: Path
@@ -304,7 +307,7 @@ class Checks:
         """
         store, now = self.stage.tokens, time.time()
         row = store.read_row(token_id, self.stage.new_context(PLATFORM_SECONDS))
-        is_valid = row.access_token is not None and row.expires_at > now
+        is_valid = bool(row.access_token) and row.expires_at > now
         if app_secret is None or is_valid:
             yield platform.judge_token(token_id, row, now, is_foreign=app_secret is None)
         elif self.dry_run:

@@ -70,7 +70,7 @@ A, B = RestApi("a", NOW), RestApi("b", NOW)
     [([], None, None), ([A], None, "a"), ([A], "a", "a"), ([A, B], "b", "b")],
 )
 def test_a_clear_choice_is_made(apis: list[RestApi], chosen: str | None, expected: str | None) -> None:
-    assert choose_rest_api(apis, "dev", StageSettings(rest_api_id=chosen)) == expected
+    assert choose_rest_api(apis, "dev", StageSettings(rest_api_id=chosen), []) == expected
 
 
 @pytest.mark.parametrize(
