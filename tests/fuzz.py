@@ -30,7 +30,8 @@ from chalicelib.certificates.paging import PAGES_PER_RESPONSE, list_pages
 from chalicelib.certificates.views import build_views
 from chalicelib.context import Deadline
 from chalicelib.douyin.models import MAX_ID_LENGTH
-from chalicelib.douyin.protocol import PAGE_SIZE, Page, Response, parse_certificates
+from chalicelib.douyin.pages import Page, parse_certificates
+from chalicelib.douyin.protocol import PAGE_SIZE, Response
 from chalicelib.errors import UpstreamError
 from tests.sample_reply import build_certificate, build_reply
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from chalicelib.certificates.ratelimit import RateLimitCache
     from chalicelib.context import RequestContext
     from chalicelib.douyin.client import DouyinClient
-    from chalicelib.douyin.protocol import CertificatesQuery, Page
+    from chalicelib.douyin.pages import Page
+    from chalicelib.douyin.protocol import CertificatesQuery
     from chalicelib.merchants import Merchant
     from chalicelib.tokens.provider import TokenProvider
 

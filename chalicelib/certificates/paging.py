@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
     from chalicelib.context import Deadline
-    from chalicelib.douyin.protocol import Page
+    from chalicelib.douyin.pages import Page
 
 PAGES_PER_RESPONSE = 4
 

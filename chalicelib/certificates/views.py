@@ -12,7 +12,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from chalicelib.douyin import models
-    from chalicelib.douyin.protocol import Page
+    from chalicelib.douyin.pages import Page
 
 _KINDS = {1: "groupon", 2: "voucher", 3: "times_card"}
 _TAIL_LENGTH = 4

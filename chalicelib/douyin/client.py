@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from chalicelib.context import Deadline
 from chalicelib.douyin import protocol
+from chalicelib.douyin.pages import parse_certificates
 from chalicelib.retry import RetryPolicy, call_with_retries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chalicelib.context import RequestContext
-    from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Page
+    from chalicelib.douyin.pages import Page
+    from chalicelib.douyin.protocol import CertificatesQuery, MintedToken
     from chalicelib.douyin.transport import Transport
 
 RETRY_POLICY = RetryPolicy(
@@ -62,7 +64,7 @@ class DouyinClient:
         def attempt() -> Page:
             with context.record_call("douyin", "query_user_certificates"):
                 response = self._transport.send(self._open_api, request, context.deadline, MAX_PAGE_BYTES)
-                return protocol.parse_certificates(response, page, query.page_size)
+                return parse_certificates(response, page, query.page_size)
 
         return call_with_retries(attempt, RETRY_POLICY, context.deadline, sleep=self._sleep)
 

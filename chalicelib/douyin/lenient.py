@@ -1,7 +1,7 @@
 """Reads JSON in which something is not as documented, field by field.
 
 A malformed field counts as missing and its path is reported; everything else is read. Well-formed data gives the same
-result as the fast decoder in `protocol`.
+result as the fast decoder in `pages`.
 """
 
 from __future__ import annotations

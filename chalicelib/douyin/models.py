@@ -18,7 +18,7 @@ import msgspec
 from chalicelib.redaction import RedactedStruct
 
 MAX_ID_LENGTH = 64
-"""Characters of an id. `protocol` checks the ids that arrive as numbers."""
+"""Characters of an id. `pages` checks the ids that arrive as numbers."""
 
 Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)] | int
@@ -117,7 +117,7 @@ class Certificate(RedactedStruct, frozen=True, gc=False):
 
 
 class Order(msgspec.Struct, gc=False):
-    """An order and its certificates. `protocol` turns other forms of `can_use` into a boolean."""
+    """An order and its certificates. `pages` turns other forms of `can_use` into a boolean."""
 
     order_id: Id
     can_use: Any = None

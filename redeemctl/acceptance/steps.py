@@ -14,7 +14,7 @@ import msgspec
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import MAX_PAGES, advance, plan_pages
 from chalicelib.douyin.client import MAX_PAGE_BYTES, DouyinClient
-from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Page, Request, Selection, certificates_request
+from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Request, Selection, certificates_request
 from chalicelib.errors import MerchantNotAuthorizedError, RedemptionError, TokenRefusedError, UpstreamError
 from chalicelib.merchants import parse_merchant
 from redeemctl.acceptance.recording import Exchange, RecordingTransport
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from chalicelib.douyin.models import Certificate, Order
+    from chalicelib.douyin.pages import Page
     from redeemctl.stage import Stage
 
 ORDER_PATH = "/api/trade/v2/fulfillment/order_can_use/"

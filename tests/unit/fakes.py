@@ -15,7 +15,8 @@ from chalicelib.context import Deadline, RequestContext, RequestRecord
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.models import Certificate, Order
-from chalicelib.douyin.protocol import MintedToken, Page, Response
+from chalicelib.douyin.pages import Page
+from chalicelib.douyin.protocol import MintedToken, Response
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import RedemptionError, StorageUnavailableError
 

@@ -15,7 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cache", "context", "settings"),
     ("retry", "timeouts", "credentials", "sessions", "douyin.codes", "douyin.lenient", "douyin.models"),
     ("aws", "douyin.connections", "douyin.protocol"),
-    ("douyin.transport", "merchants", "tokens.lease"),
+    ("douyin.pages", "douyin.transport", "merchants", "tokens.lease"),
     ("douyin.client",),
     ("tokens.provider",),
     ("tokens.renewal", "warmup"),

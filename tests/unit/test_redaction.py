@@ -5,7 +5,8 @@ from __future__ import annotations
 from chalicelib.api.validation import LoginRequest
 from chalicelib.certificates.listing import Access
 from chalicelib.douyin.models import Certificate, LoginData, MintData
-from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Page, Request, Response
+from chalicelib.douyin.pages import Page
+from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response
 from chalicelib.redaction import RedactedStruct
 from chalicelib.sessions import Session
 from chalicelib.tokens.lease import TokenRow

@@ -8,7 +8,8 @@ import pytest
 
 from chalicelib.certificates.fetching import PageFetcher
 from chalicelib.certificates.ratelimit import RateLimitCache
-from chalicelib.douyin.protocol import CertificatesQuery, Page, Selection
+from chalicelib.douyin.pages import Page
+from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.errors import (
     AppMisconfiguredError,
     Evidence,

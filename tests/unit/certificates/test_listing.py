@@ -18,15 +18,8 @@ from chalicelib.certificates.listing import (
     authorize,
 )
 from chalicelib.douyin.client import MAX_PAGE_BYTES
-from chalicelib.douyin.protocol import (
-    MAX_PAGE_CERTIFICATES,
-    PAGE_SIZE,
-    CertificatesQuery,
-    Page,
-    Response,
-    Selection,
-    parse_certificates,
-)
+from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page, parse_certificates
+from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Response, Selection
 from chalicelib.errors import (
     InvalidRequestError,
     MerchantNotFoundError,

@@ -30,7 +30,7 @@ from tests.unit.fakes import Clock, InlineExecutor, make_page
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chalicelib.douyin.protocol import Page
+    from chalicelib.douyin.pages import Page
 
     PageMap = dict[int, tuple[int, int | None] | Page | Exception]
 

@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.certificates.views import ListView, UnusableView, build_view, build_views
 from chalicelib.douyin.models import Certificate, Order
-from chalicelib.douyin.protocol import Page
+from chalicelib.douyin.pages import Page
 from sandbox.sample_data import SKU_ID
 from tests.sample_reply import build_certificate
 from tests.unit.fakes import NOW, make_page

@@ -14,6 +14,7 @@ from chalicelib.douyin.client import (
     OPEN_CONNECTION_SECONDS,
     DouyinClient,
 )
+from chalicelib.douyin.pages import parse_certificates
 from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response, Selection
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS
 from chalicelib.errors import RedemptionError, UpstreamError, UpstreamTimeoutError
@@ -66,7 +67,7 @@ REQUESTS: dict[str, tuple[Callable[[Platform], Any], Request]] = {
         (
             "query_user_certificates",
             PAGE,
-            protocol.parse_certificates(PAGE),
+            parse_certificates(PAGE),
             OPEN_API,
             MAX_PAGE_BYTES,
             MAX_IDLE_SECONDS,

@@ -14,7 +14,8 @@ from hypothesis import given
 
 from chalicelib.certificates.views import BuiltViews, UnusableView, build_views
 from chalicelib.douyin import lenient, models
-from chalicelib.douyin.protocol import Response, parse_certificates
+from chalicelib.douyin.pages import parse_certificates
+from chalicelib.douyin.protocol import Response
 from tests.sample_reply import MISSING, NOT_SHOWN_PATHS, SHOWN_PATHS, build_certificate, build_reply, set_path
 from tests.unit.fakes import NOW
 

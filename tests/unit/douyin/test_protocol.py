@@ -10,8 +10,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import example, given, settings
 
-from chalicelib.douyin import protocol
-from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Page, Request, Response, Selection
+from chalicelib.douyin import pages, protocol
+from chalicelib.douyin.pages import Page
+from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response, Selection
 from chalicelib.errors import (
     AppMisconfiguredError,
     Evidence,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 NO_DATA: list[Any] = [None, 7, {}]
 NO_COUNTS: list[Any] = ["9" * 19, None, -1, 1.5, "many", "３４０", True, {}]
 NO_IDS: list[Any] = [None, "", True, {}, 10**64, "x" * 65]
-PARSERS: list[Parse] = [protocol.parse_certificates, protocol.parse_mint, protocol.parse_login]
+PARSERS: list[Parse] = [pages.parse_certificates, protocol.parse_mint, protocol.parse_login]
 
 
 class TestRequests:
@@ -123,7 +124,7 @@ def raised_by(parse: Parse, response: Response) -> UpstreamError:
 
 class TestCertificates:
     def test_a_page_has_its_orders_size_and_total(self) -> None:
-        page = protocol.parse_certificates(json_response(envelope((order("1", "a", 7), order(2, "x" * 64)), 340)))
+        page = pages.parse_certificates(json_response(envelope((order("1", "a", 7), order(2, "x" * 64)), 340)))
         assert [(held.order_id, held.can_use) for held in page.orders] == [("1", True), (2, True)]
         assert parsed_ids(page) == ["a", 7, "x" * 64]
         assert (page.size, page.total, page.hidden, page.malformed) == (3, 340, 0, {})
@@ -141,7 +142,7 @@ class TestCertificates:
         ],
     )
     def test_missing_codes_mean_no_error(self, body: Any) -> None:
-        assert protocol.parse_certificates(json_response(body)) == Page([], 0, None)
+        assert pages.parse_certificates(json_response(body)) == Page([], 0, None)
 
     @pytest.mark.parametrize(
         ("body", "number", "is_page"),
@@ -177,11 +178,11 @@ class TestCertificates:
     ) -> None:
         """With ten certificates per page."""
         if is_page:
-            page = protocol.parse_certificates(json_response(body), number, 10)
+            page = pages.parse_certificates(json_response(body), number, 10)
             assert (page.orders, page.size, page.malformed) == ([], 0, {})
         else:
             with pytest.raises(UpstreamMalformedError):
-                protocol.parse_certificates(json_response(body), number, 10)
+                pages.parse_certificates(json_response(body), number, 10)
 
     @pytest.mark.parametrize(
         ("can_use", "expected"),
@@ -195,7 +196,7 @@ class TestCertificates:
     )
     def test_an_order_is_usable_or_not_in_any_form_of_a_boolean(self, can_use: Any, expected: bool | None) -> None:
         """Another value hides the certificates: they are counted, also one that is malformed itself."""
-        page = protocol.parse_certificates(json_response(envelope((order("1", "a", "", can_use=can_use),))))
+        page = pages.parse_certificates(json_response(envelope((order("1", "a", "", can_use=can_use),))))
         assert [held.can_use for held in page.orders] == [expected or False]
         assert parsed_ids(page) == ["a"]
         paths = {"": ["orders.certificates.certificate_id"]}
@@ -214,18 +215,18 @@ class TestCertificates:
     )
     def test_the_total_is_a_count_or_unusable(self, total: Any, expected: int | None) -> None:
         body = {"data": {"orders": [], "total": total}, "extra": {}}
-        page = protocol.parse_certificates(json_response(body))
+        page = pages.parse_certificates(json_response(body))
         assert page.total == expected
         assert type(page.total) is type(expected)
         body["data"]["orders"] = [7]
         lenient = Page([], 0, expected, hidden=1, malformed={"": ["orders"]})
-        assert protocol.parse_certificates(json_response(body)) == lenient
+        assert pages.parse_certificates(json_response(body)) == lenient
 
     @pytest.mark.parametrize("bad", [None, 7, [], {}, *({"certificate_id": bad} for bad in NO_IDS)])
     def test_a_certificate_without_an_id_is_removed_and_counted(self, bad: Any) -> None:
         held = order("1", "good")
         held["certificates"].insert(0, bad)
-        page = protocol.parse_certificates(json_response(envelope((held, order("2", "other")), 3)))
+        page = pages.parse_certificates(json_response(envelope((held, order("2", "other")), 3)))
         assert parsed_ids(page) == ["good", "other"]
         assert [held.can_use for held in page.orders] == [True, True]
         path = "orders.certificates.certificate_id" if isinstance(bad, dict) else "orders.certificates"
@@ -244,7 +245,7 @@ class TestCertificates:
     def test_a_malformed_order_is_removed_with_its_certificates(
         self, bad: Any, size: int, removed: int, path: str
     ) -> None:
-        page = protocol.parse_certificates(json_response(envelope((bad, order("1", "good"), bad), 1)))
+        page = pages.parse_certificates(json_response(envelope((bad, order("1", "good"), bad), 1)))
         assert parsed_ids(page) == ["good"]
         assert (page.size, page.total) == (1 + 2 * size, 1)
         assert (page.hidden, page.malformed) == (2 * removed, {"": [path, path]})
@@ -253,7 +254,7 @@ class TestCertificates:
     def test_an_order_without_certificates_is_readable(self, bad: list[Any]) -> None:
         """With and without another part that is malformed."""
         orders = (order("1", certificates=None), {"order_id": "2"}, *bad)
-        page = protocol.parse_certificates(json_response(envelope(orders)))
+        page = pages.parse_certificates(json_response(envelope(orders)))
         assert [held.order_id for held in page.orders] == ["1", "2"]
         assert (page.size, page.hidden) == (0, len(bad))
 
@@ -275,7 +276,7 @@ class TestCertificates:
         ids=lambda body: body[:50].decode("latin-1"),
     )
     def test_a_body_that_is_no_page_is_malformed_and_never_an_empty_list(self, body: bytes) -> None:
-        error = raised_by(protocol.parse_certificates, Response(200, {}, body))
+        error = raised_by(pages.parse_certificates, Response(200, {}, body))
         assert isinstance(error, UpstreamMalformedError)
         assert (error.reason, error.retryable, error.evidence) == ("malformed", True, None)
 
@@ -331,7 +332,7 @@ class TestCodes:
     @pytest.mark.parametrize(
         ("parse", "code", "error_type"),
         [
-            (protocol.parse_certificates, 10013, UpstreamUnavailableError),
+            (pages.parse_certificates, 10013, UpstreamUnavailableError),
             (protocol.parse_mint, 10013, AppMisconfiguredError),
             (protocol.parse_mint, 40018, UpstreamUnavailableError),
             (protocol.parse_login, 40018, LoginRefusedError),
@@ -356,7 +357,7 @@ class TestCodes:
         ],
     )
     def test_a_code_counts_although_the_rest_is_malformed(self, body: Any, reason: str) -> None:
-        error = raised_by(protocol.parse_certificates, json_response(body))
+        error = raised_by(pages.parse_certificates, json_response(body))
         assert (type(error), error.reason) == (MerchantNotAuthorizedError, reason)
 
     @pytest.mark.parametrize(
@@ -373,7 +374,7 @@ class TestCodes:
     )
     def test_only_what_looks_like_a_log_id_is_kept(self, extra: Any, log_id: Any, logid: str) -> None:
         body = {"data": {"orders": []}, "extra": {"error_code": 2119005, **extra}, "log_id": log_id}
-        error = raised_by(protocol.parse_certificates, json_response(body))
+        error = raised_by(pages.parse_certificates, json_response(body))
         assert error.evidence == Evidence(2119005, 0, logid)
 
 
@@ -413,7 +414,7 @@ class TestStatus:
 def test_retry_after_is_a_number_of_seconds_and_a_minute_at_most(
     status: int, header: str, seconds: float | None
 ) -> None:
-    error = raised_by(protocol.parse_certificates, json_response({}, status, retry_after=header))
+    error = raised_by(pages.parse_certificates, json_response({}, status, retry_after=header))
     assert error.retry_after == seconds
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from chalicelib.douyin import protocol
+from chalicelib.douyin.pages import parse_certificates
 from redeemctl.acceptance.points import POINTS
 from redeemctl.acceptance.steps import Listing
 
@@ -25,7 +26,7 @@ def pages(*contents: str, size: int = 2) -> Listing:
             for letter in content
         ]
         reply = {"data": {"orders": orders, "total": len("".join(contents)), "error_code": 0}, "extra": {}}
-        listing.pages.append(protocol.parse_certificates(protocol.Response(200, {}, json.dumps(reply).encode())))
+        listing.pages.append(parse_certificates(protocol.Response(200, {}, json.dumps(reply).encode())))
     return listing
 
 
