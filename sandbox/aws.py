@@ -8,7 +8,8 @@ What this project needs and ministack lacks is added here:
 - CloudFormation does not know `AWS::ApiGateway::DomainName`.
 - CloudFormation cannot create alarms on metric math: here such an alarm watches its first metric.
 - PutSecretValue leaves a custom label on several versions; on AWS a label is on one version only.
-- CloudFormation ignores a table's point-in-time recovery setting, and gives a secret without a value a version.
+- CloudFormation ignores a table's point-in-time recovery setting.
+- A secret without a value has a version.
 - ListSubscriptionsByTopic: AWS shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
 - FilterLogEvents does not know alternatives (`?ERROR ?"Task timed out"`).
 - GetFunction of a version returns the URL of the present code; here, the URL of the version's code.
@@ -220,7 +221,14 @@ def _delete_domain(name: str) -> None:
 def _extend_secrets_manager() -> None:
     from ministack.services import secretsmanager  # noqa: PLC0415
 
-    original_put = secretsmanager._put_secret_value
+    original_create, original_put = secretsmanager._create_secret, secretsmanager._put_secret_value
+
+    def create_secret(data: dict[str, Any]) -> Any:
+        response = original_create(data)
+        _, secret = secretsmanager._resolve(data.get("Name"))
+        if secret and not {"SecretString", "SecretBinary"} & data.keys():
+            secret["Versions"].clear()
+        return response
 
     def put_secret_value(data: dict[str, Any]) -> Any:
         response = original_put(data)
@@ -231,7 +239,7 @@ def _extend_secrets_manager() -> None:
                 secretsmanager._remove_stage_everywhere(secret, label, except_version_id=newest)
         return response
 
-    secretsmanager._put_secret_value = put_secret_value
+    secretsmanager._create_secret, secretsmanager._put_secret_value = create_secret, put_secret_value
 
 
 def _show_pending_subscriptions() -> None:
