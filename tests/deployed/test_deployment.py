@@ -28,6 +28,7 @@ from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
 from tests import policies
 from tests.aws_proxy import AwsHttpCall, AwsProxy, Refusal, run_aws_proxy
 from tests.harness import IS_NIGHTLY, LIST_URL
+from tests.unit.infra.fake_lambda import build_archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -210,6 +211,27 @@ def test_wrong_settings_stop_the_deployment_before_any_change(cloud: Cloud, sett
     with pytest.raises(StageError, match=message):
         cloud.deploy(cloud.clone(settings))
     assert {call.operation for call in cloud.proxy.calls[before:]} <= {"GetCallerIdentity"}
+
+
+def test_an_app_that_cannot_be_imported_stops_the_deployment_before_any_change(cloud: Cloud) -> None:
+    clone, before = cloud.clone(), len(cloud.proxy.calls)
+    (clone / "chalicelib" / "merchants.py").write_text("import nowhere\n")
+    with pytest.raises(StageError, match=r"^chalicelib/merchants\.py, line 1: ModuleNotFoundError"):
+        cloud.deploy(clone)
+    assert [call.operation for call in cloud.proxy.calls[before:] if not call.operation.startswith(READING)] == []
+
+
+def test_code_of_an_overlapping_deployment_is_not_published_as_this_ones(cloud: Cloud) -> None:
+    def deploy_other(call: AwsHttpCall) -> None:
+        if call.operation == "EnableRule":
+            client, archive = cloud.client("lambda"), build_archive("9.9.9")
+            client.update_function_code(FunctionName=RENEWAL_FUNCTION, ZipFile=archive)
+
+    cloud.proxy.refuse = deploy_other
+    with pytest.raises(StageError, match=f"function {RENEWAL_FUNCTION} serves other code than was just deployed"):
+        cloud.deploy(cloud.clone())
+    cloud.proxy.refuse = lambda _: None
+    assert cloud.deploy(cloud.clone())[-1] == "smoke test: passed"
 
 
 def test_make_deploy_refuses_another_account_as_a_process(cloud: Cloud, tmp_path: Path) -> None:

@@ -70,9 +70,9 @@ class DoctorOperator(Operator):
         """Let the next request meet new instances, which have cached nothing."""
         self.client("lambda").update_function_configuration(FunctionName=API_FUNCTION, Timeout=15)
 
-    def put_metric(self, name: str) -> None:
+    def put_metric(self, name: str, value: float = 1.0) -> None:
         dimensions = [{"Name": "FunctionName", "Value": RENEWAL_FUNCTION}]
-        data = [{"MetricName": name, "Value": 1.0, "Unit": "Count", "Dimensions": dimensions}]
+        data = [{"MetricName": name, "Value": value, "Unit": "Count", "Dimensions": dimensions}]
         self.client("cloudwatch").put_metric_data(Namespace="AWS/Lambda", MetricData=data)
 
 
@@ -186,6 +186,7 @@ def test_what_was_changed_by_hand_in_aws_is_reported(operator: DoctorOperator) -
     operator.client("dynamodb").update_table(TableName=TABLE, DeletionProtectionEnabled=False)
     url = f"http://127.0.0.1:{stack.free_port()}/"
     operator.client("sns").subscribe(TopicArn=TOPIC, Protocol="http", Endpoint=url)
+    operator.put_metric("Errors", 1000.0)
 
     failed = [(f["id"], f["what"], f["text"]) for f in operator.diagnose() if f["outcome"] == "failed"]
     assert sorted(failed) == sorted([
@@ -194,6 +195,7 @@ def test_what_was_changed_by_hand_in_aws_is_reported(operator: DoctorOperator) -
         ("function", f"role {role}", f"the policy differs from .chalice/policy-{STAGE}-refresh.json"),
         ("schedule", RULE, "state is DISABLED, expected ENABLED"),
         ("schedule", RULE, "EventBridge may not invoke the function"),
+        ("schedule.last_run", RENEWAL_FUNCTION, "all runs of the last 25 minutes have failed"),
         ("api", api["id"], "limit of */* is (100.0, 7), expected (100, 200)"),
         ("alarms", f"{API_FUNCTION}-errors", "in ALARM: threshold crossed"),
         ("stack", "metric filter of ApiErrors", "missing, or not as in the template"),
@@ -201,6 +203,7 @@ def test_what_was_changed_by_hand_in_aws_is_reported(operator: DoctorOperator) -
         ("alarms.subscription", url, "the subscription is not confirmed: no alarm arrives there"),
     ])  # fmt: skip
 
+    operator.put_metric("Invocations", 1000.0)
     for subscription in operator.client("sns").list_subscriptions()["Subscriptions"]:
         if subscription["Endpoint"] == url:
             operator.client("sns").unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
@@ -243,12 +246,12 @@ def test_wrong_secrets_and_rows_and_what_the_platform_refuses_are_reported(opera
     operator.delete_rows("MERCHANT#8", "MERCHANT#9", "MERCHANT#odd")
     operator.put_secret('{"apps": []}')
     assert outcomes(operator.diagnose())["secret"] == {"failed"}
-    operator.client("secretsmanager").delete_secret(SecretId=SECRET)
-    [secret] = [finding for finding in operator.diagnose() if finding["id"] == "secret"]
-    assert (secret["outcome"], secret["text"]) == ("failed", "it does not exist, or is to be deleted")
-    operator.client("secretsmanager").restore_secret(SecretId=SECRET)
-
-    operator.put_secret(json.dumps(value))
+    for is_final in (False, True):
+        window = {"ForceDeleteWithoutRecovery": True} if is_final else {"RecoveryWindowInDays": 7}
+        operator.client("secretsmanager").delete_secret(SecretId=SECRET, **window)
+        [secret] = [finding for finding in operator.diagnose() if finding["id"] == "secret"]
+        assert (secret["outcome"], secret["text"]) == ("failed", "it does not exist, or is to be deleted")
+    operator.client("secretsmanager").create_secret(Name=SECRET, SecretString=json.dumps(value))
     operator.delete_rows(TOKEN["pk"]["S"])
     operator.restart_instances()
     operator.set_fault(kind="code", call="query_user_certificates", code=2190004)

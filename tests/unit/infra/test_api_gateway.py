@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.api_gateway import (
+    _ACCESS_LOG_FIELDS,
     _GATEWAY_RESPONSES,
     _INVALID_BODY,
     _put_gateway_response,
@@ -49,6 +50,11 @@ def test_only_while_the_quota_is_used_up_the_deployment_waits_five_seconds_and_i
     assert client.calls == [{"restApiId": "abc", "stageName": "api"}] * attempts
     assert len(waits) == attempts - 1
     assert min(waits, default=5) >= 5
+
+
+def test_the_access_log_has_no_text_of_the_client() -> None:
+    """API Gateway does not escape it: a `"` in a User-Agent would break the line."""
+    assert not [value for value in _ACCESS_LOG_FIELDS.values() if "userAgent" in value or "$context.path" in value]
 
 
 @pytest.mark.parametrize("response_type", _GATEWAY_RESPONSES)
