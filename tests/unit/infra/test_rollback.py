@@ -160,7 +160,12 @@ def test_other_routes_than_deployed_are_refused_before_any_change(stage: Stage) 
 def test_code_that_only_one_function_has_is_refused(stage: Stage) -> None:
     stage.deploy("1")
     stage.deploy("2")
-    stage.client.functions[REFRESH]["versions"].clear()
+    kept = stage.client.functions[REFRESH]["versions"]
+    for configuration, _ in kept.values():
+        configuration["Runtime"] = "python3.12"
+    with pytest.raises(StageError, match=f"{REFRESH} has no kept version"):
+        stage.rollback()
+    kept.clear()
     with pytest.raises(StageError, match=f"{REFRESH} has no kept version"):
         stage.rollback()
     assert stage.client.calls == []
@@ -198,6 +203,8 @@ def test_after_a_failure_between_code_and_runtime_the_next_run_completes_the_sam
     with pytest.raises(ClientError):
         stage.rollback(commit)
     stage.client.fails = ""
+    stage.rollback(commit, dry_run=True)
+    assert any("(runs now)" in line for line in stage.report) == (name == REFRESH)
     stage.rollback(commit)
     assert stage.running() == {API: "2", REFRESH: "2"}
     assert {stage.client.get_function(n)["Configuration"]["Runtime"] for n in (API, REFRESH)} == {"python3.12"}
