@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import random
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +20,6 @@ FAULT_KINDS = (
 """docs/mock-platform.md describes the kinds."""
 
 FAULT_HEADER = "X-Mock-Fault"
-_MAX_HEADERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ class FaultPlan:
     def __init__(self, source: random.Random | None = None) -> None:
         self.faults: list[Fault] = []
         self._source = source or random.SystemRandom()
-        self._by_header: OrderedDict[tuple[str, str], Fault] = OrderedDict()
+        self._by_header: dict[tuple[str, str], Fault] = {}
 
     def next_fault(self, details: CallDetails, header: str | None = None) -> Fault | None:
         """Return the fault for this call, or None, and update the counters. The request's header takes precedence.
@@ -147,8 +145,6 @@ class FaultPlan:
         key = (header, repr(details))
         if key not in self._by_header:
             self._by_header[key] = parse_fault_header(header)
-            if len(self._by_header) > _MAX_HEADERS:
-                self._by_header.popitem(last=False)
         return self._by_header[key]
 
 

@@ -12,19 +12,13 @@ from sandbox.sample_data import (
     ACCOUNT_ID,
     APP_ID,
     APP_SECRET,
-    CERTIFICATE_ID,
     CUSTOMER,
     CUSTOMER_WITH_MANY_COUPONS,
     CUSTOMER_WITH_TIMES_CARDS,
-    ORDER_ID,
     OTHER_ACCOUNT_ID,
-    OTHER_ACCOUNT_POI_ID,
     OTHER_APP_ID,
     OTHER_POI_ID,
     POI_ID,
-    SECOND_ACCOUNT_ID,
-    SKU_ID,
-    UNKNOWN_ACCOUNT_ID,
 )
 
 ORDER_OF_OTHER_APP = sample_data.load().purchases[CUSTOMER_WITH_TIMES_CARDS][0].order["order_id"]
@@ -200,22 +194,6 @@ def test_queries_above_the_rate_limit_are_refused(clock: Clock) -> None:
         query(platform, token)
     clock.now += 1.1
     query(platform, token)
-
-
-def test_the_constants_match_the_data_files() -> None:
-    data = sample_data.load()
-    assert list(data.apps) == [APP_ID, OTHER_APP_ID]
-    assert data.apps[APP_ID].app_secret == APP_SECRET
-    assert data.merchants[ACCOUNT_ID].app_id == data.merchants[SECOND_ACCOUNT_ID].app_id == APP_ID
-    assert UNKNOWN_ACCOUNT_ID not in data.merchants
-    assert data.merchants[ACCOUNT_ID].stores.keys() >= {POI_ID, OTHER_POI_ID}
-    assert data.merchants[OTHER_ACCOUNT_ID].app_id == OTHER_APP_ID
-    assert OTHER_ACCOUNT_POI_ID in data.merchants[OTHER_ACCOUNT_ID].stores
-    order = data.purchases[CUSTOMER][0].order
-    assert (order["order_id"], order["certificates"][0]["certificate_id"]) == (ORDER_ID, CERTIFICATE_ID)
-    assert order["certificates"][0]["sku_info"]["sku_id"] == SKU_ID
-    customers = {value for name, value in vars(sample_data).items() if name.startswith("CUSTOMER")}
-    assert customers <= data.customers.keys()
 
 
 def test_an_order_can_be_used_in_its_stores(platform: MockPlatform) -> None:

@@ -12,7 +12,7 @@ import requests
 
 from infra.bundle import ROOT
 from sandbox import faults, sample_data, server
-from sandbox.faults import CallDetails, Fault, FaultPlan, parse_fault_header
+from sandbox.faults import Fault, parse_fault_header
 from sandbox.sample_data import (
     ACCOUNT_ID,
     APP_ID,
@@ -129,15 +129,6 @@ def test_a_malformed_control_request_is_reported(platform: Platform, path: str, 
 )
 def test_a_fault_header_is_parsed(text: str, expected: Fault) -> None:
     assert parse_fault_header(text) == expected
-
-
-def test_only_a_bounded_number_of_headers_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faults, "_MAX_HEADERS", 2)
-    plan = FaultPlan()
-    for number in range(5):
-        assert plan.next_fault(CallDetails("client_token"), f"2100004;times=1;id={number}") is not None
-    assert plan.next_fault(CallDetails("client_token"), "2100004;times=1;id=4") is None
-    assert len(plan._by_header) == 2
 
 
 def test_a_reply_can_be_edited(platform: Platform) -> None:
