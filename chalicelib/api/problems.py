@@ -86,7 +86,7 @@ RATE_LIMITED = ProblemType("rate_limited", 429, "Too many requests upstream", "�
 INTERNAL_ERROR = ProblemType("internal_error", 500, "Internal error", "查券服务出现问题")
 UPSTREAM_REJECTED = ProblemType("upstream_rejected", 502, "The platform rejected the request", "暂时无法查询您的券")
 UPSTREAM_MALFORMED = ProblemType(
-    "upstream_malformed", 502, "The platform's response cannot be parsed", "抖音服务异常，请稍后再试", True
+    "upstream_malformed", 502, "The platform's response cannot be parsed", "系统繁忙，请稍后再试", True
 )
 UPSTREAM_UNAVAILABLE = ProblemType(
     "upstream_unavailable", 503, "The platform is unavailable", "抖音服务繁忙，请稍后再试", True, 2
@@ -95,15 +95,15 @@ TOKEN_UNAVAILABLE = ProblemType(
     "token_unavailable", 503, "No valid merchant token", "查券服务暂不可用，请稍后再试", True
 )
 APP_NOT_PERMITTED = ProblemType(
-    "app_not_permitted", 503, "The app lacks a permission of the platform", "查券功能暂未开通"
+    "app_not_permitted", 503, "The app lacks a permission of the platform", "暂时无法查看团购券"
 )
 APP_MISCONFIGURED = ProblemType(
     "app_misconfigured", 503, "The platform refuses the app's credentials", "小程序暂时无法登录"
 )
-QUOTA_EXHAUSTED = ProblemType("quota_exhausted", 503, "The app's quota is used up", "今日查询人数已达上限")
+QUOTA_EXHAUSTED = ProblemType("quota_exhausted", 503, "The app's quota is used up", "暂时无法查询您的券")
 UNAVAILABLE = ProblemType("unavailable", 503, "Storage is unavailable", "服务繁忙，请稍后再试", True, 2)
 UPSTREAM_TIMEOUT = ProblemType(
-    "upstream_timeout", 504, "The platform did not respond in time", "抖音服务响应较慢，请稍后再试", True
+    "upstream_timeout", 504, "The platform did not respond in time", "系统繁忙，请稍后再试", True
 )
 
 ERROR_PROBLEMS: dict[type[errors.RedemptionError], ProblemType] = {
