@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
 import type * as Clients from "../src/coupons/client/client";
 import type { ListOptions, LoginOptions, Outcome, RequestOptions } from "../src/coupons/client/client";
+import type { Config } from "../src/coupons/config";
 import type { Card } from "../src/coupons/pages/certificates/rows";
 import { loadBuilt, unloadBuilt } from "./built";
 import { codeOf, FakeTt, flush, listOf, reply, STORE, settled, tokenOf } from "./fake-tt";
@@ -308,7 +309,15 @@ describe("another user of the phone", () => {
 
 describe("the page", () => {
   interface Page {
-    data: { usable: Card[]; loading: boolean; detail: object | null; slownessText: string; problem: object | null };
+    data: {
+      usable: Card[];
+      loading: boolean;
+      detail: object | null;
+      submitted: object | null;
+      slownessText: string;
+      problem: object | null;
+    };
+    use(): void;
     onLoad(query: object): void;
     onShow(): void;
     onHide(): void;
@@ -377,6 +386,39 @@ describe("the page", () => {
       await flush();
       list.onShow();
       assert.deepEqual([shown.data.detail ?? null, idsIn(list)], [null, ["wang"]]);
+    }
+  });
+
+  test("says nothing of what the former user has submitted", async () => {
+    const tt = new FakeTt();
+    start(tt);
+    const { config } = loadBuilt<{ config: Config }>("coupons/config");
+    let submit = () => {};
+    config.onSelect = () =>
+      new Promise<void>((resolve) => {
+        submit = resolve;
+      });
+    openPage("coupons/pages/certificates/certificates", { poi_id: STORE.poi_id }).onHide();
+    await flush();
+    for (const isLate of [false, true]) {
+      tt.customer = "lin";
+      const counter = openPage("coupons/pages/certificate/certificate", { id: "lin" });
+      counter.onHide();
+      counter.onShow();
+      await flush();
+      counter.use();
+      if (!isLate) {
+        submit();
+        await flush();
+        assert.ok(counter.data.submitted);
+      }
+      tt.customer = "wang";
+      counter.onHide();
+      counter.onShow();
+      submit();
+      await flush();
+      assert.deepEqual([counter.data.submitted, counter.data.detail], [null, null]);
+      counter.onHide();
     }
   });
 
