@@ -168,7 +168,8 @@ describe("a card", () => {
     assert.equal(card({ start_time: NOW + HOUR }).status, "未到使用时间");
     assert.equal(card({ start_time: NOW - HOUR }).until, "有效期以抖音订单为准");
     assert.equal(card({ lock: { status: 1, scene: 1 } }).status, card({ lock: { status: 2, scene: 9 } }).status);
-    assert.equal(card({ lock: { status: 1 } }).status, "暂不可用");
+    const { status, use } = card({ lock: { status: 1 } });
+    assert.deepEqual([status, use], ["暂不可用", ""]);
     assert.deepEqual(card({ is_transfer_asset: true }).notes, ["转赠券"]);
     assert.equal(card({ code_tail: "7001" }).code, "券码尾号 7001");
   });
