@@ -20,7 +20,7 @@ CODE_PLACES = ("data.error_code", "extra.error_code", "extra.sub_error_code", "e
 
 
 @dataclass(repr=False)
-class Exchange:
+class RecordedCall:
     """One request and its reply. `call` is the last part of the path. `reply` is the parsed JSON, or None.
 
     `at` is in epoch seconds. `failure` is the transport's reason if there was no HTTP response; `status` is then 0.
@@ -59,23 +59,23 @@ class Exchange:
 
 
 class RecordingTransport(Transport):
-    """The service's transport, which also records each exchange."""
+    """The service's transport, which also records each call."""
 
     def __init__(self, session: requests.Session) -> None:
         super().__init__(session)
-        self.exchanges: list[Exchange] = []
+        self.recorded: list[RecordedCall] = []
 
     def send(self, base_url: str, request: Request, *limits: Any, **options: Any) -> Response:
         """Send one request and record it; raises as Transport.send does."""
         call = request.path.strip("/").rpartition("/")[2]
-        exchange = Exchange(call, base_url + request.path, time.time())
-        self.exchanges.append(exchange)
+        recorded_call = RecordedCall(call, base_url + request.path, time.time())
+        self.recorded.append(recorded_call)
         try:
             response = super().send(base_url, request, *limits, **options)
         except UpstreamError as error:
-            exchange.failure = error.reason
+            recorded_call.failure = error.reason
             raise
-        exchange.status = response.status
+        recorded_call.status = response.status
         with suppress(ValueError):
-            exchange.reply = lenient.decode_json(response.body)
+            recorded_call.reply = lenient.decode_json(response.body)
         return response

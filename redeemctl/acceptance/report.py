@@ -27,10 +27,10 @@ SECTIONS = {
 def evaluate(run: Run) -> dict[str, Any]:
     """Judge every point and describe the replies; return the report."""
     verdicts = [point.judge(run) for point in POINTS]
-    exchanges = {
-        f"{step.name}-{number}": exchange
+    recorded = {
+        f"{step.name}-{number}": recorded_call
         for step in run.steps.values()
-        for number, exchange in enumerate(step.exchanges, 1)
+        for number, recorded_call in enumerate(step.calls, 1)
     }
     report = {
         "accepted": all(verdict.holds for verdict in verdicts),
@@ -42,20 +42,20 @@ def evaluate(run: Run) -> dict[str, Any]:
         "calls": [
             {
                 "reply": name,
-                "time": _time(exchange.at),
-                "url": exchange.url,
-                "HTTP": exchange.status or exchange.failure,
-                "codes": exchange.codes,
-                "logid": exchange.logid,
+                "time": _time(recorded_call.at),
+                "url": recorded_call.url,
+                "HTTP": recorded_call.status or recorded_call.failure,
+                "codes": recorded_call.codes,
+                "logid": recorded_call.logid,
             }
-            for name, exchange in exchanges.items()
+            for name, recorded_call in recorded.items()
         ],
         "steps": [_row(step.name, step.text, step.verdict) for step in run.steps.values()],
         "replies": [
             {"reply": name, "field": path or "(whole)", "values": _count(forms)}
-            for name, exchange in exchanges.items()
-            if exchange.reply is not None
-            for path, forms in find_shape(exchange.reply).items()
+            for name, recorded_call in recorded.items()
+            if recorded_call.reply is not None
+            for path, forms in find_shape(recorded_call.reply).items()
         ],
     }
     cleaned: dict[str, Any] = run.without_secrets(report)

@@ -17,7 +17,7 @@ from chalicelib.douyin.client import MAX_PAGE_BYTES, DouyinClient
 from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Request, Selection, certificates_request
 from chalicelib.errors import MerchantNotAuthorizedError, RedemptionError, TokenRefusedError, UpstreamError
 from chalicelib.merchants import parse_merchant
-from redeemctl.acceptance.recording import Exchange, RecordingTransport
+from redeemctl.acceptance.recording import RecordedCall, RecordingTransport
 from redeemctl.acceptance.shapes import type_of
 from redeemctl.errors import CommandError, NotConfirmedError
 from redeemctl.secret import get_app_secret, read_secret
@@ -55,7 +55,7 @@ class Step:
     name: str
     text: str
     verdict: Verdict
-    exchanges: list[Exchange]
+    calls: list[RecordedCall]
 
 
 @dataclass(repr=False)
@@ -139,7 +139,9 @@ class Run:
     def successful_replies(self, call: str) -> list[Any]:
         """Return the replies of a call that report no error."""
         return [
-            exchange.reply for exchange in self._transport.exchanges if exchange.call == call and exchange.is_success
+            recorded_call.reply
+            for recorded_call in self._transport.recorded
+            if recorded_call.call == call and recorded_call.is_success
         ]
 
     def without_secrets(self, value: Any) -> Any:
@@ -156,7 +158,7 @@ class Run:
 
     def _take(self, name: str, text: str, action: Callable[[], Verdict]) -> Step:
         """Take a step. A failed call of the platform ends the step, not the run."""
-        first = len(self._transport.exchanges)
+        first = len(self._transport.recorded)
         try:
             verdict = action()
         except NotConfirmedError:
@@ -164,7 +166,7 @@ class Run:
         except RedemptionError as error:
             verdict = Verdict(False, f"{type(error).__name__}: {error}")
         verdict = Verdict(verdict.holds, self.without_secrets(verdict.seen))
-        step = self.steps[name] = Step(name, text, verdict, self._transport.exchanges[first:])
+        step = self.steps[name] = Step(name, text, verdict, self._transport.recorded[first:])
         return step
 
     def _take_list(
@@ -252,8 +254,8 @@ class Run:
         request = Request(ORDER_PATH, body, headers)
         deadline = self.stage.new_context().deadline
         self._transport.send(self.stage.settings.open_api, request, deadline, MAX_PAGE_BYTES)
-        exchange = self._transport.exchanges[-1]
-        found = exchange.look_up("data.can_use")
+        recorded_call = self._transport.recorded[-1]
+        found = recorded_call.look_up("data.can_use")
         shown = str(found).lower() if isinstance(found, bool) else type_of(found)
-        seen = f"HTTP {exchange.status}, codes: {exchange.codes or 'none'}, can_use {shown}"
-        return Verdict(exchange.is_success and found is True, seen)
+        seen = f"HTTP {recorded_call.status}, codes: {recorded_call.codes or 'none'}, can_use {shown}"
+        return Verdict(recorded_call.is_success and found is True, seen)

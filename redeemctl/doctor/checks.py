@@ -156,7 +156,7 @@ class Checks:
         domain, urls = target.settings.domain, _urls(target)
         if domain is not None:
             yield from self._compare("domain", "domain", target)
-            yield from self._attempt("certificate", domain.certificate_arn, self._check_certificate(domain))
+            yield from self._attempt("tls_certificate", domain.certificate_arn, self._check_certificate(domain))
         for url in urls:
             yield from self._check_endpoint(url, app_id)
         if not urls:

@@ -99,17 +99,17 @@ def judge_certificate(arn: str, certificate: Any, domain: str, now: datetime) ->
     """
     if certificate is None:
         advice = f"request a certificate for {domain} and set `certificate_arn`"
-        return failed("certificate", arn, "ACM does not know this certificate", advice)
+        return failed("tls_certificate", arn, "ACM does not know this certificate", advice)
     if certificate.get("Status") != "ISSUED":
         advice = "validate it in ACM (DNS record), or request another"
-        return failed("certificate", arn, f"its status is {certificate.get('Status')}", advice)
+        return failed("tls_certificate", arn, f"its status is {certificate.get('Status')}", advice)
     end = certificate["NotAfter"].astimezone(UTC)
     days = (end - now).days
     if days >= CERTIFICATE_WARNING_DAYS:
-        return ok("certificate", arn, f"valid until {end:%Y-%m-%d}")
+        return ok("tls_certificate", arn, f"valid until {end:%Y-%m-%d}")
     advice = "import a new certificate" if certificate.get("Type") == "IMPORTED" else "check its DNS record in ACM"
     text = f"it expires on {end:%Y-%m-%d} ({days} days)"
-    return (failed if end <= now else warning)("certificate", arn, text, advice)
+    return (failed if end <= now else warning)("tls_certificate", arn, text, advice)
 
 
 def judge_last_run(name: str, seconds_since_deployment: float, stage: str, runs: int, failures: int) -> Finding:

@@ -34,7 +34,7 @@ RULE = rule_name(STAGE)
 ACCESS_LOG = f"/aws/apigateway/{API_FUNCTION}"
 TOPIC = f"arn:aws:sns:us-east-1:000000000000:{API_FUNCTION}-alarms"
 TOKEN = {"pk": {"S": f"TOKEN#{APP_ID}"}}
-DOMAIN_IDS = {"domain", "certificate"}
+DOMAIN_IDS = {"domain", "tls_certificate"}
 ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 DOMAIN_SETTINGS = """[domain]
 name = "api.example.invalid"
@@ -305,7 +305,7 @@ def test_settings_that_are_wrong_or_not_deployed_are_reported(operator: DoctorOp
     failed = {(finding["id"], finding["what"]): finding for finding in findings if finding["outcome"] == "failed"}
     assert failed["domain", "api.example.invalid"]["text"] == "missing"
     assert ("api.health", "https://api.example.invalid") in failed
-    assert {"certificate", "alarms.subscription"} <= {check for check, _ in failed}
+    assert {"tls_certificate", "alarms.subscription"} <= {check for check, _ in failed}
 
 
 def test_without_any_permission_nothing_is_called_well(operator: DoctorOperator) -> None:
