@@ -213,12 +213,13 @@ class Checks:
             for name in ("Invocations", "Errors")
         ]
         # CloudWatch gives each sum of 5 minutes the time of their start. The current 5 minutes end after now.
-        runs, failures = self.stage.client("cloudwatch").get_metric_data(
+        results = self.stage.client("cloudwatch").get_metric_data(
             MetricDataQueries=queries, StartTime=now - resources.SCHEDULE_SECONDS, EndTime=now + 300
         )["MetricDataResults"]
+        count = {result["Id"]: sum(result["Values"]) for result in results}
         deployed_at = datetime.fromisoformat(found["LastModified"]).timestamp()
-        counts = (int(sum(result["Values"])) for result in (runs, failures))
-        yield resources.judge_last_run(function, now - deployed_at, self.name, *counts)
+        seconds = now - deployed_at
+        yield resources.judge_last_run(function, seconds, self.name, count["invocations"], count["errors"])
 
     def _check_alarms(self) -> Check[None]:
         pages = self.stage.client("cloudwatch").get_paginator("describe_alarms")

@@ -112,7 +112,7 @@ def judge_certificate(arn: str, certificate: Any, domain: str, now: datetime) ->
     return (failed if end <= now else warning)("tls_certificate", arn, text, advice)
 
 
-def judge_last_run(name: str, seconds_since_deployment: float, stage: str, runs: int, failures: int) -> Finding:
+def judge_last_run(name: str, seconds_since_deployment: float, stage: str, runs: float, failures: float) -> Finding:
     """Judge by the runs and the failed ones among them whether one has succeeded in the last SCHEDULE_SECONDS."""
     minutes = int(SCHEDULE_SECONDS / 60)
     if runs > failures:
