@@ -14,7 +14,7 @@ const STORES = "coupons/pages/stores/stores";
 
 interface Page {
   path: string;
-  data: { selecting: boolean; textSize: number } & ReturnType<typeof counterView> &
+  data: { isUnchosen: boolean; selecting: boolean; textSize: number } & ReturnType<typeof counterView> &
     ReturnType<typeof listView> &
     ReturnType<typeof storesView>;
   setData: (data: object) => void;
@@ -47,6 +47,8 @@ class Program {
   readonly called: string[] = [];
   readonly requests: string[] = [];
   readonly toasts: string[] = [];
+  /** What the last page showed before its onLoad. */
+  first?: Page["data"];
   /** The navigation that fails: Douyin opens no more pages than 10 over each other, for example. */
   readonly failing = new Set<string>();
   readonly config: Config.Config;
@@ -119,6 +121,7 @@ class Program {
     const data = structuredClone(definition.data);
     const page: Page = { ...definition, path, data, setData: (part) => Object.assign(data, part) };
     this.stack.push(page);
+    this.first = structuredClone(data);
     page.onLoad(Object.fromEntries(new URLSearchParams(query)));
     page.onShow();
   }
@@ -184,6 +187,17 @@ test("a step back from 券详情 asks nothing; a return to the program reads the
   program.top.onShow();
   await until(() => program.requests.length === before + 1);
   assert.deepEqual(program.top.data.detail?.digits, ["7001"]);
+});
+
+test("a page that begins shows nothing that is not known yet", async () => {
+  const program = openList(STORE);
+  assert.equal(program.first?.isUnchosen, false);
+  await until(() => program.top.data.refundable);
+  program.top.openCertificate(tap({ id: "7200000000000000001" }));
+  assert.equal(program.first?.loading, true);
+  program.back();
+  program.top.chooseStore();
+  assert.equal(program.first?.loading, true);
 });
 
 test("two taps open one page, and the list goes on if none can be opened", async () => {

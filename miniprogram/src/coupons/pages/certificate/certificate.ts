@@ -13,6 +13,8 @@ interface TapEvent {
 Page({
   data: {
     ...counterView(visit.list, visit.stores, config, "", 0),
+    // Until the first `render`.
+    loading: true,
     selecting: false,
     textSize: device.initialTextSize(),
   },

@@ -15,6 +15,7 @@ Page({
   data: {
     ...listView(visit.list, visit.stores, config, 0),
     ...cardsView(INITIAL_STATE, "", 0),
+    isUnchosen: false,
     selecting: false,
     textSize: device.initialTextSize(),
   },
@@ -71,7 +72,7 @@ Page({
       this.shownGroup = this.openedId;
       this.setData(cardsView(list, this.openedId, now));
     }
-    this.setData({ ...listView(list, stores, config, now), selecting });
+    this.setData({ ...listView(list, stores, config, now), isUnchosen: !stores.poiId, selecting });
   },
 
   refresh() {

@@ -37,8 +37,6 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     canChoose: canChoose(stores),
     /** The store was chosen at an earlier visit. */
     remembered: stores.isRemembered,
-    /** Only if the selection could not take the place of this page. */
-    isUnchosen: !stores.poiId,
     loading,
     loadingMore: activity === "more",
     slowness: waiting,

@@ -10,7 +10,13 @@ interface TapEvent {
 }
 
 Page({
-  data: { ...storesView(visit.stores, config, "", 0), search: "", textSize: device.initialTextSize() },
+  data: {
+    ...storesView(visit.stores, config, "", 0),
+    // Until the first `render`.
+    loading: true,
+    search: "",
+    textSize: device.initialTextSize(),
+  },
 
   /** A list is under this page. */
   isOverList: false,
