@@ -69,7 +69,7 @@ class Released:
     def deploy(self, operator: Operator) -> None:
         """Run its `make deploy`."""
         stack.set_platform_url(self.folder, operator.stack.platform.url)
-        output = self.run(sys.executable, "-m", "infra.deploy", STAGE, **operator.environment())
+        output = self.run(sys.executable, "-m", "infra.deploy", STAGE, **operator.account.environment)
         operator.stack.api_url = output.splitlines()[-1]
 
     def redeemctl(self, operator: Operator, *arguments: str, **variables: str) -> None:
