@@ -25,7 +25,7 @@ from chalicelib.api.login import LoginHandler
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import parse_account_id, parse_bearer, parse_list_request, parse_login
 from chalicelib.aws import Table, create_clients, read_secret
-from chalicelib.certificates.listing import CertificateLister, authorize
+from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE
 from chalicelib.commit import read_commit
 from chalicelib.context import Deadline, RequestContext
@@ -34,7 +34,7 @@ from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import InvalidRequestError
 from chalicelib.merchants import CACHE_SECONDS, MerchantRepository, build_stores_view
-from chalicelib.sessions import hash_open_id
+from chalicelib.sessions import authenticate, hash_open_id
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import renew_tokens
@@ -80,7 +80,7 @@ def components() -> Components:
     douyin = DouyinClient(Transport(http), settings.open_api, settings.login_api)
     merchants, tokens = MerchantRepository(table), TokenProvider(table, douyin)
     executor = ThreadPoolExecutor(THREADS, "worker")
-    lister = CertificateLister(merchants, tokens, douyin, executor)
+    lister = CertificateLister(merchants, tokens, credentials, douyin, executor)
     login = LoginHandler(credentials, douyin, lister, settings.session_ttl)
     return Components(credentials, douyin, login, merchants, lister, tokens, http, executor)
 
@@ -119,9 +119,9 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     list_request = parse_list_request(account_id, poi_id, parameters)
     record.account_id, record.poi_id = list_request.selection.account_id, list_request.selection.poi_id
     token = parse_bearer(request.headers.get("authorization"))
-    access = authorize(token, list_request, components().credentials, time.time(), context)
-    record.user = hash_open_id(access.session.open_id, access.credentials.session_keys)
-    result = components().lister.list_certificates(list_request.selection, access, context)
+    session, credentials = authenticate(token, components().credentials, time.time(), context)
+    record.user = hash_open_id(session.open_id, credentials.session_keys)
+    result = components().lister.list_certificates(session, list_request, credentials, context)
     record.listed = result.report
     return _to_json(result.view)
 

@@ -62,7 +62,9 @@ class CredentialsCache:
         StorageUnavailableError or ConfigurationError.
         """
         now = self._clock()
-        if self._cached is not None and is_within(MAX_AGE_SECONDS, self._read_at, now):
+        is_fresh = is_within(MAX_AGE_SECONDS, self._read_at, now)
+        # Wait after a failed read, or every request would wait for a service that is unavailable.
+        if self._cached is not None and (is_fresh or is_within(MIN_REFRESH_SECONDS, self._failed_at, now)):
             return self._cached
         return self._read(now, context)
 
@@ -80,9 +82,6 @@ class CredentialsCache:
         return credentials, found
 
     def _read(self, now: float, context: RequestContext) -> Credentials:
-        # Wait after a failed read, or every request would wait for a service that is unavailable.
-        if self._cached is not None and is_within(MIN_REFRESH_SECONDS, self._failed_at, now):
-            return self._cached
         try:
             self._cached = parse_credentials(self._fetch(context))
         except (StorageUnavailableError, ConfigurationError) as error:

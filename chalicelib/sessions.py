@@ -10,12 +10,17 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
+from typing import TYPE_CHECKING
 
 import msgspec
 from itsdangerous import BadData, URLSafeSerializer
 
 from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
 from chalicelib.redaction import RedactedStruct
+
+if TYPE_CHECKING:
+    from chalicelib.context import RequestContext
+    from chalicelib.credentials import Credentials, CredentialsCache
 
 MAX_TOKEN_LENGTH = 2048
 
@@ -35,13 +40,26 @@ def sign_session(session: Session, expires_at: int, keys: list[str]) -> str:
     return token
 
 
-def verify_session(token: str, keys: list[str], now: float) -> Session | None:
-    """Return the session of a token, or None when it was not signed by one of the keys.
+def authenticate(
+    token: str, credentials_cache: CredentialsCache, now: float, context: RequestContext
+) -> tuple[Session, Credentials]:
+    """Return the session of a token, and the credentials that verify it. `now` is in epoch seconds.
 
-    Raises UnauthenticatedError for a token that no key can make valid. `now` is in epoch seconds.
+    Raises UnauthenticatedError for a forged or expired token, and what `CredentialsCache.get` raises.
     """
     if not token or len(token) > MAX_TOKEN_LENGTH:
         raise UnauthenticatedError("no session token")
+    credentials, session = credentials_cache.find(lambda c: verify_session(token, c.session_keys, now), context)
+    if session is None:
+        raise UnauthenticatedError("session token has no valid signature")
+    return session, credentials
+
+
+def verify_session(token: str, keys: list[str], now: float) -> Session | None:
+    """Return the session of a token, or None when it was not signed by one of the keys.
+
+    Raises UnauthenticatedError for an expired token, or one of another form.
+    """
     try:
         payload = _serializer(*keys).loads(token)
     except BadData:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from chalicelib.api.problems import ProblemView, problem_for_error
-from chalicelib.certificates.cursors import Cursor
-from chalicelib.certificates.listing import Access
+from chalicelib.certificates.listing import ListRequest
 from chalicelib.certificates.views import ListView  # noqa: TC001 - msgspec evaluates the annotation
 from chalicelib.context import ListReport, Outcome
 from chalicelib.errors import StorageUnavailableError, TokenTimeoutError, UnauthenticatedError, UpstreamTimeoutError
+from chalicelib.redaction import RedactedStruct
 from chalicelib.sessions import Session, hash_open_id, sign_session
 
 if TYPE_CHECKING:
@@ -23,15 +23,14 @@ if TYPE_CHECKING:
     from chalicelib.api.validation import LoginRequest
     from chalicelib.certificates.listing import CertificateList, CertificateLister
     from chalicelib.context import RequestContext
-    from chalicelib.credentials import CredentialsCache
+    from chalicelib.credentials import Credentials, CredentialsCache
     from chalicelib.douyin.client import DouyinClient
-    from chalicelib.douyin.protocol import Selection
 
 LIST_SECONDS = 6.0
 """Limit for the list, counted from the end of the login. A dead holder of the token's lease is replaced within it."""
 
 
-class LoginView(msgspec.Struct, omit_defaults=True):
+class LoginView(RedactedStruct, frozen=True, omit_defaults=True):
     """The response to a login. A requested list is in `list`, or its problem in `list_problem`."""
 
     token: str
@@ -40,7 +39,7 @@ class LoginView(msgspec.Struct, omit_defaults=True):
     list_problem: ProblemView | None = None
 
 
-class LoginResult(msgspec.Struct):
+class LoginResult(msgspec.Struct, frozen=True):
     """A successful login: the view, and what is to be reported. `user` is the salted hash of the open_id."""
 
     view: LoginView
@@ -81,28 +80,30 @@ class LoginHandler:
         session = Session(request.app_id, self._douyin.login(request.app_id, app_secret, request.code, context))
         token = sign_session(session, int(self._clock()) + self._ttl, credentials.session_keys)
         user = hash_open_id(session.open_id, credentials.session_keys)
-        result = LoginResult(LoginView(token, self._ttl), user)
         if request.selection is None:
-            return result
+            return LoginResult(LoginView(token, self._ttl), user)
         try:
-            first = self._list(request.selection, Access(session, Cursor(), credentials), prefetched, context)
+            first = self._list(session, ListRequest(request.selection), credentials, prefetched, context)
         # All errors: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, context.record.request_id)
-            result.view.list_problem, result.list_outcome = problem.view, problem.outcome
-        else:
-            result.view.list, result.listed, result.list_outcome = first.view, first.report, Outcome()
-        return result
+            return LoginResult(LoginView(token, self._ttl, list_problem=problem.view), user, problem.outcome)
+        return LoginResult(LoginView(token, self._ttl, list=first.view), user, Outcome(), first.report)
 
     def _list(
-        self, selection: Selection, access: Access, prefetched: list[Future[None]], context: RequestContext
+        self,
+        session: Session,
+        request: ListRequest,
+        credentials: Credentials,
+        prefetched: list[Future[None]],
+        context: RequestContext,
     ) -> CertificateList:
         """List within LIST_SECONDS; raises UpstreamTimeoutError when they are over."""
         context = context.with_timeout(LIST_SECONDS)
         # What has not started yet, the list does itself.
         wait([future for future in prefetched if not future.cancel()], context.deadline.remaining())
         try:
-            return self._lister.list_certificates(selection, access, context)
+            return self._lister.list_certificates(session, request, credentials, context)
         except TokenTimeoutError:
             raise UpstreamTimeoutError("budget") from None
         except StorageUnavailableError:

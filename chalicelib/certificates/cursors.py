@@ -12,7 +12,11 @@ import msgspec
 from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
+from chalicelib.errors import InvalidRequestError
+
 if TYPE_CHECKING:
+    from chalicelib.context import RequestContext
+    from chalicelib.credentials import Credentials, CredentialsCache
     from chalicelib.douyin.protocol import CertificatesQuery
 
 MAX_CURSOR_LENGTH = 1024
@@ -34,6 +38,16 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
 def encode_cursor(cursor: Cursor, query: CertificatesQuery, keys: list[str]) -> str:
     """Return the signed text of a cursor that continues `query`."""
     return _signer(query, keys).sign(base64_encode(msgspec.json.encode(cursor))).decode()
+
+
+def verify_cursor(
+    text: str, query: CertificatesQuery, credentials_cache: CredentialsCache, context: RequestContext
+) -> tuple[Credentials, Cursor]:
+    """Return the cursor, and the credentials that verify it; raises InvalidRequestError for one of another query."""
+    credentials, cursor = credentials_cache.find(lambda c: decode_cursor(text, query, c.session_keys), context)
+    if cursor is None:
+        raise InvalidRequestError("cursor", "must be next_cursor of a response to the same request")
+    return credentials, cursor
 
 
 def decode_cursor(text: str, query: CertificatesQuery, keys: list[str]) -> Cursor | None:

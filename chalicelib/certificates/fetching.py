@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from chalicelib.errors import RateLimitedError, TokenRefusedError, TokenUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from chalicelib.certificates.ratelimit import RateLimitCache
     from chalicelib.context import RequestContext
     from chalicelib.douyin.client import DouyinClient
@@ -28,7 +30,7 @@ class PageFetcher:
         self,
         query: CertificatesQuery,
         merchant: Merchant,
-        app_secret: str | None,
+        find_secret: Callable[[], str | None],
         token: str,
         *,
         douyin: DouyinClient,
@@ -39,7 +41,7 @@ class PageFetcher:
     ) -> None:
         self._query = query
         self._merchant = merchant
-        self._app_secret = app_secret
+        self._find_secret = find_secret
         self._douyin = douyin
         self._tokens = tokens
         self._rate_limits = rate_limits
@@ -77,7 +79,7 @@ class PageFetcher:
                 self._was_replaced = True
                 try:
                     self._token = self._tokens.get_other_token(
-                        self._merchant.token_id, self._app_secret, refused, self._context
+                        self._merchant.token_id, self._find_secret, refused, self._context
                     )
                 except TokenUnavailableError as error:
                     error.evidence = error.evidence or refusal.evidence

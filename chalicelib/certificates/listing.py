@@ -1,22 +1,21 @@
-"""Lists the certificates that a customer can redeem in one store, from the check of the session to the view."""
+"""Lists the certificates that a customer can redeem in one store."""
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
+from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
 from chalicelib.certificates.fetching import PageFetcher
 from chalicelib.certificates.paging import list_pages
 from chalicelib.certificates.ratelimit import RateLimitCache
 from chalicelib.certificates.views import ListView, build_views
 from chalicelib.context import ListReport
 from chalicelib.douyin.protocol import CertificatesQuery
-from chalicelib.errors import InvalidRequestError, UnauthenticatedError, WrongAppError
-from chalicelib.redaction import RedactedStruct
-from chalicelib.sessions import Session, verify_session
+from chalicelib.errors import WrongAppError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from chalicelib.douyin.client import DouyinClient
     from chalicelib.douyin.protocol import Selection
     from chalicelib.merchants import Merchant, MerchantRepository
+    from chalicelib.sessions import Session
     from chalicelib.tokens.provider import TokenProvider
 
 MAX_REPORTED_FIELDS = 10
@@ -46,33 +46,6 @@ class CertificateList(msgspec.Struct, frozen=True):
     report: ListReport
 
 
-class Access(RedactedStruct, frozen=True):
-    """Who lists, from which position, and the credentials that have verified both."""
-
-    session: Session
-    start: Cursor
-    credentials: Credentials
-
-
-def authorize(
-    token: str, request: ListRequest, credentials_cache: CredentialsCache, now: float, context: RequestContext
-) -> Access:
-    """Verify the session token and the cursor of a list request.
-
-    Raises UnauthenticatedError, InvalidRequestError, and what `CredentialsCache.get` raises. `now`: epoch seconds.
-    """
-    credentials, session = credentials_cache.find(lambda c: verify_session(token, c.session_keys, now), context)
-    if session is None:
-        raise UnauthenticatedError("session token has no valid signature")
-    text, query = request.cursor, CertificatesQuery(request.selection, session.open_id)
-    if text is None:
-        return Access(session, Cursor(), credentials)
-    credentials, start = credentials_cache.find(lambda c: decode_cursor(text, query, c.session_keys), context)
-    if start is None:
-        raise InvalidRequestError("cursor", "must be next_cursor of a response to the same request")
-    return Access(session, start, credentials)
-
-
 class CertificateLister:
     """Lists certificates. `executor` runs prefetches, and reads the pages after the first. `clock`: epoch seconds."""
 
@@ -80,6 +53,7 @@ class CertificateLister:
         self,
         merchants: MerchantRepository,
         tokens: TokenProvider,
+        credentials: CredentialsCache,
         douyin: DouyinClient,
         executor: Executor,
         *,
@@ -87,6 +61,7 @@ class CertificateLister:
     ) -> None:
         self._merchants = merchants
         self._tokens = tokens
+        self._credentials = credentials
         self._douyin = douyin
         self._executor = executor
         self._clock = clock
@@ -104,32 +79,39 @@ class CertificateLister:
             self._connecting = self._executor.submit(self._douyin.ensure_connection)
         return [self._executor.submit(self._read_rows, selection.account_id, context), self._connecting]
 
-    def list_certificates(self, selection: Selection, access: Access, context: RequestContext) -> CertificateList:
-        """List the usable certificates, beginning at the position of `access`.
+    def list_certificates(
+        self, session: Session, request: ListRequest, credentials: Credentials, context: RequestContext
+    ) -> CertificateList:
+        """List the usable certificates, beginning at the request's cursor.
 
-        Raises RedemptionError when the first page cannot be read, the merchant or store is unknown, or no token is
-        available.
+        `credentials` are those that have verified the session. Raises RedemptionError when the first page cannot be
+        read, the merchant or store is unknown, or no token is available.
         """
-        merchant = self._check_merchant(access.session.app_id, selection, context)
-        query = CertificatesQuery(selection, access.session.open_id, merchant.life_account_id)
-        app_secret = access.credentials.apps.get(merchant.token_id)
+        selection = request.selection
+        query = CertificatesQuery(selection, session.open_id)
+        start = Cursor()
+        if request.cursor is not None:
+            credentials, start = verify_cursor(request.cursor, query, self._credentials, context)
+        merchant = self._check_merchant(session.app_id, selection, context)
+        query = msgspec.structs.replace(query, life_account_id=merchant.life_account_id)
+        find_secret = functools.partial(self._find_app_secret, merchant.token_id, context)
         page_context = context.cancellable()
         fetcher = PageFetcher(
             query,
             merchant,
-            app_secret,
-            self._tokens.get_token(merchant.token_id, app_secret, context),
+            find_secret,
+            self._tokens.get_token(merchant.token_id, find_secret, context),
             douyin=self._douyin,
             tokens=self._tokens,
             rate_limits=self.rate_limits,
             context=context,
             page_context=page_context,
         )
-        result = list_pages(access.start, fetcher.fetch, self._executor, query.page_size, page_context.deadline)
+        result = list_pages(start, fetcher.fetch, self._executor, query.page_size, page_context.deadline)
         built = build_views(result.pages, self._clock())
         next_cursor = None
         if result.next is not None:
-            next_cursor = encode_cursor(result.next, query, access.credentials.session_keys)
+            next_cursor = encode_cursor(result.next, query, credentials.session_keys)
         is_below_total = result.next is None and result.total is not None and result.received < result.total
         report = ListReport(
             len(result.pages),
@@ -155,3 +137,6 @@ class CertificateLister:
         merchant.require_store(selection.poi_id)
         self.rate_limits.check(merchant.app_id)
         return merchant
+
+    def _find_app_secret(self, app_id: str, context: RequestContext) -> str | None:
+        return self._credentials.find(lambda c: c.apps.get(app_id) or None, context)[1]

@@ -125,9 +125,14 @@ class Order(msgspec.Struct, gc=False):
 
 
 class Codes(msgspec.Struct):
-    """The error codes in `data` or `extra` of the envelope. Text fields are not read."""
+    """The error code in `data` or `extra` of the envelope. Text fields are not read."""
 
     error_code: Int | None = None
+
+
+class Extra(Codes):
+    """The `extra` part of the envelope."""
+
     sub_error_code: Int | None = None
     logid: Any = None
 
@@ -150,7 +155,7 @@ class CertificatesReply(GatewayStatus):
     """The whole response of query_user_certificates, when everything in it is as documented."""
 
     data: CertificatesData | None = None
-    extra: Codes | None = None
+    extra: Extra | None = None
 
 
 class MintData(RedactedStruct, frozen=True):

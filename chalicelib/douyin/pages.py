@@ -19,7 +19,7 @@ from chalicelib.redaction import RedactedStruct
 MAX_PAGE_CERTIFICATES = 300
 """The platform sends PAGE_SIZE at most. A page with more than this is malformed: the response might not fit."""
 
-_REPLY = msgspec.json.Decoder(models.CertificatesReply, strict=False)
+_REPLY = msgspec.json.Decoder(models.CertificatesReply)
 _DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -58,7 +58,7 @@ def _parse_documented(response: Response) -> Page | None:
         reply = _REPLY.decode(response.body)
     except _DECODE_ERRORS:
         return None
-    data, extra = reply.data, reply.extra or models.Codes()
+    data, extra = reply.data, reply.extra or models.Extra()
     if extra.error_code or extra.sub_error_code or reply.err_no:
         return None
     if data is None or data.error_code or data.orders is None:
@@ -79,9 +79,8 @@ def _parse_leniently(response: Response, number: int, page_size: int) -> Page:
     malformed: dict[str, list[str]] = {}
     size = hidden = 0
     for value in _read_orders(envelope, number, page_size):
-        certificates: Any = []
-        if isinstance(value, dict):
-            certificates = value.pop("certificates", None) or []
+        certificates = value.pop("certificates", None) if isinstance(value, dict) else None
+        certificates = [] if certificates is None else certificates
         paths: list[str] = []
         order = lenient.read(value, models.Order, "orders", paths)
         if not isinstance(certificates, list):
@@ -146,9 +145,9 @@ def _read_can_use(value: Any) -> bool | None:
 
 
 def _count(value: Any) -> int | None:
-    """Return a count of 0 or more that may arrive as a string or a float, or None."""
+    """Return a count of 0 or more that may arrive as a string or a float, or None. A cursor has room for 18 digits."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18 else None

@@ -154,10 +154,8 @@ def open_envelope(response: Response, known: dict[int, codes.ErrorMapping]) -> d
         envelope = None
     malformed: list[str] = []
     if isinstance(envelope, dict):
-        data, extra = (
-            lenient.read(envelope.get(name) or {}, models.Codes, name, malformed) or models.Codes()
-            for name in ("data", "extra")
-        )
+        data = lenient.read(envelope.get("data") or {}, models.Codes, "data", malformed) or models.Codes()
+        extra = lenient.read(envelope.get("extra") or {}, models.Extra, "extra", malformed) or models.Extra()
         gateway = lenient.read(envelope, models.GatewayStatus, "", malformed) or models.GatewayStatus()
         _raise_for_codes(known, data, extra, gateway.err_no, gateway.log_id)
     if response.status != 200:
@@ -169,7 +167,7 @@ def open_envelope(response: Response, known: dict[int, codes.ErrorMapping]) -> d
 
 
 def _raise_for_codes(
-    known: dict[int, codes.ErrorMapping], data: models.Codes, extra: models.Codes, err_no: int | None, log_id: Any
+    known: dict[int, codes.ErrorMapping], data: models.Codes, extra: models.Extra, err_no: int | None, log_id: Any
 ) -> None:
     """Raise the error of a response that has a code other than 0 in any of the places where the platform puts one."""
     found = (data.error_code or 0, extra.error_code or 0, err_no or 0)

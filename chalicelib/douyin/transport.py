@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MAX_IDLE_SECONDS = 30.0
 """A connection that was idle for longer is replaced, for example after Lambda has frozen the instance."""
 
+CUT_OFF_SECONDS = 0.05
+"""A connection attempt that ends this near to the deadline was cut off by it."""
+
 
 class Transport:
     """Sends requests over the connection pool of a requests session.
@@ -71,6 +74,8 @@ class Transport:
                 body = _read(response, max_bytes)
         # `from None`: the library's errors quote URLs and header values, which must not reach a log.
         except requests.ConnectTimeout:
+            if deadline.remaining() < CUT_OFF_SECONDS:
+                raise UpstreamTimeoutError("budget") from None
             raise UpstreamUnavailableError("connect_timeout", retryable=True) from None
         except (requests.Timeout, Urllib3TimeoutError, TimeoutError):
             raise UpstreamTimeoutError("timeout", retryable=True) from None

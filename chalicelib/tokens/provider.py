@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from chalicelib.douyin.client import DouyinClient
     from chalicelib.douyin.protocol import MintedToken
 
+    FindSecret = Callable[[], str | None]
+
 MAX_CACHED_TOKENS = 200
 
 CACHE_SECONDS = 240.0
@@ -95,46 +97,46 @@ class TokenProvider:
         self._unexpired: TtlCache[TokenRow] = TtlCache(MAX_CACHED_TOKENS, clock)
         self._seen_states: dict[str, tuple[tuple[int, str, float] | None, float]] = {}
 
-    def get_token(self, token_id: str, app_secret: str | None, context: RequestContext) -> str:
+    def get_token(self, token_id: str, find_secret: FindSecret, context: RequestContext) -> str:
         """Return a token that has not expired; raises TokenUnavailableError, StorageUnavailableError.
 
-        `app_secret` is None for a token_id that is not one of our apps: another system writes that row, and this
-        service only reads it.
+        `find_secret` returns the app's secret, or None for a token_id that is not one of our apps: another system
+        writes that row, and this service only reads it. It is called only to mint.
         """
         token = self._fresh.get(token_id)
         if token is not None:
             return token
+        cached = self._unexpired.get(token_id)
+        policy = MINT_RETRY_POLICY if cached is None else ONE_ATTEMPT
         try:
-            row = self.read_row(token_id, context)
-            return self._obtain(token_id, app_secret, row, context, other_than="", policy=MINT_RETRY_POLICY)
-        except StorageUnavailableError:
-            cached = self._unexpired.get(token_id)
-            if cached is None:
+            return self._obtain(token_id, find_secret, context, other_than="", policy=policy)
+        except (StorageUnavailableError, TokenUnavailableError):
+            if cached is None or cached.expires_at <= self._clock():
                 raise
-            return self._use(token_id, cached, RETRY_SECONDS)
+            return self._use(token_id, cached, self._clock(), RETRY_SECONDS)
 
     def preload(self, token_id: str, context: RequestContext) -> None:
         """Read a token into the cache unless it is there; never mints. Raises StorageUnavailableError."""
         if self._fresh.get(token_id) is not None:
             return
+        read_at = self._clock()
         row = self.read_row(token_id, context)
         if row.access_token:
-            self._use(token_id, row)
+            self._use(token_id, row, read_at)
 
-    def get_other_token(self, token_id: str, app_secret: str | None, refused: str, context: RequestContext) -> str:
+    def get_other_token(self, token_id: str, find_secret: FindSecret, refused: str, context: RequestContext) -> str:
         """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one.
 
         Raises TokenUnavailableError, StorageUnavailableError.
         """
-        row = self.read_row(token_id, context)
-        return self._obtain(token_id, app_secret, row, context, other_than=refused, policy=MINT_RETRY_POLICY)
+        return self._obtain(token_id, find_secret, context, other_than=refused, policy=MINT_RETRY_POLICY)
 
     def renew(self, token_id: str, app_secret: str, row: TokenRow, context: RequestContext) -> str:
         """Return another token than that of `row`, which may still work: a new one, unless the row has changed.
 
         Mints in one attempt. Raises TokenUnavailableError, StorageUnavailableError.
         """
-        return self._obtain(token_id, app_secret, row, context, other_than=row.access_token, policy=ONE_ATTEMPT)
+        return self._obtain(token_id, lambda: app_secret, context, other_than=row.access_token, policy=ONE_ATTEMPT)
 
     def renew_if_expiring(self, token_id: str, app_secret: str, context: RequestContext) -> bool:
         """Renew a token that expires within half an hour; return False when there was nothing to do.
@@ -154,40 +156,45 @@ class TokenProvider:
     def _obtain(
         self,
         token_id: str,
-        app_secret: str | None,
-        row: TokenRow,
+        find_secret: FindSecret,
         context: RequestContext,
         *,
         other_than: str,
         policy: RetryPolicy,
     ) -> str:
         """Return a token that has not expired and is not `other_than`: that of the row, or a new one."""
-        obstacle = "" if app_secret else f"{token_id} is renewed by another system, which has not done so"
+        # The age counts from before a read: Lambda may freeze the instance during it.
+        read_at, may_mint = self._clock(), True
+        row = self.read_row(token_id, context)
         while True:
             now, unchanged, left = self._clock(), self._unchanged_seconds(token_id, row), context.deadline.remaining()
-            action = decide(row, other_than, obstacle, now=now, unchanged_seconds=unchanged, seconds_left=left)
+            action = decide(row, other_than, now=now, unchanged_seconds=unchanged, seconds_left=left, may_mint=may_mint)
             if action == "use":
-                return self._use(token_id, row)
+                return self._use(token_id, row, read_at)
+            read_at = self._clock()
             if action == "wait":
                 self._sleep(self._uniform(*POLL_SECONDS))
                 # One failed read does not end the wait; the deadline does.
                 with suppress(StorageUnavailableError):
                     row = self.read_row(token_id, context)
                 continue
+            app_secret = find_secret()
+            if app_secret is None:
+                raise TokenUnavailableError(f"{token_id} is renewed by another system, which has not done so")
             lease = Lease(self._table, token_id, row, self._clock, context)
             try:
                 lease.acquire()
-                obstacle = "lost the lease, and no other instance has minted"
+                may_mint = False
                 # Used however short its lifetime is: no loop is possible.
-                return self._use(token_id, self._mint(lease, token_id, app_secret or "", policy, context))
+                return self._use(token_id, self._mint(lease, token_id, app_secret, policy, context), read_at)
             except ConditionFailedError as conflict:
                 row = TokenRow.from_item(conflict.item)
 
-    def _use(self, token_id: str, row: TokenRow, seconds: float = CACHE_SECONDS) -> str:
-        """Return the row's token, and cache it for `seconds`, but not longer than until it expires."""
-        left = row.expires_at - self._clock()
-        self._unexpired.put(token_id, row, left)
-        self._fresh.put(token_id, row.access_token, min(seconds, left))
+    def _use(self, token_id: str, row: TokenRow, read_at: float, seconds: float = CACHE_SECONDS) -> str:
+        """Return the row's token, and cache it for `seconds` from `read_at`, but not longer than until it expires."""
+        left = row.expires_at - read_at
+        self._unexpired.put(token_id, row, left, read_at)
+        self._fresh.put(token_id, row.access_token, min(seconds, left), read_at)
         return row.access_token
 
     def _mint(
@@ -228,13 +235,13 @@ class TokenProvider:
 
 
 def decide(
-    row: TokenRow, other_than: str, obstacle: str, *, now: float, unchanged_seconds: float, seconds_left: float
+    row: TokenRow, other_than: str, *, now: float, unchanged_seconds: float, seconds_left: float, may_mint: bool
 ) -> Literal["use", "wait", "mint"]:
     """Decide what to do with a row: use its token, wait for the instance that mints, or mint.
 
-    A token is wanted that has not expired and is not `other_than`. `obstacle`: why the caller must not mint, or "".
-    `unchanged_seconds`: how long this instance has seen the row unchanged. `seconds_left`: until the caller's deadline.
-    Raises TokenUnavailableError when there is nothing to do.
+    A token is wanted that has not expired and is not `other_than`. `unchanged_seconds`: how long this instance has seen
+    the row unchanged. `seconds_left`: until the caller's deadline. `may_mint`: the caller has not minted yet. Raises
+    TokenUnavailableError when there is nothing to do.
     """
     if row.access_token and row.access_token != other_than and row.expires_at > now:
         return "use"
@@ -244,6 +251,6 @@ def decide(
         raise TokenTimeoutError("no new token in time")
     if row.is_leased(now, unchanged_seconds):
         return "wait"
-    if obstacle:
-        raise TokenUnavailableError(obstacle)
+    if not may_mint:
+        raise TokenUnavailableError("lost the lease, and no other instance has minted")
     return "mint"

@@ -132,6 +132,16 @@ def test_the_cached_secret_is_used_and_every_ten_seconds_a_newer_one_is_looked_f
     assert store.secret.reads == 3
 
 
+def test_a_failed_ordinary_read_does_not_delay_the_one_for_an_unknown_app(store: Store) -> None:
+    store.get()
+    store.fail("unavailable")
+    store.clock.now += 300
+    store.get()
+    store.fail("nothing")
+    store.secret.put({"ttnew": "s"}, [SESSION_KEY])
+    assert store.store.find(lambda c: c.apps.get("ttnew"), store.context)[1] == "s"
+
+
 @FAILURES
 def test_without_a_cached_secret_a_failed_read_is_raised_each_time(
     store: Store, failure: str, error_type: type[Exception], message: str

@@ -13,8 +13,8 @@ PACKAGE = ROOT / "chalicelib"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("commit", "errors", "redaction"),
     ("cache", "context", "settings"),
-    ("retry", "timeouts", "credentials", "sessions", "douyin.codes", "douyin.lenient", "douyin.models"),
-    ("aws", "douyin.connections", "douyin.protocol"),
+    ("retry", "timeouts", "credentials", "douyin.codes", "douyin.lenient", "douyin.models"),
+    ("aws", "douyin.connections", "douyin.protocol", "sessions"),
     ("douyin.pages", "douyin.transport", "merchants", "tokens.lease"),
     ("douyin.client",),
     ("tokens.provider",),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from chalicelib.api.login import LoginView
 from chalicelib.api.validation import LoginRequest
-from chalicelib.certificates.listing import Access
 from chalicelib.douyin.models import Certificate, LoginData, MintData
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response
@@ -18,7 +18,7 @@ def test_a_record_shows_its_type_and_no_field() -> None:
 
 
 def test_every_record_that_holds_a_secret_is_shown_like_that() -> None:
-    holders = {Session, Access, LoginRequest, MintedToken, TokenRow, Request, Response, CertificatesQuery, Page}
+    holders = {Session, LoginView, LoginRequest, MintedToken, TokenRow, Request, Response, CertificatesQuery, Page}
     holders |= {Certificate, MintData, LoginData}
     assert set(RedactedStruct.__subclasses__()) == holders
     for record in holders:

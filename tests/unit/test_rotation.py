@@ -6,12 +6,11 @@ import itertools
 
 import pytest
 
-from chalicelib.certificates.cursors import Cursor, encode_cursor
-from chalicelib.certificates.listing import ListRequest, authorize
+from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.errors import InvalidRequestError, UnauthenticatedError
-from chalicelib.sessions import Session, sign_session
+from chalicelib.sessions import Session, authenticate, sign_session
 from tests.unit.fakes import APP_ID, APP_SECRET, NOW, OPEN_ID, Clock, FakeSecret, make_context
 
 SELECTION = Selection("1", "2")
@@ -55,12 +54,13 @@ def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
     token = sign_session(SESSION, int(NOW) + 60, list(session))
     text = encode_cursor(CURSOR, CertificatesQuery(SELECTION, OPEN_ID), list(cursor))
     try:
-        access = authorize(token, ListRequest(SELECTION, text), credentials, NOW, context)
+        found, _ = authenticate(token, credentials, NOW, context)
+        _, position = verify_cursor(text, CertificatesQuery(SELECTION, found.open_id), credentials, context)
     except UnauthenticatedError:
         return "session"
     except InvalidRequestError:
         return "cursor"
-    assert (access.session, access.start) == (SESSION, CURSOR)
+    assert (found, position) == (SESSION, CURSOR)
     return "ok"
 
 

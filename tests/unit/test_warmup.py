@@ -45,7 +45,7 @@ def test_secret_first_tokens_and_connection_are_there_afterwards(
     assert (instance.secret.reads, instance.douyin.connections, instance.executor.submitted) == (1, 1, 1)
     assert instance.table.reads == ["TOKEN#tt0", "TOKEN#tt1", "TOKEN#tt2"]
     instance.table.fails_reads = True
-    assert instance.tokens.get_token("tt0", "s", make_context()) == "clt.tt0"
+    assert instance.tokens.get_token("tt0", lambda: "s", make_context()) == "clt.tt0"
 
 
 def test_no_token_is_minted() -> None:

@@ -11,8 +11,7 @@ import pytest
 
 from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginResult
 from chalicelib.api.validation import LoginRequest
-from chalicelib.certificates.cursors import Cursor
-from chalicelib.certificates.listing import Access, CertificateList, CertificateLister
+from chalicelib.certificates.listing import CertificateList, CertificateLister, ListRequest
 from chalicelib.certificates.views import ListView
 from chalicelib.context import ListReport, Outcome
 from chalicelib.douyin.protocol import Selection
@@ -43,6 +42,7 @@ from tests.unit.fakes import (
 
 if TYPE_CHECKING:
     from chalicelib.context import RequestContext
+    from chalicelib.credentials import Credentials
 
 SELECTION = Selection(ACCOUNT_ID, POI_ID, 2)
 VIEW = ListView(ACCOUNT_ID, POI_ID, [])
@@ -54,7 +54,7 @@ class FakeLister(CertificateLister):
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
-        self.calls: list[tuple[Selection, Access, float]] = []
+        self.calls: list[tuple[Session, ListRequest, Credentials, float]] = []
         self.result: CertificateList | Exception = CertificateList(VIEW, REPORT)
         self.prefetched: list[Future[None]] = []
 
@@ -64,9 +64,11 @@ class FakeLister(CertificateLister):
         self.events.append("prefetch")
         return self.prefetched
 
-    def list_certificates(self, selection: Selection, access: Access, context: RequestContext) -> CertificateList:
+    def list_certificates(
+        self, session: Session, request: ListRequest, credentials: Credentials, context: RequestContext
+    ) -> CertificateList:
         self.events.append("list")
-        self.calls.append((selection, access, context.deadline.remaining()))
+        self.calls.append((session, request, credentials, context.deadline.remaining()))
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
@@ -111,16 +113,16 @@ def test_session_and_list_are_one_response() -> None:
     assert body["list"] == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "certificates": []}
     assert (result.listed, result.list_outcome) == (REPORT, Outcome())
     assert logins.events == ["prefetch", "login", "list"]
-    [(selection, access, _)] = logins.lister.calls
-    assert (selection, access.session, access.start) == (SELECTION, Session(APP_ID, OPEN_ID), Cursor())
-    assert access.credentials.apps == {APP_ID: APP_SECRET}
+    [(session, request, credentials, _)] = logins.lister.calls
+    assert (session, request) == (Session(APP_ID, OPEN_ID), ListRequest(SELECTION))
+    assert credentials.apps == {APP_ID: APP_SECRET}
 
 
 @pytest.mark.parametrize(("seconds", "left"), [(9.0, LIST_SECONDS), (3.0, 3.0)])
 def test_the_list_has_six_seconds_or_what_is_left(seconds: float, left: float) -> None:
     logins = Logins(seconds)
     logins.log_in()
-    assert logins.lister.calls[0][2] == pytest.approx(left, abs=0.4)
+    assert logins.lister.calls[0][3] == pytest.approx(left, abs=0.4)
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,8 @@ class Request:
         return PageFetcher(
             QUERY,
             self.merchant,
-            "s",
-            self.tokens.get_token("tokens", "s", self.context),
+            lambda: "s",
+            self.tokens.get_token("tokens", lambda: "s", self.context),
             douyin=self.douyin,
             tokens=self.tokens,
             rate_limits=self.rate_limits,

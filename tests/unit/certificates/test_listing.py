@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from chalicelib.cache import TtlCache
 from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
-from chalicelib.certificates.listing import (
-    MAX_REPORTED_FIELDS,
-    Access,
-    CertificateLister,
-    ListRequest,
-    authorize,
-)
+from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister, ListRequest
 from chalicelib.douyin.client import MAX_PAGE_BYTES
 from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page, parse_certificates
 from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Response, Selection
@@ -32,13 +27,12 @@ from chalicelib.errors import (
     WrongAppError,
 )
 from chalicelib.merchants import MerchantRepository
-from chalicelib.sessions import Session, sign_session
+from chalicelib.sessions import Session
 from chalicelib.tokens.provider import TokenProvider
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import (
     APP_ID,
     APP_SECRET,
-    NOW,
     OPEN_ID,
     OTHER_KEY,
     SESSION_KEY,
@@ -79,6 +73,7 @@ class Lists:
         self.lister = CertificateLister(
             MerchantRepository(self.table, self.clock),
             TokenProvider(self.table, self.douyin, clock=self.clock),
+            self.credentials,
             self.douyin,
             InlineExecutor(),
         )
@@ -93,14 +88,9 @@ class Lists:
 
         self.douyin.fetch = fail
 
-    def authorize(self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION) -> Access:
-        """Return the access of a user whose session was signed with the oldest key."""
-        token = sign_session(Session(app_id, OPEN_ID), int(NOW) + 60, [SESSION_KEY])
-        return authorize(token, ListRequest(selection, cursor), self.credentials, NOW, self.context)
-
     def respond(self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION) -> ListView:
-        access = self.authorize(cursor, app_id, selection)
-        result = self.lister.list_certificates(selection, access, self.context)
+        session, credentials = Session(app_id, OPEN_ID), self.credentials.get(self.context)
+        result = self.lister.list_certificates(session, ListRequest(selection, cursor), credentials, self.context)
         self.report = result.report
         return result.view
 
@@ -142,6 +132,22 @@ def test_the_query_has_user_filter_and_root_account() -> None:
     instance.respond(selection=selection)
     assert instance.douyin.queries == [CertificatesQuery(selection, OPEN_ID, "8")]
     assert instance.douyin.fetches == [(1, "clt.row")]
+
+
+def test_an_app_added_a_moment_ago_is_found_when_its_token_is_minted() -> None:
+    """A merchant of an app that this instance does not know yet. The secret is read again only to mint."""
+    lists = Lists(token_id={"S": "ttnew"})
+    lists.credentials.get(lists.context)
+    lists.secret.put({APP_ID: "s", "ttnew": "new secret"}, [SESSION_KEY])
+    lists.table.items["TOKEN#ttnew"] = token_row("clt.row")
+    lists.respond()
+    assert (lists.douyin.fetches[-1], lists.secret.reads) == ((1, "clt.row"), 1)
+    lists.lister._tokens._fresh = TtlCache(1)
+    del lists.table.items["TOKEN#ttnew"]
+    lists.lister._tokens._unexpired = TtlCache(1)
+    lists.respond()
+    assert [(mint.app_id, mint.app_secret) for mint in lists.douyin.mints] == [("ttnew", "new secret")]
+    assert lists.secret.reads == 2
 
 
 def test_the_token_of_another_system_is_used_and_never_minted() -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Parse = Callable[[Response], object]
 
 NO_DATA: list[Any] = [None, 7, {}]
-NO_COUNTS: list[Any] = ["9" * 19, None, -1, 1.5, "many", "３４０", True, {}]
+NO_COUNTS: list[Any] = ["9" * 19, 10**18, None, -1, 1.5, "many", "３４０", True, {}]
 NO_IDS: list[Any] = [None, "", True, {}, 10**64, "x" * 65]
 PARSERS: list[Parse] = [pages.parse_certificates, protocol.parse_mint, protocol.parse_login]
 
@@ -139,6 +139,8 @@ class TestCertificates:
             {"data": {"orders": []}, "extra": []},
             {"data": {"orders": []}},
             {"data": {"orders": None}},
+            # `data` has no sub code.
+            {"data": {"orders": [], "sub_error_code": "many"}},
         ],
     )
     def test_missing_codes_mean_no_error(self, body: Any) -> None:
@@ -239,7 +241,10 @@ class TestCertificates:
             (7, 0, 1, "orders"),
             ({}, 0, 1, "orders.order_id"),
             *(({"order_id": bad, "certificates": [{}, 7, 8]}, 3, 3, "orders.order_id") for bad in NO_IDS),
-            ({"order_id": "2", "can_use": True, "certificates": {"a": 1}}, 0, 1, "orders.certificates"),
+            *(
+                ({"order_id": "2", "can_use": True, "certificates": bad}, 0, 1, "orders.certificates")
+                for bad in ({"a": 1}, {}, "", "null", 0, False)
+            ),
         ],
     )
     def test_a_malformed_order_is_removed_with_its_certificates(
@@ -269,6 +274,9 @@ class TestCertificates:
             b'{"data":[],"extra":{}}',
             b'{"data":{"orders":[],"total":NaN},"extra":{}}',
             b'{"data":{"orders":[],"error_code":"many"},"extra":{}}',
+            b'{"data":{"orders":[],"error_code":"null"},"extra":{}}',
+            b'{"data":{"orders":[]},"extra":{"sub_error_code":"null"}}',
+            b'{"data":{"orders":[]},"extra":"null"}',
             b'{"data":{"orders":[]},"extra":{}',
             b'{"data":{"orders":[' + b"[" * 100_000,
             b'{"data":{"orders":[]},"extra":{},"err_no":"many"}',

@@ -147,6 +147,12 @@ def test_an_error_of_the_library_is_translated(error: Exception, error_type: typ
     assert raised.value.__suppress_context__, "the library's messages quote URLs and header values"
 
 
+def test_a_connection_attempt_that_the_deadline_cut_off_is_a_timeout() -> None:
+    with pytest.raises(UpstreamTimeoutError, match="budget") as raised:
+        send(Adapter(error=requests.ConnectTimeout("planted")), seconds=0.04)
+    assert not raised.value.retryable
+
+
 class TestSession:
     def test_it_ignores_proxies_and_netrc_and_sends_two_headers_of_its_own(self) -> None:
         session = create_session("service/1", 4)

@@ -234,10 +234,10 @@ class SimulatedInstance:
 
     def _use_token(self, context: RequestContext) -> None:
         """Use a token as `certificates.fetching` does: a refused one is replaced once."""
-        token = self.store.get_token("model", "secret", context)
+        token = self.store.get_token("model", lambda: "secret", context)
         if not self.world.accepts(token):
             self.world.refused.append((self.name, self.monotonic()))
-            token = self.store.get_other_token("model", "secret", token, context)
+            token = self.store.get_other_token("model", lambda: "secret", token, context)
             if not self.world.accepts(token):
                 raise StorageUnavailableError("the renewed token was refused as well")
 

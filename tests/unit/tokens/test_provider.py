@@ -56,10 +56,10 @@ class Tokens:
         )
 
     def get(self, key: str | None = "s") -> str:
-        return self.store.get_token("tta", key, self.context)
+        return self.store.get_token("tta", lambda: key, self.context)
 
     def replace(self, refused: str, key: str | None = "s") -> str:
-        return self.store.get_other_token("tta", key, refused, self.context)
+        return self.store.get_other_token("tta", lambda: key, refused, self.context)
 
     def renew(self) -> str:
         return self.store.renew("tta", "s", self.row(), self.context)
@@ -89,7 +89,7 @@ PAUSED: dict[str, Any] = {"failed_until": NOW + 30, "failure": "10013"}
     [
         # A token that has not expired is used, whatever else is in the row and however little time is left.
         (GOOD, {}, "use"),
-        (msgspec.structs.replace(GOOD, **LEASED, **PAUSED), {"seconds_left": 0.0, "obstacle": "lost"}, "use"),
+        (msgspec.structs.replace(GOOD, **LEASED, **PAUSED), {"seconds_left": 0.0, "may_mint": False}, "use"),
         (GOOD, {"other_than": "clt.other"}, "use"),
         # There is none: the caller mints,
         (TokenRow(), {}, "mint"),
@@ -100,19 +100,30 @@ PAUSED: dict[str, Any] = {"failed_until": NOW + 30, "failure": "10013"}
         (TokenRow(**LEASED), {}, "wait"),
         (TokenRow(**LEASED), {"unchanged_seconds": 3.9}, "wait"),
         (TokenRow(**LEASED), {"unchanged_seconds": 4.0}, "mint"),
-        (TokenRow(**LEASED), {"obstacle": "lost"}, "wait"),
+        (TokenRow(**LEASED), {"may_mint": False}, "wait"),
         # or must do nothing.
         (TokenRow(**PAUSED), {}, "minting failed moments ago: 10013"),
         (TokenRow(**PAUSED, **LEASED), {}, "minting failed moments ago: 10013"),
         (TokenRow(**PAUSED), {"unchanged_seconds": 30.0}, "mint"),
-        (TokenRow(), {"obstacle": "lost"}, "lost"),
-        (TokenRow(**LEASED), {"unchanged_seconds": 4.0, "obstacle": "lost"}, "lost"),
+        (TokenRow(), {"may_mint": False}, "lost the lease, and no other instance has minted"),
+        (
+            TokenRow(**LEASED),
+            {"unchanged_seconds": 4.0, "may_mint": False},
+            "lost the lease, and no other instance has minted",
+        ),
         (TokenRow(), {"seconds_left": 0.49}, "no new token in time"),
         (TokenRow(**LEASED), {"seconds_left": 0.49}, "no new token in time"),
     ],
 )
 def test_the_row_and_the_time_decide_what_is_done(row: TokenRow, options: dict[str, Any], expected: str) -> None:
-    question = {"other_than": "", "obstacle": "", "now": NOW, "unchanged_seconds": 0.0, "seconds_left": 9.0, **options}
+    question = {
+        "other_than": "",
+        "may_mint": True,
+        "now": NOW,
+        "unchanged_seconds": 0.0,
+        "seconds_left": 9.0,
+        **options,
+    }
     try:
         action: str = decide(row, **question)
     except TokenUnavailableError as error:
@@ -183,6 +194,22 @@ class TestGet:
         assert instance.get() == "clt.short"
         assert len(instance.douyin.mints) == 1
         assert instance.row().expires_at == int(NOW) + 1
+
+
+class TestFrozenInstance:
+    """Lambda may freeze an instance in the middle of a read: the token's age counts from before it."""
+
+    @pytest.mark.parametrize("preloads", [True, False])
+    def test_a_row_that_was_read_long_ago_is_read_again(self, preloads: bool) -> None:
+        tokens = Tokens(token_row("clt.row", 7000))
+        tokens.context = make_context(9000.0, tokens.clock)
+        tokens.table.before_read = [lambda: tokens.clock.sleep(1200)]
+        if preloads:
+            tokens.store.preload("tta", tokens.context)
+        else:
+            tokens.get()
+        tokens.table.items[KEY] = token_row("clt.newer", 7000, version=1)
+        assert tokens.get() == "clt.newer"
 
 
 class TestUnavailableTable:
@@ -413,6 +440,18 @@ def test_a_preloaded_token_needs_no_read() -> None:
     instance.store.preload("tta", instance.context)
     assert instance.get() == "clt.row"
     assert instance.table.reads == [KEY]
+
+
+@pytest.mark.parametrize("error", [LOST, MISCONFIGURED])
+def test_without_a_row_the_cached_token_is_used_when_the_one_attempt_to_mint_fails(error: RedemptionError) -> None:
+    tokens = Tokens(token_row("clt.row", 7000))
+    tokens.get()
+    tokens.table.items.clear()
+    tokens.clock.now += 240
+    tokens.context = make_context(9.0, tokens.clock)
+    tokens.douyin.mint_results = [error] * 3
+    assert [tokens.get(), tokens.get()] == ["clt.row", "clt.row"]
+    assert len(tokens.douyin.mints) == 1
 
 
 @pytest.mark.parametrize("error", [LOST, BUSY, MISCONFIGURED])
