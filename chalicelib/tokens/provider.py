@@ -72,7 +72,7 @@ ONE_ATTEMPT = msgspec.structs.replace(MINT_RETRY_POLICY, max_attempts=1)
 
 
 class TokenProvider:
-    """Returns access tokens, and renews them when needed.
+    """Returns access tokens, and renews them when needed. Raises TokenUnavailableError and StorageUnavailableError.
 
     `clock` is the wall clock (epoch seconds); `monotonic` measures durations in this instance.
     """
@@ -98,7 +98,7 @@ class TokenProvider:
         self._seen_states: dict[str, tuple[tuple[int, str, float] | None, float]] = {}
 
     def get_token(self, token_id: str, find_secret: FindSecret, context: RequestContext) -> str:
-        """Return a token that has not expired; raises TokenUnavailableError, StorageUnavailableError.
+        """Return a token that has not expired.
 
         `find_secret` returns the app's secret, or None for a token_id that is not one of our apps: another system
         writes that row, and this service only reads it. It is called only to mint.
@@ -125,24 +125,18 @@ class TokenProvider:
             self._use(token_id, row, read_at)
 
     def get_other_token(self, token_id: str, find_secret: FindSecret, refused: str, context: RequestContext) -> str:
-        """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one.
-
-        Raises TokenUnavailableError, StorageUnavailableError.
-        """
+        """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one."""
         return self._obtain(token_id, find_secret, context, other_than=refused, policy=MINT_RETRY_POLICY)
 
     def renew(self, token_id: str, app_secret: str, row: TokenRow, context: RequestContext) -> str:
         """Return another token than that of `row`, which may still work: a new one, unless the row has changed.
 
-        Mints in one attempt. Raises TokenUnavailableError, StorageUnavailableError.
+        Mints in one attempt.
         """
         return self._obtain(token_id, lambda: app_secret, context, other_than=row.access_token, policy=ONE_ATTEMPT)
 
     def renew_if_expiring(self, token_id: str, app_secret: str, context: RequestContext) -> bool:
-        """Renew a token that expires within half an hour; return False when there was nothing to do.
-
-        Raises TokenUnavailableError, StorageUnavailableError.
-        """
+        """Renew a token that expires within half an hour; return False when there was nothing to do."""
         row = self.read_row(token_id, context)
         if not row.access_token or row.expires_at - RENEW_SECONDS > self._clock():
             return False
