@@ -32,7 +32,7 @@ _HEADINGS = {
     "zh": {
         "fields": ("字段", "类型", "必有", "说明"),
         "parameters": ("参数", "类型", "说明"),
-        "codes": ("code", "状态码", "可重试", "何时"),
+        "codes": ("code", "状态码", "可重试", "触发条件"),
     },
 }
 _YES = {"en": "yes", "zh": "是"}
@@ -127,7 +127,8 @@ def _format_type(document: Mapping[str, Any], schema: Mapping[str, Any], languag
         return "string"
     if schema["type"] != "array":
         return str(schema["type"])
-    return _ARRAY[language].format(items=_format_type(document, _resolve(document, schema["items"]), language))
+    text = _ARRAY[language].format(items=_format_type(document, _resolve(document, schema["items"]), language))
+    return text.replace("数组 数组", "二维数组")
 
 
 def _describe(schema: Mapping[str, Any], name: str, language: str) -> str:

@@ -231,7 +231,7 @@ export interface components {
             request_id: string;
             /** @description Whether the same request may succeed later */
             retryable: boolean;
-            /** @description Seconds to wait before a retry, as in the `Retry-After` header */
+            /** @description Seconds to wait before a retry, as in the `Retry-After` header; 60 at most */
             retry_after?: number;
             /** @description Only for `invalid_request`. `field`: path of the input, or `body` when the body is not a JSON object. `detail`: English text, without the value */
             errors?: components["schemas"]["InputError"][];
