@@ -58,6 +58,8 @@ RESTART_SECONDS = (0.5, 4.0)
 READY_SECONDS = 30.0
 """Limit for the start of an instance, and for all instances to run again after the faults."""
 
+ALL_CALLS = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+
 MINT_SECONDS = 0.3
 """A mint takes this time, so that several instances find the token missing meanwhile."""
 
@@ -149,6 +151,8 @@ class FaultRun:
         self._proxy = resources.enter_context(run_aws_proxy(self._dependencies.aws.url))
         self._proxy.refuse, self._proxy.observe = self._choose_table_fault, self._observe
         self._platform = RecordingServer(self._record_mint)
+        self._callers: dict[str, str] = {}
+        self._iam = stack.emulated_account(self._dependencies.aws.url).client("iam")
         self._slots = {str(number): self._create_slot(str(number)) for number in range(1, INSTANCES + 1)}
         resources.callback(self._close)
 
@@ -260,11 +264,12 @@ class FaultRun:
         if self._table_fault is None:
             return None
         fault, operation, callers, probability = self._table_fault
-        is_hit = call.access_key in callers and operation in ("", call.operation)
+        caller = self._callers.get(call.access_key, "")
+        is_hit = caller in callers and operation in ("", call.operation)
         if not is_hit or self._random.random() >= probability:
             return None
         if call.operation == "UpdateItem":
-            self.record(rules.CallFault, call.access_key)
+            self.record(rules.CallFault, caller)
         return fault
 
     def _observe(self, call: AwsHttpCall, status: int, _: bytes) -> None:
@@ -272,9 +277,9 @@ class FaultRun:
             return
         values = json.loads(call.body)["ExpressionAttributeValues"]
         if ":token" in values:
-            self.record(rules.Committed, call.access_key, values[":token"]["S"])
+            self.record(rules.Committed, self._callers[call.access_key], values[":token"]["S"])
         elif ":owner" in values:
-            self._spring_trap("lease", call.access_key)
+            self._spring_trap("lease", self._callers[call.access_key])
 
     def _record_mint(self, caller: str, token: str, has_fault: bool) -> None:
         self.record(rules.Minted, caller, token)
@@ -286,7 +291,16 @@ class FaultRun:
 
     def _create_slot(self, name: str) -> Slot:
         platform_url = self._platform.open_port(name)
-        own = {"AWS_ENDPOINT_URL": self._proxy.url, "AWS_ACCESS_KEY_ID": name}
+        # A user of its own: the proxy tells the instances apart by their access keys.
+        self._iam.create_user(UserName=name)
+        self._iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=ALL_CALLS)
+        key = self._iam.create_access_key(UserName=name)["AccessKey"]
+        self._callers[key["AccessKeyId"]] = name
+        own = {
+            "AWS_ENDPOINT_URL": self._proxy.url,
+            "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+        }
         own |= {"DOUYIN_OPEN_API": platform_url, "DOUYIN_LOGIN_API": platform_url}
         return Slot(name, self._dependencies.environment | own)
 
