@@ -16,7 +16,7 @@ V = TypeVar("V")
 def is_within(seconds: float, since: float, now: float) -> bool:
     """Return whether less than `seconds` have passed since a time.
 
-    A time in the future is not within: the clock was set back, so nobody knows how much time has passed.
+    False for a time in the future: the clock was set back, so the time that has passed is unknown.
     """
     return 0 <= now - since < seconds
 

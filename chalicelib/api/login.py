@@ -72,7 +72,7 @@ class LoginHandler:
         Raises UnauthenticatedError for an unknown app, what `CredentialsCache.get` and `DouyinClient.login` raise, and
         UpstreamMalformedError for an open_id that is too long. An error of the list is in the result.
         """
-        credentials, app_secret = self._credentials.find(lambda c: c.apps.get(request.app_id) or None, context)
+        credentials, app_secret = self._credentials.find_app_secret(request.app_id, context)
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from typing import TYPE_CHECKING
 
@@ -94,8 +93,11 @@ class CertificateLister:
             credentials, start = verify_cursor(request.cursor, query, self._credentials, context)
         merchant = self._check_merchant(session.app_id, selection, context)
         query = msgspec.structs.replace(query, life_account_id=merchant.life_account_id)
-        find_secret = functools.partial(self._find_app_secret, merchant.token_id, context)
         page_context = context.cancellable()
+
+        def find_secret() -> str | None:
+            return self._credentials.find_app_secret(merchant.token_id, context)[1]
+
         fetcher = PageFetcher(
             query,
             merchant,
@@ -137,6 +139,3 @@ class CertificateLister:
         merchant.require_store(selection.poi_id)
         self.rate_limits.check(merchant.app_id)
         return merchant
-
-    def _find_app_secret(self, app_id: str, context: RequestContext) -> str | None:
-        return self._credentials.find(lambda c: c.apps.get(app_id) or None, context)[1]

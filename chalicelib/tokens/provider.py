@@ -136,7 +136,7 @@ class TokenProvider:
         return self._obtain(token_id, lambda: app_secret, context, other_than=row.access_token, policy=ONE_ATTEMPT)
 
     def renew_if_expiring(self, token_id: str, app_secret: str, context: RequestContext) -> bool:
-        """Renew a token that expires within half an hour; return False when there was nothing to do."""
+        """Renew a token that expires within half an hour; return False for a later expiry, or without a token."""
         row = self.read_row(token_id, context)
         if not row.access_token or row.expires_at - RENEW_SECONDS > self._clock():
             return False

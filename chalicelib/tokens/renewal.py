@@ -22,8 +22,9 @@ SECONDS_PER_APP = 10.0
 class Renewal(msgspec.Struct):
     """What a run has done.
 
-    `renewed`: app_ids. `failed`: the reason for each app that failed. `left`: number of the other apps. `error`: the
-    first one. `seconds_left`: the shortest remaining lifetime of all tokens after the run, if there is any.
+    `renewed`: app_ids. `failed`: the reason for each app that failed. `left`: number of apps with nothing to renew.
+    `error`: the first one. `seconds_left`: the shortest remaining lifetime of the tokens that could be read after the
+    run, or None.
     """
 
     renewed: list[str] = []
@@ -36,8 +37,8 @@ class Renewal(msgspec.Struct):
 def renew_tokens(tokens: TokenProvider, credentials: CredentialsCache, context: RequestContext) -> Renewal:
     """Renew the tokens that expire within half an hour.
 
-    Each app has one attempt; the next run comes in ten minutes. The order is random, so that many apps that hang do not
-    use up the time of the same others in every run. The rows are read by key, one for each app in the secret: no scan,
+    Each app has one attempt; the next run comes in ten minutes. The order is random: if many apps hang and the run ends
+    early, other apps are left out each time. The rows are read by key, one for each app in the secret: no scan,
     and no row of another system. Raises StorageUnavailableError or ConfigurationError when the secret cannot be read.
     """
     renewal = Renewal()

@@ -343,7 +343,7 @@ async function runWithUsers(seed: number): Promise<void> {
 
 const TESTS: [string, (seed: number) => Promise<void>][] = [
   ["whatever tt and the service do, every call settles, and the next one works", run],
-  ["whoever logs in at any callback gets nothing of another user", runWithUsers],
+  ["a user who logs in at any callback gets nothing of another user", runWithUsers],
 ];
 for (const [name, runSeed] of TESTS) {
   test(`${name} (${RUNS} runs)`, async () => {

@@ -67,7 +67,7 @@ class DoctorOperator(Operator):
             self.client("dynamodb").delete_item(TableName=TABLE, Key={"pk": {"S": pk}})
 
     def restart_instances(self) -> None:
-        """Let the next request meet new instances, which have cached nothing."""
+        """Replace all instances: the next request starts one with empty caches."""
         self.client("lambda").update_function_configuration(FunctionName=API_FUNCTION, Timeout=15)
 
     def put_invocation(self) -> None:

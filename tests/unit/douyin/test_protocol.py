@@ -255,6 +255,14 @@ class TestCertificates:
         assert (page.size, page.total) == (1 + 2 * size, 1)
         assert (page.hidden, page.malformed) == (2 * removed, {"": [path, path]})
 
+    @pytest.mark.parametrize("can_use", [True, "true"])
+    def test_a_page_with_too_many_certificates_is_malformed(self, can_use: Any) -> None:
+        """In both readers."""
+        ids = [str(number) for number in range(pages.MAX_PAGE_CERTIFICATES + 1)]
+        assert pages.parse_certificates(json_response(envelope((order("1", *ids[1:], can_use=can_use),)))).size == 300
+        error = raised_by(pages.parse_certificates, json_response(envelope((order("1", *ids, can_use=can_use),))))
+        assert (type(error), error.reason) == (UpstreamMalformedError, "too_large")
+
     @pytest.mark.parametrize("bad", [[], [7]])
     def test_an_order_without_certificates_is_readable(self, bad: list[Any]) -> None:
         """With and without another part that is malformed."""
