@@ -1,7 +1,5 @@
 """Routes, schedule, and wiring. Everything else is in `chalicelib`."""
 
-from __future__ import annotations
-
 import gc
 import warnings
 
@@ -13,11 +11,12 @@ warnings.filterwarnings("ignore", "Unable to find acceptable character detection
 import functools
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
 
 import msgspec
-from chalice.app import Rate
+import requests
+from chalice.app import CloudWatchEvent, Rate, Request
 
 from chalicelib import __version__
 from chalicelib.api.application import Application
@@ -32,21 +31,13 @@ from chalicelib.context import Deadline, RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport, create_session
-from chalicelib.errors import InvalidRequestError
+from chalicelib.errors import InvalidRequestError, RedemptionError
 from chalicelib.merchants import CACHE_SECONDS, MerchantRepository, build_stores_view
 from chalicelib.sessions import authenticate, hash_open_id
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import renew_tokens
 from chalicelib.warmup import WARMUP_SECONDS, warm_up
-
-if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
-    import requests
-    from chalice.app import CloudWatchEvent, Request
-
-    from chalicelib.errors import RedemptionError
 
 THREADS = 16
 """One request uses at most three at a time: two for a prefetch, later three for pages. The others are spare, because an

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,18 +18,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import Loader
 from urllib3 import HTTPResponse
 
+from chalicelib.context import RequestContext
 from chalicelib.errors import StorageUnavailableError
 from chalicelib.retry import RetryPolicy, call_with_retries
 from chalicelib.timeouts import call_with_timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
-
-    from chalicelib.context import RequestContext
 
     Item = dict[str, AttributeValueTypeDef]
 

@@ -1,14 +1,10 @@
 """A bounded in-memory cache whose entries expire (TTL) and whose least recently used entry is evicted (LRU)."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 V = TypeVar("V")
 

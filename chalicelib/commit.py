@@ -1,7 +1,5 @@
 """The git commit that this bundle was built from."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 

@@ -3,20 +3,16 @@
 Log line, metrics and trace are written from the record.
 """
 
-from __future__ import annotations
-
 import math
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from chalicelib.errors import RedemptionError, UpstreamError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 REQUEST_SECONDS = 9.0
 """Time limit of one request. The remaining second of the 10 s is for building and sending the response."""
@@ -45,7 +41,7 @@ class Deadline:
         """Return the seconds left; negative after the deadline."""
         return self._at - self._clock()
 
-    def narrowed(self, seconds: float) -> Deadline:
+    def narrowed(self, seconds: float) -> "Deadline":
         """Return a new deadline, `seconds` from now but not after this one. Cancelling it does not cancel this one."""
         return Deadline(min(seconds, self.remaining()), self._clock)
 
@@ -165,7 +161,7 @@ class RequestContext(msgspec.Struct, frozen=True):
     record: RequestRecord = msgspec.field(default_factory=RequestRecord)
 
     @classmethod
-    def for_lambda(cls, lambda_context: Any, max_seconds: float = REQUEST_SECONDS) -> RequestContext:
+    def for_lambda(cls, lambda_context: Any, max_seconds: float = REQUEST_SECONDS) -> "RequestContext":
         """Create the context of one invocation: at most `max_seconds`, and less when Lambda's own deadline is nearer.
 
         `lambda_context` is the object that Lambda passes to a handler, or None outside of Lambda.
@@ -175,11 +171,11 @@ class RequestContext(msgspec.Struct, frozen=True):
         request_id = str(getattr(lambda_context, "aws_request_id", ""))
         return cls(Deadline(min(max_seconds, seconds - RESERVE_SECONDS)), RequestRecord(request_id))
 
-    def with_timeout(self, seconds: float) -> RequestContext:
+    def with_timeout(self, seconds: float) -> "RequestContext":
         """Return a context with an earlier deadline and the same record."""
         return RequestContext(self.deadline.narrowed(seconds), self.record)
 
-    def cancellable(self) -> RequestContext:
+    def cancellable(self) -> "RequestContext":
         """Return a context that ends at the same time, and that can be cancelled without ending this one."""
         return self.with_timeout(math.inf)
 

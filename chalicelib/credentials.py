@@ -1,20 +1,15 @@
 """App secrets and session keys, from one Secrets Manager secret, cached for five minutes."""
 
-from __future__ import annotations
-
 import math
 import time
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
 from chalicelib.cache import is_within
+from chalicelib.context import RequestContext
 from chalicelib.errors import ConfigurationError, StorageUnavailableError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chalicelib.context import RequestContext
 
 T = TypeVar("T")
 

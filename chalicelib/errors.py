@@ -5,8 +5,6 @@ Every error is a RedemptionError. An UpstreamError says that a call to the platf
 No message contains a token, a secret, an open_id or a coupon code.
 """
 
-from __future__ import annotations
-
 import msgspec
 
 

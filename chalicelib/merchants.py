@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from chalicelib.aws import Table
 from chalicelib.cache import TtlCache
+from chalicelib.context import RequestContext
 from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-    from chalicelib.aws import Item, Table
-    from chalicelib.context import RequestContext
+    from chalicelib.aws import Item
 
 MERCHANT_PREFIX = "MERCHANT#"
 """Prefix of the partition keys of these rows."""

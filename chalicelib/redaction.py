@@ -1,7 +1,5 @@
 """Records that hold secrets: their `repr` shows the type and no field."""
 
-from __future__ import annotations
-
 import msgspec
 
 

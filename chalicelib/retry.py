@@ -1,18 +1,13 @@
 """The retry policy of outgoing calls: exponential backoff with full jitter inside the request's deadline."""
 
-from __future__ import annotations
-
 import random
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
+from chalicelib.context import Deadline
 from chalicelib.errors import RateLimitedError, RedemptionError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chalicelib.context import Deadline
 
 T = TypeVar("T")
 

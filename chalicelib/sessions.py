@@ -5,22 +5,17 @@ key of the secret; every key verifies. It is signed, not encrypted: its holder c
 expiry time rather than an issue time, so that small clock differences between instances do not matter.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import hmac
-from typing import TYPE_CHECKING
 
 import msgspec
 from itsdangerous import BadData, URLSafeSerializer
 
+from chalicelib.context import RequestContext
+from chalicelib.credentials import Credentials, CredentialsCache
 from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
 from chalicelib.redaction import RedactedStruct
-
-if TYPE_CHECKING:
-    from chalicelib.context import RequestContext
-    from chalicelib.credentials import Credentials, CredentialsCache
 
 MAX_TOKEN_LENGTH = 2048
 

@@ -1,16 +1,11 @@
 """Settings from the environment. No other module reads the environment."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import msgspec
 
 from chalicelib.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -30,7 +25,7 @@ class Settings(msgspec.Struct, frozen=True):
     session_ttl: int
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Settings:
+    def from_env(cls, env: Mapping[str, str]) -> "Settings":
         """Read the settings; raises ConfigurationError that names the missing or malformed variable."""
         return cls(
             table_name=_required(env, "TABLE_NAME"),
@@ -52,7 +47,7 @@ class TelemetrySettings(msgspec.Struct, frozen=True):
     stage: str
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> TelemetrySettings:
+    def from_env(cls, env: Mapping[str, str]) -> "TelemetrySettings":
         """Read Powertools' variables and STAGE."""
         return cls(
             service=env.get("POWERTOOLS_SERVICE_NAME") or "douyin-redemption",

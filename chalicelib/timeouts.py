@@ -5,18 +5,14 @@ read timeout limits each read, not their sum. The call runs in a thread of its o
 goes on and the thread is abandoned: it holds no lock, and its result is discarded.
 """
 
-from __future__ import annotations
-
 import functools
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, wait
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chalicelib.context import Deadline
+from chalicelib.context import Deadline
 
 T = TypeVar("T")
 

@@ -4,17 +4,12 @@ Reads the secret and the tokens, which also opens the connections to AWS, and be
 platform. No token is minted here: a request does that, with its own deadline.
 """
 
-from __future__ import annotations
+from concurrent.futures import Executor
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
-    from chalicelib.context import RequestContext
-    from chalicelib.credentials import CredentialsCache
-    from chalicelib.douyin.client import DouyinClient
-    from chalicelib.tokens.provider import TokenProvider
+from chalicelib.context import RequestContext
+from chalicelib.credentials import CredentialsCache
+from chalicelib.douyin.client import DouyinClient
+from chalicelib.tokens.provider import TokenProvider
 
 WARMUP_SECONDS = 2.0
 """Limit for the whole warm-up. The first request does what is missing."""

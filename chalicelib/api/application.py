@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from chalice.app import Chalice, Response
+from chalice.app import Chalice, Request, Response
 
-from chalicelib.api.problems import FRAMEWORK_PROBLEMS, INTERNAL_ERROR, problem_for_error, problem_for_type
-from chalicelib.context import RequestContext
+from chalicelib.api.problems import FRAMEWORK_PROBLEMS, INTERNAL_ERROR, Problem, problem_for_error, problem_for_type
+from chalicelib.api.telemetry import Telemetry
+from chalicelib.context import RequestContext, RequestRecord
 from chalicelib.errors import RedemptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chalice.app import Request
-
-    from chalicelib.api.problems import Problem
-    from chalicelib.api.telemetry import Telemetry
-    from chalicelib.context import RequestRecord
-
     View = Callable[..., str]
 
 _CONTEXT = "redemption"

@@ -1,30 +1,21 @@
 """Login, with the first list in the same response. A list that fails or is slow does not cost the session."""
 
-from __future__ import annotations
-
 import time
-from concurrent.futures import wait
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 
 import msgspec
 
 from chalicelib.api.problems import ProblemView, problem_for_error
-from chalicelib.certificates.listing import ListRequest
-from chalicelib.certificates.views import ListView  # noqa: TC001 - msgspec evaluates the annotation
-from chalicelib.context import ListReport, Outcome
+from chalicelib.api.validation import LoginRequest
+from chalicelib.certificates.listing import CertificateList, CertificateLister, ListRequest
+from chalicelib.certificates.views import ListView
+from chalicelib.context import ListReport, Outcome, RequestContext
+from chalicelib.credentials import Credentials, CredentialsCache
+from chalicelib.douyin.client import DouyinClient
 from chalicelib.errors import StorageUnavailableError, TokenTimeoutError, UnauthenticatedError, UpstreamTimeoutError
 from chalicelib.redaction import RedactedStruct
 from chalicelib.sessions import Session, hash_open_id, sign_session
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from concurrent.futures import Future
-
-    from chalicelib.api.validation import LoginRequest
-    from chalicelib.certificates.listing import CertificateList, CertificateLister
-    from chalicelib.context import RequestContext
-    from chalicelib.credentials import Credentials, CredentialsCache
-    from chalicelib.douyin.client import DouyinClient
 
 LIST_SECONDS = 6.0
 """Limit for the list, counted from the end of the login. A dead holder of the token's lease is replaced within it."""

@@ -3,8 +3,6 @@
 `title` is for engineers. `detail` tells the customer in Chinese what is wrong. The page says what to do.
 """
 
-from __future__ import annotations
-
 import math
 
 import msgspec

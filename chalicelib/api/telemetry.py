@@ -3,8 +3,6 @@
 The record holds no token, secret, open_id or coupon code, so none can be reported.
 """
 
-from __future__ import annotations
-
 import io
 import logging
 import os
@@ -13,21 +11,15 @@ import time
 import traceback
 from collections import Counter
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
 
 import msgspec
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from chalicelib.context import ABANDONED, ListReport, Outcome
+from chalicelib.context import ABANDONED, Call, ListReport, Outcome, RequestRecord
 from chalicelib.errors import RedemptionError
-from chalicelib.settings import is_traced
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools import Tracer
-
-    from chalicelib.context import Call, RequestRecord
-    from chalicelib.settings import TelemetrySettings
+from chalicelib.settings import TelemetrySettings, is_traced
 
 _own_loggers: set[str] = set()
 
@@ -169,7 +161,7 @@ class Telemetry:
         )
 
     @cached_property
-    def _tracer(self) -> Tracer | None:
+    def _tracer(self) -> Any:
         # Imported only when a request is sampled: the X-Ray SDK takes longer to import than anything else here.
         from aws_lambda_powertools import Tracer  # noqa: PLC0415
 

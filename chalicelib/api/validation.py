@@ -1,9 +1,8 @@
 """Checks everything that callers send, before any other service is called. Errors name the field, never its value."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -13,9 +12,6 @@ from chalicelib.certificates.listing import ListRequest
 from chalicelib.douyin.protocol import Selection
 from chalicelib.errors import InvalidRequestError, UnauthenticatedError
 from chalicelib.redaction import RedactedStruct
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 MAX_BODY_BYTES = 8 * 1024
 MAX_CODE_LENGTH = 1024

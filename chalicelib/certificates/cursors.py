@@ -3,21 +3,16 @@
 The signing key is derived from user, merchant, store and filters: a cursor of another query does not verify.
 """
 
-from __future__ import annotations
-
 import hashlib
-from typing import TYPE_CHECKING
 
 import msgspec
 from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
+from chalicelib.context import RequestContext
+from chalicelib.credentials import Credentials, CredentialsCache
+from chalicelib.douyin.protocol import CertificatesQuery
 from chalicelib.errors import InvalidRequestError
-
-if TYPE_CHECKING:
-    from chalicelib.context import RequestContext
-    from chalicelib.credentials import Credentials, CredentialsCache
-    from chalicelib.douyin.protocol import CertificatesQuery
 
 MAX_CURSOR_LENGTH = 1024
 

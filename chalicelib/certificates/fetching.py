@@ -1,22 +1,16 @@
 """Fetches pages for one request: with the merchant's token, one token renewal at most, and the cached rate limits."""
 
-from __future__ import annotations
-
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from chalicelib.certificates.ratelimit import RateLimitCache
+from chalicelib.context import RequestContext
+from chalicelib.douyin.client import DouyinClient
+from chalicelib.douyin.pages import Page
+from chalicelib.douyin.protocol import CertificatesQuery
 from chalicelib.errors import RateLimitedError, TokenRefusedError, TokenUnavailableError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chalicelib.certificates.ratelimit import RateLimitCache
-    from chalicelib.context import RequestContext
-    from chalicelib.douyin.client import DouyinClient
-    from chalicelib.douyin.pages import Page
-    from chalicelib.douyin.protocol import CertificatesQuery
-    from chalicelib.merchants import Merchant
-    from chalicelib.tokens.provider import TokenProvider
+from chalicelib.merchants import Merchant
+from chalicelib.tokens.provider import TokenProvider
 
 
 class PageFetcher:

@@ -1,9 +1,8 @@
 """Lists the certificates that a customer can redeem in one store."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
 
 import msgspec
 
@@ -12,21 +11,14 @@ from chalicelib.certificates.fetching import PageFetcher
 from chalicelib.certificates.paging import list_pages
 from chalicelib.certificates.ratelimit import RateLimitCache
 from chalicelib.certificates.views import ListView, build_views
-from chalicelib.context import ListReport
-from chalicelib.douyin.protocol import CertificatesQuery
+from chalicelib.context import ListReport, RequestContext
+from chalicelib.credentials import Credentials, CredentialsCache
+from chalicelib.douyin.client import DouyinClient
+from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.errors import WrongAppError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from concurrent.futures import Executor, Future
-
-    from chalicelib.context import RequestContext
-    from chalicelib.credentials import Credentials, CredentialsCache
-    from chalicelib.douyin.client import DouyinClient
-    from chalicelib.douyin.protocol import Selection
-    from chalicelib.merchants import Merchant, MerchantRepository
-    from chalicelib.sessions import Session
-    from chalicelib.tokens.provider import TokenProvider
+from chalicelib.merchants import Merchant, MerchantRepository
+from chalicelib.sessions import Session
+from chalicelib.tokens.provider import TokenProvider
 
 MAX_REPORTED_FIELDS = 10
 

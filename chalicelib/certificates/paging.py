@@ -6,21 +6,15 @@ The platform may cut its pages before it filters them by store. Then a short or 
 The total decides. Only if it cannot be right, the size of the newest page does.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
 
 import msgspec
 
 from chalicelib.certificates.cursors import Cursor
+from chalicelib.context import Deadline
+from chalicelib.douyin.pages import Page
 from chalicelib.errors import RedemptionError, UpstreamTimeoutError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from concurrent.futures import Executor, Future
-
-    from chalicelib.context import Deadline
-    from chalicelib.douyin.pages import Page
 
 PAGES_PER_RESPONSE = 4
 

@@ -1,19 +1,12 @@
 """Cache of rate limits: after the platform has rate limited an app, its requests fail here until the limit ends."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import msgspec
 
 from chalicelib.cache import TtlCache
-from chalicelib.errors import RateLimitedError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chalicelib.errors import Evidence
+from chalicelib.errors import Evidence, RateLimitedError
 
 MAX_CACHED_LIMITS = 100
 

@@ -4,15 +4,10 @@ Missing fields are omitted; `null` and empty objects are never returned. Amounts
 are strings. Numbers whose meaning the platform does not publish are passed on unchanged.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import msgspec
 
-if TYPE_CHECKING:
-    from chalicelib.douyin import models
-    from chalicelib.douyin.pages import Page
+from chalicelib.douyin import models
+from chalicelib.douyin.pages import Page
 
 _KINDS = {1: "groupon", 2: "voucher", 3: "times_card"}
 _TAIL_LENGTH = 4

@@ -1,21 +1,13 @@
 """The client of the platform's API: sends each call over the transport and knows which calls may be repeated."""
 
-from __future__ import annotations
+from collections.abc import Callable
 
-from typing import TYPE_CHECKING
-
-from chalicelib.context import Deadline
+from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin import protocol
-from chalicelib.douyin.pages import parse_certificates
+from chalicelib.douyin.pages import Page, parse_certificates
+from chalicelib.douyin.protocol import CertificatesQuery, MintedToken
+from chalicelib.douyin.transport import Transport
 from chalicelib.retry import RetryPolicy, call_with_retries
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chalicelib.context import RequestContext
-    from chalicelib.douyin.pages import Page
-    from chalicelib.douyin.protocol import CertificatesQuery, MintedToken
-    from chalicelib.douyin.transport import Transport
 
 RETRY_POLICY = RetryPolicy(
     max_attempts=4,

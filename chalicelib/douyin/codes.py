@@ -5,8 +5,6 @@ codes are listed twice there). `SUB_CODES`, `COMMON_CODES`, `LOGIN_CODES` and `M
 other documents. All of them arrive with HTTP 200.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from chalicelib import errors

@@ -4,8 +4,6 @@ Otherwise one customer could receive another's response. urllib3 and http.client
 they reuse some connections that RFC 9112 (HTTP/1.1) requires to be closed. Every rule here names its section.
 """
 
-from __future__ import annotations
-
 import functools
 import io
 import socket
@@ -13,7 +11,7 @@ import threading
 import time
 from contextlib import suppress
 from http.client import HTTPException, HTTPResponse, parse_headers
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import requests
 import urllib3
@@ -22,10 +20,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError
 from urllib3.util.ssl_ import create_urllib3_context
 
+from chalicelib.context import Deadline
 from chalicelib.timeouts import call_with_timeout
-
-if TYPE_CHECKING:
-    from chalicelib.context import Deadline
 
 CONNECT_SECONDS = 1.5
 """Limit for name resolution, all addresses of the host, and the TLS handshake together."""
@@ -75,7 +71,7 @@ class ExchangeTimeout(urllib3.Timeout):
         super().__init__(**limits)
         self.exchange = exchange
 
-    def clone(self) -> ExchangeTimeout:
+    def clone(self) -> "ExchangeTimeout":
         """Return a copy whose clock has not started."""
         return ExchangeTimeout(self.exchange, connect=self._connect, read=self._read, total=self.total)
 
@@ -94,7 +90,7 @@ class _BoundedReader(io.RawIOBase):
         self._end = time.monotonic() + (sock.gettimeout() or READ_SECONDS)
         self.is_finished = False
 
-    def makefile(self, _mode: str) -> _BufferedResponse:
+    def makefile(self, _mode: str) -> "_BufferedResponse":
         """Return the reader that http.client requests from a socket."""
         return _BufferedResponse(self, BUFFER_BYTES)
 

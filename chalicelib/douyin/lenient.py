@@ -4,8 +4,6 @@ A malformed field counts as missing and its path is reported; everything else is
 result as the fast decoder in `pages`.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import types

@@ -7,8 +7,6 @@ affect a response: ticket and discount amounts, `spu_id`, `account_id`, `out_id`
 Only the ids are required, because nothing can be redeemed without them, and real responses omit most of the rest.
 Numbers may arrive as strings and ids as numbers (related endpoints of the platform do both); both are accepted. Amounts
 are integers in 分, times are epoch seconds.
-
-No `from __future__ import annotations` here: msgspec would evaluate each annotation again (2 ms of a cold start).
 """
 
 from typing import Annotated, Any, ClassVar

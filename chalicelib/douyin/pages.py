@@ -5,8 +5,6 @@ is not as documented. Then `_parse_leniently` reads it field by field: it accept
 alone decides what is an error.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

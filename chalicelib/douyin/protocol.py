@@ -5,19 +5,15 @@ fields are not evaluated. Endpoints: `query_user_certificates`, `client_token` (
 `open_envelope` decides whether a response is a success or an error. `pages` reads a page.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from chalicelib.douyin import codes, lenient, models
 from chalicelib.errors import Evidence, RateLimitedError, UpstreamMalformedError, UpstreamUnavailableError
 from chalicelib.redaction import RedactedStruct
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 PAGE_SIZE = 50
 """Certificates per page; the platform's maximum."""

@@ -1,14 +1,13 @@
 """HTTP transport: sends one request and reads the whole response, limited in time and size."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import certifi
 import requests
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 
+from chalicelib.context import Deadline
 from chalicelib.douyin.connections import (
     BUFFER_BYTES,
     CONNECT_SECONDS,
@@ -17,12 +16,8 @@ from chalicelib.douyin.connections import (
     ExchangeTimeout,
     PoolAdapter,
 )
-from chalicelib.douyin.protocol import Response
+from chalicelib.douyin.protocol import Request, Response
 from chalicelib.errors import UpstreamMalformedError, UpstreamTimeoutError, UpstreamUnavailableError
-
-if TYPE_CHECKING:
-    from chalicelib.context import Deadline
-    from chalicelib.douyin.protocol import Request
 
 MAX_IDLE_SECONDS = 30.0
 """A connection that was idle for longer is replaced, for example after Lambda has frozen the instance."""

@@ -18,23 +18,22 @@ service share the item during a deployment: attributes may be added, but not cha
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from chalicelib.aws import ConditionFailedError
+from chalicelib.aws import ConditionFailedError, Table
+from chalicelib.context import RequestContext
 from chalicelib.douyin.protocol import is_access_token
 from chalicelib.errors import RateLimitedError, StorageUnavailableError, UpstreamError
 from chalicelib.redaction import RedactedStruct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-    from chalicelib.aws import Item, Table
-    from chalicelib.context import RequestContext
+    from chalicelib.aws import Item
 
 LEASE_SECONDS = 4.0
 """A dead holder is replaced after this time. Each attempt of a living holder ends earlier."""

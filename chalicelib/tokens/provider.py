@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from chalicelib.aws import ConditionFailedError
+from chalicelib.aws import ConditionFailedError, Table
 from chalicelib.cache import TtlCache
+from chalicelib.context import RequestContext
+from chalicelib.douyin.client import DouyinClient
+from chalicelib.douyin.protocol import MintedToken
 from chalicelib.errors import (
     StorageUnavailableError,
     TokenTimeoutError,
@@ -25,13 +29,6 @@ from chalicelib.retry import RetryPolicy, call_with_retries
 from chalicelib.tokens.lease import Lease, TokenRow, token_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chalicelib.aws import Table
-    from chalicelib.context import RequestContext
-    from chalicelib.douyin.client import DouyinClient
-    from chalicelib.douyin.protocol import MintedToken
-
     FindSecret = Callable[[], str | None]
 
 MAX_CACHED_TOKENS = 200

@@ -1,20 +1,15 @@
 """The scheduled renewal of tokens that expire soon. A failure of one app does not stop the others."""
 
-from __future__ import annotations
-
 import random
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from chalicelib.context import RequestContext
+from chalicelib.credentials import CredentialsCache
 from chalicelib.errors import RedemptionError, StorageUnavailableError, TokenUnavailableError
-
-if TYPE_CHECKING:
-    from chalicelib.context import RequestContext
-    from chalicelib.credentials import CredentialsCache
-    from chalicelib.tokens.provider import TokenProvider
+from chalicelib.tokens.provider import TokenProvider
 
 SECONDS_PER_APP = 10.0
 
