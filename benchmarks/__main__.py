@@ -1,7 +1,5 @@
 """`python -m benchmarks`: measure, print the results, and write tables and a plot to docs/."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import time

@@ -5,8 +5,6 @@
 - floor: `peers/floor`, a handler without framework, logs and error handling
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import hmac
@@ -19,9 +17,10 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import requests
 import trustme
@@ -32,9 +31,6 @@ from infra.bundle import ROOT, current_archive
 from sandbox import gateway, sample_data, stack
 from sandbox.runtime import Instance
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, POI_ID
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PEERS = Path(__file__).parent / "peers"
 BUILD = ROOT / "build" / "bench"

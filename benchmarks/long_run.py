@@ -5,8 +5,6 @@ Overload: eight instances get 1, 10 and 100 times as many requests as the platfo
 Prints a table of each, and exits with 1 after an unhandled error, or when customers get less than the limit allows.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import random

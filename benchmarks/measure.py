@@ -1,24 +1,19 @@
 """The measurements. Each one alternates between the implementations, so that noise affects all of them equally."""
 
-from __future__ import annotations
-
 import functools
 import json
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.bench import NAMES, Bench, build_login_event
 from benchmarks.static_platform import ROUND_TRIP_SECONDS
+from sandbox.runtime import Instance
 from tests.aws_proxy import run_aws_proxy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sandbox.runtime import Instance
 
 Samples = dict[str, list[float]]
 
@@ -133,23 +128,23 @@ def measure_latency(bench: Bench, delay: float, repeat: int = 15) -> dict[str, d
     return samples
 
 
-def visit_in_one_request(phone: Phone) -> None:
+def visit_in_one_request(phone: "Phone") -> None:
     """Log in and list in one request."""
     phone.check_list(phone.send(build_login_event(with_list=True))["list"])
 
 
-def visit_in_two_requests(phone: Phone) -> None:
+def visit_in_two_requests(phone: "Phone") -> None:
     """Log in, then list with the session."""
     session = phone.send(build_login_event())["token"]
     phone.check_list(phone.send(phone.bench.build_event(phone.name, session=session)))
 
 
-def log_in_only(phone: Phone) -> None:
+def log_in_only(phone: "Phone") -> None:
     """Log in without a list."""
     phone.send(build_login_event())
 
 
-def list_only(phone: Phone) -> None:
+def list_only(phone: "Phone") -> None:
     """List with a session."""
     phone.check_list(phone.send(phone.bench.build_event(phone.name)))
 

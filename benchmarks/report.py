@@ -1,25 +1,21 @@
 """Format the figures of `benchmarks.measure` as tables and plots for docs/performance.md."""
 
-from __future__ import annotations
-
 import os
 import platform
 import statistics
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 
 mpl.use("Agg")
+from pathlib import Path
+
 from matplotlib import pyplot as plt
 
+from benchmarks.measure import Samples
 from benchmarks.static_platform import ROUND_TRIP_SECONDS
 from infra.bundle import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from benchmarks.measure import Samples
 
 PAGE = ROOT / "docs" / "performance.md"
 MB = 1_000_000

@@ -9,8 +9,6 @@ sandbox's sample orders. `--distant-port` reaches the same platform over a netwo
 {} it changes nothing. It returns how many connections were opened since the last call.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import contextlib

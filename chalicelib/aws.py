@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-    Item = dict[str, AttributeValueTypeDef]
-
+Item = dict[str, "AttributeValueTypeDef"]
 T = TypeVar("T")
 
 SDK_DATA = Path(__file__).parent.parent / "sdk-data"

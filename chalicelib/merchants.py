@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from chalicelib.aws import Table
+from chalicelib.aws import Item, Table
 from chalicelib.cache import TtlCache
 from chalicelib.context import RequestContext
 from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
-
-    from chalicelib.aws import Item
 
 MERCHANT_PREFIX = "MERCHANT#"
 """Prefix of the partition keys of these rows."""

@@ -1,21 +1,15 @@
 """The AWS account and region that a deployment uses."""
 
-from __future__ import annotations
-
 import functools
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import boto3
 
-from infra.stage_settings import StageError, read_stage_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    from infra.stage_settings import StageSettings
+from infra.stage_settings import StageError, StageSettings, read_stage_settings
 
 
 @dataclass(frozen=True)

@@ -14,28 +14,24 @@ from __future__ import annotations
 import functools
 import json
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from chalicelib.api import problems
-from chalicelib.api.problems import problem_for_type
+from chalicelib.api.problems import Problem, problem_for_type
 from chalicelib.api.validation import BODY_RULE
 from chalicelib.errors import InvalidRequestError
+from infra.account import Account
 from infra.chalice_config import API_STAGE
 from infra.cloudformation import access_log_group, none_if_not_found
-from infra.stage_settings import APP_NAME
+from infra.stage_settings import APP_NAME, Limit, Limits, StageSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mypy_boto3_apigateway import APIGatewayClient
     from mypy_boto3_apigateway.literals import GatewayResponseTypeType
     from mypy_boto3_apigateway.type_defs import PatchOperationTypeDef
-
-    from chalicelib.api.problems import Problem
-    from infra.account import Account
-    from infra.stage_settings import Limit, Limits, StageSettings
 
 CREATE_DEPLOYMENT_SECONDS = 6.0
 """API Gateway allows one CreateDeployment call in 5 seconds for each account:

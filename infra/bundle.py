@@ -23,8 +23,6 @@ changes, the hash changes and Chalice ignores the archive.
   Chalice builds itself, after an edit, has no `commit.txt`; so its commit is unknown, but never wrong.
 """
 
-from __future__ import annotations
-
 import argparse
 import compileall
 import os

@@ -3,19 +3,13 @@
 The files are committed, so that `chalice deploy` alone works. `python -m infra.chalice_config` writes them.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from infra.bundle import ROOT
-from infra.stage_settings import APP_NAME, StageError, fixed_variables, list_stages, read_stage_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from infra.stage_settings import StageSettings
+from infra.stage_settings import APP_NAME, StageError, StageSettings, fixed_variables, list_stages, read_stage_settings
 
 API_STAGE = "api"
 """The stage of each API in API Gateway; it is part of the default endpoint's URL."""

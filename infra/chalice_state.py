@@ -8,22 +8,19 @@ and rule have fixed names, and the API is the one whose methods invoke the stage
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.account import Account
 from infra.api_gateway import list_mappings
 from infra.cloudformation import none_if_not_found, stack_name
-from infra.stage_settings import StageError
+from infra.stage_settings import StageError, StageSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-    from pathlib import Path
-
     from mypy_boto3_apigateway import APIGatewayClient
-
-    from infra.account import Account
-    from infra.stage_settings import StageSettings
 
 _FUNCTION_SUFFIXES = {"refresh_tokens": "-refresh_tokens", "api_handler": ""}
 

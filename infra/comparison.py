@@ -4,24 +4,19 @@
 A deployment corrects all but those of the stack.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from infra.account import Account
 from infra.api_gateway import access_log_settings, limits_by_path, list_mappings
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import function_names, rule_name
 from infra.cloudformation import access_log_group, none_if_not_found, read_template, stack_name
+from infra.stage_settings import StageSettings
 from infra.versions import code_hash
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
-
-    from infra.account import Account
-    from infra.stage_settings import StageSettings
 
 SCHEDULE = "rate(10 minutes)"
 

@@ -3,21 +3,20 @@
 Each step changes only what differs, and can be repeated: after a failure, the next run completes the deployment.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from infra import bundle, chalice_config, cloudformation, smoke, versions
-from infra.account import begin, open_account
+from infra.account import Account, begin, open_account
 from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import (
@@ -28,14 +27,7 @@ from infra.chalice_state import (
     write_state,
 )
 from infra.comparison import Target, compare_stack, compare_stage, expected_functions
-from infra.stage_settings import StageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from infra.account import Account
-    from infra.stage_settings import StageSettings
-
+from infra.stage_settings import StageError, StageSettings
 
 UNRESERVED_CONCURRENCY = 100
 """https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""

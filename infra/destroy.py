@@ -3,26 +3,19 @@
 Table and secret are kept unless their deletion is confirmed twice: `--data delete --really STAGE`.
 """
 
-from __future__ import annotations
-
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 from botocore.exceptions import ClientError
 
 from infra import chalice_config, cloudformation
-from infra.account import begin, open_account
+from infra.account import Account, begin, open_account
 from infra.api_gateway import remove_log_role, unmap_domain
 from infra.bundle import ROOT
 from infra.chalice_state import find_rest_api, function_names, remove_state, write_state
 from infra.deploy import exit_on_error, run_chalice
 from infra.stage_settings import StageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from infra.account import Account
 
 RECOVERY_DAYS = 7
 """How long Secrets Manager can restore a deleted secret."""

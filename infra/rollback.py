@@ -4,17 +4,17 @@ It changes code, runtime and architecture. Settings, routes and the stack stay a
 is refused. Nothing is built, and no package registry is used.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import io
 import re
 import zipfile
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 from infra import smoke, versions
-from infra.account import begin, open_account
+from infra.account import Account, begin, open_account
 from infra.api_gateway import list_routes
 from infra.bundle import ROOT, read_build
 from infra.chalice_config import API_STAGE
@@ -22,13 +22,7 @@ from infra.chalice_state import find_rest_api, function_names
 from infra.cloudformation import none_if_not_found
 from infra.deploy import exit_on_error
 from infra.stage_settings import StageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    from infra.account import Account
-    from infra.versions import History, Version
+from infra.versions import History, Version
 
 # The API's function is changed last. It counts as what runs, so a rollback that failed half-way can be repeated.
 _ORDER = ("refresh_tokens", "api_handler")

@@ -3,23 +3,18 @@
 The endpoint's responses show that the function can read the table and the secret.
 """
 
-from __future__ import annotations
-
 import json
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import requests
 
+from infra.account import Account
+from infra.bundle import Build
 from infra.cloudformation import secret_name
 from infra.comparison import Difference, compare_functions, compare_schedule
 from infra.stage_settings import StageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from infra.account import Account
-    from infra.bundle import Build
 
 HTTP_SECONDS = 30.0
 """How long the endpoint may answer with the previous version: API Gateway and Lambda switch with a delay."""

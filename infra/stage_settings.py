@@ -1,20 +1,15 @@
 """Settings of a stage, from `infra/stages/<stage>.toml`. docs/deploy.md explains them."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 from aws_lambda_powertools.shared import constants as powertools
 
 from chalicelib.errors import ConfigurationError
 from chalicelib.settings import Settings, TelemetrySettings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 APP_NAME = "douyin-redemption"
 

@@ -3,23 +3,18 @@
 The functions keep serving `$LATEST`; the versions only keep code and configuration.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import requests
 
 from infra.bundle import Build
 from infra.stage_settings import StageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
 
 KEPT_VERSIONS = 10
 """Older versions of a function are deleted."""

@@ -1,10 +1,7 @@
 """`redeemctl app`: mini-programs and their app secrets."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +9,7 @@ from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.options import ID, GlobalGroup, GlobalOptions, pass_options, read_hidden
 from redeemctl.rows import Change, account_id_of
 from redeemctl.secret import fingerprint, masked, new_key, open_secret, read_secret
-
-if TYPE_CHECKING:
-    from redeemctl.stage import Stage
+from redeemctl.stage import Stage
 
 SECRET_VARIABLE = "REDEEMCTL_APP_SECRET"  # noqa: S105 - the name of a variable
 MAX_SECRET_LENGTH = 256

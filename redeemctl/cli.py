@@ -5,8 +5,6 @@ A command shows its changes before it makes them and asks for confirmation if th
 `redeemctl --help` lists the exit codes.
 """
 
-from __future__ import annotations
-
 import click
 
 from chalicelib import __version__

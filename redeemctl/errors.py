@@ -1,7 +1,5 @@
 """Errors of a command: a message for the operator on stderr, and an exit code. `redeemctl --help` lists the codes."""
 
-from __future__ import annotations
-
 import click
 
 CHANGED_MEANWHILE = (

@@ -4,21 +4,17 @@ A merchant with several stores has several lines. Its own columns may be empty i
 without a store list has one line without poi_id. Reading finds all errors of a file, not only the first.
 """
 
-from __future__ import annotations
-
 import csv
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 from redeemctl.errors import InvalidInputError
 from redeemctl.rows import MERCHANT_TEXTS, STORE_MEMBERS, Merchant, Store, parse_value
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from pydantic import BaseModel
 
 MERCHANT_COLUMNS = ("account_id", *MERCHANT_TEXTS, "active")
 STORE_COLUMNS = {name: "store_name" if name == "name" else name for name in STORE_MEMBERS}
@@ -46,7 +42,7 @@ class Entry:
 
     line: int
     values: dict[str, Any] = field(default_factory=dict)
-    stores: dict[str, Entry] | None = None
+    stores: dict[str, "Entry"] | None = None
 
     def line_of(self, path: str) -> int:
         """Return the line of an attribute of the merchant's row: `app_id`, or `stores.6601.name`."""

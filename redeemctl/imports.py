@@ -5,14 +5,13 @@ continues an interrupted one. Without --prune it removes nothing: neither mercha
 does not have.
 """
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,6 +23,7 @@ from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.rows import (
     Change,
     InvalidRowError,
+    Item,
     Merchant,
     Patch,
     Store,
@@ -37,11 +37,6 @@ from redeemctl.rows import (
 from redeemctl.secret import read_secret
 from redeemctl.stage import PARALLEL_WRITES
 from redeemctl.table import MerchantTable
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from redeemctl.rows import Item
 
 ADDED, CHANGED, UNCHANGED, NOT_IN_FILE, REMOVED = KINDS = ("added", "changed", "unchanged", "not in file", "removed")
 

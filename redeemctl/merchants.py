@@ -1,20 +1,15 @@
 """`redeemctl merchant`: the rows of merchants, one at a time. `imports` handles many at once."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.options import ID, GlobalGroup, GlobalOptions, StoreType, field_option, pass_options
 from redeemctl.output import print_json, print_note, print_rows
-from redeemctl.rows import InvalidRowError, Merchant, dump, edit_item, list_changes, parse_row
+from redeemctl.rows import InvalidRowError, Item, Merchant, Patch, dump, edit_item, list_changes, parse_row
 from redeemctl.secret import get_app_secret
-
-if TYPE_CHECKING:
-    from redeemctl.rows import Item, Patch
-    from redeemctl.stage import Stage
+from redeemctl.stage import Stage
 
 
 @click.group(cls=GlobalGroup)

@@ -1,28 +1,21 @@
 """The options of all commands, accepted before and after the subcommand; confirmation and report of changes."""
 
-from __future__ import annotations
-
 import os
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from pydantic import BaseModel
 
 from infra.account import begin
 from redeemctl.errors import NotConfirmedError
 from redeemctl.output import print_json, print_note, print_rows
-from redeemctl.rows import Merchant, Store, parse_value
+from redeemctl.rows import Change, Merchant, Store, parse_value
 from redeemctl.stage import Stage, open_stage
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from pydantic import BaseModel
-
-    from redeemctl.rows import Change
 
 PROJECT = Path(__file__).parent.parent
 

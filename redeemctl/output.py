@@ -1,16 +1,12 @@
 """Print results: aligned columns on a terminal, tab-separated lines in a pipe, or JSON. The rest goes to stderr."""
 
-from __future__ import annotations
-
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import click
 from rich.cells import cell_len
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 
 def print_json(data: Any) -> None:

@@ -37,7 +37,7 @@ from redeemctl.errors import CommandError
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-    Item = dict[str, AttributeValueTypeDef]
+Item = dict[str, "AttributeValueTypeDef"]
 
 Patch = dict[str, Any]
 """What to change in a row, as a JSON Merge Patch (RFC 7396): None removes, what is not named stays."""

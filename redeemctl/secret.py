@@ -16,6 +16,7 @@ import hashlib
 import json
 import secrets
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -28,13 +29,10 @@ from redeemctl.errors import CommandError, ConflictError
 from redeemctl.options import GlobalGroup, GlobalOptions, pass_options
 from redeemctl.output import print_json
 from redeemctl.rows import Change
+from redeemctl.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from mypy_boto3_secretsmanager import SecretsManagerClient
-
-    from redeemctl.stage import Stage
 
 CURRENT = "AWSCURRENT"
 LABEL = "redeemctl"

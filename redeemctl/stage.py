@@ -1,16 +1,17 @@
 """An operator's access to a stage: AWS, its table, and the platform, through the service's own modules."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import json
 import os
 import threading
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+import requests
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.parsers import ResponseParserError
@@ -23,18 +24,10 @@ from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import RedemptionError
 from chalicelib.settings import Settings
 from chalicelib.tokens.provider import TokenProvider
-from infra.account import open_account
+from infra.account import Account, open_account
 from infra.stage_settings import StageError
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.table import MerchantTable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    import requests
-
-    from infra.account import Account
 
 CALL_SECONDS = 30.0
 """Time limit for one call to the table or the platform, retries included."""

@@ -1,18 +1,13 @@
 """`redeemctl store`: a merchant's stores."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.merchants import change_row, require_merchant, to_patch
 from redeemctl.options import ID, NAME, GlobalGroup, GlobalOptions, field_option, pass_options
-from redeemctl.rows import STORE_MEMBERS, Store, dump, parse_row, stores_of
-
-if TYPE_CHECKING:
-    from redeemctl.rows import Patch
+from redeemctl.rows import STORE_MEMBERS, Patch, Store, dump, parse_row, stores_of
 
 
 @click.group(cls=GlobalGroup)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, ConditionExpressionBuilder
@@ -9,14 +10,10 @@ from botocore.exceptions import ClientError
 
 from chalicelib.merchants import MERCHANT_PREFIX, merchant_key
 from redeemctl.errors import ConflictError
-from redeemctl.rows import changed_attributes
+from redeemctl.rows import Item, changed_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from mypy_boto3_dynamodb import DynamoDBClient
-
-    from redeemctl.rows import Item
 
 
 class MerchantTable:

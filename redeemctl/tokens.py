@@ -1,19 +1,15 @@
 """`redeemctl token`: access tokens, one per app."""
 
-from __future__ import annotations
-
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from redeemctl.options import ID, GlobalGroup, GlobalOptions, pass_options
 from redeemctl.rows import Change
 from redeemctl.secret import fingerprint, get_app_secret, masked, read_secret
-
-if TYPE_CHECKING:
-    from redeemctl.stage import Stage
+from redeemctl.stage import Stage
 
 
 @click.group(cls=GlobalGroup)

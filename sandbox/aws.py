@@ -19,8 +19,6 @@ What this project needs and ministack lacks is added here:
 - A change of a function kills its instances: here, as on AWS, each completes its request first.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

@@ -1,7 +1,5 @@
 """`make demo`: start the sandbox, deploy, and print a customer's coupons. `make serve`: keep the sandbox running."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal
@@ -9,7 +7,7 @@ import socket
 import sys
 import time
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import requests
 from rich.console import Console
@@ -18,12 +16,8 @@ from rich.table import Table
 from sandbox import sample_data
 from sandbox.aws import REGION
 from sandbox.gateway import certificates_url
-from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
-from sandbox.stack import Stack, create_login_code, run_preview, run_stack
-
-if TYPE_CHECKING:
-    from sandbox.sample_data import SampleData
-    from sandbox.stack import Process
+from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID, SampleData
+from sandbox.stack import Process, Stack, create_login_code, run_preview, run_stack
 
 _CHINA = timezone(timedelta(hours=8))
 _LAST_PORT = 65535

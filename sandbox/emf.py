@@ -1,12 +1,8 @@
 """Parse CloudWatch's Embedded Metric Format (EMF): the metrics in a function's log lines."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 
 class Datapoint(NamedTuple):

@@ -3,8 +3,6 @@
 A fault comes from a rule, or from the request itself: its header `X-Mock-Fault`, for example `2100004;times=2`.
 """
 
-from __future__ import annotations
-
 import copy
 import random
 from dataclasses import dataclass, field

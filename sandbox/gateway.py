@@ -1,7 +1,5 @@
 """Lambda events without AWS: build API Gateway's and EventBridge's events, and parse the function's response."""
 
-from __future__ import annotations
-
 import json
 import re
 import uuid

@@ -3,19 +3,15 @@
 Follows the platform's document. A comment marks each behavior that the document does not specify.
 """
 
-from __future__ import annotations
-
 import base64
 import random
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sandbox.sample_data import App, Merchant, Purchase, SampleData
+from sandbox.sample_data import App, Merchant, Purchase, SampleData
 
 TOKEN_SECONDS = 7200
 PREVIOUS_TOKEN_SECONDS = 300

@@ -3,13 +3,11 @@
 Everything has one origin, because the service does not support CORS: a mini-program does not need it.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import contextlib
 import re
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
 from aiohttp import web
@@ -17,9 +15,6 @@ from yarl import URL
 
 from infra.bundle import ROOT
 from sandbox.sample_data import APP_ID
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
 
 MINIPROGRAM_FOLDER = ROOT / "miniprogram"
 DIST_FOLDER = MINIPROGRAM_FOLDER / "dist"

@@ -4,8 +4,6 @@ The interpreter has only `awslambdaric` and `boto3` installed, as on Lambda, so 
 bundle causes the same error here.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import queue
@@ -16,10 +14,8 @@ import time
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from types import TracebackType
+from typing import IO, Any
 
 INTERPRETER = Path(__file__).parent.parent / ".lambda" / "bin" / "python"
 TIMEOUT_SECONDS = 15.0
@@ -96,7 +92,7 @@ class Instance:
             stderr=output,
         )
 
-    def __enter__(self) -> Instance:
+    def __enter__(self) -> "Instance":
         return self
 
     def __exit__(

@@ -13,8 +13,6 @@ Files in `sandbox/data/`:
   number), and `order` in the platform's format. `can_use` is computed from `stores` unless the order contains it.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 from dataclasses import dataclass, field

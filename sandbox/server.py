@@ -12,6 +12,7 @@ import contextlib
 import json
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,14 +24,10 @@ from sandbox.faults import FAULT_HEADER, CallDetails, Fault, FaultPlan
 from sandbox.mock_platform import MockPlatform, PlatformError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     Codes = dict[str, int]
     """Error codes by field, for example `extra.error_code`."""
-
     BuildResponse = Callable[[Codes | None], tuple[dict[str, Any], int]]
     """Builds the normal response, or one with the given codes; returns the body and its error code (0: success)."""
-
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CERTIFICATES_PATH = "/api/trade/v2/fulfillment/query_user_certificates"

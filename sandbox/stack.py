@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,15 +33,12 @@ from infra.deploy import deploy
 from infra.stage_settings import settings_path
 from sandbox import sample_data
 from sandbox.aws import REGION
+from sandbox.sample_data import SampleData
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
-
-    from sandbox.sample_data import SampleData
 
 STAGE = "dev"
 API_FUNCTION = f"douyin-redemption-{STAGE}"

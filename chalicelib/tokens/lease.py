@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from chalicelib.aws import ConditionFailedError, Table
+from chalicelib.aws import ConditionFailedError, Item, Table
 from chalicelib.context import RequestContext
 from chalicelib.douyin.protocol import is_access_token
 from chalicelib.errors import RateLimitedError, StorageUnavailableError, UpstreamError
@@ -32,8 +32,6 @@ from chalicelib.redaction import RedactedStruct
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
-
-    from chalicelib.aws import Item
 
 LEASE_SECONDS = 4.0
 """A dead holder is replaced after this time. Each attempt of a living holder ends earlier."""

@@ -4,19 +4,15 @@ A table stands between the comments `<!-- generated:NAME -->` and `<!-- /generat
 written: the command fails if a page differs from the document.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import re
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 DOCS = Path(__file__).parent.parent
 DOCUMENT = DOCS / "openapi.yaml"

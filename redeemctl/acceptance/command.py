@@ -1,7 +1,5 @@
 """The command `redeemctl acceptance`."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from datetime import UTC, datetime

@@ -1,17 +1,11 @@
 """What the service assumes about the platform, and how a run shows whether it holds."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from redeemctl.acceptance.shapes import walk
-from redeemctl.acceptance.steps import Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from redeemctl.acceptance.steps import Listing, Run
+from redeemctl.acceptance.steps import Listing, Run, Verdict
 
 LIST = "query_user_certificates"
 _CERTIFICATE = "data.orders[].certificates[]"

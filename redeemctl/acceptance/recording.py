@@ -1,20 +1,16 @@
 """Records each call of the platform as it was sent and answered, before the service's decoding."""
 
-from __future__ import annotations
-
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import requests
 
 from chalicelib.douyin import lenient, protocol
+from chalicelib.douyin.protocol import Request, Response
 from chalicelib.douyin.transport import Transport
 from chalicelib.errors import UpstreamError
-
-if TYPE_CHECKING:
-    import requests
-
-    from chalicelib.douyin.protocol import Request, Response
 
 CODE_PLACES = ("data.error_code", "extra.error_code", "extra.sub_error_code", "err_no")
 

@@ -1,17 +1,12 @@
 """The report of an acceptance run. No secret or personal data is in it."""
 
-from __future__ import annotations
-
+from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from redeemctl.acceptance.points import POINTS
 from redeemctl.acceptance.shapes import find_shape
-
-if TYPE_CHECKING:
-    from collections import Counter
-
-    from redeemctl.acceptance.steps import Run, Verdict
+from redeemctl.acceptance.steps import Run, Verdict
 
 RESULTS = {True: "holds", False: "does not hold", None: "not observed"}
 

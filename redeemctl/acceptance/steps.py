@@ -1,19 +1,20 @@
 """The steps of an acceptance run. Each calls the platform as the service does and keeps what it has seen."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import MAX_PAGES, advance, plan_pages
 from chalicelib.douyin.client import MAX_PAGE_BYTES, DouyinClient
+from chalicelib.douyin.models import Certificate, Order
+from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Request, Selection, certificates_request
 from chalicelib.errors import MerchantNotAuthorizedError, RedemptionError, TokenRefusedError, UpstreamError
 from chalicelib.merchants import parse_merchant
@@ -21,13 +22,7 @@ from redeemctl.acceptance.recording import RecordedCall, RecordingTransport
 from redeemctl.acceptance.shapes import type_of
 from redeemctl.errors import CommandError, NotConfirmedError
 from redeemctl.secret import get_app_secret, read_secret
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from chalicelib.douyin.models import Certificate, Order
-    from chalicelib.douyin.pages import Page
-    from redeemctl.stage import Stage
+from redeemctl.stage import Stage
 
 ORDER_PATH = "/api/trade/v2/fulfillment/order_can_use/"
 

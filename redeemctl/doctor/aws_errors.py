@@ -1,7 +1,5 @@
 """Judge what prevents a check from reading AWS."""
 
-from __future__ import annotations
-
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,

@@ -1,14 +1,13 @@
 """Run the checks: read what they need, and let the `judge_*` functions judge it. docs/operate.md lists the ids."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import requests
 
@@ -16,26 +15,17 @@ from chalicelib.errors import ConfigurationError, LoginRefusedError, TokenUnavai
 from chalicelib.merchants import Merchant, parse_merchant
 from chalicelib.sessions import Session, sign_session
 from infra import bundle, comparison, smoke
-from infra.account import check_account
+from infra.account import Account, check_account
 from infra.chalice_config import API_STAGE, render
 from infra.chalice_state import find_rest_api, function_names
 from infra.cloudformation import none_if_not_found, stack_name
-from infra.stage_settings import StageError, read_stage_settings
+from infra.stage_settings import Domain, StageError, StageSettings, read_stage_settings
 from redeemctl.doctor import platform, resources
 from redeemctl.doctor.aws_errors import AWS_ERRORS, attach_policy, denied_operation, explain, judge_error
-from redeemctl.doctor.findings import Finding, failed, not_checked, ok
+from redeemctl.doctor.findings import Check, Finding, T, failed, not_checked, ok
 from redeemctl.rows import account_id_of
 from redeemctl.secret import SecretVersion, read_secret
-from redeemctl.stage import PARALLEL_QUERIES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
-
-    from infra.account import Account
-    from infra.stage_settings import Domain, StageSettings
-    from redeemctl.doctor.findings import Check, T
-    from redeemctl.stage import Stage
+from redeemctl.stage import PARALLEL_QUERIES, Stage
 
 PLATFORM_SECONDS = 10.0
 """Limit for one call of the platform, or for reading a token's row; retries included."""

@@ -1,7 +1,5 @@
 """The command `redeemctl doctor`: its options, its output, and its exit code."""
 
-from __future__ import annotations
-
 import sys
 from itertools import groupby
 

@@ -1,18 +1,14 @@
 """Findings: the results of checks, how they are grouped, the exit code, and the summary."""
 
-from __future__ import annotations
-
 import enum
 from collections import Counter
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
-
-    T = TypeVar("T")
-    Check = Generator["Finding", None, T]
-    """Yields the findings of a check, and returns what other checks need."""
+T = TypeVar("T")
+Check = Generator["Finding", None, T]
+"""Yields the findings of a check, and returns what other checks need."""
 
 EXIT_FAILED = 1
 EXIT_NOT_CHECKED = 6

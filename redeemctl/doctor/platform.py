@@ -3,17 +3,11 @@
 The platform's own advice on its error codes (排查建议) is quoted.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from chalicelib import errors
 from chalicelib.douyin import codes
+from chalicelib.errors import Evidence, RedemptionError
+from chalicelib.tokens.lease import TokenRow
 from redeemctl.doctor.findings import Finding, failed, ok, warning
-
-if TYPE_CHECKING:
-    from chalicelib.errors import Evidence, RedemptionError
-    from chalicelib.tokens.lease import TokenRow
 
 SHORT_SECONDS = 20 * 60
 """The schedule renews a token 30 minutes before its end, and runs every 10 minutes."""

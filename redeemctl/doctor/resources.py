@@ -1,26 +1,18 @@
 """Judge the resources of a stage as AWS describes them, and the responses of its public endpoint."""
 
-from __future__ import annotations
-
-from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
+import requests
 
 from chalicelib.errors import Evidence
 from infra import smoke
+from infra.comparison import Difference
 from redeemctl.doctor import platform
-from redeemctl.doctor.findings import Finding, Outcome, deploy, failed, ok, warning
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
-
-    import requests
-
-    from infra.comparison import Difference
-    from redeemctl.doctor.findings import Check
-    from redeemctl.secret import SecretVersion
+from redeemctl.doctor.findings import Check, Finding, Outcome, deploy, failed, ok, warning
+from redeemctl.secret import SecretVersion
 
 MIN_KEY_LENGTH = 16
 CERTIFICATE_WARNING_DAYS = 30
