@@ -26,15 +26,14 @@ _SECONDS_WITHOUT_LAMBDA = 60.0
 class Deadline:
     """A point in time, `seconds` from now on the monotonic clock. No work is started after it.
 
-    Cancelling it ends it at once and aborts the calls in progress.
+    Cancelling it ends it at once. The calls in progress notice this within a tenth of a second.
     """
 
-    __slots__ = ("_abort_callbacks", "_at", "_cancelled", "_clock")
+    __slots__ = ("_at", "_cancelled", "_clock")
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._at = clock() + seconds
-        self._abort_callbacks: set[Callable[[], None]] = set()
         self._cancelled = threading.Event()
 
     def remaining(self) -> float:
@@ -51,27 +50,13 @@ class Deadline:
         return self._at == -math.inf
 
     def cancel(self) -> None:
-        """End the deadline now and abort the blocking calls that registered with `aborting`."""
+        """End the deadline now."""
         self._at = -math.inf
         self._cancelled.set()
-        for abort in tuple(self._abort_callbacks):
-            abort()
 
     def sleep(self, seconds: float) -> None:
         """Wait, but not longer than until the deadline is cancelled."""
         self._cancelled.wait(seconds)
-
-    @contextmanager
-    def aborting(self, abort: Callable[[], None]) -> Iterator[None]:
-        """Register `abort` for the time of the block: another thread calls it when the deadline is cancelled."""
-        self._abort_callbacks.add(abort)
-        try:
-            # After the registration, so that a cancellation in between is not missed.
-            if self.is_cancelled:
-                abort()
-            yield
-        finally:
-            self._abort_callbacks.discard(abort)
 
 
 ABANDONED = "abandoned"

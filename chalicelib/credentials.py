@@ -76,9 +76,9 @@ class CredentialsCache:
             found = look_up(credentials)
         return credentials, found
 
-    def find_app_secret(self, app_id: str, context: RequestContext) -> tuple[Credentials, str | None]:
-        """Return the credentials, and the secret of an app or None; see `find`."""
-        return self.find(lambda credentials: credentials.apps.get(app_id) or None, context)
+    def find_app_secret(self, app_id: str, context: RequestContext) -> str | None:
+        """Return the secret of an app, or None for an unknown one; see `find`."""
+        return self.find(lambda credentials: credentials.apps.get(app_id) or None, context)[1]
 
     def _read(self, now: float, context: RequestContext) -> Credentials:
         try:

@@ -8,11 +8,11 @@ No message contains a token, a secret, an open_id or a coupon code.
 import msgspec
 
 
-class Evidence(msgspec.Struct, frozen=True):
+class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     """The error codes of a platform response, and the `logid` that the platform's support asks for (or "")."""
 
     error_code: int
-    sub_error_code: int = 0
+    sub_error_code: int
     logid: str = ""
 
 

@@ -130,13 +130,15 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
     app_id = _string(account_id, item, "app_id")
     if app_id is None:
         raise ConfigurationError(f"merchant {account_id}: attribute app_id is missing")
-    stores = item.get("stores", {"M": {}})
+    stores = None
+    if "stores" in item:
+        if "M" not in item["stores"]:
+            raise ConfigurationError(f"merchant {account_id}: attribute stores is not a map")
+        stores = {poi_id: _parse_store(poi_id, entry) for poi_id, entry in item["stores"]["M"].items()}
     active = item.get("active", {"BOOL": True})
     life_account_id = _string(account_id, item, "life_account_id")
     if life_account_id is not None and not _HEADER_VALUE.fullmatch(life_account_id):
         raise ConfigurationError(f"merchant {account_id}: attribute life_account_id cannot be sent as a header")
-    if "M" not in stores:
-        raise ConfigurationError(f"merchant {account_id}: attribute stores is not a map")
     if "BOOL" not in active:
         raise ConfigurationError(f"merchant {account_id}: attribute active is not a boolean")
     return Merchant(
@@ -144,14 +146,10 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
         app_id=app_id,
         token_id=_string(account_id, item, "token_id") or app_id,
         life_account_id=life_account_id,
-        stores=_parse_stores(stores["M"]) if "stores" in item else None,
+        stores=stores,
         active=active["BOOL"],
         name=_text(item, "name"),
     )
-
-
-def _parse_stores(entries: Mapping[str, AttributeValueTypeDef]) -> dict[str, StoreView | None]:
-    return {poi_id: _parse_store(poi_id, entry) for poi_id, entry in entries.items()}
 
 
 def _parse_store(poi_id: str, entry: AttributeValueTypeDef) -> StoreView | None:

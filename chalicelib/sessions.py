@@ -42,8 +42,8 @@ def authenticate(
 
     Raises UnauthenticatedError for a forged or expired token, and what `CredentialsCache.get` raises.
     """
-    if not token or len(token) > MAX_TOKEN_LENGTH:
-        raise UnauthenticatedError("no session token")
+    if len(token) > MAX_TOKEN_LENGTH:
+        raise UnauthenticatedError("session token is too long")
     credentials, session = credentials_cache.find(lambda c: verify_session(token, c.session_keys, now), context)
     if session is None:
         raise UnauthenticatedError("session token has no valid signature")
@@ -51,19 +51,14 @@ def authenticate(
 
 
 def verify_session(token: str, keys: list[str], now: float) -> Session | None:
-    """Return the session of a token, or None when it was not signed by one of the keys.
+    """Return the session of a token, or None when none of the keys has signed it; raises UnauthenticatedError.
 
-    Raises UnauthenticatedError for an expired token, or one of another form.
+    Raises it for an expired token.
     """
     try:
-        payload = _serializer(*keys).loads(token)
-    except BadData:
+        app_id, open_id, expires_at = msgspec.convert(_serializer(*keys).loads(token), tuple[str, str, int])
+    except (BadData, msgspec.ValidationError):
         return None
-    try:
-        app_id, open_id, expires_at = msgspec.convert(payload, tuple[str, str, int])
-    except msgspec.ValidationError:
-        # Signed by one of our keys, but for another purpose or by another version.
-        raise UnauthenticatedError("session token has another form") from None
     if expires_at <= now:
         raise UnauthenticatedError("session expired")
     return Session(app_id, open_id)

@@ -17,8 +17,9 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.parsers import ResponseParserError
 
 from chalicelib import __version__
-from chalicelib.aws import Table
+from chalicelib.aws import Table, read_secret
 from chalicelib.context import Deadline, RequestContext
+from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import RedemptionError
@@ -92,7 +93,9 @@ class Stage:
 
     def tokens_of(self, douyin: DouyinClient) -> TokenProvider:
         """Return the access tokens, minted with another client of the platform."""
-        return TokenProvider(Table(self.client("dynamodb"), self.settings.table_name), douyin)
+        secret = functools.partial(read_secret, self.client("secretsmanager"), self.settings.secret_name)
+        table = Table(self.client("dynamodb"), self.settings.table_name)
+        return TokenProvider(table, douyin, CredentialsCache(secret).find_app_secret)
 
     @property
     def merchants(self) -> MerchantTable:

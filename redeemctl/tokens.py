@@ -34,14 +34,14 @@ def show_tokens(options: GlobalOptions) -> None:
 def renew_token(options: GlobalOptions, app_id: str) -> None:
     """Renew an app's token now. The current one stays valid for a few minutes, until all instances use the new one."""
     with options.open_stage() as stage:
-        secret = get_app_secret(stage, app_id)
+        get_app_secret(stage, app_id)
         row = stage.tokens.read_row(app_id, stage.new_context())
         changes = [Change(f"token of {app_id}", masked(row.access_token), "a new token")]
         warning = "The platform invalidates the current token after a few minutes." if row.access_token else ""
 
         def renew() -> None:
             # The lease of the service makes this safe: if another instance has renewed meanwhile, its token is used.
-            stage.tokens.renew(app_id, secret, row, stage.new_context())
+            stage.tokens.renew(app_id, row, stage.new_context())
 
         options.change(changes, renew, f"token of {app_id}: renewed", warning=warning, app_id=app_id)
 

@@ -4,8 +4,6 @@ Serves endpoints of the platform under their real paths; login and open API shar
 `/_sandbox/` control the mock. docs/mock-platform.md describes all of them.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import contextlib
@@ -15,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
@@ -23,12 +21,13 @@ from sandbox import sample_data
 from sandbox.faults import FAULT_HEADER, CallDetails, Fault, FaultPlan
 from sandbox.mock_platform import MockPlatform, PlatformError
 
-if TYPE_CHECKING:
-    Codes = dict[str, int]
-    """Error codes by field, for example `extra.error_code`."""
-    BuildResponse = Callable[[Codes | None], tuple[dict[str, Any], int]]
-    """Builds the normal response, or one with the given codes; returns the body and its error code (0: success)."""
-    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Codes = dict[str, int]
+"""Error codes by field, for example `extra.error_code`."""
+
+BuildResponse = Callable[[Codes | None], tuple[dict[str, Any], int]]
+"""Builds the normal response, or one with the given codes; returns the body and its error code (0: success)."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CERTIFICATES_PATH = "/api/trade/v2/fulfillment/query_user_certificates"
 ORDER_PATH = "/api/trade/v2/fulfillment/order_can_use"

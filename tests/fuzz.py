@@ -221,7 +221,7 @@ def run_list_round(chance: random.Random) -> str | None:
         while cursor is not None:
             result = list_pages(cursor, fetch, executor, PAGE_SIZE, Deadline(60.0))
             found += [view.certificate_id for view in build_views(result.pages, 0.0).views]
-            cursor = result.next
+            cursor = result.position if result.continues else None
     if sorted(found) != sorted(ours) or len(set(requested)) != len(requested):
         return f"list: {len(found)} of {len(ours)} after pages {requested}, {cuts_first=} {total=}"
     return None

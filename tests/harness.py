@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import app as application
-from chalicelib.certificates.ratelimit import RateLimitCache
+from chalicelib.certificates.fetching import RateLimitCache
 from chalicelib.douyin import client
 from chalicelib.tokens import provider
 from infra.bundle import ROOT, BundleError, current_archive

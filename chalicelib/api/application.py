@@ -1,10 +1,8 @@
 """The Chalice application: every response gets the documented format and headers, and is reported."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chalice.app import Chalice, Request, Response
 
@@ -13,8 +11,7 @@ from chalicelib.api.telemetry import Telemetry
 from chalicelib.context import RequestContext, RequestRecord
 from chalicelib.errors import RedemptionError
 
-if TYPE_CHECKING:
-    View = Callable[..., str]
+View = Callable[..., str]
 
 _CONTEXT = "redemption"
 """Key of the RequestContext in Chalice's `request.context`, the event's `requestContext`."""

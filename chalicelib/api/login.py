@@ -8,7 +8,7 @@ import msgspec
 
 from chalicelib.api.problems import ProblemView, problem_for_error
 from chalicelib.api.validation import LoginRequest
-from chalicelib.certificates.listing import CertificateList, CertificateLister, ListRequest
+from chalicelib.certificates.listing import CertificateLister, ListRequest
 from chalicelib.certificates.views import ListView
 from chalicelib.context import ListReport, Outcome, RequestContext
 from chalicelib.credentials import Credentials, CredentialsCache
@@ -63,10 +63,11 @@ class LoginHandler:
         Raises UnauthenticatedError for an unknown app, what `CredentialsCache.get` and `DouyinClient.login` raise, and
         UpstreamMalformedError for an open_id that is too long. An error of the list is in the result.
         """
-        credentials, app_secret = self._credentials.find_app_secret(request.app_id, context)
+        app_secret = self._credentials.find_app_secret(request.app_id, context)
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
+        credentials = self._credentials.get(context)
         prefetched = [] if request.selection is None else self._lister.prefetch(request.selection, context)
         session = Session(request.app_id, self._douyin.login(request.app_id, app_secret, request.code, context))
         token = sign_session(session, int(self._clock()) + self._ttl, credentials.session_keys)
@@ -74,12 +75,12 @@ class LoginHandler:
         if request.selection is None:
             return LoginResult(LoginView(token, self._ttl), user)
         try:
-            first = self._list(session, ListRequest(request.selection), credentials, prefetched, context)
+            first, report = self._list(session, ListRequest(request.selection), credentials, prefetched, context)
         # All errors: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, context.record.request_id)
             return LoginResult(LoginView(token, self._ttl, list_problem=problem.view), user, problem.outcome)
-        return LoginResult(LoginView(token, self._ttl, list=first.view), user, Outcome(), first.report)
+        return LoginResult(LoginView(token, self._ttl, list=first), user, Outcome(), report)
 
     def _list(
         self,
@@ -88,7 +89,7 @@ class LoginHandler:
         credentials: Credentials,
         prefetched: list[Future[None]],
         context: RequestContext,
-    ) -> CertificateList:
+    ) -> tuple[ListView, ListReport]:
         """List within LIST_SECONDS; raises UpstreamTimeoutError when they are over."""
         context = context.with_timeout(LIST_SECONDS)
         # What has not started yet, the list does itself.

@@ -9,6 +9,7 @@ import msgspec
 
 from chalicelib import errors
 from chalicelib.context import Outcome
+from chalicelib.errors import Evidence
 
 
 class ProblemType(msgspec.Struct, frozen=True):
@@ -25,14 +26,6 @@ class ProblemType(msgspec.Struct, frozen=True):
     retryable: bool = False
     retry_after: int | None = None
     is_callers_mistake: bool = False
-
-
-class UpstreamView(msgspec.Struct, omit_defaults=True):
-    """The platform's error codes and log id, for its support."""
-
-    error_code: int
-    sub_error_code: int
-    logid: str = ""
 
 
 class InputErrorView(msgspec.Struct):
@@ -54,7 +47,7 @@ class ProblemView(msgspec.Struct, omit_defaults=True):
     retryable: bool
     retry_after: int | None = None
     errors: list[InputErrorView] | None = None
-    upstream: UpstreamView | None = None
+    upstream: Evidence | None = None
 
 
 INVALID_REQUEST = ProblemType(
@@ -169,9 +162,7 @@ def problem_for_error(error: BaseException, request_id: str = "") -> Problem:
     problem = problem_for_type(problem_type, request_id, error)
     view = problem.view
     # Unknown apps and refused codes get the same response, so a refused login has no `upstream`.
-    evidence = None if isinstance(error, errors.LoginRefusedError) else getattr(error, "evidence", None)
-    if evidence is not None:
-        view.upstream = UpstreamView(evidence.error_code, evidence.sub_error_code, evidence.logid)
+    view.upstream = None if isinstance(error, errors.LoginRefusedError) else getattr(error, "evidence", None)
     if view.retry_after is not None:
         view.retry_after = max(view.retry_after, math.ceil(getattr(error, "retry_after", None) or 0))
     if isinstance(error, errors.InvalidRequestError):

@@ -21,7 +21,6 @@ BODY_RULE = f"must be at most {MAX_BODY_BYTES} bytes"
 ID = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
 """An account_id, app_id, poi_id or token_id."""
 
-_DIGITS = re.compile(r"[0-9]+", re.ASCII)
 ID_RULE = "must be 1 to 64 characters out of 0-9, A-Z, a-z, _ and -"
 _SECONDS_RULE = "must be epoch seconds, an integer from 0 to 9999999999"
 _SECONDS = range(10**10)
@@ -108,7 +107,7 @@ def _parse_number(text: str, allowed: range) -> int | str:
 
     Texts that are longer than the largest number are not converted.
     """
-    return int(text) if len(text) <= len(str(allowed[-1])) and _DIGITS.fullmatch(text) else text
+    return int(text) if len(text) <= len(str(allowed[-1])) and text.isascii() and text.isdigit() else text
 
 
 def _check_selection(account_id: Any, poi_id: Any, numbers: Mapping[str, Any], prefix: str = "") -> Selection:

@@ -1,16 +1,48 @@
 """Fetches pages for one request: with the merchant's token, one token renewal at most, and the cached rate limits."""
 
 import threading
+import time
 from collections.abc import Callable
 
-from chalicelib.certificates.ratelimit import RateLimitCache
+import msgspec
+
+from chalicelib.cache import TtlCache
 from chalicelib.context import RequestContext
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import CertificatesQuery
-from chalicelib.errors import RateLimitedError, TokenRefusedError, TokenUnavailableError
+from chalicelib.errors import Evidence, RateLimitedError, TokenRefusedError, TokenUnavailableError
 from chalicelib.merchants import Merchant
 from chalicelib.tokens.provider import TokenProvider
+
+MAX_CACHED_LIMITS = 100
+
+DEFAULT_SECONDS = 1.0
+"""Duration of a limit when the platform does not send Retry-After."""
+
+
+class _Limit(msgspec.Struct, frozen=True):
+    until: float
+    evidence: Evidence | None
+
+
+class RateLimitCache:
+    """Caches when the rate limit of each app ends. Each instance has its own cache."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._cache: TtlCache[_Limit] = TtlCache(MAX_CACHED_LIMITS, clock)
+
+    def check(self, app_id: str) -> None:
+        """Raise RateLimitedError while the app is limited: more requests would only prolong the limit."""
+        limit = self._cache.get(app_id)
+        if limit is not None:
+            raise RateLimitedError("cached", evidence=limit.evidence, retry_after=limit.until - self._clock())
+
+    def remember(self, app_id: str, error: RateLimitedError) -> None:
+        """Store a limit that the platform reported and that retries did not overcome."""
+        seconds = error.retry_after or DEFAULT_SECONDS
+        self._cache.put(app_id, _Limit(self._clock() + seconds, error.evidence), seconds)
 
 
 class PageFetcher:
@@ -24,7 +56,6 @@ class PageFetcher:
         self,
         query: CertificatesQuery,
         merchant: Merchant,
-        find_secret: Callable[[], str | None],
         token: str,
         *,
         douyin: DouyinClient,
@@ -35,7 +66,6 @@ class PageFetcher:
     ) -> None:
         self._query = query
         self._merchant = merchant
-        self._find_secret = find_secret
         self._douyin = douyin
         self._tokens = tokens
         self._rate_limits = rate_limits
@@ -47,15 +77,12 @@ class PageFetcher:
 
     def fetch(self, page: int) -> Page:
         """Return page `page` (from 1); raises UpstreamError, TokenUnavailableError, StorageUnavailableError."""
-        token = self._token
-        try:
-            return self._fetch(page, token)
-        except TokenRefusedError as refusal:
-            token = self._replace(token, refusal)
-        try:
-            return self._fetch(page, token)
-        except TokenRefusedError as refusal:
-            raise TokenUnavailableError("the renewed token was refused as well", refusal.evidence) from None
+        while True:
+            token = self._token
+            try:
+                return self._fetch(page, token)
+            except TokenRefusedError as refusal:
+                self._replace(token, refusal)
 
     def _fetch(self, page: int, token: str) -> Page:
         try:
@@ -64,18 +91,15 @@ class PageFetcher:
             self._rate_limits.remember(self._merchant.app_id, error)
             raise
 
-    def _replace(self, refused: str, refusal: TokenRefusedError) -> str:
-        """Return the token that replaces `refused`: the one that another page has obtained, or a newer one."""
+    def _replace(self, refused: str, refusal: TokenRefusedError) -> None:
+        """Get another token, unless another page has; raises TokenUnavailableError if that was done before."""
         with self._lock:
             if self._token == refused:
                 if self._was_replaced:
                     raise TokenUnavailableError("the renewed token was refused as well", refusal.evidence)
                 self._was_replaced = True
                 try:
-                    self._token = self._tokens.get_other_token(
-                        self._merchant.token_id, self._find_secret, refused, self._context
-                    )
+                    self._token = self._tokens.get_other_token(self._merchant.token_id, refused, self._context)
                 except TokenUnavailableError as error:
                     error.evidence = error.evidence or refusal.evidence
                     raise
-            return self._token

@@ -7,9 +7,8 @@ from concurrent.futures import Executor, Future
 import msgspec
 
 from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
-from chalicelib.certificates.fetching import PageFetcher
+from chalicelib.certificates.fetching import PageFetcher, RateLimitCache
 from chalicelib.certificates.paging import list_pages
-from chalicelib.certificates.ratelimit import RateLimitCache
 from chalicelib.certificates.views import ListView, build_views
 from chalicelib.context import ListReport, RequestContext
 from chalicelib.credentials import Credentials, CredentialsCache
@@ -22,19 +21,15 @@ from chalicelib.tokens.provider import TokenProvider
 
 MAX_REPORTED_FIELDS = 10
 
+MAX_PRELOADED_APPS = 3
+"""The tokens of the other apps are read when a request needs them."""
+
 
 class ListRequest(msgspec.Struct, frozen=True):
     """A validated list request. The cursor is not verified yet: its signature depends on the user."""
 
     selection: Selection
     cursor: str | None = None
-
-
-class CertificateList(msgspec.Struct, frozen=True):
-    """A list, and what is to be reported about it."""
-
-    view: ListView
-    report: ListReport
 
 
 class CertificateLister:
@@ -60,6 +55,17 @@ class CertificateLister:
         # One at a time: the prefetches of refused logins must not fill the executor when the platform hangs.
         self._connecting: Future[None] | None = None
 
+    def warm_up(self, context: RequestContext) -> None:
+        """Read the secret and the tokens, which opens the connections to AWS; raises RedemptionError.
+
+        It does not wait for the connection to the platform: a first login does not need this one yet. If it cannot be
+        opened, the first request that needs it opens its own. No token is minted: a request does that, with its own
+        deadline.
+        """
+        self._connecting = self._executor.submit(self._douyin.open_connection)
+        for app_id in list(self._credentials.get(context).apps)[:MAX_PRELOADED_APPS]:
+            self._tokens.preload(app_id, context)
+
     def prefetch(self, selection: Selection, context: RequestContext) -> list[Future[None]]:
         """Start to fetch what a list needs for any user: the rows of merchant and token, and an open connection.
 
@@ -72,8 +78,8 @@ class CertificateLister:
 
     def list_certificates(
         self, session: Session, request: ListRequest, credentials: Credentials, context: RequestContext
-    ) -> CertificateList:
-        """List the usable certificates, beginning at the request's cursor.
+    ) -> tuple[ListView, ListReport]:
+        """List the usable certificates, beginning at the request's cursor. Returns also what is to be reported.
 
         `credentials` are those that have verified the session. Raises RedemptionError when the first page cannot be
         read, the merchant or store is unknown, or no token is available.
@@ -86,15 +92,10 @@ class CertificateLister:
         merchant = self._check_merchant(session.app_id, selection, context)
         query = msgspec.structs.replace(query, life_account_id=merchant.life_account_id)
         page_context = context.cancellable()
-
-        def find_secret() -> str | None:
-            return self._credentials.find_app_secret(merchant.token_id, context)[1]
-
         fetcher = PageFetcher(
             query,
             merchant,
-            find_secret,
-            self._tokens.get_token(merchant.token_id, find_secret, context),
+            self._tokens.get_token(merchant.token_id, context),
             douyin=self._douyin,
             tokens=self._tokens,
             rate_limits=self.rate_limits,
@@ -103,21 +104,20 @@ class CertificateLister:
         )
         result = list_pages(start, fetcher.fetch, self._executor, query.page_size, page_context.deadline)
         built = build_views(result.pages, self._clock())
-        next_cursor = None
-        if result.next is not None:
-            next_cursor = encode_cursor(result.next, query, credentials.session_keys)
-        is_below_total = result.next is None and result.total is not None and result.received < result.total
+        position = result.position
+        next_cursor = encode_cursor(position, query, credentials.session_keys) if result.continues else None
+        is_below_total = not result.continues and position.total is not None and position.received < position.total
         report = ListReport(
             len(result.pages),
             len(built.views),
             built.malformed,
             built.malformed_fields[:MAX_REPORTED_FIELDS],
             result.lost_page_error,
-            result.received if is_below_total else None,
-            result.total if is_below_total else None,
+            position.received if is_below_total else None,
+            position.total if is_below_total else None,
         )
         view = ListView(selection.account_id, selection.poi_id, built.views, built.unusable, next_cursor)
-        return CertificateList(view, report)
+        return view, report
 
     def _read_rows(self, account_id: str, context: RequestContext) -> None:
         merchant = self._merchants.get(account_id, context)

@@ -26,17 +26,15 @@ MAX_EMPTY_PAGES = 20
 
 
 class PagedResult(msgspec.Struct, frozen=True):
-    """Consecutive pages, and the position where the next response starts, or None at the end of the list.
+    """Consecutive pages, and the position after them.
 
-    `received` is the number of certificates of the list up to here, `total` what the platform says of the whole list
-    (None if it says nothing usable). `lost_page_error` is the error of a page that could not be read, or None. Then
-    `next` is at this page.
+    `continues`: the next response starts at this position; False at the end of the list. `lost_page_error` is the error
+    of the page at this position, if it could not be read.
     """
 
     pages: list[Page]
-    next: Cursor | None
-    received: int
-    total: int | None
+    position: Cursor
+    continues: bool
     lost_page_error: RedemptionError | None = None
 
 
@@ -46,8 +44,8 @@ def list_pages(
     """Read the page of `start`, then the pages after it in parallel, at most PAGES_PER_RESPONSE in all.
 
     `deadline` limits the calls of `fetch`. Raises what `fetch` raises for the first page. If page 3 cannot be read, the
-    result has pages 1 and 2, and `next` is at page 3. Page 4 is not used: its call is cancelled before it starts, or
-    aborted by cancelling `deadline`.
+    result has pages 1 and 2, and `position` is at page 3. Page 4 is not used: its call is cancelled before it starts,
+    or aborted by cancelling `deadline`.
     """
     pages = [fetch(start.page)]
     while True:
@@ -55,18 +53,17 @@ def list_pages(
         left, continues = plan_pages(position, pages[-1].size, page_size)
         count = min(left, PAGES_PER_RESPONSE - len(pages))
         if count <= 0:
-            return PagedResult(pages, position if continues else None, position.received, position.total)
+            return PagedResult(pages, position, continues)
         futures = [executor.submit(fetch, position.page + number) for number in range(count)]
         try:
             # Limited here too: while a page waits for a thread, the deadline of its call is not checked.
-            pages += [_result(future, deadline) for future in futures]
+            for future in futures:
+                pages.append(_result(future, deadline))  # noqa: PERF401 - keeps the pages before a lost one
         except RedemptionError as error:
-            pages += _completed_before_failure(futures)
             position = advance(start, pages)
             # The list may have ended before the lost page: some pages are read only to find the end.
-            if not plan_pages(position, pages[-1].size, page_size)[1]:
-                return PagedResult(pages, None, position.received, position.total)
-            return PagedResult(pages, position, position.received, position.total, error)
+            _, continues = plan_pages(position, pages[-1].size, page_size)
+            return PagedResult(pages, position, continues, error if continues else None)
         finally:
             _cancel(futures, deadline)
 
@@ -108,16 +105,6 @@ def advance(start: Cursor, pages: list[Page]) -> Cursor:
     # The total may change between pages: the largest of this response counts, or that of the one before.
     totals = [page.total for page in pages if page.total is not None]
     return Cursor(start.page + len(pages), received, empty_pages, max(totals, default=start.total))
-
-
-def _completed_before_failure(futures: list[Future[Page]]) -> list[Page]:
-    """Return the pages before the first one that failed."""
-    pages: list[Page] = []
-    for future in futures:
-        if not future.done() or future.exception() is not None:
-            break
-        pages.append(future.result())
-    return pages
 
 
 def _cancel(futures: list[Future[Page]], deadline: Deadline) -> None:

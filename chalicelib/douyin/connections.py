@@ -7,7 +7,6 @@ they reuse some connections that RFC 9112 (HTTP/1.1) requires to be closed. Ever
 import functools
 import io
 import socket
-import threading
 import time
 from contextlib import suppress
 from http.client import HTTPException, HTTPResponse, parse_headers
@@ -32,48 +31,25 @@ READ_SECONDS = 3.0
 BUFFER_BYTES = 64 * 1024
 _MAX_INTERIM_RESPONSES = 8
 
-
-class Exchange:
-    """One request and its response, on a connection that was idle for at most `max_idle` seconds.
-
-    `abort` may be called from another thread, at any time.
-    """
-
-    def __init__(self, deadline: Deadline, max_idle: float) -> None:
-        self.deadline = deadline
-        self.max_idle = max_idle
-        self._lock = threading.Lock()
-        self._sock: socket.socket | None = None
-
-    def begin(self, sock: socket.socket) -> None:
-        """Note the socket that carries the exchange: a connection drops its own reference if the peer will close it."""
-        with self._lock:
-            self._sock = sock
-
-    def end(self) -> None:
-        """Forget the socket. After this, `abort` cannot reach the next exchange on it."""
-        with self._lock:
-            self._sock = None
-
-    def abort(self) -> None:
-        """Unblock the thread that waits in this exchange, by shutting its socket down."""
-        with self._lock:
-            if self._sock is not None:
-                # Not SSLSocket.shutdown: it removes the TLS layer while the other thread uses it.
-                with suppress(OSError):
-                    socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+_POLL_SECONDS = 0.1
+"""Interval in seconds at which a thread that waits for the peer checks whether its deadline was cancelled."""
 
 
 class ExchangeTimeout(urllib3.Timeout):
-    """The time limits of an exchange, and the exchange itself: urllib3 passes nothing else of a request to its pool."""
+    """The limits of one request and its response: urllib3 passes nothing else of a request to its pool.
 
-    def __init__(self, exchange: Exchange, **limits: Any) -> None:
+    The connection was idle for at most `max_idle` seconds.
+    """
+
+    def __init__(self, deadline: Deadline, max_idle: float, **limits: Any) -> None:
         super().__init__(**limits)
-        self.exchange = exchange
+        self.deadline = deadline
+        self.max_idle = max_idle
 
     def clone(self) -> "ExchangeTimeout":
         """Return a copy whose clock has not started."""
-        return ExchangeTimeout(self.exchange, connect=self._connect, read=self._read, total=self.total)
+        limits = {"connect": self._connect, "read": self._read, "total": self.total}
+        return ExchangeTimeout(self.deadline, self.max_idle, **limits)
 
 
 class _BoundedReader(io.RawIOBase):
@@ -84,7 +60,8 @@ class _BoundedReader(io.RawIOBase):
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
-        self._raw: Any = sock.makefile("rb", buffering=0)
+        # Keeps the socket open: a connection closes its own side of it if the peer will close it.
+        self._file: Any = sock.makefile("rb", buffering=0)
         self._deadline = deadline
         # urllib3 has set the timeout to what is left of the read timeout and of the total.
         self._end = time.monotonic() + (sock.gettimeout() or READ_SECONDS)
@@ -100,15 +77,14 @@ class _BoundedReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         if self.is_finished:
             return 0
-        left = min(self._end - time.monotonic(), self._deadline.remaining())
-        if left <= 0:
-            raise TimeoutError("timed out")
-        self._sock.settimeout(left)
-        count: int | None = self._raw.readinto(buffer)
-        return count
+        while (left := min(self._end - time.monotonic(), self._deadline.remaining())) > 0:
+            self._sock.settimeout(min(left, _POLL_SECONDS))
+            with suppress(TimeoutError):
+                return self._sock.recv_into(buffer)
+        raise TimeoutError("timed out")
 
     def close(self) -> None:
-        self._raw.close()
+        self._file.close()
         super().close()
 
 
@@ -176,27 +152,25 @@ class _Connection(HTTPConnection):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._exchange: Any = None
+        self._deadline: Any = None
         self._response: Any = None
         self._idle_since = 0.0
 
-    def begin_exchange(self, exchange: Exchange) -> None:
+    def begin_exchange(self, limits: ExchangeTimeout) -> None:
         """Let the connection carry an exchange. One that was idle for too long is closed first, and opened again.
 
         Its peer, or a gateway between, may have dropped it without notice (RFC 9112, section 9.5).
         """
-        if self.sock is not None and not self.is_fresh(exchange.max_idle):
+        if self.sock is not None and not self.is_fresh(limits.max_idle):
             self.close()
         # The idle time counts from here: Lambda may freeze the instance before the end of the exchange.
         self._idle_since = time.time()
-        self._exchange = exchange
-        self.response_class = functools.partial(_BoundedResponse, deadline=exchange.deadline)  # type: ignore[assignment]
+        self._deadline = limits.deadline
+        self.response_class = functools.partial(_BoundedResponse, deadline=limits.deadline)  # type: ignore[assignment]
 
     def end_exchange(self) -> None:
         """Close the connection unless it can be reused."""
         response, self._response = self._response, None
-        if self._exchange is not None:
-            self._exchange.end()
         if self.sock is None:
             return
         if response is None or not response.is_clean() or self._has_pending_bytes():
@@ -205,14 +179,11 @@ class _Connection(HTTPConnection):
     def connect(self) -> None:
         limit = self.timeout if isinstance(self.timeout, float | int) else CONNECT_SECONDS
         try:
-            call_with_timeout(super().connect, limit, self._exchange.deadline, on_late=self.close)
+            call_with_timeout(super().connect, limit, self._deadline, on_late=self.close)
         except TimeoutError:
             raise ConnectTimeoutError(self, "connecting timed out") from None
 
     def getresponse(self) -> Any:
-        # Sending does not block for long: from here on the thread waits for the peer.
-        if self.sock is not None:
-            self._exchange.begin(self.sock)
         response = super().getresponse()
         self._response = response._original_response  # noqa: SLF001 - only http.client's object knows
         return response
@@ -240,7 +211,7 @@ class _Pool(HTTPConnectionPool):
         return any(found is not None and found.is_connected and found.is_fresh(max_idle) for found in newest)
 
     def _make_request(self, conn: Any, method: str, url: str, **options: Any) -> Any:  # type: ignore[override]
-        conn.begin_exchange(options["timeout"].exchange)
+        conn.begin_exchange(options["timeout"])
         return super()._make_request(conn, method, url, **options)
 
     def _put_conn(self, conn: Any) -> None:

@@ -12,7 +12,6 @@ from chalicelib.douyin.connections import (
     BUFFER_BYTES,
     CONNECT_SECONDS,
     READ_SECONDS,
-    Exchange,
     ExchangeTimeout,
     PoolAdapter,
 )
@@ -55,17 +54,11 @@ class Transport:
         if left <= 0:
             raise UpstreamTimeoutError("budget")
         url = base_url + request.path
-        exchange = Exchange(deadline, max_idle)
+        limits = ExchangeTimeout(deadline, max_idle, connect=CONNECT_SECONDS, read=READ_SECONDS, total=left)
         try:
-            with (
-                deadline.aborting(exchange.abort),
-                self._session.get_adapter(url).send(
-                    self._prepare(url, request),
-                    # requests accepts urllib3's Timeout; its type stubs do not say so.
-                    timeout=ExchangeTimeout(exchange, connect=CONNECT_SECONDS, read=READ_SECONDS, total=left),  # type: ignore[arg-type]
-                    stream=True,
-                ) as response,
-            ):
+            # requests accepts urllib3's Timeout; its type stubs do not say so.
+            response = self._session.get_adapter(url).send(self._prepare(url, request), timeout=limits, stream=True)  # type: ignore[arg-type]
+            with response:
                 body = _read(response, max_bytes)
         # `from None`: the library's errors quote URLs and header values, which must not reach a log.
         except requests.ConnectTimeout:

@@ -3,13 +3,11 @@
 To mint is to request a new token from the platform. `lease` makes sure that one instance mints at a time.
 """
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
@@ -27,9 +25,6 @@ from chalicelib.errors import (
 )
 from chalicelib.retry import RetryPolicy, call_with_retries
 from chalicelib.tokens.lease import Lease, TokenRow, token_key
-
-if TYPE_CHECKING:
-    FindSecret = Callable[[], str | None]
 
 MAX_CACHED_TOKENS = 200
 
@@ -71,13 +66,16 @@ ONE_ATTEMPT = msgspec.structs.replace(MINT_RETRY_POLICY, max_attempts=1)
 class TokenProvider:
     """Returns access tokens, and renews them when needed. Raises TokenUnavailableError and StorageUnavailableError.
 
-    `clock` is the wall clock (epoch seconds); `monotonic` measures durations in this instance.
+    `find_secret` returns an app's secret, or None for a token_id that is not one of our apps: another system writes
+    that row, and this service only reads it. `clock` is the wall clock (epoch seconds); `monotonic` measures durations
+    in this instance.
     """
 
     def __init__(
         self,
         table: Table,
         douyin: DouyinClient,
+        find_secret: Callable[[str, RequestContext], str | None],
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -86,6 +84,7 @@ class TokenProvider:
     ) -> None:
         self._table = table
         self._douyin = douyin
+        self._find_secret = find_secret
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
@@ -94,19 +93,15 @@ class TokenProvider:
         self._unexpired: TtlCache[TokenRow] = TtlCache(MAX_CACHED_TOKENS, clock)
         self._seen_states: dict[str, tuple[tuple[int, str, float] | None, float]] = {}
 
-    def get_token(self, token_id: str, find_secret: FindSecret, context: RequestContext) -> str:
-        """Return a token that has not expired.
-
-        `find_secret` returns the app's secret, or None for a token_id that is not one of our apps: another system
-        writes that row, and this service only reads it. It is called only to mint.
-        """
+    def get_token(self, token_id: str, context: RequestContext) -> str:
+        """Return a token that has not expired."""
         token = self._fresh.get(token_id)
         if token is not None:
             return token
         cached = self._unexpired.get(token_id)
         policy = MINT_RETRY_POLICY if cached is None else ONE_ATTEMPT
         try:
-            return self._obtain(token_id, find_secret, context, other_than="", policy=policy)
+            return self._obtain(token_id, "", policy, context)
         except (StorageUnavailableError, TokenUnavailableError):
             if cached is None or cached.expires_at <= self._clock():
                 raise
@@ -121,38 +116,30 @@ class TokenProvider:
         if row.access_token:
             self._use(token_id, row, read_at)
 
-    def get_other_token(self, token_id: str, find_secret: FindSecret, refused: str, context: RequestContext) -> str:
+    def get_other_token(self, token_id: str, refused: str, context: RequestContext) -> str:
         """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one."""
-        return self._obtain(token_id, find_secret, context, other_than=refused, policy=MINT_RETRY_POLICY)
+        return self._obtain(token_id, refused, MINT_RETRY_POLICY, context)
 
-    def renew(self, token_id: str, app_secret: str, row: TokenRow, context: RequestContext) -> str:
+    def renew(self, token_id: str, row: TokenRow, context: RequestContext) -> str:
         """Return another token than that of `row`, which may still work: a new one, unless the row has changed.
 
         Mints in one attempt.
         """
-        return self._obtain(token_id, lambda: app_secret, context, other_than=row.access_token, policy=ONE_ATTEMPT)
+        return self._obtain(token_id, row.access_token, ONE_ATTEMPT, context)
 
-    def renew_if_expiring(self, token_id: str, app_secret: str, context: RequestContext) -> bool:
+    def renew_if_expiring(self, token_id: str, context: RequestContext) -> bool:
         """Renew a token that expires within half an hour; return False for a later expiry, or without a token."""
         row = self.read_row(token_id, context)
         if not row.access_token or row.expires_at - RENEW_SECONDS > self._clock():
             return False
-        self.renew(token_id, app_secret, row, context)
+        self.renew(token_id, row, context)
         return True
 
     def read_row(self, token_id: str, context: RequestContext) -> TokenRow:
         """Return the row from the table; raises StorageUnavailableError."""
         return TokenRow.from_item(self._table.get_item(token_key(token_id), context))
 
-    def _obtain(
-        self,
-        token_id: str,
-        find_secret: FindSecret,
-        context: RequestContext,
-        *,
-        other_than: str,
-        policy: RetryPolicy,
-    ) -> str:
+    def _obtain(self, token_id: str, other_than: str, policy: RetryPolicy, context: RequestContext) -> str:
         """Return a token that has not expired and is not `other_than`: that of the row, or a new one."""
         # The age counts from before a read: Lambda may freeze the instance during it.
         read_at, may_mint = self._clock(), True
@@ -169,7 +156,7 @@ class TokenProvider:
                 with suppress(StorageUnavailableError):
                     row = self.read_row(token_id, context)
                 continue
-            app_secret = find_secret()
+            app_secret = self._find_secret(token_id, context)
             if app_secret is None:
                 raise TokenUnavailableError(f"{token_id} is renewed by another system, which has not done so")
             lease = Lease(self._table, token_id, row, self._clock, context)

@@ -37,13 +37,13 @@ def renew_tokens(tokens: TokenProvider, credentials: CredentialsCache, context: 
     and no row of another system. Raises StorageUnavailableError or ConfigurationError when the secret cannot be read.
     """
     renewal = Renewal()
-    apps = list(credentials.get(context).apps.items())
+    apps = list(credentials.get(context).apps)
     random.shuffle(apps)
     lifetimes: list[int] = []
-    for app_id, app_secret in apps:
+    for app_id in apps:
         app_context = context.with_timeout(SECONDS_PER_APP)
         try:
-            was_renewed = tokens.renew_if_expiring(app_id, app_secret, app_context)
+            was_renewed = tokens.renew_if_expiring(app_id, app_context)
         except (TokenUnavailableError, StorageUnavailableError) as error:
             renewal.failed[app_id] = str(error)
             renewal.error = renewal.error or error

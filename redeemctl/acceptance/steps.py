@@ -185,7 +185,7 @@ class Run:
         is_valid = bool(row.access_token) and row.expires_at > time.time()
         if not is_valid:
             self.confirm("The table has no valid token. This step mints one; an older one ends after five minutes.")
-        self._token = tokens.get_token(token_id, lambda: secret, self.stage.new_context())
+        self._token = tokens.get_token(token_id, self.stage.new_context())
         self._secrets.add(self._token)
         return Verdict(True, "from the table" if is_valid else "minted and stored")
 

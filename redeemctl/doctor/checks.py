@@ -308,7 +308,7 @@ class Checks:
             context = self.stage.new_context(PLATFORM_SECONDS)
             try:
                 # Under the service's own lease: a token that an instance has just minted is used.
-                store.renew(token_id, app_secret, row, context)
+                store.renew(token_id, row, context)
             except TokenUnavailableError as error:
                 yield failed("token", token_id, *platform.explain(error, self.stage.settings.open_api))
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import ssl
 import threading
+import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("X-Port", str(self.client_address[1]))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(b"{}")
+            self.wfile.write(b"{")
+            if self.path == "/slow":
+                self.wfile.flush()
+                time.sleep(0.3)
+            self.wfile.write(b"}")
 
     def do_HEAD(self) -> None:
         self.do_POST()
@@ -79,6 +84,15 @@ def test_the_connect_request_opens_a_connection_that_is_reused(authority: trustm
             ports.add(transport.send(url, request, Deadline(5), 100).headers["x-port"])
             assert transport.has_idle_connection(url, CONNECT_REQUEST)
     assert len(ports) == 1
+
+
+def test_a_body_that_arrives_in_parts_is_complete(authority: trustme.CA, tmp_path: Path) -> None:
+    with (
+        run_server(authority, "localhost") as port,
+        closing(create_session("test", 4, str(tmp_path / "ca.pem"))) as session,
+    ):
+        response = Transport(session).send(f"https://localhost:{port}", Request("/slow", b"{}"), Deadline(5), 100)
+    assert response.body == b"{}"
 
 
 @pytest.mark.parametrize(

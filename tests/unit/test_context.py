@@ -25,19 +25,6 @@ def test_a_deadline_counts_down_past_zero_until_it_is_cancelled() -> None:
     assert (deadline.remaining(), deadline.is_cancelled) == (-INFINITE, True)
 
 
-def test_a_cancellation_aborts_the_calls_under_way_and_later_ones_at_once() -> None:
-    deadline = Deadline(5, Clock())
-    aborted: list[str] = []
-    with pytest.raises(ZeroDivisionError), deadline.aborting(lambda: aborted.append("failed")):
-        raise ZeroDivisionError
-    with deadline.aborting(lambda: aborted.append("outer")), deadline.aborting(lambda: aborted.append("inner")):
-        assert aborted == []
-        deadline.cancel()
-        assert sorted(aborted) == ["inner", "outer"]
-    with deadline.aborting(lambda: aborted.append("late")):
-        assert aborted[2:] == ["late"]
-
-
 @pytest.mark.parametrize(
     ("lambda_context", "options", "seconds"),
     [

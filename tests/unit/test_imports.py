@@ -18,8 +18,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("douyin.pages", "douyin.transport", "merchants", "tokens.lease"),
     ("douyin.client",),
     ("tokens.provider",),
-    ("tokens.renewal", "warmup"),
-    ("certificates.cursors", "certificates.ratelimit", "certificates.views"),
+    ("tokens.renewal",),
+    ("certificates.cursors", "certificates.views"),
     ("certificates.fetching", "certificates.paging"),
     ("certificates.listing",),
     ("api.problems", "api.validation"),
@@ -37,7 +37,7 @@ LIBRARIES: dict[str, set[str]] = {
     "mypy_boto3_dynamodb": {"aws", "merchants", "tokens.lease"},
     "mypy_boto3_secretsmanager": {"aws"},
     "requests": {"app", "douyin.connections", "douyin.transport"},
-    "urllib3": {"aws", "douyin.connections", "douyin.transport"},
+    "urllib3": {"douyin.connections", "douyin.transport"},
 }
 ANYWHERE = {"msgspec", "chalicelib", *sys.stdlib_module_names}
 

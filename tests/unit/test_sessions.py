@@ -64,25 +64,23 @@ def test_a_token_of_an_earlier_release_is_valid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "message"),
+    "payload",
     [
-        (sign(None), "another form"),
-        (sign([APP_ID, OPEN_ID]), "another form"),
-        (sign([APP_ID, OPEN_ID, int(NOW) + 1, 7]), "another form"),
-        (sign([APP_ID, None, int(NOW) + 1]), "another form"),
-        (sign([APP_ID, OPEN_ID, str(int(NOW) + 1)]), "another form"),
+        None,
+        [APP_ID, OPEN_ID],
+        [APP_ID, OPEN_ID, int(NOW) + 1, 7],
+        [APP_ID, None, int(NOW) + 1],
+        [APP_ID, OPEN_ID, str(int(NOW) + 1)],
     ],
 )
-def test_what_is_no_token_of_this_service_is_refused(token: str, message: str) -> None:
-    with pytest.raises(UnauthenticatedError, match=message):
-        verify_session(token, KEYS, NOW)
+def test_what_is_no_token_of_this_service_does_not_verify(payload: object) -> None:
+    assert verify_session(sign(payload), KEYS, NOW) is None
 
 
-@pytest.mark.parametrize("token", ["", "x" * (MAX_TOKEN_LENGTH + 1)])
-def test_what_can_be_no_token_needs_no_secret(token: str) -> None:
+def test_a_token_that_is_too_long_needs_no_secret() -> None:
     secret = FakeSecret()
-    with pytest.raises(UnauthenticatedError, match="no session token"):
-        authenticate(token, make_credentials(secret), NOW, make_context())
+    with pytest.raises(UnauthenticatedError, match="too long"):
+        authenticate("x" * (MAX_TOKEN_LENGTH + 1), make_credentials(secret), NOW, make_context())
     assert secret.reads == 0
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from chalicelib.certificates.listing import CertificateLister
 from chalicelib.errors import StorageUnavailableError, UpstreamUnavailableError
+from chalicelib.merchants import MerchantRepository
 from chalicelib.tokens.provider import TokenProvider
-from chalicelib.warmup import warm_up
 from tests.unit.fakes import (
     Clock,
     FakeDouyin,
@@ -28,10 +29,12 @@ class Warmup:
         self.table = FakeTable(**{f"TOKEN#{name}": token_row(f"clt.{name}") for name in names})
         self.douyin = FakeDouyin()
         self.executor = InlineExecutor()
-        self.tokens = TokenProvider(self.table, self.douyin, clock=Clock())
+        self.tokens = TokenProvider(self.table, self.douyin, lambda *_: "s", clock=Clock())
 
     def warm_up(self) -> None:
-        warm_up(make_credentials(self.secret), self.tokens, self.douyin, self.executor, make_context())
+        credentials, merchants = make_credentials(self.secret), MerchantRepository(self.table)
+        lister = CertificateLister(merchants, self.tokens, credentials, self.douyin, self.executor)
+        lister.warm_up(make_context())
 
 
 @pytest.mark.parametrize("connection_error", [None, UpstreamUnavailableError("connection")])
@@ -45,7 +48,7 @@ def test_secret_first_tokens_and_connection_are_there_afterwards(
     assert (instance.secret.reads, instance.douyin.connections, instance.executor.submitted) == (1, 1, 1)
     assert instance.table.reads == ["TOKEN#tt0", "TOKEN#tt1", "TOKEN#tt2"]
     instance.table.fails_reads = True
-    assert instance.tokens.get_token("tt0", lambda: "s", make_context()) == "clt.tt0"
+    assert instance.tokens.get_token("tt0", make_context()) == "clt.tt0"
 
 
 def test_no_token_is_minted() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginResult
 from chalicelib.api.validation import LoginRequest
-from chalicelib.certificates.listing import CertificateList, CertificateLister, ListRequest
+from chalicelib.certificates.listing import CertificateLister, ListRequest
 from chalicelib.certificates.views import ListView
 from chalicelib.context import ListReport, Outcome
 from chalicelib.douyin.protocol import Selection
@@ -55,7 +55,7 @@ class FakeLister(CertificateLister):
     def __init__(self, events: list[str]) -> None:
         self.events = events
         self.calls: list[tuple[Session, ListRequest, Credentials, float]] = []
-        self.result: CertificateList | Exception = CertificateList(VIEW, REPORT)
+        self.result: tuple[ListView, ListReport] | Exception = (VIEW, REPORT)
         self.prefetched: list[Future[None]] = []
 
     def prefetch(self, selection: Selection, context: RequestContext) -> list[Future[None]]:
@@ -66,7 +66,7 @@ class FakeLister(CertificateLister):
 
     def list_certificates(
         self, session: Session, request: ListRequest, credentials: Credentials, context: RequestContext
-    ) -> CertificateList:
+    ) -> tuple[ListView, ListReport]:
         self.events.append("list")
         self.calls.append((session, request, credentials, context.deadline.remaining()))
         if isinstance(self.result, Exception):

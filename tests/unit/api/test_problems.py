@@ -92,7 +92,7 @@ def test_a_problem_byte_for_byte() -> None:
     ("error", "added"),
     [
         (
-            errors.UpstreamRejectedError("7", evidence=Evidence(7)),
+            errors.UpstreamRejectedError("7", evidence=Evidence(7, 0)),
             {"upstream": {"error_code": 7, "sub_error_code": 0}},
         ),
         (errors.TokenUnavailableError("x", Evidence(7, 8)), {"upstream": {"error_code": 7, "sub_error_code": 8}}),

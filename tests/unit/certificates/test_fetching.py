@@ -6,8 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from chalicelib.certificates.fetching import PageFetcher
-from chalicelib.certificates.ratelimit import RateLimitCache
+from chalicelib.certificates.fetching import PageFetcher, RateLimitCache
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.errors import (
@@ -42,7 +41,7 @@ class Request:
         self.douyin.fetch = self.answer
         self.valid = valid
         self.rate_limits = RateLimitCache(Clock())
-        self.tokens = TokenProvider(self.table, self.douyin, clock=Clock())
+        self.tokens = TokenProvider(self.table, self.douyin, lambda *_: "s", clock=Clock())
         self.context, self.page_context = make_context(), make_context()
         self.merchant = Merchant(ACCOUNT_ID, APP_ID, "tokens", None, None, True)
 
@@ -59,8 +58,7 @@ class Request:
         return PageFetcher(
             QUERY,
             self.merchant,
-            lambda: "s",
-            self.tokens.get_token("tokens", lambda: "s", self.context),
+            self.tokens.get_token("tokens", self.context),
             douyin=self.douyin,
             tokens=self.tokens,
             rate_limits=self.rate_limits,
@@ -92,10 +90,10 @@ def test_a_refused_token_is_renewed_and_the_page_fetched_again() -> None:
 
 def test_a_renewed_token_that_is_refused_as_well_ends_the_page_with_the_last_evidence() -> None:
     request = Request("clt.revoked")
-    request.raise_(*(TokenRefusedError("2190008", evidence=Evidence(code)) for code in (1, 2)))
+    request.raise_(*(TokenRefusedError("2190008", evidence=Evidence(code, 0)) for code in (1, 2)))
     with pytest.raises(TokenUnavailableError, match="refused as well") as raised:
         request.fetcher().fetch(1)
-    assert raised.value.evidence == Evidence(2)
+    assert raised.value.evidence == Evidence(2, 0)
     assert len(request.douyin.fetches) == 2
     assert len(request.douyin.mints) == 1
 
@@ -130,7 +128,7 @@ def test_a_page_uses_the_token_that_another_page_has_renewed_meanwhile() -> None
 @pytest.mark.parametrize(
     ("error", "evidence"),
     [
-        (AppMisconfiguredError("10013", evidence=Evidence(10013)), Evidence(10013)),
+        (AppMisconfiguredError("10013", evidence=Evidence(10013, 0)), Evidence(10013, 0)),
         (UpstreamTimeoutError("timeout"), REFUSAL),
     ],
     ids=["of the mint", "of the refusal"],

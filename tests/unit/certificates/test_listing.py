@@ -72,7 +72,7 @@ class Lists:
         self.douyin.fetch = lambda page, _: make_page(shown[(page - 1) * PAGE_SIZE : page * PAGE_SIZE], count)
         self.lister = CertificateLister(
             MerchantRepository(self.table, self.clock),
-            TokenProvider(self.table, self.douyin, clock=self.clock),
+            TokenProvider(self.table, self.douyin, self.credentials.find_app_secret, clock=self.clock),
             self.credentials,
             self.douyin,
             InlineExecutor(),
@@ -90,9 +90,9 @@ class Lists:
 
     def respond(self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION) -> ListView:
         session, credentials = Session(app_id, OPEN_ID), self.credentials.get(self.context)
-        result = self.lister.list_certificates(session, ListRequest(selection, cursor), credentials, self.context)
-        self.report = result.report
-        return result.view
+        request = ListRequest(selection, cursor)
+        view, self.report = self.lister.list_certificates(session, request, credentials, self.context)
+        return view
 
     def fetched(self) -> list[int]:
         return [page for page, _ in self.douyin.fetches]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chalicelib.certificates.ratelimit import DEFAULT_SECONDS, RateLimitCache
+from chalicelib.certificates.fetching import DEFAULT_SECONDS, RateLimitCache
 from chalicelib.errors import Evidence, RateLimitedError
 from tests.unit.fakes import Clock
 

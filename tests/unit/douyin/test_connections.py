@@ -1,10 +1,12 @@
-"""Connections: which response leaves a connection that may be reused, and what an abort reaches."""
+"""Connections: which response leaves a connection that may be reused, and how long a thread waits for its peer."""
 
 from __future__ import annotations
 
 import io
 import socket
+import threading
 import time
+from contextlib import closing
 from http.client import HTTPException
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from chalicelib.context import Deadline
 from chalicelib.douyin import connections
-from chalicelib.douyin.connections import Exchange, ExchangeTimeout
+from chalicelib.douyin.connections import ExchangeTimeout
 from tests.unit.fakes import Clock
 
 
@@ -27,7 +29,7 @@ class FakeSocket:
         assert (mode, buffering) == ("rb", 0)
         return self
 
-    def readinto(self, buffer: Any) -> int:
+    def recv_into(self, buffer: Any) -> int:
         return self.received.readinto(memoryview(buffer)[: self.at_once])
 
     def gettimeout(self) -> float:
@@ -123,16 +125,24 @@ class TestReuse:
         with pytest.raises(TimeoutError):
             begin_response(OK + LENGTH + b"\r\n{}", seconds=0.0)
 
+    def test_a_cancelled_deadline_ends_the_wait_for_the_peer(self) -> None:
+        ours, peers = socket.socketpair()
+        deadline = Deadline(60.0)
+        with ours, peers, closing(connections._BoundedReader(ours, deadline)) as reader:
+            threading.Timer(0.2, deadline.cancel).start()
+            with pytest.raises(TimeoutError):
+                reader.readinto(bytearray(1))
 
-def make_exchange() -> Exchange:
-    return Exchange(Deadline(9.0, Clock()), 30.0)
+
+def make_limits() -> ExchangeTimeout:
+    return ExchangeTimeout(Deadline(9.0, Clock()), 30.0, connect=1.5, read=3.0, total=5.0)
 
 
-def make_connection(sock: socket.socket | None) -> Any:
+def make_connection(sock: socket.socket) -> Any:
     connection = connections._Connection("localhost", 1)
     connection.sock = sock
     connection._idle_since = time.time()
-    connection.begin_exchange(make_exchange())
+    connection.begin_exchange(make_limits())
     return connection
 
 
@@ -142,24 +152,6 @@ class TestExchange:
         ours, peers = socket.socketpair()
         with ours, peers:
             yield ours, peers
-
-    def test_an_abort_reaches_only_the_socket_of_its_own_exchange(
-        self, sockets: tuple[socket.socket, socket.socket]
-    ) -> None:
-        """Another thread may run the callback after the connection has gone back to the pool."""
-        ours, peers = sockets
-        late, following = make_exchange(), make_exchange()
-        late.abort()
-        connection = make_connection(None)
-        connection.begin_exchange(late)
-        late.begin(ours)
-        connection.end_exchange()
-        following.begin(ours)
-        late.abort()
-        peers.send(b"x")
-        assert ours.recv(1) == b"x"
-        following.abort()
-        assert peers.recv(1) == b""
 
     @pytest.mark.parametrize(
         ("is_open", "idle", "is_reusable"),
@@ -186,8 +178,8 @@ class TestExchange:
         assert connection.is_connected == is_open
         assert (is_open and connection.is_fresh(30.0)) == is_reusable
 
-    def test_urllib3_passes_the_exchange_on_with_the_limits(self) -> None:
-        exchange = make_exchange()
-        clone = ExchangeTimeout(exchange, connect=1.5, read=3.0, total=5.0).clone().clone()
-        assert clone.exchange is exchange
+    def test_urllib3_passes_all_limits_on(self) -> None:
+        limits = make_limits()
+        clone = limits.clone().clone()
+        assert (clone.deadline, clone.max_idle) == (limits.deadline, 30.0)
         assert (clone._connect, clone._read, clone.total) == (1.5, 3.0, 5.0)

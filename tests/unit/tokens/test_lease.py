@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 KEY = "TOKEN#tta"
 BUSY = UpstreamUnavailableError("http_503", retryable=True)
-EVIDENCE = Evidence(10013)
+EVIDENCE = Evidence(10013, 0)
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,13 @@ class SimulatedInstance:
         self._calls = itertools.count()
         table, douyin = SimulatedTable(self), SimulatedDouyin(self)
         self.store = TokenProvider(
-            table, douyin, clock=self.clock, monotonic=self.monotonic, sleep=self.sleep, uniform=lambda low, _: low
+            table,
+            douyin,
+            lambda *_: "secret",
+            clock=self.clock,
+            monotonic=self.monotonic,
+            sleep=self.sleep,
+            uniform=lambda low, _: low,
         )
         self.process = Process(world.simulation, self._run)
 
@@ -234,10 +240,10 @@ class SimulatedInstance:
 
     def _use_token(self, context: RequestContext) -> None:
         """Use a token as `certificates.fetching` does: a refused one is replaced once."""
-        token = self.store.get_token("model", lambda: "secret", context)
+        token = self.store.get_token("model", context)
         if not self.world.accepts(token):
             self.world.refused.append((self.name, self.monotonic()))
-            token = self.store.get_other_token("model", lambda: "secret", token, context)
+            token = self.store.get_other_token("model", token, context)
             if not self.world.accepts(token):
                 raise StorageUnavailableError("the renewed token was refused as well")
 
@@ -249,7 +255,7 @@ class Schedule(SimulatedInstance):
         while True:
             with suppress(TokenUnavailableError, StorageUnavailableError):
                 context = RequestContext(Deadline(10.0, self.monotonic))
-                self.store.renew_if_expiring("model", "secret", context)
+                self.store.renew_if_expiring("model", context)
             self.sleep(self._pause)
 
 
@@ -355,7 +361,7 @@ failed_mints = st.sampled_from(
         Mint(5.0),
         Mint(0.1, is_lost=True),
         Mint(0.1, UpstreamUnavailableError("http_503", retryable=True)),
-        Mint(0.1, AppMisconfiguredError("10013", evidence=Evidence(10013))),
+        Mint(0.1, AppMisconfiguredError("10013", evidence=Evidence(10013, 0))),
     ]
 )
 change_lists = st.lists(
@@ -438,7 +444,7 @@ def test_a_renewal_whose_response_was_lost_costs_each_instance_one_refusal_and_o
 
 
 def test_a_refused_mint_is_requested_once_in_each_pause() -> None:
-    refused = Mint(0.1, AppMisconfiguredError("10013", evidence=Evidence(10013)))
+    refused = Mint(0.1, AppMisconfiguredError("10013", evidence=Evidence(10013, 0)))
     world = simulate([Plan(), Plan(), Plan()], token_row(None, -100), mints=[refused] * 10)
     first, second = world.refusals
     assert second - first >= PERMANENT_PAUSE_SECONDS

@@ -46,23 +46,25 @@ class Tokens:
         self.table = FakeTable(**({} if item is None else {KEY: item}))
         self.douyin = FakeDouyin()
         self.context = make_context(seconds, self.clock)
+        self.secret: str | None = "s"
         self.store = TokenProvider(
             self.table,
             self.douyin,
+            lambda *_: self.secret,
             clock=self.clock,
             monotonic=lambda: self.clock.now - 1e9,
             sleep=self.clock.sleep,
             uniform=lambda low, _high: low,
         )
 
-    def get(self, key: str | None = "s") -> str:
-        return self.store.get_token("tta", lambda: key, self.context)
+    def get(self) -> str:
+        return self.store.get_token("tta", self.context)
 
-    def replace(self, refused: str, key: str | None = "s") -> str:
-        return self.store.get_other_token("tta", lambda: key, refused, self.context)
+    def replace(self, refused: str) -> str:
+        return self.store.get_other_token("tta", refused, self.context)
 
     def renew(self) -> str:
-        return self.store.renew("tta", "s", self.row(), self.context)
+        return self.store.renew("tta", self.row(), self.context)
 
     def row(self) -> TokenRow:
         return TokenRow.from_item(self.table.items.get(KEY, {}))
@@ -132,10 +134,11 @@ def test_the_row_and_the_time_decide_what_is_done(row: TokenRow, options: dict[s
 
 
 class TestGet:
-    @pytest.mark.parametrize("key", ["s", None])
-    def test_a_valid_token_in_the_table_is_used(self, key: str | None) -> None:
+    @pytest.mark.parametrize("secret", ["s", None])
+    def test_a_valid_token_in_the_table_is_used(self, secret: str | None) -> None:
         instance = Tokens(token_row("clt.row", 1))
-        assert instance.get(key) == "clt.row"
+        instance.secret = secret
+        assert instance.get() == "clt.row"
         assert (instance.douyin.mints, instance.table.writes) == ([], [])
 
     @pytest.mark.parametrize(
@@ -168,14 +171,13 @@ class TestGet:
         assert (len(instance.table.reads), instance.clock.sleeps) == (1, [])
 
     @pytest.mark.parametrize(("passed", "reads"), [(239.9, 1), (240, 2), (-1, 2)])
-    @pytest.mark.parametrize("key", ["s", None])
-    def test_a_cached_token_is_used_for_four_minutes(self, key: str | None, passed: float, reads: int) -> None:
+    def test_a_cached_token_is_used_for_four_minutes(self, passed: float, reads: int) -> None:
         """A token that was replaced ends after five. When the clock was set back, nobody knows how old it is."""
         instance = Tokens(token_row("clt.row", 3600))
-        instance.get(key)
+        instance.get()
         instance.table.items[KEY] = token_row("clt.newer", 7200, version=1)
         instance.clock.now += passed
-        assert [instance.get(key), instance.get(key)] == ["clt.newer" if reads == 2 else "clt.row"] * 2
+        assert [instance.get(), instance.get()] == ["clt.newer" if reads == 2 else "clt.row"] * 2
         assert (len(instance.table.reads), instance.douyin.mints) == (reads, [])
 
     @pytest.mark.parametrize(("passed", "token"), [(59, "clt.row"), (60, "clt.1")])
@@ -317,7 +319,7 @@ class TestFailure:
         ("error", "mints"),
         [
             (MISCONFIGURED, 1),
-            (RateLimitedError("10020", retryable=True, evidence=Evidence(10020)), 1),
+            (RateLimitedError("10020", retryable=True, evidence=Evidence(10020, 0)), 1),
             (BUSY, 3),
         ],
     )
@@ -403,16 +405,18 @@ class TestOtherSystem:
     )
     def test_its_row_is_never_written_or_waited_for(self, item: Item | None) -> None:
         instance = Tokens(item)
+        instance.secret = None
         with pytest.raises(TokenUnavailableError, match="tta is renewed by another system"):
-            instance.get(None)
+            instance.get()
         assert (instance.douyin.mints, instance.table.writes, instance.clock.sleeps) == ([], [], [])
 
     def test_a_refused_token_of_it_is_replaced_by_its_newer_one_only(self) -> None:
         instance = Tokens(token_row("clt.theirs"))
+        instance.secret = None
         with pytest.raises(TokenUnavailableError, match="renewed by another system"):
-            instance.replace("clt.theirs", None)
+            instance.replace("clt.theirs")
         instance.table.items[KEY] = token_row("clt.theirs-2")
-        assert instance.replace("clt.theirs", None) == "clt.theirs-2"
+        assert instance.replace("clt.theirs") == "clt.theirs-2"
         assert instance.table.writes == []
 
 
@@ -484,7 +488,7 @@ def test_a_renewal_uses_what_another_instance_has_minted_meanwhile() -> None:
 def test_the_schedule_renews_a_token_that_expires_within_half_an_hour(item: Item | None, is_renewed: bool) -> None:
     """An app that nobody uses gets no token."""
     instance = Tokens(item)
-    assert instance.store.renew_if_expiring("tta", "s", instance.context) is is_renewed
+    assert instance.store.renew_if_expiring("tta", instance.context) is is_renewed
     assert instance.row().access_token == ("clt.1" if is_renewed else TokenRow.from_item(item or {}).access_token)
 
 

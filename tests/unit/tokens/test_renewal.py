@@ -20,7 +20,7 @@ from chalicelib.tokens.renewal import SECONDS_PER_APP, Renewal, renew_tokens
 from tests.unit.fakes import NOW, Clock, FakeDouyin, FakeSecret, FakeTable, make_context, make_credentials, token_row
 
 SOON, LATE = 1000, 7000
-REFUSED = AppMisconfiguredError("10013", evidence=Evidence(10013))
+REFUSED = AppMisconfiguredError("10013", evidence=Evidence(10013, 0))
 
 
 class Run:
@@ -33,12 +33,18 @@ class Run:
         self.douyin = FakeDouyin()
         self.clock = Clock()
         self.context = make_context(60.0, self.clock)
+        self.credentials = make_credentials(self.secret)
         self.store = TokenProvider(
-            self.table, self.douyin, clock=self.clock, monotonic=self.clock, sleep=self.clock.sleep
+            self.table,
+            self.douyin,
+            self.credentials.find_app_secret,
+            clock=self.clock,
+            monotonic=self.clock,
+            sleep=self.clock.sleep,
         )
 
     def start(self) -> Renewal:
-        return renew_tokens(self.store, make_credentials(self.secret), self.context)
+        return renew_tokens(self.store, self.credentials, self.context)
 
     def tokens(self) -> dict[str, str]:
         return {key.removeprefix("TOKEN#"): item["access_token"]["S"] for key, item in self.table.items.items()}
@@ -61,7 +67,7 @@ def test_tokens_that_expire_soon_are_renewed_and_the_others_left_alone() -> None
 
 def test_failed_mints_do_not_stop_the_others_and_the_first_error_is_returned() -> None:
     run = Run(a=SOON, b=SOON, c=SOON, d=LATE)
-    first, second = (AppMisconfiguredError(str(code), evidence=Evidence(code)) for code in (10013, 10015))
+    first, second = (AppMisconfiguredError(str(code), evidence=Evidence(code, 0)) for code in (10013, 10015))
     run.douyin.mint_results = [first, second]
     renewal = run.start()
     failed = {"a": f"minting failed: {first}", "b": f"minting failed: {second}"}
@@ -113,7 +119,7 @@ def test_each_app_has_a_time_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -
     run = Run(a=SOON, b=SOON)
     limits: list[float] = []
 
-    def renew(_app_id: str, _secret: str, context: Any) -> bool:
+    def renew(_app_id: str, context: Any) -> bool:
         limits.append(context.deadline.remaining())
         assert context.record.calls is run.context.record.calls
         return True

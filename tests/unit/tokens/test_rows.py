@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 KEY = "TOKEN#tta"
 TRANSIENT = UpstreamUnavailableError("http_503", retryable=True)
-PERMANENT = AppMisconfiguredError("10013", evidence=Evidence(10013))
+PERMANENT = AppMisconfiguredError("10013", evidence=Evidence(10013, 0))
 
 
 class Decision(NamedTuple):
