@@ -27,7 +27,7 @@ class Session(RedactedStruct, frozen=True):
     open_id: str
 
 
-def sign_session(session: Session, expires_at: int, keys: list[str]) -> str:
+def encode_session(session: Session, expires_at: int, keys: list[str]) -> str:
     """Return the token of a session; raises UpstreamMalformedError for an open_id that is too long for one."""
     token = _serializer(*keys).dumps([session.app_id, session.open_id, expires_at])
     if len(token) > MAX_TOKEN_LENGTH:
@@ -35,7 +35,7 @@ def sign_session(session: Session, expires_at: int, keys: list[str]) -> str:
     return token
 
 
-def authenticate(
+def verify_session(
     token: str, credentials_cache: CredentialsCache, now: float, context: RequestContext
 ) -> tuple[Session, Credentials]:
     """Return the session of a token, and the credentials that verify it. `now` is in epoch seconds.
@@ -44,13 +44,13 @@ def authenticate(
     """
     if len(token) > MAX_TOKEN_LENGTH:
         raise UnauthenticatedError("session token is too long")
-    credentials, session = credentials_cache.find(lambda c: verify_session(token, c.session_keys, now), context)
+    credentials, session = credentials_cache.find(lambda c: decode_session(token, c.session_keys, now), context)
     if session is None:
         raise UnauthenticatedError("session token has no valid signature")
     return session, credentials
 
 
-def verify_session(token: str, keys: list[str], now: float) -> Session | None:
+def decode_session(token: str, keys: list[str], now: float) -> Session | None:
     """Return the session of a token, or None when none of the keys has signed it; raises UnauthenticatedError.
 
     Raises it for an expired token.

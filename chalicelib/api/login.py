@@ -15,7 +15,7 @@ from chalicelib.credentials import Credentials, CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.errors import StorageUnavailableError, TokenTimeoutError, UnauthenticatedError, UpstreamTimeoutError
 from chalicelib.redaction import RedactedStruct
-from chalicelib.sessions import Session, hash_open_id, sign_session
+from chalicelib.sessions import Session, encode_session, hash_open_id
 
 LIST_SECONDS = 6.0
 """Limit for the list, counted from the end of the login. A dead holder of the token's lease is replaced within it."""
@@ -70,7 +70,7 @@ class LoginHandler:
         credentials = self._credentials.get(context)
         prefetched = [] if request.selection is None else self._lister.prefetch(request.selection, context)
         session = Session(request.app_id, self._douyin.login(request.app_id, app_secret, request.code, context))
-        token = sign_session(session, int(self._clock()) + self._ttl, credentials.session_keys)
+        token = encode_session(session, int(self._clock()) + self._ttl, credentials.session_keys)
         user = hash_open_id(session.open_id, credentials.session_keys)
         if request.selection is None:
             return LoginResult(LoginView(token, self._ttl), user)

@@ -50,8 +50,8 @@ def list_pages(
     pages = [fetch(start.page)]
     while True:
         position = advance(start, pages)
-        left, continues = plan_pages(position, pages[-1].size, page_size)
-        count = min(left, PAGES_PER_RESPONSE - len(pages))
+        pages_left, continues = plan_pages(position, pages[-1].size, page_size)
+        count = min(pages_left, PAGES_PER_RESPONSE - len(pages))
         if count <= 0:
             return PagedResult(pages, position, continues)
         futures = [executor.submit(fetch, position.page + number) for number in range(count)]
@@ -91,8 +91,8 @@ def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int,
     if read == 1 and is_full and total == newest_size:
         # The total may be that of the page or of the list. The next response finds out.
         return 0, True
-    left = min(-(-total // page_size) - read, allowed)
-    return max(left, 0), left > 0
+    pages_left = min(-(-total // page_size) - read, allowed)
+    return max(pages_left, 0), pages_left > 0
 
 
 def advance(start: Cursor, pages: list[Page]) -> Cursor:

@@ -114,10 +114,10 @@ LOGIN = _index(LOGIN_CODES)
 MINT = _index(COMMON_CODES, CERTIFICATE_CODES, MINT_CODES)
 
 
-def map_error(known: dict[int, ErrorMapping], codes: tuple[int, ...], sub_code: int) -> tuple[ErrorMapping, int]:
+def map_error(mappings: dict[int, ErrorMapping], codes: tuple[int, ...], sub_code: int) -> tuple[ErrorMapping, int]:
     """Return the mapping of a failed response, and the code that decided it.
 
-    `known` maps the codes of the endpoint. `codes` are the error codes of the response in order of precedence,
+    `mappings` are those of the endpoint. `codes` are the error codes of the response in order of precedence,
     `sub_code` is its extra.sub_error_code; 0 means no error, and at least one is not 0. Precedence: a code of
     SUB_CODES, the first known code, the sub code as an ordinary code; otherwise UNKNOWN and the first code that is
     not 0.
@@ -126,6 +126,6 @@ def map_error(known: dict[int, ErrorMapping], codes: tuple[int, ...], sub_code: 
         return BY_SUB_CODE[sub_code], sub_code
     present = [code for code in (*codes, sub_code) if code]
     for code in present:
-        if code in known:
-            return known[code], code
+        if code in mappings:
+            return mappings[code], code
     return UNKNOWN, present[0]

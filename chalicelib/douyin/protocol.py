@@ -139,7 +139,7 @@ def is_access_token(text: str) -> bool:
 _ACCESS_TOKEN = re.compile(r"[!-~]{1,2048}", re.ASCII)
 
 
-def open_envelope(response: Response, known: dict[int, codes.ErrorMapping]) -> dict[str, Any]:
+def open_envelope(response: Response, mappings: dict[int, codes.ErrorMapping]) -> dict[str, Any]:
     """Return the envelope of a response that reports no error; raises UpstreamError."""
     if response.status == 429 or response.status >= 500:
         error = RateLimitedError if response.status == 429 else UpstreamUnavailableError
@@ -153,7 +153,7 @@ def open_envelope(response: Response, known: dict[int, codes.ErrorMapping]) -> d
         data = lenient.read(envelope.get("data") or {}, models.Codes, "data", malformed) or models.Codes()
         extra = lenient.read(envelope.get("extra") or {}, models.Extra, "extra", malformed) or models.Extra()
         gateway = lenient.read(envelope, models.GatewayStatus, "", malformed) or models.GatewayStatus()
-        _raise_for_codes(known, data, extra, gateway.err_no, gateway.log_id)
+        _raise_for_codes(mappings, data, extra, gateway.err_no, gateway.log_id)
     if response.status != 200:
         raise UpstreamUnavailableError(f"http_{response.status}")
     # A malformed error code may hide a failure.
@@ -163,14 +163,14 @@ def open_envelope(response: Response, known: dict[int, codes.ErrorMapping]) -> d
 
 
 def _raise_for_codes(
-    known: dict[int, codes.ErrorMapping], data: models.Codes, extra: models.Extra, err_no: int | None, log_id: Any
+    mappings: dict[int, codes.ErrorMapping], data: models.Codes, extra: models.Extra, err_no: int | None, log_id: Any
 ) -> None:
     """Raise the error of a response that has a code other than 0 in any of the places where the platform puts one."""
     found = (data.error_code or 0, extra.error_code or 0, err_no or 0)
     sub_code = extra.sub_error_code or 0
     if not any(found) and not sub_code:
         return
-    mapping, code = codes.map_error(known, found, sub_code)
+    mapping, code = codes.map_error(mappings, found, sub_code)
     evidence = Evidence(next(filter(None, found), 0), sub_code, read_logid(extra.logid, log_id))
     reason = str(code) if mapping is not codes.UNKNOWN else "unknown_code"
     raise mapping.error(reason, retryable=mapping.retryable, evidence=evidence)

@@ -170,9 +170,9 @@ class TokenProvider:
 
     def _use(self, token_id: str, row: TokenRow, read_at: float, seconds: float = CACHE_SECONDS) -> str:
         """Return the row's token, and cache it for `seconds` from `read_at`, but not longer than until it expires."""
-        left = row.expires_at - read_at
-        self._unexpired.put(token_id, row, left, read_at)
-        self._fresh.put(token_id, row.access_token, min(seconds, left), read_at)
+        lifetime = row.expires_at - read_at
+        self._unexpired.put(token_id, row, lifetime, read_at)
+        self._fresh.put(token_id, row.access_token, min(seconds, lifetime), read_at)
         return row.access_token
 
     def _mint(

@@ -13,7 +13,7 @@ import requests
 
 from chalicelib.errors import ConfigurationError, LoginRefusedError, TokenUnavailableError, UpstreamError
 from chalicelib.merchants import Merchant, parse_merchant
-from chalicelib.sessions import Session, sign_session
+from chalicelib.sessions import Session, encode_session
 from infra import bundle, comparison, smoke
 from infra.account import Account, check_account
 from infra.chalice_config import API_STAGE, render
@@ -241,7 +241,7 @@ class Checks:
             return
         expires_at, keys = int(time.time()) + SESSION_SECONDS, list(secret.session_keys)
         users = {app_id: Session(app_id, resources.INVALID_ID) for app_id in apps}
-        sessions = {app_id: sign_session(user, expires_at, keys) for app_id, user in users.items()}
+        sessions = {app_id: encode_session(user, expires_at, keys) for app_id, user in users.items()}
 
         def check(merchant: Merchant) -> Finding:
             if not tokens[merchant.token_id]:

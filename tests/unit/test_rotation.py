@@ -10,7 +10,7 @@ from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.errors import InvalidRequestError, UnauthenticatedError
-from chalicelib.sessions import Session, authenticate, sign_session
+from chalicelib.sessions import Session, encode_session, verify_session
 from tests.unit.fakes import APP_ID, APP_SECRET, NOW, OPEN_ID, Clock, FakeSecret, make_context
 
 SELECTION = Selection("1", "2")
@@ -51,10 +51,10 @@ def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
     credentials = CredentialsCache(stored.fetch, Clock())
     credentials.get(context)
     stored.put({APP_ID: APP_SECRET}, secret)
-    token = sign_session(SESSION, int(NOW) + 60, list(session))
+    token = encode_session(SESSION, int(NOW) + 60, list(session))
     text = encode_cursor(CURSOR, CertificatesQuery(SELECTION, OPEN_ID), list(cursor))
     try:
-        found, _ = authenticate(token, credentials, NOW, context)
+        found, _ = verify_session(token, credentials, NOW, context)
         _, position = verify_cursor(text, CertificatesQuery(SELECTION, found.open_id), credentials, context)
     except UnauthenticatedError:
         return "session"

@@ -10,7 +10,7 @@ import pytest
 from itsdangerous import URLSafeSerializer
 
 from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
-from chalicelib.sessions import MAX_TOKEN_LENGTH, Session, authenticate, hash_open_id, sign_session, verify_session
+from chalicelib.sessions import MAX_TOKEN_LENGTH, Session, decode_session, encode_session, hash_open_id, verify_session
 from tests.unit.fakes import (
     APP_ID,
     NOW,
@@ -28,12 +28,12 @@ KEYS = [SESSION_KEY]
 
 @pytest.mark.parametrize(("seconds", "is_valid"), [(7199, True), (7200, False)])
 def test_a_token_stands_for_app_and_user_until_it_expires(seconds: int, is_valid: bool) -> None:
-    token = sign_session(SESSION, int(NOW) + 7200, KEYS)
+    token = encode_session(SESSION, int(NOW) + 7200, KEYS)
     if is_valid:
-        assert verify_session(token, KEYS, NOW + seconds) == SESSION
+        assert decode_session(token, KEYS, NOW + seconds) == SESSION
     else:
         with pytest.raises(UnauthenticatedError, match="session expired"):
-            verify_session(token, KEYS, NOW + seconds)
+            decode_session(token, KEYS, NOW + seconds)
 
 
 @pytest.mark.parametrize(("length", "works"), [(1500, True), (2600, False)])
@@ -42,10 +42,10 @@ def test_a_token_is_issued_only_if_it_is_accepted_later(length: int, works: bool
     # Random letters: the token is compressed.
     session = Session(APP_ID, "".join(random.Random(1).choices(string.ascii_letters, k=length)))  # noqa: S311 - test data
     if works:
-        assert verify_session(sign_session(session, int(NOW) + 1, KEYS), KEYS, NOW) == session
+        assert decode_session(encode_session(session, int(NOW) + 1, KEYS), KEYS, NOW) == session
     else:
         with pytest.raises(UpstreamMalformedError):
-            sign_session(session, int(NOW) + 1, KEYS)
+            encode_session(session, int(NOW) + 1, KEYS)
 
 
 def sign(payload: object) -> str:
@@ -60,7 +60,7 @@ def sign(payload: object) -> str:
 
 def test_a_token_of_an_earlier_release_is_valid() -> None:
     """Its form and its signature are part of the deployment: a release does not log everyone out."""
-    assert verify_session(sign([APP_ID, OPEN_ID, int(NOW) + 1]), KEYS, NOW) == SESSION
+    assert decode_session(sign([APP_ID, OPEN_ID, int(NOW) + 1]), KEYS, NOW) == SESSION
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def test_a_token_of_an_earlier_release_is_valid() -> None:
     ],
 )
 def test_what_is_no_token_of_this_service_does_not_verify(payload: object) -> None:
-    assert verify_session(sign(payload), KEYS, NOW) is None
+    assert decode_session(sign(payload), KEYS, NOW) is None
 
 
 def test_a_token_that_is_too_long_needs_no_secret() -> None:
     secret = FakeSecret()
     with pytest.raises(UnauthenticatedError, match="too long"):
-        authenticate("x" * (MAX_TOKEN_LENGTH + 1), make_credentials(secret), NOW, make_context())
+        verify_session("x" * (MAX_TOKEN_LENGTH + 1), make_credentials(secret), NOW, make_context())
     assert secret.reads == 0
 
 
@@ -88,18 +88,18 @@ def test_a_token_of_a_key_added_a_moment_ago_is_accepted() -> None:
     secret, context = FakeSecret(), make_context()
     credentials = make_credentials(secret)
     credentials.get(context)
-    token = sign_session(SESSION, int(NOW) + 1, [OTHER_KEY])
+    token = encode_session(SESSION, int(NOW) + 1, [OTHER_KEY])
     secret.put({}, [OTHER_KEY, SESSION_KEY])
-    session, found = authenticate(token, credentials, NOW, context)
+    session, found = verify_session(token, credentials, NOW, context)
     assert (session, found.session_keys) == (SESSION, [OTHER_KEY, SESSION_KEY])
     with pytest.raises(UnauthenticatedError, match="no valid signature"):
-        authenticate("a.b", credentials, NOW, context)
+        verify_session("a.b", credentials, NOW, context)
 
 
 @pytest.mark.parametrize("token", ["x" * MAX_TOKEN_LENGTH, "a.b", "店.店"])
 def test_what_no_key_has_signed_is_not_known(token: str) -> None:
     """Another key may have signed it, which this instance does not know yet."""
-    assert verify_session(token, KEYS, NOW) is None
+    assert decode_session(token, KEYS, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_what_no_key_has_signed_is_not_known(token: str) -> None:
     [([OTHER_KEY], True), (["newer", OTHER_KEY], True), ([OTHER_KEY, "older"], True), ([SESSION_KEY], False)],
 )
 def test_the_first_key_signs_and_every_key_verifies(keys: list[str], is_known: bool) -> None:
-    token = sign_session(SESSION, int(NOW) + 1, [OTHER_KEY, SESSION_KEY])
-    assert verify_session(token, keys, NOW) == (SESSION if is_known else None)
+    token = encode_session(SESSION, int(NOW) + 1, [OTHER_KEY, SESSION_KEY])
+    assert decode_session(token, keys, NOW) == (SESSION if is_known else None)
 
 
 def test_the_user_is_logged_as_a_hash_of_user_and_first_key() -> None:

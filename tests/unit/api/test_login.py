@@ -25,7 +25,7 @@ from chalicelib.errors import (
     UnauthenticatedError,
     WrongAppError,
 )
-from chalicelib.sessions import Session, hash_open_id, verify_session
+from chalicelib.sessions import Session, decode_session, hash_open_id
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import (
     APP_ID,
@@ -97,9 +97,9 @@ def test_without_a_list_only_the_code_is_exchanged() -> None:
     logins = Logins()
     result = logins.log_in(selection=None)
     assert (result.user, result.listed, result.list_outcome) == (hash_open_id(OPEN_ID, [SESSION_KEY]), None, None)
-    assert verify_session(result.view.token, [SESSION_KEY], NOW + 7199) == Session(APP_ID, OPEN_ID)
+    assert decode_session(result.view.token, [SESSION_KEY], NOW + 7199) == Session(APP_ID, OPEN_ID)
     with pytest.raises(UnauthenticatedError, match="expired"):
-        verify_session(result.view.token, [SESSION_KEY], NOW + 7200)
+        decode_session(result.view.token, [SESSION_KEY], NOW + 7200)
     assert set(logins.view(selection=None)) == {"token", "expires_in"}
     assert logins.douyin.logins == [(APP_ID, APP_SECRET, "code")] * 2
     assert logins.events == ["login"] * 2
