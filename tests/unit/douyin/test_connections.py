@@ -177,6 +177,8 @@ class TestExchange:
         connection.end_exchange()
         assert connection.is_connected == is_open
         assert (is_open and connection.is_fresh(30.0)) == is_reusable
+        connection.begin_exchange(make_limits())
+        assert (connection.sock is ours) == is_reusable
 
     def test_urllib3_passes_all_limits_on(self) -> None:
         limits = make_limits()
