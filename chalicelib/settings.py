@@ -1,4 +1,4 @@
-"""Settings from the environment. No other module reads the environment."""
+"""Configuration from environment variables. Only this module knows their names."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit

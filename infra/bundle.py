@@ -176,6 +176,7 @@ class _LockedDependencies(DependencyBuilder):
 
     def __init__(self, architecture: str) -> None:
         super().__init__(OSUtils(), architecture=architecture)
+        self._architecture = architecture
         machine = {X86_64: "x86_64", ARM64: "aarch64"}[architecture]
         self._platforms = [f"--platform={tag}_{machine}" for tag in ("manylinux2014", "manylinux_2_17")]
 
@@ -185,7 +186,8 @@ class _LockedDependencies(DependencyBuilder):
         try:
             _pip_install(target_directory, "--only-binary=:all:", *self._platforms)
         except subprocess.CalledProcessError as error:
-            raise BundleError(f"packages for {RUNTIME} and this architecture:\n{error.stderr.strip()}") from None
+            target = f"{RUNTIME} on {self._architecture}"
+            raise BundleError(f"pip cannot install the packages for {target}:\n{error.stderr.strip()}") from None
 
 
 def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> None:

@@ -93,7 +93,7 @@ def _render_policies(stage: str, settings: StageSettings) -> dict[str, Any]:
 def _policy(statements: list[dict[str, Any]], stage: str, suffix: str, settings: StageSettings) -> dict[str, Any]:
     log_group = f"arn:*:logs:*:*:log-group:/aws/lambda/{APP_NAME}-{stage}{suffix}:*"
     # IAM checks a secret that does not exist against its ARN without the random suffix.
-    secret = [f"arn:*:secretsmanager:*:*:secret:{APP_NAME}/{stage}{suffix}" for suffix in ("", "-??????")]
+    secret = [f"arn:*:secretsmanager:*:*:secret:{APP_NAME}/{stage}{ending}" for ending in ("", "-??????")]
     statements = [
         *statements,
         _statement("Secret", ["secretsmanager:GetSecretValue"], *secret),

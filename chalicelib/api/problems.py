@@ -1,6 +1,6 @@
 """Problem responses (RFC 9457): the one place where errors are mapped to HTTP.
 
-`title` is for engineers. `detail` tells the customer in Chinese what is wrong. The page says what to do.
+`title` is English, for engineers. `detail` is Chinese, and the page shows it to the customer as it is.
 """
 
 import math
@@ -82,9 +82,7 @@ UPSTREAM_MALFORMED = ProblemType(
 UPSTREAM_UNAVAILABLE = ProblemType(
     "upstream_unavailable", 503, "The platform is unavailable", "抖音服务繁忙，请稍后再试", True, 2
 )
-TOKEN_UNAVAILABLE = ProblemType(
-    "token_unavailable", 503, "No valid merchant token", "查券服务暂不可用，请稍后再试", True
-)
+TOKEN_UNAVAILABLE = ProblemType("token_unavailable", 503, "No valid access token", "查券服务暂不可用，请稍后再试", True)
 APP_NOT_PERMITTED = ProblemType(
     "app_not_permitted", 503, "The app lacks a permission of the platform", "暂时无法查看团购券"
 )

@@ -110,9 +110,13 @@ describe("the counter view", () => {
     assert.ok(view(LISTED, { ...CONFIG, onSelect: () => {} }).hasHook);
   });
 
-  test("without a hook refers to the staff, or says what the shop has decided", () => {
+  test("without a hook refers to the staff once, or says what the shop has decided", () => {
     assert.equal(view(LISTED).counterText, "请联系店员核销");
-    assert.equal(view(LISTED, { ...CONFIG, counterText: "请到前台" }).counterText, "请到前台");
+    assert.equal(view(LISTED).showsHelp, false);
+    const decided = view(LISTED, { ...CONFIG, counterText: "请到前台" });
+    assert.deepEqual([decided.counterText, decided.showsHelp], ["请到前台", true]);
+    assert.ok(view(LISTED, { ...CONFIG, help: "请到前台报手机号" }).showsHelp);
+    assert.ok(view(LISTED, { ...CONFIG, onSelect: () => {} }).showsHelp);
   });
 
   const EMPTY = { ...LISTED, certificates: [] };

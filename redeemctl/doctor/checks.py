@@ -120,7 +120,8 @@ class Checks:
     def _compare(self, check_id: str, kind: str, target: comparison.Target) -> Check[None]:
         """Compare what is deployed of one kind with the settings."""
         differences = comparison.COMPARISONS[kind](target)
-        return self._attempt(check_id, kind, resources.judge_differences(check_id, kind, differences, self.name))
+        what = stack_name(self.name) if kind == "stack" else kind
+        return self._attempt(check_id, what, resources.judge_differences(check_id, what, differences, self.name))
 
     def _check_secret(self) -> Check[SecretVersion]:
         name = self.stage.settings.secret_name

@@ -114,7 +114,7 @@ const CANCELLED: Outcome = { kind: "cancelled" };
 /**
  * Create a client; a program needs one. `now` returns epoch milliseconds; tests replace it.
  *
- * @throws Error that names what is missing in the options.
+ * @throws Error if an option is missing, or `baseUrl` does not begin with https:// (for tests also http://).
  */
 export function createClient(options: ClientOptions, now: () => number = Date.now): Client {
   const missing = (["tt", "baseUrl", "appId"] as const).filter((name) => !options[name]);

@@ -82,13 +82,16 @@ export function counterView(
   const certificate = certificateOf(list, id);
   const isSubmitted =
     submission?.isEnded && submission.certificate.certificate_id === id && (submission.isAwaited || isGone(list, id));
+  const detail = certificate ? detailOf(certificate, now) : null;
   return {
     ...storeHeader(stores.poiId, stores.stores),
     submitted: isSubmitted ? detailOf(submission.certificate, now) : null,
-    detail: certificate ? detailOf(certificate, now) : null,
+    detail,
     hasHook: !!config.onSelect,
     counterText: config.counterText || DEFAULT_COUNTER_TEXT,
     help: helpOf(config),
+    /** The default of `help` repeats that of `counterText`. */
+    showsHelp: !!(config.help || config.counterText || config.onSelect || detail?.refusal),
     updated: updatedText(list, now),
     loading: !certificate && list.activity !== "idle",
     slownessText: waitingText(list.waiting),
