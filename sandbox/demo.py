@@ -159,13 +159,12 @@ def _format_remarks(certificate: dict[str, Any]) -> str:
     if times := certificate.get("times"):
         remarks.append(f"剩{times['usable']}/{times['total']}次")
     if voucher := certificate.get("voucher"):
-        amounts = f"{_format_yuan(voucher['min_amount'])}–{_format_yuan(voucher['max_amount'])}"
-        remarks.append(f"{voucher['description']}（{amounts}）")
+        remarks.append(voucher["description"])
     if "lock" in certificate:
         remarks.append("暂不可用")
     if off_peak := certificate.get("off_peak"):
         hours = "、".join("–".join(span) for span in off_peak.get("hours", []))
-        remarks.append(f"可用时段 {hours}")
+        remarks.append(f"限{hours}")
     if certificate.get("is_transfer_asset"):
         remarks.append("转赠")
     return "，".join(remarks)
