@@ -1,4 +1,4 @@
-"""The documents: every link leads to a file, and every anchor to a heading, of this repository."""
+"""The documents: links lead to files and headings of this repository; the Chinese pages use the same terms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"```.*?```", re.DOTALL)
-
+TERMS = re.compile(r"^\| term \| for \| not \|\n.*\n((?:\|.*\n)+)", re.MULTILINE)
 
 DOCUMENTS = sorted(path for folder in (".", "docs", "miniprogram/src/**") for path in ROOT.glob(f"{folder}/*.md"))
 
@@ -34,3 +34,11 @@ def test_every_link_leads_to_a_file_and_a_heading(document: Path) -> None:
         if not is_outside and not (target.exists() and (not anchor or anchor in anchors(target))):
             broken.append(link)
     assert broken == []
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if "zh-CN" in path.name], ids=lambda path: path.name)
+def test_the_chinese_pages_use_the_terms_of_contributing(document: Path) -> None:
+    [rows] = TERMS.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    unwanted = [word for row in rows.splitlines() for word in row.split("|")[3].strip().split(", ")]
+    text = document.read_text(encoding="utf-8")
+    assert [word for word in unwanted if word in text] == []
