@@ -23,7 +23,10 @@ RESET = object()
 
 @dataclass
 class Received:
-    """A request: its number in all (from 0), its connection's number, its method, path, headers and JSON body."""
+    """A request: its number in all (from 0), its connection's number, its method, path, headers and JSON body.
+
+    `ended` is set when all steps of the response were made.
+    """
 
     number: int
     connection: int
@@ -31,6 +34,7 @@ class Received:
     path: str
     headers: dict[str, str]
     body: Any
+    ended: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass
@@ -72,19 +76,15 @@ class ScriptedServer:
             while line := stream.readline():
                 request = self._read(line, stream, number)
                 self.requests.append(request)
-                for step in self.script(request):
-                    if step is CLOSE:
-                        connection.shutdown(socket.SHUT_RDWR)
-                        return
-                    if step is RESET:
-                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                        # close() alone would wait for the stream, which shares the socket.
-                        os.close(connection.detach())
-                        return
-                    if isinstance(step, bytes):
-                        connection.sendall(step)
-                    else:
-                        time.sleep(step)
+                try:
+                    for step in self.script(request):
+                        _make(step, connection)
+                finally:
+                    request.ended.set()
+
+    def wait_for_responses(self) -> None:
+        """Wait until all steps of the responses to the present requests were made."""
+        assert all(request.ended.wait(30) for request in self.requests)
 
     def _read(self, line: bytes, stream: Any, connection: int) -> Received:
         method, path, _ = line.decode().split(" ", 2)
@@ -94,6 +94,19 @@ class ScriptedServer:
             headers[name.lower()] = value.strip()
         body = stream.read(int(headers.get("content-length", 0)))
         return Received(len(self.requests), connection, method, path, headers, json.loads(body) if body else None)
+
+
+def _make(step: Any, connection: socket.socket) -> None:
+    if isinstance(step, bytes):
+        connection.sendall(step)
+    elif step is CLOSE:
+        connection.shutdown(socket.SHUT_RDWR)
+    elif step is RESET:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        # close() alone would wait for the stream, which shares the socket.
+        os.close(connection.detach())
+    else:
+        time.sleep(step)
 
 
 def http_response(body: bytes | str, status: str = "200 OK", *headers: str) -> bytes:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def browser(pytestconfig: pytest.Config) -> Iterator[Browser]:
+    from playwright.sync_api import expect
+
     from sandbox import browser as chromium
     from tests.harness import lock_builds
 
@@ -24,6 +26,8 @@ def browser(pytestconfig: pytest.Config) -> Iterator[Browser]:
     # An installation takes some time: let it say so.
     with lock_builds(), capture.global_and_fixture_disabled():
         chromium.ensure_chromium()
+    # The default of 5 s is short for a busy machine.
+    expect.set_options(timeout=30_000)
     with chromium.launch() as browser:
         yield browser
 

@@ -74,11 +74,11 @@ class Phone:
     def purchases(self, customer: str, entries: list[dict[str, Any]]) -> Iterator[None]:
         """Replace what a customer has bought; restores the sample data at the end of the block."""
         url = f"{self.platform_url}/_sandbox/purchases/{customer}"
-        requests.put(url, json=entries, timeout=5).raise_for_status()
+        requests.put(url, json=entries, timeout=60).raise_for_status()
         try:
             yield
         finally:
-            requests.put(url, json=read_purchases(customer), timeout=5).raise_for_status()
+            requests.put(url, json=read_purchases(customer), timeout=60).raise_for_status()
 
     @property
     def calls(self) -> list[str]:

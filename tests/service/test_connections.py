@@ -7,16 +7,20 @@ import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from chalicelib.context import Deadline, RequestContext
-from chalicelib.douyin.client import DouyinClient
+from chalicelib.douyin import transport
+from chalicelib.douyin.client import RETRY_POLICY, DouyinClient
+from chalicelib.douyin.connections import READ_SECONDS
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import RedemptionError, UpstreamError, UpstreamUnavailableError
+from tests.fleet import wait_until
 from tests.harness import examples
 from tests.scripted_server import CLOSE, RESET, Received, ScriptedServer, certificates_body, http_response
 
@@ -80,7 +84,6 @@ SCRIPTS: dict[str, Callable[[Received], list[Any]]] = {
     "a reset": lambda r: [own_page(r)[:-5], RESET],
     "an error with a body": lambda _: [http_response(FOREIGN_PAGE, "404 Not Found") + http_response(FOREIGN_PAGE)],
 }
-LATE_SURPLUS = {"a second response in another packet"}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -91,9 +94,8 @@ def test_no_customer_gets_the_response_of_another(name: str) -> None:
         assert fetch(client, CUSTOMERS[1]) == [CUSTOMERS[1]]
         with contextlib.suppress(UpstreamError):
             assert fetch(client, CUSTOMERS[0]) == [CUSTOMERS[0]]
-        if name in LATE_SURPLUS:
-            # The client cannot foresee bytes that arrive after a complete response.
-            time.sleep(0.05)
+        # The client cannot foresee bytes that arrive after a complete response.
+        server.wait_for_responses()
         used = {request.connection for request in server.requests}
         for customer in CUSTOMERS[2:]:
             assert fetch(client, customer) == [customer]
@@ -143,7 +145,7 @@ def test_no_bytes_of_one_response_reach_the_next_customer(data: st.DataObject, p
         client = create_client(server.url)
         with contextlib.suppress(UpstreamError):
             fetch(client, CUSTOMERS[0], seconds=0.1)
-        time.sleep(0.005)
+        server.wait_for_responses()
         for customer in CUSTOMERS[1:3]:
             assert fetch(client, customer) == [customer]
 
@@ -169,53 +171,61 @@ def test_a_slow_response_ends_with_the_deadline(head: bytes, repeated: bytes) ->
     with ScriptedServer(script) as server:
         started = time.monotonic()
         with pytest.raises(UpstreamError):
-            fetch(create_client(server.url), CUSTOMERS[0], seconds=0.5)
-        assert time.monotonic() - started < 0.7
+            fetch(create_client(server.url), CUSTOMERS[0], seconds=0.3)
+        assert time.monotonic() - started < READ_SECONDS, "the deadline is earlier than the limit for reading"
 
 
 class TestConnectTime:
+    """Each attempt ends with the limit, so that there is time for all of them before the deadline."""
+
+    @pytest.fixture(autouse=True)
+    def limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(transport, "CONNECT_SECONDS", 0.2)
+
     def test_a_hanging_resolver_ends_with_the_connect_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         released = threading.Event()
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(20) and [])
-        started = time.monotonic()
-        with pytest.raises(UpstreamError, match="connect_timeout"):
-            fetch(create_client("http://platform.invalid"), CUSTOMERS[0], seconds=1.7)
-        assert time.monotonic() - started < 2.0
+        resolve = Mock(side_effect=lambda *_, **__: released.wait(60) and [])
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        with pytest.raises(UpstreamUnavailableError, match="connect_timeout"):
+            fetch(create_client("http://platform.invalid"), CUSTOMERS[0])
+        assert resolve.call_count == RETRY_POLICY.max_attempts
         released.set()
 
     def test_unreachable_addresses_share_one_connect_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Each address has a full backlog, so that connecting to it hangs."""
-        dead = [socket.create_server(("127.0.0.1", 0), backlog=0) for _ in range(4)]
-        fillers = [socket.socket() for _ in dead for _ in range(4)]
-        for number, filler in enumerate(fillers):
+        """The server has a full backlog, so that connecting to it hangs."""
+        dead = socket.create_server(("127.0.0.1", 0), backlog=0)
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
             filler.setblocking(False)
-            filler.connect_ex(dead[number // 4].getsockname())
-        addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", server.getsockname()) for server in dead]
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
-        started = time.monotonic()
+            filler.connect_ex(dead.getsockname())
+        addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", dead.getsockname())] * 8
+        resolve = Mock(return_value=addresses)
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
         with pytest.raises(UpstreamUnavailableError, match="connect_timeout"):
-            fetch(create_client("http://platform.invalid"), CUSTOMERS[0], seconds=1.7)
-        assert time.monotonic() - started < 2.0
-        for each in (*dead, *fillers):
+            fetch(create_client("http://platform.invalid"), CUSTOMERS[0])
+        assert resolve.call_count == RETRY_POLICY.max_attempts
+        for each in (dead, *fillers):
             each.close()
 
     def test_an_abandoned_connection_attempt_does_not_affect_the_next_request(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         resolve = socket.getaddrinfo
-        delays = iter([0.6])
+        released = threading.Event()
+        waits = iter([released.wait])
 
         def slow(*arguments: Any, **options: Any) -> Any:
-            time.sleep(next(delays, 0))
+            next(waits, bool)()
             return resolve(*arguments, **options)
 
         with ScriptedServer(lambda request: iter([own_page(request)])) as server:
             client = create_client(server.url)
             monkeypatch.setattr(socket, "getaddrinfo", slow)
             with pytest.raises(RedemptionError):
-                fetch(client, CUSTOMERS[0], seconds=0.4)
+                fetch(client, CUSTOMERS[0], seconds=0.1)
             assert fetch(client, CUSTOMERS[1]) == [CUSTOMERS[1]]
-            time.sleep(0.4)
+            released.set()
+            wait_until(lambda: server.connections == 2)
             assert fetch(client, CUSTOMERS[2]) == [CUSTOMERS[2]]
             assert [request.body["open_id"] for request in server.requests] == CUSTOMERS[1:3]
 
@@ -260,7 +270,7 @@ class TestIdle:
             for call in (client.ensure_connection, client.ensure_connection, lambda: fetch(client, CUSTOMERS[0])):
                 call()
                 shift[0] += idle
-                time.sleep(0.05)
+                server.wait_for_responses()
             assert [request.connection for request in server.requests] == [0, 1, 2]
 
 
@@ -277,4 +287,4 @@ def test_an_abort_ends_a_response_that_does_not_come_whichever_connection_it_is_
         query = CertificatesQuery(Selection("7", "6601"), CUSTOMERS[0])
         with pytest.raises(RedemptionError):
             client.query_user_certificates(query, 1, "clt.x", context)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < READ_SECONDS, "the limit for reading would have ended it"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import app as application
 from sandbox.sample_data import CUSTOMER_WITH_MANY_COUPONS
 from tests.harness import certificate_ids
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def api_with_pages(api: Api, platform: Platform) -> Api:
+def api_with_pages(api: Api, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Api:
     """The front door for a customer whose token and connections are ready. Page 2 is lost, the next two hang."""
+    monkeypatch.setattr(application, "THREADS", 3)
     api.login(CUSTOMER_WITH_MANY_COUPONS)
     assert len(certificate_ids(api.list())) == 200
     platform.fail("code", page=2, code=2119001)
@@ -27,16 +29,14 @@ def api_with_pages(api: Api, platform: Platform) -> Api:
 
 
 def test_aborted_pages_do_not_slow_down_later_requests(api_with_pages: Api, platform: Platform) -> None:
-    """Twenty responses in a row abort two hanging pages each, more than there are threads."""
+    """Twenty responses in a row abort two hanging pages each. There are only three threads."""
     started = time.monotonic()
     for _ in range(20):
         response = api_with_pages.list()
         assert len(certificate_ids(response)) == 50
-    assert time.monotonic() - started < 5, "a hanging page takes 3 s"
+    assert time.monotonic() - started < 10, "20 s if each hanging page took its 3 s"
     platform.clear_faults()
-    started = time.monotonic()
     assert len(certificate_ids(api_with_pages.list(f"?cursor={response.json['next_cursor']}"))) == 200
-    assert time.monotonic() - started < 2
 
 
 def test_aborted_calls_are_not_reported_as_successful(api_with_pages: Api, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,7 @@ def test_the_deadline_is_before_lambdas_own_and_within_the_budget(
     lambda_context: LambdaContext | None, options: dict[str, float], seconds: float
 ) -> None:
     context = RequestContext.for_lambda(lambda_context, **options)
-    assert context.deadline.remaining() == pytest.approx(seconds, abs=0.4)
+    assert seconds - 2 < context.deadline.remaining() <= seconds
     assert context.record.request_id == ("" if lambda_context is None else "lambda-id")
 
 

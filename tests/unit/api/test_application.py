@@ -130,7 +130,7 @@ def test_a_view_gets_request_context_and_path_parameters(app: App) -> None:
     )
     assert app.call(event, LambdaContext(3_000))["statusCode"] == 200
     [(request, context, account_id, poi_id)] = app.seen
-    assert context.deadline.remaining() == pytest.approx(2.5, abs=0.4)
+    assert 0.5 < context.deadline.remaining() <= 2.5
     assert (account_id, poi_id) == ("7", "66%30")
     assert request.headers["authorization"] == "Bearer x"
     assert request.query_params.getlist("cursor") == ["a", "b"]
@@ -313,7 +313,7 @@ class TestJob:
         assert app.report() == ("refresh_tokens", record, {"renewed": ["tta"], "left": 1})
         assert record.outcome == Outcome()
         assert record.request_id == "lambda-id"
-        assert contexts[0].deadline.remaining() == pytest.approx(59.5, abs=0.4)
+        assert 57.5 < contexts[0].deadline.remaining() <= 59.5
 
     def test_an_error_of_a_part_is_reported_with_the_fields_and_does_not_fail_the_job(self, app: App) -> None:
         error = TokenUnavailableError("x")

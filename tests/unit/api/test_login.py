@@ -122,7 +122,7 @@ def test_session_and_list_are_one_response() -> None:
 def test_the_list_has_six_seconds_or_what_is_left(seconds: float, left: float) -> None:
     logins = Logins(seconds)
     logins.log_in()
-    assert logins.lister.calls[0][3] == pytest.approx(left, abs=0.4)
+    assert logins.lister.calls[0][3] == left
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ def test_pages_have_a_deadline_of_their_own_that_can_be_cancelled() -> None:
     instance.respond()
     [page_context] = {id(context): context for context in instance.douyin.contexts}.values()
     assert page_context.deadline is not instance.context.deadline
-    assert page_context.deadline.remaining() == pytest.approx(9.0, abs=0.4)
+    assert page_context.deadline.remaining() == 9.0
     assert page_context.record.calls is instance.context.record.calls
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import hypothesis.strategies as st
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from chalicelib.certificates.views import BuiltViews, UnusableView, build_views
 from chalicelib.douyin import lenient, models, pages
@@ -136,6 +136,7 @@ VALUES: list[Any] = [
 ]  # fmt: skip
 
 
+@settings(deadline=None)
 @given(
     changes=st.lists(
         st.tuples(st.sampled_from([*SHOWN_PATHS, *NOT_SHOWN_PATHS, "certificate_id"]), st.sampled_from(VALUES)),
