@@ -236,52 +236,6 @@ def test_the_folder_works_in_another_program(phone: Phone, host_program: dict[st
     expect(phone.store).to_have_text("四季小馆·徐家汇店")
 
 
-def test_another_user_sees_nothing_of_the_former_ones_coupon(phone: Phone) -> None:
-    phone.open()
-    phone.show_certificate("双人套餐")
-    phone.fail("code", call="jscode2session", code=40018)
-    phone.page.evaluate("sessionStorage.clear()")
-    phone.come_back()
-    expect(phone.notice).to_contain_text("登录失败，请重试")
-    expect(phone.page.get_by_text("双人套餐")).to_have_count(0)
-
-
-def test_after_an_error_the_old_list_stays_and_a_retry_replaces_it(phone: Phone) -> None:
-    phone.open()
-    expect(phone.cards).to_have_count(7)
-    phone.fail("code", code=2119005, times=1)
-    phone.pull_down()
-    expect(phone.notice).to_contain_text(PROBLEM_TYPES["merchant_not_authorized"].detail)
-    expect(phone.cards).to_have_count(0)
-    phone.pull_down()
-    expect(phone.cards).to_have_count(7)
-    phone.page.context.set_offline(True)
-    phone.pull_down()
-    expect(phone.notice).to_contain_text("网络不给力，请检查网络后重试")
-    expect(phone.notice).to_contain_text("仍无法解决？请联系店员")
-    expect(phone.page.get_by_text(re.compile(r"^上次更新 \d\d:\d\d$"))).to_be_visible()
-    expect(phone.cards).to_have_count(7)
-    phone.page.context.set_offline(False)
-    phone.button("重试").click()
-    expect(phone.notice).to_have_count(0)
-    expect(phone.cards).to_have_count(7)
-
-
-def test_after_a_rate_limit_the_retry_button_counts_down(phone: Phone) -> None:
-    phone.page.clock.install()
-    phone.refuse("rate_limited")
-    phone.open()
-    button = phone.notice.locator(".act")
-    expect(button).to_have_text(re.compile(r"重试（\d 秒后）"))
-    expect(button).to_be_disabled()
-    for _ in range(6):
-        phone.page.clock.fast_forward(1000)
-    expect(button).to_have_text(re.compile(r"^\s*重试\s*$"))
-    phone.page.unroute_all()
-    button.click()
-    expect(phone.cards).to_have_count(7)
-
-
 @pytest.mark.parametrize("way", ["scroll", "button"])
 def test_the_next_page_is_loaded_and_each_certificate_shown_once(phone: Phone, way: str) -> None:
     """Users of a screen reader do not scroll."""

@@ -126,4 +126,4 @@ def test_each_app_has_a_time_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(run.store, "renew_if_expiring", renew)
     run.start()
-    assert limits == [pytest.approx(SECONDS_PER_APP, abs=0.4)] * 2
+    assert limits == [SECONDS_PER_APP] * 2
