@@ -12,11 +12,7 @@ from sandbox.sample_data import (
     CUSTOMER,
     CUSTOMER_WITH_MANY_COUPONS,
     CUSTOMER_WITH_STORE_LIMITS,
-    OTHER_ACCOUNT_ID,
-    OTHER_ACCOUNT_POI_ID,
-    UNKNOWN_ACCOUNT_ID,
 )
-from sandbox.stack import free_port
 from tests.harness import FAST_RETRIES, TOKEN_ROW, WANTED, Api, Aws, Platform, assert_problem, in_seconds
 from tests.scripted_server import ScriptedServer, certificates_body, http_response
 
@@ -101,35 +97,6 @@ class TestListProblem:
         varying: dict[str, Any] = {"request_id": "", "upstream": {}}
         assert body["list_problem"] | varying == expected.json | varying
 
-    @pytest.mark.parametrize(
-        ("wanted", "status", "code"),
-        [
-            (WANTED | {"account_id": UNKNOWN_ACCOUNT_ID}, 404, "merchant_not_found"),
-            (WANTED | {"poi_id": OTHER_ACCOUNT_POI_ID}, 404, "store_not_found"),
-            ({"account_id": OTHER_ACCOUNT_ID, "poi_id": OTHER_ACCOUNT_POI_ID}, 403, "wrong_app"),
-        ],
-    )
-    def test_a_store_that_the_user_may_not_see_is_the_lists_problem(
-        self, api: Api, platform: Platform, wanted: dict[str, str], status: int, code: str
-    ) -> None:
-        response = api.login(list=wanted)
-        problem = response.json["list_problem"]
-        assert (response.status, problem["status"], problem["code"]) == (200, status, code)
-        assert problem["request_id"] == response.headers["x-request-id"]
-        assert platform.calls("query_user_certificates") == []
-        assert api.list().status == 200, "the session is valid"
-
-    def test_a_list_that_is_too_slow_is_a_timeout_and_the_session_is_returned(
-        self, api: Api, aws: Aws, platform: Platform, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(7000))
-        monkeypatch.setattr("chalicelib.api.login.LIST_SECONDS", 0.5)
-        platform.fail("hang")
-        response = api.login(list=WANTED)
-        assert (response.status, response.json["list_problem"]["code"]) == (200, "upstream_timeout")
-        platform.clear_faults()
-        assert api.list().status == 200
-
     @pytest.mark.parametrize("begun_seconds", [0, 60])
     def test_a_dead_holder_of_the_lease_is_replaced_within_the_time_of_the_list(
         self, api: Api, aws: Aws, platform: Platform, begun_seconds: int
@@ -140,23 +107,8 @@ class TestListProblem:
         assert "list" in api.login(list=WANTED).json
         assert len(platform.calls("client_token")) == 1
 
-    def test_without_dynamodb_the_list_is_unavailable_and_the_session_is_returned(
-        self, api: Api, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{free_port()}")
-        response = api.login(list=WANTED)
-        problem = response.json["list_problem"]
-        assert (response.status, problem["code"], problem["retry_after"]) == (200, "unavailable", 2)
-
 
 class TestLoginProblem:
-    def test_an_invalid_list_is_refused_before_the_code_is_used(self, api: Api, platform: Platform) -> None:
-        code = platform.issue_login_code()
-        problem = assert_problem(api.login(code=code, list=WANTED | {"biz_type": "1"}), 400, "invalid_request")
-        assert [error["field"] for error in problem["errors"]] == ["list.biz_type"]
-        assert platform.server.calls == []
-        assert api.login(code=code, list=WANTED).status == 200
-
     def test_a_refused_code_is_unauthenticated_and_costs_the_next_customer_nothing(
         self, api: Api, aws: Aws, platform: Platform
     ) -> None:
