@@ -77,12 +77,3 @@ def test_a_write_whose_response_was_lost_is_no_conflict(aws: Aws, monkeypatch: p
         assert [call.operation for call in proxy.calls] == ["GetItem", "UpdateItem", "UpdateItem"]
         lease.commit("clt.new", 0, 2)
     assert read_token(aws) == "clt.new"
-
-
-def test_a_failed_mint_leaves_the_token_and_its_failure_in_the_row(aws: Aws) -> None:
-    aws.put(ROW, access_token="clt.old", expires_at=1)
-    lease = read_lease(aws)
-    lease.acquire()
-    lease.release(BUSY)
-    attributes = {"pk", "access_token", "expires_at", "version", "failed_at", "failed_until", "failure"}
-    assert set(aws.row(ROW)) == attributes
