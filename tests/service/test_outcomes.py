@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sandbox.faults import PLACES
 from sandbox.sample_data import CUSTOMER_WITH_MANY_COUPONS
 from sandbox.stack import free_port
 from tests.harness import (
@@ -134,22 +133,6 @@ def test_an_error_of_a_later_page_ends_the_response_before_it(
     assert len(certificate_ids(api.list(f"?cursor={first.json['next_cursor']}"))) == 200
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_a_code_is_found_in_every_place(api: Api, platform: Platform, place: str) -> None:
-    api.login()
-    platform.fail(**code(2119005), place=place)
-    upstream = assert_problem(api.list(), 403, "merchant_not_authorized")["upstream"]
-    assert (upstream["sub_error_code"] if place == "extra.sub_error_code" else upstream["error_code"]) == 2119005
-    assert upstream["logid"].startswith("20")
-
-
-def test_a_transient_error_is_retried(api: Api, platform: Platform) -> None:
-    api.login()
-    platform.fail(**code(2100004), times=3)
-    assert api.list().status == 200
-    assert len(platform.calls("query_user_certificates")) == 4
-
-
 def test_a_refused_connection_is_unavailable(api: Api, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOUYIN_OPEN_API", f"http://127.0.0.1:{free_port()}")
     aws.put(TOKEN_ROW, access_token="clt.valid", expires_at=in_seconds(3600))
@@ -163,14 +146,6 @@ def test_a_connection_closed_by_the_platform_causes_no_error_and_no_retry(api: A
     for _ in range(2):
         assert api.list().status == 200
     assert len(platform.calls("query_user_certificates")) == 2
-
-
-def test_a_cached_rate_limit_causes_no_platform_call(api: Api, platform: Platform) -> None:
-    api.login()
-    platform.fail(**KINDS["HTTP 429"].fault)
-    for _ in range(2):
-        assert int(assert_problem(api.list(), 429, "rate_limited")["retry_after"]) in range(20, 31)
-    assert len(platform.calls("query_user_certificates")) == 1
 
 
 def test_a_slow_aws_is_unavailable_after_two_attempts(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
