@@ -24,20 +24,6 @@ def log_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [line for line in lines if "_aws" not in line]
 
 
-def test_a_problem_is_logged_with_the_platforms_codes_and_logid(
-    api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
-) -> None:
-    api.login()
-    platform.fail("code", code=2119005)
-    capsys.readouterr()
-    api.list()
-    [line] = log_lines(capsys)
-    [call] = [call for call in line["calls"] if call["call"] == "douyin.query_user_certificates"]
-    assert (line["level"], line["outcome"]) == ("WARNING", "merchant_not_authorized")
-    assert (call["outcome"], call["error_code"]) == ("2119005", 2119005)
-    assert call["logid"].startswith("20")
-
-
 def test_a_user_is_logged_as_a_stable_hash(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     users = []
     for customer in (CUSTOMER, CUSTOMER, CUSTOMER_WITHOUT_COUPONS):
