@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
 
-import app as application
 from chalicelib.errors import StorageUnavailableError
-from sandbox.sample_data import APP_ID, CUSTOMER_WITH_MANY_COUPONS, OTHER_APP_ID, UNKNOWN_ACCOUNT_ID
+from sandbox.sample_data import APP_ID, CUSTOMER_WITH_MANY_COUPONS, OTHER_APP_ID
 from tests.harness import (
-    MERCHANT_ROW,
     TOKEN_ROW,
     Api,
     Aws,
     Platform,
-    assert_problem,
     in_seconds,
     run_refresh_tokens,
 )
@@ -50,15 +46,6 @@ def test_a_refused_token_is_replaced_once(logged_in: Api, platform: Platform, aw
     assert len(platform.calls("query_user_certificates")) == 2
 
 
-def test_a_newer_token_in_the_row_is_used_instead_of_a_mint(logged_in: Api, platform: Platform, aws: Aws) -> None:
-    aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(7000))
-    assert logged_in.list().status == 200
-    platform.server.platform.revoke_tokens(APP_ID)
-    aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(7000))
-    assert logged_in.list().status == 200
-    assert platform.calls("client_token") == []
-
-
 def test_parallel_pages_replace_a_refused_token_once(
     api: Api, platform: Platform, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,16 +67,6 @@ def test_parallel_pages_replace_a_refused_token_once(
     assert len(platform.calls("client_token")) == 1
 
 
-def test_a_row_of_another_system_is_only_read(logged_in: Api, platform: Platform, aws: Aws) -> None:
-    aws.put(MERCHANT_ROW, app_id=APP_ID, token_id="foreign")
-    aws.put(FOREIGN_TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(600))
-    assert logged_in.list().status == 200
-    platform.server.platform.revoke_tokens(APP_ID)
-    assert_problem(logged_in.list(), 503, "token_unavailable")
-    assert platform.calls("client_token") == []
-    assert set(aws.row(FOREIGN_TOKEN_ROW)) == {"pk", "access_token", "expires_at"}
-
-
 class TestCache:
     def test_a_warm_request_makes_one_platform_call_per_page_and_no_aws_call(
         self, logged_in: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
@@ -104,29 +81,6 @@ class TestCache:
         output = capsys.readouterr().out
         assert "dynamodb" not in output
         assert "secretsmanager" not in output
-
-    def test_a_token_that_the_schedule_has_replaced_is_sent_for_less_than_five_minutes(
-        self, logged_in: Api, platform: Platform, aws: Aws, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(1700))
-        assert logged_in.list().status == 200
-        run_refresh_tokens()
-        tokens = application.components().tokens
-        for clocked in (tokens, tokens._fresh, tokens._unexpired):
-            monkeypatch.setattr(clocked, "_clock", lambda: time.time() + 310)
-        monkeypatch.setattr(platform.server.platform, "now", lambda: time.time() + 310)
-        platform.server.calls.clear()
-        assert logged_in.list().status == 200
-        assert [entry["call"] for entry in platform.server.calls] == ["query_user_certificates"]
-
-    def test_cached_merchants_and_tokens_are_used_while_the_table_is_unavailable(
-        self, logged_in: Api, aws: Aws, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        assert logged_in.list().status == 200
-        monkeypatch.setattr(application.components().tokens._table, "_name", "no-such-table")
-        assert logged_in.list().status == 200
-        assert_problem(logged_in.list(account_id=UNKNOWN_ACCOUNT_ID), 503, "unavailable")
-        del aws
 
 
 class TestRenewal:
