@@ -7,7 +7,6 @@ import subprocess
 import threading
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from sandbox import gateway
@@ -38,22 +37,13 @@ class Fleet:
 
         return list(self._executor.map(run, self.instances))
 
-    def list_certificates(self, headers: dict[str, str], url: str = LIST_URL) -> list[TimedResponse]:
+    def list_certificates(self, headers: dict[str, str], url: str = LIST_URL) -> list[gateway.Response]:
         """Send one request to every instance at the same moment."""
         return self.each(lambda instance: request(instance, headers, url))
 
-
-@dataclass
-class TimedResponse:
-    """A response and its duration in seconds."""
-
-    response: gateway.Response
-    seconds: float
-
-    @property
-    def code(self) -> str:
-        """`ok`, or the problem's code."""
-        return "ok" if self.response.status == 200 else str(self.response.json["code"])
+    def begin_request(self, instance: Instance, headers: dict[str, str]) -> concurrent.futures.Future[gateway.Response]:
+        """Send a request to one instance and do not wait for the response."""
+        return self._executor.submit(request, instance, headers)
 
 
 @contextmanager
@@ -76,27 +66,14 @@ def run_fleet(environment: dict[str, str], *bundles: Path, clock_offsets: Sequen
         yield fleet
 
 
-def request(instance: Instance, headers: dict[str, str], url: str = LIST_URL) -> TimedResponse:
+def request(instance: Instance, headers: dict[str, str], url: str = LIST_URL) -> gateway.Response:
     """Send a GET request to an instance."""
-    started = time.monotonic()
-    response = gateway.parse_response(instance.invoke(gateway.build_event("GET", url, headers)))
-    return TimedResponse(response, time.monotonic() - started)
+    return gateway.parse_response(instance.invoke(gateway.build_event("GET", url, headers)))
 
 
-def request_in_thread(
-    instance: Instance, headers: dict[str, str], url: str = LIST_URL
-) -> concurrent.futures.Future[TimedResponse]:
-    """Send a GET request and do not wait for the response."""
-    future: concurrent.futures.Future[TimedResponse] = concurrent.futures.Future()
-
-    def run() -> None:
-        try:
-            future.set_result(request(instance, headers, url))
-        except Exception as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
+def code_of(response: gateway.Response) -> str:
+    """Return `ok`, or the problem's code."""
+    return "ok" if response.status == 200 else str(response.json["code"])
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
