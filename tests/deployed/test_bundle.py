@@ -125,36 +125,35 @@ def build_wheel(*arguments):
 """A package that has no wheel and cannot be built on this machine."""
 
 
-def test_a_package_without_a_wheel_fails_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of locked packages, which pip finds in the folder of the test only. The sources are there too."""
     copy_sources(tmp_path)
+    monkeypatch.setattr("infra.bundle.LOCK", tmp_path / "lock.txt")
+    monkeypatch.setattr("infra.bundle.install_vendored", lambda _: None)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    return tmp_path / "lock.txt"
+
+
+def test_a_package_without_a_wheel_fails_the_build(tmp_path: Path, lock: Path) -> None:
     with tarfile.open(tmp_path / "sample-1.0.tar.gz", "w:gz") as packed:
         for name, content in SOURCE_DISTRIBUTION.items():
             entry = tarfile.TarInfo(f"sample-1.0/{name}")
             entry.size = len(content)
             packed.addfile(entry, io.BytesIO(content.encode()))
     digest = hashlib.sha256((tmp_path / "sample-1.0.tar.gz").read_bytes()).hexdigest()
-    lock = tmp_path / "lock.txt"
     lock.write_text(f"# locked\nsample==1.0 --hash=sha256:{digest}\n")
-    monkeypatch.setattr("infra.bundle.LOCK", lock)
-    monkeypatch.setattr("infra.bundle.install_vendored", lambda _: None)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     with pytest.raises(BundleError, match=r"(?s)packages for .*sample==1\.0"):
         make_bundle(tmp_path)
     assert not list((tmp_path / ".chalice" / "deployments").glob("*.zip"))
 
 
-def test_a_package_with_another_hash_fails_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    copy_sources(tmp_path)
+def test_a_package_with_another_hash_fails_the_build(tmp_path: Path, lock: Path) -> None:
     wheel = tmp_path / "sample-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as packed:
         packed.writestr("sample-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: sample\nVersion: 1.0\n")
-    lock = tmp_path / "lock.txt"
     lock.write_text(f"# locked\nsample==1.0 --hash=sha256:{'0' * 64}\n")
-    monkeypatch.setattr("infra.bundle.LOCK", lock)
-    monkeypatch.setattr("infra.bundle.install_vendored", lambda _: None)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     with pytest.raises(BundleError, match="Got"):
         make_bundle(tmp_path)
 
