@@ -23,6 +23,7 @@ from sandbox import sample_data, stack
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, POI_ID
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
 from tests.aws_proxy import AwsHttpCall, AwsProxy, Refusal, run_aws_proxy
+from tests.deployed.test_deployment import import_api
 from tests.operators import SECRET, TABLE, Operator
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ TOPIC = f"arn:aws:sns:us-east-1:000000000000:{API_FUNCTION}-alarms"
 TOKEN = {"pk": {"S": f"TOKEN#{APP_ID}"}}
 DOMAIN_IDS = {"domain", "tls_certificate"}
 ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 DOMAIN_SETTINGS = """[domain]
 name = "api.example.invalid"
 certificate_arn = "arn:aws:acm:us-east-1:000000000000:certificate/sample"
@@ -176,6 +178,7 @@ def test_what_was_changed_by_hand_in_aws_is_reported(operator: DoctorOperator) -
         functions.remove_permission(FunctionName=RENEWAL_FUNCTION, StatementId=statement["Sid"])
     role = f"{API_FUNCTION}-refresh_tokens"
     operator.client("iam").put_role_policy(RoleName=role, PolicyName=role, PolicyDocument=json.dumps(ANYTHING))
+    operator.client("iam").attach_role_policy(RoleName=role, PolicyArn=ADMINISTRATOR)
     events.disable_rule(Name=RULE)
     [api] = operator.client("apigateway").get_rest_apis()["items"]
     limit = [{"op": "replace", "path": "/*/*/throttling/burstLimit", "value": "7"}]
@@ -193,6 +196,7 @@ def test_what_was_changed_by_hand_in_aws_is_reported(operator: DoctorOperator) -
         ("function", API_FUNCTION, "memory is 512, expected 1024"),
         ("function", API_FUNCTION, "variables differ: SESSION_TTL_SECONDS"),
         ("function", f"role {role}", f"the policy differs from .chalice/policy-{STAGE}-refresh.json"),
+        ("function", f"role {role}", f"policies is ['{role}', 'AdministratorAccess'], expected ['{role}']"),
         ("schedule", RULE, "state is DISABLED, expected ENABLED"),
         ("schedule", RULE, "EventBridge may not invoke the function"),
         ("api", api["id"], "limit of */* is (100.0, 7), expected (100, 200)"),
@@ -206,6 +210,7 @@ def test_what_was_changed_by_hand_in_aws_is_reported(operator: DoctorOperator) -
         if subscription["Endpoint"] == url:
             operator.client("sns").unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
     operator.client("dynamodb").update_table(TableName=TABLE, DeletionProtectionEnabled=True)
+    operator.client("iam").detach_role_policy(RoleName=role, PolicyArn=ADMINISTRATOR)
     set_state(AlarmName=f"{API_FUNCTION}-errors", StateValue="OK", StateReason="test")
     logs.put_metric_filter(logGroupName=ACCESS_LOG, **{
         name: metric_filter[name] for name in ("filterName", "filterPattern", "metricTransformations")})  # fmt: skip
@@ -389,12 +394,7 @@ def test_an_unreachable_platform_is_named_and_asked_for_few_of_the_merchants(ope
 def test_a_second_api_is_reported_with_both_ids(operator: DoctorOperator) -> None:
     client = operator.client("apigateway")
     [api] = client.get_rest_apis()["items"]
-    paths = {"/v1/health": {"get": {"x-amazon-apigateway-integration": {
-        "type": "aws_proxy", "httpMethod": "POST",
-        "uri": f"arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/"
-               f"arn:aws:lambda:us-east-1:000000000000:function:{API_FUNCTION}/invocations"}}}}  # fmt: skip
-    spec = {"swagger": "2.0", "info": {"title": API_FUNCTION, "version": "1"}, "paths": paths}
-    other = client.import_rest_api(body=json.dumps(spec).encode())["id"]
+    other = import_api(client)
     failed = operator.failed_checks()
     client.delete_rest_api(restApiId=other)
     [finding] = [finding for (check, _), finding in failed.items() if check == "api"]
