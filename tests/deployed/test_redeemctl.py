@@ -17,7 +17,7 @@ from infra.stage_settings import settings_path
 from redeemctl.cli import redeemctl
 from redeemctl.errors import ConflictError
 from redeemctl.rows import edit_item
-from redeemctl.secret import LABEL, PROPAGATION_SECONDS, SecretStore, fingerprint
+from redeemctl.secret import PROPAGATION_SECONDS, fingerprint
 from redeemctl.table import MerchantTable
 from sandbox import sample_data, stack
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, OTHER_POI_ID, POI_ID
@@ -318,19 +318,6 @@ def test_without_a_session_key_there_is_nothing_to_rotate(operator: Operator) ->
     client.create_secret(Name=SECRET)
     for command in ("rotate", "status"):
         assert "the first app creates it" in operator.fail(1, "session-key", command)
-
-
-def test_of_two_writers_that_read_the_same_version_of_the_secret_one_succeeds(operator: Operator) -> None:
-    client = operator.account.client("secretsmanager")
-    operator.put_secret(json.dumps({**operator.get_secret(), "later": {"kept": 1}}))
-    store = SecretStore(client, SECRET)
-    seen = store.read()
-    store.replace(seen, {"mark": "first"})
-    with pytest.raises(ConflictError):
-        store.replace(seen, {"mark": "second"})
-    assert operator.get_secret() == {**seen.content, "mark": "first"}
-    stages = client.describe_secret(SecretId=SECRET)["VersionIdsToStages"].values()
-    assert all(LABEL not in labels for labels in stages)
 
 
 def test_a_change_of_another_attribute_is_no_conflict(operator: Operator) -> None:
