@@ -156,6 +156,12 @@ def test_what_nothing_works_without_is_named_with_the_page_that_helps(
     assert "docs/operate.md" in str(raised.value)
 
 
+def test_a_secret_that_is_scheduled_for_deletion_is_to_be_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeAws, "describe_secret", lambda *_, **__: {"DeletedDate": "2026-01-01"})
+    with pytest.raises(StageError, match="aws secretsmanager restore-secret --secret-id douyin-redemption/dev"):
+        check_vital(FakeAws().client, "dev")
+
+
 @pytest.mark.parametrize("status", [None, "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"])
 def test_before_the_first_deployment_nothing_can_be_lost(status: str | None) -> None:
     aws = FakeAws(status)
