@@ -47,19 +47,13 @@ class Fleet:
 
 
 @contextmanager
-def run_fleet(environment: dict[str, str], *bundles: Path, clock_offsets: Sequence[float] = ()) -> Iterator[Fleet]:
-    """Start one instance for each entry of `bundles` and wait until all are ready.
-
-    `clock_offsets` are the differences of the instances' wall clocks in seconds (default: all in step).
-    """
-    offsets = clock_offsets or [0.0] * len(bundles)
+def run_fleet(environment: dict[str, str], *bundles: Path) -> Iterator[Fleet]:
+    """Start one instance for each entry of `bundles` and wait until all are ready."""
     with ExitStack() as resources:
         executor = resources.enter_context(concurrent.futures.ThreadPoolExecutor(len(bundles)))
         instances = [
-            resources.enter_context(
-                Instance(bundle, "app.app", environment, output=subprocess.DEVNULL, clock_offset=offset)
-            )
-            for bundle, offset in zip(bundles, offsets, strict=True)
+            resources.enter_context(Instance(bundle, "app.app", environment, output=subprocess.DEVNULL))
+            for bundle in bundles
         ]
         fleet = Fleet(instances, executor)
         fleet.each(lambda instance: request(instance, {}, "/v1/health"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import pytest
 from sandbox import stack
 from sandbox.runtime import FunctionError
 from sandbox.sample_data import APP_ID
-from tests.fleet import Fleet, code_of, request, run_fleet, wait_until
+from tests.fleet import Fleet, code_of, run_fleet, wait_until
 from tests.harness import TOKEN_ROW, in_seconds
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     Headers = dict[str, str]
 
 INSTANCE_COUNT = 50
-CLOCK_OFFSETS = (-60, -45, -30, -15, 15, 30, 45, 60)
 
 
 @pytest.fixture(scope="module")
@@ -113,37 +111,3 @@ def test_a_holder_that_is_killed_during_its_mint_is_replaced_within_the_time_of_
     assert aws.row(TOKEN_ROW)["access_token"]["S"] == platform.newest_token()
     with pytest.raises(FunctionError, match="exited with status -9"):
         killed.result(30)
-
-
-def test_a_holder_that_continues_after_its_replacement_cannot_write(
-    small_fleet: Fleet, headers: Headers, platform: Platform, aws: Aws
-) -> None:
-    """It was stopped during its mint. Its token is not written, and it uses the successor's."""
-    holder, other, *_ = small_fleet.instances
-    platform.fail("delay", "client_token", seconds=2.5, times=1)
-    slow = small_fleet.begin_request(holder, headers)
-    wait_until(lambda: platform.calls("client_token"))
-    os.kill(holder.popen.pid, signal.SIGSTOP)
-    try:
-        assert request(other, headers).status == 200
-        row = aws.row(TOKEN_ROW)
-    finally:
-        os.kill(holder.popen.pid, signal.SIGCONT)
-    assert slow.result(30).status == 200
-    assert aws.row(TOKEN_ROW) == row
-    assert len(platform.calls("client_token")) == 2
-    assert request(holder, headers).status == 200
-
-
-def test_clocks_that_differ_by_two_minutes_cause_at_most_two_mints(
-    bundle: Path, environment: dict[str, str], headers: Headers, platform: Platform, aws: Aws
-) -> None:
-    """The token has expired on half of the clocks, and the platform refuses it: all need another one."""
-    token = platform.mint()
-    platform.server.platform.revoke_tokens(APP_ID)
-    with run_fleet(environment, *[bundle] * len(CLOCK_OFFSETS), clock_offsets=CLOCK_OFFSETS) as fleet:
-        aws.put(TOKEN_ROW, access_token=token, expires_at=in_seconds(0), version=3)
-        responses = fleet.list_certificates(headers)
-    assert [code_of(response) for response in responses] == ["ok"] * len(CLOCK_OFFSETS)
-    assert 1 <= len(platform.calls("client_token")) <= 2
-    assert aws.row(TOKEN_ROW)["access_token"]["S"] == platform.newest_token()
