@@ -93,12 +93,6 @@ def collector() -> Iterator[socket.socket]:
         yield collector
 
 
-def trace(environment: dict[str, str], collector: socket.socket) -> str:
-    """Let the app send its traces to the collector; return the header of a sampled request."""
-    environment |= {"AWS_XRAY_DAEMON_ADDRESS": f"127.0.0.1:{collector.getsockname()[1]}", "STAGE": "test"}
-    return f"Root=1-{int(time.time()):x}-{'a' * 24};Parent=53995c3f42cd8ad8;Sampled=1"
-
-
 def receive(collector: socket.socket) -> list[dict[str, Any]]:
     """Return the segments that have arrived; waits until none has arrived for half a second."""
     segments = []
@@ -113,7 +107,8 @@ def test_logs_and_traces_are_complete_and_without_secrets(
     bundle: Path, platform: Platform, environment: dict[str, str], collector: socket.socket, log: Path
 ) -> None:
     """Two requests to one instance; the second is traced. The warm-up mints no token: only requests have a limit."""
-    trace_header = trace(environment, collector)
+    environment |= {"AWS_XRAY_DAEMON_ADDRESS": f"127.0.0.1:{collector.getsockname()[1]}", "STAGE": "test"}
+    trace_header = f"Root=1-{int(time.time()):x}-{'a' * 24};Parent=53995c3f42cd8ad8;Sampled=1"
     with run_app(bundle, environment, log) as instance:
         headers = login(instance, platform)
         assert platform.calls("client_token") == []
@@ -142,16 +137,6 @@ def test_logs_and_traces_are_complete_and_without_secrets(
         SESSION_KEY,
     )
     assert not [value for value in secrets if value in written]
-
-
-@pytest.mark.usefixtures("aws")
-def test_a_disabled_tracer_sends_nothing(
-    bundle: Path, environment: dict[str, str], collector: socket.socket, log: Path
-) -> None:
-    trace_header = trace(environment, collector)
-    with run_app(bundle, environment | {"POWERTOOLS_TRACE_DISABLED": "true"}, log) as instance:
-        assert call(instance, "GET", "/v1/health", trace_header).status == 200
-    assert receive(collector) == []
 
 
 def test_the_scheduled_function_renews_tokens(
