@@ -54,18 +54,6 @@ def test_only_the_instance_that_holds_the_lease_writes(aws: Aws, is_new: bool) -
     assert read_token(aws) == "clt.new"
 
 
-@pytest.mark.parametrize("is_new", [False, True])
-def test_a_token_that_was_written_by_hand_is_not_overwritten(aws: Aws, is_new: bool) -> None:
-    """The operator does not set a `version`."""
-    if not is_new:
-        aws.put(ROW, access_token="clt.old", expires_at=1)
-    lease = read_lease(aws)
-    aws.put(ROW, access_token="clt.by-hand", expires_at=2)
-    with pytest.raises(ConditionFailedError):
-        lease.acquire()
-    assert read_token(aws) == "clt.by-hand"
-
-
 def test_a_write_whose_response_was_lost_is_no_conflict(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     """The retry meets the change that the first attempt has made."""
     with run_aws_proxy(aws.url) as proxy:
