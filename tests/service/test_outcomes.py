@@ -11,17 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox.sample_data import CUSTOMER_WITH_MANY_COUPONS
-from sandbox.stack import free_port
 from tests.harness import (
     FAST_MINT_RETRIES,
     FAST_RETRIES,
-    TOKEN_ROW,
     Api,
-    Aws,
     Platform,
     assert_problem,
     certificate_ids,
-    in_seconds,
 )
 from tests.scripted_server import ScriptedServer, http_response
 
@@ -131,13 +127,6 @@ def test_an_error_of_a_later_page_ends_the_response_before_it(
     platform.clear_faults()
     api.clear_rate_limits()
     assert len(certificate_ids(api.list(f"?cursor={first.json['next_cursor']}"))) == 200
-
-
-def test_a_refused_connection_is_unavailable(api: Api, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOUYIN_OPEN_API", f"http://127.0.0.1:{free_port()}")
-    aws.put(TOKEN_ROW, access_token="clt.valid", expires_at=in_seconds(3600))
-    api.login()
-    assert_problem(api.list(), 503, UNAVAILABLE)
 
 
 def test_a_connection_closed_by_the_platform_causes_no_error_and_no_retry(api: Api, platform: Platform) -> None:
