@@ -31,14 +31,6 @@ class TestSuccess:
         assert response.headers["cache-control"] == "no-store"
         assert response.json["list"] == api.list().json
 
-    def test_the_filters_are_those_of_the_certificates_call(self, api: Api, platform: Platform) -> None:
-        wanted = WANTED | {"biz_type": 2, "start_time": 1, "end_time": 9999999999, "cursor": "ignored"}
-        body = api.login(CUSTOMER_WITH_STORE_LIMITS, list=wanted).json
-        assert "双开套餐" in str(body["list"])
-        assert body["list"] == api.list("?biz_type=2&start_time=1&end_time=9999999999").json
-        first, second = platform.calls("query_user_certificates")
-        assert first["page"] == second["page"] == 1
-
     def test_a_warm_login_with_a_list_makes_two_calls_and_none_to_aws(
         self, api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
     ) -> None:
