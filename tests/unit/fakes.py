@@ -86,8 +86,7 @@ class FakeTable(Table):
     """A DynamoDB table in memory. It evaluates the conditions and updates that `tokens.lease` writes.
 
     The functions in `before_read` and `before_write` run one per call: another instance's work between two calls of
-    ours. `fails_reads` and `fails_writes` make the table unavailable. `loses_responses` applies each write and loses
-    its response, so that its repetition meets what the first attempt has written.
+    ours. `fails_reads` and `fails_writes` make the table unavailable.
     """
 
     def __init__(self, **rows: Item) -> None:
@@ -98,7 +97,6 @@ class FakeTable(Table):
         self.before_write: list[Callable[[], object]] = []
         self.fails_reads = False
         self.fails_writes = False
-        self.loses_responses = False
 
     def get_item(self, pk: str, context: RequestContext) -> Item:
         del context
@@ -120,8 +118,7 @@ class FakeTable(Table):
             raise StorageUnavailableError("write failed")
         # DynamoDB refuses a value that no expression uses, and an expression whose value is missing.
         assert set(re.findall(r":\w+", f"{update} {condition}")) == set(values)
-        item = self._update(pk, update, condition, values)
-        return self._update(pk, update, condition, values) if self.loses_responses else item
+        return self._update(pk, update, condition, values)
 
     def _check_calls(self) -> None:
         """Fail instead of looping forever: the clock stands still unless the code under test sleeps."""

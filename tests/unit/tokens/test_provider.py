@@ -20,7 +20,7 @@ from chalicelib.errors import (
     UpstreamUnavailableError,
 )
 from chalicelib.tokens.lease import LEASE_SECONDS, Lease, TokenRow
-from chalicelib.tokens.provider import MIN_WAIT_SECONDS, MINT_SECONDS, POLL_SECONDS, TokenProvider, decide
+from chalicelib.tokens.provider import MINT_SECONDS, POLL_SECONDS, TokenProvider, decide
 from tests.unit.fakes import NOW, Clock, FakeDouyin, FakeTable, make_context, token_row
 
 if TYPE_CHECKING:
@@ -134,13 +134,6 @@ def test_the_row_and_the_time_decide_what_is_done(row: TokenRow, options: dict[s
 
 
 class TestGet:
-    @pytest.mark.parametrize("secret", ["s", None])
-    def test_a_valid_token_in_the_table_is_used(self, secret: str | None) -> None:
-        instance = Tokens(token_row("clt.row", 1))
-        instance.secret = secret
-        assert instance.get() == "clt.row"
-        assert (instance.douyin.mints, instance.table.writes) == ([], [])
-
     @pytest.mark.parametrize(
         "item",
         [
@@ -246,13 +239,6 @@ class TestUnavailableTable:
         assert len(instance.douyin.mints) == 1
         assert instance.row().access_token == ""
 
-    def test_a_token_whose_commit_lost_its_response_is_used(self) -> None:
-        instance = Tokens()
-        instance.table.loses_responses = True
-        assert instance.get() == "clt.1"
-        assert len(instance.douyin.mints) == 1
-        assert instance.row().version == 2
-
 
 class TestWait:
     def test_the_token_of_the_instance_that_mints_is_used_even_after_a_failed_read(self) -> None:
@@ -281,29 +267,6 @@ class TestWait:
         instance.table.before_read = [*nothing, other.acquire, *nothing, lambda: commit(other)]
         assert instance.get() == "clt.other"
         assert sum(instance.clock.sleeps) > LEASE_SECONDS
-        assert instance.douyin.mints == []
-
-    def test_waiting_ends_before_the_deadline(self) -> None:
-        instance = Tokens(seconds=2.0)
-        instance.lease_by_another()
-        with pytest.raises(TokenTimeoutError, match="no new token in time"):
-            instance.get()
-        assert 2.0 - MIN_WAIT_SECONDS <= sum(instance.clock.sleeps) < 2.0
-        assert instance.douyin.mints == []
-
-    def test_no_mint_starts_without_time_for_it(self) -> None:
-        assert Tokens(seconds=0.51).get() == "clt.1"
-        instance = Tokens(seconds=0.49)
-        with pytest.raises(TokenTimeoutError, match="no new token in time"):
-            instance.get()
-        assert instance.douyin.mints == []
-
-    def test_an_instance_that_loses_the_race_for_the_lease_waits_for_the_winner(self) -> None:
-        instance = Tokens()
-        winner: list[Lease] = []
-        instance.table.before_write = [lambda: winner.append(instance.lease_by_another())]
-        instance.table.before_read = [lambda: None, lambda: commit(winner[0])]
-        assert instance.get() == "clt.other"
         assert instance.douyin.mints == []
 
     @pytest.mark.parametrize(("seconds", "token"), [(3600, "clt.by-hand"), (-1, "clt.1")])
