@@ -15,22 +15,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra import rollback
-from infra.bundle import ROOT, copy_project
+from infra.bundle import ROOT
 from infra.chalice_state import rule_name
 from infra.stage_settings import StageError, settings_path
 from redeemctl.stage import PARALLEL_QUERIES
 from sandbox import sample_data, stack
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, POI_ID
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
-from tests.aws_proxy import AwsHttpCall, AwsProxy, Refusal, run_aws_proxy
+from tests.aws_proxy import AwsProxy, Refusal, run_aws_proxy
 from tests.deployed.test_deployment import import_api
-from tests.operators import SECRET, TABLE, Operator
+from tests.operators import SECRET, TABLE, Operator, run_operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from click.testing import Result
 
 RULE = rule_name(STAGE)
 ACCESS_LOG = f"/aws/apigateway/{API_FUNCTION}"
@@ -46,18 +45,11 @@ certificate_arn = "arn:aws:acm:us-east-1:000000000000:certificate/sample"
 
 
 class DoctorOperator(Operator):
-    """An operator behind a recording proxy; `calls` are the AWS calls of redeemctl."""
+    """An operator behind a proxy that can refuse calls of AWS."""
 
     def __init__(self, platform: stack.Process, proxy: AwsProxy, folder: Path) -> None:
         super().__init__(platform, proxy, folder)  # type: ignore[arg-type]  # only the URL is used
         self.proxy = proxy
-        self.calls: list[AwsHttpCall] = []
-
-    def run(self, *arguments: str, stdin: str = "", **variables: str) -> Result:
-        before = len(self.proxy.calls)
-        result = super().run(*arguments, stdin=stdin, **variables)
-        self.calls += self.proxy.calls[before:]
-        return result
 
     def client(self, service: str) -> Any:
         return self.account.client(service)
@@ -82,15 +74,8 @@ class DoctorOperator(Operator):
 @pytest.fixture(scope="module")
 def empty_account(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoctorOperator]:
     del archive
-    folder = tmp_path_factory.mktemp("project")
-    copy_project(folder)
-    with (
-        stack.run_server("sandbox.server") as platform,
-        stack.run_server("sandbox.aws") as aws,
-        run_aws_proxy(aws.url) as proxy,
-    ):
-        stack.set_platform_url(folder, platform.url)
-        yield DoctorOperator(platform, proxy, folder)
+    with run_operator(tmp_path_factory.mktemp("project")) as operator, run_aws_proxy(operator.stack.aws.url) as proxy:
+        yield DoctorOperator(operator.stack.platform, proxy, operator.stack.folder)
 
 
 @pytest.fixture(scope="module")
