@@ -277,21 +277,6 @@ def test_a_step_back_shows_the_list_where_it_was(phone: Phone) -> None:
     assert phone.page.evaluate("scrollY") == before
 
 
-def test_the_chosen_text_size_is_kept(phone: Phone) -> None:
-    phone.open()
-    expect(phone.cards).to_have_count(7)
-    sizes = []
-    for _ in range(4):
-        phone.button("大字").click()
-        sizes.append(phone.page.locator(".coupons").evaluate("(root) => getComputedStyle(root).fontSize"))
-    assert sizes == ["20px", "24px", "32px", "16px"]
-    phone.show_certificate("双人套餐")
-    phone.button("大字").click()
-    expect(phone.page.locator(".coupons")).to_have_css("font-size", "20px")
-    phone.page.reload()
-    expect(phone.page.locator(".coupons")).to_have_css("font-size", "20px")
-
-
 def test_the_order_for_a_screen_reader_is_the_order_on_the_screen(phone: Phone) -> None:
     """Store, number, coupons by expiry, those that cannot be used, what else there is."""
     phone.open()
