@@ -52,6 +52,10 @@ class Stage:
             self.client.deploy(name, archive, **values)
             versions.publish(self.client, name, Build(version, COMMITS[version]))
 
+    def deploy_each(self, versions: str) -> None:
+        for version in versions:
+            self.deploy(version)
+
     def rollback(self, commit: str | None = None, *, dry_run: bool = False) -> None:
         self.report.clear()
         with self.client.downloads():
@@ -84,8 +88,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 
 def test_a_rollback_goes_one_build_back_for_both_functions_and_a_second_one_needs_a_commit(stage: Stage) -> None:
-    for version in "123":
-        stage.deploy(version)
+    stage.deploy_each("123")
     stage.rollback()
     assert stage.running() == {API: "2", REFRESH: "2"}
     assert stage.report[-1] == "smoke test: passed"
@@ -99,8 +102,7 @@ def test_a_rollback_goes_one_build_back_for_both_functions_and_a_second_one_need
 
 
 def test_a_build_that_was_rolled_back_does_not_come_back_without_its_commit(stage: Stage) -> None:
-    stage.deploy("1")
-    stage.deploy("2")
+    stage.deploy_each("12")
     stage.rollback()
     stage.deploy("1")
     with pytest.raises(StageError, match="no older build"):
@@ -110,16 +112,14 @@ def test_a_build_that_was_rolled_back_does_not_come_back_without_its_commit(stag
 
 
 def test_the_same_code_is_never_the_build_before(stage: Stage) -> None:
-    stage.deploy("1")
-    stage.deploy("2")
+    stage.deploy_each("12")
     stage.deploy("2", variables={"SESSION_TTL_SECONDS": "60"})
     with pytest.raises(StageError, match=r"other environment variables \(SESSION_TTL_SECONDS\).*aaaaaaaaaaaa"):
         stage.rollback()
 
 
 def test_a_deployment_after_a_rollback_goes_back_to_what_ran_before_it(stage: Stage) -> None:
-    stage.deploy("1")
-    stage.deploy("2")
+    stage.deploy_each("12")
     stage.rollback()
     stage.deploy("3")
     stage.rollback()
@@ -127,8 +127,7 @@ def test_a_deployment_after_a_rollback_goes_back_to_what_ran_before_it(stage: St
 
 
 def test_a_commit_names_an_older_or_a_newer_build(stage: Stage) -> None:
-    for version in "123":
-        stage.deploy(version)
+    stage.deploy_each("123")
     stage.rollback("aaaaaaa")
     assert stage.running()[API] == "1"
     stage.rollback(COMMITS["3"])
@@ -158,8 +157,7 @@ def test_other_routes_than_deployed_are_refused_before_any_change(stage: Stage) 
 
 
 def test_code_that_only_one_function_has_is_refused(stage: Stage) -> None:
-    stage.deploy("1")
-    stage.deploy("2")
+    stage.deploy_each("12")
     kept = stage.client.functions[REFRESH]["versions"]
     for configuration, _ in kept.values():
         configuration["Runtime"] = "python3.12"
@@ -180,8 +178,7 @@ def test_runtime_and_architecture_come_back_with_the_code(stage: Stage) -> None:
 
 
 def test_after_a_failure_between_the_functions_the_next_run_completes_the_same_rollback(stage: Stage) -> None:
-    for version in "123":
-        stage.deploy(version)
+    stage.deploy_each("123")
     stage.client.fails = f"UpdateFunctionCode {API}"
     with pytest.raises(ClientError):
         stage.rollback()
@@ -220,8 +217,7 @@ def test_from_code_that_no_deployment_has_published_a_rollback_goes_to_the_newes
 
 
 def test_without_the_default_endpoint_no_request_is_sent(stage: Stage) -> None:
-    stage.deploy("1")
-    stage.deploy("2")
+    stage.deploy_each("12")
     stage.endpoint_is_off = True
     stage.rollback()
     assert stage.checked == [Build("1", COMMITS["1"])]
