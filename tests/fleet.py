@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+START_SECONDS = 300.0
+"""Limit for the start of all instances of a fleet."""
+
 
 class Fleet:
     """Running instances that can act at the same moment."""
@@ -56,7 +59,8 @@ def run_fleet(environment: dict[str, str], *bundles: Path) -> Iterator[Fleet]:
             for bundle in bundles
         ]
         fleet = Fleet(instances, executor)
-        fleet.each(lambda instance: request(instance, {}, "/v1/health"))
+        # Fifty processes that start at once need their time on two cores.
+        wait_until(lambda: all(instance.ready_at for instance in instances), START_SECONDS)
         yield fleet
 
 
@@ -70,7 +74,7 @@ def code_of(response: gateway.Response) -> str:
     return "ok" if response.status == 200 else str(response.json["code"])
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until the condition is true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
