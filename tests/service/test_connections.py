@@ -9,9 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
-import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, given, settings
 
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin import transport
@@ -21,7 +19,6 @@ from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import RedemptionError, UpstreamError, UpstreamUnavailableError
 from tests.fleet import wait_until
-from tests.harness import examples
 from tests.scripted_server import CLOSE, RESET, Received, ScriptedServer, certificates_body, http_response
 
 if TYPE_CHECKING:
@@ -116,38 +113,6 @@ def test_a_clean_connection_is_reused() -> None:
             for customer in CUSTOMERS:
                 assert fetch(client, customer) == [customer]
             assert server.connections == 1
-
-
-@settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
-@given(
-    data=st.data(),
-    pieces=st.lists(
-        st.sampled_from(
-            [
-                b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 103 Early Hints\r\n", b"HTTP/1.1 204 No Content\r\n",
-                b"HTTP/1.1 500 Oops\r\n", b"HTTP/1.0 200 OK\r\n", b"Content-Length: 2\r\n", b"Content-Length: 0\r\n",
-                b"Content-Length: -1\r\n", b"Content-Length: 2x\r\n", b"Transfer-Encoding: chunked\r\n",
-                b"Connection: close\r\n", b"Connection: keep-alive\r\n", b"Content-Encoding: gzip\r\n", b"\r\n", b"\n",
-                b"{}", b"2\r\n{}\r\n", b"0\r\n\r\n", b"0\r\n", b"\0", b"\xff" * 9,
-                http_response(FOREIGN_PAGE), FOREIGN_PAGE.encode(), http_response(FOREIGN_PAGE)[:40],
-            ]
-        ),
-        min_size=1, max_size=12,
-    ),
-)  # fmt: skip
-def test_no_bytes_of_one_response_reach_the_next_customer(data: st.DataObject, pieces: list[bytes]) -> None:
-    """Whatever bytes one customer's request gets, the next customers get their own page."""
-    stream = b"".join(pieces)
-    cut = data.draw(st.integers(0, len(stream)))
-    end = data.draw(st.sampled_from([[], [CLOSE]]))
-    steps = [stream[:cut], stream[cut:], *end]
-    with ScriptedServer(on_first(lambda _: list(steps))) as server:
-        client = create_client(server.url)
-        with contextlib.suppress(UpstreamError):
-            fetch(client, CUSTOMERS[0], seconds=0.1)
-        server.wait_for_responses()
-        for customer in CUSTOMERS[1:3]:
-            assert fetch(client, customer) == [customer]
 
 
 @pytest.mark.parametrize(
