@@ -106,15 +106,6 @@ def numbers(span: range) -> list[str]:
     return [f"{number:06d}" for number in span]
 
 
-@pytest.mark.parametrize("count", [0, 200])
-def test_a_list_of_up_to_four_pages_is_one_response(count: int) -> None:
-    instance = Lists(count)
-    view = instance.respond()
-    assert (view.account_id, view.poi_id, view.next_cursor) == (ACCOUNT_ID, POI_ID, None)
-    assert ids(view) == numbers(range(count))
-    assert instance.report.certificates == count
-
-
 def test_the_next_cursor_continues_the_list() -> None:
     instance = Lists(340)
     first = instance.respond()
