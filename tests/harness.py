@@ -218,15 +218,6 @@ class Api:
         """Clear the cached rate limits of this instance."""
         application.components().lister.rate_limits = RateLimitCache()
 
-    def clear_tokens(self) -> None:
-        """Clear the cached tokens of this instance."""
-        application.components().tokens._fresh._entries.clear()
-
-
-def examples(count: int) -> int:
-    """Return how many examples hypothesis generates: `count`, or twenty times as many in `make nightly`."""
-    return 20 * count if IS_NIGHTLY else count
-
 
 def stop(components: application.Components) -> None:
     """Close the connections of an instance and wait for its threads."""

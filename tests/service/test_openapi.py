@@ -22,7 +22,7 @@ from chalicelib.merchants import StoresView, StoreView
 from infra.bundle import ROOT
 from sandbox import gateway
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
-from tests.harness import IS_NIGHTLY, Api, examples
+from tests.harness import IS_NIGHTLY, Api
 from tests.unit.fakes import LambdaContext
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def call_and_validate(case: schemathesis.Case[Any], api: Api, *excluded_checks: 
 @pytest.mark.no_cover  # hundreds of requests: other tests measure the coverage
 # The same requests in each run, so that a failure can be reproduced; `make nightly` generates others.
 @settings(
-    max_examples=examples(100),
+    max_examples=2000 if IS_NIGHTLY else 100,
     deadline=None,
     derandomize=not IS_NIGHTLY,
     database=None,
