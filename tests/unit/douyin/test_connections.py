@@ -180,6 +180,14 @@ class TestExchange:
         connection.begin_exchange(make_limits())
         assert (connection.sock is ours) == is_reusable
 
+    def test_bytes_after_the_response_close_the_connection(self, sockets: tuple[socket.socket, socket.socket]) -> None:
+        ours, peers = sockets
+        connection = make_connection(ours)
+        connection._response, _ = read_response(OK + b"Content-Length: 0\r\n\r\n")
+        peers.send(b"x")
+        connection.end_exchange()
+        assert connection.sock is None
+
     def test_urllib3_passes_all_limits_on(self) -> None:
         limits = make_limits()
         clone = limits.clone().clone()
