@@ -274,24 +274,13 @@ def _add_framework_licence(folder: Path) -> None:
             target.write_bytes(file.read_binary())
 
 
-def bundled_requirements() -> str:
-    """Return everything that the bundle contains as pinned requirements, for the audit."""
-    pinned = re.findall(r"^\w\S+==\S+", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
-    return "\n".join([*pinned, f"chalice=={metadata.version('chalice')}", ""])
-
-
 def main() -> None:
-    """Build the bundle, or do the part that an option names."""
+    """Build the bundle, or only install the packages in vendor/."""
     parser = argparse.ArgumentParser(prog="python -m infra.bundle", description="Build the Lambda bundle.")
     parser.add_argument("--architecture", choices=[X86_64, ARM64], default=X86_64)
     parser.add_argument("--vendor", action="store_true", help="only install the packages in vendor/")
-    parser.add_argument(
-        "--requirements", action="store_true", help="only print what the bundle contains, for the audit"
-    )
     arguments = parser.parse_args()
-    if arguments.requirements:
-        print(bundled_requirements(), end="")
-    elif arguments.vendor:
+    if arguments.vendor:
         install_vendored()
     else:
         try:

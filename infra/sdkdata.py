@@ -30,7 +30,7 @@ def write_sdk_data(folder: Path) -> None:
 
 
 def reduce_model(model: dict[str, Any], operations: tuple[str, ...]) -> dict[str, Any]:
-    """Return a service model with only these operations and their shapes, without documentation."""
+    """Return a service model with only these operations and their shapes."""
     selected = {name: model["operations"][name] for name in operations}
     shapes: dict[str, Any] = {}
     pending = [name for operation in selected.values() for name in _referenced_shapes(operation)]
@@ -40,9 +40,7 @@ def reduce_model(model: dict[str, Any], operations: tuple[str, ...]) -> dict[str
             shapes[name] = model["shapes"][name]
             pending += _referenced_shapes(shapes[name])
     # Sorted, so that the same botocore gives the same bytes.
-    reduced = {**model, "operations": selected, "shapes": {name: shapes[name] for name in sorted(shapes)}}
-    result: dict[str, Any] = _without_documentation(reduced)
-    return result
+    return {**model, "operations": selected, "shapes": {name: shapes[name] for name in sorted(shapes)}}
 
 
 def _referenced_shapes(value: Any) -> list[str]:
@@ -53,17 +51,6 @@ def _referenced_shapes(value: Any) -> list[str]:
         return []
     direct = [value["shape"]] if isinstance(value.get("shape"), str) else []
     return direct + [name for item in value.values() for name in _referenced_shapes(item)]
-
-
-def _without_documentation(value: Any) -> Any:
-    if isinstance(value, dict):
-        # A shape may have a member called "documentation": only a string under this name is documentation.
-        return {
-            name: _without_documentation(item)
-            for name, item in value.items()
-            if not (name == "documentation" and isinstance(item, str))
-        }
-    return [_without_documentation(item) for item in value] if isinstance(value, list) else value
 
 
 def _reduce_endpoints(endpoints: dict[str, Any]) -> dict[str, Any]:
