@@ -6,7 +6,7 @@ from collections import Counter
 import click
 
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.options import ID, GlobalGroup, GlobalOptions, pass_options, read_hidden
+from redeemctl.options import ID, GlobalOptions, pass_options, read_hidden
 from redeemctl.rows import Change, account_id_of
 from redeemctl.secret import fingerprint, masked, new_key, open_secret, read_secret
 from redeemctl.stage import Stage
@@ -17,7 +17,7 @@ _APP_SECRET = re.compile(rf"[!-~]{{1,{MAX_SECRET_LENGTH}}}", re.ASCII)
 SHOWN_MERCHANTS = 5
 
 
-@click.group(cls=GlobalGroup)
+@click.group()
 def app() -> None:
     """Manage mini-programs and their app secrets."""
 

@@ -13,13 +13,13 @@ from redeemctl.apps import app
 from redeemctl.doctor.command import doctor
 from redeemctl.imports import export_merchants, import_merchants, print_template
 from redeemctl.merchants import merchant
-from redeemctl.options import GlobalGroup
+from redeemctl.options import add_global_options
 from redeemctl.secret import session_key
 from redeemctl.stores import store
 from redeemctl.tokens import token
 
 
-@click.group(cls=GlobalGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="redeemctl")
 def redeemctl() -> None:
     """Operate a stage of the redemption service.
@@ -38,3 +38,4 @@ for group in (app, merchant, store, token, session_key):
     redeemctl.add_command(group)
 for command in (acceptance, doctor):
     redeemctl.add_command(command)
+add_global_options(redeemctl)

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from redeemctl.errors import CommandError, ConflictError, InvalidInputError
 from redeemctl.files import Entry, read_merchants, write_csv
-from redeemctl.options import GlobalCommand, GlobalOptions, changes_to_json, pass_options
+from redeemctl.options import GlobalOptions, changes_to_json, pass_options
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.rows import (
     Change,
@@ -70,7 +70,7 @@ class RowPlan:
         return self.kind in (ADDED, CHANGED, REMOVED)
 
 
-@click.command("import", cls=GlobalCommand)
+@click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--prune", is_flag=True, help="Also remove merchants, stores and values that the file does not have.")
 @pass_options
@@ -110,7 +110,7 @@ def import_merchants(options: GlobalOptions, file: Path, *, prune: bool) -> None
         raise ConflictError(message) if is_conflict else CommandError(message)
 
 
-@click.command("export", cls=GlobalCommand)
+@click.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @click.option("--table", help="Read another table than the stage's, for example one restored from a backup.")
 @pass_options
@@ -125,7 +125,7 @@ def export_merchants(options: GlobalOptions, file: Path | None, table: str | Non
     _write_file(options, file, merchants)
 
 
-@click.command("template", cls=GlobalCommand)
+@click.command("template")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @pass_options
 def print_template(options: GlobalOptions, file: Path | None) -> None:

@@ -5,14 +5,14 @@ from typing import Any
 import click
 
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.options import ID, GlobalGroup, GlobalOptions, StoreType, field_option, pass_options
+from redeemctl.options import ID, GlobalOptions, StoreType, field_option, pass_options
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.rows import InvalidRowError, Item, Merchant, Patch, dump, edit_item, list_changes, parse_row
 from redeemctl.secret import get_app_secret
 from redeemctl.stage import Stage
 
 
-@click.group(cls=GlobalGroup)
+@click.group()
 def merchant() -> None:
     """Manage merchants."""
 

@@ -152,35 +152,20 @@ def _store(context: click.Context, parameter: click.Parameter, value: Any) -> No
         setattr(options, parameter.name or "", value)
 
 
-def _global_options() -> list[click.Parameter]:
+def add_global_options(command: click.Command) -> None:
+    """Let a command, and each command of a group, accept the global options."""
     shared: dict[str, Any] = {"callback": _store, "expose_value": False, "is_eager": True}
     path = click.Path(file_okay=False, path_type=Path)
     stage_help = "The stage: dev, prod, cn. Default: dev, or the variable REDEEM_STAGE."
-    return [
+    command.params += [
         click.Option(["--stage"], help=stage_help, **shared),
         click.Option(["--project"], type=path, hidden=True, **shared),
         click.Option(["--yes"], is_flag=True, help="Do not ask for confirmation.", **shared),
         click.Option(["--dry-run"], is_flag=True, help="Show the changes without making them.", **shared),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON.", **shared),
     ]
-
-
-class GlobalCommand(click.Command):
-    """A command that also accepts the global options."""
-
-    def __init__(self, *arguments: Any, **attributes: Any) -> None:
-        super().__init__(*arguments, **attributes)
-        self.params += _global_options()
-
-
-class GlobalGroup(click.Group):
-    """A group that also accepts the global options, and so do its commands."""
-
-    command_class = GlobalCommand
-
-    def __init__(self, *arguments: Any, **attributes: Any) -> None:
-        super().__init__(*arguments, **attributes)
-        self.params += _global_options()
+    for part in command.commands.values() if isinstance(command, click.Group) else ():
+        add_global_options(part)
 
 
 pass_options = click.make_pass_decorator(GlobalOptions, ensure=True)

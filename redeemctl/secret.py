@@ -26,7 +26,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.credentials import MAX_AGE_SECONDS, parse_credentials
 from redeemctl.errors import CommandError, ConflictError
-from redeemctl.options import GlobalGroup, GlobalOptions, pass_options
+from redeemctl.options import GlobalOptions, pass_options
 from redeemctl.output import print_json
 from redeemctl.rows import Change
 from redeemctl.stage import Stage
@@ -158,7 +158,7 @@ def masked(secret: str | None) -> str:
     return f"…{fingerprint(secret)}" if secret else ""
 
 
-@click.group("session-key", cls=GlobalGroup)
+@click.group("session-key")
 def session_key() -> None:
     """Show and rotate the keys that sign sessions."""
 

@@ -6,11 +6,11 @@ import click
 
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.merchants import change_row, require_merchant, to_patch
-from redeemctl.options import ID, NAME, GlobalGroup, GlobalOptions, field_option, pass_options
+from redeemctl.options import ID, NAME, GlobalOptions, field_option, pass_options
 from redeemctl.rows import STORE_MEMBERS, Patch, Store, dump, parse_row, stores_of
 
 
-@click.group(cls=GlobalGroup)
+@click.group()
 def store() -> None:
     """Manage a merchant's stores. A merchant without a store list is served in all its stores."""
 

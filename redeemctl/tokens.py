@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from redeemctl.options import ID, GlobalGroup, GlobalOptions, pass_options
+from redeemctl.options import ID, GlobalOptions, pass_options
 from redeemctl.rows import Change
 from redeemctl.secret import fingerprint, get_app_secret, masked, read_secret
 from redeemctl.stage import Stage
 
 
-@click.group(cls=GlobalGroup)
+@click.group()
 def token() -> None:
     """Show and renew access tokens."""
 

@@ -10,7 +10,7 @@ import click
 from redeemctl.acceptance.report import evaluate, to_markdown
 from redeemctl.acceptance.steps import Run
 from redeemctl.errors import InvalidInputError
-from redeemctl.options import ID, GlobalCommand, GlobalOptions, pass_options, read_hidden
+from redeemctl.options import ID, GlobalOptions, pass_options, read_hidden
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.secret import get_app_secret
 
@@ -18,7 +18,7 @@ UNKNOWN_MERCHANT = "7000000000000000001"
 SIGNS = {True: "✓", False: "✗", None: "-"}
 
 
-@click.command(cls=GlobalCommand)
+@click.command()
 @click.option("--app", "app_id", type=ID, metavar="APP_ID", required=True, help="The mini-program.")
 @click.option("--merchant", "account_id", type=ID, required=True, help="A merchant that has authorized it.")
 @click.option("--store", "poi_id", type=ID, metavar="POI_ID", required=True, help="A store of the merchant.")

@@ -7,14 +7,14 @@ import click
 
 from redeemctl.doctor.checks import Checks
 from redeemctl.doctor.findings import Finding, Outcome, exit_code, group, summarize
-from redeemctl.options import GlobalCommand, GlobalOptions, pass_options
+from redeemctl.options import GlobalOptions, pass_options
 from redeemctl.output import print_json, print_note
 
 _MARKS = {Outcome.OK: "✓", Outcome.WARNING: "!", Outcome.FAILED: "✗", Outcome.NOT_CHECKED: "?"}
 MAX_SHOWN_RESOURCES = 10
 
 
-@click.command(cls=GlobalCommand)
+@click.command()
 @pass_options
 def doctor(options: GlobalOptions) -> None:
     """Check a stage end to end.
