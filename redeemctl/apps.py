@@ -8,7 +8,7 @@ import click
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.options import ID, GlobalOptions, pass_options, read_hidden
 from redeemctl.rows import Change, account_id_of
-from redeemctl.secret import fingerprint, masked, new_key, open_secret, read_secret
+from redeemctl.secret import fingerprint, new_key, read_secret, replace_secret
 from redeemctl.stage import Stage
 
 SECRET_VARIABLE = "REDEEMCTL_APP_SECRET"  # noqa: S105 - the name of a variable
@@ -36,12 +36,14 @@ def add_app(options: GlobalOptions, app_id: str) -> None:
         seen = read_secret(stage)
         current = seen.apps.get(app_id)
         keys = seen.session_keys or [new_key()]
-        changes = [Change(f"secret of {app_id}", masked(current), masked(secret))] if current != secret else []
+        changes = (
+            [Change(f"secret of {app_id}", fingerprint(current), fingerprint(secret))] if current != secret else []
+        )
         if not seen.session_keys:
             changes.append(Change("session key", "", fingerprint(keys[0])))
         options.change(
             changes,
-            lambda: open_secret(stage).replace(seen, {"apps": {**seen.apps, app_id: secret}, "session_keys": keys}),
+            lambda: replace_secret(stage, seen, {"apps": {**seen.apps, app_id: secret}, "session_keys": keys}),
             f"app {app_id}: saved; instances use it within five minutes",
             warning=f"This replaces the secret of {app_id}." if current not in (None, secret) else "",
             app_id=app_id,
@@ -72,8 +74,8 @@ def remove_app(options: GlobalOptions, app_id: str) -> None:
         seen = read_secret(stage)
         apps = {name: secret for name, secret in seen.apps.items() if name != app_id}
         options.change(
-            [Change(f"secret of {app_id}", masked(seen.apps[app_id]), "")] if app_id in seen.apps else [],
-            lambda: open_secret(stage).replace(seen, {"apps": apps}),
+            [Change(f"secret of {app_id}", fingerprint(seen.apps[app_id]), "")] if app_id in seen.apps else [],
+            lambda: replace_secret(stage, seen, {"apps": apps}),
             f"app {app_id}: removed",
             warning=f"Customers of app {app_id} can no longer log in.",
             app_id=app_id,

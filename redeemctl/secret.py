@@ -9,9 +9,6 @@ A rotation puts a new key first, where it signs at once, and keeps the former si
 instance that meets a session of a key that it does not know reads the secret again.
 """
 
-from __future__ import annotations
-
-import contextlib
 import hashlib
 import json
 import secrets
@@ -19,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from botocore.exceptions import ClientError
@@ -31,12 +28,9 @@ from redeemctl.output import print_json
 from redeemctl.rows import Change
 from redeemctl.stage import Stage
 
-if TYPE_CHECKING:
-    from mypy_boto3_secretsmanager import SecretsManagerClient
-
 CURRENT = "AWSCURRENT"
 LABEL = "redeemctl"
-"""Holds a new version until it becomes AWSCURRENT. One label for all writers: AWS allows 20 labels in a secret."""
+"""Holds a new version until it becomes AWSCURRENT; the next one takes the label over. AWS allows 20 in a secret."""
 
 MAX_BYTES = 65_536
 """Limit of Secrets Manager for a value. Checked here, because AWS may repeat a value in the message that refuses it."""
@@ -65,73 +59,48 @@ class SecretVersion:
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
-class SecretStore:
-    """Reads and replaces the secret `name`."""
-
-    def __init__(self, client: SecretsManagerClient, name: str) -> None:
-        self._client = client
-        self._name = name
-
-    def read(self) -> SecretVersion:
-        """Return the current version; raises ConfigurationError if it is malformed."""
-        try:
-            response: Any = self._client.get_secret_value(SecretId=self._name)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            # Secrets Manager reports a missing value and a missing secret with the same code; this fails for a secret.
-            self._client.describe_secret(SecretId=self._name)
-            return SecretVersion()
-        seen = SecretVersion(response["VersionId"], response["CreatedDate"].timestamp())
-        text = response.get("SecretString")
-        if not text:
-            return seen
-        found = parse_credentials(text)
-        return replace(seen, apps=found.apps, session_keys=found.session_keys, content=json.loads(text))
-
-    def replace(self, seen: SecretVersion, content: dict[str, Any]) -> None:
-        """Replace the version that was read; raises ConflictError if it is not the current one any more."""
-        text = json.dumps({**seen.content, **content}, ensure_ascii=False)
-        # Never write what the service would refuse.
-        parse_credentials(text)
-        if len(text.encode()) > MAX_BYTES:
-            raise CommandError(f"the secret would have {len(text.encode()):,} bytes; AWS allows {MAX_BYTES:,}")
-        response = self._client.put_secret_value(SecretId=self._name, SecretString=text, VersionStages=[LABEL])
-        version_id = response["VersionId"]
-        try:
-            # AWS attaches AWSCURRENT to the first version of a secret by itself.
-            if CURRENT not in response["VersionStages"]:
-                self._make_current(version_id, seen.version_id)
-        finally:
-            # Another writer may have moved the label already.
-            with contextlib.suppress(ClientError):
-                self._client.update_secret_version_stage(
-                    SecretId=self._name, VersionStage=LABEL, RemoveFromVersionId=version_id
-                )
-
-    def _make_current(self, version_id: str, seen_version_id: str) -> None:
-        # Without RemoveFromVersionId, AWS refuses to move a label that is attached to any version.
-        condition: Any = {"RemoveFromVersionId": seen_version_id} if seen_version_id else {}
-        try:
-            self._client.update_secret_version_stage(
-                SecretId=self._name, VersionStage=CURRENT, MoveToVersionId=version_id, **condition
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in _CONFLICT_CODES:
-                raise
-            # If the response of a first attempt was lost, botocore's second attempt fails although ours is current.
-            if self._client.get_secret_value(SecretId=self._name)["VersionId"] != version_id:
-                raise ConflictError from None
-
-
-def open_secret(stage: Stage) -> SecretStore:
-    """Return the secret of a stage."""
-    return SecretStore(stage.client("secretsmanager"), stage.settings.secret_name)
-
-
 def read_secret(stage: Stage) -> SecretVersion:
     """Return the current version of a stage's secret; raises ConfigurationError if it is malformed."""
-    return open_secret(stage).read()
+    client, name = stage.client("secretsmanager"), stage.settings.secret_name
+    try:
+        response = client.get_secret_value(SecretId=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        # Secrets Manager reports a missing value and a missing secret with the same code; this fails for a secret.
+        client.describe_secret(SecretId=name)
+        return SecretVersion()
+    seen = SecretVersion(response["VersionId"], response["CreatedDate"].timestamp())
+    text = response.get("SecretString")
+    if not text:
+        return seen
+    found = parse_credentials(text)
+    return replace(seen, apps=found.apps, session_keys=found.session_keys, content=json.loads(text))
+
+
+def replace_secret(stage: Stage, seen: SecretVersion, content: dict[str, Any]) -> None:
+    """Replace the version that was read; raises ConflictError if it is not the current one any more."""
+    text = json.dumps({**seen.content, **content}, ensure_ascii=False)
+    # Never write what the service would refuse.
+    parse_credentials(text)
+    if len(text.encode()) > MAX_BYTES:
+        raise CommandError(f"the secret would have {len(text.encode()):,} bytes; AWS allows {MAX_BYTES:,}")
+    client, name = stage.client("secretsmanager"), stage.settings.secret_name
+    written = client.put_secret_value(SecretId=name, SecretString=text, VersionStages=[LABEL])
+    version_id = written["VersionId"]
+    # AWS attaches AWSCURRENT to the first version of a secret by itself.
+    if CURRENT in written["VersionStages"]:
+        return
+    # Without RemoveFromVersionId, AWS refuses to move a label that is attached to any version.
+    condition = {"RemoveFromVersionId": seen.version_id} if seen.version_id else {}
+    try:
+        client.update_secret_version_stage(SecretId=name, VersionStage=CURRENT, MoveToVersionId=version_id, **condition)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _CONFLICT_CODES:
+            raise
+        # If the response of a first attempt was lost, botocore's second attempt fails although ours is current.
+        if client.get_secret_value(SecretId=name)["VersionId"] != version_id:
+            raise ConflictError from None
 
 
 def get_app_secret(stage: Stage, app_id: str) -> str:
@@ -148,14 +117,9 @@ def new_key() -> str:
     return secrets.token_hex(32)
 
 
-def fingerprint(secret: str) -> str:
-    """Return a short hash that identifies a secret without revealing it."""
-    return hashlib.sha256(secret.encode()).hexdigest()[:12]
-
-
-def masked(secret: str | None) -> str:
-    """Return the fingerprint of a secret for display, or "" if there is none."""
-    return f"…{fingerprint(secret)}" if secret else ""
+def fingerprint(secret: str | None) -> str:
+    """Return a short hash that identifies a secret without revealing it, or "" if there is none."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:12] if secret else ""
 
 
 @click.group("session-key")
@@ -204,7 +168,7 @@ def rotate_key(options: GlobalOptions, *, revoke: bool) -> None:
             )
         options.change(
             changes,
-            lambda: open_secret(stage).replace(version, {"session_keys": after}),
+            lambda: replace_secret(stage, version, {"session_keys": after}),
             "session-key rotate: done; instances use the new key within five minutes",
             warning=warning,
         )

@@ -8,7 +8,7 @@ import click
 
 from redeemctl.options import ID, GlobalOptions, pass_options
 from redeemctl.rows import Change
-from redeemctl.secret import fingerprint, get_app_secret, masked, read_secret
+from redeemctl.secret import fingerprint, get_app_secret, read_secret
 from redeemctl.stage import Stage
 
 
@@ -36,7 +36,7 @@ def renew_token(options: GlobalOptions, app_id: str) -> None:
     with options.open_stage() as stage:
         get_app_secret(stage, app_id)
         row = stage.tokens.read_row(app_id, stage.new_context())
-        changes = [Change(f"token of {app_id}", masked(row.access_token), "a new token")]
+        changes = [Change(f"token of {app_id}", fingerprint(row.access_token), "a new token")]
         warning = "The platform invalidates the current token after a few minutes." if row.access_token else ""
 
         def renew() -> None:
