@@ -2,12 +2,14 @@
 
 import functools
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from infra.stage_settings import StageError, StageSettings, read_stage_settings
 
@@ -16,7 +18,7 @@ from infra.stage_settings import StageError, StageSettings, read_stage_settings
 class Account:
     """An AWS account in one region.
 
-    `client` creates the client of a service. `environment` gives a child process the same account.
+    `client` returns the client of a service. `environment` gives a child process the same account.
     `endpoint_url` is the URL of an emulated AWS, or None.
     """
 
@@ -44,10 +46,10 @@ class Account:
         return f"https://{api_id}.execute-api.{self.region}.{suffix}/{api_stage}"
 
 
-def open_account(project: Path, stage: str) -> Account:
+def open_account(project: Path, stage: str, config: Config | None = None) -> Account:
     """Return the account and region of the environment; raises StageError if no region is set.
 
-    The stage's settings give the region if the environment does not.
+    The stage's settings give the region if the environment does not. Threads may share the clients.
     """
     endpoint_url = os.environ.get("AWS_ENDPOINT_URL") or None
     if endpoint_url is not None and not endpoint_url.startswith(("http://", "https://")):
@@ -56,7 +58,14 @@ def open_account(project: Path, stage: str) -> Account:
     region = session.region_name or read_stage_settings(project, stage).region
     if region is None:
         raise StageError(f"no AWS region: set AWS_DEFAULT_REGION, or `region` in infra/stages/{stage}.toml")
-    client: Any = functools.partial(session.client, region_name=region)
+    create_client: Any = functools.partial(session.client, region_name=region, config=config)
+    create_once, lock = functools.cache(create_client), threading.Lock()
+
+    def client(service: str) -> Any:
+        # A session creates one client at a time.
+        with lock:
+            return create_once(service)
+
     return Account(client, {**os.environ, "AWS_DEFAULT_REGION": region}, region, endpoint_url)
 
 

@@ -120,7 +120,7 @@ def export_merchants(options: GlobalOptions, file: Path | None, table: str | Non
     Without FILE to stdout: as CSV, or with --json as JSON.
     """
     with options.open_stage() as stage:
-        rows = MerchantTable(stage.client("dynamodb"), table) if table else stage.merchants
+        rows = MerchantTable(stage.account.client("dynamodb"), table) if table else stage.merchants
         merchants = [parse_row(item) for item in rows.list_all()]
     _write_file(options, file, merchants)
 

@@ -39,8 +39,8 @@ class GlobalOptions:
         with open_stage(self.stage, self.project) as stage:
             if describe:
                 begin(stage.account, self.project, stage.name, print_note)
-            for notice in stage.notices():
-                print_note(notice)
+            for name, value in stage.overrides.items():
+                print_note(f"{name}={value} (from the environment)")
             yield stage
 
     def change(

@@ -61,7 +61,7 @@ class SecretVersion:
 
 def read_secret(stage: Stage) -> SecretVersion:
     """Return the current version of a stage's secret; raises ConfigurationError if it is malformed."""
-    client, name = stage.client("secretsmanager"), stage.settings.secret_name
+    client, name = stage.account.client("secretsmanager"), stage.settings.secret_name
     try:
         response = client.get_secret_value(SecretId=name)
     except ClientError as error:
@@ -85,7 +85,7 @@ def replace_secret(stage: Stage, seen: SecretVersion, content: dict[str, Any]) -
     parse_credentials(text)
     if len(text.encode()) > MAX_BYTES:
         raise CommandError(f"the secret would have {len(text.encode()):,} bytes; AWS allows {MAX_BYTES:,}")
-    client, name = stage.client("secretsmanager"), stage.settings.secret_name
+    client, name = stage.account.client("secretsmanager"), stage.settings.secret_name
     written = client.put_secret_value(SecretId=name, SecretString=text, VersionStages=[LABEL])
     version_id = written["VersionId"]
     # AWS attaches AWSCURRENT to the first version of a secret by itself.

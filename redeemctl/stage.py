@@ -1,15 +1,12 @@
 """An operator's access to a stage: AWS, its table, and the platform, through the service's own modules."""
 
-import dataclasses
 import functools
 import json
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import requests
 from botocore.config import Config
@@ -30,8 +27,9 @@ from infra.stage_settings import StageError
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.table import MerchantTable
 
-CALL_SECONDS = 30.0
-"""Time limit for one call to the table or the platform, retries included."""
+CALL_SECONDS = 15.0
+"""Time limit for one call to the table or the platform, retries included. A renewal may wait 10 s for a dead holder of
+the lease."""
 
 PARALLEL_WRITES = 16
 """Threads of an import. DynamoDB serves 4,000 writes a second on a new on-demand table."""
@@ -48,8 +46,7 @@ AWS_CONFIG = Config(
 )
 """An unreachable AWS is reported within 15 s."""
 
-_FIXED_VARIABLES = ("TABLE_NAME", "SECRET_NAME")
-_OTHER_VARIABLES = ("DOUYIN_OPEN_API", "DOUYIN_LOGIN_API", "SESSION_TTL_SECONDS")
+_VARIABLES = ("DOUYIN_OPEN_API", "DOUYIN_LOGIN_API", "SESSION_TTL_SECONDS")
 """The environment may override these, for example to use a sandbox."""
 
 
@@ -57,29 +54,14 @@ _OTHER_VARIABLES = ("DOUYIN_OPEN_API", "DOUYIN_LOGIN_API", "SESSION_TTL_SECONDS"
 class Stage:
     """One stage. Create it with `open_stage`.
 
-    `opened` is the AWS account, with clients that are created for each call; `account` is the same with the clients of
-    this stage. `overrides` are variables of the environment that change the stage's configuration.
+    `overrides` are variables of the environment that change the stage's configuration.
     """
 
     name: str
     settings: Settings
-    opened: Account
+    account: Account
     http: requests.Session
     overrides: Mapping[str, str]
-    _clients: dict[str, Any] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def client(self, service: str) -> Any:
-        """Return the client of an AWS service, which several threads may use."""
-        with self._lock:
-            if service not in self._clients:
-                self._clients[service] = self.opened.client(service, config=AWS_CONFIG)
-            return self._clients[service]
-
-    @functools.cached_property
-    def account(self) -> Account:
-        """The AWS account. Its clients are those of `client`."""
-        return dataclasses.replace(self.opened, client=self.client)
 
     @property
     def douyin(self) -> DouyinClient:
@@ -93,36 +75,18 @@ class Stage:
 
     def tokens_of(self, douyin: DouyinClient) -> TokenProvider:
         """Return the access tokens, minted with another client of the platform."""
-        secret = functools.partial(read_secret, self.client("secretsmanager"), self.settings.secret_name)
-        table = Table(self.client("dynamodb"), self.settings.table_name)
+        secret = functools.partial(read_secret, self.account.client("secretsmanager"), self.settings.secret_name)
+        table = Table(self.account.client("dynamodb"), self.settings.table_name)
         return TokenProvider(table, douyin, CredentialsCache(secret).find_app_secret)
 
     @property
     def merchants(self) -> MerchantTable:
         """The rows of merchants."""
-        return MerchantTable(self.client("dynamodb"), self.settings.table_name)
+        return MerchantTable(self.account.client("dynamodb"), self.settings.table_name)
 
-    def notices(self) -> list[str]:
-        """Return a line for each variable of the environment that changes the stage's configuration."""
-        return [f"{name}={value} (from the environment)" for name, value in self.overrides.items()]
-
-    def new_context(self, seconds: float = CALL_SECONDS) -> RequestContext:
+    def new_context(self) -> RequestContext:
         """Return a context with the time limit of one call."""
-        return RequestContext(Deadline(seconds))
-
-
-def merge_variables(stage: str, configured: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables with which the environment overrides the stage's.
-
-    Raises InvalidInputError if the environment names another table or secret than the stage's.
-    """
-    for name in _FIXED_VARIABLES:
-        if environ.get(name) and environ[name] != configured.get(name):
-            raise InvalidInputError(
-                f"variable {name} is {environ[name]!r}, but stage {stage} uses {configured.get(name)!r}: "
-                f"unset {name}, or select the stage with --stage"
-            )
-    return {n: environ[n] for n in _OTHER_VARIABLES if environ.get(n) and environ[n] != configured.get(n)}
+        return RequestContext(Deadline(CALL_SECONDS))
 
 
 @contextmanager
@@ -135,10 +99,10 @@ def open_stage(name: str, project: Path) -> Iterator[Stage]:
     if name not in config["stages"]:
         raise InvalidInputError(f"--stage: stage {name} not found; stages: {', '.join(config['stages'])}")
     configured = config["stages"][name]["environment_variables"]
-    overrides = merge_variables(name, configured, os.environ)
+    overrides = {n: os.environ[n] for n in _VARIABLES if os.environ.get(n) and os.environ[n] != configured.get(n)}
     with closing(create_session(f"redeemctl/{__version__}", PARALLEL_QUERIES)) as http, _translate_errors(name):
         settings = Settings.from_env({**configured, **overrides})
-        yield Stage(name, settings, open_account(project, name), http, overrides)
+        yield Stage(name, settings, open_account(project, name, AWS_CONFIG), http, overrides)
 
 
 @contextmanager

@@ -48,10 +48,9 @@ class Operator:
 
     def environment(self) -> dict[str, str]:
         """Return the environment of a process on this machine."""
-        other = {name: value for name, value in os.environ.items() if name not in ("TABLE_NAME", "SECRET_NAME")}
         url = self.stack.platform.url
         aws = {**stack.aws_environment(self.stack.aws.url), **self.credentials}
-        return {**other, **aws, "DOUYIN_OPEN_API": url, "DOUYIN_LOGIN_API": url}
+        return {**os.environ, **aws, "DOUYIN_OPEN_API": url, "DOUYIN_LOGIN_API": url}
 
     def run(self, *arguments: str, stdin: str = "", **variables: str) -> Result:
         """Run redeemctl in this process with these environment variables."""

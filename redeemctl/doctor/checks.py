@@ -27,9 +27,6 @@ from redeemctl.rows import account_id_of
 from redeemctl.secret import SecretVersion, read_secret
 from redeemctl.stage import PARALLEL_QUERIES, Stage
 
-PLATFORM_SECONDS = 10.0
-"""Limit for one call of the platform, or for reading a token's row; retries included."""
-
 SESSION_SECONDS = 600
 """Lifetime of the session with which lists are requested."""
 
@@ -137,7 +134,7 @@ class Checks:
         return version
 
     def _check_table(self) -> Check[None]:
-        name, client = self.stage.settings.table_name, self.stage.client("dynamodb")
+        name, client = self.stage.settings.table_name, self.stage.account.client("dynamodb")
         table = client.describe_table(TableName=name)["Table"]
         backups = client.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
         yield resources.judge_table(name, table, backups)
@@ -157,7 +154,7 @@ class Checks:
     def _check_api(self, target: comparison.Target) -> Check[str | None]:
         """Return the id of the stage's API."""
         try:
-            api_id = find_rest_api(self.stage.client("apigateway"), self.name, target.settings)
+            api_id = find_rest_api(self.stage.account.client("apigateway"), self.name, target.settings)
         except StageError as error:
             text, _, advice = str(error).partition("\n")
             yield failed("api", "API", text, advice or f"correct infra/stages/{self.name}.toml")
@@ -167,7 +164,7 @@ class Checks:
         return api_id
 
     def _check_certificate(self, domain: Domain) -> Check[None]:
-        client, arn = self.stage.client("acm"), domain.certificate_arn
+        client, arn = self.stage.account.client("acm"), domain.certificate_arn
         found = none_if_not_found(client.describe_certificate, CertificateArn=arn)
         yield resources.judge_certificate(arn, found and found["Certificate"], domain.name, datetime.now(UTC))
 
@@ -190,7 +187,7 @@ class Checks:
 
     def _check_last_run(self, function: str) -> Check[None]:
         now = time.time()
-        found = self.stage.client("lambda").get_function_configuration(FunctionName=function)
+        found = self.stage.account.client("lambda").get_function_configuration(FunctionName=function)
         dimensions = [{"Name": "FunctionName", "Value": function}]
         queries = [
             {
@@ -204,7 +201,7 @@ class Checks:
             for name in ("Invocations", "Errors")
         ]
         # CloudWatch gives each sum of 5 minutes the time of their start. The current 5 minutes end after now.
-        results = self.stage.client("cloudwatch").get_metric_data(
+        results = self.stage.account.client("cloudwatch").get_metric_data(
             MetricDataQueries=queries, StartTime=now - resources.SCHEDULE_SECONDS, EndTime=now + 300
         )["MetricDataResults"]
         count = {result["Id"]: sum(result["Values"]) for result in results}
@@ -213,7 +210,7 @@ class Checks:
         yield resources.judge_last_run(function, seconds, self.name, count["invocations"], count["errors"])
 
     def _check_alarms(self) -> Check[None]:
-        pages = self.stage.client("cloudwatch").get_paginator("describe_alarms")
+        pages = self.stage.account.client("cloudwatch").get_paginator("describe_alarms")
         types = ["MetricAlarm", "CompositeAlarm"]
         found = pages.paginate(AlarmNamePrefix=f"{stack_name(self.name)}-", AlarmTypes=types).build_full_result()
         alarms = [*found.get("MetricAlarms", ()), *found.get("CompositeAlarms", ())]
@@ -221,7 +218,7 @@ class Checks:
 
     def _check_subscriptions(self, account: Account, topic: str, email: str | None) -> Check[None]:
         arn = f"arn:{account.partition}:sns:{account.region}:{account.id}:{topic}"
-        pages = self.stage.client("sns").get_paginator("list_subscriptions_by_topic")
+        pages = self.stage.account.client("sns").get_paginator("list_subscriptions_by_topic")
         found = pages.paginate(TopicArn=arn).build_full_result().get("Subscriptions", ())
         yield from resources.judge_subscriptions(topic, found, email, self.name)
 
@@ -255,7 +252,7 @@ class Checks:
 
     def _check_login(self, app_id: str, app_secret: str) -> Finding:
         """Log in with an invalid code: with a valid app id and secret, the platform refuses the code."""
-        host, context = self.stage.settings.login_api, self.stage.new_context(PLATFORM_SECONDS)
+        host, context = self.stage.settings.login_api, self.stage.new_context()
         try:
             self.stage.douyin.login(app_id, app_secret, resources.INVALID_ID, context)
         except LoginRefusedError:
@@ -298,7 +295,7 @@ class Checks:
         It is renewed only if it is missing or has expired.
         """
         store, now = self.stage.tokens, time.time()
-        row = store.read_row(token_id, self.stage.new_context(PLATFORM_SECONDS))
+        row = store.read_row(token_id, self.stage.new_context())
         is_valid = bool(row.access_token) and row.expires_at > now
         if app_secret is None or is_valid:
             yield platform.judge_token(token_id, row, now, is_foreign=app_secret is None)
@@ -306,7 +303,7 @@ class Checks:
             reason = "it has to be renewed, which --dry-run prevents"
             yield not_checked("token", token_id, reason, "run doctor without --dry-run")
         else:
-            context = self.stage.new_context(PLATFORM_SECONDS)
+            context = self.stage.new_context()
             try:
                 # Under the service's own lease: a token that an instance has just minted is used.
                 store.renew(token_id, row, context)

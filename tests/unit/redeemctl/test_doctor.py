@@ -164,7 +164,7 @@ def test_failed_runs_are_subtracted_in_whatever_order_cloudwatch_reports_them(
 
     function = {"LastModified": "2026-01-01T00:00:00.000+0000"}
     client = SimpleNamespace(get_function_configuration=lambda **_: function, get_metric_data=get_metric_data)
-    stage: Any = SimpleNamespace(name="dev", client=lambda _: client)
+    stage: Any = SimpleNamespace(name="dev", account=SimpleNamespace(client=lambda _: client))
     [finding] = Checks(stage, ROOT)._check_last_run("f")
     assert finding.outcome is outcome
 

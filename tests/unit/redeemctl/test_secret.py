@@ -59,7 +59,9 @@ def client_error(code: str) -> ClientError:
 
 
 def make_stage(client: FakeClient) -> Any:
-    return SimpleNamespace(client=lambda _: client, settings=SimpleNamespace(secret_name="secret"))
+    return SimpleNamespace(
+        account=SimpleNamespace(client=lambda _: client), settings=SimpleNamespace(secret_name="secret")
+    )
 
 
 def test_a_version_is_read_with_the_time_of_its_creation() -> None:
