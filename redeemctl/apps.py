@@ -9,12 +9,8 @@ from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.options import ID, GlobalOptions, pass_options, read_hidden
 from redeemctl.rows import Change, account_id_of
 from redeemctl.secret import fingerprint, new_key, read_secret, replace_secret
-from redeemctl.stage import Stage
 
-SECRET_VARIABLE = "REDEEMCTL_APP_SECRET"  # noqa: S105 - the name of a variable
-MAX_SECRET_LENGTH = 256
-_APP_SECRET = re.compile(rf"[!-~]{{1,{MAX_SECRET_LENGTH}}}", re.ASCII)
-SHOWN_MERCHANTS = 5
+_APP_SECRET = re.compile(r"[!-~]{1,256}")
 
 
 @click.group()
@@ -70,7 +66,14 @@ def list_apps(options: GlobalOptions) -> None:
 def remove_app(options: GlobalOptions, app_id: str) -> None:
     """Remove an app that has no merchants. Its access token stays in the table until it expires."""
     with options.open_stage() as stage:
-        _require_unused(stage, app_id)
+        users = [
+            account_id_of(item)
+            for item in stage.merchants.list_all()
+            if app_id in (item.get("app_id", {}).get("S"), item.get("token_id", {}).get("S"))
+        ]
+        if users:
+            used = f"app {app_id} is used by {len(users)} merchants, for example {users[0]}"
+            raise CommandError(f"{used}; remove them or give them another app first")
         seen = read_secret(stage)
         apps = {name: secret for name, secret in seen.apps.items() if name != app_id}
         options.change(
@@ -84,21 +87,8 @@ def remove_app(options: GlobalOptions, app_id: str) -> None:
 
 def read_app_secret(app_id: str) -> str:
     """Read an app secret from the variable, stdin or a prompt; raises InvalidInputError that does not contain it."""
-    text, source = read_hidden(SECRET_VARIABLE, f"app secret of {app_id}")
+    text, source = read_hidden("REDEEMCTL_APP_SECRET", f"app secret of {app_id}")
     if not _APP_SECRET.fullmatch(text):
-        rule = f"must be 1 to {MAX_SECRET_LENGTH} visible ASCII characters, without blanks"
+        rule = "must be 1 to 256 visible ASCII characters, without blanks"
         raise InvalidInputError(f"app secret (from {source}): {rule}")
     return text
-
-
-def _require_unused(stage: Stage, app_id: str) -> None:
-    users = [
-        account_id_of(item)
-        for item in stage.merchants.list_all()
-        if app_id in (item.get("app_id", {}).get("S"), item.get("token_id", {}).get("S"))
-    ]
-    if users:
-        shown = ", ".join(users[:SHOWN_MERCHANTS]) + (", …" if len(users) > SHOWN_MERCHANTS else "")
-        raise CommandError(
-            f"app {app_id} is used by merchants ({len(users)}: {shown}); remove them or give them another app first"
-        )

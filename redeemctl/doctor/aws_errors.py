@@ -55,21 +55,10 @@ def explain(error: Exception, stage: str) -> tuple[str, str]:
     if not code:
         return f"AWS cannot be reached: {type(error).__name__}", CHECK_NETWORK
     if code in _DENIED:
-        return f"no permission for {operation}", attach_policy(stage)
+        return f"no permission for {operation}", f"attach the policy {stack_name(stage)}-operator to your role"
     if code in _INVALID_CREDENTIALS:
         return f"AWS refuses the credentials ({code})", CHECK_CREDENTIALS
     return f"AWS reported {code} for {operation}", "run doctor again later"
-
-
-def denied_operation(error: Exception) -> str:
-    """Return the operation for which a permission is missing, or an empty text if this is another error."""
-    code, operation = _code_and_operation(error)
-    return operation if code in _DENIED else ""
-
-
-def attach_policy(stage: str) -> str:
-    """Return the advice to use the operator's policy."""
-    return f"attach the policy {stack_name(stage)}-operator to your role"
 
 
 def _code_and_operation(error: Exception) -> tuple[str, str]:

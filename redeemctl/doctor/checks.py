@@ -21,7 +21,7 @@ from infra.chalice_state import find_rest_api, function_names
 from infra.cloudformation import none_if_not_found, stack_name
 from infra.stage_settings import Domain, StageError, StageSettings, read_stage_settings
 from redeemctl.doctor import platform, resources
-from redeemctl.doctor.aws_errors import AWS_ERRORS, attach_policy, denied_operation, explain, judge_error
+from redeemctl.doctor.aws_errors import AWS_ERRORS, explain, judge_error
 from redeemctl.doctor.findings import Check, Finding, T, failed, not_checked, ok
 from redeemctl.rows import account_id_of
 from redeemctl.secret import SecretVersion, read_secret
@@ -35,15 +35,11 @@ SEE_SECRET = "see the check secret"  # noqa: S105 - a text
 
 @dataclass
 class Checks:
-    """The checks of one run. With `dry_run` no token is renewed.
-
-    `denied` are the AWS operations without permission. `has_no_answer` is set when a list got no answer.
-    """
+    """The checks of one run. With `dry_run` no token is renewed. `has_no_answer` is set when a list got no answer."""
 
     stage: Stage
     project: Path
     dry_run: bool = False
-    denied: set[str] = field(default_factory=set, init=False)
     has_no_answer: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
@@ -71,11 +67,6 @@ class Checks:
             return
         yield ok("aws.identity", f"account {account.id}, region {account.region}", "signed in")
         yield from self._check_stage(account, settings)
-        if self.denied:
-            operations = ", ".join(sorted(self.denied))
-            yield not_checked(
-                "aws.identity", "permissions", f"no permission for {operations}", attach_policy(self.name)
-            )
 
     def _check_stage(self, account: Account, settings: StageSettings) -> Iterator[Finding]:
         target = comparison.Target(account, self.project, self.name, settings, overrides=self.stage.overrides)
@@ -109,8 +100,6 @@ class Checks:
         try:
             return (yield from check)
         except AWS_ERRORS as error:
-            if operation := denied_operation(error):
-                self.denied.add(operation)
             yield judge_error(check_id, what, error, self.name)
             return None
 
@@ -211,10 +200,8 @@ class Checks:
 
     def _check_alarms(self) -> Check[None]:
         pages = self.stage.account.client("cloudwatch").get_paginator("describe_alarms")
-        types = ["MetricAlarm", "CompositeAlarm"]
-        found = pages.paginate(AlarmNamePrefix=f"{stack_name(self.name)}-", AlarmTypes=types).build_full_result()
-        alarms = [*found.get("MetricAlarms", ()), *found.get("CompositeAlarms", ())]
-        yield from resources.judge_alarms(alarms, self.name)
+        found = pages.paginate(AlarmNamePrefix=f"{stack_name(self.name)}-").build_full_result()
+        yield from resources.judge_alarms(found.get("MetricAlarms", ()), self.name)
 
     def _check_subscriptions(self, account: Account, topic: str, email: str | None) -> Check[None]:
         arn = f"arn:{account.partition}:sns:{account.region}:{account.id}:{topic}"

@@ -301,11 +301,10 @@ def test_without_any_permission_nothing_is_called_well(operator: DoctorOperator)
     findings = operator.diagnose()
     human = operator.run("doctor")
     found = outcomes(findings)
-    assert {check for check, seen in found.items() if seen == {"ok"}} == {"settings"}
+    assert {check for check, seen in found.items() if seen == {"ok"}} == {"settings", "aws.identity"}
     assert {check for check, seen in found.items() if seen != {"not_checked"}} == {"settings", "aws.identity"}
     for operation in ("DescribeAlarms", "ListRolePolicies", "GetRestApis", "DescribeTable"):
-        assert operation in findings[-1]["text"]
-    assert findings[-1]["id"] == "aws.identity"
+        assert any(operation in finding["text"] for finding in findings)
     [table] = [finding for finding in findings if finding["id"] == "table"]
     assert table["text"] == "not checked: no permission for DescribeTable"
     assert f"{API_FUNCTION}-operator" in table["advice"]
