@@ -3,13 +3,11 @@
 Reads CloudWatch Logs. Log lines are printed unchanged; metrics (EMF) are summarized in a table.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -17,14 +15,11 @@ from rich.table import Table
 from sandbox import stack
 from sandbox.emf import is_log_line, parse_metrics
 
-if TYPE_CHECKING:
-    from mypy_boto3_logs import CloudWatchLogsClient
-
 MAX_LINES = 40
 """Number of existing log lines that are printed."""
 
 
-def read_lines(client: CloudWatchLogsClient, since_ms: int = 0) -> list[tuple[int, str]]:
+def read_lines(client: Any, since_ms: int = 0) -> list[tuple[int, str]]:
     """Return the lines of both functions since a time, oldest first, each with its time in ms."""
     lines: list[tuple[int, str]] = []
     for function in (stack.API_FUNCTION, stack.RENEWAL_FUNCTION):

@@ -4,8 +4,6 @@ Table, secret and roles are created from `infra/template.yaml`, functions and AP
 production.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json
@@ -19,11 +17,13 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 import requests
+from boto3.dynamodb.types import TypeSerializer
 
 from chalicelib.merchants import merchant_key
 from infra import cloudformation
@@ -34,11 +34,6 @@ from infra.stage_settings import settings_path
 from sandbox import sample_data
 from sandbox.aws import REGION
 from sandbox.sample_data import SampleData
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
-    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 STAGE = "dev"
 API_FUNCTION = f"douyin-redemption-{STAGE}"
@@ -230,32 +225,27 @@ def write_sample_data(aws_url: str, stage: str) -> tuple[str, str]:
     return secret, table
 
 
-def write_secret(client: SecretsManagerClient, name: str, data: SampleData) -> None:
+def write_secret(client: Any, name: str, data: SampleData) -> None:
     """Write the sample apps' secrets and a new session key to the secret."""
     apps = {app.app_id: app.app_secret for app in data.apps.values()}
     value = {"apps": apps, "session_keys": [secrets.token_hex(32)]}
     client.put_secret_value(SecretId=name, SecretString=json.dumps(value))
 
 
-def write_merchants(client: DynamoDBClient, table: str, data: SampleData) -> None:
+def write_merchants(client: Any, table: str, data: SampleData) -> None:
     """Write the sample merchants to the table."""
     for merchant in data.merchants.values():
-        item: dict[str, AttributeValueTypeDef] = {
-            "pk": {"S": merchant_key(merchant.account_id)},
-            "app_id": {"S": merchant.app_id},
-            "life_account_id": {"S": merchant.life_account_id},
-            "name": {"S": merchant.name},
-            "stores": {"M": {poi_id: _store_attribute(store) for poi_id, store in merchant.stores.items()}},
-            "active": {"BOOL": True},
+        row = {
+            "pk": merchant_key(merchant.account_id),
+            "app_id": merchant.app_id,
+            "life_account_id": merchant.life_account_id,
+            "name": merchant.name,
+            "stores": merchant.stores,
+            "active": True,
         }
-        client.put_item(TableName=table, Item=item)
-
-
-def _store_attribute(store: str | dict[str, Any]) -> AttributeValueTypeDef:
-    """Return a store of the sample data in DynamoDB's format."""
-    if isinstance(store, str):
-        return {"S": store}
-    return {"M": {name: {"S": value} if isinstance(value, str) else {"N": str(value)} for name, value in store.items()}}
+        # The serializer takes no float.
+        decimals = json.loads(json.dumps(row), parse_float=Decimal)
+        client.put_item(TableName=table, Item=TypeSerializer().serialize(decimals)["M"])
 
 
 def set_platform_url(folder: Path, platform_url: str, settings: str = "") -> None:

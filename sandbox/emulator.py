@@ -1,0 +1,217 @@
+"""ministack with what this project needs and it lacks. It reads its settings from the environment when it is imported.
+
+- ministack can import REST APIs, but does not route ImportRestApi (`POST /restapis?mode=import`) and PutRestApi
+  (`PUT /restapis/{id}`) to its importer.
+- CloudFormation does not know `AWS::Logs::QueryDefinition`: here the resource is accepted and has no effect.
+- CloudFormation does not know `AWS::ApiGateway::DomainName`.
+- CloudFormation cannot create alarms on metric math: here such an alarm watches its first metric.
+- PutSecretValue leaves a custom label on several versions; on AWS a label is on one version only.
+- CloudFormation ignores a table's point-in-time recovery setting.
+- A secret without a value has a version.
+- ListSubscriptionsByTopic: AWS shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
+- FilterLogEvents does not know alternatives (`?ERROR ?"Task timed out"`).
+- GetFunction of a version returns the URL of the present code; here, the URL of the version's code.
+- IAM is enforced, except for callers with the key `test`. It checks CreateFunction and the calls of EventBridge against
+  other ARNs than AWS does.
+- A function is pending for half a second after each change, and Chalice then waits 5 s: here it is active at once.
+- A change of a function kills its instances: here, as on AWS, each completes its request first.
+"""
+
+import functools
+import json
+import shlex
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ministack.app
+from ministack.core import iam_actions, lambda_runtime
+from ministack.services import apigateway_v1 as v1
+from ministack.services import cloudwatch_logs, dynamodb, lambda_svc, secretsmanager, sns
+from ministack.services.cloudformation import provisioners
+
+from sandbox.aws import REGION
+
+app = ministack.app.app
+
+_REQUEST_SECONDS = 15.0
+"""A request to a function ends within this time."""
+
+
+def _replaces(module: Any, name: str) -> Callable[[Callable[..., Any]], None]:
+    """Put a function in the place of another one, which it gets as its first argument."""
+    return lambda function: setattr(module, name, functools.partial(function, getattr(module, name)))
+
+
+@_replaces(v1, "handle_request")
+async def _route_imports(handle: Any, method: str, path: str, *request: Any) -> Any:
+    _, body, query = request
+    parts = path.strip("/").split("/")
+    if parts[0] == "restapis" and (method, len(parts)) == ("POST", 1) and "mode" in query:
+        types = _first(query.get("endpointConfigurationTypes")) or "REGIONAL"
+        spec = json.loads(body)
+        api_id = v1._import_rest_api(spec, {"endpointConfiguration": {"types": [types]}})
+        return _rest_api_response(api_id, spec, 201)
+    if parts[0] == "restapis" and (method, len(parts)) == ("PUT", 2):
+        return _put_rest_api(parts[1], json.loads(body))
+    return await handle(method, path, *request)
+
+
+def _put_rest_api(api_id: str, spec: dict[str, Any]) -> Any:
+    if api_id not in v1._rest_apis:
+        return v1._get_rest_api(api_id)
+    # On AWS the deployed version stays active until the next deployment. Here the change is active at once.
+    resources = v1._resources[api_id]
+    root = next(resource for resource in resources.values() if resource["path"] == "/")
+    resources.clear()
+    resources[root["id"]] = {**root, "resourceMethods": {}}
+    for path, item in spec.get("paths", {}).items():
+        v1._import_path_item(api_id, path, item)
+    return _rest_api_response(api_id, spec, 200)
+
+
+def _rest_api_response(api_id: str, spec: dict[str, Any], status: int) -> Any:
+    size = spec.get("x-amazon-apigateway-minimum-compression-size")
+    if size not in (None, ""):
+        v1._rest_apis[api_id]["minimumCompressionSize"] = int(size)
+    return v1._v1_response(v1._rest_api_view(v1._rest_apis[api_id]), status)
+
+
+def _first(value: str | list[str] | None) -> str | None:
+    if isinstance(value, list):
+        return value[0] if value else None
+    return value
+
+
+@_replaces(lambda_svc, "_schedule_state_transition")
+def _activate_at_once(_schedule: Any, name: str, _delay: float) -> None:
+    active = {"State": "Active", "LastUpdateStatus": "Successful"}
+    reasons = ("StateReason", "StateReasonCode", "LastUpdateStatusReason", "LastUpdateStatusReasonCode")
+    lambda_svc._functions[name]["config"].update({**active, **dict.fromkeys(reasons, "")})
+
+
+@_replaces(lambda_runtime, "kill_workers")
+def _let_requests_complete(kill: Any, workers: Any) -> None:
+    def kill_when_idle() -> None:
+        deadline = time.monotonic() + _REQUEST_SECONDS
+        while any(worker and worker.in_use for worker in workers) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        kill(workers)
+
+    threading.Thread(target=kill_when_idle, daemon=True).start()
+
+
+@_replaces(lambda_svc, "_get_function")
+def _get_function_version(get: Any, name: str, qualifier: str | None = None) -> Any:
+    status, headers, body = get(name, qualifier)
+    if qualifier in lambda_svc._functions.get(name, {}).get("versions", {}):
+        body = body.replace(f"/{name}?X-Amz".encode(), f"/{name}:{qualifier}?X-Amz".encode())
+    return status, headers, body
+
+
+@_replaces(lambda_svc, "serve_function_code")
+def _serve_code_of_version(serve: Any, name: str, account_id: str | None = None, region: str | None = None) -> Any:
+    name, _, qualifier = name.partition(":")
+    if not qualifier:
+        return serve(name, account_id, region)
+    function = lambda_svc._functions.get_scoped(account_id, region, name)
+    return 200, {"Content-Type": "application/zip"}, function["versions"][qualifier]["code_zip"]
+
+
+@_replaces(secretsmanager, "_create_secret")
+def _create_secret_without_version(create: Any, data: dict[str, Any]) -> Any:
+    response = create(data)
+    _, secret = secretsmanager._resolve(data.get("Name"))
+    if secret and not {"SecretString", "SecretBinary"} & data.keys():
+        secret["Versions"].clear()
+    return response
+
+
+@_replaces(secretsmanager, "_put_secret_value")
+def _move_labels(put: Any, data: dict[str, Any]) -> Any:
+    response = put(data)
+    _, secret = secretsmanager._resolve(data.get("SecretId"))
+    if secret:
+        newest = list(secret["Versions"])[-1]
+        for label in secret["Versions"][newest]["Stages"]:
+            secretsmanager._remove_stage_everywhere(secret, label, except_version_id=newest)
+    return response
+
+
+@_replaces(sns, "_list_subscriptions_by_topic")
+def _show_pending_subscriptions(list_subscriptions: Any, params: dict[str, Any]) -> Any:
+    status, headers, body = list_subscriptions(params)
+    text = body.decode() if isinstance(body, bytes) else body
+    topic, _ = sns._get_topic(sns._p(params, "TopicArn"), "sns:ListSubscriptionsByTopic")
+    for subscription in topic["subscriptions"] if topic else []:
+        if not subscription["confirmed"]:
+            text = text.replace(f"<SubscriptionArn>{subscription['arn']}<", "<SubscriptionArn>PendingConfirmation<")
+    return status, headers, text.encode()
+
+
+@_replaces(cloudwatch_logs, "_compile_filter_pattern")
+def _compile_alternatives(compile_pattern: Any, raw: str) -> Any:
+    if not raw.startswith("?"):
+        return compile_pattern(raw)
+    terms = [term.removeprefix("?") for term in shlex.split(raw)]
+    return lambda message: any(term in message for term in terms)
+
+
+@_replaces(iam_actions, "extract_resource_arn")
+def _complete_resource_arn(extract: Any, service: str, method: str, *request: Any) -> str:
+    *_, body, _query, region, account_id = request
+    arn = str(extract(service, method, *request))
+    if service == "events":
+        rule = json.loads(body).get("Rule")
+        return f"arn:aws:events:{region}:{account_id}:rule/{rule}" if rule else arn.replace("/default/", "/")
+    if (service, method, arn) == ("lambda", "POST", "*"):
+        return f"arn:aws:lambda:{region}:{account_id}:function:{json.loads(body)['FunctionName']}"
+    return arn
+
+
+@_replaces(provisioners, "_cw_metric_alarm_record")
+def _watch_first_metric(record: Any, name: str, properties: dict[str, Any]) -> Any:
+    if "Metrics" not in properties:
+        return record(name, properties)
+    first = next(m["MetricStat"] for m in properties["Metrics"] if "MetricStat" in m)
+    simple = {key: value for key, value in properties.items() if key != "Metrics"}
+    return record(name, simple | {**first["Metric"], "Period": first["Period"], "Statistic": first["Stat"]})
+
+
+def _create_domain(properties: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    name = properties["DomainName"]
+    v1._create_domain_name({"domainName": name, "regionalCertificateArn": properties["RegionalCertificateArn"]})
+    return name, {"RegionalDomainName": f"d-{name}.execute-api.{REGION}.amazonaws.com"}
+
+
+_handlers = provisioners._RESOURCE_HANDLERS
+_create_table = _handlers["AWS::DynamoDB::Table"]["create"]
+_create_secret = _handlers["AWS::SecretsManager::Secret"]["create"]
+
+
+def _create_table_with_recovery(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+    result = _create_table(logical_id, properties, stack)
+    recovery = properties.get("PointInTimeRecoverySpecification", {})
+    dynamodb._pitr_settings[result[0]] = bool(recovery.get("PointInTimeRecoveryEnabled"))
+    return result
+
+
+def _create_stacks_secret_without_version(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+    result = _create_secret(logical_id, properties, stack)
+    secretsmanager._secrets[result[0]]["Versions"].clear()
+    return result
+
+
+_handlers["AWS::DynamoDB::Table"]["create"] = _create_table_with_recovery
+_handlers["AWS::SecretsManager::Secret"]["create"] = _create_stacks_secret_without_version
+_handlers["AWS::Logs::QueryDefinition"] = {
+    "create": lambda logical_id, properties, stack: (f"{stack}-{logical_id}", {}),  # noqa: ARG005
+    "update": lambda physical_id, old, new, stack: (physical_id, {}),  # noqa: ARG005
+    "delete": lambda physical_id, properties: None,  # noqa: ARG005
+}
+_handlers["AWS::ApiGateway::DomainName"] = {
+    "create": lambda logical_id, properties, stack: _create_domain(properties),  # noqa: ARG005
+    "update": lambda physical_id, old, new, stack: _create_domain(new),  # noqa: ARG005
+    "delete": lambda physical_id, properties: v1._delete_domain_name(physical_id),  # noqa: ARG005
+}
