@@ -42,7 +42,6 @@ def add_app(options: GlobalOptions, app_id: str) -> None:
             lambda: replace_secret(stage, seen, {"apps": {**seen.apps, app_id: secret}, "session_keys": keys}),
             f"app {app_id}: saved; instances use it within five minutes",
             warning=f"This replaces the secret of {app_id}." if current not in (None, secret) else "",
-            app_id=app_id,
         )
 
 
@@ -81,7 +80,6 @@ def remove_app(options: GlobalOptions, app_id: str) -> None:
             lambda: replace_secret(stage, seen, {"apps": apps}),
             f"app {app_id}: removed",
             warning=f"Customers of app {app_id} can no longer log in.",
-            app_id=app_id,
         )
 
 

@@ -1,8 +1,6 @@
 """`redeemctl merchant import|export|template`: many merchants at once, in a CSV file.
 
-An import compares the file with the table and writes only what differs. So it can be repeated, and a second run
-continues an interrupted one. Without --prune it removes nothing: neither merchants nor stores nor values that the file
-does not have.
+An import compares the file with the table and writes only what differs, so it can be repeated.
 """
 
 from collections import Counter
@@ -16,6 +14,7 @@ from typing import Any
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.aws import Item
 from redeemctl.errors import CommandError, ConflictError, InvalidInputError
 from redeemctl.files import Entry, read_merchants, write_csv
 from redeemctl.options import GlobalOptions, changes_to_json, pass_options
@@ -23,7 +22,6 @@ from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.rows import (
     Change,
     InvalidRowError,
-    Item,
     Merchant,
     Patch,
     Store,

@@ -4,10 +4,11 @@ from typing import Any
 
 import click
 
+from chalicelib.aws import Item
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.options import ID, GlobalOptions, StoreType, field_option, pass_options
 from redeemctl.output import print_json, print_note, print_rows
-from redeemctl.rows import InvalidRowError, Item, Merchant, Patch, dump, edit_item, list_changes, parse_row
+from redeemctl.rows import InvalidRowError, Merchant, Patch, dump, edit_item, list_changes, parse_row
 from redeemctl.secret import get_app_secret
 from redeemctl.stage import Stage
 
@@ -132,5 +133,4 @@ def change_row(
         lambda: stage.merchants.write(item, edited),
         f"merchant {account_id}: {'removed' if edited is None else 'saved'}; effective within five minutes",
         warning=warning,
-        account_id=account_id,
     )

@@ -14,7 +14,7 @@ import functools
 import re
 import typing
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from pydantic import (
@@ -31,13 +31,9 @@ from pydantic import (
 )
 
 from chalicelib.api.validation import ID, ID_RULE
+from chalicelib.aws import Item
 from chalicelib.merchants import MAX_DEGREES, MERCHANT_PREFIX, merchant_key
 from redeemctl.errors import CommandError
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
-
-Item = dict[str, "AttributeValueTypeDef"]
 
 Patch = dict[str, Any]
 """What to change in a row, as a JSON Merge Patch (RFC 7396): None removes, what is not named stays."""
@@ -172,13 +168,8 @@ def edit_item(account_id: str, item: Item | None, patch: Patch) -> Item:
     known = {} if item is None else _find_errors(before)
     if errors := {path: text for path, text in _find_errors(after).items() if known.get(path) != text}:
         raise InvalidRowError(account_id, errors)
-    edited: Item = {"pk": {"S": merchant_key(account_id)}}
-    for name, value in after.items():
-        if name not in ("pk", "account_id"):
-            # What does not change stays in the form in which it was written.
-            is_same = item is not None and name in item and before[name] == value
-            edited[name] = item[name] if is_same else _serialize(name, value)  # type: ignore[index]
-    return edited
+    attributes = {name: _serialize(name, value) for name, value in after.items() if name not in ("pk", "account_id")}
+    return {"pk": {"S": merchant_key(account_id)}, **attributes}
 
 
 def list_changes(before: Item | None, after: Item | None) -> list[Change]:
@@ -188,7 +179,7 @@ def list_changes(before: Item | None, after: Item | None) -> list[Change]:
     return [Change(n, old.get(n, ""), new.get(n, "")) for n in names if old.get(n, "") != new.get(n, "")]
 
 
-def changed_attributes(before: Item | None, after: Item | None) -> dict[str, AttributeValueTypeDef | None]:
+def changed_attributes(before: Item | None, after: Item | None) -> dict[str, Any]:
     """Return the attributes that differ, with their new values; None for an attribute to remove."""
     old, new = before or {}, after or {}
     return {n: new.get(n) for n in {**old, **new} if n != "pk" and old.get(n) != new.get(n)}

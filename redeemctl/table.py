@@ -1,25 +1,21 @@
 """The merchants' rows in DynamoDB. Every write is conditional on the attributes that it changes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, ConditionExpressionBuilder
 from botocore.exceptions import ClientError
 
+from chalicelib.aws import Item
 from chalicelib.merchants import MERCHANT_PREFIX, merchant_key
 from redeemctl.errors import ConflictError
-from redeemctl.rows import Item, changed_attributes
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
+from redeemctl.rows import changed_attributes
 
 
 class MerchantTable:
     """Reads and writes the rows of merchants. The client may be used by several threads."""
 
-    def __init__(self, client: DynamoDBClient, name: str) -> None:
+    def __init__(self, client: Any, name: str) -> None:
         self._client = client
         self._name = name
 

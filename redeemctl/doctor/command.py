@@ -21,10 +21,8 @@ def doctor(options: GlobalOptions) -> None:
 
     Reads AWS, the table and the secret, and sends requests to the public endpoint, among them one for a list of each
     merchant as a user that does not exist. Logs in to the platform with an invalid code. A token is renewed only if it
-    is missing or has expired; with --dry-run not even then. docs/operate.md lists the checks.
-
-    Exit codes: 0 everything was checked and nothing failed, 1 a check failed, 6 no check failed but some could not be
-    made.
+    is missing or has expired; with --dry-run not even then. docs/operate.md lists the checks, and redeemctl --help the
+    exit codes.
     """
     findings: list[Finding] = []
     with options.open_stage(describe=False) as stage:

@@ -14,7 +14,7 @@ from redeemctl.rows import parse_row
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from redeemctl.rows import Item
+    from chalicelib.aws import Item
 
 HEADER = "account_id,app_id,name,active,poi_id,store_name,latitude,longitude\n"
 ITEM: Item = {
