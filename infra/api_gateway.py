@@ -121,7 +121,8 @@ def set_throttling(client: APIGatewayClient, api_id: str, limits: Limits) -> Non
     values: dict[str, str] = {}
     for path, limit in limits_by_path(limits).items():
         route, _, method = path.rpartition("/")
-        values |= _limit_patch(f"/{route.replace('~', '~0').replace('/', '~1')}/{method}", limit)
+        throttling = f"/{route.replace('/', '~1')}/{method}/throttling"
+        values |= {f"{throttling}/rateLimit": f"{limit.rate:g}", f"{throttling}/burstLimit": str(limit.burst)}
     _patch(client.update_stage, values, restApiId=api_id, stageName=API_STAGE)
 
 
@@ -275,10 +276,6 @@ def _response_headers(problem: Problem) -> dict[str, str]:
         **{name: f"'{value}'" for name, value in problem.headers.items()},
     }
     return {f"gatewayresponse.header.{name}": value for name, value in headers.items()}
-
-
-def _limit_patch(path: str, limit: Limit) -> dict[str, str]:
-    return {f"{path}/throttling/rateLimit": f"{limit.rate:g}", f"{path}/throttling/burstLimit": str(limit.burst)}
 
 
 def _patch(update: Callable[..., Any], values: dict[str, str], **arguments: str) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,16 +19,9 @@ from infra.stage_settings import StageError, StageSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
+    from mypy_boto3_apigateway.type_defs import RestApiTypeDef
 
 _FUNCTION_SUFFIXES = {"refresh_tokens": "-refresh_tokens", "api_handler": ""}
-
-
-@dataclass(frozen=True)
-class RestApi:
-    """A REST API in API Gateway."""
-
-    id: str
-    created: datetime
 
 
 def function_names(stage: str) -> dict[str, str]:
@@ -43,15 +34,15 @@ def rule_name(stage: str) -> str:
     return f"{stack_name(stage)}-refresh_tokens-event"
 
 
-def find_rest_apis(client: APIGatewayClient, stage: str) -> list[RestApi]:
+def find_rest_apis(client: APIGatewayClient, stage: str) -> list[RestApiTypeDef]:
     """Return the REST APIs that invoke the stage's function, the oldest first."""
     found = [
-        RestApi(api["id"], api["createdDate"])
+        api
         for page in client.get_paginator("get_rest_apis").paginate()
         for api in page["items"]
         if api["name"] == stack_name(stage) and _invokes(client, api["id"], stack_name(stage))
     ]
-    return sorted(found, key=lambda api: (api.created, api.id))
+    return sorted(found, key=lambda api: (api["createdDate"], api["id"]))
 
 
 def find_rest_api(client: APIGatewayClient, stage: str, settings: StageSettings) -> str | None:
@@ -61,9 +52,9 @@ def find_rest_api(client: APIGatewayClient, stage: str, settings: StageSettings)
     return choose_rest_api(apis, stage, settings, [mapping["restApiId"] for mapping in mappings])
 
 
-def choose_rest_api(apis: list[RestApi], stage: str, settings: StageSettings, serving: list[str]) -> str | None:
+def choose_rest_api(apis: list[RestApiTypeDef], stage: str, settings: StageSettings, serving: list[str]) -> str | None:
     """Choose between the stage's APIs; `serving` are the ids of those that the domain is mapped to."""
-    ids = [api.id for api in apis]
+    ids = [api["id"] for api in apis]
     if settings.rest_api_id is not None:
         if settings.rest_api_id not in ids:
             found = ", ".join(ids) or "none"
@@ -72,7 +63,7 @@ def choose_rest_api(apis: list[RestApi], stage: str, settings: StageSettings, se
     if len(ids) > 1:
         kept = next((api_id for api_id in ids if api_id in serving), ids[0])
         reason = "it serves the domain" if kept in serving else "it is the oldest"
-        created = ", ".join(f"{api.id} (created {api.created:%Y-%m-%d %H:%M})" for api in apis)
+        created = ", ".join(f"{api['id']} (created {api['createdDate']:%Y-%m-%d %H:%M})" for api in apis)
         commands = "\n".join(f"  aws apigateway delete-rest-api --rest-api-id {i}" for i in ids if i != kept)
         raise StageError(
             f"this stage has {len(ids)} REST APIs: {created}. `chalice deploy` creates another one in a clone that did "

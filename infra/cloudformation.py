@@ -9,8 +9,8 @@ before the update.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,7 +38,6 @@ _FAILED_CREATION = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DE
 _NOT_FOUND = ("ResourceNotFoundException", "NotFoundException", "NotFound", "NoSuchEntity")
 """Error codes for a missing resource: of most services, API Gateway, SNS and IAM, in this order."""
 
-POLL_SECONDS = 0.5
 WAITER_CONFIG: WaiterConfigTypeDef = {"Delay": 1, "MaxAttempts": 900}
 
 
@@ -186,21 +185,21 @@ def create_change_set(
         **mode,
     )
     stack_id = created["StackId"]
-    while True:
-        described = cloudformation.describe_change_set(StackName=stack_name(stage), ChangeSetName=name)
-        if described["Status"] == "CREATE_COMPLETE":
-            changes = [_describe_change(change) for change in described["Changes"]]
-            return ChangeSet(name, stack_id, creates_stack, changes)
-        if described["Status"] == "FAILED":
-            reason = described.get("StatusReason", "")
-            # CloudFormation reports a change set without changes as failed; only the message differs.
-            is_empty = "didn't contain changes" in reason or "No updates" in reason
-            findings = [] if is_empty else _read_validation(cloudformation, stack_id, name)
-            cloudformation.delete_change_set(StackName=stack_name(stage), ChangeSetName=name)
-            if is_empty:
-                return ChangeSet(name, stack_id, creates_stack, [])
-            raise StageError("\n".join([reason, *findings]))
-        time.sleep(POLL_SECONDS)
+    waiter = cloudformation.get_waiter("change_set_create_complete")
+    with contextlib.suppress(WaiterError):
+        waiter.wait(StackName=stack_name(stage), ChangeSetName=name, WaiterConfig=WAITER_CONFIG)
+    described = cloudformation.describe_change_set(StackName=stack_name(stage), ChangeSetName=name)
+    if described["Status"] == "CREATE_COMPLETE":
+        changes = [_describe_change(change) for change in described["Changes"]]
+        return ChangeSet(name, stack_id, creates_stack, changes)
+    reason = described.get("StatusReason", "")
+    # CloudFormation reports a change set without changes as failed; only the message differs.
+    is_empty = "didn't contain changes" in reason or "No updates" in reason
+    findings = [] if is_empty else _read_validation(cloudformation, stack_id, name)
+    cloudformation.delete_change_set(StackName=stack_name(stage), ChangeSetName=name)
+    if is_empty:
+        return ChangeSet(name, stack_id, creates_stack, [])
+    raise StageError("\n".join([reason, *findings]))
 
 
 def discard_change_set(client: CloudFormationClient, stage: str, change_set: ChangeSet) -> None:

@@ -167,7 +167,7 @@ def compare_api(target: Target) -> Iterator[Difference]:
         return
     methods = {
         # API Gateway returns the path of a method as a JSON pointer, with or without a slash in front.
-        path.replace("~1", "/").replace("~0", "~").lstrip("/"): method
+        path.replace("~1", "/").lstrip("/"): method
         for path, method in stage.get("methodSettings", {}).items()
     }
     for path, limit in limits_by_path(target.settings.limits).items():

@@ -19,13 +19,7 @@ from infra import bundle, chalice_config, cloudformation, smoke, versions
 from infra.account import Account, begin, open_account
 from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
 from infra.chalice_config import API_STAGE
-from infra.chalice_state import (
-    find_rest_api,
-    function_names,
-    read_rest_api_id,
-    rule_name,
-    write_state,
-)
+from infra.chalice_state import find_rest_api, function_names, read_rest_api_id, rule_name, write_state
 from infra.comparison import Target, compare_stack, compare_stage, expected_functions
 from infra.stage_settings import StageError, StageSettings
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from infra.chalice_state import RestApi, choose_rest_api, find_rest_apis
+from infra.chalice_state import choose_rest_api, find_rest_apis
 from infra.stage_settings import StageError, StageSettings
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class FakeApiGateway:
 
 
 def find(*apis: tuple[str, str, int, str]) -> list[str]:
-    return [api.id for api in find_rest_apis(cast("Any", FakeApiGateway(*apis)), "dev")]
+    return [api["id"] for api in find_rest_apis(cast("Any", FakeApiGateway(*apis)), "dev")]
 
 
 def test_the_api_that_invokes_the_stages_function_is_found() -> None:
@@ -62,14 +62,15 @@ def test_several_apis_are_listed_by_age() -> None:
     assert find(("b", function, 2, function), ("a", function, 1, function)) == ["a", "b"]
 
 
-A, B = RestApi("a", NOW), RestApi("b", NOW)
+A: Any = {"id": "a", "createdDate": NOW}
+B: Any = {"id": "b", "createdDate": NOW}
 
 
 @pytest.mark.parametrize(
     ("apis", "chosen", "expected"),
     [([], None, None), ([A], None, "a"), ([A], "a", "a"), ([A, B], "b", "b")],
 )
-def test_a_clear_choice_is_made(apis: list[RestApi], chosen: str | None, expected: str | None) -> None:
+def test_a_clear_choice_is_made(apis: list[Any], chosen: str | None, expected: str | None) -> None:
     assert choose_rest_api(apis, "dev", StageSettings(rest_api_id=chosen), []) == expected
 
 
@@ -84,7 +85,7 @@ def test_a_clear_choice_is_made(apis: list[RestApi], chosen: str | None, expecte
     ],
 )  # fmt: skip
 def test_an_unclear_choice_is_refused_with_the_ids_and_the_command_that_ends_it(
-    apis: list[RestApi], serving: list[str], chosen: str | None, named: list[str]
+    apis: list[Any], serving: list[str], chosen: str | None, named: list[str]
 ) -> None:
     with pytest.raises(StageError) as raised:
         choose_rest_api(apis, "dev", StageSettings(rest_api_id=chosen), serving)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,6 +46,9 @@ class FakeAws:
     def create_change_set(self, **arguments: Any) -> Any:
         self.sent = arguments
         return {"Id": "change-set-arn", "StackId": "stack-arn"}
+
+    def get_waiter(self, _name: str) -> Any:
+        return SimpleNamespace(wait=lambda **_: None)
 
     def describe_change_set(self, **_: Any) -> Any:
         if self.failure:
