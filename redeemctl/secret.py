@@ -4,9 +4,6 @@ Secrets Manager has no conditional PutSecretValue. So a new version is first sto
 label AWSCURRENT is moved from the version that was read to the new one. AWS refuses this if AWSCURRENT is no longer at
 the version that was read:
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html
-
-A rotation puts a new key first, where it signs at once, and keeps the former signing key as the only other one. An
-instance that meets a session of a key that it does not know reads the secret again.
 """
 
 import hashlib
