@@ -42,6 +42,7 @@ def add_app(options: GlobalOptions, app_id: str) -> None:
             lambda: replace_secret(stage, seen, {"apps": {**seen.apps, app_id: secret}, "session_keys": keys}),
             f"app {app_id}: saved; instances use it within five minutes",
             warning=f"This replaces the secret of {app_id}." if current not in (None, secret) else "",
+            app_id=app_id,
         )
 
 
@@ -80,6 +81,7 @@ def remove_app(options: GlobalOptions, app_id: str) -> None:
             lambda: replace_secret(stage, seen, {"apps": apps}),
             f"app {app_id}: removed",
             warning=f"Customers of app {app_id} can no longer log in.",
+            app_id=app_id,
         )
 
 

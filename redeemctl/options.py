@@ -43,8 +43,10 @@ class GlobalOptions:
                 print_note(f"{name}={value} (from the environment)")
             yield stage
 
-    def change(self, changes: list[Change], write: Callable[[], None], done: str, *, warning: str = "") -> None:
-        """Show the changes, ask if something is lost, write them, and report.
+    def change(
+        self, changes: list[Change], write: Callable[[], None], done: str, *, warning: str = "", **details: Any
+    ) -> None:
+        """Show the changes, ask if something is lost, write them, and report. `details` are added to the JSON.
 
         `warning` says what is lost. `write` raises ConflictError if somebody else has changed the data since.
         """
@@ -55,7 +57,7 @@ class GlobalOptions:
             self.confirm(warning)
             write()
         if self.as_json:
-            print_json({"written": is_written, "dry_run": self.dry_run, "changes": changes_to_json(changes)})
+            print_json({**details, "written": is_written, "dry_run": self.dry_run, "changes": changes_to_json(changes)})
         elif is_written:
             click.echo(done)
         else:

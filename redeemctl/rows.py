@@ -168,8 +168,13 @@ def edit_item(account_id: str, item: Item | None, patch: Patch) -> Item:
     known = {} if item is None else _find_errors(before)
     if errors := {path: text for path, text in _find_errors(after).items() if known.get(path) != text}:
         raise InvalidRowError(account_id, errors)
-    attributes = {name: _serialize(name, value) for name, value in after.items() if name not in ("pk", "account_id")}
-    return {"pk": {"S": merchant_key(account_id)}, **attributes}
+    edited: Item = {"pk": {"S": merchant_key(account_id)}}
+    for name, value in after.items():
+        if name not in ("pk", "account_id"):
+            # What does not change stays in the form in which it was written.
+            is_same = item is not None and name in item and before[name] == value
+            edited[name] = item[name] if is_same else _serialize(name, value)  # type: ignore[index]
+    return edited
 
 
 def list_changes(before: Item | None, after: Item | None) -> list[Change]:

@@ -46,7 +46,8 @@ AWS_CONFIG = Config(
 )
 """An unreachable AWS is reported within 15 s."""
 
-_VARIABLES = ("DOUYIN_OPEN_API", "DOUYIN_LOGIN_API", "SESSION_TTL_SECONDS")
+_FIXED_VARIABLES = ("TABLE_NAME", "SECRET_NAME")
+_OTHER_VARIABLES = ("DOUYIN_OPEN_API", "DOUYIN_LOGIN_API", "SESSION_TTL_SECONDS")
 """The environment may override these, for example to use a sandbox."""
 
 
@@ -89,6 +90,20 @@ class Stage:
         return RequestContext(Deadline(CALL_SECONDS))
 
 
+def merge_variables(stage: str, configured: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables with which the environment overrides the stage's.
+
+    Raises InvalidInputError if the environment names another table or secret than the stage's.
+    """
+    for name in _FIXED_VARIABLES:
+        if environ.get(name) and environ[name] != configured.get(name):
+            raise InvalidInputError(
+                f"variable {name} is {environ[name]!r}, but stage {stage} uses {configured.get(name)!r}: "
+                f"unset {name}, or select the stage with --stage"
+            )
+    return {n: environ[n] for n in _OTHER_VARIABLES if environ.get(n) and environ[n] != configured.get(n)}
+
+
 @contextmanager
 def open_stage(name: str, project: Path) -> Iterator[Stage]:
     """Open a stage of `project`, configured by its .chalice/config.json.
@@ -99,7 +114,7 @@ def open_stage(name: str, project: Path) -> Iterator[Stage]:
     if name not in config["stages"]:
         raise InvalidInputError(f"--stage: stage {name} not found; stages: {', '.join(config['stages'])}")
     configured = config["stages"][name]["environment_variables"]
-    overrides = {n: os.environ[n] for n in _VARIABLES if os.environ.get(n) and os.environ[n] != configured.get(n)}
+    overrides = merge_variables(name, configured, os.environ)
     with closing(create_session(f"redeemctl/{__version__}", PARALLEL_QUERIES)) as http, _translate_errors(name):
         settings = Settings.from_env({**configured, **overrides})
         yield Stage(name, settings, open_account(project, name, AWS_CONFIG), http, overrides)

@@ -1,10 +1,12 @@
-"""Tables and tab-separated lines."""
+"""Tables, tab-separated lines, and the variables of a stage."""
 
 from __future__ import annotations
 
 import pytest
 
+from redeemctl.errors import InvalidInputError
 from redeemctl.output import print_rows
+from redeemctl.stage import merge_variables
 
 ACCOUNT_ID = "7100000000000000001"
 ROWS = [(ACCOUNT_ID, "四季小馆 [bold]", "tt0123456789abcdef")]
@@ -30,3 +32,21 @@ def test_a_pipe_gets_tab_separated_lines(capsys: pytest.CaptureFixture[str]) -> 
         f"{ACCOUNT_ID}\t四季小馆 [bold]\ttt0123456789abcdef",
         "1\ta b c\t",
     ]
+
+
+CONFIGURED = {"TABLE_NAME": "t-prod", "SECRET_NAME": "s/prod", "DOUYIN_OPEN_API": "https://a.example"}
+
+
+@pytest.mark.parametrize("name", ["TABLE_NAME", "SECRET_NAME"])
+def test_a_variable_cannot_select_another_table_or_secret_than_the_stages(name: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"{name} is 'other'"):
+        merge_variables("prod", CONFIGURED, {name: "other"})
+    assert merge_variables("prod", CONFIGURED, {name: CONFIGURED[name]}) == {}
+
+
+def test_other_variables_override_the_stages() -> None:
+    environ = {"DOUYIN_OPEN_API": "http://127.0.0.1:1", "SESSION_TTL_SECONDS": "60", "OTHER": "x"}
+    assert merge_variables("dev", CONFIGURED, environ) == {
+        "DOUYIN_OPEN_API": "http://127.0.0.1:1",
+        "SESSION_TTL_SECONDS": "60",
+    }

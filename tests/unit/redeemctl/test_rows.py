@@ -106,7 +106,7 @@ def test_a_malformed_row_is_named_and_its_removal_can_be_shown(path: str, attrib
     [
         (None, {"1": {"name": "x"}}, {"1": {"S": "x"}}),
         ({"1": {"S": "x"}}, {"1": {"name": "x"}}, {"1": {"S": "x"}}),
-        ({"1": {"M": {"name": {"S": "x"}}}}, {"1": {"name": "x"}}, {"1": {"S": "x"}}),
+        ({"1": {"M": {"name": {"S": "x"}}}}, {"1": {"name": "x"}}, {"1": {"M": {"name": {"S": "x"}}}}),
         ({"1": {"S": "x"}}, {"1": {"address": "a"}}, {"1": {"M": {"name": {"S": "x"}, "address": {"S": "a"}}}}),
         ({"1": {"M": {"name": {"S": "x"}, "address": {"S": "a"}}}}, {"1": {"address": None}}, {"1": {"S": "x"}}),
         (
