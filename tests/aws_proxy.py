@@ -1,7 +1,5 @@
 """A proxy in front of the emulated AWS that records each call, and lets those fail that a test names."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import http.client
@@ -10,14 +8,12 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import botocore.session
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _HOP_BY_HOP = {"connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive"}
 _RESPONSE_HEADERS = {"content-length", "transfer-encoding", "connection", "content-encoding", "date", "server"}

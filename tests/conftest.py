@@ -3,25 +3,21 @@
 Imports of the app and the sandbox are inside the fixtures, so that the unit tests stay fast and need neither.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import functools
 import os
 import threading
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest import mock
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sandbox import stack
-    from tests.harness import Api, Aws, Platform
+from sandbox import stack
+from tests.harness import Api, Aws, Platform
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,8 +9,6 @@ access key id of its own. `tests.token_rules` judges the history. The exit statu
 error.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json
@@ -21,9 +19,10 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
@@ -36,9 +35,6 @@ from sandbox.server import _ENTRY, MockServer
 from tests import token_rules as rules
 from tests.aws_proxy import AwsHttpCall, NetworkFault, Refusal, run_aws_proxy
 from tests.fleet import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 INSTANCES = 8
 MAX_CLOCK_OFFSET = 60.0

@@ -1,21 +1,17 @@
 """Fleets of Lambda instances for tests: each instance is a process of Lambda's own runtime client over the bundle."""
 
-from __future__ import annotations
-
 import concurrent.futures
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 from sandbox import gateway
 from sandbox.runtime import Instance
 from tests.harness import LIST_URL
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
 T = TypeVar("T")
 

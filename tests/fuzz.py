@@ -12,8 +12,6 @@ it filters them by store, with a right, too large, too small or missing total. F
 certificate of the store.
 """
 
-from __future__ import annotations
-
 import argparse
 import copy
 import json

@@ -10,7 +10,9 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +22,7 @@ from chalicelib.certificates.fetching import RateLimitCache
 from chalicelib.douyin import client
 from chalicelib.tokens import provider
 from infra.bundle import ROOT, BundleError, current_archive
-from sandbox import gateway, sample_data
+from sandbox import gateway, sample_data, server
 from sandbox.faults import Fault, FaultPlan
 from sandbox.mock_platform import MockPlatform
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
@@ -28,13 +30,8 @@ from tests import policies
 from tests.unit.fakes import LambdaContext
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
-
-    from sandbox import server
 
 STAGE = "test"
 SESSION_KEY = "test-session-key-not-a-secret-000001"

@@ -1,15 +1,15 @@
 """Drives `redeemctl` as an operator does, against an emulated AWS and a mock platform."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import requests
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from infra import cloudformation
 from infra.bundle import copy_project
@@ -19,12 +19,6 @@ from sandbox.sample_data import APP_ID, CUSTOMER
 from sandbox.stack import STAGE
 from tests import policies
 from tests.harness import LIST_URL
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from click.testing import Result
 
 TABLE = cloudformation.stack_name(STAGE)
 SECRET = cloudformation.secret_name(STAGE)

@@ -3,17 +3,13 @@
 The emulated AWS enforces the policies of a user.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from infra.bundle import ROOT
 from tests.template import read_resources
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 STAGE = "prod"
 """The policy files of all stages differ only in names: infra/chalice_config.py writes them."""

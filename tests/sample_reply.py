@@ -4,8 +4,6 @@
 shown field. `tests/service/test_acceptance.py` does so with the sample customer who has every field.
 """
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -1,18 +1,14 @@
 """An HTTP server for tests that responds with any bytes, delays, resets and closed connections."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from typing import Any
 
 CLOSE = object()
 """A step of a script: close the connection."""
@@ -47,7 +43,7 @@ class ScriptedServer:
     connections: int = 0
     _sockets: list[socket.socket] = field(default_factory=list)
 
-    def __enter__(self) -> ScriptedServer:
+    def __enter__(self) -> "ScriptedServer":
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()

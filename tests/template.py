@@ -1,7 +1,5 @@
 """The CloudFormation template with its parameters filled in, as far as tests read it."""
 
-from __future__ import annotations
-
 import functools
 import json
 import re

@@ -3,14 +3,10 @@
 A history is a list of events in the order in which they took effect. `at` is in seconds, on one clock for all events.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 MAX_RESPONSE_SECONDS = 10.0
 MAX_RECOVERY_SECONDS = 15.0

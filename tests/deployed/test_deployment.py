@@ -1,7 +1,5 @@
 """Deployments from several clones into one account, with failures, other Pythons, and the quotas of AWS."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json
@@ -11,7 +9,9 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -19,6 +19,7 @@ import requests
 from botocore.exceptions import ClientError
 
 from infra import bundle, cloudformation, deploy, rollback, smoke
+from infra.account import Account
 from infra.comparison import Target, expected_functions
 from infra.destroy import destroy
 from infra.stage_settings import StageError, read_stage_settings
@@ -29,12 +30,6 @@ from tests import policies
 from tests.aws_proxy import AwsHttpCall, AwsProxy, Refusal, run_aws_proxy
 from tests.harness import IS_NIGHTLY, LIST_URL
 from tests.unit.infra.fake_lambda import build_archive
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from infra.account import Account
 
 DOMAIN = "api.example.com"
 ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}

@@ -3,14 +3,14 @@
 `tests/unit/redeemctl/test_doctor.py` has a table for each judgment.
 """
 
-from __future__ import annotations
-
 import json
 import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,11 +25,6 @@ from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
 from tests.aws_proxy import AwsProxy, Refusal, run_aws_proxy
 from tests.deployed.test_deployment import import_api
 from tests.operators import SECRET, TABLE, Operator, run_operator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 
 RULE = rule_name(STAGE)
 ACCESS_LOG = f"/aws/apigateway/{API_FUNCTION}"

@@ -1,12 +1,12 @@
 """One instance of the bundle under Lambda's runtime client: its warm-up, its logs and traces, and the schedule."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +14,6 @@ from sandbox import gateway, stack
 from sandbox.runtime import Instance
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
 from tests.harness import LIST_URL, SESSION_KEY, TOKEN_ROW, Aws, Platform, in_seconds
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 @contextlib.contextmanager

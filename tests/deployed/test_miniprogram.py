@@ -3,25 +3,18 @@
 The package is packed, installed into an empty project, compiled and run.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from chalicelib import __version__
-from sandbox import preview
+from sandbox import preview, stack
 from sandbox.sample_data import ACCOUNT_ID
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sandbox import stack
 
 pytestmark = pytest.mark.usefixtures("mini_program")
 

@@ -3,27 +3,18 @@
 `miniprogram/tests` has the page's states, texts and rules, `test_screenshots` every state's accessibility.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Page, expect
 
 from sandbox import preview
 from sandbox.gateway import certificates_url, stores_url
 from sandbox.sample_data import APP_ID, CERTIFICATE_ID, CUSTOMER, CUSTOMER_WITH_MANY_COUPONS
-from tests.deployed.phone import PROBLEM_TYPES, SCREEN, SCREENSHOTS, identical_purchases, read_purchases
+from tests.deployed.phone import PROBLEM_TYPES, SCREEN, SCREENSHOTS, Phone, identical_purchases, read_purchases
 from tests.deployed.test_miniprogram import run
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Browser, Page
-
-    from tests.deployed.phone import Phone
 
 LIST = f"GET {certificates_url()}"
 

@@ -4,11 +4,12 @@ The tests of commands need table and secret, but no deployed function. Each begi
 session key.
 """
 
-from __future__ import annotations
-
+import contextlib
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -24,11 +25,6 @@ from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, OTHER_POI_ID, PO
 from sandbox.stack import STAGE
 from tests.harness import TOKEN_ROW
 from tests.operators import SECRET, TABLE, Operator, run_operator
-
-if TYPE_CHECKING:
-    import contextlib
-    from collections.abc import Iterator
-    from pathlib import Path
 
 MANY = 300
 """Merchants of a large import."""

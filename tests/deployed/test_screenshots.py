@@ -1,14 +1,14 @@
 """Every state of the pages: axe, targets, text that fits, and a picture on a contact sheet in build/screenshots."""
 
-from __future__ import annotations
-
 import base64
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Page, expect
 
+from sandbox import stack
 from sandbox.sample_data import (
     CUSTOMER,
     CUSTOMER_WITH_LOCKED_COUPONS,
@@ -16,16 +16,7 @@ from sandbox.sample_data import (
     CUSTOMER_WITH_UNUSUAL_DATES,
     CUSTOMER_WITHOUT_COUPONS,
 )
-from tests.deployed.phone import AXE, SCREEN, SCREENSHOTS, identical_purchases, read_purchases, use_phone
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from playwright.sync_api import Browser, Page
-
-    from sandbox import stack
-    from tests.deployed.phone import Phone
+from tests.deployed.phone import AXE, SCREEN, SCREENSHOTS, Phone, identical_purchases, read_purchases, use_phone
 
 WIDTHS = {320: 640, 375: 812, 430: 932}
 """Width and height of the screens."""

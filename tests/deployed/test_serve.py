@@ -1,24 +1,19 @@
 """`make serve`: fixed ports, a message for a busy port, and its end when a process dies."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import requests
 
 from infra.bundle import ROOT
 from sandbox import demo
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.usefixtures("archive", "mini_program")
 

@@ -1,10 +1,9 @@
 """Many Lambda instances at the same time, each a process of Lambda's runtime client: they share one token."""
 
-from __future__ import annotations
-
 import signal
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,15 +11,9 @@ from sandbox import stack
 from sandbox.runtime import FunctionError
 from sandbox.sample_data import APP_ID
 from tests.fleet import Fleet, code_of, run_fleet, wait_until
-from tests.harness import TOKEN_ROW, in_seconds
+from tests.harness import TOKEN_ROW, Api, Aws, Platform, in_seconds
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.harness import Api, Aws, Platform
-
-    Headers = dict[str, str]
+Headers = dict[str, str]
 
 INSTANCE_COUNT = 50
 

@@ -4,8 +4,6 @@ The released version comes from the repository's history, and is deployed and op
 are printed, and appended to build/upgrade.log.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json
@@ -15,9 +13,11 @@ import sys
 import threading
 import time
 import zipfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -25,21 +25,15 @@ import requests
 from infra.bundle import ROOT, current_archive, read_build
 from infra.rollback import rollback
 from sandbox import gateway, preview, stack
+from sandbox.runtime import Instance
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, CUSTOMER_WITH_MANY_COUPONS, POI_ID
 from sandbox.stack import STAGE
 from tests.fleet import request, run_fleet
-from tests.harness import IS_NIGHTLY, JSON_HEADERS, LIST_URL
+from tests.harness import IS_NIGHTLY, JSON_HEADERS, LIST_URL, Platform
 from tests.operators import Operator, run_operator
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from sandbox.runtime import Instance
-    from tests.harness import Platform
-
-    Headers = dict[str, str]
-    Log = Callable[[str], None]
+Headers = dict[str, str]
+Log = Callable[[str], None]
 
 RELEASED = "155f9aab02f0"
 """The commit of version 0.9.0."""

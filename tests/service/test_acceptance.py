@@ -1,11 +1,10 @@
 """`redeemctl acceptance` against the mock platform: all green, and what the platform does otherwise."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from click.testing import CliRunner
@@ -25,13 +24,8 @@ from sandbox.sample_data import (
     OTHER_POI_ID,
     POI_ID,
 )
-from tests.harness import SESSION_KEY, TOKEN_ROW, certificate, in_seconds, order
+from tests.harness import SESSION_KEY, TOKEN_ROW, Aws, Platform, certificate, in_seconds, order
 from tests.sample_reply import build_certificate, build_reply
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.harness import Aws, Platform
 
 # redeemctl is not part of the coverage.
 pytestmark = pytest.mark.no_cover

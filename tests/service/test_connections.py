@@ -1,12 +1,11 @@
 """Connections to the platform: reused only after a clean, complete exchange, and limited in time as a whole."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -20,9 +19,6 @@ from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import RedemptionError, UpstreamError, UpstreamUnavailableError
 from tests.fleet import wait_until
 from tests.scripted_server import CLOSE, RESET, Received, ScriptedServer, certificates_body, http_response
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 CUSTOMERS = [f"customer-{number}" for number in range(6)]
 FOREIGN_PAGE = certificates_body("of-another-customer")

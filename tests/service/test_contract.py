@@ -1,9 +1,8 @@
 """The HTTP contract: API Gateway events in, responses out, with real sockets to the platform and to AWS."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
@@ -41,9 +40,6 @@ from tests.harness import (
     restart,
 )
 from tests.sample_reply import build_certificate
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 STORES_URL = gateway.stores_url()
 

@@ -1,10 +1,9 @@
 """A login with a list: one response with both, and a list that never costs the session."""
 
-from __future__ import annotations
-
 import re
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -14,12 +13,7 @@ from sandbox.sample_data import (
     CUSTOMER_WITH_STORE_LIMITS,
 )
 from tests.harness import FAST_RETRIES, TOKEN_ROW, WANTED, Api, Aws, Platform, assert_problem, in_seconds
-from tests.scripted_server import ScriptedServer, certificates_body, http_response
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.scripted_server import Received
+from tests.scripted_server import Received, ScriptedServer, certificates_body, http_response
 
 
 class TestSuccess:

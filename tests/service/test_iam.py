@@ -1,7 +1,5 @@
 """The IAM policies of the functions allow what the functions do, and nothing else."""
 
-from __future__ import annotations
-
 import fnmatch
 
 import pytest

@@ -1,9 +1,6 @@
 """The lease's conditional writes, by the rules of DynamoDB. Everything else about the lease is in tests/unit/tokens."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,9 +9,7 @@ from chalicelib.context import Deadline, RequestContext
 from chalicelib.errors import UpstreamUnavailableError
 from chalicelib.tokens.lease import Lease, TokenRow
 from tests.aws_proxy import NetworkFault, run_aws_proxy
-
-if TYPE_CHECKING:
-    from tests.harness import Aws
+from tests.harness import Aws
 
 pytestmark = pytest.mark.usefixtures("environment")
 

@@ -1,18 +1,12 @@
 """A lost page ends the response before it. The calls for later pages are aborted and do not affect later requests."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
 import app as application
 from sandbox.sample_data import CUSTOMER_WITH_MANY_COUPONS
-from tests.harness import certificate_ids
-
-if TYPE_CHECKING:
-    from tests.harness import Api, Platform
+from tests.harness import Api, Platform, certificate_ids
 
 
 @pytest.fixture

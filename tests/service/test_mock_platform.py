@@ -1,7 +1,5 @@
 """The mock platform follows the platform's document, and the sample data has what the tests use."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

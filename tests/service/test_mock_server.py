@@ -1,11 +1,10 @@
 """The mock platform over HTTP: bound faults, recorded requests, the seed, and its pages."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -22,11 +21,7 @@ from sandbox.sample_data import (
     ORDER_ID,
     SECOND_ACCOUNT_ID,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.harness import Platform
+from tests.harness import Platform
 
 MINT = "/oauth/client_token/"
 LOGIN = "/api/apps/v2/jscode2session"

@@ -1,11 +1,9 @@
 """Alarms, dashboard, saved queries and runbook of the template name only what the service emits."""
 
-from __future__ import annotations
-
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,9 +21,6 @@ from sandbox.sample_data import CUSTOMER_WITH_MALFORMED_DATA, CUSTOMER_WITH_MANY
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
 from tests.harness import TOKEN_ROW, WANTED, Api, Aws, Platform, in_seconds, run_refresh_tokens
 from tests.template import read_alarms, read_resources
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 NAMESPACE = "DouyinRedemption"
 PROBLEM_CODES = {problem.code for problem in (*problems.ERROR_PROBLEMS.values(), *problems.FRAMEWORK_PROBLEMS.values())}

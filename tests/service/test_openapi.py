@@ -1,9 +1,7 @@
 """`docs/openapi.yaml` describes the service: responses to generated requests, and each field of the code's structs."""
 
-from __future__ import annotations
-
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -25,9 +23,8 @@ from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.harness import IS_NIGHTLY, Api
 from tests.unit.fakes import LambdaContext
 
-if TYPE_CHECKING:
-    Fields = dict[str, tuple[str, bool]]
-    """Field to its JSON type and whether it is required; nested fields as `object.field`."""
+Fields = dict[str, tuple[str, bool]]
+"""Field to its JSON type and whether it is required; nested fields as `object.field`."""
 
 LIST_ROUTE = "/v1/merchants/{account_id}/stores/{poi_id}/certificates"
 ROUTES_WITH_TIMES = {LIST_ROUTE, "/v1/sessions"}

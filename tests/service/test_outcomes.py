@@ -3,10 +3,9 @@
 `tests/unit/douyin/test_codes.py` has the mapping of every code.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -19,12 +18,7 @@ from tests.harness import (
     assert_problem,
     certificate_ids,
 )
-from tests.scripted_server import ScriptedServer, http_response
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.scripted_server import Received
+from tests.scripted_server import Received, ScriptedServer, http_response
 
 SHORT_MILLISECONDS = 2500
 """The time limit of requests that end only with it."""

@@ -1,21 +1,15 @@
 """Log lines of requests: what they name, and that no secret is in them, whatever a peer sends or a library logs."""
 
-from __future__ import annotations
-
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from sandbox.sample_data import APP_ID, APP_SECRET, CUSTOMER, CUSTOMER_WITHOUT_COUPONS
 from tests.harness import SESSION_KEY, TOKEN_ROW, WANTED, Api, Aws, Platform, certificate, in_seconds, order
-from tests.scripted_server import CLOSE, ScriptedServer, http_response
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.scripted_server import Received
+from tests.scripted_server import CLOSE, Received, ScriptedServer, http_response
 
 
 def log_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

@@ -3,9 +3,9 @@
 docs/mock-platform.md says where the two disagree.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import bytedance
 import pytest
@@ -19,12 +19,7 @@ from sandbox.sample_data import (
     OTHER_POI_ID,
     POI_ID,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.harness import Platform
+from tests.harness import Platform
 
 HOSTS = ("https://open.douyin.com", "https://developer.toutiao.com")
 

@@ -1,13 +1,13 @@
 """TLS to the platform, over real sockets: which certificates the transport accepts, and that it reuses connections."""
 
-from __future__ import annotations
-
 import http.server
 import ssl
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -16,10 +16,6 @@ from chalicelib.context import Deadline
 from chalicelib.douyin.protocol import CONNECT_REQUEST, Request
 from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import UpstreamUnavailableError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -1,7 +1,5 @@
 """Tokens in requests: read from the table, minted when missing or expired, replaced once when refused; and renewal."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,30 +1,23 @@
 """Fakes and sample values that the unit tests share. Nothing here opens a socket, reads AWS, or sleeps."""
 
-from __future__ import annotations
-
 import json
 import re
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from chalicelib.api.telemetry import Telemetry
-from chalicelib.aws import ConditionFailedError, Table
+from chalicelib.aws import ConditionFailedError, Item, Table
 from chalicelib.context import Deadline, RequestContext, RequestRecord
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.models import Certificate, Order
 from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import MintedToken, Response
+from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import RedemptionError, StorageUnavailableError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from chalicelib.aws import Item
-    from chalicelib.douyin.protocol import CertificatesQuery, Request
 
 NOW = 1_800_000_000.0
 APP_ID = "ttapp0000000000001"

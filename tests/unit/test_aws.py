@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
@@ -15,18 +17,15 @@ from botocore.stub import Stubber
 
 from chalicelib import aws
 from chalicelib.aws import ConditionFailedError, Table, create_clients, read_secret
+from chalicelib.context import RequestContext
 from chalicelib.errors import StorageUnavailableError
 from tests.unit.fakes import make_context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from chalicelib.aws import Item
-    from chalicelib.context import RequestContext
 
 ITEM: Item = {"pk": {"S": "TOKEN#a"}, "version": {"N": "7"}}
 

@@ -1,7 +1,5 @@
 """The cache: entries expire, and the least recently used one is evicted."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

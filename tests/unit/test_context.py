@@ -1,7 +1,5 @@
 """The deadline of a request, and its call log."""
 
-from __future__ import annotations
-
 import contextlib
 from types import SimpleNamespace
 

@@ -1,17 +1,12 @@
 """The secret: parsed strictly, cached for five minutes, read again for unknown keys and apps."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from chalicelib.credentials import Credentials, CredentialsCache, parse_credentials
 from chalicelib.errors import ConfigurationError, StorageUnavailableError
 from tests.unit.fakes import APP_ID, APP_SECRET, OTHER_KEY, SESSION_KEY, Clock, FakeSecret, make_context
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def test_a_secret_is_parsed_and_further_members_are_ignored() -> None:

@@ -1,7 +1,5 @@
 """The documents: links lead to files and headings of this repository; the Chinese pages use the same terms."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Errors: the message of an upstream error, and whether it may be retried."""
 
-from __future__ import annotations
-
 import pytest
 
 from chalicelib.errors import ConfigurationError, Evidence, RedemptionError, StorageUnavailableError, UpstreamError

@@ -1,7 +1,5 @@
 """Imports run one way, and each outside library is imported in one place."""
 
-from __future__ import annotations
-
 import ast
 import sys
 from pathlib import Path

@@ -1,12 +1,11 @@
 """Merchants: rows are parsed strictly, and active merchants are cached for five minutes."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
 
+from chalicelib.aws import Item
 from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError
 from chalicelib.merchants import (
     MAX_CACHED_UNKNOWN,
@@ -18,9 +17,6 @@ from chalicelib.merchants import (
     parse_merchant,
 )
 from tests.unit.fakes import Clock, FakeTable, make_context
-
-if TYPE_CHECKING:
-    from chalicelib.aws import Item
 
 KEY = "MERCHANT#7"
 ROW: Item = {"pk": {"S": KEY}, "app_id": {"S": "tta"}}

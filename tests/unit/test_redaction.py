@@ -1,7 +1,5 @@
 """Records that hold secrets show none of them."""
 
-from __future__ import annotations
-
 from chalicelib.api.login import LoginView
 from chalicelib.api.validation import LoginRequest
 from chalicelib.douyin.models import Certificate, LoginData, MintData

@@ -1,7 +1,5 @@
 """The retry policy as a table, and the loop around a call."""
 
-from __future__ import annotations
-
 import random
 from typing import NamedTuple
 from unittest.mock import Mock

@@ -1,7 +1,5 @@
 """Lists while instances know different session keys: during a rotation of the keys, and after it."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

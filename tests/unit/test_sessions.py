@@ -1,7 +1,5 @@
 """Session tokens: signed by the first key, verified by every key."""
 
-from __future__ import annotations
-
 import hashlib
 import random
 import string

@@ -1,7 +1,5 @@
 """Settings from the environment: each variable missing, malformed, and as it should be."""
 
-from __future__ import annotations
-
 import pytest
 
 from chalicelib.errors import ConfigurationError

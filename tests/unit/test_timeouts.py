@@ -1,18 +1,13 @@
 """A blocking call with a time limit: its outcome in time, or a timeout and an abandoned thread."""
 
-from __future__ import annotations
-
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from chalicelib.context import Deadline
 from chalicelib.timeouts import call_with_timeout
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Warm-up: secret, tokens and one connection, but no mint."""
 
-from __future__ import annotations
-
 import pytest
 
 from chalicelib.certificates.listing import CertificateLister

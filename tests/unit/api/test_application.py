@@ -1,16 +1,15 @@
 """The Chalice application: events of API Gateway in, responses in the contract's form out, each one reported."""
 
-from __future__ import annotations
-
 import json
 import traceback
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from chalice.app import BadRequestError, Chalice
+from chalice.app import BadRequestError, Chalice, Request
 
 from chalicelib.api.application import Application
-from chalicelib.context import Outcome
+from chalicelib.context import Outcome, RequestContext
 from chalicelib.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -20,13 +19,6 @@ from chalicelib.errors import (
     UnauthenticatedError,
 )
 from tests.unit.fakes import FakeTelemetry, LambdaContext, Report
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chalice.app import Request
-
-    from chalicelib.context import RequestContext
 
 
 def make_event(method: str = "GET", resource: str = "/plain", **fields: Any) -> dict[str, Any]:

@@ -1,10 +1,8 @@
 """A login with a list: both succeed, or the list has a problem, or the login fails. The session is never lost."""
 
-from __future__ import annotations
-
 import time
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +11,8 @@ from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginResult
 from chalicelib.api.validation import LoginRequest
 from chalicelib.certificates.listing import CertificateLister, ListRequest
 from chalicelib.certificates.views import ListView
-from chalicelib.context import ListReport, Outcome
+from chalicelib.context import ListReport, Outcome, RequestContext
+from chalicelib.credentials import Credentials
 from chalicelib.douyin.protocol import Selection
 from chalicelib.errors import (
     LoginRefusedError,
@@ -39,10 +38,6 @@ from tests.unit.fakes import (
     make_context,
     make_credentials,
 )
-
-if TYPE_CHECKING:
-    from chalicelib.context import RequestContext
-    from chalicelib.credentials import Credentials
 
 SELECTION = Selection(ACCOUNT_ID, POI_ID, 2)
 VIEW = ListView(ACCOUNT_ID, POI_ID, [])

@@ -1,7 +1,5 @@
 """Problems: each error's status, code and headers, and the form of the body."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

@@ -1,7 +1,5 @@
 """Telemetry: one log line, metrics in EMF, a trace when the request is sampled, and no secret in any of them."""
 
-from __future__ import annotations
-
 import json
 import logging
 from types import SimpleNamespace

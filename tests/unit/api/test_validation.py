@@ -1,7 +1,5 @@
 """Checks of what callers send: accepted values, and refusals that name the field and never its value."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Cursors: a round trip, and everything that is refused."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Fetching pages: one token for all, one renewal of a refused token, and rate limits that are cached."""
 
-from __future__ import annotations
-
 from unittest.mock import Mock
 
 import pytest

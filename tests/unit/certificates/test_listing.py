@@ -1,17 +1,17 @@
 """The list of one user in one store: checks, pages, views and the next cursor together."""
 
-from __future__ import annotations
-
 import json
 from concurrent.futures import wait
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
 
+from chalicelib.aws import Item
 from chalicelib.cache import TtlCache
 from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
 from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister, ListRequest
+from chalicelib.certificates.views import ListView
 from chalicelib.douyin.client import MAX_PAGE_BYTES
 from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page, parse_certificates
 from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Response, Selection
@@ -46,10 +46,6 @@ from tests.unit.fakes import (
     make_page,
     token_row,
 )
-
-if TYPE_CHECKING:
-    from chalicelib.aws import Item
-    from chalicelib.certificates.views import ListView
 
 SELECTION = Selection(ACCOUNT_ID, POI_ID)
 QUERY = CertificatesQuery(SELECTION, OPEN_ID)

@@ -3,11 +3,9 @@
 `tests/unit/douyin/test_fuzz.py` follows the cursors through whole lists.
 """
 
-from __future__ import annotations
-
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
 import msgspec
@@ -23,16 +21,12 @@ from chalicelib.certificates.paging import (
     plan_pages,
 )
 from chalicelib.context import Deadline
+from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import PAGE_SIZE
 from chalicelib.errors import UpstreamRejectedError, UpstreamTimeoutError, UpstreamUnavailableError
 from tests.unit.fakes import Clock, InlineExecutor, make_page
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chalicelib.douyin.pages import Page
-
-    PageMap = dict[int, tuple[int, int | None] | Page | Exception]
+PageMap = dict[int, tuple[int, int | None] | Page | Exception]
 
 LOST = UpstreamRejectedError("2119001")
 

@@ -1,7 +1,5 @@
 """The cache of rate limits: an app is limited for as long as the platform asks, within bounds."""
 
-from __future__ import annotations
-
 import pytest
 
 from chalicelib.certificates.fetching import DEFAULT_SECONDS, RateLimitCache

@@ -1,7 +1,5 @@
 """Views: every field from its source, nothing that is empty, and which certificates are shown at all."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

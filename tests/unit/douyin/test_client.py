@@ -1,8 +1,7 @@
 """The platform's client over a fake transport: what is sent where, what is repeated, and what is logged."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -19,9 +18,6 @@ from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, 
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS
 from chalicelib.errors import RedemptionError, UpstreamError, UpstreamTimeoutError
 from tests.unit.fakes import Clock, FakeTransport, Sent, json_response, make_context
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 OPEN_API = "https://open.example"
 LOGIN_API = "https://login.example"

@@ -1,7 +1,5 @@
 """The error mapping: every code of the platform's documents, and which of several codes decides."""
 
-from __future__ import annotations
-
 import pytest
 
 from chalicelib import errors

@@ -1,7 +1,5 @@
 """Connections: which response leaves a connection that may be reused, and how long a thread waits for its peer."""
 
-from __future__ import annotations
-
 import io
 import socket
 import threading
@@ -25,7 +23,7 @@ class FakeSocket:
         self.received = io.BytesIO(received)
         self.at_once = at_once
 
-    def makefile(self, mode: str, buffering: int) -> FakeSocket:
+    def makefile(self, mode: str, buffering: int) -> "FakeSocket":
         assert (mode, buffering) == ("rb", 0)
         return self
 

@@ -1,7 +1,5 @@
 """The short form of `python -m tests.fuzz`."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

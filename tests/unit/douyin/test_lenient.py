@@ -1,7 +1,5 @@
 """A usable certificate is shown whatever else is wrong with it."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import json

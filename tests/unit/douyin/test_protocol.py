@@ -1,10 +1,9 @@
 """The protocol as pure functions: requests byte by byte, and what each response means."""
 
-from __future__ import annotations
-
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
@@ -26,10 +25,7 @@ from chalicelib.errors import (
 )
 from tests.unit.fakes import json_response
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Parse = Callable[[Response], object]
+Parse = Callable[[Response], object]
 
 NO_DATA: list[Any] = [None, 7, {}]
 NO_COUNTS: list[Any] = ["9" * 19, 10**18, None, -1, 1.5, "many", "３４０", True, {}]

@@ -1,7 +1,5 @@
 """The HTTP transport over a fake adapter: what goes to the wire, how errors are translated, and the limits."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import ssl

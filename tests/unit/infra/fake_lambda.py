@@ -1,20 +1,16 @@
 """Lambda's functions, their published versions, and their code, as far as deployment and rollback use them."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import zipfile
+from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest import mock
 
 from botocore.exceptions import ClientError
 
 from infra import versions
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROUTES = '@app.route("/v1/health", methods=["GET"])\ndef health(): ...\n'
 

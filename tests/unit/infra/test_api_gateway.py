@@ -1,7 +1,5 @@
 """API Gateway settings: error responses, and the quota of CreateDeployment."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from typing import Any, cast

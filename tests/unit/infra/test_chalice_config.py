@@ -1,18 +1,14 @@
 """Chalice's configuration follows from the stages' settings, and the committed files are up to date."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra.bundle import ROOT
 from infra.chalice_config import render, write
 from infra.stage_settings import Network, StageSettings, list_stages, read_stage_settings, settings_path
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def render_stage(settings: StageSettings) -> dict[str, Any]:

@@ -1,18 +1,14 @@
 """Which REST API a stage has, from what API Gateway lists."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
 from infra.chalice_state import choose_rest_api, find_rest_apis
 from infra.stage_settings import StageError, StageSettings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

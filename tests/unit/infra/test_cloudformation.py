@@ -1,7 +1,5 @@
 """What is sent to CloudFormation, and which errors of it are reported."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 

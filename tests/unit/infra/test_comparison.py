@@ -1,8 +1,7 @@
 """Differences between what is deployed and the settings, where AWS differs from the emulated one."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
@@ -11,9 +10,6 @@ from infra.account import Account
 from infra.bundle import ROOT
 from infra.comparison import Target, compare_api, compare_values, expected_functions
 from infra.stage_settings import StageSettings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PATHS = ("*/*", "/v1/sessions/POST", "/v1/merchants/{account_id}/stores/{poi_id}/certificates/GET")
 STORES = "/v1/merchants/{account_id}/stores/GET"

@@ -1,9 +1,8 @@
 """Steps of a deployment that need no deployed stage."""
 
-from __future__ import annotations
-
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from botocore.exceptions import NoCredentialsError
@@ -13,9 +12,6 @@ from infra.stage_settings import StageError, StageSettings
 from redeemctl.errors import CommandError
 from redeemctl.stage import open_stage
 from tests.unit.infra.fake_lambda import FakeLambda, build_archive
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 API, REFRESH = "douyin-redemption-dev", "douyin-redemption-dev-refresh_tokens"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:douyin-redemption-dev-alarms"

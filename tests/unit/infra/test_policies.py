@@ -1,7 +1,5 @@
 """IAM policies of functions, deployer, operator and token reader: linted by parliament."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What the pipeline installs before it gets credentials: pinned as everywhere else, and complete."""
 
-from __future__ import annotations
-
 import ast
 import re
 import sys

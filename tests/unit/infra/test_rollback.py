@@ -1,10 +1,9 @@
 """Which build a rollback restores, in which order, and what it refuses."""
 
-from __future__ import annotations
-
 import io
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -14,9 +13,6 @@ from infra.bundle import ROOT, Build, read_build
 from infra.rollback import read_routes
 from infra.stage_settings import StageError, settings_path
 from tests.unit.infra.fake_lambda import ROUTES, FakeLambda, build_archive
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 API, REFRESH = "douyin-redemption-dev", "douyin-redemption-dev-refresh_tokens"
 COMMITS = {"1": "aaaaaaaaaaaa", "2": "bbbbbbbbbbbb", "3": "cccccccccccc+"}

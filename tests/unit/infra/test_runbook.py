@@ -1,7 +1,5 @@
 """Commands of the runbook that name what the code names, too."""
 
-from __future__ import annotations
-
 import re
 from typing import Any, cast
 

@@ -1,8 +1,6 @@
 """Settings files: every mistake is named, and nothing is guessed."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,9 +15,6 @@ from infra.stage_settings import (
     read_stage_settings,
     settings_path,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FULL = """
 account = "123456789012"

@@ -1,7 +1,5 @@
 """Which versions of a function are published and kept."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from unittest import mock

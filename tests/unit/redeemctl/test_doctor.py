@@ -1,7 +1,5 @@
 """The judgments of `redeemctl doctor`: tables of what was read and the outcome."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace

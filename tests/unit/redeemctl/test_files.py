@@ -1,20 +1,15 @@
 """CSV files of merchants, and what an import makes of them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chalicelib.aws import Item
 from redeemctl.errors import InvalidInputError
 from redeemctl.files import Entry, read_merchants, write_csv
 from redeemctl.imports import TEMPLATE, make_patch, plan_import
 from redeemctl.rows import parse_row
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from chalicelib.aws import Item
 
 HEADER = "account_id,app_id,name,active,poi_id,store_name,latitude,longitude\n"
 ITEM: Item = {

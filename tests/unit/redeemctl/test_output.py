@@ -1,7 +1,5 @@
 """Tables, tab-separated lines, and the variables of a stage."""
 
-from __future__ import annotations
-
 import pytest
 
 from redeemctl.errors import InvalidInputError

@@ -1,7 +1,5 @@
 """The verdicts of an acceptance run on lists that differ from what the service assumes."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from types import SimpleNamespace

@@ -1,19 +1,15 @@
 """The strict description of a merchant: values, rows, edits and changes."""
 
-from __future__ import annotations
-
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from chalicelib import merchants
+from chalicelib.aws import Item
 from chalicelib.merchants import StoreView, parse_merchant
 from redeemctl import rows
 from redeemctl.rows import Change, InvalidRowError, Merchant, Store
-
-if TYPE_CHECKING:
-    from chalicelib.aws import Item
 
 STORE = {"name": "徐家汇店", "address": "a", "latitude": Decimal("31.20"), "longitude": Decimal("121.4")}
 

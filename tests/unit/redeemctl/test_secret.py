@@ -1,7 +1,5 @@
 """The secret's conditional writes, where AWS differs from the emulated one."""
 
-from __future__ import annotations
-
 import datetime
 from types import SimpleNamespace
 from typing import Any

@@ -1,7 +1,5 @@
 """The shape of a reply has every field and no value, except the numbers of enumerations."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -3,14 +3,10 @@
 `test_rows` checks what is written, and `tests/service/test_lease.py` that only the holder writes.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import msgspec
 import pytest
 
-from chalicelib.aws import ConditionFailedError
+from chalicelib.aws import ConditionFailedError, Item
 from chalicelib.errors import (
     AppMisconfiguredError,
     Evidence,
@@ -26,9 +22,6 @@ from chalicelib.tokens.lease import (
     TokenRow,
 )
 from tests.unit.fakes import NOW, Clock, FakeTable, make_context, token_row
-
-if TYPE_CHECKING:
-    from chalicelib.aws import Item
 
 KEY = "TOKEN#tta"
 BUSY = UpstreamUnavailableError("http_503", retryable=True)

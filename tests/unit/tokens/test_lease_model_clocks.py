@@ -5,20 +5,20 @@ a time, and time passes only in `sleep` and in calls to the table and the platfo
 The checker of `tests.token_rules` judges what happened.
 """
 
-from __future__ import annotations
-
 import heapq
 import itertools
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from chalicelib.aws import Item
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.protocol import MintedToken
 from chalicelib.errors import (
@@ -34,11 +34,6 @@ from chalicelib.tokens.lease import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS
 from chalicelib.tokens.provider import TokenProvider
 from tests import token_rules as rules
 from tests.unit.fakes import NOW, FakeDouyin, FakeTable, token_row
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chalicelib.aws import Item
 
 # Thousands of steps: other tests measure the coverage.
 pytestmark = pytest.mark.no_cover
@@ -65,7 +60,7 @@ class Simulation:
         self._queue: list[tuple[float, int, Process]] = []
         self._numbers = itertools.count()
 
-    def wake(self, process: Process, after: float) -> None:
+    def wake(self, process: "Process", after: float) -> None:
         """Let a process continue later."""
         heapq.heappush(self._queue, (self.now + after, next(self._numbers), process))
 

@@ -1,12 +1,12 @@
 """Decisions of the token store: cached, read again, minted, waited for, or refused."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
 
+from chalicelib.aws import Item
 from chalicelib.douyin.protocol import MintedToken
 from chalicelib.errors import (
     AppMisconfiguredError,
@@ -16,18 +16,13 @@ from chalicelib.errors import (
     StorageUnavailableError,
     TokenTimeoutError,
     TokenUnavailableError,
+    UpstreamError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
 from chalicelib.tokens.lease import LEASE_SECONDS, Lease, TokenRow
 from chalicelib.tokens.provider import MINT_SECONDS, POLL_SECONDS, TokenProvider, decide
 from tests.unit.fakes import NOW, Clock, FakeDouyin, FakeTable, make_context, token_row
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chalicelib.aws import Item
-    from chalicelib.errors import UpstreamError
 
 KEY = "TOKEN#tta"
 MILLISECONDS = int(NOW) * 1000

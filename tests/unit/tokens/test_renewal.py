@@ -1,7 +1,5 @@
 """The scheduled renewal: every app of the secret, whatever happens to the others."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 

@@ -5,23 +5,18 @@ it. A release that changes the format copies the former to the latter first, unc
 reads the rows of the instances that run beside it. A later version never changes `rows-previous.json` otherwise.
 """
 
-from __future__ import annotations
-
 import json
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
+from chalicelib.aws import Item
 from chalicelib.errors import AppMisconfiguredError, Evidence, UpstreamUnavailableError
 from chalicelib.tokens.lease import Lease, TokenRow
 from tests.unit.fakes import NOW, Clock, FakeTable, make_context
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chalicelib.aws import Item
 
 KEY = "TOKEN#tta"
 TRANSIENT = UpstreamUnavailableError("http_503", retryable=True)

@@ -1,14 +1,11 @@
 """The checker of `tests.token_rules`: each rule has histories that it accepts and histories that violate it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tests.token_rules import (
     CallFault,
     Committed,
+    Event,
     FaultsEnded,
     FaultsStarted,
     InstanceContinued,
@@ -22,9 +19,6 @@ from tests.token_rules import (
     TokensRevoked,
     find_violations,
 )
-
-if TYPE_CHECKING:
-    from tests.token_rules import Event
 
 
 def renewed(at: float, token: str, instance: str = "A") -> list[Event]:
