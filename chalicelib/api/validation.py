@@ -34,7 +34,7 @@ _NUMBERS = {
 _QUERY_PARAMETERS = ("cursor", *_NUMBERS)
 
 
-class LoginRequest(RedactedStruct, frozen=True):
+class LoginRequest(RedactedStruct, frozen=True, rename={"selection": "list"}):
     """The body of a login: the mini-program's app_id, and the code from its tt.login.
 
     `selection` is what is listed in the same response (field `list` of the body), or None.
