@@ -44,12 +44,14 @@ aborted call, or the prefetch of a refused login, may take a moment to end."""
 
 WARMUP_SECONDS = 2.0
 
+MAX_REPORTED_STORES = 10
+
 telemetry_settings = TelemetrySettings.from_env(os.environ)
 app = Application(telemetry_settings.api_name, Telemetry(telemetry_settings))
 
 
 class Components(msgspec.Struct, frozen=True):
-    """The objects that the routes use, created once per instance."""
+    """The objects that the routes and the schedule use, created once per instance. Tests close the last two."""
 
     credentials: CredentialsCache
     login: LoginHandler
@@ -99,7 +101,10 @@ def list_stores(_request: Request, context: RequestContext, account_id: str) -> 
     """List where a merchant can be visited. Needs no session: the store is chosen before the login."""
     context.record.account_id = parse_account_id(account_id)
     merchant = components().merchants.get(context.record.account_id, context)
-    return _to_json(build_stores_view(merchant, context))
+    view, hidden = build_stores_view(merchant)
+    if hidden:
+        context.record.add_warning(f"stores without a readable name: {', '.join(hidden[:MAX_REPORTED_STORES])}")
+    return _to_json(view)
 
 
 @app.route("/v1/merchants/{account_id}/stores/{poi_id}/certificates", methods=["GET"])

@@ -1,7 +1,5 @@
 """DynamoDB and Secrets Manager over botocore. AWS errors become errors of this service; each call is logged."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,7 +47,7 @@ _CLIENT_CONFIG = Config(
     max_pool_connections=8,
 )
 _ERROR_CODE = re.compile(r"[A-Za-z]{1,64}", re.ASCII)
-# Refusals with HTTP 400 that pass. Every 5xx is repeated.
+# Transient errors that arrive with HTTP 400. Every 5xx is repeated too.
 _THROTTLING_CODES = (
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -69,7 +67,7 @@ class ConditionFailedError(Exception):
 class Table:
     """The service's DynamoDB table; its partition key is `pk`."""
 
-    def __init__(self, client: DynamoDBClient, name: str) -> None:
+    def __init__(self, client: "DynamoDBClient", name: str) -> None:
         self._client = client
         self._name = name
 
@@ -105,13 +103,13 @@ class Table:
         return response.get("Attributes", {})
 
 
-def read_secret(client: SecretsManagerClient, name: str, context: RequestContext) -> str:
+def read_secret(client: "SecretsManagerClient", name: str, context: RequestContext) -> str:
     """Return the secret's current text; raises StorageUnavailableError."""
     response = _call("secretsmanager", "GetSecretValue", context, lambda: client.get_secret_value(SecretId=name))
     return response.get("SecretString", "")
 
 
-def create_clients(warn: Callable[[str], None] = lambda _: None) -> tuple[DynamoDBClient, SecretsManagerClient]:
+def create_clients(warn: Callable[[str], None] = lambda _: None) -> tuple["DynamoDBClient", "SecretsManagerClient"]:
     """Create both clients. The environment gives region, credentials and AWS_ENDPOINT_URL.
 
     The clients use the reduced SDK data of the bundle if the runtime's botocore can work with it. Otherwise they use
@@ -126,7 +124,7 @@ def create_clients(warn: Callable[[str], None] = lambda _: None) -> tuple[Dynamo
     return _create_clients(Loader())
 
 
-def _create_clients(loader: Loader) -> tuple[DynamoDBClient, SecretsManagerClient]:
+def _create_clients(loader: Loader) -> tuple["DynamoDBClient", "SecretsManagerClient"]:
     # botocore without boto3's resource layer: an instance starts tens of milliseconds sooner.
     session: Any = botocore.session.get_session()
     session.register_component("data_loader", loader)

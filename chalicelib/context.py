@@ -15,7 +15,7 @@ import msgspec
 from chalicelib.errors import RedemptionError, UpstreamError
 
 REQUEST_SECONDS = 9.0
-"""Time limit of one request. The remaining second of the 10 s is for building and sending the response."""
+"""Time limit of one request. A response leaves within 10 s: the last second is for building and sending it."""
 
 RESERVE_SECONDS = 0.5
 """Time reserved for sending the response before Lambda's timeout."""
@@ -41,13 +41,13 @@ class Deadline:
         return self._at - self._clock()
 
     def narrowed(self, seconds: float) -> "Deadline":
-        """Return a new deadline, `seconds` from now but not after this one. Cancelling it does not cancel this one."""
+        """Return a new deadline, `seconds` from now but not after this one. They are cancelled independently."""
         return Deadline(min(seconds, self.remaining()), self._clock)
 
     @property
     def is_cancelled(self) -> bool:
         """Whether `cancel` was called."""
-        return self._at == -math.inf
+        return self._cancelled.is_set()
 
     def cancel(self) -> None:
         """End the deadline now."""
@@ -83,8 +83,8 @@ class Call(msgspec.Struct):
 class ListReport(msgspec.Struct, frozen=True):
     """What a list has returned, and what was wrong with the platform's pages.
 
-    `pages` and `certificates` are counts. `malformed_fields`: paths in the platform's document. `received` and `total`
-    are there when the list ended with fewer certificates than the platform's total.
+    `pages`, `certificates` and `malformed` are counts. `malformed_fields`: paths in the platform's document. `received`
+    and `total` are there when the list ended with fewer certificates than the platform's total.
     """
 
     pages: int
@@ -107,10 +107,10 @@ class Outcome(msgspec.Struct, frozen=True):
 class RequestRecord(msgspec.Struct):
     """What happened in one HTTP request or scheduled run. There is one per request; its parts share it.
 
-    Several threads append to `calls` (list.append is atomic). `poi_id` is there when a list was requested, `listed`
-    when one was returned. `list_outcome` is that of the list in a login. `user` is the salted hash of the open_id.
-    `warnings` are texts for the operator about what went wrong without failing the request. `is_secret_stale`: a cached
-    secret is used, because the present one cannot be read or is malformed.
+    Several threads append to `calls` and `warnings` (list.append is atomic). `poi_id` is there when a list was
+    requested, `listed` when one was returned. `list_outcome` is that of the list in a login. `user` is the salted hash
+    of the open_id. `warnings` are texts for the operator about what went wrong without failing the request.
+    `is_secret_stale`: a cached secret is used, because the present one cannot be read or is malformed.
     """
 
     request_id: str = ""
@@ -139,22 +139,25 @@ class RequestRecord(msgspec.Struct):
 class RequestContext(msgspec.Struct, frozen=True):
     """The deadline of a piece of work, and the record of the request that it belongs to.
 
-    Whatever may call another service gets one. A part with less time gets the same record with a nearer deadline.
+    Every function that may call another service gets one. A part with less time gets the same record with a nearer
+    deadline.
     """
 
     deadline: Deadline
     record: RequestRecord = msgspec.field(default_factory=RequestRecord)
 
     @classmethod
-    def for_lambda(cls, lambda_context: Any, max_seconds: float = REQUEST_SECONDS) -> "RequestContext":
+    def for_lambda(
+        cls, lambda_context: Any, max_seconds: float = REQUEST_SECONDS, request_id: Any = None
+    ) -> "RequestContext":
         """Create the context of one invocation: at most `max_seconds`, and less when Lambda's own deadline is nearer.
 
         `lambda_context` is the object that Lambda passes to a handler, or None outside of Lambda.
         """
         remaining = getattr(lambda_context, "get_remaining_time_in_millis", None)
         seconds = _SECONDS_WITHOUT_LAMBDA if remaining is None else remaining() / 1000
-        request_id = str(getattr(lambda_context, "aws_request_id", ""))
-        return cls(Deadline(min(max_seconds, seconds - RESERVE_SECONDS)), RequestRecord(request_id))
+        request_id = request_id or getattr(lambda_context, "aws_request_id", "")
+        return cls(Deadline(min(max_seconds, seconds - RESERVE_SECONDS)), RequestRecord(str(request_id)))
 
     def with_timeout(self, seconds: float) -> "RequestContext":
         """Return a context with an earlier deadline and the same record."""
@@ -166,7 +169,7 @@ class RequestContext(msgspec.Struct, frozen=True):
 
     @contextmanager
     def record_call(self, service: str, name: str) -> Iterator[Call]:
-        """Add a call to the call log. An error that leaves the block becomes its outcome."""
+        """Add a call to the call log. A RedemptionError that leaves the block becomes its outcome."""
         call = Call(service, name, time.time())
         self.record.calls.append(call)
         begun = time.perf_counter()

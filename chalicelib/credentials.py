@@ -15,10 +15,9 @@ T = TypeVar("T")
 
 MAX_AGE_SECONDS = 300.0
 MIN_REFRESH_SECONDS = 10.0
-"""Shortest time between two reads of the secret for an unknown key or app, and after a read that failed.
+"""Shortest time between two reads of the secret for an unknown key or app, and after an ordinary read that failed.
 
-Invalid requests do not each cause a read. Ordinary reads do not count: a new key or app that a request names is found
-at once.
+Invalid requests do not each cause a read. An ordinary read does not delay a read for an unknown key or app.
 """
 
 

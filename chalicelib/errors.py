@@ -1,6 +1,6 @@
 """Exceptions of this service. They state facts; `api.problems` maps them to HTTP.
 
-Every error is a RedemptionError. An UpstreamError says that a call to the platform failed.
+Every error here is a RedemptionError.
 
 No message contains a token, a secret, an open_id or a coupon code.
 """

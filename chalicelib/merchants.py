@@ -1,7 +1,5 @@
 """Merchants (`MERCHANT#` rows): their app, their stores, and whether they are served. Cached for five minutes."""
 
-from __future__ import annotations
-
 import math
 import re
 import time
@@ -28,8 +26,6 @@ UNKNOWN_SECONDS = 10.0
 """How long an unknown or inactive account_id is cached. Short: an operator may add the merchant at any time."""
 
 MAX_CACHED_UNKNOWN = 1000
-
-MAX_REPORTED_STORES = 10
 
 _HEADER_VALUE = re.compile(r"[!-~]+")
 MAX_DEGREES = {"latitude": 90.0, "longitude": 180.0}
@@ -106,15 +102,16 @@ class MerchantRepository:
         return merchant
 
 
-def build_stores_view(merchant: Merchant, context: RequestContext) -> StoresView:
-    """Return what customers see of a merchant, sorted by poi_id. A store without a name is left out, with a warning."""
+def build_stores_view(merchant: Merchant) -> tuple[StoresView, list[str]]:
+    """Return what customers see of a merchant, and the poi_ids of the stores that are left out for want of a name.
+
+    Both are sorted by poi_id.
+    """
     if merchant.stores is None:
-        return StoresView(merchant.account_id, merchant.name)
+        return StoresView(merchant.account_id, merchant.name), []
     hidden = sorted(poi_id for poi_id, store in merchant.stores.items() if store is None)
-    if hidden:
-        context.record.add_warning(f"stores without a readable name: {', '.join(hidden[:MAX_REPORTED_STORES])}")
     shown = [store for store in merchant.stores.values() if store is not None]
-    return StoresView(merchant.account_id, merchant.name, sorted(shown, key=lambda store: store.poi_id))
+    return StoresView(merchant.account_id, merchant.name, sorted(shown, key=lambda store: store.poi_id)), hidden
 
 
 def merchant_key(account_id: str) -> str:
@@ -152,7 +149,7 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
     )
 
 
-def _parse_store(poi_id: str, entry: AttributeValueTypeDef) -> StoreView | None:
+def _parse_store(poi_id: str, entry: "AttributeValueTypeDef") -> StoreView | None:
     """Parse a store: a map of attributes, or its name alone. Returns None when it has no readable name."""
     attributes = {"name": entry} if "S" in entry else entry.get("M", {})
     name = _text(attributes, "name")
@@ -168,12 +165,12 @@ def _parse_store(poi_id: str, entry: AttributeValueTypeDef) -> StoreView | None:
     )
 
 
-def _text(attributes: Mapping[str, AttributeValueTypeDef], name: str) -> str | None:
+def _text(attributes: Mapping[str, "AttributeValueTypeDef"], name: str) -> str | None:
     """Return a string attribute, or None when it is missing, empty or not a string."""
     return attributes.get(name, {}).get("S") or None
 
 
-def _degrees(attributes: Mapping[str, AttributeValueTypeDef], name: str) -> float | None:
+def _degrees(attributes: Mapping[str, "AttributeValueTypeDef"], name: str) -> float | None:
     """Return a number in the range of its name, or None. The low-level client returns numbers as text."""
     try:
         value = float(attributes.get(name, {}).get("N", ""))
@@ -183,7 +180,7 @@ def _degrees(attributes: Mapping[str, AttributeValueTypeDef], name: str) -> floa
 
 
 def _string(account_id: str, item: Item, name: str) -> str | None:
-    """Return a string attribute, or None when it is missing or empty."""
+    """Return a string attribute, or None when it is missing or empty; raises ConfigurationError for another type."""
     value = item.get(name)
     if value is None:
         return None

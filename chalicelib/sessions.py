@@ -51,9 +51,9 @@ def verify_session(
 
 
 def decode_session(token: str, keys: list[str], now: float) -> Session | None:
-    """Return the session of a token, or None when none of the keys has signed it; raises UnauthenticatedError.
+    """Return the session of a token, or None when none of the keys has signed it.
 
-    Raises it for an expired token.
+    Raises UnauthenticatedError for an expired token.
     """
     try:
         app_id, open_id, expires_at = msgspec.convert(_serializer(*keys).loads(token), tuple[str, str, int])

@@ -57,7 +57,7 @@ class TelemetrySettings(msgspec.Struct, frozen=True):
 
     @property
     def api_name(self) -> str:
-        """The name of the API in API Gateway. It is the only dimension that tells the metrics of two stages apart."""
+        """The name of the API in API Gateway. API Gateway's own metrics tell two stages apart by it."""
         return f"douyin-redemption-{self.stage}" if self.stage else "douyin-redemption"
 
 

@@ -29,9 +29,9 @@ class Application(Chalice):
     def __call__(self, event: Any, lambda_context: Any) -> dict[str, Any]:
         """Handle one event of API Gateway."""
         event = _normalize_event(event)
-        context = event["requestContext"][_CONTEXT] = RequestContext.for_lambda(lambda_context)
-        record = context.record
-        record.request_id = str(event["requestContext"].get("requestId") or record.request_id)
+        request_context = event["requestContext"]
+        context = RequestContext.for_lambda(lambda_context, request_id=request_context.get("requestId"))
+        request_context[_CONTEXT], record = context, context.record
         try:
             return super().__call__(event, lambda_context)
         except Exception as error:
@@ -58,7 +58,7 @@ class Application(Chalice):
                 context: RequestContext = request.context[_CONTEXT]
                 try:
                     body = view(request, context, **path_parameters)
-                # Here, because Chalice would make a response of its own of any exception.
+                # Caught here: Chalice would turn any exception into its own response.
                 except Exception as error:
                     return _to_response(problem_for_error(error, context.record.request_id), context.record)
                 return Response(body, dict(headers))
@@ -127,7 +127,7 @@ def _to_response(
 def _normalize_event(event: Any) -> dict[str, Any]:
     """Return the event with every part that Chalice requires, in the right form.
 
-    API Gateway omits some parts or sends null. Everything that is not text is dropped.
+    API Gateway omits some parts or sends null. Headers and parameters that are not text are dropped.
     """
     fields = _mapping(event)
     request_context = _mapping(fields.get("requestContext"))

@@ -63,11 +63,10 @@ class LoginHandler:
         Raises UnauthenticatedError for an unknown app, what `CredentialsCache.get` and `DouyinClient.login` raise, and
         UpstreamMalformedError for an open_id that is too long. An error of the list is in the result.
         """
-        app_secret = self._credentials.find_app_secret(request.app_id, context)
+        credentials, app_secret = self._credentials.find(lambda found: found.apps.get(request.app_id) or None, context)
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
-        credentials = self._credentials.get(context)
         prefetched = [] if request.selection is None else self._lister.prefetch(request.selection, context)
         session = Session(request.app_id, self._douyin.login(request.app_id, app_secret, request.code, context))
         token = encode_session(session, int(self._clock()) + self._ttl, credentials.session_keys)
@@ -92,7 +91,7 @@ class LoginHandler:
     ) -> tuple[ListView, ListReport]:
         """List within LIST_SECONDS; raises UpstreamTimeoutError when they are over."""
         context = context.with_timeout(LIST_SECONDS)
-        # What has not started yet, the list does itself.
+        # The list does itself what has not started yet.
         wait([future for future in prefetched if not future.cancel()], context.deadline.remaining())
         try:
             return self._lister.list_certificates(session, request, credentials, context)

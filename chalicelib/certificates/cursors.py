@@ -21,7 +21,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     """A position in a list: the next page, and what the pages before it held.
 
     `received` is the number of certificates; `empty_pages` counts the empty pages directly before `page`. `total` is
-    the platform's newest usable one, or None.
+    the largest usable one of the newest response that had any, or None.
     """
 
     page: int = 1

@@ -84,6 +84,11 @@ class PageFetcher:
             except TokenRefusedError as refusal:
                 self._replace(token, refusal)
 
+    def wait_for_renewal(self) -> None:
+        """Wait until no page renews the token: Lambda freezes the instance as soon as the response is sent."""
+        with self._lock:
+            pass
+
     def _fetch(self, page: int, token: str) -> Page:
         try:
             return self._douyin.query_user_certificates(self._query, page, token, self._page_context)
@@ -96,7 +101,9 @@ class PageFetcher:
         with self._lock:
             if self._token == refused:
                 if self._was_replaced:
-                    raise TokenUnavailableError("the renewed token was refused as well", refusal.evidence)
+                    raise TokenUnavailableError("refused again, and a request renews only once", refusal.evidence)
+                if self._page_context.deadline.is_cancelled:
+                    raise refusal
                 self._was_replaced = True
                 try:
                     self._token = self._tokens.get_other_token(self._merchant.token_id, refused, self._context)

@@ -51,7 +51,7 @@ class CertificateLister:
         self._douyin = douyin
         self._executor = executor
         self._clock = clock
-        self.rate_limits = RateLimitCache()
+        self.rate_limits = RateLimitCache(clock)
         # One at a time: the prefetches of refused logins must not fill the executor when the platform hangs.
         self._connecting: Future[None] | None = None
 
@@ -103,6 +103,7 @@ class CertificateLister:
             page_context=page_context,
         )
         result = list_pages(start, fetcher.fetch, self._executor, query.page_size, page_context.deadline)
+        fetcher.wait_for_renewal()
         built = build_views(result.pages, self._clock())
         position = result.position
         next_cursor = encode_cursor(position, query, credentials.session_keys) if result.continues else None

@@ -3,7 +3,7 @@
 The first page is read alone because it reports the total; the others are read in parallel.
 
 The platform may cut its pages before it filters them by store. Then a short or empty page is not the end of the list.
-The total decides. Only if it cannot be right, the size of the newest page does.
+The total decides. If it cannot be right, the size of the newest page decides.
 """
 
 from collections.abc import Callable
@@ -86,7 +86,7 @@ def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int,
         return 0, False
     is_full, total = newest_size >= page_size, position.total
     if total is None or total < position.received:
-        # Not believed: a full page is followed by another.
+        # The total cannot be right: a full page is followed by another.
         return (allowed, True) if is_full else (0, False)
     if read == 1 and is_full and total == newest_size:
         # The total may be that of the page or of the list. The next response finds out.

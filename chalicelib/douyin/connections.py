@@ -38,7 +38,7 @@ _POLL_SECONDS = 0.1
 class ExchangeTimeout(urllib3.Timeout):
     """The limits of one request and its response: urllib3 passes nothing else of a request to its pool.
 
-    The connection was idle for at most `max_idle` seconds.
+    `max_idle`: a connection that was idle for longer (seconds) is not reused.
     """
 
     def __init__(self, deadline: Deadline, max_idle: float, **limits: Any) -> None:
@@ -145,10 +145,7 @@ class _BoundedResponse(HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    """A connection that carries one exchange after the other.
-
-    It has one time limit for name resolution, all addresses and the TLS handshake together.
-    """
+    """A connection that carries one exchange after the other."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

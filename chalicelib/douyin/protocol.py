@@ -80,7 +80,7 @@ class MintedToken(RedactedStruct, frozen=True):
 
 
 CONNECT_REQUEST = Request("/", method="HEAD")
-"""Requests nothing: it only opens a connection that the next request reuses."""
+"""Opens a connection that the next request reuses. It requests nothing."""
 
 
 def certificates_request(query: CertificatesQuery, page: int, access_token: str) -> Request:

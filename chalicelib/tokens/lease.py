@@ -15,8 +15,6 @@ and end of the pause) and `failure` (S, the reason); `minted_at` (N, epoch secon
 service share the item during a deployment: attributes may be added, but not changed.
 """
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -80,7 +78,7 @@ class TokenRow(RedactedStruct, frozen=True):
         return is_in_pause and unchanged_seconds < self.failed_seconds
 
     @classmethod
-    def from_item(cls, item: Item) -> TokenRow:
+    def from_item(cls, item: Item) -> "TokenRow":
         """Parse an item. A malformed attribute counts as missing, so that a renewal repairs it."""
         access_token = item.get("access_token", {}).get("S", "")
         failed_until = _number(item, "failed_until") / 1000
@@ -186,5 +184,5 @@ def _number(item: Item, name: str) -> float:
     return float(item.get(name, {}).get("N", 0))
 
 
-def _milliseconds(epoch_seconds: float) -> AttributeValueTypeDef:
+def _milliseconds(epoch_seconds: float) -> "AttributeValueTypeDef":
     return {"N": str(int(epoch_seconds * 1000))}

@@ -4,7 +4,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from chalicelib.certificates.fetching import PageFetcher, RateLimitCache
+from chalicelib.certificates.fetching import DEFAULT_SECONDS, PageFetcher, RateLimitCache
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.errors import (
@@ -24,6 +24,7 @@ from tests.unit.fakes import APP_ID, OPEN_ID, Clock, FakeDouyin, FakeTable, make
 QUERY = CertificatesQuery(Selection(ACCOUNT_ID, POI_ID), OPEN_ID)
 KEY = "TOKEN#tokens"
 REFUSAL = Evidence(2190008, 0, "20260101R")
+LIMIT = Evidence(2119003, 12001, "20260101L")
 
 
 def refused() -> TokenRefusedError:
@@ -79,7 +80,7 @@ def test_a_refused_token_is_renewed_and_the_page_fetched_again() -> None:
     request = Request("clt.revoked", "clt.1")
     fetcher = request.fetcher()
     # A renewal is not aborted with the pages: a minted token that nobody stores would be lost for all instances.
-    request.page_context.deadline.cancel()
+    request.douyin.on_mint = request.page_context.deadline.cancel
     assert [fetcher.fetch(page).size for page in (1, 2)] == [1, 2]
     assert request.douyin.fetches == [(1, "clt.revoked"), (1, "clt.1"), (2, "clt.1")]
     assert len(request.douyin.mints) == 1
@@ -89,11 +90,19 @@ def test_a_refused_token_is_renewed_and_the_page_fetched_again() -> None:
 def test_a_renewed_token_that_is_refused_as_well_ends_the_page_with_the_last_evidence() -> None:
     request = Request("clt.revoked")
     request.raise_(*(TokenRefusedError("2190008", evidence=Evidence(code, 0)) for code in (1, 2)))
-    with pytest.raises(TokenUnavailableError, match="refused as well") as raised:
+    with pytest.raises(TokenUnavailableError, match="refused again") as raised:
         request.fetcher().fetch(1)
     assert raised.value.evidence == Evidence(2, 0)
     assert len(request.douyin.fetches) == 2
     assert len(request.douyin.mints) == 1
+
+
+def test_no_token_is_renewed_for_a_page_that_is_no_longer_needed() -> None:
+    request = Request("clt.revoked")
+    request.page_context.deadline.cancel()
+    with pytest.raises(TokenRefusedError):
+        request.fetcher().fetch(1)
+    assert request.douyin.mints == []
 
 
 def test_one_request_renews_the_token_once() -> None:
@@ -101,7 +110,7 @@ def test_one_request_renews_the_token_once() -> None:
     fetcher = request.fetcher()
     fetcher.fetch(1)
     request.valid = ()
-    with pytest.raises(TokenUnavailableError, match="refused as well") as raised:
+    with pytest.raises(TokenUnavailableError, match="refused again") as raised:
         fetcher.fetch(2)
     assert raised.value.evidence == REFUSAL
     assert request.douyin.fetches[2:] == [(2, "clt.1")]
@@ -162,3 +171,22 @@ def test_another_error_is_raised_unchanged_and_not_cached() -> None:
     assert raised.value is error
     assert len(request.douyin.fetches) == 1
     request.rate_limits.check(APP_ID)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [(None, DEFAULT_SECONDS), (0.0, DEFAULT_SECONDS), (30.0, 30.0)],
+)
+def test_one_app_is_limited_until_the_limit_ends(retry_after: float | None, seconds: float) -> None:
+    clock = Clock()
+    cache = RateLimitCache(clock)
+    cache.remember("tta", RateLimitedError("2119003", retryable=True, evidence=LIMIT, retry_after=retry_after))
+    clock.now += seconds - 0.25
+    with pytest.raises(RateLimitedError) as raised:
+        cache.check("tta")
+    assert raised.value.retry_after == pytest.approx(0.25, abs=0.001)
+    assert (raised.value.reason, raised.value.evidence) == ("cached", LIMIT)
+    assert not raised.value.retryable, "a retry inside this request would meet the same limit"
+    cache.check("ttb")
+    clock.now += 0.25
+    cache.check("tta")

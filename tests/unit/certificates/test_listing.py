@@ -1,7 +1,9 @@
 """The list of one user in one store: checks, pages, views and the next cursor together."""
 
 import json
-from concurrent.futures import wait
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import msgspec
@@ -21,6 +23,7 @@ from chalicelib.errors import (
     RateLimitedError,
     RedemptionError,
     StoreNotFoundError,
+    TokenRefusedError,
     TokenUnavailableError,
     UpstreamRejectedError,
     UpstreamUnavailableError,
@@ -195,6 +198,31 @@ def test_a_lost_page_is_where_the_next_response_starts() -> None:
     instance.douyin.fetch = complete
     second = instance.respond(first.next_cursor)
     assert (ids(second), instance.report.lost_page_error) == (numbers(range(100, 300)), None)
+
+
+def test_the_response_waits_for_the_renewal_of_a_page_that_is_not_used() -> None:
+    """Lambda freezes the instance as soon as the response is sent, and a lease would stay behind."""
+    lists = Lists(150)
+    fetch, is_minting, minted = lists.douyin.fetch, threading.Event(), []
+
+    def fail(page: int, token: str) -> Page:
+        if page == 2:
+            assert is_minting.wait(60)
+            raise UpstreamRejectedError("2119001")
+        if page == 3 and token == "clt.row":
+            raise TokenRefusedError("2190008")
+        return fetch(page, token)
+
+    def mint() -> None:
+        is_minting.set()
+        time.sleep(0.3)
+        minted.append(True)
+
+    lists.douyin.fetch, lists.douyin.on_mint = fail, mint
+    with ThreadPoolExecutor(2) as executor:
+        lists.lister._executor = executor
+        assert len(lists.respond().certificates) == PAGE_SIZE
+        assert minted == [True]
 
 
 def test_a_rate_limited_app_is_not_asked_again() -> None:
