@@ -189,6 +189,7 @@ release: bundle miniprogram
 	@cd build/release/files && sha256sum * > SHA256SUMS
 	@echo $(VERSION) > build/release/version
 	@awk '/^## / { inside = $$2 == "$(VERSION)"; next } inside' CHANGELOG.md > build/release/notes.md
+	@echo "written: build/release"
 
 lock: | python
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock

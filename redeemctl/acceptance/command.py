@@ -37,7 +37,11 @@ SIGNS = {True: "✓", False: "✗", None: "-"}
     show_default=True,
     help="A merchant that has not authorized the app.",
 )
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder of the report.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the report. Default: acceptance-<time> in the current folder.",
+)
 @pass_options
 def acceptance(
     options: GlobalOptions,
