@@ -199,7 +199,7 @@ def create_change_set(
     cloudformation.delete_change_set(StackName=stack_name(stage), ChangeSetName=name)
     if is_empty:
         return ChangeSet(name, stack_id, creates_stack, [])
-    raise StageError("\n".join([reason, *findings]))
+    raise StageError("\n".join([reason or f"the change set is {described['Status']}", *findings]))
 
 
 def discard_change_set(client: CloudFormationClient, stage: str, change_set: ChangeSet) -> None:
