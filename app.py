@@ -43,8 +43,10 @@ THREADS = 16
 aborted call, or the prefetch of a refused login, may take a moment to end."""
 
 WARMUP_SECONDS = 2.0
+"""Limit for the whole warm-up."""
 
 MAX_REPORTED_STORES = 10
+"""A warning names at most this many stores."""
 
 telemetry_settings = TelemetrySettings.from_env(os.environ)
 app = Application(telemetry_settings.api_name, Telemetry(telemetry_settings))

@@ -20,13 +20,16 @@ REQUEST_SECONDS = 9.0
 RESERVE_SECONDS = 0.5
 """Time reserved for sending the response before Lambda's timeout."""
 
+CANCEL_POLL_SECONDS = 0.1
+"""Interval at which a thread that waits for another service checks whether its deadline was cancelled."""
+
 _SECONDS_WITHOUT_LAMBDA = 60.0
 
 
 class Deadline:
     """A point in time, `seconds` from now on the monotonic clock. No work is started after it.
 
-    Cancelling it ends it at once. The calls in progress notice this within a tenth of a second.
+    Cancelling it ends it at once. The calls in progress notice this within CANCEL_POLL_SECONDS.
     """
 
     __slots__ = ("_at", "_cancelled", "_clock")
@@ -152,7 +155,8 @@ class RequestContext(msgspec.Struct, frozen=True):
     ) -> "RequestContext":
         """Create the context of one invocation: at most `max_seconds`, and less when Lambda's own deadline is nearer.
 
-        `lambda_context` is the object that Lambda passes to a handler, or None outside of Lambda.
+        `lambda_context` is the object that Lambda passes to a handler, or None outside of Lambda. `request_id` takes
+        the place of Lambda's own id.
         """
         remaining = getattr(lambda_context, "get_remaining_time_in_millis", None)
         seconds = _SECONDS_WITHOUT_LAMBDA if remaining is None else remaining() / 1000

@@ -12,12 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
-from chalicelib.context import Deadline
+from chalicelib.context import CANCEL_POLL_SECONDS, Deadline
 
 T = TypeVar("T")
-
-_POLL_SECONDS = 0.05
-"""Interval in seconds at which a waiting caller checks whether its deadline was cancelled."""
 
 
 def call_with_timeout(
@@ -41,7 +38,7 @@ def call_with_timeout(
 
     threading.Thread(target=run, name="bounded-call", daemon=True).start()
     end = time.monotonic() + seconds
-    while not wait([future], max(0.0, min(_POLL_SECONDS, end - time.monotonic(), deadline.remaining()))).done:
+    while not wait([future], max(0.0, min(CANCEL_POLL_SECONDS, end - time.monotonic(), deadline.remaining()))).done:
         # The future is cancelled or completed, never both.
         if (time.monotonic() >= end or deadline.remaining() <= 0) and future.cancel():
             raise TimeoutError

@@ -34,6 +34,7 @@ def show_tokens(options: GlobalOptions) -> None:
 def renew_token(options: GlobalOptions, app_id: str) -> None:
     """Renew an app's token now. The current one stays valid for a few minutes, until all instances use the new one."""
     with options.open_stage() as stage:
+        # Fails for an unknown app, before anything is shown.
         get_app_secret(stage, app_id)
         row = stage.tokens.read_row(app_id, stage.new_context())
         changes = [Change(f"token of {app_id}", fingerprint(row.access_token), "a new token")]

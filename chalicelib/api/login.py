@@ -63,10 +63,11 @@ class LoginHandler:
         Raises UnauthenticatedError for an unknown app, what `CredentialsCache.get` and `DouyinClient.login` raise, and
         UpstreamMalformedError for an open_id that is too long. An error of the list is in the result.
         """
-        credentials, app_secret = self._credentials.find(lambda found: found.apps.get(request.app_id) or None, context)
+        app_secret = self._credentials.find_app_secret(request.app_id, context)
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
+        credentials = self._credentials.get(context)
         prefetched = [] if request.selection is None else self._lister.prefetch(request.selection, context)
         session = Session(request.app_id, self._douyin.login(request.app_id, app_secret, request.code, context))
         token = encode_session(session, int(self._clock()) + self._ttl, credentials.session_keys)

@@ -97,16 +97,18 @@ class PageFetcher:
             raise
 
     def _replace(self, refused: str, refusal: TokenRefusedError) -> None:
-        """Get another token, unless another page has; raises TokenUnavailableError if that was done before."""
+        """Replace a refused token, unless another page has. Raises TokenUnavailableError at a second refusal."""
         with self._lock:
-            if self._token == refused:
-                if self._was_replaced:
-                    raise TokenUnavailableError("refused again, and a request renews only once", refusal.evidence)
-                if self._page_context.deadline.is_cancelled:
-                    raise refusal
-                self._was_replaced = True
-                try:
-                    self._token = self._tokens.get_other_token(self._merchant.token_id, refused, self._context)
-                except TokenUnavailableError as error:
-                    error.evidence = error.evidence or refusal.evidence
-                    raise
+            if self._token != refused:
+                return
+            if self._was_replaced:
+                raise TokenUnavailableError("refused again, and a request renews only once", refusal.evidence)
+            # The page is no longer needed. A renewal that begins now could go on after the response.
+            if self._page_context.deadline.is_cancelled:
+                raise refusal
+            self._was_replaced = True
+            try:
+                self._token = self._tokens.get_other_token(self._merchant.token_id, refused, self._context)
+            except TokenUnavailableError as error:
+                error.evidence = error.evidence or refusal.evidence
+                raise

@@ -79,7 +79,7 @@ class CertificateLister:
     def list_certificates(
         self, session: Session, request: ListRequest, credentials: Credentials, context: RequestContext
     ) -> tuple[ListView, ListReport]:
-        """List the usable certificates, beginning at the request's cursor. Returns also what is to be reported.
+        """Return the usable certificates, beginning at the request's cursor, and what is to be reported about them.
 
         `credentials` are those that have verified the session. Raises RedemptionError when the first page cannot be
         read, the merchant or store is unknown, or no token is available.

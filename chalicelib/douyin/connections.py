@@ -19,7 +19,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from chalicelib.context import Deadline
+from chalicelib.context import CANCEL_POLL_SECONDS, Deadline
 from chalicelib.timeouts import call_with_timeout
 
 CONNECT_SECONDS = 1.5
@@ -30,9 +30,6 @@ READ_SECONDS = 3.0
 
 BUFFER_BYTES = 64 * 1024
 _MAX_INTERIM_RESPONSES = 8
-
-_POLL_SECONDS = 0.1
-"""Interval in seconds at which a thread that waits for the peer checks whether its deadline was cancelled."""
 
 
 class ExchangeTimeout(urllib3.Timeout):
@@ -78,7 +75,7 @@ class _BoundedReader(io.RawIOBase):
         if self.is_finished:
             return 0
         while (left := min(self._end - time.monotonic(), self._deadline.remaining())) > 0:
-            self._sock.settimeout(min(left, _POLL_SECONDS))
+            self._sock.settimeout(min(left, CANCEL_POLL_SECONDS))
             with suppress(TimeoutError):
                 return self._sock.recv_into(buffer)
         raise TimeoutError("timed out")
