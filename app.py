@@ -33,7 +33,7 @@ from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import InvalidRequestError, RedemptionError
 from chalicelib.merchants import CACHE_SECONDS, MerchantRepository, build_stores_view
-from chalicelib.sessions import hash_open_id, verify_session
+from chalicelib.sessions import PROBE_OPEN_ID, hash_open_id, verify_session
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import renew_tokens
@@ -119,6 +119,7 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     token = parse_bearer(request.headers.get("authorization"))
     session, credentials = verify_session(token, components().credentials, time.time(), context)
     record.user = hash_open_id(session.open_id, credentials.session_keys)
+    record.is_probe = session.open_id == PROBE_OPEN_ID
     view, record.listed = components().lister.list_certificates(session, list_request, credentials, context)
     return _to_json(view)
 

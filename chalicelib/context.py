@@ -113,7 +113,8 @@ class RequestRecord(msgspec.Struct):
     Several threads append to `calls` and `warnings` (list.append is atomic). `poi_id` is there when a list was
     requested, `listed` when one was returned. `list_outcome` is that of the list in a login. `user` is the salted hash
     of the open_id. `warnings` are texts for the operator about what went wrong without failing the request.
-    `is_secret_stale`: a cached secret is used, because the present one cannot be read or is malformed.
+    `is_secret_stale`: a cached secret is used, because the present one cannot be read or is malformed. `is_probe`: the
+    list was requested by a check of this project, so it counts in no metric of customers' lists.
     """
 
     request_id: str = ""
@@ -122,6 +123,7 @@ class RequestRecord(msgspec.Struct):
     account_id: str = ""
     poi_id: str = ""
     user: str = ""
+    is_probe: bool = False
     outcome: Outcome = Outcome()
     list_outcome: Outcome | None = None
     listed: ListReport | None = None

@@ -19,6 +19,9 @@ from chalicelib.redaction import RedactedStruct
 
 MAX_TOKEN_LENGTH = 2048
 
+PROBE_OPEN_ID = "redeemctl-doctor"
+"""The reserved user of this project's own checks. The platform does not know it: its own open_ids are longer."""
+
 
 class Session(RedactedStruct, frozen=True):
     """A user of one app."""

@@ -92,6 +92,7 @@ class Telemetry:
             "account_id": record.account_id,
             "poi_id": record.poi_id,
             "user": record.user,
+            "probe": record.is_probe or None,
             "outcome": record.outcome.code,
             "list_outcome": None if record.list_outcome is None else record.list_outcome.code,
             "ms": round((time.time() - record.started) * 1000, 1),
@@ -117,10 +118,10 @@ class Telemetry:
 
     def _emit_metrics(self, record: RequestRecord, *, cold: bool) -> None:
         metrics = self._metrics
-        problems = [outcome for outcome in _outcomes(record) if outcome.code != "ok"]
+        problems = [outcome for outcome in _outcomes(record) if outcome.code != "ok" and not record.is_probe]
         if cold:
             metrics.add_metric("ColdStart", MetricUnit.Count, 1)
-        if record.listed is not None:
+        if record.listed is not None and not record.is_probe:
             metrics.add_metric("CertificatesReturned", MetricUnit.Count, record.listed.certificates)
             metrics.add_metric("CertificatesMalformed", MetricUnit.Count, record.listed.malformed)
             metrics.add_metric("ListsBelowTotal", MetricUnit.Count, int(record.listed.total is not None))
@@ -128,7 +129,7 @@ class Telemetry:
             metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.token_seconds_left)
         if record.is_secret_stale:
             metrics.add_metric("StaleSecret", MetricUnit.Count, 1)
-        if record.poi_id and not any(problem.is_callers_mistake for problem in problems):
+        if record.poi_id and not record.is_probe and not any(problem.is_callers_mistake for problem in problems):
             metrics.add_metric("ListFailed", MetricUnit.Count, int(bool(problems)))
             metrics.add_metric("ListSlow", MetricUnit.Count, int(time.time() - record.started > SLOW_SECONDS))
         upstream = [call for call in record.calls if call.service == "douyin" and call.outcome != ABANDONED]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.sessions import PROBE_OPEN_ID, Session, encode_session
 from sandbox.sample_data import APP_ID, APP_SECRET, CUSTOMER, CUSTOMER_WITHOUT_COUPONS
 from tests.harness import SESSION_KEY, TOKEN_ROW, WANTED, Api, Aws, Platform, certificate, in_seconds, order
 from tests.scripted_server import CLOSE, Received, ScriptedServer, http_response
@@ -27,6 +28,20 @@ def test_a_user_is_logged_as_a_stable_hash(api: Api, capsys: pytest.CaptureFixtu
         users.append({line["user"] for line in log_lines(capsys)})
     assert users[0] == users[1] != users[2]
     assert all(len(hashes) == 1 for hashes in users)
+
+
+@pytest.mark.parametrize(("open_id", "is_probe"), [(PROBE_OPEN_ID, True), ("ou_unknown", False)])
+def test_a_list_of_the_reserved_user_is_marked_and_counts_in_no_metric_of_lists(
+    api: Api, capsys: pytest.CaptureFixture[str], open_id: str, is_probe: bool
+) -> None:
+    token = encode_session(Session(APP_ID, open_id), in_seconds(60), [SESSION_KEY])
+    api.list(headers={"Authorization": f"Bearer {token}"})
+    written = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    [line] = [entry for entry in written if "_aws" not in entry]
+    assert line.get("probe", False) is is_probe
+    metrics = {name for entry in written if "_aws" in entry for name in entry}
+    assert {"UpstreamLatency", "TokenMints"} <= metrics
+    assert ({"ListFailed", "Problems", "CertificatesReturned"} & metrics == set()) is is_probe
 
 
 def test_no_secret_is_logged_at_any_level(

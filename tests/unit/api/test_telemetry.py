@@ -288,6 +288,17 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
         ({"poi_id": POI_ID, "outcome": problem_for_type(problems.UNAUTHENTICATED).outcome}, PROBLEM),
         ({"poi_id": POI_ID, "list_outcome": failed(UpstreamTimeoutError("budget"))}, FAILURE),
         ({"poi_id": POI_ID, "list_outcome": failed(WrongAppError("7"))}, PROBLEM),
+        # Lists of the project's own checks count in no metric of lists; what they cost does.
+        ({"is_probe": True, "poi_id": POI_ID, "listed": ListReport(1, 5, malformed=1, total=9)}, {}),
+        (
+            {
+                "is_probe": True,
+                "poi_id": POI_ID,
+                "outcome": failed(UpstreamTimeoutError("budget")),
+                "calls": calls("ok"),
+            },
+            LATENCY,
+        ),
         # A list over two seconds is slow.
         ({"poi_id": POI_ID, "started": END - 2.0}, SUCCESS),
         ({"poi_id": POI_ID, "started": END - 2.1}, SUCCESS | {"ListSlow": count(1)}),
