@@ -4,17 +4,20 @@ Each round changes a full reply of the platform at one to four random places, or
 views: nothing raises but UpstreamError, no certificate of an order that is not usable is shown, and every certificate
 with readable ids in a usable order is shown.
 
-One of ten rounds writes a reply in another form that means the same (null for an empty list, text for a number, …) and
-requires the same views; or takes away what makes it certain, and requires an error instead of an empty list.
+One of ten rounds writes a reply in another form that means the same (null for an empty list, text for a number, a byte
+order mark, …) and requires the same views; or takes away what makes it certain, and requires an error instead of an
+empty list.
 
 One of a thousand rounds is about pagination: a list of any length, from a platform that cuts its pages before or after
 it filters them by store, with a right, too large, too small or missing total. Following the cursors must show every
-certificate of the store.
+certificate of the store. If the total reaches a page, this page may once be a reply that says nothing: it must not
+shorten the list.
 """
 
 import argparse
 import copy
 import json
+import math
 import random
 import sys
 import time
@@ -33,6 +36,8 @@ from chalicelib.douyin.protocol import PAGE_SIZE, Response
 from chalicelib.errors import UpstreamError
 from tests.sample_reply import build_certificate, build_reply
 
+TRUE: list[Any] = [True, "true", "True", "TRUE", 1, "1", 1.0]
+FALSE: list[Any] = [False, "false", "False", "FALSE", 0, "0", 0.0, None]
 VALUES: list[Any] = [
     None, True, False, 0, 1, -1, 2**63, -(2**70), 1.5, 1e3, "", "0", "x", "true", "\ud800", "券", "x" * 300,
     [], {}, [None], [1], ["x"], [{}], [[[]]], {"x": None}, {"certificate_id": "stray"},
@@ -79,7 +84,7 @@ def expect_certificates(reply: dict[str, Any]) -> tuple[set[str], set[str]]:
     for order in reply["data"].get("orders") or []:
         if not isinstance(order, dict) or not is_id(order.get("order_id")):
             continue
-        if order.get("can_use") not in (True, "true", "1"):
+        if order.get("can_use") not in TRUE:
             continue
         certificates = order.get("certificates")
         for certificate in certificates if isinstance(certificates, list) else []:
@@ -138,13 +143,13 @@ def rewrite(value: Any, chance: random.Random, name: str = "") -> Any:
     """Return another form of a part of a reply that means the same. `name` is the name of the field."""
     if isinstance(value, dict):
         members = [(key, rewrite(part, chance, key)) for key, part in value.items()]
-        members += [("unknown", chance.choice(VALUES))] * chance.randint(0, 1)
+        members += [("unknown", chance.choice([*VALUES, math.nan, math.inf]))] * chance.randint(0, 1)
         chance.shuffle(members)
         return dict(members)
     if isinstance(value, list):
         return [rewrite(element, chance) for element in value] or (None if chance.random() < 0.5 else [])
     if isinstance(value, bool):
-        return chance.choice([True, "true", 1, "1"] if value else [False, "false", 0, "0", None])
+        return chance.choice(TRUE if value else FALSE)
     if isinstance(value, int):
         return chance.choice([value, str(value)])
     return chance.choice([value, int(value)]) if name in IDS and value.isdigit() else value
@@ -157,6 +162,9 @@ def run_equivalent_round(chance: random.Random) -> str | None:
     if chance.random() < 0.3:
         data["orders"] = []
     data["total"] = sum(len(order["certificates"]) for order in data["orders"])
+    raw = chance.choice(["", "\t", "\n", "\r"])
+    for order in data["orders"]:
+        order["certificates"][0]["sku_info"]["title"] += raw
     expected = read_views(reply)
     written = rewrite(reply, chance)
     for part, name in CODES:
@@ -167,8 +175,9 @@ def run_equivalent_round(chance: random.Random) -> str | None:
         del written["extra"]
     if not data["orders"] and chance.random() < 0.5:
         del written["data"]["orders"]
-    if read_views(written) != expected:
-        return f"another list: {json.dumps(written)}"
+    mark = chance.choice(["", "\ufeff"])
+    if read_views(written, mark, raw) != expected:
+        return f"another list: {mark!r} {raw!r} {json.dumps(written)}"
     if data["orders"] and chance.random() < 0.5:
         del written["data"]["orders"]
     else:
@@ -178,10 +187,15 @@ def run_equivalent_round(chance: random.Random) -> str | None:
     return None if read_views(written) is None else f"a list: {json.dumps(written)}"
 
 
-def read_views(reply: dict[str, Any]) -> bytes | None:
-    """Return the views of a page as JSON, with what is malformed, or None when it is an error."""
+def read_views(reply: dict[str, Any], mark: str = "", raw: str = "") -> bytes | None:
+    """Return the views of a page as JSON, with what is malformed, or None when it is an error.
+
+    The reply is written after `mark`, and with the control character `raw` as it is.
+    """
+    text = mark + json.dumps(reply)
+    text = text.replace(json.dumps(raw)[1:-1], raw) if raw else text
     try:
-        page = parse_certificates(Response(200, {}, json.dumps(reply).encode()))
+        page = parse_certificates(Response(200, {}, text.encode()))
     except UpstreamError:
         return None
     return msgspec.json.encode(build_views([page], time.time()))
@@ -199,8 +213,17 @@ def run_list_round(chance: random.Random) -> str | None:
         # Full pages show that the list continues.
         totals += [None, "many", chance.randint(0, PAGE_SIZE)]
     total = chance.choice(totals)
+    # Only a total that is right, or too large, reaches every page.
+    silent = {page for page in range(2, 20) if chance.random() < 0.1} if totals.index(total) < 3 else set()
 
-    def fetch(page: int) -> Page:
+    def fetch(page: int, known_total: int | None) -> Page:
+        offset = (page - 1) * PAGE_SIZE
+        if page in silent and offset < len(listed):
+            silent.remove(page)
+            reply = {"data": {name: value for name, value in [("orders", None), ("total", 0)] if chance.random() < 0.5}}
+            return parse_certificates(
+                Response(200, {}, json.dumps(reply | {"err_no": 0}).encode()), offset, known_total
+            )
         cut = listed[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
         orders = [
             {"order_id": f"o{coupon}", "can_use": True, "certificates": [{"certificate_id": coupon}]}
@@ -208,19 +231,25 @@ def run_list_round(chance: random.Random) -> str | None:
             if coupon
         ]
         requested.append(page)
-        return parse_certificates(
-            Response(200, {}, msgspec.json.encode({"data": {"total": total, "orders": orders}, "extra": {}}))
-        )
+        body = msgspec.json.encode({"data": {"total": total, "orders": orders}, "extra": {}})
+        return parse_certificates(Response(200, {}, body), offset, known_total)
 
     requested: list[int] = []
     found: list[str] = []
+    repeats = 0
     cursor: Cursor | None = Cursor()
     with ThreadPoolExecutor(PAGES_PER_RESPONSE) as executor:
         while cursor is not None:
-            result = list_pages(cursor, fetch, executor, PAGE_SIZE, Deadline(60.0))
+            try:
+                result = list_pages(cursor, fetch, executor, PAGE_SIZE, Deadline(60.0))
+            except UpstreamError:
+                # The first page is lost: the customer repeats the request.
+                repeats += 1
+                continue
+            repeats += result.lost_page_error is not None
             found += [view.certificate_id for view in build_views(result.pages, 0.0).views]
             cursor = result.position if result.continues else None
-    if sorted(found) != sorted(ours) or len(set(requested)) != len(requested):
+    if sorted(found) != sorted(ours) or (not repeats and len(set(requested)) != len(requested)):
         return f"list: {len(found)} of {len(ours)} after pages {requested}, {cuts_first=} {total=}"
     return None
 

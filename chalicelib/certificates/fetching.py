@@ -75,12 +75,15 @@ class PageFetcher:
         self._token = token
         self._was_replaced = False
 
-    def fetch(self, page: int) -> Page:
-        """Return page `page` (from 1); raises UpstreamError, TokenUnavailableError, StorageUnavailableError."""
+    def fetch(self, number: int, known_total: int | None) -> Page:
+        """Return page `number` (from 1); raises UpstreamError, TokenUnavailableError, StorageUnavailableError.
+
+        `known_total`: see `parse_certificates`.
+        """
         while True:
             token = self._token
             try:
-                return self._fetch(page, token)
+                return self._fetch(number, token, known_total)
             except TokenRefusedError as refusal:
                 self._replace(token, refusal)
 
@@ -89,9 +92,9 @@ class PageFetcher:
         with self._lock:
             pass
 
-    def _fetch(self, page: int, token: str) -> Page:
+    def _fetch(self, number: int, token: str, known_total: int | None) -> Page:
         try:
-            return self._douyin.query_user_certificates(self._query, page, token, self._page_context)
+            return self._douyin.query_user_certificates(self._query, number, token, self._page_context, known_total)
         except RateLimitedError as error:
             self._rate_limits.remember(self._merchant.app_id, error)
             raise

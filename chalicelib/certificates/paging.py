@@ -38,23 +38,25 @@ class PagedResult(msgspec.Struct, frozen=True):
     lost_page_error: RedemptionError | None = None
 
 
-def list_pages(
-    start: Cursor, fetch: Callable[[int], Page], executor: Executor, page_size: int, deadline: Deadline
-) -> PagedResult:
+FetchPage = Callable[[int, int | None], Page]
+"""Returns the page of a number (from 1), given the total of the list as far as it is known."""
+
+
+def list_pages(start: Cursor, fetch: FetchPage, executor: Executor, page_size: int, deadline: Deadline) -> PagedResult:
     """Read the page of `start`, then the pages after it in parallel, at most PAGES_PER_RESPONSE in all.
 
     `deadline` limits the calls of `fetch`. Raises what `fetch` raises for the first page. If page 3 cannot be read, the
     result has pages 1 and 2, and `position` is at page 3. Page 4 is not used: its call is cancelled before it starts,
     or aborted by cancelling `deadline`.
     """
-    pages = [fetch(start.page)]
+    pages = [fetch(start.page, start.total)]
     while True:
         position = advance(start, pages)
         pages_left, continues = plan_pages(position, pages[-1].size, page_size)
         count = min(pages_left, PAGES_PER_RESPONSE - len(pages))
         if count <= 0:
             return PagedResult(pages, position, continues)
-        futures = [executor.submit(fetch, position.page + number) for number in range(count)]
+        futures = [executor.submit(fetch, position.page + step, position.total) for step in range(count)]
         try:
             # Limited here too: while a page waits for a thread, the deadline of its call is not checked.
             for future in futures:

@@ -19,8 +19,9 @@ RETRY_POLICY = RetryPolicy(
 )
 """For pages of certificates. A login code is valid once, and a mint is repeated by the holder of the lease."""
 
-MAX_PAGE_BYTES = 400 * 1024
-"""A page of 50 certificates with every field filled is below 100 KiB. Four of the largest fit into one response."""
+MAX_PAGE_BYTES = 320 * 1024
+"""A page of 50 certificates with every field filled is below 100 KiB. Four of the largest fit into one response, also
+when the runtime client writes all characters beyond ASCII as escapes."""
 
 MAX_SHORT_REPLY_BYTES = 64 * 1024
 """For every reply but a page. Those of mints and logins are below 2 KiB."""
@@ -48,15 +49,23 @@ class DouyinClient:
         self._sleep = sleep
 
     def query_user_certificates(
-        self, query: CertificatesQuery, page: int, access_token: str, context: RequestContext
+        self,
+        query: CertificatesQuery,
+        number: int,
+        access_token: str,
+        context: RequestContext,
+        known_total: int | None = None,
     ) -> Page:
-        """Return one page (from 1), with retries inside the deadline; raises UpstreamError."""
-        request = protocol.certificates_request(query, page, access_token)
+        """Return page `number` (from 1), with retries inside the deadline; raises UpstreamError.
+
+        `known_total`: see `parse_certificates`.
+        """
+        request = protocol.certificates_request(query, number, access_token)
 
         def attempt() -> Page:
             with context.record_call("douyin", "query_user_certificates"):
                 response = self._transport.send(self._open_api, request, context.deadline, MAX_PAGE_BYTES)
-                return parse_certificates(response, page, query.page_size)
+                return parse_certificates(response, (number - 1) * query.page_size, known_total)
 
         return call_with_retries(attempt, RETRY_POLICY, context.deadline, sleep=self._sleep)
 

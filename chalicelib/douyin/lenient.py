@@ -17,15 +17,21 @@ _MAX_DIGITS = 64
 """Digits of the longest number that means something: an id."""
 
 
+_CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\r")
+_CONTROLS_AS_BLANKS = bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS))
+"""Of the control characters in a text, tabs and line breaks are kept. JSON writes each of the others in six bytes."""
+
+
 def decode_json(body: bytes) -> Any:
     """Return the value of a JSON text; raises ValueError when it is not JSON.
 
-    Invalid UTF-8 and unpaired surrogates are accepted: one in a title must not make the page unreadable. `read`
-    replaces them by question marks.
+    What makes one field unreadable must not make the page unreadable. So this accepts a byte order mark, control
+    characters in a text, NaN and Infinity, invalid UTF-8 and unpaired surrogates (`read` replaces these by question
+    marks).
     """
     try:
-        text = body.decode("utf-8", "surrogateescape")
-        return json.loads(text, parse_constant=_reject_constant, parse_int=_parse_int)
+        text = body.translate(_CONTROLS_AS_BLANKS).decode("utf-8-sig", "surrogateescape")
+        return json.loads(text, strict=False, parse_int=_parse_int)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -69,10 +75,22 @@ def _read_field(value: Any, field_type: Any, nested: type | None, path: str, mal
     if isinstance(value, str):
         value = value.encode("utf-8", "replace").decode()
     try:
-        return msgspec.convert(value, field_type, strict=False)
-    except (msgspec.ValidationError, UnicodeEncodeError):
+        return _read_bool(value) if field_type is bool else msgspec.convert(value, field_type, strict=False)
+    except (msgspec.ValidationError, ValueError):
         malformed.append(path)
         return None
+
+
+def _read_bool(value: Any) -> bool:
+    """Return a boolean that may arrive as a number or as a text in any case; raises ValueError for another value."""
+    if isinstance(value, str):
+        value = value.strip().lower()
+    # 1, 1.0, 0 and 0.0 are equal to True and False.
+    if value in (True, "true", "1"):
+        return True
+    if value in (False, "false", "0"):
+        return False
+    raise ValueError
 
 
 @functools.cache
@@ -90,11 +108,6 @@ def _inner(field_type: Any) -> tuple[Any, type | None]:
     element = get_args(field_type)[0] if get_origin(field_type) is list else field_type
     is_struct = isinstance(element, type) and issubclass(element, msgspec.Struct)
     return field_type, element if is_struct else None
-
-
-def _reject_constant(name: str) -> None:
-    # NaN and Infinity are not JSON, but Python's decoder accepts them.
-    raise ValueError(name)
 
 
 def _parse_int(digits: str) -> int | float:

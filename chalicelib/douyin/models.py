@@ -115,10 +115,10 @@ class Certificate(RedactedStruct, frozen=True, gc=False):
 
 
 class Order(msgspec.Struct, gc=False):
-    """An order and its certificates. `pages` turns other forms of `can_use` into a boolean."""
+    """An order and its certificates. `can_use`: whether it is usable in the requested store; null means false."""
 
     order_id: Id
-    can_use: Any = None
+    can_use: bool | None = None
     certificates: list[Certificate] | None = None
 
 

@@ -10,9 +10,12 @@ from typing import Any
 import msgspec
 
 from chalicelib.douyin import codes, lenient, models
-from chalicelib.douyin.protocol import PAGE_SIZE, Response, open_envelope
+from chalicelib.douyin.protocol import Response, open_envelope
 from chalicelib.errors import UpstreamMalformedError
 from chalicelib.redaction import RedactedStruct
+
+_DATA_FIELDS = frozenset({"orders", "total", "error_code", "description"})
+"""The documented fields of `data`."""
 
 MAX_PAGE_CERTIFICATES = 300
 """The platform sends PAGE_SIZE at most. A page with more than this is malformed: the response might not fit."""
@@ -37,12 +40,13 @@ class Page(RedactedStruct, frozen=True):
     malformed: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
-def parse_certificates(response: Response, number: int = 1, page_size: int = PAGE_SIZE) -> Page:
-    """Parse page `number` (from 1) of a list with `page_size` certificates per page; raises UpstreamError.
+def parse_certificates(response: Response, offset: int = 0, known_total: int | None = None) -> Page:
+    """Parse a page; raises UpstreamError. A malformed field counts as missing; see `Page` for what is reported.
 
-    A malformed field counts as missing; see `Page` for what is reported.
+    `offset` is the number of certificates that fit on the pages before it. `known_total` is the total of the list, as
+    far as it was known when the page was requested.
     """
-    page = _parse_documented(response) or _parse_leniently(response, number, page_size)
+    page = _parse_documented(response) or _parse_leniently(response, offset, known_total)
     if page.size > MAX_PAGE_CERTIFICATES:
         raise UpstreamMalformedError("too_large")
     return page
@@ -64,19 +68,18 @@ def _parse_documented(response: Response) -> Page | None:
     certificates = [certificate for order in data.orders for certificate in order.certificates or ()]
     ids = [*(order.order_id for order in data.orders), *(c.certificate_id for c in certificates)]
     ids += [c.sku_info.sku_id for c in certificates if c.sku_info is not None and c.sku_info.sku_id is not None]
-    is_documented = all(isinstance(order.can_use, bool | None) for order in data.orders) and not any(
-        isinstance(found, int) and len(str(found)) > models.MAX_ID_LENGTH for found in ids
-    )
-    return Page(data.orders, len(certificates), _count(data.total)) if is_documented else None
+    if any(isinstance(found, int) and len(str(found)) > models.MAX_ID_LENGTH for found in ids):
+        return None
+    return Page(data.orders, len(certificates), _count(data.total))
 
 
-def _parse_leniently(response: Response, number: int, page_size: int) -> Page:
+def _parse_leniently(response: Response, offset: int, known_total: int | None) -> Page:
     """Parse a page in which something is not as documented."""
     envelope = open_envelope(response, codes.CERTIFICATES)
     orders: list[models.Order] = []
     malformed: dict[str, list[str]] = {}
     size = hidden = 0
-    for value in _read_orders(envelope, number, page_size):
+    for value in _read_orders(envelope, offset, known_total):
         certificates = value.pop("certificates", None) if isinstance(value, dict) else None
         certificates = [] if certificates is None else certificates
         paths: list[str] = []
@@ -85,21 +88,20 @@ def _parse_leniently(response: Response, number: int, page_size: int) -> Page:
             certificates = []
             paths.append("orders.certificates")
         size += len(certificates)
-        if paths or order is None:
+        can_use_is_malformed = paths == ["orders.can_use"]
+        if order is None or (paths and not can_use_is_malformed):
             hidden += max(1, len(certificates))
             malformed.setdefault("", []).extend(paths)
             continue
-        can_use = _read_can_use(order.can_use)
-        if can_use is None:
+        if can_use_is_malformed:
             hidden += len(certificates)
-            malformed.setdefault("", []).append("orders.can_use")
-        order.can_use = can_use or False
+            malformed.setdefault("", []).extend(paths)
         order.certificates = []
         for raw in certificates:
             paths = []
             certificate = lenient.read(raw, models.Certificate, "orders.certificates", paths)
             if certificate is None:
-                hidden += can_use is not None
+                hidden += not can_use_is_malformed
                 malformed.setdefault("", []).extend(paths)
                 continue
             order.certificates.append(certificate)
@@ -109,37 +111,36 @@ def _parse_leniently(response: Response, number: int, page_size: int) -> Page:
     return Page(orders, size, _count(envelope["data"].get("total")), hidden, malformed)
 
 
-def _read_orders(envelope: dict[str, Any], number: int, page_size: int) -> list[Any]:
-    """Return the orders of an envelope without errors; raises UpstreamMalformedError when there is no list.
-
-    The platform's services may write an empty list as null, or leave it out. A reply without `orders` is an empty page
-    only if it reports success or a total of 0, and if no certificate can be expected on this page.
-    """
-    data, extra = envelope.get("data"), envelope.get("extra") or {}
-    if isinstance(data, dict):
-        orders = data.get("orders", ...)
-        if orders is None or isinstance(orders, list):
-            return orders or []
-        total = _count(data.get("total"))
-        reported = (
-            data.get("error_code"),
-            extra.get("error_code"),
-            extra.get("sub_error_code"),
-            envelope.get("err_no"),
-        )
-        is_success = total == 0 or any(code is not None for code in reported)
-        is_behind = data.get("total") is None or (total is not None and total <= (number - 1) * page_size)
-        if orders is ... and is_success and is_behind:
-            return []
+def _read_orders(envelope: dict[str, Any], offset: int, known_total: int | None) -> list[Any]:
+    """Return the orders of an envelope without errors; raises UpstreamMalformedError when there is no list."""
+    data = envelope.get("data")
+    orders = data.get("orders") if isinstance(data, dict) else ...
+    if isinstance(orders, list):
+        return orders
+    if orders is None and _is_empty_page(envelope, offset, known_total):
+        return []
     raise UpstreamMalformedError("malformed", retryable=True)
 
 
-def _read_can_use(value: Any) -> bool | None:
-    """Return whether an order is usable, or None when the value means neither."""
-    # 1 and 0 are equal to True and False.
-    if value in (True, "true", "1"):
+def _is_empty_page(envelope: dict[str, Any], offset: int, known_total: int | None) -> bool:
+    """Return whether a reply whose `orders` is null or missing is an empty page, and not a lost one.
+
+    The platform's services may write an empty list as null, or leave it out.
+    """
+    data, extra = envelope["data"], envelope.get("extra") or {}
+    total = _count(data.get("total"))
+    # Without a total the reply may as well be that of a failed query: it does not say that the list ends here.
+    if not total and known_total is not None and known_total > offset:
+        return False
+    others = [value for name, value in data.items() if name not in _DATA_FIELDS]
+    # On the first page, such a list may be `orders` under another name.
+    if offset == 0 and data.get("total") is None and any(isinstance(value, list) and value for value in others):
+        return False
+    if "orders" in data:
         return True
-    return False if value in (False, "false", "0", None) else None
+    reported = (data.get("error_code"), extra.get("error_code"), extra.get("sub_error_code"), envelope.get("err_no"))
+    is_success = total == 0 or any(code is not None for code in reported)
+    return is_success and (data.get("total") is None or (total is not None and total <= offset))
 
 
 def _count(value: Any) -> int | None:

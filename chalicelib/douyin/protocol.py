@@ -83,8 +83,8 @@ CONNECT_REQUEST = Request("/", method="HEAD")
 """Opens a connection that the next request reuses. It requests nothing."""
 
 
-def certificates_request(query: CertificatesQuery, page: int, access_token: str) -> Request:
-    """Build the request of page `page` (from 1)."""
+def certificates_request(query: CertificatesQuery, number: int, access_token: str) -> Request:
+    """Build the request of page `number` (from 1)."""
     selection = query.selection
     time_range = {"start_time": selection.start_time, "end_time": selection.end_time}
     body = {
@@ -92,7 +92,7 @@ def certificates_request(query: CertificatesQuery, page: int, access_token: str)
         "open_id": query.open_id,
         "poi_id": selection.poi_id or None,
         "biz_type": selection.biz_type,
-        "page": page,
+        "page": number,
         "page_size": query.page_size,
         "page_dimension": BY_CERTIFICATE,
         "time_range": _without_none(time_range) or None,

@@ -146,7 +146,7 @@ class TestList:
         assert api.list().text == f'{{"account_id":"{ACCOUNT_ID}","poi_id":"{POI_ID}","certificates":[]}}'
         assert len(platform.calls("query_user_certificates")) == 1
 
-    @pytest.mark.parametrize(("can_use", "count"), [("true", 1), (1, 1), ("1", 1), ("TRUE", 0)])
+    @pytest.mark.parametrize(("can_use", "count"), [("TRUE", 1), (1, 1), ("1", 1), ("yes", 0)])
     def test_a_usable_order_is_listed_in_any_form_of_a_boolean(
         self, api: Api, platform: Platform, capsys: pytest.CaptureFixture[str], can_use: Any, count: int
     ) -> None:

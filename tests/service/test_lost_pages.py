@@ -1,12 +1,14 @@
 """A lost page ends the response before it. The calls for later pages are aborted and do not affect later requests."""
 
+import json
 import time
+from typing import Any
 
 import pytest
 
 import app as application
 from sandbox.sample_data import CUSTOMER_WITH_MANY_COUPONS
-from tests.harness import Api, Platform, certificate_ids
+from tests.harness import Api, Platform, assert_problem, certificate_ids
 
 
 @pytest.fixture
@@ -19,6 +21,28 @@ def api_with_pages(api: Api, platform: Platform, monkeypatch: pytest.MonkeyPatch
     platform.fail("hang", page=3)
     platform.fail("hang", page=4)
     return api
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"data": {"error_code": 0}},
+        {"data": {}, "extra": {"error_code": 0}},
+        {"data": {"orders": None, "total": 0}, "err_no": 0, "err_tips": "timeout"},
+    ],
+)
+def test_a_page_that_says_nothing_is_lost_if_the_total_reaches_it(
+    api: Api, platform: Platform, reply: dict[str, Any]
+) -> None:
+    api.login(CUSTOMER_WITH_MANY_COUPONS)
+    platform.fail("body", page=2, body=json.dumps(reply))
+    response = api.list()
+    assert len(certificate_ids(response)) == 50
+    assert len(platform.calls("query_user_certificates")) == 3 + 4, "the lost page is retried"
+    rest = f"?cursor={response.json['next_cursor']}"
+    assert_problem(api.list(rest), 502, "upstream_malformed")
+    platform.clear_faults()
+    assert len(certificate_ids(api.list(rest))) == 200
 
 
 def test_aborted_pages_do_not_slow_down_later_requests(api_with_pages: Api, platform: Platform) -> None:

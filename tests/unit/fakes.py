@@ -175,6 +175,7 @@ class FakeDouyin(DouyinClient):
         self.fetches: list[tuple[int, str]] = []
         self.queries: list[CertificatesQuery] = []
         self.contexts: list[RequestContext] = []
+        self.known_totals: list[int | None] = []
         self.fetch: Callable[[int, str], Page] = lambda _page, _token: make_page([])
         self.connections = 0
         self.connection_error: RedemptionError | None = None
@@ -196,12 +197,18 @@ class FakeDouyin(DouyinClient):
         return self.login_result
 
     def query_user_certificates(
-        self, query: CertificatesQuery, page: int, access_token: str, context: RequestContext
+        self,
+        query: CertificatesQuery,
+        number: int,
+        access_token: str,
+        context: RequestContext,
+        known_total: int | None = None,
     ) -> Page:
         self.contexts.append(context)
         self.queries.append(query)
-        self.fetches.append((page, access_token))
-        return self.fetch(page, access_token)
+        self.fetches.append((number, access_token))
+        self.known_totals.append(known_total)
+        return self.fetch(number, access_token)
 
     def ensure_connection(self) -> None:
         self.open_connection()

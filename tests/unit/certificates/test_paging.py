@@ -4,7 +4,6 @@
 """
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from unittest.mock import Mock
 
@@ -16,6 +15,7 @@ from chalicelib.certificates.paging import (
     MAX_EMPTY_PAGES,
     MAX_PAGES,
     PAGES_PER_RESPONSE,
+    FetchPage,
     PagedResult,
     list_pages,
     plan_pages,
@@ -37,9 +37,11 @@ class Pages:
     def __init__(self, pages: PageMap) -> None:
         self.pages = pages
         self.fetched: list[int] = []
+        self.known_totals: list[int | None] = []
 
-    def __call__(self, number: int) -> Page:
+    def __call__(self, number: int, known_total: int | None) -> Page:
         self.fetched.append(number)
+        self.known_totals.append(known_total)
         page = self.pages.get(number, (0, None))
         if isinstance(page, Exception):
             raise page
@@ -53,7 +55,7 @@ def make_deadline() -> Deadline:
     return Deadline(9.0, Clock())
 
 
-def read(pages: Callable[[int], Page], start: Cursor | None = None, page_size: int = PAGE_SIZE) -> PagedResult:
+def read(pages: FetchPage, start: Cursor | None = None, page_size: int = PAGE_SIZE) -> PagedResult:
     return list_pages(start or Cursor(), pages, InlineExecutor(), page_size, make_deadline())
 
 
@@ -168,6 +170,7 @@ def test_the_total_of_an_earlier_response_counts_where_the_present_one_has_none(
     third = read(fetch, second.position)
     assert fetch.fetched == [*range(1, 10)]
     assert (third.continues, third.position) == (False, Cursor(10, 6, 0, 450))
+    assert fetch.known_totals == [None, *[450] * 8]
 
 
 def test_a_page_that_waits_for_a_thread_is_lost_at_the_deadline() -> None:
@@ -195,7 +198,7 @@ def test_the_first_page_is_read_alone_and_the_others_in_parallel() -> None:
     started: list[int] = []
     together = threading.Barrier(PAGES_PER_RESPONSE - 1)
 
-    def fetch(number: int) -> Page:
+    def fetch(number: int, _known_total: int | None) -> Page:
         started.append(number)
         if number == 1:
             assert started == [1]
@@ -213,7 +216,7 @@ def test_pages_after_a_failed_one_are_aborted_or_not_begun(error: Exception) -> 
     deadline = Deadline(60.0)
     fetched: list[int] = []
 
-    def fetch(number: int) -> Page:
+    def fetch(number: int, _known_total: int | None) -> Page:
         fetched.append(number)
         if number == 1:
             return make_page([str(number)] * PAGE_SIZE, 500)

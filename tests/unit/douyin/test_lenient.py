@@ -128,6 +128,39 @@ def test_invalid_text_is_replaced_and_hides_nothing() -> None:
         assert len(msgspec.json.encode(view.title)) <= len(broken) + len('"套餐"'.encode()), "it does not grow"
 
 
+BODY = json.dumps(build_reply(build_certificate(unknown=1)), ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(
+    ("written", "replacement", "title"),
+    [
+        (b"{", b"\xef\xbb\xbf{", "双人套餐"),
+        *((b'"unknown": 1', b'"unknown": ' + number, "双人套餐") for number in (b"NaN", b"Infinity", b"-Infinity")),
+        *(("双人".encode(), "双".encode() + raw + "人".encode(), f"双{shown}人套餐")
+          for raw, shown in ((b"\t", "\t"), (b"\n", "\n"), (b"\r\n", "\r\n"), (b"\x00", " "), (b"\x1f", " "))),
+    ],
+)  # fmt: skip
+def test_what_makes_a_text_no_json_hides_nothing(written: bytes, replacement: bytes, title: str) -> None:
+    body = BODY.replace(written, replacement, 1)
+    assert body != BODY
+    built = build_views([parse_certificates(Response(200, {}, body))], NOW)
+    assert to_json(built) == to_json(
+        read(build_certificate(sku_info={**build_certificate()["sku_info"], "title": title}))
+    )
+    assert built.malformed == 0
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("path", ["amount.pay_amount", "sku_info.market_price", "expire_time", "sku_info.title"])
+def test_a_shown_field_that_is_no_number_is_malformed_and_omitted(path: str, number: str) -> None:
+    wrong, without = build_certificate(), build_certificate()
+    set_path(wrong, path, float(number))
+    set_path(without, path, MISSING)
+    built = read(wrong)
+    assert (to_json(built), built.malformed) == (to_json(read(without)), 1)
+    assert built.malformed_fields == [f"orders.certificates.{path}"]
+
+
 VALUES: list[Any] = [
     None, True, False, 0, -7, 2**63, 1.5, 3.0, "", "7", "x", "券", [], {}, [None], [1], ["7"], ["x"], [{}],
     {"title": 7}, {"start_time": "x"},

@@ -143,51 +143,77 @@ class TestCertificates:
         assert pages.parse_certificates(json_response(body)) == Page([], 0, None)
 
     @pytest.mark.parametrize(
-        ("body", "number", "is_page"),
+        ("body", "offset", "known_total", "is_page"),
         [
             # Nothing says that the reply is good.
-            ({"data": {}}, 1, False),
-            ({"data": {"error_code": None}, "extra": {"logid": "1"}}, 1, False),
-            ({"data": {"total": 10}}, 2, False),
+            ({"data": {}}, 0, None, False),
+            ({"data": {"error_code": None}, "extra": {"logid": "1"}}, 0, None, False),
+            ({"data": {"total": 10}}, 10, None, False),
             # A code that is there and 0, or a total of 0, says so.
-            ({"data": {"total": 0}}, 1, True),
-            ({"data": {"total": "0"}}, 1, True),
-            ({"data": {"error_code": 0}}, 1, True),
-            ({"data": {"error_code": "0", "total": None}}, 1, True),
-            ({"data": {}, "extra": {"error_code": 0}}, 1, True),
-            ({"data": {}, "extra": {"sub_error_code": 0}}, 1, True),
-            ({"data": {}, "err_no": 0}, 1, True),
-            # The total decides whether certificates can be expected.
-            ({"data": {"error_code": 0, "total": 1}}, 1, False),
-            ({"data": {"error_code": 0, "total": "many"}}, 1, False),
-            ({"data": {"error_code": 0, "total": -1}}, 1, False),
-            ({"data": {"error_code": 0, "total": 10}}, 1, False),
-            ({"data": {"error_code": 0, "total": 10}}, 2, True),
-            ({"data": {"error_code": 0, "total": 11}}, 2, False),
-            ({"data": {"error_code": 0, "total": 11}}, 3, True),
+            ({"data": {"total": 0}}, 0, None, True),
+            ({"data": {"total": "0"}}, 0, None, True),
+            ({"data": {"error_code": 0}}, 0, None, True),
+            ({"data": {"error_code": "0", "total": None}}, 0, None, True),
+            ({"data": {}, "extra": {"error_code": 0}}, 0, None, True),
+            ({"data": {}, "extra": {"sub_error_code": 0}}, 0, None, True),
+            ({"data": {}, "err_no": 0, "err_tips": "timeout"}, 0, None, True),
+            # Its own total decides whether certificates can be expected.
+            ({"data": {"error_code": 0, "total": 1}}, 0, None, False),
+            ({"data": {"error_code": 0, "total": "many"}}, 0, None, False),
+            ({"data": {"error_code": 0, "total": -1}}, 0, None, False),
+            ({"data": {"error_code": 0, "total": 10}}, 0, None, False),
+            ({"data": {"error_code": 0, "total": 10}}, 10, 100, True),
+            ({"data": {"error_code": 0, "total": 11}}, 10, 100, False),
+            ({"data": {"error_code": 0, "total": 11}}, 20, 100, True),
+            # Without one, that of the list decides.
+            *(
+                ({"data": {**orders, **total}, **envelope}, 50, known_total, is_page)
+                for orders in ({}, {"orders": None})
+                for total in ({}, {"total": None}, {"total": 0}, {"total": "0"})
+                for envelope in ({"extra": {"error_code": 0}}, {"err_no": 0})
+                for known_total, is_page in ((51, False), (200, False), (50, True), (0, True), (None, True))
+            ),
+            ({"data": {"orders": None, "total": "many"}}, 50, 51, False),
+            # A list with a total of its own, or that is there, says what it holds.
+            ({"data": {"orders": None, "total": 200}}, 50, 200, True),
+            ({"data": {"orders": []}}, 50, 200, True),
+            # A list under another name: on the first page, the platform has changed.
+            *(
+                ({"data": {"error_code": 0, **orders, name: value}}, offset, None, is_page)
+                for orders in ({}, {"orders": None})
+                for name, value, offset, is_page in (
+                    ("order_list", [{}], 0, False),
+                    ("order_list", [{}], 50, True),
+                    ("order_list", [], 0, True),
+                    ("features", {"x": [1]}, 0, True),
+                    ("is_new", True, 0, True),
+                    ("description", ["x"], 0, True),
+                )
+            ),
+            ({"data": {"total": 0, "order_list": [{}]}}, 0, None, True),
             # No other value is a list.
-            ({"data": {"error_code": 0, "total": 0, "orders": {}}}, 1, False),
-            ({"data": {"error_code": 0, "total": 0, "orders": ""}}, 1, False),
-            ({"data": {"error_code": 0, "total": 0, "orders": False}}, 1, False),
+            ({"data": {"error_code": 0, "total": 0, "orders": {}}}, 0, None, False),
+            ({"data": {"error_code": 0, "total": 0, "orders": ""}}, 0, None, False),
+            ({"data": {"error_code": 0, "total": 0, "orders": False}}, 0, None, False),
         ],
     )
     def test_a_reply_without_orders_is_an_empty_page_only_if_it_is_certain(
-        self, body: Any, number: int, is_page: bool
+        self, body: Any, offset: int, known_total: int | None, is_page: bool
     ) -> None:
-        """With ten certificates per page."""
         if is_page:
-            page = pages.parse_certificates(json_response(body), number, 10)
+            page = pages.parse_certificates(json_response(body), offset, known_total)
             assert (page.orders, page.size, page.malformed) == ([], 0, {})
         else:
-            with pytest.raises(UpstreamMalformedError):
-                pages.parse_certificates(json_response(body), number, 10)
+            with pytest.raises(UpstreamMalformedError) as raised:
+                pages.parse_certificates(json_response(body), offset, known_total)
+            assert raised.value.retryable
 
     @pytest.mark.parametrize(
         ("can_use", "expected"),
         [
-            *((value, True) for value in (True, "true", 1, "1")),
-            *((value, False) for value in (False, "false", 0, "0", None)),
-            *((value, None) for value in ("True", "yes", "", 2, -1, "01")),
+            *((value, True) for value in (True, "true", "True", "TRUE", " true ", 1, "1", 1.0)),
+            *((value, False) for value in (False, "false", "False", "FALSE", 0, "0", 0.0, None)),
+            *((value, None) for value in ("yes", "", " ", 2, -1, "01", "1.0", 0.5)),
             ([True], None),
             ({}, None),
         ],
@@ -195,7 +221,7 @@ class TestCertificates:
     def test_an_order_is_usable_or_not_in_any_form_of_a_boolean(self, can_use: Any, expected: bool | None) -> None:
         """Another value hides the certificates: they are counted, also one that is malformed itself."""
         page = pages.parse_certificates(json_response(envelope((order("1", "a", "", can_use=can_use),))))
-        assert [held.can_use for held in page.orders] == [expected or False]
+        assert [held.can_use or False for held in page.orders] == [expected or False]
         assert parsed_ids(page) == ["a"]
         paths = {"": ["orders.certificates.certificate_id"]}
         if expected is None:
@@ -276,7 +302,7 @@ class TestCertificates:
             b'{"data":{"orders":[]},"extra":[0]}',
             b'{"data":{"orders":[7]},"extra":7}',
             b'{"data":[],"extra":{}}',
-            b'{"data":{"orders":[],"total":NaN},"extra":{}}',
+            b'{"data":{"orders":[],"error_code":NaN},"extra":{}}',
             b'{"data":{"orders":[],"error_code":"many"},"extra":{}}',
             b'{"data":{"orders":[],"error_code":"null"},"extra":{}}',
             b'{"data":{"orders":[]},"extra":{"sub_error_code":"null"}}',
