@@ -135,11 +135,13 @@ def _create_clients(loader: Loader) -> tuple["DynamoDBClient", "SecretsManagerCl
 
 
 def _call(service: str, operation: str, context: RequestContext, send: Callable[[], T]) -> T:
-    """Call AWS with retries inside the deadline; raises ConditionFailedError or StorageUnavailableError."""
+    """Call AWS with retries inside the deadline.
+
+    Raises ConditionFailedError, StorageUnavailableError, and UpstreamTimeoutError if no time is left for the first one.
+    """
 
     def attempt() -> T:
-        if context.deadline.remaining() <= 0:
-            raise StorageUnavailableError("budget")
+        context.deadline.check()
         with context.record_call(service, operation), _translate_errors():
             return call_with_timeout(send, AWS_ATTEMPT_SECONDS, context.deadline)
 

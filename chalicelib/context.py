@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.errors import RedemptionError, UpstreamError
+from chalicelib.errors import RedemptionError, UpstreamError, UpstreamTimeoutError
 
 REQUEST_SECONDS = 9.0
 """Time limit of one request. A response leaves within 10 s: the last second is for building and sending it."""
@@ -46,6 +46,13 @@ class Deadline:
     def narrowed(self, seconds: float) -> "Deadline":
         """Return a new deadline, `seconds` from now but not after this one. They are cancelled independently."""
         return Deadline(min(seconds, self.remaining()), self._clock)
+
+    def check(self) -> float:
+        """Return the seconds left, more than 0; raises UpstreamTimeoutError when the time is over."""
+        left = self.remaining()
+        if left <= 0:
+            raise UpstreamTimeoutError("budget")
+        return left
 
     @property
     def is_cancelled(self) -> bool:

@@ -76,10 +76,6 @@ class TokenUnavailableError(RedemptionError):
         self.evidence = evidence
 
 
-class TokenTimeoutError(TokenUnavailableError):
-    """The deadline came before a new token."""
-
-
 class UpstreamError(RedemptionError):
     """A call to the platform failed.
 
@@ -113,7 +109,7 @@ class UpstreamUnavailableError(UpstreamError):
 
 
 class UpstreamTimeoutError(UpstreamError):
-    """The platform did not respond completely in time."""
+    """The platform did not respond completely in time, or no time was left for a call (reason `budget`)."""
 
 
 class UpstreamMalformedError(UpstreamError):

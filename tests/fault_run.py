@@ -272,8 +272,8 @@ class FaultRun:
         if call.operation != "UpdateItem" or status != 200:
             return
         values = json.loads(call.body)["ExpressionAttributeValues"]
-        if ":token" in values:
-            self.record(rules.Committed, self._callers[call.access_key], values[":token"]["S"])
+        if ":access_token" in values:
+            self.record(rules.Committed, self._callers[call.access_key], values[":access_token"]["S"])
         elif ":owner" in values:
             self._spring_trap("lease", self._callers[call.access_key])
 

@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from chalice.app import Chalice, Request, Response
 
 from chalicelib.api.problems import FRAMEWORK_PROBLEMS, INTERNAL_ERROR, Problem, problem_for_error, problem_for_type
-from chalicelib.api.telemetry import Telemetry
+from chalicelib.api.telemetry import Telemetry, format_error
 from chalicelib.context import RequestContext, RequestRecord
 from chalicelib.errors import RedemptionError
 
@@ -85,13 +86,13 @@ class Application(Chalice):
             fields, error = job(context)
         except Exception as raised:
             context.record.outcome = problem_for_error(raised).outcome
-            self.telemetry.report(name, context.record)
+            self._report(name, context.record)
             if isinstance(raised, RedemptionError):
                 raise
             raise RuntimeError(f"{name} failed with {type(raised).__name__}; its log line says where") from None
         if error is not None:
             context.record.outcome = problem_for_error(error).outcome
-        self.telemetry.report(name, context.record, **fields)
+        self._report(name, context.record, **fields)
 
     def _middleware(self, request: Request, get_response: Callable[[Request], Response]) -> Response:
         record: RequestRecord = request.context[_CONTEXT].record
@@ -111,8 +112,16 @@ class Application(Chalice):
         """Add the headers that every response has, and report the request."""
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Request-Id"] = record.request_id
-        self.telemetry.report(operation, record, status=response.status_code, request_id=record.request_id)
+        self._report(operation, record, status=response.status_code, request_id=record.request_id)
         return response
+
+    def _report(self, operation: str, record: RequestRecord, **fields: Any) -> None:
+        """Report a request or run. Its result does not depend on that, so no exception leaves this method."""
+        try:
+            self.telemetry.report(operation, record, **fields)
+        except Exception as error:
+            with suppress(Exception):
+                self.telemetry.warn(f"the report of {operation} {record.request_id} failed: {format_error(error)}")
 
 
 def _to_response(

@@ -13,7 +13,7 @@ from chalicelib.certificates.views import ListView
 from chalicelib.context import ListReport, Outcome, RequestContext
 from chalicelib.credentials import Credentials, CredentialsCache
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.errors import StorageUnavailableError, TokenTimeoutError, UnauthenticatedError, UpstreamTimeoutError
+from chalicelib.errors import RedemptionError, UnauthenticatedError
 from chalicelib.redaction import RedactedStruct
 from chalicelib.sessions import Session, encode_session, hash_open_id
 
@@ -68,9 +68,15 @@ class LoginHandler:
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
         credentials = self._credentials.get(context)
-        prefetched = [] if request.selection is None else self._lister.prefetch(request.selection, context)
-        session = Session(request.app_id, self._douyin.login(request.app_id, app_secret, request.code, context))
-        token = encode_session(session, int(self._clock()) + self._ttl, credentials.session_keys)
+        prefetch_context = context.cancellable()
+        prefetched = [] if request.selection is None else self._lister.prefetch(request.selection, prefetch_context)
+        try:
+            session = Session(request.app_id, self._douyin.login(request.app_id, app_secret, request.code, context))
+            token = encode_session(session, int(self._clock()) + self._ttl, credentials.session_keys)
+        except RedemptionError:
+            # Other requests need the threads of the prefetch.
+            prefetch_context.deadline.cancel()
+            raise
         user = hash_open_id(session.open_id, credentials.session_keys)
         if request.selection is None:
             return LoginResult(LoginView(token, self._ttl), user)
@@ -90,15 +96,8 @@ class LoginHandler:
         prefetched: list[Future[None]],
         context: RequestContext,
     ) -> tuple[ListView, ListReport]:
-        """List within LIST_SECONDS; raises UpstreamTimeoutError when they are over."""
+        """List within LIST_SECONDS; raises what `CertificateLister.list_certificates` raises."""
         context = context.with_timeout(LIST_SECONDS)
         # The list does itself what has not started yet.
         wait([future for future in prefetched if not future.cancel()], context.deadline.remaining())
-        try:
-            return self._lister.list_certificates(session, request, credentials, context)
-        except TokenTimeoutError:
-            raise UpstreamTimeoutError("budget") from None
-        except StorageUnavailableError:
-            if context.deadline.remaining() > 0:
-                raise
-            raise UpstreamTimeoutError("budget") from None
+        return self._lister.list_certificates(session, request, credentials, context)

@@ -121,7 +121,6 @@ ERROR_PROBLEMS: dict[type[errors.RedemptionError], ProblemType] = {
     errors.UpstreamUnavailableError: UPSTREAM_UNAVAILABLE,
     errors.UpstreamTimeoutError: UPSTREAM_TIMEOUT,
     errors.TokenUnavailableError: TOKEN_UNAVAILABLE,
-    errors.TokenTimeoutError: TOKEN_UNAVAILABLE,
     errors.TokenRefusedError: TOKEN_UNAVAILABLE,
     errors.AppNotPermittedError: APP_NOT_PERMITTED,
     errors.AppMisconfiguredError: APP_MISCONFIGURED,

@@ -108,8 +108,8 @@ class Telemetry:
             "failed_calls": "; ".join(
                 _format_failure(call) for call in record.calls if call.outcome not in _UNREMARKABLE
             ),
-            "list_error": None if record.list_outcome is None else _format_error(record.list_outcome.error),
-            "error": _format_error(record.outcome.error),
+            "list_error": None if record.list_outcome is None else format_error(record.list_outcome.error),
+            "error": format_error(record.outcome.error),
         }
         log = self._logger.warning if errors else self._logger.info
         if not all(isinstance(found, RedemptionError) for found in errors):
@@ -232,7 +232,7 @@ def _format_failure(call: Call) -> str:
     return f"{call.service}.{call.name} {reason}{logid}"
 
 
-def _format_error(error: BaseException | None) -> str:
+def format_error(error: BaseException | None) -> str:
     """Format an error for the log: our own with its message, any other with its type and location only.
 
     The message of any other exception may quote a secret.

@@ -7,14 +7,14 @@ The total decides. If it cannot be right, the size of the newest page decides.
 """
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 
 import msgspec
 
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.context import Deadline
 from chalicelib.douyin.pages import Page
-from chalicelib.errors import RedemptionError, UpstreamTimeoutError
+from chalicelib.errors import RedemptionError
 
 PAGES_PER_RESPONSE = 4
 
@@ -60,7 +60,9 @@ def list_pages(start: Cursor, fetch: FetchPage, executor: Executor, page_size: i
         try:
             # Limited here too: while a page waits for a thread, the deadline of its call is not checked.
             for future in futures:
-                pages.append(_result(future, deadline))  # noqa: PERF401 - keeps the pages before a lost one
+                while not future.done():
+                    wait([future], deadline.check())
+                pages.append(future.result())
         except RedemptionError as error:
             position = advance(start, pages)
             # The list may have ended before the lost page: some pages are read only to find the end.
@@ -68,13 +70,6 @@ def list_pages(start: Cursor, fetch: FetchPage, executor: Executor, page_size: i
             return PagedResult(pages, position, continues, error if continues else None)
         finally:
             _cancel(futures, deadline)
-
-
-def _result(future: Future[Page], deadline: Deadline) -> Page:
-    try:
-        return future.result(max(0.0, deadline.remaining()))
-    except TimeoutError:
-        raise UpstreamTimeoutError("budget") from None
 
 
 def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int, bool]:

@@ -50,9 +50,7 @@ class Transport:
 
         Raises UpstreamTimeoutError, UpstreamUnavailableError and UpstreamMalformedError.
         """
-        left = deadline.remaining()
-        if left <= 0:
-            raise UpstreamTimeoutError("budget")
+        left = deadline.check()
         url = base_url + request.path
         limits = ExchangeTimeout(deadline, max_idle, connect=CONNECT_SECONDS, read=READ_SECONDS, total=left)
         try:

@@ -25,14 +25,18 @@ import msgspec
 from chalicelib.aws import ConditionFailedError, Item, Table
 from chalicelib.context import RequestContext
 from chalicelib.douyin.protocol import is_access_token
-from chalicelib.errors import RateLimitedError, StorageUnavailableError, UpstreamError
+from chalicelib.errors import RateLimitedError, StorageUnavailableError, UpstreamError, UpstreamTimeoutError
 from chalicelib.redaction import RedactedStruct
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 LEASE_SECONDS = 4.0
-"""A dead holder is replaced after this time. Each attempt of a living holder ends earlier."""
+"""A holder that has not changed the row for this time counts as dead and is replaced.
+
+A living one takes longer only if a slow mint (MINT_SECONDS) is followed by a write that needs its second attempt. The
+result is one more mint.
+"""
 
 MAX_CLOCK_DIFFERENCE_SECONDS = 120.0
 """The clocks of two instances are at most this far apart (each is at most 60 s wrong)."""
@@ -102,7 +106,7 @@ class Lease:
 
     Each method writes only if the row still has the version and the token that were read or written last: a token that
     was written by hand, without a new version, is not overwritten. Otherwise it raises ConditionFailedError. Raises
-    StorageUnavailableError too.
+    StorageUnavailableError and UpstreamTimeoutError too, except for `release`.
     """
 
     def __init__(
@@ -118,19 +122,17 @@ class Lease:
     def acquire(self) -> None:
         """Acquire the lease, or extend it by its full duration."""
         until = _milliseconds(self._clock() + LEASE_SECONDS)
-        values: Item = {":owner": {"S": self._owner}, ":until": until}
-        self._update("SET lease_owner = :owner, lease_until = :until", "", values)
+        self._update({"lease_owner": {"S": self._owner}, "lease_until": until})
 
     def commit(self, access_token: str, minted_at: int, expires_at: int) -> TokenRow:
         """Replace the old token by the new one and end the lease, in one write."""
         return self._update(
-            "SET access_token = :token, minted_at = :minted_at, expires_at = :expires_at",
-            "REMOVE lease_owner, lease_until, failed_at, failed_until, failure",
             {
-                ":token": {"S": access_token},
-                ":minted_at": {"N": str(minted_at)},
-                ":expires_at": {"N": str(expires_at)},
+                "access_token": {"S": access_token},
+                "minted_at": {"N": str(minted_at)},
+                "expires_at": {"N": str(expires_at)},
             },
+            "REMOVE lease_owner, lease_until, failed_at, failed_until, failure",
         )
 
     def release(self, error: UpstreamError) -> None:
@@ -138,22 +140,22 @@ class Lease:
         is_permanent = isinstance(error, RateLimitedError) or (error.evidence is not None and not error.retryable)
         pause = PERMANENT_PAUSE_SECONDS if is_permanent else TRANSIENT_PAUSE_SECONDS
         now = self._clock()
-        # When the table is unavailable too, the lease ends by itself.
-        with suppress(StorageUnavailableError):
+        # When the table is unavailable too, or no time is left, the lease ends by itself.
+        with suppress(StorageUnavailableError, UpstreamTimeoutError):
             self._update(
-                "SET failed_at = :at, failed_until = :until, failure = :failure",
-                "REMOVE lease_owner, lease_until",
                 {
-                    ":at": _milliseconds(now),
-                    ":until": _milliseconds(now + pause),
-                    ":failure": {"S": error.reason},
+                    "failed_at": _milliseconds(now),
+                    "failed_until": _milliseconds(now + pause),
+                    "failure": {"S": error.reason},
                 },
+                "REMOVE lease_owner, lease_until",
             )
 
-    def _update(self, sets: str, removes: str, values: Item) -> TokenRow:
-        version = self._row.version + 1
+    def _update(self, changes: Item, removes: str = "") -> TokenRow:
+        changes = {**changes, "version": {"N": str(self._row.version + 1)}}
+        sets = ", ".join(f"{name} = :{name}" for name in changes)
+        values: Item = {f":{name}": value for name, value in changes.items()}
         conditions: list[str] = []
-        values = {":version": {"N": str(version)}, **values}
         for name in ("version", "access_token"):
             if name in self._row.item:
                 conditions.append(f"{name} = :seen_{name}")
@@ -162,13 +164,12 @@ class Lease:
                 conditions.append(f"attribute_not_exists({name})")
         try:
             item = self._table.update_item(
-                self._pk, f"{sets}, version = :version {removes}", " AND ".join(conditions), values, self._context
+                self._pk, f"SET {sets} {removes}", " AND ".join(conditions), values, self._context
             )
         except ConditionFailedError as conflict:
-            # Our write may have succeeded with its response lost; then the retry conflicts with our own change.
             item = conflict.item
-            row = TokenRow.from_item(item)
-            if row.lease_owner != self._owner or row.version != version:
+            # If the row has our values, the write succeeded and its response was lost: the retry met our own change.
+            if any(item.get(name) != value for name, value in changes.items()):
                 raise
         self._row = TokenRow.from_item(item)
         return self._row

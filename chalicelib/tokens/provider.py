@@ -18,7 +18,6 @@ from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import MintedToken
 from chalicelib.errors import (
     StorageUnavailableError,
-    TokenTimeoutError,
     TokenUnavailableError,
     UpstreamError,
     UpstreamTimeoutError,
@@ -141,6 +140,13 @@ class TokenProvider:
 
     def _obtain(self, token_id: str, other_than: str, policy: RetryPolicy, context: RequestContext) -> str:
         """Return a token that has not expired and is not `other_than`: that of the row, or a new one."""
+        try:
+            return self._use_or_mint(token_id, other_than, policy, context)
+        except UpstreamTimeoutError:
+            raise TokenUnavailableError("no new token in time") from None
+
+    def _use_or_mint(self, token_id: str, other_than: str, policy: RetryPolicy, context: RequestContext) -> str:
+        """Do this; raises UpstreamTimeoutError when no time is left for the next step."""
         # The age counts from before a read: Lambda may freeze the instance during it.
         read_at, may_mint = self._clock(), True
         row = self.read_row(token_id, context)
@@ -190,13 +196,11 @@ class TokenProvider:
             )
         except UpstreamError as error:
             lease.release(error)
-            is_late = isinstance(error, UpstreamTimeoutError) and context.deadline.remaining() < MIN_WAIT_SECONDS
-            error_type = TokenTimeoutError if is_late else TokenUnavailableError
-            raise error_type(f"minting failed: {error}", error.evidence) from None
+            raise TokenUnavailableError(f"minting failed: {error}", error.evidence) from None
         expires_at = minted_at + minted.expires_in
         try:
             return lease.commit(minted.access_token, minted_at, expires_at)
-        except StorageUnavailableError:
+        except (StorageUnavailableError, UpstreamTimeoutError):
             # The token is valid although no other instance will read it: use it in this one.
             return TokenRow(minted.access_token, expires_at)
 
@@ -226,7 +230,7 @@ def decide(
     if row.is_paused(now, unchanged_seconds):
         raise TokenUnavailableError(f"minting failed moments ago: {row.failure}")
     if seconds_left < MIN_WAIT_SECONDS:
-        raise TokenTimeoutError("no new token in time")
+        raise TokenUnavailableError("no new token in time")
     if row.is_leased(now, unchanged_seconds):
         return "wait"
     if not may_mint:

@@ -8,7 +8,7 @@ import msgspec
 
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
-from chalicelib.errors import RedemptionError, StorageUnavailableError, TokenUnavailableError
+from chalicelib.errors import RedemptionError
 from chalicelib.tokens.provider import TokenProvider
 
 SECONDS_PER_APP = 10.0
@@ -44,13 +44,13 @@ def renew_tokens(tokens: TokenProvider, credentials: CredentialsCache, context: 
         app_context = context.with_timeout(SECONDS_PER_APP)
         try:
             was_renewed = tokens.renew_if_expiring(app_id, app_context)
-        except (TokenUnavailableError, StorageUnavailableError) as error:
+        except RedemptionError as error:
             renewal.failed[app_id] = str(error)
             renewal.error = renewal.error or error
         else:
             renewal.renewed += [app_id] if was_renewed else []
             renewal.left += not was_renewed
-        with suppress(StorageUnavailableError):
+        with suppress(RedemptionError):
             row = tokens.read_row(app_id, app_context)
             lifetimes += [max(0, row.expires_at - int(time.time()))] if row.access_token else []
     renewal.seconds_left = min(lifetimes, default=None)

@@ -7,12 +7,25 @@ from typing import Any
 
 import pytest
 
+from app import THREADS
 from sandbox.sample_data import (
     CUSTOMER,
     CUSTOMER_WITH_MANY_COUPONS,
     CUSTOMER_WITH_STORE_LIMITS,
+    POI_ID,
 )
-from tests.harness import FAST_RETRIES, TOKEN_ROW, WANTED, Api, Aws, Platform, assert_problem, in_seconds
+from tests.aws_proxy import NetworkFault, run_aws_proxy
+from tests.harness import (
+    FAST_RETRIES,
+    TOKEN_ROW,
+    WANTED,
+    Api,
+    Aws,
+    Platform,
+    assert_problem,
+    certificate_ids,
+    in_seconds,
+)
 from tests.scripted_server import Received, ScriptedServer, certificates_body, http_response
 
 
@@ -83,6 +96,16 @@ class TestListProblem:
         varying: dict[str, Any] = {"request_id": "", "upstream": {}}
         assert body["list_problem"] | varying == expected.json | varying
 
+    @pytest.mark.parametrize(
+        ("call", "code"), [("query_user_certificates", "upstream_timeout"), ("client_token", "token_unavailable")]
+    )
+    def test_a_list_that_takes_too_long_has_the_code_of_its_cause_as_in_the_certificates_call(
+        self, api: Api, platform: Platform, call: str, code: str
+    ) -> None:
+        platform.fail("hang", call)
+        assert api.login(list=WANTED, milliseconds=2000).json["list_problem"]["code"] == code
+        assert api.list(milliseconds=2000).json["code"] == code
+
     @pytest.mark.parametrize("begun_seconds", [0, 60])
     def test_a_dead_holder_of_the_lease_is_replaced_within_the_time_of_the_list(
         self, api: Api, aws: Aws, platform: Platform, begun_seconds: int
@@ -95,6 +118,21 @@ class TestListProblem:
 
 
 class TestLoginProblem:
+    def test_refused_codes_do_not_slow_down_another_customers_list(
+        self, api: Api, aws: Aws, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each prefetch for an invented merchant hangs in DynamoDB. There are fewer threads than prefetches."""
+        with run_aws_proxy(aws.url) as proxy:
+            proxy.refuse = lambda call: NetworkFault("delay", 5.0) if "invented" in call.body else None
+            monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+            api.login(CUSTOMER_WITH_MANY_COUPONS)
+            assert len(certificate_ids(api.list())) == 200
+            customer = dict(api.headers)
+            for number in range(2 * THREADS):
+                wanted = {"account_id": f"invented-{number}", "poi_id": POI_ID}
+                assert api.login(code="wrong", list=wanted).status == 401
+            assert len(certificate_ids(api.list(headers=customer, milliseconds=1500))) == 200
+
     def test_a_refused_code_is_unauthenticated_and_costs_the_next_customer_nothing(
         self, api: Api, aws: Aws, platform: Platform
     ) -> None:

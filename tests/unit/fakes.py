@@ -79,7 +79,8 @@ class FakeTable(Table):
     """A DynamoDB table in memory. It evaluates the conditions and updates that `tokens.lease` writes.
 
     The functions in `before_read` and `before_write` run one per call: another instance's work between two calls of
-    ours. `fails_reads` and `fails_writes` make the table unavailable.
+    ours. `fails_reads` and `fails_writes` make the table unavailable. With `loses_responses`, each write is repeated
+    because its first response was lost.
     """
 
     def __init__(self, **rows: Item) -> None:
@@ -90,9 +91,10 @@ class FakeTable(Table):
         self.before_write: list[Callable[[], object]] = []
         self.fails_reads = False
         self.fails_writes = False
+        self.loses_responses = False
 
     def get_item(self, pk: str, context: RequestContext) -> Item:
-        del context
+        context.deadline.check()
         self.reads.append(pk)
         self._check_calls()
         if self.before_read:
@@ -102,7 +104,7 @@ class FakeTable(Table):
         return dict(self.items.get(pk, {}))
 
     def update_item(self, pk: str, update: str, condition: str, values: Item, context: RequestContext) -> Item:
-        del context
+        context.deadline.check()
         self.writes.append(update)
         self._check_calls()
         if self.before_write:
@@ -111,6 +113,8 @@ class FakeTable(Table):
             raise StorageUnavailableError("write failed")
         # DynamoDB refuses a value that no expression uses, and an expression whose value is missing.
         assert set(re.findall(r":\w+", f"{update} {condition}")) == set(values)
+        if self.loses_responses:
+            self._update(pk, update, condition, values)
         return self._update(pk, update, condition, values)
 
     def _check_calls(self) -> None:

@@ -18,7 +18,7 @@ from botocore.stub import Stubber
 from chalicelib import aws
 from chalicelib.aws import ConditionFailedError, Table, create_clients, read_secret
 from chalicelib.context import RequestContext
-from chalicelib.errors import StorageUnavailableError
+from chalicelib.errors import StorageUnavailableError, UpstreamTimeoutError
 from tests.unit.fakes import make_context
 
 if TYPE_CHECKING:
@@ -160,13 +160,14 @@ def test_a_transient_error_of_each_call_is_overcome(call: str, result: Any, expe
 
 
 @pytest.mark.parametrize(
-    ("seconds", "attempts", "message"), [(1.01, 2, "Throttling"), (0.99, 1, "Throttling"), (0.0, 0, "budget")]
+    ("seconds", "attempts", "error"),
+    [(1.01, 2, StorageUnavailableError), (0.99, 1, StorageUnavailableError), (0.0, 0, UpstreamTimeoutError)],
 )
 def test_a_call_is_begun_before_the_deadline_and_repeated_when_there_is_time_for_a_whole_attempt(
-    seconds: float, attempts: int, message: str
+    seconds: float, attempts: int, error: type[Exception]
 ) -> None:
     client, context = make_client(*[client_error("ThrottlingException")] * 2), make_context(seconds)
-    with pytest.raises(StorageUnavailableError, match=message):
+    with pytest.raises(error):
         CALLS["dynamodb.GetItem"](client, context)
     assert (client.get_item.call_count, len(context.record.calls)) == (attempts, attempts)
 

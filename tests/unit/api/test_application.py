@@ -4,6 +4,7 @@ import json
 import traceback
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from chalice.app import BadRequestError, Chalice, Request
@@ -290,6 +291,22 @@ def test_an_event_without_path_parameters_is_an_internal_error(app: App) -> None
     event = make_event(resource="/a/{account_id}/b/{poi_id}", pathParameters={"account_id": "7"})
     assert_problem(app.call(event), 500, "internal_error")
     assert app.report().error is not None
+
+
+@pytest.mark.parametrize("error", [None, OSError("planted")], ids=["logged", "no log either"])
+def test_a_response_does_not_depend_on_its_report(
+    app: App, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    warn = Mock(side_effect=error)
+    monkeypatch.setattr(app.telemetry, "report", Mock(side_effect=ValueError("planted")))
+    monkeypatch.setattr(app.telemetry, "warn", warn)
+    response = app.call()
+    assert (response["statusCode"], response["body"]) == (200, '{"a":1}')
+    assert response["headers"]["X-Request-Id"] == "gateway-id"
+    [warning] = warn.call_args.args
+    assert warning.startswith("the report of GET /plain gateway-id failed: ValueError at ")
+    assert "planted" not in warning
+    app.service.run_job("refresh_tokens", LambdaContext(), lambda _: ({}, None))
 
 
 class TestJob:

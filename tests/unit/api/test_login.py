@@ -11,17 +11,17 @@ from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginResult
 from chalicelib.api.validation import LoginRequest
 from chalicelib.certificates.listing import CertificateLister, ListRequest
 from chalicelib.certificates.views import ListView
-from chalicelib.context import ListReport, Outcome, RequestContext
+from chalicelib.context import Deadline, ListReport, Outcome, RequestContext
 from chalicelib.credentials import Credentials
 from chalicelib.douyin.protocol import Selection
 from chalicelib.errors import (
     LoginRefusedError,
-    MerchantNotFoundError,
-    QuotaExhaustedError,
+    RedemptionError,
     StorageUnavailableError,
-    TokenTimeoutError,
     TokenUnavailableError,
     UnauthenticatedError,
+    UpstreamMalformedError,
+    UpstreamTimeoutError,
     WrongAppError,
 )
 from chalicelib.sessions import Session, decode_session, hash_open_id
@@ -42,6 +42,8 @@ from tests.unit.fakes import (
 SELECTION = Selection(ACCOUNT_ID, POI_ID, 2)
 VIEW = ListView(ACCOUNT_ID, POI_ID, [])
 REPORT = ListReport(1, 0)
+LONG = "".join(chr(0x4E00 + number) for number in range(2048))
+"""An open_id that fits into no session token."""
 
 
 class FakeLister(CertificateLister):
@@ -52,10 +54,11 @@ class FakeLister(CertificateLister):
         self.calls: list[tuple[Session, ListRequest, Credentials, float]] = []
         self.result: tuple[ListView, ListReport] | Exception = (VIEW, REPORT)
         self.prefetched: list[Future[None]] = []
+        self.deadlines: list[Deadline] = []
 
     def prefetch(self, selection: Selection, context: RequestContext) -> list[Future[None]]:
-        del context
         assert selection == SELECTION
+        self.deadlines.append(context.deadline)
         self.events.append("prefetch")
         return self.prefetched
 
@@ -121,10 +124,21 @@ def test_the_list_has_six_seconds_or_what_is_left(seconds: float, left: float) -
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(WrongAppError("x"), "wrong_app"), (ValueError("planted"), "internal_error")]
+    ("error", "code"),
+    [
+        (WrongAppError("x"), "wrong_app"),
+        (ValueError("planted"), "internal_error"),
+        # The code is that of the same error in a list, whether or not time is left.
+        (UpstreamTimeoutError("budget"), "upstream_timeout"),
+        (TokenUnavailableError("no new token in time"), "token_unavailable"),
+        (StorageUnavailableError("timeout"), "unavailable"),
+    ],
 )
-def test_what_fails_for_the_list_is_its_problem_and_the_user_is_logged_in(error: Exception, code: str) -> None:
-    logins = Logins()
+@pytest.mark.parametrize("seconds", [9.0, 0.0])
+def test_what_fails_for_the_list_is_its_problem_and_the_user_is_logged_in(
+    error: Exception, code: str, seconds: float
+) -> None:
+    logins = Logins(seconds)
     logins.lister.result = error
     result = logins.log_in()
     body = msgspec.json.decode(msgspec.json.encode(result.view))
@@ -135,30 +149,19 @@ def test_what_fails_for_the_list_is_its_problem_and_the_user_is_logged_in(error:
     assert (result.list_outcome.code, result.list_outcome.error, result.listed) == (code, error, None)
 
 
-def test_a_refused_login_ends_before_the_list() -> None:
+@pytest.mark.parametrize(
+    ("result", "error"), [(LoginRefusedError("40018"), LoginRefusedError), (LONG, UpstreamMalformedError)]
+)
+def test_a_failed_login_ends_its_prefetch_and_before_the_list(
+    result: str | RedemptionError, error: type[Exception]
+) -> None:
     logins = Logins()
-    logins.douyin.login_result = LoginRefusedError("40018")
-    with pytest.raises(LoginRefusedError):
+    logins.douyin.login_result = result
+    with pytest.raises(error):
         logins.log_in()
     assert logins.events == ["prefetch", "login"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "error", "code"),
-    [
-        (9.0, TokenTimeoutError("no new token in time"), "upstream_timeout"),
-        (0.0, StorageUnavailableError("budget"), "upstream_timeout"),
-        (9.0, StorageUnavailableError("timeout"), "unavailable"),
-        # A late error that has nothing to do with the time keeps its cause.
-        (0.0, TokenUnavailableError("minting failed: 10013"), "token_unavailable"),
-        (0.0, MerchantNotFoundError("7"), "merchant_not_found"),
-        (0.0, QuotaExhaustedError("28003017"), "quota_exhausted"),
-    ],
-)
-def test_a_list_whose_time_is_over_is_a_timeout(seconds: float, error: Exception, code: str) -> None:
-    logins = Logins(seconds)
-    logins.lister.result = error
-    assert logins.view()["list_problem"]["code"] == code
+    assert logins.lister.deadlines[0].is_cancelled
+    assert not logins.context.deadline.is_cancelled
 
 
 @pytest.mark.parametrize("apps", [{}, {APP_ID: ""}], ids=["no entry", "no secret"])

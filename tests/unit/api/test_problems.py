@@ -33,7 +33,6 @@ ROWS: list[tuple[BaseException, int, str, bool, str | None]] = [
     (errors.UpstreamMalformedError("malformed"), 502, "upstream_malformed", True, None),
     (errors.UpstreamUnavailableError("2100004"), 503, "upstream_unavailable", True, "2"),
     (errors.TokenUnavailableError("x"), 503, "token_unavailable", True, None),
-    (errors.TokenTimeoutError("x"), 503, "token_unavailable", True, None),
     (errors.TokenRefusedError("2190008"), 503, "token_unavailable", True, None),
     (errors.AppNotPermittedError("2190004"), 503, "app_not_permitted", False, None),
     (errors.AppMisconfiguredError("10013"), 503, "app_misconfigured", False, None),

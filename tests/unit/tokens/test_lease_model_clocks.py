@@ -26,7 +26,6 @@ from chalicelib.errors import (
     Evidence,
     RedemptionError,
     StorageUnavailableError,
-    TokenUnavailableError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
@@ -248,7 +247,7 @@ class Schedule(SimulatedInstance):
 
     def _run(self) -> None:
         while True:
-            with suppress(TokenUnavailableError, StorageUnavailableError):
+            with suppress(RedemptionError):
                 context = RequestContext(Deadline(10.0, self.monotonic))
                 self.store.renew_if_expiring("model", context)
             self.sleep(self._pause)
@@ -263,7 +262,7 @@ class SimulatedTable(FakeTable):
         self._instance = instance
 
     def get_item(self, pk: str, context: RequestContext) -> Item:
-        check_deadline(context)
+        context.deadline.check()
         fault = self._instance.call()
         check_deadline(context)
         if fault in ("drop", "lose"):
@@ -271,15 +270,15 @@ class SimulatedTable(FakeTable):
         return super().get_item(pk, context)
 
     def update_item(self, pk: str, update: str, condition: str, values: Item, context: RequestContext) -> Item:
-        check_deadline(context)
+        context.deadline.check()
         fault = self._instance.call()
         if fault:
             self._instance.world.record(rules.CallFault, self._instance.name)
         if fault == "drop":
             raise StorageUnavailableError("timeout")
         item = super().update_item(pk, update, condition, values, context)
-        if ":token" in values:
-            token = values[":token"]["S"]
+        if ":access_token" in values:
+            token = values[":access_token"]["S"]
             self._instance.world.record(rules.Committed, self._instance.name, token)
         self._instance.call()
         check_deadline(context)
@@ -290,9 +289,9 @@ class SimulatedTable(FakeTable):
 
 
 def check_deadline(context: RequestContext) -> None:
-    """Raise StorageUnavailableError after the deadline, as `aws.Table` does."""
+    """Abort a call at the deadline, as `aws.Table` does."""
     if context.deadline.remaining() <= 0:
-        raise StorageUnavailableError("budget")
+        raise StorageUnavailableError("timeout")
 
 
 class SimulatedDouyin(FakeDouyin):

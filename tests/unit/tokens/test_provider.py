@@ -14,7 +14,6 @@ from chalicelib.errors import (
     RateLimitedError,
     RedemptionError,
     StorageUnavailableError,
-    TokenTimeoutError,
     TokenUnavailableError,
     UpstreamError,
     UpstreamTimeoutError,
@@ -165,6 +164,7 @@ class TestGet:
         instance.get()
         instance.table.items[KEY] = token_row("clt.newer", 7200, version=1)
         instance.clock.now += passed
+        instance.context = make_context(clock=instance.clock)
         assert [instance.get(), instance.get()] == ["clt.newer" if reads == 2 else "clt.row"] * 2
         assert (len(instance.table.reads), instance.douyin.mints) == (reads, [])
 
@@ -218,6 +218,7 @@ class TestUnavailableTable:
         reads = []
         for passed in (239, 241, 250, 251, 252, 299):
             instance.clock.now = NOW + passed
+            instance.context = make_context(clock=instance.clock)
             assert instance.get() == "clt.row"
             reads.append(len(instance.table.reads))
         assert reads == [1, 2, 2, 3, 3, 4]
@@ -312,16 +313,33 @@ class TestFailure:
         assert max(instance.clock.sleeps) <= 0.4
         assert instance.row().version == 4
 
-    @pytest.mark.parametrize(("seconds", "expected"), [(9.0, TokenUnavailableError), (0.6, TokenTimeoutError)])
-    def test_a_mint_that_the_deadline_has_ended_is_told_from_one_that_failed(
-        self, seconds: float, expected: type[TokenUnavailableError]
-    ) -> None:
+    @pytest.mark.parametrize("seconds", [0.0, 0.4])
+    def test_without_time_for_a_mint_there_is_no_token(self, seconds: float) -> None:
         instance = Tokens(seconds=seconds)
-        instance.douyin.mint_results = [LOST] * 3
-        instance.douyin.on_mint = lambda: instance.clock.sleep(0.5)
-        with pytest.raises(TokenUnavailableError, match="minting failed: timeout") as raised:
+        with pytest.raises(TokenUnavailableError, match="no new token in time"):
             instance.get()
-        assert type(raised.value) is expected
+        assert instance.douyin.mints == []
+
+    def test_a_token_that_cannot_be_stored_in_time_is_used(self) -> None:
+        instance = Tokens()
+        instance.douyin.on_mint = instance.context.deadline.cancel
+        assert instance.get() == "clt.1"
+
+    def test_a_failure_that_cannot_be_stored_in_time_is_raised(self) -> None:
+        instance = Tokens()
+        instance.douyin.on_mint = instance.context.deadline.cancel
+        instance.douyin.mint_results = [MISCONFIGURED]
+        with pytest.raises(TokenUnavailableError, match="10013") as raised:
+            instance.get()
+        assert raised.value.evidence == MISCONFIGURED.evidence
+
+    def test_a_failure_whose_response_was_lost_keeps_its_code(self) -> None:
+        instance = Tokens()
+        instance.douyin.mint_results = [MISCONFIGURED]
+        instance.table.loses_responses = True
+        with pytest.raises(TokenUnavailableError, match="10013") as raised:
+            instance.get()
+        assert raised.value.evidence == MISCONFIGURED.evidence
 
     def test_every_attempt_ends_before_the_lease_does(self) -> None:
         assert MINT_SECONDS < LEASE_SECONDS
