@@ -73,7 +73,8 @@ def components() -> Components:
     credentials = CredentialsCache(functools.partial(read_secret, secrets_manager, settings.secret_name))
     http = create_session(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE)
     douyin = DouyinClient(Transport(http), settings.open_api, settings.login_api)
-    merchants, tokens = MerchantRepository(table), TokenProvider(table, douyin, credentials.find_app_secret)
+    merchants = MerchantRepository(table)
+    tokens = TokenProvider(table, douyin, credentials.find_app_secret)
     executor = ThreadPoolExecutor(THREADS, "worker")
     lister = CertificateLister(merchants, tokens, credentials, douyin, executor)
     login = LoginHandler(credentials, douyin, lister, settings.session_ttl)
@@ -90,11 +91,15 @@ def health(_request: Request, _context: RequestContext) -> str:
 @app.route("/v1/sessions", methods=["POST"], content_types=["application/json"])
 def create_user_session(request: Request, context: RequestContext) -> str:
     """Log a user in: exchange a code from tt.login for a session token. The request may ask for the first list."""
-    login, record = parse_login(_read_body(request)), context.record
+    record = context.record
+    login = parse_login(_read_body(request))
     if login.selection is not None:
-        record.account_id, record.poi_id = login.selection.account_id, login.selection.poi_id
+        record.account_id = login.selection.account_id
+        record.poi_id = login.selection.poi_id
     result = components().login.log_in(login, context)
-    record.user, record.listed, record.list_outcome = result.user, result.listed, result.list_outcome
+    record.user = result.user
+    record.list_outcome = result.list_outcome
+    record.list_report = result.list_report
     return _to_json(result.view)
 
 
@@ -112,15 +117,18 @@ def list_stores(_request: Request, context: RequestContext, account_id: str) -> 
 @app.route("/v1/merchants/{account_id}/stores/{poi_id}/certificates", methods=["GET"])
 def list_certificates(request: Request, context: RequestContext, account_id: str, poi_id: str) -> str:
     """List what the session's user can redeem in this store."""
-    query, record = request.query_params, context.record
+    record = context.record
+    query = request.query_params
     parameters = {name: query.getlist(name) for name in query} if query else {}
-    list_request = parse_list_request(account_id, poi_id, parameters)
-    record.account_id, record.poi_id = list_request.selection.account_id, list_request.selection.poi_id
+    selection, cursor = parse_list_request(account_id, poi_id, parameters)
+    record.account_id = selection.account_id
+    record.poi_id = selection.poi_id
     token = parse_bearer(request.headers.get("authorization"))
     session, credentials = verify_session(token, components().credentials, time.time(), context)
     record.user = hash_open_id(session.open_id, credentials.session_keys)
     record.is_probe = session.open_id == PROBE_OPEN_ID
-    view, record.listed = components().lister.list_certificates(session, list_request, credentials, context)
+    lister = components().lister
+    view, record.list_report = lister.list_certificates(session, selection, cursor, credentials, context)
     return _to_json(view)
 
 
@@ -131,7 +139,7 @@ def refresh_tokens(event: CloudWatchEvent) -> None:
     def renew(context: RequestContext) -> tuple[dict[str, Any], RedemptionError | None]:
         renewal = renew_tokens(components().tokens, components().credentials, context)
         context.record.token_seconds_left = renewal.seconds_left
-        return {"renewed": renewal.renewed, "failed": renewal.failed, "left": renewal.left}, renewal.error
+        return {"renewed": renewal.renewed, "failed": renewal.failed, "left": renewal.unchanged}, renewal.error
 
     app.run_job("refresh_tokens", event.context, renew)
 

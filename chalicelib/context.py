@@ -75,15 +75,16 @@ ABANDONED = "abandoned"
 class Call(msgspec.Struct):
     """One entry of the call log: a call to another service.
 
-    `started` is in epoch seconds, `seconds` is the duration. `outcome` is `ok`, the reason of the failure, or
-    `abandoned` for a call that was aborted, or had not ended when the request was reported. The codes and the logid are
-    the platform's.
+    The codes and the logid are the platform's.
     """
 
     service: str
     name: str
+    #: In epoch seconds.
     started: float
+    #: The duration.
     seconds: float = 0.0
+    #: `ok`, the reason of the failure, or `abandoned` for a call that was aborted, or had not ended at the report.
     outcome: str = ABANDONED
     error_code: int = 0
     sub_error_code: int = 0
@@ -91,61 +92,66 @@ class Call(msgspec.Struct):
 
 
 class ListReport(msgspec.Struct, frozen=True):
-    """What a list has returned, and what was wrong with the platform's pages.
-
-    `pages`, `certificates` and `malformed` are counts. `malformed_fields`: paths in the platform's document. `received`
-    and `total` are there when the list ended with fewer certificates than the platform's total.
-    """
+    """What a list has returned, and what was wrong with the platform's pages. Numbers are counts."""
 
     pages: int
     certificates: int
     malformed: int = 0
+    #: Paths in the platform's document.
     malformed_fields: list[str] = []
     lost_page_error: RedemptionError | None = None
+    #: This and `total` are there when the list ended with fewer certificates than the platform's total.
     received: int | None = None
     total: int | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How a request ended, or the list in a login. `code` is `ok` or that of the problem, `error` what caused it."""
+    """How a request ended, or the list in a login."""
 
+    #: `ok`, or the code of the problem.
     code: str = "ok"
     is_callers_mistake: bool = False
+    #: What caused the problem.
     error: BaseException | None = None
+
+
+class OperatorWarning(msgspec.Struct, frozen=True):
+    """Something that went wrong without failing the request."""
+
+    #: For the operator.
+    text: str
+    #: The metric that counts the requests with such a warning, if there is one.
+    metric: str = ""
 
 
 class RequestRecord(msgspec.Struct):
     """What happened in one HTTP request or scheduled run. There is one per request; its parts share it.
 
-    Several threads append to `calls` and `warnings` (list.append is atomic). `poi_id` is there when a list was
-    requested, `listed` when one was returned. `list_outcome` is that of the list in a login. `user` is the salted hash
-    of the open_id. `warnings` are texts for the operator about what went wrong without failing the request.
-    `is_secret_stale`: a cached secret is used, because the present one cannot be read or is malformed. `is_probe`: the
-    list was requested by a check of this project, so it counts in no metric of customers' lists.
+    Every part may append to the two logs, `calls` and `warnings`, from any thread (list.append is atomic). All other
+    facts are returned to the route or job, and only this, or the application that called it, sets them here.
     """
 
     request_id: str = ""
     started: float = msgspec.field(default_factory=time.time)
     calls: list[Call] = []
+    warnings: list[OperatorWarning] = []
     account_id: str = ""
+    #: Only when a list was requested.
     poi_id: str = ""
+    #: The salted hash of the open_id.
     user: str = ""
+    #: Whether a check of this project has requested the list, which then counts in no metric of customers' lists.
     is_probe: bool = False
     outcome: Outcome = Outcome()
+    #: That of the list in a login.
     list_outcome: Outcome | None = None
-    listed: ListReport | None = None
-    warnings: list[str] = []
+    #: Only when a list was returned.
+    list_report: ListReport | None = None
     token_seconds_left: int | None = None
-    is_secret_stale: bool = False
 
-    def add_warning(self, text: str) -> None:
-        """Add a warning for the operator."""
-        self.warnings.append(text)
-
-    def add_stale_secret(self, error: RedemptionError) -> None:
-        """Note that a cached secret is used because of an error."""
-        self.is_secret_stale = True
-        self.add_warning(f"the cached secret is used: {error}")
+    def add_warning(self, text: str, metric: str = "") -> None:
+        """Add a warning."""
+        self.warnings.append(OperatorWarning(text, metric))
 
 
 class RequestContext(msgspec.Struct, frozen=True):

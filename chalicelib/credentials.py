@@ -13,6 +13,9 @@ from chalicelib.errors import ConfigurationError, StorageUnavailableError
 
 T = TypeVar("T")
 
+STALENESS_METRIC = "StaleSecret"
+"""The metric of requests that use a cached secret, because the present one cannot be read or is malformed."""
+
 MAX_AGE_SECONDS = 300.0
 MIN_REFRESH_SECONDS = 10.0
 """Shortest time between two reads of the secret for an unknown key or app, and after an ordinary read that failed.
@@ -22,12 +25,11 @@ Invalid requests do not each cause a read. An ordinary read does not delay a rea
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """Content of the secret.
+    """Content of the secret."""
 
-    `apps`: app_id to app secret. `session_keys`: the first one signs and verifies, the others only verify.
-    """
-
+    #: app_id to app secret.
     apps: dict[str, str]
+    #: The first one signs and verifies, the others only verify.
     session_keys: list[str]
 
     def __post_init__(self) -> None:
@@ -62,22 +64,23 @@ class CredentialsCache:
             return self._cached
         return self._read(now, context)
 
-    def find(self, look_up: Callable[[Credentials], T | None], context: RequestContext) -> tuple[Credentials, T | None]:
-        """Return the credentials, and what `look_up` finds in them: an app, or a key that verifies a signature.
+    def find(self, look_up: Callable[[Credentials], T | None], context: RequestContext) -> tuple[T | None, Credentials]:
+        """Return what `look_up` finds in the credentials (an app, or a key that verifies a signature), and these.
 
         If it finds nothing, the secret is read again, unless that was done moments ago. Raises what `get` raises.
         """
         credentials = self.get(context)
-        found, now = look_up(credentials), self._clock()
+        found = look_up(credentials)
+        now = self._clock()
         if found is None and not is_within(MIN_REFRESH_SECONDS, self._refreshed_at, now):
             self._refreshed_at = now
             credentials = self._read(now, context)
             found = look_up(credentials)
-        return credentials, found
+        return found, credentials
 
     def find_app_secret(self, app_id: str, context: RequestContext) -> str | None:
         """Return the secret of an app, or None for an unknown one; see `find`."""
-        return self.find(lambda credentials: credentials.apps.get(app_id) or None, context)[1]
+        return self.find(lambda credentials: credentials.apps.get(app_id) or None, context)[0]
 
     def _read(self, now: float, context: RequestContext) -> Credentials:
         try:
@@ -85,7 +88,7 @@ class CredentialsCache:
         except (StorageUnavailableError, ConfigurationError) as error:
             if self._cached is None:
                 raise
-            context.record.add_stale_secret(error)
+            context.record.add_warning(f"the cached secret is used: {error}", metric=STALENESS_METRIC)
             self._failed_at = now
             return self._cached
         self._read_at = now

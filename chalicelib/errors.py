@@ -17,13 +17,11 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RedemptionError(Exception):
-    """Base class.
+    """Base class."""
 
-    `retryable`: the same call may succeed a moment later. `retry_after`: the delay in seconds that the other side
-    asked for, or None.
-    """
-
+    #: Whether the same call may succeed a moment later.
     retryable: bool = False
+    #: The delay in seconds that the other side asked for.
     retry_after: float | None = None
 
 

@@ -52,16 +52,14 @@ class StoresView(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Merchant(msgspec.Struct, frozen=True):
-    """A merchant (抖音来客 account).
-
-    `token_id` names its TOKEN# row. `stores` are the poi_ids where it is served, or None for all. A store is None when
-    its entry has no readable name: it is served, but not shown.
-    """
+    """A merchant (抖音来客 account)."""
 
     account_id: str
     app_id: str
+    #: Names its TOKEN# row.
     token_id: str
     life_account_id: str | None
+    #: By poi_id where it is served, or None for all. A store without a readable name is None: served, but not shown.
     stores: dict[str, StoreView | None] | None
     active: bool
     name: str | None = None
@@ -124,7 +122,7 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
 
     What only the customer sees is read leniently: a malformed name, store or attribute of a store counts as missing.
     """
-    app_id = _string(account_id, item, "app_id")
+    app_id = _strict_string(account_id, item, "app_id")
     if app_id is None:
         raise ConfigurationError(f"merchant {account_id}: attribute app_id is missing")
     stores = None
@@ -133,7 +131,7 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
             raise ConfigurationError(f"merchant {account_id}: attribute stores is not a map")
         stores = {poi_id: _parse_store(poi_id, entry) for poi_id, entry in item["stores"]["M"].items()}
     active = item.get("active", {"BOOL": True})
-    life_account_id = _string(account_id, item, "life_account_id")
+    life_account_id = _strict_string(account_id, item, "life_account_id")
     if life_account_id is not None and not _HEADER_VALUE.fullmatch(life_account_id):
         raise ConfigurationError(f"merchant {account_id}: attribute life_account_id cannot be sent as a header")
     if "BOOL" not in active:
@@ -141,31 +139,31 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
     return Merchant(
         account_id=account_id,
         app_id=app_id,
-        token_id=_string(account_id, item, "token_id") or app_id,
+        token_id=_strict_string(account_id, item, "token_id") or app_id,
         life_account_id=life_account_id,
         stores=stores,
         active=active["BOOL"],
-        name=_text(item, "name"),
+        name=_lenient_string(item, "name"),
     )
 
 
 def _parse_store(poi_id: str, entry: "AttributeValueTypeDef") -> StoreView | None:
     """Parse a store: a map of attributes, or its name alone. Returns None when it has no readable name."""
     attributes = {"name": entry} if "S" in entry else entry.get("M", {})
-    name = _text(attributes, "name")
+    name = _lenient_string(attributes, "name")
     if name is None:
         return None
     return StoreView(
         poi_id,
         name,
-        _text(attributes, "address"),
-        _text(attributes, "phone"),
+        _lenient_string(attributes, "address"),
+        _lenient_string(attributes, "phone"),
         _degrees(attributes, "latitude"),
         _degrees(attributes, "longitude"),
     )
 
 
-def _text(attributes: Mapping[str, "AttributeValueTypeDef"], name: str) -> str | None:
+def _lenient_string(attributes: Mapping[str, "AttributeValueTypeDef"], name: str) -> str | None:
     """Return a string attribute, or None when it is missing, empty or not a string."""
     return attributes.get(name, {}).get("S") or None
 
@@ -179,7 +177,7 @@ def _degrees(attributes: Mapping[str, "AttributeValueTypeDef"], name: str) -> fl
     return value if math.fabs(value) <= MAX_DEGREES[name] else None
 
 
-def _string(account_id: str, item: Item, name: str) -> str | None:
+def _strict_string(account_id: str, item: Item, name: str) -> str | None:
     """Return a string attribute, or None when it is missing or empty; raises ConfigurationError for another type."""
     value = item.get(name)
     if value is None:

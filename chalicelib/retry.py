@@ -27,7 +27,13 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     min_seconds: float
     rate_limited_delay: float | None = None
 
-    def delay(self, error: RedemptionError, attempt: int, remaining: float) -> float | None:
+    def delay(
+        self,
+        error: RedemptionError,
+        attempt: int,
+        remaining: float,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> float | None:
         """Return the seconds to wait before the next attempt, or None when the call must not be repeated.
 
         `attempt` is the number of the attempt that failed, from 1; `remaining` is the time left before the deadline.
@@ -36,8 +42,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         if not error.retryable or base_delay is None or attempt >= self.max_attempts:
             return None
         longest = min(self.max_delay, base_delay * 2 ** (attempt - 1))
-        delay = random.uniform(0, longest)  # noqa: S311 - jitter, no secret
-        delay = max(delay, error.retry_after or 0.0)
+        delay = max(uniform(0, longest), error.retry_after or 0.0)
         return delay if remaining >= delay + self.min_seconds else None
 
 
@@ -48,6 +53,7 @@ def call_with_retries(
     *,
     before_retry: Callable[[], None] | None = None,
     sleep: Callable[[float], None] | None = None,
+    uniform: Callable[[float, float], float] = random.uniform,
 ) -> T:
     """Call, and repeat after a retryable error as `policy` allows; raises the last error.
 
@@ -59,7 +65,7 @@ def call_with_retries(
         try:
             return call()
         except RedemptionError as error:
-            delay = policy.delay(error, attempt, deadline.remaining())
+            delay = policy.delay(error, attempt, deadline.remaining(), uniform)
             if delay is None:
                 raise
         (sleep or deadline.sleep)(delay)

@@ -47,7 +47,9 @@ def verify_session(
     """
     if len(token) > MAX_TOKEN_LENGTH:
         raise UnauthenticatedError("session token is too long")
-    credentials, session = credentials_cache.find(lambda c: decode_session(token, c.session_keys, now), context)
+    session, credentials = credentials_cache.find(
+        lambda credentials: decode_session(token, credentials.session_keys, now), context
+    )
     if session is None:
         raise UnauthenticatedError("session token has no valid signature")
     return session, credentials

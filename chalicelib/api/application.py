@@ -29,14 +29,19 @@ class Application(Chalice):
 
     def __call__(self, event: Any, lambda_context: Any) -> dict[str, Any]:
         """Handle one event of API Gateway."""
-        event = _normalize_event(event)
-        request_context = event["requestContext"]
-        context = RequestContext.for_lambda(lambda_context, request_id=request_context.get("requestId"))
-        request_context[_CONTEXT], record = context, context.record
         try:
-            return super().__call__(event, lambda_context)
+            normalized = _normalize_event(event)
+        except (AttributeError, TypeError, ValueError):
+            # An event of an unknown form: no route has its path.
+            normalized = _normalize_event({})
+        gateway_context = normalized["requestContext"]
+        context = RequestContext.for_lambda(lambda_context, request_id=gateway_context.get("requestId"))
+        gateway_context[_CONTEXT] = context
+        try:
+            return super().__call__(normalized, lambda_context)
         except Exception as error:
-            # Chalice failed outside of the middleware: an event of an unknown form.
+            # Chalice failed outside of the middleware.
+            record = context.record
             response = _to_response(problem_for_error(error, record.request_id), record)
             result: dict[str, Any] = self._finish(response, "unknown", record).to_dict()
             return result
@@ -134,39 +139,22 @@ def _to_response(
 
 
 def _normalize_event(event: Any) -> dict[str, Any]:
-    """Return the event with every part that Chalice requires, in the right form.
-
-    API Gateway omits some parts or sends null. Headers and parameters that are not text are dropped.
-    """
-    fields = _mapping(event)
-    request_context = _mapping(fields.get("requestContext"))
-    query = _mapping(fields.get("multiValueQueryStringParameters")) or {
-        name: [value] for name, value in _mapping(fields.get("queryStringParameters")).items()
+    """Return the event with every part that Chalice requires. API Gateway omits some, or sends null."""
+    fields = dict(event)
+    query = fields.get("multiValueQueryStringParameters") or {
+        name: [value] for name, value in (fields.get("queryStringParameters") or {}).items()
     }
-    body = fields.get("body")
+    gateway_context = fields.get("requestContext") or {}
     return {
         **fields,
-        "multiValueQueryStringParameters": {
-            name: [value for value in values if isinstance(value, str)]
-            for name, values in query.items()
-            if isinstance(values, list)
-        }
-        or None,
-        "pathParameters": _texts(fields.get("pathParameters")),
-        "body": body if isinstance(body, str) else None,
+        "multiValueQueryStringParameters": query or None,
+        "pathParameters": fields.get("pathParameters") or {},
+        "body": fields.get("body"),
         "isBase64Encoded": fields.get("isBase64Encoded") is True,
         "stageVariables": None,
-        "headers": _texts(fields.get("headers")),
+        "headers": fields.get("headers") or {},
         "requestContext": {
-            **request_context,
-            **{name: str(request_context.get(name) or "") for name in ("httpMethod", "resourcePath")},
+            **gateway_context,
+            **{name: gateway_context.get(name) or "" for name in ("httpMethod", "resourcePath")},
         },
     }
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return {name: part for name, part in value.items() if isinstance(name, str)} if isinstance(value, dict) else {}
-
-
-def _texts(value: Any) -> dict[str, str]:
-    return {name: part for name, part in _mapping(value).items() if isinstance(part, str)}

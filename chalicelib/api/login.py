@@ -8,11 +8,12 @@ import msgspec
 
 from chalicelib.api.problems import ProblemView, problem_for_error
 from chalicelib.api.validation import LoginRequest
-from chalicelib.certificates.listing import CertificateLister, ListRequest
+from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.context import ListReport, Outcome, RequestContext
 from chalicelib.credentials import Credentials, CredentialsCache
 from chalicelib.douyin.client import DouyinClient
+from chalicelib.douyin.protocol import Selection
 from chalicelib.errors import RedemptionError, UnauthenticatedError
 from chalicelib.redaction import RedactedStruct
 from chalicelib.sessions import Session, encode_session, hash_open_id
@@ -31,12 +32,13 @@ class LoginView(RedactedStruct, frozen=True, omit_defaults=True):
 
 
 class LoginResult(msgspec.Struct, frozen=True):
-    """A successful login: the view, and what is to be reported. `user` is the salted hash of the open_id."""
+    """A successful login: the view, and what is to be reported."""
 
     view: LoginView
+    #: The salted hash of the open_id.
     user: str
     list_outcome: Outcome | None = None
-    listed: ListReport | None = None
+    list_report: ListReport | None = None
 
 
 class LoginHandler:
@@ -81,7 +83,7 @@ class LoginHandler:
         if request.selection is None:
             return LoginResult(LoginView(token, self._ttl), user)
         try:
-            first, report = self._list(session, ListRequest(request.selection), credentials, prefetched, context)
+            first, report = self._list(session, request.selection, credentials, prefetched, context)
         # All errors: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, context.record.request_id)
@@ -91,7 +93,7 @@ class LoginHandler:
     def _list(
         self,
         session: Session,
-        request: ListRequest,
+        selection: Selection,
         credentials: Credentials,
         prefetched: list[Future[None]],
         context: RequestContext,
@@ -100,4 +102,4 @@ class LoginHandler:
         context = context.with_timeout(LIST_SECONDS)
         # The list does itself what has not started yet.
         wait([future for future in prefetched if not future.cancel()], context.deadline.remaining())
-        return self._lister.list_certificates(session, request, credentials, context)
+        return self._lister.list_certificates(session, selection, None, credentials, context)

@@ -13,18 +13,16 @@ from chalicelib.errors import Evidence
 
 
 class ProblemType(msgspec.Struct, frozen=True):
-    """A type of problem.
-
-    `retry_after` is in seconds; None when an early retry does not help. `is_callers_mistake`: it does not count against
-    the service level objective.
-    """
+    """A type of problem."""
 
     code: str
     status: int
     title: str
     detail: str
     retryable: bool = False
+    #: In seconds; None when an early retry does not help.
     retry_after: int | None = None
+    #: Then it does not count against the service level objective.
     is_callers_mistake: bool = False
 
 

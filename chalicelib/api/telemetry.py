@@ -34,7 +34,9 @@ def _build_log_record(*arguments: Any, **options: Any) -> logging.LogRecord:
     """
     record = logging.LogRecord(*arguments, **options)
     if record.name not in _own_loggers:
-        record.msg, record.args, record.exc_info, record.stack_info = f"{WITHHELD}{record.name}", (), None, None
+        record.msg = f"{WITHHELD}{record.name}"
+        record.args = ()
+        record.exc_info = record.stack_info = None
     return record
 
 
@@ -70,7 +72,8 @@ class Telemetry:
 
     def report(self, operation: str, record: RequestRecord, **fields: Any) -> None:
         """Report one request or run. `fields` are added to the log line."""
-        cold, self._cold = self._cold, False
+        cold = self._cold
+        self._cold = False
         self._log(operation, record, cold_start=cold, **fields)
         self._emit_metrics(record, cold=cold)
         if is_traced(os.environ):
@@ -85,7 +88,7 @@ class Telemetry:
         self._log("warmup", msgspec.structs.replace(record, outcome=Outcome("failed", error=error)))
 
     def _log(self, operation: str, record: RequestRecord, **fields: Any) -> None:
-        listed = record.listed or ListReport(0, 0)
+        listed = record.list_report or ListReport(pages=0, certificates=0)
         errors = [outcome.error for outcome in _outcomes(record) if outcome.error is not None]
         entry: dict[str, Any] = {
             **fields,
@@ -97,10 +100,10 @@ class Telemetry:
             "list_outcome": None if record.list_outcome is None else record.list_outcome.code,
             "ms": round((time.time() - record.started) * 1000, 1),
             "pages": listed.pages or None,
-            "certificates": None if record.listed is None else listed.certificates,
+            "certificates": None if record.list_report is None else listed.certificates,
             "malformed": listed.malformed or None,
             "malformed_fields": listed.malformed_fields,
-            "warnings": record.warnings,
+            "warnings": [warning.text for warning in record.warnings],
             "received": listed.received,
             "total": listed.total,
             "lost_page": None if listed.lost_page_error is None else str(listed.lost_page_error),
@@ -121,14 +124,14 @@ class Telemetry:
         problems = [outcome for outcome in _outcomes(record) if outcome.code != "ok" and not record.is_probe]
         if cold:
             metrics.add_metric("ColdStart", MetricUnit.Count, 1)
-        if record.listed is not None and not record.is_probe:
-            metrics.add_metric("CertificatesReturned", MetricUnit.Count, record.listed.certificates)
-            metrics.add_metric("CertificatesMalformed", MetricUnit.Count, record.listed.malformed)
-            metrics.add_metric("ListsBelowTotal", MetricUnit.Count, int(record.listed.total is not None))
+        if record.list_report is not None and not record.is_probe:
+            metrics.add_metric("CertificatesReturned", MetricUnit.Count, record.list_report.certificates)
+            metrics.add_metric("CertificatesMalformed", MetricUnit.Count, record.list_report.malformed)
+            metrics.add_metric("ListsBelowTotal", MetricUnit.Count, int(record.list_report.total is not None))
         if record.token_seconds_left is not None:
             metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.token_seconds_left)
-        if record.is_secret_stale:
-            metrics.add_metric("StaleSecret", MetricUnit.Count, 1)
+        for name in {warning.metric for warning in record.warnings if warning.metric}:
+            metrics.add_metric(name, MetricUnit.Count, 1)
         if record.poi_id and not record.is_probe and not any(problem.is_callers_mistake for problem in problems):
             metrics.add_metric("ListFailed", MetricUnit.Count, int(bool(problems)))
             metrics.add_metric("ListSlow", MetricUnit.Count, int(time.time() - record.started > SLOW_SECONDS))

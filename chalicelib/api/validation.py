@@ -8,7 +8,6 @@ from urllib.parse import unquote
 import msgspec
 
 from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH
-from chalicelib.certificates.listing import ListRequest
 from chalicelib.douyin.protocol import Selection
 from chalicelib.errors import InvalidRequestError, UnauthenticatedError
 from chalicelib.redaction import RedactedStruct
@@ -34,14 +33,14 @@ _NUMBERS = {
 _QUERY_PARAMETERS = ("cursor", *_NUMBERS)
 
 
-class LoginRequest(RedactedStruct, frozen=True, rename={"selection": "list"}):
-    """The body of a login: the mini-program's app_id, and the code from its tt.login.
+class LoginRequest(RedactedStruct, frozen=True):
+    """The body of a login."""
 
-    `selection` is what is listed in the same response (field `list` of the body), or None.
-    """
-
+    #: That of the mini-program.
     app_id: str
+    #: From its tt.login.
     code: str
+    #: What is listed in the same response (`list` of the body), if anything.
     selection: Selection | None = None
 
 
@@ -55,7 +54,8 @@ def parse_login(body: bytes) -> LoginRequest:
         members = None
     if not isinstance(members, dict):
         raise InvalidRequestError("body", "must be a JSON object")
-    app_id, code = _check_id(members.get("app_id"), "app_id"), members.get("code")
+    app_id = _check_id(members.get("app_id"), "app_id")
+    code = members.get("code")
     if not isinstance(code, str) or not 1 <= len(code) <= MAX_CODE_LENGTH or not code.isprintable():
         raise InvalidRequestError("code", f"must be 1 to {MAX_CODE_LENGTH} printable characters")
     if "list" not in members:
@@ -63,15 +63,17 @@ def parse_login(body: bytes) -> LoginRequest:
     requested = members["list"]
     if not isinstance(requested, dict):
         raise InvalidRequestError("list", "must be an object")
-    account_id, poi_id = requested.get("account_id"), requested.get("poi_id")
-    return LoginRequest(app_id, code, _check_selection(account_id, poi_id, requested, prefix="list."))
+    selection = _check_selection(requested.get("account_id"), requested.get("poi_id"), requested, prefix="list.")
+    return LoginRequest(app_id, code, selection)
 
 
-def parse_list_request(account_id: str, poi_id: str, query: Mapping[str, Sequence[str]]) -> ListRequest:
-    """Parse path and query of the certificates call; raises InvalidRequestError.
+def parse_list_request(
+    account_id: str, poi_id: str, query: Mapping[str, Sequence[str]]
+) -> tuple[Selection, str | None]:
+    """Return the selection and the cursor of the certificates call; raises InvalidRequestError.
 
-    API Gateway decodes query values but passes path parameters percent-encoded. Unknown query parameters are ignored;
-    a known one that is given twice is an error.
+    The cursor is not verified yet: its signature depends on the user. API Gateway decodes query values but passes path
+    parameters percent-encoded. Unknown query parameters are ignored; a known one that is given twice is an error.
     """
     parameters: dict[str, str] = {}
     for name in _QUERY_PARAMETERS:
@@ -86,7 +88,7 @@ def parse_list_request(account_id: str, poi_id: str, query: Mapping[str, Sequenc
     numbers = {
         name: _parse_number(parameters[name], allowed) for name, (allowed, _) in _NUMBERS.items() if name in parameters
     }
-    return ListRequest(_check_selection(unquote(account_id), unquote(poi_id), numbers), cursor)
+    return _check_selection(unquote(account_id), unquote(poi_id), numbers), cursor
 
 
 def parse_account_id(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from chalicelib.cache import TtlCache
-from chalicelib.context import RequestContext
+from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import CertificatesQuery
@@ -48,8 +48,8 @@ class RateLimitCache:
 class PageFetcher:
     """Fetches the pages of one query. Thread-safe: all threads share one token, renewed at most once.
 
-    `token` is the present access token. Pages are requested with `page_context`, which may be cancelled. A token is
-    renewed with `context`, which is not: what was minted must be stored.
+    `token` is the present access token. It is renewed with `context`: what was minted must be stored. The pages have
+    the same time, and `deadline` cancels them alone.
     """
 
     def __init__(
@@ -62,7 +62,6 @@ class PageFetcher:
         tokens: TokenProvider,
         rate_limits: RateLimitCache,
         context: RequestContext,
-        page_context: RequestContext,
     ) -> None:
         self._query = query
         self._merchant = merchant
@@ -70,12 +69,17 @@ class PageFetcher:
         self._tokens = tokens
         self._rate_limits = rate_limits
         self._context = context
-        self._page_context = page_context
+        self._page_context = context.cancellable()
         self._lock = threading.Lock()
         self._token = token
         self._was_replaced = False
 
-    def fetch(self, number: int, known_total: int | None) -> Page:
+    @property
+    def deadline(self) -> Deadline:
+        """The deadline of all pages."""
+        return self._page_context.deadline
+
+    def fetch_page(self, number: int, known_total: int | None) -> Page:
         """Return page `number` (from 1); raises UpstreamError, TokenUnavailableError, StorageUnavailableError.
 
         `known_total`: see `parse_certificates`.
@@ -83,7 +87,7 @@ class PageFetcher:
         while True:
             token = self._token
             try:
-                return self._fetch(number, token, known_total)
+                return self._fetch_with_token(token, number, known_total)
             except TokenRefusedError as refusal:
                 self._replace(token, refusal)
 
@@ -92,7 +96,7 @@ class PageFetcher:
         with self._lock:
             pass
 
-    def _fetch(self, number: int, token: str, known_total: int | None) -> Page:
+    def _fetch_with_token(self, token: str, number: int, known_total: int | None) -> Page:
         try:
             return self._douyin.query_user_certificates(self._query, number, token, self._page_context, known_total)
         except RateLimitedError as error:
@@ -107,7 +111,7 @@ class PageFetcher:
             if self._was_replaced:
                 raise TokenUnavailableError("refused again, and a request renews only once", refusal.evidence)
             # The page is no longer needed. A renewal that begins now could go on after the response.
-            if self._page_context.deadline.is_cancelled:
+            if self.deadline.is_cancelled:
                 raise refusal
             self._was_replaced = True
             try:

@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 
-import msgspec
-
 from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
 from chalicelib.certificates.fetching import PageFetcher, RateLimitCache
 from chalicelib.certificates.paging import list_pages
@@ -23,13 +21,6 @@ MAX_REPORTED_FIELDS = 10
 
 MAX_PRELOADED_APPS = 3
 """The tokens of the other apps are read when a request needs them."""
-
-
-class ListRequest(msgspec.Struct, frozen=True):
-    """A validated list request. The cursor is not verified yet: its signature depends on the user."""
-
-    selection: Selection
-    cursor: str | None = None
 
 
 class CertificateLister:
@@ -62,7 +53,7 @@ class CertificateLister:
         opened, the first request that needs it opens its own. No token is minted: a request does that, with its own
         deadline.
         """
-        self._connecting = self._executor.submit(self._douyin.open_connection)
+        self._connect()
         for app_id in list(self._credentials.get(context).apps)[:MAX_PRELOADED_APPS]:
             self._tokens.preload(app_id, context)
 
@@ -72,26 +63,28 @@ class CertificateLister:
         The list finds them in the caches and in the connection pool; it repeats what has failed. No token is minted:
         the login may be refused, and Lambda may freeze the instance before the mint ends.
         """
-        if self._connecting is None or self._connecting.done():
-            self._connecting = self._executor.submit(self._douyin.ensure_connection)
-        return [self._executor.submit(self._read_rows, selection.account_id, context), self._connecting]
+        return [self._executor.submit(self._read_rows, selection.account_id, context), self._connect()]
 
     def list_certificates(
-        self, session: Session, request: ListRequest, credentials: Credentials, context: RequestContext
+        self,
+        session: Session,
+        selection: Selection,
+        cursor: str | None,
+        credentials: Credentials,
+        context: RequestContext,
     ) -> tuple[ListView, ListReport]:
-        """Return the usable certificates, beginning at the request's cursor, and what is to be reported about them.
+        """Return the usable certificates, beginning at `cursor`, and what is to be reported about them.
 
         `credentials` are those that have verified the session. Raises RedemptionError when the first page cannot be
         read, the merchant or store is unknown, or no token is available.
         """
-        selection = request.selection
-        query = CertificatesQuery(selection, session.open_id)
         start = Cursor()
-        if request.cursor is not None:
-            credentials, start = verify_cursor(request.cursor, query, self._credentials, context)
+        keys = credentials.session_keys
+        if cursor is not None:
+            start, verified_by = verify_cursor(cursor, selection, session.open_id, self._credentials, context)
+            keys = verified_by.session_keys
         merchant = self._check_merchant(session.app_id, selection, context)
-        query = msgspec.structs.replace(query, life_account_id=merchant.life_account_id)
-        page_context = context.cancellable()
+        query = CertificatesQuery(selection, session.open_id, merchant.life_account_id)
         fetcher = PageFetcher(
             query,
             merchant,
@@ -100,25 +93,30 @@ class CertificateLister:
             tokens=self._tokens,
             rate_limits=self.rate_limits,
             context=context,
-            page_context=page_context,
         )
-        result = list_pages(start, fetcher.fetch, self._executor, query.page_size, page_context.deadline)
+        result = list_pages(start, fetcher.fetch_page, self._executor, query.page_size, fetcher.deadline)
         fetcher.wait_for_renewal()
         built = build_views(result.pages, self._clock())
         position = result.position
-        next_cursor = encode_cursor(position, query, credentials.session_keys) if result.continues else None
         is_below_total = not result.continues and position.total is not None and position.received < position.total
         report = ListReport(
-            len(result.pages),
-            len(built.views),
-            built.malformed,
-            built.malformed_fields[:MAX_REPORTED_FIELDS],
-            result.lost_page_error,
-            position.received if is_below_total else None,
-            position.total if is_below_total else None,
+            pages=len(result.pages),
+            certificates=len(built.views),
+            malformed=built.malformed,
+            malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
+            lost_page_error=result.lost_page_error,
+            received=position.received if is_below_total else None,
+            total=position.total if is_below_total else None,
         )
+        next_cursor = encode_cursor(position, selection, session.open_id, keys) if result.continues else None
         view = ListView(selection.account_id, selection.poi_id, built.views, built.unusable, next_cursor)
         return view, report
+
+    def _connect(self) -> Future[None]:
+        """Start to open a connection to the platform, unless that has been started already."""
+        if self._connecting is None or self._connecting.done():
+            self._connecting = self._executor.submit(self._douyin.ensure_connection)
+        return self._connecting
 
     def _read_rows(self, account_id: str, context: RequestContext) -> None:
         merchant = self._merchants.get(account_id, context)

@@ -26,15 +26,13 @@ MAX_EMPTY_PAGES = 20
 
 
 class PagedResult(msgspec.Struct, frozen=True):
-    """Consecutive pages, and the position after them.
-
-    `continues`: the next response starts at this position; False at the end of the list. `lost_page_error` is the error
-    of the page at this position, if it could not be read.
-    """
+    """Consecutive pages, and the position after them."""
 
     pages: list[Page]
     position: Cursor
+    #: Whether the next response starts at this position; False at the end of the list.
     continues: bool
+    #: The error of the page at this position, if it could not be read.
     lost_page_error: RedemptionError | None = None
 
 
@@ -49,14 +47,14 @@ def list_pages(start: Cursor, fetch: FetchPage, executor: Executor, page_size: i
     result has pages 1 and 2, and `position` is at page 3. Page 4 is not used: its call is cancelled before it starts,
     or aborted by cancelling `deadline`.
     """
-    pages = [fetch(start.page, start.total)]
+    pages = [fetch(start.next_page, start.total)]
     while True:
         position = advance(start, pages)
         pages_left, continues = plan_pages(position, pages[-1].size, page_size)
         count = min(pages_left, PAGES_PER_RESPONSE - len(pages))
         if count <= 0:
             return PagedResult(pages, position, continues)
-        futures = [executor.submit(fetch, position.page + step, position.total) for step in range(count)]
+        futures = [executor.submit(fetch, position.next_page + step, position.total) for step in range(count)]
         try:
             # Limited here too: while a page waits for a thread, the deadline of its call is not checked.
             for future in futures:
@@ -77,7 +75,7 @@ def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int,
 
     `newest_size` is the size of the page before `position`.
     """
-    read = position.page - 1
+    read = position.next_page - 1
     allowed = min(MAX_PAGES - read, MAX_EMPTY_PAGES - position.empty_pages)
     if allowed <= 0:
         return 0, False
@@ -94,14 +92,15 @@ def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int,
 
 def advance(start: Cursor, pages: list[Page]) -> Cursor:
     """Return the position after `pages`, which begin at `start`."""
-    received, empty_pages = start.received, start.empty_pages
+    received = start.received
+    empty_pages = start.empty_pages
     for page in pages:
         is_empty = not page.size and not page.hidden
         received += page.size
         empty_pages = empty_pages + 1 if is_empty else 0
     # The total may change between pages: the largest of this response counts, or that of the one before.
     totals = [page.total for page in pages if page.total is not None]
-    return Cursor(start.page + len(pages), received, empty_pages, max(totals, default=start.total))
+    return Cursor(start.next_page + len(pages), received, empty_pages, max(totals, default=start.total))
 
 
 def _cancel(futures: list[Future[Page]], deadline: Deadline) -> None:

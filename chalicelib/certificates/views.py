@@ -13,7 +13,11 @@ _KINDS = {1: "groupon", 2: "voucher", 3: "times_card"}
 _TAIL_LENGTH = 4
 
 
-class TimesView(msgspec.Struct, omit_defaults=True, gc=False):
+class View(msgspec.Struct, omit_defaults=True, gc=False):
+    """Base class of views. They hold no cycles, so the garbage collector need not follow the thousands of a list."""
+
+
+class TimesView(View):
     """Remaining uses of a times card. `usable_serials` only when the platform lists serial numbers."""
 
     usable: int | None = None
@@ -23,7 +27,7 @@ class TimesView(msgspec.Struct, omit_defaults=True, gc=False):
     usable_serials: list[int] | None = None
 
 
-class VoucherView(msgspec.Struct, omit_defaults=True, gc=False):
+class VoucherView(View):
     """A voucher whose value depends on day and hour: a description and a range of values."""
 
     description: str | None = None
@@ -31,14 +35,14 @@ class VoucherView(msgspec.Struct, omit_defaults=True, gc=False):
     max_amount: int | None = None
 
 
-class LockView(msgspec.Struct, omit_defaults=True, gc=False):
+class LockView(View):
     """The platform's raw lock numbers."""
 
     status: int | None = None
     scene: int | None = None
 
 
-class OffPeakView(msgspec.Struct, omit_defaults=True, gc=False):
+class OffPeakView(View):
     """When an off-peak deal is valid. `hours` are pairs of "HH:mm"."""
 
     limit_type: int | None = None
@@ -48,7 +52,7 @@ class OffPeakView(msgspec.Struct, omit_defaults=True, gc=False):
     hours: list[tuple[str, str]] | None = None
 
 
-class CertificateView(msgspec.Struct, omit_defaults=True, gc=False):
+class CertificateView(View):
     """One certificate that can be redeemed in the requested store."""
 
     certificate_id: str
@@ -69,7 +73,7 @@ class CertificateView(msgspec.Struct, omit_defaults=True, gc=False):
     is_transfer_asset: bool | None = None
 
 
-class UnusableView(msgspec.Struct, omit_defaults=True):
+class UnusableView(View):
     """Counts of certificates whose order cannot be used in this store. 0 is omitted."""
 
     not_started: int = 0
@@ -77,7 +81,7 @@ class UnusableView(msgspec.Struct, omit_defaults=True):
     other: int = 0
 
 
-class ListView(msgspec.Struct, omit_defaults=True):
+class ListView(View):
     """The response. `next_cursor` is present if the list continues, or if a page could not be read."""
 
     account_id: str
@@ -88,16 +92,15 @@ class ListView(msgspec.Struct, omit_defaults=True):
 
 
 class BuiltViews(msgspec.Struct, frozen=True):
-    """The views of several pages.
+    """The views of several pages."""
 
-    `views`: sorted, each certificate_id once. `malformed`: the number of certificates that cannot be shown, or that are
-    shown with a malformed field omitted. `malformed_fields`: the paths of these fields. `unusable`: None when every
-    certificate is usable.
-    """
-
+    #: Sorted, each certificate_id once.
     views: list[CertificateView]
+    #: The number of certificates that cannot be shown, or that are shown with a malformed field omitted.
     malformed: int
+    #: The paths of these fields.
     malformed_fields: list[str]
+    #: None when every certificate is usable.
     unusable: UnusableView | None = None
 
 
@@ -112,7 +115,7 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
     malformed_fields: dict[str, None] = {}
     for page in pages:
         malformed += page.hidden
-        malformed_fields |= dict.fromkeys(page.malformed.get("", ()))
+        malformed_fields |= dict.fromkeys(page.hidden_fields)
         for order in page.orders:
             if not order.can_use:
                 for certificate in order.certificates or ():
@@ -150,7 +153,7 @@ def build_view(certificate: models.Certificate, order_id: str) -> CertificateVie
     )
     sku = certificate.sku_info
     if sku is not None:
-        view.sku_id = None if sku.sku_id is None else str(sku.sku_id) or None
+        view.sku_id = None if sku.sku_id is None else str(sku.sku_id)
         view.title = sku.title or None
         view.kind = _KINDS.get(sku.groupon_type or 0, "other")
         view.market_price = sku.market_price

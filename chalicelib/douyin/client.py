@@ -88,15 +88,11 @@ class DouyinClient:
             return protocol.parse_login(response)
 
     def ensure_connection(self) -> None:
-        """Open a connection to the open API unless an idle one is open; raises UpstreamError."""
-        if not self._transport.has_idle_connection(self._open_api, protocol.CONNECT_REQUEST):
-            self.open_connection()
-
-    def open_connection(self) -> None:
-        """Open a connection to the open API that the next request reuses; raises UpstreamError.
+        """Open a connection to the open API that the next request reuses, unless one is open; raises UpstreamError.
 
         It must send a request: urllib3 finds the server's TLS session tickets waiting in an unused connection and
         drops it as broken.
         """
-        deadline = Deadline(OPEN_CONNECTION_SECONDS)
-        self._transport.send(self._open_api, protocol.CONNECT_REQUEST, deadline, MAX_SHORT_REPLY_BYTES)
+        if not self._transport.has_idle_connection(self._open_api, protocol.CONNECT_REQUEST):
+            deadline = Deadline(OPEN_CONNECTION_SECONDS)
+            self._transport.send(self._open_api, protocol.CONNECT_REQUEST, deadline, MAX_SHORT_REPLY_BYTES)

@@ -164,7 +164,8 @@ class _Connection(HTTPConnection):
 
     def end_exchange(self) -> None:
         """Close the connection unless it can be reused."""
-        response, self._response = self._response, None
+        response = self._response
+        self._response = None
         if self.sock is None:
             return
         if response is None or not response.is_clean() or self._has_pending_bytes():

@@ -22,21 +22,25 @@ Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)] | int
 
 
-class Amount(msgspec.Struct, gc=False):
+class Part(msgspec.Struct, gc=False):
+    """Base class of the parts of a page. They hold no cycles: the garbage collector need not follow them."""
+
+
+class Amount(Part):
     """What was paid, and the price before discounts. In 分."""
 
     original_amount: Int | None = None
     pay_amount: Int | None = None
 
 
-class DailyTimeRange(msgspec.Struct, gc=False):
+class DailyTimeRange(Part):
     """Hours of a day, "HH:mm"."""
 
     start_time: str | None = None
     end_time: str | None = None
 
 
-class OffPeakTime(msgspec.Struct, gc=False):
+class OffPeakTime(Part):
     """When an off-peak (错峰) deal is valid."""
 
     start_time: Int | None = None
@@ -45,7 +49,7 @@ class OffPeakTime(msgspec.Struct, gc=False):
     daily_time_range_list: list[DailyTimeRange] | None = None
 
 
-class OffPeakDiscountDetail(msgspec.Struct, gc=False):
+class OffPeakDiscountDetail(Part):
     """Whether the certificate is an off-peak deal, and its limits. The meaning of the numbers is not published."""
 
     has_off_peak_discount: bool | None = None
@@ -53,7 +57,7 @@ class OffPeakDiscountDetail(msgspec.Struct, gc=False):
     off_peak_time: OffPeakTime | None = None
 
 
-class DynamicParRule(msgspec.Struct, gc=False):
+class DynamicParRule(Part):
     """A voucher whose value depends on day and hour: the range of values and the platform's description."""
 
     dynamic_par_rule_desc: str | None = None
@@ -61,13 +65,13 @@ class DynamicParRule(msgspec.Struct, gc=False):
     dynamic_par_max_amount: Int | None = None
 
 
-class VoucherInfo(msgspec.Struct, gc=False):
+class VoucherInfo(Part):
     """Data of a voucher (代金券)."""
 
     dynamic_par_rule_struct: DynamicParRule | None = None
 
 
-class SkuInfo(msgspec.Struct, gc=False):
+class SkuInfo(Part):
     """The product. `groupon_type`: 1 group-buy (团购券), 2 voucher (代金券), 3 times card (次卡)."""
 
     sku_id: Id | None = None
@@ -77,14 +81,14 @@ class SkuInfo(msgspec.Struct, gc=False):
     voucher_info: VoucherInfo | None = None
 
 
-class LockInfoExtra(msgspec.Struct, gc=False):
+class LockInfoExtra(Part):
     """Lock state. The meaning of the numbers is not published."""
 
     lock_status: Int | None = None
     lock_scene: Int | None = None
 
 
-class TimesCardInfo(msgspec.Struct, gc=False):
+class TimesCardInfo(Part):
     """A times card: number of uses, and the serial numbers that exist, are used, or are locked."""
 
     TOGETHER: ClassVar = frozenset({"total_times_serial_nums", "used_times_serial_nums", "locked_times_serial_nums"})
@@ -114,7 +118,7 @@ class Certificate(RedactedStruct, frozen=True, gc=False):
     off_peak_discount_detail: OffPeakDiscountDetail | None = None
 
 
-class Order(msgspec.Struct, gc=False):
+class Order(Part):
     """An order and its certificates. `can_use`: whether it is usable in the requested store; null means false."""
 
     order_id: Id

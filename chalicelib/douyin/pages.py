@@ -25,18 +25,19 @@ _DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Page(RedactedStruct, frozen=True):
-    """One page.
+    """One page."""
 
-    `orders`: its readable orders. `size`: the number of certificates in it, readable or not.
-    `total`: the number of certificates on all pages as the platform reports it, or None when it is unusable.
-    `hidden`: the number of certificates that cannot be shown, because an id or their order's `can_use` is unreadable.
-    `malformed`: the paths of malformed fields, for each certificate_id that has any ("" for hidden certificates).
-    """
-
+    #: The readable orders.
     orders: list[models.Order]
+    #: The number of certificates, readable or not.
     size: int
+    #: The number of certificates on all pages as the platform reports it, or None when it is unusable.
     total: int | None
+    #: The number of certificates that cannot be shown, because an id, `can_use` or `certificates` is unreadable.
     hidden: int = 0
+    #: The paths of these fields.
+    hidden_fields: list[str] = msgspec.field(default_factory=list)
+    #: The paths of malformed fields, for each certificate_id that has any.
     malformed: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
@@ -60,7 +61,8 @@ def _parse_documented(response: Response) -> Page | None:
         reply = _REPLY.decode(response.body)
     except _DECODE_ERRORS:
         return None
-    data, extra = reply.data, reply.extra or models.Extra()
+    data = reply.data
+    extra = reply.extra or models.Extra()
     if extra.error_code or extra.sub_error_code or reply.err_no:
         return None
     if data is None or data.error_code or data.orders is None:
@@ -77,38 +79,34 @@ def _parse_leniently(response: Response, offset: int, known_total: int | None) -
     """Parse a page in which something is not as documented."""
     envelope = open_envelope(response, codes.CERTIFICATES)
     orders: list[models.Order] = []
+    hidden_fields: list[str] = []
     malformed: dict[str, list[str]] = {}
     size = hidden = 0
-    for value in _read_orders(envelope, offset, known_total):
-        certificates = value.pop("certificates", None) if isinstance(value, dict) else None
-        certificates = [] if certificates is None else certificates
-        paths: list[str] = []
-        order = lenient.read(value, models.Order, "orders", paths)
-        if not isinstance(certificates, list):
-            certificates = []
-            paths.append("orders.certificates")
-        size += len(certificates)
-        can_use_is_malformed = paths == ["orders.can_use"]
-        if order is None or (paths and not can_use_is_malformed):
-            hidden += max(1, len(certificates))
-            malformed.setdefault("", []).extend(paths)
+    for raw_order in _read_orders(envelope, offset, known_total):
+        listed = raw_order.pop("certificates", None) if isinstance(raw_order, dict) else None
+        raw_certificates = listed if isinstance(listed, list) else []
+        size += len(raw_certificates)
+        order_paths: list[str] = [] if listed is None or isinstance(listed, list) else ["orders.certificates"]
+        order = lenient.read(raw_order, models.Order, "orders", order_paths)
+        hidden_fields += order_paths
+        only_can_use_is_malformed = order_paths == ["orders.can_use"]
+        if order is None or (order_paths and not only_can_use_is_malformed):
+            hidden += max(1, len(raw_certificates))
             continue
-        if can_use_is_malformed:
-            hidden += len(certificates)
-            malformed.setdefault("", []).extend(paths)
         order.certificates = []
-        for raw in certificates:
-            paths = []
-            certificate = lenient.read(raw, models.Certificate, "orders.certificates", paths)
+        for raw_certificate in raw_certificates:
+            paths: list[str] = []
+            certificate = lenient.read(raw_certificate, models.Certificate, "orders.certificates", paths)
+            if certificate is None or only_can_use_is_malformed:
+                hidden += 1
             if certificate is None:
-                hidden += not can_use_is_malformed
-                malformed.setdefault("", []).extend(paths)
+                hidden_fields += paths
                 continue
             order.certificates.append(certificate)
             if paths:
                 malformed[str(certificate.certificate_id)] = paths
         orders.append(order)
-    return Page(orders, size, _count(envelope["data"].get("total")), hidden, malformed)
+    return Page(orders, size, _count(envelope["data"].get("total")), hidden, hidden_fields, malformed)
 
 
 def _read_orders(envelope: dict[str, Any], offset: int, known_total: int | None) -> list[Any]:
@@ -127,7 +125,8 @@ def _is_empty_page(envelope: dict[str, Any], offset: int, known_total: int | Non
 
     The platform's services may write an empty list as null, or leave it out.
     """
-    data, extra = envelope["data"], envelope.get("extra") or {}
+    data = envelope["data"]
+    extra = envelope.get("extra") or {}
     total = _count(data.get("total"))
     # Without a total the reply may as well be that of a failed query: it does not say that the list ends here.
     if not total and known_total is not None and known_total > offset:

@@ -47,27 +47,24 @@ class Response(RedactedStruct, frozen=True):
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which certificates of a user are requested: the merchant, the store, and optional filters.
-
-    `biz_type`: 1 redemption tool (the platform's default), 2 mixed. `start_time` and `end_time`: epoch seconds, sent
-    as `time_range`. An empty `poi_id` means any store. Fields that are empty or None are not sent.
-    """
+    """Which certificates a caller requests. Fields that are empty or None are not sent."""
 
     account_id: str
+    #: Empty for any store.
     poi_id: str = ""
+    #: 1 redemption tool (the platform's default), 2 mixed.
     biz_type: int | None = None
+    #: This and `end_time` are epoch seconds, sent as `time_range`.
     start_time: int | None = None
     end_time: int | None = None
 
 
 class CertificatesQuery(RedactedStruct, frozen=True):
-    """A query of one user's certificates.
-
-    `life_account_id`: the merchant's root account, sent as header `Rpc-Transit-Life-Account`.
-    """
+    """What the platform is asked: the caller's selection, the user, and the merchant's root account."""
 
     selection: Selection
     open_id: str
+    #: Sent as header `Rpc-Transit-Life-Account`.
     life_account_id: str | None = None
     page_size: int = PAGE_SIZE
 

@@ -47,20 +47,22 @@ PERMANENT_PAUSE_SECONDS = 30.0
 
 
 class TokenRow(RedactedStruct, frozen=True):
-    """A TOKEN# row. `item` is its content in DynamoDB's format.
+    """A TOKEN# row. Times are in epoch seconds."""
 
-    `access_token` is empty when there is none. `version` is 0 when this service has not written the row.
-    `failed_seconds` is the length of the pause after a failed mint.
-    """
-
+    #: Empty when there is none.
     access_token: str = ""
     expires_at: int = 0
+    #: 0 when this service has not written the row.
     version: int = 0
     lease_owner: str = ""
     lease_until: float = 0.0
+    #: The end of the pause after a failed mint.
     failed_until: float = 0.0
-    failed_seconds: float = PERMANENT_PAUSE_SECONDS
+    #: The length of this pause.
+    pause_seconds: float = PERMANENT_PAUSE_SECONDS
+    #: The reason.
     failure: str = ""
+    #: The content in DynamoDB's format.
     item: Item = msgspec.field(default_factory=dict)
 
     def is_leased(self, now: float, unchanged_seconds: float) -> bool:
@@ -78,8 +80,8 @@ class TokenRow(RedactedStruct, frozen=True):
         A `failed_until` that lies further in the future than the length of the pause was written by a wrong clock, and
         does not count.
         """
-        is_in_pause = now < self.failed_until <= now + self.failed_seconds
-        return is_in_pause and unchanged_seconds < self.failed_seconds
+        is_in_pause = now < self.failed_until <= now + self.pause_seconds
+        return is_in_pause and unchanged_seconds < self.pause_seconds
 
     @classmethod
     def from_item(cls, item: Item) -> "TokenRow":
@@ -95,7 +97,7 @@ class TokenRow(RedactedStruct, frozen=True):
             lease_owner=item.get("lease_owner", {}).get("S", ""),
             lease_until=_number(item, "lease_until") / 1000,
             failed_until=failed_until,
-            failed_seconds=pause if 0 < pause < PERMANENT_PAUSE_SECONDS else PERMANENT_PAUSE_SECONDS,
+            pause_seconds=pause if 0 < pause < PERMANENT_PAUSE_SECONDS else PERMANENT_PAUSE_SECONDS,
             failure=item.get("failure", {}).get("S", ""),
             item=item,
         )

@@ -3,6 +3,7 @@
 To mint is to request a new token from the platform. `lease` makes sure that one instance mints at a time.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from chalicelib.aws import ConditionFailedError, Table
-from chalicelib.cache import TtlCache
+from chalicelib.cache import TtlCache, is_within
 from chalicelib.context import RequestContext
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import MintedToken
@@ -62,6 +63,25 @@ ONE_ATTEMPT = msgspec.structs.replace(MINT_RETRY_POLICY, max_attempts=1)
 """For a mint while the present token works. If its response was lost, a second mint would invalidate that token."""
 
 
+class _KnownToken(msgspec.Struct):
+    """What this instance knows of one token."""
+
+    #: The row that was used last.
+    row: TokenRow = TokenRow()
+    #: When it was read, on the wall clock.
+    read_at: float = 0.0
+    #: After this time it is read again.
+    max_age: float = 0.0
+    #: The state that was seen last: version, owner of the lease, end of the pause.
+    seen_state: tuple[int, str, float] | None = None
+    #: Since when it has been seen, on the monotonic clock.
+    seen_since: float = 0.0
+
+    def is_valid(self, now: float, max_age: float = math.inf) -> bool:
+        """Return whether the token has not expired, and the row was read less than `max_age` seconds ago."""
+        return is_within(min(self.row.expires_at - self.read_at, max_age), self.read_at, now)
+
+
 class TokenProvider:
     """Returns access tokens, and renews them when needed. Raises TokenUnavailableError and StorageUnavailableError.
 
@@ -88,73 +108,77 @@ class TokenProvider:
         self._monotonic = monotonic
         self._sleep = sleep
         self._uniform = uniform
-        self._fresh: TtlCache[str] = TtlCache(MAX_CACHED_TOKENS, clock)
-        self._unexpired: TtlCache[TokenRow] = TtlCache(MAX_CACHED_TOKENS, clock)
-        self._seen_states: dict[str, tuple[tuple[int, str, float] | None, float]] = {}
+        # By the monotonic clock: an entry is only evicted, and the wall clock may be set back.
+        self._known_tokens: TtlCache[_KnownToken] = TtlCache(MAX_CACHED_TOKENS, monotonic)
 
     def get_token(self, token_id: str, context: RequestContext) -> str:
         """Return a token that has not expired."""
-        token = self._fresh.get(token_id)
-        if token is not None:
-            return token
-        cached = self._unexpired.get(token_id)
-        policy = MINT_RETRY_POLICY if cached is None else ONE_ATTEMPT
+        known = self._known(token_id)
+        now = self._clock()
+        if known.is_valid(now, known.max_age):
+            return known.row.access_token
         try:
-            return self._obtain(token_id, "", policy, context)
+            policy = ONE_ATTEMPT if known.is_valid(now) else MINT_RETRY_POLICY
+            return self._obtain(token_id, "", policy, context).access_token
         except (StorageUnavailableError, TokenUnavailableError):
-            if cached is None or cached.expires_at <= self._clock():
+            if not known.is_valid(self._clock()):
                 raise
-            return self._use(token_id, cached, self._clock(), RETRY_SECONDS)
+            return self._cache(token_id, known.row, self._clock(), RETRY_SECONDS).access_token
 
     def preload(self, token_id: str, context: RequestContext) -> None:
         """Read a token into the cache unless it is there; never mints. Raises StorageUnavailableError."""
-        if self._fresh.get(token_id) is not None:
-            return
         read_at = self._clock()
-        row = self.read_row(token_id, context)
-        if row.access_token:
-            self._use(token_id, row, read_at)
+        known = self._known(token_id)
+        if not known.is_valid(read_at, known.max_age):
+            row = self.read_row(token_id, context)
+            if row.access_token:
+                self._cache(token_id, row, read_at)
 
     def get_other_token(self, token_id: str, refused: str, context: RequestContext) -> str:
         """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one."""
-        return self._obtain(token_id, refused, MINT_RETRY_POLICY, context)
+        return self._obtain(token_id, refused, MINT_RETRY_POLICY, context).access_token
 
-    def renew(self, token_id: str, row: TokenRow, context: RequestContext) -> str:
-        """Return another token than that of `row`, which may still work: a new one, unless the row has changed.
+    def renew(self, token_id: str, row: TokenRow, context: RequestContext) -> TokenRow:
+        """Return a row with another token than that of `row`, which may still work: a new one, unless it has changed.
 
         Mints in one attempt.
         """
         return self._obtain(token_id, row.access_token, ONE_ATTEMPT, context)
 
-    def renew_if_expiring(self, token_id: str, context: RequestContext) -> bool:
-        """Renew a token that expires within half an hour; return False for a later expiry, or without a token."""
-        row = self.read_row(token_id, context)
+    def renew_if_expiring(self, token_id: str, row: TokenRow, context: RequestContext) -> TokenRow:
+        """Renew a token that expires within half an hour. Return `row` for a later expiry, or without a token."""
         if not row.access_token or row.expires_at - RENEW_SECONDS > self._clock():
-            return False
-        self.renew(token_id, row, context)
-        return True
+            return row
+        return self.renew(token_id, row, context)
 
     def read_row(self, token_id: str, context: RequestContext) -> TokenRow:
         """Return the row from the table; raises StorageUnavailableError."""
         return TokenRow.from_item(self._table.get_item(token_key(token_id), context))
 
-    def _obtain(self, token_id: str, other_than: str, policy: RetryPolicy, context: RequestContext) -> str:
-        """Return a token that has not expired and is not `other_than`: that of the row, or a new one."""
+    def _obtain(self, token_id: str, other_than: str, policy: RetryPolicy, context: RequestContext) -> TokenRow:
+        """Return the row with a token that has not expired and is not `other_than`: the present one, or a new one."""
         try:
             return self._use_or_mint(token_id, other_than, policy, context)
         except UpstreamTimeoutError:
             raise TokenUnavailableError("no new token in time") from None
 
-    def _use_or_mint(self, token_id: str, other_than: str, policy: RetryPolicy, context: RequestContext) -> str:
-        """Do this; raises UpstreamTimeoutError when no time is left for the next step."""
+    def _use_or_mint(self, token_id: str, other_than: str, policy: RetryPolicy, context: RequestContext) -> TokenRow:
+        """Do what `_obtain` does; raises UpstreamTimeoutError when no time is left for the next step."""
+        may_mint = True
         # The age counts from before a read: Lambda may freeze the instance during it.
-        read_at, may_mint = self._clock(), True
+        read_at = self._clock()
         row = self.read_row(token_id, context)
         while True:
-            now, unchanged, left = self._clock(), self._unchanged_seconds(token_id, row), context.deadline.remaining()
-            action = decide(row, other_than, now=now, unchanged_seconds=unchanged, seconds_left=left, may_mint=may_mint)
+            action = decide(
+                row,
+                other_than,
+                now=self._clock(),
+                unchanged_seconds=self._unchanged_seconds(token_id, row),
+                seconds_left=context.deadline.remaining(),
+                may_mint=may_mint,
+            )
             if action == "use":
-                return self._use(token_id, row, read_at)
+                return self._cache(token_id, row, read_at)
             read_at = self._clock()
             if action == "wait":
                 self._sleep(self._uniform(*POLL_SECONDS))
@@ -170,16 +194,23 @@ class TokenProvider:
                 lease.acquire()
                 may_mint = False
                 # Used however short its lifetime is: no loop is possible.
-                return self._use(token_id, self._mint(lease, token_id, app_secret, policy, context), read_at)
+                return self._cache(token_id, self._mint(lease, token_id, app_secret, policy, context), read_at)
             except ConditionFailedError as conflict:
                 row = TokenRow.from_item(conflict.item)
 
-    def _use(self, token_id: str, row: TokenRow, read_at: float, seconds: float = CACHE_SECONDS) -> str:
-        """Return the row's token, and cache it for `seconds` from `read_at`, but not longer than until it expires."""
-        lifetime = row.expires_at - read_at
-        self._unexpired.put(token_id, row, lifetime, read_at)
-        self._fresh.put(token_id, row.access_token, min(seconds, lifetime), read_at)
-        return row.access_token
+    def _known(self, token_id: str) -> _KnownToken:
+        known = self._known_tokens.get(token_id)
+        if known is None:
+            known = _KnownToken()
+            self._known_tokens.put(token_id, known, math.inf)
+        return known
+
+    def _cache(self, token_id: str, row: TokenRow, read_at: float, max_age: float = CACHE_SECONDS) -> TokenRow:
+        known = self._known(token_id)
+        known.row = row
+        known.read_at = read_at
+        known.max_age = max_age
+        return row
 
     def _mint(
         self, lease: Lease, token_id: str, app_secret: str, policy: RetryPolicy, context: RequestContext
@@ -209,11 +240,11 @@ class TokenProvider:
         # Not only the version: it starts at 1 again when an operator replaces the row.
         state = (row.version, row.lease_owner, row.failed_until)
         now = self._monotonic()
-        seen, since = self._seen_states.get(token_id, (None, now))
-        if seen != state:
-            since = now
-        self._seen_states[token_id] = (state, since)
-        return now - since
+        known = self._known(token_id)
+        if known.seen_state != state:
+            known.seen_state = state
+            known.seen_since = now
+        return now - known.seen_since
 
 
 def decide(

@@ -2,34 +2,42 @@
 
 import random
 import time
-from contextlib import suppress
+from collections.abc import Callable
 
 import msgspec
 
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.errors import RedemptionError
+from chalicelib.tokens.lease import TokenRow
 from chalicelib.tokens.provider import TokenProvider
 
 SECONDS_PER_APP = 10.0
 
 
 class Renewal(msgspec.Struct):
-    """What a run has done.
+    """What a run has done."""
 
-    `renewed`: app_ids. `failed`: the reason for each app that failed. `left`: number of apps with nothing to renew.
-    `error`: the first one. `seconds_left`: the shortest remaining lifetime of the tokens that could be read after the
-    run, or None.
-    """
-
+    #: The app_ids whose token was renewed.
     renewed: list[str] = []
+    #: The reason for each app that failed.
     failed: dict[str, str] = {}
-    left: int = 0
+    #: The number of apps with nothing to renew.
+    unchanged: int = 0
+    #: The first error.
     error: RedemptionError | None = None
+    #: The shortest remaining lifetime after the run, of the tokens that could be read; None without any.
     seconds_left: int | None = None
 
 
-def renew_tokens(tokens: TokenProvider, credentials: CredentialsCache, context: RequestContext) -> Renewal:
+def renew_tokens(
+    tokens: TokenProvider,
+    credentials: CredentialsCache,
+    context: RequestContext,
+    *,
+    clock: Callable[[], float] = time.time,
+    shuffle: Callable[[list[str]], object] = random.shuffle,
+) -> Renewal:
     """Renew the tokens that expire within half an hour.
 
     Each app has one attempt; the next run comes in ten minutes. The order is random: if many apps hang and the run ends
@@ -38,20 +46,23 @@ def renew_tokens(tokens: TokenProvider, credentials: CredentialsCache, context: 
     """
     renewal = Renewal()
     apps = list(credentials.get(context).apps)
-    random.shuffle(apps)
+    shuffle(apps)
     lifetimes: list[int] = []
     for app_id in apps:
         app_context = context.with_timeout(SECONDS_PER_APP)
+        row = newest = TokenRow()
         try:
-            was_renewed = tokens.renew_if_expiring(app_id, app_context)
+            row = newest = tokens.read_row(app_id, app_context)
+            newest = tokens.renew_if_expiring(app_id, row, app_context)
         except RedemptionError as error:
             renewal.failed[app_id] = str(error)
             renewal.error = renewal.error or error
         else:
-            renewal.renewed += [app_id] if was_renewed else []
-            renewal.left += not was_renewed
-        with suppress(RedemptionError):
-            row = tokens.read_row(app_id, app_context)
-            lifetimes += [max(0, row.expires_at - int(time.time()))] if row.access_token else []
+            if newest is row:
+                renewal.unchanged += 1
+            else:
+                renewal.renewed.append(app_id)
+        if newest.access_token:
+            lifetimes.append(max(0, newest.expires_at - int(clock())))
     renewal.seconds_left = min(lifetimes, default=None)
     return renewal

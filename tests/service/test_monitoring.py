@@ -10,7 +10,8 @@ import pytest
 import app as application
 from chalicelib.api import problems
 from chalicelib.api.telemetry import Telemetry
-from chalicelib.context import RequestRecord
+from chalicelib.context import OperatorWarning, RequestRecord
+from chalicelib.credentials import STALENESS_METRIC
 from chalicelib.douyin import codes
 from chalicelib.settings import TelemetrySettings
 from infra.api_gateway import _ACCESS_LOG_FIELDS
@@ -89,7 +90,7 @@ def emitted(
     platform.clear_faults()
     aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(60))
     run_refresh_tokens()
-    application.components().tokens._fresh._entries.clear()
+    application.components().tokens._known_tokens._entries.clear()
     platform.fail("code", code=2119005)
     assert "list_problem" in api.login(list=WANTED).json
     assert api.list().status == 403
@@ -103,7 +104,7 @@ def emitted(
     platform.fail("patch", patch={"total": 9})
     api.login(CUSTOMER_WITHOUT_COUPONS)
     assert api.list().status == 200
-    telemetry.report("list_certificates", RequestRecord(is_secret_stale=True))
+    telemetry.report("list_certificates", RequestRecord(warnings=[OperatorWarning("x", STALENESS_METRIC)]))
     lines = capsys.readouterr().out.splitlines()
     points = parse_metrics(lines)
     return Emitted(

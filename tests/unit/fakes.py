@@ -215,9 +215,6 @@ class FakeDouyin(DouyinClient):
         return self.fetch(number, access_token)
 
     def ensure_connection(self) -> None:
-        self.open_connection()
-
-    def open_connection(self) -> None:
         self.connections += 1
         if self.connection_error is not None:
             raise self.connection_error

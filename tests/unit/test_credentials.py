@@ -53,7 +53,7 @@ class Store:
 
     def refresh(self) -> Credentials:
         """Look for an app that is not in the secret."""
-        return self.store.find(lambda _: None, self.context)[0]
+        return self.store.find(lambda _: None, self.context)[1]
 
     def fail(self, failure: str) -> None:
         """Make the secret "unavailable" or "malformed"."""
@@ -111,13 +111,13 @@ def test_the_cached_secret_is_used_and_every_ten_seconds_a_newer_one_is_looked_f
 ) -> None:
     del error_type
     first = store.get()
-    assert (store.context.record.warnings, store.context.record.is_secret_stale) == ([], False)
+    assert store.context.record.warnings == []
     store.fail(failure)
     store.clock.now += 300
     assert store.get() is first
     [warning] = store.context.record.warnings
-    assert warning.startswith(f"the cached secret is used: {message}")
-    assert store.context.record.is_secret_stale
+    assert warning.text.startswith(f"the cached secret is used: {message}")
+    assert warning.metric == "StaleSecret"
     store.fail("nothing")
     store.secret.put({}, [OTHER_KEY])
     store.clock.now += 9.9
@@ -134,7 +134,7 @@ def test_a_failed_ordinary_read_does_not_delay_the_one_for_an_unknown_app(store:
     store.get()
     store.fail("nothing")
     store.secret.put({"ttnew": "s"}, [SESSION_KEY])
-    assert store.store.find(lambda c: c.apps.get("ttnew"), store.context)[1] == "s"
+    assert store.store.find(lambda c: c.apps.get("ttnew"), store.context)[0] == "s"
 
 
 @FAILURES
@@ -168,7 +168,7 @@ def test_each_version_of_the_keys_is_tried_once(
         seen.append(credentials.session_keys)
         return key if key in credentials.session_keys else None
 
-    credentials, found = store.store.find(find, store.context)
+    found, credentials = store.store.find(find, store.context)
     assert found == (key if key in tried[-1] else None)
     assert credentials.session_keys == tried[-1]
     assert (seen, store.secret.reads) == (tried, len(tried) + was_refreshed)

@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
 from chalicelib.credentials import CredentialsCache
-from chalicelib.douyin.protocol import CertificatesQuery, Selection
+from chalicelib.douyin.protocol import Selection
 from chalicelib.errors import InvalidRequestError, UnauthenticatedError
 from chalicelib.sessions import Session, encode_session, verify_session
 from tests.unit.fakes import APP_ID, APP_SECRET, NOW, OPEN_ID, Clock, FakeSecret, make_context
@@ -50,10 +50,10 @@ def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
     credentials.get(context)
     stored.put({APP_ID: APP_SECRET}, secret)
     token = encode_session(SESSION, int(NOW) + 60, list(session))
-    text = encode_cursor(CURSOR, CertificatesQuery(SELECTION, OPEN_ID), list(cursor))
+    text = encode_cursor(CURSOR, SELECTION, OPEN_ID, list(cursor))
     try:
         found, _ = verify_session(token, credentials, NOW, context)
-        _, position = verify_cursor(text, CertificatesQuery(SELECTION, found.open_id), credentials, context)
+        position, _ = verify_cursor(text, SELECTION, found.open_id, credentials, context)
     except UnauthenticatedError:
         return "session"
     except InvalidRequestError:

@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginResult
 from chalicelib.api.validation import LoginRequest
-from chalicelib.certificates.listing import CertificateLister, ListRequest
+from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.context import Deadline, ListReport, Outcome, RequestContext
 from chalicelib.credentials import Credentials
@@ -51,7 +51,7 @@ class FakeLister(CertificateLister):
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
-        self.calls: list[tuple[Session, ListRequest, Credentials, float]] = []
+        self.calls: list[tuple[Session, Selection, str | None, Credentials, float]] = []
         self.result: tuple[ListView, ListReport] | Exception = (VIEW, REPORT)
         self.prefetched: list[Future[None]] = []
         self.deadlines: list[Deadline] = []
@@ -63,10 +63,15 @@ class FakeLister(CertificateLister):
         return self.prefetched
 
     def list_certificates(
-        self, session: Session, request: ListRequest, credentials: Credentials, context: RequestContext
+        self,
+        session: Session,
+        selection: Selection,
+        cursor: str | None,
+        credentials: Credentials,
+        context: RequestContext,
     ) -> tuple[ListView, ListReport]:
         self.events.append("list")
-        self.calls.append((session, request, credentials, context.deadline.remaining()))
+        self.calls.append((session, selection, cursor, credentials, context.deadline.remaining()))
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
@@ -94,7 +99,7 @@ class Logins:
 def test_without_a_list_only_the_code_is_exchanged() -> None:
     logins = Logins()
     result = logins.log_in(selection=None)
-    assert (result.user, result.listed, result.list_outcome) == (hash_open_id(OPEN_ID, [SESSION_KEY]), None, None)
+    assert (result.user, result.list_report, result.list_outcome) == (hash_open_id(OPEN_ID, [SESSION_KEY]), None, None)
     assert decode_session(result.view.token, [SESSION_KEY], NOW + 7199) == Session(APP_ID, OPEN_ID)
     with pytest.raises(UnauthenticatedError, match="expired"):
         decode_session(result.view.token, [SESSION_KEY], NOW + 7200)
@@ -109,10 +114,10 @@ def test_session_and_list_are_one_response() -> None:
     body = msgspec.json.decode(msgspec.json.encode(result.view))
     assert list(body) == ["token", "expires_in", "list"]
     assert body["list"] == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "certificates": []}
-    assert (result.listed, result.list_outcome) == (REPORT, Outcome())
+    assert (result.list_report, result.list_outcome) == (REPORT, Outcome())
     assert logins.events == ["prefetch", "login", "list"]
-    [(session, request, credentials, _)] = logins.lister.calls
-    assert (session, request) == (Session(APP_ID, OPEN_ID), ListRequest(SELECTION))
+    [(session, selection, cursor, credentials, _)] = logins.lister.calls
+    assert (session, selection, cursor) == (Session(APP_ID, OPEN_ID), SELECTION, None)
     assert credentials.apps == {APP_ID: APP_SECRET}
 
 
@@ -120,7 +125,7 @@ def test_session_and_list_are_one_response() -> None:
 def test_the_list_has_six_seconds_or_what_is_left(seconds: float, left: float) -> None:
     logins = Logins(seconds)
     logins.log_in()
-    assert logins.lister.calls[0][3] == left
+    assert logins.lister.calls[0][-1] == left
 
 
 @pytest.mark.parametrize(
@@ -146,7 +151,7 @@ def test_what_fails_for_the_list_is_its_problem_and_the_user_is_logged_in(
     assert (body["list_problem"]["code"], body["list_problem"]["request_id"]) == (code, "request-1")
     assert "planted" not in str(body)
     assert result.list_outcome is not None
-    assert (result.list_outcome.code, result.list_outcome.error, result.listed) == (code, error, None)
+    assert (result.list_outcome.code, result.list_outcome.error, result.list_report) == (code, error, None)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from chalicelib.api import problems
 from chalicelib.api import telemetry as telemetry_module
 from chalicelib.api.problems import problem_for_error, problem_for_type
 from chalicelib.api.telemetry import WITHHELD, Telemetry
-from chalicelib.context import ABANDONED, Call, ListReport, Outcome, RequestRecord
+from chalicelib.context import ABANDONED, Call, ListReport, OperatorWarning, Outcome, RequestRecord
 from chalicelib.errors import (
     ConfigurationError,
     Evidence,
@@ -89,7 +89,7 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
         account_id=ACCOUNT_ID,
         user="0123456789abcdef",
         poi_id=POI_ID,
-        listed=ListReport(
+        list_report=ListReport(
             pages=4,
             certificates=200,
             malformed=2,
@@ -98,7 +98,7 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
             received=200,
             total=210,
         ),
-        warnings=["the cached secret is used: timeout"],
+        warnings=[OperatorWarning("the cached secret is used: timeout", "StaleSecret")],
         calls=[
             Call("dynamodb", "GetItem", NOW, 0.0121, "ok"),
             Call("douyin", "query_user_certificates", NOW, 0.25, "2119001", 2119001, 7, "20260101L"),
@@ -191,7 +191,7 @@ def test_the_line_of_a_login_with_a_list_has_both_outcomes_and_errors(
 
 
 def test_empty_fields_are_omitted_but_no_certificates_are_logged_as_zero(output: Output) -> None:
-    make_telemetry().report("GET /x", make_record(listed=ListReport(0, 0)))
+    make_telemetry().report("GET /x", make_record(list_report=ListReport(0, 0)))
     [line] = output.log_lines()
     assert set(line) == {"timestamp", "level", "service", "message", "outcome", "ms", "cold_start", "certificates"}
     assert line["certificates"] == 0
@@ -254,7 +254,7 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
     [
         ({}, {}),
         ({"token_seconds_left": 0}, {"TokenSecondsLeft": ([0.0], SERVICE, "Seconds")}),
-        ({"is_secret_stale": True}, {"StaleSecret": count(1)}),
+        ({"warnings": [OperatorWarning("x"), *[OperatorWarning("y", "StaleSecret")] * 2]}, {"StaleSecret": count(1)}),
         ({"calls": calls("ok", ABANDONED)}, LATENCY),
         ({"calls": calls(ABANDONED, name="client_token")}, {}),
         ({"calls": calls("StorageUnavailableError", service="dynamodb", name="GetItem")}, {}),
@@ -276,11 +276,11 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
         ({"outcome": problem_for_type(problems.UNAVAILABLE).outcome}, PROBLEM),
         # Certificates are counted when a list was returned.
         (
-            {"poi_id": POI_ID, "listed": ListReport(1, 0, malformed=2)},
+            {"poi_id": POI_ID, "list_report": ListReport(1, 0, malformed=2)},
             SUCCESS | LISTED | {"CertificatesMalformed": count(2)},
         ),
         (
-            {"poi_id": POI_ID, "listed": ListReport(1, 0, received=3, total=4)},
+            {"poi_id": POI_ID, "list_report": ListReport(1, 0, received=3, total=4)},
             SUCCESS | LISTED | {"ListsBelowTotal": count(1)},
         ),
         # A list that fails is counted unless it is the caller's mistake.
@@ -289,7 +289,7 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
         ({"poi_id": POI_ID, "list_outcome": failed(UpstreamTimeoutError("budget"))}, FAILURE),
         ({"poi_id": POI_ID, "list_outcome": failed(WrongAppError("7"))}, PROBLEM),
         # Lists of the project's own checks count in no metric of lists; what they cost does.
-        ({"is_probe": True, "poi_id": POI_ID, "listed": ListReport(1, 5, malformed=1, total=9)}, {}),
+        ({"is_probe": True, "poi_id": POI_ID, "list_report": ListReport(1, 5, malformed=1, total=9)}, {}),
         (
             {
                 "is_probe": True,
@@ -318,7 +318,7 @@ def test_problems_and_errors_are_counted_by_code_and_stage_and_leave_the_next_re
     assert (problem["service"], problem["stage"], problem["code"]) == ("unit-test", "prod", "rate_limited")
     [directive] = problem["_aws"]["CloudWatchMetrics"]
     assert [set(names) for names in directive["Dimensions"]] == [{"service", "stage"}, {"service", "stage", "code"}]
-    telemetry.report("GET /x", make_record(listed=ListReport(1, 1)))
+    telemetry.report("GET /x", make_record(list_report=ListReport(1, 1)))
     assert output.metrics()["CertificatesReturned"] == ([1.0], [{"service", "stage"}], "Count")
 
 

@@ -11,13 +11,13 @@ from itsdangerous import Signer
 
 from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH, Cursor, decode_cursor, encode_cursor
 from chalicelib.certificates.paging import MAX_EMPTY_PAGES, MAX_PAGES
-from chalicelib.douyin.protocol import CertificatesQuery, Selection
+from chalicelib.douyin.protocol import Selection
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import OPEN_ID, OTHER_KEY, SESSION_KEY
 
 KEYS = [SESSION_KEY]
 SELECTION = Selection(ACCOUNT_ID, POI_ID, 1, 100, 200)
-QUERY = CertificatesQuery(SELECTION, OPEN_ID)
+LIST = SELECTION, OPEN_ID
 
 
 CURSOR = Cursor(5, 180, 1)
@@ -26,14 +26,14 @@ LONGEST = Cursor(MAX_PAGES, 10**6, MAX_EMPTY_PAGES)
 
 @pytest.mark.parametrize("cursor", [Cursor(), CURSOR, LONGEST])
 def test_a_cursor_survives_the_round_trip_as_part_of_a_url(cursor: Cursor) -> None:
-    text = encode_cursor(cursor, QUERY, KEYS)
-    assert decode_cursor(text, QUERY, KEYS) == cursor
+    text = encode_cursor(cursor, *LIST, KEYS)
+    assert decode_cursor(text, *LIST, KEYS) == cursor
     assert len(text) <= MAX_CURSOR_LENGTH
     assert set(text) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
 def sign(payload: bytes) -> str:
-    """Return a cursor of the query with a valid signature and any payload."""
+    """Return a cursor of the list with a valid signature and any payload."""
     bound_to = [ACCOUNT_ID, OPEN_ID, POI_ID, 1, 100, 200]
     salt = b"douyin-redemption cursor " + json.dumps(bound_to, separators=(",", ":")).encode()
     signer = Signer([SESSION_KEY], salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
@@ -42,11 +42,11 @@ def sign(payload: bytes) -> str:
 
 def test_the_form_of_a_cursor_is_fixed() -> None:
     """An instance of the next release continues a list that one of this release has begun."""
-    assert decode_cursor(sign(b"[5,180,1]"), QUERY, KEYS) == CURSOR
+    assert decode_cursor(sign(b"[5,180,1]"), *LIST, KEYS) == CURSOR
 
 
-def assert_is_refused(text: str, query: CertificatesQuery = QUERY, keys: list[str] = KEYS) -> None:
-    assert decode_cursor(text, query, keys) is None
+def assert_is_refused(text: str, of: tuple[Selection, str] = LIST, keys: list[str] = KEYS) -> None:
+    assert decode_cursor(text, *of, keys) is None
 
 
 @pytest.mark.parametrize("payload", [b"", b'["5"]', b'{"page":5}', b"\xff"])
@@ -59,15 +59,15 @@ def test_what_is_no_cursor_is_refused(text: str) -> None:
     assert_is_refused(text)
 
 
-def changed(**changes: Any) -> CertificatesQuery:
-    """Return the query with another selection."""
-    return msgspec.structs.replace(QUERY, selection=msgspec.structs.replace(SELECTION, **changes))
+def changed(**changes: Any) -> tuple[Selection, str]:
+    """Return the list with another selection."""
+    return msgspec.structs.replace(SELECTION, **changes), OPEN_ID
 
 
 @pytest.mark.parametrize(
     "foreign",
     [
-        msgspec.structs.replace(QUERY, open_id="another"),
+        (SELECTION, "another"),
         changed(account_id="7"),
         changed(poi_id="6602"),
         changed(biz_type=None),
@@ -76,19 +76,13 @@ def changed(**changes: Any) -> CertificatesQuery:
         changed(account_id=POI_ID, poi_id=ACCOUNT_ID),
     ],
 )
-def test_a_cursor_of_another_query_is_refused(foreign: CertificatesQuery) -> None:
-    assert_is_refused(encode_cursor(CURSOR, QUERY, KEYS), foreign)
-    assert decode_cursor(encode_cursor(CURSOR, foreign, KEYS), foreign, KEYS) == CURSOR
-
-
-def test_what_the_caller_does_not_send_does_not_change_the_query() -> None:
-    """A cursor is verified before the merchant's row is read."""
-    same = msgspec.structs.replace(QUERY, life_account_id="8")
-    assert decode_cursor(encode_cursor(CURSOR, same, KEYS), QUERY, KEYS) == CURSOR
+def test_a_cursor_of_another_list_is_refused(foreign: tuple[Selection, str]) -> None:
+    assert_is_refused(encode_cursor(CURSOR, *LIST, KEYS), foreign)
+    assert decode_cursor(encode_cursor(CURSOR, *foreign, KEYS), *foreign, KEYS) == CURSOR
 
 
 def test_the_newest_key_signs_and_every_key_verifies() -> None:
-    text = encode_cursor(CURSOR, QUERY, [OTHER_KEY, SESSION_KEY])
+    text = encode_cursor(CURSOR, *LIST, [OTHER_KEY, SESSION_KEY])
     for keys in ([OTHER_KEY], [SESSION_KEY, OTHER_KEY], [OTHER_KEY, SESSION_KEY]):
-        assert decode_cursor(text, QUERY, keys) == CURSOR
+        assert decode_cursor(text, *LIST, keys) == CURSOR
     assert_is_refused(text, keys=[SESSION_KEY])

@@ -41,7 +41,7 @@ class Request:
         self.valid = valid
         self.rate_limits = RateLimitCache(Clock())
         self.tokens = TokenProvider(self.table, self.douyin, lambda *_: "s", clock=Clock())
-        self.context, self.page_context = make_context(), make_context()
+        self.context = make_context()
         self.merchant = Merchant(ACCOUNT_ID, APP_ID, "tokens", None, None, True)
 
     def answer(self, page: int, token: str) -> Page:
@@ -62,17 +62,16 @@ class Request:
             tokens=self.tokens,
             rate_limits=self.rate_limits,
             context=self.context,
-            page_context=self.page_context,
         )
 
 
 def test_pages_are_fetched_with_the_merchants_token() -> None:
     request = Request("clt.row", "clt.row")
     fetcher = request.fetcher()
-    assert [fetcher.fetch(page, None).size for page in (3, 4)] == [3, 4]
+    assert [fetcher.fetch_page(page, None).size for page in (3, 4)] == [3, 4]
     assert request.douyin.fetches == [(3, "clt.row"), (4, "clt.row")]
     assert request.douyin.queries == [QUERY, QUERY]
-    assert all(context is request.page_context for context in request.douyin.contexts)
+    assert all(context.deadline is fetcher.deadline for context in request.douyin.contexts)
     assert request.table.reads == [KEY]
 
 
@@ -80,8 +79,8 @@ def test_a_refused_token_is_renewed_and_the_page_fetched_again() -> None:
     request = Request("clt.revoked", "clt.1")
     fetcher = request.fetcher()
     # A renewal is not aborted with the pages: a minted token that nobody stores would be lost for all instances.
-    request.douyin.on_mint = request.page_context.deadline.cancel
-    assert [fetcher.fetch(page, None).size for page in (1, 2)] == [1, 2]
+    request.douyin.on_mint = fetcher.deadline.cancel
+    assert [fetcher.fetch_page(page, None).size for page in (1, 2)] == [1, 2]
     assert request.douyin.fetches == [(1, "clt.revoked"), (1, "clt.1"), (2, "clt.1")]
     assert len(request.douyin.mints) == 1
     assert request.table.items[KEY]["access_token"] == {"S": "clt.1"}
@@ -91,7 +90,7 @@ def test_a_renewed_token_that_is_refused_as_well_ends_the_page_with_the_last_evi
     request = Request("clt.revoked")
     request.raise_(*(TokenRefusedError("2190008", evidence=Evidence(code, 0)) for code in (1, 2)))
     with pytest.raises(TokenUnavailableError, match="refused again") as raised:
-        request.fetcher().fetch(1, None)
+        request.fetcher().fetch_page(1, None)
     assert raised.value.evidence == Evidence(2, 0)
     assert len(request.douyin.fetches) == 2
     assert len(request.douyin.mints) == 1
@@ -99,19 +98,20 @@ def test_a_renewed_token_that_is_refused_as_well_ends_the_page_with_the_last_evi
 
 def test_no_token_is_renewed_for_a_page_that_is_no_longer_needed() -> None:
     request = Request("clt.revoked")
-    request.page_context.deadline.cancel()
+    fetcher = request.fetcher()
+    fetcher.deadline.cancel()
     with pytest.raises(TokenRefusedError):
-        request.fetcher().fetch(1, None)
+        fetcher.fetch_page(1, None)
     assert request.douyin.mints == []
 
 
 def test_one_request_renews_the_token_once() -> None:
     request = Request("clt.revoked", "clt.1")
     fetcher = request.fetcher()
-    fetcher.fetch(1, None)
+    fetcher.fetch_page(1, None)
     request.valid = ()
     with pytest.raises(TokenUnavailableError, match="refused again") as raised:
-        fetcher.fetch(2, None)
+        fetcher.fetch_page(2, None)
     assert raised.value.evidence == REFUSAL
     assert request.douyin.fetches[2:] == [(2, "clt.1")]
     assert len(request.douyin.mints) == 1
@@ -123,11 +123,11 @@ def test_a_page_uses_the_token_that_another_page_has_renewed_meanwhile() -> None
 
     def fetch_another_page_first(page: int, token: str) -> Page:
         request.douyin.fetch = request.answer
-        fetcher.fetch(2, None)
+        fetcher.fetch_page(2, None)
         return request.answer(page, token)
 
     request.douyin.fetch = fetch_another_page_first
-    fetcher.fetch(1, None)
+    fetcher.fetch_page(1, None)
     assert request.douyin.fetches == [(1, "clt.revoked"), (2, "clt.revoked"), (2, "clt.1"), (1, "clt.1")]
     assert len(request.douyin.mints) == 1
 
@@ -144,7 +144,7 @@ def test_a_failed_renewal_has_the_best_evidence(error: RedemptionError, evidence
     request = Request("clt.revoked")
     request.douyin.mint_results = [error]
     with pytest.raises(TokenUnavailableError, match="minting failed") as raised:
-        request.fetcher().fetch(1, None)
+        request.fetcher().fetch_page(1, None)
     assert raised.value.evidence == evidence
     assert len(request.douyin.fetches) == 1
 
@@ -155,7 +155,7 @@ def test_a_rate_limit_is_cached_for_the_app_and_raised(refusals: int) -> None:
     limit = RateLimitedError("2119003", retryable=True, retry_after=30.0)
     request.raise_(*[refused()] * refusals, limit)
     with pytest.raises(RateLimitedError) as raised:
-        request.fetcher().fetch(1, None)
+        request.fetcher().fetch_page(1, None)
     assert raised.value is limit
     with pytest.raises(RateLimitedError, match="cached"):
         request.rate_limits.check(APP_ID)
@@ -167,7 +167,7 @@ def test_another_error_is_raised_unchanged_and_not_cached() -> None:
     error = UpstreamTimeoutError("timeout", retryable=True)
     request.raise_(error)
     with pytest.raises(UpstreamTimeoutError) as raised:
-        request.fetcher().fetch(1, None)
+        request.fetcher().fetch_page(1, None)
     assert raised.value is error
     assert len(request.douyin.fetches) == 1
     request.rate_limits.check(APP_ID)

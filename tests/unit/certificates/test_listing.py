@@ -12,7 +12,7 @@ import pytest
 from chalicelib.aws import Item
 from chalicelib.cache import TtlCache
 from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
-from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister, ListRequest
+from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.douyin.client import MAX_PAGE_BYTES
 from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page, parse_certificates
@@ -22,6 +22,7 @@ from chalicelib.errors import (
     MerchantNotFoundError,
     RateLimitedError,
     RedemptionError,
+    StorageUnavailableError,
     StoreNotFoundError,
     TokenRefusedError,
     TokenUnavailableError,
@@ -51,7 +52,6 @@ from tests.unit.fakes import (
 )
 
 SELECTION = Selection(ACCOUNT_ID, POI_ID)
-QUERY = CertificatesQuery(SELECTION, OPEN_ID)
 MERCHANT = f"MERCHANT#{ACCOUNT_ID}"
 TOKEN = f"TOKEN#{APP_ID}"
 
@@ -89,8 +89,7 @@ class Lists:
 
     def respond(self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION) -> ListView:
         session, credentials = Session(app_id, OPEN_ID), self.credentials.get(self.context)
-        request = ListRequest(selection, cursor)
-        view, self.report = self.lister.list_certificates(session, request, credentials, self.context)
+        view, self.report = self.lister.list_certificates(session, selection, cursor, credentials, self.context)
         return view
 
     def fetched(self) -> list[int]:
@@ -108,7 +107,7 @@ def numbers(span: range) -> list[str]:
 def test_the_next_cursor_continues_the_list() -> None:
     instance = Lists(340)
     first = instance.respond()
-    assert decode_cursor(first.next_cursor or "", QUERY, [SESSION_KEY]) == Cursor(5, 200, 0, 340)
+    assert decode_cursor(first.next_cursor or "", SELECTION, OPEN_ID, [SESSION_KEY]) == Cursor(5, 200, 0, 340)
     assert (instance.report.received, instance.report.total) == (None, None), "the list has not ended"
     second = instance.respond(first.next_cursor)
     assert (ids(first), ids(second)) == (numbers(range(200)), numbers(range(200, 340)))
@@ -132,9 +131,8 @@ def test_an_app_added_a_moment_ago_is_found_when_its_token_is_minted() -> None:
     lists.table.items["TOKEN#ttnew"] = token_row("clt.row")
     lists.respond()
     assert (lists.douyin.fetches[-1], lists.secret.reads) == ((1, "clt.row"), 1)
-    lists.lister._tokens._fresh = TtlCache(1)
+    lists.lister._tokens._known_tokens = TtlCache(1)
     del lists.table.items["TOKEN#ttnew"]
-    lists.lister._tokens._unexpired = TtlCache(1)
     lists.respond()
     assert [(mint.app_id, mint.app_secret) for mint in lists.douyin.mints] == [("ttnew", "new secret")]
     assert lists.secret.reads == 2
@@ -171,7 +169,7 @@ def test_a_request_that_is_not_allowed_does_not_reach_the_platform(
 
 def test_a_foreign_cursor_is_refused_before_anything_is_read() -> None:
     instance = Lists()
-    cursor = encode_cursor(Cursor(2), CertificatesQuery(SELECTION, "another"), [SESSION_KEY])
+    cursor = encode_cursor(Cursor(2), SELECTION, "another", [SESSION_KEY])
     with pytest.raises(InvalidRequestError, match="cursor"):
         instance.respond(cursor)
     assert instance.table.reads == []
@@ -182,10 +180,10 @@ def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_the_newest_key_signs(
     instance = Lists(500)
     instance.respond()
     instance.secret.put({APP_ID: "s"}, [OTHER_KEY, SESSION_KEY])
-    view = instance.respond(encode_cursor(Cursor(5), QUERY, [OTHER_KEY]))
+    view = instance.respond(encode_cursor(Cursor(5), SELECTION, OPEN_ID, [OTHER_KEY]))
     assert instance.secret.reads == 2
     assert ids(view) == numbers(range(200, 400))
-    assert decode_cursor(view.next_cursor or "", QUERY, [OTHER_KEY]) == Cursor(9, 200, 0, 500)
+    assert decode_cursor(view.next_cursor or "", SELECTION, OPEN_ID, [OTHER_KEY]) == Cursor(9, 200, 0, 500)
 
 
 def test_a_lost_page_is_where_the_next_response_starts() -> None:
@@ -247,7 +245,7 @@ def test_pages_have_a_deadline_of_their_own_that_can_be_cancelled() -> None:
 def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
     instance = Lists()
     pages = {
-        1: make_page(["a"] * 50, 60, hidden=2, malformed={"": ["x"], "a": ["y"]}),
+        1: make_page(["a"] * 50, 60, hidden=2, hidden_fields=["x"], malformed={"a": ["y"]}),
         2: make_page("abc", 60, hidden=1, malformed={"b": [f"field{number}" for number in range(20)]}),
     }
     instance.douyin.fetch = lambda page, _token: pages[page]
@@ -344,3 +342,42 @@ class TestPrefetch:
         self.prefetch(instance)
         instance.table.fails_reads = False
         assert len(ids(instance.respond())) == 3
+
+
+class TestWarmUp:
+    """Secret, tokens and one connection, but no mint."""
+
+    def lists(self) -> Lists:
+        """Return an instance with five apps."""
+        instance = Lists()
+        names = [f"tt{number}" for number in range(5)]
+        instance.secret.put(dict.fromkeys(names, "s"), [SESSION_KEY])
+        instance.table.items |= {f"TOKEN#{name}": token_row(f"clt.{name}") for name in names}
+        return instance
+
+    @pytest.mark.parametrize("connection_error", [None, UpstreamUnavailableError("connection")])
+    def test_secret_first_tokens_and_connection_are_there_afterwards(
+        self, connection_error: UpstreamUnavailableError | None
+    ) -> None:
+        """A connection that fails is left to the first request."""
+        instance = self.lists()
+        instance.douyin.connection_error = connection_error
+        instance.lister.warm_up(instance.context)
+        assert (instance.secret.reads, instance.douyin.connections) == (1, 1)
+        assert instance.table.reads == ["TOKEN#tt0", "TOKEN#tt1", "TOKEN#tt2"]
+        instance.table.fails_reads = True
+        assert instance.lister._tokens.get_token("tt0", instance.context) == "clt.tt0"
+
+    def test_no_token_is_minted(self) -> None:
+        instance = self.lists()
+        instance.table.items.clear()
+        instance.lister.warm_up(instance.context)
+        assert instance.douyin.mints == []
+
+    @pytest.mark.parametrize("part", ["secret", "table"])
+    def test_unavailable_storage_is_raised(self, part: str) -> None:
+        instance = self.lists()
+        instance.secret.is_unavailable = part == "secret"
+        instance.table.fails_reads = part == "table"
+        with pytest.raises(StorageUnavailableError):
+            instance.lister.warm_up(instance.context)

@@ -123,7 +123,7 @@ class TestCertificates:
         page = pages.parse_certificates(json_response(envelope((order("1", "a", 7), order(2, "x" * 64)), 340)))
         assert [(held.order_id, held.can_use) for held in page.orders] == [("1", True), (2, True)]
         assert parsed_ids(page) == ["a", 7, "x" * 64]
-        assert (page.size, page.total, page.hidden, page.malformed) == (3, 340, 0, {})
+        assert (page.size, page.total, page.hidden, page.hidden_fields, page.malformed) == (3, 340, 0, [], {})
 
     @pytest.mark.parametrize(
         "body",
@@ -223,10 +223,10 @@ class TestCertificates:
         page = pages.parse_certificates(json_response(envelope((order("1", "a", "", can_use=can_use),))))
         assert [held.can_use or False for held in page.orders] == [expected or False]
         assert parsed_ids(page) == ["a"]
-        paths = {"": ["orders.certificates.certificate_id"]}
+        paths = ["orders.certificates.certificate_id"]
         if expected is None:
-            paths[""].insert(0, "orders.can_use")
-        assert (page.size, page.hidden, page.malformed) == (2, 2 if expected is None else 1, paths)
+            paths.insert(0, "orders.can_use")
+        assert (page.size, page.hidden, page.hidden_fields) == (2, 2 if expected is None else 1, paths)
 
     @pytest.mark.parametrize(
         ("total", "expected"),
@@ -243,7 +243,7 @@ class TestCertificates:
         assert page.total == expected
         assert type(page.total) is type(expected)
         body["data"]["orders"] = [7]
-        lenient = Page([], 0, expected, hidden=1, malformed={"": ["orders"]})
+        lenient = Page([], 0, expected, hidden=1, hidden_fields=["orders"])
         assert pages.parse_certificates(json_response(body)) == lenient
 
     @pytest.mark.parametrize("bad", [None, 7, [], {}, *({"certificate_id": bad} for bad in NO_IDS)])
@@ -254,7 +254,7 @@ class TestCertificates:
         assert parsed_ids(page) == ["good", "other"]
         assert [held.can_use for held in page.orders] == [True, True]
         path = "orders.certificates.certificate_id" if isinstance(bad, dict) else "orders.certificates"
-        assert (page.size, page.total, page.hidden, page.malformed) == (3, 3, 1, {"": [path]})
+        assert (page.size, page.total, page.hidden, page.hidden_fields) == (3, 3, 1, [path])
 
     @pytest.mark.parametrize(
         ("bad", "size", "removed", "path"),
@@ -275,7 +275,7 @@ class TestCertificates:
         page = pages.parse_certificates(json_response(envelope((bad, order("1", "good"), bad), 1)))
         assert parsed_ids(page) == ["good"]
         assert (page.size, page.total) == (1 + 2 * size, 1)
-        assert (page.hidden, page.malformed) == (2 * removed, {"": [path, path]})
+        assert (page.hidden, page.hidden_fields) == (2 * removed, [path, path])
 
     @pytest.mark.parametrize("can_use", [True, "true"])
     def test_a_page_with_too_many_certificates_is_malformed(self, can_use: Any) -> None:

@@ -49,7 +49,7 @@ EVIDENCE = Evidence(10013, 0)
                 "failed_until": {"N": "1800000002500"},
                 "failure": {"S": "http_503"},
             },
-            TokenRow(failed_until=1800000002.5, failed_seconds=2.0, failure="http_503"),
+            TokenRow(failed_until=1800000002.5, pause_seconds=2.0, failure="http_503"),
         ),
         ({"failed_until": {"N": "1800000002500"}}, TokenRow(failed_until=1800000002.5)),
         (
@@ -97,7 +97,7 @@ def test_a_lease_ends_when_its_holder_no_longer_changes_the_row(
 
 
 @pytest.mark.parametrize(
-    ("failed_until", "failed_seconds", "unchanged_seconds", "paused"),
+    ("failed_until", "pause_seconds", "unchanged_seconds", "paused"),
     [
         (NOW + 2.0, 2.0, 0.0, True),
         (NOW + 0.01, 2.0, 1.9, True),
@@ -109,9 +109,9 @@ def test_a_lease_ends_when_its_holder_no_longer_changes_the_row(
     ],
 )
 def test_a_pause_ends_by_either_clock(
-    failed_until: float, failed_seconds: float, unchanged_seconds: float, paused: bool
+    failed_until: float, pause_seconds: float, unchanged_seconds: float, paused: bool
 ) -> None:
-    row = TokenRow(failed_until=failed_until, failed_seconds=failed_seconds)
+    row = TokenRow(failed_until=failed_until, pause_seconds=pause_seconds)
     assert row.is_paused(NOW, unchanged_seconds) is paused
 
 
@@ -206,7 +206,7 @@ def test_a_failed_mint_pauses_everyone_for_a_time_that_depends_on_the_error(erro
     clock.now += 1.5
     lease.release(error)
     row = TokenRow.from_item(table.items[KEY])
-    assert (row.failed_until, row.failed_seconds, row.failure) == (NOW + 1.5 + pause, pause, error.reason)
+    assert (row.failed_until, row.pause_seconds, row.failure) == (NOW + 1.5 + pause, pause, error.reason)
 
 
 def test_a_release_into_an_unavailable_table_is_ignored_because_the_lease_expires() -> None:

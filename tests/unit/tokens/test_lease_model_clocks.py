@@ -249,7 +249,7 @@ class Schedule(SimulatedInstance):
         while True:
             with suppress(RedemptionError):
                 context = RequestContext(Deadline(10.0, self.monotonic))
-                self.store.renew_if_expiring("model", context)
+                self.store.renew_if_expiring("model", self.store.read_row("model", context), context)
             self.sleep(self._pause)
 
 

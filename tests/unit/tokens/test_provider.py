@@ -58,7 +58,7 @@ class Tokens:
         return self.store.get_other_token("tta", refused, self.context)
 
     def renew(self) -> str:
-        return self.store.renew("tta", self.row(), self.context)
+        return self.store.renew("tta", self.row(), self.context).access_token
 
     def row(self) -> TokenRow:
         return TokenRow.from_item(self.table.items.get(KEY, {}))
@@ -464,7 +464,10 @@ def test_a_renewal_uses_what_another_instance_has_minted_meanwhile() -> None:
 def test_the_schedule_renews_a_token_that_expires_within_half_an_hour(item: Item | None, is_renewed: bool) -> None:
     """An app that nobody uses gets no token."""
     instance = Tokens(item)
-    assert instance.store.renew_if_expiring("tta", instance.context) is is_renewed
+    row = instance.store.read_row("tta", instance.context)
+    renewed = instance.store.renew_if_expiring("tta", row, instance.context)
+    assert (renewed is not row) is is_renewed
+    assert renewed.access_token == instance.row().access_token
     assert instance.row().access_token == ("clt.1" if is_renewed else TokenRow.from_item(item or {}).access_token)
 
 

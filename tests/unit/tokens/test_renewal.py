@@ -1,6 +1,6 @@
 """The scheduled renewal: every app of the secret, whatever happens to the others."""
 
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,10 +12,10 @@ from chalicelib.errors import (
     TokenUnavailableError,
     UpstreamTimeoutError,
 )
-from chalicelib.tokens import renewal as renewal_module
+from chalicelib.tokens.lease import TokenRow
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import SECONDS_PER_APP, Renewal, renew_tokens
-from tests.unit.fakes import NOW, Clock, FakeDouyin, FakeSecret, FakeTable, make_context, make_credentials, token_row
+from tests.unit.fakes import Clock, FakeDouyin, FakeSecret, FakeTable, make_context, make_credentials, token_row
 
 SOON, LATE = 1000, 7000
 REFUSED = AppMisconfiguredError("10013", evidence=Evidence(10013, 0))
@@ -32,6 +32,7 @@ class Run:
         self.clock = Clock()
         self.context = make_context(60.0, self.clock)
         self.credentials = make_credentials(self.secret)
+        self.shuffle: Callable[[list[str]], object] = list.sort
         self.store = TokenProvider(
             self.table,
             self.douyin,
@@ -42,17 +43,10 @@ class Run:
         )
 
     def start(self) -> Renewal:
-        return renew_tokens(self.store, self.credentials, self.context)
+        return renew_tokens(self.store, self.credentials, self.context, clock=self.clock, shuffle=self.shuffle)
 
     def tokens(self) -> dict[str, str]:
         return {key.removeprefix("TOKEN#"): item["access_token"]["S"] for key, item in self.table.items.items()}
-
-
-@pytest.fixture(autouse=True)
-def reproducible(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stop the clock, and take the apps in the order of their ids."""
-    monkeypatch.setattr(renewal_module, "time", SimpleNamespace(time=lambda: NOW))
-    monkeypatch.setattr(renewal_module, "random", SimpleNamespace(shuffle=list.sort))
 
 
 def test_tokens_that_expire_soon_are_renewed_and_the_others_left_alone() -> None:
@@ -69,16 +63,16 @@ def test_failed_mints_do_not_stop_the_others_and_the_first_error_is_returned() -
     run.douyin.mint_results = [first, second]
     renewal = run.start()
     failed = {"a": f"minting failed: {first}", "b": f"minting failed: {second}"}
-    assert (renewal.renewed, renewal.failed, renewal.left) == (["c"], failed, 1)
+    assert (renewal.renewed, renewal.failed, renewal.unchanged) == (["c"], failed, 1)
     assert isinstance(renewal.error, TokenUnavailableError)
     assert renewal.error.evidence == first.evidence
     assert run.tokens() == {"a": "old.a", "b": "old.b", "c": "clt.3", "d": "old.d"}
 
 
-def test_each_app_has_one_attempt_in_random_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_app_has_one_attempt_in_random_order() -> None:
     """The order of the secret would keep the apps behind others that hang from every run."""
-    monkeypatch.setattr(renewal_module, "random", SimpleNamespace(shuffle=list.reverse))
     run = Run(a=SOON, b=SOON, c=SOON)
+    run.shuffle = list.reverse
     run.douyin.mint_results = [UpstreamTimeoutError("timeout", retryable=True)] * 2
     renewal = run.start()
     assert [mint.app_id for mint in run.douyin.mints] == ["c", "b", "a"]
@@ -90,7 +84,7 @@ def test_an_unavailable_table_fails_every_app_and_not_the_run() -> None:
     run.table.fails_reads = True
     renewal = run.start()
     assert (renewal.renewed, renewal.failed) == ([], {"a": "read failed", "b": "read failed"})
-    assert (renewal.left, renewal.seconds_left) == (0, None)
+    assert (renewal.unchanged, renewal.seconds_left) == (0, None)
     assert isinstance(renewal.error, StorageUnavailableError)
 
 
@@ -117,10 +111,10 @@ def test_each_app_has_a_time_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -
     run = Run(a=SOON, b=SOON)
     limits: list[float] = []
 
-    def renew(_app_id: str, context: Any) -> bool:
+    def renew(_app_id: str, row: TokenRow, context: Any) -> TokenRow:
         limits.append(context.deadline.remaining())
         assert context.record.calls is run.context.record.calls
-        return True
+        return row
 
     monkeypatch.setattr(run.store, "renew_if_expiring", renew)
     run.start()
