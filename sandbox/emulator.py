@@ -19,6 +19,7 @@
 
 import functools
 import json
+import os
 import shlex
 import threading
 import time
@@ -31,9 +32,9 @@ from ministack.services import apigateway_v1 as v1
 from ministack.services import cloudwatch_logs, dynamodb, lambda_svc, secretsmanager, sns
 from ministack.services.cloudformation import provisioners
 
-from sandbox.aws import REGION
-
 app = ministack.app.app
+
+_REGION = os.environ["MINISTACK_REGION"]
 
 _REQUEST_SECONDS = 15.0
 """A request to a function ends within this time."""
@@ -182,7 +183,7 @@ def _watch_first_metric(record: Any, name: str, properties: dict[str, Any]) -> A
 def _create_domain(properties: dict[str, Any]) -> tuple[str, dict[str, str]]:
     name = properties["DomainName"]
     v1._create_domain_name({"domainName": name, "regionalCertificateArn": properties["RegionalCertificateArn"]})
-    return name, {"RegionalDomainName": f"d-{name}.execute-api.{REGION}.amazonaws.com"}
+    return name, {"RegionalDomainName": f"d-{name}.execute-api.{_REGION}.amazonaws.com"}
 
 
 _handlers = provisioners._RESOURCE_HANDLERS

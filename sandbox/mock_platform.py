@@ -68,7 +68,6 @@ class MockPlatform:
         # Not for security: a sandbox. Without a seed, SystemRandom.
         self.random = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311
         self._tokens: dict[str, list[Token]] = {}
-        self._stable_tokens: dict[str, Token] = {}
         self._codes: dict[str, tuple[str, str, float]] = {}
         self._mints: dict[str, deque[float]] = {}
         self._queries: dict[str, deque[float]] = {}
@@ -100,21 +99,9 @@ class MockPlatform:
         self._tokens[app.app_id] = [*previous, token]
         return {"access_token": token.value, "expires_in": TOKEN_SECONDS}
 
-    def mint_stable_token(self, body: Any) -> dict[str, Any]:
-        """Respond to `stable_client_token`: the same token until it expires, then a new one.
-
-        How it affects the tokens of `client_token` is not documented. Here it does not.
-        """
-        app = self._authenticate_app(body)
-        token = self._stable_tokens.get(app.app_id)
-        if token is None or token.expires_at <= self.now():
-            token = self._stable_tokens[app.app_id] = self._new_token(app)
-        return {"access_token": token.value, "expires_in": int(token.expires_at - self.now())}
-
     def revoke_tokens(self, app_id: str) -> None:
         """Invalidate all tokens of an app."""
         self._tokens.pop(app_id, None)
-        self._stable_tokens.pop(app_id, None)
 
     def issue_login_code(self, app_id: str, customer: str) -> str:
         """Return a login code, as tt.login does for this customer in this app; raises ValueError if one is unknown."""
@@ -203,8 +190,7 @@ class MockPlatform:
         return Token(f"clt.{self.new_hex(16)}", app.app_id, self.now() + TOKEN_SECONDS)
 
     def _find_token(self, access_token: str) -> Token | None:
-        groups = (*self._tokens.values(), self._stable_tokens.values())
-        return next((t for tokens in groups for t in tokens if t.value == access_token), None)
+        return next((t for tokens in self._tokens.values() for t in tokens if t.value == access_token), None)
 
     def _authenticate_app(self, body: Any) -> App:
         """Check app id and secret in the request of a token."""

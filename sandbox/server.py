@@ -55,7 +55,6 @@ class MockServer:
             (CERTIFICATES_PATH, self._query_certificates),
             (ORDER_PATH, self._query_order),
             ("/oauth/client_token", self._mint_token),
-            ("/oauth/stable_client_token", self._mint_stable_token),
         ):
             route("*", path, handler)
             route("*", f"{path}/", handler)
@@ -122,14 +121,6 @@ class MockServer:
         return build_response
 
     async def _mint_token(self, request: web.Request) -> web.StreamResponse:
-        return await self._respond_with_token(request, "client_token", self.platform.mint_token)
-
-    async def _mint_stable_token(self, request: web.Request) -> web.StreamResponse:
-        return await self._respond_with_token(request, "stable_client_token", self.platform.mint_stable_token)
-
-    async def _respond_with_token(
-        self, request: web.Request, call: str, mint: Callable[[Any], dict[str, Any]]
-    ) -> web.StreamResponse:
         body = await _read_json(request)
 
         def build_response(codes: Codes | None) -> tuple[dict[str, Any], int]:
@@ -138,7 +129,7 @@ class MockServer:
             code = 0
             try:
                 if codes is None:
-                    data |= mint(body)
+                    data |= self.platform.mint_token(body)
                 else:
                     code = _set_codes(envelope, codes)
             except PlatformError as error:
@@ -149,7 +140,7 @@ class MockServer:
             return envelope, code
 
         app_id = body.get("client_key") if isinstance(body, dict) else None
-        return await self._respond(request, CallDetails(call, app_id=app_id), build_response)
+        return await self._respond(request, CallDetails("client_token", app_id=app_id), build_response)
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
         body = await _read_json(request)

@@ -217,15 +217,3 @@ def test_an_invalid_order_query_is_refused(platform: MockPlatform, body: Any, co
     headers = {"access-token": mint(platform), "content-type": "application/json"}
     with raises_code(code):
         platform.order_can_use(headers, body)
-
-
-def test_the_stable_token_is_the_same_until_it_expires(platform: MockPlatform, clock: Clock) -> None:
-    body = {"client_key": APP_ID, "client_secret": APP_SECRET, "grant_type": "client_credential"}
-    ordinary = mint(platform)
-    first = platform.mint_stable_token(body)
-    clock.now += 7199
-    assert platform.mint_stable_token(body) == {"access_token": first["access_token"], "expires_in": 1}
-    query(platform, ordinary)
-    query(platform, first["access_token"])
-    clock.now += 2
-    assert platform.mint_stable_token(body)["access_token"] != first["access_token"]
