@@ -77,7 +77,7 @@ def components() -> Components:
     tokens = TokenProvider(table, douyin, credentials.find_app_secret)
     executor = ThreadPoolExecutor(THREADS, "worker")
     lister = CertificateLister(merchants, tokens, credentials, douyin, executor)
-    login = LoginHandler(credentials, douyin, lister, settings.session_ttl)
+    login = LoginHandler(credentials, douyin, tokens, lister, settings.session_ttl)
     return Components(credentials, login, merchants, lister, tokens, http, executor)
 
 
@@ -93,6 +93,7 @@ def create_user_session(request: Request, context: RequestContext) -> str:
     """Log a user in: exchange a code from tt.login for a session token. The request may ask for the first list."""
     record = context.record
     login = parse_login(_read_body(request))
+    record.app_id = login.app_id
     if login.selection is not None:
         record.account_id = login.selection.account_id
         record.poi_id = login.selection.poi_id
@@ -139,7 +140,8 @@ def refresh_tokens(event: CloudWatchEvent) -> None:
     def renew(context: RequestContext) -> tuple[dict[str, Any], RedemptionError | None]:
         renewal = renew_tokens(components().tokens, components().credentials, context)
         context.record.token_seconds_left = renewal.seconds_left
-        return {"renewed": renewal.renewed, "failed": renewal.failed, "left": renewal.unchanged}, renewal.error
+        fields = {"renewed": renewal.renewed, "failed": renewal.failed, "left": renewal.unchanged}
+        return {**fields, "expired": renewal.expired}, renewal.error
 
     app.run_job("refresh_tokens", event.context, renew)
 

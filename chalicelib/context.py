@@ -135,6 +135,8 @@ class RequestRecord(msgspec.Struct):
     started: float = msgspec.field(default_factory=time.time)
     calls: list[Call] = []
     warnings: list[OperatorWarning] = []
+    #: Only of a login.
+    app_id: str = ""
     account_id: str = ""
     #: Only when a list was requested.
     poi_id: str = ""

@@ -27,7 +27,7 @@ Invalid requests do not each cause a read. An ordinary read does not delay a rea
 class Credentials(msgspec.Struct, frozen=True):
     """Content of the secret."""
 
-    #: app_id to app secret.
+    #: app_id to app secret. An empty secret: the app is a service provider's (服务商), whose system writes its token.
     apps: dict[str, str]
     #: The first one signs and verifies, the others only verify.
     session_keys: list[str]
@@ -79,8 +79,8 @@ class CredentialsCache:
         return found, credentials
 
     def find_app_secret(self, app_id: str, context: RequestContext) -> str | None:
-        """Return the secret of an app, or None for an unknown one; see `find`."""
-        return self.find(lambda credentials: credentials.apps.get(app_id) or None, context)[0]
+        """Return the secret of an app, "" for one of a service provider, or None for an unknown one; see `find`."""
+        return self.find(lambda credentials: credentials.apps.get(app_id), context)[0]
 
     def _read(self, now: float, context: RequestContext) -> Credentials:
         try:

@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-CALLS = ("client_token", "jscode2session", "query_user_certificates", "order_can_use")
+CALLS = ("client_token", "jscode2session", "code2session", "query_user_certificates", "order_can_use")
 PLACES = ("data.error_code", "extra.error_code", "extra.sub_error_code", "err_no")
 """Response fields in which the platform reports an error code."""
 

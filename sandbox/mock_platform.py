@@ -68,6 +68,7 @@ class MockPlatform:
         # Not for security: a sandbox. Without a seed, SystemRandom.
         self.random = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311
         self._tokens: dict[str, list[Token]] = {}
+        self._provider_tokens: dict[str, list[Token]] = {}
         self._codes: dict[str, tuple[str, str, float]] = {}
         self._mints: dict[str, deque[float]] = {}
         self._queries: dict[str, deque[float]] = {}
@@ -99,9 +100,19 @@ class MockPlatform:
         self._tokens[app.app_id] = [*previous, token]
         return {"access_token": token.value, "expires_in": TOKEN_SECONDS}
 
+    def issue_provider_token(self, app_id: str) -> Token:
+        """Return a new `authorizer_access_token` of an app, as a service provider's system obtains it.
+
+        Whether a new one affects the others is not documented. Here it does not.
+        """
+        token = Token(f"isvact.{self.new_hex(16)}", self.data.apps[app_id].app_id, self.now() + TOKEN_SECONDS)
+        self._provider_tokens.setdefault(app_id, []).append(token)
+        return token
+
     def revoke_tokens(self, app_id: str) -> None:
         """Invalidate all tokens of an app."""
         self._tokens.pop(app_id, None)
+        self._provider_tokens.pop(app_id, None)
 
     def issue_login_code(self, app_id: str, customer: str) -> str:
         """Return a login code, as tt.login does for this customer in this app; raises ValueError if one is unknown."""
@@ -122,16 +133,35 @@ class MockPlatform:
             raise PlatformError(40017, "secret错误")
         if not body.get("code"):
             raise PlatformError(40014, "参数为空")
-        app_id, customer, expires_at = self._codes.pop(str(body["code"]), ("", "", 0.0))
-        if app_id != app.app_id or expires_at <= self.now():
-            raise PlatformError(40018, "code错误")
+        customer = self._use_login_code(app, str(body["code"]))
         return {
             "session_key": self._new_text(18),
-            "openid": self.data.customers[customer].open_ids[app_id],
+            "openid": self.data.customers[customer].open_ids[app.app_id],
             "anonymous_openid": "",
             "unionid": f"sandbox-union-{customer}",
             "dopenid": "",
         }
+
+    def login_with_token(self, headers: dict[str, str], body: Any) -> dict[str, Any]:
+        """Respond to `code2session` of a service provider. A refused token does not use the code up."""
+        app = self._authenticate(headers.get("access-token", ""))
+        if not isinstance(body, dict) or body.get("app_id") != app.app_id or not body.get("code"):
+            raise PlatformError(28001007, "参数不合法")
+        # Which code says that the login code is wrong is not documented.
+        customer = self._use_login_code(app, str(body["code"]))
+        return {
+            "session_key": self._new_text(18),
+            "open_id": self.data.customers[customer].open_ids[app.app_id],
+            "anonymous_open_id": "",
+            "union_id": f"sandbox-union-{customer}",
+        }
+
+    def _use_login_code(self, app: App, code: str) -> str:
+        """Use a login code up; return its customer."""
+        app_id, customer, expires_at = self._codes.pop(code, ("", "", 0.0))
+        if app_id != app.app_id or expires_at <= self.now():
+            raise PlatformError(40018, "code错误")
+        return customer
 
     def query_user_certificates(self, headers: dict[str, str], body: Any) -> dict[str, Any]:
         """Respond to `query_user_certificates` with `orders` and `total`; header names are in lower case."""
@@ -190,7 +220,8 @@ class MockPlatform:
         return Token(f"clt.{self.new_hex(16)}", app.app_id, self.now() + TOKEN_SECONDS)
 
     def _find_token(self, access_token: str) -> Token | None:
-        return next((t for tokens in self._tokens.values() for t in tokens if t.value == access_token), None)
+        groups = (*self._tokens.values(), *self._provider_tokens.values())
+        return next((t for tokens in groups for t in tokens if t.value == access_token), None)
 
     def _authenticate_app(self, body: Any) -> App:
         """Check app id and secret in the request of a token."""

@@ -7,6 +7,7 @@ Serves endpoints of the platform under their real paths; login and open API shar
 import argparse
 import asyncio
 import contextlib
+import functools
 import json
 import time
 from collections import deque
@@ -55,11 +56,13 @@ class MockServer:
             (CERTIFICATES_PATH, self._query_certificates),
             (ORDER_PATH, self._query_order),
             ("/oauth/client_token", self._mint_token),
+            ("/api/apps/v1/microapp/code2session", self._login_with_token),
         ):
             route("*", path, handler)
             route("*", f"{path}/", handler)
         route("*", "/api/apps/v2/jscode2session", self._login)
         route("POST", "/_sandbox/codes", self._issue_code)
+        route("POST", "/_sandbox/provider-tokens", self._issue_provider_token)
         route("*", "/_sandbox/calls", self._handle_calls)
         route("*", "/_sandbox/requests", self._handle_requests)
         route("*", "/_sandbox/faults", self._handle_faults)
@@ -144,22 +147,53 @@ class MockServer:
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
         body = await _read_json(request)
+        empty = dict.fromkeys(("session_key", "openid", "anonymous_openid", "unionid", "dopenid"), "")
+        envelope = {"err_no": 0, "err_tips": "success", "data": empty}
+        return await self._respond_to_login(
+            request,
+            body,
+            "jscode2session",
+            app_field="appid",
+            envelope=envelope,
+            login=lambda: self.platform.login(body),
+        )
+
+    async def _login_with_token(self, request: web.Request) -> web.StreamResponse:
+        body = await _read_json(request)
+        empty = dict.fromkeys(("session_key", "open_id", "anonymous_open_id", "union_id"), "")
+        envelope = {"err_no": 0, "err_msg": "success", "log_id": self._new_logid(), "data": empty}
+        headers = _lower_headers(request)
+        login = functools.partial(self.platform.login_with_token, headers, body)
+        return await self._respond_to_login(
+            request, body, "code2session", app_field="app_id", envelope=envelope, login=login
+        )
+
+    async def _respond_to_login(
+        self,
+        request: web.Request,
+        body: Any,
+        call: str,
+        *,
+        app_field: str,
+        envelope: dict[str, Any],
+        login: Callable[[], dict[str, Any]],
+    ) -> web.StreamResponse:
+        """Respond with `envelope`: with the data of the login, or with an error code."""
         fields = body if isinstance(body, dict) else {}
-        app_id, customer = fields.get("appid"), self.platform.find_login_customer(str(fields.get("code")))
+        app_id = fields.get(app_field)
+        customer = self.platform.find_login_customer(str(fields.get("code")))
 
         def build_response(codes: Codes | None) -> tuple[dict[str, Any], int]:
-            empty = dict.fromkeys(("session_key", "openid", "anonymous_openid", "unionid", "dopenid"), "")
-            envelope: dict[str, Any] = {"err_no": 0, "err_tips": "success", "data": empty}
             try:
                 if codes is not None:
                     raise PlatformError(next(iter(codes.values())), "forced")
-                envelope["data"] = self.platform.login(body)
+                return {**envelope, "data": login()}, 0
             except PlatformError as error:
-                envelope |= {"err_no": error.code, "err_tips": error.description}
-            return envelope, envelope["err_no"]
+                text = "err_tips" if "err_tips" in envelope else "err_msg"
+                return {**envelope, "err_no": error.code, text: error.description}, error.code
 
         open_id = None if customer is None else self.platform.data.customers[customer].open_ids.get(str(app_id))
-        details = CallDetails("jscode2session", app_id=app_id, customer=customer, open_id=open_id)
+        details = CallDetails(call, app_id=app_id, customer=customer, open_id=open_id)
         return await self._respond(request, details, build_response)
 
     async def _respond(
@@ -189,7 +223,7 @@ class MockServer:
 
         def build(codes: Codes | None = None) -> dict[str, Any]:
             envelope, entry["error_code"] = build_response(codes)
-            entry["logid"] = envelope.get("extra", {}).get("logid")
+            entry["logid"] = envelope.get("log_id") or envelope.get("extra", {}).get("logid")
             return envelope
 
         if fault is None:
@@ -231,6 +265,12 @@ class MockServer:
     async def _issue_code(self, request: web.Request) -> web.Response:
         body = await request.json()
         return web.json_response({"code": self.platform.issue_login_code(body["app_id"], body["customer"])})
+
+    async def _issue_provider_token(self, request: web.Request) -> web.Response:
+        token = self.platform.issue_provider_token((await request.json())["app_id"])
+        return web.json_response(
+            {"access_token": token.value, "expires_in": int(token.expires_at - self.platform.now())}
+        )
 
     async def _handle_calls(self, request: web.Request) -> web.Response:
         if request.method == "DELETE":

@@ -27,11 +27,11 @@ from typing import Any
 from aiohttp import web
 
 from sandbox import gateway, sample_data, stack
-from sandbox.faults import Fault
+from sandbox.faults import CallDetails, Fault
 from sandbox.mock_platform import MockPlatform
 from sandbox.runtime import FunctionError, Instance
 from sandbox.sample_data import APP_ID, CUSTOMER
-from sandbox.server import _ENTRY, MockServer
+from sandbox.server import _ENTRY, BuildResponse, Codes, MockServer
 from tests import token_rules as rules
 from tests.aws_proxy import AwsHttpCall, NetworkFault, Refusal, run_aws_proxy
 from tests.fleet import wait_until
@@ -104,16 +104,20 @@ class RecordingServer(MockServer):
 
         self._run(revoke())
 
-    async def _mint_token(self, request: web.Request) -> web.StreamResponse:
-        caller, mint = self._callers[request.url.port or 0], self.platform.mint_token
+    async def _respond(
+        self, request: web.Request, details: CallDetails, build_response: BuildResponse
+    ) -> web.StreamResponse:
+        caller = self._callers[request.url.port or 0]
 
-        def mint_token(body: Any) -> dict[str, Any]:
-            minted = mint(body)
-            self._on_mint(caller, minted["access_token"], request[_ENTRY]["fault"] is not None)
-            return minted
+        def build_and_record(codes: Codes | None) -> tuple[dict[str, Any], int]:
+            envelope, code = build_response(codes)
+            if details.call == "client_token" and not code:
+                self._on_mint(caller, envelope["data"]["access_token"], request[_ENTRY]["fault"] is not None)
+            return envelope, code
 
-        response = await self._respond_with_token(request, "client_token", mint_token)
-        await asyncio.sleep(MINT_SECONDS)
+        response = await super()._respond(request, details, build_and_record)
+        if details.call == "client_token":
+            await asyncio.sleep(MINT_SECONDS)
         return response
 
     def _run(self, coroutine: Any) -> None:

@@ -14,9 +14,10 @@ from chalicelib.context import ListReport, Outcome, RequestContext
 from chalicelib.credentials import Credentials, CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import Selection
-from chalicelib.errors import RedemptionError, UnauthenticatedError
+from chalicelib.errors import RedemptionError, TokenRefusedError, UnauthenticatedError
 from chalicelib.redaction import RedactedStruct
 from chalicelib.sessions import Session, encode_session, hash_open_id
+from chalicelib.tokens.provider import TokenProvider
 
 LIST_SECONDS = 6.0
 """Limit for the list, counted from the end of the login. A dead holder of the token's lease is replaced within it."""
@@ -48,6 +49,7 @@ class LoginHandler:
         self,
         credentials: CredentialsCache,
         douyin: DouyinClient,
+        tokens: TokenProvider,
         lister: CertificateLister,
         ttl: int,
         *,
@@ -55,6 +57,7 @@ class LoginHandler:
     ) -> None:
         self._credentials = credentials
         self._douyin = douyin
+        self._tokens = tokens
         self._lister = lister
         self._ttl = ttl
         self._clock = clock
@@ -62,8 +65,9 @@ class LoginHandler:
     def log_in(self, request: LoginRequest, context: RequestContext) -> LoginResult:
         """Exchange the code for a session, and list certificates if the request asks for them.
 
-        Raises UnauthenticatedError for an unknown app, what `CredentialsCache.get` and `DouyinClient.login` raise, and
-        UpstreamMalformedError for an open_id that is too long. An error of the list is in the result.
+        Raises UnauthenticatedError for an unknown app, what `CredentialsCache.get` and `DouyinClient.login` raise,
+        UpstreamMalformedError for an open_id that is too long, and TokenUnavailableError in an app of a service
+        provider. An error of the list is in the result.
         """
         app_secret = self._credentials.find_app_secret(request.app_id, context)
         # Requests of unknown apps end here, so that they cause no other call.
@@ -73,7 +77,7 @@ class LoginHandler:
         prefetch_context = context.cancellable()
         prefetched = [] if request.selection is None else self._lister.prefetch(request.selection, prefetch_context)
         try:
-            session = Session(request.app_id, self._douyin.login(request.app_id, app_secret, request.code, context))
+            session = Session(request.app_id, self._exchange_code(request.app_id, app_secret, request.code, context))
             token = encode_session(session, int(self._clock()) + self._ttl, credentials.session_keys)
         except RedemptionError:
             # Other requests need the threads of the prefetch.
@@ -89,6 +93,18 @@ class LoginHandler:
             problem = problem_for_error(error, context.record.request_id)
             return LoginResult(LoginView(token, self._ttl, list_problem=problem.view), user, problem.outcome)
         return LoginResult(LoginView(token, self._ttl, list=first), user, Outcome(), report)
+
+    def _exchange_code(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
+        """Return the open_id of a code: with the app's secret, or with the token of a service provider's app."""
+        if app_secret:
+            return self._douyin.login(app_id, app_secret, code, context)
+        token = self._tokens.get_token(app_id, context)
+        try:
+            return self._douyin.login_with_token(app_id, token, code, context)
+        except TokenRefusedError as refusal:
+            # The platform has not used the code up. Without another token, it is not sent again.
+            newer = self._tokens.get_other_token(app_id, token, refusal, context)
+        return self._douyin.login_with_token(app_id, newer, code, context)
 
     def _list(
         self,

@@ -92,6 +92,7 @@ class Telemetry:
         errors = [outcome.error for outcome in _outcomes(record) if outcome.error is not None]
         entry: dict[str, Any] = {
             **fields,
+            "app_id": record.app_id,
             "account_id": record.account_id,
             "poi_id": record.poi_id,
             "user": record.user,

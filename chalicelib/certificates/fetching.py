@@ -114,8 +114,4 @@ class PageFetcher:
             if self.deadline.is_cancelled:
                 raise refusal
             self._was_replaced = True
-            try:
-                self._token = self._tokens.get_other_token(self._merchant.token_id, refused, self._context)
-            except TokenUnavailableError as error:
-                error.evidence = error.evidence or refusal.evidence
-                raise
+            self._token = self._tokens.get_other_token(self._merchant.token_id, refused, refusal, self._context)

@@ -87,6 +87,18 @@ class DouyinClient:
             )
             return protocol.parse_login(response)
 
+    def login_with_token(self, app_id: str, access_token: str, code: str, context: RequestContext) -> str:
+        """Return the open_id of a login code in an app of a service provider, in one attempt; raises UpstreamError.
+
+        A refused token does not use the code up.
+        """
+        request = protocol.provider_login_request(app_id, access_token, code)
+        with context.record_call("douyin", "code2session"):
+            response = self._transport.send(
+                self._open_api, request, context.deadline, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS
+            )
+            return protocol.parse_provider_login(response)
+
     def ensure_connection(self) -> None:
         """Open a connection to the open API that the next request reuses, unless one is open; raises UpstreamError.
 

@@ -85,11 +85,18 @@ SUB_CODES: tuple[CodeRow, ...] = (
     CodeRow(12001, "请求太过频繁", "降低调用频率", RATE_LIMITED),
 )
 
-LOGIN_CODES: tuple[CodeRow, ...] = (
-    CodeRow(-1, "系统错误", "稍后重试", TRANSIENT),
+# A login in an app of a service provider passes the platform's gateway, like a list. Its documented codes are the
+# gateway's (219xxxx and 2800xxxx). That these say that the login code is wrong is likely.
+LOGIN_CODE_CODES: tuple[CodeRow, ...] = (
     CodeRow(40014, "code参数错误", "重新调用tt.login", LOGIN_REFUSED),
     CodeRow(40018, "code错误", "重新调用tt.login", LOGIN_REFUSED),
     CodeRow(40019, "anonymous_code错误", "重新调用tt.login", LOGIN_REFUSED),
+)
+GATEWAY_CODES = tuple(row for row in (*COMMON_CODES, *CERTIFICATE_CODES) if row.code // 10_000 in (219, 2800))
+
+LOGIN_CODES: tuple[CodeRow, ...] = (
+    *LOGIN_CODE_CODES,
+    CodeRow(-1, "系统错误", "稍后重试", TRANSIENT),
     CodeRow(40015, "appid错误", "检查appid", APP_MISCONFIGURED),
     CodeRow(40017, "secret错误", "检查secret", APP_MISCONFIGURED),
     CodeRow(10003, "client_key不存在", "检查appid", APP_MISCONFIGURED),
@@ -111,6 +118,7 @@ def _index(*tables: tuple[CodeRow, ...]) -> dict[int, ErrorMapping]:
 BY_SUB_CODE = _index(SUB_CODES)
 CERTIFICATES = _index(COMMON_CODES, CERTIFICATE_CODES)
 LOGIN = _index(LOGIN_CODES)
+PROVIDER_LOGIN = _index(GATEWAY_CODES, LOGIN_CODE_CODES)
 MINT = _index(COMMON_CODES, CERTIFICATE_CODES, MINT_CODES)
 
 

@@ -171,3 +171,9 @@ class LoginData(RedactedStruct, frozen=True):
     """`data` of jscode2session. Only the openid is read, never the session_key."""
 
     openid: str
+
+
+class ProviderLoginData(RedactedStruct, frozen=True):
+    """`data` of code2session. Only the open_id is read: an anonymous_open_id stands for a phone without a user."""
+
+    open_id: str

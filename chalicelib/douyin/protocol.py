@@ -1,7 +1,8 @@
 """The platform's protocol without I/O: build a request, parse a response.
 
 A call succeeded when the HTTP status is 200, the body is a JSON envelope, and all error codes in it are zero. Text
-fields are not evaluated. Endpoints: `query_user_certificates`, `client_token` (mint), `jscode2session` (login).
+fields are not evaluated. Endpoints: `query_user_certificates`, `client_token` (mint), `jscode2session` (login), and
+`code2session` (login in an app of a service provider).
 `open_envelope` decides whether a response is a success or an error. `pages` reads a page.
 """
 
@@ -27,6 +28,7 @@ BY_CERTIFICATE = 1
 CERTIFICATES_PATH = "/api/trade/v2/fulfillment/query_user_certificates/"
 MINT_PATH = "/oauth/client_token/"
 LOGIN_PATH = "/api/apps/v2/jscode2session"
+PROVIDER_LOGIN_PATH = "/api/apps/v1/microapp/code2session/"
 
 
 class Request(RedactedStruct, frozen=True):
@@ -112,6 +114,15 @@ def login_request(app_id: str, app_secret: str, code: str) -> Request:
     return Request(LOGIN_PATH, msgspec.json.encode(body), {"content-type": "application/json"})
 
 
+def provider_login_request(app_id: str, access_token: str, code: str) -> Request:
+    """Build the request that exchanges a code in an app of a service provider: with the app's token, not its secret.
+
+    DD/thirdparty/API/smallprogram/auth-app-manage/login/code2session-v2 describes it.
+    """
+    headers = {"content-type": "application/json", "access-token": access_token}
+    return Request(PROVIDER_LOGIN_PATH, msgspec.json.encode({"app_id": app_id, "code": code}), headers)
+
+
 def parse_mint(response: Response) -> MintedToken:
     """Parse a new token; raises UpstreamError."""
     data = lenient.read(open_envelope(response, codes.MINT).get("data"), models.MintData, "data", [])
@@ -126,6 +137,15 @@ def parse_login(response: Response) -> str:
     if data is None or not data.openid:
         raise UpstreamMalformedError("malformed", retryable=True)
     return data.openid
+
+
+def parse_provider_login(response: Response) -> str:
+    """Parse the user's open_id in an app of a service provider; raises UpstreamError."""
+    envelope = open_envelope(response, codes.PROVIDER_LOGIN)
+    data = lenient.read(envelope.get("data"), models.ProviderLoginData, "data", [])
+    if data is None or not data.open_id:
+        raise UpstreamMalformedError("malformed", retryable=True)
+    return data.open_id
 
 
 def is_access_token(text: str) -> bool:

@@ -19,6 +19,7 @@ from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import MintedToken
 from chalicelib.errors import (
     StorageUnavailableError,
+    TokenRefusedError,
     TokenUnavailableError,
     UpstreamError,
     UpstreamTimeoutError,
@@ -26,7 +27,7 @@ from chalicelib.errors import (
 from chalicelib.retry import RetryPolicy, call_with_retries
 from chalicelib.tokens.lease import Lease, TokenRow, token_key
 
-MAX_CACHED_TOKENS = 200
+MAX_CACHED_TOKENS = 1000
 
 CACHE_SECONDS = 240.0
 """A cached token is used for this time, then the row is read again.
@@ -85,9 +86,9 @@ class _KnownToken(msgspec.Struct):
 class TokenProvider:
     """Returns access tokens, and renews them when needed. Raises TokenUnavailableError and StorageUnavailableError.
 
-    `find_secret` returns an app's secret, or None for a token_id that is not one of our apps: another system writes
-    that row, and this service only reads it. `clock` is the wall clock (epoch seconds); `monotonic` measures durations
-    in this instance.
+    `find_secret` returns an app's secret; "" or None means that another system writes the row of this token_id, and
+    this service only reads it. `clock` is the wall clock (epoch seconds); `monotonic` measures durations in this
+    instance.
     """
 
     def __init__(
@@ -134,9 +135,16 @@ class TokenProvider:
             if row.access_token:
                 self._cache(token_id, row, read_at)
 
-    def get_other_token(self, token_id: str, refused: str, context: RequestContext) -> str:
-        """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one."""
-        return self._obtain(token_id, refused, MINT_RETRY_POLICY, context).access_token
+    def get_other_token(self, token_id: str, refused: str, refusal: TokenRefusedError, context: RequestContext) -> str:
+        """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one.
+
+        A TokenUnavailableError has the evidence of the refusal, unless a mint has failed with its own.
+        """
+        try:
+            return self._obtain(token_id, refused, MINT_RETRY_POLICY, context).access_token
+        except TokenUnavailableError as error:
+            error.evidence = error.evidence or refusal.evidence
+            raise
 
     def renew(self, token_id: str, row: TokenRow, context: RequestContext) -> TokenRow:
         """Return a row with another token than that of `row`, which may still work: a new one, unless it has changed.
@@ -187,7 +195,7 @@ class TokenProvider:
                     row = self.read_row(token_id, context)
                 continue
             app_secret = self._find_secret(token_id, context)
-            if app_secret is None:
+            if not app_secret:
                 raise TokenUnavailableError(f"{token_id} is renewed by another system, which has not done so")
             lease = Lease(self._table, token_id, row, self._clock, context)
             try:

@@ -24,10 +24,17 @@ class Renewal(msgspec.Struct):
     failed: dict[str, str] = {}
     #: The number of apps with nothing to renew.
     unchanged: int = 0
+    #: The apps of service providers without a valid token: the provider's system has not written one.
+    expired: list[str] = []
     #: The first error.
     error: RedemptionError | None = None
     #: The shortest remaining lifetime after the run, of the tokens that could be read; None without any.
     seconds_left: int | None = None
+
+    def add_failure(self, app_id: str, error: RedemptionError) -> None:
+        """Note that an app has failed."""
+        self.failed[app_id] = str(error)
+        self.error = self.error or error
 
 
 def renew_tokens(
@@ -42,21 +49,22 @@ def renew_tokens(
 
     Each app has one attempt; the next run comes in ten minutes. The order is random: if many apps hang and the run ends
     early, other apps are left out each time. The rows are read by key, one for each app in the secret: no scan,
-    and no row of another system. Raises StorageUnavailableError or ConfigurationError when the secret cannot be read.
+    and no row of another system. Then the rows of service providers' apps are read, and no token is minted for them.
+    Raises StorageUnavailableError or ConfigurationError when the secret cannot be read.
     """
     renewal = Renewal()
-    apps = list(credentials.get(context).apps)
-    shuffle(apps)
+    secrets = credentials.get(context).apps
+    own_apps = [app_id for app_id, secret in secrets.items() if secret]
+    shuffle(own_apps)
     lifetimes: list[int] = []
-    for app_id in apps:
+    for app_id in own_apps:
         app_context = context.with_timeout(SECONDS_PER_APP)
         row = newest = TokenRow()
         try:
             row = newest = tokens.read_row(app_id, app_context)
             newest = tokens.renew_if_expiring(app_id, row, app_context)
         except RedemptionError as error:
-            renewal.failed[app_id] = str(error)
-            renewal.error = renewal.error or error
+            renewal.add_failure(app_id, error)
         else:
             if newest is row:
                 renewal.unchanged += 1
@@ -64,5 +72,16 @@ def renew_tokens(
                 renewal.renewed.append(app_id)
         if newest.access_token:
             lifetimes.append(max(0, newest.expires_at - int(clock())))
+    for app_id in [app_id for app_id, secret in secrets.items() if not secret]:
+        try:
+            row = tokens.read_row(app_id, context.with_timeout(SECONDS_PER_APP))
+        except RedemptionError as error:
+            renewal.add_failure(app_id, error)
+        else:
+            # An expired token is not in the metric: that of a merchant who has left would hide all others.
+            if row.access_token and row.expires_at > clock():
+                lifetimes.append(row.expires_at - int(clock()))
+            else:
+                renewal.expired.append(app_id)
     renewal.seconds_left = min(lifetimes, default=None)
     return renewal

@@ -17,7 +17,7 @@ from chalicelib.douyin.models import Certificate, Order
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
-from chalicelib.errors import RedemptionError, StorageUnavailableError
+from chalicelib.errors import Evidence, RedemptionError, StorageUnavailableError, TokenRefusedError
 
 NOW = 1_800_000_000.0
 APP_ID = "ttapp0000000000001"
@@ -176,6 +176,7 @@ class FakeDouyin(DouyinClient):
         self.logins: list[tuple[str, str, str]] = []
         self.login_result: str | RedemptionError = OPEN_ID
         self.on_login: Callable[[], object] = lambda: None
+        self.refused: set[str] = set()
         self.fetches: list[tuple[int, str]] = []
         self.queries: list[CertificatesQuery] = []
         self.contexts: list[RequestContext] = []
@@ -199,6 +200,13 @@ class FakeDouyin(DouyinClient):
         if isinstance(self.login_result, RedemptionError):
             raise self.login_result
         return self.login_result
+
+    def login_with_token(self, app_id: str, access_token: str, code: str, context: RequestContext) -> str:
+        """As `login`; `refused` are the tokens that the platform refuses."""
+        if access_token in self.refused:
+            self.logins.append((app_id, access_token, code))
+            raise TokenRefusedError("28001008", evidence=Evidence(28001008, 0))
+        return self.login(app_id, access_token, code, context)
 
     def query_user_certificates(
         self,

@@ -9,15 +9,18 @@ import pytest
 
 from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginResult
 from chalicelib.api.validation import LoginRequest
+from chalicelib.aws import Item
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.context import Deadline, ListReport, Outcome, RequestContext
 from chalicelib.credentials import Credentials
 from chalicelib.douyin.protocol import Selection
 from chalicelib.errors import (
+    Evidence,
     LoginRefusedError,
     RedemptionError,
     StorageUnavailableError,
+    TokenRefusedError,
     TokenUnavailableError,
     UnauthenticatedError,
     UpstreamMalformedError,
@@ -25,6 +28,7 @@ from chalicelib.errors import (
     WrongAppError,
 )
 from chalicelib.sessions import Session, decode_session, hash_open_id
+from chalicelib.tokens.provider import TokenProvider
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import (
     APP_ID,
@@ -35,13 +39,16 @@ from tests.unit.fakes import (
     Clock,
     FakeDouyin,
     FakeSecret,
+    FakeTable,
     make_context,
     make_credentials,
+    token_row,
 )
 
 SELECTION = Selection(ACCOUNT_ID, POI_ID, 2)
 VIEW = ListView(ACCOUNT_ID, POI_ID, [])
 REPORT = ListReport(1, 0)
+TOKEN = f"TOKEN#{APP_ID}"
 LONG = "".join(chr(0x4E00 + number) for number in range(2048))
 """An open_id that fits into no session token."""
 
@@ -84,8 +91,11 @@ class Logins:
         self.events: list[str] = []
         self.douyin, self.lister, self.clock = FakeDouyin(), FakeLister(self.events), Clock()
         self.douyin.on_login = lambda: self.events.append("login")
-        credentials = make_credentials(secret, self.clock)
-        self.handler = LoginHandler(credentials, self.douyin, self.lister, 7200, clock=self.clock)
+        self.secret = secret or FakeSecret()
+        credentials = make_credentials(self.secret, self.clock)
+        self.table = FakeTable()
+        self.tokens = TokenProvider(self.table, self.douyin, credentials.find_app_secret, clock=self.clock)
+        self.handler = LoginHandler(credentials, self.douyin, self.tokens, self.lister, 7200, clock=self.clock)
         self.context = make_context(seconds)
         self.context.record.request_id = "request-1"
 
@@ -169,9 +179,8 @@ def test_a_failed_login_ends_its_prefetch_and_before_the_list(
     assert not logins.context.deadline.is_cancelled
 
 
-@pytest.mark.parametrize("apps", [{}, {APP_ID: ""}], ids=["no entry", "no secret"])
-def test_an_unknown_app_causes_no_call_until_it_is_added(apps: dict[str, str]) -> None:
-    secret = FakeSecret(apps)
+def test_an_unknown_app_causes_no_call_until_it_is_added() -> None:
+    secret = FakeSecret({})
     logins = Logins(secret=secret)
     with pytest.raises(UnauthenticatedError, match="unknown app_id"):
         logins.log_in()
@@ -187,6 +196,50 @@ def test_a_known_app_is_no_reason_to_read_the_secret_again() -> None:
     logins.log_in()
     logins.log_in()
     assert secret.reads == 1
+
+
+class TestProvidersApp:
+    """An app of a service provider logs in with the token of its row, which another system writes."""
+
+    @pytest.fixture
+    def logins(self) -> Logins:
+        logins = Logins(secret=FakeSecret({APP_ID: ""}))
+        logins.table.items[TOKEN] = token_row("isvact.1")
+        return logins
+
+    def test_the_token_takes_the_place_of_the_secret(self, logins: Logins) -> None:
+        for _ in range(2):
+            assert logins.log_in().view.list == VIEW
+        assert logins.douyin.logins == [(APP_ID, "isvact.1", "code")] * 2
+        assert logins.table.reads == [TOKEN], "it is cached like any other"
+        assert (logins.douyin.mints, logins.secret.reads) == ([], 1)
+
+    @pytest.mark.parametrize("row", [{}, token_row("isvact.1", -1), token_row("clt. malformed")])
+    def test_without_a_valid_token_the_code_is_not_sent(self, logins: Logins, row: Item) -> None:
+        logins.table.items[TOKEN] = row
+        with pytest.raises(TokenUnavailableError, match="another system"):
+            logins.log_in()
+        assert logins.events == ["prefetch"]
+        assert (logins.douyin.mints, logins.table.writes) == ([], [])
+
+    def test_a_refused_code_is_sent_again_with_another_token_only(self, logins: Logins) -> None:
+        logins.douyin.refused = {"isvact.1"}
+        with pytest.raises(TokenUnavailableError) as raised:
+            logins.log_in()
+        assert raised.value.evidence == Evidence(28001008, 0)
+        logins.table.items[TOKEN] = token_row("isvact.2")
+        assert logins.log_in().view.list == VIEW
+        used = ["isvact.1", "isvact.1", "isvact.2"]
+        assert logins.douyin.logins == [(APP_ID, token, "code") for token in used]
+        assert logins.douyin.mints == []
+
+    def test_a_code_is_sent_twice_at_most(self, logins: Logins) -> None:
+        logins.log_in()
+        logins.douyin.refused = {"isvact.1", "isvact.2"}
+        logins.table.items[TOKEN] = token_row("isvact.2")
+        with pytest.raises(TokenRefusedError):
+            logins.log_in()
+        assert len(logins.douyin.logins) == 1 + 2
 
 
 def test_the_list_waits_for_the_prefetch_that_has_begun_until_the_deadline() -> None:

@@ -25,7 +25,7 @@ QUERY = CertificatesQuery(Selection("7", "6601"), "user")
 
 PAGE = json_response({"data": {"orders": [{"order_id": "1", "certificates": [{"certificate_id": "a"}]}]}, "extra": {}})
 MINTED = json_response({"data": {"access_token": "clt.new", "expires_in": 7200}, "extra": {}})
-LOGGED_IN = json_response({"err_no": 0, "data": {"openid": "user"}})
+LOGGED_IN = json_response({"err_no": 0, "data": {"openid": "user", "open_id": "user"}})
 
 
 class Platform:
@@ -46,6 +46,9 @@ class Platform:
     def login(self) -> Any:
         return self.client.login("tta", "secret", "code", self.context)
 
+    def login_with_token(self) -> Any:
+        return self.client.login_with_token("tta", "isvact.x", "code", self.context)
+
     def logged(self) -> list[tuple[str, str, str]]:
         return [(call.service, call.name, call.outcome) for call in self.context.record.calls]
 
@@ -54,6 +57,7 @@ REQUESTS: dict[str, tuple[Callable[[Platform], Any], Request]] = {
     "query_user_certificates": (Platform.query, protocol.certificates_request(QUERY, 3, "clt.x")),
     "client_token": (Platform.mint, protocol.mint_request("tta", "secret")),
     "jscode2session": (Platform.login, protocol.login_request("tta", "secret", "code")),
+    "code2session": (Platform.login_with_token, protocol.provider_login_request("tta", "isvact.x", "code")),
 }
 
 
@@ -70,6 +74,7 @@ REQUESTS: dict[str, tuple[Callable[[Platform], Any], Request]] = {
         ),
         ("client_token", MINTED, MintedToken("clt.new", 7200), OPEN_API, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS),
         ("jscode2session", LOGGED_IN, "user", LOGIN_API, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS),
+        ("code2session", LOGGED_IN, "user", OPEN_API, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS),
     ],
 )
 def test_each_call_is_sent_once_within_its_limits_and_logged(
@@ -122,10 +127,14 @@ def test_a_page_is_requested_again_after_a_transient_error(
 def test_a_login_and_a_mint_are_sent_once(failure: Response | RedemptionError) -> None:
     """A code is valid once, and a mint invalidates older tokens."""
     platform = Platform(failure)
-    for call in (platform.login, platform.mint):
+    for call in (platform.login, platform.login_with_token, platform.mint):
         with pytest.raises(UpstreamError):
             call()
-    assert [sent.request.path for sent in platform.transport.sent] == [protocol.LOGIN_PATH, protocol.MINT_PATH]
+    assert [sent.request.path for sent in platform.transport.sent] == [
+        protocol.LOGIN_PATH,
+        protocol.PROVIDER_LOGIN_PATH,
+        protocol.MINT_PATH,
+    ]
 
 
 def test_a_transient_error_is_overcome_after_the_wait_that_the_platform_asks_for() -> None:

@@ -35,6 +35,15 @@ LOGIN: dict[Outcome, set[int]] = {
     LOGIN_REFUSED: {40014, 40018, 40019},
     MISCONFIGURED: {40015, 40017, 10003, 10013},
 }
+PROVIDER_LOGIN: dict[Outcome, set[int]] = {
+    TOKEN_REFUSED: {2190002, 2190008, 28001003, 28001008},
+    LOGIN_REFUSED: {40014, 40018, 40019},
+    REJECTED: {28001007},
+    NOT_PERMITTED: {2190004, 28001014, 28001016, 28001018, 28001019},
+    QUOTA: {28003017},
+    RATE_LIMITED: {28003018},
+    TRANSIENT: {28001005, 28001006},
+}
 MINT: dict[Outcome, set[int]] = {REJECTED: {10002}, MISCONFIGURED: {10003, 10013}, RATE_LIMITED: {10020}}
 
 
@@ -43,10 +52,11 @@ MINT: dict[Outcome, set[int]] = {REJECTED: {10002}, MISCONFIGURED: {10003, 10013
     [
         (codes.CERTIFICATES, [CERTIFICATES, COMMON]),
         (codes.LOGIN, [LOGIN]),
+        (codes.PROVIDER_LOGIN, [PROVIDER_LOGIN]),
         (codes.MINT, [CERTIFICATES, COMMON, MINT]),
         (codes.BY_SUB_CODE, [SUB_CODES]),
     ],
-    ids=["certificates", "login", "mint", "sub codes"],
+    ids=["certificates", "login", "provider login", "mint", "sub codes"],
 )
 def test_an_endpoint_knows_these_codes(known: dict[int, ErrorMapping], expected: list[dict[Outcome, set[int]]]) -> None:
     outcomes = {code: outcome for table in expected for outcome, numbers in table.items() for code in numbers}

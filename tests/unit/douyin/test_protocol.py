@@ -30,7 +30,12 @@ Parse = Callable[[Response], object]
 NO_DATA: list[Any] = [None, 7, {}]
 NO_COUNTS: list[Any] = ["9" * 19, 10**18, None, -1, 1.5, "many", "３４０", True, {}]
 NO_IDS: list[Any] = [None, "", True, {}, 10**64, "x" * 65]
-PARSERS: list[Parse] = [pages.parse_certificates, protocol.parse_mint, protocol.parse_login]
+PARSERS: list[Parse] = [
+    pages.parse_certificates,
+    protocol.parse_mint,
+    protocol.parse_login,
+    protocol.parse_provider_login,
+]
 
 
 class TestRequests:
@@ -90,6 +95,12 @@ class TestRequests:
         assert (request_.method, request_.path) == ("POST", path)
         assert request_.headers == {"content-type": "application/json"}
         assert json.loads(request_.body) == body
+
+    def test_a_providers_login_is_requested_with_a_token_and_without_a_secret(self) -> None:
+        request = protocol.provider_login_request("tta", "isvact.x", "code")
+        assert (request.method, request.path) == ("POST", "/api/apps/v1/microapp/code2session/")
+        assert request.headers == {"content-type": "application/json", "access-token": "isvact.x"}
+        assert json.loads(request.body) == {"app_id": "tta", "code": "code"}
 
     def test_a_connection_is_opened_with_an_empty_request(self) -> None:
         assert Request("/", b"", {}, "HEAD") == protocol.CONNECT_REQUEST
@@ -325,17 +336,21 @@ class TestMintAndLogin:
         assert protocol.parse_mint(json_response(minted)) == MintedToken("clt.x", 7200)
         logged_in = {"err_no": 0, "err_tips": "success", "data": {"openid": "user", "session_key": "x"}}
         assert protocol.parse_login(json_response(logged_in)) == "user"
+        logged_in = {"err_no": 0, "err_msg": "", "log_id": "1", "data": {"open_id": "user", "anonymous_open_id": "x"}}
+        assert protocol.parse_provider_login(json_response(logged_in)) == "user"
 
     @pytest.mark.parametrize(
         ("parse", "data"),
         [
-            *((parse, data) for parse in (protocol.parse_mint, protocol.parse_login) for data in NO_DATA),
+            *((parse, data) for parse in PARSERS[1:] for data in NO_DATA),
             (protocol.parse_mint, {"access_token": "clt.x"}),
             (protocol.parse_mint, {"expires_in": 7200}),
             (protocol.parse_mint, {"access_token": "", "expires_in": 7200}),
             (protocol.parse_mint, {"access_token": "clt.x", "expires_in": 0}),
             (protocol.parse_mint, {"access_token": "clt.x", "expires_in": "soon"}),
             (protocol.parse_login, {"openid": ""}),
+            (protocol.parse_provider_login, {"open_id": "", "anonymous_open_id": "x"}),
+            (protocol.parse_provider_login, {"openid": "x"}),
         ],
     )
     def test_a_response_without_them_is_malformed(self, parse: Parse, data: Any) -> None:
@@ -350,7 +365,7 @@ class TestMintAndLogin:
 def body_with_code(place: str, code: Any) -> dict[str, Any]:
     """Return a body that is a success for every endpoint but for a code in one place."""
     body: dict[str, Any] = envelope()
-    body["data"] |= {"access_token": "clt.x", "expires_in": 7200, "openid": "user"}
+    body["data"] |= {"access_token": "clt.x", "expires_in": 7200, "openid": "user", "open_id": "user"}
     part, _, name = place.rpartition(".")
     (body[part] if part else body)[name] = code
     return body
@@ -374,6 +389,9 @@ class TestCodes:
             (protocol.parse_mint, 10013, AppMisconfiguredError),
             (protocol.parse_mint, 40018, UpstreamUnavailableError),
             (protocol.parse_login, 40018, LoginRefusedError),
+            (protocol.parse_login, 28001008, UpstreamUnavailableError),
+            (protocol.parse_provider_login, 28001008, TokenRefusedError),
+            (protocol.parse_provider_login, 40017, UpstreamUnavailableError),
         ],
     )
     def test_codes_are_those_of_the_endpoint(self, parse: Parse, code: int, error_type: type[UpstreamError]) -> None:

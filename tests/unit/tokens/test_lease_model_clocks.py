@@ -26,6 +26,7 @@ from chalicelib.errors import (
     Evidence,
     RedemptionError,
     StorageUnavailableError,
+    TokenRefusedError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
@@ -237,7 +238,7 @@ class SimulatedInstance:
         token = self.store.get_token("model", context)
         if not self.world.accepts(token):
             self.world.refused.append((self.name, self.monotonic()))
-            token = self.store.get_other_token("model", token, context)
+            token = self.store.get_other_token("model", token, TokenRefusedError("2190008"), context)
             if not self.world.accepts(token):
                 raise StorageUnavailableError("the renewed token was refused as well")
 

@@ -14,6 +14,7 @@ from chalicelib.errors import (
     RateLimitedError,
     RedemptionError,
     StorageUnavailableError,
+    TokenRefusedError,
     TokenUnavailableError,
     UpstreamError,
     UpstreamTimeoutError,
@@ -30,6 +31,9 @@ LOST = UpstreamTimeoutError("timeout", retryable=True)
 """The error of a mint that may have succeeded."""
 
 MISCONFIGURED = AppMisconfiguredError("10013", evidence=Evidence(10013, 0, "20260101L"))
+
+
+REFUSAL = TokenRefusedError("2190008", evidence=Evidence(2190008, 0, "20260101R"))
 
 
 class Tokens:
@@ -55,7 +59,7 @@ class Tokens:
         return self.store.get_token("tta", self.context)
 
     def replace(self, refused: str) -> str:
-        return self.store.get_other_token("tta", refused, self.context)
+        return self.store.get_other_token("tta", refused, REFUSAL, self.context)
 
     def renew(self) -> str:
         return self.store.renew("tta", self.row(), self.context).access_token
@@ -375,13 +379,14 @@ class TestFailure:
 
 
 class TestOtherSystem:
+    @pytest.mark.parametrize("secret", [None, ""])
     @pytest.mark.parametrize(
         "item",
         [None, token_row("clt.theirs", -1), token_row("clt.theirs", -1, version=7, lease_until=MILLISECONDS + 4000)],
     )
-    def test_its_row_is_never_written_or_waited_for(self, item: Item | None) -> None:
+    def test_its_row_is_never_written_or_waited_for(self, item: Item | None, secret: str | None) -> None:
         instance = Tokens(item)
-        instance.secret = None
+        instance.secret = secret
         with pytest.raises(TokenUnavailableError, match="tta is renewed by another system"):
             instance.get()
         assert (instance.douyin.mints, instance.table.writes, instance.clock.sleeps) == ([], [], [])
@@ -389,8 +394,9 @@ class TestOtherSystem:
     def test_a_refused_token_of_it_is_replaced_by_its_newer_one_only(self) -> None:
         instance = Tokens(token_row("clt.theirs"))
         instance.secret = None
-        with pytest.raises(TokenUnavailableError, match="renewed by another system"):
+        with pytest.raises(TokenUnavailableError, match="renewed by another system") as raised:
             instance.replace("clt.theirs")
+        assert raised.value.evidence == REFUSAL.evidence
         instance.table.items[KEY] = token_row("clt.theirs-2")
         assert instance.replace("clt.theirs") == "clt.theirs-2"
         assert instance.table.writes == []

@@ -15,7 +15,16 @@ from chalicelib.errors import (
 from chalicelib.tokens.lease import TokenRow
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import SECONDS_PER_APP, Renewal, renew_tokens
-from tests.unit.fakes import Clock, FakeDouyin, FakeSecret, FakeTable, make_context, make_credentials, token_row
+from tests.unit.fakes import (
+    SESSION_KEY,
+    Clock,
+    FakeDouyin,
+    FakeSecret,
+    FakeTable,
+    make_context,
+    make_credentials,
+    token_row,
+)
 
 SOON, LATE = 1000, 7000
 REFUSED = AppMisconfiguredError("10013", evidence=Evidence(10013, 0))
@@ -52,7 +61,7 @@ class Run:
 def test_tokens_that_expire_soon_are_renewed_and_the_others_left_alone() -> None:
     run = Run(a=SOON, b=LATE, c=None)
     run.table.items["TOKEN#theirs"] = token_row("clt.theirs", 10)
-    assert run.start() == Renewal(["a"], {}, 2, None, LATE)
+    assert run.start() == Renewal(["a"], {}, 2, [], None, LATE)
     assert run.tokens() == {"a": "clt.1", "b": "old.b", "theirs": "clt.theirs"}
     assert "TOKEN#theirs" not in run.table.reads
 
@@ -105,6 +114,29 @@ def test_the_shortest_lifetime_after_the_run_is_returned(
     run = Run(**lifetimes)
     run.douyin.mint_results = list(mints)
     assert run.start().seconds_left == seconds_left
+
+
+def test_the_rows_of_providers_apps_are_read_once_after_the_others_and_never_renewed() -> None:
+    run = Run(b=SOON, theirs=LATE, late=-50, missing=None, zero=0)
+    run.secret.put({"theirs": "", "late": "", "missing": "", "zero": "", "b": "s"}, [SESSION_KEY])
+    run.douyin.on_mint = lambda: run.table.reads.append("mint")
+    renewal = run.start()
+    assert (renewal.renewed, renewal.unchanged, renewal.failed, renewal.error) == (["b"], 0, {}, None)
+    assert renewal.expired == ["late", "missing", "zero"]
+    assert renewal.seconds_left == LATE, "a token that nobody writes any more does not hide the others"
+    assert run.table.reads == [f"TOKEN#{app}" for app in ("b", "b")] + [
+        "mint",
+        *(f"TOKEN#{app}" for app in ("theirs", "late", "missing", "zero")),
+    ]
+
+
+def test_a_providers_row_that_cannot_be_read_is_a_failure() -> None:
+    run = Run(theirs=LATE)
+    run.secret.put({"theirs": ""}, [SESSION_KEY])
+    run.table.fails_reads = True
+    renewal = run.start()
+    assert (renewal.failed, renewal.expired) == ({"theirs": "read failed"}, [])
+    assert isinstance(renewal.error, StorageUnavailableError)
 
 
 def test_each_app_has_a_time_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

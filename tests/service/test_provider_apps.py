@@ -1,0 +1,146 @@
+"""Apps of service providers (服务商): they have no secret, and another system writes their tokens."""
+
+import json
+from typing import Any
+
+import pytest
+
+from sandbox.sample_data import APP_ID, CUSTOMER, OTHER_APP_ID
+from tests.harness import SESSION_KEY, TOKEN_ROW, WANTED, Api, Aws, Platform, assert_problem, in_seconds
+from tests.harness import run_refresh_tokens as refresh
+
+
+class Provider:
+    """The provider's system: obtains tokens of APP_ID at the platform and writes them into the row."""
+
+    def __init__(self, aws: Aws, platform: Platform) -> None:
+        self._aws = aws
+        self._platform = platform
+
+    def obtain(self) -> str:
+        return self._platform.server.platform.issue_provider_token(APP_ID).value
+
+    def write(self, seconds: int = 7200, token: str = "") -> str:
+        token = token or self.obtain()
+        self._aws.put(TOKEN_ROW, access_token=token, expires_at=in_seconds(seconds))
+        return token
+
+
+@pytest.fixture
+def provider(aws: Aws, platform: Platform) -> Provider:
+    """The provider of APP_ID. OTHER_APP_ID is an app of our own."""
+    aws.put_secret({APP_ID: "", OTHER_APP_ID: platform.data.apps[OTHER_APP_ID].app_secret}, [SESSION_KEY])
+    return Provider(aws, platform)
+
+
+def called(platform: Platform) -> list[str]:
+    return [entry["call"] for entry in platform.server.calls]
+
+
+def test_a_login_with_its_first_list_makes_one_call_each_and_no_other(
+    api: Api, platform: Platform, provider: Provider
+) -> None:
+    provider.write()
+    body = api.login(list=WANTED).json
+    assert body["list"]["certificates"]
+    assert called(platform) == ["code2session", "query_user_certificates"]
+    assert api.list().json == body["list"]
+    platform.server.calls.clear()
+    api.login(list=WANTED)
+    assert called(platform) == ["code2session", "query_user_certificates"]
+
+
+def test_a_refused_token_is_looked_up_and_only_another_one_is_used(
+    api: Api, platform: Platform, provider: Provider
+) -> None:
+    provider.write()
+    api.login()
+    platform.server.platform.revoke_tokens(APP_ID)
+    problem = assert_problem(api.login(), 503, "token_unavailable")
+    assert problem["upstream"]["error_code"] == 2190002
+    assert called(platform) == ["code2session"] * 2, "the same code is not sent again with the same token"
+    platform.server.calls.clear()
+    provider.write()
+    assert "list" in api.login(list=WANTED).json
+    assert called(platform) == ["code2session", "code2session", "query_user_certificates"]
+
+
+def test_a_refused_token_of_a_list_is_looked_up(api: Api, platform: Platform, provider: Provider) -> None:
+    provider.write()
+    api.login(list=WANTED)
+    platform.server.platform.revoke_tokens(APP_ID)
+    assert_problem(api.list(), 503, "token_unavailable")
+    provider.write()
+    assert api.list().status == 200
+    assert "client_token" not in called(platform)
+
+
+@pytest.mark.parametrize("seconds", [None, -1], ids=["no row", "expired"])
+def test_without_a_valid_token_nothing_is_called(
+    api: Api, platform: Platform, provider: Provider, seconds: int | None
+) -> None:
+    if seconds is not None:
+        provider.write(seconds)
+    assert "upstream" not in assert_problem(api.login(list=WANTED), 503, "token_unavailable")
+    assert called(platform) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "problem", "calls"),
+    [
+        *((number, 503, "token_unavailable", 1) for number in (28001003, 28001008, 2190002, 2190008)),
+        *((number, 401, "unauthenticated", 1) for number in (40014, 40018, 40019)),
+        (28001007, 502, "upstream_rejected", 1),
+        *((number, 503, "app_not_permitted", 1) for number in (2190004, 28001014, 28001016, 28001018, 28001019)),
+        (28003017, 503, "quota_exhausted", 1),
+        (28003018, 429, "rate_limited", 1),
+        *((number, 503, "upstream_unavailable", 1) for number in (28001005, 28001006, 2119005, 40017, 987654321)),
+    ],
+)
+def test_each_code_of_the_login_is_a_problem_and_the_code_is_sent_once(
+    api: Api, platform: Platform, provider: Provider, code: int, status: int, problem: str, calls: int
+) -> None:
+    provider.write()
+    platform.fail("code", "code2session", code=code, place="err_no")
+    assert_problem(api.login(), status, problem)
+    assert called(platform) == ["code2session"] * calls
+
+
+def test_an_own_app_is_served_as_before_and_an_unknown_one_causes_no_call(
+    api: Api, platform: Platform, provider: Provider
+) -> None:
+    provider.write()
+    assert api.login(CUSTOMER, OTHER_APP_ID).status == 200
+    assert api.login(app_id="ttunknown", code="any").status == 401
+    assert called(platform) == ["jscode2session"]
+
+
+def test_the_schedule_names_expired_tokens_and_mints_none(
+    api: Api, platform: Platform, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del api
+    for seconds, expired in ((3600, None), (-1, [APP_ID])):
+        provider.write(seconds)
+        capsys.readouterr()
+        refresh()
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        [line] = [entry for entry in lines if "_aws" not in entry]
+        assert (line["outcome"], line.get("expired")) == ("ok", expired)
+        left: list[Any] = [entry["TokenSecondsLeft"][0] for entry in lines if "TokenSecondsLeft" in entry]
+        assert [seconds > 0] * len(left) == [True] * len(left)
+    assert called(platform) == []
+
+
+def test_no_token_and_no_code_is_written_anywhere(
+    api: Api, platform: Platform, provider: Provider, capfd: pytest.CaptureFixture[str]
+) -> None:
+    token = provider.write()
+    code = platform.issue_login_code()
+    responses = [api.login(code=code, list=WANTED), api.login(code=code)]
+    platform.server.platform.revoke_tokens(APP_ID)
+    responses.append(api.login())
+    assert [response.status for response in responses] == [200, 401, 503]
+    written = "".join(capfd.readouterr()) + "".join(response.text for response in responses)
+    open_id = platform.data.customers[CUSTOMER].open_ids[APP_ID]
+    assert [secret for secret in (token, code, open_id) if secret in written] == []
+    assert f'"app_id":"{APP_ID}"' in written
