@@ -1,17 +1,19 @@
 """Many Lambda instances at the same time, each a process of Lambda's runtime client: they share one token."""
 
+import json
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sandbox import stack
-from sandbox.runtime import FunctionError
-from sandbox.sample_data import APP_ID
+from sandbox import gateway, stack
+from sandbox.runtime import FunctionError, Instance
+from sandbox.sample_data import APP_ID, APP_SECRET, CUSTOMER
 from tests.fleet import Fleet, code_of, run_fleet, wait_until
-from tests.harness import TOKEN_ROW, Api, Aws, Platform, in_seconds
+from tests.harness import SESSION_KEY, TOKEN_ROW, Api, Aws, Platform, in_seconds
 
 Headers = dict[str, str]
 
@@ -80,6 +82,30 @@ class TestFiftyInstances:
         platform.server.platform.revoke_tokens(APP_ID)
         assert_all_served_with_one_mint(fleet, headers, platform, aws)
         assert len(platform.calls("query_user_certificates")) == 2 * INSTANCE_COUNT
+
+    def test_logins_of_a_providers_app_only_read_the_token(
+        self, fleet: Fleet, headers: Headers, platform: Platform, aws: Aws
+    ) -> None:
+        """No instance knows the app before: each reads the secret again, and the row."""
+        app_id = "ttprovider0000000001"
+        platform.data.apps[app_id] = replace(platform.data.apps[APP_ID], app_id=app_id, app_secret="")
+        customer = platform.data.customers[CUSTOMER]
+        platform.data.customers[CUSTOMER] = replace(customer, open_ids={**customer.open_ids, app_id: "ou_provider"})
+        aws.put_secret({APP_ID: APP_SECRET, app_id: ""}, [SESSION_KEY])
+        token = platform.server.platform.issue_provider_token(app_id).value
+        aws.put(f"TOKEN#{app_id}", access_token=token, expires_at=in_seconds(3600))
+        row = aws.row(f"TOKEN#{app_id}")
+        fleet.list_certificates(headers)
+        platform.server.calls.clear()
+
+        def log_in(instance: Instance) -> str:
+            body = json.dumps({"app_id": app_id, "code": platform.issue_login_code(app_id=app_id)})
+            event = gateway.build_event("POST", "/v1/sessions", {"Content-Type": "application/json"}, body)
+            return code_of(gateway.parse_response(instance.invoke(event)))
+
+        assert fleet.each(log_in) == ["ok"] * INSTANCE_COUNT
+        assert [call["call"] for call in platform.server.calls] == ["code2session"] * INSTANCE_COUNT
+        assert aws.row(f"TOKEN#{app_id}") == row
 
 
 def test_a_slow_mint_is_waited_for(small_fleet: Fleet, headers: Headers, platform: Platform, aws: Aws) -> None:
