@@ -1,13 +1,16 @@
 """The client of the platform's API: sends each call over the transport and knows which calls may be repeated."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin import protocol
 from chalicelib.douyin.pages import Page, parse_certificates
-from chalicelib.douyin.protocol import CertificatesQuery, MintedToken
+from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response
 from chalicelib.douyin.transport import Transport
 from chalicelib.retry import RetryPolicy, call_with_retries
+
+T = TypeVar("T")
 
 RETRY_POLICY = RetryPolicy(
     max_attempts=4,
@@ -72,20 +75,12 @@ class DouyinClient:
     def mint_token(self, app_id: str, app_secret: str, context: RequestContext) -> MintedToken:
         """Mint an access token, in one attempt; raises UpstreamError."""
         request = protocol.mint_request(app_id, app_secret)
-        with context.record_call("douyin", "client_token"):
-            response = self._transport.send(
-                self._open_api, request, context.deadline, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS
-            )
-            return protocol.parse_mint(response)
+        return self._call_once("client_token", self._open_api, request, protocol.parse_mint, context)
 
     def login(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
         """Return the open_id of a login code, in one attempt because a code is valid once; raises UpstreamError."""
         request = protocol.login_request(app_id, app_secret, code)
-        with context.record_call("douyin", "jscode2session"):
-            response = self._transport.send(
-                self._login_api, request, context.deadline, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS
-            )
-            return protocol.parse_login(response)
+        return self._call_once("jscode2session", self._login_api, request, protocol.parse_login, context)
 
     def login_with_token(self, app_id: str, access_token: str, code: str, context: RequestContext) -> str:
         """Return the open_id of a login code in an app of a service provider, in one attempt; raises UpstreamError.
@@ -93,11 +88,7 @@ class DouyinClient:
         A refused token does not use the code up.
         """
         request = protocol.provider_login_request(app_id, access_token, code)
-        with context.record_call("douyin", "code2session"):
-            response = self._transport.send(
-                self._open_api, request, context.deadline, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS
-            )
-            return protocol.parse_provider_login(response)
+        return self._call_once("code2session", self._open_api, request, protocol.parse_provider_login, context)
 
     def ensure_connection(self) -> None:
         """Open a connection to the open API that the next request reuses, unless one is open; raises UpstreamError.
@@ -108,3 +99,12 @@ class DouyinClient:
         if not self._transport.has_idle_connection(self._open_api, protocol.CONNECT_REQUEST):
             deadline = Deadline(OPEN_CONNECTION_SECONDS)
             self._transport.send(self._open_api, protocol.CONNECT_REQUEST, deadline, MAX_SHORT_REPLY_BYTES)
+
+    def _call_once(
+        self, name: str, base_url: str, request: Request, parse: Callable[[Response], T], context: RequestContext
+    ) -> T:
+        """Send a request once, over a connection that was not idle for long, and return its parsed response."""
+        with context.record_call("douyin", name):
+            return parse(
+                self._transport.send(base_url, request, context.deadline, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS)
+            )

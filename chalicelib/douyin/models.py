@@ -18,6 +18,7 @@ from chalicelib.redaction import RedactedStruct
 MAX_ID_LENGTH = 64
 """Characters of an id. `pages` checks the ids that arrive as numbers."""
 
+NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)] | int
 
@@ -170,10 +171,10 @@ class MintData(RedactedStruct, frozen=True):
 class LoginData(RedactedStruct, frozen=True):
     """`data` of jscode2session. Only the openid is read, never the session_key."""
 
-    openid: str
+    openid: NonEmpty
 
 
 class ProviderLoginData(RedactedStruct, frozen=True):
     """`data` of code2session. Only the open_id is read: an anonymous_open_id stands for a phone without a user."""
 
-    open_id: str
+    open_id: NonEmpty

@@ -8,13 +8,15 @@ fields are not evaluated. Endpoints: `query_user_certificates`, `client_token` (
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from chalicelib.douyin import codes, lenient, models
 from chalicelib.errors import Evidence, RateLimitedError, UpstreamMalformedError, UpstreamUnavailableError
 from chalicelib.redaction import RedactedStruct
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 PAGE_SIZE = 50
 """Certificates per page; the platform's maximum."""
@@ -125,27 +127,28 @@ def provider_login_request(app_id: str, access_token: str, code: str) -> Request
 
 def parse_mint(response: Response) -> MintedToken:
     """Parse a new token; raises UpstreamError."""
-    data = lenient.read(open_envelope(response, codes.MINT).get("data"), models.MintData, "data", [])
-    if data is None or not is_access_token(data.access_token) or data.expires_in <= 0:
+    data = _read_data(response, codes.MINT, models.MintData)
+    if not is_access_token(data.access_token) or data.expires_in <= 0:
         raise UpstreamMalformedError("malformed", retryable=True)
     return MintedToken(data.access_token, data.expires_in)
 
 
 def parse_login(response: Response) -> str:
     """Parse the user's open_id; raises UpstreamError."""
-    data = lenient.read(open_envelope(response, codes.LOGIN).get("data"), models.LoginData, "data", [])
-    if data is None or not data.openid:
-        raise UpstreamMalformedError("malformed", retryable=True)
-    return data.openid
+    return _read_data(response, codes.LOGIN, models.LoginData).openid
 
 
 def parse_provider_login(response: Response) -> str:
     """Parse the user's open_id in an app of a service provider; raises UpstreamError."""
-    envelope = open_envelope(response, codes.PROVIDER_LOGIN)
-    data = lenient.read(envelope.get("data"), models.ProviderLoginData, "data", [])
-    if data is None or not data.open_id:
+    return _read_data(response, codes.PROVIDER_LOGIN, models.ProviderLoginData).open_id
+
+
+def _read_data(response: Response, mappings: dict[int, codes.ErrorMapping], model: type[S]) -> S:
+    """Return the `data` of a short reply; raises UpstreamError, also when a required field is missing or malformed."""
+    data = lenient.read(open_envelope(response, mappings).get("data"), model, "data", [])
+    if data is None:
         raise UpstreamMalformedError("malformed", retryable=True)
-    return data.open_id
+    return data
 
 
 def is_access_token(text: str) -> bool:
