@@ -173,6 +173,24 @@ describe("another user of the phone", () => {
     assert.ok(!JSON.stringify([...tt.stored.values()]).includes(tokenOf("lin")));
   });
 
+  test("gets nothing of a login under way whose session cannot be stored", async () => {
+    const { tt, list } = newPhone();
+    breakStorage(tt, "lin");
+    const { onRequest } = tt;
+    let answer = () => {};
+    tt.onRequest = (options) => {
+      answer = () => onRequest(options);
+    };
+    list().next();
+    await flush();
+    [tt.customer, tt.onRequest] = ["wang", onRequest];
+    const late = list().next();
+    await flush();
+    answer();
+    assert.deepEqual(idsOf(await settled(late, 0)), ["wang"]);
+    assert.deepEqual(tt.sent, [`POST ${codeOf("lin")}`, `POST ${codeOf("wang")}`]);
+  });
+
   test("who has a session does not get the former one's part that is under way", async () => {
     const { tt, list } = newPhone();
     tt.customer = "wang";

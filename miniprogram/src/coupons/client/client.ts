@@ -342,11 +342,11 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         return getPart(session.token, retryLogin);
       }
       if (pendingLogin) {
-        // Share the login of a replaced list. If that list was invalid, nobody has been logged in.
-        return pendingLogin.then((result) => {
-          hasLoggedIn = !result.problem;
-          return result.problem && result.problem.status !== 400 ? result : load(retryLogin);
-        });
+        // Share the login of a replaced list, if its session is stored: otherwise it may be another user's. If that list
+        // was invalid, nobody has been logged in.
+        return pendingLogin.then((result) =>
+          result.problem && result.problem.status !== 400 ? result : load(retryLogin),
+        );
       }
       // Only the first part has no cursor.
       return logIn(cursor ? undefined : query).then((result) => {
