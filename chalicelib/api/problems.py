@@ -72,7 +72,7 @@ UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "unsupported_media_type", 415, "Unsupported media type", "暂不支持该操作", is_callers_mistake=True
 )
 RATE_LIMITED = ProblemType(
-    "rate_limited", 429, "Too many requests upstream", "查询人数较多，请稍后再试", retryable=True, retry_after=5
+    "rate_limited", 429, "Too many requests upstream", "系统繁忙，请稍后再试", retryable=True, retry_after=5
 )
 INTERNAL_ERROR = ProblemType("internal_error", 500, "Internal error", "查券服务出现问题")
 UPSTREAM_REJECTED = ProblemType("upstream_rejected", 502, "The platform rejected the request", "暂时无法查询您的券")
@@ -83,7 +83,7 @@ UPSTREAM_UNAVAILABLE = ProblemType(
     "upstream_unavailable",
     503,
     "The platform is unavailable",
-    "抖音服务繁忙，请稍后再试",
+    "系统繁忙，请稍后再试",
     retryable=True,
     retry_after=2,
 )
@@ -91,7 +91,7 @@ TOKEN_UNAVAILABLE = ProblemType(
     "token_unavailable", 503, "No valid access token", "查券服务暂不可用，请稍后再试", retryable=True
 )
 APP_NOT_PERMITTED = ProblemType(
-    "app_not_permitted", 503, "The app lacks a permission of the platform", "暂时无法查看团购券"
+    "app_not_permitted", 503, "The app lacks a permission of the platform", "暂时无法查询您的券"
 )
 APP_MISCONFIGURED = ProblemType(
     "app_misconfigured", 503, "The platform refuses the app's credentials", "小程序暂时无法登录"

@@ -37,6 +37,7 @@ export interface PhoneOptions {
   onCopy?: (text: string) => void;
   onToast?: (text: string) => void;
   onStopPullDownRefresh?: () => void;
+  onScroll?: (scrollTop: number) => void;
 }
 
 export type MockTt = Pick<
@@ -55,6 +56,7 @@ export type MockTt = Pick<
   | "showToast"
   | "makePhoneCall"
   | "stopPullDownRefresh"
+  | "pageScrollTo"
 >;
 
 const LOCATION_SETTING = "douyin.scope.userLocation";
@@ -106,6 +108,7 @@ export function createMockTt(phone: PhoneOptions): MockTt {
       phone.onStopPullDownRefresh?.();
       success?.({ errMsg: "stopPullDownRefresh:ok" });
     },
+    pageScrollTo: ({ scrollTop }: Parameters<typeof tt.pageScrollTo>[0]) => phone.onScroll?.(scrollTop),
   };
   // The results have only the fields that the mini-program reads, so the types do not match in full.
   return functions as unknown as MockTt;

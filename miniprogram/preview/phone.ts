@@ -4,12 +4,13 @@
  * browser's way back is the phone's.
  *
  * URL query: the page's own parameters (account_id, poi_id), and `customer`, `text` (the phone's font size in per cent),
- * `place` ("latitude,longitude"), `round_trip` (milliseconds), `hook` (`1`: config.ts has an `onSelect`), `help` (the
- * merchant's sentence in config.ts) and `host` (`bare`: `tt` has login, request, storage and navigation only).
+ * `place` ("latitude,longitude"), `round_trip` (milliseconds), `hook` (config.ts has an `onSelect`: `1` submits, `fails` and
+ * `runs` forever), `help` (the merchant's sentence in config.ts) and `host` (`bare`: `tt` has login, request, storage and
+ * navigation only).
  */
 
 import { createApp, reactive } from "vue";
-import type { Config } from "../src/coupons/config";
+import type { Config } from "../src/coupons/settings";
 import { createMockTt, type MockTt } from "./mock-tt";
 import { stylesOf, templateOf } from "./ttml";
 import { Visit } from "./visit";
@@ -28,6 +29,13 @@ const PULL_DISTANCE_PX = 60;
 const REACH_BOTTOM_PX = 50;
 
 const TOAST_MS = 1500;
+
+/** The hooks of config.ts that `hook` in the query can choose. */
+const HOOKS: Record<string, () => Promise<unknown>> = {
+  "1": async () => {},
+  fails: () => Promise.reject(new Error("the hook has failed")),
+  runs: () => new Promise(() => {}),
+};
 
 let toastTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -88,10 +96,12 @@ async function start(): Promise<void> {
   if (query.has("help")) {
     config.help = query.get("help") as string;
   }
-  if (query.get("hook") === "1") {
-    config.onSelect = async ({ certificate_id }) => {
+  const ended = HOOKS[query.get("hook") ?? ""];
+  if (ended) {
+    config.onSelect = ({ certificate_id }) => {
       notifyPanel("select", certificate_id);
       showToast(`onSelect: ${certificate_id}`);
+      return ended();
     };
   }
   document.head.append(styleOf(program, "app.ttss"));
@@ -118,6 +128,7 @@ function mockTt(appId: string) {
     onLogin: () => notifyPanel("login", null),
     onCopy: (text) => notifyPanel("copy", text),
     onToast: showToast,
+    onScroll: (scrollTop) => scrollTo(0, scrollTop),
     onStopPullDownRefresh: () => document.body.classList.remove("refreshing"),
   });
 }

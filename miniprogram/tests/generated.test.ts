@@ -74,7 +74,7 @@ const PROBLEM = {
   code: "upstream_unavailable",
   title: "Unavailable",
   status: 503,
-  detail: "抖音服务繁忙，请稍后再试",
+  detail: "系统繁忙，请稍后再试",
   retryable: true,
   retry_after: 2,
   request_id: "r",

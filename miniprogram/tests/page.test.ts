@@ -9,13 +9,14 @@ import type * as Messages from "../src/coupons/pages/certificates/messages";
 import type * as Rows from "../src/coupons/pages/certificates/rows";
 import type * as States from "../src/coupons/pages/certificates/state";
 import type * as Stores from "../src/coupons/pages/certificates/stores";
+import type { Verdict } from "../src/coupons/pages/certificates/verdict";
 import { loadBuilt } from "./built";
 
 const { clockText, dateText, daysBetween } = loadBuilt<typeof Dates>("coupons/pages/certificates/dates");
-const { cardOf, cardsOf, groupsOf, paymentText, yuan } = loadBuilt<typeof Rows>("coupons/pages/certificates/rows");
+const { cardsOf, groupsOf, paymentText, yuan } = loadBuilt<typeof Rows>("coupons/pages/certificates/rows");
 const { detailOf } = loadBuilt<typeof Details>("coupons/pages/certificates/detail");
 const { countText, noticeOf, unusableText } = loadBuilt<typeof Messages>("coupons/pages/certificates/messages");
-const { INITIAL_STATE, isEmpty, isStale, nextState } = loadBuilt<typeof States>("coupons/pages/certificates/state");
+const { INITIAL_STATE, isEmpty, nextState, orderText } = loadBuilt<typeof States>("coupons/pages/certificates/state");
 const { canSortByDistance, onlyStore, dialled, storeHeader, storeRows } = loadBuilt<typeof Stores>(
   "coupons/pages/certificates/stores",
 );
@@ -29,8 +30,15 @@ function certificate(fields: Partial<Certificate>): Certificate {
   return { certificate_id: "1", order_id: "2", kind: "groupon", ...fields };
 }
 
-function card(fields: Partial<Certificate>) {
-  return cardOf([certificate(fields)], NOW);
+const USABLE: Verdict = { kind: "none", text: "", use: "yes", canRetry: false, until: NOW };
+const CHECK: Verdict = { ...USABLE, kind: "check", text: "暂不可用 · 请先核实", use: "no" };
+
+function cardOf(group: Certificate[], verdict = USABLE, order = "", openedId = "") {
+  return cardsOf(group, () => ({ verdict, order }), openedId, NOW)[0] as Rows.Card;
+}
+
+function card(fields: Partial<Certificate>, verdict = USABLE, order = "") {
+  return cardOf([certificate(fields)], verdict, order);
 }
 
 describe("dates", () => {
@@ -63,12 +71,14 @@ describe("a card", () => {
       until: "有效期以抖音订单为准",
       isLastDay: false,
       soon: "",
-      status: "",
+      kind: "none",
+      verdict: "",
       notes: [],
       paid: "",
       worth: "",
       code: "",
-      use: "去使用",
+      button: "去使用",
+      use: "yes",
       label: "团购券，团购券，有效期以抖音订单为准",
       members: [],
     });
@@ -133,19 +143,17 @@ describe("a card", () => {
     assert.deepEqual(card({ ...voucher, voucher: { max_amount: 10000 } }).notes, ["超出部分需到店另付"]);
   });
 
-  test("describes off-peak hours and refers to the staff for weekdays", () => {
-    const note = (off_peak: NonNullable<Certificate["off_peak"]>) => card({ off_peak }).notes[0];
-    assert.equal(note({ hours: [["14:00", "17:00"]] }), "可用时段 14:00~17:00");
-    const two = [
-      ["9:30", "11:00"],
-      ["22:00", "02:00"],
-    ];
-    assert.equal(note({ hours: two }), "可用时段 9:30~11:00、22:00~次日02:00");
-    const weekdays = note({ hours: [["14:00", "17:00"]], weekdays: [1, 2] });
-    assert.equal(weekdays, "可用时段 14:00~17:00，仅部分日期可用，请咨询店员");
-    assert.equal(note({ weekdays: [0] }), "仅部分时段可用，仅部分日期可用，请咨询店员");
-    assert.equal(note({ limit_type: 1 }), "仅部分时段可用，请咨询店员");
-    assert.equal(note({ hours: [["晚市", "打烊"]] }), "可用时段 晚市~打烊");
+  test("has the off-peak hours", () => {
+    const off_peak = {
+      hours: [
+        ["9:30", "11:00"],
+        ["22:00", "02:00"],
+      ],
+      weekdays: [1],
+    };
+    assert.deepEqual(card({ off_peak }).notes, ["可用时段 9:30~11:00、22:00~次日02:00"]);
+    assert.deepEqual(card({ off_peak: { hours: [["晚市", "打烊"]] } }).notes, ["可用时段 晚市~打烊"]);
+    assert.deepEqual(card({ off_peak: { weekdays: [1] } }).notes, []);
   });
 
   test("shows until when it is valid, and the days left in words if there are at most 7", () => {
@@ -159,18 +167,22 @@ describe("a card", () => {
     assert.deepEqual(expiry(NOW + 7 * DAY), ["有效期至 2026.12.01", false, "还剩 7 天"]);
     assert.deepEqual(expiry(NOW + 8 * DAY), ["有效期至 2026.12.02", false, ""]);
     for (const ago of [HOUR, DAY]) {
-      assert.deepEqual(expiry(NOW - ago).slice(1), [false, "已过有效期，请咨询店员"]);
+      assert.deepEqual(expiry(NOW - ago).slice(1), [false, ""]);
     }
   });
 
-  test("says from when it is valid, and that a lock is for the staff, without interpreting lock numbers", () => {
-    assert.equal(card({ start_time: NOW + HOUR, expire_time: NOW + DAY }).until, "2026.11.25 起可用");
-    assert.equal(card({ start_time: NOW + HOUR }).status, "未到使用时间");
-    assert.equal(card({ start_time: NOW - HOUR }).until, "有效期以抖音订单为准");
-    assert.equal(card({ lock: { status: 1, scene: 1 } }).status, card({ lock: { status: 2, scene: 9 } }).status);
-    const { status, use } = card({ lock: { status: 1 } });
-    assert.deepEqual([status, use], ["暂不可用", ""]);
-    assert.deepEqual(card({ is_transfer_asset: true }).notes, ["转赠券"]);
+  test("has the verdict, and a button unless it is locked", () => {
+    const locked = card({ expire_time: NOW + DAY }, CHECK);
+    assert.deepEqual(
+      [locked.kind, locked.verdict, locked.button, locked.label],
+      ["check", CHECK.text, "", "暂不可用 · 请先核实，团购券，团购券，有效期至 2026.11.25，明天到期"],
+    );
+    const early = card({}, { ...CHECK, use: "outlined" });
+    assert.deepEqual([early.button, early.use], ["去使用", "outlined"]);
+  });
+
+  test("has a code, its number in the order, and says that it was given away", () => {
+    assert.deepEqual(card({ is_transfer_asset: true }, USABLE, "本单第 2 张").notes, ["转赠券", "本单第 2 张"]);
     assert.equal(card({ code_tail: "7001" }).code, "券码尾号 7001");
   });
 
@@ -212,77 +224,81 @@ describe("groups", () => {
     assert.deepEqual(sizes(one, other), [1, 1]);
   });
 
-  test("show their number, and each certificate's code", () => {
-    const certificates = [twin("0001"), twin("0002", { code_tail: undefined } as object)];
-    const group = cardOf(certificates, NOW);
-    assert.deepEqual([group.copies, group.code, group.members], ["×2", "", []]);
-    assert.equal(group.label, "四人套餐，×2，团购券，有效期以抖音订单为准，查看全部 2 张");
-    assert.equal(group.use, "用 1 张");
-    const opened = cardsOf(certificates, "0001", NOW).usable[0];
-    assert.deepEqual([opened?.unfold, opened?.use], ["收起", ""]);
-    assert.deepEqual(opened?.members, [
-      { id: "0001", text: "第 1 张 · 券码尾号 0001" },
-      { id: "0002", text: "第 2 张" },
-    ]);
+  test("are of one verdict", () => {
+    const judge = ({ certificate_id }: Certificate) => ({
+      verdict: certificate_id === "0002" ? CHECK : USABLE,
+      order: "",
+    });
+    const cards = cardsOf([twin("0001"), twin("0002"), twin("0003")], judge, "", NOW);
+    assert.deepEqual(
+      cards.map(({ copies, verdict }) => [copies, verdict]),
+      [
+        ["×2", ""],
+        ["", CHECK.text],
+      ],
+    );
   });
 
-  test("are at the place of their first certificate; not yet valid and locked ones stand last", () => {
-    const { usable, waiting } = cardsOf(
-      [
-        twin("0001", { title: "锁定", lock: { status: 1 } }),
-        twin("0002"),
-        twin("0003", { title: "未到时间", start_time: NOW + DAY }),
-        twin("0004", { title: "其他" }),
-        twin("0005"),
-      ],
-      "",
-      NOW,
+  test("show their number, the price of each, and what tells each from the others", () => {
+    const group = [
+      twin("0001", { pay_amount: 4499 }),
+      twin("0002", { pay_amount: 4499, code_tail: undefined } as object),
+    ];
+    const closed = cardOf(group, USABLE, "本单第 1 张");
+    assert.deepEqual([closed.copies, closed.code, closed.members, closed.notes], ["×2", "", [], []]);
+    assert.equal(closed.label, "四人套餐，×2，团购券，有效期以抖音订单为准，查看全部 2 张，每张实付 ¥44.99");
+    assert.equal(closed.button, "用 1 张");
+    const opened = cardOf(group, USABLE, "", "0001");
+    assert.deepEqual([opened.unfold, opened.button], ["收起", ""]);
+    assert.deepEqual(opened.members, [
+      { id: "0001", text: "券码尾号 0001" },
+      { id: "0002", text: "订单编号尾号 0002" },
+    ]);
+    assert.equal(cardOf(group, USABLE, "本单第 1 张", "0001").members[0]?.text, "本单第 1 张 · 券码尾号 0001");
+  });
+
+  test("are at the place of their first certificate", () => {
+    const certificates = [twin("0001"), twin("0002", { title: "其他" }), twin("0003")];
+    const cards = cardsOf(certificates, () => ({ verdict: USABLE, order: "" }), "", NOW);
+    assert.deepEqual(
+      cards.map(({ title, copies }) => title + copies),
+      ["四人套餐×2", "其他"],
     );
-    const titles = (cards: Rows.Card[]) => cards.map(({ title, copies }) => title + copies);
-    assert.deepEqual(titles(usable), ["四人套餐×2", "其他"]);
-    assert.deepEqual(titles(waiting), ["未到时间", "锁定"]);
   });
 });
 
 describe("the counter view", () => {
+  const detail = (fields: Partial<Certificate>, verdict = USABLE) => detailOf(certificate(fields), verdict, "", NOW);
   const facts = (fields: Partial<Certificate>) =>
-    Object.fromEntries(detailOf(certificate(fields), NOW).facts.map(({ name, text }) => [name, text]));
+    Object.fromEntries(detail(fields).facts.map(({ name, text }) => [name, text]));
 
   test("starts with what the staff looks at", () => {
-    const { facts: _, ...shown } = detailOf(
-      certificate({ title: "双人套餐", pay_amount: 4499, expire_time: NOW + HOUR, code_tail: "7001" }),
-      NOW,
-    );
+    const fields = { title: "双人套餐", pay_amount: 4499, expire_time: NOW + HOUR, code_tail: "7001" };
+    const { facts: _, ...shown } = detail({ ...fields, off_peak: { hours: [["14:00", "17:00"]] } });
     assert.deepEqual(shown, {
       id: "1",
       kindText: "团购券",
       title: "双人套餐",
+      hours: "可用时段 14:00~17:00",
       digitsName: "券码尾号",
       digits: ["7001"],
       isOrder: false,
+      order: "",
       expiry: { label: "有效期至", text: "2026.11.25", isLastDay: false, soon: "明天到期" },
       gives: "",
       payment: "券款已付",
-      refusal: "",
     });
-    assert.equal(detailOf(certificate({ times: { usable: 2, total: 10 } }), NOW).gives, "剩余 2 次，共 10 次");
-    assert.equal(detailOf(certificate({ expire_time: NOW + HOUR / 4 }), NOW).expiry.text, "今天 23:45 到期");
+    assert.equal(detail({ times: { usable: 2, total: 10 } }).gives, "剩余 2 次，共 10 次");
+    assert.equal(detail({ expire_time: NOW + HOUR / 4 }).expiry.text, "今天 23:45 到期");
   });
 
-  test("says first that a coupon must not be redeemed now, and nothing of a payment", () => {
-    const fields = { pay_amount: 4499, expire_time: NOW + 9 * DAY };
-    const locked = detailOf(certificate({ ...fields, lock: { status: 1, scene: 1000 } }), NOW);
-    assert.deepEqual([locked.refusal, locked.payment], ["暂不可用 · 请勿核销", ""]);
-    const early = detailOf(certificate({ ...fields, start_time: NOW + DAY }), NOW);
-    assert.deepEqual(
-      [early.refusal, early.payment, early.expiry.label, early.expiry.text],
-      ["2026.11.25 起可用", "", "有效期至", "2026.12.03"],
-    );
+  test("says nothing of a payment with a verdict", () => {
+    assert.equal(detail({ pay_amount: 4499 }, CHECK).payment, "");
   });
 
   test("has the whole order number in groups of four where there is no code", () => {
-    const { digitsName, digits, isOrder } = detailOf(certificate({ order_id: "1080000000000000123" }), NOW);
-    assert.deepEqual([digitsName, isOrder], ["订单编号", true]);
+    const { digitsName, digits, isOrder } = detail({ order_id: "1080000000000000123" });
+    assert.deepEqual([digitsName, isOrder], ["订单编号（非券码）", true]);
     assert.deepEqual(digits, ["1080", "0000", "0000", "0000", "123"]);
   });
 
@@ -301,8 +317,7 @@ describe("the counter view", () => {
       off_peak: { start_time: NOW, end_time: NOW + DAY, weekdays: [1], hours: [["14:00", "17:00"]] },
     });
     assert.deepEqual(known, {
-      可用时段: "14:00~17:00",
-      可用日期: "2026.11.24 至 2026.11.25，仅部分日期可用，请咨询店员",
+      可用日期: "2026.11.24 至 2026.11.25",
       抵扣规则: "平日可抵100元",
       有效期: "2026.11.24 至 2026.11.25",
       实付: "¥44.99",
@@ -317,7 +332,6 @@ describe("the counter view", () => {
     assert.equal(facts({ pay_amount: 0 }).实付, "¥0");
     assert.deepEqual(facts({ pay_amount: 4500, market_price: 0 }), { 实付: "¥45", 订单编号: "2" });
     assert.equal(facts({ start_time: NOW }).有效期, "2026.11.24 起");
-    assert.equal(facts({ off_peak: { limit_type: 1 } }).可用规则, "请咨询店员");
     assert.equal(facts({ off_peak: { start_time: NOW } }).可用日期, "2026.11.24 起");
   });
 });
@@ -326,7 +340,7 @@ function problem(fields: Partial<Problem>): Problem {
   return {
     code: "upstream_unavailable",
     status: 503,
-    detail: "抖音服务繁忙，请稍后再试",
+    detail: "系统繁忙，请稍后再试",
     action: "retry",
     retryAfter: 0,
     requestId: "",
@@ -342,7 +356,7 @@ describe("messages", () => {
     const notice = noticeOf(problem({ retryAfter: 5, requestId }), { ...situation, age: 1.5 });
     assert.deepEqual(notice, {
       action: "retry",
-      text: "抖音服务繁忙，请稍后再试",
+      text: "系统繁忙，请稍后再试",
       help: "仍无法解决？请联系店员",
       button: "重试",
       wait: 4,
@@ -385,15 +399,15 @@ describe("messages", () => {
 
   test("count the certificates, and say whether there are more", () => {
     assert.deepEqual(
-      [countText(0, 0, false), countText(7, 9, false), countText(200, 200, true), countText(0, 2, false)],
-      ["", "共 7 张可用券", "已找到 200 张可用券", "本店暂无可用的券"],
+      [countText(0, false), countText(7, false), countText(200, true)],
+      ["", "共 7 张可用券", "已找到 200 张可用券"],
     );
   });
 
   test("explain the certificates that are not listed", () => {
     assert.equal(unusableText({}), "");
-    assert.equal(unusableText({ not_started: 1, expired: 2 }), "另有 3 张券：1 张未到使用时间，2 张已过期");
-    assert.equal(unusableText({ other: 3 }), "另有 3 张券不适用于本店或已使用");
+    assert.equal(unusableText({ not_started: 1, expired: 2 }), "另有 1 张未到使用时间，2 张已过期");
+    assert.equal(unusableText({ other: 3 }), "另有 3 张暂不能在本店使用");
   });
 });
 
@@ -438,15 +452,15 @@ describe("the state of the list", () => {
 
   test("keeps the list after a temporary problem, as the old one", () => {
     const state = after(opened, listed(3), refreshed, failed());
-    assert.deepEqual([state.certificates.length, isStale(state), state.updatedAt], [3, true, NOW]);
+    assert.deepEqual([state.certificates.length, state.isStale, state.updatedAt], [3, true, NOW]);
     const again = nextState(state, continued);
     assert.deepEqual([again.activity, again.problem], ["refresh", undefined]);
-    assert.ok(!isStale(nextState(again, listed(4))));
+    assert.ok(!nextState(again, listed(4)).isStale);
   });
 
   test("keeps the list after a problem of the service, which says nothing about the coupons", () => {
     const state = after(opened, listed(3), refreshed, failed({ action: "staff", code: "internal_error" }));
-    assert.deepEqual([state.certificates.length, isStale(state)], [3, true]);
+    assert.deepEqual([state.certificates.length, state.isStale], [3, true]);
   });
 
   const refusals: Partial<Problem>[] = [
@@ -458,7 +472,7 @@ describe("the state of the list", () => {
     test(`clears the list after a refusal (${refusal.action})`, () => {
       const state = after(opened, listed(3), refreshed, failed(refusal));
       assert.deepEqual(
-        [state.certificates.length, state.more, isStale(state), isEmpty(state)],
+        [state.certificates.length, state.more, state.isStale, isEmpty(state)],
         [0, false, false, false],
       );
       assert.equal(nextState(state, continued).activity, "first");
@@ -467,7 +481,7 @@ describe("the state of the list", () => {
 
   test("shows a problem below the list if more was being loaded", () => {
     const state = after(opened, listed(20, true), continued, failed());
-    assert.deepEqual([state.problemBelow, isStale(state), state.certificates.length], [true, false, 20]);
+    assert.deepEqual([state.problemBelow, state.isStale, state.certificates.length], [true, false, 20]);
     assert.equal(nextState(state, continued).activity, "more");
   });
 
@@ -495,6 +509,34 @@ describe("the state of the list", () => {
     assert.deepEqual([activity, certificates, more, updatedAt], ["first", [], false, 0]);
     const failing = after(opened, listed(3), refreshed, failed(), user_changed);
     assert.deepEqual([failing.activity, failing.certificates, failing.problem], ["idle", [], undefined]);
+  });
+
+  test("numbers the coupons of an order for the whole visit", () => {
+    const order = ["1", "2", "3"].map((id) => certificate({ certificate_id: id, order_id: "o", sku_id: id }));
+    const other = certificate({ certificate_id: "9", order_id: "p" });
+    const with_ = (...certificates: Certificate[]): States.ListEvent => ({
+      kind: "responded",
+      outcome: { kind: "list", certificates, unusable: {}, more: false },
+      now: NOW,
+    });
+    const [first, second, third] = order as [Certificate, Certificate, Certificate];
+    const two = after(opened, with_(second, other, first));
+    const three = [refreshed, with_(first, third, other)].reduce(nextState, two);
+    const later = [opened, with_(first)].reduce(nextState, three);
+    assert.deepEqual(
+      [
+        orderText(after(opened, with_(first)), first),
+        orderText(two, other),
+        orderText(two, first),
+        orderText(two, second),
+      ],
+      ["", "", "本单已查到 2 张，这是第 2 张", "本单已查到 2 张，这是第 1 张"],
+    );
+    assert.deepEqual(
+      [orderText(three, first), orderText(three, third), orderText(later, first)],
+      ["本单已查到 3 张，这是第 2 张", "本单已查到 3 张，这是第 3 张", "本单已查到 3 张，这是第 2 张"],
+    );
+    assert.equal(orderText([{ kind: "user_changed" } as const, with_(first)].reduce(nextState, later), first), "");
   });
 
   test("knows how long a request takes, and ignores timers of earlier requests", () => {
@@ -537,8 +579,24 @@ describe("the store selection", () => {
   });
 
   test("dials the digits of the first number", () => {
-    const texts = ["021-5555-6601", "(021) 5555 6601 转 8", "13800138000/13900139000", "总机"];
-    assert.deepEqual(texts.map(dialled), ["02155556601", "02155556601", "13800138000", ""]);
+    const numbers: [string, string][] = [
+      ["021-5555-6601", "02155556601"],
+      ["(021) 5555 6601 转 8", "02155556601"],
+      ["13800138000/13900139000", "13800138000"],
+      ["021-55556601 55556602", "02155556601"],
+      ["24小时热线：400-820-8820", "4008208820"],
+      ["+86 138 0013 8000", "13800138000"],
+      ["电话：0086-13800138000", "13800138000"],
+      ["＋８６（１３８）００１３－８０００", "13800138000"],
+      ["400-0086-123", "4000086123"],
+      ["55556601", "55556601"],
+      ["1380013800013900139000", ""],
+      ["总机", ""],
+    ];
+    assert.deepEqual(
+      numbers.map(([text]) => [text, dialled(text)]),
+      numbers,
+    );
   });
 
   test("offers the distance only if a store has both coordinates", () => {

@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
 import type * as Clients from "../src/coupons/client/client";
 import type { ListOptions, LoginOptions, Outcome, RequestOptions } from "../src/coupons/client/client";
-import type { Config } from "../src/coupons/config";
-import type { Card } from "../src/coupons/pages/certificates/rows";
-import { loadBuilt, unloadBuilt } from "./built";
+import type { Config } from "../src/coupons/settings";
+import { loadBuilt } from "./built";
 import { codeOf, FakeTt, flush, listOf, reply, STORE, settled, tokenOf } from "./fake-tt";
+import { openPage, type Page, start } from "./pages";
 
 const { createClient } = loadBuilt<typeof Clients>("coupons/client/client");
 
@@ -326,51 +326,9 @@ describe("another user of the phone", () => {
 });
 
 describe("the page", () => {
-  interface Page {
-    data: {
-      usable: Card[];
-      loading: boolean;
-      detail: object | null;
-      submitted: object | null;
-      slownessText: string;
-      problem: object | null;
-    };
-    use(): void;
-    onLoad(query: object): void;
-    onShow(): void;
-    onHide(): void;
-  }
-
-  interface Visit {
-    list: { certificates: object[] };
-    stores: { lastPoiId: string };
-  }
-
-  /** Start the mini-program on a phone, without a page. */
-  function start(tt: FakeTt) {
-    Object.assign(globalThis, { tt });
-    unloadBuilt();
-    return loadBuilt<{ visit: Visit }>("coupons/pages/certificates/visit").visit;
-  }
-
-  function openPage(path: string, query: object): Page {
-    let page: Page | undefined;
-    const setData = (data: object) => Object.assign((page as Page).data, data);
-    Object.assign(globalThis, {
-      Page: (definition: Page) => {
-        page = Object.assign(definition, { setData });
-      },
-    });
-    loadBuilt(path, true);
-    assert.ok(page);
-    page.onLoad(query);
-    page.onShow();
-    return page;
-  }
-
   function open(tt: FakeTt): Page {
     start(tt);
-    return openPage("coupons/pages/certificates/certificates", { poi_id: STORE.poi_id });
+    return openPage("certificates", { poi_id: STORE.poi_id });
   }
 
   const idsIn = ({ data }: Page) => data.usable.map(({ id }) => id);
@@ -379,13 +337,13 @@ describe("the page", () => {
     for (const isCovered of [false, true]) {
       const tt = new FakeTt();
       const visit = start(tt);
-      const list = openPage("coupons/pages/certificates/certificates", { poi_id: STORE.poi_id });
+      const list = openPage("certificates", { poi_id: STORE.poi_id });
       await flush();
       assert.deepEqual(idsIn(list), ["lin"]);
       let shown = list;
       if (isCovered) {
         list.onHide();
-        shown = openPage("coupons/pages/certificate/certificate", { id: "lin" });
+        shown = openPage("certificate", { id: "lin" });
         assert.ok(shown.data.detail);
       }
       shown.onHide();
@@ -416,11 +374,11 @@ describe("the page", () => {
       new Promise<void>((resolve) => {
         submit = resolve;
       });
-    openPage("coupons/pages/certificates/certificates", { poi_id: STORE.poi_id }).onHide();
+    openPage("certificates", { poi_id: STORE.poi_id }).onHide();
     await flush();
     for (const isLate of [false, true]) {
       tt.customer = "lin";
-      const counter = openPage("coupons/pages/certificate/certificate", { id: "lin" });
+      const counter = openPage("certificate", { id: "lin" });
       counter.onHide();
       counter.onShow();
       await flush();
@@ -428,14 +386,15 @@ describe("the page", () => {
       if (!isLate) {
         submit();
         await flush();
-        assert.ok(counter.data.submitted);
+        assert.equal(counter.data.verdict?.kind, "done");
       }
       tt.customer = "wang";
       counter.onHide();
       counter.onShow();
       submit();
       await flush();
-      assert.deepEqual([counter.data.submitted, counter.data.detail], [null, null]);
+      const { verdict, detail, goneTitle } = counter.data;
+      assert.deepEqual([verdict, detail, goneTitle], [null, null, "请在列表中重新选择券"]);
       counter.onHide();
     }
   });
@@ -469,7 +428,7 @@ describe("the page", () => {
     };
     open(tt).onHide();
     await flush();
-    const counter = openPage("coupons/pages/certificate/certificate", { id: "second" });
+    const counter = openPage("certificate", { id: "second" });
     assert.ok(counter.data.detail);
     tt.onRequest = ({ url, success }) => {
       const ids = Array.from({ length: 9 }, (_, index) => `${index}`);

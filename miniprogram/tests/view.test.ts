@@ -5,10 +5,10 @@ import { describe, test } from "node:test";
 import type { Certificate, Problem } from "../src/coupons/client/client";
 import type * as States from "../src/coupons/pages/certificates/state";
 import type * as StoreStates from "../src/coupons/pages/certificates/storeState";
+import type { Submission } from "../src/coupons/pages/certificates/verdict";
 import type * as Views from "../src/coupons/pages/certificates/view";
+import type { Config } from "../src/coupons/settings";
 import { loadBuilt } from "./built";
-
-type Submission = Views.Submission;
 
 const { INITIAL_STATE } = loadBuilt<typeof States>("coupons/pages/certificates/state");
 const { INITIAL_STORE_STATE } = loadBuilt<typeof StoreStates>("coupons/pages/certificates/storeState");
@@ -16,7 +16,7 @@ const { cardsView, counterView, listView, storesView } = loadBuilt<typeof Views>
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
-const CONFIG = { api: "", account_id: "1", basePath: "" };
+const CONFIG: Config = { api: "", account_id: "1", basePath: "" };
 const PROBLEM: Problem = {
   code: "network",
   status: 0,
@@ -46,13 +46,13 @@ describe("the list", () => {
   });
 
   test("that is old has its time, and offers no more of it", () => {
-    const { updated, more, empty } = view({ ...LISTED, more: true, problem: PROBLEM }, NOW + 60);
-    assert.deepEqual([updated, more, empty], ["上次更新 23:30", false, false]);
+    const { stale, more, empty } = view({ ...LISTED, more: true, problem: PROBLEM, isStale: true }, NOW + 60);
+    assert.deepEqual([stale, more, empty], ["未能更新（23:30 的数据）· 请核对", false, false]);
   });
 
   test("explains coupons that cannot be used only when it is complete", () => {
     const list = { ...INITIAL_STATE, updatedAt: NOW, unusable: { expired: 1 } };
-    assert.equal(view(list).unusable, "另有 1 张券已过期");
+    assert.equal(view(list).unusable, "另有 1 张已过期");
     assert.equal(view({ ...list, more: true }).unusable, "");
     assert.equal(view({ ...list, problem: PROBLEM }).unusable, "");
   });
@@ -65,15 +65,41 @@ describe("the list", () => {
     );
   });
 
-  test("counts the coupons that can be used now, and one group is open", () => {
+  const cards = (certificates: Certificate[], fields: Partial<States.ListState> = {}, config = CONFIG) =>
+    cardsView({ ...LISTED, certificates, ...fields }, new Map(), config, "1", NOW);
+
+  test("counts neither locked nor expired coupons, nor those that have not started; one group is open", () => {
     const twin = { ...COUPON, certificate_id: "2" };
-    const locked = { ...COUPON, certificate_id: "3", lock: { status: 1 } };
-    const { count, usable, waiting } = cardsView({ ...LISTED, certificates: [COUPON, twin, locked] }, "1", NOW);
-    assert.equal(count, "共 2 张可用券");
-    assert.deepEqual([usable.length, usable[0]?.opened, waiting.length, waiting[0]?.opened], [1, true, 1, false]);
-    const onlyLocked = { ...LISTED, certificates: [locked] };
-    assert.equal(cardsView(onlyLocked, "", NOW).count, "本店暂无可用的券");
-    assert.equal(cardsView({ ...onlyLocked, more: true }, "", NOW).count, "");
+    const others: Certificate[] = [
+      { ...COUPON, certificate_id: "3", lock: { status: 1 } },
+      { ...COUPON, certificate_id: "4", start_time: NOW + 60 },
+      { ...COUPON, certificate_id: "5", expire_time: NOW },
+    ];
+    const all = cards([COUPON, twin, ...others]);
+    assert.equal(all.cards.count, "共 2 张可用券");
+    assert.equal(all.until, NOW + 60);
+    const shown = [all.cards.usable, all.cards.others].map((each) => each.map(({ id, opened }) => [id, opened]));
+    const closed = ["3", "4", "5"].map((id) => [id, false]);
+    assert.deepEqual(shown, [[["1", true]], closed]);
+    assert.deepEqual([cards(others).cards.count, cards(others, { more: true }).cards.count], ["", ""]);
+  });
+
+  test("says once that it could not be updated, not on each card", () => {
+    assert.equal(cards([COUPON], { isStale: true }).cards.usable[0]?.verdict, "");
+  });
+
+  test("has no prices if the settings say so, and 券详情 neither", () => {
+    const paid = { ...COUPON, pay_amount: 4499, market_price: 5000, code_tail: "7001" };
+    for (const showPrices of [true, false]) {
+      const config = { ...CONFIG, showPrices };
+      const card = cards([paid], {}, config).cards.usable[0];
+      const { detail } = counterView({ ...LISTED, certificates: [paid] }, STORES, new Map(), config, "1", NOW).view;
+      const texts = JSON.stringify([card, detail]);
+      assert.deepEqual(
+        ["44.99", "门市价", "券款已付", "尾号 7001"].map((text) => texts.includes(text)),
+        [showPrices, showPrices, showPrices, true],
+      );
+    }
   });
 });
 
@@ -101,42 +127,55 @@ describe("a problem", () => {
 });
 
 describe("the counter view", () => {
-  const view = (list: States.ListState, config: Parameters<typeof counterView>[2] = CONFIG, submission?: Submission) =>
-    counterView(list, STORES, config, "1", NOW, submission);
+  const view = (list: States.ListState, submission?: Partial<Submission>, config: Config = CONFIG, id = "1") => {
+    const call: Submission = { certificate: COUPON, state: "submitted", at: NOW, isOpen: true, ...submission };
+    return counterView(list, STORES, new Map(submission && [["1", call]]), config, id, NOW).view;
+  };
 
-  test("shows its certificate, also an old one, and what to do", () => {
-    const { detail, problem, updated, hasHook, help } = view({ ...LISTED, problem: PROBLEM });
-    assert.deepEqual([detail?.id, problem, updated, hasHook, help], ["1", null, "上次更新 23:30", false, "请联系店员"]);
-    assert.ok(view(LISTED, { ...CONFIG, onSelect: () => {} }).hasHook);
+  test("shows its certificate with the verdict, also an old one, and what to do", () => {
+    const { detail, verdict, hasHook, help } = view({ ...LISTED, problem: PROBLEM, isStale: true });
+    assert.deepEqual(
+      [detail?.id, verdict?.text, verdict?.canRetry, hasHook, help],
+      ["1", "未能更新（23:30 的数据）· 请核对", true, false, "请联系店员"],
+    );
+    assert.ok(view(LISTED, undefined, { ...CONFIG, onSelect: () => {} }).hasHook);
   });
 
-  test("without a hook refers to the staff once, or says what the shop has decided", () => {
-    assert.equal(view(LISTED).counterText, "请联系店员核销");
-    assert.equal(view(LISTED).showsHelp, false);
-    const decided = view(LISTED, { ...CONFIG, counterText: "请到前台" });
-    assert.deepEqual([decided.counterText, decided.showsHelp], ["请到前台", true]);
-    assert.ok(view(LISTED, { ...CONFIG, help: "请到前台报手机号" }).showsHelp);
-    assert.ok(view(LISTED, { ...CONFIG, onSelect: () => {} }).showsHelp);
+  test("without a hook says to show it to the staff, or what the shop has decided", () => {
+    assert.equal(view(LISTED).counterText, "请向店员出示本页");
+    assert.equal(view(LISTED, undefined, { ...CONFIG, counterText: "请到前台" }).counterText, "请到前台");
   });
 
-  const EMPTY = { ...LISTED, certificates: [] };
-  const SUBMISSION: Submission = { certificate: COUPON, isEnded: true, isAwaited: true };
-  const submissions: [string, States.ListState, Partial<Submission>, boolean][] = [
-    ["after a promise of the hook, also while the coupon is still listed", LISTED, {}, true],
-    ["and when the coupon has left the list", EMPTY, {}, true],
-    ["also when the list cannot be read", { ...EMPTY, problem: PROBLEM }, {}, true],
-    ["not before the hook has ended, nor after it has failed", EMPTY, { isEnded: false }, false],
-    ["not for another coupon", EMPTY, { certificate: { ...COUPON, certificate_id: "2" } }, false],
-    ["not because the hook has returned: it may have opened another page", LISTED, { isAwaited: false }, false],
-    ["not while a list is read", { ...EMPTY, activity: "refresh" }, { isAwaited: false }, false],
-    ["not if the rest of the list is unknown", { ...EMPTY, problem: PROBLEM }, { isAwaited: false }, false],
-    ["nor if there is a rest", { ...EMPTY, more: true }, { isAwaited: false }, false],
-    ["but when the coupon has left the list after it", EMPTY, { isAwaited: false }, true],
+  test("says which store was chosen at an earlier visit", () => {
+    const stores = { ...STORES, isRemembered: true };
+    assert.ok(counterView(LISTED, stores, new Map(), CONFIG, "1", NOW).view.remembered);
+    assert.ok(!view(LISTED).remembered);
+  });
+
+  test("has no second submission while the hook runs, also for another coupon", () => {
+    const other = { ...COUPON, certificate_id: "9" };
+    const running = view({ ...LISTED, certificates: [other] }, { state: "running" }, CONFIG, "9");
+    assert.deepEqual([running.selecting, running.verdict?.kind], [true, "none"]);
+    assert.ok(!view(LISTED, { state: "running", at: NOW - 60 }).selecting);
+  });
+
+  const kept: [Submission["state"], boolean][] = [
+    ["running", true],
+    ["submitted", true],
+    ["failed", true],
+    ["returned", false],
+    ["cancelled", false],
   ];
-  for (const [name, list, fields, expected] of submissions) {
-    test(`says that the coupon was submitted: ${name}`, () => {
-      const { submitted } = view(list, CONFIG, { ...SUBMISSION, ...fields });
-      assert.equal(!!submitted, expected);
+  for (const [state, isKept] of kept) {
+    test(`${isKept ? "keeps" : "does not keep"} a coupon that has left the list (${state})`, () => {
+      for (const list of [
+        { ...LISTED, certificates: [] },
+        { ...INITIAL_STATE, problem: PROBLEM },
+      ]) {
+        const { detail, goneTitle } = view(list, { state });
+        assert.equal(!!detail, isKept);
+        assert.equal(goneTitle, "这张券已不在可用列表中");
+      }
     });
   }
 
@@ -154,6 +193,7 @@ describe("the counter view", () => {
         [null, false, undefined],
       ],
     );
+    assert.deepEqual([view(LISTED, undefined, CONFIG, "").goneHint], [""]);
   });
 });
 

@@ -1,29 +1,34 @@
 /** 券详情: one certificate, as the customer shows it to the staff. */
 
-import { config } from "../../config";
+import { attempt } from "../../client/tt";
+import { settings } from "../../settings";
 import * as device from "../certificates/device";
-import { canLoadMore } from "../certificates/state";
+import { canLoadMore, certificateOf } from "../certificates/state";
 import { counterView } from "../certificates/view";
 import { visit } from "../certificates/visit";
 
 interface TapEvent {
-  currentTarget: { dataset: { [name: string]: string } };
+  currentTarget: { dataset: { text?: string } };
 }
 
 Page({
   data: {
-    ...counterView(visit.list, visit.stores, config, "", 0),
+    ...counterView(visit.list, visit.stores, visit.submissions, settings, "", 0).view,
     // Until the first `render`.
     loading: true,
-    selecting: false,
     textSize: device.initialTextSize(),
   },
 
   id: "",
+  /** The number of changes of the user when the page was opened. */
+  user: 0,
 
-  onLoad(query) {
-    this.id = query.id || "";
-    visit.submission = undefined;
+  onLoad(query: { id?: string }) {
+    const { id = "" } = query;
+    this.user = visit.user;
+    // Douyin does not document whether it decodes the query.
+    this.id = certificateOf(visit.list, id) ? id : attempt(() => decodeURIComponent(id)) || id;
+    visit.openedId = this.id;
   },
 
   onShow() {
@@ -36,21 +41,37 @@ Page({
 
   onUnload() {
     visit.hide(this);
+    visit.closeCounter();
   },
 
   render() {
-    const { list, stores, selecting, submission } = visit;
-    const view = counterView(list, stores, config, this.id, device.epochSeconds(), submission);
-    if (canLoadMore(list) && !view.detail && !view.submitted) {
+    const { list, stores, submissions } = visit;
+    if (this.user !== visit.user) {
+      // It was another user's certificate.
+      this.id = "";
+    }
+    const { view, until } = counterView(list, stores, submissions, settings, this.id, device.epochSeconds());
+    if (canLoadMore(list) && this.id && !view.detail) {
       // After a refresh, it can be in a part that has not been loaded again.
       visit.loadMore();
-      return;
+      return 0;
     }
-    this.setData({ ...view, selecting });
+    const before = this.data.verdict?.kind;
+    const after = view.verdict?.kind;
+    this.setData(view);
+    if (before !== after && [before, after].some((kind) => kind === "busy" || kind === "done")) {
+      // A submission has begun or ended: show the band.
+      device.scrollToTop();
+    }
+    return until;
   },
 
   use() {
     visit.select(this.id);
+  },
+
+  retry() {
+    visit.loadMore();
   },
 
   /** Handle the button of a problem: what needs another store is left to the list. */

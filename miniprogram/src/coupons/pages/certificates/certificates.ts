@@ -1,34 +1,31 @@
 /** The page with the customer's certificates in one store. */
 
-import { config } from "../../config";
+import { settings } from "../../settings";
 import * as device from "./device";
-import { SUBMITTED_TEXT } from "./messages";
 import { canLoadMore, INITIAL_STATE } from "./state";
 import { cardsView, listView } from "./view";
 import { COUNTER_PAGE, STORES_PAGE, visit } from "./visit";
 
 interface TapEvent {
-  currentTarget: { dataset: { [name: string]: string } };
+  currentTarget: { dataset: { id?: string; text?: string } };
 }
 
 Page({
   data: {
-    ...listView(visit.list, visit.stores, config, 0),
-    ...cardsView(INITIAL_STATE, "", 0),
+    ...listView(visit.list, visit.stores, settings, 0),
+    ...cardsView(INITIAL_STATE, visit.submissions, settings, "", 0).cards,
     isUnchosen: false,
-    selecting: false,
     textSize: device.initialTextSize(),
   },
 
   /** The group that shows its certificates. */
   openedId: "",
-  /** What the cards show now. */
-  shownCertificates: INITIAL_STATE.certificates,
-  shownGroup: "",
+  /** The cards that are shown, as JSON. */
+  shownCards: "",
   /** The selection could not take the place of this page. */
   isStuck: false,
 
-  onLoad(query) {
+  onLoad(query: { account_id?: string; poi_id?: string; chosen?: string }) {
     // The store selection leads here too, with the list of the chosen store.
     if (!query.chosen || !visit.isEntered()) {
       visit.enter(query);
@@ -58,21 +55,23 @@ Page({
   },
 
   render() {
-    const { list, stores, selecting } = visit;
+    const { list, stores, submissions } = visit;
     if (!stores.poiId && !this.isStuck) {
       // Nothing to list: the selection takes the place of this page, so that a step back does not lead here.
       visit.replace(this, STORES_PAGE, () => {
         this.isStuck = true;
       });
-      return;
+      return 0;
     }
     const now = device.epochSeconds();
-    if (list.certificates !== this.shownCertificates || this.openedId !== this.shownGroup) {
-      this.shownCertificates = list.certificates;
-      this.shownGroup = this.openedId;
-      this.setData(cardsView(list, this.openedId, now));
+    const { cards, until } = cardsView(list, submissions, settings, this.openedId, now);
+    const text = JSON.stringify(cards);
+    if (text !== this.shownCards) {
+      this.shownCards = text;
+      this.setData(cards);
     }
-    this.setData({ ...listView(list, stores, config, now), isUnchosen: !stores.poiId, selecting });
+    this.setData({ ...listView(list, stores, settings, now), isUnchosen: !stores.poiId });
+    return until;
   },
 
   refresh() {
@@ -100,21 +99,13 @@ Page({
   },
 
   openCertificate(event: TapEvent) {
-    visit.cover(this, `${COUNTER_PAGE}?id=${event.currentTarget.dataset.id}`);
+    visit.cover(this, `${COUNTER_PAGE}?id=${encodeURIComponent(event.currentTarget.dataset.id || "")}`);
   },
 
   toggleGroup(event: TapEvent) {
     const id = event.currentTarget.dataset.id || "";
     this.openedId = this.openedId === id ? "" : id;
     this.render();
-  },
-
-  use(event: TapEvent) {
-    if (config.onSelect) {
-      visit.select(event.currentTarget.dataset.id || "", () => device.toast(SUBMITTED_TEXT));
-    } else {
-      this.openCertificate(event);
-    }
   },
 
   copyText(event: TapEvent) {

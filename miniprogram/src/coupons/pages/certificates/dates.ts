@@ -1,7 +1,7 @@
 /** Dates and times of day in China's time zone, whatever the phone's time zone is. Pure functions of epoch seconds. */
 
 const CHINA_OFFSET_SECONDS = 8 * 3600;
-const DAY_SECONDS = 86400;
+export const DAY_SECONDS = 86400;
 
 /** Format a date as 2028.06.11: without spaces or characters at which a line could wrap. */
 export function dateText(seconds: number): string {
@@ -15,15 +15,24 @@ export function timeText(seconds: number): string {
   return `${twoDigits(date.getUTCHours())}:${twoDigits(date.getUTCMinutes())}`;
 }
 
+/** Format a moment as 11.24 14:32. */
+export function momentText(seconds: number): string {
+  return `${dateText(seconds).slice(5)} ${timeText(seconds)}`;
+}
+
 /** Format the time of day as 14:32; on another day than `now`, with the month and day before it. */
 export function clockText(seconds: number, now: number): string {
-  const time = timeText(seconds);
-  return daysBetween(seconds, now) === 0 ? time : `${dateText(seconds).slice(5)} ${time}`;
+  return daysBetween(seconds, now) === 0 ? timeText(seconds) : momentText(seconds);
 }
 
 /** Return the number of calendar days from one moment to another. */
 export function daysBetween(from: number, to: number): number {
   return chinaDay(to) - chinaDay(from);
+}
+
+/** Return the seconds since midnight. */
+export function secondsOfDay(seconds: number): number {
+  return seconds + CHINA_OFFSET_SECONDS - chinaDay(seconds) * DAY_SECONDS;
 }
 
 function chinaDay(seconds: number): number {

@@ -2,19 +2,9 @@
 
 import type { Certificate } from "../../client/client";
 import { dateText } from "./dates";
-import {
-  type Expiry,
-  expiryOf,
-  givesText,
-  hoursTexts,
-  kindTextOf,
-  paymentText,
-  SOME_DAYS,
-  stateOf,
-  titleOf,
-  worthText,
-  yuan,
-} from "./rows";
+import { hoursText } from "./offPeak";
+import { type Expiry, expiryOf, givesText, kindTextOf, paymentText, titleOf, worthText, yuan } from "./rows";
+import type { Verdict } from "./verdict";
 
 export interface Fact {
   name: string;
@@ -27,38 +17,35 @@ export interface Detail {
   id: string;
   kindText: string;
   title: string;
+  /** The hours of an off-peak deal. */
+  hours: string;
   /** What the staff compares: the last digits of the code or, if there is none, the whole order number in groups. */
   digitsName: string;
   digits: string[];
   isOrder: boolean;
+  order: string;
   expiry: Expiry;
   gives: string;
   payment: string;
-  /** Why it must not be redeemed now; empty if it can. */
-  refusal: string;
   facts: Fact[];
 }
 
-/** Return the counter view at `now` (epoch seconds). */
-export function detailOf(certificate: Certificate, now: number): Detail {
-  const { code_tail, order_id, start_time = 0 } = certificate;
-  const refusal = {
-    usable: "",
-    not_started: `${dateText(start_time)} 起可用`,
-    locked: "暂不可用 · 请勿核销",
-  }[stateOf(certificate, now)];
+/** Return the counter view at `now` (epoch seconds). `order`: the certificate's number in its order. */
+export function detailOf(certificate: Certificate, verdict: Verdict, order: string, now: number): Detail {
+  const { code_tail, order_id, off_peak } = certificate;
   return {
     id: certificate.certificate_id,
     kindText: kindTextOf(certificate.kind),
     title: titleOf(certificate),
-    digitsName: code_tail ? "券码尾号" : "订单编号",
+    hours: off_peak ? hoursText(off_peak) : "",
+    // The platform takes the code only: an order number must not be taken for one.
+    digitsName: code_tail ? "券码尾号" : "订单编号（非券码）",
     digits: code_tail ? [code_tail] : order_id.match(/.{1,4}/g) || [],
     isOrder: !code_tail,
-    // From when it is valid is part of the refusal.
-    expiry: expiryOf({ ...certificate, start_time: 0 }, now),
+    order,
+    expiry: expiryOf(certificate, now),
     gives: givesText(certificate),
-    payment: refusal ? "" : paymentText(certificate),
-    refusal,
+    payment: verdict.kind === "none" ? paymentText(certificate) : "",
     facts: factsOf(certificate),
   };
 }
@@ -71,14 +58,7 @@ function factsOf(certificate: Certificate): Fact[] {
       facts.push({ name, text, copy });
     }
   };
-  if (off_peak) {
-    const days = [rangeText(off_peak.start_time, off_peak.end_time), off_peak.weekdays ? SOME_DAYS : ""];
-    add("可用时段", hoursTexts(off_peak.hours).join("、"));
-    add("可用日期", days.filter((text) => text).join("，"));
-    if (!off_peak.hours && !off_peak.weekdays) {
-      add("可用规则", "请咨询店员");
-    }
-  }
+  add("可用日期", off_peak && rangeText(off_peak.start_time, off_peak.end_time));
   add("抵扣规则", voucher?.description);
   add("有效期", rangeText(start_time, expire_time));
   add("实付", pay_amount === undefined ? "" : yuan(pay_amount));

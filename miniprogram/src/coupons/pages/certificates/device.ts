@@ -43,15 +43,25 @@ export function reportWaiting(report: (waiting: Waiting) => void): void {
 // Navigation. `fail`: the page stays on the screen.
 
 export function openPage(url: string, fail: () => void): void {
-  call(host.navigateTo, { url, fail });
+  call(host.navigateTo, { url, fail: (reason?: unknown) => failed(url, reason, fail) });
 }
 
 export function replacePage(url: string, fail: () => void): void {
-  call(host.redirectTo, { url, fail });
+  call(host.redirectTo, { url, fail: (reason?: unknown) => failed(url, reason, fail) });
 }
 
 export function closePage(fail: () => void): void {
   call(host.navigateBack, { fail });
+}
+
+function failed(url: string, reason: unknown, fail: () => void): void {
+  const { errMsg = "" } = Object(reason) as { errMsg?: string };
+  warn(`cannot open ${url.split("?")[0]} (basePath of config.ts?) ${errMsg}`);
+  fail();
+}
+
+export function scrollToTop(): void {
+  call(host.pageScrollTo, { scrollTop: 0, duration: 0 });
 }
 
 export function stopPullDownRefresh(): void {
@@ -125,6 +135,16 @@ export function toast(title: string): void {
 /** Log an error of the program's hook for its developer. */
 export function logError(error: unknown): void {
   console.error("onSelect:", error);
+}
+
+const warned = new Set<string>();
+
+/** Tell the developer, once, what may be wrong in the settings. */
+export function warn(text: string): void {
+  if (!warned.has(text)) {
+    warned.add(text);
+    console.error("coupons:", text);
+  }
 }
 
 /** Call a function of the host. If it is missing or throws, it has failed. */

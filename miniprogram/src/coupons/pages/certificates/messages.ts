@@ -40,10 +40,7 @@ const BUTTONS: { [action in NoticeAction]: string } = {
 
 /** What a customer does when the page cannot help, and with 券详情, unless `config.ts` says it. */
 export const DEFAULT_HELP = "请联系店员";
-export const DEFAULT_COUNTER_TEXT = "请联系店员核销";
-/** Shown after the program's hook has succeeded. */
-export const SUBMITTED_TEXT = "已提交，请以店员确认为准";
-export const NOTHING_USABLE_TEXT = "本店暂无可用的券";
+export const DEFAULT_COUNTER_TEXT = "请向店员出示本页";
 const NUMBER_LENGTH = 8;
 const MAX_WAIT_SECONDS = 60;
 /** After this many seconds without a response, say so; then offer to retry. */
@@ -92,11 +89,8 @@ export function isRefusal({ action, code }: Problem): boolean {
 }
 
 /** Return the line above the list. `usable`: the number of certificates that can be used now. */
-export function countText(usable: number, certificates: number, more: boolean): string {
-  if (usable) {
-    return `${more ? "已找到" : "共"} ${usable} 张可用券`;
-  }
-  return certificates && !more ? NOTHING_USABLE_TEXT : "";
+export function countText(usable: number, more: boolean): string {
+  return usable ? `${more ? "已找到" : "共"} ${usable} 张可用券` : "";
 }
 
 /** Explain the certificates that are not in the list; empty if there are none. */
@@ -104,15 +98,10 @@ export function unusableText(unusable: Unusable): string {
   const reasons: [number | undefined, string][] = [
     [unusable.not_started, "未到使用时间"],
     [unusable.expired, "已过期"],
-    [unusable.other, "不适用于本店或已使用"],
+    [unusable.other, "暂不能在本店使用"],
   ];
-  const counted = reasons.filter(([count]) => count);
-  const total = counted.reduce((sum, [count = 0]) => sum + count, 0);
-  const texts = counted.map(([count, reason]) => `${count} 张${reason}`);
-  if (counted.length < 2) {
-    return counted.map(([count, reason]) => `另有 ${count} 张券${reason}`).join("");
-  }
-  return `另有 ${total} 张券：${texts.join("，")}`;
+  const texts = reasons.filter(([count]) => count).map(([count, reason]) => `${count} 张${reason}`);
+  return texts.length ? `另有 ${texts.join("，")}` : "";
 }
 
 /** `searching`: the client goes on after a part of the list without certificates. */

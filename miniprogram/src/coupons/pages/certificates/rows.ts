@@ -1,15 +1,9 @@
-/**
- * Cards of the list: texts, groups of identical certificates, order. Pure functions.
- *
- * Douyin does not document the values of `lock`, `weekdays` and `type`. They are not interpreted: where they matter, the
- * text refers the customer to the staff.
- */
+/** Cards of the list: texts, groups of identical certificates. Pure functions. */
 
 import type { Certificate } from "../../client/client";
 import { dateText, daysBetween, timeText } from "./dates";
-
-/** Whether the customer can use a certificate now, as far as it says so itself. */
-export type State = "usable" | "not_started" | "locked";
+import { hoursText } from "./offPeak";
+import type { Use, Verdict } from "./verdict";
 
 /** One certificate in an opened group. */
 export interface Member {
@@ -31,33 +25,31 @@ export interface Card {
   unfold: string;
   /** Remaining uses of a times card, or the value of a voucher. */
   gives: string;
-  /** Until when, or from when, it is valid. */
+  /** Until when it is valid. */
   until: string;
   /** It expires today. */
   isLastDay: boolean;
   /** Words for an expiry within `SOON_DAYS`. */
   soon: string;
-  /** Why it cannot be used now; empty for most. */
-  status: string;
+  kind: Verdict["kind"];
+  /** Text of the verdict; empty for most. */
+  verdict: string;
   notes: string[];
   paid: string;
   /** The market price, which is struck through. */
   worth: string;
   code: string;
-  /** The button; empty if there is nothing to use here: not usable now, or an opened group, whose members have buttons. */
-  use: string;
+  /** The button; empty for a locked certificate, and for an opened group, whose members have buttons. */
+  button: string;
+  use: Use;
   /** All texts as one sentence, for a screen reader. */
   label: string;
   /** The certificates of a group; empty for one certificate. */
   members: Member[];
 }
 
-/** The cards in the order of the page. */
-export interface Cards {
-  usable: Card[];
-  /** Not valid yet, then locked. */
-  waiting: Card[];
-}
+/** Return what is shown with a certificate: its verdict, and its number in its order. */
+export type Judge = (certificate: Certificate) => { verdict: Verdict; order: string };
 
 const KINDS: { [kind in Certificate["kind"]]: string } = {
   groupon: "团购券",
@@ -69,32 +61,21 @@ const KINDS: { [kind in Certificate["kind"]]: string } = {
 /** Fields that differ between identical certificates. */
 const OWN_FIELDS = ["certificate_id", "order_id", "code_tail"];
 const SOON_DAYS = 7;
-export const STATUS_TEXTS: { [state in State]: string } = {
-  usable: "",
-  not_started: "未到使用时间",
-  locked: "暂不可用",
-};
 /** A certificate without a title, of a kind that is unknown or newer than this program. */
 const UNKNOWN_TITLE = "券";
 
-/**
- * Group identical certificates and order the cards: usable ones as the service sorts them, then the others. The group
- * whose first certificate is `openedId` is opened.
- */
-export function cardsOf(certificates: Certificate[], openedId: string, now: number): Cards {
-  const groups = groupsOf(certificates);
-  const inState = (state: State) =>
-    groups
-      .filter(([first]) => first && stateOf(first, now) === state)
-      .map((group) => cardOf(group, now, group[0]?.certificate_id === openedId));
-  return { usable: inState("usable"), waiting: inState("not_started").concat(inState("locked")) };
+/** Group identical certificates of the same verdict. The group whose first certificate is `openedId` is opened. */
+export function cardsOf(certificates: Certificate[], judge: Judge, openedId: string, now: number): Card[] {
+  return groupsOf(certificates, (certificate) => judge(certificate).verdict.text).map((group) =>
+    cardOf(group, judge, group[0]?.certificate_id === openedId, now),
+  );
 }
 
 /** Return the certificates in groups of identical ones, each group at the place of its first certificate. */
-export function groupsOf(certificates: Certificate[]): Certificate[][] {
+export function groupsOf(certificates: Certificate[], stateOf = (_: Certificate) => ""): Certificate[][] {
   const groups = new Map<string, Certificate[]>();
   for (const certificate of certificates) {
-    const key = identityOf(certificate);
+    const key = identityOf(certificate) + stateOf(certificate);
     const group = groups.get(key);
     if (group) {
       group.push(certificate);
@@ -116,33 +97,26 @@ function identityOf(certificate: Certificate): string {
   return JSON.stringify(shared.sort().map((name) => [name, certificate[name as keyof Certificate]]));
 }
 
-export function stateOf({ lock, start_time }: Certificate, now: number): State {
-  if (lock) {
-    return "locked";
-  }
-  return start_time !== undefined && start_time > now ? "not_started" : "usable";
-}
-
 /** Return the card of identical certificates at `now` (epoch seconds). */
-export function cardOf(group: Certificate[], now: number, opened = false): Card {
+function cardOf(group: Certificate[], judge: Judge, opened: boolean, now: number): Card {
   const certificate = group[0] as Certificate;
   const { code_tail } = certificate;
+  const { verdict, order } = judge(certificate);
   const kindText = kindTextOf(certificate.kind);
   const title = titleOf(certificate);
   const copies = group.length > 1 ? `×${group.length}` : "";
   const gives = givesText(certificate);
   const { label, text, isLastDay, soon } = expiryOf(certificate, now);
   const until = label ? `${label} ${text}` : text;
-  const status = STATUS_TEXTS[stateOf(certificate, now)];
-  const notes = notesOf(certificate);
-  const paid = paidText(certificate);
+  const notes = notesOf(certificate).concat(copies || !order ? [] : order);
+  const paid = paidText(certificate, copies ? "每张" : "");
   const worth = worthText(certificate);
   const code = code_tail && !copies ? `券码尾号 ${code_tail}` : "";
   const unfold = copies && (opened ? "收起" : `查看全部 ${group.length} 张`);
-  const use = status ? "" : copies ? (opened ? "" : "用 1 张") : "去使用";
+  const button = verdict.use === "no" || (copies && opened) ? "" : copies ? "用 1 张" : "去使用";
   // As on the card, so that the spoken name contains the visible text.
   const price = [paid, worth && `门市价 ${worth}`, code];
-  const texts = [title, copies, kindText, gives, until, soon, status, ...notes, unfold, ...price];
+  const texts = [verdict.text, title, copies, kindText, gives, until, soon, ...notes, unfold, ...price];
   return {
     id: certificate.certificate_id,
     kindText,
@@ -154,19 +128,23 @@ export function cardOf(group: Certificate[], now: number, opened = false): Card 
     until,
     isLastDay,
     soon,
-    status,
+    kind: verdict.kind,
+    verdict: verdict.text,
     notes,
     paid,
     worth,
     code,
-    use,
+    button,
+    use: verdict.use,
     label: texts.filter((text) => text).join("，"),
-    members: opened && copies ? group.map(memberOf) : [],
+    members: opened && copies ? group.map((member) => memberOf(member, judge(member).order)) : [],
   };
 }
 
-function memberOf({ certificate_id, code_tail }: Certificate, index: number): Member {
-  return { id: certificate_id, text: `第 ${index + 1} 张${code_tail ? ` · 券码尾号 ${code_tail}` : ""}` };
+/** Return what tells a certificate of a group from the others. */
+function memberOf({ certificate_id, code_tail, order_id }: Certificate, order: string): Member {
+  const tail = code_tail ? `券码尾号 ${code_tail}` : `订单编号尾号 ${order_id.slice(-4)}`;
+  return { id: certificate_id, text: order ? `${order} · ${tail}` : tail };
 }
 
 export function kindTextOf(kind: Certificate["kind"]): string {
@@ -182,8 +160,8 @@ export function yuan(amount: number): string {
   return `¥${amount % 100 === 0 ? amount / 100 : (amount / 100).toFixed(2)}`;
 }
 
-function paidText({ pay_amount }: Certificate): string {
-  return pay_amount === undefined ? "" : `实付 ${yuan(pay_amount)}`;
+function paidText({ pay_amount }: Certificate, each: string): string {
+  return pay_amount === undefined ? "" : `${each}实付 ${yuan(pay_amount)}`;
 }
 
 /** Return the market price if it is higher than the price paid. */
@@ -219,29 +197,26 @@ export function givesText({ times, voucher }: Certificate): string {
   return "";
 }
 
-/** Until when, or from when, a certificate is valid. */
+/** Until when a certificate is valid. */
 export interface Expiry {
   /** Word before the date; empty if the text needs none. */
   label: string;
   text: string;
   isLastDay: boolean;
-  /** Words for an expiry within the next days, or in the past: the platform accepts it, so the staff decides. */
+  /** Words for an expiry within the next days. */
   soon: string;
 }
 
-export function expiryOf({ start_time, expire_time }: Certificate, now: number): Expiry {
-  if (start_time !== undefined && start_time > now) {
-    return { label: "", text: `${dateText(start_time)} 起可用`, isLastDay: false, soon: "" };
-  }
+export function expiryOf({ expire_time }: Certificate, now: number): Expiry {
   if (expire_time === undefined) {
     return { label: "", text: "有效期以抖音订单为准", isLastDay: false, soon: "" };
   }
   const days = daysBetween(now, expire_time);
-  if (days === 0 && expire_time > now) {
+  const isOver = expire_time <= now;
+  if (days === 0 && !isOver) {
     return { label: "", text: `今天 ${timeText(expire_time)} 到期`, isLastDay: true, soon: "" };
   }
-  const near = days > SOON_DAYS ? "" : ["", "明天到期", "后天到期"][days] || `还剩 ${days} 天`;
-  const soon = expire_time > now ? near : "已过有效期，请咨询店员";
+  const soon = isOver || days > SOON_DAYS ? "" : ["", "明天到期", "后天到期"][days] || `还剩 ${days} 天`;
   return { label: "有效期至", text: dateText(expire_time), isLastDay: false, soon };
 }
 
@@ -250,30 +225,7 @@ function notesOf(certificate: Certificate): string[] {
   return [
     voucher?.description || "",
     kind === "voucher" ? paymentText(certificate) : "",
-    off_peak ? offPeakText(off_peak) : "",
+    off_peak ? hoursText(off_peak) : "",
     is_transfer_asset ? "转赠券" : "",
   ].filter((note) => note);
-}
-
-export const SOME_DAYS = "仅部分日期可用，请咨询店员";
-
-/** Describe the off-peak hours. Weekdays are only mentioned: Douyin does not document their numbers. */
-function offPeakText({ hours, weekdays }: NonNullable<Certificate["off_peak"]>): string {
-  const ranges = hoursTexts(hours);
-  const text = ranges.length ? `可用时段 ${ranges.join("、")}` : "仅部分时段可用";
-  return weekdays ? `${text}，${SOME_DAYS}` : ranges.length ? text : `${text}，请咨询店员`;
-}
-
-/** Format pairs of start and end as 14:00~17:00, with 次日 where the end is on the next day. */
-export function hoursTexts(hours: string[][] | undefined): string[] {
-  return (hours || []).map(([from = "", to = ""]) => {
-    const [start, end] = [minutesOf(from), minutesOf(to)];
-    const nextDay = start !== undefined && end !== undefined && end <= start;
-    return `${from}~${nextDay ? "次日" : ""}${to}`;
-  });
-}
-
-function minutesOf(time: string): number | undefined {
-  const parts = /^(\d{1,2}):(\d{2})/.exec(time);
-  return parts ? Number(parts[1]) * 60 + Number(parts[2]) : undefined;
 }

@@ -13,6 +13,10 @@ export interface ListState {
   more: boolean;
   /** Epoch seconds of the last list of this store; 0 if there was none. */
   updatedAt: number;
+  /** The last update has failed: the certificates are those of an earlier one. */
+  isStale: boolean;
+  /** The certificates that were found for each order since the program was started, in this order. */
+  orders: ReadonlyMap<string, string[]>;
   activity: Activity;
   /** Number of the request in flight, so that a timer knows which request it belongs to. */
   request: number;
@@ -46,6 +50,8 @@ export const INITIAL_STATE: ListState = {
   unusable: {},
   more: false,
   updatedAt: 0,
+  isStale: false,
+  orders: new Map(),
   activity: "idle",
   request: 0,
   waiting: "",
@@ -59,7 +65,7 @@ export const INITIAL_STATE: ListState = {
 export function nextState(state: ListState, event: ListEvent): ListState {
   switch (event.kind) {
     case "opened":
-      return start({ ...INITIAL_STATE, request: state.request }, "first");
+      return start({ ...INITIAL_STATE, orders: state.orders, request: state.request }, "first");
     case "refreshed":
       return start({ ...state, more: false, found: 0 }, state.certificates.length ? "refresh" : "first");
     case "continued":
@@ -84,11 +90,6 @@ export function isEmpty({ certificates, activity, more, problem, updatedAt }: Li
   return !certificates.length && activity === "idle" && !more && !problem && updatedAt > 0;
 }
 
-/** Whether the list is older than the last, failed refresh. */
-export function isStale({ certificates, problem, problemBelow }: ListState): boolean {
-  return certificates.length > 0 && !!problem && !problemBelow;
-}
-
 /** Whether the customer can load more of the list now. */
 export function canLoadMore({ more, activity, problem }: ListState): boolean {
   return more && activity === "idle" && !problem;
@@ -97,6 +98,12 @@ export function canLoadMore({ more, activity, problem }: ListState): boolean {
 /** Return a certificate of the list; undefined if it is not in the list. */
 export function certificateOf({ certificates }: ListState, id: string): Certificate | undefined {
   return certificates.filter(({ certificate_id }) => certificate_id === id)[0];
+}
+
+/** Return a certificate's number in its order, if several of that order were found; it stays the same during the visit. */
+export function orderText({ orders }: ListState, { order_id, certificate_id }: Certificate): string {
+  const found = orders.get(order_id) || [];
+  return found.length > 1 ? `本单已查到 ${found.length} 张，这是第 ${found.indexOf(certificate_id) + 1} 张` : "";
 }
 
 /** Whether the complete list does not have a certificate. */
@@ -123,6 +130,8 @@ function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>,
     unusable,
     more,
     updatedAt: now,
+    isStale: false,
+    orders: withFound(state.orders, certificates),
     activity: "idle",
     waiting: "",
     problem: undefined,
@@ -141,9 +150,20 @@ function withProblem(state: ListState, problem: Problem, now: number): ListState
     problem,
     problemAt: now,
     problemBelow: state.activity === "more",
+    isStale: state.isStale || (state.activity === "refresh" && state.certificates.length > 0),
   };
   // After a refusal, the old list may no longer be true. What remains is the problem.
   return isRefusal(problem)
-    ? { ...failed, certificates: [], unusable: {}, more: false, found: 0, problemBelow: false }
+    ? { ...failed, certificates: [], unusable: {}, more: false, found: 0, problemBelow: false, isStale: false }
     : failed;
+}
+
+/** Add new certificates to those of their orders. */
+function withFound(orders: ListState["orders"], certificates: Certificate[]): ListState["orders"] {
+  const all = new Map(orders);
+  for (const { order_id, certificate_id } of certificates) {
+    const known = all.get(order_id) || [];
+    all.set(order_id, known.indexOf(certificate_id) < 0 ? known.concat(certificate_id) : known);
+  }
+  return all;
 }

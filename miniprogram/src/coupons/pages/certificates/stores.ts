@@ -36,10 +36,13 @@ export function storeHeader(poiId: string, stores: Store[]): StoreHeader {
   return { store: store?.name || "", address: store?.address || "", phone: store?.phone || "" };
 }
 
-/** Return the digits of the first number of a text, such as 021-5555-6601 转 8. */
+/**
+ * Return the digits of the first telephone number (7 to 12 digits) in a text such as 24小时热线：021-5555-6601 转 8, without
+ * the country code; empty if there is none.
+ */
 export function dialled(phone: string): string {
-  const [number = ""] = /\d[\d\s()（）-]*/.exec(phone) || [];
-  return number.replace(/\D/g, "");
+  const number = /(?:^|\D)(?:\+86|0086)?[\s()-]*(\d(?:[\s()-]*\d){6,11})(?!\d)/.exec(phone.normalize("NFKC"));
+  return (number?.[1] || "").replace(/\D/g, "");
 }
 
 /** Whether the position of at least one store is known. */

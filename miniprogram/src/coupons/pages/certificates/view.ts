@@ -1,8 +1,7 @@
 /** What the pages show: their data, from the states of the list and of the stores. Pure functions. */
 
 import type { Certificate, Problem } from "../../client/client";
-import type { Config } from "../../config";
-import { clockText } from "./dates";
+import type { Config } from "../../settings";
 import { detailOf } from "./detail";
 import {
   countText,
@@ -13,10 +12,11 @@ import {
   unusableText,
   waitingText,
 } from "./messages";
-import { cardsOf, stateOf } from "./rows";
-import { canLoadMore, certificateOf, isEmpty, isGone, isStale, type ListState } from "./state";
+import { cardsOf } from "./rows";
+import { canLoadMore, certificateOf, isEmpty, type ListState, orderText } from "./state";
 import { canChoose, canLocate, type StoreState } from "./storeState";
 import { storeHeader, storeRows } from "./stores";
+import { isKept, isRunning, isValid, type Submissions, staleText, type Verdict, verdictOf } from "./verdict";
 
 /** With more stores than fill a screen, the customer can search. */
 const SEARCH_FROM = 9;
@@ -33,10 +33,8 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
   const empty = isEmpty(list);
   const loading = activity === "first";
   return {
-    ...storeHeader(stores.poiId, stores.stores),
+    ...headerOf(stores),
     canChoose: canChoose(stores),
-    /** The store was chosen at an earlier visit. */
-    remembered: stores.isRemembered,
     loading,
     loadingMore: activity === "more",
     slowness: waiting,
@@ -44,7 +42,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     more: canLoadMore(list),
     empty,
     unusable: more || loading || problem ? "" : unusableText(unusable),
-    updated: updatedText(list, now),
+    stale: list.isStale ? staleText(list, now) : "",
     problem: listNotice(list, stores, config, now),
     problemBelow,
     // Under a problem, it would invite refunds at the counter.
@@ -52,51 +50,73 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
   };
 }
 
-/** Return the cards, with the group `openedId` opened. */
-export function cardsView({ certificates, more }: ListState, openedId: string, now: number) {
-  const usable = certificates.filter((certificate) => stateOf(certificate, now) === "usable");
-  return { ...cardsOf(certificates, openedId, now), count: countText(usable.length, certificates.length, more) };
-}
-
-/** A call of the program's hook. */
-export interface Submission {
-  certificate: Certificate;
-  /** The hook has ended without an error or `false`. */
-  isEnded: boolean;
-  /** The hook returned a promise. Otherwise what it began may go on: only a list without the certificate shows its end. */
-  isAwaited: boolean;
+/** Return the cards, with the group `openedId` opened, and until when they hold (epoch seconds). */
+export function cardsView(list: ListState, submissions: Submissions, config: Config, openedId: string, now: number) {
+  const verdicts = new Map(
+    list.certificates.map((certificate) => [
+      certificate.certificate_id,
+      verdictOf(certificate, { ...list, isStale: false }, submissions, now),
+    ]),
+  );
+  const judge = (certificate: Certificate) => ({
+    verdict: verdicts.get(certificate.certificate_id) as Verdict,
+    order: orderText(list, certificate),
+  });
+  const [usable, others] = [true, false].map((valid) =>
+    list.certificates.filter((certificate) => isValid(certificate, now) === valid),
+  ) as [Certificate[], Certificate[]];
+  const cards = (certificates: Certificate[]) => cardsOf(certificates.map(shownOf(config)), judge, openedId, now);
+  return {
+    cards: { usable: cards(usable), others: cards(others), count: countText(usable.length, list.more) },
+    until: Math.min(...Array.from(verdicts.values()).map(({ until }) => until)),
+  };
 }
 
 /**
- * Return the data of 券详情. Without its certificate, the list is loading, has a problem, or no longer has it. `submission`:
- * the last one, of any certificate.
+ * Return the data of 券详情, and until when it holds (epoch seconds). Without a certificate in the list or in a submission,
+ * the list is loading, has a problem, or no longer has it.
  */
 export function counterView(
   list: ListState,
   stores: StoreState,
+  submissions: Submissions,
   config: Config,
   id: string,
   now: number,
-  submission?: Submission,
 ) {
-  const certificate = certificateOf(list, id);
-  const isSubmitted =
-    submission?.isEnded && submission.certificate.certificate_id === id && (submission.isAwaited || isGone(list, id));
-  const detail = certificate ? detailOf(certificate, now) : null;
+  const listed = certificateOf(list, id);
+  const submission = submissions.get(id);
+  const certificate = listed || (isKept(submission) ? submission.certificate : undefined);
+  const verdict = certificate && verdictOf(certificate, list, submissions, now);
+  const problem = listNotice(list, stores, config, now);
   return {
-    ...storeHeader(stores.poiId, stores.stores),
-    submitted: isSubmitted ? detailOf(submission.certificate, now) : null,
-    detail,
-    hasHook: !!config.onSelect,
-    counterText: config.counterText || DEFAULT_COUNTER_TEXT,
-    help: helpOf(config),
-    /** The default of `help` repeats that of `counterText`. */
-    showsHelp: !!(config.help || config.counterText || config.onSelect || detail?.refusal),
-    updated: updatedText(list, now),
-    loading: !certificate && list.activity !== "idle",
-    slownessText: waitingText(list.waiting),
-    problem: certificate ? null : listNotice(list, stores, config, now),
+    view: {
+      ...headerOf(stores),
+      /** What band and buttons say of the certificate. */
+      verdict: verdict || null,
+      detail:
+        certificate && verdict
+          ? detailOf(shownOf(config)(certificate), verdict, orderText(list, certificate), now)
+          : null,
+      hasHook: !!config.onSelect,
+      /** The hook runs, for this certificate or another one. */
+      selecting: isAnyRunning(submissions, now),
+      counterText: config.counterText || DEFAULT_COUNTER_TEXT,
+      help: helpOf(config),
+      loading: !certificate && list.activity !== "idle",
+      slownessText: waitingText(list.waiting),
+      problem,
+      // After another user has logged in, nothing is said of the former user's certificate.
+      goneTitle: id ? "这张券已不在可用列表中" : "请在列表中重新选择券",
+      goneHint: id ? "可能已使用、已退款或已过期" : "",
+    },
+    until: verdict ? verdict.until : Infinity,
   };
+}
+
+/** Whether the hook runs, for any certificate. */
+export function isAnyRunning(submissions: Submissions, now: number): boolean {
+  return Array.from(submissions.values()).some((submission) => isRunning(submission, now));
 }
 
 /** Return the data of the store selection. `search`: what the customer has typed. */
@@ -140,6 +160,19 @@ function helpOf({ help }: Config): string {
   return help || DEFAULT_HELP;
 }
 
-function updatedText(list: ListState, now: number): string {
-  return isStale(list) ? `上次更新 ${clockText(list.updatedAt, now)}` : "";
+/** `remembered`: the store was chosen at an earlier visit. */
+function headerOf({ poiId, stores, isRemembered }: StoreState) {
+  return { ...storeHeader(poiId, stores), remembered: isRemembered };
+}
+
+/** Return how certificates are shown: with or without prices. */
+function shownOf({ showPrices = true }: Config): (certificate: Certificate) => Certificate {
+  return (certificate) => {
+    const shown = { ...certificate };
+    if (!showPrices) {
+      delete shown.pay_amount;
+      delete shown.market_price;
+    }
+    return shown;
+  };
 }

@@ -5,46 +5,57 @@
  * left, it must not open another page: one of the merchant's own pages may be on the screen.
  */
 
-import { createClient, type Pager, type Progress } from "../../client/client";
-import { config } from "../../config";
+import { createClient, type Outcome, type Pager, type Progress, type StoresOutcome } from "../../client/client";
+import { settings } from "../../settings";
 import * as device from "./device";
 import { waitOf } from "./messages";
-import { certificateOf, INITIAL_STATE, type ListEvent, nextState } from "./state";
+import { certificateOf, INITIAL_STATE, isGone, type ListEvent, nextState } from "./state";
 import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeTasks } from "./storeState";
-import type { Submission } from "./view";
+import type { Submission } from "./verdict";
+import { isAnyRunning } from "./view";
 
-/** A page that shows the visit. `render` updates it to the present state. */
+// Every platform has it; Douyin's types do not.
+declare function clearTimeout(timer: number): void;
+
+/** A page that shows the visit. */
 interface ShownPage {
-  render(): void;
+  /** Show the present state. Return until when that is right, in epoch seconds. */
+  render(): number;
   setData(data: { textSize: number }): void;
 }
 
-export const LIST_PAGE = `${config.basePath}/pages/certificates/certificates`;
-export const COUNTER_PAGE = `${config.basePath}/pages/certificate/certificate`;
-export const STORES_PAGE = `${config.basePath}/pages/stores/stores`;
+export const LIST_PAGE = `${settings.basePath}/pages/certificates/certificates`;
+export const COUNTER_PAGE = `${settings.basePath}/pages/certificate/certificate`;
+export const STORES_PAGE = `${settings.basePath}/pages/stores/stores`;
 
-const appId = device.appId() || config.appId || "";
-const client = createClient({ tt: device.host, baseUrl: config.api, appId });
+/** A timer with more than 24.8 days fires at once. */
+const MAX_SLEEP_SECONDS = 3600;
+
+const appId = device.appId() || settings.appId || "";
+const client = createClient({ tt: device.host, baseUrl: settings.api, appId });
+if (!settings.account_id) {
+  device.warn("account_id of config.ts is empty");
+}
 
 export const visit = {
   stores: INITIAL_STORE_STATE,
   list: INITIAL_STATE,
   pager: undefined as Pager | undefined,
-  /** The hook is running. */
-  selecting: false,
-  /** The last call of the hook, until 券详情 is opened again or another user logs in. */
-  submission: undefined as Submission | undefined,
+  submissions: new Map<string, Submission>(),
+  /** Number of changes of the user. */
+  user: 0,
+  /** The certificate of 券详情, while it is open. */
+  openedId: "",
   shown: undefined as ShownPage | undefined,
   hidden: undefined as ShownPage | undefined,
-  /** The seconds of a problem's button are being counted. */
-  isTicking: false,
+  timer: 0,
 
   // Pages
 
   /** Begin a visit. */
   enter(query: { account_id?: string; poi_id?: string }) {
     // Douyin does not document the parameters that 去使用 appends: both ids may be missing.
-    const accountId = query.account_id || config.account_id;
+    const accountId = query.account_id || settings.account_id;
     const lastPoiId = device.readLastStore(accountId);
     this.updateStores({ kind: "entered", accountId, poiId: query.poi_id || "", lastPoiId });
   },
@@ -55,6 +66,7 @@ export const visit = {
   },
 
   show(page: ShownPage) {
+    this.shown = page;
     if (!this.isEntered()) {
       // The list begins the visit; if it cannot be opened, this page does.
       this.replace(page, LIST_PAGE, () => this.enter({}));
@@ -63,7 +75,6 @@ export const visit = {
     // The page that was hidden last is shown again: it was covered by Douyin or another program, not by another page.
     const isBack = page === this.hidden;
     this.hidden = undefined;
-    this.shown = page;
     // The customer may have changed it since the program was started.
     page.setData({ textSize: device.initialTextSize() });
     this.render();
@@ -79,47 +90,51 @@ export const visit = {
     if (this.shown === page) {
       this.hidden = page;
       this.shown = undefined;
+      clearTimeout(this.timer);
     }
   },
 
-  /** Open a page over the one that is shown. A second tap opens no second one. */
+  /** Open a page over the one that is shown. */
   cover(page: ShownPage, url: string) {
-    if (this.shown === page) {
-      this.shown = undefined;
-      device.openPage(url, () => this.show(page));
-    }
+    this.go(
+      page,
+      () => {},
+      (fail) => device.openPage(url, fail),
+    );
   },
 
   /** Return to the page under the one that is shown. If that fails, `stay` prepares the page to be shown again. */
   uncover(page: ShownPage, stay: () => void) {
-    this.shown = undefined;
-    device.closePage(() => {
-      stay();
-      this.show(page);
-    });
+    this.go(page, stay, device.closePage);
   },
 
   /** Replace the page that is shown. If that fails, `stay` prepares the page to be shown again. */
   replace(page: ShownPage, url: string, stay: () => void) {
-    this.shown = undefined;
-    device.replacePage(url, () => {
-      stay();
-      this.show(page);
-    });
+    this.go(page, stay, (fail) => device.replacePage(url, fail));
   },
 
-  /** Update the page that is shown: now, and each second while a problem's button is disabled. */
+  /** Leave the page that is shown, once: a second tap does nothing. */
+  go(page: ShownPage, stay: () => void, navigate: (fail: () => void) => void) {
+    if (this.shown === page) {
+      this.shown = undefined;
+      navigate(() => {
+        stay();
+        this.show(page);
+      });
+    }
+  },
+
+  /** Update the page that is shown: now, when its verdicts change, and each second while a problem's button is disabled. */
   render() {
-    this.shown?.render();
-    const isWaiting = [this.list, this.stores].some(
-      ({ problem, problemAt }) => problem && problemAt + waitOf(problem) > device.epochSeconds(),
-    );
-    if (isWaiting && !this.isTicking) {
-      this.isTicking = true;
-      setTimeout(() => {
-        this.isTicking = false;
-        this.render();
-      }, 1000);
+    const until = this.shown?.render();
+    clearTimeout(this.timer);
+    if (this.shown && until) {
+      const now = device.epochSeconds();
+      const isWaiting = [this.list, this.stores].some(
+        ({ problem, problemAt }) => problem && problemAt + waitOf(problem) > now,
+      );
+      const seconds = isWaiting ? 1 : Math.min(until - now, MAX_SLEEP_SECONDS);
+      this.timer = setTimeout(() => this.render(), seconds * 1000);
     }
   },
 
@@ -148,6 +163,7 @@ export const visit = {
     const { accountId, request } = this.stores;
     device.reportWaiting((waiting) => this.updateStores({ kind: "waited", request, waiting }));
     client.listStores({ account_id: accountId }).then((outcome) => {
+      warnOf(outcome);
       this.updateStores({ kind: "responded", request, outcome, now: device.epochSeconds() });
     });
   },
@@ -157,9 +173,9 @@ export const visit = {
     device.saveLastStore(accountId, lastPoiId);
   },
 
-  /** Leave a merchant of the launch query for the one in `config.ts`. */
+  /** Leave a merchant of the launch query for the one in `settings.ts`. */
   openOwnMerchant() {
-    const accountId = config.account_id;
+    const accountId = settings.account_id;
     this.updateStores({ kind: "merchant_changed", accountId, lastPoiId: device.readLastStore(accountId) });
   },
 
@@ -204,7 +220,8 @@ export const visit = {
   onProgress(progress: Progress) {
     this.update({ kind: progress });
     if (progress === "user_changed") {
-      this.submission = undefined;
+      this.submissions = new Map();
+      this.user += 1;
       this.updateStores({ kind: progress, lastPoiId: device.readLastStore(this.stores.accountId) });
     }
     if (this.list.activity === "idle") {
@@ -225,6 +242,7 @@ export const visit = {
     pager.next().then((outcome) => {
       if (outcome.kind !== "cancelled") {
         device.stopPullDownRefresh();
+        warnOf(outcome);
         this.update({ kind: "responded", outcome, now: device.epochSeconds() });
         if (this.list.activity !== "idle") {
           this.loadNext(pager);
@@ -238,35 +256,60 @@ export const visit = {
     const before = this.list;
     this.list = nextState(before, event);
     if (this.list !== before) {
+      this.submissions.forEach((submission, id) => {
+        if (submission.state === "returned" && isGone(this.list, id)) {
+          submission.state = "submitted";
+        }
+      });
       this.render();
     }
   },
 
+  // Redemption
+
+  /** 券详情 is left: what was submitted there was submitted before. */
+  closeCounter() {
+    const submission = this.submissions.get(this.openedId);
+    if (submission) {
+      submission.isOpen = false;
+    }
+    this.openedId = "";
+  },
+
   /** Call the program's hook, then read the list again: the certificate may be used up. */
-  select(id: string, onSubmitted = () => {}) {
+  select(id: string) {
+    const { submissions } = this;
+    const { onSelect } = settings;
     const certificate = certificateOf(this.list, id);
-    const { onSelect } = config;
-    if (!certificate || !onSelect || this.selecting) {
+    if (!certificate || !onSelect || isAnyRunning(submissions, device.epochSeconds())) {
       return;
     }
-    this.selecting = true;
+    const before = submissions.get(id);
+    const call: Submission = { certificate, state: "running", at: device.epochSeconds(), isOpen: true };
+    submissions.set(id, call);
     this.render();
-    const submission: Submission = { certificate, isEnded: false, isAwaited: false };
-    this.submission = submission;
+    let ended: Submission["state"] = "returned";
     // In a promise, so that a hook that throws does not block the button.
     new Promise((resolve) => {
       const returned = onSelect(certificate, this.store());
-      submission.isAwaited = typeof Object(returned).then === "function";
+      if (typeof Object(returned).then === "function") {
+        ended = "submitted";
+      }
       resolve(returned);
     })
-      .then((result) => {
-        submission.isEnded = result !== false;
-        if (submission.isEnded && submission.isAwaited && this.submission === submission) {
-          onSubmitted();
+      .then(
+        (result) => (result === false ? "cancelled" : ended),
+        (error): Submission["state"] => {
+          device.logError(error);
+          return "failed";
+        },
+      )
+      .then((state) => {
+        Object.assign(call, { state, at: device.epochSeconds(), isOpen: this.openedId === id });
+        if (state === "cancelled" && submissions.get(id) === call) {
+          before ? submissions.set(id, before) : submissions.delete(id);
         }
-      }, device.logError)
-      .then(() => {
-        this.selecting = false;
+        this.render();
         this.refresh();
       });
   },
@@ -276,3 +319,10 @@ export const visit = {
     return { account_id: this.stores.accountId, poi_id: this.stores.poiId };
   },
 };
+
+/** Tell the developer what is behind a problem. */
+function warnOf(outcome: Outcome | StoresOutcome): void {
+  if (outcome.kind === "problem" && outcome.problem.cause) {
+    device.warn(outcome.problem.cause);
+  }
+}

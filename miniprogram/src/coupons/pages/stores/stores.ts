@@ -1,17 +1,17 @@
 /** 选择门店: the stores of the merchant. */
 
-import { config } from "../../config";
+import { settings } from "../../settings";
 import * as device from "../certificates/device";
 import { storesView } from "../certificates/view";
 import { LIST_PAGE, visit } from "../certificates/visit";
 
 interface TapEvent {
-  currentTarget: { dataset: { [name: string]: string } };
+  currentTarget: { dataset: { poi?: string; text?: string } };
 }
 
 Page({
   data: {
-    ...storesView(visit.stores, config, "", 0),
+    ...storesView(visit.stores, settings, "", 0),
     // Until the first `render`.
     loading: true,
     search: "",
@@ -24,7 +24,7 @@ Page({
   opened: 0,
   hasAskedDistance: false,
 
-  onLoad(query) {
+  onLoad(query: { over?: string }) {
     this.isOverList = !!query.over;
     this.opened = visit.stores.opened;
   },
@@ -44,14 +44,15 @@ Page({
   render() {
     if (visit.stores.opened !== this.opened) {
       this.leave();
-      return;
+      return 0;
     }
-    const view = storesView(visit.stores, config, this.data.search, device.epochSeconds());
+    const view = storesView(visit.stores, settings, this.data.search, device.epochSeconds());
     this.setData({ ...view, canLocate: view.canLocate && device.hasPosition });
     if (this.data.canLocate && !this.hasAskedDistance) {
       this.hasAskedDistance = true;
       visit.sortIfAllowed();
     }
+    return Infinity;
   },
 
   leave() {
@@ -93,6 +94,11 @@ Page({
     } else {
       visit.loadStores();
     }
+  },
+
+  /** Switch to the next text size; after the largest, to the smallest. */
+  changeTextSize() {
+    this.setData({ textSize: device.changeTextSize(this.data.textSize) });
   },
 
   copyText(event: TapEvent) {

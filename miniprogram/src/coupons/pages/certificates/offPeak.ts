@@ -1,0 +1,54 @@
+/** The hours of an off-peak deal, in China's time zone. Pure functions. */
+
+import type { Certificate } from "../../client/client";
+import { DAY_SECONDS, secondsOfDay } from "./dates";
+
+export type OffPeak = NonNullable<Certificate["off_peak"]>;
+
+/** Seconds since midnight; the end of a range that ends on the next day is more than a day. */
+interface Range {
+  start: number;
+  end: number;
+}
+
+/** Whether the hours contain `now`; undefined if there are none, or some that cannot be read. */
+export function containsHour({ hours = [] }: OffPeak, now: number): boolean | undefined {
+  const ranges = hours.map(rangeOf);
+  const time = secondsOfDay(now);
+  const isIn = (range: Range | undefined, second: number) => !!range && range.start <= second && second < range.end;
+  return !hours.length || ranges.indexOf(undefined) >= 0
+    ? undefined
+    : ranges.some((range) => isIn(range, time) || isIn(range, time + DAY_SECONDS));
+}
+
+/** Return the next start and end of each range, in epoch seconds. */
+export function nextHours({ hours = [] }: OffPeak, now: number): number[] {
+  const midnight = now - secondsOfDay(now);
+  return hours
+    .map((pair) => rangeOf(pair))
+    .reduce((times: number[], range) => times.concat(range ? [range.start, range.end] : []), [])
+    .map((second) => midnight + (second % DAY_SECONDS))
+    .map((moment) => (moment > now ? moment : moment + DAY_SECONDS));
+}
+
+/** Format the hours as 可用时段 14:00~17:00, with 次日 where the end is on the next day; empty if there are none. */
+export function hoursText({ hours = [] }: OffPeak): string {
+  const texts = hours.map((pair) => {
+    const [from = "", to = ""] = pair;
+    const range = rangeOf(pair);
+    return `${from}~${range && range.end > DAY_SECONDS ? "次日" : ""}${to}`;
+  });
+  return texts.length ? `可用时段 ${texts.join("、")}` : "";
+}
+
+/** Read a pair of start and end; undefined if it cannot be read. */
+function rangeOf([from = "", to = ""]: string[]): Range | undefined {
+  const [start, end] = [secondOf(from), secondOf(to)];
+  return start === undefined || end === undefined ? undefined : { start, end: end > start ? end : end + DAY_SECONDS };
+}
+
+function secondOf(time: string): number | undefined {
+  const [, hours, minutes, seconds = "0"] = /^(\d{1,2}):([0-5]\d)(?::([0-5]\d))?$/.exec(time) || [];
+  const second = Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds);
+  return second <= DAY_SECONDS ? second : undefined;
+}

@@ -1,0 +1,57 @@
+/** The pages from `dist` on a phone without a network: each is opened by itself. */
+
+import assert from "node:assert/strict";
+import type { Card } from "../src/coupons/pages/certificates/rows";
+import type { Verdict } from "../src/coupons/pages/certificates/verdict";
+import { loadBuilt, unloadBuilt } from "./built";
+import type { FakeTt } from "./fake-tt";
+
+export interface Page {
+  data: {
+    usable: Card[];
+    others: Card[];
+    loading: boolean;
+    detail: { title: string; payment: string } | null;
+    verdict: Verdict | null;
+    goneTitle: string;
+    stale: string;
+    slownessText: string;
+    problem: object | null;
+  };
+  use(): void;
+  leave(): void;
+  retry(): void;
+  openCertificate(event: object): void;
+  onLoad(query: object): void;
+  onShow(): void;
+  onHide(): void;
+  onUnload(): void;
+}
+
+interface Visit {
+  list: { certificates: object[] };
+  stores: { lastPoiId: string };
+}
+
+/** Start the mini-program on a phone, without a page. */
+export function start(tt: FakeTt) {
+  Object.assign(globalThis, { tt });
+  unloadBuilt();
+  return loadBuilt<{ visit: Visit }>("coupons/pages/certificates/visit").visit;
+}
+
+/** Open `certificates` or `certificate`. */
+export function openPage(name: string, query: object): Page {
+  let page: Page | undefined;
+  const path = `coupons/pages/${name}/${name}`;
+  Object.assign(globalThis, {
+    Page: (definition: Page) => {
+      page = Object.assign(definition, { setData: (data: object) => Object.assign(definition.data, data) });
+    },
+  });
+  loadBuilt(path, true);
+  assert.ok(page);
+  page.onLoad(query);
+  page.onShow();
+  return page;
+}
