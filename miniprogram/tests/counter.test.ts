@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
 import type { Certificate } from "../src/coupons/client/client";
 import type { Config } from "../src/coupons/settings";
-import { loadBuilt } from "./built";
 import { FakeTt, flush, reply, STORE, tokenOf } from "./fake-tt";
 import { openPage, type Page, start } from "./pages";
 
@@ -45,10 +44,7 @@ class Counter {
       const list = { ...STORE, certificates: this.coupons };
       return options.success(reply(options.data ? { token: tokenOf("lin"), expires_in: 7200, list } : list));
     };
-    start(Object.assign(this.tt, navigation));
-    if (onSelect) {
-      loadBuilt<{ config: Config }>("coupons/config").config.onSelect = onSelect;
-    }
+    start(Object.assign(this.tt, navigation), onSelect && { onSelect });
     this.list = openPage("certificates", { poi_id: STORE.poi_id });
     await flush();
     this.list.onHide();
@@ -341,4 +337,31 @@ test("a coupon is opened whatever its id is, and whether Douyin decodes the quer
       assert.ok(counter.page.data.detail, received);
     }
   }
+});
+
+test("what seems to be wrong in the settings is said once on the console", async () => {
+  const logged = mock.method(console, "error", () => {});
+  const tt = new FakeTt();
+  const { onRequest } = tt;
+  tt.onRequest = ({ fail }) => fail({ errMsg: "request:fail url not in domain list" });
+  const navigateTo = ({ fail }: { fail: (reason: object) => void }) => fail({ errMsg: "navigateTo:fail not found" });
+  start(Object.assign(tt, { navigateTo }), { account_id: "", basePath: "/cupons" });
+  const list = openPage("certificates", { account_id: STORE.account_id, poi_id: STORE.poi_id });
+  await flush();
+  list.onHide();
+  list.onShow();
+  await flush();
+  tt.onRequest = onRequest;
+  for (const id of ["1", "2"]) {
+    list.openCertificate({ currentTarget: { dataset: { id } } });
+  }
+  list.onHide();
+  assert.deepEqual(
+    logged.mock.calls.map((call) => call.arguments.join(" ")),
+    [
+      "coupons: account_id of config.ts is empty",
+      "coupons: tt.request: request:fail url not in domain list",
+      "coupons: cannot open /cupons/pages/certificate/certificate (basePath of config.ts?) navigateTo:fail not found",
+    ],
+  );
 });

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import type { Card } from "../src/coupons/pages/certificates/rows";
 import type { Verdict } from "../src/coupons/pages/certificates/verdict";
+import type { Config } from "../src/coupons/settings";
 import { loadBuilt, unloadBuilt } from "./built";
 import type { FakeTt } from "./fake-tt";
 
@@ -34,9 +35,10 @@ interface Visit {
 }
 
 /** Start the mini-program on a phone, without a page. */
-export function start(tt: FakeTt) {
+export function start(tt: FakeTt, settings: Partial<Config> = {}) {
   Object.assign(globalThis, { tt });
   unloadBuilt();
+  Object.assign(loadBuilt<{ config: Config }>("coupons/config").config, settings);
   return loadBuilt<{ visit: Visit }>("coupons/pages/certificates/visit").visit;
 }
 

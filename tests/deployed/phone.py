@@ -107,17 +107,17 @@ class Phone:
     @property
     def store(self) -> Locator:
         """The store's name at the top of the list."""
-        return self.page.locator(".store")
+        return self.page.locator(".coupons-store")
 
     @property
     def cards(self) -> Locator:
         """The cards: one per certificate or group of identical ones."""
-        return self.page.locator(".item")
+        return self.page.locator(".coupons-item")
 
     @property
     def choices(self) -> Locator:
         """The names in the store selection."""
-        return self.page.locator(".choice-name")
+        return self.page.locator(".coupons-choice-name")
 
     @property
     def notice(self) -> Locator:
@@ -127,7 +127,12 @@ class Phone:
     @property
     def ticket(self) -> Locator:
         """What the staff looks at in the counter view (券详情)."""
-        return self.page.locator(".ticket")
+        return self.page.locator(".coupons-ticket")
+
+    @property
+    def band(self) -> Locator:
+        """The verdict in the counter view."""
+        return self.ticket.locator(".coupons-band")
 
     @property
     def title(self) -> Locator:
@@ -136,7 +141,7 @@ class Phone:
 
     def show_certificate(self, title: str) -> None:
         """Tap the card with this title."""
-        self.card(title).locator(".card").first.click()
+        self.card(title).locator(".coupons-card").first.click()
         self.ticket.wait_for()
 
     def card(self, title: str) -> Locator:

@@ -6,10 +6,12 @@
 import re
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from infra.bundle import ROOT
 from sandbox import preview
 from sandbox.gateway import certificates_url, stores_url
 from sandbox.sample_data import APP_ID, CERTIFICATE_ID, CUSTOMER, CUSTOMER_WITH_MANY_COUPONS
@@ -26,14 +28,14 @@ def test_a_customers_journey(phone: Phone) -> None:
         phone.record_event("phone-select")
         expect(phone.title).to_have_text("选择门店")
         phone.button("按距离排序").click()
-        expect(phone.page.locator(".choice-distance")).to_have_text(["460 m", "5.6 km"])
+        expect(phone.page.locator(".coupons-choice-distance")).to_have_text(["460 m", "5.6 km"])
         phone.choices.first.click()
         expect(phone.store).to_have_text("四季小馆·徐家汇店")
         expect(phone.cards).to_have_count(9)
         assert phone.requests == [f"GET {stores_url()}", "POST /v1/sessions"], "session and list in one request"
         phone.button("切换门店").click()
         expect(phone.choices).to_have_text(["四季小馆·徐家汇店", "四季小馆·人民广场店", "四季小馆·五角场店"])
-        expect(phone.page.locator(".choice-tag")).to_have_text(["当前门店"])
+        expect(phone.page.locator(".coupons-choice-tag")).to_have_text(["当前门店"])
         phone.page.go_back()
         expect(phone.store).to_have_text("四季小馆·徐家汇店")
         phone.button("切换门店").click()
@@ -46,26 +48,27 @@ def test_a_customers_journey(phone: Phone) -> None:
         group.click()
         expect(group).to_have_attribute("aria-expanded", "true")
         expect(group).to_contain_text("收起")
-        phone.button("第 2 张 · 券码尾号 0001", exact=True).click()
+        phone.button("券码尾号 0001", exact=True).click()
         expect(phone.ticket).to_contain_text("招牌拿铁")
         expect(phone.title).to_have_text("券详情")
         phone.page.go_back()
         group.click()
-        expect(phone.page.locator(".member")).to_have_count(0)
+        expect(phone.page.locator(".coupons-member")).to_have_count(0)
 
-    phone.show_certificate("双人套餐")
+    phone.card("双人套餐").get_by_role("button", name="去使用").click()
+    assert phone.last_event() is None, "the list submits nothing"
     phone.button("去使用", exact=True).click()
     assert phone.last_event() == CERTIFICATE_ID
-    expect(phone.ticket).to_contain_text(re.compile("已提交，请以店员确认为准.*双人套餐.*7001", re.DOTALL))
-    phone.button("查看其他券").click()
+    submitted = re.compile(r"^\d\d\.\d\d \d\d:\d\d 已提交 · 以店员确认为准.*双人套餐.*7001", re.DOTALL)
+    expect(phone.ticket).to_contain_text(submitted)
+    phone.button("查看其他券").dblclick()
     expect(phone.cards).to_have_count(7)
-    phone.card("100元代金券").get_by_role("button", name="去使用").click()
-    assert phone.last_event() == "7200000000000000003", "one tap from the list"
-    expect(phone.page.get_by_text("已提交，请以店员确认为准")).to_be_visible()
+    expect(phone.card("双人套餐")).to_contain_text("已提交过 · 请核对")
+    phone.show_certificate("双人套餐")
+    expect(phone.band).to_contain_text("已提交过 · 请核对")
     with phone.page.expect_response("**/certificates"):
         phone.come_back()
-    expect(phone.cards).to_have_count(7)
-    assert phone.requests[2:] == [LIST] * 4, "the list is read after each use, and when the page is shown again"
+    assert phone.requests[2:] == [LIST] * 3, "the list is read after a submission, and when the page is shown again"
 
     phone.page.reload()
     expect(phone.store).to_have_text("四季小馆·人民广场店")
@@ -82,16 +85,16 @@ def test_without_a_hook_the_customer_shows_the_coupon_to_the_staff(phone: Phone)
     assert phone.ticket.inner_text().split("\n") == [
         "午市拿铁十次卡",
         "次卡",
-        "订单编号",
+        "订单编号（非券码）",
         *re.findall(".{1,4}", order_id),
         "有效期至",
         "2028.08.27",
         "剩余 7 次，共 10 次",
-        "请联系店员核销",
+        "请向店员出示本页",
         "如有问题，请到前台报手机号",
     ]
-    expect(phone.page.locator(".bar")).to_contain_text("四季小馆·人民广场店")
-    assert [" ".join(fact.split()) for fact in phone.page.locator(".fact").all_inner_texts()] == [
+    expect(phone.page.locator(".coupons-bar")).to_contain_text("四季小馆·人民广场店")
+    assert [" ".join(fact.split()) for fact in phone.page.locator(".coupons-fact").all_inner_texts()] == [
         "有效期 2024.04.15 至 2028.08.27",
         "实付 ¥27",
         "门市价 ¥35",
@@ -106,25 +109,72 @@ def test_without_a_hook_the_customer_shows_the_coupon_to_the_staff(phone: Phone)
     expect(phone.cards).to_have_count(7)
 
 
-def test_what_must_not_be_redeemed_does_not_look_usable(phone: Phone) -> None:
-    """Without a hook or with one, nothing invites to redeem it, or speaks of a payment."""
-    phone.open()
-    phone.show_certificate("双人套餐")
-    expect(phone.ticket).to_contain_text("券款已付")
-    color = "(e) => getComputedStyle(e).color"
-    usable = phone.page.locator(".digits").evaluate(color)
-    expect(phone.page.locator(".verdict")).to_have_count(0)
-    phone.open(hook="1")
-    phone.page.locator(".muted .card").first.click()
-    verdict, digits = phone.page.locator(".verdict"), phone.page.locator(".digits")
-    expect(verdict).to_have_text("暂不可用 · 请勿核销")
-    assert digits.evaluate(color) != usable
-    assert [box["y"] for box in (verdict.bounding_box(), digits.bounding_box()) if box] == sorted(
-        box["y"] for box in (verdict.bounding_box(), digits.bounding_box()) if box
-    )
-    expect(phone.ticket).not_to_contain_text("券款已付")
-    expect(phone.button("去使用", exact=True)).to_have_count(0)
-    expect(phone.page.get_by_text("请联系店员核销")).to_have_count(0)
+def test_what_is_not_plainly_usable_does_not_look_usable(phone: Phone) -> None:
+    """A band in a color of its own stands above the digits, which are grey during and after a submission."""
+    looks: dict[str, tuple[str, str]] = {}
+    for hook, kind in {"runs": "busy", "1": "done", "fails": "check"}.items():
+        phone.open(hook=hook)
+        phone.show_certificate("双人套餐")
+        usable = phone.page.locator(".coupons-digits").evaluate("(e) => getComputedStyle(e).color")
+        expect(phone.ticket).to_contain_text("券款已付")
+        expect(phone.band).to_have_count(0)
+        phone.button("去使用", exact=True).click()
+        expect(phone.band).to_have_class(f"coupons-band coupons-{kind}")
+        expect(phone.band).to_be_in_viewport()
+        expect(phone.ticket).not_to_contain_text("券款已付")
+        background = phone.band.evaluate("(e) => getComputedStyle(e).backgroundColor")
+        looks[kind] = background, phone.page.locator(".coupons-digits").evaluate("(e) => getComputedStyle(e).color")
+    assert len({background for background, _ in looks.values()}) == 3
+    assert looks["check"][1] == usable
+    assert looks["busy"][1] == looks["done"][1] != usable
+
+
+def test_a_locked_coupon_has_no_button(phone: Phone) -> None:
+    """And neither an invitation to use it nor words of a payment, with a hook or without one."""
+    for query in ({}, {"hook": "1"}):
+        phone.open(**query)
+        phone.page.locator(".coupons-muted .coupons-card").first.click()
+        expect(phone.band).to_have_text("暂不可用 · 请先核实")
+        expect(phone.ticket).not_to_contain_text("券款已付")
+        expect(phone.button("去使用", exact=True)).to_have_count(0)
+        expect(phone.page.get_by_text("请向店员出示本页")).to_have_count(0)
+
+
+def test_a_coupon_changes_while_it_is_shown(phone: Phone) -> None:
+    """It starts, leaves its hours and expires, without a tap."""
+    now = 1_796_284_920  # 2026-12-03 16:02 in China
+    [entry, *_] = read_purchases(CUSTOMER)
+    coupon = entry["order"]["certificates"][0]
+    hours = [{"start_time": "16:00", "end_time": "16:04"}]
+    coupon.update(start_time=now + 60, expire_time=now + 180)
+    coupon["off_peak_discount_detail"] = {
+        "has_off_peak_discount": True,
+        "off_peak_time": {"daily_time_range_list": hours},
+    }
+    phone.page.clock.install(time=now)
+    with phone.purchases(CUSTOMER, [entry]):
+        phone.open()
+        phone.show_certificate("双人套餐")
+        expect(phone.band).to_have_text("今天 16:03 起可用 · 请核对")
+        expect(phone.ticket).to_contain_text(re.compile("^今天 16:03 起可用 · 请核对双人套餐可用时段 16:00~16:04"))
+        for text in ("", "可用时段 16:00~16:04 · 请核对", "已过有效期 · 请店员确认"):
+            phone.page.clock.fast_forward(60_000)
+            expect(phone.band).to_have_text([text] if text else [])
+
+
+def test_coupons_of_one_order_are_numbered(phone: Phone) -> None:
+    """In the list and on 券详情; one keeps its number when another one has left the list."""
+    entries = read_purchases("zheng")[:1]
+    certificates = entries[0]["order"]["certificates"]
+    with phone.purchases(CUSTOMER, entries):
+        phone.open()
+        expect(phone.card("三人套餐")).to_contain_text("本单已查到 2 张，这是第 1 张")
+        phone.show_certificate("单人套餐")
+        expect(phone.ticket).to_contain_text("本单已查到 2 张，这是第 2 张")
+        entries[0]["order"]["certificates"] = certificates[1:]
+        with phone.purchases(CUSTOMER, entries), phone.page.expect_response("**/certificates"):
+            phone.come_back()
+        expect(phone.ticket).to_contain_text("本单已查到 2 张，这是第 2 张")
 
 
 def test_a_host_with_login_request_storage_and_navigation_shows_everything(phone: Phone) -> None:
@@ -158,18 +208,19 @@ def test_the_journey_works_with_a_keyboard(phone: Phone) -> None:
         phone.open(poi_id=None, place="31.1970,121.4340", hook="1")
         expect(phone.choices).to_have_count(3)
         press("按距离排序")
-        expect(phone.page.locator(".choice-distance")).to_have_count(2)
+        expect(phone.page.locator(".coupons-choice-distance")).to_have_count(2)
         press("四季小馆·人民广场店")
         expect(phone.cards).to_have_count(8)
         press("招牌拿铁，×2")
-        press("第 2 张")
+        press("券码尾号 0001")
         expect(phone.ticket).to_contain_text("招牌拿铁")
         press("大字")
         press("复制订单编号")
         press("去使用")
         expect(phone.ticket).to_contain_text("已提交")
         press("查看其他券")
-        expect(phone.cards).to_have_count(8)
+        # The coupon that was submitted is still listed, and no longer like the other one.
+        expect(phone.cards).to_have_count(9)
         press("切换门店")
         expect(phone.title).to_have_text("选择门店")
 
@@ -183,48 +234,102 @@ HOST_STYLES = "button { width: 90%; margin: 20px auto; background: red; color: y
 
 @pytest.fixture(scope="module")
 def host_program(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Another program with a page, styles and a config of its own, into whose subpackage the folder was copied."""
+    """Another program with a page, hostile styles and a config of its own, into whose subpackage the folder was copied.
+
+    Its settings are those of the released version, with the hook of the guide.
+    """
     host, source = tmp_path_factory.mktemp("host"), preview.MINIPROGRAM_FOLDER / "src"
     (host / "node_modules").symlink_to(preview.MINIPROGRAM_FOLDER / "node_modules")
     shutil.copy(preview.MINIPROGRAM_FOLDER / "tsconfig.json", host)
     folder = shutil.copytree(source / "coupons", host / "src" / "shop" / "coupons")
-    config = folder / "config.ts"
-    config.write_text(config.read_text("utf-8").replace('"/coupons"', '"/shop/coupons"'), "utf-8")
+    config = (
+        (ROOT / "tests" / "golden" / "config-released.ts").read_text("utf-8").replace('"/coupons"', '"/shop/coupons"')
+    )
+    hook = "declare function redeem(...ids: string[]): Promise<void>;\n"
+    config = hook + config.replace("  appId:", f"  {guide_code('ts', 'onSelect')}  appId:")
+    (folder / "config.ts").write_text(config, "utf-8")
     run(host, "node", "node_modules/typescript/bin/tsc")
     folders = (host / "dist", host / "src")
     files = {path.relative_to(folder).as_posix(): path for folder in folders for path in folder.rglob("*.*")}
+    texts = {name: path.read_text("utf-8") for name, path in files.items()}
+    styles = "".join(text for name, text in texts.items() if name.endswith(".ttss"))
+    classes = ", ".join(sorted({f".{name}" for name in re.findall(r"\.coupons-([\w-]+)", styles)}))
+    assert ".title, " in classes
     return {
-        **{name: path.read_text("utf-8") for name, path in files.items()},
+        **texts,
         "app.json": '{"pages": ["pages/stores/stores"], "window": {}}',
         "app.js": "App({});",
-        "app.ttss": HOST_STYLES,
+        "app.ttss": f"{HOST_STYLES} {classes} {{ display: none; color: red }}",
         "config.js": "exports.config = { name: 'host' };",
         "pages/stores/stores.js": HOST_PAGE,
         "pages/stores/stores.json": '{"navigationBarTitleText": "首页"}',
-        "pages/stores/stores.ttml": '<button class="use" bindtap="open">我的券</button>',
+        "pages/stores/stores.ttml": '<button bindtap="open">我的券</button>',
         "pages/stores/stores.ttss": "",
     }
 
 
-def test_the_folder_works_in_another_program(phone: Phone, host_program: dict[str, str]) -> None:
-    """As a subpackage, with the same buttons as in the sample, whatever the program's own buttons look like."""
-    looks = "(e) => Object.fromEntries([...getComputedStyle(e)].map((name) => [name, getComputedStyle(e)[name]]))"
-    phone.open()
-    expect(phone.cards).to_have_count(7)
-    sample = [button.evaluate(looks) for button in phone.page.locator(".coupons button").all()]
+def guide_code(language: str, word: str) -> str:
+    """Return the code block of the guide that has a word."""
+    guide = (ROOT / "docs" / "mini-program.md").read_text("utf-8")
+    [code] = [block for block in re.findall(rf"```{language}\n(.*?)```", guide, re.DOTALL) if word in block]
+    return str(code)
+
+
+def run_program(phone: Phone, files: dict[str, str]) -> None:
+    """Let the phone load other files than those of the sample."""
     api = re.compile(r'(?<=api: )"[^"]*"')
-    files = {name: api.sub(f'"{phone.url}/api"', text) for name, text in host_program.items()}
+    files = {name: api.sub(f'"{phone.url}/api"', text) for name, text in files.items()}
     phone.page.route("**/program.json", lambda route: route.fulfill(json={"app_id": APP_ID, "files": files}))
+
+
+def test_the_folder_works_in_another_program(phone: Phone, host_program: dict[str, str]) -> None:
+    """As a subpackage, looking as in the sample, whatever the program's own buttons and classes look like."""
+    looks = """() => [...document.querySelectorAll(".coupons, .coupons *")].map((element) => {
+        const style = getComputedStyle(element);
+        return [element.className, ...[...style].map((name) => `${name}: ${style[name]}`)];
+    })"""
+
+    def look() -> Any:
+        expect(phone.store).to_have_text("四季小馆·人民广场店")
+        return phone.page.evaluate(looks)
+
+    phone.open(hook="fails")
+    expect(phone.cards).to_have_count(7)
+    sample = [look()]
+    phone.show_certificate("午市拿铁十次卡")
+    sample.append(look())
+    run_program(phone, host_program)
     phone.open()
     expect(phone.title).to_have_text("首页")
     phone.button("我的券").click()
     expect(phone.cards).to_have_count(7)
-    assert [button.evaluate(looks) for button in phone.page.locator(".coupons button").all()] == sample
-    phone.show_certificate("双人套餐")
+    assert look() == sample[0]
+    phone.show_certificate("午市拿铁十次卡")
+    assert look() == sample[1]
+    phone.button("去使用", exact=True).click()
+    expect(phone.band).to_have_text("未能确认是否核销 · 请店员核对")
     phone.page.go_back()
     phone.button("切换门店").click()
     phone.button("四季小馆·徐家汇店").click()
     expect(phone.store).to_have_text("四季小馆·徐家汇店")
+
+
+def test_the_customisation_of_the_guide(phone: Phone) -> None:
+    """Colors in both themes, from the program's own styles, and no prices."""
+    phone.open()
+    program = phone.page.evaluate("async () => (await fetch('program.json')).json()")
+    files = program["files"]
+    config = files["coupons/config.js"].replace("account_id:", f"{guide_code('ts', 'showPrices')}    account_id:")
+    run_program(phone, {**files, "coupons/config.js": config, "app.ttss": guide_code("css", "--button")})
+    phone.open()
+    expect(phone.cards).to_have_count(7)
+    for theme in ("light", "dark"):
+        phone.page.emulate_media(color_scheme=theme)
+        expect(phone.page.locator(".coupons-use").first).to_have_css("background-color", "rgb(0, 105, 92)")
+    expect(phone.page.get_by_text("¥44.99")).to_have_count(0)
+    expect(phone.page.get_by_text("券码尾号 7001")).to_have_count(1)
+    phone.show_certificate("双人套餐")
+    expect(phone.page.get_by_text("实付")).to_have_count(0)
 
 
 @pytest.mark.parametrize("way", ["scroll", "button"])
@@ -259,7 +364,7 @@ def test_a_card_shows_every_text(phone: Phone) -> None:
 
 def test_a_step_back_shows_the_list_where_it_was(phone: Phone) -> None:
     phone.open()
-    phone.card("体验券").locator(".card").scroll_into_view_if_needed()
+    phone.card("体验券").locator(".coupons-card").scroll_into_view_if_needed()
     before = phone.page.evaluate("scrollY")
     assert before > 0
     phone.show_certificate("体验券")
@@ -273,8 +378,8 @@ def test_the_order_for_a_screen_reader_is_the_order_on_the_screen(phone: Phone) 
     phone.open()
     expect(phone.cards).to_have_count(7)
     tops = phone.page.evaluate(
-        """() => [".bar", ".section", ".item", ".muted .item", ".hint", ".coupons > .act"]
-            .map((selector) => document.querySelector(selector))
+        """() => ["bar", "section", "item", "muted .coupons-item", "hint", "act:last-child"]
+            .map((name) => document.querySelector(`.coupons-${name}`))
             .map((element, index, all) => index && !(all[index - 1].compareDocumentPosition(element) & 4)
                 ? -1 : element.getBoundingClientRect().top)"""
     )
@@ -288,7 +393,7 @@ def panel(browser: Browser, preview_url: str) -> Iterator[Page]:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(preview_url)
-    expect(page.frame_locator("#phone").locator(".item")).to_have_count(7)
+    expect(page.frame_locator("#phone").locator(".coupons-item")).to_have_count(7)
     yield page
     for box in page.locator("#faults input:checked").all():
         box.uncheck()
@@ -305,7 +410,7 @@ def test_the_panel_shows_requests_and_switches_customer_store_and_faults(panel: 
     expect(panel.locator("#visit")).to_have_text(re.compile(r"^\d+ ms, 1 request$"))
 
     panel.get_by_label("进入的门店").select_option(label="四季小馆·徐家汇店")
-    expect(phone.locator(".item")).to_have_count(8)
+    expect(phone.locator(".coupons-item")).to_have_count(8)
     panel.get_by_label("顾客").select_option(label="吴空")
     expect(phone.get_by_role("status")).to_contain_text("本店暂无可用的券")
     expect(panel.locator("#logins")).to_have_text("2")

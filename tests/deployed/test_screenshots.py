@@ -1,9 +1,11 @@
 """Every state of the pages: axe, targets, text that fits, and a picture on a contact sheet in build/screenshots."""
 
 import base64
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -24,6 +26,9 @@ WIDTHS = {320: 640, 375: 812, 430: 932}
 THEMES = ("light", "dark")
 STATES_FOLDER = SCREENSHOTS / "states"
 LONG_PAGE_PX = 2000
+LARGEST_TEXT = "32px"
+NOW = 1_796_285_220
+"""2026-12-03 16:07 in China."""
 LONG_TITLE = "四季小馆招牌双人套餐（含秘制红烧肉、清炒时蔬、手工小笼包及当季甜品各一份，周末及节假日通用）"
 
 
@@ -41,18 +46,32 @@ def long_list(phone: Phone) -> None:
     coupons[-1]["sku_info"]["title"] = "新春团圆套餐"
     with phone.purchases(CUSTOMER, [*entries, *read_purchases(CUSTOMER_WITH_UNUSUAL_DATES)[:1]]):
         phone.open()
-        expect(phone.page.get_by_role("heading", name="暂不可用")).to_be_visible()
+        expect(phone.page.get_by_role("heading", name="使用前请核对")).to_be_visible()
 
 
 def opened_list(phone: Phone) -> None:
     long_list(phone)
-    phone.card("招牌拿铁").locator(".card").click()
-    expect(phone.page.locator(".member")).to_have_count(3)
+    phone.card("招牌拿铁").locator(".coupons-card").click()
+    expect(phone.page.locator(".coupons-member")).to_have_count(3)
+
+
+def numbered(phone: Phone) -> None:
+    """Two coupons of one order, without a code."""
+    phone.open("chen")
+    phone.card("50元代金券").locator(".coupons-card").click()
+    expect(phone.page.locator(".coupons-member").first).to_contain_text("本单已查到 2 张，这是第 1 张")
+
+
+def numbered_counter(phone: Phone) -> None:
+    numbered(phone)
+    phone.page.locator(".coupons-member .coupons-card").last.click()
+    expect(phone.ticket).to_contain_text("本单已查到 2 张，这是第 2 张")
 
 
 def only_locked(phone: Phone) -> None:
     phone.open(CUSTOMER_WITH_LOCKED_COUPONS)
-    expect(phone.page.get_by_text("本店暂无可用的券")).to_be_visible()
+    expect(phone.page.get_by_role("heading", name="使用前请核对")).to_be_visible()
+    expect(phone.page.get_by_text("本店暂无可用的券")).to_have_count(0)
 
 
 def remembered(phone: Phone) -> None:
@@ -61,6 +80,11 @@ def remembered(phone: Phone) -> None:
     expect(phone.cards).to_have_count(7)
     phone.open(poi_id=None)
     expect(phone.page.get_by_text("上次选择的门店")).to_be_visible()
+
+
+def remembered_counter(phone: Phone) -> None:
+    remembered(phone)
+    phone.show_certificate("双人套餐")
 
 
 def large_text(phone: Phone) -> None:
@@ -88,16 +112,66 @@ def counter_of(title: str) -> Callable[[Phone], None]:
 
 def locked(phone: Phone) -> None:
     phone.open(hook="1")
-    phone.page.locator(".muted .card").first.click()
+    phone.page.locator(".coupons-muted .coupons-card").first.click()
     expect(phone.ticket).to_be_visible()
 
 
-def submitted(phone: Phone) -> None:
+def judged(text: str, hours: tuple[str, str] | None = None, **fields: int) -> Callable[[Phone], None]:
+    """The counter view of a coupon with these hours and times (seconds from now), on 2026-12-03 at 16:07 in China."""
+
+    def show(phone: Phone) -> None:
+        [entry, *_] = read_purchases(CUSTOMER)
+        coupon = entry["order"]["certificates"][0]
+        coupon.update({name: NOW + seconds for name, seconds in fields.items()})
+        if hours:
+            ranges = [dict(zip(("start_time", "end_time"), hours, strict=True))]
+            off_peak = {"has_off_peak_discount": True, "off_peak_time": {"daily_time_range_list": ranges}}
+            coupon["off_peak_discount_detail"] = off_peak
+        phone.page.clock.set_fixed_time(NOW)
+        with phone.purchases(CUSTOMER, [entry]):
+            phone.open(hook="1")
+            phone.show_certificate("双人套餐")
+            expect(phone.band).to_have_text(text)
+
+    return show
+
+
+def selected(hook: str, text: str, *, leave: bool = False, gone: bool = False) -> Callable[[Phone], None]:
+    """The counter view after a call of this hook; `gone`: the coupon has left the list meanwhile."""
+
+    def show(phone: Phone) -> None:
+        phone.page.clock.set_fixed_time(NOW)
+        phone.open(hook=hook)
+        phone.show_certificate("双人套餐")
+        with contextlib.ExitStack() as stack:
+            if gone:
+                stack.enter_context(phone.purchases(CUSTOMER, []))
+            phone.button("去使用", exact=True).click()
+            expect(phone.band).to_be_visible()
+            if leave:
+                phone.page.go_back()
+                phone.show_certificate("双人套餐")
+            expect(phone.band).to_have_text(text)
+            if gone:
+                expect(phone.button("查看其他券")).to_be_visible()
+
+    return show
+
+
+def submitted_list(phone: Phone) -> None:
+    """The list with a coupon that was submitted, an off-peak deal and a locked coupon."""
+    selected("1", "12.03 16:07 已提交 · 以店员确认为准")(phone)
+    phone.button("查看其他券").click()
+    expect(phone.card("双人套餐")).to_contain_text("已提交过")
+
+
+def stale_counter(phone: Phone) -> None:
+    phone.page.clock.set_fixed_time(NOW)
     phone.open(hook="1")
     phone.show_certificate("双人套餐")
-    with phone.purchases(CUSTOMER, []):
-        phone.button("去使用", exact=True).click()
-        expect(phone.page.get_by_text("已提交，请以店员确认为准")).to_be_visible()
+    phone.page.context.set_offline(True)
+    phone.come_back()
+    expect(phone.button("重试")).to_be_visible()
 
 
 def gone(phone: Phone) -> None:
@@ -114,7 +188,7 @@ def loading(seconds: int, words: str) -> Callable[[Phone], None]:
         # Logins wait until the phone is switched off.
         phone.page.route("**/sessions", lambda _: None)
         phone.open()
-        expect(phone.page.locator(".skeleton")).to_be_visible()
+        expect(phone.page.locator(".coupons-skeleton")).to_be_visible()
         phone.page.clock.fast_forward(seconds * 1000)
         if words:
             expect(phone.page.get_by_text(words)).to_be_visible()
@@ -181,7 +255,7 @@ def stores_by_distance(phone: Phone) -> None:
     phone.button("四季小馆·人民广场店").click()
     phone.button("切换门店").click()
     phone.button("按距离排序").click()
-    expect(phone.page.locator(".choice-distance")).to_have_count(2)
+    expect(phone.page.locator(".coupons-choice-distance")).to_have_count(2)
 
 
 def stores_refused(phone: Phone) -> None:
@@ -221,6 +295,7 @@ def login(phone: Phone) -> None:
 GROUPS: dict[str, dict[str, Callable[[Phone], None]]] = {
     "list": {
         "list": long_list,
+        "order": numbered,
         "group": opened_list,
         "only-locked": only_locked,
         "remembered": remembered,
@@ -232,11 +307,27 @@ GROUPS: dict[str, dict[str, Callable[[Phone], None]]] = {
         "counter-voucher": counter("100元代金券"),
         "counter-off-peak": counter("下午茶错峰套餐"),
         "counter-last-day": counter_of(LONG_TITLE),
-        "counter-not-started": counter_of("新春团圆套餐"),
-        "counter-locked": locked,
-        "counter-submitted": submitted,
         "counter-gone": gone,
+        "counter-order": numbered_counter,
+        "counter-remembered": remembered_counter,
         "counter-text-200": counter("午市拿铁十次卡", text="200"),
+    },
+    "verdicts": {
+        "usable": counter("双人套餐", hook="1"),
+        "busy": selected("runs", "处理中 · 请勿重复核销"),
+        "done": selected("1", "12.03 16:07 已提交 · 以店员确认为准"),
+        "failed": selected("fails", "未能确认是否核销 · 请店员核对"),
+        "failed-gone": selected("fails", "未能确认是否核销 · 请店员核对", gone=True),
+        "locked": locked,
+        "starts-today": judged("今天 17:05 起可用 · 请核对", start_time=3480),
+        "starts-later": judged("2026.12.05 起可用 · 请核对", start_time=2 * 86400),
+        "expired": judged("已过有效期 · 请店员确认", expire_time=-60),
+        "submitted-before": selected("1", "12.03 16:07 已提交过 · 请核对", leave=True),
+        "stale": stale_counter,
+        "outside-hours": judged("可用时段 17:00~次日02:00 · 请核对", ("17:00", "02:00")),
+        "unreadable-hours": judged("仅部分时段可用 · 请核对", ("晚市", "打烊")),
+        "some-days": counter("下午茶错峰套餐", hook="1"),
+        "list-of-verdicts": submitted_list,
     },
     "waiting": {
         "loading": loading(0, ""),
@@ -294,23 +385,40 @@ def test_a_state_is_accessible_and_fits_the_screen(phone: Phone, pictured: set[s
         colors.add(page.locator(".coupons").evaluate("(e) => getComputedStyle(e).backgroundColor"))
     assert len(colors) == len(THEMES)
     assert phone.small_buttons() == []
+    root = page.locator(".coupons")
+    usual = root.evaluate("(e) => e.style.fontSize")
     for width, height in WIDTHS.items():
         page.set_viewport_size({"width": width, "height": height})
-        assert phone.cut_texts() == [], f"{width} px"
-        for theme in THEMES:
-            if (width, theme) in pictures_of(name):
-                page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-                picture(page, STATES_FOLDER / f"{name}-{width}-{theme}.png")
+        for size in (usual, LARGEST_TEXT):
+            root.evaluate("(e, size) => { e.style.fontSize = size }", size)
+            assert phone.cut_texts() == [], f"{width} px, text {size}"
+            for shot in pictures_of(name):
+                if (shot.width, shot.is_large) == (width, size is LARGEST_TEXT):
+                    page.emulate_media(color_scheme=shot.theme)  # type: ignore[arg-type]
+                    picture(page, shot.path(name))
     pictured.add(name)
 
 
-def pictures_of(name: str) -> list[tuple[int, str]]:
-    """Return widths and themes: one width in both; `make screenshots` pictures some states at all widths."""
+class Shot(NamedTuple):
+    """How a state is pictured; `is_large`: with the largest text."""
+
+    width: int
+    theme: str
+    is_large: bool = False
+
+    def path(self, name: str) -> Path:
+        """The file of a state."""
+        return STATES_FOLDER / f"{name}-{self.width}-{self.theme}{'-large' if self.is_large else ''}.png"
+
+
+def pictures_of(name: str) -> list[Shot]:
+    """One width in both themes, verdicts also at their narrowest; `make screenshots` pictures some at all widths."""
     every_width = "ALL_WIDTHS" in os.environ and (
         name.endswith("text-200") or name in map(next, map(iter, GROUPS.values()))
     )
-    others = [(width, "light") for width in WIDTHS if width != SCREEN["width"]]
-    return [*((SCREEN["width"], theme) for theme in THEMES), *(others if every_width else [])]
+    others = [Shot(width, "light") for width in WIDTHS if width != SCREEN["width"]]
+    narrowest = [Shot(min(WIDTHS), "light", is_large=True)] if name in GROUPS["verdicts"] else []
+    return [*(Shot(SCREEN["width"], theme) for theme in THEMES), *narrowest, *(others if every_width else [])]
 
 
 def picture(page: Page, path: Path) -> None:
@@ -352,10 +460,10 @@ def save_contact_sheet(browser: Browser, group: str, names: list[str]) -> None:
     figures = []
     for name in names:
         images = []
-        for width, theme in pictures_of(name):
-            content = (STATES_FOLDER / f"{name}-{width}-{theme}.png").read_bytes()
+        for shot in pictures_of(name):
+            content = shot.path(name).read_bytes()
             source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-            images.append(f'<img src="{source}" style="width: {width * 0.7}px" alt="">')
+            images.append(f'<img src="{source}" style="width: {shot.width * 0.7}px" alt="">')
         figures.append(f"<figure><figcaption>{name}</figcaption>{''.join(images)}</figure>")
     style = (
         "body { display: flex; flex-wrap: wrap; gap: 24px; margin: 16px; font: 16px sans-serif; background: #ccc }"
