@@ -127,9 +127,9 @@ describe("a submission", () => {
     );
     counter.openCoupon("9");
     await counter.use();
-    assert.deepEqual([counter.band, ends.length], ["", 1]);
-    ends[0]?.resolve();
-    await flush();
+    assert.deepEqual([counter.band, ends.length, counter.page.data.selecting], ["", 1, true]);
+    await counter.wait(60);
+    assert.equal(counter.page.data.selecting, false);
     await counter.use();
     assert.equal(ends.length, 2);
   });

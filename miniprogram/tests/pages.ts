@@ -15,6 +15,7 @@ export interface Page {
     detail: { title: string; payment: string } | null;
     verdict: Verdict | null;
     goneTitle: string;
+    selecting: boolean;
     stale: string;
     slownessText: string;
     problem: object | null;

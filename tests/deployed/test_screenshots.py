@@ -154,6 +154,7 @@ def selected(hook: str, text: str, *, leave: bool = False, gone: bool = False) -
             expect(phone.band).to_have_text(text)
             if gone:
                 expect(phone.button("查看其他券")).to_be_visible()
+            phone.page.evaluate("document.getElementById('toast').textContent = ''")
 
     return show
 

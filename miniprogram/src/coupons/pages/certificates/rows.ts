@@ -143,8 +143,9 @@ function cardOf(group: Certificate[], judge: Judge, opened: boolean, now: number
 
 /** Return what tells a certificate of a group from the others. */
 function memberOf({ certificate_id, code_tail, order_id }: Certificate, order: string): Member {
-  const tail = code_tail ? `券码尾号 ${code_tail}` : `订单编号尾号 ${order_id.slice(-4)}`;
-  return { id: certificate_id, text: order ? `${order} · ${tail}` : tail };
+  const code = code_tail && `券码尾号 ${code_tail}`;
+  const texts = [order, code || (order ? "" : `订单编号尾号 ${order_id.slice(-4)}`)];
+  return { id: certificate_id, text: texts.filter((text) => text).join(" · ") };
 }
 
 export function kindTextOf(kind: Certificate["kind"]): string {

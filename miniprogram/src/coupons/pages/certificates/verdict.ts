@@ -48,13 +48,14 @@ export function verdictOf(certificate: Certificate, list: ListState, submissions
   const { certificate_id } = certificate;
   const submission = submissions.get(certificate_id);
   const [kind, text, use, canRetry = false] = rowOf(certificate, list, submission, now);
-  const isListed = !!certificateOf(list, certificate_id);
+  // Without a submission, it is in the list.
+  const isListed = !submission || !!certificateOf(list, certificate_id);
   return {
     kind,
     text,
     use: isListed || kind === "busy" ? use : "leave",
     canRetry,
-    until: nextChange(certificate, submission, now),
+    until: nextChange(certificate, submissions, now),
   };
 }
 
@@ -101,8 +102,13 @@ export function isValid({ lock, start_time = 0, expire_time = Infinity }: Certif
   return !lock && start_time <= now && now < expire_time;
 }
 
+/** Whether the hook runs for any certificate. */
+export function isAnyRunning(submissions: Submissions, now: number): boolean {
+  return Array.from(submissions.values()).some((submission) => isRunning(submission, now));
+}
+
 /** Whether the hook runs, and has not run for too long. */
-export function isRunning(submission: Submission | undefined, now: number): boolean {
+function isRunning(submission: Submission | undefined, now: number): boolean {
   return submission?.state === "running" && now < submission.at + MAX_RUN_SECONDS;
 }
 
@@ -126,16 +132,17 @@ function limitText(offPeak: OffPeak, now: number): string {
 
 /** Return the next moment at which a verdict can change; at midnight, today's texts do. */
 function nextChange(
-  { start_time, expire_time, off_peak }: Certificate,
-  submission: Submission | undefined,
+  { start_time = 0, expire_time = 0, off_peak = {} }: Certificate,
+  submissions: Submissions,
   now: number,
 ): number {
+  const runs = Array.from(submissions.values()).filter(({ state }) => state === "running");
   const moments = [
     now - secondsOfDay(now) + DAY_SECONDS,
-    start_time || 0,
-    expire_time || 0,
-    submission?.state === "running" ? submission.at + MAX_RUN_SECONDS : 0,
-    ...(off_peak ? nextHours(off_peak, now) : []),
+    start_time,
+    expire_time,
+    ...runs.map(({ at }) => at + MAX_RUN_SECONDS),
+    ...nextHours(off_peak, now),
   ];
   return Math.min(...moments.filter((moment) => moment > now));
 }

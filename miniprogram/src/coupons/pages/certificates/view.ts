@@ -16,7 +16,7 @@ import { cardsOf } from "./rows";
 import { canLoadMore, certificateOf, isEmpty, type ListState, orderText } from "./state";
 import { canChoose, canLocate, type StoreState } from "./storeState";
 import { storeHeader, storeRows } from "./stores";
-import { isKept, isRunning, isValid, type Submissions, staleText, type Verdict, verdictOf } from "./verdict";
+import { isAnyRunning, isKept, isValid, type Submissions, staleText, verdictOf } from "./verdict";
 
 /** With more stores than fill a screen, the customer can search. */
 const SEARCH_FROM = 9;
@@ -52,23 +52,18 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
 
 /** Return the cards, with the group `openedId` opened, and until when they hold (epoch seconds). */
 export function cardsView(list: ListState, submissions: Submissions, config: Config, openedId: string, now: number) {
-  const verdicts = new Map(
-    list.certificates.map((certificate) => [
-      certificate.certificate_id,
-      verdictOf(certificate, { ...list, isStale: false }, submissions, now),
-    ]),
-  );
+  // The page says once that the list is stale.
+  const fresh = { ...list, isStale: false };
   const judge = (certificate: Certificate) => ({
-    verdict: verdicts.get(certificate.certificate_id) as Verdict,
+    verdict: verdictOf(certificate, fresh, submissions, now),
     order: orderText(list, certificate),
   });
-  const [usable, others] = [true, false].map((valid) =>
-    list.certificates.filter((certificate) => isValid(certificate, now) === valid),
-  ) as [Certificate[], Certificate[]];
   const cards = (certificates: Certificate[]) => cardsOf(certificates.map(shownOf(config)), judge, openedId, now);
+  const usable = list.certificates.filter((certificate) => isValid(certificate, now));
+  const others = list.certificates.filter((certificate) => !isValid(certificate, now));
   return {
     cards: { usable: cards(usable), others: cards(others), count: countText(usable.length, list.more) },
-    until: Math.min(...Array.from(verdicts.values()).map(({ until }) => until)),
+    until: Math.min(...list.certificates.map((certificate) => judge(certificate).verdict.until)),
   };
 }
 
@@ -84,16 +79,13 @@ export function counterView(
   id: string,
   now: number,
 ) {
-  const listed = certificateOf(list, id);
   const submission = submissions.get(id);
-  const certificate = listed || (isKept(submission) ? submission.certificate : undefined);
-  const verdict = certificate && verdictOf(certificate, list, submissions, now);
-  const problem = listNotice(list, stores, config, now);
+  const certificate = certificateOf(list, id) || (isKept(submission) ? submission.certificate : undefined);
+  const verdict = certificate ? verdictOf(certificate, list, submissions, now) : null;
   return {
     view: {
       ...headerOf(stores),
-      /** What band and buttons say of the certificate. */
-      verdict: verdict || null,
+      verdict,
       detail:
         certificate && verdict
           ? detailOf(shownOf(config)(certificate), verdict, orderText(list, certificate), now)
@@ -105,18 +97,13 @@ export function counterView(
       help: helpOf(config),
       loading: !certificate && list.activity !== "idle",
       slownessText: waitingText(list.waiting),
-      problem,
+      problem: listNotice(list, stores, config, now),
       // After another user has logged in, nothing is said of the former user's certificate.
       goneTitle: id ? "这张券已不在可用列表中" : "请在列表中重新选择券",
       goneHint: id ? "可能已使用、已退款或已过期" : "",
     },
     until: verdict ? verdict.until : Infinity,
   };
-}
-
-/** Whether the hook runs, for any certificate. */
-export function isAnyRunning(submissions: Submissions, now: number): boolean {
-  return Array.from(submissions.values()).some((submission) => isRunning(submission, now));
 }
 
 /** Return the data of the store selection. `search`: what the customer has typed. */
@@ -168,11 +155,7 @@ function headerOf({ poiId, stores, isRemembered }: StoreState) {
 /** Return how certificates are shown: with or without prices. */
 function shownOf({ showPrices = true }: Config): (certificate: Certificate) => Certificate {
   return (certificate) => {
-    const shown = { ...certificate };
-    if (!showPrices) {
-      delete shown.pay_amount;
-      delete shown.market_price;
-    }
-    return shown;
+    const { pay_amount: _, market_price: __, ...shown } = certificate;
+    return showPrices ? certificate : shown;
   };
 }

@@ -11,8 +11,7 @@ import * as device from "./device";
 import { waitOf } from "./messages";
 import { certificateOf, INITIAL_STATE, isGone, type ListEvent, nextState } from "./state";
 import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeTasks } from "./storeState";
-import type { Submission } from "./verdict";
-import { isAnyRunning } from "./view";
+import { isAnyRunning, type Submission } from "./verdict";
 
 // Every platform has it; Douyin's types do not.
 declare function clearTimeout(timer: number): void;
