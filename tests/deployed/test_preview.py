@@ -110,10 +110,14 @@ def test_without_a_hook_the_customer_shows_the_coupon_to_the_staff(phone: Phone)
 
 
 def test_what_is_not_plainly_usable_does_not_look_usable(phone: Phone) -> None:
-    """A band in a color of its own stands above the digits, which are grey during and after a submission."""
+    """A band in a color of its own stands above the digits, which are grey during and after a submission.
+
+    The page is scrolled to it, also on a small screen with the largest text.
+    """
     looks: dict[str, tuple[str, str]] = {}
+    phone.page.set_viewport_size({"width": 320, "height": 640})
     for hook, kind in {"runs": "busy", "1": "done", "fails": "check"}.items():
-        phone.open(hook=hook)
+        phone.open(hook=hook, text="200")
         phone.show_certificate("双人套餐")
         usable = phone.page.locator(".coupons-digits").evaluate("(e) => getComputedStyle(e).color")
         expect(phone.ticket).to_contain_text("券款已付")
@@ -236,14 +240,14 @@ HOST_STYLES = "button { width: 90%; margin: 20px auto; background: red; color: y
 def host_program(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Another program with a page, hostile styles and a config of its own, into whose subpackage the folder was copied.
 
-    Its settings are those of the released version, with the hook of the guide.
+    Its settings are those of 0.10.0, with the hook of the guide.
     """
     host, source = tmp_path_factory.mktemp("host"), preview.MINIPROGRAM_FOLDER / "src"
     (host / "node_modules").symlink_to(preview.MINIPROGRAM_FOLDER / "node_modules")
     shutil.copy(preview.MINIPROGRAM_FOLDER / "tsconfig.json", host)
     folder = shutil.copytree(source / "coupons", host / "src" / "shop" / "coupons")
     config = (
-        (ROOT / "tests" / "golden" / "config-released.ts").read_text("utf-8").replace('"/coupons"', '"/shop/coupons"')
+        (ROOT / "tests" / "golden" / "config-0.10.0.ts").read_text("utf-8").replace('"/coupons"', '"/shop/coupons"')
     )
     hook = "declare function redeem(...ids: string[]): Promise<void>;\n"
     config = hook + config.replace("  appId:", f"  {guide_code('ts', 'onSelect')}  appId:")

@@ -132,7 +132,7 @@ export const visit = {
       const isWaiting = [this.list, this.stores].some(
         ({ problem, problemAt }) => problem && problemAt + waitOf(problem) > now,
       );
-      const seconds = isWaiting ? 1 : Math.min(until - now, MAX_SLEEP_SECONDS);
+      const seconds = Math.min(until - now, isWaiting ? 1 : MAX_SLEEP_SECONDS);
       this.timer = setTimeout(() => this.render(), seconds * 1000);
     }
   },
