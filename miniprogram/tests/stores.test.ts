@@ -32,8 +32,14 @@ const PROBLEM: Problem = {
   requestId: "",
 };
 
-const entered = (poiId = "", lastPoiId = ""): StoreEvent => ({ kind: "entered", accountId: "1", poiId, lastPoiId });
-const picked = (poiId: string): StoreEvent => ({ kind: "picked", poiId });
+const entered = (poiId = "", lastPoiId = ""): StoreEvent => ({
+  kind: "entered",
+  accountId: "1",
+  poiId,
+  lastPoiId,
+  now: NOW,
+});
+const picked = (poiId: string): StoreEvent => ({ kind: "picked", poiId, now: NOW });
 const requested: StoreEvent = { kind: "requested" };
 const listed = (stores = STORES, request = 1, stale = false): StoreEvent => ({
   kind: "responded",
@@ -51,12 +57,12 @@ const tasks = (state: StoreState, event: StoreEvent) => storeTasks(state, nextSt
 
 describe("a visit", () => {
   test("loads the stores, and opens the store that Douyin names, else the last one", () => {
-    for (const [poiId, lastPoiId, isRemembered] of [
-      ["6601", "6602", false],
-      ["", "6601", true],
+    for (const [poiId, lastPoiId, chosenAt] of [
+      ["6601", "6602", NOW],
+      ["", "6601", 0],
     ] as const) {
       const state = after(entered(poiId, lastPoiId));
-      assert.deepEqual([state.poiId, state.isRemembered, state.loading], ["6601", isRemembered, true]);
+      assert.deepEqual([state.poiId, state.chosenAt, state.loading], ["6601", chosenAt, true]);
       assert.deepEqual(tasks(INITIAL_STORE_STATE, entered(poiId, lastPoiId)), ["requestStores", "openList"]);
     }
   });
@@ -71,7 +77,7 @@ describe("a visit", () => {
     assert.deepEqual([named.poiId, named.lastPoiId], ["9999", "6602"]);
     const remembered = after(entered("", "9999"));
     const closed = nextStoreState(remembered, listed());
-    assert.deepEqual([closed.poiId, closed.lastPoiId, closed.isRemembered], ["", "", false]);
+    assert.deepEqual([closed.poiId, closed.lastPoiId], ["", ""]);
     assert.deepEqual(tasks(remembered, listed()), ["saveChoice"]);
     assert.equal(after(entered("", "9999"), listed([])).poiId, "9999");
     assert.equal(after(entered("", "9999"), listed(STORES.slice(1))).poiId, "6602");
@@ -210,12 +216,15 @@ describe("the stores", () => {
       storesView(state).stores.map(({ tag }) => tag),
       ["上次选择", "当前门店"],
     );
-    const header = (shown: StoreState) =>
-      views.listView(INITIAL_STATE, shown, { api: "", account_id: "1", basePath: "" }, NOW);
+    const header = (shown: StoreState, now = NOW) =>
+      views.listView(INITIAL_STATE, shown, { api: "", account_id: "1", basePath: "" }, now);
     const { store, phone, canChoose } = header(state);
     assert.deepEqual([store, phone, canChoose], ["人民广场店", "021-5555-6601", true]);
     assert.deepEqual([header(after(entered("6601"))).store, header(state).remembered], ["", false]);
-    assert.ok(header(after(entered("", "6601"), listed())).remembered);
+    const remembered = after(entered("", "6601"), listed());
+    assert.ok(header(remembered).remembered);
+    const chosen = nextStoreState(remembered, picked("6601"));
+    assert.deepEqual([header(chosen).remembered, header(chosen, NOW + 86_400).remembered], [false, true]);
     assert.equal(header(after(entered(), listed(STORES.slice(0, 1)))).canChoose, false);
   });
 });

@@ -146,10 +146,14 @@ describe("the counter view", () => {
     assert.equal(view(LISTED, undefined, { ...CONFIG, counterText: "请到前台" }).counterText, "请到前台");
   });
 
-  test("says which store was chosen at an earlier visit", () => {
-    const stores = { ...STORES, isRemembered: true };
-    assert.ok(counterView(LISTED, stores, new Map(), CONFIG, "1", NOW).view.remembered);
-    assert.ok(!view(LISTED).remembered);
+  test("says if nobody has chosen the store today", () => {
+    for (const [chosenAt, remembered] of [
+      [0, true],
+      [NOW, false],
+    ] as const) {
+      const stores = { ...STORES, poiId: "1", chosenAt };
+      assert.equal(counterView(LISTED, stores, new Map(), CONFIG, "1", NOW).view.remembered, remembered);
+    }
   });
 
   test("has no second submission while the hook runs, also for another coupon", () => {

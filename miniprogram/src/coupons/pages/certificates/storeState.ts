@@ -10,8 +10,8 @@ export interface StoreState {
   poiId: string;
   /** The store that the customer chose last, as on the phone's storage; empty if there is none. */
   lastPoiId: string;
-  /** `poiId` was chosen at an earlier visit: the store may be closed by now. */
-  isRemembered: boolean;
+  /** When `poiId` was chosen or named, in epoch seconds; 0 at an earlier visit: the store may be closed by now. */
+  chosenAt: number;
   /** Number of stores opened so far. The page loads a list when it changes, also if the store is the same. */
   opened: number;
   stores: Store[];
@@ -31,14 +31,14 @@ export interface StoreState {
 
 export type StoreEvent =
   /** A visit begins. `poiId`: the store that Douyin names; may be empty. */
-  | { kind: "entered"; accountId: string; poiId: string; lastPoiId: string }
+  | { kind: "entered"; accountId: string; poiId: string; lastPoiId: string; now: number }
   | { kind: "merchant_changed"; accountId: string; lastPoiId: string }
   /** Another user has logged in on this phone: what the former one chose and allowed no longer counts. */
   | { kind: "user_changed"; lastPoiId: string }
   | { kind: "requested" }
   | { kind: "waited"; request: number; waiting: Waiting }
   | { kind: "responded"; request: number; outcome: StoresOutcome; now: number }
-  | { kind: "picked"; poiId: string }
+  | { kind: "picked"; poiId: string; now: number }
   | { kind: "locating" }
   | { kind: "located"; position: Position | undefined };
 
@@ -49,7 +49,7 @@ export const INITIAL_STORE_STATE: StoreState = {
   accountId: "",
   poiId: "",
   lastPoiId: "",
-  isRemembered: false,
+  chosenAt: 0,
   opened: 0,
   stores: [],
   stale: false,
@@ -68,8 +68,8 @@ export function nextStoreState(state: StoreState, event: StoreEvent): StoreState
     case "entered": {
       const { accountId, lastPoiId } = event;
       const poiId = event.poiId || lastPoiId;
-      const entered = request({ ...forgotten(state), accountId, lastPoiId, isRemembered: !event.poiId && !!poiId });
-      return poiId ? open(entered, poiId) : entered;
+      const entered = request({ ...forgotten(state), accountId, lastPoiId });
+      return poiId ? open(entered, poiId, event.poiId ? event.now : 0) : entered;
     }
     case "merchant_changed": {
       const { accountId, lastPoiId } = event;
@@ -84,7 +84,7 @@ export function nextStoreState(state: StoreState, event: StoreEvent): StoreState
     case "responded":
       return event.request === state.request ? withOutcome(state, event.outcome, event.now) : state;
     case "picked":
-      return open({ ...state, isRemembered: false, lastPoiId: event.poiId }, event.poiId);
+      return open({ ...state, lastPoiId: event.poiId }, event.poiId, event.now);
     case "locating":
       return { ...state, locating: "running" };
     case "located":
@@ -123,8 +123,8 @@ function request(state: StoreState): StoreState {
   return { ...state, request: state.request + 1, loading, waiting: "", problem: undefined };
 }
 
-function open(state: StoreState, poiId: string): StoreState {
-  return { ...state, poiId, opened: state.opened + 1 };
+function open(state: StoreState, poiId: string, chosenAt: number): StoreState {
+  return { ...state, poiId, chosenAt, opened: state.opened + 1 };
 }
 
 /** Return the state without merchant, store and position; requests and lists that are under way stay known as old ones. */
@@ -135,7 +135,7 @@ function forgotten({ request, opened }: StoreState): StoreState {
 function withOutcome(state: StoreState, outcome: StoresOutcome, now: number): StoreState {
   const responded: StoreState = { ...state, loading: false, waiting: "" };
   if (outcome.kind === "stores") {
-    return withStores({ ...responded, stores: outcome.merchant.stores || [], stale: outcome.stale });
+    return withStores({ ...responded, stores: outcome.merchant.stores || [], stale: outcome.stale }, now);
   }
   // With stores to choose from, a failed refresh needs no message.
   return state.stores.length ? responded : { ...responded, problem: outcome.problem, problemAt: now };
@@ -145,12 +145,12 @@ function withOutcome(state: StoreState, outcome: StoresOutcome, now: number): St
  * Return the state with its new stores. If the current store is closed, the customer must choose again. If there is only
  * one store, it is opened.
  */
-function withStores(state: StoreState): StoreState {
-  const { stores, poiId, isRemembered } = state;
+function withStores(state: StoreState, now: number): StoreState {
+  const { stores, poiId, chosenAt } = state;
   const isKnown = stores.some(({ poi_id }) => poi_id === poiId);
-  const isClosed = isRemembered && stores.length > 0 && !isKnown;
-  const current = isClosed ? { ...state, isRemembered: false, poiId: "", lastPoiId: "" } : state;
+  const isClosed = poiId && !chosenAt && stores.length > 0 && !isKnown;
+  const current = isClosed ? { ...state, poiId: "", lastPoiId: "" } : state;
   const only = onlyStore(stores);
   // The next visit opens it without a request for the stores.
-  return only && !current.poiId ? open({ ...current, lastPoiId: only.poi_id }, only.poi_id) : current;
+  return only && !current.poiId ? open({ ...current, lastPoiId: only.poi_id }, only.poi_id, now) : current;
 }

@@ -2,6 +2,7 @@
 
 import type { Certificate, Problem } from "../../client/client";
 import type { Config } from "../../settings";
+import { daysBetween } from "./dates";
 import { detailOf } from "./detail";
 import {
   countText,
@@ -33,7 +34,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
   const empty = isEmpty(list);
   const loading = activity === "first";
   return {
-    ...headerOf(stores),
+    ...headerOf(stores, now),
     canChoose: canChoose(stores),
     loading,
     loadingMore: activity === "more",
@@ -84,7 +85,7 @@ export function counterView(
   const verdict = certificate ? verdictOf(certificate, list, submissions, now) : null;
   return {
     view: {
-      ...headerOf(stores),
+      ...headerOf(stores, now),
       verdict,
       detail:
         certificate && verdict
@@ -147,9 +148,9 @@ function helpOf({ help }: Config): string {
   return help || DEFAULT_HELP;
 }
 
-/** `remembered`: the store was chosen at an earlier visit. */
-function headerOf({ poiId, stores, isRemembered }: StoreState) {
-  return { ...storeHeader(poiId, stores), remembered: isRemembered };
+/** `remembered`: nobody has chosen the store today. */
+function headerOf({ poiId, stores, chosenAt }: StoreState, now: number) {
+  return { ...storeHeader(poiId, stores), remembered: !!poiId && daysBetween(chosenAt, now) !== 0 };
 }
 
 /** Return how certificates are shown: with or without prices. */

@@ -56,7 +56,7 @@ export const visit = {
     // Douyin does not document the parameters that 去使用 appends: both ids may be missing.
     const accountId = query.account_id || settings.account_id;
     const lastPoiId = device.readLastStore(accountId);
-    this.updateStores({ kind: "entered", accountId, poiId: query.poi_id || "", lastPoiId });
+    this.updateStores({ kind: "entered", accountId, poiId: query.poi_id || "", lastPoiId, now: device.epochSeconds() });
   },
 
   /** Whether a visit has begun: not if a page other than the list was launched directly. */

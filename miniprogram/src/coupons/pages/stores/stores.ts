@@ -67,7 +67,8 @@ Page({
   },
 
   pickStore(event: TapEvent) {
-    visit.updateStores({ kind: "picked", poiId: event.currentTarget.dataset.poi || "" });
+    const poiId = event.currentTarget.dataset.poi || "";
+    visit.updateStores({ kind: "picked", poiId, now: device.epochSeconds() });
   },
 
   searchStores(event: { detail: { value: string } }) {
