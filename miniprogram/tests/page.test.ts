@@ -225,11 +225,11 @@ describe("groups", () => {
   });
 
   test("are of one verdict", () => {
-    const judge = ({ certificate_id }: Certificate) => ({
+    const marksOf = ({ certificate_id }: Certificate) => ({
       verdict: certificate_id === "0002" ? CHECK : USABLE,
       order: "",
     });
-    const cards = cardsOf([twin("0001"), twin("0002"), twin("0003")], judge, "", NOW);
+    const cards = cardsOf([twin("0001"), twin("0002"), twin("0003")], marksOf, "", NOW);
     assert.deepEqual(
       cards.map(({ copies, verdict }) => [copies, verdict]),
       [

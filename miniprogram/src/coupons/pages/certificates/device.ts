@@ -43,18 +43,18 @@ export function reportWaiting(report: (waiting: Waiting) => void): void {
 // Navigation. `fail`: the page stays on the screen.
 
 export function openPage(url: string, fail: () => void): void {
-  call(host.navigateTo, { url, fail: (reason?: unknown) => failed(url, reason, fail) });
+  call(host.navigateTo, { url, fail: (reason?: unknown) => navigationFailed(url, reason, fail) });
 }
 
 export function replacePage(url: string, fail: () => void): void {
-  call(host.redirectTo, { url, fail: (reason?: unknown) => failed(url, reason, fail) });
+  call(host.redirectTo, { url, fail: (reason?: unknown) => navigationFailed(url, reason, fail) });
 }
 
 export function closePage(fail: () => void): void {
   call(host.navigateBack, { fail });
 }
 
-function failed(url: string, reason: unknown, fail: () => void): void {
+function navigationFailed(url: string, reason: unknown, fail: () => void): void {
   const { errMsg = "" } = Object(reason) as { errMsg?: string };
   warn(`cannot open ${url.split("?")[0]} (basePath of config.ts?) ${errMsg}`);
   fail();

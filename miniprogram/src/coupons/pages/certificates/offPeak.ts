@@ -12,7 +12,7 @@ interface Range {
 }
 
 /** Whether the hours contain `now`; undefined if there are none, or some that cannot be read. */
-export function containsHour({ hours = [] }: OffPeak, now: number): boolean | undefined {
+export function isWithinHours({ hours = [] }: OffPeak, now: number): boolean | undefined {
   const ranges = hours.map(rangeOf);
   const time = secondsOfDay(now);
   const isIn = (range: Range | undefined, second: number) => !!range && range.start <= second && second < range.end;

@@ -49,7 +49,7 @@ export interface Card {
 }
 
 /** Return what is shown with a certificate: its verdict, and its number in its order. */
-export type Judge = (certificate: Certificate) => { verdict: Verdict; order: string };
+export type MarksOf = (certificate: Certificate) => { verdict: Verdict; order: string };
 
 const KINDS: { [kind in Certificate["kind"]]: string } = {
   groupon: "团购券",
@@ -65,9 +65,9 @@ const SOON_DAYS = 7;
 const UNKNOWN_TITLE = "券";
 
 /** Group identical certificates of the same verdict. The group whose first certificate is `openedId` is opened. */
-export function cardsOf(certificates: Certificate[], judge: Judge, openedId: string, now: number): Card[] {
-  return groupsOf(certificates, (certificate) => judge(certificate).verdict.text).map((group) =>
-    cardOf(group, judge, group[0]?.certificate_id === openedId, now),
+export function cardsOf(certificates: Certificate[], marksOf: MarksOf, openedId: string, now: number): Card[] {
+  return groupsOf(certificates, (certificate) => marksOf(certificate).verdict.text).map((group) =>
+    cardOf(group, marksOf, group[0]?.certificate_id === openedId, now),
   );
 }
 
@@ -98,10 +98,10 @@ function identityOf(certificate: Certificate): string {
 }
 
 /** Return the card of identical certificates at `now` (epoch seconds). */
-function cardOf(group: Certificate[], judge: Judge, opened: boolean, now: number): Card {
+function cardOf(group: Certificate[], marksOf: MarksOf, opened: boolean, now: number): Card {
   const certificate = group[0] as Certificate;
   const { code_tail } = certificate;
-  const { verdict, order } = judge(certificate);
+  const { verdict, order } = marksOf(certificate);
   const kindText = kindTextOf(certificate.kind);
   const title = titleOf(certificate);
   const copies = group.length > 1 ? `×${group.length}` : "";
@@ -137,7 +137,7 @@ function cardOf(group: Certificate[], judge: Judge, opened: boolean, now: number
     button,
     use: verdict.use,
     label: texts.filter((text) => text).join("，"),
-    members: opened && copies ? group.map((member) => memberOf(member, judge(member).order)) : [],
+    members: opened && copies ? group.map((member) => memberOf(member, marksOf(member).order)) : [],
   };
 }
 

@@ -7,7 +7,7 @@
 
 import type { Certificate } from "../../client/client";
 import { clockText, DAY_SECONDS, dateText, daysBetween, momentText, secondsOfDay, timeText } from "./dates";
-import { containsHour, hoursText, nextHours, type OffPeak } from "./offPeak";
+import { hoursText, isWithinHours, nextHours, type OffPeak } from "./offPeak";
 import { certificateOf, type ListState } from "./state";
 
 /** A call of the program's hook. */
@@ -120,7 +120,7 @@ export function isKept(submission: Submission | undefined): submission is Submis
 /** Say why an off-peak deal may not be usable now. Douyin documents neither the numbers of weekdays nor the unit of dates. */
 function limitText(offPeak: OffPeak, now: number): string {
   const { weekdays = [], start_time, end_time } = offPeak;
-  const isOpen = containsHour(offPeak, now);
+  const isOpen = isWithinHours(offPeak, now);
   if (isOpen === false) {
     return hoursText(offPeak);
   }

@@ -55,16 +55,16 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
 export function cardsView(list: ListState, submissions: Submissions, config: Config, openedId: string, now: number) {
   // The page says once that the list is stale.
   const fresh = { ...list, isStale: false };
-  const judge = (certificate: Certificate) => ({
+  const marksOf = (certificate: Certificate) => ({
     verdict: verdictOf(certificate, fresh, submissions, now),
     order: orderText(list, certificate),
   });
-  const cards = (certificates: Certificate[]) => cardsOf(certificates.map(shownOf(config)), judge, openedId, now);
+  const cards = (certificates: Certificate[]) => cardsOf(certificates.map(shownOf(config)), marksOf, openedId, now);
   const usable = list.certificates.filter((certificate) => isValid(certificate, now));
   const others = list.certificates.filter((certificate) => !isValid(certificate, now));
   return {
     cards: { usable: cards(usable), others: cards(others), count: countText(usable.length, list.more) },
-    until: Math.min(...list.certificates.map((certificate) => judge(certificate).verdict.until)),
+    until: Math.min(...list.certificates.map((certificate) => marksOf(certificate).verdict.until)),
   };
 }
 

@@ -95,7 +95,7 @@ export const visit = {
 
   /** Open a page over the one that is shown. */
   cover(page: ShownPage, url: string) {
-    this.go(
+    this.leave(
       page,
       () => {},
       (fail) => device.openPage(url, fail),
@@ -104,16 +104,16 @@ export const visit = {
 
   /** Return to the page under the one that is shown. If that fails, `stay` prepares the page to be shown again. */
   uncover(page: ShownPage, stay: () => void) {
-    this.go(page, stay, device.closePage);
+    this.leave(page, stay, device.closePage);
   },
 
   /** Replace the page that is shown. If that fails, `stay` prepares the page to be shown again. */
   replace(page: ShownPage, url: string, stay: () => void) {
-    this.go(page, stay, (fail) => device.replacePage(url, fail));
+    this.leave(page, stay, (fail) => device.replacePage(url, fail));
   },
 
   /** Leave the page that is shown, once: a second tap does nothing. */
-  go(page: ShownPage, stay: () => void, navigate: (fail: () => void) => void) {
+  leave(page: ShownPage, stay: () => void, navigate: (fail: () => void) => void) {
     if (this.shown === page) {
       this.shown = undefined;
       navigate(() => {
