@@ -37,17 +37,23 @@ def test_the_call_runs_in_a_daemon_thread_so_that_it_cannot_delay_the_end_of_the
 
 
 @pytest.mark.parametrize(
-    ("seconds", "deadline"),
-    [(0.02, 60.0), (60.0, 0.02), (60.0, -1.0)],
-    ids=["limit", "deadline", "deadline passed"],
+    ("seconds", "deadline", "least"),
+    [
+        (0.02, Deadline(60.0), 0.02),
+        (60.0, Deadline(0.02), 0.0),
+        (60.0, Deadline(-1.0), 0.0),
+        # Exactly at the deadline, on a clock that stands still.
+        (60.0, Deadline(0.0, lambda: 0.0), 0.0),
+    ],
+    ids=["limit", "deadline", "deadline passed", "at the deadline"],
 )
 def test_a_call_that_does_not_end_in_time_is_a_timeout(
-    opened: threading.Event, seconds: float, deadline: float
+    opened: threading.Event, seconds: float, deadline: Deadline, least: float
 ) -> None:
     begun = time.monotonic()
     with pytest.raises(TimeoutError):
-        call_with_timeout(opened.wait, seconds, Deadline(deadline))
-    assert max(0.0, min(seconds, deadline)) <= time.monotonic() - begun < 5
+        call_with_timeout(opened.wait, seconds, deadline)
+    assert least <= time.monotonic() - begun < 5
 
 
 def test_a_cancelled_deadline_ends_the_wait(opened: threading.Event) -> None:

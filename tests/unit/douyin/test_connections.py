@@ -186,6 +186,20 @@ class TestExchange:
         connection.end_exchange()
         assert connection.sock is None
 
+    @pytest.mark.parametrize(
+        ("idle_seconds", "is_reused"), [([], False), ([0, 60], False), ([60, 0], True), ([60], False)]
+    )
+    def test_the_connection_that_was_returned_last_is_the_next_one(
+        self, sockets: tuple[socket.socket, socket.socket], idle_seconds: list[int], is_reused: bool
+    ) -> None:
+        pool: Any = connections._Pool("localhost", 1, maxsize=3)
+        for seconds in idle_seconds:
+            connection = make_connection(sockets[0])
+            connection._idle_since -= seconds
+            pool.pool.get()
+            pool.pool.put(connection)
+        assert pool.has_idle_connection(30.0) is is_reused
+
     def test_urllib3_passes_all_limits_on(self) -> None:
         limits = make_limits()
         clone = limits.clone().clone()
