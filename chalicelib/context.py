@@ -49,10 +49,10 @@ class Deadline:
 
     def check(self) -> float:
         """Return the seconds left, more than 0; raises UpstreamTimeoutError when the time is over."""
-        left = self.remaining()
-        if left <= 0:
+        remaining = self.remaining()
+        if remaining <= 0:
             raise UpstreamTimeoutError("budget")
-        return left
+        return remaining
 
     @property
     def is_cancelled(self) -> bool:

@@ -13,18 +13,19 @@ T = TypeVar("T")
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """When a failed call is repeated.
+    """When a failed call is repeated. Times are in seconds.
 
     The delay before retry n (from 1) is random between 0 and `base_delay` × 2^(n-1), at most `max_delay`, and at least
-    the `retry_after` of the error. After a RateLimitedError `rate_limited_delay` takes the place of `base_delay`; None
-    means that such an error is not retried. A retry starts only when `min_seconds` are left after the delay.
-    All in seconds; `max_attempts` includes the first one.
+    the `retry_after` of the error.
     """
 
+    #: Including the first one.
     max_attempts: int
     base_delay: float
     max_delay: float
+    #: A retry starts only when this time is left after the delay.
     min_seconds: float
+    #: Takes the place of `base_delay` after a RateLimitedError; None: such an error is not retried.
     rate_limited_delay: float | None = None
 
     def delay(

@@ -11,17 +11,17 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Configuration of one deployment.
+    """Configuration of one deployment."""
 
-    `table_name`, `secret_name`: the DynamoDB table and the Secrets Manager secret.
-    `open_api`: base URL of tokens and certificates; `login_api`: base URL of jscode2session. No trailing slash.
-    `session_ttl`: lifetime of a session in seconds.
-    """
-
+    #: The DynamoDB table.
     table_name: str
+    #: The secret in Secrets Manager.
     secret_name: str
+    #: Base URL of tokens, certificates and code2session, without a trailing slash.
     open_api: str
+    #: Base URL of jscode2session, without a trailing slash.
     login_api: str
+    #: Lifetime of a session in seconds.
     session_ttl: int
 
     @classmethod
@@ -37,13 +37,11 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class TelemetrySettings(msgspec.Struct, frozen=True):
-    """Names used in logs, metrics and traces. All are optional, so that a misconfigured deployment can still log.
-
-    `stage` is a metric dimension; empty for none.
-    """
+    """Names used in logs, metrics and traces. All are optional, so that a misconfigured deployment can still log."""
 
     service: str
     namespace: str
+    #: A metric dimension; empty for none.
     stage: str
 
     @classmethod

@@ -34,7 +34,7 @@ class InputErrorView(msgspec.Struct):
 
 
 class ProblemView(msgspec.Struct, omit_defaults=True):
-    """The body of a problem. `retry_after` is in seconds; `errors` belongs to `invalid_request`."""
+    """The body of a problem."""
 
     type: str
     title: str
@@ -43,7 +43,9 @@ class ProblemView(msgspec.Struct, omit_defaults=True):
     detail: str
     request_id: str
     retryable: bool
+    #: In seconds.
     retry_after: int | None = None
+    #: Only of `invalid_request`.
     errors: list[InputErrorView] | None = None
     upstream: Evidence | None = None
 
@@ -135,10 +137,12 @@ FRAMEWORK_PROBLEMS: dict[int, ProblemType] = {
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A problem response: its type, what its body shows, and the error that has caused it, if any has."""
+    """A problem response."""
 
     type: ProblemType
+    #: What its body shows.
     view: ProblemView
+    #: What has caused it, if anything has.
     error: BaseException | None = None
 
     @property

@@ -42,7 +42,7 @@ class CertificateLister:
         self._douyin = douyin
         self._executor = executor
         self._clock = clock
-        self.rate_limits = RateLimitCache(clock)
+        self._rate_limits = RateLimitCache(clock)
         # One at a time: the prefetches of refused logins must not fill the executor when the platform hangs.
         self._connecting: Future[None] | None = None
 
@@ -91,7 +91,7 @@ class CertificateLister:
             self._tokens.get_token(merchant.token_id, context),
             douyin=self._douyin,
             tokens=self._tokens,
-            rate_limits=self.rate_limits,
+            rate_limits=self._rate_limits,
             context=context,
         )
         result = list_pages(start, fetcher.fetch_page, self._executor, query.page_size, fetcher.deadline)
@@ -128,5 +128,5 @@ class CertificateLister:
         if merchant.app_id != app_id:
             raise WrongAppError(f"merchant {merchant.account_id} belongs to another app")
         merchant.require_store(selection.poi_id)
-        self.rate_limits.check(merchant.app_id)
+        self._rate_limits.check(merchant.app_id)
         return merchant

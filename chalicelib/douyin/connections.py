@@ -74,8 +74,8 @@ class _BoundedReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         if self.is_finished:
             return 0
-        while (left := min(self._end - time.monotonic(), self._deadline.remaining())) > 0:
-            self._sock.settimeout(min(left, CANCEL_POLL_SECONDS))
+        while (seconds := min(self._end - time.monotonic(), self._deadline.remaining())) > 0:
+            self._sock.settimeout(min(seconds, CANCEL_POLL_SECONDS))
             with suppress(TimeoutError):
                 return self._sock.recv_into(buffer)
         raise TimeoutError("timed out")

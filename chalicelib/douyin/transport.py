@@ -50,9 +50,9 @@ class Transport:
 
         Raises UpstreamTimeoutError, UpstreamUnavailableError and UpstreamMalformedError.
         """
-        left = deadline.check()
+        remaining = deadline.check()
         url = base_url + request.path
-        limits = ExchangeTimeout(deadline, max_idle, connect=CONNECT_SECONDS, read=READ_SECONDS, total=left)
+        limits = ExchangeTimeout(deadline, max_idle, connect=CONNECT_SECONDS, read=READ_SECONDS, total=remaining)
         try:
             # requests accepts urllib3's Timeout; its type stubs do not say so.
             response = self._session.get_adapter(url).send(self._prepare(url, request), timeout=limits, stream=True)  # type: ignore[arg-type]

@@ -18,12 +18,12 @@ import {
   readStoredSession,
   type Session,
 } from "./body";
-import { newProblem, type Problem, type Result, readProblem, readReply } from "./problem";
-import { attempt, type Reply, settle, TIMEOUT_MS, type TtApi } from "./tt";
+import { newProblem, type Problem, type Reply, type Result, readProblem, readReply } from "./problem";
+import { attempt, settle, TIMEOUT_MS, type TtApi } from "./tt";
 
 export type { Certificate, Kind, Merchant, Store } from "./body";
-export type { Action, Code, Problem } from "./problem";
-export type { LoginOptions, Reply, RequestOptions, TtApi } from "./tt";
+export type { Action, Code, Problem, Reply } from "./problem";
+export type { LoginOptions, RequestOptions, TtApi } from "./tt";
 
 export type Unusable = NonNullable<List["unusable"]>;
 type QueryParameters = NonNullable<operations["listCertificates"]["parameters"]["query"]>;

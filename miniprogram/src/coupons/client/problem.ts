@@ -1,7 +1,6 @@
 /** Problems of the service and of the phone, and what the page should do about each. */
 
 import { type OrNewer, readServerProblem, type ServerProblem } from "./body";
-import type { Reply } from "./tt";
 
 /**
  * What the page should do:
@@ -36,6 +35,15 @@ export interface Problem {
    * malformed; or the title and the errors of the service. It contains no token and no code.
    */
   cause?: string;
+}
+
+/** A response of tt.request, with any status. */
+export interface Reply {
+  statusCode: number;
+  /** The names can have any case. */
+  header: object;
+  /** An object if the body is JSON, otherwise text. */
+  data: unknown;
 }
 
 /** A value, or why there is none. */

@@ -1,15 +1,6 @@
 /** The part of Douyin's `tt` that the client calls, and how. `tt` of @douyin-microapp/typings, Taro and uni-app all fit. */
 
-import { newProblem, type Result } from "./problem";
-
-/** A response of tt.request, with any status. */
-export interface Reply {
-  statusCode: number;
-  /** The names can have any case. */
-  header: object;
-  /** An object if the body is JSON, otherwise text. */
-  data: unknown;
-}
+import { newProblem, type Reply, type Result } from "./problem";
 
 export interface RequestOptions {
   url: string;
