@@ -106,7 +106,7 @@ miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/pr
 
 deploy: $(INSTALLED)
 	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev [DRY_RUN=1] [REPAIR=1] (stages: infra/stages)"; exit 2; }
-	@$(BIN)/python -m infra.deploy $(STAGE) $(if $(DRY_RUN),--dry-run) $(if $(REPAIR),--repair)
+	@$(BIN)/python -m infra.deploy $(STAGE) $(if $(filter-out 0,$(DRY_RUN)),--dry-run) $(if $(filter-out 0,$(REPAIR)),--repair)
 
 # An environment of another commit will do: in an emergency, nothing is installed or built. A fresh clone installs only
 # what the pipeline does; the next `make install` completes it.
@@ -115,7 +115,7 @@ rollback:
 	@[ -x $(BIN)/python ] || { $(PYTHON) -m venv $(VENV) && \
 	  $(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements-deploy.txt; }
 	@test -n "$(STAGE)" || { echo "usage: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"; exit 2; }
-	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(if $(DRY_RUN),--dry-run)
+	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
 
 destroy: $(INSTALLED)
 	@test -n "$(STAGE)" || { echo "usage: make destroy STAGE=dev [DATA=delete REALLY=dev]"; exit 2; }

@@ -174,13 +174,14 @@ def _has_code(*codes: str) -> Callable[[Exception], bool]:
 
 
 def map_domain(client: APIGatewayClient, domain: str, api_id: str) -> None:
-    """Let the custom domain serve the API."""
+    """Let the custom domain serve the API. One that was deleted by hand is left to a repair of the stack."""
     for mapping in list_mappings(client, domain):
         if (mapping["restApiId"], mapping.get("stage")) == (api_id, API_STAGE):
             return
         if mapping["basePath"] == "(none)":
             client.delete_base_path_mapping(domainName=domain, basePath="(none)")
-    client.create_base_path_mapping(domainName=domain, restApiId=api_id, stage=API_STAGE)
+    mapping = {"domainName": domain, "restApiId": api_id, "stage": API_STAGE}
+    none_if_not_found(client.create_base_path_mapping, **mapping)
 
 
 def unmap_domain(client: APIGatewayClient, domain: str) -> None:

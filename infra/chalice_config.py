@@ -54,10 +54,13 @@ def _render_config(stages: Mapping[str, StageSettings]) -> dict[str, Any]:
     }
 
 
+def render_environment(stage: str, settings: StageSettings) -> dict[str, str]:
+    """Return the variables of a stage's functions."""
+    tracing = {} if settings.tracing else {"POWERTOOLS_TRACE_DISABLED": "true"}
+    return fixed_variables(stage) | tracing | settings.environment
+
+
 def _render_stage(stage: str, settings: StageSettings) -> dict[str, Any]:
-    environment = fixed_variables(stage)
-    if not settings.tracing:
-        environment["POWERTOOLS_TRACE_DISABLED"] = "true"
     api_handler: dict[str, Any] = {}
     # Without this setting, each `chalice deploy` removes the function's reserved concurrency.
     if settings.reserved_concurrency is not None:
@@ -72,7 +75,7 @@ def _render_stage(stage: str, settings: StageSettings) -> dict[str, Any]:
     if settings.network is not None:
         config["subnet_ids"] = list(settings.network.subnet_ids)
         config["security_group_ids"] = list(settings.network.security_group_ids)
-    config["environment_variables"] = environment | settings.environment
+    config["environment_variables"] = render_environment(stage, settings)
     config["lambda_functions"] = {"api_handler": api_handler, "refresh_tokens": refresh}
     return config
 

@@ -1,7 +1,7 @@
 """Compare the deployed resources of a stage with its settings and the template. Nothing is changed.
 
 `make deploy` and `redeemctl doctor` report all differences. The smoke test reports those of functions and schedule.
-A deployment corrects all but those of the stack.
+A deployment corrects the differences that have no advice.
 """
 
 import json
@@ -22,13 +22,19 @@ SCHEDULE = "rate(10 minutes)"
 
 
 class Difference(NamedTuple):
-    """How a resource differs: `text` never contains the value of a variable."""
+    """How a resource differs: `text` never contains the value of a variable. `advice`: what to do, if not to deploy."""
 
     resource: str
     text: str
+    advice: str = ""
 
     def __str__(self) -> str:
         return f"{self.resource}: {self.text}"
+
+
+def repair(stage: str) -> str:
+    """Return the advice to restore what the stack has lost."""
+    return f"run make deploy STAGE={stage} REPAIR=1, as an administrator"
 
 
 @dataclass(frozen=True)
@@ -50,56 +56,48 @@ class Target:
 
 def compare_stage(target: Target, *, has_stack: bool) -> list[Difference]:
     """Return every difference. Before the stack exists, nothing of it can be missing."""
-    comparisons = [compare for kind, compare in COMPARISONS.items() if has_stack or kind != "stack"]
+    comparisons = [compare for kind, compare in COMPARISONS.items() if has_stack or kind not in ("table", "stack")]
     return [difference for compare in comparisons for difference in compare(target)]
 
 
 def expected_functions(target: Target) -> dict[str, dict[str, Any]]:
-    """Return how each function must be configured, by its name."""
+    """Return how each function must be configured, by its name: values by AWS's names, as dotted paths."""
     config = json.loads((target.project / ".chalice" / "config.json").read_text(encoding="utf-8"))
     stage = config["stages"][target.stage]
     expected = {}
     for name, function_name in function_names(target.stage).items():
         own = stage["lambda_functions"].get(name, {})
         expected[function_name] = {
-            "state": "Active",
-            "last update": "Successful",
-            "architecture": [stage["lambda_architecture"]],
-            "handler": f"app.{'app' if name == 'api_handler' else name}",
-            "memory": stage["lambda_memory_size"],
-            "timeout": own.get("lambda_timeout", config["lambda_timeout"]),
-            "environment": {**stage["environment_variables"], **target.overrides},
-            "tracing": "Active" if stage["xray"] else "PassThrough",
-            "reserved concurrency": own.get("reserved_concurrency"),
-            "subnets": sorted(stage.get("subnet_ids", ())),
-            "security groups": sorted(stage.get("security_group_ids", ())),
+            "State": "Active",
+            "LastUpdateStatus": "Successful",
+            "Architectures": [stage["lambda_architecture"]],
+            "Handler": f"app.{'app' if name == 'api_handler' else name}",
+            "MemorySize": stage["lambda_memory_size"],
+            "Timeout": own.get("lambda_timeout", config["lambda_timeout"]),
+            "Environment.Variables": {**stage["environment_variables"], **target.overrides},
+            "TracingConfig.Mode": "Active" if stage["xray"] else "PassThrough",
+            "Concurrency.ReservedConcurrentExecutions": own.get("reserved_concurrency"),
+            "VpcConfig.SubnetIds": sorted(stage.get("subnet_ids", ())),
+            "VpcConfig.SecurityGroupIds": sorted(stage.get("security_group_ids", ())),
         }
         if target.archive is not None:
-            expected[function_name]["code"] = code_hash(target.archive.read_bytes())
+            expected[function_name]["CodeSha256"] = code_hash(target.archive.read_bytes())
         if target.settings.python is not None:
-            expected[function_name]["runtime"] = f"python{target.settings.python}"
+            expected[function_name]["Runtime"] = f"python{target.settings.python}"
     return expected
 
 
-def actual_function(function: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how a function is configured, from the response of GetFunction."""
-    configuration = function["Configuration"]
-    network = configuration.get("VpcConfig", {})
-    return {
-        "state": configuration.get("State"),
-        "last update": configuration.get("LastUpdateStatus"),
-        "code": configuration.get("CodeSha256"),
-        "runtime": configuration.get("Runtime"),
-        "architecture": configuration.get("Architectures"),
-        "handler": configuration.get("Handler"),
-        "memory": configuration.get("MemorySize"),
-        "timeout": configuration.get("Timeout"),
-        "environment": configuration.get("Environment", {}).get("Variables", {}),
-        "tracing": configuration.get("TracingConfig", {}).get("Mode", "PassThrough"),
-        "reserved concurrency": function.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
-        "subnets": sorted(network.get("SubnetIds", ())),
-        "security groups": sorted(network.get("SecurityGroupIds", ())),
-    }
+def compare_function(name: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> Iterator[Difference]:
+    """Compare the response of GetFunction with the expected values, by AWS's names as dotted paths."""
+    root = {**found["Configuration"], "Concurrency": found.get("Concurrency")}
+    actual: dict[str, Any] = {}
+    for path in expected:
+        value: Any = root
+        for key in path.split("."):
+            value = (value or {}).get(key)
+        # AWS keeps no order in its lists.
+        actual[path] = sorted(value) if isinstance(value, list) else value
+    yield from compare_values(f"function {name}", actual, expected)
 
 
 def compare_functions(account: Account, functions: Mapping[str, Mapping[str, Any]]) -> Iterator[Difference]:
@@ -110,7 +108,7 @@ def compare_functions(account: Account, functions: Mapping[str, Mapping[str, Any
         if found is None:
             yield Difference(f"function {name}", "missing")
         else:
-            yield from compare_values(f"function {name}", actual_function(found), expected)
+            yield from compare_function(name, found, expected)
 
 
 def compare_roles(target: Target) -> Iterator[Difference]:
@@ -135,7 +133,7 @@ def compare_roles(target: Target) -> Iterator[Difference]:
 
 def compare_schedule(account: Account, stage: str) -> Iterator[Difference]:
     """Compare the rule that starts `refresh_tokens`, and its permission."""
-    events, functions = account.client("events"), account.client("lambda")
+    events = account.client("events")
     rule, function = rule_name(stage), function_names(stage)["refresh_tokens"]
     resource = f"schedule {rule}"
     found = none_if_not_found(events.describe_rule, Name=rule)
@@ -149,13 +147,12 @@ def compare_schedule(account: Account, stage: str) -> Iterator[Difference]:
         "targets": [arn.partition(":function:")[2] for arn in arns],
     }
     yield from compare_values(resource, actual, {"state": "ENABLED", "expression": SCHEDULE, "targets": [function]})
-    policy = none_if_not_found(functions.get_policy, FunctionName=function)
-    if not _may_invoke(json.loads(policy["Policy"]) if policy else {}, rule):
+    if not _may_invoke(account, function, "events", rule):
         yield Difference(resource, "EventBridge may not invoke the function")
 
 
 def compare_api(target: Target) -> Iterator[Difference]:
-    """Compare the limits, the access log and the default endpoint of the API."""
+    """Compare limits, access log and default endpoint of the API, and its permission to invoke the function."""
     client = target.account.client("apigateway")
     resource = f"api {target.api_id}"
     if target.api_id is None:
@@ -178,6 +175,8 @@ def compare_api(target: Target) -> Iterator[Difference]:
         )
     if stage.get("accessLogSettings", {}) != access_log_settings(target.account, target.stage):
         yield Difference(resource, "the access log has another group or format")
+    if not _may_invoke(target.account, function_names(target.stage)["api_handler"], "apigateway", f":{target.api_id}/"):
+        yield Difference(resource, "API Gateway may not invoke the function")
     domain = target.settings.domain
     api = client.get_rest_api(restApiId=target.api_id)
     disabled = domain is not None and not domain.default_endpoint
@@ -193,7 +192,7 @@ def compare_domain(target: Target) -> Iterator[Difference]:
     resource = f"domain {domain.name}"
     found = none_if_not_found(client.get_domain_name, domainName=domain.name)
     if found is None:
-        yield Difference(resource, "missing")
+        yield Difference(resource, "missing", repair(target.stage))
         return
     expected = {"domainNameStatus": "AVAILABLE", "regionalCertificateArn": domain.certificate_arn}
     yield from compare_values(resource, {"domainNameStatus": "AVAILABLE", **found}, expected)
@@ -201,11 +200,32 @@ def compare_domain(target: Target) -> Iterator[Difference]:
         yield Difference(resource, f"not mapped to the API {target.api_id}")
 
 
+def compare_table(target: Target) -> Iterator[Difference]:
+    """Compare the key and the protections of the table with the template; `check_vital` has found it."""
+    client, name = target.account.client("dynamodb"), stack_name(target.stage)
+    resource, table = f"table {name}", client.describe_table(TableName=name)["Table"]
+    if [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]] != [("pk", "HASH")]:
+        yield Difference(resource, "the partition key is not pk: this is another table", "check account and region")
+        return
+    if table["TableStatus"] not in ("ACTIVE", "UPDATING"):
+        yield Difference(resource, f"it is in {table['TableStatus']}", "wait, then run the command again")
+        return
+    backups = client.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
+    recovery = backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
+    protections = {
+        "point-in-time recovery": recovery == "ENABLED",
+        "deletion protection": table.get("DeletionProtectionEnabled", False),
+    }
+    if disabled := ", ".join(name for name, is_enabled in protections.items() if not is_enabled):
+        advice = 'as an administrator, switch it on: docs/operate.md, "A lost table, secret or role"'
+        yield Difference(resource, f"not enabled: {disabled}", advice)
+
+
 def compare_stack(target: Target) -> Iterator[Difference]:
     """Report alarms, policies, log groups, topics and metric filters that the template has and the account does not.
 
-    `cloudformation.check_vital` covers table, secret and roles, and `compare_domain` the domain. Nothing depends on
-    dashboard and saved queries.
+    `cloudformation.check_vital` covers secret and roles, `compare_table` and `compare_domain` what they name. Nothing
+    depends on dashboard and saved queries.
     """
     account, stage = target.account, target.stage
     logs = account.client("logs")
@@ -237,7 +257,7 @@ def compare_stack(target: Target) -> Iterator[Difference]:
             kind, key, find = lookups[resource["Type"]]
             name = resource["Properties"][key]["Fn::Sub"].replace("${Stage}", stage)
             if not find(name):
-                yield Difference(f"{kind} {name}", "missing")
+                yield Difference(f"{kind} {name}", "missing", repair(stage))
     yield from _compare_metric_filters(logs, stage)
 
 
@@ -259,7 +279,8 @@ def _compare_metric_filters(logs: Any, stage: str) -> Iterator[Difference]:
                 "dimensions": {dimension["Key"]: dimension["Value"] for dimension in wanted["Dimensions"]},
             }
             if not any(transformation.items() >= expected.items() for transformation in actual):
-                yield Difference(f"metric filter of {wanted['MetricName']}", "missing, or not as in the template")
+                text = "missing, or not as in the template"
+                yield Difference(f"metric filter of {wanted['MetricName']}", text, repair(stage))
 
 
 COMPARISONS: dict[str, Callable[[Target], Iterator[Difference]]] = {
@@ -268,26 +289,33 @@ COMPARISONS: dict[str, Callable[[Target], Iterator[Difference]]] = {
     "rule": lambda target: compare_schedule(target.account, target.stage),
     "API": compare_api,
     "domain": compare_domain,
+    "table": compare_table,
     "stack": compare_stack,
 }
 
 
 def compare_values(resource: str, actual: Mapping[str, Any], expected: Mapping[str, Any]) -> Iterator[Difference]:
-    """Compare the values that are expected of a resource, by name. Of variables, only the names are shown."""
+    """Compare the values that are expected of a resource, by name. Of variables, only the names are shown.
+
+    AWS leaves out what is empty, so a missing value is an empty one.
+    """
     for name, value in expected.items():
         found = actual.get(name)
-        if name == "environment":
-            differing = sorted(n for n in found.keys() | value.keys() if found.get(n) != value.get(n))  # type: ignore[union-attr]
+        if name == "Environment.Variables":
+            present, wanted = found or {}, value or {}
+            differing = sorted(n for n in present.keys() | wanted.keys() if present.get(n) != wanted.get(n))
             if differing:
                 yield Difference(resource, f"variables differ: {', '.join(differing)}")
-        elif found != value:
+        elif (found or None) != (value or None):
             yield Difference(resource, f"{name} is {found}, expected {value}")
 
 
-def _may_invoke(policy: Mapping[str, Any], rule: str) -> bool:
+def _may_invoke(account: Account, function: str, service: str, source: str) -> bool:
+    """Return whether the function's policy lets a service invoke it for `source`, a part of an ARN."""
+    policy = none_if_not_found(account.client("lambda").get_policy, FunctionName=function)
     return any(
         statement.get("Effect") == "Allow"
-        and statement.get("Principal", {}).get("Service") == "events.amazonaws.com"
-        and rule in json.dumps(statement.get("Condition", {"any": rule}))
-        for statement in policy.get("Statement", [])
+        and str(statement.get("Principal", {}).get("Service")).startswith(f"{service}.amazonaws.com")
+        and source in json.dumps(statement.get("Condition", {"any": source}))
+        for statement in (json.loads(policy["Policy"]) if policy else {}).get("Statement", [])
     )

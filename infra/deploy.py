@@ -5,10 +5,11 @@ Each step changes only what differs, and can be repeated: after a failure, the n
 
 import argparse
 import contextlib
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,17 @@ from infra.account import Account, begin, open_account
 from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_rest_api, function_names, read_rest_api_id, rule_name, write_state
-from infra.comparison import Target, compare_stack, compare_stage, expected_functions
+from infra.comparison import Target, compare_stage, expected_functions, repair
 from infra.stage_settings import StageError, StageSettings
 
 UNRESERVED_CONCURRENCY = 100
 """https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""
+
+
+_DENIED_HINT = (
+    "\nIs this version new here? Its policies may have changed: then an administrator deploys it once (CHANGELOG.md, "
+    '"What you must do")'
+)
 
 
 class ChaliceError(Exception):
@@ -45,8 +52,8 @@ def deploy(
     `built` is a folder with a bundle that was built elsewhere from the same commit. `confirm_repair` is asked before
     the stack's resources are repaired; None: they are not. Raises StageError at the end if one of them is missing.
     """
-    repair = confirm_repair is not None
-    settings, archive, change_set = _prepare(account, project, stage, report, built, repair=repair)
+    is_repair = confirm_repair is not None
+    settings, archive, change_set = _prepare(account, project, stage, report, built, repair=is_repair)
     if confirm_repair is not None and not confirm_repair():
         cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
         raise StageError("not confirmed; nothing was changed")
@@ -72,13 +79,24 @@ def deploy(
     # Without the default endpoint, only the domain can be tested, and it may have no DNS record yet.
     tested = url if settings.domain is None or settings.domain.default_endpoint else None
     target = Target(account, project, stage, settings, api_id, archive)
-    report(smoke.check(account, stage, expected_functions(target), build, tested))
-    if missing := [f"  {difference}" for difference in compare_stack(target)]:
-        raise StageError(
-            "\n".join(["the functions are deployed, but the stack is not complete:", *missing])
-            + f"\nTo restore this, as an administrator: make deploy STAGE={stage} REPAIR=1"
-        )
+    way_back = versions.find_way_back(account.client("lambda"), cloudformation.stack_name(stage), stage)
+    report(smoke.check(account, stage, expected_functions(target), build, tested, way_back=way_back))
+    _check_complete(target, is_repaired=is_repair)
     return url
+
+
+def _check_complete(target: Target, *, is_repaired: bool) -> None:
+    """Raise StageError that names what a deployment does not correct, and what does."""
+    found = [difference for difference in compare_stage(target, has_stack=True) if difference.advice]
+    if not found:
+        return
+    by_repair, stack = repair(target.stage), cloudformation.stack_name(target.stage)
+    advice = dict.fromkeys(difference.advice for difference in found)
+    if is_repaired and by_repair in advice:
+        del advice[by_repair]
+        advice[f"the repair has not restored it: see the events of stack {stack} in the CloudFormation console"] = None
+    lines = ["the functions are deployed, but the stage is not complete:", *(f"  {d}" for d in found), *advice]
+    raise StageError("\n".join(lines))
 
 
 def dry_run(
@@ -106,14 +124,17 @@ def run_chalice(account: Account, project: Path, *arguments: str) -> str:
 
 
 @contextmanager
-def exit_on_error() -> Iterator[None]:
+def exit_on_error(command: str) -> Iterator[None]:
     """Exit with the message of an error that the caller can do something about, without a traceback."""
     try:
         yield
     except NoCredentialsError as error:
         raise SystemExit(f"{error}: set AWS_PROFILE to a profile of ~/.aws/config") from None
     except (BotoCoreError, ClientError, StageError, bundle.BundleError, ChaliceError) as error:
-        raise SystemExit(f"{error}") from None
+        is_denied = "AccessDenied" in str(error) or "not authorized to perform" in str(error)
+        raise SystemExit(f"{error}{_DENIED_HINT if is_denied else ''}") from None
+    except KeyboardInterrupt:
+        raise SystemExit(f"\ninterrupted. To complete it, run again: {command}") from None
 
 
 def _prepare(
@@ -132,7 +153,7 @@ def _prepare(
     settings = begin(account, project, stage, report)
     has_stack = cloudformation.check_vital(account.client, stage)
     _check_runtime(account, stage, settings, report)
-    check_import(project)
+    check_import(project, chalice_config.render_environment(stage, settings))
     check_concurrency(account.client("lambda"), stage, settings.reserved_concurrency)
     for name in chalice_config.write(project):
         report(f".chalice/{name} updated from the stage's settings: commit it")
@@ -167,16 +188,19 @@ def _find_archive(project: Path, architecture: str, report: Callable[[str], None
     return bundle.make_bundle(project, architecture)
 
 
-def check_import(project: Path) -> None:
-    """Raise StageError if the app cannot be imported: Chalice imports it after the stack has been changed."""
+def check_import(project: Path, variables: Mapping[str, str]) -> None:
+    """Raise StageError if the app cannot be imported with the functions' variables: Chalice imports it too late."""
     # Without .pyc files, which would change the hash of the bundle's sources.
-    command = [sys.executable, "-B", "-c", "import app"]
-    run = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    command, environment = [sys.executable, "-B", "-c", "import app"], {**os.environ, **variables}
+    run = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     if run.returncode:
         places = re.findall(r'File "(.+)", line (\d+)', run.stderr)
         own = [(Path(name), line) for name, line in places if Path(name).is_relative_to(project.resolve())]
         where = f"{own[-1][0].relative_to(project.resolve())}, line {own[-1][1]}: " if own else ""
-        raise StageError(f"{where}{run.stderr.splitlines()[-1]}. The app cannot be imported. Nothing was changed")
+        raise StageError(
+            f"{where}{run.stderr.splitlines()[-1]}. The app cannot be imported with the stage's variables. Nothing was "
+            "changed"
+        )
 
 
 def _check_runtime(account: Account, stage: str, settings: StageSettings, report: Callable[[str], None]) -> None:
@@ -319,7 +343,7 @@ def main() -> None:
         "--bundle", type=Path, metavar="FOLDER", help="deploy the bundle in this folder, built from the same commit"
     )
     arguments = parser.parse_args()
-    with exit_on_error():
+    with exit_on_error(f"make deploy STAGE={arguments.stage}"):
         account = open_account(bundle.ROOT, arguments.stage)
         if arguments.dry_run:
             dry_run(account, bundle.ROOT, arguments.stage, print, repair=arguments.repair)

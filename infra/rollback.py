@@ -7,7 +7,6 @@ is refused. Nothing is built, and no package registry is used.
 import argparse
 import ast
 import io
-import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,18 +14,17 @@ from typing import Any
 
 from infra import smoke, versions
 from infra.account import Account, begin, open_account
-from infra.api_gateway import list_routes
+from infra.api_gateway import list_mappings, list_routes
 from infra.bundle import ROOT, read_build
 from infra.chalice_config import API_STAGE
-from infra.chalice_state import find_rest_api, function_names
+from infra.chalice_state import find_rest_apis, function_names
 from infra.cloudformation import none_if_not_found
 from infra.deploy import exit_on_error
-from infra.stage_settings import StageError
+from infra.stage_settings import StageError, StageSettings
 from infra.versions import History, Version
 
 # The API's function is changed last. It counts as what runs, so a rollback that failed half-way can be repeated.
 _ORDER = ("refresh_tokens", "api_handler")
-_COMMIT = re.compile(r"[0-9a-f]{7,40}\+?")
 
 
 def rollback(
@@ -49,12 +47,10 @@ def rollback(
         if none_if_not_found(client.get_function, FunctionName=name) is None:
             raise StageError(f"function {name} does not exist; make deploy STAGE={stage} creates it")
         histories[name] = versions.read_history(client, name)
-    api_id = find_rest_api(account.client("apigateway"), stage, settings)
-    if api_id is None:
-        raise StageError(f"stage {stage} has no API; make deploy STAGE={stage} creates it")
+    serving = _find_serving_apis(account, stage, settings, report)
     api_history = histories[functions["api_handler"]]
     _report_builds(api_history, report)
-    target = choose_build(api_history, commit)
+    target = versions.choose_build(api_history, commit)
     report(f"rollback to {target.description}")
     restored = {
         functions[key]: _find_version(histories[functions[key]], target, functions[key], stage) for key in _ORDER
@@ -63,45 +59,17 @@ def rollback(
         _check_variables(name, version, histories[name].running, stage)
     archives = {name: versions.download(client, name, version) for name, version in restored.items()}
     archive = archives[functions["api_handler"]]
-    _check_routes(read_routes(archive), list_routes(account.client("apigateway"), api_id), target, stage)
+    deployed = {route for api_id in serving for route in list_routes(account.client("apigateway"), api_id)}
+    _check_routes(read_routes(archive), deployed, target, stage)
     if dry_run:
         return
     for name, version in restored.items():
         _restore(client, name, version, archives[name])
         report(f"function {name}: {version.description}")
     expected = {name: _expected_function(version) for name, version in restored.items()}
-    url = None if _is_endpoint_off(account, api_id) else account.api_url(api_id, API_STAGE)
+    is_tested = len(serving) == 1 and not _is_endpoint_off(account, serving[0])
+    url = account.api_url(serving[0], API_STAGE) if is_tested else None
     report(smoke.check(account, stage, expected, read_build(io.BytesIO(archive)), url))
-
-
-def choose_build(history: History, commit: str | None) -> Version:
-    """Return the version to restore; raises StageError if there is none, or `commit` is needed to select one."""
-    running, published = history.running, history.published
-    if commit is not None:
-        if not _COMMIT.fullmatch(commit):
-            raise StageError(f"TO={commit}: a commit has at least 7 hex digits")
-        found = [version for version in published if (version.commit or "").startswith(commit)]
-        others = [version for version in found if version != running]
-        if found and not others:
-            raise StageError(f"commit {commit} runs already")
-        if not others:
-            raise StageError(f"no kept build of commit {commit}; check it out and run make deploy")
-        return others[0]
-    same_code = [version for version in published if version.code == running.code]
-    if not same_code:
-        # What runs was not published: every version is older.
-        candidates = list(published)
-    elif running not in published:
-        # A rollback has changed the code, but not yet the rest: it is completed.
-        return same_code[0]
-    elif published[0] != running:
-        raise StageError("the build that runs was brought back by a rollback; TO=<commit> selects another one")
-    else:
-        # What ran between two deployments of the same code has been rolled back.
-        candidates = [version for version in published if version.number < same_code[-1].number]
-    if not candidates:
-        raise StageError("no older build can be restored; TO=<commit> selects another one that is kept")
-    return candidates[0]
 
 
 def read_routes(archive: bytes) -> set[tuple[str, str]]:
@@ -115,6 +83,28 @@ def read_routes(archive: bytes) -> set[tuple[str, str]]:
             methods = ast.literal_eval(options["methods"]) if "methods" in options else ["GET"]
             routes |= {(ast.literal_eval(node.args[0]), method) for method in methods}
     return routes
+
+
+def _find_serving_apis(
+    account: Account, stage: str, settings: StageSettings, report: Callable[[str], None]
+) -> list[str]:
+    """Return the id of the API of the settings, of the domain, or the only one; else those of all APIs.
+
+    A second API does not stop a rollback, because an operator may not delete it.
+    """
+    client = account.client("apigateway")
+    ids = [api["id"] for api in find_rest_apis(client, stage)]
+    if not ids:
+        raise StageError(f"stage {stage} has no API; make deploy STAGE={stage} creates it")
+    mappings = list_mappings(client, settings.domain.name) if settings.domain is not None else []
+    chosen = [settings.rest_api_id, *(mapping["restApiId"] for mapping in mappings)]
+    found = [api_id for api_id in chosen if api_id in ids][:1] or ids
+    if len(ids) > 1:
+        report(
+            f"warning: this stage has {len(ids)} REST APIs ({', '.join(ids)}). Used here: {', '.join(found)}. If your "
+            f"customers use another one, write its id as `rest_api_id` to infra/stages/{stage}.toml"
+        )
+    return found
 
 
 def _report_builds(history: History, report: Callable[[str], None]) -> None:
@@ -170,11 +160,11 @@ def _restore(client: Any, name: str, version: Version, archive: bytes) -> None:
 
 def _expected_function(version: Version) -> Mapping[str, Any]:
     return {
-        "state": "Active",
-        "last update": "Successful",
-        "code": version.code,
-        "runtime": version.runtime,
-        "architecture": [version.architecture],
+        "State": "Active",
+        "LastUpdateStatus": "Successful",
+        "CodeSha256": version.code,
+        "Runtime": version.runtime,
+        "Architectures": [version.architecture],
     }
 
 
@@ -189,7 +179,7 @@ def main() -> None:
     parser.add_argument("--to", metavar="COMMIT", help="the commit to go back to; default: the build before this one")
     parser.add_argument("--dry-run", action="store_true", help="list the builds; change nothing")
     arguments = parser.parse_args()
-    with exit_on_error():
+    with exit_on_error(f"make rollback STAGE={arguments.stage}"):
         account = open_account(ROOT, arguments.stage)
         rollback(account, ROOT, arguments.stage, print, arguments.to, dry_run=arguments.dry_run)
 

@@ -1,7 +1,6 @@
 """Settings of a stage, from `infra/stages/<stage>.toml`. docs/deploy.md explains them."""
 
 import re
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,9 +8,12 @@ import msgspec
 from aws_lambda_powertools.shared import constants as powertools
 
 from chalicelib.errors import ConfigurationError
-from chalicelib.settings import Settings, TelemetrySettings
+from chalicelib.settings import Settings
 
 APP_NAME = "douyin-redemption"
+
+OPTIONAL_VARIABLES = ("DOUYIN_OPEN_API", "DOUYIN_LOGIN_API", "SESSION_TTL_SECONDS")
+"""The variables of `chalicelib.settings` that a stage may set, and the environment of `redeemctl` too."""
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9]{0,15}")
 _POWERTOOLS_VARIABLES = frozenset(
@@ -99,36 +101,15 @@ class StageSettings(_Table, frozen=True):
         fixed = fixed_variables("any")
         if names := fixed.keys() & self.environment.keys():
             raise ValueError(f"{', '.join(sorted(names))} cannot be set here")
-        # Read them as the functions do: that checks the values and shows which variables there are.
-        variables = _ReadVariables(fixed | self.environment)
-        try:
-            Settings.from_env(variables)
-        except ConfigurationError as error:
-            raise ValueError(str(error)) from None
-        TelemetrySettings.from_env(variables)
-        known = (variables.names | _POWERTOOLS_VARIABLES) - fixed.keys()
+        known = (_POWERTOOLS_VARIABLES | set(OPTIONAL_VARIABLES)) - fixed.keys()
         if unknown := self.environment.keys() - known:
             raise ValueError(
                 f"[environment] {', '.join(sorted(unknown))}: unknown; the variables are {', '.join(sorted(known))}"
             )
-
-
-class _ReadVariables(Mapping[str, str]):
-    """Environment variables; `names` has each one that was read, whether it is set or not."""
-
-    def __init__(self, values: dict[str, str]) -> None:
-        self._values = values
-        self.names: set[str] = set()
-
-    def __getitem__(self, name: str) -> str:
-        self.names.add(name)
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
+        try:
+            Settings.from_env(fixed | self.environment)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
 
 
 def fixed_variables(stage: str) -> dict[str, str]:

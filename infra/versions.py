@@ -20,6 +20,7 @@ KEPT_VERSIONS = 10
 """Older versions of a function are deleted."""
 
 _DOWNLOAD_SECONDS = 60.0
+_COMMIT = re.compile(r"[0-9a-f]{7,40}\+?")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,45 @@ def read_history(client: Any, function_name: str) -> History:
     versions = [_parse(configuration) for page in pages for configuration in page["Versions"]]
     published = sorted((v for v in versions if v.number), key=lambda version: -version.number)
     return History(next(version for version in versions if not version.number), tuple(published))
+
+
+def choose_build(history: History, commit: str | None) -> Version:
+    """Return the version to restore; raises StageError if there is none, or `commit` is needed to select one."""
+    running, published = history.running, history.published
+    if commit is not None:
+        if not _COMMIT.fullmatch(commit):
+            raise StageError(f"TO={commit}: a commit has at least 7 hex digits")
+        found = [version for version in published if (version.commit or "").startswith(commit)]
+        others = [version for version in found if version != running]
+        if found and not others:
+            raise StageError(f"commit {commit} runs already")
+        if not others:
+            raise StageError(f"no kept build of commit {commit}; check it out and run make deploy")
+        return others[0]
+    same_code = [version for version in published if version.code == running.code]
+    if not same_code:
+        # What runs was not published: every version is older.
+        candidates = list(published)
+    elif running not in published:
+        # A rollback has changed the code, but not yet the rest: it is completed.
+        return same_code[0]
+    elif published[0] != running:
+        raise StageError("the build that runs was brought back by a rollback; TO=<commit> selects another one")
+    else:
+        # What ran between two deployments of the same code has been rolled back.
+        candidates = [version for version in published if version.number < same_code[-1].number]
+    if not candidates:
+        raise StageError("no older build can be restored; TO=<commit> selects another one that is kept")
+    return candidates[0]
+
+
+def find_way_back(client: Any, function_name: str, stage: str) -> str:
+    """Return the command that brings back the build before the one that runs, or "" if there is none."""
+    try:
+        choose_build(read_history(client, function_name), None)
+    except StageError:
+        return ""
+    return f"make rollback STAGE={stage} [TO=<commit>]"
 
 
 def publish(

@@ -23,7 +23,7 @@ from chalicelib.errors import RedemptionError
 from chalicelib.settings import Settings
 from chalicelib.tokens.provider import TokenProvider
 from infra.account import Account, open_account
-from infra.stage_settings import StageError
+from infra.stage_settings import OPTIONAL_VARIABLES, StageError
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.table import MerchantTable
 
@@ -47,8 +47,6 @@ AWS_CONFIG = Config(
 """An unreachable AWS is reported within 15 s."""
 
 _FIXED_VARIABLES = ("TABLE_NAME", "SECRET_NAME")
-_OTHER_VARIABLES = ("DOUYIN_OPEN_API", "DOUYIN_LOGIN_API", "SESSION_TTL_SECONDS")
-"""The environment may override these, for example to use a sandbox."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ class Stage:
 
 
 def merge_variables(stage: str, configured: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables with which the environment overrides the stage's.
+    """Return the variables with which the environment overrides the stage's, for example to use a sandbox.
 
     Raises InvalidInputError if the environment names another table or secret than the stage's.
     """
@@ -101,7 +99,7 @@ def merge_variables(stage: str, configured: Mapping[str, str], environ: Mapping[
                 f"variable {name} is {environ[name]!r}, but stage {stage} uses {configured.get(name)!r}: "
                 f"unset {name}, or select the stage with --stage"
             )
-    return {n: environ[n] for n in _OTHER_VARIABLES if environ.get(n) and environ[n] != configured.get(n)}
+    return {n: environ[n] for n in OPTIONAL_VARIABLES if environ.get(n) and environ[n] != configured.get(n)}
 
 
 @contextmanager

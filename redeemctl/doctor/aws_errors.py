@@ -12,6 +12,7 @@ from botocore.parsers import ResponseParserError
 
 from chalicelib.errors import StorageUnavailableError
 from infra.cloudformation import stack_name
+from infra.comparison import repair
 from infra.stage_settings import StageError
 from redeemctl.doctor.findings import Finding, deploy, failed, not_checked
 
@@ -33,19 +34,19 @@ _MISSING = frozenset({"ResourceNotFoundException", "NotFound", "InvalidRequestEx
 """AWS's codes for a missing table, secret or function; a missing topic; a secret that is scheduled for deletion."""
 
 
-def judge_error(check_id: str, what: str, error: Exception, stage: str) -> Finding:
+def judge_error(check_id: str, what: str, error: Exception, stage: str, region: str) -> Finding:
     """Return the finding that the resource is missing, or that the check could not be made and why."""
     if _code_and_operation(error)[0] not in _MISSING:
-        return not_checked(check_id, what, *explain(error, stage))
+        return not_checked(check_id, what, *explain(error, stage, region))
     if check_id in ("token", "merchant"):
         return not_checked(check_id, what, "the table does not exist", "see the check table")
-    lost = (
-        '; if it was lost: docs/operate.md, "A lost table, secret or role"' if check_id in ("table", "secret") else ""
-    )
-    return failed(check_id, what, "it does not exist, or is to be deleted", deploy(stage) + lost)
+    advice = repair(stage) if check_id == "alarms.subscription" else deploy(stage)
+    if check_id in ("table", "secret"):
+        advice += '; if it was lost: docs/operate.md, "A lost table, secret or role"'
+    return failed(check_id, what, "it does not exist, or is to be deleted", advice)
 
 
-def explain(error: Exception, stage: str) -> tuple[str, str]:
+def explain(error: Exception, stage: str, region: str) -> tuple[str, str]:
     """Return why AWS could not be read, and what to do."""
     if isinstance(error, StageError):
         return str(error), "use the credentials and region of this stage"
@@ -55,7 +56,10 @@ def explain(error: Exception, stage: str) -> tuple[str, str]:
     if not code:
         return f"AWS cannot be reached: {type(error).__name__}", CHECK_NETWORK
     if code in _DENIED:
-        return f"no permission for {operation}", f"attach the policy {stack_name(stage)}-operator to your role"
+        advice = (
+            f"attach the policy {stack_name(stage)}-operator to your role; if it is, {region} may be the wrong region"
+        )
+        return f"no permission for {operation}", advice
     if code in _INVALID_CREDENTIALS:
         return f"AWS refuses the credentials ({code})", CHECK_CREDENTIALS
     return f"AWS reported {code} for {operation}", "run doctor again later"

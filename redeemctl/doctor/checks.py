@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +14,8 @@ import requests
 
 from chalicelib.errors import ConfigurationError, LoginRefusedError, TokenUnavailableError, UpstreamError
 from chalicelib.merchants import Merchant, parse_merchant
-from chalicelib.sessions import Session, encode_session
-from infra import bundle, comparison, smoke
+from chalicelib.sessions import PROBE_OPEN_ID
+from infra import bundle, comparison, smoke, versions
 from infra.account import Account, check_account
 from infra.chalice_config import API_STAGE, render
 from infra.chalice_state import find_rest_api, function_names
@@ -27,20 +28,23 @@ from redeemctl.rows import account_id_of
 from redeemctl.secret import SecretVersion, read_secret
 from redeemctl.stage import PARALLEL_QUERIES, Stage
 
-SESSION_SECONDS = 600
-"""Lifetime of the session with which lists are requested."""
-
 SEE_SECRET = "see the check secret"  # noqa: S105 - a text
 
 
 @dataclass
 class Checks:
-    """The checks of one run. With `dry_run` no token is renewed. `has_no_answer` is set when a list got no answer."""
+    """The checks of one run. With `dry_run` no token is renewed. With `all_merchants` each one's list is requested.
+
+    `way_back` is the advice if the function fails and was deployed moments ago, else "".
+    `unanswered` has the token_ids with which a list got no answer of the platform.
+    """
 
     stage: Stage
     project: Path
     dry_run: bool = False
-    has_no_answer: bool = field(default=False, init=False)
+    all_merchants: bool = False
+    way_back: str = field(default="", init=False)
+    unanswered: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         self.name = self.stage.name
@@ -61,7 +65,7 @@ class Checks:
         try:
             check_account(account, settings)
         except (*AWS_ERRORS, StageError) as error:
-            reason, advice = explain(error, self.name)
+            reason, advice = explain(error, self.name, account.region)
             yield failed("aws.identity", "AWS", reason, advice)
             yield not_checked("aws.identity", "AWS", "everything else needs AWS", advice)
             return
@@ -74,10 +78,11 @@ class Checks:
         secret = (yield from self._attempt("secret", name, self._check_secret())) or SecretVersion()
         api_id = yield from self._attempt("api", "API", self._check_api(target))
         target = dataclasses.replace(target, api_id=api_id)
+        self.way_back = self._find_way_back()
         schedule, topic = function_names(self.name)["refresh_tokens"], f"{stack_name(self.name)}-alarms"
         subscriptions = self._check_subscriptions(account, topic, settings.alarm_email)
         checks: list[Iterator[Finding]] = [
-            self._attempt("table", self.stage.settings.table_name, self._check_table()),
+            self._compare("table", "table", target),
             self._compare("stack", "stack", target),
             self._compare("function", "functions", target),
             self._compare("function", "roles", target),
@@ -100,7 +105,7 @@ class Checks:
         try:
             return (yield from check)
         except AWS_ERRORS as error:
-            yield judge_error(check_id, what, error, self.name)
+            yield judge_error(check_id, what, error, self.name, self.stage.account.region)
             return None
 
     def _compare(self, check_id: str, kind: str, target: comparison.Target) -> Check[None]:
@@ -122,11 +127,18 @@ class Checks:
         yield resources.judge_secret(name, version)
         return version
 
-    def _check_table(self) -> Check[None]:
-        name, client = self.stage.settings.table_name, self.stage.account.client("dynamodb")
-        table = client.describe_table(TableName=name)["Table"]
-        backups = client.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
-        yield resources.judge_table(name, table, backups)
+    def _find_way_back(self) -> str:
+        client, function = self.stage.account.client("lambda"), stack_name(self.name)
+        # Other checks report an error.
+        with suppress(*AWS_ERRORS):
+            if self._seconds_since_change(function) <= resources.RECENT_SECONDS:
+                command = versions.find_way_back(client, function, self.name)
+                return command and f"it was deployed moments ago; to bring back what ran before: {command}"
+        return ""
+
+    def _seconds_since_change(self, function: str) -> float:
+        found = self.stage.account.client("lambda").get_function_configuration(FunctionName=function)
+        return time.time() - datetime.fromisoformat(found["LastModified"]).timestamp()
 
     def _check_endpoints(self, target: comparison.Target, app_id: str | None) -> Iterator[Finding]:
         """Check the domain, and send requests to the URLs that the settings enable."""
@@ -172,11 +184,10 @@ class Checks:
                 advice = "check DNS and network of this machine, and the domain's DNS record"
                 yield failed(check_id, url, f"no response ({type(error).__name__})", advice)
             else:
-                yield resources.judge_response(check_id, url, response, probe, self.name)
+                yield resources.judge_response(check_id, url, response, probe, self.name, way_back=self.way_back)
 
     def _check_last_run(self, function: str) -> Check[None]:
         now = time.time()
-        found = self.stage.account.client("lambda").get_function_configuration(FunctionName=function)
         dimensions = [{"Name": "FunctionName", "Value": function}]
         queries = [
             {
@@ -194,8 +205,7 @@ class Checks:
             MetricDataQueries=queries, StartTime=now - resources.SCHEDULE_SECONDS, EndTime=now + 300
         )["MetricDataResults"]
         count = {result["Id"]: sum(result["Values"]) for result in results}
-        deployed_at = datetime.fromisoformat(found["LastModified"]).timestamp()
-        seconds = now - deployed_at
+        seconds = self._seconds_since_change(function)
         yield resources.judge_last_run(function, seconds, self.name, count["invocations"], count["errors"])
 
     def _check_alarms(self) -> Check[None]:
@@ -224,24 +234,25 @@ class Checks:
         if not urls:
             yield from _skip(["merchant"], "the API's URL is unknown", "see the check api")
             return
-        expires_at, keys = int(time.time()) + SESSION_SECONDS, list(secret.session_keys)
-        users = {app_id: Session(app_id, resources.INVALID_ID) for app_id in apps}
-        sessions = {app_id: encode_session(user, expires_at, keys) for app_id, user in users.items()}
 
-        def check(merchant: Merchant) -> Finding:
-            if not tokens[merchant.token_id]:
-                reason = f"the token {merchant.token_id} is not available"
-                return not_checked("merchant", merchant.account_id, reason, "see the check token")
-            return self._check_list(merchant, urls[-1], sessions[merchant.app_id])
+        def check(merchant: Merchant) -> tuple[str, Finding]:
+            return merchant.app_id, self._check_list(
+                merchant, urls[-1], secret, is_valid=bool(tokens[merchant.token_id])
+            )
 
+        asked = merchants if self.all_merchants else resources.choose_sample(merchants)
         with ThreadPoolExecutor(PARALLEL_QUERIES) as executor:
-            yield from executor.map(check, merchants)
+            yield from resources.judge_refusals(list(executor.map(check, asked)))
+        if count := len(merchants) - len(asked):
+            yield ok(
+                "merchant", f"{count} others", "valid row, known app; no list was requested without --all-merchants"
+            )
 
     def _check_login(self, app_id: str, app_secret: str) -> Finding:
         """Log in with an invalid code: with a valid app id and secret, the platform refuses the code."""
         host, context = self.stage.settings.login_api, self.stage.new_context()
         try:
-            self.stage.douyin.login(app_id, app_secret, resources.INVALID_ID, context)
+            self.stage.douyin.login(app_id, app_secret, PROBE_OPEN_ID, context)
         except LoginRefusedError:
             return ok("login", app_id, f"{host} accepts app id and secret")
         except UpstreamError as error:
@@ -301,20 +312,22 @@ class Checks:
                 return True
         return is_valid
 
-    def _check_list(self, merchant: Merchant, url: str, session: str) -> Finding:
-        """Ask the endpoint for the list of a merchant's first store, unless there was no answer before."""
-        account_id = merchant.account_id
-        if self.has_no_answer:
+    def _check_list(self, merchant: Merchant, url: str, secret: SecretVersion, *, is_valid: bool) -> Finding:
+        """Ask the endpoint for the list of a merchant's first store, unless its token got no answer before."""
+        account_id, token_id = merchant.account_id, merchant.token_id
+        if not is_valid:
+            reason = f"the token {token_id} is not available"
+            return not_checked("merchant", account_id, reason, "see the check token")
+        if token_id in self.unanswered:
             return not_checked("merchant", account_id, "the list of another merchant had no answer", "see there")
-        store = next(iter(merchant.stores or ()), resources.INVALID_ID)
-        path = f"/v1/merchants/{account_id}/stores/{store}/certificates"
         try:
-            response = smoke.send(url, smoke.Probe("GET", path, None, 200, {}, session))
+            response = smoke.send(url, smoke.certificates(merchant, secret.session_keys))
         except requests.RequestException as error:
-            self.has_no_answer = True
+            self.unanswered.add(token_id)
             return failed("merchant", account_id, f"no response ({type(error).__name__})", "see the check api.health")
-        self.has_no_answer |= resources.is_unanswered(response)
-        return resources.judge_list(account_id, response, self.name)
+        if smoke.judge_list(response) == smoke.NO_ANSWER:
+            self.unanswered.add(token_id)
+        return resources.judge_list(account_id, response, self.name, way_back=self.way_back)
 
 
 def _urls(target: comparison.Target) -> list[str]:

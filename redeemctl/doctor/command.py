@@ -15,19 +15,20 @@ MAX_SHOWN_RESOURCES = 10
 
 
 @click.command()
+@click.option("--all-merchants", is_flag=True, help="Ask for the lists of all merchants, not only of 20 at random.")
 @pass_options
-def doctor(options: GlobalOptions) -> None:
+def doctor(options: GlobalOptions, *, all_merchants: bool) -> None:
     """Check a stage end to end.
 
-    Reads AWS, the table and the secret, and sends requests to the public endpoint, among them one for a list of each
-    merchant as a user that does not exist. Logs in to the platform with an invalid code. A token is renewed only if it
-    is missing or has expired; with --dry-run not even then. docs/operate.md lists the checks, and redeemctl --help the
+    Reads AWS, the table and the secret, and sends requests to the public endpoint, among them for lists of 20 merchants
+    as a user that does not exist. Logs in to the platform with an invalid code. A token is renewed only if it is
+    missing or has expired; with --dry-run not even then. docs/operate.md lists the checks, and redeemctl --help the
     exit codes.
     """
     findings: list[Finding] = []
     with options.open_stage(describe=False) as stage:
         print_note(f"stage {stage.name}, region {stage.account.region}")
-        checks = Checks(stage, options.project, options.dry_run)
+        checks = Checks(stage, options.project, options.dry_run, all_merchants)
         for _, found in groupby(checks.run(), key=lambda finding: finding.id):
             same_check = list(found)
             findings += same_check

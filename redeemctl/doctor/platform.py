@@ -81,6 +81,11 @@ def explain_evidence(evidence: Evidence) -> tuple[str, str]:
 def judge_token(token_id: str, row: TokenRow, now: float, *, is_foreign: bool) -> Finding:
     """Judge a token that does not have to be renewed now, or `is_foreign`: another system renews it."""
     seconds = row.expires_at - int(now)
+    if not is_foreign and row.failure.isdigit():
+        text, advice = explain_evidence(Evidence(int(row.failure), 0))
+        return failed("token", token_id, f"the last renewal has failed: {text}", advice)
+    if not is_foreign and row.failure:
+        return warning("token", token_id, f"the last renewal has failed ({row.failure})", "run doctor in ten minutes")
     if not is_foreign and seconds <= SHORT_SECONDS:
         advice = "see the checks schedule and schedule.last_run; then redeemctl token renew APP_ID"
         return warning("token", token_id, f"expires in {seconds} s, and the schedule has not renewed it", advice)

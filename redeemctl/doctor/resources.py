@@ -1,6 +1,9 @@
 """Judge the resources of a stage as AWS describes them, and the responses of its public endpoint."""
 
-from collections.abc import Iterable, Mapping
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,8 +11,11 @@ import msgspec
 import requests
 
 from chalicelib.errors import Evidence
+from chalicelib.merchants import Merchant
+from chalicelib.sessions import PROBE_OPEN_ID
 from infra import smoke
-from infra.comparison import Difference
+from infra.cloudformation import stack_name
+from infra.comparison import Difference, repair
 from redeemctl.doctor import platform
 from redeemctl.doctor.findings import Check, Finding, Outcome, deploy, failed, ok, warning
 from redeemctl.secret import SecretVersion
@@ -19,11 +25,14 @@ CERTIFICATE_WARNING_DAYS = 30
 SCHEDULE_SECONDS = 25 * 60.0
 """The schedule runs every 10 minutes; the metric arrives some minutes late."""
 
-INVALID_ID = "redeemctl-doctor"
-"""Sent as login code and as open_id. Neither exists on the platform."""
+MAX_ASKED_MERCHANTS = 20
+"""Merchants whose lists are requested: enough to find what fails for all, and few calls of the platform."""
+
+RECENT_SECONDS = 3600.0
+"""What fails so soon after a deployment was probably caused by it."""
 
 _NETWORK = (
-    "run the saved query `upstream`. http_5xx: wait for the platform. Else, if login is ✓: check the function's "
+    "run the saved query `upstream`. http_5xx: wait for the platform. Else, if login is ✓: check the functions' "
     "network (NAT gateway)"
 )
 _ADVICE = {
@@ -32,6 +41,7 @@ _ADVICE = {
     "rate_limited": "wait; raise `limits` of the stage's settings if it lasts",
     "upstream_unavailable": _NETWORK,
     "upstream_timeout": _NETWORK,
+    "token_unavailable": _NETWORK,
     "internal_error": "run the saved query `problems`, and read the function's log",
 }
 """What to do, by the code of a problem."""
@@ -44,23 +54,6 @@ def judge_settings(configured: Mapping[str, Any], rendered: Mapping[str, Any], s
         return ok("settings", name, "valid")
     names = sorted(key for key in configured.keys() | rendered.keys() if configured.get(key) != rendered.get(key))
     return warning("settings", name, f".chalice/config.json is older: {', '.join(names)} differ", deploy(stage))
-
-
-def judge_table(name: str, table: Any, backups: Mapping[str, Any]) -> Finding:
-    """Judge the table by the descriptions of it and of its backups."""
-    if [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]] != [("pk", "HASH")]:
-        text = "the partition key is not pk: this is another table"
-        return failed("table", name, text, "check account, region and TABLE_NAME")
-    if table.get("TableStatus") not in ("ACTIVE", "UPDATING"):
-        return failed("table", name, f"the table is in {table.get('TableStatus')}", "wait, then run doctor again")
-    recovery = backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
-    is_enabled = {
-        "point-in-time recovery": recovery == "ENABLED",
-        "deletion protection": table.get("DeletionProtectionEnabled", False),
-    }
-    if disabled := [protection for protection, enabled in is_enabled.items() if not enabled]:
-        return failed("table", name, f"not enabled: {', '.join(disabled)}", "switch it on in the DynamoDB console")
-    return ok("table", name, "as in the template")
 
 
 def judge_secret(name: str, version: SecretVersion) -> Finding:
@@ -76,10 +69,10 @@ def judge_secret(name: str, version: SecretVersion) -> Finding:
 def judge_differences(check_id: str, what: str, differences: Iterable[Difference], stage: str) -> Check[None]:
     """Judge what is deployed by its differences from the settings."""
     # The operator must know that a deployment also resets a limit that was raised by hand.
-    advice = f"{deploy(stage)}, which sets what infra/stages/{stage}.toml says"
-    if check_id == "stack":
-        advice = f"{deploy(stage)} REPAIR=1, as an administrator"
-    found = [failed(check_id, d.resource.removeprefix(f"{check_id} "), d.text, advice) for d in differences]
+    default = f"{deploy(stage)}, which sets what infra/stages/{stage}.toml says"
+    found = [
+        failed(check_id, d.resource.removeprefix(f"{check_id} "), d.text, d.advice or default) for d in differences
+    ]
     yield from found or [ok(check_id, what, "as configured")]
 
 
@@ -105,12 +98,16 @@ def judge_certificate(arn: str, certificate: Any, domain: str, now: datetime) ->
 
 
 def judge_last_run(name: str, seconds_since_deployment: float, stage: str, runs: float, failures: float) -> Finding:
-    """Judge by the runs and the failed ones among them whether one has succeeded in the last SCHEDULE_SECONDS."""
+    """Judge by the runs and the failed ones among them whether one has succeeded in the last SCHEDULE_SECONDS.
+
+    A run that could not renew some apps is no failed one: the check `token` judges each app.
+    """
     minutes = int(SCHEDULE_SECONDS / 60)
     if runs > failures:
-        return ok("schedule.last_run", name, f"a run has succeeded in the last {minutes} minutes")
+        text = f"a run has ended without an error in the last {minutes} minutes; the check token shows what it renewed"
+        return ok("schedule.last_run", name, text)
     if runs:
-        advice = "read `failed` in its log group, then act as for the alarm `schedule` in docs/operate.md"
+        advice = "read `error` in its log group; after a deployment: make rollback"
         return failed("schedule.last_run", name, f"all runs of the last {minutes} minutes have failed", advice)
     if seconds_since_deployment <= SCHEDULE_SECONDS:
         since = int(seconds_since_deployment / 60)
@@ -120,17 +117,19 @@ def judge_last_run(name: str, seconds_since_deployment: float, stage: str, runs:
 
 
 def judge_alarms(alarms: Iterable[Mapping[str, Any]], stage: str) -> list[Finding]:
-    """Judge the alarms: none is in ALARM, or switched off. The check `stack` finds missing ones."""
+    """Judge the alarms: none is in ALARM, and each notifies the topic. The check `stack` finds missing ones."""
     found = {alarm["AlarmName"]: alarm for alarm in alarms}
-    findings = [] if found else [failed("alarms", "", "there are none", deploy(stage))]
+    findings = [] if found else [failed("alarms", "", "there are none", repair(stage))]
     for name, alarm in found.items():
         if alarm.get("StateValue") == "ALARM":
             text = f"in ALARM: {alarm.get('StateReason', '')}"
             findings.append(failed("alarms", name, text, "see the runbook of this alarm in docs/operate.md"))
-        elif alarm.get("ActionsEnabled", True) is False:
-            text = "its actions are disabled: it sends no notifications"
-            findings.append(warning("alarms", name, text, "aws cloudwatch enable-alarm-actions --alarm-names NAME"))
-    return findings or [ok("alarms", str(len(found)), "none in ALARM")]
+        if alarm.get("ActionsEnabled", True) is False:
+            advice = "aws cloudwatch enable-alarm-actions --alarm-names NAME"
+            findings.append(failed("alarms", name, "it notifies nobody: its actions are disabled", advice))
+        if not any(action.endswith(f":{stack_name(stage)}-alarms") for action in alarm.get("AlarmActions", ())):
+            findings.append(failed("alarms", name, "it notifies nobody: its action was removed", repair(stage)))
+    return findings or [ok("alarms", str(len(found)), "none in ALARM, and each notifies the topic")]
 
 
 def judge_subscriptions(topic: str, subscriptions: Iterable[Any], email: str | None, stage: str) -> list[Finding]:
@@ -155,36 +154,57 @@ def judge_subscriptions(topic: str, subscriptions: Iterable[Any], email: str | N
 
 def refused_login(app_id: str) -> smoke.Probe:
     """Return a login with an invalid code. It passes through the function, the secret and the platform."""
-    login = {"app_id": app_id, "code": INVALID_ID}
+    login = {"app_id": app_id, "code": PROBE_OPEN_ID}
     return smoke.Probe("POST", "/v1/sessions", login, 401, {"code": "unauthenticated"})
 
 
-def judge_list(account_id: str, response: requests.Response, stage: str) -> Finding:
+def choose_sample(
+    merchants: Sequence[Merchant], shuffle: Callable[[list[Any]], None] = random.shuffle
+) -> list[Merchant]:
+    """Return at most MAX_ASKED_MERCHANTS merchants at random; of each app as many as of another, if it has them."""
+    shuffled, ranked, count = list(merchants), list[tuple[int, Merchant]](), Counter[str]()
+    shuffle(shuffled)
+    for merchant in shuffled:
+        ranked.append((count[merchant.app_id], merchant))
+        count[merchant.app_id] += 1
+    return [merchant for _, merchant in sorted(ranked, key=lambda entry: entry[0])[:MAX_ASKED_MERCHANTS]]
+
+
+def judge_list(account_id: str, response: requests.Response, stage: str, *, way_back: str = "") -> Finding:
     """Judge the list of a merchant for a user that does not exist.
 
-    What the platform has answered is no defect of the service, but it may be one of the merchant or the app.
+    A warning: the platform has refused it, which is no defect of the service. `way_back` is the advice if the function
+    fails, or "".
     """
     if response.status_code == 200:
         return ok("merchant", account_id, "the endpoint returns a list")
     problem = smoke.read_object(response)
-    code, upstream = str(problem.get("code")), problem.get("upstream")
-    if upstream:
+    if upstream := problem.get("upstream"):
         evidence = msgspec.convert(upstream, Evidence)
         text, advice = platform.explain_evidence(evidence)
-        if code == "upstream_rejected":
+        if problem.get("code") == "upstream_rejected":
             return ok("merchant", account_id, f"{text}; this may be because the user does not exist")
         return Finding("merchant", account_id, Outcome.WARNING, text, advice, evidence.logid)
-    advice = _ADVICE.get(code, f"look up {code} in docs/operate.md" if problem else deploy(stage))
-    return failed("merchant", account_id, f"HTTP {response.status_code} {code}", advice)
+    code = problem.get("code")
+    default = f"look up {code} in docs/operate.md" if code else deploy(stage)
+    text = f"HTTP {response.status_code} {code or ''}".rstrip()
+    return failed("merchant", account_id, text, _advise(response, code, default, way_back))
 
 
-def is_unanswered(response: requests.Response) -> bool:
-    """Return whether the function got no answer of the platform: then the next lists would be as slow."""
-    problem = smoke.read_object(response)
-    return problem.get("code") in ("upstream_unavailable", "upstream_timeout") and "upstream" not in problem
+def judge_refusals(asked: Sequence[tuple[str, Finding]]) -> list[Finding]:
+    """Return the findings of lists; it is a failure if every list of a group is refused. `asked` has their groups."""
+    served = {group for group, finding in asked if finding.outcome not in (Outcome.WARNING, Outcome.NOT_CHECKED)}
+    return [
+        replace(finding, outcome=Outcome.FAILED, text=f"{finding.text} (every asked list of {group} is refused)")
+        if finding.outcome is Outcome.WARNING and group not in served
+        else finding
+        for group, finding in asked
+    ]
 
 
-def judge_response(check_id: str, url: str, response: requests.Response, probe: smoke.Probe, stage: str) -> Finding:
+def judge_response(
+    check_id: str, url: str, response: requests.Response, probe: smoke.Probe, stage: str, *, way_back: str = ""
+) -> Finding:
     """Judge a response of the endpoint. Another version or commit than this clone's is only a warning."""
     difference = smoke.compare_response(response, probe)
     if difference is None:
@@ -192,4 +212,10 @@ def judge_response(check_id: str, url: str, response: requests.Response, probe: 
     body = smoke.read_object(response)
     if body.get("status") == "ok":
         return warning(check_id, url, difference.text, "use a clone of the deployed commit, or deploy this one")
-    return failed(check_id, url, difference.text, _ADVICE.get(str(body.get("code")), deploy(stage)))
+    return failed(check_id, url, difference.text, _advise(response, body.get("code"), deploy(stage), way_back))
+
+
+def _advise(response: requests.Response, code: Any, default: str, way_back: str) -> str:
+    """Return what to do about a response that is not the expected one, or about the problem with this code."""
+    is_function = response.status_code >= 500 and code in (None, "internal_error")
+    return way_back if is_function and way_back else _ADVICE.get(code, default)

@@ -1,6 +1,8 @@
 """Differences between what is deployed and the settings, where AWS differs from the emulated one."""
 
+import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -8,7 +10,14 @@ import pytest
 from infra import api_gateway
 from infra.account import Account
 from infra.bundle import ROOT
-from infra.comparison import Target, compare_api, compare_values, expected_functions
+from infra.comparison import (
+    Target,
+    compare_api,
+    compare_function,
+    compare_table,
+    compare_values,
+    expected_functions,
+)
 from infra.stage_settings import StageSettings
 
 PATHS = ("*/*", "/v1/sessions/POST", "/v1/merchants/{account_id}/stores/{poi_id}/certificates/GET")
@@ -22,11 +31,19 @@ def target(client: Any, settings: StageSettings | None = None, **overrides: str)
 
 
 class FakeApiGateway:
-    """An API. `paths` are the keys of its method settings."""
+    """An API, and the policy of its function. `paths` are the keys of its method settings."""
 
-    def __init__(self, *paths: str, off: bool = False) -> None:
+    def __init__(self, *paths: str, off: bool = False, allowed: str = "abc") -> None:
         self.paths = paths
         self.off = off
+        self.allowed = allowed
+
+    def get_policy(self, **_: str) -> Any:
+        source = f"arn:aws:execute-api:us-east-1:123456789012:{self.allowed}/*"
+        principal, condition = {"Service": "apigateway.amazonaws.com"}, {"ArnLike": {"AWS:SourceArn": source}}
+        return {
+            "Policy": json.dumps({"Statement": [{"Effect": "Allow", "Principal": principal, "Condition": condition}]})
+        }
 
     def get_caller_identity(self) -> Any:
         return {"Account": "123456789012"}
@@ -44,20 +61,74 @@ def test_a_limit_is_found_in_each_form_of_its_path(path: str) -> None:
     assert list(compare_api(target(FakeApiGateway(*PATHS, path)))) == []
 
 
-def test_a_limit_that_is_not_set_and_a_disabled_endpoint_are_differences() -> None:
-    found = [str(difference) for difference in compare_api(target(FakeApiGateway(*PATHS, off=True)))]
+def test_a_limit_that_is_not_set_a_missing_permission_and_a_disabled_endpoint_are_differences() -> None:
+    found = [str(difference) for difference in compare_api(target(FakeApiGateway(*PATHS, off=True, allowed="abcd")))]
     assert found == [
         f"api abc: limit of {STORES} is (None, None), expected (100, 200)",
+        "api abc: API Gateway may not invoke the function",
         "api abc: the default endpoint is disabled",
     ]
 
 
 def test_of_variables_only_the_names_are_shown() -> None:
     expected = expected_functions(target(None, StageSettings(python="3.12"), SESSION_TTL_SECONDS="60"))
-    environment = expected["douyin-redemption-dev"]["environment"]
+    environment = expected["douyin-redemption-dev"]["Environment.Variables"]
     assert (environment["SESSION_TTL_SECONDS"], environment["STAGE"]) == ("60", "dev")
-    assert expected["douyin-redemption-dev"]["runtime"] == "python3.12"
+    assert expected["douyin-redemption-dev"]["Runtime"] == "python3.12"
     [difference] = compare_values(
-        "function f", {"environment": {"A": "old", "B": "x"}}, {"environment": {"B": "x", "C": "new"}}
+        "function f",
+        {"Environment.Variables": {"A": "old", "B": "x"}},
+        {"Environment.Variables": {"B": "x", "C": "new"}},
     )
     assert str(difference) == "function f: variables differ: A, C"
+
+
+def test_a_function_is_compared_by_the_names_of_aws() -> None:
+    expected = expected_functions(target(None))["douyin-redemption-dev"]
+    configuration = {
+        "State": "Active", "LastUpdateStatus": "Successful", "Architectures": ["x86_64"], "Handler": "app.app",
+        "MemorySize": 1024, "Timeout": 15, "Environment": {"Variables": expected["Environment.Variables"]},
+        "TracingConfig": {"Mode": "Active"},
+    }  # fmt: skip
+    assert list(compare_function("f", {"Configuration": configuration}, expected)) == []
+    other = configuration | {"MemorySize": 512, "VpcConfig": {"SubnetIds": ["subnet-2", "subnet-1"]}}
+    found = {"Configuration": other, "Concurrency": {"ReservedConcurrentExecutions": 7}}
+    assert [str(difference) for difference in compare_function("f", found, expected)] == [
+        "function f: MemorySize is 512, expected 1024",
+        "function f: Concurrency.ReservedConcurrentExecutions is 7, expected None",
+        "function f: VpcConfig.SubnetIds is ['subnet-1', 'subnet-2'], expected []",
+    ]
+
+
+TABLE = {
+    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+    "TableStatus": "ACTIVE",
+    "DeletionProtectionEnabled": True,
+}
+BACKUPS = {"PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "ENABLED"}}
+
+
+@pytest.mark.parametrize(
+    ("table", "backups", "text", "advice"),
+    [
+        ({"KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}, BACKUPS, "partition key", "account and region"),
+        ({"TableStatus": "CREATING"}, BACKUPS, "CREATING", "wait"),
+        ({"DeletionProtectionEnabled": False}, BACKUPS, "not enabled: deletion protection", "docs/operate.md"),
+        ({}, {}, "not enabled: point-in-time recovery", "as an administrator"),
+    ],
+)
+def test_what_a_deployment_does_not_correct_in_a_table_has_an_advice(
+    table: Any, backups: Any, text: str, advice: str
+) -> None:
+    client = SimpleNamespace(
+        describe_table=lambda TableName: {"Table": TABLE | table},  # noqa: ARG005, N803 - AWS's name
+        describe_continuous_backups=lambda TableName: {"ContinuousBackupsDescription": backups},  # noqa: ARG005, N803
+    )
+    [difference] = compare_table(target(client))
+    assert text in difference.text
+    assert advice in difference.advice
+    healthy = SimpleNamespace(
+        describe_table=lambda TableName: {"Table": TABLE},  # noqa: ARG005, N803 - AWS's name
+        describe_continuous_backups=lambda TableName: {"ContinuousBackupsDescription": BACKUPS},  # noqa: ARG005, N803
+    )
+    assert list(compare_table(target(healthy))) == []

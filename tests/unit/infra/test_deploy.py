@@ -1,13 +1,17 @@
 """Steps of a deployment that need no deployed stage."""
 
+import contextlib
+import re
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import ClientError, NoCredentialsError
 
-from infra import bundle, deploy
+from infra import bundle, chalice_config, deploy
+from infra.comparison import Difference, repair
 from infra.stage_settings import StageError, StageSettings
 from redeemctl.errors import CommandError
 from redeemctl.stage import open_stage
@@ -104,7 +108,10 @@ def test_an_unconfirmed_alarm_address_is_subscribed_and_reported(
 
 def test_without_credentials_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with pytest.raises(SystemExit, match="Unable to locate credentials: set AWS_PROFILE"), deploy.exit_on_error():
+    with (
+        pytest.raises(SystemExit, match="Unable to locate credentials: set AWS_PROFILE"),
+        deploy.exit_on_error("make deploy STAGE=dev"),
+    ):
         raise NoCredentialsError
     with (
         pytest.raises(CommandError, match="Unable to locate credentials: set AWS_PROFILE"),
@@ -129,12 +136,69 @@ def test_an_app_that_cannot_be_imported_is_refused_with_the_module(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     with pytest.raises(StageError, match=message):
-        deploy.check_import(tmp_path)
+        deploy.check_import(tmp_path, {})
     assert not list(tmp_path.rglob("*.pyc"))
 
 
-def test_the_app_can_be_imported() -> None:
-    deploy.check_import(bundle.ROOT)
+@pytest.mark.parametrize(
+    ("level", "message"), [("DEBUG", None), ("VERBOSE", "Unknown level: 'VERBOSE'. The app cannot")]
+)
+def test_the_app_is_imported_with_the_variables_of_the_stage(level: str, message: str | None) -> None:
+    settings = StageSettings(environment={"POWERTOOLS_LOG_LEVEL": level})
+    expected = pytest.raises(StageError, match=message) if message else contextlib.nullcontext()
+    with expected:
+        deploy.check_import(bundle.ROOT, chalice_config.render_environment("dev", settings))
+
+
+@pytest.mark.parametrize(
+    ("error", "named", "is_denied"),
+    [
+        (ClientError({"Error": {"Code": "AccessDeniedException"}}, "Scan"), "AccessDeniedException", True),
+        (StageError("User: x is not authorized to perform: iam:CreateRole"), "iam:CreateRole", True),
+        (StageError("the stage's settings"), "the stage's settings", False),
+        (KeyboardInterrupt(), "interrupted. To complete it, run again: make deploy STAGE=dev", False),
+    ],
+)
+def test_an_error_is_one_message_with_what_to_do(error: BaseException, named: str, *, is_denied: bool) -> None:
+    with pytest.raises(SystemExit, match=re.escape(named)) as raised, deploy.exit_on_error("make deploy STAGE=dev"):
+        raise error
+    assert ("an administrator deploys it once (CHANGELOG.md" in str(raised.value)) == is_denied
+
+
+@pytest.mark.parametrize(("value", "flags"), [("1", True), ("0", False), ("", False)])
+def test_a_flag_of_make_that_is_0_means_no(value: str, *, flags: bool) -> None:
+    for target in ("deploy", "rollback"):
+        command = ["make", "--dry-run", target, "STAGE=dev", f"DRY_RUN={value}", f"REPAIR={value}"]
+        run = subprocess.run(command, cwd=bundle.ROOT, capture_output=True, text=True, check=True)
+        [line] = [line for line in run.stdout.splitlines() if f"-m infra.{target}" in line]
+        assert ("--dry-run" in line) == flags
+        assert ("--repair" in line) == (flags and target == "deploy")
+
+
+LOST = Difference("topic x", "missing", repair("dev"))
+OFF = Difference("table y", "not enabled: deletion protection", "switch it on")
+
+
+@pytest.mark.parametrize(
+    ("differences", "is_repaired", "named", "absent"),
+    [
+        ([LOST, OFF], False, ["topic x: missing", "REPAIR=1, as an administrator", "switch it on"], "CloudFormation"),
+        ([LOST], True, ["topic x: missing", "the repair has not restored it", "CloudFormation"], "REPAIR=1"),
+    ],
+)
+def test_what_a_deployment_does_not_correct_fails_it_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, differences: list[Difference], is_repaired: bool, named: list[str], absent: str
+) -> None:
+    corrected = Difference("function f", "MemorySize is 1, expected 2")
+    monkeypatch.setattr(deploy, "compare_stage", lambda _target, has_stack: [*differences, corrected])  # noqa: ARG005
+    target: Any = SimpleNamespace(stage="dev")
+    with pytest.raises(StageError) as raised:
+        deploy._check_complete(target, is_repaired=is_repaired)
+    assert [text for text in named if text not in str(raised.value)] == []
+    assert absent not in str(raised.value)
+    assert "function f" not in str(raised.value)
+    differences.clear()
+    deploy._check_complete(target, is_repaired=is_repaired)
 
 
 @pytest.mark.parametrize(("runtime", "lines"), [("python3.11", 1), ("python3.13", 0)])

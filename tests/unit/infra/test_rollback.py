@@ -20,14 +20,17 @@ DEPLOYED_ROUTES = {("/v1/health", "GET")}
 
 
 class Stage:
-    """A stage to which builds are deployed; `checked` has the build of each smoke test."""
+    """A stage to which builds are deployed; `checked` has the build of each smoke test, `tested` its URL."""
 
     def __init__(self, project: Path) -> None:
         self.client = FakeLambda()
         self.project = project
         self.report: list[str] = []
         self.checked: list[Build] = []
+        self.tested: str | None = None
         self.endpoint_is_off = False
+        self.apis = {"abc": DEPLOYED_ROUTES}
+        self.mapped = ""
         self.account: Any = SimpleNamespace(
             endpoint_url=None,
             id="123456789012",
@@ -70,16 +73,16 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     stage = Stage(tmp_path)
 
     def check(_account: Any, _stage: str, functions: Any, build: Build, url: str | None) -> str:
-        assert (url is None) == stage.endpoint_is_off
+        stage.tested = url
         for name, expected in functions.items():
-            actual = comparison.actual_function(stage.client.get_function(name))
-            assert list(comparison.compare_values(name, actual, expected)) == []
+            assert list(comparison.compare_function(name, stage.client.get_function(name), expected)) == []
         stage.checked.append(build)
         return "smoke test: passed"
 
     monkeypatch.setattr(smoke, "check", check)
-    monkeypatch.setattr(rollback, "find_rest_api", lambda *_: "abc")
-    monkeypatch.setattr(rollback, "list_routes", lambda _client, _api_id: DEPLOYED_ROUTES)
+    monkeypatch.setattr(rollback, "find_rest_apis", lambda *_: [{"id": api_id} for api_id in stage.apis])
+    monkeypatch.setattr(rollback, "list_routes", lambda _client, api_id: stage.apis[api_id])
+    monkeypatch.setattr(rollback, "list_mappings", lambda *_: [{"restApiId": stage.mapped}])
     return stage
 
 
@@ -216,7 +219,61 @@ def test_without_the_default_endpoint_no_request_is_sent(stage: Stage) -> None:
     stage.deploy_each("12")
     stage.endpoint_is_off = True
     stage.rollback()
-    assert stage.checked == [Build("1", COMMITS["1"])]
+    assert (stage.checked, stage.tested) == ([Build("1", COMMITS["1"])], None)
+
+
+DOMAIN = """[domain]
+name = "api.example.com"
+certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/x"
+"""
+OTHER_ROUTES = {("/v1/health", "GET"), ("/v1/other", "GET")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "mapped", "others", "tested"),
+    [
+        ("", "", DEPLOYED_ROUTES, None),
+        ("", "", set(), None),
+        ('rest_api_id = "abc"', "", OTHER_ROUTES, "abc/api"),
+        (DOMAIN, "abc", OTHER_ROUTES, "abc/api"),
+        (DOMAIN, "xyz", DEPLOYED_ROUTES, "xyz/api"),
+        (DOMAIN, "", DEPLOYED_ROUTES, None),
+    ],
+)
+def test_a_second_api_does_not_stop_a_rollback(
+    stage: Stage, settings: str, mapped: str, others: set[Any], tested: str | None
+) -> None:
+    """Its smoke test uses the API of the settings or the domain, else none."""
+    stage.deploy_each("12")
+    stage.apis["xyz"], stage.mapped = others, mapped
+    settings_path(stage.project, "dev").write_text(settings)
+    stage.rollback()
+    assert (stage.running()[API], stage.tested) == ("1", tested)
+    [warning] = [line for line in stage.report if line.startswith("warning: ")]
+    assert "2 REST APIs (abc, xyz)" in warning
+
+
+def test_a_build_without_the_routes_of_an_api_that_may_be_in_use_is_refused(stage: Stage) -> None:
+    stage.deploy_each("12")
+    stage.apis["xyz"] = OTHER_ROUTES
+    with pytest.raises(StageError, match=r"other routes than are deployed \(GET /v1/other\)"):
+        stage.rollback()
+    assert stage.client.calls == []
+    stage.apis.clear()
+    with pytest.raises(StageError, match="stage dev has no API"):
+        stage.rollback()
+
+
+def test_the_way_back_is_named_after_a_deployment_but_not_after_the_first_one_or_a_rollback(stage: Stage) -> None:
+    def way_back() -> str:
+        return versions.find_way_back(stage.client, API, "dev")
+
+    stage.deploy("1")
+    assert way_back() == ""
+    stage.deploy("2")
+    assert way_back() == "make rollback STAGE=dev [TO=<commit>]"
+    stage.rollback()
+    assert way_back() == ""
 
 
 def test_a_missing_function_is_named(stage: Stage) -> None:

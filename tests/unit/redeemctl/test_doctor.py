@@ -1,6 +1,7 @@
 """The judgments of `redeemctl doctor`: tables of what was read and the outcome."""
 
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 
 from chalicelib import errors
 from chalicelib.errors import Evidence
+from chalicelib.merchants import Merchant
 from chalicelib.tokens.lease import TokenRow
 from infra import smoke
 from infra.bundle import ROOT, Build
@@ -70,28 +72,6 @@ def test_the_generated_configuration_fits_the_settings(configured: Any, outcome:
     judged(resources.judge_settings(configured, {"a": 1}, "dev"), outcome, text)
 
 
-TABLE = {
-    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
-    "TableStatus": "ACTIVE",
-    "DeletionProtectionEnabled": True,
-}
-BACKUPS = {"PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "ENABLED"}}
-
-
-@pytest.mark.parametrize(
-    ("table", "backups", "outcome", "text"),
-    [
-        (TABLE, BACKUPS, OK, "as in the template"),
-        ({**TABLE, "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}, BACKUPS, FAILED, "partition key"),
-        ({**TABLE, "TableStatus": "CREATING"}, BACKUPS, FAILED, "CREATING"),
-        ({**TABLE, "DeletionProtectionEnabled": False}, BACKUPS, FAILED, "not enabled: deletion protection"),
-        (TABLE, {}, FAILED, "not enabled: point-in-time recovery"),
-    ],
-)
-def test_the_table_must_be_as_in_the_template(table: Any, backups: Any, outcome: Outcome, text: str) -> None:
-    judged(resources.judge_table("table", table, backups), outcome, text)
-
-
 @pytest.mark.parametrize(
     ("content", "outcome", "text"),
     [
@@ -110,8 +90,8 @@ def test_each_difference_from_the_settings_is_a_failed_check() -> None:
     advice = "run make deploy STAGE=dev, which sets what infra/stages/dev.toml says"
     assert list(found) == [failed("api", "x", "limit is 1", advice)]
     assert list(resources.judge_differences("api", "API", [], "dev")) == [ok("api", "API", "as configured")]
-    [lost] = resources.judge_differences("stack", "stack", [Difference("topic x", "missing")], "dev")
-    assert lost == failed("stack", "topic x", "missing", "run make deploy STAGE=dev REPAIR=1, as an administrator")
+    [lost] = resources.judge_differences("domain", "domain", [Difference("domain x", "missing", "restore it")], "dev")
+    assert lost == failed("domain", "x", "missing", "restore it")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +115,7 @@ def test_a_certificate_is_issued_and_lasts_30_days(certificate: Any, days: int, 
 @pytest.mark.parametrize(
     ("runs", "failures", "seconds_since_deployment", "outcome", "text"),
     [
-        (3, 2, 90000, OK, "a run has succeeded in the last 25 minutes"),
+        (3, 2, 90000, OK, "a run has ended without an error in the last 25 minutes"),
         (3, 3, 90000, FAILED, "all runs of the last 25 minutes have failed"),
         (0, 0, 60, WARNING, "deployed 1 minutes ago"),
         (1, 1, 60, FAILED, "all runs"),
@@ -167,17 +147,32 @@ def test_failed_runs_are_subtracted_in_whatever_order_cloudwatch_reports_them(
     assert finding.outcome is outcome
 
 
+TOPIC = "arn:aws:sns:us-east-1:000000000000:douyin-redemption-dev-alarms"
+ALARM = {"AlarmName": "a", "StateValue": "OK", "AlarmActions": ["arn:aws:sns:us-east-1:000000000000:other", TOPIC]}
+REPAIR = "run make deploy STAGE=dev REPAIR=1, as an administrator"
+
+
 @pytest.mark.parametrize(
-    ("alarms", "findings"),
+    ("changes", "text", "advice"),
     [
-        ([{"AlarmName": "a", "StateValue": "OK"}], [("1", OK)]),
-        ([{"AlarmName": "a", "StateValue": "ALARM", "StateReason": "threshold crossed"}], [("a", FAILED)]),
-        ([{"AlarmName": "a", "StateValue": "INSUFFICIENT_DATA", "ActionsEnabled": False}], [("a", WARNING)]),
-        ([], [("", FAILED)]),
+        ({"StateValue": "ALARM", "StateReason": "threshold crossed"}, "in ALARM: threshold crossed", "the runbook"),
+        ({"ActionsEnabled": False}, "it notifies nobody: its actions are disabled", "enable-alarm-actions"),
+        ({"AlarmActions": []}, "it notifies nobody: its action was removed", REPAIR),
+        ({"AlarmActions": [f"{TOPIC}2"]}, "it notifies nobody: its action was removed", REPAIR),
     ],
 )
-def test_alarms_are_in_ok_and_switched_on(alarms: Any, findings: Any) -> None:
-    assert [(f.what, f.outcome) for f in resources.judge_alarms(alarms, "dev")] == findings
+def test_an_alarm_that_fires_or_notifies_nobody_is_a_failed_check(changes: Any, text: str, advice: str) -> None:
+    [healthy] = resources.judge_alarms([ALARM], "dev")
+    assert healthy.outcome is OK
+    [finding] = resources.judge_alarms([ALARM | changes], "dev")
+    judged(finding, FAILED, text)
+    assert advice in finding.advice
+
+
+def test_an_alarm_may_fire_and_notify_nobody_and_without_alarms_the_stack_is_to_be_repaired() -> None:
+    both = ALARM | {"StateValue": "ALARM", "ActionsEnabled": False}
+    assert len(resources.judge_alarms([both], "dev")) == 2
+    assert resources.judge_alarms([], "dev") == [failed("alarms", "", "there are none", REPAIR)]
 
 
 def subscription(endpoint: str, arn: str = "arn:confirmed") -> dict[str, str]:
@@ -230,6 +225,25 @@ def test_the_advice_on_a_refused_login_follows_the_problem(response: Any, outcom
     assert advice in finding.advice
 
 
+@pytest.mark.parametrize(
+    ("response", "advice"),
+    [
+        (Response(500, {"code": "internal_error", "request_id": "1"}), "make rollback"),
+        (Response(502, "Bad Gateway", "text/html"), "make rollback"),
+        (Response(503, {"code": "unavailable", "request_id": "1"}), "table"),
+        (Response(403, {"message": "Forbidden"}, "application/json"), "make deploy"),
+    ],
+)
+def test_a_function_that_fails_right_after_a_deployment_is_not_deployed_again(response: Any, advice: str) -> None:
+    for finding in (
+        resources.judge_list("1", response, "dev", way_back="make rollback"),
+        resources.judge_response(
+            "api.login", "u", response, resources.refused_login("a"), "dev", way_back="make rollback"
+        ),
+    ):
+        assert advice in finding.advice
+
+
 def upstream(code: int) -> dict[str, Any]:
     return {"upstream": {"error_code": code, "sub_error_code": 0, "logid": "LOG"}}
 
@@ -246,7 +260,9 @@ def upstream(code: int) -> dict[str, Any]:
         (Response(500, {"code": "internal_error"}), FAILED, "HTTP 500 internal_error", "problems"),
         (Response(401, {"code": "unauthenticated"}), FAILED, "HTTP 401 unauthenticated", "docs/operate.md"),
         (Response(404, {"code": "store_not_found"}), FAILED, "HTTP 404 store_not_found", "docs/operate.md"),
+        (Response(503, {"code": "token_unavailable"}), FAILED, "HTTP 503 token_unavailable", "NAT"),
         (Response(502, "Bad Gateway", "text/html"), FAILED, "HTTP 502", "make deploy STAGE=dev"),
+        (Response(403, {"message": "Forbidden"}), FAILED, "HTTP 403", "make deploy STAGE=dev"),
     ],
 )
 def test_a_list_is_in_order_if_it_succeeds_or_the_platform_has_answered(
@@ -257,18 +273,45 @@ def test_a_list_is_in_order_if_it_succeeds_or_the_platform_has_answered(
     assert advice in finding.advice
 
 
+SERVED, REFUSED = ok("merchant", "1", "fine"), warning("merchant", "2", "platform error 2119005", "authorize")
+BROKEN, SKIPPED = failed("merchant", "3", "HTTP 500", "do"), not_checked("merchant", "4", "no token", "see")
+
+
 @pytest.mark.parametrize(
-    ("response", "expected"),
+    ("asked", "outcomes"),
     [
-        (Response(504, {"code": "upstream_timeout"}), True),
-        (Response(503, {"code": "upstream_unavailable"}), True),
-        (Response(503, {"code": "upstream_unavailable", **upstream(2100004)}), False),
-        (Response(503, {"code": "unavailable"}), False),
-        (Response(200, {}), False),
+        ([("a", REFUSED), ("a", REFUSED), ("a", SKIPPED)], [FAILED, FAILED, Outcome.NOT_CHECKED]),
+        ([("a", REFUSED), ("a", SERVED), ("b", REFUSED)], [WARNING, OK, FAILED]),
+        ([("a", REFUSED), ("a", BROKEN)], [WARNING, FAILED]),
+        ([], []),
     ],
 )
-def test_after_no_answer_of_the_platform_no_further_list_is_requested(response: Any, expected: bool) -> None:
-    assert resources.is_unanswered(response) == expected
+def test_when_every_asked_list_of_an_app_is_refused_that_is_a_failure(asked: Any, outcomes: list[Outcome]) -> None:
+    found = resources.judge_refusals(asked)
+    assert [finding.outcome for finding in found] == outcomes
+    assert all(finding.text for finding in found)
+
+
+def merchants(app_id: str, count: int) -> list[Merchant]:
+    return [Merchant(f"{app_id}{n}", app_id, app_id, None, None, active=True) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "counts"),
+    [
+        (merchants("a", 3), {"a": 3}),
+        (merchants("a", 500), {"a": 20}),
+        (merchants("a", 500) + merchants("b", 2), {"a": 18, "b": 2}),
+        (merchants("a", 500) + merchants("b", 500), {"a": 10, "b": 10}),
+    ],
+)
+def test_at_most_20_lists_are_requested_at_random_and_some_of_each_app(
+    rows: list[Merchant], counts: dict[str, int]
+) -> None:
+    first, second = (resources.choose_sample(rows) for _ in range(2))
+    assert Counter(merchant.app_id for merchant in first) == counts
+    assert len({merchant.account_id for merchant in first}) == len(first)
+    assert len(rows) < 500 or first != second
 
 
 @pytest.mark.parametrize(
@@ -321,6 +364,9 @@ def test_the_advice_fits_the_cause_and_quotes_the_platform(error: Any, text: str
     ("row", "is_foreign", "outcome", "text"),
     [
         (TokenRow("t", int(NOW) + 1201), False, OK, "expires in 1201 s"),
+        (TokenRow("t", int(NOW) + 1201, failure="10013"), False, FAILED, "has failed: platform error 10013: the"),
+        (TokenRow("t", int(NOW) + 1201, failure="timeout"), False, WARNING, "the last renewal has failed (timeout)"),
+        (TokenRow("t", int(NOW) + 1201, failure="10013"), True, OK, "of another system, expires"),
         (TokenRow("t", int(NOW) + 1200), False, WARNING, "the schedule has not renewed it"),
         (TokenRow("t", int(NOW) + 60), True, OK, "of another system, expires in 60 s"),
         (TokenRow("t", int(NOW) - 60), True, FAILED, "has expired"),
@@ -352,4 +398,24 @@ def client_error(code: str) -> ClientError:
 def test_an_error_of_aws_says_what_is_missing_or_why_nothing_was_checked(
     error: Exception, outcome: Outcome, text: str
 ) -> None:
-    judged(judge_error("table", "t", error, "dev"), outcome, text)
+    judged(judge_error("table", "t", error, "dev", "us-east-1"), outcome, text)
+
+
+def test_the_advice_on_a_missing_permission_names_the_policy_and_the_region() -> None:
+    advice = judge_error("table", "t", client_error("AccessDeniedException"), "dev", "eu-west-1").advice
+    assert "douyin-redemption-dev-operator" in advice
+    assert "eu-west-1 may be the wrong region" in advice
+
+
+@pytest.mark.parametrize(
+    ("check_id", "advice"),
+    [
+        ("alarms.subscription", REPAIR),
+        ("secret", "A lost table, secret or role"),
+        ("schedule", "make deploy STAGE=dev"),
+    ],
+)
+def test_what_is_lost_is_restored_by_what_can_restore_it(check_id: str, advice: str) -> None:
+    finding = judge_error(check_id, "x", client_error("NotFound"), "dev", "us-east-1")
+    judged(finding, FAILED, "it does not exist")
+    assert advice in finding.advice
