@@ -11,8 +11,8 @@
 - ListSubscriptionsByTopic: AWS shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
 - FilterLogEvents does not know alternatives (`?ERROR ?"Task timed out"`).
 - GetFunction of a version returns the URL of the present code; here, the URL of the version's code.
-- IAM is enforced, except for callers with the key `test`. It checks CreateFunction and the calls of EventBridge against
-  other ARNs than AWS does.
+- IAM is enforced, except for callers with the key `test`. It checks CreateFunction, EnableAlarmActions and the calls of
+  EventBridge against other ARNs than AWS does.
 - A function is pending for half a second after each change, and Chalice then waits 5 s: here it is active at once.
 - A change of a function kills its instances: here, as on AWS, each completes its request first.
 """
@@ -20,6 +20,7 @@
 import functools
 import json
 import os
+import re
 import shlex
 import threading
 import time
@@ -166,6 +167,10 @@ def _complete_resource_arn(extract: Any, service: str, method: str, *request: An
     if service == "events":
         rule = json.loads(body).get("Rule")
         return f"arn:aws:events:{region}:{account_id}:rule/{rule}" if rule else arn.replace("/default/", "/")
+    if service == "monitoring" and (
+        alarm := re.search(rb"AlarmNames.{1,16}?(douyin-redemption-[\w-]+)", body, re.DOTALL)
+    ):
+        return f"arn:aws:cloudwatch:{region}:{account_id}:alarm:{alarm[1].decode()}"
     if (service, method, arn) == ("lambda", "POST", "*"):
         return f"arn:aws:lambda:{region}:{account_id}:function:{json.loads(body)['FunctionName']}"
     return arn

@@ -167,7 +167,8 @@ def choose_sample(
     for merchant in shuffled:
         ranked.append((count[merchant.app_id], merchant))
         count[merchant.app_id] += 1
-    return [merchant for _, merchant in sorted(ranked, key=lambda entry: entry[0])[:MAX_ASKED_MERCHANTS]]
+    asked = sorted(ranked, key=lambda entry: entry[0])[:MAX_ASKED_MERCHANTS]
+    return sorted((merchant for _, merchant in asked), key=lambda merchant: merchant.account_id)
 
 
 def judge_list(account_id: str, response: requests.Response, stage: str, *, way_back: str = "") -> Finding:
