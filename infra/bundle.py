@@ -34,6 +34,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
@@ -148,11 +149,15 @@ def copy_project(to: Path, root: Path = ROOT) -> None:
 def adopt_archive(folder: Path, root: Path = ROOT, architecture: str = X86_64) -> Path:
     """Let `chalice deploy` upload the archive in `folder`, which was built elsewhere from the same commit; return it.
 
-    Raises BundleError if there is no archive for this Python and architecture, or it is of another commit.
+    Raises BundleError if there is no archive for this Python and architecture, its hash is not in the file SHA256SUMS
+    beside it, or it is of another commit.
     """
     archives = _list_archives(folder, architecture)
     if len(archives) != 1:
         raise BundleError(f"{folder}: {len(archives)} bundles for {RUNTIME} and {architecture}, expected one")
+    sums = folder / "SHA256SUMS"
+    if not sums.exists() or sha256(archives[0].read_bytes()).hexdigest() not in sums.read_text(encoding="ascii"):
+        raise BundleError(f"the hash of {archives[0].name} is not in {sums}: this is not the archive that was built")
     built, commit = read_build(archives[0]), read_commit(root)
     if built.commit != commit:
         raise BundleError(f"{archives[0].name} is of commit {built.commit}, but this is a clone of commit {commit}")

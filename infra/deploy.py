@@ -49,8 +49,8 @@ def deploy(
 ) -> str:
     """Deploy a stage of `project`; return the URL of its default endpoint. `report` receives a line for each step.
 
-    `built` is a folder with a bundle that was built elsewhere from the same commit. `confirm_repair` is asked before
-    the stack's resources are repaired; None: they are not. Raises StageError at the end if one of them is missing.
+    `built` is a folder with a bundle that was built elsewhere from the same commit, and SHA256SUMS. `confirm_repair` is
+    asked before the stack's resources are repaired; None: they are not. Raises StageError at the end if one is missing.
     """
     is_repair = confirm_repair is not None
     settings, archive, change_set = _prepare(account, project, stage, report, built, repair=is_repair)
@@ -340,7 +340,7 @@ def main() -> None:
         "--repair", action="store_true", help="restore the stack's resources that were deleted or changed by hand"
     )
     parser.add_argument(
-        "--bundle", type=Path, metavar="FOLDER", help="deploy the bundle in this folder, built from the same commit"
+        "--bundle", type=Path, metavar="FOLDER", help="deploy the bundle in this folder, with its SHA256SUMS"
     )
     arguments = parser.parse_args()
     with exit_on_error(f"make deploy STAGE={arguments.stage}"):

@@ -171,14 +171,22 @@ def test_a_bundle_of_the_same_commit_is_deployed_in_a_clone_that_installed_nothi
     """As in the pipeline: there is no folder vendor/, and Chalice imports the app before it looks for its package."""
     clone = tmp_path / "clone"
     copy_sources(clone)
-    monkeypatch.setattr("infra.bundle.read_commit", lambda _root: "other")
-    with pytest.raises(BundleError, match="this is a clone of commit other"):
-        adopt_archive(archive.parent, clone)
-    monkeypatch.setattr("infra.bundle.read_commit", lambda _root: read_build(archive).commit)
-    with pytest.raises(BundleError, match="0 bundles"):
-        adopt_archive(tmp_path, clone)
     built = tmp_path / "built"
     built.mkdir()
+    with pytest.raises(BundleError, match="0 bundles"):
+        adopt_archive(built, clone)
+    shutil.copyfile(archive, built / archive.name)
+    with pytest.raises(BundleError, match="SHA256SUMS: this is not the archive that was built"):
+        adopt_archive(built, clone)
+    (built / "SHA256SUMS").write_text(f"{hashlib.sha256(archive.read_bytes()).hexdigest()}  another-name.zip\n")
+    monkeypatch.setattr("infra.bundle.read_commit", lambda _root: "other")
+    with pytest.raises(BundleError, match="this is a clone of commit other"):
+        adopt_archive(built, clone)
+    monkeypatch.setattr("infra.bundle.read_commit", lambda _root: read_build(archive).commit)
+    with zipfile.ZipFile(built / archive.name, "a") as tampered:
+        tampered.comment = b"changed"
+    with pytest.raises(BundleError, match="this is not the archive that was built"):
+        adopt_archive(built, clone)
     shutil.copyfile(archive, built / archive.name)
     adopted = adopt_archive(built, clone)
     subprocess.run([sys.executable, "-c", "import app"], cwd=clone, check=True)
