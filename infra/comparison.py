@@ -263,22 +263,16 @@ def compare_stack(target: Target) -> Iterator[Difference]:
 
 def _compare_metric_filters(logs: Any, stage: str) -> Iterator[Difference]:
     found = none_if_not_found(logs.describe_metric_filters, logGroupName=access_log_group(stage)) or {}
-    actual = [
-        {"pattern": metric_filter["filterPattern"], **transformation}
+    actual = {
+        (metric_filter["filterPattern"], metric["metricNamespace"], metric["metricName"])
         for metric_filter in found.get("metricFilters", ())
-        for transformation in metric_filter["metricTransformations"]
-    ]
+        for metric in metric_filter["metricTransformations"]
+    }
     for resource in read_template()["Resources"].values():
         if resource["Type"] == "AWS::Logs::MetricFilter":
             [wanted] = resource["Properties"]["MetricTransformations"]
-            expected = {
-                "pattern": resource["Properties"]["FilterPattern"],
-                "metricName": wanted["MetricName"],
-                "metricNamespace": wanted["MetricNamespace"],
-                "metricValue": wanted["MetricValue"],
-                "dimensions": {dimension["Key"]: dimension["Value"] for dimension in wanted["Dimensions"]},
-            }
-            if not any(transformation.items() >= expected.items() for transformation in actual):
+            expected = (resource["Properties"]["FilterPattern"], wanted["MetricNamespace"], wanted["MetricName"])
+            if expected not in actual:
                 text = "missing, or not as in the template"
                 yield Difference(f"metric filter of {wanted['MetricName']}", text, repair(stage))
 
@@ -302,9 +296,7 @@ def compare_values(resource: str, actual: Mapping[str, Any], expected: Mapping[s
     for name, value in expected.items():
         found = actual.get(name)
         if name == "Environment.Variables":
-            present, wanted = found or {}, value or {}
-            differing = sorted(n for n in present.keys() | wanted.keys() if present.get(n) != wanted.get(n))
-            if differing:
+            if differing := sorted(dict((found or {}).items() ^ value.items())):
                 yield Difference(resource, f"variables differ: {', '.join(differing)}")
         elif (found or None) != (value or None):
             yield Difference(resource, f"{name} is {found}, expected {value}")

@@ -27,7 +27,6 @@ from infra.stage_settings import StageError, StageSettings
 UNRESERVED_CONCURRENCY = 100
 """https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""
 
-
 _DENIED_HINT = (
     "\nIs this version new here? Its policies may have changed: then an administrator deploys it once (CHANGELOG.md, "
     '"What you must do")'
@@ -124,7 +123,7 @@ def run_chalice(account: Account, project: Path, *arguments: str) -> str:
 
 
 @contextmanager
-def exit_on_error(command: str) -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """Exit with the message of an error that the caller can do something about, without a traceback."""
     try:
         yield
@@ -134,7 +133,7 @@ def exit_on_error(command: str) -> Iterator[None]:
         is_denied = "AccessDenied" in str(error) or "not authorized to perform" in str(error)
         raise SystemExit(f"{error}{_DENIED_HINT if is_denied else ''}") from None
     except KeyboardInterrupt:
-        raise SystemExit(f"\ninterrupted. To complete it, run again: {command}") from None
+        raise SystemExit("\ninterrupted: run the same command again, which completes what was begun") from None
 
 
 def _prepare(
@@ -343,7 +342,7 @@ def main() -> None:
         "--bundle", type=Path, metavar="FOLDER", help="deploy the bundle in this folder, with its SHA256SUMS"
     )
     arguments = parser.parse_args()
-    with exit_on_error(f"make deploy STAGE={arguments.stage}"):
+    with exit_on_error():
         account = open_account(bundle.ROOT, arguments.stage)
         if arguments.dry_run:
             dry_run(account, bundle.ROOT, arguments.stage, print, repair=arguments.repair)

@@ -116,7 +116,7 @@ def main() -> None:
     delete_data = arguments.data == "delete"
     if delete_data and arguments.really != arguments.stage:
         parser.error(f"to delete table and secret: DATA=delete REALLY={arguments.stage}")
-    with exit_on_error(f"make destroy STAGE={arguments.stage}"):
+    with exit_on_error():
         account = open_account(ROOT, arguments.stage)
         destroy(account, ROOT, arguments.stage, print, delete_data=delete_data)
 

@@ -8,7 +8,7 @@ import argparse
 import ast
 import io
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,13 @@ def rollback(
     Raises StageError if there is no such build, or it does not fit what is deployed.
     """
     settings = begin(account, project, stage, report)
-    client, functions = account.client("lambda"), function_names(stage)
+    client, apigateway, functions = account.client("lambda"), account.client("apigateway"), function_names(stage)
     histories = {}
     for name in functions.values():
         if none_if_not_found(client.get_function, FunctionName=name) is None:
             raise StageError(f"function {name} does not exist; make deploy STAGE={stage} creates it")
         histories[name] = versions.read_history(client, name)
-    serving = _find_serving_apis(account, stage, settings, report)
+    serving = _find_serving_apis(apigateway, stage, settings, report)
     api_history = histories[functions["api_handler"]]
     _report_builds(api_history, report)
     target = versions.choose_build(api_history, commit)
@@ -59,16 +59,26 @@ def rollback(
         _check_variables(name, version, histories[name].running, stage)
     archives = {name: versions.download(client, name, version) for name, version in restored.items()}
     archive = archives[functions["api_handler"]]
-    deployed = {route for api_id in serving for route in list_routes(account.client("apigateway"), api_id)}
+    deployed = {route for api_id in serving for route in list_routes(apigateway, api_id)}
     _check_routes(read_routes(archive), deployed, target, stage)
     if dry_run:
         return
     for name, version in restored.items():
         _restore(client, name, version, archives[name])
         report(f"function {name}: {version.description}")
-    expected = {name: _expected_function(version) for name, version in restored.items()}
-    is_tested = len(serving) == 1 and not _is_endpoint_off(account, serving[0])
-    url = account.api_url(serving[0], API_STAGE) if is_tested else None
+    expected = {
+        name: {
+            "State": "Active",
+            "LastUpdateStatus": "Successful",
+            "CodeSha256": version.code,
+            "Runtime": version.runtime,
+            "Architectures": [version.architecture],
+        }
+        for name, version in restored.items()
+    }
+    url = None
+    if len(serving) == 1 and not apigateway.get_rest_api(restApiId=serving[0]).get("disableExecuteApiEndpoint"):
+        url = account.api_url(serving[0], API_STAGE)
     report(smoke.check(account, stage, expected, read_build(io.BytesIO(archive)), url))
 
 
@@ -85,14 +95,11 @@ def read_routes(archive: bytes) -> set[tuple[str, str]]:
     return routes
 
 
-def _find_serving_apis(
-    account: Account, stage: str, settings: StageSettings, report: Callable[[str], None]
-) -> list[str]:
+def _find_serving_apis(client: Any, stage: str, settings: StageSettings, report: Callable[[str], None]) -> list[str]:
     """Return the id of the API of the settings, of the domain, or the only one; else those of all APIs.
 
     A second API does not stop a rollback, because an operator may not delete it.
     """
-    client = account.client("apigateway")
     ids = [api["id"] for api in find_rest_apis(client, stage)]
     if not ids:
         raise StageError(f"stage {stage} has no API; make deploy STAGE={stage} creates it")
@@ -127,12 +134,7 @@ def _find_version(history: History, target: Version, name: str, stage: str) -> V
 
 
 def _check_variables(name: str, version: Version, running: Version, stage: str) -> None:
-    different = sorted(
-        variable
-        for variable in version.variables.keys() | running.variables.keys()
-        if version.variables.get(variable) != running.variables.get(variable)
-    )
-    if different:
+    if different := sorted(dict(version.variables.items() ^ running.variables.items())):
         raise StageError(
             f"function {name} had other environment variables ({', '.join(different)}); {_advice(version, stage)}"
         )
@@ -158,20 +160,6 @@ def _restore(client: Any, name: str, version: Version, archive: bytes) -> None:
         versions.wait_until_updated(client, name)
 
 
-def _expected_function(version: Version) -> Mapping[str, Any]:
-    return {
-        "State": "Active",
-        "LastUpdateStatus": "Successful",
-        "CodeSha256": version.code,
-        "Runtime": version.runtime,
-        "Architectures": [version.architecture],
-    }
-
-
-def _is_endpoint_off(account: Account, api_id: str) -> bool:
-    return bool(account.client("apigateway").get_rest_api(restApiId=api_id).get("disableExecuteApiEndpoint"))
-
-
 def main() -> None:
     """Parse the command line and roll a stage back."""
     parser = argparse.ArgumentParser(prog="python -m infra.rollback", description=__doc__)
@@ -179,7 +167,7 @@ def main() -> None:
     parser.add_argument("--to", metavar="COMMIT", help="the commit to go back to; default: the build before this one")
     parser.add_argument("--dry-run", action="store_true", help="list the builds; change nothing")
     arguments = parser.parse_args()
-    with exit_on_error(f"make rollback STAGE={arguments.stage}"):
+    with exit_on_error():
         account = open_account(ROOT, arguments.stage)
         rollback(account, ROOT, arguments.stage, print, arguments.to, dry_run=arguments.dry_run)
 

@@ -187,26 +187,23 @@ class Checks:
                 yield resources.judge_response(check_id, url, response, probe, self.name, way_back=self.way_back)
 
     def _check_last_run(self, function: str) -> Check[None]:
-        now = time.time()
-        dimensions = [{"Name": "FunctionName", "Value": function}]
-        queries = [
-            {
-                "Id": name.lower(),
-                "MetricStat": {
-                    "Metric": {"Namespace": "AWS/Lambda", "MetricName": name, "Dimensions": dimensions},
-                    "Period": 300,
-                    "Stat": "Sum",
-                },
-            }
-            for name in ("Invocations", "Errors")
-        ]
-        # CloudWatch gives each sum of 5 minutes the time of their start. The current 5 minutes end after now.
-        results = self.stage.account.client("cloudwatch").get_metric_data(
-            MetricDataQueries=queries, StartTime=now - resources.SCHEDULE_SECONDS, EndTime=now + 300
-        )["MetricDataResults"]
-        count = {result["Id"]: sum(result["Values"]) for result in results}
+        now, client = time.time(), self.stage.account.client("cloudwatch")
+
+        def count(metric: str) -> float:
+            # CloudWatch gives each sum of 5 minutes the time of their start. The current 5 minutes end after now.
+            points = client.get_metric_statistics(
+                Namespace="AWS/Lambda",
+                MetricName=metric,
+                Dimensions=[{"Name": "FunctionName", "Value": function}],
+                StartTime=now - resources.SCHEDULE_SECONDS,
+                EndTime=now + 300,
+                Period=300,
+                Statistics=["Sum"],
+            )["Datapoints"]
+            return float(sum(point["Sum"] for point in points))
+
         seconds = self._seconds_since_change(function)
-        yield resources.judge_last_run(function, seconds, self.name, count["invocations"], count["errors"])
+        yield resources.judge_last_run(function, seconds, self.name, count("Invocations"), count("Errors"))
 
     def _check_alarms(self) -> Check[None]:
         pages = self.stage.account.client("cloudwatch").get_paginator("describe_alarms")

@@ -321,7 +321,7 @@ def test_without_any_permission_nothing_is_called_well(operator: DoctorOperator)
     [
         ("ListRolePolicies", "function", {"ok"}),
         ("DescribeMetricFilters", "stack", set()),
-        ("GetMetricData", "schedule.last_run", set()),
+        ("GetMetricStatistics", "schedule.last_run", set()),
         ("GetSecretValue", "secret", set()),
         ("GetItem", "token", set()),
     ],

@@ -110,7 +110,7 @@ def test_without_credentials_the_error_names_the_variable(monkeypatch: pytest.Mo
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with (
         pytest.raises(SystemExit, match="Unable to locate credentials: set AWS_PROFILE"),
-        deploy.exit_on_error("make deploy STAGE=dev"),
+        deploy.exit_on_error(),
     ):
         raise NoCredentialsError
     with (
@@ -156,11 +156,11 @@ def test_the_app_is_imported_with_the_variables_of_the_stage(level: str, message
         (ClientError({"Error": {"Code": "AccessDeniedException"}}, "Scan"), "AccessDeniedException", True),
         (StageError("User: x is not authorized to perform: iam:CreateRole"), "iam:CreateRole", True),
         (StageError("the stage's settings"), "the stage's settings", False),
-        (KeyboardInterrupt(), "interrupted. To complete it, run again: make deploy STAGE=dev", False),
+        (KeyboardInterrupt(), "interrupted: run the same command again", False),
     ],
 )
 def test_an_error_is_one_message_with_what_to_do(error: BaseException, named: str, *, is_denied: bool) -> None:
-    with pytest.raises(SystemExit, match=re.escape(named)) as raised, deploy.exit_on_error("make deploy STAGE=dev"):
+    with pytest.raises(SystemExit, match=re.escape(named)) as raised, deploy.exit_on_error():
         raise error
     assert ("an administrator deploys it once (CHANGELOG.md" in str(raised.value)) == is_denied
 

@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,11 +13,10 @@ from chalicelib.errors import Evidence
 from chalicelib.merchants import Merchant
 from chalicelib.tokens.lease import TokenRow
 from infra import smoke
-from infra.bundle import ROOT, Build
+from infra.bundle import Build
 from infra.comparison import Difference
 from redeemctl.doctor import platform, resources
 from redeemctl.doctor.aws_errors import judge_error
-from redeemctl.doctor.checks import Checks
 from redeemctl.doctor.findings import Finding, Outcome, exit_code, failed, group, not_checked, ok, summarize, warning
 from redeemctl.secret import SecretVersion
 
@@ -126,25 +124,6 @@ def test_a_run_of_the_schedule_succeeded_in_the_last_25_minutes(
     runs: int, failures: int, seconds_since_deployment: float, outcome: Outcome, text: str
 ) -> None:
     judged(resources.judge_last_run("f", seconds_since_deployment, "dev", runs, failures), outcome, text)
-
-
-@pytest.mark.parametrize(("errors", "outcome"), [([1.0], OK), ([2.0, 1.0], FAILED)])
-def test_failed_runs_are_subtracted_in_whatever_order_cloudwatch_reports_them(
-    errors: list[float], outcome: Outcome
-) -> None:
-    def get_metric_data(MetricDataQueries: Any, **_: Any) -> Any:  # noqa: N803 - AWS's name
-        values = {"Invocations": [1.0, 2.0], "Errors": errors}
-        results = [
-            {"Id": query["Id"], "Values": values[query["MetricStat"]["Metric"]["MetricName"]]}
-            for query in MetricDataQueries
-        ]
-        return {"MetricDataResults": results[::-1]}
-
-    function = {"LastModified": "2026-01-01T00:00:00.000+0000"}
-    client = SimpleNamespace(get_function_configuration=lambda **_: function, get_metric_data=get_metric_data)
-    stage: Any = SimpleNamespace(name="dev", account=SimpleNamespace(client=lambda _: client))
-    [finding] = Checks(stage, ROOT)._check_last_run("f")
-    assert finding.outcome is outcome
 
 
 TOPIC = "arn:aws:sns:us-east-1:000000000000:douyin-redemption-dev-alarms"
