@@ -80,9 +80,7 @@ def begin(account: Account, project: Path, stage: str, report: Callable[[str], N
 
 def check_account(account: Account, settings: StageSettings) -> None:
     """Raise StageError if the settings name another account or region."""
-    for what, expected, actual in (
-        ("account", settings.account, account.id),
-        ("region", settings.region, account.region),
-    ):
+    values = {"account": (settings.account, account.id), "region": (settings.region, account.region)}
+    for what, (expected, actual) in values.items():
         if expected is not None and expected != actual:
             raise StageError(f"the stage's settings require {what} {expected}, but this is {what} {actual}")

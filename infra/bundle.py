@@ -73,10 +73,7 @@ _EXCLUDED_PACKAGES = (
     "charset_normalizer/",
 )
 # Powertools' logger imports these two.
-_INCLUDED_PACKAGES = (
-    "aws_lambda_powertools/utilities/__init__.py",
-    "aws_lambda_powertools/utilities/jmespath_utils/",
-)
+_INCLUDED_PACKAGES = ("aws_lambda_powertools/utilities/__init__.py", "aws_lambda_powertools/utilities/jmespath_utils/")
 
 
 class BundleError(Exception):
@@ -130,20 +127,6 @@ def make_bundle(root: Path = ROOT, architecture: str = X86_64) -> Path:
     archive = Path(_packager(architecture).create_deployment_package(str(root), RUNTIME))
     _rewrite(archive, commit)
     return archive
-
-
-def copy_project(to: Path, root: Path = ROOT) -> None:
-    """Copy what a deployment needs, with the bundle, to the folder `to`; raise BundleError if it is outdated."""
-    current_archive(root)
-    ignored = shutil.ignore_patterns("deployed")
-    for name in ("chalicelib", ".chalice", "vendor", "infra/stages"):
-        shutil.copytree(root / name, to / name, ignore=ignored)
-    for name in ("app.py", "requirements.txt"):
-        shutil.copy(root / name, to / name)
-    # The hash in an archive's name depends on the order in which the file system lists files: a copy may have another.
-    for architecture in (X86_64, ARM64):
-        for archive in _list_archives(to / _ARCHIVES, architecture):
-            archive.rename(_packager(architecture).deployment_package_filename(str(to), RUNTIME))
 
 
 def adopt_archive(folder: Path, root: Path = ROOT, architecture: str = X86_64) -> Path:

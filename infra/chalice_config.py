@@ -106,14 +106,9 @@ def _policy(statements: list[dict[str, Any]], stage: str, suffix: str, settings:
         statements.append(_statement("Traces", ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "*"))
     if settings.network is not None:
         # The actions of AWSLambdaVPCAccessExecutionRole; they cannot be limited to a resource.
-        interfaces = (
-            "CreateNetworkInterface",
-            "DescribeNetworkInterfaces",
-            "DescribeSubnets",
-            "DeleteNetworkInterface",
-        )
-        addresses = ("AssignPrivateIpAddresses", "UnassignPrivateIpAddresses")
-        statements.append(_statement("Network", [f"ec2:{action}" for action in (*interfaces, *addresses)], "*"))
+        interfaces = ("CreateNetworkInterface", "DescribeNetworkInterfaces", "DeleteNetworkInterface")
+        others = ("DescribeSubnets", "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses")
+        statements.append(_statement("Network", [f"ec2:{action}" for action in (*interfaces, *others)], "*"))
     return {"Version": "2012-10-17", "Statement": statements}
 
 

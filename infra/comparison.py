@@ -169,10 +169,8 @@ def compare_api(target: Target) -> Iterator[Difference]:
     }
     for path, limit in limits_by_path(target.settings.limits).items():
         found = methods.get(path.lstrip("/"), {})
-        actual = (found.get("throttlingRateLimit"), found.get("throttlingBurstLimit"))
-        yield from compare_values(
-            resource, {f"limit of {path}": actual}, {f"limit of {path}": (limit.rate, limit.burst)}
-        )
+        name, actual = f"limit of {path}", (found.get("throttlingRateLimit"), found.get("throttlingBurstLimit"))
+        yield from compare_values(resource, {name: actual}, {name: (limit.rate, limit.burst)})
     if stage.get("accessLogSettings", {}) != access_log_settings(target.account, target.stage):
         yield Difference(resource, "the access log has another group or format")
     if not _may_invoke(target.account, function_names(target.stage)["api_handler"], "apigateway", f":{target.api_id}/"):
@@ -242,8 +240,8 @@ def compare_stack(target: Target) -> Iterator[Difference]:
         return none_if_not_found(account.client("iam").get_policy, PolicyArn=arn.format("iam:", f"policy/{name}"))
 
     def find_topic(name: str) -> Any:
-        topic = arn.format(f"sns:{account.region}", name)
-        return none_if_not_found(account.client("sns").get_topic_attributes, TopicArn=topic)
+        topics, topic = account.client("sns"), arn.format(f"sns:{account.region}", name)
+        return none_if_not_found(topics.get_topic_attributes, TopicArn=topic)
 
     lookups: dict[str, tuple[str, str, Callable[[str], Any]]] = {
         "AWS::CloudWatch::Alarm": ("alarm", "AlarmName", names.__contains__),
@@ -273,8 +271,7 @@ def _compare_metric_filters(logs: Any, stage: str) -> Iterator[Difference]:
             [wanted] = resource["Properties"]["MetricTransformations"]
             expected = (resource["Properties"]["FilterPattern"], wanted["MetricNamespace"], wanted["MetricName"])
             if expected not in actual:
-                text = "missing, or not as in the template"
-                yield Difference(f"metric filter of {wanted['MetricName']}", text, repair(stage))
+                yield Difference(f"metric filter of {wanted['MetricName']}", "missing, or another", repair(stage))
 
 
 COMPARISONS: dict[str, Callable[[Target], Iterator[Difference]]] = {

@@ -87,15 +87,12 @@ def deploy(
 def _check_complete(target: Target, *, is_repaired: bool) -> None:
     """Raise StageError that names what a deployment does not correct, and what does."""
     found = [difference for difference in compare_stage(target, has_stack=True) if difference.advice]
-    if not found:
-        return
-    by_repair, stack = repair(target.stage), cloudformation.stack_name(target.stage)
     advice = dict.fromkeys(difference.advice for difference in found)
-    if is_repaired and by_repair in advice:
-        del advice[by_repair]
-        advice[f"the repair has not restored it: see the events of stack {stack} in the CloudFormation console"] = None
-    lines = ["the functions are deployed, but the stage is not complete:", *(f"  {d}" for d in found), *advice]
-    raise StageError("\n".join(lines))
+    if is_repaired and advice.pop(repair(target.stage), "") is None:
+        advice["the repair has not restored it: see the events of the stack in the CloudFormation console"] = None
+    if found:
+        lines = ["the functions are deployed, but the stage is not complete:", *(f"  {d}" for d in found), *advice]
+        raise StageError("\n".join(lines))
 
 
 def dry_run(
@@ -196,10 +193,8 @@ def check_import(project: Path, variables: Mapping[str, str]) -> None:
         places = re.findall(r'File "(.+)", line (\d+)', run.stderr)
         own = [(Path(name), line) for name, line in places if Path(name).is_relative_to(project.resolve())]
         where = f"{own[-1][0].relative_to(project.resolve())}, line {own[-1][1]}: " if own else ""
-        raise StageError(
-            f"{where}{run.stderr.splitlines()[-1]}. The app cannot be imported with the stage's variables. Nothing was "
-            "changed"
-        )
+        error = run.stderr.splitlines()[-1]
+        raise StageError(f"{where}{error}. The app cannot be imported with the stage's variables. Nothing was changed")
 
 
 def _check_runtime(account: Account, stage: str, settings: StageSettings, report: Callable[[str], None]) -> None:

@@ -58,14 +58,11 @@ def _check_policies(account: Account, stage: str) -> None:
     iam, attached = account.client("iam"), []
     for name in (f"{cloudformation.stack_name(stage)}-{suffix}" for suffix in _POLICIES):
         arn = f"arn:{account.partition}:iam::{account.id}:policy/{name}"
-        try:
-            entities = iam.list_entities_for_policy(PolicyArn=arn)
-        except iam.exceptions.NoSuchEntityException:
-            continue
+        entities = cloudformation.none_if_not_found(iam.list_entities_for_policy, PolicyArn=arn) or {}
         for kind in ("Role", "User", "Group"):
             attached += [
                 f"policy {name} is attached to {kind.lower()} {entity[f'{kind}Name']}"
-                for entity in entities[f"Policy{kind}s"]
+                for entity in entities.get(f"Policy{kind}s", ())
             ]
     if attached:
         raise StageError("; ".join(attached) + ". Detach it, and run this command as an administrator")

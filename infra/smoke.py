@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import requests
 from botocore.exceptions import ClientError
 
+from chalicelib.aws import Item
 from chalicelib.credentials import parse_credentials
 from chalicelib.errors import ConfigurationError
 from chalicelib.merchants import MERCHANT_PREFIX, Merchant, parse_merchant
@@ -114,8 +115,8 @@ def check(
             result = f"deployed; {verdict}: run doctor" if verdict else "passed"
             failures += [verdict] if verdict not in ("", NO_ANSWER) else []
     if failures:
-        lines = ["the deployed stage does not work:", *(f"  {failure}" for failure in failures)]
-        raise StageError("\n".join([*lines, *([f"to bring back what ran before: {way_back}"] if way_back else [])]))
+        lines = ["the deployed stage does not work:", *(f"  {failure}" for failure in failures), way_back]
+        raise StageError("\n".join(filter(None, lines)))
     return f"smoke test: {result}"
 
 
@@ -161,6 +162,17 @@ def read_object(response: requests.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
+def scan_merchants(client: Any, table: str) -> Iterator[Item]:
+    """Yield the rows of merchants."""
+    pages = client.get_paginator("scan").paginate(
+        TableName=table,
+        ConsistentRead=True,
+        FilterExpression="begins_with(pk, :merchant)",
+        ExpressionAttributeValues={":merchant": {"S": MERCHANT_PREFIX}},
+    )
+    return (item for page in pages for item in page["Items"])
+
+
 def _repeat(check: Callable[[], T], is_final: Callable[[T], bool]) -> T:
     """Repeat a check until its result is final, or HTTP_SECONDS have passed; return the last result."""
     deadline = time.monotonic() + HTTP_SECONDS
@@ -193,16 +205,7 @@ def _find_list(account: Account, stage: str) -> Probe | str:
     try:
         secret = account.client("secretsmanager").get_secret_value(SecretId=secret_name(stage))
         credentials = parse_credentials(secret.get("SecretString", ""))
-        pages = (
-            account.client("dynamodb")
-            .get_paginator("scan")
-            .paginate(
-                TableName=stack_name(stage),
-                FilterExpression="begins_with(pk, :merchant)",
-                ExpressionAttributeValues={":merchant": {"S": MERCHANT_PREFIX}},
-            )
-        )
-        for item in (item for page in pages for item in page["Items"]):
+        for item in scan_merchants(account.client("dynamodb"), stack_name(stage)):
             # A malformed row is a matter of `doctor`.
             with contextlib.suppress(ConfigurationError):
                 merchant = parse_merchant(item["pk"]["S"].removeprefix(MERCHANT_PREFIX), item)

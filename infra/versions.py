@@ -96,12 +96,12 @@ def choose_build(history: History, commit: str | None) -> Version:
 
 
 def find_way_back(client: Any, function_name: str, stage: str) -> str:
-    """Return the command that brings back the build before the one that runs, or "" if there is none."""
+    """Return the advice to bring back the build before the one that was just deployed, or "" if there is none."""
     try:
         choose_build(read_history(client, function_name), None)
     except StageError:
         return ""
-    return f"make rollback STAGE={stage} [TO=<commit>]"
+    return f"to bring back what ran before this deployment: make rollback STAGE={stage} [TO=<commit>]"
 
 
 def publish(

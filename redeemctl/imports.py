@@ -132,12 +132,7 @@ def print_template(options: GlobalOptions, file: Path | None) -> None:
 
 
 def plan_import(
-    entries: Mapping[str, Entry],
-    items: Mapping[str, Item],
-    apps: Collection[str],
-    errors: list[str],
-    *,
-    prune: bool,
+    entries: Mapping[str, Entry], items: Mapping[str, Item], apps: Collection[str], errors: list[str], *, prune: bool
 ) -> list[RowPlan]:
     """Compare a file with the table. What the file cannot make of a row is added to `errors`."""
     plans: list[RowPlan] = []

@@ -7,7 +7,8 @@ from boto3.dynamodb.conditions import Attr, ConditionBase, ConditionExpressionBu
 from botocore.exceptions import ClientError
 
 from chalicelib.aws import Item
-from chalicelib.merchants import MERCHANT_PREFIX, merchant_key
+from chalicelib.merchants import merchant_key
+from infra.smoke import scan_merchants
 from redeemctl.errors import ConflictError
 from redeemctl.rows import changed_attributes
 
@@ -27,14 +28,7 @@ class MerchantTable:
 
     def list_all(self) -> list[Item]:
         """Return the rows of all merchants, sorted by account_id."""
-        pages = self._client.get_paginator("scan").paginate(
-            TableName=self._name,
-            ConsistentRead=True,
-            FilterExpression="begins_with(pk, :merchant)",
-            ExpressionAttributeValues={":merchant": {"S": MERCHANT_PREFIX}},
-        )
-        items: list[Item] = [item for page in pages for item in page["Items"]]
-        return sorted(items, key=lambda item: item["pk"]["S"])
+        return sorted(scan_merchants(self._client, self._name), key=lambda item: item["pk"]["S"])
 
     def write(self, seen: Item | None, edited: Item | None) -> None:
         """Change a row that was read as `seen` to `edited`. None means that there is no row.

@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -26,9 +27,9 @@ import requests
 from boto3.dynamodb.types import TypeSerializer
 
 from chalicelib.merchants import merchant_key
-from infra import cloudformation
+from infra import bundle, cloudformation
 from infra.account import Account
-from infra.bundle import ROOT, copy_project, current_archive
+from infra.bundle import ROOT
 from infra.deploy import deploy
 from infra.stage_settings import settings_path
 from sandbox import sample_data
@@ -114,7 +115,7 @@ def run_dependencies(*platform_arguments: str) -> Iterator[Dependencies]:
         platform = resources.enter_context(run_server("sandbox.server", *platform_arguments))
         aws = resources.enter_context(run_server("sandbox.aws"))
         folder = _enter_temporary_folder(resources)
-        with zipfile.ZipFile(current_archive()) as archive:
+        with zipfile.ZipFile(bundle.current_archive()) as archive:
             archive.extractall(folder)
         secret, table = create_resources(aws.url, STAGE)
         yield Dependencies(platform, aws, folder, function_environment(aws.url, platform.url, secret, table))
@@ -214,6 +215,20 @@ def create_infrastructure(account: Account, stage: str) -> None:
     """Create the stack of `infra/template.yaml`."""
     change_set = cloudformation.create_change_set(account.client, stage, {})
     cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
+
+
+def copy_project(to: Path, root: Path = ROOT) -> None:
+    """Copy what a deployment needs, with the bundle, to the folder `to`; raise BundleError if it is outdated."""
+    bundle.current_archive(root)
+    ignored = shutil.ignore_patterns("deployed")
+    for name in ("chalicelib", ".chalice", "vendor", "infra/stages"):
+        shutil.copytree(root / name, to / name, ignore=ignored)
+    for name in ("app.py", "requirements.txt"):
+        shutil.copy(root / name, to / name)
+    # The hash in an archive's name depends on the order in which the file system lists files: a copy may have another.
+    for architecture in (bundle.X86_64, bundle.ARM64):
+        for archive in bundle._list_archives(to / bundle._ARCHIVES, architecture):
+            archive.rename(bundle._packager(architecture).deployment_package_filename(str(to), bundle.RUNTIME))
 
 
 def write_sample_data(aws_url: str, stage: str) -> tuple[str, str]:

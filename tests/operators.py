@@ -12,7 +12,6 @@ import requests
 from click.testing import CliRunner, Result
 
 from infra import cloudformation
-from infra.bundle import copy_project
 from redeemctl.cli import redeemctl
 from sandbox import stack
 from sandbox.sample_data import APP_ID, CUSTOMER
@@ -110,7 +109,7 @@ class Operator:
 @contextlib.contextmanager
 def run_operator(folder: Path) -> Iterator[Operator]:
     """Run an empty account and a mock platform, for an operator with a clone of the project in `folder`."""
-    copy_project(folder)
+    stack.copy_project(folder)
     with stack.run_server("sandbox.server") as platform, stack.run_server("sandbox.aws") as aws:
         stack.set_platform_url(folder, platform.url)
         yield Operator(platform, aws, folder)

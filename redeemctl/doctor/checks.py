@@ -111,7 +111,7 @@ class Checks:
     def _compare(self, check_id: str, kind: str, target: comparison.Target) -> Check[None]:
         """Compare what is deployed of one kind with the settings."""
         differences = comparison.COMPARISONS[kind](target)
-        what = stack_name(self.name) if kind == "stack" else kind
+        what = stack_name(self.name) if kind in ("stack", "table") else kind
         return self._attempt(check_id, what, resources.judge_differences(check_id, what, differences, self.name))
 
     def _check_secret(self) -> Check[SecretVersion]:
@@ -121,7 +121,7 @@ class Checks:
         except ConfigurationError:
             # The content is not shown: it may hold secrets.
             text = 'malformed; expected {"apps": {"APP_ID": "APP_SECRET"}, "session_keys": ["KEY"]}'
-            advice = "restore the previous version: aws secretsmanager update-secret-version-stage (docs/operate.md)"
+            advice = 'restore a former version: docs/operate.md, "Back up and restore"'
             yield failed("secret", name, text, advice)
             return SecretVersion()
         yield resources.judge_secret(name, version)
@@ -132,8 +132,7 @@ class Checks:
         # Other checks report an error.
         with suppress(*AWS_ERRORS):
             if self._seconds_since_change(function) <= resources.RECENT_SECONDS:
-                command = versions.find_way_back(client, function, self.name)
-                return command and f"it was deployed moments ago; to bring back what ran before: {command}"
+                return versions.find_way_back(client, function, self.name)
         return ""
 
     def _seconds_since_change(self, function: str) -> float:
@@ -276,9 +275,7 @@ class Checks:
                 yield ok("merchant", account_id, "suspended, not queried")
             elif app_id not in apps:
                 text = f"its app {app_id} is not in the secret: customers cannot log in"
-                advice = (
-                    f"run redeemctl app add {app_id}, or correct it: redeemctl merchant add ACCOUNT_ID --app APP_ID"
-                )
+                advice = f"redeemctl app add {app_id}, or correct it: redeemctl merchant add ACCOUNT_ID --app APP_ID"
                 yield failed("merchant", account_id, text, advice)
             else:
                 merchants.append(merchant)

@@ -14,13 +14,7 @@ SHORT_SECONDS = 20 * 60
 
 CODE_ROWS = {
     row.code: row
-    for table in (
-        codes.MINT_CODES,
-        codes.LOGIN_CODES,
-        codes.SUB_CODES,
-        codes.COMMON_CODES,
-        codes.CERTIFICATE_CODES,
-    )
+    for table in (codes.MINT_CODES, codes.LOGIN_CODES, codes.SUB_CODES, codes.COMMON_CODES, codes.CERTIFICATE_CODES)
     # A code that is listed twice keeps the first row, which has the advice.
     for row in reversed(table)
 }

@@ -110,9 +110,8 @@ def judge_last_run(name: str, seconds_since_deployment: float, stage: str, runs:
         advice = "read `error` in its log group; after a deployment: make rollback"
         return failed("schedule.last_run", name, f"all runs of the last {minutes} minutes have failed", advice)
     if seconds_since_deployment <= SCHEDULE_SECONDS:
-        since = int(seconds_since_deployment / 60)
-        text = f"unknown: it was deployed {since} minutes ago"
-        return warning("schedule.last_run", name, text, f"run doctor again in {minutes - since} minutes")
+        text = f"unknown: it was deployed {int(seconds_since_deployment / 60)} minutes ago"
+        return warning("schedule.last_run", name, text, f"run doctor again {minutes} minutes after the deployment")
     return failed("schedule.last_run", name, f"it has not run in the last {minutes} minutes", deploy(stage))
 
 

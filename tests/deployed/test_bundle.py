@@ -22,13 +22,13 @@ from infra.bundle import (
     ROOT,
     BundleError,
     adopt_archive,
-    copy_project,
     current_archive,
     make_bundle,
     read_build,
     read_commit,
 )
 from infra.sdkdata import OPERATIONS, reduce_model
+from sandbox import stack
 from sandbox.runtime import INTERPRETER
 
 CHECKED_HASH = (0b11).to_bytes(4, "little")
@@ -158,7 +158,7 @@ def test_a_package_with_another_hash_fails_the_build(tmp_path: Path, lock: Path)
 
 
 def test_a_build_of_other_sources_is_refused(archive: Path, tmp_path: Path) -> None:
-    copy_project(tmp_path)
+    stack.copy_project(tmp_path)
     assert current_archive(tmp_path).read_bytes() == archive.read_bytes()
     (tmp_path / "app.py").write_text("# changed\n")
     with pytest.raises(BundleError, match="make bundle"):

@@ -73,7 +73,7 @@ class Cloud:
         self._clones += 1
         folder = self._folder / f"clone{self._clones}"
         folder.mkdir()
-        bundle.copy_project(folder)
+        stack.copy_project(folder)
         stack.set_platform_url(folder, self.platform.url, settings)
         return folder
 
@@ -448,7 +448,9 @@ def test_a_broken_list_fails_the_deployment_and_its_advice_brings_the_former_bui
     with pytest.raises(StageError) as raised:
         cloud.deploy(broken)
     assert "/certificates: HTTP 500 " in str(raised.value)
-    assert str(raised.value).endswith(f"to bring back what ran before: make rollback STAGE={STAGE} [TO=<commit>]")
+    assert str(raised.value).endswith(
+        f"to bring back what ran before this deployment: make rollback STAGE={STAGE} [TO=<commit>]"
+    )
     lines: list[str] = []
     rollback.rollback(cloud.account, cloud.clone(), STAGE, lines.append)
     assert lines[-1] == PASSED

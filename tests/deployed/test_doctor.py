@@ -188,7 +188,7 @@ def test_what_was_changed_by_hand_in_aws_is_reported(operator: DoctorOperator) -
         ("api", api["id"], "API Gateway may not invoke the function"),
         ("alarms", f"{API_FUNCTION}-errors", "in ALARM: threshold crossed"),
         ("alarms", f"{API_FUNCTION}-latency", "it notifies nobody: its actions are disabled"),
-        ("stack", "metric filter of ApiErrors", "missing, or not as in the template"),
+        ("stack", "metric filter of ApiErrors", "missing, or another"),
         ("table", TABLE, "not enabled: deletion protection"),
         ("alarms.subscription", url, "the subscription is not confirmed: no alarm arrives there"),
     ])  # fmt: skip

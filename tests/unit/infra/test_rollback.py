@@ -271,7 +271,7 @@ def test_the_way_back_is_named_after_a_deployment_but_not_after_the_first_one_or
     stage.deploy("1")
     assert way_back() == ""
     stage.deploy("2")
-    assert way_back() == "make rollback STAGE=dev [TO=<commit>]"
+    assert way_back().endswith(": make rollback STAGE=dev [TO=<commit>]")
     stage.rollback()
     assert way_back() == ""
 
