@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 
-from infra import rollback
+from infra import rollback, smoke
 from infra.bundle import ROOT
 from infra.chalice_state import rule_name
 from infra.stage_settings import StageError, settings_path
@@ -365,19 +365,30 @@ def test_a_renewal_that_failed_is_reported_although_the_token_works(operator: Do
     assert token["text"].startswith("the last renewal has failed: platform error 10013")
 
 
-def test_a_function_that_fails_right_after_its_deployment_is_to_be_rolled_back(operator: DoctorOperator) -> None:
-    """Not to be deployed again, which would bring the same commit."""
-    clone = operator.stack.folder / "chalicelib" / "__init__.py"
-    text = clone.read_text(encoding="utf-8")
-    clone.write_text(f"{text}\n# A newer build.\n", encoding="utf-8")
-    operator.stack.deploy()
-    clone.write_text(text, encoding="utf-8")
-    account = operator.account
-    broken = {"Variables": {"TABLE_NAME": "x"}}
-    account.client("lambda").update_function_configuration(FunctionName=API_FUNCTION, Environment=broken)
-    failed = [f for f in operator.diagnose() if f["outcome"] == "failed" and f["id"] in ("api.login", "merchant")]
-    assert failed
-    assert all(f"make rollback STAGE={STAGE}" in finding["advice"] for finding in failed)
+def test_a_list_that_fails_right_after_its_deployment_is_rolled_back_by_an_operator(
+    operator: DoctorOperator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not deployed again, which would bring the same commit. A second API does not stop the rollback."""
+    monkeypatch.setattr(smoke, "HTTP_SECONDS", 0.0)
+    listing = operator.stack.folder / "chalicelib" / "certificates" / "listing.py"
+    text, line = listing.read_text(encoding="utf-8"), "        selection = request.selection\n"
+    listing.write_text(text.replace(line, "        raise KeyError\n"), encoding="utf-8")
+    with pytest.raises(StageError, match=r"/certificates: HTTP 500 (?s:.*)make rollback STAGE=dev"):
+        operator.stack.deploy()
+    listing.write_text(text, encoding="utf-8")
+    failed = [finding for finding in operator.diagnose() if finding["id"] == "merchant"]
+    assert {(f["outcome"], f["advice"].partition(": ")[2]) for f in failed} == {
+        ("failed", "make rollback STAGE=dev [TO=<commit>]")
+    }
+
+    client, lines = operator.client("apigateway"), list[str]()
+    other = import_api(client)
+    account = stack.emulated_account(operator.proxy.url, operator.credentials)
+    rollback.rollback(account, operator.stack.folder, STAGE, lines.append)
+    client.delete_rest_api(restApiId=other)
+    assert any(line.startswith("warning: this stage has 2 REST APIs") for line in lines)
+    assert lines[-1].startswith("smoke test: passed, without a request")
+    assert outcomes(operator.diagnose())["merchant"] == {"ok"}
     operator.stack.deploy()
 
 
@@ -424,15 +435,13 @@ def test_a_second_api_is_reported_with_both_ids(operator: DoctorOperator) -> Non
 def test_the_steps_of_the_runbook_need_nothing_but_the_operators_policy(
     operator: DoctorOperator, tmp_path: Path
 ) -> None:
-    """The emulated AWS refuses what the policy does not allow."""
+    """Besides the rollback above. The emulated AWS refuses what the policy does not allow."""
     account = stack.emulated_account(operator.proxy.url, operator.credentials)
     logs, group = account.client("logs"), f"/aws/lambda/{API_FUNCTION}"
     query = logs.start_query(logGroupName=group, startTime=0, endTime=1, queryString="fields @message")
     logs.get_query_results(queryId=query["queryId"])
     logs.describe_log_streams(logGroupName=group)
     logs.filter_log_events(logGroupName=group, filterPattern="ERROR")
-    with pytest.raises(StageError, match=r"runs already|no older build|no kept version"):
-        rollback.rollback(account, operator.stack.folder, STAGE, print)
 
     secrets = account.client("secretsmanager")
     operator.put_secret(json.dumps(operator.get_secret()))
