@@ -444,3 +444,18 @@ def test_after_deployment_and_onboarding_a_customer_gets_the_list(archive: Path,
         assert len(response.json()["certificates"]) == 7
         operator.succeed("--yes", "merchant", "suspend", ACCOUNT_ID)
         assert operator.failed_checks() == {}, "a suspended merchant is no failed check"
+
+
+def test_after_two_wrong_edits_the_version_of_redeemctl_is_restored(operator: Operator) -> None:
+    """As the runbook says. By then, AWSPREVIOUS is wrong too."""
+    operator.succeed("--yes", "session-key", "rotate")
+    written = operator.get_secret()
+    for text in ("{", '{"apps": []}'):
+        operator.put_secret(text)
+    client = operator.account.client("secretsmanager")
+    versions = client.list_secret_version_ids(SecretId=SECRET)["Versions"]
+    labels = {label: version["VersionId"] for version in versions for label in version["VersionStages"]}
+    assert len({labels[label] for label in ("AWSCURRENT", "AWSPREVIOUS", "redeemctl")}) == 3
+    current = {"RemoveFromVersionId": labels["AWSCURRENT"], "MoveToVersionId": labels["redeemctl"]}
+    client.update_secret_version_stage(SecretId=SECRET, VersionStage="AWSCURRENT", **current)
+    assert operator.get_secret() == written
