@@ -32,7 +32,7 @@ class Difference(NamedTuple):
         return f"{self.resource}: {self.text}"
 
 
-def repair(stage: str) -> str:
+def repair_advice(stage: str) -> str:
     """Return the advice to restore what the stack has lost."""
     return f"run make deploy STAGE={stage} REPAIR=1, as an administrator"
 
@@ -190,7 +190,7 @@ def compare_domain(target: Target) -> Iterator[Difference]:
     resource = f"domain {domain.name}"
     found = none_if_not_found(client.get_domain_name, domainName=domain.name)
     if found is None:
-        yield Difference(resource, "missing", repair(target.stage))
+        yield Difference(resource, "missing", repair_advice(target.stage))
         return
     expected = {"domainNameStatus": "AVAILABLE", "regionalCertificateArn": domain.certificate_arn}
     yield from compare_values(resource, {"domainNameStatus": "AVAILABLE", **found}, expected)
@@ -255,7 +255,7 @@ def compare_stack(target: Target) -> Iterator[Difference]:
             kind, key, find = lookups[resource["Type"]]
             name = resource["Properties"][key]["Fn::Sub"].replace("${Stage}", stage)
             if not find(name):
-                yield Difference(f"{kind} {name}", "missing", repair(stage))
+                yield Difference(f"{kind} {name}", "missing", repair_advice(stage))
     yield from _compare_metric_filters(logs, stage)
 
 
@@ -271,7 +271,8 @@ def _compare_metric_filters(logs: Any, stage: str) -> Iterator[Difference]:
             [wanted] = resource["Properties"]["MetricTransformations"]
             expected = (resource["Properties"]["FilterPattern"], wanted["MetricNamespace"], wanted["MetricName"])
             if expected not in actual:
-                yield Difference(f"metric filter of {wanted['MetricName']}", "missing, or another", repair(stage))
+                name = f"metric filter of {wanted['MetricName']}"
+                yield Difference(name, "missing, or another", repair_advice(stage))
 
 
 COMPARISONS: dict[str, Callable[[Target], Iterator[Difference]]] = {

@@ -21,7 +21,7 @@ from infra.account import Account, begin, open_account
 from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_rest_api, function_names, read_rest_api_id, rule_name, write_state
-from infra.comparison import Target, compare_stage, expected_functions, repair
+from infra.comparison import Target, compare_stage, expected_functions, repair_advice
 from infra.stage_settings import StageError, StageSettings
 
 UNRESERVED_CONCURRENCY = 100
@@ -88,7 +88,8 @@ def _check_complete(target: Target, *, is_repaired: bool) -> None:
     """Raise StageError that names what a deployment does not correct, and what does."""
     found = [difference for difference in compare_stage(target, has_stack=True) if difference.advice]
     advice = dict.fromkeys(difference.advice for difference in found)
-    if is_repaired and advice.pop(repair(target.stage), "") is None:
+    if is_repaired and repair_advice(target.stage) in advice:
+        del advice[repair_advice(target.stage)]
         advice["the repair has not restored it: see the events of the stack in the CloudFormation console"] = None
     if found:
         lines = ["the functions are deployed, but the stage is not complete:", *(f"  {d}" for d in found), *advice]

@@ -12,7 +12,7 @@ from botocore.parsers import ResponseParserError
 
 from chalicelib.errors import StorageUnavailableError
 from infra.cloudformation import stack_name
-from infra.comparison import repair
+from infra.comparison import repair_advice
 from infra.stage_settings import StageError
 from redeemctl.doctor.findings import Finding, deploy, failed, not_checked
 
@@ -40,7 +40,7 @@ def judge_error(check_id: str, what: str, error: Exception, stage: str, region: 
         return not_checked(check_id, what, *explain(error, stage, region))
     if check_id in ("token", "merchant"):
         return not_checked(check_id, what, "the table does not exist", "see the check table")
-    advice = repair(stage) if check_id == "alarms.subscription" else deploy(stage)
+    advice = repair_advice(stage) if check_id == "alarms.subscription" else deploy(stage)
     if check_id in ("table", "secret"):
         advice += '; if it was lost: docs/operate.md, "A lost table, secret or role"'
     return failed(check_id, what, "it does not exist, or is to be deleted", advice)
@@ -56,9 +56,7 @@ def explain(error: Exception, stage: str, region: str) -> tuple[str, str]:
     if not code:
         return f"AWS cannot be reached: {type(error).__name__}", CHECK_NETWORK
     if code in _DENIED:
-        advice = (
-            f"attach the policy {stack_name(stage)}-operator to your role; if it is, {region} may be the wrong region"
-        )
+        advice = f"attach policy {stack_name(stage)}-operator to your role; if it is, {region} may be the wrong region"
         return f"no permission for {operation}", advice
     if code in _INVALID_CREDENTIALS:
         return f"AWS refuses the credentials ({code})", CHECK_CREDENTIALS

@@ -74,8 +74,8 @@ class Checks:
 
     def _check_stage(self, account: Account, settings: StageSettings) -> Iterator[Finding]:
         target = comparison.Target(account, self.project, self.name, settings, overrides=self.stage.overrides)
-        name = self.stage.settings.secret_name
-        secret = (yield from self._attempt("secret", name, self._check_secret())) or SecretVersion()
+        secret_name = self.stage.settings.secret_name
+        secret = (yield from self._attempt("secret", secret_name, self._check_secret(secret_name))) or SecretVersion()
         api_id = yield from self._attempt("api", "API", self._check_api(target))
         target = dataclasses.replace(target, api_id=api_id)
         self.way_back = self._find_way_back()
@@ -114,8 +114,7 @@ class Checks:
         what = stack_name(self.name) if kind in ("stack", "table") else kind
         return self._attempt(check_id, what, resources.judge_differences(check_id, what, differences, self.name))
 
-    def _check_secret(self) -> Check[SecretVersion]:
-        name = self.stage.settings.secret_name
+    def _check_secret(self, name: str) -> Check[SecretVersion]:
         try:
             version = read_secret(self.stage)
         except ConfigurationError:

@@ -15,7 +15,7 @@ from chalicelib.merchants import Merchant
 from chalicelib.sessions import PROBE_OPEN_ID
 from infra import smoke
 from infra.cloudformation import stack_name
-from infra.comparison import Difference, repair
+from infra.comparison import Difference, repair_advice
 from redeemctl.doctor import platform
 from redeemctl.doctor.findings import Check, Finding, Outcome, deploy, failed, ok, warning
 from redeemctl.secret import SecretVersion
@@ -118,7 +118,7 @@ def judge_last_run(name: str, seconds_since_deployment: float, stage: str, runs:
 def judge_alarms(alarms: Iterable[Mapping[str, Any]], stage: str) -> list[Finding]:
     """Judge the alarms: none is in ALARM, and each notifies the topic. The check `stack` finds missing ones."""
     found = {alarm["AlarmName"]: alarm for alarm in alarms}
-    findings = [] if found else [failed("alarms", "", "there are none", repair(stage))]
+    findings = [] if found else [failed("alarms", "", "there are none", repair_advice(stage))]
     for name, alarm in found.items():
         if alarm.get("StateValue") == "ALARM":
             text = f"in ALARM: {alarm.get('StateReason', '')}"
@@ -127,7 +127,7 @@ def judge_alarms(alarms: Iterable[Mapping[str, Any]], stage: str) -> list[Findin
             advice = "aws cloudwatch enable-alarm-actions --alarm-names NAME"
             findings.append(failed("alarms", name, "it notifies nobody: its actions are disabled", advice))
         if not any(action.endswith(f":{stack_name(stage)}-alarms") for action in alarm.get("AlarmActions", ())):
-            findings.append(failed("alarms", name, "it notifies nobody: its action was removed", repair(stage)))
+            findings.append(failed("alarms", name, "it notifies nobody: its action was removed", repair_advice(stage)))
     return findings or [ok("alarms", str(len(found)), "none in ALARM, and each notifies the topic")]
 
 

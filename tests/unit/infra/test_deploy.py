@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from infra import bundle, chalice_config, deploy
-from infra.comparison import Difference, repair
+from infra.comparison import Difference, repair_advice
 from infra.stage_settings import StageError, StageSettings
 from redeemctl.errors import CommandError
 from redeemctl.stage import open_stage
@@ -175,7 +175,7 @@ def test_a_flag_of_make_that_is_0_means_no(value: str, *, flags: bool) -> None:
         assert ("--repair" in line) == (flags and target == "deploy")
 
 
-LOST = Difference("topic x", "missing", repair("dev"))
+LOST = Difference("topic x", "missing", repair_advice("dev"))
 OFF = Difference("table y", "not enabled: deletion protection", "switch it on")
 
 
