@@ -12,7 +12,7 @@ import functools
 import os
 import time
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import requests
@@ -22,7 +22,7 @@ from chalicelib import __version__
 from chalicelib.api.application import Application
 from chalicelib.api.login import LoginHandler
 from chalicelib.api.telemetry import Telemetry
-from chalicelib.api.validation import parse_account_id, parse_bearer, parse_list_request, parse_login
+from chalicelib.api.validation import parse_account_id, parse_bearer, parse_list_request, parse_login_body
 from chalicelib.aws import Table, create_clients, read_secret
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE
@@ -55,7 +55,7 @@ app = Application(telemetry_settings.api_name, Telemetry(telemetry_settings))
 class Components(msgspec.Struct, frozen=True):
     """The objects that the routes and the schedule use, created once per instance. Tests close the last two."""
 
-    credentials: CredentialsCache
+    credentials_cache: CredentialsCache
     login: LoginHandler
     merchants: MerchantRepository
     lister: CertificateLister
@@ -70,15 +70,15 @@ def components() -> Components:
     settings = Settings.from_env(os.environ)
     dynamodb, secrets_manager = create_clients(app.telemetry.warn)
     table = Table(dynamodb, settings.table_name)
-    credentials = CredentialsCache(functools.partial(read_secret, secrets_manager, settings.secret_name))
+    credentials_cache = CredentialsCache(functools.partial(read_secret, secrets_manager, settings.secret_name))
     http = create_session(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE)
     douyin = DouyinClient(Transport(http), settings.open_api, settings.login_api)
     merchants = MerchantRepository(table)
-    tokens = TokenProvider(table, douyin, credentials.find_app_secret)
+    tokens = TokenProvider(table, douyin, credentials_cache.find_app_secret)
     executor = ThreadPoolExecutor(THREADS, "worker")
-    lister = CertificateLister(merchants, tokens, credentials, douyin, executor)
-    login = LoginHandler(credentials, douyin, tokens, lister, settings.session_ttl)
-    return Components(credentials, login, merchants, lister, tokens, http, executor)
+    lister = CertificateLister(merchants, tokens, credentials_cache, douyin, executor)
+    login = LoginHandler(credentials_cache, douyin, tokens, lister, settings.session_ttl)
+    return Components(credentials_cache, login, merchants, lister, tokens, http, executor)
 
 
 @app.route("/v1/health", methods=["GET"])
@@ -92,7 +92,7 @@ def health(_request: Request, _context: RequestContext) -> str:
 def create_user_session(request: Request, context: RequestContext) -> str:
     """Log a user in: exchange a code from tt.login for a session token. The request may ask for the first list."""
     record = context.record
-    login = parse_login(_read_body(request))
+    login = parse_login_body(_read_body(request))
     record.app_id = login.app_id
     if login.selection is not None:
         record.account_id = login.selection.account_id
@@ -109,9 +109,9 @@ def list_stores(_request: Request, context: RequestContext, account_id: str) -> 
     """List where a merchant can be visited. Needs no session: the store is chosen before the login."""
     context.record.account_id = parse_account_id(account_id)
     merchant = components().merchants.get(context.record.account_id, context)
-    view, hidden = build_stores_view(merchant)
-    if hidden:
-        context.record.add_warning(f"stores without a readable name: {', '.join(hidden[:MAX_REPORTED_STORES])}")
+    view, unnamed = build_stores_view(merchant)
+    if unnamed:
+        context.record.add_warning(f"stores without a readable name: {', '.join(unnamed[:MAX_REPORTED_STORES])}")
     return _to_json(view)
 
 
@@ -124,8 +124,8 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     selection, cursor = parse_list_request(account_id, poi_id, parameters)
     record.account_id = selection.account_id
     record.poi_id = selection.poi_id
-    token = parse_bearer(request.headers.get("authorization"))
-    session, credentials = verify_session(token, components().credentials, time.time(), context)
+    session_token = parse_bearer(request.headers.get("authorization"))
+    session, credentials = verify_session(session_token, components().credentials_cache, time.time(), context)
     record.user = hash_open_id(session.open_id, credentials.session_keys)
     record.is_probe = session.open_id == PROBE_OPEN_ID
     lister = components().lister
@@ -138,7 +138,7 @@ def refresh_tokens(event: CloudWatchEvent) -> None:
     """Renew the tokens that expire within half an hour, before a customer needs them."""
 
     def renew(context: RequestContext) -> tuple[dict[str, Any], RedemptionError | None]:
-        renewal = renew_tokens(components().tokens, components().credentials, context)
+        renewal = renew_tokens(components().tokens, components().credentials_cache, context)
         context.record.token_seconds_left = renewal.seconds_left
         fields = {"renewed": renewal.renewed, "failed": renewal.failed, "left": renewal.unchanged}
         return {**fields, "expired": renewal.expired}, renewal.error
@@ -148,10 +148,9 @@ def refresh_tokens(event: CloudWatchEvent) -> None:
 
 def _read_body(request: Request) -> bytes:
     try:
-        body = request.raw_body
+        return cast("bytes", request.raw_body)
     except ValueError:
         raise InvalidRequestError("body", "must be valid base64") from None
-    return body.encode() if isinstance(body, str) else body
 
 
 def _to_json(view: Any) -> str:

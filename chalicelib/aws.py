@@ -65,7 +65,10 @@ class ConditionFailedError(Exception):
 
 
 class Table:
-    """The service's DynamoDB table; its partition key is `pk`."""
+    """The service's DynamoDB table; its partition key is `pk`.
+
+    Without time left, its methods raise UpstreamTimeoutError: no call has failed.
+    """
 
     def __init__(self, client: "DynamoDBClient", name: str) -> None:
         self._client = client
@@ -86,25 +89,32 @@ class Table:
 
         Raises ConditionFailedError with the present item, or StorageUnavailableError.
         """
-        response = _call(
-            "dynamodb",
-            "UpdateItem",
-            context,
-            lambda: self._client.update_item(
-                TableName=self._name,
-                Key={"pk": {"S": pk}},
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeValues=values,
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            ),
-        )
+
+        def send() -> Any:
+            try:
+                return self._client.update_item(
+                    TableName=self._name,
+                    Key={"pk": {"S": pk}},
+                    UpdateExpression=update,
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues=values,
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except ClientError as error:
+                # An answer, not a failure of the call.
+                if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
+                    raise
+                return error.response
+
+        response: dict[str, Item] = _call("dynamodb", "UpdateItem", context, send)
+        if "Error" in response:
+            raise ConditionFailedError(response.get("Item", {}))
         return response.get("Attributes", {})
 
 
 def read_secret(client: "SecretsManagerClient", name: str, context: RequestContext) -> str:
-    """Return the secret's current text; raises StorageUnavailableError."""
+    """Return the secret's current text; raises StorageUnavailableError, or UpstreamTimeoutError (see `_call`)."""
     response = _call("secretsmanager", "GetSecretValue", context, lambda: client.get_secret_value(SecretId=name))
     return response.get("SecretString", "")
 
@@ -137,7 +147,7 @@ def _create_clients(loader: Loader) -> tuple["DynamoDBClient", "SecretsManagerCl
 def _call(service: str, operation: str, context: RequestContext, send: Callable[[], T]) -> T:
     """Call AWS with retries inside the deadline.
 
-    Raises ConditionFailedError, StorageUnavailableError, and UpstreamTimeoutError if no time is left for the first one.
+    Raises StorageUnavailableError, and UpstreamTimeoutError if no time is left for the first one.
     """
 
     def attempt() -> T:
@@ -160,8 +170,6 @@ def _translate_errors() -> Iterator[None]:
         # The code is logged. A broken peer may send any text in its place, also a secret.
         if not _ERROR_CODE.fullmatch(code):
             code = f"http_{status}"
-        if code == "ConditionalCheckFailedException":
-            raise ConditionFailedError(response.get("Item", {})) from None
         raise StorageUnavailableError(code, retryable=status >= 500 or code in _THROTTLING_CODES) from None
     except BotoCoreError as error:
         raise StorageUnavailableError(type(error).__name__, retryable=True) from None

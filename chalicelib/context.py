@@ -128,7 +128,7 @@ class RequestRecord(msgspec.Struct):
     """What happened in one HTTP request or scheduled run. There is one per request; its parts share it.
 
     Every part may append to the two logs, `calls` and `warnings`, from any thread (list.append is atomic). All other
-    facts are returned to the route or job, and only this, or the application that called it, sets them here.
+    facts are return values, which the route or the job, or the application that has called it, stores here.
     """
 
     request_id: str = ""
@@ -181,7 +181,7 @@ class RequestContext(msgspec.Struct, frozen=True):
         return cls(Deadline(min(max_seconds, seconds - RESERVE_SECONDS)), RequestRecord(str(request_id)))
 
     def with_timeout(self, seconds: float) -> "RequestContext":
-        """Return a context with an earlier deadline and the same record."""
+        """Return a context that ends in `seconds`, or with this one if that is earlier. It has the same record."""
         return RequestContext(self.deadline.narrowed(seconds), self.record)
 
     def cancellable(self) -> "RequestContext":
@@ -190,7 +190,7 @@ class RequestContext(msgspec.Struct, frozen=True):
 
     @contextmanager
     def record_call(self, service: str, name: str) -> Iterator[Call]:
-        """Add a call to the call log. A RedemptionError that leaves the block becomes its outcome."""
+        """Add a call to the call log. An exception that leaves the block becomes its outcome."""
         call = Call(service, name, time.time())
         self.record.calls.append(call)
         begun = time.perf_counter()
@@ -204,7 +204,7 @@ class RequestContext(msgspec.Struct, frozen=True):
                 call.sub_error_code = error.evidence.sub_error_code
                 call.logid = error.evidence.logid
             raise
-        except RedemptionError as error:
+        except Exception as error:
             outcome = type(error).__name__
             raise
         finally:

@@ -48,7 +48,7 @@ class CredentialsCache:
         self._clock = clock
         self._cached: Credentials | None = None
         self._read_at = -math.inf
-        self._refreshed_at = -math.inf
+        self._forced_read_at = -math.inf
         self._failed_at = -math.inf
 
     def get(self, context: RequestContext) -> Credentials:
@@ -72,8 +72,8 @@ class CredentialsCache:
         credentials = self.get(context)
         found = look_up(credentials)
         now = self._clock()
-        if found is None and not is_within(MIN_REFRESH_SECONDS, self._refreshed_at, now):
-            self._refreshed_at = now
+        if found is None and not is_within(MIN_REFRESH_SECONDS, self._forced_read_at, now):
+            self._forced_read_at = now
             credentials = self._read(now, context)
             found = look_up(credentials)
         return found, credentials

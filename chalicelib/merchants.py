@@ -56,7 +56,7 @@ class Merchant(msgspec.Struct, frozen=True):
 
     account_id: str
     app_id: str
-    #: Names its TOKEN# row.
+    #: The id of its TOKEN# row: its app_id, or that of a row that another system writes.
     token_id: str
     life_account_id: str | None
     #: By poi_id where it is served, or None for all. A store without a readable name is None: served, but not shown.
@@ -79,12 +79,12 @@ class MerchantRepository:
     def __init__(self, table: Table, clock: Callable[[], float] = time.time) -> None:
         self._table = table
         self._clock = clock
-        self._cache: TtlCache[Merchant] = TtlCache(MAX_CACHED_MERCHANTS, clock)
+        self._active: TtlCache[Merchant] = TtlCache(MAX_CACHED_MERCHANTS, clock)
         self._unknown: TtlCache[bool] = TtlCache(MAX_CACHED_UNKNOWN, clock)
 
     def get(self, account_id: str, context: RequestContext) -> Merchant:
         """Return an active merchant; raises MerchantNotFoundError, StorageUnavailableError or ConfigurationError."""
-        merchant = self._cache.get(account_id)
+        merchant = self._active.get(account_id)
         if merchant is not None:
             return merchant
         if self._unknown.get(account_id):
@@ -96,20 +96,20 @@ class MerchantRepository:
         if merchant is None or not merchant.active:
             self._unknown.put(account_id, True, UNKNOWN_SECONDS, read_at)
             raise MerchantNotFoundError(account_id)
-        self._cache.put(account_id, merchant, CACHE_SECONDS, read_at)
+        self._active.put(account_id, merchant, CACHE_SECONDS, read_at)
         return merchant
 
 
 def build_stores_view(merchant: Merchant) -> tuple[StoresView, list[str]]:
-    """Return what customers see of a merchant, and the poi_ids of the stores that are left out for want of a name.
+    """Return what customers see of a merchant, and the poi_ids of the stores that are left out: they have no name.
 
     Both are sorted by poi_id.
     """
     if merchant.stores is None:
         return StoresView(merchant.account_id, merchant.name), []
-    hidden = sorted(poi_id for poi_id, store in merchant.stores.items() if store is None)
+    unnamed = sorted(poi_id for poi_id, store in merchant.stores.items() if store is None)
     shown = [store for store in merchant.stores.values() if store is not None]
-    return StoresView(merchant.account_id, merchant.name, sorted(shown, key=lambda store: store.poi_id)), hidden
+    return StoresView(merchant.account_id, merchant.name, sorted(shown, key=lambda store: store.poi_id)), unnamed
 
 
 def merchant_key(account_id: str) -> str:

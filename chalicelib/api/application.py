@@ -12,7 +12,7 @@ from chalicelib.api.telemetry import Telemetry, format_error
 from chalicelib.context import RequestContext, RequestRecord
 from chalicelib.errors import RedemptionError
 
-View = Callable[..., str]
+RouteFunction = Callable[..., str]
 
 _CONTEXT = "redemption"
 """Key of the RequestContext in Chalice's `request.context`, the event's `requestContext`."""
@@ -46,7 +46,9 @@ class Application(Chalice):
             result: dict[str, Any] = self._finish(response, "unknown", record).to_dict()
             return result
 
-    def route(self, path: str, *, max_age: int | None = None, **options: Any) -> Callable[[View], View]:
+    def route(
+        self, path: str, *, max_age: int | None = None, **options: Any
+    ) -> Callable[[RouteFunction], RouteFunction]:
         """Register a view for a path, like Chalice's `route`, with error mapping.
 
         The view is called as `view(request, context, **path_parameters)`. It returns JSON text and may raise anything.
@@ -57,7 +59,7 @@ class Application(Chalice):
         if max_age is not None:
             headers["Cache-Control"] = f"public, max-age={max_age}"
 
-        def decorate(view: View) -> View:
+        def decorate(view: RouteFunction) -> RouteFunction:
             @functools.wraps(view)
             def handle(**path_parameters: str) -> Response:
                 request: Any = self.current_request
@@ -117,7 +119,7 @@ class Application(Chalice):
         """Add the headers that every response has, and report the request."""
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Request-Id"] = record.request_id
-        self._report(operation, record, status=response.status_code, request_id=record.request_id)
+        self._report(operation, record, status=response.status_code)
         return response
 
     def _report(self, operation: str, record: RequestRecord, **fields: Any) -> None:

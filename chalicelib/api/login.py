@@ -7,14 +7,14 @@ from concurrent.futures import Future, wait
 import msgspec
 
 from chalicelib.api.problems import ProblemView, problem_for_error
-from chalicelib.api.validation import LoginRequest
+from chalicelib.api.validation import LoginBody
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.context import ListReport, Outcome, RequestContext
 from chalicelib.credentials import Credentials, CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import Selection
-from chalicelib.errors import RedemptionError, TokenRefusedError, UnauthenticatedError
+from chalicelib.errors import TokenRefusedError, UnauthenticatedError
 from chalicelib.redaction import RedactedStruct
 from chalicelib.sessions import Session, encode_session, hash_open_id
 from chalicelib.tokens.provider import TokenProvider
@@ -43,11 +43,11 @@ class LoginResult(msgspec.Struct, frozen=True):
 
 
 class LoginHandler:
-    """Logs users in and lists their certificates in one request. `ttl`: lifetime of a session in seconds."""
+    """Logs users in and lists their certificates in one body. `ttl`: lifetime of a session in seconds."""
 
     def __init__(
         self,
-        credentials: CredentialsCache,
+        credentials_cache: CredentialsCache,
         douyin: DouyinClient,
         tokens: TokenProvider,
         lister: CertificateLister,
@@ -55,55 +55,54 @@ class LoginHandler:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._credentials = credentials
+        self._credentials_cache = credentials_cache
         self._douyin = douyin
         self._tokens = tokens
         self._lister = lister
         self._ttl = ttl
         self._clock = clock
 
-    def log_in(self, request: LoginRequest, context: RequestContext) -> LoginResult:
-        """Exchange the code for a session, and list certificates if the request asks for them.
+    def log_in(self, body: LoginBody, context: RequestContext) -> LoginResult:
+        """Exchange the code for a session, and list certificates if the body asks for them.
 
         Raises UnauthenticatedError for an unknown app, what `CredentialsCache.get` and `DouyinClient.login` raise,
         UpstreamMalformedError for an open_id that is too long, and TokenUnavailableError in an app of a service
         provider. An error of the list is in the result.
         """
-        app_secret = self._credentials.find_app_secret(request.app_id, context)
+        app_secret, credentials = self._credentials_cache.find(lambda found: found.apps.get(body.app_id), context)
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
-        credentials = self._credentials.get(context)
         prefetch_context = context.cancellable()
-        prefetched = [] if request.selection is None else self._lister.prefetch(request.selection, prefetch_context)
+        prefetched = [] if body.selection is None else self._lister.prefetch(body.selection, prefetch_context)
         try:
-            session = Session(request.app_id, self._exchange_code(request.app_id, app_secret, request.code, context))
-            token = encode_session(session, int(self._clock()) + self._ttl, credentials.session_keys)
-        except RedemptionError:
+            session = Session(body.app_id, self._exchange_code(body.app_id, app_secret, body.code, context))
+            session_token = encode_session(session, int(self._clock()) + self._ttl, credentials.session_keys)
+        except Exception:
             # Other requests need the threads of the prefetch.
             prefetch_context.deadline.cancel()
             raise
         user = hash_open_id(session.open_id, credentials.session_keys)
-        if request.selection is None:
-            return LoginResult(LoginView(token, self._ttl), user)
+        if body.selection is None:
+            return LoginResult(LoginView(session_token, self._ttl), user)
         try:
-            first, report = self._list(session, request.selection, credentials, prefetched, context)
+            first, report = self._list(session, body.selection, credentials, prefetched, context)
         # All errors: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, context.record.request_id)
-            return LoginResult(LoginView(token, self._ttl, list_problem=problem.view), user, problem.outcome)
-        return LoginResult(LoginView(token, self._ttl, list=first), user, Outcome(), report)
+            return LoginResult(LoginView(session_token, self._ttl, list_problem=problem.view), user, problem.outcome)
+        return LoginResult(LoginView(session_token, self._ttl, list=first), user, Outcome(), report)
 
     def _exchange_code(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
         """Return the open_id of a code: with the app's secret, or with the token of a service provider's app."""
         if app_secret:
             return self._douyin.login(app_id, app_secret, code, context)
-        token = self._tokens.get_token(app_id, context)
+        access_token = self._tokens.get_token(app_id, context)
         try:
-            return self._douyin.login_with_token(app_id, token, code, context)
+            return self._douyin.login_with_token(app_id, access_token, code, context)
         except TokenRefusedError as refusal:
             # The platform has not used the code up. Without another token, it is not sent again.
-            newer = self._tokens.get_other_token(app_id, token, refusal, context)
+            newer = self._tokens.get_other_token(app_id, access_token, refusal, context)
         return self._douyin.login_with_token(app_id, newer, code, context)
 
     def _list(

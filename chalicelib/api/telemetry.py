@@ -13,7 +13,6 @@ from collections import Counter
 from functools import cached_property
 from typing import IO, Any, cast
 
-import msgspec
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
@@ -85,13 +84,15 @@ class Telemetry:
 
     def report_warmup_failure(self, record: RequestRecord, error: BaseException) -> None:
         """Log that the warm-up failed. The first request retries."""
-        self._log("warmup", msgspec.structs.replace(record, outcome=Outcome("failed", error=error)))
+        record.outcome = Outcome("failed", error=error)
+        self._log("warmup", record)
 
     def _log(self, operation: str, record: RequestRecord, **fields: Any) -> None:
         listed = record.list_report or ListReport(pages=0, certificates=0)
         errors = [outcome.error for outcome in _outcomes(record) if outcome.error is not None]
         entry: dict[str, Any] = {
             **fields,
+            "request_id": record.request_id,
             "app_id": record.app_id,
             "account_id": record.account_id,
             "poi_id": record.poi_id,
@@ -122,7 +123,7 @@ class Telemetry:
 
     def _emit_metrics(self, record: RequestRecord, *, cold: bool) -> None:
         metrics = self._metrics
-        problems = [outcome for outcome in _outcomes(record) if outcome.code != "ok" and not record.is_probe]
+        failures = [outcome for outcome in _outcomes(record) if outcome.code != "ok" and not record.is_probe]
         if cold:
             metrics.add_metric("ColdStart", MetricUnit.Count, 1)
         if record.list_report is not None and not record.is_probe:
@@ -133,8 +134,8 @@ class Telemetry:
             metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.token_seconds_left)
         for name in {warning.metric for warning in record.warnings if warning.metric}:
             metrics.add_metric(name, MetricUnit.Count, 1)
-        if record.poi_id and not record.is_probe and not any(problem.is_callers_mistake for problem in problems):
-            metrics.add_metric("ListFailed", MetricUnit.Count, int(bool(problems)))
+        if record.poi_id and not record.is_probe and not any(failure.is_callers_mistake for failure in failures):
+            metrics.add_metric("ListFailed", MetricUnit.Count, int(bool(failures)))
             metrics.add_metric("ListSlow", MetricUnit.Count, int(time.time() - record.started > SLOW_SECONDS))
         upstream = [call for call in record.calls if call.service == "douyin" and call.outcome != ABANDONED]
         for call in upstream:
@@ -144,11 +145,11 @@ class Telemetry:
             metrics.add_metric("UpstreamLatency", MetricUnit.Milliseconds, round(call.seconds * 1000, 1))
         if metrics.metric_set:
             metrics.flush_metrics()
-        failures = Counter(call.outcome for call in upstream if call.outcome != "ok")
-        for reason, count in failures.items():
+        reasons = Counter(call.outcome for call in upstream if call.outcome != "ok")
+        for reason, count in reasons.items():
             self._emit_count("UpstreamErrors", count, error_code=reason)
-        for problem in problems:
-            self._emit_count("Problems", 1, code=problem.code)
+        for failure in failures:
+            self._emit_count("Problems", 1, code=failure.code)
 
     def _emit_count(self, name: str, count: int, **dimension: str) -> None:
         """Emit a count in two dimension sets: service and stage; the same with `dimension` added."""

@@ -33,7 +33,7 @@ _NUMBERS = {
 _QUERY_PARAMETERS = ("cursor", *_NUMBERS)
 
 
-class LoginRequest(RedactedStruct, frozen=True):
+class LoginBody(RedactedStruct, frozen=True):
     """The body of a login."""
 
     #: That of the mini-program.
@@ -44,7 +44,7 @@ class LoginRequest(RedactedStruct, frozen=True):
     selection: Selection | None = None
 
 
-def parse_login(body: bytes) -> LoginRequest:
+def parse_login_body(body: bytes) -> LoginBody:
     """Parse the body of POST /v1/sessions; raises InvalidRequestError. Unknown fields are ignored."""
     if len(body) > MAX_BODY_BYTES:
         raise InvalidRequestError("body", BODY_RULE)
@@ -59,12 +59,12 @@ def parse_login(body: bytes) -> LoginRequest:
     if not isinstance(code, str) or not 1 <= len(code) <= MAX_CODE_LENGTH or not code.isprintable():
         raise InvalidRequestError("code", f"must be 1 to {MAX_CODE_LENGTH} printable characters")
     if "list" not in members:
-        return LoginRequest(app_id, code)
+        return LoginBody(app_id, code)
     requested = members["list"]
     if not isinstance(requested, dict):
         raise InvalidRequestError("list", "must be an object")
     selection = _check_selection(requested.get("account_id"), requested.get("poi_id"), requested, prefix="list.")
-    return LoginRequest(app_id, code, selection)
+    return LoginBody(app_id, code, selection)
 
 
 def parse_list_request(
@@ -112,12 +112,15 @@ def _parse_number(text: str, allowed: range) -> int | str:
     return int(text) if len(text) <= len(str(allowed[-1])) and text.isascii() and text.isdigit() else text
 
 
-def _check_selection(account_id: Any, poi_id: Any, numbers: Mapping[str, Any], prefix: str = "") -> Selection:
-    """Return the selection; raises InvalidRequestError. `prefix` comes before the names of the fields."""
+def _check_selection(account_id: Any, poi_id: Any, filters: Mapping[str, Any], prefix: str = "") -> Selection:
+    """Return the selection; raises InvalidRequestError.
+
+    `filters` may have other fields too. `prefix` comes before the names of the fields.
+    """
     checked: dict[str, int] = {}
     for name, (allowed, rule) in _NUMBERS.items():
-        if name in numbers:
-            value = numbers[name]
+        if name in filters:
+            value = filters[name]
             # Not isinstance: true and false would pass as integers.
             if type(value) is not int or value not in allowed:
                 raise InvalidRequestError(prefix + name, rule)

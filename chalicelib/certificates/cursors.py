@@ -25,7 +25,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     received: int = 0
     #: The number of empty pages directly before `next_page`.
     empty_pages: int = 0
-    #: The largest usable total of the newest response that had any, or None.
+    #: The largest usable total in the pages of one response: the last one with any. None: there was none.
     total: int | None = None
 
 

@@ -11,7 +11,7 @@ from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import CertificatesQuery
-from chalicelib.errors import Evidence, RateLimitedError, TokenRefusedError, TokenUnavailableError
+from chalicelib.errors import Evidence, RateLimitedError, RedemptionError, TokenRefusedError, TokenUnavailableError
 from chalicelib.merchants import Merchant
 from chalicelib.tokens.provider import TokenProvider
 
@@ -48,8 +48,8 @@ class RateLimitCache:
 class PageFetcher:
     """Fetches the pages of one query. Thread-safe: all threads share one token, renewed at most once.
 
-    `token` is the present access token. It is renewed with `context`: what was minted must be stored. The pages have
-    the same time, and `deadline` cancels them alone.
+    `token` is the present access token. It is renewed with `context`, because what was minted must be stored. The pages
+    have a deadline of their own at the same time: it can be cancelled without ending the renewal.
     """
 
     def __init__(
@@ -72,7 +72,8 @@ class PageFetcher:
         self._page_context = context.cancellable()
         self._lock = threading.Lock()
         self._token = token
-        self._was_replaced = False
+        self._renewal_was_tried = False
+        self._renewal_error: RedemptionError | None = None
 
     @property
     def deadline(self) -> Deadline:
@@ -104,14 +105,23 @@ class PageFetcher:
             raise
 
     def _replace(self, refused: str, refusal: TokenRefusedError) -> None:
-        """Replace a refused token, unless another page has. Raises TokenUnavailableError at a second refusal."""
+        """Replace a refused token, unless another page has. It is tried once for all pages of a request.
+
+        Raises TokenUnavailableError at a second refusal, and for every page what has stopped the renewal.
+        """
         with self._lock:
             if self._token != refused:
                 return
-            if self._was_replaced:
+            if self._renewal_error is not None:
+                raise self._renewal_error
+            if self._renewal_was_tried:
                 raise TokenUnavailableError("refused again, and a request renews only once", refusal.evidence)
             # The page is no longer needed. A renewal that begins now could go on after the response.
             if self.deadline.is_cancelled:
                 raise refusal
-            self._was_replaced = True
-            self._token = self._tokens.get_other_token(self._merchant.token_id, refused, refusal, self._context)
+            self._renewal_was_tried = True
+            try:
+                self._token = self._tokens.get_other_token(self._merchant.token_id, refused, refusal, self._context)
+            except RedemptionError as error:
+                self._renewal_error = error
+                raise

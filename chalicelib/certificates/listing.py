@@ -30,7 +30,7 @@ class CertificateLister:
         self,
         merchants: MerchantRepository,
         tokens: TokenProvider,
-        credentials: CredentialsCache,
+        credentials_cache: CredentialsCache,
         douyin: DouyinClient,
         executor: Executor,
         *,
@@ -38,7 +38,7 @@ class CertificateLister:
     ) -> None:
         self._merchants = merchants
         self._tokens = tokens
-        self._credentials = credentials
+        self._credentials_cache = credentials_cache
         self._douyin = douyin
         self._executor = executor
         self._clock = clock
@@ -54,7 +54,7 @@ class CertificateLister:
         deadline.
         """
         self._connect()
-        for app_id in list(self._credentials.get(context).apps)[:MAX_PRELOADED_APPS]:
+        for app_id in list(self._credentials_cache.get(context).apps)[:MAX_PRELOADED_APPS]:
             self._tokens.preload(app_id, context)
 
     def prefetch(self, selection: Selection, context: RequestContext) -> list[Future[None]]:
@@ -81,9 +81,10 @@ class CertificateLister:
         start = Cursor()
         keys = credentials.session_keys
         if cursor is not None:
-            start, verified_by = verify_cursor(cursor, selection, session.open_id, self._credentials, context)
+            start, verified_by = verify_cursor(cursor, selection, session.open_id, self._credentials_cache, context)
             keys = verified_by.session_keys
         merchant = self._check_merchant(session.app_id, selection, context)
+        self._rate_limits.check(merchant.app_id)
         query = CertificatesQuery(selection, session.open_id, merchant.life_account_id)
         fetcher = PageFetcher(
             query,
@@ -94,8 +95,10 @@ class CertificateLister:
             rate_limits=self._rate_limits,
             context=context,
         )
-        result = list_pages(start, fetcher.fetch_page, self._executor, query.page_size, fetcher.deadline)
-        fetcher.wait_for_renewal()
+        try:
+            result = list_pages(start, fetcher.fetch_page, self._executor, query.page_size, fetcher.deadline)
+        finally:
+            fetcher.wait_for_renewal()
         built = build_views(result.pages, self._clock())
         position = result.position
         is_below_total = not result.continues and position.total is not None and position.received < position.total
@@ -123,10 +126,9 @@ class CertificateLister:
         self._tokens.preload(merchant.token_id, context)
 
     def _check_merchant(self, app_id: str, selection: Selection, context: RequestContext) -> Merchant:
-        """Return the merchant if a session of the app may list certificates of the store now."""
+        """Return the merchant if a session of the app may list certificates of the store."""
         merchant = self._merchants.get(selection.account_id, context)
         if merchant.app_id != app_id:
             raise WrongAppError(f"merchant {merchant.account_id} belongs to another app")
         merchant.require_store(selection.poi_id)
-        self._rate_limits.check(merchant.app_id)
         return merchant

@@ -85,8 +85,13 @@ SUB_CODES: tuple[CodeRow, ...] = (
     CodeRow(12001, "请求太过频繁", "降低调用频率", RATE_LIMITED),
 )
 
-# A login in an app of a service provider passes the platform's gateway, like a list. Its documented codes are the
-# gateway's (219xxxx and 2800xxxx). That these say that the login code is wrong is likely.
+CLIENT_KEY_CODES: tuple[CodeRow, ...] = (
+    CodeRow(10003, "client_key不存在", "检查appid", APP_MISCONFIGURED),
+    CodeRow(10013, "client_key或client_secret错误", "检查secret", APP_MISCONFIGURED),
+)
+
+# A login in an app of a service provider passes the platform's gateway, like a list. The document of this call has only
+# the gateway's codes (219xxxx and 2800xxxx). That a wrong login code gets one of these is likely, but not documented:
 LOGIN_CODE_CODES: tuple[CodeRow, ...] = (
     CodeRow(40014, "code参数错误", "重新调用tt.login", LOGIN_REFUSED),
     CodeRow(40018, "code错误", "重新调用tt.login", LOGIN_REFUSED),
@@ -99,14 +104,12 @@ LOGIN_CODES: tuple[CodeRow, ...] = (
     CodeRow(-1, "系统错误", "稍后重试", TRANSIENT),
     CodeRow(40015, "appid错误", "检查appid", APP_MISCONFIGURED),
     CodeRow(40017, "secret错误", "检查secret", APP_MISCONFIGURED),
-    CodeRow(10003, "client_key不存在", "检查appid", APP_MISCONFIGURED),
-    CodeRow(10013, "client_key或client_secret错误", "检查secret", APP_MISCONFIGURED),
+    *CLIENT_KEY_CODES,
 )
 
 MINT_CODES: tuple[CodeRow, ...] = (
     CodeRow(10002, "参数错误", "检查请求参数", REJECTED),
-    CodeRow(10003, "client_key不存在", "检查appid", APP_MISCONFIGURED),
-    CodeRow(10013, "client_key或client_secret错误", "检查secret", APP_MISCONFIGURED),
+    *CLIENT_KEY_CODES,
     CodeRow(10020, "5分钟内调用超过500次", "降低调用频率,检查是否有多处在刷新token", RATE_LIMITED),
 )
 

@@ -19,6 +19,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError
 from urllib3.util.ssl_ import create_urllib3_context
 
+from chalicelib.cache import is_within
 from chalicelib.context import CANCEL_POLL_SECONDS, Deadline
 from chalicelib.timeouts import call_with_timeout
 
@@ -57,7 +58,7 @@ class _BoundedReader(io.RawIOBase):
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
-        # Keeps the socket open: a connection closes its own side of it if the peer will close it.
+        # Keeps the socket open: http.client closes the connection's socket early if the peer has announced to close it.
         self._file: Any = sock.makefile("rb", buffering=0)
         self._deadline = deadline
         # urllib3 has set the timeout to what is left of the read timeout and of the total.
@@ -148,7 +149,7 @@ class _Connection(HTTPConnection):
         super().__init__(*arguments, **options)
         self._deadline: Any = None
         self._response: Any = None
-        self._idle_since = 0.0
+        self._last_begun_at = 0.0
 
     def begin_exchange(self, limits: ExchangeTimeout) -> None:
         """Let the connection carry an exchange. One that was idle for too long is closed first, and opened again.
@@ -158,7 +159,7 @@ class _Connection(HTTPConnection):
         if self.sock is not None and not self.is_fresh(limits.max_idle):
             self.close()
         # The idle time counts from here: Lambda may freeze the instance before the end of the exchange.
-        self._idle_since = time.time()
+        self._last_begun_at = time.time()
         self._deadline = limits.deadline
         self.response_class = functools.partial(_BoundedResponse, deadline=limits.deadline)  # type: ignore[assignment]
 
@@ -184,9 +185,9 @@ class _Connection(HTTPConnection):
         return response
 
     def is_fresh(self, max_idle: float) -> bool:
-        """Return whether the connection was idle for at most `max_idle` seconds."""
+        """Return whether less than `max_idle` seconds have passed since the begin of the last exchange."""
         # By the wall clock, which goes on while Lambda has frozen the instance.
-        return 0 <= time.time() - self._idle_since <= max_idle
+        return is_within(max_idle, self._last_begun_at, time.time())
 
     def _has_pending_bytes(self) -> bool:
         pending = getattr(self.sock, "pending", None)

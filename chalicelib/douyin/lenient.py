@@ -11,15 +11,16 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-_S = TypeVar("_S", bound=msgspec.Struct)
+from chalicelib.douyin.models import MAX_ID_LENGTH
 
-_MAX_DIGITS = 64
-"""Digits of the longest number that means something: an id."""
+_S = TypeVar("_S", bound=msgspec.Struct)
 
 
 _CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\r")
 _CONTROLS_AS_BLANKS = bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS))
-"""Of the control characters in a text, tabs and line breaks are kept. JSON writes each of the others in six bytes."""
+"""Of the control characters in a text, tabs and line breaks are kept. Each of the others would become six bytes of
+JSON, and the response might not fit.
+"""
 
 
 def decode_json(body: bytes) -> Any:
@@ -112,4 +113,4 @@ def _inner(field_type: Any) -> tuple[Any, type | None]:
 
 def _parse_int(digits: str) -> int | float:
     # Such a number is malformed wherever it is. (Python would refuse to convert thousands of digits.)
-    return int(digits) if len(digits) <= _MAX_DIGITS else float("inf")
+    return int(digits) if len(digits) <= MAX_ID_LENGTH else float("inf")

@@ -143,7 +143,7 @@ def _is_empty_page(envelope: dict[str, Any], offset: int, known_total: int | Non
 
 
 def _count(value: Any) -> int | None:
-    """Return a count of 0 or more that may arrive as a string or a float, or None. A cursor has room for 18 digits."""
+    """Return a count of 0 or more that may arrive as a string or a float, or None. More than 18 digits are no count."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         value = int(value)
     if isinstance(value, float) and value.is_integer():

@@ -4,7 +4,7 @@ The platform accepts only the two newest tokens of an app: the older one for fiv
 invalidates it at once, so only one instance may mint at a time. Each change of the item increments its `version` (the
 fencing token) and is conditional on the version that the writer has read. A slow holder finds another version and
 cannot write. A dead holder is replaced: each waiting instance measures with its own monotonic clock how long the
-version stays unchanged. The old token stays in the item until the new one replaces it.
+row stays unchanged. The old token stays in the item until the new one replaces it.
 
 The conditional writes alone ensure that an older token never replaces a newer one. Wrong wall clocks can only cost an
 extra mint, if they differ by at most MAX_CLOCK_DIFFERENCE_SECONDS.
@@ -68,7 +68,7 @@ class TokenRow(RedactedStruct, frozen=True):
     def is_leased(self, now: float, unchanged_seconds: float) -> bool:
         """Return whether a living instance holds the lease.
 
-        `now` is the wall clock. `unchanged_seconds` is how long the caller has seen this version of the row, measured
+        `now` is the wall clock. `unchanged_seconds` is how long the caller has seen this state of the row, measured
         by its own monotonic clock: a living holder changes the row sooner.
         """
         ended_long_ago = self.lease_until + MAX_CLOCK_DIFFERENCE_SECONDS < now
@@ -139,8 +139,8 @@ class Lease:
 
     def release(self, error: UpstreamError) -> None:
         """End the lease after a failed mint and record the failure, so that others do not repeat it at once."""
-        is_permanent = isinstance(error, RateLimitedError) or (error.evidence is not None and not error.retryable)
-        pause = PERMANENT_PAUSE_SECONDS if is_permanent else TRANSIENT_PAUSE_SECONDS
+        is_long = isinstance(error, RateLimitedError) or (error.evidence is not None and not error.retryable)
+        pause = PERMANENT_PAUSE_SECONDS if is_long else TRANSIENT_PAUSE_SECONDS
         now = self._clock()
         # When the table is unavailable too, or no time is left, the lease ends by itself.
         with suppress(StorageUnavailableError, UpstreamTimeoutError):

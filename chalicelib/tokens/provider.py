@@ -38,9 +38,6 @@ The platform ends a token five minutes after it was replaced; the schedule may h
 RETRY_SECONDS = 10.0
 """After a failed read the cached token is used for this time, so that not every request waits for the table."""
 
-RENEW_SECONDS = 30 * 60
-"""The scheduled renewal replaces a token that expires within this time."""
-
 MINT_SECONDS = 3.0
 """Limit for one mint. Shorter than the lease that covers it."""
 
@@ -69,9 +66,9 @@ class _KnownToken(msgspec.Struct):
 
     #: The row that was used last.
     row: TokenRow = TokenRow()
-    #: When it was read, on the wall clock.
-    read_at: float = 0.0
-    #: After this time it is read again.
+    #: `max_age` counts from here, on the wall clock: from before the row was read or written, or a read has failed.
+    since: float = 0.0
+    #: After this time the row is read again.
     max_age: float = 0.0
     #: The state that was seen last: version, owner of the lease, end of the pause.
     seen_state: tuple[int, str, float] | None = None
@@ -79,12 +76,14 @@ class _KnownToken(msgspec.Struct):
     seen_since: float = 0.0
 
     def is_valid(self, now: float, max_age: float = math.inf) -> bool:
-        """Return whether the token has not expired, and the row was read less than `max_age` seconds ago."""
-        return is_within(min(self.row.expires_at - self.read_at, max_age), self.read_at, now)
+        """Return whether the token has not expired, and is not older than `max_age` (seconds)."""
+        return is_within(min(self.row.expires_at - self.since, max_age), self.since, now)
 
 
 class TokenProvider:
     """Returns access tokens, and renews them when needed. Raises TokenUnavailableError and StorageUnavailableError.
+
+    A token_id is the app_id of the app whose tokens the row has, or the name of a row that another system writes.
 
     `find_secret` returns an app's secret; "" or None means that another system writes the row of this token_id, and
     this service only reads it. `clock` is the wall clock (epoch seconds); `monotonic` measures durations in this
@@ -124,7 +123,7 @@ class TokenProvider:
         except (StorageUnavailableError, TokenUnavailableError):
             if not known.is_valid(self._clock()):
                 raise
-            return self._cache(token_id, known.row, self._clock(), RETRY_SECONDS).access_token
+            return self._remember(token_id, known.row, self._clock(), RETRY_SECONDS).access_token
 
     def preload(self, token_id: str, context: RequestContext) -> None:
         """Read a token into the cache unless it is there; never mints. Raises StorageUnavailableError."""
@@ -133,7 +132,7 @@ class TokenProvider:
         if not known.is_valid(read_at, known.max_age):
             row = self.read_row(token_id, context)
             if row.access_token:
-                self._cache(token_id, row, read_at)
+                self._remember(token_id, row, read_at)
 
     def get_other_token(self, token_id: str, refused: str, refusal: TokenRefusedError, context: RequestContext) -> str:
         """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one.
@@ -152,12 +151,6 @@ class TokenProvider:
         Mints in one attempt.
         """
         return self._obtain(token_id, row.access_token, ONE_ATTEMPT, context)
-
-    def renew_if_expiring(self, token_id: str, row: TokenRow, context: RequestContext) -> TokenRow:
-        """Renew a token that expires within half an hour. Return `row` for a later expiry, or without a token."""
-        if not row.access_token or row.expires_at - RENEW_SECONDS > self._clock():
-            return row
-        return self.renew(token_id, row, context)
 
     def read_row(self, token_id: str, context: RequestContext) -> TokenRow:
         """Return the row from the table; raises StorageUnavailableError."""
@@ -186,7 +179,7 @@ class TokenProvider:
                 may_mint=may_mint,
             )
             if action == "use":
-                return self._cache(token_id, row, read_at)
+                return self._remember(token_id, row, read_at)
             read_at = self._clock()
             if action == "wait":
                 self._sleep(self._uniform(*POLL_SECONDS))
@@ -202,7 +195,7 @@ class TokenProvider:
                 lease.acquire()
                 may_mint = False
                 # Used however short its lifetime is: no loop is possible.
-                return self._cache(token_id, self._mint(lease, token_id, app_secret, policy, context), read_at)
+                return self._remember(token_id, self._mint(lease, token_id, app_secret, policy, context), read_at)
             except ConditionFailedError as conflict:
                 row = TokenRow.from_item(conflict.item)
 
@@ -213,10 +206,10 @@ class TokenProvider:
             self._known_tokens.put(token_id, known, math.inf)
         return known
 
-    def _cache(self, token_id: str, row: TokenRow, read_at: float, max_age: float = CACHE_SECONDS) -> TokenRow:
+    def _remember(self, token_id: str, row: TokenRow, since: float, max_age: float = CACHE_SECONDS) -> TokenRow:
         known = self._known(token_id)
         known.row = row
-        known.read_at = read_at
+        known.since = since
         known.max_age = max_age
         return row
 

@@ -14,6 +14,9 @@ from chalicelib.tokens.provider import TokenProvider
 
 SECONDS_PER_APP = 10.0
 
+RENEW_SECONDS = 30 * 60
+"""A token that expires within this time is replaced."""
+
 
 class Renewal(msgspec.Struct):
     """What a run has done."""
@@ -45,7 +48,7 @@ def renew_tokens(
     clock: Callable[[], float] = time.time,
     shuffle: Callable[[list[str]], object] = random.shuffle,
 ) -> Renewal:
-    """Renew the tokens that expire within half an hour.
+    """Renew the tokens that expire within RENEW_SECONDS.
 
     Each app has one attempt; the next run comes in ten minutes. The order is random: if many apps hang and the run ends
     early, other apps are left out each time. The rows are read by key, one for each app in the secret: no scan,
@@ -62,7 +65,8 @@ def renew_tokens(
         row = newest = TokenRow()
         try:
             row = newest = tokens.read_row(app_id, app_context)
-            newest = tokens.renew_if_expiring(app_id, row, app_context)
+            if is_expiring(row, clock()):
+                newest = tokens.renew(app_id, row, app_context)
         except RedemptionError as error:
             renewal.add_failure(app_id, error)
         else:
@@ -85,3 +89,8 @@ def renew_tokens(
                 renewal.expired.append(app_id)
     renewal.seconds_left = min(lifetimes, default=None)
     return renewal
+
+
+def is_expiring(row: TokenRow, now: float) -> bool:
+    """Return whether the token of a row is to be renewed. An app without a token is not used."""
+    return bool(row.access_token) and row.expires_at - RENEW_SECONDS <= now

@@ -97,12 +97,15 @@ def test_an_item_is_updated_under_a_condition(dynamodb: DynamoDBClient) -> None:
 
 @pytest.mark.parametrize("present", [ITEM, {}])
 def test_a_failed_condition_returns_the_present_item(dynamodb: DynamoDBClient, present: Item) -> None:
+    """The call itself has succeeded."""
     fields = {"Item": present} if present else {}
+    context = make_context()
     with Stubber(dynamodb) as stub:
         stub.add_client_error("update_item", "ConditionalCheckFailedException", modeled_fields=fields)
         with pytest.raises(ConditionFailedError) as raised:
-            Table(dynamodb, "table").update_item("a", "SET v = :v", "v = :v", {":v": {"N": "1"}}, make_context())
+            Table(dynamodb, "table").update_item("a", "SET v = :v", "v = :v", {":v": {"N": "1"}}, context)
     assert raised.value.item == present
+    assert [call.outcome for call in context.record.calls] == ["ok"]
 
 
 def test_a_secret_is_read_and_a_binary_one_is_empty_text(clients: tuple[Any, SecretsManagerClient]) -> None:

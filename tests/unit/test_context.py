@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib import context as context_module
 from chalicelib.context import ABANDONED, Deadline, RequestContext
-from chalicelib.errors import Evidence, RateLimitedError, RedemptionError, TokenUnavailableError, UpstreamTimeoutError
+from chalicelib.errors import Evidence, RateLimitedError, TokenUnavailableError, UpstreamTimeoutError
 from tests.unit.fakes import Clock, LambdaContext, make_context
 
 INFINITE = float("inf")
@@ -63,10 +63,11 @@ EVIDENCE = Evidence(2119003, 12001, "20260101LOGID")
         (RateLimitedError("12001", evidence=EVIDENCE), ("12001", 2119003, 12001, "20260101LOGID")),
         (UpstreamTimeoutError("timeout"), ("timeout", 0, 0, "")),
         (TokenUnavailableError("no", EVIDENCE), ("TokenUnavailableError", 0, 0, "")),
+        (ZeroDivisionError("planted"), ("ZeroDivisionError", 0, 0, "")),
     ],
 )
 def test_the_call_log_has_outcome_and_codes(
-    error: RedemptionError | None, expected: tuple[str, int, int, str], monkeypatch: pytest.MonkeyPatch
+    error: Exception | None, expected: tuple[str, int, int, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter([5.0, 7.5])
     monkeypatch.setattr(

@@ -11,7 +11,8 @@ PACKAGE = ROOT / "chalicelib"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("commit", "errors", "redaction"),
     ("cache", "context", "settings"),
-    ("retry", "timeouts", "credentials", "douyin.codes", "douyin.lenient", "douyin.models"),
+    ("retry", "timeouts", "credentials", "douyin.codes", "douyin.models"),
+    ("douyin.lenient",),
     ("aws", "douyin.connections", "douyin.protocol", "sessions"),
     ("douyin.pages", "douyin.transport", "merchants", "tokens.lease"),
     ("douyin.client",),

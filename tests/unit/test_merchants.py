@@ -110,7 +110,7 @@ def test_a_flood_of_random_ids_costs_no_known_merchant_and_bounded_memory() -> N
     table.reads.clear()
     assert merchants.get("7", make_context()) == DEFAULTS
     assert table.reads == []
-    assert (len(merchants._cache._entries), len(merchants._unknown._entries)) == (1, MAX_CACHED_UNKNOWN)
+    assert (len(merchants._active._entries), len(merchants._unknown._entries)) == (1, MAX_CACHED_UNKNOWN)
 
 
 FULL = {

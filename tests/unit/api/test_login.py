@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginResult
-from chalicelib.api.validation import LoginRequest
+from chalicelib.api.validation import LoginBody
 from chalicelib.aws import Item
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
@@ -100,7 +100,7 @@ class Logins:
         self.context.record.request_id = "request-1"
 
     def log_in(self, app_id: str = APP_ID, selection: Selection | None = SELECTION) -> LoginResult:
-        return self.handler.log_in(LoginRequest(app_id, "code", selection), self.context)
+        return self.handler.log_in(LoginBody(app_id, "code", selection), self.context)
 
     def view(self, selection: Selection | None = SELECTION) -> Any:
         return msgspec.json.decode(msgspec.json.encode(self.log_in(selection=selection).view))

@@ -85,6 +85,7 @@ def failed(error: Exception) -> Outcome:
 
 def full_record(outcome: Outcome = OK) -> RequestRecord:
     return make_record(
+        request_id="r",
         outcome=outcome,
         account_id=ACCOUNT_ID,
         user="0123456789abcdef",
@@ -109,7 +110,7 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
 
 
 def test_one_line_has_everything_about_a_request(output: Output) -> None:
-    make_telemetry().report("GET /x", full_record(), status=200, request_id="r")
+    make_telemetry().report("GET /x", full_record(), status=200)
     [line] = output.log_lines()
     for name in ("timestamp", "level", "service"):
         assert line.pop(name)

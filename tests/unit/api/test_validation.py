@@ -8,11 +8,11 @@ import pytest
 from chalicelib.api.validation import (
     MAX_BODY_BYTES,
     MAX_CODE_LENGTH,
-    LoginRequest,
+    LoginBody,
     parse_account_id,
     parse_bearer,
     parse_list_request,
-    parse_login,
+    parse_login_body,
 )
 from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH
 from chalicelib.douyin.protocol import Selection
@@ -27,16 +27,16 @@ class TestLogin:
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
-            (b' {"code": "c", "app_id": "tta", "more": [1]} ', LoginRequest("tta", "c")),
-            (body(app_id="t" * 64), LoginRequest("t" * 64, "c")),
-            (body(app_id="A-z_09"), LoginRequest("A-z_09", "c")),
-            (body(code="c" * MAX_CODE_LENGTH), LoginRequest("tta", "c" * MAX_CODE_LENGTH)),
-            (body(code="a b+/=%券"), LoginRequest("tta", "a b+/=%券")),
-            (body().ljust(MAX_BODY_BYTES), LoginRequest("tta", "c")),
+            (b' {"code": "c", "app_id": "tta", "more": [1]} ', LoginBody("tta", "c")),
+            (body(app_id="t" * 64), LoginBody("t" * 64, "c")),
+            (body(app_id="A-z_09"), LoginBody("A-z_09", "c")),
+            (body(code="c" * MAX_CODE_LENGTH), LoginBody("tta", "c" * MAX_CODE_LENGTH)),
+            (body(code="a b+/=%券"), LoginBody("tta", "a b+/=%券")),
+            (body().ljust(MAX_BODY_BYTES), LoginBody("tta", "c")),
         ],
     )
-    def test_a_body_is_parsed(self, text: bytes, expected: LoginRequest) -> None:
-        assert parse_login(text) == expected
+    def test_a_body_is_parsed(self, text: bytes, expected: LoginBody) -> None:
+        assert parse_login_body(text) == expected
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -63,7 +63,7 @@ class TestLogin:
     )
     def test_a_malformed_body_is_refused(self, text: bytes, message: str) -> None:
         with pytest.raises(InvalidRequestError, match=message) as raised:
-            parse_login(text)
+            parse_login_body(text)
         assert "planted" not in str(raised.value)
         assert raised.value.__suppress_context__ or raised.value.__context__ is None
 
@@ -91,7 +91,7 @@ class TestLoginWithList:
         ],
     )
     def test_a_list_is_parsed(self, wanted: dict[str, Any], expected: Selection) -> None:
-        assert parse_login(body(list=wanted)) == LoginRequest("tta", "c", expected)
+        assert parse_login_body(body(list=wanted)) == LoginBody("tta", "c", expected)
 
     @pytest.mark.parametrize(
         ("wanted", "field"),
@@ -105,7 +105,7 @@ class TestLoginWithList:
     )
     def test_a_malformed_list_is_refused_by_its_path(self, wanted: Any, field: str) -> None:
         with pytest.raises(InvalidRequestError) as raised:
-            parse_login(body(list=wanted))
+            parse_login_body(body(list=wanted))
         assert raised.value.field == field
         assert raised.value.detail.isascii()
         assert "planted" not in str(raised.value)

@@ -149,6 +149,17 @@ def test_a_failed_renewal_has_the_best_evidence(error: RedemptionError, evidence
     assert len(request.douyin.fetches) == 1
 
 
+def test_what_has_stopped_the_renewal_is_raised_for_every_page() -> None:
+    request = Request("clt.revoked")
+    fetcher = request.fetcher()
+    request.douyin.mint_results = [AppMisconfiguredError("10013", evidence=Evidence(10013, 0))]
+    for page in (2, 3):
+        with pytest.raises(TokenUnavailableError, match="minting failed") as raised:
+            fetcher.fetch_page(page, None)
+        assert raised.value.evidence == Evidence(10013, 0)
+    assert len(request.douyin.mints) == 1
+
+
 @pytest.mark.parametrize("refusals", [0, 1], ids=["first token", "renewed token"])
 def test_a_rate_limit_is_cached_for_the_app_and_raised(refusals: int) -> None:
     request = Request("clt.row")

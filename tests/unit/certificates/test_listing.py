@@ -5,6 +5,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from chalicelib.aws import Item
 from chalicelib.cache import TtlCache
 from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
+from chalicelib.certificates.fetching import PageFetcher
 from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.douyin.client import MAX_PAGE_BYTES
@@ -240,6 +242,17 @@ def test_pages_have_a_deadline_of_their_own_that_can_be_cancelled() -> None:
     assert page_context.deadline is not instance.context.deadline
     assert page_context.deadline.remaining() == 9.0
     assert page_context.record.calls is instance.context.record.calls
+
+
+def test_no_response_leaves_while_a_page_renews_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when another page fails unexpectedly: Lambda would freeze the instance in the middle of a mint."""
+    instance = Lists(340)
+    instance.douyin.fetch = Mock(side_effect=ZeroDivisionError)
+    wait_for_renewal = Mock()
+    monkeypatch.setattr(PageFetcher, "wait_for_renewal", wait_for_renewal)
+    with pytest.raises(ZeroDivisionError):
+        instance.respond()
+    assert wait_for_renewal.call_count == 1
 
 
 def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:

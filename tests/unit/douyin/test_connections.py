@@ -139,7 +139,7 @@ def make_limits() -> ExchangeTimeout:
 def make_connection(sock: socket.socket) -> Any:
     connection = connections._Connection("localhost", 1)
     connection.sock = sock
-    connection._idle_since = time.time()
+    connection._last_begun_at = time.time()
     connection.begin_exchange(make_limits())
     return connection
 
@@ -153,7 +153,7 @@ class TestExchange:
 
     @pytest.mark.parametrize(
         ("is_open", "idle", "is_reusable"),
-        [(True, 30.0, True), (True, 30.1, False), (True, -1.0, False), (False, 0.0, False)],
+        [(True, 29.9, True), (True, 30.0, False), (True, -1.0, False), (False, 0.0, False)],
     )
     def test_a_connection_is_reusable_while_it_is_open_and_not_idle_for_long(
         self,
@@ -195,7 +195,7 @@ class TestExchange:
         pool: Any = connections._Pool("localhost", 1, maxsize=3)
         for seconds in idle_seconds:
             connection = make_connection(sockets[0])
-            connection._idle_since -= seconds
+            connection._last_begun_at -= seconds
             pool.pool.get()
             pool.pool.put(connection)
         assert pool.has_idle_connection(30.0) is is_reused

@@ -32,6 +32,7 @@ from chalicelib.errors import (
 )
 from chalicelib.tokens.lease import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS
 from chalicelib.tokens.provider import TokenProvider
+from chalicelib.tokens.renewal import is_expiring
 from tests import token_rules as rules
 from tests.unit.fakes import NOW, FakeDouyin, FakeTable, token_row
 
@@ -250,7 +251,9 @@ class Schedule(SimulatedInstance):
         while True:
             with suppress(RedemptionError):
                 context = RequestContext(Deadline(10.0, self.monotonic))
-                self.store.renew_if_expiring("model", self.store.read_row("model", context), context)
+                row = self.store.read_row("model", context)
+                if is_expiring(row, self.clock()):
+                    self.store.renew("model", row, context)
             self.sleep(self._pause)
 
 

@@ -457,26 +457,6 @@ def test_a_renewal_uses_what_another_instance_has_minted_meanwhile() -> None:
     assert (instance.renew(), instance.get(), instance.douyin.mints) == ("clt.other", "clt.other", [])
 
 
-@pytest.mark.parametrize(
-    ("item", "is_renewed"),
-    [
-        (token_row("clt.old", -10), True),
-        (token_row("clt.old", 1800), True),
-        (token_row("clt.old", 1801), False),
-        (token_row(None, 100), False),
-        (None, False),
-    ],
-)
-def test_the_schedule_renews_a_token_that_expires_within_half_an_hour(item: Item | None, is_renewed: bool) -> None:
-    """An app that nobody uses gets no token."""
-    instance = Tokens(item)
-    row = instance.store.read_row("tta", instance.context)
-    renewed = instance.store.renew_if_expiring("tta", row, instance.context)
-    assert (renewed is not row) is is_renewed
-    assert renewed.access_token == instance.row().access_token
-    assert instance.row().access_token == ("clt.1" if is_renewed else TokenRow.from_item(item or {}).access_token)
-
-
 def test_a_row_that_was_replaced_by_hand_is_not_taken_for_an_unchanged_one() -> None:
     """Its version starts again; another instance has just acquired the lease with the same version as long ago."""
     instance = Tokens()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.aws import Item
 from chalicelib.errors import (
     AppMisconfiguredError,
     Evidence,
@@ -14,8 +15,9 @@ from chalicelib.errors import (
 )
 from chalicelib.tokens.lease import TokenRow
 from chalicelib.tokens.provider import TokenProvider
-from chalicelib.tokens.renewal import SECONDS_PER_APP, Renewal, renew_tokens
+from chalicelib.tokens.renewal import SECONDS_PER_APP, Renewal, is_expiring, renew_tokens
 from tests.unit.fakes import (
+    NOW,
     SESSION_KEY,
     Clock,
     FakeDouyin,
@@ -28,6 +30,21 @@ from tests.unit.fakes import (
 
 SOON, LATE = 1000, 7000
 REFUSED = AppMisconfiguredError("10013", evidence=Evidence(10013, 0))
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (token_row("clt.old", -10), True),
+        (token_row("clt.old", 1800), True),
+        (token_row("clt.old", 1801), False),
+        (token_row(None, 100), False),
+        ({}, False),
+    ],
+)
+def test_a_token_that_expires_within_half_an_hour_is_renewed(row: Item, expected: bool) -> None:
+    """An app that nobody uses gets no token."""
+    assert is_expiring(TokenRow.from_item(row), NOW) is expected
 
 
 class Run:
@@ -148,6 +165,6 @@ def test_each_app_has_a_time_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -
         assert context.record.calls is run.context.record.calls
         return row
 
-    monkeypatch.setattr(run.store, "renew_if_expiring", renew)
+    monkeypatch.setattr(run.store, "renew", renew)
     run.start()
     assert limits == [SECONDS_PER_APP] * 2
