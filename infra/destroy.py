@@ -20,7 +20,7 @@ from infra.stage_settings import StageError
 RECOVERY_DAYS = 7
 """How long Secrets Manager can restore a deleted secret."""
 
-_POLICIES = ("deployer", "operator", "token-reader")
+_POLICIES = ("deployer", "operator", "token-reader", "token-writer")
 
 
 def destroy(

@@ -13,6 +13,7 @@
 - GetFunction of a version returns the URL of the present code; here, the URL of the version's code.
 - IAM is enforced, except for callers with the key `test`. It checks CreateFunction, EnableAlarmActions and the calls of
   EventBridge against other ARNs than AWS does.
+- The condition keys of DynamoDB are incomplete: there are neither keys and attributes of UpdateItem nor ReturnValues.
 - A function is pending for half a second after each change, and Chalice then waits 5 s: here it is active at once.
 - A change of a function kills its instances: here, as on AWS, each completes its request first.
 """
@@ -174,6 +175,20 @@ def _complete_resource_arn(extract: Any, service: str, method: str, *request: An
     if (service, method, arn) == ("lambda", "POST", "*"):
         return f"arn:aws:lambda:{region}:{account_id}:function:{json.loads(body)['FunctionName']}"
     return arn
+
+
+@_replaces(iam_actions, "dynamodb_service_context")
+def _complete_condition_keys(read: Any, body: bytes) -> Any:
+    context, request = read(body), json.loads(body or b"{}")
+    keys = request.get("Key", {})
+    context["dynamodb:LeadingKeys"] = [value for key in keys.values() for value in key.values()]
+    context["dynamodb:ReturnValues"] = request.get("ReturnValues", "NONE")
+    expressions = f"{request.get('UpdateExpression', '')} {request.get('ConditionExpression', '')}"
+    if expressions.strip():
+        names = {*re.findall(r"(?<![:\w#])#?[a-z]\w*(?!\w|\()", expressions)}
+        attributes = {request.get("ExpressionAttributeNames", {}).get(name, name) for name in names}
+        context["dynamodb:Attributes"] = [*keys, *attributes]
+    return context
 
 
 @_replaces(provisioners, "_cw_metric_alarm_record")

@@ -1,4 +1,4 @@
-"""IAM policies of functions, deployer, operator and token reader: linted by parliament."""
+"""IAM policies of functions, deployer, operator, token reader and token writer: linted by parliament."""
 
 import json
 import subprocess
@@ -45,7 +45,7 @@ def test_no_policy_has_a_finding() -> None:
     settings = StageSettings(network=Network(("subnet-1",), ("sg-1",)))
     documents = {name: json.loads(text) for name, text in render({"dev": settings}).items() if "policy" in name}
     documents |= {name: read_managed_policy(name, "dev", "123456789012", "us-east-1") for name in MANAGED_POLICIES}
-    assert len(documents) == 5
+    assert len(documents) == 6
     found = dict(zip(documents, find_issues(*documents.values()), strict=True))
     assert {
         name: [f for f in findings if f[0] not in IGNORED and f[1] not in UNKNOWN_TO_THE_LINTER]
@@ -95,6 +95,10 @@ def test_a_managed_policy_fits_iams_limit(name: str) -> None:
         ("Operator", "cloudwatch:GetDashboard", "dashboard/douyin-redemption-dev", True),
         ("TokenReader", "dynamodb:UpdateItem", "table/douyin-redemption-dev", False),
         ("TokenReader", "dynamodb:GetItem", "table/douyin-redemption-prod", False),
+        ("TokenWriter", "dynamodb:UpdateItem", "table/douyin-redemption-dev", True),
+        ("TokenWriter", "dynamodb:UpdateItem", "table/douyin-redemption-prod", False),
+        ("TokenWriter", "dynamodb:GetItem", "table/douyin-redemption-dev", False),
+        ("TokenWriter", "dynamodb:PutItem", "table/douyin-redemption-dev", False),
     ],
 )
 def test_a_policy_permits_what_is_needed_and_nothing_else(
