@@ -19,45 +19,53 @@ def app() -> None:
 
 
 @app.command("add")
-@click.argument("app_id", type=ID)
+@click.argument("app_ids", type=ID, nargs=-1, required=True, metavar="APP_ID")
+@click.option("--provider", is_flag=True, help="Apps of a service provider (服务商). They have no secret.")
 @pass_options
-def add_app(options: GlobalOptions, app_id: str) -> None:
-    """Add an app, or replace its secret.
+def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool) -> None:
+    """Add an app, or replace its secret. With --provider, add one or more apps.
 
     The secret is read from the variable REDEEMCTL_APP_SECRET, or from stdin, or from a prompt without echo. The first
     app of a stage also creates the first session key.
     """
+    if len(app_ids) > 1 and not provider:
+        raise InvalidInputError("APP_ID: more than one only with --provider")
+    names = " ".join(dict.fromkeys(app_ids))
     with options.open_stage() as stage:
-        secret = read_app_secret(app_id)
+        added = dict.fromkeys(app_ids, "" if provider else read_app_secret(names))
         seen = read_secret(stage)
-        current = seen.apps.get(app_id)
         keys = seen.session_keys or [new_key()]
-        changes = (
-            [Change(f"secret of {app_id}", fingerprint(current), fingerprint(secret))] if current != secret else []
-        )
+        changed = {app_id: seen.apps.get(app_id) for app_id in added if seen.apps.get(app_id) != added[app_id]}
+        changes = [Change(f"secret of {a}", _describe(current), _describe(added[a])) for a, current in changed.items()]
+        replaced = " ".join(app_id for app_id, current in changed.items() if current is not None)
         if not seen.session_keys:
             changes.append(Change("session key", "", fingerprint(keys[0])))
         options.change(
             changes,
-            lambda: replace_secret(stage, seen, {"apps": {**seen.apps, app_id: secret}, "session_keys": keys}),
-            f"app {app_id}: saved; instances use it within five minutes",
-            warning=f"This replaces the secret of {app_id}." if current not in (None, secret) else "",
-            app_id=app_id,
+            lambda: replace_secret(stage, seen, {"apps": {**seen.apps, **added}, "session_keys": keys}),
+            f"app {names}: saved; instances use it within five minutes",
+            warning=f"This replaces the secret of {replaced}." if replaced else "",
+            app_id=names,
         )
 
 
 @app.command("list")
 @pass_options
 def list_apps(options: GlobalOptions) -> None:
-    """List the apps, the fingerprints of their secrets, and how many merchants each has."""
+    """List the apps: whose they are, the fingerprints of their secrets, and how many merchants each has."""
     with options.open_stage() as stage:
         apps = read_secret(stage).apps
         counts = Counter(item.get("app_id", {}).get("S") for item in stage.merchants.list_all())
     rows = [
-        {"app_id": app_id, "secret_fingerprint": fingerprint(secret), "merchants": counts[app_id]}
+        {
+            "app_id": app_id,
+            "kind": "own" if secret else "provider",
+            "secret_fingerprint": fingerprint(secret),
+            "merchants": counts[app_id],
+        }
         for app_id, secret in apps.items()
     ]
-    options.show(("app_id", "secret_fingerprint", "merchants"), rows)
+    options.show(("app_id", "kind", "secret_fingerprint", "merchants"), rows)
 
 
 @app.command("remove")
@@ -77,7 +85,7 @@ def remove_app(options: GlobalOptions, app_id: str) -> None:
         seen = read_secret(stage)
         apps = {name: secret for name, secret in seen.apps.items() if name != app_id}
         options.change(
-            [Change(f"secret of {app_id}", fingerprint(seen.apps[app_id]), "")] if app_id in seen.apps else [],
+            [Change(f"secret of {app_id}", _describe(seen.apps[app_id]), "")] if app_id in seen.apps else [],
             lambda: replace_secret(stage, seen, {"apps": apps}),
             f"app {app_id}: removed",
             warning=f"Customers of app {app_id} can no longer log in.",
@@ -92,3 +100,8 @@ def read_app_secret(app_id: str) -> str:
         rule = "must be 1 to 256 visible ASCII characters, without blanks"
         raise InvalidInputError(f"app secret (from {source}): {rule}")
     return text
+
+
+def _describe(secret: str | None) -> str:
+    """Describe an app secret without revealing it; an empty text if the app is unknown."""
+    return "none (service provider)" if secret == "" else fingerprint(secret)

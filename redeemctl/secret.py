@@ -101,7 +101,7 @@ def replace_secret(stage: Stage, seen: SecretVersion, content: dict[str, Any]) -
 
 
 def get_app_secret(stage: Stage, app_id: str) -> str:
-    """Return an app's secret; raises CommandError if the app is not in the stage's secret."""
+    """Return an app's secret, "" for one of a service provider; raises CommandError for an unknown app."""
     apps = read_secret(stage).apps
     if app_id not in apps:
         known = ", ".join(apps) or "none"

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from redeemctl.errors import CommandError
 from redeemctl.options import ID, GlobalOptions, pass_options
 from redeemctl.rows import Change
 from redeemctl.secret import fingerprint, get_app_secret, read_secret
@@ -24,7 +25,9 @@ def show_tokens(options: GlobalOptions) -> None:
     with options.open_stage() as stage:
         apps = read_secret(stage).apps
         others = {item["token_id"]["S"] for item in stage.merchants.list_all() if item.get("token_id", {}).get("S")}
-        tokens = [_describe(stage, token_id, token_id in apps) for token_id in [*apps, *sorted(others - apps.keys())]]
+        tokens = [
+            _describe(stage, token_id, bool(apps.get(token_id))) for token_id in [*apps, *sorted(others - apps.keys())]
+        ]
     options.show(("token_id", "fingerprint", "expires_utc", "expires_in", "renewed_by", "renewal"), tokens)
 
 
@@ -35,7 +38,8 @@ def renew_token(options: GlobalOptions, app_id: str) -> None:
     """Renew an app's token now. The current one stays valid for a few minutes, until all instances use the new one."""
     with options.open_stage() as stage:
         # Fails for an unknown app, before anything is shown.
-        get_app_secret(stage, app_id)
+        if not get_app_secret(stage, app_id):
+            raise CommandError(f"the system of the service provider renews this token: it writes TOKEN#{app_id}")
         row = stage.tokens.read_row(app_id, stage.new_context())
         changes = [Change(f"token of {app_id}", fingerprint(row.access_token), "a new token")]
         warning = "The platform invalidates the current token after a few minutes." if row.access_token else ""
@@ -47,10 +51,10 @@ def renew_token(options: GlobalOptions, app_id: str) -> None:
         options.change(changes, renew, f"token of {app_id}: renewed", warning=warning, app_id=app_id)
 
 
-def _describe(stage: Stage, token_id: str, is_app: bool) -> dict[str, Any]:
+def _describe(stage: Stage, token_id: str, is_own: bool) -> dict[str, Any]:
     now = time.time()
     row = stage.tokens.read_row(token_id, stage.new_context())
-    state: dict[str, Any] = {"token_id": token_id, "renewed_by": "this service" if is_app else "another system"}
+    state: dict[str, Any] = {"token_id": token_id, "renewed_by": "this service" if is_own else "another system"}
     if row.access_token:
         state |= {"fingerprint": fingerprint(row.access_token), "expires_at": row.expires_at}
         state["expires_utc"] = datetime.fromtimestamp(row.expires_at, UTC).strftime("%Y-%m-%d %H:%M:%S")

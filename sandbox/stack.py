@@ -285,3 +285,10 @@ def create_login_code(platform_url: str, app_id: str, customer: str) -> str:
     )
     response.raise_for_status()
     return str(response.json()["code"])
+
+
+def create_provider_token(platform_url: str, app_id: str) -> str:
+    """Return a new token of an app, as the system of a service provider obtains it."""
+    response = requests.post(f"{platform_url}/_sandbox/provider-tokens", json={"app_id": app_id}, timeout=10)
+    response.raise_for_status()
+    return str(response.json()["access_token"])

@@ -39,6 +39,14 @@ def _step_is_ok(name: str) -> Callable[[Run], Verdict]:
     return lambda run: run.steps[name].verdict if name in run.steps else NOT_OBSERVED
 
 
+def _token_is_accepted(run: Run) -> Verdict:
+    if "list" not in run.steps:
+        return NOT_OBSERVED
+    return Verdict(
+        run.steps["list"].verdict.holds, f"{run.steps['token'].verdict.seen}; {run.steps['list'].verdict.seen}"
+    )
+
+
 def _lists_are_readable(run: Run) -> Verdict:
     pages = [page for listing in run.listings.values() for page in listing.pages]
     if not any(page.size for page in pages):
@@ -120,8 +128,9 @@ def _time_range_is_in_seconds(run: Run) -> Verdict:
 
 
 POINTS = (
-    Point("token-accepted", "A list is accepted with the token of client_token.", _step_is_ok("list")),
-    Point("login-open-id", "jscode2session returns an open_id for a code of tt.login.", _step_is_ok("login")),
+    Point("token-accepted", "A list is accepted with the app's access token.", _token_is_accepted),
+    Point("login-open-id", "The platform returns an open_id for a code of tt.login.", _step_is_ok("login")),
+    Point("invalid-code", "An invalid login code is refused with a code that says so.", _step_is_ok("invalid-code")),
     Point("readable", "The service can read every certificate and every field that it shows.", _lists_are_readable),
     Point(
         "needed-fields", "Ids, title and expire_time of each certificate are always there.", _needed_fields_are_present

@@ -16,7 +16,13 @@ from chalicelib.douyin.client import MAX_PAGE_BYTES, DouyinClient
 from chalicelib.douyin.models import Certificate, Order
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Request, Selection, certificates_request
-from chalicelib.errors import MerchantNotAuthorizedError, RedemptionError, TokenRefusedError, UpstreamError
+from chalicelib.errors import (
+    LoginRefusedError,
+    MerchantNotAuthorizedError,
+    RedemptionError,
+    TokenRefusedError,
+    UpstreamError,
+)
 from chalicelib.merchants import parse_merchant
 from redeemctl.acceptance.recording import RecordedCall, RecordingTransport
 from redeemctl.acceptance.shapes import type_of
@@ -30,6 +36,9 @@ UNKNOWN_USER = "redeemctl-acceptance"
 """An open_id that does not exist, for a run without a login."""
 
 INVALID_TOKEN = "clt.redeemctl-acceptance"  # noqa: S105 - deliberately invalid
+TOKEN_KINDS = ("clt.", "isvact.")
+"""What tokens begin with: those of `client_token`, and those of service providers."""
+
 SMALL_PAGES = 6
 """The step `paging` uses a page size that gives about this many pages."""
 
@@ -111,6 +120,8 @@ class Run:
         """Take all steps; yield each after it was taken."""
         yield self._take("token", "access token under the service's lease", self._get_token)
         yield self._take("login", "login with a code from a phone", self._login)
+        log_in_as_nobody = partial(self._expect_refusal, LoginRefusedError, partial(self._exchange, UNKNOWN_USER))
+        yield self._take("invalid-code", "an invalid login code is refused", log_in_as_nobody)
         if not self._token:
             return
         everything, store = Selection(self.account_id), Selection(self.account_id, self.poi_id)
@@ -124,10 +135,11 @@ class Run:
         yield self._take("after-the-end", "a page after the last one", self._read_after_the_end)
         all_times = Selection(self.account_id, start_time=0, end_time=int(time.time()) + FIFTY_YEARS)
         yield self._take_list("time-range", "list with a time_range of all times, in seconds", all_times)
-        use_invalid_token = partial(self._expect_refusal, TokenRefusedError, everything, INVALID_TOKEN)
+        query = partial(self._read_page, self._query(everything), 1, INVALID_TOKEN)
+        use_invalid_token = partial(self._expect_refusal, TokenRefusedError, query)
         yield self._take("invalid-token", "an invalid access token is refused", use_invalid_token)
-        foreign = Selection(self.unauthorized_account_id)
-        query_foreign = partial(self._expect_refusal, MerchantNotAuthorizedError, foreign, self._token)
+        query = partial(self._read_page, self._query(Selection(self.unauthorized_account_id)), 1)
+        query_foreign = partial(self._expect_refusal, MerchantNotAuthorizedError, query)
         yield self._take("unauthorized-merchant", "a merchant without authorization is refused", query_foreign)
         yield self._take("order", "order_can_use with poi_id", self._query_order)
 
@@ -183,21 +195,29 @@ class Run:
         row = tokens.read_row(token_id, self.stage.new_context())
         self._secrets |= {secret or "", row.access_token or ""}
         is_valid = bool(row.access_token) and row.expires_at > time.time()
-        if not is_valid:
+        if secret and not is_valid:
             self.confirm("The table has no valid token. This step mints one; an older one ends after five minutes.")
         self._token = tokens.get_token(token_id, self.stage.new_context())
         self._secrets.add(self._token)
-        return Verdict(True, "from the table" if is_valid else "minted and stored")
+        kind = next((kind for kind in TOKEN_KINDS if self._token.startswith(kind)), "another kind")
+        return Verdict(True, f"{kind} {'from the table' if is_valid else 'minted and stored'}")
 
     def _login(self) -> Verdict:
         if not self.code:
             return Verdict(None, "no --login: the lists are those of an unknown user")
         self.confirm("The login uses up the code.")
-        secret = get_app_secret(self.stage, self.app_id)
-        self._secrets.add(secret)
-        self._open_id = self._douyin.login(self.app_id, secret, self.code, self.stage.new_context())
+        self._open_id = self._exchange(self.code)
         self._secrets.add(self._open_id)
         return Verdict(True, "the platform returned an open_id")
+
+    def _exchange(self, code: str) -> str:
+        secret, context = get_app_secret(self.stage, self.app_id), self.stage.new_context()
+        self._secrets.add(secret)
+        if secret:
+            return self._douyin.login(self.app_id, secret, code, context)
+        token = self.stage.tokens_of(self._douyin).get_token(self.app_id, context)
+        self._secrets.add(token)
+        return self._douyin.login_with_token(self.app_id, token, code, context)
 
     def _query(self, wanted: Selection, page_size: int = PAGE_SIZE) -> CertificatesQuery:
         # Another merchant's root account is not known.
@@ -230,10 +250,10 @@ class Run:
         page = self._read_page(self._query(Selection(self.account_id)), len(listing.pages) + 1)
         return Verdict(not page.size, f"certificates {page.size}, total {page.total}")
 
-    def _expect_refusal(self, expected: type[UpstreamError], wanted: Selection, token: str) -> Verdict:
+    def _expect_refusal(self, expected: type[UpstreamError], call: Callable[[], object]) -> Verdict:
         """Make a call that the platform must refuse with an error of this class."""
         try:
-            self._read_page(self._query(wanted), 1, token)
+            call()
         except expected as error:
             return Verdict(True, f"refused: {error}")
         return Verdict(False, "the platform has accepted the call")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import random
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,13 @@ from pathlib import Path
 
 import requests
 
-from chalicelib.errors import ConfigurationError, LoginRefusedError, TokenUnavailableError, UpstreamError
+from chalicelib.errors import (
+    ConfigurationError,
+    LoginRefusedError,
+    TokenUnavailableError,
+    UpstreamError,
+    UpstreamRejectedError,
+)
 from chalicelib.merchants import Merchant, parse_merchant
 from chalicelib.sessions import PROBE_OPEN_ID
 from infra import bundle, comparison, smoke, versions
@@ -23,7 +30,7 @@ from infra.cloudformation import none_if_not_found, stack_name
 from infra.stage_settings import Domain, StageError, StageSettings, read_stage_settings
 from redeemctl.doctor import platform, resources
 from redeemctl.doctor.aws_errors import AWS_ERRORS, explain, judge_error
-from redeemctl.doctor.findings import Check, Finding, T, failed, not_checked, ok
+from redeemctl.doctor.findings import Check, Finding, T, failed, not_checked, ok, warning
 from redeemctl.rows import account_id_of
 from redeemctl.secret import SecretVersion, read_secret
 from redeemctl.stage import PARALLEL_QUERIES, Stage
@@ -86,7 +93,8 @@ class Checks:
             self._compare("stack", "stack", target),
             self._compare("function", "functions", target),
             self._compare("function", "roles", target),
-            self._check_endpoints(target, next(iter(secret.apps), None)),
+            # An own app before one of a service provider, whose token may have expired.
+            self._check_endpoints(target, min(secret.apps, key=lambda app_id: not secret.apps[app_id], default=None)),
             self._compare("schedule", "rule", target),
             self._attempt("schedule.last_run", schedule, self._check_last_run(schedule)),
             self._attempt("alarms", "alarms", self._check_alarms()),
@@ -216,26 +224,39 @@ class Checks:
 
     def _check_platform(self, secret: SecretVersion, urls: list[str]) -> Iterator[Finding]:
         apps = secret.apps
-        for app_id, app_secret in apps.items():
-            yield self._check_login(app_id, app_secret)
+        provided = [app_id for app_id, app_secret in apps.items() if not app_secret]
+        sample = random.sample(provided, min(len(provided), resources.MAX_ASKED_APPS))
+        logins = (
+            self._attempt("login", app_id, self._check_login(app_id, app_secret))
+            for app_id, app_secret in apps.items()
+            if app_secret or app_id in sample
+        )
+        with ThreadPoolExecutor(PARALLEL_QUERIES) as executor:
+            for findings in executor.map(list[Finding], logins):
+                yield from findings
+        if count := len(provided) - len(sample):
+            yield ok("login", f"{count} others", "of service providers; no login was tried")
         table = self.stage.settings.table_name
         merchants = (yield from self._attempt("merchant", table, self._check_rows(apps))) or []
         used = {merchant.token_id for merchant in merchants}
         apps_without_merchants = apps.keys() - {merchant.app_id for merchant in merchants}
         tokens = {}
-        for token_id in sorted(used | apps_without_merchants):
-            token = self._check_token(token_id, apps.get(token_id))
+        for token_id in sorted(used.union(apps_without_merchants, provided)):
+            token = self._check_token(token_id, apps.get(token_id, ""))
             tokens[token_id] = yield from self._attempt("token", token_id, token)
         if not urls:
             yield from _skip(["merchant"], "the API's URL is unknown", "see the check api")
             return
 
-        def check(merchant: Merchant) -> tuple[str, Finding]:
-            return merchant.app_id, self._check_list(
-                merchant, urls[-1], secret, is_valid=bool(tokens[merchant.token_id])
-            )
+        def group_of(merchant: Merchant) -> str:
+            # Each app of a service provider has one merchant.
+            return merchant.app_id if apps[merchant.app_id] else "service providers"
 
-        asked = merchants if self.all_merchants else resources.choose_sample(merchants)
+        def check(merchant: Merchant) -> tuple[str, Finding]:
+            is_valid = bool(tokens[merchant.token_id])
+            return group_of(merchant), self._check_list(merchant, urls[-1], secret, is_valid=is_valid)
+
+        asked = merchants if self.all_merchants else resources.choose_sample(merchants, group_of)
         with ThreadPoolExecutor(PARALLEL_QUERIES) as executor:
             yield from resources.judge_refusals(list(executor.map(check, asked)))
         if count := len(merchants) - len(asked):
@@ -243,16 +264,26 @@ class Checks:
                 "merchant", f"{count} others", "valid row, known app; no list was requested without --all-merchants"
             )
 
-    def _check_login(self, app_id: str, app_secret: str) -> Finding:
-        """Log in with an invalid code: with a valid app id and secret, the platform refuses the code."""
-        host, context = self.stage.settings.login_api, self.stage.new_context()
+    def _check_login(self, app_id: str, app_secret: str) -> Check[None]:
+        """Log in with an invalid code: with a valid app id and secret, or token, the platform refuses the code."""
+        stage, context = self.stage, self.stage.new_context()
+        host = stage.settings.login_api if app_secret else stage.settings.open_api
         try:
-            self.stage.douyin.login(app_id, app_secret, PROBE_OPEN_ID, context)
+            if app_secret:
+                stage.douyin.login(app_id, app_secret, PROBE_OPEN_ID, context)
+            else:
+                token = stage.tokens.get_token(app_id, context)
+                stage.douyin.login_with_token(app_id, token, PROBE_OPEN_ID, context)
         except LoginRefusedError:
-            return ok("login", app_id, f"{host} accepts app id and secret")
+            yield ok("login", app_id, f"{host} accepts app id and {'secret' if app_secret else 'token'}")
+        except TokenUnavailableError:
+            yield not_checked("login", app_id, "its token is not available", "see the check token")
+        except UpstreamRejectedError as error:
+            yield warning("login", app_id, f"{host} refuses code or app id ({error.reason})", resources.LOG_IN_ONCE)
         except UpstreamError as error:
-            return failed("login", app_id, *platform.explain(error, host))
-        return failed("login", app_id, "the platform accepted an invalid login code", f"is {host} the platform?")
+            yield failed("login", app_id, *platform.explain(error, host))
+        else:
+            yield failed("login", app_id, "the platform accepted an invalid login code", f"is {host} the platform?")
 
     def _check_rows(self, apps: Mapping[str, str]) -> Check[list[Merchant]]:
         """Judge the merchants' rows. Return the merchants that can be queried."""
@@ -280,16 +311,16 @@ class Checks:
                 merchants.append(merchant)
         return merchants
 
-    def _check_token(self, token_id: str, app_secret: str | None) -> Check[bool]:
-        """Check a token, and return whether it is valid. `app_secret` is None if another system renews it.
+    def _check_token(self, token_id: str, app_secret: str) -> Check[bool]:
+        """Check a token, and return whether it is valid. `app_secret` is "" if another system renews it.
 
         It is renewed only if it is missing or has expired.
         """
         store, now = self.stage.tokens, time.time()
         row = store.read_row(token_id, self.stage.new_context())
         is_valid = bool(row.access_token) and row.expires_at > now
-        if app_secret is None or is_valid:
-            yield platform.judge_token(token_id, row, now, is_foreign=app_secret is None)
+        if not app_secret or is_valid:
+            yield platform.judge_token(token_id, row, now, is_foreign=not app_secret)
         elif self.dry_run:
             reason = "it has to be renewed, which --dry-run prevents"
             yield not_checked("token", token_id, reason, "run doctor without --dry-run")

@@ -12,6 +12,9 @@ from redeemctl.doctor.findings import Finding, failed, ok, warning
 SHORT_SECONDS = 20 * 60
 """The schedule renews a token 30 minutes before its end, and runs every 10 minutes."""
 
+MAX_LIFETIME_SECONDS = 24 * 3600
+"""Tokens live for two hours. A later expiry is in milliseconds."""
+
 CODE_ROWS = {
     row.code: row
     for table in (codes.MINT_CODES, codes.LOGIN_CODES, codes.SUB_CODES, codes.COMMON_CODES, codes.CERTIFICATE_CODES)
@@ -20,6 +23,8 @@ CODE_ROWS = {
 }
 
 _SUPPORT = "contact the platform's support with the logid"
+
+_OTHER_SYSTEM = "let that system write the row TOKEN#<token_id>. If the merchant has left: merchant remove, app remove"
 
 _MEANINGS: dict[type[RedemptionError], tuple[str, str]] = {
     errors.AppMisconfiguredError: (
@@ -41,7 +46,7 @@ _MEANINGS: dict[type[RedemptionError], tuple[str, str]] = {
     ),
     errors.TokenRefusedError: (
         "the platform refuses the access token",
-        "run redeemctl token renew for the app; look for another system that mints its tokens",
+        "run redeemctl token renew APP_ID, or see there who renews it; look for another system that mints its tokens",
     ),
     errors.UpstreamRejectedError: (
         "the platform finds the request invalid",
@@ -83,11 +88,13 @@ def judge_token(token_id: str, row: TokenRow, now: float, *, is_foreign: bool) -
     if not is_foreign and seconds <= SHORT_SECONDS:
         advice = "see the checks schedule and schedule.last_run; then redeemctl token renew APP_ID"
         return warning("token", token_id, f"expires in {seconds} s, and the schedule has not renewed it", advice)
+    if seconds > MAX_LIFETIME_SECONDS:
+        advice = "write it again, with expires_at in epoch seconds, not milliseconds; or redeemctl token renew APP_ID"
+        return failed("token", token_id, "expires in more than a day", advice)
     if row.access_token and seconds > 0:
-        return ok("token", token_id, f"{'of another system, ' if is_foreign else ''}expires in {seconds} s")
+        return ok("token", token_id, "of another system, valid" if is_foreign else f"expires in {seconds} s")
     state = "has expired" if row.access_token else "is missing or malformed"
-    advice = f'let the other system write the row TOKEN#{token_id}; or merchant add --token-id "" to renew it here'
-    return failed("token", token_id, f"the token {state}; another system renews it", advice)
+    return failed("token", token_id, f"the token {state}; another system renews it", _OTHER_SYSTEM)
 
 
 def _explain_transport(error: RedemptionError, host: str) -> tuple[str, str]:

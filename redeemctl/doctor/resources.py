@@ -28,6 +28,11 @@ SCHEDULE_SECONDS = 25 * 60.0
 MAX_ASKED_MERCHANTS = 20
 """Merchants whose lists are requested: enough to find what fails for all, and few calls of the platform."""
 
+MAX_ASKED_APPS = 20
+"""Apps of service providers to which a login is tried."""
+
+LOG_IN_ONCE = "log in on a phone, or run redeemctl acceptance --login: this shows whether customers can log in"
+
 RECENT_SECONDS = 3600.0
 """What fails so soon after a deployment was probably caused by it."""
 
@@ -41,7 +46,7 @@ _ADVICE = {
     "rate_limited": "wait; raise `limits` of the stage's settings if it lasts",
     "upstream_unavailable": _NETWORK,
     "upstream_timeout": _NETWORK,
-    "token_unavailable": _NETWORK,
+    "token_unavailable": f"see the check token; if it is ✓, {_NETWORK}",
     "internal_error": "run the saved query `problems`, and read the function's log",
 }
 """What to do, by the code of a problem."""
@@ -158,14 +163,17 @@ def refused_login(app_id: str) -> smoke.Probe:
 
 
 def choose_sample(
-    merchants: Sequence[Merchant], shuffle: Callable[[list[Any]], None] = random.shuffle
+    merchants: Sequence[Merchant],
+    group_of: Callable[[Merchant], str],
+    shuffle: Callable[[list[Any]], None] = random.shuffle,
 ) -> list[Merchant]:
-    """Return at most MAX_ASKED_MERCHANTS merchants at random; of each app as many as of another, if it has them."""
+    """Return at most MAX_ASKED_MERCHANTS merchants at random; of each group as many as of another, if it has them."""
     shuffled, ranked, count = list(merchants), list[tuple[int, Merchant]](), Counter[str]()
     shuffle(shuffled)
     for merchant in shuffled:
-        ranked.append((count[merchant.app_id], merchant))
-        count[merchant.app_id] += 1
+        group = group_of(merchant)
+        ranked.append((count[group], merchant))
+        count[group] += 1
     asked = sorted(ranked, key=lambda entry: entry[0])[:MAX_ASKED_MERCHANTS]
     return sorted((merchant for _, merchant in asked), key=lambda merchant: merchant.account_id)
 
@@ -212,6 +220,8 @@ def judge_response(
     body = smoke.read_object(response)
     if body.get("status") == "ok":
         return warning(check_id, url, difference.text, "use a clone of the deployed commit, or deploy this one")
+    if body.get("code") == "upstream_rejected":
+        return warning(check_id, url, difference.text, LOG_IN_ONCE)
     return failed(check_id, url, difference.text, _advise(response, body.get("code"), deploy(stage), way_back))
 
 

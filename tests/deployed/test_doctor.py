@@ -20,10 +20,10 @@ from infra import rollback, smoke
 from infra.bundle import ROOT
 from infra.chalice_state import rule_name
 from infra.stage_settings import StageError, settings_path
-from redeemctl.doctor.resources import MAX_ASKED_MERCHANTS
+from redeemctl.doctor.resources import MAX_ASKED_APPS, MAX_ASKED_MERCHANTS
 from redeemctl.stage import PARALLEL_QUERIES
 from sandbox import sample_data, stack
-from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, POI_ID
+from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, OTHER_ACCOUNT_ID, OTHER_APP_ID, POI_ID
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
 from tests.aws_proxy import AwsProxy, Refusal, run_aws_proxy
 from tests.deployed.test_deployment import break_lists, import_api
@@ -226,7 +226,7 @@ def test_wrong_secrets_and_rows_and_what_the_platform_refuses_are_reported(opera
             "app add APP_ID (检查secret",
         ),
         ("token", APP_ID, "platform error 10013: the platform refuses", "app add APP_ID"),
-        ("token", "erp", "is missing or malformed; another system renews it", "the row TOKEN#erp"),
+        ("token", "erp", "is missing or malformed; another system renews it", "the row TOKEN#<token_id>"),
         ("merchant", "8", "its app ttunknown is not in the secret", "app add ttunknown"),
         ("merchant", "9", "not checked: the token erp is not available", "the check token"),
         ("merchant", "odd", "malformed row: attribute app_id is not a string", "merchant remove ACCOUNT_ID"),
@@ -266,6 +266,41 @@ def test_a_token_is_renewed_only_if_it_has_expired_and_not_in_a_dry_run(operator
     assert token["outcome"] == "not_checked"
     [token] = [f for f in operator.diagnose() if f["id"] == "token" and f["what"] == APP_ID]
     assert token["text"].startswith("renewed now")
+
+
+def test_apps_of_a_service_provider_are_checked_with_the_tokens_of_their_rows(operator: DoctorOperator) -> None:
+    value, row = operator.get_secret(), f"TOKEN#{OTHER_APP_ID}"
+    others = {f"tt{number}": "" for number in range(30)}
+    operator.put_secret(json.dumps({**value, "apps": {**others, **value["apps"], OTHER_APP_ID: ""}}))
+    operator.restart_instances()
+    found = operator.diagnose()
+    logins = {f["what"]: f["outcome"] for f in found if f["id"] == "login"}
+    assert (logins.pop("11 others"), logins.pop(APP_ID)) == ("ok", "ok")
+    assert len(logins) == MAX_ASKED_APPS
+    assert set(logins.values()) == {"not_checked"}, "no provider's app has a token"
+    assert {f["what"] for f in found if (f["id"], f["outcome"]) == ("token", "failed")} == {OTHER_APP_ID, *others}
+    assert outcomes(found)["api.login"] == {"ok"}, "of an own app"
+
+    operator.put_secret(json.dumps({**value, "apps": {**value["apps"], OTHER_APP_ID: ""}}))
+    token = stack.create_provider_token(operator.stack.platform.url, OTHER_APP_ID)
+    for code, lifetime, login, text in (
+        (0, 7200, "ok", "accepts app id and token"),
+        (28001007, 7200, "warning", "refuses code or app id (28001007)"),
+        (28001003, 7200, "failed", "the platform refuses the access token"),
+        (28001014, 7200, "failed", "the app lacks the capability"),
+        (0, 7200 * 1000, "ok", "accepts app id and token"),
+        (0, -1, "not_checked", "its token is not available"),
+    ):
+        operator.set_fault(
+            **({"kind": "code", "call": "code2session", "code": code, "place": "err_no"} if code else {})
+        )
+        operator.put_row(row, access_token={"S": token}, expires_at={"N": str(int(time.time()) + lifetime)})
+        checks = {f["id"]: f for f in operator.diagnose() if f["what"] in (OTHER_APP_ID, OTHER_ACCOUNT_ID)}
+        assert (checks["login"]["outcome"], text in checks["login"]["text"]) == (login, True), checks
+        assert checks["token"]["outcome"] == ("ok" if lifetime == 7200 else "failed"), checks
+        assert checks["merchant"]["outcome"] == ("ok" if lifetime > 0 else "not_checked"), checks
+    assert token not in json.dumps(checks)
+    operator.put_secret(json.dumps(value))
 
 
 def test_a_token_that_no_merchant_uses_is_neither_checked_nor_renewed(operator: DoctorOperator) -> None:

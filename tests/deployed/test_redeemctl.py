@@ -136,7 +136,7 @@ def test_apps_are_added_replaced_listed_and_removed_and_no_secret_is_shown(opera
     assert content["apps"] == {APP_ID: APP_SECRET, OTHER_APP: OTHER_SECRET}
     assert [len(key) for key in content["session_keys"]] == [64]
     assert "nothing to change" in operator.succeed("app", "add", APP_ID, REDEEMCTL_APP_SECRET=APP_SECRET)
-    assert outputs[3].splitlines()[0] == "app_id\tsecret_fingerprint\tmerchants"
+    assert outputs[3].splitlines()[0] == "app_id\tkind\tsecret_fingerprint\tmerchants"
     for secret in (APP_SECRET, OTHER_SECRET, "mistyped-planted", content["session_keys"][0]):
         assert all(secret not in output for output in outputs)
     assert [app["app_id"] for app in operator.read_json("app", "list")] == [APP_ID, OTHER_APP]
@@ -145,6 +145,28 @@ def test_apps_are_added_replaced_listed_and_removed_and_no_secret_is_shown(opera
     assert list(operator.get_secret()["apps"]) == [APP_ID]
     assert f"used by 1 merchants, for example {ACCOUNT_ID}" in operator.fail(1, "--yes", "app", "remove", APP_ID)
     assert "--secret" in operator.fail(2, "app", "add", APP_ID, "--secret", "x")
+
+
+def test_apps_of_a_service_provider_are_added_at_once_and_their_tokens_are_not_renewed(operator: Operator) -> None:
+    before = operator.get_secret()
+    names = [f"tt{number}" for number in range(300)]
+    output = operator.succeed("app", "add", "--provider", *names, *names[:2])
+    assert "secret of tt299\t-\tnone (service provider)" in output
+    assert operator.get_secret() == {**before, "apps": {APP_ID: APP_SECRET, **dict.fromkeys(names, "")}}
+    previous = operator.account.client("secretsmanager").get_secret_value(SecretId=SECRET, VersionStage="AWSPREVIOUS")
+    assert json.loads(previous["SecretString"]) == before, "the secret was written once"
+    assert "nothing to change" in operator.succeed("app", "add", "--provider", *names)
+    kinds = {app["app_id"]: (app["kind"], app["secret_fingerprint"]) for app in operator.read_json("app", "list")}
+    assert kinds == {APP_ID: ("own", fingerprint(APP_SECRET)), **dict.fromkeys(names, ("provider", ""))}
+    assert "only with --provider" in operator.fail(2, "app", "add", "tt1", "tt2", REDEEMCTL_APP_SECRET=OTHER_SECRET)
+    assert "This replaces the secret of tt1." in operator.fail(5, "app", "add", "tt1", REDEEMCTL_APP_SECRET="x")
+    assert f"the secret of {APP_ID}." in operator.fail(5, "app", "add", "--provider", "tt1", APP_ID)
+    operator.succeed("merchant", "add", "7", "--app", "tt1")
+    assert "writes TOKEN#tt1" in operator.fail(1, "--yes", "token", "renew", "tt1")
+    renewed_by = {token["token_id"]: token["renewed_by"] for token in operator.read_json("token", "show")}
+    assert renewed_by == {APP_ID: "this service", **dict.fromkeys(names, "another system")}
+    operator.succeed("--yes", "app", "remove", "tt2")
+    assert "tt2" not in operator.get_secret()["apps"]
 
 
 @pytest.mark.parametrize(

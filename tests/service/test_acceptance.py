@@ -102,7 +102,27 @@ def test_a_platform_as_documented_is_accepted(operator: Operator) -> None:
     assert outcome.failed == outcome.unseen == set()
     assert {entry["result"] for entry in outcome.report["steps"]} == {"holds"}
     assert operator.platform.calls("client_token") != []
-    assert len(outcome.report["calls"]) == 17
+    assert len(outcome.report["calls"]) == 18
+    assert outcome.point("token-accepted")[1].startswith("clt. minted and stored; certificates 7")
+
+
+def test_an_app_of_a_service_provider_is_accepted_with_the_token_of_its_row(operator: Operator, aws: Aws) -> None:
+    aws.put_secret({APP_ID: ""}, [SESSION_KEY])
+    assert operator.run().point("token-accepted") == ("not observed", "not observed")
+    token = operator.platform.server.platform.issue_provider_token(APP_ID).value
+    aws.put(TOKEN_ROW, access_token=token, expires_at=in_seconds(7200))
+    outcome = operator.run()
+    assert outcome.exit_code == 0, outcome.output
+    assert outcome.failed == outcome.unseen == set()
+    assert outcome.point("token-accepted")[1].startswith("isvact. from the table; certificates 7")
+    assert "refused: error_code=40018 " in outcome.point("invalid-code")[1]
+    assert {entry["call"] for entry in operator.platform.server.calls} >= {"code2session", LIST}
+    assert not {"jscode2session", "client_token"} & {entry["call"] for entry in operator.platform.server.calls}
+    operator.platform.fail("code", "code2session", code=28001007, place="err_no")
+    seen = operator.run(customer=None).point("invalid-code")
+    assert seen[0] == "does not hold"
+    assert "UpstreamRejectedError: error_code=28001007" in seen[1]
+    assert token not in outcome.output + outcome.file.read_text(encoding="utf-8")
 
 
 def test_the_report_has_every_field_of_each_reply_with_the_form_of_its_values(operator: Operator) -> None:
@@ -210,10 +230,10 @@ def test_steps_with_an_effect_need_a_confirmation(operator: Operator, aws: Aws) 
     output = operator.run(answers="n\nn\n", yes=False).output
     assert "- token: not confirmed" in output
     assert "- login: not confirmed" in output
-    assert operator.platform.server.calls == []
+    assert [call["call"] for call in operator.platform.server.calls] == ["jscode2session"], "with an invalid code"
     assert operator.run(answers="y\ny\n", yes=False).exit_code == 0
     assert aws.row(TOKEN_ROW)["access_token"]["S"] == operator.platform.newest_token()
-    assert "✓ token: from the table" in operator.run(answers="y\n", yes=False).output
+    assert "✓ token: clt. from the table" in operator.run(answers="y\n", yes=False).output
     assert len(operator.platform.calls("client_token")) == 1
 
 

@@ -195,6 +195,8 @@ class Response:
         (Response(500, {"code": "internal_error", "request_id": "1"}), FAILED, "problems"),
         (Response(502, "Bad Gateway", "text/html"), FAILED, "make deploy STAGE=dev"),
         (Response(401, {"code": "unauthenticated"}), FAILED, "make deploy STAGE=dev"),
+        (Response(502, {"code": "upstream_rejected", "request_id": "1"}), WARNING, "acceptance --login"),
+        (Response(503, {"code": "token_unavailable", "request_id": "1"}), FAILED, "the check token"),
     ],
 )
 def test_the_advice_on_a_refused_login_follows_the_problem(response: Any, outcome: Outcome, advice: str) -> None:
@@ -282,13 +284,17 @@ def merchants(app_id: str, count: int) -> list[Merchant]:
         (merchants("a", 500), {"a": 20}),
         (merchants("a", 500) + merchants("b", 2), {"a": 18, "b": 2}),
         (merchants("a", 500) + merchants("b", 500), {"a": 10, "b": 10}),
+        ([merchants(f"p{n}", 1)[0] for n in range(500)] + merchants("b", 500), {"p": 10, "b": 10}),
     ],
 )
-def test_at_most_20_lists_are_requested_at_random_and_some_of_each_app(
+def test_at_most_20_lists_are_requested_at_random_and_some_of_each_group(
     rows: list[Merchant], counts: dict[str, int]
 ) -> None:
-    first, second = (resources.choose_sample(rows) for _ in range(2))
-    assert Counter(merchant.app_id for merchant in first) == counts
+    def group_of(merchant: Merchant) -> str:
+        return merchant.app_id.rstrip("0123456789")
+
+    first, second = (resources.choose_sample(rows, group_of) for _ in range(2))
+    assert Counter(group_of(merchant) for merchant in first) == counts
     assert len({merchant.account_id for merchant in first}) == len(first)
     assert len(rows) < 500 or first != second
 
@@ -345,11 +351,14 @@ def test_the_advice_fits_the_cause_and_quotes_the_platform(error: Any, text: str
         (TokenRow("t", int(NOW) + 1201), False, OK, "expires in 1201 s"),
         (TokenRow("t", int(NOW) + 1201, failure="10013"), False, FAILED, "has failed: platform error 10013: the"),
         (TokenRow("t", int(NOW) + 1201, failure="timeout"), False, WARNING, "the last renewal has failed (timeout)"),
-        (TokenRow("t", int(NOW) + 1201, failure="10013"), True, OK, "of another system, expires"),
+        (TokenRow("t", int(NOW) + 1201, failure="10013"), True, OK, "of another system, valid"),
         (TokenRow("t", int(NOW) + 1200), False, WARNING, "the schedule has not renewed it"),
-        (TokenRow("t", int(NOW) + 60), True, OK, "of another system, expires in 60 s"),
+        (TokenRow("t", int(NOW) + 60), True, OK, "of another system, valid"),
         (TokenRow("t", int(NOW) - 60), True, FAILED, "has expired"),
         (TokenRow(), True, FAILED, "is missing or malformed"),
+        (TokenRow("t", int(NOW) + 86_400), True, OK, "valid"),
+        (TokenRow("t", int(NOW) + 86_401), True, FAILED, "expires in more than a day"),
+        (TokenRow("t", int(NOW) * 1000), False, FAILED, "expires in more than a day"),
     ],
 )
 def test_a_short_token_is_a_warning_and_one_of_another_system_must_only_be_valid(
