@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 
-from sandbox.sample_data import CUSTOMER_WITH_MANY_COUPONS
+from sandbox.sample_data import APP_ID, CUSTOMER_WITH_MANY_COUPONS
 from tests.harness import (
     FAST_MINT_RETRIES,
     FAST_RETRIES,
+    SESSION_KEY,
+    TOKEN_ROW,
     Api,
+    Aws,
     Platform,
     assert_problem,
     certificate_ids,
+    in_seconds,
 )
 from tests.scripted_server import Received, ScriptedServer, http_response
 
@@ -26,7 +30,10 @@ SHORT_MILLISECONDS = 2500
 
 @dataclass
 class Kind:
-    """A kind of platform error, and its problem in a list, a mint and a login: status, code, number of calls."""
+    """A kind of platform error, and its problem in a list, a mint and a login: status, code, number of calls.
+
+    `provider`: in a login of a service provider's app, in which an error is that of `login` unless it is here.
+    """
 
     fault: dict[str, Any]
     page: tuple[int, str, int] | None = None
@@ -34,9 +41,15 @@ class Kind:
     login: tuple[int, str, int] | None = None
     milliseconds: int = 15_000
     headers: dict[str, str] = field(default_factory=dict)
+    provider: tuple[int, str, int] | None = None
+
+    def __post_init__(self) -> None:
+        self.provider = self.provider or self.login
 
 
-CALLS = {"page": "query_user_certificates", "mint": "client_token", "login": "jscode2session"}
+CALLS = {
+    "page": "query_user_certificates", "mint": "client_token", "login": "jscode2session", "provider": "code2session"
+}  # fmt: skip
 
 
 def code(number: int) -> dict[str, Any]:
@@ -51,9 +64,13 @@ KINDS = {
     "rejected": Kind(code(2100005), (502, "upstream_rejected", 1), (503, NO_TOKEN, 1)),
     "rate limited": Kind(code(2119003), (429, "rate_limited", 4), headers={"retry-after": "5"}),
     "not authorized": Kind(code(2119005), (403, "merchant_not_authorized", 1)),
-    "not permitted": Kind(code(2190004), (503, "app_not_permitted", 1), (503, NO_TOKEN, 1)),
-    "token refused": Kind(code(2190008), (503, NO_TOKEN, 2)),
-    "quota": Kind(code(28003017), (503, "quota_exhausted", 1)),
+    "not permitted": Kind(code(2190004), (503, "app_not_permitted", 1), (503, NO_TOKEN, 1),
+                          provider=(503, "app_not_permitted", 1)),
+    "token refused": Kind(code(2190008), (503, NO_TOKEN, 2), provider=(503, NO_TOKEN, 1)),
+    "quota": Kind(code(28003017), (503, "quota_exhausted", 1), provider=(503, "quota_exhausted", 1)),
+    "rate limited by the gateway": Kind(code(28003018), (429, "rate_limited", 4), provider=(429, "rate_limited", 1)),
+    "rejected by the gateway": Kind(code(28001007), (502, "upstream_rejected", 1),
+                                    provider=(502, "upstream_rejected", 1)),
     "unknown code": Kind(code(987654321), (503, UNAVAILABLE, 1), (503, NO_TOKEN, 1), (503, UNAVAILABLE, 1)),
     "sub code": Kind({"kind": "sub", "code": 2100004, "sub_code": 11006}, (403, "merchant_not_authorized", 1)),
     "HTTP 503": Kind({"kind": "http"}, (503, UNAVAILABLE, 4), (503, NO_TOKEN, 3), (503, UNAVAILABLE, 1)),
@@ -75,7 +92,7 @@ KINDS = {
     ),
     "byte by byte": Kind({"kind": "drip", "seconds": 0.05}, (504, TIMEOUT, 1), milliseconds=SHORT_MILLISECONDS),
     "login code refused": Kind(code(40018), login=(401, "unauthenticated", 1)),
-    "app secret refused": Kind(code(40017), login=(503, "app_misconfigured", 1)),
+    "app secret refused": Kind(code(40017), login=(503, "app_misconfigured", 1), provider=(503, UNAVAILABLE, 1)),
 }  # fmt: skip
 
 
@@ -89,11 +106,15 @@ def fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "call"), [(name, call) for name, kind in KINDS.items() for call in CALLS if getattr(kind, call)]
 )
-def test_an_error_of_a_call_is_a_problem(api: Api, platform: Platform, name: str, call: str) -> None:
+def test_an_error_of_a_call_is_a_problem(api: Api, aws: Aws, platform: Platform, name: str, call: str) -> None:
     kind = KINDS[name]
+    if call == "provider":
+        aws.put_secret({APP_ID: ""}, [SESSION_KEY])
+        token = platform.server.platform.issue_provider_token(APP_ID).value
+        aws.put(TOKEN_ROW, access_token=token, expires_at=in_seconds(7200))
     status, problem, calls = getattr(kind, call)
     platform.fail(call=CALLS[call], **kind.fault)
-    if call == "login":
+    if call in ("login", "provider"):
         response = api.login(milliseconds=kind.milliseconds)
     else:
         api.login()
