@@ -6,6 +6,8 @@ session key.
 
 import contextlib
 import json
+import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,9 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from botocore.exceptions import ClientError
 
+from infra.bundle import ROOT
 from infra.stage_settings import settings_path
 from redeemctl.cli import redeemctl
 from redeemctl.errors import ConflictError
@@ -23,6 +27,7 @@ from redeemctl.table import MerchantTable
 from sandbox import sample_data, stack
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, OTHER_POI_ID, POI_ID
 from sandbox.stack import STAGE
+from tests import policies
 from tests.harness import TOKEN_ROW
 from tests.operators import SECRET, TABLE, Operator, run_operator
 
@@ -145,6 +150,71 @@ def test_apps_are_added_replaced_listed_and_removed_and_no_secret_is_shown(opera
     assert list(operator.get_secret()["apps"]) == [APP_ID]
     assert f"used by 1 merchants, for example {ACCOUNT_ID}" in operator.fail(1, "--yes", "app", "remove", APP_ID)
     assert "--secret" in operator.fail(2, "app", "add", APP_ID, "--secret", "x")
+
+
+@pytest.fixture(scope="module")
+def writer(started: Operator) -> dict[str, str]:
+    """The environment of the system of a service provider, which has the policy `token-writer`."""
+    credentials = policies.create_user(started.account.client("iam"), "TokenWriterPolicy", STAGE)
+    return {**stack.aws_environment(started.stack.aws.url), **credentials}
+
+
+@pytest.mark.parametrize("page", ["operate.md", "operate.zh-CN.md"])
+def test_the_python_of_the_guide_stores_a_token_unless_a_later_one_is_there(
+    operator: Operator, writer: dict[str, str], page: str
+) -> None:
+    client, names = operator.account.client("dynamodb"), dict[str, Any]()
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL)
+    with mock.patch.dict(os.environ, writer):
+        exec(code.replace("douyin-redemption-prod", TABLE), names)  # noqa: S102 - that of the guide
+
+    def store(token: str, seconds: float) -> None:
+        names["store_token"]("tt1", token, int(time.time() + seconds))
+
+    def read() -> Any:
+        return client.get_item(TableName=TABLE, Key={"pk": {"S": "TOKEN#tt1"}})["Item"]
+
+    for token, seconds, stored in (
+        ("first", 3600, "first"),
+        ("older", 3000, "first"),
+        ("repeated", 3600 + 7200, "repeated"),
+        ("much older", -1, "repeated"),
+    ):
+        store(token, seconds)
+        assert read()["access_token"]["S"] == stored
+    with pytest.raises(ClientError, match="BETWEEN"):
+        store("in milliseconds", time.time() * 1000)
+    for wrong in ({"N": str(int(time.time() * 1000))}, {"S": "2026-11-27"}):
+        client.put_item(TableName=TABLE, Item={**read(), "expires_at": wrong, "version": {"N": "7"}})
+        store("correct", 7200)
+        assert (read()["access_token"]["S"], read()["version"]["N"]) == ("correct", "7")
+        assert abs(int(read()["expires_at"]["N"]) - time.time() - 7200) < 60
+        client.put_item(TableName=TABLE, Item={**read(), "access_token": {"S": "again"}})
+
+
+@pytest.mark.usefixtures("operator")
+def test_the_policy_token_writer_allows_to_write_tokens_and_nothing_else(writer: dict[str, str]) -> None:
+    client = stack.emulated_account(writer["AWS_ENDPOINT_URL"], writer).client("dynamodb")
+
+    def update(pk: str, **options: Any) -> None:
+        values = {":value": {"S": "x"}}
+        options = {"UpdateExpression": "SET access_token = :value", "ExpressionAttributeValues": values, **options}
+        client.update_item(TableName=TABLE, Key={"pk": {"S": pk}}, **options)
+
+    update("TOKEN#tt1")
+    update("TOKEN#tt1", ReturnValues="NONE")
+    names = {"#name": "lease_owner"}
+    for pk, options in (
+        (f"MERCHANT#{ACCOUNT_ID}", {}),
+        ("TOKEN#tt1", {"ReturnValues": "ALL_OLD"}),
+        ("TOKEN#tt1", {"UpdateExpression": "SET version = :value"}),
+        ("TOKEN#tt1", {"UpdateExpression": "SET #name = :value", "ExpressionAttributeNames": names}),
+    ):
+        with pytest.raises(ClientError, match="not authorized"):
+            update(pk, **options)
+    for call in (client.get_item, client.delete_item):
+        with pytest.raises(ClientError, match="not authorized"):
+            call(TableName=TABLE, Key={"pk": {"S": "TOKEN#tt1"}})
 
 
 def test_apps_of_a_service_provider_are_added_at_once_and_their_tokens_are_not_renewed(operator: Operator) -> None:
