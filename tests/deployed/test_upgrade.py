@@ -26,11 +26,19 @@ from infra.bundle import ROOT, current_archive, read_build
 from infra.rollback import rollback
 from sandbox import gateway, preview, stack
 from sandbox.runtime import Instance
-from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, CUSTOMER_WITH_MANY_COUPONS, POI_ID
-from sandbox.stack import STAGE
+from sandbox.sample_data import (
+    ACCOUNT_ID,
+    APP_ID,
+    APP_SECRET,
+    CUSTOMER,
+    CUSTOMER_WITH_MANY_COUPONS,
+    OTHER_APP_ID,
+    POI_ID,
+)
+from sandbox.stack import RENEWAL_FUNCTION, STAGE
 from tests.fleet import request, run_fleet
 from tests.harness import IS_NIGHTLY, JSON_HEADERS, LIST_URL, Platform
-from tests.operators import Operator, run_operator
+from tests.operators import TABLE, Operator, run_operator
 
 Headers = dict[str, str]
 Log = Callable[[str], None]
@@ -145,6 +153,21 @@ def steady_load(customers: list[Customer]) -> Iterator[list[str]]:
             is_done.set()
 
 
+def add_provider(operator: Operator) -> None:
+    """Add an app of a service provider; its token is not to be renewed before it has expired."""
+    operator.succeed("app", "add", "--provider", OTHER_APP_ID)
+    token = stack.create_provider_token(operator.stack.platform.url, OTHER_APP_ID)
+    row = {"access_token": {"S": token}, "expires_at": {"N": str(int(time.time()) + 900)}}
+    operator.account.client("dynamodb").put_item(TableName=TABLE, Item={"pk": {"S": f"TOKEN#{OTHER_APP_ID}"}, **row})
+
+
+def log_in_to_provider(operator: Operator) -> int:
+    """Log in to the app of the service provider, and return the status."""
+    code = stack.create_login_code(operator.stack.platform.url, OTHER_APP_ID, CUSTOMER)
+    body = {"app_id": OTHER_APP_ID, "code": code}
+    return requests.post(f"{operator.stack.api_url}/v1/sessions", json=body, timeout=30).status_code
+
+
 def read_commit(operator: Operator) -> str:
     return str(requests.get(f"{operator.stack.api_url}/v1/health", timeout=30).json()["commit"])
 
@@ -153,7 +176,10 @@ def read_commit(operator: Operator) -> str:
 def test_a_stage_is_upgraded_rolled_back_and_upgraded_again_under_load(
     released: Released, archive: Path, tmp_path: Path, log: Log, *, is_rotated: bool
 ) -> None:
-    """Every list succeeds and is the same, sessions and cursors of each version are valid in the other, one mint."""
+    """Every list succeeds and is the same, sessions and cursors of each version are valid in the other, one mint.
+
+    An app of a service provider, which the released version does not know, changes nothing for the other apps.
+    """
     with run_operator(tmp_path) as operator:
         released.deploy(operator)
         released.redeemctl(operator, "app", "add", APP_ID, REDEEMCTL_APP_SECRET=APP_SECRET)
@@ -175,12 +201,20 @@ def test_a_stage_is_upgraded_rolled_back_and_upgraded_again_under_load(
             count += 2 * len(outcomes)
             customers.append(log_in(operator))
 
+        take(lambda: add_provider(operator), former)
+        assert log_in_to_provider(operator) == 401
         take(operator.stack.deploy, present)
+        assert log_in_to_provider(operator) == 200
         # A rotation keeps the sessions of the key that signs, not those of the key before.
         del customers[:-1]
         take(lambda: operator.succeed("--yes", "session-key", "rotate"), present)
         take(lambda: rollback(operator.account, tmp_path, STAGE, lambda _: None), former)
+        assert log_in_to_provider(operator) == 401
+        event = json.dumps(gateway.build_schedule_event())
+        renewal = operator.account.client("lambda").invoke(FunctionName=RENEWAL_FUNCTION, Payload=event)
+        assert "FunctionError" not in renewal, renewal["Payload"].read()
         take(operator.stack.deploy, present)
+        assert log_in_to_provider(operator) == 200
         calls = requests.get(f"{operator.stack.platform.url}/_sandbox/calls", timeout=30).json()
         assert [call["call"] for call in calls].count("client_token") == 1
     log(f"rotation by the released version: {is_rotated}: {count} lists, all served; one mint")
