@@ -19,7 +19,7 @@ def app() -> None:
 
 
 @app.command("add")
-@click.argument("app_ids", type=ID, nargs=-1, required=True, metavar="APP_ID")
+@click.argument("app_ids", type=ID, nargs=-1, required=True, metavar="APP_ID...")
 @click.option("--provider", is_flag=True, help="Apps of a service provider (服务商). They have no secret.")
 @pass_options
 def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool) -> None:

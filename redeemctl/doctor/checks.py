@@ -4,7 +4,7 @@ import dataclasses
 import json
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -225,17 +225,7 @@ class Checks:
     def _check_platform(self, secret: SecretVersion, urls: list[str]) -> Iterator[Finding]:
         apps = secret.apps
         provided = [app_id for app_id, app_secret in apps.items() if not app_secret]
-        sample = random.sample(provided, min(len(provided), resources.MAX_ASKED_APPS))
-        logins = (
-            self._attempt("login", app_id, self._check_login(app_id, app_secret))
-            for app_id, app_secret in apps.items()
-            if app_secret or app_id in sample
-        )
-        with ThreadPoolExecutor(PARALLEL_QUERIES) as executor:
-            for findings in executor.map(list[Finding], logins):
-                yield from findings
-        if count := len(provided) - len(sample):
-            yield ok("login", f"{count} others", "of service providers; no login was tried")
+        yield from self._check_logins(apps, provided)
         table = self.stage.settings.table_name
         merchants = (yield from self._attempt("merchant", table, self._check_rows(apps))) or []
         used = {merchant.token_id for merchant in merchants}
@@ -263,6 +253,17 @@ class Checks:
             yield ok(
                 "merchant", f"{count} others", "valid row, known app; no list was requested without --all-merchants"
             )
+
+    def _check_logins(self, apps: Mapping[str, str], provided: Sequence[str]) -> Iterator[Finding]:
+        """Log in to the own apps, and to some of those that are `provided` by service providers."""
+        sample = random.sample(provided, min(len(provided), resources.MAX_ASKED_APPS))
+        asked = [app_id for app_id in apps if apps[app_id] or app_id in sample]
+        logins = (self._attempt("login", app_id, self._check_login(app_id, apps[app_id])) for app_id in asked)
+        with ThreadPoolExecutor(PARALLEL_QUERIES) as executor:
+            for findings in executor.map(list[Finding], logins):
+                yield from findings
+        if count := len(apps) - len(asked):
+            yield ok("login", f"{count} others", "of service providers; no login was tried")
 
     def _check_login(self, app_id: str, app_secret: str) -> Check[None]:
         """Log in with an invalid code: with a valid app id and secret, or token, the platform refuses the code."""

@@ -162,15 +162,10 @@ def refused_login(app_id: str) -> smoke.Probe:
     return smoke.Probe("POST", "/v1/sessions", login, 401, {"code": "unauthenticated"})
 
 
-def choose_sample(
-    merchants: Sequence[Merchant],
-    group_of: Callable[[Merchant], str],
-    shuffle: Callable[[list[Any]], None] = random.shuffle,
-) -> list[Merchant]:
+def choose_sample(merchants: Sequence[Merchant], group_of: Callable[[Merchant], str]) -> list[Merchant]:
     """Return at most MAX_ASKED_MERCHANTS merchants at random; of each group as many as of another, if it has them."""
-    shuffled, ranked, count = list(merchants), list[tuple[int, Merchant]](), Counter[str]()
-    shuffle(shuffled)
-    for merchant in shuffled:
+    ranked, count = list[tuple[int, Merchant]](), Counter[str]()
+    for merchant in random.sample(merchants, len(merchants)):
         group = group_of(merchant)
         ranked.append((count[group], merchant))
         count[group] += 1
