@@ -23,7 +23,15 @@ from infra.stage_settings import StageError, settings_path
 from redeemctl.doctor.resources import MAX_ASKED_APPS, MAX_ASKED_MERCHANTS
 from redeemctl.stage import PARALLEL_QUERIES
 from sandbox import sample_data, stack
-from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, OTHER_ACCOUNT_ID, OTHER_APP_ID, POI_ID
+from sandbox.sample_data import (
+    ACCOUNT_ID,
+    APP_ID,
+    APP_SECRET,
+    OTHER_ACCOUNT_ID,
+    OTHER_APP_ID,
+    POI_ID,
+    UNKNOWN_ACCOUNT_ID,
+)
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
 from tests.aws_proxy import AwsProxy, Refusal, run_aws_proxy
 from tests.deployed.test_deployment import break_lists, import_api
@@ -300,6 +308,20 @@ def test_apps_of_a_service_provider_are_checked_with_the_tokens_of_their_rows(op
         assert checks["token"]["outcome"] == ("ok" if lifetime == 7200 else "failed"), checks
         assert checks["merchant"]["outcome"] == ("ok" if lifetime > 0 else "not_checked"), checks
     assert token not in json.dumps(checks)
+
+    operator.put_secret(json.dumps({**value, "apps": {APP_ID: "", OTHER_APP_ID: ""}}))
+    operator.delete_rows(f"MERCHANT#{OTHER_ACCOUNT_ID}")
+    operator.put_row(f"MERCHANT#{UNKNOWN_ACCOUNT_ID}", app_id={"S": OTHER_APP_ID})
+    for app_id in (APP_ID, OTHER_APP_ID):
+        token = stack.create_provider_token(operator.stack.platform.url, app_id)
+        expires_at = {"N": str(int(time.time()) + 7200)}
+        operator.put_row(f"TOKEN#{app_id}", access_token={"S": token}, expires_at=expires_at)
+    operator.restart_instances()
+    found = operator.diagnose()
+    assert outcomes(found)["api.login"] == {"ok"}, "also without an own app"
+    merchants = {f["what"]: f["outcome"] for f in found if f["id"] == "merchant"}
+    assert merchants.pop(UNKNOWN_ACCOUNT_ID) == "warning", "lists of another app are not refused"
+    assert set(merchants.values()) == {"ok"}
     operator.put_secret(json.dumps(value))
 
 
