@@ -54,7 +54,6 @@ def call_with_retries(
     *,
     before_retry: Callable[[], None] | None = None,
     sleep: Callable[[float], None] | None = None,
-    uniform: Callable[[float, float], float] = random.uniform,
 ) -> T:
     """Call, and repeat after a retryable error as `policy` allows; raises the last error.
 
@@ -66,7 +65,7 @@ def call_with_retries(
         try:
             return call()
         except RedemptionError as error:
-            delay = policy.delay(error, attempt, deadline.remaining(), uniform)
+            delay = policy.delay(error, attempt, deadline.remaining())
             if delay is None:
                 raise
         (sleep or deadline.sleep)(delay)
