@@ -33,7 +33,7 @@ _MEANINGS: dict[type[RedemptionError], tuple[str, str]] = {
     ),
     errors.MerchantNotAuthorizedError: (
         "the merchant has not authorized the app",
-        "ask the merchant to authorize the app in its console, then accept in the service provider's console",
+        "the merchant authorizes the app, then its provider accepts; for an own app, check the binding 商家自研服务",
     ),
     errors.AppNotPermittedError: (
         "the app lacks the capability or is banned",
