@@ -150,7 +150,7 @@ export interface components {
             pay_amount?: components["schemas"]["Amount"];
             /** @description The coupon's price before discounts, in 分 */
             original_amount?: components["schemas"]["Amount"];
-            /** @description Struck-through price, in 分 */
+            /** @description List price (门市价), in 分 */
             market_price?: components["schemas"]["Amount"];
             /** @description Valid from, epoch seconds */
             start_time?: number;
