@@ -1,4 +1,7 @@
-"""The documents: links lead to files and headings of this repository; the Chinese pages use the same terms."""
+"""The documents: links lead to files and headings of this repository; the Chinese pages use the same terms.
+
+Both languages have the same headings, tables, commands and links.
+"""
 
 import re
 from pathlib import Path
@@ -8,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"```.*?```", re.DOTALL)
+TABLE = re.compile(r"(?:^ *\|.*\n)+", re.MULTILINE)
 TERMS = re.compile(r"^\| term \| for \| not \|\n.*\n((?:\|.*\n)+)", re.MULTILINE)
 
 DOCUMENTS = sorted(path for folder in (".", "docs", "miniprogram/src/**") for path in ROOT.glob(f"{folder}/*.md"))
@@ -40,3 +44,22 @@ def test_the_chinese_pages_use_the_terms_of_contributing(document: Path) -> None
     unwanted = [word for row in rows.splitlines() for word in row.split("|")[3].strip().split(", ")]
     text = document.read_text(encoding="utf-8")
     assert [word for word in unwanted if word in text] == []
+
+
+def outline(document: Path) -> dict[str, list[object]]:
+    """Return what a page has in both languages."""
+    text = document.read_text(encoding="utf-8")
+    prose = CODE.sub("", text)
+    tables = [table.splitlines() for table in TABLE.findall(prose)]
+    return {
+        "headings": re.findall(r"^#+", prose, re.MULTILINE),
+        "rows and columns of tables": [(len(rows), rows[0].count("|") - 1) for rows in tables],
+        "commands": re.findall(r"^ *\$ (.*?)(?: +#.*)?$", re.sub(r"<.*?>", "<>", text), re.MULTILINE),
+        "links": sorted(re.sub(r"\.zh-CN|#.*", "", link) for link in LINK.findall(prose)),
+    }
+
+
+@pytest.mark.parametrize("part", outline(ROOT / "README.md"))
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if "zh-CN" in path.name], ids=lambda path: path.name)
+def test_the_languages_have_the_same(part: str, document: Path) -> None:
+    assert outline(document)[part] == outline(document.with_name(document.name.replace(".zh-CN", "")))[part]
