@@ -15,7 +15,7 @@ PLACES = ("data.error_code", "extra.error_code", "extra.sub_error_code", "err_no
 FAULT_KINDS = (
     "code", "sub", "http", "body", "patch", "edit", "delay", "drip", "hang", "reset", "truncate", "close",
 )  # fmt: skip
-"""docs/mock-platform.md describes the kinds."""
+"""README.md describes the kinds."""
 
 FAULT_HEADER = "X-Mock-Fault"
 

@@ -1,7 +1,7 @@
 """Mock platform (模拟抖音平台) over HTTP: `python -m sandbox.server [--port N] [--seed N] …`.
 
 Serves endpoints of the platform under their real paths; login and open API share one host here. Endpoints under
-`/_sandbox/` control the mock. docs/mock-platform.md describes all of them.
+`/_sandbox/` control the mock. sandbox/README.md describes all of them.
 """
 
 import argparse

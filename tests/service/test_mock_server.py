@@ -27,7 +27,7 @@ MINT = "/oauth/client_token/"
 LOGIN = "/api/apps/v2/jscode2session"
 LIST = "/api/trade/v2/fulfillment/query_user_certificates/"
 ORDER = "/api/trade/v2/fulfillment/order_can_use/"
-PAGES = [ROOT / "docs" / "mock-platform.md", ROOT / "docs" / "mock-platform.zh-CN.md"]
+PAGES = [ROOT / "sandbox" / "README.md", ROOT / "sandbox" / "README.zh-CN.md"]
 
 
 def call(platform: Platform, path: str, body: Any, **headers: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Somebody else's client works with the mock platform: the unofficial SDK `bytedance`, unchanged.
 
-docs/mock-platform.md says where the two disagree.
+sandbox/README.md says where the two disagree.
 """
 
 from collections.abc import Iterator

@@ -14,7 +14,9 @@ CODE = re.compile(r"```.*?```", re.DOTALL)
 TABLE = re.compile(r"(?:^ *\|.*\n)+", re.MULTILINE)
 TERMS = re.compile(r"^\| term \| for \| not \|\n.*\n((?:\|.*\n)+)", re.MULTILINE)
 
-DOCUMENTS = sorted(path for folder in (".", "docs", "miniprogram/src/**") for path in ROOT.glob(f"{folder}/*.md"))
+DOCUMENTS = sorted(
+    path for folder in (".", "docs", "sandbox", "miniprogram/src/**") for path in ROOT.glob(f"{folder}/*.md")
+)
 
 
 def anchors(document: Path) -> set[str]:
