@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from chalicelib.context import Deadline
-from chalicelib.errors import RateLimitedError, RedemptionError
+from chalicelib.errors import RateLimitedError, RedemptionError, UpstreamTimeoutError
 
 T = TypeVar("T")
 
@@ -55,19 +55,24 @@ def call_with_retries(
     before_retry: Callable[[], None] | None = None,
     sleep: Callable[[float], None] | None = None,
 ) -> T:
-    """Call, and repeat after a retryable error as `policy` allows; raises the last error.
+    """Call, and repeat after a retryable error as `policy` allows.
+
+    Raises the last error, or the one before it if the deadline has cut the last attempt off: that one is the cause.
 
     `sleep` waits for the delay; the default also returns when the deadline is cancelled. `before_retry` runs after the
     delay; what it raises ends the loop.
     """
     attempt = 1
+    cause: RedemptionError | None = None
     while True:
         try:
             return call()
         except RedemptionError as error:
             delay = policy.delay(error, attempt, deadline.remaining())
             if delay is None:
-                raise
+                is_cut_off = isinstance(error, UpstreamTimeoutError) and deadline.remaining() <= 0
+                raise (cause if is_cut_off and cause is not None else error) from None
+            cause = error
         (sleep or deadline.sleep)(delay)
         if before_retry is not None:
             before_retry()

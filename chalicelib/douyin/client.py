@@ -24,7 +24,7 @@ RETRY_POLICY = RetryPolicy(
 
 MAX_PAGE_BYTES = 320 * 1024
 """A page of 50 certificates with every field filled is below 100 KiB. Four of the largest fit into one response, also
-when the runtime client writes all characters beyond ASCII as escapes."""
+when the runtime client writes all characters beyond printable ASCII as escapes."""
 
 MAX_SHORT_REPLY_BYTES = 64 * 1024
 """For every reply but a page. Those of mints and logins are below 2 KiB."""

@@ -16,7 +16,7 @@ from chalicelib.douyin.models import MAX_ID_LENGTH
 _S = TypeVar("_S", bound=msgspec.Struct)
 
 
-_CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\r")
+_CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\n\r")
 _CONTROLS_AS_BLANKS = bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS))
 """Of the control characters in a text, tabs and line breaks are kept. Each of the others would become six bytes of
 JSON, and the response might not fit.

@@ -55,7 +55,8 @@ def parse_certificates(response: Response, offset: int = 0, known_total: int | N
 
 def _parse_documented(response: Response) -> Page | None:
     """Parse a page that reports no error and in which everything is as documented; otherwise return None."""
-    if response.status != 200:
+    # JSON allows the control character DEL in a text, but `lenient` replaces it.
+    if response.status != 200 or b"\x7f" in response.body:
         return None
     try:
         reply = _REPLY.decode(response.body)

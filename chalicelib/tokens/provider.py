@@ -146,11 +146,14 @@ class TokenProvider:
             raise
 
     def renew(self, token_id: str, row: TokenRow, context: RequestContext) -> TokenRow:
-        """Return a row with another token than that of `row`, which may still work: a new one, unless it has changed.
+        """Return the row with another token than that of `row`, which may still work: a new one, unless it has changed.
 
-        Mints in one attempt.
+        Mints in one attempt. Raises StorageUnavailableError too if the new token could not be stored.
         """
-        return self._obtain(token_id, row.access_token, ONE_ATTEMPT, context)
+        renewed = self._obtain(token_id, row.access_token, ONE_ATTEMPT, context)
+        if not renewed.item:
+            raise StorageUnavailableError("the new token could not be stored")
+        return renewed
 
     def read_row(self, token_id: str, context: RequestContext) -> TokenRow:
         """Return the row from the table; raises StorageUnavailableError."""
@@ -233,7 +236,7 @@ class TokenProvider:
         try:
             return lease.commit(minted.access_token, minted_at, expires_at)
         except (StorageUnavailableError, UpstreamTimeoutError):
-            # The token is valid although no other instance will read it: use it in this one.
+            # The token is valid although no other instance will read it: use it in this one. Its row has no `item`.
             return TokenRow(minted.access_token, expires_at)
 
     def _unchanged_seconds(self, token_id: str, row: TokenRow) -> float:

@@ -7,7 +7,13 @@ import msgspec
 import pytest
 
 from chalicelib.context import Deadline
-from chalicelib.errors import RateLimitedError, RedemptionError, UpstreamRejectedError, UpstreamUnavailableError
+from chalicelib.errors import (
+    RateLimitedError,
+    RedemptionError,
+    UpstreamRejectedError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
 from chalicelib.retry import RetryPolicy, call_with_retries
 from tests.unit.fakes import Clock
 
@@ -88,6 +94,30 @@ def test_a_call_is_repeated_after_a_delay_and_the_last_error_raised(
             call_with_retries(call, POLICY, deadline, sleep=clock.sleep)
         assert raised.value is errors[-1]
     assert (call.call_count, clock.sleeps) == (len(sleeps) + 1, sleeps)
+
+
+@pytest.mark.parametrize(
+    ("first", "seconds", "expected"),
+    [
+        (busy(0.0), 5.0, "http_503"),
+        # The attempt has ended before the deadline: this is what it found out.
+        (busy(0.0), 4.0, "timeout"),
+        (UpstreamTimeoutError("first", retryable=True), 5.0, "first"),
+    ],
+)
+def test_an_attempt_that_the_deadline_has_cut_off_does_not_hide_the_cause(
+    first: RedemptionError, seconds: float, expected: str
+) -> None:
+    clock = Clock()
+
+    def fail() -> None:
+        if not clock.sleeps:
+            raise first
+        clock.now += seconds
+        raise UpstreamTimeoutError("timeout")
+
+    with pytest.raises(RedemptionError, match=expected):
+        call_with_retries(fail, POLICY, Deadline(5.0, clock), sleep=clock.sleep)
 
 
 def test_before_retry_runs_after_the_delay_and_what_it_raises_ends_the_loop() -> None:

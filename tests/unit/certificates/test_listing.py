@@ -303,13 +303,13 @@ def largest_page(number: int, filling: str, count: int) -> bytes:
         text = text.replace('"here"', ",".join([filling] * (free // (len(filling) + 1))))
     else:
         # Raw control characters are not JSON, but accepted.
-        written = character if character == "\t" else json.dumps(character, ensure_ascii=False)[1:-1]
+        written = character if character in "\t\x7f" else json.dumps(character, ensure_ascii=False)[1:-1]
         text = text.replace('"title":""', f'"title":"{written * (free // len(written.encode()))}"', 1)
     return text.encode()
 
 
 @pytest.mark.parametrize("count", [1, MAX_PAGE_CERTIFICATES])
-@pytest.mark.parametrize("filling", ['"', "\t", "é", "🥤", "9e15"])
+@pytest.mark.parametrize("filling", ['"', "\t", "\x7f", "é", "🥤", "9e15"])
 def test_four_of_the_largest_pages_fit_into_lambdas_response(filling: str, count: int) -> None:
     instance = Lists()
 

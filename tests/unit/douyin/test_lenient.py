@@ -137,7 +137,7 @@ BODY = json.dumps(build_reply(build_certificate(unknown=1)), ensure_ascii=False)
         (b"{", b"\xef\xbb\xbf{", "双人套餐"),
         *((b'"unknown": 1', b'"unknown": ' + number, "双人套餐") for number in (b"NaN", b"Infinity", b"-Infinity")),
         *(("双人".encode(), "双".encode() + raw + "人".encode(), f"双{shown}人套餐")
-          for raw, shown in ((b"\t", "\t"), (b"\n", "\n"), (b"\r\n", "\r\n"), (b"\x00", " "), (b"\x1f", " "))),
+          for raw, shown in ((b"\t", "\t"), (b"\r\n", "\r\n"), (b"\x00", " "), (b"\x1f", " "), (b"\x7f", " "))),
     ],
 )  # fmt: skip
 def test_what_makes_a_text_no_json_hides_nothing(written: bytes, replacement: bytes, title: str) -> None:

@@ -105,6 +105,15 @@ def test_each_app_has_one_attempt_in_random_order() -> None:
     assert (renewal.renewed, list(renewal.failed)) == (["a"], ["c", "b"])
 
 
+def test_a_new_token_that_could_not_be_stored_is_a_failure_and_the_lifetime_that_of_the_row() -> None:
+    """The platform ends the token in the row five minutes later, and no other instance knows the new one."""
+    run = Run(a=SOON)
+    run.douyin.on_mint = lambda: setattr(run.table, "fails_writes", True)
+    renewal = run.start()
+    assert (renewal.renewed, renewal.failed) == ([], {"a": "the new token could not be stored"})
+    assert renewal.seconds_left == SOON
+
+
 def test_an_unavailable_table_fails_every_app_and_not_the_run() -> None:
     run = Run(a=SOON, b=LATE)
     run.table.fails_reads = True
