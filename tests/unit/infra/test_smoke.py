@@ -1,4 +1,4 @@
-"""What the smoke test says of a list, with an endpoint and a table that are faked."""
+"""How the smoke test judges a list, with a faked endpoint and a faked table."""
 
 import json
 from types import SimpleNamespace
