@@ -260,7 +260,7 @@ def test_wrong_secrets_and_rows_and_what_the_platform_refuses_are_reported(opera
     assert len({finding["logid"] for finding in merchants}) == len(merchants) == 3
     human = operator.run("doctor").stdout
     assert re.search(r"✗ merchant \(\d\) 71000000000000000\d+ \(logid ", human), "equal findings are printed together"
-    assert "→ apply for the capability at open.douyin.com; " in human
+    assert "→ the capability: docs/go-live.md, step D5; " in human
 
 
 def test_a_token_is_renewed_only_if_it_has_expired_and_not_in_a_dry_run(operator: DoctorOperator) -> None:

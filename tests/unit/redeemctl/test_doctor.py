@@ -235,7 +235,7 @@ def upstream(code: int) -> dict[str, Any]:
         (Response(200, {"certificates": []}), OK, "the endpoint returns a list", ""),
         (Response(502, {"code": "upstream_rejected", **upstream(2119001)}), OK, "platform error 2119001", ""),
         (Response(403, {"code": "merchant_not_authorized", **upstream(2119005)}), WARNING, "2119005", "authorize"),
-        (Response(503, {"code": "app_not_permitted", **upstream(2190004)}), WARNING, "2190004", "open.douyin.com"),
+        (Response(503, {"code": "app_not_permitted", **upstream(2190004)}), WARNING, "2190004", "step D5"),
         (Response(503, {"code": "upstream_unavailable"}), FAILED, "HTTP 503 upstream_unavailable", "NAT"),
         (Response(503, {"code": "unavailable"}), FAILED, "HTTP 503 unavailable", "table"),
         (Response(500, {"code": "internal_error"}), FAILED, "HTTP 500 internal_error", "problems"),
