@@ -96,13 +96,14 @@ miniprogram: miniprogram/build/.built
 $(MODULES): miniprogram/package.json miniprogram/package-lock.json
 	@command -v npm > /dev/null || { echo "the mini-program needs node 20 or newer, which was not found"; exit 2; }
 	@echo "installing into miniprogram/node_modules"
-	@$(NPM) ci && touch $@
+	@npm --prefix miniprogram --loglevel=error ci && touch $@
 
 miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/preview -type f) miniprogram/tsconfig.json \
 		miniprogram/tsconfig.client.json miniprogram/client-package.mjs chalicelib/__init__.py
 	@echo "building the mini-program"
 	@rm -rf miniprogram/dist miniprogram/build
 	@$(NPM) run build && touch $@
+	@echo "written: miniprogram/dist"
 
 deploy: $(INSTALLED)
 	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev [DRY_RUN=1] [REPAIR=1] (stages: infra/stages)"; exit 2; }

@@ -20,7 +20,7 @@ class ProblemType(msgspec.Struct, frozen=True):
     title: str
     detail: str
     retryable: bool = False
-    #: In seconds; None when an early retry does not help.
+    #: In seconds; None: a retry needs no wait, or does not help.
     retry_after: int | None = None
     #: Then it does not count against the service level objective.
     is_callers_mistake: bool = False

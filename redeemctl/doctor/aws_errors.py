@@ -38,7 +38,7 @@ def judge_error(check_id: str, what: str, error: Exception, stage: str, region: 
     """Return the finding that the resource is missing, or that the check could not be made and why."""
     if _code_and_operation(error)[0] not in _MISSING:
         return not_checked(check_id, what, *explain(error, stage, region))
-    if check_id in ("token", "merchant"):
+    if check_id in ("login", "token", "merchant"):
         return not_checked(check_id, what, "the table does not exist", "see the check table")
     advice = repair_advice(stage) if check_id == "alarms.subscription" else deploy(stage)
     if check_id in ("table", "secret"):

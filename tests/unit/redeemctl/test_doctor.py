@@ -407,3 +407,9 @@ def test_what_is_lost_is_restored_by_what_can_restore_it(check_id: str, advice: 
     finding = judge_error(check_id, "x", client_error("NotFound"), "dev", "us-east-1")
     judged(finding, FAILED, "it does not exist")
     assert advice in finding.advice
+
+
+@pytest.mark.parametrize("check_id", ["login", "token", "merchant"])
+def test_without_the_table_nothing_is_said_about_what_it_holds(check_id: str) -> None:
+    finding = judge_error(check_id, "x", client_error("ResourceNotFoundException"), "dev", "us-east-1")
+    judged(finding, Outcome.NOT_CHECKED, "the table does not exist")
