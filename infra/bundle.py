@@ -59,7 +59,7 @@ LOCK = ROOT / "requirements-bundle.txt"
 
 VENDORED = "aws-xray-sdk==2.15.0"
 
-_ARCHIVES = ".chalice/deployments"
+ARCHIVES = ".chalice/deployments"
 _VERSION_FILE = "chalicelib/__init__.py"
 _LICENCE_NAMES = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
 _FIXED_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
@@ -122,7 +122,7 @@ def make_bundle(root: Path = ROOT, architecture: str = X86_64) -> Path:
     commit = read_commit(root)
     install_vendored(root)
     _compile(root / "chalicelib")
-    for outdated in _list_archives(root / _ARCHIVES, architecture):
+    for outdated in list_archives(root / ARCHIVES, architecture):
         outdated.unlink()
     archive = Path(_packager(architecture).create_deployment_package(str(root), RUNTIME))
     _rewrite(archive, commit)
@@ -135,7 +135,7 @@ def adopt_archive(folder: Path, root: Path = ROOT, architecture: str = X86_64) -
     Raises BundleError if there is no archive for this Python and architecture, its hash is not in the file SHA256SUMS
     beside it, or it is of another commit.
     """
-    archives = _list_archives(folder, architecture)
+    archives = list_archives(folder, architecture)
     if len(archives) != 1:
         raise BundleError(f"{folder}: {len(archives)} bundles for {RUNTIME} and {architecture}, expected one")
     sums = folder / "SHA256SUMS"
@@ -145,15 +145,26 @@ def adopt_archive(folder: Path, root: Path = ROOT, architecture: str = X86_64) -
     if built.commit != commit:
         raise BundleError(f"{archives[0].name} is of commit {built.commit}, but this is a clone of commit {commit}")
     _compile(root / "chalicelib")
-    adopted = Path(_packager(architecture).deployment_package_filename(str(root), RUNTIME))
+    adopted = archive_path(root, architecture)
     adopted.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(archives[0], adopted)
     return adopted
 
 
+def archive_path(root: Path, architecture: str) -> Path:
+    """Return where `chalice deploy` looks for the archive: its name has a hash of the inputs in `root`."""
+    return Path(_packager(architecture).deployment_package_filename(str(root), RUNTIME))
+
+
+def list_archives(folder: Path, architecture: str) -> list[Path]:
+    """Return the archives in `folder` for this Python and the architecture."""
+    suffix = "" if architecture == X86_64 else f"-{architecture}"
+    return list(folder.glob(f"*-{RUNTIME}{suffix}.zip"))
+
+
 def current_archive(root: Path = ROOT, architecture: str = X86_64) -> Path:
     """Return the archive that `chalice deploy` would upload; raise BundleError if it is older than its inputs."""
-    archive = Path(_packager(architecture).deployment_package_filename(str(root), RUNTIME))
+    archive = archive_path(root, architecture)
     if not archive.exists():
         raise BundleError("the bundle is missing or outdated: run `make bundle`")
     return archive
@@ -192,11 +203,6 @@ def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> N
 
 def _packager(architecture: str) -> LambdaDeploymentPackager:
     return LambdaDeploymentPackager(OSUtils(), _LockedDependencies(architecture), UI(), architecture)
-
-
-def _list_archives(folder: Path, architecture: str) -> list[Path]:
-    suffix = "" if architecture == X86_64 else f"-{architecture}"
-    return list(folder.glob(f"*-{RUNTIME}{suffix}.zip"))
 
 
 def _compile(package: Path) -> None:

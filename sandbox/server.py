@@ -149,13 +149,9 @@ class MockServer:
         body = await _read_json(request)
         empty = dict.fromkeys(("session_key", "openid", "anonymous_openid", "unionid", "dopenid"), "")
         envelope = {"err_no": 0, "err_tips": "success", "data": empty}
+        login = functools.partial(self.platform.login, body)
         return await self._respond_to_login(
-            request,
-            body,
-            "jscode2session",
-            app_field="appid",
-            envelope=envelope,
-            login=lambda: self.platform.login(body),
+            request, body, "jscode2session", app_field="appid", envelope=envelope, login=login
         )
 
     async def _login_with_token(self, request: web.Request) -> web.StreamResponse:

@@ -227,8 +227,8 @@ def copy_project(to: Path, root: Path = ROOT) -> None:
         shutil.copy(root / name, to / name)
     # The hash in an archive's name depends on the order in which the file system lists files: a copy may have another.
     for architecture in (bundle.X86_64, bundle.ARM64):
-        for archive in bundle._list_archives(to / bundle._ARCHIVES, architecture):
-            archive.rename(bundle._packager(architecture).deployment_package_filename(str(to), bundle.RUNTIME))
+        for archive in bundle.list_archives(to / bundle.ARCHIVES, architecture):
+            archive.rename(bundle.archive_path(to, architecture))
 
 
 def write_sample_data(aws_url: str, stage: str) -> tuple[str, str]:
