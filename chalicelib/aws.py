@@ -1,8 +1,8 @@
 """DynamoDB and Secrets Manager over botocore. AWS errors become errors of this service; each call is logged."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,13 +76,8 @@ class Table:
 
     def get_item(self, pk: str, context: RequestContext) -> Item:
         """Return an item by a consistent read, empty when there is none; raises StorageUnavailableError."""
-        response = _call(
-            "dynamodb",
-            "GetItem",
-            context,
-            lambda: self._client.get_item(TableName=self._name, Key={"pk": {"S": pk}}, ConsistentRead=True),
-        )
-        return response.get("Item", {})
+        send = partial(self._client.get_item, TableName=self._name, Key={"pk": {"S": pk}}, ConsistentRead=True)
+        return _call("dynamodb", "GetItem", context, send).get("Item", {})
 
     def update_item(self, pk: str, update: str, condition: str, values: Item, context: RequestContext) -> Item:
         """Update an item if `condition` holds, and return all of it.
@@ -115,8 +110,8 @@ class Table:
 
 def read_secret(client: "SecretsManagerClient", name: str, context: RequestContext) -> str:
     """Return the secret's current text; raises StorageUnavailableError, or UpstreamTimeoutError (see `_call`)."""
-    response = _call("secretsmanager", "GetSecretValue", context, lambda: client.get_secret_value(SecretId=name))
-    return response.get("SecretString", "")
+    send = partial(client.get_secret_value, SecretId=name)
+    return _call("secretsmanager", "GetSecretValue", context, send).get("SecretString", "")
 
 
 def create_clients(warn: Callable[[str], None] = lambda _: None) -> tuple["DynamoDBClient", "SecretsManagerClient"]:
@@ -152,26 +147,21 @@ def _call(service: str, operation: str, context: RequestContext, send: Callable[
 
     def attempt() -> T:
         context.deadline.check()
-        with context.record_call(service, operation), _translate_errors():
-            return call_with_timeout(send, AWS_ATTEMPT_SECONDS, context.deadline)
+        with context.record_call(service, operation):
+            # `from None`: botocore's messages quote ids and host names.
+            try:
+                return call_with_timeout(send, AWS_ATTEMPT_SECONDS, context.deadline)
+            except ClientError as error:
+                response: Any = error.response
+                status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+                code = response.get("Error", {}).get("Code", "")
+                # The code is logged. A broken peer may send any text in its place, also a secret.
+                if not _ERROR_CODE.fullmatch(code):
+                    code = f"http_{status}"
+                raise StorageUnavailableError(code, retryable=status >= 500 or code in _THROTTLING_CODES) from None
+            except BotoCoreError as error:
+                raise StorageUnavailableError(type(error).__name__, retryable=True) from None
+            except TimeoutError:
+                raise StorageUnavailableError("timeout", retryable=True) from None
 
     return call_with_retries(attempt, RETRY_POLICY, context.deadline)
-
-
-@contextmanager
-def _translate_errors() -> Iterator[None]:
-    # `from None`: botocore's messages quote ids and host names.
-    try:
-        yield
-    except ClientError as error:
-        response: Any = error.response
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        code = response.get("Error", {}).get("Code", "")
-        # The code is logged. A broken peer may send any text in its place, also a secret.
-        if not _ERROR_CODE.fullmatch(code):
-            code = f"http_{status}"
-        raise StorageUnavailableError(code, retryable=status >= 500 or code in _THROTTLING_CODES) from None
-    except BotoCoreError as error:
-        raise StorageUnavailableError(type(error).__name__, retryable=True) from None
-    except TimeoutError:
-        raise StorageUnavailableError("timeout", retryable=True) from None

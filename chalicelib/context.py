@@ -32,8 +32,6 @@ class Deadline:
     Cancelling it ends it at once. The calls in progress notice this within CANCEL_POLL_SECONDS.
     """
 
-    __slots__ = ("_at", "_cancelled", "_clock")
-
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._at = clock() + seconds

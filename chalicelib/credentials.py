@@ -10,6 +10,7 @@ import msgspec
 from chalicelib.cache import is_within
 from chalicelib.context import RequestContext
 from chalicelib.errors import ConfigurationError, StorageUnavailableError
+from chalicelib.redaction import RedactedStruct
 
 T = TypeVar("T")
 
@@ -24,7 +25,7 @@ Invalid requests do not each cause a read. An ordinary read does not delay a rea
 """
 
 
-class Credentials(msgspec.Struct, frozen=True):
+class Credentials(RedactedStruct, frozen=True):
     """Content of the secret."""
 
     #: app_id to app secret. An empty secret: the app is a service provider's (服务商), whose system writes its token.
@@ -35,9 +36,6 @@ class Credentials(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if not self.session_keys or not all(self.session_keys):
             raise ValueError("session_keys must hold at least one key, and no empty one")
-
-    def __repr__(self) -> str:
-        return f"Credentials(apps={len(self.apps)}, session_keys={len(self.session_keys)})"
 
 
 class CredentialsCache:

@@ -17,12 +17,24 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RedemptionError(Exception):
-    """Base class."""
+    """Base class.
 
-    #: Whether the same call may succeed a moment later.
-    retryable: bool = False
-    #: The delay in seconds that the other side asked for.
-    retry_after: float | None = None
+    `evidence` is from the platform's response, when it reported error codes. `retryable`: the same call may succeed a
+    moment later. `retry_after` is the delay in seconds that the other side asked for.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        evidence: Evidence | None = None,
+        *,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.evidence = evidence
+        self.retryable = retryable
+        self.retry_after = retry_after
 
 
 class InvalidRequestError(RedemptionError):
@@ -57,10 +69,6 @@ class StoreNotFoundError(RedemptionError):
 class StorageUnavailableError(RedemptionError):
     """DynamoDB or Secrets Manager cannot be reached or refused the call."""
 
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
-        super().__init__(message)
-        self.retryable = retryable
-
 
 class ConfigurationError(RedemptionError):
     """The environment, the secret or a table row is incomplete or malformed. The message names the part."""
@@ -69,31 +77,14 @@ class ConfigurationError(RedemptionError):
 class TokenUnavailableError(RedemptionError):
     """No valid merchant access token could be obtained. `evidence` is from the platform's last response, if any."""
 
-    def __init__(self, message: str, evidence: Evidence | None = None) -> None:
-        super().__init__(message)
-        self.evidence = evidence
-
 
 class UpstreamError(RedemptionError):
-    """A call to the platform failed.
+    """A call to the platform failed."""
 
-    `reason` is a short label with few distinct values (a platform code, `timeout`, `connection`, `malformed`,
-    `http_503`). `evidence` is there when the platform reported error codes.
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        retryable: bool = False,
-        evidence: Evidence | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.retryable = retryable
-        self.evidence = evidence
-        self.retry_after = retry_after
+    @property
+    def reason(self) -> str:
+        """A short label with few distinct values: a platform code, `timeout`, `connection`, `malformed`, `http_503`."""
+        return str(self.args[0])
 
     def __str__(self) -> str:
         if self.evidence is None:

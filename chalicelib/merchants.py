@@ -4,17 +4,14 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 import msgspec
 
 from chalicelib.aws import Item, Table
 from chalicelib.cache import TtlCache
 from chalicelib.context import RequestContext
-from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError, WrongAppError
 
 MERCHANT_PREFIX = "MERCHANT#"
 """Prefix of the partition keys of these rows."""
@@ -64,8 +61,13 @@ class Merchant(msgspec.Struct, frozen=True):
     active: bool
     name: str | None = None
 
-    def require_store(self, poi_id: str) -> None:
-        """Raise StoreNotFoundError when the merchant lists its stores and `poi_id` is not one of them."""
+    def check_access(self, app_id: str, poi_id: str) -> None:
+        """Check that a session of the app may list certificates of the store.
+
+        Raises WrongAppError, and StoreNotFoundError when the merchant lists its stores and `poi_id` is none of them.
+        """
+        if self.app_id != app_id:
+            raise WrongAppError(f"merchant {self.account_id} belongs to another app")
         if self.stores is not None and poi_id not in self.stores:
             raise StoreNotFoundError(poi_id)
 
@@ -147,7 +149,7 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
     )
 
 
-def _parse_store(poi_id: str, entry: "AttributeValueTypeDef") -> StoreView | None:
+def _parse_store(poi_id: str, entry: Mapping[str, Any]) -> StoreView | None:
     """Parse a store: a map of attributes, or its name alone. Returns None when it has no readable name."""
     attributes = {"name": entry} if "S" in entry else entry.get("M", {})
     name = _lenient_string(attributes, "name")
@@ -163,12 +165,12 @@ def _parse_store(poi_id: str, entry: "AttributeValueTypeDef") -> StoreView | Non
     )
 
 
-def _lenient_string(attributes: Mapping[str, "AttributeValueTypeDef"], name: str) -> str | None:
+def _lenient_string(attributes: Mapping[str, Any], name: str) -> str | None:
     """Return a string attribute, or None when it is missing, empty or not a string."""
     return attributes.get(name, {}).get("S") or None
 
 
-def _degrees(attributes: Mapping[str, "AttributeValueTypeDef"], name: str) -> float | None:
+def _degrees(attributes: Mapping[str, Any], name: str) -> float | None:
     """Return a number in the range of its name, or None. The low-level client returns numbers as text."""
     try:
         value = float(attributes.get(name, {}).get("N", ""))

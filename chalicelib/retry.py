@@ -27,14 +27,10 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     min_seconds: float
     #: Takes the place of `base_delay` after a RateLimitedError; None: such an error is not retried.
     rate_limited_delay: float | None = None
+    #: Returns a random number between two others.
+    uniform: Callable[[float, float], float] = random.uniform
 
-    def delay(
-        self,
-        error: RedemptionError,
-        attempt: int,
-        remaining: float,
-        uniform: Callable[[float, float], float] = random.uniform,
-    ) -> float | None:
+    def delay(self, error: RedemptionError, attempt: int, remaining: float) -> float | None:
         """Return the seconds to wait before the next attempt, or None when the call must not be repeated.
 
         `attempt` is the number of the attempt that failed, from 1; `remaining` is the time left before the deadline.
@@ -43,7 +39,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         if not error.retryable or base_delay is None or attempt >= self.max_attempts:
             return None
         longest = min(self.max_delay, base_delay * 2 ** (attempt - 1))
-        delay = max(uniform(0, longest), error.retry_after or 0.0)
+        delay = max(self.uniform(0, longest), error.retry_after or 0.0)
         return delay if remaining >= delay + self.min_seconds else None
 
 

@@ -213,7 +213,7 @@ class Api:
 
     def clear_rate_limits(self) -> None:
         """Clear the cached rate limits of this instance."""
-        application.components().lister._rate_limits = RateLimitCache()
+        application.components().lister.rate_limits = RateLimitCache()
 
 
 def stop(components: application.Components) -> None:

@@ -14,6 +14,9 @@ from chalicelib.errors import RedemptionError
 
 RouteFunction = Callable[..., str]
 
+Job = Callable[[RequestContext], tuple[dict[str, Any], RedemptionError | None]]
+"""Returns fields for the report, and the first error of its parts or None."""
+
 _CONTEXT = "redemption"
 """Key of the RequestContext in Chalice's `request.context`, the event's `requestContext`."""
 
@@ -76,17 +79,12 @@ class Application(Chalice):
 
         return decorate
 
-    def run_job(
-        self,
-        name: str,
-        lambda_context: Any,
-        job: Callable[[RequestContext], tuple[dict[str, Any], RedemptionError | None]],
-    ) -> None:
+    def run_job(self, name: str, lambda_context: Any, job: Job) -> None:
         """Run a scheduled job within the function's remaining time, and report it.
 
-        The job returns fields for the report, and the first error of its parts or None. What it raises is reported,
-        and raised again: Lambda then counts the run as failed. The runtime logs the message and traceback of an
-        exception, which may quote a secret, so any other than a RedemptionError is replaced by one without them.
+        What the job raises is reported, and raised again: Lambda then counts the run as failed. The runtime logs the
+        message and traceback of an exception, which may quote a secret, so any other than a RedemptionError is replaced
+        by one without them.
         """
         context = RequestContext.for_lambda(lambda_context, max_seconds=float("inf"))
         try:

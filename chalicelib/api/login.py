@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
+from dataclasses import dataclass
 
 import msgspec
 
@@ -11,9 +12,8 @@ from chalicelib.api.validation import LoginBody
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.context import ListReport, Outcome, RequestContext
-from chalicelib.credentials import Credentials, CredentialsCache
+from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.douyin.protocol import Selection
 from chalicelib.errors import TokenRefusedError, UnauthenticatedError
 from chalicelib.redaction import RedactedStruct
 from chalicelib.sessions import Session, encode_session, hash_open_id
@@ -42,25 +42,18 @@ class LoginResult(msgspec.Struct, frozen=True):
     list_report: ListReport | None = None
 
 
+@dataclass(eq=False, repr=False)
 class LoginHandler:
-    """Logs users in and lists their certificates in one body. `ttl`: lifetime of a session in seconds."""
+    """Logs users in and lists their certificates in one body."""
 
-    def __init__(
-        self,
-        credentials_cache: CredentialsCache,
-        douyin: DouyinClient,
-        tokens: TokenProvider,
-        lister: CertificateLister,
-        ttl: int,
-        *,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._credentials_cache = credentials_cache
-        self._douyin = douyin
-        self._tokens = tokens
-        self._lister = lister
-        self._ttl = ttl
-        self._clock = clock
+    credentials_cache: CredentialsCache
+    douyin: DouyinClient
+    tokens: TokenProvider
+    lister: CertificateLister
+    #: The lifetime of a session in seconds.
+    ttl: int
+    #: In epoch seconds.
+    clock: Callable[[], float] = time.time
 
     def log_in(self, body: LoginBody, context: RequestContext) -> LoginResult:
         """Exchange the code for a session, and list certificates if the body asks for them.
@@ -69,52 +62,42 @@ class LoginHandler:
         UpstreamMalformedError for an open_id that is too long, and TokenUnavailableError in an app of a service
         provider. An error of the list is in the result.
         """
-        app_secret, credentials = self._credentials_cache.find(lambda found: found.apps.get(body.app_id), context)
+        app_secret, credentials = self.credentials_cache.find(lambda found: found.apps.get(body.app_id), context)
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
+        keys = credentials.session_keys
         prefetch_context = context.cancellable()
-        prefetched = [] if body.selection is None else self._lister.prefetch(body.selection, prefetch_context)
+        prefetched = [] if body.selection is None else self.lister.prefetch(body.selection, prefetch_context)
         try:
             session = Session(body.app_id, self._exchange_code(body.app_id, app_secret, body.code, context))
-            session_token = encode_session(session, int(self._clock()) + self._ttl, credentials.session_keys)
+            session_token = encode_session(session, int(self.clock()) + self.ttl, keys)
         except Exception:
             # Other requests need the threads of the prefetch.
             prefetch_context.deadline.cancel()
             raise
-        user = hash_open_id(session.open_id, credentials.session_keys)
+        user = hash_open_id(session.open_id, keys)
         if body.selection is None:
-            return LoginResult(LoginView(session_token, self._ttl), user)
+            return LoginResult(LoginView(session_token, self.ttl), user)
         try:
-            first, report = self._list(session, body.selection, credentials, prefetched, context)
+            list_context = context.with_timeout(LIST_SECONDS)
+            # The list does itself what has not started yet.
+            wait([future for future in prefetched if not future.cancel()], list_context.deadline.remaining())
+            first, report = self.lister.list_certificates(session, body.selection, None, keys, list_context)
         # All errors: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, context.record.request_id)
-            return LoginResult(LoginView(session_token, self._ttl, list_problem=problem.view), user, problem.outcome)
-        return LoginResult(LoginView(session_token, self._ttl, list=first), user, Outcome(), report)
+            return LoginResult(LoginView(session_token, self.ttl, list_problem=problem.view), user, problem.outcome)
+        return LoginResult(LoginView(session_token, self.ttl, list=first), user, Outcome(), report)
 
     def _exchange_code(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
         """Return the open_id of a code: with the app's secret, or with the token of a service provider's app."""
         if app_secret:
-            return self._douyin.login(app_id, app_secret, code, context)
-        access_token = self._tokens.get_token(app_id, context)
+            return self.douyin.login(app_id, app_secret, code, context)
+        access_token = self.tokens.get_token(app_id, context)
         try:
-            return self._douyin.login_with_token(app_id, access_token, code, context)
+            return self.douyin.login_with_token(app_id, access_token, code, context)
         except TokenRefusedError as refusal:
             # The platform has not used the code up. Without another token, it is not sent again.
-            newer = self._tokens.get_other_token(app_id, access_token, refusal, context)
-        return self._douyin.login_with_token(app_id, newer, code, context)
-
-    def _list(
-        self,
-        session: Session,
-        selection: Selection,
-        credentials: Credentials,
-        prefetched: list[Future[None]],
-        context: RequestContext,
-    ) -> tuple[ListView, ListReport]:
-        """List within LIST_SECONDS; raises what `CertificateLister.list_certificates` raises."""
-        context = context.with_timeout(LIST_SECONDS)
-        # The list does itself what has not started yet.
-        wait([future for future in prefetched if not future.cancel()], context.deadline.remaining())
-        return self._lister.list_certificates(session, selection, None, credentials, context)
+            newer = self.tokens.get_other_token(app_id, access_token, refusal, context)
+        return self.douyin.login_with_token(app_id, newer, code, context)

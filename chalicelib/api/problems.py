@@ -82,12 +82,7 @@ UPSTREAM_MALFORMED = ProblemType(
     "upstream_malformed", 502, "The platform's response cannot be parsed", "系统繁忙，请稍后再试", retryable=True
 )
 UPSTREAM_UNAVAILABLE = ProblemType(
-    "upstream_unavailable",
-    503,
-    "The platform is unavailable",
-    "系统繁忙，请稍后再试",
-    retryable=True,
-    retry_after=2,
+    "upstream_unavailable", 503, "The platform is unavailable", "系统繁忙，请稍后再试", retryable=True, retry_after=2
 )
 TOKEN_UNAVAILABLE = ProblemType(
     "token_unavailable", 503, "No valid access token", "查券服务暂不可用，请稍后再试", retryable=True

@@ -42,8 +42,6 @@ def _build_log_record(*arguments: Any, **options: Any) -> logging.LogRecord:
 # Decided here for all loggers, levels and handlers: also for those that the runtime or a library adds later.
 logging.setLogRecordFactory(_build_log_record)
 
-_XRAY_NAMESPACES = {"douyin": "remote"}
-
 SLOW_SECONDS = 2.0
 """A list that takes longer is slow in the service level objective."""
 
@@ -198,9 +196,8 @@ class Telemetry:
             if value:
                 self._tracer.put_annotation(name, value)
         for call in record.calls:
-            subsegment = recorder.begin_subsegment(
-                f"{call.service} {call.name}", namespace=_XRAY_NAMESPACES.get(call.service, "aws")
-            )
+            namespace = "remote" if call.service == "douyin" else "aws"
+            subsegment = recorder.begin_subsegment(f"{call.service} {call.name}", namespace=namespace)
             subsegment.start_time = call.started
             subsegment.put_annotation("outcome", call.outcome)
             if call.logid:

@@ -75,13 +75,10 @@ def parse_list_request(
     The cursor is not verified yet: its signature depends on the user. API Gateway decodes query values but passes path
     parameters percent-encoded. Unknown query parameters are ignored; a known one that is given twice is an error.
     """
-    parameters: dict[str, str] = {}
     for name in _QUERY_PARAMETERS:
-        values = query.get(name, ())
-        if len(values) > 1:
+        if len(query.get(name, ())) > 1:
             raise InvalidRequestError(name, "must be given once")
-        if values:
-            parameters[name] = values[0]
+    parameters = {name: query[name][0] for name in _QUERY_PARAMETERS if query.get(name)}
     cursor = parameters.get("cursor")
     if cursor is not None and not (1 <= len(cursor) <= MAX_CURSOR_LENGTH and cursor.isascii()):
         raise InvalidRequestError("cursor", f"must be 1 to {MAX_CURSOR_LENGTH} ASCII characters")
@@ -126,11 +123,7 @@ def _check_selection(account_id: Any, poi_id: Any, filters: Mapping[str, Any], p
                 raise InvalidRequestError(prefix + name, rule)
             checked[name] = value
     selection = Selection(_check_id(account_id, f"{prefix}account_id"), _check_id(poi_id, f"{prefix}poi_id"), **checked)
-    if (
-        selection.start_time is not None
-        and selection.end_time is not None
-        and selection.start_time > selection.end_time
-    ):
+    if checked.get("start_time", 0) > checked.get("end_time", _SECONDS.stop):
         raise InvalidRequestError(f"{prefix}end_time", "must not be before start_time")
     return selection
 

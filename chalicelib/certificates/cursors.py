@@ -55,18 +55,12 @@ def decode_cursor(text: str, selection: Selection, open_id: str, keys: list[str]
 
 
 def _signer(selection: Selection, open_id: str, keys: list[str]) -> Signer:
-    bound_to = [
-        selection.account_id,
-        open_id,
-        selection.poi_id,
-        selection.biz_type,
-        selection.start_time,
-        selection.end_time,
-    ]
+    # The order is part of the cursors that clients hold.
+    account_id, *filters = msgspec.structs.astuple(selection)
     # itsdangerous signs with the last key of its list; the secret lists the signing key first.
     return Signer(
         keys[::-1],
-        salt=b"douyin-redemption cursor " + msgspec.json.encode(bound_to),
+        salt=b"douyin-redemption cursor " + msgspec.json.encode([account_id, open_id, *filters]),
         key_derivation="hmac",
         digest_method=hashlib.sha256,
     )

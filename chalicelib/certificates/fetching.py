@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import msgspec
 
@@ -45,33 +46,24 @@ class RateLimitCache:
         self._cache.put(app_id, _Limit(self._clock() + seconds, error.evidence), seconds)
 
 
+@dataclass(eq=False, repr=False)
 class PageFetcher:
-    """Fetches the pages of one query. Thread-safe: all threads share one token, renewed at most once.
+    """Fetches the pages of one query. Thread-safe: all threads share one token, renewed at most once."""
 
-    `token` is the present access token. It is renewed with `context`, because what was minted must be stored. The pages
-    have a deadline of their own at the same time: it can be cancelled without ending the renewal.
-    """
+    query: CertificatesQuery
+    merchant: Merchant
+    #: The present access token.
+    token: str
+    douyin: DouyinClient
+    tokens: TokenProvider
+    rate_limits: RateLimitCache
+    #: The token is renewed with it, because what was minted must be stored.
+    context: RequestContext
 
-    def __init__(
-        self,
-        query: CertificatesQuery,
-        merchant: Merchant,
-        token: str,
-        *,
-        douyin: DouyinClient,
-        tokens: TokenProvider,
-        rate_limits: RateLimitCache,
-        context: RequestContext,
-    ) -> None:
-        self._query = query
-        self._merchant = merchant
-        self._douyin = douyin
-        self._tokens = tokens
-        self._rate_limits = rate_limits
-        self._context = context
-        self._page_context = context.cancellable()
+    def __post_init__(self) -> None:
+        # A deadline of its own at the same time: it can be cancelled without ending the renewal.
+        self._page_context = self.context.cancellable()
         self._lock = threading.Lock()
-        self._token = token
         self._renewal_was_tried = False
         self._renewal_error: RedemptionError | None = None
 
@@ -86,9 +78,12 @@ class PageFetcher:
         `known_total`: see `parse_certificates`.
         """
         while True:
-            token = self._token
+            token = self.token
             try:
-                return self._fetch_with_token(token, number, known_total)
+                return self.douyin.query_user_certificates(self.query, number, token, self._page_context, known_total)
+            except RateLimitedError as error:
+                self.rate_limits.remember(self.merchant.app_id, error)
+                raise
             except TokenRefusedError as refusal:
                 self._replace(token, refusal)
 
@@ -97,20 +92,13 @@ class PageFetcher:
         with self._lock:
             pass
 
-    def _fetch_with_token(self, token: str, number: int, known_total: int | None) -> Page:
-        try:
-            return self._douyin.query_user_certificates(self._query, number, token, self._page_context, known_total)
-        except RateLimitedError as error:
-            self._rate_limits.remember(self._merchant.app_id, error)
-            raise
-
     def _replace(self, refused: str, refusal: TokenRefusedError) -> None:
         """Replace a refused token, unless another page has. It is tried once for all pages of a request.
 
         Raises TokenUnavailableError at a second refusal, and for every page what has stopped the renewal.
         """
         with self._lock:
-            if self._token != refused:
+            if self.token != refused:
                 return
             if self._renewal_error is not None:
                 raise self._renewal_error
@@ -121,7 +109,7 @@ class PageFetcher:
                 raise refusal
             self._renewal_was_tried = True
             try:
-                self._token = self._tokens.get_other_token(self._merchant.token_id, refused, refusal, self._context)
+                self.token = self.tokens.get_other_token(self.merchant.token_id, refused, refusal, self.context)
             except RedemptionError as error:
                 self._renewal_error = error
                 raise

@@ -3,17 +3,17 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 
 from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
 from chalicelib.certificates.fetching import PageFetcher, RateLimitCache
 from chalicelib.certificates.paging import list_pages
 from chalicelib.certificates.views import ListView, build_views
 from chalicelib.context import ListReport, RequestContext
-from chalicelib.credentials import Credentials, CredentialsCache
+from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
-from chalicelib.errors import WrongAppError
-from chalicelib.merchants import Merchant, MerchantRepository
+from chalicelib.merchants import MerchantRepository
 from chalicelib.sessions import Session
 from chalicelib.tokens.provider import TokenProvider
 
@@ -23,26 +23,21 @@ MAX_PRELOADED_APPS = 3
 """The tokens of the other apps are read when a request needs them."""
 
 
+@dataclass(eq=False, repr=False)
 class CertificateLister:
-    """Lists certificates. `executor` runs prefetches, and reads the pages after the first. `clock`: epoch seconds."""
+    """Lists certificates."""
 
-    def __init__(
-        self,
-        merchants: MerchantRepository,
-        tokens: TokenProvider,
-        credentials_cache: CredentialsCache,
-        douyin: DouyinClient,
-        executor: Executor,
-        *,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._merchants = merchants
-        self._tokens = tokens
-        self._credentials_cache = credentials_cache
-        self._douyin = douyin
-        self._executor = executor
-        self._clock = clock
-        self._rate_limits = RateLimitCache(clock)
+    merchants: MerchantRepository
+    tokens: TokenProvider
+    credentials_cache: CredentialsCache
+    douyin: DouyinClient
+    #: Runs prefetches, and reads the pages after the first.
+    executor: Executor
+    #: In epoch seconds.
+    clock: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        self.rate_limits = RateLimitCache(self.clock)
         # One at a time: the prefetches of refused logins must not fill the executor when the platform hangs.
         self._connecting: Future[None] | None = None
 
@@ -54,8 +49,8 @@ class CertificateLister:
         deadline.
         """
         self._connect()
-        for app_id in list(self._credentials_cache.get(context).apps)[:MAX_PRELOADED_APPS]:
-            self._tokens.preload(app_id, context)
+        for app_id in list(self.credentials_cache.get(context).apps)[:MAX_PRELOADED_APPS]:
+            self.tokens.preload(app_id, context)
 
     def prefetch(self, selection: Selection, context: RequestContext) -> list[Future[None]]:
         """Start to fetch what a list needs for any user: the rows of merchant and token, and an open connection.
@@ -63,43 +58,32 @@ class CertificateLister:
         The list finds them in the caches and in the connection pool; it repeats what has failed. No token is minted:
         the login may be refused, and Lambda may freeze the instance before the mint ends.
         """
-        return [self._executor.submit(self._read_rows, selection.account_id, context), self._connect()]
+        return [self.executor.submit(self._read_rows, selection.account_id, context), self._connect()]
 
     def list_certificates(
-        self,
-        session: Session,
-        selection: Selection,
-        cursor: str | None,
-        credentials: Credentials,
-        context: RequestContext,
+        self, session: Session, selection: Selection, cursor: str | None, keys: list[str], context: RequestContext
     ) -> tuple[ListView, ListReport]:
         """Return the usable certificates, beginning at `cursor`, and what is to be reported about them.
 
-        `credentials` are those that have verified the session. Raises RedemptionError when the first page cannot be
+        `keys` are the session keys that have verified the session. Raises RedemptionError when the first page cannot be
         read, the merchant or store is unknown, or no token is available.
         """
         start = Cursor()
-        keys = credentials.session_keys
+        newest_keys = keys
         if cursor is not None:
-            start, verified_by = verify_cursor(cursor, selection, session.open_id, self._credentials_cache, context)
-            keys = verified_by.session_keys
-        merchant = self._check_merchant(session.app_id, selection, context)
-        self._rate_limits.check(merchant.app_id)
+            start, credentials = verify_cursor(cursor, selection, session.open_id, self.credentials_cache, context)
+            newest_keys = credentials.session_keys
+        merchant = self.merchants.get(selection.account_id, context)
+        merchant.check_access(session.app_id, selection.poi_id)
+        self.rate_limits.check(merchant.app_id)
         query = CertificatesQuery(selection, session.open_id, merchant.life_account_id)
-        fetcher = PageFetcher(
-            query,
-            merchant,
-            self._tokens.get_token(merchant.token_id, context),
-            douyin=self._douyin,
-            tokens=self._tokens,
-            rate_limits=self._rate_limits,
-            context=context,
-        )
+        token = self.tokens.get_token(merchant.token_id, context)
+        fetcher = PageFetcher(query, merchant, token, self.douyin, self.tokens, self.rate_limits, context)
         try:
-            result = list_pages(start, fetcher.fetch_page, self._executor, query.page_size, fetcher.deadline)
+            result = list_pages(start, fetcher.fetch_page, self.executor, query.page_size, fetcher.deadline)
         finally:
             fetcher.wait_for_renewal()
-        built = build_views(result.pages, self._clock())
+        built = build_views(result.pages, self.clock())
         position = result.position
         is_below_total = not result.continues and position.total is not None and position.received < position.total
         report = ListReport(
@@ -111,24 +95,16 @@ class CertificateLister:
             received=position.received if is_below_total else None,
             total=position.total if is_below_total else None,
         )
-        next_cursor = encode_cursor(position, selection, session.open_id, keys) if result.continues else None
+        next_cursor = encode_cursor(position, selection, session.open_id, newest_keys) if result.continues else None
         view = ListView(selection.account_id, selection.poi_id, built.views, built.unusable, next_cursor)
         return view, report
 
     def _connect(self) -> Future[None]:
         """Start to open a connection to the platform, unless that has been started already."""
         if self._connecting is None or self._connecting.done():
-            self._connecting = self._executor.submit(self._douyin.ensure_connection)
+            self._connecting = self.executor.submit(self.douyin.ensure_connection)
         return self._connecting
 
     def _read_rows(self, account_id: str, context: RequestContext) -> None:
-        merchant = self._merchants.get(account_id, context)
-        self._tokens.preload(merchant.token_id, context)
-
-    def _check_merchant(self, app_id: str, selection: Selection, context: RequestContext) -> Merchant:
-        """Return the merchant if a session of the app may list certificates of the store."""
-        merchant = self._merchants.get(selection.account_id, context)
-        if merchant.app_id != app_id:
-            raise WrongAppError(f"merchant {merchant.account_id} belongs to another app")
-        merchant.require_store(selection.poi_id)
-        return merchant
+        merchant = self.merchants.get(account_id, context)
+        self.tokens.preload(merchant.token_id, context)

@@ -7,7 +7,7 @@ The total decides. If it cannot be right, the size of the newest page decides.
 """
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, wait
 
 import msgspec
 
@@ -67,7 +67,10 @@ def list_pages(start: Cursor, fetch: FetchPage, executor: Executor, page_size: i
             _, continues = plan_pages(position, pages[-1].size, page_size)
             return PagedResult(pages, position, continues, error if continues else None)
         finally:
-            _cancel(futures, deadline)
+            if not all(future.done() for future in futures):
+                for future in futures:
+                    future.cancel()
+                deadline.cancel()
 
 
 def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int, bool]:
@@ -101,11 +104,3 @@ def advance(start: Cursor, pages: list[Page]) -> Cursor:
     # The total may change between pages: the largest of this response counts, or that of the one before.
     totals = [page.total for page in pages if page.total is not None]
     return Cursor(start.next_page + len(pages), received, empty_pages, max(totals, default=start.total))
-
-
-def _cancel(futures: list[Future[Page]], deadline: Deadline) -> None:
-    """Cancel the futures that are not done."""
-    if not all(future.done() for future in futures):
-        for future in futures:
-            future.cancel()
-        deadline.cancel()

@@ -1,6 +1,7 @@
 """The client of the platform's API: sends each call over the transport and knows which calls may be repeated."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from chalicelib.context import Deadline, RequestContext
@@ -40,24 +41,19 @@ The time is measured from the start of the connection's last exchange. So it inc
 """
 
 
+@dataclass(eq=False, repr=False)
 class DouyinClient:
-    """The platform's API. `open_api` and `login_api` are base URLs."""
+    """The platform's API."""
 
-    def __init__(
-        self, transport: Transport, open_api: str, login_api: str, sleep: Callable[[float], None] | None = None
-    ) -> None:
-        self._transport = transport
-        self._open_api = open_api
-        self._login_api = login_api
-        self._sleep = sleep
+    transport: Transport
+    #: This and `login_api` are base URLs.
+    open_api: str
+    login_api: str
+    #: Waits between two attempts; see `call_with_retries`.
+    sleep: Callable[[float], None] | None = None
 
     def query_user_certificates(
-        self,
-        query: CertificatesQuery,
-        number: int,
-        access_token: str,
-        context: RequestContext,
-        known_total: int | None = None,
+        self, query: CertificatesQuery, number: int, access_token: str, context: RequestContext, known_total: int | None
     ) -> Page:
         """Return page `number` (from 1), with retries inside the deadline; raises UpstreamError.
 
@@ -67,20 +63,20 @@ class DouyinClient:
 
         def attempt() -> Page:
             with context.record_call("douyin", "query_user_certificates"):
-                response = self._transport.send(self._open_api, request, context.deadline, MAX_PAGE_BYTES)
+                response = self.transport.send(self.open_api, request, context.deadline, MAX_PAGE_BYTES)
                 return parse_certificates(response, (number - 1) * query.page_size, known_total)
 
-        return call_with_retries(attempt, RETRY_POLICY, context.deadline, sleep=self._sleep)
+        return call_with_retries(attempt, RETRY_POLICY, context.deadline, sleep=self.sleep)
 
     def mint_token(self, app_id: str, app_secret: str, context: RequestContext) -> MintedToken:
         """Mint an access token, in one attempt; raises UpstreamError."""
         request = protocol.mint_request(app_id, app_secret)
-        return self._call_once("client_token", self._open_api, request, protocol.parse_mint, context)
+        return self._call_once("client_token", self.open_api, request, protocol.parse_mint, context)
 
     def login(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
         """Return the open_id of a login code, in one attempt because a code is valid once; raises UpstreamError."""
         request = protocol.login_request(app_id, app_secret, code)
-        return self._call_once("jscode2session", self._login_api, request, protocol.parse_login, context)
+        return self._call_once("jscode2session", self.login_api, request, protocol.parse_login, context)
 
     def login_with_token(self, app_id: str, access_token: str, code: str, context: RequestContext) -> str:
         """Return the open_id of a login code in an app of a service provider, in one attempt; raises UpstreamError.
@@ -88,7 +84,7 @@ class DouyinClient:
         A refused token does not use the code up.
         """
         request = protocol.provider_login_request(app_id, access_token, code)
-        return self._call_once("code2session", self._open_api, request, protocol.parse_provider_login, context)
+        return self._call_once("code2session", self.open_api, request, protocol.parse_provider_login, context)
 
     def ensure_connection(self) -> None:
         """Open a connection to the open API that the next request reuses, unless one is open; raises UpstreamError.
@@ -96,9 +92,9 @@ class DouyinClient:
         It must send a request: urllib3 finds the server's TLS session tickets waiting in an unused connection and
         drops it as broken.
         """
-        if not self._transport.has_idle_connection(self._open_api, protocol.CONNECT_REQUEST):
+        if not self.transport.has_idle_connection(self.open_api, protocol.CONNECT_REQUEST):
             deadline = Deadline(OPEN_CONNECTION_SECONDS)
-            self._transport.send(self._open_api, protocol.CONNECT_REQUEST, deadline, MAX_SHORT_REPLY_BYTES)
+            self.transport.send(self.open_api, protocol.CONNECT_REQUEST, deadline, MAX_SHORT_REPLY_BYTES)
 
     def _call_once(
         self, name: str, base_url: str, request: Request, parse: Callable[[Response], T], context: RequestContext
@@ -106,5 +102,5 @@ class DouyinClient:
         """Send a request once, over a connection that was not idle for long, and return its parsed response."""
         with context.record_call("douyin", name):
             return parse(
-                self._transport.send(base_url, request, context.deadline, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS)
+                self.transport.send(base_url, request, context.deadline, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS)
             )

@@ -231,11 +231,6 @@ class PoolAdapter(requests.adapters.HTTPAdapter):
         self._context.load_verify_locations(authorities)
         super().__init__(pool_connections=2, pool_maxsize=connections, max_retries=0)
 
-    def has_idle_connection(self, request: requests.PreparedRequest, max_idle: float) -> bool:
-        """Return whether the request would reuse an open connection."""
-        pool: Any = self.get_connection_with_tls_context(request, verify=True)
-        return bool(pool.has_idle_connection(max_idle))
-
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Require a valid certificate. `conn` has the SSL context already; requests would load one per connection."""
         del url, verify, cert

@@ -8,13 +8,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 
 from chalicelib.context import Deadline
-from chalicelib.douyin.connections import (
-    BUFFER_BYTES,
-    CONNECT_SECONDS,
-    READ_SECONDS,
-    ExchangeTimeout,
-    PoolAdapter,
-)
+from chalicelib.douyin.connections import BUFFER_BYTES, CONNECT_SECONDS, READ_SECONDS, ExchangeTimeout, PoolAdapter
 from chalicelib.douyin.protocol import Request, Response
 from chalicelib.errors import UpstreamMalformedError, UpstreamTimeoutError, UpstreamUnavailableError
 
@@ -37,12 +31,7 @@ class Transport:
         self._prepared: dict[tuple[str, str], requests.PreparedRequest] = {}
 
     def send(
-        self,
-        base_url: str,
-        request: Request,
-        deadline: Deadline,
-        max_bytes: int,
-        max_idle: float = MAX_IDLE_SECONDS,
+        self, base_url: str, request: Request, deadline: Deadline, max_bytes: int, max_idle: float = MAX_IDLE_SECONDS
     ) -> Response:
         """Send one request and read the whole response, of at most `max_bytes`, before the deadline.
 
@@ -74,7 +63,8 @@ class Transport:
         """Return whether the request would reuse an open connection."""
         url = base_url + request.path
         adapter: Any = self._session.get_adapter(url)
-        return bool(adapter.has_idle_connection(self._prepare(url, request), MAX_IDLE_SECONDS))
+        pool: Any = adapter.get_connection_with_tls_context(self._prepare(url, request), verify=True)
+        return bool(pool.has_idle_connection(MAX_IDLE_SECONDS))
 
     def _prepare(self, url: str, request: Request) -> requests.PreparedRequest:
         key = request.method, url

@@ -18,7 +18,7 @@ service share the item during a deployment: attributes may be added, but not cha
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -27,9 +27,6 @@ from chalicelib.context import RequestContext
 from chalicelib.douyin.protocol import is_access_token
 from chalicelib.errors import RateLimitedError, StorageUnavailableError, UpstreamError, UpstreamTimeoutError
 from chalicelib.redaction import RedactedStruct
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 LEASE_SECONDS = 4.0
 """A holder that has not changed the row for this time counts as dead and is replaced.
@@ -103,6 +100,7 @@ class TokenRow(RedactedStruct, frozen=True):
         )
 
 
+@dataclass(eq=False, repr=False)
 class Lease:
     """The exclusive right to mint one app's token.
 
@@ -111,20 +109,17 @@ class Lease:
     StorageUnavailableError and UpstreamTimeoutError too, except for `release`.
     """
 
-    def __init__(
-        self, table: Table, token_id: str, row: TokenRow, clock: Callable[[], float], context: RequestContext
-    ) -> None:
-        self._table = table
-        self._pk = token_key(token_id)
-        self._row = row
-        self._owner = uuid.uuid4().hex
-        self._clock = clock
-        self._context = context
+    table: Table
+    token_id: str
+    #: As it was read or written last.
+    row: TokenRow
+    clock: Callable[[], float]
+    context: RequestContext
+    owner: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def acquire(self) -> None:
         """Acquire the lease, or extend it by its full duration."""
-        until = _milliseconds(self._clock() + LEASE_SECONDS)
-        self._update({"lease_owner": {"S": self._owner}, "lease_until": until})
+        self._update({"lease_owner": {"S": self.owner}, **_milliseconds(lease_until=self.clock() + LEASE_SECONDS)})
 
     def commit(self, access_token: str, minted_at: int, expires_at: int) -> TokenRow:
         """Replace the old token by the new one and end the lease, in one write."""
@@ -141,40 +136,36 @@ class Lease:
         """End the lease after a failed mint and record the failure, so that others do not repeat it at once."""
         is_long = isinstance(error, RateLimitedError) or (error.evidence is not None and not error.retryable)
         pause = PERMANENT_PAUSE_SECONDS if is_long else TRANSIENT_PAUSE_SECONDS
-        now = self._clock()
+        now = self.clock()
         # When the table is unavailable too, or no time is left, the lease ends by itself.
         with suppress(StorageUnavailableError, UpstreamTimeoutError):
             self._update(
-                {
-                    "failed_at": _milliseconds(now),
-                    "failed_until": _milliseconds(now + pause),
-                    "failure": {"S": error.reason},
-                },
+                {**_milliseconds(failed_at=now, failed_until=now + pause), "failure": {"S": error.reason}},
                 "REMOVE lease_owner, lease_until",
             )
 
     def _update(self, changes: Item, removes: str = "") -> TokenRow:
-        changes = {**changes, "version": {"N": str(self._row.version + 1)}}
+        changes = {**changes, "version": {"N": str(self.row.version + 1)}}
         sets = ", ".join(f"{name} = :{name}" for name in changes)
         values: Item = {f":{name}": value for name, value in changes.items()}
         conditions: list[str] = []
         for name in ("version", "access_token"):
-            if name in self._row.item:
+            if name in self.row.item:
                 conditions.append(f"{name} = :seen_{name}")
-                values[f":seen_{name}"] = self._row.item[name]
+                values[f":seen_{name}"] = self.row.item[name]
             else:
                 conditions.append(f"attribute_not_exists({name})")
         try:
-            item = self._table.update_item(
-                self._pk, f"SET {sets} {removes}", " AND ".join(conditions), values, self._context
+            item = self.table.update_item(
+                token_key(self.token_id), f"SET {sets} {removes}", " AND ".join(conditions), values, self.context
             )
         except ConditionFailedError as conflict:
             item = conflict.item
             # If the row has our values, the write succeeded and its response was lost: the retry met our own change.
             if any(item.get(name) != value for name, value in changes.items()):
                 raise
-        self._row = TokenRow.from_item(item)
-        return self._row
+        self.row = TokenRow.from_item(item)
+        return self.row
 
 
 def token_key(token_id: str) -> str:
@@ -187,5 +178,6 @@ def _number(item: Item, name: str) -> float:
     return float(item.get(name, {}).get("N", 0))
 
 
-def _milliseconds(epoch_seconds: float) -> "AttributeValueTypeDef":
-    return {"N": str(int(epoch_seconds * 1000))}
+def _milliseconds(**times: float) -> Item:
+    """Return attributes with these times (epoch seconds), in milliseconds."""
+    return {name: {"N": str(int(seconds * 1000))} for name, seconds in times.items()}

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -80,54 +81,45 @@ class _KnownToken(msgspec.Struct):
         return is_within(min(self.row.expires_at - self.since, max_age), self.since, now)
 
 
+@dataclass(eq=False, repr=False)
 class TokenProvider:
     """Returns access tokens, and renews them when needed. Raises TokenUnavailableError and StorageUnavailableError.
 
     A token_id is the app_id of the app whose tokens the row has, or the name of a row that another system writes.
-
-    `find_secret` returns an app's secret; "" or None means that another system writes the row of this token_id, and
-    this service only reads it. `clock` is the wall clock (epoch seconds); `monotonic` measures durations in this
-    instance.
     """
 
-    def __init__(
-        self,
-        table: Table,
-        douyin: DouyinClient,
-        find_secret: Callable[[str, RequestContext], str | None],
-        *,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-        uniform: Callable[[float, float], float] = random.uniform,
-    ) -> None:
-        self._table = table
-        self._douyin = douyin
-        self._find_secret = find_secret
-        self._clock = clock
-        self._monotonic = monotonic
-        self._sleep = sleep
-        self._uniform = uniform
+    table: Table
+    douyin: DouyinClient
+    #: Returns an app's secret. "" or None: another system writes the row of this token_id, this service only reads it.
+    find_secret: Callable[[str, RequestContext], str | None]
+    #: The wall clock, in epoch seconds.
+    clock: Callable[[], float] = time.time
+    #: Measures durations in this instance.
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    uniform: Callable[[float, float], float] = random.uniform
+
+    def __post_init__(self) -> None:
         # By the monotonic clock: an entry is only evicted, and the wall clock may be set back.
-        self._known_tokens: TtlCache[_KnownToken] = TtlCache(MAX_CACHED_TOKENS, monotonic)
+        self.known_tokens: TtlCache[_KnownToken] = TtlCache(MAX_CACHED_TOKENS, self.monotonic)
 
     def get_token(self, token_id: str, context: RequestContext) -> str:
         """Return a token that has not expired."""
         known = self._known(token_id)
-        now = self._clock()
+        now = self.clock()
         if known.is_valid(now, known.max_age):
             return known.row.access_token
         try:
             policy = ONE_ATTEMPT if known.is_valid(now) else MINT_RETRY_POLICY
             return self._obtain(token_id, "", policy, context).access_token
         except (StorageUnavailableError, TokenUnavailableError):
-            if not known.is_valid(self._clock()):
+            if not known.is_valid(self.clock()):
                 raise
-            return self._remember(token_id, known.row, self._clock(), RETRY_SECONDS).access_token
+            return self._remember(token_id, known.row, self.clock(), RETRY_SECONDS).access_token
 
     def preload(self, token_id: str, context: RequestContext) -> None:
         """Read a token into the cache unless it is there; never mints. Raises StorageUnavailableError."""
-        read_at = self._clock()
+        read_at = self.clock()
         known = self._known(token_id)
         if not known.is_valid(read_at, known.max_age):
             row = self.read_row(token_id, context)
@@ -157,7 +149,7 @@ class TokenProvider:
 
     def read_row(self, token_id: str, context: RequestContext) -> TokenRow:
         """Return the row from the table; raises StorageUnavailableError."""
-        return TokenRow.from_item(self._table.get_item(token_key(token_id), context))
+        return TokenRow.from_item(self.table.get_item(token_key(token_id), context))
 
     def _obtain(self, token_id: str, other_than: str, policy: RetryPolicy, context: RequestContext) -> TokenRow:
         """Return the row with a token that has not expired and is not `other_than`: the present one, or a new one."""
@@ -170,30 +162,30 @@ class TokenProvider:
         """Do what `_obtain` does; raises UpstreamTimeoutError when no time is left for the next step."""
         may_mint = True
         # The age counts from before a read: Lambda may freeze the instance during it.
-        read_at = self._clock()
+        read_at = self.clock()
         row = self.read_row(token_id, context)
         while True:
             action = decide(
                 row,
                 other_than,
-                now=self._clock(),
+                now=self.clock(),
                 unchanged_seconds=self._unchanged_seconds(token_id, row),
                 seconds_left=context.deadline.remaining(),
                 may_mint=may_mint,
             )
             if action == "use":
                 return self._remember(token_id, row, read_at)
-            read_at = self._clock()
+            read_at = self.clock()
             if action == "wait":
-                self._sleep(self._uniform(*POLL_SECONDS))
+                self.sleep(self.uniform(*POLL_SECONDS))
                 # One failed read does not end the wait; the deadline does.
                 with suppress(StorageUnavailableError):
                     row = self.read_row(token_id, context)
                 continue
-            app_secret = self._find_secret(token_id, context)
+            app_secret = self.find_secret(token_id, context)
             if not app_secret:
                 raise TokenUnavailableError(f"{token_id} is renewed by another system, which has not done so")
-            lease = Lease(self._table, token_id, row, self._clock, context)
+            lease = Lease(self.table, token_id, row, self.clock, context)
             try:
                 lease.acquire()
                 may_mint = False
@@ -203,10 +195,10 @@ class TokenProvider:
                 row = TokenRow.from_item(conflict.item)
 
     def _known(self, token_id: str) -> _KnownToken:
-        known = self._known_tokens.get(token_id)
+        known = self.known_tokens.get(token_id)
         if known is None:
             known = _KnownToken()
-            self._known_tokens.put(token_id, known, math.inf)
+            self.known_tokens.put(token_id, known, math.inf)
         return known
 
     def _remember(self, token_id: str, row: TokenRow, since: float, max_age: float = CACHE_SECONDS) -> TokenRow:
@@ -222,12 +214,12 @@ class TokenProvider:
         """Mint under the lease and commit; raises ConditionFailedError when the lease was lost."""
 
         def attempt() -> tuple[MintedToken, int]:
-            minted_at = int(self._clock())
-            return self._douyin.mint_token(token_id, app_secret, context.with_timeout(MINT_SECONDS)), minted_at
+            minted_at = int(self.clock())
+            return self.douyin.mint_token(token_id, app_secret, context.with_timeout(MINT_SECONDS)), minted_at
 
         try:
             minted, minted_at = call_with_retries(
-                attempt, policy, context.deadline, before_retry=lease.acquire, sleep=self._sleep
+                attempt, policy, context.deadline, before_retry=lease.acquire, sleep=self.sleep
             )
         except UpstreamError as error:
             lease.release(error)
@@ -243,7 +235,7 @@ class TokenProvider:
         """Return how long this instance has seen this state of the row, by its monotonic clock."""
         # Not only the version: it starts at 1 again when an operator replaces the row.
         state = (row.version, row.lease_owner, row.failed_until)
-        now = self._monotonic()
+        now = self.monotonic()
         known = self._known(token_id)
         if known.seen_state != state:
             known.seen_state = state

@@ -41,7 +41,7 @@ def create_client(url: str) -> DouyinClient:
 def fetch(client: DouyinClient, open_id: str, seconds: float = 5.0) -> list[str]:
     """Return the certificate_ids that a customer gets."""
     query = CertificatesQuery(Selection("1", "2"), open_id)
-    page = client.query_user_certificates(query, 1, "clt.token", RequestContext(Deadline(seconds)))
+    page = client.query_user_certificates(query, 1, "clt.token", RequestContext(Deadline(seconds)), None)
     return [str(certificate.certificate_id) for order in page.orders for certificate in order.certificates or ()]
 
 
@@ -247,5 +247,5 @@ def test_an_abort_ends_a_response_that_does_not_come_whichever_connection_it_is_
         started = time.monotonic()
         query = CertificatesQuery(Selection("7", "6601"), CUSTOMERS[0])
         with pytest.raises(RedemptionError):
-            client.query_user_certificates(query, 1, "clt.x", context)
+            client.query_user_certificates(query, 1, "clt.x", context, None)
         assert time.monotonic() - started < READ_SECONDS, "the limit for reading would have ended it"

@@ -209,12 +209,7 @@ class FakeDouyin(DouyinClient):
         return self.login(app_id, access_token, code, context)
 
     def query_user_certificates(
-        self,
-        query: CertificatesQuery,
-        number: int,
-        access_token: str,
-        context: RequestContext,
-        known_total: int | None = None,
+        self, query: CertificatesQuery, number: int, access_token: str, context: RequestContext, known_total: int | None
     ) -> Page:
         self.contexts.append(context)
         self.queries.append(query)
@@ -251,12 +246,7 @@ class FakeTransport(Transport):
         return self.is_connected
 
     def send(
-        self,
-        base_url: str,
-        request: Request,
-        deadline: Deadline,
-        max_bytes: int,
-        max_idle: float = MAX_IDLE_SECONDS,
+        self, base_url: str, request: Request, deadline: Deadline, max_bytes: int, max_idle: float = MAX_IDLE_SECONDS
     ) -> Response:
         self.sent.append(Sent(base_url, request, deadline, max_bytes, max_idle))
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]

@@ -34,11 +34,6 @@ def test_a_malformed_secret_is_a_configuration_error_that_shows_no_value(text: s
     assert raised.value.__suppress_context__
 
 
-def test_credentials_show_no_value() -> None:
-    credentials = Credentials({"tta": "planted"}, ["planted", "planted"])
-    assert repr(credentials) == "Credentials(apps=1, session_keys=2)"
-
-
 class Store:
     """A credential store, its secret and its clock."""
 

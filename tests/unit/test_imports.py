@@ -33,7 +33,7 @@ LIBRARIES: dict[str, set[str]] = {
     "certifi": {"douyin.transport"},
     "chalice": {"app", "api.application"},
     "itsdangerous": {"certificates.cursors", "sessions"},
-    "mypy_boto3_dynamodb": {"aws", "merchants", "tokens.lease"},
+    "mypy_boto3_dynamodb": {"aws"},
     "mypy_boto3_secretsmanager": {"aws"},
     "requests": {"app", "douyin.connections", "douyin.transport"},
     "urllib3": {"douyin.connections", "douyin.transport"},

@@ -68,10 +68,10 @@ def test_a_merchant_is_served_in_its_listed_stores_or_in_all(
 ) -> None:
     merchant = Merchant("7", "tta", "tta", None, stores, True)
     for poi_id in served:
-        merchant.require_store(poi_id)
+        merchant.check_access("tta", poi_id)
     for poi_id in {"1", "2", "3"} - served:
         with pytest.raises(StoreNotFoundError, match=poi_id):
-            merchant.require_store(poi_id)
+            merchant.check_access("tta", poi_id)
 
 
 @pytest.mark.parametrize(("seconds", "reads"), [(297.9, 1), (298, 2)])
@@ -175,7 +175,7 @@ def test_a_position_is_a_number_of_degrees(value: str) -> None:
 @pytest.mark.parametrize("entry", [{"M": {}}, {"M": {"name": {"N": "7"}}}, {"S": ""}, {"NULL": True}])
 def test_a_malformed_store_is_served_but_not_shown(entry: Any) -> None:
     row: Item = ROW | {"stores": {"M": {"1": entry, "2": {"S": "x"}}}}
-    parse_merchant("7", row).require_store("1")
+    parse_merchant("7", row).check_access(ROW["app_id"]["S"], "1")
     assert view_of({"1": entry, "2": {"S": "x"}}) == (
         '{"account_id":"7","stores":[{"poi_id":"2","name":"x"}]}',
         ["1"],

@@ -65,8 +65,10 @@ ROWS = [
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_delay_before_the_next_attempt(row: Row) -> None:
-    shortest = row.policy.delay(row.error, row.attempt, row.remaining, lambda low, _: low)
-    longest = row.policy.delay(row.error, row.attempt, row.remaining, lambda _, high: high)
+    least = msgspec.structs.replace(row.policy, uniform=lambda low, _: low)
+    greatest = msgspec.structs.replace(row.policy, uniform=lambda _, high: high)
+    shortest = least.delay(row.error, row.attempt, row.remaining)
+    longest = greatest.delay(row.error, row.attempt, row.remaining)
     assert (shortest, longest) == (row.shortest, row.longest)
 
 

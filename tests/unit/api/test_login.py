@@ -13,7 +13,6 @@ from chalicelib.aws import Item
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.context import Deadline, ListReport, Outcome, RequestContext
-from chalicelib.credentials import Credentials
 from chalicelib.douyin.protocol import Selection
 from chalicelib.errors import (
     Evidence,
@@ -58,7 +57,7 @@ class FakeLister(CertificateLister):
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
-        self.calls: list[tuple[Session, Selection, str | None, Credentials, float]] = []
+        self.calls: list[tuple[Session, Selection, str | None, list[str], float]] = []
         self.result: tuple[ListView, ListReport] | Exception = (VIEW, REPORT)
         self.prefetched: list[Future[None]] = []
         self.deadlines: list[Deadline] = []
@@ -70,15 +69,10 @@ class FakeLister(CertificateLister):
         return self.prefetched
 
     def list_certificates(
-        self,
-        session: Session,
-        selection: Selection,
-        cursor: str | None,
-        credentials: Credentials,
-        context: RequestContext,
+        self, session: Session, selection: Selection, cursor: str | None, keys: list[str], context: RequestContext
     ) -> tuple[ListView, ListReport]:
         self.events.append("list")
-        self.calls.append((session, selection, cursor, credentials, context.deadline.remaining()))
+        self.calls.append((session, selection, cursor, keys, context.deadline.remaining()))
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
@@ -126,9 +120,8 @@ def test_session_and_list_are_one_response() -> None:
     assert body["list"] == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "certificates": []}
     assert (result.list_report, result.list_outcome) == (REPORT, Outcome())
     assert logins.events == ["prefetch", "login", "list"]
-    [(session, selection, cursor, credentials, _)] = logins.lister.calls
-    assert (session, selection, cursor) == (Session(APP_ID, OPEN_ID), SELECTION, None)
-    assert credentials.apps == {APP_ID: APP_SECRET}
+    [(session, selection, cursor, keys, _)] = logins.lister.calls
+    assert (session, selection, cursor, keys) == (Session(APP_ID, OPEN_ID), SELECTION, None, [SESSION_KEY])
 
 
 @pytest.mark.parametrize(("seconds", "left"), [(9.0, LIST_SECONDS), (3.0, 3.0)])

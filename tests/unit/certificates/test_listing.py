@@ -90,8 +90,8 @@ class Lists:
         self.douyin.fetch = fail
 
     def respond(self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION) -> ListView:
-        session, credentials = Session(app_id, OPEN_ID), self.credentials.get(self.context)
-        view, self.report = self.lister.list_certificates(session, selection, cursor, credentials, self.context)
+        session, keys = Session(app_id, OPEN_ID), self.credentials.get(self.context).session_keys
+        view, self.report = self.lister.list_certificates(session, selection, cursor, keys, self.context)
         return view
 
     def fetched(self) -> list[int]:
@@ -133,7 +133,7 @@ def test_an_app_added_a_moment_ago_is_found_when_its_token_is_minted() -> None:
     lists.table.items["TOKEN#ttnew"] = token_row("clt.row")
     lists.respond()
     assert (lists.douyin.fetches[-1], lists.secret.reads) == ((1, "clt.row"), 1)
-    lists.lister._tokens._known_tokens = TtlCache(1)
+    lists.lister.tokens.known_tokens = TtlCache(1)
     del lists.table.items["TOKEN#ttnew"]
     lists.respond()
     assert [(mint.app_id, mint.app_secret) for mint in lists.douyin.mints] == [("ttnew", "new secret")]
@@ -220,7 +220,7 @@ def test_the_response_waits_for_the_renewal_of_a_page_that_is_not_used() -> None
 
     lists.douyin.fetch, lists.douyin.on_mint = fail, mint
     with ThreadPoolExecutor(2) as executor:
-        lists.lister._executor = executor
+        lists.lister.executor = executor
         assert len(lists.respond().certificates) == PAGE_SIZE
         assert minted == [True]
 
@@ -379,7 +379,7 @@ class TestWarmUp:
         assert (instance.secret.reads, instance.douyin.connections) == (1, 1)
         assert instance.table.reads == ["TOKEN#tt0", "TOKEN#tt1", "TOKEN#tt2"]
         instance.table.fails_reads = True
-        assert instance.lister._tokens.get_token("tt0", instance.context) == "clt.tt0"
+        assert instance.lister.tokens.get_token("tt0", instance.context) == "clt.tt0"
 
     def test_no_token_is_minted(self) -> None:
         instance = self.lists()

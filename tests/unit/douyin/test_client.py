@@ -38,7 +38,7 @@ class Platform:
         self.client = DouyinClient(self.transport, OPEN_API, LOGIN_API, self.clock.sleep)
 
     def query(self) -> Any:
-        return self.client.query_user_certificates(QUERY, 3, "clt.x", self.context)
+        return self.client.query_user_certificates(QUERY, 3, "clt.x", self.context, None)
 
     def mint(self) -> Any:
         return self.client.mint_token("tta", "secret", self.context)

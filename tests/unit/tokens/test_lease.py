@@ -171,7 +171,7 @@ def test_a_conflict_with_the_own_write_is_no_conflict(write: str) -> None:
     tables[1].loses_responses = True
     for table in tables:
         lease = read_lease(table)
-        lease._owner = "owner"
+        lease.owner = "owner"
         lease.acquire()
         WRITES[write](lease)
     assert tables[0].items == tables[1].items
