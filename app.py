@@ -92,12 +92,12 @@ def health(_request: Request, _context: RequestContext) -> str:
 def create_user_session(request: Request, context: RequestContext) -> str:
     """Log a user in: exchange a code from tt.login for a session token. The request may ask for the first list."""
     record = context.record
-    login = parse_login_body(_read_body(request))
-    record.app_id = login.app_id
-    if login.selection is not None:
-        record.account_id = login.selection.account_id
-        record.poi_id = login.selection.poi_id
-    result = components().login.log_in(login, context)
+    body = parse_login_body(_read_body(request))
+    record.app_id = body.app_id
+    if body.selection is not None:
+        record.account_id = body.selection.account_id
+        record.poi_id = body.selection.poi_id
+    result = components().login.log_in(body, context)
     record.user = result.user
     record.list_outcome = result.list_outcome
     record.list_report = result.list_report
@@ -107,8 +107,9 @@ def create_user_session(request: Request, context: RequestContext) -> str:
 @app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(CACHE_SECONDS))
 def list_stores(_request: Request, context: RequestContext, account_id: str) -> str:
     """List where a merchant can be visited. Needs no session: the store is chosen before the login."""
-    context.record.account_id = parse_account_id(account_id)
-    merchant = components().merchants.get(context.record.account_id, context)
+    checked_id = parse_account_id(account_id)
+    context.record.account_id = checked_id
+    merchant = components().merchants.get(checked_id, context)
     view, unnamed = build_stores_view(merchant)
     if unnamed:
         context.record.add_warning(f"stores without a readable name: {', '.join(unnamed[:MAX_REPORTED_STORES])}")
@@ -158,7 +159,7 @@ def _to_json(view: Any) -> str:
 
 
 def start() -> None:
-    """Warm up during Lambda's init phase, when a function has a full CPU. The first request does what has failed."""
+    """Warm up during Lambda's init phase, when a function has a full CPU. The first request repeats what has failed."""
     context = RequestContext(Deadline(WARMUP_SECONDS))
     try:
         components().lister.warm_up(context)

@@ -46,7 +46,7 @@ _CLIENT_CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 1},
     max_pool_connections=8,
 )
-_ERROR_CODE = re.compile(r"[A-Za-z]{1,64}", re.ASCII)
+_ERROR_CODE = re.compile(r"[A-Za-z]{1,64}")
 # Transient errors that arrive with HTTP 400. Every 5xx is repeated too.
 _THROTTLING_CODES = (
     "ProvisionedThroughputExceededException",
@@ -146,7 +146,6 @@ def _call(service: str, operation: str, context: RequestContext, send: Callable[
     """
 
     def attempt() -> T:
-        context.deadline.check()
         with context.record_call(service, operation):
             # `from None`: botocore's messages quote ids and host names.
             try:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.errors import RedemptionError, UpstreamError, UpstreamTimeoutError
+from chalicelib.errors import RedemptionError, UpstreamTimeoutError
 
 REQUEST_SECONDS = 9.0
 """Time limit of one request. A response leaves within 10 s: the last second is for building and sending it."""
@@ -39,7 +39,7 @@ class Deadline:
 
     def remaining(self) -> float:
         """Return the seconds left; negative after the deadline."""
-        return self._at - self._clock()
+        return -math.inf if self.is_cancelled else self._at - self._clock()
 
     def narrowed(self, seconds: float) -> "Deadline":
         """Return a new deadline, `seconds` from now but not after this one. They are cancelled independently."""
@@ -59,7 +59,6 @@ class Deadline:
 
     def cancel(self) -> None:
         """End the deadline now."""
-        self._at = -math.inf
         self._cancelled.set()
 
     def sleep(self, seconds: float) -> None:
@@ -82,7 +81,8 @@ class Call(msgspec.Struct):
     started: float
     #: The duration.
     seconds: float = 0.0
-    #: `ok`, the reason of the failure, or `abandoned` for a call that was aborted, or had not ended at the report.
+    #: `ok`, the `reason` of an error of this service, the type of any other error, or `abandoned` for a call that was
+    #: aborted, or had not ended at the report.
     outcome: str = ABANDONED
     error_code: int = 0
     sub_error_code: int = 0
@@ -187,15 +187,19 @@ class RequestContext(msgspec.Struct, frozen=True):
         return self.with_timeout(math.inf)
 
     @contextmanager
-    def record_call(self, service: str, name: str) -> Iterator[Call]:
-        """Add a call to the call log. An exception that leaves the block becomes its outcome."""
+    def record_call(self, service: str, name: str) -> Iterator[None]:
+        """Add a call to the call log. An exception that leaves the block becomes its outcome.
+
+        Without time left, nothing is sent or added: raises UpstreamTimeoutError.
+        """
+        self.deadline.check()
         call = Call(service, name, time.time())
         self.record.calls.append(call)
         begun = time.perf_counter()
         outcome = "ok"
         try:
-            yield call
-        except UpstreamError as error:
+            yield
+        except RedemptionError as error:
             outcome = error.reason
             if error.evidence is not None:
                 call.error_code = error.evidence.error_code

@@ -19,7 +19,7 @@ STALENESS_METRIC = "StaleSecret"
 
 MAX_AGE_SECONDS = 300.0
 MIN_REFRESH_SECONDS = 10.0
-"""Shortest time between two reads of the secret for an unknown key or app, and after an ordinary read that failed.
+"""Shortest time between two reads of the secret for an unknown key or app, and after a read that failed.
 
 Invalid requests do not each cause a read. An ordinary read does not delay a read for an unknown key or app.
 """
@@ -53,7 +53,7 @@ class CredentialsCache:
         """Return credentials that are at most five minutes old.
 
         Older ones are used while Secrets Manager is unavailable or the secret is malformed. Without any, raises
-        StorageUnavailableError or ConfigurationError.
+        StorageUnavailableError or ConfigurationError. Raises UpstreamTimeoutError when no time is left for a read.
         """
         now = self._clock()
         is_fresh = is_within(MAX_AGE_SECONDS, self._read_at, now)
@@ -65,14 +65,15 @@ class CredentialsCache:
     def find(self, look_up: Callable[[Credentials], T | None], context: RequestContext) -> tuple[T | None, Credentials]:
         """Return what `look_up` finds in the credentials (an app, or a key that verifies a signature), and these.
 
-        If it finds nothing, the secret is read again, unless that was done moments ago. Raises what `get` raises.
+        If it finds nothing, the secret is read again, unless that was done moments ago. Raises what `get` and `look_up`
+        raise.
         """
         credentials = self.get(context)
         found = look_up(credentials)
         now = self._clock()
         if found is None and not is_within(MIN_REFRESH_SECONDS, self._forced_read_at, now):
-            self._forced_read_at = now
             credentials = self._read(now, context)
+            self._forced_read_at = now
             found = look_up(credentials)
         return found, credentials
 

@@ -36,6 +36,11 @@ class RedemptionError(Exception):
         self.retryable = retryable
         self.retry_after = retry_after
 
+    @property
+    def reason(self) -> str:
+        """The message; of a failed call a short label: a code, `timeout`, `connection`, `malformed`, `http_503`."""
+        return str(self.args[0])
+
 
 class InvalidRequestError(RedemptionError):
     """The caller's input is invalid.
@@ -81,11 +86,6 @@ class TokenUnavailableError(RedemptionError):
 class UpstreamError(RedemptionError):
     """A call to the platform failed."""
 
-    @property
-    def reason(self) -> str:
-        """A short label with few distinct values: a platform code, `timeout`, `connection`, `malformed`, `http_503`."""
-        return str(self.args[0])
-
     def __str__(self) -> str:
         if self.evidence is None:
             return self.reason
@@ -98,11 +98,11 @@ class UpstreamUnavailableError(UpstreamError):
 
 
 class UpstreamTimeoutError(UpstreamError):
-    """The platform did not respond completely in time, or no time was left for a call (reason `budget`)."""
+    """The platform did not respond completely in time, or no time was left for a call to any service (`budget`)."""
 
 
 class UpstreamMalformedError(UpstreamError):
-    """The response is not JSON, has no envelope, or has no list where the list belongs."""
+    """The response is not JSON, has no envelope, has no list where the list belongs, or is too large (`too_large`)."""
 
 
 class UpstreamRejectedError(UpstreamError):

@@ -85,7 +85,7 @@ class MerchantRepository:
         self._unknown: TtlCache[bool] = TtlCache(MAX_CACHED_UNKNOWN, clock)
 
     def get(self, account_id: str, context: RequestContext) -> Merchant:
-        """Return an active merchant; raises MerchantNotFoundError, StorageUnavailableError or ConfigurationError."""
+        """Return an active merchant; raises MerchantNotFoundError, ConfigurationError, and what `Table` raises."""
         merchant = self._active.get(account_id)
         if merchant is not None:
             return merchant

@@ -53,7 +53,7 @@ def call_with_retries(
 ) -> T:
     """Call, and repeat after a retryable error as `policy` allows.
 
-    Raises the last error, or the one before it if the deadline has cut the last attempt off: that one is the cause.
+    Raises the last error. If the deadline has cut the last attempt off, raises the error before it, which is the cause.
 
     `sleep` waits for the delay; the default also returns when the deadline is cancelled. `before_retry` runs after the
     delay; what it raises ends the loop.

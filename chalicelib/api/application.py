@@ -102,9 +102,10 @@ class Application(Chalice):
     def _middleware(self, request: Request, get_response: Callable[[Request], Response]) -> Response:
         record: RequestRecord = request.context[_CONTEXT].record
         try:
+            # For an unknown path, Chalice would answer 405.
             response = get_response(request) if request.path in self.routes else Response({}, status_code=404)
         except Exception as error:
-            # Chalice failed: an event whose parts do not fit together.
+            # Chalice failed, for example for an event without the path parameters of its route.
             response = _to_response(problem_for_error(error, record.request_id), record)
         # Views return text; a dict is a response of the framework.
         if not isinstance(response.body, str):

@@ -1,6 +1,7 @@
 """Telemetry: one log line, the metrics and the trace of each request or scheduled run, from its record.
 
-The record holds no token, secret, open_id or coupon code, so none can be reported.
+The record's fields hold no token, secret, open_id or coupon code. Of an unforeseen error, only type and location are
+reported.
 """
 
 import io

@@ -17,7 +17,7 @@ MAX_CODE_LENGTH = 1024
 
 BODY_RULE = f"must be at most {MAX_BODY_BYTES} bytes"
 
-ID = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
+ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 """An account_id, app_id, poi_id or token_id."""
 
 ID_RULE = "must be 1 to 64 characters out of 0-9, A-Z, a-z, _ and -"

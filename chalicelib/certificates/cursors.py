@@ -25,7 +25,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     received: int = 0
     #: The number of empty pages directly before `next_page`.
     empty_pages: int = 0
-    #: The largest usable total in the pages of one response: the last one with any. None: there was none.
+    #: The largest usable total of the last response whose pages had one. None: no page had one.
     total: int | None = None
 
 

@@ -61,7 +61,7 @@ class PageFetcher:
     context: RequestContext
 
     def __post_init__(self) -> None:
-        # A deadline of its own at the same time: it can be cancelled without ending the renewal.
+        # The deadline of the pages ends at the same time. It can be cancelled without ending the renewal.
         self._page_context = self.context.cancellable()
         self._lock = threading.Lock()
         self._renewal_was_tried = False

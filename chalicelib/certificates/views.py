@@ -74,7 +74,7 @@ class CertificateView(View):
 
 
 class UnusableView(View):
-    """Counts of certificates whose order cannot be used in this store. 0 is omitted."""
+    """Counts of certificates whose order cannot be used in this store, or has an unreadable `can_use`. 0 is omitted."""
 
     not_started: int = 0
     expired: int = 0
@@ -82,7 +82,7 @@ class UnusableView(View):
 
 
 class ListView(View):
-    """The response. `next_cursor` is present if the list continues, or if a page could not be read."""
+    """The response. `next_cursor` is present if the list continues, also at a page that could not be read."""
 
     account_id: str
     poi_id: str

@@ -185,7 +185,7 @@ class _Connection(HTTPConnection):
         return response
 
     def is_fresh(self, max_idle: float) -> bool:
-        """Return whether less than `max_idle` seconds have passed since the begin of the last exchange."""
+        """Return whether less than `max_idle` seconds have passed since the last exchange began."""
         # By the wall clock, which goes on while Lambda has frozen the instance.
         return is_within(max_idle, self._last_begun_at, time.time())
 

@@ -58,6 +58,7 @@ def read(value: Any, model: type[_S], path: str, malformed: list[str]) -> _S | N
         if found is None and is_required:
             return None
         fields[name] = found
+    # A field that is there and None is malformed; a missing one is not in `fields`.
     together: frozenset[str] = getattr(model, "TOGETHER", frozenset())
     if any(fields.get(name, ...) is None for name in together):
         fields = {name: found for name, found in fields.items() if name not in together}
@@ -101,7 +102,7 @@ def _fields(model: type[msgspec.Struct]) -> list[tuple[str, Any, type | None, bo
 
 
 def _inner(field_type: Any) -> tuple[Any, type | None]:
-    """Return a type without its `| None`, and the struct that it is or that its list holds."""
+    """Return a type, without the `| None` of an optional one, and the struct that it is or that its list holds."""
     if get_origin(field_type) in (Union, types.UnionType):
         parts = [part for part in get_args(field_type) if part is not type(None)]
         if len(parts) == 1:

@@ -161,13 +161,6 @@ class CertificatesReply(GatewayStatus):
     extra: Extra | None = None
 
 
-class MintData(RedactedStruct, frozen=True):
-    """`data` of client_token: the token and its lifetime in seconds."""
-
-    access_token: str
-    expires_in: Int
-
-
 class LoginData(RedactedStruct, frozen=True):
     """`data` of jscode2session. Only the openid is read, never the session_key."""
 

@@ -129,7 +129,7 @@ def _is_empty_page(envelope: dict[str, Any], offset: int, known_total: int | Non
     data = envelope["data"]
     extra = envelope.get("extra") or {}
     total = _count(data.get("total"))
-    # Without a total the reply may as well be that of a failed query: it does not say that the list ends here.
+    # Without a total above 0, the reply may be that of a failed query: it does not say that the list ends here.
     if not total and known_total is not None and known_total > offset:
         return False
     others = [value for name, value in data.items() if name not in _DATA_FIELDS]

@@ -43,7 +43,7 @@ class Request(RedactedStruct, frozen=True):
 
 
 class Response(RedactedStruct, frozen=True):
-    """An HTTP response with its complete body. Header names are in lower case."""
+    """An HTTP response with its complete body. Header names may be looked up in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -74,10 +74,10 @@ class CertificatesQuery(RedactedStruct, frozen=True):
 
 
 class MintedToken(RedactedStruct, frozen=True):
-    """A new access token and its lifetime in seconds."""
+    """`data` of client_token: a new access token and its lifetime in seconds."""
 
     access_token: str
-    expires_in: int
+    expires_in: models.Int
 
 
 CONNECT_REQUEST = Request("/", method="HEAD")
@@ -127,10 +127,10 @@ def provider_login_request(app_id: str, access_token: str, code: str) -> Request
 
 def parse_mint(response: Response) -> MintedToken:
     """Parse a new token; raises UpstreamError."""
-    data = _read_data(response, codes.MINT, models.MintData)
-    if not is_access_token(data.access_token) or data.expires_in <= 0:
+    minted = _read_data(response, codes.MINT, MintedToken)
+    if not is_access_token(minted.access_token) or minted.expires_in <= 0:
         raise UpstreamMalformedError("malformed", retryable=True)
-    return MintedToken(data.access_token, data.expires_in)
+    return minted
 
 
 def parse_login(response: Response) -> str:
@@ -156,7 +156,7 @@ def is_access_token(text: str) -> bool:
     return _ACCESS_TOKEN.fullmatch(text) is not None
 
 
-_ACCESS_TOKEN = re.compile(r"[!-~]{1,2048}", re.ASCII)
+_ACCESS_TOKEN = re.compile(r"[!-~]{1,2048}")
 
 
 def open_envelope(response: Response, mappings: dict[int, codes.ErrorMapping]) -> dict[str, Any]:

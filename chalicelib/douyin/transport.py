@@ -56,8 +56,7 @@ class Transport:
             raise UpstreamTimeoutError("timeout", retryable=True) from None
         except (requests.RequestException, HTTPError, OSError):
             raise UpstreamUnavailableError("connection", retryable=True) from None
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Response(response.status_code, headers, body)
+        return Response(response.status_code, response.headers, body)
 
     def has_idle_connection(self, base_url: str, request: Request) -> bool:
         """Return whether the request would reuse an open connection."""

@@ -67,7 +67,7 @@ class _KnownToken(msgspec.Struct):
 
     #: The row that was used last.
     row: TokenRow = TokenRow()
-    #: `max_age` counts from here, on the wall clock: from before the row was read or written, or a read has failed.
+    #: `max_age` counts from here, on the wall clock: just before a read or write of the row, or after a failed read.
     since: float = 0.0
     #: After this time the row is read again.
     max_age: float = 0.0
@@ -100,7 +100,7 @@ class TokenProvider:
     uniform: Callable[[float, float], float] = random.uniform
 
     def __post_init__(self) -> None:
-        # By the monotonic clock: an entry is only evicted, and the wall clock may be set back.
+        # The entries never expire. By the monotonic clock, because the wall clock may be set back.
         self.known_tokens: TtlCache[_KnownToken] = TtlCache(MAX_CACHED_TOKENS, self.monotonic)
 
     def get_token(self, token_id: str, context: RequestContext) -> str:

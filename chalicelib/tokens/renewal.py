@@ -42,7 +42,7 @@ class Renewal(msgspec.Struct):
 
 def renew_tokens(
     tokens: TokenProvider,
-    credentials: CredentialsCache,
+    credentials_cache: CredentialsCache,
     context: RequestContext,
     *,
     clock: Callable[[], float] = time.time,
@@ -56,7 +56,7 @@ def renew_tokens(
     Raises StorageUnavailableError or ConfigurationError when the secret cannot be read.
     """
     renewal = Renewal()
-    secrets = credentials.get(context).apps
+    secrets = credentials_cache.get(context).apps
     own_apps = [app_id for app_id, secret in secrets.items() if secret]
     shuffle(own_apps)
     lifetimes: list[int] = []

@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib import context as context_module
 from chalicelib.context import ABANDONED, Deadline, RequestContext
-from chalicelib.errors import Evidence, RateLimitedError, TokenUnavailableError, UpstreamTimeoutError
+from chalicelib.errors import Evidence, RateLimitedError, StorageUnavailableError, UpstreamTimeoutError
 from tests.unit.fakes import Clock, LambdaContext, make_context
 
 INFINITE = float("inf")
@@ -62,7 +62,7 @@ EVIDENCE = Evidence(2119003, 12001, "20260101LOGID")
         (None, ("ok", 0, 0, "")),
         (RateLimitedError("12001", evidence=EVIDENCE), ("12001", 2119003, 12001, "20260101LOGID")),
         (UpstreamTimeoutError("timeout"), ("timeout", 0, 0, "")),
-        (TokenUnavailableError("no", EVIDENCE), ("TokenUnavailableError", 0, 0, "")),
+        (StorageUnavailableError("ThrottlingException"), ("ThrottlingException", 0, 0, "")),
         (ZeroDivisionError("planted"), ("ZeroDivisionError", 0, 0, "")),
     ],
 )
@@ -90,10 +90,18 @@ def test_a_call_that_runs_or_was_aborted_counts_as_abandoned(error_type: type[Up
     context = make_context()
     with (
         contextlib.nullcontext() if error_type is None else pytest.raises(error_type),
-        context.record_call("douyin", "query_user_certificates") as call,
+        context.record_call("douyin", "query_user_certificates"),
     ):
+        [call] = context.record.calls
         assert (call.outcome, call.seconds, call.error_code) == (ABANDONED, 0, 0)
         context.deadline.cancel()
         if error_type is not None:
             raise error_type("timeout")
     assert [call.outcome for call in context.record.calls] == [ABANDONED]
+
+
+def test_without_time_left_no_call_is_made_or_recorded() -> None:
+    context = make_context(0.0)
+    with pytest.raises(UpstreamTimeoutError, match="budget"), context.record_call("douyin", "client_token"):
+        pytest.fail("the call is made")
+    assert context.record.calls == []
