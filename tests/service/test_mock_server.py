@@ -1,6 +1,7 @@
 """The mock platform over HTTP: bound faults, recorded requests, the seed, and its pages."""
 
 import asyncio
+import copy
 import json
 import re
 from pathlib import Path
@@ -43,36 +44,29 @@ def list_code(platform: Platform, token: str, customer: str = CUSTOMER, account:
     return int(reply["data"]["error_code"])
 
 
-def add_fault(platform: Platform, **fault: Any) -> None:
-    response = requests.post(f"{platform.url}/_sandbox/faults", json=fault, timeout=5)
-    assert response.status_code == 200, response.text
+OPEN_ID = sample_data.load().customers[CUSTOMER_WITHOUT_COUPONS].open_ids[APP_ID]
 
 
-def test_a_fault_of_a_customer_does_not_affect_others(platform: Platform) -> None:
+@pytest.mark.parametrize(
+    ("bound_to", "affected"),
+    [
+        ({"customer": CUSTOMER}, [True, False, True, True, True]),
+        ({"customer": OPEN_ID}, [False, True, False, False, False]),
+        ({"account_id": SECOND_ACCOUNT_ID}, [False, False, True, False, False]),
+    ],
+)
+def test_a_fault_affects_only_what_it_is_bound_to(
+    platform: Platform, bound_to: dict[str, str], affected: list[bool]
+) -> None:
+    """CUSTOMER's list, another customer's, CUSTOMER's at another merchant, order, and login."""
     token = platform.mint()
-    add_fault(platform, kind="code", customer=CUSTOMER)
-    assert list_code(platform, token) == 2100004
-    assert list_code(platform, token, CUSTOMER_WITHOUT_COUPONS) == 0
-    code = platform.issue_login_code()
-    assert call(platform, LOGIN, {"appid": APP_ID, "secret": APP_SECRET, "code": code})["err_no"] == 2100004
-    order = {"order_id": ORDER_ID}
-    assert call(platform, ORDER, order, access_token=token)["data"]["error_code"] == 2100004
-    assert call(platform, MINT, {"client_key": APP_ID})["data"]["error_code"] == 10002
-
-
-def test_a_fault_can_name_the_open_id(platform: Platform) -> None:
-    token = platform.mint()
-    add_fault(platform, kind="code", customer=platform.data.customers[CUSTOMER_WITHOUT_COUPONS].open_ids[APP_ID])
-    assert (list_code(platform, token, CUSTOMER_WITHOUT_COUPONS), list_code(platform, token)) == (2100004, 0)
-
-
-def test_a_fault_of_a_merchant_does_not_affect_others(platform: Platform) -> None:
-    token = platform.mint()
-    add_fault(platform, kind="code", account_id=SECOND_ACCOUNT_ID)
-    assert list_code(platform, token, account=SECOND_ACCOUNT_ID) == 2100004
-    assert list_code(platform, token) == 0
-    order = {"order_id": platform.data.purchases[CUSTOMER][-1].order["order_id"]}
-    assert call(platform, ORDER, order, access_token=token)["data"]["error_code"] == 2100004
+    requests.post(f"{platform.url}/_sandbox/faults", json={"kind": "code", **bound_to}, timeout=5).raise_for_status()
+    list_code(platform, token)
+    list_code(platform, token, CUSTOMER_WITHOUT_COUPONS)
+    list_code(platform, token, account=SECOND_ACCOUNT_ID)
+    call(platform, ORDER, {"order_id": ORDER_ID}, access_token=token)
+    call(platform, LOGIN, {"appid": APP_ID, "secret": APP_SECRET, "code": platform.issue_login_code()})
+    assert [entry["error_code"] == 2100004 for entry in platform.server.calls] == affected
 
 
 def test_a_fault_of_a_request_ends_after_its_times(platform: Platform) -> None:
@@ -88,26 +82,23 @@ def test_a_fault_of_a_request_ends_after_its_times(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "nonsense", "2100004;times=x", "2100004;unknown=1", "code;place=nowhere", "code;times"]
-)
-def test_a_malformed_fault_header_is_reported(platform: Platform, text: str) -> None:
-    response = requests.post(platform.url + MINT, json={}, headers={"X-Mock-Fault": text}, timeout=5)
-    assert response.status_code == 400
-    assert "X-Mock-Fault" in response.json()["error"]
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "expected"),
+    ("path", "body", "header", "expected"),
     [
-        ("codes", "no JSON", "Expecting value"),
-        ("codes", "{}", "'app_id' is missing"),
-        ("codes", '{"app_id":"x","customer":"lin"}', "unknown app_id or customer"),
-        ("faults", '{"kind":"code","cod":1}', "'cod'"),
-        ("clock", '{"advance":"x"}', "could not convert"),
+        (MINT, "{}", "nonsense", "X-Mock-Fault: kind must be"),
+        (MINT, "{}", "2100004;times=x", "X-Mock-Fault: invalid literal"),
+        (MINT, "{}", "2100004;unknown=1", "X-Mock-Fault: options must be"),
+        (MINT, "{}", "code;times", "X-Mock-Fault: options must be"),
+        (MINT, "{}", "code;place=nowhere", "X-Mock-Fault: place must be"),
+        ("/_sandbox/codes", "no JSON", None, "Expecting value"),
+        ("/_sandbox/codes", "{}", None, "'app_id' is missing"),
+        ("/_sandbox/codes", '{"app_id":"x","customer":"lin"}', None, "unknown app_id or customer"),
+        ("/_sandbox/faults", '{"kind":"code","cod":1}', None, "'cod'"),
     ],
 )
-def test_a_malformed_control_request_is_reported(platform: Platform, path: str, body: str, expected: str) -> None:
-    response = requests.post(f"{platform.url}/_sandbox/{path}", data=body, timeout=5)
+def test_a_malformed_fault_or_control_request_is_reported(
+    platform: Platform, path: str, body: str, header: str | None, expected: str
+) -> None:
+    response = requests.post(platform.url + path, data=body, headers={"X-Mock-Fault": header}, timeout=5)
     assert response.status_code == 400
     assert expected in response.json()["error"]
 
@@ -126,21 +117,13 @@ def test_a_fault_header_is_parsed(text: str, expected: Fault) -> None:
     assert parse_fault_header(text) == expected
 
 
-def test_a_reply_can_be_edited(platform: Platform) -> None:
-    body = {"account_id": ACCOUNT_ID, "open_id": platform.data.customers[CUSTOMER].open_ids[APP_ID]}
-    path = "data.orders[].certificates[]"
-    platform.fail(
-        "edit",
-        set_fields={f"{path}.extra": {"new": 1}, "data.orders[].nowhere.name": 1},
-        remove_fields=[f"{path}.code"],
-        as_text=[f"{path}.amount.pay_amount"],
-    )
-    orders = call(platform, LIST, body, access_token=platform.mint())["data"]["orders"]
-    for certificate in (certificate for order in orders for certificate in order["certificates"]):
-        assert certificate["extra"] == {"new": 1}
-        assert "code" not in certificate
-        assert isinstance(certificate["amount"]["pay_amount"], str)
-    assert "code" in platform.data.purchases[CUSTOMER][0].order["certificates"][0]
+def test_a_reply_can_be_edited() -> None:
+    reply = {"orders": [{"a": 1, "b": {"c": 2}}]}
+    original = copy.deepcopy(reply)
+    added = {"orders[].new": 1, "orders[].nowhere.name": 1}
+    fault = Fault("edit", set_fields=added, remove_fields=["orders[].a"], as_text=["orders[].b.c"])
+    assert fault.edit(reply) == {"orders": [{"b": {"c": "2"}, "new": 1}]}
+    assert reply == original, "it shares its parts with the sample data"
 
 
 def test_requests_are_listed_without_secrets(platform: Platform) -> None:
@@ -149,17 +132,15 @@ def test_requests_are_listed_without_secrets(platform: Platform) -> None:
     call(platform, MINT, {"client_key": APP_ID, "client_secret": APP_SECRET, "grant_type": "client_credential"})
     requests.get(f"{platform.url}/nowhere", timeout=5)
     response = requests.get(f"{platform.url}/_sandbox/requests", timeout=5)
-    listed, minted, unknown = response.json()
     assert token not in response.text
     assert APP_SECRET not in response.text
+    listed, minted, unknown = response.json()
     assert (listed["customer"], listed["account_id"], listed["status"]) == (CUSTOMER, ACCOUNT_ID, 200)
     assert listed["headers"]["access-token"] == f"…{token[-4:]}"
-    assert listed["logid"]
     assert minted["body"]["client_secret"] == f"…{APP_SECRET[-4:]}"
     assert (unknown["call"], unknown["path"], unknown["status"]) == (None, "/nowhere", 404)
     found = requests.get(f"{platform.url}/_sandbox/requests?customer={CUSTOMER}", timeout=5).json()
     assert [entry["call"] for entry in found] == ["query_user_certificates"]
-    assert requests.delete(f"{platform.url}/_sandbox/requests", timeout=5).json() == []
 
 
 def replies_of_a_server(seed: int) -> list[Any]:
