@@ -11,7 +11,6 @@ from click.testing import CliRunner
 
 from infra.stage_settings import settings_path
 from redeemctl.acceptance.command import UNKNOWN_MERCHANT
-from redeemctl.acceptance.recording import RecordingTransport
 from redeemctl.acceptance.shapes import find_shape
 from redeemctl.cli import redeemctl
 from sandbox.sample_data import (
@@ -141,14 +140,6 @@ def test_the_report_has_every_field_of_each_reply_with_the_form_of_its_values(op
     assert replies == {entry["reply"] for entry in outcome.report["replies"]}
 
 
-def test_the_terminal_shows_steps_and_assumptions(operator: Operator) -> None:
-    operator.platform.fail("edit", LIST, set_fields={"data.total": 1})
-    output = operator.run(yes=False, answers="y\ny\n").output
-    assert "✓ login: the platform returned an open_id" in output
-    assert "total-certificates\tdoes not hold\ttotal 1, 7 certificates" in output
-    assert "not accepted" in output
-
-
 def test_each_call_is_reported_with_time_url_code_and_logid(operator: Operator) -> None:
     outcome = operator.run()
     [call] = [call for call in outcome.report["calls"] if call["reply"] == "unauthorized-merchant-1"]
@@ -164,59 +155,46 @@ def test_each_call_is_reported_with_time_url_code_and_logid(operator: Operator) 
 
 def test_the_effect_of_poi_id_and_the_certificates_of_unusable_orders_are_reported(operator: Operator) -> None:
     outcome = operator.run(customer=CUSTOMER_WITH_MANY_COUPONS)
-    assert outcome.exit_code == 0, outcome.output
     seen = {step["name"]: step["seen"] for step in outcome.report["steps"]}
     assert seen["list"].endswith("; 0 orders with can_use false, 0 of them with certificates")
     assert seen["list-store"].endswith("; 40 orders with can_use false, 40 of them with certificates")
-    assert outcome.point("store-filter")[1].startswith("lists all orders, usable or not")
 
 
-PRICE, LOCK = f"{CERTIFICATES}.amount.pay_amount", f"{CERTIFICATES}.lock_info_extra"
+REFUSED = {"token-accepted", "invalid-token", "unauthorized-merchant"}
 
 
-@pytest.mark.parametrize(
-    ("edits", "field", "form", "failed"),
-    [
-        ({"remove_fields": [f"{CERTIFICATES}.expire_time"]}, f"{CERTIFICATES}.expire_time", None, {"needed-fields"}),
-        ({"set_fields": {f"{CERTIFICATES}.expire_time": None}}, f"{CERTIFICATES}.expire_time", "null (7)",
-         {"needed-fields"}),
-        ({"set_fields": {PRICE: "44.99 yuan"}}, PRICE, "text, length 10 (7)", {"readable"}),
-        ({"set_fields": {f"{CERTIFICATES}.expire_time": 1_846_000_000_000}}, f"{CERTIFICATES}.expire_time",
-         "integer, digits 13 (7)", {"seconds"}),
-        ({"set_fields": {f"{ORDERS}.can_use": 7}}, f"{ORDERS}.can_use", "integer, digits 1 (7)",
-         {"readable"}),
-        ({"set_fields": {"data.total": 1}}, "data.total", "integer, digits 1 (1)", {"total-certificates"}),
-        ({"set_fields": {LOCK: None}}, LOCK, "null (7)", set()),
-    ],
-)  # fmt: skip
-def test_what_the_platform_does_otherwise_is_in_the_report(
-    operator: Operator, edits: dict[str, Any], field: str, form: str | None, failed: set[str]
-) -> None:
-    operator.platform.fail("edit", LIST, **edits)
-    outcome = operator.run()
-    assert outcome.forms("list-1").get(field) == form
-    assert outcome.failed == failed, outcome.report["points"]
+def edit(path: str, value: Any) -> dict[str, Any]:
+    return {"kind": "edit", "set_fields": {path: value}}
 
 
 @pytest.mark.parametrize(
     ("fault", "failed"),
     [
-        ({"kind": "http", "status": 403, "body": "<html>"}, {"token-accepted"}),
-        ({"kind": "body", "body": "not json"}, {"token-accepted"}),
-        ({"kind": "code", "code": 2190004}, {"token-accepted", "invalid-token", "unauthorized-merchant"}),
+        ({"kind": "edit", "remove_fields": [f"{CERTIFICATES}.expire_time"]}, {"needed-fields"}),
+        (edit(f"{CERTIFICATES}.expire_time", None), {"needed-fields"}),
+        (edit(f"{CERTIFICATES}.expire_time", 1_846_000_000_000), {"seconds"}),
+        (edit(f"{CERTIFICATES}.amount.pay_amount", "44.99 yuan"), {"readable"}),
+        (edit(f"{CERTIFICATES}.lock_info_extra", None), set()),
+        (edit(f"{ORDERS}.can_use", 7), {"readable"}),
+        (edit("data.total", 1), {"total-certificates"}),
+        # A refusal ends the step, not the run.
+        ({"kind": "http", "status": 403, "body": "<html>"}, REFUSED),
+        ({"kind": "body", "body": "not json"}, REFUSED),
+        ({"kind": "code", "code": 2190004}, REFUSED),
         ({"kind": "code", "call": "client_token", "code": 10013}, set()),
         ({"kind": "code", "call": "order_can_use", "code": 2100005}, {"store-selected"}),
         ({"kind": "patch", "call": "order_can_use", "patch": {"can_use": False}}, {"store-selected"}),
         ({"kind": "code", "call": "jscode2session", "code": 40018, "place": "err_no"}, {"login-open-id"}),
-        ({"kind": "body", "page": 2, "body": ANOTHER_PAGE}, {"after-the-end"}),
+        ({"kind": "body", "page": 2, "body": ANOTHER_PAGE}, {"after-the-end", "needed-fields", "pages-complete"}),
     ],
 )
-def test_a_refusal_ends_the_step_not_the_run(operator: Operator, fault: dict[str, Any], failed: set[str]) -> None:
-    call = fault.get("call", LIST)
-    operator.platform.fail(fault["kind"], call, **{k: v for k, v in fault.items() if k not in ("kind", "call")})
+def test_what_the_platform_does_otherwise_is_in_the_report(
+    operator: Operator, fault: dict[str, Any], failed: set[str]
+) -> None:
+    operator.platform.fail(**fault)
     outcome = operator.run()
-    assert outcome.exit_code == 1
-    assert failed <= outcome.failed, outcome.output
+    assert outcome.failed == failed, outcome.report["points"]
+    assert outcome.exit_code == bool(outcome.failed | outcome.unseen)
 
 
 def test_without_a_login_nothing_is_claimed(operator: Operator) -> None:
@@ -233,7 +211,12 @@ def test_steps_with_an_effect_need_a_confirmation(operator: Operator, aws: Aws) 
     assert [call["call"] for call in operator.platform.server.calls] == ["jscode2session"], "with an invalid code"
     assert operator.run(answers="y\ny\n", yes=False).exit_code == 0
     assert aws.row(TOKEN_ROW)["access_token"]["S"] == operator.platform.newest_token()
-    assert "✓ token: clt. from the table" in operator.run(answers="y\n", yes=False).output
+    operator.platform.fail("edit", LIST, set_fields={"data.total": 1})
+    output = operator.run(answers="y\ny\n", yes=False).output
+    assert "✓ token: clt. from the table" in output
+    assert "✓ login: the platform returned an open_id" in output
+    assert "total-certificates\tdoes not hold\ttotal 1, 7 certificates" in output
+    assert "not accepted" in output
     assert len(operator.platform.calls("client_token")) == 1
 
 
@@ -242,20 +225,16 @@ def test_a_dry_run_calls_nothing(operator: Operator) -> None:
     assert operator.platform.server.calls == []
 
 
-def test_the_root_account_of_the_row_is_sent_but_not_for_another_merchant(
-    operator: Operator, aws: Aws, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent = set()
-    send = RecordingTransport.send
-
-    def record(self: RecordingTransport, url: str, request: Any, *arguments: Any) -> Any:
-        sent.add((json.loads(request.body).get("account_id"), request.headers.get("Rpc-Transit-Life-Account")))
-        return send(self, url, request, *arguments)
-
-    monkeypatch.setattr(RecordingTransport, "send", record)
+def test_the_root_account_of_the_row_is_sent_but_not_for_another_merchant(operator: Operator, aws: Aws) -> None:
     aws.put(f"MERCHANT#{ACCOUNT_ID}", app_id=APP_ID, life_account_id="another-account")
     operator.run(customer=None)
-    assert sent - {(None, None)} == {(ACCOUNT_ID, "another-account"), (UNKNOWN_MERCHANT, None)}
+    sent = [request.describe() for request in operator.platform.server.requests]
+    accounts = {
+        (request["account_id"], request["headers"].get("rpc-transit-life-account"))
+        for request in sent
+        if request["call"] == LIST
+    }
+    assert accounts == {(ACCOUNT_ID, "another-account"), (UNKNOWN_MERCHANT, None)}
 
 
 def test_a_merchant_of_another_app_is_refused(operator: Operator, aws: Aws) -> None:
