@@ -69,10 +69,6 @@ SCRIPTS: dict[str, Callable[[Received], list[Any]]] = {
     "204 with a late body": lambda _: [interim("204 No Content"), 0.05, http_response(FOREIGN_PAGE)],
     "a second response": lambda r: [own_page(r) + http_response(FOREIGN_PAGE)],
     "a second response in another packet": lambda r: [own_page(r), http_response(FOREIGN_PAGE)],
-    "length and chunks": lambda _: [
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
-        + http_response(FOREIGN_PAGE)
-    ],
     "half a response": lambda r: [own_page(r)[:-5], CLOSE],
     "a reset": lambda r: [own_page(r)[:-5], RESET],
     "an error with a body": lambda _: [http_response(FOREIGN_PAGE, "404 Not Found") + http_response(FOREIGN_PAGE)],
@@ -93,22 +89,6 @@ def test_no_customer_gets_the_response_of_another(name: str) -> None:
         for customer in CUSTOMERS[2:]:
             assert fetch(client, customer) == [customer]
         assert server.requests[-1].connection not in used, "the connection was closed"
-
-
-def test_a_clean_connection_is_reused() -> None:
-    def chunked(request: Received) -> Iterator[bytes]:
-        body = certificates_body(str(request.body["open_id"])).encode()
-        yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
-
-    def continued(request: Received) -> Iterator[bytes]:
-        yield interim("100 Continue") + own_page(request)
-
-    for script in (lambda request: iter([own_page(request)]), chunked, continued):
-        with ScriptedServer(script) as server:
-            client = create_client(server.url)
-            for customer in CUSTOMERS:
-                assert fetch(client, customer) == [customer]
-            assert server.connections == 1
 
 
 @pytest.mark.parametrize(
@@ -218,21 +198,6 @@ class TestIdle:
             monkeypatch.setattr(time, "time", lambda: now + 1.5)
             assert client.login("app", "secret", "code", RequestContext(Deadline(5))) == "o"
             assert [request.connection for request in server.requests] == [0, 1]
-
-    @pytest.mark.parametrize(("idle", "end"), [(31.0, []), (-5.0, []), (0.0, [CLOSE])])
-    def test_a_connection_of_unknown_state_is_replaced(
-        self, monkeypatch: pytest.MonkeyPatch, idle: float, end: list[Any]
-    ) -> None:
-        """It was idle for long (Lambda froze the instance), the clock was set back, or the server has closed it."""
-        clock, shift = time.time, [0.0]
-        monkeypatch.setattr(time, "time", lambda: clock() + shift[0])
-        with ScriptedServer(lambda request: iter([respond(request), *end])) as server:
-            client = create_client(server.url)
-            for call in (client.ensure_connection, client.ensure_connection, lambda: fetch(client, CUSTOMERS[0])):
-                call()
-                shift[0] += idle
-                server.wait_for_responses()
-            assert [request.connection for request in server.requests] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(

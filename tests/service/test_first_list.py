@@ -9,14 +9,11 @@ import pytest
 
 from app import THREADS
 from sandbox.sample_data import (
-    CUSTOMER,
     CUSTOMER_WITH_MANY_COUPONS,
-    CUSTOMER_WITH_STORE_LIMITS,
     POI_ID,
 )
 from tests.aws_proxy import NetworkFault, run_aws_proxy
 from tests.harness import (
-    FAST_RETRIES,
     TOKEN_ROW,
     WANTED,
     Api,
@@ -29,24 +26,17 @@ from tests.harness import (
 from tests.scripted_server import Received, ScriptedServer, certificates_body, http_response
 
 
-class TestSuccess:
-    @pytest.mark.parametrize("customer", [CUSTOMER, CUSTOMER_WITH_MANY_COUPONS, CUSTOMER_WITH_STORE_LIMITS])
-    def test_the_response_has_a_session_and_the_list_of_the_certificates_call(self, api: Api, customer: str) -> None:
-        response = api.login(customer, list=WANTED)
-        assert response.status == 200
-        assert list(response.json) == ["token", "expires_in", "list"]
-        assert response.headers["cache-control"] == "no-store"
-        assert response.json["list"] == api.list().json
-
-    def test_a_warm_login_with_a_list_makes_two_calls_and_none_to_aws(
-        self, api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        api.login(list=WANTED)
-        capsys.readouterr()
-        platform.server.calls.clear()
-        assert "list" in api.login(list=WANTED).json
-        assert not re.search("dynamodb|secretsmanager", capsys.readouterr().out)
-        assert [entry["call"] for entry in platform.server.calls] == ["jscode2session", "query_user_certificates"]
+def test_a_login_has_the_list_of_the_certificates_call_and_a_warm_one_makes_two_calls_and_none_to_aws(
+    api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = api.login(list=WANTED).json
+    assert list(first) == ["token", "expires_in", "list"]
+    assert first["list"] == api.list().json
+    capsys.readouterr()
+    platform.server.calls.clear()
+    assert api.login(list=WANTED).json["list"] == first["list"]
+    assert not re.search("dynamodb|secretsmanager", capsys.readouterr().out)
+    assert [entry["call"] for entry in platform.server.calls] == ["jscode2session", "query_user_certificates"]
 
 
 class TestConcurrency:
@@ -82,19 +72,12 @@ class TestConcurrency:
 
 
 class TestListProblem:
-    @pytest.mark.parametrize("code", [2119005, 2119003])
-    def test_a_code_of_the_platform_is_the_problem_of_the_certificates_call(
-        self, api: Api, platform: Platform, monkeypatch: pytest.MonkeyPatch, code: int
-    ) -> None:
-        monkeypatch.setattr("chalicelib.douyin.client.RETRY_POLICY", FAST_RETRIES)
-        platform.fail("code", code=code)
+    def test_a_code_of_the_platform_is_the_problem_of_the_certificates_call(self, api: Api, platform: Platform) -> None:
+        platform.fail("code", code=2119005)
         body = api.login(list=WANTED).json
         assert list(body) == ["token", "expires_in", "list_problem"]
-        api.clear_rate_limits()
-        expected = api.list()
-        assert expected.status == body["list_problem"]["status"]
         varying: dict[str, Any] = {"request_id": "", "upstream": {}}
-        assert body["list_problem"] | varying == expected.json | varying
+        assert body["list_problem"] | varying == api.list().json | varying
 
     @pytest.mark.parametrize(
         ("call", "code"), [("query_user_certificates", "upstream_timeout"), ("client_token", "token_unavailable")]
@@ -106,13 +89,11 @@ class TestListProblem:
         assert api.login(list=WANTED, milliseconds=2000).json["list_problem"]["code"] == code
         assert api.list(milliseconds=2000).json["code"] == code
 
-    @pytest.mark.parametrize("begun_seconds", [0, 60])
     def test_a_dead_holder_of_the_lease_is_replaced_within_the_time_of_the_list(
-        self, api: Api, aws: Aws, platform: Platform, begun_seconds: int
+        self, api: Api, aws: Aws, platform: Platform
     ) -> None:
         """The instance sees the lease for the first time, so it waits for the whole of it."""
-        until = in_seconds(4 - begun_seconds) * 1000
-        aws.put(TOKEN_ROW, version=7, lease_owner="dead", lease_until=until)
+        aws.put(TOKEN_ROW, version=7, lease_owner="dead", lease_until=in_seconds(4) * 1000)
         assert "list" in api.login(list=WANTED).json
         assert len(platform.calls("client_token")) == 1
 
@@ -138,8 +119,7 @@ class TestLoginProblem:
     ) -> None:
         """The instance may be stopped right after its 401: no token was minted and no lease taken that would stay."""
         platform.fail("delay", "jscode2session", seconds=0.3, times=1)
-        problem = assert_problem(api.login(code="wrong", list=WANTED), 401, "unauthenticated")
-        assert set(problem) == {"type", "title", "status", "code", "detail", "request_id", "retryable"}
+        assert_problem(api.login(code="wrong", list=WANTED), 401, "unauthenticated")
         assert {entry["call"] for entry in platform.server.calls} == {"jscode2session"}
         assert aws.row(TOKEN_ROW) == {}
         assert "list" in api.login(list=WANTED).json

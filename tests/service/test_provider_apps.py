@@ -17,11 +17,8 @@ class Provider:
         self._aws = aws
         self._platform = platform
 
-    def obtain(self) -> str:
-        return self._platform.server.platform.issue_provider_token(APP_ID).value
-
-    def write(self, seconds: int = 7200, token: str = "") -> str:
-        token = token or self.obtain()
+    def write(self, seconds: int = 7200) -> str:
+        token = self._platform.server.platform.issue_provider_token(APP_ID).value
         self._aws.put(TOKEN_ROW, access_token=token, expires_at=in_seconds(seconds))
         return token
 
@@ -56,54 +53,17 @@ def test_a_refused_token_is_looked_up_and_only_another_one_is_used(
     provider.write()
     api.login()
     platform.server.platform.revoke_tokens(APP_ID)
-    problem = assert_problem(api.login(), 503, "token_unavailable")
-    assert problem["upstream"]["error_code"] == 2190002
-    assert called(platform) == ["code2session"] * 2, "the same code is not sent again with the same token"
-    platform.server.calls.clear()
-    provider.write()
-    assert "list" in api.login(list=WANTED).json
-    assert called(platform) == ["code2session", "code2session", "query_user_certificates"]
-
-
-def test_a_refused_token_of_a_list_is_looked_up(api: Api, platform: Platform, provider: Provider) -> None:
-    provider.write()
-    api.login(list=WANTED)
-    platform.server.platform.revoke_tokens(APP_ID)
     assert_problem(api.list(), 503, "token_unavailable")
     provider.write()
     assert api.list().status == 200
-    assert "client_token" not in called(platform)
-
-
-@pytest.mark.parametrize("seconds", [None, -1], ids=["no row", "expired"])
-def test_without_a_valid_token_nothing_is_called(
-    api: Api, platform: Platform, provider: Provider, seconds: int | None
-) -> None:
-    if seconds is not None:
-        provider.write(seconds)
-    assert "upstream" not in assert_problem(api.login(list=WANTED), 503, "token_unavailable")
-    assert called(platform) == []
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "problem", "calls"),
-    [
-        *((number, 503, "token_unavailable", 1) for number in (28001003, 28001008, 2190002, 2190008)),
-        *((number, 401, "unauthenticated", 1) for number in (40014, 40018, 40019)),
-        (28001007, 502, "upstream_rejected", 1),
-        *((number, 503, "app_not_permitted", 1) for number in (2190004, 28001014, 28001016, 28001018, 28001019)),
-        (28003017, 503, "quota_exhausted", 1),
-        (28003018, 429, "rate_limited", 1),
-        *((number, 503, "upstream_unavailable", 1) for number in (28001005, 28001006, 2119005, 40017, 987654321)),
-    ],
-)
-def test_each_code_of_the_login_is_a_problem_and_the_code_is_sent_once(
-    api: Api, platform: Platform, provider: Provider, code: int, status: int, problem: str, calls: int
-) -> None:
+    platform.server.platform.revoke_tokens(APP_ID)
+    platform.server.calls.clear()
+    problem = assert_problem(api.login(), 503, "token_unavailable")
+    assert problem["upstream"]["error_code"] == 2190002
+    assert called(platform) == ["code2session"], "the same code is not sent again with the same token"
     provider.write()
-    platform.fail("code", "code2session", code=code, place="err_no")
-    assert_problem(api.login(), status, problem)
-    assert called(platform) == ["code2session"] * calls
+    assert "list" in api.login(list=WANTED).json
+    assert called(platform) == ["code2session"] * 3 + ["query_user_certificates"]
 
 
 def test_an_own_app_is_served_as_before_and_an_unknown_one_causes_no_call(
