@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,9 +36,13 @@ class Received:
 
 @dataclass
 class ScriptedServer:
-    """Responds to each request with the steps of `script`: bytes to send, seconds to wait, CLOSE or RESET."""
+    """Responds to each request with the steps of `script`: bytes to send, seconds to wait, CLOSE or RESET.
+
+    With `tls`, it speaks TLS; RESET is then no step.
+    """
 
     script: Callable[[Received], Iterator[Any]]
+    tls: ssl.SSLContext | None = None
     requests: list[Received] = field(default_factory=list)
     url: str = ""
     connections: int = 0
@@ -45,7 +50,7 @@ class ScriptedServer:
 
     def __enter__(self) -> "ScriptedServer":
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{'https' if self.tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
@@ -68,7 +73,10 @@ class ScriptedServer:
                 threading.Thread(target=self._serve, args=(connection, number), daemon=True).start()
 
     def _serve(self, connection: socket.socket, number: int) -> None:
-        with contextlib.suppress(OSError, ValueError), connection, connection.makefile("rb") as stream:
+        with contextlib.suppress(OSError, ValueError), contextlib.ExitStack() as resources:
+            if self.tls is not None:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+            stream = resources.enter_context(resources.enter_context(connection).makefile("rb"))
             while line := stream.readline():
                 request = self._read(line, stream, number)
                 self.requests.append(request)
