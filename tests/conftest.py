@@ -1,7 +1,4 @@
-"""Fixtures of the service and deployed tests.
-
-Imports of the app and the sandbox are inside the fixtures, so that the unit tests stay fast and need neither.
-"""
+"""Fixtures of the service and deployed tests."""
 
 import asyncio
 import contextlib
@@ -15,9 +12,14 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from botocore import session
 
-from sandbox import stack
-from tests.harness import Api, Aws, Platform
+import app as application
+from chalicelib import aws as app_aws
+from infra.sdkdata import write_sdk_data
+from sandbox import server, stack
+from tests import policies
+from tests.harness import STAGE, Api, Aws, Platform, built_archive, stop
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,17 +34,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def service_models() -> Iterator[None]:
     """Let botocore find and decode its service models once, instead of once for each session of boto3."""
-    from botocore import session
-
     with mock.patch.object(session, "create_loader", functools.cache(session.create_loader)):
         yield
 
 
 @pytest.fixture(scope="session")
 def platform_process() -> Iterator[Platform]:
-    from sandbox import server
-    from tests.harness import Platform
-
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -61,9 +58,6 @@ def platform_process() -> Iterator[Platform]:
 
 @pytest.fixture(scope="session")
 def aws_process() -> Iterator[Aws]:
-    from sandbox import stack
-    from tests.harness import STAGE, Aws
-
     with stack.run_server("sandbox.aws") as aws, contextlib.ExitStack() as resources:
         client = stack.emulated_account(aws.url).client
         stack.create_resources(aws.url, STAGE)
@@ -77,8 +71,6 @@ def aws_process() -> Iterator[Aws]:
 @pytest.fixture(scope="session")
 def archive() -> Path:
     """The Lambda bundle as `make bundle` builds it, up to date."""
-    from tests.harness import built_archive
-
     return built_archive()
 
 
@@ -94,8 +86,6 @@ def bundle(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def deployed(archive: Path) -> Iterator[stack.Stack]:
     """A sandbox with the app deployed into it. Its mock platform is another one than the fixture `platform`."""
-    from sandbox import stack
-
     del archive
     with stack.run_stack() as running:
         yield running
@@ -119,8 +109,6 @@ def aws(aws_process: Aws, platform: Platform) -> Aws:
 @pytest.fixture
 def environment(platform: Platform, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The environment variables of the app, set in this process."""
-    from sandbox import stack
-
     variables = stack.function_environment(aws.url, platform.url, aws.secret, aws.table)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -130,9 +118,6 @@ def environment(platform: Platform, aws: Aws, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def api(platform: Platform, environment: dict[str, str], observed_clients: None) -> Iterator[Api]:  # noqa: ARG001
     """The app's front door in this process, as a new instance."""
-    import app as application
-    from tests.harness import Api, stop
-
     application.components.cache_clear()
     yield Api(platform)
     if application.components.cache_info().currsize:
@@ -142,8 +127,6 @@ def api(platform: Platform, environment: dict[str, str], observed_clients: None)
 @pytest.fixture(scope="session")
 def sdk_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The reduced botocore data, as the bundle has it."""
-    from infra.sdkdata import write_sdk_data
-
     folder = tmp_path_factory.mktemp("sdk-data")
     write_sdk_data(folder)
     return folder
@@ -163,11 +146,7 @@ def observed_clients(
 
     Instances with the same environment share the clients: creating them takes a quarter of a test.
     """
-    import app as application
-    from chalicelib import aws
-    from tests import policies
-
-    create_clients = policies.observe(aws.create_clients)
+    create_clients = policies.observe(app_aws.create_clients)
 
     def create_clients_once(*arguments: Any) -> tuple[Any, ...]:
         environment = tuple((name, value) for name, value in sorted(os.environ.items()) if name.startswith("AWS_"))
@@ -175,7 +154,7 @@ def observed_clients(
             aws_clients[environment] = create_clients(*arguments)
         return aws_clients[environment]
 
-    monkeypatch.setattr(aws, "SDK_DATA", sdk_data)
+    monkeypatch.setattr(app_aws, "SDK_DATA", sdk_data)
     monkeypatch.setattr(application, "create_clients", create_clients_once)
     policies.refused_calls.clear()
     yield

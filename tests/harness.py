@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 
 import app as application
 from chalicelib.certificates.fetching import RateLimitCache
@@ -259,6 +260,13 @@ def assert_problem(response: gateway.Response, status: int, code: str) -> dict[s
     assert body.get("retry_after") == (None if retry_after is None else int(retry_after))
     assert ("errors" in body) == (code == "invalid_request")
     return body
+
+
+def read_report(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the one log line since the previous call, and what the metrics have."""
+    entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    [line] = [entry for entry in entries if "_aws" not in entry]
+    return line, {name: value for entry in entries if "_aws" in entry for name, value in entry.items()}
 
 
 def order(order_id: str, *certificates: dict[str, Any], **fields: Any) -> dict[str, Any]:
