@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import botocore.session
 
@@ -20,12 +20,10 @@ _RESPONSE_HEADERS = {"content-length", "transfer-encoding", "connection", "conte
 
 
 class AwsHttpCall(NamedTuple):
-    """A call of AWS: service and operation as botocore names them, the request, and the caller's access key id."""
+    """A call of AWS: service and operation as botocore names them, the body, and the caller's access key id."""
 
     service: str
     operation: str
-    method: str
-    path: str
     body: str
     access_key: str
 
@@ -63,7 +61,6 @@ class AwsProxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.aws_url = aws_url
         self.calls: list[AwsHttpCall] = []
-        self.refused: list[AwsHttpCall] = []
         self.refuse: Callable[[AwsHttpCall], Refusal | NetworkFault | None] = lambda _: None
         self.observe: Callable[[AwsHttpCall, int, bytes], None] | None = None
         self.lock = threading.Lock()
@@ -105,11 +102,9 @@ class _Handler(BaseHTTPRequestHandler):
         failure = self.server.refuse(call)
         match failure:
             case Refusal():
-                self.server.refused.append(call)
                 self._refuse(failure)
                 return
             case NetworkFault(kind="drop"):
-                self.server.refused.append(call)
                 self.close_connection = True
                 return
             case NetworkFault():
@@ -180,7 +175,7 @@ def _identify(method: str, path: str, authorization: str, target: str, body: byt
             operation = "ImportRestApi"
     else:
         operation = parse_qs(text).get("Action", [f"{method} {url.path}"])[0]
-    return AwsHttpCall(service, operation, method, unquote(url.path), text, access_key)
+    return AwsHttpCall(service, operation, text, access_key)
 
 
 @functools.cache

@@ -32,6 +32,7 @@ from sandbox.mock_platform import MockPlatform
 from sandbox.runtime import FunctionError, Instance
 from sandbox.sample_data import APP_ID, CUSTOMER
 from sandbox.server import _ENTRY, BuildResponse, Codes, MockServer
+from tests import policies
 from tests import token_rules as rules
 from tests.aws_proxy import AwsHttpCall, NetworkFault, Refusal, run_aws_proxy
 from tests.fleet import wait_until
@@ -54,7 +55,7 @@ RESTART_SECONDS = (0.5, 4.0)
 READY_SECONDS = 30.0
 """Limit for the start of an instance, and for all instances to run again after the faults."""
 
-ALL_CALLS = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+ALL_CALLS = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 MINT_SECONDS = 0.3
 """A mint takes this time, so that several instances find the token missing meanwhile."""
@@ -292,17 +293,10 @@ class FaultRun:
     def _create_slot(self, name: str) -> Slot:
         platform_url = self._platform.open_port(name)
         # A user of its own: the proxy tells the instances apart by their access keys.
-        self._iam.create_user(UserName=name)
-        self._iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=ALL_CALLS)
-        key = self._iam.create_access_key(UserName=name)["AccessKey"]
-        self._callers[key["AccessKeyId"]] = name
-        own = {
-            "AWS_ENDPOINT_URL": self._proxy.url,
-            "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
-            "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
-        }
-        own |= {"DOUYIN_OPEN_API": platform_url, "DOUYIN_LOGIN_API": platform_url}
-        return Slot(name, self._dependencies.environment | own)
+        credentials = policies.create_user_with(self._iam, name, ALL_CALLS)
+        self._callers[credentials["AWS_ACCESS_KEY_ID"]] = name
+        urls = {"AWS_ENDPOINT_URL": self._proxy.url, "DOUYIN_OPEN_API": platform_url, "DOUYIN_LOGIN_API": platform_url}
+        return Slot(name, self._dependencies.environment | credentials | urls)
 
     def _start_instance(self, slot: Slot) -> None:
         offset = self._random.uniform(-MAX_CLOCK_OFFSET, MAX_CLOCK_OFFSET)

@@ -102,10 +102,14 @@ def create_user(iam: Any, logical_id: str, stage: str) -> dict[str, str]:
 
     The policy is a copy, because a first deployment needs one before the stack exists.
     """
-    iam.create_user(UserName=logical_id)
-    document = json.dumps(read_managed_policy(logical_id, stage, "000000000000", "us-east-1"))
-    iam.put_user_policy(UserName=logical_id, PolicyName="copy", PolicyDocument=document)
-    key = iam.create_access_key(UserName=logical_id)["AccessKey"]
+    return create_user_with(iam, logical_id, read_managed_policy(logical_id, stage, "000000000000", "us-east-1"))
+
+
+def create_user_with(iam: Any, name: str, document: dict[str, Any]) -> dict[str, str]:
+    """Create a user that has one policy, with this document; return its credentials as environment variables."""
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="copy", PolicyDocument=json.dumps(document))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
     return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
 
