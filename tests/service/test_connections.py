@@ -29,11 +29,6 @@ def own_page(request: Received) -> bytes:
     return http_response(certificates_body(str((request.body or {}).get("open_id"))))
 
 
-def respond(request: Received) -> bytes:
-    """Return the response to a HEAD request, or the page that belongs to the request."""
-    return http_response(b"", "404 Not Found") if request.method == "HEAD" else own_page(request)
-
-
 def create_client(url: str) -> DouyinClient:
     return DouyinClient(Transport(create_session("test", 4)), url, url, sleep=lambda _: None)
 
@@ -171,33 +166,20 @@ class TestConnectTime:
             assert [request.body["open_id"] for request in server.requests] == CUSTOMERS[1:3]
 
 
-class TestIdle:
-    def test_a_connection_is_opened_once_and_the_next_request_uses_it(self) -> None:
-        with ScriptedServer(lambda request: iter([respond(request)])) as server:
-            client = create_client(server.url)
-            for _ in range(2):
-                client.ensure_connection()
-            assert fetch(client, CUSTOMERS[0]) == [CUSTOMERS[0]]
-            client.ensure_connection()
-            assert [request.method for request in server.requests] == ["HEAD", "POST"]
-            assert server.connections == 1
+def test_a_login_does_not_use_a_connection_that_was_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    def script(request: Received) -> Iterator[Any]:
+        # The server drops idle connections without closing them, as a gateway does.
+        if request.connection == 0 and request.number > 0:
+            yield RESET
+        yield http_response('{"data":{"openid":"o"},"extra":{}}' if "code" in request.body else certificates_body("c"))
 
-    def test_a_login_does_not_use_a_connection_that_was_idle(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def script(request: Received) -> Iterator[Any]:
-            # The server drops idle connections without closing them, as a gateway does.
-            if request.connection == 0 and request.number > 0:
-                yield RESET
-            yield http_response(
-                '{"data":{"openid":"o"},"extra":{}}' if "code" in request.body else certificates_body("c")
-            )
-
-        with ScriptedServer(script) as server:
-            client = create_client(server.url)
-            fetch(client, CUSTOMERS[0])
-            now = time.time()
-            monkeypatch.setattr(time, "time", lambda: now + 1.5)
-            assert client.login("app", "secret", "code", RequestContext(Deadline(5))) == "o"
-            assert [request.connection for request in server.requests] == [0, 1]
+    with ScriptedServer(script) as server:
+        client = create_client(server.url)
+        fetch(client, CUSTOMERS[0])
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 1.5)
+        assert client.login("app", "secret", "code", RequestContext(Deadline(5))) == "o"
+        assert [request.connection for request in server.requests] == [0, 1]
 
 
 @pytest.mark.parametrize(

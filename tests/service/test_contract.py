@@ -178,15 +178,10 @@ class TestAccess:
 # tests/unit/api/test_validation.py has what is wrong with each field.
 CASES: list[tuple[str, str, str | None, str]] = [
     ("GET", gateway.stores_url("planted!"), None, "account_id"),
-    ("GET", gateway.certificates_url("planted%00", POI_ID), None, "account_id"),
     ("GET", gateway.certificates_url(ACCOUNT_ID, "planted!"), None, "poi_id"),
     ("GET", f"{LIST_URL}?cursor=planted", None, "cursor"),
-    ("GET", f"{LIST_URL}?cursor=", None, "cursor"),
     ("GET", f"{LIST_URL}?biz_type=1&biz_type=2", None, "biz_type"),
-    ("GET", f"{LIST_URL}?start_time=2&end_time=1", None, "end_time"),
-    ("POST", "/v1/sessions", None, "body"),
     ("POST", "/v1/sessions", "planted", "body"),
-    ("POST", "/v1/sessions", json.dumps({"app_id": "tta", "code": "planted\x00"}), "code"),
     ("POST", "/v1/sessions", json.dumps({"app_id": "tta", "code": "c", "list": {"account_id": 7}}), "list.account_id"),
 ]
 

@@ -16,31 +16,17 @@ from tests.harness import (
 )
 
 OTHER_TOKEN_ROW = f"TOKEN#{OTHER_APP_ID}"
-FOREIGN_TOKEN_ROW = "TOKEN#foreign"
-"""A row that another system writes."""
 
 
-@pytest.fixture
-def logged_in(api: Api) -> Api:
+def test_a_token_is_minted_and_stored_when_there_is_none(api: Api, platform: Platform, aws: Aws) -> None:
     api.login()
-    return api
-
-
-def test_a_token_is_minted_and_stored_when_there_is_none(logged_in: Api, platform: Platform, aws: Aws) -> None:
     earliest = in_seconds(7200)
-    assert logged_in.list().status == 200
+    assert api.list().status == 200
     assert len(platform.calls("client_token")) == 1
     row = aws.row(TOKEN_ROW)
     assert row["access_token"]["S"].startswith("clt.")
     assert earliest <= int(row["expires_at"]["N"]) <= in_seconds(7200)
     assert not {"lease_owner", "lease_until", "failed_until", "failure"} & set(row)
-
-
-def test_a_refused_token_is_replaced_once(logged_in: Api, platform: Platform, aws: Aws) -> None:
-    aws.put(TOKEN_ROW, access_token="clt.revoked", expires_at=in_seconds(7000))
-    assert logged_in.list().status == 200
-    assert len(platform.calls("client_token")) == 1
-    assert len(platform.calls("query_user_certificates")) == 2
 
 
 def test_parallel_pages_replace_a_refused_token_once(
@@ -64,35 +50,34 @@ def test_parallel_pages_replace_a_refused_token_once(
     assert len(platform.calls("client_token")) == 1
 
 
-class TestCache:
-    def test_a_warm_request_makes_one_platform_call_per_page_and_no_aws_call(
-        self, logged_in: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        logged_in.list()
-        capsys.readouterr()
-        platform.server.calls.clear()
-        for _ in range(10):
-            assert logged_in.list().status == 200
-        assert len(platform.server.calls) == 10
-        assert len({entry["connection"] for entry in platform.server.calls}) == 1
-        output = capsys.readouterr().out
-        assert "dynamodb" not in output
-        assert "secretsmanager" not in output
-
-
-class TestRenewal:
-    def test_a_failed_renewal_keeps_the_token_and_does_not_stop_the_others(
-        self, api: Api, platform: Platform, aws: Aws, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        first, second = platform.mint(), platform.mint(OTHER_APP_ID)
-        aws.put(TOKEN_ROW, access_token=first, expires_at=in_seconds(1000))
-        aws.put(OTHER_TOKEN_ROW, access_token=second, expires_at=in_seconds(1000))
-        platform.fail("code", "client_token", app_id=APP_ID, code=10013)
-        run_refresh_tokens()
-        assert aws.row(TOKEN_ROW)["access_token"]["S"] == first
-        assert aws.row(OTHER_TOKEN_ROW)["access_token"]["S"] != second
-        line, metrics = read_report(capsys)
-        assert (line["renewed"], list(line["failed"]), line["left"]) == ([OTHER_APP_ID], [APP_ID], 0)
-        assert (metrics["TokenMintFailures"], metrics["TokenMints"]) == ([1.0], [1.0])
-        api.login()
+def test_a_warm_request_makes_one_platform_call_per_page_and_no_aws_call(
+    api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.login()
+    api.list()
+    capsys.readouterr()
+    platform.server.calls.clear()
+    for _ in range(10):
         assert api.list().status == 200
+    assert len(platform.server.calls) == 10
+    assert len({entry["connection"] for entry in platform.server.calls}) == 1
+    output = capsys.readouterr().out
+    assert "dynamodb" not in output
+    assert "secretsmanager" not in output
+
+
+def test_a_failed_renewal_keeps_the_token_and_does_not_stop_the_others(
+    api: Api, platform: Platform, aws: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = platform.mint(), platform.mint(OTHER_APP_ID)
+    aws.put(TOKEN_ROW, access_token=first, expires_at=in_seconds(1000))
+    aws.put(OTHER_TOKEN_ROW, access_token=second, expires_at=in_seconds(1000))
+    platform.fail("code", "client_token", app_id=APP_ID, code=10013)
+    run_refresh_tokens()
+    assert aws.row(TOKEN_ROW)["access_token"]["S"] == first
+    assert aws.row(OTHER_TOKEN_ROW)["access_token"]["S"] != second
+    line, metrics = read_report(capsys)
+    assert (line["renewed"], list(line["failed"]), line["left"]) == ([OTHER_APP_ID], [APP_ID], 0)
+    assert (metrics["TokenMintFailures"], metrics["TokenMints"]) == ([1.0], [1.0])
+    api.login()
+    assert api.list().status == 200
