@@ -10,18 +10,6 @@ from sandbox.sample_data import CUSTOMER_WITH_MANY_COUPONS
 from tests.harness import Api, Platform, assert_problem, certificate_ids
 
 
-@pytest.fixture
-def api_with_pages(api: Api, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Api:
-    """The front door for a customer whose token and connections are ready. Page 2 is lost, the next two hang."""
-    monkeypatch.setattr(application, "THREADS", 3)
-    api.login(CUSTOMER_WITH_MANY_COUPONS)
-    assert len(certificate_ids(api.list())) == 200
-    platform.fail("code", page=2, code=2119001)
-    platform.fail("hang", page=3)
-    platform.fail("hang", page=4)
-    return api
-
-
 def test_a_page_that_says_nothing_is_lost_if_the_total_reaches_it(api: Api, platform: Platform) -> None:
     reply = {"data": {"orders": None, "total": 0}, "err_no": 0, "err_tips": "timeout"}
     api.login(CUSTOMER_WITH_MANY_COUPONS)
@@ -35,12 +23,20 @@ def test_a_page_that_says_nothing_is_lost_if_the_total_reaches_it(api: Api, plat
     assert len(certificate_ids(api.list(rest))) == 200
 
 
-def test_aborted_pages_do_not_slow_down_later_requests(api_with_pages: Api, platform: Platform) -> None:
-    """Twenty responses in a row abort two hanging pages each. There are only three threads."""
+def test_aborted_pages_do_not_slow_down_later_requests(
+    api: Api, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page 2 is lost, so that each of twenty responses in a row aborts two hanging pages. There are three threads."""
+    monkeypatch.setattr(application, "THREADS", 3)
+    api.login(CUSTOMER_WITH_MANY_COUPONS)
+    assert len(certificate_ids(api.list())) == 200, "token and connections are ready"
+    platform.fail("code", page=2, code=2119001)
+    platform.fail("hang", page=3)
+    platform.fail("hang", page=4)
     started = time.monotonic()
     for _ in range(20):
-        response = api_with_pages.list()
+        response = api.list()
         assert len(certificate_ids(response)) == 50
     assert time.monotonic() - started < 10, "20 s if each hanging page took its 3 s"
     platform.clear_faults()
-    assert len(certificate_ids(api_with_pages.list(f"?cursor={response.json['next_cursor']}"))) == 200
+    assert len(certificate_ids(api.list(f"?cursor={response.json['next_cursor']}"))) == 200

@@ -145,22 +145,22 @@ def test_requests_are_listed_without_secrets(platform: Platform) -> None:
 
 def replies_of_a_server(seed: int) -> list[Any]:
     """Return what a new server with this seed replies to the same calls, with faults of probability 0.5."""
+    mint = {"client_key": APP_ID, "client_secret": APP_SECRET, "grant_type": "client_credential"}
+    query = {"account_id": ACCOUNT_ID, "open_id": "nobody"}
 
-    async def start() -> list[Any]:
+    def talk(url: str) -> list[Any]:
+        requests.post(f"{url}/_sandbox/faults", json={"kind": "code", "probability": 0.5}, timeout=5)
+        bodies = [(MINT, mint), (LIST, query)] * 12
+        return [requests.post(url + path, json=body, timeout=5).json() for path, body in bodies]
+
+    async def serve() -> list[Any]:
         port, _, stop = await server.start(seed=seed, now=1_800_000_000)
         try:
             return await asyncio.to_thread(talk, f"http://127.0.0.1:{port}")
         finally:
             await stop()
 
-    def talk(url: str) -> list[Any]:
-        requests.post(f"{url}/_sandbox/faults", json={"kind": "code", "probability": 0.5}, timeout=5)
-        mint = {"client_key": APP_ID, "client_secret": APP_SECRET, "grant_type": "client_credential"}
-        replies = [requests.post(url + MINT, json=mint, timeout=5).json() for _ in range(12)]
-        query = {"account_id": ACCOUNT_ID, "open_id": "nobody"}
-        return [*replies, *(requests.post(url + LIST, json=query, timeout=5).json() for _ in range(12))]
-
-    return asyncio.run(start())
+    return asyncio.run(serve())
 
 
 def test_a_server_with_a_seed_and_a_stopped_clock_always_replies_the_same() -> None:

@@ -39,9 +39,6 @@ def test_a_login_with_its_first_list_makes_one_call_each_and_no_other(
     assert body["list"]["certificates"]
     assert called(platform) == ["code2session", "query_user_certificates"]
     assert api.list().json == body["list"]
-    platform.server.calls.clear()
-    api.login(list=WANTED)
-    assert called(platform) == ["code2session", "query_user_certificates"]
 
 
 def test_a_refused_token_is_looked_up_and_only_another_one_is_used(
