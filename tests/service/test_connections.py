@@ -33,10 +33,10 @@ def create_client(url: str) -> DouyinClient:
     return DouyinClient(Transport(create_session("test", 4)), url, url, sleep=lambda _: None)
 
 
-def fetch(client: DouyinClient, open_id: str, seconds: float = 5.0) -> list[str]:
+def fetch(client: DouyinClient, open_id: str, deadline: Deadline | None = None) -> list[str]:
     """Return the certificate_ids that a customer gets."""
     query = CertificatesQuery(Selection("1", "2"), open_id)
-    page = client.query_user_certificates(query, 1, "clt.token", RequestContext(Deadline(seconds)), None)
+    page = client.query_user_certificates(query, 1, "clt.token", RequestContext(deadline or Deadline(5)), None)
     return [str(certificate.certificate_id) for order in page.orders for certificate in order.certificates or ()]
 
 
@@ -107,7 +107,7 @@ def test_a_slow_response_ends_with_the_deadline(head: bytes, repeated: bytes) ->
     with ScriptedServer(script) as server:
         started = time.monotonic()
         with pytest.raises(UpstreamError):
-            fetch(create_client(server.url), CUSTOMERS[0], seconds=0.3)
+            fetch(create_client(server.url), CUSTOMERS[0], Deadline(0.3))
         assert time.monotonic() - started < READ_SECONDS, "the deadline is earlier than the limit for reading"
 
 
@@ -158,7 +158,7 @@ class TestConnectTime:
             client = create_client(server.url)
             monkeypatch.setattr(socket, "getaddrinfo", slow)
             with pytest.raises(RedemptionError):
-                fetch(client, CUSTOMERS[0], seconds=0.1)
+                fetch(client, CUSTOMERS[0], Deadline(0.1))
             assert fetch(client, CUSTOMERS[1]) == [CUSTOMERS[1]]
             released.set()
             wait_until(lambda: server.connections == 2)
@@ -188,11 +188,9 @@ def test_a_login_does_not_use_a_connection_that_was_idle(monkeypatch: pytest.Mon
 def test_an_abort_ends_a_response_that_does_not_come_whichever_connection_it_is_on(head: str) -> None:
     """http.client lets go of a connection that its peer will close as soon as the headers are read."""
     with ScriptedServer(lambda _: iter([f"{head}\r\n\r\n".encode(), 5.0])) as server:
-        client = create_client(server.url)
-        context = RequestContext(Deadline(9.0))
-        threading.Timer(0.3, context.deadline.cancel).start()
+        deadline = Deadline(9.0)
+        threading.Timer(0.3, deadline.cancel).start()
         started = time.monotonic()
-        query = CertificatesQuery(Selection("7", "6601"), CUSTOMERS[0])
         with pytest.raises(RedemptionError):
-            client.query_user_certificates(query, 1, "clt.x", context, None)
+            fetch(create_client(server.url), CUSTOMERS[0], deadline)
         assert time.monotonic() - started < READ_SECONDS, "the limit for reading would have ended it"
