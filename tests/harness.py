@@ -19,7 +19,6 @@ import msgspec
 import pytest
 
 import app as application
-from chalicelib.certificates.fetching import RateLimitCache
 from chalicelib.douyin import client
 from chalicelib.tokens import provider
 from infra.bundle import ROOT, BundleError, current_archive
@@ -211,10 +210,6 @@ class Api:
     ) -> gateway.Response:
         """Request the certificates; `query` starts with a question mark."""
         return self.call("GET", gateway.certificates_url(account_id, poi_id) + query, **options)
-
-    def clear_rate_limits(self) -> None:
-        """Clear the cached rate limits of this instance."""
-        application.components().lister.rate_limits = RateLimitCache()
 
 
 def stop(components: application.Components) -> None:
