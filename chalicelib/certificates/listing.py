@@ -37,7 +37,7 @@ class CertificateLister:
     clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
-        self.rate_limits = RateLimitCache(self.clock)
+        self._rate_limits = RateLimitCache(self.clock)
         # One at a time: the prefetches of refused logins must not fill the executor when the platform hangs.
         self._connecting: Future[None] | None = None
 
@@ -75,10 +75,10 @@ class CertificateLister:
             newest_keys = credentials.session_keys
         merchant = self.merchants.get(selection.account_id, context)
         merchant.check_access(session.app_id, selection.poi_id)
-        self.rate_limits.check(merchant.app_id)
+        self._rate_limits.check(merchant.app_id)
         query = CertificatesQuery(selection, session.open_id, merchant.life_account_id)
         token = self.tokens.get_token(merchant.token_id, context)
-        fetcher = PageFetcher(query, merchant, token, self.douyin, self.tokens, self.rate_limits, context)
+        fetcher = PageFetcher(query, merchant, token, self.douyin, self.tokens, self._rate_limits, context)
         try:
             result = list_pages(start, fetcher.fetch_page, self.executor, query.page_size, fetcher.deadline)
         finally:
