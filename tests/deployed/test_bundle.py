@@ -2,14 +2,11 @@
 
 import hashlib
 import importlib.util
-import io
 import json
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
-import zipfile
 from pathlib import Path
 
 import botocore.session
@@ -73,12 +70,6 @@ def test_every_module_is_compiled_with_the_hash_of_its_source(bundle: Path) -> N
     assert len(list(bundle.rglob("*.pyc"))) == len(sources)
 
 
-@pytest.fixture
-def same_commit(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Builds of a copy of the sources, which has no git repository, have the commit of `archive`."""
-    monkeypatch.setattr("infra.bundle.read_commit", lambda _root: read_build(archive).commit)
-
-
 def test_the_commit_is_that_of_the_sources(tmp_path: Path) -> None:
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", str(tmp_path)]
     assert read_commit(tmp_path) is None
@@ -91,13 +82,6 @@ def test_the_commit_is_that_of_the_sources(tmp_path: Path) -> None:
     assert read_commit(tmp_path) == f"{head[:12]}+"
 
 
-@pytest.mark.usefixtures("same_commit")
-def test_two_builds_of_the_same_sources_are_identical(archive: Path, tmp_path: Path) -> None:
-    """Also from a copy in another folder with other time stamps."""
-    copy_sources(tmp_path / "elsewhere")
-    assert make_bundle(tmp_path / "elsewhere").read_bytes() == archive.read_bytes()
-
-
 def copy_sources(to: Path) -> None:
     for name in ("chalicelib", ".chalice"):
         ignored = shutil.ignore_patterns("__pycache__", "deploy*")
@@ -106,55 +90,29 @@ def copy_sources(to: Path) -> None:
         shutil.copyfile(ROOT / name, to / name)
 
 
-SOURCE_DISTRIBUTION = {
-    "PKG-INFO": "Metadata-Version: 2.1\nName: sample\nVersion: 1.0\n",
-    "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
-    "backend.py": """
-import os, shutil
-
-def prepare_metadata_for_build_wheel(folder, config_settings=None):
-    os.mkdir(os.path.join(folder, "sample-1.0.dist-info"))
-    shutil.copyfile("PKG-INFO", os.path.join(folder, "sample-1.0.dist-info", "METADATA"))
-    return "sample-1.0.dist-info"
-
-def build_wheel(*arguments):
-    raise SystemExit("no C compiler")
-""",
-}
-"""A package that has no wheel and cannot be built on this machine."""
-
-
-@pytest.fixture
-def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of locked packages, which pip finds in the folder of the test only. The sources are there too."""
+@pytest.mark.parametrize(
+    ("file", "error"),
+    [
+        ("sample-1.0.tar.gz", r"packages for .*\n.*No matching distribution found for sample==1\.0"),
+        ("sample-1.0-py3-none-any.whl", "Expected sha256 0{64}"),
+    ],
+    ids=["no wheel", "another hash"],
+)
+def test_a_package_without_a_wheel_or_with_another_hash_fails_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, error: str
+) -> None:
+    """The only package of the bundle is one that pip finds in the folder of the test."""
     copy_sources(tmp_path)
-    monkeypatch.setattr("infra.bundle.LOCK", tmp_path / "lock.txt")
+    (tmp_path / file).write_bytes(b"not read")
+    lock = tmp_path / "lock.txt"
+    lock.write_text(f"# locked\nsample==1.0 --hash=sha256:{'0' * 64}\n")
+    monkeypatch.setattr("infra.bundle.LOCK", lock)
     monkeypatch.setattr("infra.bundle.install_vendored", lambda _: None)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    return tmp_path / "lock.txt"
-
-
-def test_a_package_without_a_wheel_fails_the_build(tmp_path: Path, lock: Path) -> None:
-    with tarfile.open(tmp_path / "sample-1.0.tar.gz", "w:gz") as packed:
-        for name, content in SOURCE_DISTRIBUTION.items():
-            entry = tarfile.TarInfo(f"sample-1.0/{name}")
-            entry.size = len(content)
-            packed.addfile(entry, io.BytesIO(content.encode()))
-    digest = hashlib.sha256((tmp_path / "sample-1.0.tar.gz").read_bytes()).hexdigest()
-    lock.write_text(f"# locked\nsample==1.0 --hash=sha256:{digest}\n")
-    with pytest.raises(BundleError, match=r"(?s)packages for .*sample==1\.0"):
+    with pytest.raises(BundleError, match=f"(?s){error}"):
         make_bundle(tmp_path)
     assert not list((tmp_path / ".chalice" / "deployments").glob("*.zip"))
-
-
-def test_a_package_with_another_hash_fails_the_build(tmp_path: Path, lock: Path) -> None:
-    wheel = tmp_path / "sample-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as packed:
-        packed.writestr("sample-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: sample\nVersion: 1.0\n")
-    lock.write_text(f"# locked\nsample==1.0 --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(BundleError, match="Got"):
-        make_bundle(tmp_path)
 
 
 def test_a_build_of_other_sources_is_refused(archive: Path, tmp_path: Path) -> None:
@@ -183,11 +141,6 @@ def test_a_bundle_of_the_same_commit_is_deployed_in_a_clone_that_installed_nothi
     with pytest.raises(BundleError, match="this is a clone of commit other"):
         adopt_archive(built, clone)
     monkeypatch.setattr("infra.bundle.read_commit", lambda _root: read_build(archive).commit)
-    with zipfile.ZipFile(built / archive.name, "a") as tampered:
-        tampered.comment = b"changed"
-    with pytest.raises(BundleError, match="this is not the archive that was built"):
-        adopt_archive(built, clone)
-    shutil.copyfile(archive, built / archive.name)
     adopted = adopt_archive(built, clone)
     subprocess.run([sys.executable, "-c", "import app"], cwd=clone, check=True)
     assert current_archive(clone) == adopted
