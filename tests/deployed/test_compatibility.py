@@ -37,13 +37,10 @@ def test_the_document_breaks_no_client_of_the_release() -> None:
     ("released", "changed", "is_breaking"),
     [
         ("required: [app_id, code]", "required: [app_id, code, list]", True),
-        ("enum: [1, 2]", "enum: [1]", True),
         ("required: [account_id, poi_id, certificates]", "required: [account_id, poi_id]", True),
-        ("/v1/health:", "/v2/health:", True),
-        ("version: {type: string}", "version: {type: string}\n                  region: {type: string}", False),
         ("enum: [groupon, voucher,", "enum: [groupon, voucher, set_menu,", False),
     ],
-    ids=["required-input", "refused-value", "optional-field", "removed-route", "new-field", "new-kind"],
+    ids=["required-input", "optional-field", "new-kind"],
 )
 def test_a_breaking_change_is_found(tmp_path: Path, released: str, changed: str, *, is_breaking: bool) -> None:
     text = RELEASED.read_text(encoding="utf-8")
