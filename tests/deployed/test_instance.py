@@ -57,27 +57,22 @@ def test_secret_token_and_connection_are_ready_before_the_first_request(
     assert platform.calls("client_token") == []
 
 
-def test_an_instance_without_aws_and_platform_still_serves_health(
+def test_an_instance_that_cannot_warm_up_logs_why_and_serves_health(
     bundle: Path, environment: dict[str, str], log: Path
 ) -> None:
     closed = f"http://127.0.0.1:{stack.free_port()}"
-    environment |= {"AWS_ENDPOINT_URL": closed, "DOUYIN_OPEN_API": closed, "DOUYIN_LOGIN_API": closed}
-    with run_app(bundle, environment, log) as instance:
-        assert call(instance, "GET", "/v1/health").status == 200
-    [warmup] = [line for line in read_lines(log) if line.get("message") == "warmup"]
-    assert warmup["error"].startswith("StorageUnavailableError")
-
-
-def test_an_instance_with_invalid_configuration_logs_the_variable_and_serves_health(
-    bundle: Path, environment: dict[str, str], log: Path
-) -> None:
-    del environment["TABLE_NAME"]
-    with run_app(bundle, environment, log) as instance:
-        assert call(instance, "GET", "/v1/health").status == 200
-        headers = {"Authorization": "Bearer any"}
-        assert call(instance, "GET", LIST_URL, headers=headers).json["code"] == "internal_error"
-    [warmup] = [line for line in read_lines(log) if line.get("message") == "warmup"]
-    assert "TABLE_NAME" in warmup["error"]
+    unreachable = dict.fromkeys(("AWS_ENDPOINT_URL", "DOUYIN_OPEN_API", "DOUYIN_LOGIN_API"), closed)
+    incomplete = {name: value for name, value in environment.items() if name != "TABLE_NAME"}
+    for variables, error, code in (
+        (environment | unreachable, "StorageUnavailableError", "unavailable"),
+        (incomplete, "ConfigurationError: environment variable TABLE_NAME is missing", "internal_error"),
+    ):
+        with run_app(bundle, variables, log) as instance:
+            assert call(instance, "GET", "/v1/health").status == 200
+            headers = {"Authorization": "Bearer any"}
+            assert call(instance, "GET", LIST_URL, headers=headers).json["code"] == code
+        [warmup] = [line for line in read_lines(log) if line.get("message") == "warmup"]
+        assert warmup["error"].startswith(error)
 
 
 @pytest.fixture

@@ -65,16 +65,14 @@ def assert_all_served_with_one_mint(fleet: Fleet, headers: Headers, platform: Pl
 
 
 class TestFiftyInstances:
-    def test_a_missing_token_is_minted_once(self, fleet: Fleet, headers: Headers, platform: Platform, aws: Aws) -> None:
-        expire_cached_tokens(fleet, headers, platform)
-        aws.dynamodb.delete_item(TableName=aws.table, Key={"pk": {"S": TOKEN_ROW}})
-        assert_all_served_with_one_mint(fleet, headers, platform, aws)
-
-    def test_an_expired_token_is_minted_once(
-        self, fleet: Fleet, headers: Headers, platform: Platform, aws: Aws
+    @pytest.mark.parametrize("has_row", [False, True], ids=["missing", "expired"])
+    def test_a_missing_or_expired_token_is_minted_once(
+        self, fleet: Fleet, headers: Headers, platform: Platform, aws: Aws, *, has_row: bool
     ) -> None:
         expire_cached_tokens(fleet, headers, platform)
-        aws.put(TOKEN_ROW, access_token="clt.expired", expires_at=in_seconds(-1))
+        aws.dynamodb.delete_item(TableName=aws.table, Key={"pk": {"S": TOKEN_ROW}})
+        if has_row:
+            aws.put(TOKEN_ROW, access_token="clt.expired", expires_at=in_seconds(-1))
         assert_all_served_with_one_mint(fleet, headers, platform, aws)
 
     def test_a_revoked_token_is_minted_once(self, fleet: Fleet, headers: Headers, platform: Platform, aws: Aws) -> None:
