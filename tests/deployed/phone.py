@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
-from playwright.sync_api import Browser, Error, Locator, Page, Request, Route
+from playwright.sync_api import Locator, Page, Route, ViewportSize
 
 from chalicelib.api import problems
 from infra.bundle import ROOT
-from sandbox import preview, sample_data, stack
+from sandbox import preview, sample_data
 from sandbox.sample_data import ACCOUNT_ID, CUSTOMER, POI_ID
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
-SCREEN = {"width": 375, "height": 812}
+SCREEN: ViewportSize = {"width": 375, "height": 812}
 AXE = preview.MINIPROGRAM_FOLDER / "node_modules" / "axe-core" / "axe.min.js"
-LIST_CALL = "query_user_certificates"
 REQUEST_ID = "8a6b51c0-7f1e-4a4e-9d0c-0123456789ab"
 """Of problems that `respond_with_problem` sends."""
 PROBLEM_TYPES = {
@@ -42,14 +41,6 @@ class Phone:
         ids = {"account_id": account_id, "poi_id": poi_id}
         query = {"customer": customer, **{name: value for name, value in ids.items() if value}, **query}
         self.page.goto(f"{self.url}/phone.html?" + "&".join(f"{name}={value}" for name, value in query.items()))
-
-    def fail(self, kind: str, call: str = LIST_CALL, **options: Any) -> None:
-        """Let calls of the mock platform fail."""
-        stack.set_faults(self.platform_url, {"kind": kind, "call": call, **options})
-
-    def clear_faults(self) -> None:
-        """Let no call fail any more."""
-        stack.set_faults(self.platform_url)
 
     def refuse(self, code: str) -> None:
         """Let the service respond to every login and list with this problem."""
@@ -80,14 +71,6 @@ class Phone:
         """The requests without those for the stores: method and last part of the path."""
         paths = (request.partition("?")[0] for request in self.requests)
         return [f"{path.split()[0]} {path.rpartition('/')[2]}" for path in paths if not path.endswith("/stores")]
-
-    def record_event(self, name: str) -> None:
-        """Keep the detail of the page's next event of this name for `last_event`."""
-        self.page.evaluate(f"addEventListener('{name}', (event) => {{ window.lastEvent = event.detail; }})")
-
-    def last_event(self) -> Any:
-        """Return the detail of the last recorded event."""
-        return self.page.evaluate("window.lastEvent")
 
     def pull_down(self) -> None:
         """Pull the page down with a finger, which refreshes it."""
@@ -134,11 +117,6 @@ class Phone:
         """The verdict in the counter view."""
         return self.ticket.locator(".coupons-band")
 
-    @property
-    def title(self) -> Locator:
-        """The title in the navigation bar."""
-        return self.page.locator("#title")
-
     def show_certificate(self, title: str) -> None:
         """Tap the card with this title."""
         self.card(title).locator(".coupons-card").first.click()
@@ -170,47 +148,6 @@ class Phone:
             }).map((button) => button.outerHTML)"""
         )
         return small
-
-
-@contextlib.contextmanager
-def open_screen(browser: Browser) -> Iterator[Page]:
-    """Open a page with the size of a phone's screen."""
-    context = browser.new_context(viewport=SCREEN, device_scale_factor=2, locale="zh-CN")  # type: ignore[arg-type]
-    yield context.new_page()
-    context.close()
-
-
-@contextlib.contextmanager
-def use_phone(page: Page, preview_url: str, platform_url: str) -> Iterator[Phone]:
-    """Use a screen as a new phone; at the end, no fault is left and no JavaScript error has happened.
-
-    A new page takes Chromium four times as long as a screen that is used again.
-    """
-    phone = Phone(page, preview_url, platform_url)
-
-    def record(request: Request) -> None:
-        if "/api/" in request.url:
-            phone.requests.append(f"{request.method} {request.url.split('/api', 1)[1]}")
-
-    def record_error(error: Error) -> None:
-        phone.errors.append(str(error))
-
-    page.on("request", record)
-    page.on("pageerror", record_error)
-    try:
-        yield phone
-    finally:
-        page.remove_listener("request", record)
-        page.remove_listener("pageerror", record_error)
-        page.unroute_all(behavior="ignoreErrors")
-        page.context.set_offline(False)
-        page.emulate_media(color_scheme="light", reduced_motion="no-preference")
-        page.set_viewport_size(SCREEN)  # type: ignore[arg-type]
-        # Any page of this origin, without code that could store something again.
-        page.goto(f"{preview_url}/none")
-        page.evaluate("sessionStorage.clear()")
-        phone.clear_faults()
-    assert phone.errors == []
 
 
 def read_purchases(customer: str) -> list[dict[str, Any]]:

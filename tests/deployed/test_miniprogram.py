@@ -102,6 +102,14 @@ def test_one_module_of_the_pages_calls_tt() -> None:
     assert [path.name for path in pages if re.search(r"\btt\b[.,;]", path.read_text("utf-8"))] == ["device.ts"]
 
 
+def test_only_buttons_can_be_tapped() -> None:
+    """A keyboard, a switch and a screen reader reach nothing else."""
+    tags = set[str]()
+    for path in (preview.DIST_FOLDER / "coupons").rglob("*.ttml"):
+        tags.update(re.findall(r'<([\w-]+)(?:[^<>"]|"[^"]*")*\bbindtap=', path.read_text("utf-8")))
+    assert tags == {"button"}
+
+
 def test_every_style_is_below_the_class_of_the_folder() -> None:
     for path in (preview.DIST_FOLDER / "coupons").rglob("*.ttss"):
         css = re.sub(

@@ -5,7 +5,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -18,7 +18,7 @@ from sandbox.sample_data import (
     CUSTOMER_WITH_UNUSUAL_DATES,
     CUSTOMER_WITHOUT_COUPONS,
 )
-from tests.deployed.phone import AXE, SCREEN, SCREENSHOTS, Phone, identical_purchases, read_purchases, use_phone
+from tests.deployed.phone import AXE, SCREEN, SCREENSHOTS, Phone, identical_purchases, read_purchases
 
 WIDTHS = {320: 640, 375: 812, 430: 932}
 """Width and height of the screens."""
@@ -30,6 +30,16 @@ LARGEST_TEXT = "32px"
 NOW = 1_796_285_220
 """2026-12-03 16:07 in China."""
 LONG_TITLE = "四季小馆招牌双人套餐（含秘制红烧肉、清炒时蔬、手工小笼包及当季甜品各一份，周末及节假日通用）"
+
+
+def opened(text: str, customer: str = CUSTOMER, **query: Any) -> Callable[[Phone], None]:
+    """The first page, which shows this text after it was opened with these values."""
+
+    def show(phone: Phone) -> None:
+        phone.open(customer, **query)
+        expect(phone.page.get_by_text(text, exact=True)).to_be_visible()
+
+    return show
 
 
 def long_list(phone: Phone) -> None:
@@ -69,8 +79,7 @@ def numbered_counter(phone: Phone) -> None:
 
 
 def only_locked(phone: Phone) -> None:
-    phone.open(CUSTOMER_WITH_LOCKED_COUPONS)
-    expect(phone.page.get_by_role("heading", name="使用前请核对")).to_be_visible()
+    opened("使用前请核对", CUSTOMER_WITH_LOCKED_COUPONS)(phone)
     expect(phone.page.get_by_text("本店暂无可用的券")).to_have_count(0)
 
 
@@ -87,11 +96,6 @@ def remembered_counter(phone: Phone) -> None:
     phone.show_certificate("双人套餐")
 
 
-def large_text(phone: Phone) -> None:
-    phone.open(text="200")
-    expect(phone.cards).to_have_count(7)
-
-
 def counter(title: str, **query: str) -> Callable[[Phone], None]:
     def show(phone: Phone) -> None:
         phone.open(**query)
@@ -100,14 +104,10 @@ def counter(title: str, **query: str) -> Callable[[Phone], None]:
     return show
 
 
-def counter_of(title: str) -> Callable[[Phone], None]:
-    """The counter view of a coupon that only the long list has."""
-
-    def show(phone: Phone) -> None:
-        long_list(phone)
-        phone.show_certificate(title)
-
-    return show
+def last_day(phone: Phone) -> None:
+    """The counter view of a coupon with a long title that expires today."""
+    long_list(phone)
+    phone.show_certificate(LONG_TITLE)
 
 
 def locked(phone: Phone) -> None:
@@ -143,9 +143,7 @@ def selected(hook: str, text: str, *, leave: bool = False, gone: bool = False) -
         phone.page.clock.set_fixed_time(NOW)
         phone.open(hook=hook)
         phone.show_certificate("双人套餐")
-        with contextlib.ExitStack() as stack:
-            if gone:
-                stack.enter_context(phone.purchases(CUSTOMER, []))
+        with phone.purchases(CUSTOMER, []) if gone else contextlib.nullcontext():
             phone.button("去使用", exact=True).click()
             expect(phone.band).to_be_visible()
             if leave:
@@ -197,15 +195,13 @@ def loading(seconds: int, words: str) -> Callable[[Phone], None]:
     return show
 
 
-def empty(phone: Phone) -> None:
-    phone.open(CUSTOMER_WITHOUT_COUPONS)
-    expect(phone.page.get_by_text("本店暂无可用的券")).to_be_visible()
+def noticed(code: str = "", **query: Any) -> Callable[[Phone], None]:
+    """The notice of a problem with this code, or of the problem that these values cause."""
 
-
-def refused(code: str) -> Callable[[Phone], None]:
     def show(phone: Phone) -> None:
-        phone.refuse(code)
-        phone.open()
+        if code:
+            phone.refuse(code)
+        phone.open(**query)
         expect(phone.notice).to_be_visible()
 
     return show
@@ -226,16 +222,12 @@ def offline(phone: Phone) -> None:
 
 
 def failed_second_page(phone: Phone) -> None:
-    phone.fail("http", page=2, status=404)
+    fault = {"kind": "http", "call": "query_user_certificates", "page": 2, "status": 404}
+    stack.set_faults(phone.platform_url, fault)
     phone.open(CUSTOMER_WITH_MANY_COUPONS)
     expect(phone.page.get_by_text("已找到 50 张可用券")).to_be_visible()
     phone.page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
     expect(phone.notice).to_be_visible()
-
-
-def unknown_store(phone: Phone) -> None:
-    phone.open(poi_id="9999")
-    expect(phone.notice.get_by_text("切换门店")).to_be_visible()
 
 
 def stale(phone: Phone) -> None:
@@ -267,30 +259,15 @@ def stores_refused(phone: Phone) -> None:
 
 def no_stores(phone: Phone) -> None:
     phone.list_stores(0)
-    phone.open(poi_id=None)
-    expect(phone.page.get_by_text("暂无可选门店")).to_be_visible()
-
-
-def many_stores(phone: Phone) -> None:
-    phone.list_stores(63)
-    phone.open(poi_id=None)
-    expect(phone.choices).to_have_count(63)
+    opened("暂无可选门店", poi_id=None)(phone)
 
 
 def found_stores(phone: Phone) -> None:
-    many_stores(phone)
+    phone.list_stores(63)
+    phone.open(poi_id=None)
+    expect(phone.choices).to_have_count(63)
     phone.page.get_by_role("textbox").fill("南京西路6")
     expect(phone.choices).to_have_count(5)
-
-
-def unknown_merchant(phone: Phone) -> None:
-    phone.open(poi_id=None, account_id="unknown")
-    expect(phone.notice).to_be_visible()
-
-
-def login(phone: Phone) -> None:
-    phone.open("")
-    expect(phone.button("登录")).to_be_visible()
 
 
 GROUPS: dict[str, dict[str, Callable[[Phone], None]]] = {
@@ -300,18 +277,15 @@ GROUPS: dict[str, dict[str, Callable[[Phone], None]]] = {
         "group": opened_list,
         "only-locked": only_locked,
         "remembered": remembered,
-        "text-200": large_text,
     },
     "counter": {
         "counter": counter("午市拿铁十次卡"),
-        "counter-hook": counter("双人套餐", hook="1"),
         "counter-voucher": counter("100元代金券"),
         "counter-off-peak": counter("下午茶错峰套餐"),
-        "counter-last-day": counter_of(LONG_TITLE),
+        "counter-last-day": last_day,
         "counter-gone": gone,
         "counter-order": numbered_counter,
         "counter-remembered": remembered_counter,
-        "counter-text-200": counter("午市拿铁十次卡", text="200"),
     },
     "verdicts": {
         "usable": counter("双人套餐", hook="1"),
@@ -334,24 +308,23 @@ GROUPS: dict[str, dict[str, Callable[[Phone], None]]] = {
         "loading": loading(0, ""),
         "loading-2s": loading(2, "仍在查询，请稍候…"),
         "loading-6s": loading(6, "查询时间较长，请稍候或重新查询"),
-        "empty": empty,
+        "empty": opened("本店暂无可用的券", CUSTOMER_WITHOUT_COUPONS),
     },
     "problems": {
         "offline-first": offline,
         "offline-later": stale,
-        "temporary": refused("rate_limited"),
-        "refused": refused("merchant_not_authorized"),
-        "login": login,
+        "temporary": noticed("rate_limited"),
+        "refused": noticed("merchant_not_authorized"),
+        "login": opened("登录", ""),
         "expired-session": expired_session,
         "failed-second-page": failed_second_page,
-        "unknown-store": unknown_store,
-        "unknown-merchant": unknown_merchant,
+        "unknown-store": noticed(poi_id="9999"),
+        "unknown-merchant": noticed(poi_id=None, account_id="unknown"),
     },
     "stores": {
         "stores": stores,
         "stores-distance": stores_by_distance,
         "stores-no-position": stores_refused,
-        "stores-63": many_stores,
         "stores-found": found_stores,
         "no-stores": no_stores,
     },
@@ -359,6 +332,7 @@ GROUPS: dict[str, dict[str, Callable[[Phone], None]]] = {
 """How each state is reached. A group has a contact sheet of its own."""
 
 STATES = {name: show for group in GROUPS.values() for name, show in group.items()}
+FIRST_STATES = {next(iter(group)) for group in GROUPS.values()}
 
 
 @pytest.fixture(scope="module")
@@ -413,13 +387,16 @@ class Shot(NamedTuple):
 
 
 def pictures_of(name: str) -> list[Shot]:
-    """One width in both themes, verdicts also at their narrowest; `make screenshots` pictures some at all widths."""
-    every_width = "ALL_WIDTHS" in os.environ and (
-        name.endswith("text-200") or name in map(next, map(iter, GROUPS.values()))
-    )
-    others = [Shot(width, "light") for width in WIDTHS if width != SCREEN["width"]]
-    narrowest = [Shot(min(WIDTHS), "light", is_large=True)] if name in GROUPS["verdicts"] else []
-    return [*(Shot(SCREEN["width"], theme) for theme in THEMES), *narrowest, *(others if every_width else [])]
+    """One width in both themes; verdicts and a group's first state also at their narrowest, with the largest text.
+
+    `make screenshots` pictures a group's first state at all widths.
+    """
+    shots = [Shot(SCREEN["width"], theme) for theme in THEMES]
+    if name in FIRST_STATES or name in GROUPS["verdicts"]:
+        shots.append(Shot(min(WIDTHS), "light", is_large=True))
+    if name in FIRST_STATES and "ALL_WIDTHS" in os.environ:
+        shots += [Shot(width, "light") for width in WIDTHS if width != SCREEN["width"]]
+    return shots
 
 
 def picture(page: Page, path: Path) -> None:
@@ -446,14 +423,13 @@ DOCUMENTED: dict[str, tuple[Callable[[Phone], None], str]] = {
 """The pictures of README and docs: copy build/screenshots/docs/*.png to docs/ after a change of the pages."""
 
 
-def test_the_pictures_of_the_documentation_are_written(screen: Page, preview_url: str, deployed: stack.Stack) -> None:
-    folder = SCREENSHOTS / "docs"
-    for name, (show, theme) in DOCUMENTED.items():
-        with use_phone(screen, preview_url, deployed.platform.url) as phone:
-            screen.set_viewport_size({"width": 375, "height": 720})
-            screen.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-            show(phone)
-            screen.screenshot(path=folder / f"mini-program-{name}.png", animations="disabled")
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_a_picture_of_the_documentation_is_written(phone: Phone, name: str) -> None:
+    show, theme = DOCUMENTED[name]
+    phone.page.set_viewport_size({"width": 375, "height": 720})
+    phone.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    show(phone)
+    phone.page.screenshot(path=SCREENSHOTS / "docs" / f"mini-program-{name}.png", animations="disabled")
 
 
 def save_contact_sheet(browser: Browser, group: str, names: list[str]) -> None:
