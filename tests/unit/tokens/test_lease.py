@@ -26,6 +26,7 @@ from chalicelib.tokens.lease import (
 from tests.unit.fakes import NOW, Clock, FakeTable, make_context, token_row
 
 KEY = "TOKEN#tta"
+MILLISECONDS = int(NOW) * 1000
 BUSY = UpstreamUnavailableError("http_503", retryable=True)
 EVIDENCE = Evidence(10013, 0)
 
@@ -40,21 +41,15 @@ EVIDENCE = Evidence(10013, 0)
         ({"access_token": {"S": "clt.1"}}, TokenRow("clt.1", 0)),
         ({"expires_at": {"N": "1800000000.75"}}, TokenRow("", 1800000000)),
         (
-            {"lease_owner": {"S": "another"}, "lease_until": {"N": "1800000004500"}},
-            TokenRow(lease_owner="another", lease_until=1800000004.5),
+            token_row(None, lease_until=MILLISECONDS + 4500, failed_at=MILLISECONDS, failed_until=MILLISECONDS + 2500)
+            | {"lease_owner": {"S": "another"}, "failure": {"S": "http_503"}},
+            TokenRow("", int(NOW) + 3600, 0, "another", NOW + 4.5, NOW + 2.5, 2.5, "http_503"),
         ),
+        # The pause is that of the failure only if it has a begin.
+        (token_row(None, 0, failed_until=MILLISECONDS), TokenRow("", int(NOW), failed_until=NOW)),
         (
-            {
-                "failed_at": {"N": "1800000000500"},
-                "failed_until": {"N": "1800000002500"},
-                "failure": {"S": "http_503"},
-            },
-            TokenRow(failed_until=1800000002.5, pause_seconds=2.0, failure="http_503"),
-        ),
-        ({"failed_until": {"N": "1800000002500"}}, TokenRow(failed_until=1800000002.5)),
-        (
-            {"failed_until": {"N": "1800000002500"}, "failed_at": {"N": "1800000002500"}},
-            TokenRow(failed_until=1800000002.5),
+            token_row(None, 0, failed_at=MILLISECONDS, failed_until=MILLISECONDS),
+            TokenRow("", int(NOW), failed_until=NOW),
         ),
         (
             {
@@ -146,18 +141,6 @@ def test_a_row_that_has_changed_is_not_leased(read: Item, present: Item) -> None
     assert table.items[KEY] == present
 
 
-@pytest.mark.parametrize("read", [{}, token_row("clt.old", version=7)])
-def test_a_token_written_by_hand_during_the_mint_is_not_overwritten(read: Item) -> None:
-    table = FakeTable(**{KEY: read})
-    lease = read_lease(table)
-    lease.acquire()
-    table.items[KEY] |= {"access_token": {"S": "clt.by-hand"}}
-    for write in (lease.acquire, lambda: lease.commit("clt.new", 0, 1), lambda: lease.release(BUSY)):
-        with pytest.raises(ConditionFailedError):
-            write()
-    assert table.items[KEY]["access_token"] == {"S": "clt.by-hand"}
-
-
 WRITES: dict[str, Callable[[Lease], object]] = {
     "acquire": Lease.acquire,
     "commit": lambda lease: lease.commit("clt.new", int(NOW), int(NOW) + 7200),
@@ -178,14 +161,24 @@ def test_a_conflict_with_the_own_write_is_no_conflict(write: str) -> None:
 
 
 @pytest.mark.parametrize("write", WRITES)
-@pytest.mark.parametrize("changes", [{"version": {"N": "7"}}, {"version": {"N": "2"}, "lease_owner": {"S": "another"}}])
-def test_a_conflict_with_anothers_write_is_one(changes: Item, write: str) -> None:
-    table = FakeTable()
+@pytest.mark.parametrize(
+    ("read", "changes"),
+    [
+        ({}, {"version": {"N": "7"}}),
+        ({}, {"version": {"N": "2"}, "lease_owner": {"S": "another"}}),
+        ({}, {"access_token": {"S": "clt.by-hand"}}),
+        (token_row("clt.old", version=7), {"access_token": {"S": "clt.by-hand"}}),
+    ],
+)
+def test_what_was_written_during_the_mint_is_not_overwritten(read: Item, changes: Item, write: str) -> None:
+    """By another instance, or by hand, without a new version."""
+    table = FakeTable(**{KEY: read})
     lease = read_lease(table)
     lease.acquire()
-    table.items[KEY] |= changes
+    present = table.items[KEY] = table.items[KEY] | changes
     with pytest.raises(ConditionFailedError):
         WRITES[write](lease)
+    assert table.items[KEY] == present
 
 
 @pytest.mark.parametrize(
@@ -209,10 +202,12 @@ def test_a_failed_mint_pauses_everyone_for_a_time_that_depends_on_the_error(erro
     assert (row.failed_until, row.pause_seconds, row.failure) == (NOW + 1.5 + pause, pause, error.reason)
 
 
-def test_a_release_into_an_unavailable_table_is_ignored_because_the_lease_expires() -> None:
-    table = FakeTable()
-    lease = read_lease(table)
+def test_a_release_into_an_unavailable_table_or_too_late_is_ignored_because_the_lease_expires() -> None:
+    table, context = FakeTable(), make_context()
+    lease = Lease(table, "tta", TokenRow(), Clock(), context)
     lease.acquire()
     table.fails_writes = True
+    lease.release(BUSY)
+    context.deadline.cancel()
     lease.release(BUSY)
     assert TokenRow.from_item(table.items[KEY]).is_leased(NOW, 0)

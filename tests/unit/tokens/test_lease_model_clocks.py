@@ -53,64 +53,51 @@ class Died(BaseException):
 
 
 class Simulation:
-    """Simulated time in seconds, and the threads that wait for it."""
+    """Simulated time in seconds. Each process is a thread that runs only while the simulation waits for it."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.idle = threading.Semaphore(0)
-        self._queue: list[tuple[float, int, Process]] = []
+        self._is_over = False
+        self._error: BaseException | None = None
+        self._idle = threading.Semaphore(0)
+        self._queue: list[tuple[float, int, threading.Semaphore]] = []
         self._numbers = itertools.count()
 
-    def wake(self, process: "Process", after: float) -> None:
-        """Let a process continue later."""
-        heapq.heappush(self._queue, (self.now + after, next(self._numbers), process))
+    def start(self, body: Callable[[], None]) -> None:
+        """Add a process that begins now."""
 
-    def run(self, until: float) -> None:
-        """Run the processes up to this time, then end them."""
-        while self._queue:
-            at, _, process = heapq.heappop(self._queue)
-            self.now = min(at, until)
-            process.is_ended = process.is_ended or at > until
-            process.resume()
+        def run() -> None:
+            try:
+                self.sleep(0.0)
+                body()
+            except Died:
+                pass
+            except BaseException as error:
+                self._error = error
+            self._idle.release()
 
-
-class Process:
-    """A thread that runs only while the simulation waits for it."""
-
-    def __init__(self, simulation: Simulation, body: Callable[[], None]) -> None:
-        self.is_ended = False
-        self._simulation = simulation
-        self._body = body
-        self._turn = threading.Semaphore(0)
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        simulation.wake(self, 0.0)
+        threading.Thread(target=run, daemon=True).start()
+        self._idle.acquire()
 
     def sleep(self, seconds: float) -> None:
-        """Let simulated time pass; raises Died when the process is to end."""
-        self._simulation.wake(self, seconds)
-        self._simulation.idle.release()
-        self._turn.acquire()
-        if self.is_ended:
+        """Let simulated time pass in a process; raises Died at the end of the simulation."""
+        turn = threading.Semaphore(0)
+        heapq.heappush(self._queue, (self.now + seconds, next(self._numbers), turn))
+        self._idle.release()
+        turn.acquire()
+        if self._is_over:
             raise Died
 
-    def resume(self) -> None:
-        """Run until the next sleep or the end; raises what the body raised."""
-        self._turn.release()
-        self._simulation.idle.acquire()
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
-        self._turn.acquire()
-        try:
-            self._body()
-        except Died:
-            pass
-        except BaseException as error:
-            self._error = error
-        self._simulation.idle.release()
+    def run(self, until: float) -> None:
+        """Run the processes up to this time, then end them; raises what one of them raised."""
+        while self._queue:
+            at, _, turn = heapq.heappop(self._queue)
+            self.now = min(at, until)
+            self._is_over = at > until
+            turn.release()
+            self._idle.acquire()
+            if self._error is not None:
+                raise self._error
 
 
 class Mint(NamedTuple):
@@ -141,7 +128,6 @@ class World:
     history: list[rules.Event] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     newest_at: float = 0.0
-    refusals: list[float] = field(default_factory=list)
     refused: list[tuple[str, float]] = field(default_factory=list)
     count: int = 0
 
@@ -190,19 +176,16 @@ class SimulatedInstance:
             lambda *_: "secret",
             clock=self.clock,
             monotonic=self.monotonic,
-            sleep=self.sleep,
+            sleep=world.simulation.sleep,
             uniform=lambda low, _: low,
         )
-        self.process = Process(world.simulation, self._run)
+        world.simulation.start(self._run)
 
     def clock(self) -> float:
         return NOW + self._plan.offset + self.monotonic()
 
     def monotonic(self) -> float:
         return self.world.simulation.now
-
-    def sleep(self, seconds: float) -> None:
-        self.process.sleep(seconds)
 
     def call(self, seconds: float = 0.01) -> str:
         """Let the time of a call pass, with the instance's stall or death; return the table fault of this call."""
@@ -214,16 +197,16 @@ class SimulatedInstance:
             stall = self._plan.stalls.get(number, 0.0)
             if stall:
                 self.world.record(rules.InstanceStopped, self.name)
-                self.sleep(stall)
+                self.world.simulation.sleep(stall)
                 self.world.record(rules.InstanceContinued, self.name)
-        self.sleep(seconds)
+        self.world.simulation.sleep(seconds)
         return self._plan.table_faults.get(number, "") if self.world.has_faults else ""
 
     def _run(self) -> None:
         self.world.record(rules.InstanceStarted, self.name)
         while True:
             self._request()
-            self.sleep(self._pause)
+            self.world.simulation.sleep(self._pause)
 
     def _request(self) -> None:
         self.world.record(rules.RequestStarted, self.name)
@@ -254,7 +237,7 @@ class Schedule(SimulatedInstance):
                 row = self.store.read_row("model", context)
                 if is_expiring(row, self.clock()):
                     self.store.renew("model", row, context)
-            self.sleep(self._pause)
+            self.world.simulation.sleep(self._pause)
 
 
 class SimulatedTable(FakeTable):
@@ -311,7 +294,6 @@ class SimulatedDouyin(FakeDouyin):
         result = world.mints.pop(0) if world.mints and world.has_faults else Mint()
         self._instance.call(min(result.seconds, limit) / 2)
         if result.error is not None:
-            world.refusals.append(world.simulation.now)
             raise result.error
         token = world.mint(self._instance.name)
         self._instance.call(min(result.seconds, limit) / 2)
@@ -338,15 +320,15 @@ def simulate(
 
     def change() -> None:
         for at, name in sorted(changes or []):
-            operator.sleep(max(0.0, at - simulation.now))
+            simulation.sleep(max(0.0, at - simulation.now))
             getattr(world, name)()
-        operator.sleep(FAULT_SECONDS - simulation.now)
+        simulation.sleep(FAULT_SECONDS - simulation.now)
         # All read the row now: otherwise the pause of a failed mint begins later for a clock that is slow.
         world.revoke()
-        operator.sleep(PERMANENT_PAUSE_SECONDS)
+        simulation.sleep(PERMANENT_PAUSE_SECONDS)
         world.record(rules.FaultsEnded)
 
-    operator = Process(simulation, change)
+    simulation.start(change)
     simulation.run(END_SECONDS)
     return world
 
@@ -439,11 +421,3 @@ def test_a_renewal_whose_response_was_lost_costs_each_instance_one_refusal_and_o
     assert sorted(name for name, _ in world.refused) == ["1", "2", "3"]
     assert min(at for _, at in world.refused) >= 300
     assert world.count == 3, "the first token, the lost one, and one after the refusals"
-
-
-def test_a_refused_mint_is_requested_once_in_each_pause() -> None:
-    refused = Mint(0.1, AppMisconfiguredError("10013", evidence=Evidence(10013, 0)))
-    world = simulate([Plan(), Plan(), Plan()], token_row(None, -100), mints=[refused] * 10)
-    first, second = world.refusals
-    assert second - first >= PERMANENT_PAUSE_SECONDS
-    assert world.count == 2, "the first token, and one after the refusals"

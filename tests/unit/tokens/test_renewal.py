@@ -11,7 +11,7 @@ from chalicelib.errors import (
     Evidence,
     StorageUnavailableError,
     TokenUnavailableError,
-    UpstreamTimeoutError,
+    UpstreamUnavailableError,
 )
 from chalicelib.tokens.lease import TokenRow
 from chalicelib.tokens.provider import TokenProvider
@@ -29,6 +29,7 @@ from tests.unit.fakes import (
 )
 
 SOON, LATE = 1000, 7000
+BUSY = UpstreamUnavailableError("28001005", retryable=True, evidence=Evidence(28001005, 0))
 REFUSED = AppMisconfiguredError("10013", evidence=Evidence(10013, 0))
 
 
@@ -83,26 +84,18 @@ def test_tokens_that_expire_soon_are_renewed_and_the_others_left_alone() -> None
     assert "TOKEN#theirs" not in run.table.reads
 
 
-def test_failed_mints_do_not_stop_the_others_and_the_first_error_is_returned() -> None:
-    run = Run(a=SOON, b=SOON, c=SOON, d=LATE)
-    first, second = (AppMisconfiguredError(str(code), evidence=Evidence(code, 0)) for code in (10013, 10015))
-    run.douyin.mint_results = [first, second]
-    renewal = run.start()
-    failed = {"a": f"minting failed: {first}", "b": f"minting failed: {second}"}
-    assert (renewal.renewed, renewal.failed, renewal.unchanged) == (["c"], failed, 1)
-    assert isinstance(renewal.error, TokenUnavailableError)
-    assert renewal.error.evidence == first.evidence
-    assert run.tokens() == {"a": "old.a", "b": "old.b", "c": "clt.3", "d": "old.d"}
-
-
-def test_each_app_has_one_attempt_in_random_order() -> None:
+def test_each_app_has_one_attempt_in_random_order_and_the_first_error_is_returned() -> None:
     """The order of the secret would keep the apps behind others that hang from every run."""
-    run = Run(a=SOON, b=SOON, c=SOON)
+    run = Run(a=SOON, b=SOON, c=SOON, d=LATE)
     run.shuffle = list.reverse
-    run.douyin.mint_results = [UpstreamTimeoutError("timeout", retryable=True)] * 2
+    run.douyin.mint_results = [BUSY, REFUSED]
     renewal = run.start()
     assert [mint.app_id for mint in run.douyin.mints] == ["c", "b", "a"]
-    assert (renewal.renewed, list(renewal.failed)) == (["a"], ["c", "b"])
+    failed = {"c": f"minting failed: {BUSY}", "b": f"minting failed: {REFUSED}"}
+    assert (renewal.renewed, renewal.failed, renewal.unchanged) == (["a"], failed, 1)
+    assert isinstance(renewal.error, TokenUnavailableError)
+    assert renewal.error.evidence == BUSY.evidence
+    assert run.tokens() == {"a": "clt.3", "b": "old.b", "c": "old.c", "d": "old.d"}
 
 
 def test_a_new_token_that_could_not_be_stored_is_a_failure_and_the_lifetime_that_of_the_row() -> None:
@@ -115,11 +108,12 @@ def test_a_new_token_that_could_not_be_stored_is_a_failure_and_the_lifetime_that
 
 
 def test_an_unavailable_table_fails_every_app_and_not_the_run() -> None:
-    run = Run(a=SOON, b=LATE)
+    run = Run(a=SOON, b=LATE, theirs=LATE)
+    run.secret.put({"a": "s", "b": "s", "theirs": ""}, [SESSION_KEY])
     run.table.fails_reads = True
     renewal = run.start()
-    assert (renewal.renewed, renewal.failed) == ([], {"a": "read failed", "b": "read failed"})
-    assert (renewal.unchanged, renewal.seconds_left) == (0, None)
+    assert renewal.failed == dict.fromkeys(("a", "b", "theirs"), "read failed")
+    assert (renewal.renewed, renewal.unchanged, renewal.expired, renewal.seconds_left) == ([], 0, [], None)
     assert isinstance(renewal.error, StorageUnavailableError)
 
 
@@ -154,15 +148,6 @@ def test_the_rows_of_providers_apps_are_read_once_after_the_others_and_never_ren
         "mint",
         *(f"TOKEN#{app}" for app in ("theirs", "late", "missing", "zero")),
     ]
-
-
-def test_a_providers_row_that_cannot_be_read_is_a_failure() -> None:
-    run = Run(theirs=LATE)
-    run.secret.put({"theirs": ""}, [SESSION_KEY])
-    run.table.fails_reads = True
-    renewal = run.start()
-    assert (renewal.failed, renewal.expired) == ({"theirs": "read failed"}, [])
-    assert isinstance(renewal.error, StorageUnavailableError)
 
 
 def test_each_app_has_a_time_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
