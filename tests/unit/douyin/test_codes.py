@@ -4,7 +4,7 @@ import pytest
 
 from chalicelib import errors
 from chalicelib.douyin import codes
-from chalicelib.douyin.codes import CodeRow, ErrorMapping, map_error
+from chalicelib.douyin.codes import ErrorMapping, map_error
 
 Outcome = tuple[type[errors.UpstreamError], bool]
 
@@ -64,13 +64,6 @@ def test_an_endpoint_knows_these_codes(known: dict[int, ErrorMapping], expected:
 
 
 @pytest.mark.parametrize(
-    "table", [codes.CERTIFICATE_CODES, codes.COMMON_CODES, codes.SUB_CODES, codes.LOGIN_CODES, codes.MINT_CODES]
-)
-def test_a_code_that_is_listed_twice_has_one_mapping(table: tuple[CodeRow, ...]) -> None:
-    assert len({(row.code, row.mapping) for row in table}) == len({row.code for row in table})
-
-
-@pytest.mark.parametrize(
     ("known", "found", "sub_code", "expected", "decided_by"),
     [
         # A known sub code is more specific than the main code.
@@ -95,9 +88,3 @@ def test_precedence_of_codes(
 ) -> None:
     mapping, code = map_error(known, found, sub_code)
     assert (tuple(mapping), code) == (expected, decided_by)
-
-
-def test_an_unknown_code_is_recognizable() -> None:
-    """It has the same error and retryability as no other mapping."""
-    assert map_error(codes.CERTIFICATES, (999,), 0)[0] is codes.UNKNOWN
-    assert codes.UNKNOWN not in {*codes.MINT.values(), *codes.LOGIN.values(), *codes.BY_SUB_CODE.values()}

@@ -1,13 +1,10 @@
 """The protocol as pure functions: requests byte by byte, and what each response means."""
 
-import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
 
-import hypothesis.strategies as st
 import pytest
-from hypothesis import example, given, settings
 
 from chalicelib.douyin import pages, protocol
 from chalicelib.douyin.pages import Page
@@ -27,6 +24,7 @@ from tests.unit.fakes import json_response
 
 Parse = Callable[[Response], object]
 
+JSON = {"content-type": "application/json"}
 NO_DATA: list[Any] = [None, 7, {}]
 NO_COUNTS: list[Any] = ["9" * 19, 10**18, None, -1, 1.5, "many", "３４０", True, {}]
 NO_IDS: list[Any] = [None, "", True, {}, 10**64, "x" * 65]
@@ -41,23 +39,13 @@ PARSERS: list[Parse] = [
 class TestRequests:
     def test_a_page_is_requested_with_every_option(self) -> None:
         query = CertificatesQuery(Selection("7", "6601", 2, 100, 200), "user", "8", 10)
-        request = protocol.certificates_request(query, 3, "clt.x")
-        assert (request.method, request.path) == ("POST", "/api/trade/v2/fulfillment/query_user_certificates/")
-        assert request.headers == {
-            "content-type": "application/json",
-            "access-token": "clt.x",
-            "Rpc-Transit-Life-Account": "8",
-        }
-        assert json.loads(request.body) == {
-            "account_id": "7",
-            "open_id": "user",
-            "poi_id": "6601",
-            "biz_type": 2,
-            "page": 3,
-            "page_size": 10,
-            "page_dimension": 1,
-            "time_range": {"start_time": 100, "end_time": 200},
-        }
+        assert protocol.certificates_request(query, 3, "clt.x") == Request(
+            "/api/trade/v2/fulfillment/query_user_certificates/",
+            b'{"account_id":"7","open_id":"user","poi_id":"6601","biz_type":2,"page":3,"page_size":10,'
+            b'"page_dimension":1,"time_range":{"start_time":100,"end_time":200}}',
+            {**JSON, "access-token": "clt.x", "Rpc-Transit-Life-Account": "8"},
+            "POST",
+        )
 
     @pytest.mark.parametrize(
         ("selection", "optional"),
@@ -74,33 +62,16 @@ class TestRequests:
         assert json.loads(request.body) == required | optional
         assert set(request.headers) == {"content-type", "access-token"}
 
-    @pytest.mark.parametrize(
-        ("request_", "path", "body"),
-        [
-            (
-                protocol.mint_request("tta", "secret"),
-                "/oauth/client_token/",
-                {"client_key": "tta", "client_secret": "secret", "grant_type": "client_credential"},
-            ),
-            (
-                protocol.login_request("tta", "secret", "code"),
-                "/api/apps/v2/jscode2session",
-                {"appid": "tta", "secret": "secret", "code": "code"},
-            ),
-        ],
-    )
-    def test_a_token_and_an_open_id_are_requested_with_the_apps_credentials(
-        self, request_: Request, path: str, body: dict[str, str]
-    ) -> None:
-        assert (request_.method, request_.path) == ("POST", path)
-        assert request_.headers == {"content-type": "application/json"}
-        assert json.loads(request_.body) == body
-
-    def test_a_providers_login_is_requested_with_a_token_and_without_a_secret(self) -> None:
-        request = protocol.provider_login_request("tta", "isvact.x", "code")
-        assert (request.method, request.path) == ("POST", "/api/apps/v1/microapp/code2session/")
-        assert request.headers == {"content-type": "application/json", "access-token": "isvact.x"}
-        assert json.loads(request.body) == {"app_id": "tta", "code": "code"}
+    def test_tokens_and_open_ids_are_requested_with_the_secret_and_a_providers_open_id_with_its_token(self) -> None:
+        mint = b'{"client_key":"tta","client_secret":"secret","grant_type":"client_credential"}'
+        assert protocol.mint_request("tta", "secret") == Request("/oauth/client_token/", mint, JSON, "POST")
+        login = b'{"appid":"tta","secret":"secret","code":"code"}'
+        path = "/api/apps/v2/jscode2session"
+        assert protocol.login_request("tta", "secret", "code") == Request(path, login, JSON, "POST")
+        login = b'{"app_id":"tta","code":"code"}'
+        path = "/api/apps/v1/microapp/code2session/"
+        headers = {**JSON, "access-token": "isvact.x"}
+        assert protocol.provider_login_request("tta", "isvact.x", "code") == Request(path, login, headers, "POST")
 
     def test_a_connection_is_opened_with_an_empty_request(self) -> None:
         assert Request("/", b"", {}, "HEAD") == protocol.CONNECT_REQUEST
@@ -162,7 +133,6 @@ class TestCertificates:
             ({"data": {"total": 10}}, 10, None, False),
             # A code that is there and 0, or a total of 0, says so.
             ({"data": {"total": 0}}, 0, None, True),
-            ({"data": {"total": "0"}}, 0, None, True),
             ({"data": {"error_code": 0}}, 0, None, True),
             ({"data": {"error_code": "0", "total": None}}, 0, None, True),
             ({"data": {}, "extra": {"error_code": 0}}, 0, None, True),
@@ -171,11 +141,8 @@ class TestCertificates:
             # Its own total decides whether certificates can be expected.
             ({"data": {"error_code": 0, "total": 1}}, 0, None, False),
             ({"data": {"error_code": 0, "total": "many"}}, 0, None, False),
-            ({"data": {"error_code": 0, "total": -1}}, 0, None, False),
-            ({"data": {"error_code": 0, "total": 10}}, 0, None, False),
             ({"data": {"error_code": 0, "total": 10}}, 10, 100, True),
             ({"data": {"error_code": 0, "total": 11}}, 10, 100, False),
-            ({"data": {"error_code": 0, "total": 11}}, 20, 100, True),
             # Without one, that of the list decides.
             *(
                 ({"data": {**orders, **total}, **envelope}, 50, known_total, is_page)
@@ -472,23 +439,3 @@ def test_retry_after_is_a_number_of_seconds_and_a_minute_at_most(
 ) -> None:
     error = raised_by(pages.parse_certificates, json_response({}, status, retry_after=header))
     assert error.retry_after == seconds
-
-
-NAMES = [
-    "data", "extra", "err_no", "log_id", "orders", "total", "error_code", "sub_error_code", "logid", "order_id",
-    "certificates", "certificate_id", "sku_info", "sku_id", "access_token", "expires_in", "openid",
-]  # fmt: skip
-JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
-    max_leaves=12,
-)
-
-
-@settings(deadline=None)
-@given(body=st.binary(max_size=200) | JSON_VALUES.map(lambda value: json.dumps(value).encode()))
-@example(body=b'{"data":{"orders":[{"order_id":"1","certificates":[7]}],"total":1' + b"0" * 5000 + b'},"extra":{}}')
-def test_any_bytes_are_parsed_or_an_upstream_error(body: bytes) -> None:
-    for parse in PARSERS:
-        with contextlib.suppress(UpstreamError):
-            parse(Response(200, {}, body))
