@@ -60,13 +60,9 @@ class LambdaContext:
 
 
 class InlineExecutor(Executor):
-    """Runs each task at once, in the calling thread. `submitted` counts the tasks."""
-
-    def __init__(self) -> None:
-        self.submitted = 0
+    """Runs each task at once, in the calling thread."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.submitted += 1
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
@@ -181,6 +177,7 @@ class FakeDouyin(DouyinClient):
         self.queries: list[CertificatesQuery] = []
         self.contexts: list[RequestContext] = []
         self.known_totals: list[int | None] = []
+        self.errors: dict[int, RedemptionError] = {}
         self.fetch: Callable[[int, str], Page] = lambda _page, _token: make_page([])
         self.connections = 0
         self.connection_error: RedemptionError | None = None
@@ -215,6 +212,8 @@ class FakeDouyin(DouyinClient):
         self.queries.append(query)
         self.fetches.append((number, access_token))
         self.known_totals.append(known_total)
+        if number in self.errors:
+            raise self.errors[number]
         return self.fetch(number, access_token)
 
     def ensure_connection(self) -> None:

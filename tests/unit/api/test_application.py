@@ -105,10 +105,6 @@ def test_a_views_text_is_the_body_and_is_reported(app: App) -> None:
     assert record.request_id == "gateway-id"
 
 
-def test_a_view_stays_a_function(app: App) -> None:
-    assert app.service.route("/other")(app.view) is app.view
-
-
 def test_chalice_does_not_log_by_itself() -> None:
     """Its own lines contain tracebacks, which may quote secrets."""
     assert Application("unlogged", FakeTelemetry()).log.handlers == []

@@ -117,7 +117,3 @@ def test_a_mistake_is_the_callers_unless_the_merchant_or_the_platform_can_end_it
     callers = {problem_type.code for problem_type in TYPES.values() if problem_type.is_callers_mistake}
     below_500 = {problem_type.code for problem_type in TYPES.values() if problem_type.status < 500}
     assert callers == below_500 - {"merchant_not_authorized", "rate_limited"}
-
-
-def test_every_problem_type_is_used() -> None:
-    assert {*problems.ERROR_PROBLEMS.values(), *problems.FRAMEWORK_PROBLEMS.values()} == set(TYPES.values())

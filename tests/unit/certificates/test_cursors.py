@@ -45,18 +45,12 @@ def test_the_form_of_a_cursor_is_fixed() -> None:
     assert decode_cursor(sign(b"[5,180,1]"), *LIST, KEYS) == CURSOR
 
 
-def assert_is_refused(text: str, of: tuple[Selection, str] = LIST, keys: list[str] = KEYS) -> None:
-    assert decode_cursor(text, *of, keys) is None
-
-
-@pytest.mark.parametrize("payload", [b"", b'["5"]', b'{"page":5}', b"\xff"])
-def test_a_signed_cursor_of_another_form_is_refused(payload: bytes) -> None:
-    assert_is_refused(sign(payload))
-
-
-@pytest.mark.parametrize("text", ["", "x", "AAAAAg.", ".AAAA", "WzUsMTgwLDFd.AAAA", "店"])
-def test_what_is_no_cursor_is_refused(text: str) -> None:
-    assert_is_refused(text)
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "AAAAAg.", ".AAAA", "WzUsMTgwLDFd.AAAA", "店", *map(sign, (b"", b'["5"]', b'{"page":5}', b"\xff"))],
+)
+def test_what_is_no_cursor_is_refused_even_if_it_is_signed(text: str) -> None:
+    assert decode_cursor(text, *LIST, KEYS) is None
 
 
 def changed(**changes: Any) -> tuple[Selection, str]:
@@ -77,7 +71,7 @@ def changed(**changes: Any) -> tuple[Selection, str]:
     ],
 )
 def test_a_cursor_of_another_list_is_refused(foreign: tuple[Selection, str]) -> None:
-    assert_is_refused(encode_cursor(CURSOR, *LIST, KEYS), foreign)
+    assert decode_cursor(encode_cursor(CURSOR, *LIST, KEYS), *foreign, KEYS) is None
     assert decode_cursor(encode_cursor(CURSOR, *foreign, KEYS), *foreign, KEYS) == CURSOR
 
 
@@ -85,4 +79,4 @@ def test_the_newest_key_signs_and_every_key_verifies() -> None:
     text = encode_cursor(CURSOR, *LIST, [OTHER_KEY, SESSION_KEY])
     for keys in ([OTHER_KEY], [SESSION_KEY, OTHER_KEY], [OTHER_KEY, SESSION_KEY]):
         assert decode_cursor(text, *LIST, keys) == CURSOR
-    assert_is_refused(text, keys=[SESSION_KEY])
+    assert decode_cursor(text, *LIST, [SESSION_KEY]) is None

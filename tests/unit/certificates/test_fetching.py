@@ -68,9 +68,9 @@ class Request:
 def test_pages_are_fetched_with_the_merchants_token() -> None:
     request = Request("clt.row", "clt.row")
     fetcher = request.fetcher()
-    assert [fetcher.fetch_page(page, None).size for page in (3, 4)] == [3, 4]
+    assert [fetcher.fetch_page(page, 10 * page).size for page in (3, 4)] == [3, 4]
     assert request.douyin.fetches == [(3, "clt.row"), (4, "clt.row")]
-    assert request.douyin.queries == [QUERY, QUERY]
+    assert (request.douyin.queries, request.douyin.known_totals) == ([QUERY, QUERY], [30, 40])
     assert all(context.deadline is fetcher.deadline for context in request.douyin.contexts)
     assert request.table.reads == [KEY]
 
@@ -86,16 +86,6 @@ def test_a_refused_token_is_renewed_and_the_page_fetched_again() -> None:
     assert request.table.items[KEY]["access_token"] == {"S": "clt.1"}
 
 
-def test_a_renewed_token_that_is_refused_as_well_ends_the_page_with_the_last_evidence() -> None:
-    request = Request("clt.revoked")
-    request.raise_(*(TokenRefusedError("2190008", evidence=Evidence(code, 0)) for code in (1, 2)))
-    with pytest.raises(TokenUnavailableError, match="refused again") as raised:
-        request.fetcher().fetch_page(1, None)
-    assert raised.value.evidence == Evidence(2, 0)
-    assert len(request.douyin.fetches) == 2
-    assert len(request.douyin.mints) == 1
-
-
 def test_no_token_is_renewed_for_a_page_that_is_no_longer_needed() -> None:
     request = Request("clt.revoked")
     fetcher = request.fetcher()
@@ -109,10 +99,10 @@ def test_one_request_renews_the_token_once() -> None:
     request = Request("clt.revoked", "clt.1")
     fetcher = request.fetcher()
     fetcher.fetch_page(1, None)
-    request.valid = ()
+    request.raise_(TokenRefusedError("2190008", evidence=Evidence(2, 0)))
     with pytest.raises(TokenUnavailableError, match="refused again") as raised:
         fetcher.fetch_page(2, None)
-    assert raised.value.evidence == REFUSAL
+    assert raised.value.evidence == Evidence(2, 0)
     assert request.douyin.fetches[2:] == [(2, "clt.1")]
     assert len(request.douyin.mints) == 1
 
@@ -140,24 +130,17 @@ def test_a_page_uses_the_token_that_another_page_has_renewed_meanwhile() -> None
     ],
     ids=["of the mint", "of the refusal"],
 )
-def test_a_failed_renewal_has_the_best_evidence(error: RedemptionError, evidence: Evidence) -> None:
-    request = Request("clt.revoked")
-    request.douyin.mint_results = [error]
-    with pytest.raises(TokenUnavailableError, match="minting failed") as raised:
-        request.fetcher().fetch_page(1, None)
-    assert raised.value.evidence == evidence
-    assert len(request.douyin.fetches) == 1
-
-
-def test_what_has_stopped_the_renewal_is_raised_for_every_page() -> None:
+def test_a_failed_renewal_is_raised_for_every_page_with_the_best_evidence(
+    error: RedemptionError, evidence: Evidence
+) -> None:
     request = Request("clt.revoked")
     fetcher = request.fetcher()
-    request.douyin.mint_results = [AppMisconfiguredError("10013", evidence=Evidence(10013, 0))]
-    for page in (2, 3):
+    request.douyin.mint_results = [error]
+    for page in (1, 2):
         with pytest.raises(TokenUnavailableError, match="minting failed") as raised:
             fetcher.fetch_page(page, None)
-        assert raised.value.evidence == Evidence(10013, 0)
-    assert len(request.douyin.mints) == 1
+        assert raised.value.evidence == evidence
+    assert (len(request.douyin.fetches), len(request.douyin.mints)) == (2, 1)
 
 
 @pytest.mark.parametrize("refusals", [0, 1], ids=["first token", "renewed token"])
