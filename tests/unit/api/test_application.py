@@ -12,12 +12,10 @@ from chalice.app import BadRequestError, Chalice, Request
 from chalicelib.api.application import Application
 from chalicelib.context import Outcome, RequestContext
 from chalicelib.errors import (
-    ConfigurationError,
     InvalidRequestError,
     RateLimitedError,
     StorageUnavailableError,
     TokenUnavailableError,
-    UnauthenticatedError,
 )
 from tests.unit.fakes import FakeTelemetry, LambdaContext, Report
 
@@ -154,7 +152,6 @@ def raising(error: Exception) -> Callable[..., Any]:
     [
         (InvalidRequestError("cursor", "is wrong"), 400, "invalid_request"),
         (StorageUnavailableError("Throttling"), 503, "unavailable"),
-        (ConfigurationError("TABLE_NAME is missing"), 500, "internal_error"),
         (ZeroDivisionError("planted"), 500, "internal_error"),
         # Chalice makes responses of its own errors; here they are no more than foreign exceptions.
         (BadRequestError("planted"), 500, "internal_error"),
@@ -183,8 +180,6 @@ def test_an_error_of_a_view_is_a_problem_and_is_reported_and_nothing_of_it_is_sh
 def test_headers_of_a_problem_are_sent(app: App) -> None:
     app.view = raising(RateLimitedError("2119003", retry_after=30.0))
     assert app.call()["headers"]["Retry-After"] == "30"
-    app.view = raising(UnauthenticatedError("x"))
-    assert app.call()["headers"]["WWW-Authenticate"] == "Bearer"
 
 
 def test_only_the_success_of_a_route_with_a_max_age_may_be_cached(app: App) -> None:

@@ -56,8 +56,8 @@ def make_deadline() -> Deadline:
     return Deadline(9.0, Clock())
 
 
-def read(pages: FetchPage, start: Cursor | None = None, page_size: int = PAGE_SIZE) -> PagedResult:
-    return list_pages(start or Cursor(), pages, InlineExecutor(), page_size, make_deadline())
+def read(pages: FetchPage, start: Cursor | None = None) -> PagedResult:
+    return list_pages(start or Cursor(), pages, InlineExecutor(), PAGE_SIZE, make_deadline())
 
 
 def place(result: PagedResult) -> Cursor | None:
@@ -186,12 +186,6 @@ def test_a_lost_first_page_is_an_error() -> None:
     with pytest.raises(UpstreamRejectedError):
         read(fetch, Cursor(5, 200))
     assert fetch.fetched == [5]
-
-
-def test_the_page_size_of_the_query_counts() -> None:
-    fetch = Pages(alike(range(1, 4), 10, 35) | {4: (5, 35)})
-    result = read(fetch, page_size=10)
-    assert (fetch.fetched, place(result)) == ([1, 2, 3, 4], None)
 
 
 def test_the_first_page_is_read_alone_and_the_others_in_parallel() -> None:
