@@ -254,30 +254,14 @@ class FakeTransport(Transport):
         return result
 
 
-class Report(NamedTuple):
-    """Arguments of one report to the telemetry."""
-
-    operation: str
-    record: RequestRecord
-    fields: dict[str, Any]
-
-    @property
-    def outcome(self) -> str:
-        return self.record.outcome.code
-
-    @property
-    def error(self) -> BaseException | None:
-        return self.record.outcome.error
-
-
 class FakeTelemetry(Telemetry):
-    """Collects reports instead of writing them."""
+    """Collects reports, as (operation, record, fields), instead of writing them."""
 
     def __init__(self) -> None:
-        self.reports: list[Report] = []
+        self.reports: list[tuple[str, RequestRecord, dict[str, Any]]] = []
 
     def report(self, operation: str, record: RequestRecord, **fields: Any) -> None:
-        self.reports.append(Report(operation, record, fields))
+        self.reports.append((operation, record, fields))
 
 
 class FakeSecret:

@@ -10,33 +10,22 @@ import pytest
 from chalice.app import BadRequestError, Chalice, Request
 
 from chalicelib.api.application import Application
-from chalicelib.context import Outcome, RequestContext
+from chalicelib.context import Outcome, RequestContext, RequestRecord
 from chalicelib.errors import (
     InvalidRequestError,
     RateLimitedError,
     StorageUnavailableError,
     TokenUnavailableError,
 )
-from tests.unit.fakes import FakeTelemetry, LambdaContext, Report
+from sandbox import gateway
+from tests.unit.fakes import FakeTelemetry, LambdaContext
 
 
 def make_event(method: str = "GET", resource: str = "/plain", **fields: Any) -> dict[str, Any]:
     """Return an event of API Gateway's REST API, with null where it sends null."""
-    return {
-        "resource": resource,
-        "path": resource,
-        "httpMethod": method,
-        "headers": None,
-        "multiValueHeaders": None,
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
-        "pathParameters": None,
-        "stageVariables": None,
-        "requestContext": {"resourcePath": resource, "httpMethod": method, "requestId": "gateway-id"},
-        "body": None,
-        "isBase64Encoded": False,
-        **fields,
-    }
+    event = gateway.build_event(method, resource)
+    event["requestContext"]["requestId"] = "gateway-id"
+    return event | fields
 
 
 class App:
@@ -69,7 +58,7 @@ class App:
     def call(self, event: Any = None, context: Any = None) -> dict[str, Any]:
         return self.service(make_event() if event is None else event, context or LambdaContext())
 
-    def report(self) -> Report:
+    def report(self) -> tuple[str, RequestRecord, dict[str, Any]]:
         [report] = self.telemetry.reports
         return report
 
@@ -121,7 +110,7 @@ def test_a_view_gets_request_context_and_path_parameters(app: App) -> None:
     assert (account_id, poi_id) == ("7", "66%30")
     assert request.headers["authorization"] == "Bearer x"
     assert request.query_params.getlist("cursor") == ["a", "b"]
-    assert app.report().record is context.record
+    assert app.report()[1] is context.record
 
 
 @pytest.mark.parametrize(
@@ -172,9 +161,9 @@ def test_an_error_of_a_view_is_a_problem_and_is_reported_and_nothing_of_it_is_sh
     assert assert_problem(response, status, code)["request_id"] == "gateway-id"
     out = capfd.readouterr()
     assert "planted" not in out.out + out.err + caplog.text + json.dumps(response)
-    report = app.report()
-    assert (report.operation, report.outcome, report.fields["status"]) == ("GET /plain", code, status)
-    assert report.error is error
+    operation, record, fields = app.report()
+    assert (operation, fields) == ("GET /plain", {"status": status})
+    assert (record.outcome.code, record.outcome.error) == (code, error)
 
 
 def test_headers_of_a_problem_are_sent(app: App) -> None:
@@ -206,8 +195,8 @@ def test_a_refusal_of_the_framework_is_a_problem_and_is_reported(
     response = app.call(make_event(method, resource, headers={"Content-Type": "text/plain"}, body='{"a":1}'))
     assert_problem(response, status, code)
     assert response["headers"].get("Allow") == allow
-    report = app.report()
-    assert (report.operation, report.outcome, report.error) == (f"{method} {resource}", code, None)
+    operation, record, _ = app.report()
+    assert (operation, record.outcome) == (f"{method} {resource}", Outcome(code, is_callers_mistake=True))
     assert app.seen == []
 
 
@@ -267,19 +256,20 @@ def test_a_view_gets_the_parts_of_an_event(app: App, fields: dict[str, Any], exp
 def test_a_failure_outside_of_the_middleware_is_an_internal_error_in_our_form(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Chalice, "__call__", raising(ZeroDivisionError("planted")))
+    error = ZeroDivisionError("planted")
+    monkeypatch.setattr(Chalice, "__call__", raising(error))
     response = app.call()
     assert_problem(response, 500, "internal_error")
     assert "planted" not in json.dumps(response)
-    report = app.report()
-    assert (report.operation, report.outcome, report.fields["status"]) == ("unknown", "internal_error", 500)
-    assert isinstance(report.error, ZeroDivisionError)
+    operation, record, fields = app.report()
+    assert (operation, fields) == ("unknown", {"status": 500})
+    assert record.outcome == Outcome("internal_error", error=error)
 
 
 def test_an_event_without_path_parameters_is_an_internal_error(app: App) -> None:
     event = make_event(resource="/a/{account_id}/b/{poi_id}", pathParameters={"account_id": "7"})
     assert_problem(app.call(event), 500, "internal_error")
-    assert app.report().error is not None
+    assert app.report()[1].outcome.error is not None
 
 
 @pytest.mark.parametrize("error", [None, OSError("planted")], ids=["logged", "no log either"])
@@ -316,18 +306,19 @@ class TestJob:
     def test_an_error_of_a_part_is_reported_with_the_fields_and_does_not_fail_the_job(self, app: App) -> None:
         error = TokenUnavailableError("x")
         app.service.run_job("refresh_tokens", LambdaContext(), lambda _: ({"failed": {"tta": "x"}}, error))
-        report = app.report()
-        assert (report.outcome, report.error, report.fields) == ("token_unavailable", error, {"failed": {"tta": "x"}})
+        _, record, fields = app.report()
+        assert (record.outcome, fields) == (Outcome("token_unavailable", error=error), {"failed": {"tta": "x"}})
 
     def test_a_failed_job_is_reported_and_fails(self, app: App) -> None:
         error = StorageUnavailableError("x")
         with pytest.raises(StorageUnavailableError):
             app.service.run_job("refresh_tokens", LambdaContext(), raising(error))
-        assert (app.report().outcome, app.report().error, app.report().fields) == ("unavailable", error, {})
+        _, record, fields = app.report()
+        assert (record.outcome, fields) == (Outcome("unavailable", error=error), {})
 
     def test_an_unforeseen_exception_of_a_job_is_reported_and_its_message_reaches_no_log(self, app: App) -> None:
         unforeseen = ValueError("clt.secret")
         with pytest.raises(RuntimeError, match="refresh_tokens failed with ValueError") as raised:
             app.service.run_job("refresh_tokens", LambdaContext(), raising(unforeseen))
         assert "clt.secret" not in "".join(traceback.format_exception(raised.value))
-        assert (app.report().outcome, app.report().error) == ("internal_error", unforeseen)
+        assert app.report()[1].outcome == Outcome("internal_error", error=unforeseen)
