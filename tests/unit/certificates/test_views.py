@@ -25,6 +25,15 @@ BARE = {"certificate_id": "1", "order_id": "2", "kind": "other"}
 SERIALS = {"total_times_serial_nums": [1, 2], "used_times_serial_nums": [1]}
 
 
+NO_HOURS = [{}, {"start_time": "14:00"}, {"start_time": "", "end_time": "09:00"}]
+NIGHT = {"start_time": "22:00", "end_time": "02:00"}
+HOURS = ["22:00", "02:00"]
+
+
+def off_peak(is_off_peak: bool | None, **limits: Any) -> dict[str, Any]:
+    return {"off_peak_discount_detail": {"has_off_peak_discount": is_off_peak, **limits}}
+
+
 def test_every_field_has_its_source() -> None:
     view = view_of(**build_certificate(certificate_id="1"))
     assert view == {
@@ -91,35 +100,19 @@ def test_every_field_has_its_source() -> None:
         ({"times_card_info": {"used_times_serial_nums": [1]}}, {}),
         ({"times_card_info": {"total_times_serial_nums": [3, 1, 2]}}, {"times": {"usable_serials": [3, 1, 2]}}),
         ({"times_card_info": SERIALS | {"locked_times_serial_nums": [2, 9]}}, {}),
+        # Off-peak limits, when the certificate has any. Hours need a begin and an end.
+        (off_peak(False, off_peak_time_limit_type=1), {}),
+        (off_peak(None, off_peak_time_limit_type=1, off_peak_time={"start_time": 1}), {}),
+        (off_peak(True, off_peak_time={}), {}),
+        (off_peak(True, off_peak_time_limit_type=0), {"off_peak": {"limit_type": 0}}),
+        (off_peak(True, off_peak_time={"start_time": 0}), {"off_peak": {"start_time": 0}}),
+        (off_peak(True, off_peak_time={"week_day_list": []}), {}),
+        (off_peak(True, off_peak_time={"daily_time_range_list": NO_HOURS}), {}),
+        (off_peak(True, off_peak_time={"daily_time_range_list": [*NO_HOURS, NIGHT]}), {"off_peak": {"hours": [HOURS]}}),
     ],
 )
 def test_a_field_is_added_when_it_has_a_value(fields: dict[str, Any], added: dict[str, Any]) -> None:
     assert view_of(**fields) == BARE | added
-
-
-NO_HOURS = [{}, {"start_time": "14:00"}, {"start_time": "", "end_time": "09:00"}]
-NIGHT = {"start_time": "22:00", "end_time": "02:00"}
-
-
-@pytest.mark.parametrize(
-    ("is_off_peak", "limits", "added"),
-    [
-        (False, {"off_peak_time_limit_type": 1}, None),
-        (None, {"off_peak_time_limit_type": 1, "off_peak_time": {"start_time": 1}}, None),
-        (True, {"off_peak_time": {}}, None),
-        (True, {"off_peak_time_limit_type": 0}, {"limit_type": 0}),
-        (True, {"off_peak_time": {"start_time": 0}}, {"start_time": 0}),
-        (True, {"off_peak_time": {"week_day_list": []}}, None),
-        # Hours need a begin and an end.
-        (True, {"off_peak_time": {"daily_time_range_list": NO_HOURS}}, None),
-        (True, {"off_peak_time": {"daily_time_range_list": [*NO_HOURS, NIGHT]}}, {"hours": [["22:00", "02:00"]]}),
-    ],
-)
-def test_off_peak_limits_are_added_when_the_certificate_has_any(
-    is_off_peak: bool | None, limits: dict[str, Any], added: dict[str, Any] | None
-) -> None:
-    detail = {"has_off_peak_discount": is_off_peak, **limits}
-    assert view_of(off_peak_discount_detail=detail) == BARE | ({} if added is None else {"off_peak": added})
 
 
 def order(order_id: str, *certificates: Certificate, can_use: Any = True) -> Order:

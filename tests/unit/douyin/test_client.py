@@ -21,6 +21,7 @@ from tests.unit.fakes import Clock, FakeTransport, Sent, json_response, make_con
 
 OPEN_API = "https://open.example"
 LOGIN_API = "https://login.example"
+ONCE = MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS
 QUERY = CertificatesQuery(Selection("7", "6601"), "user")
 
 PAGE = json_response({"data": {"orders": [{"order_id": "1", "certificates": [{"certificate_id": "a"}]}]}, "extra": {}})
@@ -62,28 +63,21 @@ REQUESTS: dict[str, tuple[Callable[[Platform], Any], Request]] = {
 
 
 @pytest.mark.parametrize(
-    ("name", "response", "result", "base_url", "max_bytes", "max_idle"),
+    ("name", "response", "result", "base_url", "limits"),
     [
-        (
-            "query_user_certificates",
-            PAGE,
-            parse_certificates(PAGE),
-            OPEN_API,
-            MAX_PAGE_BYTES,
-            MAX_IDLE_SECONDS,
-        ),
-        ("client_token", MINTED, MintedToken("clt.new", 7200), OPEN_API, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS),
-        ("jscode2session", LOGGED_IN, "user", LOGIN_API, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS),
-        ("code2session", LOGGED_IN, "user", OPEN_API, MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS),
+        ("query_user_certificates", PAGE, parse_certificates(PAGE), OPEN_API, (MAX_PAGE_BYTES, MAX_IDLE_SECONDS)),
+        ("client_token", MINTED, MintedToken("clt.new", 7200), OPEN_API, ONCE),
+        ("jscode2session", LOGGED_IN, "user", LOGIN_API, ONCE),
+        ("code2session", LOGGED_IN, "user", OPEN_API, ONCE),
     ],
 )
 def test_each_call_is_sent_once_within_its_limits_and_logged(
-    name: str, response: Response, result: Any, base_url: str, max_bytes: int, max_idle: float
+    name: str, response: Response, result: Any, base_url: str, limits: tuple[int, float]
 ) -> None:
     platform = Platform(response)
     call, request = REQUESTS[name]
     assert call(platform) == result
-    assert platform.transport.sent == [Sent(base_url, request, platform.context.deadline, max_bytes, max_idle)]
+    assert platform.transport.sent == [Sent(base_url, request, platform.context.deadline, *limits)]
     assert platform.logged() == [("douyin", name, "ok")]
 
 
@@ -124,17 +118,14 @@ def test_a_page_is_requested_again_after_a_transient_error(
 
 
 @pytest.mark.parametrize("failure", [Response(503, {}, b""), TIMEOUT])
-def test_a_login_and_a_mint_are_sent_once(failure: Response | RedemptionError) -> None:
+@pytest.mark.parametrize("name", ["client_token", "jscode2session", "code2session"])
+def test_a_login_and_a_mint_are_sent_once(name: str, failure: Response | RedemptionError) -> None:
     """A code is valid once, and a mint invalidates older tokens."""
     platform = Platform(failure)
-    for call in (platform.login, platform.login_with_token, platform.mint):
-        with pytest.raises(UpstreamError):
-            call()
-    assert [sent.request.path for sent in platform.transport.sent] == [
-        protocol.LOGIN_PATH,
-        protocol.PROVIDER_LOGIN_PATH,
-        protocol.MINT_PATH,
-    ]
+    call, request = REQUESTS[name]
+    with pytest.raises(UpstreamError):
+        call(platform)
+    assert [sent.request for sent in platform.transport.sent] == [request]
 
 
 def test_a_transient_error_is_overcome_after_the_wait_that_the_platform_asks_for() -> None:

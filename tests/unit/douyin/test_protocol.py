@@ -112,12 +112,8 @@ class TestCertificates:
         [
             # Missing codes mean no error where there is a list.
             ({"data": {"orders": []}, "extra": {}}, 0, None, True),
-            (
-                {"data": {"orders": [], "error_code": None}, "extra": {"error_code": None, "sub_error_code": None}},
-                0,
-                None,
-                True,
-            ),
+            ({"data": {"orders": [], "error_code": None}, "extra": {"error_code": None}}, 0, None, True),
+            ({"data": {"orders": []}, "extra": {"sub_error_code": None}}, 0, None, True),
             ({"data": {"orders": [], "error_code": "0"}, "extra": {"error_code": "0"}, "err_no": 0}, 0, None, True),
             ({"data": {"orders": []}, "extra": None}, 0, None, True),
             ({"data": {"orders": []}, "extra": []}, 0, None, True),
