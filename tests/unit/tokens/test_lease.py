@@ -12,7 +12,6 @@ import json
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -223,26 +222,18 @@ def test_a_release_into_an_unavailable_table_or_too_late_is_ignored_because_the_
     assert TokenRow.from_item(table.items[KEY]).is_leased(NOW, 0)
 
 
-class Decision(NamedTuple):
-    """What an instance that reads a row finds at the time NOW."""
-
-    access_token: str
-    expires_in: int
-    is_leased: bool = False
-    pause: float = 0.0
-    """Seconds until a mint is tried again."""
-
-
+# What an instance that reads a row at the time NOW finds: the token, the seconds until it expires, whether another one
+# has the lease, and the seconds until a mint is tried again.
 DECISIONS = {
-    "no token yet": Decision("", 0),
-    "first mint": Decision("", 0, is_leased=True),
-    "minted": Decision("clt.new", 7200),
-    "mint over an old token": Decision("clt.old", -10, is_leased=True),
-    "transient failure": Decision("clt.old", -10, pause=2),
-    "permanent failure": Decision("clt.old", -10, pause=30),
-    "failure without a token": Decision("", 0, pause=30),
-    "written by hand": Decision("clt.by-hand", 7200),
-    "permanent failure after a transient one of this version": Decision("clt.old", -10, pause=30),
+    "no token yet": ("", 0, False, 0),
+    "first mint": ("", 0, True, 0),
+    "minted": ("clt.new", 7200, False, 0),
+    "mint over an old token": ("clt.old", -10, True, 0),
+    "transient failure": ("clt.old", -10, False, 2),
+    "permanent failure": ("clt.old", -10, False, 30),
+    "failure without a token": ("", 0, False, 30),
+    "written by hand": ("clt.by-hand", 7200, False, 0),
+    "permanent failure after a transient one of this version": ("clt.old", -10, False, 30),
 }
 
 
@@ -259,43 +250,38 @@ PRESENT, PREVIOUS = load("present"), load("previous")
 @pytest.mark.parametrize(("state", "item"), [*PRESENT.items(), *PREVIOUS.items()])
 def test_a_row_of_either_version_is_understood(state: str, item: Item) -> None:
     row = TokenRow.from_item(item)
-    expected = DECISIONS[state]
-    assert row.access_token == expected.access_token
-    assert row.expires_at == (NOW + expected.expires_in if expected.expires_in else 0)
-    assert row.is_leased(NOW, 0) == expected.is_leased
-    assert row.is_paused(NOW, 0) == (expected.pause > 0)
-    assert not row.is_paused(NOW + expected.pause, 0)
-
-
-def fail(lease: Lease, error: UpstreamError) -> None:
-    lease.acquire()
-    lease.release(error)
-
-
-def mint(lease: Lease) -> None:
-    lease.acquire()
-    lease.commit("clt.new", int(NOW), int(NOW) + 7200)
+    access_token, expires_in, is_leased, pause = DECISIONS[state]
+    assert (row.access_token, row.expires_at) == (access_token, NOW + expires_in if expires_in else 0)
+    assert (row.is_leased(NOW, 0), row.is_paused(NOW, 0)) == (is_leased, pause > 0)
+    assert not row.is_paused(NOW + pause, 0)
 
 
 OLD = {name: PRESENT["mint over an old token"][name] for name in ("pk", "access_token", "minted_at", "expires_at")}
 OLD |= {"version": {"N": "2"}}
 
 
+def fail_permanently(lease: Lease) -> None:
+    lease.release(MISCONFIGURED)
+
+
 @pytest.mark.parametrize(
-    ("state", "before", "write"),
+    ("state", "before", "finish"),
     [
-        ("first mint", {}, Lease.acquire),
-        ("minted", {}, mint),
-        ("mint over an old token", OLD, Lease.acquire),
-        ("transient failure", OLD, lambda lease: fail(lease, BUSY)),
-        ("permanent failure", OLD, lambda lease: fail(lease, MISCONFIGURED)),
-        ("failure without a token", {}, lambda lease: fail(lease, MISCONFIGURED)),
+        ("first mint", {}, None),
+        ("minted", {}, WRITES["commit"]),
+        ("mint over an old token", OLD, None),
+        ("transient failure", OLD, WRITES["release"]),
+        ("permanent failure", OLD, fail_permanently),
+        ("failure without a token", {}, fail_permanently),
     ],
 )
 def test_this_version_writes_exactly_the_present_rows(
-    state: str, before: Item, write: Callable[[Lease], object], monkeypatch: pytest.MonkeyPatch
+    state: str, before: Item, finish: Callable[[Lease], object] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=1))
     table = FakeTable(**({KEY: before} if before else {}))
-    write(Lease(table, "tta", TokenRow.from_item(before), Clock(), make_context()))
+    lease = read_lease(table)
+    lease.acquire()
+    if finish is not None:
+        finish(lease)
     assert table.items[KEY] == PRESENT[state]
