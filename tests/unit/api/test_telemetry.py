@@ -320,7 +320,7 @@ class Recorder:
         self.open: list[SimpleNamespace] = []
         self.finished: list[SimpleNamespace] = []
 
-    def trace(self, service: str, *, auto_patch: bool) -> "Recorder":
+    def create_tracer(self, service: str, *, auto_patch: bool) -> "Recorder":
         assert (service, auto_patch) == ("unit-test", False)
         return self
 
@@ -348,7 +348,7 @@ def recorder(output: Output, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """A recorder that Powertools' Tracer uses; this request is sampled."""
     del output
     recorder = Recorder()
-    monkeypatch.setattr("aws_lambda_powertools.Tracer", recorder.trace)
+    monkeypatch.setattr("aws_lambda_powertools.Tracer", recorder.create_tracer)
     monkeypatch.setenv("_X_AMZN_TRACE_ID", SAMPLED)
     return recorder
 
