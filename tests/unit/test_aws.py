@@ -11,7 +11,8 @@ import botocore
 import botocore.session
 import msgspec
 import pytest
-from botocore.exceptions import ClientError, NoCredentialsError, ReadTimeoutError
+from botocore import xform_name
+from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.loaders import Loader
 from botocore.stub import Stubber
 
@@ -22,9 +23,6 @@ from chalicelib.errors import StorageUnavailableError, UpstreamTimeoutError
 from tests.unit.fakes import make_context
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_secretsmanager import SecretsManagerClient
-
     from chalicelib.aws import Item
 
 ITEM: Item = {"pk": {"S": "TOKEN#a"}, "version": {"N": "7"}}
@@ -36,28 +34,24 @@ def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def clients() -> tuple[DynamoDBClient, SecretsManagerClient]:
+def clients() -> dict[str, Any]:
     session: Any = botocore.session.Session()
     options = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    return session.create_client("dynamodb", **options), session.create_client("secretsmanager", **options)
+    return {service: session.create_client(service, **options) for service in ("dynamodb", "secretsmanager")}
 
 
-@pytest.fixture
-def dynamodb(clients: tuple[DynamoDBClient, SecretsManagerClient]) -> DynamoDBClient:
-    return clients[0]
+def get_item(client: Any, context: RequestContext) -> Item:
+    return Table(client, "table").get_item("TOKEN#a", context)
 
 
-def make_client(*results: Any) -> Mock:
-    """Return a client of either service whose operations return or raise `results` one after the other."""
-    send = Mock(side_effect=results)
-    return Mock(get_item=send, update_item=send, get_secret_value=send)
+def update_item(client: Any, context: RequestContext) -> Item:
+    return Table(client, "table").update_item(
+        "TOKEN#a", "SET v = :v", "attribute_not_exists(v)", {":v": {"N": "7"}}, context
+    )
 
 
-CALLS: dict[str, Callable[[Any, RequestContext], Any]] = {
-    "dynamodb.GetItem": lambda client, context: Table(client, "table").get_item("TOKEN#a", context),
-    "dynamodb.UpdateItem": lambda client, context: Table(client, "table").update_item("a", "SET", "c", {}, context),
-    "secretsmanager.GetSecretValue": lambda client, context: read_secret(client, "secret", context),
-}
+def get_secret(client: Any, context: RequestContext) -> str:
+    return read_secret(client, "secret", context)
 
 
 def client_error(code: str, status: int = 400) -> ClientError:
@@ -68,53 +62,51 @@ def client_error(code: str, status: int = 400) -> ClientError:
     return ClientError(response, "GetItem")
 
 
-def test_an_item_is_read_consistently_and_a_missing_one_is_empty(dynamodb: DynamoDBClient) -> None:
-    with Stubber(dynamodb) as stub:
-        expected = {"TableName": "table", "Key": {"pk": {"S": "TOKEN#a"}}, "ConsistentRead": True}
-        stub.add_response("get_item", {"Item": ITEM}, expected)
-        stub.add_response("get_item", {}, expected)
-        assert Table(dynamodb, "table").get_item("TOKEN#a", make_context()) == ITEM
-        assert Table(dynamodb, "table").get_item("TOKEN#a", make_context()) == {}
+KEY = {"TableName": "table", "Key": {"pk": {"S": "TOKEN#a"}}}
+READ = KEY | {"ConsistentRead": True}
+UPDATE = KEY | {
+    "UpdateExpression": "SET v = :v",
+    "ConditionExpression": "attribute_not_exists(v)",
+    "ExpressionAttributeValues": {":v": {"N": "7"}},
+    "ReturnValues": "ALL_NEW",
+    "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+}
 
 
-def test_an_item_is_updated_under_a_condition(dynamodb: DynamoDBClient) -> None:
-    with Stubber(dynamodb) as stub:
-        expected = {
-            "TableName": "table",
-            "Key": {"pk": {"S": "TOKEN#a"}},
-            "UpdateExpression": "SET v = :v",
-            "ConditionExpression": "attribute_not_exists(v)",
-            "ExpressionAttributeValues": {":v": {"N": "7"}},
-            "ReturnValues": "ALL_NEW",
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
-        stub.add_response("update_item", {"Attributes": ITEM}, expected)
-        item = Table(dynamodb, "table").update_item(
-            "TOKEN#a", "SET v = :v", "attribute_not_exists(v)", {":v": {"N": "7"}}, make_context()
-        )
-    assert item == ITEM
+@pytest.mark.parametrize(
+    ("call", "name", "request_", "response", "result"),
+    [
+        (get_item, "dynamodb.GetItem", READ, {"Item": ITEM}, ITEM),
+        (get_item, "dynamodb.GetItem", READ, {}, {}),
+        (update_item, "dynamodb.UpdateItem", UPDATE, {"Attributes": ITEM}, ITEM),
+        (get_secret, "secretsmanager.GetSecretValue", {"SecretId": "secret"}, {"SecretString": "text"}, "text"),
+        (get_secret, "secretsmanager.GetSecretValue", {"SecretId": "secret"}, {"SecretBinary": b"x"}, ""),
+    ],
+)
+def test_a_request_is_sent_and_repeated_after_a_transient_error(
+    clients: dict[str, Any], call: Callable[..., Any], name: str, request_: Any, response: Any, result: Any
+) -> None:
+    service, operation = name.split(".")
+    context = make_context()
+    with Stubber(clients[service]) as stub:
+        stub.add_client_error(xform_name(operation), "ThrottlingException", expected_params=request_)
+        stub.add_response(xform_name(operation), response, request_)
+        assert call(clients[service], context) == result
+    logged = [(entry.service, entry.name, entry.outcome) for entry in context.record.calls]
+    assert logged == [(service, operation, "ThrottlingException"), (service, operation, "ok")]
 
 
 @pytest.mark.parametrize("present", [ITEM, {}])
-def test_a_failed_condition_returns_the_present_item(dynamodb: DynamoDBClient, present: Item) -> None:
+def test_a_failed_condition_returns_the_present_item(clients: dict[str, Any], present: Item) -> None:
     """The call itself has succeeded."""
     fields = {"Item": present} if present else {}
     context = make_context()
-    with Stubber(dynamodb) as stub:
+    with Stubber(clients["dynamodb"]) as stub:
         stub.add_client_error("update_item", "ConditionalCheckFailedException", modeled_fields=fields)
         with pytest.raises(ConditionFailedError) as raised:
-            Table(dynamodb, "table").update_item("a", "SET v = :v", "v = :v", {":v": {"N": "1"}}, context)
+            update_item(clients["dynamodb"], context)
     assert raised.value.item == present
     assert [call.outcome for call in context.record.calls] == ["ok"]
-
-
-def test_a_secret_is_read_and_a_binary_one_is_empty_text(clients: tuple[Any, SecretsManagerClient]) -> None:
-    secrets_manager = clients[1]
-    with Stubber(secrets_manager) as stub:
-        stub.add_response("get_secret_value", {"SecretString": "text"}, {"SecretId": "secret"})
-        stub.add_response("get_secret_value", {"SecretBinary": b"x"})
-        assert read_secret(secrets_manager, "secret", make_context()) == "text"
-        assert read_secret(secrets_manager, "secret", make_context()) == ""
 
 
 @pytest.mark.parametrize(
@@ -127,7 +119,6 @@ def test_a_secret_is_read_and_a_binary_one_is_empty_text(clients: tuple[Any, Sec
         (client_error("clt.planted-token", 500), "http_500", True),
         (ClientError({}, "GetItem"), "http_0", False),
         (ReadTimeoutError(endpoint_url="https://planted"), "ReadTimeoutError", True),
-        (NoCredentialsError(), "NoCredentialsError", True),
         (TimeoutError(), "timeout", True),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -135,31 +126,15 @@ def test_a_secret_is_read_and_a_binary_one_is_empty_text(clients: tuple[Any, Sec
 def test_an_error_of_aws_is_translated_and_repeated_once_when_transient(
     error: Exception, message: str, retryable: bool
 ) -> None:
-    client, context = make_client(error, error, error), make_context()
+    client, context = Mock(), make_context()
+    client.get_item.side_effect = error
     with pytest.raises(StorageUnavailableError) as raised:
-        CALLS["dynamodb.GetItem"](client, context)
+        get_item(client, context)
     assert str(raised.value) == message
     assert raised.value.retryable is retryable
     assert raised.value.__suppress_context__, "messages of botocore quote ids and host names"
     assert [entry.outcome for entry in context.record.calls] == [message] * (2 if retryable else 1)
     assert client.get_item.call_count == len(context.record.calls)
-
-
-@pytest.mark.parametrize(
-    ("call", "result", "expected"),
-    [
-        ("dynamodb.GetItem", {"Item": ITEM}, ITEM),
-        ("dynamodb.UpdateItem", {"Attributes": ITEM}, ITEM),
-        ("secretsmanager.GetSecretValue", {"SecretString": "text"}, "text"),
-    ],
-)
-def test_a_transient_error_of_each_call_is_overcome(call: str, result: Any, expected: Any) -> None:
-    client, context = make_client(client_error("ThrottlingException"), result), make_context()
-    assert CALLS[call](client, context) == expected
-    first, second = client.get_item.call_args_list
-    assert first == second
-    assert [entry.outcome for entry in context.record.calls] == ["ThrottlingException", "ok"]
-    assert {f"{entry.service}.{entry.name}" for entry in context.record.calls} == {call}
 
 
 @pytest.mark.parametrize(
@@ -169,71 +144,52 @@ def test_a_transient_error_of_each_call_is_overcome(call: str, result: Any, expe
 def test_a_call_is_begun_before_the_deadline_and_repeated_when_there_is_time_for_a_whole_attempt(
     seconds: float, attempts: int, error: type[Exception]
 ) -> None:
-    client, context = make_client(*[client_error("ThrottlingException")] * 2), make_context(seconds)
+    client, context = Mock(), make_context(seconds)
+    client.get_item.side_effect = client_error("ThrottlingException")
     with pytest.raises(error):
-        CALLS["dynamodb.GetItem"](client, context)
+        get_item(client, context)
     assert (client.get_item.call_count, len(context.record.calls)) == (attempts, attempts)
 
 
-class Data:
-    """The reduced SDK data in a folder of the test. `loaders` are those that clients were created with."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self.loaders: list[Loader] = []
-        self.warnings: list[str] = []
-        create = aws._create_clients
-
-        def record(loader: Loader) -> Any:
-            self.loaders.append(loader)
-            return create(loader)
-
-        monkeypatch.setattr(aws, "_create_clients", record)
-        monkeypatch.setattr(aws, "SDK_DATA", folder)
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "test")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "cn-north-1")
-
-    def write(self) -> None:
-        self.folder.symlink_to(Loader.BUILTIN_DATA_PATH)
-
-    def create_clients(self) -> tuple[Any, ...]:
-        return create_clients(self.warnings.append)
-
-    @property
-    def is_botocores_own(self) -> list[bool]:
-        return [Loader.BUILTIN_DATA_PATH in loader.search_paths for loader in self.loaders]
-
-
 @pytest.fixture
-def data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Data:
-    return Data(tmp_path / "data", monkeypatch)
+def data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder for the reduced SDK data, which does not exist yet."""
+    monkeypatch.setattr(aws, "SDK_DATA", tmp_path / "data")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "cn-north-1")
+    return tmp_path / "data"
 
 
-def test_clients_have_short_timeouts_and_do_not_retry_by_themselves(data: Data) -> None:
+@pytest.mark.usefixtures("data")
+def test_clients_have_short_timeouts_and_do_not_retry_by_themselves() -> None:
     """Outside of a bundle, they are created from botocore's own data."""
-    clients = data.create_clients()
-    assert (data.is_botocores_own, data.warnings) == ([True], [])
+    warnings: list[str] = []
+    clients: Any = create_clients(warnings.append)
+    assert warnings == []
     assert [client.meta.service_model.service_name for client in clients] == ["dynamodb", "secretsmanager"]
     for client in clients:
-        config: Any = client.meta.config
+        config = client.meta.config
+        assert Loader.BUILTIN_DATA_PATH in client._loader.search_paths
         assert (config.connect_timeout, config.read_timeout) == (0.5, 0.5)
         assert config.retries["total_max_attempts"] == 1
         assert client.meta.region_name == "cn-north-1"
 
 
-def test_the_reduced_data_of_the_bundle_is_used_when_it_fits(data: Data) -> None:
-    data.write()
-    client, _ = data.create_clients()
-    assert ([loader.search_paths for loader in data.loaders], data.warnings) == ([[str(data.folder)]], [])
+def test_the_reduced_data_of_the_bundle_is_used_when_it_fits(data: Path) -> None:
+    data.symlink_to(Loader.BUILTIN_DATA_PATH)
+    warnings: list[str] = []
+    client: Any = create_clients(warnings.append)[0]
+    assert (client._loader.search_paths, warnings) == ([str(data)], [])
     with Stubber(client) as stub:
         stub.add_response("get_item", {"Item": ITEM})
-        assert Table(client, "table").get_item("TOKEN#a", make_context()) == ITEM
+        assert get_item(client, make_context()) == ITEM
 
 
-def test_botocores_own_data_is_used_with_a_warning_when_the_reduced_data_does_not_fit(data: Data) -> None:
-    data.folder.mkdir()
-    assert len(data.create_clients()) == 2
-    assert data.is_botocores_own == [False, True]
-    [warning] = data.warnings
+def test_botocores_own_data_is_used_with_a_warning_when_the_reduced_data_does_not_fit(data: Path) -> None:
+    data.mkdir()
+    warnings: list[str] = []
+    clients: Any = create_clients(warnings.append)
+    assert [Loader.BUILTIN_DATA_PATH in client._loader.search_paths for client in clients] == [True, True]
+    [warning] = warnings
     assert warning.startswith(f"the bundle's SDK data does not fit botocore {botocore.__version__}: ")

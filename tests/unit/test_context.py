@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from chalicelib import context as context_module
-from chalicelib.context import ABANDONED, Deadline, RequestContext
+from chalicelib.context import ABANDONED, Call, Deadline, RequestContext
 from chalicelib.errors import Evidence, RateLimitedError, StorageUnavailableError, UpstreamTimeoutError
 from tests.unit.fakes import Clock, LambdaContext, make_context
 
@@ -28,7 +28,6 @@ def test_a_deadline_counts_down_past_zero_until_it_is_cancelled() -> None:
     [
         (LambdaContext(15_000), {}, 9.0),
         (LambdaContext(5_000), {}, 4.5),
-        (LambdaContext(60_000), {"max_seconds": INFINITE}, 59.5),
         (None, {"max_seconds": INFINITE}, 59.5),
     ],
 )
@@ -81,8 +80,7 @@ def test_the_call_log_has_outcome_and_codes(
         if error is not None:
             raise error
     [call] = context.record.calls
-    assert (call.service, call.name, call.started, call.seconds) == ("douyin", "client_token", 1_800_000_123.0, 2.5)
-    assert (call.outcome, call.error_code, call.sub_error_code, call.logid) == expected
+    assert call == Call("douyin", "client_token", 1_800_000_123.0, 2.5, *expected)
 
 
 @pytest.mark.parametrize("error_type", [None, UpstreamTimeoutError])

@@ -11,6 +11,7 @@ from chalicelib.merchants import (
     MAX_CACHED_UNKNOWN,
     Merchant,
     MerchantRepository,
+    StoresView,
     StoreView,
     build_stores_view,
     parse_merchant,
@@ -20,22 +21,23 @@ from tests.unit.fakes import Clock, FakeTable, make_context
 KEY = "MERCHANT#7"
 ROW: Item = {"pk": {"S": KEY}, "app_id": {"S": "tta"}}
 DEFAULTS = Merchant("7", "tta", "tta", None, None, True)
-STORE = StoreView("1", "x")
 
 
 @pytest.mark.parametrize(
     ("attributes", "expected"),
     [
         ({}, DEFAULTS),
-        ({"token_id": {"S": "theirs"}}, Merchant("7", "tta", "theirs", None, None, True)),
-        ({"life_account_id": {"S": "8"}}, Merchant("7", "tta", "tta", "8", None, True)),
         (
-            {"stores": {"M": {"1": {"M": {}}, "2": {"S": "x"}}}},
-            Merchant("7", "tta", "tta", None, {"1": None, "2": StoreView("2", "x")}, True),
+            {
+                "token_id": {"S": "theirs"},
+                "life_account_id": {"S": "8"},
+                "stores": {"M": {"1": {"M": {}}, "2": {"S": "x"}}},
+                "active": {"BOOL": False},
+                "name": {"S": "店"},
+            },
+            Merchant("7", "tta", "theirs", "8", {"1": None, "2": StoreView("2", "x")}, False, "店"),
         ),
         ({"stores": {"M": {}}}, Merchant("7", "tta", "tta", None, {}, True)),
-        ({"active": {"BOOL": False}}, Merchant("7", "tta", "tta", None, None, False)),
-        ({"name": {"S": "店"}}, Merchant("7", "tta", "tta", None, None, True, "店")),
         ({"token_id": {"S": ""}, "life_account_id": {"S": ""}, "active": {"BOOL": True}, "name": {"N": "7"}}, DEFAULTS),
     ],
 )
@@ -60,18 +62,14 @@ def test_a_malformed_row_names_merchant_and_attribute(item: Item, problem: str) 
         parse_merchant("7", item)
 
 
-@pytest.mark.parametrize(
-    ("stores", "served"), [(None, {"1", "2", "3"}), ({"1": STORE, "2": None}, {"1", "2"}), ({}, set())]
-)
-def test_a_merchant_is_served_in_its_listed_stores_or_in_all(
-    stores: dict[str, StoreView | None] | None, served: set[str]
-) -> None:
-    merchant = Merchant("7", "tta", "tta", None, stores, True)
-    for poi_id in served:
-        merchant.check_access("tta", poi_id)
-    for poi_id in {"1", "2", "3"} - served:
-        with pytest.raises(StoreNotFoundError, match=poi_id):
+def test_a_merchant_is_served_in_its_listed_stores_or_in_all() -> None:
+    DEFAULTS.check_access("tta", "3")
+    for stores in ({"1": StoreView("1", "x"), "2": None}, {}):
+        merchant = Merchant("7", "tta", "tta", None, stores, True)
+        for poi_id in stores:
             merchant.check_access("tta", poi_id)
+        with pytest.raises(StoreNotFoundError, match="3"):
+            merchant.check_access("tta", "3")
 
 
 @pytest.mark.parametrize(("seconds", "reads"), [(297.9, 1), (298, 2)])
@@ -122,34 +120,20 @@ FULL = {
 }
 
 
-def view_of(stores: dict[str, Any] | None, **attributes: Any) -> tuple[str, list[str]]:
+def view_of(stores: dict[str, Any], **attributes: Any) -> tuple[str, list[str]]:
     """Return the JSON that customers get of a row with these stores, and the stores that are not shown."""
-    item: Item = ROW | attributes | ({} if stores is None else {"stores": {"M": stores}})
-    view, hidden = build_stores_view(parse_merchant("7", item))
+    view, hidden = build_stores_view(parse_merchant("7", ROW | attributes | {"stores": {"M": stores}}))
     return msgspec.json.encode(view).decode(), hidden
 
 
-@pytest.mark.parametrize(
-    ("stores", "text"),
-    [
-        (None, '{"account_id":"7"}'),
-        ({}, '{"account_id":"7","stores":[]}'),
-        # Old and new entries in one row, sorted by poi_id.
-        (
-            {"9": {"S": "c"}, "10": {"M": {"name": {"S": "a"}}}, "8": {"S": "b"}},
-            (
-                '{"account_id":"7","stores":[{"poi_id":"10","name":"a"},{"poi_id":"8","name":"b"},'
-                '{"poi_id":"9","name":"c"}]}'
-            ),
-        ),
-    ],
-)
-def test_the_stores_byte_for_byte(stores: dict[str, Any] | None, text: str) -> None:
-    assert view_of(stores) == (text, [])
-
-
-def test_the_merchants_name_is_shown_when_it_has_one() -> None:
-    assert view_of(None, name={"S": "四季小馆"})[0] == '{"account_id":"7","name":"四季小馆"}'
+def test_the_stores_byte_for_byte() -> None:
+    """Old and new entries in one row, sorted by poi_id."""
+    stores = {"9": {"S": "c"}, "10": {"M": {"name": {"S": "a"}}}}
+    shown = '"stores":[{"poi_id":"10","name":"a"},{"poi_id":"9","name":"c"}]}'
+    assert view_of(stores) == ('{"account_id":"7",' + shown, [])
+    assert view_of(stores, name={"S": "四季小馆"}) == ('{"account_id":"7","name":"四季小馆",' + shown, [])
+    assert view_of({}) == ('{"account_id":"7","stores":[]}', [])
+    assert build_stores_view(parse_merchant("7", ROW)) == (StoresView("7"), [])
 
 
 NO_TEXTS: list[Any] = [{"N": "7"}, {"S": ""}]
@@ -174,9 +158,6 @@ def test_a_position_is_a_number_of_degrees(value: str) -> None:
 
 @pytest.mark.parametrize("entry", [{"M": {}}, {"M": {"name": {"N": "7"}}}, {"S": ""}, {"NULL": True}])
 def test_a_malformed_store_is_served_but_not_shown(entry: Any) -> None:
-    row: Item = ROW | {"stores": {"M": {"1": entry, "2": {"S": "x"}}}}
-    parse_merchant("7", row).check_access(ROW["app_id"]["S"], "1")
-    assert view_of({"1": entry, "2": {"S": "x"}}) == (
-        '{"account_id":"7","stores":[{"poi_id":"2","name":"x"}]}',
-        ["1"],
-    )
+    merchant = parse_merchant("7", ROW | {"stores": {"M": {"1": entry, "2": {"S": "x"}}}})
+    merchant.check_access("tta", "1")
+    assert build_stores_view(merchant) == (StoresView("7", None, [StoreView("2", "x")]), ["1"])

@@ -21,23 +21,6 @@ ROTATIONS = [
 ]
 """The keys before and after a rotation. A letter is a key; the first one signs."""
 
-REVOKED = [
-    ("A", "A", "A", "B", "ok"),  # where the secret was not read again: for five minutes at most
-    ("A", "A", "B", "B", "session"),
-    ("A", "B", "A", "B", "ok"),
-    ("A", "B", "B", "B", "session"),
-    ("B", "A", "A", "B", "cursor"),
-    ("B", "A", "B", "B", "cursor"),
-    ("B", "B", "A", "B", "ok"),
-    ("B", "B", "B", "B", "ok"),
-]
-TOO_SOON = [
-    ("A", "A", "BA", "CB", "ok"),
-    ("A", "A", "CB", "CB", "session"),
-    ("BA", "A", "CB", "CB", "cursor"),
-]
-"""A second rotation, while a session of A has not expired: redeemctl asks before it."""
-
 
 def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
     """Return whether an instance accepts a list request, or what it refuses.
@@ -52,10 +35,11 @@ def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
     token = encode_session(SESSION, int(NOW) + 60, list(session))
     text = encode_cursor(CURSOR, SELECTION, OPEN_ID, list(cursor))
     try:
-        found, _ = verify_session(token, credentials, NOW, context)
+        found, used = verify_session(token, credentials, NOW, context)
+        assert used is credentials.get(context)
         position, _ = verify_cursor(text, SELECTION, found.open_id, credentials, context)
-    except UnauthenticatedError:
-        return "session"
+    except UnauthenticatedError as error:
+        return str(error)
     except InvalidRequestError:
         return "cursor"
     assert (found, position) == (SESSION, CURSOR)
@@ -68,8 +52,15 @@ def test_a_rotation_ends_no_session_and_no_list_on_any_instances(before: str, af
         assert list_outcome(session, cursor, verifier, after) == "ok", (session, cursor, verifier)
 
 
-@pytest.mark.parametrize(("session", "cursor", "verifier", "secret", "outcome"), [*REVOKED, *TOO_SOON])
+@pytest.mark.parametrize(
+    ("session", "cursor", "verifier", "outcome"),
+    [
+        ("A", "A", "A", "ok"),  # where the secret was not read again: for five minutes at most
+        ("A", "A", "B", "session token has no valid signature"),
+        ("B", "A", "A", "cursor"),
+    ],
+)
 def test_a_removed_key_is_refused_where_its_removal_is_known(
-    session: str, cursor: str, verifier: str, secret: str, outcome: str
+    session: str, cursor: str, verifier: str, outcome: str
 ) -> None:
-    assert list_outcome(session, cursor, verifier, secret) == outcome
+    assert list_outcome(session, cursor, verifier, "B") == outcome

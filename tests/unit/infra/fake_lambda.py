@@ -1,12 +1,11 @@
 """Lambda's functions, their published versions, and their code, as far as deployment and rollback use them."""
 
-import contextlib
 import io
 import zipfile
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
+from unittest.mock import Mock
 
 from botocore.exceptions import ClientError
 
@@ -49,8 +48,7 @@ class FakeLambda:
         return [configuration["Description"] for configuration, _ in self.functions[name]["versions"].values()]
 
     def get_paginator(self, operation: str) -> Any:
-        assert operation == "list_versions_by_function"
-        return SimpleNamespace(paginate=self._list_versions)
+        return {"list_versions_by_function": SimpleNamespace(paginate=self._list_versions)}[operation]
 
     def _list_versions(self, FunctionName: str) -> Iterator[Any]:  # noqa: N803 - AWS's name
         function = self.functions[FunctionName]
@@ -58,8 +56,7 @@ class FakeLambda:
             yield {"Versions": [configuration]}
 
     def get_waiter(self, name: str) -> Any:
-        assert name in ("function_active_v2", "function_updated_v2")
-        return SimpleNamespace(wait=lambda FunctionName: None)  # noqa: ARG005, N803 - AWS's name
+        return {"function_active_v2": Mock(), "function_updated_v2": Mock()}[name]
 
     def get_function(self, FunctionName: str, Qualifier: str = "$LATEST") -> Any:  # noqa: N803 - AWS's names
         if FunctionName not in self.functions:
@@ -96,14 +93,8 @@ class FakeLambda:
             raise ClientError({"Error": {"Code": "ServiceException"}}, operation)
         self.calls.append(call)
 
-    @contextlib.contextmanager
-    def downloads(self) -> Iterator[None]:
-        """Serve the addresses of `get_function`."""
-
-        def get(url: str, timeout: float) -> Any:
-            assert timeout > 0
-            name, qualifier = url.removeprefix("https://code/").split("/")
-            return SimpleNamespace(status_code=200, content=self.functions[name]["versions"][qualifier][1])
-
-        with mock.patch("requests.get", get):
-            yield
+    def download(self, url: str, timeout: float) -> Any:
+        """Serve the addresses of `get_function`, in place of `requests.get`."""
+        assert timeout > 0
+        name, qualifier = url.removeprefix("https://code/").split("/")
+        return SimpleNamespace(status_code=200, content=self.functions[name]["versions"][qualifier][1])

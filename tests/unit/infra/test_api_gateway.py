@@ -2,7 +2,9 @@
 
 import contextlib
 import json
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock, call
 
 import pytest
 from botocore.exceptions import ClientError
@@ -17,20 +19,6 @@ from infra.api_gateway import (
 )
 
 
-class FakeApiGateway:
-    def __init__(self, *errors: str) -> None:
-        self.errors = list(errors)
-        self.calls: list[dict[str, Any]] = []
-
-    def create_deployment(self, **arguments: Any) -> None:
-        self.calls.append(arguments)
-        if self.errors:
-            raise ClientError({"Error": {"Code": self.errors.pop(0)}}, "CreateDeployment")
-
-    def put_gateway_response(self, **arguments: Any) -> None:
-        self.calls.append(arguments)
-
-
 @pytest.mark.parametrize(
     ("errors", "attempts", "raised"),
     [
@@ -42,10 +30,12 @@ class FakeApiGateway:
 def test_only_while_the_quota_is_used_up_the_deployment_waits_five_seconds_and_is_repeated(
     errors: list[str], attempts: int, raised: contextlib.AbstractContextManager[Any]
 ) -> None:
-    client, waits = FakeApiGateway(*errors), list[float]()
+    client, waits = Mock(), list[float]()
+    refusals = [ClientError({"Error": {"Code": code}}, "CreateDeployment") for code in errors]
+    client.create_deployment.side_effect = [*refusals, None]
     with raised:
-        create_deployment(cast("Any", client), "abc", waits.append)
-    assert client.calls == [{"restApiId": "abc", "stageName": "api"}] * attempts
+        create_deployment(client, "abc", waits.append)
+    assert client.mock_calls == [call.create_deployment(restApiId="abc", stageName="api")] * attempts
     assert len(waits) == attempts - 1
     assert min(waits, default=5) >= 5
 
@@ -57,94 +47,67 @@ def test_the_access_log_has_no_text_of_the_client() -> None:
 
 @pytest.mark.parametrize("response_type", _GATEWAY_RESPONSES)
 def test_the_status_in_the_body_is_the_responses_status(response_type: Any) -> None:
-    client = FakeApiGateway()
-    _put_gateway_response(cast("Any", client), "abc", response_type, _GATEWAY_RESPONSES[response_type])
-    [call] = client.calls
-    body = json.loads(call["responseTemplates"]["application/json"])
-    assert (str(body["status"]), body["code"]) == (call["statusCode"], _GATEWAY_RESPONSES[response_type].type.code)
+    client = Mock()
+    _put_gateway_response(client, "abc", response_type, _GATEWAY_RESPONSES[response_type])
+    put = client.put_gateway_response.call_args.kwargs
+    body = json.loads(put["responseTemplates"]["application/json"])
+    assert (str(body["status"]), body["code"]) == (put["statusCode"], _GATEWAY_RESPONSES[response_type].type.code)
     assert body["request_id"] == "$context.requestId"
-    headers = call["responseParameters"]
+    headers = put["responseParameters"]
     assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
     assert ("gatewayresponse.header.Retry-After" in headers) == ("retry_after" in body)
 
 
 def test_a_response_that_keeps_its_status_claims_no_other() -> None:
-    client = FakeApiGateway()
-    _put_gateway_response(cast("Any", client), "abc", "DEFAULT_4XX", _INVALID_BODY, own_status=True)
-    [call] = client.calls
-    assert "statusCode" not in call
-    assert not {"status", "errors"} & json.loads(call["responseTemplates"]["application/json"]).keys()
+    client = Mock()
+    _put_gateway_response(client, "abc", "DEFAULT_4XX", _INVALID_BODY, own_status=True)
+    put = client.put_gateway_response.call_args.kwargs
+    assert "statusCode" not in put
+    assert not {"status", "errors"} & json.loads(put["responseTemplates"]["application/json"]).keys()
 
 
 class FreshAccount:
-    """API Gateway and IAM of an account without a role for logs. The clock moves only when somebody sleeps.
+    """An account without a role for logs. `refusals` are the errors of UpdateAccount, one after the other."""
 
-    A role is refused for `role_seconds`; UpdateAccount is allowed once in 20 s, and refused calls count.
-    """
+    def __init__(self, *refusals: str, has_role: bool = False) -> None:
+        self.aws = Mock()
+        self.aws.get_account.return_value = {}
+        no_role = ClientError({"Error": {"Code": "NoSuchEntity"}}, "GetRole")
+        self.aws.get_role.side_effect = None if has_role else no_role
+        self.aws.get_role.return_value = self.aws.create_role.return_value = {"Role": {"Arn": "role-arn"}}
+        errors = [ClientError({"Error": {"Code": code}}, "UpdateAccount") for code in refusals]
+        self.aws.update_account.side_effect = [*errors, None]
+        self.waits: list[float] = []
+        self.report: list[str] = []
 
-    def __init__(self, role_seconds: float, *, has_role: bool = False) -> None:
-        self.now = 0.0
-        self.role_arn = ""
-        self._role_seconds = role_seconds
-        self._has_role = has_role
-        self._created = 0.0 if has_role else float("inf")
-        self._last_call = float("-inf")
-        self.region, self.partition = "us-east-1", "aws"
-
-    def client(self, _service: str) -> Any:
-        return self
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-    def get_account(self) -> Any:
-        return {"cloudwatchRoleArn": self.role_arn} if self.role_arn else {}
-
-    def create_role(self, **_: Any) -> Any:
-        self._has_role, self._created = True, self.now
-        return self.get_role()
-
-    def get_role(self, **_: Any) -> Any:
-        if not self._has_role:
-            raise ClientError({"Error": {"Code": "NoSuchEntity"}}, "GetRole")
-        return {"Role": {"Arn": "role-arn"}}
-
-    def attach_role_policy(self, **_: Any) -> None:
-        pass
-
-    def update_account(self, patchOperations: Any) -> None:  # noqa: N803 - AWS's name
-        elapsed, self._last_call = self.now - self._last_call, self.now
-        if elapsed < 20:
-            raise ClientError({"Error": {"Code": "TooManyRequestsException"}}, "UpdateAccount")
-        if self.now - self._created < self._role_seconds:
-            raise ClientError({"Error": {"Code": "BadRequestException"}}, "UpdateAccount")
-        self.role_arn = patchOperations[0]["value"]
+    def ensure_log_role(self) -> None:
+        account: Any = SimpleNamespace(client=lambda _: self.aws, region="us-east-1", partition="aws")
+        ensure_log_role(account, self.report.append, self.waits.append)
 
 
-@pytest.mark.parametrize(
-    ("role_seconds", "has_role", "seconds"),
-    [(0.0, False, 0.0), (8.0, False, 21.0), (60.0, False, 63.0), (0.0, True, 0.0), (8.0, True, 21.0)],
-)
+@pytest.mark.parametrize("has_role", [False, True])
+@pytest.mark.parametrize("refusals", [[], ["BadRequestException", "TooManyRequestsException", "BadRequestException"]])
 def test_the_first_deployment_waits_for_the_log_role_and_for_the_quota_and_says_so(
-    role_seconds: float, has_role: bool, seconds: float,
-) -> None:  # fmt: skip
-    account, report = FreshAccount(role_seconds, has_role=has_role), list[str]()
-    ensure_log_role(cast("Any", account), report.append, account.sleep)
-    assert account.role_arn == "role-arn"
-    assert account.now == seconds
-    assert bool(report) == (seconds > 0)
-    assert all(line.startswith("waiting ") for line in report)
+    refusals: list[str], *, has_role: bool
+) -> None:
+    """UpdateAccount is allowed once in 20 s, and refused calls count."""
+    account = FreshAccount(*refusals, has_role=has_role)
+    account.ensure_log_role()
+    assert account.aws.create_role.called is not has_role
+    assert account.aws.update_account.call_args.kwargs["patchOperations"][0]["value"] == "role-arn"
+    assert account.waits == [21.0] * len(refusals)
+    assert [line.partition(" s: ")[0] for line in account.report] == ["waiting 21"] * len(refusals)
 
 
 def test_a_role_that_is_never_accepted_fails_after_two_minutes() -> None:
-    account = FreshAccount(float("inf"))
+    account = FreshAccount(*["BadRequestException"] * 100)
     with pytest.raises(ClientError, match="BadRequestException"):
-        ensure_log_role(cast("Any", account), lambda _: None, account.sleep)
-    assert 60 < account.now < 180
+        account.ensure_log_role()
+    assert 60 < sum(account.waits) < 180
 
 
 def test_an_account_that_has_a_role_keeps_it() -> None:
-    account = FreshAccount(0.0)
-    account.role_arn = "their-role"
-    ensure_log_role(cast("Any", account), lambda _: None, account.sleep)
-    assert account.role_arn == "their-role"
+    account = FreshAccount()
+    account.aws.get_account.return_value = {"cloudwatchRoleArn": "their-role"}
+    account.ensure_log_role()
+    account.aws.update_account.assert_not_called()

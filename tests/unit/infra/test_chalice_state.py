@@ -1,9 +1,8 @@
 """Which REST API a stage has, from what API Gateway lists."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -13,49 +12,29 @@ from infra.stage_settings import StageError, StageSettings
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class FakeApiGateway:
-    """`apis` are lists of id, name, minutes since the first one, and the function that a method invokes."""
+def test_the_apis_that_invoke_the_stages_function_are_listed_by_age() -> None:
+    uri = "arn:aws:apigateway:r:lambda:path/2015-03-31/functions/arn:aws:lambda:r:1:function:{}/invocations"
+    apis, resources = [], {}
+    for age, (api_id, name, function) in enumerate((
+        ("other-function", "douyin-redemption-dev", "douyin-redemption-dev2"),
+        ("other-name", "other", "douyin-redemption-dev"),
+        ("newer", "douyin-redemption-dev", "douyin-redemption-dev"),
+        ("older", "douyin-redemption-dev", "douyin-redemption-dev"),
+        ("prod", "douyin-redemption-prod", "douyin-redemption-prod"),
+    )):  # fmt: skip
+        apis.append({"items": [{"id": api_id, "name": name, "createdDate": NOW - timedelta(minutes=age)}]})
+        methods = {"GET": {"methodIntegration": {"uri": uri.format(function)}}}
+        resources[api_id] = [{"items": [{"path": "/"}]}, {"items": [{"path": "/x", "resourceMethods": methods}]}]
 
-    def __init__(self, *apis: tuple[str, str, int, str]) -> None:
-        self._apis = apis
-
-    def get_paginator(self, operation: str) -> Any:
-        paginate = {"get_rest_apis": self._list_apis, "get_resources": self._list_resources}[operation]
-        return SimpleNamespace(paginate=paginate)
-
-    def _list_apis(self) -> Iterator[Any]:
-        for api_id, name, minutes, _ in self._apis:
-            yield {"items": [{"id": api_id, "name": name, "createdDate": NOW + timedelta(minutes=minutes)}]}
-
-    def _list_resources(self, restApiId: str, embed: list[str]) -> Iterator[Any]:  # noqa: N803 - AWS's name
+    def list_resources(restApiId: str, embed: list[str]) -> Any:  # noqa: N803 - AWS's name
         assert embed == ["methods"]
-        [function] = [function for api_id, _, _, function in self._apis if api_id == restApiId]
-        yield {"items": [{"path": "/"}]}
-        uri = (
-            f"arn:aws:apigateway:r:lambda:path/2015-03-31/functions/arn:aws:lambda:r:1:function:{function}/invocations"
-        )
-        yield {"items": [{"path": "/x", "resourceMethods": {"GET": {"methodIntegration": {"uri": uri}}}}]}
+        return resources[restApiId]
 
-
-def find(*apis: tuple[str, str, int, str]) -> list[str]:
-    return [api["id"] for api in find_rest_apis(cast("Any", FakeApiGateway(*apis)), "dev")]
-
-
-def test_the_api_that_invokes_the_stages_function_is_found() -> None:
-    assert find(
-        ("prod1", "douyin-redemption-prod", 0, "douyin-redemption-prod"),
-        ("dev1", "douyin-redemption-dev", 1, "douyin-redemption-dev"),
-        ("other", "other", 2, "douyin-redemption-dev"),
-    ) == ["dev1"]
-
-
-def test_a_function_whose_name_only_starts_like_the_stages_is_another_one() -> None:
-    assert find(("x", "douyin-redemption-dev", 0, "douyin-redemption-dev2")) == []
-
-
-def test_several_apis_are_listed_by_age() -> None:
-    function = "douyin-redemption-dev"
-    assert find(("b", function, 2, function), ("a", function, 1, function)) == ["a", "b"]
+    paginators = {"get_rest_apis": Mock(), "get_resources": Mock()}
+    paginators["get_rest_apis"].paginate.return_value = apis
+    paginators["get_resources"].paginate = list_resources
+    client = Mock(get_paginator=paginators.get)
+    assert [api["id"] for api in find_rest_apis(client, "dev")] == ["older", "newer"]
 
 
 A: Any = {"id": "a", "createdDate": NOW}

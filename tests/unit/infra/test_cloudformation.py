@@ -1,7 +1,7 @@
 """What is sent to CloudFormation, and which errors of it are reported."""
 
-from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import ClientError
@@ -18,84 +18,47 @@ VALIDATION = {
 }
 
 
-def not_found(operation: str) -> ClientError:
-    return ClientError({"Error": {"Code": "ResourceNotFoundException"}}, operation)
+NOT_FOUND = ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "Describe")
+ROLES = ["douyin-redemption-dev-api_handler", "douyin-redemption-dev-refresh_tokens"]
+NO_STACK = ClientError({"Error": {"Code": "ValidationError", "Message": "the stack does not exist"}}, "DescribeStacks")
 
 
-class FakeAws:
-    """A stack in this status, or none; table and secret by whether they exist. `sent` has the change set's request."""
+def fake_aws(status: str | None = "UPDATE_COMPLETE", failure: str = "") -> Mock:
+    """Return a client of all services, with a stack in this status, or none; table, secret and roles exist."""
+    stack: Any = {"StackName": "douyin-redemption-dev", "StackStatus": status, "Parameters": []}
+    aws = Mock()
+    aws.describe_stacks.side_effect = NO_STACK if status is None else None
+    aws.describe_stacks.return_value = {"Stacks": [stack]}
+    aws.create_change_set.return_value = {"StackId": "stack-arn"}
+    aws.describe_change_set.return_value = {
+        "Status": "FAILED" if failure else "CREATE_COMPLETE",
+        "StatusReason": failure,
+        "Changes": [],
+    }
+    aws.describe_events.return_value = {"OperationEvents": [VALIDATION, {"EventType": "STACK_EVENT"}]}
+    aws.describe_secret.return_value = {"ARN": "secret-arn"}
+    return aws
 
-    def __init__(self, status: str | None = "UPDATE_COMPLETE", failure: str = "") -> None:
-        self.status = status
-        self.failure = failure
-        self.has_table = self.has_secret = True
-        self.roles = {"douyin-redemption-dev-api_handler", "douyin-redemption-dev-refresh_tokens"}
-        self.events: Any = [VALIDATION, {"EventType": "STACK_EVENT"}]
-        self.sent: dict[str, Any] = {}
 
-    def client(self, _service: str) -> Any:
-        return self
-
-    def describe_stacks(self, StackName: str) -> Any:  # noqa: N803 - AWS's name
-        if self.status is None:
-            raise ClientError({"Error": {"Code": "ValidationError", "Message": f"{StackName} does not exist"}}, "x")
-        return {"Stacks": [{"StackName": StackName, "StackStatus": self.status, "Parameters": []}]}
-
-    def create_change_set(self, **arguments: Any) -> Any:
-        self.sent = arguments
-        return {"Id": "change-set-arn", "StackId": "stack-arn"}
-
-    def get_waiter(self, _name: str) -> Any:
-        return SimpleNamespace(wait=lambda **_: None)
-
-    def describe_change_set(self, **_: Any) -> Any:
-        if self.failure:
-            return {"Status": "FAILED", "StatusReason": self.failure}
-        return {"Status": "CREATE_COMPLETE", "Changes": []}
-
-    def describe_events(self, StackName: str, ChangeSetName: str) -> Any:  # noqa: N803 - AWS's names
-        assert (StackName, ChangeSetName) == ("stack-arn", self.sent["ChangeSetName"])
-        if isinstance(self.events, ClientError):
-            raise self.events
-        return {"OperationEvents": self.events}
-
-    def delete_change_set(self, **_: Any) -> None:
-        pass
-
-    def describe_table(self, **_: Any) -> Any:
-        if not self.has_table:
-            raise not_found("DescribeTable")
-        return {"Table": {}}
-
-    def get_role(self, RoleName: str) -> Any:  # noqa: N803 - AWS's name
-        if RoleName not in self.roles:
-            raise not_found("GetRole")
-        return {"Role": {}}
-
-    def describe_secret(self, **_: Any) -> Any:
-        if not self.has_secret:
-            raise not_found("DescribeSecret")
-        return {"ARN": "secret-arn"}
+def plan(aws: Mock, **arguments: bool) -> dict[str, Any]:
+    """Create a change set; return how it is to be executed."""
+    create_change_set(lambda _: aws, "dev", {}, **arguments)
+    options = {"ChangeSetType", "DeploymentMode", "OnStackFailure"}
+    return {name: value for name, value in aws.create_change_set.call_args.kwargs.items() if name in options}
 
 
 def test_only_a_repair_reverts_what_was_changed_by_hand() -> None:
     """To compare each resource, CloudFormation reads it with rights that a deployer does not have."""
-    aws = FakeAws()
-    create_change_set(aws.client, "dev", {})
-    assert aws.sent["ChangeSetType"] == "UPDATE"
-    assert not {"DeploymentMode", "OnStackFailure"} & aws.sent.keys()
-    create_change_set(aws.client, "dev", {}, repair=True)
-    assert (aws.sent["ChangeSetType"], aws.sent["DeploymentMode"]) == ("UPDATE", "REVERT_DRIFT")
-    assert "OnStackFailure" not in aws.sent
+    assert plan(fake_aws()) == {"ChangeSetType": "UPDATE"}
+    assert plan(fake_aws(), repair=True) == {"ChangeSetType": "UPDATE", "DeploymentMode": "REVERT_DRIFT"}
 
 
 def test_a_stack_whose_creation_fails_is_deleted_and_retained_data_is_used() -> None:
-    aws = FakeAws(None)
-    aws.has_secret = False
-    create_change_set(aws.client, "dev", {})
-    assert (aws.sent["ChangeSetType"], aws.sent["OnStackFailure"]) == ("CREATE", "DELETE")
-    assert "DeploymentMode" not in aws.sent
-    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in aws.sent["Parameters"]}
+    aws = fake_aws(None)
+    aws.describe_secret.side_effect = NOT_FOUND
+    assert plan(aws) == {"ChangeSetType": "CREATE", "OnStackFailure": "DELETE"}
+    sent = aws.create_change_set.call_args.kwargs["Parameters"]
+    parameters = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in sent}
     assert (parameters["TableIs"], parameters["SecretIs"]) == ("kept", "made")
 
 
@@ -109,16 +72,18 @@ def test_a_stack_whose_creation_fails_is_deleted_and_retained_data_is_used() -> 
     ],
 )
 def test_a_stack_that_cannot_be_changed_is_refused_with_the_command_that_repairs_it(status: str, advice: str) -> None:
-    aws = FakeAws(status)
+    aws = fake_aws(status)
     with pytest.raises(StageError, match=advice):
-        create_change_set(aws.client, "dev", {})
-    assert aws.sent == {}
+        plan(aws)
+    aws.create_change_set.assert_not_called()
 
 
 def test_the_findings_of_early_validation_are_reported() -> None:
-    aws = FakeAws(failure="Early validation failed. To see why, use DescribeEvents")
+    aws = fake_aws(failure="Early validation failed. To see why, use DescribeEvents")
     with pytest.raises(StageError) as raised:
-        create_change_set(aws.client, "dev", {})
+        plan(aws)
+    name = aws.create_change_set.call_args.kwargs["ChangeSetName"]
+    aws.describe_events.assert_called_once_with(StackName="stack-arn", ChangeSetName=name)
     assert str(raised.value).splitlines() == [
         "Early validation failed. To see why, use DescribeEvents",
         "  Domain (AWS::ApiGateway::DomainName): the name is taken /Properties/DomainName",
@@ -126,49 +91,46 @@ def test_the_findings_of_early_validation_are_reported() -> None:
 
 
 def test_without_permission_for_the_events_the_reason_is_reported() -> None:
-    aws = FakeAws(failure="Early validation failed")
-    aws.events = ClientError({"Error": {"Code": "AccessDenied"}}, "DescribeEvents")
+    aws = fake_aws(failure="Early validation failed")
+    aws.describe_events.side_effect = ClientError({"Error": {"Code": "AccessDenied"}}, "DescribeEvents")
     with pytest.raises(StageError, match="Early validation failed\n  DescribeEvents: AccessDenied"):
-        create_change_set(aws.client, "dev", {})
+        plan(aws)
 
 
 def test_a_change_set_without_changes_is_no_failure() -> None:
-    aws = FakeAws(failure="The submitted information didn't contain changes.")
-    assert create_change_set(aws.client, "dev", {}).changes == []
+    aws = fake_aws(failure="The submitted information didn't contain changes.")
+    assert create_change_set(lambda _: aws, "dev", {}).changes == []
 
 
 @pytest.mark.parametrize(
-    ("table", "secret", "roles", "named"),
+    ("operation", "lost"),
     [
-        (True, False, 2, "secret douyin-redemption/dev does not exist,"),
-        (False, False, 2, "table douyin-redemption-dev does not exist and secret douyin-redemption/dev does not exist"),
-        (True, True, 1, "role douyin-redemption-dev-"),
-        (True, True, 0, "api_handler does not exist and role douyin-redemption-dev-refresh_tokens does not exist,"),
+        ("describe_secret", "secret douyin-redemption/dev does not exist"),
+        ("describe_table", "table douyin-redemption-dev does not exist"),
+        ("get_role", f"role {ROLES[0]} does not exist and role {ROLES[1]} does not exist"),
     ],
 )
-def test_what_nothing_works_without_is_named_with_the_page_that_helps(
-    table: bool, secret: bool, roles: int, named: str
-) -> None:
-    aws = FakeAws()
-    assert check_vital(aws.client, "dev")
-    aws.has_table, aws.has_secret, aws.roles = table, secret, set(sorted(aws.roles)[:roles])
-    with pytest.raises(StageError) as raised:
-        check_vital(aws.client, "dev")
-    assert named in str(raised.value)
-    assert "docs/operate.md" in str(raised.value)
+def test_what_nothing_works_without_is_named_with_the_page_that_helps(operation: str, lost: str) -> None:
+    aws = fake_aws()
+    assert check_vital(lambda _: aws, "dev")
+    assert [call.kwargs["RoleName"] for call in aws.get_role.call_args_list] == ROLES
+    getattr(aws, operation).side_effect = NOT_FOUND
+    with pytest.raises(StageError, match=f"^{lost}, but stack .*docs/operate.md"):
+        check_vital(lambda _: aws, "dev")
 
 
-def test_a_secret_that_is_scheduled_for_deletion_is_to_be_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakeAws, "describe_secret", lambda *_, **__: {"DeletedDate": "2026-01-01"})
+def test_a_secret_that_is_scheduled_for_deletion_is_to_be_restored() -> None:
+    aws = fake_aws()
+    aws.describe_secret.return_value = {"DeletedDate": "2026-01-01"}
     with pytest.raises(StageError, match="aws secretsmanager restore-secret --secret-id douyin-redemption/dev"):
-        check_vital(FakeAws().client, "dev")
+        check_vital(lambda _: aws, "dev")
 
 
 @pytest.mark.parametrize("status", [None, "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"])
 def test_before_the_first_deployment_nothing_can_be_lost(status: str | None) -> None:
-    aws = FakeAws(status)
-    aws.has_table = aws.has_secret = False
-    assert not check_vital(aws.client, "dev")
+    aws = fake_aws(status)
+    aws.describe_table.side_effect = aws.describe_secret.side_effect = NOT_FOUND
+    assert not check_vital(lambda _: aws, "dev")
 
 
 def test_the_template_is_well_below_cloudformations_limit_of_51200_bytes() -> None:

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
@@ -15,7 +15,6 @@ from infra.comparison import (
     compare_api,
     compare_function,
     compare_table,
-    compare_values,
     expected_functions,
 )
 from infra.stage_settings import StageSettings
@@ -30,39 +29,27 @@ def target(client: Any, settings: StageSettings | None = None, **overrides: str)
     return Target(account, ROOT, "dev", settings or StageSettings(), "abc", overrides=overrides)
 
 
-class FakeApiGateway:
-    """An API, and the policy of its function. `paths` are the keys of its method settings."""
-
-    def __init__(self, *paths: str, off: bool = False, allowed: str = "abc") -> None:
-        self.paths = paths
-        self.off = off
-        self.allowed = allowed
-
-    def get_policy(self, **_: str) -> Any:
-        source = f"arn:aws:execute-api:us-east-1:123456789012:{self.allowed}/*"
-        principal, condition = {"Service": "apigateway.amazonaws.com"}, {"ArnLike": {"AWS:SourceArn": source}}
-        return {
-            "Policy": json.dumps({"Statement": [{"Effect": "Allow", "Principal": principal, "Condition": condition}]})
-        }
-
-    def get_caller_identity(self) -> Any:
-        return {"Account": "123456789012"}
-
-    def get_stage(self, **_: str) -> Any:
-        log = api_gateway.access_log_settings(target(self).account, "dev")
-        return {"methodSettings": dict.fromkeys(self.paths, LIMIT), "accessLogSettings": log}
-
-    def get_rest_api(self, **_: str) -> Any:
-        return {"disableExecuteApiEndpoint": self.off}
+def fake_api(*paths: str, off: bool = False, allowed: str = "abc") -> Target:
+    """Return a target with an API, and the policy of its function. `paths` are the keys of its method settings."""
+    source = f"arn:aws:execute-api:us-east-1:123456789012:{allowed}/*"
+    principal, condition = {"Service": "apigateway.amazonaws.com"}, {"ArnLike": {"AWS:SourceArn": source}}
+    statement = {"Effect": "Allow", "Principal": principal, "Condition": condition}
+    client = Mock()
+    client.get_policy.return_value = {"Policy": json.dumps({"Statement": [statement]})}
+    client.get_caller_identity.return_value = {"Account": "123456789012"}
+    log = api_gateway.access_log_settings(target(client).account, "dev")
+    client.get_stage.return_value = {"methodSettings": dict.fromkeys(paths, LIMIT), "accessLogSettings": log}
+    client.get_rest_api.return_value = {"disableExecuteApiEndpoint": off}
+    return target(client)
 
 
 @pytest.mark.parametrize("path", [STORES, STORES.lstrip("/"), "~1v1~1merchants~1{account_id}~1stores/GET"])
 def test_a_limit_is_found_in_each_form_of_its_path(path: str) -> None:
-    assert list(compare_api(target(FakeApiGateway(*PATHS, path)))) == []
+    assert list(compare_api(fake_api(*PATHS, path))) == []
 
 
 def test_a_limit_that_is_not_set_a_missing_permission_and_a_disabled_endpoint_are_differences() -> None:
-    found = [str(difference) for difference in compare_api(target(FakeApiGateway(*PATHS, off=True, allowed="abcd")))]
+    found = [str(difference) for difference in compare_api(fake_api(*PATHS, off=True, allowed="abcd"))]
     assert found == [
         f"api abc: limit of {STORES} is (None, None), expected (100, 200)",
         "api abc: API Gateway may not invoke the function",
@@ -70,31 +57,27 @@ def test_a_limit_that_is_not_set_a_missing_permission_and_a_disabled_endpoint_ar
     ]
 
 
-def test_of_variables_only_the_names_are_shown() -> None:
-    expected = expected_functions(target(None, StageSettings(python="3.12"), SESSION_TTL_SECONDS="60"))
-    environment = expected["douyin-redemption-dev"]["Environment.Variables"]
-    assert (environment["SESSION_TTL_SECONDS"], environment["STAGE"]) == ("60", "dev")
-    assert expected["douyin-redemption-dev"]["Runtime"] == "python3.12"
-    [difference] = compare_values(
-        "function f",
-        {"Environment.Variables": {"A": "old", "B": "x"}},
-        {"Environment.Variables": {"B": "x", "C": "new"}},
-    )
-    assert str(difference) == "function f: variables differ: A, C"
-
-
-def test_a_function_is_compared_by_the_names_of_aws() -> None:
-    expected = expected_functions(target(None))["douyin-redemption-dev"]
+def test_a_function_is_compared_by_the_names_of_aws_and_of_variables_only_the_names_are_shown() -> None:
+    settings = StageSettings(python="3.12")
+    expected = expected_functions(target(None, settings, SESSION_TTL_SECONDS="60"))["douyin-redemption-dev"]
+    assert "Runtime" not in expected_functions(target(None))["douyin-redemption-dev"]
+    variables = expected["Environment.Variables"]
+    assert (variables["SESSION_TTL_SECONDS"], variables["STAGE"]) == ("60", "dev")
     configuration = {
         "State": "Active", "LastUpdateStatus": "Successful", "Architectures": ["x86_64"], "Handler": "app.app",
-        "MemorySize": 1024, "Timeout": 15, "Environment": {"Variables": expected["Environment.Variables"]},
+        "MemorySize": 1024, "Timeout": 15, "Environment": {"Variables": variables}, "Runtime": "python3.12",
         "TracingConfig": {"Mode": "Active"},
     }  # fmt: skip
     assert list(compare_function("f", {"Configuration": configuration}, expected)) == []
-    other = configuration | {"MemorySize": 512, "VpcConfig": {"SubnetIds": ["subnet-2", "subnet-1"]}}
+    other = configuration | {
+        "MemorySize": 512,
+        "Environment": {"Variables": {**variables, "SESSION_TTL_SECONDS": "old", "NEW": "x"}},
+        "VpcConfig": {"SubnetIds": ["subnet-2", "subnet-1"]},
+    }
     found = {"Configuration": other, "Concurrency": {"ReservedConcurrentExecutions": 7}}
     assert [str(difference) for difference in compare_function("f", found, expected)] == [
         "function f: MemorySize is 512, expected 1024",
+        "function f: variables differ: NEW, SESSION_TTL_SECONDS",
         "function f: Concurrency.ReservedConcurrentExecutions is 7, expected None",
         "function f: VpcConfig.SubnetIds is ['subnet-1', 'subnet-2'], expected []",
     ]
@@ -120,15 +103,12 @@ BACKUPS = {"PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "ENAB
 def test_what_a_deployment_does_not_correct_in_a_table_has_an_advice(
     table: Any, backups: Any, text: str, advice: str
 ) -> None:
-    client = SimpleNamespace(
-        describe_table=lambda TableName: {"Table": TABLE | table},  # noqa: ARG005, N803 - AWS's name
-        describe_continuous_backups=lambda TableName: {"ContinuousBackupsDescription": backups},  # noqa: ARG005, N803
-    )
+    client = Mock()
+    client.describe_table.return_value = {"Table": TABLE}
+    client.describe_continuous_backups.return_value = {"ContinuousBackupsDescription": BACKUPS}
+    assert list(compare_table(target(client))) == []
+    client.describe_table.return_value = {"Table": TABLE | table}
+    client.describe_continuous_backups.return_value = {"ContinuousBackupsDescription": backups}
     [difference] = compare_table(target(client))
     assert text in difference.text
     assert advice in difference.advice
-    healthy = SimpleNamespace(
-        describe_table=lambda TableName: {"Table": TABLE},  # noqa: ARG005, N803 - AWS's name
-        describe_continuous_backups=lambda TableName: {"ContinuousBackupsDescription": BACKUPS},  # noqa: ARG005, N803
-    )
-    assert list(compare_table(target(healthy))) == []

@@ -9,39 +9,13 @@ from infra.bundle import ROOT
 from infra.stage_settings import (
     Domain,
     Limit,
+    Limits,
     StageError,
     StageSettings,
     list_stages,
     read_stage_settings,
     settings_path,
 )
-
-FULL = """
-account = "123456789012"
-region = "cn-north-1"
-alarm_email = "oncall@example.com"
-python = "3.12"
-architecture = "arm64"
-memory_mb = 512
-reserved_concurrency = 5
-rest_api_id = "abc123"
-tracing = false
-[limits]
-certificates = { rate = 50, burst = 60 }
-[domain]
-name = "api.example.com"
-certificate_arn = "arn:aws-cn:acm:cn-north-1:123456789012:certificate/x-1"
-default_endpoint = false
-[network]
-subnet_ids = ["subnet-1", "subnet-2"]
-security_group_ids = ["sg-1"]
-[opening_hours_utc]
-opens = 2
-closes = 14
-[environment]
-SESSION_TTL_SECONDS = "3600"
-POWERTOOLS_LOG_LEVEL = "DEBUG"
-"""
 
 
 def write(project: Path, text: str) -> None:
@@ -50,15 +24,29 @@ def write(project: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def test_every_setting_can_be_set(tmp_path: Path) -> None:
-    write(tmp_path, FULL)
-    settings = read_stage_settings(tmp_path, "dev")
-    defaults = msgspec.structs.asdict(StageSettings())
-    assert [name for name, value in msgspec.structs.asdict(settings).items() if value == defaults[name]] == []
-    assert settings.limits.certificates == Limit(50, 60)
-    assert settings.limits.sessions == Limit(100, 200)
-    assert settings.domain == Domain(
-        "api.example.com", "arn:aws-cn:acm:cn-north-1:123456789012:certificate/x-1", default_endpoint=False
+CHINA = """
+region = "cn-north-1"
+memory_mb = 512
+[limits]
+certificates = { rate = 50 }
+[domain]
+name = "api.example.com"
+certificate_arn = "arn:aws-cn:acm:cn-north-1:123456789012:certificate/x-1"
+default_endpoint = false
+[environment]
+POWERTOOLS_LOG_LEVEL = "DEBUG"
+"""
+
+
+def test_what_a_file_does_not_set_has_its_default(tmp_path: Path) -> None:
+    write(tmp_path, CHINA)
+    certificate = "arn:aws-cn:acm:cn-north-1:123456789012:certificate/x-1"
+    assert read_stage_settings(tmp_path, "dev") == StageSettings(
+        region="cn-north-1",
+        memory_mb=512,
+        limits=Limits(certificates=Limit(50, 200)),
+        domain=Domain("api.example.com", certificate, default_endpoint=False),
+        environment={"POWERTOOLS_LOG_LEVEL": "DEBUG"},
     )
 
 
@@ -67,7 +55,6 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
     [
         ("accounts = '1'", "accounts"),
         ("account = '12345'", "$.account"),
-        ("account = 123456789012", "$.account"),
         ("region = 'us-east'", "$.region"),
         ("alarm_email = 'oncall'", "$.alarm_email"),
         ("python = '3.10'", "$.python"),
@@ -90,7 +77,6 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
         ("[environment]\nlower = 'x'", "$.environment"),
         ("[environment]\nSESSION_TTL_SECOND = '7200'", "SESSION_TTL_SECOND: unknown"),
         ("[environment]\nSESSION_TTL_SECOND = '7200'", "DOUYIN_LOGIN_API, DOUYIN_OPEN_API, POWERTOOLS_"),
-        ("[environment]\nSESSION_TTL_SECONDS = '2h'", "SESSION_TTL_SECONDS is not a number"),
         ("[environment]\nDOUYIN_OPEN_API = 'http://open.douyin.com'", "DOUYIN_OPEN_API must be https"),
         ("account = ", "Invalid value"),
     ],
@@ -118,8 +104,10 @@ def test_a_name_that_is_no_stage_is_refused(tmp_path: Path, stage: str) -> None:
 def test_the_projects_stages_are_valid() -> None:
     assert list_stages(ROOT) == ["cn", "dev", "prod"]
     assert [read_stage_settings(ROOT, stage).tracing for stage in list_stages(ROOT)] == [False, True, True]
-    for stage in list_stages(ROOT):
-        # With every example switched on, the file is still valid.
-        text = settings_path(ROOT, stage).read_text(encoding="utf-8")
-        examples = "\n".join(line.removeprefix("# ") for line in text.splitlines()[2:]).replace("tracing = true", "")
-        msgspec.toml.decode(examples.replace("…", "x"), type=StageSettings)
+
+
+def test_every_setting_has_an_example_in_dev_toml_that_is_valid() -> None:
+    text = settings_path(ROOT, "dev").read_text(encoding="utf-8").replace("…", "x")
+    examples = msgspec.toml.decode("\n".join(line.removeprefix("# ") for line in text.splitlines()[2:]))
+    assert examples.keys() == set(StageSettings.__struct_fields__)
+    msgspec.convert(examples, StageSettings)

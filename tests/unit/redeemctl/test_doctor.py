@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import requests
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from chalicelib import errors
@@ -22,8 +23,7 @@ from redeemctl.secret import SecretVersion
 
 NOW = 1_800_000_000.0
 TODAY = datetime.fromtimestamp(NOW, UTC)
-ARN = "arn:aws:acm:us-east-1:000000000000:certificate/sample"
-OK, WARNING, FAILED = Outcome.OK, Outcome.WARNING, Outcome.FAILED
+OK, WARNING, FAILED, UNKNOWN = Outcome.OK, Outcome.WARNING, Outcome.FAILED, Outcome.NOT_CHECKED
 ONE_OK = ok("a", "x", "fine")
 ONE_WARNING = warning("b", "", "soon", "do")
 ONE_FAILED = failed("c", "1", "bad", "do", "LOG1")
@@ -55,10 +55,11 @@ def test_a_finding_is_json_data_and_has_a_logid_only_from_the_platform() -> None
     assert ONE_FAILED.to_json()["logid"] == "LOG1"
 
 
-def judged(finding: Finding, outcome: Outcome, text: str) -> None:
+def judged(finding: Finding, outcome: Outcome, text: str, advice: str = "") -> None:
     """Check a finding, and that it has advice exactly if something is to be done."""
     assert finding.outcome is outcome
     assert text in finding.text
+    assert advice in finding.advice
     assert bool(finding.advice) == (outcome is not OK)
 
 
@@ -95,8 +96,7 @@ def test_each_difference_from_the_settings_is_a_failed_check() -> None:
 @pytest.mark.parametrize(
     ("certificate", "days", "outcome", "advice"),
     [
-        ({"Status": "ISSUED"}, 200, OK, ""),
-        ({"Status": "ISSUED"}, 29, WARNING, "DNS record"),
+        ({"Status": "ISSUED"}, 30, OK, ""),
         ({"Status": "ISSUED", "Type": "IMPORTED"}, 29, WARNING, "import a new certificate"),
         ({"Status": "ISSUED"}, -1, FAILED, "DNS record"),
         ({"Status": "PENDING_VALIDATION"}, 200, FAILED, "validate"),
@@ -105,9 +105,8 @@ def test_each_difference_from_the_settings_is_a_failed_check() -> None:
 )
 def test_a_certificate_is_issued_and_lasts_30_days(certificate: Any, days: int, outcome: Outcome, advice: str) -> None:
     end = {"NotAfter": TODAY + timedelta(days=days, hours=1)}
-    finding = resources.judge_certificate(ARN, certificate and certificate | end, "api.example.com", TODAY)
-    assert finding.outcome is outcome
-    assert advice in finding.advice
+    finding = resources.judge_certificate("arn", certificate and certificate | end, "api.example.com", TODAY)
+    judged(finding, outcome, "", advice)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +135,6 @@ REPAIR = "run make deploy STAGE=dev REPAIR=1, as an administrator"
     [
         ({"StateValue": "ALARM", "StateReason": "threshold crossed"}, "in ALARM: threshold crossed", "the runbook"),
         ({"ActionsEnabled": False}, "it notifies nobody: its actions are disabled", "enable-alarm-actions"),
-        ({"AlarmActions": []}, "it notifies nobody: its action was removed", REPAIR),
         ({"AlarmActions": [f"{TOPIC}2"]}, "it notifies nobody: its action was removed", REPAIR),
     ],
 )
@@ -144,8 +142,7 @@ def test_an_alarm_that_fires_or_notifies_nobody_is_a_failed_check(changes: Any, 
     [healthy] = resources.judge_alarms([ALARM], "dev")
     assert healthy.outcome is OK
     [finding] = resources.judge_alarms([ALARM | changes], "dev")
-    judged(finding, FAILED, text)
-    assert advice in finding.advice
+    judged(finding, FAILED, text, advice)
 
 
 def test_an_alarm_may_fire_and_notify_nobody_and_without_alarms_the_stack_is_to_be_repaired() -> None:
@@ -154,75 +151,65 @@ def test_an_alarm_may_fire_and_notify_nobody_and_without_alarms_the_stack_is_to_
     assert resources.judge_alarms([], "dev") == [failed("alarms", "", "there are none", REPAIR)]
 
 
-def subscription(endpoint: str, arn: str = "arn:confirmed") -> dict[str, str]:
-    return {"Endpoint": endpoint, "SubscriptionArn": arn}
-
-
 @pytest.mark.parametrize(
-    ("subscriptions", "email", "outcomes"),
+    ("arns", "email", "outcome"),
     [
-        ([], None, [WARNING]),
-        ([], "a@b.c", [FAILED]),
-        ([subscription("a@b.c")], "a@b.c", [OK]),
-        ([subscription("a@b.c", "PendingConfirmation")], "a@b.c", [FAILED]),
-        ([subscription("a@b.c", "Deleted")], None, [WARNING]),
+        ([], "a@b.c", FAILED),
+        (["arn:confirmed"], "a@b.c", OK),
+        (["PendingConfirmation"], "a@b.c", FAILED),
+        (["Deleted"], None, WARNING),
     ],
 )
-def test_somebody_is_told_of_alarms(subscriptions: Any, email: str | None, outcomes: list[Outcome]) -> None:
-    findings = resources.judge_subscriptions("topic", subscriptions, email, "dev")
-    assert [finding.outcome for finding in findings] == outcomes
-
-
-class Response:
-    """A response of the endpoint."""
-
-    def __init__(self, status: int, body: Any, content_type: str = "application/problem+json") -> None:
-        self.status_code = status
-        self.text = body if isinstance(body, str) else json.dumps(body)
-        self.headers = {"Content-Type": content_type}
-
-    def json(self) -> Any:
-        return json.loads(self.text)
-
-
-@pytest.mark.parametrize(
-    ("response", "outcome", "advice"),
-    [
-        (Response(401, {"code": "unauthenticated", "request_id": "1"}), OK, ""),
-        (Response(503, {"code": "app_misconfigured", "request_id": "1"}), FAILED, "app add"),
-        (Response(503, {"code": "unavailable", "request_id": "1"}), FAILED, "table"),
-        (Response(504, {"code": "upstream_timeout", "request_id": "1"}), FAILED, "NAT"),
-        (Response(500, {"code": "internal_error", "request_id": "1"}), FAILED, "problems"),
-        (Response(502, "Bad Gateway", "text/html"), FAILED, "make deploy STAGE=dev"),
-        (Response(401, {"code": "unauthenticated"}), FAILED, "make deploy STAGE=dev"),
-        (Response(502, {"code": "upstream_rejected", "request_id": "1"}), WARNING, "acceptance --login"),
-        (Response(503, {"code": "token_unavailable", "request_id": "1"}), FAILED, "the check token"),
-    ],
-)
-def test_the_advice_on_a_refused_login_follows_the_problem(response: Any, outcome: Outcome, advice: str) -> None:
-    login = resources.refused_login("tt1")
-    finding = resources.judge_response("api.login", "https://x", response, login, "dev")
+def test_somebody_is_told_of_alarms(arns: list[str], email: str | None, outcome: Outcome) -> None:
+    subscriptions = [{"Endpoint": "a@b.c", "SubscriptionArn": arn} for arn in arns]
+    [finding] = resources.judge_subscriptions("topic", subscriptions, email, "dev")
     assert finding.outcome is outcome
-    assert advice in finding.advice
+
+
+def response(status: int, body: Any, content_type: str = "application/problem+json") -> requests.Response:
+    """Return a response of the endpoint."""
+    found = requests.Response()
+    found.status_code = status
+    found._content = (body if isinstance(body, str) else json.dumps(body)).encode()
+    found.headers["Content-Type"] = content_type
+    return found
+
+
+HTML = response(502, "Bad Gateway", "text/html")
+LOGIN = resources.refused_login("tt1")
 
 
 @pytest.mark.parametrize(
-    ("response", "advice"),
+    ("found", "outcome", "advice"),
     [
-        (Response(500, {"code": "internal_error", "request_id": "1"}), "make rollback"),
-        (Response(502, "Bad Gateway", "text/html"), "make rollback"),
-        (Response(503, {"code": "unavailable", "request_id": "1"}), "table"),
-        (Response(403, {"message": "Forbidden"}, "application/json"), "make deploy"),
+        (response(401, {"code": "unauthenticated", "request_id": "1"}), OK, ""),
+        (response(503, {"code": "app_misconfigured", "request_id": "1"}), FAILED, "app add"),
+        (response(504, {"code": "upstream_timeout", "request_id": "1"}), FAILED, "NAT"),
+        (response(500, {"code": "internal_error", "request_id": "1"}), FAILED, "problems"),
+        (HTML, FAILED, "make deploy STAGE=dev"),
+        (response(401, {"code": "unauthenticated"}), FAILED, "make deploy STAGE=dev"),
+        (response(502, {"code": "upstream_rejected", "request_id": "1"}), WARNING, "acceptance --login"),
+        (response(503, {"code": "token_unavailable", "request_id": "1"}), FAILED, "the check token"),
     ],
 )
-def test_a_function_that_fails_right_after_a_deployment_is_not_deployed_again(response: Any, advice: str) -> None:
-    for finding in (
-        resources.judge_list("1", response, "dev", way_back="make rollback"),
-        resources.judge_response(
-            "api.login", "u", response, resources.refused_login("a"), "dev", way_back="make rollback"
-        ),
-    ):
-        assert advice in finding.advice
+def test_the_advice_on_a_refused_login_follows_the_problem(found: Any, outcome: Outcome, advice: str) -> None:
+    judged(resources.judge_response("api.login", "https://x", found, LOGIN, "dev"), outcome, "", advice)
+
+
+@pytest.mark.parametrize(
+    ("found", "advice"),
+    [
+        (response(500, {"code": "internal_error"}), "make rollback"),
+        (HTML, "make rollback"),
+        (response(503, {"code": "unavailable"}), "table"),
+        (response(403, {"message": "Forbidden"}), "make deploy"),
+    ],
+)
+def test_a_function_that_fails_right_after_a_deployment_is_not_deployed_again(found: Any, advice: str) -> None:
+    judged_list = resources.judge_list("1", found, "dev", way_back="make rollback")
+    judged_login = resources.judge_response("api.login", "u", found, LOGIN, "dev", way_back="make rollback")
+    assert advice in judged_list.advice
+    assert advice in judged_login.advice
 
 
 def upstream(code: int) -> dict[str, Any]:
@@ -230,28 +217,21 @@ def upstream(code: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("response", "outcome", "text", "advice"),
+    ("found", "outcome", "text", "advice"),
     [
-        (Response(200, {"certificates": []}), OK, "the endpoint returns a list", ""),
-        (Response(502, {"code": "upstream_rejected", **upstream(2119001)}), OK, "platform error 2119001", ""),
-        (Response(403, {"code": "merchant_not_authorized", **upstream(2119005)}), WARNING, "2119005", "authorize"),
-        (Response(503, {"code": "app_not_permitted", **upstream(2190004)}), WARNING, "2190004", "step D5"),
-        (Response(503, {"code": "upstream_unavailable"}), FAILED, "HTTP 503 upstream_unavailable", "NAT"),
-        (Response(503, {"code": "unavailable"}), FAILED, "HTTP 503 unavailable", "table"),
-        (Response(500, {"code": "internal_error"}), FAILED, "HTTP 500 internal_error", "problems"),
-        (Response(401, {"code": "unauthenticated"}), FAILED, "HTTP 401 unauthenticated", "docs/operate.md"),
-        (Response(404, {"code": "store_not_found"}), FAILED, "HTTP 404 store_not_found", "docs/operate.md"),
-        (Response(503, {"code": "token_unavailable"}), FAILED, "HTTP 503 token_unavailable", "NAT"),
-        (Response(502, "Bad Gateway", "text/html"), FAILED, "HTTP 502", "make deploy STAGE=dev"),
-        (Response(403, {"message": "Forbidden"}), FAILED, "HTTP 403", "make deploy STAGE=dev"),
+        (response(200, {"certificates": []}), OK, "the endpoint returns a list", ""),
+        (response(502, {"code": "upstream_rejected", **upstream(2119001)}), OK, "platform error 2119001", ""),
+        (response(403, {"code": "merchant_not_authorized", **upstream(2119005)}), WARNING, "2119005", "authorize"),
+        (response(503, {"code": "app_not_permitted", **upstream(2190004)}), WARNING, "2190004", "step D5"),
+        (response(503, {"code": "upstream_unavailable"}), FAILED, "HTTP 503 upstream_unavailable", "NAT"),
+        (response(404, {"code": "store_not_found"}), FAILED, "HTTP 404 store_not_found", "docs/operate.md"),
+        (HTML, FAILED, "HTTP 502", "make deploy STAGE=dev"),
     ],
 )
 def test_a_list_is_in_order_if_it_succeeds_or_the_platform_has_answered(
-    response: Any, outcome: Outcome, text: str, advice: str
+    found: Any, outcome: Outcome, text: str, advice: str
 ) -> None:
-    finding = resources.judge_list("1", response, "dev")
-    judged(finding, outcome, text)
-    assert advice in finding.advice
+    judged(resources.judge_list("1", found, "dev"), outcome, text, advice)
 
 
 SERVED, REFUSED = ok("merchant", "1", "fine"), warning("merchant", "2", "platform error 2119005", "authorize")
@@ -261,10 +241,9 @@ BROKEN, SKIPPED = failed("merchant", "3", "HTTP 500", "do"), not_checked("mercha
 @pytest.mark.parametrize(
     ("asked", "outcomes"),
     [
-        ([("a", REFUSED), ("a", REFUSED), ("a", SKIPPED)], [FAILED, FAILED, Outcome.NOT_CHECKED]),
+        ([("a", REFUSED), ("a", REFUSED), ("a", SKIPPED)], [FAILED, FAILED, UNKNOWN]),
         ([("a", REFUSED), ("a", SERVED), ("b", REFUSED)], [WARNING, OK, FAILED]),
         ([("a", REFUSED), ("a", BROKEN)], [WARNING, FAILED]),
-        ([], []),
     ],
 )
 def test_when_every_asked_list_of_an_app_is_refused_that_is_a_failure(asked: Any, outcomes: list[Outcome]) -> None:
@@ -283,7 +262,6 @@ def merchants(app_id: str, count: int) -> list[Merchant]:
         (merchants("a", 3), {"a": 3}),
         (merchants("a", 500), {"a": 20}),
         (merchants("a", 500) + merchants("b", 2), {"a": 18, "b": 2}),
-        (merchants("a", 500) + merchants("b", 500), {"a": 10, "b": 10}),
         ([merchants(f"p{n}", 1)[0] for n in range(500)] + merchants("b", 500), {"p": 10, "b": 10}),
     ],
 )
@@ -305,30 +283,26 @@ def test_at_most_20_lists_are_requested_at_random_and_some_of_each_group(
         ({"status": "ok", "version": "1", "commit": "a1"}, OK),
         ({"status": "ok", "version": "2", "commit": "a1"}, WARNING),
         ({"status": "ok", "version": "1", "commit": "a1+"}, WARNING),
-        ({"status": "ok", "version": "1", "commit": None}, WARNING),
         ({"message": "Forbidden"}, FAILED),
     ],
 )
 def test_another_version_or_commit_is_a_warning(body: Any, outcome: Outcome) -> None:
-    response: Any = Response(200, body, "application/json")
     probe = smoke.health(Build("1", "a1"))
-    assert resources.judge_response("api.health", "https://x", response, probe, "dev").outcome is outcome
+    assert resources.judge_response("api.health", "https://x", response(200, body), probe, "dev").outcome is outcome
 
 
-def unavailable(code: int, sub_code: int = 0) -> errors.RedemptionError:
-    return errors.TokenUnavailableError("mint failed", Evidence(code, sub_code, "LOG"))
+def unavailable(code: int) -> errors.RedemptionError:
+    return errors.TokenUnavailableError("mint failed", Evidence(code, 0, "LOG"))
 
 
 @pytest.mark.parametrize(
     ("error", "text", "advice"),
     [
         (unavailable(10003), "10003: the platform refuses app id or app secret", "app add APP_ID (检查"),
-        (unavailable(10013), "refuses app id or app secret", "app add APP_ID (检查"),
         (unavailable(10020), "rate limited", "another system"),
         (errors.TokenRefusedError("x", evidence=Evidence(2190002, 0)), "refuses the access token", "token renew"),
         (errors.MerchantNotAuthorizedError("x", evidence=Evidence(2100004, 11006)), "2100004/11006: the merchant",
          "商家自研服务"),
-        (errors.MerchantNotAuthorizedError("x", evidence=Evidence(2119005, 0)), "not authorized", "provider accepts"),
         (errors.UpstreamRejectedError("x", evidence=Evidence(2119001, 0)), "invalid", "merchant show"),
         (errors.UpstreamUnavailableError("x", evidence=Evidence(424242, 0)),
          "unknown platform error 424242", "support"),
@@ -358,7 +332,6 @@ def test_the_advice_fits_the_cause_and_quotes_the_platform(error: Any, text: str
         (TokenRow(), True, FAILED, "is missing or malformed"),
         (TokenRow("t", int(NOW) + 86_400), True, OK, "valid"),
         (TokenRow("t", int(NOW) + 86_401), True, FAILED, "expires in more than a day"),
-        (TokenRow("t", int(NOW) * 1000), False, FAILED, "expires in more than a day"),
     ],
 )
 def test_a_short_token_is_a_warning_and_one_of_another_system_must_only_be_valid(
@@ -367,49 +340,31 @@ def test_a_short_token_is_a_warning_and_one_of_another_system_must_only_be_valid
     judged(platform.judge_token("tt1", row, NOW, is_foreign=is_foreign), outcome, text)
 
 
-def client_error(code: str) -> ClientError:
+def aws_error(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": ""}}, "DescribeTable")
 
 
 @pytest.mark.parametrize(
-    ("error", "outcome", "text"),
+    ("check_id", "error", "outcome", "text", "advice"),
     [
-        (client_error("ResourceNotFoundException"), FAILED, "it does not exist"),
-        (client_error("AccessDeniedException"), Outcome.NOT_CHECKED, "no permission for DescribeTable"),
-        (errors.StorageUnavailableError("AccessDeniedException"), Outcome.NOT_CHECKED, "no permission for GetItem"),
-        (client_error("ExpiredToken"), Outcome.NOT_CHECKED, "AWS refuses the credentials (ExpiredToken)"),
-        (client_error("InternalServerError"), Outcome.NOT_CHECKED, "AWS reported InternalServerError"),
-        (NoCredentialsError(), Outcome.NOT_CHECKED, "no AWS credentials"),
-        (EndpointConnectionError(endpoint_url="x"), Outcome.NOT_CHECKED, "AWS cannot be reached"),
+        ("table", aws_error("ResourceNotFoundException"), FAILED, "it does not exist", "A lost table, secret or role"),
+        ("secret", aws_error("InvalidRequestException"), FAILED, "to be deleted", "A lost table, secret or role"),
+        ("alarms.subscription", aws_error("NotFound"), FAILED, "it does not exist", REPAIR),
+        ("schedule", aws_error("NotFound"), FAILED, "it does not exist", "run make deploy STAGE=dev"),
+        # Without the table, nothing is said about what it holds.
+        ("login", aws_error("ResourceNotFoundException"), UNKNOWN, "the table does not exist", "the check table"),
+        ("token", aws_error("ResourceNotFoundException"), UNKNOWN, "the table does not exist", "the check table"),
+        ("merchant", aws_error("ResourceNotFoundException"), UNKNOWN, "the table does not exist", "the check table"),
+        ("table", aws_error("AccessDeniedException"), UNKNOWN, "no permission for DescribeTable",
+         "policy douyin-redemption-dev-operator to your role; if it is, eu-west-1 may be the wrong region"),
+        ("token", errors.StorageUnavailableError("AccessDeniedException"), UNKNOWN, "no permission for GetItem", ""),
+        ("table", aws_error("ExpiredToken"), UNKNOWN, "AWS refuses the credentials (ExpiredToken)", "AWS_PROFILE"),
+        ("table", aws_error("InternalServerError"), UNKNOWN, "AWS reported InternalServerError", "later"),
+        ("table", NoCredentialsError(), UNKNOWN, "no AWS credentials", "AWS_PROFILE"),
+        ("table", EndpointConnectionError(endpoint_url="x"), UNKNOWN, "AWS cannot be reached", "AWS_ENDPOINT_URL"),
     ],
-)
+)  # fmt: skip
 def test_an_error_of_aws_says_what_is_missing_or_why_nothing_was_checked(
-    error: Exception, outcome: Outcome, text: str
+    check_id: str, error: Exception, outcome: Outcome, text: str, advice: str
 ) -> None:
-    judged(judge_error("table", "t", error, "dev", "us-east-1"), outcome, text)
-
-
-def test_the_advice_on_a_missing_permission_names_the_policy_and_the_region() -> None:
-    advice = judge_error("table", "t", client_error("AccessDeniedException"), "dev", "eu-west-1").advice
-    assert "douyin-redemption-dev-operator" in advice
-    assert "eu-west-1 may be the wrong region" in advice
-
-
-@pytest.mark.parametrize(
-    ("check_id", "advice"),
-    [
-        ("alarms.subscription", REPAIR),
-        ("secret", "A lost table, secret or role"),
-        ("schedule", "make deploy STAGE=dev"),
-    ],
-)
-def test_what_is_lost_is_restored_by_what_can_restore_it(check_id: str, advice: str) -> None:
-    finding = judge_error(check_id, "x", client_error("NotFound"), "dev", "us-east-1")
-    judged(finding, FAILED, "it does not exist")
-    assert advice in finding.advice
-
-
-@pytest.mark.parametrize("check_id", ["login", "token", "merchant"])
-def test_without_the_table_nothing_is_said_about_what_it_holds(check_id: str) -> None:
-    finding = judge_error(check_id, "x", client_error("ResourceNotFoundException"), "dev", "us-east-1")
-    judged(finding, Outcome.NOT_CHECKED, "the table does not exist")
+    judged(judge_error(check_id, "x", error, "dev", "eu-west-1"), outcome, text, advice)

@@ -22,7 +22,6 @@ def make_item(**attributes: Any) -> Item:
     ("model", "name", "text", "value"),
     [
         (Merchant, "account_id", "7100000000000000001", "7100000000000000001"),
-        (Merchant, "app_id", "tt_a-B", "tt_a-B"),
         (Merchant, "token_id", "", None),
         (Merchant, "name", " 四季小馆 ", "四季小馆"),
         (Merchant, "active", "TRUE", True),

@@ -1,6 +1,7 @@
 """The secret's conditional writes, where AWS differs from the emulated one."""
 
 import datetime
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +27,9 @@ class FakeClient:
         self.labels = {CURRENT: list(self.versions)[-1]} if values else {}
         self.move_error: str | None = None
         self.moves_before_error = False
+        self.stage: Any = SimpleNamespace(
+            account=SimpleNamespace(client=lambda _: self), settings=SimpleNamespace(secret_name="secret")
+        )
 
     def get_secret_value(self, **_: Any) -> Any:
         if CURRENT not in self.labels:
@@ -56,68 +60,56 @@ def client_error(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": ""}}, "x")
 
 
-def make_stage(client: FakeClient) -> Any:
-    return SimpleNamespace(
-        account=SimpleNamespace(client=lambda _: client), settings=SimpleNamespace(secret_name="secret")
-    )
+def replace(client: FakeClient, content: Any) -> None:
+    """Replace the version that is read."""
+    replace_secret(client.stage, read_secret(client.stage), content)
 
 
 def test_a_version_is_read_with_the_time_of_its_creation() -> None:
-    seen = read_secret(make_stage(FakeClient(VALUE)))
-    assert (seen.version_id, seen.apps, seen.session_keys, seen.created_at) == ("v0", {"tt1": "s"}, ["k"], NOW)
+    seen = read_secret(FakeClient(VALUE).stage)
+    assert seen == SecretVersion("v0", NOW, {"tt1": "s"}, ["k"], json.loads(VALUE))
 
 
 def test_the_first_version_of_a_secret_is_current_at_once() -> None:
     client = FakeClient()
-    stage = make_stage(client)
-    seen = read_secret(stage)
-    assert seen == SecretVersion()
-    replace_secret(stage, seen, {"apps": {}, "session_keys": ["k"]})
+    assert read_secret(client.stage) == SecretVersion()
+    replace(client, {"apps": {}, "session_keys": ["k"]})
     assert client.labels == {CURRENT: "v0", LABEL: "v0"}
 
 
-def test_members_that_are_not_changed_are_kept() -> None:
+@pytest.mark.parametrize("lost_response", [None, "InvalidParameterException"])
+def test_members_that_are_not_changed_are_kept(lost_response: str | None) -> None:
+    """A write whose response was lost is no conflict."""
     client = FakeClient(VALUE)
-    stage = make_stage(client)
-    replace_secret(stage, read_secret(stage), {"apps": {}})
+    client.move_error, client.moves_before_error = lost_response, True
+    replace(client, {"apps": {}})
     assert client.versions["v1"] == '{"apps": {}, "session_keys": ["k"], "later": 1}'
     assert client.labels == {CURRENT: "v1", LABEL: "v1"}
 
 
-@pytest.mark.parametrize("code", ["InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"])
-def test_a_version_that_is_no_longer_current_is_a_conflict(code: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("InvalidParameterException", ConflictError),
+        ("InvalidRequestException", ConflictError),
+        ("ResourceNotFoundException", ConflictError),
+        ("AccessDeniedException", ClientError),
+    ],
+)
+def test_only_a_version_that_is_no_longer_current_is_a_conflict(code: str, error: type[Exception]) -> None:
     client = FakeClient(VALUE)
     client.move_error = code
-    stage = make_stage(client)
-    with pytest.raises(ConflictError):
-        replace_secret(stage, read_secret(stage), {"apps": {}})
+    with pytest.raises(error):
+        replace(client, {"apps": {}})
     assert client.labels[CURRENT] == "v0"
-
-
-def test_a_write_whose_response_was_lost_is_no_conflict() -> None:
-    client = FakeClient(VALUE)
-    client.move_error, client.moves_before_error = "InvalidParameterException", True
-    stage = make_stage(client)
-    replace_secret(stage, read_secret(stage), {"apps": {}})
-    assert client.labels == {CURRENT: "v1", LABEL: "v1"}
-
-
-def test_another_error_of_aws_is_not_hidden() -> None:
-    client = FakeClient(VALUE)
-    client.move_error = "AccessDeniedException"
-    stage = make_stage(client)
-    with pytest.raises(ClientError, match="AccessDenied"):
-        replace_secret(stage, read_secret(stage), {"apps": {}})
 
 
 def test_a_value_that_the_service_would_refuse_is_never_written() -> None:
     client = FakeClient(VALUE)
-    stage = make_stage(client)
-    seen = read_secret(stage)
     with pytest.raises(ConfigurationError):
-        replace_secret(stage, seen, {"session_keys": []})
+        replace(client, {"session_keys": []})
     with pytest.raises(CommandError, match="65,536"):
-        replace_secret(stage, seen, {"apps": {"tt1": "x" * MAX_BYTES}})
+        replace(client, {"apps": {"tt1": "x" * MAX_BYTES}})
     assert list(client.versions) == ["v0"]
 
 
