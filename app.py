@@ -32,7 +32,7 @@ from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import InvalidRequestError, RedemptionError
-from chalicelib.merchants import CACHE_SECONDS, MerchantRepository, build_stores_view
+from chalicelib.merchants import MERCHANT_SECONDS, MerchantRepository, build_stores_view
 from chalicelib.sessions import PROBE_OPEN_ID, hash_open_id, verify_session
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.tokens.provider import TokenProvider
@@ -104,7 +104,7 @@ def create_user_session(request: Request, context: RequestContext) -> str:
     return _to_json(result.view)
 
 
-@app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(CACHE_SECONDS))
+@app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(MERCHANT_SECONDS))
 def list_stores(_request: Request, context: RequestContext, account_id: str) -> str:
     """List where a merchant can be visited. Needs no session: the store is chosen before the login."""
     checked_id = parse_account_id(account_id)

@@ -16,7 +16,7 @@ from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNo
 MERCHANT_PREFIX = "MERCHANT#"
 """Prefix of the partition keys of these rows."""
 
-CACHE_SECONDS = 300.0
+MERCHANT_SECONDS = 300.0
 MAX_CACHED_MERCHANTS = 1000
 
 UNKNOWN_SECONDS = 10.0
@@ -98,7 +98,7 @@ class MerchantRepository:
         if merchant is None or not merchant.active:
             self._unknown.put(account_id, True, UNKNOWN_SECONDS, read_at)
             raise MerchantNotFoundError(account_id)
-        self._active.put(account_id, merchant, CACHE_SECONDS, read_at)
+        self._active.put(account_id, merchant, MERCHANT_SECONDS, read_at)
         return merchant
 
 

@@ -18,7 +18,7 @@ from chalicelib.tokens.provider import TokenProvider
 
 MAX_CACHED_LIMITS = 100
 
-DEFAULT_SECONDS = 1.0
+DEFAULT_LIMIT_SECONDS = 1.0
 """Duration of a limit when the platform does not send Retry-After."""
 
 
@@ -42,7 +42,7 @@ class RateLimitCache:
 
     def remember(self, app_id: str, error: RateLimitedError) -> None:
         """Store a limit that the platform reported and that retries did not overcome."""
-        seconds = error.retry_after or DEFAULT_SECONDS
+        seconds = error.retry_after or DEFAULT_LIMIT_SECONDS
         self._cache.put(app_id, _Limit(self._clock() + seconds, error.evidence), seconds)
 
 

@@ -30,7 +30,7 @@ from chalicelib.tokens.lease import Lease, TokenRow, token_key
 
 MAX_CACHED_TOKENS = 1000
 
-CACHE_SECONDS = 240.0
+TOKEN_SECONDS = 240.0
 """A cached token is used for this time, then the row is read again.
 
 The platform ends a token five minutes after it was replaced; the schedule may have replaced it right after the read.
@@ -201,7 +201,7 @@ class TokenProvider:
             self.known_tokens.put(token_id, known, math.inf)
         return known
 
-    def _remember(self, token_id: str, row: TokenRow, since: float, max_age: float = CACHE_SECONDS) -> TokenRow:
+    def _remember(self, token_id: str, row: TokenRow, since: float, max_age: float = TOKEN_SECONDS) -> TokenRow:
         known = self._known(token_id)
         known.row = row
         known.since = since

@@ -278,7 +278,7 @@ class FakeSecret:
 
     def fetch(self, context: RequestContext) -> str:
         """Return the secret, as `aws.read_secret` does."""
-        del context
+        context.deadline.check()
         self.reads += 1
         if self.is_unavailable:
             raise StorageUnavailableError("secret unavailable")

@@ -4,7 +4,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from chalicelib.certificates.fetching import DEFAULT_SECONDS, PageFetcher, RateLimitCache
+from chalicelib.certificates.fetching import DEFAULT_LIMIT_SECONDS, PageFetcher, RateLimitCache
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.errors import (
@@ -169,7 +169,7 @@ def test_another_error_is_raised_unchanged_and_not_cached() -> None:
 
 @pytest.mark.parametrize(
     ("retry_after", "seconds"),
-    [(None, DEFAULT_SECONDS), (0.0, DEFAULT_SECONDS), (30.0, 30.0)],
+    [(None, DEFAULT_LIMIT_SECONDS), (0.0, DEFAULT_LIMIT_SECONDS), (30.0, 30.0)],
 )
 def test_one_app_is_limited_until_the_limit_ends(retry_after: float | None, seconds: float) -> None:
     clock = Clock()
