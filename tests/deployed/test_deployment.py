@@ -422,6 +422,22 @@ def test_the_smoke_test_names_each_defect_and_a_deployment_repairs_it(cloud: Clo
         check(f"http://127.0.0.1:{stack.free_port()}")
 
 
+@pytest.mark.parametrize("operation", ["GetSecretValue", "Scan"])
+def test_without_a_right_that_an_older_policy_lacks_no_list_is_tried(cloud: Cloud, operation: str) -> None:
+    denied = (operation, cloud.account.environment["AWS_ACCESS_KEY_ID"])
+    refusal = Refusal(400, "AccessDeniedException")
+    cloud.proxy.refuse = lambda call: refusal if (call.operation, call.access_key) == denied else None
+    reason = f"{operation} reports AccessDeniedException"
+    assert cloud.deploy(cloud.clone())[-1] == f"{PASSED}; no list was tried: {reason}"
+
+
+def test_when_the_platform_does_not_answer_the_deployment_succeeds_and_says_so(cloud: Cloud) -> None:
+    stack.set_faults(cloud.platform.url, {"kind": "reset", "call": "query_user_certificates"})
+    report = cloud.deploy(cloud.clone())
+    stack.set_faults(cloud.platform.url)
+    assert report[-1] == "smoke test: deployed; no answer from the platform: run doctor"
+
+
 def test_chalice_deploy_alone_gives_a_complete_service_also_after_an_edit(cloud: Cloud) -> None:
     """After `make install`, without `make bundle`: Chalice builds the package itself."""
     clone = cloud.clone()

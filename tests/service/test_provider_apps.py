@@ -60,6 +60,38 @@ def test_a_refused_token_is_looked_up_and_only_another_one_is_used(
     assert called(platform) == ["code2session"] * 3 + ["query_user_certificates"]
 
 
+@pytest.mark.parametrize("seconds", [None, -1], ids=["no row", "expired"])
+def test_without_a_valid_token_nothing_is_called(
+    api: Api, platform: Platform, provider: Provider, seconds: int | None
+) -> None:
+    if seconds is not None:
+        provider.write(seconds)
+    assert "upstream" not in assert_problem(api.login(list=WANTED), 503, "token_unavailable")
+    assert called(platform) == []
+
+
+@pytest.mark.parametrize(
+    ("codes", "status", "problem"),
+    [
+        ((28001003, 28001008, 2190002, 2190008), 503, "token_unavailable"),
+        ((40014, 40018, 40019), 401, "unauthenticated"),
+        ((28001007,), 502, "upstream_rejected"),
+        ((2190004, 28001014, 28001016, 28001018, 28001019), 503, "app_not_permitted"),
+        ((28003017,), 503, "quota_exhausted"),
+        ((28003018,), 429, "rate_limited"),
+        ((28001005, 28001006, 2119005, 40017, 987654321), 503, "upstream_unavailable"),
+    ],
+)
+def test_each_code_of_the_login_is_a_problem_and_the_code_is_sent_once(
+    api: Api, platform: Platform, provider: Provider, codes: tuple[int, ...], status: int, problem: str
+) -> None:
+    provider.write()
+    for code in codes:
+        platform.fail("code", "code2session", code=code, place="err_no")
+        assert_problem(api.login(), status, problem)
+    assert called(platform) == ["code2session"] * len(codes)
+
+
 def test_an_own_app_beside_it_is_served_as_before(api: Api, platform: Platform, provider: Provider) -> None:
     provider.write()
     assert api.login(CUSTOMER, OTHER_APP_ID).status == 200
