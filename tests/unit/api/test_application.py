@@ -9,14 +9,9 @@ from unittest.mock import Mock
 import pytest
 from chalice.app import BadRequestError, Chalice, Request
 
+from chalicelib import errors
 from chalicelib.api.application import Application
 from chalicelib.context import Outcome, RequestContext, RequestRecord
-from chalicelib.errors import (
-    InvalidRequestError,
-    RateLimitedError,
-    StorageUnavailableError,
-    TokenUnavailableError,
-)
 from sandbox import gateway
 from tests.unit.fakes import FakeTelemetry, LambdaContext
 
@@ -139,8 +134,8 @@ def raising(error: Exception) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
-        (InvalidRequestError("cursor", "is wrong"), 400, "invalid_request"),
-        (StorageUnavailableError("Throttling"), 503, "unavailable"),
+        (errors.InvalidRequestError("cursor", "is wrong"), 400, "invalid_request"),
+        (errors.StorageUnavailableError("Throttling"), 503, "unavailable"),
         (ZeroDivisionError("planted"), 500, "internal_error"),
         # Chalice makes responses of its own errors; here they are no more than foreign exceptions.
         (BadRequestError("planted"), 500, "internal_error"),
@@ -167,7 +162,7 @@ def test_an_error_of_a_view_is_a_problem_and_is_reported_and_nothing_of_it_is_sh
 
 
 def test_headers_of_a_problem_are_sent(app: App) -> None:
-    app.view = raising(RateLimitedError("2119003", retry_after=30.0))
+    app.view = raising(errors.RateLimitedError("2119003", retry_after=30.0))
     assert app.call()["headers"]["Retry-After"] == "30"
 
 
@@ -177,7 +172,7 @@ def test_only_the_success_of_a_route_with_a_max_age_may_be_cached(app: App) -> N
 
     assert (cache_control(), cache_control("POST")) == ("public, max-age=300", "no-store")
     assert cache_control(resource="/plain") == "no-store"
-    app.view = raising(InvalidRequestError("x", "is wrong"))
+    app.view = raising(errors.InvalidRequestError("x", "is wrong"))
     assert cache_control() == "no-store"
 
 
@@ -304,14 +299,14 @@ class TestJob:
         assert 57.5 < contexts[0].deadline.remaining() <= 59.5
 
     def test_an_error_of_a_part_is_reported_with_the_fields_and_does_not_fail_the_job(self, app: App) -> None:
-        error = TokenUnavailableError("x")
+        error = errors.TokenUnavailableError("x")
         app.service.run_job("refresh_tokens", LambdaContext(), lambda _: ({"failed": {"tta": "x"}}, error))
         _, record, fields = app.report()
         assert (record.outcome, fields) == (Outcome("token_unavailable", error=error), {"failed": {"tta": "x"}})
 
     def test_a_failed_job_is_reported_and_fails(self, app: App) -> None:
-        error = StorageUnavailableError("x")
-        with pytest.raises(StorageUnavailableError):
+        error = errors.StorageUnavailableError("x")
+        with pytest.raises(errors.StorageUnavailableError):
             app.service.run_job("refresh_tokens", LambdaContext(), raising(error))
         _, record, fields = app.report()
         assert (record.outcome, fields) == (Outcome("unavailable", error=error), {})

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from chalicelib import errors
 from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginResult
 from chalicelib.api.validation import LoginBody
 from chalicelib.aws import Item
@@ -14,18 +15,6 @@ from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.context import Deadline, ListReport, Outcome, RequestContext
 from chalicelib.douyin.protocol import Selection
-from chalicelib.errors import (
-    Evidence,
-    LoginRefusedError,
-    RedemptionError,
-    StorageUnavailableError,
-    TokenRefusedError,
-    TokenUnavailableError,
-    UnauthenticatedError,
-    UpstreamMalformedError,
-    UpstreamTimeoutError,
-    WrongAppError,
-)
 from chalicelib.sessions import Session, decode_session, hash_open_id
 from chalicelib.tokens.provider import TokenProvider
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
@@ -106,7 +95,7 @@ def test_without_a_list_only_the_code_is_exchanged() -> None:
     result = logins.log_in(selection=None)
     assert (result.user, result.list_report, result.list_outcome) == (hash_open_id(OPEN_ID, [SESSION_KEY]), None, None)
     assert decode_session(result.view.token, [SESSION_KEY], NOW + 7199) == Session(APP_ID, OPEN_ID)
-    with pytest.raises(UnauthenticatedError, match="expired"):
+    with pytest.raises(errors.UnauthenticatedError, match="expired"):
         decode_session(result.view.token, [SESSION_KEY], NOW + 7200)
     assert set(to_json(result)) == {"token", "expires_in"}
     assert logins.douyin.logins == [(APP_ID, APP_SECRET, "code")]
@@ -135,12 +124,12 @@ def test_the_list_has_six_seconds_or_what_is_left(seconds: float, left: float) -
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (WrongAppError("x"), "wrong_app"),
+        (errors.WrongAppError("x"), "wrong_app"),
         (ValueError("planted"), "internal_error"),
         # The code is that of the same error in a list, however much time is left.
-        (UpstreamTimeoutError("budget"), "upstream_timeout"),
-        (TokenUnavailableError("no new token in time"), "token_unavailable"),
-        (StorageUnavailableError("timeout"), "unavailable"),
+        (errors.UpstreamTimeoutError("budget"), "upstream_timeout"),
+        (errors.TokenUnavailableError("no new token in time"), "token_unavailable"),
+        (errors.StorageUnavailableError("timeout"), "unavailable"),
     ],
 )
 @pytest.mark.parametrize("seconds", [9.0, 0.001])
@@ -159,10 +148,11 @@ def test_what_fails_for_the_list_is_its_problem_and_the_user_is_logged_in(
 
 
 @pytest.mark.parametrize(
-    ("result", "error"), [(LoginRefusedError("40018"), LoginRefusedError), (LONG, UpstreamMalformedError)]
+    ("result", "error"),
+    [(errors.LoginRefusedError("40018"), errors.LoginRefusedError), (LONG, errors.UpstreamMalformedError)],
 )
 def test_a_failed_login_ends_its_prefetch_and_before_the_list(
-    result: str | RedemptionError, error: type[Exception]
+    result: str | errors.RedemptionError, error: type[Exception]
 ) -> None:
     logins = Logins()
     logins.douyin.login_result = result
@@ -176,7 +166,7 @@ def test_a_failed_login_ends_its_prefetch_and_before_the_list(
 def test_an_unknown_app_causes_no_call_until_it_is_added() -> None:
     secret = FakeSecret({})
     logins = Logins(secret=secret)
-    with pytest.raises(UnauthenticatedError, match="unknown app_id"):
+    with pytest.raises(errors.UnauthenticatedError, match="unknown app_id"):
         logins.log_in()
     assert logins.events == []
     secret.put({APP_ID: APP_SECRET}, [SESSION_KEY])
@@ -203,16 +193,16 @@ class TestProvidersApp:
     @pytest.mark.parametrize("row", [{}, token_row("isvact.1", -1), token_row("clt. malformed")])
     def test_without_a_valid_token_the_code_is_not_sent(self, logins: Logins, row: Item) -> None:
         logins.table.items[TOKEN] = row
-        with pytest.raises(TokenUnavailableError, match="another system"):
+        with pytest.raises(errors.TokenUnavailableError, match="another system"):
             logins.log_in()
         assert logins.events == ["prefetch"]
         assert (logins.douyin.mints, logins.table.writes) == ([], [])
 
     def test_a_refused_code_is_sent_again_with_another_token_only(self, logins: Logins) -> None:
         logins.douyin.refused = {"isvact.1"}
-        with pytest.raises(TokenUnavailableError) as raised:
+        with pytest.raises(errors.TokenUnavailableError) as raised:
             logins.log_in()
-        assert raised.value.evidence == Evidence(28001008, 0)
+        assert raised.value.evidence == errors.Evidence(28001008, 0)
         logins.table.items[TOKEN] = token_row("isvact.2")
         assert logins.log_in().view.list == VIEW
         used = ["isvact.1", "isvact.1", "isvact.2"]
@@ -223,7 +213,7 @@ class TestProvidersApp:
         logins.log_in()
         logins.douyin.refused = {"isvact.1", "isvact.2"}
         logins.table.items[TOKEN] = token_row("isvact.2")
-        with pytest.raises(TokenRefusedError):
+        with pytest.raises(errors.TokenRefusedError):
             logins.log_in()
         assert len(logins.douyin.logins) == 1 + 2
 

@@ -7,21 +7,11 @@ from typing import Any
 
 import pytest
 
+from chalicelib import errors
 from chalicelib.api import telemetry as telemetry_module
 from chalicelib.api.problems import problem_for_error
 from chalicelib.api.telemetry import WITHHELD, Telemetry
 from chalicelib.context import ABANDONED, Call, ListReport, OperatorWarning, Outcome, RequestRecord
-from chalicelib.errors import (
-    ConfigurationError,
-    Evidence,
-    RateLimitedError,
-    StorageUnavailableError,
-    TokenUnavailableError,
-    UnauthenticatedError,
-    UpstreamRejectedError,
-    UpstreamTimeoutError,
-    WrongAppError,
-)
 from chalicelib.settings import TelemetrySettings
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import NOW
@@ -97,7 +87,7 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
             certificates=200,
             malformed=2,
             malformed_fields=["orders.certificates.start_time"],
-            lost_page_error=UpstreamRejectedError("2119001", evidence=Evidence(2119001, 0, "20260101L")),
+            lost_page_error=errors.UpstreamRejectedError("2119001", evidence=errors.Evidence(2119001, 0, "20260101L")),
             received=200,
             total=210,
         ),
@@ -157,10 +147,10 @@ def test_one_line_has_everything_about_a_request(output: Output) -> None:
     ("outcome", "list_outcome", "expected"),
     [
         (OK, OK, ("INFO", "ok", "ok", None, None)),
-        (OK, failed(WrongAppError("7")), ("WARNING", "ok", "wrong_app", None, "WrongAppError: 7")),
+        (OK, failed(errors.WrongAppError("7")), ("WARNING", "ok", "wrong_app", None, "WrongAppError: 7")),
         (OK, failed(ValueError("planted")), ("ERROR", "ok", "internal_error", None, "ValueError at ")),
         (
-            failed(UnauthenticatedError("x")),
+            failed(errors.UnauthenticatedError("x")),
             None,
             ("WARNING", "unauthenticated", None, "UnauthenticatedError: x", None),
         ),
@@ -203,7 +193,7 @@ def test_a_foreign_exception_is_logged_with_its_type_and_place_only(output: Outp
 def test_the_first_report_of_an_instance_is_a_cold_start_whatever_was_logged_before(output: Output) -> None:
     telemetry = Telemetry(TelemetrySettings("unit-test", "Space", ""))
     telemetry.warn("the bundle's SDK data does not fit")
-    telemetry.report_warmup_failure(make_record(), ConfigurationError("TABLE_NAME is missing"))
+    telemetry.report_warmup_failure(make_record(), errors.ConfigurationError("TABLE_NAME is missing"))
     warning, failure = output.entries()
     assert (warning["message"], warning["level"]) == ("the bundle's SDK data does not fit", "WARNING")
     assert "outcome" not in warning
@@ -256,10 +246,10 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
         ),
         ({"calls": calls("ok", name="client_token")}, LATENCY | {"TokenMints": count(1)}),
         (
-            {"calls": calls("10013", name="client_token"), "outcome": failed(TokenUnavailableError("x"))},
+            {"calls": calls("10013", name="client_token"), "outcome": failed(errors.TokenUnavailableError("x"))},
             LATENCY | PROBLEM | {"TokenMintFailures": count(1), "UpstreamErrors": count(1, "error_code")},
         ),
-        ({"outcome": failed(StorageUnavailableError("x"))}, PROBLEM),
+        ({"outcome": failed(errors.StorageUnavailableError("x"))}, PROBLEM),
         # Certificates are counted when a list was returned.
         (LIST | {"list_report": ListReport(1, 0, malformed=2)}, SUCCESS | LISTED | {"CertificatesMalformed": count(2)}),
         (
@@ -267,13 +257,13 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
             SUCCESS | LISTED | {"ListsBelowTotal": count(1)},
         ),
         # A list that fails is counted unless it is the caller's mistake.
-        (LIST | {"outcome": failed(RateLimitedError("x"))}, FAILURE),
-        (LIST | {"outcome": failed(UnauthenticatedError("x"))}, PROBLEM),
-        (LIST | {"list_outcome": failed(UpstreamTimeoutError("budget"))}, FAILURE),
-        (LIST | {"list_outcome": failed(WrongAppError("7"))}, PROBLEM),
+        (LIST | {"outcome": failed(errors.RateLimitedError("x"))}, FAILURE),
+        (LIST | {"outcome": failed(errors.UnauthenticatedError("x"))}, PROBLEM),
+        (LIST | {"list_outcome": failed(errors.UpstreamTimeoutError("budget"))}, FAILURE),
+        (LIST | {"list_outcome": failed(errors.WrongAppError("7"))}, PROBLEM),
         # Lists of the project's own checks count in no metric of lists; what they cost does.
         (PROBE | {"list_report": ListReport(1, 5, malformed=1, total=9)}, {}),
-        (PROBE | {"outcome": failed(UpstreamTimeoutError("budget")), "calls": calls("ok")}, LATENCY),
+        (PROBE | {"outcome": failed(errors.UpstreamTimeoutError("budget")), "calls": calls("ok")}, LATENCY),
         # A list over two seconds is slow.
         (LIST | {"started": END - 2.0}, SUCCESS),
         (LIST | {"started": END - 2.1}, SUCCESS | {"ListSlow": count(1)}),
@@ -286,7 +276,7 @@ def test_metrics_follow_from_the_record(output: Output, fields: dict[str, Any], 
 
 def test_problems_and_errors_are_counted_by_code_and_stage_and_leave_the_next_report_as_it_is(output: Output) -> None:
     telemetry = make_telemetry("prod")
-    record = make_record(calls=calls("timeout", "2100004", "timeout"), outcome=failed(RateLimitedError("x")))
+    record = make_record(calls=calls("timeout", "2100004", "timeout"), outcome=failed(errors.RateLimitedError("x")))
     telemetry.report("GET /x", record)
     _, *entries, problem = [entry for entry in output.entries() if "_aws" in entry]
     assert {entry["error_code"]: entry["UpstreamErrors"] for entry in entries} == {"timeout": [2.0], "2100004": [1.0]}
@@ -354,7 +344,7 @@ def recorder(output: Output, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 
 def test_a_sampled_request_is_traced_from_its_call_log(recorder: Recorder) -> None:
-    make_telemetry().report("GET /x", full_record(failed(UpstreamRejectedError("2119001"))))
+    make_telemetry().report("GET /x", full_record(failed(errors.UpstreamRejectedError("2119001"))))
     assert recorder.open == []
     read, page, *_, root = recorder.finished
     assert (root.name, root.start_time, root.end, root.flags) == ("## GET /x", NOW, None, {"error"})
@@ -366,7 +356,7 @@ def test_a_sampled_request_is_traced_from_its_call_log(recorder: Recorder) -> No
     assert page.annotations == {"outcome": "2119001", "logid": "20260101L"}
 
 
-@pytest.mark.parametrize(("list_outcome", "flags"), [(OK, set()), (failed(WrongAppError("7")), {"error"})])
+@pytest.mark.parametrize(("list_outcome", "flags"), [(OK, set()), (failed(errors.WrongAppError("7")), {"error"})])
 def test_the_first_list_of_a_login_is_an_annotation_and_flags_its_problem(
     recorder: Recorder, list_outcome: Outcome, flags: set[str]
 ) -> None:

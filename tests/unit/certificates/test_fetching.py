@@ -4,18 +4,10 @@ from unittest.mock import Mock
 
 import pytest
 
+from chalicelib import errors
 from chalicelib.certificates.fetching import DEFAULT_LIMIT_SECONDS, PageFetcher, RateLimitCache
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
-from chalicelib.errors import (
-    AppMisconfiguredError,
-    Evidence,
-    RateLimitedError,
-    RedemptionError,
-    TokenRefusedError,
-    TokenUnavailableError,
-    UpstreamTimeoutError,
-)
 from chalicelib.merchants import Merchant
 from chalicelib.tokens.provider import TokenProvider
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
@@ -23,12 +15,12 @@ from tests.unit.fakes import APP_ID, OPEN_ID, Clock, FakeDouyin, FakeTable, make
 
 QUERY = CertificatesQuery(Selection(ACCOUNT_ID, POI_ID), OPEN_ID)
 KEY = "TOKEN#tokens"
-REFUSAL = Evidence(2190008, 0, "20260101R")
-LIMIT = Evidence(2119003, 12001, "20260101L")
+REFUSAL = errors.Evidence(2190008, 0, "20260101R")
+LIMIT = errors.Evidence(2119003, 12001, "20260101L")
 
 
-def refused() -> TokenRefusedError:
-    return TokenRefusedError("2190008", evidence=REFUSAL)
+def refused() -> errors.TokenRefusedError:
+    return errors.TokenRefusedError("2190008", evidence=REFUSAL)
 
 
 class Request:
@@ -49,7 +41,7 @@ class Request:
             raise refused()
         return Page([], page, None)
 
-    def raise_(self, *errors: RedemptionError) -> None:
+    def raise_(self, *errors: errors.RedemptionError) -> None:
         """Let the platform fail with these errors, one after the other."""
         self.douyin.fetch = Mock(side_effect=errors)
 
@@ -90,7 +82,7 @@ def test_no_token_is_renewed_for_a_page_that_is_no_longer_needed() -> None:
     request = Request("clt.revoked")
     fetcher = request.fetcher()
     fetcher.deadline.cancel()
-    with pytest.raises(TokenRefusedError):
+    with pytest.raises(errors.TokenRefusedError):
         fetcher.fetch_page(1, None)
     assert request.douyin.mints == []
 
@@ -99,10 +91,10 @@ def test_one_request_renews_the_token_once() -> None:
     request = Request("clt.revoked", "clt.1")
     fetcher = request.fetcher()
     fetcher.fetch_page(1, None)
-    request.raise_(TokenRefusedError("2190008", evidence=Evidence(2, 0)))
-    with pytest.raises(TokenUnavailableError, match="refused again") as raised:
+    request.raise_(errors.TokenRefusedError("2190008", evidence=errors.Evidence(2, 0)))
+    with pytest.raises(errors.TokenUnavailableError, match="refused again") as raised:
         fetcher.fetch_page(2, None)
-    assert raised.value.evidence == Evidence(2, 0)
+    assert raised.value.evidence == errors.Evidence(2, 0)
     assert request.douyin.fetches[2:] == [(2, "clt.1")]
     assert len(request.douyin.mints) == 1
 
@@ -125,19 +117,19 @@ def test_a_page_uses_the_token_that_another_page_has_renewed_meanwhile() -> None
 @pytest.mark.parametrize(
     ("error", "evidence"),
     [
-        (AppMisconfiguredError("10013", evidence=Evidence(10013, 0)), Evidence(10013, 0)),
-        (UpstreamTimeoutError("timeout"), REFUSAL),
+        (errors.AppMisconfiguredError("10013", evidence=errors.Evidence(10013, 0)), errors.Evidence(10013, 0)),
+        (errors.UpstreamTimeoutError("timeout"), REFUSAL),
     ],
     ids=["of the mint", "of the refusal"],
 )
 def test_a_failed_renewal_is_raised_for_every_page_with_the_best_evidence(
-    error: RedemptionError, evidence: Evidence
+    error: errors.RedemptionError, evidence: errors.Evidence
 ) -> None:
     request = Request("clt.revoked")
     fetcher = request.fetcher()
     request.douyin.mint_results = [error]
     for page in (1, 2):
-        with pytest.raises(TokenUnavailableError, match="minting failed") as raised:
+        with pytest.raises(errors.TokenUnavailableError, match="minting failed") as raised:
             fetcher.fetch_page(page, None)
         assert raised.value.evidence == evidence
     assert (len(request.douyin.fetches), len(request.douyin.mints)) == (2, 1)
@@ -146,21 +138,21 @@ def test_a_failed_renewal_is_raised_for_every_page_with_the_best_evidence(
 @pytest.mark.parametrize("refusals", [0, 1], ids=["first token", "renewed token"])
 def test_a_rate_limit_is_cached_for_the_app_and_raised(refusals: int) -> None:
     request = Request("clt.row")
-    limit = RateLimitedError("2119003", retryable=True, retry_after=30.0)
+    limit = errors.RateLimitedError("2119003", retryable=True, retry_after=30.0)
     request.raise_(*[refused()] * refusals, limit)
-    with pytest.raises(RateLimitedError) as raised:
+    with pytest.raises(errors.RateLimitedError) as raised:
         request.fetcher().fetch_page(1, None)
     assert raised.value is limit
-    with pytest.raises(RateLimitedError, match="cached"):
+    with pytest.raises(errors.RateLimitedError, match="cached"):
         request.rate_limits.check(APP_ID)
     request.rate_limits.check("tokens")
 
 
 def test_another_error_is_raised_unchanged_and_not_cached() -> None:
     request = Request("clt.row")
-    error = UpstreamTimeoutError("timeout", retryable=True)
+    error = errors.UpstreamTimeoutError("timeout", retryable=True)
     request.raise_(error)
-    with pytest.raises(UpstreamTimeoutError) as raised:
+    with pytest.raises(errors.UpstreamTimeoutError) as raised:
         request.fetcher().fetch_page(1, None)
     assert raised.value is error
     assert len(request.douyin.fetches) == 1
@@ -174,9 +166,9 @@ def test_another_error_is_raised_unchanged_and_not_cached() -> None:
 def test_one_app_is_limited_until_the_limit_ends(retry_after: float | None, seconds: float) -> None:
     clock = Clock()
     cache = RateLimitCache(clock)
-    cache.remember("tta", RateLimitedError("2119003", retryable=True, evidence=LIMIT, retry_after=retry_after))
+    cache.remember("tta", errors.RateLimitedError("2119003", retryable=True, evidence=LIMIT, retry_after=retry_after))
     clock.now += seconds - 0.25
-    with pytest.raises(RateLimitedError) as raised:
+    with pytest.raises(errors.RateLimitedError) as raised:
         cache.check("tta")
     assert raised.value.retry_after == pytest.approx(0.25, abs=0.001)
     assert (raised.value.reason, raised.value.evidence) == ("cached", LIMIT)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from chalicelib import errors
 from chalicelib.aws import Item
 from chalicelib.cache import TtlCache
 from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
@@ -18,18 +19,6 @@ from chalicelib.certificates.views import ListView
 from chalicelib.douyin.client import MAX_PAGE_BYTES
 from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page, parse_certificates
 from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Response, Selection
-from chalicelib.errors import (
-    InvalidRequestError,
-    MerchantNotFoundError,
-    RateLimitedError,
-    RedemptionError,
-    StorageUnavailableError,
-    StoreNotFoundError,
-    TokenRefusedError,
-    UpstreamRejectedError,
-    UpstreamUnavailableError,
-    WrongAppError,
-)
 from chalicelib.merchants import MerchantRepository
 from chalicelib.sessions import Session
 from chalicelib.tokens.provider import TokenProvider
@@ -131,14 +120,14 @@ def test_an_app_added_a_moment_ago_is_found_when_its_token_is_minted() -> None:
 @pytest.mark.parametrize(
     ("merchant", "app_id", "error_type"),
     [
-        ({"active": {"BOOL": False}}, APP_ID, MerchantNotFoundError),
-        ({"stores": {"M": {"6602": {"M": {}}}}}, APP_ID, StoreNotFoundError),
+        ({"active": {"BOOL": False}}, APP_ID, errors.MerchantNotFoundError),
+        ({"stores": {"M": {"6602": {"M": {}}}}}, APP_ID, errors.StoreNotFoundError),
         # The first check that fails decides: a user of another app learns nothing about the stores.
-        ({"stores": {"M": {}}}, "ttother", WrongAppError),
+        ({"stores": {"M": {}}}, "ttother", errors.WrongAppError),
     ],
 )
 def test_a_request_that_is_not_allowed_does_not_reach_the_platform(
-    merchant: dict[str, Any], app_id: str, error_type: type[RedemptionError]
+    merchant: dict[str, Any], app_id: str, error_type: type[errors.RedemptionError]
 ) -> None:
     instance = Lists(**merchant)
     with pytest.raises(error_type):
@@ -150,7 +139,7 @@ def test_a_request_that_is_not_allowed_does_not_reach_the_platform(
 def test_a_foreign_cursor_is_refused_before_anything_is_read() -> None:
     instance = Lists()
     cursor = encode_cursor(Cursor(2), SELECTION, "another", [SESSION_KEY])
-    with pytest.raises(InvalidRequestError, match="cursor"):
+    with pytest.raises(errors.InvalidRequestError, match="cursor"):
         instance.respond(cursor)
     assert instance.table.reads == []
     assert instance.douyin.fetches == []
@@ -168,14 +157,14 @@ def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_the_newest_key_signs(
 
 def test_a_lost_page_is_where_the_next_response_starts() -> None:
     instance = Lists(340)
-    error = UpstreamRejectedError("2119001")
+    error = errors.UpstreamRejectedError("2119001")
     instance.douyin.errors = {3: error}
     view = instance.respond()
     assert (ids(view), instance.report.lost_page_error) == (numbers(range(100)), error)
     assert decode_cursor(view.next_cursor or "", SELECTION, OPEN_ID, [SESSION_KEY]) == Cursor(3, 100, 0, 340)
 
 
-@pytest.mark.parametrize("error", [UpstreamRejectedError("2119001"), ZeroDivisionError("unexpected")])
+@pytest.mark.parametrize("error", [errors.UpstreamRejectedError("2119001"), ZeroDivisionError("unexpected")])
 def test_the_response_waits_for_the_renewal_of_a_page_that_is_not_used(error: Exception) -> None:
     """Lambda freezes the instance as soon as the response is sent, and a lease would stay behind."""
     lists = Lists(150)
@@ -186,7 +175,7 @@ def test_the_response_waits_for_the_renewal_of_a_page_that_is_not_used(error: Ex
             assert is_minting.wait(60)
             raise error
         if page == 3 and token == "clt.row":
-            raise TokenRefusedError("2190008")
+            raise errors.TokenRefusedError("2190008")
         return fetch(page, token)
 
     def mint() -> None:
@@ -197,16 +186,16 @@ def test_the_response_waits_for_the_renewal_of_a_page_that_is_not_used(error: Ex
     lists.douyin.fetch, lists.douyin.on_mint = fail, mint
     with ThreadPoolExecutor(2) as executor:
         lists.lister.executor = executor
-        with nullcontext() if isinstance(error, RedemptionError) else pytest.raises(ZeroDivisionError):
+        with nullcontext() if isinstance(error, errors.RedemptionError) else pytest.raises(ZeroDivisionError):
             assert len(lists.respond().certificates) == PAGE_SIZE
         assert minted == [True]
 
 
 def test_a_rate_limited_app_is_not_asked_again() -> None:
     instance = Lists()
-    instance.douyin.errors = {1: RateLimitedError("2119003", retry_after=30.0)}
+    instance.douyin.errors = {1: errors.RateLimitedError("2119003", retry_after=30.0)}
     for reason in ("2119003", "cached"):
-        with pytest.raises(RateLimitedError) as raised:
+        with pytest.raises(errors.RateLimitedError) as raised:
             instance.respond()
         assert raised.value.reason == reason
     assert instance.fetched() == [1]
@@ -308,7 +297,7 @@ class TestPrefetch:
     def test_what_fails_is_left_to_the_list(self) -> None:
         instance = Lists()
         instance.table.fails_reads = True
-        instance.douyin.connection_error = UpstreamUnavailableError("connection")
+        instance.douyin.connection_error = errors.UpstreamUnavailableError("connection")
         self.prefetch(instance)
         instance.table.fails_reads = False
         assert len(ids(instance.respond())) == 3
@@ -325,9 +314,9 @@ class TestWarmUp:
         instance.table.items |= {f"TOKEN#{name}": token_row(f"clt.{name}") for name in names}
         return instance
 
-    @pytest.mark.parametrize("connection_error", [None, UpstreamUnavailableError("connection")])
+    @pytest.mark.parametrize("connection_error", [None, errors.UpstreamUnavailableError("connection")])
     def test_secret_first_tokens_and_connection_are_there_afterwards(
-        self, connection_error: UpstreamUnavailableError | None
+        self, connection_error: errors.UpstreamUnavailableError | None
     ) -> None:
         """A connection that fails is left to the first request."""
         instance = self.lists()
@@ -349,5 +338,5 @@ class TestWarmUp:
         instance = self.lists()
         instance.secret.is_unavailable = part == "secret"
         instance.table.fails_reads = part == "table"
-        with pytest.raises(StorageUnavailableError):
+        with pytest.raises(errors.StorageUnavailableError):
             instance.lister.warm_up(instance.context)

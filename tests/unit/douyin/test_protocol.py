@@ -6,20 +6,10 @@ from typing import Any
 
 import pytest
 
+from chalicelib import errors
 from chalicelib.douyin import pages, protocol
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response, Selection
-from chalicelib.errors import (
-    AppMisconfiguredError,
-    Evidence,
-    LoginRefusedError,
-    MerchantNotAuthorizedError,
-    RateLimitedError,
-    TokenRefusedError,
-    UpstreamError,
-    UpstreamMalformedError,
-    UpstreamUnavailableError,
-)
 from tests.unit.fakes import json_response
 
 Parse = Callable[[Response], object]
@@ -94,8 +84,8 @@ def parsed_ids(page: Page) -> list[str | int]:
     return [certificate.certificate_id for order in page.orders for certificate in order.certificates or ()]
 
 
-def raised_by(parse: Parse, response: Response) -> UpstreamError:
-    with pytest.raises(UpstreamError) as raised:
+def raised_by(parse: Parse, response: Response) -> errors.UpstreamError:
+    with pytest.raises(errors.UpstreamError) as raised:
         parse(response)
     return raised.value
 
@@ -176,7 +166,7 @@ class TestCertificates:
             page = pages.parse_certificates(json_response(body), offset, known_total)
             assert page == Page([], 0, page.total)
         else:
-            with pytest.raises(UpstreamMalformedError) as raised:
+            with pytest.raises(errors.UpstreamMalformedError) as raised:
                 pages.parse_certificates(json_response(body), offset, known_total)
             assert raised.value.retryable
 
@@ -255,7 +245,7 @@ class TestCertificates:
         ids = [str(number) for number in range(pages.MAX_PAGE_CERTIFICATES + 1)]
         assert pages.parse_certificates(json_response(envelope((order("1", *ids[1:], can_use=can_use),)))).size == 300
         error = raised_by(pages.parse_certificates, json_response(envelope((order("1", *ids, can_use=can_use),))))
-        assert (type(error), error.reason) == (UpstreamMalformedError, "too_large")
+        assert (type(error), error.reason) == (errors.UpstreamMalformedError, "too_large")
 
     @pytest.mark.parametrize("bad", [[], [7]])
     def test_an_order_without_certificates_is_readable(self, bad: list[Any]) -> None:
@@ -287,7 +277,7 @@ class TestCertificates:
     )
     def test_a_body_that_is_no_page_is_malformed_and_never_an_empty_list(self, body: bytes) -> None:
         error = raised_by(pages.parse_certificates, Response(200, {}, body))
-        assert isinstance(error, UpstreamMalformedError)
+        assert isinstance(error, errors.UpstreamMalformedError)
         assert (error.reason, error.retryable, error.evidence) == ("malformed", True, None)
 
 
@@ -316,7 +306,7 @@ class TestMintAndLogin:
     )
     def test_a_response_without_them_is_malformed(self, parse: Parse, data: Any) -> None:
         error = raised_by(parse, json_response({"data": data, "extra": {}}))
-        assert (type(error), error.reason, error.retryable) == (UpstreamMalformedError, "malformed", True)
+        assert (type(error), error.reason, error.retryable) == (errors.UpstreamMalformedError, "malformed", True)
 
     def test_an_access_token_is_text_that_can_be_sent_in_a_header(self) -> None:
         assert all(protocol.is_access_token(text) for text in ("!~", "a" * 2048))
@@ -339,23 +329,29 @@ class TestCodes:
         is_sub_code = place == "extra.sub_error_code"
         for code in (999, "999", -5):
             error = raised_by(parse, json_response(body_with_code(place, code)))
-            assert (type(error), error.reason, error.retryable) == (UpstreamUnavailableError, "unknown_code", False)
-            expected = Evidence(0, int(code), "1") if is_sub_code else Evidence(int(code), 0, "1")
+            assert (type(error), error.reason, error.retryable) == (
+                errors.UpstreamUnavailableError,
+                "unknown_code",
+                False,
+            )
+            expected = errors.Evidence(0, int(code), "1") if is_sub_code else errors.Evidence(int(code), 0, "1")
             assert error.evidence == expected
 
     @pytest.mark.parametrize(
         ("parse", "code", "error_type"),
         [
-            (pages.parse_certificates, 10013, UpstreamUnavailableError),
-            (protocol.parse_mint, 10013, AppMisconfiguredError),
-            (protocol.parse_mint, 40018, UpstreamUnavailableError),
-            (protocol.parse_login, 40018, LoginRefusedError),
-            (protocol.parse_login, 28001008, UpstreamUnavailableError),
-            (protocol.parse_provider_login, 28001008, TokenRefusedError),
-            (protocol.parse_provider_login, 40017, UpstreamUnavailableError),
+            (pages.parse_certificates, 10013, errors.UpstreamUnavailableError),
+            (protocol.parse_mint, 10013, errors.AppMisconfiguredError),
+            (protocol.parse_mint, 40018, errors.UpstreamUnavailableError),
+            (protocol.parse_login, 40018, errors.LoginRefusedError),
+            (protocol.parse_login, 28001008, errors.UpstreamUnavailableError),
+            (protocol.parse_provider_login, 28001008, errors.TokenRefusedError),
+            (protocol.parse_provider_login, 40017, errors.UpstreamUnavailableError),
         ],
     )
-    def test_codes_are_those_of_the_endpoint(self, parse: Parse, code: int, error_type: type[UpstreamError]) -> None:
+    def test_codes_are_those_of_the_endpoint(
+        self, parse: Parse, code: int, error_type: type[errors.UpstreamError]
+    ) -> None:
         assert type(raised_by(parse, json_response(body_with_code("err_no", code)))) is error_type
 
     @pytest.mark.parametrize(
@@ -375,7 +371,7 @@ class TestCodes:
     )
     def test_a_code_counts_although_the_rest_is_malformed(self, body: Any, reason: str) -> None:
         error = raised_by(pages.parse_certificates, json_response(body))
-        assert (type(error), error.reason) == (MerchantNotAuthorizedError, reason)
+        assert (type(error), error.reason) == (errors.MerchantNotAuthorizedError, reason)
 
     @pytest.mark.parametrize(
         ("extra", "log_id", "logid"),
@@ -392,24 +388,24 @@ class TestCodes:
     def test_only_what_looks_like_a_log_id_is_kept(self, extra: Any, log_id: Any, logid: str) -> None:
         body = {"data": {"orders": []}, "extra": {"error_code": 2119005, **extra}, "log_id": log_id}
         error = raised_by(pages.parse_certificates, json_response(body))
-        assert error.evidence == Evidence(2119005, 0, logid)
+        assert error.evidence == errors.Evidence(2119005, 0, logid)
 
 
 @pytest.mark.parametrize("parse", PARSERS)
 @pytest.mark.parametrize(
     ("status", "error_type", "retryable"),
     [
-        (429, RateLimitedError, True),
-        (500, UpstreamUnavailableError, True),
-        (599, UpstreamUnavailableError, True),
-        (499, UpstreamUnavailableError, False),
-        (302, UpstreamUnavailableError, False),
-        (201, UpstreamUnavailableError, False),
+        (429, errors.RateLimitedError, True),
+        (500, errors.UpstreamUnavailableError, True),
+        (599, errors.UpstreamUnavailableError, True),
+        (499, errors.UpstreamUnavailableError, False),
+        (302, errors.UpstreamUnavailableError, False),
+        (201, errors.UpstreamUnavailableError, False),
     ],
 )
 class TestStatus:
     def test_it_is_an_error_whatever_the_body_is(
-        self, parse: Parse, status: int, error_type: type[UpstreamError], retryable: bool
+        self, parse: Parse, status: int, error_type: type[errors.UpstreamError], retryable: bool
     ) -> None:
         for body in (b"", b"<html>", json_response(body_with_code("err_no", 0)).body):
             error = raised_by(parse, Response(status, {}, body))
@@ -417,10 +413,10 @@ class TestStatus:
             assert (error.evidence, error.retry_after) == (None, None)
 
     def test_a_code_is_more_specific_unless_the_platform_is_overloaded(
-        self, parse: Parse, status: int, error_type: type[UpstreamError], retryable: bool
+        self, parse: Parse, status: int, error_type: type[errors.UpstreamError], retryable: bool
     ) -> None:
         error = raised_by(parse, json_response(body_with_code("extra.sub_error_code", 11002), status))
-        assert type(error) is (error_type if retryable else TokenRefusedError)
+        assert type(error) is (error_type if retryable else errors.TokenRefusedError)
 
 
 @pytest.mark.parametrize("status", [429, 503])

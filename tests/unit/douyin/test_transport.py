@@ -10,16 +10,11 @@ import requests
 import urllib3
 from requests.adapters import BaseAdapter
 
+from chalicelib import errors
 from chalicelib.context import Deadline
 from chalicelib.douyin.connections import CONNECT_SECONDS, READ_SECONDS
 from chalicelib.douyin.protocol import Request, Response
 from chalicelib.douyin.transport import Transport, create_session
-from chalicelib.errors import (
-    UpstreamError,
-    UpstreamMalformedError,
-    UpstreamTimeoutError,
-    UpstreamUnavailableError,
-)
 from tests.unit.fakes import Clock
 
 URL = "https://open.example"
@@ -106,7 +101,7 @@ def test_the_timeout_is_what_is_left_of_the_deadline(seconds: float) -> None:
 
 def test_nothing_is_sent_after_the_deadline() -> None:
     adapter = Adapter()
-    with pytest.raises(UpstreamTimeoutError, match="budget") as raised:
+    with pytest.raises(errors.UpstreamTimeoutError, match="budget") as raised:
         send(adapter, seconds=0.0)
     assert not raised.value.retryable
     assert adapter.requests == []
@@ -120,7 +115,7 @@ def test_a_body_is_read_up_to_its_limit(size: int, is_too_large: bool, is_compre
     if not is_too_large:
         assert send(adapter).body == body
         return
-    with pytest.raises(UpstreamMalformedError, match="too_large") as raised:
+    with pytest.raises(errors.UpstreamMalformedError, match="too_large") as raised:
         send(adapter)
     assert not raised.value.retryable
     assert adapter.raw.closed, "the rest is not read"
@@ -129,16 +124,18 @@ def test_a_body_is_read_up_to_its_limit(size: int, is_too_large: bool, is_compre
 @pytest.mark.parametrize(
     ("error", "error_type", "reason"),
     [
-        (requests.ConnectTimeout("planted"), UpstreamUnavailableError, "connect_timeout"),
-        (requests.ReadTimeout("planted"), UpstreamTimeoutError, "timeout"),
-        (urllib3.exceptions.TimeoutError("planted"), UpstreamTimeoutError, "timeout"),
-        (TimeoutError("planted"), UpstreamTimeoutError, "timeout"),
-        (requests.exceptions.InvalidHeader("planted"), UpstreamUnavailableError, "connection"),
-        (urllib3.exceptions.ProtocolError("planted"), UpstreamUnavailableError, "connection"),
-        (ConnectionResetError("planted"), UpstreamUnavailableError, "connection"),
+        (requests.ConnectTimeout("planted"), errors.UpstreamUnavailableError, "connect_timeout"),
+        (requests.ReadTimeout("planted"), errors.UpstreamTimeoutError, "timeout"),
+        (urllib3.exceptions.TimeoutError("planted"), errors.UpstreamTimeoutError, "timeout"),
+        (TimeoutError("planted"), errors.UpstreamTimeoutError, "timeout"),
+        (requests.exceptions.InvalidHeader("planted"), errors.UpstreamUnavailableError, "connection"),
+        (urllib3.exceptions.ProtocolError("planted"), errors.UpstreamUnavailableError, "connection"),
+        (ConnectionResetError("planted"), errors.UpstreamUnavailableError, "connection"),
     ],
 )
-def test_an_error_of_the_library_is_translated(error: Exception, error_type: type[UpstreamError], reason: str) -> None:
+def test_an_error_of_the_library_is_translated(
+    error: Exception, error_type: type[errors.UpstreamError], reason: str
+) -> None:
     with pytest.raises(error_type) as raised:
         send(Adapter(error=error))
     assert (raised.value.reason, raised.value.retryable, raised.value.evidence) == (reason, True, None)
@@ -146,7 +143,7 @@ def test_an_error_of_the_library_is_translated(error: Exception, error_type: typ
 
 
 def test_a_connection_attempt_that_the_deadline_cut_off_is_a_timeout() -> None:
-    with pytest.raises(UpstreamTimeoutError, match="budget") as raised:
+    with pytest.raises(errors.UpstreamTimeoutError, match="budget") as raised:
         send(Adapter(error=requests.ConnectTimeout("planted")), seconds=0.04)
     assert not raised.value.retryable
 

@@ -16,14 +16,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from chalicelib import errors
 from chalicelib.aws import ConditionFailedError, Item
-from chalicelib.errors import (
-    AppMisconfiguredError,
-    Evidence,
-    RateLimitedError,
-    UpstreamError,
-    UpstreamUnavailableError,
-)
 from chalicelib.tokens.lease import (
     LEASE_SECONDS,
     PERMANENT_PAUSE_SECONDS,
@@ -35,9 +29,9 @@ from tests.unit.fakes import NOW, Clock, FakeTable, make_context, token_row
 
 KEY = "TOKEN#tta"
 MILLISECONDS = int(NOW) * 1000
-BUSY = UpstreamUnavailableError("http_503", retryable=True)
-EVIDENCE = Evidence(10013, 0)
-MISCONFIGURED = AppMisconfiguredError("10013", evidence=EVIDENCE)
+BUSY = errors.UpstreamUnavailableError("http_503", retryable=True)
+EVIDENCE = errors.Evidence(10013, 0)
+MISCONFIGURED = errors.AppMisconfiguredError("10013", evidence=EVIDENCE)
 
 
 @pytest.mark.parametrize(
@@ -194,14 +188,16 @@ def test_what_was_written_during_the_mint_is_not_overwritten(read: Item, changes
     ("error", "pause"),
     [
         (BUSY, TRANSIENT_PAUSE_SECONDS),
-        (UpstreamUnavailableError("http_404"), TRANSIENT_PAUSE_SECONDS),
-        (UpstreamUnavailableError("28001005", retryable=True, evidence=EVIDENCE), TRANSIENT_PAUSE_SECONDS),
+        (errors.UpstreamUnavailableError("http_404"), TRANSIENT_PAUSE_SECONDS),
+        (errors.UpstreamUnavailableError("28001005", retryable=True, evidence=EVIDENCE), TRANSIENT_PAUSE_SECONDS),
         (MISCONFIGURED, PERMANENT_PAUSE_SECONDS),
-        (RateLimitedError("10020", retryable=True, evidence=EVIDENCE), PERMANENT_PAUSE_SECONDS),
-        (RateLimitedError("http_429", retryable=True), PERMANENT_PAUSE_SECONDS),
+        (errors.RateLimitedError("10020", retryable=True, evidence=EVIDENCE), PERMANENT_PAUSE_SECONDS),
+        (errors.RateLimitedError("http_429", retryable=True), PERMANENT_PAUSE_SECONDS),
     ],
 )
-def test_a_failed_mint_pauses_everyone_for_a_time_that_depends_on_the_error(error: UpstreamError, pause: float) -> None:
+def test_a_failed_mint_pauses_everyone_for_a_time_that_depends_on_the_error(
+    error: errors.UpstreamError, pause: float
+) -> None:
     table, clock = FakeTable(), Clock()
     lease = read_lease(table, clock)
     lease.acquire()

@@ -18,18 +18,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from chalicelib import errors
 from chalicelib.aws import Item
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.protocol import MintedToken
-from chalicelib.errors import (
-    AppMisconfiguredError,
-    Evidence,
-    RedemptionError,
-    StorageUnavailableError,
-    TokenRefusedError,
-    UpstreamTimeoutError,
-    UpstreamUnavailableError,
-)
 from chalicelib.tokens.lease import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import is_expiring
@@ -104,7 +96,7 @@ class Mint(NamedTuple):
     """What the platform does with a mint: the time that it takes, an error in place of the token, a lost response."""
 
     seconds: float = 0.1
-    error: RedemptionError | None = None
+    error: errors.RedemptionError | None = None
     is_lost: bool = False
 
 
@@ -213,7 +205,7 @@ class SimulatedInstance:
         code = "ok"
         try:
             self._use_token(RequestContext(Deadline(REQUEST_SECONDS, self.monotonic)))
-        except RedemptionError as error:
+        except errors.RedemptionError as error:
             code = type(error).__name__
         self.world.record(rules.RequestEnded, self.name, code)
 
@@ -222,9 +214,9 @@ class SimulatedInstance:
         token = self.store.get_token("model", context)
         if not self.world.accepts(token):
             self.world.refused.append((self.name, self.monotonic()))
-            token = self.store.get_other_token("model", token, TokenRefusedError("2190008"), context)
+            token = self.store.get_other_token("model", token, errors.TokenRefusedError("2190008"), context)
             if not self.world.accepts(token):
-                raise StorageUnavailableError("the renewed token was refused as well")
+                raise errors.StorageUnavailableError("the renewed token was refused as well")
 
 
 class Schedule(SimulatedInstance):
@@ -232,7 +224,7 @@ class Schedule(SimulatedInstance):
 
     def _run(self) -> None:
         while True:
-            with suppress(RedemptionError):
+            with suppress(errors.RedemptionError):
                 context = RequestContext(Deadline(10.0, self.monotonic))
                 row = self.store.read_row("model", context)
                 if is_expiring(row, self.clock()):
@@ -253,7 +245,7 @@ class SimulatedTable(FakeTable):
         fault = self._instance.call()
         check_deadline(context)
         if fault in ("drop", "lose"):
-            raise StorageUnavailableError("timeout")
+            raise errors.StorageUnavailableError("timeout")
         return super().get_item(pk, context)
 
     def update_item(self, pk: str, update: str, condition: str, values: Item, context: RequestContext) -> Item:
@@ -262,7 +254,7 @@ class SimulatedTable(FakeTable):
         if fault:
             self._instance.world.record(rules.CallFault, self._instance.name)
         if fault == "drop":
-            raise StorageUnavailableError("timeout")
+            raise errors.StorageUnavailableError("timeout")
         item = super().update_item(pk, update, condition, values, context)
         if ":access_token" in values:
             token = values[":access_token"]["S"]
@@ -270,7 +262,7 @@ class SimulatedTable(FakeTable):
         self._instance.call()
         check_deadline(context)
         if fault == "lose":
-            raise StorageUnavailableError("timeout")
+            raise errors.StorageUnavailableError("timeout")
         # The first response was lost: the repetition meets our own write.
         return super().update_item(pk, update, condition, values, context) if fault == "repeat" else item
 
@@ -278,7 +270,7 @@ class SimulatedTable(FakeTable):
 def check_deadline(context: RequestContext) -> None:
     """Abort a call at the deadline, as `aws.Table` does."""
     if context.deadline.remaining() <= 0:
-        raise StorageUnavailableError("timeout")
+        raise errors.StorageUnavailableError("timeout")
 
 
 class SimulatedDouyin(FakeDouyin):
@@ -299,7 +291,7 @@ class SimulatedDouyin(FakeDouyin):
         self._instance.call(min(result.seconds, limit) / 2)
         if result.seconds > limit or result.is_lost:
             world.record(rules.CallFault, self._instance.name)
-            raise UpstreamTimeoutError("timeout", retryable=True)
+            raise errors.UpstreamTimeoutError("timeout", retryable=True)
         return MintedToken(token, 7200)
 
 
@@ -340,8 +332,8 @@ failed_mints = st.sampled_from(
     [
         Mint(5.0),
         Mint(0.1, is_lost=True),
-        Mint(0.1, UpstreamUnavailableError("http_503", retryable=True)),
-        Mint(0.1, AppMisconfiguredError("10013", evidence=Evidence(10013, 0))),
+        Mint(0.1, errors.UpstreamUnavailableError("http_503", retryable=True)),
+        Mint(0.1, errors.AppMisconfiguredError("10013", evidence=errors.Evidence(10013, 0))),
     ]
 )
 change_lists = st.lists(

@@ -6,34 +6,23 @@ from typing import Any
 import msgspec
 import pytest
 
+from chalicelib import errors
 from chalicelib.aws import Item
 from chalicelib.douyin.protocol import MintedToken
-from chalicelib.errors import (
-    AppMisconfiguredError,
-    Evidence,
-    RateLimitedError,
-    RedemptionError,
-    StorageUnavailableError,
-    TokenRefusedError,
-    TokenUnavailableError,
-    UpstreamError,
-    UpstreamTimeoutError,
-    UpstreamUnavailableError,
-)
 from chalicelib.tokens.lease import LEASE_SECONDS, Lease, TokenRow
 from chalicelib.tokens.provider import MINT_SECONDS, POLL_SECONDS, TokenProvider, decide
 from tests.unit.fakes import NOW, Clock, FakeDouyin, FakeTable, Mint, make_context, token_row
 
 KEY = "TOKEN#tta"
 MILLISECONDS = int(NOW) * 1000
-BUSY = UpstreamUnavailableError("http_503", retryable=True)
-LOST = UpstreamTimeoutError("timeout", retryable=True)
+BUSY = errors.UpstreamUnavailableError("http_503", retryable=True)
+LOST = errors.UpstreamTimeoutError("timeout", retryable=True)
 """The error of a mint that may have succeeded."""
 
-MISCONFIGURED = AppMisconfiguredError("10013", evidence=Evidence(10013, 0, "20260101L"))
+MISCONFIGURED = errors.AppMisconfiguredError("10013", evidence=errors.Evidence(10013, 0, "20260101L"))
 
 
-REFUSAL = TokenRefusedError("2190008", evidence=Evidence(2190008, 0, "20260101R"))
+REFUSAL = errors.TokenRefusedError("2190008", evidence=errors.Evidence(2190008, 0, "20260101R"))
 
 
 class Tokens:
@@ -122,7 +111,7 @@ def test_the_row_and_the_time_decide_what_is_done(row: TokenRow, options: dict[s
     }
     try:
         action: str = decide(row, **question)
-    except TokenUnavailableError as error:
+    except errors.TokenUnavailableError as error:
         action = str(error)
     assert action == expected
 
@@ -202,7 +191,7 @@ class TestUnavailableTable:
     def test_without_a_token_nothing_is_minted(self, fault: str) -> None:
         instance = Tokens()
         setattr(instance.table, fault, True)
-        with pytest.raises(StorageUnavailableError):
+        with pytest.raises(errors.StorageUnavailableError):
             instance.get()
         assert instance.douyin.mints == []
 
@@ -217,10 +206,10 @@ class TestUnavailableTable:
             assert instance.get() == "clt.row"
             reads.append(len(instance.table.reads))
         assert reads == [1, 2, 2, 3, 3, 4]
-        with pytest.raises(StorageUnavailableError):
+        with pytest.raises(errors.StorageUnavailableError):
             instance.replace("clt.row")
         instance.clock.now = NOW + 300
-        with pytest.raises(StorageUnavailableError):
+        with pytest.raises(errors.StorageUnavailableError):
             instance.get()
 
     def test_a_token_that_cannot_be_stored_is_used_by_this_instance(self) -> None:
@@ -237,7 +226,7 @@ class TestWait:
         other = instance.lease_by_another()
 
         def fail() -> None:
-            raise StorageUnavailableError("read failed")
+            raise errors.StorageUnavailableError("read failed")
 
         instance.table.before_read = [lambda: None, fail, lambda: commit(other)]
         assert instance.get() == "clt.other"
@@ -273,19 +262,19 @@ class TestFailure:
         ("error", "mints"),
         [
             (MISCONFIGURED, 1),
-            (RateLimitedError("10020", retryable=True, evidence=Evidence(10020, 0)), 1),
+            (errors.RateLimitedError("10020", retryable=True, evidence=errors.Evidence(10020, 0)), 1),
             (BUSY, 3),
         ],
     )
     def test_a_failed_mint_is_raised_with_its_evidence_and_pauses_everyone(
-        self, error: UpstreamError, mints: int
+        self, error: errors.UpstreamError, mints: int
     ) -> None:
         instance = Tokens(token_row("clt.old", -1, version=7))
         instance.douyin.mint_results = [error] * 5
-        with pytest.raises(TokenUnavailableError, match=f"minting failed: {error}") as raised:
+        with pytest.raises(errors.TokenUnavailableError, match=f"minting failed: {error}") as raised:
             instance.get()
         assert raised.value.evidence == error.evidence
-        with pytest.raises(TokenUnavailableError, match=f"minting failed moments ago: {error.reason}"):
+        with pytest.raises(errors.TokenUnavailableError, match=f"minting failed moments ago: {error.reason}"):
             instance.get()
         assert len(instance.douyin.mints) == mints
 
@@ -307,7 +296,7 @@ class TestFailure:
     @pytest.mark.parametrize("seconds", [0.0, 0.4])
     def test_without_time_for_a_mint_there_is_no_token(self, seconds: float) -> None:
         instance = Tokens(seconds=seconds)
-        with pytest.raises(TokenUnavailableError, match="no new token in time"):
+        with pytest.raises(errors.TokenUnavailableError, match="no new token in time"):
             instance.get()
         assert instance.douyin.mints == []
 
@@ -320,7 +309,7 @@ class TestFailure:
         assert MINT_SECONDS < LEASE_SECONDS
 
     @pytest.mark.parametrize("first", [MintedToken("clt.late", 7200), BUSY, MISCONFIGURED])
-    def test_a_slow_holder_waits_for_its_successor(self, first: MintedToken | RedemptionError) -> None:
+    def test_a_slow_holder_waits_for_its_successor(self, first: MintedToken | errors.RedemptionError) -> None:
         """Whether its mint succeeded, is repeated, or failed."""
         instance = Tokens()
         successor: list[Lease] = []
@@ -344,7 +333,7 @@ class TestFailure:
             instance.lease_by_another()
 
         instance.douyin.on_mint = replaced_by_a_dead_instance
-        with pytest.raises(TokenUnavailableError, match=LOST_LEASE):
+        with pytest.raises(errors.TokenUnavailableError, match=LOST_LEASE):
             instance.get()
         assert len(instance.douyin.mints) == 1
 
@@ -358,14 +347,14 @@ class TestOtherSystem:
     def test_its_row_is_never_written_or_waited_for(self, item: Item | None, secret: str | None) -> None:
         instance = Tokens(item)
         instance.secret = secret
-        with pytest.raises(TokenUnavailableError, match="tta is renewed by another system"):
+        with pytest.raises(errors.TokenUnavailableError, match="tta is renewed by another system"):
             instance.get()
         assert (instance.douyin.mints, instance.table.writes, instance.clock.sleeps) == ([], [], [])
 
     def test_a_refused_token_of_it_is_replaced_by_its_newer_one_only(self) -> None:
         instance = Tokens(token_row("clt.theirs"))
         instance.secret = None
-        with pytest.raises(TokenUnavailableError, match="renewed by another system") as raised:
+        with pytest.raises(errors.TokenUnavailableError, match="renewed by another system") as raised:
             instance.replace("clt.theirs")
         assert raised.value.evidence == REFUSAL.evidence
         instance.table.items[KEY] = token_row("clt.theirs-2")
@@ -400,7 +389,9 @@ def test_a_preloaded_token_needs_no_read() -> None:
 
 
 @pytest.mark.parametrize("error", [LOST, MISCONFIGURED])
-def test_without_a_row_the_cached_token_is_used_when_the_one_attempt_to_mint_fails(error: RedemptionError) -> None:
+def test_without_a_row_the_cached_token_is_used_when_the_one_attempt_to_mint_fails(
+    error: errors.RedemptionError,
+) -> None:
     tokens = Tokens(token_row("clt.row", 7000))
     tokens.get()
     tokens.table.items.clear()
@@ -412,11 +403,11 @@ def test_without_a_row_the_cached_token_is_used_when_the_one_attempt_to_mint_fai
 
 
 @pytest.mark.parametrize("error", [LOST, BUSY, MISCONFIGURED])
-def test_a_working_token_is_renewed_in_one_attempt_and_used_after_a_failure(error: RedemptionError) -> None:
+def test_a_working_token_is_renewed_in_one_attempt_and_used_after_a_failure(error: errors.RedemptionError) -> None:
     """A mint that seems to have failed may have succeeded: a second one would invalidate the present token."""
     instance = Tokens(token_row("clt.row", 1000))
     instance.douyin.mint_results = [error] * 3
-    with pytest.raises(TokenUnavailableError, match="minting failed"):
+    with pytest.raises(errors.TokenUnavailableError, match="minting failed"):
         instance.renew()
     assert (len(instance.douyin.mints), instance.get()) == (1, "clt.row")
 

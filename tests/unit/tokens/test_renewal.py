@@ -6,14 +6,8 @@ from unittest.mock import Mock
 
 import pytest
 
+from chalicelib import errors
 from chalicelib.aws import Item
-from chalicelib.errors import (
-    AppMisconfiguredError,
-    Evidence,
-    StorageUnavailableError,
-    TokenUnavailableError,
-    UpstreamUnavailableError,
-)
 from chalicelib.tokens.lease import TokenRow
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import SECONDS_PER_APP, Renewal, is_expiring, renew_tokens
@@ -30,8 +24,8 @@ from tests.unit.fakes import (
 )
 
 SOON, LATE = 1000, 7000
-BUSY = UpstreamUnavailableError("28001005", retryable=True, evidence=Evidence(28001005, 0))
-REFUSED = AppMisconfiguredError("10013", evidence=Evidence(10013, 0))
+BUSY = errors.UpstreamUnavailableError("28001005", retryable=True, evidence=errors.Evidence(28001005, 0))
+REFUSED = errors.AppMisconfiguredError("10013", evidence=errors.Evidence(10013, 0))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +88,7 @@ def test_each_app_has_one_attempt_in_random_order_and_the_first_error_is_returne
     assert [mint.app_id for mint in run.douyin.mints] == ["c", "b", "a"]
     failed = {"c": f"minting failed: {BUSY}", "b": f"minting failed: {REFUSED}"}
     assert (renewal.renewed, renewal.failed, renewal.unchanged) == (["a"], failed, 1)
-    assert isinstance(renewal.error, TokenUnavailableError)
+    assert isinstance(renewal.error, errors.TokenUnavailableError)
     assert renewal.error.evidence == BUSY.evidence
     assert run.tokens() == {"a": "clt.3", "b": "old.b", "c": "old.c", "d": "old.d"}
 
@@ -115,7 +109,7 @@ def test_an_unavailable_table_fails_every_app_and_not_the_run() -> None:
     renewal = run.start()
     assert renewal.failed == dict.fromkeys(("a", "b", "theirs"), "read failed")
     assert (renewal.renewed, renewal.unchanged, renewal.expired, renewal.seconds_left) == ([], 0, [], None)
-    assert isinstance(renewal.error, StorageUnavailableError)
+    assert isinstance(renewal.error, errors.StorageUnavailableError)
 
 
 @pytest.mark.parametrize(
