@@ -95,6 +95,7 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
         calls=[
             Call("dynamodb", "GetItem", NOW, 0.0121, "ok"),
             Call("douyin", "query_user_certificates", NOW, 0.25, "2119001", 2119001, 7, "20260101L"),
+            Call("douyin", "query_user_certificates", NOW, 0.1, "12001", 0, 12001),
             Call("douyin", "query_user_certificates", NOW, 0.1, "timeout"),
             Call("douyin", "query_user_certificates", NOW, 0.1, ABANDONED),
         ],
@@ -134,11 +135,13 @@ def test_one_line_has_everything_about_a_request(output: Output) -> None:
                 "sub_error_code": 7,
                 "logid": "20260101L",
             },
+            {"call": "douyin.query_user_certificates", "ms": 100.0, "outcome": "12001", "sub_error_code": 12001},
             {"call": "douyin.query_user_certificates", "ms": 100.0, "outcome": "timeout"},
             {"call": "douyin.query_user_certificates", "ms": 100.0, "outcome": "abandoned"},
         ],
         "failed_calls": (
-            "douyin.query_user_certificates 2119001/7 logid 20260101L; douyin.query_user_certificates timeout"
+            "douyin.query_user_certificates 2119001/7 logid 20260101L; douyin.query_user_certificates 0/12001; "
+            "douyin.query_user_certificates timeout"
         ),
     }
 

@@ -173,3 +173,8 @@ def test_reading_field_by_field_equals_the_fast_decoder_where_that_succeeds(chan
         fast = msgspec.json.decode(json.dumps(certificate), type=models.Certificate)
         assert msgspec.json.encode(found) == msgspec.json.encode(fast)
         assert not malformed
+
+
+def test_a_body_that_is_nested_too_deeply_is_no_json() -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        lenient.decode_json(b"[" * 100_000)

@@ -98,6 +98,7 @@ PAUSED: dict[str, Any] = {"failed_until": NOW + 30, "failure": "10013"}
         (TokenRow(**LEASED), {"unchanged_seconds": 4.0, "may_mint": False}, LOST_LEASE),
         (TokenRow(), {"seconds_left": 0.49}, "no new token in time"),
         (TokenRow(**LEASED), {"seconds_left": 0.49}, "no new token in time"),
+        (TokenRow(**LEASED), {"seconds_left": 0.5}, "wait"),
     ],
 )
 def test_the_row_and_the_time_decide_what_is_done(row: TokenRow, options: dict[str, Any], expected: str) -> None:
