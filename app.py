@@ -107,9 +107,8 @@ def create_user_session(request: Request, context: RequestContext) -> str:
 @app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(MERCHANT_SECONDS))
 def list_stores(_request: Request, context: RequestContext, account_id: str) -> str:
     """List where a merchant can be visited. Needs no session: the store is chosen before the login."""
-    checked_id = parse_account_id(account_id)
-    context.record.account_id = checked_id
-    merchant = components().merchants.get(checked_id, context)
+    context.record.account_id = parse_account_id(account_id)
+    merchant = components().merchants.get(context.record.account_id, context)
     view, unnamed = build_stores_view(merchant)
     if unnamed:
         context.record.add_warning(f"stores without a readable name: {', '.join(unnamed[:MAX_REPORTED_STORES])}")

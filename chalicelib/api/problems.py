@@ -123,11 +123,7 @@ ERROR_PROBLEMS: dict[type[errors.RedemptionError], ProblemType] = {
     errors.StorageUnavailableError: UNAVAILABLE,
 }
 
-FRAMEWORK_PROBLEMS: dict[int, ProblemType] = {
-    404: NOT_FOUND,
-    405: METHOD_NOT_ALLOWED,
-    415: UNSUPPORTED_MEDIA_TYPE,
-}
+FRAMEWORK_PROBLEMS: dict[int, ProblemType] = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 415: UNSUPPORTED_MEDIA_TYPE}
 """Problem types of the framework's own responses, by status."""
 
 

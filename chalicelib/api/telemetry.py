@@ -46,8 +46,6 @@ logging.setLogRecordFactory(_build_log_record)
 SLOW_SECONDS = 2.0
 """A list that takes longer is slow in the service level objective."""
 
-_UNREMARKABLE = ("ok", ABANDONED)
-
 
 class _Stdout(io.TextIOBase):
     """Writes to the current `sys.stdout`: tests and runtimes replace it after this module is imported."""
@@ -110,7 +108,7 @@ class Telemetry:
             "lost_page": None if listed.lost_page_error is None else str(listed.lost_page_error),
             "calls": [_format_call(call) for call in record.calls],
             "failed_calls": "; ".join(
-                _format_failure(call) for call in record.calls if call.outcome not in _UNREMARKABLE
+                _format_failure(call) for call in record.calls if call.outcome not in ("ok", ABANDONED)
             ),
             "list_error": None if record.list_outcome is None else format_error(record.list_outcome.error),
             "error": format_error(record.outcome.error),

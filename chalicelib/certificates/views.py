@@ -142,26 +142,33 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
 
 def build_view(certificate: models.Certificate, order_id: str) -> CertificateView:
     """Build the view of one certificate."""
-    sku = certificate.sku_info or models.SkuInfo()
-    amount = certificate.amount or models.Amount()
-    return CertificateView(
+    view = CertificateView(
         certificate_id=str(certificate.certificate_id),
         order_id=order_id,
-        sku_id=None if sku.sku_id is None else str(sku.sku_id),
-        title=sku.title or None,
-        kind=_KINDS.get(sku.groupon_type or 0, "other"),
-        pay_amount=amount.pay_amount,
-        original_amount=amount.original_amount,
-        market_price=sku.market_price,
+        kind="other",
         start_time=certificate.start_time,
         expire_time=certificate.expire_time,
         code_tail=_code_tail(certificate.code),
-        times=_times(certificate.times_card_info or models.TimesCardInfo()),
-        voucher=_voucher((sku.voucher_info or models.VoucherInfo()).dynamic_par_rule_struct or models.DynamicParRule()),
-        lock=_lock(certificate.lock_info_extra or models.LockInfoExtra()),
-        off_peak=_off_peak(certificate.off_peak_discount_detail or models.OffPeakDiscountDetail()),
         is_transfer_asset=certificate.is_transfer_asset or None,
     )
+    sku = certificate.sku_info
+    if sku is not None:
+        view.sku_id = None if sku.sku_id is None else str(sku.sku_id)
+        view.title = sku.title or None
+        view.kind = _KINDS.get(sku.groupon_type or 0, "other")
+        view.market_price = sku.market_price
+        if sku.voucher_info is not None and sku.voucher_info.dynamic_par_rule_struct is not None:
+            view.voucher = _voucher(sku.voucher_info.dynamic_par_rule_struct)
+    if certificate.amount is not None:
+        view.pay_amount = certificate.amount.pay_amount
+        view.original_amount = certificate.amount.original_amount
+    if certificate.times_card_info is not None:
+        view.times = _times(certificate.times_card_info)
+    if certificate.lock_info_extra is not None:
+        view.lock = _lock(certificate.lock_info_extra)
+    if certificate.off_peak_discount_detail is not None:
+        view.off_peak = _off_peak(certificate.off_peak_discount_detail)
+    return view
 
 
 def _count_unusable(certificates: list[models.Certificate], now: float) -> UnusableView:
