@@ -178,3 +178,8 @@ def test_reading_field_by_field_equals_the_fast_decoder_where_that_succeeds(chan
 def test_a_body_that_is_nested_too_deeply_is_no_json() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
         lenient.decode_json(b"[" * 100_000)
+
+
+def test_a_false_boolean_is_not_a_missing_one() -> None:
+    order = lenient.read({"order_id": "1", "can_use": "FALSE"}, models.Order, "orders", [])
+    assert order == models.Order("1", can_use=False)
