@@ -38,7 +38,7 @@ class RedemptionError(Exception):
 
     @property
     def reason(self) -> str:
-        """The message; of a failed call a short label: a code, `timeout`, `connection`, `malformed`, `http_503`."""
+        """The message. For a failed call it is a short label: a code, `timeout`, `malformed`, `http_503`."""
         return str(self.args[0])
 
 

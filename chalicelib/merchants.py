@@ -17,6 +17,8 @@ MERCHANT_PREFIX = "MERCHANT#"
 """Prefix of the partition keys of these rows."""
 
 MERCHANT_SECONDS = 300.0
+"""How long an active merchant is cached."""
+
 MAX_CACHED_MERCHANTS = 1000
 
 UNKNOWN_SECONDS = 10.0

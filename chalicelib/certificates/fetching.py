@@ -61,7 +61,7 @@ class PageFetcher:
     context: RequestContext
 
     def __post_init__(self) -> None:
-        # The deadline of the pages ends at the same time. It can be cancelled without ending the renewal.
+        # The deadline of the pages is that of the request, but it can be cancelled without ending the renewal.
         self._page_context = self.context.cancellable()
         self._lock = threading.Lock()
         self._renewal_was_tried = False

@@ -91,7 +91,8 @@ CLIENT_KEY_CODES: tuple[CodeRow, ...] = (
 )
 
 # A login in an app of a service provider passes the platform's gateway, like a list. The document of this call has only
-# the gateway's codes (219xxxx and 2800xxxx). It does not say which code a wrong login code gets: probably one of these.
+# the gateway's codes (219xxxx and 2800xxxx). It does not say which code a refused login code gets.
+# These are likely, because jscode2session has them:
 LOGIN_CODE_CODES: tuple[CodeRow, ...] = (
     CodeRow(40014, "code参数错误", "重新调用tt.login", LOGIN_REFUSED),
     CodeRow(40018, "code错误", "重新调用tt.login", LOGIN_REFUSED),

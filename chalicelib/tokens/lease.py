@@ -85,7 +85,7 @@ class TokenRow(RedactedStruct, frozen=True):
         """Parse an item. A malformed attribute counts as missing, so that a renewal repairs it."""
         access_token = item.get("access_token", {}).get("S", "")
         failed_until = _number(item, "failed_until") / 1000
-        # Without `failed_at`, or with that of an earlier failure, the difference is longer than any pause: not used.
+        # Without `failed_at`, or with that of an earlier failure, the difference is longer than any pause and not used.
         pause = failed_until - _number(item, "failed_at") / 1000
         return cls(
             access_token=access_token if is_access_token(access_token) else "",

@@ -100,7 +100,7 @@ class TokenProvider:
     uniform: Callable[[float, float], float] = random.uniform
 
     def __post_init__(self) -> None:
-        # The entries never expire. By the monotonic clock, because the wall clock may be set back.
+        # The entries never expire. The cache has the monotonic clock, because the wall clock may be set back.
         self.known_tokens: TtlCache[_KnownToken] = TtlCache(MAX_CACHED_TOKENS, self.monotonic)
 
     def get_token(self, token_id: str, context: RequestContext) -> str:
