@@ -26,6 +26,9 @@ UNKNOWN_SECONDS = 10.0
 
 MAX_CACHED_UNKNOWN = 1000
 
+MAX_NOTICE_LENGTH = 200
+"""Characters. A longer notice counts as missing."""
+
 _HEADER_VALUE = re.compile(r"[!-~]+")
 MAX_DEGREES = {"latitude": 90.0, "longitude": 180.0}
 """A position lies between this number of degrees and its negative."""
@@ -62,6 +65,10 @@ class Merchant(msgspec.Struct, frozen=True):
     stores: dict[str, StoreView | None] | None
     active: bool
     name: str | None = None
+    #: A sentence that the pages show above list and coupon.
+    notice: str | None = None
+    #: Whether the pages offer to redeem.
+    redeeming: bool = True
 
     def check_access(self, app_id: str, poi_id: str) -> None:
         """Check that a session of the app may list certificates of the store.
@@ -124,7 +131,8 @@ def merchant_key(account_id: str) -> str:
 def parse_merchant(account_id: str, item: Item) -> Merchant:
     """Parse a row; raises ConfigurationError that names a missing attribute or one of the wrong type.
 
-    What only the customer sees is read leniently: a malformed name, store or attribute of a store counts as missing.
+    What only the customer sees is read leniently: a malformed name, notice, switch `redeeming`, store or attribute of a
+    store counts as missing.
     """
     app_id = _strict_string(account_id, item, "app_id")
     if app_id is None:
@@ -140,6 +148,7 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
         raise ConfigurationError(f"merchant {account_id}: attribute life_account_id cannot be sent as a header")
     if "BOOL" not in active:
         raise ConfigurationError(f"merchant {account_id}: attribute active is not a boolean")
+    notice = _lenient_string(item, "notice")
     return Merchant(
         account_id=account_id,
         app_id=app_id,
@@ -148,6 +157,8 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
         stores=stores,
         active=active["BOOL"],
         name=_lenient_string(item, "name"),
+        notice=notice if notice is None or len(notice) <= MAX_NOTICE_LENGTH else None,
+        redeeming=item.get("redeeming", {}).get("BOOL", True),
     )
 
 

@@ -14,9 +14,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from redeemctl.errors import InvalidInputError
-from redeemctl.rows import MERCHANT_TEXTS, STORE_MEMBERS, Merchant, Store, parse_value
+from redeemctl.rows import MERCHANT_SWITCHES, MERCHANT_TEXTS, STORE_MEMBERS, Merchant, Store, parse_value
 
-MERCHANT_COLUMNS = ("account_id", *MERCHANT_TEXTS, "active")
+MERCHANT_COLUMNS = ("account_id", *MERCHANT_TEXTS, *MERCHANT_SWITCHES, "notice")
 STORE_COLUMNS = {name: "store_name" if name == "name" else name for name in STORE_MEMBERS}
 """Member of a store to column: a store's name and its merchant's have different columns."""
 
@@ -86,7 +86,8 @@ def write_csv(merchants: Iterable[Merchant]) -> str:
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for merchant in merchants:
-        line = merchant.model_dump(exclude_none=True, exclude={"stores"}) | {"active": str(merchant.active).lower()}
+        line = merchant.model_dump(exclude_none=True, exclude={"stores"})
+        line |= {name: str(line[name]).lower() for name in MERCHANT_SWITCHES if name in line}
         for poi_id, store in sorted((merchant.stores or {}).items()):
             values = {STORE_COLUMNS[name]: value for name, value in store.model_dump(exclude_none=True).items()}
             writer.writerow({**line, "poi_id": poi_id, **values})
@@ -111,7 +112,7 @@ def _read_line(number: int, cells: dict[str, str | None], entries: dict[str, Ent
     values: dict[str, Any] = {}
     for column, cell in cells.items():
         text = (cell or "").strip()
-        text = YES_AND_NO.get(text, text) if column == "active" else text
+        text = YES_AND_NO.get(text, text) if column in MERCHANT_SWITCHES else text
         try:
             values[column] = parse_value(*COLUMNS[column], text) if text else None
         except ValueError as error:

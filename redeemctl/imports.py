@@ -20,6 +20,7 @@ from redeemctl.files import Entry, read_merchants, write_csv
 from redeemctl.options import GlobalOptions, changes_to_json, pass_options
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.rows import (
+    LENIENT,
     Change,
     InvalidRowError,
     Merchant,
@@ -159,17 +160,18 @@ def plan_import(
 def make_patch(entry: Entry, item: Item | None, *, prune: bool) -> Patch:
     """Return the edit that makes a row as the file says.
 
-    Empty values and missing stores change nothing, or with `prune` remove values and stores. A store list never becomes
-    empty: a merchant without stores in the file keeps those in the table.
+    Empty values and missing stores change nothing, or with `prune` remove values and stores, except for `LENIENT`: a
+    file that knows nothing of them must not switch anything. A store list never becomes empty: a merchant without
+    stores in the file keeps those in the table.
     """
 
-    def given(values: dict[str, Any], required: tuple[str, ...]) -> Patch:
-        return {name: v for name, v in values.items() if v is not None or (prune and name not in required)}
+    def given(values: dict[str, Any], kept: tuple[str, ...]) -> Patch:
+        return {name: v for name, v in values.items() if v is not None or (prune and name not in kept)}
 
     stores: Patch = {poi_id: given(store.values, ("name",)) for poi_id, store in (entry.stores or {}).items()}
     if prune and stores and item is not None:
         stores |= dict.fromkeys((stores_of(item) or {}).keys() - stores.keys())
-    return given(entry.values, ("app_id", "active")) | ({"stores": stores} if stores else {})
+    return given(entry.values, ("app_id", "active", *LENIENT)) | ({"stores": stores} if stores else {})
 
 
 def write_rows(table: MerchantTable, plans: list[RowPlan]) -> dict[str, Exception]:

@@ -26,10 +26,12 @@ def merchant() -> None:
 @field_option(Merchant, "name", "The display name.")
 @field_option(Merchant, "life_account_id", "The root account, sent as header Rpc-Transit-Life-Account.")
 @field_option(Merchant, "token_id", "The row of the access token. Default: the app's.")
+@field_option(Merchant, "notice", "A sentence that the pages show above list and coupon.")
+@field_option(Merchant, "redeeming", "on or off: whether the pages offer to redeem. Default: on.")
 @click.option("--store", "stores", type=StoreType(), multiple=True, metavar="POI_ID=NAME", help="A store; repeatable.")
 @pass_options
 def add_merchant(
-    options: GlobalOptions, /, *, account_id: str, stores: tuple[tuple[str, str], ...], **values: str | None
+    options: GlobalOptions, /, *, account_id: str, stores: tuple[tuple[str, str], ...], **values: Any
 ) -> None:
     """Add a merchant, or update the given attributes of its row.
 
@@ -47,6 +49,8 @@ def add_merchant(
         warning = ""
         if item is not None and "stores" not in item and stores:
             warning = "The merchant has no store list and is served in all its stores; then only in the given ones."
+        if values["redeeming"] is False:
+            warning = f"{warning} The pages of the merchant then offer no redemption.".lstrip()
         change_row(options, stage, account_id, item, patch, warning=warning)
 
 
@@ -77,7 +81,9 @@ def list_merchants(options: GlobalOptions) -> None:
             except InvalidRowError as error:
                 print_note(f"malformed row: {error}")
     all_stores = {} if options.as_json else {"stores": "all"}
-    options.show(("account_id", "name", "app_id", "stores", "active"), [all_stores | dump(row) for row in rows])
+    options.show(
+        ("account_id", "name", "app_id", "stores", "active", "redeeming"), [all_stores | dump(row) for row in rows]
+    )
 
 
 @merchant.command("suspend")

@@ -93,6 +93,8 @@ class Merchant(BaseModel):
     life_account_id: Annotated[Id | None, _EMPTY_IS_NONE] = None
     token_id: Annotated[Id | None, _EMPTY_IS_NONE] = None
     active: bool = True
+    notice: Annotated[Text | None, _EMPTY_IS_NONE] = None
+    redeeming: Annotated[bool | None, _EMPTY_IS_NONE] = None
     stores: dict[Id, Store] | None = None
 
     @field_serializer("stores", when_used="json")
@@ -102,8 +104,12 @@ class Merchant(BaseModel):
         return [{"poi_id": poi_id, **dump(store)} for poi_id, store in sorted(stores.items())]
 
 
+LENIENT = {"notice", "redeeming"}
+"""Malformed, these attributes count as missing, as in the service."""
+
 STORE_MEMBERS = tuple(Store.model_fields)
 MERCHANT_TEXTS = ("app_id", "name", "life_account_id", "token_id")
+MERCHANT_SWITCHES = ("active", "redeeming")
 
 
 class InvalidRowError(CommandError):
@@ -140,9 +146,12 @@ def parse_value(model: type[BaseModel], name: str, text: str) -> Any:
 
 
 def parse_row(item: Item) -> Merchant:
-    """Parse a row; raises InvalidRowError that names every malformed attribute."""
+    """Parse a row; raises InvalidRowError that names every malformed attribute, except for those in `LENIENT`."""
     row = _to_row(item)
-    if errors := _find_errors(row):
+    errors = _find_errors(row)
+    for name in LENIENT & errors.keys():
+        del row[name], errors[name]
+    if errors:
         raise InvalidRowError(row["account_id"], errors)
     return Merchant.model_validate(row, strict=True)
 

@@ -15,6 +15,7 @@ from yarl import URL
 
 from infra.bundle import ROOT
 from sandbox.sample_data import APP_ID
+from sandbox.stack import change_merchant, emulated_account
 
 MINIPROGRAM_FOLDER = ROOT / "miniprogram"
 DIST_FOLDER = MINIPROGRAM_FOLDER / "dist"
@@ -26,11 +27,12 @@ _RESPONSE_HEADERS = ("Content-Type", "Cache-Control", "X-Request-Id", "Retry-Aft
 
 
 class PreviewServer:
-    """Serves the preview, and proxies to the deployed service and to the mock platform."""
+    """Serves the preview, proxies to the deployed service and to the mock platform, and changes merchants."""
 
-    def __init__(self, api_url: str, platform_url: str) -> None:
+    def __init__(self, api_url: str, platform_url: str, aws_url: str) -> None:
         self.api_url = api_url
         self.platform_url = platform_url
+        self.aws_url = aws_url
 
     def application(self) -> web.Application:
         """Create the aiohttp application."""
@@ -42,6 +44,7 @@ class PreviewServer:
         route("GET", "/program.json", _serve_program)
         application.router.add_static("/build", MINIPROGRAM_FOLDER / "build")
         route("*", "/api/{path:.*}", self._proxy_api)
+        route("PATCH", "/_sandbox/merchants/{account_id}", self._change_merchant)
         route("*", "/_sandbox/{path:.*}", self._proxy_sandbox)
         return application
 
@@ -54,6 +57,12 @@ class PreviewServer:
 
     async def _proxy_sandbox(self, request: web.Request) -> web.Response:
         return await self._proxy(request, f"{self.platform_url}{request.raw_path}")
+
+    async def _change_merchant(self, request: web.Request) -> web.Response:
+        """Set attributes of a merchant's row: the next request is served with them."""
+        account, account_id = emulated_account(self.aws_url), request.match_info["account_id"]
+        await asyncio.to_thread(change_merchant, account, account_id, **await request.json())
+        return web.json_response({})
 
     async def _proxy(self, request: web.Request, url: str) -> web.Response:
         request_headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
@@ -99,9 +108,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--api", required=True, help="base URL of the deployed service")
     parser.add_argument("--platform", required=True, help="base URL of the mock platform")
+    parser.add_argument("--aws", required=True, help="base URL of the emulated AWS")
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(arguments.port, PreviewServer(arguments.api, arguments.platform)))
+        asyncio.run(_serve(arguments.port, PreviewServer(arguments.api, arguments.platform, arguments.aws)))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from infra.deploy import deploy
 from infra.stage_settings import settings_path
 from sandbox import sample_data
 from sandbox.aws import REGION
+from sandbox.runtime import TIMEOUT_SECONDS
 from sandbox.sample_data import SampleData
 
 STAGE = "dev"
@@ -123,7 +124,8 @@ def run_dependencies(*platform_arguments: str) -> Iterator[Dependencies]:
 
 def run_preview(stack: Stack, port: int | None = None) -> contextlib.AbstractContextManager[Process]:
     """Serve the mini-program's preview for a running sandbox."""
-    return run_server("sandbox.preview", "--api", stack.api_url, "--platform", stack.platform.url, port=port)
+    urls = ("--api", stack.api_url, "--platform", stack.platform.url, "--aws", stack.aws.url)
+    return run_server("sandbox.preview", *urls, port=port)
 
 
 @contextlib.contextmanager
@@ -261,6 +263,18 @@ def write_merchants(client: Any, table: str, data: SampleData) -> None:
         # The serializer takes no float.
         decimals = json.loads(json.dumps(row), parse_float=Decimal)
         client.put_item(TableName=table, Item=TypeSerializer().serialize(decimals)["M"])
+
+
+def change_merchant(account: Account, account_id: str, **attributes: Any) -> None:
+    """Set attributes of a merchant's row, and end the function's instances, which have cached the row."""
+    account.client("dynamodb").update_item(
+        TableName=cloudformation.stack_name(STAGE),
+        Key={"pk": {"S": merchant_key(account_id)}},
+        ConditionExpression="attribute_exists(pk)",
+        UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in attributes),
+        ExpressionAttributeValues={f":{name}": TypeSerializer().serialize(v) for name, v in attributes.items()},
+    )
+    account.client("lambda").update_function_configuration(FunctionName=API_FUNCTION, Timeout=int(TIMEOUT_SECONDS))
 
 
 def set_platform_url(folder: Path, platform_url: str, settings: str = "") -> None:

@@ -96,7 +96,15 @@ class CertificateLister:
             total=position.total if is_below_total else None,
         )
         next_cursor = encode_cursor(position, selection, session.open_id, newest_keys) if result.continues else None
-        view = ListView(selection.account_id, selection.poi_id, built.views, built.unusable, next_cursor)
+        view = ListView(
+            selection.account_id,
+            selection.poi_id,
+            built.views,
+            built.unusable,
+            next_cursor,
+            merchant.notice,
+            merchant.redeeming,
+        )
         return view, report
 
     def _connect(self) -> Future[None]:

@@ -82,13 +82,18 @@ class UnusableView(View):
 
 
 class ListView(View):
-    """The response. `next_cursor` is present if the list continues, also at a page that could not be read."""
+    """The response. `next_cursor` is present if the list continues, also at a page that could not be read.
+
+    `notice` and `redeeming` are the merchant's.
+    """
 
     account_id: str
     poi_id: str
     certificates: list[CertificateView]
     unusable: UnusableView | None = None
     next_cursor: str | None = None
+    notice: str | None = None
+    redeeming: bool = True
 
 
 class BuiltViews(msgspec.Struct, frozen=True):

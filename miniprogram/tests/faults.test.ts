@@ -271,7 +271,7 @@ describe("a body", () => {
     };
     const certificates = [null, odd, { certificate_id: "9" }, { ...CERTIFICATE, certificate_id: "0" }];
     const unusable = { expired: "1", other: {}, recalled: 2 };
-    const outcome = await outcomeOf({ certificates, unusable, next_cursor: null });
+    const outcome = await outcomeOf({ certificates, unusable, next_cursor: null, notice: 7, redeeming: "false" });
     assert.deepEqual(outcome, {
       kind: "list",
       certificates: [
@@ -365,6 +365,17 @@ describe("parts without certificates", () => {
     assert.deepEqual(outcome, { ...outcome, unusable: { other: 150 }, more: false });
     assert.deepEqual(cursors, ["", "c1", "c2", "c3"]);
     assert.deepEqual(progress, ["searching", "searching", "searching"]);
+  });
+
+  test("have the merchant's notice and switch, of which the newest count", async () => {
+    const { pager } = serve((number) =>
+      number < 2
+        ? { certificates: [CERTIFICATE], next_cursor: "c1", notice: "a", redeeming: false }
+        : { certificates: [], notice: "b" },
+    );
+    const found = { kind: "list", certificates: [CERTIFICATE], unusable: {} };
+    assert.deepEqual(await settled(pager.next(), 0), { ...found, more: true, notice: "a", redeeming: false });
+    assert.deepEqual(await settled(pager.next(), 0), { ...found, more: false, notice: "b" });
   });
 
   test("are followed by at most 10, and the next call goes on", async () => {

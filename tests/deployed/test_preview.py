@@ -8,12 +8,13 @@ import shutil
 from typing import Any
 
 import pytest
+import requests
 from playwright.sync_api import Browser, expect
 
 from infra.bundle import ROOT
 from sandbox import preview
 from sandbox.gateway import certificates_url, stores_url
-from sandbox.sample_data import APP_ID, CERTIFICATE_ID, CUSTOMER, CUSTOMER_WITH_MANY_COUPONS
+from sandbox.sample_data import ACCOUNT_ID, APP_ID, CERTIFICATE_ID, CUSTOMER, CUSTOMER_WITH_MANY_COUPONS
 from tests.deployed.phone import PROBLEM_TYPES, SCREENSHOTS, Phone, identical_purchases, read_purchases
 from tests.deployed.test_miniprogram import run
 
@@ -305,6 +306,18 @@ def test_the_order_for_a_screen_reader_is_the_order_on_the_screen(phone: Phone) 
 
 
 @pytest.mark.usefixtures("phone")  # which leaves no fault behind
+def test_the_panel_can_change_a_merchant_whose_row_is_cached(preview_url: str) -> None:
+    code = requests.post(f"{preview_url}/_sandbox/codes", json={"app_id": APP_ID, "customer": CUSTOMER}, timeout=60)
+    login = {"app_id": APP_ID, "code": code.json()["code"]}
+    token = requests.post(f"{preview_url}/api/v1/sessions", json=login, timeout=60).json()["token"]
+    url = f"{preview_url}/api{certificates_url()}"
+    for change in ({"notice": "今晚请到收银台核销", "redeeming": False}, {"notice": "", "redeeming": True}):
+        requests.patch(f"{preview_url}/_sandbox/merchants/{ACCOUNT_ID}", json=change, timeout=60).raise_for_status()
+        body = requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=60).json()
+        shown = change if change["notice"] else {}
+        assert {name: body[name] for name in change if name in body} == shown
+
+
 def test_the_panel_shows_requests_and_switches_customer_store_and_faults(browser: Browser, preview_url: str) -> None:
     panel = browser.new_page(viewport={"width": 1280, "height": 900}, locale="zh-CN")
     phone, calls = panel.frame_locator("#phone"), panel.locator("#calls tr")

@@ -246,9 +246,9 @@ def test_a_wrong_argument_is_refused_and_named(
 def test_merchants_and_stores_are_added_changed_and_removed(operator: Operator) -> None:
     operator.succeed("merchant", "add", "7", "--app", APP_ID, "--name", "巷口面馆", "--token-id", "shared")
     assert operator.succeed("merchant", "list").splitlines() == [
-        "account_id\tname\tapp_id\tstores\tactive",
-        f"7\t巷口面馆\t{APP_ID}\tall\tyes",
-        f"{ACCOUNT_ID}\t四季小馆\t{APP_ID}\tall\tyes",
+        "account_id\tname\tapp_id\tstores\tactive\tredeeming",
+        f"7\t巷口面馆\t{APP_ID}\tall\tyes\t",
+        f"{ACCOUNT_ID}\t四季小馆\t{APP_ID}\tall\tyes\t",
     ]
     store, position = ("store", "add", "7", POI_ID), ("--latitude", "31.2327", "--longitude", "121.4751")
     result = operator.read_json("--yes", *store, "人民广场店", "--address", "西藏中路180号", *position)
@@ -279,6 +279,25 @@ def test_merchants_and_stores_are_added_changed_and_removed(operator: Operator) 
     assert "stores.6602.name\t徐家汇店" in operator.succeed("merchant", "show", "7").splitlines()
     operator.succeed("--yes", "merchant", "remove", "7")
     assert operator.read_json("merchant", "list") == [SHOWN]
+
+
+def test_redemption_is_switched_off_and_on_and_a_notice_is_set_and_cleared(operator: Operator) -> None:
+    change = ("merchant", "add", ACCOUNT_ID)
+    assert "offer no redemption. Continue?" in operator.fail(5, *change, "--redeeming", "off", stdin="n\n")
+    operator.succeed("--yes", *change, "--redeeming", "off", "--notice", "今晚请到收银台核销")
+    expected = {**SHOWN, "redeeming": False, "notice": "今晚请到收银台核销"}
+    assert operator.read_json("merchant", "show", ACCOUNT_ID) == expected
+    assert operator.read_json("merchant", "export") == [expected]
+    assert "yes\tno" in operator.succeed("merchant", "list")
+    assert "200 characters" in operator.fail(2, *change, "--notice", "x" * 201)
+    operator.succeed(*change, "--redeeming", "on", "--notice", "")
+    assert operator.read_json("merchant", "show", ACCOUNT_ID) == {**SHOWN, "redeeming": True}
+    key = {"pk": {"S": f"MERCHANT#{ACCOUNT_ID}"}}
+    odd = {":n": {"N": "7"}, ":r": {"S": "off"}}
+    operator.account.client("dynamodb").update_item(
+        TableName=TABLE, Key=key, UpdateExpression="SET notice = :n, redeeming = :r", ExpressionAttributeValues=odd
+    )
+    assert operator.read_json("merchant", "export") == [SHOWN]
 
 
 def test_a_command_that_removes_something_asks_and_a_dry_run_changes_nothing(operator: Operator) -> None:

@@ -150,7 +150,7 @@ def _type(schemas: dict[str, Any], schema: dict[str, Any]) -> str:
         # msgspec describes a pair by its two items.
         items = schema["prefixItems"][0] if "prefixItems" in schema else schema["items"]
         return f"array of {_type(schemas, _resolve(schemas, items))}"
-    return str(schema.get("type", "boolean" if schema.get("const") is True else "string"))
+    return str(schema.get("type", "boolean" if isinstance(schema.get("const"), bool) else "string"))
 
 
 def _resolve(schemas: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ ITEM: Item = {
     "pk": {"S": "MERCHANT#7"},
     "app_id": {"S": "tt1"},
     "name": {"S": "old"},
+    "notice": {"S": "今"},
+    "redeeming": {"BOOL": False},
     "stores": {"M": {"1": {"S": "x"}, "2": {"S": "y"}}},
 }
 
@@ -29,12 +31,13 @@ def plan(tmp_path: Path, text: str, items: Any = None, *, prune: bool = False, e
 
 
 def test_what_is_exported_can_be_imported_and_changes_nothing(tmp_path: Path) -> None:
-    plans, errors = plan(tmp_path, write_csv(TEMPLATE))
-    assert ([p.kind for p in plans], errors) == (["added", "added"], [])
+    merchants = [*TEMPLATE, parse_row(ITEM)]
+    plans, errors = plan(tmp_path, write_csv(merchants))
+    assert ([p.kind for p in plans], errors) == (["added"] * 3, [])
     items = {p.account_id: p.edited for p in plans}
-    assert [parse_row(item) for item in items.values()] == TEMPLATE
-    plans, _ = plan(tmp_path, write_csv(TEMPLATE), items, prune=True)
-    assert [p.kind for p in plans] == ["unchanged", "unchanged"]
+    assert [parse_row(item) for item in items.values()] == merchants
+    plans, _ = plan(tmp_path, write_csv(merchants), items, prune=True)
+    assert [p.kind for p in plans] == ["unchanged"] * 3
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
@@ -102,6 +105,9 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes, error: str) -> 
         ("account_id,poi_id,store_name\n7,1,x\n", True, ["stores.2.name"]),
         ("account_id,poi_id,store_name\n7,,\n", True, []),
         ("account_id\n7\n", True, []),
+        ("account_id,redeeming,notice\n7,,\n", False, []),
+        ("account_id,redeeming,notice\n7,,\n", True, []),
+        ("account_id,name,redeeming,notice\n7,old,是,新\n", True, ["notice", "redeeming"]),
         ("account_id,poi_id,store_name\n7,3,z\n", False, ["stores.3.name"]),
     ],
 )

@@ -25,6 +25,9 @@ def make_item(**attributes: Any) -> Item:
         (Merchant, "token_id", "", None),
         (Merchant, "name", " 四季小馆 ", "四季小馆"),
         (Merchant, "active", "TRUE", True),
+        (Merchant, "redeeming", "off", False),
+        (Merchant, "redeeming", "", None),
+        (Merchant, "notice", "今" * 200, "今" * 200),
         (Store, "address", "", None),
         (Store, "latitude", "31.2327", Decimal("31.2327")),
         (Store, "latitude", "-90", Decimal(-90)),
@@ -45,6 +48,8 @@ def test_what_an_operator_writes_becomes_a_value(model: Any, name: str, text: st
         (Merchant, "name", "a\tb", "control character"),
         (Merchant, "name", "x" * 201, "200 characters"),
         (Merchant, "active", "maybe", "boolean"),
+        (Merchant, "redeeming", "maybe", "boolean"),
+        (Merchant, "notice", "今" * 201, "200 characters"),
         (Store, "name", " ", "at least 1 character"),
         (Store, "latitude", "90.1", "90"),
         (Store, "latitude", "north", "decimal"),
@@ -94,6 +99,15 @@ def test_a_malformed_row_is_named_and_its_removal_can_be_shown(path: str, attrib
     with pytest.raises(InvalidRowError, match=f"merchant 7: {path}: "):
         rows.parse_row(item)
     assert rows.list_changes(item, None)
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"notice": {"N": "7"}}, {"notice": {"S": "今" * 201}, "redeeming": {"S": "no"}}]
+)
+def test_a_malformed_notice_or_switch_counts_as_missing_and_stays_in_the_row(attributes: Any) -> None:
+    item = make_item(**attributes)
+    assert rows.dump(rows.parse_row(item)) == {"account_id": "7", "app_id": "tt1", "active": True}
+    assert rows.edit_item("7", item, {"name": "x"}) == {**item, "name": {"S": "x"}}
 
 
 @pytest.mark.parametrize(
@@ -147,7 +161,8 @@ def test_what_was_malformed_before_does_not_stop_other_edits() -> None:
 
 
 def test_the_service_reads_what_redeemctl_writes() -> None:
-    values = {"app_id": "tt1", "token_id": "shared", "life_account_id": "8", "name": "四季小馆"}
+    values: dict[str, Any] = {"app_id": "tt1", "token_id": "shared", "life_account_id": "8", "name": "四季小馆"}
+    values |= {"notice": "今" * 200, "redeeming": False}
     item = rows.edit_item("7", None, {**values, "stores": {"1": {**STORE, "phone": "021"}, "2": {"name": "y"}}})
     stores: Any = {"1": StoreView("1", "徐家汇店", "a", "021", 31.2, 121.4), "2": StoreView("2", "y")}
     assert parse_merchant("7", item) == merchants.Merchant("7", **values, stores=stores, active=True)

@@ -131,6 +131,13 @@ export interface components {
             };
             /** @description Present when there are more pages, or a page could not be read now */
             next_cursor?: string;
+            /** @description A sentence of the merchant for its customers. Show it above the list */
+            notice?: string;
+            /**
+             * @description The merchant has switched redemption off: offer none. Omitted unless false
+             * @constant
+             */
+            redeeming?: false;
         };
         Certificate: {
             /** @description The platform's id of the certificate (up to 19 digits) */

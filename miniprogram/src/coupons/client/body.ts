@@ -73,7 +73,7 @@ const PROBLEM = {
 };
 
 export function readList(body: unknown): List {
-  const list = need<List>("list", like(body, { unusable: {}, next_cursor: "" }));
+  const list = need<List>("list", like(body, { unusable: {}, next_cursor: "", notice: "", redeeming: false }));
   // Without its cursor, the list would seem to end here.
   need("next_cursor", list.next_cursor || !(body as List).next_cursor);
   list.certificates = elements<Certificate>("certificates", list.certificates, CERTIFICATE, [

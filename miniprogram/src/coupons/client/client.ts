@@ -26,6 +26,8 @@ export type { Action, Code, Problem, Reply } from "./problem";
 export type { LoginOptions, RequestOptions, TtApi } from "./tt";
 
 export type Unusable = NonNullable<List["unusable"]>;
+/** What the merchant has set for its pages: a `notice`, and `redeeming` if it is false. */
+export type Switches = Pick<List, "notice" | "redeeming">;
 type QueryParameters = NonNullable<operations["listCertificates"]["parameters"]["query"]>;
 
 export interface ClientOptions {
@@ -47,10 +49,10 @@ export interface ListOptions extends Pick<QueryParameters, "biz_type" | "start_t
  * Result of `next()`. Ignore `cancelled`.
  *
  * `list` contains everything found so far. `unusable` has the numbers of certificates that cannot be used in this store,
- * by reason; a certificate can be counted once per part.
+ * by reason; a certificate can be counted once per part. `notice` and `redeeming` are those of the newest part.
  */
 export type Outcome =
-  | { kind: "list"; certificates: Certificate[]; unusable: Unusable; more: boolean }
+  | ({ kind: "list"; certificates: Certificate[]; unusable: Unusable; more: boolean } & Switches)
   | { kind: "problem"; problem: Problem }
   | { kind: "cancelled" };
 
@@ -290,6 +292,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     let owner = user;
     const found = new Map<string, Certificate>();
     let unusable: Unusable = {};
+    let switches: Switches = {};
     let cursor: string | undefined;
     let complete = false;
     let cancelled = false;
@@ -301,7 +304,8 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     let settlePending: (outcome: Outcome) => void = () => {};
 
     function list(): Outcome {
-      return { kind: "list", certificates: Array.from(found.values()).sort(soonestFirst), unusable, more: !complete };
+      const certificates = Array.from(found.values()).sort(soonestFirst);
+      return Object.assign({ kind: "list" as const, certificates, unusable, more: !complete }, switches);
     }
 
     /** Forget the list of a former user. */
@@ -407,6 +411,13 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         found.set(certificate.certificate_id, certificate);
       }
       unusable = sum(cursor ? unusable : {}, part.unusable || {});
+      switches = {};
+      if (part.notice) {
+        switches.notice = part.notice;
+      }
+      if (part.redeeming === false) {
+        switches.redeeming = false;
+      }
       cursor = part.next_cursor;
       complete = !cursor;
       return list();
