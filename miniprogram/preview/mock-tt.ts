@@ -36,9 +36,13 @@ export interface PhoneOptions {
   /** Called with the text of tt.setClipboardData or tt.showToast. */
   onCopy?: (text: string) => void;
   onToast?: (text: string) => void;
+  /** Show tt.showModal's dialog, and resolve to whether it was confirmed. Without it, the dialog is confirmed. */
+  onModal?: (texts: ModalTexts) => Promise<boolean>;
   onStopPullDownRefresh?: () => void;
   onScroll?: (scrollTop: number) => void;
 }
+
+export type ModalTexts = Record<"title" | "content" | "confirmText" | "cancelText", string>;
 
 export type MockTt = Pick<
   typeof tt,
@@ -54,6 +58,8 @@ export type MockTt = Pick<
   | "openSetting"
   | "setClipboardData"
   | "showToast"
+  | "showModal"
+  | "setKeepScreenOn"
   | "makePhoneCall"
   | "stopPullDownRefresh"
   | "pageScrollTo"
@@ -103,6 +109,11 @@ export function createMockTt(phone: PhoneOptions): MockTt {
       success?.({ errMsg: "setClipboardData:ok" });
     },
     showToast: ({ title }: Parameters<typeof tt.showToast>[0]) => phone.onToast?.(title),
+    showModal: ({ success, ...texts }: Parameters<typeof tt.showModal>[0]) => {
+      const answer = phone.onModal ? phone.onModal(texts as ModalTexts) : Promise.resolve(true);
+      answer.then((confirm) => success?.({ errMsg: "showModal:ok", confirm, cancel: !confirm }));
+    },
+    setKeepScreenOn: () => {},
     makePhoneCall: ({ success }: Parameters<typeof tt.makePhoneCall>[0]) => success?.({ errMsg: "makePhoneCall:ok" }),
     stopPullDownRefresh: ({ success }: Parameters<typeof tt.stopPullDownRefresh>[0]) => {
       phone.onStopPullDownRefresh?.();

@@ -9,7 +9,7 @@ import type { VisitTime } from "./visit";
 
 interface SampleData {
   merchants: { account_id: string; name: string; stores: Record<string, string> }[];
-  customers: { key: string; name: string }[];
+  customers: { key: string; name: string; situation: string; situation_zh: string }[];
 }
 
 type Language = "zh" | "en";
@@ -126,9 +126,12 @@ const customer = element<HTMLSelectElement>("customer");
 const store = element<HTMLSelectElement>("store");
 const text = element<HTMLSelectElement>("text");
 const slow = element<HTMLInputElement>("slow");
-const hook = element<HTMLInputElement>("hook");
+const hook = element<HTMLSelectElement>("hook");
+const notice = element<HTMLInputElement>("notice");
+const redeeming = element<HTMLInputElement>("redeeming");
 const calls = element<HTMLTableSectionElement>("calls");
 let logins = 0;
+const situations = new Map<string, Texts>();
 /** Number of the platform's calls that are known. */
 let platformCalls = 0;
 let language: Language = navigator.language.startsWith("zh") ? "zh" : "en";
@@ -136,6 +139,9 @@ let updatingFaults: Promise<unknown> = Promise.resolve();
 
 async function start(): Promise<void> {
   const { merchants, customers } = (await (await fetch("_sandbox/world")).json()) as SampleData;
+  for (const { key, situation, situation_zh } of customers) {
+    situations.set(key, { zh: situation_zh, en: situation });
+  }
   customer.append(
     ...customers.map(({ key, name }) => new Option(name, key)),
     translated(new Option("未登录抖音", ""), { zh: "未登录抖音", en: "not logged in to Douyin" }),
@@ -150,7 +156,7 @@ async function start(): Promise<void> {
   }
   store.append(translated(new Option("", ids("unknown")), { zh: "不存在的商家", en: "unknown merchant" }));
   element("faults").append(...FAULTS.map(faultSwitch));
-  showLanguage();
+  showSituation();
   element("language").addEventListener("click", () => {
     language = language === "zh" ? "en" : "zh";
     showLanguage();
@@ -159,6 +165,10 @@ async function start(): Promise<void> {
   element("close").addEventListener("click", () => element("panel").classList.remove("open"));
   for (const setting of [customer, store, text, slow, hook]) {
     setting.addEventListener("change", loadPhone);
+  }
+  customer.addEventListener("change", showSituation);
+  for (const setting of [notice, redeeming]) {
+    setting.addEventListener("change", switchMerchant);
   }
   element("pull").addEventListener("click", async () => {
     await updatingFaults;
@@ -191,9 +201,24 @@ async function loadPhone(): Promise<void> {
     text: text.value,
     place: "31.2304,121.4737",
     round_trip: String(slow.checked ? ROUND_TRIP_4G_MS : 0),
-    hook: hook.checked ? "1" : "0",
+    hook: hook.value,
   });
   phone.src = `phone.html?${store.value}&${settings}`;
+}
+
+/** Write `notice` and `redeeming` into the row of the merchant, and open the page again. */
+async function switchMerchant(): Promise<void> {
+  const { account_id } = Object.fromEntries(new URLSearchParams(store.value));
+  const body = JSON.stringify({ notice: notice.value, redeeming: redeeming.checked });
+  await fetch(`_sandbox/merchants/${account_id}`, { method: "PATCH", body });
+  await loadPhone();
+}
+
+/** Say what the chosen customer has bought. */
+function showSituation(): void {
+  const none = { zh: "需要先登录抖音", en: "must log in to Douyin first" };
+  translated(element("situation"), situations.get(customer.value) ?? none);
+  showLanguage();
 }
 
 function faultSwitch({ name, customer: shownBy, expect, rule }: Fault): HTMLElement {

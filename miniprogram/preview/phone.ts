@@ -4,14 +4,14 @@
  * browser's way back is the phone's.
  *
  * URL query: the page's own parameters (account_id, poi_id), and `customer`, `text` (the phone's font size in per cent),
- * `place` ("latitude,longitude"), `round_trip` (milliseconds), `hook` (config.ts has an `onSelect`: `1` submits, `fails` and
- * `runs` forever), `help` (the merchant's sentence in config.ts) and `host` (`bare`: `tt` has login, request, storage and
- * navigation only).
+ * `place` ("latitude,longitude"), `round_trip` (milliseconds), `hook` (config.ts has an `onSelect`: a name of `HOOKS`), `help`
+ * and `counter` (the merchant's `help` and `counterText` in config.ts) and `host` (`bare`: `tt` has login, request, storage
+ * and navigation only).
  */
 
 import { createApp, reactive } from "vue";
 import type { Config } from "../src/coupons/settings";
-import { createMockTt, type MockTt } from "./mock-tt";
+import { createMockTt, type MockTt, type ModalTexts } from "./mock-tt";
 import { stylesOf, templateOf } from "./ttml";
 import { Visit } from "./visit";
 
@@ -30,11 +30,15 @@ const REACH_BOTTOM_PX = 50;
 
 const TOAST_MS = 1500;
 
-/** The hooks of config.ts that `hook` in the query can choose. */
-const HOOKS: Record<string, () => Promise<unknown>> = {
-  "1": async () => {},
+/** The hooks of config.ts that `hook` in the query can choose: what they resolve to. */
+const HOOKS: Record<string, () => unknown> = {
+  "1": async () => true,
+  nothing: async () => {},
+  declines: async () => false,
   fails: () => Promise.reject(new Error("the hook has failed")),
   runs: () => new Promise(() => {}),
+  response: async () => ({ statusCode: 404, data: "not found" }),
+  page: () => "no promise",
 };
 
 let toastTimer: ReturnType<typeof setTimeout> | undefined;
@@ -96,11 +100,13 @@ async function start(): Promise<void> {
   if (query.has("help")) {
     config.help = query.get("help") as string;
   }
+  if (query.has("counter")) {
+    config.counterText = query.get("counter") as string;
+  }
   const ended = HOOKS[query.get("hook") ?? ""];
   if (ended) {
     config.onSelect = ({ certificate_id }) => {
       notifyPanel("select", certificate_id);
-      showToast(`onSelect: ${certificate_id}`);
       return ended();
     };
   }
@@ -128,6 +134,7 @@ function mockTt(appId: string) {
     onLogin: () => notifyPanel("login", null),
     onCopy: (text) => notifyPanel("copy", text),
     onToast: showToast,
+    onModal: showDialog,
     onScroll: (scrollTop) => scrollTo(0, scrollTop),
     onStopPullDownRefresh: () => document.body.classList.remove("refreshing"),
   });
@@ -156,6 +163,19 @@ function showToast(text: string): void {
   toastTimer = setTimeout(() => {
     toast.textContent = "";
   }, TOAST_MS);
+}
+
+/** Show tt's dialog. Resolves to whether it was confirmed; never if the page under it is left. */
+function showDialog({ title, content, confirmText, cancelText }: ModalTexts): Promise<boolean> {
+  const dialog = document.getElementById("dialog") as HTMLDialogElement;
+  for (const [part, text] of Object.entries({ title, content, cancel: cancelText, confirm: confirmText })) {
+    (dialog.querySelector(`.${part}`) as HTMLElement).textContent = text;
+  }
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.onclose = () => resolve(dialog.returnValue === "confirm");
+  });
 }
 
 function notifyPanel(type: string, detail: unknown): void {

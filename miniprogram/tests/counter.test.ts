@@ -5,33 +5,52 @@ import { afterEach, beforeEach, describe, mock, test } from "node:test";
 import type { Certificate } from "../src/coupons/client/client";
 import type { Config } from "../src/coupons/settings";
 import { FakeTt, flush, reply, STORE, tokenOf } from "./fake-tt";
-import { openPage, type Page, start } from "./pages";
+import { openPage, type Page, start, type Visit } from "./pages";
 
 /** 2026-12-03 16:07 in China. */
 const NOW = Date.UTC(2026, 11, 3, 8, 7) / 1000;
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3", pay_amount: 1 };
-const CHECK_RESULT = "未能确认是否核销 · 请店员核对";
+const UNKNOWN = "! 未能确认是否核销";
+const SUBMITTED = "✓ 12.03 16:07 已提交";
 
 beforeEach(() => mock.timers.enable({ apis: ["setTimeout", "Date"], now: NOW * 1000 }));
 afterEach(() => mock.timers.reset());
+
+interface Dialog {
+  title: string;
+  content: string;
+  confirmText: string;
+  cancelText: string;
+  success: (answer: object) => void;
+  fail?: (reason: object) => void;
+}
 
 /** A phone whose customer has these coupons, with the list and, over it, 券详情 of the first coupon. */
 class Counter {
   readonly tt = new FakeTt();
   readonly backs: object[] = [];
   readonly scrolls: object[] = [];
+  readonly dialogs: Dialog[] = [];
+  readonly screens: boolean[] = [];
   readonly logged = mock.method(console, "error", () => {});
+  visit!: Visit;
   list!: Page;
   page!: Page;
   isOffline = false;
+  /** The responses to come: parts of the list. Without one, the response is the complete list. */
+  parts: object[] = [];
+  /** What the merchant has set. */
+  switches: object = {};
 
   constructor(public coupons: Certificate[] = [COUPON]) {}
 
-  async open(onSelect?: Config["onSelect"]): Promise<this> {
-    const navigation = {
+  async open(onSelect?: Config["onSelect"], settings: Partial<Config> = {}): Promise<this> {
+    const host = {
       navigateTo: () => {},
       navigateBack: (options: object) => this.backs.push(options),
       pageScrollTo: (options: object) => this.scrolls.push(options),
+      showModal: (options: Dialog) => this.dialogs.push(options),
+      setKeepScreenOn: ({ keepScreenOn }: { keepScreenOn: boolean }) => this.screens.push(keepScreenOn),
     };
     const { onRequest } = this.tt;
     this.tt.onRequest = (options) => {
@@ -41,19 +60,21 @@ class Counter {
       if (this.isOffline) {
         return options.fail({ errMsg: "request:fail" });
       }
-      const list = { ...STORE, certificates: this.coupons };
+      const list = { ...STORE, certificates: this.coupons, ...this.switches, ...this.parts.shift() };
       return options.success(reply(options.data ? { token: tokenOf("lin"), expires_in: 7200, list } : list));
     };
-    start(Object.assign(this.tt, navigation), onSelect && { onSelect });
+    this.visit = start(Object.assign(this.tt, host), { ...(onSelect && { onSelect }), ...settings });
     this.list = openPage("certificates", { poi_id: STORE.poi_id });
     await flush();
     this.list.onHide();
-    this.openCoupon();
+    await this.openCoupon();
     return this;
   }
 
-  openCoupon(id = "1"): void {
+  /** Open 券详情, and wait until taps count. */
+  async openCoupon(id = "1"): Promise<void> {
     this.page = openPage("certificate", { id });
+    await this.wait(0.8);
   }
 
   /** Step back to the list. */
@@ -68,8 +89,18 @@ class Counter {
     await flush();
   }
 
+  /** Tap the button, and confirm the dialog. */
   async use(): Promise<void> {
     this.page.use();
+    this.dialogs.at(-1)?.success({ confirm: true });
+    await flush();
+  }
+
+  /** Change the first coupon and what the merchant has set, and read the list. */
+  async refresh(fields: Partial<Certificate>, switches: object = {}): Promise<void> {
+    this.coupons = [{ ...COUPON, ...fields }];
+    this.switches = switches;
+    this.page.onPullDownRefresh();
     await flush();
   }
 
@@ -78,12 +109,17 @@ class Counter {
     await flush();
   }
 
+  /** Number of lists that were requested. */
+  get reads(): number {
+    return this.tt.sent.length;
+  }
+
   get band(): string {
     return this.page.data.verdict?.text ?? "";
   }
 
   get button(): string {
-    return this.page.data.verdict?.use ?? "";
+    return this.page.data.canLeave ? "查看其他券" : this.page.data.button;
   }
 }
 
@@ -95,123 +131,192 @@ function pendingHook() {
 }
 
 describe("a submission", () => {
-  test("is shown until 券详情 is left, then as an earlier one, there and in the list", async () => {
+  test("is shown, and so is what the lists say that are read 3, 10 and 30 s later", async () => {
     const counter = await new Counter().open(() => Promise.resolve());
-    assert.deepEqual([counter.band, counter.button], ["", "yes"]);
+    assert.deepEqual([counter.band, counter.button], ["本店可用", "立即核销"]);
     await counter.use();
-    assert.deepEqual([counter.band, counter.button], ["12.03 16:07 已提交 · 以店员确认为准", "leave"]);
-    assert.equal(counter.page.data.detail?.payment, "");
-    await counter.comeBack();
-    assert.equal(counter.page.data.verdict?.kind, "done");
-    await counter.wait(86_400);
+    const { reads } = counter;
+    assert.deepEqual([counter.band, counter.button], [SUBMITTED, "查看其他券"]);
+    const seen: [number, string, string][] = [];
+    for (const seconds of [2, 1, 7, 20]) {
+      await counter.wait(seconds);
+      seen.push([counter.reads - reads, counter.band.slice(SUBMITTED.length), counter.button]);
+    }
+    const listed = "，抖音仍显示可用（16:07）";
+    assert.deepEqual(seen, [
+      [0, "", "查看其他券"],
+      [1, listed, "查看其他券"],
+      [2, listed, "查看其他券"],
+      [3, listed, "再次核销"],
+    ]);
+    assert.ok(counter.page.data.detail?.facts.some(({ name, copy }) => name === "订单编号" && copy === "2"));
     counter.back();
     const [card] = counter.list.data.usable;
-    assert.deepEqual([card?.verdict, card?.button], ["12.03 16:07 已提交过 · 请核对", "去使用"]);
-    counter.openCoupon();
-    assert.deepEqual([counter.band, counter.button], ["12.03 16:07 已提交过 · 请核对", "yes"]);
+    assert.deepEqual([card?.verdict, card?.button], [`! 12.03 16:07 已提交${listed}`, "去使用"]);
+  });
+
+  test("whose coupon has left the complete list says so, with the time", async () => {
+    for (const [hook, said] of [
+      [() => Promise.resolve(true), SUBMITTED],
+      [() => Promise.reject(new Error("offline")), UNKNOWN],
+    ] as const) {
+      mock.timers.setTime(NOW * 1000);
+      const counter = await new Counter().open(hook);
+      await counter.use();
+      counter.coupons = [];
+      counter.parts = [{ next_cursor: "c", certificates: [{ ...COUPON, certificate_id: "8", sku_id: "8" }] }];
+      await counter.wait(3);
+      assert.deepEqual([counter.band, counter.button], [`${said}，已不在可用券中（16:07）`, "查看其他券"]);
+      assert.equal(counter.page.data.detail?.title, "团购券");
+      assert.equal(counter.page.data.help, "请在抖音「我的订单」中查看这张券是否已使用");
+      await counter.wait(60);
+      assert.equal(counter.button, "查看其他券");
+      counter.page.onUnload();
+    }
+  });
+
+  test("is not judged by a list of another store, nor by one that began before the hook ended", async () => {
+    const { ends, onSelect } = pendingHook();
+    const counter = await new Counter().open(onSelect);
+    await counter.use();
+    const { onRequest } = counter.tt;
+    let respond = () => {};
+    counter.tt.onRequest = (options) => {
+      respond = () => onRequest(options);
+      return { abort: () => {} };
+    };
+    await counter.comeBack();
+    ends[0]?.resolve();
+    await flush();
+    counter.coupons = [];
+    respond();
+    await flush();
+    assert.equal(counter.band, SUBMITTED);
+    counter.tt.onRequest = onRequest;
+    counter.visit.updateStores({ kind: "picked", poiId: "6602", now: NOW });
+    await counter.wait(30);
+    assert.equal(counter.band, SUBMITTED);
+    counter.visit.updateStores({ kind: "picked", poiId: "6601", now: NOW });
+    await flush();
+    assert.equal(counter.band, `${SUBMITTED}，已不在可用券中（16:07）`);
+  });
+
+  test("leaves a read out while another one runs, or while the platform refuses one", async () => {
+    for (const answer of ["hangs", "refuses"]) {
+      mock.timers.setTime(NOW * 1000);
+      const counter = await new Counter().open(() => Promise.resolve());
+      await counter.use();
+      const { onRequest } = counter.tt;
+      const refusal = reply({ code: "rate_limited", detail: "请稍后再试", retryable: true, retry_after: 60 }, 429);
+      counter.tt.onRequest = ({ success }) => answer === "refuses" && success(refusal);
+      const { reads } = counter;
+      await counter.wait(3);
+      await counter.wait(7);
+      assert.equal(counter.reads - reads, 1);
+      counter.tt.onRequest = onRequest;
+      await counter.wait(10);
+      await counter.wait(10);
+      assert.equal(counter.reads - reads, answer === "hangs" ? 2 : 1, answer);
+      counter.page.onUnload();
+    }
+  });
+
+  test("of a times card says how many uses are left, and the next use can be submitted", async () => {
+    const card = (usable: number): Certificate => ({ ...COUPON, kind: "times_card", times: { usable, total: 10 } });
+    const counter = await new Counter([card(7)]).open(() => Promise.resolve(true));
+    await counter.use();
+    counter.coupons = [card(6)];
+    await counter.wait(3);
+    assert.deepEqual([counter.band, counter.button], ["✓ 剩余次数已从 7 次变为 6 次", "立即核销"]);
+    await counter.wait(0.8);
+    await counter.use();
+    assert.deepEqual([counter.band, counter.button], [SUBMITTED, "查看其他券"]);
   });
 
   test("that is running can neither be repeated, nor one of another coupon begin", async () => {
     const { ends, onSelect } = pendingHook();
     const counter = await new Counter([COUPON, { ...COUPON, certificate_id: "9" }]).open(onSelect);
     await counter.use();
+    await counter.wait(1);
     await counter.use();
-    assert.deepEqual([counter.band, counter.button, ends.length], ["处理中 · 请勿重复核销", "disabled", 1]);
+    assert.deepEqual([counter.band, counter.button, ends.length], ["… 处理中，请等待，不要再点", "处理中…", 1]);
     counter.back();
     assert.deepEqual(
       counter.list.data.usable.map(({ verdict, copies }) => [verdict, copies]),
       [
-        ["处理中 · 请勿重复核销", ""],
+        ["… 处理中，请等待，不要再点", ""],
         ["", ""],
       ],
     );
-    counter.openCoupon("9");
+    await counter.openCoupon("9");
     await counter.use();
-    assert.deepEqual([counter.band, ends.length, counter.page.data.selecting], ["", 1, true]);
+    assert.deepEqual([counter.band, ends.length, counter.button], ["本店可用", 1, "处理中…"]);
     await counter.wait(60);
-    assert.equal(counter.page.data.selecting, false);
+    assert.equal(counter.button, "立即核销");
+    await counter.wait(0.8);
     await counter.use();
     assert.equal(ends.length, 2);
   });
 
-  test("that ends in 券详情, opened again, is shown there", async () => {
-    const { ends, onSelect } = pendingHook();
-    const counter = await new Counter().open(onSelect);
-    await counter.use();
-    counter.back();
-    counter.openCoupon();
-    ends[0]?.resolve();
-    await flush();
-    assert.equal(counter.page.data.verdict?.kind, "done");
+  test("that fails must be checked, also after a step back; the console says why, and what a hook must return", async () => {
+    for (const hook of [() => Promise.reject(new Error("not redeemed")), () => Promise.resolve({ statusCode: 404 })]) {
+      const counter = await new Counter().open(hook);
+      await counter.use();
+      assert.deepEqual([counter.band, counter.button], [UNKNOWN, "查看其他券"]);
+      const lines = counter.logged.mock.calls.map((call) => call.arguments.join(" "));
+      assert.match(lines.at(-1) as string, /onSelect must resolve to true or to nothing/);
+      assert.ok(!lines.join().includes("404"));
+      counter.back();
+      await counter.openCoupon();
+      assert.equal(counter.band, UNKNOWN);
+      counter.page.onUnload();
+      mock.restoreAll();
+    }
   });
 
-  test("that fails must be checked, also after a step back, and is logged", async () => {
-    const counter = await new Counter().open(() => Promise.reject(new Error("not redeemed")));
-    await counter.use();
-    assert.deepEqual([counter.band, counter.button], [CHECK_RESULT, "yes"]);
-    assert.deepEqual(counter.logged.mock.calls.at(-1)?.arguments, ["onSelect:", new Error("not redeemed")]);
-    counter.back();
-    counter.openCoupon();
-    assert.equal(counter.band, CHECK_RESULT);
-    counter.coupons = [];
-    await counter.comeBack();
-    assert.deepEqual(
-      [counter.band, counter.button, counter.page.data.detail?.title],
-      [CHECK_RESULT, "leave", "团购券"],
-    );
-  });
-
-  test("that runs for a minute must be checked without a tap, until its late result", async () => {
+  test("that runs for a minute must be checked without a tap, until its late result, also if the clock is set back", async () => {
     for (const [settle, text] of [
-      ["resolve", "12.03 16:08 已提交 · 以店员确认为准"],
-      ["reject", CHECK_RESULT],
+      ["resolve", "✓ 12.03 15:08 已提交"],
+      ["reject", UNKNOWN],
     ] as const) {
       mock.timers.setTime(NOW * 1000);
       const { ends, onSelect } = pendingHook();
       const counter = await new Counter().open(onSelect);
       await counter.use();
+      const { now } = Date;
+      mock.method(Date, "now", () => now() - 3_600_000);
       await counter.wait(59);
       assert.equal(counter.page.data.verdict?.kind, "busy");
       await counter.wait(1);
-      assert.deepEqual([counter.band, counter.button], [CHECK_RESULT, "yes"]);
-      ends[0]?.[settle](new Error("late"));
+      assert.deepEqual([counter.band, counter.button], [UNKNOWN, "查看其他券"]);
+      ends[0]?.[settle](undefined as unknown as Error);
       await flush();
       assert.equal(counter.band, text);
       counter.page.onUnload();
+      mock.restoreAll();
     }
   });
 
   test("that the customer gives up restores the state before", async () => {
-    const results = [
-      () => Promise.resolve(false),
-      () => Promise.resolve(),
-      () => false,
-      () => Promise.reject(new Error("not redeemed")),
-      () => Promise.resolve(false),
-    ];
-    const texts = [
-      "",
-      "12.03 16:07 已提交 · 以店员确认为准",
-      "12.03 16:07 已提交过 · 请核对",
-      CHECK_RESULT,
-      CHECK_RESULT,
-    ];
+    const results = [() => Promise.resolve(false), () => false, () => Promise.resolve(true), () => false];
     const counter = await new Counter().open(() => results.shift()?.());
-    for (const text of texts) {
+    for (const text of ["本店可用", "本店可用", SUBMITTED]) {
       await counter.use();
       assert.equal(counter.band, text);
-      if (counter.button === "leave") {
-        counter.back();
-        counter.openCoupon();
-      }
+      await counter.wait(0.8);
     }
-    assert.equal(results.length, 0);
+    await counter.wait(30);
+    const before = counter.band;
+    assert.equal(counter.button, "再次核销");
+    await counter.wait(0.8);
+    await counter.use();
+    assert.deepEqual([results.length, counter.band], [0, before]);
   });
 
   test("without a promise counts when the complete list lacks the coupon, also if a later update fails", async () => {
     const counter = await new Counter().open(() => "opened a page");
     await counter.use();
-    assert.deepEqual([counter.band, counter.button], ["", "yes"]);
+    assert.deepEqual([counter.band, counter.button], ["本店可用", "立即核销"]);
     counter.coupons = [];
     counter.isOffline = true;
     await counter.comeBack();
@@ -219,10 +324,11 @@ describe("a submission", () => {
     counter.isOffline = false;
     counter.page.retry();
     await flush();
-    assert.equal(counter.band, "12.03 16:07 已提交 · 以店员确认为准");
+    const gone = `${SUBMITTED}，已不在可用券中（16:07）`;
+    assert.equal(counter.band, gone);
     counter.isOffline = true;
     await counter.comeBack();
-    assert.equal(counter.band, "12.03 16:07 已提交 · 以店员确认为准");
+    assert.equal(counter.band, gone);
   });
 
   test("scrolls to the band when it begins and when it ends", async () => {
@@ -233,28 +339,233 @@ describe("a submission", () => {
     assert.equal(counter.scrolls.length, 1);
     ends[0]?.resolve();
     await flush();
-    await counter.comeBack();
     assert.equal(counter.scrolls.length, 2);
   });
+});
+
+describe("the dialog before a submission", () => {
+  function counted() {
+    const calls: string[] = [];
+    return { calls, onSelect: ({ certificate_id }: Certificate) => Promise.resolve(void calls.push(certificate_id)) };
+  }
+
+  test("names the coupon and asks for the staff; a second one names the danger", async () => {
+    const { calls, onSelect } = counted();
+    const counter = await new Counter([{ ...COUPON, title: "双人套餐" }]).open(onSelect);
+    counter.page.use();
+    const [dialog] = counter.dialogs;
+    const texts = [dialog?.title, dialog?.content, dialog?.confirmText, dialog?.cancelText];
+    assert.deepEqual(texts, ["双人套餐", "核销这张券？请店员在场时再确认。", "确认核销", "取消"]);
+    assert.deepEqual(calls, []);
+    dialog?.success({ confirm: true });
+    dialog?.success({ confirm: true });
+    await flush();
+    assert.deepEqual(calls, ["1"]);
+    await counter.wait(30);
+    await counter.wait(0.8);
+    counter.page.use();
+    assert.match(counter.dialogs[1]?.content ?? "", /可能已经核销.*可能多扣/);
+    assert.equal(counter.dialogs[1]?.confirmText, "再次核销");
+  });
+
+  test("asks what the settings say, or is left to the hook; a host without dialogs goes on", async () => {
+    for (const [settings, asked] of [
+      [{ question: "请把手机交给店员" }, ["请把手机交给店员"]],
+      [{ question: "" }, []],
+    ] as const) {
+      const { calls, onSelect } = counted();
+      const counter = await new Counter().open(onSelect, settings);
+      await counter.use();
+      assert.deepEqual([counter.dialogs.map(({ content }) => content), calls], [asked, ["1"]]);
+      counter.page.onUnload();
+    }
+    const { calls, onSelect } = counted();
+    const counter = new Counter();
+    await counter.open(onSelect);
+    counter.page.onUnload();
+    Object.assign(counter.tt, { showModal: undefined });
+    await counter.openCoupon();
+    counter.page.use();
+    await flush();
+    assert.deepEqual(calls, ["1"]);
+  });
+
+  test("that is refused, fails, throws or never calls back does nothing, and the next tap opens another one", async () => {
+    const answers: ((dialog: Dialog) => void)[] = [
+      ({ success }) => success({ confirm: false, cancel: true }),
+      ({ success }) => success(undefined as unknown as object),
+      ({ fail }) => fail?.({ errMsg: "showModal:fail" }),
+      () => {},
+      () => {
+        throw new Error("no dialog");
+      },
+    ];
+    const { calls, onSelect } = counted();
+    const counter = await new Counter().open(onSelect);
+    let answer = (_: Dialog): void => {};
+    Object.assign(counter.tt, {
+      showModal: (dialog: Dialog) => {
+        counter.dialogs.push(dialog);
+        answer(dialog);
+      },
+    });
+    for (answer of answers) {
+      counter.page.use();
+      await counter.wait(0.8);
+    }
+    assert.deepEqual([calls, counter.dialogs.length, counter.button], [[], 5, "立即核销"]);
+    for (const dialog of counter.dialogs.slice(0, 4)) {
+      dialog.success({ confirm: true });
+    }
+    await flush();
+    assert.deepEqual(calls, [], "only the last one counts");
+    counter.dialogs[4]?.success({ confirm: true });
+    await flush();
+    assert.deepEqual(calls, ["1"]);
+  });
+
+  test("counts only on the same page with an active button, whatever the band is then", async () => {
+    const changes: [name: string, change: (counter: Counter) => unknown, calls: number][] = [
+      ["the page is left", (counter) => counter.page.onUnload(), 0],
+      ["the page is covered", (counter) => counter.page.onHide(), 0],
+      ["the coupon is opened again", (counter) => counter.openCoupon(), 0],
+      ["another user has logged in", (counter) => counter.visit.onProgress("user_changed"), 0],
+      ["it is locked", (counter) => counter.refresh({ lock: { status: 1 } }), 0],
+      ["it has expired", (counter) => counter.refresh({ expire_time: NOW - 60 }), 1],
+      ["it is old", (counter) => counter.wait(65), 1],
+      ["redemption is switched off", (counter) => counter.refresh({}, { redeeming: false }), 0],
+    ];
+    for (const [name, change, expected] of changes) {
+      mock.timers.setTime(NOW * 1000);
+      const { calls, onSelect } = counted();
+      const counter = await new Counter().open(onSelect);
+      counter.page.use();
+      counter.isOffline = name === "it is old";
+      await change(counter);
+      counter.dialogs[0]?.success({ confirm: true });
+      await flush();
+      assert.equal(calls.length, expected, name);
+      counter.page.onUnload();
+    }
+  });
+
+  test("does not open within 800 ms after the button was shown, after a return, or after another dialog", async () => {
+    const counter = await new Counter().open(counted().onSelect);
+    counter.page.onUnload();
+    counter.page = openPage("certificate", { id: "1" });
+    const taps: [before: () => void, name: string][] = [
+      [() => {}, "opened"],
+      [() => counter.page.use(), "a dialog"],
+      [() => [counter.page.onHide(), counter.page.onShow()], "a return"],
+    ];
+    for (const [before, name] of taps) {
+      before();
+      const { length } = counter.dialogs;
+      counter.page.use();
+      await counter.wait(0.799);
+      counter.page.use();
+      assert.equal(counter.dialogs.length, length, name);
+      await counter.wait(0.001);
+    }
+    counter.page.use();
+    assert.equal(counter.dialogs.length, 2);
+  });
+});
+
+test("the merchant's switch prevents new submissions, and changes none that runs or has ended", async () => {
+  const { ends, onSelect } = pendingHook();
+  const counter = await new Counter().open(onSelect);
+  await counter.use();
+  await counter.refresh({}, { redeeming: false, notice: "核销故障，请出示抖音订单" });
+  assert.deepEqual([counter.band, counter.button], ["… 处理中，请等待，不要再点", "处理中…"]);
+  ends[0]?.reject(new Error("no answer"));
+  await flush();
+  assert.deepEqual([counter.band, counter.button], [UNKNOWN, "查看其他券"]);
+  await counter.wait(31);
+  assert.deepEqual([counter.band, counter.button], [`${UNKNOWN}，抖音仍显示可用（16:07）`, "查看其他券"]);
+  counter.back();
+  assert.deepEqual(counter.list.data.usable[0]?.button, "查看");
+  assert.equal(counter.list.data.notice, "核销故障，请出示抖音订单");
+  await counter.openCoupon();
+  counter.page.use();
+  assert.equal(counter.dialogs.length, 1);
+});
+
+test("during an update, the former coupon stays until the list has it or is complete", async () => {
+  const other = { ...COUPON, certificate_id: "8", sku_id: "8" };
+  const counter = await new Counter().open(() => Promise.resolve());
+  const seen: unknown[] = [];
+  const { onRequest } = counter.tt;
+  counter.tt.onRequest = (options) => {
+    seen.push([counter.page.data.detail?.title, counter.button, counter.page.data.canSubmit]);
+    return onRequest(options);
+  };
+  counter.parts = [{ certificates: [other], next_cursor: "c" }];
+  await counter.comeBack();
+  assert.deepEqual(seen, [
+    ["团购券", "立即核销", true],
+    ["团购券", "立即核销", false],
+  ]);
+  assert.deepEqual([counter.band, counter.button, counter.page.data.canSubmit], ["本店可用", "立即核销", true]);
+  counter.coupons = [other];
+  await counter.comeBack();
+  assert.equal(counter.page.data.detail, null);
+});
+
+test("the list is read again each minute while 券详情 is shown, ten times without a tap", async () => {
+  const counter = await new Counter().open();
+  const { reads } = counter;
+  for (let minute = 1; minute <= 10; minute += 1) {
+    await counter.wait(60);
+    assert.deepEqual([counter.reads - reads, counter.band], [minute, "本店可用"]);
+  }
+  await counter.wait(60);
+  await counter.wait(2);
+  assert.deepEqual([counter.reads - reads, counter.band], [10, "! 未能更新（16:17 的数据）"]);
+  counter.page.onPullDownRefresh();
+  await counter.wait(1);
+  assert.deepEqual([counter.reads - reads, counter.band], [11, "本店可用"]);
+  counter.isOffline = true;
+  await counter.wait(60);
+  assert.deepEqual([counter.reads - reads, counter.band], [12, "! 未能更新（16:18 的数据）"]);
+  counter.page.onHide();
+  await counter.wait(600);
+  assert.equal(counter.reads - reads, 12);
+});
+
+test("each second sets only the clock, and the screen stays on while 券详情 is shown", async () => {
+  const counter = await new Counter().open();
+  const set: object[] = [];
+  const { setData } = counter.page;
+  counter.page.setData = (data) => {
+    set.push(data);
+    setData(data);
+  };
+  await counter.wait(1);
+  await counter.wait(1);
+  assert.deepEqual(set, [{ clock: "16:07:01" }, { clock: "16:07:02" }]);
+  counter.page.onHide();
+  await counter.wait(5);
+  assert.deepEqual([set.length, counter.screens], [2, [true, false]]);
 });
 
 test("a failed update is said on 券详情 until one succeeds, and once in the list", async () => {
   const counter = await new Counter().open();
   counter.isOffline = true;
-  await counter.wait(60);
+  await counter.wait(50);
   await counter.comeBack();
-  assert.deepEqual([counter.band, counter.page.data.verdict?.canRetry], ["未能更新（16:07 的数据）· 请核对", true]);
+  assert.deepEqual([counter.band, counter.page.data.verdict?.canRetry], ["! 未能更新（16:07 的数据）", true]);
   counter.page.retry();
-  assert.deepEqual([counter.band, counter.page.data.verdict?.canRetry], ["未能更新（16:07 的数据）· 请核对", false]);
+  assert.deepEqual([counter.band, counter.page.data.verdict?.canRetry], ["! 未能更新（16:07 的数据）", false]);
   await flush();
   counter.back();
   const { stale, usable } = counter.list.data;
-  assert.deepEqual([stale, usable[0]?.verdict], ["未能更新（16:07 的数据）· 请核对", ""]);
-  counter.openCoupon();
+  assert.deepEqual([stale, usable[0]?.verdict], ["! 未能更新（16:07 的数据）", ""]);
+  await counter.openCoupon();
   counter.isOffline = false;
   counter.page.retry();
   await flush();
-  assert.equal(counter.band, "");
+  assert.equal(counter.band, "本店可用");
 });
 
 describe("time", () => {
@@ -268,12 +579,12 @@ describe("time", () => {
       texts.push(counter.band);
     }
     assert.deepEqual(texts, [
-      "今天 16:08 起可用 · 请核对",
-      "可用时段 16:09~16:10 · 请核对",
-      "",
-      "可用时段 16:09~16:10 · 请核对",
-      "可用时段 16:09~16:10 · 请核对",
-      "已过有效期 · 请店员确认",
+      "! 今天 16:08 起可用",
+      "! 现在 16:08，今天 16:09 起可用",
+      "本店可用",
+      "! 现在 16:10，今天的可用时段已过",
+      "! 现在 16:11，今天的可用时段已过",
+      "! 今天 16:12 已到期",
     ]);
   });
 
@@ -295,21 +606,20 @@ describe("time", () => {
     ]);
   });
 
-  test("sleeps an hour at most, in one timer, and not after the page was left", async () => {
+  test("of a list sleeps an hour at most, in one timer, and not after the page was left", async () => {
     const sleeps: number[] = [];
-    const counter = new Counter([{ ...COUPON, expire_time: NOW + 100 * 86_400 }]);
+    const counter = await new Counter([{ ...COUPON, expire_time: NOW + 100 * 86_400 }]).open();
+    counter.back();
     const { setTimeout: original } = globalThis;
     mock.method(globalThis, "setTimeout", (callback: () => void, milliseconds: number) => {
       sleeps.push(milliseconds);
       return original(callback, milliseconds);
     });
-    await counter.open();
-    assert.equal(Math.max(...sleeps), 3_600_000);
-    await counter.wait(10);
+    await counter.wait(3600);
     sleeps.length = 0;
     await counter.wait(3600);
     assert.deepEqual(sleeps, [3_600_000]);
-    counter.page.onUnload();
+    counter.list.onUnload();
     await counter.wait(7200);
     assert.deepEqual(sleeps, [3_600_000]);
     mock.restoreAll();
@@ -333,7 +643,7 @@ test("a coupon is opened whatever its id is, and whether Douyin decodes the quer
     const [, query = ""] = (urls[0] as string).split("?id=");
     assert.ok(!query.includes("&"));
     for (const received of [query, decodeURIComponent(query)]) {
-      counter.openCoupon(received);
+      await counter.openCoupon(received);
       assert.ok(counter.page.data.detail, received);
     }
   }

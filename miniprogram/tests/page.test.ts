@@ -13,9 +13,11 @@ import type { Verdict } from "../src/coupons/pages/certificates/verdict";
 import { loadBuilt } from "./built";
 
 const { clockText, dateText, daysBetween } = loadBuilt<typeof Dates>("coupons/pages/certificates/dates");
-const { cardsOf, groupsOf, paymentText, yuan } = loadBuilt<typeof Rows>("coupons/pages/certificates/rows");
+const { cardsOf, groupsOf, remainderText, yuan } = loadBuilt<typeof Rows>("coupons/pages/certificates/rows");
 const { detailOf } = loadBuilt<typeof Details>("coupons/pages/certificates/detail");
-const { countText, noticeOf, unusableText } = loadBuilt<typeof Messages>("coupons/pages/certificates/messages");
+const { countText, dialogOf, noticeOf, stepsOf, unusableText } = loadBuilt<typeof Messages>(
+  "coupons/pages/certificates/messages",
+);
 const { INITIAL_STATE, isEmpty, nextState, orderText } = loadBuilt<typeof States>("coupons/pages/certificates/state");
 const { canSortByDistance, onlyStore, dialled, storeHeader, storeRows } = loadBuilt<typeof Stores>(
   "coupons/pages/certificates/stores",
@@ -30,15 +32,15 @@ function certificate(fields: Partial<Certificate>): Certificate {
   return { certificate_id: "1", order_id: "2", kind: "groupon", ...fields };
 }
 
-const USABLE: Verdict = { kind: "none", text: "", use: "yes", canRetry: false, until: NOW };
-const CHECK: Verdict = { ...USABLE, kind: "check", text: "暂不可用 · 请先核实", use: "no" };
+const USABLE: Verdict = { kind: "usable", text: "本店可用", next: "", use: "yes", canRetry: false, until: NOW };
+const CHECK: Verdict = { ...USABLE, kind: "check", text: "! 暂不可用", use: "no" };
 
-function cardOf(group: Certificate[], verdict = USABLE, order = "", openedId = "") {
-  return cardsOf(group, () => ({ verdict, order }), openedId, NOW)[0] as Rows.Card;
+function cardOf(group: Certificate[], verdict = USABLE, order = "", openedId = "", canRedeem = true) {
+  return cardsOf(group, () => ({ verdict, order }), canRedeem, openedId, NOW)[0] as Rows.Card;
 }
 
-function card(fields: Partial<Certificate>, verdict = USABLE, order = "") {
-  return cardOf([certificate(fields)], verdict, order);
+function card(fields: Partial<Certificate>, verdict = USABLE, order = "", canRedeem = true) {
+  return cardOf([certificate(fields)], verdict, order, "", canRedeem);
 }
 
 describe("dates", () => {
@@ -71,12 +73,13 @@ describe("a card", () => {
       until: "有效期以抖音订单为准",
       isLastDay: false,
       soon: "",
-      kind: "none",
+      kind: "usable",
       verdict: "",
       notes: [],
       paid: "",
       worth: "",
       code: "",
+      word: "去使用",
       button: "去使用",
       use: "yes",
       label: "团购券，团购券，有效期以抖音订单为准",
@@ -92,7 +95,7 @@ describe("a card", () => {
     );
     // A newer service may have more kinds.
     const { kindText, title, label } = card({ kind: "subscription", expire_time: NOW + DAY });
-    assert.deepEqual([kindText, title, label], ["", "券", "券，有效期至 2026.11.25，明天到期"]);
+    assert.deepEqual([kindText, title, label], ["", "券", "券，明天 23:30 到期，还剩 24 小时"]);
   });
 
   test("marks the price as paid, and shows the market price only if it is higher", () => {
@@ -124,22 +127,21 @@ describe("a card", () => {
     assert.deepEqual([described.gives, described.notes], ["", ["平日可抵100元"]]);
   });
 
-  test("says what has been paid only where it is known, and that a voucher leaves a remainder", () => {
-    const payment = (fields: Partial<Certificate>) => paymentText(certificate(fields));
+  test("of a voucher says that it leaves a remainder, and nothing else is said of payments", () => {
     const voucher = { kind: "voucher", pay_amount: 7900 } as const;
-    assert.deepEqual(
-      [
-        payment({ pay_amount: 4499 }),
-        payment({ pay_amount: 0 }),
-        payment({}),
-        payment({ ...voucher, voucher: { max_amount: 10000 } }),
-        payment({ ...voucher, voucher: { description: "平日可抵100元" } }),
-        payment(voucher),
-        payment({ kind: "times_card", pay_amount: 2700 }),
-        payment({ kind: "other", pay_amount: 100 }),
-      ],
-      ["券款已付", "实付 ¥0", "", "超出部分需到店另付", "超出部分需到店另付", "", "", ""],
-    );
+    const vouchers = [{ max_amount: 10000 }, { description: "平日可抵100元" }].map((each) => ({
+      ...voucher,
+      voucher: each,
+    }));
+    const others = [
+      voucher,
+      { pay_amount: 4499 },
+      { pay_amount: 0 },
+      { kind: "times_card", pay_amount: 2700 } as const,
+    ];
+    const remainder = (fields: Partial<Certificate>) => remainderText(certificate(fields));
+    assert.deepEqual(vouchers.map(remainder), ["超出部分需到店另付", "超出部分需到店另付"]);
+    assert.deepEqual(others.map(remainder), ["", "", "", ""]);
     assert.deepEqual(card({ ...voucher, voucher: { max_amount: 10000 } }).notes, ["超出部分需到店另付"]);
   });
 
@@ -161,8 +163,12 @@ describe("a card", () => {
       const { until, isLastDay, soon } = card({ expire_time: seconds });
       return [until, isLastDay, soon];
     };
-    assert.deepEqual(expiry(NOW + HOUR / 4), ["今天 23:45 到期", true, ""]);
-    assert.deepEqual(expiry(NOW + HOUR), ["有效期至 2026.11.25", false, "明天到期"]);
+    assert.deepEqual(expiry(NOW + HOUR / 4), ["今天 23:45 到期", true, "还剩 15 分"]);
+    assert.deepEqual(expiry(NOW + 1), ["今天 23:30 到期", true, "还剩 1 分"]);
+    assert.deepEqual(expiry(NOW + HOUR), ["明天 00:30 到期", false, "还剩 1 小时"]);
+    assert.deepEqual(expiry(NOW + 4 * HOUR + 52 * 60 + 1), ["明天 04:22 到期", false, "还剩 4 小时 53 分"]);
+    assert.deepEqual(expiry(NOW + DAY + 60), ["有效期至 2026.11.25", false, "明天到期"]);
+    assert.deepEqual(expiry(NOW - HOUR), ["今天 22:30 已到期", false, ""]);
     assert.deepEqual(expiry(NOW + 2 * DAY), ["有效期至 2026.11.26", false, "后天到期"]);
     assert.deepEqual(expiry(NOW + 7 * DAY), ["有效期至 2026.12.01", false, "还剩 7 天"]);
     assert.deepEqual(expiry(NOW + 8 * DAY), ["有效期至 2026.12.02", false, ""]);
@@ -171,14 +177,24 @@ describe("a card", () => {
     }
   });
 
-  test("has the verdict, and a button unless it is locked", () => {
-    const locked = card({ expire_time: NOW + DAY }, CHECK);
+  test("has a verdict that is not plainly usable, and a button that opens it, in the words of what can be done", () => {
+    const locked = card({ expire_time: NOW + 2 * DAY }, CHECK);
     assert.deepEqual(
       [locked.kind, locked.verdict, locked.button, locked.label],
-      ["check", CHECK.text, "", "暂不可用 · 请先核实，团购券，团购券，有效期至 2026.11.25，明天到期"],
+      ["check", CHECK.text, "查看", "! 暂不可用，团购券，团购券，有效期至 2026.11.26，后天到期"],
     );
-    const early = card({}, { ...CHECK, use: "outlined" });
-    assert.deepEqual([early.button, early.use], ["去使用", "outlined"]);
+    const buttons = (["yes", "outlined", "again", "disabled", "leave", "no"] as const).map((use) => {
+      const { button, use: look } = card({}, { ...CHECK, use });
+      return [button, look, card({}, { ...CHECK, use }, "", false).button];
+    });
+    assert.deepEqual(buttons, [
+      ["去使用", "yes", "查看"],
+      ["去使用", "outlined", "查看"],
+      ["去使用", "outlined", "查看"],
+      ["去使用", "disabled", "查看"],
+      ["查看", "outlined", "查看"],
+      ["查看", "outlined", "查看"],
+    ]);
   });
 
   test("has a code, its number in the order, and says that it was given away", () => {
@@ -194,7 +210,7 @@ describe("a card", () => {
       expire_time: NOW + HOUR,
       code_tail: "7001",
     });
-    assert.equal(label, "双人套餐，团购券，有效期至 2026.11.25，明天到期，实付 ¥44.99，门市价 ¥50，券码尾号 7001");
+    assert.equal(label, "双人套餐，团购券，明天 00:30 到期，还剩 1 小时，实付 ¥44.99，门市价 ¥50，券码尾号 7001");
   });
 });
 
@@ -218,6 +234,12 @@ describe("groups", () => {
     assert.deepEqual(sizes(twin("0001"), twin("0002", { times: { usable: 1 } })), [1, 1]);
   });
 
+  test("are not split by fields that a newer service sends, at any depth", () => {
+    const times = { usable: 1, total: 2 };
+    const newer = { times: { ...times, batch: "b" }, batch: "b" } as Partial<Certificate>;
+    assert.deepEqual(sizes(twin("0001", { times }), twin("0002", newer)), [2]);
+  });
+
   test("need a product", () => {
     const { sku_id: _, ...one } = twin("0001");
     const { sku_id: __, ...other } = twin("0002");
@@ -229,7 +251,7 @@ describe("groups", () => {
       verdict: certificate_id === "0002" ? CHECK : USABLE,
       order: "",
     });
-    const cards = cardsOf([twin("0001"), twin("0002"), twin("0003")], marksOf, "", NOW);
+    const cards = cardsOf([twin("0001"), twin("0002"), twin("0003")], marksOf, true, "", NOW);
     assert.deepEqual(
       cards.map(({ copies, verdict }) => [copies, verdict]),
       [
@@ -248,19 +270,20 @@ describe("groups", () => {
     assert.deepEqual([closed.copies, closed.code, closed.members, closed.notes], ["×2", "", [], []]);
     assert.equal(closed.label, "四人套餐，×2，团购券，有效期以抖音订单为准，查看全部 2 张，每张实付 ¥44.99");
     assert.equal(closed.button, "用 1 张");
+    assert.equal(cardOf(group, USABLE, "", "", false).button, "查看 1 张");
     const opened = cardOf(group, USABLE, "", "0001");
-    assert.deepEqual([opened.unfold, opened.button], ["收起", ""]);
+    assert.deepEqual([opened.unfold, opened.button, opened.word], ["收起", "", "去使用"]);
     assert.deepEqual(opened.members, [
       { id: "0001", text: "券码尾号 0001" },
       { id: "0002", text: "订单编号尾号 0002" },
     ]);
     const numbered = cardOf(group, USABLE, "本单第 1 张", "0001").members.map(({ text }) => text);
-    assert.deepEqual(numbered, ["本单第 1 张 · 券码尾号 0001", "本单第 1 张"]);
+    assert.deepEqual(numbered, ["本单第 1 张，券码尾号 0001", "本单第 1 张"]);
   });
 
   test("are at the place of their first certificate", () => {
     const certificates = [twin("0001"), twin("0002", { title: "其他" }), twin("0003")];
-    const cards = cardsOf(certificates, () => ({ verdict: USABLE, order: "" }), "", NOW);
+    const cards = cardsOf(certificates, () => ({ verdict: USABLE, order: "" }), true, "", NOW);
     assert.deepEqual(
       cards.map(({ title, copies }) => title + copies),
       ["四人套餐×2", "其他"],
@@ -269,38 +292,24 @@ describe("groups", () => {
 });
 
 describe("the counter view", () => {
-  const detail = (fields: Partial<Certificate>, verdict = USABLE) => detailOf(certificate(fields), verdict, "", NOW);
+  const detail = (fields: Partial<Certificate>) => detailOf(certificate(fields), "", NOW);
   const facts = (fields: Partial<Certificate>) =>
     Object.fromEntries(detail(fields).facts.map(({ name, text }) => [name, text]));
 
-  test("starts with what the staff looks at", () => {
-    const fields = { title: "双人套餐", pay_amount: 4499, expire_time: NOW + HOUR, code_tail: "7001" };
+  test("has what the staff looks at, and no number that could be taken for a code", () => {
+    const fields = { title: "双人套餐", pay_amount: 4499, expire_time: NOW + 2 * DAY, code_tail: "7001" };
     const { facts: _, ...shown } = detail({ ...fields, off_peak: { hours: [["14:00", "17:00"]] } });
     assert.deepEqual(shown, {
       id: "1",
       kindText: "团购券",
       title: "双人套餐",
       hours: "可用时段 14:00~17:00",
-      digitsName: "券码尾号",
-      digits: ["7001"],
-      isOrder: false,
       order: "",
-      expiry: { label: "有效期至", text: "2026.11.25", isLastDay: false, soon: "明天到期" },
+      expiry: { label: "有效期至", text: "2026.11.26", isLastDay: false, soon: "后天到期" },
       gives: "",
-      payment: "券款已付",
+      remainder: "",
     });
     assert.equal(detail({ times: { usable: 2, total: 10 } }).gives, "剩余 2 次，共 10 次");
-    assert.equal(detail({ expire_time: NOW + HOUR / 4 }).expiry.text, "今天 23:45 到期");
-  });
-
-  test("says nothing of a payment with a verdict", () => {
-    assert.equal(detail({ pay_amount: 4499 }, CHECK).payment, "");
-  });
-
-  test("has the whole order number in groups of four where there is no code", () => {
-    const { digitsName, digits, isOrder } = detail({ order_id: "1080000000000000123" });
-    assert.deepEqual([digitsName, isOrder], ["订单编号（非券码）", true]);
-    assert.deepEqual(digits, ["1080", "0000", "0000", "0000", "123"]);
   });
 
   test("has the conditions that mean something to a customer, and no raw numbers", () => {
@@ -324,6 +333,7 @@ describe("the counter view", () => {
       实付: "¥44.99",
       门市价: "¥50",
       来源: "转赠券",
+      券码尾号: "7001",
       订单编号: "2",
     });
   });
@@ -403,6 +413,24 @@ describe("messages", () => {
       [countText(0, false), countText(7, false), countText(200, true)],
       ["", "共 7 张可用券", "已找到 200 张可用券"],
     );
+  });
+
+  test("ask before a submission, unless the hook does, and name the danger of a second one", () => {
+    assert.equal(dialogOf("双人套餐", undefined, false)?.title, "双人套餐");
+    assert.equal(dialogOf("双人套餐", "把手机交给店员？", false)?.content, "把手机交给店员？");
+    assert.match(dialogOf("双人套餐", "把手机交给店员？", true)?.content ?? "", /可能已经核销/);
+    for (const isAgain of [false, true]) {
+      assert.equal(dialogOf("双人套餐", "", isAgain), undefined);
+      const { confirmText = "", cancelText = "" } = dialogOf("双人套餐", undefined, isAgain) ?? {};
+      assert.ok([confirmText, cancelText].every(({ length }) => length > 0 && length <= 4));
+    }
+  });
+
+  test("lead to the Douyin order, or to what the merchant has decided", () => {
+    const { heading, steps } = stepsOf("双人套餐", undefined);
+    assert.equal(heading, "请出示抖音订单");
+    assert.deepEqual(steps, ["打开抖音「我的订单」", "找到并打开「双人套餐」", "请店员扫描订单中的二维码"]);
+    assert.deepEqual(stepsOf("双人套餐", "请到前台"), { heading: "请到前台", steps: [], otherwise: "" });
   });
 
   test("explain the certificates that are not listed", () => {

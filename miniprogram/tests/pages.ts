@@ -1,25 +1,25 @@
 /** The pages from `dist` on a phone without a network: each is opened by itself. */
 
 import assert from "node:assert/strict";
-import type { Card } from "../src/coupons/pages/certificates/rows";
-import type { Verdict } from "../src/coupons/pages/certificates/verdict";
+import type { Progress } from "../src/coupons/client/client";
+import type { StoreEvent } from "../src/coupons/pages/certificates/storeState";
+import type { cardsView, counterView, listView } from "../src/coupons/pages/certificates/view";
 import type { Config } from "../src/coupons/settings";
 import { loadBuilt, unloadBuilt } from "./built";
 import type { FakeTt } from "./fake-tt";
 
+export interface Visit {
+  list: { certificates: object[] };
+  stores: { lastPoiId: string };
+  onProgress(progress: Progress): void;
+  updateStores(event: StoreEvent): void;
+}
+
 export interface Page {
-  data: {
-    usable: Card[];
-    others: Card[];
-    loading: boolean;
-    detail: { title: string; payment: string } | null;
-    verdict: Verdict | null;
-    goneTitle: string;
-    selecting: boolean;
-    stale: string;
-    slownessText: string;
-    problem: object | null;
-  };
+  data: ReturnType<typeof counterView>["view"] &
+    ReturnType<typeof cardsView>["cards"] &
+    ReturnType<typeof listView> & { clock: string };
+  setData(data: object): void;
   use(): void;
   leave(): void;
   retry(): void;
@@ -28,11 +28,7 @@ export interface Page {
   onShow(): void;
   onHide(): void;
   onUnload(): void;
-}
-
-interface Visit {
-  list: { certificates: object[] };
-  stores: { lastPoiId: string };
+  onPullDownRefresh(): void;
 }
 
 /** Start the mini-program on a phone, without a page. */

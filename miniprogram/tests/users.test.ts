@@ -173,6 +173,22 @@ describe("another user of the phone", () => {
     assert.ok(!JSON.stringify([...tt.stored.values()]).includes(tokenOf("lin")));
   });
 
+  test("gets nothing that was found before a second login whose session cannot be stored", async () => {
+    const { tt, progress, list } = newPhone();
+    tt.setStorageSync = () => {
+      throw new Error("exceed storage max size");
+    };
+    const { onRequest } = tt;
+    const part = { ...listOf("lin"), next_cursor: "of-lin" };
+    tt.onRequest = ({ success }) => success(reply({ token: "expired", expires_in: 0, list: part }));
+    const pager = list();
+    assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["lin"]);
+    [tt.customer, tt.onRequest] = ["wang", onRequest];
+    assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["wang"]);
+    assert.deepEqual([tt.sent.at(-1), progress], [`GET ${tokenOf("wang")}`, ["user_changed"]]);
+    assert.ok(!tt.requests.at(-1)?.url.includes("of-lin"));
+  });
+
   test("gets nothing of a login under way whose session cannot be stored", async () => {
     const { tt, list } = newPhone();
     breakStorage(tt, "lin");
@@ -382,6 +398,7 @@ describe("the page", () => {
       counter.onHide();
       counter.onShow();
       await flush();
+      mock.timers.tick(800);
       counter.use();
       if (!isLate) {
         submit();

@@ -3,11 +3,15 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Certificate, Problem } from "../src/coupons/client/client";
+import type * as Rows from "../src/coupons/pages/certificates/rows";
 import type * as States from "../src/coupons/pages/certificates/state";
+import type * as Submissions from "../src/coupons/pages/certificates/submission";
 import type * as Verdicts from "../src/coupons/pages/certificates/verdict";
 import { loadBuilt } from "./built";
 
 const { INITIAL_STATE, nextState } = loadBuilt<typeof States>("coupons/pages/certificates/state");
+const { expiryOf } = loadBuilt<typeof Rows>("coupons/pages/certificates/rows");
+const { newSubmission, stateOf, withList } = loadBuilt<typeof Submissions>("coupons/pages/certificates/submission");
 const { verdictOf } = loadBuilt<typeof Verdicts>("coupons/pages/certificates/verdict");
 
 const MINUTE = 60;
@@ -22,76 +26,131 @@ const PROBLEM: Problem = { code: "network", status: 0, detail: "", action: "retr
 
 interface Situation {
   fields?: Partial<Certificate>;
-  submission?: Partial<Verdicts.Submission>;
+  submission?: Partial<Submissions.Submission>;
   list?: Partial<States.ListState>;
   now?: number;
 }
 
+/** Judge a coupon of a list that was read just now, unless the situation says otherwise. */
 function judge({ fields, submission, list, now = NOW }: Situation) {
   const certificate = { ...COUPON, ...fields };
-  const listed = { ...INITIAL_STATE, certificates: [certificate], updatedAt: NOW, ...list };
-  const calls = new Map<string, Verdicts.Submission>();
+  const listed = { ...INITIAL_STATE, certificates: [certificate], updatedAt: now, ...list };
+  const calls = new Map<string, Submissions.Submission>();
   if (submission) {
-    calls.set("1", { certificate, state: "submitted", at: NOW, isOpen: true, ...submission });
+    calls.set("1", { ...newSubmission(1, certificate, "", NOW), ...submission });
   }
   return verdictOf(certificate, listed, calls, now);
 }
 
-const GONE = { list: { certificates: [] } };
-const CHECK_RESULT = "未能确认是否核销 · 请店员核对";
-const EARLIER = { state: "submitted", isOpen: false } as const;
+/** What the list of a later read says. */
+const seen = (certificate?: Certificate) => ({ seen: { read: 5, at: NOW + MINUTE, certificate } });
+const SUBMITTED = { state: "submitted" } as const;
+const UNKNOWN = { state: "unknown" } as const;
+const CARD = { times: { usable: 7 } };
+const FEWER = { ...SUBMITTED, certificate: { ...COUPON, ...CARD }, ...seen({ ...COUPON, times: { usable: 6 } }) };
+const ASK = "请店员在抖音来客查看核销记录";
 
-const rows: [name: string, situation: Situation, kind: string, text: string, use: Verdicts.Use][] = [
-  ["plainly usable", { fields: { start_time: NOW, expire_time: NOW + 1 } }, "none", "", "yes"],
-  ["the hook runs", { submission: { state: "running" } }, "busy", "处理中 · 请勿重复核销", "disabled"],
+const rows: [name: string, situation: Situation, kind: Verdicts.Verdict["kind"], text: string, use: Verdicts.Use][] = [
+  ["plainly usable", { fields: { start_time: NOW, expire_time: NOW + 1 } }, "usable", "本店可用", "yes"],
+  ["the hook runs", { submission: { state: "running" } }, "busy", "… 处理中，请等待，不要再点", "disabled"],
+  ["submitted", { submission: SUBMITTED }, "done", "✓ 12.03 16:07 已提交", "leave"],
   [
-    "and the coupon has left the list",
-    { submission: { state: "running" }, ...GONE },
-    "busy",
-    "处理中 · 请勿重复核销",
-    "disabled",
+    "the complete list does not have it",
+    { submission: { ...SUBMITTED, ...seen() } },
+    "done",
+    "✓ 12.03 16:07 已提交，已不在可用券中（16:08）",
+    "leave",
   ],
   [
-    "it runs for 59 s",
-    { submission: { state: "running" }, now: NOW + 59 },
-    "busy",
-    "处理中 · 请勿重复核销",
-    "disabled",
+    "a list still has it",
+    { submission: { ...SUBMITTED, ...seen(COUPON) } },
+    "check",
+    "! 12.03 16:07 已提交，抖音仍显示可用（16:08）",
+    "leave",
   ],
-  ["it runs for 60 s", { submission: { state: "running" }, now: NOW + 60 }, "check", CHECK_RESULT, "yes"],
-  ["submitted", { submission: {} }, "done", "12.03 16:07 已提交 · 以店员确认为准", "leave"],
-  ["on an old screenshot", { submission: {}, now: NOW + DAY }, "done", "12.03 16:07 已提交 · 以店员确认为准", "leave"],
-  ["the hook has failed", { submission: { state: "failed" } }, "check", CHECK_RESULT, "yes"],
-  ["and the coupon has left the list", { submission: { state: "failed" }, ...GONE }, "check", CHECK_RESULT, "leave"],
-  ["the hook has returned without a promise", { submission: { state: "returned" } }, "none", "", "yes"],
-  ["locked", { fields: { lock: { status: 1 } } }, "check", "暂不可用 · 请先核实", "no"],
-  ["another lock", { fields: { lock: { scene: 1000 } } }, "check", "暂不可用 · 请先核实", "no"],
-  ["starts today", { fields: { start_time: NOW + 58 * MINUTE } }, "check", "今天 17:05 起可用 · 请核对", "outlined"],
-  ["starts tomorrow", { fields: { start_time: NOW + DAY } }, "check", "2026.12.04 起可用 · 请核对", "outlined"],
-  ["expires now", { fields: { expire_time: NOW } }, "check", "已过有效期 · 请店员确认", "outlined"],
-  ["submitted before", { submission: EARLIER }, "check", "12.03 16:07 已提交过 · 请核对", "yes"],
-  ["and it has left the list", { submission: EARLIER, ...GONE }, "check", "12.03 16:07 已提交过 · 请核对", "leave"],
-  ["the update has failed", { list: { isStale: true } }, "check", "未能更新（16:07 的数据）· 请核对", "yes"],
+  [
+    "and so does the last list",
+    { submission: { ...SUBMITTED, ...seen(COUPON), lastRead: 5 } },
+    "check",
+    "! 12.03 16:07 已提交，抖音仍显示可用（16:08）",
+    "again",
+  ],
+  [
+    "and it is locked",
+    { fields: { lock: { status: 1 } }, submission: { ...SUBMITTED, ...seen(COUPON), lastRead: 5 } },
+    "check",
+    "! 12.03 16:07 已提交，抖音仍显示可用（16:08）",
+    "leave",
+  ],
+  ["a times card has fewer uses", { submission: FEWER }, "done", "✓ 剩余次数已从 7 次变为 6 次", "yes"],
+  [
+    "and has expired",
+    { submission: FEWER, fields: { expire_time: NOW - DAY } },
+    "check",
+    "! 2026.12.02 已到期",
+    "outlined",
+  ],
+  ["the result is unknown", { submission: UNKNOWN }, "check", "! 未能确认是否核销", "leave"],
+  [
+    "and the complete list does not have it",
+    { submission: { ...UNKNOWN, ...seen() } },
+    "check",
+    "! 未能确认是否核销，已不在可用券中（16:08）",
+    "leave",
+  ],
+  [
+    "and the last list still has it",
+    { submission: { ...UNKNOWN, ...seen(COUPON), lastRead: 4 } },
+    "check",
+    "! 未能确认是否核销，抖音仍显示可用（16:08）",
+    "again",
+  ],
+  ["the hook has returned without a promise", { submission: { state: "returned" } }, "usable", "本店可用", "yes"],
+  ["locked", { fields: { lock: { status: 1 } } }, "check", "! 暂不可用，可能在退款或转赠中", "no"],
+  ["another lock", { fields: { lock: { scene: 1000 } } }, "check", "! 暂不可用，可能在退款或转赠中", "no"],
+  ["starts today", { fields: { start_time: NOW + 58 * MINUTE } }, "check", "! 今天 17:05 起可用", "outlined"],
+  ["starts tomorrow", { fields: { start_time: NOW + DAY } }, "check", "! 2026.12.04 起可用", "outlined"],
+  ["expired today", { fields: { expire_time: NOW - MINUTE } }, "check", "! 今天 16:06 已到期", "outlined"],
+  ["expires now", { fields: { expire_time: NOW } }, "check", "! 今天 16:07 已到期", "outlined"],
+  ["expired before", { fields: { expire_time: NOW - DAY } }, "check", "! 2026.12.02 已到期", "outlined"],
+  ["the update has failed", { list: { isStale: true } }, "check", "! 未能更新（16:07 的数据）", "yes"],
   [
     "on another day",
-    { list: { isStale: true }, now: NOW + DAY },
+    { list: { isStale: true, updatedAt: NOW }, now: NOW + DAY },
     "check",
-    "未能更新（12.03 16:07 的数据）· 请核对",
+    "! 未能更新（12.03 16:07 的数据）",
     "yes",
   ],
-  ["within its hours", { fields: { off_peak: HOURS } }, "none", "", "yes"],
+  ["the list was read 61 s ago", { list: { updatedAt: NOW - 61 } }, "usable", "本店可用", "yes"],
+  ["62 s ago", { list: { updatedAt: NOW - 62 } }, "check", "! 未能更新（16:05 的数据）", "yes"],
+  ["the clock was set back", { list: { updatedAt: NOW + 1 } }, "check", "! 未能更新（16:07 的数据）", "yes"],
+  [
+    "an update has not reached it yet",
+    { list: { certificates: [], former: [COUPON] } },
+    "usable",
+    "本店可用",
+    "disabled",
+  ],
+  ["within its hours", { fields: { off_peak: HOURS } }, "usable", "本店可用", "yes"],
+  [
+    "before its hours",
+    { fields: { off_peak: HOURS }, now: NOW - 3 * HOUR },
+    "check",
+    "! 现在 13:07，今天 14:00 起可用",
+    "yes",
+  ],
   [
     "after its hours",
     { fields: { off_peak: HOURS }, now: NOW + HOUR },
     "check",
-    "可用时段 14:00~17:00 · 请核对",
+    "! 现在 17:07，今天的可用时段已过",
     "yes",
   ],
   [
     "a restricted kind without hours",
     { fields: { off_peak: { limit_type: 1 } } },
     "check",
-    "仅部分时段可用 · 请核对",
+    "! 可用时段请看抖音订单",
     "yes",
   ],
 ];
@@ -111,21 +170,40 @@ describe("the verdict on a coupon", () => {
     const { start_time: __, ...started } = unlocked;
     const { expire_time: ___, ...current } = started;
     const situations: [Situation, string][] = [
-      [{ ...situation, submission: { state: "running", at: NOW + HOUR } }, "处理中"],
-      [{ ...situation, submission: {} }, "12.03 16:07 已提交 "],
-      [{ ...situation, submission: { state: "failed" } }, "未能确认"],
-      [{ ...situation, submission: EARLIER }, "暂不可用"],
-      [{ ...situation, submission: EARLIER, fields: unlocked }, "2026.12.04 起可用"],
-      [{ ...situation, submission: EARLIER, fields: started }, "已过有效期"],
-      [{ ...situation, submission: EARLIER, fields: current }, "12.03 16:07 已提交过"],
-      [{ ...situation, fields: current }, "未能更新"],
-      [{ ...situation, fields: current, list: {} }, "可用时段"],
-      [{ ...situation, fields: current, list: {}, now: NOW }, "仅部分日期可用"],
+      [{ ...situation, submission: { state: "running", at: NOW + HOUR } }, "… 处理中"],
+      [{ ...situation, submission: SUBMITTED }, "✓ 12.03 16:07 已提交"],
+      [{ ...situation, submission: UNKNOWN }, "! 未能确认"],
+      [{ ...situation, submission: FEWER }, "! 暂不可用"],
+      [{ ...situation, submission: FEWER, fields: unlocked }, "! 2026.12.04 起可用"],
+      [{ ...situation, submission: FEWER, fields: started }, "! 2026.12.02 已到期"],
+      [{ ...situation, submission: FEWER, fields: current }, "✓ 剩余次数"],
+      [{ ...situation, fields: current }, "! 未能更新"],
+      [{ ...situation, fields: current, list: {} }, "! 现在 17:07"],
+      [{ ...situation, fields: current, list: {}, now: NOW }, "! 可用日期"],
     ];
     assert.deepEqual(
       situations.map(([each, text]) => judge(each).text.startsWith(text)),
       situations.map(() => true),
     );
+  });
+
+  test("says what to do next, and who does it", () => {
+    const nexts: [Situation, string][] = [
+      [{}, ""],
+      [{ fields: { off_peak: HOURS } }, "正在可用时段内"],
+      [{ submission: SUBMITTED }, `正在查询结果。${ASK}`],
+      [{ submission: { ...SUBMITTED, ...seen() } }, `${ASK}，再交付`],
+      [{ submission: { ...SUBMITTED, ...seen(COUPON) } }, "稍后自动再查，请等待"],
+      [{ submission: { ...UNKNOWN, ...seen(COUPON), lastRead: 5 } }, `${ASK}：没有这次核销，才能再次核销`],
+      [{ submission: UNKNOWN }, `${ASK}，不要再次核销`],
+      [{ submission: { ...UNKNOWN, ...seen() } }, `可能已经核销。${ASK}`],
+      [{ fields: { lock: {} } }, "请在抖音「我的订单」中查看这张券"],
+      [{ list: { isStale: true } }, "请重试，或请店员核对"],
+      [{ list: { isStale: true, activity: "refresh" } }, "正在更新…"],
+    ];
+    for (const [situation, next] of nexts) {
+      assert.equal(judge(situation).next, next);
+    }
   });
 
   test("can be updated only after a failed update, and not during another one", () => {
@@ -165,13 +243,13 @@ describe("the verdict on a coupon", () => {
 });
 
 const hours: [string[][] | undefined, time: string, text: string][] = [
-  [[["14:00", "17:00"]], "13:59", "可用时段 14:00~17:00"],
+  [[["14:00", "17:00"]], "13:59", "现在 13:59，今天 14:00 起可用"],
   [[["14:00", "17:00"]], "14:00", ""],
-  [[["14:00", "17:00"]], "17:00", "可用时段 14:00~17:00"],
-  [[["22:00", "02:00"]], "21:59", "可用时段 22:00~次日02:00"],
+  [[["14:00", "17:00"]], "17:00", "现在 17:00，今天的可用时段已过"],
+  [[["22:00", "02:00"]], "21:59", "现在 21:59，今天 22:00 起可用"],
   [[["22:00", "02:00"]], "23:00", ""],
   [[["22:00", "02:00"]], "01:59", ""],
-  [[["22:00", "02:00"]], "02:00", "可用时段 22:00~次日02:00"],
+  [[["22:00", "02:00"]], "02:00", "现在 02:00，今天 22:00 起可用"],
   [[["00:00", "24:00"]], "23:59", ""],
   [[["10:00", "10:00"]], "09:00", ""],
   [
@@ -188,23 +266,23 @@ const hours: [string[][] | undefined, time: string, text: string][] = [
       ["14:00", "17:00"],
     ],
     "12:00",
-    "可用时段 9:30~11:00、14:00~17:00",
+    "现在 12:00，今天 14:00 起可用",
   ],
-  [[["晚市", "打烊"]], "16:00", "仅部分时段可用"],
+  [[["晚市", "打烊"]], "16:00", "可用时段请看抖音订单"],
   [
     [
       ["14:00", "17:00"],
       ["晚市", "打烊"],
     ],
     "16:00",
-    "仅部分时段可用",
+    "可用时段请看抖音订单",
   ],
-  [[["14:60", "17:00"]], "16:00", "仅部分时段可用"],
-  [[["14:00", "25:00"]], "16:00", "仅部分时段可用"],
-  [[["14:00"]], "16:00", "仅部分时段可用"],
-  [[[]], "16:00", "仅部分时段可用"],
-  [[], "16:00", "仅部分时段可用"],
-  [undefined, "16:00", "仅部分时段可用"],
+  [[["14:60", "17:00"]], "16:00", "可用时段请看抖音订单"],
+  [[["14:00", "25:00"]], "16:00", "可用时段请看抖音订单"],
+  [[["14:00"]], "16:00", "可用时段请看抖音订单"],
+  [[[]], "16:00", "可用时段请看抖音订单"],
+  [[], "16:00", "可用时段请看抖音订单"],
+  [undefined, "16:00", "可用时段请看抖音订单"],
 ];
 
 describe("hours in China", () => {
@@ -213,34 +291,41 @@ describe("hours in China", () => {
       const [hour = 0, minute = 0] = time.split(":").map(Number);
       const off_peak = value ? { hours: value } : { limit_type: 1 };
       const verdict = judge({ fields: { off_peak }, now: MIDNIGHT + hour * HOUR + minute * MINUTE });
-      assert.equal(verdict.text, text && `${text} · 请核对`);
+      assert.equal(verdict.text, text ? `! ${text}` : "本店可用");
     });
   }
 
   test("do not help against weekdays and dates, whose numbers are not documented", () => {
     for (const limit of [{ weekdays: [0] }, { start_time: 5 }, { end_time: NOW }]) {
-      const text = "仅部分日期可用 · 请核对";
+      const text = "! 可用日期请看抖音订单";
       assert.equal(judge({ fields: { off_peak: { ...HOURS, ...limit } } }).text, text);
       assert.equal(judge({ fields: { off_peak: limit } }).text, text);
     }
-    assert.equal(judge({ fields: { off_peak: { ...HOURS, weekdays: [] } } }).text, "");
+    assert.equal(judge({ fields: { off_peak: { ...HOURS, weekdays: [] } } }).text, "本店可用");
   });
 });
 
 describe("the next change", () => {
   const changes: [string, Situation, number][] = [
-    ["midnight in China, when words such as 今天 change", {}, MIDNIGHT],
-    ["the start", { fields: { start_time: NOW + HOUR } }, NOW + HOUR],
-    ["the end", { fields: { expire_time: NOW + HOUR } }, NOW + HOUR],
-    ["not a moment that has passed", { fields: { start_time: NOW - 1, expire_time: NOW } }, MIDNIGHT],
-    ["a hook that runs for 60 s", { submission: { state: "running" } }, NOW + 60],
-    ["not a hook that has run for longer", { submission: { state: "running", at: NOW - 60 } }, MIDNIGHT],
-    ["the end of the hours", { fields: { off_peak: HOURS } }, MIDNIGHT - 7 * HOUR],
-    ["the start of the hours", { fields: { off_peak: HOURS }, now: MIDNIGHT + 9 * HOUR }, MIDNIGHT + 14 * HOUR],
-    ["the soonest of them", { fields: { off_peak: HOURS, expire_time: NOW + 20 } }, NOW + 20],
+    ["the end of what the list says", {}, NOW + 62],
+    ["midnight in China, when words such as 今天 change", { list: { updatedAt: 0 } }, MIDNIGHT],
+    ["the start", { fields: { start_time: NOW + 30 } }, NOW + 30],
+    ["the end", { fields: { expire_time: NOW + 30 } }, NOW + 30],
+    ["each minute of the last day", { fields: { expire_time: NOW + HOUR + 1 } }, NOW + 1],
+    ["the begin of the last day", { fields: { expire_time: NOW + DAY + 1 } }, NOW + 1],
+    ["not a moment that has passed", { fields: { start_time: NOW - 1, expire_time: NOW } }, NOW + 62],
+    ["the end of the hours", { fields: { off_peak: HOURS }, now: MIDNIGHT - 7 * HOUR - 1 }, MIDNIGHT - 7 * HOUR],
+    ["the start of the hours", { fields: { off_peak: HOURS }, now: MIDNIGHT + 14 * HOUR - 1 }, MIDNIGHT + 14 * HOUR],
+    ["each minute outside of the hours", { fields: { off_peak: HOURS }, now: NOW + HOUR + 1 }, NOW + HOUR + MINUTE],
   ];
   for (const [name, situation, until] of changes) {
     test(`is ${name}`, () => assert.equal(judge(situation).until, until));
+  }
+
+  /** What a page shows of a list that was read once: verdict and expiry. */
+  function shown(situation: Situation, now: number) {
+    const { text, until } = judge({ ...situation, list: { updatedAt: NOW, ...situation.list }, now });
+    return { text: text + JSON.stringify(expiryOf({ ...COUPON, ...situation.fields }, now)), until };
   }
 
   test("comes before no other change", () => {
@@ -258,19 +343,64 @@ describe("the next change", () => {
         },
       },
       { list: { isStale: true } },
-      { submission: { state: "running", at: NOW + 7 * HOUR } },
+      { list: { updatedAt: NOW + DAY } },
     ];
     for (const situation of situations) {
       const texts = new Set<string>();
       for (let now = NOW; now < NOW + 2 * DAY; ) {
-        const { text, until } = judge({ ...situation, now });
+        const { text, until } = shown(situation, now);
         texts.add(text);
         for (; now < until; now = now + 7 * MINUTE < until ? now + 7 * MINUTE : Math.max(now + 1, until - 1)) {
-          assert.equal(judge({ ...situation, now }).text, text);
+          assert.equal(shown(situation, now).text, text);
         }
         now = until;
       }
       assert.ok(texts.size > 1);
     }
+  });
+});
+
+describe("a submission", () => {
+  const ends: [result: unknown, isPromise: boolean, end: Submissions.End][] = [
+    [true, true, "submitted"],
+    [undefined, true, "submitted"],
+    [false, true, "cancelled"],
+    [null, true, "unknown"],
+    [{ statusCode: 404 }, true, "unknown"],
+    ["true", true, "unknown"],
+    [1, true, "unknown"],
+    [false, false, "cancelled"],
+    [true, false, "returned"],
+    [undefined, false, "returned"],
+  ];
+  for (const [result, isPromise, end] of ends) {
+    test(`whose hook ${isPromise ? "resolves to" : "returns"} ${JSON.stringify(result)} is ${end}`, () => {
+      assert.equal(stateOf(result, isPromise), end);
+    });
+  }
+
+  const call = { ...newSubmission(1, COUPON, "", NOW), ...SUBMITTED, endedIn: 2 };
+  const read = { ...INITIAL_STATE, reads: 3, shownRead: 3, updatedAt: NOW + 1 };
+  const other = { ...COUPON, certificate_id: "9" };
+  const lists: [name: string, list: Partial<States.ListState>, seen: boolean | undefined][] = [
+    ["a list that has it", { certificates: [COUPON] }, true],
+    ["the first part of one", { certificates: [COUPON], more: true, activity: "more" }, true],
+    ["a complete list without it", { certificates: [other] }, false],
+    ["a part without it", { certificates: [other], more: true }, undefined],
+    ["a list that goes on", { certificates: [other], activity: "more" }, undefined],
+    ["a list that has failed", { certificates: [other], problem: PROBLEM }, undefined],
+    ["a list that began before the hook ended", { certificates: [COUPON], reads: 3, shownRead: 2 }, undefined],
+  ];
+  for (const [name, list, isListed] of lists) {
+    test(`is seen as ${isListed === undefined ? "before" : isListed ? "listed" : "gone"} by ${name}`, () => {
+      const after = withList(call, { ...read, ...list });
+      assert.equal(after.seen && !!after.seen.certificate, isListed);
+    });
+  }
+
+  test("without a promise is submitted when the complete list does not have it", () => {
+    const returned = { ...call, state: "returned" as const };
+    assert.equal(withList(returned, { ...read, certificates: [COUPON] }).state, "returned");
+    assert.equal(withList(returned, read).state, "submitted");
   });
 });

@@ -5,13 +5,14 @@ import { describe, test } from "node:test";
 import type { Certificate, Problem } from "../src/coupons/client/client";
 import type * as States from "../src/coupons/pages/certificates/state";
 import type * as StoreStates from "../src/coupons/pages/certificates/storeState";
-import type { Submission } from "../src/coupons/pages/certificates/verdict";
+import type * as Submissions from "../src/coupons/pages/certificates/submission";
 import type * as Views from "../src/coupons/pages/certificates/view";
 import type { Config } from "../src/coupons/settings";
 import { loadBuilt } from "./built";
 
 const { INITIAL_STATE } = loadBuilt<typeof States>("coupons/pages/certificates/state");
 const { INITIAL_STORE_STATE } = loadBuilt<typeof StoreStates>("coupons/pages/certificates/storeState");
+const { newSubmission } = loadBuilt<typeof Submissions>("coupons/pages/certificates/submission");
 const { cardsView, counterView, listView, storesView } = loadBuilt<typeof Views>("coupons/pages/certificates/view");
 
 /** 2026-11-24 23:30 in China. */
@@ -25,6 +26,7 @@ const PROBLEM: Problem = {
   retryAfter: 0,
   requestId: "",
 };
+const HELP = "您的券仍在抖音「我的订单」中，可在那里打开并出示给店员";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
 const STORES = { ...INITIAL_STORE_STATE, accountId: "1" };
 const LISTED = { ...INITIAL_STATE, certificates: [COUPON], updatedAt: NOW };
@@ -47,14 +49,25 @@ describe("the list", () => {
 
   test("that is old has its time, and offers no more of it", () => {
     const { stale, more, empty } = view({ ...LISTED, more: true, problem: PROBLEM, isStale: true }, NOW + 60);
-    assert.deepEqual([stale, more, empty], ["未能更新（23:30 的数据）· 请核对", false, false]);
+    assert.deepEqual([stale, more, empty], ["! 未能更新（23:30 的数据）", false, false]);
   });
 
   test("explains coupons that cannot be used only when it is complete", () => {
     const list = { ...INITIAL_STATE, updatedAt: NOW, unusable: { expired: 1 } };
     assert.equal(view(list).unusable, "另有 1 张已过期");
-    assert.equal(view({ ...list, more: true }).unusable, "");
+    assert.equal(view({ ...list, certificates: [COUPON], more: true }).unusable, "");
     assert.equal(view({ ...list, problem: PROBLEM }).unusable, "");
+  });
+
+  test("that is partial and still empty says how far it has looked", () => {
+    const list = { ...INITIAL_STATE, updatedAt: NOW, more: true, parts: 11, unusable: { other: 550 } };
+    const { searched, unusable } = view(list);
+    assert.deepEqual([searched, unusable], ["已查找 11 批券，还没有找到本店可用的券", "另有 550 张暂不能在本店使用"]);
+    assert.deepEqual([view({ ...list, certificates: [COUPON] }).searched, view(INITIAL_STATE).searched], ["", ""]);
+  });
+
+  test("has the merchant's notice", () => {
+    assert.equal(view({ ...LISTED, notice: "今晚 8 点后暂停核销" }).notice, "今晚 8 点后暂停核销");
   });
 
   test("speaks of a refund only below coupons, and not under a problem", () => {
@@ -96,8 +109,8 @@ describe("the list", () => {
       const { detail } = counterView({ ...LISTED, certificates: [paid] }, STORES, new Map(), config, "1", NOW).view;
       const texts = JSON.stringify([card, detail]);
       assert.deepEqual(
-        ["44.99", "门市价", "券款已付", "尾号 7001"].map((text) => texts.includes(text)),
-        [showPrices, showPrices, showPrices, true],
+        ["44.99", "门市价", "尾号 7001"].map((text) => texts.includes(text)),
+        [showPrices, showPrices, true],
       );
     }
   });
@@ -107,7 +120,7 @@ describe("a problem", () => {
   test("is shown with what to do instead, and counts the seconds until a retry", () => {
     const list = { ...INITIAL_STATE, problem: { ...PROBLEM, retryAfter: 3 }, problemAt: NOW };
     const { problem } = listView(list, STORES, CONFIG, NOW + 1);
-    assert.deepEqual([problem?.text, problem?.wait, problem?.help], [PROBLEM.detail, 2, "仍无法解决？请联系店员"]);
+    assert.deepEqual([problem?.text, problem?.wait, problem?.help], [PROBLEM.detail, 2, `仍无法解决？${HELP}`]);
     const help = "请到前台报手机号";
     assert.equal(listView(list, STORES, { ...CONFIG, help }, NOW).problem?.help, `仍无法解决？${help}`);
     assert.equal(listView(INITIAL_STATE, STORES, CONFIG, NOW).problem, null);
@@ -127,23 +140,62 @@ describe("a problem", () => {
 });
 
 describe("the counter view", () => {
-  const view = (list: States.ListState, submission?: Partial<Submission>, config: Config = CONFIG, id = "1") => {
-    const call: Submission = { certificate: COUPON, state: "submitted", at: NOW, isOpen: true, ...submission };
+  const view = (
+    list: States.ListState,
+    submission?: Partial<Submissions.Submission>,
+    config: Config = CONFIG,
+    id = "1",
+  ) => {
+    const call: Submissions.Submission = { ...newSubmission(1, COUPON, "", NOW), ...submission };
     return counterView(list, STORES, new Map(submission && [["1", call]]), config, id, NOW).view;
   };
+  const REDEEMS: Config = { ...CONFIG, onSelect: () => {} };
 
   test("shows its certificate with the verdict, also an old one, and what to do", () => {
-    const { detail, verdict, hasHook, help } = view({ ...LISTED, problem: PROBLEM, isStale: true });
+    const { detail, verdict, button, help } = view({ ...LISTED, problem: PROBLEM, isStale: true }, undefined, REDEEMS);
     assert.deepEqual(
-      [detail?.id, verdict?.text, verdict?.canRetry, hasHook, help],
-      ["1", "未能更新（23:30 的数据）· 请核对", true, false, "请联系店员"],
+      [detail?.id, verdict?.text, verdict?.canRetry, button, help],
+      ["1", "! 未能更新（23:30 的数据）", true, "立即核销", HELP],
     );
-    assert.ok(view(LISTED, undefined, { ...CONFIG, onSelect: () => {} }).hasHook);
   });
 
-  test("without a hook says to show it to the staff, or what the shop has decided", () => {
-    assert.equal(view(LISTED).counterText, "请向店员出示本页");
-    assert.equal(view(LISTED, undefined, { ...CONFIG, counterText: "请到前台" }).counterText, "请到前台");
+  test("without a hook, or switched off, leads to the Douyin order, or to what the shop has decided", () => {
+    const off = view({ ...LISTED, redeeming: false, notice: "暂停核销" }, undefined, REDEEMS);
+    for (const { button, canSubmit, hasSteps, steps, help } of [view(LISTED), off]) {
+      assert.deepEqual([button, canSubmit, hasSteps, steps.heading, help], ["", false, true, "请出示抖音订单", ""]);
+    }
+    assert.equal(off.notice, "暂停核销");
+    const { steps, help } = view(LISTED, undefined, { ...CONFIG, counterText: "请到前台", help: "请打电话" });
+    assert.deepEqual([steps.heading, help], ["请到前台", "请打电话"]);
+    const words = ["去使用", "立即核销", "券款已付"].filter((word) => JSON.stringify(view(LISTED)).includes(word));
+    assert.deepEqual(words, []);
+  });
+
+  const actions: [name: string, view: ReturnType<typeof view>, action: [string, boolean, boolean, boolean]][] = [
+    ["a usable coupon", view(LISTED, undefined, REDEEMS), ["立即核销", true, false, false]],
+    ["a running hook", view(LISTED, { state: "running" }, REDEEMS), ["处理中…", false, false, false]],
+    [
+      "a running hook, switched off",
+      view({ ...LISTED, redeeming: false }, { state: "running" }, REDEEMS),
+      ["处理中…", false, false, false],
+    ],
+    ["a submission", view(LISTED, { state: "submitted" }, REDEEMS), ["", false, true, false]],
+    ["a locked coupon", view({ ...LISTED, certificates: [{ ...COUPON, lock: {} }] }), ["", false, false, false]],
+  ];
+  for (const [name, { button, canSubmit, canLeave, hasSteps }, action] of actions) {
+    test(`of ${name} offers ${JSON.stringify(action)}`, () => {
+      assert.deepEqual([button, canSubmit, canLeave, hasSteps], action);
+    });
+  }
+
+  test("after a submission refers the customer to the order, until a times card has fewer uses", () => {
+    const times = (usable: number) => ({ ...COUPON, times: { usable } });
+    const seen = { read: 1, at: NOW, certificate: times(6) };
+    const helps = [{}, { state: "unknown" as const }, { state: "submitted" as const, certificate: times(7), seen }].map(
+      (submission) => view(LISTED, submission, REDEEMS).help,
+    );
+    const unknown = "请在抖音「我的订单」中查看这张券是否已使用";
+    assert.deepEqual(helps, [unknown, unknown, HELP]);
   });
 
   test("says if nobody has chosen the store today", () => {
@@ -158,17 +210,15 @@ describe("the counter view", () => {
 
   test("has no second submission while the hook runs, also for another coupon", () => {
     const other = { ...COUPON, certificate_id: "9" };
-    const running = view({ ...LISTED, certificates: [other] }, { state: "running" }, CONFIG, "9");
-    assert.deepEqual([running.selecting, running.verdict?.kind], [true, "none"]);
-    assert.ok(!view(LISTED, { state: "running", at: NOW - 60 }).selecting);
+    const running = view({ ...LISTED, certificates: [other] }, { state: "running" }, REDEEMS, "9");
+    assert.deepEqual([running.button, running.canSubmit, running.verdict?.kind], ["处理中…", false, "usable"]);
   });
 
-  const kept: [Submission["state"], boolean][] = [
+  const kept: [Submissions.Submission["state"], boolean][] = [
     ["running", true],
     ["submitted", true],
-    ["failed", true],
+    ["unknown", true],
     ["returned", false],
-    ["cancelled", false],
   ];
   for (const [state, isKept] of kept) {
     test(`${isKept ? "keeps" : "does not keep"} a coupon that has left the list (${state})`, () => {

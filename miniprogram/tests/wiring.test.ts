@@ -31,6 +31,7 @@ interface Page {
   openCertificate: (event: object) => void;
   callStore: () => void;
   use: () => void;
+  isReady: boolean;
   copyText: (event: object) => void;
   leave: () => void;
 }
@@ -193,14 +194,14 @@ test("a step back from 券详情 asks nothing; a return to the program reads the
   await until(() => program.top.data.canChoose && program.top.data.refundable);
   const before = program.requests.length;
   program.top.openCertificate(tap({ id: "7200000000000000001" }));
-  assert.deepEqual(program.top.data.detail?.digits, ["7001"]);
+  assert.deepEqual(program.top.data.detail?.title, "双人套餐");
   program.back();
   program.top.openCertificate(tap({ id: "7200000000000000001" }));
   assert.equal(program.requests.length, before);
   program.top.onHide();
   program.top.onShow();
   await until(() => program.requests.length === before + 1);
-  assert.deepEqual(program.top.data.detail?.digits, ["7001"]);
+  assert.deepEqual(program.top.data.detail?.title, "双人套餐");
 });
 
 test("a page that begins shows nothing that is not known yet", async () => {
@@ -241,9 +242,13 @@ test("the list opens 券详情 and submits nothing; the hook is called there, an
   assert.deepEqual([program.paths, used], [[LIST, COUNTER], []]);
   const { length } = program.requests;
   program.top.use();
-  assert.equal(program.top.data.verdict?.text, "处理中 · 请勿重复核销");
+  assert.deepEqual(used, [], "a tap so soon after the one in the list was not meant for this button");
+  await until(() => program.top.isReady);
+  program.top.use();
+  await until(() => used.length);
+  assert.equal(program.top.data.verdict?.kind, "busy");
   await until(() => program.requests.length === length + 1);
-  assert.match(program.top.data.verdict?.text ?? "", /^\d\d\.\d\d \d\d:\d\d 已提交 · 以店员确认为准$/);
+  assert.match(program.top.data.verdict?.text ?? "", /^✓ \d\d\.\d\d \d\d:\d\d 已提交/);
   assert.deepEqual(used, [{ certificate_id, ...STORE }]);
 });
 

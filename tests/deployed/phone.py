@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
-from playwright.sync_api import Locator, Page, Route, ViewportSize
+from playwright.sync_api import Locator, Page, Route, ViewportSize, expect
 
 from chalicelib.api import problems
 from infra.bundle import ROOT
@@ -17,6 +17,8 @@ from sandbox.sample_data import ACCOUNT_ID, CUSTOMER, POI_ID
 SCREENSHOTS = ROOT / "build" / "screenshots"
 SCREEN: ViewportSize = {"width": 375, "height": 812}
 AXE = preview.MINIPROGRAM_FOLDER / "node_modules" / "axe-core" / "axe.min.js"
+GUARD_MS = 850
+"""After the button of the counter view was shown, taps count; a little later than the pages' own time."""
 REQUEST_ID = "8a6b51c0-7f1e-4a4e-9d0c-0123456789ab"
 """Of problems that `respond_with_problem` sends."""
 PROBLEM_TYPES = {
@@ -117,6 +119,13 @@ class Phone:
         """The verdict in the counter view."""
         return self.ticket.locator(".coupons-band")
 
+    def redeem(self, label: str = "立即核销") -> None:
+        """Tap the button of the counter view when taps count, and confirm the dialog."""
+        expect(self.button(label, exact=True)).to_be_enabled()
+        self.page.wait_for_timeout(GUARD_MS)
+        self.button(label, exact=True).click()
+        self.page.locator("#dialog .confirm").click()
+
     def show_certificate(self, title: str) -> None:
         """Tap the card with this title."""
         self.card(title).locator(".coupons-card").first.click()
@@ -131,9 +140,13 @@ class Phone:
         return self.page.get_by_role("button", name=name, exact=exact)
 
     def cut_texts(self) -> list[str]:
-        """Return the texts that are wider than their place, or that need horizontal scrolling."""
+        """Return the texts that are wider than their place, or that need horizontal scrolling.
+
+        The store's name ends with an ellipsis in the counter view.
+        """
         cut: list[str] = self.page.evaluate(
             """() => [document.documentElement, ...document.querySelectorAll("view, text, button, input")]
+                .filter((e) => !e.matches(".coupons-counter .coupons-store"))
                 .filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline")
                 .map((e) => e.textContent)"""
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from sandbox import stack
 from sandbox.sample_data import (
@@ -18,7 +18,7 @@ from sandbox.sample_data import (
     CUSTOMER_WITH_UNUSUAL_DATES,
     CUSTOMER_WITHOUT_COUPONS,
 )
-from tests.deployed.phone import AXE, SCREEN, SCREENSHOTS, Phone, identical_purchases, read_purchases
+from tests.deployed.phone import AXE, GUARD_MS, SCREEN, SCREENSHOTS, Phone, identical_purchases, read_purchases
 
 WIDTHS = {320: 640, 375: 812, 430: 932}
 """Width and height of the screens."""
@@ -29,6 +29,8 @@ LONG_PAGE_PX = 2000
 LARGEST_TEXT = "32px"
 NOW = 1_796_285_220
 """2026-12-03 16:07 in China."""
+LAST_READ_SECONDS = 30
+"""When the list is read for the last time after a call of the hook."""
 LONG_TITLE = "四季小馆招牌双人套餐（含秘制红烧肉、清炒时蔬、手工小笼包及当季甜品各一份，周末及节假日通用）"
 
 
@@ -116,6 +118,12 @@ def locked(phone: Phone) -> None:
     expect(phone.ticket).to_be_visible()
 
 
+def locked_without_hook(phone: Phone) -> None:
+    only_locked(phone)
+    phone.cards.first.locator(".coupons-card").click()
+    expect(phone.ticket).to_be_visible()
+
+
 def judged(text: str, hours: tuple[str, str] | None = None, **fields: int) -> Callable[[Phone], None]:
     """The counter view of a coupon with these hours and times (seconds from now), on 2026-12-03 at 16:07 in China."""
 
@@ -131,37 +139,85 @@ def judged(text: str, hours: tuple[str, str] | None = None, **fields: int) -> Ca
         with phone.purchases(CUSTOMER, [entry]):
             phone.open(hook="1")
             phone.show_certificate("双人套餐")
-            expect(phone.band).to_have_text(text)
+            expect(phone.band).to_contain_text(text)
 
     return show
 
 
-def selected(hook: str, text: str, *, leave: bool = False, gone: bool = False) -> Callable[[Phone], None]:
-    """The counter view after a call of this hook; `gone`: the coupon has left the list meanwhile."""
+def selected(hook: str, text: str, seconds: int = 0, *, gone: bool = False) -> Callable[[Phone], None]:
+    """The counter view some seconds after a call of this hook; `gone`: the coupon has left the list meanwhile."""
 
     def show(phone: Phone) -> None:
-        phone.page.clock.set_fixed_time(NOW)
+        phone.page.clock.install(time=NOW)
         phone.open(hook=hook)
         phone.show_certificate("双人套餐")
         with phone.purchases(CUSTOMER, []) if gone else contextlib.nullcontext():
-            phone.button("去使用", exact=True).click()
-            expect(phone.band).to_be_visible()
-            if leave:
-                phone.page.go_back()
-                phone.show_certificate("双人套餐")
-            expect(phone.band).to_have_text(text)
-            if gone:
-                expect(phone.button("查看其他券")).to_be_visible()
-            phone.page.evaluate("document.getElementById('toast').textContent = ''")
+            phone.redeem()
+            expect(phone.band).to_have_class("coupons-band coupons-" + {"1": "done", "runs": "busy"}.get(hook, "check"))
+            for due in (3, 7, 20):
+                if seconds >= due:
+                    phone.page.clock.run_for(due * 1000)
+                    expect(phone.band).to_contain_text("已不在可用券中" if gone else "抖音仍显示可用")
+            expect(phone.band).to_contain_text(text)
+            if seconds == LAST_READ_SECONDS:
+                expect(phone.button("再次核销")).to_be_visible()
 
     return show
+
+
+def asked(hook: str) -> Callable[[Phone], None]:
+    """The dialog before a submission, or before a second one."""
+
+    def show(phone: Phone) -> None:
+        label = "立即核销"
+        if hook == "fails":
+            selected(hook, "抖音仍显示可用", LAST_READ_SECONDS)(phone)
+            label = "再次核销"
+        else:
+            phone.open(hook=hook)
+            phone.show_certificate("双人套餐")
+        phone.page.wait_for_timeout(GUARD_MS)
+        phone.button(label).click()
+        expect(phone.page.locator("#dialog")).to_be_visible()
+
+    return show
+
+
+def used_once(phone: Phone) -> None:
+    """A times card of which one use was redeemed."""
+    phone.page.clock.install(time=NOW)
+    phone.open(hook="1")
+    phone.show_certificate("午市拿铁十次卡")
+    phone.redeem()
+    expect(phone.band).to_contain_text("已提交")
+    entries = read_purchases(CUSTOMER)
+    card = entries[1]["order"]["certificates"][0]["times_card_info"]
+    card.update(usable_times=6, used_times_serial_nums=[1, 2, 4])
+    with phone.purchases(CUSTOMER, entries):
+        phone.page.clock.run_for(3000)
+        expect(phone.band).to_contain_text("剩余次数已从 7 次变为 6 次")
+
+
+def switched_off(phone: Phone) -> None:
+    """The counter view while the merchant has switched redemption off."""
+
+    def switch(route: Route) -> None:
+        response = route.fetch()
+        body = response.json()
+        body["list"].update(notice="核销系统故障，请出示抖音订单", redeeming=False)
+        route.fulfill(response=response, json=body)
+
+    phone.page.route("**/sessions", switch)
+    phone.open(hook="1")
+    phone.show_certificate("双人套餐")
+    expect(phone.page.get_by_text("核销系统故障")).to_be_visible()
 
 
 def submitted_list(phone: Phone) -> None:
     """The list with a coupon that was submitted, an off-peak deal and a locked coupon."""
-    selected("1", "12.03 16:07 已提交 · 以店员确认为准")(phone)
+    selected("1", "已提交")(phone)
     phone.button("查看其他券").click()
-    expect(phone.card("双人套餐")).to_contain_text("已提交过")
+    expect(phone.card("双人套餐")).to_contain_text("已提交")
 
 
 def stale_counter(phone: Phone) -> None:
@@ -171,6 +227,20 @@ def stale_counter(phone: Phone) -> None:
     phone.page.context.set_offline(True)
     phone.come_back()
     expect(phone.button("重试")).to_be_visible()
+
+
+def searched(phone: Phone) -> None:
+    """A list that is still empty after some parts, and has more."""
+
+    def respond(route: Route) -> None:
+        part = {"certificates": [], "unusable": {"other": 50}, "next_cursor": "c"}
+        login = {"token": "a-token", "expires_in": 7200, "list": part}
+        route.fulfill(json=login if route.request.method == "POST" else part)
+
+    for path in ("**/certificates?*", "**/sessions"):
+        phone.page.route(path, respond)
+    phone.open()
+    expect(phone.page.get_by_text("已查找 11 批券")).to_be_visible()
 
 
 def gone(phone: Phone) -> None:
@@ -286,22 +356,35 @@ GROUPS: dict[str, dict[str, Callable[[Phone], None]]] = {
         "counter-gone": gone,
         "counter-order": numbered_counter,
         "counter-remembered": remembered_counter,
+        "counter-text": counter("双人套餐", counter="请到收银台报手机号"),
+        "counter-locked": locked_without_hook,
     },
     "verdicts": {
         "usable": counter("双人套餐", hook="1"),
-        "busy": selected("runs", "处理中 · 请勿重复核销"),
-        "done": selected("1", "12.03 16:07 已提交 · 以店员确认为准"),
-        "failed": selected("fails", "未能确认是否核销 · 请店员核对"),
-        "failed-gone": selected("fails", "未能确认是否核销 · 请店员核对", gone=True),
+        "dialog": asked("1"),
+        "busy": selected("runs", "… 处理中，请等待，不要再点"),
+        "done": selected("1", "✓ 12.03 16:07 已提交"),
+        "done-gone": selected("1", "已提交，已不在可用券中", 3, gone=True),
+        "done-listed": selected("1", "已提交，抖音仍显示可用", 3),
+        "again": selected("1", "已提交，抖音仍显示可用", LAST_READ_SECONDS),
+        "dialog-again": asked("fails"),
+        "done-times": used_once,
+        "failed": selected("fails", "! 未能确认是否核销"),
+        "failed-response": selected("response", "! 未能确认是否核销"),
+        "failed-gone": selected("fails", "未能确认是否核销，已不在可用券中", 3, gone=True),
+        "failed-again": selected("fails", "未能确认是否核销，抖音仍显示可用", LAST_READ_SECONDS),
         "locked": locked,
-        "starts-today": judged("今天 17:05 起可用 · 请核对", start_time=3480),
-        "starts-later": judged("2026.12.05 起可用 · 请核对", start_time=2 * 86400),
-        "expired": judged("已过有效期 · 请店员确认", expire_time=-60),
-        "submitted-before": selected("1", "12.03 16:07 已提交过 · 请核对", leave=True),
+        "starts-today": judged("! 今天 17:05 起可用", start_time=3480),
+        "starts-later": judged("! 2026.12.05 起可用", start_time=2 * 86400),
+        "expired": judged("! 今天 16:06 已到期", expire_time=-60),
+        "last-hours": judged("本店可用", expire_time=17580),
         "stale": stale_counter,
-        "outside-hours": judged("可用时段 17:00~次日02:00 · 请核对", ("17:00", "02:00")),
-        "unreadable-hours": judged("仅部分时段可用 · 请核对", ("晚市", "打烊")),
+        "outside-hours": judged("! 现在 16:07，今天 17:00 起可用", ("17:00", "02:00")),
+        "after-hours": judged("! 现在 16:07，今天的可用时段已过", ("11:00", "14:00")),
+        "inside-hours": judged("正在可用时段内", ("14:00", "17:00")),
+        "unreadable-hours": judged("! 可用时段请看抖音订单", ("晚市", "打烊")),
         "some-days": counter("下午茶错峰套餐", hook="1"),
+        "switched-off": switched_off,
         "list-of-verdicts": submitted_list,
     },
     "waiting": {
@@ -309,6 +392,7 @@ GROUPS: dict[str, dict[str, Callable[[Phone], None]]] = {
         "loading-2s": loading(2, "仍在查询，请稍候…"),
         "loading-6s": loading(6, "查询时间较长，请稍候或重新查询"),
         "empty": opened("本店暂无可用的券", CUSTOMER_WITHOUT_COUPONS),
+        "searched": searched,
     },
     "problems": {
         "offline-first": offline,

@@ -1,5 +1,5 @@
 /**
- * Your settings: the service, your merchant, and what a tap on 去使用 does. The values are samples. Keep this file when you
+ * Your settings: the service, your merchant, and how a coupon is redeemed. The values are samples. Keep this file when you
  * update the folder. `settings.ts` describes every setting.
  */
 

@@ -357,9 +357,13 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         if (result.problem) {
           return result;
         }
-        hasLoggedIn = true;
-        checkUser();
         const { token, first } = result.value;
+        hasLoggedIn = true;
+        if ((found.size || cursor) && !isStored(token)) {
+          // Nothing shows that what was found before is of the same user.
+          changeUser(session);
+        }
+        checkUser();
         return first ? check(first, token, retryLogin) : getPart(token, retryLogin);
       });
     }

@@ -1,47 +1,85 @@
-/** 券详情: one certificate, as the customer shows it to the staff. */
+/** 券详情: one certificate, as customer and staff look at it, and where it is submitted. */
 
 import { attempt } from "../../client/tt";
 import { settings } from "../../settings";
+import { secondsText } from "../certificates/dates";
 import * as device from "../certificates/device";
 import { canLoadMore, certificateOf } from "../certificates/state";
 import { counterView } from "../certificates/view";
 import { visit } from "../certificates/visit";
 
+// Every platform has it; Douyin's types do not.
+declare function clearTimeout(timer: number): void;
+
 interface TapEvent {
   currentTarget: { dataset: { text?: string } };
 }
+
+/** A tap this soon after the button was shown, or a dialog was requested, was not meant for it. */
+const GUARD_SECONDS = 0.8;
 
 Page({
   data: {
     ...counterView(visit.list, visit.stores, visit.submissions, settings, "", 0).view,
     // Until the first `render`.
     loading: true,
+    clock: "",
     textSize: device.initialTextSize(),
   },
 
   id: "",
   /** The number of changes of the user when the page was opened. */
   user: 0,
+  /** The button that is shown and can be tapped; empty without one. */
+  button: "",
+  /** Number of times that taps had to be ignored for a while; and whether they are not now. */
+  guards: 0,
+  isReady: false,
+  /** Number of dialogs: only the answer to the last one counts. */
+  dialogs: 0,
+  ticker: 0,
 
   onLoad(query: { id?: string }) {
     const { id = "" } = query;
     this.user = visit.user;
     // Douyin does not document whether it decodes the query.
     this.id = certificateOf(visit.list, id) ? id : attempt(() => decodeURIComponent(id)) || id;
-    visit.openedId = this.id;
   },
 
   onShow() {
+    this.guard();
+    device.keepScreenOn(true);
     visit.show(this);
+    this.tick();
   },
 
   onHide() {
-    visit.hide(this);
+    this.stop();
   },
 
   onUnload() {
+    this.stop();
+  },
+
+  stop() {
+    clearTimeout(this.ticker);
+    device.keepScreenOn(false);
     visit.hide(this);
-    visit.closeCounter();
+  },
+
+  onPullDownRefresh() {
+    this.retry();
+  },
+
+  /** Move the clock, which tells the page from a picture of it. */
+  tick() {
+    const now = device.epochSeconds();
+    this.setData({ clock: secondsText(now) });
+    clearTimeout(this.ticker);
+    this.ticker = setTimeout(() => this.tick(), 1000 - ((now * 1000) % 1000));
+    if (visit.shown === this && this.data.detail) {
+      visit.keepFresh();
+    }
   },
 
   render() {
@@ -50,15 +88,20 @@ Page({
       // It was another user's certificate.
       this.id = "";
     }
-    const { view, until } = counterView(list, stores, submissions, settings, this.id, device.epochSeconds());
-    if (canLoadMore(list) && this.id && !view.detail) {
+    if (canLoadMore(list) && this.id && !certificateOf(list, this.id)) {
       // After a refresh, it can be in a part that has not been loaded again.
       visit.loadMore();
       return 0;
     }
+    const { view, until } = counterView(list, stores, submissions, settings, this.id, device.epochSeconds());
     const before = this.data.verdict?.kind;
     const after = view.verdict?.kind;
     this.setData(view);
+    const button = view.canSubmit ? view.button : "";
+    if (button && button !== this.button) {
+      this.guard();
+    }
+    this.button = button;
     if (before !== after && [before, after].some((kind) => kind === "busy" || kind === "done")) {
       // A submission has begun or ended: show the band.
       device.scrollToTop();
@@ -66,12 +109,39 @@ Page({
     return until;
   },
 
-  use() {
-    visit.select(this.id);
+  /** Ignore taps for a moment: they were meant for what was on the screen before. */
+  guard() {
+    this.guards += 1;
+    const { guards } = this;
+    this.isReady = false;
+    device.later(GUARD_SECONDS, () => {
+      this.isReady = guards === this.guards;
+    });
   },
 
+  /** Ask, then submit the certificate. */
+  use() {
+    if (!this.isReady || !this.data.canSubmit) {
+      return;
+    }
+    this.guard();
+    this.dialogs += 1;
+    const { dialogs, id } = this;
+    const { user } = visit;
+    device.confirm(this.data.dialog, () => {
+      const isSame = visit.shown === this && visit.user === user && this.id === id && this.dialogs === dialogs;
+      if (isSame && this.data.canSubmit) {
+        // A second callback of the same dialog does nothing.
+        this.dialogs += 1;
+        visit.select(id);
+      }
+    });
+  },
+
+  /** Read the list again. */
   retry() {
-    visit.loadMore();
+    visit.reads = 0;
+    visit.refresh();
   },
 
   /** Handle the button of a problem: what needs another store is left to the list. */

@@ -15,6 +15,11 @@ export function timeText(seconds: number): string {
   return `${twoDigits(date.getUTCHours())}:${twoDigits(date.getUTCMinutes())}`;
 }
 
+/** Format the time of day as 14:32:07. */
+export function secondsText(seconds: number): string {
+  return `${timeText(seconds)}:${twoDigits(chinaDate(seconds).getUTCSeconds())}`;
+}
+
 /** Format a moment as 11.24 14:32. */
 export function momentText(seconds: number): string {
   return `${dateText(seconds).slice(5)} ${timeText(seconds)}`;
@@ -28,6 +33,11 @@ export function clockText(seconds: number, now: number): string {
 /** Return the number of calendar days from one moment to another. */
 export function daysBetween(from: number, to: number): number {
   return chinaDay(to) - chinaDay(from);
+}
+
+/** Return the next full minute of the clock. */
+export function nextMinute(now: number): number {
+  return now - (now % 60) + 60;
 }
 
 /** Return the seconds since midnight. */

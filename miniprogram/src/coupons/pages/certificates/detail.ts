@@ -3,8 +3,7 @@
 import type { Certificate } from "../../client/client";
 import { dateText } from "./dates";
 import { hoursText } from "./offPeak";
-import { type Expiry, expiryOf, givesText, kindTextOf, paymentText, titleOf, worthText, yuan } from "./rows";
-import type { Verdict } from "./verdict";
+import { type Expiry, expiryOf, givesText, kindTextOf, remainderText, titleOf, worthText, yuan } from "./rows";
 
 export interface Fact {
   name: string;
@@ -19,33 +18,25 @@ export interface Detail {
   title: string;
   /** The hours of an off-peak deal. */
   hours: string;
-  /** What the staff compares: the last digits of the code or, if there is none, the whole order number in groups. */
-  digitsName: string;
-  digits: string[];
-  isOrder: boolean;
   order: string;
   expiry: Expiry;
   gives: string;
-  payment: string;
+  remainder: string;
   facts: Fact[];
 }
 
 /** Return the counter view at `now` (epoch seconds). `order`: the certificate's number in its order. */
-export function detailOf(certificate: Certificate, verdict: Verdict, order: string, now: number): Detail {
-  const { code_tail, order_id, off_peak } = certificate;
+export function detailOf(certificate: Certificate, order: string, now: number): Detail {
+  const { off_peak } = certificate;
   return {
     id: certificate.certificate_id,
     kindText: kindTextOf(certificate.kind),
     title: titleOf(certificate),
     hours: off_peak ? hoursText(off_peak) : "",
-    // The platform takes the code only: an order number must not be taken for one.
-    digitsName: code_tail ? "券码尾号" : "订单编号（非券码）",
-    digits: code_tail ? [code_tail] : order_id.match(/.{1,4}/g) || [],
-    isOrder: !code_tail,
     order,
     expiry: expiryOf(certificate, now),
     gives: givesText(certificate),
-    payment: verdict.kind === "none" ? paymentText(certificate) : "",
+    remainder: remainderText(certificate),
     facts: factsOf(certificate),
   };
 }
@@ -64,6 +55,7 @@ function factsOf(certificate: Certificate): Fact[] {
   add("实付", pay_amount === undefined ? "" : yuan(pay_amount));
   add("门市价", worthText(certificate));
   add("来源", certificate.is_transfer_asset ? "转赠券" : "");
+  add("券码尾号", certificate.code_tail);
   add("订单编号", certificate.order_id, certificate.order_id);
   return facts;
 }

@@ -4,7 +4,7 @@
  */
 
 import { attempt } from "../../client/tt";
-import { LATE_SECONDS, SLOW_SECONDS, type Waiting } from "./messages";
+import { type Dialog, LATE_SECONDS, SLOW_SECONDS, type Waiting } from "./messages";
 import { dialled, type Position } from "./stores";
 
 declare const console: { error(...values: unknown[]): void };
@@ -34,10 +34,15 @@ export function epochSeconds(): number {
   return Date.now() / 1000;
 }
 
+/** Call a function after some seconds, whatever the phone's clock says meanwhile. */
+export function later(seconds: number, callback: () => void): void {
+  setTimeout(callback, seconds * 1000);
+}
+
 /** Report that a request takes long. The receiver ignores the report if the request has ended. */
 export function reportWaiting(report: (waiting: Waiting) => void): void {
-  setTimeout(() => report("slow"), SLOW_SECONDS * 1000);
-  setTimeout(() => report("late"), LATE_SECONDS * 1000);
+  later(SLOW_SECONDS, () => report("slow"));
+  later(LATE_SECONDS, () => report("late"));
 }
 
 // Navigation. `fail`: the page stays on the screen.
@@ -126,6 +131,30 @@ export function copy(data: string): void {
 /** Dial a store's number: tt.makePhoneCall takes digits only. */
 export function dial(phone: string): void {
   call(host.makePhoneCall, { phoneNumber: dialled(phone), fail: () => toast(`请拨打 ${phone}`) });
+}
+
+/**
+ * Ask in the host's dialog, and go on after a confirmation. A host without dialogs goes on; after a refusal, a failure or
+ * without a callback, nothing happens.
+ */
+export function confirm(dialog: Dialog | null, goOn: () => void): void {
+  if (!dialog || !host.showModal) {
+    goOn();
+    return;
+  }
+  call(host.showModal, {
+    ...dialog,
+    success: (answer: { confirm?: boolean }) => {
+      if (Object(answer).confirm === true) {
+        goOn();
+      }
+    },
+  });
+}
+
+/** Let the screen stay on, or not. */
+export function keepScreenOn(keepScreenOn: boolean): void {
+  call(host.setKeepScreenOn, { keepScreenOn });
 }
 
 export function toast(title: string): void {

@@ -38,9 +38,14 @@ const BUTTONS: { [action in NoticeAction]: string } = {
   staff: "",
 };
 
-/** What a customer does when the page cannot help, and with 券详情, unless `config.ts` says it. */
-export const DEFAULT_HELP = "请联系店员";
-export const DEFAULT_COUNTER_TEXT = "请向店员出示本页";
+/** What a customer does when the page cannot help, unless `config.ts` says it. */
+export const DEFAULT_HELP = "您的券仍在抖音「我的订单」中，可在那里打开并出示给店员";
+/** After a submission whose result is unknown: the coupon may be used. */
+export const UNKNOWN_HELP = "请在抖音「我的订单」中查看这张券是否已使用";
+/** What 券详情 asks before a submission, unless `config.ts` says it. */
+const DEFAULT_QUESTION = "核销这张券？请店员在场时再确认。";
+const AGAIN_QUESTION =
+  "抖音仍显示这张券可用，但刚才可能已经核销。再次核销可能多扣一张券或一次。请店员先在抖音来客确认没有核销记录。";
 const NUMBER_LENGTH = 8;
 const MAX_WAIT_SECONDS = 60;
 /** After this many seconds without a response, say so; then offer to retry. */
@@ -83,6 +88,48 @@ function resolvedNotice(problem: Problem, { help, isFirst, isForeignMerchant, ag
 
 const REFUSALS: Problem["code"][] = ["wrong_app", "merchant_not_authorized", "merchant_not_found"];
 
+/** A dialog: buttons take four characters. */
+export interface Dialog {
+  title: string;
+  content: string;
+  confirmText: string;
+  cancelText: string;
+}
+
+/**
+ * Return the dialog before a submission; undefined if the hook asks itself. `isAgain`: the certificate may have been
+ * redeemed.
+ */
+export function dialogOf(title: string, question: string | undefined, isAgain: boolean): Dialog | undefined {
+  return question === ""
+    ? undefined
+    : {
+        title,
+        content: isAgain ? AGAIN_QUESTION : question || DEFAULT_QUESTION,
+        confirmText: isAgain ? "再次核销" : "确认核销",
+        cancelText: "取消",
+      };
+}
+
+/** The way that works for every coupon: what the customer does in Douyin. */
+export interface Steps {
+  heading: string;
+  steps: string[];
+  /** What to do without a QR code. */
+  otherwise: string;
+}
+
+/** Return the steps for a coupon with this title; `counterText` of `config.ts` takes their place. */
+export function stepsOf(title: string, counterText: string | undefined): Steps {
+  return counterText
+    ? { heading: counterText, steps: [], otherwise: "" }
+    : {
+        heading: "请出示抖音订单",
+        steps: ["打开抖音「我的订单」", `找到并打开「${title}」`, "请店员扫描订单中的二维码"],
+        otherwise: "没有二维码时，请店员输入订单中的券码；也没有券码时，请联系店员",
+      };
+}
+
 /** Whether a problem says that the customer can use nothing here. Any other keeps the older list. */
 export function isRefusal({ action, code }: Problem): boolean {
   return action === "login" || action === "store" || REFUSALS.indexOf(code) >= 0;
@@ -91,6 +138,11 @@ export function isRefusal({ action, code }: Problem): boolean {
 /** Return the line above the list. `usable`: the number of certificates that can be used now. */
 export function countText(usable: number, more: boolean): string {
   return usable ? `${more ? "已找到" : "共"} ${usable} 张可用券` : "";
+}
+
+/** Say how far a list without a usable certificate has been read. `parts`: number of its parts. */
+export function searchedText(parts: number): string {
+  return `已查找 ${parts} 批券，还没有找到本店可用的券`;
 }
 
 /** Explain the certificates that are not in the list; empty if there are none. */

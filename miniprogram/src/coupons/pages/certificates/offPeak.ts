@@ -22,13 +22,19 @@ export function isWithinHours({ hours = [] }: OffPeak, now: number): boolean | u
 }
 
 /** Return the next start and end of each range, in epoch seconds. */
-export function nextHours({ hours = [] }: OffPeak, now: number): number[] {
+export function nextHours(offPeak: OffPeak, now: number): number[] {
   const midnight = now - secondsOfDay(now);
-  return hours
-    .map((pair) => rangeOf(pair))
-    .reduce((times: number[], range) => times.concat(range ? [range.start, range.end] : []), [])
+  return rangesOf(offPeak)
+    .reduce((times: number[], { start, end }) => times.concat(start, end), [])
     .map((second) => midnight + (second % DAY_SECONDS))
     .map((moment) => (moment > now ? moment : moment + DAY_SECONDS));
+}
+
+/** Return when the hours begin today, in epoch seconds; undefined if they do not begin any more today. */
+export function nextStartToday(offPeak: OffPeak, now: number): number | undefined {
+  const midnight = now - secondsOfDay(now);
+  const starts = rangesOf(offPeak).map(({ start }) => midnight + start);
+  return starts.filter((start) => now < start && start < midnight + DAY_SECONDS).sort((a, b) => a - b)[0];
 }
 
 /** Format the hours as 可用时段 14:00~17:00, with 次日 where the end is on the next day; empty if there are none. */
@@ -39,6 +45,11 @@ export function hoursText({ hours = [] }: OffPeak): string {
     return `${from}~${range && range.end > DAY_SECONDS ? "次日" : ""}${to}`;
   });
   return texts.length ? `可用时段 ${texts.join("、")}` : "";
+}
+
+/** Return the ranges that can be read. */
+function rangesOf({ hours = [] }: OffPeak): Range[] {
+  return hours.map(rangeOf).filter((range): range is Range => !!range);
 }
 
 /** Read a pair of start and end; undefined if it cannot be read. */

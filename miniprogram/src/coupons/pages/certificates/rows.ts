@@ -1,7 +1,7 @@
 /** Cards of the list: texts, groups of identical certificates. Pure functions. */
 
 import type { Certificate } from "../../client/client";
-import { dateText, daysBetween, timeText } from "./dates";
+import { DAY_SECONDS, dateText, daysBetween, timeText } from "./dates";
 import { hoursText } from "./offPeak";
 import type { Use, Verdict } from "./verdict";
 
@@ -32,16 +32,18 @@ export interface Card {
   /** Words for an expiry within `SOON_DAYS`. */
   soon: string;
   kind: Verdict["kind"];
-  /** Text of the verdict; empty for most. */
+  /** Text of the verdict; empty if it is plainly usable. */
   verdict: string;
   notes: string[];
   paid: string;
   /** The market price, which is struck through. */
   worth: string;
   code: string;
-  /** The button; empty for a locked certificate, and for an opened group, whose members have buttons. */
+  /** The button's text for one certificate. It opens 券详情. */
+  word: string;
+  /** The button of the card; empty for an opened group, whose members have buttons. */
   button: string;
-  use: Use;
+  use: Extract<Use, "yes" | "outlined" | "disabled">;
   /** All texts as one sentence, for a screen reader. */
   label: string;
   /** The certificates of a group; empty for one certificate. */
@@ -58,16 +60,61 @@ const KINDS: { [kind in Certificate["kind"]]: string } = {
   other: "",
 };
 
-/** Fields that differ between identical certificates. */
-const OWN_FIELDS = ["certificate_id", "order_id", "code_tail"];
+/** Fields that may differ between identical certificates. */
+type OwnField = "certificate_id" | "order_id" | "code_tail";
+type Parts = "times" | "voucher" | "lock" | "off_peak";
+type FieldOf<Part> = Part extends unknown ? keyof Part : never;
+type SharedField = Exclude<keyof Certificate, OwnField> | FieldOf<NonNullable<Certificate[Parts]>>;
+/**
+ * The fields that identical certificates share, at any depth. Named, so that a newer service with another field does not
+ * split the groups of an installed program.
+ */
+const SHARED_FIELDS: { [name in SharedField]: true } = {
+  sku_id: true,
+  title: true,
+  kind: true,
+  pay_amount: true,
+  original_amount: true,
+  market_price: true,
+  start_time: true,
+  expire_time: true,
+  is_transfer_asset: true,
+  times: true,
+  usable: true,
+  total: true,
+  use_amount: true,
+  type: true,
+  usable_serials: true,
+  voucher: true,
+  description: true,
+  min_amount: true,
+  max_amount: true,
+  lock: true,
+  status: true,
+  scene: true,
+  off_peak: true,
+  limit_type: true,
+  weekdays: true,
+  hours: true,
+  end_time: true,
+};
 const SOON_DAYS = 7;
 /** A certificate without a title, of a kind that is unknown or newer than this program. */
 const UNKNOWN_TITLE = "券";
 
-/** Group identical certificates of the same verdict. The group whose first certificate is `openedId` is opened. */
-export function cardsOf(certificates: Certificate[], marksOf: MarksOf, openedId: string, now: number): Card[] {
+/**
+ * Group identical certificates of the same verdict. The group whose first certificate is `openedId` is opened.
+ * `canRedeem`: 券详情 can submit them.
+ */
+export function cardsOf(
+  certificates: Certificate[],
+  marksOf: MarksOf,
+  canRedeem: boolean,
+  openedId: string,
+  now: number,
+): Card[] {
   return groupsOf(certificates, (certificate) => marksOf(certificate).verdict.text).map((group) =>
-    cardOf(group, marksOf, group[0]?.certificate_id === openedId, now),
+    cardOf(group, marksOf, canRedeem, group[0]?.certificate_id === openedId, now),
   );
 }
 
@@ -93,12 +140,11 @@ function identityOf(certificate: Certificate): string {
     // Nothing shows that two certificates are of the same product.
     return certificate_id;
   }
-  const shared = Object.keys(certificate).filter((name) => OWN_FIELDS.indexOf(name) < 0);
-  return JSON.stringify(shared.sort().map((name) => [name, certificate[name as keyof Certificate]]));
+  return JSON.stringify(certificate, Object.keys(SHARED_FIELDS));
 }
 
 /** Return the card of identical certificates at `now` (epoch seconds). */
-function cardOf(group: Certificate[], marksOf: MarksOf, opened: boolean, now: number): Card {
+function cardOf(group: Certificate[], marksOf: MarksOf, canRedeem: boolean, opened: boolean, now: number): Card {
   const certificate = group[0] as Certificate;
   const { code_tail } = certificate;
   const { verdict, order } = marksOf(certificate);
@@ -113,10 +159,13 @@ function cardOf(group: Certificate[], marksOf: MarksOf, opened: boolean, now: nu
   const worth = worthText(certificate);
   const code = code_tail && !copies ? `券码尾号 ${code_tail}` : "";
   const unfold = copies && (opened ? "收起" : `查看全部 ${group.length} 张`);
-  const button = verdict.use === "no" || (copies && opened) ? "" : copies ? "用 1 张" : "去使用";
+  const word = canRedeem && verdict.use !== "no" && verdict.use !== "leave" ? "去使用" : "查看";
+  const button = copies ? (opened ? "" : `${word === "查看" ? word : "用"} 1 张`) : word;
+  const use = verdict.use === "yes" || verdict.use === "disabled" ? verdict.use : "outlined";
+  const band = verdict.kind === "usable" ? "" : verdict.text;
   // As on the card, so that the spoken name contains the visible text.
   const price = [paid, worth && `门市价 ${worth}`, code];
-  const texts = [verdict.text, title, copies, kindText, gives, until, soon, ...notes, unfold, ...price];
+  const texts = [band, title, copies, kindText, gives, until, soon, ...notes, unfold, ...price];
   return {
     id: certificate.certificate_id,
     kindText,
@@ -129,13 +178,14 @@ function cardOf(group: Certificate[], marksOf: MarksOf, opened: boolean, now: nu
     isLastDay,
     soon,
     kind: verdict.kind,
-    verdict: verdict.text,
+    verdict: band,
     notes,
     paid,
     worth,
     code,
+    word,
     button,
-    use: verdict.use,
+    use,
     label: texts.filter((text) => text).join("，"),
     members: opened && copies ? group.map((member) => memberOf(member, marksOf(member).order)) : [],
   };
@@ -145,7 +195,7 @@ function cardOf(group: Certificate[], marksOf: MarksOf, opened: boolean, now: nu
 function memberOf({ certificate_id, code_tail, order_id }: Certificate, order: string): Member {
   const code = code_tail && `券码尾号 ${code_tail}`;
   const texts = [order, code || (order ? "" : `订单编号尾号 ${order_id.slice(-4)}`)];
-  return { id: certificate_id, text: texts.filter((text) => text).join(" · ") };
+  return { id: certificate_id, text: texts.filter((text) => text).join("，") };
 }
 
 export function kindTextOf(kind: Certificate["kind"]): string {
@@ -170,13 +220,10 @@ export function worthText({ market_price, pay_amount }: Certificate): string {
   return market_price !== undefined && market_price > (pay_amount || 0) ? yuan(market_price) : "";
 }
 
-/** Say what has been paid, and what has not. A voucher usually leaves a remainder; nothing is promised of the others. */
-export function paymentText(certificate: Certificate): string {
-  const { kind, pay_amount, voucher } = certificate;
-  if (kind === "voucher") {
-    return givesText(certificate) || voucher?.description ? "超出部分需到店另付" : "";
-  }
-  return kind === "groupon" && pay_amount !== undefined ? (pay_amount === 0 ? "实付 ¥0" : "券款已付") : "";
+/** Say that a voucher usually leaves a remainder; nothing is promised of the others. */
+export function remainderText(certificate: Certificate): string {
+  const { kind, voucher } = certificate;
+  return kind === "voucher" && (givesText(certificate) || voucher?.description) ? "超出部分需到店另付" : "";
 }
 
 /** Return the remaining uses of a times card, or the value of a voucher. */
@@ -213,19 +260,41 @@ export function expiryOf({ expire_time }: Certificate, now: number): Expiry {
     return { label: "", text: "有效期以抖音订单为准", isLastDay: false, soon: "" };
   }
   const days = daysBetween(now, expire_time);
-  const isOver = expire_time <= now;
-  if (days === 0 && !isOver) {
-    return { label: "", text: `今天 ${timeText(expire_time)} 到期`, isLastDay: true, soon: "" };
+  const left = expire_time - now;
+  const day = ["今天", "明天"][days];
+  if (left > 0 && left <= DAY_SECONDS) {
+    return { label: "", text: `${day} ${timeText(expire_time)} 到期`, isLastDay: days === 0, soon: leftText(left) };
   }
-  const soon = isOver || days > SOON_DAYS ? "" : ["", "明天到期", "后天到期"][days] || `还剩 ${days} 天`;
+  if (left <= 0 && days === 0) {
+    return { label: "", text: `${day} ${timeText(expire_time)} 已到期`, isLastDay: false, soon: "" };
+  }
+  const soon = left <= 0 || days > SOON_DAYS ? "" : ["", "明天到期", "后天到期"][days] || `还剩 ${days} 天`;
   return { label: "有效期至", text: dateText(expire_time), isLastDay: false, soon };
 }
 
+/** Return when the text of the expiry changes next, in epoch seconds: each minute of the last day. */
+export function nextExpiryText({ expire_time = 0 }: Certificate, now: number): number {
+  const minutes = Math.min(minutesOf(expire_time - now) - 1, DAY_SECONDS / 60);
+  return expire_time - 60 * Math.max(0, minutes);
+}
+
+/** Format the time that is left as 还剩 4 小时 53 分. */
+function leftText(seconds: number): string {
+  const minutes = minutesOf(seconds);
+  const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
+  return `还剩${hours ? ` ${hours} 小时` : ""}${rest ? ` ${rest} 分` : ""}`;
+}
+
+/** Return the minutes that have begun. */
+function minutesOf(seconds: number): number {
+  return Math.ceil(seconds / 60);
+}
+
 function notesOf(certificate: Certificate): string[] {
-  const { kind, voucher, off_peak, is_transfer_asset } = certificate;
+  const { voucher, off_peak, is_transfer_asset } = certificate;
   return [
     voucher?.description || "",
-    kind === "voucher" ? paymentText(certificate) : "",
+    remainderText(certificate),
     off_peak ? hoursText(off_peak) : "",
     is_transfer_asset ? "转赠券" : "",
   ].filter((note) => note);

@@ -11,6 +11,18 @@ export interface ListState {
   certificates: Certificate[];
   unusable: Unusable;
   more: boolean;
+  /** The certificates of the former list that the present one does not have yet; empty when it is complete. */
+  former: Certificate[];
+  /** A sentence of the merchant; empty without one. */
+  notice: string;
+  /** False: the merchant has switched redemption off. */
+  redeeming: boolean;
+  /** Number of lists that were begun since the program was started. */
+  reads: number;
+  /** The number of the list that has the certificates: that of an older list during an update. */
+  shownRead: number;
+  /** Number of responses of the present list. */
+  parts: number;
   /** Epoch seconds of the last list of this store; 0 if there was none. */
   updatedAt: number;
   /** The last update has failed: the certificates are those of an earlier one. */
@@ -49,6 +61,12 @@ export const INITIAL_STATE: ListState = {
   certificates: [],
   unusable: {},
   more: false,
+  former: [],
+  notice: "",
+  redeeming: true,
+  reads: 0,
+  shownRead: 0,
+  parts: 0,
   updatedAt: 0,
   isStale: false,
   orders: new Map(),
@@ -65,15 +83,17 @@ export const INITIAL_STATE: ListState = {
 export function nextState(state: ListState, event: ListEvent): ListState {
   switch (event.kind) {
     case "opened":
-      return start({ ...INITIAL_STATE, orders: state.orders, request: state.request }, "first");
+      return begin({ ...INITIAL_STATE, orders: state.orders, request: state.request, reads: state.reads }, "first");
     case "refreshed":
-      return start({ ...state, more: false, found: 0 }, state.certificates.length ? "refresh" : "first");
+      return begin(state, state.certificates.length ? "refresh" : "first");
     case "continued":
       return start(state, resumed(state));
     case "searching":
-      return { ...state, request: state.request + 1, waiting: "searching" };
-    case "user_changed":
-      return start({ ...INITIAL_STATE, request: state.request }, state.activity === "idle" ? "idle" : "first");
+      return { ...state, request: state.request + 1, parts: state.parts + 1, waiting: "searching" };
+    case "user_changed": {
+      const { activity, request, reads } = state;
+      return start({ ...INITIAL_STATE, request, reads }, activity === "idle" ? "idle" : "first");
+    }
     case "waited":
       return event.request === state.request && state.activity !== "idle"
         ? { ...state, waiting: event.waiting }
@@ -86,8 +106,8 @@ export function nextState(state: ListState, event: ListEvent): ListState {
 }
 
 /** Whether nothing was found, and there is nothing more to load. */
-export function isEmpty({ certificates, activity, more, problem, updatedAt }: ListState): boolean {
-  return !certificates.length && activity === "idle" && !more && !problem && updatedAt > 0;
+export function isEmpty(list: ListState): boolean {
+  return isComplete(list) && !list.certificates.length;
 }
 
 /** Whether the customer can load more of the list now. */
@@ -97,7 +117,12 @@ export function canLoadMore({ more, activity, problem }: ListState): boolean {
 
 /** Return a certificate of the list; undefined if it is not in the list. */
 export function certificateOf({ certificates }: ListState, id: string): Certificate | undefined {
-  return certificates.filter(({ certificate_id }) => certificate_id === id)[0];
+  return withId(certificates, id);
+}
+
+/** Return a certificate of the list or, until the list is complete, of the former one. */
+export function shownCertificate({ certificates, former }: ListState, id: string): Certificate | undefined {
+  return withId(certificates, id) || withId(former, id);
 }
 
 /** Return a certificate's number in its order, if several of that order were found; it stays the same during the visit. */
@@ -106,10 +131,18 @@ export function orderText({ orders }: ListState, { order_id, certificate_id }: C
   return found.length > 1 ? `本单已查到 ${found.length} 张，这是第 ${found.indexOf(certificate_id) + 1} 张` : "";
 }
 
-/** Whether the complete list does not have a certificate. */
-export function isGone(list: ListState, id: string): boolean {
-  const { activity, more, problem } = list;
-  return activity === "idle" && !more && !problem && !certificateOf(list, id);
+/** Whether the list that was begun last has been read to its end. */
+export function isComplete({ activity, more, problem, updatedAt }: ListState): boolean {
+  return activity === "idle" && !more && !problem && updatedAt > 0;
+}
+
+function withId(certificates: Certificate[], id: string): Certificate | undefined {
+  return certificates.filter(({ certificate_id }) => certificate_id === id)[0];
+}
+
+/** Begin a list from its first part. */
+function begin(state: ListState, activity: Activity): ListState {
+  return start({ ...state, more: false, found: 0, parts: 0, reads: state.reads + 1 }, activity);
 }
 
 function start(state: ListState, activity: Activity): ListState {
@@ -122,13 +155,20 @@ function resumed({ certificates, found }: ListState): Activity {
 }
 
 function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>, now: number): ListState {
-  const { certificates, unusable, more } = outcome;
+  const { certificates, unusable, more, notice = "", redeeming = true } = outcome;
   const found = certificates.length;
+  // The first part of an update replaces the former list.
+  const former = state.shownRead === state.reads ? state.former : state.certificates;
   const listed: ListState = {
     ...state,
     certificates,
     unusable,
     more,
+    former: more ? former : [],
+    notice,
+    redeeming,
+    shownRead: state.reads,
+    parts: state.parts + 1,
     updatedAt: now,
     isStale: false,
     orders: withFound(state.orders, certificates),
@@ -154,7 +194,16 @@ function withProblem(state: ListState, problem: Problem, now: number): ListState
   };
   // After a refusal, the old list may no longer be true. What remains is the problem.
   return isRefusal(problem)
-    ? { ...failed, certificates: [], unusable: {}, more: false, found: 0, problemBelow: false, isStale: false }
+    ? {
+        ...failed,
+        certificates: [],
+        former: [],
+        unusable: {},
+        more: false,
+        found: 0,
+        problemBelow: false,
+        isStale: false,
+      }
     : failed;
 }
 

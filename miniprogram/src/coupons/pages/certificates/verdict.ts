@@ -1,36 +1,29 @@
 /**
- * The verdict on a certificate: whether it is plainly usable, and if not, what customer and staff must know. Pure
+ * The verdict on a certificate: whether it is plainly usable, and if not, what customer and staff must know and do. Pure
  * functions.
  *
  * No verdict refuses a certificate for good: the phone's clock may be wrong, and the platform says that it can be used.
  */
 
 import type { Certificate } from "../../client/client";
-import { clockText, DAY_SECONDS, dateText, daysBetween, momentText, secondsOfDay, timeText } from "./dates";
-import { hoursText, isWithinHours, nextHours, type OffPeak } from "./offPeak";
+import { clockText, DAY_SECONDS, dateText, daysBetween, momentText, nextMinute, secondsOfDay, timeText } from "./dates";
+import { SLOW_SECONDS } from "./messages";
+import { isWithinHours, nextHours, nextStartToday, type OffPeak } from "./offPeak";
+import { nextExpiryText } from "./rows";
 import { certificateOf, type ListState } from "./state";
+import { isFewer, isRunning, type Submission, type Submissions } from "./submission";
 
-/** A call of the program's hook. */
-export interface Submission {
-  certificate: Certificate;
-  /** `returned`: without a promise. What it began may go on: only a list without the certificate shows its end. */
-  state: "running" | "returned" | "submitted" | "cancelled" | "failed";
-  /** When this state began, in epoch seconds. */
-  at: number;
-  /** 券详情, where it ended, is still open. */
-  isOpen: boolean;
-}
-
-/** The last call of the hook for each certificate_id. */
-export type Submissions = ReadonlyMap<string, Submission>;
-
-/** 去使用: `outlined` is not prominent; with `leave`, 查看其他券 takes its place. */
-export type Use = "yes" | "outlined" | "disabled" | "leave" | "no";
+/**
+ * The button of 券详情: 立即核销, prominent (`yes`) or not (`outlined`); 再次核销 (`again`); 查看其他券 (`leave`); or none.
+ */
+export type Use = "yes" | "outlined" | "again" | "disabled" | "leave" | "no";
 
 export interface Verdict {
-  kind: "none" | "busy" | "done" | "check";
-  /** Text of the band; empty without one. */
+  kind: "usable" | "busy" | "done" | "check";
+  /** Text of the band. */
   text: string;
+  /** What to do next; empty if the button says it. */
+  next: string;
   use: Use;
   /** Another update may change it. */
   canRetry: boolean;
@@ -38,63 +31,91 @@ export interface Verdict {
   until: number;
 }
 
-/** After this time, a hook that still runs may have broken off. */
-const MAX_RUN_SECONDS = 60;
+/** Read the list again after this time: until the response, at most `SLOW_SECONDS`, the former one holds. */
+export const FRESH_SECONDS = 60;
+const HOLD_SECONDS = FRESH_SECONDS + SLOW_SECONDS;
 
-type Row = [kind: Verdict["kind"], text: string, use: Use, canRetry?: boolean];
+const ASK_RECORD = "请店员在抖音来客查看核销记录";
 
-/** Return the verdict at `now` (epoch seconds). The list's own page passes a list that is not stale: it says that once. */
+type Row = [kind: Verdict["kind"], text: string, next: string, use: Use, canRetry?: boolean];
+
+/** `updatedAt` of a list whose age does not matter: its own page says once that it is old. */
+export const ANY_AGE = Infinity;
+
+/** Return the verdict at `now` (epoch seconds). */
 export function verdictOf(certificate: Certificate, list: ListState, submissions: Submissions, now: number): Verdict {
-  const { certificate_id } = certificate;
-  const submission = submissions.get(certificate_id);
-  const [kind, text, use, canRetry = false] = rowOf(certificate, list, submission, now);
-  // Without a submission, it is in the list.
-  const isListed = !submission || !!certificateOf(list, certificate_id);
-  return {
-    kind,
-    text,
-    use: isListed || kind === "busy" ? use : "leave",
-    canRetry,
-    until: nextChange(certificate, submissions, now),
-  };
+  const submission = submissions.get(certificate.certificate_id);
+  const [kind, text, next, use, canRetry = false] = rowOf(certificate, list, submission, now);
+  return { kind, text, next, use, canRetry, until: nextChange(certificate, list, now) };
 }
 
 /** The first that applies. */
 function rowOf(certificate: Certificate, list: ListState, submission: Submission | undefined, now: number): Row {
-  const { lock, start_time = 0, expire_time = Infinity, off_peak } = certificate;
-  const { state, at = 0, isOpen } = submission || {};
-  if (isRunning(submission, now)) {
-    return ["busy", "处理中 · 请勿重复核销", "disabled"];
+  const { certificate_id, lock, start_time = 0, expire_time = Infinity, off_peak } = certificate;
+  if (isRunning(submission)) {
+    return ["busy", "… 处理中，请等待，不要再点", "", "disabled"];
   }
-  if (state === "submitted" && isOpen) {
-    return ["done", `${momentText(at)} 已提交 · 以店员确认为准`, "leave"];
-  }
-  if (state === "failed" || state === "running") {
-    return ["check", "未能确认是否核销 · 请店员核对", "yes"];
+  if (submission && submission.state !== "returned" && !isFewer(submission)) {
+    return submittedRow(submission, certificate);
   }
   if (lock) {
-    return ["check", "暂不可用 · 请先核实", "no"];
+    return ["check", "! 暂不可用，可能在退款或转赠中", "请在抖音「我的订单」中查看这张券", "no"];
   }
   if (start_time > now) {
     const start = daysBetween(now, start_time) === 0 ? `今天 ${timeText(start_time)}` : dateText(start_time);
-    return ["check", `${start} 起可用 · 请核对`, "outlined"];
+    return ["check", `! ${start} 起可用`, "还没到使用时间，请店员确认", "outlined"];
   }
   if (expire_time <= now) {
-    return ["check", "已过有效期 · 请店员确认", "outlined"];
+    const end = daysBetween(now, expire_time) === 0 ? `今天 ${timeText(expire_time)}` : dateText(expire_time);
+    return ["check", `! ${end} 已到期`, "请店员确认是否还能使用", "outlined"];
   }
-  if (state === "submitted") {
-    return ["check", `${momentText(at)} 已提交过 · 请核对`, "yes"];
+  // During an update, the part of the list that has it may not have been read yet.
+  const use = certificateOf(list, certificate_id) ? "yes" : "disabled";
+  if (submission?.seen && isFewer(submission)) {
+    const [before, after] = [submission.certificate, submission.seen.certificate].map((each) => each?.times?.usable);
+    const text = `✓ 剩余次数已从 ${before} 次变为 ${after} 次`;
+    return ["done", text, `${clockText(submission.seen.at, now)} 的查询结果，请店员核对核销记录`, use];
   }
-  if (list.isStale) {
-    return ["check", staleText(list, now), "yes", list.activity === "idle"];
+  if (!isFresh(list, now)) {
+    const isIdle = list.activity === "idle";
+    return ["check", `! ${staleText(list, now)}`, isIdle ? "请重试，或请店员核对" : "正在更新…", use, isIdle];
   }
   const limit = off_peak ? limitText(off_peak, now) : "";
-  return limit ? ["check", `${limit} · 请核对`, "yes"] : ["none", "", "yes"];
+  if (limit) {
+    return ["check", `! ${limit}`, "请店员确认现在能否使用", use];
+  }
+  return ["usable", "本店可用", off_peak ? "正在可用时段内" : "", use];
 }
 
-/** Say that the last update has failed. */
+/** Return what the list says after a submission, or after a call of the hook with an unknown result. */
+function submittedRow({ state, at, seen, lastRead }: Submission, { lock }: Certificate): Row {
+  const isSubmitted = state === "submitted";
+  const said = isSubmitted ? `${momentText(at)} 已提交` : "未能确认是否核销";
+  if (!seen) {
+    return isSubmitted
+      ? ["done", `✓ ${said}`, `正在查询结果。${ASK_RECORD}`, "leave"]
+      : ["check", `! ${said}`, `${ASK_RECORD}，不要再次核销`, "leave"];
+  }
+  if (!seen.certificate) {
+    const gone = `${said}，已不在可用券中（${timeText(seen.at)}）`;
+    return isSubmitted
+      ? ["done", `✓ ${gone}`, `${ASK_RECORD}，再交付`, "leave"]
+      : ["check", `! ${gone}`, `可能已经核销。${ASK_RECORD}`, "leave"];
+  }
+  const listed = `! ${said}，抖音仍显示可用（${timeText(seen.at)}）`;
+  return seen.read < lastRead
+    ? ["check", listed, "稍后自动再查，请等待", "leave"]
+    : ["check", listed, `${ASK_RECORD}：没有这次核销，才能再次核销`, lock ? "leave" : "again"];
+}
+
+/** Whether the list is recent. One from the future is not: the phone's clock was changed. */
+function isFresh({ isStale, updatedAt }: ListState, now: number): boolean {
+  return !isStale && (updatedAt === ANY_AGE || (updatedAt <= now && now < updatedAt + HOLD_SECONDS));
+}
+
+/** Say that the list is old. */
 export function staleText({ updatedAt }: ListState, now: number): string {
-  return `未能更新（${clockText(updatedAt, now)} 的数据）· 请核对`;
+  return `未能更新（${clockText(updatedAt, now)} 的数据）`;
 }
 
 /** Whether a certificate is neither locked nor outside its validity. */
@@ -102,47 +123,32 @@ export function isValid({ lock, start_time = 0, expire_time = Infinity }: Certif
   return !lock && start_time <= now && now < expire_time;
 }
 
-/** Whether the hook runs for any certificate. */
-export function isAnyRunning(submissions: Submissions, now: number): boolean {
-  return Array.from(submissions.values()).some((submission) => isRunning(submission, now));
-}
-
-/** Whether the hook runs, and has not run for too long. */
-function isRunning(submission: Submission | undefined, now: number): boolean {
-  return submission?.state === "running" && now < submission.at + MAX_RUN_SECONDS;
-}
-
-/** Whether a certificate may have been redeemed: then it is shown also when it has left the list. */
-export function isKept(submission: Submission | undefined): submission is Submission {
-  return !!submission && ["running", "submitted", "failed"].indexOf(submission.state) >= 0;
-}
-
 /** Say why an off-peak deal may not be usable now. Douyin documents neither the numbers of weekdays nor the unit of dates. */
 function limitText(offPeak: OffPeak, now: number): string {
   const { weekdays = [], start_time, end_time } = offPeak;
   const isOpen = isWithinHours(offPeak, now);
   if (isOpen === false) {
-    return hoursText(offPeak);
+    const start = nextStartToday(offPeak, now);
+    return `现在 ${timeText(now)}，${start ? `今天 ${timeText(start)} 起可用` : "今天的可用时段已过"}`;
   }
   if (weekdays.length || start_time !== undefined || end_time !== undefined) {
-    return "仅部分日期可用";
+    return "可用日期请看抖音订单";
   }
-  return isOpen ? "" : "仅部分时段可用";
+  return isOpen ? "" : "可用时段请看抖音订单";
 }
 
-/** Return the next moment at which a verdict can change; at midnight, today's texts do. */
-function nextChange(
-  { start_time = 0, expire_time = 0, off_peak = {} }: Certificate,
-  submissions: Submissions,
-  now: number,
-): number {
-  const runs = Array.from(submissions.values()).filter(({ state }) => state === "running");
+/** Return the next moment at which a verdict, or a text beside it, can change; at midnight, today's texts do. */
+function nextChange(certificate: Certificate, { updatedAt }: ListState, now: number): number {
+  const { start_time = 0, expire_time = 0, off_peak = {} } = certificate;
   const moments = [
     now - secondsOfDay(now) + DAY_SECONDS,
     start_time,
     expire_time,
-    ...runs.map(({ at }) => at + MAX_RUN_SECONDS),
+    nextExpiryText(certificate, now),
+    updatedAt,
+    updatedAt + HOLD_SECONDS,
     ...nextHours(off_peak, now),
+    ...(isWithinHours(off_peak, now) === false ? [nextMinute(now)] : []),
   ];
   return Math.min(...moments.filter((moment) => moment > now));
 }

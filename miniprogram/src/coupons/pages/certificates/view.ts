@@ -6,18 +6,22 @@ import { daysBetween } from "./dates";
 import { detailOf } from "./detail";
 import {
   countText,
-  DEFAULT_COUNTER_TEXT,
   DEFAULT_HELP,
+  dialogOf,
   type Notice,
   noticeOf,
+  searchedText,
+  stepsOf,
+  UNKNOWN_HELP,
   unusableText,
   waitingText,
 } from "./messages";
-import { cardsOf } from "./rows";
-import { canLoadMore, certificateOf, isEmpty, type ListState, orderText } from "./state";
+import { cardsOf, titleOf } from "./rows";
+import { canLoadMore, isEmpty, type ListState, orderText, shownCertificate } from "./state";
 import { canChoose, canLocate, type StoreState } from "./storeState";
 import { storeHeader, storeRows } from "./stores";
-import { isAnyRunning, isKept, isValid, type Submissions, staleText, verdictOf } from "./verdict";
+import { isAnyRunning, isFewer, isKept, type Submissions } from "./submission";
+import { ANY_AGE, isValid, staleText, type Use, type Verdict, verdictOf } from "./verdict";
 
 /** With more stores than fill a screen, the customer can search. */
 const SEARCH_FROM = 9;
@@ -42,24 +46,27 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     slownessText: waitingText(waiting),
     more: canLoadMore(list),
     empty,
-    unusable: more || loading || problem ? "" : unusableText(unusable),
-    stale: list.isStale ? staleText(list, now) : "",
+    notice: list.notice,
+    searched: canLoadMore(list) && !certificates.length ? searchedText(list.parts) : "",
+    unusable: (more && certificates.length) || loading || problem ? "" : unusableText(unusable),
+    stale: list.isStale ? `! ${staleText(list, now)}` : "",
     problem: listNotice(list, stores, config, now),
     problemBelow,
     // Under a problem, it would invite refunds at the counter.
     refundable: certificates.length > 0 && !problem,
+    help: helpOf(config),
   };
 }
 
 /** Return the cards, with the group `openedId` opened, and until when they hold (epoch seconds). */
 export function cardsView(list: ListState, submissions: Submissions, config: Config, openedId: string, now: number) {
-  // The page says once that the list is stale.
-  const fresh = { ...list, isStale: false };
+  const ageless = { ...list, isStale: false, updatedAt: ANY_AGE };
   const marksOf = (certificate: Certificate) => ({
-    verdict: verdictOf(certificate, fresh, submissions, now),
+    verdict: verdictOf(certificate, ageless, submissions, now),
     order: orderText(list, certificate),
   });
-  const cards = (certificates: Certificate[]) => cardsOf(certificates.map(shownOf(config)), marksOf, openedId, now);
+  const cards = (certificates: Certificate[]) =>
+    cardsOf(certificates.map(shownOf(config)), marksOf, canRedeem(list, config), openedId, now);
   const usable = list.certificates.filter((certificate) => isValid(certificate, now));
   const others = list.certificates.filter((certificate) => !isValid(certificate, now));
   return {
@@ -67,6 +74,14 @@ export function cardsView(list: ListState, submissions: Submissions, config: Con
     until: Math.min(...list.certificates.map((certificate) => marksOf(certificate).verdict.until)),
   };
 }
+
+/** The button of 券详情 that submits the certificate. */
+const SUBMIT_LABELS: { [use in Use]?: string } = {
+  yes: "立即核销",
+  outlined: "立即核销",
+  disabled: "立即核销",
+  again: "再次核销",
+};
 
 /**
  * Return the data of 券详情, and until when it holds (epoch seconds). Without a certificate in the list or in a submission,
@@ -81,22 +96,25 @@ export function counterView(
   now: number,
 ) {
   const submission = submissions.get(id);
-  const certificate = certificateOf(list, id) || (isKept(submission) ? submission.certificate : undefined);
+  const certificate = shownCertificate(list, id) || (isKept(submission) ? submission.certificate : undefined);
   const verdict = certificate ? verdictOf(certificate, list, submissions, now) : null;
+  // After a submission, the certificate may be used.
+  const help = isKept(submission) && !isFewer(submission) ? UNKNOWN_HELP : helpOf(config);
+  const action = actionOf(verdict, submissions, canRedeem(list, config));
+  const title = certificate ? titleOf(certificate) : "";
   return {
     view: {
       ...headerOf(stores, now),
       verdict,
-      detail:
-        certificate && verdict
-          ? detailOf(shownOf(config)(certificate), verdict, orderText(list, certificate), now)
-          : null,
-      hasHook: !!config.onSelect,
-      /** The hook runs, for this certificate or another one. */
-      selecting: isAnyRunning(submissions, now),
-      counterText: config.counterText || DEFAULT_COUNTER_TEXT,
-      help: helpOf(config),
+      detail: certificate ? detailOf(shownOf(config)(certificate), orderText(list, certificate), now) : null,
+      ...action,
+      steps: stepsOf(title, config.counterText),
+      dialog: dialogOf(title, config.question, verdict?.use === "again") || null,
+      notice: list.notice,
+      // The steps lead to the order, too.
+      help: action.hasSteps && !config.help ? "" : help,
       loading: !certificate && list.activity !== "idle",
+      slowness: list.waiting,
       slownessText: waitingText(list.waiting),
       problem: listNotice(list, stores, config, now),
       // After another user has logged in, nothing is said of the former user's certificate.
@@ -105,6 +123,29 @@ export function counterView(
     },
     until: verdict ? verdict.until : Infinity,
   };
+}
+
+/** Return the action of 券详情. `redeems`: it can submit certificates; a hook that runs goes on in any case. */
+function actionOf(verdict: Verdict | null, submissions: Submissions, redeems: boolean) {
+  const use = verdict ? verdict.use : "no";
+  const label = SUBMIT_LABELS[use];
+  const isWaiting = isAnyRunning(submissions);
+  const hasButton = !!label && (redeems || verdict?.kind === "busy");
+  return {
+    /** Submits the certificate; empty without a button. */
+    button: hasButton ? (isWaiting ? "处理中…" : label) : "",
+    canSubmit: hasButton && !isWaiting && use !== "disabled",
+    isProminent: use === "yes",
+    /** 查看其他券 */
+    canLeave: use === "leave" || (use === "again" && !redeems),
+    /** The way without this page. */
+    hasSteps: !!label && !hasButton && use !== "again",
+  };
+}
+
+/** Whether 券详情 can submit certificates. */
+function canRedeem({ redeeming }: ListState, { onSelect }: Config): boolean {
+  return !!onSelect && redeeming;
 }
 
 /** Return the data of the store selection. `search`: what the customer has typed. */
@@ -125,6 +166,7 @@ export function storesView(state: StoreState, config: Config, search: string, no
     /** The customer has refused the position, and can allow it in the settings. */
     canOpenSettings: locating === "failed",
     problem: noticeView(problem, problemAt, now, situation, config),
+    help: helpOf(config),
   };
 }
 

@@ -9,9 +9,21 @@ import { createClient, type Outcome, type Pager, type Progress, type StoresOutco
 import { settings } from "../../settings";
 import * as device from "./device";
 import { waitOf } from "./messages";
-import { certificateOf, INITIAL_STATE, isGone, type ListEvent, nextState } from "./state";
+import { certificateOf, INITIAL_STATE, type ListEvent, nextState } from "./state";
 import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeTasks } from "./storeState";
-import { isAnyRunning, type Submission } from "./verdict";
+import {
+  type End,
+  isAnyRunning,
+  isRunning,
+  MAX_RUN_SECONDS,
+  newSubmission,
+  READ_AFTER_SECONDS,
+  type Submission,
+  type Submissions,
+  stateOf,
+  withList,
+} from "./submission";
+import { FRESH_SECONDS } from "./verdict";
 
 // Every platform has it; Douyin's types do not.
 declare function clearTimeout(timer: number): void;
@@ -29,6 +41,11 @@ export const STORES_PAGE = `${settings.basePath}/pages/stores/stores`;
 
 /** A timer with more than 24.8 days fires at once. */
 const MAX_SLEEP_SECONDS = 3600;
+/** For the developer of a hook whose result is unknown. */
+const HOOK_RULE =
+  "onSelect must resolve to true or to nothing (submitted), or to false (nothing was submitted); not to a response";
+/** 券详情 reads the list again by itself for ten minutes, at most. */
+const MAX_READS = 10;
 
 const appId = device.appId() || settings.appId || "";
 const client = createClient({ tt: device.host, baseUrl: settings.api, appId });
@@ -40,11 +57,14 @@ export const visit = {
   stores: INITIAL_STORE_STATE,
   list: INITIAL_STATE,
   pager: undefined as Pager | undefined,
-  submissions: new Map<string, Submission>(),
+  submissions: new Map() as Submissions,
+  /** Number of calls of the hook. */
+  calls: 0,
+  /** How often the list was read again without a tap, and when last, in epoch seconds. */
+  reads: 0,
+  readAt: 0,
   /** Number of changes of the user. */
   user: 0,
-  /** The certificate of 券详情, while it is open. */
-  openedId: "",
   shown: undefined as ShownPage | undefined,
   hidden: undefined as ShownPage | undefined,
   timer: 0,
@@ -74,6 +94,7 @@ export const visit = {
     // The page that was hidden last is shown again: it was covered by Douyin or another program, not by another page.
     const isBack = page === this.hidden;
     this.hidden = undefined;
+    this.reads = 0;
     // The customer may have changed it since the program was started.
     page.setData({ textSize: device.initialTextSize() });
     this.render();
@@ -202,6 +223,24 @@ export const visit = {
     }
   },
 
+  /** Read the list again if it is too old for a verdict. 券详情 calls this each second. */
+  keepFresh() {
+    const now = device.epochSeconds();
+    // A clock that was changed makes a list old, too.
+    const isDue = [this.list.updatedAt, this.readAt].every((moment) => Math.abs(now - moment) >= FRESH_SECONDS);
+    if (isDue && this.reads < MAX_READS && this.canRead()) {
+      this.reads += 1;
+      this.readAt = now;
+      this.refresh();
+    }
+  },
+
+  /** Whether the list can be read without a tap: no request is running, and none is refused for now. */
+  canRead(): boolean {
+    const { activity, problem, problemAt } = this.list;
+    return activity === "idle" && !(problem && problemAt + waitOf(problem) > device.epochSeconds());
+  },
+
   /** Load the next part of the list, or the part that has failed. */
   loadMore() {
     this.load({ kind: "continued" });
@@ -255,9 +294,10 @@ export const visit = {
     const before = this.list;
     this.list = nextState(before, event);
     if (this.list !== before) {
-      this.submissions.forEach((submission, id) => {
-        if (submission.state === "returned" && isGone(this.list, id)) {
-          submission.state = "submitted";
+      const store = this.storeKey();
+      this.submissions.forEach((submission) => {
+        if (submission.store === store) {
+          this.setSubmission(withList(submission, this.list));
         }
       });
       this.render();
@@ -266,56 +306,97 @@ export const visit = {
 
   // Redemption
 
-  /** 券详情 is left: what was submitted there was submitted before. */
-  closeCounter() {
-    const submission = this.submissions.get(this.openedId);
-    if (submission) {
-      submission.isOpen = false;
-    }
-    this.openedId = "";
-  },
-
-  /** Call the program's hook, then read the list again: the certificate may be used up. */
+  /** Call the program's hook for a certificate. */
   select(id: string) {
-    const { submissions } = this;
     const { onSelect } = settings;
     const certificate = certificateOf(this.list, id);
-    if (!certificate || !onSelect || isAnyRunning(submissions, device.epochSeconds())) {
+    if (!certificate || !onSelect || isAnyRunning(this.submissions)) {
       return;
     }
-    const before = submissions.get(id);
-    const call: Submission = { certificate, state: "running", at: device.epochSeconds(), isOpen: true };
-    submissions.set(id, call);
+    this.calls += 1;
+    const call = this.calls;
+    const before = this.submissions.get(id);
+    this.setSubmission(newSubmission(call, certificate, this.storeKey(), device.epochSeconds()));
     this.render();
-    let ended: Submission["state"] = "returned";
+    device.later(MAX_RUN_SECONDS, () => {
+      if (isRunning(this.submissions.get(id))) {
+        this.endCall(call, id, "unknown", before);
+      }
+    });
+    let isPromise = false;
     // In a promise, so that a hook that throws does not block the button.
     new Promise((resolve) => {
       const returned = onSelect(certificate, this.store());
-      if (typeof Object(returned).then === "function") {
-        ended = "submitted";
-      }
+      isPromise = typeof Object(returned).then === "function";
       resolve(returned);
     })
       .then(
-        (result) => (result === false ? "cancelled" : ended),
-        (error): Submission["state"] => {
+        (result) => stateOf(result, isPromise),
+        (error): End => {
           device.logError(error);
-          return "failed";
+          return "unknown";
         },
       )
       .then((state) => {
-        Object.assign(call, { state, at: device.epochSeconds(), isOpen: this.openedId === id });
-        if (state === "cancelled" && submissions.get(id) === call) {
-          before ? submissions.set(id, before) : submissions.delete(id);
+        if (state === "unknown") {
+          device.warn(HOOK_RULE);
         }
-        this.render();
-        this.refresh();
+        this.endCall(call, id, state, before);
       });
+  },
+
+  /** End a call of the hook. `unknown` after a minute: its result can still come. */
+  endCall(call: number, id: string, state: End, before: Submission | undefined) {
+    const submission = this.submissions.get(id);
+    if (submission?.call !== call) {
+      // Another call has followed, or another user has logged in.
+      return;
+    }
+    if (state === "cancelled") {
+      const others = new Map(this.submissions);
+      before ? others.set(id, before) : others.delete(id);
+      this.submissions = others;
+    } else {
+      const ended = { at: device.epochSeconds(), endedIn: this.list.reads, lastRead: Infinity, seen: undefined };
+      this.setSubmission({ ...submission, ...ended, state });
+    }
+    this.render();
+    if (state === "cancelled" || state === "returned") {
+      this.refresh();
+    } else {
+      READ_AFTER_SECONDS.forEach((seconds, index, all) => {
+        device.later(seconds, () => this.readAfter(call, id, state, index === all.length - 1));
+      });
+    }
+  },
+
+  /** Read the list again after a call of the hook, unless a list is being read. */
+  readAfter(call: number, id: string, state: End, isLast: boolean) {
+    const submission = this.submissions.get(id);
+    if (submission?.call !== call || submission.state !== state) {
+      return;
+    }
+    if (isLast) {
+      const { activity, reads } = this.list;
+      this.setSubmission({ ...submission, lastRead: activity === "idle" ? reads + 1 : reads });
+    }
+    if (this.shown && submission.store === this.storeKey() && this.canRead()) {
+      this.refresh();
+    }
+  },
+
+  setSubmission(submission: Submission) {
+    this.submissions = new Map(this.submissions).set(submission.certificate.certificate_id, submission);
   },
 
   /** The ids of the current store, for requests and for the hook. */
   store() {
     return { account_id: this.stores.accountId, poi_id: this.stores.poiId };
+  },
+
+  storeKey(): string {
+    const { account_id, poi_id } = this.store();
+    return `${account_id}/${poi_id}`;
   },
 };
 
