@@ -14,14 +14,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from redeemctl.errors import InvalidInputError
-from redeemctl.rows import MERCHANT_SWITCHES, MERCHANT_TEXTS, STORE_MEMBERS, Merchant, Store, parse_value
+from redeemctl.rows import MERCHANT_MEMBERS, STORE_MEMBERS, Merchant, Store, parse_value
 
-MERCHANT_COLUMNS = ("account_id", *MERCHANT_TEXTS, *MERCHANT_SWITCHES, "notice")
+SWITCHES = ("active", "redeeming")
 STORE_COLUMNS = {name: "store_name" if name == "name" else name for name in STORE_MEMBERS}
 """Member of a store to column: a store's name and its merchant's have different columns."""
 
 COLUMNS: dict[str, tuple[type[BaseModel], str]] = {
-    **{name: (Merchant, name) for name in MERCHANT_COLUMNS},
+    **{name: (Merchant, name) for name in MERCHANT_MEMBERS},
     "poi_id": (Merchant, "account_id"),
     **{column: (Store, name) for name, column in STORE_COLUMNS.items()},
 }
@@ -87,7 +87,7 @@ def write_csv(merchants: Iterable[Merchant]) -> str:
     writer.writeheader()
     for merchant in merchants:
         line = merchant.model_dump(exclude_none=True, exclude={"stores"})
-        line |= {name: str(line[name]).lower() for name in MERCHANT_SWITCHES if name in line}
+        line |= {name: str(line[name]).lower() for name in SWITCHES if name in line}
         for poi_id, store in sorted((merchant.stores or {}).items()):
             values = {STORE_COLUMNS[name]: value for name, value in store.model_dump(exclude_none=True).items()}
             writer.writerow({**line, "poi_id": poi_id, **values})
@@ -112,7 +112,7 @@ def _read_line(number: int, cells: dict[str, str | None], entries: dict[str, Ent
     values: dict[str, Any] = {}
     for column, cell in cells.items():
         text = (cell or "").strip()
-        text = YES_AND_NO.get(text, text) if column in MERCHANT_SWITCHES else text
+        text = YES_AND_NO.get(text, text) if column in SWITCHES else text
         try:
             values[column] = parse_value(*COLUMNS[column], text) if text else None
         except ValueError as error:
@@ -123,7 +123,7 @@ def _read_line(number: int, cells: dict[str, str | None], entries: dict[str, Ent
     if account_id is None:
         errors.append(f"line {number}, account_id: missing")
         return
-    own = {name: values[name] for name in MERCHANT_COLUMNS if name in values}
+    own = {name: values[name] for name in MERCHANT_MEMBERS if name in values}
     entry = entries.setdefault(account_id, Entry(number, own, {} if "poi_id" in cells else None))
     for name, value in own.items():
         if value not in (None, entry.values[name]):

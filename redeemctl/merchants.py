@@ -49,8 +49,7 @@ def add_merchant(
         warning = ""
         if item is not None and "stores" not in item and stores:
             warning = "The merchant has no store list and is served in all its stores; then only in the given ones."
-        if values["redeeming"] is False:
-            warning = f"{warning} The pages of the merchant then offer no redemption.".lstrip()
+        warning = f"{warning} The pages then offer no redemption.".lstrip() if values["redeeming"] is False else warning
         change_row(options, stage, account_id, item, patch, warning=warning)
 
 

@@ -108,8 +108,7 @@ LENIENT = {"notice", "redeeming"}
 """Malformed, these attributes count as missing, as in the service."""
 
 STORE_MEMBERS = tuple(Store.model_fields)
-MERCHANT_TEXTS = ("app_id", "name", "life_account_id", "token_id")
-MERCHANT_SWITCHES = ("active", "redeeming")
+MERCHANT_MEMBERS = tuple(name for name in Merchant.model_fields if name != "stores")
 
 
 class InvalidRowError(CommandError):

@@ -130,6 +130,7 @@ def _translate_errors(stage: str) -> Iterator[None]:
         details = error.response["Error"]
         missing = details["Code"] == "ResourceNotFoundException"
         hint = f"; is stage {stage} deployed here? make deploy STAGE={stage}" if missing else ""
+        hint = "; see docs/deploy.md, Permissions" if details["Code"] == "AccessDeniedException" else hint
         raise CommandError(f"AWS: {details['Code']}: {details['Message']}{hint}") from None
     except NoCredentialsError as error:
         raise CommandError(f"AWS: {error}: set AWS_PROFILE to a profile of ~/.aws/config") from None

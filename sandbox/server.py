@@ -19,7 +19,7 @@ from typing import Any
 from aiohttp import web
 
 from sandbox import sample_data
-from sandbox.faults import FAULT_HEADER, CallDetails, Fault, FaultPlan
+from sandbox.faults import FAULT_HEADER, TOOL_CALLS, CallDetails, Fault, FaultPlan
 from sandbox.mock_platform import MockPlatform, PlatformError
 
 Codes = dict[str, int]
@@ -32,6 +32,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CERTIFICATES_PATH = "/api/trade/v2/fulfillment/query_user_certificates"
 ORDER_PATH = "/api/trade/v2/fulfillment/order_can_use"
+TOOL_PATH = "/api/apps/trade/v2/toolkit"
 MAX_RECORDED_REQUESTS = 1000
 _ENTRY = web.RequestKey("entry", dict)
 _SECRET_NAMES = frozenset({"access-token", "client_secret", "secret", "code"})
@@ -57,6 +58,7 @@ class MockServer:
             (ORDER_PATH, self._query_order),
             ("/oauth/client_token", self._mint_token),
             ("/api/apps/v1/microapp/code2session", self._login_with_token),
+            *((f"{TOOL_PATH}/{name}", self._call_tool) for name in TOOL_CALLS),
         ):
             route("*", path, handler)
             route("*", f"{path}/", handler)
@@ -178,19 +180,20 @@ class MockServer:
         fields = body if isinstance(body, dict) else {}
         app_id = fields.get(app_field)
         customer = self.platform.find_login_customer(str(fields.get("code")))
-
-        def build_response(codes: Codes | None) -> tuple[dict[str, Any], int]:
-            try:
-                if codes is not None:
-                    raise PlatformError(next(iter(codes.values())), "forced")
-                return {**envelope, "data": login()}, 0
-            except PlatformError as error:
-                text = "err_tips" if "err_tips" in envelope else "err_msg"
-                return {**envelope, "err_no": error.code, text: error.description}, error.code
-
         open_id = None if customer is None else self.platform.data.customers[customer].open_ids.get(str(app_id))
         details = CallDetails(call, app_id=app_id, customer=customer, open_id=open_id)
-        return await self._respond(request, details, build_response)
+        return await self._respond(request, details, _err_no_response(envelope, login))
+
+    async def _call_tool(self, request: web.Request) -> web.StreamResponse:
+        """Respond to any call of the redemption tool."""
+        body, headers = await _read_json(request), _lower_headers(request)
+        app_id = self.platform.find_app_id(headers.get("access-token", ""))
+        account_id = _text(body.get("account_id")) if isinstance(body, dict) else None
+        name = request.path.removeprefix(TOOL_PATH).strip("/")
+        envelope = {"err_no": 0, "err_msg": "success", "log_id": self._new_logid(), "data": {}}
+        call = functools.partial(self.platform.call_tool, headers, body)
+        details = CallDetails(name, app_id=app_id, account_id=account_id)
+        return await self._respond(request, details, _err_no_response(envelope, call))
 
     async def _respond(
         self, request: web.Request, details: CallDetails, build_response: BuildResponse
@@ -331,6 +334,21 @@ class _Record:
         headers = {name: _mask(v) if name in _SECRET_NAMES else v for name, v in _lower_headers(request).items()}
         received = {"method": request.method, "path": request.raw_path, "headers": headers, "body": body}
         return {**entry, **received, "status": self.status}
+
+
+def _err_no_response(envelope: dict[str, Any], respond: Callable[[], dict[str, Any]]) -> BuildResponse:
+    """Return the builder of a response whose error code is in `err_no`; `envelope` is that of a success."""
+
+    def build_response(codes: Codes | None) -> tuple[dict[str, Any], int]:
+        try:
+            if codes is not None:
+                raise PlatformError(next(iter(codes.values())), "forced")
+            return {**envelope, "data": respond()}, 0
+        except PlatformError as error:
+            text = "err_tips" if "err_tips" in envelope else "err_msg"
+            return {**envelope, "err_no": error.code, text: error.description}, error.code
+
+    return build_response
 
 
 async def _apply_fault(

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import json
 import os
 import threading
 import zipfile
@@ -17,6 +18,7 @@ from botocore import session
 import app as application
 from chalicelib import aws as app_aws
 from infra.sdkdata import write_sdk_data
+from infra.stage_settings import settings_path
 from sandbox import server, stack
 from tests import policies
 from tests.harness import STAGE, Api, Aws, Platform, built_archive, stop
@@ -113,6 +115,18 @@ def environment(platform: Platform, aws: Aws, monkeypatch: pytest.MonkeyPatch) -
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return variables
+
+
+@pytest.fixture
+def project(environment: dict[str, str], tmp_path: Path) -> Path:
+    """A folder for `redeemctl --project`, with the configuration of one stage."""
+    names = ("TABLE_NAME", "SECRET_NAME", "DOUYIN_OPEN_API", "DOUYIN_LOGIN_API")
+    config = {"stages": {STAGE: {"environment_variables": {name: environment[name] for name in names}}}}
+    (tmp_path / ".chalice").mkdir()
+    (tmp_path / ".chalice" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    settings_path(tmp_path, STAGE).parent.mkdir(parents=True)
+    settings_path(tmp_path, STAGE).touch()
+    return tmp_path
 
 
 @pytest.fixture

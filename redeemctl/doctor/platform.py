@@ -40,10 +40,7 @@ _MEANINGS: dict[type[RedemptionError], tuple[str, str]] = {
         "the capability: docs/go-live.md, step D5; contact the platform if the app is banned",
     ),
     errors.QuotaExhaustedError: ("the app's quota is used up", "contact the platform to raise the quota"),
-    errors.RateLimitedError: (
-        "rate limited",
-        "run doctor again later; look for another system that calls the platform for this app",
-    ),
+    errors.RateLimitedError: ("rate limited", "try again later; look for another system that calls it for this app"),
     errors.TokenRefusedError: (
         "the platform refuses the access token",
         "run redeemctl token renew APP_ID, or see there who renews it; look for another system that mints its tokens",
@@ -52,7 +49,7 @@ _MEANINGS: dict[type[RedemptionError], tuple[str, str]] = {
         "the platform finds the request invalid",
         "check account_id and life_account_id with redeemctl merchant show",
     ),
-    errors.UpstreamUnavailableError: ("the platform is busy", "run doctor again later"),
+    errors.UpstreamUnavailableError: ("the platform is busy", "try again later"),
 }
 """Meaning and advice, by the class of the error."""
 

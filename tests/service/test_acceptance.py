@@ -9,7 +9,6 @@ from typing import Any, Literal
 import pytest
 from click.testing import CliRunner
 
-from infra.stage_settings import settings_path
 from redeemctl.acceptance.command import UNKNOWN_MERCHANT
 from redeemctl.acceptance.shapes import find_shape
 from redeemctl.cli import redeemctl
@@ -23,7 +22,7 @@ from sandbox.sample_data import (
     OTHER_POI_ID,
     POI_ID,
 )
-from tests.harness import SESSION_KEY, TOKEN_ROW, Aws, Platform, certificate, in_seconds, order
+from tests.harness import SESSION_KEY, STAGE, TOKEN_ROW, Aws, Platform, certificate, in_seconds, order
 from tests.sample_reply import build_certificate, build_reply
 
 # redeemctl is not part of the coverage.
@@ -32,7 +31,6 @@ pytestmark = pytest.mark.no_cover
 LIST = "query_user_certificates"
 ORDERS = "data.orders[]"
 CERTIFICATES = f"{ORDERS}.certificates[]"
-STAGE = "test"
 ANOTHER_ORDER = {"order_id": "1", "can_use": True, "certificates": [{"certificate_id": "1"}]}
 ANOTHER_PAGE = json.dumps({"data": {"error_code": 0, "total": 7, "orders": [ANOTHER_ORDER]}, "extra": {}})
 
@@ -83,16 +81,8 @@ class Operator:
 
 
 @pytest.fixture
-def operator(platform: Platform, aws: Aws, environment: dict[str, str], tmp_path: Path) -> Operator:
-    names = ("TABLE_NAME", "SECRET_NAME", "DOUYIN_OPEN_API", "DOUYIN_LOGIN_API")
-    variables = {name: environment[name] for name in names}
-    assert variables["TABLE_NAME"] == aws.table
-    (tmp_path / ".chalice").mkdir()
-    config = {"stages": {STAGE: {"environment_variables": variables}}}
-    (tmp_path / ".chalice" / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    settings_path(tmp_path, STAGE).parent.mkdir(parents=True)
-    settings_path(tmp_path, STAGE).touch()
-    return Operator(platform, tmp_path)
+def operator(platform: Platform, project: Path) -> Operator:
+    return Operator(platform, project)
 
 
 def test_a_platform_as_documented_is_accepted(operator: Operator) -> None:

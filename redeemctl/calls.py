@@ -1,0 +1,103 @@
+"""`redeemctl call`: one call of the redemption tool (核销工具) that Douyin's console does not have."""
+
+import json
+import re
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chalicelib.douyin import codes, lenient
+from chalicelib.douyin.client import MAX_PAGE_BYTES
+from chalicelib.douyin.protocol import Request, open_envelope
+from chalicelib.errors import UpstreamError
+from chalicelib.tokens.lease import TokenRow, token_key
+from redeemctl.acceptance.recording import RecordedCall, RecordingTransport
+from redeemctl.doctor.platform import explain_evidence
+from redeemctl.errors import CommandError, InvalidInputError
+from redeemctl.options import ID, GlobalOptions, pass_options
+from redeemctl.output import print_json
+from redeemctl.stage import Stage
+
+JSON_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+CHANGES = ("update_merchant_path", "update_merchant_conf", "button_white_setting")
+
+_CODE_FIELD = re.compile(r"(?<!err_)(?<!error_)(?<!result_)(?<!status_)code|encrypted", re.IGNORECASE)
+
+
+@click.command("call")
+@click.argument("name", type=click.Choice((*CHANGES, "query_text", "query_certificate_info")))
+@click.option("--app-id", type=ID, required=True, help="The mini-program.")
+@click.option("--body", "file", type=JSON_FILE, required=True, help="File with the body, a JSON object.")
+@click.option("--token-id", type=ID, help="The row of the access token. Default: the app's.")
+@pass_options
+def make_call(options: GlobalOptions, *, name: str, app_id: str, file: Path, token_id: str | None) -> None:
+    """Make one call of the redemption tool (核销工具), and print the reply with masked coupon codes.
+
+    The call is sent once, with the access token in the table; none is minted. The first three calls change what
+    customers see, and ask before.
+    """
+    try:
+        body = json.dumps({**json.loads(file.read_bytes())}).encode()
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"--body: {file}: no JSON object: {error}") from None
+    with options.open_stage() as stage:
+        token = read_token(stage, app_id, token_id or app_id)
+        path = f"/api/apps/trade/v2/toolkit/{name}/"
+        if options.dry_run:
+            click.echo(f"dry run: nothing was sent to {stage.settings.open_api}{path}")
+            return
+        options.confirm(f"This changes what customers of app {app_id} see." if name in CHANGES else "")
+        sent = send(stage, Request(path, body, {"content-type": "application/json", "access-token": token}), token)
+    print_json(mask(sent.reply, token))
+
+
+def read_token(stage: Stage, app_id: str, token_id: str) -> str:
+    """Return the access token in a row; raises CommandError if it is missing or has expired."""
+    client, key = stage.account.client("dynamodb"), {"pk": {"S": token_key(token_id)}}
+    # The policy token-reader allows these attributes only.
+    names = {"TableName": stage.settings.table_name, "ProjectionExpression": "access_token, expires_at"}
+    row = TokenRow.from_item(client.get_item(Key=key, ConsistentRead=True, **names).get("Item", {}))
+    if row.access_token and row.expires_at > time.time():
+        return row.access_token
+    state = "has expired" if row.access_token else "is missing or malformed"
+    advice = f"redeemctl token renew {app_id}, or its other system renews it (a row of another name: --token-id)"
+    raise CommandError(f"the access token in {token_key(token_id)} {state}: {advice}")
+
+
+def send(stage: Stage, request: Request, token: str) -> RecordedCall:
+    """Send a request once; raises CommandError that says what to do."""
+    transport = RecordingTransport(stage.http)
+    try:
+        response = transport.send(stage.settings.open_api, request, stage.new_context().deadline, MAX_PAGE_BYTES)
+        open_envelope(response, codes.CERTIFICATES)
+    except UpstreamError as error:
+        [sent] = transport.recorded
+        # `data` need not be an object here.
+        if not sent.is_success:
+            unsure = "it may have been done, so look before you repeat it; " if sent.call in CHANGES else ""
+            meaning = f"no valid reply from {stage.settings.open_api} ({sent.failure or f'HTTP {sent.status}'})"
+            advice = f"{unsure}check DOUYIN_OPEN_API, network and proxies, or wait"
+            if error.evidence is not None:
+                meaning, advice = explain_evidence(error.evidence)
+            said = json.dumps(mask(sent.look_up("err_msg"), token), ensure_ascii=False)
+            raise CommandError(f"{meaning}; err_msg {said}, logid {sent.logid or '-'}: {advice}") from None
+    return transport.recorded[0]
+
+
+def mask(value: Any, token: str, *, is_code: bool = False) -> Any:
+    """Return a reply with masked coupon codes and without the token, also where a text is JSON itself."""
+    if isinstance(value, dict):
+        return {n: mask(part, token, is_code=is_code or bool(_CODE_FIELD.search(n))) for n, part in value.items()}
+    if isinstance(value, list):
+        return [mask(part, token, is_code=is_code) for part in value]
+    # An unpaired surrogate could not be printed.
+    text = str(value).encode(errors="replace").decode()
+    if is_code and value and value is not True:
+        return "…" + text[4:][-4:]
+    if isinstance(value, str) and text.lstrip().startswith(("{", "[")):
+        with suppress(ValueError):
+            return json.dumps(mask(lenient.decode_json(text.encode()), token), ensure_ascii=False)
+    return text.replace(token, "…") if isinstance(value, str) else value
