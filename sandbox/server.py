@@ -19,7 +19,7 @@ from typing import Any
 from aiohttp import web
 
 from sandbox import sample_data
-from sandbox.faults import FAULT_HEADER, TOOL_CALLS, CallDetails, Fault, FaultPlan
+from sandbox.faults import FAULT_HEADER, CallDetails, Fault, FaultPlan
 from sandbox.mock_platform import MockPlatform, PlatformError
 
 Codes = dict[str, int]
@@ -32,7 +32,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CERTIFICATES_PATH = "/api/trade/v2/fulfillment/query_user_certificates"
 ORDER_PATH = "/api/trade/v2/fulfillment/order_can_use"
-TOOL_PATH = "/api/apps/trade/v2/toolkit"
 MAX_RECORDED_REQUESTS = 1000
 _ENTRY = web.RequestKey("entry", dict)
 _SECRET_NAMES = frozenset({"access-token", "client_secret", "secret", "code"})
@@ -58,7 +57,7 @@ class MockServer:
             (ORDER_PATH, self._query_order),
             ("/oauth/client_token", self._mint_token),
             ("/api/apps/v1/microapp/code2session", self._login_with_token),
-            *((f"{TOOL_PATH}/{name}", self._call_tool) for name in TOOL_CALLS),
+            ("/api/apps/trade/v2/toolkit/{name}", self._call_tool),
         ):
             route("*", path, handler)
             route("*", f"{path}/", handler)
@@ -189,10 +188,9 @@ class MockServer:
         body, headers = await _read_json(request), _lower_headers(request)
         app_id = self.platform.find_app_id(headers.get("access-token", ""))
         account_id = _text(body.get("account_id")) if isinstance(body, dict) else None
-        name = request.path.removeprefix(TOOL_PATH).strip("/")
         envelope = {"err_no": 0, "err_msg": "success", "log_id": self._new_logid(), "data": {}}
         call = functools.partial(self.platform.call_tool, headers, body)
-        details = CallDetails(name, app_id=app_id, account_id=account_id)
+        details = CallDetails(request.match_info["name"], app_id=app_id, account_id=account_id)
         return await self._respond(request, details, _err_no_response(envelope, call))
 
     async def _respond(
