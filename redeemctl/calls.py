@@ -29,9 +29,9 @@ _CODE_FIELD = re.compile(r"(?<!err_)(?<!error_)(?<!result_)(?<!status_)code|encr
 
 @click.command("call")
 @click.argument("name", type=click.Choice((*CHANGES, "query_text", "query_certificate_info")))
-@click.option("--app-id", type=ID, required=True, help="The mini-program.")
+@click.option("--app-id", type=ID, metavar="APP_ID", required=True, help="The mini-program.")
 @click.option("--body", "file", type=JSON_FILE, required=True, help="File with the body, a JSON object.")
-@click.option("--token-id", type=ID, help="The row of the access token. Default: the app's.")
+@click.option("--token-id", type=ID, metavar="TOKEN_ID", help="The row of the access token. Default: the app's.")
 @pass_options
 def make_call(options: GlobalOptions, *, name: str, app_id: str, file: Path, token_id: str | None) -> None:
     """Make one call of the redemption tool (核销工具), and print the reply with masked coupon codes.
@@ -63,7 +63,7 @@ def read_token(stage: Stage, app_id: str, token_id: str) -> str:
     if row.access_token and row.expires_at > time.time():
         return row.access_token
     state = "has expired" if row.access_token else "is missing or malformed"
-    advice = f"redeemctl token renew {app_id}, or its other system renews it (a row of another name: --token-id)"
+    advice = f"redeemctl token renew {app_id}, unless another system writes this row (another row: --token-id)"
     raise CommandError(f"the access token in {token_key(token_id)} {state}: {advice}")
 
 
