@@ -70,7 +70,9 @@ function rowOf(certificate: Certificate, list: ListState, submission: Submission
     return ["check", `! ${end} 已到期`, "请店员确认是否还能使用", "outlined"];
   }
   // During an update, the part of the list that has it may not have been read yet.
-  const use = certificateOf(list, certificate_id) ? "yes" : "disabled";
+  const isListed = !!certificateOf(list, certificate_id);
+  const use = isListed ? "yes" : "disabled";
+  const doubtful = isListed ? "outlined" : "disabled";
   if (submission?.seen && isFewer(submission)) {
     const [before, after] = [submission.certificate, submission.seen.certificate].map((each) => each?.times?.usable);
     const text = `✓ 剩余次数已从 ${before} 次变为 ${after} 次`;
@@ -78,11 +80,11 @@ function rowOf(certificate: Certificate, list: ListState, submission: Submission
   }
   if (!isFresh(list, now)) {
     const isIdle = list.activity === "idle";
-    return ["check", `! ${staleText(list, now)}`, isIdle ? "请重试，或请店员核对" : "正在更新…", use, isIdle];
+    return ["check", `! ${staleText(list, now)}`, isIdle ? "请重试，或请店员核对" : "正在更新…", doubtful, isIdle];
   }
   const limit = off_peak ? limitText(off_peak, now) : "";
   if (limit) {
-    return ["check", `! ${limit}`, "请店员确认现在能否使用", use];
+    return ["check", `! ${limit}`, "请店员确认现在能否使用", doubtful];
   }
   return ["usable", "本店可用", off_peak ? "正在可用时段内" : "", use];
 }
