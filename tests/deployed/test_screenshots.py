@@ -516,6 +516,30 @@ def test_a_picture_of_the_documentation_is_written(phone: Phone, name: str) -> N
     phone.page.screenshot(path=SCREENSHOTS / "docs" / f"mini-program-{name}.png", animations="disabled")
 
 
+STAFF_CARD = {
+    "order": counter("双人套餐"),
+    "usable": STATES["usable"],
+    "check": STATES["stale"],
+    "not-now": STATES["outside-hours"],
+    "running": STATES["busy"],
+    "submitted": STATES["done"],
+    "unconfirmed": STATES["failed"],
+    "gone": STATES["done-gone"],
+    "still": STATES["done-listed"],
+}
+"""The pictures of docs/staff-card.zh-CN.md: what the staff looks for, without the rest of the page."""
+
+
+@pytest.mark.parametrize("name", STAFF_CARD)
+def test_a_picture_of_the_staff_card_is_written(phone: Phone, name: str) -> None:
+    phone.page.set_viewport_size({"width": 320, "height": 640})
+    STAFF_CARD[name](phone)
+    phone.page.locator(".coupons").evaluate("(e) => { e.style.fontSize = '12px' }")
+    phone.page.add_style_tag(content=".coupons .coupons-next { display: none }")
+    shown = phone.page.locator(".coupons-heading") if name == "order" else phone.band
+    shown.screenshot(path=SCREENSHOTS / "docs" / f"staff-card-{name}.png", animations="disabled")
+
+
 def save_contact_sheet(browser: Browser, group: str, names: list[str]) -> None:
     """Put the screenshots of a group into one picture."""
     figures = []
