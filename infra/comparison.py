@@ -22,11 +22,15 @@ SCHEDULE = "rate(10 minutes)"
 
 
 class Difference(NamedTuple):
-    """How a resource differs: `text` never contains the value of a variable. `advice`: what to do, if not to deploy."""
+    """How a resource differs: `text` never contains the value of a variable. `advice`: what to do, if not to deploy.
+
+    `is_raised`: it is a limit that is higher than in the settings, as docs/operate.md raises it in an incident.
+    """
 
     resource: str
     text: str
     advice: str = ""
+    is_raised: bool = False
 
     def __str__(self) -> str:
         return f"{self.resource}: {self.text}"
@@ -126,8 +130,9 @@ def compare_roles(target: Target) -> Iterator[Difference]:
         names = found["PolicyNames"] + [
             policy["PolicyName"] for policy in client.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
         ]
-        yield from compare_values(resource, {"policies": names}, {"policies": [role]})
-        if role in names and client.get_role_policy(RoleName=role, PolicyName=role)["PolicyDocument"] != wanted:
+        if others := ", ".join(sorted({*names} - {role})):
+            yield Difference(resource, f"it has other policies, too: {others}", repair_advice(target.stage))
+        if role not in names or client.get_role_policy(RoleName=role, PolicyName=role)["PolicyDocument"] != wanted:
             yield Difference(resource, f"the policy differs from .chalice/{file}")
 
 
@@ -297,7 +302,10 @@ def compare_values(resource: str, actual: Mapping[str, Any], expected: Mapping[s
             if differing := sorted(dict((found or {}).items() ^ value.items())):
                 yield Difference(resource, f"variables differ: {', '.join(differing)}")
         elif (found or None) != (value or None):
-            yield Difference(resource, f"{name} is {found}, expected {value}")
+            pairs = zip(found, value, strict=True) if isinstance(found, tuple) else [(found, value)]
+            is_higher = all(one and other and one >= other for one, other in pairs)
+            is_raised = name.startswith(("limit of ", "Concurrency.")) and is_higher
+            yield Difference(resource, f"{name} is {found}, expected {value}", is_raised=is_raised)
 
 
 def _may_invoke(account: Account, function: str, service: str, source: str) -> bool:

@@ -4,7 +4,7 @@ An import compares the file with the table and writes only what differs, so it c
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,7 +15,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws import Item
-from redeemctl.errors import CommandError, ConflictError, InvalidInputError
+from redeemctl.errors import CommandError, ConflictError, InvalidInputError, NotConfirmedError
 from redeemctl.files import Entry, read_merchants, write_csv
 from redeemctl.options import GlobalOptions, changes_to_json, pass_options
 from redeemctl.output import print_json, print_note, print_rows
@@ -38,6 +38,9 @@ from redeemctl.stage import PARALLEL_WRITES
 from redeemctl.table import MerchantTable
 
 ADDED, CHANGED, UNCHANGED, NOT_IN_FILE, REMOVED = KINDS = ("added", "changed", "unchanged", "not in file", "removed")
+
+MAX_LOST, MAX_LOST_SHARE = 5, 0.1
+"""`--prune` removes more than both only with `--remove`."""
 
 TEMPLATE = [
     Merchant(
@@ -72,12 +75,13 @@ class RowPlan:
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--prune", is_flag=True, help="Also remove merchants, stores and values that the file does not have.")
+@click.option("--remove", type=int, metavar="NUMBER", help="How many --prune removes; required if that is many.")
 @pass_options
-def import_merchants(options: GlobalOptions, file: Path, *, prune: bool) -> None:
+def import_merchants(options: GlobalOptions, file: Path, *, prune: bool, remove: int | None) -> None:
     """Add and update the merchants in the CSV file FILE.
 
     The whole file is validated first; with any error nothing is written. Then a preview is shown and confirmed. A
-    second run continues an interrupted one.
+    second run continues an interrupted one. Without --remove, --prune removes at most a tenth, or five.
     """
     entries, errors = read_merchants(file)
     with options.open_stage() as stage:
@@ -88,23 +92,28 @@ def import_merchants(options: GlobalOptions, file: Path, *, prune: bool) -> None
         if not options.as_json:
             _show_preview(plans)
         to_write = [plan for plan in plans if plan.writes]
+        loss = find_loss(items.values(), plans, remove)
         failures: dict[str, Exception] = {}
-        if to_write and not options.dry_run:
+        if is_written := bool(to_write) and not options.dry_run and not loss:
             counts = _count(plans)
             listed = ", ".join(f"{kind}: {counts[kind]}" for kind in (ADDED, CHANGED, REMOVED))
-            options.confirm(f"Merchants to write: {listed}.")
+            options.confirm(f"Merchants to write or remove: {listed}.")
             failures = write_rows(stage.merchants, to_write)
-    written = 0 if options.dry_run else len(to_write) - len(failures)
+    wanted = Counter(plan.kind == REMOVED for plan in to_write)
+    done = Counter(plan.kind == REMOVED for plan in to_write if is_written and plan.account_id not in failures)
     if options.as_json:
-        print_json(_to_json(plans, failures, written, options))
+        print_json(_to_json(plans, failures, options) | {"written": done[False], "removed": done[True]})
     elif options.dry_run:
         click.echo("dry run: no changes were made")
     else:
-        click.echo(f"{written} of {len(to_write)} merchants written" if to_write else "nothing to change")
+        text = f"{done[False]} of {wanted[False]} merchants written, {done[True]} of {wanted[True]} removed"
+        click.echo(text if to_write else "nothing to change")
+    if loss:
+        raise NotConfirmedError(loss)
     for account_id, failure in failures.items():
         print_note(f"merchant {account_id}: {failure}")
     if failures:
-        message = f"merchants not written: {len(failures)}; run the same import again"
+        message = f"merchants neither written nor removed: {len(failures)}; run the same import again"
         is_conflict = all(isinstance(failure, ConflictError) for failure in failures.values())
         raise ConflictError(message) if is_conflict else CommandError(message)
 
@@ -174,6 +183,20 @@ def make_patch(entry: Entry, item: Item | None, *, prune: bool) -> Patch:
     return given(entry.values, ("app_id", "active", *LENIENT)) | ({"stores": stores} if stores else {})
 
 
+def find_loss(items: Iterable[Item], plans: Iterable[RowPlan], confirmed: int | None) -> str:
+    """Return what is to be confirmed because `plans` take away much of something, or "" if its number is `confirmed`.
+
+    Merchants come first: what they have ends with them.
+    """
+    total = _count_parts(change for item in items for change in list_changes(item, None))
+    for part, count in _count_parts(change for plan in plans for change in plan.changes).items():
+        if count > MAX_LOST and count > total[part] * MAX_LOST_SHARE:
+            is_confirmed = count == confirmed
+            text = f"--prune would remove {count} of {total[part]} {part}. Nothing was changed; if that is intended: "
+            return "" if is_confirmed else f"{text}--remove {count}"
+    return ""
+
+
 def write_rows(table: MerchantTable, plans: list[RowPlan]) -> dict[str, Exception]:
     """Write rows in parallel; return the error of each that failed."""
 
@@ -187,6 +210,16 @@ def write_rows(table: MerchantTable, plans: list[RowPlan]) -> dict[str, Exceptio
     with ThreadPoolExecutor(PARALLEL_WRITES) as executor:
         results = zip(plans, executor.map(write, plans), strict=True)
         return {plan.account_id: error for plan, error in results if error is not None}
+
+
+def _count_parts(changes: Iterable[Change]) -> Counter[str]:
+    """Count the merchants (each has an app_id), stores (a name) and values that end, and the values of each column."""
+    counts = Counter(merchants=0, stores=0, values=0)
+    for path in [change.field for change in changes if not change.new]:
+        name = path.rpartition(".")[2]
+        part = "merchants" if path == "app_id" else "stores" if path.endswith(".name") else f"values of {name}"
+        counts.update(("values", part))
+    return counts
 
 
 def _show_preview(plans: list[RowPlan]) -> None:
@@ -208,12 +241,9 @@ def _count(plans: list[RowPlan]) -> dict[str, int]:
     return {kind: counts[kind] for kind in KINDS}
 
 
-def _to_json(
-    plans: list[RowPlan], failures: dict[str, Exception], written: int, options: GlobalOptions
-) -> dict[str, Any]:
+def _to_json(plans: list[RowPlan], failures: dict[str, Exception], options: GlobalOptions) -> dict[str, Any]:
     return {
         "counts": {kind.replace(" ", "_"): count for kind, count in _count(plans).items()},
-        "written": written,
         "dry_run": options.dry_run,
         "failed": {account_id: str(error) for account_id, error in failures.items()},
         "merchants": [

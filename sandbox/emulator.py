@@ -10,6 +10,7 @@
 - A secret without a value has a version.
 - ListSubscriptionsByTopic: AWS shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
 - FilterLogEvents does not know alternatives (`?ERROR ?"Task timed out"`).
+- Logs Insights does not know `stats`: here, with `filter` before it, lines of JSON are counted by their fields.
 - GetFunction of a version returns the URL of the present code; here, the URL of the version's code.
 - IAM is enforced, except for callers with the key `test`. It checks CreateFunction, EnableAlarmActions and the calls of
   EventBridge against other ARNs than AWS does.
@@ -25,6 +26,7 @@ import re
 import shlex
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -159,6 +161,39 @@ def _compile_alternatives(compile_pattern: Any, raw: str) -> Any:
         return compile_pattern(raw)
     terms = [term.removeprefix("?") for term in shlex.split(raw)]
     return lambda message: any(term in message for term in terms)
+
+
+@_replaces(cloudwatch_logs, "_start_query")
+def _count_lines(start: Any, data: dict[str, Any]) -> Any:
+    query = re.fullmatch(
+        r"filter (?P<filter>.+)\| stats count\(\*\) as (?P<count>\w+) by (?P<fields>[\w, ]+?)\s*(\|.*)?",
+        data.get("queryString", ""),
+        re.DOTALL,
+    )
+    response = start(data)
+    if query is None or response[0] != 200:
+        return response
+    rules = {
+        r"ispresent\((\w+)\)": r'("\1" in line)',
+        r"(\w+) like /(.+?)/": r're.search(r"\2", str(line.get("\1", "")))',
+        r'(\w+) (!?)= (".+?")': r'(\2(line.get("\1") == \3))',
+        r"\(!\(": "(not (",
+        r"\s+": " ",
+    }
+    expression = query["filter"].strip()
+    for pattern, replacement in rules.items():
+        expression = re.sub(pattern, replacement, expression)
+    fields, counts = query["fields"].split(", "), Counter[tuple[str, ...]]()
+    records = cloudwatch_logs._collect_query_records([data["logGroupName"]], data["startTime"], data["endTime"])
+    for text in [text for record in records for text in record["@message"].splitlines() if text.startswith("{")]:
+        line = json.loads(text)
+        if eval(expression, {"re": re, "line": line}):  # noqa: S307
+            counts[tuple(line.get(name, "") for name in fields)] += 1
+    results = [dict(zip(fields, key, strict=True)) | {query["count"]: str(n)} for key, n in counts.most_common()]
+    cloudwatch_logs._queries[json.loads(response[2])["queryId"]]["results"] = [
+        [{"field": name, "value": value} for name, value in result.items() if value] for result in results
+    ]
+    return response
 
 
 @_replaces(iam_actions, "extract_resource_arn")

@@ -38,6 +38,8 @@ def judge_error(check_id: str, what: str, error: Exception, stage: str, region: 
     """Return the finding that the resource is missing, or that the check could not be made and why."""
     if _code_and_operation(error)[0] not in _MISSING:
         return not_checked(check_id, what, *explain(error, stage, region))
+    if check_id == "merchant.log":
+        return not_checked(check_id, what, "it does not exist", "see the check stack")
     if check_id in ("login", "token", "merchant"):
         return not_checked(check_id, what, "the table does not exist", "see the check table")
     advice = repair_advice(stage) if check_id == "alarms.subscription" else deploy(stage)
@@ -60,7 +62,10 @@ def explain(error: Exception, stage: str, region: str) -> tuple[str, str]:
         return f"no permission for {operation}", advice
     if code in _INVALID_CREDENTIALS:
         return f"AWS refuses the credentials ({code})", CHECK_CREDENTIALS
-    return f"AWS reported {code} for {operation}", "run doctor again later"
+    other = (
+        "; where this region has no Logs Insights: doctor --merchant ACCOUNT_ID" if operation == "StartQuery" else ""
+    )
+    return f"AWS reported {code} for {operation}", f"run doctor again later{other}"
 
 
 def _code_and_operation(error: Exception) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import requests
@@ -26,32 +26,37 @@ from infra import bundle, comparison, smoke, versions
 from infra.account import Account, check_account
 from infra.chalice_config import API_STAGE, render
 from infra.chalice_state import find_rest_api, function_names
-from infra.cloudformation import none_if_not_found, stack_name
-from infra.stage_settings import Domain, StageError, StageSettings, read_stage_settings
-from redeemctl.doctor import platform, resources
+from infra.cloudformation import stack_name
+from infra.stage_settings import StageError, StageSettings, read_stage_settings
+from redeemctl.doctor import customers, platform, resources
 from redeemctl.doctor.aws_errors import AWS_ERRORS, explain, judge_error
 from redeemctl.doctor.findings import Check, Finding, T, failed, not_checked, ok, warning
 from redeemctl.rows import account_id_of
 from redeemctl.secret import SecretVersion, read_secret
 from redeemctl.stage import PARALLEL_QUERIES, Stage
 
+QUERY_SECONDS = 60.0
+"""Limit for the query of the log."""
+
+QUERY_POLL_SECONDS = 1.0
+
 SEE_SECRET = "see the check secret"  # noqa: S105 - a text
 
 
 @dataclass
 class Checks:
-    """The checks of one run. With `dry_run` no token is renewed. With `all_merchants` each one's list is requested.
+    """The checks of one run. With `dry_run` no token is renewed. With `merchant`, only its list is requested.
 
-    `way_back` is the advice if the function fails and was deployed moments ago, else "".
-    `unanswered` has the token_ids with which a list got no answer of the platform.
+    `way_back` is the advice if the function fails and was deployed moments ago, else "". `is_silent`: the platform has
+    not answered the login of `api.login`.
     """
 
     stage: Stage
     project: Path
     dry_run: bool = False
-    all_merchants: bool = False
+    merchant: str | None = None
     way_back: str = field(default="", init=False)
-    unanswered: set[str] = field(default_factory=set, init=False)
+    is_silent: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.name = self.stage.name
@@ -106,7 +111,7 @@ class Checks:
         if secret.apps:
             yield from self._check_platform(secret, _urls(target))
         else:
-            yield from _skip(("login", "token", "merchant"), "no app is known", SEE_SECRET)
+            yield from _skip(("login", "token", "merchant", "merchant.log"), "no app is known", SEE_SECRET)
 
     def _attempt(self, check_id: str, what: str, check: Check[T]) -> Check[T | None]:
         """Make a check and return its result, or None if an error of AWS ends it."""
@@ -151,7 +156,6 @@ class Checks:
         domain, urls = target.settings.domain, _urls(target)
         if domain is not None:
             yield from self._compare("domain", "domain", target)
-            yield from self._attempt("tls_certificate", domain.certificate_arn, self._check_certificate(domain))
         for url in urls:
             yield from self._check_endpoint(url, app_id)
         if not urls:
@@ -170,11 +174,6 @@ class Checks:
         yield from resources.judge_differences("api", api_id or "API", differences, self.name)
         return api_id
 
-    def _check_certificate(self, domain: Domain) -> Check[None]:
-        client, arn = self.stage.account.client("acm"), domain.certificate_arn
-        found = none_if_not_found(client.describe_certificate, CertificateArn=arn)
-        yield resources.judge_certificate(arn, found and found["Certificate"], domain.name, datetime.now(UTC))
-
     def _check_endpoint(self, url: str, app_id: str | None) -> Iterator[Finding]:
         version = bundle.parse_version((self.project / "chalicelib" / "__init__.py").read_text(encoding="utf-8"))
         clone = bundle.Build(version, bundle.read_commit(self.project))
@@ -188,8 +187,11 @@ class Checks:
                 response = smoke.send(url, probe)
             except requests.RequestException as error:
                 advice = "check DNS and network of this machine, and the domain's DNS record"
+                if isinstance(error, requests.exceptions.SSLError):
+                    advice = "renew the domain's certificate in ACM"
                 yield failed(check_id, url, f"no response ({type(error).__name__})", advice)
             else:
+                self.is_silent |= check_id == "api.login" and resources.is_unanswered(response)
                 yield resources.judge_response(check_id, url, response, probe, self.name, way_back=self.way_back)
 
     def _check_last_run(self, function: str) -> Check[None]:
@@ -226,8 +228,13 @@ class Checks:
         apps = secret.apps
         provided = [app_id for app_id, app_secret in apps.items() if not app_secret]
         yield from self._check_logins(apps, provided)
-        table = self.stage.settings.table_name
-        merchants = (yield from self._attempt("merchant", table, self._check_rows(apps))) or []
+        table, log_group = self.stage.settings.table_name, f"/aws/lambda/{stack_name(self.name)}"
+        rows = yield from self._attempt("merchant", table, self._check_rows(apps))
+        if rows is None:
+            yield from _skip(["merchant.log"], "the merchants are unknown", "see the check merchant")
+        else:
+            yield from self._attempt("merchant.log", log_group, self._check_log(log_group, rows))
+        merchants = [found for found in (rows or {}).values() if found and found.active and found.app_id in apps]
         used = {merchant.token_id for merchant in merchants}
         apps_without_merchants = apps.keys() - {merchant.app_id for merchant in merchants}
         tokens = {}
@@ -237,22 +244,33 @@ class Checks:
         if not urls:
             yield from _skip(["merchant"], "the API's URL is unknown", "see the check api")
             return
-
-        def group_of(merchant: Merchant) -> str:
-            # Each app of a service provider has one merchant.
-            return merchant.app_id if apps[merchant.app_id] else "service providers"
-
-        def check(merchant: Merchant) -> tuple[str, Finding]:
-            is_valid = bool(tokens[merchant.token_id])
-            return group_of(merchant), self._check_list(merchant, urls[-1], secret, is_valid=is_valid)
-
-        asked = merchants if self.all_merchants else resources.choose_sample(merchants, group_of)
-        with ThreadPoolExecutor(PARALLEL_QUERIES) as executor:
-            yield from resources.judge_refusals(list(executor.map(check, asked)))
+        if self.merchant is None:
+            asked = resources.choose_merchants(merchants)
+        else:
+            asked = [merchant for merchant in merchants if merchant.account_id == self.merchant]
+        yield from self._check_lists(asked, tokens, urls[-1], secret)
+        if self.merchant not in {None, *(rows or {})}:
+            advice = "redeemctl merchant list shows the ids of the table"
+            yield failed("merchant", self.merchant or "", "it is not in the table", advice)
         if count := len(merchants) - len(asked):
-            yield ok(
-                "merchant", f"{count} others", "valid row, known app; no list was requested without --all-merchants"
-            )
+            text = "valid row, known app; no list was requested without --merchant ACCOUNT_ID"
+            yield ok("merchant", f"{count} others", text)
+
+    def _check_log(self, group: str, rows: Mapping[str, Merchant | None]) -> Check[None]:
+        """Judge the lists of the log."""
+        client, now = self.stage.account.client("logs"), int(time.time())
+        window = {"startTime": now - customers.HOURS * 3600, "endTime": now + 1}
+        query = client.start_query(logGroupName=group, queryString=customers.QUERY, **window)["queryId"]
+        deadline = time.monotonic() + QUERY_SECONDS
+        while (found := client.get_query_results(queryId=query))["status"] in ("Scheduled", "Running"):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(QUERY_POLL_SECONDS)
+        if found["status"] == "Complete":
+            is_active = {account_id: merchant is None or merchant.active for account_id, merchant in rows.items()}
+            yield from customers.judge_log(found["results"], is_active)
+        else:
+            yield not_checked("merchant.log", group, f"the query is {found['status']}", "run doctor again later")
 
     def _check_logins(self, apps: Mapping[str, str], provided: Sequence[str]) -> Iterator[Finding]:
         """Log in to the own apps, and to some of those that are `provided` by service providers."""
@@ -282,20 +300,21 @@ class Checks:
         except UpstreamRejectedError as error:
             yield warning("login", app_id, f"{host} refuses code or app id ({error.reason})", resources.LOG_IN_ONCE)
         except UpstreamError as error:
-            yield failed("login", app_id, *platform.explain(error, host))
+            yield failed("login", app_id, *platform.explain(error, host, is_silent=self.is_silent))
         else:
             yield failed("login", app_id, "the platform accepted an invalid login code", f"is {host} the platform?")
 
-    def _check_rows(self, apps: Mapping[str, str]) -> Check[list[Merchant]]:
-        """Judge the merchants' rows. Return the merchants that can be queried."""
+    def _check_rows(self, apps: Mapping[str, str]) -> Check[dict[str, Merchant | None]]:
+        """Judge the merchants' rows. Return the merchants by account_id, None for a malformed row."""
         items = self.stage.merchants.list_all()
         if not items:
             yield failed("merchant", "", "there are no merchants", "run redeemctl merchant add")
-        merchants = []
+        merchants = dict[str, Merchant | None]()
         for item in items:
             account_id = account_id_of(item)
+            merchants[account_id] = None
             try:
-                merchant = parse_merchant(account_id, item)
+                merchants[account_id] = merchant = parse_merchant(account_id, item)
             except ConfigurationError as error:
                 text = f"malformed row: {str(error).removeprefix(f'merchant {account_id}: ')}"
                 advice = "correct it in the DynamoDB console, or redeemctl merchant remove ACCOUNT_ID and add it again"
@@ -308,8 +327,6 @@ class Checks:
                 text = f"its app {app_id} is not in the secret: customers cannot log in"
                 advice = f"redeemctl app add {app_id}, or correct it: redeemctl merchant add ACCOUNT_ID --app APP_ID"
                 yield failed("merchant", account_id, text, advice)
-            else:
-                merchants.append(merchant)
         return merchants
 
     def _check_token(self, token_id: str, app_secret: str) -> Check[bool]:
@@ -331,28 +348,45 @@ class Checks:
                 # Under the service's own lease: a token that an instance has just minted is used.
                 store.renew(token_id, row, context)
             except TokenUnavailableError as error:
-                yield failed("token", token_id, *platform.explain(error, self.stage.settings.open_api))
+                host = self.stage.settings.open_api
+                # Each attempt, also for a customer, begins another pause. In a pause only the row has the cause.
+                reason = "" if error.evidence else store.read_row(token_id, self.stage.new_context()).failure
+                explained = (
+                    platform.explain_reason(reason, host, is_silent=self.is_silent)
+                    if reason
+                    else platform.explain(error, host)
+                )
+                yield failed("token", token_id, *explained)
             else:
                 yield ok("token", token_id, "renewed now")
                 return True
         return is_valid
 
-    def _check_list(self, merchant: Merchant, url: str, secret: SecretVersion, *, is_valid: bool) -> Finding:
-        """Ask the endpoint for the list of a merchant's first store, unless its token got no answer before."""
-        account_id, token_id = merchant.account_id, merchant.token_id
-        if not is_valid:
-            reason = f"the token {token_id} is not available"
-            return not_checked("merchant", account_id, reason, "see the check token")
-        if token_id in self.unanswered:
-            return not_checked("merchant", account_id, "the list of another merchant had no answer", "see there")
-        try:
-            response = smoke.send(url, smoke.certificates(merchant, secret.session_keys))
-        except requests.RequestException as error:
-            self.unanswered.add(token_id)
-            return failed("merchant", account_id, f"no response ({type(error).__name__})", "see the check api.health")
-        if smoke.judge_list(response) == smoke.NO_ANSWER:
-            self.unanswered.add(token_id)
-        return resources.judge_list(account_id, response, self.name, way_back=self.way_back)
+    def _check_lists(
+        self, asked: Sequence[Merchant], tokens: Mapping[str, bool | None], url: str, secret: SecretVersion
+    ) -> Iterator[Finding]:
+        """Ask the endpoint for the list of each merchant's first store, until one is rate limited or gets no answer."""
+        for number, merchant in enumerate(asked, 1):
+            account_id, token_id = merchant.account_id, merchant.token_id
+            if not tokens[token_id]:
+                reason = f"the token {token_id} is not available"
+                yield not_checked("merchant", account_id, reason, "see the check token")
+                continue
+            try:
+                response = smoke.send(url, smoke.certificates(merchant, secret.session_keys))
+            except requests.RequestException as error:
+                reason = resources.NO_ANSWER
+                yield failed(
+                    "merchant", account_id, f"no response ({type(error).__name__})", "see the check api.health"
+                )
+            else:
+                reason = resources.why_stop(response)
+                yield resources.judge_list(account_id, response, self.name, way_back=self.way_back)
+            if rest := len(asked) - number:
+                if reason:
+                    yield not_checked("merchant", f"{rest} others", reason, "run doctor again later")
+                    return
+                time.sleep(resources.LIST_PAUSE_SECONDS)
 
 
 def _urls(target: comparison.Target) -> list[str]:

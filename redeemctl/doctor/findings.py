@@ -4,7 +4,7 @@ import enum
 from collections import Counter
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 Check = Generator["Finding", None, T]
@@ -30,7 +30,8 @@ class Finding:
 
     `id` is the stable id of the check (docs/operate.md lists them), `what` the checked resource. `text` says what was
     found, `advice` what to do; it is empty if the outcome is OK. Neither names the resource, so that
-    `group` can group findings that differ only in it. `logid` is that of the platform's reply, if there is one.
+    `group` can group findings that differ only in it. `logid` is that of the platform's reply, if there is one. `count`
+    is the number of requests, if the finding is about several.
     """
 
     id: str
@@ -39,11 +40,13 @@ class Finding:
     text: str
     advice: str = ""
     logid: str = ""
+    count: int = 0
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """Return the finding as JSON data."""
         data = {"id": self.id, "what": self.what, "outcome": self.outcome.value, "text": self.text}
-        return data | {"advice": self.advice} | ({"logid": self.logid} if self.logid else {})
+        extra = {"logid": self.logid, "count": self.count}
+        return data | {"advice": self.advice} | {name: value for name, value in extra.items() if value}
 
 
 def ok(check_id: str, what: str, text: str) -> Finding:
@@ -72,7 +75,7 @@ def deploy(stage: str) -> str:
 
 
 def group(findings: Iterable[Finding]) -> list[list[Finding]]:
-    """Group the findings that differ only in the resource (and the logid)."""
+    """Group the findings that differ only in the resource, its logid and its count."""
     groups: dict[tuple[str, Outcome, str, str], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.id, finding.outcome, finding.text, finding.advice), []).append(finding)

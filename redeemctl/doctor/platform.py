@@ -24,12 +24,14 @@ CODE_ROWS = {
 
 _SUPPORT = "contact the platform's support with the logid"
 
+_WAIT = "wait for the platform; run doctor again later"
+
 _OTHER_SYSTEM = "let that system write the row TOKEN#<token_id>. If the merchant has left: merchant remove, app remove"
 
 _MEANINGS: dict[type[RedemptionError], tuple[str, str]] = {
     errors.AppMisconfiguredError: (
         "the platform refuses app id or app secret",
-        "compare both with the platform's console, then redeemctl app add APP_ID",
+        "compare both with the platform's console. It takes up to five minutes after redeemctl app add APP_ID",
     ),
     errors.MerchantNotAuthorizedError: (
         "the merchant has not authorized the app",
@@ -54,12 +56,30 @@ _MEANINGS: dict[type[RedemptionError], tuple[str, str]] = {
 """Meaning and advice, by the class of the error."""
 
 
-def explain(error: RedemptionError, host: str) -> tuple[str, str, str]:
-    """Return what a failed call of the platform means, what to do, and the logid of the reply."""
+def explain(error: RedemptionError, host: str, *, is_silent: bool = False) -> tuple[str, str, str]:
+    """Return what a failed call of the platform means, what to do, and the logid of the reply.
+
+    `is_silent`: the platform does not answer the deployed function either.
+    """
     evidence: Evidence | None = getattr(error, "evidence", None)
-    if evidence is None:
-        return (*_explain_transport(error, host), "")
-    return (*explain_evidence(evidence), evidence.logid)
+    if evidence is not None:
+        return (*explain_evidence(evidence), evidence.logid)
+    if isinstance(error, errors.UpstreamError):
+        return (*explain_reason(error.reason, host, is_silent=is_silent), "")
+    return f"no token could be obtained ({error})", "run doctor again in a minute; see redeemctl token show", ""
+
+
+def explain_reason(reason: str, host: str, *, is_silent: bool = False) -> tuple[str, str]:
+    """Do the same for the `reason` of an UpstreamError, which the row of a token stores: a code or a short label."""
+    if reason.isdigit():
+        return explain_evidence(Evidence(int(reason), 0))
+    if reason in ("malformed", "too_large"):
+        return "the platform's response cannot be parsed", _SUPPORT
+    if reason.startswith("http_"):
+        return f"{host} answers HTTP {reason.removeprefix('http_')}", _WAIT
+    if is_silent:
+        return f"no valid response from {host} ({reason}), here and in the function", _WAIT
+    return f"no valid response from {host} ({reason})", f"check network and DNS between this machine and {host}"
 
 
 def explain_evidence(evidence: Evidence) -> tuple[str, str]:
@@ -92,17 +112,3 @@ def judge_token(token_id: str, row: TokenRow, now: float, *, is_foreign: bool) -
         return ok("token", token_id, "of another system, valid" if is_foreign else f"expires in {seconds} s")
     state = "has expired" if row.access_token else "is missing or malformed"
     return failed("token", token_id, f"the token {state}; another system renews it", _OTHER_SYSTEM)
-
-
-def _explain_transport(error: RedemptionError, host: str) -> tuple[str, str]:
-    if isinstance(error, errors.UpstreamMalformedError):
-        return "the platform's response cannot be parsed", _SUPPORT
-    if str(error).startswith("http_"):
-        return (
-            f"{host} answers HTTP {str(error).removeprefix('http_')}",
-            "wait for the platform; run doctor again later",
-        )
-    if isinstance(error, errors.UpstreamError):
-        advice = f"check network and DNS between this machine and {host}"
-        return f"no valid response from {host} ({error})", advice
-    return f"no token could be obtained ({error})", "run doctor again in a minute; see redeemctl token show"

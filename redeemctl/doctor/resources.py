@@ -1,10 +1,7 @@
 """Judge the resources of a stage as AWS describes them, and the responses of its public endpoint."""
 
-import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,16 +14,18 @@ from infra import smoke
 from infra.cloudformation import stack_name
 from infra.comparison import Difference, repair_advice
 from redeemctl.doctor import platform
-from redeemctl.doctor.findings import Check, Finding, Outcome, deploy, failed, ok, warning
+from redeemctl.doctor.findings import Check, Finding, deploy, failed, not_checked, ok, warning
 from redeemctl.secret import SecretVersion
 
 MIN_KEY_LENGTH = 16
-CERTIFICATE_WARNING_DAYS = 30
 SCHEDULE_SECONDS = 25 * 60.0
 """The schedule runs every 10 minutes; the metric arrives some minutes late."""
 
 MAX_ASKED_MERCHANTS = 20
 """Merchants whose lists are requested: enough to find what fails for all, and few calls of the platform."""
+
+LIST_PAUSE_SECONDS = 0.5
+"""Pause between two lists, which leaves the rate limits to customers."""
 
 MAX_ASKED_APPS = 20
 """Apps of service providers to which a login is tried."""
@@ -36,8 +35,11 @@ LOG_IN_ONCE = "log in on a phone, or run redeemctl acceptance --login: this show
 RECENT_SECONDS = 3600.0
 """What fails so soon after a deployment was probably caused by it."""
 
+RATE_LIMITED = "a rate limit is reached, and customers come first"
+NO_ANSWER = "the list of another merchant had no answer"
+
 _NETWORK = (
-    "run the saved query `upstream`. http_5xx: wait for the platform. Else, if login is ✓: check the functions' "
+    "run the saved query `upstream`. http_5xx, or login is ✗, too: wait for the platform. Else check the functions' "
     "network (NAT gateway)"
 )
 _ADVICE = {
@@ -73,33 +75,14 @@ def judge_secret(name: str, version: SecretVersion) -> Finding:
 
 def judge_differences(check_id: str, what: str, differences: Iterable[Difference], stage: str) -> Check[None]:
     """Judge what is deployed by its differences from the settings."""
-    # The operator must know that a deployment also resets a limit that was raised by hand.
     default = f"{deploy(stage)}, which sets what infra/stages/{stage}.toml says"
-    found = [
-        failed(check_id, d.resource.removeprefix(f"{check_id} "), d.text, d.advice or default) for d in differences
-    ]
-    yield from found or [ok(check_id, what, "as configured")]
-
-
-def judge_certificate(arn: str, certificate: Any, domain: str, now: datetime) -> Finding:
-    """Judge the domain's certificate; `certificate` is ACM's description, or None.
-
-    ACM renews its own certificates 60 days before their end, as long as the validation record exists, and no imported
-    ones.
-    """
-    if certificate is None:
-        advice = f"request a certificate for {domain} and set `certificate_arn`"
-        return failed("tls_certificate", arn, "ACM does not know this certificate", advice)
-    if certificate.get("Status") != "ISSUED":
-        advice = "validate it in ACM (DNS record), or request another"
-        return failed("tls_certificate", arn, f"its status is {certificate.get('Status')}", advice)
-    end = certificate["NotAfter"].astimezone(UTC)
-    days = (end - now).days
-    if days >= CERTIFICATE_WARNING_DAYS:
-        return ok("tls_certificate", arn, f"valid until {end:%Y-%m-%d}")
-    advice = "import a new certificate" if certificate.get("Type") == "IMPORTED" else "check its DNS record in ACM"
-    text = f"it expires on {end:%Y-%m-%d} ({days} days)"
-    return (failed if end <= now else warning)("tls_certificate", arn, text, advice)
+    raised = f"write the same value into infra/stages/{stage}.toml, or the next deployment resets it"
+    count = 0
+    for count, (resource, text, advice, is_raised) in enumerate(differences, 1):  # noqa: B007
+        name = resource.removeprefix(f"{check_id} ")
+        yield warning(check_id, name, text, raised) if is_raised else failed(check_id, name, text, advice or default)
+    if not count:
+        yield ok(check_id, what, "as configured")
 
 
 def judge_last_run(name: str, seconds_since_deployment: float, stage: str, runs: float, failures: float) -> Finding:
@@ -162,47 +145,51 @@ def refused_login(app_id: str) -> smoke.Probe:
     return smoke.Probe("POST", "/v1/sessions", login, 401, {"code": "unauthenticated"})
 
 
-def choose_sample(merchants: Sequence[Merchant], group_of: Callable[[Merchant], str]) -> list[Merchant]:
-    """Return at most MAX_ASKED_MERCHANTS merchants at random; of each group as many as of another, if it has them."""
-    ranked, count = list[tuple[int, Merchant]](), Counter[str]()
-    for merchant in random.sample(merchants, len(merchants)):
-        group = group_of(merchant)
-        ranked.append((count[group], merchant))
-        count[group] += 1
-    asked = sorted(ranked, key=lambda entry: entry[0])[:MAX_ASKED_MERCHANTS]
-    return sorted((merchant for _, merchant in asked), key=lambda merchant: merchant.account_id)
+def choose_merchants(merchants: Iterable[Merchant]) -> list[Merchant]:
+    """Return MAX_ASKED_MERCHANTS of the merchants, of different apps first."""
+    count = Counter[str]()
+
+    def rank(merchant: Merchant) -> int:
+        count[merchant.app_id] += 1
+        return count[merchant.app_id]
+
+    return sorted(merchants, key=rank)[:MAX_ASKED_MERCHANTS]
 
 
 def judge_list(account_id: str, response: requests.Response, stage: str, *, way_back: str = "") -> Finding:
     """Judge the list of a merchant for a user that does not exist.
 
-    A warning: the platform has refused it, which is no defect of the service. `way_back` is the advice if the function
-    fails, or "".
+    `way_back` is the advice if the function fails, or "".
     """
     if response.status_code == 200:
         return ok("merchant", account_id, "the endpoint returns a list")
     problem = smoke.read_object(response)
+    code = problem.get("code")
+    if code == "rate_limited":
+        return not_checked("merchant", account_id, RATE_LIMITED, "run doctor again when fewer customers are there")
     if upstream := problem.get("upstream"):
         evidence = msgspec.convert(upstream, Evidence)
         text, advice = platform.explain_evidence(evidence)
-        if problem.get("code") == "upstream_rejected":
+        if code == "upstream_rejected":
             return ok("merchant", account_id, f"{text}; this may be because the user does not exist")
-        return Finding("merchant", account_id, Outcome.WARNING, text, advice, evidence.logid)
-    code = problem.get("code")
+        return failed("merchant", account_id, text, advice, evidence.logid)
     default = f"look up {code} in docs/operate.md" if code else deploy(stage)
     text = f"HTTP {response.status_code} {code or ''}".rstrip()
     return failed("merchant", account_id, text, _advise(response, code, default, way_back))
 
 
-def judge_refusals(asked: Sequence[tuple[str, Finding]]) -> list[Finding]:
-    """Return the findings of lists; it is a failure if every list of a group is refused. `asked` has their groups."""
-    served = {group for group, finding in asked if finding.outcome not in (Outcome.WARNING, Outcome.NOT_CHECKED)}
-    return [
-        replace(finding, outcome=Outcome.FAILED, text=f"{finding.text} (every asked list of {group} is refused)")
-        if finding.outcome is Outcome.WARNING and group not in served
-        else finding
-        for group, finding in asked
-    ]
+def why_stop(response: requests.Response) -> str:
+    """Return why no other list is to be requested after this response, or ""."""
+    if smoke.read_object(response).get("code") == "rate_limited":
+        return RATE_LIMITED
+    return NO_ANSWER if is_unanswered(response) else ""
+
+
+def is_unanswered(response: requests.Response) -> bool:
+    """Return whether the function has got no answer of the platform."""
+    problem = smoke.read_object(response)
+    code = str(problem.get("code"))
+    return "upstream" not in problem and (code.startswith("upstream_") or code == "token_unavailable")
 
 
 def judge_response(

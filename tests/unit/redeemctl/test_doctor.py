@@ -1,8 +1,7 @@
 """The judgments of `redeemctl doctor`: tables of what was read and the outcome."""
 
 import json
-from collections import Counter
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,13 +15,12 @@ from chalicelib.tokens.lease import TokenRow
 from infra import smoke
 from infra.bundle import Build
 from infra.comparison import Difference
-from redeemctl.doctor import platform, resources
+from redeemctl.doctor import customers, platform, resources
 from redeemctl.doctor.aws_errors import judge_error
 from redeemctl.doctor.findings import Finding, Outcome, exit_code, failed, group, not_checked, ok, summarize, warning
 from redeemctl.secret import SecretVersion
 
 NOW = 1_800_000_000.0
-TODAY = datetime.fromtimestamp(NOW, UTC)
 OK, WARNING, FAILED, UNKNOWN = Outcome.OK, Outcome.WARNING, Outcome.FAILED, Outcome.NOT_CHECKED
 ONE_OK = ok("a", "x", "fine")
 ONE_WARNING = warning("b", "", "soon", "do")
@@ -53,6 +51,7 @@ def test_findings_that_say_the_same_of_different_resources_are_one_group() -> No
 def test_a_finding_is_json_data_and_has_a_logid_only_from_the_platform() -> None:
     assert ONE_OK.to_json() == {"id": "a", "what": "x", "outcome": "ok", "text": "fine", "advice": ""}
     assert ONE_FAILED.to_json()["logid"] == "LOG1"
+    assert replace(ONE_OK, count=3).to_json()["count"] == 3
 
 
 def judged(finding: Finding, outcome: Outcome, text: str, advice: str = "") -> None:
@@ -89,24 +88,11 @@ def test_each_difference_from_the_settings_is_a_failed_check() -> None:
     advice = "run make deploy STAGE=dev, which sets what infra/stages/dev.toml says"
     assert list(found) == [failed("api", "x", "limit is 1", advice)]
     assert list(resources.judge_differences("api", "API", [], "dev")) == [ok("api", "API", "as configured")]
+    raised = resources.judge_differences("api", "API", [Difference("api x", "limit is 2", is_raised=True)], "dev")
+    advice = "write the same value into infra/stages/dev.toml, or the next deployment resets it"
+    assert list(raised) == [warning("api", "x", "limit is 2", advice)]
     [lost] = resources.judge_differences("domain", "domain", [Difference("domain x", "missing", "restore it")], "dev")
     assert lost == failed("domain", "x", "missing", "restore it")
-
-
-@pytest.mark.parametrize(
-    ("certificate", "days", "outcome", "advice"),
-    [
-        ({"Status": "ISSUED"}, 30, OK, ""),
-        ({"Status": "ISSUED", "Type": "IMPORTED"}, 29, WARNING, "import a new certificate"),
-        ({"Status": "ISSUED"}, -1, FAILED, "DNS record"),
-        ({"Status": "PENDING_VALIDATION"}, 200, FAILED, "validate"),
-        (None, 0, FAILED, "request a certificate"),
-    ],
-)
-def test_a_certificate_is_issued_and_lasts_30_days(certificate: Any, days: int, outcome: Outcome, advice: str) -> None:
-    end = {"NotAfter": TODAY + timedelta(days=days, hours=1)}
-    finding = resources.judge_certificate("arn", certificate and certificate | end, "api.example.com", TODAY)
-    judged(finding, outcome, "", advice)
 
 
 @pytest.mark.parametrize(
@@ -221,8 +207,9 @@ def upstream(code: int) -> dict[str, Any]:
     [
         (response(200, {"certificates": []}), OK, "the endpoint returns a list", ""),
         (response(502, {"code": "upstream_rejected", **upstream(2119001)}), OK, "platform error 2119001", ""),
-        (response(403, {"code": "merchant_not_authorized", **upstream(2119005)}), WARNING, "2119005", "authorize"),
-        (response(503, {"code": "app_not_permitted", **upstream(2190004)}), WARNING, "2190004", "step D5"),
+        (response(403, {"code": "merchant_not_authorized", **upstream(2119005)}), FAILED, "2119005", "authorize"),
+        (response(503, {"code": "app_not_permitted", **upstream(2190004)}), FAILED, "2190004", "step D5"),
+        (response(429, {"code": "rate_limited", **upstream(2119003)}), UNKNOWN, "customers come first", "run doctor"),
         (response(503, {"code": "upstream_unavailable"}), FAILED, "HTTP 503 upstream_unavailable", "NAT"),
         (response(404, {"code": "store_not_found"}), FAILED, "HTTP 404 store_not_found", "docs/operate.md"),
         (HTML, FAILED, "HTTP 502", "make deploy STAGE=dev"),
@@ -234,22 +221,19 @@ def test_a_list_is_in_order_if_it_succeeds_or_the_platform_has_answered(
     judged(resources.judge_list("1", found, "dev"), outcome, text, advice)
 
 
-SERVED, REFUSED = ok("merchant", "1", "fine"), warning("merchant", "2", "platform error 2119005", "authorize")
-BROKEN, SKIPPED = failed("merchant", "3", "HTTP 500", "do"), not_checked("merchant", "4", "no token", "see")
-
-
 @pytest.mark.parametrize(
-    ("asked", "outcomes"),
+    ("found", "reason"),
     [
-        ([("a", REFUSED), ("a", REFUSED), ("a", SKIPPED)], [FAILED, FAILED, UNKNOWN]),
-        ([("a", REFUSED), ("a", SERVED), ("b", REFUSED)], [WARNING, OK, FAILED]),
-        ([("a", REFUSED), ("a", BROKEN)], [WARNING, FAILED]),
+        (response(200, {"certificates": []}), ""),
+        (response(403, {"code": "merchant_not_authorized", **upstream(2119005)}), ""),
+        (response(503, {"code": "upstream_unavailable", **upstream(2100004)}), ""),
+        (response(429, {"code": "rate_limited"}), resources.RATE_LIMITED),
+        (response(504, {"code": "upstream_timeout"}), resources.NO_ANSWER),
+        (response(503, {"code": "token_unavailable"}), resources.NO_ANSWER),
     ],
 )
-def test_when_every_asked_list_of_an_app_is_refused_that_is_a_failure(asked: Any, outcomes: list[Outcome]) -> None:
-    found = resources.judge_refusals(asked)
-    assert [finding.outcome for finding in found] == outcomes
-    assert all(finding.text for finding in found)
+def test_no_more_lists_are_requested_after_a_rate_limit_or_without_an_answer(found: Any, reason: str) -> None:
+    assert resources.why_stop(found) == reason
 
 
 def merchants(app_id: str, count: int) -> list[Merchant]:
@@ -257,24 +241,67 @@ def merchants(app_id: str, count: int) -> list[Merchant]:
 
 
 @pytest.mark.parametrize(
-    ("rows", "counts"),
+    ("rows", "chosen"),
     [
-        (merchants("a", 3), {"a": 3}),
-        (merchants("a", 500), {"a": 20}),
-        (merchants("a", 500) + merchants("b", 2), {"a": 18, "b": 2}),
-        ([merchants(f"p{n}", 1)[0] for n in range(500)] + merchants("b", 500), {"p": 10, "b": 10}),
+        (merchants("a", 2), ["a0", "a1"]),
+        (merchants("a", 500), [f"a{n}" for n in range(20)]),
+        (merchants("a", 500) + merchants("b", 2), ["a0", "b0", "a1", "b1", *(f"a{n}" for n in range(2, 18))]),
     ],
 )
-def test_at_most_20_lists_are_requested_at_random_and_some_of_each_group(
-    rows: list[Merchant], counts: dict[str, int]
-) -> None:
-    def group_of(merchant: Merchant) -> str:
-        return merchant.app_id.rstrip("0123456789")
+def test_at_most_20_lists_are_requested_of_different_apps_first(rows: list[Merchant], chosen: list[str]) -> None:
+    assert [merchant.account_id for merchant in resources.choose_merchants(rows)] == chosen
 
-    first, second = (resources.choose_sample(rows, group_of) for _ in range(2))
-    assert Counter(group_of(merchant) for merchant in first) == counts
-    assert len({merchant.account_id for merchant in first}) == len(first)
-    assert len(rows) < 500 or first != second
+
+def log_row(account_id: str, outcome: str, requests: int, list_outcome: str | None = None) -> list[dict[str, str]]:
+    """Return a row of GetQueryResults. It does not have a field that no line of its group has."""
+    row = {"account_id": account_id, "outcome": outcome, "list_outcome": list_outcome, "requests": str(requests)}
+    return [{"field": name, "value": value} for name, value in row.items() if value is not None]
+
+
+ALL_FAILED = "all lists of the last 24 hours have failed: "
+
+
+@pytest.mark.parametrize(
+    ("rows", "outcome", "text", "count"),
+    [
+        ([log_row("1", "merchant_not_authorized", 7)], FAILED, f"{ALL_FAILED}merchant_not_authorized", 7),
+        ([log_row("1", "ok", 3, "unavailable"), log_row("1", "upstream_timeout", 4)], FAILED,
+         f"{ALL_FAILED}upstream_timeout, unavailable", 7),
+        ([log_row("1", "wrong_app", 2), log_row("1", "unauthenticated", 9)], FAILED, f"{ALL_FAILED}wrong_app", 2),
+        ([log_row("9", "merchant_not_found", 5)], WARNING, "and it is not in the table", 5),
+        # It was removed an hour ago.
+        ([log_row("9", "ok", 100, "ok"), log_row("9", "ok", 5, "merchant_not_found")], WARNING, "not in the table", 5),
+        ([log_row("2", "merchant_not_found", 5)], WARNING, "and it is suspended", 5),
+    ],
+)  # fmt: skip
+def test_a_merchant_whose_lists_all_failed_is_named_from_the_log_and_so_is_an_unknown_one(
+    rows: Any, outcome: Outcome, text: str, count: int
+) -> None:
+    found, others = customers.judge_log(rows, {"1": True, "2": False})
+    judged(found, outcome, text)
+    assert (found.id, found.count) == ("merchant.log", count)
+    assert others == ok("merchant.log", "0 merchants", "customers got lists in the last 24 hours")
+
+
+@pytest.mark.parametrize(
+    ("rows", "served"),
+    [
+        ([], 0),
+        ([log_row("1", "ok", 1), log_row("1", "upstream_timeout", 900)], 1),
+        ([log_row("1", "ok", 1, "ok"), log_row("1", "merchant_not_found", 1)], 1),
+        ([log_row("1", "unauthenticated", 9), log_row("8", "invalid_request", 9)], 0),
+        ([log_row("8", "upstream_timeout", 9)], 0),
+    ],
+)
+def test_a_merchant_with_one_list_and_callers_mistakes_are_no_finding(rows: Any, served: int) -> None:
+    [found] = customers.judge_log(rows, {"1": True})
+    assert (found.outcome, found.what) == (OK, f"{served} merchants")
+
+
+def test_more_merchants_than_the_log_can_list_are_not_called_well() -> None:
+    rows = [log_row(str(number), "merchant_not_found", 1) for number in range(customers.MAX_ROWS)]
+    *_, last = customers.judge_log(rows, {})
+    judged(last, UNKNOWN, "more than 10000 combinations", "Limits")
 
 
 @pytest.mark.parametrize(
@@ -299,6 +326,7 @@ def unavailable(code: int) -> errors.RedemptionError:
     ("error", "text", "advice"),
     [
         (unavailable(10003), "10003: the platform refuses app id or app secret", "app add APP_ID (检查"),
+        (unavailable(10013), "10013: the platform refuses app id or app secret", "up to five minutes"),
         (unavailable(10020), "rate limited", "another system"),
         (errors.TokenRefusedError("x", evidence=Evidence(2190002, 0)), "refuses the access token", "token renew"),
         (errors.MerchantNotAuthorizedError("x", evidence=Evidence(2100004, 11006)), "2100004/11006: the merchant",
@@ -317,6 +345,12 @@ def test_the_advice_fits_the_cause_and_quotes_the_platform(error: Any, text: str
     assert text in found
     assert advice in hint
     assert logid == (error.evidence.logid if error.evidence else "")
+
+
+def test_a_platform_that_does_not_answer_the_function_either_is_not_called_a_fault_of_this_machine() -> None:
+    text, advice, _ = platform.explain(errors.UpstreamTimeoutError("timeout"), "https://host", is_silent=True)
+    assert "here and in the function" in text
+    assert advice == "wait for the platform; run doctor again later"
 
 
 @pytest.mark.parametrize(
@@ -355,6 +389,9 @@ def aws_error(code: str) -> ClientError:
         ("login", aws_error("ResourceNotFoundException"), UNKNOWN, "the table does not exist", "the check table"),
         ("token", aws_error("ResourceNotFoundException"), UNKNOWN, "the table does not exist", "the check table"),
         ("merchant", aws_error("ResourceNotFoundException"), UNKNOWN, "the table does not exist", "the check table"),
+        ("merchant.log", aws_error("ResourceNotFoundException"), UNKNOWN, "does not exist", "the check stack"),
+        ("merchant.log", ClientError({"Error": {"Code": "UnknownOperationException"}}, "StartQuery"), UNKNOWN,
+         "UnknownOperationException for StartQuery", "doctor --merchant ACCOUNT_ID"),
         ("table", aws_error("AccessDeniedException"), UNKNOWN, "no permission for DescribeTable",
          "policy douyin-redemption-dev-operator to your role; if it is, eu-west-1 may be the wrong region"),
         ("token", errors.StorageUnavailableError("AccessDeniedException"), UNKNOWN, "no permission for GetItem", ""),
