@@ -133,6 +133,28 @@ def test_apps_are_added_replaced_listed_and_removed_and_no_secret_is_shown(opera
     assert "--secret" in operator.fail(2, "app", "add", APP_ID, "--secret", "x")
 
 
+def test_a_token_reader_reads_the_token_and_its_end_by_name_and_nothing_else(operator: Operator) -> None:
+    """With the command of docs/deploy.md. A request that names no attributes would return all of them."""
+    administrator = operator.account.client("dynamodb")
+    row = {"pk": {"S": "TOKEN#tt1"}, "access_token": {"S": "t"}, "expires_at": {"N": "1"}, "version": {"N": "2"}}
+    administrator.put_item(TableName=TABLE, Item=row)
+    credentials = policies.create_user(operator.account.client("iam"), "TokenReaderPolicy", STAGE)
+    reader = stack.emulated_account(operator.stack.aws.url, credentials).client("dynamodb")
+
+    def read(key: str, **options: Any) -> Any:
+        return reader.get_item(TableName=TABLE, Key={"pk": {"S": key}}, ConsistentRead=True, **options).get("Item")
+
+    expected = {name: row[name] for name in ("access_token", "expires_at")}
+    assert read("TOKEN#tt1", ProjectionExpression="access_token, expires_at") == expected
+    for key, options in (
+        ("TOKEN#tt1", {}),
+        ("TOKEN#tt1", {"ProjectionExpression": "access_token, version"}),
+        (f"MERCHANT#{ACCOUNT_ID}", {"ProjectionExpression": "access_token"}),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            read(key, **options)
+
+
 @pytest.fixture(scope="module")
 def writer(started: Operator) -> dict[str, str]:
     """The environment of the system of a service provider, which has the policy `token-writer`."""
@@ -440,6 +462,25 @@ def test_many_merchants_are_imported_and_a_second_run_changes_nothing(operator: 
     assert "is replaced" in operator.fail(5, "merchant", "export", str(exported), stdin="n\n")
     assert operator.succeed("merchant", "export") == exported.read_text(encoding="utf-8-sig")
     assert operator.read_json("merchant", "export") == operator.read_json("merchant", "list")
+
+
+def test_a_prune_that_removes_much_changes_nothing_until_its_number_is_confirmed(
+    operator: Operator, tmp_path: Path
+) -> None:
+    operator.succeed("--yes", "merchant", "import", str(make_file(tmp_path / "all.csv", 60)))
+    before = operator.read_json("merchant", "list")
+    short = make_file(tmp_path / "short.csv", 1, name="新名")
+    command = ["--yes", "merchant", "import", str(short), "--prune"]
+    for options in ((), ("--remove", "59"), ("--dry-run",)):
+        message = operator.fail(5, *command, *options)
+        assert "--prune would remove 60 of 61 merchants. Nothing was changed" in message
+        assert message.rstrip().endswith("--remove 60")
+    refused = operator.run(*command, "--json")
+    assert (refused.exit_code, json.loads(refused.stdout)["removed"]) == (5, 0)
+    assert operator.read_json("merchant", "list") == before
+    *_, last = operator.succeed(*command, "--remove", "60").splitlines()
+    assert last == "1 of 1 merchants written, 60 of 60 removed"
+    assert [merchant["name"] for merchant in operator.read_json("merchant", "list")] == ["新名0"]
 
 
 def test_the_template_is_imported_completely_or_not_at_all(operator: Operator, tmp_path: Path) -> None:

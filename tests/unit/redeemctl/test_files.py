@@ -1,5 +1,6 @@
 """CSV files of merchants, and what an import makes of them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from chalicelib.aws import Item
 from redeemctl.errors import InvalidInputError
 from redeemctl.files import Entry, read_merchants, write_csv
-from redeemctl.imports import TEMPLATE, make_patch, plan_import
+from redeemctl.imports import TEMPLATE, find_loss, make_patch, plan_import
 from redeemctl.rows import parse_row
 
 HEADER = "account_id,app_id,name,active,poi_id,store_name,latitude,longitude\n"
@@ -123,6 +124,45 @@ def test_nothing_is_removed_without_prune_and_a_store_list_never_becomes_empty(
 def test_merchants_that_are_not_in_the_file_are_listed_or_removed(tmp_path: Path, prune: bool, kind: str) -> None:
     plans, _ = plan(tmp_path, "account_id,app_id\n8,tt1\n", {"7": ITEM}, prune=prune)
     assert [(p.account_id, p.kind) for p in plans] == [("8", "added"), ("7", kind)]
+
+
+def rows(count: int, stores: int = 0) -> dict[str, Item]:
+    """Return merchants, with a root account and these stores each."""
+    listed: Any = {"stores": {"M": {f"{n}": {"S": "x"} for n in range(stores)}}} if stores else {}
+    row: Any = {"app_id": {"S": "tt1"}, "life_account_id": {"S": "1"}, **listed}
+    return {f"{number:03}": {"pk": {"S": f"MERCHANT#{number:03}"}, **row} for number in range(count)}
+
+
+def lines(count: int, text: str = "tt1,1") -> str:
+    return "account_id,app_id,life_account_id\n" + "".join(f"{number:03},{text}\n" for number in range(count))
+
+
+@pytest.mark.parametrize(
+    ("items", "text", "loss"),
+    [
+        (rows(60), lines(54), ""),
+        (rows(60), lines(53), "7 of 60 merchants"),
+        (rows(50), lines(45), ""),
+        (rows(7), lines(1), "6 of 7 merchants"),
+        (rows(60), lines(60, "tt1,2"), ""),
+        (rows(500), lines(1), "499 of 500 merchants"),
+        # One merchant of 60 with its stores is no loss, but most stores of one with many are.
+        (rows(60, 1), lines(59), ""),
+        (rows(1, 60), "account_id,poi_id,store_name\n000,1,x\n", "59 of 60 stores"),
+        # The platform refuses each list without the root account, although most values stay.
+        (rows(60, 20), lines(60, "tt1,"), "60 of 60 values of life_account_id"),
+    ],
+)
+def test_a_loss_of_more_than_five_and_a_tenth_of_merchants_stores_or_values_is_to_be_confirmed(
+    tmp_path: Path, items: Any, text: str, loss: str
+) -> None:
+    plans, errors = plan(tmp_path, text, items, prune=True)
+    assert errors == []
+    number = int(re.sub(r" .*", "", loss) or 0)
+    message = f"--prune would remove {loss}. Nothing was changed; if that is intended: --remove {number}"
+    assert find_loss(items.values(), plans, None) == (message if loss else "")
+    assert find_loss(items.values(), plans, number) == ""
+    assert find_loss(items.values(), plans, number + 1) == (message if loss else "")
 
 
 def test_a_patch_names_only_what_the_file_gives() -> None:
