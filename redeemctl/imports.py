@@ -66,11 +66,6 @@ class RowPlan:
     item: Item | None = None
     edited: Item | None = None
 
-    @property
-    def writes(self) -> bool:
-        """Whether the table changes."""
-        return self.kind in (ADDED, CHANGED, REMOVED)
-
 
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -91,12 +86,11 @@ def import_merchants(options: GlobalOptions, file: Path, *, prune: bool, remove:
             raise InvalidInputError(f"{file}: nothing was changed\n" + "\n".join(f"  {error}" for error in errors))
         if not options.as_json:
             _show_preview(plans)
-        to_write = [plan for plan in plans if plan.writes]
+        to_write = [plan for plan in plans if plan.kind in (ADDED, CHANGED, REMOVED)]
         loss = find_loss(items.values(), plans, remove)
         failures: dict[str, Exception] = {}
         if is_written := bool(to_write) and not options.dry_run and not loss:
-            counts = _count(plans)
-            listed = ", ".join(f"{kind}: {counts[kind]}" for kind in (ADDED, CHANGED, REMOVED))
+            listed = ", ".join(f"{kind}: {count}" for kind, count in _count(to_write).items() if count)
             options.confirm(f"Merchants to write or remove: {listed}.")
             failures = write_rows(stage.merchants, to_write)
     wanted = Counter(plan.kind == REMOVED for plan in to_write)
@@ -189,11 +183,10 @@ def find_loss(items: Iterable[Item], plans: Iterable[RowPlan], confirmed: int | 
     Merchants come first: what they have ends with them.
     """
     total = _count_parts(change for item in items for change in list_changes(item, None))
-    for part, count in _count_parts(change for plan in plans for change in plan.changes).items():
-        if count > MAX_LOST and count > total[part] * MAX_LOST_SHARE:
-            is_confirmed = count == confirmed
-            text = f"--prune would remove {count} of {total[part]} {part}. Nothing was changed; if that is intended: "
-            return "" if is_confirmed else f"{text}--remove {count}"
+    lost = _count_parts(change for plan in plans for change in plan.changes)
+    for part in [part for part in lost if lost[part] > max(MAX_LOST, total[part] * MAX_LOST_SHARE)]:
+        text = f"--prune would remove {lost[part]} of {total[part]} {part}. Nothing was changed; if that is intended: "
+        return "" if confirmed == lost[part] else f"{text}--remove {lost[part]}"
     return ""
 
 

@@ -10,19 +10,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from chalicelib import errors
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import MAX_PAGES, advance, plan_pages
 from chalicelib.douyin.client import MAX_PAGE_BYTES, DouyinClient
 from chalicelib.douyin.models import Certificate, Order
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Request, Selection, certificates_request
-from chalicelib.errors import (
-    LoginRefusedError,
-    MerchantNotAuthorizedError,
-    RedemptionError,
-    TokenRefusedError,
-    UpstreamError,
-)
 from chalicelib.merchants import parse_merchant
 from redeemctl.acceptance.recording import RecordedCall, RecordingTransport
 from redeemctl.acceptance.shapes import type_of
@@ -120,7 +114,9 @@ class Run:
         """Take all steps; yield each after it was taken."""
         yield self._take("token", "access token under the service's lease", self._get_token)
         yield self._take("login", "login with a code from a phone", self._login)
-        log_in_as_nobody = partial(self._expect_refusal, LoginRefusedError, partial(self._exchange, UNKNOWN_USER))
+        log_in_as_nobody = partial(
+            self._expect_refusal, errors.LoginRefusedError, partial(self._exchange, UNKNOWN_USER)
+        )
         yield self._take("invalid-code", "an invalid login code is refused", log_in_as_nobody)
         if not self._token:
             return
@@ -136,10 +132,10 @@ class Run:
         all_times = Selection(self.account_id, start_time=0, end_time=int(time.time()) + FIFTY_YEARS)
         yield self._take_list("time-range", "list with a time_range of all times, in seconds", all_times)
         query = partial(self._read_page, self._query(everything), 1, INVALID_TOKEN)
-        use_invalid_token = partial(self._expect_refusal, TokenRefusedError, query)
+        use_invalid_token = partial(self._expect_refusal, errors.TokenRefusedError, query)
         yield self._take("invalid-token", "an invalid access token is refused", use_invalid_token)
         query = partial(self._read_page, self._query(Selection(self.unauthorized_account_id)), 1)
-        query_foreign = partial(self._expect_refusal, MerchantNotAuthorizedError, query)
+        query_foreign = partial(self._expect_refusal, errors.MerchantNotAuthorizedError, query)
         yield self._take("unauthorized-merchant", "a merchant without authorization is refused", query_foreign)
         yield self._take("order", "order_can_use with poi_id", self._query_order)
 
@@ -170,7 +166,7 @@ class Run:
             verdict = action()
         except NotConfirmedError:
             verdict = Verdict(None, "not confirmed")
-        except RedemptionError as error:
+        except errors.RedemptionError as error:
             verdict = Verdict(False, f"{type(error).__name__}: {error}")
         verdict = Verdict(verdict.holds, self.without_secrets(verdict.seen))
         step = self.steps[name] = Step(name, text, verdict, self._transport.recorded[first:])
@@ -250,7 +246,7 @@ class Run:
         page = self._read_page(self._query(Selection(self.account_id)), len(listing.pages) + 1)
         return Verdict(not page.size, f"certificates {page.size}, total {page.total}")
 
-    def _expect_refusal(self, expected: type[UpstreamError], call: Callable[[], object]) -> Verdict:
+    def _expect_refusal(self, expected: type[errors.UpstreamError], call: Callable[[], object]) -> Verdict:
         """Make a call that the platform must refuse with an error of this class."""
         try:
             call()

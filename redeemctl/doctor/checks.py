@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +12,7 @@ from pathlib import Path
 
 import requests
 
-from chalicelib.errors import (
-    ConfigurationError,
-    LoginRefusedError,
-    TokenUnavailableError,
-    UpstreamError,
-    UpstreamRejectedError,
-)
+from chalicelib import errors
 from chalicelib.merchants import Merchant, parse_merchant
 from chalicelib.sessions import PROBE_OPEN_ID
 from infra import bundle, comparison, smoke, versions
@@ -37,8 +30,6 @@ from redeemctl.stage import PARALLEL_QUERIES, Stage
 
 QUERY_SECONDS = 60.0
 """Limit for the query of the log."""
-
-QUERY_POLL_SECONDS = 1.0
 
 SEE_SECRET = "see the check secret"  # noqa: S105 - a text
 
@@ -130,7 +121,7 @@ class Checks:
     def _check_secret(self, name: str) -> Check[SecretVersion]:
         try:
             version = read_secret(self.stage)
-        except ConfigurationError:
+        except errors.ConfigurationError:
             # The content is not shown: it may hold secrets.
             text = 'malformed; expected {"apps": {"APP_ID": "APP_SECRET"}, "session_keys": ["KEY"]}'
             advice = 'restore a former version: docs/operate.md, "Back up and restore"'
@@ -186,29 +177,22 @@ class Checks:
             try:
                 response = smoke.send(url, probe)
             except requests.RequestException as error:
-                advice = "check DNS and network of this machine, and the domain's DNS record"
-                if isinstance(error, requests.exceptions.SSLError):
-                    advice = "renew the domain's certificate in ACM"
+                advice = "check DNS and network of this machine, and the domain's DNS record and certificate"
                 yield failed(check_id, url, f"no response ({type(error).__name__})", advice)
             else:
-                self.is_silent |= check_id == "api.login" and resources.is_unanswered(response)
+                self.is_silent |= check_id == "api.login" and resources.why_stop(response) == resources.NO_ANSWER
                 yield resources.judge_response(check_id, url, response, probe, self.name, way_back=self.way_back)
 
     def _check_last_run(self, function: str) -> Check[None]:
         now, client = time.time(), self.stage.account.client("cloudwatch")
+        dimensions = [{"Name": "FunctionName", "Value": function}]
 
-        def count(metric: str) -> float:
+        def count(name: str) -> float:
             # CloudWatch gives each sum of 5 minutes the time of their start. The current 5 minutes end after now.
-            points = client.get_metric_statistics(
-                Namespace="AWS/Lambda",
-                MetricName=metric,
-                Dimensions=[{"Name": "FunctionName", "Value": function}],
-                StartTime=now - resources.SCHEDULE_SECONDS,
-                EndTime=now + 300,
-                Period=300,
-                Statistics=["Sum"],
-            )["Datapoints"]
-            return float(sum(point["Sum"] for point in points))
+            metric = {"Namespace": "AWS/Lambda", "MetricName": name, "Period": 300, "Statistics": ["Sum"]}
+            window = {"StartTime": now - resources.SCHEDULE_SECONDS, "EndTime": now + 300}
+            found = client.get_metric_statistics(**metric, **window, Dimensions=dimensions)
+            return float(sum(point["Sum"] for point in found["Datapoints"]))
 
         seconds = self._seconds_since_change(function)
         yield resources.judge_last_run(function, seconds, self.name, count("Invocations"), count("Errors"))
@@ -228,12 +212,13 @@ class Checks:
         apps = secret.apps
         provided = [app_id for app_id, app_secret in apps.items() if not app_secret]
         yield from self._check_logins(apps, provided)
-        table, log_group = self.stage.settings.table_name, f"/aws/lambda/{stack_name(self.name)}"
-        rows = yield from self._attempt("merchant", table, self._check_rows(apps))
+        rows = yield from self._attempt("merchant", self.stage.settings.table_name, self._check_rows(apps))
         if rows is None:
             yield from _skip(["merchant.log"], "the merchants are unknown", "see the check merchant")
         else:
-            yield from self._attempt("merchant.log", log_group, self._check_log(log_group, rows))
+            yield from self._attempt(
+                "merchant.log", "log", self._check_log(f"/aws/lambda/{stack_name(self.name)}", rows)
+            )
         merchants = [found for found in (rows or {}).values() if found and found.active and found.app_id in apps]
         used = {merchant.token_id for merchant in merchants}
         apps_without_merchants = apps.keys() - {merchant.app_id for merchant in merchants}
@@ -244,38 +229,29 @@ class Checks:
         if not urls:
             yield from _skip(["merchant"], "the API's URL is unknown", "see the check api")
             return
-        if self.merchant is None:
-            asked = resources.choose_merchants(merchants)
-        else:
-            asked = [merchant for merchant in merchants if merchant.account_id == self.merchant]
-        yield from self._check_lists(asked, tokens, urls[-1], secret)
         if self.merchant not in {None, *(rows or {})}:
             advice = "redeemctl merchant list shows the ids of the table"
             yield failed("merchant", self.merchant or "", "it is not in the table", advice)
+        asked = resources.choose_merchants(merchants, self.merchant)
+        yield from self._check_lists(asked, tokens, urls[-1], secret)
         if count := len(merchants) - len(asked):
             text = "valid row, known app; no list was requested without --merchant ACCOUNT_ID"
             yield ok("merchant", f"{count} others", text)
 
     def _check_log(self, group: str, rows: Mapping[str, Merchant | None]) -> Check[None]:
-        """Judge the lists of the log."""
         client, now = self.stage.account.client("logs"), int(time.time())
         window = {"startTime": now - customers.HOURS * 3600, "endTime": now + 1}
-        query = client.start_query(logGroupName=group, queryString=customers.QUERY, **window)["queryId"]
+        query = client.start_query(logGroupName=group, queryString=customers.QUERY, **window)
         deadline = time.monotonic() + QUERY_SECONDS
-        while (found := client.get_query_results(queryId=query))["status"] in ("Scheduled", "Running"):
+        while (reply := client.get_query_results(queryId=query["queryId"]))["status"] in ("Scheduled", "Running"):
             if time.monotonic() > deadline:
                 break
-            time.sleep(QUERY_POLL_SECONDS)
-        if found["status"] == "Complete":
-            is_active = {account_id: merchant is None or merchant.active for account_id, merchant in rows.items()}
-            yield from customers.judge_log(found["results"], is_active)
-        else:
-            yield not_checked("merchant.log", group, f"the query is {found['status']}", "run doctor again later")
+            time.sleep(1.0)
+        yield from customers.judge_log(group, reply, [a for a, found in rows.items() if not found or found.active])
 
     def _check_logins(self, apps: Mapping[str, str], provided: Sequence[str]) -> Iterator[Finding]:
         """Log in to the own apps, and to some of those that are `provided` by service providers."""
-        sample = random.sample(provided, min(len(provided), resources.MAX_ASKED_APPS))
-        asked = [app_id for app_id in apps if apps[app_id] or app_id in sample]
+        asked = [app_id for app_id in apps if app_id not in provided[resources.MAX_ASKED_APPS :]]
         logins = (self._attempt("login", app_id, self._check_login(app_id, apps[app_id])) for app_id in asked)
         with ThreadPoolExecutor(PARALLEL_QUERIES) as executor:
             for findings in executor.map(list[Finding], logins):
@@ -293,13 +269,13 @@ class Checks:
             else:
                 token = stage.tokens.get_token(app_id, context)
                 stage.douyin.login_with_token(app_id, token, PROBE_OPEN_ID, context)
-        except LoginRefusedError:
+        except errors.LoginRefusedError:
             yield ok("login", app_id, f"{host} accepts app id and {'secret' if app_secret else 'token'}")
-        except TokenUnavailableError:
+        except errors.TokenUnavailableError:
             yield not_checked("login", app_id, "its token is not available", "see the check token")
-        except UpstreamRejectedError as error:
+        except errors.UpstreamRejectedError as error:
             yield warning("login", app_id, f"{host} refuses code or app id ({error.reason})", resources.LOG_IN_ONCE)
-        except UpstreamError as error:
+        except errors.UpstreamError as error:
             yield failed("login", app_id, *platform.explain(error, host, is_silent=self.is_silent))
         else:
             yield failed("login", app_id, "the platform accepted an invalid login code", f"is {host} the platform?")
@@ -315,7 +291,7 @@ class Checks:
             merchants[account_id] = None
             try:
                 merchants[account_id] = merchant = parse_merchant(account_id, item)
-            except ConfigurationError as error:
+            except errors.ConfigurationError as error:
                 text = f"malformed row: {str(error).removeprefix(f'merchant {account_id}: ')}"
                 advice = "correct it in the DynamoDB console, or redeemctl merchant remove ACCOUNT_ID and add it again"
                 yield failed("merchant", account_id, text, advice)
@@ -347,16 +323,13 @@ class Checks:
             try:
                 # Under the service's own lease: a token that an instance has just minted is used.
                 store.renew(token_id, row, context)
-            except TokenUnavailableError as error:
-                host = self.stage.settings.open_api
+            except errors.TokenUnavailableError as error:
+                cause: errors.RedemptionError = error
                 # Each attempt, also for a customer, begins another pause. In a pause only the row has the cause.
-                reason = "" if error.evidence else store.read_row(token_id, self.stage.new_context()).failure
-                explained = (
-                    platform.explain_reason(reason, host, is_silent=self.is_silent)
-                    if reason
-                    else platform.explain(error, host)
-                )
-                yield failed("token", token_id, *explained)
+                if not error.evidence and (reason := store.read_row(token_id, self.stage.new_context()).failure):
+                    cause = errors.UpstreamError(reason)
+                host = self.stage.settings.open_api
+                yield failed("token", token_id, *platform.explain(cause, host, is_silent=self.is_silent))
             else:
                 yield ok("token", token_id, "renewed now")
                 return True
@@ -367,9 +340,9 @@ class Checks:
     ) -> Iterator[Finding]:
         """Ask the endpoint for the list of each merchant's first store, until one is rate limited or gets no answer."""
         for number, merchant in enumerate(asked, 1):
-            account_id, token_id = merchant.account_id, merchant.token_id
-            if not tokens[token_id]:
-                reason = f"the token {token_id} is not available"
+            account_id = merchant.account_id
+            if not tokens[merchant.token_id]:
+                reason = f"the token {merchant.token_id} is not available"
                 yield not_checked("merchant", account_id, reason, "see the check token")
                 continue
             try:

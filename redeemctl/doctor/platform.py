@@ -62,24 +62,11 @@ def explain(error: RedemptionError, host: str, *, is_silent: bool = False) -> tu
     `is_silent`: the platform does not answer the deployed function either.
     """
     evidence: Evidence | None = getattr(error, "evidence", None)
+    if evidence is None and error.reason.isdigit():
+        evidence = Evidence(int(error.reason), 0)
     if evidence is not None:
         return (*explain_evidence(evidence), evidence.logid)
-    if isinstance(error, errors.UpstreamError):
-        return (*explain_reason(error.reason, host, is_silent=is_silent), "")
-    return f"no token could be obtained ({error})", "run doctor again in a minute; see redeemctl token show", ""
-
-
-def explain_reason(reason: str, host: str, *, is_silent: bool = False) -> tuple[str, str]:
-    """Do the same for the `reason` of an UpstreamError, which the row of a token stores: a code or a short label."""
-    if reason.isdigit():
-        return explain_evidence(Evidence(int(reason), 0))
-    if reason in ("malformed", "too_large"):
-        return "the platform's response cannot be parsed", _SUPPORT
-    if reason.startswith("http_"):
-        return f"{host} answers HTTP {reason.removeprefix('http_')}", _WAIT
-    if is_silent:
-        return f"no valid response from {host} ({reason}), here and in the function", _WAIT
-    return f"no valid response from {host} ({reason})", f"check network and DNS between this machine and {host}"
+    return (*_explain_transport(error, host, is_silent=is_silent), "")
 
 
 def explain_evidence(evidence: Evidence) -> tuple[str, str]:
@@ -112,3 +99,15 @@ def judge_token(token_id: str, row: TokenRow, now: float, *, is_foreign: bool) -
         return ok("token", token_id, "of another system, valid" if is_foreign else f"expires in {seconds} s")
     state = "has expired" if row.access_token else "is missing or malformed"
     return failed("token", token_id, f"the token {state}; another system renews it", _OTHER_SYSTEM)
+
+
+def _explain_transport(error: RedemptionError, host: str, *, is_silent: bool) -> tuple[str, str]:
+    if not isinstance(error, errors.UpstreamError):
+        return f"no token could be obtained ({error})", "run doctor again in a minute; see redeemctl token show"
+    if error.reason in ("malformed", "too_large"):
+        return "the platform's response cannot be parsed", _SUPPORT
+    if error.reason.startswith("http_"):
+        return f"{host} answers HTTP {error.reason.removeprefix('http_')}", _WAIT
+    if is_silent:
+        return f"no valid response from {host} ({error}), here and in the function", _WAIT
+    return f"no valid response from {host} ({error})", f"check network and DNS between this machine and {host}"

@@ -1,7 +1,7 @@
 """Judge the resources of a stage as AWS describes them, and the responses of its public endpoint."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -36,7 +36,7 @@ RECENT_SECONDS = 3600.0
 """What fails so soon after a deployment was probably caused by it."""
 
 RATE_LIMITED = "a rate limit is reached, and customers come first"
-NO_ANSWER = "the list of another merchant had no answer"
+NO_ANSWER = "the platform did not answer before"
 
 _NETWORK = (
     "run the saved query `upstream`. http_5xx, or login is ✗, too: wait for the platform. Else check the functions' "
@@ -145,15 +145,13 @@ def refused_login(app_id: str) -> smoke.Probe:
     return smoke.Probe("POST", "/v1/sessions", login, 401, {"code": "unauthenticated"})
 
 
-def choose_merchants(merchants: Iterable[Merchant]) -> list[Merchant]:
-    """Return MAX_ASKED_MERCHANTS of the merchants, of different apps first."""
-    count = Counter[str]()
-
-    def rank(merchant: Merchant) -> int:
-        count[merchant.app_id] += 1
-        return count[merchant.app_id]
-
-    return sorted(merchants, key=rank)[:MAX_ASKED_MERCHANTS]
+def choose_merchants(merchants: Sequence[Merchant], account_id: str | None) -> list[Merchant]:
+    """Return the merchant with this id; without one, MAX_ASKED_MERCHANTS of them, of different apps first."""
+    if account_id is not None:
+        return [merchant for merchant in merchants if merchant.account_id == account_id]
+    app_ids = dict.fromkeys(merchant.app_id for merchant in merchants)
+    of_apps = [[merchant for merchant in merchants if merchant.app_id == app_id] for app_id in app_ids]
+    return [merchant for turn in zip_longest(*of_apps) for merchant in turn if merchant][:MAX_ASKED_MERCHANTS]
 
 
 def judge_list(account_id: str, response: requests.Response, stage: str, *, way_back: str = "") -> Finding:
@@ -179,17 +177,16 @@ def judge_list(account_id: str, response: requests.Response, stage: str, *, way_
 
 
 def why_stop(response: requests.Response) -> str:
-    """Return why no other list is to be requested after this response, or ""."""
-    if smoke.read_object(response).get("code") == "rate_limited":
-        return RATE_LIMITED
-    return NO_ANSWER if is_unanswered(response) else ""
+    """Return why no other list is to be requested after this response, or "".
 
-
-def is_unanswered(response: requests.Response) -> bool:
-    """Return whether the function has got no answer of the platform."""
+    NO_ANSWER: the function has got none from the platform.
+    """
     problem = smoke.read_object(response)
     code = str(problem.get("code"))
-    return "upstream" not in problem and (code.startswith("upstream_") or code == "token_unavailable")
+    if code == "rate_limited":
+        return RATE_LIMITED
+    is_unanswered = "upstream" not in problem and (code.startswith("upstream_") or code == "token_unavailable")
+    return NO_ANSWER if is_unanswered else ""
 
 
 def judge_response(
