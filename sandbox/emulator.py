@@ -11,6 +11,7 @@
 - ListSubscriptionsByTopic: AWS shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
 - FilterLogEvents does not know alternatives (`?ERROR ?"Task timed out"`).
 - Logs Insights does not know `stats`: here, with `filter` before it, lines of JSON are counted by their fields.
+- A query of the log fails while lines arrive.
 - GetFunction of a version returns the URL of the present code; here, the URL of the version's code.
 - IAM is enforced, except for callers with the key `test`. It checks CreateFunction, EnableAlarmActions and the calls of
   EventBridge against other ARNs than AWS does.
@@ -19,6 +20,7 @@
 - A change of a function kills its instances: here, as on AWS, each completes its request first.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -161,6 +163,14 @@ def _compile_alternatives(compile_pattern: Any, raw: str) -> Any:
         return compile_pattern(raw)
     terms = [term.removeprefix("?") for term in shlex.split(raw)]
     return lambda message: any(term in message for term in terms)
+
+
+@_replaces(cloudwatch_logs, "_collect_query_records")
+def _collect_while_lines_arrive(collect: Any, *arguments: Any) -> Any:
+    while True:
+        # A dictionary changes its size while it is read.
+        with contextlib.suppress(RuntimeError):
+            return collect(*arguments)
 
 
 @_replaces(cloudwatch_logs, "_start_query")

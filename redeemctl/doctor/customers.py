@@ -32,8 +32,10 @@ def judge_log(group: str, reply: Any, active: Collection[str]) -> Iterator[Findi
         codes[result["account_id"]][result.get("list_outcome") or result["outcome"]] += int(result["requests"])
     for account_id, counts in codes.items():
         if account_id not in active and (count := counts["merchant_not_found"]):
+            # An id that was never served may be invented.
+            outcome = Outcome.FAILED if counts["ok"] else Outcome.WARNING
             text = f"customers asked for it in the last {HOURS} hours, but it is not in the table, or suspended"
-            yield Finding("merchant.log", account_id, Outcome.WARNING, text, _MISSING, count=count)
+            yield Finding("merchant.log", account_id, outcome, text, _MISSING, count=count)
         elif account_id in active and not counts["ok"]:
             text = f"all lists of the last {HOURS} hours have failed: {', '.join(sorted(+counts))}"
             yield Finding("merchant.log", account_id, Outcome.FAILED, text, _FAILED, count=counts.total())

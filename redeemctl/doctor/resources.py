@@ -39,8 +39,8 @@ RATE_LIMITED = "a rate limit is reached, and customers come first"
 NO_ANSWER = "the platform did not answer before"
 
 _NETWORK = (
-    "run the saved query `upstream`. http_5xx, or login is ✗, too: wait for the platform. Else check the functions' "
-    "network (NAT gateway)"
+    "run the saved query `upstream`. http_5xx, or no valid response in login, too: wait for the platform. Else check "
+    "the functions' network (NAT gateway)"
 )
 _ADVICE = {
     "app_misconfigured": "if login is ✓: wait, functions use a changed secret within five minutes; else app add",

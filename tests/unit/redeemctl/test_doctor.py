@@ -274,7 +274,7 @@ NOT_THERE = "but it is not in the table, or suspended"
          f"{ALL_FAILED}unavailable, upstream_timeout", 7),
         (reply(log_row("9", "merchant_not_found", 5)), WARNING, NOT_THERE, 5),
         # It was removed an hour ago.
-        (reply(log_row("9", "ok", 100), log_row("9", "ok", 5, "merchant_not_found")), WARNING, NOT_THERE, 5),
+        (reply(log_row("9", "ok", 100), log_row("9", "ok", 5, "merchant_not_found")), FAILED, NOT_THERE, 5),
     ],
 )  # fmt: skip
 def test_a_merchant_whose_lists_all_failed_is_named_from_the_log_and_so_is_an_unknown_one(
