@@ -216,9 +216,10 @@ class Checks:
         if rows is None:
             yield from _skip(["merchant.log"], "the merchants are unknown", "see the check merchant")
         else:
-            yield from self._attempt(
-                "merchant.log", "log", self._check_log(f"/aws/lambda/{stack_name(self.name)}", rows)
-            )
+            yield from self._attempt("merchant.log", "log", self._check_log(rows))
+            if self.merchant not in {None, *rows}:
+                advice = "redeemctl merchant list shows the ids of the table"
+                yield failed("merchant", self.merchant or "", "it is not in the table", advice)
         merchants = [found for found in (rows or {}).values() if found and found.active and found.app_id in apps]
         used = {merchant.token_id for merchant in merchants}
         apps_without_merchants = apps.keys() - {merchant.app_id for merchant in merchants}
@@ -229,25 +230,26 @@ class Checks:
         if not urls:
             yield from _skip(["merchant"], "the API's URL is unknown", "see the check api")
             return
-        if self.merchant not in {None, *(rows or {})}:
-            advice = "redeemctl merchant list shows the ids of the table"
-            yield failed("merchant", self.merchant or "", "it is not in the table", advice)
-        asked = resources.choose_merchants(merchants, self.merchant)
-        yield from self._check_lists(asked, tokens, urls[-1], secret)
-        if count := len(merchants) - len(asked):
+        usable = [merchant for merchant in merchants if tokens[merchant.token_id]]
+        for merchant in [merchant for merchant in merchants if not tokens[merchant.token_id]]:
+            reason = f"the token {merchant.token_id} is not available"
+            yield not_checked("merchant", merchant.account_id, reason, "see the check token")
+        asked = resources.choose_merchants(usable, self.merchant)
+        yield from self._check_lists(asked, urls[-1], secret)
+        if count := len(usable) - len(asked):
             text = "valid row, known app; no list was requested without --merchant ACCOUNT_ID"
             yield ok("merchant", f"{count} others", text)
 
-    def _check_log(self, group: str, rows: Mapping[str, Merchant | None]) -> Check[None]:
+    def _check_log(self, rows: Mapping[str, Merchant | None]) -> Check[None]:
         client, now = self.stage.account.client("logs"), int(time.time())
-        window = {"startTime": now - customers.HOURS * 3600, "endTime": now + 1}
-        query = client.start_query(logGroupName=group, queryString=customers.QUERY, **window)
+        log = {"logGroupName": f"/aws/lambda/{stack_name(self.name)}", "queryString": customers.QUERY}
+        query = client.start_query(**log, startTime=now - customers.HOURS * 3600, endTime=now + 1)
         deadline = time.monotonic() + QUERY_SECONDS
         while (reply := client.get_query_results(queryId=query["queryId"]))["status"] in ("Scheduled", "Running"):
             if time.monotonic() > deadline:
                 break
             time.sleep(1.0)
-        yield from customers.judge_log(group, reply, [a for a, found in rows.items() if not found or found.active])
+        yield from customers.judge_log(reply, [a for a, found in rows.items() if not found or found.active])
 
     def _check_logins(self, apps: Mapping[str, str], provided: Sequence[str]) -> Iterator[Finding]:
         """Log in to the own apps, and to some of those that are `provided` by service providers."""
@@ -335,23 +337,16 @@ class Checks:
                 return True
         return is_valid
 
-    def _check_lists(
-        self, asked: Sequence[Merchant], tokens: Mapping[str, bool | None], url: str, secret: SecretVersion
-    ) -> Iterator[Finding]:
+    def _check_lists(self, asked: Sequence[Merchant], url: str, secret: SecretVersion) -> Iterator[Finding]:
         """Ask the endpoint for the list of each merchant's first store, until one is rate limited or gets no answer."""
         for number, merchant in enumerate(asked, 1):
             account_id = merchant.account_id
-            if not tokens[merchant.token_id]:
-                reason = f"the token {merchant.token_id} is not available"
-                yield not_checked("merchant", account_id, reason, "see the check token")
-                continue
             try:
                 response = smoke.send(url, smoke.certificates(merchant, secret.session_keys))
             except requests.RequestException as error:
                 reason = resources.NO_ANSWER
-                yield failed(
-                    "merchant", account_id, f"no response ({type(error).__name__})", "see the check api.health"
-                )
+                text = f"no response ({type(error).__name__})"
+                yield failed("merchant", account_id, text, "see the check api.health")
             else:
                 reason = resources.why_stop(response)
                 yield resources.judge_list(account_id, response, self.name, way_back=self.way_back)

@@ -21,10 +21,10 @@ _FAILED = "look up the code in docs/operate.md; redeemctl doctor --merchant ACCO
 _MISSING = 'if it is yours, see merchant_not_found in docs/operate.md, or "Back up and restore"'
 
 
-def judge_log(group: str, reply: Any, active: Collection[str]) -> Iterator[Finding]:
+def judge_log(reply: Any, active: Collection[str]) -> Iterator[Finding]:
     """Judge the reply of GetQueryResults to QUERY. `active` has the account_ids that are in the table and active."""
     if reply["status"] != "Complete":
-        yield not_checked("merchant.log", group, f"the query is {reply['status']}", "run doctor again later")
+        yield not_checked("merchant.log", "log", f"the query is {reply['status']}", "run doctor again later")
         return
     codes = defaultdict[str, Counter[str]](Counter)
     for row in reply["results"]:

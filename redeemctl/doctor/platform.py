@@ -30,8 +30,8 @@ _OTHER_SYSTEM = "let that system write the row TOKEN#<token_id>. If the merchant
 
 _MEANINGS: dict[type[RedemptionError], tuple[str, str]] = {
     errors.AppMisconfiguredError: (
-        "the platform refuses app id or app secret",
-        "compare both with the platform's console. It takes up to five minutes after redeemctl app add APP_ID",
+        "the platform refuses app id or app secret; a new secret is used within five minutes",
+        "compare both with the platform's console, then redeemctl app add APP_ID",
     ),
     errors.MerchantNotAuthorizedError: (
         "the merchant has not authorized the app",
@@ -109,5 +109,5 @@ def _explain_transport(error: RedemptionError, host: str, *, is_silent: bool) ->
     if error.reason.startswith("http_"):
         return f"{host} answers HTTP {error.reason.removeprefix('http_')}", _WAIT
     if is_silent:
-        return f"no valid response from {host} ({error}), here and in the function", _WAIT
+        return f"no valid response from {host} ({error}), neither here nor in the function", _WAIT
     return f"no valid response from {host} ({error})", f"check network and DNS between this machine and {host}"

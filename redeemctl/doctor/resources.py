@@ -1,5 +1,6 @@
 """Judge the resources of a stage as AWS describes them, and the responses of its public endpoint."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
@@ -149,9 +150,10 @@ def choose_merchants(merchants: Sequence[Merchant], account_id: str | None) -> l
     """Return the merchant with this id; without one, MAX_ASKED_MERCHANTS of them, of different apps first."""
     if account_id is not None:
         return [merchant for merchant in merchants if merchant.account_id == account_id]
-    app_ids = dict.fromkeys(merchant.app_id for merchant in merchants)
-    of_apps = [[merchant for merchant in merchants if merchant.app_id == app_id] for app_id in app_ids]
-    return [merchant for turn in zip_longest(*of_apps) for merchant in turn if merchant][:MAX_ASKED_MERCHANTS]
+    of_apps = defaultdict[str, list[Merchant]](list)
+    for merchant in merchants:
+        of_apps[merchant.app_id].append(merchant)
+    return [merchant for turn in zip_longest(*of_apps.values()) for merchant in turn if merchant][:MAX_ASKED_MERCHANTS]
 
 
 def judge_list(account_id: str, response: requests.Response, stage: str, *, way_back: str = "") -> Finding:

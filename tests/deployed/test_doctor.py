@@ -514,6 +514,9 @@ def test_few_lists_are_requested_one_after_the_other_and_none_after_a_rate_limit
     assert (found, asked) == ({ids[-1]: "ok", "32 others": "ok"}, {ids[-1]})
     found, asked = diagnose("--merchant", "4711")
     assert (found, asked) == ({"4711": "failed", "33 others": "ok"}, set())
+    operator.proxy.refuse = lambda call: Refusal(400, "AccessDenied") if call.operation == "Scan" else None
+    assert {*diagnose("--merchant", "4711")[0].values()} == {"not_checked"}
+    operator.proxy.refuse = lambda _: None
 
     stack.set_faults(platform, {"kind": "code", "code": 2119003, "call": "query_user_certificates", "skip": 2})
     found, asked = diagnose()
@@ -548,7 +551,7 @@ def test_a_wrong_secret_is_named_in_the_pause_and_a_silent_platform_is_not_blame
     assert login["advice"] == f"check network and DNS between this machine and {closed}"
     operator.set_fault(kind="hang")
     [login] = [f for f in operator.diagnose() if (f["id"], f["what"]) == ("login", APP_ID)]
-    assert login["text"].endswith("(timeout), here and in the function")
+    assert login["text"].endswith("(timeout), neither here nor in the function")
     assert login["advice"] == "wait for the platform; run doctor again later"
 
 

@@ -280,7 +280,7 @@ NOT_THERE = "but it is not in the table, or suspended"
 def test_a_merchant_whose_lists_all_failed_is_named_from_the_log_and_so_is_an_unknown_one(
     found: Any, outcome: Outcome, text: str, count: int
 ) -> None:
-    finding, _ = customers.judge_log("log", found, ["1", "2"])
+    finding, _ = customers.judge_log(found, ["1", "2"])
     judged(finding, outcome, text)
     assert (finding.id, finding.count) == ("merchant.log", count)
 
@@ -296,12 +296,12 @@ def test_a_merchant_whose_lists_all_failed_is_named_from_the_log_and_so_is_an_un
 )
 def test_a_merchant_with_one_list_is_no_finding(found: Any, served: int) -> None:
     expected = ok("merchant.log", f"{served} merchants", "customers got lists in the last 24 hours")
-    assert list(customers.judge_log("log", found, ["1"])) == [expected]
+    assert list(customers.judge_log(found, ["1"])) == [expected]
 
 
 @pytest.mark.parametrize("status", ["Running", "Failed", "Timeout"])
 def test_without_a_complete_answer_of_the_log_nothing_is_called_well(status: str) -> None:
-    [finding] = customers.judge_log("log", reply(log_row("1", "ok", 1), status=status), ["1"])
+    [finding] = customers.judge_log(reply(log_row("1", "ok", 1), status=status), ["1"])
     judged(finding, UNKNOWN, f"not checked: the query is {status}", "later")
 
 
@@ -327,7 +327,7 @@ def unavailable(code: int) -> errors.RedemptionError:
     ("error", "text", "advice"),
     [
         (unavailable(10003), "10003: the platform refuses app id or app secret", "app add APP_ID (检查"),
-        (unavailable(10013), "10013: the platform refuses app id or app secret", "up to five minutes"),
+        (unavailable(10013), "secret; a new secret is used within five minutes", "app add APP_ID"),
         (unavailable(10020), "rate limited", "another system"),
         (errors.TokenRefusedError("x", evidence=Evidence(2190002, 0)), "refuses the access token", "token renew"),
         (errors.MerchantNotAuthorizedError("x", evidence=Evidence(2100004, 11006)), "2100004/11006: the merchant",
@@ -350,7 +350,7 @@ def test_the_advice_fits_the_cause_and_quotes_the_platform(error: Any, text: str
 
 def test_a_platform_that_does_not_answer_the_function_either_is_not_called_a_fault_of_this_machine() -> None:
     text, advice, _ = platform.explain(errors.UpstreamTimeoutError("timeout"), "https://host", is_silent=True)
-    assert "here and in the function" in text
+    assert "neither here nor in the function" in text
     assert advice == "wait for the platform; run doctor again later"
 
 
