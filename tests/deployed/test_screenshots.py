@@ -521,6 +521,7 @@ STAFF_CARD = {
     "usable": STATES["usable"],
     "check": STATES["stale"],
     "not-now": STATES["outside-hours"],
+    "locked": STATES["locked"],
     "running": STATES["busy"],
     "submitted": STATES["done"],
     "unconfirmed": STATES["failed"],

@@ -126,7 +126,7 @@ export function stepsOf(title: string, counterText: string | undefined): Steps {
     : {
         heading: "请出示抖音订单",
         steps: ["打开抖音「我的订单」", `找到并打开「${title}」`, "请店员扫描订单中的二维码"],
-        otherwise: "没有二维码时，请店员输入订单中的券码；也没有券码时，请联系店员",
+        otherwise: "订单中没有二维码时，请让店员联系店长",
       };
 }
 
