@@ -26,7 +26,7 @@ help:
 	@echo "make test         everything (needs node; installs a Chromium where there is none)"
 	@echo "make check        after an edit: format, lint, types, unit tests (20 s)"
 	@echo "make miniprogram  build the sample mini-program for Douyin's IDE: miniprogram/dist (needs node)"
-	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1] [REPAIR=1]"
+	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1] [REPAIR=1] [NO_PLATFORM=1]"
 	@echo "make rollback     bring back the former code: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"
 	@echo "make destroy      delete the deployment, keep table and secret: make destroy STAGE=dev"
 	@echo "make more         the commands for developers"
@@ -74,15 +74,17 @@ $(LAMBDA_INSTALLED): constraints.txt | python
 bundle: build/.bundled-$(PYTHON_VERSION)
 
 build/.bundled-$(PYTHON_VERSION): $(INSTALLED) requirements-bundle.txt infra/bundle.py infra/sdkdata.py app.py \
-		$(shell find chalicelib -name '*.py') build/.commit
+		$(shell find chalicelib -type f -not -path '*/__pycache__/*') build/.commit
 	@echo "building the Lambda bundle"
 	@$(BIN)/python -m infra.bundle
 	@mkdir -p build && rm -f build/.bundled-* && touch $@
 
-# Written only when the commit has changed, which is part of the bundle (see read_commit in infra/bundle.py).
+# Written only when the commit, which is part of the bundle, or what makes it a `+` has changed: read_commit in
+# infra/bundle.py runs the same commands.
 build/.commit: always
 	@mkdir -p build
-	@git describe --always --abbrev=12 --dirty=+ '--exclude=*' > $@.new 2> /dev/null || true
+	@{ git describe --always --abbrev=12 --dirty=+ '--exclude=*'; git ls-files --others --exclude-standard chalicelib; } \
+	  > $@.new 2> /dev/null || true
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 always:
@@ -105,9 +107,17 @@ miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/pr
 	@$(NPM) run build && touch $@
 	@echo "written: miniprogram/dist"
 
+# $(call flags,NAMES): the option of each variable that is set and does not mean no, such as --dry-run for DRY_RUN.
+NO := 0 n N no No NO f F false False FALSE off Off OFF
+flags = $(foreach name,$(1),$(if $(filter-out $(NO),$($(name))),$(OPTION_$(name))))
+OPTION_DRY_RUN := --dry-run
+OPTION_REPAIR := --repair
+OPTION_NO_PLATFORM := --no-platform
+OPTION_ACROSS_RUNTIMES := --across-runtimes
+
 deploy: $(INSTALLED)
-	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev [DRY_RUN=1] [REPAIR=1] (stages: infra/stages)"; exit 2; }
-	@$(BIN)/python -m infra.deploy $(STAGE) $(if $(filter-out 0,$(DRY_RUN)),--dry-run) $(if $(filter-out 0,$(REPAIR)),--repair)
+	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev [DRY_RUN=1] [REPAIR=1] [NO_PLATFORM=1] (stages: infra/stages)"; exit 2; }
+	@$(BIN)/python -m infra.deploy $(STAGE) $(call flags,DRY_RUN REPAIR NO_PLATFORM)
 
 # An environment of another commit will do: in an emergency, nothing is installed or built. A fresh clone installs only
 # what the pipeline does; the next `make install` completes it.
@@ -115,8 +125,8 @@ rollback:
 	@[ -x $(BIN)/python ] || $(MAKE) python
 	@[ -x $(BIN)/python ] || { $(PYTHON) -m venv $(VENV) && \
 	  $(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements-deploy.txt; }
-	@test -n "$(STAGE)" || { echo "usage: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"; exit 2; }
-	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
+	@test -n "$(STAGE)" || { echo "usage: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1] [ACROSS_RUNTIMES=1] [NO_PLATFORM=1]"; exit 2; }
+	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(call flags,DRY_RUN ACROSS_RUNTIMES NO_PLATFORM)
 
 destroy: $(INSTALLED)
 	@test -n "$(STAGE)" || { echo "usage: make destroy STAGE=dev [DATA=delete REALLY=dev]"; exit 2; }

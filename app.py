@@ -33,7 +33,7 @@ from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import InvalidRequestError, RedemptionError
 from chalicelib.merchants import MERCHANT_SECONDS, MerchantRepository, build_stores_view
-from chalicelib.sessions import PROBE_OPEN_ID, hash_open_id, verify_session
+from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, hash_open_id, verify_session
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import renew_tokens
@@ -94,6 +94,7 @@ def create_user_session(request: Request, context: RequestContext) -> str:
     record = context.record
     body = parse_login_body(_read_body(request))
     record.app_id = body.app_id
+    record.is_probe = body.code == PROBE_CODE
     if body.selection is not None:
         record.account_id = body.selection.account_id
         record.poi_id = body.selection.poi_id

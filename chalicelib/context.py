@@ -140,7 +140,7 @@ class RequestRecord(msgspec.Struct):
     poi_id: str = ""
     #: The salted hash of the open_id.
     user: str = ""
-    #: Whether a check of this project has requested the list, which then counts in no metric of customers' lists.
+    #: Whether a check of this project has sent the request, which then counts in no metric of customers.
     is_probe: bool = False
     outcome: Outcome = Outcome()
     #: That of the list in a login.

@@ -22,6 +22,13 @@ MAX_TOKEN_LENGTH = 2048
 PROBE_OPEN_ID = "redeemctl-doctor"
 """The reserved user of this project's own checks. The platform does not know it: its own open_ids are longer."""
 
+PROBE_CODE = PROBE_OPEN_ID
+"""The login code of this project's own checks, which the platform refuses.
+
+A login has no session that could prove who sends it, so anybody can send this code. That hides nothing: no customer has
+it, and nobody is logged in with it. Customers' logins have the codes of tt.login, so each of them counts.
+"""
+
 
 class Session(RedactedStruct, frozen=True):
     """A user of one app."""

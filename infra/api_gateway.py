@@ -190,18 +190,6 @@ def unmap_domain(client: APIGatewayClient, domain: str) -> None:
         client.delete_base_path_mapping(domainName=domain, basePath=mapping["basePath"])
 
 
-def remove_log_role(account: Account) -> None:
-    """Remove the role for API Gateway's logs if a deployment created it and the region has no API any more."""
-    apigateway, iam, name = account.client("apigateway"), account.client("iam"), _log_role_name(account)
-    if apigateway.get_rest_apis(limit=1)["items"]:
-        return
-    if not str(apigateway.get_account().get("cloudwatchRoleArn", "")).endswith(f":role/{name}"):
-        return
-    _patch(apigateway.update_account, {"/cloudwatchRoleArn": ""})
-    iam.detach_role_policy(RoleName=name, PolicyArn=_log_policy(account))
-    iam.delete_role(RoleName=name)
-
-
 def ensure_log_role(
     account: Account, report: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
 ) -> None:
@@ -245,22 +233,14 @@ def access_log_settings(account: Account, stage: str) -> dict[str, str]:
 
 
 def _put_gateway_response(
-    client: APIGatewayClient,
-    api_id: str,
-    response_type: GatewayResponseTypeType,
-    problem: Problem,
-    *,
-    own_status: bool = False,
+    client: APIGatewayClient, api_id: str, kind: GatewayResponseTypeType, problem: Problem, *, own_status: bool = False
 ) -> None:
-    body = json.loads(problem.body)
-    status: dict[str, Any] = {"statusCode": str(problem.type.status)}
-    if own_status:
-        del body["status"]
-        body.pop("errors", None)
-        status = {}
+    omitted = ("status", "errors") if own_status else ()
+    body = {name: value for name, value in json.loads(problem.body).items() if name not in omitted}
+    status: dict[str, Any] = {} if own_status else {"statusCode": str(problem.type.status)}
     client.put_gateway_response(
         restApiId=api_id,
-        responseType=response_type,
+        responseType=kind,
         responseParameters=_response_headers(problem),
         responseTemplates={"application/json": json.dumps(body, ensure_ascii=False, separators=(",", ":"))},
         **status,

@@ -105,21 +105,40 @@ def parse_version(text: str) -> str | None:
 
 
 def read_commit(root: Path = ROOT) -> str | None:
-    """Return the commit of the git repository in `root` in 12 hex digits, with `+` if tracked files have changed.
+    """Return the commit of the git repository in `root` in 12 hex digits, and `+` if the bundle may have other files.
 
-    Returns None if there is no repository, or no git.
+    Such are changed files, and files in `chalicelib/` that git does not track. Returns None if there is no repository,
+    or no git.
     """
-    command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    commit = _git(root, "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*").strip()
+    has_untracked = bool(_git(root, "ls-files", "--others", "--exclude-standard", "chalicelib"))
+    return f"{commit.rstrip('+')}+" if commit and has_untracked else commit or None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """Return what git prints, or "" if it fails or is not installed."""
     try:
-        run = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        run = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)  # noqa: S607
     except FileNotFoundError:
-        return None
-    return run.stdout.strip() or None
+        return ""
+    return run.stdout
+
+
+def _check_sources(root: Path) -> None:
+    """Raise BundleError that names what would be in the bundle and not in the commit: ignored files, and links."""
+    ignored = _git(root, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "chalicelib").split("\0")
+    found = [name for name in ignored if name and "__pycache__/" not in name]
+    sources = [root / "app.py", root / "chalicelib", *(root / "chalicelib").rglob("*")]
+    found += [str(path.relative_to(root)) for path in sources if path.is_symlink()]
+    if found:
+        raise BundleError(f"{', '.join(sorted(found))}: ignored by git, or a link, so not in the commit: remove it")
 
 
 def make_bundle(root: Path = ROOT, architecture: str = X86_64) -> Path:
     """Build the archive of the project in `root`; return its path. Raises BundleError if a wheel is missing."""
     commit = read_commit(root)
+    if commit is not None:
+        _check_sources(root)
     install_vendored(root)
     _compile(root / "chalicelib")
     for outdated in list_archives(root / ARCHIVES, architecture):
@@ -139,8 +158,12 @@ def adopt_archive(folder: Path, root: Path = ROOT, architecture: str = X86_64) -
     if len(archives) != 1:
         raise BundleError(f"{folder}: {len(archives)} bundles for {RUNTIME} and {architecture}, expected one")
     sums = folder / "SHA256SUMS"
-    if not sums.exists() or sha256(archives[0].read_bytes()).hexdigest() not in sums.read_text(encoding="ascii"):
-        raise BundleError(f"the hash of {archives[0].name} is not in {sums}: this is not the archive that was built")
+    listed = sums.read_text(encoding="ascii", errors="replace") if sums.is_file() else ""
+    if sha256(archives[0].read_bytes()).hexdigest() not in listed:
+        note = "" if listed and listed.isascii() else ", which is missing or no text"
+        raise BundleError(
+            f"the hash of {archives[0].name} is not in {sums}{note}: this is not the archive that was built"
+        )
     built, commit = read_build(archives[0]), read_commit(root)
     if built.commit != commit:
         raise BundleError(f"{archives[0].name} is of commit {built.commit}, but this is a clone of commit {commit}")
@@ -175,30 +198,40 @@ class _LockedDependencies(DependencyBuilder):
 
     def __init__(self, architecture: str) -> None:
         super().__init__(OSUtils(), architecture=architecture)
-        self._architecture = architecture
         machine = {X86_64: "x86_64", ARM64: "aarch64"}[architecture]
         self._platforms = [f"--platform={tag}_{machine}" for tag in ("manylinux2014", "manylinux_2_17")]
 
     def build_site_packages(self, abi: str, requirements_filepath: str, target_directory: str) -> None:
         """Ignore `requirements_filepath`, which has the same packages without hashes."""
         del abi, requirements_filepath
-        try:
-            _pip_install(target_directory, "--only-binary=:all:", *self._platforms)
-        except subprocess.CalledProcessError as error:
-            target = f"{RUNTIME} on {self._architecture}"
-            raise BundleError(f"pip cannot install the packages for {target}:\n{error.stderr.strip()}") from None
+        _pip_install(target_directory, "--only-binary=:all:", *self._platforms)
 
 
 def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> None:
-    """Install the packages of LOCK, or only the vendored one, for this Python. Raises CalledProcessError."""
+    """Install the packages of LOCK, or only the vendored one, for this Python; raises BundleError.
+
+    pip also installs what its environment and its configuration name. Whatever is not in LOCK is refused.
+    """
     entries = re.split(r"^(?=\w)", LOCK.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    chosen = [entry for entry in entries if entry.startswith(VENDORED) == vendored]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
-        requirements.writelines(entry for entry in entries if entry.startswith(VENDORED) == vendored)
+        requirements.writelines(chosen)
         requirements.flush()
         how = ["--require-hashes", "--no-deps", "--no-compile", *options]
-        files = ["--target", target, "--requirement", requirements.name]
-        subprocess.run([*pip, *how, *files], check=True, stderr=subprocess.PIPE, text=True)
+        files = ["--target", str(target), "--requirement", requirements.name]
+        run = subprocess.run([*pip, *how, *files], stderr=subprocess.PIPE, text=True, check=False)
+    if run.returncode:
+        raise BundleError(f"pip cannot install the packages for {RUNTIME}: {' '.join(run.stderr.split())}")
+    locked = {_normalize(entry.split()[0]) for entry in chosen}
+    installed = {_normalize(f"{found.name}=={found.version}") for found in metadata.distributions(path=[str(target)])}
+    if foreign := sorted(installed - locked):
+        raise BundleError(f"pip has installed what {LOCK.name} does not name: {', '.join(foreign)}")
+
+
+def _normalize(requirement: str) -> str:
+    """Return `name==version` with the normalized name, see https://peps.python.org/pep-0503/."""
+    return re.sub(r"[-_.]+(?=.*==)", "-", requirement.lower())
 
 
 def _packager(architecture: str) -> LambdaDeploymentPackager:
@@ -274,16 +307,14 @@ def main() -> None:
     parser.add_argument("--architecture", choices=[X86_64, ARM64], default=X86_64)
     parser.add_argument("--vendor", action="store_true", help="only install the packages in vendor/")
     arguments = parser.parse_args()
-    if arguments.vendor:
-        install_vendored()
-    else:
-        try:
-            archive = make_bundle(architecture=arguments.architecture)
-        except BundleError as error:
-            raise SystemExit(str(error)) from None
-        with zipfile.ZipFile(archive) as bundle:
-            unpacked_size = sum(entry.file_size for entry in bundle.infolist())
-        print(f"{archive.relative_to(ROOT)}: {archive.stat().st_size:,} bytes, {unpacked_size:,} bytes unpacked")
+    try:
+        if arguments.vendor:
+            install_vendored()
+            return
+        archive = make_bundle(architecture=arguments.architecture)
+    except BundleError as error:
+        raise SystemExit(str(error)) from None
+    print(f"{archive.relative_to(ROOT)}: {archive.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

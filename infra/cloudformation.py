@@ -165,13 +165,14 @@ def create_change_set(
         table, secret = _find_data(client, stage)
         retained = {"TableIs": "kept" if table else "made", "SecretIs": "kept" if secret else "made"}
         values = {**{key: value or "" for key, value in values.items()}, **retained}
-    known = set() if creates_stack else {parameter["ParameterKey"] for parameter in stack.get("Parameters", [])}
-    parameters: list[ParameterTypeDef] = [{"ParameterKey": "Stage", "ParameterValue": stage}]
-    for key, value in values.items():
-        if value is not None:
-            parameters.append({"ParameterKey": key, "ParameterValue": value})
-        elif key in known:
-            parameters.append({"ParameterKey": key, "UsePreviousValue": True})
+    known = {parameter["ParameterKey"] for parameter in (stack or {}).get("Parameters", [])}
+    parameters: list[ParameterTypeDef] = [
+        {"ParameterKey": key, "UsePreviousValue": True}
+        if value is None
+        else {"ParameterKey": key, "ParameterValue": value}
+        for key, value in {"Stage": stage, **values}.items()
+        if value is not None or key in known
+    ]
     change_set_type: ChangeSetTypeType = "CREATE" if creates_stack else "UPDATE"
     name = f"plan-{uuid.uuid4().hex[:12]}"
     mode: Any = {"OnStackFailure": "DELETE"} if creates_stack else {"DeploymentMode": "REVERT_DRIFT"} if repair else {}

@@ -240,6 +240,8 @@ def compare_stack(target: Target) -> Iterator[Difference]:
     for service in ("lambda", "apigateway"):
         found = groups.paginate(logGroupNamePrefix=f"/aws/{service}/{stack_name(stage)}").build_full_result()
         names |= {group["logGroupName"] for group in found.get("logGroups", ())}
+    found = none_if_not_found(logs.describe_metric_filters, logGroupName=access_log_group(stage)) or {}
+    names |= {metric_filter["filterName"] for metric_filter in found.get("metricFilters", ())}
 
     def find_policy(name: str) -> Any:
         return none_if_not_found(account.client("iam").get_policy, PolicyArn=arn.format("iam:", f"policy/{name}"))
@@ -252,32 +254,17 @@ def compare_stack(target: Target) -> Iterator[Difference]:
         "AWS::CloudWatch::Alarm": ("alarm", "AlarmName", names.__contains__),
         "AWS::IAM::ManagedPolicy": ("policy", "ManagedPolicyName", find_policy),
         "AWS::Logs::LogGroup": ("log group", "LogGroupName", names.__contains__),
+        "AWS::Logs::MetricFilter": ("metric filter", "FilterName", names.__contains__),
         "AWS::SNS::Topic": ("topic", "TopicName", find_topic),
     }
+    conditions = {"HasOpeningHours": target.settings.opening_hours_utc, "HasDomain": target.settings.domain}
+    absent = [name for name, setting in conditions.items() if setting is None]
     for resource in read_template()["Resources"].values():
-        is_wanted = resource.get("Condition") != "HasOpeningHours" or target.settings.opening_hours_utc is not None
-        if resource["Type"] in lookups and is_wanted:
+        if resource["Type"] in lookups and resource.get("Condition") not in absent:
             kind, key, find = lookups[resource["Type"]]
             name = resource["Properties"][key]["Fn::Sub"].replace("${Stage}", stage)
             if not find(name):
                 yield Difference(f"{kind} {name}", "missing", repair_advice(stage))
-    yield from _compare_metric_filters(logs, stage)
-
-
-def _compare_metric_filters(logs: Any, stage: str) -> Iterator[Difference]:
-    found = none_if_not_found(logs.describe_metric_filters, logGroupName=access_log_group(stage)) or {}
-    actual = {
-        (metric_filter["filterPattern"], metric["metricNamespace"], metric["metricName"])
-        for metric_filter in found.get("metricFilters", ())
-        for metric in metric_filter["metricTransformations"]
-    }
-    for resource in read_template()["Resources"].values():
-        if resource["Type"] == "AWS::Logs::MetricFilter":
-            [wanted] = resource["Properties"]["MetricTransformations"]
-            expected = (resource["Properties"]["FilterPattern"], wanted["MetricNamespace"], wanted["MetricName"])
-            if expected not in actual:
-                name = f"metric filter of {wanted['MetricName']}"
-                yield Difference(name, "missing, or another", repair_advice(stage))
 
 
 COMPARISONS: dict[str, Callable[[Target], Iterator[Difference]]] = {

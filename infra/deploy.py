@@ -27,6 +27,11 @@ from infra.stage_settings import StageError, StageSettings
 UNRESERVED_CONCURRENCY = 100
 """https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""
 
+REQUEST_SECONDS = 0.113
+"""How long a request keeps an instance busy, at best; see docs/performance.md."""
+
+_REQUEST_QUOTA = "Request a higher limit from AWS (Service Quotas, Lambda, Concurrent executions)"
+
 _DENIED_HINT = (
     "\nIs this version new here? Its policies may have changed: then an administrator deploys it once (CHANGELOG.md, "
     '"What you must do")'
@@ -45,11 +50,13 @@ def deploy(
     built: Path | None = None,
     *,
     confirm_repair: Callable[[], bool] | None = None,
+    no_platform: bool = False,
 ) -> str:
     """Deploy a stage of `project`; return the URL of its default endpoint. `report` receives a line for each step.
 
     `built` is a folder with a bundle that was built elsewhere from the same commit, and SHA256SUMS. `confirm_repair` is
     asked before the stack's resources are repaired; None: they are not. Raises StageError at the end if one is missing.
+    `no_platform`: see `smoke.check`.
     """
     is_repair = confirm_repair is not None
     settings, archive, change_set = _prepare(account, project, stage, report, built, repair=is_repair)
@@ -58,6 +65,8 @@ def deploy(
         raise StageError("not confirmed; nothing was changed")
     _unmap_former_domain(account, stage, settings)
     outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
+    functions, name = account.client("lambda"), cloudformation.stack_name(stage)
+    former = cloudformation.none_if_not_found(versions.read_history, client=functions, function_name=name)
     # The running code may be unpublished: `chalice deploy` alone, or a rollback, does not publish it.
     _publish(account, stage)
     _run_chalice_deploy(account, project, stage, settings)
@@ -75,11 +84,11 @@ def deploy(
     _subscribe(account, stage, outputs["AlarmTopicArn"], report)
     if settings.domain is not None:
         report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
-    # Without the default endpoint, only the domain can be tested, and it may have no DNS record yet.
     tested = url if settings.domain is None or settings.domain.default_endpoint else None
     target = Target(account, project, stage, settings, api_id, archive)
-    way_back = versions.find_way_back(account.client("lambda"), cloudformation.stack_name(stage), stage)
-    report(smoke.check(account, stage, expected_functions(target), build, tested, way_back=way_back))
+    way_back = versions.find_way_back(functions, name, stage, former and former.running)
+    options: Any = {"domain": settings.domain, "way_back": way_back, "no_platform": no_platform}
+    report(smoke.check(account, stage, expected_functions(target), build, tested, **options))
     _check_complete(target, is_repaired=is_repair)
     return url
 
@@ -106,14 +115,9 @@ def dry_run(
 
 def run_chalice(account: Account, project: Path, *arguments: str) -> str:
     """Run Chalice in `project`; return its output. Raises ChaliceError if it fails."""
+    command, env = [str(Path(sys.executable).with_name("chalice")), *arguments], dict(account.environment)
     run = subprocess.run(
-        [Path(sys.executable).with_name("chalice"), *arguments],
-        cwd=project,
-        env=dict(account.environment),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
+        command, cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if run.returncode:
         raise ChaliceError(f"chalice {' '.join(arguments)} failed:\n{run.stdout}")
@@ -151,7 +155,7 @@ def _prepare(
     has_stack = cloudformation.check_vital(account.client, stage)
     _check_runtime(account, stage, settings, report)
     check_import(project, chalice_config.render_environment(stage, settings))
-    check_concurrency(account.client("lambda"), stage, settings.reserved_concurrency)
+    check_concurrency(account.client("lambda"), stage, settings.reserved_concurrency, report)
     for name in chalice_config.write(project):
         report(f".chalice/{name} updated from the stage's settings: commit it")
     if built is None:
@@ -178,24 +182,30 @@ def _find_archive(project: Path, architecture: str, report: Callable[[str], None
     commit = bundle.read_commit(project)
     with contextlib.suppress(bundle.BundleError):
         archive = bundle.current_archive(project, architecture)
+        # Its name has no hash of the lock and of the build's code, which may have changed too in a changed tree.
         # Outside a git repository, the bundle was copied with the sources.
-        if commit in (None, bundle.read_build(archive).commit):
+        if commit is None or (commit == bundle.read_build(archive).commit and not commit.endswith("+")):
             return archive
     report(f"building the bundle for {architecture}")
     return bundle.make_bundle(project, architecture)
 
 
 def check_import(project: Path, variables: Mapping[str, str]) -> None:
-    """Raise StageError if the app cannot be imported with the functions' variables: Chalice imports it too late."""
+    """Raise StageError if the app cannot be imported with the functions' variables, or serves no first list.
+
+    Chalice imports it too late.
+    """
     # Without .pyc files, which would change the hash of the bundle's sources.
-    command, environment = [sys.executable, "-B", "-c", "import app"], {**os.environ, **variables}
+    command = [sys.executable, "-B", str(Path(__file__).with_name("trial.py"))]
+    environment = {**os.environ, **variables}
     run = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     if run.returncode:
         places = re.findall(r'File "(.+)", line (\d+)', run.stderr)
         own = [(Path(name), line) for name, line in places if Path(name).is_relative_to(project.resolve())]
         where = f"{own[-1][0].relative_to(project.resolve())}, line {own[-1][1]}: " if own else ""
-        error = run.stderr.splitlines()[-1]
-        raise StageError(f"{where}{error}. The app cannot be imported with the stage's variables. Nothing was changed")
+        # The app's log names the place of an error in a request.
+        error = ", ".join([run.stderr.splitlines()[-1], *re.findall(r'"(?:list_)?error": ?"(.*?)"', run.stdout)])
+        raise StageError(f"{where}{error}. The app does not work with the stage's variables. Nothing was changed")
 
 
 def _check_runtime(account: Account, stage: str, settings: StageSettings, report: Callable[[str], None]) -> None:
@@ -208,27 +218,36 @@ def _check_runtime(account: Account, stage: str, settings: StageSettings, report
     if runtime != bundle.RUNTIME:
         version, other = runtime.removeprefix("python"), bundle.RUNTIME.removeprefix("python")
         raise StageError(
-            f"{origin}: Python {version}, but this is Python {other}. Run the command again with "
-            f'PYTHON=python{version}, or set `python = "{other}"` in infra/stages/{stage}.toml to change the runtime'
+            f"{origin}: Python {version}, but this is Python {other}. To keep it: make … PYTHON=python{version}; in a "
+            f'pipeline, python-version of the workflows. To change the runtime: set `python = "{other}"` in '
+            f"infra/stages/{stage}.toml, and commit this"
         )
     if runtime == "python3.11":
         report(f"runtime: Python 3.11, which AWS updates until mid-2027; `python` in infra/stages/{stage}.toml")
 
 
-def check_concurrency(client: Any, stage: str, wanted: int | None) -> None:
-    """Raise StageError if the account cannot reserve this concurrency. Lambda would refuse it after other changes."""
+def check_concurrency(client: Any, stage: str, wanted: int | None, report: Callable[[str], None]) -> None:
+    """Raise StageError if the account cannot reserve this concurrency. Lambda would refuse it after other changes.
+
+    Warn if the account has so little that few customers are served.
+    """
+    limits = client.get_account_settings()["AccountLimit"]
+    total = limits["ConcurrentExecutions"]
+    if total < UNRESERVED_CONCURRENCY:
+        report(
+            f"warning: this account's Lambda concurrency is {total}: at best {total / REQUEST_SECONDS:.0f} requests a "
+            f"second, {total / 3:.0f} when a page takes 3 s. {_REQUEST_QUOTA}"
+        )
     if wanted is None:
         return
-    limits = client.get_account_settings()["AccountLimit"]
     function = cloudformation.none_if_not_found(client.get_function, FunctionName=cloudformation.stack_name(stage))
     own = (function or {}).get("Concurrency", {}).get("ReservedConcurrentExecutions", 0)
     available = max(0, limits["UnreservedConcurrentExecutions"] + own - UNRESERVED_CONCURRENCY)
     if wanted > available:
         raise StageError(
             f"reserved_concurrency = {wanted}, but this account can give {available}: of its limit of "
-            f"{limits['ConcurrentExecutions']}, Lambda keeps {UNRESERVED_CONCURRENCY} for functions without a "
-            "reservation. Request a higher limit from AWS (Service Quotas, Lambda, Concurrent executions), or remove "
-            f"the setting from infra/stages/{stage}.toml"
+            f"{total}, Lambda keeps {UNRESERVED_CONCURRENCY} for functions without a reservation. {_REQUEST_QUOTA}, or "
+            f"remove the setting from infra/stages/{stage}.toml"
         )
 
 
@@ -271,12 +290,10 @@ def _subscribe(account: Account, stage: str, topic: str, report: Callable[[str],
     """
     stack = cloudformation.read_stack(account.client("cloudformation"), stage)
     email = _read_parameters(stack).get("AlarmEmail", "")
-    if not email:
-        return
     client = account.client("sns")
     pages = client.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
     found = cloudformation.none_if_not_found(pages.build_full_result)
-    if found is None:
+    if not email or found is None:
         return
     states = {entry["Endpoint"]: entry["SubscriptionArn"] for entry in found.get("Subscriptions", ())}
     if states.get(email, "Deleted") == "Deleted":
@@ -316,10 +333,7 @@ def _parameters(settings: StageSettings) -> dict[str, str | None]:
 
 
 def _confirm_repair() -> bool:
-    print(
-        "The repair makes the stack's resources as in the template, and removes what others have attached to them. It "
-        "also takes the functions' rights, until their deployment a minute later: meanwhile, lists fail."
-    )
+    print("It removes what others have attached to the resources, and for a minute the functions' rights: lists fail.")
     try:
         return input("Continue? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
@@ -331,20 +345,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__)
     parser.add_argument("stage")
     parser.add_argument("--dry-run", action="store_true", help="show what would change; change nothing")
-    parser.add_argument(
-        "--repair", action="store_true", help="restore the stack's resources that were deleted or changed by hand"
-    )
-    parser.add_argument(
-        "--bundle", type=Path, metavar="FOLDER", help="deploy the bundle in this folder, with its SHA256SUMS"
-    )
+    parser.add_argument("--repair", action="store_true", help="restore what the stack has lost, or others have changed")
+    parser.add_argument("--no-platform", action="store_true", help="it is known that the platform does not answer")
+    parser.add_argument("--bundle", type=Path, metavar="FOLDER", help="deploy the bundle in it, with its SHA256SUMS")
     arguments = parser.parse_args()
     with exit_on_error():
         account = open_account(bundle.ROOT, arguments.stage)
         if arguments.dry_run:
             dry_run(account, bundle.ROOT, arguments.stage, print, repair=arguments.repair)
         else:
-            confirm = _confirm_repair if arguments.repair else None
-            print(deploy(account, bundle.ROOT, arguments.stage, print, arguments.bundle, confirm_repair=confirm))
+            confirm, no_platform = _confirm_repair if arguments.repair else None, arguments.no_platform
+            options: Any = {"confirm_repair": confirm, "no_platform": no_platform}
+            print(deploy(account, bundle.ROOT, arguments.stage, print, arguments.bundle, **options))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from infra import chalice_config, cloudformation
 from infra.account import Account, begin, open_account
-from infra.api_gateway import remove_log_role, unmap_domain
+from infra.api_gateway import unmap_domain
 from infra.bundle import ROOT
 from infra.chalice_state import find_rest_api, function_names, remove_state, write_state
 from infra.deploy import exit_on_error, run_chalice
@@ -44,7 +44,6 @@ def destroy(
         cloudformation.delete_stack(stacks, stage)
     report("stack: deleted")
     _delete_log_groups(account, stage)
-    remove_log_role(account)
     report("logs: deleted")
     if delete_data:
         _delete_data(account, stage, report)

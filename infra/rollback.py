@@ -35,10 +35,13 @@ def rollback(
     commit: str | None = None,
     *,
     dry_run: bool = False,
+    across_runtimes: bool = False,
+    no_platform: bool = False,
 ) -> None:
     """Restore the build before the one that runs, or that of `commit`; with `dry_run`, only list the builds.
 
-    Raises StageError if there is no such build, or it does not fit what is deployed.
+    Raises StageError if there is no such build, or it does not fit what is deployed. With `across_runtimes`, it may
+    have another runtime. `no_platform`: see `smoke.check`.
     """
     settings = begin(account, project, stage, report)
     client, apigateway, functions = account.client("lambda"), account.client("apigateway"), function_names(stage)
@@ -56,7 +59,7 @@ def rollback(
         functions[key]: _find_version(histories[functions[key]], target, functions[key], stage) for key in _ORDER
     }
     for name, version in restored.items():
-        _check_variables(name, version, histories[name].running, stage)
+        _check_settings(name, version, histories[name].running, stage, across_runtimes=across_runtimes)
     archives = {name: versions.download(client, name, version) for name, version in restored.items()}
     archive = archives[functions["api_handler"]]
     deployed = {route for api_id in serving for route in list_routes(apigateway, api_id)}
@@ -66,20 +69,17 @@ def rollback(
     for name, version in restored.items():
         _restore(client, name, version, archives[name])
         report(f"function {name}: {version.description}")
+    settled = {"State": "Active", "LastUpdateStatus": "Successful"}
     expected = {
-        name: {
-            "State": "Active",
-            "LastUpdateStatus": "Successful",
-            "CodeSha256": version.code,
-            "Runtime": version.runtime,
-            "Architectures": [version.architecture],
-        }
-        for name, version in restored.items()
+        name: {**settled, "CodeSha256": v.code, "Runtime": v.runtime, "Architectures": [v.architecture]}
+        for name, v in restored.items()
     }
     url = None
     if len(serving) == 1 and not apigateway.get_rest_api(restApiId=serving[0]).get("disableExecuteApiEndpoint"):
         url = account.api_url(serving[0], API_STAGE)
-    report(smoke.check(account, stage, expected, read_build(io.BytesIO(archive)), url))
+    advice = f"the former code runs, {target.description}: if the platform does not answer, no further rollback helps"
+    options: Any = {"domain": settings.domain, "way_back": advice, "no_platform": no_platform}
+    report(smoke.check(account, stage, expected, read_build(io.BytesIO(archive)), url, **options))
 
 
 def read_routes(archive: bytes) -> set[tuple[str, str]]:
@@ -130,25 +130,24 @@ def _find_version(history: History, target: Version, name: str, stage: str) -> V
     for version in history.published:
         if version == target:
             return version
-    raise StageError(f"function {name} has no kept version of {target.description}; {_advice(target, stage)}")
+    raise StageError(f"function {name} has no kept version of {target.description}; {target.redeploy_advice(stage)}")
 
 
-def _check_variables(name: str, version: Version, running: Version, stage: str) -> None:
-    if different := sorted(dict(version.variables.items() ^ running.variables.items())):
+def _check_settings(name: str, version: Version, running: Version, stage: str, *, across_runtimes: bool) -> None:
+    if names := ", ".join(sorted(dict(version.variables.items() ^ running.variables.items()))):
+        raise StageError(f"function {name} had other environment variables ({names}); {version.redeploy_advice(stage)}")
+    if version.runtime != running.runtime and not across_runtimes:
         raise StageError(
-            f"function {name} had other environment variables ({', '.join(different)}); {_advice(version, stage)}"
+            f"that build has {version.runtime}, but {running.runtime} runs: until code and runtime fit again, new "
+            "instances cannot start for some seconds. Nothing was changed. If it must be: add ACROSS_RUNTIMES=1"
         )
 
 
 def _check_routes(routes: set[tuple[str, str]], deployed: set[tuple[str, str]], target: Version, stage: str) -> None:
-    if different := sorted(f"{method} {path}" for path, method in routes ^ deployed):
+    if different := ", ".join(sorted(f"{method} {path}" for path, method in routes ^ deployed)):
         raise StageError(
-            f"that build has other routes than are deployed ({', '.join(different)}); {_advice(target, stage)}"
+            f"that build has other routes than are deployed ({different}); {target.redeploy_advice(stage)}"
         )
-
-
-def _advice(version: Version, stage: str) -> str:
-    return f"instead: git checkout {version.commit or '<its commit>'}, then make deploy STAGE={stage}"
 
 
 def _restore(client: Any, name: str, version: Version, archive: bytes) -> None:
@@ -166,10 +165,13 @@ def main() -> None:
     parser.add_argument("stage")
     parser.add_argument("--to", metavar="COMMIT", help="the commit to go back to; default: the build before this one")
     parser.add_argument("--dry-run", action="store_true", help="list the builds; change nothing")
+    parser.add_argument("--across-runtimes", action="store_true", help="also to a build with another Python")
+    parser.add_argument("--no-platform", action="store_true", help="it is known that the platform does not answer")
     arguments = parser.parse_args()
     with exit_on_error():
         account = open_account(ROOT, arguments.stage)
-        rollback(account, ROOT, arguments.stage, print, arguments.to, dry_run=arguments.dry_run)
+        options = {name: getattr(arguments, name) for name in ("dry_run", "across_runtimes", "no_platform")}
+        rollback(account, ROOT, arguments.stage, print, arguments.to, **options)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Smoke test of a deployed stage: the functions' configuration, the schedule, the public endpoint, and one list.
+"""Smoke test of a deployed stage: the functions' configuration, the schedule, the public endpoint, a login and a list.
 
-The list is requested for a user that does not exist: it proves the service, and counts in no metric of lists.
+The code of the login is invented, and the list is that of a user who does not exist: both reach the platform, and count
+in no metric of customers.
 """
 
 import contextlib
+import functools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,12 +18,13 @@ from chalicelib.aws import Item
 from chalicelib.credentials import parse_credentials
 from chalicelib.errors import ConfigurationError
 from chalicelib.merchants import MERCHANT_PREFIX, Merchant, parse_merchant
-from chalicelib.sessions import PROBE_OPEN_ID, Session, encode_session
+from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
+from chalicelib.tokens.lease import TokenRow, token_key
 from infra.account import Account
 from infra.bundle import Build
 from infra.cloudformation import secret_name, stack_name
 from infra.comparison import Difference, compare_functions, compare_schedule
-from infra.stage_settings import StageError
+from infra.stage_settings import Domain, StageError
 
 T = TypeVar("T")
 
@@ -30,6 +33,9 @@ HTTP_SECONDS = 30.0
 
 _POLL_SECONDS = 1.0
 
+_ASK_SECONDS = 10.0
+"""Time between two requests that the platform gets. One may fail without a defect: a login has a single attempt."""
+
 _REQUEST_SECONDS = 15.0
 """Limit for a response: the service answers within 10 s."""
 
@@ -37,6 +43,11 @@ SESSION_SECONDS = 600
 """Lifetime of the session with which a list is requested."""
 
 NO_ANSWER = "no answer from the platform"
+NO_TOKEN = "no valid access token, or no answer to the request for one"  # noqa: S105 - a text
+UNREACHED = (NO_ANSWER, NO_TOKEN)
+"""Verdicts on requests that the platform has not answered."""
+
+_NOT_IN_DNS = "not in DNS"
 
 
 class Probe(NamedTuple):
@@ -84,6 +95,12 @@ def certificates(merchant: Merchant, session_keys: Sequence[str]) -> Probe:
     return Probe("GET", path, None, 200, {}, encode_session(user, expires_at, list(session_keys)))
 
 
+def refused_login(app_id: str) -> Probe:
+    """Return a login with an invented code. It passes through the function, the secret and the platform."""
+    login = {"app_id": app_id, "code": PROBE_CODE}
+    return Probe("POST", "/v1/sessions", login, 401, {"code": "unauthenticated"})
+
+
 def check(
     account: Account,
     stage: str,
@@ -91,33 +108,50 @@ def check(
     build: Build,
     url: str | None,
     *,
+    domain: Domain | None = None,
     way_back: str = "",
+    no_platform: bool = False,
 ) -> str:
-    """Check the functions, the schedule and, if `url` is its base URL, the endpoint; return a line for the user.
+    """Check functions, schedule, and the endpoint at its URL and its domain, if there are; return a line for the user.
 
-    `functions` are the expected values of each function's configuration, by the function's name. Raises StageError
-    that lists each failed check, and `way_back`: what brings the former build back.
+    `functions` are the expected values of each function's configuration, by the function's name. With `no_platform`, a
+    platform that does not answer is no failure. Raises StageError that lists each failed check, and `way_back`: what
+    brings the former build back.
     """
     failures = [str(d) for d in (*compare_functions(account, functions), *compare_schedule(account, stage))]
-    result = "passed, without a request (the default endpoint is off, or there are several APIs)"
-    if url is not None:
+    notes = ["smoke test: passed"]
+    if domain is not None:
+        at_domain = f"https://{domain.name}"
+        found = _repeat(functools.partial(_check_http, at_domain, [health(build)]), [[], [_NOT_IN_DNS]].__contains__)
+        if found == [_NOT_IN_DNS]:
+            notes.append(f"{domain.name} is not in DNS yet, so it was not requested")
+        else:
+            failures += [f"domain {domain.name}: {failure}" for failure in found]
+            url = url or (None if found else at_domain)
+    if url is None:
+        notes[0] += ", without a request (the default endpoint is off, or there are several APIs)"
+    else:
         probes = [health(build), UNKNOWN_ROUTE, INVALID_LOGIN, UNKNOWN_MERCHANT]
         # Before the first app is added, the secret has no value.
         secret = account.client("secretsmanager").describe_secret(SecretId=secret_name(stage))
         if has_app := bool(secret.get("VersionIdsToStages")):
             probes.append(FORGED_SESSION)
-        failures += _repeat(lambda: list(_check_http(url, probes)), lambda found: not found)
-        probe = _find_list(account, stage) if has_app and not failures else "there is no app yet"
-        if isinstance(probe, str):
-            result = f"passed; no list was tried: {probe}"
-        else:
-            verdict = _repeat(lambda: _check_list(url, probe), lambda found: found in ("", NO_ANSWER))
-            result = f"deployed; {verdict}: run doctor" if verdict else "passed"
-            failures += [verdict] if verdict not in ("", NO_ANSWER) else []
+        failures += _repeat(functools.partial(_check_http, url, probes), lambda found: not found)
+        asked, reason = find_platform_probes(account, stage) if has_app else ([], "there is no app yet")
+        notes += [f"no list was tried: {reason}"] if reason else []
+        accepted = UNREACHED if no_platform else ()
+        for probe in [] if failures else asked:
+            verdict = _repeat(functools.partial(_ask, url, probe), ("", *accepted).__contains__, _ASK_SECONDS)
+            if verdict in accepted:
+                notes.append(f"{verdict} (NO_PLATFORM=1)")
+            elif verdict:
+                known = " (NO_PLATFORM=1 says that this is known)" if verdict in UNREACHED else ""
+                failures.append(f"{probe.method} {probe.path}: {verdict}{known}")
+                break
     if failures:
         lines = ["the deployed stage does not work:", *(f"  {failure}" for failure in failures), way_back]
         raise StageError("\n".join(filter(None, lines)))
-    return f"smoke test: {result}"
+    return "; ".join(notes)
 
 
 def send(url: str, probe: Probe) -> requests.Response:
@@ -139,18 +173,20 @@ def compare_response(response: requests.Response, probe: Probe) -> Difference | 
     return Difference(f"{probe.method} {probe.path}", f"{actual}, expected {probe.response}")
 
 
-def judge_list(response: requests.Response) -> str:
-    """Return "" if the list proves the service, NO_ANSWER, or what is wrong.
+def judge(response: requests.Response, expected_code: str | None = None) -> str:
+    """Return "" if the response to a login or list proves the service, one of UNREACHED, or what is wrong.
 
-    The service works if there is a list, if the platform has answered, and if calls are limited.
+    The service works if it responds with a list or the expected problem, if the platform has answered, and if calls are
+    limited.
     """
     body = read_object(response)
     code = str(body.get("code"))
-    if "certificates" in body or "upstream" in body or code in ("rate_limited", "quota_exhausted"):
+    if "certificates" in body or "upstream" in body or code in ("rate_limited", "quota_exhausted", expected_code):
         return ""
-    if code.startswith("upstream_") or code == "token_unavailable":
-        return NO_ANSWER
-    return f"HTTP {response.status_code} {response.text[:200]}"
+    if code == "token_unavailable":
+        return NO_TOKEN
+    # No other text than that of a problem: a session must not be printed.
+    return NO_ANSWER if code.startswith("upstream_") else f"HTTP {response.status_code} {code}"
 
 
 def read_object(response: requests.Response) -> dict[str, Any]:
@@ -162,57 +198,66 @@ def read_object(response: requests.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def scan_merchants(client: Any, table: str) -> Iterator[Item]:
-    """Yield the rows of merchants."""
-    pages = client.get_paginator("scan").paginate(
-        TableName=table,
-        ConsistentRead=True,
-        FilterExpression="begins_with(pk, :merchant)",
-        ExpressionAttributeValues={":merchant": {"S": MERCHANT_PREFIX}},
-    )
+def scan_rows(client: Any, table: str, prefix: str) -> Iterator[Item]:
+    """Yield the rows whose key has this prefix."""
+    has_prefix = {"FilterExpression": "begins_with(pk, :p)", "ExpressionAttributeValues": {":p": {"S": prefix}}}
+    pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True, **has_prefix)
     return (item for page in pages for item in page["Items"])
 
 
-def _repeat(check: Callable[[], T], is_final: Callable[[T], bool]) -> T:
+def _repeat(check: Callable[[], T], is_final: Callable[[T], bool], pause: float = _POLL_SECONDS) -> T:
     """Repeat a check until its result is final, or HTTP_SECONDS have passed; return the last result."""
     deadline = time.monotonic() + HTTP_SECONDS
-    while not is_final(result := check()) and time.monotonic() <= deadline:
-        time.sleep(_POLL_SECONDS)
+    while not is_final(result := check()) and time.monotonic() + pause <= deadline:
+        time.sleep(pause)
     return result
 
 
-def _check_http(url: str, probes: Iterable[Probe]) -> Iterator[str]:
+def _check_http(url: str, probes: Iterable[Probe]) -> list[str]:
+    failures = []
     for probe in probes:
         try:
             difference = compare_response(send(url, probe), probe)
         except requests.RequestException as error:
-            yield f"{probe.path}: {type(error).__name__}"
-            return
-        if difference is not None:
-            yield str(difference)
+            return [_NOT_IN_DNS if "NameResolutionError" in str(error) else f"{probe.path}: {type(error).__name__}"]
+        failures += [] if difference is None else [str(difference)]
+    return failures
 
 
-def _check_list(url: str, probe: Probe) -> str:
+def _ask(url: str, probe: Probe) -> str:
     try:
-        verdict = judge_list(send(url, probe))
+        return judge(send(url, probe), probe.expected.get("code"))
     except requests.RequestException as error:
-        verdict = type(error).__name__
-    return verdict if verdict in ("", NO_ANSWER) else f"GET {probe.path}: {verdict}"
+        return type(error).__name__
 
 
-def _find_list(account: Account, stage: str) -> Probe | str:
-    """Return the request for a list of an active merchant of a known app, or why there is none."""
+def find_platform_probes(account: Account, stage: str) -> tuple[list[Probe], str]:
+    """Return a login and a list that the platform can answer, and why there is no list.
+
+    Of an own app, otherwise with a row whose token has not expired: another system writes it.
+    """
+    client, table, merchants = account.client("dynamodb"), stack_name(stage), list[Merchant]()
     try:
         secret = account.client("secretsmanager").get_secret_value(SecretId=secret_name(stage))
         credentials = parse_credentials(secret.get("SecretString", ""))
-        for item in scan_merchants(account.client("dynamodb"), stack_name(stage)):
+        for item in scan_rows(client, table, MERCHANT_PREFIX):
             # A malformed row is a matter of `doctor`.
             with contextlib.suppress(ConfigurationError):
-                merchant = parse_merchant(item["pk"]["S"].removeprefix(MERCHANT_PREFIX), item)
-                if merchant.active and merchant.app_id in credentials.apps:
-                    return certificates(merchant, credentials.session_keys)
+                merchants.append(parse_merchant(item["pk"]["S"].removeprefix(MERCHANT_PREFIX), item))
+        tokens = {row["pk"]["S"]: TokenRow.from_item(row) for row in scan_rows(client, table, token_key(""))}
     except ClientError as error:
-        return f"{error.operation_name} reports {error.response['Error']['Code']}"
+        return [], f"{error.operation_name} reports {error.response['Error']['Code']}"
     except ConfigurationError:
-        return "the secret is malformed"
-    return "no active merchant has a known app"
+        return [], "the secret is malformed"
+
+    def rank(token_id: str) -> int:
+        row = tokens.get(token_key(token_id), TokenRow())
+        return 0 if credentials.apps.get(token_id) else 1 if row.access_token and row.expires_at > time.time() else 2
+
+    app_id = min(credentials.apps, key=rank, default="")
+    known = [merchant for merchant in merchants if merchant.active and merchant.app_id in credentials.apps]
+    merchant = min(known, key=lambda merchant: rank(merchant.token_id), default=None)
+    probes = [refused_login(app_id)] if rank(app_id) < 2 else []
+    if merchant is None or rank(merchant.token_id) == 2:
+        return probes, "the tokens of all merchants have expired" if known else "no active merchant has a known app"
+    return [*probes, certificates(merchant, credentials.session_keys)], ""

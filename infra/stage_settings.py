@@ -135,10 +135,10 @@ def list_stages(project: Path) -> list[str]:
 
 def read_stage_settings(project: Path, stage: str) -> StageSettings:
     """Read a stage's settings; raises StageError that names the file and the setting at fault."""
-    path = settings_path(project, stage)
-    name = path.relative_to(project)
     if not _STAGE_NAME.fullmatch(stage):
         raise StageError(f"stage {stage!r}: a stage's name is a lower-case letter and up to 15 letters or digits")
+    path = settings_path(project, stage)
+    name = path.relative_to(project)
     try:
         return msgspec.toml.decode(path.read_bytes(), type=StageSettings)
     except FileNotFoundError:

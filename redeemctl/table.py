@@ -7,8 +7,8 @@ from boto3.dynamodb.conditions import Attr, ConditionBase, ConditionExpressionBu
 from botocore.exceptions import ClientError
 
 from chalicelib.aws import Item
-from chalicelib.merchants import merchant_key
-from infra.smoke import scan_merchants
+from chalicelib.merchants import MERCHANT_PREFIX, merchant_key
+from infra.smoke import scan_rows
 from redeemctl.errors import ConflictError
 from redeemctl.rows import changed_attributes
 
@@ -28,7 +28,7 @@ class MerchantTable:
 
     def list_all(self) -> list[Item]:
         """Return the rows of all merchants, sorted by account_id."""
-        return sorted(scan_merchants(self._client, self._name), key=lambda item: item["pk"]["S"])
+        return sorted(scan_rows(self._client, self._name, MERCHANT_PREFIX), key=lambda item: item["pk"]["S"])
 
     def write(self, seen: Item | None, edited: Item | None) -> None:
         """Change a row that was read as `seen` to `edited`. None means that there is no row.

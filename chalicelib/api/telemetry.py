@@ -134,6 +134,8 @@ class Telemetry:
         if record.poi_id and not record.is_probe and not any(failure.is_callers_mistake for failure in failures):
             metrics.add_metric("ListFailed", MetricUnit.Count, int(bool(failures)))
             metrics.add_metric("ListSlow", MetricUnit.Count, int(time.time() - record.started > SLOW_SECONDS))
+        if record.app_id and not record.is_probe and not record.outcome.is_callers_mistake:
+            metrics.add_metric("LoginFailed", MetricUnit.Count, int(record.outcome.code != "ok"))
         upstream = [call for call in record.calls if call.service == "douyin" and call.outcome != ABANDONED]
         for call in upstream:
             if call.name == "client_token":

@@ -172,7 +172,7 @@ class Checks:
         if app_id is None:
             yield not_checked("api.login", url, "no app is known", SEE_SECRET)
         else:
-            probes["api.login"] = resources.refused_login(app_id)
+            probes["api.login"] = smoke.refused_login(app_id)
         for check_id, probe in probes.items():
             try:
                 response = smoke.send(url, probe)

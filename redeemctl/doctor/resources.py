@@ -10,7 +10,6 @@ import requests
 
 from chalicelib.errors import Evidence
 from chalicelib.merchants import Merchant
-from chalicelib.sessions import PROBE_OPEN_ID
 from infra import smoke
 from infra.cloudformation import stack_name
 from infra.comparison import Difference, repair_advice
@@ -140,12 +139,6 @@ def judge_subscriptions(topic: str, subscriptions: Iterable[Any], email: str | N
     return findings
 
 
-def refused_login(app_id: str) -> smoke.Probe:
-    """Return a login with an invalid code. It passes through the function, the secret and the platform."""
-    login = {"app_id": app_id, "code": PROBE_OPEN_ID}
-    return smoke.Probe("POST", "/v1/sessions", login, 401, {"code": "unauthenticated"})
-
-
 def choose_merchants(merchants: Sequence[Merchant], account_id: str | None) -> list[Merchant]:
     """Return the merchant with this id; without one, MAX_ASKED_MERCHANTS of them, of different apps first."""
     if account_id is not None:
@@ -183,12 +176,9 @@ def why_stop(response: requests.Response) -> str:
 
     NO_ANSWER: the function has got none from the platform.
     """
-    problem = smoke.read_object(response)
-    code = str(problem.get("code"))
-    if code == "rate_limited":
+    if smoke.read_object(response).get("code") == "rate_limited":
         return RATE_LIMITED
-    is_unanswered = "upstream" not in problem and (code.startswith("upstream_") or code == "token_unavailable")
-    return NO_ANSWER if is_unanswered else ""
+    return NO_ANSWER if smoke.judge(response) in smoke.UNREACHED else ""
 
 
 def judge_response(

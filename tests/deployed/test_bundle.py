@@ -3,10 +3,12 @@
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import botocore.session
@@ -14,6 +16,7 @@ import pytest
 from botocore.loaders import Loader
 
 from chalicelib.aws import SDK_DATA, create_clients
+from infra import bundle as builder
 from infra.bundle import (
     LOCK,
     ROOT,
@@ -70,16 +73,59 @@ def test_every_module_is_compiled_with_the_hash_of_its_source(bundle: Path) -> N
     assert len(list(bundle.rglob("*.pyc"))) == len(sources)
 
 
-def test_the_commit_is_that_of_the_sources(tmp_path: Path) -> None:
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", str(tmp_path)]
-    assert read_commit(tmp_path) is None
-    (tmp_path / "app.py").write_text("")
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", str(folder), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def commit_all(folder: Path) -> str:
+    """Commit everything to a new repository; return the commit in 12 hex digits."""
     for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "x"], ["tag", "v1"]):
-        subprocess.run([*git, *command], check=True)
-    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
-    assert read_commit(tmp_path) == head[:12]
+        git(folder, *command)
+    return git(folder, "rev-parse", "HEAD")[:12]
+
+
+def read_stamp(folder: Path) -> str:
+    """Return what `make bundle` compares."""
+    shutil.copy(ROOT / "Makefile", folder)
+    subprocess.run(["make", "--silent", "build/.commit"], cwd=folder, check=True)  # noqa: S607
+    return (folder / "build" / ".commit").read_text()
+
+
+def test_the_commit_is_that_of_the_sources_and_make_bundle_notices_each_change(tmp_path: Path) -> None:
+    assert read_commit(tmp_path) is None
+    (tmp_path / "chalicelib").mkdir()
+    (tmp_path / "app.py").write_text("")
+    (tmp_path / "chalicelib" / "tracked.py").write_text("")
+    (tmp_path / ".gitignore").write_text("/build/\n/Makefile\n__pycache__/\n")
+    head = commit_all(tmp_path)
+    (tmp_path / "chalicelib" / "__pycache__").mkdir()
+    (tmp_path / "chalicelib" / "__pycache__" / "x.pyc").write_text("")
+    (tmp_path / "notes.txt").write_text("not in the bundle")
+    clean = read_stamp(tmp_path)
+    assert read_commit(tmp_path) == head
+    (tmp_path / "chalicelib" / "new.py").write_text("")
+    untracked = read_stamp(tmp_path)
+    assert read_commit(tmp_path) == f"{head}+"
+    (tmp_path / "chalicelib" / "new.py").unlink()
     (tmp_path / "app.py").write_text("changed")
-    assert read_commit(tmp_path) == f"{head[:12]}+"
+    assert read_commit(tmp_path) == f"{head}+"
+    assert len({clean, untracked, read_stamp(tmp_path)}) == 3
+
+
+def test_what_git_ignores_and_links_are_refused_with_their_names(tmp_path: Path) -> None:
+    """Without git, nothing is known, and nothing is refused."""
+    (tmp_path / "chalicelib").mkdir()
+    (tmp_path / "app.py").write_text("")
+    (tmp_path / "chalicelib" / "a.py").write_text("")
+    (tmp_path / ".gitignore").write_text("*.local\n__pycache__/\n")
+    commit_all(tmp_path)
+    (tmp_path / "chalicelib" / "__pycache__").mkdir()
+    (tmp_path / "chalicelib" / "__pycache__" / "x.pyc").write_text("")
+    (tmp_path / "chalicelib" / "settings.local").write_text("")
+    (tmp_path / "chalicelib" / "elsewhere").symlink_to(tmp_path)
+    with pytest.raises(BundleError, match=r"^chalicelib/elsewhere, chalicelib/settings\.local: "):
+        make_bundle(tmp_path)
 
 
 def copy_sources(to: Path) -> None:
@@ -93,7 +139,7 @@ def copy_sources(to: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "error"),
     [
-        ("sample-1.0.tar.gz", r"packages for .*\n.*No matching distribution found for sample==1\.0"),
+        ("sample-1.0.tar.gz", r"packages for .*No matching distribution found for sample==1\.0"),
         ("sample-1.0-py3-none-any.whl", "Expected sha256 0{64}"),
     ],
     ids=["no wheel", "another hash"],
@@ -110,9 +156,49 @@ def test_a_package_without_a_wheel_or_with_another_hash_fails_the_build(
     monkeypatch.setattr("infra.bundle.install_vendored", lambda _: None)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    with pytest.raises(BundleError, match=f"(?s){error}"):
+    with pytest.raises(BundleError, match=error) as raised:
         make_bundle(tmp_path)
+    assert "\n" not in str(raised.value)
     assert not list((tmp_path / ".chalice" / "deployments").glob("*.zip"))
+
+
+def build_wheel(folder: Path, name: str, module: str) -> str:
+    """Write a wheel of one module; return its hash."""
+    path, info = folder / f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr(f"{module}.py", "")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name.replace('_', '.')}\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_what_pips_own_configuration_adds_to_the_lock_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, more, target = tmp_path / "lock.txt", tmp_path / "more.txt", tmp_path / "target"
+    # The names differ in ways that do not count.
+    lock.write_text(f"# locked\nA-Locked==1.0 \\\n    --hash=sha256:{build_wheel(tmp_path, 'a_locked', 'locked')}\n")
+    more.write_text(f"added==1.0 --hash=sha256:{build_wheel(tmp_path, 'added', 'sitecustomize')}\n")
+    monkeypatch.setattr("infra.bundle.LOCK", lock)
+    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(tmp_path)}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    builder._pip_install(target)
+    monkeypatch.setenv("PIP_REQUIREMENT", str(more))
+    shutil.rmtree(target)
+    with pytest.raises(BundleError, match=r"lock\.txt does not name: added==1\.0$"):
+        builder._pip_install(target)
+
+
+def test_an_error_of_pip_is_one_line_without_a_traceback(tmp_path: Path) -> None:
+    environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_NO_CACHE_DIR": "1", "PIP_CONFIG_FILE": os.devnull}
+    command = [sys.executable, "-m", "infra.bundle", "--vendor"]
+    shutil.copytree(ROOT / "infra", tmp_path / "infra")
+    for name in ("chalicelib", "requirements-bundle.txt"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert re.fullmatch(r"pip cannot install the packages for .*aws-xray-sdk.*\n", run.stderr)
 
 
 def test_a_build_of_other_sources_is_refused(archive: Path, tmp_path: Path) -> None:
@@ -134,8 +220,11 @@ def test_a_bundle_of_the_same_commit_is_deployed_in_a_clone_that_installed_nothi
     with pytest.raises(BundleError, match="0 bundles"):
         adopt_archive(built, clone)
     shutil.copyfile(archive, built / archive.name)
-    with pytest.raises(BundleError, match="SHA256SUMS: this is not the archive that was built"):
-        adopt_archive(built, clone)
+    for content, note in ((None, ", .* no text"), ("0".encode("utf-16"), ", .* no text"), (b"0", "")):
+        if content is not None:
+            (built / "SHA256SUMS").write_bytes(content)
+        with pytest.raises(BundleError, match=f"SHA256SUMS{note}: this is not the archive that was built"):
+            adopt_archive(built, clone)
     (built / "SHA256SUMS").write_text(f"{hashlib.sha256(archive.read_bytes()).hexdigest()}  another-name.zip\n")
     monkeypatch.setattr("infra.bundle.read_commit", lambda _root: "other")
     with pytest.raises(BundleError, match="this is a clone of commit other"):

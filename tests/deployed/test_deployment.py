@@ -40,6 +40,12 @@ default_endpoint = false
 """
 UNCHANGED = "differences of deployed resources: none"
 PASSED = "smoke test: passed"
+LOG_ROLE = {
+    "roles": ["douyin-redemption-api-logs-us-east-1"],
+    "log role": ["arn:aws:iam::000000000000:role/douyin-redemption-api-logs-us-east-1"],
+}
+"""A setting of the account, which other APIs use too."""
+
 READING = ("Get", "List", "Describe")
 STEPS = {
     "cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet", "iam:PutRolePolicy",
@@ -372,7 +378,7 @@ def test_what_the_stack_has_lost_is_named_after_the_functions_are_deployed(cloud
     report: list[str] = []
     with pytest.raises(StageError) as raised:
         deploy.deploy(cloud.account, cloud.clone(f'alarm_email = "a@example.com"\n{settings}'), STAGE, report.append)
-    assert report[-1] == PASSED
+    assert report[-1] == f"{PASSED}; {DOMAIN} is not in DNS yet, so it was not requested"
     assert [line for line in lost if line not in str(raised.value)] == []
     assert f"make deploy STAGE={STAGE} REPAIR=1, as an administrator" in str(raised.value)
     domains.create_domain_name(domainName=DOMAIN)
@@ -431,11 +437,23 @@ def test_without_a_right_that_an_older_policy_lacks_no_list_is_tried(cloud: Clou
     assert cloud.deploy(cloud.clone())[-1] == f"{PASSED}; no list was tried: {reason}"
 
 
-def test_when_the_platform_does_not_answer_the_deployment_succeeds_and_says_so(cloud: Cloud) -> None:
+def test_a_platform_that_does_not_answer_fails_a_deployment_unless_this_is_known(cloud: Cloud) -> None:
+    """An address without a platform is a change of settings, which no rollback brings back."""
     stack.set_faults(cloud.platform.url, {"kind": "reset", "call": "query_user_certificates"})
-    report = cloud.deploy(cloud.clone())
+    with pytest.raises(StageError, match=r"certificates: no answer from the platform \(NO_PLATFORM=1 says"):
+        cloud.deploy(cloud.clone())
     stack.set_faults(cloud.platform.url)
-    assert report[-1] == "smoke test: deployed; no answer from the platform: run doctor"
+    clone, nowhere = cloud.clone(), f"http://127.0.0.1:{stack.free_port()}"
+    stack.set_platform_url(clone, nowhere)
+    with pytest.raises(StageError) as raised:
+        cloud.deploy(clone)
+    assert "POST /v1/sessions: no answer from the platform" in str(raised.value)
+    changed = "undo the change of DOUYIN_LOGIN_API, DOUYIN_OPEN_API in infra/stages/dev.toml, then make deploy"
+    assert str(raised.value).endswith(f"{changed} STAGE={STAGE}")
+    note = "no answer from the platform (NO_PLATFORM=1)"
+    assert cloud.deploy(clone, no_platform=True)[-1].startswith(f"{PASSED}; {note}; ")
+    stack.set_platform_url(clone, cloud.platform.url)
+    assert cloud.deploy(clone)[-1] == PASSED
 
 
 def test_chalice_deploy_alone_gives_a_complete_service_also_after_an_edit(cloud: Cloud) -> None:
@@ -476,7 +494,7 @@ def test_destroy_keeps_the_data_for_the_next_deployment_unless_confirmed_twice(e
     cloud.deploy(cloud.clone(DOMAIN_SETTINGS))
     stack.write_sample_data(cloud.proxy.aws_url, STAGE)
     cloud.destroy(cloud.clone(DOMAIN_SETTINGS))
-    assert cloud.remaining() == {"tables": [API_FUNCTION], "secrets": [cloudformation.secret_name(STAGE)]}
+    assert cloud.remaining() == {"tables": [API_FUNCTION], "secrets": [cloudformation.secret_name(STAGE)], **LOG_ROLE}
     cloud.destroy(cloud.clone())
 
     cloud.deploy(cloud.clone())
@@ -490,7 +508,7 @@ def test_destroy_keeps_the_data_for_the_next_deployment_unless_confirmed_twice(e
     assert process.returncode == 2
     assert f"REALLY={STAGE}" in process.stderr
     cloud.destroy(cloud.clone(), delete_data=True)
-    assert cloud.remaining() == {}
+    assert cloud.remaining() == LOG_ROLE
 
 
 def test_a_first_stack_that_failed_is_created_again_with_the_retained_table(empty_cloud: Cloud, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from tests.deployed.test_miniprogram import run
 from tests.fleet import request, run_fleet
 from tests.harness import IS_NIGHTLY, JSON_HEADERS, LIST_URL, Platform
 from tests.operators import TABLE, Operator, run_operator
+from tests.template import read_resources
 
 Headers = dict[str, str]
 Log = Callable[[str], None]
@@ -158,6 +159,35 @@ def log_in_to_provider(operator: Operator) -> int:
     return requests.post(f"{operator.stack.api_url}/v1/sessions", json=body, timeout=30).status_code
 
 
+def read_stack(operator: Operator) -> dict[str, Any]:
+    """Return the names of alarms and metric filters, and the stack's policies, as AWS has them."""
+    client = operator.account.client
+    logs, iam = client("logs"), client("iam")
+    filters = logs.describe_metric_filters(logGroupName=f"/aws/apigateway/{TABLE}")["metricFilters"]
+    found: dict[str, Any] = {
+        "alarms": {alarm["AlarmName"] for alarm in client("cloudwatch").describe_alarms()["MetricAlarms"]},
+        "filters": {metric_filter["filterName"] for metric_filter in filters},
+    }
+    for policy in iam.list_policies(Scope="Local")["Policies"]:
+        version = iam.get_policy_version(PolicyArn=policy["Arn"], VersionId=policy["DefaultVersionId"])
+        found[policy["PolicyName"]] = version["PolicyVersion"]["Document"]
+    return found
+
+
+def expected_stack() -> dict[str, Any]:
+    """Return what `read_stack` finds of the present template, without optional resources."""
+    resources = [resource for resource in read_resources().values() if "Condition" not in resource]
+
+    def properties(kind: str) -> list[Any]:
+        return [resource["Properties"] for resource in resources if resource["Type"] == kind]
+
+    return {
+        "alarms": {found["AlarmName"] for found in properties("AWS::CloudWatch::Alarm")},
+        "filters": {found["FilterName"] for found in properties("AWS::Logs::MetricFilter")},
+        **{found["ManagedPolicyName"]: found["PolicyDocument"] for found in properties("AWS::IAM::ManagedPolicy")},
+    }
+
+
 def read_commit(operator: Operator) -> str:
     return str(requests.get(f"{operator.stack.api_url}/v1/health", timeout=30).json()["commit"])
 
@@ -180,6 +210,7 @@ def test_a_stage_is_upgraded_rolled_back_and_upgraded_again_under_load(
             released.redeemctl(operator, "--yes", "session-key", "rotate")
         former, present = read_commit(operator), read_build(archive).commit
         assert former.startswith(RELEASED)
+        assert read_stack(operator) != expected_stack()
         count = 0
 
         def take(step: Callable[[], object], commit: str | None) -> None:
@@ -194,6 +225,7 @@ def test_a_stage_is_upgraded_rolled_back_and_upgraded_again_under_load(
 
         take(lambda: add_provider(operator), former)
         take(operator.stack.deploy, present)
+        assert read_stack(operator) == expected_stack(), "alarms, filters and policies are replaced"
         # A rotation keeps the sessions of the key that signs, not those of the key before.
         del customers[:-1]
         take(lambda: operator.succeed("--yes", "session-key", "rotate"), present)

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -30,6 +31,7 @@ OTHER_METRICS = {
     for namespace, names, dimensions in (
         ("AWS/Lambda", ("Invocations", "Errors", "Throttles", "Duration"), {"FunctionName"}),
         ("AWS/ApiGateway", ("Count", "4XXError", "5XXError", "Latency"), {"ApiName", "Stage"}),
+        ("AWS/CertificateManager", ("DaysToExpiry",), {"CertificateArn"}),
         # Made of the access log by the stack's filters.
         (NAMESPACE, ("ApiErrors", "ApiThrottled"), {"service", "stage"}),
     )
@@ -47,12 +49,13 @@ CONTRACT = {
 }  # fmt: skip
 """Metrics whose names and dimensions are fixed."""
 
-DIMENSION_VALUES = {
+DIMENSION_VALUES: dict[str, Any] = {
     "service": {"douyin-redemption"},
     "stage": {STAGE},
     "FunctionName": {API_FUNCTION, RENEWAL_FUNCTION},
     "ApiName": {API_FUNCTION},
     "Stage": {"api"},
+    "CertificateArn": [{"Ref": "CertificateArn"}],
     "code": PROBLEM_CODES,
 }
 QUERY_WORDS = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.sessions import PROBE_OPEN_ID, Session, encode_session
+from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
 from sandbox.sample_data import APP_ID, APP_SECRET, CUSTOMER, CUSTOMER_WITHOUT_COUPONS
 from tests.harness import SESSION_KEY, TOKEN_ROW, WANTED, Api, Aws, Platform, in_seconds, read_report
 from tests.scripted_server import CLOSE, Received, ScriptedServer, http_response
@@ -33,6 +33,19 @@ def test_a_list_of_the_reserved_user_is_marked_and_counts_in_no_metric_of_lists(
     assert line.get("probe", False) is is_probe
     assert {"UpstreamLatency", "TokenMints"} <= set(metrics)
     assert ({"ListFailed", "Problems", "CertificatesReturned"} & set(metrics) == set()) is is_probe
+
+
+@pytest.mark.parametrize("code", [PROBE_CODE, "another"])
+def test_a_login_with_the_code_of_the_checks_is_refused_and_counts_in_no_metric_of_customers(
+    api: Api, capsys: pytest.CaptureFixture[str], code: str
+) -> None:
+    """Also with a list. Anybody can send this code, so it must hide no customer: it logs nobody in."""
+    assert api.login(code=code, list=WANTED).json["code"] == "unauthenticated"
+    line, metrics = read_report(capsys)
+    assert line.get("probe", False) is (code == PROBE_CODE)
+    assert "UpstreamLatency" in metrics
+    assert ("Problems" in metrics) is (code != PROBE_CODE)
+    assert "ListFailed" not in metrics
 
 
 def test_no_secret_is_logged_at_any_level(

@@ -1,7 +1,9 @@
 """Steps of a deployment that need no deployed stage."""
 
 import contextlib
+import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,11 +13,13 @@ from unittest.mock import Mock, call
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
+from chalicelib.douyin.protocol import CERTIFICATES_PATH
 from infra import bundle, chalice_config, deploy
 from infra.comparison import Difference, repair_advice
 from infra.stage_settings import StageError, StageSettings
 from redeemctl.errors import CommandError
 from redeemctl.stage import open_stage
+from tests.sample_reply import build_certificate, build_reply
 from tests.unit.infra.fake_lambda import FakeLambda, build_archive
 
 API, REFRESH = "douyin-redemption-dev", "douyin-redemption-dev-refresh_tokens"
@@ -41,14 +45,16 @@ def account_of(client: Any) -> Any:
 def test_a_reservation_that_the_account_cannot_give_is_refused_with_what_is_available(
     wanted: int | None, limit: int, unreserved: int, function: Any, available: int | None
 ) -> None:
-    """`available` is None for one that is accepted."""
-    client = Mock()
+    """`available` is None for one that is accepted. A new account's low limit is a warning."""
+    client, report = Mock(), list[str]()
     limits = {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": unreserved}
     client.get_account_settings.return_value = {"AccountLimit": limits}
     client.get_function.return_value = function
     expected = pytest.raises(StageError, match=f"can give {available}: of its limit of {limit},")
     with contextlib.nullcontext() if available is None else expected:
-        deploy.check_concurrency(client, "dev", wanted)
+        deploy.check_concurrency(client, "dev", wanted, report.append)
+    warning = "concurrency is 10: at best 88 requests a second, 3 when a page takes 3 s"
+    assert [warning in line for line in report] == [True] * (limit == 10)
 
 
 def test_what_runs_is_published_unless_its_last_change_failed() -> None:
@@ -101,9 +107,11 @@ def test_without_credentials_the_error_names_the_variable(monkeypatch: pytest.Mo
         ({"app.py": "import chalicelib.x\n", "chalicelib/x.py": "\nimport nowhere\n"},
          r"^chalicelib/x\.py, line 2: ModuleNotFoundError: No module named 'nowhere'\. .* Nothing was changed$"),
         ({"app.py": "x = (\n"}, r"^app\.py, line 1: SyntaxError: .*Nothing was changed$"),
+        ({"app.py": "app = lambda event, context: {'body': '{\"status\":500}'}\n"},
+         r"^a login with a list gives \{'status': 500\}\. .*Nothing was changed$"),
     ],
 )  # fmt: skip
-def test_an_app_that_cannot_be_imported_is_refused_with_the_module(
+def test_an_app_that_cannot_be_imported_or_gives_no_list_is_refused(
     tmp_path: Path, files: dict[str, str], message: str
 ) -> None:
     for name, text in files.items():
@@ -114,10 +122,31 @@ def test_an_app_that_cannot_be_imported_is_refused_with_the_module(
     assert not list(tmp_path.rglob("*.pyc"))
 
 
+def test_the_page_of_the_trial_has_every_documented_field() -> None:
+    data = json.loads((bundle.ROOT / "infra" / "trial.json").read_text(encoding="utf-8"))
+    assert data["replies"][CERTIFICATES_PATH] == build_reply(build_certificate())
+
+
+@pytest.mark.parametrize(
+    ("module", "broken"),
+    [("api/login", "hash_open_id"), ("certificates/views", "build_view"), ("douyin/client", "parse_certificates")],
+)
+def test_a_build_that_fails_behind_an_accepted_code_or_in_the_view_of_a_coupon_is_refused(
+    tmp_path: Path, module: str, broken: str
+) -> None:
+    shutil.copytree(bundle.ROOT / "chalicelib", tmp_path / "chalicelib")
+    shutil.copy(bundle.ROOT / "app.py", tmp_path)
+    with (tmp_path / "chalicelib" / f"{module}.py").open("a") as source:
+        source.write(f"\n{broken} = None\n")
+    variables = chalice_config.render_environment("dev", StageSettings())
+    with pytest.raises(StageError, match=rf"TypeError at {module.split('/')[1]}\.py:.* Nothing was changed$"):
+        deploy.check_import(tmp_path, variables)
+
+
 def test_the_app_is_imported_with_the_variables_of_the_stage() -> None:
     variables = chalice_config.render_environment("dev", StageSettings())
     deploy.check_import(bundle.ROOT, variables)
-    with pytest.raises(StageError, match=r"Unknown level: 'VERBOSE'\. The app cannot"):
+    with pytest.raises(StageError, match=r"Unknown level: 'VERBOSE'\. The app does not work"):
         deploy.check_import(bundle.ROOT, {**variables, "POWERTOOLS_LOG_LEVEL": "VERBOSE"})
 
 
@@ -136,14 +165,34 @@ def test_an_error_is_one_message_with_what_to_do(error: BaseException, named: st
     assert ("an administrator deploys it once (CHANGELOG.md" in str(raised.value)) == is_denied
 
 
-@pytest.mark.parametrize(("value", "flags"), [("1", True), ("0", False), ("", False)])
-def test_a_flag_of_make_that_is_0_means_no(value: str, *, flags: bool) -> None:
-    for target in ("deploy", "rollback"):
-        command = ["make", "--dry-run", target, "STAGE=dev", f"DRY_RUN={value}", f"REPAIR={value}"]
+FLAGS = {"DRY_RUN": "dry-run", "REPAIR": "repair", "ACROSS_RUNTIMES": "across-runtimes", "NO_PLATFORM": "no-platform"}
+
+
+@pytest.mark.parametrize(
+    ("value", "is_set"), [("1", True), ("yes", True), ("0", False), ("no", False), ("false", False), ("NO", False)]
+)
+def test_a_flag_of_make_that_says_no_means_no(value: str, *, is_set: bool) -> None:
+    for target, other in (("deploy", "ACROSS_RUNTIMES"), ("rollback", "REPAIR")):
+        command = ["make", "--dry-run", target, "STAGE=dev", *(f"{name}={value}" for name in FLAGS)]
         run = subprocess.run(command, cwd=bundle.ROOT, capture_output=True, text=True, check=True)
         [line] = [line for line in run.stdout.splitlines() if f"-m infra.{target}" in line]
-        assert ("--dry-run" in line) == flags
-        assert ("--repair" in line) == (flags and target == "deploy")
+        expected = {f"--{option}" for name, option in FLAGS.items() if name != other}
+        assert set(re.findall(r"--\S+", line)) == (expected if is_set else set())
+
+
+@pytest.mark.parametrize(
+    ("commit", "is_reused"), [("a" * 12, True), (f"{'a' * 12}+", False), ("b" * 12, False), (None, True)]
+)
+def test_a_bundle_is_built_again_in_a_changed_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commit: str | None, *, is_reused: bool
+) -> None:
+    """Its name has a hash of the app, but not of the lock and of what builds it."""
+    archive, built = tmp_path / "x.zip", tmp_path / "new.zip"
+    archive.write_bytes(build_archive("1", commit and commit.replace("b", "a")))
+    monkeypatch.setattr(bundle, "read_commit", lambda _: commit)
+    monkeypatch.setattr(bundle, "current_archive", lambda *_: archive)
+    monkeypatch.setattr(bundle, "make_bundle", lambda *_: built)
+    assert deploy._find_archive(tmp_path, "x86_64", lambda _: None) == (archive if is_reused else built)
 
 
 LOST = Difference("topic x", "missing", repair_advice("dev"))

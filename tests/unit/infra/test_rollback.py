@@ -14,6 +14,7 @@ from infra import comparison, rollback, smoke, versions
 from infra.bundle import ROOT, Build, read_build
 from infra.rollback import read_routes
 from infra.stage_settings import StageError, settings_path
+from infra.versions import Version
 from tests.unit.infra.fake_lambda import ROUTES, FakeLambda, build_archive
 
 API, REFRESH = "douyin-redemption-dev", "douyin-redemption-dev-refresh_tokens"
@@ -30,6 +31,7 @@ class Stage:
         self.report: list[str] = []
         self.checked: list[Build] = []
         self.tested: str | None = None
+        self.options: dict[str, Any] = {}
         self.gateway = Mock()
         self.gateway.get_rest_api.return_value = {}
         self.apis = {"abc": DEPLOYED_ROUTES}
@@ -54,9 +56,9 @@ class Stage:
         for version in versions:
             self.deploy(version)
 
-    def rollback(self, commit: str | None = None, *, dry_run: bool = False) -> None:
+    def rollback(self, commit: str | None = None, **options: bool) -> None:
         self.report.clear()
-        rollback.rollback(self.account, self.project, "dev", self.report.append, commit, dry_run=dry_run)
+        rollback.rollback(self.account, self.project, "dev", self.report.append, commit, **options)
 
     def running(self) -> dict[str, str | None]:
         """Return the version that each function serves."""
@@ -70,8 +72,8 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     settings_path(tmp_path, "dev").write_text("")
     stage = Stage(tmp_path)
 
-    def check(_account: Any, _stage: str, functions: Any, build: Build, url: str | None) -> str:
-        stage.tested = url
+    def check(_account: Any, _stage: str, functions: Any, build: Build, url: str | None, **options: Any) -> str:
+        stage.tested, stage.options = url, options
         for name, expected in functions.items():
             assert list(comparison.compare_function(name, stage.client.get_function(name), expected)) == []
         stage.checked.append(build)
@@ -179,12 +181,12 @@ def test_after_a_failure_at_each_step_the_next_run_completes_the_same_rollback(
     stage.deploy("3")
     stage.client.fails = failed
     with pytest.raises(ClientError):
-        stage.rollback(commit)
+        stage.rollback(commit, across_runtimes=True)
     assert [*stage.client.calls, failed] == CHANGES[: len(stage.client.calls) + 1]
     stage.client.fails = ""
-    stage.rollback(commit, dry_run=True)
+    stage.rollback(commit, across_runtimes=True, dry_run=True)
     assert any("(runs now)" in line for line in stage.report) == (failed != CHANGES[-1])
-    stage.rollback(commit)
+    stage.rollback(commit, across_runtimes=True)
     assert stage.running() == {API: "2", REFRESH: "2"}
     for function in stage.client.functions.values():
         assert function["latest"].items() >= former.items()
@@ -232,6 +234,7 @@ def test_a_second_api_does_not_stop_a_rollback(
     settings_path(stage.project, "dev").write_text(settings)
     stage.rollback()
     assert (stage.running()[API], stage.tested) == ("1", tested)
+    assert (stage.options["domain"] is not None) == (settings == DOMAIN)
     [warning] = [line for line in stage.report if line.startswith("warning: ")]
     assert "2 REST APIs (abc, xyz)" in warning
 
@@ -244,16 +247,62 @@ def test_a_build_without_the_routes_of_an_api_that_may_be_in_use_is_refused(stag
     assert stage.client.calls == []
 
 
-def test_the_way_back_is_named_after_a_deployment_but_not_after_the_first_one_or_a_rollback(stage: Stage) -> None:
-    def way_back() -> str:
-        return versions.find_way_back(stage.client, API, "dev")
-
-    stage.deploy("1")
-    assert way_back() == ""
+def test_another_runtime_is_refused_unless_it_is_asked_for(stage: Stage) -> None:
+    """Code and runtime are changed one after the other, and between them no instance can start."""
+    stage.deploy("1", Runtime="python3.12")
     stage.deploy("2")
-    assert way_back().endswith(": make rollback STAGE=dev [TO=<commit>]")
+    assert way_back(stage) == "make rollback STAGE=dev ACROSS_RUNTIMES=1"
+    with pytest.raises(StageError, match=r"has python3\.12, but python3\.11 runs: .*ACROSS_RUNTIMES=1$"):
+        stage.rollback()
+    assert stage.client.calls == []
+    stage.rollback(across_runtimes=True)
+    assert stage.running()[API] == "1"
+
+
+def test_without_an_answer_of_the_platform_no_further_rollback_is_advised(stage: Stage) -> None:
+    stage.deploy_each("12")
+    stage.rollback(no_platform=True)
+    advice = stage.options["way_back"]
+    assert advice.startswith(f"the former code runs, version 1, commit {COMMITS['1']}, ")
+    assert "no further rollback" in advice
+    assert stage.options["no_platform"]
+
+
+def way_back(stage: Stage, former: Version | None = None) -> str:
+    return versions.find_way_back(stage.client, API, "dev", former).rpartition("before this deployment: ")[2]
+
+
+def test_the_way_back_is_named_after_a_deployment_but_not_after_the_first_one_or_a_rollback(stage: Stage) -> None:
+    stage.deploy("1")
+    assert way_back(stage) == ""
+    stage.deploy("2")
+    assert way_back(stage) == "make rollback STAGE=dev"
     stage.rollback()
-    assert way_back() == ""
+    assert way_back(stage) == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "values", "expected"),
+    [
+        ("2", {}, "make rollback STAGE=dev"),
+        ("2", {"variables": {"DOUYIN_OPEN_API": "x"}},
+         "git checkout aaaaaaaaaaaa, then make deploy STAGE=dev (make rollback does not bring back DOUYIN_OPEN_API)"),
+        ("1", {"variables": {"DOUYIN_OPEN_API": "x"}},
+         "undo the change of DOUYIN_OPEN_API in infra/stages/dev.toml, then make deploy STAGE=dev"),
+        ("1", {"VpcConfig": {"SubnetIds": ["subnet-1"]}},
+         "undo the change of [network] in infra/stages/dev.toml, then make deploy STAGE=dev"),
+        # A second deployment of a build that does not work.
+        ("1", {}, "make rollback STAGE=dev"),
+    ],
+)  # fmt: skip
+def test_the_way_back_after_a_change_of_settings_is_not_a_rollback(
+    stage: Stage, version: str, values: dict[str, Any], expected: str
+) -> None:
+    stage.deploy("3")
+    stage.deploy("1")
+    former = versions.read_history(stage.client, API).running
+    stage.deploy(version, **values)
+    assert way_back(stage, former) == expected
 
 
 def test_a_missing_function_or_api_is_named(stage: Stage) -> None:

@@ -1,6 +1,7 @@
-"""How the smoke test judges a list, with a faked endpoint and a faked table."""
+"""How the smoke test judges a login and a list, with a faked endpoint and a faked table."""
 
 import json
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -10,22 +11,31 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from chalicelib.sessions import PROBE_OPEN_ID, Session, decode_session
+from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, decode_session
 from infra import smoke
 from infra.bundle import Build
-from infra.stage_settings import StageError
+from infra.stage_settings import Domain, StageError
 
 UPSTREAM = {"error_code": 2119005, "sub_error_code": 0}
 KEYS = ["k" * 32]
 SECRET = json.dumps({"apps": {"tt1": "s"}, "session_keys": KEYS})
-WAY_BACK = "make rollback STAGE=dev [TO=<commit>]"
+PROVIDERS = json.dumps({"apps": {"tt1": "", "tt2": ""}, "session_keys": KEYS})
+WAY_BACK = "make rollback STAGE=dev"
+KNOWN = " (NO_PLATFORM=1 says that this is known)"
 PASSED = "smoke test: passed"
-NO_ANSWER = "smoke test: deployed; no answer from the platform: run doctor"
+URL, DOMAIN = "https://x", "api.example.com"
+SETTINGS = Domain(DOMAIN, "arn:aws:acm:us-east-1:123456789012:certificate/x")
 DENIED = ClientError({"Error": {"Code": "AccessDeniedException"}}, "Scan")
+NOT_RESOLVED = requests.ConnectionError("Max retries exceeded (Caused by NameResolutionError('x'))")
 
 
 def row(account_id: str, app_id: str = "tt1", **attributes: Any) -> dict[str, Any]:
     return {"pk": {"S": f"MERCHANT#{account_id}"}, "app_id": {"S": app_id}, **attributes}
+
+
+def token(token_id: str, seconds: int) -> dict[str, Any]:
+    expires_at = {"N": str(int(time.time()) + seconds)}
+    return {"pk": {"S": f"TOKEN#{token_id}"}, "access_token": {"S": "t"}, "expires_at": expires_at}
 
 
 MERCHANTS = [row("1")]
@@ -36,97 +46,245 @@ def response(status: int, body: Any) -> Any:
     return SimpleNamespace(status_code=status, text=json.dumps(body), json=lambda: body, headers=headers)
 
 
+LIST = response(200, {"account_id": "1", "certificates": []})
+REFUSED = response(401, {"code": "unauthenticated", "request_id": "1"})
+UNREACHED = response(503, {"code": "upstream_unavailable"})
+NO_TOKEN = response(503, {"code": "token_unavailable"})
+
+
+class Run:
+    """A smoke test. The endpoint gives these answers to a list and a login; `sent` are the requests of both."""
+
+    def __init__(self, rows: Any = MERCHANTS, secret: Any = SECRET) -> None:
+        self.answers: dict[str, Any] = {"GET": LIST, "POST": REFUSED}
+        self.domain: Any = None
+        self.sent: list[smoke.Probe] = []
+        self.urls: set[str] = set()
+        self.client = Mock()
+        self.client.describe_secret.return_value = (
+            {} if secret is None else {"VersionIdsToStages": {"1": ["AWSCURRENT"]}}
+        )
+        self.client.get_secret_value.side_effect = [
+            secret if isinstance(secret, Exception) else {"SecretString": secret}
+        ]
+        self.rows = rows
+        self.client.get_paginator = {"scan": SimpleNamespace(paginate=self.scan)}.get
+
+    def scan(self, *, ExpressionAttributeValues: Any, **_: Any) -> Any:  # noqa: N803 - AWS's name
+        if isinstance(self.rows, Exception):
+            raise self.rows
+        [prefix] = [value["S"] for value in ExpressionAttributeValues.values()]
+        found = [item for item in self.rows if item["pk"]["S"].startswith(prefix)]
+        return [{"Items": found[:1]}, {"Items": found[1:]}]
+
+    def send(self, url: str, probe: smoke.Probe) -> Any:
+        self.urls.add(url)
+        if url.endswith(DOMAIN) and isinstance(self.domain, Exception):
+            raise self.domain
+        if not ("code" in (probe.body or ()) or probe.session not in ("", "forged")):
+            commit = {"commit": self.domain} if url.endswith(DOMAIN) and self.domain else {}
+            return response(probe.status, {**probe.expected, "request_id": "1", **commit})
+        self.sent.append(probe)
+        if isinstance(self.answers[probe.method], Exception):
+            raise self.answers[probe.method]
+        return self.answers[probe.method]
+
+    def check(self, url: str | None = URL, **options: Any) -> str:
+        account: Any = SimpleNamespace(client=lambda _: self.client)
+        return smoke.check(account, "dev", {}, Build("1", "a"), url, way_back=WAY_BACK, **options)
+
+    @property
+    def paths(self) -> list[str]:
+        return [probe.path for probe in self.sent]
+
+
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, list[smoke.Probe]]]:
-    """Run the smoke test; return its result, and the lists that were requested. `answer` is the answer to a list."""
-
-    def run(
-        answer: Any, secret: Any = SECRET, rows: Any = MERCHANTS, url: str | None = "https://x"
-    ) -> tuple[str, list[smoke.Probe]]:
-        client, lists = Mock(), list[smoke.Probe]()
-        client.describe_secret.return_value = {} if secret is None else {"VersionIdsToStages": {"1": ["AWSCURRENT"]}}
-        client.get_secret_value.side_effect = [secret if isinstance(secret, ClientError) else {"SecretString": secret}]
-        pages = rows if isinstance(rows, ClientError) else [{"Items": rows[:1]}, {"Items": rows[1:]}]
-        client.get_paginator = {"scan": Mock(paginate=Mock(side_effect=[pages]))}.get
-
-        def send(_url: str, probe: smoke.Probe) -> Any:
-            if probe.session in ("", "forged"):
-                return response(probe.status, {**probe.expected, "request_id": "1"})
-            lists.append(probe)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        monkeypatch.setattr(smoke, "send", send)
-        account: Any = SimpleNamespace(client=lambda _: client)
-        return smoke.check(account, "dev", {}, Build("1", None), url, way_back=WAY_BACK), lists
-
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
+    """Create a run of the smoke test."""
     monkeypatch.setattr(smoke, "HTTP_SECONDS", 0)
     monkeypatch.setattr(smoke, "compare_schedule", lambda *_: ())
-    return run
+
+    def create(*arguments: Any) -> Run:
+        tested = Run(*arguments)
+        monkeypatch.setattr(smoke, "send", tested.send)
+        return tested
+
+    return create
 
 
 @pytest.mark.parametrize(
-    ("answer", "result"),
+    ("method", "answer"),
     [
-        (response(200, {"account_id": "1", "certificates": []}), PASSED),
-        (response(503, {"code": "token_unavailable", "upstream": UPSTREAM}), PASSED),
-        (response(429, {"code": "rate_limited"}), PASSED),
-        (response(503, {"code": "quota_exhausted"}), PASSED),
-        (response(503, {"code": "upstream_unavailable"}), NO_ANSWER),
-        (response(502, {"code": "upstream_malformed"}), NO_ANSWER),
-        (response(504, {"code": "upstream_timeout"}), NO_ANSWER),
-        (response(503, {"code": "token_unavailable"}), NO_ANSWER),
+        ("GET", LIST),
+        ("GET", response(503, {"code": "token_unavailable", "upstream": UPSTREAM})),
+        ("GET", response(429, {"code": "rate_limited"})),
+        ("GET", response(503, {"code": "quota_exhausted"})),
+        ("POST", REFUSED),
+        ("POST", response(503, {"code": "app_misconfigured", "upstream": UPSTREAM})),
+        ("POST", response(502, {"code": "upstream_rejected", "upstream": UPSTREAM})),
     ],
 )
-def test_a_list_that_the_service_can_give_passes(run: Any, answer: Any, result: str) -> None:
-    found, lists = run(answer)
-    assert (found, len(lists)) == (result, 1)
+def test_a_login_and_a_list_that_the_platform_has_answered_pass(
+    run: Callable[..., Run], method: str, answer: Any
+) -> None:
+    tested = run()
+    tested.answers[method] = answer
+    assert (tested.check(), [probe.method for probe in tested.sent]) == (PASSED, ["POST", "GET"])
 
 
 @pytest.mark.parametrize(
-    ("answer", "text"),
+    ("method", "answer", "text"),
     [
-        (response(503, {"code": "unavailable"}), "HTTP 503"),
-        (response(401, {"code": "unauthenticated"}), "HTTP 401"),
-        (response(502, {"message": "Internal server error"}), "HTTP 502"),
-        (response(200, {}), "HTTP 200"),
-        (requests.ConnectionError("x"), "ConnectionError"),
+        ("GET", response(503, {"code": "unavailable"}), "HTTP 503 unavailable"),
+        ("GET", response(401, {"code": "unauthenticated"}), "HTTP 401 unauthenticated"),
+        ("GET", response(502, {"message": "Internal server error"}), "HTTP 502"),
+        ("GET", response(200, {}), "HTTP 200"),
+        ("GET", requests.ConnectionError("x"), "ConnectionError"),
+        ("POST", response(500, {"code": "internal_error"}), "HTTP 500 internal_error"),
+        ("POST", response(200, {"token": "session"}), "HTTP 200"),
+        ("POST", response(503, {"code": "unavailable"}), "HTTP 503"),
     ],
 )
-def test_any_other_list_fails_and_the_way_back_is_named(run: Any, answer: Any, text: str) -> None:
+def test_any_other_answer_fails_and_the_way_back_is_named(
+    run: Callable[..., Run], method: str, answer: Any, text: str
+) -> None:
+    tested = run()
+    tested.answers[method] = answer
     with pytest.raises(StageError) as raised:
-        run(answer)
-    assert f"GET /v1/merchants/1/stores/{PROBE_OPEN_ID}/certificates: {text}" in str(raised.value)
+        tested.check(no_platform=True)
+    assert f"{method} {tested.sent[-1].path}: {text}" in str(raised.value)
     assert str(raised.value).endswith(f"\n{WAY_BACK}")
+    assert KNOWN not in str(raised.value)
+    assert "session" not in str(raised.value).replace("/v1/sessions", "")
+    assert method == "GET" or len(tested.sent) == 1, "no list after a login that failed"
 
 
 @pytest.mark.parametrize(
-    ("secret", "rows", "reason"),
+    ("answer", "verdict"),
     [
-        (None, [], "there is no app yet"),
+        (UNREACHED, "no answer from the platform"),
+        (response(502, {"code": "upstream_malformed"}), "no answer from the platform"),
+        (response(504, {"code": "upstream_timeout"}), "no answer from the platform"),
+        (NO_TOKEN, "no valid access token, or no answer to the request for one"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_without_an_answer_of_the_platform_it_fails_unless_this_is_known(
+    run: Callable[..., Run], method: str, answer: Any, verdict: str
+) -> None:
+    tested = run()
+    tested.answers[method] = answer
+    with pytest.raises(StageError) as raised:
+        tested.check()
+    assert f"{method} {tested.sent[-1].path}: {verdict}{KNOWN}" in str(raised.value)
+    assert str(raised.value).endswith(f"\n{WAY_BACK}")
+    known = run()
+    known.answers[method] = answer
+    assert known.check(no_platform=True) == f"{PASSED}; {verdict} (NO_PLATFORM=1)"
+    assert len(known.sent) == 2
+
+
+def test_what_the_platform_answers_is_not_asked_for_every_second(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested, now, pauses = run(), [0.0], list[float]()
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr(smoke, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep, time=time.time))
+    monkeypatch.setattr(smoke, "HTTP_SECONDS", 30)
+    tested.answers["POST"] = UNREACHED
+    with pytest.raises(StageError):
+        tested.check()
+    assert pauses == [10.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("secret", "rows", "reason", "sent"),
+    [
+        (None, [], "there is no app yet", []),
         (ClientError({"Error": {"Code": "AccessDeniedException"}}, "GetSecretValue"), [],
-         "GetSecretValue reports AccessDeniedException"),
-        (SECRET, DENIED, "Scan reports AccessDeniedException"),
+         "GetSecretValue reports AccessDeniedException", []),
+        ("{", [row("1")], "the secret is malformed", []),
+        (SECRET, DENIED, "Scan reports AccessDeniedException", []),
         (SECRET, [row("1", "other"), row("2", active={"BOOL": False}), row("3", stores={"S": "odd"})],
-         "no active merchant has a known app"),
-        ("{", [row("1")], "the secret is malformed"),
+         "no active merchant has a known app", ["/v1/sessions"]),
+        (SECRET, [row("1", token_id={"S": "shared"}), token("shared", -1)],
+         "the tokens of all merchants have expired", ["/v1/sessions"]),
+        (PROVIDERS, [row("1"), token("tt1", -1)], "the tokens of all merchants have expired", []),
     ],
 )  # fmt: skip
-def test_without_rights_or_a_merchant_no_list_is_tried_and_it_says_so(
-    run: Any, secret: Any, rows: Any, reason: str
+def test_without_rights_an_app_or_a_token_no_list_is_tried_and_it_says_so(
+    run: Callable[..., Run], secret: Any, rows: Any, reason: str, sent: list[str]
 ) -> None:
-    assert run(response(500, {}), secret, rows) == (f"smoke test: passed; no list was tried: {reason}", [])
+    tested = run(rows, secret)
+    assert tested.check() == f"{PASSED}; no list was tried: {reason}"
+    assert tested.paths == sent
 
 
-def test_the_list_is_that_of_an_active_merchant_in_a_session_of_the_reserved_user(run: Any) -> None:
-    rows = [row("1", "other"), row("2", stores={"M": {"6601": {"S": "人民广场店"}}})]
-    _, [probe] = run(response(200, {"certificates": []}), rows=rows)
-    assert probe.path == "/v1/merchants/2/stores/6601/certificates"
-    assert decode_session(probe.session, KEYS, 0) == Session("tt1", PROBE_OPEN_ID)
+BOTH = json.dumps({"apps": {"tt1": "", "tt2": "s"}, "session_keys": KEYS})
 
 
-def test_without_an_endpoint_nothing_is_requested(run: Any) -> None:
-    result, lists = run(response(500, {}), url=None)
-    assert result.startswith("smoke test: passed, without a request")
-    assert lists == []
+@pytest.mark.parametrize(
+    ("secret", "rows", "app_id", "account_id"),
+    [
+        (SECRET, [row("1", "other"), row("2", token_id={"S": "shared"}), row("3")], "tt1", "3"),
+        (SECRET, [row("1", token_id={"S": "shared"}), token("shared", 60)], "tt1", "1"),
+        (BOTH, [row("1"), row("2", "tt2"), token("tt1", 60)], "tt2", "2"),
+        (PROVIDERS, [row("1"), row("2", "tt2"), token("tt1", -1), token("tt2", 60)], "tt2", "2"),
+    ],
+    ids=["own token", "token of another system", "own app first", "provider"],
+)
+def test_asked_is_who_needs_no_token_of_another_system_or_has_one_that_has_not_expired(
+    run: Callable[..., Run], secret: str, rows: list[Any], app_id: str, account_id: str
+) -> None:
+    tested = run(rows, secret)
+    assert tested.check() == PASSED
+    login, listed = tested.sent
+    assert login.body == {"app_id": app_id, "code": PROBE_CODE}
+    assert listed.path == f"/v1/merchants/{account_id}/stores/{PROBE_OPEN_ID}/certificates"
+    assert decode_session(listed.session, KEYS, 0) == Session(app_id, PROBE_OPEN_ID)
+
+
+def test_the_list_is_that_of_the_first_store(run: Callable[..., Run]) -> None:
+    tested = run([row("2", stores={"M": {"6601": {"S": "人民广场店"}}})])
+    tested.check()
+    assert tested.paths[-1] == "/v1/merchants/2/stores/6601/certificates"
+
+
+NOT_REQUESTED = "passed, without a request (the default endpoint is off, or there are several APIs)"
+NOT_IN_DNS = f"{DOMAIN} is not in DNS yet, so it was not requested"
+
+
+@pytest.mark.parametrize(
+    ("url", "domain", "result", "urls"),
+    [
+        (URL, None, PASSED, {URL, f"https://{DOMAIN}"}),
+        (URL, NOT_RESOLVED, f"{PASSED}; {NOT_IN_DNS}", {URL, f"https://{DOMAIN}"}),
+        # Without the default endpoint, everything is requested at the domain.
+        (None, None, PASSED, {f"https://{DOMAIN}"}),
+        (None, NOT_RESOLVED, f"smoke test: {NOT_REQUESTED}; {NOT_IN_DNS}", {f"https://{DOMAIN}"}),
+        (URL, requests.ConnectionError("refused"), "domain api.example.com: /v1/health: ConnectionError", None),
+        (URL, "b", 'domain api.example.com: GET /v1/health: HTTP 200', None),
+    ],
+)  # fmt: skip
+def test_the_domain_is_requested_too_and_may_have_no_dns_record_yet(
+    run: Callable[..., Run], url: str | None, domain: Any, result: str, urls: set[str] | None
+) -> None:
+    tested = run()
+    tested.domain = domain
+    if urls is None:
+        with pytest.raises(StageError, match=result):
+            tested.check(url, domain=SETTINGS)
+        return
+    assert tested.check(url, domain=SETTINGS) == result
+    assert tested.urls == urls
+    assert len(tested.sent) == (0 if NOT_REQUESTED in result else 2)
+
+
+def test_without_an_endpoint_nothing_is_requested(run: Callable[..., Run]) -> None:
+    tested = run()
+    assert tested.check(None) == f"smoke test: {NOT_REQUESTED}"
+    assert tested.urls == set()

@@ -95,7 +95,7 @@ def test_a_stage_without_a_file_is_refused_with_the_known_stages(tmp_path: Path)
         read_stage_settings(tmp_path, "test")
 
 
-@pytest.mark.parametrize("stage", ["", "Dev", "1dev", "dev-1", "../dev", "a" * 17])
+@pytest.mark.parametrize("stage", ["", "Dev", "1dev", "dev-1", "../dev", "/etc/dev", "infra/stages/dev.toml", "a" * 17])
 def test_a_name_that_is_no_stage_is_refused(tmp_path: Path, stage: str) -> None:
     with pytest.raises(StageError):
         read_stage_settings(tmp_path, stage)

@@ -162,7 +162,7 @@ def response(status: int, body: Any, content_type: str = "application/problem+js
 
 
 HTML = response(502, "Bad Gateway", "text/html")
-LOGIN = resources.refused_login("tt1")
+LOGIN = smoke.refused_login("tt1")
 
 
 @pytest.mark.parametrize(

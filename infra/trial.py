@@ -1,0 +1,36 @@
+"""Let the app in the working directory serve one login with a list, without a network. Run as a script.
+
+`trial.json` has the request, and what the app gets for it: the secret, the rows of the table, and the replies of the
+platform, with a page that has every documented field. Everything else is the app, from these bytes to its response.
+"""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+
+def main() -> None:
+    """Exit with 0, or with the response if it has no certificate."""
+    # As `chalice deploy` and Lambda find the app.
+    sys.path[0] = str(Path.cwd())
+    data = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+    app: Any = importlib.import_module("app")
+    respond: Any = importlib.import_module("chalicelib.douyin.protocol").Response
+
+    def send(_url: str, request: Any, *_limits: Any) -> Any:
+        return respond(200, {}, json.dumps(data["replies"][request.path]).encode())
+
+    app.create_clients = lambda _warn: (None, None)
+    app.read_secret = lambda *_: json.dumps(data["secret"])
+    app.Table = lambda *_: SimpleNamespace(get_item=lambda pk, _context: data["rows"].get(pk, {}))
+    app.Transport = lambda _session: SimpleNamespace(send=send, has_idle_connection=lambda *_: True)
+    view = json.loads(app.app(data["event"], None)["body"])
+    if not view.get("list", {}).get("certificates"):
+        raise SystemExit(f"a login with a list gives {view.get('list_problem', view)}")
+
+
+if __name__ == "__main__":
+    main()
