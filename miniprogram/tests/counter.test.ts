@@ -227,7 +227,7 @@ describe("a submission", () => {
     await counter.use();
     counter.coupons = [card(6)];
     await counter.wait(3);
-    assert.deepEqual([counter.band, counter.button], ["✓ 剩余次数已从 7 次变为 6 次", "立即核销"]);
+    assert.deepEqual([counter.band, counter.button], ["✓ 剩余次数 7 次 → 6 次（12.03 16:07）", "立即核销"]);
     await counter.wait(0.8);
     await counter.use();
     assert.deepEqual([counter.band, counter.button], [SUBMITTED, "查看其他券"]);
@@ -355,7 +355,7 @@ describe("the dialog before a submission", () => {
     counter.page.use();
     const [dialog] = counter.dialogs;
     const texts = [dialog?.title, dialog?.content, dialog?.confirmText, dialog?.cancelText];
-    assert.deepEqual(texts, ["双人套餐", "核销这张券？请店员在场时再确认。", "确认核销", "取消"]);
+    assert.deepEqual(texts, ["双人套餐", "核销这张券？请当着店员的面确认。", "确认核销", "取消"]);
     assert.deepEqual(calls, []);
     dialog?.success({ confirm: true });
     dialog?.success({ confirm: true });

@@ -48,7 +48,7 @@ const SUBMITTED = { state: "submitted" } as const;
 const UNKNOWN = { state: "unknown" } as const;
 const CARD = { times: { usable: 7 } };
 const FEWER = { ...SUBMITTED, certificate: { ...COUPON, ...CARD }, ...seen({ ...COUPON, times: { usable: 6 } }) };
-const ASK = "请店员在抖音来客查看核销记录";
+const ASK = "请店员在抖音来客查核销记录";
 
 const rows: [name: string, situation: Situation, kind: Verdicts.Verdict["kind"], text: string, use: Verdicts.Use][] = [
   ["plainly usable", { fields: { start_time: NOW, expire_time: NOW + 1 } }, "usable", "本店可用", "yes"],
@@ -82,7 +82,7 @@ const rows: [name: string, situation: Situation, kind: Verdicts.Verdict["kind"],
     "! 12.03 16:07 已提交，抖音仍显示可用（16:08）",
     "leave",
   ],
-  ["a times card has fewer uses", { submission: FEWER }, "done", "✓ 剩余次数已从 7 次变为 6 次", "yes"],
+  ["a times card has fewer uses", { submission: FEWER }, "done", "✓ 剩余次数 7 次 → 6 次（12.03 16:08）", "outlined"],
   [
     "and has expired",
     { submission: FEWER, fields: { expire_time: NOW - DAY } },
@@ -191,14 +191,14 @@ describe("the verdict on a coupon", () => {
     const nexts: [Situation, string][] = [
       [{}, ""],
       [{ fields: { off_peak: HOURS } }, "正在可用时段内"],
-      [{ submission: SUBMITTED }, `正在查询结果。${ASK}`],
-      [{ submission: { ...SUBMITTED, ...seen() } }, `${ASK}，再交付`],
-      [{ submission: { ...SUBMITTED, ...seen(COUPON) } }, "稍后自动再查，请等待"],
-      [{ submission: { ...UNKNOWN, ...seen(COUPON), lastRead: 5 } }, `${ASK}：没有这次核销，才能再次核销`],
-      [{ submission: UNKNOWN }, `${ASK}，不要再次核销`],
+      [{ submission: SUBMITTED }, `还没有结果。${ASK}，查到才算核销`],
+      [{ submission: { ...SUBMITTED, ...seen() } }, `${ASK}，查到才算核销`],
+      [{ submission: { ...SUBMITTED, ...seen(COUPON) } }, "请等待，半分钟内自动再查，不要再点"],
+      [{ submission: { ...UNKNOWN, ...seen(COUPON), lastRead: 5 } }, `${ASK}：没有，才能再次核销`],
+      [{ submission: UNKNOWN }, `不要再点、再扫。${ASK}`],
       [{ submission: { ...UNKNOWN, ...seen() } }, `可能已经核销。${ASK}`],
-      [{ fields: { lock: {} } }, "请在抖音「我的订单」中查看这张券"],
-      [{ list: { isStale: true } }, "请重试，或请店员核对"],
+      [{ fields: { lock: {} } }, "请在抖音「我的订单」中查看，或换一张券"],
+      [{ list: { isStale: true } }, "网络不好或系统繁忙，请先重新查询"],
       [{ list: { isStale: true, activity: "refresh" } }, "正在更新…"],
     ];
     for (const [situation, next] of nexts) {

@@ -62,7 +62,10 @@ describe("the list", () => {
   test("that is partial and still empty says how far it has looked", () => {
     const list = { ...INITIAL_STATE, updatedAt: NOW, more: true, parts: 11, unusable: { other: 550 } };
     const { searched, unusable } = view(list);
-    assert.deepEqual([searched, unusable], ["已查找 11 批券，还没有找到本店可用的券", "另有 550 张暂不能在本店使用"]);
+    assert.deepEqual(
+      [searched, unusable],
+      ["还没查完：已查找 11 批券，暂未找到本店可用的券", "另有 550 张暂不能在本店使用"],
+    );
     assert.deepEqual([view({ ...list, certificates: [COUPON] }).searched, view(INITIAL_STATE).searched], ["", ""]);
   });
 
@@ -95,6 +98,12 @@ describe("the list", () => {
     const closed = ["3", "4", "5"].map((id) => [id, false]);
     assert.deepEqual(shown, [[["1", true]], closed]);
     assert.deepEqual([cards(others).cards.count, cards(others, { more: true }).cards.count], ["", ""]);
+  });
+
+  test("does not count a coupon that was submitted", () => {
+    const list = { ...LISTED, certificates: [COUPON, { ...COUPON, certificate_id: "2" }] };
+    const submitted = { ...newSubmission(1, COUPON, "", NOW), state: "submitted" as const };
+    assert.equal(cardsView(list, new Map([["1", submitted]]), CONFIG, "", NOW).cards.count, "共 1 张可用券");
   });
 
   test("says once that it could not be updated, not on each card", () => {

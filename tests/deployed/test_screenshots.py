@@ -195,7 +195,7 @@ def used_once(phone: Phone) -> None:
     card.update(usable_times=6, used_times_serial_nums=[1, 2, 4])
     with phone.purchases(CUSTOMER, entries):
         phone.page.clock.run_for(3000)
-        expect(phone.band).to_contain_text("剩余次数已从 7 次变为 6 次")
+        expect(phone.band).to_contain_text("剩余次数 7 次 → 6 次")
 
 
 def switched_off(phone: Phone) -> None:
@@ -226,7 +226,7 @@ def stale_counter(phone: Phone) -> None:
     phone.show_certificate("双人套餐")
     phone.page.context.set_offline(True)
     phone.come_back()
-    expect(phone.button("重试")).to_be_visible()
+    expect(phone.button("重新查询")).to_be_visible()
 
 
 def searched(phone: Phone) -> None:

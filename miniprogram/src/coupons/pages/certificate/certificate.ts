@@ -49,8 +49,9 @@ Page({
   onShow() {
     this.guard();
     device.keepScreenOn(true);
-    visit.show(this);
+    // Before `show`, which may replace this page.
     this.tick();
+    visit.show(this);
   },
 
   onHide() {

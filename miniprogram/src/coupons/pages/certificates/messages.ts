@@ -43,9 +43,8 @@ export const DEFAULT_HELP = "您的券仍在抖音「我的订单」中，可在
 /** After a submission whose result is unknown: the coupon may be used. */
 export const UNKNOWN_HELP = "请在抖音「我的订单」中查看这张券是否已使用";
 /** What 券详情 asks before a submission, unless `config.ts` says it. */
-const DEFAULT_QUESTION = "核销这张券？请店员在场时再确认。";
-const AGAIN_QUESTION =
-  "抖音仍显示这张券可用，但刚才可能已经核销。再次核销可能多扣一张券或一次。请店员先在抖音来客确认没有核销记录。";
+const DEFAULT_QUESTION = "核销这张券？请当着店员的面确认。";
+const AGAIN_QUESTION = "刚才可能已经核销，再核销一次可能多扣一张（次）。店员已在抖音来客查过，没有刚才的核销记录吗？";
 const NUMBER_LENGTH = 8;
 const MAX_WAIT_SECONDS = 60;
 /** After this many seconds without a response, say so; then offer to retry. */
@@ -142,7 +141,7 @@ export function countText(usable: number, more: boolean): string {
 
 /** Say how far a list without a usable certificate has been read. `parts`: number of its parts. */
 export function searchedText(parts: number): string {
-  return `已查找 ${parts} 批券，还没有找到本店可用的券`;
+  return `还没查完：已查找 ${parts} 批券，暂未找到本店可用的券`;
 }
 
 /** Explain the certificates that are not in the list; empty if there are none. */

@@ -92,3 +92,8 @@ export function isAnyRunning(submissions: Submissions): boolean {
 export function isKept(submission: Submission | undefined): submission is Submission {
   return !!submission && submission.state !== "returned";
 }
+
+/** Whether a certificate may have been redeemed, so that it must not be counted as usable. */
+export function isSubmitted(submission: Submission | undefined): boolean {
+  return isKept(submission) && !isFewer(submission);
+}

@@ -11,7 +11,7 @@ import { SLOW_SECONDS } from "./messages";
 import { isWithinHours, nextHours, nextStartToday, type OffPeak } from "./offPeak";
 import { nextExpiryText } from "./rows";
 import { certificateOf, type ListState } from "./state";
-import { isFewer, isRunning, type Submission, type Submissions } from "./submission";
+import { isFewer, isRunning, isSubmitted, type Submission, type Submissions } from "./submission";
 
 /**
  * The button of 券详情: 立即核销, prominent (`yes`) or not (`outlined`); 再次核销 (`again`); 查看其他券 (`leave`); or none.
@@ -35,7 +35,8 @@ export interface Verdict {
 export const FRESH_SECONDS = 60;
 const HOLD_SECONDS = FRESH_SECONDS + SLOW_SECONDS;
 
-const ASK_RECORD = "请店员在抖音来客查看核销记录";
+const ASK_RECORD = "请店员在抖音来客查核销记录";
+const ASK_STAFF = "店员同意才能使用";
 
 type Row = [kind: Verdict["kind"], text: string, next: string, use: Use, canRetry?: boolean];
 
@@ -55,19 +56,19 @@ function rowOf(certificate: Certificate, list: ListState, submission: Submission
   if (isRunning(submission)) {
     return ["busy", "… 处理中，请等待，不要再点", "", "disabled"];
   }
-  if (submission && submission.state !== "returned" && !isFewer(submission)) {
+  if (submission && isSubmitted(submission)) {
     return submittedRow(submission, certificate);
   }
   if (lock) {
-    return ["check", "! 暂不可用，可能在退款或转赠中", "请在抖音「我的订单」中查看这张券", "no"];
+    return ["check", "! 暂不可用，可能在退款或转赠中", "请在抖音「我的订单」中查看，或换一张券", "no"];
   }
   if (start_time > now) {
     const start = daysBetween(now, start_time) === 0 ? `今天 ${timeText(start_time)}` : dateText(start_time);
-    return ["check", `! ${start} 起可用`, "还没到使用时间，请店员确认", "outlined"];
+    return ["check", `! ${start} 起可用`, `还没到时间，${ASK_STAFF}`, "outlined"];
   }
   if (expire_time <= now) {
     const end = daysBetween(now, expire_time) === 0 ? `今天 ${timeText(expire_time)}` : dateText(expire_time);
-    return ["check", `! ${end} 已到期`, "请店员确认是否还能使用", "outlined"];
+    return ["check", `! ${end} 已到期`, ASK_STAFF, "outlined"];
   }
   // During an update, the part of the list that has it may not have been read yet.
   const isListed = !!certificateOf(list, certificate_id);
@@ -75,39 +76,45 @@ function rowOf(certificate: Certificate, list: ListState, submission: Submission
   const doubtful = isListed ? "outlined" : "disabled";
   if (submission?.seen && isFewer(submission)) {
     const [before, after] = [submission.certificate, submission.seen.certificate].map((each) => each?.times?.usable);
-    const text = `✓ 剩余次数已从 ${before} 次变为 ${after} 次`;
-    return ["done", text, `${clockText(submission.seen.at, now)} 的查询结果，请店员核对核销记录`, use];
+    const text = `✓ 剩余次数 ${before} 次 → ${after} 次（${momentText(submission.seen.at)}）`;
+    return ["done", text, `${ASK_RECORD}，查到才算核销`, doubtful];
   }
   if (!isFresh(list, now)) {
     const isIdle = list.activity === "idle";
-    return ["check", `! ${staleText(list, now)}`, isIdle ? "请重试，或请店员核对" : "正在更新…", doubtful, isIdle];
+    return [
+      "check",
+      `! ${staleText(list, now)}`,
+      isIdle ? "网络不好或系统繁忙，请先重新查询" : "正在更新…",
+      doubtful,
+      isIdle,
+    ];
   }
   const limit = off_peak ? limitText(off_peak, now) : "";
   if (limit) {
-    return ["check", `! ${limit}`, "请店员确认现在能否使用", doubtful];
+    return ["check", `! ${limit}`, ASK_STAFF, doubtful];
   }
   return ["usable", "本店可用", off_peak ? "正在可用时段内" : "", use];
 }
 
 /** Return what the list says after a submission, or after a call of the hook with an unknown result. */
 function submittedRow({ state, at, seen, lastRead }: Submission, { lock }: Certificate): Row {
-  const isSubmitted = state === "submitted";
-  const said = isSubmitted ? `${momentText(at)} 已提交` : "未能确认是否核销";
+  const isAccepted = state === "submitted";
+  const said = isAccepted ? `${momentText(at)} 已提交` : "未能确认是否核销";
   if (!seen) {
-    return isSubmitted
-      ? ["done", `✓ ${said}`, `正在查询结果。${ASK_RECORD}`, "leave"]
-      : ["check", `! ${said}`, `${ASK_RECORD}，不要再次核销`, "leave"];
+    return isAccepted
+      ? ["done", `✓ ${said}`, `还没有结果。${ASK_RECORD}，查到才算核销`, "leave"]
+      : ["check", `! ${said}`, `不要再点、再扫。${ASK_RECORD}`, "leave"];
   }
   if (!seen.certificate) {
     const gone = `${said}，已不在可用券中（${timeText(seen.at)}）`;
-    return isSubmitted
-      ? ["done", `✓ ${gone}`, `${ASK_RECORD}，再交付`, "leave"]
+    return isAccepted
+      ? ["done", `✓ ${gone}`, `${ASK_RECORD}，查到才算核销`, "leave"]
       : ["check", `! ${gone}`, `可能已经核销。${ASK_RECORD}`, "leave"];
   }
   const listed = `! ${said}，抖音仍显示可用（${timeText(seen.at)}）`;
   return seen.read < lastRead
-    ? ["check", listed, "稍后自动再查，请等待", "leave"]
-    : ["check", listed, `${ASK_RECORD}：没有这次核销，才能再次核销`, lock ? "leave" : "again"];
+    ? ["check", listed, "请等待，半分钟内自动再查，不要再点", "leave"]
+    : ["check", listed, `${ASK_RECORD}：没有，才能再次核销`, lock ? "leave" : "again"];
 }
 
 /** Whether the list is recent. One from the future is not: the phone's clock was changed. */

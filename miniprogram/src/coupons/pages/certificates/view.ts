@@ -20,7 +20,7 @@ import { cardsOf, titleOf } from "./rows";
 import { canLoadMore, isEmpty, type ListState, orderText, shownCertificate } from "./state";
 import { canChoose, canLocate, type StoreState } from "./storeState";
 import { storeHeader, storeRows } from "./stores";
-import { isAnyRunning, isFewer, isKept, type Submissions } from "./submission";
+import { isAnyRunning, isKept, isSubmitted, type Submissions } from "./submission";
 import { ANY_AGE, isValid, staleText, type Use, type Verdict, verdictOf } from "./verdict";
 
 /** With more stores than fill a screen, the customer can search. */
@@ -69,8 +69,9 @@ export function cardsView(list: ListState, submissions: Submissions, config: Con
     cardsOf(certificates.map(shownOf(config)), marksOf, canRedeem(list, config), openedId, now);
   const usable = list.certificates.filter((certificate) => isValid(certificate, now));
   const others = list.certificates.filter((certificate) => !isValid(certificate, now));
+  const unused = usable.filter(({ certificate_id }) => !isSubmitted(submissions.get(certificate_id)));
   return {
-    cards: { usable: cards(usable), others: cards(others), count: countText(usable.length, list.more) },
+    cards: { usable: cards(usable), others: cards(others), count: countText(unused.length, list.more) },
     until: Math.min(...list.certificates.map((certificate) => marksOf(certificate).verdict.until)),
   };
 }
@@ -98,8 +99,6 @@ export function counterView(
   const submission = submissions.get(id);
   const certificate = shownCertificate(list, id) || (isKept(submission) ? submission.certificate : undefined);
   const verdict = certificate ? verdictOf(certificate, list, submissions, now) : null;
-  // After a submission, the certificate may be used.
-  const help = isKept(submission) && !isFewer(submission) ? UNKNOWN_HELP : helpOf(config);
   const action = actionOf(verdict, submissions, canRedeem(list, config));
   const title = certificate ? titleOf(certificate) : "";
   return {
@@ -111,8 +110,12 @@ export function counterView(
       steps: stepsOf(title, config.counterText),
       dialog: dialogOf(title, config.question, verdict?.use === "again") || null,
       notice: list.notice,
-      // The steps lead to the order, too.
-      help: action.hasSteps && !config.help ? "" : help,
+      // After a submission, the certificate may be used. One way for a usable one: the button, or the steps.
+      help: isSubmitted(submission)
+        ? UNKNOWN_HELP
+        : verdict?.kind === "usable" || action.hasSteps
+          ? config.help || ""
+          : helpOf(config),
       loading: !certificate && list.activity !== "idle",
       slowness: list.waiting,
       slownessText: waitingText(list.waiting),
