@@ -210,7 +210,7 @@ class RequestContext(msgspec.Struct, frozen=True):
             outcome = type(error).__name__
             raise
         finally:
-            if self.deadline.is_cancelled:
+            if self.deadline.is_cancelled and outcome != "ok":
                 outcome = ABANDONED
             call.seconds = time.perf_counter() - begun
             call.outcome = outcome

@@ -25,7 +25,8 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     received: int = 0
     #: The number of empty pages directly before `next_page`.
     empty_pages: int = 0
-    #: The largest usable total of the last response whose pages had one. None: no page had one.
+    #: The largest usable total of the last response that had one on a page with certificates. As long as there was no
+    #: such response: that of empty pages, or None.
     total: int | None = None
 
 

@@ -9,6 +9,7 @@ from chalicelib.douyin import protocol
 from chalicelib.douyin.pages import Page, parse_certificates
 from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response
 from chalicelib.douyin.transport import Transport
+from chalicelib.errors import UpstreamMalformedError
 from chalicelib.retry import RetryPolicy, call_with_retries
 
 T = TypeVar("T")
@@ -57,14 +58,20 @@ class DouyinClient:
     ) -> Page:
         """Return page `number` (from 1), with retries inside the deadline; raises UpstreamError.
 
-        `known_total`: see `parse_certificates`.
+        `known_total`: see `parse_certificates`. A doubtful page is returned only if every attempt has got one.
         """
         request = protocol.certificates_request(query, number, access_token)
+        doubts = 0
 
         def attempt() -> Page:
+            nonlocal doubts
             with context.record_call("douyin", "query_user_certificates"):
                 response = self.transport.send(self.open_api, request, context.deadline, MAX_PAGE_BYTES)
-                return parse_certificates(response, (number - 1) * query.page_size, known_total)
+                page = parse_certificates(response, (number - 1) * query.page_size, known_total)
+                doubts += page.is_doubtful
+                if page.is_doubtful and doubts < RETRY_POLICY.max_attempts:
+                    raise UpstreamMalformedError("malformed", retryable=True)
+                return page
 
         return call_with_retries(attempt, RETRY_POLICY, context.deadline, sleep=self.sleep)
 

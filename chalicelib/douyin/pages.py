@@ -39,6 +39,8 @@ class Page(RedactedStruct, frozen=True):
     hidden_fields: list[str] = msgspec.field(default_factory=list)
     #: The paths of malformed fields, for each certificate_id that has any.
     malformed: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    #: Whether it is empty although the known total reaches it: to be believed only if it stays so.
+    is_doubtful: bool = False
 
 
 def parse_certificates(response: Response, offset: int = 0, known_total: int | None = None) -> Page:
@@ -50,6 +52,11 @@ def parse_certificates(response: Response, offset: int = 0, known_total: int | N
     page = _parse_documented(response) or _parse_leniently(response, offset, known_total)
     if page.size > MAX_PAGE_CERTIFICATES:
         raise UpstreamMalformedError("too_large")
+    is_listed_empty = not page.orders and not page.hidden
+    if is_listed_empty and _is_reached(offset, known_total) and not _is_reached(offset, page.total):
+        if page.total == 0:
+            raise UpstreamMalformedError("malformed", retryable=True)
+        return msgspec.structs.replace(page, is_doubtful=True)
     return page
 
 
@@ -71,7 +78,8 @@ def _parse_documented(response: Response) -> Page | None:
     certificates = [certificate for order in data.orders for certificate in order.certificates or ()]
     ids = [*(order.order_id for order in data.orders), *(c.certificate_id for c in certificates)]
     ids += [c.sku_info.sku_id for c in certificates if c.sku_info is not None and c.sku_info.sku_id is not None]
-    if any(isinstance(found, int) and len(str(found)) > models.MAX_ID_LENGTH for found in ids):
+    is_incomplete = any(order.can_use and order.certificates is None for order in data.orders)
+    if is_incomplete or any(isinstance(found, int) and len(str(found)) > models.MAX_ID_LENGTH for found in ids):
         return None
     return Page(data.orders, len(certificates), _count(data.total))
 
@@ -89,6 +97,8 @@ def _parse_leniently(response: Response, offset: int, known_total: int | None) -
         size += len(raw_certificates)
         order_paths: list[str] = [] if listed is None or isinstance(listed, list) else ["orders.certificates"]
         order = lenient.read(raw_order, models.Order, "orders", order_paths)
+        if order is not None and order.can_use and listed is None:
+            order_paths.append("orders.certificates")
         hidden_fields += order_paths
         only_can_use_is_malformed = order_paths == ["orders.can_use"]
         if order is None or (order_paths and not only_can_use_is_malformed):
@@ -130,7 +140,7 @@ def _is_empty_page(envelope: dict[str, Any], offset: int, known_total: int | Non
     extra = envelope.get("extra") or {}
     total = _count(data.get("total"))
     # Without a total above 0, the reply may be that of a failed query: it does not say that the list ends here.
-    if not total and known_total is not None and known_total > offset:
+    if not total and _is_reached(offset, known_total):
         return False
     others = [value for name, value in data.items() if name not in _DATA_FIELDS]
     # On the first page, such a list may be `orders` under another name.
@@ -141,6 +151,11 @@ def _is_empty_page(envelope: dict[str, Any], offset: int, known_total: int | Non
     reported = (data.get("error_code"), extra.get("error_code"), extra.get("sub_error_code"), envelope.get("err_no"))
     is_success = total == 0 or any(code is not None for code in reported)
     return is_success and (data.get("total") is None or (total is not None and total <= offset))
+
+
+def _is_reached(offset: int, total: int | None) -> bool:
+    """Return whether a list with this total has certificates behind the first `offset`."""
+    return total is not None and total > offset
 
 
 def _count(value: Any) -> int | None:

@@ -56,6 +56,9 @@ class Transport:
             raise UpstreamTimeoutError("timeout", retryable=True) from None
         except (requests.RequestException, HTTPError, OSError):
             raise UpstreamUnavailableError("connection", retryable=True) from None
+        # A response to a call that was aborted meanwhile is not reported as a success.
+        if deadline.is_cancelled:
+            raise UpstreamTimeoutError("budget")
         return Response(response.status_code, response.headers, body)
 
     def has_idle_connection(self, base_url: str, request: Request) -> bool:

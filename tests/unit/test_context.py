@@ -83,19 +83,23 @@ def test_the_call_log_has_outcome_and_codes(
     assert call == Call("douyin", "client_token", 1_800_000_123.0, 2.5, *expected)
 
 
-@pytest.mark.parametrize("error_type", [None, UpstreamTimeoutError])
-def test_a_call_that_runs_or_was_aborted_counts_as_abandoned(error_type: type[UpstreamTimeoutError] | None) -> None:
+@pytest.mark.parametrize(
+    ("error", "outcome"), [(None, "ok"), (UpstreamTimeoutError("timeout"), ABANDONED), (ValueError("x"), ABANDONED)]
+)
+def test_a_call_that_runs_or_was_aborted_counts_as_abandoned_and_one_that_ended_well_as_ok(
+    error: Exception | None, outcome: str
+) -> None:
     context = make_context()
     with (
-        contextlib.nullcontext() if error_type is None else pytest.raises(error_type),
+        contextlib.nullcontext() if error is None else pytest.raises(type(error)),
         context.record_call("douyin", "query_user_certificates"),
     ):
         [call] = context.record.calls
         assert (call.outcome, call.seconds, call.error_code) == (ABANDONED, 0, 0)
         context.deadline.cancel()
-        if error_type is not None:
-            raise error_type("timeout")
-    assert [call.outcome for call in context.record.calls] == [ABANDONED]
+        if error is not None:
+            raise error
+    assert [call.outcome for call in context.record.calls] == [outcome]
 
 
 def test_without_time_left_no_call_is_made_or_recorded() -> None:

@@ -125,7 +125,7 @@ class TestCertificates:
             # Its own total decides whether certificates can be expected.
             ({"data": {"error_code": 0, "total": 1}}, 0, None, False),
             ({"data": {"error_code": 0, "total": "many"}}, 0, None, False),
-            ({"data": {"error_code": 0, "total": 10}}, 10, 100, True),
+            ({"data": {"error_code": 0, "total": 10}}, 10, 10, True),
             ({"data": {"error_code": 0, "total": 11}}, 10, 100, False),
             # Without one, that of the list decides.
             *(
@@ -136,9 +136,15 @@ class TestCertificates:
                 for known_total, is_page in ((51, False), (200, False), (50, True), (0, True), (None, True))
             ),
             ({"data": {"orders": None, "total": "many"}}, 50, 51, False),
-            # A list with a total of its own, or that is there, says what it holds.
-            ({"data": {"orders": None, "total": 200}}, 50, 200, True),
-            ({"data": {"orders": []}}, 50, 200, True),
+            *(
+                ({"data": {"orders": [], "total": total}}, 50, known_total, is_page)
+                for total in (0, "0")
+                for known_total, is_page in ((51, False), (200, False), (50, True), (None, True))
+            ),
+            # A total that reaches the page is that of the list.
+            ({"data": {"orders": None, "total": 51}}, 50, 200, True),
+            ({"data": {"orders": [], "total": 51}}, 50, 200, True),
+            ({"data": {"orders": []}}, 50, 50, True),
             # A list under another name: on the first page, the platform has changed.
             *(
                 ({"data": {"error_code": 0, **orders, name: value}}, offset, None, is_page)
@@ -169,6 +175,26 @@ class TestCertificates:
             with pytest.raises(errors.UpstreamMalformedError) as raised:
                 pages.parse_certificates(json_response(body), offset, known_total)
             assert raised.value.retryable
+
+    @pytest.mark.parametrize("known_total", [51, 500])
+    @pytest.mark.parametrize(
+        "data",
+        [
+            *({"orders": [], **total} for total in ({}, {"total": None}, {"total": "many"}, {"total": 1}, {"total": 50})),
+            *({**orders, "total": total} for orders in ({"orders": None}, {}) for total in (1, "50")),
+        ],
+    )
+    def test_an_empty_page_that_the_known_total_reaches_is_doubtful_unless_its_own_total_does(
+        self, data: dict[str, Any], known_total: int
+    ) -> None:
+        body = {"data": {"error_code": 0, **data}}
+        page = pages.parse_certificates(json_response(body), 50, known_total)
+        assert page == Page([], 0, page.total, is_doubtful=True)
+        assert not pages.parse_certificates(json_response(body), 50, 50).is_doubtful
+
+    @pytest.mark.parametrize("order", [7, {"order_id": "1"}])
+    def test_a_page_with_orders_is_not_doubtful(self, order: Any) -> None:
+        assert not pages.parse_certificates(json_response({"data": {"orders": [order], "total": 0}}), 50, 51).is_doubtful
 
     @pytest.mark.parametrize(
         ("can_use", "expected"),
@@ -227,8 +253,10 @@ class TestCertificates:
             *(({"order_id": bad, "certificates": [{}, 7, 8]}, 3, 3, "orders.order_id") for bad in NO_IDS),
             *(
                 ({"order_id": "2", "can_use": True, "certificates": bad}, 0, 1, "orders.certificates")
-                for bad in ({"a": 1}, {}, "", "null", 0, False)
+                for bad in ({"a": 1}, {}, "", "null", 0, False, None)
             ),
+            ({"order_id": "2", "can_use": True}, 0, 1, "orders.certificates"),
+            ({"order_id": "2", "can_use": "1"}, 0, 1, "orders.certificates"),
         ],
     )
     def test_a_malformed_order_is_removed_with_its_certificates(
@@ -248,11 +276,11 @@ class TestCertificates:
         assert (type(error), error.reason) == (errors.UpstreamMalformedError, "too_large")
 
     @pytest.mark.parametrize("bad", [[], [7]])
-    def test_an_order_without_certificates_is_readable(self, bad: list[Any]) -> None:
+    def test_an_order_that_is_not_usable_or_has_an_empty_list_needs_no_certificates(self, bad: list[Any]) -> None:
         """With and without another part that is malformed."""
-        orders = (order("1", certificates=None), {"order_id": "2"}, *bad)
+        orders = (order("1", certificates=None, can_use=False), {"order_id": "2"}, order("3"), *bad)
         page = pages.parse_certificates(json_response(envelope(orders)))
-        assert [held.order_id for held in page.orders] == ["1", "2"]
+        assert [held.order_id for held in page.orders] == ["1", "2", "3"]
         assert (page.size, page.hidden) == (0, len(bad))
 
     @pytest.mark.parametrize(

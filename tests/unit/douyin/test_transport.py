@@ -107,6 +107,20 @@ def test_nothing_is_sent_after_the_deadline() -> None:
     assert adapter.requests == []
 
 
+def test_a_response_to_a_call_that_was_cancelled_meanwhile_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    deadline, adapter = Deadline(9.0, Clock()), Adapter()
+    respond = adapter.send
+
+    def cancel_and_respond(*arguments: Any, **options: Any) -> requests.Response:
+        deadline.cancel()
+        return respond(*arguments, **options)
+
+    monkeypatch.setattr(adapter, "send", cancel_and_respond)
+    with pytest.raises(errors.UpstreamTimeoutError, match="budget"):
+        make_transport(adapter).send(URL, POST, deadline, 1000)
+    assert adapter.raw.closed
+
+
 @pytest.mark.parametrize("is_compressed", [False, True])
 @pytest.mark.parametrize(("size", "is_too_large"), [(1000, False), (1001, True)])
 def test_a_body_is_read_up_to_its_limit(size: int, is_too_large: bool, is_compressed: bool) -> None:
