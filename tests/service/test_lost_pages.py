@@ -5,7 +5,7 @@ An empty page ends no list whose known total reaches it, unless the platform rep
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -31,15 +31,13 @@ def buy(platform: Platform, count: int) -> list[str]:
     return ids
 
 
-def list_rest(api: Api, cursor: str = "") -> Iterable[list[str]]:
+def list_rest(api: Api, cursor: str = "") -> Iterator[list[str]]:
     """Return the ids of each response, from a cursor to the end of the list."""
-    while True:
-        response = api.list(f"?cursor={cursor}" if cursor else "")
-        assert response.status == 200, response.text
-        yield certificate_ids(response)
-        cursor = response.json.get("next_cursor")
-        if cursor is None:
-            return
+    response = api.list(f"?cursor={cursor}" if cursor else "")
+    assert response.status == 200, response.text
+    yield certificate_ids(response)
+    if "next_cursor" in response.json:
+        yield from list_rest(api, response.json["next_cursor"])
 
 
 @pytest.mark.parametrize("page", [2, 5, 9])

@@ -9,7 +9,18 @@ import pytest
 
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
 from sandbox.sample_data import APP_ID, APP_SECRET, CUSTOMER, CUSTOMER_WITHOUT_COUPONS
-from tests.harness import SESSION_KEY, TOKEN_ROW, WANTED, Api, Aws, Platform, in_seconds, read_report
+from tests.harness import (
+    SESSION_KEY,
+    TOKEN_ROW,
+    WANTED,
+    Api,
+    Aws,
+    Platform,
+    certificate,
+    in_seconds,
+    order,
+    read_report,
+)
 from tests.scripted_server import CLOSE, Received, ScriptedServer, http_response
 
 
@@ -46,6 +57,21 @@ def test_a_login_with_the_code_of_the_checks_is_refused_and_counts_in_no_metric_
     assert "UpstreamLatency" in metrics
     assert ("Problems" in metrics) is (code != PROBE_CODE)
     assert "ListFailed" not in metrics
+
+
+@pytest.mark.parametrize("path", ["data.orders[].certificates", "data.orders[].certificates[].certificate_id"])
+@pytest.mark.parametrize("is_null", [True, False])
+def test_a_usable_order_or_certificate_without_its_content_counts_as_malformed(
+    api: Api, platform: Platform, capsys: pytest.CaptureFixture[str], path: str, *, is_null: bool
+) -> None:
+    platform.set_purchases(CUSTOMER, order("1", certificate("a")))
+    api.login()
+    platform.fail("edit", **({"set_fields": {path: None}} if is_null else {"remove_fields": [path]}))
+    capsys.readouterr()
+    assert api.list().json["certificates"] == []
+    line, metrics = read_report(capsys)
+    assert (line["malformed"], line["malformed_fields"]) == (1, [path.removeprefix("data.").replace("[]", "")])
+    assert metrics["CertificatesMalformed"] == [1.0]
 
 
 def test_no_secret_is_logged_at_any_level(

@@ -180,7 +180,10 @@ class TestCertificates:
     @pytest.mark.parametrize(
         "data",
         [
-            *({"orders": [], **total} for total in ({}, {"total": None}, {"total": "many"}, {"total": 1}, {"total": 50})),
+            *(
+                {"orders": [], **total}
+                for total in ({}, {"total": None}, {"total": "many"}, {"total": 1}, {"total": 50})
+            ),
             *({**orders, "total": total} for orders in ({"orders": None}, {}) for total in (1, "50")),
         ],
     )
@@ -194,7 +197,9 @@ class TestCertificates:
 
     @pytest.mark.parametrize("order", [7, {"order_id": "1"}])
     def test_a_page_with_orders_is_not_doubtful(self, order: Any) -> None:
-        assert not pages.parse_certificates(json_response({"data": {"orders": [order], "total": 0}}), 50, 51).is_doubtful
+        assert not pages.parse_certificates(
+            json_response({"data": {"orders": [order], "total": 0}}), 50, 51
+        ).is_doubtful
 
     @pytest.mark.parametrize(
         ("can_use", "expected"),
