@@ -220,9 +220,12 @@ def run_list_round(chance: random.Random) -> str | None:
         offset = (page - 1) * PAGE_SIZE
         if page in silent and offset < len(listed):
             silent.remove(page)
-            silence: dict[str, Any] = {"orders": chance.choice([None, []]), "total": chance.choice([None, 0, 1, offset])}
-            reply = {"data": {name: value for name, value in silence.items() if value == [] or chance.random() < 0.5}}
-            body = json.dumps(reply | {"err_no": 0}).encode()
+            silence: dict[str, Any] = {
+                "orders": chance.choice([None, []]),
+                "total": chance.choice([None, 0, 1, offset]),
+            }
+            data = {name: value for name, value in silence.items() if value == [] or chance.random() < 0.5}
+            body = json.dumps({"data": data, "err_no": 0}).encode()
             answer = parse_certificates(Response(200, {}, body), offset, known_total)
             # The client requests a doubtful page again.
             return fetch(page, known_total) if answer.is_doubtful else answer
