@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.errors import RedemptionError, UpstreamTimeoutError
+from chalicelib.errors import Evidence, RedemptionError, UpstreamTimeoutError
 
 REQUEST_SECONDS = 9.0
 """Time limit of one request. A response leaves within 10 s: the last second is for building and sending it."""
@@ -130,6 +130,8 @@ class RequestRecord(msgspec.Struct):
     """
 
     request_id: str = ""
+    #: API Gateway's. The client can choose the `request_id`, but not this one.
+    extended_request_id: str = ""
     started: float = msgspec.field(default_factory=time.time)
     calls: list[Call] = []
     warnings: list[OperatorWarning] = []
@@ -196,21 +198,17 @@ class RequestContext(msgspec.Struct, frozen=True):
         call = Call(service, name, time.time())
         self.record.calls.append(call)
         begun = time.perf_counter()
-        outcome = "ok"
         try:
             yield
-        except RedemptionError as error:
-            outcome = error.reason
-            if error.evidence is not None:
-                call.error_code = error.evidence.error_code
-                call.sub_error_code = error.evidence.sub_error_code
-                call.logid = error.evidence.logid
-            raise
+            call.outcome = "ok"
         except Exception as error:
-            outcome = type(error).__name__
+            if not self.deadline.is_cancelled:
+                call.outcome = error.reason if isinstance(error, RedemptionError) else type(error).__name__
+            evidence: Evidence | None = getattr(error, "evidence", None)
+            if evidence is not None:
+                call.error_code = evidence.error_code
+                call.sub_error_code = evidence.sub_error_code
+                call.logid = evidence.logid
             raise
         finally:
-            if self.deadline.is_cancelled and outcome != "ok":
-                outcome = ABANDONED
             call.seconds = time.perf_counter() - begun
-            call.outcome = outcome

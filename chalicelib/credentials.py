@@ -19,7 +19,7 @@ STALENESS_METRIC = "StaleSecret"
 
 MAX_AGE_SECONDS = 300.0
 MIN_REFRESH_SECONDS = 10.0
-"""Shortest time between two reads of the secret for an unknown key or app, and after a read that failed.
+"""Shortest time between two reads of the secret for an unknown key or app, for a mint, and after a read that failed.
 
 Invalid requests do not each cause a read. An ordinary read does not delay a read for an unknown key or app.
 """
@@ -49,14 +49,14 @@ class CredentialsCache:
         self._forced_read_at = -math.inf
         self._failed_at = -math.inf
 
-    def get(self, context: RequestContext) -> Credentials:
-        """Return credentials that are at most five minutes old.
+    def get(self, context: RequestContext, max_age: float = MAX_AGE_SECONDS) -> Credentials:
+        """Return credentials that are at most `max_age` seconds old.
 
         Older ones are used while Secrets Manager is unavailable or the secret is malformed. Without any, raises
         StorageUnavailableError or ConfigurationError. Raises UpstreamTimeoutError when no time is left for a read.
         """
         now = self._clock()
-        is_fresh = is_within(MAX_AGE_SECONDS, self._read_at, now)
+        is_fresh = is_within(max_age, self._read_at, now)
         # Wait after a failed read, or every request would wait for a service that is unavailable.
         if self._cached is not None and (is_fresh or is_within(MIN_REFRESH_SECONDS, self._failed_at, now)):
             return self._cached
@@ -78,7 +78,11 @@ class CredentialsCache:
         return found, credentials
 
     def find_app_secret(self, app_id: str, context: RequestContext) -> str | None:
-        """Return the secret of an app, "" for one of a service provider, or None for an unknown one; see `find`."""
+        """Return the secret of an app for a mint, "" for one of a service provider, or None for an unknown one.
+
+        It is as new as possible: a mint with the former secret of an app would replace the token of a service provider.
+        """
+        self.get(context, MIN_REFRESH_SECONDS)
         return self.find(lambda credentials: credentials.apps.get(app_id), context)[0]
 
     def _read(self, now: float, context: RequestContext) -> Credentials:

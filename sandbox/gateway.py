@@ -1,5 +1,6 @@
 """Lambda events without AWS: build API Gateway's and EventBridge's events, and parse the function's response."""
 
+import base64
 import json
 import re
 import uuid
@@ -63,6 +64,7 @@ def build_event(
             "path": f"/api{parts.path}",
             "stage": "api",
             "requestId": str(uuid.uuid4()),
+            "extendedRequestId": base64.b64encode(uuid.uuid4().bytes[:11]).decode(),
             "identity": {"sourceIp": "127.0.0.1"},
         },
         "body": body,

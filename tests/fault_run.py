@@ -20,7 +20,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +36,7 @@ from tests import policies
 from tests import token_rules as rules
 from tests.aws_proxy import AwsHttpCall, NetworkFault, Refusal, run_aws_proxy
 from tests.fleet import wait_until
+from tests.harness import age_token
 
 INSTANCES = 8
 MAX_CLOCK_OFFSET = 60.0
@@ -153,7 +154,8 @@ class FaultRun:
         self._proxy.refuse, self._proxy.observe = self._choose_table_fault, self._observe
         self._platform = RecordingServer(self._record_mint)
         self._callers: dict[str, str] = {}
-        self._iam = stack.emulated_account(self._dependencies.aws.url).client("iam")
+        account = stack.emulated_account(self._dependencies.aws.url)
+        self._iam, self._dynamodb = account.client("iam"), account.client("dynamodb")
         self._slots = {str(number): self._create_slot(str(number)) for number in range(1, INSTANCES + 1)}
         resources.callback(self._close)
 
@@ -207,9 +209,16 @@ class FaultRun:
         wait_until(lambda: all(slot.is_running for slot in self._slots.values()), READY_SECONDS)
         self.record(rules.FaultsEnded)
 
-    def _revoke(self) -> str:
+    def _revoke(self, *, is_young: bool | None = None) -> str:
+        """Invalidate all tokens. A young one is not replaced at once."""
         self._platform.revoke(lambda: self.record(rules.TokensRevoked))
-        return "tokens revoked"
+        if is_young is None:
+            is_young = self._random.random() < 0.3
+        if not is_young:
+            # There is no row before the first mint.
+            with suppress(self._dynamodb.exceptions.ConditionalCheckFailedException):
+                age_token(self._dynamodb, self._dependencies.environment["TABLE_NAME"])
+        return f"{'young ' if is_young else ''}tokens revoked"
 
     def _change_table_fault(self) -> str:
         fault = self._random.choice([None, *TABLE_FAULTS])
@@ -232,7 +241,7 @@ class FaultRun:
     def _set_trap(self) -> str:
         """Interrupt the next instance that acquires the lease or mints, and make the token unusable."""
         self._trap = self._random.choice(["lease", "mint"])
-        self._revoke()
+        self._revoke(is_young=False)
         return f"trap: {self._trap}"
 
     def _spring_trap(self, moment: str, name: str) -> None:

@@ -39,6 +39,7 @@ class Application(Chalice):
             normalized = _normalize_event({})
         gateway_context = normalized["requestContext"]
         context = RequestContext.for_lambda(lambda_context, request_id=gateway_context.get("requestId"))
+        context.record.extended_request_id = str(gateway_context.get("extendedRequestId") or "")
         gateway_context[_CONTEXT] = context
         try:
             return super().__call__(normalized, lambda_context)

@@ -14,9 +14,9 @@ from chalicelib.certificates.views import ListView
 from chalicelib.context import ListReport, Outcome, RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.errors import TokenRefusedError, UnauthenticatedError
+from chalicelib.errors import TokenRefusedError, UnauthenticatedError, UpstreamMalformedError
 from chalicelib.redaction import RedactedStruct
-from chalicelib.sessions import Session, encode_session, hash_open_id
+from chalicelib.sessions import PROBE_OPEN_ID, Session, encode_session, hash_open_id
 from chalicelib.tokens.provider import TokenProvider
 
 LIST_SECONDS = 6.0
@@ -59,8 +59,8 @@ class LoginHandler:
         """Exchange the code for a session, and list certificates if the body asks for them.
 
         Raises UnauthenticatedError for an unknown app, what `CredentialsCache.get` and `DouyinClient.login` raise,
-        UpstreamMalformedError for an open_id that is too long, and TokenUnavailableError in an app of a service
-        provider. An error of the list is in the result.
+        UpstreamMalformedError for an open_id that is too long or reserved, and TokenUnavailableError in an app of a
+        service provider. An error of the list is in the result.
         """
         app_secret, credentials = self.credentials_cache.find(lambda found: found.apps.get(body.app_id), context)
         # Requests of unknown apps end here, so that they cause no other call.
@@ -71,6 +71,9 @@ class LoginHandler:
         prefetched = [] if body.selection is None else self.lister.prefetch(body.selection, prefetch_context)
         try:
             session = Session(body.app_id, self._exchange_code(body.app_id, app_secret, body.code, context))
+            # The lists of this user count in no metric.
+            if session.open_id == PROBE_OPEN_ID:
+                raise UpstreamMalformedError("malformed")
             session_token = encode_session(session, int(self.clock()) + self.ttl, keys)
         except Exception:
             # Other requests need the threads of the prefetch.

@@ -90,6 +90,7 @@ class Telemetry:
         entry: dict[str, Any] = {
             **fields,
             "request_id": record.request_id,
+            "extended_request_id": record.extended_request_id,
             "app_id": record.app_id,
             "account_id": record.account_id,
             "poi_id": record.poi_id,
@@ -116,7 +117,7 @@ class Telemetry:
         log = self._logger.warning if errors else self._logger.info
         if not all(isinstance(found, RedemptionError) for found in errors):
             log = self._logger.error
-        log(operation, extra={name: value for name, value in entry.items() if value not in (None, "", [])})
+        log(operation, extra={name: value for name, value in entry.items() if value not in (None, "", [], {})})
 
     def _emit_metrics(self, record: RequestRecord, *, cold: bool) -> None:
         metrics = self._metrics

@@ -101,10 +101,8 @@ def advance(start: Cursor, pages: list[Page]) -> Cursor:
         is_empty = not page.size and not page.hidden
         received += page.size
         empty_pages = empty_pages + 1 if is_empty else 0
-    # The total may change between pages: the largest of this response counts, or that of the one before. An empty page
-    # never changes a known total: it may have failed.
-    totals = [page.total for page in pages if page.total is not None and page.size]
-    known = max(totals, default=start.total)
-    if known is None:
-        known = max((page.total for page in pages if page.total is not None), default=None)
-    return Cursor(start.next_page + len(pages), received, empty_pages, known)
+    # The total may differ between pages: the largest counts. The best evidence is a page with certificates, then the
+    # response before. A page without certificates never changes a known total: its query may have failed.
+    totals = [(1, start.total), *((2 if page.size else 0, page.total) for page in pages)]
+    total = max(((rank, total) for rank, total in totals if total is not None), default=(0, None))[1]
+    return Cursor(start.next_page + len(pages), received, empty_pages, total)

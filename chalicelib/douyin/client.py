@@ -1,5 +1,6 @@
 """The client of the platform's API: sends each call over the transport and knows which calls may be repeated."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -61,15 +62,13 @@ class DouyinClient:
         `known_total`: see `parse_certificates`. A doubtful page is returned only if every attempt has got one.
         """
         request = protocol.certificates_request(query, number, access_token)
-        doubts = 0
+        doubts = itertools.count(1)
 
         def attempt() -> Page:
-            nonlocal doubts
             with context.record_call("douyin", "query_user_certificates"):
                 response = self.transport.send(self.open_api, request, context.deadline, MAX_PAGE_BYTES)
                 page = parse_certificates(response, (number - 1) * query.page_size, known_total)
-                doubts += page.is_doubtful
-                if page.is_doubtful and doubts < RETRY_POLICY.max_attempts:
+                if page.is_doubtful and next(doubts) < RETRY_POLICY.max_attempts:
                     raise UpstreamMalformedError("malformed", retryable=True)
                 return page
 

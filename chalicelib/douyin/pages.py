@@ -52,8 +52,8 @@ def parse_certificates(response: Response, offset: int = 0, known_total: int | N
     page = _parse_documented(response) or _parse_leniently(response, offset, known_total)
     if page.size > MAX_PAGE_CERTIFICATES:
         raise UpstreamMalformedError("too_large")
-    is_listed_empty = not page.orders and not page.hidden
-    if is_listed_empty and _is_reached(offset, known_total) and not _is_reached(offset, page.total):
+    is_expected = known_total is not None and known_total > offset and (page.total or 0) <= offset
+    if is_expected and not page.orders and not page.hidden:
         if page.total == 0:
             raise UpstreamMalformedError("malformed", retryable=True)
         return msgspec.structs.replace(page, is_doubtful=True)
@@ -140,7 +140,7 @@ def _is_empty_page(envelope: dict[str, Any], offset: int, known_total: int | Non
     extra = envelope.get("extra") or {}
     total = _count(data.get("total"))
     # Without a total above 0, the reply may be that of a failed query: it does not say that the list ends here.
-    if not total and _is_reached(offset, known_total):
+    if not total and known_total is not None and known_total > offset:
         return False
     others = [value for name, value in data.items() if name not in _DATA_FIELDS]
     # On the first page, such a list may be `orders` under another name.
@@ -151,11 +151,6 @@ def _is_empty_page(envelope: dict[str, Any], offset: int, known_total: int | Non
     reported = (data.get("error_code"), extra.get("error_code"), extra.get("sub_error_code"), envelope.get("err_no"))
     is_success = total == 0 or any(code is not None for code in reported)
     return is_success and (data.get("total") is None or (total is not None and total <= offset))
-
-
-def _is_reached(offset: int, total: int | None) -> bool:
-    """Return whether a list with this total has certificates behind the first `offset`."""
-    return total is not None and total > offset
 
 
 def _count(value: Any) -> int | None:

@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import msgspec
 
@@ -37,6 +38,15 @@ result is one more mint.
 
 MAX_CLOCK_DIFFERENCE_SECONDS = 120.0
 """The clocks of two instances are at most this far apart (each is at most 60 s wrong)."""
+
+YOUNG_SECONDS = 10.0
+"""A refused token is not replaced in this time after its mint.
+
+If the platform refuses every token, each refusal would cause a mint, until the platform refuses the app's mints too.
+"""
+
+MAX_EPOCH_SECONDS = 10**11
+"""An `expires_at` above this is in milliseconds. A system that writes the row itself may have used them."""
 
 # After a failed mint no instance tries again for this time, or many requests would cause many mints.
 TRANSIENT_PAUSE_SECONDS = 2.0
@@ -59,6 +69,8 @@ class TokenRow(RedactedStruct, frozen=True):
     pause_seconds: float = PERMANENT_PAUSE_SECONDS
     #: The reason.
     failure: str = ""
+    #: When this service minted the token.
+    minted_at: int = 0
     #: The content in DynamoDB's format.
     item: Item = msgspec.field(default_factory=dict)
 
@@ -80,22 +92,32 @@ class TokenRow(RedactedStruct, frozen=True):
         is_in_pause = now < self.failed_until <= now + self.pause_seconds
         return is_in_pause and unchanged_seconds < self.pause_seconds
 
+    def is_young(self, now: float, unchanged_seconds: float) -> bool:
+        """Return whether the token was minted so recently that a refusal is no reason to replace it.
+
+        By its own clock alone, an instance cannot know that: `minted_at` is from the clock of another one.
+        """
+        is_recent = abs(now - self.minted_at) < MAX_CLOCK_DIFFERENCE_SECONDS + YOUNG_SECONDS
+        return is_recent and unchanged_seconds < YOUNG_SECONDS
+
     @classmethod
     def from_item(cls, item: Item) -> "TokenRow":
         """Parse an item. A malformed attribute counts as missing, so that a renewal repairs it."""
         access_token = item.get("access_token", {}).get("S", "")
-        failed_until = _number(item, "failed_until") / 1000
+        expires_at = _integer(item, "expires_at")
+        failed_until = _integer(item, "failed_until") / 1000
         # Without `failed_at`, or with that of an earlier failure, the difference is longer than any pause and not used.
-        pause = failed_until - _number(item, "failed_at") / 1000
+        pause = failed_until - _integer(item, "failed_at") / 1000
         return cls(
             access_token=access_token if is_access_token(access_token) else "",
-            expires_at=int(_number(item, "expires_at")),
-            version=int(_number(item, "version")),
+            expires_at=expires_at // 1000 if expires_at > MAX_EPOCH_SECONDS else expires_at,
+            version=_integer(item, "version"),
             lease_owner=item.get("lease_owner", {}).get("S", ""),
-            lease_until=_number(item, "lease_until") / 1000,
+            lease_until=_integer(item, "lease_until") / 1000,
             failed_until=failed_until,
             pause_seconds=pause if 0 < pause < PERMANENT_PAUSE_SECONDS else PERMANENT_PAUSE_SECONDS,
             failure=item.get("failure", {}).get("S", ""),
+            minted_at=_integer(item, "minted_at"),
             item=item,
         )
 
@@ -173,9 +195,12 @@ def token_key(token_id: str) -> str:
     return f"TOKEN#{token_id}"
 
 
-def _number(item: Item, name: str) -> float:
-    """Return a number attribute, or 0 when it is missing or of another type."""
-    return float(item.get(name, {}).get("N", 0))
+def _integer(item: Item, name: str) -> int:
+    """Return a number attribute without its fraction, or 0 when it is missing or of another type.
+
+    Exactly: the fencing token may be larger than a float can count.
+    """
+    return int(Decimal(item.get(name, {}).get("N", 0)))
 
 
 def _milliseconds(**times: float) -> Item:

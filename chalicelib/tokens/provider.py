@@ -113,9 +113,11 @@ class TokenProvider:
             policy = ONE_ATTEMPT if known.is_valid(now) else MINT_RETRY_POLICY
             return self._obtain(token_id, "", policy, context).access_token
         except (StorageUnavailableError, TokenUnavailableError):
-            if not known.is_valid(self.clock()):
+            now = self.clock()
+            if not known.is_valid(now):
                 raise
-            return self._remember(token_id, known.row, self.clock(), RETRY_SECONDS).access_token
+            known.since, known.max_age = now, RETRY_SECONDS
+            return known.row.access_token
 
     def preload(self, token_id: str, context: RequestContext) -> None:
         """Read a token into the cache unless it is there; never mints. Raises StorageUnavailableError."""
@@ -129,10 +131,11 @@ class TokenProvider:
     def get_other_token(self, token_id: str, refused: str, refusal: TokenRefusedError, context: RequestContext) -> str:
         """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one.
 
-        A TokenUnavailableError has the evidence of the refusal, unless a mint has failed with its own.
+        A young token is not replaced: raises TokenUnavailableError. This error has the evidence of the refusal, unless
+        a mint has failed with its own.
         """
         try:
-            return self._obtain(token_id, refused, MINT_RETRY_POLICY, context).access_token
+            return self._obtain(token_id, refused, MINT_RETRY_POLICY, context, is_refused=True).access_token
         except TokenUnavailableError as error:
             error.evidence = error.evidence or refusal.evidence
             raise
@@ -151,14 +154,21 @@ class TokenProvider:
         """Return the row from the table; raises StorageUnavailableError."""
         return TokenRow.from_item(self.table.get_item(token_key(token_id), context))
 
-    def _obtain(self, token_id: str, other_than: str, policy: RetryPolicy, context: RequestContext) -> TokenRow:
-        """Return the row with a token that has not expired and is not `other_than`: the present one, or a new one."""
+    def _obtain(
+        self, token_id: str, other_than: str, policy: RetryPolicy, context: RequestContext, *, is_refused: bool = False
+    ) -> TokenRow:
+        """Return the row with a token that has not expired and is not `other_than`: the present one, or a new one.
+
+        `is_refused`: the platform refuses `other_than`, and that is why it is to be replaced.
+        """
         try:
-            return self._use_or_mint(token_id, other_than, policy, context)
+            return self._use_or_mint(token_id, other_than, policy, context, is_refused=is_refused)
         except UpstreamTimeoutError:
             raise TokenUnavailableError("no new token in time") from None
 
-    def _use_or_mint(self, token_id: str, other_than: str, policy: RetryPolicy, context: RequestContext) -> TokenRow:
+    def _use_or_mint(
+        self, token_id: str, other_than: str, policy: RetryPolicy, context: RequestContext, *, is_refused: bool
+    ) -> TokenRow:
         """Do what `_obtain` does; raises UpstreamTimeoutError when no time is left for the next step."""
         may_mint = True
         # The age counts from before a read: Lambda may freeze the instance during it.
@@ -182,6 +192,9 @@ class TokenProvider:
                 with suppress(StorageUnavailableError):
                     row = self.read_row(token_id, context)
                 continue
+            is_present = row.access_token == other_than and row.expires_at > read_at
+            if is_refused and is_present and row.is_young(read_at, self._unchanged_seconds(token_id, row)):
+                raise TokenUnavailableError("the platform refuses a token that was minted moments ago")
             app_secret = self.find_secret(token_id, context)
             if not app_secret:
                 raise TokenUnavailableError(f"{token_id} is renewed by another system, which has not done so")
@@ -201,11 +214,10 @@ class TokenProvider:
             self.known_tokens.put(token_id, known, math.inf)
         return known
 
-    def _remember(self, token_id: str, row: TokenRow, since: float, max_age: float = TOKEN_SECONDS) -> TokenRow:
+    def _remember(self, token_id: str, row: TokenRow, since: float) -> TokenRow:
         known = self._known(token_id)
-        known.row = row
-        known.since = since
-        known.max_age = max_age
+        known.row, known.since, known.max_age = row, since, TOKEN_SECONDS
+        self._unchanged_seconds(token_id, row)
         return row
 
     def _mint(
@@ -232,7 +244,10 @@ class TokenProvider:
             return TokenRow(minted.access_token, expires_at)
 
     def _unchanged_seconds(self, token_id: str, row: TokenRow) -> float:
-        """Return how long this instance has seen this state of the row, by its monotonic clock."""
+        """Return how long this instance has seen this state of the row, by its monotonic clock.
+
+        Called whenever a row was read or written, because that is when the time begins.
+        """
         # Not only the version: it starts at 1 again when an operator replaces the row.
         state = (row.version, row.lease_owner, row.failed_until)
         now = self.monotonic()

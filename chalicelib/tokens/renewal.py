@@ -57,36 +57,29 @@ def renew_tokens(
     """
     renewal = Renewal()
     secrets = credentials_cache.get(context).apps
-    own_apps = [app_id for app_id, secret in secrets.items() if secret]
-    shuffle(own_apps)
+    app_ids = list(secrets)
+    shuffle(app_ids)
     lifetimes: list[int] = []
-    for app_id in own_apps:
+    for app_id in sorted(app_ids, key=lambda app_id: not secrets[app_id]):
+        is_own = bool(secrets[app_id])
         app_context = context.with_timeout(SECONDS_PER_APP)
         row = newest = TokenRow()
         try:
             row = newest = tokens.read_row(app_id, app_context)
-            if is_expiring(row, clock()):
+            if is_own and is_expiring(row, clock()):
                 newest = tokens.renew(app_id, row, app_context)
         except RedemptionError as error:
             renewal.add_failure(app_id, error)
         else:
-            if newest is row:
-                renewal.unchanged += 1
-            else:
+            if newest is not row:
                 renewal.renewed.append(app_id)
-        if newest.access_token:
-            lifetimes.append(max(0, newest.expires_at - int(clock())))
-    for app_id in [app_id for app_id, secret in secrets.items() if not secret]:
-        try:
-            row = tokens.read_row(app_id, context.with_timeout(SECONDS_PER_APP))
-        except RedemptionError as error:
-            renewal.add_failure(app_id, error)
-        else:
-            # An expired token is not in the metric: that of a merchant who has left would hide all others.
-            if row.access_token and row.expires_at > clock():
-                lifetimes.append(row.expires_at - int(clock()))
-            else:
+            elif is_own:
+                renewal.unchanged += 1
+            elif not row.access_token or row.expires_at <= clock():
                 renewal.expired.append(app_id)
+        # An expired token of a provider is not in the metric: that of a merchant who has left would hide all others.
+        if newest.access_token and app_id not in renewal.expired:
+            lifetimes.append(max(0, newest.expires_at - int(clock())))
     renewal.seconds_left = min(lifetimes, default=None)
     return renewal
 

@@ -13,7 +13,7 @@ from sandbox import gateway, stack
 from sandbox.runtime import FunctionError, Instance
 from sandbox.sample_data import APP_ID, APP_SECRET, CUSTOMER
 from tests.fleet import Fleet, code_of, run_fleet, wait_until
-from tests.harness import SESSION_KEY, TOKEN_ROW, Api, Aws, Platform, in_seconds
+from tests.harness import SESSION_KEY, TOKEN_ROW, Api, Aws, Platform, age_token, in_seconds
 
 Headers = dict[str, str]
 
@@ -77,6 +77,7 @@ class TestFiftyInstances:
 
     def test_a_revoked_token_is_minted_once(self, fleet: Fleet, headers: Headers, platform: Platform, aws: Aws) -> None:
         fleet.list_certificates(headers)
+        age_token(aws.dynamodb, aws.table)
         platform.server.platform.revoke_tokens(APP_ID)
         assert_all_served_with_one_mint(fleet, headers, platform, aws)
         assert len(platform.calls("query_user_certificates")) == 2 * INSTANCE_COUNT
@@ -104,6 +105,18 @@ class TestFiftyInstances:
         assert fleet.each(log_in) == ["ok"] * INSTANCE_COUNT
         assert [call["call"] for call in platform.server.calls] == ["code2session"] * INSTANCE_COUNT
         assert aws.row(f"TOKEN#{app_id}") == row
+
+
+def test_a_platform_that_refuses_every_token_causes_one_mint_at_once(
+    small_fleet: Fleet, headers: Headers, platform: Platform
+) -> None:
+    """The quota is 500 mints in five minutes, for all merchants of the app."""
+    platform.fail("code", code=2190008)
+    codes = {code_of(response) for _ in range(20) for response in small_fleet.list_certificates(headers)}
+    assert codes == {"token_unavailable"}
+    assert len(platform.calls("client_token")) == 1
+    platform.clear_faults()
+    assert {code_of(response) for response in small_fleet.list_certificates(headers)} == {"ok"}
 
 
 def test_a_slow_mint_is_waited_for(small_fleet: Fleet, headers: Headers, platform: Platform, aws: Aws) -> None:

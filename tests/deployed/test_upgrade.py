@@ -37,7 +37,7 @@ from sandbox.sample_data import (
 from sandbox.stack import RENEWAL_FUNCTION, STAGE
 from tests.deployed.test_miniprogram import run
 from tests.fleet import request, run_fleet
-from tests.harness import IS_NIGHTLY, JSON_HEADERS, LIST_URL, Platform
+from tests.harness import IS_NIGHTLY, JSON_HEADERS, LIST_URL, Aws, Platform, age_token
 from tests.operators import TABLE, Operator, run_operator
 from tests.template import read_resources
 
@@ -240,7 +240,13 @@ def test_a_stage_is_upgraded_rolled_back_and_upgraded_again_under_load(
 
 
 def test_instances_of_both_versions_share_token_sessions_and_cursors(
-    released: Released, bundle: Path, environment: dict[str, str], platform: Platform, tmp_path: Path, log: Log
+    released: Released,
+    bundle: Path,
+    environment: dict[str, str],
+    platform: Platform,
+    aws: Aws,
+    tmp_path: Path,
+    log: Log,
 ) -> None:
     with zipfile.ZipFile(current_archive(released.folder)) as packed:
         packed.extractall(tmp_path)
@@ -253,6 +259,7 @@ def test_instances_of_both_versions_share_token_sessions_and_cursors(
         assert {response.status for response in lists} == {200}
         for _ in range(RENEWALS):
             platform.server.calls.clear()
+            age_token(aws.dynamodb, aws.table)
             platform.server.platform.revoke_tokens(APP_ID)
             assert {response.status for response in fleet.list_certificates(urls[0][0])} == {200}
             assert len(platform.calls("client_token")) == 1

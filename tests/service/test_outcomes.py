@@ -119,6 +119,8 @@ def test_an_error_of_a_call_is_a_problem(api: Api, aws: Aws, platform: Platform,
         response = api.login(milliseconds=kind.milliseconds)
     else:
         api.login()
+        if call == "page":
+            aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(7200))
         response = api.list(milliseconds=kind.milliseconds)
     assert_problem(response, status, problem)
     assert len(platform.calls(CALLS[call])) == calls
@@ -132,10 +134,11 @@ def test_an_error_of_a_call_is_a_problem(api: Api, aws: Aws, platform: Platform,
     [("busy", 4), ("token refused", 2), ("not authorized", 1), ("HTTP 429", 1), ("not JSON", 4), ("no response", 1)],
 )
 def test_an_error_of_a_later_page_ends_the_response_before_it(
-    api: Api, platform: Platform, name: str, calls: int
+    api: Api, aws: Aws, platform: Platform, name: str, calls: int
 ) -> None:
     kind = KINDS[name]
     api.login(CUSTOMER_WITH_MANY_COUPONS)
+    aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(7200))
     platform.fail(page=3, **kind.fault)
     first = api.list(milliseconds=kind.milliseconds)
     assert (first.status, len(certificate_ids(first))) == (200, 100)

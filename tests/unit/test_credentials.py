@@ -119,6 +119,25 @@ def test_the_cached_secret_is_used_and_every_ten_seconds_a_newer_one_is_looked_f
     assert store.secret.reads == 3
 
 
+@pytest.mark.parametrize(("seconds", "secret"), [(9.9, APP_SECRET), (10.0, ""), (-1.0, "")])
+def test_a_mint_reads_a_secret_again_that_is_older_than_ten_seconds(store: Store, seconds: float, secret: str) -> None:
+    """The app may have become a service provider's."""
+    store.get()
+    store.secret.put({APP_ID: ""}, [SESSION_KEY])
+    store.clock.now += seconds
+    assert store.store.find_app_secret(APP_ID, store.context) == secret
+
+
+@pytest.mark.parametrize("failure", ["unavailable", "malformed"])
+def test_a_mint_uses_the_cached_secret_if_there_is_no_other(store: Store, failure: str) -> None:
+    store.get()
+    store.fail(failure)
+    store.clock.now += 10
+    for _ in range(2):
+        assert store.store.find_app_secret(APP_ID, store.context) == APP_SECRET
+    assert store.secret.reads == 2
+
+
 def test_a_failed_ordinary_read_does_not_delay_the_one_for_an_unknown_app(store: Store) -> None:
     store.get()
     store.fail("unavailable")

@@ -124,6 +124,14 @@ def test_the_request_id_is_the_gateways_or_lambdas(
     assert app.call(event, lambda_context)["headers"]["X-Request-Id"] == request_id
 
 
+@pytest.mark.parametrize(("extended", "logged"), [("Ab1=", "Ab1="), (None, ""), (7, "7")])
+def test_the_extended_request_id_is_recorded(app: App, extended: Any, logged: str) -> None:
+    event = make_event()
+    event["requestContext"]["extendedRequestId"] = extended
+    app.call(event)
+    assert app.report()[1].extended_request_id == logged
+
+
 def raising(error: Exception) -> Callable[..., Any]:
     def fail(*_: Any) -> None:
         raise error

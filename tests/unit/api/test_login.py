@@ -15,7 +15,7 @@ from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.context import Deadline, ListReport, Outcome, RequestContext
 from chalicelib.douyin.protocol import Selection
-from chalicelib.sessions import Session, decode_session, hash_open_id
+from chalicelib.sessions import PROBE_OPEN_ID, Session, decode_session, hash_open_id
 from chalicelib.tokens.provider import TokenProvider
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import (
@@ -149,7 +149,11 @@ def test_what_fails_for_the_list_is_its_problem_and_the_user_is_logged_in(
 
 @pytest.mark.parametrize(
     ("result", "error"),
-    [(errors.LoginRefusedError("40018"), errors.LoginRefusedError), (LONG, errors.UpstreamMalformedError)],
+    [
+        (errors.LoginRefusedError("40018"), errors.LoginRefusedError),
+        (LONG, errors.UpstreamMalformedError),
+        (PROBE_OPEN_ID, errors.UpstreamMalformedError),
+    ],
 )
 def test_a_failed_login_ends_its_prefetch_and_before_the_list(
     result: str | errors.RedemptionError, error: type[Exception]

@@ -78,6 +78,7 @@ def failed(error: Exception) -> Outcome:
 def full_record(outcome: Outcome = OK) -> RequestRecord:
     return make_record(
         request_id="r",
+        extended_request_id="x=",
         outcome=outcome,
         account_id=ACCOUNT_ID,
         user="0123456789abcdef",
@@ -103,7 +104,7 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
 
 
 def test_one_line_has_everything_about_a_request(output: Output) -> None:
-    make_telemetry().report("GET /x", full_record(), status=200)
+    make_telemetry().report("GET /x", full_record(), status=200, failed={}, renewed=[])
     [line] = output.log_lines()
     for name in ("timestamp", "level", "service"):
         assert line.pop(name)
@@ -112,6 +113,7 @@ def test_one_line_has_everything_about_a_request(output: Output) -> None:
         "outcome": "ok",
         "status": 200,
         "request_id": "r",
+        "extended_request_id": "x=",
         "cold_start": False,
         "account_id": ACCOUNT_ID,
         "poi_id": POI_ID,

@@ -43,6 +43,15 @@ MISCONFIGURED = errors.AppMisconfiguredError("10013", evidence=EVIDENCE)
         (token_row("clt. 1", version=0), TokenRow("", int(NOW) + 3600)),
         ({"access_token": {"S": "clt.1"}}, TokenRow("clt.1", 0)),
         ({"expires_at": {"N": "1800000000.75"}}, TokenRow("", 1800000000)),
+        # In milliseconds.
+        ({"expires_at": {"N": "1800000000750"}}, TokenRow("", 1800000000)),
+        ({"expires_at": {"N": str(10**11)}}, TokenRow("", 10**11)),
+        ({"expires_at": {"N": str(10**11 + 1)}}, TokenRow("", 10**8)),
+        # Larger than a float can count, and in DynamoDB's other notation.
+        ({"version": {"N": str(2**53 + 1)}}, TokenRow(version=2**53 + 1)),
+        ({"version": {"N": "9" * 38}}, TokenRow(version=int("9" * 38))),
+        ({"version": {"N": "7E+2"}}, TokenRow(version=700)),
+        ({"minted_at": {"N": "1800000000"}}, TokenRow(minted_at=1800000000)),
         (
             token_row(None, lease_until=MILLISECONDS + 4500, failed_at=MILLISECONDS, failed_until=MILLISECONDS + 2500)
             | {"lease_owner": {"S": "another"}, "failure": {"S": "http_503"}},
@@ -61,6 +70,7 @@ MISCONFIGURED = errors.AppMisconfiguredError("10013", evidence=EVIDENCE)
                 "version": {"S": "7"},
                 "failed_until": {"S": "x"},
                 "failure": {"N": "7"},
+                "minted_at": {"S": "now"},
                 "lease_until": {"NULL": True},
                 "lease_owner": {"N": "7"},
             },
@@ -111,6 +121,35 @@ def test_a_pause_ends_by_either_clock(
 ) -> None:
     row = TokenRow(failed_until=failed_until, pause_seconds=pause_seconds)
     assert row.is_paused(NOW, unchanged_seconds) is paused
+
+
+@pytest.mark.parametrize(
+    ("minted_at", "unchanged_seconds", "young"),
+    [
+        (NOW, 0.0, True),
+        (NOW, 9.9, True),
+        # This instance knows that it is older, whatever the clocks say.
+        (NOW, 10.0, False),
+        # The clocks of two instances differ by up to 120 s.
+        (NOW - 129, 0.0, True),
+        (NOW - 130, 0.0, False),
+        (NOW + 129, 0.0, True),
+        (NOW + 130, 0.0, False),
+        # Written by hand.
+        (0, 0.0, False),
+    ],
+)
+def test_a_token_is_young_by_two_clocks(minted_at: float, unchanged_seconds: float, young: bool) -> None:
+    assert TokenRow(minted_at=int(minted_at)).is_young(NOW, unchanged_seconds) is young
+
+
+def test_the_fencing_token_counts_on_from_any_number() -> None:
+    table = FakeTable(**{KEY: token_row("clt.old", version=2**53)})
+    lease = read_lease(table)
+    lease.acquire()
+    assert table.items[KEY]["version"] == {"N": str(2**53 + 1)}
+    with pytest.raises(ConditionFailedError):
+        Lease(table, "tta", TokenRow.from_item(token_row("clt.old", version=2**53)), Clock(), make_context()).acquire()
 
 
 def read_lease(table: FakeTable, clock: Clock | None = None) -> Lease:

@@ -22,7 +22,7 @@ from chalicelib import errors
 from chalicelib.aws import Item
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.protocol import MintedToken
-from chalicelib.tokens.lease import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS
+from chalicelib.tokens.lease import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS, YOUNG_SECONDS
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import is_expiring
 from tests import token_rules as rules
@@ -122,6 +122,7 @@ class World:
     newest_at: float = 0.0
     refused: list[tuple[str, float]] = field(default_factory=list)
     count: int = 0
+    is_refusing: bool = False
 
     @property
     def has_faults(self) -> bool:
@@ -139,8 +140,17 @@ class World:
         return token
 
     def revoke(self) -> None:
+        """Invalidate all tokens, of which the newest was minted 200 s ago."""
+        if "minted_at" in self.items.get(ROW, {}):
+            self.items[ROW] = {**self.items[ROW], "minted_at": {"N": str(int(NOW + self.simulation.now) - 200)}}
+        self.revoke_young()
+
+    def revoke_young(self) -> None:
         self.tokens = []
         self.record(rules.TokensRevoked)
+
+    def refuse_all(self) -> None:
+        self.is_refusing = True
 
     def expire_row(self) -> None:
         self.items[ROW] = {**self.items[ROW], "expires_at": {"N": str(int(NOW) - 7200)}}
@@ -149,7 +159,7 @@ class World:
     def accepts(self, token: str) -> bool:
         """Return whether a token is the newest one, or the one before, which works for five minutes more."""
         is_current = self.simulation.now - self.newest_at < 300
-        return token in self.tokens[0 if is_current else -1 :]
+        return token in self.tokens[0 if is_current else -1 :] and not self.is_refusing
 
 
 class SimulatedInstance:
@@ -337,7 +347,7 @@ failed_mints = st.sampled_from(
     ]
 )
 change_lists = st.lists(
-    st.tuples(st.floats(0, FAULT_SECONDS - 10), st.sampled_from(["revoke", "expire_row"])), max_size=4
+    st.tuples(st.floats(0, FAULT_SECONDS - 10), st.sampled_from(["revoke", "revoke_young", "expire_row"])), max_size=4
 )
 expiries = st.sampled_from([-100, -30, 0, 30, 59, 100])
 """When the token in the row expires, in seconds: the instances may disagree whether it has."""
@@ -389,6 +399,25 @@ def test_no_value_in_the_row_stops_anyone_for_long(
     assert rules.find_violations(history) == []
     responses = [event for event in history if isinstance(event, rules.RequestEnded)]
     assert {event.instance for event in responses if event.code == "ok" and event.at <= 30 + 2} == {"1", "2", "3"}
+
+
+@examples
+@given(st.lists(clocks, min_size=3, max_size=3), st.lists(good_mints, max_size=8))
+def test_a_platform_that_refuses_every_token_causes_a_mint_in_ten_seconds(
+    offsets: list[float], mints: list[Mint]
+) -> None:
+    """Three instances, a request a second each, for five minutes; 500 mints are allowed in this time."""
+    simulation = Simulation()
+    world = World(simulation, mints)
+    world.refuse_all()
+    world.items[ROW] = {"pk": {"S": ROW}, **token_row(world.mint("operator"), 7000)}
+    for number, offset in enumerate(offsets, 1):
+        SimulatedInstance(world, str(number), Plan(offset), pause=0.8 + number / 10)
+    simulation.run(300)
+    times = [event.at for event in world.history if isinstance(event, rules.Minted)][1:]
+    assert times[0] < 10
+    assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= YOUNG_SECONDS
+    assert rules.find_response_seconds(world.history)
 
 
 @pytest.mark.parametrize("stall", [LEASE_SECONDS + 0.1, 7.0])

@@ -1,5 +1,6 @@
 """Decisions of the token store: cached, read again, minted, waited for, or refused."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -379,6 +380,82 @@ def test_a_refused_token_is_replaced_by_the_newer_one_in_the_row_or_by_a_new_one
     assert instance.replace("clt.refused") == token
     assert instance.get() == token, "it is cached"
     assert len(instance.douyin.mints) == (token == "clt.1")
+
+
+YOUNG = token_row("clt.young", 7000, version=7, minted_at=int(NOW))
+
+
+def keep(instance: Tokens) -> None:
+    """Let the platform refuse the young token, which is not replaced."""
+    with pytest.raises(errors.TokenUnavailableError, match="refuses a token that was minted moments ago") as raised:
+        instance.replace("clt.young")
+    assert raised.value.evidence == REFUSAL.evidence
+
+
+class TestYoungToken:
+    """A refusal is no reason to replace it: if all tokens are refused, each request would mint."""
+
+    def test_it_is_not_replaced_and_requests_go_on_sending_it(self) -> None:
+        instance = Tokens(YOUNG)
+        for _ in range(3):
+            assert instance.get() == "clt.young"
+            keep(instance)
+        assert (instance.douyin.mints, instance.table.writes, instance.clock.sleeps) == ([], [], [])
+
+    @pytest.mark.parametrize(
+        "learn",
+        [
+            Tokens.get,
+            lambda instance: instance.store.preload("tta", instance.context),
+            keep,
+        ],
+        ids=["read", "preload", "refusal"],
+    )
+    @pytest.mark.parametrize(("passed", "is_replaced"), [(9.9, False), (10.0, True)])
+    def test_it_is_young_for_ten_seconds_from_when_this_instance_first_saw_it(
+        self, learn: Callable[[Tokens], object], passed: float, *, is_replaced: bool
+    ) -> None:
+        instance = Tokens(YOUNG, seconds=60.0)
+        learn(instance)
+        instance.clock.now += passed
+        if is_replaced:
+            assert instance.replace("clt.young") == "clt.1"
+        else:
+            keep(instance)
+
+    @pytest.mark.parametrize(("passed", "mints"), [(9.9, 1), (10.0, 2)])
+    def test_that_which_an_instance_has_minted_itself_is_young_from_its_commit(self, passed: float, mints: int) -> None:
+        instance = Tokens(seconds=60.0)
+        instance.douyin.on_mint = lambda: instance.clock.sleep(1.0)
+        minted = instance.get()
+        instance.clock.now += passed
+        with contextlib.nullcontext() if mints == 2 else pytest.raises(errors.TokenUnavailableError):
+            instance.replace(minted)
+        assert len(instance.douyin.mints) == mints
+
+    def test_a_lease_is_waited_for(self) -> None:
+        """Another instance has known it for longer."""
+        instance = Tokens(YOUNG)
+        other = instance.lease_by_another()
+        instance.table.before_read = [lambda: None, lambda: commit(other)]
+        assert (instance.replace("clt.young"), instance.douyin.mints) == ("clt.other", [])
+
+    @pytest.mark.parametrize(
+        "item",
+        [
+            token_row("clt.young", 0, version=7, minted_at=int(NOW)),
+            token_row(None, version=7, minted_at=int(NOW)),
+            token_row("clt.young", version=7, minted_at=int(NOW) - 130),
+            token_row("clt.young", version=7),
+            token_row("clt.young"),
+        ],
+        ids=["expired", "removed", "older", "written by hand", "written by hand without a version"],
+    )
+    def test_any_other_is_replaced(self, item: Item) -> None:
+        assert Tokens(item).replace("clt.young") == "clt.1"
+
+    def test_the_schedule_and_an_operator_replace_it(self) -> None:
+        assert Tokens(YOUNG).renew() == "clt.1"
 
 
 def test_a_preloaded_token_needs_no_read() -> None:

@@ -128,7 +128,7 @@ def test_the_shortest_lifetime_after_the_run_is_returned(
     assert run.start().seconds_left == seconds_left
 
 
-def test_the_rows_of_providers_apps_are_read_once_after_the_others_and_never_renewed() -> None:
+def test_the_rows_of_providers_apps_are_read_once_after_the_others_in_random_order_and_never_renewed() -> None:
     run = Run(b=SOON, theirs=LATE, late=-50, missing=None, zero=0)
     run.secret.put({"theirs": "", "late": "", "missing": "", "zero": "", "b": "s"}, [SESSION_KEY])
     run.douyin.on_mint = lambda: run.table.reads.append("mint")
@@ -136,10 +136,12 @@ def test_the_rows_of_providers_apps_are_read_once_after_the_others_and_never_ren
     assert (renewal.renewed, renewal.unchanged, renewal.failed, renewal.error) == (["b"], 0, {}, None)
     assert renewal.expired == ["late", "missing", "zero"]
     assert renewal.seconds_left == LATE, "a token that nobody writes any more does not hide the others"
-    assert run.table.reads == [f"TOKEN#{app}" for app in ("b", "b")] + [
-        "mint",
-        *(f"TOKEN#{app}" for app in ("theirs", "late", "missing", "zero")),
-    ]
+    reads = [f"TOKEN#{app}" for app in ("b", "b", "late", "missing", "theirs", "zero")]
+    assert run.table.reads == [*reads[:2], "mint", *reads[2:]]
+    run.table.reads.clear()
+    run.shuffle = list.reverse
+    run.start()
+    assert run.table.reads == [f"TOKEN#{app}" for app in ("b", "zero", "missing", "late", "theirs")]
 
 
 def test_each_app_has_a_time_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
