@@ -13,7 +13,7 @@ SHORT_SECONDS = 20 * 60
 """The schedule renews a token 30 minutes before its end, and runs every 10 minutes."""
 
 MAX_LIFETIME_SECONDS = 24 * 3600
-"""Tokens live for two hours. A later expiry is in milliseconds."""
+"""Tokens live for two hours. A later expiry is an error."""
 
 CODE_ROWS = {
     row.code: row
@@ -93,7 +93,7 @@ def judge_token(token_id: str, row: TokenRow, now: float, *, is_foreign: bool) -
         advice = "see the checks schedule and schedule.last_run; then redeemctl token renew APP_ID"
         return warning("token", token_id, f"expires in {seconds} s, and the schedule has not renewed it", advice)
     if seconds > MAX_LIFETIME_SECONDS:
-        advice = "write it again, with expires_at in epoch seconds, not milliseconds; or redeemctl token renew APP_ID"
+        advice = "write it again, with expires_at in epoch seconds; or redeemctl token renew APP_ID"
         return failed("token", token_id, "expires in more than a day", advice)
     if row.access_token and seconds > 0:
         return ok("token", token_id, "of another system, valid" if is_foreign else f"expires in {seconds} s")

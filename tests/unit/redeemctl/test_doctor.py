@@ -367,6 +367,12 @@ def test_a_platform_that_does_not_answer_the_function_either_is_not_called_a_fau
         (TokenRow(), True, FAILED, "is missing or malformed"),
         (TokenRow("t", int(NOW) + 86_400), True, OK, "valid"),
         (TokenRow("t", int(NOW) + 86_401), True, FAILED, "expires in more than a day"),
+        (
+            TokenRow.from_item({"access_token": {"S": "t"}, "expires_at": {"N": f"{int(NOW) + 60}000"}}),
+            True,
+            OK,
+            "valid",
+        ),
     ],
 )
 def test_a_short_token_is_a_warning_and_one_of_another_system_must_only_be_valid(
