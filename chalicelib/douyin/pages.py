@@ -47,7 +47,8 @@ def parse_certificates(response: Response, offset: int = 0, known_total: int | N
     """Parse a page; raises UpstreamError. A malformed field counts as missing; see `Page` for what is reported.
 
     `offset` is the number of certificates that fit on the pages before it. `known_total` is the total of the list, as
-    far as it was known when the page was requested.
+    far as it was known when the page was requested: an empty page that it reaches is malformed or doubtful, unless the
+    page's own total reaches it too.
     """
     page = _parse_documented(response) or _parse_leniently(response, offset, known_total)
     if page.size > MAX_PAGE_CERTIFICATES:

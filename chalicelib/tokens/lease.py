@@ -95,7 +95,7 @@ class TokenRow(RedactedStruct, frozen=True):
     def is_young(self, now: float, unchanged_seconds: float) -> bool:
         """Return whether the token was minted so recently that a refusal is no reason to replace it.
 
-        By its own clock alone, an instance cannot know that: `minted_at` is from the clock of another one.
+        Both must say so: `minted_at` is from another instance's clock, and one that has just started has seen nothing.
         """
         is_recent = abs(now - self.minted_at) < MAX_CLOCK_DIFFERENCE_SECONDS + YOUNG_SECONDS
         return is_recent and unchanged_seconds < YOUNG_SECONDS
