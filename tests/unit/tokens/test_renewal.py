@@ -130,18 +130,19 @@ def test_the_shortest_lifetime_after_the_run_is_returned(
 
 def test_the_rows_of_providers_apps_are_read_once_after_the_others_in_random_order_and_never_renewed() -> None:
     run = Run(b=SOON, theirs=LATE, late=-50, missing=None, zero=0)
-    run.secret.put({"theirs": "", "late": "", "missing": "", "zero": "", "b": "s"}, [SESSION_KEY])
+    run.table.items["TOKEN#empty"] = token_row(None, LATE)
+    run.secret.put({"theirs": "", "late": "", "missing": "", "zero": "", "empty": "", "b": "s"}, [SESSION_KEY])
     run.douyin.on_mint = lambda: run.table.reads.append("mint")
     renewal = run.start()
     assert (renewal.renewed, renewal.unchanged, renewal.failed, renewal.error) == (["b"], 0, {}, None)
-    assert renewal.expired == ["late", "missing", "zero"]
+    assert renewal.expired == ["empty", "late", "missing", "zero"]
     assert renewal.seconds_left == LATE, "a token that nobody writes any more does not hide the others"
-    reads = [f"TOKEN#{app}" for app in ("b", "b", "late", "missing", "theirs", "zero")]
+    reads = [f"TOKEN#{app}" for app in ("b", "b", "empty", "late", "missing", "theirs", "zero")]
     assert run.table.reads == [*reads[:2], "mint", *reads[2:]]
     run.table.reads.clear()
     run.shuffle = list.reverse
     run.start()
-    assert run.table.reads == [f"TOKEN#{app}" for app in ("b", "zero", "missing", "late", "theirs")]
+    assert run.table.reads == [f"TOKEN#{app}" for app in ("b", "empty", "zero", "missing", "late", "theirs")]
 
 
 def test_each_app_has_a_time_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
