@@ -197,7 +197,8 @@ def _count_lines(start: Any, data: dict[str, Any]) -> Any:
     records = cloudwatch_logs._collect_query_records([data["logGroupName"]], data["startTime"], data["endTime"])
     for text in [text for record in records for text in record["@message"].splitlines() if text.startswith("{")]:
         line = json.loads(text)
-        if eval(expression, {"re": re, "line": line}):  # noqa: S307
+        # The query is redeemctl's own.
+        if eval(expression, {"re": re, "line": line}):  # noqa: S307 # nosec B307
             counts[tuple(line.get(name, "") for name in fields)] += 1
     results = [dict(zip(fields, key, strict=True)) | {query["count"]: str(n)} for key, n in counts.most_common()]
     cloudwatch_logs._queries[json.loads(response[2])["queryId"]]["results"] = [
