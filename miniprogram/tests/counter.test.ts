@@ -533,6 +533,107 @@ test("the list is read again each minute while 券详情 is shown, ten times wit
   assert.equal(counter.reads - reads, 12);
 });
 
+test("a part that is lost during an update keeps the coupon, which must be checked, also after a second update", async () => {
+  const other = { ...COUPON, certificate_id: "8", sku_id: "8" };
+  const first = { certificates: [other], next_cursor: "c" };
+  const counter = await new Counter().open(() => Promise.resolve());
+  const { onRequest } = counter.tt;
+  counter.tt.onRequest = (options) =>
+    options.url.includes("cursor") ? options.fail({ errMsg: "request:fail" }) : onRequest(options);
+  for (const _ of [1, 2]) {
+    counter.parts = [first];
+    await counter.comeBack();
+    assert.deepEqual(
+      [counter.page.data.detail?.title, counter.band, counter.page.data.verdict?.canRetry, counter.page.data.canSubmit],
+      ["团购券", "! 未能更新（16:07 的数据）", true, false],
+    );
+  }
+  counter.tt.onRequest = onRequest;
+  counter.parts = [first];
+  counter.page.retry();
+  await flush();
+  assert.equal(counter.band, "本店可用");
+});
+
+test("a part that is loaded later does not make the first one newer", async () => {
+  const counter = new Counter();
+  counter.parts = [
+    {
+      next_cursor: "c",
+      certificates: Array.from({ length: 9 }, (_, n) => ({ ...COUPON, certificate_id: `${n}`, sku_id: `${n}` })),
+    },
+  ];
+  await counter.open();
+  counter.back();
+  await counter.wait(1800);
+  counter.coupons = [{ ...COUPON, certificate_id: "10", sku_id: "10" }];
+  counter.list.loadMore();
+  await flush();
+  counter.isOffline = true;
+  await counter.openCoupon("1");
+  assert.equal(counter.band, "! 未能更新（16:07 的数据）");
+});
+
+test("a store that is closed meanwhile submits nothing, and a pull-down ends", async () => {
+  const calls: object[] = [];
+  const counter = await new Counter().open((_, store) => calls.push(store));
+  let stops = 0;
+  Object.assign(counter.tt, {
+    stopPullDownRefresh: () => {
+      stops += 1;
+    },
+  });
+  const merchant = {
+    account_id: STORE.account_id,
+    stores: [
+      { poi_id: "1", name: "1" },
+      { poi_id: "2", name: "2" },
+    ],
+  };
+  counter.visit.stores = { ...counter.visit.stores, chosenAt: 0, request: 9 };
+  counter.visit.updateStores({
+    kind: "responded",
+    request: 9,
+    outcome: { kind: "stores", merchant, stale: false },
+    now: NOW,
+  });
+  assert.equal(counter.page.data.detail, null);
+  await counter.use();
+  counter.page.onPullDownRefresh();
+  assert.deepEqual([calls, stops], [[], 1]);
+});
+
+test("a late result begins the reads again: 再次核销 waits for the last of them", async () => {
+  const { ends, onSelect } = pendingHook();
+  const counter = await new Counter().open(onSelect);
+  await counter.use();
+  for (const seconds of [60, 3, 7, 15]) {
+    await counter.wait(seconds);
+  }
+  ends[0]?.reject(new Error("late"));
+  await flush();
+  for (const seconds of [3, 2, 5]) {
+    await counter.wait(seconds);
+    assert.equal(counter.button, "查看其他券");
+  }
+  await counter.wait(20);
+  assert.equal(counter.button, "再次核销");
+});
+
+test("reads go on after the clock was set back while a problem was shown", async () => {
+  const counter = await new Counter().open(() => Promise.resolve());
+  await counter.use();
+  counter.isOffline = true;
+  await counter.wait(3);
+  counter.isOffline = false;
+  const { now } = Date;
+  mock.method(Date, "now", () => now() - 3_600_000);
+  const { reads } = counter;
+  await counter.wait(7);
+  assert.equal(counter.reads, reads + 1);
+  mock.restoreAll();
+});
+
 test("each second sets only the clock, and the screen stays on while 券详情 is shown", async () => {
   const counter = await new Counter().open();
   const set: object[] = [];

@@ -15,7 +15,7 @@ import { loadBuilt } from "./built";
 const { clockText, dateText, daysBetween } = loadBuilt<typeof Dates>("coupons/pages/certificates/dates");
 const { cardsOf, groupsOf, remainderText, yuan } = loadBuilt<typeof Rows>("coupons/pages/certificates/rows");
 const { detailOf } = loadBuilt<typeof Details>("coupons/pages/certificates/detail");
-const { countText, dialogOf, noticeOf, stepsOf, unusableText } = loadBuilt<typeof Messages>(
+const { countText, dialogOf, noticeOf, stepsOf, unusableText, waitLeft } = loadBuilt<typeof Messages>(
   "coupons/pages/certificates/messages",
 );
 const { INITIAL_STATE, isEmpty, nextState, orderText } = loadBuilt<typeof States>("coupons/pages/certificates/state");
@@ -360,11 +360,11 @@ function problem(fields: Partial<Problem>): Problem {
 }
 
 describe("messages", () => {
-  const situation = { help: "请联系店员", isFirst: false, isForeignMerchant: false, age: 0 };
+  const situation = { help: "请联系店员", isFirst: false, isForeignMerchant: false, wait: 0 };
 
   test("of a problem have a button, the seconds until it is enabled, and a short number", () => {
     const requestId = "8a6b51c0-7f1e-4a4e-9d0c-0123456789ab";
-    const notice = noticeOf(problem({ retryAfter: 5, requestId }), { ...situation, age: 1.5 });
+    const notice = noticeOf(problem({ requestId }), { ...situation, wait: 4 });
     assert.deepEqual(notice, {
       action: "retry",
       text: "系统繁忙，请稍后再试",
@@ -373,8 +373,10 @@ describe("messages", () => {
       wait: 4,
       number: "8a6b51c0",
     });
-    assert.equal(noticeOf(problem({ retryAfter: 5 }), { ...situation, age: 9 }).wait, 0);
-    assert.equal(noticeOf(problem({ retryAfter: 3600 }), { ...situation, age: 1 }).wait, 59);
+    const waits = [1.5, 9, -1].map((age) => waitLeft(problem({ retryAfter: 5 }), NOW, NOW + age));
+    assert.deepEqual(waits, [4, 0, 0], "nobody waits for a clock that was set back");
+    assert.equal(waitLeft(problem({ retryAfter: 3600 }), NOW, NOW + 1), 59);
+    assert.equal(waitLeft(undefined, 0, NOW), 0);
   });
 
   test("have the button of their action; the staff needs none", () => {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import type { Progress } from "../src/coupons/client/client";
-import type { StoreEvent } from "../src/coupons/pages/certificates/storeState";
+import type { StoreEvent, StoreState } from "../src/coupons/pages/certificates/storeState";
 import type { cardsView, counterView, listView } from "../src/coupons/pages/certificates/view";
 import type { Config } from "../src/coupons/settings";
 import { loadBuilt, unloadBuilt } from "./built";
@@ -10,7 +10,7 @@ import type { FakeTt } from "./fake-tt";
 
 export interface Visit {
   list: { certificates: object[] };
-  stores: { lastPoiId: string };
+  stores: StoreState;
   onProgress(progress: Progress): void;
   updateStores(event: StoreEvent): void;
 }
@@ -24,6 +24,7 @@ export interface Page {
   leave(): void;
   retry(): void;
   openCertificate(event: object): void;
+  loadMore(): void;
   onLoad(query: object): void;
   onShow(): void;
   onHide(): void;

@@ -76,6 +76,13 @@ const rows: [name: string, situation: Situation, kind: Verdicts.Verdict["kind"],
     "again",
   ],
   [
+    "and the present one does not",
+    { submission: { ...SUBMITTED, ...seen(COUPON), lastRead: 5 }, list: { certificates: [], problem: PROBLEM } },
+    "check",
+    "! 12.03 16:07 已提交，抖音仍显示可用（16:08）",
+    "leave",
+  ],
+  [
     "and it is locked",
     { fields: { lock: { status: 1 } }, submission: { ...SUBMITTED, ...seen(COUPON), lastRead: 5 } },
     "check",
@@ -119,18 +126,34 @@ const rows: [name: string, situation: Situation, kind: Verdicts.Verdict["kind"],
     { list: { isStale: true, updatedAt: NOW }, now: NOW + DAY },
     "check",
     "! 未能更新（12.03 16:07 的数据）",
-    "outlined",
+    "disabled",
   ],
   ["the list was read 61 s ago", { list: { updatedAt: NOW - 61 } }, "usable", "本店可用", "yes"],
   ["62 s ago", { list: { updatedAt: NOW - 62 } }, "check", "! 未能更新（16:05 的数据）", "outlined"],
-  ["the clock was set back", { list: { updatedAt: NOW + 1 } }, "check", "! 未能更新（16:07 的数据）", "outlined"],
+  ["the clock was set back", { list: { updatedAt: NOW + 1 } }, "check", "! 未能更新（16:07 的数据）", "disabled"],
   [
     "an update has not reached it yet",
-    { list: { certificates: [], former: [COUPON] } },
+    { list: { certificates: [], former: [COUPON], activity: "more" } },
     "usable",
     "本店可用",
     "disabled",
   ],
+  [
+    "the list was read 299 s ago",
+    { list: { updatedAt: NOW - 299 } },
+    "check",
+    "! 未能更新（16:02 的数据）",
+    "outlined",
+  ],
+  ["300 s ago", { list: { updatedAt: NOW - 300 } }, "check", "! 未能更新（16:02 的数据）", "disabled"],
+  [
+    "an update has ended before it reached it",
+    { list: { certificates: [], former: [COUPON], problem: PROBLEM } },
+    "check",
+    "! 未能更新（16:07 的数据）",
+    "disabled",
+  ],
+  ["no uses are left", { fields: { times: { usable: 0 } } }, "check", "! 剩余 0 次", "outlined"],
   ["within its hours", { fields: { off_peak: HOURS } }, "usable", "本店可用", "yes"],
   [
     "before its hours",
@@ -176,8 +199,8 @@ describe("the verdict on a coupon", () => {
       [{ ...situation, submission: FEWER }, "! 暂不可用"],
       [{ ...situation, submission: FEWER, fields: unlocked }, "! 2026.12.04 起可用"],
       [{ ...situation, submission: FEWER, fields: started }, "! 2026.12.02 已到期"],
-      [{ ...situation, submission: FEWER, fields: current }, "✓ 剩余次数"],
-      [{ ...situation, fields: current }, "! 未能更新"],
+      [{ ...situation, submission: FEWER, fields: current }, "! 未能更新"],
+      [{ ...situation, submission: FEWER, fields: current, list: {} }, "✓ 剩余次数"],
       [{ ...situation, fields: current, list: {} }, "! 现在 17:07"],
       [{ ...situation, fields: current, list: {}, now: NOW }, "! 可用日期"],
     ];
@@ -195,6 +218,7 @@ describe("the verdict on a coupon", () => {
       [{ submission: { ...SUBMITTED, ...seen() } }, `${ASK}，查到才算核销`],
       [{ submission: { ...SUBMITTED, ...seen(COUPON) } }, "请等待，半分钟内自动再查，不要再点"],
       [{ submission: { ...UNKNOWN, ...seen(COUPON), lastRead: 5 } }, `${ASK}：没有，才能再次核销`],
+      [{ submission: { ...UNKNOWN, ...seen(COUPON), lastRead: 6 } }, `不要再点、再扫。${ASK}`],
       [{ submission: UNKNOWN }, `不要再点、再扫。${ASK}`],
       [{ submission: { ...UNKNOWN, ...seen() } }, `可能已经核销。${ASK}`],
       [{ fields: { lock: {} } }, "请在抖音「我的订单」中查看，或换一张券"],
@@ -210,9 +234,10 @@ describe("the verdict on a coupon", () => {
     const retries = [{}, { isStale: true }, { isStale: true, activity: "refresh" as const }].map((list) =>
       judge({ list }),
     );
+    const submissions = [UNKNOWN, { ...UNKNOWN, lastRead: 5 }, { ...UNKNOWN, ...seen(COUPON), lastRead: 6 }];
     assert.deepEqual(
-      retries.map(({ canRetry }) => canRetry),
-      [false, true, false],
+      [...retries, ...submissions.map((submission) => judge({ submission }))].map(({ canRetry }) => canRetry),
+      [false, true, false, false, true, true],
     );
   });
 
@@ -308,6 +333,7 @@ describe("hours in China", () => {
 describe("the next change", () => {
   const changes: [string, Situation, number][] = [
     ["the end of what the list says", {}, NOW + 62],
+    ["the end of its use", { list: { updatedAt: NOW - 290 } }, NOW + 10],
     ["midnight in China, when words such as 今天 change", { list: { updatedAt: 0 } }, MIDNIGHT],
     ["the start", { fields: { start_time: NOW + 30 } }, NOW + 30],
     ["the end", { fields: { expire_time: NOW + 30 } }, NOW + 30],

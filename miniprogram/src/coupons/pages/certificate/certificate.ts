@@ -85,8 +85,8 @@ Page({
 
   render() {
     const { list, stores, submissions } = visit;
-    if (this.user !== visit.user) {
-      // It was another user's certificate.
+    if (this.user !== visit.user || !stores.poiId) {
+      // It was another user's certificate, or that of a store which is closed.
       this.id = "";
     }
     if (canLoadMore(list) && this.id && !certificateOf(list, this.id)) {
@@ -97,7 +97,7 @@ Page({
     const { view, until } = counterView(list, stores, submissions, settings, this.id, device.epochSeconds());
     const before = this.data.verdict?.kind;
     const after = view.verdict?.kind;
-    this.setData(view);
+    this.setChanged(view);
     const button = view.canSubmit ? view.button : "";
     if (button && button !== this.button) {
       this.guard();
@@ -108,6 +108,18 @@ Page({
       device.scrollToTop();
     }
     return until;
+  },
+
+  /** Set what differs from the present data: a screen reader announces what is set. */
+  setChanged(view: { [name: string]: unknown }) {
+    const shown: typeof view = this.data;
+    const changed: typeof view = {};
+    for (const name of Object.keys(view)) {
+      if (JSON.stringify(view[name]) !== JSON.stringify(shown[name])) {
+        changed[name] = view[name];
+      }
+    }
+    this.setData(changed);
   },
 
   /** Ignore taps for a moment: they were meant for what was on the screen before. */
@@ -132,8 +144,6 @@ Page({
     device.confirm(this.data.dialog, () => {
       const isSame = visit.shown === this && visit.user === user && this.id === id && this.dialogs === dialogs;
       if (isSame && this.data.canSubmit) {
-        // A second callback of the same dialog does nothing.
-        this.dialogs += 1;
         visit.select(id);
       }
     });

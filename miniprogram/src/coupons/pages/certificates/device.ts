@@ -142,12 +142,14 @@ export function confirm(dialog: Dialog | null, goOn: () => void): void {
     goOn();
     return;
   }
+  let isAnswered = false;
   call(host.showModal, {
     ...dialog,
     success: (answer: { confirm?: boolean }) => {
-      if (Object(answer).confirm === true) {
+      if (!isAnswered && Object(answer).confirm === true) {
         goOn();
       }
+      isAnswered = true;
     },
   });
 }

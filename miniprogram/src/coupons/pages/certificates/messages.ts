@@ -26,8 +26,8 @@ export interface Situation {
   isFirst: boolean;
   /** The launch query named another merchant than `config.ts`. */
   isForeignMerchant: boolean;
-  /** Seconds since the problem arrived. */
-  age: number;
+  /** Seconds until the button is enabled. */
+  wait: number;
 }
 
 const BUTTONS: { [action in NoticeAction]: string } = {
@@ -56,19 +56,25 @@ export function noticeOf(problem: Problem, situation: Situation): Notice {
   return notice.button ? { ...notice, help: `仍无法解决？${notice.help}` } : notice;
 }
 
-/** Return the seconds until the button of a new problem is enabled. */
-export function waitOf({ retryAfter }: Problem): number {
-  return Math.min(retryAfter, MAX_WAIT_SECONDS);
+/**
+ * Return the seconds until the button of a problem is enabled; 0 without a problem. `at`: when it arrived. If that is in the
+ * future, the phone's clock was changed, and nobody waits for it.
+ */
+export function waitLeft(problem: Problem | undefined, at: number, now: number): number {
+  if (!problem || at > now) {
+    return 0;
+  }
+  return Math.max(0, Math.ceil(at + Math.min(problem.retryAfter, MAX_WAIT_SECONDS) - now));
 }
 
-function resolvedNotice(problem: Problem, { help, isFirst, isForeignMerchant, age }: Situation): Notice {
+function resolvedNotice(problem: Problem, { help, isFirst, isForeignMerchant, wait }: Situation): Notice {
   const { code, detail, requestId } = problem;
   const notice: Notice = {
     action: problem.action,
     text: detail,
     help,
     button: BUTTONS[problem.action],
-    wait: Math.max(0, Math.ceil(waitOf(problem) - age)),
+    wait,
     // Long enough to find a request in the log, short enough to read out.
     number: requestId.slice(0, NUMBER_LENGTH),
   };

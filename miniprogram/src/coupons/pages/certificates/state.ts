@@ -23,7 +23,7 @@ export interface ListState {
   shownRead: number;
   /** Number of responses of the present list. */
   parts: number;
-  /** Epoch seconds of the last list of this store; 0 if there was none. */
+  /** When the first part of the last list of this store arrived, in epoch seconds; 0 if there was none. */
   updatedAt: number;
   /** The last update has failed: the certificates are those of an earlier one. */
   isStale: boolean;
@@ -157,8 +157,11 @@ function resumed({ certificates, found }: ListState): Activity {
 function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>, now: number): ListState {
   const { certificates, unusable, more, notice = "", redeeming = true } = outcome;
   const found = certificates.length;
-  // The first part of an update replaces the former list.
-  const former = state.shownRead === state.reads ? state.former : state.certificates;
+  const isFirst = state.shownRead !== state.reads;
+  // The first part of an update replaces the former list, which may be a part of one itself.
+  const former = isFirst
+    ? state.certificates.concat(state.former.filter((each) => !certificateOf(state, each.certificate_id)))
+    : state.former;
   const listed: ListState = {
     ...state,
     certificates,
@@ -169,7 +172,7 @@ function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>,
     redeeming,
     shownRead: state.reads,
     parts: state.parts + 1,
-    updatedAt: now,
+    updatedAt: isFirst ? now : state.updatedAt,
     isStale: false,
     orders: withFound(state.orders, certificates),
     activity: "idle",

@@ -18,6 +18,8 @@ export interface Submission {
   state: "running" | "returned" | "submitted" | "unknown";
   /** When this state began, in epoch seconds. */
   at: number;
+  /** Number of its end; 0 while it runs. */
+  end: number;
   /** Number of the last list that began before the hook ended: only later ones count. */
   endedIn: number;
   /** Number of the last list that is read for this submission; infinite until it begins. */
@@ -47,7 +49,7 @@ export const READ_AFTER_SECONDS = [3, 10, 30];
 export type End = Exclude<Submission["state"], "running"> | "cancelled";
 
 export function newSubmission(call: number, certificate: Certificate, store: string, now: number): Submission {
-  const unread = { endedIn: Infinity, lastRead: Infinity, seen: undefined };
+  const unread = { end: 0, endedIn: Infinity, lastRead: Infinity, seen: undefined };
   return { call, certificate, store, state: "running", at: now, ...unread };
 }
 

@@ -34,6 +34,8 @@ export interface Verdict {
 /** Read the list again after this time: until the response, at most `SLOW_SECONDS`, the former one holds. */
 export const FRESH_SECONDS = 60;
 const HOLD_SECONDS = FRESH_SECONDS + SLOW_SECONDS;
+/** An older list submits nothing: the merchant may have switched redemption off. */
+const MAX_AGE_SECONDS = 300;
 
 const ASK_RECORD = "请店员在抖音来客查核销记录";
 const ASK_STAFF = "店员同意才能使用";
@@ -52,12 +54,12 @@ export function verdictOf(certificate: Certificate, list: ListState, submissions
 
 /** The first that applies. */
 function rowOf(certificate: Certificate, list: ListState, submission: Submission | undefined, now: number): Row {
-  const { certificate_id, lock, start_time = 0, expire_time = Infinity, off_peak } = certificate;
+  const { certificate_id, lock, start_time = 0, expire_time = Infinity, off_peak, times } = certificate;
   if (isRunning(submission)) {
     return ["busy", "… 处理中，请等待，不要再点", "", "disabled"];
   }
   if (submission && isSubmitted(submission)) {
-    return submittedRow(submission, certificate);
+    return submittedRow(submission, list, now);
   }
   if (lock) {
     return ["check", "! 暂不可用，可能在退款或转赠中", "请在抖音「我的订单」中查看，或换一张券", "no"];
@@ -72,54 +74,64 @@ function rowOf(certificate: Certificate, list: ListState, submission: Submission
   }
   // During an update, the part of the list that has it may not have been read yet.
   const isListed = !!certificateOf(list, certificate_id);
-  const use = isListed ? "yes" : "disabled";
+  const isIdle = list.activity === "idle";
   const doubtful = isListed ? "outlined" : "disabled";
+  if (list.isStale || !isFresh(list, now, HOLD_SECONDS) || (!isListed && isIdle)) {
+    const next = isIdle ? "网络不好或系统繁忙，请先重新查询" : "正在更新…";
+    return [
+      "check",
+      `! ${staleText(list, now)}`,
+      next,
+      isFresh(list, now, MAX_AGE_SECONDS) ? doubtful : "disabled",
+      isIdle,
+    ];
+  }
   if (submission?.seen && isFewer(submission)) {
     const [before, after] = [submission.certificate, submission.seen.certificate].map((each) => each?.times?.usable);
     const text = `✓ 剩余次数 ${before} 次 → ${after} 次（${momentText(submission.seen.at)}）`;
     return ["done", text, `${ASK_RECORD}，查到才算核销`, doubtful];
   }
-  if (!isFresh(list, now)) {
-    const isIdle = list.activity === "idle";
-    return [
-      "check",
-      `! ${staleText(list, now)}`,
-      isIdle ? "网络不好或系统繁忙，请先重新查询" : "正在更新…",
-      doubtful,
-      isIdle,
-    ];
+  if (times?.usable === 0) {
+    return ["check", "! 剩余 0 次", "请在抖音「我的订单」中查看", doubtful];
   }
   const limit = off_peak ? limitText(off_peak, now) : "";
   if (limit) {
     return ["check", `! ${limit}`, ASK_STAFF, doubtful];
   }
-  return ["usable", "本店可用", off_peak ? "正在可用时段内" : "", use];
+  return ["usable", "本店可用", off_peak ? "正在可用时段内" : "", isListed ? "yes" : "disabled"];
 }
 
 /** Return what the list says after a submission, or after a call of the hook with an unknown result. */
-function submittedRow({ state, at, seen, lastRead }: Submission, { lock }: Certificate): Row {
+function submittedRow({ certificate, state, at, seen, lastRead }: Submission, list: ListState, now: number): Row {
   const isAccepted = state === "submitted";
   const said = isAccepted ? `${momentText(at)} 已提交` : "未能确认是否核销";
+  // No list will be read by itself any more.
+  const isOver = lastRead < Infinity && list.activity === "idle";
   if (!seen) {
     return isAccepted
-      ? ["done", `✓ ${said}`, `还没有结果。${ASK_RECORD}，查到才算核销`, "leave"]
-      : ["check", `! ${said}`, `不要再点、再扫。${ASK_RECORD}`, "leave"];
+      ? ["done", `✓ ${said}`, `还没有结果。${ASK_RECORD}，查到才算核销`, "leave", isOver]
+      : ["check", `! ${said}`, `不要再点、再扫。${ASK_RECORD}`, "leave", isOver];
   }
+  const seenAt = clockText(seen.at, now);
   if (!seen.certificate) {
-    const gone = `${said}，已不在可用券中（${timeText(seen.at)}）`;
+    const gone = `${said}，已不在可用券中（${seenAt}）`;
     return isAccepted
       ? ["done", `✓ ${gone}`, `${ASK_RECORD}，查到才算核销`, "leave"]
       : ["check", `! ${gone}`, `可能已经核销。${ASK_RECORD}`, "leave"];
   }
-  const listed = `! ${said}，抖音仍显示可用（${timeText(seen.at)}）`;
-  return seen.read < lastRead
-    ? ["check", listed, "请等待，半分钟内自动再查，不要再点", "leave"]
-    : ["check", listed, `${ASK_RECORD}：没有，才能再次核销`, lock ? "leave" : "again"];
+  const listed = `! ${said}，抖音仍显示可用（${seenAt}）`;
+  if (seen.read < lastRead) {
+    return isOver
+      ? ["check", listed, `不要再点、再扫。${ASK_RECORD}`, "leave", true]
+      : ["check", listed, "请等待，半分钟内自动再查，不要再点", "leave"];
+  }
+  const present = certificateOf(list, certificate.certificate_id);
+  return ["check", listed, `${ASK_RECORD}：没有，才能再次核销`, present && !present.lock ? "again" : "leave"];
 }
 
 /** Whether the list is recent. One from the future is not: the phone's clock was changed. */
-function isFresh({ isStale, updatedAt }: ListState, now: number): boolean {
-  return !isStale && (updatedAt === ANY_AGE || (updatedAt <= now && now < updatedAt + HOLD_SECONDS));
+function isFresh({ updatedAt }: ListState, now: number, seconds: number): boolean {
+  return updatedAt === ANY_AGE || (updatedAt <= now && now < updatedAt + seconds);
 }
 
 /** Say that the list is old. */
@@ -156,6 +168,7 @@ function nextChange(certificate: Certificate, { updatedAt }: ListState, now: num
     nextExpiryText(certificate, now),
     updatedAt,
     updatedAt + HOLD_SECONDS,
+    updatedAt + MAX_AGE_SECONDS,
     ...nextHours(off_peak, now),
     ...(isWithinHours(off_peak, now) === false ? [nextMinute(now)] : []),
   ];

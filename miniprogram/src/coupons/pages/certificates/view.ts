@@ -15,6 +15,7 @@ import {
   UNKNOWN_HELP,
   unusableText,
   waitingText,
+  waitLeft,
 } from "./messages";
 import { cardsOf, titleOf } from "./rows";
 import { canLoadMore, isEmpty, type ListState, orderText, shownCertificate } from "./state";
@@ -186,7 +187,7 @@ function noticeView(
   situation: { isFirst: boolean; isForeignMerchant: boolean },
   config: Config,
 ): Notice | null {
-  return problem ? noticeOf(problem, { ...situation, help: helpOf(config), age: now - at }) : null;
+  return problem ? noticeOf(problem, { ...situation, help: helpOf(config), wait: waitLeft(problem, at, now) }) : null;
 }
 
 function helpOf({ help }: Config): string {

@@ -8,7 +8,7 @@
 import { createClient, type Outcome, type Pager, type Progress, type StoresOutcome } from "../../client/client";
 import { settings } from "../../settings";
 import * as device from "./device";
-import { waitOf } from "./messages";
+import { waitLeft } from "./messages";
 import { certificateOf, INITIAL_STATE, type ListEvent, nextState } from "./state";
 import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeTasks } from "./storeState";
 import {
@@ -58,8 +58,9 @@ export const visit = {
   list: INITIAL_STATE,
   pager: undefined as Pager | undefined,
   submissions: new Map() as Submissions,
-  /** Number of calls of the hook. */
+  /** Number of calls of the hook, and of their ends. */
   calls: 0,
+  ends: 0,
   /** How often the list was read again without a tap, and when last, in epoch seconds. */
   reads: 0,
   readAt: 0,
@@ -150,9 +151,7 @@ export const visit = {
     clearTimeout(this.timer);
     if (this.shown && until) {
       const now = device.epochSeconds();
-      const isWaiting = [this.list, this.stores].some(
-        ({ problem, problemAt }) => problem && problemAt + waitOf(problem) > now,
-      );
+      const isWaiting = [this.list, this.stores].some(({ problem, problemAt }) => waitLeft(problem, problemAt, now));
       const seconds = Math.min(until - now, isWaiting ? 1 : MAX_SLEEP_SECONDS);
       this.timer = setTimeout(() => this.render(), seconds * 1000);
     }
@@ -220,6 +219,8 @@ export const visit = {
   refresh() {
     if (this.stores.poiId) {
       this.load({ kind: "refreshed" });
+    } else {
+      device.stopPullDownRefresh();
     }
   },
 
@@ -238,7 +239,7 @@ export const visit = {
   /** Whether the list can be read without a tap: no request is running, and none is refused for now. */
   canRead(): boolean {
     const { activity, problem, problemAt } = this.list;
-    return activity === "idle" && !(problem && problemAt + waitOf(problem) > device.epochSeconds());
+    return activity === "idle" && !waitLeft(problem, problemAt, device.epochSeconds());
   },
 
   /** Load the next part of the list, or the part that has failed. */
@@ -337,12 +338,7 @@ export const visit = {
           return "unknown";
         },
       )
-      .then((state) => {
-        if (state === "unknown") {
-          device.warn(HOOK_RULE);
-        }
-        this.endCall(call, id, state, before);
-      });
+      .then((state) => this.endCall(call, id, state, before));
   },
 
   /** End a call of the hook. `unknown` after a minute: its result can still come. */
@@ -358,22 +354,27 @@ export const visit = {
       this.submissions = others;
     } else {
       const ended = { at: device.epochSeconds(), endedIn: this.list.reads, lastRead: Infinity, seen: undefined };
-      this.setSubmission({ ...submission, ...ended, state });
+      this.ends += 1;
+      this.setSubmission({ ...submission, ...ended, state, end: this.ends });
+    }
+    if (state === "unknown") {
+      device.warn(HOOK_RULE);
     }
     this.render();
     if (state === "cancelled" || state === "returned") {
       this.refresh();
     } else {
+      const { ends } = this;
       READ_AFTER_SECONDS.forEach((seconds, index, all) => {
-        device.later(seconds, () => this.readAfter(call, id, state, index === all.length - 1));
+        device.later(seconds, () => this.readAfter(ends, id, index === all.length - 1));
       });
     }
   },
 
   /** Read the list again after a call of the hook, unless a list is being read. */
-  readAfter(call: number, id: string, state: End, isLast: boolean) {
+  readAfter(end: number, id: string, isLast: boolean) {
     const submission = this.submissions.get(id);
-    if (submission?.call !== call || submission.state !== state) {
+    if (submission?.end !== end) {
       return;
     }
     if (isLast) {
