@@ -158,15 +158,15 @@ def repeat_while_refused(
 
     Raises any other error of the call, and the refusal of the last attempt.
     """
-    for attempts_left in range(attempts - 1, -1, -1):
+    for _ in range(attempts - 1):
         try:
             call()
-        except Exception as error:
-            if not is_refused(error) or attempts_left == 0:
-                raise
-            sleep(seconds)
-        else:
             return
+        except Exception as error:
+            if not is_refused(error):
+                raise
+        sleep(seconds)
+    call()
 
 
 def _has_code(*codes: str) -> Callable[[Exception], bool]:
@@ -198,14 +198,16 @@ def ensure_log_role(
     It is one setting for each account and region, not for each API:
     https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-logging.html
     """
-    apigateway, iam, name = account.client("apigateway"), account.client("iam"), _log_role_name(account)
+    apigateway, iam = account.client("apigateway"), account.client("iam")
+    name = f"douyin-redemption-api-logs-{account.region}"
+    policy = f"arn:{account.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
     if apigateway.get_account().get("cloudwatchRoleArn"):
         return
     statement = {"Effect": "Allow", "Principal": {"Service": "apigateway.amazonaws.com"}, "Action": "sts:AssumeRole"}
     trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     found = none_if_not_found(iam.get_role, RoleName=name)
     role = found or iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
-    iam.attach_role_policy(RoleName=name, PolicyArn=_log_policy(account))
+    iam.attach_role_policy(RoleName=name, PolicyArn=policy)
 
     def wait(seconds: float) -> None:
         report(f"waiting {seconds:g} s: API Gateway does not accept the new role {name} for its logs at once")
@@ -214,14 +216,6 @@ def ensure_log_role(
     update = functools.partial(_patch, apigateway.update_account, {"/cloudwatchRoleArn": role["Role"]["Arn"]})
     is_refused = _has_code("BadRequestException", "TooManyRequestsException")
     repeat_while_refused(update, is_refused, wait, UPDATE_ACCOUNT_SECONDS, UPDATE_ACCOUNT_ATTEMPTS)
-
-
-def _log_role_name(account: Account) -> str:
-    return f"douyin-redemption-api-logs-{account.region}"
-
-
-def _log_policy(account: Account) -> str:
-    return f"arn:{account.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 
 
 def access_log_settings(account: Account, stage: str) -> dict[str, str]:

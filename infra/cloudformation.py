@@ -70,14 +70,12 @@ class _TemplateLoader(yaml.CSafeLoader):
     """A YAML loader that accepts CloudFormation's short-form functions, such as `!Ref`."""
 
 
-def _construct_short_form(loader: _TemplateLoader, name: str, node: yaml.Node) -> dict[str, Any]:
+def _construct_short_form(loader: _TemplateLoader, name: str, node: Any) -> dict[str, Any]:
     long_name = name if name == "Ref" else f"Fn::{name}"
     if isinstance(node, yaml.ScalarNode):
         value = loader.construct_scalar(node)
         return {long_name: str(value).split(".", 1) if name == "GetAtt" else value}
-    if isinstance(node, yaml.SequenceNode):
-        return {long_name: loader.construct_sequence(node, deep=True)}
-    raise StageError(f"!{name}: the argument is neither a string nor a list")
+    return {long_name: loader.construct_sequence(node, deep=True)}
 
 
 _TemplateLoader.add_multi_constructor("!", _construct_short_form)
