@@ -11,7 +11,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -67,12 +67,9 @@ def read_secret(stage: Stage) -> SecretVersion:
         # Secrets Manager reports a missing value and a missing secret with the same code; this fails for a secret.
         client.describe_secret(SecretId=name)
         return SecretVersion()
-    seen = SecretVersion(response["VersionId"], response["CreatedDate"].timestamp())
-    text = response.get("SecretString")
-    if not text:
-        return seen
+    text, created_at = response.get("SecretString", ""), response["CreatedDate"].timestamp()
     found = parse_credentials(text)
-    return replace(seen, apps=found.apps, session_keys=found.session_keys, content=json.loads(text))
+    return SecretVersion(response["VersionId"], created_at, found.apps, found.session_keys, json.loads(text))
 
 
 def replace_secret(stage: Stage, seen: SecretVersion, content: dict[str, Any]) -> None:
