@@ -14,6 +14,7 @@ from redeemctl.options import ID, GlobalOptions, pass_options, read_hidden
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.secret import get_app_secret
 
+FOLDER = click.Path(file_okay=False, path_type=Path)
 UNKNOWN_MERCHANT = "7000000000000000001"
 SIGNS = {True: "✓", False: "✗", None: "-"}
 
@@ -22,42 +23,19 @@ SIGNS = {True: "✓", False: "✗", None: "-"}
 @click.option("--app", "app_id", type=ID, metavar="APP_ID", required=True, help="The mini-program.")
 @click.option("--merchant", "account_id", type=ID, required=True, help="A merchant that has authorized it.")
 @click.option("--store", "poi_id", type=ID, metavar="POI_ID", required=True, help="A store of the merchant.")
-@click.option(
-    "--login",
-    "has_code",
-    is_flag=True,
-    help="Log in with a code of tt.login, not older than 5 minutes, from the variable REDEEMCTL_LOGIN_CODE, from stdin "
-    "or from a prompt. It is used up.",
-)
-@click.option(
-    "--unauthorized-merchant",
-    "unauthorized_account_id",
-    type=ID,
-    default=UNKNOWN_MERCHANT,
-    show_default=True,
-    help="A merchant that has not authorized the app.",
-)
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the report. Default: acceptance-<time> in the current folder.",
-)
+@click.option("--login", "has_code", is_flag=True, help="Log in with a code of tt.login. It is used up.")
+@click.option("--unauthorized-merchant", type=ID, default=UNKNOWN_MERCHANT, help="One that has not authorized it.")
+@click.option("--output", type=FOLDER, help="Folder of the report. Default: acceptance-<time> in the current folder.")
 @pass_options
-def acceptance(
-    options: GlobalOptions,
-    *,
-    app_id: str,
-    account_id: str,
-    poi_id: str,
-    has_code: bool,
-    unauthorized_account_id: str,
-    output: Path | None,
-) -> None:
+def acceptance(options: GlobalOptions, /, *, app_id: str, has_code: bool, output: Path | None, **ids: str) -> None:
     """Find out what the platform really does, and compare it with the documents and our assumptions.
 
     Takes a list of steps against the real platform or the sandbox, and writes a report (report.md). Of the replies it
     shows the fields and the form of their values, no value. It redeems nothing, and asks before each step that has an
     effect. Exits with code 0 only if every assumption that the service relies on holds.
+
+    The code of --login is read from the variable REDEEMCTL_LOGIN_CODE, or from stdin, or from a prompt. It must not be
+    older than 5 minutes.
     """
     folder = output or Path(datetime.now(UTC).strftime("acceptance-%Y%m%d-%H%M%S"))
     with options.open_stage() as stage:
@@ -69,7 +47,7 @@ def acceptance(
         code, source = read_hidden("REDEEMCTL_LOGIN_CODE", "login code") if has_code else ("", "")
         if has_code and not code:
             raise InvalidInputError(f"login code (from {source}): must not be empty")
-        run = Run(stage, app_id, account_id, poi_id, unauthorized_account_id, code, options.confirm)
+        run = Run(stage, app_id, code, options.confirm, **ids)
         for step in run.take_all():
             print_note(f"{SIGNS[step.verdict.holds]} {step.name}: {step.verdict.seen}")
     report = evaluate(run)

@@ -93,11 +93,11 @@ class Run:
 
     stage: Stage
     app_id: str
-    account_id: str
-    poi_id: str
-    unauthorized_account_id: str
     code: str
     confirm: Callable[[str], object]
+    account_id: str
+    poi_id: str
+    unauthorized_merchant: str
 
     def __post_init__(self) -> None:
         self._transport = RecordingTransport(self.stage.http)
@@ -134,7 +134,7 @@ class Run:
         query = partial(self._read_page, self._query(everything), 1, INVALID_TOKEN)
         use_invalid_token = partial(self._expect_refusal, errors.TokenRefusedError, query)
         yield self._take("invalid-token", "an invalid access token is refused", use_invalid_token)
-        query = partial(self._read_page, self._query(Selection(self.unauthorized_account_id)), 1)
+        query = partial(self._read_page, self._query(Selection(self.unauthorized_merchant)), 1)
         query_foreign = partial(self._expect_refusal, errors.MerchantNotAuthorizedError, query)
         yield self._take("unauthorized-merchant", "a merchant without authorization is refused", query_foreign)
         yield self._take("order", "order_can_use with poi_id", self._query_order)
