@@ -63,7 +63,7 @@ ARCHIVES = ".chalice/deployments"
 _VERSION_FILE = "chalicelib/__init__.py"
 _LICENCE_NAMES = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
 _FIXED_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
-_EXCLUDED_SUFFIXES = (".pyi", ".c", "/py.typed", "/__main__.py")
+_EXCLUDED_SUFFIXES = (".pyc", ".pyi", ".c", "/py.typed", "/__main__.py")
 _EXCLUDED_TOP_FOLDERS = (".dist-info", ".data", "-stubs")
 _EXCLUDED_PACKAGES = (
     "aws_lambda_powertools/event_handler/",
@@ -279,9 +279,7 @@ def _is_included(name: str) -> bool:
     path = PurePosixPath(name)
     if _is_licence(path):
         return True
-    if "__pycache__" in path.parts or path.parts[0].endswith(_EXCLUDED_TOP_FOLDERS):
-        return False
-    if name.endswith(_EXCLUDED_SUFFIXES):
+    if name.endswith(_EXCLUDED_SUFFIXES) or path.parts[0].endswith(_EXCLUDED_TOP_FOLDERS):
         return False
     return name.startswith(_INCLUDED_PACKAGES) or not name.startswith(_EXCLUDED_PACKAGES)
 

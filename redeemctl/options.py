@@ -111,9 +111,7 @@ class FieldType(click.ParamType[Any]):
         self._model = model
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Apply the rule to text; Click may call this again with the converted value."""
-        if not isinstance(value, str):
-            return value
+        """Apply the rule to text."""
         try:
             parsed = parse_value(self._model, self.name, value)
         except ValueError as error:
@@ -128,8 +126,6 @@ class StoreType(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the pair."""
-        if not isinstance(value, str):
-            return value
         poi_id, separator, name = value.partition("=")
         if not separator:
             self.fail(f"{value!r} is not POI_ID=NAME, for example 6601=人民广场店", param, ctx)
