@@ -11,7 +11,7 @@ from redeemctl.acceptance.report import evaluate, to_markdown
 from redeemctl.acceptance.steps import Run
 from redeemctl.errors import InvalidInputError
 from redeemctl.options import ID, GlobalOptions, pass_options, read_hidden
-from redeemctl.output import print_json, print_note, print_rows
+from redeemctl.output import print_json, print_note
 from redeemctl.secret import get_app_secret
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -57,8 +57,7 @@ def acceptance(options: GlobalOptions, /, *, app_id: str, has_code: bool, output
     if options.as_json:
         print_json(report)
     else:
-        columns = ("name", "result", "seen")
-        print_rows(columns, [[point[column] for column in columns] for point in report["points"]])
+        options.show(("name", "result", "seen"), report["points"])
         counts = Counter(point["result"] for point in report["points"])
         listed = ", ".join(f"{result}: {count}" for result, count in counts.items())
         click.echo(f"{'accepted' if report['accepted'] else 'not accepted'} ({listed})")

@@ -42,9 +42,8 @@ def _step_is_ok(name: str) -> Callable[[Run], Verdict]:
 def _token_is_accepted(run: Run) -> Verdict:
     if "list" not in run.steps:
         return NOT_OBSERVED
-    return Verdict(
-        run.steps["list"].verdict.holds, f"{run.steps['token'].verdict.seen}; {run.steps['list'].verdict.seen}"
-    )
+    listed = run.steps["list"].verdict
+    return Verdict(listed.holds, f"{run.steps['token'].verdict.seen}; {listed.seen}")
 
 
 def _lists_are_readable(run: Run) -> Verdict:
@@ -56,7 +55,7 @@ def _lists_are_readable(run: Run) -> Verdict:
     return Verdict(not removed and not paths, f"certificates removed {removed}, malformed: {_names(paths)}")
 
 
-def _needed_fields_are_present(run: Run) -> Verdict:
+def _fields_are_present(run: Run) -> Verdict:
     if not run.listings["list"].size:
         return NOT_OBSERVED
     # Of a missing or null object, the fields inside are not missing too.
@@ -93,7 +92,7 @@ def _pages_are_disjoint_and_complete(run: Run) -> Verdict:
     return Verdict(not repeated and not missing, seen)
 
 
-def _parts_of_a_cut_order_agree(run: Run) -> Verdict:
+def _cut_orders_agree(run: Run) -> Verdict:
     if not run.listings["list"].size:
         return NOT_OBSERVED
     cut = {**_cut_orders(run.listings["list"]), **_cut_orders(run.listings["paging"])}
@@ -101,7 +100,7 @@ def _parts_of_a_cut_order_agree(run: Run) -> Verdict:
     return Verdict(not different, f"{len(cut)} orders cut, {different} with different can_use")
 
 
-def _store_list_ends_where_the_service_stops(run: Run) -> Verdict:
+def _store_list_is_complete(run: Run) -> Verdict:
     """Compare small pages with and without poi_id: no certificate may be behind the page where the service stops."""
     everything, store = run.listings["paging"], run.listings["paging-store"]
     if len(everything.pages) < 2 or not store.is_complete:
@@ -132,32 +131,16 @@ POINTS = (
     Point("login-open-id", "The platform returns an open_id for a code of tt.login.", _step_is_ok("login")),
     Point("invalid-code", "An invalid login code is refused with a code that says so.", _step_is_ok("invalid-code")),
     Point("readable", "The service can read every certificate and every field that it shows.", _lists_are_readable),
-    Point(
-        "needed-fields", "Ids, title and expire_time of each certificate are always there.", _needed_fields_are_present
-    ),
+    Point("needed-fields", "Ids, title and expire_time of each certificate are always there.", _fields_are_present),
     Point("seconds", "start_time and expire_time are in seconds.", _times_are_seconds),
     Point("total-certificates", "total counts certificates.", _total_counts_certificates),
     Point("pages-complete", "Small pages have each certificate exactly once.", _pages_are_disjoint_and_complete),
     Point("after-the-end", "A page after the last one is empty, not an error.", _step_is_ok("after-the-end")),
-    Point(
-        "cut-orders-agree",
-        "If an order is cut by a page, both parts have the same can_use.",
-        _parts_of_a_cut_order_agree,
-    ),
-    Point(
-        "store-filter",
-        "Where the service ends a list of one store, no certificate of this store is on a later page.",
-        _store_list_ends_where_the_service_stops,
-    ),
-    Point(
-        "store-selected",
-        "An order that is usable in the store's list is also usable in order_can_use.",
-        _step_is_ok("order"),
-    ),
+    Point("cut-orders-agree", "If an order is cut by a page, both parts have the same can_use.", _cut_orders_agree),
+    Point("store-filter", "The service ends a store's list behind its last certificate.", _store_list_is_complete),
+    Point("store-selected", "An order of the store's list is also usable in order_can_use.", _step_is_ok("order")),
     Point("time-range-seconds", "time_range is in seconds.", _time_range_is_in_seconds),
-    Point(
-        "invalid-token", "An invalid token is refused with a code that renews the token.", _step_is_ok("invalid-token")
-    ),
+    Point("invalid-token", "An invalid token is refused with a code that renews it.", _step_is_ok("invalid-token")),
     Point(
         "unauthorized-merchant",
         "A merchant without authorization is refused with 2119005 or 11006.",

@@ -114,9 +114,8 @@ class Run:
         """Take all steps; yield each after it was taken."""
         yield self._take("token", "access token under the service's lease", self._get_token)
         yield self._take("login", "login with a code from a phone", self._login)
-        log_in_as_nobody = partial(
-            self._expect_refusal, errors.LoginRefusedError, partial(self._exchange, UNKNOWN_USER)
-        )
+        exchange = partial(self._exchange, UNKNOWN_USER)
+        log_in_as_nobody = partial(self._expect_refusal, errors.LoginRefusedError, exchange)
         yield self._take("invalid-code", "an invalid login code is refused", log_in_as_nobody)
         if not self._token:
             return
@@ -141,11 +140,7 @@ class Run:
 
     def successful_replies(self, call: str) -> list[Any]:
         """Return the replies of a call that report no error."""
-        return [
-            recorded_call.reply
-            for recorded_call in self._transport.recorded
-            if recorded_call.call == call and recorded_call.is_success
-        ]
+        return [sent.reply for sent in self._transport.recorded if sent.call == call and sent.is_success]
 
     def without_secrets(self, value: Any) -> Any:
         """Remove secrets from all texts, in case the platform has put one where none belongs."""
