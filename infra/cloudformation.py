@@ -25,8 +25,7 @@ from infra.stage_settings import APP_NAME, StageError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_cloudformation.literals import ChangeSetTypeType
-    from mypy_boto3_cloudformation.type_defs import ParameterTypeDef, WaiterConfigTypeDef
+    from mypy_boto3_cloudformation.type_defs import WaiterConfigTypeDef
 
 TEMPLATE = Path(__file__).with_name("template.yaml")
 
@@ -158,30 +157,26 @@ def create_change_set(
     creates_stack = stack is None
     if not creates_stack and stack["StackStatus"] not in _CHANGEABLE:
         raise StageError(_describe_status(stack_name(stage), stack["StackStatus"]))
-    values = {"TableIs": None, "SecretIs": None, **values}
+    values = {"Stage": stage, "TableIs": None, "SecretIs": None, **values}
     if creates_stack:
         table, secret = _find_data(client, stage)
         retained = {"TableIs": "kept" if table else "made", "SecretIs": "kept" if secret else "made"}
         values = {**{key: value or "" for key, value in values.items()}, **retained}
     known = {parameter["ParameterKey"] for parameter in (stack or {}).get("Parameters", [])}
-    parameters: list[ParameterTypeDef] = [
-        {"ParameterKey": key, "UsePreviousValue": True}
-        if value is None
-        else {"ParameterKey": key, "ParameterValue": value}
-        for key, value in {"Stage": stage, **values}.items()
-        if value is not None or key in known
-    ]
-    change_set_type: ChangeSetTypeType = "CREATE" if creates_stack else "UPDATE"
+    parameters: list[Any] = [{"ParameterKey": k, "ParameterValue": v} for k, v in values.items() if v is not None]
+    kept = [key for key, value in values.items() if value is None and key in known]
+    parameters += [{"ParameterKey": key, "UsePreviousValue": True} for key in kept]
     name = f"plan-{uuid.uuid4().hex[:12]}"
-    mode: Any = {"OnStackFailure": "DELETE"} if creates_stack else {"DeploymentMode": "REVERT_DRIFT"} if repair else {}
+    kind: Any = {"ChangeSetType": "CREATE", "OnStackFailure": "DELETE"}
+    if not creates_stack:
+        kind = {"ChangeSetType": "UPDATE"} | ({"DeploymentMode": "REVERT_DRIFT"} if repair else {})
     created = cloudformation.create_change_set(
         StackName=stack_name(stage),
         ChangeSetName=name,
-        ChangeSetType=change_set_type,
         TemplateBody=template_body(),
         Parameters=parameters,
         Capabilities=["CAPABILITY_NAMED_IAM"],
-        **mode,
+        **kind,
     )
     stack_id = created["StackId"]
     waiter = cloudformation.get_waiter("change_set_create_complete")
