@@ -31,7 +31,6 @@ from infra.stage_settings import APP_NAME, Limit, Limits, StageSettings
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
     from mypy_boto3_apigateway.literals import GatewayResponseTypeType
-    from mypy_boto3_apigateway.type_defs import PatchOperationTypeDef
 
 CREATE_DEPLOYMENT_SECONDS = 6.0
 """API Gateway allows one CreateDeployment call in 5 seconds for each account:
@@ -232,16 +231,6 @@ def _put_gateway_response(
     omitted = ("status", "errors") if own_status else ()
     body = {name: value for name, value in json.loads(problem.body).items() if name not in omitted}
     status: dict[str, Any] = {} if own_status else {"statusCode": str(problem.type.status)}
-    client.put_gateway_response(
-        restApiId=api_id,
-        responseType=kind,
-        responseParameters=_response_headers(problem),
-        responseTemplates={"application/json": json.dumps(body, ensure_ascii=False, separators=(",", ":"))},
-        **status,
-    )
-
-
-def _response_headers(problem: Problem) -> dict[str, str]:
     # A value in single quotes is a literal, a value without quotes is a mapping expression:
     # https://docs.aws.amazon.com/apigateway/latest/developerguide/rest-api-parameter-mapping.html
     headers = {
@@ -250,13 +239,17 @@ def _response_headers(problem: Problem) -> dict[str, str]:
         "X-Request-Id": "context.requestId",
         **{name: f"'{value}'" for name, value in problem.headers.items()},
     }
-    return {f"gatewayresponse.header.{name}": value for name, value in headers.items()}
+    client.put_gateway_response(
+        restApiId=api_id,
+        responseType=kind,
+        responseParameters={f"gatewayresponse.header.{name}": value for name, value in headers.items()},
+        responseTemplates={"application/json": json.dumps(body, ensure_ascii=False, separators=(",", ":"))},
+        **status,
+    )
 
 
 def _patch(update: Callable[..., Any], values: dict[str, str], **arguments: str) -> None:
-    operations: list[PatchOperationTypeDef] = [
-        {"op": "replace", "path": path, "value": value} for path, value in values.items()
-    ]
+    operations = [{"op": "replace", "path": path, "value": value} for path, value in values.items()]
     update(**arguments, patchOperations=operations)
 
 

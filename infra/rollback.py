@@ -55,9 +55,8 @@ def rollback(
     _report_builds(api_history, report)
     target = versions.choose_build(api_history, commit)
     report(f"rollback to {target.description}")
-    restored = {
-        functions[key]: _find_version(histories[functions[key]], target, functions[key], stage) for key in _ORDER
-    }
+    names = [functions[key] for key in _ORDER]
+    restored = {name: _find_version(histories[name], target, name, stage) for name in names}
     for name, version in restored.items():
         _check_settings(name, version, histories[name].running, stage, across_runtimes=across_runtimes)
     archives = {name: versions.download(client, name, version) for name, version in restored.items()}
@@ -115,11 +114,12 @@ def _find_serving_apis(client: Any, stage: str, settings: StageSettings, report:
 
 
 def _report_builds(history: History, report: Callable[[str], None]) -> None:
-    number = history.running_number
-    if number is None:
+    # The newest of them, if a build was published again.
+    running = next((version for version in history.published if version == history.running), None)
+    if running is None:
         report("runs now: a build that no deployment has published")
     for version in history.published:
-        marks = ["runs now"] if version.number == number else []
+        marks = ["runs now"] if version is running else []
         if version.variables != history.running.variables:
             marks.append("other environment variables than deployed")
         report("  ".join(["build", version.description, *(f"({mark})" for mark in marks)]))
@@ -145,9 +145,7 @@ def _check_settings(name: str, version: Version, running: Version, stage: str, *
 
 def _check_routes(routes: set[tuple[str, str]], deployed: set[tuple[str, str]], target: Version, stage: str) -> None:
     if different := ", ".join(sorted(f"{method} {path}" for path, method in routes ^ deployed)):
-        raise StageError(
-            f"that build has other routes than are deployed ({different}); {target.redeploy_advice(stage)}"
-        )
+        raise StageError(f"it has other routes than are deployed ({different}); {target.redeploy_advice(stage)}")
 
 
 def _restore(client: Any, name: str, version: Version, archive: bytes) -> None:

@@ -62,11 +62,6 @@ class History:
     running: Version
     published: tuple[Version, ...]
 
-    @property
-    def running_number(self) -> int | None:
-        """The number of the newest version that is what runs, or None."""
-        return next((version.number for version in self.published if version == self.running), None)
-
 
 def read_history(client: Any, function_name: str) -> History:
     """Read the versions of a function."""
