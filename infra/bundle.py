@@ -157,20 +157,19 @@ def adopt_archive(folder: Path, root: Path = ROOT, architecture: str = X86_64) -
     archives = list_archives(folder, architecture)
     if len(archives) != 1:
         raise BundleError(f"{folder}: {len(archives)} bundles for {RUNTIME} and {architecture}, expected one")
+    [archive] = archives
     sums = folder / "SHA256SUMS"
     listed = sums.read_text(encoding="ascii", errors="replace") if sums.is_file() else ""
-    if sha256(archives[0].read_bytes()).hexdigest() not in listed:
+    if sha256(archive.read_bytes()).hexdigest() not in listed:
         note = "" if listed and listed.isascii() else ", which is missing or no text"
-        raise BundleError(
-            f"the hash of {archives[0].name} is not in {sums}{note}: this is not the archive that was built"
-        )
-    built, commit = read_build(archives[0]), read_commit(root)
+        raise BundleError(f"the hash of {archive.name} is not in {sums}{note}: this is not the archive that was built")
+    built, commit = read_build(archive), read_commit(root)
     if built.commit != commit:
-        raise BundleError(f"{archives[0].name} is of commit {built.commit}, but this is a clone of commit {commit}")
+        raise BundleError(f"{archive.name} is of commit {built.commit}, but this is a clone of commit {commit}")
     _compile(root / "chalicelib")
     adopted = archive_path(root, architecture)
     adopted.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(archives[0], adopted)
+    shutil.copyfile(archive, adopted)
     return adopted
 
 

@@ -127,9 +127,8 @@ def compare_roles(target: Target) -> Iterator[Difference]:
             yield Difference(resource, "missing")
             continue
         # Chalice names the policy after the role.
-        names = found["PolicyNames"] + [
-            policy["PolicyName"] for policy in client.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
-        ]
+        attached = client.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+        names = [*found["PolicyNames"], *(policy["PolicyName"] for policy in attached)]
         if others := ", ".join(sorted({*names} - {role})):
             yield Difference(resource, f"it has other policies, too: {others}", repair_advice(target.stage))
         if role not in names or client.get_role_policy(RoleName=role, PolicyName=role)["PolicyDocument"] != wanted:

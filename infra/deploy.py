@@ -109,7 +109,7 @@ def dry_run(
     account: Account, project: Path, stage: str, report: Callable[[str], None], *, repair: bool = False
 ) -> None:
     """Report what `deploy` would change. No resource is changed."""
-    *_, change_set = _prepare(account, project, stage, report, repair=repair)
+    *_, change_set = _prepare(account, project, stage, report, None, repair=repair)
     cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
 
 
@@ -139,13 +139,7 @@ def exit_on_error() -> Iterator[None]:
 
 
 def _prepare(
-    account: Account,
-    project: Path,
-    stage: str,
-    report: Callable[[str], None],
-    built: Path | None = None,
-    *,
-    repair: bool,
+    account: Account, project: Path, stage: str, report: Callable[[str], None], built: Path | None, *, repair: bool
 ) -> tuple[StageSettings, Path, cloudformation.ChangeSet]:
     """Check what can be checked before anything is changed, and report what will change.
 
@@ -354,8 +348,8 @@ def main() -> None:
         if arguments.dry_run:
             dry_run(account, bundle.ROOT, arguments.stage, print, repair=arguments.repair)
         else:
-            confirm, no_platform = _confirm_repair if arguments.repair else None, arguments.no_platform
-            options: Any = {"confirm_repair": confirm, "no_platform": no_platform}
+            confirm = _confirm_repair if arguments.repair else None
+            options: Any = {"confirm_repair": confirm, "no_platform": arguments.no_platform}
             print(deploy(account, bundle.ROOT, arguments.stage, print, arguments.bundle, **options))
 
 
