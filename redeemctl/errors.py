@@ -23,9 +23,6 @@ class ConflictError(CommandError):
 
     exit_code = 4
 
-    def __init__(self, message: str = CHANGED_MEANWHILE) -> None:
-        super().__init__(message)
-
 
 class NotConfirmedError(CommandError):
     """The operator has not confirmed the changes. None was made."""

@@ -62,9 +62,7 @@ def read_merchants(path: Path) -> tuple[dict[str, Entry], list[str]]:
     columns = [name.strip() for name in reader.fieldnames or []]
     unknown = [name for name in columns if name not in COLUMNS]
     if unknown or "account_id" not in columns or len(set(columns)) < len(columns):
-        found = (
-            f"unknown columns {', '.join(unknown)}" if unknown else "account_id is missing, or a column is there twice"
-        )
+        found = f"unknown columns {', '.join(unknown)}" if unknown else "no account_id, or a column is there twice"
         raise InvalidInputError(f"{path}: line 1: {found}; expected, separated by commas: {', '.join(COLUMNS)}")
     reader.fieldnames = columns
     try:

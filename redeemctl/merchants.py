@@ -20,9 +20,7 @@ def merchant() -> None:
 
 @merchant.command("add")
 @click.argument("account_id", type=ID)
-@field_option(
-    Merchant, "app_id", "The app_id of the merchant's mini-program. Required for a new merchant.", flag="--app"
-)
+@field_option(Merchant, "app_id", "The merchant's mini-program. Required for a new merchant.", flag="--app")
 @field_option(Merchant, "name", "The display name.")
 @field_option(Merchant, "life_account_id", "The root account, sent as header Rpc-Transit-Life-Account.")
 @field_option(Merchant, "token_id", "The row of the access token. Default: the app's.")
@@ -74,15 +72,13 @@ def list_merchants(options: GlobalOptions) -> None:
     """List all merchants."""
     with options.open_stage() as stage:
         rows = []
+        all_stores = {} if options.as_json else {"stores": "all"}
         for item in stage.merchants.list_all():
             try:
-                rows.append(parse_row(item))
+                rows.append(all_stores | dump(parse_row(item)))
             except InvalidRowError as error:
                 print_note(f"malformed row: {error}")
-    all_stores = {} if options.as_json else {"stores": "all"}
-    options.show(
-        ("account_id", "name", "app_id", "stores", "active", "redeeming"), [all_stores | dump(row) for row in rows]
-    )
+    options.show(("account_id", "name", "app_id", "stores", "active", "redeeming"), rows)
 
 
 @merchant.command("suspend")

@@ -19,7 +19,7 @@ import click
 from botocore.exceptions import ClientError
 
 from chalicelib.credentials import MAX_AGE_SECONDS, parse_credentials
-from redeemctl.errors import CommandError, ConflictError
+from redeemctl.errors import CHANGED_MEANWHILE, CommandError, ConflictError
 from redeemctl.options import GlobalOptions, pass_options
 from redeemctl.output import print_json
 from redeemctl.rows import Change
@@ -94,7 +94,7 @@ def replace_secret(stage: Stage, seen: SecretVersion, content: dict[str, Any]) -
             raise
         # If the response of a first attempt was lost, botocore's second attempt fails although ours is current.
         if client.get_secret_value(SecretId=name)["VersionId"] != version_id:
-            raise ConflictError from None
+            raise ConflictError(CHANGED_MEANWHILE) from None
 
 
 def get_app_secret(stage: Stage, app_id: str) -> str:

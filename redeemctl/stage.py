@@ -132,9 +132,8 @@ def _translate_errors(stage: str) -> Iterator[None]:
         hint = f"; is stage {stage} deployed here? make deploy STAGE={stage}" if missing else ""
         hint = "; see docs/deploy.md, Permissions" if details["Code"] == "AccessDeniedException" else hint
         raise CommandError(f"AWS: {details['Code']}: {details['Message']}{hint}") from None
-    except NoCredentialsError as error:
-        raise CommandError(f"AWS: {error}: set AWS_PROFILE to a profile of ~/.aws/config") from None
     except BotoCoreError as error:
-        raise CommandError(f"AWS: {error}") from None
+        hint = ": set AWS_PROFILE to a profile of ~/.aws/config" if isinstance(error, NoCredentialsError) else ""
+        raise CommandError(f"AWS: {error}{hint}") from None
     except ResponseParserError:
         raise CommandError("AWS: the response is not one of AWS; check AWS_ENDPOINT_URL and proxies") from None

@@ -70,9 +70,7 @@ def remove_store(options: GlobalOptions, account_id: str, poi_id: str | None, *,
         item = require_merchant(stage, account_id)
         stores = stores_of(item) or {}
         if list(stores) == [poi_id]:
-            raise CommandError(
-                f"{poi_id} is the last store; suspend the merchant, or use --all to serve all its stores"
-            )
+            raise CommandError(f"{poi_id} is the last store; suspend the merchant, or serve all its stores with --all")
         patch: Patch = {"stores": None} if poi_id is None else {"stores": {poi_id: None}} if poi_id in stores else {}
         warning = "The merchant is then served in all its stores." if all_stores else f"Store {poi_id} is not served."
         change_row(options, stage, account_id, item, patch, warning=warning)

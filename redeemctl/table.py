@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from chalicelib.aws import Item
 from chalicelib.merchants import MERCHANT_PREFIX, merchant_key
 from infra.smoke import scan_rows
-from redeemctl.errors import ConflictError
+from redeemctl.errors import CHANGED_MEANWHILE, ConflictError
 from redeemctl.rows import changed_attributes
 
 
@@ -62,7 +62,7 @@ class MerchantTable:
                 self._client.update_item(**parameters, UpdateExpression=expression)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                raise ConflictError from None
+                raise ConflictError(CHANGED_MEANWHILE) from None
             raise
 
 

@@ -25,9 +25,8 @@ def show_tokens(options: GlobalOptions) -> None:
     with options.open_stage() as stage:
         apps = read_secret(stage).apps
         others = {item["token_id"]["S"] for item in stage.merchants.list_all() if item.get("token_id", {}).get("S")}
-        tokens = [
-            _describe(stage, token_id, bool(apps.get(token_id))) for token_id in [*apps, *sorted(others - apps.keys())]
-        ]
+        ids = [*apps, *sorted(others - apps.keys())]
+        tokens = [_describe(stage, token_id, bool(apps.get(token_id))) for token_id in ids]
     options.show(("token_id", "fingerprint", "expires_utc", "expires_in", "renewed_by", "renewal"), tokens)
 
 

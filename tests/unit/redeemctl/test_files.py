@@ -82,7 +82,7 @@ def test_every_error_of_a_file_is_reported_with_line_and_field(tmp_path: Path, t
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        (b"", "line 1: account_id is missing"),
+        (b"", "line 1: no account_id"),
         (b"account_id,nmae\n7,x\n", "line 1: unknown columns nmae"),
         (b"account_id,account_id\n", "line 1: .* a column is there twice"),
         (b"\xff\xff", "UTF-8 or GB18030"),
