@@ -145,7 +145,7 @@ def _check_settings(name: str, version: Version, running: Version, stage: str, *
 
 def _check_routes(routes: set[tuple[str, str]], deployed: set[tuple[str, str]], target: Version, stage: str) -> None:
     if different := ", ".join(sorted(f"{method} {path}" for path, method in routes ^ deployed)):
-        raise StageError(f"it has other routes than are deployed ({different}); {target.redeploy_advice(stage)}")
+        raise StageError(f"the build has other routes than are deployed ({different}); {target.redeploy_advice(stage)}")
 
 
 def _restore(client: Any, name: str, version: Version, archive: bytes) -> None:

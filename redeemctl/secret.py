@@ -67,7 +67,8 @@ def read_secret(stage: Stage) -> SecretVersion:
         # Secrets Manager reports a missing value and a missing secret with the same code; this fails for a secret.
         client.describe_secret(SecretId=name)
         return SecretVersion()
-    text, created_at = response.get("SecretString", ""), response["CreatedDate"].timestamp()
+    created_at = response["CreatedDate"].timestamp()
+    text = response.get("SecretString", "")
     found = parse_credentials(text)
     return SecretVersion(response["VersionId"], created_at, found.apps, found.session_keys, json.loads(text))
 

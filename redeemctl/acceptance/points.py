@@ -137,8 +137,8 @@ POINTS = (
     Point("pages-complete", "Small pages have each certificate exactly once.", _pages_are_disjoint_and_complete),
     Point("after-the-end", "A page after the last one is empty, not an error.", _step_is_ok("after-the-end")),
     Point("cut-orders-agree", "If an order is cut by a page, both parts have the same can_use.", _cut_orders_agree),
-    Point("store-filter", "The service ends a store's list behind its last certificate.", _store_list_is_complete),
-    Point("store-selected", "An order of the store's list is also usable in order_can_use.", _step_is_ok("order")),
+    Point("store-filter", "The service ends a store's list after its last certificate.", _store_list_is_complete),
+    Point("store-selected", "A usable order of a store's list is also usable in order_can_use.", _step_is_ok("order")),
     Point("time-range-seconds", "time_range is in seconds.", _time_range_is_in_seconds),
     Point("invalid-token", "An invalid token is refused with a code that renews it.", _step_is_ok("invalid-token")),
     Point(
