@@ -15,13 +15,13 @@ ROUTES = '@app.route("/v1/health", methods=["GET"])\ndef health(): ...\n'
 
 
 def build_archive(version: str, commit: str | None = None, app: str = ROUTES) -> bytes:
-    """Return a bundle with the parts that identify a build."""
+    """Return a bundle with the parts that identify a build: the same bytes at any time, as the real one."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("app.py", app)
-        archive.writestr("chalicelib/__init__.py", f'"""Doc."""\n\n__version__ = "{version}"\n')
+        archive.writestr(zipfile.ZipInfo("app.py"), app)
+        archive.writestr(zipfile.ZipInfo("chalicelib/__init__.py"), f'"""Doc."""\n\n__version__ = "{version}"\n')
         if commit is not None:
-            archive.writestr("commit.txt", commit)
+            archive.writestr(zipfile.ZipInfo("commit.txt"), commit)
     return packed.getvalue()
 
 
