@@ -209,7 +209,7 @@ class _LockedDependencies(DependencyBuilder):
 def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> None:
     """Install the packages of LOCK, or only the vendored one, for this Python; raises BundleError.
 
-    pip also installs what its environment and its configuration name. Whatever is not in LOCK is refused.
+    pip also follows its environment and its configuration. What it installs must be what is in LOCK.
     """
     entries = re.split(r"^(?=\w)", LOCK.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     chosen = [entry for entry in entries if entry.startswith(VENDORED) == vendored]
@@ -224,8 +224,9 @@ def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> N
         raise BundleError(f"pip cannot install the packages for {RUNTIME}: {' '.join(run.stderr.split())}")
     locked = {_normalize(entry.split()[0]) for entry in chosen}
     installed = {_normalize(f"{found.name}=={found.version}") for found in metadata.distributions(path=[str(target)])}
-    if foreign := sorted(installed - locked):
-        raise BundleError(f"pip has installed what {LOCK.name} does not name: {', '.join(foreign)}")
+    if installed != locked:
+        difference = ", ".join(sorted(installed ^ locked))
+        raise BundleError(f"pip's environment or pip.conf changes what is installed from {LOCK.name}: {difference}")
 
 
 def _normalize(requirement: str) -> str:

@@ -44,6 +44,8 @@ SESSION_SECONDS = 600
 
 NO_ANSWER = "no answer from the platform"
 NO_TOKEN = "no valid access token, or no answer to the request for one"  # noqa: S105 - a text
+_UNANSWERED = ("upstream_unavailable", "upstream_timeout")
+"""Not `upstream_malformed`: the platform has answered, and the build may be what cannot read it."""
 UNREACHED = (NO_ANSWER, NO_TOKEN)
 """Verdicts on requests that the platform has not answered."""
 
@@ -186,7 +188,7 @@ def judge(response: requests.Response, expected_code: str | None = None) -> str:
     if code == "token_unavailable":
         return NO_TOKEN
     # No other text than that of a problem: a session must not be printed.
-    return NO_ANSWER if code.startswith("upstream_") else f"HTTP {response.status_code} {code}"
+    return NO_ANSWER if code in _UNANSWERED else f"HTTP {response.status_code} {code}"
 
 
 def read_object(response: requests.Response) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from redeemctl.stage import Stage
 JSON_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 CHANGES = ("update_merchant_path", "update_merchant_conf", "button_white_setting")
 
+_WORD = re.compile(r'[^\s",:\[\]{}]{5,}')
 _CODE_FIELD = re.compile(r"(?<!err_)(?<!error_)(?<!result_)(?<!status_)code|encrypted", re.IGNORECASE)
 
 
@@ -41,7 +42,7 @@ def make_call(options: GlobalOptions, *, name: str, app_id: str, file: Path, tok
     """
     try:
         body = json.dumps({**json.loads(file.read_bytes())}).encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInputError(f"--body: {file}: no JSON object: {error}") from None
     with options.open_stage() as stage:
         token = read_token(stage, app_id, token_id or app_id)
@@ -50,8 +51,10 @@ def make_call(options: GlobalOptions, *, name: str, app_id: str, file: Path, tok
             click.echo(f"dry run: nothing was sent to {stage.settings.open_api}{path}")
             return
         options.confirm(f"This changes what customers of app {app_id} see." if name in CHANGES else "")
-        sent = send(stage, Request(path, body, {"content-type": "application/json", "access-token": token}), token)
-    print_json(mask(sent.reply, token))
+        codes_sent = {*_WORD.findall(body.decode())} - {*_WORD.findall(json.dumps(mask(json.loads(body))))}
+        secrets = [token, *codes_sent]
+        sent = send(stage, Request(path, body, {"content-type": "application/json", "access-token": token}), secrets)
+    print_json(hide(sent.reply, secrets))
 
 
 def read_token(stage: Stage, app_id: str, token_id: str) -> str:
@@ -67,8 +70,8 @@ def read_token(stage: Stage, app_id: str, token_id: str) -> str:
     raise CommandError(f"the access token in {token_key(token_id)} {state}: {advice}")
 
 
-def send(stage: Stage, request: Request, token: str) -> RecordedCall:
-    """Send a request once; raises CommandError that says what to do."""
+def send(stage: Stage, request: Request, secrets: list[str]) -> RecordedCall:
+    """Send a request once; raises CommandError that says what to do, without the secrets."""
     transport = RecordingTransport(stage.http)
     try:
         response = transport.send(stage.settings.open_api, request, stage.new_context().deadline, MAX_PAGE_BYTES)
@@ -82,22 +85,30 @@ def send(stage: Stage, request: Request, token: str) -> RecordedCall:
             advice = f"{unsure}check DOUYIN_OPEN_API, network and proxies, or wait"
             if error.evidence is not None:
                 meaning, advice = explain_evidence(error.evidence)
-            said = json.dumps(mask(sent.look_up("err_msg"), token), ensure_ascii=False)
+            said = json.dumps(hide(sent.look_up("err_msg"), secrets), ensure_ascii=False)
             raise CommandError(f"{meaning}; err_msg {said}, logid {sent.logid or '-'}: {advice}") from None
     return transport.recorded[0]
 
 
-def mask(value: Any, token: str, *, is_code: bool = False) -> Any:
-    """Return a reply with masked coupon codes and without the token, also where a text is JSON itself."""
+def hide(reply: Any, secrets: list[str]) -> Any:
+    """Return a reply with masked coupon codes, and without the secrets, wherever they stand."""
+    text = json.dumps(mask(reply))
+    for secret in secrets:
+        text = text.replace(json.dumps(secret)[1:-1], "…")
+    return json.loads(text)
+
+
+def mask(value: Any, *, is_code: bool = False) -> Any:
+    """Return a reply with masked coupon codes, also where a text is JSON itself."""
     if isinstance(value, dict):
-        return {n: mask(part, token, is_code=is_code or bool(_CODE_FIELD.search(n))) for n, part in value.items()}
+        return {n: mask(part, is_code=is_code or bool(_CODE_FIELD.search(n))) for n, part in value.items()}
     if isinstance(value, list):
-        return [mask(part, token, is_code=is_code) for part in value]
+        return [mask(part, is_code=is_code) for part in value]
     # An unpaired surrogate could not be printed.
     text = str(value).encode(errors="replace").decode()
     if is_code and value and value is not True:
         return "…" + text[4:][-4:]
     if isinstance(value, str) and text.lstrip().startswith(("{", "[")):
         with suppress(ValueError):
-            return json.dumps(mask(lenient.decode_json(text.encode()), token), ensure_ascii=False)
-    return text.replace(token, "…") if isinstance(value, str) else value
+            return json.dumps(mask(lenient.decode_json(text.encode())), ensure_ascii=False)
+    return text if isinstance(value, str) else value

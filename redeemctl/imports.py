@@ -180,14 +180,21 @@ def make_patch(entry: Entry, item: Item | None, *, prune: bool) -> Patch:
 def find_loss(items: Iterable[Item], plans: Iterable[RowPlan], confirmed: int | None) -> str:
     """Return what is to be confirmed because `plans` take away much of something, or "" if its number is `confirmed`.
 
-    Merchants come first: what they have ends with them.
+    One number confirms one loss. What ends with a merchant or a store is part of that loss.
     """
-    total = _count_parts(change for item in items for change in list_changes(item, None))
-    lost = _count_parts(change for plan in plans for change in plan.changes)
-    for part in [part for part in lost if lost[part] > max(MAX_LOST, total[part] * MAX_LOST_SHARE)]:
-        text = f"--prune would remove {lost[part]} of {total[part]} {part}. Nothing was changed; if that is intended: "
-        return "" if confirmed == lost[part] else f"{text}--remove {lost[part]}"
-    return ""
+    total = Counter(part for item in items for change in list_changes(item, None) for part in _parts(change.field))
+    ends = [(plan.account_id, change.field) for plan in plans for change in plan.changes if not change.new]
+    losses: list[tuple[int, str]] = []
+    for part in ("merchants", "stores", "values", *sorted(total)):
+        lost = {_owner(part, *end) for end in ends if part in _parts(end[1])}
+        if len(lost) > max(MAX_LOST, total[part] * MAX_LOST_SHARE):
+            losses.append((len(lost), part))
+            ends = [end for end in ends if _owner(part, *end) not in lost]
+    if not losses or [number for number, _ in losses] == [confirmed]:
+        return ""
+    listed = " and ".join(f"{number} of {total[part]} {part}" for number, part in losses)
+    how = f": --remove {losses[0][0]}" if len(losses) == 1 else ", import each of these losses by itself"
+    return f"--prune would remove {listed}. Nothing was changed; if that is intended{how}"
 
 
 def write_rows(table: MerchantTable, plans: list[RowPlan]) -> dict[str, Exception]:
@@ -205,14 +212,16 @@ def write_rows(table: MerchantTable, plans: list[RowPlan]) -> dict[str, Exceptio
         return {plan.account_id: error for plan, error in results if error is not None}
 
 
-def _count_parts(changes: Iterable[Change]) -> Counter[str]:
-    """Count the merchants (each has an app_id), stores (a name) and values that end, and the values of each column."""
-    counts = Counter(merchants=0, stores=0, values=0)
-    for path in [change.field for change in changes if not change.new]:
-        name = path.rpartition(".")[2]
-        part = "merchants" if path == "app_id" else "stores" if path.endswith(".name") else f"values of {name}"
-        counts.update(("values", part))
-    return counts
+def _parts(path: str) -> tuple[str, str]:
+    """Return what a value that ends counts as. A merchant ends with its app_id, a store with its name."""
+    store, _, name = path.rpartition(".")
+    return "values", "merchants" if path == "app_id" else "stores" if store and name == "name" else f"values of {name}"
+
+
+def _owner(part: str, account_id: str, path: str) -> str:
+    """Return the merchant, the store, or the value itself."""
+    owned = {"merchants": "", "stores": path.rpartition(".")[0]}
+    return f"{account_id} {owned.get(part, path)}"
 
 
 def _show_preview(plans: list[RowPlan]) -> None:

@@ -141,6 +141,7 @@ def test_a_login_and_a_list_that_the_platform_has_answered_pass(
         ("GET", response(200, {}), "HTTP 200"),
         ("GET", requests.ConnectionError("x"), "ConnectionError"),
         ("POST", response(500, {"code": "internal_error"}), "HTTP 500 internal_error"),
+        ("POST", response(502, {"code": "upstream_malformed"}), "HTTP 502 upstream_malformed"),
         ("POST", response(200, {"token": "session"}), "HTTP 200"),
         ("POST", response(503, {"code": "unavailable"}), "HTTP 503"),
     ],
@@ -163,7 +164,7 @@ def test_any_other_answer_fails_and_the_way_back_is_named(
     ("answer", "verdict"),
     [
         (UNREACHED, "no answer from the platform"),
-        (response(502, {"code": "upstream_malformed"}), "no answer from the platform"),
+        (response(503, {"code": "upstream_unavailable"}), "no answer from the platform"),
         (response(504, {"code": "upstream_timeout"}), "no answer from the platform"),
         (NO_TOKEN, "no valid access token, or no answer to the request for one"),
     ],

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from redeemctl.calls import mask
+from redeemctl.calls import hide
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,9 @@ from redeemctl.calls import mask
         ({"text": '[{"text":"{\\"code\\":12345678}"}]'}, {"text": '[{"text": "{\\"code\\": \\"…5678\\"}"}]'}),
         ({"text": "{no JSON}", "number": "1.10"},) * 2,
         ({"text": "with the-token in it", "list": ["the-token"]}, {"text": "with … in it", "list": ["…"]}),
+        ({"text": "code 123456000012 is used", "123456000012": "the-token"}, {"text": "code … is used", "…": "…"}),
         ({"text": "a\ud800"}, {"text": "a?"}),
     ],
 )  # fmt: skip
 def test_codes_and_the_token_are_masked_wherever_they_are(reply: Any, shown: Any) -> None:
-    assert mask(reply, "the-token") == shown
+    assert hide(reply, ["the-token", "123456000012"]) == shown

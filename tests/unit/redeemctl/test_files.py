@@ -165,6 +165,26 @@ def test_a_loss_of_more_than_five_and_a_tenth_of_merchants_stores_or_values_is_t
     assert find_loss(items.values(), plans, number + 1) == (message if loss else "")
 
 
+@pytest.mark.parametrize(
+    ("text", "losses"),
+    [
+        (lines(53, "tt1,"), ["7 of 60 merchants", "53 of 300 values"]),
+        ("account_id,app_id,life_account_id,poi_id,store_name\n"
+         + "".join(f"{n:03},tt1,1,0,x\n" for n in range(53)), ["7 of 60 merchants", "53 of 120 stores"]),
+        ("account_id,app_id,life_account_id,poi_id,store_name\n"
+         + "".join(f"{n:03},tt1,,0,x\n" for n in range(60)), ["60 of 120 stores", "60 of 300 values"]),
+    ],
+)  # fmt: skip
+def test_one_number_does_not_confirm_several_losses(tmp_path: Path, text: str, losses: list[str]) -> None:
+    items = rows(60, 2)
+    plans, errors = plan(tmp_path, text, items, prune=True)
+    assert errors == []
+    for number in (None, 7, 53, 60):
+        message = find_loss(items.values(), plans, number)
+        assert [loss in message for loss in losses] == [True, True]
+        assert message.endswith("import each of these losses by itself")
+
+
 def test_a_patch_names_only_what_the_file_gives() -> None:
     entry = Entry(2, {"app_id": "tt1", "name": None}, {"1": Entry(2, {"name": "x", "phone": None})})
     assert make_patch(entry, None, prune=False) == {"app_id": "tt1", "stores": {"1": {"name": "x"}}}
