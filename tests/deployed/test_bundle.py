@@ -173,7 +173,7 @@ def build_wheel(folder: Path, name: str, module: str) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_what_pips_own_configuration_adds_to_the_lock_is_refused(
+def test_what_pips_own_configuration_adds_to_the_lock_or_leaves_out_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock, more, target = tmp_path / "lock.txt", tmp_path / "more.txt", tmp_path / "target"
@@ -184,10 +184,13 @@ def test_what_pips_own_configuration_adds_to_the_lock_is_refused(
     for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(tmp_path)}.items():
         monkeypatch.setenv(f"PIP_{name}", value)
     builder._pip_install(target)
-    monkeypatch.setenv("PIP_REQUIREMENT", str(more))
-    shutil.rmtree(target)
-    with pytest.raises(BundleError, match=r"lock\.txt does not name: added==1\.0$"):
-        builder._pip_install(target)
+    for name, value, changed in (("REQUIREMENT", str(more), "added"), ("DRY_RUN", "1", "a-locked")):
+        shutil.rmtree(target)
+        with monkeypatch.context() as patch:
+            patch.setenv(f"PIP_{name}", value)
+            with pytest.raises(BundleError, match=rf"installed from lock\.txt: {changed}==1\.0$"):
+                builder._pip_install(target)
+        target.mkdir(exist_ok=True)
 
 
 def test_an_error_of_pip_is_one_line_without_a_traceback(tmp_path: Path) -> None:
