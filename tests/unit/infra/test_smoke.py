@@ -232,9 +232,9 @@ BOTH = json.dumps({"apps": {"tt1": "", "tt2": "s"}, "session_keys": KEYS})
     ("secret", "rows", "app_id", "account_id"),
     [
         (SECRET, [row("1", "other"), row("2", token_id={"S": "shared"}), row("3")], "tt1", "3"),
-        (SECRET, [row("1", token_id={"S": "shared"}), token("shared", 60)], "tt1", "1"),
-        (BOTH, [row("1"), row("2", "tt2"), token("tt1", 60)], "tt2", "2"),
-        (PROVIDERS, [row("1"), row("2", "tt2"), token("tt1", -1), token("tt2", 60)], "tt2", "2"),
+        (SECRET, [row("1", token_id={"S": "shared"}), token("shared", 3600)], "tt1", "1"),
+        (BOTH, [row("1"), row("2", "tt2"), token("tt1", 3600)], "tt2", "2"),
+        (PROVIDERS, [row("1"), row("2", "tt2"), token("tt1", -1), token("tt2", 3600)], "tt2", "2"),
     ],
     ids=["own token", "token of another system", "own app first", "provider"],
 )
