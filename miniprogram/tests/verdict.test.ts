@@ -216,7 +216,7 @@ describe("the verdict on a coupon", () => {
       [{ fields: { off_peak: HOURS } }, "正在可用时段内"],
       [{ submission: SUBMITTED }, `还没有结果。${ASK}，查到才算核销`],
       [{ submission: { ...SUBMITTED, ...seen() } }, `${ASK}，查到才算核销`],
-      [{ submission: { ...SUBMITTED, ...seen(COUPON) } }, "请等待，半分钟内自动再查，不要再点"],
+      [{ submission: { ...SUBMITTED, ...seen(COUPON) } }, "请等半分钟，不要再点，也不要扫码"],
       [{ submission: { ...UNKNOWN, ...seen(COUPON), lastRead: 5 } }, `${ASK}：没有，才能再次核销`],
       [{ submission: { ...UNKNOWN, ...seen(COUPON), lastRead: 6 } }, `不要再点、再扫。${ASK}`],
       [{ submission: UNKNOWN }, `不要再点、再扫。${ASK}`],

@@ -44,7 +44,8 @@ export const DEFAULT_HELP = "您的券仍在抖音「我的订单」中，可在
 export const UNKNOWN_HELP = "请在抖音「我的订单」中查看这张券是否已使用";
 /** What 券详情 asks before a submission, unless `config.ts` says it. */
 const DEFAULT_QUESTION = "核销这张券？请当着店员的面确认。";
-const AGAIN_QUESTION = "刚才可能已经核销，再核销一次可能多扣一张（次）。店员已在抖音来客查过，没有刚才的核销记录吗？";
+const AGAIN_QUESTION =
+  "刚才可能已经核销。先请店员查抖音来客：有记录，就点「取消」；没有记录，才再次核销，否则可能多扣一张（次）。";
 const NUMBER_LENGTH = 8;
 const MAX_WAIT_SECONDS = 60;
 /** After this many seconds without a response, say so; then offer to retry. */

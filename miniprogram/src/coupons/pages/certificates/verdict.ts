@@ -123,7 +123,7 @@ function submittedRow({ certificate, state, at, seen, lastRead }: Submission, li
   if (seen.read < lastRead) {
     return isOver
       ? ["check", listed, `不要再点、再扫。${ASK_RECORD}`, "leave", true]
-      : ["check", listed, "请等待，半分钟内自动再查，不要再点", "leave"];
+      : ["check", listed, "请等半分钟，不要再点，也不要扫码", "leave"];
   }
   const present = certificateOf(list, certificate.certificate_id);
   return ["check", listed, `${ASK_RECORD}：没有，才能再次核销`, present && !present.lock ? "again" : "leave"];

@@ -111,10 +111,10 @@ export function counterView(
       steps: stepsOf(title, config.counterText),
       dialog: dialogOf(title, config.question, verdict?.use === "again") || null,
       notice: list.notice,
-      // After a submission, the certificate may be used. One way for a usable one: the button, or the steps.
+      // After a submission, the certificate may be used. A usable one has one way: the button, or the steps.
       help: isSubmitted(submission)
         ? UNKNOWN_HELP
-        : verdict?.kind === "usable" || action.hasSteps
+        : verdict?.kind === "usable" || verdict?.kind === "done" || action.hasSteps
           ? config.help || ""
           : helpOf(config),
       loading: !certificate && list.activity !== "idle",
