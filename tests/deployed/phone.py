@@ -122,9 +122,14 @@ class Phone:
     def redeem(self, label: str = "立即核销") -> None:
         """Tap the button of the counter view when taps count, and confirm the dialog."""
         expect(self.button(label, exact=True)).to_be_enabled()
-        self.page.wait_for_timeout(GUARD_MS)
-        self.button(label, exact=True).click()
-        self.page.locator("#dialog .confirm").click()
+        confirm = self.page.locator("#dialog .confirm")
+        # On a busy machine, the page's own timer may be late.
+        for _ in range(5):
+            self.page.wait_for_timeout(GUARD_MS)
+            self.button(label, exact=True).click()
+            if confirm.is_visible():
+                break
+        confirm.click()
 
     def show_certificate(self, title: str) -> None:
         """Tap the card with this title."""
