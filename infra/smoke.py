@@ -44,8 +44,6 @@ SESSION_SECONDS = 600
 
 NO_ANSWER = "no answer from the platform"
 NO_TOKEN = "no valid access token, or no answer to the request for one"  # noqa: S105 - a text
-_UNANSWERED = ("upstream_unavailable", "upstream_timeout")
-"""Not `upstream_malformed`: the platform has answered, and the build may be what cannot read it."""
 UNREACHED = (NO_ANSWER, NO_TOKEN)
 """Verdicts on requests that the platform has not answered."""
 
@@ -124,7 +122,7 @@ def check(
     notes = ["smoke test: passed"]
     if domain is not None:
         at_domain = f"https://{domain.name}"
-        found = _repeat(functools.partial(_check_http, at_domain, [health(build)]), [[], [_NOT_IN_DNS]].__contains__)
+        found = repeat(functools.partial(_check_http, at_domain, [health(build)]), [[], [_NOT_IN_DNS]].__contains__)
         if found == [_NOT_IN_DNS]:
             notes.append(f"{domain.name} is not in DNS yet, so it was not requested")
         else:
@@ -138,12 +136,12 @@ def check(
         secret = account.client("secretsmanager").describe_secret(SecretId=secret_name(stage))
         if has_app := bool(secret.get("VersionIdsToStages")):
             probes.append(FORGED_SESSION)
-        failures += _repeat(functools.partial(_check_http, url, probes), lambda found: not found)
+        failures += repeat(functools.partial(_check_http, url, probes), lambda found: not found)
         asked, reason = find_platform_probes(account, stage) if has_app else ([], "there is no app yet")
         notes += [f"no list was tried: {reason}"] if reason else []
         accepted = UNREACHED if no_platform else ()
         for probe in [] if failures else asked:
-            verdict = _repeat(functools.partial(_ask, url, probe), ("", *accepted).__contains__, _ASK_SECONDS)
+            verdict = repeat(functools.partial(_ask, url, probe), ("", *accepted).__contains__, _ASK_SECONDS)
             if verdict in accepted:
                 notes.append(f"{verdict} (NO_PLATFORM=1)")
             elif verdict:
@@ -187,8 +185,9 @@ def judge(response: requests.Response, expected_code: str | None = None) -> str:
         return ""
     if code == "token_unavailable":
         return NO_TOKEN
+    # Not `upstream_malformed`: the platform has answered, and the build may be what cannot read it.
     # No other text than that of a problem: a session must not be printed.
-    return NO_ANSWER if code in _UNANSWERED else f"HTTP {response.status_code} {code}"
+    return NO_ANSWER if code in ("upstream_unavailable", "upstream_timeout") else f"HTTP {response.status_code} {code}"
 
 
 def read_object(response: requests.Response) -> dict[str, Any]:
@@ -207,7 +206,7 @@ def scan_rows(client: Any, table: str, prefix: str) -> Iterator[Item]:
     return (item for page in pages for item in page["Items"])
 
 
-def _repeat(check: Callable[[], T], is_final: Callable[[T], bool], pause: float = _POLL_SECONDS) -> T:
+def repeat(check: Callable[[], T], is_final: Callable[[T], bool], pause: float = _POLL_SECONDS) -> T:
     """Repeat a check until its result is final, or HTTP_SECONDS have passed; return the last result."""
     deadline = time.monotonic() + HTTP_SECONDS
     while not is_final(result := check()) and time.monotonic() + pause <= deadline:

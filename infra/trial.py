@@ -1,8 +1,8 @@
 """Let the app in the working directory serve one login with a list, without a network. Run as a script.
 
 `trial.json` has the request, and what the app gets for it: the secret, the rows of the table, and the replies of the
-platform, with an order that has every documented field. Its coupon is listed once as each kind, and once as unusable.
-Everything else is the app, from these bytes to its response.
+platform: a coupon with every documented field, one of each other kind, and an unusable one. Everything else is the app,
+from these bytes to its response.
 """
 
 import importlib
@@ -12,19 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-LIST_PATH = "/api/trade/v2/fulfillment/query_user_certificates/"
-KINDS = ["groupon", "voucher", "times_card", "other"]
-"""The kinds of groupon_type 1 to 4."""
-
-
-def list_every_kind(page: dict[str, Any]) -> None:
-    """Replace the one order of a page by one of each kind, and one that cannot be used."""
-    orders = page["orders"] = [json.loads(json.dumps(page["orders"][0])) for _ in (*KINDS, "unusable")]
-    page["total"] = len(orders)
-    for number, order in enumerate(orders, 1):
-        order["can_use"] = number <= len(KINDS)
-        order["certificates"][0]["certificate_id"] = str(number)
-        order["certificates"][0]["sku_info"]["groupon_type"] = number
+KINDS = ["voucher", "groupon", "times_card", "other"]
+"""The kinds of the usable coupons, in the order of their expiry."""
 
 
 def main() -> None:
@@ -32,7 +21,6 @@ def main() -> None:
     # As `chalice deploy` and Lambda find the app.
     sys.path[0] = str(Path.cwd())
     data = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
-    list_every_kind(data["replies"][LIST_PATH]["data"])
     app: Any = importlib.import_module("app")
     respond: Any = importlib.import_module("chalicelib.douyin.protocol").Response
 

@@ -1,6 +1,7 @@
 """Run the checks: read what they need, and let the `judge_*` functions judge it. docs/operate.md lists the ids."""
 
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,9 +28,6 @@ from redeemctl.doctor.findings import Check, Finding, T, failed, not_checked, ok
 from redeemctl.rows import account_id_of
 from redeemctl.secret import SecretVersion, read_secret
 from redeemctl.stage import PARALLEL_QUERIES, Stage
-
-QUERY_SECONDS = 60.0
-"""Limit for the query of the log."""
 
 SEE_SECRET = "see the check secret"  # noqa: S105 - a text
 
@@ -218,8 +216,7 @@ class Checks:
         else:
             yield from self._attempt("merchant.log", "log", self._check_log(rows))
             if self.merchant not in {None, *rows}:
-                advice = "redeemctl merchant list shows the ids of the table"
-                yield failed("merchant", self.merchant or "", "it is not in the table", advice)
+                yield failed("merchant", self.merchant or "", "it is not in the table", "see redeemctl merchant list")
         merchants = [found for found in (rows or {}).values() if found and found.active and found.app_id in apps]
         used = {merchant.token_id for merchant in merchants}
         apps_without_merchants = apps.keys() - {merchant.app_id for merchant in merchants}
@@ -237,18 +234,14 @@ class Checks:
         asked = resources.choose_merchants(usable, self.merchant)
         yield from self._check_lists(asked, urls[-1], secret)
         if count := len(usable) - len(asked):
-            text = "valid row, known app; no list was requested without --merchant ACCOUNT_ID"
-            yield ok("merchant", f"{count} others", text)
+            yield ok("merchant", f"{count} others", "valid row; no list was requested without --merchant")
 
     def _check_log(self, rows: Mapping[str, Merchant | None]) -> Check[None]:
         client, now = self.stage.account.client("logs"), int(time.time())
         log = {"logGroupName": f"/aws/lambda/{stack_name(self.name)}", "queryString": customers.QUERY}
         query = client.start_query(**log, startTime=now - customers.HOURS * 3600, endTime=now + 1)
-        deadline = time.monotonic() + QUERY_SECONDS
-        while (reply := client.get_query_results(queryId=query["queryId"]))["status"] in ("Scheduled", "Running"):
-            if time.monotonic() > deadline:
-                break
-            time.sleep(1.0)
+        read = functools.partial(client.get_query_results, queryId=query["queryId"])
+        reply = smoke.repeat(read, lambda found: found["status"] not in ("Scheduled", "Running"))
         yield from customers.judge_log(reply, [a for a, found in rows.items() if not found or found.active])
 
     def _check_logins(self, apps: Mapping[str, str], provided: Sequence[str]) -> Iterator[Finding]:

@@ -109,8 +109,7 @@ def judge_alarms(alarms: Iterable[Mapping[str, Any]], stage: str) -> list[Findin
     findings = [] if found else [failed("alarms", "", "there are none", repair_advice(stage))]
     for name, alarm in found.items():
         if alarm.get("StateValue") == "ALARM":
-            text = f"in ALARM: {alarm.get('StateReason', '')}"
-            findings.append(failed("alarms", name, text, "see the runbook of this alarm in docs/operate.md"))
+            findings.append(failed("alarms", name, f"in ALARM: {alarm.get('StateReason', '')}", "see the runbook"))
         if alarm.get("ActionsEnabled", True) is False:
             advice = "aws cloudwatch enable-alarm-actions --alarm-names NAME"
             findings.append(failed("alarms", name, "it notifies nobody: its actions are disabled", advice))
@@ -132,8 +131,7 @@ def judge_subscriptions(topic: str, subscriptions: Iterable[Any], email: str | N
     for endpoint, arn in states.items():
         if arn == "PendingConfirmation":
             advice = "click the link in AWS's message; if it is older than two days, subscribe again"
-            text = "the subscription is not confirmed: no alarm arrives there"
-            findings.append(failed(check_id, endpoint, text, advice))
+            findings.append(failed(check_id, endpoint, "not confirmed: no alarm arrives there", advice))
         else:
             findings.append(ok(check_id, endpoint, "confirmed"))
     return findings

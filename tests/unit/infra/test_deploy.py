@@ -122,9 +122,11 @@ def test_an_app_that_cannot_be_imported_or_gives_no_list_is_refused(
     assert not list(tmp_path.rglob("*.pyc"))
 
 
-def test_the_page_of_the_trial_has_every_documented_field() -> None:
+def test_the_first_coupon_of_the_trial_has_every_documented_field() -> None:
     data = json.loads((bundle.ROOT / "infra" / "trial.json").read_text(encoding="utf-8"))
-    assert data["replies"][CERTIFICATES_PATH] == build_reply(build_certificate())
+    reply = data["replies"][CERTIFICATES_PATH]
+    reply["data"].update(orders=reply["data"]["orders"][:1], total=1)
+    assert reply == build_reply(build_certificate())
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,7 @@ def test_the_page_of_the_trial_has_every_documented_field() -> None:
         (
             "certificates/views",
             "_KINDS = {2: 'voucher', 3: 'times_card'}",
-            r"gives \['other', 'voucher', 'times_card', 'ot",
+            r"gives \['voucher', 'other', 'times_card', 'ot",
         ),
         ("douyin/client", "parse_certificates = None", r"TypeError at client\.py:"),
     ],
