@@ -1,8 +1,8 @@
 """Let the app in the working directory serve one login with a list, without a network. Run as a script.
 
-`trial.json` has the request, and what the app gets for it: the secret, the rows of the table, and the replies of the
-platform: a coupon with every documented field, one of each other kind, and an unusable one. Everything else is the app,
-from these bytes to its response.
+`trial.json` has the request, the secret, the rows of the table, and the replies of the platform. Its list has a coupon
+with every documented field, one of each other kind, and an unusable one. The app does the rest, from these bytes to its
+response.
 """
 
 import importlib

@@ -91,7 +91,7 @@ def send(stage: Stage, request: Request, secrets: list[str]) -> RecordedCall:
 
 
 def hide(reply: Any, secrets: list[str]) -> Any:
-    """Return a reply with masked coupon codes, and without the secrets, wherever they stand."""
+    """Return a reply with masked coupon codes. The secrets are removed from every name and text."""
     text = json.dumps(mask(reply))
     for secret in secrets:
         text = text.replace(json.dumps(secret)[1:-1], "…")

@@ -64,7 +64,7 @@ export function stateOf(result: unknown, isPromise: boolean): End {
   return result === true || result === undefined ? "submitted" : "unknown";
 }
 
-/** Return the submission with what the list of its store says of it. */
+/** Return the submission with the result of a list of its store: the certificate is still there, or it is gone. */
 export function withList(submission: Submission, list: ListState): Submission {
   const certificate = certificateOf(list, submission.certificate.certificate_id);
   if (submission.state === "running" || list.shownRead <= submission.endedIn || !(certificate || isComplete(list))) {
