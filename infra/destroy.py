@@ -30,8 +30,10 @@ def destroy(
     settings = begin(account, project, stage, report)
     _check_policies(account, stage)
     chalice_config.write(project)
-    apigateway = account.client("apigateway")
+    apigateway, stacks = account.client("apigateway"), account.client("cloudformation")
     api_id = find_rest_api(apigateway, stage, settings)
+    if api_id is None and cloudformation.read_stack(stacks, stage) is None:
+        report("warning: there is no API and no stack of this stage: check account and region")
     if settings.domain is not None:
         unmap_domain(apigateway, settings.domain.name)
     write_state(account, project, stage, api_id)
@@ -39,7 +41,6 @@ def destroy(
     remove_state(project, stage)
     report("functions, API and schedule: deleted")
     _delete_role_policies(account, stage)
-    stacks = account.client("cloudformation")
     if cloudformation.read_stack(stacks, stage) is not None:
         cloudformation.delete_stack(stacks, stage)
     report("stack: deleted")

@@ -77,7 +77,9 @@ def choose_build(history: History, commit: str | None) -> Version:
     if commit is not None:
         if not _COMMIT.fullmatch(commit):
             raise StageError(f"TO={commit}: a commit has at least 7 hex digits")
-        found = [version for version in published if (version.commit or "").startswith(commit)]
+        # A build has the first 12 digits of its commit.
+        kept = commit[:12] if len(commit) >= 40 else commit
+        found = [version for version in published if (version.commit or "").startswith(kept)]
         others = [version for version in found if version != running]
         if found and not others:
             raise StageError(f"commit {commit} runs already")

@@ -40,4 +40,4 @@ def judge_log(reply: Any, active: Collection[str]) -> Iterator[Finding]:
             text = f"all lists of the last {HOURS} hours have failed: {', '.join(sorted(+counts))}"
             yield Finding("merchant.log", account_id, Outcome.FAILED, text, _FAILED, count=counts.total())
     served = sum(counts["ok"] > 0 for counts in codes.values())
-    yield ok("merchant.log", f"{served} merchants", f"customers got lists in the last {HOURS} hours")
+    yield ok("merchant.log", f"{served} merchants", f"had lists for customers in the last {HOURS} hours")

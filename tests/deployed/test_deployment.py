@@ -94,8 +94,11 @@ class Cloud:
             self.deploy(self.clone())
             stack.write_sample_data(self.proxy.aws_url, STAGE)
 
-    def destroy(self, clone: Path, *, delete_data: bool = False) -> None:
-        destroy(self.account, clone, STAGE, lambda _: None, delete_data=delete_data)
+    def destroy(self, clone: Path, *, delete_data: bool = False) -> list[str]:
+        """Run `make destroy` in a clone; return what it prints."""
+        report: list[str] = []
+        destroy(self.account, clone, STAGE, report.append, delete_data=delete_data)
+        return report
 
     def api_ids(self) -> list[str]:
         return [api["id"] for api in self.client("apigateway").get_rest_apis()["items"]]
@@ -493,9 +496,9 @@ def test_destroy_keeps_the_data_for_the_next_deployment_unless_confirmed_twice(e
     cloud = empty_cloud
     cloud.deploy(cloud.clone(DOMAIN_SETTINGS))
     stack.write_sample_data(cloud.proxy.aws_url, STAGE)
-    cloud.destroy(cloud.clone(DOMAIN_SETTINGS))
+    assert "warning" not in "".join(cloud.destroy(cloud.clone(DOMAIN_SETTINGS)))
     assert cloud.remaining() == {"tables": [API_FUNCTION], "secrets": [cloudformation.secret_name(STAGE)], **LOG_ROLE}
-    cloud.destroy(cloud.clone())
+    assert "no API and no stack" in "".join(cloud.destroy(cloud.clone()))
 
     cloud.deploy(cloud.clone())
     resources = cloud.client("cloudformation").describe_stack_resources(StackName=API_FUNCTION)["StackResources"]

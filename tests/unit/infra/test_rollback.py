@@ -123,10 +123,9 @@ def test_the_same_code_is_never_the_build_before(stage: Stage) -> None:
 
 def test_a_commit_names_an_older_or_a_newer_build(stage: Stage) -> None:
     stage.deploy_each("123")
-    stage.rollback("aaaaaaa")
-    assert stage.running()[API] == "1"
-    stage.rollback(COMMITS["3"])
-    assert stage.running()[API] == "3"
+    for commit, build in (("aaaaaaa", "1"), (COMMITS["2"] + "0" * 28, "2"), (COMMITS["3"], "3")):
+        stage.rollback(commit)
+        assert stage.running()[API] == build
     for commit, message in (("cccccccc", "runs already"), ("ddddddd", "no kept build"), ("abc", "at least 7")):
         with pytest.raises(StageError, match=message):
             stage.rollback(commit)

@@ -295,7 +295,7 @@ def test_a_merchant_whose_lists_all_failed_is_named_from_the_log_and_so_is_an_un
     ],
 )
 def test_a_merchant_with_one_list_is_no_finding(found: Any, served: int) -> None:
-    expected = ok("merchant.log", f"{served} merchants", "customers got lists in the last 24 hours")
+    expected = ok("merchant.log", f"{served} merchants", "had lists for customers in the last 24 hours")
     assert list(customers.judge_log(found, ["1"])) == [expected]
 
 
