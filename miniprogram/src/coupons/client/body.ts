@@ -60,9 +60,19 @@ const CERTIFICATE: Sample<Certificate> = {
   lock: { status: 0, scene: 0 },
   off_peak: { limit_type: 0, start_time: 0, end_time: 0, weekdays: [0], hours: [[""]] },
 };
+const LIST: Sample<Omit<List, "certificates">> = {
+  account_id: "",
+  poi_id: "",
+  unusable: { not_started: 0, expired: 0, other: 0 },
+  next_cursor: "",
+  notice: "",
+  redeeming: false,
+};
 const STORE: Sample<Store> = { poi_id: "", name: "", address: "", phone: "", latitude: 0, longitude: 0 };
-const PROBLEM = {
-  code: "",
+const MERCHANT: Sample<Omit<Merchant, "stores">> = { account_id: "", name: "" };
+const SESSION: Sample<Omit<SessionResponse, "list" | "list_problem">> = { token: "", expires_in: 0 };
+const PROBLEM: Sample<Omit<ServerProblem, "type" | "upstream">> = {
+  code: "internal_error",
   detail: "",
   title: "",
   status: 0,
@@ -73,7 +83,7 @@ const PROBLEM = {
 };
 
 export function readList(body: unknown): List {
-  const list = need<List>("list", like(body, { unusable: {}, next_cursor: "", notice: "", redeeming: false }));
+  const list = need<List>("list", like(body, LIST));
   // Without its cursor, the list would seem to end here.
   need("next_cursor", list.next_cursor || !(body as List).next_cursor);
   list.certificates = elements<Certificate>("certificates", list.certificates, CERTIFICATE, [
@@ -84,7 +94,7 @@ export function readList(body: unknown): List {
 }
 
 export function readMerchant(body: unknown): Merchant {
-  const merchant = need<Merchant>("merchant", like(body, { account_id: "", name: "" }, ["account_id"]));
+  const merchant = need<Merchant>("merchant", like(body, MERCHANT, ["account_id"]));
   if (merchant.stores !== undefined) {
     merchant.stores = elements("stores", merchant.stores, STORE, ["poi_id", "name"]);
   }
@@ -93,7 +103,7 @@ export function readMerchant(body: unknown): Merchant {
 
 /** Read the response to a login, except for its list. */
 export function readSessionResponse(body: unknown): SessionResponse {
-  return need("session", like(body, { token: "", expires_in: 0 }, ["token", "expires_in"]));
+  return need("session", like(body, SESSION, ["token", "expires_in"]));
 }
 
 /** Undefined if the body is no problem. */

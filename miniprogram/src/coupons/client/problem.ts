@@ -49,7 +49,7 @@ export interface Reply {
 /** A value, or why there is none. */
 export type Result<T> = { value: T; problem?: undefined } | { problem: Problem };
 
-const ACTIONS = new Map<string, Action>([
+const ACTIONS = new Map<ServerProblem["code"], Action>([
   ["unauthenticated", "login"],
   ["store_not_found", "store"],
 ]);

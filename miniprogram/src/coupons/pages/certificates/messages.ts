@@ -1,6 +1,6 @@
 /** Messages of the page: problems with their button, counts, waiting. Pure functions. */
 
-import type { Problem, Unusable } from "../../client/client";
+import type { Code, Problem, Unusable } from "../../client/client";
 
 /** What the button of a notice does. */
 export type NoticeAction = Problem["action"] | "own_merchant";
@@ -92,7 +92,32 @@ function resolvedNotice(problem: Problem, { help, isFirst, isForeignMerchant, wa
   return notice;
 }
 
-const REFUSALS: Problem["code"][] = ["wrong_app", "merchant_not_authorized", "merchant_not_found"];
+/** Whether a problem says that the customer can use nothing here. After any other, the older list stays. */
+const REFUSALS: { [code in Code]: boolean } = {
+  invalid_request: false,
+  unauthenticated: true,
+  wrong_app: true,
+  merchant_not_authorized: true,
+  merchant_not_found: true,
+  store_not_found: true,
+  not_found: false,
+  method_not_allowed: false,
+  unsupported_media_type: false,
+  rate_limited: false,
+  internal_error: false,
+  upstream_rejected: false,
+  upstream_malformed: false,
+  upstream_unavailable: false,
+  upstream_timeout: false,
+  token_unavailable: false,
+  app_not_permitted: false,
+  app_misconfigured: false,
+  quota_exhausted: false,
+  unavailable: false,
+  network: false,
+  login: true,
+  unreadable: false,
+};
 
 /** A dialog: buttons take four characters. */
 export interface Dialog {
@@ -136,9 +161,9 @@ export function stepsOf(title: string, counterText: string | undefined): Steps {
       };
 }
 
-/** Whether a problem says that the customer can use nothing here. Any other keeps the older list. */
-export function isRefusal({ action, code }: Problem): boolean {
-  return action === "login" || action === "store" || REFUSALS.indexOf(code) >= 0;
+/** Whether a problem ends the older list. A code that a newer service sends does not. */
+export function isRefusal({ code }: Problem): boolean {
+  return REFUSALS[code as Code] === true;
 }
 
 /** Return the line above the list. `usable`: the number of certificates that can be used now. */
