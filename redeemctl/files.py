@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from redeemctl.errors import InvalidInputError
 from redeemctl.rows import MERCHANT_MEMBERS, STORE_MEMBERS, Merchant, Store, parse_value
 
-SWITCHES = ("active", "redeeming")
+SWITCHES = {name for name, field in Merchant.model_fields.items() if field.annotation in (bool, bool | None)}
 STORE_COLUMNS = {name: "store_name" if name == "name" else name for name in STORE_MEMBERS}
 """Member of a store to column: a store's name and its merchant's have different columns."""
 

@@ -3,9 +3,13 @@
 import functools
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from infra.cloudformation import read_template
+
+Metric = tuple[str, str, frozenset[str]]
+"""Namespace, name and names of the dimensions."""
 
 
 @functools.cache
@@ -26,3 +30,12 @@ def read_alarms() -> dict[str, dict[str, Any]]:
         for logical_id, resource in read_resources().items()
         if resource["Type"] in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
     }
+
+
+def read_alarm_metrics() -> Iterator[tuple[Metric, dict[str, str]]]:
+    """Yield each metric of an alarm, and the values of its dimensions."""
+    for alarm in read_alarms().values():
+        parts = [part["MetricStat"]["Metric"] for part in alarm.get("Metrics", []) if "MetricStat" in part]
+        for metric in parts or ([] if "AlarmRule" in alarm else [alarm]):
+            values = {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
+            yield (metric["Namespace"], metric["MetricName"], frozenset(values)), values

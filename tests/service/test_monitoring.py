@@ -1,4 +1,4 @@
-"""Alarms, dashboard, saved queries and runbook of the template name only what the service emits."""
+"""Alarms, dashboard and saved queries of the template name only what the service emits."""
 
 import json
 import re
@@ -13,16 +13,14 @@ from chalicelib.api import problems
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.context import OperatorWarning, RequestRecord
 from chalicelib.credentials import STALENESS_METRIC
-from chalicelib.douyin import codes
 from chalicelib.settings import TelemetrySettings
 from infra.api_gateway import _ACCESS_LOG_FIELDS
-from infra.bundle import ROOT
 from infra.cloudformation import TEMPLATE
 from sandbox.emf import is_log_line, parse_metrics
 from sandbox.sample_data import CUSTOMER_WITH_MALFORMED_DATA, CUSTOMER_WITH_MANY_COUPONS, CUSTOMER_WITHOUT_COUPONS
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
 from tests.harness import TOKEN_ROW, WANTED, Api, Aws, Platform, in_seconds, run_refresh_tokens
-from tests.template import read_alarms, read_resources
+from tests.template import Metric, read_alarm_metrics, read_resources
 
 NAMESPACE = "DouyinRedemption"
 PROBLEM_CODES = {problem.code for problem in (*problems.ERROR_PROBLEMS.values(), *problems.FRAMEWORK_PROBLEMS.values())}
@@ -67,9 +65,6 @@ QUERIES = {
     for logical_id, resource in read_resources().items()
     if resource["Type"] == "AWS::Logs::QueryDefinition"
 }
-
-Metric = tuple[str, str, frozenset[str]]
-"""Namespace, name and names of the dimensions."""
 
 
 @dataclass
@@ -116,15 +111,6 @@ def emitted(
     )
 
 
-def alarm_metrics() -> Iterator[tuple[Metric, dict[str, str]]]:
-    """Yield each metric of an alarm, and the values of its dimensions."""
-    for alarm in read_alarms().values():
-        parts = [part["MetricStat"]["Metric"] for part in alarm.get("Metrics", []) if "MetricStat" in part]
-        for metric in parts or ([] if "AlarmRule" in alarm else [alarm]):
-            values = {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
-            yield (metric["Namespace"], metric["MetricName"], frozenset(values)), values
-
-
 def dashboard_metrics() -> Iterator[tuple[Metric, dict[str, str]]]:
     """Yield each metric of the dashboard, and the values of its dimensions, if it names them."""
     dashboard = json.loads(read_resources()["Dashboard"]["Properties"]["DashboardBody"])
@@ -144,7 +130,7 @@ def test_metrics_have_their_fixed_names_and_dimensions(emitted: Emitted) -> None
 
 
 def test_alarms_and_dashboard_watch_what_is_emitted(emitted: Emitted) -> None:
-    for metric, values in (*alarm_metrics(), *dashboard_metrics()):
+    for metric, values in (*read_alarm_metrics(), *dashboard_metrics()):
         assert metric in emitted.metrics | OTHER_METRICS
         assert not [name for name, value in values.items() if value not in DIMENSION_VALUES[name]]
 
@@ -152,13 +138,6 @@ def test_alarms_and_dashboard_watch_what_is_emitted(emitted: Emitted) -> None:
 def test_the_dashboard_shows_every_metric(emitted: Emitted) -> None:
     shown = {name for (namespace, name, _), _ in dashboard_metrics() if namespace == NAMESPACE}
     assert {name for _, name, _ in emitted.metrics} <= shown
-
-
-def test_each_alarm_says_what_to_do_first_and_notifies() -> None:
-    for name, alarm in read_alarms().items():
-        assert "First:" in alarm["AlarmDescription"], name
-        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}], name
-        assert len(alarm["AlarmDescription"]) <= 1024
 
 
 def test_the_template_contains_no_partition_and_no_region() -> None:
@@ -175,16 +154,3 @@ def test_a_saved_query_uses_fields_that_are_logged(emitted: Emitted) -> None:
         is_access_log = query["LogGroupNames"] == [{"Ref": "AccessLog"}]
         logged = {*_ACCESS_LOG_FIELDS} if is_access_log else emitted.fields
         assert used - {"@timestamp", "@message"} <= logged, name
-
-
-@pytest.mark.parametrize("page", ["operate.md", "operate.zh-CN.md"])
-def test_the_runbook_has_every_problem_every_platform_code_and_every_alarm(page: str) -> None:
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    assert not [code for code in PROBLEM_CODES if f"`{code}`" not in text]
-    tables = (codes.CERTIFICATE_CODES, codes.COMMON_CODES, codes.SUB_CODES, codes.LOGIN_CODES, codes.MINT_CODES)
-    numbers = {str(row.code) for table in tables for row in table}
-    assert not [number for number in numbers if not re.search(rf"(?<!\d){re.escape(number)}(?!\d)", text)]
-    alarms = {alarm["AlarmName"].removeprefix(f"{API_FUNCTION}-") for alarm in read_alarms().values()}
-    assert not [name for name in alarms if text.count(f"`{name}`") < 2], "in the runbook, and how long it takes"
-    metrics = {name for (namespace, name, _), _ in alarm_metrics() if namespace == NAMESPACE}
-    assert not [name for name in metrics if f"`{name}`" not in text]

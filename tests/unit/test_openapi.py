@@ -1,0 +1,82 @@
+"""`docs/openapi.yaml` has each route, problem, field and parameter of the code, and no others."""
+
+from typing import Any
+
+import msgspec
+import yaml
+
+import app as application
+from chalicelib import __version__
+from chalicelib.api import problems, validation
+from chalicelib.api.login import LoginView
+from chalicelib.merchants import StoresView
+from infra.bundle import ROOT
+
+Fields = dict[str, tuple[str, bool]]
+"""Path of a field to its JSON type and whether it is required."""
+
+DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8"))
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
+LIST_ROUTE = "/v1/merchants/{account_id}/stores/{poi_id}/certificates"
+
+
+def test_the_document_has_the_version_and_the_routes_of_the_code() -> None:
+    assert DOCUMENT["info"]["version"] == __version__
+    routes = {(path, method.upper()) for path, item in DOCUMENT["paths"].items() for method in item}
+    assert routes == {(path, method) for path, methods in application.app.routes.items() for method in methods}
+
+
+def test_the_document_has_the_problem_types_of_the_code() -> None:
+    types = [value for value in vars(problems).values() if isinstance(value, problems.ProblemType)]
+    code = SCHEMAS["Problem"]["properties"]["code"]
+    assert set(code["enum"]) == {problem.code for problem in types}
+    documented = {
+        (name, facts["status"], facts["retry"], facts.get("retry_after")) for name, facts in code["x-codes"].items()
+    }
+    assert documented == {(problem.code, problem.status, problem.retryable, problem.retry_after) for problem in types}
+
+
+def test_the_document_has_each_field_of_a_response() -> None:
+    # Optional in the struct, but every response has it.
+    login = struct_fields(LoginView) | {"list.certificates.kind": ("string", True)}
+    # A login has a list or its problem: with them, these are all objects of the API but the stores.
+    assert schema_fields(SCHEMAS, SCHEMAS["Session"]) == login
+    assert schema_fields(SCHEMAS, SCHEMAS["Stores"]) == struct_fields(StoresView)
+
+
+def test_the_document_has_each_field_and_parameter_of_a_request() -> None:
+    body = DOCUMENT["paths"]["/v1/sessions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    fields = {name.replace("selection", "list"): kind for name, kind in struct_fields(validation.LoginBody).items()}
+    # The struct also serves queries without a store; a request always has one.
+    assert schema_fields(SCHEMAS, body) == fields | {"list.poi_id": ("string", True)}
+    parameters = DOCUMENT["paths"][LIST_ROUTE]["get"]["parameters"]
+    query_parameters = [parameter["name"] for parameter in parameters if parameter["in"] == "query"]
+    assert sorted(query_parameters) == sorted(validation._QUERY_PARAMETERS)
+
+
+def struct_fields(struct: type[msgspec.Struct]) -> Fields:
+    """Return the fields of a struct."""
+    [_], schemas = msgspec.json.schema_components([struct])
+    return schema_fields(schemas, schemas[struct.__name__])
+
+
+def schema_fields(schemas: dict[str, Any], schema: dict[str, Any], prefix: str = "") -> Fields:
+    """Return the fields of an object's schema, and of the objects in it; `schemas` are those it refers to."""
+    fields: Fields = {}
+    for name, part in schema["properties"].items():
+        types, field = [], _resolve(schemas, part)
+        while field.get("type") == "array":
+            types.append("array of")
+            # msgspec describes a pair by its two items.
+            field = _resolve(schemas, field["prefixItems"][0] if "prefixItems" in field else field["items"])
+        types.append(field.get("type", "boolean" if isinstance(field.get("const"), bool) else "string"))
+        fields[f"{prefix}{name}"] = (" ".join(types), name in schema.get("required", ()))
+        if "properties" in field:
+            fields |= schema_fields(schemas, field, f"{prefix}{name}.")
+    return fields
+
+
+def _resolve(schemas: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    if "anyOf" in schema:
+        [schema] = [part for part in schema["anyOf"] if part != {"type": "null"}]
+    return schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
