@@ -102,6 +102,15 @@ def test_the_query_has_user_filter_and_root_account() -> None:
     assert instance.douyin.fetches == [(1, "clt.row")]
 
 
+def test_the_list_has_each_attribute_of_the_merchant_that_the_view_has() -> None:
+    instance = Lists(notice={"S": "今"}, redeeming={"BOOL": False})
+    view = instance.respond()
+    merchant = instance.lister.merchants.get(ACCOUNT_ID, instance.context)
+    for field in msgspec.structs.fields(ListView):
+        if hasattr(merchant, field.name):
+            assert getattr(view, field.name) == getattr(merchant, field.name) != field.default, field.name
+
+
 def test_an_app_added_a_moment_ago_is_found_when_its_token_is_minted() -> None:
     """A merchant of an app that this instance does not know yet. The secret is read again only to mint."""
     lists = Lists(token_id={"S": "ttnew"})

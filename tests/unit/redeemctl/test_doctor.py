@@ -9,6 +9,9 @@ import requests
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from chalicelib import errors
+from chalicelib.api import problems
+from chalicelib.douyin import codes
+from chalicelib.douyin.codes import CodeRow
 from chalicelib.errors import Evidence
 from chalicelib.merchants import Merchant
 from chalicelib.tokens.lease import TokenRow
@@ -346,6 +349,19 @@ def test_the_advice_fits_the_cause_and_quotes_the_platform(error: Any, text: str
     assert text in found
     assert advice in hint
     assert logid == (error.evidence.logid if error.evidence else "")
+
+
+def test_every_code_of_the_platform_has_a_row_a_meaning_and_advice() -> None:
+    tables = [value for value in vars(codes).values() if isinstance(value, tuple) and isinstance(value[0], CodeRow)]
+    assert {row.code for table in tables for row in table} == platform.CODE_ROWS.keys()
+    # A check logs in with an invalid code, so a refused one is what it expects.
+    raised = {row.mapping.error for row in platform.CODE_ROWS.values()} - {errors.LoginRefusedError}
+    assert raised == platform._MEANINGS.keys()
+
+
+def test_the_advice_on_problems_names_codes_of_the_service() -> None:
+    types = {value.code for value in vars(problems).values() if isinstance(value, problems.ProblemType)}
+    assert resources._ADVICE.keys() - types == set()
 
 
 def test_a_platform_that_does_not_answer_the_function_either_is_not_called_a_fault_of_this_machine() -> None:

@@ -3,12 +3,15 @@
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from chalicelib import merchants
 from chalicelib.aws import Item
+from chalicelib.errors import ConfigurationError
 from chalicelib.merchants import StoreView, parse_merchant
 from redeemctl import rows
+from redeemctl.merchants import add_merchant
 from redeemctl.rows import Change, InvalidRowError, Merchant, Store
 
 STORE = {"name": "徐家汇店", "address": "a", "latitude": Decimal("31.20"), "longitude": Decimal("121.4")}
@@ -165,6 +168,26 @@ def test_the_service_reads_what_redeemctl_writes() -> None:
     values |= {"notice": "今" * 200, "redeeming": False}
     item = rows.edit_item("7", None, {**values, "stores": {"1": {**STORE, "phone": "021"}, "2": {"name": "y"}}})
     stores: Any = {"1": StoreView("1", "徐家汇店", "a", "021", 31.2, 121.4), "2": StoreView("2", "y")}
-    assert parse_merchant("7", item) == merchants.Merchant("7", **values, stores=stores, active=True)
+    merchant = parse_merchant("7", item)
+    assert merchant == merchants.Merchant("7", **values, stores=stores, active=True)
+    for field in msgspec.structs.fields(merchants.Merchant):
+        assert getattr(merchant, field.name) != field.default, f"{field.name} is not tried here"
+
+
+def test_redeemctl_has_the_attributes_of_the_service() -> None:
     assert Merchant.model_fields.keys() == {*merchants.Merchant.__struct_fields__}
     assert {"poi_id", *Store.model_fields} == {*StoreView.__struct_fields__}
+    # `merchant suspend` and `resume` write `active`.
+    options = {option.name for option in add_merchant.params}
+    assert Merchant.model_fields.keys() - options == {"active"}
+
+
+def test_the_service_reads_the_attributes_of_lenient_leniently() -> None:
+    strict = set()
+    for name in Merchant.model_fields.keys() - {"account_id"}:
+        try:
+            parse_merchant("7", make_item(**{name: {"L": []}}))
+        except ConfigurationError:
+            strict.add(name)
+    # A malformed name is hidden from customers, but an operator is to correct it.
+    assert Merchant.model_fields.keys() - {"account_id", "name"} - strict == rows.LENIENT
