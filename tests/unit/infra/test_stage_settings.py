@@ -1,17 +1,21 @@
 """Settings files: every mistake is named, and nothing is guessed."""
 
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from chalicelib.settings import Settings
 from infra.bundle import ROOT
 from infra.stage_settings import (
+    OPTIONAL_VARIABLES,
     Domain,
     Limit,
     Limits,
     StageError,
     StageSettings,
+    fixed_variables,
     list_stages,
     read_stage_settings,
     settings_path,
@@ -76,7 +80,7 @@ def test_what_a_file_does_not_set_has_its_default(tmp_path: Path) -> None:
         ("[environment]\nSESSION_TTL_SECONDS = 7200", "$.environment"),
         ("[environment]\nlower = 'x'", "$.environment"),
         ("[environment]\nSESSION_TTL_SECOND = '7200'", "SESSION_TTL_SECOND: unknown"),
-        ("[environment]\nSESSION_TTL_SECOND = '7200'", "DOUYIN_LOGIN_API, DOUYIN_OPEN_API, POWERTOOLS_"),
+        ("[environment]\nSESSION_TTL_SECOND = '7200'", "POWERTOOLS_TRACE_MIDDLEWARES, SESSION_TTL_SECONDS"),
         ("[environment]\nDOUYIN_OPEN_API = 'http://open.douyin.com'", "DOUYIN_OPEN_API must be https"),
         ("account = ", "Invalid value"),
     ],
@@ -87,6 +91,18 @@ def test_a_mistake_is_refused_with_the_file_and_the_setting(tmp_path: Path, text
         read_stage_settings(tmp_path, "dev")
     assert str(raised.value).startswith("infra/stages/dev.toml: ")
     assert named in str(raised.value)
+
+
+def test_each_variable_of_the_service_can_be_set_is_documented_and_is_used() -> None:
+    read = set(
+        re.findall(r'"((?!AWS_|POWERTOOLS_)[A-Z][A-Z_]+)"', (ROOT / "chalicelib" / "settings.py").read_text("utf-8"))
+    )
+    assert read - fixed_variables("dev").keys() == {*OPTIONAL_VARIABLES}
+    for page in ("deploy.md", "deploy.zh-CN.md"):
+        [row] = re.findall(r"^\| `\[environment\]` .*", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE)
+        assert [name for name in OPTIONAL_VARIABLES if f"`{name}`" not in row] == [], page
+    app = (ROOT / "app.py").read_text("utf-8")
+    assert [name for name in Settings.__struct_fields__ if f"settings.{name}" not in app] == []
 
 
 def test_a_stage_without_a_file_is_refused_with_the_known_stages(tmp_path: Path) -> None:
