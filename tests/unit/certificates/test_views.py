@@ -35,6 +35,8 @@ def off_peak(is_off_peak: bool | None, **limits: Any) -> dict[str, Any]:
 
 
 def test_every_field_has_its_source() -> None:
+    certificate = msgspec.convert(build_certificate(), Certificate)
+    assert "None" not in repr(build_view(certificate, "2")), "a field of the view is not filled"
     view = view_of(**build_certificate(certificate_id="1"))
     assert view == {
         "certificate_id": "1",
