@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 import app as application
-from chalicelib.api import problems
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.context import OperatorWarning, RequestRecord
 from chalicelib.credentials import STALENESS_METRIC
@@ -21,9 +20,9 @@ from sandbox.sample_data import CUSTOMER_WITH_MALFORMED_DATA, CUSTOMER_WITH_MANY
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
 from tests.harness import TOKEN_ROW, WANTED, Api, Aws, Platform, in_seconds, run_refresh_tokens
 from tests.template import Metric, read_alarm_metrics, read_resources
+from tests.unit.fakes import PROBLEM_TYPES
 
 NAMESPACE = "DouyinRedemption"
-PROBLEM_CODES = {problem.code for problem in (*problems.ERROR_PROBLEMS.values(), *problems.FRAMEWORK_PROBLEMS.values())}
 OTHER_METRICS = {
     (namespace, name, frozenset(dimensions))
     for namespace, names, dimensions in (
@@ -54,7 +53,7 @@ DIMENSION_VALUES: dict[str, Any] = {
     "ApiName": {API_FUNCTION},
     "Stage": {"api"},
     "CertificateArn": [{"Ref": "CertificateArn"}],
-    "code": PROBLEM_CODES,
+    "code": PROBLEM_TYPES,
 }
 QUERY_WORDS = {
     "fields", "filter", "sort", "limit", "stats", "and", "or", "by", "as", "desc", "asc", "ispresent", "count", "sum",

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from chalicelib.api import problems
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.aws import ConditionFailedError, Item, Table
 from chalicelib.context import Deadline, RequestContext, RequestRecord
@@ -25,6 +26,9 @@ APP_SECRET = "app-secret-planted"
 SESSION_KEY = "session-key-planted-0000000001"
 OTHER_KEY = "session-key-planted-0000000002"
 OPEN_ID = "open-id-planted"
+
+PROBLEM_TYPES = {found.code: found for found in vars(problems).values() if isinstance(found, problems.ProblemType)}
+"""All types of problems, by code."""
 
 
 class Clock:

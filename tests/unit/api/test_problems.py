@@ -7,9 +7,10 @@ import pytest
 
 from chalicelib import errors
 from chalicelib.api import problems
-from chalicelib.api.problems import ProblemType, problem_for_error
+from chalicelib.api.problems import problem_for_error
 from chalicelib.context import Outcome
 from chalicelib.errors import Evidence
+from tests.unit.fakes import PROBLEM_TYPES
 
 EVIDENCE = Evidence(2119005, 11006, "20260101L")
 
@@ -94,18 +95,15 @@ def test_a_problem_byte_for_byte() -> None:
     )
 
 
-TYPES = {name: value for name, value in vars(problems).items() if isinstance(value, ProblemType)}
-
-
 def test_a_problem_type_is_english_for_engineers_and_chinese_for_customers() -> None:
-    for name, problem_type in TYPES.items():
-        assert problem_type.code == name.lower()
-        assert problem_type.title.isascii(), name
-        assert re.fullmatch(r"[\u4e00-\u9fff，]+", problem_type.detail), name
-        assert problem_type.retry_after is None or problem_type.retryable, name
+    for code, problem_type in PROBLEM_TYPES.items():
+        assert getattr(problems, code.upper()) is problem_type
+        assert problem_type.title.isascii(), code
+        assert re.fullmatch(r"[\u4e00-\u9fff，]+", problem_type.detail), code
+        assert problem_type.retry_after is None or problem_type.retryable, code
 
 
 def test_a_mistake_is_the_callers_unless_the_merchant_or_the_platform_can_end_it() -> None:
-    callers = {problem_type.code for problem_type in TYPES.values() if problem_type.is_callers_mistake}
-    below_500 = {problem_type.code for problem_type in TYPES.values() if problem_type.status < 500}
+    callers = {code for code, problem_type in PROBLEM_TYPES.items() if problem_type.is_callers_mistake}
+    below_500 = {code for code, problem_type in PROBLEM_TYPES.items() if problem_type.status < 500}
     assert callers == below_500 - {"merchant_not_authorized", "rate_limited"}

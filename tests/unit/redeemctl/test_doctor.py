@@ -9,7 +9,6 @@ import requests
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from chalicelib import errors
-from chalicelib.api import problems
 from chalicelib.douyin import codes
 from chalicelib.douyin.codes import CodeRow
 from chalicelib.errors import Evidence
@@ -22,6 +21,7 @@ from redeemctl.doctor import customers, platform, resources
 from redeemctl.doctor.aws_errors import judge_error
 from redeemctl.doctor.findings import Finding, Outcome, exit_code, failed, group, not_checked, ok, summarize, warning
 from redeemctl.secret import SecretVersion
+from tests.unit.fakes import PROBLEM_TYPES
 
 NOW = 1_800_000_000.0
 OK, WARNING, FAILED, UNKNOWN = Outcome.OK, Outcome.WARNING, Outcome.FAILED, Outcome.NOT_CHECKED
@@ -360,8 +360,7 @@ def test_every_code_of_the_platform_has_a_row_a_meaning_and_advice() -> None:
 
 
 def test_the_advice_on_problems_names_codes_of_the_service() -> None:
-    types = {value.code for value in vars(problems).values() if isinstance(value, problems.ProblemType)}
-    assert resources._ADVICE.keys() - types == set()
+    assert resources._ADVICE.keys() - PROBLEM_TYPES.keys() == set()
 
 
 def test_a_platform_that_does_not_answer_the_function_either_is_not_called_a_fault_of_this_machine() -> None:
