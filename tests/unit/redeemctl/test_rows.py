@@ -1,5 +1,6 @@
 """The strict description of a merchant: values, rows, edits and changes."""
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ from chalicelib import merchants
 from chalicelib.aws import Item
 from chalicelib.errors import ConfigurationError
 from chalicelib.merchants import StoreView, parse_merchant
+from infra.bundle import ROOT
 from redeemctl import rows
 from redeemctl.merchants import add_merchant
 from redeemctl.rows import Change, InvalidRowError, Merchant, Store
@@ -180,6 +182,13 @@ def test_redeemctl_has_the_attributes_of_the_service() -> None:
     # `merchant suspend` and `resume` write `active`.
     options = {option.name for option in add_merchant.params}
     assert Merchant.model_fields.keys() - options == {"active"}
+
+
+@pytest.mark.parametrize("page", ["deploy.md", "deploy.zh-CN.md"])
+def test_the_table_of_rows_has_each_attribute(page: str) -> None:
+    [row] = re.findall(r"^\| `MERCHANT#.*", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE)
+    names = {*Merchant.model_fields, *Store.model_fields} - {"account_id"}
+    assert {name for name in names if f"`{name}`" not in row} == set()
 
 
 def test_the_service_reads_the_attributes_of_lenient_leniently() -> None:
