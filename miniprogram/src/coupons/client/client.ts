@@ -27,7 +27,7 @@ export type { LoginOptions, RequestOptions, TtApi } from "./tt";
 
 export type Unusable = NonNullable<List["unusable"]>;
 /** What the merchant has set for its pages: a `notice`, and `redeeming` if it is false. */
-export type Switches = Pick<List, "notice" | "redeeming">;
+export type Switches = Omit<List, "account_id" | "poi_id" | "certificates" | "unusable" | "next_cursor">;
 type QueryParameters = NonNullable<operations["listCertificates"]["parameters"]["query"]>;
 
 export interface ClientOptions {
@@ -112,6 +112,7 @@ const MAX_EMPTY_PARTS = 10;
 // Douyin isolates storage by user and mini-program and clears it when the user logs out.
 const SESSION_KEY = "redemption.session";
 const CANCELLED: Outcome = { kind: "cancelled" };
+const SWITCHES: { [name in keyof Switches]-?: true } = { notice: true, redeeming: true };
 
 /**
  * Create a client; a program needs one. `now` returns epoch milliseconds; tests replace it.
@@ -416,11 +417,10 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       }
       unusable = sum(cursor ? unusable : {}, part.unusable || {});
       switches = {};
-      if (part.notice) {
-        switches.notice = part.notice;
-      }
-      if (part.redeeming === false) {
-        switches.redeeming = false;
+      for (const name of Object.keys(SWITCHES) as (keyof Switches)[]) {
+        if (part[name] !== undefined) {
+          Object.assign(switches, { [name]: part[name] });
+        }
       }
       cursor = part.next_cursor;
       complete = !cursor;
