@@ -12,6 +12,7 @@ const NOW = Date.UTC(2026, 11, 3, 8, 7) / 1000;
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3", pay_amount: 1 };
 const UNKNOWN = "! 未能确认是否核销";
 const SUBMITTED = "✓ 12.03 16:07 已提交";
+const REFUSAL = reply({ code: "rate_limited", detail: "请稍后再试", retryable: true, retry_after: 60 }, 429);
 
 beforeEach(() => mock.timers.enable({ apis: ["setTimeout", "Date"], now: NOW * 1000 }));
 afterEach(() => mock.timers.reset());
@@ -207,8 +208,7 @@ describe("a submission", () => {
       const counter = await new Counter().open(() => Promise.resolve());
       await counter.use();
       const { onRequest } = counter.tt;
-      const refusal = reply({ code: "rate_limited", detail: "请稍后再试", retryable: true, retry_after: 60 }, 429);
-      counter.tt.onRequest = ({ success }) => answer === "refuses" && success(refusal);
+      counter.tt.onRequest = ({ success }) => answer === "refuses" && success(REFUSAL);
       const { reads } = counter;
       await counter.wait(3);
       await counter.wait(7);
@@ -219,6 +219,17 @@ describe("a submission", () => {
       assert.equal(counter.reads - reads, answer === "hangs" ? 2 : 1, answer);
       counter.page.onUnload();
     }
+  });
+
+  test("asks nobody to wait any more when the last read is left out", async () => {
+    const counter = await new Counter().open(() => Promise.resolve());
+    await counter.use();
+    await counter.wait(3);
+    assert.equal(counter.page.data.verdict?.next, "请等半分钟，不要再点，也不要扫码");
+    counter.tt.onRequest = ({ success }) => success(REFUSAL);
+    await counter.wait(7);
+    await counter.wait(20);
+    assert.equal(counter.page.data.verdict?.next, "不要再点、再扫。请店员在抖音来客查核销记录");
   });
 
   test("of a times card says how many uses are left, and the next use can be submitted", async () => {
@@ -483,6 +494,7 @@ test("the merchant's switch prevents new submissions, and changes none that runs
   assert.deepEqual([counter.band, counter.button], [UNKNOWN, "查看其他券"]);
   await counter.wait(31);
   assert.deepEqual([counter.band, counter.button], [`${UNKNOWN}，抖音仍显示可用（16:07）`, "查看其他券"]);
+  assert.equal(counter.page.data.verdict?.next, "请店员在抖音来客查核销记录：没有，才能改由店员核销");
   counter.back();
   assert.deepEqual(counter.list.data.usable[0]?.button, "查看");
   assert.equal(counter.list.data.notice, "核销故障，请出示抖音订单");

@@ -218,6 +218,7 @@ describe("the verdict on a coupon", () => {
       [{ submission: { ...SUBMITTED, ...seen() } }, `${ASK}，查到才算核销`],
       [{ submission: { ...SUBMITTED, ...seen(COUPON) } }, "请等半分钟，不要再点，也不要扫码"],
       [{ submission: { ...UNKNOWN, ...seen(COUPON), lastRead: 5 } }, `${ASK}：没有，才能再次核销`],
+      [{ fields: { lock: {} }, submission: { ...UNKNOWN, ...seen(COUPON), lastRead: 5 } }, `不要再点、再扫。${ASK}`],
       [{ submission: { ...UNKNOWN, ...seen(COUPON), lastRead: 6 } }, `不要再点、再扫。${ASK}`],
       [{ submission: UNKNOWN }, `不要再点、再扫。${ASK}`],
       [{ submission: { ...UNKNOWN, ...seen() } }, `可能已经核销。${ASK}`],

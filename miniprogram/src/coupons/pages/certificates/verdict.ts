@@ -120,13 +120,16 @@ function submittedRow({ certificate, state, at, seen, lastRead }: Submission, li
       : ["check", `! ${gone}`, `可能已经核销。${ASK_RECORD}`, "leave"];
   }
   const listed = `! ${said}，抖音仍显示可用（${seenAt}）`;
-  if (seen.read < lastRead) {
-    return isOver
-      ? ["check", listed, `不要再点、再扫。${ASK_RECORD}`, "leave", true]
-      : ["check", listed, "请等半分钟，不要再点，也不要扫码", "leave"];
+  const isRead = seen.read >= lastRead;
+  if (!isRead && !isOver) {
+    return ["check", listed, "请等半分钟，不要再点，也不要扫码", "leave"];
   }
   const present = certificateOf(list, certificate.certificate_id);
-  return ["check", listed, `${ASK_RECORD}：没有，才能再次核销`, present && !present.lock ? "again" : "leave"];
+  if (!isRead || !present || present.lock) {
+    return ["check", listed, `不要再点、再扫。${ASK_RECORD}`, "leave", !isRead];
+  }
+  // Switched off, 券详情 has no button.
+  return ["check", listed, `${ASK_RECORD}：没有，才能${list.redeeming ? "再次" : "改由店员"}核销`, "again"];
 }
 
 /** Whether the list is recent. One from the future is not: the phone's clock was changed. */

@@ -383,6 +383,8 @@ export const visit = {
     }
     if (this.shown && submission.store === this.storeKey() && this.canRead()) {
       this.refresh();
+    } else {
+      this.render();
     }
   },
 
