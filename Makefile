@@ -9,6 +9,10 @@ PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_
 INSTALLED := $(VENV)/.installed-$(PYTHON_VERSION)
 LAMBDA_INSTALLED := $(LAMBDA)/.installed-$(PYTHON_VERSION)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# For `command || $(HINT)`, after what pip, npm or apt have said themselves.
+HINT = { echo "If a registry cannot be reached: PIP_INDEX_URL, npm_config_registry and PLAYWRIGHT_DOWNLOAD_HOST name mirrors," \
+	"https_proxy and http_proxy a proxy." >&2; exit 2; }
+NODE_VERSION = $(shell node --version 2>/dev/null)
 # Compiled modules are kept, whatever the environment says: the tests start hundreds of Python processes.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 # Each test process starts an emulated AWS and a mock platform of its own. The tests of a file share one process. The files
@@ -16,7 +20,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 SOURCES := app.py chalicelib infra redeemctl sandbox
 
-.PHONY: always help more python install bundle miniprogram screenshots deploy rollback destroy demo serve check test \
+.PHONY: always help more python node install bundle miniprogram screenshots deploy rollback destroy demo serve check test \
 	nightly fuzz bench audit format release lock clean
 
 help:
@@ -52,15 +56,21 @@ python:
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "$(PYTHON) has no venv module. On Debian or Ubuntu: apt-get install python$(PYTHON_VERSION)-venv"; exit 2; }
 
+node:
+	@case "$(NODE_VERSION)" in v[2-9][0-9].*|v[1-9][0-9][0-9].*) ;; *) \
+	  echo "Node.js 20 or newer is needed, but node is $(or $(NODE_VERSION),not found)." \
+	       "Install it, or put it first on PATH."; exit 2;; esac
+	@command -v npm > /dev/null || { echo "npm is needed, which belongs to Node.js, but was not found."; exit 2; }
+
 install: $(INSTALLED) $(LAMBDA_INSTALLED)
 
 $(INSTALLED): requirements.txt requirements-bundle.txt requirements-dev.txt constraints.txt pyproject.toml | python
 	@echo "installing into $(VENV) (a minute the first time)"
 	@[ -e $@ ] || rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python $(PIP_INSTALL) --no-compile -r requirements-dev.txt
-	@$(BIN)/python $(PIP_INSTALL) --no-deps --editable .
-	@$(BIN)/python -m infra.bundle --vendor
+	@$(BIN)/python $(PIP_INSTALL) --no-compile -r requirements-dev.txt || $(HINT)
+	@$(BIN)/python $(PIP_INSTALL) --no-deps --editable . || $(HINT)
+	@$(BIN)/python -m infra.bundle --vendor || $(HINT)
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib
 	@touch $@
 
@@ -68,7 +78,7 @@ $(LAMBDA_INSTALLED): constraints.txt | python
 	@echo "installing into $(LAMBDA)"
 	@[ -e $@ ] || rm -rf $(LAMBDA)
 	@$(PYTHON) -m venv $(LAMBDA)
-	@$(LAMBDA)/bin/python $(PIP_INSTALL) -c constraints.txt awslambdaric boto3
+	@$(LAMBDA)/bin/python $(PIP_INSTALL) -c constraints.txt awslambdaric boto3 || $(HINT)
 	@touch $@
 
 bundle: build/.bundled-$(PYTHON_VERSION)
@@ -76,7 +86,7 @@ bundle: build/.bundled-$(PYTHON_VERSION)
 build/.bundled-$(PYTHON_VERSION): $(INSTALLED) requirements-bundle.txt infra/bundle.py infra/sdkdata.py app.py \
 		$(shell find chalicelib -type f -not -path '*/__pycache__/*') build/.commit
 	@echo "building the Lambda bundle"
-	@$(BIN)/python -m infra.bundle
+	@$(BIN)/python -m infra.bundle || $(HINT)
 	@mkdir -p build && rm -f build/.bundled-* && touch $@
 
 # Written only when the commit, which is part of the bundle, or what makes it a `+` has changed: read_commit in
@@ -95,10 +105,10 @@ NPM := npm --prefix miniprogram --silent
 
 miniprogram: miniprogram/build/.built
 
-$(MODULES): miniprogram/package.json miniprogram/package-lock.json
-	@command -v npm > /dev/null || { echo "the mini-program needs node 20 or newer, which was not found"; exit 2; }
+$(MODULES): miniprogram/package.json miniprogram/package-lock.json | node
 	@echo "installing into miniprogram/node_modules"
-	@npm --prefix miniprogram --loglevel=error ci && touch $@
+	@npm --prefix miniprogram --loglevel=error ci || $(HINT)
+	@touch $@
 
 miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/preview -type f) miniprogram/tsconfig.json \
 		miniprogram/tsconfig.client.json miniprogram/client-package.mjs chalicelib/__init__.py
@@ -124,7 +134,7 @@ deploy: $(INSTALLED)
 rollback:
 	@[ -x $(BIN)/python ] || $(MAKE) python
 	@[ -x $(BIN)/python ] || { $(PYTHON) -m venv $(VENV) && \
-	  $(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements-deploy.txt; }
+	  $(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements-deploy.txt; } || { rm -rf $(VENV); $(HINT); }
 	@test -n "$(STAGE)" || { echo "usage: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1] [ACROSS_RUNTIMES=1] [NO_PLATFORM=1]"; exit 2; }
 	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(call flags,DRY_RUN ACROSS_RUNTIMES NO_PLATFORM)
 
@@ -135,7 +145,7 @@ destroy: $(INSTALLED)
 demo: bundle
 	@$(BIN)/python -m sandbox.demo
 
-serve: bundle miniprogram
+serve: node bundle miniprogram
 	@$(BIN)/python -m sandbox.demo --serve $(if $(PORT),--port $(PORT))
 
 check: $(INSTALLED)
@@ -148,8 +158,8 @@ ifdef T
 test: install
 	$(PYTEST) $(if $(wildcard $(firstword $(subst ::, ,$(T)))),"$(T)",-k "$(T)")
 else
-test: install bundle miniprogram
-	@$(BIN)/python -m sandbox.browser
+test: node install bundle miniprogram
+	@$(BIN)/python -m sandbox.browser || $(HINT)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -161,11 +171,11 @@ test: install bundle miniprogram
 	$(PYTEST) $(PARALLEL) --cov --cov-report=term
 endif
 
-screenshots: install bundle miniprogram
+screenshots: node install bundle miniprogram
 	ALL_WIDTHS=1 $(PYTEST) tests/deployed/test_screenshots.py
 	@echo "written: build/screenshots/contact-sheet-*.png"
 
-nightly: install bundle miniprogram fuzz audit
+nightly: node install bundle miniprogram fuzz audit
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_deployment.py tests/deployed/test_upgrade.py
 	$(BIN)/python -m tests.fault_run --minutes 10
 	$(BIN)/python -m benchmarks.long_run
@@ -183,7 +193,7 @@ audit: $(INSTALLED)
 bench: install bundle
 	@$(BIN)/python -m benchmarks
 
-format: $(INSTALLED) $(MODULES)
+format: node $(INSTALLED) $(MODULES)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(NPM) run format
@@ -191,7 +201,7 @@ format: $(INSTALLED) $(MODULES)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' chalicelib/__init__.py)
 
 # .github/workflows/ci.yml publishes these files. `awk` prints the version's section of CHANGELOG.md.
-release: bundle miniprogram
+release: node bundle miniprogram
 	@rm -rf build/release && mkdir -p build/release/files
 	@cp .chalice/deployments/*-python$(PYTHON_VERSION).zip \
 	  build/release/files/douyin-redemption-$(VERSION)-python$(PYTHON_VERSION).zip
@@ -205,11 +215,11 @@ release: bundle miniprogram
 lock: | python
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
 	@sed '/^-c /d; s|^-r |-r ../|' requirements-dev.txt > build/lock.in
-	@build/lock/bin/python $(PIP_INSTALL) -r build/lock.in
+	@build/lock/bin/python $(PIP_INSTALL) -r build/lock.in || $(HINT)
 	@{ echo '# The pinned version of every package that `make install` installs. Written by `make lock`.'; \
 	  build/lock/bin/python -m pip freeze --exclude pip; } > constraints.txt
 	@printf '%s\n' '-r ../requirements.txt' chalice boto3 pyyaml > build/deploy.in
-	@build/lock/bin/python $(PIP_INSTALL) uv
+	@build/lock/bin/python $(PIP_INSTALL) uv || $(HINT)
 	@{ echo '# What `python -m infra.deploy` needs, for the pipeline. Written by `make lock`.'; \
 	  build/lock/bin/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 --generate-hashes \
 	    -c constraints.txt build/deploy.in; } > requirements-deploy.txt

@@ -86,7 +86,10 @@ def launch() -> Iterator[Browser]:
 
 
 if __name__ == "__main__":
-    chromium = ensure_chromium()
+    chromium = None
+    # The command that failed has said why.
+    with contextlib.suppress(subprocess.CalledProcessError):
+        chromium = ensure_chromium()
     if chromium is None:
         raise SystemExit("no Chromium was installed: set CHROMIUM to the path of one")
     print(f"Chromium: {chromium}")
