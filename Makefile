@@ -26,7 +26,7 @@ SOURCES := app.py chalicelib infra redeemctl sandbox
 help:
 	@echo "make demo         run the whole service on this machine and show a customer's list"
 	@echo "make serve        the same, and keep it running with the sample page in a browser (needs node);"
-	@echo "                  PORT=8080: on fixed ports, 8080 to 8082"
+	@echo "                  PORT=8080: on fixed ports, 8080 to 8082; PROGRAM=<folder>: your own built mini-program"
 	@echo "make test         everything (needs node; installs a Chromium where there is none)"
 	@echo "make check        after an edit: format, lint, types, unit tests (20 s)"
 	@echo "make miniprogram  build the sample mini-program for Douyin's IDE: miniprogram/dist (needs node)"
@@ -146,7 +146,7 @@ demo: bundle
 	@$(BIN)/python -m sandbox.demo
 
 serve: node bundle miniprogram
-	@$(BIN)/python -m sandbox.demo --serve $(if $(PORT),--port $(PORT))
+	@$(BIN)/python -m sandbox.demo --serve $(if $(PORT),--port $(PORT)) $(if $(PROGRAM),--program "$(PROGRAM)")
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -16,6 +16,7 @@ from rich.table import Table
 from sandbox import sample_data
 from sandbox.aws import REGION
 from sandbox.gateway import certificates_url
+from sandbox.preview import DIST_FOLDER, check_program
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID, SampleData
 from sandbox.stack import Process, Stack, create_login_code, run_preview, run_stack
 
@@ -32,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", action="store_true", help="keep running until Ctrl-C")
     parser.add_argument("--port", type=int, help="port of the preview; the next two are the mock platform's and AWS's")
+    parser.add_argument("--program", type=check_program, default=DIST_FOLDER, help="folder of a built mini-program")
     arguments = parser.parse_args()
     ports = choose_ports(arguments.port)
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
@@ -46,7 +48,7 @@ def main() -> None:
         data = sample_data.load()
         print_certificates(stack, data)
         if arguments.serve:
-            with run_preview(stack, ports[0]) as preview:
+            with run_preview(stack, arguments.program, ports[0]) as preview:
                 print_instructions(stack, data, preview.url)
                 wait_for_end({"preview": preview, "mock platform": stack.platform, "emulated AWS": stack.aws})
         console.print("Next: make serve (the same, with the sample page in a browser; needs Node.js)", highlight=False)

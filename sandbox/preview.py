@@ -6,22 +6,21 @@ Everything has one origin, because the service does not support CORS: a mini-pro
 import argparse
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import aiohttp
 from aiohttp import web
 from yarl import URL
 
 from infra.bundle import ROOT
-from sandbox.sample_data import APP_ID
+from sandbox.sample_data import ACCOUNT_ID, APP_ID
 from sandbox.stack import change_merchant, emulated_account
 
 MINIPROGRAM_FOLDER = ROOT / "miniprogram"
 DIST_FOLDER = MINIPROGRAM_FOLDER / "dist"
 
-# The service's address in the built config; replaced by the address of this server.
-_API_SETTING = re.compile(r'(\bapi: )"[^"]*"')
+_PROGRAM_SUFFIXES = (".js", ".json", ".ttml", ".ttss")
 _REQUEST_HEADERS = ("Authorization", "Content-Type")
 _RESPONSE_HEADERS = ("Content-Type", "Cache-Control", "X-Request-Id", "Retry-After", "WWW-Authenticate")
 
@@ -29,10 +28,11 @@ _RESPONSE_HEADERS = ("Content-Type", "Cache-Control", "X-Request-Id", "Retry-Aft
 class PreviewServer:
     """Serves the preview, proxies to the deployed service and to the mock platform, and changes merchants."""
 
-    def __init__(self, api_url: str, platform_url: str, aws_url: str) -> None:
+    def __init__(self, api_url: str, platform_url: str, aws_url: str, program: Path) -> None:
         self.api_url = api_url
         self.platform_url = platform_url
         self.aws_url = aws_url
+        self.program = program
 
     def application(self) -> web.Application:
         """Create the aiohttp application."""
@@ -41,7 +41,7 @@ class PreviewServer:
         route = application.router.add_route
         route("GET", "/", _serve_page("index.html"))
         route("GET", "/phone.html", _serve_page("phone.html"))
-        route("GET", "/program.json", _serve_program)
+        route("GET", "/program.json", self._serve_program)
         application.router.add_static("/build", MINIPROGRAM_FOLDER / "build")
         route("*", "/api/{path:.*}", self._proxy_api)
         route("PATCH", "/_sandbox/merchants/{account_id}", self._change_merchant)
@@ -51,6 +51,15 @@ class PreviewServer:
     async def _open_client(self, _: web.Application) -> AsyncIterator[None]:
         async with aiohttp.ClientSession() as self._session:
             yield
+
+    async def _serve_program(self, _: web.Request) -> web.Response:
+        """Return the files of the built mini-program, and the sample's ids, which the phone puts into its config."""
+        files = {
+            path.relative_to(self.program).as_posix(): path.read_text(encoding="utf-8")
+            for path in self.program.rglob("*")
+            if path.suffix in _PROGRAM_SUFFIXES and "node_modules" not in path.relative_to(self.program).parts
+        }
+        return web.json_response({"app_id": APP_ID, "account_id": ACCOUNT_ID, "files": files})
 
     async def _proxy_api(self, request: web.Request) -> web.Response:
         return await self._proxy(request, f"{self.api_url}{request.raw_path.removeprefix('/api')}")
@@ -82,17 +91,17 @@ def _serve_page(name: str) -> Callable[[web.Request], Awaitable[web.FileResponse
     return serve
 
 
-async def _serve_program(request: web.Request) -> web.Response:
-    """Return the files of the built mini-program; only the service's address is changed."""
-    files = {
-        path.relative_to(DIST_FOLDER).as_posix(): path.read_text(encoding="utf-8")
-        for path in DIST_FOLDER.rglob("*")
-        if path.is_file()
-    }
-    files["coupons/config.js"] = _API_SETTING.sub(
-        rf'\1"{request.scheme}://{request.host}/api"', files["coupons/config.js"]
-    )
-    return web.json_response({"app_id": APP_ID, "files": files})
+def check_program(folder: str) -> Path:
+    """Return the folder of a built mini-program; exits if it is none."""
+    program = Path(folder).expanduser().resolve()
+    patterns = {"app.json": "app.json", "app.js": "app.js", "coupons/config.js": "**/coupons/config.js"}
+    missing = [name for name, pattern in patterns.items() if not any(program.glob(pattern))]
+    if missing:
+        raise SystemExit(
+            "PROGRAM must be the folder of a built mini-program (JavaScript) with the copied folder coupons: "
+            f"{program} has no {', no '.join(missing)}"
+        )
+    return program
 
 
 async def _serve(port: int, preview: PreviewServer) -> None:
@@ -109,9 +118,11 @@ def main() -> None:
     parser.add_argument("--api", required=True, help="base URL of the deployed service")
     parser.add_argument("--platform", required=True, help="base URL of the mock platform")
     parser.add_argument("--aws", required=True, help="base URL of the emulated AWS")
+    parser.add_argument("--program", type=Path, required=True, help="folder of the built mini-program")
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(arguments.port, PreviewServer(arguments.api, arguments.platform, arguments.aws)))
+        preview = PreviewServer(arguments.api, arguments.platform, arguments.aws, arguments.program)
+        asyncio.run(_serve(arguments.port, preview))
 
 
 if __name__ == "__main__":

@@ -122,10 +122,10 @@ def run_dependencies(*platform_arguments: str) -> Iterator[Dependencies]:
         yield Dependencies(platform, aws, folder, function_environment(aws.url, platform.url, secret, table))
 
 
-def run_preview(stack: Stack, port: int | None = None) -> contextlib.AbstractContextManager[Process]:
-    """Serve the mini-program's preview for a running sandbox."""
-    urls = ("--api", stack.api_url, "--platform", stack.platform.url, "--aws", stack.aws.url)
-    return run_server("sandbox.preview", *urls, port=port)
+def run_preview(stack: Stack, program: Path, port: int | None = None) -> contextlib.AbstractContextManager[Process]:
+    """Serve the preview of a built mini-program for a running sandbox."""
+    arguments = ("--api", stack.api_url, "--platform", stack.platform.url, "--aws", stack.aws.url)
+    return run_server("sandbox.preview", *arguments, "--program", str(program), port=port)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,9 @@ import { stylesOf, templateOf } from "./ttml";
 import { Visit } from "./visit";
 
 interface Program {
+  /** Ids of the sample data, which replace those of the program. */
   app_id: string;
+  account_id: string;
   /** Path to content. */
   files: Record<string, string>;
 }
@@ -60,8 +62,12 @@ interface OpenPage {
 
 async function start(): Promise<void> {
   const program = (await (await fetch("program.json")).json()) as Program;
+  // Where the folder of the pages is in the program.
+  const file = Object.keys(program.files).find((path) => /(^|\/)coupons\/config\.js$/.test(path)) as string;
+  const folder = file.replace("config.js", "");
   const app = JSON.parse(readFile(program, "app.json"));
   const definitions = new Map<string, Page>();
+  const running: Page = {};
   let loading = "";
   const open = (url: string) => {
     const [path = "", search] = url.replace(/^\//, "").split("?");
@@ -71,8 +77,17 @@ async function start(): Promise<void> {
     if (!definition) {
       throw new Error(`${path} does not call Page()`);
     }
-    const settings = { ...app.window, ...JSON.parse(readFile(program, `${path}.json`)) };
-    openPage(definition, path, program, settings, Object.fromEntries(new URLSearchParams(search)));
+    const settings = { ...app.window, ...JSON.parse(program.files[`${path}.json`] || "{}") };
+    // The preview never omits a part of the folder's own pages.
+    const omit = (what: string) => {
+      const message = `${path}: the preview does not support ${what}`;
+      if (path.startsWith(folder)) {
+        throw new Error(message);
+      }
+      // biome-ignore lint/suspicious/noConsole: for the developer of the other program
+      console.warn(message);
+    };
+    openPage(definition, path, program, omit, settings, Object.fromEntries(new URLSearchParams(search)));
   };
   const navigation = {
     navigateTo: ({ url }: { url: string }) => {
@@ -88,15 +103,15 @@ async function start(): Promise<void> {
   };
   Object.assign(globalThis, {
     tt: { ...hostOf(mockTt(program.app_id)), ...navigation },
-    App: () => {},
+    App: (own: object) => Object.assign(running, own),
+    getApp: () => running,
     Page: (page: Page) => definitions.set(loading, page),
   });
   const require = moduleLoader(program);
-  require("app.js");
-  // Where the folder of the pages is in the program.
-  const file = Object.keys(program.files).find((path) => path.endsWith("coupons/config.js")) as string;
   const { config } = require(file) as { config: Config };
+  config.api = `${location.origin}/api`;
   config.appId = program.app_id;
+  config.account_id = program.account_id;
   if (query.has("help")) {
     config.help = query.get("help") as string;
   }
@@ -110,6 +125,8 @@ async function start(): Promise<void> {
       return ended();
     };
   }
+  require("app.js");
+  running.onLaunch?.();
   document.head.append(styleOf(program, "app.ttss"));
   listen();
   history.replaceState(1, "");
@@ -192,7 +209,7 @@ function moduleLoader(program: Program): (path: string) => unknown {
     }
     const module = { exports: {} };
     loaded.set(path, module);
-    const require = (name: string) => load(`${resolve(name, path)}.js`);
+    const require = (name: string) => load(`${resolve(name, path).replace(/\.js$/, "")}.js`);
     // The parameters hide window, document and globalThis: a mini-program has none of them.
     const source = readFile(program, path);
     const run = new Function("require", "module", "exports", "window", "document", "globalThis", source);
@@ -206,6 +223,7 @@ function openPage(
   definition: Page,
   path: string,
   program: Program,
+  omit: (what: string) => void,
   settings: OpenPage["settings"],
   query: object,
 ): void {
@@ -221,7 +239,8 @@ function openPage(
     const { dataset, value } = event.currentTarget as HTMLInputElement;
     page[name]({ type: "tap", currentTarget: { dataset: { ...dataset } }, detail: { value } });
   };
-  const template = templateOf(readFile(program, `${path}.ttml`), (file) => readFile(program, resolve(file, path)));
+  const read = (file: string) => readFile(program, resolve(file, path));
+  const template = templateOf(readFile(program, `${path}.ttml`), read, omit);
   const view = createApp({ template: `<page>${template}</page>`, setup: () => data });
   view.config.compilerOptions.isCustomElement = (tag) => ["page", "view", "text"].includes(tag);
   view.config.globalProperties.$fire = fire;
@@ -343,4 +362,7 @@ function readFile(program: Program, path: string): string {
   return text;
 }
 
-void start();
+start().catch((error) => {
+  (document.getElementById("page") as HTMLElement).textContent = String(error);
+  throw error;
+});

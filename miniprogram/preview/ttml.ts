@@ -1,7 +1,6 @@
 /**
  * Converts TTML to a Vue template and TTSS to CSS. Vue has the same conditions, loops, event bindings and expressions;
- * only the names of the attributes differ. Unknown elements and attributes are errors, so that the preview never omits a
- * part of the page.
+ * only the names of the attributes differ.
  */
 
 const ATTRIBUTE = /\s([\w:-]+)(?:="([^"]*)")?/g;
@@ -9,17 +8,20 @@ const TAG = /<(\/?)([a-z-]+)((?:\s[\w:-]+(?:="[^"]*")?)*)\s*(\/?)>/g;
 const ELEMENTS = new Set(["view", "text", "button", "input", "block"]);
 const HTML_ATTRIBUTE = /^(class|style|id|type|value|placeholder|disabled|hidden|data-[\w-]+|aria-[\w-]+)$/;
 
-/** Convert TTML to a Vue template. `read` returns a file by its relative path. Event handlers call `$fire(name, event)`. */
-export function templateOf(ttml: string, read: (path: string) => string): string {
+/**
+ * Convert TTML to a Vue template. `read` returns a file by its relative path. Event handlers call `$fire(name, event)`.
+ * `omit` is called for what the preview does not support: an element, which becomes a view, or an attribute, which is left out.
+ */
+export function templateOf(ttml: string, read: (path: string) => string, omit: (what: string) => void): string {
   const whole = ttml.replace(/<import src="([^"]+)" \/>/g, (_, path) => read(path));
   return inlineTemplates(whole.replace(/<!--[\s\S]*?-->/g, "")).replace(
     TAG,
     (_, closing, name, attributes, selfClosing) => {
       if (!ELEMENTS.has(name)) {
-        throw new Error(`the preview does not support <${name}>`);
+        omit(`<${name}>`);
       }
-      const tag = name === "block" ? "template" : name;
-      return closing ? `</${tag}>` : `<${tag}${convertAttributes(attributes)}${selfClosing ? `></${tag}` : ""}>`;
+      const tag = name === "block" ? "template" : ELEMENTS.has(name) ? name : "view";
+      return closing ? `</${tag}>` : `<${tag}${convertAttributes(attributes, omit)}${selfClosing ? `></${tag}` : ""}>`;
     },
   );
 }
@@ -46,14 +48,22 @@ function inlineTemplates(ttml: string): string {
   return inline(rest);
 }
 
-function convertAttributes(text: string): string {
+function convertAttributes(text: string, omit: (what: string) => void): string {
   const attributes = new Map([...text.matchAll(ATTRIBUTE)].map(([, name = "", value = ""]) => [name, value]));
   const item = attributes.get("tt:for-item") ?? "item";
   const index = attributes.get("tt:for-index") ?? "index";
-  return [...attributes].map(([name, value]) => convertAttribute(name, value, item, index)).join("");
+  const convert = ([name, value]: [string, string]) => {
+    const converted = convertAttribute(name, value, item, index);
+    if (converted === undefined) {
+      omit(`the attribute ${name}`);
+    }
+    return converted ?? "";
+  };
+  return [...attributes].map(convert).join("");
 }
 
-function convertAttribute(name: string, value: string, item: string, index: string): string {
+/** Return undefined for an attribute that the preview does not support. */
+function convertAttribute(name: string, value: string, item: string, index: string): string | undefined {
   switch (name) {
     case "tt:if":
       return ` v-if="${expressionOf(value)}"`;
@@ -73,10 +83,7 @@ function convertAttribute(name: string, value: string, item: string, index: stri
     case "bindinput":
       return ` @input="$fire('${value}', $event)"`;
     default:
-      if (!HTML_ATTRIBUTE.test(name)) {
-        throw new Error(`the preview does not support the attribute ${name}`);
-      }
-      return htmlAttribute(name === "aria-role" ? "role" : name, value);
+      return HTML_ATTRIBUTE.test(name) ? htmlAttribute(name === "aria-role" ? "role" : name, value) : undefined;
   }
 }
 

@@ -36,9 +36,9 @@ def mini_program() -> None:
 
 @pytest.fixture(scope="module")
 def preview_url(deployed: stack.Stack, mini_program: None) -> Iterator[str]:  # noqa: ARG001
-    from sandbox import stack
+    from sandbox import preview, stack
 
-    with stack.run_preview(deployed) as running:
+    with stack.run_preview(deployed, preview.DIST_FOLDER) as running:
         yield running.url
 
 

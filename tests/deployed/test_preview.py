@@ -3,17 +3,20 @@
 `miniprogram/tests` has the page's states, texts and rules, `test_screenshots` every state's accessibility.
 """
 
+import contextlib
 import re
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from infra.bundle import ROOT
-from sandbox import preview
+from sandbox import preview, stack
 from sandbox.gateway import certificates_url, stores_url
-from sandbox.sample_data import APP_ID, CERTIFICATE_ID, CUSTOMER, CUSTOMER_WITH_MANY_COUPONS
+from sandbox.sample_data import CERTIFICATE_ID, CUSTOMER, CUSTOMER_WITH_MANY_COUPONS
 from tests.deployed.phone import PROBLEM_TYPES, SCREENSHOTS, Phone, identical_purchases, read_purchases
 from tests.deployed.test_miniprogram import run
 
@@ -167,9 +170,11 @@ def test_a_host_with_login_request_storage_and_navigation_shows_everything(phone
 
 
 HOST_PAGE = """Page({
-  data: {},
+  data: { entry: getApp().entry },
   open() { tt.navigateTo({ url: "/shop/coupons/pages/certificates/certificates?poi_id=6601" }); },
 });"""
+# The preview does not support <image> and `mode`: it shows the rest.
+HOST_TEMPLATE = '<image src="/logo.png" mode="widthFix" /><button bindtap="open">{{entry}}</button>'
 HOST_STYLES = "button { width: 90%; margin: 20px auto; background: red; color: yellow; font-size: 30px; opacity: 0.5 }"
 
 
@@ -182,36 +187,36 @@ HOST_CONFIGS = {
 
 
 @pytest.fixture(scope="module", params=HOST_CONFIGS)
-def host_program(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, str]:
+def host_program(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """Another program with a page, hostile styles and a config of its own, into whose subpackage the folder was copied.
 
-    Its settings are those of an older release, with a hook.
+    It is compiled as the guide says. Its settings are those of an older release, with a hook.
     """
     host, source = tmp_path_factory.mktemp("host"), preview.MINIPROGRAM_FOLDER / "src"
     (host / "node_modules").symlink_to(preview.MINIPROGRAM_FOLDER / "node_modules")
-    shutil.copy(preview.MINIPROGRAM_FOLDER / "tsconfig.json", host)
-    folder = shutil.copytree(source / "coupons", host / "src" / "shop" / "coupons")
+    (host / "tsconfig.json").write_text(guide_code("json", "compilerOptions"), "utf-8")
+    folder = shutil.copytree(source / "coupons", host / "shop" / "coupons")
     config = (ROOT / "tests" / "golden" / request.param).read_text("utf-8").replace('"/coupons"', '"/shop/coupons"')
+    config = re.sub('(api|account_id|appId): ".*"', r"\1: 'of the host'", config)
     config = config.replace("  appId:", f"  {HOST_CONFIGS[request.param]}\n  appId:")
     (folder / "config.ts").write_text(config, "utf-8")
     run(host, "node", "node_modules/typescript/bin/tsc")
-    folders = (host / "dist", host / "src")
-    files = {path.relative_to(folder).as_posix(): path for folder in folders for path in folder.rglob("*.*")}
-    texts = {name: path.read_text("utf-8") for name, path in files.items()}
-    styles = "".join(text for name, text in texts.items() if name.endswith(".ttss"))
+    styles = "".join(path.read_text("utf-8") for path in folder.rglob("*.ttss"))
     classes = ", ".join(sorted({f".{name}" for name in re.findall(r"\.coupons-([\w-]+)", styles)}))
     assert ".title, " in classes
-    return {
-        **texts,
-        "app.json": '{"pages": ["pages/stores/stores"], "window": {}}',
-        "app.js": "App({});",
+    files = {
+        "app.json": '{"pages": ["pages/stores/stores"], "window": {"navigationBarTitleText": "首页"}}',
+        "app.js": "App({ onLaunch() { this.entry = '我的券' } });",
         "app.ttss": f"{HOST_STYLES} {classes} {{ display: none; color: red }}",
         "config.js": "exports.config = { name: 'host' };",
         "pages/stores/stores.js": HOST_PAGE,
-        "pages/stores/stores.json": '{"navigationBarTitleText": "首页"}',
-        "pages/stores/stores.ttml": '<button bindtap="open">我的券</button>',
-        "pages/stores/stores.ttss": "",
+        "pages/stores/stores.ttml": HOST_TEMPLATE,
     }
+    for name, text in files.items():
+        (host / name).parent.mkdir(parents=True, exist_ok=True)
+        (host / name).write_text(text, "utf-8")
+    (host / "logo.png").write_bytes(b"\x89PNG")
+    return host
 
 
 def guide_code(language: str, word: str) -> str:
@@ -221,14 +226,15 @@ def guide_code(language: str, word: str) -> str:
     return str(code)
 
 
-def run_program(phone: Phone, files: dict[str, str]) -> None:
-    """Let the phone load other files than those of the sample."""
-    api = re.compile(r'(?<=api: )"[^"]*"')
-    files = {name: api.sub(f'"{phone.url}/api"', text) for name, text in files.items()}
-    phone.page.route("**/program.json", lambda route: route.fulfill(json={"app_id": APP_ID, "files": files}))
+@contextlib.contextmanager
+def run_program(phone: Phone, deployed: stack.Stack, folder: Path) -> Iterator[None]:
+    """Let the phone run the program in a folder, as `make serve PROGRAM=…` does."""
+    with stack.run_preview(deployed, preview.check_program(str(folder))) as running:
+        phone.url = running.url
+        yield
 
 
-def test_the_folder_works_in_another_program(phone: Phone, host_program: dict[str, str]) -> None:
+def test_the_folder_works_in_another_program(phone: Phone, deployed: stack.Stack, host_program: Path) -> None:
     """As a subpackage, looking as in the sample, whatever the program's own buttons and classes look like."""
     looks = """() => [...document.querySelectorAll(".coupons, .coupons *")].map((element) => {
         const style = getComputedStyle(element);
@@ -244,36 +250,39 @@ def test_the_folder_works_in_another_program(phone: Phone, host_program: dict[st
     sample = [look()]
     phone.show_certificate("午市拿铁十次卡")
     sample.append(look())
-    run_program(phone, host_program)
-    phone.open()
-    expect(phone.page.locator("#title")).to_have_text("首页")
-    phone.button("我的券").click()
-    expect(phone.cards).to_have_count(7)
-    assert look() == sample[0]
-    phone.show_certificate("午市拿铁十次卡")
-    assert look() == sample[1]
-    phone.redeem()
-    expect(phone.band).to_contain_text("! 未能确认是否核销")
-    phone.page.go_back()
-    phone.button("切换门店").click()
-    phone.button("四季小馆·徐家汇店").click()
-    expect(phone.store).to_have_text("四季小馆·徐家汇店")
+    with run_program(phone, deployed, host_program):
+        phone.open()
+        expect(phone.page.locator("#title")).to_have_text("首页")
+        phone.button("我的券").click()
+        expect(phone.cards).to_have_count(7)
+        assert look() == sample[0]
+        phone.show_certificate("午市拿铁十次卡")
+        assert look() == sample[1]
+        phone.redeem()
+        expect(phone.band).to_contain_text("! 未能确认是否核销")
+        phone.page.go_back()
+        phone.button("切换门店").click()
+        phone.button("四季小馆·徐家汇店").click()
+        expect(phone.store).to_have_text("四季小馆·徐家汇店")
 
 
-def test_the_customisation_of_the_guide(phone: Phone) -> None:
+def test_the_customisation_of_the_guide(phone: Phone, deployed: stack.Stack, tmp_path: Path) -> None:
     """Colors in both themes, from the program's own styles, and no prices."""
-    phone.open()
-    program = phone.page.evaluate("async () => (await fetch('program.json')).json()")
-    files = program["files"]
-    config = files["coupons/config.js"].replace("account_id:", f"{guide_code('ts', 'showPrices')}    account_id:")
-    run_program(phone, {**files, "coupons/config.js": config, "app.ttss": guide_code("css", "--button")})
-    phone.open()
-    expect(phone.cards).to_have_count(7)
-    for theme in ("light", "dark"):
-        phone.page.emulate_media(color_scheme=theme)
-        expect(phone.page.locator(".coupons-use").first).to_have_css("background-color", "rgb(0, 105, 92)")
-    expect(phone.page.get_by_text("¥44.99")).to_have_count(0)
-    expect(phone.page.get_by_text("券码尾号 7001")).to_have_count(1)
+    program = shutil.copytree(preview.DIST_FOLDER, tmp_path / "dist")
+    (program / "app.ttss").write_text(guide_code("css", "--button"), "utf-8")
+    config = program / "coupons" / "config.js"
+    settings = f"help: '请到前台', {guide_code('ts', 'showPrices')}    account_id:"
+    config.write_text(config.read_text("utf-8").replace("account_id:", settings), "utf-8")
+    with run_program(phone, deployed, program):
+        phone.open()
+        expect(phone.cards).to_have_count(7)
+        for theme in ("light", "dark"):
+            phone.page.emulate_media(color_scheme=theme)
+            expect(phone.page.locator(".coupons-use").first).to_have_css("background-color", "rgb(0, 105, 92)")
+        expect(phone.page.get_by_text("¥44.99")).to_have_count(0)
+        expect(phone.page.get_by_text("券码尾号 7001")).to_have_count(1)
+        phone.show_certificate("双人套餐")
+        expect(phone.ticket).to_contain_text("请到前台")
 
 
 def test_the_next_page_is_loaded_with_a_button_and_each_certificate_shown_once(phone: Phone) -> None:

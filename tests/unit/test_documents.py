@@ -67,3 +67,14 @@ def outline(document: Path) -> dict[str, list[object]]:
 @pytest.mark.parametrize("document", [path for path in CHINESE if path.name not in PAPERS], ids=lambda path: path.name)
 def test_the_languages_have_the_same(part: str, document: Path) -> None:
     assert outline(document)[part] == outline(document.with_name(document.name.replace(".zh-CN", "")))[part]
+
+
+def test_the_guide_lists_every_variable_for_colours() -> None:
+    """And every colour of the pages is a variable."""
+    styles = "".join(path.read_text("utf-8") for path in (ROOT / "miniprogram/src/coupons").rglob("*.ttss"))
+    variable = re.compile(r"(--[\w-]+): [^;]+;")
+    used = set(re.findall(r"var\((--[\w-]+)\)", styles))
+    assert set(variable.findall(styles)) == used
+    assert re.findall(r"#[0-9a-f]{3,8}\b|\b(?:rgb|hsl)a?\(", variable.sub("", styles)) == []
+    for guide in ("mini-program.md", "mini-program.zh-CN.md"):
+        assert set(re.findall(r"`(--[\w-]+)`", (ROOT / "docs" / guide).read_text("utf-8"))) == used

@@ -68,6 +68,11 @@ def test_node_20_or_newer_builds_the_mini_program(folder: Path, version: str) ->
     assert (run.returncode, run.stdout.splitlines()[-1]) == (0, "written: miniprogram/dist")
 
 
+def test_the_preview_can_show_another_program(folder: Path) -> None:
+    run = make(folder, "serve PROGRAM=../shop/dist", "-m sandbox.demo --serve --program ../shop/dist")
+    assert run.stderr.startswith("ERROR of -m sandbox.demo")
+
+
 @pytest.mark.parametrize(
     ("command", "failing"),
     [
