@@ -126,7 +126,12 @@ async function start(): Promise<void> {
     };
   }
   require("app.js");
-  running.onLaunch?.();
+  try {
+    running.onLaunch?.({ path: app.pages[0], query: Object.fromEntries(query) });
+  } catch (error) {
+    // It may use a part of Douyin's runtime that is not here. The pages can be shown all the same.
+    reportError(error);
+  }
   document.head.append(styleOf(program, "app.ttss"));
   listen();
   history.replaceState(1, "");

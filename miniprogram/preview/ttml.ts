@@ -17,7 +17,7 @@ export function templateOf(ttml: string, read: (path: string) => string, omit: (
   return inlineTemplates(whole.replace(/<!--[\s\S]*?-->/g, "")).replace(
     TAG,
     (_, closing, name, attributes, selfClosing) => {
-      if (!ELEMENTS.has(name)) {
+      if (!closing && !ELEMENTS.has(name)) {
         omit(`<${name}>`);
       }
       const tag = name === "block" ? "template" : ELEMENTS.has(name) ? name : "view";
