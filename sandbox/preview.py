@@ -57,7 +57,9 @@ class PreviewServer:
         files = {
             path.relative_to(self.program).as_posix(): path.read_text(encoding="utf-8")
             for path in self.program.rglob("*")
-            if path.suffix in _PROGRAM_SUFFIXES and "node_modules" not in path.relative_to(self.program).parts
+            if path.suffix in _PROGRAM_SUFFIXES
+            and path.is_file()
+            and "node_modules" not in path.relative_to(self.program).parts
         }
         return web.json_response({"app_id": APP_ID, "account_id": ACCOUNT_ID, "files": files})
 
