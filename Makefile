@@ -20,7 +20,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 SOURCES := app.py chalicelib infra redeemctl sandbox
 
-.PHONY: always help more python node install bundle miniprogram screenshots deploy rollback destroy demo serve check test \
+.PHONY: always help more python node stage install bundle miniprogram screenshots deploy rollback destroy demo serve check test \
 	nightly fuzz bench audit format release lock clean
 
 help:
@@ -61,6 +61,9 @@ node:
 	  echo "Node.js 20 or newer is needed, but node is $(or $(NODE_VERSION),not found)." \
 	       "Install it, or put it first on PATH."; exit 2;; esac
 	@command -v npm > /dev/null || { echo "npm is needed, which belongs to Node.js, but was not found."; exit 2; }
+
+stage:
+	@test -n "$(STAGE)" || { echo "usage: make $(MAKECMDGOALS) STAGE=dev $(OPTIONS)"; exit 2; }
 
 install: $(INSTALLED) $(LAMBDA_INSTALLED)
 
@@ -125,21 +128,21 @@ OPTION_REPAIR := --repair
 OPTION_NO_PLATFORM := --no-platform
 OPTION_ACROSS_RUNTIMES := --across-runtimes
 
-deploy: $(INSTALLED)
-	@test -n "$(STAGE)" || { echo "usage: make deploy STAGE=dev [DRY_RUN=1] [REPAIR=1] [NO_PLATFORM=1] (stages: infra/stages)"; exit 2; }
+deploy: OPTIONS := [DRY_RUN=1] [REPAIR=1] [NO_PLATFORM=1] (stages: infra/stages)
+deploy: stage $(INSTALLED)
 	@$(BIN)/python -m infra.deploy $(STAGE) $(call flags,DRY_RUN REPAIR NO_PLATFORM)
 
 # An environment of another commit will do: in an emergency, nothing is installed or built. A fresh clone installs only
 # what the pipeline does; the next `make install` completes it.
-rollback:
+rollback: OPTIONS := [TO=<commit>] [DRY_RUN=1] [ACROSS_RUNTIMES=1] [NO_PLATFORM=1]
+rollback: stage
 	@[ -x $(BIN)/python ] || $(MAKE) python
 	@[ -x $(BIN)/python ] || { $(PYTHON) -m venv $(VENV) && \
 	  $(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements-deploy.txt; } || { rm -rf $(VENV); $(HINT); }
-	@test -n "$(STAGE)" || { echo "usage: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1] [ACROSS_RUNTIMES=1] [NO_PLATFORM=1]"; exit 2; }
 	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(call flags,DRY_RUN ACROSS_RUNTIMES NO_PLATFORM)
 
-destroy: $(INSTALLED)
-	@test -n "$(STAGE)" || { echo "usage: make destroy STAGE=dev [DATA=delete REALLY=dev]"; exit 2; }
+destroy: OPTIONS := [DATA=delete REALLY=dev]
+destroy: stage $(INSTALLED)
 	@$(BIN)/python -m infra.destroy $(STAGE) $(if $(DATA),--data $(DATA)) $(if $(REALLY),--really $(REALLY))
 
 demo: bundle

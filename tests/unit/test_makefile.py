@@ -1,4 +1,4 @@
-"""The Makefile: its messages when Node.js is too old, or when a registry cannot be reached. All programs are fakes."""
+"""The Makefile: its messages when something is missing, or a registry cannot be reached. All programs are fakes."""
 
 import os
 import shutil
@@ -59,6 +59,13 @@ def test_an_old_node_is_refused_before_anything_is_installed(folder: Path, targe
         run = make(folder, target)
         assert run.returncode == 2
         assert run.stdout.startswith(f"Node.js 20 or newer is needed, but node is {found}.")
+
+
+@pytest.mark.parametrize("target", ["deploy", "rollback", "destroy"])
+def test_a_command_without_a_stage_shows_its_usage_before_anything_is_installed(folder: Path, target: str) -> None:
+    run = make(folder, target)
+    assert (run.returncode, run.stdout.startswith(f"usage: make {target} STAGE=dev [")) == (2, True)
+    assert not (folder / ".venv").exists()
 
 
 @pytest.mark.parametrize("version", ["v20.0.0", "v24.11.1", "v100.0.0"])
