@@ -39,7 +39,7 @@ more:
 	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
 	@echo "make format       format the code"
 	@echo "make screenshots  picture every state of the sample page at all widths: build/screenshots"
-	@echo "make bench        measure speed against two reference implementations (five minutes)"
+	@echo "make bench        measure speed against two reference implementations (seven minutes)"
 	@echo "make fuzz         mutated platform responses, and more examples for the property-based tests"
 	@echo "make audit        look for known vulnerabilities in everything that is bundled"
 	@echo "make nightly      fuzz, audit, upgrade, fault run, soak and overload, benchmarks (an hour)"
