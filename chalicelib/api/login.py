@@ -97,10 +97,10 @@ class LoginHandler:
         """Return the open_id of a code: with the app's secret, or with the token of a service provider's app."""
         if app_secret:
             return self.douyin.login(app_id, app_secret, code, context)
-        access_token = self.tokens.get_token(app_id, context)
+        access_token = self.tokens.get(app_id, context)
         try:
             return self.douyin.login_with_token(app_id, access_token, code, context)
         except TokenRefusedError as refusal:
             # The platform has not used the code up. Without another token, it is not sent again.
-            newer = self.tokens.get_other_token(app_id, access_token, refusal, context)
+            newer = self.tokens.replace(app_id, access_token, refusal, context)
         return self.douyin.login_with_token(app_id, newer, code, context)

@@ -109,7 +109,7 @@ class PageFetcher:
                 raise refusal
             self._renewal_was_tried = True
             try:
-                self.token = self.tokens.get_other_token(self.merchant.token_id, refused, refusal, self.context)
+                self.token = self.tokens.replace(self.merchant.token_id, refused, refusal, self.context)
             except RedemptionError as error:
                 self._renewal_error = error
                 raise

@@ -50,7 +50,7 @@ class CertificateLister:
         """
         self._connect()
         for app_id in list(self.credentials_cache.get(context).apps)[:MAX_PRELOADED_APPS]:
-            self.tokens.preload(app_id, context)
+            self.tokens.find(app_id, context)
 
     def prefetch(self, selection: Selection, context: RequestContext) -> list[Future[None]]:
         """Start to fetch what a list needs for any user: the rows of merchant and token, and an open connection.
@@ -77,7 +77,7 @@ class CertificateLister:
         merchant.check_access(session.app_id, selection.poi_id)
         self._rate_limits.check(merchant.app_id)
         query = CertificatesQuery(selection, session.open_id, merchant.life_account_id)
-        token = self.tokens.get_token(merchant.token_id, context)
+        token = self.tokens.get(merchant.token_id, context)
         fetcher = PageFetcher(query, merchant, token, self.douyin, self.tokens, self._rate_limits, context)
         try:
             result = list_pages(start, fetcher.fetch_page, self.executor, query.page_size, fetcher.deadline)
@@ -115,4 +115,4 @@ class CertificateLister:
 
     def _read_rows(self, account_id: str, context: RequestContext) -> None:
         merchant = self.merchants.get(account_id, context)
-        self.tokens.preload(merchant.token_id, context)
+        self.tokens.find(merchant.token_id, context)

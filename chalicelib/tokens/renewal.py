@@ -63,20 +63,21 @@ def renew_tokens(
     for app_id in sorted(app_ids, key=lambda app_id: not secrets[app_id]):
         is_own = bool(secrets[app_id])
         app_context = context.with_timeout(SECONDS_PER_APP)
-        row = newest = TokenRow()
+        row, renewed = TokenRow(), None
         try:
-            row = newest = tokens.read_row(app_id, app_context)
+            row = tokens.read_row(app_id, app_context)
             if is_own and is_expiring(row, clock()):
-                newest = tokens.renew(app_id, row, app_context)
+                renewed = tokens.renew(app_id, row, app_context)
         except RedemptionError as error:
             renewal.add_failure(app_id, error)
         else:
-            if newest is not row:
+            if renewed is not None:
                 renewal.renewed.append(app_id)
             elif is_own:
                 renewal.unchanged += 1
             elif not row.access_token or row.expires_at <= clock():
                 renewal.expired.append(app_id)
+        newest = renewed or row
         # An expired token of a provider is not in the metric: that of a merchant who has left would hide all others.
         if newest.access_token and app_id not in renewal.expired:
             lifetimes.append(max(0, newest.expires_at - int(clock())))

@@ -188,7 +188,7 @@ class Run:
         is_valid = bool(row.access_token) and row.expires_at > time.time()
         if secret and not is_valid:
             self.confirm("The table has no valid token. This step mints one; an older one ends after five minutes.")
-        self._token = tokens.get_token(token_id, self.stage.new_context())
+        self._token = tokens.get(token_id, self.stage.new_context())
         self._secrets.add(self._token)
         kind = next((kind for kind in TOKEN_KINDS if self._token.startswith(kind)), "another kind")
         return Verdict(True, f"{kind} {'from the table' if is_valid else 'minted and stored'}")
@@ -206,7 +206,7 @@ class Run:
         self._secrets.add(secret)
         if secret:
             return self._douyin.login(self.app_id, secret, code, context)
-        token = self.stage.tokens_of(self._douyin).get_token(self.app_id, context)
+        token = self.stage.tokens_of(self._douyin).get(self.app_id, context)
         self._secrets.add(token)
         return self._douyin.login_with_token(self.app_id, token, code, context)
 

@@ -262,7 +262,7 @@ class Checks:
             if app_secret:
                 stage.douyin.login(app_id, app_secret, PROBE_OPEN_ID, context)
             else:
-                token = stage.tokens.get_token(app_id, context)
+                token = stage.tokens.get(app_id, context)
                 stage.douyin.login_with_token(app_id, token, PROBE_OPEN_ID, context)
         except errors.LoginRefusedError:
             yield ok("login", app_id, f"{host} accepts app id and {'secret' if app_secret else 'token'}")

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 import app as application
-from chalicelib.cache import TtlCache
 from sandbox.sample_data import APP_ID, CUSTOMER_WITH_MANY_COUPONS, OTHER_APP_ID
 from tests.harness import (
     SESSION_KEY,
@@ -88,7 +87,7 @@ def test_a_mint_uses_the_secret_as_it_is_now(
     aws.put_secret({APP_ID: ""}, [SESSION_KEY])
     aws.put(TOKEN_ROW, access_token="isvact.expired", expires_at=in_seconds(-1))
     row = aws.row(TOKEN_ROW)
-    application.components().tokens.known_tokens = TtlCache(1)
+    application.components().tokens.cached.clear()
     now = time.time
     monkeypatch.setattr(application.components().credentials_cache, "_clock", lambda: now() + 11)
     assert "upstream" not in assert_problem(api.list(), 503, "token_unavailable")

@@ -78,9 +78,9 @@ class InlineExecutor(Executor):
 class FakeTable(Table):
     """A DynamoDB table in memory. It evaluates the conditions and updates that `tokens.lease` writes.
 
-    The functions in `before_read` and `before_write` run one per call: another instance's work between two calls of
-    ours. `fails_reads` and `fails_writes` make the table unavailable. With `loses_responses`, each write is repeated
-    because its first response was lost.
+    The functions in `before_read`, `after_read` and `before_write` run one per call: what happens between two calls of
+    ours, or while the response of a read is on its way. `fails_reads` and `fails_writes` make the table unavailable.
+    With `loses_responses`, each write is repeated because its first response was lost.
     """
 
     def __init__(self, **rows: Item) -> None:
@@ -88,6 +88,7 @@ class FakeTable(Table):
         self.reads: list[str] = []
         self.writes: list[str] = []
         self.before_read: list[Callable[[], object]] = []
+        self.after_read: list[Callable[[], object]] = []
         self.before_write: list[Callable[[], object]] = []
         self.fails_reads = False
         self.fails_writes = False
@@ -101,7 +102,10 @@ class FakeTable(Table):
             self.before_read.pop(0)()
         if self.fails_reads:
             raise StorageUnavailableError("read failed")
-        return dict(self.items.get(pk, {}))
+        item = dict(self.items.get(pk, {}))
+        if self.after_read:
+            self.after_read.pop(0)()
+        return item
 
     def update_item(self, pk: str, update: str, condition: str, values: Item, context: RequestContext) -> Item:
         context.deadline.check()

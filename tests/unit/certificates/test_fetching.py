@@ -49,7 +49,7 @@ class Request:
         return PageFetcher(
             QUERY,
             self.merchant,
-            self.tokens.get_token("tokens", self.context),
+            self.tokens.get("tokens", self.context),
             douyin=self.douyin,
             tokens=self.tokens,
             rate_limits=self.rate_limits,

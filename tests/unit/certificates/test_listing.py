@@ -12,7 +12,6 @@ import pytest
 
 from chalicelib import errors
 from chalicelib.aws import Item
-from chalicelib.cache import TtlCache
 from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
 from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister
 from chalicelib.certificates.views import ListView
@@ -119,7 +118,7 @@ def test_an_app_added_a_moment_ago_is_found_when_its_token_is_minted() -> None:
     lists.table.items["TOKEN#ttnew"] = token_row("clt.row")
     lists.respond()
     assert (lists.douyin.fetches[-1], lists.secret.reads) == ((1, "clt.row"), 1)
-    lists.lister.tokens.known_tokens = TtlCache(1)
+    lists.lister.tokens.cached.clear()
     del lists.table.items["TOKEN#ttnew"]
     lists.respond()
     assert [(mint.app_id, mint.app_secret) for mint in lists.douyin.mints] == [("ttnew", "new secret")]
@@ -334,7 +333,7 @@ class TestWarmUp:
         assert (instance.secret.reads, instance.douyin.connections) == (1, 1)
         assert instance.table.reads == ["TOKEN#tt0", "TOKEN#tt1", "TOKEN#tt2"]
         instance.table.fails_reads = True
-        assert instance.lister.tokens.get_token("tt0", instance.context) == "clt.tt0"
+        assert instance.lister.tokens.get("tt0", instance.context) == "clt.tt0"
 
     def test_no_token_is_minted(self) -> None:
         instance = self.lists()

@@ -221,10 +221,10 @@ class SimulatedInstance:
 
     def _use_token(self, context: RequestContext) -> None:
         """Use a token as `certificates.fetching` does: a refused one is replaced once."""
-        token = self.store.get_token("model", context)
+        token = self.store.get("model", context)
         if not self.world.accepts(token):
             self.world.refused.append((self.name, self.monotonic()))
-            token = self.store.get_other_token("model", token, errors.TokenRefusedError("2190008"), context)
+            token = self.store.replace("model", token, errors.TokenRefusedError("2190008"), context)
             if not self.world.accepts(token):
                 raise errors.StorageUnavailableError("the renewed token was refused as well")
 

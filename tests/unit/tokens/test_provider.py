@@ -35,21 +35,22 @@ class Tokens:
         self.douyin = FakeDouyin()
         self.context = make_context(seconds, self.clock)
         self.secret: str | None = "s"
+        self.started_at = 1e9
         self.store = TokenProvider(
             self.table,
             self.douyin,
             lambda *_: self.secret,
             clock=self.clock,
-            monotonic=lambda: self.clock.now - 1e9,
+            monotonic=lambda: self.clock.now - self.started_at,
             sleep=self.clock.sleep,
             uniform=lambda low, _high: low,
         )
 
     def get(self) -> str:
-        return self.store.get_token("tta", self.context)
+        return self.store.get("tta", self.context)
 
     def replace(self, refused: str) -> str:
-        return self.store.get_other_token("tta", refused, REFUSAL, self.context)
+        return self.store.replace("tta", refused, REFUSAL, self.context)
 
     def renew(self) -> str:
         return self.store.renew("tta", self.row(), self.context).access_token
@@ -72,6 +73,8 @@ def commit(lease: Lease) -> None:
 GOOD, OLD = TokenRow("clt.row", int(NOW) + 1), TokenRow("clt.row", int(NOW))
 LEASED: dict[str, Any] = {"lease_owner": "another", "lease_until": NOW + LEASE_SECONDS}
 LOST_LEASE = "lost the lease, and no other instance has minted"
+YOUNG = TokenRow("clt.row", int(NOW) + 1, minted_at=int(NOW))
+REFUSED_YOUNG = "the platform refuses a token that was minted moments ago"
 PAUSED: dict[str, Any] = {"failed_until": NOW + 30, "failure": "10013"}
 
 
@@ -100,6 +103,11 @@ PAUSED: dict[str, Any] = {"failed_until": NOW + 30, "failure": "10013"}
         (TokenRow(), {"seconds_left": 0.49}, "no new token in time"),
         (TokenRow(**LEASED), {"seconds_left": 0.49}, "no new token in time"),
         (TokenRow(**LEASED), {"seconds_left": 0.5}, "wait"),
+        # A refusal is no reason to replace a young token that has not expired.
+        (YOUNG, {"other_than": "clt.row", "is_refused": True}, REFUSED_YOUNG),
+        (YOUNG, {"other_than": "clt.row"}, "mint"),
+        (YOUNG, {"other_than": "clt.row", "is_refused": True, "unchanged_seconds": 10.0}, "mint"),
+        (msgspec.structs.replace(YOUNG, expires_at=int(NOW)), {"other_than": "clt.row", "is_refused": True}, "mint"),
     ],
 )
 def test_the_row_and_the_time_decide_what_is_done(row: TokenRow, options: dict[str, Any], expected: str) -> None:
@@ -109,6 +117,7 @@ def test_the_row_and_the_time_decide_what_is_done(row: TokenRow, options: dict[s
         "now": NOW,
         "unchanged_seconds": 0.0,
         "seconds_left": 9.0,
+        "is_refused": False,
         **options,
     }
     try:
@@ -158,6 +167,8 @@ class TestGet:
         instance.get()
         instance.table.items[KEY] = token_row("clt.newer", 7200, version=1)
         instance.clock.now += passed
+        # The monotonic clock is never set back.
+        instance.started_at += min(passed, 0)
         instance.context = make_context(clock=instance.clock)
         assert [instance.get(), instance.get()] == ["clt.row" if is_used else "clt.newer"] * 2
         assert (len(instance.table.reads), instance.douyin.mints) == (1 if is_used else 2, [])
@@ -175,17 +186,52 @@ class TestGet:
 class TestFrozenInstance:
     """Lambda may freeze an instance in the middle of a read: the token's age counts from before it."""
 
-    @pytest.mark.parametrize("preloads", [True, False])
-    def test_a_row_that_was_read_long_ago_is_read_again(self, preloads: bool) -> None:
+    @pytest.mark.parametrize("finds", [True, False])
+    def test_a_row_that_was_read_long_ago_is_read_again(self, finds: bool) -> None:
         tokens = Tokens(token_row("clt.row", 7000))
         tokens.context = make_context(9000.0, tokens.clock)
         tokens.table.before_read = [lambda: tokens.clock.sleep(1200)]
-        if preloads:
-            tokens.store.preload("tta", tokens.context)
+        if finds:
+            tokens.store.find("tta", tokens.context)
         else:
             tokens.get()
         tokens.table.items[KEY] = token_row("clt.newer", 7000, version=1)
         assert tokens.get() == "clt.newer"
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "token"),
+    [
+        (lambda instance: instance.table.items.update({KEY: token_row("clt.newer")}), "clt.newer"),
+        (lambda instance: instance.replace("clt.old"), "clt.1"),
+    ],
+    ids=["read", "minted"],
+)
+def test_a_slow_read_does_not_replace_what_was_cached_meanwhile(
+    meanwhile: Callable[[Tokens], object], token: str
+) -> None:
+    """A prefetch that was abandoned, for example, ends after a newer request has got another token."""
+    instance = Tokens(token_row("clt.old"))
+
+    def meet() -> None:
+        instance.clock.now += 0.1
+        meanwhile(instance)
+        assert instance.get() == token
+
+    instance.table.after_read = [meet]
+    instance.store.find("tta", instance.context)
+    assert instance.get() == token
+
+
+def test_a_new_token_is_cached_although_the_row_was_read_during_its_mint() -> None:
+    instance = Tokens(token_row("clt.old"))
+
+    def read() -> None:
+        instance.clock.now += 0.1
+        instance.store.find("tta", instance.context)
+
+    instance.douyin.on_mint = read
+    assert (instance.replace("clt.old"), instance.get()) == ("clt.1", "clt.1")
 
 
 class TestUnavailableTable:
@@ -382,12 +428,12 @@ def test_a_refused_token_is_replaced_by_the_newer_one_in_the_row_or_by_a_new_one
     assert len(instance.douyin.mints) == (token == "clt.1")
 
 
-YOUNG = token_row("clt.young", 7000, version=7, minted_at=int(NOW))
+YOUNG_ITEM = token_row("clt.young", 7000, version=7, minted_at=int(NOW))
 
 
 def keep(instance: Tokens) -> None:
     """Let the platform refuse the young token, which is not replaced."""
-    with pytest.raises(errors.TokenUnavailableError, match="refuses a token that was minted moments ago") as raised:
+    with pytest.raises(errors.TokenUnavailableError, match=REFUSED_YOUNG) as raised:
         instance.replace("clt.young")
     assert raised.value.evidence == REFUSAL.evidence
 
@@ -396,7 +442,7 @@ class TestYoungToken:
     """A refusal is no reason to replace it: if all tokens are refused, each request would mint."""
 
     def test_it_is_not_replaced_and_requests_go_on_sending_it(self) -> None:
-        instance = Tokens(YOUNG)
+        instance = Tokens(YOUNG_ITEM)
         for _ in range(3):
             assert instance.get() == "clt.young"
             keep(instance)
@@ -406,16 +452,16 @@ class TestYoungToken:
         "learn",
         [
             Tokens.get,
-            lambda instance: instance.store.preload("tta", instance.context),
+            lambda instance: instance.store.find("tta", instance.context),
             keep,
         ],
-        ids=["read", "preload", "refusal"],
+        ids=["get", "find", "refusal"],
     )
     @pytest.mark.parametrize(("passed", "is_replaced"), [(9.9, False), (10.0, True)])
     def test_it_is_young_for_ten_seconds_from_when_this_instance_first_saw_it(
         self, learn: Callable[[Tokens], object], passed: float, *, is_replaced: bool
     ) -> None:
-        instance = Tokens(YOUNG, seconds=60.0)
+        instance = Tokens(YOUNG_ITEM, seconds=60.0)
         learn(instance)
         instance.clock.now += passed
         if is_replaced:
@@ -435,7 +481,7 @@ class TestYoungToken:
 
     def test_a_lease_is_waited_for(self) -> None:
         """Another instance has known it for longer."""
-        instance = Tokens(YOUNG)
+        instance = Tokens(YOUNG_ITEM)
         other = instance.lease_by_another()
         instance.table.before_read = [lambda: None, lambda: commit(other)]
         assert (instance.replace("clt.young"), instance.douyin.mints) == ("clt.other", [])
@@ -455,13 +501,13 @@ class TestYoungToken:
         assert Tokens(item).replace("clt.young") == "clt.1"
 
     def test_the_schedule_and_an_operator_replace_it(self) -> None:
-        assert Tokens(YOUNG).renew() == "clt.1"
+        assert Tokens(YOUNG_ITEM).renew() == "clt.1"
 
 
-def test_a_preloaded_token_needs_no_read() -> None:
+def test_a_token_that_was_found_needs_no_read() -> None:
     instance = Tokens(token_row("clt.row"))
-    instance.store.preload("tta", instance.context)
-    instance.store.preload("tta", instance.context)
+    instance.store.find("tta", instance.context)
+    instance.store.find("tta", instance.context)
     assert instance.get() == "clt.row"
     assert instance.table.reads == [KEY]
 
@@ -501,7 +547,7 @@ def test_a_row_that_was_replaced_by_hand_is_not_taken_for_an_unchanged_one() -> 
     """Its version starts again; another instance has just acquired the lease with the same version as long ago."""
     instance = Tokens()
     long_ago = TokenRow(version=1, lease_owner="first")
-    assert instance.store._unchanged_seconds("tta", long_ago) == 0
+    assert instance.store._observe("tta", long_ago) == 0
     instance.clock.now += 60
-    assert instance.store._unchanged_seconds("tta", long_ago) == 60
-    assert instance.store._unchanged_seconds("tta", TokenRow(version=1, lease_owner="second")) == 0
+    assert instance.store._observe("tta", long_ago) == 60
+    assert instance.store._observe("tta", TokenRow(version=1, lease_owner="second")) == 0
