@@ -29,12 +29,12 @@ import msgspec
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE, list_pages
 from chalicelib.certificates.views import build_views
-from chalicelib.context import Deadline
 from chalicelib.douyin.models import MAX_ID_LENGTH
 from chalicelib.douyin.pages import Page, parse_certificates
 from chalicelib.douyin.protocol import PAGE_SIZE, Response
 from chalicelib.errors import UpstreamError
 from tests.sample_reply import build_certificate, build_reply
+from tests.unit.fakes import FakeFetcher
 
 TRUE: list[Any] = [True, "true", "True", "TRUE", 1, "1", 1.0]
 FALSE: list[Any] = [False, "false", "False", "FALSE", 0, "0", 0.0, None]
@@ -246,7 +246,7 @@ def run_list_round(chance: random.Random) -> str | None:
     with ThreadPoolExecutor(PAGES_PER_RESPONSE) as executor:
         while cursor is not None:
             try:
-                result = list_pages(cursor, fetch, executor, PAGE_SIZE, Deadline(60.0))
+                result = list_pages(cursor, FakeFetcher(fetch), executor)
             except UpstreamError:
                 # The first page is lost: the customer repeats the request.
                 repeats += 1

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import wait
 from dataclasses import dataclass
 
 import msgspec
@@ -68,7 +67,7 @@ class LoginHandler:
             raise UnauthenticatedError("unknown app_id")
         keys = credentials.session_keys
         prefetch_context = context.cancellable()
-        prefetched = [] if body.selection is None else self.lister.prefetch(body.selection, prefetch_context)
+        prefetched = None if body.selection is None else self.lister.prefetch(body.selection, prefetch_context)
         try:
             session = Session(body.app_id, self._exchange_code(body.app_id, app_secret, body.code, context))
             # The lists of this user count in no metric.
@@ -84,9 +83,9 @@ class LoginHandler:
             return LoginResult(LoginView(session_token, self.ttl), user)
         try:
             list_context = context.with_timeout(LIST_SECONDS)
-            # The list does itself what has not started yet.
-            wait([future for future in prefetched if not future.cancel()], list_context.deadline.remaining())
-            first, report = self.lister.list_certificates(session, body.selection, None, keys, list_context)
+            first, report = self.lister.list_certificates(
+                session, body.selection, None, keys, list_context, prefetched=prefetched
+            )
         # All errors: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, context.record.request_id)

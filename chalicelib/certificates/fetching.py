@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from chalicelib.cache import TtlCache
-from chalicelib.context import Deadline, RequestContext
+from chalicelib.context import RequestContext
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import CertificatesQuery
@@ -63,14 +63,10 @@ class PageFetcher:
     def __post_init__(self) -> None:
         # The deadline of the pages is that of the request, but it can be cancelled without ending the renewal.
         self._page_context = self.context.cancellable()
+        self.deadline = self._page_context.deadline
         self._lock = threading.Lock()
         self._renewal_was_tried = False
         self._renewal_error: RedemptionError | None = None
-
-    @property
-    def deadline(self) -> Deadline:
-        """The deadline of all pages."""
-        return self._page_context.deadline
 
     def fetch_page(self, number: int, known_total: int | None) -> Page:
         """Return page `number` (from 1); raises UpstreamError, TokenUnavailableError, StorageUnavailableError.
@@ -87,8 +83,12 @@ class PageFetcher:
             except TokenRefusedError as refusal:
                 self._replace(token, refusal)
 
-    def wait_for_renewal(self) -> None:
-        """Wait until no page renews the token: Lambda freezes the instance as soon as the response is sent."""
+    def abort(self) -> None:
+        """Abort the calls of all pages.
+
+        A renewal of the token is waited for: Lambda freezes the instance as soon as the response is sent.
+        """
+        self.deadline.cancel()
         with self._lock:
             pass
 

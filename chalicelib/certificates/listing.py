@@ -2,25 +2,31 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
 from chalicelib.certificates.fetching import PageFetcher, RateLimitCache
-from chalicelib.certificates.paging import list_pages
-from chalicelib.certificates.views import ListView, build_views
+from chalicelib.certificates.paging import PagedResult, list_pages
+from chalicelib.certificates.views import BuiltViews, ListView, build_views
 from chalicelib.context import ListReport, RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
-from chalicelib.merchants import MerchantRepository
+from chalicelib.merchants import Merchant, MerchantRepository
 from chalicelib.sessions import Session
-from chalicelib.tokens.provider import TokenProvider
+from chalicelib.tokens.provider import NO_TOKEN, CachedToken, TokenProvider
 
 MAX_REPORTED_FIELDS = 10
 
 MAX_PRELOADED_APPS = 3
 """The tokens of the other apps are read when a request needs them."""
+
+
+Rows = tuple[Merchant, CachedToken]
+"""What a list needs for any user: the merchant, and its token, which may be missing or have expired."""
 
 
 @dataclass(eq=False, repr=False)
@@ -39,7 +45,8 @@ class CertificateLister:
     def __post_init__(self) -> None:
         self._rate_limits = RateLimitCache(self.clock)
         # One at a time: the prefetches of refused logins must not fill the executor when the platform hangs.
-        self._connecting: Future[None] | None = None
+        self._connecting: Future[None] = Future()
+        self._connecting.cancel()
 
     def warm_up(self, context: RequestContext) -> None:
         """Read the secret and the tokens, which opens the connections to AWS; raises RedemptionError.
@@ -50,18 +57,25 @@ class CertificateLister:
         """
         self._connect()
         for app_id in list(self.credentials_cache.get(context).apps)[:MAX_PRELOADED_APPS]:
-            self.tokens.find(app_id, context)
+            self.tokens.preload(app_id, context)
 
-    def prefetch(self, selection: Selection, context: RequestContext) -> list[Future[None]]:
-        """Start to fetch what a list needs for any user: the rows of merchant and token, and an open connection.
+    def prefetch(self, selection: Selection, context: RequestContext) -> Future[Rows]:
+        """Start to read what a list needs, and to open a connection to the platform.
 
-        The list finds them in the caches and in the connection pool; it repeats what has failed. No token is minted:
-        the login may be refused, and Lambda may freeze the instance before the mint ends.
+        No token is minted: the login may be refused, and Lambda may freeze the instance before the mint ends.
         """
-        return [self.executor.submit(self._read_rows, selection.account_id, context), self._connect()]
+        self._connect()
+        return self.executor.submit(self._read_rows, selection.account_id, context)
 
     def list_certificates(
-        self, session: Session, selection: Selection, cursor: str | None, keys: list[str], context: RequestContext
+        self,
+        session: Session,
+        selection: Selection,
+        cursor: str | None,
+        keys: list[str],
+        context: RequestContext,
+        *,
+        prefetched: Future[Rows] | None = None,
     ) -> tuple[ListView, ListReport]:
         """Return the usable certificates, beginning at `cursor`, and what is to be reported about them.
 
@@ -73,29 +87,17 @@ class CertificateLister:
         if cursor is not None:
             start, credentials = verify_cursor(cursor, selection, session.open_id, self.credentials_cache, context)
             newest_keys = credentials.session_keys
-        merchant = self.merchants.get(selection.account_id, context)
+        merchant, found = self._take_rows(prefetched, selection.account_id, context)
         merchant.check_access(session.app_id, selection.poi_id)
         self._rate_limits.check(merchant.app_id)
+        token = self.tokens.get(merchant.token_id, context, found)
         query = CertificatesQuery(selection, session.open_id, merchant.life_account_id)
-        token = self.tokens.get(merchant.token_id, context)
         fetcher = PageFetcher(query, merchant, token, self.douyin, self.tokens, self._rate_limits, context)
-        try:
-            result = list_pages(start, fetcher.fetch_page, self.executor, query.page_size, fetcher.deadline)
-        finally:
-            fetcher.wait_for_renewal()
+        result = list_pages(start, fetcher, self.executor)
         built = build_views(result.pages, self.clock())
-        position = result.position
-        is_below_total = not result.continues and position.total is not None and position.received < position.total
-        report = ListReport(
-            pages=len(result.pages),
-            certificates=len(built.views),
-            malformed=built.malformed,
-            malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
-            lost_page_error=result.lost_page_error,
-            received=position.received if is_below_total else None,
-            total=position.total if is_below_total else None,
-        )
-        next_cursor = encode_cursor(position, selection, session.open_id, newest_keys) if result.continues else None
+        next_cursor = None
+        if result.continues:
+            next_cursor = encode_cursor(result.position, selection, session.open_id, newest_keys)
         view = ListView(
             selection.account_id,
             selection.poi_id,
@@ -105,14 +107,38 @@ class CertificateLister:
             merchant.notice,
             merchant.redeeming,
         )
-        return view, report
+        return view, build_report(result, built)
 
-    def _connect(self) -> Future[None]:
+    def _connect(self) -> None:
         """Start to open a connection to the platform, unless that has been started already."""
-        if self._connecting is None or self._connecting.done():
+        if self._connecting.done():
             self._connecting = self.executor.submit(self.douyin.ensure_connection)
-        return self._connecting
 
-    def _read_rows(self, account_id: str, context: RequestContext) -> None:
+    def _read_rows(self, account_id: str, context: RequestContext) -> Rows:
         merchant = self.merchants.get(account_id, context)
-        self.tokens.find(merchant.token_id, context)
+        return merchant, self.tokens.find(merchant.token_id, context)
+
+    def _take_rows(self, prefetched: Future[Rows] | None, account_id: str, context: RequestContext) -> Rows:
+        """Return what was prefetched, when it and the connection are there. Without it, read the merchant."""
+        if prefetched is not None:
+            # What has not started yet is done by the list, as is what has failed or takes too long.
+            started: list[Future[Any]] = [f for f in (prefetched, self._connecting) if not f.cancel()]
+            wait(started, context.deadline.remaining())
+            with suppress(Exception):
+                return prefetched.result(0)
+        return self.merchants.get(account_id, context), NO_TOKEN
+
+
+def build_report(result: PagedResult, built: BuiltViews) -> ListReport:
+    """Build the report of a list from its pages and their views."""
+    position = result.position
+    is_below_total = not result.continues and position.total is not None and position.received < position.total
+    return ListReport(
+        pages=len(result.pages),
+        certificates=len(built.views),
+        malformed=built.malformed,
+        malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
+        lost_page_error=result.lost_page_error,
+        received=position.received if is_below_total else None,
+        total=position.total if is_below_total else None,
+    )

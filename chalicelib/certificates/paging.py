@@ -6,13 +6,12 @@ The platform may cut its pages before it filters them by store. Then a short or 
 The total decides. If it cannot be right, the size of the newest page decides.
 """
 
-from collections.abc import Callable
 from concurrent.futures import Executor, wait
 
 import msgspec
 
 from chalicelib.certificates.cursors import Cursor
-from chalicelib.context import Deadline
+from chalicelib.certificates.fetching import PageFetcher
 from chalicelib.douyin.pages import Page
 from chalicelib.errors import RedemptionError
 
@@ -36,30 +35,27 @@ class PagedResult(msgspec.Struct, frozen=True):
     lost_page_error: RedemptionError | None = None
 
 
-FetchPage = Callable[[int, int | None], Page]
-"""Returns the page of a number (from 1), given the total of the list as far as it is known."""
-
-
-def list_pages(start: Cursor, fetch: FetchPage, executor: Executor, page_size: int, deadline: Deadline) -> PagedResult:
+def list_pages(start: Cursor, fetcher: PageFetcher, executor: Executor) -> PagedResult:
     """Read the page of `start`, then the pages after it in parallel, at most PAGES_PER_RESPONSE in all.
 
-    `deadline` limits the calls of `fetch`. Raises what `fetch` raises for the first page. If page 3 cannot be read, the
-    result has pages 1 and 2, and `position` is at page 3. Page 4 is not used: its call is cancelled before it starts,
-    or aborted by cancelling `deadline`.
+    Raises what the fetcher raises for the first page. If page 3 cannot be read, the result has pages 1 and 2, and
+    `position` is at page 3. Page 4 is not used: its call is cancelled before it starts, or aborted.
     """
-    pages = [fetch(start.next_page, start.total)]
+    page_size = fetcher.query.page_size
+    pages = [fetcher.fetch_page(start.next_page, start.total)]
     while True:
         position = advance(start, pages)
         pages_left, continues = plan_pages(position, pages[-1].size, page_size)
         count = min(pages_left, PAGES_PER_RESPONSE - len(pages))
         if count <= 0:
             return PagedResult(pages, position, continues)
-        futures = [executor.submit(fetch, position.next_page + step, position.total) for step in range(count)]
+        numbers = range(position.next_page, position.next_page + count)
+        futures = [executor.submit(fetcher.fetch_page, number, position.total) for number in numbers]
         try:
             # Limited here too: while a page waits for a thread, the deadline of its call is not checked.
             for future in futures:
                 while not future.done():
-                    wait([future], deadline.check())
+                    wait([future], fetcher.deadline.check())
                 pages.append(future.result())
         except RedemptionError as error:
             position = advance(start, pages)
@@ -70,7 +66,7 @@ def list_pages(start: Cursor, fetch: FetchPage, executor: Executor, page_size: i
             if not all(future.done() for future in futures):
                 for future in futures:
                     future.cancel()
-                deadline.cancel()
+                fetcher.abort()
 
 
 def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int, bool]:

@@ -61,6 +61,16 @@ ONE_ATTEMPT = msgspec.structs.replace(MINT_RETRY_POLICY, max_attempts=1)
 """For a mint while the present token works. If its response was lost, a second mint would invalidate that token."""
 
 
+class Wanted(NamedTuple):
+    """Which token is wanted, and how it may be minted."""
+
+    policy: RetryPolicy
+    #: Another token than this one.
+    other_than: str = ""
+    #: Whether the platform refuses this one, and that is why it is to be replaced.
+    is_refused: bool = False
+
+
 class CachedToken(msgspec.Struct, frozen=True):
     """A token that this instance has read or minted, and how long it is used until the row is read again."""
 
@@ -117,14 +127,17 @@ class TokenProvider:
     _observed: dict[str, _Observed] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def get(self, token_id: str, context: RequestContext) -> str:
-        """Return a token that has not expired: the cached one, that of the row, or a new one."""
-        cached, now = self.cached.get(token_id, NO_TOKEN), self.clock()
+    def get(self, token_id: str, context: RequestContext, found: CachedToken = NO_TOKEN) -> str:
+        """Return a token that has not expired: the cached one, that of the row, or a new one.
+
+        `found` is what `find` has returned, and takes the place of an older cached one.
+        """
+        cached, now = self._cache(token_id, found), self.clock()
         if cached.is_fresh(now):
             return cached.row.access_token
         policy = ONE_ATTEMPT if cached.is_valid(now) else MINT_RETRY_POLICY
         try:
-            return self._obtain(token_id, policy, context).row.access_token
+            return self._obtain(token_id, Wanted(policy), context).row.access_token
         except (StorageUnavailableError, TokenUnavailableError):
             cached, now = self.cached.get(token_id, NO_TOKEN), self.clock()
             if not cached.is_valid(now):
@@ -137,12 +150,12 @@ class TokenProvider:
 
         Raises StorageUnavailableError.
         """
-        token = self.cached.get(token_id, NO_TOKEN)
-        if not token.is_fresh(self.clock()):
-            token = self._read(token_id, context)
-            if token.row.access_token:
-                self._cache(token_id, token)
-        return token
+        cached = self.cached.get(token_id, NO_TOKEN)
+        return cached if cached.is_fresh(self.clock()) else self._read(token_id, context)
+
+    def preload(self, token_id: str, context: RequestContext) -> None:
+        """Cache what `find` returns."""
+        self._cache(token_id, self.find(token_id, context))
 
     def replace(self, token_id: str, refused: str, refusal: TokenRefusedError, context: RequestContext) -> str:
         """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one.
@@ -151,7 +164,8 @@ class TokenProvider:
         a mint has failed with its own.
         """
         try:
-            return self._obtain(token_id, MINT_RETRY_POLICY, context, refused, is_refused=True).row.access_token
+            wanted = Wanted(MINT_RETRY_POLICY, refused, is_refused=True)
+            return self._obtain(token_id, wanted, context).row.access_token
         except TokenUnavailableError as error:
             error.evidence = error.evidence or refusal.evidence
             raise
@@ -161,7 +175,7 @@ class TokenProvider:
 
         Mints in one attempt. Raises StorageUnavailableError too if the new token could not be stored.
         """
-        token = self._obtain(token_id, ONE_ATTEMPT, context, row.access_token)
+        token = self._obtain(token_id, Wanted(ONE_ATTEMPT, row.access_token), context)
         if not token.is_stored:
             raise StorageUnavailableError("the new token could not be stored")
         return token.row
@@ -170,34 +184,23 @@ class TokenProvider:
         """Return the row from the table; raises StorageUnavailableError."""
         return self._read(token_id, context).row
 
-    def _obtain(
-        self,
-        token_id: str,
-        policy: RetryPolicy,
-        context: RequestContext,
-        other_than: str = "",
-        *,
-        is_refused: bool = False,
-    ) -> CachedToken:
-        """Return a token that has not expired and is not `other_than`: that of the row, or a new one. Cache it.
-
-        `is_refused`: see `decide`.
-        """
+    def _obtain(self, token_id: str, wanted: Wanted, context: RequestContext) -> CachedToken:
+        """Return a token as it is wanted: that of the row, or a new one. Cache it."""
         may_mint = True
         try:
             token = self._read(token_id, context)
             while True:
                 action = decide(
                     token.row,
-                    other_than,
+                    wanted,
                     now=self.clock(),
                     unchanged_seconds=self._observe(token_id, token.row),
                     seconds_left=context.deadline.remaining(),
                     may_mint=may_mint,
-                    is_refused=is_refused,
                 )
                 if action == "use":
-                    return self._cache(token_id, token)
+                    self._cache(token_id, token)
+                    return token
                 if action == "wait":
                     self.sleep(self.uniform(*POLL_SECONDS))
                     # One failed read does not end the wait; the deadline does.
@@ -213,7 +216,7 @@ class TokenProvider:
                     lease.acquire()
                     may_mint = False
                     # Used however short its lifetime is: no loop is possible.
-                    return self._cache(token_id, self._mint(lease, since, app_secret, policy))
+                    return self._mint(lease, since, app_secret, wanted.policy)
                 except ConditionFailedError as conflict:
                     token = CachedToken(TokenRow.from_item(conflict.item), since, begun)
         except UpstreamTimeoutError:
@@ -222,18 +225,20 @@ class TokenProvider:
     def _read(self, token_id: str, context: RequestContext) -> CachedToken:
         """Read the row. The age counts from before: Lambda may freeze the instance during the read."""
         since, begun = self.clock(), self.monotonic()
-        return CachedToken(TokenRow.from_item(self.table.get_item(token_key(token_id), context)), since, begun)
+        row = TokenRow.from_item(self.table.get_item(token_key(token_id), context))
+        self._observe(token_id, row)
+        return CachedToken(row, since, begun)
 
     def _cache(self, token_id: str, token: CachedToken) -> CachedToken:
-        """Cache a token unless the cached one is newer; return it."""
-        self._observe(token_id, token.row)
+        """Cache a token, unless it is empty or the cached one is newer; return what is cached then."""
         with self._lock:
-            if token.begun >= self.cached.get(token_id, NO_TOKEN).begun:
-                self.cached[token_id] = token
-        return token
+            cached = self.cached.get(token_id, NO_TOKEN)
+            if token.row.access_token and token.begun >= cached.begun:
+                self.cached[token_id] = cached = token
+        return cached
 
     def _mint(self, lease: Lease, since: float, app_secret: str, policy: RetryPolicy) -> CachedToken:
-        """Mint under the lease and commit; raises ConditionFailedError when the lease was lost."""
+        """Mint under the lease, commit and cache; raises ConditionFailedError when the lease was lost."""
 
         def attempt() -> tuple[MintedToken, int]:
             minted_at = int(self.clock())
@@ -249,19 +254,21 @@ class TokenProvider:
             raise TokenUnavailableError(f"minting failed: {error}", error.evidence) from None
         expires_at = minted_at + minted.expires_in
         try:
-            return CachedToken(lease.commit(minted.access_token, minted_at, expires_at), since, self.monotonic())
+            row, is_stored = lease.commit(minted.access_token, minted_at, expires_at), True
         except (StorageUnavailableError, UpstreamTimeoutError):
             # The token is valid although no other instance will read it: use it in this one.
-            row = TokenRow(minted.access_token, expires_at)
-            return CachedToken(row, since, self.monotonic(), is_stored=False)
+            row, is_stored = TokenRow(minted.access_token, expires_at), False
+        self._observe(lease.token_id, row)
+        token = CachedToken(row, since, self.monotonic(), is_stored=is_stored)
+        self._cache(lease.token_id, token)
+        return token
 
     def _observe(self, token_id: str, row: TokenRow) -> float:
         """Return how long this instance has seen this state of the row, by its monotonic clock.
 
         Called whenever a row was read or written, because that is when the time begins.
         """
-        state = (row.version, row.lease_owner, row.failed_until)
-        now = self.monotonic()
+        state, now = (row.version, row.lease_owner, row.failed_until), self.monotonic()
         observed = self._observed.get(token_id)
         if observed is None or observed.state != state:
             observed = self._observed[token_id] = _Observed(state, now)
@@ -269,23 +276,15 @@ class TokenProvider:
 
 
 def decide(
-    row: TokenRow,
-    other_than: str,
-    *,
-    now: float,
-    unchanged_seconds: float,
-    seconds_left: float,
-    may_mint: bool,
-    is_refused: bool,
+    row: TokenRow, wanted: Wanted, *, now: float, unchanged_seconds: float, seconds_left: float, may_mint: bool
 ) -> Literal["use", "wait", "mint"]:
     """Decide what to do with a row: use its token, wait for the instance that mints, or mint.
 
-    A token is wanted that has not expired and is not `other_than`. `unchanged_seconds`: how long this instance has seen
-    the row unchanged. `seconds_left`: until the caller's deadline. `may_mint`: the caller has not minted yet.
-    `is_refused`: the platform refuses `other_than`, and that is why another one is wanted. Raises TokenUnavailableError
-    when there is nothing to do.
+    `unchanged_seconds`: how long this instance has seen the row unchanged. `seconds_left`: until the caller's deadline.
+    `may_mint`: the caller has not minted yet. Raises TokenUnavailableError when there is nothing to do.
     """
-    if row.access_token and row.access_token != other_than and row.expires_at > now:
+    is_valid = bool(row.access_token) and row.expires_at > now
+    if is_valid and row.access_token != wanted.other_than:
         return "use"
     if row.is_paused(now, unchanged_seconds):
         raise TokenUnavailableError(f"minting failed moments ago: {row.failure}")
@@ -295,7 +294,6 @@ def decide(
         return "wait"
     if not may_mint:
         raise TokenUnavailableError("lost the lease, and no other instance has minted")
-    is_present = row.access_token == other_than and row.expires_at > now
-    if is_refused and is_present and row.is_young(now, unchanged_seconds):
+    if wanted.is_refused and is_valid and row.is_young(now, unchanged_seconds):
         raise TokenUnavailableError("the platform refuses a token that was minted moments ago")
     return "mint"

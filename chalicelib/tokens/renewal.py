@@ -34,11 +34,6 @@ class Renewal(msgspec.Struct):
     #: The shortest remaining lifetime after the run, of the tokens that could be read; None without any.
     seconds_left: int | None = None
 
-    def add_failure(self, app_id: str, error: RedemptionError) -> None:
-        """Note that an app has failed."""
-        self.failed[app_id] = str(error)
-        self.error = self.error or error
-
 
 def renew_tokens(
     tokens: TokenProvider,
@@ -69,7 +64,8 @@ def renew_tokens(
             if is_own and is_expiring(row, clock()):
                 renewed = tokens.renew(app_id, row, app_context)
         except RedemptionError as error:
-            renewal.add_failure(app_id, error)
+            renewal.failed[app_id] = str(error)
+            renewal.error = renewal.error or error
         else:
             if renewed is not None:
                 renewal.renewed.append(app_id)

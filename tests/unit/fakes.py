@@ -11,12 +11,13 @@ import msgspec
 from chalicelib.api import problems
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.aws import ConditionFailedError, Item, Table
+from chalicelib.certificates.fetching import PageFetcher
 from chalicelib.context import Deadline, RequestContext, RequestRecord
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.models import Certificate, Order
 from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response
+from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response, Selection
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import Evidence, RedemptionError, StorageUnavailableError, TokenRefusedError
 
@@ -228,6 +229,21 @@ class FakeDouyin(DouyinClient):
         self.connections += 1
         if self.connection_error is not None:
             raise self.connection_error
+
+
+class FakeFetcher(PageFetcher):
+    """Fetches pages with a function of the number and the known total."""
+
+    def __init__(self, fetch: Callable[[int, int | None], Page], deadline: Deadline | None = None) -> None:
+        self.fetch = fetch
+        self.query = CertificatesQuery(Selection("account"), OPEN_ID)
+        self.deadline = deadline or Deadline(60.0)
+
+    def fetch_page(self, number: int, known_total: int | None) -> Page:
+        return self.fetch(number, known_total)
+
+    def abort(self) -> None:
+        self.deadline.cancel()
 
 
 class Sent(NamedTuple):

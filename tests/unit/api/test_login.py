@@ -1,6 +1,5 @@
 """A login with a list: both succeed, or the list has a problem, or the login fails. The session is never lost."""
 
-import time
 from concurrent.futures import Future
 from typing import Any
 
@@ -11,7 +10,7 @@ from chalicelib import errors
 from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginResult
 from chalicelib.api.validation import LoginBody
 from chalicelib.aws import Item
-from chalicelib.certificates.listing import CertificateLister
+from chalicelib.certificates.listing import CertificateLister, Rows
 from chalicelib.certificates.views import ListView
 from chalicelib.context import Deadline, ListReport, Outcome, RequestContext
 from chalicelib.douyin.protocol import Selection
@@ -42,24 +41,32 @@ LONG = "".join(chr(0x4E00 + number) for number in range(2048))
 
 
 class FakeLister(CertificateLister):
-    """Returns or raises `result`, and has the arguments of each list; `prefetched` is what a prefetch returns."""
+    """Returns or raises `result`, and has the arguments of each list."""
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
         self.calls: list[tuple[Session, Selection, str | None, list[str], float]] = []
         self.result: tuple[ListView, ListReport] | Exception = (VIEW, REPORT)
-        self.prefetched: list[Future[None]] = []
+        self.prefetched: Future[Rows] = Future()
         self.deadlines: list[Deadline] = []
 
-    def prefetch(self, selection: Selection, context: RequestContext) -> list[Future[None]]:
+    def prefetch(self, selection: Selection, context: RequestContext) -> Future[Rows]:
         assert selection == SELECTION
         self.deadlines.append(context.deadline)
         self.events.append("prefetch")
         return self.prefetched
 
     def list_certificates(
-        self, session: Session, selection: Selection, cursor: str | None, keys: list[str], context: RequestContext
+        self,
+        session: Session,
+        selection: Selection,
+        cursor: str | None,
+        keys: list[str],
+        context: RequestContext,
+        *,
+        prefetched: Future[Rows] | None = None,
     ) -> tuple[ListView, ListReport]:
+        assert prefetched is self.prefetched
         self.events.append("list")
         self.calls.append((session, selection, cursor, keys, context.deadline.remaining()))
         if isinstance(self.result, Exception):
@@ -220,16 +227,3 @@ class TestProvidersApp:
         with pytest.raises(errors.TokenRefusedError):
             logins.log_in()
         assert len(logins.douyin.logins) == 1 + 2
-
-
-def test_the_list_waits_for_the_prefetch_that_has_begun_until_the_deadline() -> None:
-    logins = Logins(0.2)
-    running: Future[None] = Future()
-    running.set_running_or_notify_cancel()
-    waiting: Future[None] = Future()
-    logins.lister.prefetched = [running, waiting]
-    started = time.monotonic()
-    logins.log_in()
-    assert 0.1 < time.monotonic() - started < 5
-    assert (running.cancelled(), waiting.cancelled()) == (False, True)
-    assert logins.events == ["prefetch", "login", "list"]

@@ -3,9 +3,10 @@
 import json
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -13,8 +14,9 @@ import pytest
 from chalicelib import errors
 from chalicelib.aws import Item
 from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
-from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister
+from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister, Rows
 from chalicelib.certificates.views import ListView
+from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.client import MAX_PAGE_BYTES
 from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page, parse_certificates
 from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Response, Selection
@@ -65,10 +67,28 @@ class Lists:
             InlineExecutor(),
         )
 
-    def respond(self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION) -> ListView:
+    def respond(
+        self,
+        cursor: str | None = None,
+        app_id: str = APP_ID,
+        selection: Selection = SELECTION,
+        prefetched: Future[Rows] | None = None,
+    ) -> ListView:
         session, keys = Session(app_id, OPEN_ID), self.credentials.get(self.context).session_keys
-        view, self.report = self.lister.list_certificates(session, selection, cursor, keys, self.context)
+        view, self.report = self.lister.list_certificates(
+            session, selection, cursor, keys, self.context, prefetched=prefetched
+        )
         return view
+
+    def prefetch(self) -> Future[Rows]:
+        return self.lister.prefetch(SELECTION, self.context)
+
+    def queue(self) -> list[Future[Any]]:
+        """Let the executor begin nothing; return the futures of the next two tasks."""
+        futures: list[Future[Any]] = [Future(), Future()]
+        self.lister.executor = Mock()
+        self.lister.executor.submit.side_effect = futures
+        return futures
 
     def fetched(self) -> list[int]:
         return [page for page, _ in self.douyin.fetches]
@@ -281,34 +301,61 @@ def test_four_of_the_largest_pages_fit_into_lambdas_response(filling: str, count
 
 
 class TestPrefetch:
-    """What a list needs for any user is fetched beside the login; nothing is minted."""
-
-    def prefetch(self, instance: Lists) -> None:
-        wait(instance.lister.prefetch(SELECTION, instance.context))
+    """What a list needs for any user is read beside the login; nothing is minted."""
 
     def test_the_list_reads_no_row_and_opens_no_connection_afterwards(self) -> None:
         instance = Lists()
-        self.prefetch(instance)
+        prefetched = instance.prefetch()
         assert (instance.table.reads, instance.douyin.connections) == ([MERCHANT, TOKEN], 1)
         assert instance.douyin.fetches == [], "no certificates are requested before the user is known"
         instance.table.fails_reads = True
-        assert len(ids(instance.respond())) == 3
+        for _ in range(2):
+            assert len(ids(instance.respond(prefetched=prefetched))) == 3
 
-    def test_no_token_is_minted_and_no_lease_taken(self) -> None:
+    def test_the_user_is_checked(self) -> None:
         instance = Lists()
-        del instance.table.items[TOKEN]
-        self.prefetch(instance)
+        with pytest.raises(errors.WrongAppError):
+            instance.respond(app_id="ttother", prefetched=instance.prefetch())
+        assert instance.douyin.fetches == []
+
+    @pytest.mark.parametrize("item", [None, token_row("clt.row", 1)])
+    def test_no_token_is_minted_and_no_lease_taken_before_the_list(self, item: Item | None) -> None:
+        """There is none, or it expires meanwhile."""
+        instance = Lists()
+        instance.table.items.pop(TOKEN)
+        instance.table.items |= {} if item is None else {TOKEN: item}
+        prefetched = instance.prefetch()
+        instance.clock.now += 1
         assert (instance.douyin.mints, instance.table.writes) == ([], [])
-        instance.respond()
+        instance.respond(prefetched=prefetched)
         assert [(mint.app_id, mint.app_secret) for mint in instance.douyin.mints] == [(APP_ID, APP_SECRET)]
+        assert instance.douyin.fetches == [(1, "clt.1")]
 
     def test_what_fails_is_left_to_the_list(self) -> None:
         instance = Lists()
         instance.table.fails_reads = True
         instance.douyin.connection_error = errors.UpstreamUnavailableError("connection")
-        self.prefetch(instance)
+        prefetched = instance.prefetch()
         instance.table.fails_reads = False
-        assert len(ids(instance.respond())) == 3
+        assert len(ids(instance.respond(prefetched=prefetched))) == 3
+
+    @pytest.mark.parametrize("begun", [0, 1], ids=["connection", "rows"])
+    def test_the_list_waits_for_what_has_begun_until_its_deadline(self, begun: int) -> None:
+        instance = Lists()
+        futures = instance.queue()
+        futures[begun].set_running_or_notify_cancel()
+        instance.context = RequestContext(Deadline(0.2))
+        started = time.monotonic()
+        with pytest.raises(errors.UpstreamTimeoutError):
+            instance.respond(prefetched=instance.prefetch())
+        assert 0.1 < time.monotonic() - started < 5
+        assert [future.cancelled() for future in futures] == [begun != 0, begun != 1]
+
+    def test_the_list_does_itself_what_has_not_begun(self) -> None:
+        instance = Lists()
+        futures = instance.queue()
+        assert len(ids(instance.respond(prefetched=instance.prefetch()))) == 3
+        assert all(future.cancelled() for future in futures)
 
 
 class TestWarmUp:

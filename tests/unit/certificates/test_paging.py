@@ -16,7 +16,6 @@ from chalicelib.certificates.paging import (
     MAX_EMPTY_PAGES,
     MAX_PAGES,
     PAGES_PER_RESPONSE,
-    FetchPage,
     PagedResult,
     list_pages,
     plan_pages,
@@ -25,7 +24,7 @@ from chalicelib.context import Deadline
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import PAGE_SIZE
 from chalicelib.errors import UpstreamRejectedError, UpstreamTimeoutError, UpstreamUnavailableError
-from tests.unit.fakes import Clock, InlineExecutor, make_page
+from tests.unit.fakes import FakeFetcher, InlineExecutor, make_page
 
 PageMap = dict[int, tuple[int, int | None] | Page | Exception]
 
@@ -52,12 +51,8 @@ class Pages:
         return page
 
 
-def make_deadline() -> Deadline:
-    return Deadline(9.0, Clock())
-
-
-def read(pages: FetchPage, start: Cursor | None = None) -> PagedResult:
-    return list_pages(start or Cursor(), pages, InlineExecutor(), PAGE_SIZE, make_deadline())
+def read(pages: Pages, start: Cursor | None = None) -> PagedResult:
+    return list_pages(start or Cursor(), FakeFetcher(pages), InlineExecutor())
 
 
 def place(result: PagedResult) -> Cursor | None:
@@ -155,11 +150,11 @@ def test_pages_of_one_response(start: Cursor, pages: PageMap, fetched: list[int]
     ],
 )
 def test_a_lost_page_ends_the_response_before_it(pages: PageMap, read_pages: int, next_cursor: Cursor | None) -> None:
-    deadline = make_deadline()
-    result = list_pages(Cursor(), Pages(pages), InlineExecutor(), PAGE_SIZE, deadline)
+    fetcher = FakeFetcher(Pages(pages))
+    result = list_pages(Cursor(), fetcher, InlineExecutor())
     assert (len(result.pages), place(result)) == (read_pages, next_cursor)
     assert result.lost_page_error is (None if next_cursor is None else LOST)
-    assert not deadline.is_cancelled, "every page has ended"
+    assert not fetcher.deadline.is_cancelled, "every page has ended"
 
 
 def test_the_total_of_an_earlier_response_counts_where_the_present_one_has_none() -> None:
@@ -199,7 +194,7 @@ def test_the_total_of_an_empty_page_counts_as_long_as_no_other_is_known() -> Non
 def test_a_page_that_waits_for_a_thread_is_lost_at_the_deadline() -> None:
     busy = Mock()
     busy.submit.side_effect = lambda *_: Future()
-    result = list_pages(Cursor(), Pages({1: (FULL, 60)}), busy, PAGE_SIZE, Deadline(0.0))
+    result = list_pages(Cursor(), FakeFetcher(Pages({1: (FULL, 60)}), Deadline(0.0)), busy)
     assert place(result) == Cursor(2, FULL)
     assert isinstance(result.lost_page_error, UpstreamTimeoutError)
 
@@ -224,7 +219,7 @@ def test_the_first_page_is_read_alone_and_the_others_in_parallel() -> None:
         return make_page([str(number)] * PAGE_SIZE, 500)
 
     with ThreadPoolExecutor(PAGES_PER_RESPONSE - 1) as executor:
-        result = list_pages(Cursor(), fetch, executor, PAGE_SIZE, make_deadline())
+        result = list_pages(Cursor(), FakeFetcher(fetch), executor)
     assert [page.orders[0].order_id for page in result.pages] == ["order-1", "order-2", "order-3", "order-4"]
 
 
@@ -248,7 +243,7 @@ def test_pages_after_a_failed_one_are_aborted_or_not_begun(error: Exception) -> 
         ThreadPoolExecutor(1) as executor,
         nullcontext() if error is LOST else pytest.raises(ZeroDivisionError),
     ):
-        result = list_pages(Cursor(), fetch, executor, PAGE_SIZE, deadline)
+        result = list_pages(Cursor(), FakeFetcher(fetch, deadline), executor)
         assert (place(result), result.lost_page_error) == (Cursor(2, 50), LOST)
     assert deadline.is_cancelled
     assert 4 not in fetched

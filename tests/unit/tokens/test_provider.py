@@ -11,7 +11,7 @@ from chalicelib import errors
 from chalicelib.aws import Item
 from chalicelib.douyin.protocol import MintedToken
 from chalicelib.tokens.lease import LEASE_SECONDS, Lease, TokenRow
-from chalicelib.tokens.provider import MINT_SECONDS, POLL_SECONDS, TokenProvider, decide
+from chalicelib.tokens.provider import MINT_SECONDS, NO_TOKEN, ONE_ATTEMPT, POLL_SECONDS, TokenProvider, Wanted, decide
 from tests.unit.fakes import NOW, Clock, FakeDouyin, FakeTable, Mint, make_context, token_row
 
 KEY = "TOKEN#tta"
@@ -36,6 +36,7 @@ class Tokens:
         self.context = make_context(seconds, self.clock)
         self.secret: str | None = "s"
         self.started_at = 1e9
+        self.found = NO_TOKEN
         self.store = TokenProvider(
             self.table,
             self.douyin,
@@ -47,7 +48,14 @@ class Tokens:
         )
 
     def get(self) -> str:
-        return self.store.get("tta", self.context)
+        return self.store.get("tta", self.context, self.found)
+
+    def find(self) -> None:
+        """Find a token for the next `get`."""
+        self.found = self.store.find("tta", self.context)
+
+    def preload(self) -> None:
+        self.store.preload("tta", self.context)
 
     def replace(self, refused: str) -> str:
         return self.store.replace("tta", refused, REFUSAL, self.context)
@@ -74,6 +82,7 @@ GOOD, OLD = TokenRow("clt.row", int(NOW) + 1), TokenRow("clt.row", int(NOW))
 LEASED: dict[str, Any] = {"lease_owner": "another", "lease_until": NOW + LEASE_SECONDS}
 LOST_LEASE = "lost the lease, and no other instance has minted"
 YOUNG = TokenRow("clt.row", int(NOW) + 1, minted_at=int(NOW))
+REFUSED = {"wanted": Wanted(ONE_ATTEMPT, "clt.row", is_refused=True)}
 REFUSED_YOUNG = "the platform refuses a token that was minted moments ago"
 PAUSED: dict[str, Any] = {"failed_until": NOW + 30, "failure": "10013"}
 
@@ -84,12 +93,12 @@ PAUSED: dict[str, Any] = {"failed_until": NOW + 30, "failure": "10013"}
         # A token that has not expired is used, whatever else is in the row and however little time is left.
         (GOOD, {}, "use"),
         (msgspec.structs.replace(GOOD, **LEASED, **PAUSED), {"seconds_left": 0.0, "may_mint": False}, "use"),
-        (GOOD, {"other_than": "clt.other"}, "use"),
+        (GOOD, {"wanted": Wanted(ONE_ATTEMPT, "clt.other")}, "use"),
         # There is none: the caller mints,
         (TokenRow(), {}, "mint"),
         (TokenRow("", int(NOW) + 1), {}, "mint"),
         (OLD, {}, "mint"),
-        (GOOD, {"other_than": "clt.row"}, "mint"),
+        (GOOD, {"wanted": Wanted(ONE_ATTEMPT, "clt.row")}, "mint"),
         # or waits for the instance that does, unless it is dead,
         (TokenRow(**LEASED), {}, "wait"),
         (TokenRow(**LEASED), {"unchanged_seconds": 4.0}, "mint"),
@@ -104,20 +113,19 @@ PAUSED: dict[str, Any] = {"failed_until": NOW + 30, "failure": "10013"}
         (TokenRow(**LEASED), {"seconds_left": 0.49}, "no new token in time"),
         (TokenRow(**LEASED), {"seconds_left": 0.5}, "wait"),
         # A refusal is no reason to replace a young token that has not expired.
-        (YOUNG, {"other_than": "clt.row", "is_refused": True}, REFUSED_YOUNG),
-        (YOUNG, {"other_than": "clt.row"}, "mint"),
-        (YOUNG, {"other_than": "clt.row", "is_refused": True, "unchanged_seconds": 10.0}, "mint"),
-        (msgspec.structs.replace(YOUNG, expires_at=int(NOW)), {"other_than": "clt.row", "is_refused": True}, "mint"),
+        (YOUNG, REFUSED, REFUSED_YOUNG),
+        (YOUNG, {"wanted": Wanted(ONE_ATTEMPT, "clt.row")}, "mint"),
+        (YOUNG, {**REFUSED, "unchanged_seconds": 10.0}, "mint"),
+        (msgspec.structs.replace(YOUNG, expires_at=int(NOW)), REFUSED, "mint"),
     ],
 )
 def test_the_row_and_the_time_decide_what_is_done(row: TokenRow, options: dict[str, Any], expected: str) -> None:
     question = {
-        "other_than": "",
+        "wanted": Wanted(ONE_ATTEMPT),
         "may_mint": True,
         "now": NOW,
         "unchanged_seconds": 0.0,
         "seconds_left": 9.0,
-        "is_refused": False,
         **options,
     }
     try:
@@ -186,15 +194,12 @@ class TestGet:
 class TestFrozenInstance:
     """Lambda may freeze an instance in the middle of a read: the token's age counts from before it."""
 
-    @pytest.mark.parametrize("finds", [True, False])
-    def test_a_row_that_was_read_long_ago_is_read_again(self, finds: bool) -> None:
+    @pytest.mark.parametrize("learn", [Tokens.find, Tokens.get])
+    def test_a_row_that_was_read_long_ago_is_read_again(self, learn: Callable[[Tokens], object]) -> None:
         tokens = Tokens(token_row("clt.row", 7000))
         tokens.context = make_context(9000.0, tokens.clock)
         tokens.table.before_read = [lambda: tokens.clock.sleep(1200)]
-        if finds:
-            tokens.store.find("tta", tokens.context)
-        else:
-            tokens.get()
+        learn(tokens)
         tokens.table.items[KEY] = token_row("clt.newer", 7000, version=1)
         assert tokens.get() == "clt.newer"
 
@@ -219,7 +224,7 @@ def test_a_slow_read_does_not_replace_what_was_cached_meanwhile(
         assert instance.get() == token
 
     instance.table.after_read = [meet]
-    instance.store.find("tta", instance.context)
+    instance.find()
     assert instance.get() == token
 
 
@@ -228,7 +233,7 @@ def test_a_new_token_is_cached_although_the_row_was_read_during_its_mint() -> No
 
     def read() -> None:
         instance.clock.now += 0.1
-        instance.store.find("tta", instance.context)
+        instance.preload()
 
     instance.douyin.on_mint = read
     assert (instance.replace("clt.old"), instance.get()) == ("clt.1", "clt.1")
@@ -452,7 +457,7 @@ class TestYoungToken:
         "learn",
         [
             Tokens.get,
-            lambda instance: instance.store.find("tta", instance.context),
+            Tokens.find,
             keep,
         ],
         ids=["get", "find", "refusal"],
@@ -504,11 +509,12 @@ class TestYoungToken:
         assert Tokens(YOUNG_ITEM).renew() == "clt.1"
 
 
-def test_a_token_that_was_found_needs_no_read() -> None:
+@pytest.mark.parametrize("learn", [Tokens.find, Tokens.preload])
+def test_a_token_that_was_found_before_needs_no_read(learn: Callable[[Tokens], object]) -> None:
     instance = Tokens(token_row("clt.row"))
-    instance.store.find("tta", instance.context)
-    instance.store.find("tta", instance.context)
-    assert instance.get() == "clt.row"
+    learn(instance)
+    assert [instance.get(), instance.get()] == ["clt.row"] * 2
+    learn(instance)
     assert instance.table.reads == [KEY]
 
 
