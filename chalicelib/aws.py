@@ -65,10 +65,7 @@ class ConditionFailedError(Exception):
 
 
 class Table:
-    """The service's DynamoDB table; its partition key is `pk`.
-
-    Without time left, its methods raise UpstreamTimeoutError: no call has failed.
-    """
+    """The service's DynamoDB table; its partition key is `pk`."""
 
     def __init__(self, client: "DynamoDBClient", name: str) -> None:
         self._client = client
@@ -109,7 +106,7 @@ class Table:
 
 
 def read_secret(client: "SecretsManagerClient", name: str, context: RequestContext) -> str:
-    """Return the secret's current text; raises StorageUnavailableError, or UpstreamTimeoutError (see `_call`)."""
+    """Return the secret's current text; raises StorageUnavailableError."""
     send = partial(client.get_secret_value, SecretId=name)
     return _call("secretsmanager", "GetSecretValue", context, send).get("SecretString", "")
 
@@ -140,10 +137,7 @@ def _create_clients(loader: Loader) -> tuple["DynamoDBClient", "SecretsManagerCl
 
 
 def _call(service: str, operation: str, context: RequestContext, send: Callable[[], T]) -> T:
-    """Call AWS with retries inside the deadline.
-
-    Raises StorageUnavailableError, and UpstreamTimeoutError if no time is left for the first one.
-    """
+    """Call AWS with retries inside the deadline; raises StorageUnavailableError."""
 
     def attempt() -> T:
         with context.record_call(service, operation):

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.errors import Evidence, RedemptionError, UpstreamTimeoutError
+from chalicelib.errors import DeadlineExceededError, Evidence, RedemptionError
 
 REQUEST_SECONDS = 9.0
 """Time limit of one request. A response leaves within 10 s: the last second is for building and sending it."""
@@ -46,10 +46,10 @@ class Deadline:
         return Deadline(min(seconds, self.remaining()), self._clock)
 
     def check(self) -> float:
-        """Return the seconds left, more than 0; raises UpstreamTimeoutError when the time is over."""
+        """Return the seconds left, more than 0; raises DeadlineExceededError when the time is over."""
         remaining = self.remaining()
         if remaining <= 0:
-            raise UpstreamTimeoutError("budget")
+            raise DeadlineExceededError("budget")
         return remaining
 
     @property
@@ -159,8 +159,8 @@ class RequestRecord(msgspec.Struct):
 class RequestContext(msgspec.Struct, frozen=True):
     """The deadline of a piece of work, and the record of the request that it belongs to.
 
-    Every function that may call another service gets one. A part with less time gets the same record with a nearer
-    deadline.
+    Every function that may call another service gets one, and may raise DeadlineExceededError. A part with less time
+    gets the same record with a nearer deadline.
     """
 
     deadline: Deadline
@@ -192,7 +192,7 @@ class RequestContext(msgspec.Struct, frozen=True):
     def record_call(self, service: str, name: str) -> Iterator[None]:
         """Add a call to the call log. An exception that leaves the block becomes its outcome.
 
-        Without time left, nothing is sent or added: raises UpstreamTimeoutError.
+        Without time left, nothing is sent or added.
         """
         self.deadline.check()
         call = Call(service, name, time.time())

@@ -53,7 +53,7 @@ class CredentialsCache:
         """Return credentials that are at most `max_age` seconds old.
 
         Older ones are used while Secrets Manager is unavailable or the secret is malformed. Without any, raises
-        StorageUnavailableError or ConfigurationError. Raises UpstreamTimeoutError when no time is left for a read.
+        StorageUnavailableError or ConfigurationError.
         """
         now = self._clock()
         is_fresh = is_within(max_age, self._read_at, now)

@@ -79,6 +79,10 @@ class ConfigurationError(RedemptionError):
     """The environment, the secret or a table row is incomplete or malformed. The message names the part."""
 
 
+class DeadlineExceededError(RedemptionError):
+    """The deadline of a call has ended it, or has left no time for it (`budget`)."""
+
+
 class TokenUnavailableError(RedemptionError):
     """No valid merchant access token could be obtained. `evidence` is from the platform's last response, if any."""
 
@@ -98,7 +102,7 @@ class UpstreamUnavailableError(UpstreamError):
 
 
 class UpstreamTimeoutError(UpstreamError):
-    """The platform did not respond completely in time, or no time was left for a call to any service (`budget`)."""
+    """The platform did not respond completely in the time that a response may take, before the deadline."""
 
 
 class UpstreamMalformedError(UpstreamError):

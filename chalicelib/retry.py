@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from chalicelib.context import Deadline
-from chalicelib.errors import RateLimitedError, RedemptionError, UpstreamTimeoutError
+from chalicelib.errors import DeadlineExceededError, RateLimitedError, RedemptionError
 
 T = TypeVar("T")
 
@@ -66,8 +66,7 @@ def call_with_retries(
         except RedemptionError as error:
             delay = policy.delay(error, attempt, deadline.remaining())
             if delay is None:
-                is_cut_off = isinstance(error, UpstreamTimeoutError) and deadline.remaining() <= 0
-                raise (cause if is_cut_off and cause is not None else error) from None
+                raise (cause or error if isinstance(error, DeadlineExceededError) else error) from None
             cause = error
         (sleep or deadline.sleep)(delay)
         if before_retry is not None:

@@ -12,7 +12,7 @@ import click
 from chalicelib.douyin import codes, lenient
 from chalicelib.douyin.client import MAX_PAGE_BYTES
 from chalicelib.douyin.protocol import Request, open_envelope
-from chalicelib.errors import UpstreamError
+from chalicelib.errors import RedemptionError
 from chalicelib.tokens.lease import TokenRow, token_key
 from redeemctl.acceptance.recording import RecordedCall, RecordingTransport
 from redeemctl.doctor.platform import explain_evidence
@@ -76,7 +76,7 @@ def send(stage: Stage, request: Request, secrets: list[str]) -> RecordedCall:
     try:
         response = transport.send(stage.settings.open_api, request, stage.new_context().deadline, MAX_PAGE_BYTES)
         open_envelope(response, codes.CERTIFICATES)
-    except UpstreamError as error:
+    except RedemptionError as error:
         [sent] = transport.recorded
         # `data` need not be an object here.
         if not sent.is_success:

@@ -115,6 +115,7 @@ ERROR_PROBLEMS: dict[type[errors.RedemptionError], ProblemType] = {
     errors.UpstreamMalformedError: UPSTREAM_MALFORMED,
     errors.UpstreamUnavailableError: UPSTREAM_UNAVAILABLE,
     errors.UpstreamTimeoutError: UPSTREAM_TIMEOUT,
+    errors.DeadlineExceededError: UPSTREAM_TIMEOUT,
     errors.TokenUnavailableError: TOKEN_UNAVAILABLE,
     errors.TokenRefusedError: TOKEN_UNAVAILABLE,
     errors.AppNotPermittedError: APP_NOT_PERMITTED,

@@ -93,7 +93,7 @@ class DouyinClient:
         return self._call_once("code2session", self.open_api, request, protocol.parse_provider_login, context)
 
     def ensure_connection(self) -> None:
-        """Open a connection to the open API that the next request reuses, unless one is open; raises UpstreamError.
+        """Open a connection to the open API that the next request reuses, unless one is open; raises RedemptionError.
 
         It must send a request: urllib3 finds the server's TLS session tickets waiting in an unused connection and
         drops it as broken.

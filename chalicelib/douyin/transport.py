@@ -10,7 +10,12 @@ from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 from chalicelib.context import Deadline
 from chalicelib.douyin.connections import BUFFER_BYTES, CONNECT_SECONDS, READ_SECONDS, ExchangeTimeout, PoolAdapter
 from chalicelib.douyin.protocol import Request, Response
-from chalicelib.errors import UpstreamMalformedError, UpstreamTimeoutError, UpstreamUnavailableError
+from chalicelib.errors import (
+    DeadlineExceededError,
+    UpstreamMalformedError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
 
 MAX_IDLE_SECONDS = 30.0
 """A connection that was idle for longer is replaced, for example after Lambda has frozen the instance."""
@@ -37,7 +42,7 @@ class Transport:
 
         The connection may have been idle for `max_idle` seconds at most.
 
-        Raises UpstreamTimeoutError, UpstreamUnavailableError and UpstreamMalformedError.
+        Raises DeadlineExceededError, UpstreamTimeoutError, UpstreamUnavailableError and UpstreamMalformedError.
         """
         remaining = deadline.check()
         url = base_url + request.path
@@ -50,15 +55,16 @@ class Transport:
         # `from None`: the library's errors quote URLs and header values, which must not reach a log.
         except requests.ConnectTimeout:
             if deadline.remaining() < CUT_OFF_SECONDS:
-                raise UpstreamTimeoutError("budget") from None
+                raise DeadlineExceededError("budget") from None
             raise UpstreamUnavailableError("connect_timeout", retryable=True) from None
         except (requests.Timeout, Urllib3TimeoutError, TimeoutError):
-            raise UpstreamTimeoutError("timeout", retryable=True) from None
+            late = UpstreamTimeoutError if deadline.remaining() > 0 else DeadlineExceededError
+            raise late("timeout", retryable=True) from None
         except (requests.RequestException, HTTPError, OSError):
             raise UpstreamUnavailableError("connection", retryable=True) from None
         # A response to a call that was aborted meanwhile is not reported as a success.
         if deadline.is_cancelled:
-            raise UpstreamTimeoutError("budget")
+            raise DeadlineExceededError("budget")
         return Response(response.status_code, response.headers, body)
 
     def has_idle_connection(self, base_url: str, request: Request) -> bool:

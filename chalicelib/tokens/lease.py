@@ -26,7 +26,7 @@ import msgspec
 from chalicelib.aws import ConditionFailedError, Item, Table
 from chalicelib.context import RequestContext
 from chalicelib.douyin.protocol import is_access_token
-from chalicelib.errors import RateLimitedError, StorageUnavailableError, UpstreamError, UpstreamTimeoutError
+from chalicelib.errors import DeadlineExceededError, RateLimitedError, RedemptionError, StorageUnavailableError
 from chalicelib.redaction import RedactedStruct
 
 LEASE_SECONDS = 4.0
@@ -128,7 +128,7 @@ class Lease:
 
     Each method writes only if the row still has the version and the token that were read or written last: a token that
     was written by hand, without a new version, is not overwritten. Otherwise it raises ConditionFailedError. Raises
-    StorageUnavailableError and UpstreamTimeoutError too, except for `release`.
+    StorageUnavailableError too, except for `release`.
     """
 
     table: Table
@@ -154,13 +154,13 @@ class Lease:
             "REMOVE lease_owner, lease_until, failed_at, failed_until, failure",
         )
 
-    def release(self, error: UpstreamError) -> None:
+    def release(self, error: RedemptionError) -> None:
         """End the lease after a failed mint and record the failure, so that others do not repeat it at once."""
         is_long = isinstance(error, RateLimitedError) or (error.evidence is not None and not error.retryable)
         pause = PERMANENT_PAUSE_SECONDS if is_long else TRANSIENT_PAUSE_SECONDS
         now = self.clock()
         # When the table is unavailable too, or no time is left, the lease ends by itself.
-        with suppress(StorageUnavailableError, UpstreamTimeoutError):
+        with suppress(StorageUnavailableError, DeadlineExceededError):
             self._update(
                 {**_milliseconds(failed_at=now, failed_until=now + pause), "failure": {"S": error.reason}},
                 "REMOVE lease_owner, lease_until",

@@ -20,11 +20,11 @@ from chalicelib.context import RequestContext
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import MintedToken
 from chalicelib.errors import (
+    DeadlineExceededError,
     StorageUnavailableError,
     TokenRefusedError,
     TokenUnavailableError,
     UpstreamError,
-    UpstreamTimeoutError,
 )
 from chalicelib.retry import RetryPolicy, call_with_retries
 from chalicelib.tokens.lease import Lease, TokenRow, token_key
@@ -219,7 +219,7 @@ class TokenProvider:
                     return self._mint(lease, since, app_secret, wanted.policy)
                 except ConditionFailedError as conflict:
                     token = CachedToken(TokenRow.from_item(conflict.item), since, begun)
-        except UpstreamTimeoutError:
+        except DeadlineExceededError:
             raise TokenUnavailableError("no new token in time") from None
 
     def _read(self, token_id: str, context: RequestContext) -> CachedToken:
@@ -249,13 +249,13 @@ class TokenProvider:
             minted, minted_at = call_with_retries(
                 attempt, policy, lease.context.deadline, before_retry=lease.acquire, sleep=self.sleep
             )
-        except UpstreamError as error:
+        except (UpstreamError, DeadlineExceededError) as error:
             lease.release(error)
             raise TokenUnavailableError(f"minting failed: {error}", error.evidence) from None
         expires_at = minted_at + minted.expires_in
         try:
             row, is_stored = lease.commit(minted.access_token, minted_at, expires_at), True
-        except (StorageUnavailableError, UpstreamTimeoutError):
+        except (StorageUnavailableError, DeadlineExceededError):
             # The token is valid although no other instance will read it: use it in this one.
             row, is_stored = TokenRow(minted.access_token, expires_at), False
         self._observe(lease.token_id, row)

@@ -10,7 +10,7 @@ import requests
 from chalicelib.douyin import lenient, protocol
 from chalicelib.douyin.protocol import Request, Response
 from chalicelib.douyin.transport import Transport
-from chalicelib.errors import UpstreamError
+from chalicelib.errors import RedemptionError
 
 CODE_PLACES = ("data.error_code", "extra.error_code", "extra.sub_error_code", "err_no")
 
@@ -68,7 +68,7 @@ class RecordingTransport(Transport):
         self.recorded.append(recorded_call)
         try:
             response = super().send(base_url, request, *limits, **options)
-        except UpstreamError as error:
+        except RedemptionError as error:
             recorded_call.failure = error.reason
             raise
         recorded_call.status = response.status

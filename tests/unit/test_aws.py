@@ -19,7 +19,7 @@ from botocore.stub import Stubber
 from chalicelib import aws
 from chalicelib.aws import ConditionFailedError, Table, create_clients, read_secret
 from chalicelib.context import RequestContext
-from chalicelib.errors import StorageUnavailableError, UpstreamTimeoutError
+from chalicelib.errors import DeadlineExceededError, StorageUnavailableError
 from tests.unit.fakes import make_context
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def test_an_error_of_aws_is_translated_and_repeated_once_when_transient(
 
 @pytest.mark.parametrize(
     ("seconds", "attempts", "error"),
-    [(1.01, 2, StorageUnavailableError), (0.99, 1, StorageUnavailableError), (0.0, 0, UpstreamTimeoutError)],
+    [(1.01, 2, StorageUnavailableError), (0.99, 1, StorageUnavailableError), (0.0, 0, DeadlineExceededError)],
 )
 def test_a_call_is_begun_before_the_deadline_and_repeated_when_there_is_time_for_a_whole_attempt(
     seconds: float, attempts: int, error: type[Exception]

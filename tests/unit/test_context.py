@@ -7,7 +7,13 @@ import pytest
 
 from chalicelib import context as context_module
 from chalicelib.context import ABANDONED, Call, Deadline, RequestContext
-from chalicelib.errors import Evidence, RateLimitedError, StorageUnavailableError, UpstreamTimeoutError
+from chalicelib.errors import (
+    DeadlineExceededError,
+    Evidence,
+    RateLimitedError,
+    StorageUnavailableError,
+    UpstreamTimeoutError,
+)
 from tests.unit.fakes import Clock, LambdaContext, make_context
 
 INFINITE = float("inf")
@@ -104,6 +110,6 @@ def test_a_call_that_runs_or_was_aborted_counts_as_abandoned_and_one_that_ended_
 
 def test_without_time_left_no_call_is_made_or_recorded() -> None:
     context = make_context(0.0)
-    with pytest.raises(UpstreamTimeoutError, match="budget"), context.record_call("douyin", "client_token"):
+    with pytest.raises(DeadlineExceededError, match="budget"), context.record_call("douyin", "client_token"):
         pytest.fail("the call is made")
     assert context.record.calls == []

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from chalicelib.credentials import Credentials, CredentialsCache, parse_credentials
-from chalicelib.errors import ConfigurationError, StorageUnavailableError, UpstreamTimeoutError
+from chalicelib.errors import ConfigurationError, DeadlineExceededError, StorageUnavailableError
 from tests.unit.fakes import APP_ID, APP_SECRET, OTHER_KEY, SESSION_KEY, Clock, FakeSecret, make_context
 
 
@@ -151,7 +151,7 @@ def test_a_failed_ordinary_read_does_not_delay_the_one_for_an_unknown_app(store:
 def test_without_time_left_nothing_is_read_and_the_next_request_looks_for_the_new_app(store: Store) -> None:
     store.get()
     store.secret.put({"ttnew": "s"}, [SESSION_KEY])
-    with pytest.raises(UpstreamTimeoutError, match="budget"):
+    with pytest.raises(DeadlineExceededError, match="budget"):
         store.store.find_app_secret("ttnew", make_context(0.0))
     assert store.store.find_app_secret("ttnew", store.context) == "s"
 

@@ -28,6 +28,7 @@ ROWS: list[tuple[BaseException, int, str, bool, str | None]] = [
     (errors.RateLimitedError("2119003", retry_after=0.2), 429, "rate_limited", True, "5"),
     (errors.RateLimitedError("2119003", retry_after=5.1), 429, "rate_limited", True, "6"),
     (errors.UpstreamTimeoutError("timeout", retry_after=7.5), 504, "upstream_timeout", True, None),
+    (errors.DeadlineExceededError("budget"), 504, "upstream_timeout", True, None),
     (errors.ConfigurationError("x"), 500, "internal_error", False, None),
     (errors.UpstreamRejectedError("2100005"), 502, "upstream_rejected", False, None),
     (errors.UpstreamMalformedError("malformed"), 502, "upstream_malformed", True, None),

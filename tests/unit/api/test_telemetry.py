@@ -264,11 +264,11 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
         # A list that fails is counted unless it is the caller's mistake.
         (LIST | {"outcome": failed(errors.RateLimitedError("x"))}, FAILURE),
         (LIST | {"outcome": failed(errors.UnauthenticatedError("x"))}, PROBLEM),
-        (LIST | {"list_outcome": failed(errors.UpstreamTimeoutError("budget"))}, FAILURE),
+        (LIST | {"list_outcome": failed(errors.DeadlineExceededError("budget"))}, FAILURE),
         (LIST | {"list_outcome": failed(errors.WrongAppError("7"))}, PROBLEM),
         # Lists of the project's own checks count in no metric of lists; what they cost does.
         (PROBE | {"list_report": ListReport(1, 5, malformed=1, total=9)}, {}),
-        (PROBE | {"outcome": failed(errors.UpstreamTimeoutError("budget")), "calls": calls("ok")}, LATENCY),
+        (PROBE | {"outcome": failed(errors.DeadlineExceededError("budget")), "calls": calls("ok")}, LATENCY),
         # A list over two seconds is slow.
         (LIST | {"started": END - 2.0}, SUCCESS),
         (LIST | {"started": END - 2.1}, SUCCESS | {"ListSlow": count(1)}),

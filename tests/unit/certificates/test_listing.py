@@ -346,7 +346,7 @@ class TestPrefetch:
         futures[begun].set_running_or_notify_cancel()
         instance.context = RequestContext(Deadline(0.2))
         started = time.monotonic()
-        with pytest.raises(errors.UpstreamTimeoutError):
+        with pytest.raises(errors.DeadlineExceededError):
             instance.respond(prefetched=instance.prefetch())
         assert 0.1 < time.monotonic() - started < 5
         assert [future.cancelled() for future in futures] == [begun != 0, begun != 1]

@@ -23,7 +23,7 @@ from chalicelib.certificates.paging import (
 from chalicelib.context import Deadline
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import PAGE_SIZE
-from chalicelib.errors import UpstreamRejectedError, UpstreamTimeoutError, UpstreamUnavailableError
+from chalicelib.errors import DeadlineExceededError, UpstreamRejectedError, UpstreamUnavailableError
 from tests.unit.fakes import FakeFetcher, InlineExecutor, make_page
 
 PageMap = dict[int, tuple[int, int | None] | Page | Exception]
@@ -196,7 +196,7 @@ def test_a_page_that_waits_for_a_thread_is_lost_at_the_deadline() -> None:
     busy.submit.side_effect = lambda *_: Future()
     result = list_pages(Cursor(), FakeFetcher(Pages({1: (FULL, 60)}), Deadline(0.0)), busy)
     assert place(result) == Cursor(2, FULL)
-    assert isinstance(result.lost_page_error, UpstreamTimeoutError)
+    assert isinstance(result.lost_page_error, DeadlineExceededError)
 
 
 def test_a_lost_first_page_is_an_error() -> None:

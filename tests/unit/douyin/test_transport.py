@@ -101,7 +101,7 @@ def test_the_timeout_is_what_is_left_of_the_deadline(seconds: float) -> None:
 
 def test_nothing_is_sent_after_the_deadline() -> None:
     adapter = Adapter()
-    with pytest.raises(errors.UpstreamTimeoutError, match="budget") as raised:
+    with pytest.raises(errors.DeadlineExceededError, match="budget") as raised:
         send(adapter, seconds=0.0)
     assert not raised.value.retryable
     assert adapter.requests == []
@@ -116,7 +116,7 @@ def test_a_response_to_a_call_that_was_cancelled_meanwhile_is_no_success(monkeyp
         return respond(*arguments, **options)
 
     monkeypatch.setattr(adapter, "send", cancel_and_respond)
-    with pytest.raises(errors.UpstreamTimeoutError, match="budget"):
+    with pytest.raises(errors.DeadlineExceededError, match="budget"):
         make_transport(adapter).send(URL, POST, deadline, 1000)
     assert adapter.raw.closed
 
@@ -156,10 +156,23 @@ def test_an_error_of_the_library_is_translated(
     assert raised.value.__suppress_context__, "the library's messages quote URLs and header values"
 
 
-def test_a_connection_attempt_that_the_deadline_cut_off_is_a_timeout() -> None:
-    with pytest.raises(errors.UpstreamTimeoutError, match="budget") as raised:
+def test_a_connection_attempt_that_the_deadline_cut_off_says_so() -> None:
+    with pytest.raises(errors.DeadlineExceededError, match="budget") as raised:
         send(Adapter(error=requests.ConnectTimeout("planted")), seconds=0.04)
     assert not raised.value.retryable
+
+
+def test_a_response_that_the_deadline_cut_off_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, adapter = Clock(), Adapter()
+    deadline = Deadline(1.0, clock)
+
+    def wait_in_vain(*_: Any, **__: Any) -> None:
+        clock.now += 1.0
+        raise requests.ReadTimeout("planted")
+
+    monkeypatch.setattr(adapter, "send", wait_in_vain)
+    with pytest.raises(errors.DeadlineExceededError, match="timeout"):
+        make_transport(adapter).send(URL, POST, deadline, 1000)
 
 
 class TestSession:

@@ -301,7 +301,8 @@ class SimulatedDouyin(FakeDouyin):
         self._instance.call(min(result.seconds, limit) / 2)
         if result.seconds > limit or result.is_lost:
             world.record(rules.CallFault, self._instance.name)
-            raise errors.UpstreamTimeoutError("timeout", retryable=True)
+            late = errors.UpstreamTimeoutError if result.is_lost else errors.DeadlineExceededError
+            raise late("timeout", retryable=True)
         return MintedToken(token, 7200)
 
 

@@ -18,7 +18,8 @@ KEY = "TOKEN#tta"
 MILLISECONDS = int(NOW) * 1000
 BUSY = errors.UpstreamUnavailableError("http_503", retryable=True)
 LOST = errors.UpstreamTimeoutError("timeout", retryable=True)
-"""The error of a mint that may have succeeded."""
+CUT_OFF = errors.DeadlineExceededError("timeout", retryable=True)
+"""The errors of a mint that may have succeeded."""
 
 MISCONFIGURED = errors.AppMisconfiguredError("10013", evidence=errors.Evidence(10013, 0, "20260101L"))
 
@@ -333,7 +334,7 @@ class TestFailure:
 
     def test_a_transient_error_is_retried_under_an_extended_lease(self) -> None:
         instance = Tokens()
-        instance.douyin.mint_results = [BUSY, BUSY]
+        instance.douyin.mint_results = [BUSY, CUT_OFF]
         lease_seconds: list[float] = []
 
         def slow() -> None:
@@ -532,7 +533,7 @@ def test_without_a_row_the_cached_token_is_used_when_the_one_attempt_to_mint_fai
     assert len(tokens.douyin.mints) == 1
 
 
-@pytest.mark.parametrize("error", [LOST, BUSY, MISCONFIGURED])
+@pytest.mark.parametrize("error", [LOST, CUT_OFF, BUSY, MISCONFIGURED])
 def test_a_working_token_is_renewed_in_one_attempt_and_used_after_a_failure(error: errors.RedemptionError) -> None:
     """A mint that seems to have failed may have succeeded: a second one would invalidate the present token."""
     instance = Tokens(token_row("clt.row", 1000))
