@@ -65,7 +65,7 @@ class PageFetcher:
         self._page_context = self.context.cancellable()
         self.deadline = self._page_context.deadline
         self._lock = threading.Lock()
-        self._renewal_was_tried = False
+        self._first_token = self.token
         self._renewal_error: RedemptionError | None = None
 
     def fetch_page(self, number: int, known_total: int | None) -> Page:
@@ -102,12 +102,11 @@ class PageFetcher:
                 return
             if self._renewal_error is not None:
                 raise self._renewal_error
-            if self._renewal_was_tried:
+            if refused != self._first_token:
                 raise TokenUnavailableError("refused again, and a request renews only once", refusal.evidence)
             # The page is no longer needed. A renewal that begins now could go on after the response.
             if self.deadline.is_cancelled:
                 raise refusal
-            self._renewal_was_tried = True
             try:
                 self.token = self.tokens.replace(self.merchant.token_id, refused, refusal, self.context)
             except RedemptionError as error:

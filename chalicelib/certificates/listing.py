@@ -45,8 +45,7 @@ class CertificateLister:
     def __post_init__(self) -> None:
         self._rate_limits = RateLimitCache(self.clock)
         # One at a time: the prefetches of refused logins must not fill the executor when the platform hangs.
-        self._connecting: Future[None] = Future()
-        self._connecting.cancel()
+        self._connecting: Future[None] | None = None
 
     def warm_up(self, context: RequestContext) -> None:
         """Read the secret and the tokens, which opens the connections to AWS; raises RedemptionError.
@@ -95,9 +94,8 @@ class CertificateLister:
         fetcher = PageFetcher(query, merchant, token, self.douyin, self.tokens, self._rate_limits, context)
         result = list_pages(start, fetcher, self.executor)
         built = build_views(result.pages, self.clock())
-        next_cursor = None
-        if result.continues:
-            next_cursor = encode_cursor(result.position, selection, session.open_id, newest_keys)
+        position = result.position
+        next_cursor = encode_cursor(position, selection, session.open_id, newest_keys) if result.continues else None
         view = ListView(
             selection.account_id,
             selection.poi_id,
@@ -111,7 +109,7 @@ class CertificateLister:
 
     def _connect(self) -> None:
         """Start to open a connection to the platform, unless that has been started already."""
-        if self._connecting.done():
+        if self._connecting is None or self._connecting.done():
             self._connecting = self.executor.submit(self.douyin.ensure_connection)
 
     def _read_rows(self, account_id: str, context: RequestContext) -> Rows:
@@ -122,7 +120,7 @@ class CertificateLister:
         """Return what was prefetched, when it and the connection are there. Without it, read the merchant."""
         if prefetched is not None:
             # What has not started yet is done by the list, as is what has failed or takes too long.
-            started: list[Future[Any]] = [f for f in (prefetched, self._connecting) if not f.cancel()]
+            started: list[Future[Any]] = [f for f in (prefetched, self._connecting) if f and not f.cancel()]
             wait(started, context.deadline.remaining())
             with suppress(Exception):
                 return prefetched.result(0)

@@ -7,15 +7,10 @@ import requests
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 
+from chalicelib import errors
 from chalicelib.context import Deadline
 from chalicelib.douyin.connections import BUFFER_BYTES, CONNECT_SECONDS, READ_SECONDS, ExchangeTimeout, PoolAdapter
 from chalicelib.douyin.protocol import Request, Response
-from chalicelib.errors import (
-    DeadlineExceededError,
-    UpstreamMalformedError,
-    UpstreamTimeoutError,
-    UpstreamUnavailableError,
-)
 
 MAX_IDLE_SECONDS = 30.0
 """A connection that was idle for longer is replaced, for example after Lambda has frozen the instance."""
@@ -55,16 +50,16 @@ class Transport:
         # `from None`: the library's errors quote URLs and header values, which must not reach a log.
         except requests.ConnectTimeout:
             if deadline.remaining() < CUT_OFF_SECONDS:
-                raise DeadlineExceededError("budget") from None
-            raise UpstreamUnavailableError("connect_timeout", retryable=True) from None
+                raise errors.DeadlineExceededError("budget") from None
+            raise errors.UpstreamUnavailableError("connect_timeout", retryable=True) from None
         except (requests.Timeout, Urllib3TimeoutError, TimeoutError):
-            late = UpstreamTimeoutError if deadline.remaining() > 0 else DeadlineExceededError
+            late = errors.UpstreamTimeoutError if deadline.remaining() > 0 else errors.DeadlineExceededError
             raise late("timeout", retryable=True) from None
         except (requests.RequestException, HTTPError, OSError):
-            raise UpstreamUnavailableError("connection", retryable=True) from None
+            raise errors.UpstreamUnavailableError("connection", retryable=True) from None
         # A response to a call that was aborted meanwhile is not reported as a success.
         if deadline.is_cancelled:
-            raise DeadlineExceededError("budget")
+            raise errors.DeadlineExceededError("budget")
         return Response(response.status_code, response.headers, body)
 
     def has_idle_connection(self, base_url: str, request: Request) -> bool:
@@ -108,5 +103,5 @@ def _read(response: requests.Response, max_bytes: int) -> bytes:
         chunks.append(chunk)
         size += len(chunk)
         if size > max_bytes:
-            raise UpstreamMalformedError("too_large")
+            raise errors.UpstreamMalformedError("too_large")
     return b"".join(chunks)

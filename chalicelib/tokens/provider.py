@@ -14,18 +14,12 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from chalicelib import errors
 from chalicelib.aws import ConditionFailedError, Table
 from chalicelib.cache import is_within
 from chalicelib.context import RequestContext
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import MintedToken
-from chalicelib.errors import (
-    DeadlineExceededError,
-    StorageUnavailableError,
-    TokenRefusedError,
-    TokenUnavailableError,
-    UpstreamError,
-)
 from chalicelib.retry import RetryPolicy, call_with_retries
 from chalicelib.tokens.lease import Lease, TokenRow, token_key
 
@@ -132,14 +126,16 @@ class TokenProvider:
 
         `found` is what `find` has returned, and takes the place of an older cached one.
         """
-        cached, now = self._cache(token_id, found), self.clock()
+        cached = self._cache(token_id, found)
+        now = self.clock()
         if cached.is_fresh(now):
             return cached.row.access_token
         policy = ONE_ATTEMPT if cached.is_valid(now) else MINT_RETRY_POLICY
         try:
             return self._obtain(token_id, Wanted(policy), context).row.access_token
-        except (StorageUnavailableError, TokenUnavailableError):
-            cached, now = self.cached.get(token_id, NO_TOKEN), self.clock()
+        except (errors.StorageUnavailableError, errors.TokenUnavailableError):
+            cached = self.cached.get(token_id, NO_TOKEN)
+            now = self.clock()
             if not cached.is_valid(now):
                 raise
             self._cache(token_id, msgspec.structs.replace(cached, since=now, max_age=RETRY_SECONDS))
@@ -157,7 +153,7 @@ class TokenProvider:
         """Cache what `find` returns."""
         self._cache(token_id, self.find(token_id, context))
 
-    def replace(self, token_id: str, refused: str, refusal: TokenRefusedError, context: RequestContext) -> str:
+    def replace(self, token_id: str, refused: str, refusal: errors.TokenRefusedError, context: RequestContext) -> str:
         """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one.
 
         A young token is not replaced: raises TokenUnavailableError. This error has the evidence of the refusal, unless
@@ -166,7 +162,7 @@ class TokenProvider:
         try:
             wanted = Wanted(MINT_RETRY_POLICY, refused, is_refused=True)
             return self._obtain(token_id, wanted, context).row.access_token
-        except TokenUnavailableError as error:
+        except errors.TokenUnavailableError as error:
             error.evidence = error.evidence or refusal.evidence
             raise
 
@@ -177,7 +173,7 @@ class TokenProvider:
         """
         token = self._obtain(token_id, Wanted(ONE_ATTEMPT, row.access_token), context)
         if not token.is_stored:
-            raise StorageUnavailableError("the new token could not be stored")
+            raise errors.StorageUnavailableError("the new token could not be stored")
         return token.row
 
     def read_row(self, token_id: str, context: RequestContext) -> TokenRow:
@@ -190,13 +186,10 @@ class TokenProvider:
         try:
             token = self._read(token_id, context)
             while True:
+                seen = self._observe(token_id, token.row)
+                left = context.deadline.remaining()
                 action = decide(
-                    token.row,
-                    wanted,
-                    now=self.clock(),
-                    unchanged_seconds=self._observe(token_id, token.row),
-                    seconds_left=context.deadline.remaining(),
-                    may_mint=may_mint,
+                    token.row, wanted, now=self.clock(), unchanged_seconds=seen, seconds_left=left, may_mint=may_mint
                 )
                 if action == "use":
                     self._cache(token_id, token)
@@ -204,13 +197,15 @@ class TokenProvider:
                 if action == "wait":
                     self.sleep(self.uniform(*POLL_SECONDS))
                     # One failed read does not end the wait; the deadline does.
-                    with suppress(StorageUnavailableError):
+                    with suppress(errors.StorageUnavailableError):
                         token = self._read(token_id, context)
                     continue
                 since, begun = self.clock(), self.monotonic()
                 app_secret = self.find_secret(token_id, context)
                 if not app_secret:
-                    raise TokenUnavailableError(f"{token_id} is renewed by another system, which has not done so")
+                    raise errors.TokenUnavailableError(
+                        f"{token_id} is renewed by another system, which has not done so"
+                    )
                 lease = Lease(self.table, token_id, token.row, self.clock, context)
                 try:
                     lease.acquire()
@@ -219,8 +214,8 @@ class TokenProvider:
                     return self._mint(lease, since, app_secret, wanted.policy)
                 except ConditionFailedError as conflict:
                     token = CachedToken(TokenRow.from_item(conflict.item), since, begun)
-        except DeadlineExceededError:
-            raise TokenUnavailableError("no new token in time") from None
+        except errors.DeadlineExceededError:
+            raise errors.TokenUnavailableError("no new token in time") from None
 
     def _read(self, token_id: str, context: RequestContext) -> CachedToken:
         """Read the row. The age counts from before: Lambda may freeze the instance during the read."""
@@ -249,13 +244,13 @@ class TokenProvider:
             minted, minted_at = call_with_retries(
                 attempt, policy, lease.context.deadline, before_retry=lease.acquire, sleep=self.sleep
             )
-        except (UpstreamError, DeadlineExceededError) as error:
+        except (errors.UpstreamError, errors.DeadlineExceededError) as error:
             lease.release(error)
-            raise TokenUnavailableError(f"minting failed: {error}", error.evidence) from None
+            raise errors.TokenUnavailableError(f"minting failed: {error}", error.evidence) from None
         expires_at = minted_at + minted.expires_in
         try:
             row, is_stored = lease.commit(minted.access_token, minted_at, expires_at), True
-        except (StorageUnavailableError, DeadlineExceededError):
+        except (errors.StorageUnavailableError, errors.DeadlineExceededError):
             # The token is valid although no other instance will read it: use it in this one.
             row, is_stored = TokenRow(minted.access_token, expires_at), False
         self._observe(lease.token_id, row)
@@ -268,7 +263,8 @@ class TokenProvider:
 
         Called whenever a row was read or written, because that is when the time begins.
         """
-        state, now = (row.version, row.lease_owner, row.failed_until), self.monotonic()
+        state = (row.version, row.lease_owner, row.failed_until)
+        now = self.monotonic()
         observed = self._observed.get(token_id)
         if observed is None or observed.state != state:
             observed = self._observed[token_id] = _Observed(state, now)
@@ -287,13 +283,13 @@ def decide(
     if is_valid and row.access_token != wanted.other_than:
         return "use"
     if row.is_paused(now, unchanged_seconds):
-        raise TokenUnavailableError(f"minting failed moments ago: {row.failure}")
+        raise errors.TokenUnavailableError(f"minting failed moments ago: {row.failure}")
     if seconds_left < MIN_WAIT_SECONDS:
-        raise TokenUnavailableError("no new token in time")
+        raise errors.TokenUnavailableError("no new token in time")
     if row.is_leased(now, unchanged_seconds):
         return "wait"
     if not may_mint:
-        raise TokenUnavailableError("lost the lease, and no other instance has minted")
+        raise errors.TokenUnavailableError("lost the lease, and no other instance has minted")
     if wanted.is_refused and is_valid and row.is_young(now, unchanged_seconds):
-        raise TokenUnavailableError("the platform refuses a token that was minted moments ago")
+        raise errors.TokenUnavailableError("the platform refuses a token that was minted moments ago")
     return "mint"

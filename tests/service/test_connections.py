@@ -16,7 +16,7 @@ from chalicelib.douyin.client import RETRY_POLICY, DouyinClient
 from chalicelib.douyin.connections import READ_SECONDS
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.douyin.transport import Transport, create_session
-from chalicelib.errors import RedemptionError, UpstreamError, UpstreamUnavailableError
+from chalicelib.errors import DeadlineExceededError, RedemptionError, UpstreamError, UpstreamUnavailableError
 from tests.fleet import wait_until
 from tests.scripted_server import CLOSE, RESET, Received, ScriptedServer, certificates_body, http_response
 
@@ -106,7 +106,7 @@ def test_a_slow_response_ends_with_the_deadline(head: bytes, repeated: bytes) ->
 
     with ScriptedServer(script) as server:
         started = time.monotonic()
-        with pytest.raises(UpstreamError):
+        with pytest.raises(DeadlineExceededError):
             fetch(create_client(server.url), CUSTOMERS[0], Deadline(0.3))
         assert time.monotonic() - started < READ_SECONDS, "the deadline is earlier than the limit for reading"
 
