@@ -130,7 +130,7 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     record.user = hash_open_id(session.open_id, credentials.session_keys)
     record.is_probe = session.open_id == PROBE_OPEN_ID
     lister = components().lister
-    view, record.list_report = lister.list_certificates(session, selection, cursor, credentials.session_keys, context)
+    view, record.list_report = lister.list_certificates(session, selection, credentials.session_keys, context, cursor)
     return _to_json(view)
 
 

@@ -24,14 +24,9 @@ class RedemptionError(Exception):
     """
 
     def __init__(
-        self,
-        message: str,
-        evidence: Evidence | None = None,
-        *,
-        retryable: bool = False,
-        retry_after: float | None = None,
+        self, text: str, evidence: Evidence | None = None, *, retryable: bool = False, retry_after: float | None = None
     ) -> None:
-        super().__init__(message)
+        super().__init__(text)
         self.evidence = evidence
         self.retryable = retryable
         self.retry_after = retry_after

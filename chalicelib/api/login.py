@@ -67,7 +67,7 @@ class LoginHandler:
             raise UnauthenticatedError("unknown app_id")
         keys = credentials.session_keys
         prefetch_context = context.cancellable()
-        prefetched = None if body.selection is None else self.lister.prefetch(body.selection, prefetch_context)
+        rows = None if body.selection is None else self.lister.prefetch(body.selection, prefetch_context)
         try:
             session = Session(body.app_id, self._exchange_code(body.app_id, app_secret, body.code, context))
             # The lists of this user count in no metric.
@@ -83,9 +83,7 @@ class LoginHandler:
             return LoginResult(LoginView(session_token, self.ttl), user)
         try:
             list_context = context.with_timeout(LIST_SECONDS)
-            first, report = self.lister.list_certificates(
-                session, body.selection, None, keys, list_context, prefetched=prefetched
-            )
+            first, report = self.lister.list_certificates(session, body.selection, keys, list_context, prefetched=rows)
         # All errors: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, context.record.request_id)

@@ -70,16 +70,17 @@ class CertificateLister:
         self,
         session: Session,
         selection: Selection,
-        cursor: str | None,
         keys: list[str],
         context: RequestContext,
+        cursor: str | None = None,
         *,
         prefetched: Future[Rows] | None = None,
     ) -> tuple[ListView, ListReport]:
         """Return the usable certificates, beginning at `cursor`, and what is to be reported about them.
 
-        `keys` are the session keys that have verified the session. Raises RedemptionError when the first page cannot be
-        read, the merchant or store is unknown, or no token is available.
+        `keys` are the session keys that have verified the session. `prefetched` is from `prefetch`, for the same
+        selection. Raises RedemptionError when the first page cannot be read, the merchant or store is unknown, or no
+        token is available.
         """
         start = Cursor()
         newest_keys = keys

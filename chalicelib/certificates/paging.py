@@ -49,8 +49,7 @@ def list_pages(start: Cursor, fetcher: PageFetcher, executor: Executor) -> Paged
         count = min(pages_left, PAGES_PER_RESPONSE - len(pages))
         if count <= 0:
             return PagedResult(pages, position, continues)
-        numbers = range(position.next_page, position.next_page + count)
-        futures = [executor.submit(fetcher.fetch_page, number, position.total) for number in numbers]
+        futures = [executor.submit(fetcher.fetch_page, position.next_page + n, position.total) for n in range(count)]
         try:
             # Limited here too: while a page waits for a thread, the deadline of its call is not checked.
             for future in futures:

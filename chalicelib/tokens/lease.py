@@ -169,14 +169,10 @@ class Lease:
     def _update(self, changes: Item, removes: str = "") -> TokenRow:
         changes = {**changes, "version": {"N": str(self.row.version + 1)}}
         sets = ", ".join(f"{name} = :{name}" for name in changes)
+        seen = {name: self.row.item.get(name) for name in ("version", "access_token")}
+        conditions = [f"{name} = :seen_{name}" if seen[name] else f"attribute_not_exists({name})" for name in seen]
         values: Item = {f":{name}": value for name, value in changes.items()}
-        conditions: list[str] = []
-        for name in ("version", "access_token"):
-            if name in self.row.item:
-                conditions.append(f"{name} = :seen_{name}")
-                values[f":seen_{name}"] = self.row.item[name]
-            else:
-                conditions.append(f"attribute_not_exists({name})")
+        values |= {f":seen_{name}": value for name, value in seen.items() if value}
         try:
             item = self.table.update_item(
                 token_key(self.token_id), f"SET {sets} {removes}", " AND ".join(conditions), values, self.context

@@ -254,9 +254,7 @@ class TokenProvider:
             # The token is valid although no other instance will read it: use it in this one.
             row, is_stored = TokenRow(minted.access_token, expires_at), False
         self._observe(lease.token_id, row)
-        token = CachedToken(row, since, self.monotonic(), is_stored=is_stored)
-        self._cache(lease.token_id, token)
-        return token
+        return self._cache(lease.token_id, CachedToken(row, since, self.monotonic(), is_stored=is_stored))
 
     def _observe(self, token_id: str, row: TokenRow) -> float:
         """Return how long this instance has seen this state of the row, by its monotonic clock.

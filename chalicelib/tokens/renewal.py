@@ -1,7 +1,6 @@
 """The scheduled renewal of tokens that expire soon. A failure of one app does not stop the others."""
 
 import random
-import time
 from collections.abc import Callable
 
 import msgspec
@@ -40,7 +39,6 @@ def renew_tokens(
     credentials_cache: CredentialsCache,
     context: RequestContext,
     *,
-    clock: Callable[[], float] = time.time,
     shuffle: Callable[[list[str]], object] = random.shuffle,
 ) -> Renewal:
     """Renew the tokens that expire within RENEW_SECONDS.
@@ -61,7 +59,7 @@ def renew_tokens(
         row, renewed = TokenRow(), None
         try:
             row = tokens.read_row(app_id, app_context)
-            if is_own and is_expiring(row, clock()):
+            if is_own and is_expiring(row, tokens.clock()):
                 renewed = tokens.renew(app_id, row, app_context)
         except RedemptionError as error:
             renewal.failed[app_id] = str(error)
@@ -71,12 +69,12 @@ def renew_tokens(
                 renewal.renewed.append(app_id)
             elif is_own:
                 renewal.unchanged += 1
-            elif not row.access_token or row.expires_at <= clock():
+            elif not row.access_token or row.expires_at <= tokens.clock():
                 renewal.expired.append(app_id)
         newest = renewed or row
         # An expired token of a provider is not in the metric: that of a merchant who has left would hide all others.
         if newest.access_token and app_id not in renewal.expired:
-            lifetimes.append(max(0, newest.expires_at - int(clock())))
+            lifetimes.append(max(0, newest.expires_at - int(tokens.clock())))
     renewal.seconds_left = min(lifetimes, default=None)
     return renewal
 

@@ -6,14 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from chalicelib import context as context_module
+from chalicelib import errors
 from chalicelib.context import ABANDONED, Call, Deadline, RequestContext
-from chalicelib.errors import (
-    DeadlineExceededError,
-    Evidence,
-    RateLimitedError,
-    StorageUnavailableError,
-    UpstreamTimeoutError,
-)
+from chalicelib.errors import Evidence
 from tests.unit.fakes import Clock, LambdaContext, make_context
 
 INFINITE = float("inf")
@@ -65,9 +60,9 @@ EVIDENCE = Evidence(2119003, 12001, "20260101LOGID")
     ("error", "expected"),
     [
         (None, ("ok", 0, 0, "")),
-        (RateLimitedError("12001", evidence=EVIDENCE), ("12001", 2119003, 12001, "20260101LOGID")),
-        (UpstreamTimeoutError("timeout"), ("timeout", 0, 0, "")),
-        (StorageUnavailableError("ThrottlingException"), ("ThrottlingException", 0, 0, "")),
+        (errors.RateLimitedError("12001", evidence=EVIDENCE), ("12001", 2119003, 12001, "20260101LOGID")),
+        (errors.UpstreamTimeoutError("timeout"), ("timeout", 0, 0, "")),
+        (errors.StorageUnavailableError("ThrottlingException"), ("ThrottlingException", 0, 0, "")),
         (ZeroDivisionError("planted"), ("ZeroDivisionError", 0, 0, "")),
     ],
 )
@@ -90,7 +85,8 @@ def test_the_call_log_has_outcome_and_codes(
 
 
 @pytest.mark.parametrize(
-    ("error", "outcome"), [(None, "ok"), (UpstreamTimeoutError("timeout"), ABANDONED), (ValueError("x"), ABANDONED)]
+    ("error", "outcome"),
+    [(None, "ok"), (errors.UpstreamTimeoutError("timeout"), ABANDONED), (ValueError("x"), ABANDONED)],
 )
 def test_a_call_that_runs_or_was_aborted_counts_as_abandoned_and_one_that_ended_well_as_ok(
     error: Exception | None, outcome: str
@@ -110,6 +106,6 @@ def test_a_call_that_runs_or_was_aborted_counts_as_abandoned_and_one_that_ended_
 
 def test_without_time_left_no_call_is_made_or_recorded() -> None:
     context = make_context(0.0)
-    with pytest.raises(DeadlineExceededError, match="budget"), context.record_call("douyin", "client_token"):
+    with pytest.raises(errors.DeadlineExceededError, match="budget"), context.record_call("douyin", "client_token"):
         pytest.fail("the call is made")
     assert context.record.calls == []

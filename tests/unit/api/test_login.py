@@ -60,9 +60,9 @@ class FakeLister(CertificateLister):
         self,
         session: Session,
         selection: Selection,
-        cursor: str | None,
         keys: list[str],
         context: RequestContext,
+        cursor: str | None = None,
         *,
         prefetched: Future[Rows] | None = None,
     ) -> tuple[ListView, ListReport]:

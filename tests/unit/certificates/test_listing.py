@@ -68,16 +68,10 @@ class Lists:
         )
 
     def respond(
-        self,
-        cursor: str | None = None,
-        app_id: str = APP_ID,
-        selection: Selection = SELECTION,
-        prefetched: Future[Rows] | None = None,
+        self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION, **options: Any
     ) -> ListView:
         session, keys = Session(app_id, OPEN_ID), self.credentials.get(self.context).session_keys
-        view, self.report = self.lister.list_certificates(
-            session, selection, cursor, keys, self.context, prefetched=prefetched
-        )
+        view, self.report = self.lister.list_certificates(session, selection, keys, self.context, cursor, **options)
         return view
 
     def prefetch(self) -> Future[Rows]:

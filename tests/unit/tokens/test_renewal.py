@@ -65,7 +65,7 @@ class Run:
         )
 
     def start(self) -> Renewal:
-        return renew_tokens(self.store, self.credentials, self.context, clock=self.clock, shuffle=self.shuffle)
+        return renew_tokens(self.store, self.credentials, self.context, shuffle=self.shuffle)
 
     def tokens(self) -> dict[str, str]:
         return {key.removeprefix("TOKEN#"): item["access_token"]["S"] for key, item in self.table.items.items()}
