@@ -11,7 +11,7 @@ warnings.filterwarnings("ignore", "Unable to find acceptable character detection
 import functools
 import os
 import time
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import msgspec
@@ -53,15 +53,15 @@ app = Application(telemetry_settings.api_name, Telemetry(telemetry_settings))
 
 
 class Components(msgspec.Struct, frozen=True):
-    """The objects that the routes and the schedule use, created once per instance. Tests close the last two."""
+    """The objects that the routes and the schedule use, created once per instance."""
 
     credentials_cache: CredentialsCache
     login: LoginHandler
     merchants: MerchantRepository
     lister: CertificateLister
     tokens: TokenProvider
+    #: Only tests close it.
     http: requests.Session
-    executor: Executor
 
 
 @functools.cache
@@ -78,7 +78,9 @@ def components() -> Components:
     executor = ThreadPoolExecutor(THREADS, "worker")
     lister = CertificateLister(merchants, tokens, credentials_cache, douyin, executor)
     login = LoginHandler(credentials_cache, douyin, tokens, lister, settings.session_ttl)
-    return Components(credentials_cache, login, merchants, lister, tokens, http, executor)
+    return Components(
+        credentials_cache=credentials_cache, login=login, merchants=merchants, lister=lister, tokens=tokens, http=http
+    )
 
 
 @app.route("/v1/health", methods=["GET"])

@@ -215,7 +215,7 @@ class Api:
 def stop(components: application.Components) -> None:
     """Close the connections of an instance and wait for its threads."""
     components.http.close()
-    components.executor.shutdown()
+    components.lister.executor.shutdown()
 
 
 def restart() -> None:
