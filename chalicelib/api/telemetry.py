@@ -40,9 +40,6 @@ def _build_log_record(*arguments: Any, **options: Any) -> logging.LogRecord:
     return record
 
 
-# Decided here for all loggers, levels and handlers: also for those that the runtime or a library adds later.
-logging.setLogRecordFactory(_build_log_record)
-
 SLOW_SECONDS = 2.0
 """A list that takes longer is slow in the service level objective."""
 
@@ -58,11 +55,13 @@ class _Stdout(io.TextIOBase):
 
 
 class Telemetry:
-    """Writes logs, metrics and traces of this instance."""
+    """Writes logs, metrics and traces of this instance. Replaces the log records of all other loggers."""
 
     def __init__(self, settings: TelemetrySettings) -> None:
         self._settings = settings
         _own_loggers.add(settings.service)
+        # For all loggers, levels and handlers: also for those that the runtime or a library adds later.
+        logging.setLogRecordFactory(_build_log_record)
         self._logger = Logger(service=settings.service, location=None, stream=cast("IO[str]", _Stdout()))
         self._cold = True
 
