@@ -8,7 +8,7 @@ import click
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.options import ID, GlobalOptions, pass_options, read_hidden
 from redeemctl.rows import Change, account_id_of
-from redeemctl.secret import fingerprint, new_key, read_secret, replace_secret
+from redeemctl.secret import fingerprint, new_key, read_secret_version, replace_secret
 
 _APP_SECRET = re.compile(r"[!-~]{1,256}")
 
@@ -33,7 +33,7 @@ def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool)
     names = " ".join(dict.fromkeys(app_ids))
     with options.open_stage() as stage:
         added = dict.fromkeys(app_ids, "" if provider else read_app_secret(names))
-        seen = read_secret(stage)
+        seen = read_secret_version(stage)
         keys = seen.session_keys or [new_key()]
         changed = {app_id: seen.apps.get(app_id) for app_id in added if seen.apps.get(app_id) != added[app_id]}
         changes = [Change(f"secret of {a}", _describe(current), _describe(added[a])) for a, current in changed.items()]
@@ -54,7 +54,7 @@ def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool)
 def list_apps(options: GlobalOptions) -> None:
     """List the apps: whose they are, the fingerprints of their secrets, and how many merchants each has."""
     with options.open_stage() as stage:
-        apps = read_secret(stage).apps
+        apps = read_secret_version(stage).apps
         counts = Counter(item.get("app_id", {}).get("S") for item in stage.merchants.list_all())
     rows = [
         {
@@ -82,7 +82,7 @@ def remove_app(options: GlobalOptions, app_id: str) -> None:
         if users:
             used = f"app {app_id} is used by {len(users)} merchants, for example {users[0]}"
             raise CommandError(f"{used}; remove them or give them another app first")
-        seen = read_secret(stage)
+        seen = read_secret_version(stage)
         apps = {name: secret for name, secret in seen.apps.items() if name != app_id}
         options.change(
             [Change(f"secret of {app_id}", _describe(seen.apps[app_id]), "")] if app_id in seen.apps else [],

@@ -14,15 +14,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from redeemctl.errors import InvalidInputError
-from redeemctl.rows import MERCHANT_MEMBERS, STORE_MEMBERS, Merchant, Store, parse_value
+from redeemctl.rows import MERCHANT_MEMBERS, STORE_MEMBERS, MerchantRow, Store, parse_value
 
-SWITCHES = {name for name, field in Merchant.model_fields.items() if field.annotation in (bool, bool | None)}
+SWITCHES = {name for name, field in MerchantRow.model_fields.items() if field.annotation in (bool, bool | None)}
 STORE_COLUMNS = {name: "store_name" if name == "name" else name for name in STORE_MEMBERS}
 """Member of a store to column: a store's name and its merchant's have different columns."""
 
 COLUMNS: dict[str, tuple[type[BaseModel], str]] = {
-    **{name: (Merchant, name) for name in MERCHANT_MEMBERS},
-    "poi_id": (Merchant, "account_id"),
+    **{name: (MerchantRow, name) for name in MERCHANT_MEMBERS},
+    "poi_id": (MerchantRow, "account_id"),
     **{column: (Store, name) for name, column in STORE_COLUMNS.items()},
 }
 """Column to the field whose rule its values follow."""
@@ -78,7 +78,7 @@ def read_merchants(path: Path) -> tuple[dict[str, Entry], list[str]]:
     return entries, errors
 
 
-def write_csv(merchants: Iterable[Merchant]) -> str:
+def write_csv(merchants: Iterable[MerchantRow]) -> str:
     """Return merchants as CSV."""
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")

@@ -23,7 +23,7 @@ from redeemctl.rows import (
     LENIENT,
     Change,
     InvalidRowError,
-    Merchant,
+    MerchantRow,
     Patch,
     Store,
     account_id_of,
@@ -33,7 +33,7 @@ from redeemctl.rows import (
     parse_row,
     stores_of,
 )
-from redeemctl.secret import read_secret
+from redeemctl.secret import read_secret_version
 from redeemctl.stage import PARALLEL_WRITES
 from redeemctl.table import MerchantTable
 
@@ -43,7 +43,7 @@ MAX_LOST, MAX_LOST_SHARE = 5, 0.1
 """`--prune` removes more than both only with `--remove`."""
 
 TEMPLATE = [
-    Merchant(
+    MerchantRow(
         account_id="7100000000000000001",
         app_id="tt0123456789abcdef",
         name="四季小馆",
@@ -52,7 +52,7 @@ TEMPLATE = [
             "6602": Store(name="徐家汇店", latitude=Decimal("31.2"), longitude=Decimal("121.4")),
         },
     ),
-    Merchant(account_id="7100000000000000004", app_id="tt0123456789abcdef", name="巷口面馆"),
+    MerchantRow(account_id="7100000000000000004", app_id="tt0123456789abcdef", name="巷口面馆"),
 ]
 
 
@@ -81,7 +81,7 @@ def import_merchants(options: GlobalOptions, file: Path, *, prune: bool, remove:
     entries, errors = read_merchants(file)
     with options.open_stage() as stage:
         items = {account_id_of(item): item for item in stage.merchants.list_all()}
-        plans = plan_import(entries, items, read_secret(stage).apps, errors, prune=prune)
+        plans = plan_import(entries, items, read_secret_version(stage).apps, errors, prune=prune)
         if errors:
             raise InvalidInputError(f"{file}: nothing was changed\n" + "\n".join(f"  {error}" for error in errors))
         if not options.as_json:
@@ -256,7 +256,7 @@ def _to_json(plans: list[RowPlan], failures: dict[str, Exception], options: Glob
     }
 
 
-def _write_file(options: GlobalOptions, file: Path | None, merchants: list[Merchant]) -> None:
+def _write_file(options: GlobalOptions, file: Path | None, merchants: list[MerchantRow]) -> None:
     """Write merchants to a file, after a question if it exists, or to stdout."""
     if file is None:
         if options.as_json:

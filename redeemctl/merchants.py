@@ -8,7 +8,7 @@ from chalicelib.aws import Item
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.options import ID, GlobalOptions, StoreType, field_option, pass_options
 from redeemctl.output import print_json, print_note, print_rows
-from redeemctl.rows import InvalidRowError, Merchant, Patch, dump, edit_item, list_changes, parse_row
+from redeemctl.rows import InvalidRowError, MerchantRow, Patch, dump, edit_item, list_changes, parse_row
 from redeemctl.secret import get_app_secret
 from redeemctl.stage import Stage
 
@@ -20,12 +20,12 @@ def merchant() -> None:
 
 @merchant.command("add")
 @click.argument("account_id", type=ID)
-@field_option(Merchant, "app_id", "The merchant's mini-program. Required for a new merchant.", flag="--app")
-@field_option(Merchant, "name", "The display name.")
-@field_option(Merchant, "life_account_id", "The root account, sent as header Rpc-Transit-Life-Account.")
-@field_option(Merchant, "token_id", "The row of the access token. Default: the app's.")
-@field_option(Merchant, "notice", "A sentence that the pages show above list and coupon.")
-@field_option(Merchant, "redeeming", "on or off: whether the pages offer to redeem. Default: on.")
+@field_option(MerchantRow, "app_id", "The merchant's mini-program. Required for a new merchant.", flag="--app")
+@field_option(MerchantRow, "name", "The display name.")
+@field_option(MerchantRow, "life_account_id", "The root account, sent as header Rpc-Transit-Life-Account.")
+@field_option(MerchantRow, "token_id", "The row of the access token. Default: the app's.")
+@field_option(MerchantRow, "notice", "A sentence that the pages show above list and coupon.")
+@field_option(MerchantRow, "redeeming", "on or off: whether the pages offer to redeem. Default: on.")
 @click.option("--store", "stores", type=StoreType(), multiple=True, metavar="POI_ID=NAME", help="A store; repeatable.")
 @pass_options
 def add_merchant(

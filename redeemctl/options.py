@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from infra.account import begin
 from redeemctl.errors import NotConfirmedError
 from redeemctl.output import print_json, print_note, print_rows
-from redeemctl.rows import Change, Merchant, Store, parse_value
+from redeemctl.rows import Change, MerchantRow, Store, parse_value
 from redeemctl.stage import Stage, open_stage
 
 PROJECT = Path(__file__).parent.parent
@@ -132,7 +132,7 @@ class StoreType(click.ParamType[Any]):
         return ID.convert(poi_id, param, ctx), NAME.convert(name, param, ctx)
 
 
-ID = FieldType(Merchant, "account_id")
+ID = FieldType(MerchantRow, "account_id")
 NAME = FieldType(Store, "name")
 
 

@@ -1,6 +1,6 @@
 """A merchant's row: the strict description of a merchant and its stores, edits, and the list of changes. No I/O.
 
-The service reads rows leniently (`chalicelib.merchants`); whatever redeemctl writes fits `Merchant`. A test
+The service reads rows leniently (`chalicelib.merchants`); whatever redeemctl writes fits `MerchantRow`. A test
 compares the fields of both (`tests/unit/redeemctl/test_rows.py`).
 
 A store in the attribute `stores` has one of two forms: its name (S), or a map (M) of the members of `Store`. Both are
@@ -84,7 +84,7 @@ class Store(BaseModel):
         return self
 
 
-class Merchant(BaseModel):
+class MerchantRow(BaseModel):
     """A merchant. `stores` by poi_id, or None: it is served in all its stores."""
 
     account_id: Id
@@ -108,7 +108,7 @@ LENIENT = {"notice", "redeeming"}
 """Malformed, these attributes count as missing, as in the service."""
 
 STORE_MEMBERS = tuple(Store.model_fields)
-MERCHANT_MEMBERS = tuple(name for name in Merchant.model_fields if name != "stores")
+MERCHANT_MEMBERS = tuple(name for name in MerchantRow.model_fields if name != "stores")
 
 
 class InvalidRowError(CommandError):
@@ -144,7 +144,7 @@ def parse_value(model: type[BaseModel], name: str, text: str) -> Any:
         raise ValueError(f"{text!r}: {_message(error.errors()[0])}") from None
 
 
-def parse_row(item: Item) -> Merchant:
+def parse_row(item: Item) -> MerchantRow:
     """Parse a row; raises InvalidRowError that names every malformed attribute, except for those in `LENIENT`."""
     row = _to_row(item)
     errors = _find_errors(row)
@@ -152,7 +152,7 @@ def parse_row(item: Item) -> Merchant:
         del row[name], errors[name]
     if errors:
         raise InvalidRowError(row["account_id"], errors)
-    return Merchant.model_validate(row, strict=True)
+    return MerchantRow.model_validate(row, strict=True)
 
 
 def account_id_of(item: Item) -> str:
@@ -232,7 +232,7 @@ def _merge(target: Any, patch: Any) -> Any:
 def _find_errors(row: dict[str, Any]) -> dict[str, str]:
     """Return the messages about a row, by the dotted path of the attribute."""
     try:
-        Merchant.model_validate(row, strict=True)
+        MerchantRow.model_validate(row, strict=True)
     except ValidationError as error:
         return {".".join(map(str, details["loc"])): _message(details) for details in error.errors()}
     return {}

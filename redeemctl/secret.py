@@ -56,7 +56,7 @@ class SecretVersion:
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
-def read_secret(stage: Stage) -> SecretVersion:
+def read_secret_version(stage: Stage) -> SecretVersion:
     """Return the current version of a stage's secret; raises ConfigurationError if it is malformed."""
     client, name = stage.account.client("secretsmanager"), stage.settings.secret_name
     try:
@@ -100,7 +100,7 @@ def replace_secret(stage: Stage, seen: SecretVersion, content: dict[str, Any]) -
 
 def get_app_secret(stage: Stage, app_id: str) -> str:
     """Return an app's secret, "" for one of a service provider; raises CommandError for an unknown app."""
-    apps = read_secret(stage).apps
+    apps = read_secret_version(stage).apps
     if app_id not in apps:
         known = ", ".join(apps) or "none"
         raise CommandError(f"app {app_id} not found (apps: {known}); to add it: redeemctl app add {app_id}")
@@ -171,7 +171,7 @@ def rotate_key(options: GlobalOptions, *, revoke: bool) -> None:
 
 def _read_version(stage: Stage) -> SecretVersion:
     """Return the secret's current version; raises CommandError if it has no session key yet."""
-    version = read_secret(stage)
+    version = read_secret_version(stage)
     if not version.session_keys:
         raise CommandError("there is no session key yet; the first app creates it: redeemctl app add APP_ID")
     return version

@@ -9,7 +9,7 @@ import click
 from redeemctl.errors import CommandError
 from redeemctl.options import ID, GlobalOptions, pass_options
 from redeemctl.rows import Change
-from redeemctl.secret import fingerprint, get_app_secret, read_secret
+from redeemctl.secret import fingerprint, get_app_secret, read_secret_version
 from redeemctl.stage import Stage
 
 
@@ -23,7 +23,7 @@ def token() -> None:
 def show_tokens(options: GlobalOptions) -> None:
     """Show all tokens: fingerprint, expiry, who renews it, and the state of the renewal."""
     with options.open_stage() as stage:
-        apps = read_secret(stage).apps
+        apps = read_secret_version(stage).apps
         others = {item["token_id"]["S"] for item in stage.merchants.list_all() if item.get("token_id", {}).get("S")}
         ids = [*apps, *sorted(others - apps.keys())]
         tokens = [_describe(stage, token_id, bool(apps.get(token_id))) for token_id in ids]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sandbox.sample_data import App, Merchant, Purchase, SampleData
+from sandbox.sample_data import App, Purchase, SampleData, SampleMerchant
 
 TOKEN_SECONDS = 7200
 PREVIOUS_TOKEN_SECONDS = 300
@@ -252,7 +252,7 @@ class MockPlatform:
             raise PlatformError(2119003, "请求太过频繁,请稍后再试")
         return app
 
-    def _authorize(self, app: App, account_id: str, headers: dict[str, str]) -> Merchant:
+    def _authorize(self, app: App, account_id: str, headers: dict[str, str]) -> SampleMerchant:
         """Return the merchant if it has authorized the app."""
         merchant = self.data.merchants.get(account_id)
         if merchant is None or app.app_id not in merchant.authorized:

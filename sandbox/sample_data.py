@@ -66,7 +66,7 @@ class App:
 
 
 @dataclass
-class Merchant:
+class SampleMerchant:
     """A merchant account with its stores: poi_id to name, or to name, address, phone and position."""
 
     account_id: str
@@ -108,7 +108,7 @@ class SampleData:
     """All sample data, by app_id, account_id and customer key."""
 
     apps: dict[str, App] = field(default_factory=dict)
-    merchants: dict[str, Merchant] = field(default_factory=dict)
+    merchants: dict[str, SampleMerchant] = field(default_factory=dict)
     customers: dict[str, Customer] = field(default_factory=dict)
     purchases: dict[str, list[Purchase]] = field(default_factory=dict)
 
@@ -135,7 +135,7 @@ def load(folder: Path = DATA_FOLDER) -> SampleData:
     for entry in _read(folder / "apps.json"):
         data.apps[entry["app_id"]] = App(**entry)
     for entry in _read(folder / "merchants.json"):
-        data.merchants[entry["account_id"]] = Merchant(**entry)
+        data.merchants[entry["account_id"]] = SampleMerchant(**entry)
     for entry in _read(folder / "customers.json"):
         data.customers[entry["key"]] = Customer(**entry)
         data.purchases[entry["key"]] = parse_purchases(_read(folder / "orders" / f"{entry['key']}.json"))

@@ -21,7 +21,7 @@ from chalicelib.merchants import parse_merchant
 from redeemctl.acceptance.recording import RecordedCall, RecordingTransport
 from redeemctl.acceptance.shapes import type_of
 from redeemctl.errors import CommandError, NotConfirmedError
-from redeemctl.secret import get_app_secret, read_secret
+from redeemctl.secret import get_app_secret, read_secret_version
 from redeemctl.stage import Stage
 
 ORDER_PATH = "/api/trade/v2/fulfillment/order_can_use/"
@@ -181,7 +181,7 @@ class Run:
             if merchant.app_id != self.app_id:
                 raise CommandError(f"merchant {merchant.account_id} belongs to app {merchant.app_id}")
             token_id, self._life_account_id = merchant.token_id, merchant.life_account_id
-        secret = read_secret(self.stage).apps.get(token_id)
+        secret = read_secret_version(self.stage).apps.get(token_id)
         tokens = self.stage.tokens_of(self._douyin)
         row = tokens.read_row(token_id, self.stage.new_context())
         self._secrets |= {secret or "", row.access_token or ""}

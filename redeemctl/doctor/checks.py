@@ -26,7 +26,7 @@ from redeemctl.doctor import customers, platform, resources
 from redeemctl.doctor.aws_errors import AWS_ERRORS, explain, judge_error
 from redeemctl.doctor.findings import Check, Finding, T, failed, not_checked, ok, warning
 from redeemctl.rows import account_id_of
-from redeemctl.secret import SecretVersion, read_secret
+from redeemctl.secret import SecretVersion, read_secret_version
 from redeemctl.stage import PARALLEL_QUERIES, Stage
 
 SEE_SECRET = "see the check secret"  # noqa: S105 - a text
@@ -118,7 +118,7 @@ class Checks:
 
     def _check_secret(self, name: str) -> Check[SecretVersion]:
         try:
-            version = read_secret(self.stage)
+            version = read_secret_version(self.stage)
         except errors.ConfigurationError:
             # The content is not shown: it may hold secrets.
             text = 'malformed; expected {"apps": {"APP_ID": "APP_SECRET"}, "session_keys": ["KEY"]}'

@@ -6,11 +6,11 @@ from itertools import groupby
 import click
 
 from redeemctl.doctor.checks import Checks
-from redeemctl.doctor.findings import Finding, Outcome, exit_code, group, summarize
+from redeemctl.doctor.findings import Finding, Status, exit_code, group, summarize
 from redeemctl.options import ID, GlobalOptions, pass_options
 from redeemctl.output import print_json, print_note
 
-_MARKS = {Outcome.OK: "✓", Outcome.WARNING: "!", Outcome.FAILED: "✗", Outcome.NOT_CHECKED: "?"}
+_MARKS = {Status.OK: "✓", Status.WARNING: "!", Status.FAILED: "✗", Status.NOT_CHECKED: "?"}
 MAX_SHOWN_RESOURCES = 10
 
 
@@ -47,7 +47,7 @@ def _print(findings: list[Finding]) -> None:
     names = ", ".join(filter(None, map(_describe, findings[:MAX_SHOWN_RESOURCES])))
     more = f" and {rest} more (--json lists all)" if rest > 0 else ""
     count = f"({len(findings)})" if len(findings) > 1 else ""
-    click.echo(" ".join(filter(None, (_MARKS[first.outcome], first.id, count, names))) + more)
+    click.echo(" ".join(filter(None, (_MARKS[first.status], first.id, count, names))) + more)
     click.echo(f"    {first.text}")
     if first.advice:
         click.echo(f"    → {first.advice}")

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from infra import smoke
-from redeemctl.doctor.findings import Finding, Outcome, not_checked, ok
+from redeemctl.doctor.findings import Finding, Status, not_checked, ok
 
 HOURS = 24
 
@@ -33,11 +33,11 @@ def judge_log(reply: Any, active: Collection[str]) -> Iterator[Finding]:
     for account_id, counts in codes.items():
         if account_id not in active and (count := counts["merchant_not_found"]):
             # An id that was never served may be invented.
-            outcome = Outcome.FAILED if counts["ok"] else Outcome.WARNING
+            status = Status.FAILED if counts["ok"] else Status.WARNING
             text = f"customers asked for it in the last {HOURS} hours, but it is not in the table, or suspended"
-            yield Finding("merchant.log", account_id, outcome, text, _MISSING, count=count)
+            yield Finding("merchant.log", account_id, status, text, _MISSING, count=count)
         elif account_id in active and not counts["ok"]:
             text = f"all lists of the last {HOURS} hours have failed: {', '.join(sorted(+counts))}"
-            yield Finding("merchant.log", account_id, Outcome.FAILED, text, _FAILED, count=counts.total())
+            yield Finding("merchant.log", account_id, Status.FAILED, text, _FAILED, count=counts.total())
     served = sum(counts["ok"] > 0 for counts in codes.values())
     yield ok("merchant.log", f"{served} merchants", f"had lists for customers in the last {HOURS} hours")

@@ -15,7 +15,7 @@ EXIT_NOT_CHECKED = 6
 """No check failed, but at least one could not be made."""
 
 
-class Outcome(enum.StrEnum):
+class Status(enum.StrEnum):
     """The outcome of a check. A warning needs attention soon, but nothing is wrong yet."""
 
     OK = "ok"
@@ -29,14 +29,14 @@ class Finding:
     """The result of one check.
 
     `id` is the stable id of the check (docs/operate.md lists them), `what` the checked resource. `text` says what was
-    found, `advice` what to do; it is empty if the outcome is OK. Neither names the resource, so that
+    found, `advice` what to do; it is empty if the status is OK. Neither names the resource, so that
     `group` can group findings that differ only in it. `logid` is that of the platform's reply, if there is one. `count`
     is the number of requests, if the finding is about several.
     """
 
     id: str
     what: str
-    outcome: Outcome
+    status: Status
     text: str
     advice: str = ""
     logid: str = ""
@@ -44,29 +44,29 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding as JSON data."""
-        data = {"id": self.id, "what": self.what, "outcome": self.outcome.value, "text": self.text}
+        data = {"id": self.id, "what": self.what, "outcome": self.status.value, "text": self.text}
         extra = {"logid": self.logid, "count": self.count}
         return data | {"advice": self.advice} | {name: value for name, value in extra.items() if value}
 
 
 def ok(check_id: str, what: str, text: str) -> Finding:
     """Return the finding of a check that passed."""
-    return Finding(check_id, what, Outcome.OK, text)
+    return Finding(check_id, what, Status.OK, text)
 
 
 def warning(check_id: str, what: str, text: str, advice: str) -> Finding:
     """Return the finding that something needs attention soon."""
-    return Finding(check_id, what, Outcome.WARNING, text, advice)
+    return Finding(check_id, what, Status.WARNING, text, advice)
 
 
 def failed(check_id: str, what: str, text: str, advice: str, logid: str = "") -> Finding:
     """Return the finding of a check that failed."""
-    return Finding(check_id, what, Outcome.FAILED, text, advice, logid)
+    return Finding(check_id, what, Status.FAILED, text, advice, logid)
 
 
 def not_checked(check_id: str, what: str, reason: str, advice: str) -> Finding:
     """Return the finding that a check could not be made, and why."""
-    return Finding(check_id, what, Outcome.NOT_CHECKED, f"not checked: {reason}", advice)
+    return Finding(check_id, what, Status.NOT_CHECKED, f"not checked: {reason}", advice)
 
 
 def deploy(stage: str) -> str:
@@ -76,26 +76,26 @@ def deploy(stage: str) -> str:
 
 def group(findings: Iterable[Finding]) -> list[list[Finding]]:
     """Group the findings that differ only in the resource, its logid and its count."""
-    groups: dict[tuple[str, Outcome, str, str], list[Finding]] = {}
+    groups: dict[tuple[str, Status, str, str], list[Finding]] = {}
     for finding in findings:
-        groups.setdefault((finding.id, finding.outcome, finding.text, finding.advice), []).append(finding)
+        groups.setdefault((finding.id, finding.status, finding.text, finding.advice), []).append(finding)
     return list(groups.values())
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
     """Return the exit code of the command."""
-    outcomes = {finding.outcome for finding in findings}
-    if Outcome.FAILED in outcomes:
+    statuses = {finding.status for finding in findings}
+    if Status.FAILED in statuses:
         return EXIT_FAILED
-    return EXIT_NOT_CHECKED if Outcome.NOT_CHECKED in outcomes else 0
+    return EXIT_NOT_CHECKED if Status.NOT_CHECKED in statuses else 0
 
 
 def summarize(findings: Iterable[Finding]) -> str:
     """Return the last line of the output. It says that all is well only if everything was checked."""
-    counts = Counter(finding.outcome for finding in findings)
-    failures, warnings, unknown = counts[Outcome.FAILED], counts[Outcome.WARNING], counts[Outcome.NOT_CHECKED]
+    counts = Counter(finding.status for finding in findings)
+    failures, warnings, unknown = counts[Status.FAILED], counts[Status.WARNING], counts[Status.NOT_CHECKED]
     checked = counts.total() - unknown
-    if counts.total() == counts[Outcome.OK]:
+    if counts.total() == counts[Status.OK]:
         return f"all {checked} checks passed"
     parts = [f"checked: {checked}"]
     parts += [f"failed: {failures}", f"could not be checked: {unknown}"] if failures or unknown else ["nothing failed"]

@@ -36,7 +36,7 @@ ANOTHER_PAGE = json.dumps({"data": {"error_code": 0, "total": 7, "orders": [ANOT
 
 
 @dataclass
-class Outcome:
+class AcceptanceRun:
     exit_code: int
     output: str
     report: dict[str, Any]
@@ -68,7 +68,7 @@ class Operator:
 
     def run(
         self, *arguments: str, customer: str | None = CUSTOMER_AS_DOCUMENTED, answers: str = "", yes: bool = True
-    ) -> Outcome:
+    ) -> AcceptanceRun:
         code = "" if customer is None else self.platform.issue_login_code(customer)
         command = ["--project", str(self.folder), "--stage", STAGE, "acceptance", "--app", APP_ID]
         command += ["--merchant", ACCOUNT_ID, "--store", POI_ID, "--output", str(self.folder / "out")]
@@ -77,7 +77,7 @@ class Operator:
         stdin = f"{code}\n{answers}" if code else answers
         result = CliRunner().invoke(redeemctl, [*command, *arguments], input=stdin, catch_exceptions=False)
         report = json.loads(result.stdout) if yes and result.stdout.startswith("{") else {}
-        return Outcome(result.exit_code, result.output, report, self.folder / "out" / "report.md")
+        return AcceptanceRun(result.exit_code, result.output, report, self.folder / "out" / "report.md")
 
 
 @pytest.fixture

@@ -19,12 +19,12 @@ from infra.bundle import Build
 from infra.comparison import Difference
 from redeemctl.doctor import customers, platform, resources
 from redeemctl.doctor.aws_errors import judge_error
-from redeemctl.doctor.findings import Finding, Outcome, exit_code, failed, group, not_checked, ok, summarize, warning
+from redeemctl.doctor.findings import Finding, Status, exit_code, failed, group, not_checked, ok, summarize, warning
 from redeemctl.secret import SecretVersion
 from tests.unit.fakes import PROBLEM_TYPES
 
 NOW = 1_800_000_000.0
-OK, WARNING, FAILED, UNKNOWN = Outcome.OK, Outcome.WARNING, Outcome.FAILED, Outcome.NOT_CHECKED
+OK, WARNING, FAILED, UNKNOWN = Status.OK, Status.WARNING, Status.FAILED, Status.NOT_CHECKED
 ONE_OK = ok("a", "x", "fine")
 ONE_WARNING = warning("b", "", "soon", "do")
 ONE_FAILED = failed("c", "1", "bad", "do", "LOG1")
@@ -57,33 +57,33 @@ def test_a_finding_is_json_data_and_has_a_logid_only_from_the_platform() -> None
     assert replace(ONE_OK, count=3).to_json()["count"] == 3
 
 
-def judged(finding: Finding, outcome: Outcome, text: str, advice: str = "") -> None:
+def judged(finding: Finding, status: Status, text: str, advice: str = "") -> None:
     """Check a finding, and that it has advice exactly if something is to be done."""
-    assert finding.outcome is outcome
+    assert finding.status is status
     assert text in finding.text
     assert advice in finding.advice
-    assert bool(finding.advice) == (outcome is not OK)
+    assert bool(finding.advice) == (status is not OK)
 
 
 @pytest.mark.parametrize(
-    ("configured", "outcome", "text"),
+    ("configured", "status", "text"),
     [({"a": 1}, OK, "valid"), ({"a": 2, "b": 3}, WARNING, ".chalice/config.json is older: a, b differ")],
 )
-def test_the_generated_configuration_fits_the_settings(configured: Any, outcome: Outcome, text: str) -> None:
-    judged(resources.judge_settings(configured, {"a": 1}, "dev"), outcome, text)
+def test_the_generated_configuration_fits_the_settings(configured: Any, status: Status, text: str) -> None:
+    judged(resources.judge_settings(configured, {"a": 1}, "dev"), status, text)
 
 
 @pytest.mark.parametrize(
-    ("content", "outcome", "text"),
+    ("content", "status", "text"),
     [
         (({"tt1": "s"}, ["k" * 16]), OK, "apps: 1, session keys: 1"),
         (({}, ["k" * 16]), FAILED, "no app"),
         (({"tt1": "s"}, ["short"]), FAILED, "fewer than 16 characters"),
     ],
 )
-def test_the_secret_has_an_app_and_long_keys(content: Any, outcome: Outcome, text: str) -> None:
+def test_the_secret_has_an_app_and_long_keys(content: Any, status: Status, text: str) -> None:
     version = SecretVersion("1", NOW, *content)
-    judged(resources.judge_secret("secret", version), outcome, text)
+    judged(resources.judge_secret("secret", version), status, text)
 
 
 def test_each_difference_from_the_settings_is_a_failed_check() -> None:
@@ -99,7 +99,7 @@ def test_each_difference_from_the_settings_is_a_failed_check() -> None:
 
 
 @pytest.mark.parametrize(
-    ("runs", "failures", "seconds_since_deployment", "outcome", "text"),
+    ("runs", "failures", "seconds_since_deployment", "status", "text"),
     [
         (3, 2, 90000, OK, "a run has ended without an error in the last 25 minutes"),
         (3, 3, 90000, FAILED, "all runs of the last 25 minutes have failed"),
@@ -109,9 +109,9 @@ def test_each_difference_from_the_settings_is_a_failed_check() -> None:
     ],
 )
 def test_a_run_of_the_schedule_succeeded_in_the_last_25_minutes(
-    runs: int, failures: int, seconds_since_deployment: float, outcome: Outcome, text: str
+    runs: int, failures: int, seconds_since_deployment: float, status: Status, text: str
 ) -> None:
-    judged(resources.judge_last_run("f", seconds_since_deployment, "dev", runs, failures), outcome, text)
+    judged(resources.judge_last_run("f", seconds_since_deployment, "dev", runs, failures), status, text)
 
 
 TOPIC = "arn:aws:sns:us-east-1:000000000000:douyin-redemption-dev-alarms"
@@ -129,7 +129,7 @@ REPAIR = "run make deploy STAGE=dev REPAIR=1, as an administrator"
 )
 def test_an_alarm_that_fires_or_notifies_nobody_is_a_failed_check(changes: Any, text: str, advice: str) -> None:
     [healthy] = resources.judge_alarms([ALARM], "dev")
-    assert healthy.outcome is OK
+    assert healthy.status is OK
     [finding] = resources.judge_alarms([ALARM | changes], "dev")
     judged(finding, FAILED, text, advice)
 
@@ -141,7 +141,7 @@ def test_an_alarm_may_fire_and_notify_nobody_and_without_alarms_the_stack_is_to_
 
 
 @pytest.mark.parametrize(
-    ("arns", "email", "outcome"),
+    ("arns", "email", "status"),
     [
         ([], "a@b.c", FAILED),
         (["arn:confirmed"], "a@b.c", OK),
@@ -149,10 +149,10 @@ def test_an_alarm_may_fire_and_notify_nobody_and_without_alarms_the_stack_is_to_
         (["Deleted"], None, WARNING),
     ],
 )
-def test_somebody_is_told_of_alarms(arns: list[str], email: str | None, outcome: Outcome) -> None:
+def test_somebody_is_told_of_alarms(arns: list[str], email: str | None, status: Status) -> None:
     subscriptions = [{"Endpoint": "a@b.c", "SubscriptionArn": arn} for arn in arns]
     [finding] = resources.judge_subscriptions("topic", subscriptions, email, "dev")
-    assert finding.outcome is outcome
+    assert finding.status is status
 
 
 def response(status: int, body: Any, content_type: str = "application/problem+json") -> requests.Response:
@@ -169,7 +169,7 @@ LOGIN = smoke.refused_login("tt1")
 
 
 @pytest.mark.parametrize(
-    ("found", "outcome", "advice"),
+    ("found", "status", "advice"),
     [
         (response(401, {"code": "unauthenticated", "request_id": "1"}), OK, ""),
         (response(503, {"code": "app_misconfigured", "request_id": "1"}), FAILED, "app add"),
@@ -181,8 +181,8 @@ LOGIN = smoke.refused_login("tt1")
         (response(503, {"code": "token_unavailable", "request_id": "1"}), FAILED, "the check token"),
     ],
 )
-def test_the_advice_on_a_refused_login_follows_the_problem(found: Any, outcome: Outcome, advice: str) -> None:
-    judged(resources.judge_response("api.login", "https://x", found, LOGIN, "dev"), outcome, "", advice)
+def test_the_advice_on_a_refused_login_follows_the_problem(found: Any, status: Status, advice: str) -> None:
+    judged(resources.judge_response("api.login", "https://x", found, LOGIN, "dev"), status, "", advice)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def upstream(code: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("found", "outcome", "text", "advice"),
+    ("found", "status", "text", "advice"),
     [
         (response(200, {"certificates": []}), OK, "the endpoint returns a list", ""),
         (response(502, {"code": "upstream_rejected", **upstream(2119001)}), OK, "platform error 2119001", ""),
@@ -219,9 +219,9 @@ def upstream(code: int) -> dict[str, Any]:
     ],
 )
 def test_a_list_is_in_order_if_it_succeeds_or_the_platform_has_answered(
-    found: Any, outcome: Outcome, text: str, advice: str
+    found: Any, status: Status, text: str, advice: str
 ) -> None:
-    judged(resources.judge_list("1", found, "dev"), outcome, text, advice)
+    judged(resources.judge_list("1", found, "dev"), status, text, advice)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ NOT_THERE = "but it is not in the table, or suspended"
 
 
 @pytest.mark.parametrize(
-    ("found", "outcome", "text", "count"),
+    ("found", "status", "text", "count"),
     [
         (reply(log_row("1", "merchant_not_authorized", 7)), FAILED, f"{ALL_FAILED}merchant_not_authorized", 7),
         (reply(log_row("1", "ok", 3, "unavailable"), log_row("1", "upstream_timeout", 4)), FAILED,
@@ -281,10 +281,10 @@ NOT_THERE = "but it is not in the table, or suspended"
     ],
 )  # fmt: skip
 def test_a_merchant_whose_lists_all_failed_is_named_from_the_log_and_so_is_an_unknown_one(
-    found: Any, outcome: Outcome, text: str, count: int
+    found: Any, status: Status, text: str, count: int
 ) -> None:
     finding, _ = customers.judge_log(found, ["1", "2"])
-    judged(finding, outcome, text)
+    judged(finding, status, text)
     assert (finding.id, finding.count) == ("merchant.log", count)
 
 
@@ -309,7 +309,7 @@ def test_without_a_complete_answer_of_the_log_nothing_is_called_well(status: str
 
 
 @pytest.mark.parametrize(
-    ("body", "outcome"),
+    ("body", "status"),
     [
         ({"status": "ok", "version": "1", "commit": "a1"}, OK),
         ({"status": "ok", "version": "2", "commit": "a1"}, WARNING),
@@ -317,9 +317,9 @@ def test_without_a_complete_answer_of_the_log_nothing_is_called_well(status: str
         ({"message": "Forbidden"}, FAILED),
     ],
 )
-def test_another_version_or_commit_is_a_warning(body: Any, outcome: Outcome) -> None:
+def test_another_version_or_commit_is_a_warning(body: Any, status: Status) -> None:
     probe = smoke.health(Build("1", "a1"))
-    assert resources.judge_response("api.health", "https://x", response(200, body), probe, "dev").outcome is outcome
+    assert resources.judge_response("api.health", "https://x", response(200, body), probe, "dev").status is status
 
 
 def unavailable(code: int) -> errors.RedemptionError:
@@ -370,7 +370,7 @@ def test_a_platform_that_does_not_answer_the_function_either_is_not_called_a_fau
 
 
 @pytest.mark.parametrize(
-    ("row", "is_foreign", "outcome", "text"),
+    ("row", "is_foreign", "status", "text"),
     [
         (TokenRow("t", int(NOW) + 1201), False, OK, "expires in 1201 s"),
         (TokenRow("t", int(NOW) + 1201, failure="10013"), False, FAILED, "has failed: platform error 10013: the"),
@@ -391,9 +391,9 @@ def test_a_platform_that_does_not_answer_the_function_either_is_not_called_a_fau
     ],
 )
 def test_a_short_token_is_a_warning_and_one_of_another_system_must_only_be_valid(
-    row: TokenRow, is_foreign: bool, outcome: Outcome, text: str
+    row: TokenRow, is_foreign: bool, status: Status, text: str
 ) -> None:
-    judged(platform.judge_token("tt1", row, NOW, is_foreign=is_foreign), outcome, text)
+    judged(platform.judge_token("tt1", row, NOW, is_foreign=is_foreign), status, text)
 
 
 def aws_error(code: str) -> ClientError:
@@ -401,7 +401,7 @@ def aws_error(code: str) -> ClientError:
 
 
 @pytest.mark.parametrize(
-    ("check_id", "error", "outcome", "text", "advice"),
+    ("check_id", "error", "status", "text", "advice"),
     [
         ("table", aws_error("ResourceNotFoundException"), FAILED, "it does not exist", "A lost table, secret or role"),
         ("secret", aws_error("InvalidRequestException"), FAILED, "to be deleted", "A lost table, secret or role"),
@@ -424,6 +424,6 @@ def aws_error(code: str) -> ClientError:
     ],
 )  # fmt: skip
 def test_an_error_of_aws_says_what_is_missing_or_why_nothing_was_checked(
-    check_id: str, error: Exception, outcome: Outcome, text: str, advice: str
+    check_id: str, error: Exception, status: Status, text: str, advice: str
 ) -> None:
-    judged(judge_error(check_id, "x", error, "dev", "eu-west-1"), outcome, text, advice)
+    judged(judge_error(check_id, "x", error, "dev", "eu-west-1"), status, text, advice)

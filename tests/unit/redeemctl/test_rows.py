@@ -14,7 +14,7 @@ from chalicelib.merchants import StoreView, parse_merchant
 from infra.bundle import ROOT
 from redeemctl import rows
 from redeemctl.merchants import add_merchant
-from redeemctl.rows import Change, InvalidRowError, Merchant, Store
+from redeemctl.rows import Change, InvalidRowError, MerchantRow, Store
 
 STORE = {"name": "徐家汇店", "address": "a", "latitude": Decimal("31.20"), "longitude": Decimal("121.4")}
 
@@ -26,13 +26,13 @@ def make_item(**attributes: Any) -> Item:
 @pytest.mark.parametrize(
     ("model", "name", "text", "value"),
     [
-        (Merchant, "account_id", "7100000000000000001", "7100000000000000001"),
-        (Merchant, "token_id", "", None),
-        (Merchant, "name", " 四季小馆 ", "四季小馆"),
-        (Merchant, "active", "TRUE", True),
-        (Merchant, "redeeming", "off", False),
-        (Merchant, "redeeming", "", None),
-        (Merchant, "notice", "今" * 200, "今" * 200),
+        (MerchantRow, "account_id", "7100000000000000001", "7100000000000000001"),
+        (MerchantRow, "token_id", "", None),
+        (MerchantRow, "name", " 四季小馆 ", "四季小馆"),
+        (MerchantRow, "active", "TRUE", True),
+        (MerchantRow, "redeeming", "off", False),
+        (MerchantRow, "redeeming", "", None),
+        (MerchantRow, "notice", "今" * 200, "今" * 200),
         (Store, "address", "", None),
         (Store, "latitude", "31.2327", Decimal("31.2327")),
         (Store, "latitude", "-90", Decimal(-90)),
@@ -46,15 +46,15 @@ def test_what_an_operator_writes_becomes_a_value(model: Any, name: str, text: st
 @pytest.mark.parametrize(
     ("model", "name", "text", "rule"),
     [
-        *((Merchant, "account_id", text, "1 to 64 characters") for text in
+        *((MerchantRow, "account_id", text, "1 to 64 characters") for text in
           ("", "abc def", "人民广场店", "1\n", "１２", "x" * 65)),
-        (Merchant, "app_id", "", "1 to 64 characters"),
-        (Merchant, "account_id", "7.29678E+18", "format the column as text"),
-        (Merchant, "name", "a\tb", "control character"),
-        (Merchant, "name", "x" * 201, "200 characters"),
-        (Merchant, "active", "maybe", "boolean"),
-        (Merchant, "redeeming", "maybe", "boolean"),
-        (Merchant, "notice", "今" * 201, "200 characters"),
+        (MerchantRow, "app_id", "", "1 to 64 characters"),
+        (MerchantRow, "account_id", "7.29678E+18", "format the column as text"),
+        (MerchantRow, "name", "a\tb", "control character"),
+        (MerchantRow, "name", "x" * 201, "200 characters"),
+        (MerchantRow, "active", "maybe", "boolean"),
+        (MerchantRow, "redeeming", "maybe", "boolean"),
+        (MerchantRow, "notice", "今" * 201, "200 characters"),
         (Store, "name", " ", "at least 1 character"),
         (Store, "latitude", "90.1", "90"),
         (Store, "latitude", "north", "decimal"),
@@ -177,26 +177,26 @@ def test_the_service_reads_what_redeemctl_writes() -> None:
 
 
 def test_redeemctl_has_the_attributes_of_the_service() -> None:
-    assert Merchant.model_fields.keys() == {*merchants.Merchant.__struct_fields__}
+    assert MerchantRow.model_fields.keys() == {*merchants.Merchant.__struct_fields__}
     assert {"poi_id", *Store.model_fields} == {*StoreView.__struct_fields__}
     # `merchant suspend` and `resume` write `active`.
     options = {option.name for option in add_merchant.params}
-    assert Merchant.model_fields.keys() - options == {"active"}
+    assert MerchantRow.model_fields.keys() - options == {"active"}
 
 
 @pytest.mark.parametrize("page", ["deploy.md", "deploy.zh-CN.md"])
 def test_the_table_of_rows_has_each_attribute(page: str) -> None:
     [row] = re.findall(r"^\| `MERCHANT#.*", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE)
-    names = {*Merchant.model_fields, *Store.model_fields} - {"account_id"}
+    names = {*MerchantRow.model_fields, *Store.model_fields} - {"account_id"}
     assert {name for name in names if f"`{name}`" not in row} == set()
 
 
 def test_the_service_reads_the_attributes_of_lenient_leniently() -> None:
     strict = set()
-    for name in Merchant.model_fields.keys() - {"account_id"}:
+    for name in MerchantRow.model_fields.keys() - {"account_id"}:
         try:
             parse_merchant("7", make_item(**{name: {"L": []}}))
         except ConfigurationError:
             strict.add(name)
     # A malformed name is hidden from customers, but an operator is to correct it.
-    assert Merchant.model_fields.keys() - {"account_id", "name"} - strict == rows.LENIENT
+    assert MerchantRow.model_fields.keys() - {"account_id", "name"} - strict == rows.LENIENT

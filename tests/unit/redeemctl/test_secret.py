@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.errors import ConfigurationError
 from redeemctl.errors import CommandError, ConflictError
-from redeemctl.secret import CURRENT, LABEL, MAX_BYTES, SecretVersion, read_secret, replace_secret
+from redeemctl.secret import CURRENT, LABEL, MAX_BYTES, SecretVersion, read_secret_version, replace_secret
 from tests.unit.fakes import NOW
 
 VALUE = '{"apps": {"tt1": "s"}, "session_keys": ["k"], "later": 1}'
@@ -62,17 +62,17 @@ def client_error(code: str) -> ClientError:
 
 def replace(client: FakeClient, content: Any) -> None:
     """Replace the version that is read."""
-    replace_secret(client.stage, read_secret(client.stage), content)
+    replace_secret(client.stage, read_secret_version(client.stage), content)
 
 
 def test_a_version_is_read_with_the_time_of_its_creation() -> None:
-    seen = read_secret(FakeClient(VALUE).stage)
+    seen = read_secret_version(FakeClient(VALUE).stage)
     assert seen == SecretVersion("v0", NOW, {"tt1": "s"}, ["k"], json.loads(VALUE))
 
 
 def test_the_first_version_of_a_secret_is_current_at_once() -> None:
     client = FakeClient()
-    assert read_secret(client.stage) == SecretVersion()
+    assert read_secret_version(client.stage) == SecretVersion()
     replace(client, {"apps": {}, "session_keys": ["k"]})
     assert client.labels == {CURRENT: "v0", LABEL: "v0"}
 
