@@ -9,8 +9,9 @@ from chalice.app import Chalice, Request, Response
 
 from chalicelib.api.problems import FRAMEWORK_PROBLEMS, INTERNAL_ERROR, Problem, problem_for_error, problem_for_type
 from chalicelib.api.telemetry import Telemetry, format_error
-from chalicelib.context import RequestContext, RequestRecord
+from chalicelib.context import RequestContext
 from chalicelib.errors import RedemptionError
+from chalicelib.record import RequestRecord
 
 RouteFunction = Callable[..., str]
 

@@ -10,10 +10,11 @@ from chalicelib.api.problems import ProblemView, problem_for_error
 from chalicelib.api.validation import LoginBody
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
-from chalicelib.context import ListReport, Outcome, RequestContext
+from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.errors import TokenRefusedError, UnauthenticatedError, UpstreamMalformedError
+from chalicelib.record import ListReport, Outcome
 from chalicelib.redaction import RedactedStruct
 from chalicelib.sessions import PROBE_OPEN_ID, Session, encode_session, hash_open_id
 from chalicelib.tokens.provider import TokenProvider

@@ -17,8 +17,8 @@ from typing import IO, Any, cast
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from chalicelib.context import ABANDONED, Call, ListReport, Outcome, RequestRecord
 from chalicelib.errors import RedemptionError
+from chalicelib.record import ABANDONED, Call, ListReport, Outcome, RequestRecord
 from chalicelib.settings import TelemetrySettings, is_traced
 
 _own_loggers: set[str] = set()

@@ -11,11 +11,12 @@ from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
 from chalicelib.certificates.fetching import PageFetcher, RateLimitCache
 from chalicelib.certificates.paging import PagedResult, list_pages
 from chalicelib.certificates.views import BuiltViews, ListView, build_views
-from chalicelib.context import ListReport, RequestContext
+from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.merchants import Merchant, MerchantRepository
+from chalicelib.record import ListReport
 from chalicelib.sessions import Session
 from chalicelib.tokens.provider import NO_TOKEN, CachedToken, TokenProvider
 

@@ -10,8 +10,8 @@ import pytest
 
 import app as application
 from chalicelib.api.telemetry import Telemetry
-from chalicelib.context import OperatorWarning, RequestRecord
 from chalicelib.credentials import STALENESS_METRIC
+from chalicelib.record import OperatorWarning, RequestRecord
 from chalicelib.settings import TelemetrySettings
 from infra.api_gateway import _ACCESS_LOG_FIELDS
 from infra.cloudformation import TEMPLATE

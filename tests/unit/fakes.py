@@ -12,7 +12,7 @@ from chalicelib.api import problems
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.aws import ConditionFailedError, Item, Table
 from chalicelib.certificates.fetching import PageFetcher
-from chalicelib.context import Deadline, RequestContext, RequestRecord
+from chalicelib.context import Deadline, RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.models import Certificate, Order
@@ -20,6 +20,7 @@ from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response, Selection
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import Evidence, RedemptionError, StorageUnavailableError, TokenRefusedError
+from chalicelib.record import RequestRecord
 
 NOW = 1_800_000_000.0
 APP_ID = "ttapp0000000000001"

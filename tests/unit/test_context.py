@@ -7,8 +7,9 @@ import pytest
 
 from chalicelib import context as context_module
 from chalicelib import errors
-from chalicelib.context import ABANDONED, Call, Deadline, RequestContext
+from chalicelib.context import Deadline, RequestContext
 from chalicelib.errors import Evidence
+from chalicelib.record import ABANDONED, Call
 from tests.unit.fakes import Clock, LambdaContext, make_context
 
 INFINITE = float("inf")

@@ -11,7 +11,8 @@ PACKAGE = ROOT / "chalicelib"
 # From the bottom up: a module may import modules of the lines above its own line, and no others of ours.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("commit", "errors", "redaction"),
-    ("cache", "context", "settings"),
+    ("cache", "record", "settings"),
+    ("context",),
     ("retry", "timeouts", "credentials", "douyin.codes", "douyin.models"),
     ("douyin.lenient",),
     ("aws", "douyin.connections", "douyin.protocol", "sessions"),

@@ -11,7 +11,8 @@ from chalice.app import BadRequestError, Chalice, Request
 
 from chalicelib import errors
 from chalicelib.api.application import Application
-from chalicelib.context import Outcome, RequestContext, RequestRecord
+from chalicelib.context import RequestContext
+from chalicelib.record import Outcome, RequestRecord
 from sandbox import gateway
 from tests.unit.fakes import FakeTelemetry, LambdaContext
 

@@ -12,8 +12,9 @@ from chalicelib.api.validation import LoginBody
 from chalicelib.aws import Item
 from chalicelib.certificates.listing import CertificateLister, Rows
 from chalicelib.certificates.views import ListView
-from chalicelib.context import Deadline, ListReport, Outcome, RequestContext
+from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.protocol import Selection
+from chalicelib.record import ListReport, Outcome
 from chalicelib.sessions import PROBE_OPEN_ID, Session, decode_session, hash_open_id
 from chalicelib.tokens.provider import TokenProvider
 from sandbox.sample_data import ACCOUNT_ID, POI_ID

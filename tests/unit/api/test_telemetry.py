@@ -11,7 +11,7 @@ from chalicelib import errors
 from chalicelib.api import telemetry as telemetry_module
 from chalicelib.api.problems import problem_for_error
 from chalicelib.api.telemetry import WITHHELD, Telemetry
-from chalicelib.context import ABANDONED, Call, ListReport, OperatorWarning, Outcome, RequestRecord
+from chalicelib.record import ABANDONED, Call, ListReport, OperatorWarning, Outcome, RequestRecord
 from chalicelib.settings import TelemetrySettings
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import NOW

@@ -1,0 +1,96 @@
+"""The record of one request or scheduled run. Log line, metrics and trace are written from it."""
+
+import time
+
+import msgspec
+
+from chalicelib.errors import RedemptionError
+
+ABANDONED = "abandoned"
+
+
+class Call(msgspec.Struct):
+    """One entry of the call log: a call to another service.
+
+    The codes and the logid are the platform's.
+    """
+
+    service: str
+    name: str
+    #: In epoch seconds.
+    started: float
+    #: The duration.
+    seconds: float = 0.0
+    #: `ok`, the `reason` of an error of this service, the type of any other error, or `abandoned` for a call that was
+    #: aborted, or had not ended at the report.
+    outcome: str = ABANDONED
+    error_code: int = 0
+    sub_error_code: int = 0
+    logid: str = ""
+
+
+class ListReport(msgspec.Struct, frozen=True):
+    """What a list has returned, and what was wrong with the platform's pages. Numbers are counts."""
+
+    pages: int
+    certificates: int
+    malformed: int = 0
+    #: Paths in the platform's document.
+    malformed_fields: list[str] = []
+    lost_page_error: RedemptionError | None = None
+    #: This and `total` are there when the list ended with fewer certificates than the platform's total.
+    received: int | None = None
+    total: int | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a request ended, or the list in a login."""
+
+    #: `ok`, or the code of the problem.
+    code: str = "ok"
+    is_callers_mistake: bool = False
+    #: What caused the problem.
+    error: BaseException | None = None
+
+
+class OperatorWarning(msgspec.Struct, frozen=True):
+    """Something that went wrong without failing the request."""
+
+    #: For the operator.
+    text: str
+    #: The metric that counts the requests with such a warning, if there is one.
+    metric: str = ""
+
+
+class RequestRecord(msgspec.Struct):
+    """What happened in one HTTP request or scheduled run. There is one per request; its parts share it.
+
+    Every part may append to the two logs, `calls` and `warnings`, from any thread (list.append is atomic). All other
+    facts are return values, which the route or the job, or the application that has called it, stores here.
+    """
+
+    request_id: str = ""
+    #: API Gateway's. The client can choose the `request_id`, but not this one.
+    extended_request_id: str = ""
+    started: float = msgspec.field(default_factory=time.time)
+    calls: list[Call] = []
+    warnings: list[OperatorWarning] = []
+    #: Only of a login.
+    app_id: str = ""
+    account_id: str = ""
+    #: Only when a list was requested.
+    poi_id: str = ""
+    #: The salted hash of the open_id.
+    user: str = ""
+    #: Whether a check of this project has sent the request, which then counts in no metric of customers.
+    is_probe: bool = False
+    outcome: Outcome = Outcome()
+    #: That of the list in a login.
+    list_outcome: Outcome | None = None
+    #: Only when a list was returned.
+    list_report: ListReport | None = None
+    token_seconds_left: int | None = None
+
+    def add_warning(self, text: str, metric: str = "") -> None:
+        """Add a warning."""
+        self.warnings.append(OperatorWarning(text, metric))
