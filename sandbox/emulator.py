@@ -3,13 +3,11 @@
 - ministack can import REST APIs, but does not route ImportRestApi (`POST /restapis?mode=import`) and PutRestApi
   (`PUT /restapis/{id}`) to its importer.
 - CloudFormation does not know `AWS::Logs::QueryDefinition`: here the resource is accepted and has no effect.
-- CloudFormation does not know `AWS::ApiGateway::DomainName`.
 - CloudFormation cannot create alarms on metric math: here such an alarm watches its first metric.
 - PutSecretValue leaves a custom label on several versions; on AWS a label is on one version only.
 - CloudFormation ignores a table's point-in-time recovery setting.
 - A secret without a value has a version.
 - ListSubscriptionsByTopic: AWS shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
-- FilterLogEvents does not know alternatives (`?ERROR ?"Task timed out"`).
 - Logs Insights does not know `stats`: here, with `filter` before it, lines of JSON are counted by their fields.
 - A query of the log fails while lines arrive.
 - GetFunction of a version returns the URL of the present code; here, the URL of the version's code.
@@ -23,9 +21,7 @@
 import contextlib
 import functools
 import json
-import os
 import re
-import shlex
 import threading
 import time
 from collections import Counter
@@ -39,8 +35,6 @@ from ministack.services import cloudwatch_logs, dynamodb, lambda_svc, secretsman
 from ministack.services.cloudformation import provisioners
 
 app = ministack.app.app
-
-_REGION = os.environ["MINISTACK_REGION"]
 
 _REQUEST_SECONDS = 15.0
 """A request to a function ends within this time."""
@@ -56,39 +50,24 @@ async def _route_imports(handle: Any, method: str, path: str, *request: Any) -> 
     _, body, query = request
     parts = path.strip("/").split("/")
     if parts[0] == "restapis" and (method, len(parts)) == ("POST", 1) and "mode" in query:
-        types = _first(query.get("endpointConfigurationTypes")) or "REGIONAL"
-        spec = json.loads(body)
-        api_id = v1._import_rest_api(spec, {"endpointConfiguration": {"types": [types]}})
-        return _rest_api_response(api_id, spec, 201)
+        types = {"types": query["endpointConfigurationTypes"]}
+        api_id = v1._import_rest_api(json.loads(body), {"endpointConfiguration": types})
+        return v1._v1_response(v1._rest_api_view(v1._rest_apis[api_id]), 201)
     if parts[0] == "restapis" and (method, len(parts)) == ("PUT", 2):
         return _put_rest_api(parts[1], json.loads(body))
     return await handle(method, path, *request)
 
 
 def _put_rest_api(api_id: str, spec: dict[str, Any]) -> Any:
-    if api_id not in v1._rest_apis:
-        return v1._get_rest_api(api_id)
-    # On AWS the deployed version stays active until the next deployment. Here the change is active at once.
-    resources = v1._resources[api_id]
-    root = next(resource for resource in resources.values() if resource["path"] == "/")
-    resources.clear()
-    resources[root["id"]] = {**root, "resourceMethods": {}}
-    for path, item in spec.get("paths", {}).items():
-        v1._import_path_item(api_id, path, item)
-    return _rest_api_response(api_id, spec, 200)
-
-
-def _rest_api_response(api_id: str, spec: dict[str, Any], status: int) -> Any:
-    size = spec.get("x-amazon-apigateway-minimum-compression-size")
-    if size not in (None, ""):
-        v1._rest_apis[api_id]["minimumCompressionSize"] = int(size)
-    return v1._v1_response(v1._rest_api_view(v1._rest_apis[api_id]), status)
-
-
-def _first(value: str | list[str] | None) -> str | None:
-    if isinstance(value, list):
-        return value[0] if value else None
-    return value
+    if api_id in v1._rest_apis:
+        # On AWS the deployed version stays active until the next deployment. Here the change is active at once.
+        resources = v1._resources[api_id]
+        root = next(resource for resource in resources.values() if resource["path"] == "/")
+        resources.clear()
+        resources[root["id"]] = {**root, "resourceMethods": {}}
+        for path, item in spec.get("paths", {}).items():
+            v1._import_path_item(api_id, path, item)
+    return v1._get_rest_api(api_id)
 
 
 @_replaces(lambda_svc, "_schedule_state_transition")
@@ -155,14 +134,6 @@ def _show_pending_subscriptions(list_subscriptions: Any, params: dict[str, Any])
         if not subscription["confirmed"]:
             text = text.replace(f"<SubscriptionArn>{subscription['arn']}<", "<SubscriptionArn>PendingConfirmation<")
     return status, headers, text.encode()
-
-
-@_replaces(cloudwatch_logs, "_compile_filter_pattern")
-def _compile_alternatives(compile_pattern: Any, raw: str) -> Any:
-    if not raw.startswith("?"):
-        return compile_pattern(raw)
-    terms = [term.removeprefix("?") for term in shlex.split(raw)]
-    return lambda message: any(term in message for term in terms)
 
 
 @_replaces(cloudwatch_logs, "_collect_query_records")
@@ -246,12 +217,6 @@ def _watch_first_metric(record: Any, name: str, properties: dict[str, Any]) -> A
     return record(name, simple | {**first["Metric"], "Period": first["Period"], "Statistic": first["Stat"]})
 
 
-def _create_domain(properties: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    name = properties["DomainName"]
-    v1._create_domain_name({"domainName": name, "regionalCertificateArn": properties["RegionalCertificateArn"]})
-    return name, {"RegionalDomainName": f"d-{name}.execute-api.{_REGION}.amazonaws.com"}
-
-
 _handlers = provisioners._RESOURCE_HANDLERS
 _create_table = _handlers["AWS::DynamoDB::Table"]["create"]
 _create_secret = _handlers["AWS::SecretsManager::Secret"]["create"]
@@ -276,9 +241,4 @@ _handlers["AWS::Logs::QueryDefinition"] = {
     "create": lambda logical_id, properties, stack: (f"{stack}-{logical_id}", {}),  # noqa: ARG005
     "update": lambda physical_id, old, new, stack: (physical_id, {}),  # noqa: ARG005
     "delete": lambda physical_id, properties: None,  # noqa: ARG005
-}
-_handlers["AWS::ApiGateway::DomainName"] = {
-    "create": lambda logical_id, properties, stack: _create_domain(properties),  # noqa: ARG005
-    "update": lambda physical_id, old, new, stack: _create_domain(new),  # noqa: ARG005
-    "delete": lambda physical_id, properties: v1._delete_domain_name(physical_id),  # noqa: ARG005
 }
