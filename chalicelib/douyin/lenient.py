@@ -15,12 +15,22 @@ from chalicelib.douyin.models import MAX_ID_LENGTH
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 
-
 _CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\n\r")
 _CONTROLS_AS_BLANKS = bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS))
 """Of the control characters in a text, tabs and line breaks are kept. Each of the others would become six bytes of
 JSON, and the response might not fit.
 """
+
+
+class _Field(msgspec.Struct, frozen=True):
+    """A field of a model."""
+
+    name: str
+    #: The type of its value, without the `| None` of an optional field.
+    read_as: Any
+    #: The struct that it is, or that its list holds.
+    struct: type[msgspec.Struct] | None
+    is_required: bool
 
 
 def decode_json(body: bytes) -> Any:
@@ -46,18 +56,18 @@ def read(value: Any, model: type[_S], path: str, malformed: list[str]) -> _S | N
         malformed.append(path)
         return None
     fields: dict[str, Any] = {}
-    for name, field_type, nested, is_required in _fields(model):
-        part = value.get(name)
-        part_path = f"{path}.{name}" if path else name
+    for field in _fields(model):
+        part = value.get(field.name)
+        part_path = f"{path}.{field.name}" if path else field.name
         if part is None:
-            if is_required:
+            if field.is_required:
                 malformed.append(part_path)
                 return None
             continue
-        found = _read_field(part, field_type, nested, part_path, malformed)
-        if found is None and is_required:
+        found = _read_field(part, field, part_path, malformed)
+        if found is None and field.is_required:
             return None
-        fields[name] = found
+        fields[field.name] = found
     # A field that is there and None is malformed; a missing one is not in `fields`.
     together: frozenset[str] = getattr(model, "TOGETHER", frozenset())
     if any(fields.get(name, ...) is None for name in together):
@@ -65,19 +75,20 @@ def read(value: Any, model: type[_S], path: str, malformed: list[str]) -> _S | N
     return model(**fields)
 
 
-def _read_field(value: Any, field_type: Any, nested: type | None, path: str, malformed: list[str]) -> Any:
-    if nested is not None and get_origin(field_type) is not list:
-        return read(value, nested, path, malformed)
-    if nested is not None:
+def _read_field(value: Any, field: _Field, path: str, malformed: list[str]) -> Any:
+    struct = field.struct
+    if struct is not None and struct is field.read_as:
+        return read(value, struct, path, malformed)
+    if struct is not None:
         if not isinstance(value, list):
             malformed.append(path)
             return None
-        elements = [read(element, nested, path, malformed) for element in value]
+        elements = [read(element, struct, path, malformed) for element in value]
         return [element for element in elements if element is not None]
     if isinstance(value, str):
         value = value.encode("utf-8", "replace").decode()
     try:
-        return _read_bool(value) if field_type is bool else msgspec.convert(value, field_type, strict=False)
+        return _read_bool(value) if field.read_as is bool else msgspec.convert(value, field.read_as, strict=False)
     except (msgspec.ValidationError, ValueError):
         malformed.append(path)
         return None
@@ -96,20 +107,18 @@ def _read_bool(value: Any) -> bool:
 
 
 @functools.cache
-def _fields(model: type[msgspec.Struct]) -> list[tuple[str, Any, type | None, bool]]:
-    """Return name, type, struct type inside (or None), and whether it is required, for each field of a struct."""
-    return [(field.name, *_inner(field.type), field.required) for field in msgspec.structs.fields(model)]
+def _fields(model: type[msgspec.Struct]) -> list[_Field]:
+    return [_to_field(field.name, field.type, field.required) for field in msgspec.structs.fields(model)]
 
 
-def _inner(field_type: Any) -> tuple[Any, type | None]:
-    """Return a type, without the `| None` of an optional one, and the struct that it is or that its list holds."""
+def _to_field(name: str, field_type: Any, is_required: bool) -> _Field:
     if get_origin(field_type) in (Union, types.UnionType):
         parts = [part for part in get_args(field_type) if part is not type(None)]
         if len(parts) == 1:
-            return _inner(parts[0])
+            return _to_field(name, parts[0], is_required)
     element = get_args(field_type)[0] if get_origin(field_type) is list else field_type
     is_struct = isinstance(element, type) and issubclass(element, msgspec.Struct)
-    return field_type, element if is_struct else None
+    return _Field(name, field_type, element if is_struct else None, is_required)
 
 
 def _parse_int(digits: str) -> int | float:
