@@ -8,19 +8,18 @@ import contextlib
 import functools
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import requests
 from botocore.exceptions import ClientError
 
-from chalicelib.aws import Item
 from chalicelib.credentials import parse_credentials
 from chalicelib.errors import ConfigurationError
 from chalicelib.merchants import MERCHANT_PREFIX, Merchant, parse_merchant
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
 from chalicelib.tokens.lease import TokenRow, token_key
-from infra.account import Account
+from infra.account import Account, scan_rows
 from infra.bundle import Build
 from infra.cloudformation import secret_name, stack_name
 from infra.comparison import Difference, compare_functions, compare_schedule
@@ -197,13 +196,6 @@ def read_object(response: requests.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
-
-
-def scan_rows(client: Any, table: str, prefix: str) -> Iterator[Item]:
-    """Yield the rows whose key has this prefix."""
-    has_prefix = {"FilterExpression": "begins_with(pk, :p)", "ExpressionAttributeValues": {":p": {"S": prefix}}}
-    pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True, **has_prefix)
-    return (item for page in pages for item in page["Items"])
 
 
 def repeat(check: Callable[[], T], is_final: Callable[[T], bool], pause: float = _POLL_SECONDS) -> T:
