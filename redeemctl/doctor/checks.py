@@ -14,7 +14,7 @@ from pathlib import Path
 import requests
 
 from chalicelib import errors
-from chalicelib.merchants import Merchant, parse_merchant
+from chalicelib.merchants import Merchant
 from chalicelib.sessions import PROBE_OPEN_ID
 from infra import bundle, comparison, smoke, versions
 from infra.account import Account, check_account
@@ -24,8 +24,7 @@ from infra.cloudformation import stack_name
 from infra.stage_settings import StageError, StageSettings, read_stage_settings
 from redeemctl.doctor import customers, platform, resources
 from redeemctl.doctor.aws_errors import AWS_ERRORS, explain, judge_error
-from redeemctl.doctor.findings import Check, Finding, T, failed, not_checked, ok, warning
-from redeemctl.rows import account_id_of
+from redeemctl.doctor.findings import Finding, failed, not_checked, ok, warning
 from redeemctl.secret import SecretVersion, read_secret_version
 from redeemctl.stage import PARALLEL_QUERIES, Stage
 
@@ -76,8 +75,10 @@ class Checks:
     def _check_stage(self, account: Account, settings: StageSettings) -> Iterator[Finding]:
         target = comparison.Target(account, self.project, self.name, settings, overrides=self.stage.overrides)
         secret_name = self.stage.settings.secret_name
-        secret = (yield from self._attempt("secret", secret_name, self._check_secret(secret_name))) or SecretVersion()
-        api_id = yield from self._attempt("api", "API", self._check_api(target))
+        secret, finding = self._check_secret(secret_name)
+        yield finding
+        api_id, findings = self._check_api(target)
+        yield from findings
         target = dataclasses.replace(target, api_id=api_id)
         self.way_back = self._find_way_back()
         schedule, topic = function_names(self.name)["refresh_tokens"], f"{stack_name(self.name)}-alarms"
@@ -102,31 +103,34 @@ class Checks:
         else:
             yield from _skip(("login", "token", "merchant", "merchant.log"), "no app is known", SEE_SECRET)
 
-    def _attempt(self, check_id: str, what: str, check: Check[T]) -> Check[T | None]:
-        """Make a check and return its result, or None if an error of AWS ends it."""
+    def _attempt(self, check_id: str, what: str, findings: Iterable[Finding]) -> Iterator[Finding]:
+        """Yield the findings of a check, and that of an error of AWS that ends it."""
         try:
-            return (yield from check)
+            yield from findings
         except AWS_ERRORS as error:
-            yield judge_error(check_id, what, error, self.name, self.stage.account.region)
-            return None
+            yield self._judge_error(check_id, what, error)
 
-    def _compare(self, check_id: str, kind: str, target: comparison.Target) -> Check[None]:
+    def _judge_error(self, check_id: str, what: str, error: Exception) -> Finding:
+        return judge_error(check_id, what, error, self.name, self.stage.account.region)
+
+    def _compare(self, check_id: str, kind: str, target: comparison.Target) -> Iterator[Finding]:
         """Compare what is deployed of one kind with the settings."""
         differences = comparison.COMPARISONS[kind](target)
         what = stack_name(self.name) if kind in ("stack", "table") else kind
         return self._attempt(check_id, what, resources.judge_differences(check_id, what, differences, self.name))
 
-    def _check_secret(self, name: str) -> Check[SecretVersion]:
+    def _check_secret(self, name: str) -> tuple[SecretVersion, Finding]:
+        """Return the secret with its finding; an empty one if it cannot be read."""
         try:
             version = read_secret_version(self.stage)
         except errors.ConfigurationError:
             # The content is not shown: it may hold secrets.
             text = 'malformed; expected {"apps": {"APP_ID": "APP_SECRET"}, "session_keys": ["KEY"]}'
             advice = 'restore a former version: docs/operate.md, "Back up and restore"'
-            yield failed("secret", name, text, advice)
-            return SecretVersion()
-        yield resources.judge_secret(name, version)
-        return version
+            return SecretVersion(), failed("secret", name, text, advice)
+        except AWS_ERRORS as error:
+            return SecretVersion(), self._judge_error("secret", name, error)
+        return version, resources.judge_secret(name, version)
 
     def _find_way_back(self) -> str:
         client, function = self.stage.account.client("lambda"), stack_name(self.name)
@@ -151,17 +155,17 @@ class Checks:
             ids = ("api.health", "api.unknown_route", "api.login")
             yield from _skip(ids, "the API's URL is unknown", "see the check api")
 
-    def _check_api(self, target: comparison.Target) -> Check[str | None]:
-        """Return the id of the stage's API."""
+    def _check_api(self, target: comparison.Target) -> tuple[str | None, list[Finding]]:
+        """Return the id of the stage's API, or None if it is unknown, with the findings."""
         try:
             api_id = find_rest_api(self.stage.account.client("apigateway"), self.name, target.settings)
+            differences = comparison.compare_api(dataclasses.replace(target, api_id=api_id))
+            return api_id, list(resources.judge_differences("api", api_id or "API", differences, self.name))
         except StageError as error:
             text, _, advice = str(error).partition("\n")
-            yield failed("api", "API", text, advice or f"correct infra/stages/{self.name}.toml")
-            return None
-        differences = comparison.compare_api(dataclasses.replace(target, api_id=api_id))
-        yield from resources.judge_differences("api", api_id or "API", differences, self.name)
-        return api_id
+            return None, [failed("api", "API", text, advice or f"correct infra/stages/{self.name}.toml")]
+        except AWS_ERRORS as error:
+            return None, [self._judge_error("api", "API", error)]
 
     def _check_endpoint(self, url: str, app_id: str | None) -> Iterator[Finding]:
         version = bundle.parse_version((self.project / "chalicelib" / "__init__.py").read_text(encoding="utf-8"))
@@ -181,7 +185,7 @@ class Checks:
                 self.is_silent |= check_id == "api.login" and resources.why_stop(response) == resources.NO_ANSWER
                 yield resources.judge_response(check_id, url, response, probe, self.name, way_back=self.way_back)
 
-    def _check_last_run(self, function: str) -> Check[None]:
+    def _check_last_run(self, function: str) -> Iterator[Finding]:
         now, client = time.time(), self.stage.account.client("cloudwatch")
         dimensions = [{"Name": "FunctionName", "Value": function}]
 
@@ -195,12 +199,12 @@ class Checks:
         seconds = self._seconds_since_change(function)
         yield resources.judge_last_run(function, seconds, self.name, count("Invocations"), count("Errors"))
 
-    def _check_alarms(self) -> Check[None]:
+    def _check_alarms(self) -> Iterator[Finding]:
         pages = self.stage.account.client("cloudwatch").get_paginator("describe_alarms")
         found = pages.paginate(AlarmNamePrefix=f"{stack_name(self.name)}-").build_full_result()
         yield from resources.judge_alarms(found.get("MetricAlarms", ()), self.name)
 
-    def _check_subscriptions(self, account: Account, topic: str, email: str | None) -> Check[None]:
+    def _check_subscriptions(self, account: Account, topic: str, email: str | None) -> Iterator[Finding]:
         arn = f"arn:{account.partition}:sns:{account.region}:{account.id}:{topic}"
         pages = self.stage.account.client("sns").get_paginator("list_subscriptions_by_topic")
         found = pages.paginate(TopicArn=arn).build_full_result().get("Subscriptions", ())
@@ -210,20 +214,25 @@ class Checks:
         apps = secret.apps
         provided = [app_id for app_id, app_secret in apps.items() if not app_secret]
         yield from self._check_logins(apps, provided)
-        rows = yield from self._attempt("merchant", self.stage.settings.table_name, self._check_rows(apps))
-        if rows is None:
+        rows: Mapping[str, Merchant | None] = {}
+        try:
+            items = self.stage.merchants.list_all()
+        except AWS_ERRORS as error:
+            yield self._judge_error("merchant", self.stage.settings.table_name, error)
             yield from _skip(["merchant.log"], "the merchants are unknown", "see the check merchant")
         else:
+            rows, findings = resources.judge_rows(items, apps)
+            yield from findings
             yield from self._attempt("merchant.log", "log", self._check_log(rows))
             if self.merchant not in {None, *rows}:
                 yield failed("merchant", self.merchant or "", "it is not in the table", "see redeemctl merchant list")
-        merchants = [found for found in (rows or {}).values() if found and found.active and found.app_id in apps]
+        merchants = [found for found in rows.values() if found and found.active and found.app_id in apps]
         used = {merchant.token_id for merchant in merchants}
         apps_without_merchants = apps.keys() - {merchant.app_id for merchant in merchants}
         tokens = {}
         for token_id in sorted(used.union(apps_without_merchants, provided)):
-            token = self._check_token(token_id, apps.get(token_id, ""))
-            tokens[token_id] = yield from self._attempt("token", token_id, token)
+            tokens[token_id], finding = self._check_token(token_id, apps.get(token_id, ""))
+            yield finding
         if not urls:
             yield from _skip(["merchant"], "the API's URL is unknown", "see the check api")
             return
@@ -236,7 +245,7 @@ class Checks:
         if count := len(usable) - len(asked):
             yield ok("merchant", f"{count} others", "valid row; no list was requested without --merchant")
 
-    def _check_log(self, rows: Mapping[str, Merchant | None]) -> Check[None]:
+    def _check_log(self, rows: Mapping[str, Merchant | None]) -> Iterator[Finding]:
         client, now = self.stage.account.client("logs"), int(time.time())
         log = {"logGroupName": f"/aws/lambda/{stack_name(self.name)}", "queryString": customers.QUERY}
         query = client.start_query(**log, startTime=now - customers.HOURS * 3600, endTime=now + 1)
@@ -254,7 +263,7 @@ class Checks:
         if count := len(apps) - len(asked):
             yield ok("login", f"{count} others", "of service providers; no login was tried")
 
-    def _check_login(self, app_id: str, app_secret: str) -> Check[None]:
+    def _check_login(self, app_id: str, app_secret: str) -> Iterator[Finding]:
         """Log in with an invalid code: with a valid app id and secret, or token, the platform refuses the code."""
         stage, context = self.stage, self.stage.new_context()
         host = stage.settings.login_api if app_secret else stage.settings.open_api
@@ -275,60 +284,34 @@ class Checks:
         else:
             yield failed("login", app_id, "the platform accepted an invalid login code", f"is {host} the platform?")
 
-    def _check_rows(self, apps: Mapping[str, str]) -> Check[dict[str, Merchant | None]]:
-        """Judge the merchants' rows. Return the merchants by account_id, None for a malformed row."""
-        items = self.stage.merchants.list_all()
-        if not items:
-            yield failed("merchant", "", "there are no merchants", "run redeemctl merchant add")
-        merchants = dict[str, Merchant | None]()
-        for item in items:
-            account_id = account_id_of(item)
-            merchants[account_id] = None
-            try:
-                merchants[account_id] = merchant = parse_merchant(account_id, item)
-            except errors.ConfigurationError as error:
-                text = f"malformed row: {str(error).removeprefix(f'merchant {account_id}: ')}"
-                advice = "correct it in the DynamoDB console, or redeemctl merchant remove ACCOUNT_ID and add it again"
-                yield failed("merchant", account_id, text, advice)
-                continue
-            app_id = merchant.app_id
-            if not merchant.active:
-                yield ok("merchant", account_id, "suspended, not queried")
-            elif app_id not in apps:
-                text = f"its app {app_id} is not in the secret: customers cannot log in"
-                advice = f"redeemctl app add {app_id}, or correct it: redeemctl merchant add ACCOUNT_ID --app APP_ID"
-                yield failed("merchant", account_id, text, advice)
-        return merchants
+    def _check_token(self, token_id: str, app_secret: str) -> tuple[bool, Finding]:
+        """Return whether a token is valid, with the finding. `app_secret` is "" if another system renews it."""
+        try:
+            return self._renew_token(token_id, app_secret)
+        except AWS_ERRORS as error:
+            return False, self._judge_error("token", token_id, error)
 
-    def _check_token(self, token_id: str, app_secret: str) -> Check[bool]:
-        """Check a token, and return whether it is valid. `app_secret` is "" if another system renews it.
-
-        It is renewed only if it is missing or has expired.
-        """
+    def _renew_token(self, token_id: str, app_secret: str) -> tuple[bool, Finding]:
+        """Renew a token only if it is missing or has expired."""
         store, now = self.stage.tokens, time.time()
         row = store.read_row(token_id, self.stage.new_context())
         is_valid = bool(row.access_token) and row.expires_at > now
         if not app_secret or is_valid:
-            yield platform.judge_token(token_id, row, now, is_foreign=not app_secret)
-        elif self.dry_run:
+            return is_valid, platform.judge_token(token_id, row, now, is_foreign=not app_secret)
+        if self.dry_run:
             reason = "it has to be renewed, which --dry-run prevents"
-            yield not_checked("token", token_id, reason, "run doctor without --dry-run")
-        else:
-            context = self.stage.new_context()
-            try:
-                # Under the service's own lease: a token that an instance has just minted is used.
-                store.renew(token_id, row, context)
-            except errors.TokenUnavailableError as error:
-                cause: errors.RedemptionError = error
-                # Each attempt, also for a customer, begins another pause. In a pause only the row has the cause.
-                if not error.evidence and (reason := store.read_row(token_id, self.stage.new_context()).failure):
-                    cause = errors.UpstreamError(reason)
-                host = self.stage.settings.open_api
-                yield failed("token", token_id, *platform.explain(cause, host, is_silent=self.is_silent))
-            else:
-                yield ok("token", token_id, "renewed now")
-                return True
-        return is_valid
+            return False, not_checked("token", token_id, reason, "run doctor without --dry-run")
+        try:
+            # Under the service's own lease: a token that an instance has just minted is used.
+            store.renew(token_id, row, self.stage.new_context())
+        except errors.TokenUnavailableError as error:
+            cause: errors.RedemptionError = error
+            # Each attempt, also for a customer, begins another pause. In a pause only the row has the cause.
+            if not error.evidence and (reason := store.read_row(token_id, self.stage.new_context()).failure):
+                cause = errors.UpstreamError(reason)
+            host = self.stage.settings.open_api
+            return False, failed("token", token_id, *platform.explain(cause, host, is_silent=self.is_silent))
+        return True, ok("token", token_id, "renewed now")
 
     def _check_lists(self, asked: Sequence[Merchant], url: str, secret: SecretVersion) -> Iterator[Finding]:
         """Ask the endpoint for the list of each merchant's first store, until one is rate limited or gets no answer."""

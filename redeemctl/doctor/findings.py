@@ -2,13 +2,9 @@
 
 import enum
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-T = TypeVar("T")
-Check = Generator["Finding", None, T]
-"""Yields the findings of a check, and returns what other checks need."""
+from typing import Any
 
 EXIT_FAILED = 1
 EXIT_NOT_CHECKED = 6

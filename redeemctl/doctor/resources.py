@@ -1,20 +1,22 @@
 """Judge the resources of a stage as AWS describes them, and the responses of its public endpoint."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 import msgspec
 import requests
 
-from chalicelib.errors import Evidence
-from chalicelib.merchants import Merchant
+from chalicelib.aws import Item
+from chalicelib.errors import ConfigurationError, Evidence
+from chalicelib.merchants import Merchant, parse_merchant
 from infra import smoke
 from infra.cloudformation import stack_name
 from infra.comparison import Difference, repair_advice
 from redeemctl.doctor import platform
-from redeemctl.doctor.findings import Check, Finding, deploy, failed, not_checked, ok, warning
+from redeemctl.doctor.findings import Finding, deploy, failed, not_checked, ok, warning
+from redeemctl.rows import account_id_of
 from redeemctl.secret import SecretVersion
 
 MIN_KEY_LENGTH = 16
@@ -73,7 +75,7 @@ def judge_secret(name: str, version: SecretVersion) -> Finding:
     return ok("secret", name, f"apps: {len(version.apps)}, session keys: {len(version.session_keys)}")
 
 
-def judge_differences(check_id: str, what: str, differences: Iterable[Difference], stage: str) -> Check[None]:
+def judge_differences(check_id: str, what: str, differences: Iterable[Difference], stage: str) -> Iterator[Finding]:
     """Judge what is deployed by its differences from the settings."""
     default = f"{deploy(stage)}, which sets what infra/stages/{stage}.toml says"
     raised = f"write the same value into infra/stages/{stage}.toml, or the next deployment resets it"
@@ -135,6 +137,30 @@ def judge_subscriptions(topic: str, subscriptions: Iterable[Any], email: str | N
         else:
             findings.append(ok(check_id, endpoint, "confirmed"))
     return findings
+
+
+def judge_rows(items: Sequence[Item], apps: Collection[str]) -> tuple[dict[str, Merchant | None], list[Finding]]:
+    """Return the merchants by account_id, None for a malformed row, and the findings."""
+    findings = [] if items else [failed("merchant", "", "there are no merchants", "run redeemctl merchant add")]
+    merchants = dict[str, Merchant | None]()
+    for item in items:
+        account_id = account_id_of(item)
+        merchants[account_id] = None
+        try:
+            merchants[account_id] = merchant = parse_merchant(account_id, item)
+        except ConfigurationError as error:
+            text = f"malformed row: {str(error).removeprefix(f'merchant {account_id}: ')}"
+            advice = "correct it in the DynamoDB console, or redeemctl merchant remove ACCOUNT_ID and add it again"
+            findings.append(failed("merchant", account_id, text, advice))
+            continue
+        app_id = merchant.app_id
+        if not merchant.active:
+            findings.append(ok("merchant", account_id, "suspended, not queried"))
+        elif app_id not in apps:
+            text = f"its app {app_id} is not in the secret: customers cannot log in"
+            advice = f"redeemctl app add {app_id}, or correct it: redeemctl merchant add ACCOUNT_ID --app APP_ID"
+            findings.append(failed("merchant", account_id, text, advice))
+    return merchants, findings
 
 
 def choose_merchants(merchants: Sequence[Merchant], account_id: str | None) -> list[Merchant]:
