@@ -5,6 +5,7 @@ import { describe, test } from "node:test";
 import type { Certificate, Problem, Store } from "../src/coupons/client/client";
 import type * as Dates from "../src/coupons/pages/certificates/dates";
 import type * as Details from "../src/coupons/pages/certificates/detail";
+import type * as Groups from "../src/coupons/pages/certificates/groups";
 import type * as Messages from "../src/coupons/pages/certificates/messages";
 import type * as Rows from "../src/coupons/pages/certificates/rows";
 import type * as States from "../src/coupons/pages/certificates/state";
@@ -13,7 +14,8 @@ import type { Verdict } from "../src/coupons/pages/certificates/verdict";
 import { loadBuilt } from "./built";
 
 const { clockText, dateText, daysBetween } = loadBuilt<typeof Dates>("coupons/pages/certificates/dates");
-const { cardsOf, groupsOf, remainderText, yuan } = loadBuilt<typeof Rows>("coupons/pages/certificates/rows");
+const { groupsOf } = loadBuilt<typeof Groups>("coupons/pages/certificates/groups");
+const { cardsOf, remainderText, yuan } = loadBuilt<typeof Rows>("coupons/pages/certificates/rows");
 const { detailOf } = loadBuilt<typeof Details>("coupons/pages/certificates/detail");
 const { countText, dialogOf, noticeOf, stepsOf, unusableText, waitLeft } = loadBuilt<typeof Messages>(
   "coupons/pages/certificates/messages",

@@ -3,14 +3,14 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Certificate, Problem } from "../src/coupons/client/client";
-import type * as Rows from "../src/coupons/pages/certificates/rows";
+import type * as Expiries from "../src/coupons/pages/certificates/expiry";
 import type * as States from "../src/coupons/pages/certificates/state";
 import type * as Submissions from "../src/coupons/pages/certificates/submission";
 import type * as Verdicts from "../src/coupons/pages/certificates/verdict";
 import { loadBuilt } from "./built";
 
 const { INITIAL_STATE, nextState } = loadBuilt<typeof States>("coupons/pages/certificates/state");
-const { expiryOf } = loadBuilt<typeof Rows>("coupons/pages/certificates/rows");
+const { expiryOf } = loadBuilt<typeof Expiries>("coupons/pages/certificates/expiry");
 const { newSubmission, stateOf, withList } = loadBuilt<typeof Submissions>("coupons/pages/certificates/submission");
 const { verdictOf } = loadBuilt<typeof Verdicts>("coupons/pages/certificates/verdict");
 

@@ -1,7 +1,6 @@
 /** What `config.ts` can set. It may be that of an older version of this folder. */
 
 import type { Certificate } from "./client/client";
-import { config } from "./config";
 
 export interface Config {
   api: string;
@@ -31,5 +30,3 @@ export interface Config {
    */
   onSelect?: (certificate: Certificate, store: { account_id: string; poi_id: string }) => unknown;
 }
-
-export const settings: Config = config;

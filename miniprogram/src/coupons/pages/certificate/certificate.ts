@@ -1,7 +1,7 @@
 /** 券详情: one certificate, as customer and staff look at it, and where it is submitted. */
 
 import { attempt } from "../../client/tt";
-import { settings } from "../../settings";
+import { settings } from "../../configured";
 import { secondsText } from "../certificates/dates";
 import * as device from "../certificates/device";
 import { canLoadMore, certificateOf } from "../certificates/state";

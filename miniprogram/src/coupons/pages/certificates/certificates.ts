@@ -1,6 +1,6 @@
 /** The page with the customer's certificates in one store. */
 
-import { settings } from "../../settings";
+import { settings } from "../../configured";
 import * as device from "./device";
 import { canLoadMore, INITIAL_STATE } from "./state";
 import { cardsView, listView } from "./view";

@@ -2,8 +2,9 @@
 
 import type { Certificate } from "../../client/client";
 import { dateText } from "./dates";
+import { type Expiry, expiryOf } from "./expiry";
 import { hoursText } from "./offPeak";
-import { type Expiry, expiryOf, givesText, kindTextOf, remainderText, titleOf, worthText, yuan } from "./rows";
+import { givesText, kindTextOf, remainderText, titleOf, worthText, yuan } from "./rows";
 
 export interface Fact {
   name: string;

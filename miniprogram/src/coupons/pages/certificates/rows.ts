@@ -1,7 +1,8 @@
-/** Cards of the list: texts, groups of identical certificates. Pure functions. */
+/** Cards of the list: their texts. Pure functions. */
 
 import type { Certificate } from "../../client/client";
-import { DAY_SECONDS, dateText, daysBetween, timeText } from "./dates";
+import { expiryOf } from "./expiry";
+import { groupsOf } from "./groups";
 import { hoursText } from "./offPeak";
 import type { Use, Verdict } from "./verdict";
 
@@ -60,45 +61,6 @@ const KINDS: { [kind in Certificate["kind"]]: string } = {
   other: "",
 };
 
-/** Fields that may differ between identical certificates. */
-type OwnField = "certificate_id" | "order_id" | "code_tail";
-type Parts = "times" | "voucher" | "lock" | "off_peak";
-type FieldOf<Part> = Part extends unknown ? keyof Part : never;
-type SharedField = Exclude<keyof Certificate, OwnField> | FieldOf<NonNullable<Certificate[Parts]>>;
-/**
- * The fields that identical certificates share, at any depth. Named, so that a newer service with another field does not
- * split the groups of an installed program.
- */
-const SHARED_FIELDS: { [name in SharedField]: true } = {
-  sku_id: true,
-  title: true,
-  kind: true,
-  pay_amount: true,
-  original_amount: true,
-  market_price: true,
-  start_time: true,
-  expire_time: true,
-  is_transfer_asset: true,
-  times: true,
-  usable: true,
-  total: true,
-  use_amount: true,
-  type: true,
-  usable_serials: true,
-  voucher: true,
-  description: true,
-  min_amount: true,
-  max_amount: true,
-  lock: true,
-  status: true,
-  scene: true,
-  off_peak: true,
-  limit_type: true,
-  weekdays: true,
-  hours: true,
-  end_time: true,
-};
-const SOON_DAYS = 7;
 /** A certificate without a title, of a kind that is unknown or newer than this program. */
 const UNKNOWN_TITLE = "券";
 
@@ -116,31 +78,6 @@ export function cardsOf(
   return groupsOf(certificates, (certificate) => marksOf(certificate).verdict.text).map((group) =>
     cardOf(group, marksOf, canRedeem, group[0]?.certificate_id === openedId, now),
   );
-}
-
-/** Return the certificates in groups of identical ones, each group at the place of its first certificate. */
-export function groupsOf(certificates: Certificate[], stateOf = (_: Certificate) => ""): Certificate[][] {
-  const groups = new Map<string, Certificate[]>();
-  for (const certificate of certificates) {
-    const key = identityOf(certificate) + stateOf(certificate);
-    const group = groups.get(key);
-    if (group) {
-      group.push(certificate);
-    } else {
-      groups.set(key, [certificate]);
-    }
-  }
-  return Array.from(groups.values());
-}
-
-/** Return a key that is equal for certificates of one product that differ in nothing a customer cares about. */
-function identityOf(certificate: Certificate): string {
-  const { sku_id, certificate_id } = certificate;
-  if (sku_id === undefined) {
-    // Nothing shows that two certificates are of the same product.
-    return certificate_id;
-  }
-  return JSON.stringify(certificate, Object.keys(SHARED_FIELDS));
 }
 
 /** Return the card of identical certificates at `now` (epoch seconds). */
@@ -243,51 +180,6 @@ export function givesText({ times, voucher }: Certificate): string {
     return min_amount ? `至少可抵 ${yuan(min_amount)}` : "";
   }
   return "";
-}
-
-/** Until when a certificate is valid. */
-export interface Expiry {
-  /** Word before the date; empty if the text needs none. */
-  label: string;
-  text: string;
-  isLastDay: boolean;
-  /** Words for an expiry within the next days. */
-  soon: string;
-}
-
-export function expiryOf({ expire_time }: Certificate, now: number): Expiry {
-  if (expire_time === undefined) {
-    return { label: "", text: "有效期以抖音订单为准", isLastDay: false, soon: "" };
-  }
-  const days = daysBetween(now, expire_time);
-  const left = expire_time - now;
-  const day = ["今天", "明天"][days];
-  if (left > 0 && left <= DAY_SECONDS) {
-    return { label: "", text: `${day} ${timeText(expire_time)} 到期`, isLastDay: days === 0, soon: leftText(left) };
-  }
-  if (left <= 0 && days === 0) {
-    return { label: "", text: `${day} ${timeText(expire_time)} 已到期`, isLastDay: false, soon: "" };
-  }
-  const soon = left <= 0 || days > SOON_DAYS ? "" : ["", "明天到期", "后天到期"][days] || `还剩 ${days} 天`;
-  return { label: "有效期至", text: dateText(expire_time), isLastDay: false, soon };
-}
-
-/** Return when the text of the expiry changes next, in epoch seconds: each minute of the last day. */
-export function nextExpiryText({ expire_time = 0 }: Certificate, now: number): number {
-  const minutes = Math.min(minutesOf(expire_time - now) - 1, DAY_SECONDS / 60);
-  return expire_time - 60 * Math.max(0, minutes);
-}
-
-/** Format the time that is left as 还剩 4 小时 53 分. */
-function leftText(seconds: number): string {
-  const minutes = minutesOf(seconds);
-  const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
-  return `还剩${hours ? ` ${hours} 小时` : ""}${rest ? ` ${rest} 分` : ""}`;
-}
-
-/** Return the minutes that have begun. */
-function minutesOf(seconds: number): number {
-  return Math.ceil(seconds / 60);
 }
 
 function notesOf(certificate: Certificate): string[] {

@@ -1,8 +1,8 @@
 /** State of the list: which certificates are shown, what is loading, which problem there is. Pure functions. */
 
 import type { Certificate, Outcome, Problem, Unusable } from "../../client/client";
+import { groupsOf } from "./groups";
 import { isRefusal, type Waiting } from "./messages";
-import { groupsOf } from "./rows";
 
 /** `first`: nothing to show yet. `refresh`: the old list is shown. `more`: the list is shown and grows. */
 export type Activity = "idle" | "first" | "refresh" | "more";

@@ -7,9 +7,9 @@
 
 import type { Certificate } from "../../client/client";
 import { clockText, DAY_SECONDS, dateText, daysBetween, momentText, nextMinute, secondsOfDay, timeText } from "./dates";
+import { nextExpiryText } from "./expiry";
 import { SLOW_SECONDS } from "./messages";
 import { isWithinHours, nextHours, nextStartToday, type OffPeak } from "./offPeak";
-import { nextExpiryText } from "./rows";
 import { certificateOf, type ListState } from "./state";
 import { isFewer, isRunning, isSubmitted, type Submission, type Submissions } from "./submission";
 

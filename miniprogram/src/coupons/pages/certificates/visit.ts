@@ -6,7 +6,7 @@
  */
 
 import { createClient, type Outcome, type Pager, type Progress, type StoresOutcome } from "../../client/client";
-import { settings } from "../../settings";
+import { settings } from "../../configured";
 import * as device from "./device";
 import { waitLeft } from "./messages";
 import { certificateOf, INITIAL_STATE, type ListEvent, nextState } from "./state";

@@ -1,6 +1,6 @@
 /** 选择门店: the stores of the merchant. */
 
-import { settings } from "../../settings";
+import { settings } from "../../configured";
 import * as device from "../certificates/device";
 import { storesView } from "../certificates/view";
 import { LIST_PAGE, visit } from "../certificates/visit";
