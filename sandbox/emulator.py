@@ -50,7 +50,7 @@ async def _route_imports(handle: Any, method: str, path: str, *request: Any) -> 
     _, body, query = request
     parts = path.strip("/").split("/")
     if parts[0] == "restapis" and (method, len(parts)) == ("POST", 1) and "mode" in query:
-        types = {"types": query["endpointConfigurationTypes"]}
+        types = {"types": query.get("endpointConfigurationTypes", ["REGIONAL"])}
         api_id = v1._import_rest_api(json.loads(body), {"endpointConfiguration": types})
         return v1._v1_response(v1._rest_api_view(v1._rest_apis[api_id]), 201)
     if parts[0] == "restapis" and (method, len(parts)) == ("PUT", 2):

@@ -287,7 +287,7 @@ sessions = {{ rate = 7, burst = 9 }}
 other = {{ rate = 3, burst = 4 }}
 {DOMAIN_SETTINGS}"""
     report = cloud.deploy(cloud.clone(settings))
-    assert any(line.startswith(f"domain: https://{DOMAIN} (DNS: CNAME to d-") for line in report)
+    assert any(line.startswith(f"domain: https://{DOMAIN} (DNS: CNAME to ") for line in report)
     assert report[-1].startswith("smoke test: passed, without a request")
     client, [api_id] = cloud.client("apigateway"), cloud.api_ids()
     assert client.get_rest_api(restApiId=api_id)["disableExecuteApiEndpoint"] is True
