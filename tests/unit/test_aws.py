@@ -63,7 +63,6 @@ def client_error(code: str, status: int = 400) -> ClientError:
 
 
 KEY = {"TableName": "table", "Key": {"pk": {"S": "TOKEN#a"}}}
-READ = KEY | {"ConsistentRead": True}
 UPDATE = KEY | {
     "UpdateExpression": "SET v = :v",
     "ConditionExpression": "attribute_not_exists(v)",
@@ -73,24 +72,32 @@ UPDATE = KEY | {
 }
 
 
+CALLS: dict[str, tuple[Callable[..., Any], Any]] = {
+    "dynamodb.GetItem": (get_item, KEY | {"ConsistentRead": True}),
+    "dynamodb.UpdateItem": (update_item, UPDATE),
+    "secretsmanager.GetSecretValue": (get_secret, {"SecretId": "secret"}),
+}
+
+
 @pytest.mark.parametrize(
-    ("call", "name", "request_", "response", "result"),
+    ("name", "response", "result"),
     [
-        (get_item, "dynamodb.GetItem", READ, {"Item": ITEM}, ITEM),
-        (get_item, "dynamodb.GetItem", READ, {}, {}),
-        (update_item, "dynamodb.UpdateItem", UPDATE, {"Attributes": ITEM}, ITEM),
-        (get_secret, "secretsmanager.GetSecretValue", {"SecretId": "secret"}, {"SecretString": "text"}, "text"),
-        (get_secret, "secretsmanager.GetSecretValue", {"SecretId": "secret"}, {"SecretBinary": b"x"}, ""),
+        ("dynamodb.GetItem", {"Item": ITEM}, ITEM),
+        ("dynamodb.GetItem", {}, {}),
+        ("dynamodb.UpdateItem", {"Attributes": ITEM}, ITEM),
+        ("secretsmanager.GetSecretValue", {"SecretString": "text"}, "text"),
+        ("secretsmanager.GetSecretValue", {"SecretBinary": b"x"}, ""),
     ],
 )
 def test_a_request_is_sent_and_repeated_after_a_transient_error(
-    clients: dict[str, Any], call: Callable[..., Any], name: str, request_: Any, response: Any, result: Any
+    clients: dict[str, Any], name: str, response: Any, result: Any
 ) -> None:
+    call, request = CALLS[name]
     service, operation = name.split(".")
     context = make_context()
     with Stubber(clients[service]) as stub:
-        stub.add_client_error(xform_name(operation), "ThrottlingException", expected_params=request_)
-        stub.add_response(xform_name(operation), response, request_)
+        stub.add_client_error(xform_name(operation), "ThrottlingException", expected_params=request)
+        stub.add_response(xform_name(operation), response, request)
         assert call(clients[service], context) == result
     logged = [(entry.service, entry.name, entry.outcome) for entry in context.record.calls]
     assert logged == [(service, operation, "ThrottlingException"), (service, operation, "ok")]

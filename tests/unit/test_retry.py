@@ -37,27 +37,27 @@ class Row(NamedTuple):
     """`shortest` and `longest` are the delay for the least and the greatest random number; None for no retry."""
 
     name: str
-    policy: RetryPolicy
     error: RedemptionError
-    attempt: int
-    remaining: float
     shortest: float | None
     longest: float | None
+    attempt: int = 1
+    remaining: float = 9.0
+    policy: RetryPolicy = POLICY
 
 
 ROWS = [
-    Row("first retry", POLICY, BUSY, 1, 9.0, 0.0, 0.1),
-    Row("third retry", POLICY, BUSY, 3, 9.0, 0.0, 0.4),
-    Row("attempts used up", POLICY, BUSY, 4, 9.0, None, None),
-    Row("limit of the delay", POLICY, LIMITED, 3, 9.0, 0.0, 1.0),
-    Row("rejected", POLICY, UpstreamRejectedError("2100005"), 1, 9.0, None, None),
-    Row("rate limited, first retry", POLICY, LIMITED, 1, 9.0, 0.0, 0.5),
-    Row("rate limits are not retried", WITHOUT_RATE_LIMITS, LIMITED, 1, 9.0, None, None),
-    Row("Retry-After is the least delay", POLICY, limited(0.2), 1, 9.0, 0.2, 0.5),
-    Row("Retry-After above the limit of the delay, with just enough time", POLICY, limited(2.0), 1, 2.3, 2.0, 2.0),
-    Row("Retry-After ends a moment too late", POLICY, limited(2.0), 1, 2.29, None, None),
-    Row("just enough time for the longest delay", POLICY, BUSY, 1, 0.4, 0.0, 0.1),
-    Row("enough time for a short delay only", POLICY, BUSY, 1, 0.35, 0.0, None),
+    Row("first retry", BUSY, 0.0, 0.1),
+    Row("third retry", BUSY, 0.0, 0.4, attempt=3),
+    Row("attempts used up", BUSY, None, None, attempt=4),
+    Row("limit of the delay", LIMITED, 0.0, 1.0, attempt=3),
+    Row("rejected", UpstreamRejectedError("2100005"), None, None),
+    Row("rate limited, first retry", LIMITED, 0.0, 0.5),
+    Row("rate limits are not retried", LIMITED, None, None, policy=WITHOUT_RATE_LIMITS),
+    Row("Retry-After is the least delay", limited(0.2), 0.2, 0.5),
+    Row("Retry-After above the limit of the delay, with just enough time", limited(2.0), 2.0, 2.0, remaining=2.3),
+    Row("Retry-After ends a moment too late", limited(2.0), None, None, remaining=2.29),
+    Row("just enough time for the longest delay", BUSY, 0.0, 0.1, remaining=0.4),
+    Row("enough time for a short delay only", BUSY, 0.0, None, remaining=0.35),
 ]
 
 

@@ -186,21 +186,21 @@ def test_only_the_success_of_a_route_with_a_max_age_may_be_cached(app: App) -> N
 
 
 @pytest.mark.parametrize(
-    ("method", "resource", "status", "code", "allow"),
+    ("call", "status", "code", "allow"),
     [
-        ("GET", "/nothing", 404, "not_found", None),
-        ("DELETE", "/plain", 405, "method_not_allowed", "GET, PUT"),
-        ("POST", "/body", 415, "unsupported_media_type", None),
+        ("GET /nothing", 404, "not_found", None),
+        ("DELETE /plain", 405, "method_not_allowed", "GET, PUT"),
+        ("POST /body", 415, "unsupported_media_type", None),
     ],
 )
 def test_a_refusal_of_the_framework_is_a_problem_and_is_reported(
-    app: App, method: str, resource: str, status: int, code: str, allow: str | None
+    app: App, call: str, status: int, code: str, allow: str | None
 ) -> None:
-    response = app.call(make_event(method, resource, headers={"Content-Type": "text/plain"}, body='{"a":1}'))
+    response = app.call(make_event(*call.split(), headers={"Content-Type": "text/plain"}, body='{"a":1}'))
     assert_problem(response, status, code)
     assert response["headers"].get("Allow") == allow
     operation, record, _ = app.report()
-    assert (operation, record.outcome) == (f"{method} {resource}", Outcome(code, is_callers_mistake=True))
+    assert (operation, record.outcome) == (call, Outcome(code, is_callers_mistake=True))
     assert app.seen == []
 
 

@@ -14,45 +14,46 @@ from tests.unit.fakes import PROBLEM_TYPES
 
 EVIDENCE = Evidence(2119005, 11006, "20260101L")
 
-# error, status, code, retryable, Retry-After
-ROWS: list[tuple[BaseException, int, str, bool, str | None]] = [
-    (errors.InvalidRequestError("cursor", "must be short"), 400, "invalid_request", False, None),
-    (errors.UnauthenticatedError("x"), 401, "unauthenticated", False, None),
-    (errors.LoginRefusedError("40018"), 401, "unauthenticated", False, None),
-    (errors.WrongAppError("x"), 403, "wrong_app", False, None),
-    (errors.MerchantNotAuthorizedError("11006"), 403, "merchant_not_authorized", False, None),
-    (errors.MerchantNotFoundError("7"), 404, "merchant_not_found", False, None),
-    (errors.StoreNotFoundError("7"), 404, "store_not_found", False, None),
-    (errors.RateLimitedError("2119003"), 429, "rate_limited", True, "5"),
+# error, status and code, retryable, Retry-After
+ROWS: list[tuple[BaseException, str, bool, str | None]] = [
+    (errors.InvalidRequestError("cursor", "must be short"), "400 invalid_request", False, None),
+    (errors.UnauthenticatedError("x"), "401 unauthenticated", False, None),
+    (errors.LoginRefusedError("40018"), "401 unauthenticated", False, None),
+    (errors.WrongAppError("x"), "403 wrong_app", False, None),
+    (errors.MerchantNotAuthorizedError("11006"), "403 merchant_not_authorized", False, None),
+    (errors.MerchantNotFoundError("7"), "404 merchant_not_found", False, None),
+    (errors.StoreNotFoundError("7"), "404 store_not_found", False, None),
+    (errors.RateLimitedError("2119003"), "429 rate_limited", True, "5"),
     # The platform asks for a shorter time, a longer one, and one where an early retry does not help.
-    (errors.RateLimitedError("2119003", retry_after=0.2), 429, "rate_limited", True, "5"),
-    (errors.RateLimitedError("2119003", retry_after=5.1), 429, "rate_limited", True, "6"),
-    (errors.UpstreamTimeoutError("timeout", retry_after=7.5), 504, "upstream_timeout", True, None),
-    (errors.DeadlineExceededError("budget"), 504, "upstream_timeout", True, None),
-    (errors.ConfigurationError("x"), 500, "internal_error", False, None),
-    (errors.UpstreamRejectedError("2100005"), 502, "upstream_rejected", False, None),
-    (errors.UpstreamMalformedError("malformed"), 502, "upstream_malformed", True, None),
-    (errors.UpstreamUnavailableError("2100004"), 503, "upstream_unavailable", True, "2"),
-    (errors.TokenUnavailableError("x"), 503, "token_unavailable", True, None),
-    (errors.TokenRefusedError("2190008"), 503, "token_unavailable", True, None),
-    (errors.AppNotPermittedError("2190004"), 503, "app_not_permitted", False, None),
-    (errors.AppMisconfiguredError("10013"), 503, "app_misconfigured", False, None),
-    (errors.QuotaExhaustedError("28003017"), 503, "quota_exhausted", False, None),
-    (errors.StorageUnavailableError("Throttling"), 503, "unavailable", True, "2"),
-    (errors.UpstreamTimeoutError("timeout"), 504, "upstream_timeout", True, None),
-    (ValueError("planted"), 500, "internal_error", False, None),
+    (errors.RateLimitedError("2119003", retry_after=0.2), "429 rate_limited", True, "5"),
+    (errors.RateLimitedError("2119003", retry_after=5.1), "429 rate_limited", True, "6"),
+    (errors.UpstreamTimeoutError("timeout", retry_after=7.5), "504 upstream_timeout", True, None),
+    (errors.DeadlineExceededError("budget"), "504 upstream_timeout", True, None),
+    (errors.ConfigurationError("x"), "500 internal_error", False, None),
+    (errors.UpstreamRejectedError("2100005"), "502 upstream_rejected", False, None),
+    (errors.UpstreamMalformedError("malformed"), "502 upstream_malformed", True, None),
+    (errors.UpstreamUnavailableError("2100004"), "503 upstream_unavailable", True, "2"),
+    (errors.TokenUnavailableError("x"), "503 token_unavailable", True, None),
+    (errors.TokenRefusedError("2190008"), "503 token_unavailable", True, None),
+    (errors.AppNotPermittedError("2190004"), "503 app_not_permitted", False, None),
+    (errors.AppMisconfiguredError("10013"), "503 app_misconfigured", False, None),
+    (errors.QuotaExhaustedError("28003017"), "503 quota_exhausted", False, None),
+    (errors.StorageUnavailableError("Throttling"), "503 unavailable", True, "2"),
+    (errors.UpstreamTimeoutError("timeout"), "504 upstream_timeout", True, None),
+    (ValueError("planted"), "500 internal_error", False, None),
 ]
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "code", "retryable", "retry_after"), ROWS, ids=[type(row[0]).__name__ for row in ROWS]
+    ("error", "expected", "retryable", "retry_after"), ROWS, ids=[type(row[0]).__name__ for row in ROWS]
 )
 def test_an_error_has_its_problem(
-    error: BaseException, status: int, code: str, retryable: bool, retry_after: str | None
+    error: BaseException, expected: str, retryable: bool, retry_after: str | None
 ) -> None:
     problem = problem_for_error(error, "request-1")
     body = json.loads(problem.body)
-    assert (problem.type.status, problem.type.code) == (body["status"], body["code"]) == (status, code)
+    status, code = problem.type.status, problem.type.code
+    assert f"{status} {code}" == f"{body['status']} {body['code']}" == expected
     assert body["retryable"] is retryable
     assert problem.headers.get("Retry-After") == retry_after
     assert body.get("retry_after") == (None if retry_after is None else int(retry_after))

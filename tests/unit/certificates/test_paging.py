@@ -69,41 +69,39 @@ def alike(numbers: range, count: int, total: int | None) -> PageMap:
 
 
 @pytest.mark.parametrize(
-    ("read", "received", "empty", "size", "total", "plan"),
+    ("position", "size", "plan"),
     [
         # The total says how many pages follow, whatever the size of the newest page is.
-        (1, 0, 1, 0, 0, (0, False)),
-        (1, FULL, 0, FULL, 51, (1, True)),
-        (5, 250, 0, FULL, 250, (0, False)),
-        (7, 340, 0, 40, 340, (0, False)),
+        (Cursor(2, 0, 1, 0), 0, (0, False)),
+        (Cursor(2, FULL, 0, 51), FULL, (1, True)),
+        (Cursor(6, 250, 0, 250), FULL, (0, False)),
+        (Cursor(8, 340, 0, 340), 40, (0, False)),
         # The platform cuts pages before it filters them by store: short and empty pages in the middle.
-        (1, 0, 1, 0, 60, (1, True)),
-        (4, 3, 4, 0, 260, (2, True)),
+        (Cursor(2, 0, 1, 60), 0, (1, True)),
+        (Cursor(5, 3, 4, 260), 0, (2, True)),
         # The total is that after the filter: it cannot be told from one that is right.
-        (1, 0, 1, 0, 5, (0, False)),
+        (Cursor(2, 0, 1, 5), 0, (0, False)),
         # A full first page whose total is its own size: it may be that of the page. The next response finds out.
-        (1, FULL, 0, FULL, 50, (0, True)),
-        (1, 49, 0, 49, 49, (0, False)),
-        (2, 100, 0, FULL, 50, (MAX_EMPTY_PAGES, True)),
+        (Cursor(2, FULL, 0, 50), FULL, (0, True)),
+        (Cursor(2, 49, 0, 49), 49, (0, False)),
+        (Cursor(3, 100, 0, 50), FULL, (MAX_EMPTY_PAGES, True)),
         # A total that is missing, or less than what was received, is not believed: a full page is followed by another.
-        (1, 49, 0, 49, None, (0, False)),
-        (1, FULL, 0, FULL, None, (MAX_EMPTY_PAGES, True)),
-        (1, FULL, 0, FULL, 0, (MAX_EMPTY_PAGES, True)),
-        (5, 250, 0, FULL, 249, (MAX_EMPTY_PAGES, True)),
-        (5, 220, 0, 20, 100, (0, False)),
+        (Cursor(2, 49, 0, None), 49, (0, False)),
+        (Cursor(2, FULL, 0, None), FULL, (MAX_EMPTY_PAGES, True)),
+        (Cursor(2, FULL, 0, 0), FULL, (MAX_EMPTY_PAGES, True)),
+        (Cursor(6, 250, 0, 249), FULL, (MAX_EMPTY_PAGES, True)),
+        (Cursor(6, 220, 0, 100), 20, (0, False)),
         # Limits, for a total that is too large.
-        (5, 2, 4, 0, 10**9, (MAX_EMPTY_PAGES - 4, True)),
-        (20, 0, MAX_EMPTY_PAGES - 1, 0, 10**9, (1, True)),
-        (21, 2, MAX_EMPTY_PAGES, 0, 10**9, (0, False)),
-        (MAX_PAGES - 1, 1950, 0, FULL, 10**9, (1, True)),
-        (MAX_PAGES, 2000, 0, FULL, 10**9, (0, False)),
+        (Cursor(6, 2, 4, 10**9), 0, (MAX_EMPTY_PAGES - 4, True)),
+        (Cursor(21, 0, MAX_EMPTY_PAGES - 1, 10**9), 0, (1, True)),
+        (Cursor(22, 2, MAX_EMPTY_PAGES, 10**9), 0, (0, False)),
+        (Cursor(MAX_PAGES, 1950, 0, 10**9), FULL, (1, True)),
+        (Cursor(MAX_PAGES + 1, 2000, 0, 10**9), FULL, (0, False)),
     ],
 )
-def test_what_follows_the_newest_page(
-    read: int, received: int, empty: int, size: int, total: int | None, plan: tuple[int, bool]
-) -> None:
-    """`read` pages were read, with `received` certificates; the newest has `size`, the last `empty` are empty."""
-    assert plan_pages(Cursor(read + 1, received, empty, total), size, PAGE_SIZE) == plan
+def test_what_follows_the_newest_page(position: Cursor, size: int, plan: tuple[int, bool]) -> None:
+    """The newest page, before `position`, has `size` certificates."""
+    assert plan_pages(position, size, PAGE_SIZE) == plan
 
 
 @pytest.mark.parametrize(

@@ -56,28 +56,28 @@ class Platform:
         return [(call.service, call.name, call.outcome) for call in self.context.record.calls]
 
 
-REQUESTS: dict[str, tuple[Callable[[Platform], Any], Request]] = {
-    "query_user_certificates": (Platform.query, protocol.certificates_request(QUERY, 3, "clt.x")),
-    "client_token": (Platform.mint, protocol.mint_request("tta", "secret")),
-    "jscode2session": (Platform.login, protocol.login_request("tta", "secret", "code")),
-    "code2session": (Platform.login_with_token, protocol.provider_login_request("tta", "isvact.x", "code")),
+REQUESTS: dict[str, tuple[Callable[[Platform], Any], str, Request]] = {
+    "query_user_certificates": (Platform.query, OPEN_API, protocol.certificates_request(QUERY, 3, "clt.x")),
+    "client_token": (Platform.mint, OPEN_API, protocol.mint_request("tta", "secret")),
+    "jscode2session": (Platform.login, LOGIN_API, protocol.login_request("tta", "secret", "code")),
+    "code2session": (Platform.login_with_token, OPEN_API, protocol.provider_login_request("tta", "isvact.x", "code")),
 }
 
 
 @pytest.mark.parametrize(
-    ("name", "response", "result", "base_url", "limits"),
+    ("name", "response", "result", "limits"),
     [
-        ("query_user_certificates", PAGE, parse_certificates(PAGE), OPEN_API, (MAX_PAGE_BYTES, MAX_IDLE_SECONDS)),
-        ("client_token", MINTED, MintedToken("clt.new", 7200), OPEN_API, ONCE),
-        ("jscode2session", LOGGED_IN, "user", LOGIN_API, ONCE),
-        ("code2session", LOGGED_IN, "user", OPEN_API, ONCE),
+        ("query_user_certificates", PAGE, parse_certificates(PAGE), (MAX_PAGE_BYTES, MAX_IDLE_SECONDS)),
+        ("client_token", MINTED, MintedToken("clt.new", 7200), ONCE),
+        ("jscode2session", LOGGED_IN, "user", ONCE),
+        ("code2session", LOGGED_IN, "user", ONCE),
     ],
 )
 def test_each_call_is_sent_once_within_its_limits_and_logged(
-    name: str, response: Response, result: Any, base_url: str, limits: tuple[int, float]
+    name: str, response: Response, result: Any, limits: tuple[int, float]
 ) -> None:
     platform = Platform(response)
-    call, request = REQUESTS[name]
+    call, base_url, request = REQUESTS[name]
     assert call(platform) == result
     assert platform.transport.sent == [Sent(base_url, request, platform.context.deadline, *limits)]
     assert platform.logged() == [("douyin", name, "ok")]
@@ -149,7 +149,7 @@ def test_a_doubtful_page_is_lost_if_time_ends_before_the_last_attempt() -> None:
 def test_a_login_and_a_mint_are_sent_once(name: str, failure: Response | RedemptionError) -> None:
     """A code is valid once, and a mint invalidates older tokens."""
     platform = Platform(failure)
-    call, request = REQUESTS[name]
+    call, _, request = REQUESTS[name]
     with pytest.raises(UpstreamError):
         call(platform)
     assert [sent.request for sent in platform.transport.sent] == [request]

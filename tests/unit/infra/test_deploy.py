@@ -32,29 +32,31 @@ def account_of(client: Any) -> Any:
     return SimpleNamespace(client=lambda _: client)
 
 
+def limits(limit: int, unreserved: int) -> dict[str, int]:
+    return {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": unreserved}
+
+
 @pytest.mark.parametrize(
-    ("wanted", "limit", "unreserved", "function", "available"),
+    ("wanted", "limit", "function", "refusal"),
     [
-        (None, 10, 10, {}, None),
-        (50, 1000, 150, {}, None),
-        (50, 1000, 100, {"Concurrency": {"ReservedConcurrentExecutions": 50}}, None),
-        (50, 10, 10, {}, 0),
-        (50, 1000, 149, {}, 49),
+        (None, limits(10, 10), {}, None),
+        (50, limits(1000, 150), {}, None),
+        (50, limits(1000, 100), {"Concurrency": {"ReservedConcurrentExecutions": 50}}, None),
+        (50, limits(10, 10), {}, "can give 0: of its limit of 10,"),
+        (50, limits(1000, 149), {}, "can give 49: of its limit of 1000,"),
     ],
 )
 def test_a_reservation_that_the_account_cannot_give_is_refused_with_what_is_available(
-    wanted: int | None, limit: int, unreserved: int, function: Any, available: int | None
+    wanted: int | None, limit: dict[str, int], function: Any, refusal: str | None
 ) -> None:
-    """`available` is None for one that is accepted. A new account's low limit is a warning."""
+    """A new account's low limit is a warning."""
     client, report = Mock(), list[str]()
-    limits = {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": unreserved}
-    client.get_account_settings.return_value = {"AccountLimit": limits}
+    client.get_account_settings.return_value = {"AccountLimit": limit}
     client.get_function.return_value = function
-    expected = pytest.raises(StageError, match=f"can give {available}: of its limit of {limit},")
-    with contextlib.nullcontext() if available is None else expected:
+    with contextlib.nullcontext() if refusal is None else pytest.raises(StageError, match=refusal):
         deploy.check_concurrency(client, "dev", wanted, report.append)
     warning = "concurrency is 10: at best 88 requests a second, 3 when a page takes 3 s"
-    assert [warning in line for line in report] == [True] * (limit == 10)
+    assert [warning in line for line in report] == [True] * (limit == limits(10, 10))
 
 
 def test_what_runs_is_published_unless_its_last_change_failed() -> None:
