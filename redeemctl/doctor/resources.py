@@ -153,10 +153,9 @@ def judge_rows(items: Sequence[Item], apps: Collection[str]) -> tuple[dict[str, 
             advice = "correct it in the DynamoDB console, or redeemctl merchant remove ACCOUNT_ID and add it again"
             findings.append(failed("merchant", account_id, text, advice))
             continue
-        app_id = merchant.app_id
         if not merchant.active:
             findings.append(ok("merchant", account_id, "suspended, not queried"))
-        elif app_id not in apps:
+        elif (app_id := merchant.app_id) not in apps:
             text = f"its app {app_id} is not in the secret: customers cannot log in"
             advice = f"redeemctl app add {app_id}, or correct it: redeemctl merchant add ACCOUNT_ID --app APP_ID"
             findings.append(failed("merchant", account_id, text, advice))
