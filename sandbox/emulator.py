@@ -1,21 +1,24 @@
 """ministack with what this project needs and it lacks. It reads its settings from the environment when it is imported.
 
-- ministack can import REST APIs, but does not route ImportRestApi (`POST /restapis?mode=import`) and PutRestApi
-  (`PUT /restapis/{id}`) to its importer.
-- CloudFormation does not know `AWS::Logs::QueryDefinition`: here the resource is accepted and has no effect.
-- CloudFormation cannot create alarms on metric math: here such an alarm watches its first metric.
-- PutSecretValue leaves a custom label on several versions; on AWS a label is on one version only.
-- CloudFormation ignores a table's point-in-time recovery setting.
-- A secret without a value has a version.
-- ListSubscriptionsByTopic: AWS shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
-- Logs Insights does not know `stats`: here, with `filter` before it, lines of JSON are counted by their fields.
-- A query of the log fails while lines arrive.
-- GetFunction of a version returns the URL of the present code; here, the URL of the version's code.
-- IAM is enforced, except for callers with the key `test`. It checks CreateFunction, EnableAlarmActions and the calls of
-  EventBridge against other ARNs than AWS does.
-- The condition keys of DynamoDB are incomplete: there are neither keys and attributes of UpdateItem nor ReturnValues.
-- A function is pending for half a second after each change, and Chalice then waits 5 s: here it is active at once.
-- A change of a function kills its instances: here, as on AWS, each completes its request first.
+What AWS does, and ministack 1.5.33 does not:
+
+- API Gateway: ImportRestApi creates an API from a document, and PutRestApi replaces the routes of one.
+- CloudFormation creates saved queries (`AWS::Logs::QueryDefinition`). Here they are accepted and have no effect.
+- CloudFormation creates alarms on metric math. Here such an alarm watches its first metric.
+- CloudFormation sets a table's point-in-time recovery.
+- Secrets Manager: a secret that is created without a value has no version.
+- Secrets Manager: a label is on one version only; PutSecretValue moves a custom one.
+- SNS: ListSubscriptionsByTopic shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
+- Logs Insights: `filter … | stats count(*) as … by …` counts log lines by their fields. Here these are lines of JSON.
+- Logs Insights: a query succeeds while lines arrive.
+- Lambda: GetFunction of a version returns the URL of this version's code.
+- Lambda: after a change of a function, its old instances complete their requests.
+- IAM checks CreateFunction, EnableAlarmActions and the calls of EventBridge against the ARN of the function, alarm or
+  rule. (Callers with the key `test` may do everything.)
+- IAM knows the condition keys of UpdateItem: keys, attributes and ReturnValues.
+
+One is for speed: AWS keeps a function pending for a moment after each change, and Chalice then waits 5 s. Here it is
+active at once.
 """
 
 import contextlib
