@@ -108,17 +108,16 @@ def _read_bool(value: Any) -> bool:
 
 @functools.cache
 def _fields(model: type[msgspec.Struct]) -> list[_Field]:
-    return [_to_field(field.name, field.type, field.required) for field in msgspec.structs.fields(model)]
+    return [_to_field(field) for field in msgspec.structs.fields(model)]
 
 
-def _to_field(name: str, field_type: Any, is_required: bool) -> _Field:
-    if get_origin(field_type) in (Union, types.UnionType):
-        parts = [part for part in get_args(field_type) if part is not type(None)]
-        if len(parts) == 1:
-            return _to_field(name, parts[0], is_required)
-    element = get_args(field_type)[0] if get_origin(field_type) is list else field_type
+def _to_field(field: msgspec.structs.FieldInfo) -> _Field:
+    is_union = get_origin(field.type) in (Union, types.UnionType)
+    parts = [part for part in get_args(field.type) if part is not type(None)] if is_union else []
+    read_as = parts[0] if len(parts) == 1 else field.type
+    element = get_args(read_as)[0] if get_origin(read_as) is list else read_as
     is_struct = isinstance(element, type) and issubclass(element, msgspec.Struct)
-    return _Field(name, field_type, element if is_struct else None, is_required)
+    return _Field(field.name, read_as, element if is_struct else None, field.required)
 
 
 def _parse_int(digits: str) -> int | float:
