@@ -12,7 +12,7 @@ from typing import Any
 import hypothesis.strategies as st
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE, list_pages
@@ -30,6 +30,13 @@ from tests.unit.fakes import NOW
 pytestmark = pytest.mark.no_cover
 
 TIMES = 100 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 1
+
+
+def examples(count: int) -> settings:
+    """Return the settings of a test with this many examples in `make check`."""
+    # A busy machine is slow.
+    return settings(deadline=None, max_examples=count * TIMES, suppress_health_check=[HealthCheck.too_slow])
+
 
 TRUE: list[Any] = [True, "true", "True", "TRUE", 1, "1", 1.0]
 FALSE: list[Any] = [False, "false", "False", "FALSE", 0, "0", 0.0, None]
@@ -87,7 +94,7 @@ def to_text(value: Any) -> str:
     return str(int(value) if isinstance(value, float) else value)
 
 
-@settings(deadline=None, max_examples=200 * TIMES)
+@examples(200)
 @given(data=st.data(), count=st.integers(1, 4), is_ascii=st.booleans())
 def test_a_change_hides_nothing_else_and_shows_nothing_else(data: st.DataObject, count: int, is_ascii: bool) -> None:
     reply, paths = build_list(), list[str]()
@@ -111,7 +118,7 @@ def test_a_change_hides_nothing_else_and_shows_nothing_else(data: st.DataObject,
 BODY = json.dumps(build_list(), ensure_ascii=False).encode()
 
 
-@settings(deadline=None, max_examples=50 * TIMES)
+@examples(50)
 @given(position=st.integers(0, len(BODY)), inserted=st.binary(max_size=3), removed=st.integers(0, 3))
 def test_changed_bytes_raise_nothing_but_upstream_errors(position: int, inserted: bytes, removed: int) -> None:
     body = BODY[:position] + inserted + BODY[position + removed :]
@@ -152,7 +159,7 @@ def read_views(reply: dict[str, Any], mark: str = "", raw: str = "") -> bytes | 
         return None
 
 
-@settings(deadline=None, max_examples=150 * TIMES)
+@examples(150)
 @given(chance=st.randoms(use_true_random=True), is_empty=st.booleans(), without_orders=st.booleans())
 def test_another_form_of_the_same_reply_gives_the_same_list_and_an_unreadable_code_none(
     chance: random.Random, is_empty: bool, without_orders: bool
@@ -181,7 +188,7 @@ def test_another_form_of_the_same_reply_gives_the_same_list_and_an_unreadable_co
     assert read_views(written) is None
 
 
-@settings(deadline=None, max_examples=50 * TIMES)
+@examples(50)
 @given(chance=st.randoms(use_true_random=True), cuts_first=st.booleans(), is_sorted=st.booleans())
 def test_following_the_cursors_shows_every_certificate_once(
     chance: random.Random, cuts_first: bool, is_sorted: bool
