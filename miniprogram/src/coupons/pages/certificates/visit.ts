@@ -192,7 +192,7 @@ export const visit = {
     device.saveLastStore(accountId, lastPoiId);
   },
 
-  /** Leave a merchant of the launch query for the one in `settings.ts`. */
+  /** Leave a merchant of the launch query for the one in `config.ts`. */
   openOwnMerchant() {
     const accountId = settings.account_id;
     this.updateStores({ kind: "merchant_changed", accountId, lastPoiId: device.readLastStore(accountId) });
