@@ -11,9 +11,9 @@ import msgspec
 
 import chalicelib
 from chalicelib.api.problems import ProblemType, ProblemView
-from chalicelib.context import Outcome
 from chalicelib.douyin.codes import CodeRow
 from chalicelib.douyin.protocol import MintedToken
+from chalicelib.record import Outcome
 from chalicelib.redaction import RedactedStruct
 
 SECRET = re.compile(

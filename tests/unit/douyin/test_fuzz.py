@@ -17,14 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE, list_pages
 from chalicelib.certificates.views import build_views
-from chalicelib.context import Deadline
 from chalicelib.douyin import pages
 from chalicelib.douyin.models import MAX_ID_LENGTH
 from chalicelib.douyin.pages import Page, parse_certificates
 from chalicelib.douyin.protocol import PAGE_SIZE, Response
 from chalicelib.errors import UpstreamError
 from tests.sample_reply import MISSING, build_certificate, build_reply, set_path
-from tests.unit.fakes import NOW
+from tests.unit.fakes import NOW, FakeFetcher
 
 # Hundreds of replies: other tests measure the coverage.
 pytestmark = pytest.mark.no_cover
@@ -234,7 +233,7 @@ def test_following_the_cursors_shows_every_certificate_once(
     with ThreadPoolExecutor(PAGES_PER_RESPONSE) as executor:
         while cursor is not None:
             try:
-                result = list_pages(cursor, fetch, executor, PAGE_SIZE, Deadline(60.0))
+                result = list_pages(cursor, FakeFetcher(fetch), executor)
             except UpstreamError:
                 # The first page is lost: the customer repeats the request.
                 repeats += 1
