@@ -57,12 +57,11 @@ def decode_cursor(text: str, selection: Selection, open_id: str, keys: list[str]
 
 def _signer(selection: Selection, open_id: str, keys: list[str]) -> Signer:
     # This order is part of the cursors that clients hold.
-    s = selection
-    bound_to = [s.account_id, open_id, s.poi_id, s.biz_type, s.start_time, s.end_time]
+    filters = selection.poi_id, selection.biz_type, selection.start_time, selection.end_time
     # itsdangerous signs with the last key of its list; the secret lists the signing key first.
     return Signer(
         keys[::-1],
-        salt=b"douyin-redemption cursor " + msgspec.json.encode(bound_to),
+        salt=b"douyin-redemption cursor " + msgspec.json.encode([selection.account_id, open_id, *filters]),
         key_derivation="hmac",
         digest_method=hashlib.sha256,
     )
