@@ -348,6 +348,7 @@ class TestPrefetch:
     def test_the_list_does_itself_what_has_not_begun(self) -> None:
         instance = Lists()
         futures = instance.queue()
+        instance.context = RequestContext(Deadline(5.0))
         assert len(ids(instance.respond(prefetched=instance.prefetch()))) == 3
         assert all(future.cancelled() for future in futures)
 
