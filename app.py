@@ -128,11 +128,11 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     record.account_id = selection.account_id
     record.poi_id = selection.poi_id
     session_token = parse_bearer(request.headers.get("authorization"))
-    session, credentials = verify_session(session_token, components().credentials_cache, time.time(), context)
-    record.user = hash_open_id(session.open_id, credentials.session_keys)
+    session, keys = verify_session(session_token, components().credentials_cache, time.time(), context)
+    record.user = hash_open_id(session.open_id, keys)
     record.is_probe = session.open_id == PROBE_OPEN_ID
     lister = components().lister
-    view, record.list_report = lister.list_certificates(session, selection, credentials.session_keys, context, cursor)
+    view, record.list_report = lister.list_certificates(session, selection, keys, context, cursor)
     return _to_json(view)
 
 

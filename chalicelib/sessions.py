@@ -13,7 +13,7 @@ import msgspec
 from itsdangerous import BadData, URLSafeSerializer
 
 from chalicelib.context import RequestContext
-from chalicelib.credentials import Credentials, CredentialsCache
+from chalicelib.credentials import CredentialsCache
 from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
 from chalicelib.redaction import RedactedStruct
 
@@ -47,8 +47,8 @@ def encode_session(session: Session, expires_at: int, keys: list[str]) -> str:
 
 def verify_session(
     token: str, credentials_cache: CredentialsCache, now: float, context: RequestContext
-) -> tuple[Session, Credentials]:
-    """Return the session of a token, and the credentials that verify it. `now` is in epoch seconds.
+) -> tuple[Session, list[str]]:
+    """Return the session of a token, and the session keys of which one has signed it. `now` is in epoch seconds.
 
     Raises UnauthenticatedError for a forged or expired token, and what `CredentialsCache.get` raises.
     """
@@ -59,7 +59,7 @@ def verify_session(
     )
     if session is None:
         raise UnauthenticatedError("session token has no valid signature")
-    return session, credentials
+    return session, credentials.session_keys
 
 
 def decode_session(token: str, keys: list[str], now: float) -> Session | None:

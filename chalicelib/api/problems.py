@@ -172,16 +172,9 @@ def problem_for_error(error: BaseException, request_id: str = "") -> Problem:
     return problem
 
 
-def problem_for_type(problem_type: ProblemType, request_id: str = "", error: BaseException | None = None) -> Problem:
+def problem_for_type(kind: ProblemType, request_id: str = "", error: BaseException | None = None) -> Problem:
     """Build the problem response of a type."""
     view = ProblemView(
-        "about:blank",
-        problem_type.title,
-        problem_type.status,
-        problem_type.code,
-        problem_type.detail,
-        request_id,
-        problem_type.retryable,
-        problem_type.retry_after,
+        "about:blank", kind.title, kind.status, kind.code, kind.detail, request_id, kind.retryable, kind.retry_after
     )
-    return Problem(problem_type, view, error)
+    return Problem(kind, view, error)

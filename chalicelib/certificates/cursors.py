@@ -10,7 +10,7 @@ from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from chalicelib.context import RequestContext
-from chalicelib.credentials import Credentials, CredentialsCache
+from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.protocol import Selection
 from chalicelib.errors import InvalidRequestError
 
@@ -37,14 +37,14 @@ def encode_cursor(cursor: Cursor, selection: Selection, open_id: str, keys: list
 
 def verify_cursor(
     text: str, selection: Selection, open_id: str, credentials_cache: CredentialsCache, context: RequestContext
-) -> tuple[Cursor, Credentials]:
-    """Return the cursor, and the credentials that verify it; raises InvalidRequestError for one of another list."""
+) -> tuple[Cursor, list[str]]:
+    """Return the cursor, and the keys that verify it; raises InvalidRequestError for one of another list."""
     cursor, credentials = credentials_cache.find(
         lambda credentials: decode_cursor(text, selection, open_id, credentials.session_keys), context
     )
     if cursor is None:
         raise InvalidRequestError("cursor", "must be next_cursor of a response to the same request")
-    return cursor, credentials
+    return cursor, credentials.session_keys
 
 
 def decode_cursor(text: str, selection: Selection, open_id: str, keys: list[str]) -> Cursor | None:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
 from chalicelib.certificates.fetching import PageFetcher, RateLimitCache
@@ -57,15 +56,14 @@ class CertificateLister:
         """
         self._connect()
         for app_id in list(self.credentials_cache.get(context).apps)[:MAX_PRELOADED_APPS]:
-            self.tokens.preload(app_id, context)
+            self.tokens.find(app_id, context)
 
     def prefetch(self, selection: Selection, context: RequestContext) -> Future[Rows]:
         """Start to read what a list needs, and to open a connection to the platform.
 
         No token is minted: the login may be refused, and Lambda may freeze the instance before the mint ends.
         """
-        self._connect()
-        return self.executor.submit(self._read_rows, selection.account_id, context)
+        return self.executor.submit(self._read_rows, selection.account_id, self._connect(), context)
 
     def list_certificates(
         self,
@@ -84,10 +82,8 @@ class CertificateLister:
         token is available.
         """
         start = Cursor()
-        newest_keys = keys
         if cursor is not None:
-            start, credentials = verify_cursor(cursor, selection, session.open_id, self.credentials_cache, context)
-            newest_keys = credentials.session_keys
+            start, keys = verify_cursor(cursor, selection, session.open_id, self.credentials_cache, context)
         merchant, found = self._take_rows(prefetched, selection.account_id, context)
         merchant.check_access(session.app_id, selection.poi_id)
         self._rate_limits.check(merchant.app_id)
@@ -97,7 +93,7 @@ class CertificateLister:
         result = list_pages(start, fetcher, self.executor)
         built = build_views(result.pages, self.clock())
         position = result.position
-        next_cursor = encode_cursor(position, selection, session.open_id, newest_keys) if result.continues else None
+        next_cursor = encode_cursor(position, selection, session.open_id, keys) if result.continues else None
         view = ListView(
             selection.account_id,
             selection.poi_id,
@@ -109,23 +105,24 @@ class CertificateLister:
         )
         return view, build_report(result, built)
 
-    def _connect(self) -> None:
+    def _connect(self) -> Future[None]:
         """Start to open a connection to the platform, unless that has been started already."""
         if self._connecting is None or self._connecting.done():
             self._connecting = self.executor.submit(self.douyin.ensure_connection)
+        return self._connecting
 
-    def _read_rows(self, account_id: str, context: RequestContext) -> Rows:
+    def _read_rows(self, account_id: str, connecting: Future[None], context: RequestContext) -> Rows:
+        """Read the rows, then wait for the connection: a list that begins earlier would open its own."""
         merchant = self.merchants.get(account_id, context)
-        return merchant, self.tokens.find(merchant.token_id, context)
+        token = self.tokens.find(merchant.token_id, context)
+        wait([connecting])
+        return merchant, token
 
     def _take_rows(self, prefetched: Future[Rows] | None, account_id: str, context: RequestContext) -> Rows:
-        """Return what was prefetched, when it and the connection are there. Without it, read the merchant."""
-        if prefetched is not None:
-            # What has not started yet is done by the list, as is what has failed or takes too long.
-            started: list[Future[Any]] = [f for f in (prefetched, self._connecting) if f and not f.cancel()]
-            wait(started, context.deadline.remaining())
+        """Return what was prefetched. If that has not begun, has failed or takes too long, read the merchant."""
+        if prefetched is not None and not prefetched.cancel():
             with suppress(Exception):
-                return prefetched.result(0)
+                return prefetched.result(context.deadline.remaining())
         return self.merchants.get(account_id, context), NO_TOKEN
 
 

@@ -147,11 +147,7 @@ class TokenProvider:
         Raises StorageUnavailableError.
         """
         cached = self.cached.get(token_id, NO_TOKEN)
-        return cached if cached.is_fresh(self.clock()) else self._read(token_id, context)
-
-    def preload(self, token_id: str, context: RequestContext) -> None:
-        """Cache what `find` returns."""
-        self._cache(token_id, self.find(token_id, context))
+        return cached if cached.is_fresh(self.clock()) else self._cache(token_id, self._read(token_id, context))
 
     def replace(self, token_id: str, refused: str, refusal: errors.TokenRefusedError, context: RequestContext) -> str:
         """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one.

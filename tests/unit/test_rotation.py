@@ -36,7 +36,7 @@ def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
     text = encode_cursor(CURSOR, SELECTION, OPEN_ID, list(cursor))
     try:
         found, used = verify_session(token, credentials, NOW, context)
-        assert used is credentials.get(context)
+        assert used == credentials.get(context).session_keys
         position, _ = verify_cursor(text, SELECTION, found.open_id, credentials, context)
     except UnauthenticatedError as error:
         return str(error)

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import msgspec
 import pytest
@@ -333,24 +333,34 @@ class TestPrefetch:
         instance.table.fails_reads = False
         assert len(ids(instance.respond(prefetched=prefetched))) == 3
 
-    @pytest.mark.parametrize("begun", [0, 1], ids=["connection", "rows"])
-    def test_the_list_waits_for_what_has_begun_until_its_deadline(self, begun: int) -> None:
+    def test_the_rows_are_ready_when_the_connection_is(self) -> None:
+        """A list that begins earlier would open a connection of its own."""
+        instance, opened = Lists(), threading.Event()
+        with ThreadPoolExecutor() as instance.lister.executor:
+            with patch.object(instance.douyin, "ensure_connection", opened.wait):
+                prefetched = instance.prefetch()
+                with pytest.raises(TimeoutError):
+                    prefetched.result(0.1)
+                opened.set()
+            assert prefetched.result(5)[0].account_id == ACCOUNT_ID
+
+    def test_the_list_waits_for_what_has_begun_until_its_deadline(self) -> None:
         instance = Lists()
-        futures = instance.queue()
-        futures[begun].set_running_or_notify_cancel()
+        _, rows = instance.queue()
+        rows.set_running_or_notify_cancel()
         instance.context = RequestContext(Deadline(0.2))
         started = time.monotonic()
         with pytest.raises(errors.DeadlineExceededError):
             instance.respond(prefetched=instance.prefetch())
         assert 0.1 < time.monotonic() - started < 5
-        assert [future.cancelled() for future in futures] == [begun != 0, begun != 1]
+        assert not rows.cancelled()
 
     def test_the_list_does_itself_what_has_not_begun(self) -> None:
         instance = Lists()
-        futures = instance.queue()
+        _, rows = instance.queue()
         instance.context = RequestContext(Deadline(5.0))
         assert len(ids(instance.respond(prefetched=instance.prefetch()))) == 3
-        assert all(future.cancelled() for future in futures)
+        assert rows.cancelled()
 
 
 class TestWarmUp:
