@@ -15,6 +15,7 @@ from redeemctl.output import print_json, print_note
 from redeemctl.secret import get_app_secret
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
+UNKNOWN_MERCHANT = "7000000000000000001"
 SIGNS = {True: "✓", False: "✗", None: "-"}
 
 
@@ -23,6 +24,7 @@ SIGNS = {True: "✓", False: "✗", None: "-"}
 @click.option("--merchant", "account_id", type=ID, required=True, help="A merchant that has authorized it.")
 @click.option("--store", "poi_id", type=ID, metavar="POI_ID", required=True, help="A store of the merchant.")
 @click.option("--login", "has_code", is_flag=True, help="Log in with a code of tt.login. It is used up.")
+@click.option("--unauthorized-merchant", type=ID, default=UNKNOWN_MERCHANT, help="One that has not authorized it.")
 @click.option("--output", type=FOLDER, help="Folder of the report. Default: acceptance-<time> in the current folder.")
 @pass_options
 def acceptance(options: GlobalOptions, /, *, app_id: str, has_code: bool, output: Path | None, **ids: str) -> None:

@@ -29,7 +29,6 @@ ORDER_PATH = "/api/trade/v2/fulfillment/order_can_use/"
 UNKNOWN_USER = "redeemctl-acceptance"
 """An open_id that does not exist, for a run without a login."""
 
-UNAUTHORIZED_MERCHANT = "7000000000000000001"
 INVALID_TOKEN = "clt.redeemctl-acceptance"  # noqa: S105 - deliberately invalid
 TOKEN_KINDS = ("clt.", "isvact.")
 """What tokens begin with: those of `client_token`, and those of service providers."""
@@ -98,6 +97,7 @@ class Run:
     confirm: Callable[[str], object]
     account_id: str
     poi_id: str
+    unauthorized_merchant: str
 
     def __post_init__(self) -> None:
         self._transport = RecordingTransport(self.stage.http)
@@ -133,7 +133,7 @@ class Run:
         query = partial(self._read_page, self._query(everything), 1, INVALID_TOKEN)
         use_invalid_token = partial(self._expect_refusal, errors.TokenRefusedError, query)
         yield self._take("invalid-token", "an invalid access token is refused", use_invalid_token)
-        query = partial(self._read_page, self._query(Selection(UNAUTHORIZED_MERCHANT)), 1)
+        query = partial(self._read_page, self._query(Selection(self.unauthorized_merchant)), 1)
         query_foreign = partial(self._expect_refusal, errors.MerchantNotAuthorizedError, query)
         yield self._take("unauthorized-merchant", "a merchant without authorization is refused", query_foreign)
         yield self._take("order", "order_can_use with poi_id", self._query_order)

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import pytest
 from click.testing import CliRunner
 
+from redeemctl.acceptance.command import UNKNOWN_MERCHANT
 from redeemctl.acceptance.shapes import find_shape
-from redeemctl.acceptance.steps import UNAUTHORIZED_MERCHANT
 from redeemctl.cli import redeemctl
 from sandbox.sample_data import (
     ACCOUNT_ID,
@@ -223,7 +223,7 @@ def test_the_root_account_of_the_row_is_sent_but_not_for_another_merchant(operat
         for request in sent
         if request["call"] == LIST
     }
-    assert accounts == {(ACCOUNT_ID, "another-account"), (UNAUTHORIZED_MERCHANT, None)}
+    assert accounts == {(ACCOUNT_ID, "another-account"), (UNKNOWN_MERCHANT, None)}
 
 
 def test_a_merchant_of_another_app_is_refused(operator: Operator, aws: Aws) -> None:
