@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.errors import DeadlineExceededError, Evidence, RedemptionError
+from chalicelib.errors import DeadlineExceededError, RedemptionError
 from chalicelib.record import Call, RequestRecord
 
 REQUEST_SECONDS = 9.0
@@ -67,8 +67,8 @@ class Deadline:
 class RequestContext(msgspec.Struct, frozen=True):
     """The deadline of a piece of work, and the record of the request that it belongs to.
 
-    Every function that may call another service gets one, and may raise DeadlineExceededError. A part with less time
-    gets the same record with a nearer deadline.
+    Every function that may call another service for a request gets one, and may raise DeadlineExceededError. A part
+    with less time gets the same record with a nearer deadline.
     """
 
     deadline: Deadline
@@ -112,11 +112,7 @@ class RequestContext(msgspec.Struct, frozen=True):
         except Exception as error:
             if not self.deadline.is_cancelled:
                 call.outcome = error.reason if isinstance(error, RedemptionError) else type(error).__name__
-            evidence: Evidence | None = getattr(error, "evidence", None)
-            if evidence is not None:
-                call.error_code = evidence.error_code
-                call.sub_error_code = evidence.sub_error_code
-                call.logid = evidence.logid
+            call.evidence = getattr(error, "evidence", None) or call.evidence
             raise
         finally:
             call.seconds = time.perf_counter() - begun

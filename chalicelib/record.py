@@ -4,16 +4,13 @@ import time
 
 import msgspec
 
-from chalicelib.errors import RedemptionError
+from chalicelib.errors import Evidence, RedemptionError
 
 ABANDONED = "abandoned"
 
 
 class Call(msgspec.Struct):
-    """One entry of the call log: a call to another service.
-
-    The codes and the logid are the platform's.
-    """
+    """One entry of the call log: a call to another service."""
 
     service: str
     name: str
@@ -24,9 +21,8 @@ class Call(msgspec.Struct):
     #: `ok`, the `reason` of an error of this service, the type of any other error, or `abandoned` for a call that was
     #: aborted, or had not ended at the report.
     outcome: str = ABANDONED
-    error_code: int = 0
-    sub_error_code: int = 0
-    logid: str = ""
+    #: What the platform has reported, if it has.
+    evidence: Evidence = Evidence(0, 0)
 
 
 class ListReport(msgspec.Struct, frozen=True):
@@ -66,7 +62,7 @@ class RequestRecord(msgspec.Struct):
     """What happened in one HTTP request or scheduled run. There is one per request; its parts share it.
 
     Every part may append to the two logs, `calls` and `warnings`, from any thread (list.append is atomic). All other
-    facts are return values, which the route or the job, or the application that has called it, stores here.
+    facts are stored here by `app.py` and `api` only: inputs of the request, and return values.
     """
 
     request_id: str = ""

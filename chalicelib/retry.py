@@ -59,15 +59,15 @@ def call_with_retries(
     delay; what it raises ends the loop.
     """
     attempt = 1
-    cause: RedemptionError | None = None
+    previous: RedemptionError | None = None
     while True:
         try:
             return call()
         except RedemptionError as error:
             delay = policy.delay(error, attempt, deadline.remaining())
             if delay is None:
-                raise (cause or error if isinstance(error, DeadlineExceededError) else error) from None
-            cause = error
+                raise ((previous or error) if isinstance(error, DeadlineExceededError) else error) from None
+            previous = error
         (sleep or deadline.sleep)(delay)
         if before_retry is not None:
             before_retry()

@@ -67,8 +67,9 @@ class LoginHandler:
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
         keys = credentials.session_keys
+        selection = body.selection
         prefetch_context = context.cancellable()
-        rows = None if body.selection is None else self.lister.prefetch(body.selection, prefetch_context)
+        prefetched = None if selection is None else self.lister.prefetch(selection, prefetch_context)
         try:
             session = Session(body.app_id, self._exchange_code(body.app_id, app_secret, body.code, context))
             # The lists of this user count in no metric.
@@ -80,11 +81,11 @@ class LoginHandler:
             prefetch_context.deadline.cancel()
             raise
         user = hash_open_id(session.open_id, keys)
-        if body.selection is None:
+        if selection is None:
             return LoginResult(LoginView(session_token, self.ttl), user)
         try:
             list_context = context.with_timeout(LIST_SECONDS)
-            first, report = self.lister.list_certificates(session, body.selection, keys, list_context, prefetched=rows)
+            first, report = self.lister.list_certificates(session, selection, keys, list_context, prefetched=prefetched)
         # All errors: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, context.record.request_id)

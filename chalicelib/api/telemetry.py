@@ -201,9 +201,9 @@ class Telemetry:
             subsegment = recorder.begin_subsegment(f"{call.service} {call.name}", namespace=namespace)
             subsegment.start_time = call.started
             subsegment.put_annotation("outcome", call.outcome)
-            if call.logid:
-                subsegment.put_annotation("logid", call.logid)
-            if call.outcome != "ok":
+            if call.evidence.logid:
+                subsegment.put_annotation("logid", call.evidence.logid)
+            if call.outcome not in ("ok", ABANDONED):
                 subsegment.add_fault_flag()
             recorder.end_subsegment(call.started + call.seconds)
         if any(outcome.code != "ok" for outcome in _outcomes(record)):
@@ -221,17 +221,18 @@ def _format_call(call: Call) -> dict[str, Any]:
         "call": f"{call.service}.{call.name}",
         "ms": round(call.seconds * 1000, 1),
         "outcome": call.outcome,
-        "error_code": call.error_code,
-        "sub_error_code": call.sub_error_code,
-        "logid": call.logid,
+        "error_code": call.evidence.error_code,
+        "sub_error_code": call.evidence.sub_error_code,
+        "logid": call.evidence.logid,
     }
     return {name: value for name, value in fields.items() if value}
 
 
 def _format_failure(call: Call) -> str:
     """Format a failed call as one text: a saved query cannot search all elements of a list."""
-    reason = f"{call.error_code}/{call.sub_error_code}" if call.error_code or call.sub_error_code else call.outcome
-    logid = f" logid {call.logid}" if call.logid else ""
+    codes = call.evidence
+    reason = f"{codes.error_code}/{codes.sub_error_code}" if codes.error_code or codes.sub_error_code else call.outcome
+    logid = f" logid {codes.logid}" if codes.logid else ""
     return f"{call.service}.{call.name} {reason}{logid}"
 
 

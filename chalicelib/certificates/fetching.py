@@ -63,7 +63,7 @@ class PageFetcher:
     def __post_init__(self) -> None:
         # The deadline of the pages is that of the request, but it can be cancelled without ending the renewal.
         self._page_context = self.context.cancellable()
-        #: That of all pages.
+        #: That of the pages.
         self.deadline = self._page_context.deadline
         self._lock = threading.Lock()
         self._first_token = self.token
@@ -79,7 +79,9 @@ class PageFetcher:
             try:
                 return self.douyin.query_user_certificates(self.query, number, token, self._page_context, known_total)
             except RateLimitedError as error:
-                self.rate_limits.remember(self.merchant.app_id, error)
+                # A page that was aborted has not tried all its attempts.
+                if not self.deadline.is_cancelled:
+                    self.rate_limits.remember(self.merchant.app_id, error)
                 raise
             except TokenRefusedError as refusal:
                 self._replace(token, refusal)

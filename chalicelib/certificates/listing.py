@@ -5,11 +5,12 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
 from chalicelib.certificates.fetching import PageFetcher, RateLimitCache
-from chalicelib.certificates.paging import PagedResult, list_pages
-from chalicelib.certificates.views import BuiltViews, ListView, build_views
+from chalicelib.certificates.paging import list_pages
+from chalicelib.certificates.views import ListView, build_views
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
@@ -25,7 +26,7 @@ MAX_PRELOADED_APPS = 3
 """The tokens of the other apps are read when a request needs them."""
 
 
-Rows = tuple[Merchant, CachedToken]
+Prefetched = tuple[Merchant, CachedToken]
 """What a list needs for any user: the merchant, and its token, which may be missing or have expired."""
 
 
@@ -56,14 +57,15 @@ class CertificateLister:
         """
         self._connect()
         for app_id in list(self.credentials_cache.get(context).apps)[:MAX_PRELOADED_APPS]:
-            self.tokens.find(app_id, context)
+            self.tokens.preload(app_id, context)
 
-    def prefetch(self, selection: Selection, context: RequestContext) -> Future[Rows]:
+    def prefetch(self, selection: Selection, context: RequestContext) -> Future[Prefetched]:
         """Start to read what a list needs, and to open a connection to the platform.
 
         No token is minted: the login may be refused, and Lambda may freeze the instance before the mint ends.
         """
-        return self.executor.submit(self._read_rows, selection.account_id, self._connect(), context)
+        self._connect()
+        return self.executor.submit(self._read_rows, selection.account_id, context)
 
     def list_certificates(
         self,
@@ -73,7 +75,7 @@ class CertificateLister:
         context: RequestContext,
         cursor: str | None = None,
         *,
-        prefetched: Future[Rows] | None = None,
+        prefetched: Future[Prefetched] | None = None,
     ) -> tuple[ListView, ListReport]:
         """Return the usable certificates, beginning at `cursor`, and what is to be reported about them.
 
@@ -82,9 +84,10 @@ class CertificateLister:
         token is available.
         """
         start = Cursor()
+        signing_keys = keys
         if cursor is not None:
-            start, keys = verify_cursor(cursor, selection, session.open_id, self.credentials_cache, context)
-        merchant, found = self._take_rows(prefetched, selection.account_id, context)
+            start, signing_keys = verify_cursor(cursor, selection, session.open_id, self.credentials_cache, context)
+        merchant, found = self._take(prefetched, selection.account_id, context)
         merchant.check_access(session.app_id, selection.poi_id)
         self._rate_limits.check(merchant.app_id)
         token = self.tokens.get(merchant.token_id, context, found)
@@ -93,7 +96,7 @@ class CertificateLister:
         result = list_pages(start, fetcher, self.executor)
         built = build_views(result.pages, self.clock())
         position = result.position
-        next_cursor = encode_cursor(position, selection, session.open_id, keys) if result.continues else None
+        next_cursor = encode_cursor(position, selection, session.open_id, signing_keys) if result.continues else None
         view = ListView(
             selection.account_id,
             selection.poi_id,
@@ -103,39 +106,33 @@ class CertificateLister:
             merchant.notice,
             merchant.redeeming,
         )
-        return view, build_report(result, built)
+        is_below_total = not result.continues and position.total is not None and position.received < position.total
+        report = ListReport(
+            pages=len(result.pages),
+            certificates=len(built.views),
+            malformed=built.malformed,
+            malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
+            lost_page_error=result.lost_page_error,
+            received=position.received if is_below_total else None,
+            total=position.total if is_below_total else None,
+        )
+        return view, report
 
-    def _connect(self) -> Future[None]:
+    def _connect(self) -> None:
         """Start to open a connection to the platform, unless that has been started already."""
         if self._connecting is None or self._connecting.done():
             self._connecting = self.executor.submit(self.douyin.ensure_connection)
-        return self._connecting
 
-    def _read_rows(self, account_id: str, connecting: Future[None], context: RequestContext) -> Rows:
-        """Read the rows, then wait for the connection: a list that begins earlier would open its own."""
+    def _read_rows(self, account_id: str, context: RequestContext) -> Prefetched:
         merchant = self.merchants.get(account_id, context)
-        token = self.tokens.find(merchant.token_id, context)
-        wait([connecting])
-        return merchant, token
+        return merchant, self.tokens.find(merchant.token_id, context)
 
-    def _take_rows(self, prefetched: Future[Rows] | None, account_id: str, context: RequestContext) -> Rows:
-        """Return what was prefetched. If that has not begun, has failed or takes too long, read the merchant."""
-        if prefetched is not None and not prefetched.cancel():
+    def _take(self, prefetched: Future[Prefetched] | None, account_id: str, context: RequestContext) -> Prefetched:
+        """Wait for what was prefetched and for the connection. If that has failed or not begun, read the merchant."""
+        if prefetched is not None:
+            # What has not begun yet is done by the list.
+            begun: list[Future[Any]] = [f for f in (prefetched, self._connecting) if f and not f.cancel()]
+            wait(begun, context.deadline.remaining())
             with suppress(Exception):
-                return prefetched.result(context.deadline.remaining())
+                return prefetched.result(0)
         return self.merchants.get(account_id, context), NO_TOKEN
-
-
-def build_report(result: PagedResult, built: BuiltViews) -> ListReport:
-    """Build the report of a list from its pages and their views."""
-    position = result.position
-    is_below_total = not result.continues and position.total is not None and position.received < position.total
-    return ListReport(
-        pages=len(result.pages),
-        certificates=len(built.views),
-        malformed=built.malformed,
-        malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
-        lost_page_error=result.lost_page_error,
-        received=position.received if is_below_total else None,
-        total=position.total if is_below_total else None,
-    )

@@ -71,8 +71,8 @@ class CachedToken(msgspec.Struct, frozen=True):
     row: TokenRow = TokenRow()
     #: `max_age` counts from here, on the wall clock: just before the read or the mint, or after a failed read.
     since: float = 0.0
-    #: The begin of the read, or the end of the mint, on the monotonic clock: a read that began earlier may be older.
-    begun: float = -math.inf
+    #: The begin of the read, or the end of the mint, on the monotonic clock: of two tokens, the later one is newer.
+    known_at: float = -math.inf
     max_age: float = TOKEN_SECONDS
     #: False for a new token that could not be written into the row: no other instance will use it.
     is_stored: bool = True
@@ -147,7 +147,11 @@ class TokenProvider:
         Raises StorageUnavailableError.
         """
         cached = self.cached.get(token_id, NO_TOKEN)
-        return cached if cached.is_fresh(self.clock()) else self._cache(token_id, self._read(token_id, context))
+        return cached if cached.is_fresh(self.clock()) else self._read(token_id, context)
+
+    def preload(self, token_id: str, context: RequestContext) -> None:
+        """Cache what `find` returns."""
+        self._cache(token_id, self.find(token_id, context))
 
     def replace(self, token_id: str, refused: str, refusal: errors.TokenRefusedError, context: RequestContext) -> str:
         """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one.
@@ -196,7 +200,7 @@ class TokenProvider:
                     with suppress(errors.StorageUnavailableError):
                         token = self._read(token_id, context)
                     continue
-                since, begun = self.clock(), self.monotonic()
+                since, known_at = self.clock(), self.monotonic()
                 app_secret = self.find_secret(token_id, context)
                 if not app_secret:
                     raise errors.TokenUnavailableError(
@@ -209,22 +213,22 @@ class TokenProvider:
                     # Used however short its lifetime is: no loop is possible.
                     return self._mint(lease, since, app_secret, wanted.policy)
                 except ConditionFailedError as conflict:
-                    token = CachedToken(TokenRow.from_item(conflict.item), since, begun)
+                    token = CachedToken(TokenRow.from_item(conflict.item), since, known_at)
         except errors.DeadlineExceededError:
             raise errors.TokenUnavailableError("no new token in time") from None
 
     def _read(self, token_id: str, context: RequestContext) -> CachedToken:
         """Read the row. The age counts from before: Lambda may freeze the instance during the read."""
-        since, begun = self.clock(), self.monotonic()
+        since, known_at = self.clock(), self.monotonic()
         row = TokenRow.from_item(self.table.get_item(token_key(token_id), context))
         self._observe(token_id, row)
-        return CachedToken(row, since, begun)
+        return CachedToken(row, since, known_at)
 
     def _cache(self, token_id: str, token: CachedToken) -> CachedToken:
         """Cache a token, unless it is empty or the cached one is newer; return what is cached then."""
         with self._lock:
             cached = self.cached.get(token_id, NO_TOKEN)
-            if token.row.access_token and token.begun >= cached.begun:
+            if token.row.access_token and token.known_at >= cached.known_at:
                 self.cached[token_id] = cached = token
         return cached
 

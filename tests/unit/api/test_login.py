@@ -10,7 +10,7 @@ from chalicelib import errors
 from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginResult
 from chalicelib.api.validation import LoginBody
 from chalicelib.aws import Item
-from chalicelib.certificates.listing import CertificateLister, Rows
+from chalicelib.certificates.listing import CertificateLister, Prefetched
 from chalicelib.certificates.views import ListView
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.protocol import Selection
@@ -46,30 +46,22 @@ class FakeLister(CertificateLister):
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
-        self.calls: list[tuple[Session, Selection, str | None, list[str], float]] = []
+        self.calls: list[tuple[Session, Selection, list[str], float]] = []
         self.result: tuple[ListView, ListReport] | Exception = (VIEW, REPORT)
-        self.prefetched: Future[Rows] = Future()
+        self.prefetched: Future[Prefetched] = Future()
         self.deadlines: list[Deadline] = []
 
-    def prefetch(self, selection: Selection, context: RequestContext) -> Future[Rows]:
+    def prefetch(self, selection: Selection, context: RequestContext) -> Future[Prefetched]:
         assert selection == SELECTION
         self.deadlines.append(context.deadline)
         self.events.append("prefetch")
         return self.prefetched
 
-    def list_certificates(
-        self,
-        session: Session,
-        selection: Selection,
-        keys: list[str],
-        context: RequestContext,
-        cursor: str | None = None,
-        *,
-        prefetched: Future[Rows] | None = None,
-    ) -> tuple[ListView, ListReport]:
-        assert prefetched is self.prefetched
+    def list_certificates(self, *arguments: Any, **options: Any) -> tuple[ListView, ListReport]:
+        session, selection, keys, context = arguments
+        assert options == {"prefetched": self.prefetched}
         self.events.append("list")
-        self.calls.append((session, selection, cursor, keys, context.deadline.remaining()))
+        self.calls.append((session, selection, keys, context.deadline.remaining()))
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
@@ -118,8 +110,8 @@ def test_session_and_list_are_one_response() -> None:
     assert body["list"] == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "certificates": []}
     assert (result.list_report, result.list_outcome) == (REPORT, Outcome())
     assert logins.events == ["prefetch", "login", "list"]
-    [(session, selection, cursor, keys, _)] = logins.lister.calls
-    assert (session, selection, cursor, keys) == (Session(APP_ID, OPEN_ID), SELECTION, None, [SESSION_KEY])
+    [(session, selection, keys, _)] = logins.lister.calls
+    assert (session, selection, keys) == (Session(APP_ID, OPEN_ID), SELECTION, [SESSION_KEY])
 
 
 @pytest.mark.parametrize(("seconds", "left"), [(9.0, LIST_SECONDS), (3.0, 3.0)])

@@ -95,8 +95,8 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
         warnings=[OperatorWarning("the cached secret is used: timeout", "StaleSecret")],
         calls=[
             Call("dynamodb", "GetItem", NOW, 0.0121, "ok"),
-            Call("douyin", "query_user_certificates", NOW, 0.25, "2119001", 2119001, 7, "20260101L"),
-            Call("douyin", "query_user_certificates", NOW, 0.1, "12001", 0, 12001),
+            Call("douyin", "query_user_certificates", NOW, 0.25, "2119001", errors.Evidence(2119001, 7, "20260101L")),
+            Call("douyin", "query_user_certificates", NOW, 0.1, "12001", errors.Evidence(0, 12001)),
             Call("douyin", "query_user_certificates", NOW, 0.1, "timeout"),
             Call("douyin", "query_user_certificates", NOW, 0.1, ABANDONED),
         ],
@@ -351,13 +351,14 @@ def recorder(output: Output, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 def test_a_sampled_request_is_traced_from_its_call_log(recorder: Recorder) -> None:
     make_telemetry().report("GET /x", full_record(failed(errors.UpstreamRejectedError("2119001"))))
     assert recorder.open == []
-    read, page, *_, root = recorder.finished
+    read, page, *_, aborted, root = recorder.finished
     assert (root.name, root.start_time, root.end, root.flags) == ("## GET /x", NOW, None, {"error"})
     assert root.annotations == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "outcome": "upstream_rejected"}
     assert (read.name, read.namespace, read.flags) == ("dynamodb GetItem", "aws", set())
     assert (read.start_time, read.end) == (NOW, NOW + 0.0121)
     assert read.annotations == {"outcome": "ok"}
     assert (page.name, page.namespace, page.flags) == ("douyin query_user_certificates", "remote", {"fault"})
+    assert (aborted.annotations, aborted.flags) == ({"outcome": ABANDONED}, set())
     assert page.annotations == {"outcome": "2119001", "logid": "20260101L"}
 
 

@@ -148,6 +148,16 @@ def test_a_rate_limit_is_cached_for_the_app_and_raised(refusals: int) -> None:
     request.rate_limits.check("tokens")
 
 
+def test_a_page_that_was_aborted_between_two_attempts_sets_no_limit() -> None:
+    request = Request("clt.row")
+    request.raise_(errors.RateLimitedError("2119003", retryable=True))
+    fetcher = request.fetcher()
+    fetcher.abort()
+    with pytest.raises(errors.RateLimitedError):
+        fetcher.fetch_page(3, None)
+    request.rate_limits.check(APP_ID)
+
+
 def test_another_error_is_raised_unchanged_and_not_cached() -> None:
     request = Request("clt.row")
     error = errors.UpstreamTimeoutError("timeout", retryable=True)

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
-from unittest.mock import Mock, patch
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from chalicelib import errors
 from chalicelib.aws import Item
 from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
-from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister, Rows
+from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister, Prefetched
 from chalicelib.certificates.views import ListView
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.client import MAX_PAGE_BYTES
@@ -74,7 +74,7 @@ class Lists:
         view, self.report = self.lister.list_certificates(session, selection, keys, self.context, cursor, **options)
         return view
 
-    def prefetch(self) -> Future[Rows]:
+    def prefetch(self) -> Future[Prefetched]:
         return self.lister.prefetch(SELECTION, self.context)
 
     def queue(self) -> list[Future[Any]]:
@@ -333,34 +333,24 @@ class TestPrefetch:
         instance.table.fails_reads = False
         assert len(ids(instance.respond(prefetched=prefetched))) == 3
 
-    def test_the_rows_are_ready_when_the_connection_is(self) -> None:
-        """A list that begins earlier would open a connection of its own."""
-        instance, opened = Lists(), threading.Event()
-        with ThreadPoolExecutor() as instance.lister.executor:
-            with patch.object(instance.douyin, "ensure_connection", opened.wait):
-                prefetched = instance.prefetch()
-                with pytest.raises(TimeoutError):
-                    prefetched.result(0.1)
-                opened.set()
-            assert prefetched.result(5)[0].account_id == ACCOUNT_ID
-
-    def test_the_list_waits_for_what_has_begun_until_its_deadline(self) -> None:
+    @pytest.mark.parametrize("begun", [0, 1], ids=["connection", "rows"])
+    def test_the_list_waits_for_what_has_begun_until_its_deadline(self, begun: int) -> None:
         instance = Lists()
-        _, rows = instance.queue()
-        rows.set_running_or_notify_cancel()
+        futures = instance.queue()
+        futures[begun].set_running_or_notify_cancel()
         instance.context = RequestContext(Deadline(0.2))
         started = time.monotonic()
         with pytest.raises(errors.DeadlineExceededError):
             instance.respond(prefetched=instance.prefetch())
         assert 0.1 < time.monotonic() - started < 5
-        assert not rows.cancelled()
+        assert [future.cancelled() for future in futures] == [begun != 0, begun != 1]
 
     def test_the_list_does_itself_what_has_not_begun(self) -> None:
         instance = Lists()
-        _, rows = instance.queue()
+        futures = instance.queue()
         instance.context = RequestContext(Deadline(5.0))
         assert len(ids(instance.respond(prefetched=instance.prefetch()))) == 3
-        assert rows.cancelled()
+        assert all(future.cancelled() for future in futures)
 
 
 class TestWarmUp:
