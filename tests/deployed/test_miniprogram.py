@@ -82,8 +82,9 @@ def run(folder: Path, *command: str, **environment: str) -> str:
 def test_the_mini_programs_own_tests_pass_against_the_deployed_app(deployed: stack.Stack) -> None:
     urls = {"API_URL": deployed.api_url, "SANDBOX_URL": deployed.platform.url}
     output = run(preview.MINIPROGRAM_FOLDER, "npm", "test", **urls)
-    assert "# fail 0" in output
-    assert "# skipped 0" in output
+    # The sign in front depends on the version of Node.js.
+    assert " fail 0\n" in output
+    assert " skipped 0\n" in output
 
 
 def test_the_mini_program_has_no_dependencies_and_its_sample_config_only_a_merchant_of_the_sample_data() -> None:
