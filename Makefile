@@ -28,7 +28,7 @@ help:
 	@echo "make serve        the same, and keep it running with the sample page in a browser (needs node);"
 	@echo "                  PORT=8080: on fixed ports, 8080 to 8082; PROGRAM=<folder>: your own built mini-program"
 	@echo "make test         everything (needs node; installs a Chromium where there is none)"
-	@echo "make check        after an edit: format, lint, types, unit tests (20 s)"
+	@echo "make check        after an edit: format, lint, types, unit tests (40 s)"
 	@echo "make miniprogram  build the sample mini-program for Douyin's IDE: miniprogram/dist (needs node)"
 	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1] [REPAIR=1] [NO_PLATFORM=1]"
 	@echo "make rollback     bring back the former code: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"
