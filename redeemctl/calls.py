@@ -63,7 +63,7 @@ def read_token(stage: Stage, app_id: str, token_id: str) -> str:
     # The policy token-reader allows these attributes only.
     names = {"TableName": stage.settings.table_name, "ProjectionExpression": "access_token, expires_at"}
     row = TokenRow.from_item(client.get_item(Key=key, ConsistentRead=True, **names).get("Item", {}))
-    if row.access_token and row.expires_at > time.time():
+    if row.is_valid(time.time()):
         return row.access_token
     state = "has expired" if row.access_token else "is missing or malformed"
     advice = f"redeemctl token renew {app_id}, unless another system writes this row (another row: --token-id)"

@@ -63,7 +63,7 @@ class PageFetcher:
     def __post_init__(self) -> None:
         # The deadline of the pages is that of the request, but it can be cancelled without ending the renewal.
         self._page_context = self.context.cancellable()
-        #: That of the pages.
+        #: The deadline of the pages.
         self.deadline = self._page_context.deadline
         self._lock = threading.Lock()
         self._first_token = self.token

@@ -74,6 +74,10 @@ class TokenRow(RedactedStruct, frozen=True):
     #: The content in DynamoDB's format.
     item: Item = msgspec.field(default_factory=dict)
 
+    def is_valid(self, now: float) -> bool:
+        """Return whether there is a token, and it has not expired."""
+        return bool(self.access_token) and self.expires_at > now
+
     def is_leased(self, now: float, unchanged_seconds: float) -> bool:
         """Return whether a living instance holds the lease.
 

@@ -277,8 +277,7 @@ def decide(
     `unchanged_seconds`: how long this instance has seen the row unchanged. `seconds_left`: until the caller's deadline.
     `may_mint`: the caller has not minted yet. Raises TokenUnavailableError when there is nothing to do.
     """
-    is_valid = bool(row.access_token) and row.expires_at > now
-    if is_valid and row.access_token != wanted.other_than:
+    if row.is_valid(now) and row.access_token != wanted.other_than:
         return "use"
     if row.is_paused(now, unchanged_seconds):
         raise errors.TokenUnavailableError(f"minting failed moments ago: {row.failure}")
@@ -288,6 +287,6 @@ def decide(
         return "wait"
     if not may_mint:
         raise errors.TokenUnavailableError("lost the lease, and no other instance has minted")
-    if wanted.is_refused and is_valid and row.is_young(now, unchanged_seconds):
+    if wanted.is_refused and row.is_valid(now) and row.is_young(now, unchanged_seconds):
         raise errors.TokenUnavailableError("the platform refuses a token that was minted moments ago")
     return "mint"

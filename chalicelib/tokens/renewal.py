@@ -69,7 +69,7 @@ def renew_tokens(
                 renewal.renewed.append(app_id)
             elif is_own:
                 renewal.unchanged += 1
-            elif not row.access_token or row.expires_at <= tokens.clock():
+            elif not row.is_valid(tokens.clock()):
                 renewal.expired.append(app_id)
         newest = renewed or row
         # An expired token of a provider is not in the metric: that of a merchant who has left would hide all others.

@@ -185,7 +185,7 @@ class Run:
         tokens = self.stage.tokens_of(self._douyin)
         row = tokens.read_row(token_id, self.stage.new_context())
         self._secrets |= {secret or "", row.access_token or ""}
-        is_valid = bool(row.access_token) and row.expires_at > time.time()
+        is_valid = row.is_valid(time.time())
         if secret and not is_valid:
             self.confirm("The table has no valid token. This step mints one; an older one ends after five minutes.")
         self._token = tokens.get(token_id, self.stage.new_context())

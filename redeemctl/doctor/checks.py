@@ -15,7 +15,7 @@ import requests
 
 from chalicelib import errors
 from chalicelib.merchants import Merchant
-from chalicelib.sessions import PROBE_OPEN_ID
+from chalicelib.sessions import PROBE_CODE
 from infra import bundle, comparison, smoke, versions
 from infra.account import Account, check_account
 from infra.chalice_config import API_STAGE, render
@@ -269,10 +269,10 @@ class Checks:
         host = stage.settings.login_api if app_secret else stage.settings.open_api
         try:
             if app_secret:
-                stage.douyin.login(app_id, app_secret, PROBE_OPEN_ID, context)
+                stage.douyin.login(app_id, app_secret, PROBE_CODE, context)
             else:
                 token = stage.tokens.get(app_id, context)
-                stage.douyin.login_with_token(app_id, token, PROBE_OPEN_ID, context)
+                stage.douyin.login_with_token(app_id, token, PROBE_CODE, context)
         except errors.LoginRefusedError:
             yield ok("login", app_id, f"{host} accepts app id and {'secret' if app_secret else 'token'}")
         except errors.TokenUnavailableError:
@@ -295,7 +295,7 @@ class Checks:
         """Renew a token only if it is missing or has expired."""
         store, now = self.stage.tokens, time.time()
         row = store.read_row(token_id, self.stage.new_context())
-        is_valid = bool(row.access_token) and row.expires_at > now
+        is_valid = row.is_valid(now)
         if not app_secret or is_valid:
             return is_valid, platform.judge_token(token_id, row, now, is_foreign=not app_secret)
         if self.dry_run:
