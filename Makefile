@@ -39,10 +39,10 @@ more:
 	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
 	@echo "make format       format the code"
 	@echo "make screenshots  picture every state of the sample page at all widths: build/screenshots"
-	@echo "make bench        measure speed against two reference implementations (seven minutes)"
+	@echo "make bench        measure speed against two reference implementations (two minutes)"
 	@echo "make fuzz         more examples for the tests with random platform responses, lists, requests and clocks"
 	@echo "make audit        look for known vulnerabilities in everything that is bundled"
-	@echo "make nightly      fuzz, audit, upgrade, fault run, soak and overload, benchmarks (an hour)"
+	@echo "make nightly      fuzz, audit, upgrade, benchmarks (an hour)"
 	@echo "make install      install everything into .venv and .lambda (the other commands do it when they need it)"
 	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
 	@echo "make release      the files of a release: build/release"
@@ -180,8 +180,6 @@ screenshots: node install bundle miniprogram
 
 nightly: node install bundle miniprogram fuzz audit
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_deployment.py tests/deployed/test_upgrade.py
-	$(BIN)/python -m tests.fault_run --minutes 10
-	$(BIN)/python -m benchmarks.long_run
 	$(BIN)/python -m benchmarks
 
 fuzz: install bundle

@@ -21,17 +21,6 @@ INTERPRETER = Path(__file__).parent.parent / ".lambda" / "bin" / "python"
 TIMEOUT_SECONDS = 15.0
 """The function's timeout."""
 
-_RUN_WITH_CLOCK_OFFSET = """
-import runpy, sys, time
-offset, handler = float(sys.argv[1]), sys.argv[2]
-clock, clock_ns = time.time, time.time_ns
-time.time = lambda: clock() + offset
-time.time_ns = lambda: clock_ns() + int(offset * 1e9)
-sys.argv = ["awslambdaric", handler]
-runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
-"""
-"""Python code that runs the runtime client with another wall clock. The monotonic clock is not changed."""
-
 
 class FunctionError(Exception):
     """The function raised an error, failed to start, or did not return in time."""
@@ -49,9 +38,7 @@ class _RuntimeApi(ThreadingHTTPServer):
 class Instance:
     """One Lambda instance, a context manager. `output` receives its stdout and stderr.
 
-    The instance's wall clock (time.time) is `clock_offset` seconds ahead; negative values are behind.
-    `started_at` and `ready_at` are values of time.perf_counter: when the process was started, and when it first asked
-    for an event (the end of the init phase).
+    `is_ready`: it has asked for an event (the end of the init phase).
     """
 
     def __init__(
@@ -61,20 +48,15 @@ class Instance:
         environment: dict[str, str],
         interpreter: Path = INTERPRETER,
         output: IO[bytes] | int | None = None,
-        *,
-        clock_offset: float = 0,
     ) -> None:
         self._events: queue.Queue[tuple[str, bytes, str]] = queue.Queue()
         self._results: dict[str, queue.Queue[Any]] = {}
         self._init_error: str | None = None
-        self._clock_offset = clock_offset
-        self.started_at = time.perf_counter()
-        self.ready_at: float | None = None
+        self.is_ready = False
         self._server = _RuntimeApi(("127.0.0.1", 0), self._create_handler())
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        arguments = ["-c", _RUN_WITH_CLOCK_OFFSET, str(clock_offset)] if clock_offset else ["-m", "awslambdaric"]
         self.popen = subprocess.Popen(
-            [interpreter, *arguments, handler],
+            [interpreter, "-m", "awslambdaric", handler],
             cwd=bundle,
             env={
                 "PATH": os.environ.get("PATH", ""),
@@ -103,11 +85,6 @@ class Instance:
         self._server.shutdown()
         self._server.server_close()
 
-    def memory_kib(self, field: str) -> int:
-        """Return a field of /proc/<pid>/status in KiB: `VmRSS` (resident memory) or `VmHWM` (its peak)."""
-        status = Path(f"/proc/{self.popen.pid}/status").read_text(encoding="ascii")
-        return int(next(line.split()[1] for line in status.splitlines() if line.startswith(field)))
-
     def invoke(self, event: Any, trace_header: str = "") -> Any:
         """Invoke the function and return its result; `trace_header` is the X-Ray header. Raises FunctionError."""
         request_id = str(uuid.uuid4())
@@ -135,10 +112,9 @@ class Instance:
 
             def do_GET(self) -> None:
                 """Return the next event; blocks until there is one."""
-                instance.ready_at = instance.ready_at or time.perf_counter()
+                instance.is_ready = True
                 request_id, event, trace_header = instance._events.get()
-                # The instance compares the deadline with its own clock.
-                deadline = int((time.time() + instance._clock_offset + TIMEOUT_SECONDS) * 1000)
+                deadline = int((time.time() + TIMEOUT_SECONDS) * 1000)
                 self.send_response(200)
                 self.send_header("Lambda-Runtime-Aws-Request-Id", request_id)
                 self.send_header("Lambda-Runtime-Deadline-Ms", str(deadline))

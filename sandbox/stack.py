@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -77,16 +76,6 @@ class Stack:
         return report
 
 
-@dataclass
-class Dependencies:
-    """What an instance of the function needs, without API Gateway: platform, AWS, unpacked bundle, environment."""
-
-    platform: Process
-    aws: Process
-    bundle: Path
-    environment: dict[str, str]
-
-
 @contextlib.contextmanager
 def run_stack(
     progress: Callable[[str], None] = lambda _: None, ports: tuple[int | None, int | None] = (None, None)
@@ -107,19 +96,6 @@ def run_stack(
         stack.deploy()
         write_sample_data(aws.url, STAGE)
         yield stack
-
-
-@contextlib.contextmanager
-def run_dependencies(*platform_arguments: str) -> Iterator[Dependencies]:
-    """Start mock platform and AWS with table, secret and sample data, and unpack the bundle."""
-    with contextlib.ExitStack() as resources:
-        platform = resources.enter_context(run_server("sandbox.server", *platform_arguments))
-        aws = resources.enter_context(run_server("sandbox.aws"))
-        folder = _enter_temporary_folder(resources)
-        with zipfile.ZipFile(bundle.current_archive()) as archive:
-            archive.extractall(folder)
-        secret, table = create_resources(aws.url, STAGE)
-        yield Dependencies(platform, aws, folder, function_environment(aws.url, platform.url, secret, table))
 
 
 def run_preview(stack: Stack, program: Path, port: int | None = None) -> contextlib.AbstractContextManager[Process]:

@@ -39,20 +39,16 @@ class Refusal(NamedTuple):
 class NetworkFault(NamedTuple):
     """A failure of the network.
 
-    `delay`: the call is forwarded after `seconds`. `drop`: the connection is closed and the call is not forwarded.
-    `lose`: the call is forwarded, then the connection is closed without a response.
+    `delay`: the call is forwarded after `seconds`. `lose`: the call is forwarded, then the connection is closed
+    without a response.
     """
 
-    kind: Literal["delay", "drop", "lose"]
+    kind: Literal["delay", "lose"]
     seconds: float = 0.0
 
 
 class AwsProxy(ThreadingHTTPServer):
-    """Forwards to `aws_url`. `refuse` decides what fails; `calls` has the calls that were forwarded.
-
-    `observe`, if set, gets each call with the status and body of its response. The calls are then forwarded one at a
-    time, so that it gets them in the order of their effects.
-    """
+    """Forwards to `aws_url`. `refuse` decides what fails; `calls` has the calls that were forwarded."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -62,11 +58,9 @@ class AwsProxy(ThreadingHTTPServer):
         self.aws_url = aws_url
         self.calls: list[AwsHttpCall] = []
         self.refuse: Callable[[AwsHttpCall], Refusal | NetworkFault | None] = lambda _: None
-        self.observe: Callable[[AwsHttpCall, int, bytes], None] | None = None
-        self.lock = threading.Lock()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore lost connections: clients give up, and instances are killed."""
+        """Ignore lost connections: clients give up waiting."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
@@ -100,20 +94,13 @@ class _Handler(BaseHTTPRequestHandler):
             return
         call = _identify(self.command, self.path, authorization, self.headers.get("X-Amz-Target", ""), body)
         failure = self.server.refuse(call)
-        match failure:
-            case Refusal():
-                self._refuse(failure)
-                return
-            case NetworkFault(kind="drop"):
-                self.close_connection = True
-                return
-            case NetworkFault():
-                time.sleep(failure.seconds)
+        if isinstance(failure, Refusal):
+            self._refuse(failure)
+            return
+        if failure is not None:
+            time.sleep(failure.seconds)
         self.server.calls.append(call)
-        with self.server.lock if self.server.observe else contextlib.nullcontext():
-            status, headers, content = self._exchange(body)
-            if self.server.observe:
-                self.server.observe(call, status, content)
+        status, headers, content = self._exchange(body)
         if failure is not None and failure.kind == "lose":
             self.close_connection = True
         else:

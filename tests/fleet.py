@@ -56,7 +56,7 @@ def run_fleet(environment: dict[str, str], *bundles: Path) -> Iterator[Fleet]:
         ]
         fleet = Fleet(instances, executor)
         # Fifty processes that start at once need their time on two cores.
-        wait_until(lambda: all(instance.ready_at for instance in instances), START_SECONDS)
+        wait_until(lambda: all(instance.is_ready for instance in instances), START_SECONDS)
         yield fleet
 
 

@@ -1,4 +1,4 @@
-"""The token rules, as a checker of histories: the model and the fault run use it.
+"""The token rules, as a checker of histories; `tests/unit/tokens/test_lease_model_clocks.py` uses it.
 
 A history is a list of events in the order in which they took effect. `at` is in seconds, on one clock for all events.
 """
@@ -29,19 +29,19 @@ class InstanceEvent(Event):
 
 
 class InstanceStarted(InstanceEvent):
-    """A process was started."""
+    """An instance starts."""
 
 
 class InstanceStopped(InstanceEvent):
-    """A process was stopped (SIGSTOP)."""
+    """An instance stalls."""
 
 
 class InstanceContinued(InstanceEvent):
-    """A stopped process was continued (SIGCONT)."""
+    """A stalled instance continues."""
 
 
 class InstanceKilled(InstanceEvent):
-    """A process was killed (SIGKILL)."""
+    """An instance dies."""
 
 
 class CallFault(InstanceEvent):
