@@ -18,7 +18,7 @@ from sandbox.aws import REGION
 from sandbox.gateway import certificates_url
 from sandbox.preview import DIST_FOLDER, check_program
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID, SampleData
-from sandbox.stack import Process, Stack, create_login_code, run_preview, run_stack
+from sandbox.stack import API_FUNCTION, Process, Stack, create_login_code, run_preview, run_stack
 
 _CHINA = timezone(timedelta(hours=8))
 _LAST_PORT = 65535
@@ -121,13 +121,11 @@ TOKEN=$(curl -s {api}/v1/sessions -H 'Content-Type: application/json' \\
 # List the certificates that the customer can redeem in a store
 curl -s -H "Authorization: Bearer $TOKEN" {api}{certificates_url()}
 
-# Show the functions' log and metrics (--follow: continue)
-.venv/bin/python -m sandbox.logs {stack.aws.url}
-
 # Use the operator's command with the sandbox, in a shell of its own
 export AWS_ENDPOINT_URL={stack.aws.url} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION={REGION}
 export DOUYIN_OPEN_API={stack.platform.url} DOUYIN_LOGIN_API={stack.platform.url}
 .venv/bin/redeemctl doctor
+aws logs tail /aws/lambda/{API_FUNCTION}   # the log, with the AWS CLI
 
 # Let the next list fail: error 2100004 (system busy), also in its three retries. Then list again
 curl -s {sandbox}/faults -d '{fault}'

@@ -4,7 +4,6 @@ A fault comes from a rule, or from the request itself: its header `X-Mock-Fault`
 """
 
 import copy
-import random
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,8 +40,7 @@ class Fault:
     """One fault rule.
 
     `call` is one of CALLS, or `*` for all. `page`, `app_id`, `account_id` and `customer` (a key or an open_id) restrict
-    it further. The first `skip` matching calls are not affected; the next `times` calls are (None: all further calls),
-    each with this `probability`.
+    it further. The first `skip` matching calls are not affected; the next `times` calls are (None: all further calls).
     """
 
     kind: str
@@ -53,7 +51,6 @@ class Fault:
     customer: str | None = None
     skip: int = 0
     times: int | None = None
-    probability: float = 1.0
     code: int = 2100004
     place: str = "data.error_code"
     sub_code: int = 0
@@ -113,11 +110,10 @@ class Fault:
 
 
 class FaultPlan:
-    """The active fault rules; the first rule that matches a call applies. `source` decides about probabilities."""
+    """The active fault rules; the first rule that matches a call applies."""
 
-    def __init__(self, source: random.Random | None = None) -> None:
+    def __init__(self) -> None:
         self.faults: list[Fault] = []
-        self._source = source or random.SystemRandom()
         self._by_header: dict[tuple[str, str], Fault] = {}
 
     def next_fault(self, details: CallDetails, header: str | None = None) -> Fault | None:
@@ -130,7 +126,7 @@ class FaultPlan:
             if fault.matches(details):
                 return fault if fault.use() else None
         for fault in self.faults:
-            if fault.matches(details) and self._is_drawn(fault) and fault.use():
+            if fault.matches(details) and fault.use():
                 return fault
         return None
 
@@ -138,9 +134,6 @@ class FaultPlan:
         """Remove all rules, and forget which headers were used."""
         self.faults.clear()
         self._by_header.clear()
-
-    def _is_drawn(self, fault: Fault) -> bool:
-        return fault.probability >= 1 or self._source.random() < fault.probability
 
     def _find_header_fault(self, details: CallDetails, header: str) -> Fault:
         """Return the fault of a header. Requests with the same text and details share it."""

@@ -3,8 +3,7 @@
 Follows the platform's document. A comment marks each behavior that the document does not specify.
 """
 
-import base64
-import random
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable
@@ -49,24 +48,15 @@ class MockPlatform:
     `qps` is the number of certificate queries that each app may make per second (None: unlimited). `store_filter`:
     orders that cannot be used in the store are listed with `can_use` false ("none"), or hidden by a filter "before" or
     "after" the list is cut into pages; the total is counted when it is cut. `clock` returns epoch seconds; tests can
-    move it forward with `advance_clock`. With the same `seed` and the same calls, tokens,
-    codes and log ids are the same.
+    move it forward with `advance_clock`.
     """
 
-    def __init__(
-        self,
-        data: SampleData,
-        qps: float | None = None,
-        clock: Callable[[], float] = time.time,
-        seed: int | None = None,
-    ) -> None:
+    def __init__(self, data: SampleData, qps: float | None = None, clock: Callable[[], float] = time.time) -> None:
         self.data = data
         self.qps = qps
         self.store_filter: Literal["none", "before", "after"] = "none"
         self._clock = clock
         self._clock_offset = 0.0
-        # Not for security: a sandbox. Without a seed, SystemRandom.
-        self.random = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311
         self._tokens: dict[str, list[Token]] = {}
         self._provider_tokens: dict[str, list[Token]] = {}
         self._codes: dict[str, tuple[str, str, float]] = {}
@@ -80,10 +70,6 @@ class MockPlatform:
     def advance_clock(self, seconds: float) -> None:
         """Move the platform's clock forward."""
         self._clock_offset += seconds
-
-    def new_hex(self, count: int) -> str:
-        """Return `count` random bytes as hexadecimal digits."""
-        return self.random.randbytes(count).hex()
 
     def mint_token(self, body: Any) -> dict[str, Any]:
         """Respond to `client_token` with a new token.
@@ -105,7 +91,7 @@ class MockPlatform:
 
         Whether a new one affects the others is not documented. Here it does not.
         """
-        token = Token(f"isvact.{self.new_hex(16)}", self.data.apps[app_id].app_id, self.now() + TOKEN_SECONDS)
+        token = Token(f"isvact.{secrets.token_hex(16)}", self.data.apps[app_id].app_id, self.now() + TOKEN_SECONDS)
         self._provider_tokens.setdefault(app_id, []).append(token)
         return token
 
@@ -118,7 +104,7 @@ class MockPlatform:
         """Return a login code, as tt.login does for this customer in this app; raises ValueError if one is unknown."""
         if app_id not in self.data.apps or customer not in self.data.customers:
             raise ValueError("unknown app_id or customer")
-        code = self._new_text(24)
+        code = secrets.token_urlsafe(24)
         self._codes[code] = (app_id, customer, self.now() + LOGIN_CODE_SECONDS)
         return code
 
@@ -135,7 +121,7 @@ class MockPlatform:
             raise PlatformError(40014, "参数为空")
         customer = self._use_login_code(app, str(body["code"]))
         return {
-            "session_key": self._new_text(18),
+            "session_key": secrets.token_urlsafe(18),
             "openid": self.data.customers[customer].open_ids[app.app_id],
             "anonymous_openid": "",
             "unionid": f"sandbox-union-{customer}",
@@ -150,7 +136,7 @@ class MockPlatform:
         # Which code says that the login code is wrong is not documented.
         customer = self._use_login_code(app, str(body["code"]))
         return {
-            "session_key": self._new_text(18),
+            "session_key": secrets.token_urlsafe(18),
             "open_id": self.data.customers[customer].open_ids[app.app_id],
             "anonymous_open_id": "",
             "union_id": f"sandbox-union-{customer}",
@@ -219,12 +205,8 @@ class MockPlatform:
         token = self._find_token(access_token)
         return None if token is None else token.app_id
 
-    def _new_text(self, count: int) -> str:
-        """Return `count` random bytes in the alphabet of URLs."""
-        return base64.urlsafe_b64encode(self.random.randbytes(count)).rstrip(b"=").decode()
-
     def _new_token(self, app: App) -> Token:
-        return Token(f"clt.{self.new_hex(16)}", app.app_id, self.now() + TOKEN_SECONDS)
+        return Token(f"clt.{secrets.token_hex(16)}", app.app_id, self.now() + TOKEN_SECONDS)
 
     def _find_token(self, access_token: str) -> Token | None:
         groups = (*self._tokens.values(), *self._provider_tokens.values())

@@ -1,4 +1,4 @@
-"""Mock platform (模拟抖音平台) over HTTP: `python -m sandbox.server [--port N] [--seed N] …`.
+"""Mock platform (模拟抖音平台) over HTTP: `python -m sandbox.server [--port N] …`.
 
 Serves endpoints of the platform under their real paths; login and open API share one host here. Endpoints under
 `/_sandbox/` control the mock. sandbox/README.md describes all of them.
@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import json
+import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -44,7 +45,7 @@ class MockServer:
 
     def __init__(self, platform: MockPlatform) -> None:
         self.platform = platform
-        self.fault_plan = FaultPlan(platform.random)
+        self.fault_plan = FaultPlan()
         self.calls: list[dict[str, Any]] = []
         self.requests: deque[_Record] = deque(maxlen=MAX_RECORDED_REQUESTS)
 
@@ -229,7 +230,7 @@ class MockServer:
 
     def _new_logid(self) -> str:
         now = datetime.fromtimestamp(self.platform.now(), _CHINA)
-        return now.strftime("%Y%m%d%H%M%S") + self.platform.new_hex(9).upper()
+        return now.strftime("%Y%m%d%H%M%S") + secrets.token_hex(9).upper()
 
     @web.middleware
     async def _record_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -438,19 +439,10 @@ def _dumps(value: Any) -> str:
 
 
 async def start(
-    data_folder: Path = sample_data.DATA_FOLDER,
-    port: int = 0,
-    qps: float | None = None,
-    *,
-    seed: int | None = None,
-    now: float | None = None,
+    data_folder: Path = sample_data.DATA_FOLDER, port: int = 0, qps: float | None = None
 ) -> tuple[int, MockServer, Callable[[], Awaitable[None]]]:
-    """Serve on 127.0.0.1; returns the port, the server, and a function that stops it.
-
-    `now` (epoch seconds) stops the platform's clock at this time.
-    """
-    clock = time.time if now is None else lambda: now
-    server = MockServer(MockPlatform(sample_data.load(data_folder), qps, clock, seed))
+    """Serve on 127.0.0.1; returns the port, the server, and a function that stops it."""
+    server = MockServer(MockPlatform(sample_data.load(data_folder), qps))
     # Cancel the handler when its client disconnects; otherwise handlers of `hang` faults would accumulate.
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
@@ -460,7 +452,7 @@ async def start(
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
-    port, server, _ = await start(arguments.data, arguments.port, arguments.qps, seed=arguments.seed, now=arguments.now)
+    port, server, _ = await start(arguments.data, arguments.port, arguments.qps)
     server.platform.store_filter = arguments.store_filter
     print(f"Mock Douyin platform: http://127.0.0.1:{port}", flush=True)
     await asyncio.Event().wait()
@@ -472,8 +464,6 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free port)")
     parser.add_argument("--data", type=Path, default=sample_data.DATA_FOLDER, help="folder with the data files")
     parser.add_argument("--qps", type=float, help="certificate queries per second and app; above: error 2119003")
-    parser.add_argument("--seed", type=int, help="make tokens, codes, log ids and random faults reproducible")
-    parser.add_argument("--now", type=float, metavar="EPOCH", help="stop the platform's clock at this time")
     parser.add_argument(
         "--store-filter",
         choices=("none", "before", "after"),

@@ -15,7 +15,6 @@ from chalicelib.record import OperatorWarning, RequestRecord
 from chalicelib.settings import TelemetrySettings
 from infra.api_gateway import _ACCESS_LOG_FIELDS
 from infra.cloudformation import TEMPLATE
-from sandbox.emf import is_log_line, parse_metrics
 from sandbox.sample_data import CUSTOMER_WITH_MALFORMED_DATA, CUSTOMER_WITH_MANY_COUPONS, CUSTOMER_WITHOUT_COUPONS
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
 from tests.harness import TOKEN_ROW, WANTED, Api, Aws, Platform, in_seconds, run_refresh_tokens
@@ -102,11 +101,17 @@ def emitted(
     api.login(CUSTOMER_WITHOUT_COUPONS)
     assert api.list().status == 200
     telemetry.report("list_certificates", RequestRecord(warnings=[OperatorWarning("x", STALENESS_METRIC)]))
-    lines = capsys.readouterr().out.splitlines()
-    points = parse_metrics(lines)
+    entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    # A line with `_aws` is in CloudWatch's Embedded Metric Format (EMF); the others are the log.
+    directives = [directive for entry in entries if "_aws" in entry for directive in entry["_aws"]["CloudWatchMetrics"]]
     return Emitted(
-        {(point.namespace, point.name, frozenset(dict(point.dimensions))) for point in points},
-        {name for line in lines if is_log_line(line) for name in json.loads(line)},
+        {
+            (directive["Namespace"], metric["Name"], frozenset(names))
+            for directive in directives
+            for names in directive["Dimensions"]
+            for metric in directive["Metrics"]
+        },
+        {name for entry in entries if "_aws" not in entry for name in entry},
     )
 
 
