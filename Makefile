@@ -155,6 +155,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(PYTEST) tests/unit
 
 ifdef T
@@ -166,6 +167,7 @@ test: node install bundle miniprogram
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/cfn-lint --regions us-east-1 cn-north-1 cn-northwest-1 -- infra/template.yaml
 	$(BIN)/python -m docs.tools.api_tables --check
 	$(BIN)/zizmor --offline --quiet .github
