@@ -12,31 +12,22 @@ from sandbox import gateway
 from sandbox.sample_data import (
     ACCOUNT_ID,
     APP_ID,
-    CUSTOMER,
     CUSTOMER_WITH_MANY_COUPONS,
     CUSTOMER_WITH_STORE_LIMITS,
-    CUSTOMER_WITHOUT_COUPONS,
-    OTHER_APP_ID,
     OTHER_POI_ID,
     POI_ID,
-    SKU_ID,
-    UNKNOWN_ACCOUNT_ID,
 )
 from tests.harness import (
     JSON_HEADERS,
     LIST_URL,
     MERCHANT_ROW,
-    WANTED,
     Api,
     Aws,
     Platform,
     assert_problem,
-    certificate,
     certificate_ids,
-    order,
     restart,
 )
-from tests.sample_reply import build_certificate
 
 STORES_URL = gateway.stores_url()
 
@@ -62,54 +53,8 @@ class TestLogin:
         monkeypatch.setenv("SESSION_TTL_SECONDS", "60")
         assert api.login().json["expires_in"] == 60
 
-    def test_an_unknown_app_gets_the_same_response_as_a_refused_code(self, api: Api, platform: Platform) -> None:
-        problem = assert_problem(api.login(app_id="ttnobody", code="any"), 401, "unauthenticated")
-        assert platform.calls("jscode2session") == [], "no platform call for an unknown app"
-        assert api.login(code="any").json | {"request_id": ""} == problem | {"request_id": ""}
-
 
 class TestList:
-    def test_a_list_byte_for_byte(self, api: Api, platform: Platform) -> None:
-        """A certificate with every field of the contract, one without any, and one that cannot be used."""
-        api.login()
-        platform.set_purchases(
-            CUSTOMER,
-            order("o1", certificate("c2"), build_certificate(certificate_id="c1")),
-            order("o2", certificate("c3", expire_time=1), can_use=False),
-        )
-        response = api.list()
-        assert response.status == 200
-        assert response.headers["content-type"] == "application/json; charset=utf-8"
-        assert response.headers["cache-control"] == "no-store"
-        expected = [
-            {
-                "certificate_id": "c1", "order_id": "o1", "sku_id": SKU_ID, "title": "双人套餐", "kind": "voucher",
-                "pay_amount": 4499, "original_amount": 4500, "market_price": 5000, "start_time": 1713146529,
-                "expire_time": 1899999999, "code_tail": "7890",
-                "times": {"usable": 7, "total": 10, "use_amount": 300, "type": 1, "usable_serials": [3, 4]},
-                "voucher": {"description": "平日可抵100元", "min_amount": 8000, "max_amount": 10000},
-                "lock": {"status": 1, "scene": 2},
-                "off_peak": {
-                    "limit_type": 1, "start_time": 1713146529, "end_time": 1899999999, "weekdays": [1, 2],
-                    "hours": [["14:00", "17:00"]],
-                },
-                "is_transfer_asset": True,
-            },
-            {"certificate_id": "c2", "order_id": "o1", "kind": "other", "expire_time": 1899999999},
-        ]  # fmt: skip
-        body = {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "certificates": expected, "unusable": {"expired": 1}}
-        assert response.text == json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-
-    def test_notice_and_redeeming_of_the_merchant_are_in_the_list_and_in_that_of_the_login(
-        self, api: Api, aws: Aws
-    ) -> None:
-        aws.put(MERCHANT_ROW, app_id=APP_ID, notice="今晚请到收银台核销", redeeming=False)
-        login = api.login(CUSTOMER_WITHOUT_COUPONS, list=WANTED)
-        expected = f'{{"account_id":"{ACCOUNT_ID}","poi_id":"{POI_ID}","certificates":[],'
-        expected += '"notice":"今晚请到收银台核销","redeeming":false}'
-        assert api.list().text == expected
-        assert login.text.endswith(f'"list":{expected}}}')
-
     def test_the_list_has_only_what_the_platform_allows_in_the_store(self, api: Api) -> None:
         """The platform sets `can_use` on the order; missing and null mean that the order cannot be used."""
         api.login(CUSTOMER_WITH_STORE_LIMITS)
@@ -118,12 +63,6 @@ class TestList:
             for poi_id in (POI_ID, OTHER_POI_ID)
         }
         assert titles == {POI_ID: ["人民广场店套餐", "全门店套餐"], OTHER_POI_ID: ["徐家汇与五角场套餐", "全门店套餐"]}
-
-    def test_a_customer_without_coupons_gets_an_empty_list_with_one_call(self, api: Api, platform: Platform) -> None:
-        platform.fail("edit", remove_fields=["data.orders", "data.total", "extra"])
-        api.login(CUSTOMER_WITHOUT_COUPONS)
-        assert api.list().text == f'{{"account_id":"{ACCOUNT_ID}","poi_id":"{POI_ID}","certificates":[]}}'
-        assert len(platform.calls("query_user_certificates")) == 1
 
 
 class TestPages:
@@ -144,15 +83,6 @@ class TestPages:
         assert len([*first, *second]) == len({*first, *second}) == 340
         assert sorted(entry["page"] for entry in platform.calls("query_user_certificates")) == list(range(1, 9))
 
-    def test_coupons_of_other_stores_in_front_hide_none_of_this_store(self, api: Api, platform: Platform) -> None:
-        """The platform may cut its pages before it filters them by store: then the first ones are empty."""
-        api.login()
-        elsewhere = [order(f"x{n}", certificate(f"x{n}")) | {"stores": [OTHER_POI_ID]} for n in range(260)]
-        platform.set_purchases(CUSTOMER, *elsewhere, order("o1", certificate("c1")))
-        platform.server.platform.store_filter = "after"
-        assert self.read_list(api) == [[], ["c1"]]
-        assert len(platform.calls("query_user_certificates")) == 6
-
 
 class TestAccess:
     @pytest.mark.parametrize("authorization", [None, "Bearer a.b"])
@@ -163,26 +93,6 @@ class TestAccess:
         assert_problem(response, 401, "unauthenticated")
         assert response.headers["www-authenticate"] == "Bearer"
         assert platform.server.calls == []
-
-    @pytest.mark.parametrize(
-        ("row", "status", "code"),
-        [
-            ({"app_id": OTHER_APP_ID}, 403, "wrong_app"),
-            ({"app_id": APP_ID, "active": False}, 404, "merchant_not_found"),
-            ({"app_id": APP_ID, "stores": {POI_ID: "a store"}}, 404, "store_not_found"),
-            # The platform gets the life_account_id, which is not this merchant's.
-            ({"app_id": APP_ID, "life_account_id": "another"}, 502, "upstream_rejected"),
-            # Without a list of stores, every store is served.
-            ({"app_id": APP_ID}, 200, None),
-        ],
-    )
-    def test_the_row_of_the_merchant_decides(
-        self, api: Api, aws: Aws, row: dict[str, Any], status: int, code: str | None
-    ) -> None:
-        api.login()
-        aws.put(MERCHANT_ROW, **row)
-        response = api.list(poi_id="9999")
-        assert (response.status, response.json.get("code")) == (status, code)
 
 
 # Method, URL, body, and the field that is named. "planted" is the wrong value, where it can be a text.
@@ -217,11 +127,6 @@ def test_a_body_that_is_not_base64_is_named(api: Api) -> None:
     assert problem["errors"] == [{"field": "body", "detail": "must be valid base64"}]
 
 
-def test_a_form_is_no_json(api: Api) -> None:
-    form = api.call("POST", "/v1/sessions", "a=b", {"Content-Type": "application/x-www-form-urlencoded"})
-    assert_problem(form, 415, "unsupported_media_type")
-
-
 class TestStores:
     def test_the_contracts_example_byte_for_byte_without_a_session(self, api: Api, aws: Aws) -> None:
         store = {
@@ -242,19 +147,6 @@ class TestStores:
         assert f"stores without a readable name: {POI_ID}" in capsys.readouterr().out
         api.login()
         assert api.list().status == 200
-
-    def test_a_known_merchant_is_read_once_for_stores_and_certificates(
-        self, api: Api, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        api.login()
-        assert api.list().status == 200
-        assert "dynamodb.GetItem" in capsys.readouterr().out
-        assert api.call("GET", STORES_URL).status == 200
-        assert "dynamodb" not in capsys.readouterr().out
-
-    def test_an_unknown_merchant_is_not_found(self, api: Api) -> None:
-        # `assert_problem` checks that nobody may cache it.
-        assert_problem(api.call("GET", gateway.stores_url(UNKNOWN_ACCOUNT_ID)), 404, "merchant_not_found")
 
 
 def test_a_wrong_row_secret_or_variable_is_an_internal_error_and_the_log_names_it(

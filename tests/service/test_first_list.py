@@ -21,7 +21,6 @@ from tests.harness import (
     Platform,
     assert_problem,
     certificate_ids,
-    in_seconds,
 )
 from tests.scripted_server import Received, ScriptedServer, certificates_body, http_response
 
@@ -69,33 +68,6 @@ class TestConcurrency:
             assert open_server.connections == 1
             # A warm login needs neither another connection nor another token.
             assert [request.method for request in open_server.requests] == ["HEAD", "POST", "POST", "POST"]
-
-
-class TestListProblem:
-    def test_a_code_of_the_platform_is_the_problem_of_the_certificates_call(self, api: Api, platform: Platform) -> None:
-        platform.fail("code", code=2119005)
-        body = api.login(list=WANTED).json
-        assert list(body) == ["token", "expires_in", "list_problem"]
-        varying: dict[str, Any] = {"request_id": "", "upstream": {}}
-        assert body["list_problem"] | varying == api.list().json | varying
-
-    @pytest.mark.parametrize(
-        ("call", "code"), [("query_user_certificates", "upstream_timeout"), ("client_token", "token_unavailable")]
-    )
-    def test_a_list_that_takes_too_long_has_the_code_of_its_cause_as_in_the_certificates_call(
-        self, api: Api, platform: Platform, call: str, code: str
-    ) -> None:
-        platform.fail("hang", call)
-        assert api.login(list=WANTED, milliseconds=2000).json["list_problem"]["code"] == code
-        assert api.list(milliseconds=2000).json["code"] == code
-
-    def test_a_dead_holder_of_the_lease_is_replaced_within_the_time_of_the_list(
-        self, api: Api, aws: Aws, platform: Platform
-    ) -> None:
-        """The instance sees the lease for the first time, so it waits for the whole of it."""
-        aws.put(TOKEN_ROW, version=7, lease_owner="dead", lease_until=in_seconds(4) * 1000)
-        assert "list" in api.login(list=WANTED).json
-        assert len(platform.calls("client_token")) == 1
 
 
 class TestLoginProblem:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.sample_data import APP_ID, CUSTOMER_WITH_MANY_COUPONS
+from sandbox.sample_data import APP_ID
 from tests.harness import (
     FAST_MINT_RETRIES,
     FAST_RETRIES,
@@ -19,9 +19,7 @@ from tests.harness import (
     Aws,
     Platform,
     assert_problem,
-    certificate_ids,
     in_seconds,
-    restart,
 )
 from tests.scripted_server import Received, ScriptedServer, http_response
 
@@ -127,26 +125,6 @@ def test_an_error_of_a_call_is_a_problem(api: Api, aws: Aws, platform: Platform,
     if call == "page":
         assert kind.headers.items() <= response.headers.items()
         assert ("upstream" in response.json) == (kind.fault["kind"] in ("code", "sub"))
-
-
-@pytest.mark.parametrize(
-    ("name", "calls"),
-    [("busy", 4), ("token refused", 2), ("not authorized", 1), ("HTTP 429", 1), ("not JSON", 4), ("no response", 1)],
-)
-def test_an_error_of_a_later_page_ends_the_response_before_it(
-    api: Api, aws: Aws, platform: Platform, name: str, calls: int
-) -> None:
-    kind = KINDS[name]
-    api.login(CUSTOMER_WITH_MANY_COUPONS)
-    aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(7200))
-    platform.fail(page=3, **kind.fault)
-    first = api.list(milliseconds=kind.milliseconds)
-    assert (first.status, len(certificate_ids(first))) == (200, 100)
-    assert sum(call["page"] == 3 for call in platform.calls("query_user_certificates")) == calls
-    platform.clear_faults()
-    # Another instance knows no rate limit.
-    restart()
-    assert len(certificate_ids(api.list(f"?cursor={first.json['next_cursor']}"))) == 200
 
 
 def test_a_connection_closed_by_the_platform_causes_no_error_and_no_retry(api: Api, platform: Platform) -> None:

@@ -3,13 +3,11 @@
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
-from sandbox import gateway
 from sandbox.sample_data import APP_ID, APP_SECRET, CUSTOMER, CUSTOMER_WITHOUT_COUPONS
 from tests.harness import (
     SESSION_KEY,
@@ -18,10 +16,7 @@ from tests.harness import (
     Api,
     Aws,
     Platform,
-    assert_problem,
-    certificate,
     in_seconds,
-    order,
     read_report,
 )
 from tests.scripted_server import CLOSE, Received, ScriptedServer, http_response
@@ -60,39 +55,6 @@ def test_a_login_with_the_code_of_the_checks_is_refused_and_counts_in_no_metric_
     assert "UpstreamLatency" in metrics
     assert ("Problems" in metrics) is (code != PROBE_CODE)
     assert "ListFailed" not in metrics
-
-
-@pytest.mark.parametrize("path", ["data.orders[].certificates", "data.orders[].certificates[].certificate_id"])
-@pytest.mark.parametrize("is_null", [True, False])
-def test_a_usable_order_or_certificate_without_its_content_counts_as_malformed(
-    api: Api, platform: Platform, capsys: pytest.CaptureFixture[str], path: str, *, is_null: bool
-) -> None:
-    platform.set_purchases(CUSTOMER, order("1", certificate("a")))
-    api.login()
-    platform.fail("edit", **({"set_fields": {path: None}} if is_null else {"remove_fields": [path]}))
-    capsys.readouterr()
-    assert api.list().json["certificates"] == []
-    line, metrics = read_report(capsys)
-    assert (line["malformed"], line["malformed_fields"]) == (1, [path.removeprefix("data.").replace("[]", "")])
-    assert metrics["CertificatesMalformed"] == [1.0]
-
-
-def test_a_login_as_the_reserved_user_is_refused_as_a_malformed_response(api: Api, platform: Platform) -> None:
-    """Its lists count in no metric."""
-    customer = platform.data.customers[CUSTOMER]
-    platform.data.customers[CUSTOMER] = replace(customer, open_ids={APP_ID: PROBE_OPEN_ID})
-    assert_problem(api.login(list=WANTED), 502, "upstream_malformed")
-    assert platform.calls("query_user_certificates") == []
-
-
-def test_the_log_line_has_the_request_id_that_no_client_can_choose(
-    api: Api, capsys: pytest.CaptureFixture[str]
-) -> None:
-    event = gateway.build_event("GET", "/v1/health")
-    api.send(event)
-    ids = event["requestContext"]
-    line, _ = read_report(capsys)
-    assert (line["request_id"], line["extended_request_id"]) == (ids["requestId"], ids["extendedRequestId"])
 
 
 def test_no_secret_is_logged_at_any_level(
