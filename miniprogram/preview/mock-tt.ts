@@ -13,9 +13,7 @@ export interface Call {
   url: string;
   /** 0 without a response. */
   status: number;
-  milliseconds: number;
   body: unknown;
-  requestId: string;
 }
 
 export interface PhoneOptions {
@@ -29,12 +27,9 @@ export interface PhoneOptions {
   fontSize?: number;
   /** Position of the phone. Without it, the user refuses tt.getLocation. */
   position?: { latitude: number; longitude: number };
-  /** Time that the network adds to each tt.request, in milliseconds. Not added to tt.login. */
-  roundTrip?: number;
   onCall?: (call: Call) => void;
   onLogin?: () => void;
-  /** Called with the text of tt.setClipboardData or tt.showToast. */
-  onCopy?: (text: string) => void;
+  /** Called with the text of tt.showToast. */
   onToast?: (text: string) => void;
   /** Show tt.showModal's dialog, and resolve to whether it was confirmed. Without it, the dialog is confirmed. */
   onModal?: (texts: ModalTexts) => Promise<boolean>;
@@ -104,10 +99,8 @@ export function createMockTt(phone: PhoneOptions): MockTt {
     // The user changes nothing.
     openSetting: ({ success }: Parameters<typeof tt.openSetting>[0]) =>
       success?.(authSetting() as unknown as Parameters<NonNullable<typeof success>>[0]),
-    setClipboardData: ({ data, success }: Parameters<typeof tt.setClipboardData>[0]) => {
-      phone.onCopy?.(data);
-      success?.({ errMsg: "setClipboardData:ok" });
-    },
+    setClipboardData: ({ success }: Parameters<typeof tt.setClipboardData>[0]) =>
+      success?.({ errMsg: "setClipboardData:ok" }),
     showToast: ({ title }: Parameters<typeof tt.showToast>[0]) => phone.onToast?.(title),
     showModal: ({ success, ...texts }: Parameters<typeof tt.showModal>[0]) => {
       const answer = phone.onModal ? phone.onModal(texts as ModalTexts) : Promise.resolve(true);
@@ -139,37 +132,25 @@ function request(options: Parameters<typeof tt.request>[0], phone: PhoneOptions)
   const { timeout = 60_000 } = options as { timeout?: number };
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(new Error("timeout")), timeout);
-  const started = performance.now();
-  const report = (status: number, body: unknown, requestId: string) =>
-    phone.onCall?.({ method, url, status, milliseconds: performance.now() - started, body, requestId });
-
-  /** Wait for half a round trip: before the request arrives, and before its response does. */
-  async function networkDelay(): Promise<void> {
-    if (phone.roundTrip) {
-      await new Promise((resolve) => setTimeout(resolve, (phone.roundTrip as number) / 2));
-      controller.signal.throwIfAborted();
-    }
-  }
+  const report = (status: number, body: unknown) => phone.onCall?.({ method, url, status, body });
 
   async function send(): Promise<void> {
     let response: Response;
     let text: string;
     try {
-      await networkDelay();
       const init: RequestInit = { method, headers: header as Record<string, string>, signal: controller.signal };
       response = await fetch(url, data === undefined ? init : { ...init, body: JSON.stringify(data) });
       text = await response.text();
-      await networkDelay();
     } catch (error) {
       const reason = controller.signal.aborted ? String((controller.signal.reason as Error).message) : String(error);
-      report(0, reason, "");
+      report(0, reason);
       fail?.({ errMsg: `request:fail ${reason}` });
       return;
     } finally {
       clearTimeout(timer);
     }
     const body = parseBody(text);
-    report(response.status, body, response.headers.get("x-request-id") ?? "");
+    report(response.status, body);
     // Change the case of the names (fetch has lower case), so that the client must ignore it.
     const headers: Record<string, string> = {};
     response.headers.forEach((value, name) => {

@@ -4,16 +4,14 @@
  * browser's way back is the phone's.
  *
  * URL query: the page's own parameters (account_id, poi_id), and `customer`, `text` (the phone's font size in per cent),
- * `place` ("latitude,longitude"), `round_trip` (milliseconds), `hook` (config.ts has an `onSelect`: a name of `HOOKS`), `help`
- * and `counter` (the merchant's `help` and `counterText` in config.ts) and `host` (`bare`: `tt` has login, request, storage
- * and navigation only).
+ * `place` ("latitude,longitude"), `hook` (config.ts has an `onSelect`: a name of `HOOKS`), `help` and `counter` (the merchant's
+ * `help` and `counterText` in config.ts) and `host` (`bare`: `tt` has login, request, storage and navigation only).
  */
 
 import { createApp, reactive } from "vue";
 import type { Config } from "../src/coupons/settings";
 import { createMockTt, type MockTt, type ModalTexts } from "./mock-tt";
 import { stylesOf, templateOf } from "./ttml";
-import { Visit } from "./visit";
 
 interface Program {
   /** Ids of the sample data, which replace those of the program. */
@@ -46,7 +44,6 @@ const HOOKS: Record<string, () => unknown> = {
 let toastTimer: ReturnType<typeof setTimeout> | undefined;
 
 const query = new URLSearchParams(location.search);
-const visit = new Visit((time) => notifyPanel("visit", time));
 
 /** Pages from the first to the one that is shown. */
 const stack: OpenPage[] = [];
@@ -121,7 +118,7 @@ async function start(): Promise<void> {
   const ended = HOOKS[query.get("hook") ?? ""];
   if (ended) {
     config.onSelect = ({ certificate_id }) => {
-      notifyPanel("select", certificate_id);
+      parent.dispatchEvent(new CustomEvent("phone-select", { detail: certificate_id }));
       return ended();
     };
   }
@@ -148,13 +145,6 @@ function mockTt(appId: string) {
     storage: storageOf(customer),
     fontSize: (16 * Number(query.get("text") ?? 100)) / 100,
     ...(latitude && longitude ? { position: { latitude, longitude } } : {}),
-    roundTrip: Number(query.get("round_trip") ?? 0),
-    onCall: (call) => {
-      notifyPanel("call", call);
-      visit.onCall(call);
-    },
-    onLogin: () => notifyPanel("login", null),
-    onCopy: (text) => notifyPanel("copy", text),
     onToast: showToast,
     onModal: showDialog,
     onScroll: (scrollTop) => scrollTo(0, scrollTop),
@@ -200,10 +190,6 @@ function showDialog({ title, content, confirmText, cancelText }: ModalTexts): Pr
   });
 }
 
-function notifyPanel(type: string, detail: unknown): void {
-  parent.dispatchEvent(new CustomEvent(`phone-${type}`, { detail }));
-}
-
 /** Return `require` for the program's CommonJS modules. */
 function moduleLoader(program: Program): (path: string) => unknown {
   const loaded = new Map<string, { exports: unknown }>();
@@ -240,7 +226,6 @@ function openPage(
     setData: (part: object) => Object.assign(data, JSON.parse(JSON.stringify(part))),
   };
   const fire = (name: string, event: Event) => {
-    visit.start();
     const { dataset, value } = event.currentTarget as HTMLInputElement;
     page[name]({ type: "tap", currentTarget: { dataset: { ...dataset } }, detail: { value } });
   };
@@ -253,7 +238,6 @@ function openPage(
   view.mount(element);
   element.append(styleOf(program, `${path}.ttss`));
   stack.push({ page, element, settings, scrollTop: 0 });
-  visit.start();
   page.onLoad?.(query);
   if (stack.at(-1)?.page === page) {
     show(stack.at(-1) as OpenPage);
@@ -298,7 +282,6 @@ function listen(): void {
   });
   document.getElementById("back")?.addEventListener("click", () => history.back());
   document.addEventListener("visibilitychange", () => {
-    visit.start();
     const { page } = shownPage();
     document.hidden ? page.onHide?.() : page.onShow?.();
   });
@@ -328,7 +311,6 @@ function watchPullDown(): void {
     const { page, settings } = shownPage();
     if (settings.enablePullDownRefresh) {
       document.body.classList.add("refreshing");
-      visit.start();
       page.onPullDownRefresh?.();
     }
   };

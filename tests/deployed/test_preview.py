@@ -17,7 +17,7 @@ from infra.bundle import ROOT
 from sandbox import preview, stack
 from sandbox.gateway import certificates_url, stores_url
 from sandbox.sample_data import CERTIFICATE_ID, CUSTOMER, CUSTOMER_WITH_MANY_COUPONS
-from tests.deployed.phone import PROBLEM_TYPES, SCREENSHOTS, Phone, identical_purchases, read_purchases
+from tests.deployed.phone import PROBLEM_TYPES, Phone, identical_purchases, read_purchases
 from tests.deployed.test_miniprogram import run
 
 LIST = f"GET {certificates_url()}"
@@ -326,31 +326,21 @@ def test_the_order_for_a_screen_reader_is_the_order_on_the_screen(phone: Phone) 
 
 
 @pytest.mark.usefixtures("phone")  # which leaves no fault behind
-def test_the_panel_shows_requests_and_switches_customer_store_and_faults(browser: Browser, preview_url: str) -> None:
-    panel = browser.new_page(viewport={"width": 1280, "height": 900}, locale="zh-CN")
-    phone, calls = panel.frame_locator("#phone"), panel.locator("#calls tr")
+def test_the_panel_switches_customer_store_faults_hook_and_merchant(browser: Browser, preview_url: str) -> None:
+    panel = browser.new_page(viewport={"width": 1280, "height": 900})
+    phone = panel.frame_locator("#phone")
     errors: list[str] = []
     panel.on("pageerror", lambda error: errors.append(str(error)))
     panel.goto(preview_url)
     expect(phone.locator(".coupons-item")).to_have_count(7)
-    # Both are sent at once: either may end first.
-    login = re.compile(r"POST /v1/sessions.*200.*\d+ ms.*session, 7 certificates", re.DOTALL)
-    stores = re.compile(r"GET /v1/merchants/\d+/stores.*200.*3 stores", re.DOTALL)
-    expect(calls.filter(has_text=login)).to_have_count(1)
-    expect(calls.filter(has_text=stores)).to_have_count(1)
-    expect(calls).to_have_count(2)
-    expect(panel.locator("#visit")).to_have_text(re.compile(r"^\d+ ms, 1 request$"))
-
     panel.get_by_label("进入的门店").select_option(label="四季小馆·徐家汇店")
     expect(phone.locator(".coupons-item")).to_have_count(8)
     panel.get_by_label("顾客").select_option(label="吴空")
     expect(phone.get_by_role("status")).to_contain_text("本店暂无可用的券")
-    expect(panel.locator("#logins")).to_have_text("2")
 
     panel.get_by_label("商家未授权 (2119005)").check()
     panel.get_by_role("button", name="下拉刷新").click()
     expect(phone.get_by_role("alert")).to_contain_text(PROBLEM_TYPES["merchant_not_authorized"].detail)
-    expect(calls.nth(0)).to_contain_text(re.compile(r"403.*merchant_not_authorized.*2119005/0", re.DOTALL))
 
     panel.get_by_label("商家未授权 (2119005)").uncheck()
     panel.get_by_label("顾客").select_option(label="林小满")
@@ -363,7 +353,6 @@ def test_the_panel_shows_requests_and_switches_customer_store_and_faults(browser
         panel.get_by_label("商家公告").blur()
         expect(phone.get_by_text("核销故障，请出示抖音订单")).to_be_visible()
         expect(phone.get_by_role("button", name="去使用")).to_have_count(0)
-        panel.screenshot(path=SCREENSHOTS / "preview.png")
     finally:
         panel.get_by_label("允许核销").check()
         panel.get_by_label("商家公告").fill("")
