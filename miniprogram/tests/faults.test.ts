@@ -49,17 +49,6 @@ describe("createClient", () => {
   });
 });
 
-test("the service gets the store and the filters, and nothing of the page", async () => {
-  const tt = new FakeTt();
-  await settled(
-    newClient(tt)
-      .listCertificates({ ...STORE, biz_type: 1, onProgress: () => {} })
-      .next(),
-    0,
-  );
-  assert.deepEqual(tt.requests[0]?.data, { app_id: "tt1", code: codeOf("lin"), list: { ...STORE, biz_type: 1 } });
-});
-
 type Callbacks = { success: (value: never) => void; fail: (reason?: unknown) => void };
 
 /** Ways in which a call of tt fails, and what the problem's cause says. */
@@ -114,18 +103,6 @@ describe("a call of tt that", () => {
         assert.equal(tt.logins, 2);
       }
     });
-
-    test(`${name} fails the stores only once`, async () => {
-      const tt = new FakeTt();
-      const { onRequest } = tt;
-      const client = newClient(tt);
-      tt.onRequest = misbehave;
-      const problem = problemOf(await settled(client.listStores(STORE), LIMIT));
-      assert.match(problem.cause ?? "", cause);
-      tt.onRequest = onRequest;
-      const outcome = await settled(client.listStores(STORE), 0);
-      assert.deepEqual(outcome, { kind: "stores", merchant: STORES, stale: false });
-    });
   }
 
   test("logs in says whether the network or the login failed", async () => {
@@ -172,27 +149,6 @@ describe("a call of tt that", () => {
     const before = timers();
     assert.deepEqual(idsOf(await newClient(new FakeTt()).listCertificates(STORE).next()), ["lin"]);
     assert.equal(timers(), before);
-  });
-
-  test("cannot be aborted is left alone", async () => {
-    const tt = new FakeTt();
-    const client = newClient(tt);
-    await settled(client.listCertificates(STORE).next(), 0);
-    for (const task of [
-      undefined,
-      {},
-      {
-        abort: () => {
-          throw new Error("abort:fail");
-        },
-      },
-    ]) {
-      tt.onRequest = () => task;
-      const pager = client.listCertificates(STORE);
-      const outcome = pager.next();
-      pager.cancel();
-      assert.deepEqual(await settled(outcome, 0), { kind: "cancelled" });
-    }
   });
 
   test("quotes the token or the code is not quoted in the cause", async () => {
@@ -295,6 +251,8 @@ describe("a body", () => {
     const problem = problemOf(await outcomeOf(body, 503, { "Retry-After": "1e999" }));
     assert.deepEqual([problem.code, problem.action, problem.retryAfter], ["toString", "staff", 0]);
     assert.match(problemOf(await outcomeOf({ code: 5 }, 502)).cause ?? "", /^status 502/);
+    const listed = problemOf(await outcomeOf({ certificates: [] }, 500, { "Retry-After": "3" }));
+    assert.deepEqual([listed.code, listed.retryAfter], ["unreadable", 3]);
     assert.match(
       problemOf(await outcomeOf({ code: "x", detail: "x", title: "Not found" }, 404)).cause ?? "",
       /Not found/,
