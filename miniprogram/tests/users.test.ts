@@ -54,19 +54,6 @@ describe("another user of the phone", () => {
     }
   });
 
-  test("does not get a response to the former one", async () => {
-    const { tt, progress, list } = newPhone();
-    await settled(list().next(), 0);
-    const { onRequest } = tt;
-    tt.onRequest = (options) => {
-      [tt.customer, tt.onRequest] = ["wang", onRequest];
-      return onRequest(options);
-    };
-    assert.deepEqual(idsOf(await settled(list().next(), 0)), ["wang"]);
-    assert.deepEqual(tt.sent, [`POST ${codeOf("lin")}`, `GET ${tokenOf("lin")}`, `POST ${codeOf("wang")}`]);
-    assert.deepEqual(progress, ["user_changed"]);
-  });
-
   test("may log in while the former one's session is being renewed", async () => {
     let now = 0;
     const { tt, progress, list } = newPhone(() => now);
@@ -224,27 +211,6 @@ describe("another user of the phone", () => {
     assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["wang"]);
     assert.equal(tt.sent.at(-1), `GET ${tokenOf("wang")}`);
     assert.ok(!tt.requests.at(-1)?.url.includes("of-lin"));
-  });
-
-  test("does not get the former one's cursor after a login", async () => {
-    let now = 0;
-    const { tt, list } = newPhone(() => now);
-    const urls: string[] = [];
-    tt.onRequest = ({ url, data, success }) => {
-      urls.push(url);
-      const part = { ...listOf(tt.customer), next_cursor: "of-lin" };
-      success(reply(data ? { token: tokenOf(tt.customer), expires_in: 7200, list: part } : part));
-    };
-    const pager = list();
-    await settled(pager.next(), 0);
-    now = 7_200_000;
-    const { onLogin } = tt;
-    tt.onLogin = (options: LoginOptions) => {
-      tt.customer = "wang";
-      return onLogin(options);
-    };
-    assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["wang"]);
-    assert.ok(urls.every((url) => !url.includes("of-lin")));
   });
 
   test("is not assumed after a restart, and does not concern the stores", async () => {
@@ -435,27 +401,6 @@ describe("the page", () => {
     answerLate();
     await flush();
     assert.deepEqual(idsIn(page), ["wang"]);
-  });
-
-  test("looks for its coupon in the later parts when it is read again", async () => {
-    const tt = new FakeTt();
-    tt.onRequest = ({ url, data, success }) => {
-      const part = url.includes("cursor") ? listOf("second") : { ...listOf("first"), next_cursor: "c" };
-      success(reply(data ? { token: tokenOf("lin"), expires_in: 7200, list: part } : part));
-    };
-    open(tt).onHide();
-    await flush();
-    const counter = openPage("certificate", { id: "second" });
-    assert.ok(counter.data.detail);
-    tt.onRequest = ({ url, success }) => {
-      const ids = Array.from({ length: 9 }, (_, index) => `${index}`);
-      const certificates = ids.map((id) => ({ certificate_id: id, order_id: "2", kind: "groupon", sku_id: id }));
-      success(reply(url.includes("cursor") ? listOf("second") : { ...STORE, certificates, next_cursor: "c" }));
-    };
-    counter.onHide();
-    counter.onShow();
-    await flush();
-    assert.ok(counter.data.detail);
   });
 
   test("says that it is still looking, and after a while that it takes long", async () => {
