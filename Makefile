@@ -38,7 +38,7 @@ help:
 more:
 	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
 	@echo "make format       format the code"
-	@echo "make screenshots  picture every state of the sample page at all widths: build/screenshots"
+	@echo "make screenshots  picture the states of the sample page: build/screenshots"
 	@echo "make bench        measure speed against two reference implementations (two minutes)"
 	@echo "make fuzz         more examples for the tests with random platform responses, lists, requests and clocks"
 	@echo "make audit        look for known vulnerabilities in everything that is bundled"
@@ -177,8 +177,8 @@ test: node install bundle miniprogram
 endif
 
 screenshots: node install bundle miniprogram
-	ALL_WIDTHS=1 $(PYTEST) tests/deployed/test_screenshots.py
-	@echo "written: build/screenshots/contact-sheet-*.png"
+	PICTURES=1 $(PYTEST) tests/deployed/test_screenshots.py
+	@echo "written: build/screenshots"
 
 nightly: node install bundle miniprogram fuzz audit
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_deployment.py tests/deployed/test_upgrade.py

@@ -1,14 +1,12 @@
-"""Every state of the pages: axe, targets, text that fits, and a picture on a contact sheet in build/screenshots."""
+"""The states of the pages: axe, targets, text that fits. `make screenshots` also pictures them in build/screenshots."""
 
-import base64
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from sandbox import stack
 from sandbox.sample_data import (
@@ -18,13 +16,14 @@ from sandbox.sample_data import (
     CUSTOMER_WITH_UNUSUAL_DATES,
     CUSTOMER_WITHOUT_COUPONS,
 )
-from tests.deployed.phone import AXE, GUARD_MS, SCREEN, SCREENSHOTS, Phone, identical_purchases, read_purchases
+from tests.deployed.phone import AXE, GUARD_MS, SCREENSHOTS, Phone, identical_purchases, read_purchases
 
-WIDTHS = {320: 640, 375: 812, 430: 932}
+WIDTHS = {430: 932, 375: 812, 320: 640}
 """Width and height of the screens."""
 
 THEMES = ("light", "dark")
-STATES_FOLDER = SCREENSHOTS / "states"
+IS_PICTURED = "PICTURES" in os.environ
+"""Set by `make screenshots`."""
 LONG_PAGE_PX = 2000
 LARGEST_TEXT = "32px"
 NOW = 1_796_285_220
@@ -118,12 +117,6 @@ def locked(phone: Phone) -> None:
     expect(phone.ticket).to_be_visible()
 
 
-def locked_without_hook(phone: Phone) -> None:
-    only_locked(phone)
-    phone.cards.first.locator(".coupons-card").click()
-    expect(phone.ticket).to_be_visible()
-
-
 def judged(text: str, hours: tuple[str, str] | None = None, **fields: int) -> Callable[[Phone], None]:
     """The counter view of a coupon with these hours and times (seconds from now), on 2026-12-03 at 16:07 in China."""
 
@@ -165,22 +158,13 @@ def selected(hook: str, text: str, seconds: int = 0, *, gone: bool = False) -> C
     return show
 
 
-def asked(hook: str) -> Callable[[Phone], None]:
-    """The dialog before a submission, or before a second one."""
-
-    def show(phone: Phone) -> None:
-        label = "立即核销"
-        if hook == "fails":
-            selected(hook, "抖音仍显示可用", LAST_READ_SECONDS)(phone)
-            label = "再次核销"
-        else:
-            phone.open(hook=hook)
-            phone.show_certificate("双人套餐")
-        phone.page.wait_for_timeout(GUARD_MS)
-        phone.button(label).click()
-        expect(phone.page.locator("#dialog")).to_be_visible()
-
-    return show
+def asked(phone: Phone) -> None:
+    """The dialog before a submission."""
+    phone.open(hook="1")
+    phone.show_certificate("双人套餐")
+    phone.page.wait_for_timeout(GUARD_MS)
+    phone.button("立即核销").click()
+    expect(phone.page.locator("#dialog")).to_be_visible()
 
 
 def used_once(phone: Phone) -> None:
@@ -251,42 +235,19 @@ def gone(phone: Phone) -> None:
         expect(phone.button("查看其他券")).to_be_visible()
 
 
-def loading(seconds: int, words: str) -> Callable[[Phone], None]:
-    def show(phone: Phone) -> None:
-        phone.page.clock.install()
-        # Logins wait until the phone is switched off.
-        phone.page.route("**/sessions", lambda _: None)
-        phone.open()
-        expect(phone.page.locator(".coupons-skeleton")).to_be_visible()
-        phone.page.clock.fast_forward(seconds * 1000)
-        if words:
-            expect(phone.page.get_by_text(words)).to_be_visible()
-
-    return show
-
-
-def noticed(code: str = "", **query: Any) -> Callable[[Phone], None]:
-    """The notice of a problem with this code, or of the problem that these values cause."""
-
-    def show(phone: Phone) -> None:
-        if code:
-            phone.refuse(code)
-        phone.open(**query)
-        expect(phone.notice).to_be_visible()
-
-    return show
-
-
-def expired_session(phone: Phone) -> None:
+def loading(phone: Phone) -> None:
+    phone.page.clock.install()
+    # Logins wait until the phone is switched off.
+    phone.page.route("**/sessions", lambda _: None)
     phone.open()
-    expect(phone.cards).to_have_count(7)
-    phone.refuse("unauthenticated")
-    phone.pull_down()
-    expect(phone.button("登录")).to_be_visible()
+    expect(phone.page.locator(".coupons-skeleton")).to_be_visible()
+    phone.page.clock.fast_forward(6000)
+    expect(phone.page.get_by_text("查询时间较长，请稍候或重新查询")).to_be_visible()
 
 
-def offline(phone: Phone) -> None:
-    phone.page.route("**/api/**", lambda route: route.abort())
+def limited(phone: Phone) -> None:
+    """The notice of a problem that can be retried later."""
+    phone.refuse("rate_limited")
     phone.open()
     expect(phone.notice).to_be_visible()
 
@@ -327,11 +288,6 @@ def stores_refused(phone: Phone) -> None:
     expect(phone.button("去设置中开启定位")).to_be_visible()
 
 
-def no_stores(phone: Phone) -> None:
-    phone.list_stores(0)
-    opened("暂无可选门店", poi_id=None)(phone)
-
-
 def found_stores(phone: Phone) -> None:
     phone.list_stores(63)
     phone.open(poi_id=None)
@@ -340,97 +296,49 @@ def found_stores(phone: Phone) -> None:
     expect(phone.choices).to_have_count(5)
 
 
-GROUPS: dict[str, dict[str, Callable[[Phone], None]]] = {
-    "list": {
-        "list": long_list,
-        "order": numbered,
-        "group": opened_list,
-        "only-locked": only_locked,
-        "remembered": remembered,
-    },
-    "counter": {
-        "counter": counter("午市拿铁十次卡"),
-        "counter-voucher": counter("100元代金券"),
-        "counter-off-peak": counter("下午茶错峰套餐"),
-        "counter-last-day": last_day,
-        "counter-gone": gone,
-        "counter-order": numbered_counter,
-        "counter-remembered": remembered_counter,
-        "counter-text": counter("双人套餐", counter="请到收银台报手机号"),
-        "counter-locked": locked_without_hook,
-    },
-    "verdicts": {
-        "usable": counter("双人套餐", hook="1"),
-        "dialog": asked("1"),
-        "busy": selected("runs", "… 处理中，请等待，不要再点"),
-        "done": selected("1", "✓ 12.03 16:07 已提交"),
-        "done-gone": selected("1", "已提交，已不在可用券中", 3, gone=True),
-        "done-listed": selected("1", "已提交，抖音仍显示可用", 3),
-        "again": selected("1", "已提交，抖音仍显示可用", LAST_READ_SECONDS),
-        "dialog-again": asked("fails"),
-        "done-times": used_once,
-        "failed": selected("fails", "! 未能确认是否核销"),
-        "failed-response": selected("response", "! 未能确认是否核销"),
-        "failed-gone": selected("fails", "未能确认是否核销，已不在可用券中", 3, gone=True),
-        "failed-again": selected("fails", "未能确认是否核销，抖音仍显示可用", LAST_READ_SECONDS),
-        "locked": locked,
-        "starts-today": judged("! 今天 17:05 起可用", start_time=3480),
-        "starts-later": judged("! 2026.12.05 起可用", start_time=2 * 86400),
-        "expired": judged("! 今天 16:06 已到期", expire_time=-60),
-        "last-hours": judged("本店可用", expire_time=17580),
-        "stale": stale_counter,
-        "outside-hours": judged("! 现在 16:07，今天 17:00 起可用", ("17:00", "02:00")),
-        "after-hours": judged("! 现在 16:07，今天的可用时段已过", ("11:00", "14:00")),
-        "inside-hours": judged("正在可用时段内", ("14:00", "17:00")),
-        "unreadable-hours": judged("! 可用时段请看抖音订单", ("晚市", "打烊")),
-        "some-days": counter("下午茶错峰套餐", hook="1"),
-        "switched-off": switched_off,
-        "list-of-verdicts": submitted_list,
-    },
-    "waiting": {
-        "loading": loading(0, ""),
-        "loading-2s": loading(2, "仍在查询，请稍候…"),
-        "loading-6s": loading(6, "查询时间较长，请稍候或重新查询"),
-        "empty": opened("本店暂无可用的券", CUSTOMER_WITHOUT_COUPONS),
-        "searched": searched,
-    },
-    "problems": {
-        "offline-first": offline,
-        "offline-later": stale,
-        "temporary": noticed("rate_limited"),
-        "refused": noticed("merchant_not_authorized"),
-        "login": opened("登录", ""),
-        "expired-session": expired_session,
-        "failed-second-page": failed_second_page,
-        "unknown-store": noticed(poi_id="9999"),
-        "unknown-merchant": noticed(poi_id=None, account_id="unknown"),
-    },
-    "stores": {
-        "stores": stores,
-        "stores-distance": stores_by_distance,
-        "stores-no-position": stores_refused,
-        "stores-found": found_stores,
-        "no-stores": no_stores,
-    },
+STATES: dict[str, Callable[[Phone], None]] = {
+    "list": long_list,
+    "group": opened_list,
+    "only-locked": only_locked,
+    "loading": loading,
+    "empty": opened("本店暂无可用的券", CUSTOMER_WITHOUT_COUPONS),
+    "searched": searched,
+    "offline": stale,
+    "limited": limited,
+    "login": opened("登录", ""),
+    "failed-second-page": failed_second_page,
+    "stores-distance": stores_by_distance,
+    "stores-no-position": stores_refused,
+    "stores-found": found_stores,
+    "counter": counter("午市拿铁十次卡"),
+    "counter-last-day": last_day,
+    "counter-gone": gone,
+    "counter-order": numbered_counter,
+    "counter-remembered": remembered_counter,
+    "counter-text": counter("双人套餐", counter="请到收银台报手机号"),
+    "usable": counter("双人套餐", hook="1"),
+    "dialog": asked,
+    "busy": selected("runs", "… 处理中，请等待，不要再点"),
+    "done": selected("1", "✓ 12.03 16:07 已提交"),
+    "done-gone": selected("1", "已提交，已不在可用券中", 3, gone=True),
+    "done-listed": selected("1", "已提交，抖音仍显示可用", 3),
+    "again": selected("1", "已提交，抖音仍显示可用", LAST_READ_SECONDS),
+    "done-times": used_once,
+    "failed": selected("fails", "! 未能确认是否核销"),
+    "locked": locked,
+    "expired": judged("! 今天 16:06 已到期", expire_time=-60),
+    "stale": stale_counter,
+    "outside-hours": judged("! 现在 16:07，今天 17:00 起可用", ("17:00", "02:00")),
+    "some-days": counter("下午茶错峰套餐", hook="1"),
+    "switched-off": switched_off,
+    "list-of-verdicts": submitted_list,
 }
-"""How each state is reached. A group has a contact sheet of its own."""
-
-STATES = {name: show for group in GROUPS.values() for name, show in group.items()}
-FIRST_STATES = {next(iter(group)) for group in GROUPS.values()}
-
-
-@pytest.fixture(scope="module")
-def pictured(browser: Browser) -> Iterator[set[str]]:
-    """The names of the states that have pictures; at the end, these are on the contact sheets."""
-    names: set[str] = set()
-    yield names
-    for group, states in GROUPS.items():
-        save_contact_sheet(browser, group, [name for name in states if name in names])
+"""How each state is reached."""
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_a_state_is_accessible_and_fits_the_screen(phone: Phone, pictured: set[str], name: str) -> None:
-    """In both themes, from 320 px on. The contact sheets are for people: look at them after a change of the pages."""
+def test_a_state_is_accessible_and_fits_the_screen(phone: Phone, name: str) -> None:
+    """In both themes, from 320 px on. The pictures are for people: look at them after a change of the pages."""
     page = phone.page
     page.emulate_media(reduced_motion="reduce")
     STATES[name](phone)
@@ -442,49 +350,24 @@ def test_a_state_is_accessible_and_fits_the_screen(phone: Phone, pictured: set[s
         assert [(v["id"], [node["html"] for node in v["nodes"]]) for v in report["violations"]] == [], theme
         assert report["passes"]
         colors.add(page.locator(".coupons").evaluate("(e) => getComputedStyle(e).backgroundColor"))
+        picture(page, f"{name}-{theme}")
     assert len(colors) == len(THEMES)
     assert phone.small_buttons() == []
     root = page.locator(".coupons")
     usual = root.evaluate("(e) => e.style.fontSize")
+    # The narrowest screen comes last, with the largest text: this is pictured, too.
     for width, height in WIDTHS.items():
         page.set_viewport_size({"width": width, "height": height})
         for size in (usual, LARGEST_TEXT):
             root.evaluate("(e, size) => { e.style.fontSize = size }", size)
             assert phone.cut_texts() == [], f"{width} px, text {size}"
-            for shot in pictures_of(name):
-                if (shot.width, shot.is_large) == (width, size is LARGEST_TEXT):
-                    page.emulate_media(color_scheme=shot.theme)  # type: ignore[arg-type]
-                    picture(page, shot.path(name))
-    pictured.add(name)
+    picture(page, f"{name}-large")
 
 
-class Shot(NamedTuple):
-    """How a state is pictured; `is_large`: with the largest text."""
-
-    width: int
-    theme: str
-    is_large: bool = False
-
-    def path(self, name: str) -> Path:
-        """The file of a state."""
-        return STATES_FOLDER / f"{name}-{self.width}-{self.theme}{'-large' if self.is_large else ''}.png"
-
-
-def pictures_of(name: str) -> list[Shot]:
-    """One width in both themes; verdicts and a group's first state also at their narrowest, with the largest text.
-
-    `make screenshots` pictures a group's first state at all widths.
-    """
-    shots = [Shot(SCREEN["width"], theme) for theme in THEMES]
-    if name in FIRST_STATES or name in GROUPS["verdicts"]:
-        shots.append(Shot(min(WIDTHS), "light", is_large=True))
-    if name in FIRST_STATES and "ALL_WIDTHS" in os.environ:
-        shots += [Shot(width, "light") for width in WIDTHS if width != SCREEN["width"]]
-    return shots
-
-
-def picture(page: Page, path: Path) -> None:
+def picture(page: Page, name: str) -> None:
     """Picture the page without the empty space below it; of a very long page, the screen as it is, scrolled or not."""
+    if not IS_PICTURED:
+        return
     end = page.evaluate(
         """() => {
             if (scrollY) scrollTo(0, 1e6);
@@ -495,6 +378,7 @@ def picture(page: Page, path: Path) -> None:
     size = page.viewport_size
     assert size is not None
     clip = None if is_long else {"x": 0, "y": 0, "width": size["width"], "height": end}
+    path = SCREENSHOTS / "states" / f"{name}.png"
     page.screenshot(path=path, full_page=not is_long, clip=clip, animations="disabled", scale="css")  # type: ignore[arg-type]
 
 
@@ -507,6 +391,7 @@ DOCUMENTED: dict[str, tuple[Callable[[Phone], None], str]] = {
 """The pictures of README and docs: copy build/screenshots/docs/*.png to docs/ after a change of the pages."""
 
 
+@pytest.mark.skipif(not IS_PICTURED, reason="only make screenshots writes pictures")
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_a_picture_of_the_documentation_is_written(phone: Phone, name: str) -> None:
     show, theme = DOCUMENTED[name]
@@ -531,6 +416,7 @@ STAFF_CARD = {
 """The pictures of docs/staff-card.zh-CN.md: what the staff looks for, without the rest of the page."""
 
 
+@pytest.mark.skipif(not IS_PICTURED, reason="only make screenshots writes pictures")
 @pytest.mark.parametrize("name", STAFF_CARD)
 def test_a_picture_of_the_staff_card_is_written(phone: Phone, name: str) -> None:
     phone.page.set_viewport_size({"width": 320, "height": 640})
@@ -539,23 +425,3 @@ def test_a_picture_of_the_staff_card_is_written(phone: Phone, name: str) -> None
     phone.page.add_style_tag(content=".coupons .coupons-next { display: none }")
     shown = phone.page.locator(".coupons-heading") if name == "order" else phone.band
     shown.screenshot(path=SCREENSHOTS / "docs" / f"staff-card-{name}.png", animations="disabled")
-
-
-def save_contact_sheet(browser: Browser, group: str, names: list[str]) -> None:
-    """Put the screenshots of a group into one picture."""
-    figures = []
-    for name in names:
-        images = []
-        for shot in pictures_of(name):
-            content = shot.path(name).read_bytes()
-            source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-            images.append(f'<img src="{source}" style="width: {shot.width * 0.7}px" alt="">')
-        figures.append(f"<figure><figcaption>{name}</figcaption>{''.join(images)}</figure>")
-    style = (
-        "body { display: flex; flex-wrap: wrap; gap: 24px; margin: 16px; font: 16px sans-serif; background: #ccc }"
-        "figure { margin: 0; white-space: nowrap } img { margin: 4px; vertical-align: top }"
-    )
-    page = browser.new_page(viewport={"width": 1740, "height": 1000}, device_scale_factor=1)
-    page.set_content(f"<style>{style}</style>{''.join(figures)}")
-    page.screenshot(path=SCREENSHOTS / f"contact-sheet-{group}.png", full_page=True)
-    page.close()
