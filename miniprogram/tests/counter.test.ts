@@ -739,13 +739,6 @@ describe("time", () => {
   });
 });
 
-test("查看其他券 goes back once, however often it is tapped", async () => {
-  const counter = await new Counter().open();
-  counter.page.leave();
-  counter.page.leave();
-  assert.equal(counter.backs.length, 1);
-});
-
 test("a coupon is opened whatever its id is, and whether Douyin decodes the query or not", async () => {
   for (const id of ["a&b=c", "50%25", "%E5%88%B8", "券", "%"]) {
     const urls: string[] = [];

@@ -2,8 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Certificate, Problem, Store } from "../src/coupons/client/client";
-import type * as Dates from "../src/coupons/pages/certificates/dates";
+import type { Certificate, Problem } from "../src/coupons/client/client";
 import type * as Details from "../src/coupons/pages/certificates/detail";
 import type * as Groups from "../src/coupons/pages/certificates/groups";
 import type * as Messages from "../src/coupons/pages/certificates/messages";
@@ -13,7 +12,6 @@ import type * as Stores from "../src/coupons/pages/certificates/stores";
 import type { Verdict } from "../src/coupons/pages/certificates/verdict";
 import { loadBuilt } from "./built";
 
-const { clockText, dateText, daysBetween } = loadBuilt<typeof Dates>("coupons/pages/certificates/dates");
 const { groupsOf } = loadBuilt<typeof Groups>("coupons/pages/certificates/groups");
 const { cardsOf, remainderText, yuan } = loadBuilt<typeof Rows>("coupons/pages/certificates/rows");
 const { detailOf } = loadBuilt<typeof Details>("coupons/pages/certificates/detail");
@@ -21,9 +19,7 @@ const { countText, dialogOf, noticeOf, stepsOf, unusableText, waitLeft } = loadB
   "coupons/pages/certificates/messages",
 );
 const { INITIAL_STATE, isEmpty, nextState, orderText } = loadBuilt<typeof States>("coupons/pages/certificates/state");
-const { canSortByDistance, onlyStore, dialled, storeHeader, storeRows } = loadBuilt<typeof Stores>(
-  "coupons/pages/certificates/stores",
-);
+const { dialled, storeRows } = loadBuilt<typeof Stores>("coupons/pages/certificates/stores");
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
@@ -44,23 +40,6 @@ function cardOf(group: Certificate[], verdict = USABLE, order = "", openedId = "
 function card(fields: Partial<Certificate>, verdict = USABLE, order = "", canRedeem = true) {
   return cardOf([certificate(fields)], verdict, order, "", canRedeem);
 }
-
-describe("dates", () => {
-  test("are in China's time zone and have two digits", () => {
-    assert.equal(dateText(NOW), "2026.11.24");
-    assert.equal(dateText(NOW + HOUR), "2026.11.25");
-    assert.equal(dateText(Date.UTC(2028, 0, 4) / 1000), "2028.01.04");
-  });
-
-  test("count calendar days", () => {
-    assert.deepEqual([daysBetween(NOW, NOW), daysBetween(NOW, NOW + HOUR), daysBetween(NOW, NOW - DAY)], [0, 1, -1]);
-  });
-
-  test("of the last update have the time, and the day if it is another one", () => {
-    assert.equal(clockText(NOW, NOW), "23:30");
-    assert.equal(clockText(NOW, NOW + HOUR), "11.24 23:30");
-  });
-});
 
 describe("a card", () => {
   test("shows only the kind if all optional fields are missing", () => {
@@ -483,14 +462,6 @@ describe("the state of the list", () => {
     );
   });
 
-  test("keeps the list after a temporary problem, as the old one", () => {
-    const state = after(opened, listed(3), refreshed, failed());
-    assert.deepEqual([state.certificates.length, state.isStale, state.updatedAt], [3, true, NOW]);
-    const again = nextState(state, continued);
-    assert.deepEqual([again.activity, again.problem], ["refresh", undefined]);
-    assert.ok(!nextState(again, listed(4)).isStale);
-  });
-
   test("keeps the list after a problem of the service, which says nothing about the coupons", () => {
     const state = after(opened, listed(3), refreshed, failed({ action: "staff", code: "internal_error" }));
     assert.deepEqual([state.certificates.length, state.isStale], [3, true]);
@@ -580,32 +551,6 @@ describe("the state of the list", () => {
 });
 
 describe("the store selection", () => {
-  const stores: Store[] = [
-    {
-      poi_id: "6601",
-      name: "人民广场店",
-      address: "西藏中路180号",
-      phone: "021-5555-6601",
-      latitude: 31.2327,
-      longitude: 121.4751,
-    },
-    { poi_id: "6602", name: "徐家汇店", latitude: 31.1943, longitude: 121.4365 },
-    { poi_id: "6603", name: "五角场店", latitude: 31.2988, longitude: 121.5146 },
-  ];
-
-  test("is skipped if there is only one store", () => {
-    assert.equal(onlyStore(stores), undefined);
-    assert.equal(onlyStore([]), undefined);
-    assert.equal(onlyStore(stores.slice(1, 2)), stores[1]);
-  });
-
-  test("is followed by the store's name, address and phone, as far as they are known", () => {
-    const known = { store: "人民广场店", address: "西藏中路180号", phone: "021-5555-6601" };
-    assert.deepEqual(storeHeader("6601", stores), known);
-    assert.deepEqual(storeHeader("6602", stores), { store: "徐家汇店", address: "", phone: "" });
-    assert.deepEqual(storeHeader("6601", []), { store: "", address: "", phone: "" });
-  });
-
   test("dials the digits of the first number", () => {
     const numbers: [string, string][] = [
       ["021-5555-6601", "02155556601"],
@@ -624,51 +569,6 @@ describe("the store selection", () => {
     assert.deepEqual(
       numbers.map(([text]) => [text, dialled(text)]),
       numbers,
-    );
-  });
-
-  test("offers the distance only if a store has both coordinates", () => {
-    assert.ok(canSortByDistance(stores));
-    assert.ok(
-      !canSortByDistance([
-        { poi_id: "1", name: "无位置店" },
-        { poi_id: "2", name: "半位置店", latitude: 31 },
-      ]),
-    );
-  });
-
-  test("starts with the last choice and keeps the merchant's order if the position is unknown", () => {
-    assert.deepEqual(
-      storeRows(stores, { lastPoiId: "6602", poiId: "6603" }).map(({ poi_id, distance, tag }) => [
-        poi_id,
-        distance,
-        tag,
-      ]),
-      [
-        ["6602", "", "上次选择"],
-        ["6601", "", ""],
-        ["6603", "", "当前门店"],
-      ],
-    );
-  });
-
-  test("starts with the nearest store and ends with stores without a position", () => {
-    const position = { latitude: 31.3, longitude: 121.51 };
-    const rows = storeRows([{ poi_id: "1", name: "无位置店" }, ...stores], { position });
-    assert.deepEqual(
-      rows.map(({ poi_id, distance }) => [poi_id, distance]),
-      [
-        ["6603", "460 m"],
-        ["6601", "8.2 km"],
-        ["6602", "13.7 km"],
-        ["1", ""],
-      ],
-    );
-    assert.equal(rows[1]?.label, "人民广场店，8.2 km，西藏中路180号");
-    const last = storeRows(stores, { position, lastPoiId: "6602", poiId: "6602" });
-    assert.deepEqual(
-      last.map(({ tag }) => tag),
-      ["", "", "当前门店"],
     );
   });
 

@@ -20,7 +20,14 @@ const views = loadBuilt<typeof Views>("coupons/pages/certificates/view");
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const HERE = { latitude: 31.197, longitude: 121.434 };
 const STORES: Store[] = [
-  { poi_id: "6601", name: "人民广场店", phone: "021-5555-6601", latitude: 31.2327, longitude: 121.4751 },
+  {
+    poi_id: "6601",
+    name: "人民广场店",
+    address: "西藏中路180号",
+    phone: "021-5555-6601",
+    latitude: 31.2327,
+    longitude: 121.4751,
+  },
   { poi_id: "6602", name: "徐家汇店", latitude: 31.1943, longitude: 121.4365 },
 ];
 const PROBLEM: Problem = {
@@ -65,11 +72,6 @@ describe("a visit", () => {
       assert.deepEqual([state.poiId, state.chosenAt, state.loading], ["6601", chosenAt, true]);
       assert.deepEqual(tasks(INITIAL_STORE_STATE, entered(poiId, lastPoiId)), ["requestStores", "openList"]);
     }
-  });
-
-  test("starts with the selection if no store is known", () => {
-    assert.equal(after(entered()).poiId, "");
-    assert.deepEqual(tasks(INITIAL_STORE_STATE, entered()), ["requestStores"]);
   });
 
   test("keeps the named store if it is unknown, and leaves a remembered store that is closed", () => {
@@ -180,7 +182,7 @@ describe("the stores", () => {
   });
 
   test("can be sorted by distance if there are several, and one has a position", () => {
-    const unplaced = STORES.map(({ poi_id, name }) => ({ poi_id, name }));
+    const unplaced = STORES.map(({ poi_id, name }) => ({ poi_id, name, latitude: 31 }));
     assert.deepEqual(
       [STORES, STORES.slice(0, 1), unplaced].map(
         (stores) => storesView(after(entered("6601"), listed(stores))).canLocate,
@@ -191,17 +193,14 @@ describe("the stores", () => {
 
   test("are sorted by distance from the customer; a failed attempt keeps the last position", () => {
     const locating: StoreEvent = { kind: "locating" };
-    const running = after(entered(), listed(), locating);
+    const running = after(entered("6601", "6601"), listed(), locating);
     assert.deepEqual([storesView(running).locating, storesView(running).located], ["正在定位…", false]);
     const located = nextStoreState(running, { kind: "located", position: HERE });
     const view = storesView(located);
     assert.deepEqual([view.locating, view.located, view.canOpenSettings], ["", true, false]);
     assert.deepEqual(
-      view.stores.map(({ poi_id, distance }) => [poi_id, distance]),
-      [
-        ["6602", "390 m"],
-        ["6601", "5.6 km"],
-      ],
+      view.stores.map(({ label }) => label),
+      ["徐家汇店，390 m", "人民广场店，当前门店，5.6 km，西藏中路180号"],
     );
     const refused = nextStoreState(nextStoreState(located, locating), { kind: "located", position: undefined });
     assert.deepEqual(
@@ -218,8 +217,8 @@ describe("the stores", () => {
     );
     const header = (shown: StoreState, now = NOW) =>
       views.listView(INITIAL_STATE, shown, { api: "", account_id: "1", basePath: "" }, now);
-    const { store, phone, canChoose } = header(state);
-    assert.deepEqual([store, phone, canChoose], ["人民广场店", "021-5555-6601", true]);
+    const { store, address, phone, canChoose } = header(state);
+    assert.deepEqual([store, address, phone, canChoose], ["人民广场店", "西藏中路180号", "021-5555-6601", true]);
     assert.deepEqual([header(after(entered("6601"))).store, header(state).remembered], ["", false]);
     const remembered = after(entered("", "6601"), listed());
     assert.ok(header(remembered).remembered);

@@ -69,10 +69,6 @@ describe("the list", () => {
     assert.deepEqual([view({ ...list, certificates: [COUPON] }).searched, view(INITIAL_STATE).searched], ["", ""]);
   });
 
-  test("has the merchant's notice", () => {
-    assert.equal(view({ ...LISTED, notice: "今晚 8 点后暂停核销" }).notice, "今晚 8 点后暂停核销");
-  });
-
   test("speaks of a refund only below coupons, and not under a problem", () => {
     const lists = [LISTED, { ...LISTED, problem: PROBLEM }, { ...LISTED, certificates: [] }, INITIAL_STATE];
     assert.deepEqual(
@@ -104,10 +100,6 @@ describe("the list", () => {
     const list = { ...LISTED, certificates: [COUPON, { ...COUPON, certificate_id: "2" }] };
     const submitted = { ...newSubmission(1, COUPON, "", NOW), state: "submitted" as const };
     assert.equal(cardsView(list, new Map([["1", submitted]]), CONFIG, "", NOW).cards.count, "共 1 张可用券");
-  });
-
-  test("says once that it could not be updated, not on each card", () => {
-    assert.equal(cards([COUPON], { isStale: true }).cards.usable[0]?.verdict, "");
   });
 
   test("has no prices if the settings say so, and 券详情 neither", () => {
@@ -180,23 +172,6 @@ describe("the counter view", () => {
     assert.deepEqual(words, []);
   });
 
-  const actions: [name: string, view: ReturnType<typeof view>, action: [string, boolean, boolean, boolean]][] = [
-    ["a usable coupon", view(LISTED, undefined, REDEEMS), ["立即核销", true, false, false]],
-    ["a running hook", view(LISTED, { state: "running" }, REDEEMS), ["处理中…", false, false, false]],
-    [
-      "a running hook, switched off",
-      view({ ...LISTED, redeeming: false }, { state: "running" }, REDEEMS),
-      ["处理中…", false, false, false],
-    ],
-    ["a submission", view(LISTED, { state: "submitted" }, REDEEMS), ["", false, true, false]],
-    ["a locked coupon", view({ ...LISTED, certificates: [{ ...COUPON, lock: {} }] }), ["", false, false, false]],
-  ];
-  for (const [name, { button, canSubmit, canLeave, hasSteps }, action] of actions) {
-    test(`of ${name} offers ${JSON.stringify(action)}`, () => {
-      assert.deepEqual([button, canSubmit, canLeave, hasSteps], action);
-    });
-  }
-
   test("after a submission refers the customer to the order, until a times card has fewer uses", () => {
     const times = (usable: number) => ({ ...COUPON, times: { usable } });
     const seen = { read: 1, at: NOW, certificate: times(6) };
@@ -222,25 +197,6 @@ describe("the counter view", () => {
     const running = view({ ...LISTED, certificates: [other] }, { state: "running" }, REDEEMS, "9");
     assert.deepEqual([running.button, running.canSubmit, running.verdict?.kind], ["处理中…", false, "usable"]);
   });
-
-  const kept: [Submissions.Submission["state"], boolean][] = [
-    ["running", true],
-    ["submitted", true],
-    ["unknown", true],
-    ["returned", false],
-  ];
-  for (const [state, isKept] of kept) {
-    test(`${isKept ? "keeps" : "does not keep"} a coupon that has left the list (${state})`, () => {
-      for (const list of [
-        { ...LISTED, certificates: [] },
-        { ...INITIAL_STATE, problem: PROBLEM },
-      ]) {
-        const { detail, goneTitle } = view(list, { state });
-        assert.equal(!!detail, isKept);
-        assert.equal(goneTitle, "这张券已不在可用列表中");
-      }
-    });
-  }
 
   test("without its certificate is loading, has a problem, or says that it is gone", () => {
     const states = [
