@@ -203,10 +203,8 @@ format: node $(INSTALLED) $(MODULES)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' chalicelib/__init__.py)
 
 # .github/workflows/ci.yml publishes these files. `awk` prints the version's section of CHANGELOG.md.
-release: node bundle miniprogram
+release: miniprogram
 	@rm -rf build/release && mkdir -p build/release/files
-	@cp .chalice/deployments/*-python$(PYTHON_VERSION).zip \
-	  build/release/files/douyin-redemption-$(VERSION)-python$(PYTHON_VERSION).zip
 	@npm pack ./miniprogram/build/client --silent --pack-destination build/release/files
 	@cp docs/openapi.yaml build/release/files
 	@cd build/release/files && sha256sum * > SHA256SUMS

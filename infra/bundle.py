@@ -34,7 +34,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from hashlib import sha256
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
@@ -146,31 +145,6 @@ def make_bundle(root: Path = ROOT, architecture: str = X86_64) -> Path:
     archive = Path(_packager(architecture).create_deployment_package(str(root), RUNTIME))
     _rewrite(archive, commit)
     return archive
-
-
-def adopt_archive(folder: Path, root: Path = ROOT, architecture: str = X86_64) -> Path:
-    """Let `chalice deploy` upload the archive in `folder`, which was built elsewhere from the same commit; return it.
-
-    Raises BundleError if there is no archive for this Python and architecture, its hash is not in the file SHA256SUMS
-    beside it, or it is of another commit.
-    """
-    archives = list_archives(folder, architecture)
-    if len(archives) != 1:
-        raise BundleError(f"{folder}: {len(archives)} bundles for {RUNTIME} and {architecture}, expected one")
-    [archive] = archives
-    sums = folder / "SHA256SUMS"
-    listed = sums.read_text(encoding="ascii", errors="replace") if sums.is_file() else ""
-    if sha256(archive.read_bytes()).hexdigest() not in listed:
-        note = "" if listed and listed.isascii() else ", which is missing or no text"
-        raise BundleError(f"the hash of {archive.name} is not in {sums}{note}: this is not the archive that was built")
-    built, commit = read_build(archive), read_commit(root)
-    if built.commit != commit:
-        raise BundleError(f"{archive.name} is of commit {built.commit}, but this is a clone of commit {commit}")
-    _compile(root / "chalicelib")
-    adopted = archive_path(root, architecture)
-    adopted.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(archive, adopted)
-    return adopted
 
 
 def archive_path(root: Path, architecture: str) -> Path:

@@ -47,19 +47,17 @@ def deploy(
     project: Path,
     stage: str,
     report: Callable[[str], None],
-    built: Path | None = None,
     *,
     confirm_repair: Callable[[], bool] | None = None,
     no_platform: bool = False,
 ) -> str:
     """Deploy a stage of `project`; return the URL of its default endpoint. `report` receives a line for each step.
 
-    `built` is a folder with a bundle that was built elsewhere from the same commit, and SHA256SUMS. `confirm_repair` is
-    asked before the stack's resources are repaired; None: they are not. Raises StageError at the end if one is missing.
-    `no_platform`: see `smoke.check`.
+    `confirm_repair` is asked before the stack's resources are repaired; None: they are not. Raises StageError at the
+    end if one is missing. `no_platform`: see `smoke.check`.
     """
     is_repair = confirm_repair is not None
-    settings, archive, change_set = _prepare(account, project, stage, report, built, repair=is_repair)
+    settings, archive, change_set = _prepare(account, project, stage, report, repair=is_repair)
     if confirm_repair is not None and not confirm_repair():
         cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
         raise StageError("not confirmed; nothing was changed")
@@ -109,7 +107,7 @@ def dry_run(
     account: Account, project: Path, stage: str, report: Callable[[str], None], *, repair: bool = False
 ) -> None:
     """Report what `deploy` would change. No resource is changed."""
-    *_, change_set = _prepare(account, project, stage, report, None, repair=repair)
+    *_, change_set = _prepare(account, project, stage, report, repair=repair)
     cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
 
 
@@ -139,7 +137,7 @@ def exit_on_error() -> Iterator[None]:
 
 
 def _prepare(
-    account: Account, project: Path, stage: str, report: Callable[[str], None], built: Path | None, *, repair: bool
+    account: Account, project: Path, stage: str, report: Callable[[str], None], *, repair: bool
 ) -> tuple[StageSettings, Path, cloudformation.ChangeSet]:
     """Check what can be checked before anything is changed, and report what will change.
 
@@ -152,10 +150,7 @@ def _prepare(
     check_concurrency(account.client("lambda"), stage, settings.reserved_concurrency, report)
     for name in chalice_config.write(project):
         report(f".chalice/{name} updated from the stage's settings: commit it")
-    if built is None:
-        archive = _find_archive(project, settings.architecture, report)
-    else:
-        archive = bundle.adopt_archive(built, project, settings.architecture)
+    archive = _find_archive(project, settings.architecture, report)
     report(f"bundle: {bundle.read_build(archive)}")
     api_id = find_rest_api(account.client("apigateway"), stage, settings)
     report(f"API: {api_id or 'new'}")
@@ -341,7 +336,6 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="show what would change; change nothing")
     parser.add_argument("--repair", action="store_true", help="restore what the stack has lost, or others have changed")
     parser.add_argument("--no-platform", action="store_true", help="it is known that the platform does not answer")
-    parser.add_argument("--bundle", type=Path, metavar="FOLDER", help="deploy the bundle in it, with its SHA256SUMS")
     arguments = parser.parse_args()
     with exit_on_error():
         account = open_account(bundle.ROOT, arguments.stage)
@@ -350,7 +344,7 @@ def main() -> None:
         else:
             confirm = _confirm_repair if arguments.repair else None
             options: Any = {"confirm_repair": confirm, "no_platform": arguments.no_platform}
-            print(deploy(account, bundle.ROOT, arguments.stage, print, arguments.bundle, **options))
+            print(deploy(account, bundle.ROOT, arguments.stage, print, **options))
 
 
 if __name__ == "__main__":

@@ -21,10 +21,8 @@ from infra.bundle import (
     LOCK,
     ROOT,
     BundleError,
-    adopt_archive,
     current_archive,
     make_bundle,
-    read_build,
     read_commit,
 )
 from infra.sdkdata import OPERATIONS, reduce_model
@@ -210,33 +208,6 @@ def test_a_build_of_other_sources_is_refused(archive: Path, tmp_path: Path) -> N
     (tmp_path / "app.py").write_text("# changed\n")
     with pytest.raises(BundleError, match="make bundle"):
         current_archive(tmp_path)
-
-
-def test_a_bundle_of_the_same_commit_is_deployed_in_a_clone_that_installed_nothing(
-    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As in the pipeline: there is no folder vendor/, and Chalice imports the app before it looks for its package."""
-    clone = tmp_path / "clone"
-    copy_sources(clone)
-    built = tmp_path / "built"
-    built.mkdir()
-    with pytest.raises(BundleError, match="0 bundles"):
-        adopt_archive(built, clone)
-    shutil.copyfile(archive, built / archive.name)
-    for content, note in ((None, ", .* no text"), ("0".encode("utf-16"), ", .* no text"), (b"0", "")):
-        if content is not None:
-            (built / "SHA256SUMS").write_bytes(content)
-        with pytest.raises(BundleError, match=f"SHA256SUMS{note}: this is not the archive that was built"):
-            adopt_archive(built, clone)
-    (built / "SHA256SUMS").write_text(f"{hashlib.sha256(archive.read_bytes()).hexdigest()}  another-name.zip\n")
-    monkeypatch.setattr("infra.bundle.read_commit", lambda _root: "other")
-    with pytest.raises(BundleError, match="this is a clone of commit other"):
-        adopt_archive(built, clone)
-    monkeypatch.setattr("infra.bundle.read_commit", lambda _root: read_build(archive).commit)
-    adopted = adopt_archive(built, clone)
-    subprocess.run([sys.executable, "-c", "import app"], cwd=clone, check=True)
-    assert current_archive(clone) == adopted
-    assert adopted.read_bytes() == archive.read_bytes()
 
 
 def test_the_sdk_data_has_botocores_operations_shapes_and_regions(bundle: Path) -> None:
