@@ -141,9 +141,8 @@ rollback: stage
 	  $(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements-deploy.txt; } || { rm -rf $(VENV); $(HINT); }
 	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(call flags,DRY_RUN ACROSS_RUNTIMES NO_PLATFORM)
 
-destroy: OPTIONS := [DATA=delete REALLY=dev]
 destroy: stage $(INSTALLED)
-	@$(BIN)/python -m infra.destroy $(STAGE) $(if $(DATA),--data $(DATA)) $(if $(REALLY),--really $(REALLY))
+	@$(BIN)/python -m infra.destroy $(STAGE)
 
 demo: bundle
 	@$(BIN)/python -m sandbox.demo

@@ -22,15 +22,11 @@ SCHEDULE = "rate(10 minutes)"
 
 
 class Difference(NamedTuple):
-    """How a resource differs: `text` never contains the value of a variable. `advice`: what to do, if not to deploy.
-
-    `is_raised`: it is a limit that is higher than in the settings, as docs/operate.md raises it in an incident.
-    """
+    """How a resource differs: `text` never contains the value of a variable. `advice`: what to do, if not to deploy."""
 
     resource: str
     text: str
     advice: str = ""
-    is_raised: bool = False
 
     def __str__(self) -> str:
         return f"{self.resource}: {self.text}"
@@ -288,10 +284,7 @@ def compare_values(resource: str, actual: Mapping[str, Any], expected: Mapping[s
             if differing := sorted(dict((found or {}).items() ^ value.items())):
                 yield Difference(resource, f"variables differ: {', '.join(differing)}")
         elif (found or None) != (value or None):
-            pairs = zip(found, value, strict=True) if isinstance(found, tuple) else [(found, value)]
-            is_higher = all(one and other and one >= other for one, other in pairs)
-            is_raised = name.startswith(("limit of ", "Concurrency.")) and is_higher
-            yield Difference(resource, f"{name} is {found}, expected {value}", is_raised=is_raised)
+            yield Difference(resource, f"{name} is {found}, expected {value}")
 
 
 def _may_invoke(account: Account, function: str, service: str, source: str) -> bool:

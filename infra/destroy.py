@@ -1,13 +1,8 @@
-"""Delete a stage: its functions, API, schedule, logs and stack.
-
-Table and secret are kept unless their deletion is confirmed twice: `--data delete --really STAGE`.
-"""
+"""Delete a stage: its functions, API, schedule, logs and stack. Table and secret are kept."""
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-
-from botocore.exceptions import ClientError
 
 from infra import chalice_config, cloudformation
 from infra.account import Account, begin, open_account
@@ -17,16 +12,11 @@ from infra.chalice_state import find_rest_api, function_names, remove_state, wri
 from infra.deploy import exit_on_error, run_chalice
 from infra.stage_settings import StageError
 
-RECOVERY_DAYS = 7
-"""How long Secrets Manager can restore a deleted secret."""
-
 _POLICIES = ("deployer", "operator", "token-reader", "token-writer")
 
 
-def destroy(
-    account: Account, project: Path, stage: str, report: Callable[[str], None], *, delete_data: bool = False
-) -> None:
-    """Delete a stage of `project`, with its table and secret if `delete_data` is true."""
+def destroy(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> None:
+    """Delete a stage of `project`, without its table and secret."""
     settings = begin(account, project, stage, report)
     _check_policies(account, stage)
     chalice_config.write(project)
@@ -46,11 +36,8 @@ def destroy(
     report("stack: deleted")
     _delete_log_groups(account, stage)
     report("logs: deleted")
-    if delete_data:
-        _delete_data(account, stage, report)
-    else:
-        table, secret = cloudformation.stack_name(stage), cloudformation.secret_name(stage)
-        report(f"table {table} and secret {secret}: kept; the next deployment uses them again")
+    table, secret = cloudformation.stack_name(stage), cloudformation.secret_name(stage)
+    report(f"table {table} and secret {secret}: kept; the next deployment uses them again")
 
 
 def _check_policies(account: Account, stage: str) -> None:
@@ -86,36 +73,13 @@ def _delete_log_groups(account: Account, stage: str) -> None:
         cloudformation.none_if_not_found(logs.delete_log_group, logGroupName=f"/aws/lambda/{name}")
 
 
-def _delete_data(account: Account, stage: str, report: Callable[[str], None]) -> None:
-    table, secret = cloudformation.stack_name(stage), cloudformation.secret_name(stage)
-    dynamodb, secrets_manager = account.client("dynamodb"), account.client("secretsmanager")
-    if cloudformation.none_if_not_found(dynamodb.update_table, TableName=table, DeletionProtectionEnabled=False):
-        dynamodb.get_waiter("table_exists").wait(TableName=table)
-        dynamodb.delete_table(TableName=table)
-        dynamodb.get_waiter("table_not_exists").wait(TableName=table)
-        report(f"table {table}: deleted")
-    try:
-        secrets_manager.delete_secret(SecretId=secret, RecoveryWindowInDays=RECOVERY_DAYS)
-        report(f"secret {secret}: scheduled for deletion; it can be restored for {RECOVERY_DAYS} days")
-    except ClientError as error:
-        # InvalidRequestException: the secret is scheduled for deletion already.
-        if error.response["Error"]["Code"] not in ("ResourceNotFoundException", "InvalidRequestException"):
-            raise
-
-
 def main() -> None:
     """Parse the command line and delete a stage of this project."""
     parser = argparse.ArgumentParser(prog="python -m infra.destroy", description=__doc__)
     parser.add_argument("stage")
-    parser.add_argument("--data", choices=["keep", "delete"], default="keep", help="table and secret; default: keep")
-    parser.add_argument("--really", metavar="STAGE", help="with --data delete: the stage's name again, to confirm")
     arguments = parser.parse_args()
-    delete_data = arguments.data == "delete"
-    if delete_data and arguments.really != arguments.stage:
-        parser.error(f"to delete table and secret: DATA=delete REALLY={arguments.stage}")
     with exit_on_error():
-        account = open_account(ROOT, arguments.stage)
-        destroy(account, ROOT, arguments.stage, print, delete_data=delete_data)
+        destroy(open_account(ROOT, arguments.stage), ROOT, arguments.stage, print)
 
 
 if __name__ == "__main__":

@@ -78,11 +78,9 @@ def judge_secret(name: str, version: SecretVersion) -> Finding:
 def judge_differences(check_id: str, what: str, differences: Iterable[Difference], stage: str) -> Iterator[Finding]:
     """Judge what is deployed by its differences from the settings."""
     default = f"{deploy(stage)}, which sets what infra/stages/{stage}.toml says"
-    raised = f"write the same value into infra/stages/{stage}.toml, or the next deployment resets it"
     count = 0
-    for count, (resource, text, advice, is_raised) in enumerate(differences, 1):  # noqa: B007
-        name = resource.removeprefix(f"{check_id} ")
-        yield warning(check_id, name, text, raised) if is_raised else failed(check_id, name, text, advice or default)
+    for count, (resource, text, advice) in enumerate(differences, 1):  # noqa: B007
+        yield failed(check_id, resource.removeprefix(f"{check_id} "), text, advice or default)
     if not count:
         yield ok(check_id, what, "as configured")
 

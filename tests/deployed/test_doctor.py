@@ -448,41 +448,6 @@ def test_a_second_api_is_reported_with_both_ids_and_stops_no_rollback(operator: 
     client.delete_rest_api(restApiId=other)
     assert [api_id for api_id in (api["id"], other) if api_id not in finding["text"]] == []
     assert "delete-rest-api" in finding["advice"]
-    assert any(f"2 REST APIs ({api['id']}, {other})" in line for line in lines)
-
-
-def test_a_limit_that_was_raised_in_an_incident_is_no_fault_and_stays_when_it_is_in_the_settings(
-    operator: DoctorOperator,
-) -> None:
-    """With the commands of docs/operate.md. A lower limit is a fault."""
-    apigateway, functions = operator.client("apigateway"), operator.client("lambda")
-    path = settings_path(operator.stack.folder, STAGE)
-    text = path.read_text(encoding="utf-8")
-    [api] = apigateway.get_rest_apis()["items"]
-    route = "/~1v1~1merchants~1{account_id}~1stores~1{poi_id}~1certificates/GET/throttling"
-
-    def set_limit(rate: int, burst: int) -> dict[str, Any]:
-        values = {"rateLimit": rate, "burstLimit": burst}
-        patch = [{"op": "replace", "path": f"{route}/{key}", "value": str(value)} for key, value in values.items()]
-        apigateway.update_stage(restApiId=api["id"], stageName="api", patchOperations=patch)
-        [finding] = [finding for finding in operator.diagnose() if finding["id"] == "api"]
-        return finding
-
-    raised = set_limit(200, 400)
-    assert (raised["outcome"], raised["what"]) == ("warning", api["id"])
-    assert raised["advice"].startswith(f"write the same value into infra/stages/{STAGE}.toml")
-    assert set_limit(50, 100)["outcome"] == "failed"
-    path.write_text(f"{text}\n[limits]\ncertificates = {{ rate = 200, burst = 400 }}\n", encoding="utf-8")
-    assert set_limit(200, 400)["outcome"] == "ok"
-    operator.stack.deploy()
-    [api_finding] = [finding for finding in operator.diagnose() if finding["id"] == "api"]
-    path.write_text(text, encoding="utf-8")
-    operator.stack.deploy()
-    assert api_finding["outcome"] == "ok"
-    functions.put_function_concurrency(FunctionName=API_FUNCTION, ReservedConcurrentExecutions=100)
-    [function] = [f for f in operator.diagnose() if f["id"] == "function" and f["outcome"] != "ok"]
-    functions.delete_function_concurrency(FunctionName=API_FUNCTION)
-    assert function["outcome"] == "failed", "without the setting, this is a new limit"
 
 
 def test_few_lists_are_requested_one_after_the_other_and_none_after_a_rate_limit(

@@ -15,7 +15,6 @@ from infra.comparison import (
     compare_api,
     compare_function,
     compare_table,
-    compare_values,
     expected_functions,
 )
 from infra.stage_settings import StageSettings
@@ -56,26 +55,6 @@ def test_a_limit_that_is_not_set_a_missing_permission_and_a_disabled_endpoint_ar
         "api abc: API Gateway may not invoke the function",
         "api abc: the default endpoint is disabled",
     ]
-
-
-@pytest.mark.parametrize(
-    ("name", "found", "expected", "is_raised"),
-    [
-        ("limit of /*", (200.0, 400), (100, 200), True),
-        ("limit of /*", (100.0, 400), (100, 200), True),
-        ("limit of /*", (200.0, 100), (100, 200), False),
-        ("limit of /*", (None, None), (100, 200), False),
-        ("Concurrency.ReservedConcurrentExecutions", 100, 50, True),
-        ("Concurrency.ReservedConcurrentExecutions", None, 50, False),
-        ("Concurrency.ReservedConcurrentExecutions", 100, None, False),
-        ("MemorySize", 2048, 1024, False),
-    ],
-)
-def test_a_limit_that_is_higher_than_in_the_settings_was_raised(
-    name: str, found: Any, expected: Any, is_raised: bool
-) -> None:
-    [difference] = compare_values("x", {name: found}, {name: expected})
-    assert difference.is_raised is is_raised
 
 
 def test_a_function_is_compared_by_the_names_of_aws_and_of_variables_only_the_names_are_shown() -> None:

@@ -53,6 +53,8 @@ def test_a_managed_policy_fits_iams_limit(name: str) -> None:
         ("Deployer", "secretsmanager:GetSecretValue", "secret:douyin-redemption/dev-abcdef", True),
         ("Deployer", "secretsmanager:GetSecretValue", "secret:douyin-redemption/prod-abcdef", False),
         ("Deployer", "dynamodb:Scan", "table/douyin-redemption-dev", True),
+        ("Deployer", "dynamodb:DeleteTable", "table/douyin-redemption-dev", False),
+        ("Deployer", "secretsmanager:DeleteSecret", "secret:douyin-redemption/dev-abcdef", False),
         ("Deployer", "secretsmanager:CreateSecret", "secret:douyin-redemption/dev", True),
         ("Deployer", "cloudwatch:DescribeAlarms", "alarm:*", True),
         ("Deployer", "lambda:InvokeFunction", "function:douyin-redemption-dev", False),
