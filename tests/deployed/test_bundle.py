@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -242,29 +241,6 @@ def test_clients_with_the_reduced_data_have_the_same_endpoints(
         assert client.meta.region_name == region
         client.close()
         original.close()
-
-
-def test_an_older_botocore_uses_its_own_data(bundle: Path, tmp_path: Path) -> None:
-    """The Lambda runtime may have another botocore than the build."""
-    version = "1.34.162"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", str(tmp_path)]
-    subprocess.run([*pip, "--no-deps", "--no-compile", f"botocore=={version}"], check=True)
-    script = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-import botocore
-from chalicelib.aws import create_clients
-warnings = []
-clients = create_clients(warnings.append)
-print(json.dumps([botocore.__version__, [c.meta.endpoint_url for c in clients], warnings]))
-"""
-    environment = {"AWS_DEFAULT_REGION": "cn-north-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    command = [str(INTERPRETER), "-c", script, str(tmp_path)]
-    run = subprocess.run(command, cwd=bundle, capture_output=True, text=True, check=True, env=environment)
-    used, endpoints, [warning] = json.loads(run.stdout)
-    assert used == version
-    assert endpoints[0] == "https://dynamodb.cn-north-1.amazonaws.com.cn"
-    assert f"does not fit botocore {version}" in warning
 
 
 def test_the_app_starts_without_warnings(bundle: Path) -> None:

@@ -234,6 +234,32 @@ def test_what_a_deployment_does_not_correct_fails_it_at_the_end(
     deploy._check_complete(target, is_repaired=is_repaired)
 
 
+@pytest.mark.parametrize(
+    ("setting", "deployed", "refusal"),
+    [
+        (None, None, None),
+        (None, "3.13", None),
+        (
+            None,
+            "3.12",
+            "the deployed function: Python 3.12, but this is Python 3.13. To keep it: make … PYTHON=python3.12",
+        ),
+        ("3.13", "3.12", None),
+        ("3.12", "3.13", "the stage's settings: Python 3.12, but this is Python 3.13."),
+    ],
+)
+def test_another_python_is_refused_until_the_settings_name_it(
+    monkeypatch: pytest.MonkeyPatch, setting: Any, deployed: str | None, refusal: str | None
+) -> None:
+    """The runtime of the deployed function is not changed by a developer who has another Python."""
+    client = FakeLambda()
+    if deployed is not None:
+        client.deploy(API, build_archive("1"), Runtime=f"python{deployed}")
+    monkeypatch.setattr(bundle, "RUNTIME", "python3.13")
+    with contextlib.nullcontext() if refusal is None else pytest.raises(StageError, match=refusal):
+        deploy._check_runtime(account_of(client), "dev", StageSettings(python=setting), lambda _: None)
+
+
 @pytest.mark.parametrize(("runtime", "lines"), [("python3.11", 1), ("python3.13", 0)])
 def test_a_runtime_that_aws_will_soon_not_update_is_named(
     monkeypatch: pytest.MonkeyPatch, runtime: str, lines: int
