@@ -36,6 +36,10 @@ interface Page {
   leave: () => void;
 }
 
+const { setTimeout: wait } = globalThis;
+// The pages' own timers must not keep this process running: that of a call of the hook has a minute.
+globalThis.setTimeout = ((...all: Parameters<typeof wait>) => wait(...all).unref()) as typeof wait;
+
 const tap = (dataset: object) => ({ currentTarget: { dataset } });
 
 interface Navigation {
@@ -156,7 +160,7 @@ function openList(query: object, storage?: Map<string, string>): Program {
 async function until(condition: () => unknown): Promise<void> {
   for (const start = Date.now(); !condition(); ) {
     assert.ok(Date.now() - start < 60_000, `waiting for ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await new Promise((resolve) => wait(resolve, 10));
   }
 }
 
@@ -330,7 +334,7 @@ test("a page that has been left does not replace the page under it", async () =>
   program.open(LIST);
   program.stack.pop()?.onUnload();
   await until(() => program.requests.length === 2);
-  await new Promise((resolve) => setTimeout(resolve, 10));
+  await new Promise((resolve) => wait(resolve, 10));
   assert.deepEqual(program.paths, []);
 });
 
