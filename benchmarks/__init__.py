@@ -1,1 +1,1 @@
-"""Measure the service against two reference implementations (`make bench`), under load, overload and faults."""
+"""Measure the service against two reference implementations: `make bench`."""
