@@ -13,8 +13,8 @@ What AWS does, and ministack 1.5.33 does not:
 - Logs Insights: a query succeeds while lines arrive.
 - Lambda: GetFunction of a version returns the URL of this version's code.
 - Lambda: after a change of a function, its old instances complete their requests.
-- IAM checks CreateFunction, EnableAlarmActions and the calls of EventBridge against the ARN of the function, alarm or
-  rule. (Callers with the key `test` may do everything.)
+- IAM checks CreateFunction and the calls of EventBridge against the ARN of the function or rule. (Callers with the key
+  `test` may do everything.)
 - IAM knows the condition keys of UpdateItem: keys, attributes and ReturnValues.
 
 One is for speed: AWS keeps a function pending for a moment after each change, and Chalice then waits 5 s. Here it is
@@ -188,10 +188,6 @@ def _complete_resource_arn(extract: Any, service: str, method: str, *request: An
     if service == "events":
         rule = json.loads(body).get("Rule")
         return f"arn:aws:events:{region}:{account_id}:rule/{rule}" if rule else arn.replace("/default/", "/")
-    if service == "monitoring" and (
-        alarm := re.search(rb"AlarmNames.{1,16}?(douyin-redemption-[\w-]+)", body, re.DOTALL)
-    ):
-        return f"arn:aws:cloudwatch:{region}:{account_id}:alarm:{alarm[1].decode()}"
     if (service, method, arn) == ("lambda", "POST", "*"):
         return f"arn:aws:lambda:{region}:{account_id}:function:{json.loads(body)['FunctionName']}"
     return arn

@@ -6,9 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 import requests
@@ -16,10 +14,10 @@ import requests
 from chalicelib import errors
 from chalicelib.merchants import Merchant
 from chalicelib.sessions import PROBE_CODE
-from infra import bundle, comparison, smoke, versions
+from infra import bundle, comparison, smoke
 from infra.account import Account, check_account
 from infra.chalice_config import API_STAGE, render
-from infra.chalice_state import find_rest_api, function_names
+from infra.chalice_state import find_rest_api
 from infra.cloudformation import stack_name
 from infra.stage_settings import StageError, StageSettings, read_stage_settings
 from redeemctl.doctor import customers, platform, resources
@@ -33,18 +31,12 @@ SEE_SECRET = "see the check secret"  # noqa: S105 - a text
 
 @dataclass
 class Checks:
-    """The checks of one run. With `dry_run` no token is renewed. With `merchant`, only its list is requested.
-
-    `way_back` is the advice if the function fails and was deployed moments ago, else "". `is_silent`: the platform has
-    not answered the login of `api.login`.
-    """
+    """The checks of one run. With `dry_run` no token is renewed. With `merchant`, only its list is requested."""
 
     stage: Stage
     project: Path
     dry_run: bool = False
     merchant: str | None = None
-    way_back: str = field(default="", init=False)
-    is_silent: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.name = self.stage.name
@@ -80,8 +72,7 @@ class Checks:
         api_id, findings = self._check_api(target)
         yield from findings
         target = dataclasses.replace(target, api_id=api_id)
-        self.way_back = self._find_way_back()
-        schedule, topic = function_names(self.name)["refresh_tokens"], f"{stack_name(self.name)}-alarms"
+        topic = f"{stack_name(self.name)}-alarms"
         subscriptions = self._check_subscriptions(account, topic, settings.alarm_email)
         checks: list[Iterator[Finding]] = [
             self._compare("table", "table", target),
@@ -91,15 +82,13 @@ class Checks:
             # An own app before one of a service provider, whose token may have expired.
             self._check_endpoints(target, min(secret.apps, key=lambda app_id: not secret.apps[app_id], default=None)),
             self._compare("schedule", "rule", target),
-            self._attempt("schedule.last_run", schedule, self._check_last_run(schedule)),
-            self._attempt("alarms", "alarms", self._check_alarms()),
             self._attempt("alarms.subscription", topic, subscriptions),
         ]
         with ThreadPoolExecutor(len(checks)) as executor:
             for findings in executor.map(list[Finding], checks):
                 yield from findings
         if secret.apps:
-            yield from self._check_platform(secret, _urls(target))
+            yield from self.check_platform(secret, _urls(target))
         else:
             yield from _skip(("login", "token", "merchant", "merchant.log"), "no app is known", SEE_SECRET)
 
@@ -131,18 +120,6 @@ class Checks:
         except AWS_ERRORS as error:
             return SecretVersion(), self._judge_error("secret", name, error)
         return version, resources.judge_secret(name, version)
-
-    def _find_way_back(self) -> str:
-        client, function = self.stage.account.client("lambda"), stack_name(self.name)
-        # Other checks report an error.
-        with suppress(*AWS_ERRORS):
-            if self._seconds_since_change(function) <= resources.RECENT_SECONDS:
-                return versions.find_way_back(client, function, self.name)
-        return ""
-
-    def _seconds_since_change(self, function: str) -> float:
-        found = self.stage.account.client("lambda").get_function_configuration(FunctionName=function)
-        return time.time() - datetime.fromisoformat(found["LastModified"]).timestamp()
 
     def _check_endpoints(self, target: comparison.Target, app_id: str | None) -> Iterator[Finding]:
         """Check the domain, and send requests to the URLs that the settings enable."""
@@ -182,27 +159,7 @@ class Checks:
                 advice = "check DNS and network of this machine, and the domain's DNS record and certificate"
                 yield failed(check_id, url, f"no response ({type(error).__name__})", advice)
             else:
-                self.is_silent |= check_id == "api.login" and resources.why_stop(response) == resources.NO_ANSWER
-                yield resources.judge_response(check_id, url, response, probe, self.name, way_back=self.way_back)
-
-    def _check_last_run(self, function: str) -> Iterator[Finding]:
-        now, client = time.time(), self.stage.account.client("cloudwatch")
-        dimensions = [{"Name": "FunctionName", "Value": function}]
-
-        def count(name: str) -> float:
-            # CloudWatch gives each sum of 5 minutes the time of their start. The current 5 minutes end after now.
-            metric = {"Namespace": "AWS/Lambda", "MetricName": name, "Period": 300, "Statistics": ["Sum"]}
-            window = {"StartTime": now - resources.SCHEDULE_SECONDS, "EndTime": now + 300}
-            found = client.get_metric_statistics(**metric, **window, Dimensions=dimensions)
-            return float(sum(point["Sum"] for point in found["Datapoints"]))
-
-        seconds = self._seconds_since_change(function)
-        yield resources.judge_last_run(function, seconds, self.name, count("Invocations"), count("Errors"))
-
-    def _check_alarms(self) -> Iterator[Finding]:
-        pages = self.stage.account.client("cloudwatch").get_paginator("describe_alarms")
-        found = pages.paginate(AlarmNamePrefix=f"{stack_name(self.name)}-").build_full_result()
-        yield from resources.judge_alarms(found.get("MetricAlarms", ()), self.name)
+                yield resources.judge_response(check_id, url, response, probe, self.name)
 
     def _check_subscriptions(self, account: Account, topic: str, email: str | None) -> Iterator[Finding]:
         arn = f"arn:{account.partition}:sns:{account.region}:{account.id}:{topic}"
@@ -210,7 +167,8 @@ class Checks:
         found = pages.paginate(TopicArn=arn).build_full_result().get("Subscriptions", ())
         yield from resources.judge_subscriptions(topic, found, email, self.name)
 
-    def _check_platform(self, secret: SecretVersion, urls: list[str]) -> Iterator[Finding]:
+    def check_platform(self, secret: SecretVersion, urls: list[str]) -> Iterator[Finding]:
+        """Check logins, tokens and merchants, and request lists from the last of the endpoint's URLs."""
         apps = secret.apps
         provided = [app_id for app_id, app_secret in apps.items() if not app_secret]
         yield from self._check_logins(apps, provided)
@@ -280,7 +238,7 @@ class Checks:
         except errors.UpstreamRejectedError as error:
             yield warning("login", app_id, f"{host} refuses code or app id ({error.reason})", resources.LOG_IN_ONCE)
         except errors.UpstreamError as error:
-            yield failed("login", app_id, *platform.explain(error, host, is_silent=self.is_silent))
+            yield failed("login", app_id, *platform.explain(error, host))
         else:
             yield failed("login", app_id, "the platform accepted an invalid login code", f"is {host} the platform?")
 
@@ -310,7 +268,7 @@ class Checks:
             if not error.evidence and (reason := store.read_row(token_id, self.stage.new_context()).failure):
                 cause = errors.UpstreamError(reason)
             host = self.stage.settings.open_api
-            return False, failed("token", token_id, *platform.explain(cause, host, is_silent=self.is_silent))
+            return False, failed("token", token_id, *platform.explain(cause, host))
         return True, ok("token", token_id, "renewed now")
 
     def _check_lists(self, asked: Sequence[Merchant], url: str, secret: SecretVersion) -> Iterator[Finding]:
@@ -325,7 +283,7 @@ class Checks:
                 yield failed("merchant", account_id, text, "see the check api.health")
             else:
                 reason = resources.why_stop(response)
-                yield resources.judge_list(account_id, response, self.name, way_back=self.way_back)
+                yield resources.judge_list(account_id, response, self.name)
             if rest := len(asked) - number:
                 if reason:
                     yield not_checked("merchant", f"{rest} others", reason, "run doctor again later")

@@ -56,17 +56,14 @@ _MEANINGS: dict[type[RedemptionError], tuple[str, str]] = {
 """Meaning and advice, by the class of the error."""
 
 
-def explain(error: RedemptionError, host: str, *, is_silent: bool = False) -> tuple[str, str, str]:
-    """Return what a failed call of the platform means, what to do, and the logid of the reply.
-
-    `is_silent`: the platform does not answer the deployed function either.
-    """
+def explain(error: RedemptionError, host: str) -> tuple[str, str, str]:
+    """Return what a failed call of the platform means, what to do, and the logid of the reply."""
     evidence: Evidence | None = getattr(error, "evidence", None)
     if evidence is None and error.reason.isdigit():
         evidence = Evidence(int(error.reason), 0)
     if evidence is not None:
         return (*explain_evidence(evidence), evidence.logid)
-    return (*_explain_transport(error, host, is_silent=is_silent), "")
+    return (*_explain_transport(error, host), "")
 
 
 def explain_evidence(evidence: Evidence) -> tuple[str, str]:
@@ -90,7 +87,7 @@ def judge_token(token_id: str, row: TokenRow, now: float, *, is_foreign: bool) -
     if not is_foreign and row.failure:
         return warning("token", token_id, f"the last renewal has failed ({row.failure})", "run doctor in ten minutes")
     if not is_foreign and seconds <= SHORT_SECONDS:
-        advice = "see the checks schedule and schedule.last_run; then redeemctl token renew APP_ID"
+        advice = "see the check and the alarm schedule; then redeemctl token renew APP_ID"
         return warning("token", token_id, f"expires in {seconds} s, and the schedule has not renewed it", advice)
     if seconds > MAX_LIFETIME_SECONDS:
         advice = "write it again, with expires_at in epoch seconds; or redeemctl token renew APP_ID"
@@ -101,13 +98,12 @@ def judge_token(token_id: str, row: TokenRow, now: float, *, is_foreign: bool) -
     return failed("token", token_id, f"the token {state}; another system renews it", _OTHER_SYSTEM)
 
 
-def _explain_transport(error: RedemptionError, host: str, *, is_silent: bool) -> tuple[str, str]:
+def _explain_transport(error: RedemptionError, host: str) -> tuple[str, str]:
     if not isinstance(error, errors.UpstreamError):
         return f"no token could be obtained ({error})", "run doctor again in a minute; see redeemctl token show"
     if error.reason in ("malformed", "too_large"):
         return "the platform's response cannot be parsed", _SUPPORT
     if error.reason.startswith("http_"):
         return f"{host} answers HTTP {error.reason.removeprefix('http_')}", _WAIT
-    if is_silent:
-        return f"no valid response from {host} ({error}), neither here nor in the function", _WAIT
-    return f"no valid response from {host} ({error})", f"check network and DNS between this machine and {host}"
+    advice = f"check network and DNS between this machine and {host}; if api.login is ✗ too, {_WAIT}"
+    return f"no valid response from {host} ({error})", advice

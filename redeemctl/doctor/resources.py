@@ -12,17 +12,13 @@ from chalicelib.aws import Item
 from chalicelib.errors import ConfigurationError, Evidence
 from chalicelib.merchants import Merchant, parse_merchant
 from infra import smoke
-from infra.cloudformation import stack_name
-from infra.comparison import Difference, repair_advice
+from infra.comparison import Difference
 from redeemctl.doctor import platform
 from redeemctl.doctor.findings import Finding, deploy, failed, not_checked, ok, warning
 from redeemctl.rows import account_id_of
 from redeemctl.secret import SecretVersion
 
 MIN_KEY_LENGTH = 16
-SCHEDULE_SECONDS = 25 * 60.0
-"""The schedule runs every 10 minutes; the metric arrives some minutes late."""
-
 MAX_ASKED_MERCHANTS = 20
 """Merchants whose lists are requested: enough to find what fails for all, and few calls of the platform."""
 
@@ -33,9 +29,6 @@ MAX_ASKED_APPS = 20
 """Apps of service providers to which a login is tried."""
 
 LOG_IN_ONCE = "log in on a phone, or run redeemctl acceptance --login: this shows whether customers can log in"
-
-RECENT_SECONDS = 3600.0
-"""What fails so soon after a deployment was probably caused by it."""
 
 RATE_LIMITED = "a rate limit is reached, and customers come first"
 NO_ANSWER = "the platform did not answer before"
@@ -51,7 +44,7 @@ _ADVICE = {
     "upstream_unavailable": _NETWORK,
     "upstream_timeout": _NETWORK,
     "token_unavailable": f"see the check token; if it is ✓, {_NETWORK}",
-    "internal_error": "run the saved query `problems`, and read the function's log",
+    "internal_error": "right after a deployment: make rollback; else run the saved query `problems`",
 }
 """What to do, by the code of a problem."""
 
@@ -83,39 +76,6 @@ def judge_differences(check_id: str, what: str, differences: Iterable[Difference
         yield failed(check_id, resource.removeprefix(f"{check_id} "), text, advice or default)
     if not count:
         yield ok(check_id, what, "as configured")
-
-
-def judge_last_run(name: str, seconds_since_deployment: float, stage: str, runs: float, failures: float) -> Finding:
-    """Judge by the runs and the failed ones among them whether one has succeeded in the last SCHEDULE_SECONDS.
-
-    A run that could not renew some apps is no failed one: the check `token` judges each app.
-    """
-    minutes = int(SCHEDULE_SECONDS / 60)
-    if runs > failures:
-        text = f"a run has ended without an error in the last {minutes} minutes; the check token shows what it renewed"
-        return ok("schedule.last_run", name, text)
-    if runs:
-        advice = "read `error` in its log group; after a deployment: make rollback"
-        return failed("schedule.last_run", name, f"all runs of the last {minutes} minutes have failed", advice)
-    if seconds_since_deployment <= SCHEDULE_SECONDS:
-        text = f"unknown: it was deployed {int(seconds_since_deployment / 60)} minutes ago"
-        return warning("schedule.last_run", name, text, f"run doctor again {minutes} minutes after the deployment")
-    return failed("schedule.last_run", name, f"it has not run in the last {minutes} minutes", deploy(stage))
-
-
-def judge_alarms(alarms: Iterable[Mapping[str, Any]], stage: str) -> list[Finding]:
-    """Judge the alarms: none is in ALARM, and each notifies the topic. The check `stack` finds missing ones."""
-    found = {alarm["AlarmName"]: alarm for alarm in alarms}
-    findings = [] if found else [failed("alarms", "", "there are none", repair_advice(stage))]
-    for name, alarm in found.items():
-        if alarm.get("StateValue") == "ALARM":
-            findings.append(failed("alarms", name, f"in ALARM: {alarm.get('StateReason', '')}", "see the runbook"))
-        if alarm.get("ActionsEnabled", True) is False:
-            advice = "aws cloudwatch enable-alarm-actions --alarm-names NAME"
-            findings.append(failed("alarms", name, "it notifies nobody: its actions are disabled", advice))
-        if not any(action.endswith(f":{stack_name(stage)}-alarms") for action in alarm.get("AlarmActions", ())):
-            findings.append(failed("alarms", name, "it notifies nobody: its action was removed", repair_advice(stage)))
-    return findings or [ok("alarms", str(len(found)), "none in ALARM, and each notifies the topic")]
 
 
 def judge_subscriptions(topic: str, subscriptions: Iterable[Any], email: str | None, stage: str) -> list[Finding]:
@@ -170,11 +130,8 @@ def choose_merchants(merchants: Sequence[Merchant], account_id: str | None) -> l
     return [merchant for turn in zip_longest(*of_apps.values()) for merchant in turn if merchant][:MAX_ASKED_MERCHANTS]
 
 
-def judge_list(account_id: str, response: requests.Response, stage: str, *, way_back: str = "") -> Finding:
-    """Judge the list of a merchant for a user that does not exist.
-
-    `way_back` is the advice if the function fails, or "".
-    """
+def judge_list(account_id: str, response: requests.Response, stage: str) -> Finding:
+    """Judge the list of a merchant for a user that does not exist."""
     if response.status_code == 200:
         return ok("merchant", account_id, "the endpoint returns a list")
     problem = smoke.read_object(response)
@@ -189,7 +146,7 @@ def judge_list(account_id: str, response: requests.Response, stage: str, *, way_
         return failed("merchant", account_id, text, advice, evidence.logid)
     default = f"look up {code} in docs/operate.md" if code else deploy(stage)
     text = f"HTTP {response.status_code} {code or ''}".rstrip()
-    return failed("merchant", account_id, text, _advise(response, code, default, way_back))
+    return failed("merchant", account_id, text, _ADVICE.get(str(code), default))
 
 
 def why_stop(response: requests.Response) -> str:
@@ -202,9 +159,7 @@ def why_stop(response: requests.Response) -> str:
     return NO_ANSWER if smoke.judge(response) in smoke.UNREACHED else ""
 
 
-def judge_response(
-    check_id: str, url: str, response: requests.Response, probe: smoke.Probe, stage: str, *, way_back: str = ""
-) -> Finding:
+def judge_response(check_id: str, url: str, response: requests.Response, probe: smoke.Probe, stage: str) -> Finding:
     """Judge a response of the endpoint. Another version or commit than this clone's is only a warning."""
     difference = smoke.compare_response(response, probe)
     if difference is None:
@@ -214,10 +169,4 @@ def judge_response(
         return warning(check_id, url, difference.text, "use a clone of the deployed commit, or deploy this one")
     if body.get("code") == "upstream_rejected":
         return warning(check_id, url, difference.text, LOG_IN_ONCE)
-    return failed(check_id, url, difference.text, _advise(response, body.get("code"), deploy(stage), way_back))
-
-
-def _advise(response: requests.Response, code: Any, default: str, way_back: str) -> str:
-    """Return what to do about a response that is not the expected one, or about the problem with this code."""
-    is_function = response.status_code >= 500 and code in (None, "internal_error")
-    return way_back if is_function and way_back else _ADVICE.get(code, default)
+    return failed(check_id, url, difference.text, _ADVICE.get(str(body.get("code")), deploy(stage)))

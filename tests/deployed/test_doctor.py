@@ -105,14 +105,11 @@ def deployed_operator(empty_account: DoctorOperator, before_deployment: list[Any
 
 @pytest.fixture
 def operator(deployed_operator: DoctorOperator) -> Iterator[DoctorOperator]:
-    """A healthy stage with the sample data: deployed, subscribed, and the schedule has run. Each test repairs it."""
+    """A healthy stage with the sample data: deployed and subscribed. Each test repairs it."""
     rows = deployed_operator.client("dynamodb").scan(TableName=TABLE)["Items"]
     deployed_operator.delete_rows(*(row["pk"]["S"] for row in rows))
     stack.write_merchants(deployed_operator.client("dynamodb"), TABLE, sample_data.load())
     deployed_operator.client("sns").subscribe(TopicArn=TOPIC, Protocol="email", Endpoint="oncall@example.com")
-    dimensions = [{"Name": "FunctionName", "Value": RENEWAL_FUNCTION}]
-    data = [{"MetricName": "Invocations", "Value": 1.0, "Unit": "Count", "Dimensions": dimensions}]
-    deployed_operator.client("cloudwatch").put_metric_data(Namespace="AWS/Lambda", MetricData=data)
     deployed_operator.restart_instances()
     yield deployed_operator
     deployed_operator.proxy.refuse = lambda _: None
@@ -145,8 +142,7 @@ def test_before_the_deployment_everything_is_missing_and_nothing_is_well(before_
     assert found.keys() == IDS - DOMAIN_IDS
     failed = [finding for finding in before_deployment if finding["outcome"] == "failed"]
     assert {f["id"] for f in failed} == {
-        "table", "secret", "stack", "function", "api", "schedule", "schedule.last_run", "alarms",
-        "alarms.subscription"}  # fmt: skip
+        "table", "secret", "stack", "function", "api", "schedule", "alarms.subscription"}  # fmt: skip
     assert all(finding["advice"].startswith("run make deploy STAGE=dev") for finding in failed)
     assert {check for check, seen in found.items() if seen == {"ok"}} == {"aws.identity"}
     assert found["settings"] == {"warning"}, "the generated files are older than the settings"
@@ -181,7 +177,6 @@ def test_what_was_changed_by_hand_in_aws_is_reported(operator: DoctorOperator) -
     operator.client("apigateway").update_stage(restApiId=api["id"], stageName="api", patchOperations=limit)
     metric_filter, _ = logs.describe_metric_filters(logGroupName=ACCESS_LOG)["metricFilters"]
     logs.delete_metric_filter(logGroupName=ACCESS_LOG, filterName=metric_filter["filterName"])
-    operator.client("cloudwatch").disable_alarm_actions(AlarmNames=[f"{API_FUNCTION}-latency"])
     operator.client("dynamodb").update_table(TableName=TABLE, DeletionProtectionEnabled=False)
 
     findings = operator.diagnose()
@@ -197,7 +192,6 @@ def test_what_was_changed_by_hand_in_aws_is_reported(operator: DoctorOperator) -
         ("schedule", RULE, "EventBridge may not invoke the function"),
         ("api", api["id"], "limit of */* is (100.0, 7), expected (100, 200)"),
         ("api", api["id"], "API Gateway may not invoke the function"),
-        ("alarms", f"{API_FUNCTION}-latency", "it notifies nobody: its actions are disabled"),
         ("stack", f"metric filter {metric_filter['filterName']}", "missing"),
         ("table", TABLE, "not enabled: deletion protection"),
     ])  # fmt: skip
@@ -208,8 +202,6 @@ def test_what_was_changed_by_hand_in_aws_is_reported(operator: DoctorOperator) -
     # As the repair does, which the emulated CloudFormation lacks.
     operator.client("iam").detach_role_policy(RoleName=role, PolicyArn=ADMINISTRATOR)
     operator.client("iam").delete_role_policy(RoleName=role, PolicyName="debug")
-    account = stack.emulated_account(operator.proxy.url, operator.credentials)
-    account.client("cloudwatch").enable_alarm_actions(AlarmNames=[f"{API_FUNCTION}-latency"])
     logs.put_metric_filter(logGroupName=ACCESS_LOG, **{
         name: metric_filter[name] for name in ("filterName", "filterPattern", "metricTransformations")})  # fmt: skip
     assert outcomes(operator.diagnose()) == {check: {"ok"} for check in IDS - DOMAIN_IDS}
@@ -422,7 +414,8 @@ def test_a_list_that_fails_right_after_its_deployment_is_rolled_back_by_an_opera
         operator.stack.deploy()
     listing.write_text(text, encoding="utf-8")
     failed = [finding for finding in operator.diagnose() if finding["id"] == "merchant"]
-    assert {(f["outcome"], f["advice"].partition(": ")[2]) for f in failed} == {("failed", "make rollback STAGE=dev")}
+    assert {f["outcome"] for f in failed} == {"failed"}
+    assert all("right after a deployment: make rollback" in f["advice"] for f in failed)
 
     stack.copy_project(tmp_path)
     stack.set_platform_url(tmp_path, operator.stack.platform.url)
@@ -496,9 +489,7 @@ def test_few_lists_are_requested_one_after_the_other_and_none_after_a_rate_limit
     operator.delete_rows(*(f"MERCHANT#{account_id}" for account_id in ids))
 
 
-def test_a_wrong_secret_is_named_in_the_pause_and_a_silent_platform_is_not_blamed_on_this_machine(
-    operator: DoctorOperator,
-) -> None:
+def test_a_wrong_secret_is_named_in_the_pause_after_it(operator: DoctorOperator) -> None:
     value = operator.get_secret()
     operator.put_secret(json.dumps({**value, "apps": {**value["apps"], APP_ID: "another-secret"}}))
     operator.put_row(TOKEN["pk"]["S"], access_token={"S": "old"}, expires_at={"N": "1"})
@@ -507,16 +498,6 @@ def test_a_wrong_secret_is_named_in_the_pause_and_a_silent_platform_is_not_blame
         assert "10013: the platform refuses app id or app secret" in token["text"]
         assert "app add APP_ID" in token["advice"]
     operator.put_secret(json.dumps(value))
-    operator.delete_rows(TOKEN["pk"]["S"])
-    operator.restart_instances()
-
-    closed = f"http://127.0.0.1:{stack.free_port()}"
-    [login] = [f for f in operator.diagnose(DOUYIN_LOGIN_API=closed) if (f["id"], f["what"]) == ("login", APP_ID)]
-    assert login["advice"] == f"check network and DNS between this machine and {closed}"
-    operator.set_fault(kind="hang")
-    [login] = [f for f in operator.diagnose() if (f["id"], f["what"]) == ("login", APP_ID)]
-    assert login["text"].endswith("(timeout), neither here nor in the function")
-    assert login["advice"] == "wait for the platform; run doctor again later"
 
 
 def test_the_steps_of_the_runbook_need_nothing_but_the_operators_policy(

@@ -72,8 +72,6 @@ def test_a_managed_policy_fits_iams_limit(name: str) -> None:
         ("Operator", "iam:PassRole", "role/douyin-redemption-dev-api_handler", False),
         ("Operator", "iam:PutRolePolicy", "role/douyin-redemption-dev-api_handler", False),
         ("Operator", "cloudwatch:DescribeAlarms", "alarm:*", True),
-        ("Operator", "cloudwatch:EnableAlarmActions", "alarm:douyin-redemption-dev-errors", True),
-        ("Operator", "cloudwatch:EnableAlarmActions", "alarm:other", False),
         ("Operator", "cloudwatch:GetDashboard", "dashboard/douyin-redemption-dev", True),
         ("TokenReader", "dynamodb:UpdateItem", "table/douyin-redemption-dev", False),
         ("TokenReader", "dynamodb:GetItem", "table/douyin-redemption-prod", False),

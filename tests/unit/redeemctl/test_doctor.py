@@ -95,48 +95,7 @@ def test_each_difference_from_the_settings_is_a_failed_check() -> None:
     assert lost == failed("domain", "x", "missing", "restore it")
 
 
-@pytest.mark.parametrize(
-    ("runs", "seconds_since_deployment", "status", "text"),
-    [
-        ("xx.", 90000, OK, "a run has ended without an error in the last 25 minutes"),
-        ("xxx", 90000, FAILED, "all runs of the last 25 minutes have failed"),
-        ("", 60, WARNING, "deployed 1 minutes ago"),
-        ("x", 60, FAILED, "all runs"),
-        ("", 7200, FAILED, "it has not run in the last 25 minutes"),
-    ],
-)
-def test_a_run_of_the_schedule_succeeded_in_the_last_25_minutes(
-    runs: str, seconds_since_deployment: float, status: Status, text: str
-) -> None:
-    """Each `x` is a failed run."""
-    finding = resources.judge_last_run("f", seconds_since_deployment, "dev", len(runs), runs.count("x"))
-    judged(finding, status, text)
-
-
-TOPIC = "arn:aws:sns:us-east-1:000000000000:douyin-redemption-dev-alarms"
-ALARM = {"AlarmName": "a", "StateValue": "OK", "AlarmActions": ["arn:aws:sns:us-east-1:000000000000:other", TOPIC]}
 REPAIR = "run make deploy STAGE=dev REPAIR=1, as an administrator"
-
-
-@pytest.mark.parametrize(
-    ("changes", "text", "advice"),
-    [
-        ({"StateValue": "ALARM", "StateReason": "threshold crossed"}, "in ALARM: threshold crossed", "the runbook"),
-        ({"ActionsEnabled": False}, "it notifies nobody: its actions are disabled", "enable-alarm-actions"),
-        ({"AlarmActions": [f"{TOPIC}2"]}, "it notifies nobody: its action was removed", REPAIR),
-    ],
-)
-def test_an_alarm_that_fires_or_notifies_nobody_is_a_failed_check(changes: Any, text: str, advice: str) -> None:
-    [healthy] = resources.judge_alarms([ALARM], "dev")
-    assert healthy.status is OK
-    [finding] = resources.judge_alarms([ALARM | changes], "dev")
-    judged(finding, FAILED, text, advice)
-
-
-def test_an_alarm_may_fire_and_notify_nobody_and_without_alarms_the_stack_is_to_be_repaired() -> None:
-    both = ALARM | {"StateValue": "ALARM", "ActionsEnabled": False}
-    assert len(resources.judge_alarms([both], "dev")) == 2
-    assert resources.judge_alarms([], "dev") == [failed("alarms", "", "there are none", REPAIR)]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +132,7 @@ LOGIN = smoke.refused_login("tt1")
         (response(401, {"code": "unauthenticated", "request_id": "1"}), OK, ""),
         (response(503, {"code": "app_misconfigured", "request_id": "1"}), FAILED, "app add"),
         (response(504, {"code": "upstream_timeout", "request_id": "1"}), FAILED, "NAT"),
-        (response(500, {"code": "internal_error", "request_id": "1"}), FAILED, "problems"),
+        (response(500, {"code": "internal_error", "request_id": "1"}), FAILED, "make rollback"),
         (HTML, FAILED, "make deploy STAGE=dev"),
         (response(401, {"code": "unauthenticated"}), FAILED, "make deploy STAGE=dev"),
         (response(502, {"code": "upstream_rejected", "request_id": "1"}), WARNING, "acceptance --login"),
@@ -182,22 +141,6 @@ LOGIN = smoke.refused_login("tt1")
 )
 def test_the_advice_on_a_refused_login_follows_the_problem(found: Any, status: Status, advice: str) -> None:
     judged(resources.judge_response("api.login", "https://x", found, LOGIN, "dev"), status, "", advice)
-
-
-@pytest.mark.parametrize(
-    ("found", "advice"),
-    [
-        (response(500, {"code": "internal_error"}), "make rollback"),
-        (HTML, "make rollback"),
-        (response(503, {"code": "unavailable"}), "table"),
-        (response(403, {"message": "Forbidden"}), "make deploy"),
-    ],
-)
-def test_a_function_that_fails_right_after_a_deployment_is_not_deployed_again(found: Any, advice: str) -> None:
-    judged_list = resources.judge_list("1", found, "dev", way_back="make rollback")
-    judged_login = resources.judge_response("api.login", "u", found, LOGIN, "dev", way_back="make rollback")
-    assert advice in judged_list.advice
-    assert advice in judged_login.advice
 
 
 def upstream(code: int) -> dict[str, Any]:
@@ -236,6 +179,22 @@ def test_a_list_is_in_order_if_it_succeeds_or_the_platform_has_answered(
 )
 def test_no_more_lists_are_requested_after_a_rate_limit_or_without_an_answer(found: Any, reason: str) -> None:
     assert resources.why_stop(found) == reason
+
+
+@pytest.mark.parametrize(
+    ("attributes", "status", "text", "advice"),
+    [
+        ({"app_id": {"S": "tt2"}}, FAILED, "its app tt2 is not in the secret", "app add tt2"),
+        ({"app_id": {"N": "1"}}, FAILED, "malformed row: attribute app_id is not a string", "merchant remove"),
+        ({"app_id": {"S": "tt1"}, "active": {"BOOL": False}}, OK, "suspended", ""),
+    ],
+)
+def test_a_row_is_judged_before_its_list_is_requested(attributes: Any, status: Status, text: str, advice: str) -> None:
+    healthy: Any = {"pk": {"S": "MERCHANT#1"}, "app_id": {"S": "tt1"}}
+    found, [finding] = resources.judge_rows([healthy, {"pk": {"S": "MERCHANT#2"}, **attributes}], {"tt1"})
+    assert list(found) == ["1", "2"]
+    assert finding.what == "2"
+    judged(finding, status, text, advice)
 
 
 def merchants(app_id: str, count: int) -> list[Merchant]:
@@ -360,12 +319,6 @@ def test_every_code_of_the_platform_has_a_row_a_meaning_and_advice() -> None:
 
 def test_the_advice_on_problems_names_codes_of_the_service() -> None:
     assert resources._ADVICE.keys() - PROBLEM_TYPES.keys() == set()
-
-
-def test_a_platform_that_does_not_answer_the_function_either_is_not_called_a_fault_of_this_machine() -> None:
-    text, advice, _ = platform.explain(errors.UpstreamTimeoutError("timeout"), "https://host", is_silent=True)
-    assert "neither here nor in the function" in text
-    assert advice == "wait for the platform; run doctor again later"
 
 
 @pytest.mark.parametrize(
