@@ -12,7 +12,7 @@ from redeemctl.acceptance.command import acceptance
 from redeemctl.apps import app
 from redeemctl.calls import make_call
 from redeemctl.doctor.command import doctor
-from redeemctl.imports import export_merchants, import_merchants, print_template
+from redeemctl.imports import export_merchants, import_merchants
 from redeemctl.merchants import merchant
 from redeemctl.options import add_global_options
 from redeemctl.secret import session_key
@@ -33,7 +33,7 @@ def redeemctl() -> None:
     """
 
 
-for command in (import_merchants, export_merchants, print_template):
+for command in (import_merchants, export_merchants):
     merchant.add_command(command)
 for group in (app, merchant, store, token, session_key):
     redeemctl.add_command(group)

@@ -1,4 +1,4 @@
-"""`redeemctl merchant import|export|template`: many merchants at once, in a CSV file.
+"""`redeemctl merchant import|export`: many merchants at once, in a CSV file.
 
 An import compares the file with the table and writes only what differs, so it can be repeated.
 """
@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,7 @@ from redeemctl.rows import (
     LENIENT,
     Change,
     InvalidRowError,
-    MerchantRow,
     Patch,
-    Store,
     account_id_of,
     dump,
     edit_item,
@@ -41,19 +38,6 @@ ADDED, CHANGED, UNCHANGED, NOT_IN_FILE, REMOVED = KINDS = ("added", "changed", "
 
 MAX_LOST, MAX_LOST_SHARE = 5, 0.1
 """`--prune` removes more than both only with `--remove`."""
-
-TEMPLATE = [
-    MerchantRow(
-        account_id="7100000000000000001",
-        app_id="tt0123456789abcdef",
-        name="四季小馆",
-        stores={
-            "6601": Store(name="人民广场店", address="西藏中路180号", phone="021-5555-6601"),
-            "6602": Store(name="徐家汇店", latitude=Decimal("31.2"), longitude=Decimal("121.4")),
-        },
-    ),
-    MerchantRow(account_id="7100000000000000004", app_id="tt0123456789abcdef", name="巷口面馆"),
-]
 
 
 @dataclass(frozen=True)
@@ -124,15 +108,20 @@ def export_merchants(options: GlobalOptions, file: Path | None, table: str | Non
     with options.open_stage() as stage:
         rows = MerchantTable(stage.account.client("dynamodb"), table) if table else stage.merchants
         merchants = [parse_row(item) for item in rows.list_all()]
-    _write_file(options, file, merchants)
-
-
-@click.command("template")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
-@pass_options
-def print_template(options: GlobalOptions, file: Path | None) -> None:
-    """Write an example for import to the CSV file FILE; without FILE to stdout."""
-    _write_file(options, file, TEMPLATE)
+    if file is None:
+        if options.as_json:
+            print_json([dump(merchant) for merchant in merchants])
+        else:
+            click.echo(write_csv(merchants), nl=False)
+        return
+    if options.dry_run:
+        print_note(f"dry run: {len(merchants)} merchants would be written to {file}")
+        return
+    if file.exists():
+        options.confirm(f"{file} exists and is replaced.")
+    # With a byte order mark, Excel reads Chinese text correctly.
+    file.write_text(write_csv(merchants), encoding="utf-8-sig", newline="")
+    print_note(f"{len(merchants)} merchants written to {file}")
 
 
 def plan_import(
@@ -254,21 +243,3 @@ def _to_json(plans: list[RowPlan], failures: dict[str, Exception], options: Glob
             if p.kind != UNCHANGED
         ],
     }
-
-
-def _write_file(options: GlobalOptions, file: Path | None, merchants: list[MerchantRow]) -> None:
-    """Write merchants to a file, after a question if it exists, or to stdout."""
-    if file is None:
-        if options.as_json:
-            print_json([dump(merchant) for merchant in merchants])
-        else:
-            click.echo(write_csv(merchants), nl=False)
-        return
-    if options.dry_run:
-        print_note(f"dry run: {len(merchants)} merchants would be written to {file}")
-        return
-    if file.exists():
-        options.confirm(f"{file} exists and is replaced.")
-    # With a byte order mark, Excel reads Chinese text correctly.
-    file.write_text(write_csv(merchants), encoding="utf-8-sig", newline="")
-    print_note(f"{len(merchants)} merchants written to {file}")

@@ -484,19 +484,6 @@ def test_a_prune_that_removes_much_changes_nothing_until_its_number_is_confirmed
     assert [merchant["name"] for merchant in operator.read_json("merchant", "list")] == ["新名0"]
 
 
-def test_the_template_is_imported_completely_or_not_at_all(operator: Operator, tmp_path: Path) -> None:
-    file, unknown = tmp_path / "template.csv", "tt0123456789abcdef"
-    operator.succeed("merchant", "template", str(file))
-    template = file.read_text(encoding="utf-8-sig")
-    file.write_text(template.replace(unknown, APP_ID, 1), encoding="utf-8")
-    message = operator.fail(2, "--yes", "merchant", "import", str(file))
-    assert f"line 4, app_id: app {unknown} not found" in message
-    assert operator.read_json("merchant", "list") == [SHOWN]
-    file.write_text(template.replace(unknown, APP_ID), encoding="utf-8")
-    operator.succeed("--yes", "merchant", "import", str(file))
-    assert operator.read_json("merchant", "import", str(file))["counts"]["unchanged"] == 2
-
-
 def test_an_import_does_not_overwrite_what_somebody_else_changes_meanwhile(operator: Operator, tmp_path: Path) -> None:
     operator.succeed("--yes", "merchant", "import", str(make_file(tmp_path / "merchants.csv", 3)))
     file = make_file(tmp_path / "merchants.csv", 3, name="新名")

@@ -9,7 +9,7 @@ import pytest
 from chalicelib.aws import Item
 from redeemctl.errors import InvalidInputError
 from redeemctl.files import Entry, read_merchants, write_csv
-from redeemctl.imports import TEMPLATE, find_loss, make_patch, plan_import
+from redeemctl.imports import find_loss, make_patch, plan_import
 from redeemctl.rows import parse_row
 
 HEADER = "account_id,app_id,name,active,poi_id,store_name,latitude,longitude\n"
@@ -32,13 +32,16 @@ def plan(tmp_path: Path, text: str, items: Any = None, *, prune: bool = False, e
 
 
 def test_what_is_exported_can_be_imported_and_changes_nothing(tmp_path: Path) -> None:
-    merchants = [*TEMPLATE, parse_row(ITEM)]
+    texts = {"name": {"S": "人民广场店"}, "address": {"S": "a"}, "phone": {"S": "021"}}
+    store: Any = {"M": {**texts, "latitude": {"N": "31.2"}, "longitude": {"N": "121.4"}}}
+    rows: list[Item] = [ITEM, {**ITEM, "pk": {"S": "MERCHANT#8"}, "stores": {"M": {"1": store}}}]
+    merchants = [parse_row(item) for item in rows]
     plans, errors = plan(tmp_path, write_csv(merchants))
-    assert ([p.kind for p in plans], errors) == (["added"] * 3, [])
+    assert ([p.kind for p in plans], errors) == (["added"] * 2, [])
     items = {p.account_id: p.edited for p in plans}
     assert [parse_row(item) for item in items.values()] == merchants
     plans, _ = plan(tmp_path, write_csv(merchants), items, prune=True)
-    assert [p.kind for p in plans] == ["unchanged"] * 3
+    assert [p.kind for p in plans] == ["unchanged"] * 2
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
