@@ -68,19 +68,6 @@ class Operator:
         assert result.exit_code == exit_code, result.output
         return str(result.stderr)
 
-    def diagnose(self, *arguments: str, **options: str) -> list[dict[str, Any]]:
-        """Run `redeemctl doctor`, check its exit code, and return its findings."""
-        result = self.run("doctor", "--json", *arguments, **options)
-        findings: list[dict[str, Any]] = json.loads(result.stdout)
-        outcomes = {finding["outcome"] for finding in findings}
-        assert outcomes <= {"ok", "warning", "failed", "not_checked"}
-        assert result.exit_code == (1 if "failed" in outcomes else 6 if "not_checked" in outcomes else 0)
-        return findings
-
-    def failed_checks(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Run `redeemctl doctor` and return the findings of failed checks, by check id and checked resource."""
-        return {(found["id"], found["what"]): found for found in self.diagnose() if found["outcome"] == "failed"}
-
     def get_secret(self) -> dict[str, Any]:
         """Return the secret's value."""
         value = self.account.client("secretsmanager").get_secret_value(SecretId=SECRET)["SecretString"]

@@ -1,0 +1,93 @@
+"""`redeemctl doctor`: what it finds out with calls of the platform, and which tokens it renews."""
+
+from pathlib import Path
+
+import pytest
+
+from redeemctl.doctor.checks import Checks
+from redeemctl.doctor.findings import Finding, Status
+from redeemctl.doctor.resources import MAX_ASKED_APPS
+from redeemctl.secret import read_secret_version
+from redeemctl.stage import open_stage
+from sandbox.sample_data import APP_ID, APP_SECRET, OTHER_APP_ID
+from tests.harness import SESSION_KEY, STAGE, TOKEN_ROW, Aws, Platform, in_seconds
+
+# redeemctl is not part of the coverage.
+pytestmark = pytest.mark.no_cover
+
+OK, WARNING, FAILED, UNKNOWN = Status.OK, Status.WARNING, Status.FAILED, Status.NOT_CHECKED
+
+
+def diagnose(project: Path, *, dry_run: bool = False) -> dict[tuple[str, str], Finding]:
+    """Return the findings about logins, tokens and merchants, by check id and checked resource."""
+    with open_stage(STAGE, project) as stage:
+        findings = Checks(stage, project, dry_run).check_platform(read_secret_version(stage), [])
+        return {(finding.id, finding.what): finding for finding in findings}
+
+
+def test_a_token_is_renewed_only_if_it_has_expired_and_not_in_a_dry_run(
+    project: Path, platform: Platform, aws: Aws
+) -> None:
+    aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(7200))
+    before = aws.row(TOKEN_ROW)
+    assert diagnose(project)["token", APP_ID].status is OK
+    assert aws.row(TOKEN_ROW) == before
+    aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(-1))
+    assert diagnose(project, dry_run=True)["token", APP_ID].status is UNKNOWN
+    assert APP_ID not in {call["app_id"] for call in platform.calls("client_token")}
+    assert diagnose(project)["token", APP_ID].text == "renewed now"
+
+
+def test_a_token_that_no_merchant_uses_is_neither_checked_nor_renewed(
+    project: Path, platform: Platform, aws: Aws
+) -> None:
+    for pk, row in aws._sample_rows.items():
+        aws.put(pk, app_id=row["app_id"]["S"], token_id="erp")
+    aws.put("TOKEN#erp", access_token="theirs", expires_at=in_seconds(3600))
+    tokens = {what: found.status for (check, what), found in diagnose(project).items() if check == "token"}
+    assert tokens == {"erp": OK}
+    assert platform.calls("client_token") == []
+
+
+def test_a_wrong_secret_is_named_also_in_the_pause_after_it(project: Path, aws: Aws) -> None:
+    aws.put_secret({APP_ID: "another-secret"}, [SESSION_KEY])
+    for _ in range(2):
+        found = diagnose(project)
+        for check, code in (("login", 40017), ("token", 10013)):
+            assert f"{code}: the platform refuses app id or app secret" in found[check, APP_ID].text
+            assert "app add APP_ID" in found[check, APP_ID].advice
+
+
+@pytest.mark.parametrize(
+    ("code", "lifetime", "login", "text", "token"),
+    [
+        (0, 7200, OK, "accepts app id and token", OK),
+        (28001007, 7200, WARNING, "refuses code or app id (28001007)", OK),
+        (28001003, 7200, FAILED, "the platform refuses the access token", OK),
+        (0, -1, UNKNOWN, "its token is not available", FAILED),
+    ],
+)
+def test_an_app_of_a_service_provider_is_checked_with_the_token_of_its_row(
+    project: Path, platform: Platform, aws: Aws, code: int, lifetime: int, login: Status, text: str, token: Status
+) -> None:
+    aws.put_secret({APP_ID: APP_SECRET, OTHER_APP_ID: ""}, [SESSION_KEY])
+    value = platform.server.platform.issue_provider_token(OTHER_APP_ID).value
+    aws.put(f"TOKEN#{OTHER_APP_ID}", access_token=value, expires_at=in_seconds(lifetime))
+    if code:
+        platform.fail("code", "code2session", code=code, place="err_no")
+    found = diagnose(project)
+    assert (found["login", OTHER_APP_ID].status, found["token", OTHER_APP_ID].status) == (login, token)
+    assert text in found["login", OTHER_APP_ID].text
+    assert value not in str(found)
+
+
+def test_a_login_is_tried_for_twenty_apps_of_service_providers_at_most(project: Path, aws: Aws) -> None:
+    others = {f"tt{number}": "" for number in range(30)}
+    aws.put_secret({**others, APP_ID: APP_SECRET}, [SESSION_KEY])
+    found = diagnose(project)
+    logins = {what: finding.status for (check, what), finding in found.items() if check == "login"}
+    assert (logins.pop("10 others"), logins.pop(APP_ID)) == (OK, OK)
+    assert [*logins.values()] == [UNKNOWN] * MAX_ASKED_APPS, "no provider's app has a token"
+    assert {what for (check, what), finding in found.items() if (check, finding.status) == ("token", FAILED)} == {
+        *others
+    }
