@@ -126,7 +126,6 @@ flags = $(foreach name,$(1),$(if $(filter-out $(NO),$($(name))),$(OPTION_$(name)
 OPTION_DRY_RUN := --dry-run
 OPTION_REPAIR := --repair
 OPTION_NO_PLATFORM := --no-platform
-OPTION_ACROSS_RUNTIMES := --across-runtimes
 
 deploy: OPTIONS := [DRY_RUN=1] [REPAIR=1] [NO_PLATFORM=1] (stages: infra/stages)
 deploy: stage $(INSTALLED)
@@ -134,12 +133,12 @@ deploy: stage $(INSTALLED)
 
 # An environment of another commit will do: in an emergency, nothing is installed or built. A fresh clone installs only
 # what the pipeline does; the next `make install` completes it.
-rollback: OPTIONS := [TO=<commit>] [DRY_RUN=1] [ACROSS_RUNTIMES=1] [NO_PLATFORM=1]
+rollback: OPTIONS := [TO=<commit>] [DRY_RUN=1] [NO_PLATFORM=1]
 rollback: stage
 	@[ -x $(BIN)/python ] || $(MAKE) python
 	@[ -x $(BIN)/python ] || { $(PYTHON) -m venv $(VENV) && \
 	  $(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements-deploy.txt; } || { rm -rf $(VENV); $(HINT); }
-	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(call flags,DRY_RUN ACROSS_RUNTIMES NO_PLATFORM)
+	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(call flags,DRY_RUN NO_PLATFORM)
 
 destroy: stage $(INSTALLED)
 	@$(BIN)/python -m infra.destroy $(STAGE)

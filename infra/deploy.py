@@ -63,10 +63,9 @@ def deploy(
         raise StageError("not confirmed; nothing was changed")
     _unmap_former_domain(account, stage, settings)
     outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
-    functions, name = account.client("lambda"), cloudformation.stack_name(stage)
-    former = cloudformation.none_if_not_found(versions.read_history, client=functions, function_name=name)
     # The running code may be unpublished: `chalice deploy` alone, or a rollback, does not publish it.
     _publish(account, stage)
+    way_back = _find_way_back(account, stage)
     _run_chalice_deploy(account, project, stage, settings)
     # Chalice puts the rule without a state, so one that was disabled by hand may stay disabled.
     account.client("events").enable_rule(Name=rule_name(stage))
@@ -84,7 +83,6 @@ def deploy(
         report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
     tested = url if settings.domain is None or settings.domain.default_endpoint else None
     target = Target(account, project, stage, settings, api_id, archive)
-    way_back = versions.find_way_back(functions, name, stage, former and former.running)
     options: Any = {"domain": settings.domain, "way_back": way_back, "no_platform": no_platform}
     report(smoke.check(account, stage, expected_functions(target), build, tested, **options))
     _check_complete(target, is_repaired=is_repair)
@@ -303,6 +301,18 @@ def _publish(account: Account, stage: str, build: bundle.Build | None = None, co
         # Lambda refuses to publish a function whose last change failed. The deployment repairs the function.
         if build is not None or states == ["Active", "Successful"]:
             versions.publish(client, name, build, code)
+
+
+def _find_way_back(account: Account, stage: str) -> str:
+    """Return how to bring back what runs now, or "" before the first deployment."""
+    client, name = account.client("lambda"), cloudformation.stack_name(stage)
+    history = cloudformation.none_if_not_found(versions.read_history, client=client, function_name=name)
+    if history is None:
+        return ""
+    running = next((version for version in history.published if version == history.running), history.running)
+    return (
+        f"to bring back what ran before: make rollback STAGE={stage}; if it refuses, {running.redeploy_advice(stage)}"
+    )
 
 
 def _read_parameters(stack: Any) -> dict[str, str]:

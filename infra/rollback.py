@@ -1,6 +1,6 @@
 """Bring back the code that a stage had before: both functions, from their published Lambda versions.
 
-It changes code, runtime and architecture. Settings, routes and the stack stay as they are; code that does not fit them
+It changes code and architecture. Runtime, settings, routes and the stack stay as they are; code that does not fit them
 is refused. Nothing is built, and no package registry is used.
 """
 
@@ -14,13 +14,13 @@ from typing import Any
 
 from infra import smoke, versions
 from infra.account import Account, begin, open_account
-from infra.api_gateway import list_mappings, list_routes
+from infra.api_gateway import list_routes
 from infra.bundle import ROOT, read_build
 from infra.chalice_config import API_STAGE
-from infra.chalice_state import find_rest_apis, function_names
+from infra.chalice_state import find_rest_api, function_names
 from infra.cloudformation import none_if_not_found
 from infra.deploy import exit_on_error
-from infra.stage_settings import StageError, StageSettings
+from infra.stage_settings import StageError
 from infra.versions import History, Version
 
 # The API's function is changed last. It counts as what runs, so a rollback that failed half-way can be repeated.
@@ -35,13 +35,11 @@ def rollback(
     commit: str | None = None,
     *,
     dry_run: bool = False,
-    across_runtimes: bool = False,
     no_platform: bool = False,
 ) -> None:
     """Restore the build before the one that runs, or that of `commit`; with `dry_run`, only list the builds.
 
-    Raises StageError if there is no such build, or it does not fit what is deployed. With `across_runtimes`, it may
-    have another runtime. `no_platform`: see `smoke.check`.
+    Raises StageError if there is no such build, or it does not fit what is deployed. `no_platform`: see `smoke.check`.
     """
     settings = begin(account, project, stage, report)
     client, apigateway, functions = account.client("lambda"), account.client("apigateway"), function_names(stage)
@@ -50,7 +48,9 @@ def rollback(
         if none_if_not_found(client.get_function, FunctionName=name) is None:
             raise StageError(f"function {name} does not exist; make deploy STAGE={stage} creates it")
         histories[name] = versions.read_history(client, name)
-    serving = _find_serving_apis(apigateway, stage, settings, report)
+    api_id = find_rest_api(apigateway, stage, settings)
+    if api_id is None:
+        raise StageError(f"stage {stage} has no API; make deploy STAGE={stage} creates it")
     api_history = histories[functions["api_handler"]]
     _report_builds(api_history, report)
     target = versions.choose_build(api_history, commit)
@@ -58,11 +58,10 @@ def rollback(
     names = [functions[key] for key in _ORDER]
     restored = {name: _find_version(histories[name], target, name, stage) for name in names}
     for name, version in restored.items():
-        _check_settings(name, version, histories[name].running, stage, across_runtimes=across_runtimes)
+        _check_settings(name, version, histories[name].running, stage)
     archives = {name: versions.download(client, name, version) for name, version in restored.items()}
     archive = archives[functions["api_handler"]]
-    deployed = {route for api_id in serving for route in list_routes(apigateway, api_id)}
-    _check_routes(read_routes(archive), deployed, target, stage)
+    _check_routes(read_routes(archive), list_routes(apigateway, api_id), target, stage)
     if dry_run:
         return
     for name, version in restored.items():
@@ -73,9 +72,8 @@ def rollback(
         name: {**settled, "CodeSha256": v.code, "Runtime": v.runtime, "Architectures": [v.architecture]}
         for name, v in restored.items()
     }
-    url = None
-    if len(serving) == 1 and not apigateway.get_rest_api(restApiId=serving[0]).get("disableExecuteApiEndpoint"):
-        url = account.api_url(serving[0], API_STAGE)
+    is_disabled = apigateway.get_rest_api(restApiId=api_id).get("disableExecuteApiEndpoint")
+    url = None if is_disabled else account.api_url(api_id, API_STAGE)
     advice = f"the former code runs, {target.description}: if the platform does not answer, no further rollback helps"
     options: Any = {"domain": settings.domain, "way_back": advice, "no_platform": no_platform}
     report(smoke.check(account, stage, expected, read_build(io.BytesIO(archive)), url, **options))
@@ -92,25 +90,6 @@ def read_routes(archive: bytes) -> set[tuple[str, str]]:
             methods = ast.literal_eval(options["methods"]) if "methods" in options else ["GET"]
             routes |= {(ast.literal_eval(node.args[0]), method) for method in methods}
     return routes
-
-
-def _find_serving_apis(client: Any, stage: str, settings: StageSettings, report: Callable[[str], None]) -> list[str]:
-    """Return the id of the API of the settings, of the domain, or the only one; else those of all APIs.
-
-    A second API does not stop a rollback, because an operator may not delete it.
-    """
-    ids = [api["id"] for api in find_rest_apis(client, stage)]
-    if not ids:
-        raise StageError(f"stage {stage} has no API; make deploy STAGE={stage} creates it")
-    mappings = list_mappings(client, settings.domain.name) if settings.domain is not None else []
-    chosen = [settings.rest_api_id, *(mapping["restApiId"] for mapping in mappings)]
-    found = [api_id for api_id in chosen if api_id in ids][:1] or ids
-    if len(ids) > 1:
-        report(
-            f"warning: this stage has {len(ids)} REST APIs ({', '.join(ids)}). Used here: {', '.join(found)}. If your "
-            f"customers use another one, write its id as `rest_api_id` to infra/stages/{stage}.toml"
-        )
-    return found
 
 
 def _report_builds(history: History, report: Callable[[str], None]) -> None:
@@ -133,14 +112,12 @@ def _find_version(history: History, target: Version, name: str, stage: str) -> V
     raise StageError(f"function {name} has no kept version of {target.description}; {target.redeploy_advice(stage)}")
 
 
-def _check_settings(name: str, version: Version, running: Version, stage: str, *, across_runtimes: bool) -> None:
+def _check_settings(name: str, version: Version, running: Version, stage: str) -> None:
     if names := ", ".join(sorted(dict(version.variables.items() ^ running.variables.items()))):
         raise StageError(f"function {name} had other environment variables ({names}); {version.redeploy_advice(stage)}")
-    if version.runtime != running.runtime and not across_runtimes:
-        raise StageError(
-            f"that build has {version.runtime}, but {running.runtime} runs: until code and runtime fit again, new "
-            "instances cannot start for some seconds. Nothing was changed. If it must be: add ACROSS_RUNTIMES=1"
-        )
+    # Code and runtime are changed one after the other: between them, no new instance could start.
+    if version.runtime != running.runtime:
+        raise StageError(f"that build has {version.runtime}, not {running.runtime}; {version.redeploy_advice(stage)}")
 
 
 def _check_routes(routes: set[tuple[str, str]], deployed: set[tuple[str, str]], target: Version, stage: str) -> None:
@@ -149,12 +126,8 @@ def _check_routes(routes: set[tuple[str, str]], deployed: set[tuple[str, str]], 
 
 
 def _restore(client: Any, name: str, version: Version, archive: bytes) -> None:
-    architectures = [version.architecture]
-    changed = client.update_function_code(FunctionName=name, ZipFile=archive, Architectures=architectures)
+    client.update_function_code(FunctionName=name, ZipFile=archive, Architectures=[version.architecture])
     versions.wait_until_updated(client, name)
-    if changed["Runtime"] != version.runtime:
-        client.update_function_configuration(FunctionName=name, Runtime=version.runtime)
-        versions.wait_until_updated(client, name)
 
 
 def main() -> None:
@@ -163,12 +136,11 @@ def main() -> None:
     parser.add_argument("stage")
     parser.add_argument("--to", metavar="COMMIT", help="the commit to go back to; default: the build before this one")
     parser.add_argument("--dry-run", action="store_true", help="list the builds; change nothing")
-    parser.add_argument("--across-runtimes", action="store_true", help="also to a build with another Python")
     parser.add_argument("--no-platform", action="store_true", help="it is known that the platform does not answer")
     arguments = parser.parse_args()
     with exit_on_error():
         account = open_account(ROOT, arguments.stage)
-        options = {name: getattr(arguments, name) for name in ("dry_run", "across_runtimes", "no_platform")}
+        options = {"dry_run": arguments.dry_run, "no_platform": arguments.no_platform}
         rollback(account, ROOT, arguments.stage, print, arguments.to, **options)
 
 

@@ -36,19 +36,12 @@ class Version:
     runtime: str
     architecture: str
     variables: Mapping[str, str]
-    network: tuple[str, ...] = field(default=(), compare=False)
-    """Ids of subnets and security groups."""
 
     @property
     def commit(self) -> str | None:
         """The commit in the description, None if it has none."""
         match = re.search(r"commit ([0-9a-f]+\+?)(?:,|$)", self.description)
         return match[1] if match else None
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What a rollback does not bring back."""
-        return {**self.variables, "[network]": self.network}
 
     def redeploy_advice(self, stage: str) -> str:
         """Return the advice to deploy this build again, with its settings, which replace the present ones."""
@@ -90,41 +83,14 @@ def choose_build(history: History, commit: str | None) -> Version:
     if not same_code:
         # What runs was not published: every version is older.
         candidates = list(published)
-    elif running not in published:
-        # A rollback has changed the code, but not yet the rest: it is completed.
-        return same_code[0]
     elif published[0] != running:
-        raise StageError("the build that runs was brought back by a rollback; TO=<commit> selects another one")
+        raise StageError("a rollback, or a change by hand, followed the last deployment; TO=<commit> selects a build")
     else:
         # What ran between two deployments of the same code has been rolled back.
         candidates = [version for version in published if version.number < same_code[-1].number]
     if not candidates:
         raise StageError("no older build can be restored; TO=<commit> selects another one that is kept")
     return candidates[0]
-
-
-def find_way_back(client: Any, function_name: str, stage: str, former: Version | None = None) -> str:
-    """Return the advice to bring back what ran before the last deployment, or "" if there is nothing.
-
-    `former` is what ran, if it is known. A rollback does not bring back settings.
-    """
-    history = read_history(client, function_name)
-    running = history.running
-    # The same again: a build that does not work is deployed a second time.
-    if former is None or (former.code, former.settings) == (running.code, running.settings):
-        try:
-            former = choose_build(history, None)
-        except StageError:
-            return ""
-    if changed := ", ".join(sorted(dict(former.settings.items() ^ running.settings.items()))):
-        # Only a published version has the commit.
-        published = next((version for version in history.published if version == former), former)
-        how = f"{published.redeploy_advice(stage)} (make rollback does not bring back {changed})"
-        if former.code == running.code:
-            how = f"undo the change of {changed} in infra/stages/{stage}.toml, then make deploy STAGE={stage}"
-    else:
-        how = f"make rollback STAGE={stage}{' ACROSS_RUNTIMES=1' if former.runtime != running.runtime else ''}"
-    return f"to bring back what ran before this deployment: {how}"
 
 
 def publish(
@@ -181,7 +147,7 @@ def wait_until_updated(client: Any, function_name: str) -> None:
 
 
 def _parse(configuration: Mapping[str, Any]) -> Version:
-    number, network = configuration["Version"], configuration.get("VpcConfig", {})
+    number = configuration["Version"]
     return Version(
         number=0 if number == "$LATEST" else int(number),
         code=configuration["CodeSha256"],
@@ -189,5 +155,4 @@ def _parse(configuration: Mapping[str, Any]) -> Version:
         runtime=configuration["Runtime"],
         architecture=configuration["Architectures"][0],
         variables=configuration.get("Environment", {}).get("Variables", {}),
-        network=tuple(sorted([*network.get("SubnetIds", ()), *network.get("SecurityGroupIds", ())])),
     )

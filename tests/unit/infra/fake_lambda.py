@@ -51,6 +51,7 @@ class FakeLambda:
         return {"list_versions_by_function": SimpleNamespace(paginate=self._list_versions)}[operation]
 
     def _list_versions(self, FunctionName: str) -> Iterator[Any]:  # noqa: N803 - AWS's name
+        self.get_function(FunctionName)
         function = self.functions[FunctionName]
         for configuration in (function["latest"], *(found for found, _ in function["versions"].values())):
             yield {"Versions": [configuration]}
@@ -77,21 +78,14 @@ class FakeLambda:
         del self.functions[FunctionName]["versions"][Qualifier]
 
     def update_function_code(self, FunctionName: str, ZipFile: bytes, Architectures: list[str]) -> Any:  # noqa: N803 - AWS's names
-        self._change("UpdateFunctionCode", FunctionName)
+        call = f"UpdateFunctionCode {FunctionName}"
+        if call == self.fails:
+            raise ClientError({"Error": {"Code": "ServiceException"}}, "UpdateFunctionCode")
+        self.calls.append(call)
         latest = self.functions[FunctionName]["latest"]
         latest |= {"CodeSha256": versions.code_hash(ZipFile), "Architectures": Architectures}
         self.functions[FunctionName]["archive"] = ZipFile
         return latest
-
-    def update_function_configuration(self, FunctionName: str, **values: Any) -> None:  # noqa: N803 - AWS's name
-        self._change("UpdateFunctionConfiguration", FunctionName)
-        self.functions[FunctionName]["latest"] |= values
-
-    def _change(self, operation: str, name: str) -> None:
-        call = f"{operation} {name}"
-        if call == self.fails:
-            raise ClientError({"Error": {"Code": "ServiceException"}}, operation)
-        self.calls.append(call)
 
     def download(self, url: str, timeout: float) -> Any:
         """Serve the addresses of `get_function`, in place of `requests.get`."""

@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from chalicelib.douyin.protocol import CERTIFICATES_PATH
-from infra import bundle, chalice_config, deploy
+from infra import bundle, chalice_config, deploy, versions
 from infra.comparison import Difference, repair_advice
 from infra.stage_settings import StageError, StageSettings
 from redeemctl.errors import CommandError
@@ -66,6 +66,15 @@ def test_what_runs_is_published_unless_its_last_change_failed() -> None:
     client.deploy(REFRESH, build_archive("1", "a" * 12), LastUpdateStatus="Failed")
     deploy._publish(account_of(client), "dev")
     assert (len(client.published(API)), client.published(REFRESH)) == (1, [])
+
+
+def test_the_way_back_names_the_former_commit_but_not_after_the_first_deployment() -> None:
+    client = FakeLambda()
+    assert deploy._find_way_back(account_of(client), "dev") == ""
+    client.deploy(API, build_archive("1", "a" * 12))
+    versions.publish(client, API, bundle.Build("1", f"{'a' * 12}+"))
+    advice = "make rollback STAGE=dev; if it refuses, git checkout aaaaaaaaaaaa, then make deploy STAGE=dev"
+    assert deploy._find_way_back(account_of(client), "dev").endswith(advice)
 
 
 @pytest.mark.parametrize(
@@ -178,14 +187,14 @@ def test_an_error_is_one_message_with_what_to_do(error: BaseException, named: st
     assert ("an administrator deploys it once (CHANGELOG.md" in str(raised.value)) == is_denied
 
 
-FLAGS = {"DRY_RUN": "dry-run", "REPAIR": "repair", "ACROSS_RUNTIMES": "across-runtimes", "NO_PLATFORM": "no-platform"}
+FLAGS = {"DRY_RUN": "dry-run", "REPAIR": "repair", "NO_PLATFORM": "no-platform"}
 
 
 @pytest.mark.parametrize(
     ("value", "is_set"), [("1", True), ("yes", True), ("0", False), ("no", False), ("false", False), ("NO", False)]
 )
 def test_a_flag_of_make_that_says_no_means_no(value: str, *, is_set: bool) -> None:
-    for target, other in (("deploy", "ACROSS_RUNTIMES"), ("rollback", "REPAIR")):
+    for target, other in (("deploy", ""), ("rollback", "REPAIR")):
         command = ["make", "--dry-run", target, "STAGE=dev", *(f"{name}={value}" for name in FLAGS)]
         run = subprocess.run(command, cwd=bundle.ROOT, capture_output=True, text=True, check=True)
         [line] = [line for line in run.stdout.splitlines() if f"-m infra.{target}" in line]

@@ -14,12 +14,10 @@ from infra import comparison, rollback, smoke, versions
 from infra.bundle import ROOT, Build, read_build
 from infra.rollback import read_routes
 from infra.stage_settings import StageError, settings_path
-from infra.versions import Version
 from tests.unit.infra.fake_lambda import ROUTES, FakeLambda, build_archive
 
 API, REFRESH = "douyin-redemption-dev", "douyin-redemption-dev-refresh_tokens"
 COMMITS = {"1": "aaaaaaaaaaaa", "2": "bbbbbbbbbbbb", "3": "cccccccccccc+"}
-DEPLOYED_ROUTES = {("/v1/health", "GET")}
 
 
 class Stage:
@@ -34,8 +32,7 @@ class Stage:
         self.options: dict[str, Any] = {}
         self.gateway = Mock()
         self.gateway.get_rest_api.return_value = {}
-        self.apis = {"abc": DEPLOYED_ROUTES}
-        self.mapped = ""
+        self.api: str | None = "abc"
         self.account: Any = SimpleNamespace(
             endpoint_url=None,
             id="123456789012",
@@ -81,9 +78,8 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
     monkeypatch.setattr(requests, "get", stage.client.download)
     monkeypatch.setattr(smoke, "check", check)
-    monkeypatch.setattr(rollback, "find_rest_apis", lambda *_: [{"id": api_id} for api_id in stage.apis])
-    monkeypatch.setattr(rollback, "list_routes", lambda _client, api_id: stage.apis[api_id])
-    monkeypatch.setattr(rollback, "list_mappings", lambda *_: [{"restApiId": stage.mapped}])
+    monkeypatch.setattr(rollback, "find_rest_api", lambda *_: stage.api)
+    monkeypatch.setattr(rollback, "list_routes", lambda *_: {("/v1/health", "GET")})
     return stage
 
 
@@ -92,7 +88,7 @@ def test_a_rollback_goes_one_build_back_for_both_functions_and_a_second_one_need
     stage.rollback()
     assert stage.running() == {API: "2", REFRESH: "2"}
     assert stage.report[-1] == "smoke test: passed"
-    with pytest.raises(StageError, match=r"brought back by a rollback; TO=<commit>"):
+    with pytest.raises(StageError, match=r"a rollback, .* followed the last deployment; TO=<commit>"):
         stage.rollback()
     stage.rollback(COMMITS["1"])
     assert stage.running() == {API: "1", REFRESH: "1"}
@@ -159,13 +155,8 @@ def test_code_that_only_one_function_has_is_refused(stage: Stage) -> None:
     assert stage.client.calls == []
 
 
-# A rollback changes code and runtime of each function, in this order.
-CHANGES = [
-    f"UpdateFunctionCode {REFRESH}",
-    f"UpdateFunctionConfiguration {REFRESH}",
-    f"UpdateFunctionCode {API}",
-    f"UpdateFunctionConfiguration {API}",
-]
+CHANGES = [f"UpdateFunctionCode {REFRESH}", f"UpdateFunctionCode {API}"]
+"""Of a rollback, in this order."""
 
 
 @pytest.mark.parametrize("commit", [None, COMMITS["2"]])
@@ -173,22 +164,19 @@ CHANGES = [
 def test_after_a_failure_at_each_step_the_next_run_completes_the_same_rollback(
     stage: Stage, failed: str, commit: str | None
 ) -> None:
-    """Runtime and architecture come back with the code."""
-    former: dict[str, Any] = {"Runtime": "python3.12", "Architectures": ["arm64"]}
-    stage.deploy("1", **former)
-    stage.deploy("2", **former)
+    """The architecture comes back with the code."""
+    stage.deploy("1", Architectures=["arm64"])
+    stage.deploy("2", Architectures=["arm64"])
     stage.deploy("3")
     stage.client.fails = failed
     with pytest.raises(ClientError):
-        stage.rollback(commit, across_runtimes=True)
+        stage.rollback(commit)
     assert [*stage.client.calls, failed] == CHANGES[: len(stage.client.calls) + 1]
     stage.client.fails = ""
-    stage.rollback(commit, across_runtimes=True, dry_run=True)
-    assert any("(runs now)" in line for line in stage.report) == (failed != CHANGES[-1])
-    stage.rollback(commit, across_runtimes=True)
+    stage.rollback(commit)
     assert stage.running() == {API: "2", REFRESH: "2"}
     for function in stage.client.functions.values():
-        assert function["latest"].items() >= former.items()
+        assert function["latest"]["Architectures"] == ["arm64"]
 
 
 def test_from_code_that_no_deployment_has_published_a_rollback_goes_to_the_newest_build(stage: Stage) -> None:
@@ -201,61 +189,25 @@ def test_from_code_that_no_deployment_has_published_a_rollback_goes_to_the_newes
 
 
 def test_without_the_default_endpoint_no_request_is_sent(stage: Stage) -> None:
+    """Except at the domain."""
     stage.deploy_each("12")
     stage.gateway.get_rest_api.return_value = {"disableExecuteApiEndpoint": True}
+    certificate = "arn:aws:acm:us-east-1:123456789012:certificate/x"
+    domain = f'[domain]\nname = "api.example.com"\ncertificate_arn = "{certificate}"\n'
+    settings_path(stage.project, "dev").write_text(domain)
     stage.rollback()
     assert (stage.checked, stage.tested) == ([Build("1", COMMITS["1"])], None)
+    assert stage.options["domain"].name == "api.example.com"
 
 
-DOMAIN = """[domain]
-name = "api.example.com"
-certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/x"
-"""
-OTHER_ROUTES = {("/v1/health", "GET"), ("/v1/other", "GET")}
-
-
-@pytest.mark.parametrize(
-    ("settings", "mapped", "others", "tested"),
-    [
-        ("", "", DEPLOYED_ROUTES, None),
-        ("", "", set(), None),
-        ('rest_api_id = "abc"', "", OTHER_ROUTES, "abc/api"),
-        (DOMAIN, "xyz", DEPLOYED_ROUTES, "xyz/api"),
-        (DOMAIN, "", DEPLOYED_ROUTES, None),
-    ],
-)
-def test_a_second_api_does_not_stop_a_rollback(
-    stage: Stage, settings: str, mapped: str, others: set[Any], tested: str | None
-) -> None:
-    """Its smoke test uses the API of the settings or the domain, else none."""
-    stage.deploy_each("12")
-    stage.apis["xyz"], stage.mapped = others, mapped
-    settings_path(stage.project, "dev").write_text(settings)
-    stage.rollback()
-    assert (stage.running()[API], stage.tested) == ("1", tested)
-    assert (stage.options["domain"] is not None) == (settings == DOMAIN)
-    [warning] = [line for line in stage.report if line.startswith("warning: ")]
-    assert "2 REST APIs (abc, xyz)" in warning
-
-
-def test_a_build_without_the_routes_of_an_api_that_may_be_in_use_is_refused(stage: Stage) -> None:
-    stage.deploy_each("12")
-    stage.apis["xyz"] = OTHER_ROUTES
-    with pytest.raises(StageError, match=r"other routes than are deployed \(GET /v1/other\)"):
-        stage.rollback()
-    assert stage.client.calls == []
-
-
-def test_another_runtime_is_refused_unless_it_is_asked_for(stage: Stage) -> None:
-    """Code and runtime are changed one after the other, and between them no instance can start."""
+def test_a_build_with_another_runtime_is_refused_before_any_change(stage: Stage) -> None:
     stage.deploy("1", Runtime="python3.12")
     stage.deploy("2")
-    assert way_back(stage) == "make rollback STAGE=dev ACROSS_RUNTIMES=1"
-    with pytest.raises(StageError, match=r"has python3\.12, but python3\.11 runs: .*ACROSS_RUNTIMES=1$"):
+    with pytest.raises(
+        StageError, match=r"has python3\.12, not python3\.11; git checkout aaaaaaaaaaaa, then make deploy"
+    ):
         stage.rollback()
     assert stage.client.calls == []
-    stage.rollback(across_runtimes=True)
-    assert stage.running()[API] == "1"
 
 
 def test_without_an_answer_of_the_platform_no_further_rollback_is_advised(stage: Stage) -> None:
@@ -267,48 +219,11 @@ def test_without_an_answer_of_the_platform_no_further_rollback_is_advised(stage:
     assert stage.options["no_platform"]
 
 
-def way_back(stage: Stage, former: Version | None = None) -> str:
-    return versions.find_way_back(stage.client, API, "dev", former).rpartition("before this deployment: ")[2]
-
-
-def test_the_way_back_is_named_after_a_deployment_but_not_after_the_first_one_or_a_rollback(stage: Stage) -> None:
-    stage.deploy("1")
-    assert way_back(stage) == ""
-    stage.deploy("2")
-    assert way_back(stage) == "make rollback STAGE=dev"
-    stage.rollback()
-    assert way_back(stage) == ""
-
-
-@pytest.mark.parametrize(
-    ("version", "values", "expected"),
-    [
-        ("2", {}, "make rollback STAGE=dev"),
-        ("2", {"variables": {"DOUYIN_OPEN_API": "x"}},
-         "git checkout aaaaaaaaaaaa, then make deploy STAGE=dev (make rollback does not bring back DOUYIN_OPEN_API)"),
-        ("1", {"variables": {"DOUYIN_OPEN_API": "x"}},
-         "undo the change of DOUYIN_OPEN_API in infra/stages/dev.toml, then make deploy STAGE=dev"),
-        ("1", {"VpcConfig": {"SubnetIds": ["subnet-1"]}},
-         "undo the change of [network] in infra/stages/dev.toml, then make deploy STAGE=dev"),
-        # A second deployment of a build that does not work.
-        ("1", {}, "make rollback STAGE=dev"),
-    ],
-)  # fmt: skip
-def test_the_way_back_after_a_change_of_settings_is_not_a_rollback(
-    stage: Stage, version: str, values: dict[str, Any], expected: str
-) -> None:
-    stage.deploy("3")
-    stage.deploy("1")
-    former = versions.read_history(stage.client, API).running
-    stage.deploy(version, **values)
-    assert way_back(stage, former) == expected
-
-
 def test_a_missing_function_or_api_is_named(stage: Stage) -> None:
     with pytest.raises(StageError, match=f"function {REFRESH} does not exist"):
         stage.rollback()
     stage.deploy_each("12")
-    stage.apis.clear()
+    stage.api = None
     with pytest.raises(StageError, match="stage dev has no API"):
         stage.rollback()
 
