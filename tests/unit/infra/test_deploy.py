@@ -190,9 +190,7 @@ def test_an_error_is_one_message_with_what_to_do(error: BaseException, named: st
 FLAGS = {"DRY_RUN": "dry-run", "REPAIR": "repair", "NO_PLATFORM": "no-platform"}
 
 
-@pytest.mark.parametrize(
-    ("value", "is_set"), [("1", True), ("yes", True), ("0", False), ("no", False), ("false", False), ("NO", False)]
-)
+@pytest.mark.parametrize(("value", "is_set"), [("1", True), ("0", False), ("no", False)])
 def test_a_flag_of_make_that_says_no_means_no(value: str, *, is_set: bool) -> None:
     for target, other in (("deploy", ""), ("rollback", "REPAIR")):
         command = ["make", "--dry-run", target, "STAGE=dev", *(f"{name}={value}" for name in FLAGS)]
