@@ -38,8 +38,10 @@ class Checks:
     dry_run: bool = False
     merchant: str | None = None
 
-    def __post_init__(self) -> None:
-        self.name = self.stage.name
+    @property
+    def name(self) -> str:
+        """The name of the stage."""
+        return self.stage.name
 
     def run(self) -> Iterator[Finding]:
         """Run all checks. Without valid settings, or the credentials that they require, no other check is made."""
@@ -47,8 +49,7 @@ class Checks:
         try:
             settings = read_stage_settings(self.project, self.name)
         except StageError as error:
-            yield failed("settings", file, f"invalid settings: {error}", f"correct {file}")
-            yield not_checked("settings", file, "everything else needs valid settings", f"correct {file}")
+            yield failed("settings", file, f"invalid, so nothing else was checked: {error}", f"correct {file}")
             return
         rendered = json.loads(render({self.name: settings})["config.json"])["stages"][self.name]
         config = json.loads((self.project / ".chalice" / "config.json").read_text(encoding="utf-8"))
@@ -58,8 +59,7 @@ class Checks:
             check_account(account, settings)
         except (*AWS_ERRORS, StageError) as error:
             reason, advice = explain(error, self.name, account.region)
-            yield failed("aws.identity", "AWS", reason, advice)
-            yield not_checked("aws.identity", "AWS", "everything else needs AWS", advice)
+            yield failed("aws.identity", "AWS", f"nothing else was checked: {reason}", advice)
             return
         yield ok("aws.identity", f"account {account.id}, region {account.region}", "signed in")
         yield from self._check_stage(account, settings)
