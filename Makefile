@@ -171,7 +171,8 @@ test: node install bundle miniprogram
 	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/bandit --quiet --recursive -ll $(SOURCES)
 	$(NPM) run check
-	$(PYTEST) $(PARALLEL) --cov --cov-report=term
+	$(PYTEST) -n 2 --cov --cov-report=term tests/unit
+	$(PYTEST) $(PARALLEL) tests/deployed tests/service
 endif
 
 screenshots: node install bundle miniprogram

@@ -24,15 +24,6 @@ from tests import policies
 from tests.harness import STAGE, Api, Aws, Platform, built_archive, stop
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage in tests that do not run the app in this process: tracing makes them three times as slow."""
-    folder = Path(__file__).parent
-    for item in items:
-        is_deployed = item.path.is_relative_to(folder / "deployed") and "api" not in getattr(item, "fixturenames", ())
-        if is_deployed or item.path.parent in (folder / "unit" / "infra", folder / "unit" / "redeemctl"):
-            item.add_marker(pytest.mark.no_cover)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def service_models() -> Iterator[None]:
     """Let botocore find and decode its service models once, instead of once for each session of boto3."""

@@ -25,9 +25,6 @@ from sandbox.sample_data import (
 from tests.harness import SESSION_KEY, STAGE, TOKEN_ROW, Aws, Platform, certificate, in_seconds, order
 from tests.sample_reply import build_certificate, build_reply
 
-# redeemctl is not part of the coverage.
-pytestmark = pytest.mark.no_cover
-
 LIST = "query_user_certificates"
 ORDERS = "data.orders[]"
 CERTIFICATES = f"{ORDERS}.certificates[]"

@@ -15,9 +15,6 @@ from sandbox.sample_data import ACCOUNT_ID, APP_ID
 from tests import policies
 from tests.harness import STAGE, TOKEN_ROW, Aws, Platform, in_seconds
 
-# redeemctl is not part of the coverage.
-pytestmark = pytest.mark.no_cover
-
 QUERY, CHANGE = "query_certificate_info", "update_merchant_path"
 BODY = {"account_id": ACCOUNT_ID, "text": "去使用", "number": 7200000000000000001}
 UNSURE = "it may have been done"

@@ -12,9 +12,6 @@ from redeemctl.stage import open_stage
 from sandbox.sample_data import APP_ID, APP_SECRET, OTHER_APP_ID
 from tests.harness import SESSION_KEY, STAGE, TOKEN_ROW, Aws, Platform, in_seconds
 
-# redeemctl is not part of the coverage.
-pytestmark = pytest.mark.no_cover
-
 OK, WARNING, FAILED, UNKNOWN = Status.OK, Status.WARNING, Status.FAILED, Status.NOT_CHECKED
 
 

@@ -47,7 +47,6 @@ def call_and_validate(case: schemathesis.Case[Any], api: Api, *excluded_checks: 
 
 
 @schema.parametrize()
-@pytest.mark.no_cover  # hundreds of requests: other tests measure the coverage
 # The same requests in each run, so that a failure can be reproduced; `make nightly` generates others.
 @settings(
     max_examples=2000 if IS_NIGHTLY else 100,
