@@ -10,8 +10,6 @@ from pathlib import Path
 
 import requests
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-from botocore.parsers import ResponseParserError
 
 from chalicelib import __version__
 from chalicelib.aws import Table, read_secret
@@ -24,6 +22,7 @@ from chalicelib.settings import Settings
 from chalicelib.tokens.provider import TokenProvider
 from infra.account import Account, open_account
 from infra.stage_settings import OPTIONAL_VARIABLES, StageError
+from redeemctl.aws_errors import AWS_ERRORS, explain
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.table import MerchantTable
 
@@ -124,16 +123,7 @@ def _translate_errors(stage: str) -> Iterator[None]:
         yield
     except StageError as error:
         raise InvalidInputError(str(error)) from None
+    except AWS_ERRORS as error:
+        raise CommandError(": ".join(explain(error, stage))) from None
     except RedemptionError as error:
         raise CommandError(f"{type(error).__name__}: {error}") from None
-    except ClientError as error:
-        details = error.response["Error"]
-        missing = details["Code"] == "ResourceNotFoundException"
-        hint = f"; is stage {stage} deployed here? make deploy STAGE={stage}" if missing else ""
-        hint = "; see docs/deploy.md, Permissions" if details["Code"] == "AccessDeniedException" else hint
-        raise CommandError(f"AWS: {details['Code']}: {details['Message']}{hint}") from None
-    except BotoCoreError as error:
-        hint = ": set AWS_PROFILE to a profile of ~/.aws/config" if isinstance(error, NoCredentialsError) else ""
-        raise CommandError(f"AWS: {error}{hint}") from None
-    except ResponseParserError:
-        raise CommandError("AWS: the response is not one of AWS; check AWS_ENDPOINT_URL and proxies") from None

@@ -20,8 +20,8 @@ from infra.chalice_config import API_STAGE, render
 from infra.chalice_state import find_rest_api
 from infra.cloudformation import stack_name
 from infra.stage_settings import StageError, StageSettings, read_stage_settings
+from redeemctl.aws_errors import AWS_ERRORS, explain
 from redeemctl.doctor import customers, platform, resources
-from redeemctl.doctor.aws_errors import AWS_ERRORS, explain, judge_error
 from redeemctl.doctor.findings import Finding, failed, not_checked, ok, warning
 from redeemctl.secret import SecretVersion, read_secret_version
 from redeemctl.stage import PARALLEL_QUERIES, Stage
@@ -58,7 +58,7 @@ class Checks:
         try:
             check_account(account, settings)
         except (*AWS_ERRORS, StageError) as error:
-            reason, advice = explain(error, self.name, account.region)
+            reason, advice = explain(error, self.name)
             yield failed("aws.identity", "AWS", f"nothing else was checked: {reason}", advice)
             return
         yield ok("aws.identity", f"account {account.id}, region {account.region}", "signed in")
@@ -100,7 +100,7 @@ class Checks:
             yield self._judge_error(check_id, what, error)
 
     def _judge_error(self, check_id: str, what: str, error: Exception) -> Finding:
-        return judge_error(check_id, what, error, self.name, self.stage.account.region)
+        return resources.judge_error(check_id, what, error, self.name)
 
     def _compare(self, check_id: str, kind: str, target: comparison.Target) -> Iterator[Finding]:
         """Compare what is deployed of one kind with the settings."""

@@ -12,7 +12,8 @@ from chalicelib.aws import Item
 from chalicelib.errors import ConfigurationError, Evidence
 from chalicelib.merchants import Merchant, parse_merchant
 from infra import smoke
-from infra.comparison import Difference
+from infra.comparison import Difference, repair_advice
+from redeemctl.aws_errors import explain, is_missing
 from redeemctl.doctor import platform
 from redeemctl.doctor.findings import Finding, deploy, failed, not_checked, ok, warning
 from redeemctl.rows import account_id_of
@@ -47,6 +48,18 @@ _ADVICE = {
     "internal_error": "right after a deployment: make rollback; else run the saved query `problems`",
 }
 """What to do, by the code of a problem."""
+
+
+def judge_error(check_id: str, what: str, error: Exception, stage: str) -> Finding:
+    """Return the finding that the resource is missing, or that the check could not be made and why."""
+    if not is_missing(error):
+        return not_checked(check_id, what, *explain(error, stage))
+    if check_id in ("login", "token", "merchant"):
+        return not_checked(check_id, what, "the table does not exist", "see the check table")
+    advice = repair_advice(stage) if check_id in ("alarms.subscription", "merchant.log") else deploy(stage)
+    if check_id in ("table", "secret"):
+        advice += '; if it was lost: docs/operate.md, "A lost table, secret or role"'
+    return failed(check_id, what, "it does not exist, or is to be deleted", advice)
 
 
 def judge_settings(configured: Mapping[str, Any], rendered: Mapping[str, Any], stage: str) -> Finding:

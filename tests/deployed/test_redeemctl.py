@@ -72,7 +72,7 @@ def test_each_command_says_on_which_stage_account_and_region_it_acts(operator: O
 
 def test_aws_that_cannot_be_used_is_reported(operator: Operator) -> None:
     closed = f"http://127.0.0.1:{stack.free_port()}"
-    assert "Could not connect" in operator.fail(1, "app", "list", AWS_ENDPOINT_URL=closed)
+    assert "AWS cannot be reached" in operator.fail(1, "app", "list", AWS_ENDPOINT_URL=closed)
     assert "no AWS region" in operator.fail(2, "app", "list", AWS_DEFAULT_REGION="")
     settings = settings_path(operator.stack.folder, STAGE)
     text = settings.read_text(encoding="utf-8")

@@ -18,7 +18,6 @@ from infra import smoke
 from infra.bundle import Build
 from infra.comparison import Difference
 from redeemctl.doctor import customers, platform, resources
-from redeemctl.doctor.aws_errors import judge_error
 from redeemctl.doctor.findings import Finding, Status, exit_code, failed, group, not_checked, ok, summarize, warning
 from redeemctl.secret import SecretVersion
 from tests.unit.fakes import PROBLEM_TYPES
@@ -363,7 +362,7 @@ def aws_error(code: str) -> ClientError:
     ],
 )
 def test_a_missing_resource_fails(check_id: str, error: Exception, text: str, advice: str) -> None:
-    judged(judge_error(check_id, "x", error, "dev", "eu-west-1"), FAILED, text, advice)
+    judged(resources.judge_error(check_id, "x", error, "dev"), FAILED, text, advice)
 
 
 @pytest.mark.parametrize(
@@ -374,12 +373,12 @@ def test_a_missing_resource_fails(check_id: str, error: Exception, text: str, ad
         ("token", aws_error("ResourceNotFoundException"), "the table does not exist", "the check table"),
         ("merchant", aws_error("ResourceNotFoundException"), "the table does not exist", "the check table"),
         ("merchant.log", ClientError({"Error": {"Code": "UnknownOperationException"}}, "StartQuery"),
-         "UnknownOperationException for StartQuery", "this region may not have it"),
+         "(UnknownOperationException) when calling the StartQuery", "this region may not have it"),
         ("table", aws_error("AccessDeniedException"), "no permission for DescribeTable",
-         "policy douyin-redemption-dev-operator to your role; if it is, eu-west-1 may be the wrong region"),
+         "policy douyin-redemption-dev-operator to your role (docs/deploy.md, Permissions); if it is"),
         ("token", errors.StorageUnavailableError("AccessDeniedException"), "no permission for GetItem", ""),
         ("table", aws_error("ExpiredToken"), "AWS refuses the credentials (ExpiredToken)", "AWS_PROFILE"),
-        ("table", aws_error("InternalServerError"), "AWS reported InternalServerError", "later"),
+        ("table", aws_error("InternalServerError"), "AWS: An error occurred (InternalServerError)", "later"),
         ("table", NoCredentialsError(), "no AWS credentials", "AWS_PROFILE"),
         ("table", EndpointConnectionError(endpoint_url="x"), "AWS cannot be reached", "AWS_ENDPOINT_URL"),
     ],
@@ -387,4 +386,4 @@ def test_a_missing_resource_fails(check_id: str, error: Exception, text: str, ad
 def test_another_error_of_aws_says_why_nothing_was_checked(
     check_id: str, error: Exception, text: str, advice: str
 ) -> None:
-    judged(judge_error(check_id, "x", error, "dev", "eu-west-1"), UNKNOWN, text, advice)
+    judged(resources.judge_error(check_id, "x", error, "dev"), UNKNOWN, text, advice)

@@ -1,13 +1,11 @@
-"""Judge what prevents a check from reading AWS."""
+"""Explain why AWS cannot be used."""
 
 from botocore import exceptions
 from botocore.parsers import ResponseParserError
 
 from chalicelib.errors import StorageUnavailableError
 from infra.cloudformation import stack_name
-from infra.comparison import repair_advice
 from infra.stage_settings import StageError
-from redeemctl.doctor.findings import Finding, deploy, failed, not_checked
 
 AWS_ERRORS = (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError, StorageUnavailableError)
 
@@ -32,20 +30,13 @@ _MISSING = frozenset({"ResourceNotFoundException", "NotFound", "InvalidRequestEx
 """AWS's codes for a missing table, secret or function; a missing topic; a secret that is scheduled for deletion."""
 
 
-def judge_error(check_id: str, what: str, error: Exception, stage: str, region: str) -> Finding:
-    """Return the finding that the resource is missing, or that the check could not be made and why."""
-    if _code_and_operation(error)[0] not in _MISSING:
-        return not_checked(check_id, what, *explain(error, stage, region))
-    if check_id in ("login", "token", "merchant"):
-        return not_checked(check_id, what, "the table does not exist", "see the check table")
-    advice = repair_advice(stage) if check_id in ("alarms.subscription", "merchant.log") else deploy(stage)
-    if check_id in ("table", "secret"):
-        advice += '; if it was lost: docs/operate.md, "A lost table, secret or role"'
-    return failed(check_id, what, "it does not exist, or is to be deleted", advice)
+def is_missing(error: Exception) -> bool:
+    """Return whether the error says that a resource does not exist."""
+    return _code_and_operation(error)[0] in _MISSING
 
 
-def explain(error: Exception, stage: str, region: str) -> tuple[str, str]:
-    """Return why AWS could not be read, and what to do."""
+def explain(error: Exception, stage: str) -> tuple[str, str]:
+    """Return why AWS cannot be used, and what to do."""
     if isinstance(error, StageError):
         return str(error), "use the credentials and region of this stage"
     if isinstance(error, _NO_CREDENTIALS):
@@ -54,11 +45,14 @@ def explain(error: Exception, stage: str, region: str) -> tuple[str, str]:
     if not code:
         return f"AWS cannot be reached: {type(error).__name__}", CHECK_NETWORK
     if code in _DENIED:
-        advice = f"attach policy {stack_name(stage)}-operator to your role; if it is, {region} may be the wrong region"
-        return f"no permission for {operation}", advice
+        policy = f"attach policy {stack_name(stage)}-operator to your role (docs/deploy.md, Permissions)"
+        return f"no permission for {operation}", f"{policy}; if it is, this may be the wrong region"
     if code in _INVALID_CREDENTIALS:
         return f"AWS refuses the credentials ({code})", CHECK_CREDENTIALS
-    return f"AWS reported {code} for {operation}", "run doctor again later; if it stays, this region may not have it"
+    advice = "run it again later; if it stays, this region may not have it"
+    if code in _MISSING:
+        advice = f"is stage {stage} deployed here? make deploy STAGE={stage}"
+    return f"AWS: {error}", advice
 
 
 def _code_and_operation(error: Exception) -> tuple[str, str]:
