@@ -55,9 +55,14 @@ def _describe(stage: Stage, token_id: str, is_own: bool) -> dict[str, Any]:
     row = stage.tokens.read_row(token_id, stage.new_context())
     state: dict[str, Any] = {"token_id": token_id, "renewed_by": "this service" if is_own else "another system"}
     if row.access_token:
-        state |= {"fingerprint": fingerprint(row.access_token), "expires_at": row.expires_at}
-        state["expires_utc"] = datetime.fromtimestamp(row.expires_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        state["expires_in"] = row.expires_at - int(now)
+        state["fingerprint"] = fingerprint(row.access_token)
+        try:
+            end = datetime.fromtimestamp(row.expires_at, UTC)
+        except (OverflowError, ValueError):
+            state["expires_utc"] = "malformed"
+        else:
+            state |= {"expires_at": row.expires_at, "expires_utc": f"{end:%Y-%m-%d %H:%M:%S}"}
+            state["expires_in"] = row.expires_at - int(now)
     if row.failed_until > now:
         state["renewal"] = f"failed: {row.failure}"
     elif row.is_leased(now, unchanged_seconds=0):
