@@ -1,6 +1,7 @@
 """Print results: aligned columns on a terminal, tab-separated lines in a pipe, or JSON. The rest goes to stderr."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,10 +9,23 @@ from typing import Any
 import click
 from rich.cells import cell_len
 
+_JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 
-def print_json(data: Any) -> None:
-    """Print data as JSON to stdout."""
-    click.echo(json.dumps(data, ensure_ascii=False, indent=2))
+
+def print_json(data: Any, secret: str = "") -> None:
+    """Print data as JSON to stdout, without `secret` in names and texts.
+
+    What cannot be printed, or not in the encoding of stdout, is escaped.
+    """
+    text = json.dumps(data, ensure_ascii=False, indent=2)
+    if secret:
+        hidden = json.dumps(secret)[1:-1]
+        text = _JSON_TEXT.sub(lambda found: found[0].replace(hidden, "…"), text)
+    click.echo("".join(c if c == "\n" or _can_print(c) else json.dumps(c)[1:-1] for c in text))
+
+
+def _can_print(character: str) -> bool:
+    return character.isprintable() and bool(character.encode(sys.stdout.encoding, "ignore"))
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

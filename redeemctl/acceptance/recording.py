@@ -33,8 +33,8 @@ class RecordedCall:
     def codes(self) -> str:
         """The error codes of the reply that are not 0, by their place."""
         found = {place: self.look_up(place) for place in CODE_PLACES}
-        codes = {p: c if isinstance(c, int) else "not a number" for p, c in found.items() if c not in (None, 0)}
-        return ", ".join(f"{place} {code}" for place, code in codes.items())
+        codes = {p: c if type(c) is int else "not a number" for p, c in found.items() if c is not None}
+        return ", ".join(f"{place} {code}" for place, code in codes.items() if code)
 
     @property
     def logid(self) -> str:

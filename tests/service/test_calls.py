@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner, Result
 
-from redeemctl.calls import CHANGES
+from chalicelib.douyin.transport import Transport
+from redeemctl.calls import CHANGES, NAMES
 from redeemctl.cli import redeemctl
 from sandbox import stack
 from sandbox.faults import TOOL_CALLS
@@ -25,6 +27,7 @@ class Reader:
 
     def __init__(self, platform: Platform, project: Path) -> None:
         self.platform = platform
+        self.charset = "utf-8"
         self.token = platform.mint()
         self._project = project
         self.body = project / "body.json"
@@ -35,7 +38,7 @@ class Reader:
         """Run the command; whatever happens, the token is not printed, and none is minted."""
         command = ["--project", str(self._project), "--stage", STAGE, "call", name]
         command += ["--app-id", APP_ID, "--body", str(self.body), *arguments]
-        result = CliRunner().invoke(redeemctl, command, catch_exceptions=False)
+        result = CliRunner(charset=self.charset).invoke(redeemctl, command, catch_exceptions=False)
         assert self.token not in result.output
         assert self.platform.calls("client_token") == []
         return result
@@ -43,7 +46,7 @@ class Reader:
     def fail(self, exit_code: int, name: str, *arguments: str) -> str:
         """Run the command; return the error, which has one line."""
         result = self.run(name, *arguments)
-        assert (result.exit_code, result.stdout) == (exit_code, ""), result.output
+        assert result.exit_code == exit_code, result.output
         _, label, line = result.stderr.rpartition("Error: ")
         assert label
         assert line.count("\n") == 1
@@ -84,7 +87,8 @@ def test_another_row_is_read_with_token_id(reader: Reader, aws: Aws) -> None:
     aws.put("TOKEN#shared", access_token=reader.token, expires_at=in_seconds(7200))
     aws.put(TOKEN_ROW, access_token="clt.other", expires_at=in_seconds(7200))
     assert reader.run(QUERY, "--token-id", "shared").exit_code == 0
-    assert "TOKEN#none is missing" in reader.fail(1, QUERY, "--token-id", "none")
+    assert "(token: TOKEN#shared). Continue?" in reader.run(CHANGE, "--token-id", "shared").stderr
+    assert "no valid access token in TOKEN#none" in reader.fail(1, QUERY, "--token-id", "none")
 
 
 @pytest.mark.parametrize("name", TOOL_CALLS)
@@ -104,16 +108,20 @@ def test_what_changes_the_pages_asks_and_a_dry_run_sends_nothing(reader: Reader,
         ({"kind": "code", "code": 2190002}, "redeemctl token renew"),
         ({"kind": "code", "code": 2190008}, "redeemctl token renew"),
         ({"kind": "code", "code": 28001018}, "the capability: docs/go-live.md"),
-        ({"kind": "code", "code": 28001007}, 'request invalid; err_msg "forced", logid 2'),
+        ({"kind": "code", "code": 28001007}, "the platform finds the request invalid"),
         ({"kind": "code", "code": 28003017}, "contact the platform to raise the quota"),
         ({"kind": "code", "code": 77}, "unknown platform error 77"),
         ({"kind": "edit", "set_fields": {"err_no": "77"}}, "unknown platform error 77"),
-        ({"kind": "body", "body": "<html>"}, f"(HTTP 200); err_msg null, logid -: {UNSURE}"),
-        ({"kind": "body", "body": "[]"}, f"(HTTP 200); err_msg null, logid -: {UNSURE}"),
-        ({"kind": "body", "body": '{"err_no":"x"}'}, f"(HTTP 200); err_msg null, logid -: {UNSURE}"),
-        ({"kind": "http", "status": 502}, f"(HTTP 502); err_msg null, logid -: {UNSURE}"),
-        ({"kind": "http", "status": 404}, f"(HTTP 404); err_msg null, logid -: {UNSURE}"),
-        ({"kind": "reset"}, f"(connection); err_msg null, logid -: {UNSURE}"),
+        ({"kind": "body", "body": "<html>"}, f"(HTTP 200): {UNSURE}"),
+        ({"kind": "body", "body": "[]"}, f"(HTTP 200): {UNSURE}"),
+        ({"kind": "body", "body": "{}"}, f"(HTTP 200): {UNSURE}"),
+        ({"kind": "body", "body": '{"code":40001,"msg":"x"}'}, f"(HTTP 200): {UNSURE}"),
+        ({"kind": "body", "body": '{"err_code":7}'}, f"(HTTP 200): {UNSURE}"),
+        ({"kind": "body", "body": '{"err_no":"x"}'}, f"(HTTP 200): {UNSURE}"),
+        ({"kind": "body", "body": '{"err_no":false}'}, f"(HTTP 200): {UNSURE}"),
+        ({"kind": "http", "status": 502}, f"(HTTP 502): {UNSURE}"),
+        ({"kind": "http", "status": 404}, f"(HTTP 404): {UNSURE}"),
+        ({"kind": "reset"}, f"(connection): {UNSURE}"),
     ],
 )
 def test_a_failed_call_gets_one_line_that_says_what_to_do_and_is_not_repeated(
@@ -127,35 +135,49 @@ def test_a_failed_call_gets_one_line_that_says_what_to_do_and_is_not_repeated(
         assert len(reader.platform.calls(name)) == 1
 
 
-@pytest.mark.parametrize("data", ["text", [1], None, '{"ids":["1"]}'])
+def test_an_interrupted_call_says_that_it_may_have_been_done(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Transport, "send", Mock(side_effect=KeyboardInterrupt))
+    assert UNSURE in reader.fail(1, CHANGE, "--yes")
+
+
+@pytest.mark.parametrize("data", ["text", [1], None])
 def test_data_of_any_form_is_no_failure(reader: Reader, data: Any) -> None:
     reader.platform.fail("edit", QUERY, set_fields={"data": data})
-    assert json.loads(reader.run(QUERY).stdout)["data"] in (data, '{"ids": ["1"]}')
+    assert json.loads(reader.run(QUERY).stdout)["data"] == data
 
 
-def test_codes_and_the_token_are_masked_in_a_reply_and_in_an_error(reader: Reader) -> None:
-    found = {"certificate_id": "7200000000000000001", "code": "123456789012", "encrypted_code": "CgYIASAHKAESLg"}
-    fields = {"data": {"list": [found], "text": json.dumps(found)}, "err_msg": f"ok {reader.token}"}
-    reader.platform.fail("edit", QUERY, set_fields=fields, times=1)
-    reply = json.loads(reader.run(QUERY).stdout)
-    masked = {**found, "code": "…9012", "encrypted_code": "…ESLg"}
-    assert reply["data"]["list"] == [json.loads(reply["data"]["text"])] == [masked]
-    assert reply["err_msg"] == "ok …"
-    reader.platform.fail("edit", QUERY, set_fields={"err_no": 1, "err_msg": f"no\n{reader.token}"})
-    assert 'err_msg "no\\n…"' in reader.fail(1, QUERY)
+@pytest.mark.parametrize("charset", ["utf-8", "ascii", "gbk"])
+def test_a_reply_is_printed_whole_on_any_terminal_but_without_the_token(reader: Reader, charset: str) -> None:
+    reader.charset = charset
+    data = {"code": "123456789012", "city_code": 310100, "text": '{"now":1731010012}', "店\ud800": "é\u202e\x9b😀"}
+    body = {"err_no": 0, "err_msg": f"ok {reader.token}", reader.token: 1, "data": data}
+    reader.platform.fail("body", QUERY, body=json.dumps(body))
+    result = reader.run(QUERY)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {"err_no": 0, "err_msg": "ok …", "…": 1, "data": data}
+    assert "coupon codes" in result.stderr
+    assert all(character == "\n" or character.isprintable() for character in result.stdout)
+
+
+def test_a_reply_that_cannot_be_printed_is_no_traceback(reader: Reader) -> None:
+    """It is read, but nested too deeply to be written with indentation."""
+    for depth in (900, 100_000):
+        reader.platform.fail("body", CHANGE, body='{"err_no":0,"data":' + "[" * depth + "]" * depth + "}", times=1)
+        result = reader.run(CHANGE, "--yes")
+        assert result.exit_code == 0 or UNSURE in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("row", "state"),
+    "row",
     [
-        ({}, "is missing or malformed"),
-        ({"access_token": "clt.not a token", "expires_at": in_seconds(7200)}, "is missing or malformed"),
-        ({"access_token": "clt.old", "expires_at": in_seconds(-1)}, "has expired"),
+        {},
+        {"access_token": "clt.not a token", "expires_at": in_seconds(7200)},
+        {"access_token": "clt.old", "expires_at": in_seconds(-1)},
     ],
 )
-def test_without_a_valid_token_nothing_is_sent(reader: Reader, aws: Aws, row: dict[str, Any], state: str) -> None:
+def test_without_a_valid_token_nothing_is_sent(reader: Reader, aws: Aws, row: dict[str, Any]) -> None:
     aws.put(TOKEN_ROW, **row)
-    assert f"{TOKEN_ROW} {state}: redeemctl token renew {APP_ID}" in reader.fail(1, QUERY)
+    assert f"no valid access token in {TOKEN_ROW}: redeemctl token renew" in reader.fail(1, QUERY)
     assert reader.platform.server.calls == []
 
 
@@ -170,12 +192,17 @@ def test_a_user_without_the_right_is_told_where_it_is_described(
     assert "docs/deploy.md, Permissions" in reader.fail(1, QUERY)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"7", b"null", b'{"a":', b"\xff\xfe{}"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"7", b"null", b'{"a":', b"\xff\xfe{}", b'{"a":[{"b":1,"b":2}]}', b'{"a":NaN}', b'{"a":1e999}'],
+)
 def test_a_body_that_is_no_json_object_is_refused(reader: Reader, content: bytes) -> None:
     reader.body.write_bytes(content)
     assert "--body" in reader.fail(2, CHANGE, "--yes")
     assert reader.platform.server.calls == []
 
 
-def test_a_call_of_another_name_is_refused(reader: Reader) -> None:
+def test_a_call_of_another_name_is_refused_and_the_help_shows_each_name(reader: Reader) -> None:
     assert "is not one of" in reader.fail(2, "verify_local_certificates")
+    text = CliRunner().invoke(redeemctl, ["call", "--help"], terminal_width=80).output
+    assert [name for name in NAMES if f" {name}\n" not in text] == []
