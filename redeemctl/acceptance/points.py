@@ -114,8 +114,10 @@ def _store_list_is_complete(run: Run) -> Verdict:
         way = "filters before it cuts pages"
     else:
         way = "filters after it cuts pages"
+    meanings: dict[int | None, str] = {everything.size: "before the filter", store.size: "after the filter"}
     total = store.pages[0].total
-    seen = f"{way}; sizes {sizes}, total {total}, the service reads {pages_read} pages"
+    meaning = meanings.get(total, "something else") if len(meanings) > 1 else "without a filter"
+    seen = f"{way}; total {total} counts {meaning}; sizes {sizes}, the service reads {pages_read} pages"
     return Verdict(last_filled <= pages_read, seen)
 
 
