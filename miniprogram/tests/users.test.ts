@@ -307,6 +307,19 @@ describe("another user of the phone", () => {
   });
 });
 
+test("a storage that cannot be read any more, after a session was stored, does not prevent a login", async () => {
+  for (const method of ["getStorageSync", "onStorage"] as const) {
+    const { tt, list } = newPhone();
+    await settled(list().next(), 0);
+    tt[method] = () => {
+      throw new Error("storage:fail");
+    };
+    for (const _ of [1, 2]) {
+      assert.deepEqual(idsOf(await settled(list().next(), 0)), ["lin"]);
+    }
+  }
+});
+
 describe("the page", () => {
   function open(tt: FakeTt): Page {
     start(tt);

@@ -206,8 +206,8 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   /** Get a code of the user whose storage this is; if another logs in meanwhile, a new one, once. */
   function loginCode(retry: boolean): Promise<Result<string>> {
     readSession();
-    if (!storedToken) {
-      // A mark: without it, the empty storage of another user would look the same.
+    if (!isStored(storedToken)) {
+      // A mark: without it, the empty storage of another user would look the same. One that cannot be read counts as none.
       const mark = { token: `${Math.random()}`, endsAt: 0 };
       store(mark);
       session = storedToken ? mark : undefined;
