@@ -6,12 +6,21 @@ import type { Certificate } from "../src/coupons/client/client";
 import type { Config } from "../src/coupons/settings";
 import { FakeTt, flush, reply, STORE, tokenOf } from "./fake-tt";
 import { openPage, type Page, start, type Visit } from "./pages";
+import { rendered } from "./rendered";
 
 /** 2026-12-03 16:07 in China. */
 const NOW = Date.UTC(2026, 11, 3, 8, 7) / 1000;
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3", pay_amount: 1 };
-const UNKNOWN = "! 未能确认是否核销";
-const SUBMITTED = "✓ 12.03 16:07 已提交";
+const WATCH = "点 刚才点过的，先查核销记录；本页不能当券";
+const SCAN = "扫 本页不能当券，验券成功才算";
+const RUNNING = "等 正在提交，还没核销成功";
+const TAPPED = "查 16:07 在「人民广场店」点的";
+const UNKNOWN = `${TAPPED}，未能确认是否核销`;
+const SUBMITTED = `${TAPPED}，已提交`;
+const PENDING = "，还没有结果。不要再点、再扫";
+const GONE = "，已不在可用券中（16:07）";
+const LISTED = "，抖音仍显示可用（16:07）";
+const AGAIN = "查不到记录，再次核销";
 const REFUSAL = reply({ code: "rate_limited", detail: "请稍后再试", retryable: true, retry_after: 60 }, 429);
 
 beforeEach(() => mock.timers.enable({ apis: ["setTimeout", "Date"], now: NOW * 1000 }));
@@ -116,11 +125,15 @@ class Counter {
   }
 
   get band(): string {
-    return this.page.data.verdict?.text ?? "";
+    const { sign = "", reason = "" } = this.page.data.verdict ?? {};
+    return `${sign} ${reason}`;
   }
 
+  /** The buttons, those that are disabled in brackets. */
   get button(): string {
-    return this.page.data.canLeave ? "查看其他券" : this.page.data.button;
+    const { button, canSubmit, canLeave, verdict } = this.page.data;
+    const submits = button && !canSubmit ? `[${button}]` : button;
+    return [verdict?.canRetry && "重新查询", canLeave && "查看其他券", submits].filter(Boolean).join(" ");
   }
 }
 
@@ -133,47 +146,27 @@ function pendingHook() {
 
 describe("a submission", () => {
   test("is shown, and so is what the lists say that are read 3, 10 and 30 s later", async () => {
-    const counter = await new Counter().open(() => Promise.resolve());
-    assert.deepEqual([counter.band, counter.button], ["本店可用", "立即核销"]);
+    const counter = await new Counter().open(() => Promise.resolve(true));
+    assert.deepEqual([counter.band, counter.button], [WATCH, "立即核销"]);
     await counter.use();
     const { reads } = counter;
-    assert.deepEqual([counter.band, counter.button], [SUBMITTED, "查看其他券"]);
+    assert.deepEqual([counter.band, counter.button], [SUBMITTED + PENDING, "查看其他券"]);
     const seen: [number, string, string][] = [];
     for (const seconds of [2, 1, 7, 20]) {
       await counter.wait(seconds);
       seen.push([counter.reads - reads, counter.band.slice(SUBMITTED.length), counter.button]);
     }
-    const listed = "，抖音仍显示可用（16:07）";
     assert.deepEqual(seen, [
-      [0, "", "查看其他券"],
-      [1, listed, "查看其他券"],
-      [2, listed, "查看其他券"],
-      [3, listed, "再次核销"],
+      [0, PENDING, "查看其他券"],
+      [1, `${LISTED}。不要再点、再扫`, "查看其他券"],
+      [2, `${LISTED}。不要再点、再扫`, "查看其他券"],
+      [3, `${LISTED}。查不到，叫店长`, `查看其他券 ${AGAIN}`],
     ]);
     assert.ok(counter.page.data.detail?.facts.some(({ name, copy }) => name === "订单编号" && copy === "2"));
     counter.back();
     const [card] = counter.list.data.usable;
-    assert.deepEqual([card?.verdict, card?.button], [`! 12.03 16:07 已提交${listed}`, "去使用"]);
-  });
-
-  test("whose coupon has left the complete list says so, with the time", async () => {
-    for (const [hook, said] of [
-      [() => Promise.resolve(true), SUBMITTED],
-      [() => Promise.reject(new Error("offline")), UNKNOWN],
-    ] as const) {
-      mock.timers.setTime(NOW * 1000);
-      const counter = await new Counter().open(hook);
-      await counter.use();
-      counter.coupons = [];
-      counter.parts = [{ next_cursor: "c", certificates: [{ ...COUPON, certificate_id: "8", sku_id: "8" }] }];
-      await counter.wait(3);
-      assert.deepEqual([counter.band, counter.button], [`${said}，已不在可用券中（16:07）`, "查看其他券"]);
-      assert.equal(counter.page.data.detail?.title, "团购券");
-      assert.equal(counter.page.data.help, "请在抖音「我的订单」中查看这张券是否已使用");
-      await counter.wait(60);
-      assert.equal(counter.button, "查看其他券");
-      counter.page.onUnload();
-    }
+    assert.deepEqual([card?.verdict, card?.button], ["先查核销记录，查到才算核销", "查看"]);
+    assert.equal(counter.list.data.count, "1 张待查核销记录");
   });
 
   test("is not judged by a list of another store, nor by one that began before the hook ended", async () => {
@@ -187,61 +180,72 @@ describe("a submission", () => {
       return { abort: () => {} };
     };
     await counter.comeBack();
-    ends[0]?.resolve();
+    ends[0]?.resolve(true);
     await flush();
     counter.coupons = [];
     respond();
     await flush();
-    assert.equal(counter.band, SUBMITTED);
+    assert.equal(counter.band, SUBMITTED + PENDING);
     counter.tt.onRequest = onRequest;
+    counter.coupons = [COUPON];
     counter.visit.updateStores({ kind: "picked", poiId: "6602", now: NOW });
     await counter.wait(30);
-    assert.equal(counter.band, SUBMITTED);
+    assert.deepEqual([counter.band, counter.button], [`${TAPPED}，请那家店查`, "查看其他券"]);
+    counter.coupons = [];
     counter.visit.updateStores({ kind: "picked", poiId: "6601", now: NOW });
     await flush();
-    assert.equal(counter.band, `${SUBMITTED}，已不在可用券中（16:07）`);
+    assert.equal(counter.band, SUBMITTED + GONE);
   });
 
-  test("leaves a read out while another one runs, or while the platform refuses one", async () => {
+  test("leaves a read out while another one runs, or while the platform refuses one; the last one is shown", async () => {
     for (const answer of ["hangs", "refuses"]) {
       mock.timers.setTime(NOW * 1000);
-      const counter = await new Counter().open(() => Promise.resolve());
+      const counter = await new Counter().open(() => Promise.resolve(true));
       await counter.use();
-      const { onRequest } = counter.tt;
-      counter.tt.onRequest = ({ success }) => answer === "refuses" && success(REFUSAL);
-      const { reads } = counter;
       await counter.wait(3);
+      const { onRequest } = counter.tt;
+      const refusal = { ...REFUSAL, data: { ...(REFUSAL.data as object), retry_after: 21 } };
+      counter.tt.onRequest = ({ success }) => answer === "refuses" && success(refusal);
+      const { reads } = counter;
       await counter.wait(7);
       assert.equal(counter.reads - reads, 1);
-      counter.tt.onRequest = onRequest;
-      await counter.wait(10);
-      await counter.wait(10);
+      if (answer === "hangs") {
+        await counter.wait(13);
+        assert.equal(counter.page.data.verdict?.canRetry, false);
+        counter.page.retry();
+        await counter.wait(7);
+      } else {
+        counter.tt.onRequest = onRequest;
+        await counter.wait(20);
+      }
       assert.equal(counter.reads - reads, answer === "hangs" ? 2 : 1, answer);
+      assert.equal(counter.page.data.verdict?.canRetry, answer === "refuses");
       counter.page.onUnload();
     }
   });
 
-  test("asks nobody to wait any more when the last read is left out", async () => {
-    const counter = await new Counter().open(() => Promise.resolve());
-    await counter.use();
-    await counter.wait(3);
-    assert.equal(counter.page.data.verdict?.next, "请等半分钟，不要再点，也不要扫码");
-    counter.tt.onRequest = ({ success }) => success(REFUSAL);
-    await counter.wait(7);
-    await counter.wait(20);
-    assert.equal(counter.page.data.verdict?.next, "不要再点、再扫。请店员在抖音来客查核销记录");
-  });
-
-  test("of a times card says how many uses are left, and the next use can be submitted", async () => {
+  test("of a times card says how many uses are left, and a second guest's use can be submitted", async () => {
     const card = (usable: number): Certificate => ({ ...COUPON, kind: "times_card", times: { usable, total: 10 } });
-    const counter = await new Counter([card(7)]).open(() => Promise.resolve(true));
+    const counter = await new Counter([card(10)]).open(() => Promise.resolve(true));
     await counter.use();
-    counter.coupons = [card(6)];
+    counter.coupons = [card(9)];
     await counter.wait(3);
-    assert.deepEqual([counter.band, counter.button], ["✓ 剩余次数 7 次 → 6 次（12.03 16:07）", "立即核销"]);
+    const used = "查 16:07 那一笔：在「人民广场店」已用 1 次，剩 9 次";
+    assert.deepEqual([counter.band, counter.button], [used, "查看其他券 再用一次"]);
     await counter.wait(0.8);
     await counter.use();
-    assert.deepEqual([counter.band, counter.button], [SUBMITTED, "查看其他券"]);
+    const { content, confirmText } = counter.dialogs[1] as Dialog;
+    assert.deepEqual([content, confirmText], ["人民广场店\n16:07 已用 1 次，剩 9 次，再用一次？", "再用一次"]);
+    assert.deepEqual([counter.band, counter.button], [SUBMITTED + PENDING, "查看其他券"]);
+    counter.coupons = [card(8)];
+    await counter.wait(30);
+    counter.back();
+    await counter.wait(7200 - 35);
+    await counter.openCoupon();
+    await counter.comeBack();
+    assert.match(counter.band, /^查 16:07 那一笔：在「人民广场店」已用 1 次，剩 8 次$/);
+    await counter.wait(10);
+    assert.deepEqual([counter.band, counter.button], [WATCH, "立即核销"]);
   });
 
   test("that is running can neither be repeated, nor one of another coupon begin", async () => {
@@ -250,36 +254,43 @@ describe("a submission", () => {
     await counter.use();
     await counter.wait(1);
     await counter.use();
-    assert.deepEqual([counter.band, counter.button, ends.length], ["… 处理中，请等待，不要再点", "处理中…", 1]);
+    assert.deepEqual([counter.band, counter.button, ends.length], [RUNNING, "[处理中…]", 1]);
+    assert.deepEqual([counter.page.data.help, counter.scrolls.length], ["", 1]);
     counter.back();
     assert.deepEqual(
       counter.list.data.usable.map(({ verdict, copies }) => [verdict, copies]),
       [
-        ["… 处理中，请等待，不要再点", ""],
+        ["正在提交，还没核销成功", ""],
         ["", ""],
       ],
     );
     await counter.openCoupon("9");
     await counter.use();
-    assert.deepEqual([counter.band, ends.length, counter.button], ["本店可用", 1, "处理中…"]);
+    assert.deepEqual([counter.band, ends.length, counter.button], ["等 最多一分钟", 1, ""]);
     await counter.wait(60);
-    assert.equal(counter.button, "立即核销");
+    assert.deepEqual([counter.band, counter.button, counter.scrolls.length], [WATCH, "立即核销", 3]);
+    await counter.use();
+    assert.equal(ends.length, 1, "a tap so soon after the button was shown");
     await counter.wait(0.8);
     await counter.use();
     assert.equal(ends.length, 2);
   });
 
   test("that fails must be checked, also after a step back; the console says why, and what a hook must return", async () => {
-    for (const hook of [() => Promise.reject(new Error("not redeemed")), () => Promise.resolve({ statusCode: 404 })]) {
+    for (const hook of [
+      () => Promise.reject(new Error("not redeemed")),
+      () => Promise.resolve({ statusCode: 404 }),
+      async () => {},
+    ]) {
       const counter = await new Counter().open(hook);
       await counter.use();
-      assert.deepEqual([counter.band, counter.button], [UNKNOWN, "查看其他券"]);
+      assert.deepEqual([counter.band, counter.button], [UNKNOWN + PENDING, "查看其他券"]);
       const lines = counter.logged.mock.calls.map((call) => call.arguments.join(" "));
-      assert.match(lines.at(-1) as string, /onSelect must resolve to true or to nothing/);
+      assert.match(lines.at(-1) as string, /onSelect must resolve to true/);
       assert.ok(!lines.join().includes("404"));
       counter.back();
       await counter.openCoupon();
-      assert.equal(counter.band, UNKNOWN);
+      assert.equal(counter.band, UNKNOWN + PENDING);
       counter.page.onUnload();
       mock.restoreAll();
     }
@@ -287,7 +298,7 @@ describe("a submission", () => {
 
   test("that runs for a minute must be checked without a tap, until its late result, also if the clock is set back", async () => {
     for (const [settle, text] of [
-      ["resolve", "✓ 12.03 15:08 已提交"],
+      ["resolve", SUBMITTED],
       ["reject", UNKNOWN],
     ] as const) {
       mock.timers.setTime(NOW * 1000);
@@ -297,12 +308,12 @@ describe("a submission", () => {
       const { now } = Date;
       mock.method(Date, "now", () => now() - 3_600_000);
       await counter.wait(59);
-      assert.equal(counter.page.data.verdict?.kind, "busy");
+      assert.equal(counter.page.data.verdict?.sign, "等");
       await counter.wait(1);
-      assert.deepEqual([counter.band, counter.button], [UNKNOWN, "查看其他券"]);
-      ends[0]?.[settle](undefined as unknown as Error);
+      assert.deepEqual([counter.band, counter.button], [UNKNOWN + PENDING, "查看其他券"]);
+      (ends[0] as { [name: string]: (value: unknown) => void })[settle]?.(true);
       await flush();
-      assert.equal(counter.band, text);
+      assert.equal(counter.band, text + PENDING);
       counter.page.onUnload();
       mock.restoreAll();
     }
@@ -311,47 +322,123 @@ describe("a submission", () => {
   test("that the customer gives up restores the state before", async () => {
     const results = [() => Promise.resolve(false), () => false, () => Promise.resolve(true), () => false];
     const counter = await new Counter().open(() => results.shift()?.());
-    for (const text of ["本店可用", "本店可用", SUBMITTED]) {
+    for (const text of [WATCH, WATCH, SUBMITTED + PENDING]) {
       await counter.use();
       assert.equal(counter.band, text);
       await counter.wait(0.8);
     }
     await counter.wait(30);
     const before = counter.band;
-    assert.equal(counter.button, "再次核销");
+    assert.equal(counter.button, `查看其他券 ${AGAIN}`);
     await counter.wait(0.8);
     await counter.use();
     assert.deepEqual([results.length, counter.band], [0, before]);
+    assert.equal(counter.logged.mock.callCount(), 0);
+    assert.equal((counter.tt.stored.get("redemption.submissions") as object[]).length, 1);
   });
 
-  test("without a promise counts when the complete list lacks the coupon, also if a later update fails", async () => {
-    const counter = await new Counter().open(() => "opened a page");
-    await counter.use();
-    assert.deepEqual([counter.band, counter.button], ["本店可用", "立即核销"]);
-    counter.coupons = [];
-    counter.isOffline = true;
-    await counter.comeBack();
-    assert.equal(counter.page.data.verdict?.canRetry, true);
-    counter.isOffline = false;
-    counter.page.retry();
-    await flush();
-    const gone = `${SUBMITTED}，已不在可用券中（16:07）`;
-    assert.equal(counter.band, gone);
-    counter.isOffline = true;
-    await counter.comeBack();
-    assert.equal(counter.band, gone);
-  });
-
-  test("scrolls to the band when it begins and when it ends", async () => {
-    const { ends, onSelect } = pendingHook();
+  test("is stored: after a restart it is told if it is in the list, for two hours, and is not known to have ended", async () => {
+    const { onSelect } = pendingHook();
     const counter = await new Counter().open(onSelect);
-    assert.equal(counter.scrolls.length, 0);
     await counter.use();
-    assert.equal(counter.scrolls.length, 1);
-    ends[0]?.resolve();
-    await flush();
-    assert.equal(counter.scrolls.length, 2);
+    counter.page.onUnload();
+    const stored = {
+      id: "1",
+      uses: undefined,
+      store: `${STORE.account_id}/6601`,
+      storeName: "人民广场店",
+      at: NOW + 0.8,
+    };
+    assert.deepEqual(counter.tt.stored.get("redemption.submissions"), [stored]);
+    const restart = async (coupons: Certificate[]) => {
+      const restarted = new Counter(coupons);
+      restarted.tt.all.set("lin", counter.tt.stored);
+      return restarted.open(onSelect);
+    };
+    const second = await restart([COUPON]);
+    assert.deepEqual([second.band, second.button], [`${UNKNOWN}${LISTED}。不要再点、再扫`, "查看其他券"]);
+    await second.wait(30);
+    assert.equal(second.button, `查看其他券 ${AGAIN}`);
+    second.page.onUnload();
+    const gone = await restart([]);
+    assert.equal(gone.page.data.verdict, null);
+    gone.page.onUnload();
+    mock.timers.setTime((NOW + 7201) * 1000);
+    assert.equal((await restart([COUPON])).band, WATCH);
   });
+
+  test("of a phone whose storage is broken is told all the same", async () => {
+    const counter = await new Counter().open(() => Promise.resolve(true));
+    counter.tt.onStorage = () => {
+      throw new Error("storage:fail");
+    };
+    await counter.use();
+    assert.equal(counter.band, SUBMITTED + PENDING);
+  });
+});
+
+describe("a hook without a promise", () => {
+  const MESSAGE = /onSelect has returned no promise/;
+  const messages = (counter: Counter) =>
+    counter.logged.mock.calls.filter(({ arguments: [, text] }) => MESSAGE.test(text));
+
+  test("is waited for; while the page is shown, for ten seconds; the console names the mistake after three", async () => {
+    const counter = await new Counter([COUPON, { ...COUPON, certificate_id: "9" }]).open(() => "sent");
+    await counter.use();
+    await counter.wait(2);
+    assert.deepEqual([counter.band, counter.button, messages(counter).length], [RUNNING, "", 0]);
+    await counter.wait(1);
+    assert.equal(messages(counter).length, 1);
+    await counter.wait(6);
+    assert.equal(counter.band, RUNNING);
+    await counter.wait(1);
+    assert.deepEqual([counter.band, counter.button], [UNKNOWN + PENDING, "查看其他券"]);
+    await counter.comeBack();
+    await counter.wait(30);
+    assert.deepEqual([counter.band.slice(0, UNKNOWN.length), counter.button], [UNKNOWN, `查看其他券 ${AGAIN}`]);
+    mock.restoreAll();
+  });
+
+  const lists: [name: string, certificates: Certificate[], band: string, button: string][] = [
+    ["as many uses", [{ ...COUPON, times: { usable: 7 } }], WATCH, "立即核销"],
+    [
+      "fewer uses",
+      [{ ...COUPON, times: { usable: 6 } }],
+      "查 16:07 那一笔：在「人民广场店」已用 1 次，剩 6 次",
+      "查看其他券 再用一次",
+    ],
+    ["no such coupon", [], `${TAPPED}${GONE}`, "查看其他券"],
+  ];
+  for (const [name, certificates, band, button] of lists) {
+    test(`that opens a page is told until the last of the lists after it; then they have ${name}`, async () => {
+      const hook = () => counter.page.onHide();
+      const counter: Counter = new Counter([{ ...COUPON, times: { usable: 7 } }]);
+      await counter.open(hook);
+      await counter.use();
+      await counter.wait(100);
+      assert.equal(messages(counter).length, 0);
+      counter.page.onUnload();
+      counter.list.onShow();
+      await counter.openCoupon();
+      counter.page.onHide();
+      await counter.wait(40);
+      await counter.openCoupon();
+      for (const seconds of [2.2, 7]) {
+        await counter.wait(seconds);
+        assert.deepEqual(
+          [counter.band, counter.button],
+          [`${TAPPED}，抖音仍显示可用（16:09）。不要再点、再扫`, "查看其他券"],
+        );
+      }
+      counter.coupons = certificates;
+      await counter.wait(20);
+      assert.deepEqual(
+        [counter.band.replace("16:10", "16:07").replace("16:09", "16:07"), counter.button],
+        [band, button],
+      );
+      mock.restoreAll();
+    });
+  }
 });
 
 describe("the dialog before a submission", () => {
@@ -366,7 +453,7 @@ describe("the dialog before a submission", () => {
     counter.page.use();
     const [dialog] = counter.dialogs;
     const texts = [dialog?.title, dialog?.content, dialog?.confirmText, dialog?.cancelText];
-    assert.deepEqual(texts, ["双人套餐", "核销这张券？请当着店员的面确认。", "确认核销", "取消"]);
+    assert.deepEqual(texts, ["双人套餐", "人民广场店\n核销这张券？请当着店员的面确认。", "确认核销", "取消"]);
     assert.deepEqual(calls, []);
     dialog?.success({ confirm: true });
     dialog?.success({ confirm: true });
@@ -375,13 +462,13 @@ describe("the dialog before a submission", () => {
     await counter.wait(30);
     await counter.wait(0.8);
     counter.page.use();
-    assert.match(counter.dialogs[1]?.content ?? "", /可能已经核销.*可能多扣/);
+    assert.match(counter.dialogs[1]?.content ?? "", /人民广场店.*16:07.*可能已经核销.*可能多扣/s);
     assert.equal(counter.dialogs[1]?.confirmText, "再次核销");
   });
 
   test("asks what the settings say, or is left to the hook; a host without dialogs goes on", async () => {
     for (const [settings, asked] of [
-      [{ question: "请把手机交给店员" }, ["请把手机交给店员"]],
+      [{ question: "请把手机交给店员" }, ["人民广场店\n请把手机交给店员"]],
       [{ question: "" }, []],
     ] as const) {
       const { calls, onSelect } = counted();
@@ -488,13 +575,12 @@ test("the merchant's switch prevents new submissions, and changes none that runs
   const counter = await new Counter().open(onSelect);
   await counter.use();
   await counter.refresh({}, { redeeming: false, notice: "核销故障，请出示抖音订单" });
-  assert.deepEqual([counter.band, counter.button], ["… 处理中，请等待，不要再点", "处理中…"]);
+  assert.deepEqual([counter.band, counter.button], [RUNNING, "[处理中…]"]);
   ends[0]?.reject(new Error("no answer"));
   await flush();
-  assert.deepEqual([counter.band, counter.button], [UNKNOWN, "查看其他券"]);
+  assert.deepEqual([counter.band, counter.button], [`${UNKNOWN}，还没有结果。查不到，才扫码`, ""]);
   await counter.wait(31);
-  assert.deepEqual([counter.band, counter.button], [`${UNKNOWN}，抖音仍显示可用（16:07）`, "查看其他券"]);
-  assert.equal(counter.page.data.verdict?.next, "请店员在抖音来客查核销记录：没有，才能改由店员核销");
+  assert.deepEqual([counter.band, counter.button], [`${UNKNOWN}${LISTED}。查不到，才扫码`, ""]);
   counter.back();
   assert.deepEqual(counter.list.data.usable[0]?.button, "查看");
   assert.equal(counter.list.data.notice, "核销故障，请出示抖音订单");
@@ -516,9 +602,9 @@ test("during an update, the former coupon stays until the list has it or is comp
   await counter.comeBack();
   assert.deepEqual(seen, [
     ["团购券", "立即核销", true],
-    ["团购券", "立即核销", false],
+    ["团购券", "[立即核销]", false],
   ]);
-  assert.deepEqual([counter.band, counter.button, counter.page.data.canSubmit], ["本店可用", "立即核销", true]);
+  assert.deepEqual([counter.band, counter.button], [WATCH, "立即核销"]);
   counter.coupons = [other];
   await counter.comeBack();
   assert.equal(counter.page.data.detail, null);
@@ -529,17 +615,20 @@ test("the list is read again each minute while 券详情 is shown, ten times wit
   const { reads } = counter;
   for (let minute = 1; minute <= 10; minute += 1) {
     await counter.wait(60);
-    assert.deepEqual([counter.reads - reads, counter.band], [minute, "本店可用"]);
+    assert.deepEqual([counter.reads - reads, counter.band], [minute, SCAN]);
   }
   await counter.wait(60);
   await counter.wait(2);
-  assert.deepEqual([counter.reads - reads, counter.band], [10, "! 未能更新（16:17 的数据）"]);
+  const stopped = "扫 本页未更新（16:17 的数据），不影响扫码。已停止自动查询";
+  assert.deepEqual([counter.reads - reads, counter.band, counter.button], [10, stopped, "重新查询"]);
+  await counter.wait(60);
+  assert.match(await rendered("certificate", counter.page.data), /重新查询/);
   counter.page.onPullDownRefresh();
   await counter.wait(1);
-  assert.deepEqual([counter.reads - reads, counter.band], [11, "本店可用"]);
+  assert.deepEqual([counter.reads - reads, counter.band], [11, SCAN]);
   counter.isOffline = true;
   await counter.wait(60);
-  assert.deepEqual([counter.reads - reads, counter.band], [12, "! 未能更新（16:18 的数据）"]);
+  assert.deepEqual([counter.reads - reads, counter.band], [12, "扫 本页未更新（16:19 的数据），不影响扫码"]);
   counter.page.onHide();
   await counter.wait(600);
   assert.equal(counter.reads - reads, 12);
@@ -557,14 +646,14 @@ test("a part that is lost during an update keeps the coupon, which must be check
     await counter.comeBack();
     assert.deepEqual(
       [counter.page.data.detail?.title, counter.band, counter.page.data.verdict?.canRetry, counter.page.data.canSubmit],
-      ["团购券", "! 未能更新（16:07 的数据）", true, false],
+      ["团购券", "扫 本页未更新（16:07 的数据），不影响扫码", true, false],
     );
   }
   counter.tt.onRequest = onRequest;
   counter.parts = [first];
   counter.page.retry();
   await flush();
-  assert.equal(counter.band, "本店可用");
+  assert.equal(counter.band, WATCH);
 });
 
 test("a part that is loaded later does not make the first one newer", async () => {
@@ -583,7 +672,7 @@ test("a part that is loaded later does not make the first one newer", async () =
   await flush();
   counter.isOffline = true;
   await counter.openCoupon("1");
-  assert.equal(counter.band, "! 未能更新（16:07 的数据）");
+  assert.equal(counter.band, "扫 本页未更新（16:07 的数据），不影响扫码");
 });
 
 test("a store that is closed meanwhile submits nothing, and a pull-down ends", async () => {
@@ -629,7 +718,7 @@ test("a late result begins the reads again: 再次核销 waits for the last of t
     assert.equal(counter.button, "查看其他券");
   }
   await counter.wait(20);
-  assert.equal(counter.button, "再次核销");
+  assert.equal(counter.button, `查看其他券 ${AGAIN}`);
 });
 
 test("reads go on after the clock was set back while a problem was shown", async () => {
@@ -667,18 +756,18 @@ test("a failed update is said on 券详情 until one succeeds, and once in the l
   counter.isOffline = true;
   await counter.wait(50);
   await counter.comeBack();
-  assert.deepEqual([counter.band, counter.page.data.verdict?.canRetry], ["! 未能更新（16:07 的数据）", true]);
+  assert.deepEqual([counter.band, counter.button], ["扫 本页未更新（16:07 的数据），不影响扫码", "重新查询"]);
   counter.page.retry();
-  assert.deepEqual([counter.band, counter.page.data.verdict?.canRetry], ["! 未能更新（16:07 的数据）", false]);
+  assert.deepEqual([counter.band, counter.button], ["扫 本页未更新（16:07 的数据），不影响扫码", ""]);
   await flush();
   counter.back();
   const { stale, usable } = counter.list.data;
-  assert.deepEqual([stale, usable[0]?.verdict], ["! 未能更新（16:07 的数据）", ""]);
+  assert.deepEqual([stale, usable[0]?.verdict], ["本页未更新（16:07 的数据）", ""]);
   await counter.openCoupon();
   counter.isOffline = false;
   counter.page.retry();
   await flush();
-  assert.equal(counter.band, "本店可用");
+  assert.equal(counter.band, SCAN);
 });
 
 describe("time", () => {
@@ -686,18 +775,18 @@ describe("time", () => {
     const hours = { hours: [["16:09", "16:10"]] };
     const times = { start_time: NOW + 60, off_peak: hours, expire_time: NOW + 300 };
     const counter = await new Counter([{ ...COUPON, ...times }]).open();
-    const texts = [counter.band];
+    const texts = [counter.page.data.verdict?.why];
     for (let minute = 1; minute <= 5; minute += 1) {
       await counter.wait(60);
-      texts.push(counter.band);
+      texts.push(counter.page.data.verdict?.why);
     }
     assert.deepEqual(texts, [
-      "! 今天 16:08 起可用",
-      "! 现在 16:08，今天 16:09 起可用",
-      "本店可用",
-      "! 现在 16:10，今天的可用时段已过",
-      "! 现在 16:11，今天的可用时段已过",
-      "! 今天 16:12 已到期",
+      "今天 16:08 起可用",
+      "现在 16:08，今天 16:09 起可用",
+      "",
+      "现在 16:10，今天的可用时段已过",
+      "现在 16:11，今天的可用时段已过",
+      "今天 16:12 已到期",
     ]);
   });
 

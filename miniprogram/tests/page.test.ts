@@ -30,15 +30,17 @@ function certificate(fields: Partial<Certificate>): Certificate {
   return { certificate_id: "1", order_id: "2", kind: "groupon", ...fields };
 }
 
-const USABLE: Verdict = { kind: "usable", text: "本店可用", next: "", use: "yes", canRetry: false, until: NOW };
-const CHECK: Verdict = { ...USABLE, kind: "check", text: "! 暂不可用", use: "no" };
+const PLAIN = { act: "", reason: "", why: "", group: "", canRetry: false, until: NOW };
+const USABLE: Verdict = { ...PLAIN, sign: "点", use: "yes" };
+const SCAN: Verdict = { ...PLAIN, sign: "扫", use: "no" };
+const CHECK: Verdict = { ...SCAN, why: "暂不可用" };
 
-function cardOf(group: Certificate[], verdict = USABLE, order = "", openedId = "", canRedeem = true) {
-  return cardsOf(group, () => ({ verdict, order }), canRedeem, openedId, NOW)[0] as Rows.Card;
+function cardOf(group: Certificate[], verdict = USABLE, order = "", openedId = "") {
+  return cardsOf(group, () => ({ verdict, order }), openedId, NOW)[0] as Rows.Card;
 }
 
-function card(fields: Partial<Certificate>, verdict = USABLE, order = "", canRedeem = true) {
-  return cardOf([certificate(fields)], verdict, order, "", canRedeem);
+function card(fields: Partial<Certificate>, verdict = USABLE, order = "") {
+  return cardOf([certificate(fields)], verdict, order);
 }
 
 describe("a card", () => {
@@ -54,7 +56,6 @@ describe("a card", () => {
       until: "有效期以抖音订单为准",
       isLastDay: false,
       soon: "",
-      kind: "usable",
       verdict: "",
       notes: [],
       paid: "",
@@ -62,7 +63,6 @@ describe("a card", () => {
       code: "",
       word: "去使用",
       button: "去使用",
-      use: "yes",
       label: "团购券，团购券，有效期以抖音订单为准",
       members: [],
     });
@@ -161,21 +161,14 @@ describe("a card", () => {
   test("has a verdict that is not plainly usable, and a button that opens it, in the words of what can be done", () => {
     const locked = card({ expire_time: NOW + 2 * DAY }, CHECK);
     assert.deepEqual(
-      [locked.kind, locked.verdict, locked.button, locked.label],
-      ["check", CHECK.text, "查看", "! 暂不可用，团购券，团购券，有效期至 2026.11.26，后天到期"],
+      [locked.verdict, locked.button, locked.label],
+      [CHECK.why, "查看", "暂不可用，团购券，团购券，有效期至 2026.11.26，后天到期"],
     );
-    const buttons = (["yes", "outlined", "again", "disabled", "leave", "no"] as const).map((use) => {
-      const { button, use: look } = card({}, { ...CHECK, use });
-      return [button, look, card({}, { ...CHECK, use }, "", false).button];
-    });
-    assert.deepEqual(buttons, [
-      ["去使用", "yes", "查看"],
-      ["去使用", "outlined", "查看"],
-      ["去使用", "outlined", "查看"],
-      ["去使用", "disabled", "查看"],
-      ["查看", "outlined", "查看"],
-      ["查看", "outlined", "查看"],
-    ]);
+    const uses = ["yes", "outlined", "instead", "busy", "no"] as const;
+    const buttons = uses.map((use) => card({}, { ...CHECK, use }).button);
+    assert.deepEqual(buttons, ["去使用", "去使用", "去使用", "查看", "查看"]);
+    const submitted = (["more", "again", "no"] as const).map((use) => card({}, { ...CHECK, sign: "查", use }).button);
+    assert.deepEqual(submitted, ["查看", "查看", "查看"]);
   });
 
   test("has a code, its number in the order, and says that it was given away", () => {
@@ -232,12 +225,12 @@ describe("groups", () => {
       verdict: certificate_id === "0002" ? CHECK : USABLE,
       order: "",
     });
-    const cards = cardsOf([twin("0001"), twin("0002"), twin("0003")], marksOf, true, "", NOW);
+    const cards = cardsOf([twin("0001"), twin("0002"), twin("0003")], marksOf, "", NOW);
     assert.deepEqual(
       cards.map(({ copies, verdict }) => [copies, verdict]),
       [
         ["×2", ""],
-        ["", CHECK.text],
+        ["", CHECK.why],
       ],
     );
   });
@@ -251,7 +244,7 @@ describe("groups", () => {
     assert.deepEqual([closed.copies, closed.code, closed.members, closed.notes], ["×2", "", [], []]);
     assert.equal(closed.label, "四人套餐，×2，团购券，有效期以抖音订单为准，查看全部 2 张，每张实付 ¥44.99");
     assert.equal(closed.button, "用 1 张");
-    assert.equal(cardOf(group, USABLE, "", "", false).button, "查看 1 张");
+    assert.equal(cardOf(group, SCAN).button, "查看 1 张");
     const opened = cardOf(group, USABLE, "", "0001");
     assert.deepEqual([opened.unfold, opened.button, opened.word], ["收起", "", "去使用"]);
     assert.deepEqual(opened.members, [
@@ -264,7 +257,7 @@ describe("groups", () => {
 
   test("are at the place of their first certificate", () => {
     const certificates = [twin("0001"), twin("0002", { title: "其他" }), twin("0003")];
-    const cards = cardsOf(certificates, () => ({ verdict: USABLE, order: "" }), true, "", NOW);
+    const cards = cardsOf(certificates, () => ({ verdict: USABLE, order: "" }), "", NOW);
     assert.deepEqual(
       cards.map(({ title, copies }) => title + copies),
       ["四人套餐×2", "其他"],
@@ -393,27 +386,32 @@ describe("messages", () => {
 
   test("count the certificates, and say whether there are more", () => {
     assert.deepEqual(
-      [countText(0, false), countText(7, false), countText(200, true)],
-      ["", "共 7 张可用券", "已找到 200 张可用券"],
+      [countText([], false), countText(["已到期", "", ""], false), countText([""], true), countText(["已到期"], true)],
+      ["", "共 2 张可用券，1 张已到期", "已找到 1 张可用券", "1 张已到期"],
     );
   });
 
   test("ask before a submission, unless the hook does, and name the danger of a second one", () => {
-    assert.equal(dialogOf("双人套餐", undefined, false)?.title, "双人套餐");
-    assert.equal(dialogOf("双人套餐", "把手机交给店员？", false)?.content, "把手机交给店员？");
-    assert.match(dialogOf("双人套餐", "把手机交给店员？", true)?.content ?? "", /可能已经核销/);
-    for (const isAgain of [false, true]) {
-      assert.equal(dialogOf("双人套餐", "", isAgain), undefined);
-      const { confirmText = "", cancelText = "" } = dialogOf("双人套餐", undefined, isAgain) ?? {};
+    const dialog = (use: Messages.Use, question?: string, why = "") =>
+      dialogOf("双人套餐", "人民广场店", question, why, use);
+    assert.equal(dialog("yes")?.title, "双人套餐");
+    assert.equal(dialog("yes", "把手机交给店员？")?.content, "人民广场店\n把手机交给店员？");
+    assert.match(
+      dialog("instead", undefined, "今天 16:07 已到期")?.content ?? "",
+      /店\n今天 16:07 已到期。核销这张券？/,
+    );
+    assert.match(dialog("again", "把手机交给店员？")?.content ?? "", /可能已经核销/);
+    for (const use of ["yes", "outlined", "instead", "more", "again"] as const) {
+      assert.equal(dialog(use, ""), null);
+      const { confirmText = "", cancelText = "" } = dialog(use) ?? {};
       assert.ok([confirmText, cancelText].every(({ length }) => length > 0 && length <= 4));
     }
   });
 
-  test("lead to the Douyin order, or to what the merchant has decided", () => {
-    const { heading, steps } = stepsOf("双人套餐", undefined);
+  test("lead to the Douyin order", () => {
+    const { heading, steps } = stepsOf("双人套餐");
     assert.equal(heading, "请出示抖音订单");
     assert.deepEqual(steps, ["打开抖音「我的订单」", "找到并打开「双人套餐」", "请店员扫描订单中的二维码"]);
-    assert.deepEqual(stepsOf("双人套餐", "请到前台"), { heading: "请到前台", steps: [], otherwise: "" });
   });
 
   test("explain the certificates that are not listed", () => {

@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
 import type * as Clients from "../src/coupons/client/client";
 import type { ListOptions, LoginOptions, Outcome, RequestOptions } from "../src/coupons/client/client";
-import type { Config } from "../src/coupons/settings";
 import { loadBuilt } from "./built";
 import { codeOf, FakeTt, flush, listOf, reply, STORE, settled, tokenOf } from "./fake-tt";
 import { openPage, type Page, start } from "./pages";
@@ -360,40 +359,77 @@ describe("the page", () => {
     }
   });
 
-  test("says nothing of what the former user has submitted", async () => {
+  test("says nothing of what the former user has submitted, forgets nothing, and submits nothing meanwhile", async () => {
     const tt = new FakeTt();
-    start(tt);
-    const { config } = loadBuilt<{ config: Config }>("coupons/config");
-    let submit = () => {};
-    config.onSelect = () =>
-      new Promise<void>((resolve) => {
+    let submit = (_: boolean) => {};
+    const onSelect = () =>
+      new Promise<boolean>((resolve) => {
         submit = resolve;
       });
-    openPage("certificates", { poi_id: STORE.poi_id }).onHide();
+    start(tt, { onSelect });
+    const list = openPage("certificates", { poi_id: STORE.poi_id });
     await flush();
-    for (const isLate of [false, true]) {
-      tt.customer = "lin";
-      const counter = openPage("certificate", { id: "lin" });
-      counter.onHide();
-      counter.onShow();
+    /** Let a customer log in and open the own coupon. */
+    const openAs = async (customer: string) => {
+      tt.customer = customer;
+      list.onShow();
+      list.onPullDownRefresh();
       await flush();
+      list.onHide();
+      const page = openPage("certificate", { id: customer });
       mock.timers.tick(800);
-      counter.use();
-      if (!isLate) {
-        submit();
-        await flush();
-        assert.equal(counter.data.verdict?.kind, "done");
-      }
-      tt.customer = "wang";
-      counter.onHide();
+      return page;
+    };
+    const counter = await openAs("lin");
+    counter.use();
+    for (const [sign, canSubmit] of [
+      ["等", false],
+      ["点", true],
+    ] as const) {
       counter.onShow();
-      submit();
+      counter.onHide();
+      tt.customer = "wang";
+      counter.onShow();
       await flush();
       const { verdict, detail, goneTitle } = counter.data;
       assert.deepEqual([verdict, detail, goneTitle], [null, null, "请在列表中重新选择券"]);
       counter.onHide();
+      const other = await openAs("wang");
+      assert.deepEqual([other.data.verdict?.sign, other.data.canSubmit], [sign, canSubmit]);
+      assert.ok(!JSON.stringify([...tt.stored]).includes('"lin"'));
+      other.onHide();
+      submit(true);
+      await flush();
     }
+    const back = await openAs("lin");
+    assert.equal(back.data.verdict?.sign, "查");
+    back.onHide();
   });
+
+  for (const readable of [true, false]) {
+    test(`forgets no submission when the storage is ${readable ? "cleared" : "unreadable for a moment"}`, async () => {
+      const tt = new FakeTt();
+      start(tt, { onSelect: () => Promise.resolve(true) });
+      openPage("certificates", { poi_id: STORE.poi_id }).onHide();
+      await flush();
+      const counter = openPage("certificate", { id: "lin" });
+      mock.timers.tick(800);
+      counter.use();
+      await flush();
+      tt.stored.clear();
+      tt.onStorage = () => {
+        assert.ok(readable, "storage:fail");
+      };
+      counter.onHide();
+      counter.onShow();
+      tt.onStorage = () => {};
+      await flush();
+      counter.onUnload();
+      const again = openPage("certificate", { id: "lin" });
+      assert.equal(again.data.verdict?.sign, "查");
+      again.onUnload();
+    });
+  }
 
   test("is loaded again if the change is noticed while it is idle", async () => {
     const tt = new FakeTt();

@@ -4,15 +4,23 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Certificate, Problem } from "../src/coupons/client/client";
 import type * as Expiries from "../src/coupons/pages/certificates/expiry";
+import type { Use } from "../src/coupons/pages/certificates/messages";
 import type * as States from "../src/coupons/pages/certificates/state";
+import type * as StoreStates from "../src/coupons/pages/certificates/storeState";
 import type * as Submissions from "../src/coupons/pages/certificates/submission";
 import type * as Verdicts from "../src/coupons/pages/certificates/verdict";
+import type * as Views from "../src/coupons/pages/certificates/view";
 import { loadBuilt } from "./built";
+import { rendered } from "./rendered";
 
 const { INITIAL_STATE, nextState } = loadBuilt<typeof States>("coupons/pages/certificates/state");
 const { expiryOf } = loadBuilt<typeof Expiries>("coupons/pages/certificates/expiry");
-const { newSubmission, stateOf, withList } = loadBuilt<typeof Submissions>("coupons/pages/certificates/submission");
+const { isDropped, newSubmission, readTaps, restored, stateOf, withList } = loadBuilt<typeof Submissions>(
+  "coupons/pages/certificates/submission",
+);
 const { verdictOf } = loadBuilt<typeof Verdicts>("coupons/pages/certificates/verdict");
+const { cardsView, counterView, listView } = loadBuilt<typeof Views>("coupons/pages/certificates/view");
+const { INITIAL_STORE_STATE } = loadBuilt<typeof StoreStates>("coupons/pages/certificates/storeState");
 
 const MINUTE = 60;
 const HOUR = 3600;
@@ -27,191 +35,195 @@ const PROBLEM: Problem = { code: "network", status: 0, detail: "", action: "retr
 interface Situation {
   fields?: Partial<Certificate>;
   submission?: Partial<Submissions.Submission>;
+  /** That of another coupon. */
+  other?: Partial<Submissions.Submission>;
   list?: Partial<States.ListState>;
   now?: number;
+  counterText?: string;
 }
 
-/** Judge a coupon of a list that was read just now, unless the situation says otherwise. */
-function judge({ fields, submission, list, now = NOW }: Situation) {
+const TAP: Submissions.Tap = { id: "1", store: "7/6601", storeName: "人民广场店", at: NOW };
+
+/** A coupon of a list that was read just now, unless the situation says otherwise. */
+function stateOfShop({ fields, submission, other, list, now = NOW }: Situation) {
   const certificate = { ...COUPON, ...fields };
   const listed = { ...INITIAL_STATE, certificates: [certificate], updatedAt: now, ...list };
-  const calls = new Map<string, Submissions.Submission>();
-  if (submission) {
-    calls.set("1", { ...newSubmission(1, certificate, "", NOW), ...submission });
-  }
-  return verdictOf(certificate, listed, calls, now);
+  const submissions = [submission && { ...TAP, ...submission }, other && { ...TAP, id: "9", ...other }]
+    .filter((tap) => tap !== undefined)
+    .map((tap) => ({ ...restored(tap), ...tap }));
+  return { certificate, list: listed, submissions, store: "7/6601", now };
+}
+
+/** Judge it in a shop with 立即核销, or without. */
+function judge({ counterText = "", ...situation }: Situation, redeems = true) {
+  const { certificate, now, ...state } = stateOfShop(situation);
+  return verdictOf(certificate, { ...state, redeems, counterText }, now);
 }
 
 /** What the list of a later read says. */
 const seen = (certificate?: Certificate) => ({ seen: { read: 5, at: NOW + MINUTE, certificate } });
 const SUBMITTED = { state: "submitted" } as const;
-const UNKNOWN = { state: "unknown" } as const;
-const CARD = { times: { usable: 7 } };
-const FEWER = { ...SUBMITTED, certificate: { ...COUPON, ...CARD }, ...seen({ ...COUPON, times: { usable: 6 } }) };
-const ASK = "请店员在抖音来客查核销记录";
+const LISTED = { ...SUBMITTED, ...seen(COUPON) };
+const FEWER = { ...SUBMITTED, uses: 10, ...seen({ ...COUPON, times: { usable: 9 } }) };
+const RUNNING = { state: "running" } as const;
+const STALE = { isStale: true };
 
-/** What the first character of a verdict says; no sign: usable. */
-const KINDS: { [sign: string]: Verdicts.Verdict["kind"] } = { "✓": "done", "!": "check", "…": "busy" };
-const rows: [name: string, situation: Situation, text: string, use: Verdicts.Use][] = [
-  ["plainly usable", { fields: { start_time: NOW, expire_time: NOW + 1 } }, "本店可用", "yes"],
-  ["the hook runs", { submission: { state: "running" } }, "… 处理中，请等待，不要再点", "disabled"],
-  ["submitted", { submission: SUBMITTED }, "✓ 12.03 16:07 已提交", "leave"],
-  [
-    "the complete list does not have it",
-    { submission: { ...SUBMITTED, ...seen() } },
-    "✓ 12.03 16:07 已提交，已不在可用券中（16:08）",
-    "leave",
-  ],
-  [
-    "a list still has it",
-    { submission: { ...SUBMITTED, ...seen(COUPON) } },
-    "! 12.03 16:07 已提交，抖音仍显示可用（16:08）",
-    "leave",
-  ],
-  [
-    "and so does the last list",
-    { submission: { ...SUBMITTED, ...seen(COUPON), lastRead: 5 } },
-    "! 12.03 16:07 已提交，抖音仍显示可用（16:08）",
-    "again",
-  ],
-  [
-    "and the present one does not",
-    { submission: { ...SUBMITTED, ...seen(COUPON), lastRead: 5 }, list: { certificates: [], problem: PROBLEM } },
-    "! 12.03 16:07 已提交，抖音仍显示可用（16:08）",
-    "leave",
-  ],
-  [
-    "and it is locked",
-    { fields: { lock: { status: 1 } }, submission: { ...SUBMITTED, ...seen(COUPON), lastRead: 5 } },
-    "! 12.03 16:07 已提交，抖音仍显示可用（16:08）",
-    "leave",
-  ],
-  ["a times card has fewer uses", { submission: FEWER }, "✓ 剩余次数 7 次 → 6 次（12.03 16:08）", "outlined"],
-  ["and has expired", { submission: FEWER, fields: { expire_time: NOW - DAY } }, "! 2026.12.02 已到期", "outlined"],
-  ["the result is unknown", { submission: UNKNOWN }, "! 未能确认是否核销", "leave"],
-  [
-    "and the complete list does not have it",
-    { submission: { ...UNKNOWN, ...seen() } },
-    "! 未能确认是否核销，已不在可用券中（16:08）",
-    "leave",
-  ],
-  [
-    "and the last list still has it",
-    { submission: { ...UNKNOWN, ...seen(COUPON), lastRead: 4 } },
-    "! 未能确认是否核销，抖音仍显示可用（16:08）",
-    "again",
-  ],
-  ["the hook has returned without a promise", { submission: { state: "returned" } }, "本店可用", "yes"],
-  ["locked", { fields: { lock: { status: 1 } } }, "! 暂不可用，可能在退款或转赠中", "no"],
-  ["another lock", { fields: { lock: { scene: 1000 } } }, "! 暂不可用，可能在退款或转赠中", "no"],
-  ["starts today", { fields: { start_time: NOW + 58 * MINUTE } }, "! 今天 17:05 起可用", "outlined"],
-  ["starts tomorrow", { fields: { start_time: NOW + DAY } }, "! 2026.12.04 起可用", "outlined"],
-  ["expired today", { fields: { expire_time: NOW - MINUTE } }, "! 今天 16:06 已到期", "outlined"],
-  ["expires now", { fields: { expire_time: NOW } }, "! 今天 16:07 已到期", "outlined"],
-  ["expired before", { fields: { expire_time: NOW - DAY } }, "! 2026.12.02 已到期", "outlined"],
-  ["the update has failed", { list: { isStale: true } }, "! 未能更新（16:07 的数据）", "outlined"],
-  [
-    "on another day",
-    { list: { isStale: true, updatedAt: NOW }, now: NOW + DAY },
-    "! 未能更新（12.03 16:07 的数据）",
-    "disabled",
-  ],
-  ["the list was read 61 s ago", { list: { updatedAt: NOW - 61 } }, "本店可用", "yes"],
-  ["62 s ago", { list: { updatedAt: NOW - 62 } }, "! 未能更新（16:05 的数据）", "outlined"],
-  ["the clock was set back", { list: { updatedAt: NOW + 1 } }, "! 未能更新（16:07 的数据）", "disabled"],
-  [
-    "an update has not reached it yet",
-    { list: { certificates: [], former: [COUPON], activity: "more" } },
-    "本店可用",
-    "disabled",
-  ],
-  ["the list was read 299 s ago", { list: { updatedAt: NOW - 299 } }, "! 未能更新（16:02 的数据）", "outlined"],
-  ["300 s ago", { list: { updatedAt: NOW - 300 } }, "! 未能更新（16:02 的数据）", "disabled"],
-  [
-    "an update has ended before it reached it",
-    { list: { certificates: [], former: [COUPON], problem: PROBLEM } },
-    "! 未能更新（16:07 的数据）",
-    "disabled",
-  ],
-  ["no uses are left", { fields: { times: { usable: 0 } } }, "! 剩余 0 次", "outlined"],
-  ["within its hours", { fields: { off_peak: HOURS } }, "本店可用", "yes"],
-  [
-    "before its hours",
-    { fields: { off_peak: HOURS }, now: NOW - 3 * HOUR },
-    "! 现在 13:07，今天 14:00 起可用",
-    "outlined",
-  ],
-  ["after its hours", { fields: { off_peak: HOURS }, now: NOW + HOUR }, "! 现在 17:07，今天的可用时段已过", "outlined"],
-  [
-    "a restricted kind without hours",
-    { fields: { off_peak: { limit_type: 1 } } },
-    "! 可用时段请看抖音订单",
-    "outlined",
-  ],
+const SCAN = "扫 扫抖音订单里的二维码";
+const FIRST = "扫 先扫抖音订单里的二维码";
+const DIRECT = "扫 直接扫抖音订单里的二维码，不用等";
+const WATCH = "点 看着顾客点「立即核销」";
+const WAIT = "等 请等待，不要再点";
+const CHECK = "查 先查核销记录，查到才算核销";
+const TAPPED = "16:07 在「人民广场店」点的";
+const PLAIN = "刚才点过的，先查核销记录；本页不能当券";
+const NOT_LISTED = { certificates: [], former: [COUPON] };
+
+/** The sign and the act, the reason, and the button in a shop with 立即核销; then what differs in one without. */
+// biome-ignore format: one row a line
+const rows: [string, Situation, act: string, reason: string, use: Use, scan?: [act: string, reason: string]][] = [
+  ["usable", {}, WATCH, PLAIN, "yes", [SCAN, "本页不能当券，验券成功才算"]],
+  ["at its first and last second", { fields: { start_time: NOW, expire_time: NOW + 1 } }, WATCH, PLAIN, "yes", [SCAN, ""]],
+  ["within its hours", { fields: { off_peak: HOURS } }, WATCH, PLAIN, "yes", [SCAN, ""]],
+  ["61 s old", { list: { updatedAt: NOW - 61 } }, WATCH, PLAIN, "yes", [SCAN, ""]],
+  ["299 s old, updated", { list: { updatedAt: NOW - 299, activity: "refresh" } }, WATCH, PLAIN, "yes", [SCAN, ""]],
+  ["not read yet", { list: { ...NOT_LISTED, activity: "more" } }, WATCH, PLAIN, "yes", [SCAN, ""]],
+  ["starts today", { fields: { start_time: NOW + 58 * MINUTE } }, FIRST, "今天 17:05 起可用。扫不出来：到时间再用，或换一张券", "instead"],
+  ["starts tomorrow", { fields: { start_time: NOW + DAY } }, FIRST, "2026.12.04 起可用", "instead"],
+  ["expired today", { fields: { expire_time: NOW } }, FIRST, "今天 16:07 已到期。扫不出来：换一张券", "instead"],
+  ["expired before", { fields: { expire_time: NOW - DAY } }, FIRST, "2026.12.02 已到期", "instead"],
+  ["before its hours", { fields: { off_peak: HOURS }, now: NOW - 3 * HOUR }, FIRST, "现在 13:07，今天 14:00 起可用。扫不出来：到时间再用", "instead"],
+  ["after its hours", { fields: { off_peak: HOURS }, now: NOW + HOUR }, FIRST, "现在 17:07，今天的可用时段已过。扫不出来：换一张券", "instead"],
+  ["no uses", { fields: { times: { usable: 0 } } }, FIRST, "剩余 0 次。扫不出来：换一张券", "instead"],
+  ["expired, and the list is 300 s old", { fields: { expire_time: NOW }, list: { updatedAt: NOW - 300 } }, FIRST, "今天 16:07 已到期", "no"],
+  ["locked", { fields: { lock: { status: 1 } } }, FIRST, "可能在退款或转赠中。扫不出来：换一张券", "no"],
+  ["locked, another one runs", { fields: { lock: { scene: 9 } }, other: RUNNING }, FIRST, "可能在退款或转赠中", "no"],
+  ["weekdays", { fields: { off_peak: { ...HOURS, weekdays: [1] } } }, WATCH, "可用日期请看抖音订单", "outlined", [SCAN, ""]],
+  ["weekdays, outside its hours", { fields: { off_peak: { ...HOURS, weekdays: [1] } }, now: NOW + HOUR }, FIRST, "现在 17:07", "instead"],
+  ["unreadable hours", { fields: { off_peak: { limit_type: 1 } } }, WATCH, "可用时段请看抖音订单", "outlined", [SCAN, ""]],
+  ["an update has failed", { list: STALE }, DIRECT, "本页未更新（16:07 的数据），不影响扫码", "instead"],
+  ["an update has failed, another runs", { list: { ...STALE, activity: "refresh" } }, DIRECT, "本页未更新（16:07 的数据），不影响扫码", "instead"],
+  ["62 s old", { list: { updatedAt: NOW - 62 } }, DIRECT, "本页未更新（16:05 的数据），不影响扫码。已停止自动查询", "instead"],
+  ["300 s old", { list: { updatedAt: NOW - 300, ...STALE } }, DIRECT, "本页未更新（16:02 的数据），不影响扫码。扫不了：先重新查询", "no", [DIRECT, "本页未更新（16:02 的数据），不影响扫码"]],
+  ["300 s old, updated", { list: { updatedAt: NOW - 300, activity: "refresh" } }, DIRECT, "本页未更新（16:02 的数据），不影响扫码。扫不了：先重新查询", "no", [DIRECT, "本页未更新"]],
+  ["the clock was set back", { list: { updatedAt: NOW + 1 } }, DIRECT, "本页未更新（16:07 的数据）", "no"],
+  ["an update ended before it", { list: { ...NOT_LISTED, problem: PROBLEM } }, DIRECT, "本页未更新（16:07 的数据），不影响扫码", "instead"],
+  ["the hook runs", { submission: RUNNING }, WAIT, "正在提交，还没核销成功", "busy", [WAIT, "正在提交，还没核销成功"]],
+  ["it returned no promise", { submission: { state: "returned" } }, WAIT, "正在提交，还没核销成功", "no", [WAIT, ""]],
+  ["another one runs", { other: RUNNING }, "等 另一张券正在提交", "最多一分钟", "no", [SCAN, ""]],
+  ["another one runs, expired", { other: RUNNING, fields: { expire_time: NOW } }, "等 另一张券正在提交", "最多一分钟", "no", [FIRST, ""]],
+  ["another one runs, 300 s old", { other: RUNNING, list: { updatedAt: NOW - 300 } }, DIRECT, "本页未更新", "no"],
+  ["submitted", { submission: SUBMITTED }, CHECK, `${TAPPED}，已提交，还没有结果。不要再点、再扫`, "no", [CHECK, `${TAPPED}，已提交，还没有结果。查不到，才扫码`]],
+  ["unknown", { submission: {} }, CHECK, `${TAPPED}，未能确认是否核销，还没有结果`, "no", [CHECK, ""]],
+  ["left", { submission: { state: "left" } }, CHECK, `${TAPPED}，还没有结果。不要再点、再扫`, "no", [CHECK, ""]],
+  ["gone", { submission: { ...SUBMITTED, ...seen() } }, CHECK, `${TAPPED}，已提交，已不在可用券中（16:08）`, "no", [CHECK, `${TAPPED}，已提交，已不在可用券中（16:08）。查不到，才扫码`]],
+  ["listed", { submission: LISTED }, CHECK, `${TAPPED}，已提交，抖音仍显示可用（16:08）。不要再点、再扫`, "no", [CHECK, ""]],
+  ["listed at last", { submission: { ...LISTED, lastRead: 5 } }, CHECK, `${TAPPED}，已提交，抖音仍显示可用（16:08）。查不到，叫店长`, "again", [CHECK, `${TAPPED}，已提交，抖音仍显示可用（16:08）。查不到，才扫码`]],
+  ["listed at last, another one runs", { submission: { ...LISTED, lastRead: 5 }, other: RUNNING }, CHECK, `${TAPPED}，已提交`, "no", [CHECK, ""]],
+  ["listed at last, and locked", { submission: { ...LISTED, lastRead: 5 }, fields: { lock: {} } }, CHECK, `${TAPPED}，已提交`, "no", [CHECK, ""]],
+  ["listed at last, then lost", { submission: { ...LISTED, lastRead: 5 }, list: { ...NOT_LISTED, problem: PROBLEM } }, CHECK, TAPPED, "no", [CHECK, ""]],
+  ["listed at last, 300 s old", { submission: { ...LISTED, lastRead: 5 }, list: { updatedAt: NOW - 300 } }, CHECK, TAPPED, "no", [CHECK, ""]],
+  ["fewer uses", { submission: FEWER }, CHECK, "16:07 那一笔：在「人民广场店」已用 1 次，剩 9 次", "more", [CHECK, "16:07 那一笔：在「人民广场店」已用 1 次，剩 9 次。查不到，才扫码"]],
+  ["fewer uses, none left", { submission: { ...FEWER, uses: 1, ...seen({ ...COUPON, times: { usable: 0 } }) } }, CHECK, "16:07 那一笔：在「人民广场店」已用 1 次，剩 0 次", "no", [CHECK, ""]],
+  ["two hours after the tap", { submission: FEWER, now: NOW + 2 * HOUR - 1 }, CHECK, "16:07 那一笔", "more", [CHECK, ""]],
+  ["later", { submission: FEWER, now: NOW + 2 * HOUR }, WATCH, PLAIN, "yes", [SCAN, ""]],
+  ["on the next day", { submission: { at: MIDNIGHT - 1 }, now: MIDNIGHT + HOUR }, CHECK, "12.03 23:59 在「人民广场店」点的", "no", [CHECK, ""]],
+  ["in another store", { submission: { ...LISTED, lastRead: 5, store: "7/6602" } }, CHECK, `${TAPPED}，请那家店查`, "no", [CHECK, `${TAPPED}，请那家店查。查不到，才扫码`]],
+  ["in another store without a name", { submission: { ...FEWER, store: "7/6602", storeName: "" } }, CHECK, "16:07 在另一家门店点的，请那家店查", "no", [CHECK, ""]],
 ];
 
 describe("the verdict on a coupon", () => {
-  for (const [name, situation, text, use] of rows) {
-    test(`${name}: ${text || "none"}`, () => {
-      const verdict = judge(situation);
-      assert.deepEqual([verdict.kind, verdict.text, verdict.use], [KINDS[text.charAt(0)] || "usable", text, use]);
+  for (const [name, situation, act, reason, use, scan] of rows) {
+    test(`${name}: ${act}`, () => {
+      const shown = (redeems: boolean) => {
+        const verdict = judge(situation, redeems);
+        return { ...verdict, act: `${verdict.sign} ${verdict.act}` };
+      };
+      const [tap, without] = [shown(true), shown(false)];
+      assert.deepEqual([tap.act, tap.reason.slice(0, reason.length), tap.use], [act, reason, use]);
+      const [scanned, because] = scan ?? [act, ""];
+      assert.deepEqual([without.act, without.reason.slice(0, because.length)], [scanned, because]);
+      assert.ok(without.use === "no" || without.use === "busy");
+      assert.ok(without.sign !== "查" || without.reason.endsWith("查不到，才扫码"));
     });
   }
 
+  test("is rendered, with a problem and without, and on pages that were left open", async () => {
+    const stores = { ...INITIAL_STORE_STATE, accountId: "7", poiId: "6601" };
+    const pages = { clock: "", textSize: 16, isUnchosen: false };
+    for (const [name, situation] of rows) {
+      for (const problem of [undefined, PROBLEM]) {
+        for (const seconds of [0, 12 * MINUTE, DAY]) {
+          const { submissions, now, list: listed } = stateOfShop(situation);
+          const list = { ...listed, problem };
+          const config = { api: "", account_id: "7", basePath: "", onSelect: () => {} };
+          const { view } = counterView(list, stores, submissions, config, "1", now + seconds);
+          assert.match(
+            await rendered("certificate", { ...pages, ...view }),
+            new RegExp(`>${view.verdict?.act}<`),
+            name,
+          );
+          const { cards } = cardsView(list, stores, submissions, config, "1", now + seconds);
+          await rendered("certificates", { ...pages, ...listView(list, stores, config, now + seconds), ...cards });
+        }
+      }
+    }
+  });
+
+  test("with counterText orders no scan", () => {
+    for (const [name, situation] of rows) {
+      for (const redeems of [true, false]) {
+        const { sign, act, reason } = judge({ ...situation, counterText: "请到收银台" }, redeems);
+        assert.ok(sign !== "扫" || act === "请到收银台", name);
+        assert.ok(reason && !/扫码|扫抖音|扫不/.test(reason), `${name}: ${reason}`);
+      }
+    }
+  });
+
   test("is the first that applies", () => {
-    const fields = { lock: {}, start_time: NOW + DAY, expire_time: NOW - DAY, off_peak: { ...HOURS, weekdays: [1] } };
-    const situation = { fields, list: { isStale: true }, now: NOW + HOUR };
+    const fields = { lock: {}, start_time: NOW + DAY, expire_time: NOW - DAY, times: { usable: 0 }, off_peak: HOURS };
+    const situation: Situation = { list: STALE, other: RUNNING, now: NOW + HOUR };
     const { lock: _, ...unlocked } = fields;
     const { start_time: __, ...started } = unlocked;
     const { expire_time: ___, ...current } = started;
+    const { times: ____, ...used } = current;
     const situations: [Situation, string][] = [
-      [{ ...situation, submission: { state: "running", at: NOW + HOUR } }, "… 处理中"],
-      [{ ...situation, submission: SUBMITTED }, "✓ 12.03 16:07 已提交"],
-      [{ ...situation, submission: UNKNOWN }, "! 未能确认"],
-      [{ ...situation, submission: FEWER }, "! 暂不可用"],
-      [{ ...situation, submission: FEWER, fields: unlocked }, "! 2026.12.04 起可用"],
-      [{ ...situation, submission: FEWER, fields: started }, "! 2026.12.02 已到期"],
-      [{ ...situation, submission: FEWER, fields: current }, "! 未能更新"],
-      [{ ...situation, submission: FEWER, fields: current, list: {} }, "✓ 剩余次数"],
-      [{ ...situation, fields: current, list: {} }, "! 现在 17:07"],
-      [{ ...situation, fields: current, list: {}, now: NOW }, "! 可用日期"],
+      [{ ...situation, fields, submission: RUNNING }, "正在提交"],
+      [{ ...situation, fields, submission: SUBMITTED }, TAPPED],
+      [{ ...situation, fields }, "可能在退款"],
+      [{ ...situation, fields: unlocked }, "最多一分钟"],
+      [{ list: STALE, fields: unlocked, now: NOW + HOUR }, "2026.12.04 起可用"],
+      [{ list: STALE, fields: started, now: NOW + HOUR }, "2026.12.02 已到期"],
+      [{ list: STALE, fields: current, now: NOW + HOUR }, "本页未更新"],
+      [{ fields: current, now: NOW + HOUR }, "剩余 0 次"],
+      [{ fields: used, now: NOW + HOUR }, "现在 17:07"],
     ];
     assert.deepEqual(
-      situations.map(([each, text]) => judge(each).text.startsWith(text)),
+      situations.map(([each, text]) => judge(each).reason.startsWith(text)),
       situations.map(() => true),
     );
   });
 
-  test("says what to do next, and who does it", () => {
-    const nexts: [Situation, string][] = [
-      [{}, ""],
-      [{ fields: { off_peak: HOURS } }, "正在可用时段内"],
-      [{ submission: SUBMITTED }, `还没有结果。${ASK}，查到才算核销`],
-      [{ submission: { ...SUBMITTED, ...seen() } }, `${ASK}，查到才算核销`],
-      [{ submission: { ...SUBMITTED, ...seen(COUPON) } }, "请等半分钟，不要再点，也不要扫码"],
-      [{ submission: { ...UNKNOWN, ...seen(COUPON), lastRead: 5 } }, `${ASK}：没有，才能再次核销`],
-      [{ fields: { lock: {} }, submission: { ...UNKNOWN, ...seen(COUPON), lastRead: 5 } }, `不要再点、再扫。${ASK}`],
-      [{ submission: { ...UNKNOWN, ...seen(COUPON), lastRead: 6 } }, `不要再点、再扫。${ASK}`],
-      [{ submission: UNKNOWN }, `不要再点、再扫。${ASK}`],
-      [{ submission: { ...UNKNOWN, ...seen() } }, `可能已经核销。${ASK}`],
-      [{ fields: { lock: {} } }, "请在抖音「我的订单」中查看，或换一张券"],
-      [{ list: { isStale: true } }, "网络不好或系统繁忙，请先重新查询"],
-      [{ list: { isStale: true, activity: "refresh" } }, "正在更新…"],
+  test("can be updated only after a failed update or the last read, and not during another one", () => {
+    const situations: [Situation, boolean][] = [
+      [{}, false],
+      [{ list: STALE }, true],
+      [{ list: { ...STALE, activity: "refresh" } }, false],
+      [{ fields: { expire_time: NOW }, list: { updatedAt: NOW - 300 } }, true],
+      [{ fields: { lock: {} }, list: { updatedAt: NOW - 300 } }, false],
+      [{ submission: SUBMITTED }, false],
+      [{ submission: { ...SUBMITTED, lastRead: 5 } }, true],
+      [{ submission: { ...LISTED, lastRead: 6 } }, true],
+      [{ submission: { ...LISTED, lastRead: 5 } }, false],
+      [{ submission: { ...LISTED, lastRead: 5 }, list: { updatedAt: NOW - 300 } }, true],
+      [{ submission: { ...SUBMITTED, ...seen(), lastRead: 5 } }, false],
+      [{ submission: { ...FEWER, lastRead: 5 } }, false],
+      [{ submission: { ...LISTED, lastRead: 6, store: "7/6602" } }, false],
     ];
-    for (const [situation, next] of nexts) {
-      assert.equal(judge(situation).next, next);
-    }
-  });
-
-  test("can be updated only after a failed update, and not during another one", () => {
-    const retries = [{}, { isStale: true }, { isStale: true, activity: "refresh" as const }].map((list) =>
-      judge({ list }),
-    );
-    const submissions = [UNKNOWN, { ...UNKNOWN, lastRead: 5 }, { ...UNKNOWN, ...seen(COUPON), lastRead: 6 }];
     assert.deepEqual(
-      [...retries, ...submissions.map((submission) => judge({ submission }))].map(({ canRetry }) => canRetry),
-      [false, true, false, false, true, true],
+      situations.map(([situation]) => judge(situation).canRetry),
+      situations.map(([, canRetry]) => canRetry),
     );
+    assert.ok(!judge({ submission: { ...SUBMITTED, lastRead: 5 } }, false).canRetry, "no button without 立即核销");
   });
 
   test("is that of the last update that has ended", () => {
@@ -240,6 +252,7 @@ describe("the verdict on a coupon", () => {
   });
 });
 
+// biome-ignore format: one row a line
 const hours: [string[][] | undefined, time: string, text: string][] = [
   [[["14:00", "17:00"]], "13:59", "现在 13:59，今天 14:00 起可用"],
   [[["14:00", "17:00"]], "14:00", ""],
@@ -250,31 +263,10 @@ const hours: [string[][] | undefined, time: string, text: string][] = [
   [[["22:00", "02:00"]], "02:00", "现在 02:00，今天 22:00 起可用"],
   [[["00:00", "24:00"]], "23:59", ""],
   [[["10:00", "10:00"]], "09:00", ""],
-  [
-    [
-      ["9:30", "11:00"],
-      ["14:00:00", "17:00:30"],
-    ],
-    "17:00",
-    "",
-  ],
-  [
-    [
-      ["9:30", "11:00"],
-      ["14:00", "17:00"],
-    ],
-    "12:00",
-    "现在 12:00，今天 14:00 起可用",
-  ],
+  [[["9:30", "11:00"], ["14:00:00", "17:00:30"]], "17:00", ""],
+  [[["9:30", "11:00"], ["14:00", "17:00"]], "12:00", "现在 12:00，今天 14:00 起可用"],
   [[["晚市", "打烊"]], "16:00", "可用时段请看抖音订单"],
-  [
-    [
-      ["14:00", "17:00"],
-      ["晚市", "打烊"],
-    ],
-    "16:00",
-    "可用时段请看抖音订单",
-  ],
+  [[["14:00", "17:00"], ["晚市", "打烊"]], "16:00", "可用时段请看抖音订单"],
   [[["14:60", "17:00"]], "16:00", "可用时段请看抖音订单"],
   [[["14:00", "25:00"]], "16:00", "可用时段请看抖音订单"],
   [[["14:00"]], "16:00", "可用时段请看抖音订单"],
@@ -289,23 +281,24 @@ describe("hours in China", () => {
       const [hour = 0, minute = 0] = time.split(":").map(Number);
       const off_peak = value ? { hours: value } : { limit_type: 1 };
       const verdict = judge({ fields: { off_peak }, now: MIDNIGHT + hour * HOUR + minute * MINUTE });
-      assert.equal(verdict.text, text ? `! ${text}` : "本店可用");
+      assert.equal(verdict.why, text);
     });
   }
 
   test("do not help against weekdays and dates, whose numbers are not documented", () => {
     for (const limit of [{ weekdays: [0] }, { start_time: 5 }, { end_time: NOW }]) {
-      const text = "! 可用日期请看抖音订单";
-      assert.equal(judge({ fields: { off_peak: { ...HOURS, ...limit } } }).text, text);
-      assert.equal(judge({ fields: { off_peak: limit } }).text, text);
+      const text = "可用日期请看抖音订单";
+      assert.equal(judge({ fields: { off_peak: { ...HOURS, ...limit } } }).why, text);
+      assert.equal(judge({ fields: { off_peak: limit } }).why, text);
     }
-    assert.equal(judge({ fields: { off_peak: { ...HOURS, weekdays: [] } } }).text, "本店可用");
+    assert.equal(judge({ fields: { off_peak: { ...HOURS, weekdays: [] } } }).why, "");
   });
 });
 
 describe("the next change", () => {
   const changes: [string, Situation, number][] = [
     ["the end of what the list says", {}, NOW + 62],
+    ["two hours after a tap", { submission: { at: NOW - 2 * HOUR + 5 } }, NOW + 5],
     ["the end of its use", { list: { updatedAt: NOW - 290 } }, NOW + 10],
     ["midnight in China, when words such as 今天 change", { list: { updatedAt: 0 } }, MIDNIGHT],
     ["the start", { fields: { start_time: NOW + 30 } }, NOW + 30],
@@ -323,8 +316,8 @@ describe("the next change", () => {
 
   /** What a page shows of a list that was read once: verdict and expiry. */
   function shown(situation: Situation, now: number) {
-    const { text, until } = judge({ ...situation, list: { updatedAt: NOW, ...situation.list }, now });
-    return { text: text + JSON.stringify(expiryOf({ ...COUPON, ...situation.fields }, now)), until };
+    const { until, ...said } = judge({ ...situation, list: { updatedAt: NOW, ...situation.list }, now });
+    return { text: JSON.stringify(said) + JSON.stringify(expiryOf({ ...COUPON, ...situation.fields }, now)), until };
   }
 
   test("comes before no other change", () => {
@@ -341,8 +334,9 @@ describe("the next change", () => {
           },
         },
       },
-      { list: { isStale: true } },
+      { list: STALE },
       { list: { updatedAt: NOW + DAY } },
+      { submission: LISTED },
     ];
     for (const situation of situations) {
       const texts = new Set<string>();
@@ -362,9 +356,8 @@ describe("the next change", () => {
 describe("a submission", () => {
   const ends: [result: unknown, isPromise: boolean, end: Submissions.End][] = [
     [true, true, "submitted"],
-    [undefined, true, "submitted"],
+    [undefined, true, "unknown"],
     [false, true, "cancelled"],
-    [null, true, "unknown"],
     [{ statusCode: 404 }, true, "unknown"],
     ["true", true, "unknown"],
     [1, true, "unknown"],
@@ -378,7 +371,7 @@ describe("a submission", () => {
     });
   }
 
-  const call = { ...newSubmission(1, COUPON, "", NOW), ...SUBMITTED, endedIn: 2 };
+  const call = { ...newSubmission(1, COUPON, "7/6601", "", NOW), ...SUBMITTED, endedIn: 2 };
   const read = { ...INITIAL_STATE, reads: 3, shownRead: 3, updatedAt: NOW + 1 };
   const other = { ...COUPON, certificate_id: "9" };
   const lists: [name: string, list: Partial<States.ListState>, seen: boolean | undefined][] = [
@@ -397,9 +390,23 @@ describe("a submission", () => {
     });
   }
 
-  test("without a promise is submitted when the complete list does not have it", () => {
-    const returned = { ...call, state: "returned" as const };
-    assert.equal(withList(returned, { ...read, certificates: [COUPON] }).state, "returned");
-    assert.equal(withList(returned, read).state, "submitted");
+  test("of a hook that has opened a page is dropped if the last list has the coupon with as many uses", () => {
+    const card = (usable: number) => ({ ...COUPON, times: { usable } });
+    const left = { ...call, uses: 7, state: "left" as const };
+    const after = (certificates: Certificate[], fields: Partial<Submissions.Submission> = {}) =>
+      isDropped(withList({ ...left, lastRead: 3, ...fields }, { ...read, certificates }));
+    assert.deepEqual(
+      [after([card(7)]), after([COUPON]), after([card(6)]), after([]), after([card(7)], { lastRead: 4 })],
+      [true, true, false, false, false],
+    );
+    assert.equal(after([card(7)], { state: "unknown" }), false);
+  });
+
+  test("is read from the storage for two hours, whatever else is there", () => {
+    const old = { ...TAP, id: "8", at: NOW - 2 * HOUR };
+    assert.deepEqual(readTaps([TAP, old, { id: 5 }], NOW), [TAP]);
+    for (const stored of ["", null, {}, [null]]) {
+      assert.throws(() => readTaps(stored, NOW));
+    }
   });
 });

@@ -49,7 +49,7 @@ describe("the list", () => {
 
   test("that is old has its time, and offers no more of it", () => {
     const { stale, more, empty } = view({ ...LISTED, more: true, problem: PROBLEM, isStale: true }, NOW + 60);
-    assert.deepEqual([stale, more, empty], ["! 未能更新（23:30 的数据）", false, false]);
+    assert.deepEqual([stale, more, empty], ["本页未更新（23:30 的数据）", false, false]);
   });
 
   test("explains coupons that cannot be used only when it is complete", () => {
@@ -78,7 +78,7 @@ describe("the list", () => {
   });
 
   const cards = (certificates: Certificate[], fields: Partial<States.ListState> = {}, config = CONFIG) =>
-    cardsView({ ...LISTED, certificates, ...fields }, new Map(), config, "1", NOW);
+    cardsView({ ...LISTED, certificates, ...fields }, STORES, [], config, "1", NOW);
 
   test("counts neither locked nor expired coupons, nor those that have not started; one group is open", () => {
     const twin = { ...COUPON, certificate_id: "2" };
@@ -88,18 +88,20 @@ describe("the list", () => {
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
     const all = cards([COUPON, twin, ...others]);
-    assert.equal(all.cards.count, "共 2 张可用券");
+    const reasons = "1 张可能在退款或转赠中，1 张未到使用时间，1 张已到期";
+    assert.equal(all.cards.count, `共 2 张可用券，${reasons}`);
     assert.equal(all.until, NOW + 60);
     const shown = [all.cards.usable, all.cards.others].map((each) => each.map(({ id, opened }) => [id, opened]));
     const closed = ["3", "4", "5"].map((id) => [id, false]);
     assert.deepEqual(shown, [[["1", true]], closed]);
-    assert.deepEqual([cards(others).cards.count, cards(others, { more: true }).cards.count], ["", ""]);
+    assert.equal(cards(others).cards.count, reasons);
   });
 
   test("does not count a coupon that was submitted", () => {
     const list = { ...LISTED, certificates: [COUPON, { ...COUPON, certificate_id: "2" }] };
-    const submitted = { ...newSubmission(1, COUPON, "", NOW), state: "submitted" as const };
-    assert.equal(cardsView(list, new Map([["1", submitted]]), CONFIG, "", NOW).cards.count, "共 1 张可用券");
+    const submitted = { ...newSubmission(1, COUPON, "1/", "", NOW), state: "submitted" as const };
+    const { cards } = cardsView(list, STORES, [submitted], CONFIG, "", NOW);
+    assert.equal(cards.count, "共 1 张可用券，1 张待查核销记录");
   });
 
   test("has no prices if the settings say so, and 券详情 neither", () => {
@@ -107,7 +109,7 @@ describe("the list", () => {
     for (const showPrices of [true, false]) {
       const config = { ...CONFIG, showPrices };
       const card = cards([paid], {}, config).cards.usable[0];
-      const { detail } = counterView({ ...LISTED, certificates: [paid] }, STORES, new Map(), config, "1", NOW).view;
+      const { detail } = counterView({ ...LISTED, certificates: [paid] }, STORES, [], config, "1", NOW).view;
       const texts = JSON.stringify([card, detail]);
       assert.deepEqual(
         ["44.99", "门市价", "尾号 7001"].map((text) => texts.includes(text)),
@@ -147,39 +149,42 @@ describe("the counter view", () => {
     config: Config = CONFIG,
     id = "1",
   ) => {
-    const call: Submissions.Submission = { ...newSubmission(1, COUPON, "", NOW), ...submission };
-    return counterView(list, STORES, new Map(submission && [["1", call]]), config, id, NOW).view;
+    const call: Submissions.Submission = { ...newSubmission(1, COUPON, "1/", "", NOW), ...submission };
+    return counterView(list, STORES, submission ? [call] : [], config, id, NOW).view;
   };
   const REDEEMS: Config = { ...CONFIG, onSelect: () => {} };
 
   test("shows its certificate with the verdict, also an old one, and what to do", () => {
     const { detail, verdict, button, help } = view({ ...LISTED, problem: PROBLEM, isStale: true }, undefined, REDEEMS);
     assert.deepEqual(
-      [detail?.id, verdict?.text, verdict?.canRetry, button, help],
-      ["1", "! 未能更新（23:30 的数据）", true, "立即核销", HELP],
+      [detail?.id, verdict?.why, verdict?.canRetry, button, help],
+      ["1", "本页未更新（23:30 的数据）", true, "扫不了，改点「立即核销」", ""],
     );
   });
 
   test("without a hook, or switched off, leads to the Douyin order, or to what the shop has decided", () => {
     const off = view({ ...LISTED, redeeming: false, notice: "暂停核销" }, undefined, REDEEMS);
-    for (const { button, canSubmit, hasSteps, steps, help } of [view(LISTED), off]) {
-      assert.deepEqual([button, canSubmit, hasSteps, steps.heading, help], ["", false, true, "请出示抖音订单", ""]);
+    for (const { button, canSubmit, steps, verdict, help } of [view(LISTED), off]) {
+      assert.deepEqual(
+        [button, canSubmit, steps?.heading, verdict?.sign, help],
+        ["", false, "请出示抖音订单", "扫", ""],
+      );
     }
     assert.equal(off.notice, "暂停核销");
-    const { steps, help } = view(LISTED, undefined, { ...CONFIG, counterText: "请到前台", help: "请打电话" });
-    assert.deepEqual([steps.heading, help], ["请到前台", "请打电话"]);
+    const counter = { ...CONFIG, counterText: "请到前台", help: "请打电话" };
+    const { verdict, steps, help } = view(LISTED, undefined, counter);
+    assert.deepEqual([verdict?.act, steps, help], ["请到前台", null, "请打电话"]);
+    const expired = { ...LISTED, certificates: [{ ...COUPON, expire_time: NOW }] };
+    assert.equal(view(expired, undefined, { ...REDEEMS, counterText: "请到前台" }).button, "改点「立即核销」");
     const words = ["去使用", "立即核销", "券款已付"].filter((word) => JSON.stringify(view(LISTED)).includes(word));
     assert.deepEqual(words, []);
   });
 
-  test("after a submission refers the customer to the order, until a times card has fewer uses", () => {
-    const times = (usable: number) => ({ ...COUPON, times: { usable } });
-    const seen = { read: 1, at: NOW, certificate: times(6) };
-    const helps = [{}, { state: "unknown" as const }, { state: "submitted" as const, certificate: times(7), seen }].map(
-      (submission) => view(LISTED, submission, REDEEMS).help,
-    );
+  test("after a submission refers the customer to the order, as without a coupon; while the hook runs, to nothing", () => {
     const unknown = "请在抖音「我的订单」中查看这张券是否已使用";
-    assert.deepEqual(helps, [unknown, unknown, ""]);
+    assert.equal(view(LISTED, { state: "unknown" }, REDEEMS).help, unknown);
+    assert.equal(view({ ...LISTED, certificates: [] }).help, unknown);
+    assert.equal(view(LISTED, {}, { ...REDEEMS, help: "请打电话" }).help, "");
   });
 
   test("says if nobody has chosen the store today", () => {
@@ -188,14 +193,14 @@ describe("the counter view", () => {
       [NOW, false],
     ] as const) {
       const stores = { ...STORES, poiId: "1", chosenAt };
-      assert.equal(counterView(LISTED, stores, new Map(), CONFIG, "1", NOW).view.remembered, remembered);
+      assert.equal(counterView(LISTED, stores, [], CONFIG, "1", NOW).view.remembered, remembered);
     }
   });
 
   test("has no second submission while the hook runs, also for another coupon", () => {
     const other = { ...COUPON, certificate_id: "9" };
     const running = view({ ...LISTED, certificates: [other] }, { state: "running" }, REDEEMS, "9");
-    assert.deepEqual([running.button, running.canSubmit, running.verdict?.kind], ["处理中…", false, "usable"]);
+    assert.deepEqual([running.button, running.canSubmit, running.verdict?.act], ["", false, "另一张券正在提交"]);
   });
 
   test("without its certificate is loading, has a problem, or says that it is gone", () => {

@@ -240,6 +240,7 @@ test("the list opens 券详情 and submits nothing; the hook is called there, an
   const used: object[] = [];
   program.config.onSelect = async ({ certificate_id }, store) => {
     used.push({ certificate_id, ...store });
+    return true;
   };
   const certificate_id = "7200000000000000001";
   program.top.openCertificate(tap({ id: certificate_id }));
@@ -249,9 +250,9 @@ test("the list opens 券详情 and submits nothing; the hook is called there, an
   assert.deepEqual(used, [], "a tap so soon after the one in the list was not meant for this button");
   await until(() => program.top.isReady);
   program.top.use();
-  await until(() => program.top.data.verdict?.text.includes("已提交"));
+  await until(() => program.top.data.verdict?.reason.includes("已提交"));
   await until(() => program.requests.length === length + 1);
-  await until(() => program.top.data.verdict?.text.includes("抖音仍显示可用"));
+  await until(() => program.top.data.verdict?.reason.includes("抖音仍显示可用"));
   assert.deepEqual(used, [{ certificate_id, ...STORE }]);
 });
 

@@ -14,19 +14,19 @@ export interface Config {
    * orders, and can be shown there.
    */
   help?: string;
-  /** What 券详情 says without `onSelect`, instead of its steps: 请出示抖音订单, and how. */
+  /** What the staff does instead of scanning the customer's Douyin order, as 券详情 says it. */
   counterText?: string;
   /** With `false`, the pages show no prices: 实付, 门市价. */
   showPrices?: boolean;
   /** What the dialog asks before `onSelect` is called. An empty text: no dialog, because the hook asks itself. */
   question?: string;
   /**
-   * Called when the customer has tapped 立即核销 on 券详情 and confirmed it: redeem the certificate here. The button is
-   * disabled until the returned promise is settled, for a minute at most; then the list is read again.
+   * Called when the customer has tapped 立即核销 on 券详情 and confirmed it: redeem the certificate here. The page says 等
+   * until the returned promise is settled, for a minute at most; then 查, and the list is read again.
    *
-   * Resolve to `true` or to nothing if it was submitted; to `false` if nothing was, for example because the customer gave up.
-   * After any other value, such as a response, and after an error, the page says that the result is unknown: tt.request calls
-   * `success` for every status. Return no promise if you open another page.
+   * Resolve to `true` if it was submitted; to `false` if nothing was, for example because the customer gave up. After any
+   * other value, such as nothing or a response, and after an error, the page says that the result is unknown: tt.request calls
+   * `success` for every status. Return no promise only if you open another page of your own.
    */
   onSelect?: (certificate: Certificate, store: { account_id: string; poi_id: string }) => unknown;
 }

@@ -95,15 +95,15 @@ Page({
       return 0;
     }
     const { view, until } = counterView(list, stores, submissions, settings, this.id, device.epochSeconds());
-    const before = this.data.verdict?.kind;
-    const after = view.verdict?.kind;
+    const before = this.data.verdict?.sign;
+    const after = view.verdict?.sign;
     this.setChanged(view);
     const button = view.canSubmit ? view.button : "";
     if (button && button !== this.button) {
       this.guard();
     }
     this.button = button;
-    if (before !== after && [before, after].some((kind) => kind === "busy" || kind === "done")) {
+    if (before !== after && [before, after].some((sign) => sign === "等" || sign === "查")) {
       // A submission has begun or ended: show the band.
       device.scrollToTop();
     }
@@ -141,9 +141,12 @@ Page({
     this.dialogs += 1;
     const { dialogs, id } = this;
     const { user } = visit;
+    const { sign } = this.data.verdict || {};
     device.confirm(this.data.dialog, () => {
       const isSame = visit.shown === this && visit.user === user && this.id === id && this.dialogs === dialogs;
-      if (isSame && this.data.canSubmit) {
+      // What was not asked before a list told of a submission must be asked now.
+      const isAsked = sign === "查" || this.data.verdict?.sign !== "查";
+      if (isSame && isAsked && this.data.canSubmit) {
         visit.select(id);
       }
     });

@@ -13,7 +13,7 @@ interface TapEvent {
 Page({
   data: {
     ...listView(visit.list, visit.stores, settings, 0),
-    ...cardsView(INITIAL_STATE, visit.submissions, settings, "", 0).cards,
+    ...cardsView(INITIAL_STATE, visit.stores, visit.submissions, settings, "", 0).cards,
     isUnchosen: false,
     textSize: device.initialTextSize(),
   },
@@ -64,7 +64,7 @@ Page({
       return 0;
     }
     const now = device.epochSeconds();
-    const { cards, until } = cardsView(list, submissions, settings, this.openedId, now);
+    const { cards, until } = cardsView(list, stores, submissions, settings, this.openedId, now);
     const text = JSON.stringify(cards);
     if (text !== this.shownCards) {
       this.shownCards = text;

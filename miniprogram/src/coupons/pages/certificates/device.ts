@@ -6,6 +6,7 @@
 import { attempt } from "../../client/tt";
 import { type Dialog, LATE_SECONDS, SLOW_SECONDS, type Waiting } from "./messages";
 import { dialled, type Position } from "./stores";
+import { readTaps, type Tap } from "./submission";
 
 declare const console: { error(...values: unknown[]): void };
 
@@ -20,9 +21,10 @@ type Needed =
 
 export const host: Pick<Tt, Needed> & Partial<Tt> = tt;
 
-/** Base font sizes in pixels; all text on the page is relative to them. */
+/** Base font sizes in pixels; all text on the page is relative to them. The template `size` knows the largest. */
 const TEXT_SIZES = [16, 20, 24, 32];
 const TEXT_SIZE_KEY = "redemption.text_size";
+const TAPS_KEY = "redemption.submissions";
 const LOCATION_SCOPE = "scope.userLocation";
 
 /** Return the app_id of this mini-program; empty if the host does not name it. */
@@ -81,6 +83,18 @@ export function readLastStore(accountId: string): string {
 
 export function saveLastStore(accountId: string, poiId: string): void {
   attempt(() => host.setStorageSync(storeKey(accountId), poiId));
+}
+
+/** Return the submissions that are stored for this user and still told; none if the storage is broken. */
+export function storedTaps(): Tap[] {
+  return attempt(() => readTaps(host.getStorageSync(TAPS_KEY), epochSeconds())) || [];
+}
+
+/** Store the last submission of a certificate; undefined: it has none. */
+export function saveTap(id: string, tap: Tap | undefined): void {
+  const others = storedTaps().filter((other) => other.id !== id);
+  const { uses, store = "", storeName = "", at = 0 } = tap || {};
+  attempt(() => host.setStorageSync(TAPS_KEY, tap ? others.concat({ id, uses, store, storeName, at }) : others));
 }
 
 /** Return the customer's stored choice, or the phone's font size if Douyin reports it. */

@@ -45,7 +45,7 @@ export const UNKNOWN_HELP = "请在抖音「我的订单」中查看这张券是
 /** What 券详情 asks before a submission, unless `config.ts` says it. */
 const DEFAULT_QUESTION = "核销这张券？请当着店员的面确认。";
 const AGAIN_QUESTION =
-  "刚才可能已经核销。先请店员查抖音来客：有记录，就点「取消」；没有记录，才再次核销，否则可能多扣一张（次）。";
+  "刚才可能已经核销。先请店长查抖音来客：有记录，就点「取消」；没有记录，才再次核销，否则可能多扣一张（次）。";
 const NUMBER_LENGTH = 8;
 const MAX_WAIT_SECONDS = 60;
 /** After this many seconds without a response, say so; then offer to retry. */
@@ -119,6 +119,22 @@ const REFUSALS: { [code in Code]: boolean } = {
   unreadable: false,
 };
 
+/**
+ * The button of 券详情 that submits: 立即核销, prominent (`yes`) or not (`outlined`); the same if the order cannot be scanned
+ * (`instead`), for the next use of a times card (`more`), or without a record of the last submission (`again`).
+ */
+export type Use = "yes" | "outlined" | "instead" | "more" | "again" | "busy" | "no";
+
+export const LABELS: { [use in Use]: string } = {
+  yes: "立即核销",
+  outlined: "立即核销",
+  instead: "扫不了，改点「立即核销」",
+  more: "再用一次",
+  again: "查不到记录，再次核销",
+  busy: "处理中…",
+  no: "",
+};
+
 /** A dialog: buttons take four characters. */
 export interface Dialog {
   title: string;
@@ -128,18 +144,24 @@ export interface Dialog {
 }
 
 /**
- * Return the dialog before a submission; undefined if the hook asks itself. `isAgain`: the certificate may have been
- * redeemed.
+ * Return the dialog before a submission; null if the hook asks itself. `why`: what is not plain about the certificate. `use`:
+ * after an earlier submission, it may have been redeemed (`again`), or the next use of it follows (`more`).
  */
-export function dialogOf(title: string, question: string | undefined, isAgain: boolean): Dialog | undefined {
+export function dialogOf(
+  title: string,
+  store: string,
+  question: string | undefined,
+  why: string,
+  use: Use,
+): Dialog | null {
+  const asked =
+    use === "more"
+      ? `${why}，再用一次？`
+      : [why, use === "again" ? AGAIN_QUESTION : question || DEFAULT_QUESTION].filter((text) => text).join("。");
+  const confirmText = use === "again" ? "再次核销" : use === "more" ? "再用一次" : "确认核销";
   return question === ""
-    ? undefined
-    : {
-        title,
-        content: isAgain ? AGAIN_QUESTION : question || DEFAULT_QUESTION,
-        confirmText: isAgain ? "再次核销" : "确认核销",
-        cancelText: "取消",
-      };
+    ? null
+    : { title, content: store ? `${store}\n${asked}` : asked, confirmText, cancelText: "取消" };
 }
 
 /** The way that works for every coupon: what the customer does in Douyin. */
@@ -150,15 +172,13 @@ export interface Steps {
   otherwise: string;
 }
 
-/** Return the steps for a coupon with this title; `counterText` of `config.ts` takes their place. */
-export function stepsOf(title: string, counterText: string | undefined): Steps {
-  return counterText
-    ? { heading: counterText, steps: [], otherwise: "" }
-    : {
-        heading: "请出示抖音订单",
-        steps: ["打开抖音「我的订单」", `找到并打开「${title}」`, "请店员扫描订单中的二维码"],
-        otherwise: "订单中没有二维码时，请让店员联系店长",
-      };
+/** Return the steps for a coupon with this title. */
+export function stepsOf(title: string): Steps {
+  return {
+    heading: "请出示抖音订单",
+    steps: ["打开抖音「我的订单」", `找到并打开「${title}」`, "请店员扫描订单中的二维码"],
+    otherwise: "订单中没有二维码时，请让店员联系店长",
+  };
 }
 
 /** Whether a problem ends the older list. A code that a newer service sends does not. */
@@ -166,9 +186,16 @@ export function isRefusal({ code }: Problem): boolean {
   return REFUSALS[code as Code] === true;
 }
 
-/** Return the line above the list. `usable`: the number of certificates that can be used now. */
-export function countText(usable: number, more: boolean): string {
-  return usable ? `${more ? "已找到" : "共"} ${usable} 张可用券` : "";
+/** Return the line above the list. `groups`: the words by which each certificate is counted; empty if it can be used now. */
+export function countText(groups: string[], more: boolean): string {
+  const counts = new Map([["", 0]]);
+  for (const group of groups) {
+    counts.set(group, (counts.get(group) || 0) + 1);
+  }
+  const texts = Array.from(counts).filter(([, count]) => count);
+  return texts
+    .map(([group, count]) => (group ? `${count} 张${group}` : `${more ? "已找到" : "共"} ${count} 张可用券`))
+    .join("，");
 }
 
 /** Say how far a list without a usable certificate has been read. `parts`: number of its parts. */

@@ -4,7 +4,7 @@ import type { Certificate } from "../../client/client";
 import { expiryOf } from "./expiry";
 import { groupsOf } from "./groups";
 import { hoursText } from "./offPeak";
-import type { Use, Verdict } from "./verdict";
+import type { Verdict } from "./verdict";
 
 /** One certificate in an opened group. */
 export interface Member {
@@ -32,8 +32,7 @@ export interface Card {
   isLastDay: boolean;
   /** Words for an expiry within `SOON_DAYS`. */
   soon: string;
-  kind: Verdict["kind"];
-  /** Text of the verdict; empty if it is plainly usable. */
+  /** What is not plain about it, or the act after a submission; empty if it is plainly usable. */
   verdict: string;
   notes: string[];
   paid: string;
@@ -44,7 +43,6 @@ export interface Card {
   word: string;
   /** The button of the card; empty for an opened group, whose members have buttons. */
   button: string;
-  use: Extract<Use, "yes" | "outlined" | "disabled">;
   /** All texts as one sentence, for a screen reader. */
   label: string;
   /** The certificates of a group; empty for one certificate. */
@@ -64,24 +62,15 @@ const KINDS: { [kind in Certificate["kind"]]: string } = {
 /** A certificate without a title, of a kind that is unknown or newer than this program. */
 const UNKNOWN_TITLE = "券";
 
-/**
- * Group identical certificates of the same verdict. The group whose first certificate is `openedId` is opened.
- * `canRedeem`: 券详情 can submit them.
- */
-export function cardsOf(
-  certificates: Certificate[],
-  marksOf: MarksOf,
-  canRedeem: boolean,
-  openedId: string,
-  now: number,
-): Card[] {
-  return groupsOf(certificates, (certificate) => marksOf(certificate).verdict.text).map((group) =>
-    cardOf(group, marksOf, canRedeem, group[0]?.certificate_id === openedId, now),
+/** Group identical certificates of the same verdict. The group whose first certificate is `openedId` is opened. */
+export function cardsOf(certificates: Certificate[], marksOf: MarksOf, openedId: string, now: number): Card[] {
+  return groupsOf(certificates, (certificate) => marksOf(certificate).verdict.why).map((group) =>
+    cardOf(group, marksOf, group[0]?.certificate_id === openedId, now),
   );
 }
 
 /** Return the card of identical certificates at `now` (epoch seconds). */
-function cardOf(group: Certificate[], marksOf: MarksOf, canRedeem: boolean, opened: boolean, now: number): Card {
+function cardOf(group: Certificate[], marksOf: MarksOf, opened: boolean, now: number): Card {
   const certificate = group[0] as Certificate;
   const { code_tail } = certificate;
   const { verdict, order } = marksOf(certificate);
@@ -96,10 +85,9 @@ function cardOf(group: Certificate[], marksOf: MarksOf, canRedeem: boolean, open
   const worth = worthText(certificate);
   const code = code_tail && !copies ? `券码尾号 ${code_tail}` : "";
   const unfold = copies && (opened ? "收起" : `查看全部 ${group.length} 张`);
-  const word = canRedeem && verdict.use !== "no" && verdict.use !== "leave" ? "去使用" : "查看";
+  const word = verdict.sign !== "查" && verdict.use !== "no" && verdict.use !== "busy" ? "去使用" : "查看";
   const button = copies ? (opened ? "" : `${word === "查看" ? word : "用"} 1 张`) : word;
-  const use = verdict.use === "yes" || verdict.use === "disabled" ? verdict.use : "outlined";
-  const band = verdict.kind === "usable" ? "" : verdict.text;
+  const band = verdict.sign === "查" ? verdict.act : verdict.why;
   // As on the card, so that the spoken name contains the visible text.
   const price = [paid, worth && `门市价 ${worth}`, code];
   const texts = [band, title, copies, kindText, gives, until, soon, ...notes, unfold, ...price];
@@ -114,7 +102,6 @@ function cardOf(group: Certificate[], marksOf: MarksOf, canRedeem: boolean, open
     until,
     isLastDay,
     soon,
-    kind: verdict.kind,
     verdict: band,
     notes,
     paid,
@@ -122,7 +109,6 @@ function cardOf(group: Certificate[], marksOf: MarksOf, canRedeem: boolean, open
     code,
     word,
     button,
-    use,
     label: texts.filter((text) => text).join("，"),
     members: opened && copies ? group.map((member) => memberOf(member, marksOf(member).order)) : [],
   };

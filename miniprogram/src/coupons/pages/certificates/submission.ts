@@ -3,22 +3,31 @@
 import type { Certificate } from "../../client/client";
 import { certificateOf, isComplete, type ListState } from "./state";
 
+/** What is stored of a submission, for a restart of the program. */
+export interface Tap {
+  /** The certificate_id. */
+  id: string;
+  /** Uses of a times card before it. */
+  uses?: number | undefined;
+  /** The store, as one text, and its name. */
+  store: string;
+  storeName: string;
+  /** Epoch seconds. */
+  at: number;
+}
+
 /** The last call of the hook for a certificate. */
-export interface Submission {
+export interface Submission extends Tap {
   /** Number of the call. */
   call: number;
-  /** As it was submitted. */
-  certificate: Certificate;
-  /** The store of the list, as one text. */
-  store: string;
+  /** As it was submitted; undefined after a restart or a change of the user: then it is shown only from the present list. */
+  certificate: Certificate | undefined;
   /**
-   * `returned`: without a promise. What it began may go on: only a list without the certificate shows its end.
-   * `unknown`: failed, too long, or a result that says neither yes nor no.
+   * `returned`: without a promise, and the page is still shown. `left`: without a promise, and then the page was hidden: what
+   * the hook has opened may have submitted it. `unknown`: failed, too long, or a result other than yes and no.
    */
-  state: "running" | "returned" | "submitted" | "unknown";
-  /** When this state began, in epoch seconds. */
-  at: number;
-  /** Number of its end; 0 while it runs. */
+  state: "running" | "returned" | "left" | "submitted" | "unknown";
+  /** Number of its last end; 0 while it runs. */
   end: number;
   /** Number of the last list that began before the hook ended: only later ones count. */
   endedIn: number;
@@ -37,20 +46,41 @@ export interface Seen {
   certificate: Certificate | undefined;
 }
 
-/** The last call of the hook for each certificate_id. */
-export type Submissions = ReadonlyMap<string, Submission>;
+/** The last call of the hook for each certificate. */
+export type Submissions = readonly Submission[];
 
-/** After this time, a hook that still runs may have broken off. */
+/** After this time, a hook that still runs may have broken off; one without a promise, while the page is shown. */
 export const MAX_RUN_SECONDS = 60;
+export const MAX_RETURNED_SECONDS = 10;
 /** When the list is read again after a call of the hook. */
 export const READ_AFTER_SECONDS = [3, 10, 30];
+/** Until this long after the tap, a submission is told, whatever the list shows. */
+export const TELL_SECONDS = 7200;
 
 /** How a call ends; `cancelled`: nothing was submitted. */
-export type End = Exclude<Submission["state"], "running"> | "cancelled";
+export type End = Exclude<Submission["state"], "running" | "left"> | "cancelled";
 
-export function newSubmission(call: number, certificate: Certificate, store: string, now: number): Submission {
-  const unread = { end: 0, endedIn: Infinity, lastRead: Infinity, seen: undefined };
-  return { call, certificate, store, state: "running", at: now, ...unread };
+const UNREAD = { end: 0, endedIn: Infinity, lastRead: Infinity, seen: undefined };
+
+export function newSubmission(
+  call: number,
+  certificate: Certificate,
+  store: string,
+  storeName: string,
+  at: number,
+): Submission {
+  const { certificate_id: id, times } = certificate;
+  return { ...UNREAD, id, uses: times?.usable, store, storeName, at, call, certificate, state: "running" };
+}
+
+/** Return a submission of a former start of the program: how its call has ended is not known. */
+export function restored(tap: Tap): Submission {
+  return { ...UNREAD, ...tap, call: 0, certificate: undefined, state: "unknown", endedIn: 0 };
+}
+
+/** Read what was stored, at `now`. Throws an error if it is something else. */
+export function readTaps(stored: unknown, now: number): Tap[] {
+  return (stored as Tap[]).filter(({ id, at }) => typeof id === "string" && now < at + TELL_SECONDS);
 }
 
 /** Return how a call ends by what its hook has returned, or by what its promise resolves to. */
@@ -61,41 +91,49 @@ export function stateOf(result: unknown, isPromise: boolean): End {
   if (!isPromise) {
     return "returned";
   }
-  return result === true || result === undefined ? "submitted" : "unknown";
+  return result === true ? "submitted" : "unknown";
 }
 
 /** Return the submission with the result of a list of its store: the certificate is still there, or it is gone. */
 export function withList(submission: Submission, list: ListState): Submission {
-  const certificate = certificateOf(list, submission.certificate.certificate_id);
-  if (submission.state === "running" || list.shownRead <= submission.endedIn || !(certificate || isComplete(list))) {
-    return submission;
-  }
-  const state = submission.state === "returned" && !certificate ? "submitted" : submission.state;
-  return { ...submission, state, seen: { read: list.shownRead, at: list.updatedAt, certificate } };
+  const certificate = certificateOf(list, submission.id);
+  return isRunning(submission) || list.shownRead <= submission.endedIn || !(certificate || isComplete(list))
+    ? submission
+    : { ...submission, seen: { read: list.shownRead, at: list.updatedAt, certificate } };
 }
 
-/** Whether uses of a times card have been redeemed since it was submitted. */
-export function isFewer({ certificate, seen }: Submission): boolean {
-  const [before, after] = [certificate, seen?.certificate].map((each) => each?.times?.usable);
-  return before !== undefined && after !== undefined && after < before;
+/** Return the uses of a times card that have been redeemed since it was submitted; 0 if none is known. */
+export function usedSince({ uses = 0, seen }: Submission): number {
+  return Math.max(0, uses - (seen?.certificate?.times?.usable ?? uses));
+}
+
+/** Whether the last list that is read for it has the certificate. */
+export function isStillListed({ seen, lastRead }: Submission): boolean {
+  return !!seen?.certificate && seen.read >= lastRead;
+}
+
+/** Whether the page that the hook has opened has submitted nothing. */
+export function isDropped(submission: Submission): boolean {
+  return submission.state === "left" && isStillListed(submission) && !usedSince(submission);
 }
 
 /** Whether the hook runs, and has not run for too long. */
-export function isRunning(submission: Submission | undefined): boolean {
-  return submission?.state === "running";
+export function isRunning({ state }: Submission): boolean {
+  return state === "running" || state === "returned";
 }
 
 /** Whether the hook runs for any certificate. */
 export function isAnyRunning(submissions: Submissions): boolean {
-  return Array.from(submissions.values()).some(isRunning);
+  return submissions.some(isRunning);
 }
 
-/** Whether a certificate may have been redeemed: then it is shown also when it has left the list. */
-export function isKept(submission: Submission | undefined): submission is Submission {
-  return !!submission && submission.state !== "returned";
+/** Return the last submission of a certificate. */
+export function submissionOf(submissions: Submissions, id: string): Submission | undefined {
+  return submissions.filter((submission) => submission.id === id)[0];
 }
 
-/** Whether a certificate may have been redeemed, so that it must not be counted as usable. */
-export function isSubmitted(submission: Submission | undefined): boolean {
-  return isKept(submission) && !isFewer(submission);
+/** Return the submission of a certificate that is told at `now`. */
+export function toldOf(submissions: Submissions, id: string, now: number): Submission | undefined {
+  const isTold = (submission: Submission) => isRunning(submission) || now < submission.at + TELL_SECONDS;
+  return submissions.filter((submission) => submission.id === id && isTold(submission))[0];
 }

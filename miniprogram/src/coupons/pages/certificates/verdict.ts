@@ -1,29 +1,48 @@
 /**
- * The verdict on a certificate: whether it is plainly usable, and if not, what customer and staff must know and do. Pure
- * functions.
+ * The verdict on a certificate: what the staff does now, and why. Pure functions.
  *
  * No verdict refuses a certificate for good: the phone's clock may be wrong, and the platform says that it can be used.
  */
 
 import type { Certificate } from "../../client/client";
-import { clockText, DAY_SECONDS, dateText, daysBetween, momentText, nextMinute, secondsOfDay, timeText } from "./dates";
+import { clockText, DAY_SECONDS, dateText, daysBetween, nextMinute, secondsOfDay, timeText } from "./dates";
 import { nextExpiryText } from "./expiry";
-import { SLOW_SECONDS } from "./messages";
+import { SLOW_SECONDS, type Use } from "./messages";
 import { isWithinHours, nextHours, nextStartToday, type OffPeak } from "./offPeak";
 import { certificateOf, type ListState } from "./state";
-import { isFewer, isRunning, isSubmitted, type Submission, type Submissions } from "./submission";
+import {
+  isAnyRunning,
+  isRunning,
+  isStillListed,
+  type Submission,
+  type Submissions,
+  submissionOf,
+  TELL_SECONDS,
+  toldOf,
+  usedSince,
+} from "./submission";
 
-/**
- * The button of 券详情: 立即核销, prominent (`yes`) or not (`outlined`); 再次核销 (`again`); 查看其他券 (`leave`); or none.
- */
-export type Use = "yes" | "outlined" | "again" | "disabled" | "leave" | "no";
+/** What the verdicts of a page depend on besides the certificate and the time. */
+export interface Shop {
+  list: ListState;
+  submissions: Submissions;
+  /** 券详情 can submit certificates. */
+  redeems: boolean;
+  /** What the staff does instead of a scan; empty for a scan. */
+  counterText: string;
+  /** The present store, as one text. */
+  store: string;
+}
 
 export interface Verdict {
-  kind: "usable" | "busy" | "done" | "check";
-  /** Text of the band. */
-  text: string;
-  /** What to do next; empty if the button says it. */
-  next: string;
+  /** Scan the order; watch the customer tap; wait; look for the record. */
+  sign: "扫" | "点" | "等" | "查";
+  act: string;
+  reason: string;
+  /** What the list and the dialog say of the certificate; empty if it is plainly usable. */
+  why: string;
+  /** The words by which the list counts it; empty if it can be used now. */
+  group: string;
   use: Use;
   /** Another update may change it. */
   canRetry: boolean;
@@ -31,105 +50,136 @@ export interface Verdict {
   until: number;
 }
 
+type Row = Omit<Verdict, "until">;
+
 /** Read the list again after this time: until the response, at most `SLOW_SECONDS`, the former one holds. */
 export const FRESH_SECONDS = 60;
 const HOLD_SECONDS = FRESH_SECONDS + SLOW_SECONDS;
 /** An older list submits nothing: the merchant may have switched redemption off. */
 const MAX_AGE_SECONDS = 300;
 
-const ASK_RECORD = "请店员在抖音来客查核销记录";
-const ASK_STAFF = "店员同意才能使用";
-
-type Row = [kind: Verdict["kind"], text: string, next: string, use: Use, canRetry?: boolean];
+const SCAN = "扫抖音订单里的二维码";
+const LOCKED = "可能在退款或转赠中";
+const CHANGE = "换一张券";
+const LATER = "到时间再用，或换一张券";
+const STATES: { [state in Submission["state"]]?: string } = { submitted: "，已提交", unknown: "，未能确认是否核销" };
+const NONE = { why: "", group: "", use: "no", canRetry: false } as const;
 
 /** `updatedAt` of a list whose age does not matter: its own page says once that it is old. */
 export const ANY_AGE = Infinity;
 
 /** Return the verdict at `now` (epoch seconds). */
-export function verdictOf(certificate: Certificate, list: ListState, submissions: Submissions, now: number): Verdict {
-  const submission = submissions.get(certificate.certificate_id);
-  const [kind, text, next, use, canRetry = false] = rowOf(certificate, list, submission, now);
-  return { kind, text, next, use, canRetry, until: nextChange(certificate, list, now) };
+export function verdictOf(certificate: Certificate, shop: Shop, now: number): Verdict {
+  return { ...rowOf(certificate, shop, now), until: nextChange(certificate, shop, now) };
 }
 
 /** The first that applies. */
-function rowOf(certificate: Certificate, list: ListState, submission: Submission | undefined, now: number): Row {
-  const { certificate_id, lock, start_time = 0, expire_time = Infinity, off_peak, times } = certificate;
-  if (isRunning(submission)) {
-    return ["busy", "… 处理中，请等待，不要再点", "", "disabled"];
+function rowOf(certificate: Certificate, shop: Shop, now: number): Row {
+  const { submissions } = shop;
+  const submission = toldOf(submissions, certificate.certificate_id, now);
+  const listed = listedRow(certificate, shop, now);
+  if (submission && isRunning(submission)) {
+    const why = "正在提交，还没核销成功";
+    const use = submission.state === "running" ? "busy" : "no";
+    return { ...NONE, sign: "等", act: "请等待，不要再点", reason: why, why, group: "正在提交", use };
   }
-  if (submission && isSubmitted(submission)) {
-    return submittedRow(submission, list, now);
+  if (submission) {
+    return submittedRow(submission, listed.use !== "no" && !isAnyRunning(submissions), shop, now);
   }
-  if (lock) {
-    return ["check", "! 暂不可用，可能在退款或转赠中", "请在抖音「我的订单」中查看，或换一张券", "no"];
-  }
-  if (start_time > now) {
-    const start = daysBetween(now, start_time) === 0 ? `今天 ${timeText(start_time)}` : dateText(start_time);
-    return ["check", `! ${start} 起可用`, `还没到时间，${ASK_STAFF}`, "outlined"];
-  }
-  if (expire_time <= now) {
-    const end = daysBetween(now, expire_time) === 0 ? `今天 ${timeText(expire_time)}` : dateText(expire_time);
-    return ["check", `! ${end} 已到期`, ASK_STAFF, "outlined"];
-  }
-  // During an update, the part of the list that has it may not have been read yet.
-  const isListed = !!certificateOf(list, certificate_id);
-  const isIdle = list.activity === "idle";
-  const doubtful = isListed ? "outlined" : "disabled";
-  if (list.isStale || !isFresh(list, now, HOLD_SECONDS) || (!isListed && isIdle)) {
-    const next = isIdle ? "网络不好或系统繁忙，请先重新查询" : "正在更新…";
-    return [
-      "check",
-      `! ${staleText(list, now)}`,
-      next,
-      isFresh(list, now, MAX_AGE_SECONDS) ? doubtful : "disabled",
-      isIdle,
-    ];
-  }
-  if (submission?.seen && isFewer(submission)) {
-    const [before, after] = [submission.certificate, submission.seen.certificate].map((each) => each?.times?.usable);
-    const text = `✓ 剩余次数 ${before} 次 → ${after} 次（${momentText(submission.seen.at)}）`;
-    return ["done", text, `${ASK_RECORD}，查到才算核销`, doubtful];
-  }
-  if (times?.usable === 0) {
-    return ["check", "! 剩余 0 次", "请在抖音「我的订单」中查看", doubtful];
-  }
-  const limit = off_peak ? limitText(off_peak, now) : "";
-  if (limit) {
-    return ["check", `! ${limit}`, ASK_STAFF, doubtful];
-  }
-  return ["usable", "本店可用", off_peak ? "正在可用时段内" : "", isListed ? "yes" : "disabled"];
+  return listed.use !== "no" && isAnyRunning(submissions)
+    ? { ...listed, sign: "等", act: "另一张券正在提交", reason: "最多一分钟", use: "no", canRetry: false }
+    : listed;
 }
 
-/** Return what the list says after a submission, or after a call of the hook with an unknown result. */
-function submittedRow({ certificate, state, at, seen, lastRead }: Submission, list: ListState, now: number): Row {
-  const isAccepted = state === "submitted";
-  const said = isAccepted ? `${momentText(at)} 已提交` : "未能确认是否核销";
+/** Return what the list says of a certificate. */
+function listedRow(certificate: Certificate, { list, redeems, counterText }: Shop, now: number): Row {
+  const { certificate_id, lock, start_time = 0, expire_time = Infinity, off_peak, times } = certificate;
+  const isIdle = list.activity === "idle";
+  const isYoung = isFresh(list, now, MAX_AGE_SECONDS);
+  const use = redeems && isYoung ? "instead" : "no";
+  const scan = (act: string, why: string, rest: string): Row => ({
+    ...NONE,
+    sign: "扫",
+    act: counterText || act,
+    // Where the staff does something else, nothing orders a scan.
+    reason: counterText && why ? why : why + rest,
+    why,
+  });
+  const doubted = (why: string, next: string, group: string): Row => ({
+    ...scan(`先${SCAN}`, why, `。扫不出来：${next}`),
+    group,
+    use,
+    canRetry: redeems && !isYoung && isIdle,
+  });
+  if (lock) {
+    return { ...doubted(LOCKED, CHANGE, LOCKED), use: "no", canRetry: false };
+  }
+  if (start_time > now) {
+    return doubted(`${dayText(start_time, now)} 起可用`, LATER, "未到使用时间");
+  }
+  if (expire_time <= now) {
+    return doubted(`${dayText(expire_time, now)} 已到期`, CHANGE, "已到期");
+  }
+  // A running update keeps the verdict. Its list may not have been read as far as this certificate.
+  const isOld = !isFresh(list, now, isIdle ? HOLD_SECONDS : MAX_AGE_SECONDS);
+  if (list.isStale || isOld || (isIdle && !certificateOf(list, certificate_id))) {
+    const stopped = isIdle && !list.isStale && !list.problem ? "。已停止自动查询" : "";
+    const next = redeems && !isYoung ? "。扫不了：先重新查询" : "";
+    const row = scan(`直接${SCAN}，不用等`, staleText(list, now), `，不影响扫码${stopped}${next}`);
+    return { ...row, use, canRetry: isIdle };
+  }
+  if (times?.usable === 0) {
+    return doubted("剩余 0 次", CHANGE, "剩余 0 次");
+  }
+  if (off_peak && isWithinHours(off_peak, now) === false) {
+    const start = nextStartToday(off_peak, now);
+    const hours = start ? `今天 ${timeText(start)} 起可用` : "今天的可用时段已过";
+    return doubted(`现在 ${timeText(now)}，${hours}`, start ? LATER : CHANGE, "不在可用时段");
+  }
+  const why = off_peak ? unjudgedText(off_peak, now) : "";
+  if (!redeems) {
+    return { ...scan(SCAN, why, why ? "" : "本页不能当券，验券成功才算"), group: why };
+  }
+  const reason = why || "刚才点过的，先查核销记录；本页不能当券";
+  return { ...NONE, sign: "点", act: "看着顾客点「立即核销」", reason, why, group: why, use: why ? "outlined" : "yes" };
+}
+
+/** Return what is known after a submission. `canSubmit`: as far as the list says. */
+function submittedRow(submission: Submission, canSubmit: boolean, shop: Shop, now: number): Row {
+  const { list, redeems, counterText, store } = shop;
+  const { id, at, storeName, state, seen, lastRead } = submission;
+  const time = clockText(at, now);
+  const place = storeName && `在「${storeName}」`;
+  const used = usedSince(submission);
+  const submits = canSubmit && !!certificateOf(list, id);
+  const row = (known: string, next: string, use: Use = "no", why = known): Row => ({
+    ...NONE,
+    sign: "查",
+    act: "先查核销记录，查到才算核销",
+    reason: known + (redeems ? next : `。查不到${counterText ? `：${counterText}` : "，才扫码"}`),
+    why,
+    group: "待查核销记录",
+    use,
+  });
+  if (submission.store !== store) {
+    return row(`${time} ${place || "在另一家门店"}点的，请那家店查`, "");
+  }
+  if (used) {
+    const left = seen?.certificate?.times?.usable || 0;
+    const uses = `已用 ${used} 次，剩 ${left} 次`;
+    return row(`${time} 那一笔：${place}${uses}`, "", submits && left ? "more" : "no", `${time} ${uses}`);
+  }
+  const known = `${time} ${place}点的${STATES[state] || ""}`;
+  if (seen && !seen.certificate) {
+    return row(`${known}，已不在可用券中（${clockText(seen.at, now)}）`, "");
+  }
+  const listed = `${known}，${seen ? `抖音仍显示可用（${clockText(seen.at, now)}）` : "还没有结果"}`;
+  if (submits && isStillListed(submission)) {
+    return row(listed, "。查不到，叫店长", "again");
+  }
   // No list will be read by itself any more.
-  const isOver = lastRead < Infinity && list.activity === "idle";
-  if (!seen) {
-    return isAccepted
-      ? ["done", `✓ ${said}`, `还没有结果。${ASK_RECORD}，查到才算核销`, "leave", isOver]
-      : ["check", `! ${said}`, `不要再点、再扫。${ASK_RECORD}`, "leave", isOver];
-  }
-  const seenAt = clockText(seen.at, now);
-  if (!seen.certificate) {
-    const gone = `${said}，已不在可用券中（${seenAt}）`;
-    return isAccepted
-      ? ["done", `✓ ${gone}`, `${ASK_RECORD}，查到才算核销`, "leave"]
-      : ["check", `! ${gone}`, `可能已经核销。${ASK_RECORD}`, "leave"];
-  }
-  const listed = `! ${said}，抖音仍显示可用（${seenAt}）`;
-  const isRead = seen.read >= lastRead;
-  if (!isRead && !isOver) {
-    return ["check", listed, "请等半分钟，不要再点，也不要扫码", "leave"];
-  }
-  const present = certificateOf(list, certificate.certificate_id);
-  if (!isRead || !present || present.lock) {
-    return ["check", listed, `不要再点、再扫。${ASK_RECORD}`, "leave", !isRead];
-  }
-  // Switched off, 券详情 has no button.
-  return ["check", listed, `${ASK_RECORD}：没有，才能${list.redeeming ? "再次" : "改由店员"}核销`, "again"];
+  const canRetry = redeems && lastRead < Infinity && list.activity === "idle";
+  return { ...row(listed, "。不要再点、再扫"), canRetry };
 }
 
 /** Whether the list is recent. One from the future is not: the phone's clock was changed. */
@@ -139,7 +189,7 @@ function isFresh({ updatedAt }: ListState, now: number, seconds: number): boolea
 
 /** Say that the list is old. */
 export function staleText({ updatedAt }: ListState, now: number): string {
-  return `未能更新（${clockText(updatedAt, now)} 的数据）`;
+  return `本页未更新（${clockText(updatedAt, now)} 的数据）`;
 }
 
 /** Whether a certificate is neither locked nor outside its validity. */
@@ -147,28 +197,30 @@ export function isValid({ lock, start_time = 0, expire_time = Infinity }: Certif
   return !lock && start_time <= now && now < expire_time;
 }
 
-/** Say why an off-peak deal may not be usable now. Douyin documents neither the numbers of weekdays nor the unit of dates. */
-function limitText(offPeak: OffPeak, now: number): string {
+/** Say what cannot be judged: Douyin documents neither the numbers of weekdays nor the unit of dates. */
+function unjudgedText(offPeak: OffPeak, now: number): string {
   const { weekdays = [], start_time, end_time } = offPeak;
-  const isOpen = isWithinHours(offPeak, now);
-  if (isOpen === false) {
-    const start = nextStartToday(offPeak, now);
-    return `现在 ${timeText(now)}，${start ? `今天 ${timeText(start)} 起可用` : "今天的可用时段已过"}`;
-  }
   if (weekdays.length || start_time !== undefined || end_time !== undefined) {
     return "可用日期请看抖音订单";
   }
-  return isOpen ? "" : "可用时段请看抖音订单";
+  return isWithinHours(offPeak, now) ? "" : "可用时段请看抖音订单";
+}
+
+/** Format a start or an end: 今天 with the time of day, or the date. */
+function dayText(seconds: number, now: number): string {
+  return daysBetween(now, seconds) === 0 ? `今天 ${timeText(seconds)}` : dateText(seconds);
 }
 
 /** Return the next moment at which a verdict, or a text beside it, can change; at midnight, today's texts do. */
-function nextChange(certificate: Certificate, { updatedAt }: ListState, now: number): number {
+function nextChange(certificate: Certificate, { list, submissions }: Shop, now: number): number {
+  const { updatedAt } = list;
   const { start_time = 0, expire_time = 0, off_peak = {} } = certificate;
   const moments = [
     now - secondsOfDay(now) + DAY_SECONDS,
     start_time,
     expire_time,
     nextExpiryText(certificate, now),
+    (submissionOf(submissions, certificate.certificate_id)?.at || 0) + TELL_SECONDS,
     updatedAt,
     updatedAt + HOLD_SECONDS,
     updatedAt + MAX_AGE_SECONDS,

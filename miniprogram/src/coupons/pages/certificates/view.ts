@@ -8,6 +8,7 @@ import {
   countText,
   DEFAULT_HELP,
   dialogOf,
+  LABELS,
   type Notice,
   noticeOf,
   searchedText,
@@ -18,11 +19,11 @@ import {
   waitLeft,
 } from "./messages";
 import { cardsOf, titleOf } from "./rows";
-import { canLoadMore, isEmpty, type ListState, orderText, shownCertificate } from "./state";
-import { canChoose, canLocate, type StoreState } from "./storeState";
+import { canLoadMore, certificateOf, isEmpty, type ListState, orderText, shownCertificate } from "./state";
+import { canChoose, canLocate, type StoreState, storeKeyOf } from "./storeState";
 import { storeHeader, storeRows } from "./stores";
-import { isAnyRunning, isKept, isSubmitted, type Submissions } from "./submission";
-import { ANY_AGE, isValid, staleText, type Use, type Verdict, verdictOf } from "./verdict";
+import { type Submissions, toldOf } from "./submission";
+import { ANY_AGE, isValid, type Shop, staleText, verdictOf } from "./verdict";
 
 /** With more stores than fill a screen, the customer can search. */
 const SEARCH_FROM = 9;
@@ -50,7 +51,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     notice: list.notice,
     searched: canLoadMore(list) && !certificates.length ? searchedText(list.parts) : "",
     unusable: (more && certificates.length) || loading || problem ? "" : unusableText(unusable),
-    stale: list.isStale ? `! ${staleText(list, now)}` : "",
+    stale: list.isStale ? staleText(list, now) : "",
     problem: listNotice(list, stores, config, now),
     problemBelow,
     // Under a problem, it would invite refunds at the counter.
@@ -60,30 +61,29 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
 }
 
 /** Return the cards, with the group `openedId` opened, and until when they hold (epoch seconds). */
-export function cardsView(list: ListState, submissions: Submissions, config: Config, openedId: string, now: number) {
-  const ageless = { ...list, isStale: false, updatedAt: ANY_AGE };
+export function cardsView(
+  list: ListState,
+  stores: StoreState,
+  submissions: Submissions,
+  config: Config,
+  openedId: string,
+  now: number,
+) {
+  const shop = shopOf({ ...list, isStale: false, updatedAt: ANY_AGE }, stores, submissions, config);
   const marksOf = (certificate: Certificate) => ({
-    verdict: verdictOf(certificate, ageless, submissions, now),
+    verdict: verdictOf(certificate, shop, now),
     order: orderText(list, certificate),
   });
-  const cards = (certificates: Certificate[]) =>
-    cardsOf(certificates.map(shownOf(config)), marksOf, canRedeem(list, config), openedId, now);
+  const cards = (certificates: Certificate[]) => cardsOf(certificates.map(shownOf(config)), marksOf, openedId, now);
+  const verdicts = list.certificates.map((certificate) => marksOf(certificate).verdict);
   const usable = list.certificates.filter((certificate) => isValid(certificate, now));
   const others = list.certificates.filter((certificate) => !isValid(certificate, now));
-  const unused = usable.filter(({ certificate_id }) => !isSubmitted(submissions.get(certificate_id)));
+  const groups = verdicts.map(({ group }) => group);
   return {
-    cards: { usable: cards(usable), others: cards(others), count: countText(unused.length, list.more) },
-    until: Math.min(...list.certificates.map((certificate) => marksOf(certificate).verdict.until)),
+    cards: { usable: cards(usable), others: cards(others), count: countText(groups, list.more) },
+    until: Math.min(...verdicts.map(({ until }) => until)),
   };
 }
-
-/** The button of 券详情 that submits the certificate. */
-const SUBMIT_LABELS: { [use in Use]?: string } = {
-  yes: "立即核销",
-  outlined: "立即核销",
-  disabled: "立即核销",
-  again: "再次核销",
-};
 
 /**
  * Return the data of 券详情, and until when it holds (epoch seconds). Without a certificate in the list or in a submission,
@@ -97,30 +97,43 @@ export function counterView(
   id: string,
   now: number,
 ) {
-  const submission = submissions.get(id);
-  const certificate = shownCertificate(list, id) || (isKept(submission) ? submission.certificate : undefined);
-  const verdict = certificate ? verdictOf(certificate, list, submissions, now) : null;
-  const action = actionOf(verdict, submissions, canRedeem(list, config));
+  const certificate = shownCertificate(list, id) || toldOf(submissions, id, now)?.certificate;
+  const shop = shopOf(list, stores, submissions, config);
+  const verdict = certificate ? verdictOf(certificate, shop, now) : null;
+  const { sign = "", use = "no", why = "" } = verdict || {};
   const title = certificate ? titleOf(certificate) : "";
+  const header = headerOf(stores, now);
+  const problem = listNotice(list, stores, config, now);
+  const loading = !certificate && list.activity !== "idle";
   return {
     view: {
-      ...headerOf(stores, now),
+      ...header,
       verdict,
+      isPlain: !why && sign !== "等",
       detail: certificate ? detailOf(shownOf(config)(certificate), orderText(list, certificate), now) : null,
-      ...action,
-      steps: stepsOf(title, config.counterText),
-      dialog: dialogOf(title, config.question, verdict?.use === "again") || null,
+      /** Submits the certificate; empty without a button. During an update, its list may not have it yet. */
+      button: use === "instead" && shop.counterText ? "改点「立即核销」" : LABELS[use],
+      canSubmit: use !== "no" && use !== "busy" && !!certificateOf(list, id),
+      isProminent: use === "yes",
+      /** 查看其他券 */
+      canLeave: sign === "查" && shop.redeems,
+      steps: sign === "扫" && !shop.counterText ? stepsOf(title) : null,
+      dialog: dialogOf(title, header.store, config.question, why, use),
       notice: list.notice,
-      // After a submission, the certificate may be used. A usable one has one way: the button, or the steps.
-      help: isSubmitted(submission)
-        ? UNKNOWN_HELP
-        : verdict?.kind === "usable" || verdict?.kind === "done" || action.hasSteps
-          ? config.help || ""
-          : helpOf(config),
-      loading: !certificate && list.activity !== "idle",
+      // A certificate that is not listed, or was submitted, may be used. Nobody is sent away while the hook runs.
+      help: loading
+        ? helpOf(config)
+        : sign === "等"
+          ? ""
+          : sign && sign !== "查"
+            ? config.help || ""
+            : id && UNKNOWN_HELP,
+      loading,
       slowness: list.waiting,
       slownessText: waitingText(list.waiting),
-      problem: listNotice(list, stores, config, now),
+      problem,
+      /** Seconds until the list can be read again. */
+      wait: problem ? problem.wait : 0,
       // After another user has logged in, nothing is said of the former user's certificate.
       goneTitle: id ? "这张券已不在可用列表中" : "请在列表中重新选择券",
       goneHint: id ? "可能已使用、已退款或已过期" : "",
@@ -129,27 +142,9 @@ export function counterView(
   };
 }
 
-/** Return the action of 券详情. `redeems`: it can submit certificates; a hook that runs goes on in any case. */
-function actionOf(verdict: Verdict | null, submissions: Submissions, redeems: boolean) {
-  const use = verdict ? verdict.use : "no";
-  const label = SUBMIT_LABELS[use];
-  const isWaiting = isAnyRunning(submissions);
-  const hasButton = !!label && (redeems || verdict?.kind === "busy");
-  return {
-    /** Submits the certificate; empty without a button. */
-    button: hasButton ? (isWaiting ? "处理中…" : label) : "",
-    canSubmit: hasButton && !isWaiting && use !== "disabled",
-    isProminent: use === "yes",
-    /** 查看其他券 */
-    canLeave: use === "leave" || (use === "again" && !redeems),
-    /** The way without this page. */
-    hasSteps: !!label && !hasButton && use !== "again",
-  };
-}
-
-/** Whether 券详情 can submit certificates. */
-function canRedeem({ redeeming }: ListState, { onSelect }: Config): boolean {
-  return !!onSelect && redeeming;
+function shopOf(list: ListState, stores: StoreState, submissions: Submissions, config: Config): Shop {
+  const { onSelect, counterText = "" } = config;
+  return { list, submissions, redeems: !!onSelect && list.redeeming, counterText, store: storeKeyOf(stores) };
 }
 
 /** Return the data of the store selection. `search`: what the customer has typed. */

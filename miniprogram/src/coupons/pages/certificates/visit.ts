@@ -10,17 +10,21 @@ import { settings } from "../../configured";
 import * as device from "./device";
 import { waitLeft } from "./messages";
 import { certificateOf, INITIAL_STATE, type ListEvent, nextState } from "./state";
-import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeTasks } from "./storeState";
+import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeKeyOf, storeTasks } from "./storeState";
+import { storeHeader } from "./stores";
 import {
   type End,
   isAnyRunning,
-  isRunning,
+  isDropped,
+  MAX_RETURNED_SECONDS,
   MAX_RUN_SECONDS,
   newSubmission,
   READ_AFTER_SECONDS,
+  restored,
   type Submission,
   type Submissions,
   stateOf,
+  submissionOf,
   withList,
 } from "./submission";
 import { FRESH_SECONDS } from "./verdict";
@@ -41,9 +45,11 @@ export const STORES_PAGE = `${settings.basePath}/pages/stores/stores`;
 
 /** A timer with more than 24.8 days fires at once. */
 const MAX_SLEEP_SECONDS = 3600;
-/** For the developer of a hook whose result is unknown. */
+/** For the developer of a hook whose result is unknown, and of one without a promise, after some seconds. */
 const HOOK_RULE =
-  "onSelect must resolve to true or to nothing (submitted), or to false (nothing was submitted); not to a response";
+  "onSelect must resolve to true (submitted) or to false (nothing was submitted); not to nothing, not to a response";
+const PROMISE_RULE = "onSelect has returned no promise and opened no page: return a promise of true or false";
+const PROMISE_RULE_SECONDS = 3;
 /** 券详情 reads the list again by itself for ten minutes, at most. */
 const MAX_READS = 10;
 
@@ -57,7 +63,7 @@ export const visit = {
   stores: INITIAL_STORE_STATE,
   list: INITIAL_STATE,
   pager: undefined as Pager | undefined,
-  submissions: new Map() as Submissions,
+  submissions: [] as Submissions,
   /** Number of calls of the hook, and of their ends. */
   calls: 0,
   ends: 0,
@@ -96,6 +102,13 @@ export const visit = {
     const isBack = page === this.hidden;
     this.hidden = undefined;
     this.reads = 0;
+    for (const submission of this.submissions) {
+      // The page that the hook has opened was on the screen.
+      if (submission.state === "returned" || submission.state === "left") {
+        const endedIn = Math.min(submission.endedIn, this.list.reads);
+        this.readLater({ ...submission, state: "left", endedIn, lastRead: Infinity });
+      }
+    }
     // The customer may have changed it since the program was started.
     page.setData({ textSize: device.initialTextSize() });
     this.render();
@@ -259,7 +272,10 @@ export const visit = {
   onProgress(progress: Progress) {
     this.update({ kind: progress });
     if (progress === "user_changed") {
-      this.submissions = new Map();
+      // It may have been a failure of the storage: nothing that was submitted is forgotten.
+      for (const submission of this.submissions) {
+        this.setSubmission({ ...submission, certificate: undefined });
+      }
       this.user += 1;
       this.updateStores({ kind: progress, lastPoiId: device.readLastStore(this.stores.accountId) });
     }
@@ -295,12 +311,15 @@ export const visit = {
     const before = this.list;
     this.list = nextState(before, event);
     if (this.list !== before) {
-      const store = this.storeKey();
-      this.submissions.forEach((submission) => {
-        if (submission.store === store) {
-          this.setSubmission(withList(submission, this.list));
+      if (event.kind === "responded") {
+        // Those of a former start, or of another user's storage.
+        for (const tap of device.storedTaps().filter(({ id }) => !submissionOf(this.submissions, id))) {
+          this.readLater(restored(tap));
         }
-      });
+      }
+      for (const submission of this.submissions) {
+        this.judge(submission);
+      }
       this.render();
     }
   },
@@ -316,11 +335,12 @@ export const visit = {
     }
     this.calls += 1;
     const call = this.calls;
-    const before = this.submissions.get(id);
-    this.setSubmission(newSubmission(call, certificate, this.storeKey(), device.epochSeconds()));
+    const before = submissionOf(this.submissions, id);
+    const { store } = storeHeader(this.stores.poiId, this.stores.stores);
+    this.record(id, newSubmission(call, certificate, storeKeyOf(this.stores), store, device.epochSeconds()));
     this.render();
     device.later(MAX_RUN_SECONDS, () => {
-      if (isRunning(this.submissions.get(id))) {
+      if (submissionOf(this.submissions, id)?.state === "running") {
         this.endCall(call, id, "unknown", before);
       }
     });
@@ -343,63 +363,85 @@ export const visit = {
 
   /** End a call of the hook. `unknown` after a minute: its result can still come. */
   endCall(call: number, id: string, state: End, before: Submission | undefined) {
-    const submission = this.submissions.get(id);
+    const submission = submissionOf(this.submissions, id);
     if (submission?.call !== call) {
-      // Another call has followed, or another user has logged in.
+      // Another call has followed.
       return;
     }
     if (state === "cancelled") {
-      const others = new Map(this.submissions);
-      before ? others.set(id, before) : others.delete(id);
-      this.submissions = others;
+      this.record(id, before && { ...before, certificate: submission.certificate });
+    } else if (state === "returned") {
+      this.setSubmission({ ...submission, state });
+      this.ifReturned(PROMISE_RULE_SECONDS, call, id, () => device.warn(PROMISE_RULE));
+      this.ifReturned(MAX_RETURNED_SECONDS, call, id, () => this.endCall(call, id, "unknown", before));
     } else {
-      const ended = { at: device.epochSeconds(), endedIn: this.list.reads, lastRead: Infinity, seen: undefined };
-      this.ends += 1;
-      this.setSubmission({ ...submission, ...ended, state, end: this.ends });
+      this.readLater({ ...submission, state, endedIn: this.list.reads, lastRead: Infinity, seen: undefined });
     }
     if (state === "unknown") {
       device.warn(HOOK_RULE);
     }
     this.render();
-    if (state === "cancelled" || state === "returned") {
+    if (state === "cancelled") {
       this.refresh();
-    } else {
-      const { ends } = this;
-      READ_AFTER_SECONDS.forEach((seconds, index, all) => {
-        device.later(seconds, () => this.readAfter(ends, id, index === all.length - 1));
-      });
     }
+  },
+
+  /** Call a function after some seconds, unless the page was hidden meanwhile: the hook has opened another one. */
+  ifReturned(seconds: number, call: number, id: string, callback: () => void) {
+    device.later(seconds, () => {
+      const submission = submissionOf(this.submissions, id);
+      if (this.shown && submission?.call === call && submission.state === "returned") {
+        callback();
+      }
+    });
+  },
+
+  /** Read the list again for a submission. */
+  readLater(submission: Submission) {
+    this.ends += 1;
+    const { ends } = this;
+    this.setSubmission({ ...submission, end: ends });
+    READ_AFTER_SECONDS.forEach((seconds, index, all) => {
+      device.later(seconds, () => this.readAfter(ends, submission.id, index === all.length - 1));
+    });
   },
 
   /** Read the list again after a call of the hook, unless a list is being read. */
   readAfter(end: number, id: string, isLast: boolean) {
-    const submission = this.submissions.get(id);
+    const submission = submissionOf(this.submissions, id);
     if (submission?.end !== end) {
       return;
     }
     if (isLast) {
       const { activity, reads } = this.list;
-      this.setSubmission({ ...submission, lastRead: activity === "idle" ? reads + 1 : reads });
+      this.judge({ ...submission, lastRead: activity === "idle" ? reads + 1 : reads });
     }
-    if (this.shown && submission.store === this.storeKey() && this.canRead()) {
+    if (this.shown && submission.store === storeKeyOf(this.stores) && this.canRead()) {
       this.refresh();
     } else {
       this.render();
     }
   },
 
+  /** Set what a list says of a submission; drop it if nothing was submitted. */
+  judge(submission: Submission) {
+    const judged = submission.store === storeKeyOf(this.stores) ? withList(submission, this.list) : submission;
+    isDropped(judged) ? this.record(judged.id, undefined) : this.setSubmission(judged);
+  },
+
+  /** Set, or remove, the last submission of a certificate, also on the phone. */
+  record(id: string, submission: Submission | undefined) {
+    this.submissions = this.submissions.filter((other) => other.id !== id).concat(submission || []);
+    device.saveTap(id, submission);
+  },
+
   setSubmission(submission: Submission) {
-    this.submissions = new Map(this.submissions).set(submission.certificate.certificate_id, submission);
+    this.submissions = this.submissions.filter(({ id }) => id !== submission.id).concat(submission);
   },
 
   /** The ids of the current store, for requests and for the hook. */
   store() {
     return { account_id: this.stores.accountId, poi_id: this.stores.poiId };
-  },
-
-  storeKey(): string {
-    const { account_id, poi_id } = this.store();
-    return `${account_id}/${poi_id}`;
   },
 };
 

@@ -1,0 +1,15 @@
+/**
+ * Your settings: the service, your merchant, and how a coupon is redeemed. The values are samples. Keep this file when you
+ * update the folder. `settings.ts` describes every setting.
+ */
+
+import type { Config } from "./settings";
+
+export const config: Config = {
+  // The host must be on the mini-program's domain allow-list.
+  api: "https://coupons.example.com",
+  /** Your account id in 抖音来客. The launch query can name another merchant of this mini-program. */
+  account_id: "7100000000000000001",
+  basePath: "/coupons",
+  appId: "tt0123456789abcdef",
+};
