@@ -123,7 +123,8 @@ def documented_ids() -> set[str]:
     """Return the ids of the checks that the page lists."""
     page = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
     section = page.split("\n## doctor\n")[1].split("\n## ")[0]
-    return {line.split("`")[1] for line in section.splitlines() if line.startswith("| `")}
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    return {check_id for row in rows for check_id in row.strip(" `").split("`, `")}
 
 
 IDS = documented_ids()
