@@ -10,6 +10,7 @@ import msgspec
 from chalicelib.cache import is_within
 from chalicelib.context import RequestContext
 from chalicelib.errors import ConfigurationError, StorageUnavailableError
+from chalicelib.record import RequestRecord
 from chalicelib.redaction import RedactedStruct
 
 T = TypeVar("T")
@@ -17,7 +18,7 @@ T = TypeVar("T")
 STALENESS_METRIC = "StaleSecret"
 """The metric of requests that use a cached secret, because the present one cannot be read or is malformed."""
 
-MAX_AGE_SECONDS = 300.0
+SECRET_MAX_AGE = 300.0
 MIN_REFRESH_SECONDS = 10.0
 """Shortest time between two reads of the secret for an unknown key or app, for a mint, and after a read that failed.
 
@@ -48,30 +49,36 @@ class CredentialsCache:
         self._read_at = -math.inf
         self._forced_read_at = -math.inf
         self._failed_at = -math.inf
+        self._failure = ""
+        #: The record of the request that has read the secret last.
+        self._reader: RequestRecord | None = None
 
-    def get(self, context: RequestContext, max_age: float = MAX_AGE_SECONDS) -> Credentials:
+    def get(self, context: RequestContext, max_age: float = SECRET_MAX_AGE) -> Credentials:
         """Return credentials that are at most `max_age` seconds old.
 
         Older ones are used while Secrets Manager is unavailable or the secret is malformed. Without any, raises
         StorageUnavailableError or ConfigurationError.
         """
         now = self._clock()
-        is_fresh = is_within(max_age, self._read_at, now)
+        is_due = not is_within(max_age, self._read_at, now)
         # Wait after a failed read, or every request would wait for a service that is unavailable.
-        if self._cached is not None and (is_fresh or is_within(MIN_REFRESH_SECONDS, self._failed_at, now)):
-            return self._cached
-        return self._read(now, context)
+        if self._cached is None or (is_due and not is_within(MIN_REFRESH_SECONDS, self._failed_at, now)):
+            return self._read(now, context)
+        if is_due:
+            context.record.add_warning(self._failure, STALENESS_METRIC)
+        return self._cached
 
     def find(self, look_up: Callable[[Credentials], T | None], context: RequestContext) -> tuple[T | None, Credentials]:
         """Return what `look_up` finds in the credentials (an app, or a key that verifies a signature), and these.
 
-        If it finds nothing, the secret is read again, unless that was done moments ago. Raises what `get` and `look_up`
-        raise.
+        If it finds nothing, the secret is read again, unless this request has done so, or any request has moments ago
+        for this reason. Raises what `get` and `look_up` raise.
         """
         credentials = self.get(context)
         found = look_up(credentials)
         now = self._clock()
-        if found is None and not is_within(MIN_REFRESH_SECONDS, self._forced_read_at, now):
+        was_read = self._reader is context.record or is_within(MIN_REFRESH_SECONDS, self._forced_read_at, now)
+        if found is None and not was_read:
             credentials = self._read(now, context)
             self._forced_read_at = now
             found = look_up(credentials)
@@ -87,13 +94,15 @@ class CredentialsCache:
         return self.find(lambda credentials: credentials.apps.get(app_id), context)[0]
 
     def _read(self, now: float, context: RequestContext) -> Credentials:
+        self._reader = context.record
         try:
             self._cached = parse_credentials(self._fetch(context))
         except (StorageUnavailableError, ConfigurationError) as error:
             if self._cached is None:
                 raise
-            context.record.add_warning(f"the cached secret is used: {error}", metric=STALENESS_METRIC)
             self._failed_at = now
+            self._failure = f"the cached secret is used: {error}"
+            context.record.add_warning(self._failure, STALENESS_METRIC)
             return self._cached
         self._read_at = now
         return self._cached

@@ -88,5 +88,7 @@ class RequestRecord(msgspec.Struct):
     token_seconds_left: int | None = None
 
     def add_warning(self, text: str, metric: str = "") -> None:
-        """Add a warning."""
-        self.warnings.append(OperatorWarning(text, metric))
+        """Add a warning, once."""
+        warning = OperatorWarning(text, metric)
+        if warning not in self.warnings:
+            self.warnings.append(warning)

@@ -18,7 +18,7 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
-from chalicelib.credentials import MAX_AGE_SECONDS, parse_credentials
+from chalicelib.credentials import SECRET_MAX_AGE, parse_credentials
 from redeemctl.errors import CHANGED_MEANWHILE, CommandError, ConflictError
 from redeemctl.options import GlobalOptions, pass_options
 from redeemctl.output import print_json
@@ -35,7 +35,7 @@ MAX_BYTES = 65_536
 _CONFLICT_CODES = frozenset({"InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"})
 """What AWS may report if AWSCURRENT has moved on; the last one if a version has been deleted meanwhile."""
 
-PROPAGATION_SECONDS = int(MAX_AGE_SECONDS) + 300
+PROPAGATION_SECONDS = int(SECRET_MAX_AGE) + 300
 """After this time, every instance uses the changed secret. This machine's clock and AWS's differ by five minutes at
 most: with a larger difference, AWS refuses requests."""
 

@@ -33,7 +33,7 @@ def test_a_malformed_secret_is_a_configuration_error_that_shows_no_value(text: s
 
 
 class Store:
-    """A credential store, its secret and its clock."""
+    """A credential store, its secret and its clock. Each method is a request; `context` is that of the last one."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -42,11 +42,21 @@ class Store:
         self.context = make_context()
 
     def get(self) -> Credentials:
+        self.context = make_context()
         return self.store.get(self.context)
 
     def refresh(self) -> Credentials:
         """Look for an app that is not in the secret."""
+        self.context = make_context()
         return self.store.find(lambda _: None, self.context)[1]
+
+    def find_app_secret(self, app_id: str) -> str | None:
+        self.context = make_context()
+        return self.store.find_app_secret(app_id, self.context)
+
+    def warnings(self) -> list[tuple[str, str]]:
+        """Return the warnings of the last request: text and metric."""
+        return [(warning.text, warning.metric) for warning in self.context.record.warnings]
 
     def fail(self, failure: str) -> None:
         """Make the secret "unavailable" or "malformed"."""
@@ -55,6 +65,11 @@ class Store:
 
 
 Read = Callable[[Store], Credentials]
+
+
+def get_and_refresh(store: Store) -> Credentials:
+    store.get()
+    return store.refresh()
 
 
 @pytest.fixture
@@ -70,9 +85,10 @@ def store() -> Store:
         (Store.get, Store.get, -1, 1),
         # An ordinary read does not delay the one because of an unknown key.
         (Store.get, Store.refresh, 0, 1),
-        (Store.refresh, Store.refresh, 9.9, 0),
-        (Store.refresh, Store.refresh, 10, 1),
-        (Store.refresh, Store.refresh, -1, 2),
+        (Store.get, Store.refresh, 300, 1),
+        (get_and_refresh, Store.refresh, 9.9, 0),
+        (get_and_refresh, Store.refresh, 10, 1),
+        (get_and_refresh, Store.refresh, -1, 1),
     ],
 )
 def test_the_secret_is_cached_for_five_minutes_and_refreshed_every_ten_seconds(
@@ -103,19 +119,23 @@ def test_the_cached_secret_is_used_and_every_ten_seconds_a_newer_one_is_looked_f
 ) -> None:
     del error_type
     first = store.get()
-    assert store.context.record.warnings == []
+    assert store.warnings() == []
     store.fail(failure)
     store.clock.now += 300
     assert store.get() is first
-    [warning] = store.context.record.warnings
-    assert warning.text.startswith(f"the cached secret is used: {message}")
-    assert warning.metric == "StaleSecret"
+    [(text, metric)] = store.warnings()
+    assert text.startswith(f"the cached secret is used: {message}")
+    assert metric == "StaleSecret"
     store.fail("nothing")
     store.secret.put({}, [OTHER_KEY])
     store.clock.now += 9.9
     assert store.get() is first
+    assert store.warnings() == [(text, metric)], "each request that uses the cached secret counts, once"
+    assert store.store.get(store.context) is first
+    assert store.warnings() == [(text, metric)]
     store.clock.now += 0.1
     assert store.get() == Credentials({}, [OTHER_KEY])
+    assert store.warnings() == []
     assert store.secret.reads == 3
 
 
@@ -125,7 +145,7 @@ def test_a_mint_reads_a_secret_again_that_is_older_than_ten_seconds(store: Store
     store.get()
     store.secret.put({APP_ID: ""}, [SESSION_KEY])
     store.clock.now += seconds
-    assert store.store.find_app_secret(APP_ID, store.context) == secret
+    assert store.find_app_secret(APP_ID) == secret
 
 
 @pytest.mark.parametrize("failure", ["unavailable", "malformed"])
@@ -134,7 +154,8 @@ def test_a_mint_uses_the_cached_secret_if_there_is_no_other(store: Store, failur
     store.fail(failure)
     store.clock.now += 10
     for _ in range(2):
-        assert store.store.find_app_secret(APP_ID, store.context) == APP_SECRET
+        assert store.find_app_secret(APP_ID) == APP_SECRET
+        assert [metric for _, metric in store.warnings()] == ["StaleSecret"]
     assert store.secret.reads == 2
 
 
@@ -145,7 +166,21 @@ def test_a_failed_ordinary_read_does_not_delay_the_one_for_an_unknown_app(store:
     store.get()
     store.fail("nothing")
     store.secret.put({"ttnew": "s"}, [SESSION_KEY])
-    assert store.store.find_app_secret("ttnew", store.context) == "s"
+    assert store.find_app_secret("ttnew") == "s"
+
+
+@pytest.mark.parametrize("failure", ["nothing", "unavailable", "malformed"])
+def test_one_request_reads_the_secret_once(store: Store, failure: str) -> None:
+    """Also for an unknown app, and after a read that failed. The next request reads it again for this reason."""
+    store.get()
+    if failure != "nothing":
+        store.fail(failure)
+    store.clock.now += 300
+    assert store.find_app_secret("ttnew") is None
+    store.store.find(lambda _: None, store.context)
+    assert store.secret.reads == 2
+    store.refresh()
+    assert store.secret.reads == 3
 
 
 def test_without_time_left_nothing_is_read_and_the_next_request_looks_for_the_new_app(store: Store) -> None:
@@ -153,7 +188,7 @@ def test_without_time_left_nothing_is_read_and_the_next_request_looks_for_the_ne
     store.secret.put({"ttnew": "s"}, [SESSION_KEY])
     with pytest.raises(DeadlineExceededError, match="budget"):
         store.store.find_app_secret("ttnew", make_context(0.0))
-    assert store.store.find_app_secret("ttnew", store.context) == "s"
+    assert store.find_app_secret("ttnew") == "s"
 
 
 @FAILURES

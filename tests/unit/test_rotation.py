@@ -30,7 +30,7 @@ def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
     """
     stored, context = FakeSecret(session_keys=verifier), make_context()
     credentials = CredentialsCache(stored.fetch, Clock())
-    credentials.get(context)
+    credentials.get(make_context())
     stored.put({APP_ID: APP_SECRET}, secret)
     token = encode_session(SESSION, int(NOW) + 60, list(session))
     text = encode_cursor(CURSOR, SELECTION, OPEN_ID, list(cursor))

@@ -175,6 +175,7 @@ def test_an_unknown_app_causes_no_call_until_it_is_added() -> None:
     assert logins.events == []
     secret.put({APP_ID: APP_SECRET}, [SESSION_KEY])
     logins.clock.now += 10
+    logins.context = make_context()
     assert logins.log_in().view.list == VIEW
 
 

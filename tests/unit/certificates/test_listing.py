@@ -134,6 +134,7 @@ def test_an_app_added_a_moment_ago_is_found_when_its_token_is_minted() -> None:
     assert (lists.douyin.fetches[-1], lists.secret.reads) == ((1, "clt.row"), 1)
     lists.lister.tokens.cached.clear()
     del lists.table.items["TOKEN#ttnew"]
+    lists.context = make_context()
     lists.respond()
     assert [(mint.app_id, mint.app_secret) for mint in lists.douyin.mints] == [("ttnew", "new secret")]
     assert lists.secret.reads == 2
@@ -171,6 +172,7 @@ def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_the_newest_key_signs(
     instance = Lists(500)
     instance.respond()
     instance.secret.put({APP_ID: "s"}, [OTHER_KEY, SESSION_KEY])
+    instance.context = make_context()
     view = instance.respond(encode_cursor(Cursor(5), SELECTION, OPEN_ID, [OTHER_KEY]))
     assert instance.secret.reads == 2
     assert ids(view) == numbers(range(200, 400))
