@@ -11,10 +11,11 @@ import msgspec
 from chalicelib.aws import Item, Table
 from chalicelib.cache import TtlCache
 from chalicelib.context import RequestContext
+from chalicelib.douyin.lenient import read_bool
 from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError, WrongAppError
 
 MERCHANT_PREFIX = "MERCHANT#"
-"""Prefix of the partition keys of these rows."""
+"""Prefix of the partition keys of merchants' rows."""
 
 MERCHANT_SECONDS = 300.0
 """How long an active merchant is cached."""
@@ -30,6 +31,9 @@ MAX_NOTICE_LENGTH = 200
 """Characters. A longer notice counts as missing."""
 
 _HEADER_VALUE = re.compile(r"[!-~]+")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, line separators, and what changes the direction of a text."""
+
 MAX_DEGREES = {"latitude": 90.0, "longitude": 180.0}
 """A position lies between this number of degrees and its negative."""
 
@@ -58,10 +62,11 @@ class Merchant(msgspec.Struct, frozen=True):
 
     account_id: str
     app_id: str
-    #: The id of its TOKEN# row: its app_id, or that of a row that another system writes.
+    #: The id of its TOKEN# row: its app_id, or the id of a row that another system writes.
     token_id: str
     life_account_id: str | None
-    #: By poi_id where it is served, or None for all. A store without a readable name is None: served, but not shown.
+    #: The stores where it is served, by poi_id; None: in all stores. A store without a readable name is None: it is
+    #: served, but not shown.
     stores: dict[str, StoreView | None] | None
     active: bool
     name: str | None = None
@@ -131,8 +136,8 @@ def merchant_key(account_id: str) -> str:
 def parse_merchant(account_id: str, item: Item) -> Merchant:
     """Parse a row; raises ConfigurationError that names a missing attribute or one of the wrong type.
 
-    What only the customer sees is read leniently: a malformed name, notice, switch `redeeming`, store or attribute of a
-    store counts as missing.
+    What only the customer sees is read leniently: a malformed name, notice, store or attribute of a store counts as
+    missing.
     """
     app_id = _strict_string(account_id, item, "app_id")
     if app_id is None:
@@ -148,7 +153,6 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
         raise ConfigurationError(f"merchant {account_id}: attribute life_account_id cannot be sent as a header")
     if "BOOL" not in active:
         raise ConfigurationError(f"merchant {account_id}: attribute active is not a boolean")
-    notice = _lenient_string(item, "notice")
     return Merchant(
         account_id=account_id,
         app_id=app_id,
@@ -157,9 +161,32 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
         stores=stores,
         active=active["BOOL"],
         name=_lenient_string(item, "name"),
-        notice=notice if notice is None or len(notice) <= MAX_NOTICE_LENGTH else None,
-        redeeming=item.get("redeeming", {}).get("BOOL", True),
+        notice=parse_notice(item),
+        redeeming=parse_redeeming(item),
     )
+
+
+def parse_notice(item: Item) -> str | None:
+    """Return the notice of a row; None when it is missing, blank, too long or not a string."""
+    notice = clean_notice(_lenient_string(item, "notice") or "")
+    return notice if notice and len(notice) <= MAX_NOTICE_LENGTH else None
+
+
+def clean_notice(text: str) -> str:
+    """Return a notice with blanks for its control and bidirectional characters, or "" when nothing else is in it."""
+    cleaned = _CONTROLS.sub(" ", text)
+    return cleaned if cleaned.strip() else ""
+
+
+def parse_redeeming(item: Item) -> bool:
+    """Return the switch `redeeming` of a row, by default on.
+
+    In another type, only the forms of true that the platform's booleans have are on. Whoever wrote another value has
+    tried to switch it off.
+    """
+    attribute: Mapping[str, Any] = item.get("redeeming", {"BOOL": True})
+    value = float(attribute["N"]) if "N" in attribute else attribute.get("BOOL", attribute.get("S"))
+    return read_bool(value) is True
 
 
 def _parse_store(poi_id: str, entry: Mapping[str, Any]) -> StoreView | None:

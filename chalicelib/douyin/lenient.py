@@ -75,6 +75,14 @@ def read(value: Any, model: type[_S], path: str, malformed: list[str]) -> _S | N
     return model(**fields)
 
 
+def read_bool(value: Any) -> bool | None:
+    """Return a boolean that may arrive as a number or as a text in any case, or None for another value."""
+    if isinstance(value, str):
+        value = value.strip().lower()
+    # 1, 1.0, 0 and 0.0 are equal to True and False.
+    return True if value in (True, "true", "1") else False if value in (False, "false", "0") else None
+
+
 def _read_field(value: Any, field: _Field, path: str, malformed: list[str]) -> Any:
     struct = field.struct
     if struct is not None and struct is field.read_as:
@@ -88,22 +96,12 @@ def _read_field(value: Any, field: _Field, path: str, malformed: list[str]) -> A
     if isinstance(value, str):
         value = value.encode("utf-8", "replace").decode()
     try:
-        return _read_bool(value) if field.read_as is bool else msgspec.convert(value, field.read_as, strict=False)
-    except (msgspec.ValidationError, ValueError):
+        found = read_bool(value) if field.read_as is bool else msgspec.convert(value, field.read_as, strict=False)
+    except msgspec.ValidationError:
+        found = None
+    if found is None:
         malformed.append(path)
-        return None
-
-
-def _read_bool(value: Any) -> bool:
-    """Return a boolean that may arrive as a number or as a text in any case; raises ValueError for another value."""
-    if isinstance(value, str):
-        value = value.strip().lower()
-    # 1, 1.0, 0 and 0.0 are equal to True and False.
-    if value in (True, "true", "1"):
-        return True
-    if value in (False, "false", "0"):
-        return False
-    raise ValueError
+    return found
 
 
 @functools.cache

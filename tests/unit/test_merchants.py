@@ -40,16 +40,45 @@ DEFAULTS = Merchant("7", "tta", "tta", None, None, True)
             Merchant("7", "tta", "theirs", "8", {"1": None, "2": StoreView("2", "x")}, False, "店", "今", False),
         ),
         ({"notice": {"S": "今" * 200}}, Merchant("7", "tta", "tta", None, None, True, notice="今" * 200)),
-        ({"notice": {"S": "今" * 201}, "redeeming": {"S": "false"}}, DEFAULTS),
+        ({"notice": {"S": "今" * 201}}, DEFAULTS),
         ({"notice": {"S": ""}, "redeeming": {"BOOL": True}}, DEFAULTS),
-        ({"notice": {"N": "7"}, "redeeming": {"N": "0"}}, DEFAULTS),
-        ({"notice": {"NULL": True}, "redeeming": {"NULL": True}}, DEFAULTS),
+        ({"notice": {"N": "7"}}, DEFAULTS),
+        ({"notice": {"NULL": True}}, DEFAULTS),
         ({"stores": {"M": {}}}, Merchant("7", "tta", "tta", None, {}, True)),
         ({"token_id": {"S": ""}, "life_account_id": {"S": ""}, "active": {"BOOL": True}, "name": {"N": "7"}}, DEFAULTS),
     ],
 )
 def test_a_row_is_parsed(attributes: Item, expected: Merchant) -> None:
     assert parse_merchant("7", ROW | attributes) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("今晚\n请到\u202e收银台\t核销\x85", "今晚 请到 收银台 核销 "),
+        ("\u061c\u200e\u200f\u2028\u2029\u2066\u2069\x00\x1f\x7f今", " " * 10 + "今"),
+        # A joined emoji, an Arabic and a full-width text stay as they are.
+        ("👨\u200d👩\u200d👧 مرحبا ｶﾅ\u3000ok", "👨\u200d👩\u200d👧 مرحبا ｶﾅ\u3000ok"),
+        (" \n\u202a\u3000", None),
+        ("\n" * 201, None),
+    ],
+)
+def test_control_and_bidirectional_characters_of_a_notice_become_blanks(text: str, shown: str | None) -> None:
+    assert parse_merchant("7", ROW | {"notice": {"S": text}}).notice == shown
+
+
+@pytest.mark.parametrize(
+    ("attribute", "expected"),
+    [
+        *(({"S": text}, True) for text in ("true", "True", " TRUE ", "1")),
+        *(({"N": number}, True) for number in ("1", "1.0")),
+        *(({"S": text}, False) for text in ("false", "off", "no", "on", "yes", "开", "0", "2", "")),
+        *(({"N": number}, False) for number in ("0", "2", "-1")),
+        *((other, False) for other in ({"NULL": True}, {"L": []}, {"M": {}}, {"SS": ["true"]}, {"B": b"1"})),
+    ],
+)
+def test_a_switch_in_another_type_is_on_only_in_a_form_of_true(attribute: Any, expected: bool) -> None:
+    assert parse_merchant("7", ROW | {"redeeming": attribute}).redeeming is expected
 
 
 @pytest.mark.parametrize(
