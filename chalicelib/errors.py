@@ -8,23 +8,31 @@ No message contains a token, a secret, an open_id or a coupon code.
 import msgspec
 
 
-class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The error codes of a platform response, and the `logid` that the platform's support asks for (or "")."""
+class Evidence(msgspec.Struct, frozen=True):
+    """What a platform response has reported: error codes (0: none), and the `logid` for the platform's support."""
 
-    error_code: int
-    sub_error_code: int
+    error_code: int = 0
+    sub_error_code: int = 0
     logid: str = ""
+
+    @property
+    def has_code(self) -> bool:
+        """Whether an error code is there."""
+        return self.error_code != 0 or self.sub_error_code != 0
+
+
+NO_EVIDENCE = Evidence()
 
 
 class RedemptionError(Exception):
     """Base class.
 
-    `evidence` is from the platform's response, when it reported error codes. `retryable`: the same call may succeed a
-    moment later. `retry_after` is the delay in seconds that the other side asked for.
+    `evidence` is from the platform's response. `retryable`: the same call may succeed a moment later. `retry_after` is
+    the delay in seconds that the other side asked for.
     """
 
     def __init__(
-        self, text: str, evidence: Evidence | None = None, *, retryable: bool = False, retry_after: float | None = None
+        self, text: str, evidence: Evidence = NO_EVIDENCE, *, retryable: bool = False, retry_after: float | None = None
     ) -> None:
         super().__init__(text)
         self.evidence = evidence
@@ -86,9 +94,9 @@ class UpstreamError(RedemptionError):
     """A call to the platform failed."""
 
     def __str__(self) -> str:
-        if self.evidence is None:
-            return self.reason
         codes = self.evidence
+        if not codes.has_code:
+            return self.reason
         return f"error_code={codes.error_code} sub_error_code={codes.sub_error_code} logid={codes.logid or '-'}"
 
 

@@ -10,7 +10,7 @@ import click
 from chalicelib.douyin import codes
 from chalicelib.douyin.client import MAX_PAGE_BYTES
 from chalicelib.douyin.protocol import Request, open_envelope
-from chalicelib.errors import RedemptionError
+from chalicelib.errors import NO_EVIDENCE, RedemptionError
 from chalicelib.tokens.lease import TokenRow, token_key
 from redeemctl.acceptance.recording import CODE_PLACES, RecordingTransport
 from redeemctl.doctor.platform import explain_evidence
@@ -67,7 +67,7 @@ def read_token(stage: Stage, key: str) -> str:
 
 def send(stage: Stage, request: Request, *, is_change: bool) -> None:
     """Send a request once, and print the reply; raises CommandError unless it reports a success."""
-    transport, host, evidence = RecordingTransport(stage.http), stage.settings.open_api, None
+    transport, host, evidence = RecordingTransport(stage.http), stage.settings.open_api, NO_EVIDENCE
     try:
         response = transport.send(host, request, stage.new_context().deadline, MAX_PAGE_BYTES)
         [call] = transport.recorded
@@ -77,8 +77,8 @@ def send(stage: Stage, request: Request, *, is_change: bool) -> None:
             return
         open_envelope(response, codes.CERTIFICATES)
     except (RedemptionError, ValueError, RecursionError, KeyboardInterrupt) as error:
-        evidence = getattr(error, "evidence", None)
-    if evidence is not None:
+        evidence = getattr(error, "evidence", NO_EVIDENCE)
+    if evidence.has_code:
         raise CommandError(": ".join(explain_evidence(evidence)))
     [call] = transport.recorded
     advice = "it may have been done, so look before you repeat it" if is_change else "check the network, or wait"

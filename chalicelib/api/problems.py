@@ -8,7 +8,7 @@ import math
 import msgspec
 
 from chalicelib import errors
-from chalicelib.errors import Evidence
+from chalicelib.errors import NO_EVIDENCE
 from chalicelib.record import Outcome
 
 
@@ -20,9 +20,9 @@ class ProblemType(msgspec.Struct, frozen=True):
     title: str
     detail: str
     retryable: bool = False
-    #: In seconds; None: a retry needs no wait, or does not help.
+    #: The seconds to wait before a retry; None: a retry needs no wait, or does not help.
     retry_after: int | None = None
-    #: Then it does not count against the service level objective.
+    #: Whether the caller has caused it: such a problem does not count against the service level objective.
     is_callers_mistake: bool = False
 
 
@@ -31,6 +31,14 @@ class InputErrorView(msgspec.Struct):
 
     field: str
     detail: str
+
+
+class UpstreamView(msgspec.Struct, omit_defaults=True):
+    """The platform's error codes, as a problem shows them."""
+
+    error_code: int
+    sub_error_code: int
+    logid: str = ""
 
 
 class ProblemView(msgspec.Struct, omit_defaults=True):
@@ -43,11 +51,11 @@ class ProblemView(msgspec.Struct, omit_defaults=True):
     detail: str
     request_id: str
     retryable: bool
-    #: In seconds.
+    #: The seconds to wait before a retry.
     retry_after: int | None = None
-    #: Only of `invalid_request`.
+    #: What is wrong with the inputs; only of `invalid_request`.
     errors: list[InputErrorView] | None = None
-    upstream: Evidence | None = None
+    upstream: UpstreamView | None = None
 
 
 INVALID_REQUEST = ProblemType(
@@ -132,9 +140,9 @@ class Problem(msgspec.Struct, frozen=True):
     """A problem response."""
 
     type: ProblemType
-    #: What its body shows.
+    #: The content of the body.
     view: ProblemView
-    #: What has caused it, if anything has.
+    #: The error that has caused the problem, if there is one.
     error: BaseException | None = None
 
     @property
@@ -164,7 +172,9 @@ def problem_for_error(error: BaseException, request_id: str = "") -> Problem:
     problem = problem_for_type(problem_type, request_id, error)
     view = problem.view
     # Unknown apps and refused codes get the same response, so a refused login has no `upstream`.
-    view.upstream = None if isinstance(error, errors.LoginRefusedError) else getattr(error, "evidence", None)
+    evidence = getattr(error, "evidence", NO_EVIDENCE)
+    if evidence.has_code and not isinstance(error, errors.LoginRefusedError):
+        view.upstream = UpstreamView(evidence.error_code, evidence.sub_error_code, evidence.logid)
     if view.retry_after is not None:
         view.retry_after = max(view.retry_after, math.ceil(getattr(error, "retry_after", None) or 0))
     if isinstance(error, errors.InvalidRequestError):

@@ -2,7 +2,7 @@
 
 `CERTIFICATE_CODES` is the error table of the document of `query_user_certificates`, row by row and in its order (two
 codes are listed twice there). `SUB_CODES`, `COMMON_CODES`, `LOGIN_CODES` and `MINT_CODES` come from the platform's
-other documents. All of them arrive with HTTP 200.
+other documents. All of them are documented with HTTP 200.
 """
 
 from typing import NamedTuple
@@ -34,7 +34,6 @@ REJECTED = ErrorMapping(errors.UpstreamRejectedError, retryable=False)
 MERCHANT_NOT_AUTHORIZED = ErrorMapping(errors.MerchantNotAuthorizedError, retryable=False)
 APP_NOT_PERMITTED = ErrorMapping(errors.AppNotPermittedError, retryable=False)
 QUOTA_EXHAUSTED = ErrorMapping(errors.QuotaExhaustedError, retryable=False)
-UNKNOWN = ErrorMapping(errors.UpstreamUnavailableError, retryable=False)
 APP_MISCONFIGURED = ErrorMapping(errors.AppMisconfiguredError, retryable=False)
 LOGIN_REFUSED = ErrorMapping(errors.LoginRefusedError, retryable=False)
 
@@ -78,7 +77,7 @@ CERTIFICATE_CODES: tuple[CodeRow, ...] = (
 
 COMMON_CODES: tuple[CodeRow, ...] = (CodeRow(28003018, "请求太过频繁", "降低调用频率", RATE_LIMITED),)
 
-# More specific than the main code, which is often a generic 2100004: these decide first.
+# A sub code decides first: the main code beside it is often a generic 2100004.
 SUB_CODES: tuple[CodeRow, ...] = (
     CodeRow(11002, "AccessToken非法,通常是过期", "重新生成access_token", TOKEN_REFUSED),
     CodeRow(11006, "商家与服务商的授权关系不存在", "联系商家授权", MERCHANT_NOT_AUTHORIZED),
@@ -126,18 +125,15 @@ PROVIDER_LOGIN = _index(GATEWAY_CODES, LOGIN_CODE_CODES)
 MINT = _index(COMMON_CODES, CERTIFICATE_CODES, MINT_CODES)
 
 
-def map_error(mappings: dict[int, ErrorMapping], codes: tuple[int, ...], sub_code: int) -> tuple[ErrorMapping, int]:
-    """Return the mapping of a failed response, and the code that decided it.
+def find_mapping(
+    mappings: dict[int, ErrorMapping], reported: list[int], sub_code: int
+) -> tuple[int, ErrorMapping] | None:
+    """Return the code that decides what a response means, and its mapping; None without a known code.
 
-    `mappings` are those of the endpoint. `codes` are the error codes of the response in order of precedence,
-    `sub_code` is its extra.sub_error_code; 0 means no error, and at least one is not 0. Precedence: a code of
-    SUB_CODES, the first known code, the sub code as an ordinary code; otherwise UNKNOWN and the first code that is
-    not 0.
+    `mappings` are those of the endpoint. `reported` are the error codes of the response in order of precedence,
+    `sub_code` is its extra.sub_error_code. Precedence: a code of SUB_CODES, the first known code, the sub code as an
+    ordinary code.
     """
     if sub_code in BY_SUB_CODE:
-        return BY_SUB_CODE[sub_code], sub_code
-    present = [code for code in (*codes, sub_code) if code]
-    for code in present:
-        if code in mappings:
-            return mappings[code], code
-    return UNKNOWN, present[0]
+        return sub_code, BY_SUB_CODE[sub_code]
+    return next(((code, mappings[code]) for code in (*reported, sub_code) if code in mappings), None)

@@ -58,8 +58,9 @@ class Selection(msgspec.Struct, frozen=True):
     poi_id: str = ""
     #: 1 redemption tool (the platform's default), 2 mixed.
     biz_type: int | None = None
-    #: This and `end_time` are epoch seconds, sent as `time_range`.
+    #: The begin of the platform's `time_range`, in epoch seconds.
     start_time: int | None = None
+    #: The end of the platform's `time_range`, in epoch seconds.
     end_time: int | None = None
 
 
@@ -68,7 +69,7 @@ class CertificatesQuery(RedactedStruct, frozen=True):
 
     selection: Selection
     open_id: str
-    #: Sent as header `Rpc-Transit-Life-Account`.
+    #: The value of the header `Rpc-Transit-Life-Account`.
     life_account_id: str | None = None
     page_size: int = PAGE_SIZE
 
@@ -160,40 +161,36 @@ _ACCESS_TOKEN = re.compile(r"[!-~]{1,2048}")
 
 
 def open_envelope(response: Response, mappings: dict[int, codes.ErrorMapping]) -> dict[str, Any]:
-    """Return the envelope of a response that reports no error; raises UpstreamError."""
-    if response.status == 429 or response.status >= 500:
-        error = RateLimitedError if response.status == 429 else UpstreamUnavailableError
-        raise error(f"http_{response.status}", retryable=True, retry_after=_retry_after(response))
+    """Return the envelope of a response that reports no error; raises UpstreamError.
+
+    A known error code decides, whatever the HTTP status is, otherwise the status, otherwise an unknown code.
+    """
     try:
-        envelope = lenient.decode_json(response.body)
+        body = lenient.decode_json(response.body)
     except ValueError:
-        envelope = None
+        body = None
+    envelope: dict[str, Any] = body if isinstance(body, dict) else {}
     malformed: list[str] = []
-    if isinstance(envelope, dict):
-        data = lenient.read(envelope.get("data") or {}, models.Codes, "data", malformed) or models.Codes()
-        extra = lenient.read(envelope.get("extra") or {}, models.Extra, "extra", malformed) or models.Extra()
-        gateway = lenient.read(envelope, models.GatewayStatus, "", malformed) or models.GatewayStatus()
-        _raise_for_codes(mappings, data, extra, gateway.err_no, gateway.log_id)
+    data = lenient.read(envelope.get("data") or {}, models.Codes, "data", malformed) or models.Codes()
+    extra = lenient.read(envelope.get("extra") or {}, models.Extra, "extra", malformed) or models.Extra()
+    gateway = lenient.read(envelope, models.GatewayStatus, "", malformed) or models.GatewayStatus()
+    reported = [code for code in (data.error_code, extra.error_code, gateway.err_no) if code]
+    sub_code = extra.sub_error_code or 0
+    evidence = Evidence(next(iter(reported), 0), sub_code, read_logid(extra.logid, gateway.log_id))
+    retry_after = _retry_after(response)
+    if known := codes.find_mapping(mappings, reported, sub_code):
+        code, mapping = known
+        raise mapping.error(str(code), evidence, retryable=mapping.retryable, retry_after=retry_after)
     if response.status != 200:
-        raise UpstreamUnavailableError(f"http_{response.status}")
+        error = RateLimitedError if response.status == 429 else UpstreamUnavailableError
+        is_transient = response.status == 429 or response.status >= 500
+        raise error(f"http_{response.status}", evidence, retryable=is_transient, retry_after=retry_after)
+    if evidence.has_code:
+        raise UpstreamUnavailableError("unknown_code", evidence)
     # A malformed error code may hide a failure.
-    if not isinstance(envelope, dict) or malformed:
+    if not isinstance(body, dict) or malformed:
         raise UpstreamMalformedError("malformed", retryable=True)
     return envelope
-
-
-def _raise_for_codes(
-    mappings: dict[int, codes.ErrorMapping], data: models.Codes, extra: models.Extra, err_no: int | None, log_id: Any
-) -> None:
-    """Raise the error of a response that has a code other than 0 in any of the places where the platform puts one."""
-    found = (data.error_code or 0, extra.error_code or 0, err_no or 0)
-    sub_code = extra.sub_error_code or 0
-    if not any(found) and not sub_code:
-        return
-    mapping, code = codes.map_error(mappings, found, sub_code)
-    evidence = Evidence(next(filter(None, found), 0), sub_code, read_logid(extra.logid, log_id))
-    reason = str(code) if mapping is not codes.UNKNOWN else "unknown_code"
-    raise mapping.error(reason, retryable=mapping.retryable, evidence=evidence)
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:

@@ -163,7 +163,8 @@ class TokenProvider:
             wanted = Wanted(MINT_RETRY_POLICY, refused, is_refused=True)
             return self._obtain(token_id, wanted, context).row.access_token
         except errors.TokenUnavailableError as error:
-            error.evidence = error.evidence or refusal.evidence
+            if not error.evidence.has_code:
+                error.evidence = refusal.evidence
             raise
 
     def renew(self, token_id: str, row: TokenRow, context: RequestContext) -> TokenRow:

@@ -265,7 +265,7 @@ class Checks:
         except errors.TokenUnavailableError as error:
             cause: errors.RedemptionError = error
             # Each attempt, also for a customer, begins another pause. In a pause only the row has the cause.
-            if not error.evidence and (reason := store.read_row(token_id, self.stage.new_context()).failure):
+            if not error.evidence.has_code and (reason := store.read_row(token_id, self.stage.new_context()).failure):
                 cause = errors.UpstreamError(reason)
             host = self.stage.settings.open_api
             return False, failed("token", token_id, *platform.explain(cause, host))

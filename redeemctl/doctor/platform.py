@@ -58,12 +58,12 @@ _MEANINGS: dict[type[RedemptionError], tuple[str, str]] = {
 
 def explain(error: RedemptionError, host: str) -> tuple[str, str, str]:
     """Return what a failed call of the platform means, what to do, and the logid of the reply."""
-    evidence: Evidence | None = getattr(error, "evidence", None)
-    if evidence is None and error.reason.isdigit():
-        evidence = Evidence(int(error.reason), 0)
-    if evidence is not None:
+    evidence = error.evidence
+    if not evidence.has_code and error.reason.isdigit():
+        evidence = Evidence(int(error.reason))
+    if evidence.has_code:
         return (*explain_evidence(evidence), evidence.logid)
-    return (*_explain_transport(error, host), "")
+    return (*_explain_transport(error, host), evidence.logid)
 
 
 def explain_evidence(evidence: Evidence) -> tuple[str, str]:

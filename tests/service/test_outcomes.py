@@ -80,6 +80,24 @@ KINDS = {
         (429, "rate_limited", 1),
         headers={"retry-after": "30"},
     ),
+    "token refused by HTTP 503": Kind(
+        {"kind": "http", "body": '{"err_no":28001008}'}, (503, NO_TOKEN, 2), provider=(503, NO_TOKEN, 1)
+    ),
+    "quota by HTTP 429": Kind(
+        {"kind": "http", "status": 429, "body": '{"extra":{"error_code":28003017}}'},
+        (503, "quota_exhausted", 1),
+        provider=(503, "quota_exhausted", 1),
+    ),
+    "app secret refused by HTTP 400": Kind(
+        {"kind": "http", "status": 400, "body": '{"data":{"error_code":10013}}'},
+        mint=(503, NO_TOKEN, 1),
+        login=(503, "app_misconfigured", 1),
+        provider=(503, UNAVAILABLE, 1),
+    ),
+    "unknown code and HTTP 503": Kind(
+        {"kind": "http", "body": '{"err_no":987654321}'}, (503, UNAVAILABLE, 4), (503, NO_TOKEN, 3),
+        (503, UNAVAILABLE, 1),
+    ),
     "redirect": Kind({"kind": "http", "status": 302, "headers": {"Location": "/"}}, (503, UNAVAILABLE, 1)),
     "not JSON": Kind(
         {"kind": "body", "body": "<html>"}, (502, MALFORMED, 4), (503, NO_TOKEN, 3), (502, MALFORMED, 1)
@@ -124,7 +142,8 @@ def test_an_error_of_a_call_is_a_problem(api: Api, aws: Aws, platform: Platform,
     assert len(platform.calls(CALLS[call])) == calls
     if call == "page":
         assert kind.headers.items() <= response.headers.items()
-        assert ("upstream" in response.json) == (kind.fault["kind"] in ("code", "sub"))
+        is_with_code = kind.fault["kind"] in ("code", "sub") or (kind.fault["kind"] == "http" and "body" in kind.fault)
+        assert ("upstream" in response.json) == is_with_code
 
 
 def test_a_connection_closed_by_the_platform_causes_no_error_and_no_retry(api: Api, platform: Platform) -> None:

@@ -11,6 +11,7 @@ from chalicelib.errors import ConfigurationError, Evidence, RedemptionError, Sto
         (UpstreamError("timeout"), "timeout"),
         (UpstreamError("7", evidence=Evidence(7, 8, "20260101")), "error_code=7 sub_error_code=8 logid=20260101"),
         (UpstreamError("7", evidence=Evidence(7, 0)), "error_code=7 sub_error_code=0 logid=-"),
+        (UpstreamError("http_503", evidence=Evidence(logid="20260101")), "http_503"),
     ],
 )
 def test_the_message_of_an_upstream_error_is_its_codes_or_its_reason(error: UpstreamError, message: str) -> None:

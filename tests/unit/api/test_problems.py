@@ -77,6 +77,12 @@ def test_the_codes_of_a_failed_mint_are_shown() -> None:
     assert body["upstream"] == {"error_code": 7, "sub_error_code": 8}
 
 
+def test_a_response_without_a_code_is_no_upstream() -> None:
+    error = errors.UpstreamUnavailableError("http_503", Evidence(logid="20260101L"), retryable=True, retry_after=7)
+    body = json.loads(problem_for_error(error).body)
+    assert (body["retry_after"], "upstream" in body) == (7, False)
+
+
 def test_a_refused_login_looks_like_that_of_an_unknown_app() -> None:
     refused = problem_for_error(errors.LoginRefusedError("40018", evidence=EVIDENCE))
     assert refused.body == problem_for_error(errors.UnauthenticatedError("unknown app_id")).body

@@ -311,7 +311,7 @@ class TestCertificates:
     def test_a_body_that_is_no_page_is_malformed_and_never_an_empty_list(self, body: bytes) -> None:
         error = raised_by(pages.parse_certificates, Response(200, {}, body))
         assert isinstance(error, errors.UpstreamMalformedError)
-        assert (error.reason, error.retryable, error.evidence) == ("malformed", True, None)
+        assert (error.reason, error.retryable, error.evidence) == ("malformed", True, errors.NO_EVIDENCE)
 
 
 class TestMintAndLogin:
@@ -443,13 +443,48 @@ class TestStatus:
         for body in (b"", b"<html>", json_response(body_with_code("err_no", 0)).body):
             error = raised_by(parse, Response(status, {}, body))
             assert (type(error), error.reason, error.retryable) == (error_type, f"http_{status}", retryable)
-            assert (error.evidence, error.retry_after) == (None, None)
+            assert not error.evidence.has_code
+            assert error.retry_after is None
 
-    def test_a_code_is_more_specific_unless_the_platform_is_overloaded(
-        self, parse: Parse, status: int, error_type: type[errors.UpstreamError], retryable: bool
+    @pytest.mark.parametrize("code", [999, 0])
+    def test_otherwise_the_status_decides_with_its_delay_and_the_logid_is_kept(
+        self, parse: Parse, status: int, error_type: type[errors.UpstreamError], retryable: bool, code: int
     ) -> None:
-        error = raised_by(parse, json_response(body_with_code("extra.sub_error_code", 11002), status))
-        assert type(error) is (error_type if retryable else errors.TokenRefusedError)
+        error = raised_by(parse, json_response(body_with_code("err_no", code), status, retry_after="7"))
+        assert (type(error), error.reason, error.retryable) == (error_type, f"http_{status}", retryable)
+        assert (error.evidence, error.retry_after) == (errors.Evidence(code, 0, "1"), 7.0)
+
+
+@pytest.mark.parametrize("parse", PARSERS)
+@pytest.mark.parametrize("status", [429, 500, 599, 499, 302, 201])
+def test_a_known_code_decides_whatever_the_status_is(parse: Parse, status: int) -> None:
+    error = raised_by(parse, json_response(body_with_code("extra.sub_error_code", 11002), status, retry_after="7"))
+    assert (type(error), error.reason, error.retryable) == (errors.TokenRefusedError, "11002", False)
+    assert (error.evidence, error.retry_after) == (errors.Evidence(0, 11002, "1"), 7.0)
+
+
+@pytest.mark.parametrize(
+    ("parse", "status", "code", "error_type"),
+    [
+        (pages.parse_certificates, 503, 28001008, errors.TokenRefusedError),
+        (pages.parse_certificates, 429, 28003017, errors.QuotaExhaustedError),
+        (pages.parse_certificates, 500, 2119005, errors.MerchantNotAuthorizedError),
+        (pages.parse_certificates, 502, 2119003, errors.RateLimitedError),
+        (pages.parse_certificates, 429, 2100004, errors.UpstreamUnavailableError),
+        (protocol.parse_mint, 500, 10013, errors.AppMisconfiguredError),
+        (protocol.parse_mint, 503, 10020, errors.RateLimitedError),
+        (protocol.parse_login, 503, 40018, errors.LoginRefusedError),
+        (protocol.parse_login, 429, 40017, errors.AppMisconfiguredError),
+        (protocol.parse_provider_login, 503, 28001008, errors.TokenRefusedError),
+        (protocol.parse_provider_login, 500, 40018, errors.LoginRefusedError),
+    ],
+)
+def test_the_codes_of_an_endpoint_are_read_before_the_status(
+    parse: Parse, status: int, code: int, error_type: type[errors.UpstreamError]
+) -> None:
+    for place in ("data.error_code", "extra.error_code", "err_no"):
+        error = raised_by(parse, json_response(body_with_code(place, code), status))
+        assert (type(error), error.reason, error.evidence) == (error_type, str(code), errors.Evidence(code, 0, "1"))
 
 
 @pytest.mark.parametrize("status", [429, 503])

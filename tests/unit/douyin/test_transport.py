@@ -152,7 +152,11 @@ def test_an_error_of_the_library_is_translated(
 ) -> None:
     with pytest.raises(error_type) as raised:
         send(Adapter(error=error))
-    assert (raised.value.reason, raised.value.retryable, raised.value.evidence) == (reason, True, None)
+    assert (raised.value.reason, raised.value.retryable, raised.value.evidence) == (
+        reason,
+        True,
+        errors.NO_EVIDENCE,
+    )
     assert raised.value.__suppress_context__, "the library's messages quote URLs and header values"
 
 

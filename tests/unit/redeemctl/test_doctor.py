@@ -305,7 +305,7 @@ def test_the_advice_fits_the_cause_and_quotes_the_platform(error: Any, text: str
     found, hint, logid = platform.explain(error, "https://host")
     assert text in found
     assert advice in hint
-    assert logid == (error.evidence.logid if error.evidence else "")
+    assert logid == error.evidence.logid
 
 
 def test_every_code_of_the_platform_has_a_row_a_meaning_and_advice() -> None:
