@@ -60,7 +60,7 @@ class Components(msgspec.Struct, frozen=True):
     merchants: MerchantRepository
     lister: CertificateLister
     tokens: TokenProvider
-    #: Only tests close it.
+    #: The connections to the platform. Only tests close them.
     http: requests.Session
 
 
@@ -94,10 +94,12 @@ def health(_request: Request, _context: RequestContext) -> str:
 def create_user_session(request: Request, context: RequestContext) -> str:
     """Log a user in: exchange a code from tt.login for a session token. The request may ask for the first list."""
     record = context.record
+    record.is_login = True
     body = parse_login_body(_read_body(request))
     record.app_id = body.app_id
     record.is_probe = body.code == PROBE_CODE
     if body.selection is not None:
+        record.asks_for_list = True
         record.account_id = body.selection.account_id
         record.poi_id = body.selection.poi_id
     result = components().login.log_in(body, context)
@@ -122,6 +124,7 @@ def list_stores(_request: Request, context: RequestContext, account_id: str) -> 
 def list_certificates(request: Request, context: RequestContext, account_id: str, poi_id: str) -> str:
     """List what the session's user can redeem in this store."""
     record = context.record
+    record.asks_for_list = True
     query = request.query_params
     parameters = {name: query.getlist(name) for name in query} if query else {}
     selection, cursor = parse_list_request(account_id, poi_id, parameters)
@@ -129,6 +132,7 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     record.poi_id = selection.poi_id
     session_token = parse_bearer(request.headers.get("authorization"))
     session, keys = verify_session(session_token, components().credentials_cache, time.time(), context)
+    record.app_id = session.app_id
     record.user = hash_open_id(session.open_id, keys)
     record.is_probe = session.open_id == PROBE_OPEN_ID
     lister = components().lister

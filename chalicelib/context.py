@@ -98,7 +98,7 @@ class RequestContext(msgspec.Struct, frozen=True):
 
     @contextmanager
     def record_call(self, service: str, name: str) -> Iterator[None]:
-        """Add a call to the call log. An exception that leaves the block becomes its outcome.
+        """Add a call to the call log. An exception that leaves the block becomes its result.
 
         Without time left, nothing is sent or added.
         """
@@ -108,11 +108,11 @@ class RequestContext(msgspec.Struct, frozen=True):
         begun = time.perf_counter()
         try:
             yield
-            call.outcome = "ok"
+            call.result = "ok"
         except Exception as error:
             if not self.deadline.is_cancelled:
-                call.outcome = error.reason if isinstance(error, RedemptionError) else type(error).__name__
-            call.evidence = getattr(error, "evidence", None) or call.evidence
+                call.result = error.reason if isinstance(error, RedemptionError) else type(error).__name__
+            call.evidence = getattr(error, "evidence", call.evidence)
             raise
         finally:
             call.seconds = time.perf_counter() - begun

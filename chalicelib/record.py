@@ -4,7 +4,7 @@ import time
 
 import msgspec
 
-from chalicelib.errors import Evidence, RedemptionError
+from chalicelib.errors import NO_EVIDENCE, Evidence, RedemptionError
 
 ABANDONED = "abandoned"
 
@@ -14,15 +14,22 @@ class Call(msgspec.Struct):
 
     service: str
     name: str
-    #: In epoch seconds.
+    #: When the call began, in epoch seconds.
     started: float
-    #: The duration.
+    #: How long the call took.
     seconds: float = 0.0
     #: `ok`, the `reason` of an error of this service, the type of any other error, or `abandoned` for a call that was
-    #: aborted, or had not ended at the report.
-    outcome: str = ABANDONED
-    #: What the platform has reported, if it has.
-    evidence: Evidence = Evidence(0, 0)
+    #: aborted, or had not ended at the report. The log line names it `outcome`.
+    result: str = ABANDONED
+    #: What the platform's response has reported.
+    evidence: Evidence = NO_EVIDENCE
+
+
+class Shortfall(msgspec.Struct, frozen=True):
+    """The counts of a list that ended with fewer certificates than the platform's total."""
+
+    received: int
+    total: int
 
 
 class ListReport(msgspec.Struct, frozen=True):
@@ -31,12 +38,10 @@ class ListReport(msgspec.Struct, frozen=True):
     pages: int
     certificates: int
     malformed: int = 0
-    #: Paths in the platform's document.
+    #: Paths of malformed fields in the platform's document.
     malformed_fields: list[str] = []
     lost_page_error: RedemptionError | None = None
-    #: This and `total` are there when the list ended with fewer certificates than the platform's total.
-    received: int | None = None
-    total: int | None = None
+    shortfall: Shortfall | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -45,16 +50,16 @@ class Outcome(msgspec.Struct, frozen=True):
     #: `ok`, or the code of the problem.
     code: str = "ok"
     is_callers_mistake: bool = False
-    #: What caused the problem.
+    #: The error that caused the problem.
     error: BaseException | None = None
 
 
 class OperatorWarning(msgspec.Struct, frozen=True):
     """Something that went wrong without failing the request."""
 
-    #: For the operator.
+    #: What the log says to the operator.
     text: str
-    #: The metric that counts the requests with such a warning, if there is one.
+    #: The metric that counts the requests with such a warning, or "" for none.
     metric: str = ""
 
 
@@ -66,24 +71,26 @@ class RequestRecord(msgspec.Struct):
     """
 
     request_id: str = ""
-    #: API Gateway's. The client can choose the `request_id`, but not this one.
+    #: API Gateway's second id of the request. The client can choose the first one, but not the second.
     extended_request_id: str = ""
     started: float = msgspec.field(default_factory=time.time)
     calls: list[Call] = []
     warnings: list[OperatorWarning] = []
-    #: Only of a login.
+    is_login: bool = False
+    #: Whether the request asks for a list of certificates: by its route, or in a login.
+    asks_for_list: bool = False
+    #: The app of the login, or of the session.
     app_id: str = ""
     account_id: str = ""
-    #: Only when a list was requested.
     poi_id: str = ""
-    #: The salted hash of the open_id.
+    #: The user as the salted hash of the open_id.
     user: str = ""
     #: Whether a check of this project has sent the request, which then counts in no metric of customers.
     is_probe: bool = False
     outcome: Outcome = Outcome()
-    #: That of the list in a login.
+    #: How the list in a login ended.
     list_outcome: Outcome | None = None
-    #: Only when a list was returned.
+    #: What the returned list was, if one was returned.
     list_report: ListReport | None = None
     token_seconds_left: int | None = None
 

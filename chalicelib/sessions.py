@@ -1,23 +1,20 @@
 """User sessions: signed tokens that stand for a user of one app. They are not stored.
 
-A session token holds app_id, open_id and the expiry time (epoch seconds), signed with HMAC-SHA256 by the first session
-key of the secret; every key verifies. It is signed, not encrypted: its holder can read the open_id. The token holds an
-expiry time rather than an issue time, so that small clock differences between instances do not matter.
+A session token holds app_id, open_id and the expiry time (epoch seconds). Its holder can read them. It holds an expiry
+time rather than an issue time, so that small clock differences between instances do not matter.
 """
 
-import functools
 import hashlib
 import hmac
 
-import msgspec
-from itsdangerous import BadData, URLSafeSerializer
-
+from chalicelib import signing
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
 from chalicelib.redaction import RedactedStruct
 
 MAX_TOKEN_LENGTH = 2048
+_PURPOSE = b"douyin-redemption session"
 
 PROBE_OPEN_ID = "redeemctl-doctor"
 """The reserved user of this project's own checks. The platform does not know it: its own open_ids are longer."""
@@ -39,7 +36,7 @@ class Session(RedactedStruct, frozen=True):
 
 def encode_session(session: Session, expires_at: int, keys: list[str]) -> str:
     """Return the token of a session; raises UpstreamMalformedError for an open_id that is too long for one."""
-    token = _serializer(*keys).dumps([session.app_id, session.open_id, expires_at])
+    token = signing.sign([session.app_id, session.open_id, expires_at], _PURPOSE, keys)
     if len(token) > MAX_TOKEN_LENGTH:
         raise UpstreamMalformedError("too_large")
     return token
@@ -67,10 +64,10 @@ def decode_session(token: str, keys: list[str], now: float) -> Session | None:
 
     Raises UnauthenticatedError for an expired token.
     """
-    try:
-        app_id, open_id, expires_at = msgspec.convert(_serializer(*keys).loads(token), tuple[str, str, int])
-    except (BadData, msgspec.ValidationError):
+    content = signing.verify(token, _PURPOSE, keys, tuple[str, str, int])
+    if content is None:
         return None
+    app_id, open_id, expires_at = content
     if expires_at <= now:
         raise UnauthenticatedError("session expired")
     return Session(app_id, open_id)
@@ -79,13 +76,3 @@ def decode_session(token: str, keys: list[str], now: float) -> Session | None:
 def hash_open_id(open_id: str, keys: list[str]) -> str:
     """Return the salted hash that stands for a user in logs; stable until the first session key changes."""
     return hmac.new(keys[0].encode(), b"log " + open_id.encode(), hashlib.sha256).hexdigest()[:16]
-
-
-@functools.lru_cache(maxsize=2)
-def _serializer(*keys: str) -> URLSafeSerializer:
-    # itsdangerous signs with the last key of its list; the secret lists the signing key first.
-    return URLSafeSerializer(
-        list(keys[::-1]),
-        salt="douyin-redemption session",
-        signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
-    )

@@ -27,7 +27,7 @@ WITHHELD = "a message of another logger is withheld, because it may quote a secr
 
 
 def _build_log_record(*arguments: Any, **options: Any) -> logging.LogRecord:
-    """Build a log record; that of a library says only which logger has written it, and where.
+    """Build a log record. For a logger of a library, it says only which one has written it, and where.
 
     Libraries quote what a peer has sent: urllib3 logs the unparsed part of a header at WARNING, botocore and the http
     libraries whole requests at DEBUG.
@@ -103,12 +103,12 @@ class Telemetry:
             "malformed": listed.malformed or None,
             "malformed_fields": listed.malformed_fields,
             "warnings": [warning.text for warning in record.warnings],
-            "received": listed.received,
-            "total": listed.total,
+            "received": listed.shortfall and listed.shortfall.received,
+            "total": listed.shortfall and listed.shortfall.total,
             "lost_page": None if listed.lost_page_error is None else str(listed.lost_page_error),
             "calls": [_format_call(call) for call in record.calls],
             "failed_calls": "; ".join(
-                _format_failure(call) for call in record.calls if call.outcome not in ("ok", ABANDONED)
+                _format_failure(call) for call in record.calls if call.result not in ("ok", ABANDONED)
             ),
             "list_error": None if record.list_outcome is None else format_error(record.list_outcome.error),
             "error": format_error(record.outcome.error),
@@ -126,25 +126,25 @@ class Telemetry:
         if record.list_report is not None and not record.is_probe:
             metrics.add_metric("CertificatesReturned", MetricUnit.Count, record.list_report.certificates)
             metrics.add_metric("CertificatesMalformed", MetricUnit.Count, record.list_report.malformed)
-            metrics.add_metric("ListsBelowTotal", MetricUnit.Count, int(record.list_report.total is not None))
+            metrics.add_metric("ListsBelowTotal", MetricUnit.Count, int(record.list_report.shortfall is not None))
         if record.token_seconds_left is not None:
             metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.token_seconds_left)
         for name in {warning.metric for warning in record.warnings if warning.metric}:
             metrics.add_metric(name, MetricUnit.Count, 1)
-        if record.poi_id and not record.is_probe and not any(failure.is_callers_mistake for failure in failures):
+        if record.asks_for_list and not record.is_probe and not any(failure.is_callers_mistake for failure in failures):
             metrics.add_metric("ListFailed", MetricUnit.Count, int(bool(failures)))
             metrics.add_metric("ListSlow", MetricUnit.Count, int(time.time() - record.started > SLOW_SECONDS))
-        if record.app_id and not record.is_probe and not record.outcome.is_callers_mistake:
+        if record.is_login and not record.is_probe and not record.outcome.is_callers_mistake:
             metrics.add_metric("LoginFailed", MetricUnit.Count, int(record.outcome.code != "ok"))
-        upstream = [call for call in record.calls if call.service == "douyin" and call.outcome != ABANDONED]
+        upstream = [call for call in record.calls if call.service == "douyin" and call.result != ABANDONED]
         for call in upstream:
             if call.name == "client_token":
-                name = "TokenMints" if call.outcome == "ok" else "TokenMintFailures"
+                name = "TokenMints" if call.result == "ok" else "TokenMintFailures"
                 metrics.add_metric(name, MetricUnit.Count, 1)
             metrics.add_metric("UpstreamLatency", MetricUnit.Milliseconds, round(call.seconds * 1000, 1))
         if metrics.metric_set:
             metrics.flush_metrics()
-        reasons = Counter(call.outcome for call in upstream if call.outcome != "ok")
+        reasons = Counter(call.result for call in upstream if call.result != "ok")
         for reason, count in reasons.items():
             self._emit_count("UpstreamErrors", count, error_code=reason)
         for failure in failures:
@@ -200,10 +200,10 @@ class Telemetry:
             namespace = "remote" if call.service == "douyin" else "aws"
             subsegment = recorder.begin_subsegment(f"{call.service} {call.name}", namespace=namespace)
             subsegment.start_time = call.started
-            subsegment.put_annotation("outcome", call.outcome)
+            subsegment.put_annotation("outcome", call.result)
             if call.evidence.logid:
                 subsegment.put_annotation("logid", call.evidence.logid)
-            if call.outcome not in ("ok", ABANDONED):
+            if call.result not in ("ok", ABANDONED):
                 subsegment.add_fault_flag()
             recorder.end_subsegment(call.started + call.seconds)
         if any(outcome.code != "ok" for outcome in _outcomes(record)):
@@ -212,7 +212,7 @@ class Telemetry:
 
 
 def _outcomes(record: RequestRecord) -> list[Outcome]:
-    """Return the outcome of the request, and that of the list in a login."""
+    """Return the outcome of the request, then the outcome of the list in a login."""
     return [record.outcome] if record.list_outcome is None else [record.outcome, record.list_outcome]
 
 
@@ -220,7 +220,7 @@ def _format_call(call: Call) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "call": f"{call.service}.{call.name}",
         "ms": round(call.seconds * 1000, 1),
-        "outcome": call.outcome,
+        "outcome": call.result,
         "error_code": call.evidence.error_code,
         "sub_error_code": call.evidence.sub_error_code,
         "logid": call.evidence.logid,
@@ -231,7 +231,7 @@ def _format_call(call: Call) -> dict[str, Any]:
 def _format_failure(call: Call) -> str:
     """Format a failed call as one text: a saved query cannot search all elements of a list."""
     codes = call.evidence
-    reason = f"{codes.error_code}/{codes.sub_error_code}" if codes.error_code or codes.sub_error_code else call.outcome
+    reason = f"{codes.error_code}/{codes.sub_error_code}" if codes.has_code else call.result
     logid = f" logid {codes.logid}" if codes.logid else ""
     return f"{call.service}.{call.name} {reason}{logid}"
 

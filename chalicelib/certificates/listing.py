@@ -4,19 +4,21 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
-from chalicelib.certificates.fetching import PageFetcher, RateLimitCache
-from chalicelib.certificates.paging import list_pages
+from chalicelib.certificates.fetching import PageFetcher
+from chalicelib.certificates.paging import PagedResult, list_pages
+from chalicelib.certificates.rate_limits import RateLimitCache
 from chalicelib.certificates.views import ListView, build_views
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
+from chalicelib.errors import RateLimitedError
 from chalicelib.merchants import Merchant, MerchantRepository
-from chalicelib.record import ListReport
+from chalicelib.record import ListReport, Shortfall
 from chalicelib.sessions import Session
 from chalicelib.tokens.provider import NO_TOKEN, CachedToken, TokenProvider
 
@@ -40,13 +42,12 @@ class CertificateLister:
     douyin: DouyinClient
     #: Runs prefetches, and reads the pages after the first.
     executor: Executor
-    #: In epoch seconds.
+    rate_limits: RateLimitCache = field(default_factory=RateLimitCache)
+    #: The wall clock, in epoch seconds.
     clock: Callable[[], float] = time.time
-
-    def __post_init__(self) -> None:
-        self._rate_limits = RateLimitCache(self.clock)
-        # One at a time: the prefetches of refused logins must not fill the executor when the platform hangs.
-        self._connecting: Future[None] | None = None
+    #: The newest opening of a connection. One at a time: the prefetches of refused logins must not fill the executor
+    #: when the platform hangs.
+    _connecting: Future[None] | None = field(default=None, init=False)
 
     def warm_up(self, context: RequestContext) -> None:
         """Read the secret and the tokens, which opens the connections to AWS; raises RedemptionError.
@@ -79,24 +80,28 @@ class CertificateLister:
     ) -> tuple[ListView, ListReport]:
         """Return the usable certificates, beginning at `cursor`, and what is to be reported about them.
 
-        `keys` are the session keys that have verified the session. `prefetched` is from `prefetch`, for the same
-        selection. Raises RedemptionError when the first page cannot be read, the merchant or store is unknown, or no
-        token is available.
+        `keys` are the session keys that have verified the session; they sign the next cursor. `prefetched` is from
+        `prefetch`, for the same selection. Raises RedemptionError when the first page cannot be read, the merchant or
+        store is unknown, or no token is available.
         """
         start = Cursor()
-        signing_keys = keys
         if cursor is not None:
-            start, signing_keys = verify_cursor(cursor, selection, session.open_id, self.credentials_cache, context)
+            start = verify_cursor(cursor, selection, session.open_id, self.credentials_cache, context)
         merchant, found = self._take(prefetched, selection.account_id, context)
         merchant.check_access(session.app_id, selection.poi_id)
-        self._rate_limits.check(merchant.app_id)
+        self.rate_limits.check(merchant.app_id)
         token = self.tokens.get(merchant.token_id, context, found)
         query = CertificatesQuery(selection, session.open_id, merchant.life_account_id)
-        fetcher = PageFetcher(query, merchant, token, self.douyin, self.tokens, self._rate_limits, context)
-        result = list_pages(start, fetcher, self.executor)
+        fetcher = PageFetcher(query, merchant.token_id, token, self.douyin, self.tokens, context)
+        try:
+            result = list_pages(start, fetcher, self.executor)
+        except RateLimitedError as error:
+            self.rate_limits.put(merchant.app_id, error)
+            raise
+        if isinstance(result.lost_page_error, RateLimitedError):
+            self.rate_limits.put(merchant.app_id, result.lost_page_error)
         built = build_views(result.pages, self.clock())
-        position = result.position
-        next_cursor = encode_cursor(position, selection, session.open_id, signing_keys) if result.continues else None
+        next_cursor = encode_cursor(result.position, selection, session.open_id, keys) if result.continues else None
         view = ListView(
             selection.account_id,
             selection.poi_id,
@@ -106,15 +111,13 @@ class CertificateLister:
             merchant.notice,
             merchant.redeeming,
         )
-        is_below_total = not result.continues and position.total is not None and position.received < position.total
         report = ListReport(
             pages=len(result.pages),
             certificates=len(built.views),
             malformed=built.malformed,
             malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
             lost_page_error=result.lost_page_error,
-            received=position.received if is_below_total else None,
-            total=position.total if is_below_total else None,
+            shortfall=_find_shortfall(result),
         )
         return view, report
 
@@ -136,3 +139,9 @@ class CertificateLister:
             with suppress(Exception):
                 return prefetched.result(0)
         return self.merchants.get(account_id, context), NO_TOKEN
+
+
+def _find_shortfall(result: PagedResult) -> Shortfall | None:
+    """Return the counts of a list that has ended below the platform's total, or None."""
+    received, total = result.position.received, result.position.total
+    return Shortfall(received, total) if not result.continues and total is not None and received < total else None

@@ -82,7 +82,7 @@ def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int,
         # The total cannot be right: a full page is followed by another.
         return (allowed, True) if is_full else (0, False)
     if read == 1 and is_full and total == newest_size:
-        # The total may be that of the page or of the list. The next response finds out.
+        # The total may count the page or the list. The next response finds out.
         return 0, True
     pages_left = min(-(-total // page_size) - read, allowed)
     return max(pages_left, 0), pages_left > 0

@@ -97,15 +97,15 @@ class ListView(View):
 
 
 class BuiltViews(msgspec.Struct, frozen=True):
-    """The views of several pages."""
+    """The views of several pages, and what could not be shown."""
 
     #: Sorted, each certificate_id once.
     views: list[CertificateView]
     #: The number of certificates that cannot be shown, or that are shown with a malformed field omitted.
     malformed: int
-    #: The paths of these fields.
+    #: The paths of the malformed fields.
     malformed_fields: list[str]
-    #: None when every certificate is usable.
+    #: Counts of the unusable certificates; None when every certificate is usable.
     unusable: UnusableView | None = None
 
 

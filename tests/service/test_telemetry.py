@@ -32,6 +32,15 @@ def test_a_user_is_logged_as_a_stable_hash(api: Api, capsys: pytest.CaptureFixtu
     assert users[0] == users[1] != users[2]
 
 
+def test_login_and_list_name_their_app_and_count_as_what_they_are(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.login()
+    line, metrics = read_report(capsys)
+    assert (line["app_id"], {"LoginFailed", "ListFailed"} & set(metrics)) == (APP_ID, {"LoginFailed"})
+    api.list()
+    line, metrics = read_report(capsys)
+    assert (line["app_id"], {"LoginFailed", "ListFailed"} & set(metrics)) == (APP_ID, {"ListFailed"})
+
+
 @pytest.mark.parametrize(("open_id", "is_probe"), [(PROBE_OPEN_ID, True), ("ou_unknown", False)])
 def test_a_list_of_the_reserved_user_is_marked_and_counts_in_no_metric_of_lists(
     api: Api, capsys: pytest.CaptureFixture[str], open_id: str, is_probe: bool

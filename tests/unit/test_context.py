@@ -98,11 +98,11 @@ def test_a_call_that_runs_or_was_aborted_counts_as_abandoned_and_one_that_ended_
         context.record_call("douyin", "query_user_certificates"),
     ):
         [call] = context.record.calls
-        assert (call.outcome, call.seconds) == (ABANDONED, 0)
+        assert (call.result, call.seconds) == (ABANDONED, 0)
         context.deadline.cancel()
         if error is not None:
             raise error
-    assert [call.outcome for call in context.record.calls] == [outcome]
+    assert [call.result for call in context.record.calls] == [outcome]
 
 
 def test_without_time_left_no_call_is_made_or_recorded() -> None:

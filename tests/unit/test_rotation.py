@@ -37,7 +37,7 @@ def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
     try:
         found, used = verify_session(token, credentials, NOW, context)
         assert used == credentials.get(context).session_keys
-        position, _ = verify_cursor(text, SELECTION, found.open_id, credentials, context)
+        position = verify_cursor(text, SELECTION, found.open_id, credentials, context)
     except UnauthenticatedError as error:
         return str(error)
     except InvalidRequestError:

@@ -11,9 +11,9 @@ from chalicelib import errors
 from chalicelib.api import telemetry as telemetry_module
 from chalicelib.api.problems import problem_for_error
 from chalicelib.api.telemetry import WITHHELD, Telemetry
-from chalicelib.record import ABANDONED, Call, ListReport, OperatorWarning, Outcome, RequestRecord
+from chalicelib.record import ABANDONED, Call, ListReport, OperatorWarning, Outcome, RequestRecord, Shortfall
 from chalicelib.settings import TelemetrySettings
-from sandbox.sample_data import ACCOUNT_ID, POI_ID
+from sandbox.sample_data import ACCOUNT_ID, APP_ID, POI_ID
 from tests.unit.fakes import NOW
 
 END = NOW + 1.23456
@@ -89,8 +89,7 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
             malformed=2,
             malformed_fields=["orders.certificates.start_time"],
             lost_page_error=errors.UpstreamRejectedError("2119001", evidence=errors.Evidence(2119001, 0, "20260101L")),
-            received=200,
-            total=210,
+            shortfall=Shortfall(received=200, total=210),
         ),
         warnings=[OperatorWarning("the cached secret is used: timeout", "StaleSecret")],
         calls=[
@@ -223,8 +222,9 @@ def count(value: float, dimension: str = "") -> tuple[list[float], list[set[str]
     return [value], [*SERVICE, {"service", dimension}] if dimension else SERVICE, "Count"
 
 
-LIST: dict[str, Any] = {"poi_id": POI_ID}
-PROBE: dict[str, Any] = {"poi_id": POI_ID, "is_probe": True}
+LIST: dict[str, Any] = {"asks_for_list": True}
+PROBE: dict[str, Any] = {"asks_for_list": True, "is_probe": True}
+LOGIN: dict[str, Any] = {"is_login": True}
 
 LATENCY = {"UpstreamLatency": ([250.0], SERVICE, "Milliseconds")}
 PROBLEM = {"Problems": count(1, "code")}
@@ -258,7 +258,7 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
         # Certificates are counted when a list was returned.
         (LIST | {"list_report": ListReport(1, 0, malformed=2)}, SUCCESS | LISTED | {"CertificatesMalformed": count(2)}),
         (
-            LIST | {"list_report": ListReport(1, 0, received=3, total=4)},
+            LIST | {"list_report": ListReport(1, 0, shortfall=Shortfall(received=3, total=4))},
             SUCCESS | LISTED | {"ListsBelowTotal": count(1)},
         ),
         # A list that fails is counted unless it is the caller's mistake.
@@ -267,8 +267,14 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
         (LIST | {"list_outcome": failed(errors.DeadlineExceededError("budget"))}, FAILURE),
         (LIST | {"list_outcome": failed(errors.WrongAppError("7"))}, PROBLEM),
         # Lists of the project's own checks count in no metric of lists; what they cost does.
-        (PROBE | {"list_report": ListReport(1, 5, malformed=1, total=9)}, {}),
+        (PROBE | {"list_report": ListReport(1, 5, malformed=1, shortfall=Shortfall(5, 9))}, {}),
         (PROBE | {"outcome": failed(errors.DeadlineExceededError("budget")), "calls": calls("ok")}, LATENCY),
+        # Only the record says what was asked for: a list has an app too, and a request to no list may have a store.
+        ({"app_id": APP_ID, "poi_id": POI_ID}, {}),
+        (LOGIN, {"LoginFailed": count(0)}),
+        (LOGIN | {"outcome": failed(errors.UpstreamTimeoutError("x"))}, PROBLEM | {"LoginFailed": count(1)}),
+        (LOGIN | {"outcome": failed(errors.LoginRefusedError("40018"))}, PROBLEM),
+        (LOGIN | PROBE, {}),
         # A list over two seconds is slow.
         (LIST | {"started": END - 2.0}, SUCCESS),
         (LIST | {"started": END - 2.1}, SUCCESS | {"ListSlow": count(1)}),

@@ -1,22 +1,20 @@
-"""Fetching pages: one token for all, one renewal of a refused token, and rate limits that are cached."""
+"""Fetching pages: one token for all, and one renewal of a refused token."""
 
 from unittest.mock import Mock
 
 import pytest
 
 from chalicelib import errors
-from chalicelib.certificates.fetching import DEFAULT_LIMIT_SECONDS, PageFetcher, RateLimitCache
+from chalicelib.certificates.fetching import PageFetcher
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
-from chalicelib.merchants import Merchant
 from chalicelib.tokens.provider import TokenProvider
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
-from tests.unit.fakes import APP_ID, OPEN_ID, Clock, FakeDouyin, FakeTable, make_context, token_row
+from tests.unit.fakes import OPEN_ID, Clock, FakeDouyin, FakeTable, make_context, token_row
 
 QUERY = CertificatesQuery(Selection(ACCOUNT_ID, POI_ID), OPEN_ID)
 KEY = "TOKEN#tokens"
 REFUSAL = errors.Evidence(2190008, 0, "20260101R")
-LIMIT = errors.Evidence(2119003, 12001, "20260101L")
 
 
 def refused() -> errors.TokenRefusedError:
@@ -31,10 +29,8 @@ class Request:
         self.douyin = FakeDouyin()
         self.douyin.fetch = self.answer
         self.valid = valid
-        self.rate_limits = RateLimitCache(Clock())
         self.tokens = TokenProvider(self.table, self.douyin, lambda *_: "s", clock=Clock())
         self.context = make_context()
-        self.merchant = Merchant(ACCOUNT_ID, APP_ID, "tokens", None, None, True)
 
     def answer(self, page: int, token: str) -> Page:
         if token not in self.valid:
@@ -48,11 +44,10 @@ class Request:
     def fetcher(self) -> PageFetcher:
         return PageFetcher(
             QUERY,
-            self.merchant,
+            "tokens",
             self.tokens.get("tokens", self.context),
             douyin=self.douyin,
             tokens=self.tokens,
-            rate_limits=self.rate_limits,
             context=self.context,
         )
 
@@ -136,53 +131,11 @@ def test_a_failed_renewal_is_raised_for_every_page_with_the_best_evidence(
 
 
 @pytest.mark.parametrize("refusals", [0, 1], ids=["first token", "renewed token"])
-def test_a_rate_limit_is_cached_for_the_app_and_raised(refusals: int) -> None:
+def test_another_error_is_raised_unchanged(refusals: int) -> None:
     request = Request("clt.row")
-    limit = errors.RateLimitedError("2119003", retryable=True, retry_after=30.0)
-    request.raise_(*[refused()] * refusals, limit)
+    error = errors.RateLimitedError("2119003", retryable=True, retry_after=30.0)
+    request.raise_(*[refused()] * refusals, error)
     with pytest.raises(errors.RateLimitedError) as raised:
-        request.fetcher().fetch_page(1, None)
-    assert raised.value is limit
-    with pytest.raises(errors.RateLimitedError, match="cached"):
-        request.rate_limits.check(APP_ID)
-    request.rate_limits.check("tokens")
-
-
-def test_a_page_that_was_aborted_between_two_attempts_sets_no_limit() -> None:
-    request = Request("clt.row")
-    request.raise_(errors.RateLimitedError("2119003", retryable=True))
-    fetcher = request.fetcher()
-    fetcher.abort()
-    with pytest.raises(errors.RateLimitedError):
-        fetcher.fetch_page(3, None)
-    request.rate_limits.check(APP_ID)
-
-
-def test_another_error_is_raised_unchanged_and_not_cached() -> None:
-    request = Request("clt.row")
-    error = errors.UpstreamTimeoutError("timeout", retryable=True)
-    request.raise_(error)
-    with pytest.raises(errors.UpstreamTimeoutError) as raised:
         request.fetcher().fetch_page(1, None)
     assert raised.value is error
-    assert len(request.douyin.fetches) == 1
-    request.rate_limits.check(APP_ID)
-
-
-@pytest.mark.parametrize(
-    ("retry_after", "seconds"),
-    [(None, DEFAULT_LIMIT_SECONDS), (0.0, DEFAULT_LIMIT_SECONDS), (30.0, 30.0)],
-)
-def test_one_app_is_limited_until_the_limit_ends(retry_after: float | None, seconds: float) -> None:
-    clock = Clock()
-    cache = RateLimitCache(clock)
-    cache.remember("tta", errors.RateLimitedError("2119003", retryable=True, evidence=LIMIT, retry_after=retry_after))
-    clock.now += seconds - 0.25
-    with pytest.raises(errors.RateLimitedError) as raised:
-        cache.check("tta")
-    assert raised.value.retry_after == pytest.approx(0.25, abs=0.001)
-    assert (raised.value.reason, raised.value.evidence) == ("cached", LIMIT)
-    assert not raised.value.retryable, "a retry inside this request would meet the same limit"
-    cache.check("ttb")
-    clock.now += 0.25
-    cache.check("tta")
+    assert len(request.douyin.fetches) == 1 + refusals

@@ -21,6 +21,7 @@ from chalicelib.douyin.client import MAX_PAGE_BYTES
 from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page, parse_certificates
 from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Response, Selection
 from chalicelib.merchants import MerchantRepository
+from chalicelib.record import Shortfall
 from chalicelib.sessions import Session
 from chalicelib.tokens.provider import TokenProvider
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
@@ -100,7 +101,7 @@ def test_the_next_cursor_continues_the_list() -> None:
     instance = Lists(340)
     first = instance.respond()
     assert decode_cursor(first.next_cursor or "", SELECTION, OPEN_ID, [SESSION_KEY]) == Cursor(5, 200, 0, 340)
-    assert (instance.report.received, instance.report.total) == (None, None), "the list has not ended"
+    assert instance.report.shortfall is None, "the list has not ended"
     second = instance.respond(first.next_cursor)
     assert (ids(first), ids(second)) == (numbers(range(200)), numbers(range(200, 340)))
     assert second.next_cursor is None
@@ -168,7 +169,7 @@ def test_a_foreign_cursor_is_refused_before_anything_is_read() -> None:
     assert instance.douyin.fetches == []
 
 
-def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_the_newest_key_signs() -> None:
+def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_the_keys_of_the_session_sign_the_next_one() -> None:
     instance = Lists(500)
     instance.respond()
     instance.secret.put({APP_ID: "s"}, [OTHER_KEY, SESSION_KEY])
@@ -176,7 +177,7 @@ def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_the_newest_key_signs(
     view = instance.respond(encode_cursor(Cursor(5), SELECTION, OPEN_ID, [OTHER_KEY]))
     assert instance.secret.reads == 2
     assert ids(view) == numbers(range(200, 400))
-    assert decode_cursor(view.next_cursor or "", SELECTION, OPEN_ID, [OTHER_KEY]) == Cursor(9, 200, 0, 500)
+    assert decode_cursor(view.next_cursor or "", SELECTION, OPEN_ID, [SESSION_KEY]) == Cursor(9, 200, 0, 500)
 
 
 def test_a_lost_page_is_where_the_next_response_starts() -> None:
@@ -215,14 +216,32 @@ def test_the_response_waits_for_the_renewal_of_a_page_that_is_not_used(error: Ex
         assert minted == [True]
 
 
+LIMIT = errors.RateLimitedError("2119003", retryable=True, retry_after=30.0)
+
+
 def test_a_rate_limited_app_is_not_asked_again() -> None:
     instance = Lists()
-    instance.douyin.errors = {1: errors.RateLimitedError("2119003", retry_after=30.0)}
+    instance.douyin.errors = {1: LIMIT}
     for reason in ("2119003", "cached"):
         with pytest.raises(errors.RateLimitedError) as raised:
             instance.respond()
         assert raised.value.reason == reason
     assert instance.fetched() == [1]
+
+
+def test_a_page_that_is_lost_to_a_rate_limit_limits_the_app() -> None:
+    instance = Lists(150)
+    instance.douyin.errors = {3: LIMIT}
+    assert len(ids(instance.respond())) == 100
+    with pytest.raises(errors.RateLimitedError, match="cached"):
+        instance.respond()
+
+
+def test_a_page_that_is_not_used_and_another_error_limit_nothing() -> None:
+    instance = Lists(150)
+    instance.douyin.errors = {2: errors.UpstreamTimeoutError("timeout"), 3: LIMIT}
+    for _ in range(2):
+        assert len(ids(instance.respond())) == PAGE_SIZE
 
 
 def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
@@ -240,14 +259,14 @@ def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
     assert report.lost_page_error is None
 
 
-@pytest.mark.parametrize(("total", "numbers"), [(None, (None, None)), (3, (None, None)), (4, (3, 4))])
+@pytest.mark.parametrize(("total", "shortfall"), [(None, None), (3, None), (4, Shortfall(received=3, total=4))])
 def test_a_list_that_ends_before_its_total_is_reported_with_both_numbers(
-    total: int | None, numbers: tuple[int | None, int | None]
+    total: int | None, shortfall: Shortfall | None
 ) -> None:
     instance = Lists()
     instance.douyin.fetch = lambda page, _token: make_page("abc" if page == 1 else "", total)
     assert instance.respond().next_cursor is None
-    assert (instance.report.received, instance.report.total) == numbers
+    assert instance.report.shortfall == shortfall
 
 
 LAMBDA_LIMIT = 6 * 1024 * 1024
