@@ -32,15 +32,15 @@ from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import InvalidRequestError, RedemptionError
-from chalicelib.merchants import MERCHANT_SECONDS, MerchantRepository, build_stores_view
+from chalicelib.merchants import MERCHANT_MAX_AGE, MerchantRepository, build_stores_view
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, hash_open_id, verify_session
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import renew_tokens
 
 THREADS = 16
-"""One request uses at most three at a time: two for a prefetch, later three for pages. The others are spare, because an
-aborted call, or the prefetch of a refused login, may take a moment to end."""
+"""The threads of an instance. One request uses at most three at a time: two for a prefetch, later three for pages. The
+others are spare, because an aborted call, or the prefetch of a refused login, may take a moment to end."""
 
 WARMUP_SECONDS = 2.0
 """Limit for the whole warm-up."""
@@ -109,7 +109,7 @@ def create_user_session(request: Request, context: RequestContext) -> str:
     return _to_json(result.view)
 
 
-@app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(MERCHANT_SECONDS))
+@app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(MERCHANT_MAX_AGE))
 def list_stores(_request: Request, context: RequestContext, account_id: str) -> str:
     """List where a merchant can be visited. Needs no session: the store is chosen before the login."""
     context.record.account_id = parse_account_id(account_id)

@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 
 COMMIT_FILE = Path(__file__).parent.parent / "commit.txt"
-"""`infra.bundle` writes it into the bundle. After a plain `chalice deploy` it is missing."""
+"""The file that `infra.bundle` writes into the bundle. After a plain `chalice deploy` it is missing."""
 
 
 @functools.cache

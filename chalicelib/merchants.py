@@ -17,22 +17,24 @@ from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNo
 MERCHANT_PREFIX = "MERCHANT#"
 """Prefix of the partition keys of merchants' rows."""
 
-MERCHANT_SECONDS = 300.0
-"""How long an active merchant is cached."""
+MERCHANT_MAX_AGE = 300.0
+"""How long an active merchant is cached, in seconds."""
 
 MAX_CACHED_MERCHANTS = 1000
 
-UNKNOWN_SECONDS = 10.0
-"""How long an unknown or inactive account_id is cached. Short: an operator may add the merchant at any time."""
+UNKNOWN_MAX_AGE = 10.0
+"""How long an unknown or inactive account_id is cached, in seconds: an operator may add the merchant at any time."""
 
 MAX_CACHED_UNKNOWN = 1000
 
 MAX_NOTICE_LENGTH = 200
-"""Characters. A longer notice counts as missing."""
+"""The most characters of a notice. A longer one counts as missing."""
 
 _HEADER_VALUE = re.compile(r"[!-~]+")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Control characters, line separators, and what changes the direction of a text."""
+"""Control characters, line separators, and characters that change the direction of a text."""
+
+_DATA_TYPES = {"S": "a string", "M": "a map", "BOOL": "a boolean"}
 
 MAX_DEGREES = {"latitude": 90.0, "longitude": 180.0}
 """A position lies between this number of degrees and its negative."""
@@ -110,9 +112,9 @@ class MerchantRepository:
         item = self._table.get_item(merchant_key(account_id), context)
         merchant = parse_merchant(account_id, item) if item else None
         if merchant is None or not merchant.active:
-            self._unknown.put(account_id, True, UNKNOWN_SECONDS, read_at)
+            self._unknown.put(account_id, True, UNKNOWN_MAX_AGE, read_at)
             raise MerchantNotFoundError(account_id)
-        self._active.put(account_id, merchant, MERCHANT_SECONDS, read_at)
+        self._active.put(account_id, merchant, MERCHANT_MAX_AGE, read_at)
         return merchant
 
 
@@ -139,27 +141,20 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
     What only the customer sees is read leniently: a malformed name, notice, store or attribute of a store counts as
     missing.
     """
-    app_id = _strict_string(account_id, item, "app_id")
-    if app_id is None:
+    app_id = _read_strictly(account_id, item, "app_id", "S")
+    if not app_id:
         raise ConfigurationError(f"merchant {account_id}: attribute app_id is missing")
-    stores = None
-    if "stores" in item:
-        if "M" not in item["stores"]:
-            raise ConfigurationError(f"merchant {account_id}: attribute stores is not a map")
-        stores = {poi_id: _parse_store(poi_id, entry) for poi_id, entry in item["stores"]["M"].items()}
-    active = item.get("active", {"BOOL": True})
-    life_account_id = _strict_string(account_id, item, "life_account_id")
-    if life_account_id is not None and not _HEADER_VALUE.fullmatch(life_account_id):
+    life_account_id = _read_strictly(account_id, item, "life_account_id", "S") or None
+    if life_account_id and not _HEADER_VALUE.fullmatch(life_account_id):
         raise ConfigurationError(f"merchant {account_id}: attribute life_account_id cannot be sent as a header")
-    if "BOOL" not in active:
-        raise ConfigurationError(f"merchant {account_id}: attribute active is not a boolean")
+    stores = _read_strictly(account_id, item, "stores", "M")
     return Merchant(
         account_id=account_id,
         app_id=app_id,
-        token_id=_strict_string(account_id, item, "token_id") or app_id,
+        token_id=_read_strictly(account_id, item, "token_id", "S") or app_id,
         life_account_id=life_account_id,
-        stores=stores,
-        active=active["BOOL"],
+        stores=None if stores is None else {poi_id: _parse_store(poi_id, entry) for poi_id, entry in stores.items()},
+        active=_read_strictly(account_id, item, "active", "BOOL") is not False,
         name=_lenient_string(item, "name"),
         notice=parse_notice(item),
         redeeming=parse_redeeming(item),
@@ -219,11 +214,9 @@ def _degrees(attributes: Mapping[str, Any], name: str) -> float | None:
     return value if math.fabs(value) <= MAX_DEGREES[name] else None
 
 
-def _strict_string(account_id: str, item: Item, name: str) -> str | None:
-    """Return a string attribute, or None when it is missing or empty; raises ConfigurationError for another type."""
-    value = item.get(name)
-    if value is None:
-        return None
-    if "S" not in value:
-        raise ConfigurationError(f"merchant {account_id}: attribute {name} is not a string")
-    return value["S"] or None
+def _read_strictly(account_id: str, item: Item, name: str, data_type: str) -> Any:
+    """Return the value of an attribute, or None when it is missing; raises ConfigurationError for another data type."""
+    attribute: Any = item.get(name)
+    if attribute is not None and data_type not in attribute:
+        raise ConfigurationError(f"merchant {account_id}: attribute {name} is not {_DATA_TYPES[data_type]}")
+    return attribute and attribute[data_type]

@@ -19,13 +19,13 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     the `retry_after` of the error.
     """
 
-    #: Including the first one.
+    #: The number of attempts, with the first one.
     max_attempts: int
     base_delay: float
     max_delay: float
-    #: A retry starts only when this time is left after the delay.
+    #: The time that must be left after the delay, or no retry starts.
     min_seconds: float
-    #: Takes the place of `base_delay` after a RateLimitedError; None: such an error is not retried.
+    #: The `base_delay` after a RateLimitedError; None: such an error is not retried.
     rate_limited_delay: float | None = None
     #: Returns a random number between two others.
     uniform: Callable[[float, float], float] = random.uniform

@@ -36,7 +36,7 @@ class LoginResult(msgspec.Struct, frozen=True):
     """A successful login: the view, and what is to be reported."""
 
     view: LoginView
-    #: The salted hash of the open_id.
+    #: The user as the salted hash of the open_id.
     user: str
     list_outcome: Outcome | None = None
     list_report: ListReport | None = None
@@ -52,7 +52,7 @@ class LoginHandler:
     lister: CertificateLister
     #: The lifetime of a session in seconds.
     ttl: int
-    #: In epoch seconds.
+    #: The wall clock, in epoch seconds.
     clock: Callable[[], float] = time.time
 
     def log_in(self, body: LoginBody, context: RequestContext) -> LoginResult:

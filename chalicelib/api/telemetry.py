@@ -27,7 +27,7 @@ WITHHELD = "a message of another logger is withheld, because it may quote a secr
 
 
 def _build_log_record(*arguments: Any, **options: Any) -> logging.LogRecord:
-    """Build a log record. For a logger of a library, it says only which one has written it, and where.
+    """Build a log record. A record of a library says only which logger has written it, and where.
 
     Libraries quote what a peer has sent: urllib3 logs the unparsed part of a header at WARNING, botocore and the http
     libraries whole requests at DEBUG.
@@ -41,7 +41,7 @@ def _build_log_record(*arguments: Any, **options: Any) -> logging.LogRecord:
 
 
 SLOW_SECONDS = 2.0
-"""A list that takes longer is slow in the service level objective."""
+"""The time after which a list is slow in the service level objective."""
 
 
 class _Stdout(io.TextIOBase):
@@ -60,7 +60,7 @@ class Telemetry:
     def __init__(self, settings: TelemetrySettings) -> None:
         self._settings = settings
         _own_loggers.add(settings.service)
-        # For all loggers, levels and handlers: also for those that the runtime or a library adds later.
+        # The factory serves all loggers, levels and handlers, also those that the runtime or a library adds later.
         logging.setLogRecordFactory(_build_log_record)
         self._logger = Logger(service=settings.service, location=None, stream=cast("IO[str]", _Stdout()))
         self._cold = True

@@ -36,9 +36,9 @@ _QUERY_PARAMETERS = ("cursor", *_NUMBERS)
 class LoginBody(RedactedStruct, frozen=True):
     """The body of a login."""
 
-    #: That of the mini-program.
+    #: The app_id of the mini-program.
     app_id: str
-    #: From its tt.login.
+    #: The login code, from the mini-program's tt.login.
     code: str
     #: What is listed in the same response (`list` of the body), if anything.
     selection: Selection | None = None

@@ -25,7 +25,7 @@ from chalicelib.tokens.provider import NO_TOKEN, CachedToken, TokenProvider
 MAX_REPORTED_FIELDS = 10
 
 MAX_PRELOADED_APPS = 3
-"""The tokens of the other apps are read when a request needs them."""
+"""How many apps' tokens are read during the warm-up. The others are read when a request needs them."""
 
 
 Prefetched = tuple[Merchant, CachedToken]
@@ -45,8 +45,8 @@ class CertificateLister:
     rate_limits: RateLimitCache = field(default_factory=RateLimitCache)
     #: The wall clock, in epoch seconds.
     clock: Callable[[], float] = time.time
-    #: The newest opening of a connection. One at a time: the prefetches of refused logins must not fill the executor
-    #: when the platform hangs.
+    #: The newest task that opens a connection. There is one at a time: the prefetches of refused logins must not fill
+    #: the executor when the platform hangs.
     _connecting: Future[None] | None = field(default=None, init=False)
 
     def warm_up(self, context: RequestContext) -> None:

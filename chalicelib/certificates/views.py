@@ -99,7 +99,7 @@ class ListView(View):
 class BuiltViews(msgspec.Struct, frozen=True):
     """The views of several pages, and what could not be shown."""
 
-    #: Sorted, each certificate_id once.
+    #: The views, sorted; each certificate_id once.
     views: list[CertificateView]
     #: The number of certificates that cannot be shown, or that are shown with a malformed field omitted.
     malformed: int

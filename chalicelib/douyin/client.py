@@ -30,14 +30,14 @@ MAX_PAGE_BYTES = 320 * 1024
 when the runtime client writes all characters beyond printable ASCII as escapes."""
 
 MAX_SHORT_REPLY_BYTES = 64 * 1024
-"""For every reply but a page. Those of mints and logins are below 2 KiB."""
+"""The limit of every reply but a page. Replies to mints and logins are below 2 KiB."""
 
 OPEN_CONNECTION_SECONDS = 1.0
 """Limit for opening a connection in advance. If that fails, the request that needs one opens it, with retries."""
 
 ONCE_MAX_IDLE_SECONDS = 1.2
-"""For logins and mints. They must not depend on a connection that may have been dropped while it was idle: a login code
-is valid once, and a mint whose response is lost has replaced the token all the same.
+"""How long a connection may have been idle before a login or mint. Such a call must not depend on a connection that may
+have been dropped: a login code is valid once, and a mint whose response is lost has replaced the token all the same.
 
 The time is measured from the start of the connection's last exchange. So it includes that exchange.
 """
@@ -48,8 +48,9 @@ class DouyinClient:
     """The platform's API."""
 
     transport: Transport
-    #: This and `login_api` are base URLs.
+    #: The base URL of tokens, certificates and code2session.
     open_api: str
+    #: The base URL of jscode2session.
     login_api: str
     #: Waits between two attempts; see `call_with_retries`.
     sleep: Callable[[float], None] | None = None

@@ -28,7 +28,7 @@ class CodeRow(NamedTuple):
 
 TRANSIENT = ErrorMapping(errors.UpstreamUnavailableError, retryable=True)
 RATE_LIMITED = ErrorMapping(errors.RateLimitedError, retryable=True)
-# Not repeated with the same token: `certificates.fetching` gets another one first.
+# Not repeated with the same token: the caller gets another one first.
 TOKEN_REFUSED = ErrorMapping(errors.TokenRefusedError, retryable=False)
 REJECTED = ErrorMapping(errors.UpstreamRejectedError, retryable=False)
 MERCHANT_NOT_AUTHORIZED = ErrorMapping(errors.MerchantNotAuthorizedError, retryable=False)

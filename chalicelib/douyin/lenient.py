@@ -17,8 +17,8 @@ _S = TypeVar("_S", bound=msgspec.Struct)
 
 _CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\n\r")
 _CONTROLS_AS_BLANKS = bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS))
-"""Of the control characters in a text, tabs and line breaks are kept. Each of the others would become six bytes of
-JSON, and the response might not fit.
+"""Tabs and line breaks in a text are kept. Each of the other control characters would become six bytes of JSON, and
+the response might not fit.
 """
 
 
@@ -26,9 +26,9 @@ class _Field(msgspec.Struct, frozen=True):
     """A field of a model."""
 
     name: str
-    #: The type of its value, without the `| None` of an optional field.
+    #: The type of the value, without the `| None` of an optional field.
     read_as: Any
-    #: The struct that it is, or that its list holds.
+    #: The struct that the value is, or that a list holds.
     struct: type[msgspec.Struct] | None
     is_required: bool
 

@@ -35,11 +35,11 @@ class Page(RedactedStruct, frozen=True):
     total: int | None
     #: The number of certificates that cannot be shown, because an id, `can_use` or `certificates` is unreadable.
     hidden: int = 0
-    #: The paths of these fields.
+    #: The paths of the fields that hide certificates.
     hidden_fields: list[str] = msgspec.field(default_factory=list)
     #: The paths of malformed fields, for each certificate_id that has any.
     malformed: dict[str, list[str]] = msgspec.field(default_factory=dict)
-    #: Whether it is empty although the known total reaches it: to be believed only if it stays so.
+    #: Whether the page is empty although the known total reaches it. It is believed only if every attempt returns one.
     is_doubtful: bool = False
 
 
@@ -140,7 +140,7 @@ def _is_empty_page(envelope: dict[str, Any], offset: int, known_total: int | Non
     data = envelope["data"]
     extra = envelope.get("extra") or {}
     total = _count(data.get("total"))
-    # Without a total above 0, the reply may be that of a failed query: it does not say that the list ends here.
+    # Without a total above 0, the query may have failed: the reply does not say that the list ends here.
     if not total and known_total is not None and known_total > offset:
         return False
     others = [value for name, value in data.items() if name not in _DATA_FIELDS]

@@ -22,7 +22,7 @@ PAGE_SIZE = 50
 """Certificates per page; the platform's maximum."""
 
 MAX_RETRY_AFTER_SECONDS = 60.0
-"""A customer is not asked to wait for longer, whatever the platform's Retry-After says."""
+"""The longest wait that a customer is asked for, whatever the platform's Retry-After says."""
 
 BY_CERTIFICATE = 1
 """The `page_dimension` in which `total` and the page size count certificates; 2 counts orders."""
@@ -54,9 +54,9 @@ class Selection(msgspec.Struct, frozen=True):
     """Which certificates a caller requests. Fields that are empty or None are not sent."""
 
     account_id: str
-    #: Empty for any store.
+    #: The store, or "" for any.
     poi_id: str = ""
-    #: 1 redemption tool (the platform's default), 2 mixed.
+    #: The business type: 1 redemption tool (the platform's default), 2 mixed.
     biz_type: int | None = None
     #: The begin of the platform's `time_range`, in epoch seconds.
     start_time: int | None = None
@@ -82,7 +82,7 @@ class MintedToken(RedactedStruct, frozen=True):
 
 
 CONNECT_REQUEST = Request("/", method="HEAD")
-"""Opens a connection that the next request reuses. It requests nothing."""
+"""A request for nothing: it opens a connection that the next request reuses."""
 
 
 def certificates_request(query: CertificatesQuery, number: int, access_token: str) -> Request:

@@ -13,10 +13,10 @@ from chalicelib.douyin.connections import BUFFER_BYTES, CONNECT_SECONDS, READ_SE
 from chalicelib.douyin.protocol import Request, Response
 
 MAX_IDLE_SECONDS = 30.0
-"""A connection that was idle for longer is replaced, for example after Lambda has frozen the instance."""
+"""How long a connection may be idle. An older one is replaced, for example after Lambda has frozen the instance."""
 
 CUT_OFF_SECONDS = 0.05
-"""A connection attempt that ends this near to the deadline was cut off by it."""
+"""A connection attempt that ends within this time of the deadline was cut off by the deadline."""
 
 
 class Transport:

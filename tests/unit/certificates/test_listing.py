@@ -229,6 +229,17 @@ def test_a_rate_limited_app_is_not_asked_again() -> None:
     assert instance.fetched() == [1]
 
 
+def test_the_app_is_limited_and_not_the_row_of_its_token() -> None:
+    instance = Lists(token_id={"S": "theirs"})
+    instance.table.items["TOKEN#theirs"] = token_row("clt.row")
+    instance.douyin.errors = {1: LIMIT}
+    with pytest.raises(errors.RateLimitedError, match="2119003"):
+        instance.respond()
+    instance.lister.rate_limits.check("theirs")
+    with pytest.raises(errors.RateLimitedError, match="cached"):
+        instance.lister.rate_limits.check(APP_ID)
+
+
 def test_a_page_that_is_lost_to_a_rate_limit_limits_the_app() -> None:
     instance = Lists(150)
     instance.douyin.errors = {3: LIMIT}
