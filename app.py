@@ -31,7 +31,7 @@ from chalicelib.context import Deadline, RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport, create_session
-from chalicelib.errors import InvalidRequestError, RedemptionError
+from chalicelib.errors import InvalidRequestError
 from chalicelib.merchants import MERCHANT_MAX_AGE, MerchantRepository, build_stores_view
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, hash_open_id, verify_session
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
@@ -143,14 +143,11 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
 @app.schedule(Rate(10, unit=Rate.MINUTES))
 def refresh_tokens(event: CloudWatchEvent) -> None:
     """Renew the tokens that expire within half an hour, before a customer needs them."""
-
-    def renew(context: RequestContext) -> tuple[dict[str, Any], RedemptionError | None]:
-        renewal = renew_tokens(components().tokens, components().credentials_cache, context)
-        context.record.token_seconds_left = renewal.seconds_left
-        fields = {"renewed": renewal.renewed, "failed": renewal.failed, "left": renewal.unchanged}
-        return {**fields, "expired": renewal.expired}, renewal.error
-
-    app.run_job("refresh_tokens", event.context, renew)
+    app.run_job(
+        "refresh_tokens",
+        event.context,
+        lambda context: renew_tokens(components().tokens, components().credentials_cache, context),
+    )
 
 
 def _read_body(request: Request) -> bytes:

@@ -22,7 +22,7 @@ from typing import Any
 
 import trustme
 
-from chalicelib.tokens.lease import token_key
+from chalicelib.tokens.rows import token_key
 from infra.bundle import ROOT, current_archive
 from sandbox import gateway, stack
 from sandbox.runtime import Instance

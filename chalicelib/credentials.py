@@ -10,7 +10,6 @@ import msgspec
 from chalicelib.cache import is_within
 from chalicelib.context import RequestContext
 from chalicelib.errors import ConfigurationError, StorageUnavailableError
-from chalicelib.record import RequestRecord
 from chalicelib.redaction import RedactedStruct
 
 T = TypeVar("T")
@@ -49,9 +48,8 @@ class CredentialsCache:
         self._read_at = -math.inf
         self._forced_read_at = -math.inf
         self._failed_at = -math.inf
-        self._failure = ""
         #: The record of the request that has read the secret last.
-        self._reader: RequestRecord | None = None
+        self._reader: object = None
 
     def get(self, context: RequestContext, max_age: float = SECRET_MAX_AGE) -> Credentials:
         """Return credentials that are at most `max_age` seconds old.
@@ -65,7 +63,7 @@ class CredentialsCache:
         if self._cached is None or (is_due and not is_within(MIN_REFRESH_SECONDS, self._failed_at, now)):
             return self._read(now, context)
         if is_due:
-            context.record.add_warning(self._failure, STALENESS_METRIC)
+            context.record.add_warning("the cached secret is used", STALENESS_METRIC)
         return self._cached
 
     def find(self, look_up: Callable[[Credentials], T | None], context: RequestContext) -> tuple[T | None, Credentials]:
@@ -101,8 +99,7 @@ class CredentialsCache:
             if self._cached is None:
                 raise
             self._failed_at = now
-            self._failure = f"the cached secret is used: {error}"
-            context.record.add_warning(self._failure, STALENESS_METRIC)
+            context.record.add_warning(f"the cached secret is used: {error}", STALENESS_METRIC)
             return self._cached
         self._read_at = now
         return self._cached

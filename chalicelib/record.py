@@ -44,6 +44,21 @@ class ListReport(msgspec.Struct, frozen=True):
     shortfall: Shortfall | None = None
 
 
+class RenewalReport(msgspec.Struct, frozen=True):
+    """What a run of the schedule has done. The log line has these names."""
+
+    #: The apps whose token was renewed.
+    renewed: list[str] = []
+    #: The error of each app that failed.
+    failed: dict[str, RedemptionError] = {}
+    #: The number of apps with nothing to renew, which were left alone.
+    left: int = 0
+    #: The apps of service providers without a valid token: the provider's system has not written one.
+    expired: list[str] = []
+    #: The shortest remaining lifetime after the run, of the tokens that could be read; None without any.
+    seconds_left: int | None = None
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """How a request ended, or the list in a login."""
 
@@ -92,10 +107,9 @@ class RequestRecord(msgspec.Struct):
     list_outcome: Outcome | None = None
     #: What the returned list was, if one was returned.
     list_report: ListReport | None = None
-    token_seconds_left: int | None = None
+    #: Only of a run of the schedule.
+    renewal: RenewalReport | None = None
 
     def add_warning(self, text: str, metric: str = "") -> None:
-        """Add a warning, once."""
-        warning = OperatorWarning(text, metric)
-        if warning not in self.warnings:
-            self.warnings.append(warning)
+        """Add a warning."""
+        self.warnings.append(OperatorWarning(text, metric))

@@ -18,7 +18,7 @@ from chalicelib.credentials import parse_credentials
 from chalicelib.errors import ConfigurationError
 from chalicelib.merchants import MERCHANT_PREFIX, Merchant, parse_merchant
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
-from chalicelib.tokens.lease import TokenRow, token_key
+from chalicelib.tokens.rows import TokenRow, token_key
 from infra.account import Account, scan_rows
 from infra.bundle import Build
 from infra.cloudformation import secret_name, stack_name

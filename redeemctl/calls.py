@@ -11,7 +11,7 @@ from chalicelib.douyin import codes
 from chalicelib.douyin.client import MAX_PAGE_BYTES
 from chalicelib.douyin.protocol import Request, open_envelope
 from chalicelib.errors import NO_EVIDENCE, RedemptionError
-from chalicelib.tokens.lease import TokenRow, token_key
+from chalicelib.tokens.rows import TokenRow, token_key
 from redeemctl.acceptance.recording import CODE_PLACES, RecordingTransport
 from redeemctl.doctor.platform import explain_evidence
 from redeemctl.errors import CommandError, InvalidInputError

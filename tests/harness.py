@@ -234,13 +234,12 @@ def run_refresh_tokens() -> None:
 
 
 def age_token(dynamodb: DynamoDBClient, table: str, pk: str = TOKEN_ROW) -> None:
-    """Set the time of the mint 200 s back: the service replaces no young token because it is refused."""
+    """Remove the time of the mint: the service replaces no young token because it is refused."""
     dynamodb.update_item(
         TableName=table,
         Key={"pk": {"S": pk}},
-        UpdateExpression="SET minted_at = :at",
+        UpdateExpression="REMOVE minted_at",
         ConditionExpression="attribute_exists(minted_at)",
-        ExpressionAttributeValues={":at": {"N": str(in_seconds(-200))}},
     )
 
 

@@ -64,6 +64,10 @@ class RowExpired(Event):
     """The operator set the row's expires_at to the past, or removed it."""
 
 
+class MintCalled(InstanceEvent):
+    """An instance asked the platform for a token."""
+
+
 @dataclass(frozen=True)
 class Minted(InstanceEvent):
     """The platform minted a token for an instance."""

@@ -11,12 +11,9 @@ from chalicelib.api.problems import FRAMEWORK_PROBLEMS, INTERNAL_ERROR, Problem,
 from chalicelib.api.telemetry import Telemetry, format_error
 from chalicelib.context import RequestContext
 from chalicelib.errors import RedemptionError
-from chalicelib.record import RequestRecord
+from chalicelib.record import RenewalReport, RequestRecord
 
 RouteFunction = Callable[..., str]
-
-Job = Callable[[RequestContext], tuple[dict[str, Any], RedemptionError | None]]
-"""Returns fields for the report, and the first error of its parts or None."""
 
 _CONTEXT = "redemption"
 """Key of the RequestContext in Chalice's `request.context`, the event's `requestContext`."""
@@ -81,25 +78,26 @@ class Application(Chalice):
 
         return decorate
 
-    def run_job(self, name: str, lambda_context: Any, job: Job) -> None:
+    def run_job(self, name: str, lambda_context: Any, job: Callable[[RequestContext], RenewalReport]) -> None:
         """Run a scheduled job within the function's remaining time, and report it.
 
-        What the job raises is reported, and raised again: Lambda then counts the run as failed. The runtime logs the
-        message and traceback of an exception, which may quote a secret, so any other than a RedemptionError is replaced
-        by one without them.
+        The outcome is that of the first app that has failed. What the job raises is reported, and raised again: Lambda
+        then counts the run as failed. The runtime logs the message and traceback of an exception, which may quote a
+        secret, so any other than a RedemptionError is replaced by one without them.
         """
         context = RequestContext.for_lambda(lambda_context, max_seconds=float("inf"))
         try:
-            fields, error = job(context)
+            renewal = job(context)
         except Exception as raised:
             context.record.outcome = problem_for_error(raised).outcome
             self._report(name, context.record)
             if isinstance(raised, RedemptionError):
                 raise
             raise RuntimeError(f"{name} failed with {type(raised).__name__}; its log line says where") from None
-        if error is not None:
-            context.record.outcome = problem_for_error(error).outcome
-        self._report(name, context.record, **fields)
+        context.record.renewal = renewal
+        if renewal.failed:
+            context.record.outcome = problem_for_error(next(iter(renewal.failed.values()))).outcome
+        self._report(name, context.record)
 
     def _middleware(self, request: Request, get_response: Callable[[Request], Response]) -> Response:
         record: RequestRecord = request.context[_CONTEXT].record

@@ -13,7 +13,7 @@ from chalicelib.certificates.views import ListView
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.errors import TokenRefusedError, UnauthenticatedError, UpstreamMalformedError
+from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
 from chalicelib.record import ListReport, Outcome
 from chalicelib.redaction import RedactedStruct
 from chalicelib.sessions import PROBE_OPEN_ID, Session, encode_session, hash_open_id
@@ -96,10 +96,6 @@ class LoginHandler:
         """Return the open_id of a code: with the app's secret, or with the token of a service provider's app."""
         if app_secret:
             return self.douyin.login(app_id, app_secret, code, context)
-        access_token = self.tokens.get(app_id, context)
-        try:
-            return self.douyin.login_with_token(app_id, access_token, code, context)
-        except TokenRefusedError as refusal:
-            # The platform has not used the code up. Without another token, it is not sent again.
-            newer = self.tokens.replace(app_id, access_token, refusal, context)
-        return self.douyin.login_with_token(app_id, newer, code, context)
+        # When the platform refuses a token, it has not used the code up. Without another token, it is not sent again.
+        token = self.tokens.of_request(app_id, context)
+        return token.use(lambda access_token: self.douyin.login_with_token(app_id, access_token, code, context))

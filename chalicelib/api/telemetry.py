@@ -14,6 +14,7 @@ from collections import Counter
 from functools import cached_property
 from typing import IO, Any, cast
 
+import msgspec
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
@@ -88,6 +89,7 @@ class Telemetry:
         errors = [outcome.error for outcome in _outcomes(record) if outcome.error is not None]
         entry: dict[str, Any] = {
             **fields,
+            **({} if record.renewal is None else msgspec.structs.asdict(record.renewal)),
             "request_id": record.request_id,
             "extended_request_id": record.extended_request_id,
             "app_id": record.app_id,
@@ -127,8 +129,8 @@ class Telemetry:
             metrics.add_metric("CertificatesReturned", MetricUnit.Count, record.list_report.certificates)
             metrics.add_metric("CertificatesMalformed", MetricUnit.Count, record.list_report.malformed)
             metrics.add_metric("ListsBelowTotal", MetricUnit.Count, int(record.list_report.shortfall is not None))
-        if record.token_seconds_left is not None:
-            metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.token_seconds_left)
+        if record.renewal is not None and record.renewal.seconds_left is not None:
+            metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.renewal.seconds_left)
         for name in {warning.metric for warning in record.warnings if warning.metric}:
             metrics.add_metric(name, MetricUnit.Count, 1)
         if record.asks_for_list and not record.is_probe and not any(failure.is_callers_mistake for failure in failures):

@@ -20,7 +20,8 @@ from chalicelib.errors import RateLimitedError
 from chalicelib.merchants import Merchant, MerchantRepository
 from chalicelib.record import ListReport, Shortfall
 from chalicelib.sessions import Session
-from chalicelib.tokens.provider import NO_TOKEN, CachedToken, TokenProvider
+from chalicelib.tokens.provider import TokenProvider
+from chalicelib.tokens.seen import NOTHING_SEEN, SeenRow
 
 MAX_REPORTED_FIELDS = 10
 
@@ -28,7 +29,7 @@ MAX_PRELOADED_APPS = 3
 """How many apps' tokens are read during the warm-up. The others are read when a request needs them."""
 
 
-Prefetched = tuple[Merchant, CachedToken]
+Prefetched = tuple[Merchant, SeenRow]
 """What a list needs for any user: the merchant, and its token, which may be missing or have expired."""
 
 
@@ -90,9 +91,9 @@ class CertificateLister:
         merchant, found = self._take(prefetched, selection.account_id, context)
         merchant.check_access(session.app_id, selection.poi_id)
         self.rate_limits.check(merchant.app_id)
-        token = self.tokens.get(merchant.token_id, context, found)
+        token = self.tokens.of_request(merchant.token_id, context, found)
         query = CertificatesQuery(selection, session.open_id, merchant.life_account_id)
-        fetcher = PageFetcher(query, merchant.token_id, token, self.douyin, self.tokens, context)
+        fetcher = PageFetcher(query, token, self.douyin, context.cancellable())
         try:
             result = list_pages(start, fetcher, self.executor)
         except RateLimitedError as error:
@@ -128,7 +129,7 @@ class CertificateLister:
 
     def _read_rows(self, account_id: str, context: RequestContext) -> Prefetched:
         merchant = self.merchants.get(account_id, context)
-        return merchant, self.tokens.find(merchant.token_id, context)
+        return merchant, self.tokens.get_existing(merchant.token_id, context)
 
     def _take(self, prefetched: Future[Prefetched] | None, account_id: str, context: RequestContext) -> Prefetched:
         """Wait for what was prefetched and for the connection. If that has failed or not begun, read the merchant."""
@@ -138,7 +139,7 @@ class CertificateLister:
             wait(begun, context.deadline.remaining())
             with suppress(Exception):
                 return prefetched.result(0)
-        return self.merchants.get(account_id, context), NO_TOKEN
+        return self.merchants.get(account_id, context), NOTHING_SEEN
 
 
 def _find_shortfall(result: PagedResult) -> Shortfall | None:

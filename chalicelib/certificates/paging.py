@@ -54,7 +54,7 @@ def list_pages(start: Cursor, fetcher: PageFetcher, executor: Executor) -> Paged
             # Limited here too: while a page waits for a thread, the deadline of its call is not checked.
             for future in futures:
                 while not future.done():
-                    wait([future], fetcher.deadline.check())
+                    wait([future], fetcher.context.deadline.check())
                 pages.append(future.result())
         except RedemptionError as error:
             position = advance(start, pages)

@@ -2,14 +2,15 @@
 
 import random
 from collections.abc import Callable
-
-import msgspec
+from typing import Literal, NamedTuple
 
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.errors import RedemptionError
-from chalicelib.tokens.lease import TokenRow
+from chalicelib.record import RenewalReport
 from chalicelib.tokens.provider import TokenProvider
+from chalicelib.tokens.rows import TokenRow
+from chalicelib.tokens.seen import NOTHING_SEEN
 
 SECONDS_PER_APP = 10.0
 
@@ -17,21 +18,14 @@ RENEW_SECONDS = 30 * 60
 """A token that expires within this time is replaced."""
 
 
-class Renewal(msgspec.Struct):
-    """What a run has done."""
+class AppRenewal(NamedTuple):
+    """What a run has done for one app. `row` is the newest one that is known."""
 
-    #: The app_ids whose token was renewed.
-    renewed: list[str] = []
-    #: The reason for each app that failed.
-    failed: dict[str, str] = {}
-    #: The number of apps with nothing to renew.
-    unchanged: int = 0
-    #: The apps of service providers without a valid token: the provider's system has not written one.
-    expired: list[str] = []
-    #: The first error.
+    row: TokenRow
+    #: `unchanged`: nothing to renew. `expired`: the system of a service provider has written no valid token.
+    result: Literal["renewed", "unchanged", "expired", "failed"]
+    #: Only of a failure.
     error: RedemptionError | None = None
-    #: The shortest remaining lifetime after the run, of the tokens that could be read; None without any.
-    seconds_left: int | None = None
 
 
 def renew_tokens(
@@ -40,7 +34,7 @@ def renew_tokens(
     context: RequestContext,
     *,
     shuffle: Callable[[list[str]], object] = random.shuffle,
-) -> Renewal:
+) -> RenewalReport:
     """Renew the tokens that expire within RENEW_SECONDS.
 
     Each app has one attempt; the next run comes in ten minutes. The order is random: if many apps hang and the run ends
@@ -48,35 +42,34 @@ def renew_tokens(
     and no row of another system. Then the rows of service providers' apps are read, and no token is minted for them.
     Raises StorageUnavailableError or ConfigurationError when the secret cannot be read.
     """
-    renewal = Renewal()
     secrets = credentials_cache.get(context).apps
     app_ids = list(secrets)
     shuffle(app_ids)
-    lifetimes: list[int] = []
-    for app_id in sorted(app_ids, key=lambda app_id: not secrets[app_id]):
-        is_own = bool(secrets[app_id])
-        app_context = context.with_timeout(SECONDS_PER_APP)
-        row, renewed = TokenRow(), None
-        try:
-            row = tokens.read_row(app_id, app_context)
-            if is_own and is_expiring(row, tokens.clock()):
-                renewed = tokens.renew(app_id, row, app_context)
-        except RedemptionError as error:
-            renewal.failed[app_id] = str(error)
-            renewal.error = renewal.error or error
-        else:
-            if renewed is not None:
-                renewal.renewed.append(app_id)
-            elif is_own:
-                renewal.unchanged += 1
-            elif not row.is_valid(tokens.clock()):
-                renewal.expired.append(app_id)
-        newest = renewed or row
-        # An expired token of a provider is not in the metric: that of a merchant who has left would hide all others.
-        if newest.access_token and app_id not in renewal.expired:
-            lifetimes.append(max(0, newest.expires_at - int(tokens.clock())))
-    renewal.seconds_left = min(lifetimes, default=None)
-    return renewal
+    apps = {
+        app_id: renew_app(tokens, app_id, context.with_timeout(SECONDS_PER_APP), is_own=bool(secrets[app_id]))
+        for app_id in sorted(app_ids, key=lambda app_id: not secrets[app_id])
+    }
+    # An expired token of a provider is not in the metric: that of a merchant who has left would hide all others.
+    expiries = [app.row.expires_at for app in apps.values() if app.row.access_token and app.result != "expired"]
+    return RenewalReport(
+        renewed=[app_id for app_id, app in apps.items() if app.result == "renewed"],
+        failed={app_id: app.error for app_id, app in apps.items() if app.error is not None},
+        left=sum(app.result == "unchanged" and bool(secrets[app_id]) for app_id, app in apps.items()),
+        expired=[app_id for app_id, app in apps.items() if app.result == "expired"],
+        seconds_left=max(0, min(expiries) - int(tokens.clock())) if expiries else None,
+    )
+
+
+def renew_app(tokens: TokenProvider, app_id: str, context: RequestContext, *, is_own: bool) -> AppRenewal:
+    """Renew the token of one app if it expires soon. That of a service provider's app (not `is_own`) is only read."""
+    seen = NOTHING_SEEN
+    try:
+        seen = tokens.read_row(app_id, context)
+        if is_own and is_expiring(seen.row, tokens.clock()):
+            return AppRenewal(tokens.renew(app_id, seen, context), "renewed")
+    except RedemptionError as error:
+        return AppRenewal(seen.row, "failed", error)
+    return AppRenewal(seen.row, "unchanged" if is_own or seen.row.is_valid(tokens.clock()) else "expired")
 
 
 def is_expiring(row: TokenRow, now: float) -> bool:

@@ -6,7 +6,7 @@ The platform's own advice on its error codes (排查建议) is quoted.
 from chalicelib import errors
 from chalicelib.douyin import codes
 from chalicelib.errors import Evidence, RedemptionError
-from chalicelib.tokens.lease import TokenRow
+from chalicelib.tokens.rows import TokenRow
 from redeemctl.doctor.findings import Finding, failed, ok, warning
 
 SHORT_SECONDS = 20 * 60

@@ -1,13 +1,16 @@
 """The lease's conditional writes, by the rules of DynamoDB. Everything else about the lease is in tests/unit/tokens."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 
 from chalicelib.aws import ConditionFailedError, Table, create_clients
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.errors import UpstreamUnavailableError
-from chalicelib.tokens.lease import Lease, TokenRow
+from chalicelib.tokens.lease import Lease
+from chalicelib.tokens.rows import TokenRow
+from chalicelib.tokens.seen import NOTHING_SEEN, Moment
 from tests.aws_proxy import NetworkFault, run_aws_proxy
 from tests.harness import Aws
 
@@ -17,10 +20,16 @@ ROW = "TOKEN#lease"
 BUSY = UpstreamUnavailableError("http_503", retryable=True)
 
 
+def now() -> Moment:
+    return Moment(time.time(), time.monotonic())
+
+
 def read_lease(aws: Aws) -> Lease:
     """Return the lease, not yet acquired, of an instance that reads the row now."""
     table, context = Table(create_clients()[0], aws.table), RequestContext(Deadline(9))
-    return Lease(table, "lease", TokenRow.from_item(table.get_item(ROW, context)), time.time, context)
+    begun = now()
+    row = TokenRow.from_item(table.get_item(ROW, context))
+    return Lease(table, "lease", NOTHING_SEEN.followed_by(row, begun, now()), now, context)
 
 
 def read_token(aws: Aws) -> str:
@@ -39,7 +48,8 @@ def test_only_the_instance_that_holds_the_lease_writes(aws: Aws, is_new: bool) -
     successor = read_lease(aws)
     successor.acquire()
     before = aws.row(ROW)
-    for write in (lambda: slow.commit("clt.late", 0, 1), slow.acquire, lambda: slow.release(BUSY)):
+    writes: list[Callable[[], None]] = [lambda: slow.commit("clt.late", 0, 1), slow.acquire, lambda: slow.release(BUSY)]
+    for write in writes:
         with pytest.raises(ConditionFailedError):
             write()
         assert aws.row(ROW) == before

@@ -21,6 +21,8 @@ from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, 
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import Evidence, RedemptionError, StorageUnavailableError, TokenRefusedError
 from chalicelib.record import RequestRecord
+from chalicelib.tokens.rows import TokenRow
+from chalicelib.tokens.seen import NOTHING_SEEN, Moment, SeenRow
 
 NOW = 1_800_000_000.0
 APP_ID = "ttapp0000000000001"
@@ -161,6 +163,16 @@ def token_row(value: str | None = "clt.row", seconds: int = 3600, **numbers: int
     return item
 
 
+def moment(seconds: float) -> Moment:
+    """Return the time `seconds` after NOW, on both clocks of an instance."""
+    return Moment(NOW + seconds, seconds)
+
+
+def see(row: TokenRow) -> SeenRow:
+    """Return a row as an instance sees it that has just started, and reads it at NOW."""
+    return NOTHING_SEEN.followed_by(row, moment(0), moment(0))
+
+
 class Mint(NamedTuple):
     """Arguments of a mint; `seconds` is the time that it was given."""
 
@@ -238,13 +250,13 @@ class FakeFetcher(PageFetcher):
     def __init__(self, fetch: Callable[[int, int | None], Page], deadline: Deadline | None = None) -> None:
         self.fetch = fetch
         self.query = CertificatesQuery(Selection("account"), OPEN_ID)
-        self.deadline = deadline or Deadline(60.0)
+        self.context = RequestContext(deadline or Deadline(60.0))
 
     def fetch_page(self, number: int, known_total: int | None) -> Page:
         return self.fetch(number, known_total)
 
     def abort(self) -> None:
-        self.deadline.cancel()
+        self.context.deadline.cancel()
 
 
 class Sent(NamedTuple):

@@ -11,7 +11,16 @@ from chalicelib import errors
 from chalicelib.api import telemetry as telemetry_module
 from chalicelib.api.problems import problem_for_error
 from chalicelib.api.telemetry import WITHHELD, Telemetry
-from chalicelib.record import ABANDONED, Call, ListReport, OperatorWarning, Outcome, RequestRecord, Shortfall
+from chalicelib.record import (
+    ABANDONED,
+    Call,
+    ListReport,
+    OperatorWarning,
+    Outcome,
+    RenewalReport,
+    RequestRecord,
+    Shortfall,
+)
 from chalicelib.settings import TelemetrySettings
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, POI_ID
 from tests.unit.fakes import NOW
@@ -100,6 +109,19 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
             Call("douyin", "query_user_certificates", NOW, 0.1, ABANDONED),
         ],
     )
+
+
+def test_one_line_has_everything_about_a_run_of_the_schedule(output: Output) -> None:
+    renewal = RenewalReport(["a"], {"b": errors.TokenUnavailableError("x")}, 0, ["c"], 1000)
+    make_telemetry().report("refresh_tokens", make_record(renewal=renewal))
+    [line] = output.log_lines()
+    assert {name: line[name] for name in ("renewed", "failed", "left", "expired", "seconds_left")} == {
+        "renewed": ["a"],
+        "failed": {"b": "x"},
+        "left": 0,
+        "expired": ["c"],
+        "seconds_left": 1000,
+    }
 
 
 def test_one_line_has_everything_about_a_request(output: Output) -> None:
@@ -237,7 +259,8 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
     ("fields", "expected"),
     [
         ({}, {}),
-        ({"token_seconds_left": 0}, {"TokenSecondsLeft": ([0.0], SERVICE, "Seconds")}),
+        ({"renewal": RenewalReport()}, {}),
+        ({"renewal": RenewalReport(seconds_left=0)}, {"TokenSecondsLeft": ([0.0], SERVICE, "Seconds")}),
         ({"warnings": [OperatorWarning("x"), *[OperatorWarning("y", "StaleSecret")] * 2]}, {"StaleSecret": count(1)}),
         ({"calls": calls("ok", ABANDONED)}, LATENCY),
         ({"calls": calls(ABANDONED, name="client_token")}, {}),

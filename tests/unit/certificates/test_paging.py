@@ -152,7 +152,7 @@ def test_a_lost_page_ends_the_response_before_it(pages: PageMap, read_pages: int
     result = list_pages(Cursor(), fetcher, InlineExecutor())
     assert (len(result.pages), place(result)) == (read_pages, next_cursor)
     assert result.lost_page_error is (None if next_cursor is None else LOST)
-    assert not fetcher.deadline.is_cancelled, "every page has ended"
+    assert not fetcher.context.deadline.is_cancelled, "every page has ended"
 
 
 def test_the_total_of_an_earlier_response_counts_where_the_present_one_has_none() -> None:

@@ -13,7 +13,7 @@ from chalicelib.douyin import codes
 from chalicelib.douyin.codes import CodeRow
 from chalicelib.errors import Evidence
 from chalicelib.merchants import Merchant
-from chalicelib.tokens.lease import TokenRow
+from chalicelib.tokens.rows import TokenRow
 from infra import smoke
 from infra.bundle import Build
 from infra.comparison import Difference

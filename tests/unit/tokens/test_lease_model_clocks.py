@@ -1,4 +1,4 @@
-"""The token store in a simulation: three instances whose clocks differ, with stalls, deaths and lost responses.
+"""The token store in a simulation: instances whose clocks differ, with stalls, deaths and lost responses.
 
 The instances run the real TokenProvider and Lease, each in a thread, over one table in memory. Only one thread runs at
 a time, and time passes only in `sleep` and in calls to the table and the platform: each example is reproducible.
@@ -9,12 +9,12 @@ import heapq
 import itertools
 import os
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -22,9 +22,10 @@ from chalicelib import errors
 from chalicelib.aws import Item
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.protocol import MintedToken
-from chalicelib.tokens.lease import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS, YOUNG_SECONDS
+from chalicelib.tokens import provider
 from chalicelib.tokens.provider import TokenProvider
-from chalicelib.tokens.renewal import is_expiring
+from chalicelib.tokens.renewal import renew_app
+from chalicelib.tokens.seen import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS, TRANSIENT_PAUSE_SECONDS, YOUNG_SECONDS
 from tests import token_rules as rules
 from tests.unit.fakes import NOW, FakeDouyin, FakeTable, token_row
 
@@ -105,6 +106,8 @@ class Plan:
     """The faults of one instance: by the number of the call to the table or platform, from 0."""
 
     offset: float = 0.0
+    #: Whether the monotonic clock stands still between two requests.
+    freezes: bool = False
     stalls: dict[int, float] = field(default_factory=dict)
     dies_at: int | None = None
     table_faults: dict[int, str] = field(default_factory=dict)
@@ -123,6 +126,8 @@ class World:
     refused: list[tuple[str, float]] = field(default_factory=list)
     count: int = 0
     is_refusing: bool = False
+    #: What every mint is answered with, until the platform accepts mints again.
+    mint_error: errors.RedemptionError | None = None
 
     @property
     def has_faults(self) -> bool:
@@ -140,17 +145,13 @@ class World:
         return token
 
     def revoke(self) -> None:
-        """Invalidate all tokens, of which the newest was minted 200 s ago."""
-        if "minted_at" in self.items.get(ROW, {}):
-            self.items[ROW] = {**self.items[ROW], "minted_at": {"N": str(int(NOW + self.simulation.now) - 200)}}
+        """Invalidate all tokens; nobody knows when the newest was minted, so it is replaced at once."""
+        self.items[ROW] = {name: value for name, value in self.items[ROW].items() if name != "minted_at"}
         self.revoke_young()
 
     def revoke_young(self) -> None:
         self.tokens = []
         self.record(rules.TokensRevoked)
-
-    def refuse_all(self) -> None:
-        self.is_refusing = True
 
     def expire_row(self) -> None:
         self.items[ROW] = {**self.items[ROW], "expires_at": {"N": str(int(NOW) - 7200)}}
@@ -170,24 +171,27 @@ class SimulatedInstance:
         self.world = world
         self._plan = plan
         self._pause = pause
+        self._frozen_seconds = 0.0
         self._calls = itertools.count()
-        table, douyin = SimulatedTable(self), SimulatedDouyin(self)
-        self.store = TokenProvider(
-            table,
-            douyin,
+        self.store = self.start()
+        world.simulation.start(self._run)
+
+    def start(self) -> TokenProvider:
+        return TokenProvider(
+            SimulatedTable(self),
+            SimulatedDouyin(self),
             lambda *_: "secret",
             clock=self.clock,
             monotonic=self.monotonic,
-            sleep=world.simulation.sleep,
+            sleep=self.world.simulation.sleep,
             uniform=lambda low, _: low,
         )
-        world.simulation.start(self._run)
 
     def clock(self) -> float:
-        return NOW + self._plan.offset + self.monotonic()
+        return NOW + self._plan.offset + self.world.simulation.now
 
     def monotonic(self) -> float:
-        return self.world.simulation.now
+        return self.world.simulation.now - self._frozen_seconds
 
     def call(self, seconds: float = 0.01) -> str:
         """Let the time of a call pass, with the instance's stall or death; return the table fault of this call."""
@@ -209,6 +213,7 @@ class SimulatedInstance:
         while True:
             self._request()
             self.world.simulation.sleep(self._pause)
+            self._frozen_seconds += self._pause if self._plan.freezes else 0.0
 
     def _request(self) -> None:
         self.world.record(rules.RequestStarted, self.name)
@@ -223,10 +228,23 @@ class SimulatedInstance:
         """Use a token as `certificates.fetching` does: a refused one is replaced once."""
         token = self.store.get("model", context)
         if not self.world.accepts(token):
-            self.world.refused.append((self.name, self.monotonic()))
-            token = self.store.replace("model", token, errors.TokenRefusedError("2190008"), context)
+            self.world.refused.append((self.name, self.world.simulation.now))
+            token = self.store.replace("model", token, context)
             if not self.world.accepts(token):
                 raise errors.StorageUnavailableError("the renewed token was refused as well")
+
+
+class NewInstances(SimulatedInstance):
+    """Each request is on a new instance. Their clocks differ by these times, one after the other."""
+
+    def __init__(self, world: World, name: str, offsets: list[float], pause: float) -> None:
+        self._offsets = itertools.cycle(offsets)
+        super().__init__(world, name, Plan(), pause)
+
+    def _request(self) -> None:
+        self._plan.offset = next(self._offsets)
+        self.store = self.start()
+        super()._request()
 
 
 class Schedule(SimulatedInstance):
@@ -234,11 +252,7 @@ class Schedule(SimulatedInstance):
 
     def _run(self) -> None:
         while True:
-            with suppress(errors.RedemptionError):
-                context = RequestContext(Deadline(10.0, self.monotonic))
-                row = self.store.read_row("model", context)
-                if is_expiring(row, self.clock()):
-                    self.store.renew("model", row, context)
+            renew_app(self.store, "model", RequestContext(Deadline(10.0, self.monotonic)), is_own=True)
             self.world.simulation.sleep(self._pause)
 
 
@@ -249,6 +263,9 @@ class SimulatedTable(FakeTable):
         super().__init__()
         self.items = instance.world.items
         self._instance = instance
+
+    def _check_calls(self) -> None:
+        """Time passes in every call: no loop is endless."""
 
     def get_item(self, pk: str, context: RequestContext) -> Item:
         context.deadline.check()
@@ -293,7 +310,8 @@ class SimulatedDouyin(FakeDouyin):
     def mint_token(self, app_id: str, app_secret: str, context: RequestContext) -> MintedToken:
         del app_id, app_secret
         world, limit = self._instance.world, context.deadline.remaining()
-        result = world.mints.pop(0) if world.mints and world.has_faults else Mint()
+        result = world.mints.pop(0) if world.mints and world.has_faults else Mint(error=world.mint_error)
+        world.record(rules.MintCalled, self._instance.name)
         self._instance.call(min(result.seconds, limit) / 2)
         if result.error is not None:
             raise result.error
@@ -356,18 +374,29 @@ expiries = st.sampled_from([-100, -30, 0, 30, 59, 100])
 fault_plans = st.builds(
     Plan,
     clocks,
+    st.booleans(),
     st.dictionaries(calls, st.sampled_from([0.5, 2.0, LEASE_SECONDS + 0.1, 7.0, 20.0]), max_size=3),
     st.none() | calls,
     st.dictionaries(calls, st.sampled_from(["lose", "repeat", "drop"]), max_size=5),
 )
-examples = settings(
-    max_examples=1000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 40,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
 
 
-@examples
+def examples(count: int) -> settings:
+    """Return settings for this number of examples; in a nightly run, for many more."""
+    count *= 25 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 1
+    return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def retries_without_delay() -> Iterator[None]:
+    """The most calls that are possible, and the same ones in each run."""
+    with pytest.MonkeyPatch.context() as patch:
+        policy = msgspec.structs.replace(provider.MINT_RETRY_POLICY, uniform=lambda low, _: low)
+        patch.setattr(provider, "MINT_RETRY_POLICY", policy)
+        yield
+
+
+@examples(40)
 @given(
     st.lists(fault_plans, min_size=3, max_size=3),
     st.lists(good_mints | failed_mints, max_size=8),
@@ -381,7 +410,7 @@ def test_faults_break_no_rule(
     assert rules.find_violations(simulate(plans, token_row(None, expires), mints, changes).history) == []
 
 
-@examples
+@examples(40)
 @given(
     st.lists(clocks, min_size=3, max_size=3),
     st.sampled_from([0.0, 1.0, 10.0, 29.0, 60.0, 119.0, HOUR, -HOUR, -60.0, -1.0]),
@@ -402,23 +431,67 @@ def test_no_value_in_the_row_stops_anyone_for_long(
     assert {event.instance for event in responses if event.code == "ok" and event.at <= 30 + 2} == {"1", "2", "3"}
 
 
-@examples
-@given(st.lists(clocks, min_size=3, max_size=3), st.lists(good_mints, max_size=8))
-def test_a_platform_that_refuses_every_token_causes_a_mint_in_ten_seconds(
-    offsets: list[float], mints: list[Mint]
+class Failure(NamedTuple):
+    """What the platform answers to a mint, or that it refuses every token, and how long a pause follows."""
+
+    error: errors.RedemptionError | None
+    pause: float
+
+
+BUSY = errors.UpstreamUnavailableError("http_503", retryable=True)
+MISCONFIGURED = errors.AppMisconfiguredError("10013", evidence=errors.Evidence(10013, 0))
+FAILURES = {
+    "busy": Failure(BUSY, TRANSIENT_PAUSE_SECONDS),
+    "timeout": Failure(errors.UpstreamTimeoutError("timeout", retryable=True), TRANSIENT_PAUSE_SECONDS),
+    "refused secret": Failure(MISCONFIGURED, PERMANENT_PAUSE_SECONDS),
+    "refused tokens": Failure(None, YOUNG_SECONDS),
+}
+WARM = st.lists(st.builds(Plan, clocks, st.booleans()), min_size=2, max_size=3)
+NEW = st.lists(st.lists(st.floats(-1, 1), min_size=1, max_size=4), min_size=2, max_size=3)
+"""Of instances that serve many requests, clocks that differ by up to two minutes; of new ones, by up to 2 s."""
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@examples(20)
+@given(fleet=WARM | NEW, seconds=st.floats(1, 40), revoked_after=st.floats(0, 20))
+def test_a_platform_that_fails_gets_few_calls_and_errors_end_soon_after_it(
+    failure: str, fleet: list[Plan] | list[list[float]], seconds: float, revoked_after: float
 ) -> None:
-    """Three instances, a request a second each, for a minute; the platform allows 100 mints in this time."""
+    """Requests without pause: mints fail for some time, and later all tokens are revoked."""
     simulation = Simulation()
-    world = World(simulation, mints)
-    world.refuse_all()
-    world.items[ROW] = {"pk": {"S": ROW}, **token_row(world.mint("operator"), 7000)}
-    for number, offset in enumerate(offsets, 1):
-        SimulatedInstance(world, str(number), Plan(offset), pause=0.8 + number / 10)
-    simulation.run(60)
-    times = [event.at for event in world.history if isinstance(event, rules.Minted)][1:]
-    assert times[0] < 10
-    assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= YOUNG_SECONDS
-    assert rules.find_response_seconds(world.history)
+    world = World(simulation, [])
+    error, pause = FAILURES[failure]
+    world.mint_error, world.is_refusing = error, error is None
+    world.items[ROW] = {"pk": {"S": ROW}, **token_row(world.mint("operator"), -100)}
+    for number, member in enumerate(fleet, 1):
+        start: Any = SimulatedInstance if isinstance(member, Plan) else NewInstances
+        start(world, str(number), member, 0.3 + number / 10)
+    ends_at = seconds + pause + 5
+
+    def change() -> None:
+        simulation.sleep(seconds)
+        world.mint_error, world.is_refusing = None, False
+        simulation.sleep(revoked_at - simulation.now)
+        world.revoke_young()
+
+    revoked_at = ends_at + revoked_after
+    simulation.start(change)
+    simulation.run(revoked_at + YOUNG_SECONDS + 10)
+    assert find_excesses(world.history) == []
+    failed = [event.at for event in world.history if isinstance(event, rules.RequestEnded) and event.code != "ok"]
+    assert [at for at in failed if ends_at < at < revoked_at or at > revoked_at + YOUNG_SECONDS + 5] == []
+
+
+def find_excesses(history: list[rules.Event]) -> list[str]:
+    """Return the limits that were exceeded: the platform allows 500 mint calls of an app in five minutes."""
+    limits = ((rules.MintCalled, 100, 60.0), (rules.Minted, 6, 10.0))
+    return [
+        f"{event_type.__name__}: more than {limit} in {seconds:g} s at {later:.1f}"
+        for event_type, limit, seconds in limits
+        for times in [[event.at for event in history if isinstance(event, event_type)]]
+        for earlier, later in zip(times, times[limit:], strict=False)
+        if later - earlier < seconds
+    ]
 
 
 @pytest.mark.parametrize("stall", [LEASE_SECONDS + 0.1, 7.0])

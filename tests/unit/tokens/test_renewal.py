@@ -8,9 +8,10 @@ import pytest
 
 from chalicelib import errors
 from chalicelib.aws import Item
-from chalicelib.tokens.lease import TokenRow
+from chalicelib.record import RenewalReport
 from chalicelib.tokens.provider import TokenProvider
-from chalicelib.tokens.renewal import SECONDS_PER_APP, Renewal, is_expiring, renew_tokens
+from chalicelib.tokens.renewal import SECONDS_PER_APP, is_expiring, renew_tokens
+from chalicelib.tokens.rows import TokenRow
 from tests.unit.fakes import (
     NOW,
     SESSION_KEY,
@@ -64,17 +65,21 @@ class Run:
             sleep=self.clock.sleep,
         )
 
-    def start(self) -> Renewal:
+    def start(self) -> RenewalReport:
         return renew_tokens(self.store, self.credentials, self.context, shuffle=self.shuffle)
 
     def tokens(self) -> dict[str, str]:
         return {key.removeprefix("TOKEN#"): item["access_token"]["S"] for key, item in self.table.items.items()}
 
 
+def texts(renewal: RenewalReport) -> dict[str, str]:
+    return {app_id: str(error) for app_id, error in renewal.failed.items()}
+
+
 def test_tokens_that_expire_soon_are_renewed_and_the_others_left_alone() -> None:
     run = Run(a=SOON, b=LATE, c=None)
     run.table.items["TOKEN#theirs"] = token_row("clt.theirs", 10)
-    assert run.start() == Renewal(["a"], {}, 2, [], None, LATE)
+    assert run.start() == RenewalReport(["a"], {}, 2, [], LATE)
     assert run.tokens() == {"a": "clt.1", "b": "old.b", "theirs": "clt.theirs"}
     assert "TOKEN#theirs" not in run.table.reads
 
@@ -86,10 +91,12 @@ def test_each_app_has_one_attempt_in_random_order_and_the_first_error_is_returne
     run.douyin.mint_results = [BUSY, REFUSED]
     renewal = run.start()
     assert [mint.app_id for mint in run.douyin.mints] == ["c", "b", "a"]
-    failed = {"c": f"minting failed: {BUSY}", "b": f"minting failed: {REFUSED}"}
-    assert (renewal.renewed, renewal.failed, renewal.unchanged) == (["a"], failed, 1)
-    assert isinstance(renewal.error, errors.TokenUnavailableError)
-    assert renewal.error.evidence == BUSY.evidence
+    assert (renewal.renewed, renewal.left) == (["a"], 1)
+    assert texts(renewal) == {"c": f"minting failed: {BUSY}", "b": f"minting failed: {REFUSED}"}
+    assert {app_id: error.evidence for app_id, error in renewal.failed.items()} == {
+        "c": BUSY.evidence,
+        "b": REFUSED.evidence,
+    }
     assert run.tokens() == {"a": "clt.3", "b": "old.b", "c": "old.c", "d": "old.d"}
 
 
@@ -98,7 +105,7 @@ def test_a_new_token_that_could_not_be_stored_is_a_failure_and_the_lifetime_that
     run = Run(a=SOON)
     run.douyin.on_mint = lambda: setattr(run.table, "fails_writes", True)
     renewal = run.start()
-    assert (renewal.renewed, renewal.failed) == ([], {"a": "the new token could not be stored"})
+    assert (renewal.renewed, texts(renewal)) == ([], {"a": "the new token could not be stored"})
     assert renewal.seconds_left == SOON
 
 
@@ -107,9 +114,9 @@ def test_an_unavailable_table_fails_every_app_and_not_the_run() -> None:
     run.secret.put({"a": "s", "b": "s", "theirs": ""}, [SESSION_KEY])
     run.table.fails_reads = True
     renewal = run.start()
-    assert renewal.failed == dict.fromkeys(("a", "b", "theirs"), "read failed")
-    assert (renewal.renewed, renewal.unchanged, renewal.expired, renewal.seconds_left) == ([], 0, [], None)
-    assert isinstance(renewal.error, errors.StorageUnavailableError)
+    assert texts(renewal) == dict.fromkeys(("a", "b", "theirs"), "read failed")
+    assert all(isinstance(error, errors.StorageUnavailableError) for error in renewal.failed.values())
+    assert (renewal.renewed, renewal.left, renewal.expired, renewal.seconds_left) == ([], 0, [], None)
 
 
 @pytest.mark.parametrize(
@@ -134,11 +141,11 @@ def test_the_rows_of_providers_apps_are_read_once_after_the_others_in_random_ord
     run.secret.put({"theirs": "", "late": "", "missing": "", "zero": "", "empty": "", "b": "s"}, [SESSION_KEY])
     run.douyin.on_mint = lambda: run.table.reads.append("mint")
     renewal = run.start()
-    assert (renewal.renewed, renewal.unchanged, renewal.failed, renewal.error) == (["b"], 0, {}, None)
+    assert (renewal.renewed, renewal.left, renewal.failed) == (["b"], 0, {})
     assert renewal.expired == ["empty", "late", "missing", "zero"]
     assert renewal.seconds_left == LATE, "a token that nobody writes any more does not hide the others"
-    reads = [f"TOKEN#{app}" for app in ("b", "b", "empty", "late", "missing", "theirs", "zero")]
-    assert run.table.reads == [*reads[:2], "mint", *reads[2:]]
+    reads = [f"TOKEN#{app}" for app in ("b", "empty", "late", "missing", "theirs", "zero")]
+    assert run.table.reads == [reads[0], "mint", *reads[1:]], "each row is read once"
     run.table.reads.clear()
     run.shuffle = list.reverse
     run.start()

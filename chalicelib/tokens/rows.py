@@ -1,0 +1,74 @@
+"""The row of a token in the table: `TOKEN#<token_id>`.
+
+`access_token` (S), `expires_at` (N, epoch seconds), `version` (N); `minted_at` (N, epoch seconds) if this service has
+minted it; while an instance mints, `lease_owner` (S) and `lease_until` (N, epoch milliseconds); after a failed mint,
+`failed_at` and `failed_until` (N, epoch milliseconds: begin and end of the pause) and `failure` (S, the reason).
+Released and new versions of this service share the row during a deployment: attributes may be added, but not changed.
+"""
+
+from decimal import Decimal
+
+import msgspec
+
+from chalicelib.aws import Item
+from chalicelib.douyin.protocol import is_access_token
+from chalicelib.redaction import RedactedStruct
+
+MAX_EPOCH_SECONDS = 10**11
+"""An `expires_at` above this is in milliseconds. A system that writes the row itself may have used them."""
+
+
+class TokenRow(RedactedStruct, frozen=True):
+    """A TOKEN# row. Times are in epoch seconds, and 0 when they are missing."""
+
+    #: Empty when there is none.
+    access_token: str = ""
+    expires_at: int = 0
+    #: 0 when this service has not written the row.
+    version: int = 0
+    lease_owner: str = ""
+    lease_until: float = 0.0
+    #: When a mint failed, and when the pause after it ends.
+    failed_at: float = 0.0
+    failed_until: float = 0.0
+    #: Why the mint failed.
+    failure: str = ""
+    #: When this service minted the token.
+    minted_at: int = 0
+    #: The content in DynamoDB's format.
+    item: Item = msgspec.field(default_factory=dict)
+
+    def is_valid(self, now: float) -> bool:
+        """Return whether there is a token, and it has not expired."""
+        return bool(self.access_token) and self.expires_at > now
+
+    @classmethod
+    def from_item(cls, item: Item) -> "TokenRow":
+        """Parse an item. A malformed attribute counts as missing, so that a renewal repairs it."""
+        access_token = item.get("access_token", {}).get("S", "")
+        expires_at = _integer(item, "expires_at")
+        return cls(
+            access_token=access_token if is_access_token(access_token) else "",
+            expires_at=expires_at // 1000 if expires_at > MAX_EPOCH_SECONDS else expires_at,
+            version=_integer(item, "version"),
+            lease_owner=item.get("lease_owner", {}).get("S", ""),
+            lease_until=_integer(item, "lease_until") / 1000,
+            failed_at=_integer(item, "failed_at") / 1000,
+            failed_until=_integer(item, "failed_until") / 1000,
+            failure=item.get("failure", {}).get("S", ""),
+            minted_at=_integer(item, "minted_at"),
+            item=item,
+        )
+
+
+def token_key(token_id: str) -> str:
+    """Return the partition key of a token's row."""
+    return f"TOKEN#{token_id}"
+
+
+def _integer(item: Item, name: str) -> int:
+    """Return a number attribute without its fraction, or 0 when it is missing or of another type.
+
+    Exactly: the fencing token may be larger than a float can count.
+    """
+    return int(Decimal(item.get(name, {}).get("N", 0)))
