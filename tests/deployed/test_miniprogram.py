@@ -187,12 +187,12 @@ def test_the_examples_of_the_readme_compile(project: Path, examples: dict[str, s
     compile_project(project, **options)
 
 
-def test_both_readmes_have_the_same_code() -> None:
+def test_the_code_of_the_chinese_readme_is_that_of_the_english_one() -> None:
     english, chinese = [
         [(language, re.sub(r" *#.*| *//(?!/).*|/\*\*.*?\*/", "", code)) for language, code in code_blocks(readme)]
         for readme in ("README.md", "README.zh-CN.md")
     ]
-    assert english == chinese
+    assert english[: len(chinese)] == chinese
 
 
 def test_the_native_example_runs(project: Path, examples: dict[str, str]) -> None:
