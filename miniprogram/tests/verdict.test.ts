@@ -156,13 +156,13 @@ describe("the verdict on a coupon", () => {
           const { submissions, now, list: listed } = stateOfShop(situation);
           const list = { ...listed, problem };
           const config = { api: "", account_id: "7", basePath: "", onSelect: () => {} };
-          const { view } = counterView(list, stores, submissions, config, "1", now + seconds);
+          const { view } = counterView({ list, stores, submissions }, config, "1", now + seconds);
           assert.match(
             await rendered("certificate", { ...pages, ...view }),
             new RegExp(`>${view.verdict?.act}<`),
             name,
           );
-          const { cards } = cardsView(list, stores, submissions, config, "1", now + seconds);
+          const { cards } = cardsView({ list, stores, submissions }, config, "1", now + seconds);
           await rendered("certificates", { ...pages, ...listView(list, stores, config, now + seconds), ...cards });
         }
       }
@@ -371,7 +371,7 @@ describe("a submission", () => {
     });
   }
 
-  const call = { ...newSubmission(1, COUPON, "7/6601", "", NOW), ...SUBMITTED, endedIn: 2 };
+  const call = { ...newSubmission(1, COUPON, TAP), ...SUBMITTED, endedIn: 2 };
   const read = { ...INITIAL_STATE, reads: 3, shownRead: 3, updatedAt: NOW + 1 };
   const other = { ...COUPON, certificate_id: "9" };
   const lists: [name: string, list: Partial<States.ListState>, seen: boolean | undefined][] = [

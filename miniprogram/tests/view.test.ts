@@ -28,7 +28,9 @@ const PROBLEM: Problem = {
 };
 const HELP = "您的券仍在抖音「我的订单」中，可在那里打开并出示给店员";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
-const STORES = { ...INITIAL_STORE_STATE, accountId: "1" };
+const EMPTY = { stores: { ...INITIAL_STORE_STATE, accountId: "1" }, submissions: [] };
+const TAP = { store: "1/", storeName: "", at: NOW };
+const STORES = EMPTY.stores;
 const LISTED = { ...INITIAL_STATE, certificates: [COUPON], updatedAt: NOW };
 
 describe("the list", () => {
@@ -78,7 +80,7 @@ describe("the list", () => {
   });
 
   const cards = (certificates: Certificate[], fields: Partial<States.ListState> = {}, config = CONFIG) =>
-    cardsView({ ...LISTED, certificates, ...fields }, STORES, [], config, "1", NOW);
+    cardsView({ ...EMPTY, list: { ...LISTED, certificates, ...fields } }, config, "1", NOW);
 
   test("counts neither locked nor expired coupons, nor those that have not started; one group is open", () => {
     const twin = { ...COUPON, certificate_id: "2" };
@@ -99,8 +101,8 @@ describe("the list", () => {
 
   test("does not count a coupon that was submitted", () => {
     const list = { ...LISTED, certificates: [COUPON, { ...COUPON, certificate_id: "2" }] };
-    const submitted = { ...newSubmission(1, COUPON, "1/", "", NOW), state: "submitted" as const };
-    const { cards } = cardsView(list, STORES, [submitted], CONFIG, "", NOW);
+    const submitted = { ...newSubmission(1, COUPON, TAP), state: "submitted" as const };
+    const { cards } = cardsView({ ...EMPTY, list, submissions: [submitted] }, CONFIG, "", NOW);
     assert.equal(cards.count, "共 1 张可用券，1 张待查核销记录");
   });
 
@@ -109,7 +111,7 @@ describe("the list", () => {
     for (const showPrices of [true, false]) {
       const config = { ...CONFIG, showPrices };
       const card = cards([paid], {}, config).cards.usable[0];
-      const { detail } = counterView({ ...LISTED, certificates: [paid] }, STORES, [], config, "1", NOW).view;
+      const { detail } = counterView({ ...EMPTY, list: { ...LISTED, certificates: [paid] } }, config, "1", NOW).view;
       const texts = JSON.stringify([card, detail]);
       assert.deepEqual(
         ["44.99", "门市价", "尾号 7001"].map((text) => texts.includes(text)),
@@ -149,8 +151,8 @@ describe("the counter view", () => {
     config: Config = CONFIG,
     id = "1",
   ) => {
-    const call: Submissions.Submission = { ...newSubmission(1, COUPON, "1/", "", NOW), ...submission };
-    return counterView(list, STORES, submission ? [call] : [], config, id, NOW).view;
+    const call: Submissions.Submission = { ...newSubmission(1, COUPON, TAP), ...submission };
+    return counterView({ ...EMPTY, list, submissions: submission ? [call] : [] }, config, id, NOW).view;
   };
   const REDEEMS: Config = { ...CONFIG, onSelect: () => {} };
 
@@ -193,7 +195,7 @@ describe("the counter view", () => {
       [NOW, false],
     ] as const) {
       const stores = { ...STORES, poiId: "1", chosenAt };
-      assert.equal(counterView(LISTED, stores, [], CONFIG, "1", NOW).view.remembered, remembered);
+      assert.equal(counterView({ ...EMPTY, list: LISTED, stores }, CONFIG, "1", NOW).view.remembered, remembered);
     }
   });
 

@@ -20,7 +20,7 @@ const GUARD_SECONDS = 0.8;
 
 Page({
   data: {
-    ...counterView(visit.list, visit.stores, visit.submissions, settings, "", 0).view,
+    ...counterView(visit, settings, "", 0).view,
     // Until the first `render`.
     loading: true,
     clock: "",
@@ -84,7 +84,7 @@ Page({
   },
 
   render() {
-    const { list, stores, submissions } = visit;
+    const { list, stores } = visit;
     if (this.user !== visit.user || !stores.poiId) {
       // It was another user's certificate, or that of a store which is closed.
       this.id = "";
@@ -94,7 +94,7 @@ Page({
       visit.loadMore();
       return 0;
     }
-    const { view, until } = counterView(list, stores, submissions, settings, this.id, device.epochSeconds());
+    const { view, until } = counterView(visit, settings, this.id, device.epochSeconds());
     const before = this.data.verdict?.sign;
     const after = view.verdict?.sign;
     this.setChanged(view);

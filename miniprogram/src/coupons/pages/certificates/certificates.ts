@@ -13,7 +13,7 @@ interface TapEvent {
 Page({
   data: {
     ...listView(visit.list, visit.stores, settings, 0),
-    ...cardsView(INITIAL_STATE, visit.stores, visit.submissions, settings, "", 0).cards,
+    ...cardsView({ ...visit, list: INITIAL_STATE }, settings, "", 0).cards,
     isUnchosen: false,
     textSize: device.initialTextSize(),
   },
@@ -55,7 +55,7 @@ Page({
   },
 
   render() {
-    const { list, stores, submissions } = visit;
+    const { list, stores } = visit;
     if (!stores.poiId && !this.isStuck) {
       // Nothing to list: the selection takes the place of this page, so that a step back does not lead here.
       visit.replace(this, STORES_PAGE, () => {
@@ -64,7 +64,7 @@ Page({
       return 0;
     }
     const now = device.epochSeconds();
-    const { cards, until } = cardsView(list, stores, submissions, settings, this.openedId, now);
+    const { cards, until } = cardsView(visit, settings, this.openedId, now);
     const text = JSON.stringify(cards);
     if (text !== this.shownCards) {
       this.shownCards = text;

@@ -62,15 +62,9 @@ export type End = Exclude<Submission["state"], "running" | "left"> | "cancelled"
 
 const UNREAD = { end: 0, endedIn: Infinity, lastRead: Infinity, seen: undefined };
 
-export function newSubmission(
-  call: number,
-  certificate: Certificate,
-  store: string,
-  storeName: string,
-  at: number,
-): Submission {
+export function newSubmission(call: number, certificate: Certificate, tap: Omit<Tap, "id" | "uses">): Submission {
   const { certificate_id: id, times } = certificate;
-  return { ...UNREAD, id, uses: times?.usable, store, storeName, at, call, certificate, state: "running" };
+  return { ...UNREAD, ...tap, id, uses: times?.usable, call, certificate, state: "running" };
 }
 
 /** Return a submission of a former start of the program: how its call has ended is not known. */
@@ -120,11 +114,6 @@ export function isDropped(submission: Submission): boolean {
 /** Whether the hook runs, and has not run for too long. */
 export function isRunning({ state }: Submission): boolean {
   return state === "running" || state === "returned";
-}
-
-/** Whether the hook runs for any certificate. */
-export function isAnyRunning(submissions: Submissions): boolean {
-  return submissions.some(isRunning);
 }
 
 /** Return the last submission of a certificate. */

@@ -11,7 +11,6 @@ import { SLOW_SECONDS, type Use } from "./messages";
 import { isWithinHours, nextHours, nextStartToday, type OffPeak } from "./offPeak";
 import { certificateOf, type ListState } from "./state";
 import {
-  isAnyRunning,
   isRunning,
   isStillListed,
   type Submission,
@@ -77,6 +76,7 @@ export function verdictOf(certificate: Certificate, shop: Shop, now: number): Ve
 function rowOf(certificate: Certificate, shop: Shop, now: number): Row {
   const { submissions } = shop;
   const submission = toldOf(submissions, certificate.certificate_id, now);
+  const isAnyRunning = submissions.some(isRunning);
   const listed = listedRow(certificate, shop, now);
   if (submission && isRunning(submission)) {
     const why = "正在提交，还没核销成功";
@@ -84,9 +84,9 @@ function rowOf(certificate: Certificate, shop: Shop, now: number): Row {
     return { ...NONE, sign: "等", act: "请等待，不要再点", reason: why, why, group: "正在提交", use };
   }
   if (submission) {
-    return submittedRow(submission, listed.use !== "no" && !isAnyRunning(submissions), shop, now);
+    return submittedRow(submission, listed.use !== "no" && !isAnyRunning, shop, now);
   }
-  return listed.use !== "no" && isAnyRunning(submissions)
+  return listed.use !== "no" && isAnyRunning
     ? { ...listed, sign: "等", act: "另一张券正在提交", reason: "最多一分钟", use: "no", canRetry: false }
     : listed;
 }

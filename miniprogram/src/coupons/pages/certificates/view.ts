@@ -25,6 +25,13 @@ import { storeHeader, storeRows } from "./stores";
 import { type Submissions, toldOf } from "./submission";
 import { ANY_AGE, isValid, type Shop, staleText, verdictOf } from "./verdict";
 
+/** The states that the pages share. */
+interface Visited {
+  list: ListState;
+  stores: StoreState;
+  submissions: Submissions;
+}
+
 /** With more stores than fill a screen, the customer can search. */
 const SEARCH_FROM = 9;
 
@@ -61,15 +68,9 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
 }
 
 /** Return the cards, with the group `openedId` opened, and until when they hold (epoch seconds). */
-export function cardsView(
-  list: ListState,
-  stores: StoreState,
-  submissions: Submissions,
-  config: Config,
-  openedId: string,
-  now: number,
-) {
-  const shop = shopOf({ ...list, isStale: false, updatedAt: ANY_AGE }, stores, submissions, config);
+export function cardsView(visit: Visited, config: Config, openedId: string, now: number) {
+  const { list } = visit;
+  const shop = shopOf({ ...visit, list: { ...list, isStale: false, updatedAt: ANY_AGE } }, config);
   const marksOf = (certificate: Certificate) => ({
     verdict: verdictOf(certificate, shop, now),
     order: orderText(list, certificate),
@@ -89,16 +90,10 @@ export function cardsView(
  * Return the data of 券详情, and until when it holds (epoch seconds). Without a certificate in the list or in a submission,
  * the list is loading, has a problem, or no longer has it.
  */
-export function counterView(
-  list: ListState,
-  stores: StoreState,
-  submissions: Submissions,
-  config: Config,
-  id: string,
-  now: number,
-) {
+export function counterView(visit: Visited, config: Config, id: string, now: number) {
+  const { list, stores, submissions } = visit;
   const certificate = shownCertificate(list, id) || toldOf(submissions, id, now)?.certificate;
-  const shop = shopOf(list, stores, submissions, config);
+  const shop = shopOf(visit, config);
   const verdict = certificate ? verdictOf(certificate, shop, now) : null;
   const { sign = "", use = "no", why = "" } = verdict || {};
   const title = certificate ? titleOf(certificate) : "";
@@ -142,7 +137,7 @@ export function counterView(
   };
 }
 
-function shopOf(list: ListState, stores: StoreState, submissions: Submissions, config: Config): Shop {
+function shopOf({ list, stores, submissions }: Visited, config: Config): Shop {
   const { onSelect, counterText = "" } = config;
   return { list, submissions, redeems: !!onSelect && list.redeeming, counterText, store: storeKeyOf(stores) };
 }

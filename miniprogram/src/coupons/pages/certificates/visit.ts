@@ -14,8 +14,8 @@ import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeKeyOf, store
 import { storeHeader } from "./stores";
 import {
   type End,
-  isAnyRunning,
   isDropped,
+  isRunning,
   MAX_RETURNED_SECONDS,
   MAX_RUN_SECONDS,
   newSubmission,
@@ -330,14 +330,15 @@ export const visit = {
   select(id: string) {
     const { onSelect } = settings;
     const certificate = certificateOf(this.list, id);
-    if (!certificate || !onSelect || isAnyRunning(this.submissions)) {
+    if (!certificate || !onSelect || this.submissions.some(isRunning)) {
       return;
     }
     this.calls += 1;
     const call = this.calls;
     const before = submissionOf(this.submissions, id);
-    const { store } = storeHeader(this.stores.poiId, this.stores.stores);
-    this.record(id, newSubmission(call, certificate, storeKeyOf(this.stores), store, device.epochSeconds()));
+    const { store: storeName } = storeHeader(this.stores.poiId, this.stores.stores);
+    const tap = { store: storeKeyOf(this.stores), storeName, at: device.epochSeconds() };
+    this.record(id, newSubmission(call, certificate, tap));
     this.render();
     device.later(MAX_RUN_SECONDS, () => {
       if (submissionOf(this.submissions, id)?.state === "running") {
