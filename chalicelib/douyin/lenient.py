@@ -97,7 +97,7 @@ def _read_field(value: Any, field: _Field, path: str, malformed: list[str]) -> A
         value = value.encode("utf-8", "replace").decode()
     try:
         found = read_bool(value) if field.read_as is bool else msgspec.convert(value, field.read_as, strict=False)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeError):
         found = None
     if found is None:
         malformed.append(path)

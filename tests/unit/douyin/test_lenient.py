@@ -34,7 +34,7 @@ def wrong_values(path: str) -> list[Any]:
     if isinstance(right, str):
         return [5, True, [], {}, 1.5, *NO_NUMBERS]
     if isinstance(right, list):
-        return ["many", "null", 5, True, {}, *([["x"]] if right and not isinstance(right[0], dict) else [])]
+        return ["many", "null", 5, True, {}, *([["x"], ["\ud800"]] if right and not isinstance(right[0], dict) else [])]
     return ["many", 5, True, [], [{}]]
 
 
