@@ -18,8 +18,8 @@ LIMITS = {
     "cold start": {"naive": 0.35, "floor": 1.15},
     "warm list, 2 coupons": {"naive": 0.30, "floor": 1.5},
     "warm list, 50 coupons": {"naive": 0.30, "floor": 1.5},
-    "first visit, cold": {"naive": 0.5, "floor": 1.0},
-    "first visit, warm": {"naive": 0.5, "floor": 0.8},
+    "first visit, cold": {"naive": 0.5, "floor": 1.15},
+    "first visit, warm": {"naive": 0.7, "floor": 0.8},
 }
 """Goals: the highest ratio of our median to a peer's."""
 

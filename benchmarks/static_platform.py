@@ -38,7 +38,8 @@ async def serve(arguments: argparse.Namespace) -> None:
     user = json.dumps({"err_no": 0, "data": {"openid": "open-id-of-the-benchmark"}}).encode()
 
     def add(path: str, body: bytes) -> None:
-        async def respond(_: web.Request) -> web.Response:
+        async def respond(request: web.Request) -> web.Response:
+            await request.read()
             await asyncio.sleep(arguments.delay)
             return web.Response(body=body, content_type="application/json")
 
