@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.aws import Item
 from redeemctl.errors import CommandError, ConflictError, InvalidInputError, NotConfirmedError
 from redeemctl.files import Entry, read_merchants, write_csv
+from redeemctl.merchants import read_row
 from redeemctl.options import GlobalOptions, changes_to_json, pass_options
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.rows import (
@@ -27,7 +28,6 @@ from redeemctl.rows import (
     dump,
     edit_item,
     list_changes,
-    parse_row,
     stores_of,
 )
 from redeemctl.secret import read_secret_version
@@ -107,7 +107,7 @@ def export_merchants(options: GlobalOptions, file: Path | None, table: str | Non
     """
     with options.open_stage() as stage:
         rows = MerchantTable(stage.account.client("dynamodb"), table) if table else stage.merchants
-        merchants = [parse_row(item) for item in rows.list_all()]
+        merchants = [read_row(item) for item in rows.list_all()]
     if file is None:
         if options.as_json:
             print_json([dump(merchant) for merchant in merchants])

@@ -8,7 +8,17 @@ from chalicelib.aws import Item
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.options import ID, GlobalOptions, StoreType, field_option, pass_options
 from redeemctl.output import print_json, print_note, print_rows
-from redeemctl.rows import InvalidRowError, MerchantRow, Patch, dump, edit_item, list_changes, parse_row
+from redeemctl.rows import (
+    InvalidRowError,
+    MerchantRow,
+    Patch,
+    account_id_of,
+    describe_switch,
+    dump,
+    edit_item,
+    list_changes,
+    parse_row,
+)
 from redeemctl.secret import get_app_secret
 from redeemctl.stage import Stage
 
@@ -58,7 +68,7 @@ def show_merchant(options: GlobalOptions, account_id: str) -> None:
     """Show a merchant's row."""
     with options.open_stage() as stage:
         item = require_merchant(stage, account_id)
-        row = parse_row(item)
+        row = read_row(item)
     if options.as_json:
         print_json(dump(row))
         return
@@ -75,7 +85,7 @@ def list_merchants(options: GlobalOptions) -> None:
         all_stores = {} if options.as_json else {"stores": "all"}
         for item in stage.merchants.list_all():
             try:
-                rows.append(all_stores | dump(parse_row(item)))
+                rows.append(all_stores | dump(read_row(item)))
             except InvalidRowError as error:
                 print_note(f"malformed row: {error}")
     options.show(("account_id", "name", "app_id", "stores", "active", "redeeming"), rows)
@@ -114,6 +124,13 @@ def remove_merchant(options: GlobalOptions, account_id: str) -> None:
 def to_patch(values: dict[str, Any]) -> Patch:
     """Return the given values as a patch; an empty one removes what it names."""
     return {name: None if value == "" else value for name, value in values.items() if value is not None}
+
+
+def read_row(item: Item) -> MerchantRow:
+    """Parse a row as `parse_row` does, and name a switch of another type on stderr."""
+    if switch := describe_switch(item):
+        print_note(f"merchant {account_id_of(item)}: redeeming is {switch}")
+    return parse_row(item)
 
 
 def require_merchant(stage: Stage, account_id: str) -> Item:

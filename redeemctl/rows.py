@@ -30,9 +30,9 @@ from pydantic import (
     model_validator,
 )
 
+from chalicelib import merchants
 from chalicelib.api.validation import ID, ID_RULE
 from chalicelib.aws import Item
-from chalicelib.merchants import MAX_DEGREES, MERCHANT_PREFIX, merchant_key
 from redeemctl.errors import CommandError
 
 Patch = dict[str, Any]
@@ -54,16 +54,18 @@ def _check_printable(text: str) -> str:
 
 
 def _degrees(name: str) -> Any:
-    return Field(ge=-MAX_DEGREES[name], le=MAX_DEGREES[name], decimal_places=15)
+    return Field(ge=-merchants.MAX_DEGREES[name], le=merchants.MAX_DEGREES[name], decimal_places=15)
 
 
 _EMPTY_IS_NONE = BeforeValidator(lambda value: None if value == "" else value)
 _PRINTABLE = AfterValidator(_check_printable)
+_CLEAN = BeforeValidator(lambda value: merchants.clean_notice(value) or None if isinstance(value, str) else value)
 _AS_NUMBER = PlainSerializer(float, when_used="json")
 
 Id = Annotated[str, AfterValidator(_check_id)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), _PRINTABLE]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), _PRINTABLE]
+Notice = Annotated[str, StringConstraints(max_length=merchants.MAX_NOTICE_LENGTH)]
 Latitude = Annotated[Decimal, _degrees("latitude"), _AS_NUMBER]
 Longitude = Annotated[Decimal, _degrees("longitude"), _AS_NUMBER]
 
@@ -93,7 +95,7 @@ class MerchantRow(BaseModel):
     life_account_id: Annotated[Id | None, _EMPTY_IS_NONE] = None
     token_id: Annotated[Id | None, _EMPTY_IS_NONE] = None
     active: bool = True
-    notice: Annotated[Text | None, _EMPTY_IS_NONE] = None
+    notice: Annotated[Notice | None, _CLEAN] = None
     redeeming: Annotated[bool | None, _EMPTY_IS_NONE] = None
     stores: dict[Id, Store] | None = None
 
@@ -104,8 +106,8 @@ class MerchantRow(BaseModel):
         return [{"poi_id": poi_id, **dump(store)} for poi_id, store in sorted(stores.items())]
 
 
-LENIENT = {"notice", "redeeming"}
-"""Malformed, these attributes count as missing, as in the service."""
+LENIENT = {"notice": merchants.parse_notice, "redeeming": merchants.parse_redeeming}
+"""Attributes that the service reads whatever they are, and its rule for a row."""
 
 STORE_MEMBERS = tuple(Store.model_fields)
 MERCHANT_MEMBERS = tuple(name for name in MerchantRow.model_fields if name != "stores")
@@ -146,18 +148,22 @@ def parse_value(model: type[BaseModel], name: str, text: str) -> Any:
 
 def parse_row(item: Item) -> MerchantRow:
     """Parse a row; raises InvalidRowError that names every malformed attribute, except for those in `LENIENT`."""
-    row = _to_row(item)
-    errors = _find_errors(row)
-    for name in LENIENT & errors.keys():
-        del row[name], errors[name]
-    if errors:
+    row = _to_row(item) | {name: read(item) for name, read in LENIENT.items() if name in item}
+    if errors := _find_errors(row):
         raise InvalidRowError(row["account_id"], errors)
     return MerchantRow.model_validate(row, strict=True)
 
 
 def account_id_of(item: Item) -> str:
     """Return the account_id of a row."""
-    return str(item["pk"]["S"]).removeprefix(MERCHANT_PREFIX)
+    return str(item["pk"]["S"]).removeprefix(merchants.MERCHANT_PREFIX)
+
+
+def describe_switch(item: Item) -> str:
+    """Return how the switch `redeeming` counts if it is of another type than BOOL, or ""."""
+    if "BOOL" in item.get("redeeming", {"BOOL": True}):
+        return ""
+    return f"of another type than BOOL, counts as {'on' if merchants.parse_redeeming(item) else 'off'}"
 
 
 def stores_of(item: Item) -> dict[str, Any] | None:
@@ -176,7 +182,7 @@ def edit_item(account_id: str, item: Item | None, patch: Patch) -> Item:
     known = {} if item is None else _find_errors(before)
     if errors := {path: text for path, text in _find_errors(after).items() if known.get(path) != text}:
         raise InvalidRowError(account_id, errors)
-    edited: Item = {"pk": {"S": merchant_key(account_id)}}
+    edited: Item = {"pk": {"S": merchants.merchant_key(account_id)}}
     for name, value in after.items():
         if name not in ("pk", "account_id"):
             # What does not change stays in the form in which it was written.
@@ -246,6 +252,10 @@ def _shown_values(item: Item | None) -> dict[str, str]:
     if item is None:
         return {}
     row = {"app_id": "", "active": True, **_to_row(item)}
+    if "notice" in row:
+        row["notice"] = merchants.parse_notice(item) or "malformed, counts as none"
+    if switch := describe_switch(item):
+        row["redeeming"] = switch
     return {path: text for path, text in _flatten(row).items() if path not in ("pk", "account_id")}
 
 

@@ -16,7 +16,7 @@ from infra.comparison import Difference, repair_advice
 from redeemctl.aws_errors import explain, is_missing
 from redeemctl.doctor import platform
 from redeemctl.doctor.findings import Finding, deploy, failed, not_checked, ok, warning
-from redeemctl.rows import account_id_of
+from redeemctl.rows import account_id_of, describe_switch
 from redeemctl.secret import SecretVersion
 
 MIN_KEY_LENGTH = 16
@@ -124,6 +124,9 @@ def judge_rows(items: Sequence[Item], apps: Collection[str]) -> tuple[dict[str, 
             advice = "correct it in the DynamoDB console, or redeemctl merchant remove ACCOUNT_ID and add it again"
             findings.append(failed("merchant", account_id, text, advice))
             continue
+        if switch := describe_switch(item):
+            advice = "write it again: redeemctl merchant add ACCOUNT_ID --redeeming on, or off"
+            findings.append(warning("merchant", account_id, f"redeeming is {switch}", advice))
         if not merchant.active:
             findings.append(ok("merchant", account_id, "suspended, not queried"))
         elif (app_id := merchant.app_id) not in apps:

@@ -314,7 +314,10 @@ def test_redemption_is_switched_off_and_on_and_a_notice_is_set_and_cleared(opera
     operator.account.client("dynamodb").update_item(
         TableName=TABLE, Key=key, UpdateExpression="SET notice = :n, redeeming = :r", ExpressionAttributeValues=odd
     )
-    assert operator.read_json("merchant", "export") == [SHOWN]
+    for command in (("export",), ("show", ACCOUNT_ID)):
+        result = operator.run("merchant", *command, "--json")
+        assert {**SHOWN, "redeeming": False} in (json.loads(result.stdout), *json.loads(result.stdout))
+        assert f"merchant {ACCOUNT_ID}: redeeming is of another type than BOOL, counts as off" in result.stderr
 
 
 def test_a_command_that_removes_something_asks_and_a_dry_run_changes_nothing(operator: Operator) -> None:

@@ -186,6 +186,8 @@ def test_no_more_lists_are_requested_after_a_rate_limit_or_without_an_answer(fou
         ({"app_id": {"S": "tt2"}}, FAILED, "its app tt2 is not in the secret", "app add tt2"),
         ({"app_id": {"N": "1"}}, FAILED, "malformed row: attribute app_id is not a string", "merchant remove"),
         ({"app_id": {"S": "tt1"}, "active": {"BOOL": False}}, OK, "suspended", ""),
+        ({"app_id": {"S": "tt1"}, "redeeming": {"S": "off"}}, WARNING, "counts as off", "--redeeming on, or off"),
+        ({"app_id": {"S": "tt1"}, "redeeming": {"N": "1"}}, WARNING, "counts as on", "--redeeming on, or off"),
     ],
 )
 def test_a_row_is_judged_before_its_list_is_requested(attributes: Any, status: Status, text: str, advice: str) -> None:

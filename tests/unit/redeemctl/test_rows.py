@@ -33,6 +33,8 @@ def make_item(**attributes: Any) -> Item:
         (MerchantRow, "redeeming", "off", False),
         (MerchantRow, "redeeming", "", None),
         (MerchantRow, "notice", "今" * 200, "今" * 200),
+        (MerchantRow, "notice", "a\r\n\u202eb", "a   b"),
+        (MerchantRow, "notice", "\t\u3000\u2066", None),
         (Store, "address", "", None),
         (Store, "latitude", "31.2327", Decimal("31.2327")),
         (Store, "latitude", "-90", Decimal(-90)),
@@ -107,12 +109,36 @@ def test_a_malformed_row_is_named_and_its_removal_can_be_shown(path: str, attrib
 
 
 @pytest.mark.parametrize(
-    "attributes", [{"notice": {"N": "7"}}, {"notice": {"S": "今" * 201}, "redeeming": {"S": "no"}}]
+    ("attributes", "read", "shown"),
+    [
+        ({"notice": {"N": "7"}}, {}, {"notice": "malformed, counts as none"}),
+        ({"notice": {"S": "今" * 201}}, {}, {"notice": "malformed, counts as none"}),
+        ({"notice": {"S": "\u3000\n\u202e"}}, {}, {"notice": "malformed, counts as none"}),
+        ({"notice": {"S": "a\n\u202eb\u3000👨\u200d🍳"}}, *[{"notice": "a  b\u3000👨\u200d🍳"}] * 2),
+        ({"redeeming": {"S": "off"}}, {"redeeming": False}, {"redeeming": "of another type than BOOL, counts as off"}),
+        ({"redeeming": {"N": "0"}}, {"redeeming": False}, {"redeeming": "of another type than BOOL, counts as off"}),
+        ({"redeeming": {"L": []}}, {"redeeming": False}, {"redeeming": "of another type than BOOL, counts as off"}),
+        ({"redeeming": {"S": "true"}}, {"redeeming": True}, {"redeeming": "of another type than BOOL, counts as on"}),
+        ({"redeeming": {"BOOL": False}}, {"redeeming": False}, {"redeeming": "no"}),
+    ],
 )
-def test_a_malformed_notice_or_switch_counts_as_missing_and_stays_in_the_row(attributes: Any) -> None:
+def test_notice_and_switch_are_read_as_the_service_reads_them_and_stay_in_the_row(
+    attributes: Any, read: Any, shown: Any
+) -> None:
     item = make_item(**attributes)
-    assert rows.dump(rows.parse_row(item)) == {"account_id": "7", "app_id": "tt1", "active": True}
+    assert rows.dump(rows.parse_row(item)) == {"account_id": "7", "app_id": "tt1", "active": True, **read}
+    merchant = parse_merchant("7", item)
+    assert (merchant.notice, merchant.redeeming) == (read.get("notice"), read.get("redeeming", True))
+    assert {change.field: change.new for change in rows.list_changes(None, item)} == {
+        "app_id": "tt1", "active": "yes", **shown}  # fmt: skip
     assert rows.edit_item("7", item, {"name": "x"}) == {**item, "name": {"S": "x"}}
+
+
+def test_a_switch_of_another_type_is_written_again() -> None:
+    item = make_item(redeeming={"S": "off"})
+    edited = rows.edit_item("7", item, {"redeeming": False})
+    assert edited == make_item(redeeming={"BOOL": False})
+    assert [change.new for change in rows.list_changes(item, edited)] == ["no"]
 
 
 @pytest.mark.parametrize(
@@ -199,4 +225,4 @@ def test_the_service_reads_the_attributes_of_lenient_leniently() -> None:
         except ConfigurationError:
             strict.add(name)
     # A malformed name is hidden from customers, but an operator is to correct it.
-    assert MerchantRow.model_fields.keys() - {"account_id", "name"} - strict == rows.LENIENT
+    assert MerchantRow.model_fields.keys() - {"account_id", "name"} - strict == rows.LENIENT.keys()
