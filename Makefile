@@ -20,7 +20,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 SOURCES := app.py chalicelib infra redeemctl sandbox
 
-.PHONY: always help more python node stage install bundle miniprogram screenshots deploy rollback destroy demo serve check test \
+.PHONY: help more python node stage install bundle miniprogram screenshots deploy rollback destroy demo serve check test \
 	nightly fuzz bench audit format release lock clean
 
 help:
@@ -86,21 +86,12 @@ $(LAMBDA_INSTALLED): constraints.txt | python
 
 bundle: build/.bundled-$(PYTHON_VERSION)
 
+# The folders, too: their times change when a file is removed.
 build/.bundled-$(PYTHON_VERSION): $(INSTALLED) requirements-bundle.txt infra/bundle.py infra/sdkdata.py app.py \
-		$(shell find chalicelib -type f -not -path '*/__pycache__/*') build/.commit
+		$(shell find chalicelib -not -path '*/__pycache__*')
 	@echo "building the Lambda bundle"
 	@$(BIN)/python -m infra.bundle || $(HINT)
 	@mkdir -p build && rm -f build/.bundled-* && touch $@
-
-# Written only when the commit, which is part of the bundle, or what makes it a `+` has changed: read_commit in
-# infra/bundle.py runs the same commands.
-build/.commit: always
-	@mkdir -p build
-	@{ git describe --always --abbrev=12 --dirty=+ '--exclude=*'; git ls-files --others --exclude-standard chalicelib; } \
-	  > $@.new 2> /dev/null || true
-	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
-
-always:
 
 # npm's own record of what it installed is the stamp.
 MODULES := miniprogram/node_modules/.package-lock.json

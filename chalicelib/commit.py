@@ -9,7 +9,7 @@ COMMIT_FILE = Path(__file__).parent.parent / "commit.txt"
 
 @functools.cache
 def read_commit() -> str | None:
-    """Return the commit, with `+` at its end if the tree had uncommitted changes; None if it is unknown."""
+    """Return the commit, with `+` at its end if a file of the app differs; None if it is unknown."""
     try:
         return COMMIT_FILE.read_text(encoding="ascii").strip() or None
     except FileNotFoundError:

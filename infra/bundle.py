@@ -19,12 +19,15 @@ changes, the hash changes and Chalice ignores the archive.
 - Unused parts of Powertools (half of the bundle) and the encoding detection of requests are removed.
 - botocore's data is replaced by a reduced copy (see `sdkdata`).
 - Builds are reproducible: fixed time stamps, sorted entries.
+- pip runs without its own variables, except those of mirror, proxy and certificates. pip.conf may have others, so what
+  was installed is compared with the lock, and extension modules with the functions' platform.
 - `commit.txt` has the git commit, which `GET /v1/health` returns. It is added after the hash is made. An archive that
   Chalice builds itself, after an edit, has no `commit.txt`; so its commit is unknown, but never wrong.
 """
 
 import argparse
 import compileall
+import hashlib
 import os
 import py_compile
 import re
@@ -59,6 +62,18 @@ LOCK = ROOT / "requirements-bundle.txt"
 VENDORED = "aws-xray-sdk==2.15.0"
 
 ARCHIVES = ".chalice/deployments"
+_MACHINES = {X86_64: "x86_64", ARM64: "aarch64"}
+_PIP_VARIABLES = {
+    "home", "tmpdir", "xdg_cache_home", "xdg_config_home", "pip_cache_dir", "pip_config_file",
+    "pip_index_url", "pip_extra_index_url", "pip_find_links", "pip_no_index", "pip_trusted_host", "pip_default_timeout",
+    "pip_proxy", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+    "pip_cert", "pip_client_cert", "ssl_cert_file", "ssl_cert_dir", "requests_ca_bundle", "curl_ca_bundle",
+}  # fmt: skip
+"""The variables of pip's mirror, proxy and certificates, and where pip.conf and its cache are, in lower case."""
+
+APP = ("app.py", "chalicelib")
+"""File and folder of the app, in the project and in the bundle."""
+
 _VERSION_FILE = "chalicelib/__init__.py"
 _LICENCE_NAMES = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
 _FIXED_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
@@ -103,47 +118,49 @@ def parse_version(text: str) -> str | None:
     return match[1] if match else None
 
 
-def read_commit(root: Path = ROOT) -> str | None:
-    """Return the commit of the git repository in `root` in 12 hex digits, and `+` if the bundle may have other files.
+def read_commit(root: Path = ROOT, app: Path | None = None) -> str | None:
+    """Return the commit of the git repository in `root` in 12 hex digits, and `+` if the app has other files.
 
-    Such are changed files, and files in `chalicelib/` that git does not track. Returns None if there is no repository,
-    or no git.
+    The app is in the folder `app`, which is an unpacked bundle, or else in `root`. Its files are compared with the
+    objects of the commit, so that no setting of git can hide a change. Returns None without a commit, or without git.
     """
-    commit = _git(root, "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*").strip()
-    has_untracked = bool(_git(root, "ls-files", "--others", "--exclude-standard", "chalicelib"))
-    return f"{commit.rstrip('+')}+" if commit and has_untracked else commit or None
+    commit = _git(root, "rev-parse", "--verify", "HEAD").strip()
+    if not commit:
+        return None
+    # An entry is `<mode> <type> <object id>\t<name>`.
+    entries = [entry.split("\t", 1) for entry in _git(root, "ls-tree", "-rz", commit, *APP).split("\0")[:-1]]
+    committed = {name: about.split()[2] for about, name in entries if _is_included(name)}
+    folder, algorithm = app or root, "sha1" if len(commit) == 40 else "sha256"
+    paths = [path for name in APP for path in (folder / name, *(folder / name).rglob("*")) if path.is_file()]
+    files = {path.relative_to(folder).as_posix(): path for path in paths}
+    found = {name: _object_id(path.read_bytes(), algorithm) for name, path in files.items() if _is_included(name)}
+    return f"{commit[:12]}{'' if found == committed else '+'}"
+
+
+def _object_id(content: bytes, algorithm: str) -> str:
+    """Return the id that git gives a file, see https://git-scm.com/book/en/v2/Git-Internals-Git-Objects."""
+    return hashlib.new(algorithm, b"blob %d\0%b" % (len(content), content), usedforsecurity=False).hexdigest()
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """Return what git prints, or "" if it fails or is not installed."""
+    """Return what git prints about the repository in `root`, or "" if it fails or is not installed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "--no-replace-objects", *arguments]
     try:
-        run = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)  # noqa: S607
+        run = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return ""
     return run.stdout
 
 
-def _check_sources(root: Path) -> None:
-    """Raise BundleError that names what would be in the bundle and not in the commit: ignored files, and links."""
-    ignored = _git(root, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "chalicelib").split("\0")
-    found = [name for name in ignored if name and "__pycache__/" not in name]
-    sources = [root / "app.py", root / "chalicelib", *(root / "chalicelib").rglob("*")]
-    found += [str(path.relative_to(root)) for path in sources if path.is_symlink()]
-    if found:
-        raise BundleError(f"{', '.join(sorted(found))}: ignored by git, or a link, so not in the commit: remove it")
-
-
 def make_bundle(root: Path = ROOT, architecture: str = X86_64) -> Path:
-    """Build the archive of the project in `root`; return its path. Raises BundleError if a wheel is missing."""
-    commit = read_commit(root)
-    if commit is not None:
-        _check_sources(root)
+    """Build the archive of the project in `root`; return its path. Raises BundleError if it would not be complete."""
     install_vendored(root)
     _compile(root / "chalicelib")
     for outdated in list_archives(root / ARCHIVES, architecture):
         outdated.unlink()
     archive = Path(_packager(architecture).create_deployment_package(str(root), RUNTIME))
-    _rewrite(archive, commit)
+    _rewrite(archive, root, architecture)
     return archive
 
 
@@ -171,8 +188,7 @@ class _LockedDependencies(DependencyBuilder):
 
     def __init__(self, architecture: str) -> None:
         super().__init__(OSUtils(), architecture=architecture)
-        machine = {X86_64: "x86_64", ARM64: "aarch64"}[architecture]
-        self._platforms = [f"--platform={tag}_{machine}" for tag in ("manylinux2014", "manylinux_2_17")]
+        self._platforms = [f"--platform={tag}_{_MACHINES[architecture]}" for tag in ("manylinux2014", "manylinux_2_17")]
 
     def build_site_packages(self, abi: str, requirements_filepath: str, target_directory: str) -> None:
         """Ignore `requirements_filepath`, which has the same packages without hashes."""
@@ -181,10 +197,7 @@ class _LockedDependencies(DependencyBuilder):
 
 
 def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> None:
-    """Install the packages of LOCK, or only the vendored one, for this Python; raises BundleError.
-
-    pip also follows its environment and its configuration. What it installs must be what is in LOCK.
-    """
+    """Install the packages of LOCK, or only the vendored one, for this Python; raises BundleError."""
     entries = re.split(r"^(?=\w)", LOCK.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     chosen = [entry for entry in entries if entry.startswith(VENDORED) == vendored]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -193,14 +206,15 @@ def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> N
         requirements.flush()
         how = ["--require-hashes", "--no-deps", "--no-compile", *options]
         files = ["--target", str(target), "--requirement", requirements.name]
-        run = subprocess.run([*pip, *how, *files], stderr=subprocess.PIPE, text=True, check=False)
+        environment = {name: value for name, value in os.environ.items() if name.lower() in _PIP_VARIABLES}
+        run = subprocess.run([*pip, *how, *files], env=environment, stderr=subprocess.PIPE, text=True, check=False)
     if run.returncode:
         raise BundleError(f"pip cannot install the packages for {RUNTIME}: {' '.join(run.stderr.split())}")
     locked = {_normalize(entry.split()[0]) for entry in chosen}
     installed = {_normalize(f"{found.name}=={found.version}") for found in metadata.distributions(path=[str(target)])}
     if installed != locked:
         difference = ", ".join(sorted(installed ^ locked))
-        raise BundleError(f"pip's environment or pip.conf changes what is installed from {LOCK.name}: {difference}")
+        raise BundleError(f"pip.conf changes what is installed from {LOCK.name}: {difference}")
 
 
 def _normalize(requirement: str) -> str:
@@ -223,15 +237,31 @@ def _compile(package: Path) -> None:
 def install_vendored(root: Path = ROOT) -> None:
     """Install the package that the bundle has without its dependencies into `vendor/`, which Chalice packages."""
     vendor = root / "vendor"
-    shutil.rmtree(vendor, ignore_errors=True)
+    if os.path.lexists(vendor):
+        try:
+            # It refuses a link, whose target Chalice would package.
+            shutil.rmtree(vendor)
+        except OSError as error:
+            raise BundleError(f"{vendor} cannot be removed: {error}") from None
     _pip_install(vendor, vendored=True)
 
 
-def _rewrite(archive: Path, commit: str | None) -> None:
+def extension_suffix(architecture: str) -> str:
+    """Return the end of the names of extension modules that the functions can load."""
+    return f".cpython-{RUNTIME.removeprefix('python').replace('.', '')}-{_MACHINES[architecture]}-linux-gnu.so"
+
+
+def _rewrite(archive: Path, root: Path, architecture: str) -> None:
     """Remove unused files from the archive, add .pyc files, SDK data and commit, and pack it reproducibly."""
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(archive) as original:
             original.extractall(folder, [name for name in original.namelist() if _is_included(name)])
+        # If a check fails, no archive is left.
+        archive.unlink()
+        libraries = [path.name for path in Path(folder).rglob("*.so*")]
+        if other := sorted(name for name in libraries if not name.endswith(extension_suffix(architecture))):
+            raise BundleError(f"{', '.join(other)}: not for {RUNTIME} and {architecture}; see pip.conf")
+        commit = read_commit(root, Path(folder))
         write_sdk_data(Path(folder) / SDK_DATA.name)
         _add_framework_licence(Path(folder))
         if commit is not None:
@@ -239,7 +269,10 @@ def _rewrite(archive: Path, commit: str | None) -> None:
         # A separate process: strings that this process has interned would change the bytes of the .pyc files.
         options = ["-q", "--invalidation-mode", "checked-hash", "-s", folder, "-p", TASK_ROOT]
         environment = {**os.environ, "PYTHONHASHSEED": "0"}
-        subprocess.run([sys.executable, "-m", "compileall", *options, folder], env=environment, check=True)
+        command = [sys.executable, "-m", "compileall", *options, folder]
+        run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+        if run.returncode:
+            raise BundleError(" ".join(run.stdout.split()))
         files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
             for file in files:

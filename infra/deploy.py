@@ -166,12 +166,10 @@ def _prepare(
 
 def _find_archive(project: Path, architecture: str, report: Callable[[str], None]) -> Path:
     """Return the bundle of the present sources and commit; build it if there is none."""
-    commit = bundle.read_commit(project)
     with contextlib.suppress(bundle.BundleError):
         archive = bundle.current_archive(project, architecture)
-        # Its name has no hash of the lock and of the build's code, which may have changed too in a changed tree.
         # Outside a git repository, the bundle was copied with the sources.
-        if commit is None or (commit == bundle.read_build(archive).commit and not commit.endswith("+")):
+        if bundle.read_commit(project) in (None, bundle.read_build(archive).commit):
             return archive
     report(f"building the bundle for {architecture}")
     return bundle.make_bundle(project, architecture)

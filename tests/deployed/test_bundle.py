@@ -22,7 +22,7 @@ from infra.bundle import (
     BundleError,
     current_archive,
     make_bundle,
-    read_commit,
+    read_build,
 )
 from infra.sdkdata import OPERATIONS, reduce_model
 from sandbox import stack
@@ -70,67 +70,26 @@ def test_every_module_is_compiled_with_the_hash_of_its_source(bundle: Path) -> N
     assert len(list(bundle.rglob("*.pyc"))) == len(sources)
 
 
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
-def commit_all(folder: Path) -> str:
-    """Commit everything to a new repository; return the commit in 12 hex digits."""
-    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "x"], ["tag", "v1"]):
-        git(folder, *command)
-    return git(folder, "rev-parse", "HEAD")[:12]
-
-
-def read_stamp(folder: Path) -> str:
-    """Return what `make bundle` compares."""
-    shutil.copy(ROOT / "Makefile", folder)
-    subprocess.run(["make", "--silent", "build/.commit"], cwd=folder, check=True)  # noqa: S607
-    return (folder / "build" / ".commit").read_text()
-
-
-def test_the_commit_is_that_of_the_sources_and_make_bundle_notices_each_change(tmp_path: Path) -> None:
-    assert read_commit(tmp_path) is None
-    (tmp_path / "chalicelib").mkdir()
-    (tmp_path / "app.py").write_text("")
-    (tmp_path / "chalicelib" / "tracked.py").write_text("")
-    (tmp_path / ".gitignore").write_text("/build/\n/Makefile\n__pycache__/\n")
-    head = commit_all(tmp_path)
-    (tmp_path / "chalicelib" / "__pycache__").mkdir()
-    (tmp_path / "chalicelib" / "__pycache__" / "x.pyc").write_text("")
-    (tmp_path / "notes.txt").write_text("not in the bundle")
-    clean = read_stamp(tmp_path)
-    assert read_commit(tmp_path) == head
-    (tmp_path / "chalicelib" / "new.py").write_text("")
-    untracked = read_stamp(tmp_path)
-    assert read_commit(tmp_path) == f"{head}+"
-    (tmp_path / "chalicelib" / "new.py").unlink()
-    (tmp_path / "app.py").write_text("changed")
-    assert read_commit(tmp_path) == f"{head}+"
-    assert len({clean, untracked, read_stamp(tmp_path)}) == 3
-
-
-def test_what_git_ignores_and_links_are_refused_with_their_names(tmp_path: Path) -> None:
-    """Without git, nothing is known, and nothing is refused."""
-    (tmp_path / "chalicelib").mkdir()
-    (tmp_path / "app.py").write_text("")
-    (tmp_path / "chalicelib" / "a.py").write_text("")
-    (tmp_path / ".gitignore").write_text("*.local\n__pycache__/\n")
-    commit_all(tmp_path)
-    (tmp_path / "chalicelib" / "__pycache__").mkdir()
-    (tmp_path / "chalicelib" / "__pycache__" / "x.pyc").write_text("")
-    (tmp_path / "chalicelib" / "settings.local").write_text("")
-    (tmp_path / "chalicelib" / "elsewhere").symlink_to(tmp_path)
-    with pytest.raises(BundleError, match=r"^chalicelib/elsewhere, chalicelib/settings\.local: "):
-        make_bundle(tmp_path)
-
-
 def copy_sources(to: Path) -> None:
     for name in ("chalicelib", ".chalice"):
         ignored = shutil.ignore_patterns("__pycache__", "deploy*")
         shutil.copytree(ROOT / name, to / name, ignore=ignored, copy_function=shutil.copyfile)
     for name in ("app.py", "requirements.txt"):
         shutil.copyfile(ROOT / name, to / name)
+
+
+def test_the_same_sources_give_the_same_archive_with_the_commit(archive: Path, tmp_path: Path) -> None:
+    copy_sources(tmp_path)
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", str(tmp_path))
+    for command in (("init", "--quiet"), ("add", "app.py", "chalicelib"), ("commit", "--quiet", "-m", "x")):
+        subprocess.run([*git, *command], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout[:12]
+    built = make_bundle(tmp_path)
+    assert read_build(built) == read_build(archive)._replace(commit=head)
+    with zipfile.ZipFile(archive) as one, zipfile.ZipFile(built) as other:
+        entries = [[(entry.filename, entry.date_time, entry.external_attr, entry.CRC) for entry in packed.infolist()
+                    if entry.filename != "commit.txt"] for packed in (one, other)]  # fmt: skip
+    assert entries[0] == entries[1]
 
 
 @pytest.mark.parametrize(
@@ -159,35 +118,48 @@ def test_a_package_without_a_wheel_or_with_another_hash_fails_the_build(
     assert not list((tmp_path / ".chalice" / "deployments").glob("*.zip"))
 
 
-def build_wheel(folder: Path, name: str, module: str) -> str:
-    """Write a wheel of one module; return its hash."""
-    path, info = folder / f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info"
+def build_wheel(folder: Path, name: str, module: str, tag: str = "py3-none-any") -> str:
+    """Write a wheel of one module; return its hash as in a lock file."""
+    path, info = folder / f"{name}-1.0-{tag}.whl", f"{name}-1.0.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr(f"{module}.py", "")
         wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name.replace('_', '.')}\nVersion: 1.0\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n")
         wheel.writestr(f"{info}/RECORD", "")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return f"--hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def test_what_pips_own_configuration_adds_to_the_lock_or_leaves_out_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock, more, target = tmp_path / "lock.txt", tmp_path / "more.txt", tmp_path / "target"
+@pytest.fixture
+def more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of requirements that are not in the lock. pip finds all packages in the folder of the test."""
+    lock, more = tmp_path / "lock.txt", tmp_path / "more.txt"
     # The names differ in ways that do not count.
-    lock.write_text(f"# locked\nA-Locked==1.0 \\\n    --hash=sha256:{build_wheel(tmp_path, 'a_locked', 'locked')}\n")
-    more.write_text(f"added==1.0 --hash=sha256:{build_wheel(tmp_path, 'added', 'sitecustomize')}\n")
+    hashes = [build_wheel(tmp_path, "a_locked", "locked"), build_wheel(tmp_path, "a_locked", "old", "cp39-none-any")]
+    lock.write_text(f"# locked\nA-Locked==1.0 {' '.join(hashes)}\n")
+    more.write_text(f"added==1.0 {build_wheel(tmp_path, 'added', 'sitecustomize')}\n")
     monkeypatch.setattr("infra.bundle.LOCK", lock)
-    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(tmp_path)}.items():
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    return more
+
+
+def test_of_pips_variables_only_those_of_mirror_proxy_and_certificates_count(
+    more: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"REQUIREMENT": str(more), "PYTHON_VERSION": "3.9", "PLATFORM": "any", "DRY_RUN": "1"}.items():
         monkeypatch.setenv(f"PIP_{name}", value)
-    builder._pip_install(target)
-    for name, value, changed in (("REQUIREMENT", str(more), "added"), ("DRY_RUN", "1", "a-locked")):
-        shutil.rmtree(target)
-        with monkeypatch.context() as patch:
-            patch.setenv(f"PIP_{name}", value)
-            with pytest.raises(BundleError, match=rf"installed from lock\.txt: {changed}==1\.0$"):
-                builder._pip_install(target)
-        target.mkdir(exist_ok=True)
+    builder._pip_install(tmp_path / "target")
+    assert {path.stem for path in (tmp_path / "target").glob("*.py")} == {"locked"}
+
+
+@pytest.mark.parametrize(("setting", "changed"), [("requirement = {}", "added"), ("dry-run = true", "a-locked")])
+def test_what_pip_conf_adds_to_the_lock_or_leaves_out_is_refused(
+    more: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, changed: str
+) -> None:
+    (tmp_path / "pip.conf").write_text(f"[install]\n{setting.format(more)}\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    with pytest.raises(BundleError, match=rf"installed from lock\.txt: {changed}==1\.0$"):
+        builder._pip_install(tmp_path / "target")
 
 
 def test_an_error_of_pip_is_one_line_without_a_traceback(tmp_path: Path) -> None:
