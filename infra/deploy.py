@@ -9,8 +9,11 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
@@ -144,12 +147,12 @@ def _prepare(
     settings = begin(account, project, stage, report)
     has_stack = cloudformation.check_vital(account.client, stage)
     _check_runtime(account, stage, settings, report)
-    check_import(project, chalice_config.render_environment(stage, settings))
     check_concurrency(account.client("lambda"), stage, settings.reserved_concurrency, report)
     for name in chalice_config.write(project):
         report(f".chalice/{name} updated from the stage's settings: commit it")
     archive = _find_archive(project, settings.architecture, report)
     report(f"bundle: {bundle.read_build(archive)}")
+    check_import(archive, settings.architecture, chalice_config.render_environment(stage, settings))
     api_id = find_rest_api(account.client("apigateway"), stage, settings)
     report(f"API: {api_id or 'new'}")
     differences = compare_stage(Target(account, project, stage, settings, api_id, archive), has_stack=has_stack)
@@ -175,19 +178,21 @@ def _find_archive(project: Path, architecture: str, report: Callable[[str], None
     return bundle.make_bundle(project, architecture)
 
 
-def check_import(project: Path, variables: Mapping[str, str]) -> None:
-    """Raise StageError if the app cannot be imported with the functions' variables, or serves no first list.
+def check_import(archive: Path, architecture: str, variables: Mapping[str, str]) -> None:
+    """Raise StageError if a bundle's app cannot be imported with the functions' variables, or serves no first list.
 
-    Chalice imports it too late.
+    It uses the packages of the bundle, or those of this machine if it has another platform than the functions.
     """
-    # Without .pyc files, which would change the hash of the bundle's sources.
-    command = [sys.executable, "-B", str(Path(__file__).with_name("trial.py"))]
-    environment = {**os.environ, **variables}
-    run = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(archive) as packed:
+        names, has_platform = packed.namelist(), bundle.extension_suffix(architecture) in EXTENSION_SUFFIXES
+        packed.extractall(folder, [name for name in names if has_platform or name.split("/")[0] in bundle.APP])
+        command = [sys.executable, str(Path(__file__).with_name("trial.py"))]
+        environment = {**os.environ, **variables}
+        run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if run.returncode:
-        places = re.findall(r'File "(.+)", line (\d+)', run.stderr)
-        own = [(Path(name), line) for name, line in places if Path(name).is_relative_to(project.resolve())]
-        where = f"{own[-1][0].relative_to(project.resolve())}, line {own[-1][1]}: " if own else ""
+        own = rf'File "{re.escape(str(Path(folder).resolve()))}/((?:{"|".join(bundle.APP)}).*)", (line \d+)'
+        places = re.findall(own, run.stderr)
+        where = f"{places[-1][0]}, {places[-1][1]}: " if places else ""
         # The app's log names the place of an error in a request.
         error = ", ".join([run.stderr.splitlines()[-1], *re.findall(r'"(?:list_)?error": ?"(.*?)"', run.stdout)])
         raise StageError(f"{where}{error}. The app does not work with the stage's variables. Nothing was changed")

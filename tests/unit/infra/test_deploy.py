@@ -3,8 +3,8 @@
 import contextlib
 import json
 import re
-import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -111,6 +111,20 @@ def test_without_credentials_the_error_names_the_variable(monkeypatch: pytest.Mo
         raise NoCredentialsError
 
 
+def pack(archive: Path, files: dict[str, str]) -> Path:
+    """Write an archive with these files; return it."""
+    with zipfile.ZipFile(archive, "w") as packed:
+        for name, text in files.items():
+            packed.writestr(name, text)
+    return archive
+
+
+def read_app() -> dict[str, str]:
+    """Return the app's files as they are in a bundle."""
+    paths = [bundle.ROOT / "app.py", *(bundle.ROOT / "chalicelib").rglob("*.py")]
+    return {path.relative_to(bundle.ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -124,12 +138,20 @@ def test_without_credentials_the_error_names_the_variable(monkeypatch: pytest.Mo
 def test_an_app_that_cannot_be_imported_or_gives_no_list_is_refused(
     tmp_path: Path, files: dict[str, str], message: str
 ) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
     with pytest.raises(StageError, match=message):
-        deploy.check_import(tmp_path, {})
-    assert not list(tmp_path.rglob("*.pyc"))
+        deploy.check_import(pack(tmp_path / "x.zip", files), "x86_64", {})
+
+
+@pytest.mark.parametrize("has_platform", [True, False])
+def test_the_app_is_tried_with_the_packages_of_the_bundle_where_they_fit_else_with_those_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_platform: bool
+) -> None:
+    monkeypatch.setattr(deploy, "EXTENSION_SUFFIXES", [bundle.extension_suffix("arm64")] if has_platform else [])
+    files = read_app() | {"requests/__init__.py": "raise ImportError('that of the bundle')"}
+    variables = chalice_config.render_environment("dev", StageSettings())
+    refusal = pytest.raises(StageError, match=r"^app\.py, line \d+: ImportError: that of the bundle\.")
+    with refusal if has_platform else contextlib.nullcontext():
+        deploy.check_import(pack(tmp_path / "x.zip", files), "arm64", variables)
 
 
 def test_the_first_coupon_of_the_trial_has_every_documented_field() -> None:
@@ -155,20 +177,18 @@ def test_the_first_coupon_of_the_trial_has_every_documented_field() -> None:
 def test_a_build_that_fails_behind_an_accepted_code_or_in_the_view_of_a_coupon_is_refused(
     tmp_path: Path, module: str, broken: str, said: str
 ) -> None:
-    shutil.copytree(bundle.ROOT / "chalicelib", tmp_path / "chalicelib")
-    shutil.copy(bundle.ROOT / "app.py", tmp_path)
-    with (tmp_path / "chalicelib" / f"{module}.py").open("a") as source:
-        source.write(f"\n{broken}\n")
+    files = read_app()
+    files[f"chalicelib/{module}.py"] += f"\n{broken}\n"
     variables = chalice_config.render_environment("dev", StageSettings())
     with pytest.raises(StageError, match=rf"{said}.* Nothing was changed$"):
-        deploy.check_import(tmp_path, variables)
+        deploy.check_import(pack(tmp_path / "x.zip", files), "x86_64", variables)
 
 
-def test_the_app_is_imported_with_the_variables_of_the_stage() -> None:
-    variables = chalice_config.render_environment("dev", StageSettings())
-    deploy.check_import(bundle.ROOT, variables)
+def test_the_app_is_imported_with_the_variables_of_the_stage(tmp_path: Path) -> None:
+    archive, variables = pack(tmp_path / "x.zip", read_app()), chalice_config.render_environment("dev", StageSettings())
+    deploy.check_import(archive, "x86_64", variables)
     with pytest.raises(StageError, match=r"Unknown level: 'VERBOSE'\. The app does not work"):
-        deploy.check_import(bundle.ROOT, {**variables, "POWERTOOLS_LOG_LEVEL": "VERBOSE"})
+        deploy.check_import(archive, "x86_64", {**variables, "POWERTOOLS_LOG_LEVEL": "VERBOSE"})
 
 
 @pytest.mark.parametrize(
