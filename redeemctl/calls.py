@@ -76,7 +76,7 @@ def send(stage: Stage, request: Request, *, is_change: bool) -> None:
         if call.is_success and any(call.look_up(place) == 0 for place in CODE_PLACES):
             return
         open_envelope(response, codes.CERTIFICATES)
-    except (RedemptionError, ValueError, RecursionError, KeyboardInterrupt) as error:
+    except (RedemptionError, OSError, ValueError, RecursionError, KeyboardInterrupt) as error:
         evidence = getattr(error, "evidence", NO_EVIDENCE)
     if evidence.has_code:
         raise CommandError(": ".join(explain_evidence(evidence)))

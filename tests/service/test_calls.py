@@ -8,7 +8,6 @@ from unittest.mock import Mock
 import pytest
 from click.testing import CliRunner, Result
 
-from chalicelib.douyin.transport import Transport
 from redeemctl.calls import CHANGES, NAMES
 from redeemctl.cli import redeemctl
 from sandbox import stack
@@ -135,8 +134,14 @@ def test_a_failed_call_gets_one_line_that_says_what_to_do_and_is_not_repeated(
         assert len(reader.platform.calls(name)) == 1
 
 
-def test_an_interrupted_call_says_that_it_may_have_been_done(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Transport, "send", Mock(side_effect=KeyboardInterrupt))
+@pytest.mark.parametrize(
+    ("interrupted", "error"), [("chalicelib.douyin.transport.Transport.send", KeyboardInterrupt),
+                               ("redeemctl.calls.print_json", OSError(28, "No space left on device"))],
+)  # fmt: skip
+def test_an_interrupted_call_says_that_it_may_have_been_done(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, interrupted: str, error: Any
+) -> None:
+    monkeypatch.setattr(interrupted, Mock(side_effect=error))
     assert UNSURE in reader.fail(1, CHANGE, "--yes")
 
 
