@@ -394,6 +394,9 @@ describe("the page", () => {
       const { verdict, detail, goneTitle } = counter.data;
       assert.deepEqual([verdict, detail, goneTitle], [null, null, "请在列表中重新选择券"]);
       counter.onHide();
+      const former = openPage("certificate", { id: "lin" });
+      assert.equal(former.data.detail, null);
+      former.onHide();
       const other = await openAs("wang");
       assert.deepEqual([other.data.verdict?.sign, other.data.canSubmit], [sign, canSubmit]);
       assert.ok(!JSON.stringify([...tt.stored]).includes('"lin"'));
