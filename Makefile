@@ -171,7 +171,7 @@ screenshots: node install bundle miniprogram
 	@echo "written: build/screenshots"
 
 nightly: node install bundle miniprogram fuzz audit
-	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_deployment.py tests/deployed/test_upgrade.py
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_first_deployment.py tests/deployed/test_upgrade.py
 	$(BIN)/python -m benchmarks
 
 fuzz: install bundle
