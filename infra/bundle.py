@@ -64,12 +64,13 @@ VENDORED = "aws-xray-sdk==2.15.0"
 ARCHIVES = ".chalice/deployments"
 _MACHINES = {X86_64: "x86_64", ARM64: "aarch64"}
 _PIP_VARIABLES = {
-    "home", "tmpdir", "xdg_cache_home", "xdg_config_home", "pip_cache_dir", "pip_config_file",
+    "path", "ld_library_path", "tmpdir", "home", "xdg_cache_home", "xdg_config_home",
+    "pip_cache_dir", "pip_config_file",
     "pip_index_url", "pip_extra_index_url", "pip_find_links", "pip_no_index", "pip_trusted_host", "pip_default_timeout",
     "pip_proxy", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
     "pip_cert", "pip_client_cert", "ssl_cert_file", "ssl_cert_dir", "requests_ca_bundle", "curl_ca_bundle",
 }  # fmt: skip
-"""The variables of pip's mirror, proxy and certificates, and where pip.conf and its cache are, in lower case."""
+"""The variables of pip's mirror, proxy and certificates, those of folders, and where pip.conf is; in lower case."""
 
 APP = ("app.py", "chalicelib")
 """File and folder of the app, in the project and in the bundle."""
