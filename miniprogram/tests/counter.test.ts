@@ -363,6 +363,12 @@ describe("a submission", () => {
     const gone = await restart([]);
     assert.equal(gone.page.data.verdict, null);
     gone.page.onUnload();
+    const late = await new Counter().open(onSelect);
+    late.tt.stored.set("redemption.submissions", [stored]);
+    late.page.onPullDownRefresh();
+    await flush();
+    assert.equal(late.page.data.verdict?.sign, "查", "as after a change of the user");
+    late.page.onUnload();
     mock.timers.setTime((NOW + 7201) * 1000);
     assert.equal((await restart([COUPON])).band, WATCH);
   });

@@ -29,7 +29,7 @@ export interface Submission extends Tap {
   state: "running" | "returned" | "left" | "submitted" | "unknown";
   /** Number of its last end; 0 while it runs. */
   end: number;
-  /** Number of the last list that began before the hook ended: only later ones count. */
+  /** Number of the last list that began before the hook ended: only later ones count. Infinite until then. */
   endedIn: number;
   /** Number of the last list that is read for this submission; infinite until it begins. */
   lastRead: number;
@@ -91,7 +91,7 @@ export function stateOf(result: unknown, isPromise: boolean): End {
 /** Return the submission with the result of a list of its store: the certificate is still there, or it is gone. */
 export function withList(submission: Submission, list: ListState): Submission {
   const certificate = certificateOf(list, submission.id);
-  return isRunning(submission) || list.shownRead <= submission.endedIn || !(certificate || isComplete(list))
+  return list.shownRead <= submission.endedIn || !(certificate || isComplete(list))
     ? submission
     : { ...submission, seen: { read: list.shownRead, at: list.updatedAt, certificate } };
 }
