@@ -29,8 +29,7 @@ class RateLimitCache:
 
     def check(self, app_id: str) -> None:
         """Raise RateLimitedError while the app is limited: more requests would only prolong the limit."""
-        limit = self._cache.get(app_id)
-        if limit is not None:
+        if limit := self._cache.get(app_id):
             raise RateLimitedError("cached", evidence=limit.evidence, retry_after=limit.until - self._clock())
 
     def put(self, app_id: str, error: RateLimitedError) -> None:

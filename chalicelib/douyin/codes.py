@@ -9,33 +9,31 @@ from typing import NamedTuple
 
 from chalicelib import errors
 
-
-class ErrorMapping(NamedTuple):
-    """The exception class of a code, and whether the same call may be repeated."""
-
-    error: type[errors.UpstreamError]
-    retryable: bool
+ErrorType = type[errors.UpstreamError]
 
 
 class CodeRow(NamedTuple):
-    """A row of the document's table: code, description, advice (排查建议); and the mapping."""
+    """A row of the document's table: code, description, advice (排查建议); and the exception that the code becomes."""
 
     code: int
     description: str
     advice: str
-    mapping: ErrorMapping
+    error: ErrorType
 
 
-TRANSIENT = ErrorMapping(errors.UpstreamUnavailableError, retryable=True)
-RATE_LIMITED = ErrorMapping(errors.RateLimitedError, retryable=True)
+TRANSIENT = errors.UpstreamUnavailableError
+RATE_LIMITED = errors.RateLimitedError
 # Not repeated with the same token: the caller gets another one first.
-TOKEN_REFUSED = ErrorMapping(errors.TokenRefusedError, retryable=False)
-REJECTED = ErrorMapping(errors.UpstreamRejectedError, retryable=False)
-MERCHANT_NOT_AUTHORIZED = ErrorMapping(errors.MerchantNotAuthorizedError, retryable=False)
-APP_NOT_PERMITTED = ErrorMapping(errors.AppNotPermittedError, retryable=False)
-QUOTA_EXHAUSTED = ErrorMapping(errors.QuotaExhaustedError, retryable=False)
-APP_MISCONFIGURED = ErrorMapping(errors.AppMisconfiguredError, retryable=False)
-LOGIN_REFUSED = ErrorMapping(errors.LoginRefusedError, retryable=False)
+TOKEN_REFUSED = errors.TokenRefusedError
+REJECTED = errors.UpstreamRejectedError
+MERCHANT_NOT_AUTHORIZED = errors.MerchantNotAuthorizedError
+APP_NOT_PERMITTED = errors.AppNotPermittedError
+QUOTA_EXHAUSTED = errors.QuotaExhaustedError
+APP_MISCONFIGURED = errors.AppMisconfiguredError
+LOGIN_REFUSED = errors.LoginRefusedError
+
+RETRYABLE = {TRANSIENT, RATE_LIMITED}
+"""The errors after which the same call may be repeated."""
 
 CERTIFICATE_CODES: tuple[CodeRow, ...] = (
     CodeRow(2100001, "未知错误", "重试接口,重试3次仍报错联系抖音生活服务技术支持", TRANSIENT),
@@ -114,8 +112,8 @@ MINT_CODES: tuple[CodeRow, ...] = (
 )
 
 
-def _index(*tables: tuple[CodeRow, ...]) -> dict[int, ErrorMapping]:
-    return {row.code: row.mapping for table in tables for row in table}
+def _index(*tables: tuple[CodeRow, ...]) -> dict[int, ErrorType]:
+    return {row.code: row.error for table in tables for row in table}
 
 
 BY_SUB_CODE = _index(SUB_CODES)
@@ -125,15 +123,13 @@ PROVIDER_LOGIN = _index(GATEWAY_CODES, LOGIN_CODE_CODES)
 MINT = _index(COMMON_CODES, CERTIFICATE_CODES, MINT_CODES)
 
 
-def find_mapping(
-    mappings: dict[int, ErrorMapping], reported: list[int], sub_code: int
-) -> tuple[int, ErrorMapping] | None:
-    """Return the code that decides what a response means, and its mapping; None without a known code.
+def find_error(known: dict[int, ErrorType], reported: list[int], sub_code: int) -> tuple[int, ErrorType] | None:
+    """Return the code that decides what a response means, and its error; None without a known code.
 
-    `mappings` are those of the endpoint. `reported` are the error codes of the response in order of precedence,
-    `sub_code` is its extra.sub_error_code. Precedence: a code of SUB_CODES, the first known code, the sub code as an
-    ordinary code.
+    `known` has the errors of the endpoint's codes. `reported` are the error codes of the response in order of
+    precedence, `sub_code` is its extra.sub_error_code. Precedence: a code of SUB_CODES, the first known code, the sub
+    code as an ordinary code.
     """
     if sub_code in BY_SUB_CODE:
         return sub_code, BY_SUB_CODE[sub_code]
-    return next(((code, mappings[code]) for code in (*reported, sub_code) if code in mappings), None)
+    return next(((code, known[code]) for code in (*reported, sub_code) if code in known), None)

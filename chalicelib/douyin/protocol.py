@@ -144,9 +144,9 @@ def parse_provider_login(response: Response) -> str:
     return _read_data(response, codes.PROVIDER_LOGIN, models.ProviderLoginData).open_id
 
 
-def _read_data(response: Response, mappings: dict[int, codes.ErrorMapping], model: type[S]) -> S:
+def _read_data(response: Response, known: dict[int, codes.ErrorType], model: type[S]) -> S:
     """Return the `data` of a short reply; raises UpstreamError, also when a required field is missing or malformed."""
-    data = lenient.read(open_envelope(response, mappings).get("data"), model, "data", [])
+    data = lenient.read(open_envelope(response, known).get("data"), model, "data", [])
     if data is None:
         raise UpstreamMalformedError("malformed", retryable=True)
     return data
@@ -160,7 +160,7 @@ def is_access_token(text: str) -> bool:
 _ACCESS_TOKEN = re.compile(r"[!-~]{1,2048}")
 
 
-def open_envelope(response: Response, mappings: dict[int, codes.ErrorMapping]) -> dict[str, Any]:
+def open_envelope(response: Response, known: dict[int, codes.ErrorType]) -> dict[str, Any]:
     """Return the envelope of a response that reports no error; raises UpstreamError.
 
     A known error code decides, whatever the HTTP status is, otherwise the status, otherwise an unknown code.
@@ -178,13 +178,13 @@ def open_envelope(response: Response, mappings: dict[int, codes.ErrorMapping]) -
     sub_code = extra.sub_error_code or 0
     evidence = Evidence(next(iter(reported), 0), sub_code, read_logid(extra.logid, gateway.log_id))
     retry_after = _retry_after(response)
-    if known := codes.find_mapping(mappings, reported, sub_code):
-        code, mapping = known
-        raise mapping.error(str(code), evidence, retryable=mapping.retryable, retry_after=retry_after)
+    if found := codes.find_error(known, reported, sub_code):
+        code, error_type = found
+        raise error_type(str(code), evidence, retryable=error_type in codes.RETRYABLE, retry_after=retry_after)
     if response.status != 200:
-        error = RateLimitedError if response.status == 429 else UpstreamUnavailableError
+        error_type = RateLimitedError if response.status == 429 else UpstreamUnavailableError
         is_transient = response.status == 429 or response.status >= 500
-        raise error(f"http_{response.status}", evidence, retryable=is_transient, retry_after=retry_after)
+        raise error_type(f"http_{response.status}", evidence, retryable=is_transient, retry_after=retry_after)
     if evidence.has_code:
         raise UpstreamUnavailableError("unknown_code", evidence)
     # A malformed error code may hide a failure.

@@ -39,9 +39,8 @@ class Transport:
 
         Raises DeadlineExceededError, UpstreamTimeoutError, UpstreamUnavailableError and UpstreamMalformedError.
         """
-        remaining = deadline.check()
         url = base_url + request.path
-        limits = ExchangeTimeout(deadline, max_idle, connect=CONNECT_SECONDS, read=READ_SECONDS, total=remaining)
+        limits = ExchangeTimeout(deadline, max_idle, connect=CONNECT_SECONDS, read=READ_SECONDS, total=deadline.check())
         try:
             # requests accepts urllib3's Timeout; its type stubs do not say so.
             response = self._session.get_adapter(url).send(self._prepare(url, request), timeout=limits, stream=True)  # type: ignore[arg-type]
@@ -97,11 +96,9 @@ def create_session(user_agent: str, connections: int, authorities: str | None = 
 
 
 def _read(response: requests.Response, max_bytes: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
+    body = bytearray()
     while chunk := response.raw.read1(BUFFER_BYTES, decode_content=True):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > max_bytes:
+        body += chunk
+        if len(body) > max_bytes:
             raise errors.UpstreamMalformedError("too_large")
-    return b"".join(chunks)
+    return bytes(body)

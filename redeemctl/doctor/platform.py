@@ -73,7 +73,7 @@ def explain_evidence(evidence: Evidence) -> tuple[str, str]:
     if row is None:
         return f"unknown platform error {number}", _SUPPORT
     # TokenUnavailableError carries the evidence of the mint: the code says which error it was.
-    meaning, advice = _MEANINGS.get(row.mapping.error, ("the call failed", _SUPPORT))
+    meaning, advice = _MEANINGS.get(row.error, ("the call failed", _SUPPORT))
     quoted = f" ({row.advice})" if row.advice else ""
     return f"platform error {number}: {meaning}", f"{advice}{quoted}"
 

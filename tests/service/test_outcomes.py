@@ -1,6 +1,6 @@
 """What each kind of platform error becomes at the front door: status, problem, headers, number of tries.
 
-`tests/unit/douyin/test_codes.py` has the mapping of every code.
+`tests/unit/douyin/test_codes.py` has the error of every code.
 """
 
 from collections.abc import Iterator

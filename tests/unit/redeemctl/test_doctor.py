@@ -314,7 +314,7 @@ def test_every_code_of_the_platform_has_a_row_a_meaning_and_advice() -> None:
     tables = [value for value in vars(codes).values() if isinstance(value, tuple) and isinstance(value[0], CodeRow)]
     assert {row.code for table in tables for row in table} == platform.CODE_ROWS.keys()
     # A check logs in with an invalid code, so a refused one is what it expects.
-    raised = {row.mapping.error for row in platform.CODE_ROWS.values()} - {errors.LoginRefusedError}
+    raised = {row.error for row in platform.CODE_ROWS.values()} - {errors.LoginRefusedError}
     assert raised == platform._MEANINGS.keys()
 
 
