@@ -30,7 +30,7 @@ class Credentials(RedactedStruct, frozen=True):
 
     #: app_id to app secret. An empty secret: the app is a service provider's (服务商), whose system writes its token.
     apps: dict[str, str]
-    #: The first one signs and verifies, the others only verify.
+    #: The session keys. The first one signs and verifies, the others only verify.
     session_keys: list[str]
 
     def __post_init__(self) -> None:

@@ -107,7 +107,7 @@ class RequestRecord(msgspec.Struct):
     list_outcome: Outcome | None = None
     #: What the returned list was, if one was returned.
     list_report: ListReport | None = None
-    #: Only of a run of the schedule.
+    #: What a run of the schedule has done.
     renewal: RenewalReport | None = None
 
     def add_warning(self, text: str, metric: str = "") -> None:

@@ -13,7 +13,6 @@ extra mint, if they differ by at most MAX_CLOCK_DIFFERENCE_SECONDS.
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from chalicelib.aws import ConditionFailedError, Item, Table
 from chalicelib.context import RequestContext
@@ -22,26 +21,27 @@ from chalicelib.tokens.rows import TokenRow, token_key
 from chalicelib.tokens.seen import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS, TRANSIENT_PAUSE_SECONDS, Moment, SeenRow
 
 
-@dataclass(eq=False, repr=False)
 class Lease:
     """The exclusive right to mint one app's token.
+
+    `seen` is the row as it was read or written last, or as a refused write has found it.
 
     Each method writes only if the row still has the version and the token that were read or written last: a token that
     was written by hand, without a new version, is not overwritten. Otherwise it raises ConditionFailedError. Raises
     StorageUnavailableError too, except for `release`.
     """
 
-    table: Table
-    token_id: str
-    #: The row as it was read or written last, or as a refused write has found it.
-    seen: SeenRow
-    now: Callable[[], Moment]
-    context: RequestContext
-    owner: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-    def __post_init__(self) -> None:
-        #: As it was read or written last.
-        self._row = self.seen.row
+    def __init__(
+        self, table: Table, token_id: str, seen: SeenRow, now: Callable[[], Moment], context: RequestContext
+    ) -> None:
+        self.table = table
+        self.token_id = token_id
+        self.seen = seen
+        self.now = now
+        self.context = context
+        self.owner = uuid.uuid4().hex
+        # The row as it was read or written last. A refused write does not change it.
+        self._row = seen.row
 
     def acquire(self) -> None:
         """Acquire the lease, or extend it by its full duration."""

@@ -26,31 +26,31 @@ from chalicelib.tokens.seen import NOTHING_SEEN, Moment, SeenRow
 T = TypeVar("T")
 
 TOKEN_MAX_AGE = 240.0
-"""A cached token is used for this time, then the row is read again.
+"""How long a cached token is used, in seconds. Then the row is read again.
 
 The platform ends a token five minutes after it was replaced; the schedule may have replaced it right after the read.
 """
 
 RETRY_SECONDS = 10.0
-"""After a failed read the cached token is used for this time, so that not every request waits for the table."""
+"""How long the cached token is used after a failed read, so that not every request waits for the table."""
 
 MINT_SECONDS = 3.0
-"""Limit for one mint. Shorter than the lease that covers it."""
+"""The limit for one mint: shorter than the lease that covers it."""
 
 MIN_WAIT_SECONDS = 0.5
-"""With less than this left, neither a mint nor a wait for one is started."""
+"""The shortest time left in which a mint, or a wait for one, is started."""
 
 POLL_SECONDS = (0.04, 0.16)
 """Random delay between two reads while another instance mints."""
 
 MINT_RETRY_POLICY = RetryPolicy(max_attempts=3, base_delay=0.2, max_delay=1.0, min_seconds=MIN_WAIT_SECONDS)
-"""For a mint that a request waits for, because no token works.
+"""The policy of a mint that a request waits for, because no token works.
 
-One that was rate limited is not repeated: the platform counts every mint of the app.
+A mint that was rate limited is not repeated: the platform counts every mint of the app.
 """
 
 ONE_ATTEMPT = msgspec.structs.replace(MINT_RETRY_POLICY, max_attempts=1)
-"""For a mint while the present token works. If its response was lost, a second mint would invalidate that token."""
+"""The policy of a mint while the present token works: if a response was lost, a second mint would invalidate it."""
 
 
 Action = Literal["use", "wait", "mint"]
@@ -60,9 +60,9 @@ class Wanted(NamedTuple):
     """Which token is wanted, and how it may be minted."""
 
     policy: RetryPolicy
-    #: Another token than this one.
+    #: The token that is not wanted, or "".
     other_than: str = ""
-    #: Whether the platform refuses this one, and that is why it is to be replaced.
+    #: Whether the platform refuses `other_than`, so that a young one is not replaced.
     is_refused: bool = False
 
 
@@ -79,7 +79,7 @@ class TokenProvider:
     find_secret: Callable[[str, RequestContext], str | None]
     #: The wall clock, in epoch seconds.
     clock: Callable[[], float] = time.time
-    #: Measures durations in this instance.
+    #: The clock that measures durations in this instance.
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     uniform: Callable[[float, float], float] = random.uniform

@@ -15,7 +15,7 @@ from chalicelib.tokens.seen import NOTHING_SEEN
 SECONDS_PER_APP = 10.0
 
 RENEW_SECONDS = 30 * 60
-"""A token that expires within this time is replaced."""
+"""The time before its expiry in which a token is replaced."""
 
 
 class AppRenewal(NamedTuple):
@@ -24,7 +24,7 @@ class AppRenewal(NamedTuple):
     row: TokenRow
     #: `unchanged`: nothing to renew. `expired`: the system of a service provider has written no valid token.
     result: Literal["renewed", "unchanged", "expired", "failed"]
-    #: Only of a failure.
+    #: The error of a failure.
     error: RedemptionError | None = None
 
 

@@ -15,16 +15,16 @@ from chalicelib.douyin.protocol import is_access_token
 from chalicelib.redaction import RedactedStruct
 
 MAX_EPOCH_SECONDS = 10**11
-"""An `expires_at` above this is in milliseconds. A system that writes the row itself may have used them."""
+"""The largest `expires_at` in seconds. A larger one is in milliseconds: the system that has written it may use them."""
 
 
 class TokenRow(RedactedStruct, frozen=True):
     """A TOKEN# row. Times are in epoch seconds, and 0 when they are missing."""
 
-    #: Empty when there is none.
+    #: The token, or "" for none.
     access_token: str = ""
     expires_at: int = 0
-    #: 0 when this service has not written the row.
+    #: The number of changes by this service; 0 when it has not written the row.
     version: int = 0
     lease_owner: str = ""
     lease_until: float = 0.0

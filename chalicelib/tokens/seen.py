@@ -13,24 +13,24 @@ from chalicelib.redaction import RedactedStruct
 from chalicelib.tokens.rows import TokenRow
 
 LEASE_SECONDS = 4.0
-"""A holder that has not changed the row for this time counts as dead and is replaced.
+"""How long a living holder of the lease leaves the row unchanged. After that, it counts as dead and is replaced.
 
 A living one takes longer only if a slow mint (MINT_SECONDS) comes after or before a write that needs its second
 attempt: the acquisition, an extension, or the commit. The result is one more mint.
 """
 
 MAX_CLOCK_DIFFERENCE_SECONDS = 120.0
-"""The clocks of two instances are at most this far apart (each is at most 60 s wrong)."""
+"""The largest difference between the clocks of two instances (each is at most 60 s wrong)."""
 
 MAX_AHEAD_SECONDS = 2.0
-"""A stamp that is further ahead when an instance first has the row was written by a wrong clock, and does not count."""
+"""How far ahead a stamp may be when an instance first has the row. If it is further, a wrong clock has written it."""
 
 # After a failed mint no instance tries again for this time, or many requests would cause many mints.
 TRANSIENT_PAUSE_SECONDS = 2.0
 PERMANENT_PAUSE_SECONDS = 30.0
 
 YOUNG_SECONDS = 10.0
-"""A refused token is not replaced in this time after its mint.
+"""How long after its mint a refused token is not replaced.
 
 If the platform refuses every token, each refusal would cause a mint, until the platform refuses the app's mints too.
 """
@@ -57,7 +57,7 @@ class SeenRow(RedactedStruct, frozen=True):
     """A row that this instance has read, written, or got from a refused write."""
 
     row: TokenRow = TokenRow()
-    #: The begin of the call that returned it.
+    #: The begin of the call that returned the row.
     begun: Moment = NEVER
     #: By attribute: the end of the call that first returned a row with its value, and the begin of the call that last
     #: returned one without it.
