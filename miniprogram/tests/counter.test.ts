@@ -114,6 +114,15 @@ class Counter {
     await flush();
   }
 
+  /** Read from the storage that the coupon was submitted before, until that can be done again. */
+  async tellFormer(): Promise<void> {
+    const tap = { id: "1", store: `${STORE.account_id}/${STORE.poi_id}`, storeName: "", at: NOW };
+    this.tt.stored.set("redemption.submissions", [tap]);
+    await this.refresh({});
+    await this.wait(30);
+    assert.equal(this.page.data.canSubmit, true);
+  }
+
   async wait(seconds: number): Promise<void> {
     mock.timers.tick(seconds * 1000);
     await flush();
@@ -267,6 +276,7 @@ describe("a submission", () => {
     await counter.openCoupon("9");
     await counter.use();
     assert.deepEqual([counter.band, ends.length, counter.button], ["等 最多一分钟", 1, ""]);
+    assert.equal(counter.page.data.isPlain, false);
     await counter.wait(60);
     assert.deepEqual([counter.band, counter.button, counter.scrolls.length], [WATCH, "立即核销", 3]);
     await counter.use();
@@ -363,12 +373,6 @@ describe("a submission", () => {
     const gone = await restart([]);
     assert.equal(gone.page.data.verdict, null);
     gone.page.onUnload();
-    const late = await new Counter().open(onSelect);
-    late.tt.stored.set("redemption.submissions", [stored]);
-    late.page.onPullDownRefresh();
-    await flush();
-    assert.equal(late.page.data.verdict?.sign, "查", "as after a change of the user");
-    late.page.onUnload();
     mock.timers.setTime((NOW + 7201) * 1000);
     assert.equal((await restart([COUPON])).band, WATCH);
   });
@@ -530,6 +534,7 @@ describe("the dialog before a submission", () => {
       ["it has expired", (counter) => counter.refresh({ expire_time: NOW - 60 }), 1],
       ["it is old", (counter) => counter.wait(65), 1],
       ["redemption is switched off", (counter) => counter.refresh({}, { redeeming: false }), 0],
+      ["a former submission is told", (counter) => counter.tellFormer(), 0],
     ];
     for (const [name, change, expected] of changes) {
       mock.timers.setTime(NOW * 1000);

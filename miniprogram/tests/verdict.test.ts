@@ -157,11 +157,8 @@ describe("the verdict on a coupon", () => {
           const list = { ...listed, problem };
           const config = { api: "", account_id: "7", basePath: "", onSelect: () => {} };
           const { view } = counterView({ list, stores, submissions }, config, "1", now + seconds);
-          assert.match(
-            await rendered("certificate", { ...pages, ...view }),
-            new RegExp(`>${view.verdict?.act}<`),
-            name,
-          );
+          const html = await rendered("certificate", { ...pages, ...view, textSize: problem ? 32 : 24 });
+          assert.match(html, new RegExp(`>${problem ? "小字" : "大字"}<.*>${view.verdict?.act}<`, "s"), name);
           const { cards } = cardsView({ list, stores, submissions }, config, "1", now + seconds);
           await rendered("certificates", { ...pages, ...listView(list, stores, config, now + seconds), ...cards });
         }

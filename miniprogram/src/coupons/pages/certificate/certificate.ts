@@ -103,7 +103,7 @@ Page({
       this.guard();
     }
     this.button = button;
-    if (before !== after && [before, after].some((sign) => sign === "等" || sign === "查")) {
+    if (before !== after && (before === "等" || after === "等")) {
       // A submission has begun or ended: show the band.
       device.scrollToTop();
     }
