@@ -25,6 +25,7 @@ export interface Page {
   retry(): void;
   openCertificate(event: object): void;
   loadMore(): void;
+  resolveProblem(): void;
   onLoad(query: object): void;
   onShow(): void;
   onHide(): void;

@@ -16,6 +16,14 @@ export interface Config {
   help?: string;
   /** What the staff does instead of scanning the customer's Douyin order, as 券详情 says it. */
   counterText?: string;
+  /** A page of your program that shows its licences; the list links it as 资质公示. With a slash in front. */
+  qualificationPage?: string;
+  /**
+   * Called before the first request for a list: ask the customer for a consent here. No list is requested before it has
+   * returned `true`, or a promise of it; that holds until the program is started again. After any other value, and after an
+   * error, the page offers 重试, which calls it again.
+   */
+  beforeLogin?: () => unknown;
   /** With `false`, the pages show no prices: 实付, 门市价. */
   showPrices?: boolean;
   /** What the dialog asks before `onSelect` is called. An empty text: no dialog, because the hook asks itself. */

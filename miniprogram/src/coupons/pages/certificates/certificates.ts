@@ -98,6 +98,10 @@ Page({
     visit.cover(this, `${STORES_PAGE}?over=list`);
   },
 
+  openQualification() {
+    visit.cover(this, settings.qualificationPage || "");
+  },
+
   openCertificate(event: TapEvent) {
     visit.cover(this, `${COUNTER_PAGE}?id=${encodeURIComponent(event.currentTarget.dataset.id || "")}`);
   },

@@ -63,7 +63,7 @@ export function closePage(fail: () => void): void {
 
 function navigationFailed(url: string, reason: unknown, fail: () => void): void {
   const { errMsg = "" } = Object(reason) as { errMsg?: string };
-  warn(`cannot open ${url.split("?")[0]} (basePath of config.ts?) ${errMsg}`);
+  warn(`cannot open ${url.split("?")[0]} (basePath, qualificationPage of config.ts?) ${errMsg}`);
   fail();
 }
 
@@ -177,9 +177,9 @@ export function toast(title: string): void {
   call(host.showToast, { title, icon: "none" });
 }
 
-/** Log an error of the program's hook for its developer. */
-export function logError(error: unknown): void {
-  console.error("onSelect:", error);
+/** Log an error of a function in `config.ts` for its developer. */
+export function logError(name: string, error: unknown): void {
+  console.error(`${name}:`, error);
 }
 
 const warned = new Set<string>();

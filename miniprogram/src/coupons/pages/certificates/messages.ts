@@ -46,6 +46,15 @@ export const UNKNOWN_HELP = "请在抖音「我的订单」中查看这张券是
 const DEFAULT_QUESTION = "核销这张券？请当着店员的面确认。";
 const AGAIN_QUESTION =
   "刚才可能已经核销。先请店长查抖音来客：有记录，就点「取消」；没有记录，才再次核销，否则可能多扣一张（次）。";
+/** `beforeLogin` of `config.ts` has not agreed. */
+export const NO_CONSENT: Problem = {
+  code: "no_consent",
+  status: 0,
+  detail: "需要您同意后，才能查询您的券",
+  action: "retry",
+  retryAfter: 0,
+  requestId: "",
+};
 const NUMBER_LENGTH = 8;
 const MAX_WAIT_SECONDS = 60;
 /** After this many seconds without a response, say so; then offer to retry. */
@@ -214,15 +223,16 @@ export function unusableText(unusable: Unusable): string {
   return texts.length ? `另有 ${texts.join("，")}` : "";
 }
 
-/** `searching`: the client goes on after a part of the list without certificates. */
-export type Waiting = "" | "searching" | "slow" | "late";
+/** `searching`: the client goes on after a part of the list without certificates. `asking`: `beforeLogin` has no answer yet. */
+export type Waiting = "" | "searching" | "slow" | "late" | "asking";
 
-export function waitingText(waiting: Waiting): string {
+export function waitingText(waiting: Waiting, help: string): string {
   const texts = {
     "": "",
     searching: "正在继续查找可用的券…",
     slow: "仍在查询，请稍候…",
     late: "查询时间较长，请稍候或重新查询",
+    asking: help,
   };
   return texts[waiting];
 }

@@ -52,7 +52,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     loading,
     loadingMore: activity === "more",
     slowness: waiting,
-    slownessText: waitingText(waiting),
+    slownessText: waitingText(waiting, helpOf(config)),
     more: canLoadMore(list),
     empty,
     notice: list.notice,
@@ -63,6 +63,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     problemBelow,
     // Under a problem, it would invite refunds at the counter.
     refundable: certificates.length > 0 && !problem,
+    hasQualification: !!config.qualificationPage,
     help: helpOf(config),
   };
 }
@@ -125,7 +126,7 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
             : id && UNKNOWN_HELP,
       loading,
       slowness: list.waiting,
-      slownessText: waitingText(list.waiting),
+      slownessText: waitingText(list.waiting, helpOf(config)),
       problem,
       /** Seconds until the list can be read again. */
       wait: problem ? problem.wait : 0,
@@ -153,7 +154,7 @@ export function storesView(state: StoreState, config: Config, search: string, no
     staleStores: stale,
     loading,
     slowness: waiting,
-    slownessText: waitingText(waiting),
+    slownessText: waitingText(waiting, helpOf(config)),
     canLocate: canLocate(state),
     located: !!position,
     locating: LOCATING_TEXTS[locating],

@@ -8,7 +8,7 @@
 import { createClient, type Outcome, type Pager, type Progress, type StoresOutcome } from "../../client/client";
 import { settings } from "../../configured";
 import * as device from "./device";
-import { waitLeft } from "./messages";
+import { LATE_SECONDS, NO_CONSENT, waitLeft } from "./messages";
 import { certificateOf, INITIAL_STATE, type ListEvent, nextState } from "./state";
 import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeKeyOf, storeTasks } from "./storeState";
 import { storeHeader } from "./stores";
@@ -72,6 +72,8 @@ export const visit = {
   readAt: 0,
   /** Number of changes of the user. */
   user: 0,
+  /** What `beforeLogin` has said since the program was started. */
+  consent: "unasked" as "unasked" | "asked" | "given" | "refused",
   shown: undefined as ShownPage | undefined,
   hidden: undefined as ShownPage | undefined,
   timer: 0,
@@ -261,11 +263,49 @@ export const visit = {
   },
 
   load(event: ListEvent) {
+    if (settings.beforeLogin && this.consent !== "given") {
+      this.update(event);
+      this.askConsent(event.kind === "continued");
+      return;
+    }
     if (event.kind !== "continued" || !this.pager) {
       this.pager = client.listCertificates({ ...this.store(), onProgress: (progress) => this.onProgress(progress) });
     }
     this.update(event);
     this.loadNext(this.pager);
+  },
+
+  /** Call `beforeLogin`, once; after a refusal only if the customer retries. There is no time limit. */
+  askConsent(isRetry: boolean) {
+    device.later(LATE_SECONDS, () => {
+      if (this.consent === "asked") {
+        this.update({ kind: "waited", request: this.list.request, waiting: "asking" });
+      }
+    });
+    if (this.consent === "asked") {
+      return;
+    }
+    if (this.consent === "refused" && !isRetry) {
+      this.refuse();
+      return;
+    }
+    this.consent = "asked";
+    new Promise((resolve) => resolve(settings.beforeLogin?.()))
+      .catch((error) => device.logError("beforeLogin", error))
+      .then((result) => {
+        this.consent = result === true ? "given" : "refused";
+        if (result === true) {
+          this.refresh();
+        } else {
+          this.refuse();
+        }
+      });
+  },
+
+  /** Say that the list is not requested without a consent. */
+  refuse() {
+    device.stopPullDownRefresh();
+    this.update({ kind: "responded", outcome: { kind: "problem", problem: NO_CONSENT }, now: device.epochSeconds() });
   },
 
   /** The client goes on searching, or has found out that another user has logged in. */
@@ -355,7 +395,7 @@ export const visit = {
       .then(
         (result) => stateOf(result, isPromise),
         (error): End => {
-          device.logError(error);
+          device.logError("onSelect", error);
           return "unknown";
         },
       )

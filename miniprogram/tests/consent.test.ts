@@ -1,0 +1,95 @@
+/** Tests of `beforeLogin` and `qualificationPage`, from `dist`. They need no sandbox. */
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, mock, test } from "node:test";
+import type { Config } from "../src/coupons/settings";
+import { FakeTt, flush, STORE } from "./fake-tt";
+import { openPage, type Page, start } from "./pages";
+
+beforeEach(() => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  mock.method(console, "error", () => {});
+});
+afterEach(() => {
+  mock.timers.reset();
+  mock.restoreAll();
+});
+
+/** A phone with the list on its screen. */
+async function open(settings: Partial<Config>) {
+  const urls: string[] = [];
+  const tt = Object.assign(new FakeTt(), { navigateTo: ({ url }: { url: string }) => urls.push(url) });
+  const visit = start(tt, { help: "请到前台", ...settings });
+  const page = openPage("certificates", { poi_id: STORE.poi_id }) as Page & { openQualification(): void };
+  await flush();
+  return { tt, visit, page, urls };
+}
+
+describe("a program that asks before the login", () => {
+  test("requests no list, whatever happens meanwhile, until it has the customer's yes; then it does not ask again", async () => {
+    const answers: ((answer: unknown) => void)[] = [];
+    const { tt, visit, page } = await open({
+      beforeLogin: () => new Promise((resolve) => answers.push(resolve)),
+    });
+    page.onPullDownRefresh();
+    page.onHide();
+    page.onShow();
+    page.loadMore();
+    visit.updateStores({ kind: "picked", poiId: "6602", now: 0 });
+    await flush();
+    assert.deepEqual([answers.length, tt.logins, tt.sent, page.data.loading], [1, 0, [], true]);
+    mock.timers.tick(6000);
+    assert.equal(page.data.slownessText, "请到前台");
+    mock.timers.tick(3_600_000);
+    assert.deepEqual([page.data.problem, page.data.loading], [null, true]);
+    answers[0]?.(true);
+    await flush();
+    assert.deepEqual(tt.sent.length, 1);
+    assert.equal(page.data.usable[0]?.id, "lin");
+    page.onPullDownRefresh();
+    await flush();
+    assert.deepEqual([tt.sent.length, answers.length], [2, 1]);
+  });
+
+  const refusals: [name: string, answer: () => unknown][] = [
+    ["false", () => false],
+    ["nothing", () => undefined],
+    ["another value", async () => ({ confirm: true })],
+    ["a rejection", () => Promise.reject(new Error("no"))],
+    [
+      "an error",
+      () => {
+        throw new Error("no");
+      },
+    ],
+  ];
+  for (const [name, answer] of refusals) {
+    test(`takes ${name} for a no, and asks again only after 重试`, async () => {
+      let calls = 0;
+      const { tt, visit, page } = await open({
+        beforeLogin: () => {
+          calls += 1;
+          return calls === 2 || answer();
+        },
+      });
+      const { problem } = page.data;
+      const texts = [problem?.text, problem?.button, problem?.help];
+      assert.deepEqual(texts, ["需要您同意后，才能查询您的券", "重试", "仍无法解决？请到前台"]);
+      page.onPullDownRefresh();
+      visit.updateStores({ kind: "picked", poiId: "6602", now: 0 });
+      await flush();
+      assert.deepEqual([calls, tt.logins, tt.sent, page.data.problem?.button], [1, 0, [], "重试"]);
+      page.resolveProblem();
+      await flush();
+      assert.deepEqual([calls, tt.sent.length, page.data.problem], [2, 1, null]);
+    });
+  }
+});
+
+test("the list links the page with the program's licences, if it has one", async () => {
+  assert.equal((await open({})).page.data.hasQualification, false);
+  const { page, urls } = await open({ qualificationPage: "/pages/licences/licences" });
+  assert.equal(page.data.hasQualification, true);
+  page.openQualification();
+  assert.deepEqual(urls, ["/pages/licences/licences"]);
+});
