@@ -1,8 +1,9 @@
 /**
  * Mock of Douyin's `tt` API, built on fetch and the mock platform. The preview and the client's tests use it.
  *
- * It has the functions that this mini-program calls, and behaves like Douyin where that is unusual: `success` is called
- * for every status, a body that is not JSON arrives as text, storage returns copies.
+ * It has the functions that this mini-program calls and those that a hook is likely to call (docs/mini-program.md lists
+ * them). It behaves like Douyin where that is unusual: `success` is called for every status, a body that is not JSON arrives
+ * as text, storage returns copies.
  */
 
 import type * as tt from "@douyin-microapp/typings/types/api";
@@ -29,8 +30,15 @@ export interface PhoneOptions {
   position?: { latitude: number; longitude: number };
   onCall?: (call: Call) => void;
   onLogin?: () => void;
-  /** Called with the text of tt.showToast. */
+  /** Whether logins and requests fail. */
+  isOffline?: () => boolean;
+  /** Change the body of a response. */
+  changeBody?: (body: unknown) => unknown;
+  /** Return why a request without a response has failed, if that is known. */
+  explainFailure?: (url: string) => Promise<string>;
+  /** Called with the text of tt.showToast or tt.showLoading; empty when it is hidden. */
   onToast?: (text: string) => void;
+  onLoading?: (text: string) => void;
   /** Show tt.showModal's dialog, and resolve to whether it was confirmed. Without it, the dialog is confirmed. */
   onModal?: (texts: ModalTexts) => Promise<boolean>;
   onStopPullDownRefresh?: () => void;
@@ -53,13 +61,29 @@ export type MockTt = Pick<
   | "openSetting"
   | "setClipboardData"
   | "showToast"
+  | "hideToast"
+  | "showLoading"
+  | "hideLoading"
   | "showModal"
+  | "checkSession"
+  | "canIUse"
+  | "vibrateShort"
   | "setKeepScreenOn"
   | "makePhoneCall"
   | "stopPullDownRefresh"
   | "pageScrollTo"
 >;
 
+type Callbacks = { success?: (result: never) => void; complete?: (result: never) => void } | undefined;
+
+/** Call back as a function of tt that has succeeded. */
+function succeed(name: string, options: Callbacks, result: object = {}): void {
+  const answer = { errMsg: `${name}:ok`, ...result } as never;
+  options?.success?.(answer);
+  options?.complete?.(answer);
+}
+
+const OFFLINE = "network unavailable";
 const LOCATION_SETTING = "douyin.scope.userLocation";
 
 /** Create the `tt` of one phone. */
@@ -76,7 +100,7 @@ export function createMockTt(phone: PhoneOptions): MockTt {
       phone.onLogin?.();
       issueCode(phone).then(
         (code) => options.success?.({ errMsg: "login:ok", code, anonymousCode: "anonymous", isLogin: true }),
-        () => options.fail?.({ errMsg: "login:fail auth deny" }),
+        () => options.fail?.({ errMsg: `login:fail ${phone.isOffline?.() ? OFFLINE : "auth deny"}` }),
       );
     },
     request: (options: Parameters<typeof tt.request>[0]) => request(options, phone),
@@ -99,18 +123,35 @@ export function createMockTt(phone: PhoneOptions): MockTt {
     // The user changes nothing.
     openSetting: ({ success }: Parameters<typeof tt.openSetting>[0]) =>
       success?.(authSetting() as unknown as Parameters<NonNullable<typeof success>>[0]),
-    setClipboardData: ({ success }: Parameters<typeof tt.setClipboardData>[0]) =>
-      success?.({ errMsg: "setClipboardData:ok" }),
-    showToast: ({ title }: Parameters<typeof tt.showToast>[0]) => phone.onToast?.(title),
+    setClipboardData: (options: Callbacks) => succeed("setClipboardData", options),
+    showToast: (options: Parameters<typeof tt.showToast>[0]) => {
+      phone.onToast?.(options.title);
+      succeed("showToast", options);
+    },
+    hideToast: (options: Callbacks) => {
+      phone.onToast?.("");
+      succeed("hideToast", options);
+    },
+    showLoading: (options: Parameters<typeof tt.showLoading>[0]) => {
+      phone.onLoading?.(options.title);
+      succeed("showLoading", options);
+    },
+    hideLoading: (options: Callbacks) => {
+      phone.onLoading?.("");
+      succeed("hideLoading", options);
+    },
+    checkSession: (options: Callbacks) => succeed("checkSession", options),
+    canIUse: () => true,
+    vibrateShort: (options: Callbacks) => succeed("vibrateShort", options),
     showModal: ({ success, ...texts }: Parameters<typeof tt.showModal>[0]) => {
       const answer = phone.onModal ? phone.onModal(texts as ModalTexts) : Promise.resolve(true);
       answer.then((confirm) => success?.({ errMsg: "showModal:ok", confirm, cancel: !confirm }));
     },
     setKeepScreenOn: () => {},
-    makePhoneCall: ({ success }: Parameters<typeof tt.makePhoneCall>[0]) => success?.({ errMsg: "makePhoneCall:ok" }),
-    stopPullDownRefresh: ({ success }: Parameters<typeof tt.stopPullDownRefresh>[0]) => {
+    makePhoneCall: (options: Callbacks) => succeed("makePhoneCall", options),
+    stopPullDownRefresh: (options: Callbacks) => {
       phone.onStopPullDownRefresh?.();
-      success?.({ errMsg: "stopPullDownRefresh:ok" });
+      succeed("stopPullDownRefresh", options);
     },
     pageScrollTo: ({ scrollTop }: Parameters<typeof tt.pageScrollTo>[0]) => phone.onScroll?.(scrollTop),
   };
@@ -119,6 +160,9 @@ export function createMockTt(phone: PhoneOptions): MockTt {
 }
 
 async function issueCode(phone: PhoneOptions): Promise<string> {
+  if (phone.isOffline?.()) {
+    throw new Error(OFFLINE);
+  }
   const body = JSON.stringify({ app_id: phone.appId, customer: phone.customer });
   const response = await fetch(`${phone.sandboxUrl}/_sandbox/codes`, { method: "POST", body });
   if (!response.ok) {
@@ -138,18 +182,25 @@ function request(options: Parameters<typeof tt.request>[0], phone: PhoneOptions)
     let response: Response;
     let text: string;
     try {
+      if (phone.isOffline?.()) {
+        throw new Error(OFFLINE);
+      }
       const init: RequestInit = { method, headers: header as Record<string, string>, signal: controller.signal };
       response = await fetch(url, data === undefined ? init : { ...init, body: JSON.stringify(data) });
       text = await response.text();
     } catch (error) {
-      const reason = controller.signal.aborted ? String((controller.signal.reason as Error).message) : String(error);
+      const known = controller.signal.aborted
+        ? (controller.signal.reason as Error).message
+        : await phone.explainFailure?.(url);
+      const reason = known || String(error);
       report(0, reason);
       fail?.({ errMsg: `request:fail ${reason}` });
       return;
     } finally {
       clearTimeout(timer);
     }
-    const body = parseBody(text);
+    const parsed = parseBody(text);
+    const body = phone.changeBody ? phone.changeBody(parsed) : parsed;
     report(response.status, body);
     // Change the case of the names (fetch has lower case), so that the client must ignore it.
     const headers: Record<string, string> = {};

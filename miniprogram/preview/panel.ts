@@ -84,6 +84,14 @@ const FAULTS: Fault[] = [
   },
 ];
 
+/** Switches of the phone, which reads them from the storage; their labels. */
+const SWITCHES = {
+  offline: "断网",
+  gone: "券详情里的券（在列表中：第一张）不再出现",
+  fewer: "次卡少一次",
+  later: "手机时间快 12 分钟",
+};
+
 const phone = element<HTMLIFrameElement>("phone");
 const customer = element<HTMLSelectElement>("customer");
 const store = element<HTMLSelectElement>("store");
@@ -108,6 +116,7 @@ async function start(): Promise<void> {
     store.append(group);
   }
   store.append(new Option("不存在的商家", ids("unknown")));
+  element("switches").append(...Object.entries(SWITCHES).map(([name, label]) => phoneSwitch(name, label)));
   element("faults").append(...FAULTS.map(faultSwitch));
   showSituation();
   element("open").addEventListener("click", () => element("panel").classList.add("open"));
@@ -125,6 +134,9 @@ async function start(): Promise<void> {
   });
   element("reset").addEventListener("click", async () => {
     sessionStorage.clear();
+    for (const box of document.querySelectorAll<HTMLInputElement>("#switches input")) {
+      box.checked = false;
+    }
     await loadPhone();
   });
   await updateFaults();
@@ -158,6 +170,20 @@ async function switchMerchant(): Promise<void> {
 /** Say what the chosen customer has bought. */
 function showSituation(): void {
   element("situation").textContent = situations.get(customer.value) ?? "需要先登录抖音";
+}
+
+function phoneSwitch(name: string, label: string): HTMLElement {
+  const key = `switch.${name}`;
+  const node = document.createElement("label");
+  node.className = "switch";
+  const box = document.createElement("input");
+  box.type = "checkbox";
+  box.checked = sessionStorage.getItem(key) !== null;
+  box.addEventListener("change", () =>
+    box.checked ? sessionStorage.setItem(key, "") : sessionStorage.removeItem(key),
+  );
+  node.append(box, textElement("span", label));
+  return node;
 }
 
 function faultSwitch({ name, customer: shownBy = ANY_CUSTOMER, expect, rule }: Fault): HTMLElement {

@@ -9,6 +9,7 @@
  */
 
 import { createApp, reactive } from "vue";
+import type { Certificate } from "../src/coupons/client/client";
 import type { Config } from "../src/coupons/settings";
 import { createMockTt, type MockTt, type ModalTexts } from "./mock-tt";
 import { stylesOf, templateOf } from "./ttml";
@@ -24,6 +25,24 @@ interface Program {
 // biome-ignore lint/suspicious/noExplicitAny: a page may have members of any type
 type Page = Record<string, any>;
 
+interface AppSettings {
+  pages: string[];
+  subPackages?: { root: string; pages: string[] }[];
+  /** Douyin takes both spellings. */
+  subpackages?: { root: string; pages: string[] }[];
+}
+
+interface NavigateOptions {
+  url: string;
+  success?: (result: object) => void;
+  fail?: (reason: object) => void;
+}
+
+/** 券详情 in the folder. */
+const COUNTER = "pages/certificate/certificate";
+const PAGES = ["certificates/certificates", "certificate/certificate", "stores/stores"];
+/** What the panel's switch adds to the phone's clock. */
+const CLOCK_SHIFT_MS = 12 * 60_000;
 const PULL_DISTANCE_PX = 60;
 /** Douyin's default for `onReachBottomDistance`. */
 const REACH_BOTTOM_PX = 50;
@@ -49,6 +68,9 @@ const query = new URLSearchParams(location.search);
 const stack: OpenPage[] = [];
 
 interface OpenPage {
+  /** Its path in the program, and its parameters. */
+  path: string;
+  query: Record<string, string>;
   page: Page;
   /** The page on the screen, with its styles. Only the shown page is part of the document. */
   element: HTMLElement;
@@ -63,11 +85,11 @@ async function start(): Promise<void> {
   const file = Object.keys(program.files).find((path) => /(^|\/)coupons\/config\.js$/.test(path)) as string;
   const folder = file.replace("config.js", "");
   const app = JSON.parse(readFile(program, "app.json"));
+  const pages = pagesOf(app);
   const definitions = new Map<string, Page>();
   const running: Page = {};
   let loading = "";
-  const open = (url: string) => {
-    const [path = "", search] = url.replace(/^\//, "").split("?");
+  const open = (path: string, search = "") => {
     loading = path;
     require(`${path}.js`);
     const definition = definitions.get(path);
@@ -86,16 +108,26 @@ async function start(): Promise<void> {
     };
     openPage(definition, path, program, omit, settings, Object.fromEntries(new URLSearchParams(search)));
   };
+  /** Open a page after `leave`. As in Douyin, a path without a slash in front is relative to the page that is shown. */
+  const navigate = (name: string, leave: () => void) => (options: NavigateOptions) => {
+    const [relative = "", search] = options.url.split("?");
+    const path = resolve(relative, shownPage().path);
+    if (!pages.includes(path)) {
+      const errMsg = `${name}:fail ${path} is not in app.json (pages, subPackages)`;
+      logError(errMsg);
+      options.fail?.({ errMsg });
+      return;
+    }
+    leave();
+    open(path, search);
+    options.success?.({ errMsg: `${name}:ok` });
+  };
   const navigation = {
-    navigateTo: ({ url }: { url: string }) => {
+    navigateTo: navigate("navigateTo", () => {
       cover(shownPage());
       history.pushState(stack.length + 1, "");
-      open(url);
-    },
-    redirectTo: ({ url }: { url: string }) => {
-      close();
-      open(url);
-    },
+    }),
+    redirectTo: navigate("redirectTo", close),
     navigateBack: () => history.back(),
   };
   Object.assign(globalThis, {
@@ -106,6 +138,7 @@ async function start(): Promise<void> {
   });
   const require = moduleLoader(program);
   const { config } = require(file) as { config: Config };
+  check(file, folder, config, pages);
   config.api = `${location.origin}/api`;
   config.appId = program.app_id;
   config.account_id = program.account_id;
@@ -132,7 +165,28 @@ async function start(): Promise<void> {
   document.head.append(styleOf(program, "app.ttss"));
   listen();
   history.replaceState(1, "");
-  open(`${app.pages[0]}?${query}`);
+  open(app.pages[0], `${query}`);
+}
+
+/** Return the paths of all pages of the program. */
+function pagesOf(app: AppSettings): string[] {
+  const packages = app.subPackages ?? app.subpackages ?? [];
+  return [
+    ...app.pages,
+    ...packages.flatMap(({ root, pages }) => pages.map((page) => `${root.replace(/\/$/, "")}/${page}`)),
+  ];
+}
+
+/** Refuse settings with which pages of the folder could not be opened in Douyin. */
+function check(file: string, folder: string, { basePath }: Config, pages: string[]): void {
+  const expected = `/${folder.replace(/\/$/, "")}`;
+  if (basePath !== expected) {
+    throw new Error(`${file}: basePath must be "${expected}", but is "${basePath}"`);
+  }
+  const missing = PAGES.map((page) => `${folder}pages/${page}`).filter((path) => !pages.includes(path));
+  if (missing.length) {
+    throw new Error(`app.json lacks ${missing.join(", ")} (pages, subPackages)`);
+  }
 }
 
 function mockTt(appId: string) {
@@ -145,11 +199,64 @@ function mockTt(appId: string) {
     storage: storageOf(customer),
     fontSize: (16 * Number(query.get("text") ?? 100)) / 100,
     ...(latitude && longitude ? { position: { latitude, longitude } } : {}),
+    isOffline: () => isSwitchedOn("offline"),
+    changeBody,
+    explainFailure,
     onToast: showToast,
+    onLoading: showLoading,
     onModal: showDialog,
     onScroll: (scrollTop) => scrollTo(0, scrollTop),
     onStopPullDownRefresh: () => document.body.classList.remove("refreshing"),
   });
+}
+
+/** Whether a switch of the panel is on. The panel stores it, so that it applies at once and after a reload. */
+function isSwitchedOn(name: string): boolean {
+  return sessionStorage.getItem(`switch.${name}`) !== null;
+}
+
+/** Return a body without the coupon of 券详情, or with one use of each times card fewer, if the panel's switches say so. */
+function changeBody(body: unknown): unknown {
+  const { list } = (body ?? {}) as { list?: unknown };
+  if (list) {
+    return { ...(body as object), list: changeBody(list) };
+  }
+  const { certificates } = (body ?? {}) as { certificates?: Certificate[] };
+  if (!certificates) {
+    return body;
+  }
+  const id = stack.find(({ path }) => path.endsWith(COUNTER))?.query.id ?? certificates[0]?.certificate_id;
+  const changed = certificates
+    .filter(({ certificate_id }) => !isSwitchedOn("gone") || certificate_id !== id)
+    .map((certificate) => (isSwitchedOn("fewer") && certificate.times ? withFewerUses(certificate) : certificate));
+  return { ...(body as object), certificates: changed };
+}
+
+function withFewerUses({ times = {}, ...rest }: Certificate): Certificate {
+  const { usable, usable_serials } = times;
+  const fewer = usable === undefined ? {} : { usable: Math.max(0, usable - 1) };
+  return { ...rest, times: { ...times, ...fewer, ...(usable_serials && { usable_serials: usable_serials.slice(1) }) } };
+}
+
+/** Name what only a browser asks for: another host must allow this page to read its responses. */
+async function explainFailure(url: string): Promise<string> {
+  const { origin } = new URL(url, location.href);
+  const isUp = () =>
+    fetch(origin, { mode: "no-cors" }).then(
+      () => true,
+      () => false,
+    );
+  if (origin === location.origin || !(await isUp())) {
+    return "";
+  }
+  const reason = `${origin} sends no CORS headers, so this browser hides its response. In Douyin, none are needed`;
+  logError(reason);
+  return reason;
+}
+
+function logError(text: string): void {
+  // biome-ignore lint/suspicious/noConsole: for the developer of the other program
+  console.error(`preview: ${text}`);
 }
 
 /** Return what the chosen host has of `tt`. */
@@ -166,6 +273,10 @@ function storageOf(customer: string): Pick<Storage, "getItem" | "setItem" | "rem
     setItem: (key, value) => sessionStorage.setItem(keyOf(key), value),
     removeItem: (key) => sessionStorage.removeItem(keyOf(key)),
   };
+}
+
+function showLoading(text: string): void {
+  (document.getElementById("loading") as HTMLElement).textContent = text;
 }
 
 function showToast(text: string): void {
@@ -216,7 +327,7 @@ function openPage(
   program: Program,
   omit: (what: string) => void,
   settings: OpenPage["settings"],
-  query: object,
+  query: OpenPage["query"],
 ): void {
   const data = reactive(structuredClone(definition.data ?? {}));
   const page: Page = {
@@ -237,7 +348,7 @@ function openPage(
   const element = document.createElement("div");
   view.mount(element);
   element.append(styleOf(program, `${path}.ttss`));
-  stack.push({ page, element, settings, scrollTop: 0 });
+  stack.push({ path, query, page, element, settings, scrollTop: 0 });
   page.onLoad?.(query);
   if (stack.at(-1)?.page === page) {
     show(stack.at(-1) as OpenPage);
@@ -348,6 +459,9 @@ function readFile(program: Program, path: string): string {
   }
   return text;
 }
+
+const { now } = Date;
+Date.now = () => now() + (isSwitchedOn("later") ? CLOCK_SHIFT_MS : 0);
 
 start().catch((error) => {
   (document.getElementById("page") as HTMLElement).textContent = String(error);

@@ -4,8 +4,10 @@
 """
 
 import contextlib
+import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,19 @@ def test_a_host_with_login_request_storage_and_navigation_shows_everything(phone
     expect(phone.page.locator(".coupons")).to_have_css("font-size", "20px")
 
 
+HOST_APP = {
+    "pages": ["pages/stores/stores"],
+    "subPackages": [
+        {
+            "root": "shop",
+            "pages": [
+                f"coupons/pages/{page}"
+                for page in ("certificates/certificates", "certificate/certificate", "stores/stores")
+            ],
+        }
+    ],
+    "window": {"navigationBarTitleText": "首页"},
+}
 HOST_PAGE = """Page({
   data: { entry: getApp().entry },
   open() { tt.navigateTo({ url: "/shop/coupons/pages/certificates/certificates?poi_id=6601" }); },
@@ -205,7 +220,7 @@ def host_program(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixtu
     classes = ", ".join(sorted({f".{name}" for name in re.findall(r"\.coupons-([\w-]+)", styles)}))
     assert ".title, " in classes
     files = {
-        "app.json": '{"pages": ["pages/stores/stores"], "window": {"navigationBarTitleText": "首页"}}',
+        "app.json": json.dumps(HOST_APP),
         "app.js": "App({ onLaunch() { this.entry = '我的券' } });",
         "app.ttss": f"{HOST_STYLES} {classes} {{ display: none; color: red }}",
         "config.js": "exports.config = { name: 'host' };",
@@ -264,6 +279,41 @@ def test_the_folder_works_in_another_program(phone: Phone, deployed: stack.Stack
         phone.button("切换门店").click()
         phone.button("四季小馆·徐家汇店").click()
         expect(phone.store).to_have_text("四季小馆·徐家汇店")
+
+
+def test_settings_that_douyin_would_not_open_are_refused(phone: Phone, deployed: stack.Stack, tmp_path: Path) -> None:
+    program = shutil.copytree(preview.DIST_FOLDER, tmp_path / "dist")
+    app, config = program / "app.json", program / "coupons" / "config.js"
+    right = {file: file.read_text("utf-8") for file in (app, config)}
+    counter = "coupons/pages/certificate/certificate"
+    for file, old, new, message in (
+        (config, '"/coupons"', '"coupons"', 'basePath must be "/coupons", but is "coupons"'),
+        (app, f'"{counter}",', "", f"app.json lacks {counter}"),
+    ):
+        assert old in right[file]
+        file.write_text(right[file].replace(old, new), "utf-8")
+        with run_program(phone, deployed, program):
+            phone.open()
+            expect(phone.page.locator("#page")).to_contain_text(message)
+            assert message in phone.errors.pop()
+        file.write_text(right[file], "utf-8")
+
+
+def test_the_guide_lists_the_functions_of_tt(phone: Phone) -> None:
+    phone.open()
+    functions = set(phone.page.evaluate("Object.keys(tt)"))
+    for guide in ("mini-program.md", "mini-program.zh-CN.md"):
+        [listed] = re.findall(
+            r"^- `tt` .*?(?=\n- )", (ROOT / "docs" / guide).read_text("utf-8"), re.DOTALL | re.MULTILINE
+        )
+        assert set(re.findall(r"`(\w+)`", listed)) - {"tt"} == functions
+
+
+def test_a_host_without_cors_is_named(phone: Phone) -> None:
+    phone.open()
+    request = "(url) => new Promise((fail) => tt.request({ url, success: fail, fail }))"
+    answer = phone.page.evaluate(request, f"{phone.platform_url}/_sandbox/world")
+    assert answer["errMsg"].startswith(f"request:fail {phone.platform_url} sends no CORS headers")
 
 
 def test_the_customisation_of_the_guide(phone: Phone, deployed: stack.Stack, tmp_path: Path) -> None:
@@ -333,6 +383,7 @@ def test_the_panel_switches_customer_store_faults_hook_and_merchant(browser: Bro
     panel.on("pageerror", lambda error: errors.append(str(error)))
     panel.goto(preview_url)
     expect(phone.locator(".coupons-item")).to_have_count(7)
+
     panel.get_by_label("进入的门店").select_option(label="四季小馆·徐家汇店")
     expect(phone.locator(".coupons-item")).to_have_count(8)
     panel.get_by_label("顾客").select_option(label="吴空")
@@ -345,6 +396,22 @@ def test_the_panel_switches_customer_store_faults_hook_and_merchant(browser: Bro
     panel.get_by_label("商家未授权 (2119005)").uncheck()
     panel.get_by_label("顾客").select_option(label="林小满")
     expect(panel.locator("#situation")).to_contain_text("几乎每种券各一张")
+
+    refresh, cards = panel.get_by_role("button", name="下拉刷新"), phone.locator(".coupons-item")
+    for switch, shown, count in (("断网", "网络不给力", 7), ("次卡少一次", "剩余 6 次", 7), ("不再出现", "", 6)):
+        panel.get_by_label(switch).check()
+        refresh.click()
+        expect(phone.get_by_text(shown).first).to_be_visible()
+        expect(cards).to_have_count(count)
+        panel.get_by_label(switch).uncheck()
+        refresh.click()
+        expect(cards).to_have_count(7)
+        if shown:
+            expect(phone.get_by_text(shown)).to_have_count(0)
+    panel.get_by_label("快 12 分钟").check()
+    assert phone.locator("page").evaluate("Date.now()") > time.time() * 1000 + 700_000
+    panel.get_by_label("快 12 分钟").uncheck()
+
     panel.get_by_label("config.ts 的 onSelect").select_option(label="结果为 false：没有提交")
     expect(phone.get_by_role("button", name="去使用").first).to_be_visible()
     try:
