@@ -12,6 +12,9 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # For `command || $(HINT)`, after what pip, npm or apt have said themselves.
 HINT = { echo "If a registry cannot be reached: PIP_INDEX_URL, npm_config_registry and PLAYWRIGHT_DOWNLOAD_HOST name mirrors," \
 	"https_proxy and http_proxy a proxy." >&2; exit 2; }
+# $(call patiently,WORDS,COMMAND): from the tenth second on, say every ten seconds what is being done.
+patiently = { while sleep 10 > /dev/null 2>&1; do echo "  still $(1)"; done & ticker=$$!; $(2); status=$$?; \
+	kill $$ticker; wait $$ticker 2> /dev/null; [ $$status = 0 ]; }
 NODE_VERSION = $(shell node --version 2>/dev/null)
 # Compiled modules are kept, whatever the environment says: the tests start hundreds of Python processes.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
@@ -26,7 +29,8 @@ SOURCES := app.py chalicelib infra redeemctl sandbox
 help:
 	@echo "make demo         run the whole service on this machine and show a customer's list"
 	@echo "make serve        the same, and keep it running with the sample page in a browser (needs node);"
-	@echo "                  PORT=8080: on fixed ports, 8080 to 8082; PROGRAM=<folder>: your own built mini-program"
+	@echo "                  PORT=8080: on fixed ports, 8080 to 8082; PROGRAM=<folder>: your own built mini-program;"
+	@echo "                  HOST=0.0.0.0: also for other devices"
 	@echo "make test         everything (needs node; installs a Chromium where there is none)"
 	@echo "make check        after an edit: format, lint, types, unit tests (40 s)"
 	@echo "make miniprogram  build the sample mini-program for Douyin's IDE: miniprogram/dist (needs node)"
@@ -71,10 +75,10 @@ $(INSTALLED): requirements.txt requirements-bundle.txt requirements-dev.txt cons
 	@echo "installing into $(VENV) (a minute the first time)"
 	@[ -e $@ ] || rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python $(PIP_INSTALL) --no-compile -r requirements-dev.txt || $(HINT)
+	@$(call patiently,installing packages,$(BIN)/python $(PIP_INSTALL) --no-compile -r requirements-dev.txt) || $(HINT)
 	@$(BIN)/python $(PIP_INSTALL) --no-deps --editable . || $(HINT)
-	@$(BIN)/python -m infra.bundle --vendor || $(HINT)
-	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib
+	@$(call patiently,installing packages,$(BIN)/python -m infra.bundle --vendor) || $(HINT)
+	@$(call patiently,compiling the packages,$(BIN)/python -m compileall -q -j 0 $(VENV)/lib)
 	@touch $@
 
 $(LAMBDA_INSTALLED): constraints.txt | python
@@ -90,7 +94,7 @@ bundle: build/.bundled-$(PYTHON_VERSION)
 build/.bundled-$(PYTHON_VERSION): $(INSTALLED) requirements-bundle.txt infra/bundle.py infra/sdkdata.py app.py \
 		$(shell find chalicelib -not -path '*/__pycache__*')
 	@echo "building the Lambda bundle"
-	@$(BIN)/python -m infra.bundle || $(HINT)
+	@$(call patiently,building the Lambda bundle,$(BIN)/python -m infra.bundle) || $(HINT)
 	@mkdir -p build && rm -f build/.bundled-* && touch $@
 
 # npm's own record of what it installed is the stamp.
@@ -101,14 +105,14 @@ miniprogram: miniprogram/build/.built
 
 $(MODULES): miniprogram/package.json miniprogram/package-lock.json | node
 	@echo "installing into miniprogram/node_modules"
-	@npm --prefix miniprogram --loglevel=error ci || $(HINT)
+	@$(call patiently,installing packages,npm --prefix miniprogram --loglevel=error ci) || $(HINT)
 	@touch $@
 
 miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/preview -type f) miniprogram/tsconfig.json \
 		miniprogram/tsconfig.client.json miniprogram/client-package.mjs chalicelib/__init__.py
 	@echo "building the mini-program"
 	@rm -rf miniprogram/dist miniprogram/build
-	@$(NPM) run build && touch $@
+	@$(call patiently,building the mini-program,$(NPM) run build) && touch $@
 	@echo "written: miniprogram/dist"
 
 # $(call flags,NAMES): the option of each variable that is set and does not mean no, such as --dry-run for DRY_RUN.
@@ -137,8 +141,10 @@ destroy: stage $(INSTALLED)
 demo: bundle
 	@$(BIN)/python -m sandbox.demo
 
+# Some shells export a variable HOST of their own: only that of the command counts.
 serve: node bundle miniprogram
-	@$(BIN)/python -m sandbox.demo --serve $(if $(PORT),--port $(PORT)) $(if $(PROGRAM),--program "$(PROGRAM)")
+	@$(BIN)/python -m sandbox.demo --serve $(if $(PORT),--port $(PORT)) $(if $(PROGRAM),--program "$(PROGRAM)") \
+	  $(if $(findstring command,$(origin HOST)),--host "$(HOST)")
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

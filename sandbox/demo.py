@@ -1,6 +1,7 @@
 """`make demo`: start the sandbox, deploy, and print a customer's coupons. `make serve`: keep the sandbox running."""
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -18,9 +19,10 @@ from sandbox.aws import REGION
 from sandbox.gateway import certificates_url
 from sandbox.preview import DIST_FOLDER, check_program
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID, SampleData
-from sandbox.stack import API_FUNCTION, Process, Stack, create_login_code, run_preview, run_stack
+from sandbox.stack import API_FUNCTION, LOCALHOST, Process, Stack, create_login_code, run_preview, run_stack
 
 _CHINA = timezone(timedelta(hours=8))
+_USUAL_PORT = 8000
 _LAST_PORT = 65535
 _POLL_SECONDS = 0.5
 _KIND_LABELS = {"groupon": "团购券", "voucher": "代金券", "times_card": "次卡", "other": ""}
@@ -33,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", action="store_true", help="keep running until Ctrl-C")
     parser.add_argument("--port", type=int, help="port of the preview; the next two are the mock platform's and AWS's")
+    parser.add_argument("--host", default=LOCALHOST, help="address of this machine on which the preview listens")
     parser.add_argument("--program", type=check_program, default=DIST_FOLDER, help="folder of a built mini-program")
     arguments = parser.parse_args()
     ports = choose_ports(arguments.port)
@@ -48,22 +51,24 @@ def main() -> None:
         data = sample_data.load()
         print_certificates(stack, data)
         if arguments.serve:
-            with run_preview(stack, arguments.program, ports[0]) as preview:
+            with run_preview(stack, arguments.program, ports[0], arguments.host) as preview:
                 print_instructions(stack, data, preview.url)
                 wait_for_end({"preview": preview, "mock platform": stack.platform, "emulated AWS": stack.aws})
         console.print("Next: make serve (the same, with the sample page in a browser; needs Node.js)", highlight=False)
 
 
 def choose_ports(first: int | None) -> tuple[int | None, int | None, int | None]:
-    """Return the ports of preview, mock platform and emulated AWS; None: any. Exits if one is in use."""
+    """Return the ports of preview, mock platform and emulated AWS; None: any. Exits if one of `first` is in use."""
     if first is None:
+        with contextlib.suppress(OSError), socket.create_server((LOCALHOST, _USUAL_PORT)):
+            return _USUAL_PORT, None, None
         return None, None, None
     ports = first, first + 1, first + 2
     if not 1 <= first <= _LAST_PORT - 2:
         raise SystemExit(f"PORT must be between 1 and {_LAST_PORT - 2}")
     for port in ports:
         try:
-            with socket.create_server(("127.0.0.1", port)):
+            with socket.create_server((LOCALHOST, port)):
                 pass
         except OSError as error:
             reason = os.strerror(error.errno or 0)
@@ -108,8 +113,7 @@ def print_instructions(stack: Stack, data: SampleData, preview_url: str) -> None
     sandbox, api = f"{stack.platform.url}/_sandbox", stack.api_url
     code_request = f'{{"app_id":"{APP_ID}","customer":"{CUSTOMER}"}}'
     fault = '{"kind":"code","call":"query_user_certificates","code":2100004,"times":4}'
-    lines = f"""Mini-program  {preview_url}  (open in a browser)
-API           {stack.api_url}
+    lines = f"""API           {stack.api_url}
 Mock platform {stack.platform.url}
 Emulated AWS  {stack.aws.url}
 
@@ -129,7 +133,9 @@ aws logs tail /aws/lambda/{API_FUNCTION}   # the log, with the AWS CLI
 
 # Let the next list fail: error 2100004 (system busy), also in its three retries. Then list again
 curl -s {sandbox}/faults -d '{fault}'
-"""
+
+# Open the mini-program in a browser
+{preview_url}"""
     # print, not console.print: rich would wrap and color the commands.
     print(lines, flush=True)
 

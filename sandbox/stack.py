@@ -39,20 +39,23 @@ from sandbox.sample_data import SampleData
 STAGE = "dev"
 API_FUNCTION = f"douyin-redemption-{STAGE}"
 RENEWAL_FUNCTION = f"{API_FUNCTION}-refresh_tokens"
+LOCALHOST = "127.0.0.1"
+ALL_INTERFACES = "0.0.0.0"  # noqa: S104 (only on request)
 _START_SECONDS = 60.0
 
 
 @dataclass
 class Process:
-    """A running server of the sandbox on 127.0.0.1."""
+    """A running server of the sandbox."""
 
     port: int
     popen: subprocess.Popen[bytes]
+    host: str = LOCALHOST
 
     @property
     def url(self) -> str:
         """The server's base URL."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
 
 @dataclass
@@ -98,15 +101,18 @@ def run_stack(
         yield stack
 
 
-def run_preview(stack: Stack, program: Path, port: int | None = None) -> contextlib.AbstractContextManager[Process]:
-    """Serve the preview of a built mini-program for a running sandbox."""
+def run_preview(
+    stack: Stack, program: Path, port: int | None = None, host: str = LOCALHOST
+) -> contextlib.AbstractContextManager[Process]:
+    """Serve the preview of a built mini-program for a running sandbox; `host` is the address on which it listens."""
     arguments = ("--api", stack.api_url, "--platform", stack.platform.url, "--aws", stack.aws.url)
-    return run_server("sandbox.preview", *arguments, "--program", str(program), port=port)
+    local = LOCALHOST if host == ALL_INTERFACES else host
+    return run_server("sandbox.preview", *arguments, "--program", str(program), "--host", host, port=port, host=local)
 
 
 @contextlib.contextmanager
-def run_server(module: str, *arguments: str, port: int | None = None) -> Iterator[Process]:
-    """Run a server module on a port, by default a free one; stops at the end of the block.
+def run_server(module: str, *arguments: str, port: int | None = None, host: str = LOCALHOST) -> Iterator[Process]:
+    """Run a server module on a port, by default a free one; stops at the end of the block. `host`: where it is reached.
 
     Raises RuntimeError if it does not start.
     """
@@ -114,8 +120,9 @@ def run_server(module: str, *arguments: str, port: int | None = None) -> Iterato
     command = [sys.executable, "-m", module, "--port", str(port), *arguments]
     popen = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
     try:
-        _wait_for_port(port, popen)
-        yield Process(port, popen)
+        process = Process(port, popen, host)
+        _wait_for_port(process)
+        yield process
     finally:
         popen.terminate()
         try:
@@ -126,18 +133,19 @@ def run_server(module: str, *arguments: str, port: int | None = None) -> Iterato
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that is not in use."""
+    """Return a local port that is not in use."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((LOCALHOST, 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_for_port(port: int, popen: subprocess.Popen[bytes]) -> None:
+def _wait_for_port(process: Process) -> None:
+    port, popen = process.port, process.popen
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if popen.poll() is not None:
             raise RuntimeError(f"{popen.args!r} exited with status {popen.returncode}")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection((process.host, port), timeout=1):
             return
         time.sleep(0.05)
     raise RuntimeError(f"{popen.args!r} does not listen on port {port} after {_START_SECONDS:g} s")

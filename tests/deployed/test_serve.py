@@ -23,15 +23,16 @@ def ports() -> int:
     pytest.fail("no free ports")
 
 
-def test_the_sandbox_has_fixed_ports_until_it_is_stopped(ports: int) -> None:
-    command = [sys.executable, "-m", "sandbox.demo", "--serve", "--port", str(ports)]
+def test_the_sandbox_has_fixed_ports_and_ends_with_its_url_until_it_is_stopped(ports: int) -> None:
+    command = [sys.executable, "-m", "sandbox.demo", "--serve", "--port", str(ports), "--host", "localhost"]
+    url = f"http://localhost:{ports}"
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        assert any("The sandbox is running" in line for line in process.stdout)
-        requests.get(f"http://127.0.0.1:{ports}/", timeout=60).raise_for_status()
+        assert any(line.rstrip() == url for line in process.stdout)
+        requests.get(url, timeout=60).raise_for_status()
         requests.get(f"http://127.0.0.1:{ports + 1}/_sandbox/world", timeout=60).raise_for_status()
     finally:
         process.terminate()
-        process.communicate(timeout=120)
-    assert process.returncode == 0
+        rest, _ = process.communicate(timeout=120)
+    assert (process.returncode, rest) == (0, "")
