@@ -869,7 +869,7 @@ test("what seems to be wrong in the settings is said once on the console", async
     [
       "coupons: account_id of config.ts is empty",
       "coupons: tt.request: request:fail url not in domain list",
-      "coupons: cannot open /cupons/pages/certificate/certificate (basePath of config.ts?) navigateTo:fail not found",
+      "coupons: cannot open /cupons/pages/certificate/certificate (basePath, qualificationPage of config.ts?) navigateTo:fail not found",
     ],
   );
 });

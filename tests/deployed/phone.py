@@ -116,8 +116,13 @@ class Phone:
 
     @property
     def band(self) -> Locator:
-        """The verdict in the counter view."""
+        """The verdict in the counter view: sign, act and reason."""
         return self.ticket.locator(".coupons-band")
+
+    def expect_sign(self, sign: str, text: str = "") -> None:
+        """Wait until the band of the counter view has this sign, and this text in its act or reason."""
+        expect(self.band.locator(".coupons-sign")).to_have_text(sign)
+        expect(self.band).to_contain_text(text)
 
     def redeem(self, label: str = "立即核销") -> None:
         """Tap the button of the counter view when taps count, and confirm the dialog."""
@@ -145,13 +150,9 @@ class Phone:
         return self.page.get_by_role("button", name=name, exact=exact)
 
     def cut_texts(self) -> list[str]:
-        """Return the texts that are wider than their place, or that need horizontal scrolling.
-
-        The store's name ends with an ellipsis in the counter view.
-        """
+        """Return the texts that are wider than their place, or that need horizontal scrolling."""
         cut: list[str] = self.page.evaluate(
             """() => [document.documentElement, ...document.querySelectorAll("view, text, button, input")]
-                .filter((e) => !e.matches(".coupons-counter .coupons-store"))
                 .filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline")
                 .map((e) => e.textContent)"""
         )

@@ -11,7 +11,6 @@ from playwright.sync_api import Page, Route, expect
 from sandbox import stack
 from sandbox.sample_data import (
     CUSTOMER,
-    CUSTOMER_WITH_LOCKED_COUPONS,
     CUSTOMER_WITH_MANY_COUPONS,
     CUSTOMER_WITH_UNUSUAL_DATES,
     CUSTOMER_WITHOUT_COUPONS,
@@ -66,24 +65,6 @@ def opened_list(phone: Phone) -> None:
     expect(phone.page.locator(".coupons-member")).to_have_count(3)
 
 
-def numbered(phone: Phone) -> None:
-    """Two coupons of one order, without a code."""
-    phone.open("chen")
-    phone.card("50元代金券").locator(".coupons-card").click()
-    expect(phone.page.locator(".coupons-member").first).to_contain_text("本单已查到 2 张，这是第 1 张")
-
-
-def numbered_counter(phone: Phone) -> None:
-    numbered(phone)
-    phone.page.locator(".coupons-member .coupons-card").last.click()
-    expect(phone.ticket).to_contain_text("本单已查到 2 张，这是第 2 张")
-
-
-def only_locked(phone: Phone) -> None:
-    opened("使用前请核对", CUSTOMER_WITH_LOCKED_COUPONS)(phone)
-    expect(phone.page.get_by_text("本店暂无可用的券")).to_have_count(0)
-
-
 def remembered(phone: Phone) -> None:
     stores(phone)
     phone.choices.first.click()
@@ -111,28 +92,22 @@ def last_day(phone: Phone) -> None:
     phone.show_certificate(LONG_TITLE)
 
 
-def locked(phone: Phone) -> None:
-    phone.open(hook="1")
-    phone.page.locator(".coupons-muted .coupons-card").first.click()
-    expect(phone.ticket).to_be_visible()
-
-
-def judged(text: str, hours: tuple[str, str] | None = None, **fields: int) -> Callable[[Phone], None]:
-    """The counter view of a coupon with these hours and times (seconds from now), on 2026-12-03 at 16:07 in China."""
+def judged(hook: str, text: str, hours: tuple[str, str] | None = None, **fields: Any) -> Callable[[Phone], None]:
+    """The counter view of a coupon with these hours and fields, on 2026-12-03 at 16:07 in China."""
 
     def show(phone: Phone) -> None:
         [entry, *_] = read_purchases(CUSTOMER)
         coupon = entry["order"]["certificates"][0]
-        coupon.update({name: NOW + seconds for name, seconds in fields.items()})
+        coupon.update(fields)
         if hours:
             ranges = [dict(zip(("start_time", "end_time"), hours, strict=True))]
             off_peak = {"has_off_peak_discount": True, "off_peak_time": {"daily_time_range_list": ranges}}
             coupon["off_peak_discount_detail"] = off_peak
         phone.page.clock.set_fixed_time(NOW)
         with phone.purchases(CUSTOMER, [entry]):
-            phone.open(hook="1")
+            phone.open(hook=hook)
             phone.show_certificate("双人套餐")
-            expect(phone.band).to_contain_text(text)
+            phone.expect_sign("扫", text)
 
     return show
 
@@ -146,7 +121,7 @@ def selected(hook: str, text: str, seconds: int = 0, *, gone: bool = False) -> C
         phone.show_certificate("双人套餐")
         with phone.purchases(CUSTOMER, []) if gone else contextlib.nullcontext():
             phone.redeem()
-            expect(phone.band).to_have_class("coupons-band coupons-" + {"1": "done", "runs": "busy"}.get(hook, "check"))
+            phone.expect_sign("等" if hook == "runs" else "查")
             for due in (3, 7, 20):
                 if seconds >= due:
                     phone.page.clock.run_for(due * 1000)
@@ -156,6 +131,37 @@ def selected(hook: str, text: str, seconds: int = 0, *, gone: bool = False) -> C
                 expect(phone.button("再次核销")).to_be_visible()
 
     return show
+
+
+def busy_other(phone: Phone) -> None:
+    """Another coupon while the hook runs."""
+    selected("runs", "正在提交")(phone)
+    phone.page.go_back()
+    phone.show_certificate("100元代金券")
+    phone.expect_sign("等", "另一张券正在提交")
+
+
+def other_store(phone: Phone) -> None:
+    """A coupon that was submitted in another store."""
+    selected("1", "已提交")(phone)
+    phone.page.go_back()
+    phone.button("切换门店").click()
+    phone.button("四季小馆·徐家汇店").click()
+    phone.show_certificate("双人套餐")
+    phone.expect_sign("查", "请那家店查")
+
+
+def switched_off_later(phone: Phone) -> None:
+    """A coupon that was submitted before the merchant has switched redemption off."""
+    selected("1", "已提交")(phone)
+
+    def switch(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, json={**response.json(), "redeeming": False})
+
+    phone.page.route("**/certificates", switch)
+    phone.come_back()
+    phone.expect_sign("查", "查不到，才扫码")
 
 
 def asked(phone: Phone) -> None:
@@ -173,44 +179,36 @@ def used_once(phone: Phone) -> None:
     phone.open(hook="1")
     phone.show_certificate("午市拿铁十次卡")
     phone.redeem()
-    expect(phone.band).to_contain_text("已提交")
+    phone.expect_sign("查", "已提交")
     entries = read_purchases(CUSTOMER)
     card = entries[1]["order"]["certificates"][0]["times_card_info"]
     card.update(usable_times=6, used_times_serial_nums=[1, 2, 4])
     with phone.purchases(CUSTOMER, entries):
         phone.page.clock.run_for(3000)
-        expect(phone.band).to_contain_text("剩余次数 7 次 → 6 次")
-
-
-def switched_off(phone: Phone) -> None:
-    """The counter view while the merchant has switched redemption off."""
-
-    def switch(route: Route) -> None:
-        response = route.fetch()
-        body = response.json()
-        body["list"].update(notice="核销系统故障，请出示抖音订单", redeeming=False)
-        route.fulfill(response=response, json=body)
-
-    phone.page.route("**/sessions", switch)
-    phone.open(hook="1")
-    phone.show_certificate("双人套餐")
-    expect(phone.page.get_by_text("核销系统故障")).to_be_visible()
+        phone.expect_sign("查", "已用 1 次，剩 6 次")
+        expect(phone.button("再用一次")).to_be_visible()
 
 
 def submitted_list(phone: Phone) -> None:
     """The list with a coupon that was submitted, an off-peak deal and a locked coupon."""
     selected("1", "已提交")(phone)
     phone.button("查看其他券").click()
-    expect(phone.card("双人套餐")).to_contain_text("已提交")
+    expect(phone.card("双人套餐")).to_contain_text("先查核销记录")
 
 
-def stale_counter(phone: Phone) -> None:
-    phone.page.clock.set_fixed_time(NOW)
-    phone.open(hook="1")
-    phone.show_certificate("双人套餐")
-    phone.page.context.set_offline(True)
-    phone.come_back()
-    expect(phone.button("重新查询")).to_be_visible()
+def stale_counter(hook: str, seconds: int = 0) -> Callable[[Phone], None]:
+    """The counter view some seconds after an update has failed."""
+
+    def show(phone: Phone) -> None:
+        phone.page.clock.install(time=NOW)
+        phone.open(hook=hook)
+        phone.show_certificate("双人套餐")
+        phone.page.context.set_offline(True)
+        phone.come_back()
+        phone.page.clock.run_for(seconds * 1000)
+        phone.expect_sign("扫", "扫不了：先重新查询" if seconds else "不影响扫码")
+
+    return show
 
 
 def searched(phone: Phone) -> None:
@@ -243,13 +241,6 @@ def loading(phone: Phone) -> None:
     expect(phone.page.locator(".coupons-skeleton")).to_be_visible()
     phone.page.clock.fast_forward(6000)
     expect(phone.page.get_by_text("查询时间较长，请稍候或重新查询")).to_be_visible()
-
-
-def limited(phone: Phone) -> None:
-    """The notice of a problem that can be retried later."""
-    phone.refuse("rate_limited")
-    phone.open()
-    expect(phone.notice).to_be_visible()
 
 
 def failed_second_page(phone: Phone) -> None:
@@ -296,41 +287,44 @@ def found_stores(phone: Phone) -> None:
     expect(phone.choices).to_have_count(5)
 
 
+LOCK: dict[str, Any] = {"lock_info_extra": {"lock_status": 1, "lock_scene": 1}}
 STATES: dict[str, Callable[[Phone], None]] = {
     "list": long_list,
     "group": opened_list,
-    "only-locked": only_locked,
     "loading": loading,
     "empty": opened("本店暂无可用的券", CUSTOMER_WITHOUT_COUPONS),
     "searched": searched,
     "offline": stale,
-    "limited": limited,
     "login": opened("登录", ""),
     "failed-second-page": failed_second_page,
     "stores-distance": stores_by_distance,
     "stores-no-position": stores_refused,
     "stores-found": found_stores,
-    "counter": counter("午市拿铁十次卡"),
     "counter-last-day": last_day,
     "counter-gone": gone,
-    "counter-order": numbered_counter,
     "counter-remembered": remembered_counter,
     "counter-text": counter("双人套餐", counter="请到收银台报手机号"),
-    "usable": counter("双人套餐", hook="1"),
+    "scan": counter("午市拿铁十次卡"),
+    "scan-expired": judged("", "今天 16:06 已到期", expire_time=NOW - 60),
+    "scan-locked": judged("", "可能在退款或转赠中", **LOCK),
+    "scan-some-days": counter("下午茶错峰套餐"),
+    "scan-stale": stale_counter(""),
+    "scan-submitted": switched_off_later,
+    "tap": counter("双人套餐", hook="1"),
+    "tap-some-days": counter("下午茶错峰套餐", hook="1"),
+    "tap-hours": judged("1", "现在 16:07，今天 17:00 起可用", ("17:00", "02:00")),
+    "tap-locked": judged("1", "可能在退款或转赠中", **LOCK),
+    "tap-stale": stale_counter("1"),
+    "tap-old": stale_counter("1", 300),
     "dialog": asked,
-    "busy": selected("runs", "… 处理中，请等待，不要再点"),
-    "done": selected("1", "✓ 12.03 16:07 已提交"),
-    "done-gone": selected("1", "已提交，已不在可用券中", 3, gone=True),
-    "done-listed": selected("1", "已提交，抖音仍显示可用", 3),
-    "again": selected("1", "已提交，抖音仍显示可用", LAST_READ_SECONDS),
+    "busy": selected("runs", "正在提交"),
+    "busy-other": busy_other,
+    "done": selected("1", "已提交"),
+    "done-gone": selected("1", "已不在可用券中", 3, gone=True),
+    "again": selected("1", "抖音仍显示可用", LAST_READ_SECONDS),
     "done-times": used_once,
-    "failed": selected("fails", "! 未能确认是否核销"),
-    "locked": locked,
-    "expired": judged("! 今天 16:06 已到期", expire_time=-60),
-    "stale": stale_counter,
-    "outside-hours": judged("! 现在 16:07，今天 17:00 起可用", ("17:00", "02:00")),
-    "some-days": counter("下午茶错峰套餐", hook="1"),
-    "switched-off": switched_off,
+    "failed": selected("fails", "未能确认是否核销"),
+    "other-store": other_store,
     "list-of-verdicts": submitted_list,
 }
 """How each state is reached."""
@@ -401,27 +395,19 @@ def test_a_picture_of_the_documentation_is_written(phone: Phone, name: str) -> N
     phone.page.screenshot(path=SCREENSHOTS / "docs" / f"mini-program-{name}.png", animations="disabled")
 
 
-STAFF_CARD = {
-    "order": counter("双人套餐"),
-    "usable": STATES["usable"],
-    "check": STATES["stale"],
-    "not-now": STATES["outside-hours"],
-    "locked": STATES["locked"],
-    "running": STATES["busy"],
-    "submitted": STATES["done"],
-    "unconfirmed": STATES["failed"],
-    "gone": STATES["done-gone"],
-    "still": STATES["done-listed"],
+BANDS = {
+    "scan": STATES["scan"],
+    "tap-scan": STATES["tap-stale"],
+    "tap-tap": STATES["tap"],
+    "tap-wait": STATES["busy"],
+    "tap-look": STATES["done"],
 }
-"""The pictures of docs/staff-card.zh-CN.md: what the staff looks for, without the rest of the page."""
+"""The pictures of the staff's papers: bands, without the rest of the page. They are printed 87 mm wide (330 px)."""
 
 
 @pytest.mark.skipif(not IS_PICTURED, reason="only make screenshots writes pictures")
-@pytest.mark.parametrize("name", STAFF_CARD)
-def test_a_picture_of_the_staff_card_is_written(phone: Phone, name: str) -> None:
-    phone.page.set_viewport_size({"width": 320, "height": 640})
-    STAFF_CARD[name](phone)
-    phone.page.locator(".coupons").evaluate("(e) => { e.style.fontSize = '12px' }")
-    phone.page.add_style_tag(content=".coupons .coupons-next { display: none }")
-    shown = phone.page.locator(".coupons-heading") if name == "order" else phone.band
-    shown.screenshot(path=SCREENSHOTS / "docs" / f"staff-card-{name}.png", animations="disabled")
+@pytest.mark.parametrize("name", BANDS)
+def test_a_picture_of_the_papers_is_written(phone: Phone, name: str) -> None:
+    phone.page.set_viewport_size({"width": 360, "height": 640})
+    BANDS[name](phone)
+    phone.band.screenshot(path=SCREENSHOTS / "docs" / f"staff-card-{name}.png", animations="disabled")
