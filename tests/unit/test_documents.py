@@ -18,7 +18,10 @@ DOCUMENTS = sorted(
     path for folder in (".", "docs", "sandbox", "miniprogram/src/**") for path in ROOT.glob(f"{folder}/*.md")
 )
 CHINESE = [path for path in DOCUMENTS if "zh-CN" in path.name]
-PAPERS = {f"{name}.zh-CN.md" for name in ("ask-douyin", "pilot", "privacy", "review", "staff-card")}
+PAPERS = {
+    f"{name}.zh-CN.md"
+    for name in ("ask-douyin", "manager-card", "pilot", "privacy", "review", "staff-card", "staff-card-tap")
+}
 
 
 def anchors(document: Path) -> set[str]:
