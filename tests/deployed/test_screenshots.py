@@ -402,12 +402,12 @@ BANDS = {
     "tap-wait": STATES["busy"],
     "tap-look": STATES["done"],
 }
-"""The pictures of the staff's papers: bands, without the rest of the page. They are printed 87 mm wide (330 px)."""
+"""The pictures of the staff's papers: bands, without the rest of the page. They are printed 97 mm wide (368 px)."""
 
 
 @pytest.mark.skipif(not IS_PICTURED, reason="only make screenshots writes pictures")
 @pytest.mark.parametrize("name", BANDS)
 def test_a_picture_of_the_papers_is_written(phone: Phone, name: str) -> None:
-    phone.page.set_viewport_size({"width": 360, "height": 640})
+    phone.page.set_viewport_size({"width": 400, "height": 640})
     BANDS[name](phone)
     phone.band.screenshot(path=SCREENSHOTS / "docs" / f"staff-card-{name}.png", animations="disabled")
