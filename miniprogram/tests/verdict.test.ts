@@ -74,6 +74,7 @@ const DIRECT = "扫 直接扫抖音订单里的二维码，不用等";
 const WATCH = "点 看着顾客点「立即核销」";
 const WAIT = "等 请等待，不要再点";
 const CHECK = "查 先查核销记录，查到才算核销";
+const ELSEWHERE = "查 请那家店查核销记录";
 const TAPPED = "16:07 在「人民广场店」点的";
 const PLAIN = "刚才点过的，先查核销记录；本页不能当券";
 const NOT_LISTED = { certificates: [], former: [COUPON] };
@@ -115,7 +116,7 @@ const rows: [string, Situation, act: string, reason: string, use: Use, scan?: [a
   ["submitted", { submission: SUBMITTED }, CHECK, `${TAPPED}，已提交，还没有结果。不要再点、再扫`, "no", [CHECK, `${TAPPED}，已提交，还没有结果。查不到，才扫码`]],
   ["unknown", { submission: {} }, CHECK, `${TAPPED}，未能确认是否核销，还没有结果`, "no", [CHECK, ""]],
   ["left", { submission: { state: "left" } }, CHECK, `${TAPPED}，还没有结果。不要再点、再扫`, "no", [CHECK, ""]],
-  ["gone", { submission: { ...SUBMITTED, ...seen() } }, CHECK, `${TAPPED}，已提交，已不在可用券中（16:08）`, "no", [CHECK, `${TAPPED}，已提交，已不在可用券中（16:08）。查不到，才扫码`]],
+  ["gone", { submission: { ...SUBMITTED, ...seen() } }, CHECK, `${TAPPED}，已提交，已不在可用券中（16:08）。查不到，叫店长`, "no", [CHECK, `${TAPPED}，已提交，已不在可用券中（16:08）。查不到，才扫码`]],
   ["listed", { submission: LISTED }, CHECK, `${TAPPED}，已提交，抖音仍显示可用（16:08）。不要再点、再扫`, "no", [CHECK, ""]],
   ["listed at last", { submission: { ...LISTED, lastRead: 5 } }, CHECK, `${TAPPED}，已提交，抖音仍显示可用（16:08）。查不到，叫店长`, "again", [CHECK, `${TAPPED}，已提交，抖音仍显示可用（16:08）。查不到，才扫码`]],
   ["listed at last, another one runs", { submission: { ...LISTED, lastRead: 5 }, other: RUNNING }, CHECK, `${TAPPED}，已提交`, "no", [CHECK, ""]],
@@ -127,8 +128,8 @@ const rows: [string, Situation, act: string, reason: string, use: Use, scan?: [a
   ["two hours after the tap", { submission: FEWER, now: NOW + 2 * HOUR - 1 }, CHECK, "16:07 那一笔", "more", [CHECK, ""]],
   ["later", { submission: FEWER, now: NOW + 2 * HOUR }, WATCH, PLAIN, "yes", [SCAN, ""]],
   ["on the next day", { submission: { at: MIDNIGHT - 1 }, now: MIDNIGHT + HOUR }, CHECK, "12.03 23:59 在「人民广场店」点的", "no", [CHECK, ""]],
-  ["in another store", { submission: { ...LISTED, lastRead: 5, store: "7/6602" } }, CHECK, `${TAPPED}，请那家店查`, "no", [CHECK, `${TAPPED}，请那家店查。查不到，才扫码`]],
-  ["in another store without a name", { submission: { ...FEWER, store: "7/6602", storeName: "" } }, CHECK, "16:07 在另一家门店点的，请那家店查", "no", [CHECK, ""]],
+  ["in another store", { submission: { ...LISTED, lastRead: 5, store: "7/6602" } }, ELSEWHERE, `${TAPPED}，请那家店查`, "no", [ELSEWHERE, `${TAPPED}，请那家店查。查不到，才扫码`]],
+  ["in another store without a name", { submission: { ...FEWER, store: "7/6602", storeName: "" } }, ELSEWHERE, "16:07 在另一家门店点的，请那家店查", "no", [ELSEWHERE, ""]],
 ];
 
 describe("the verdict on a coupon", () => {

@@ -182,11 +182,11 @@ describe("the counter view", () => {
     assert.deepEqual(words, []);
   });
 
-  test("after a submission refers the customer to the order, as without a coupon; while the hook runs, to nothing", () => {
-    const unknown = "请在抖音「我的订单」中查看这张券是否已使用";
-    assert.equal(view(LISTED, { state: "unknown" }, REDEEMS).help, unknown);
-    assert.equal(view({ ...LISTED, certificates: [] }).help, unknown);
-    assert.equal(view(LISTED, {}, { ...REDEEMS, help: "请打电话" }).help, "");
+  test("refers the customer to the order without a coupon, to the shop's help after a submission, to nothing before its end", () => {
+    const redeems = { ...REDEEMS, help: "请打电话" };
+    assert.equal(view({ ...LISTED, certificates: [] }).help, "请在抖音「我的订单」中查看这张券是否已使用");
+    assert.equal(view(LISTED, { state: "unknown" }, redeems).help, "请打电话");
+    assert.equal(view(LISTED, {}, redeems).help, "");
   });
 
   test("says if nobody has chosen the store today", () => {

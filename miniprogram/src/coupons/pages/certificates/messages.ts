@@ -40,7 +40,7 @@ const BUTTONS: { [action in NoticeAction]: string } = {
 
 /** What a customer does when the page cannot help, unless `config.ts` says it. */
 export const DEFAULT_HELP = "您的券仍在抖音「我的订单」中，可在那里打开并出示给店员";
-/** After a submission whose result is unknown: the coupon may be used. */
+/** Of a coupon that is no longer listed: it may be used. */
 export const UNKNOWN_HELP = "请在抖音「我的订单」中查看这张券是否已使用";
 /** What 券详情 asks before a submission, unless `config.ts` says it. */
 const DEFAULT_QUESTION = "核销这张券？请当着店员的面确认。";

@@ -61,6 +61,7 @@ const SCAN = "扫抖音订单里的二维码";
 const LOCKED = "可能在退款或转赠中";
 const CHANGE = "换一张券";
 const LATER = "到时间再用，或换一张券";
+const CALL = "。查不到，叫店长";
 const STATES: { [state in Submission["state"]]?: string } = { submitted: "，已提交", unknown: "，未能确认是否核销" };
 const NONE = { why: "", group: "", use: "no", canRetry: false } as const;
 
@@ -152,16 +153,17 @@ function submittedRow(submission: Submission, canSubmit: boolean, shop: Shop, no
   const place = storeName && `在「${storeName}」`;
   const used = usedSince(submission);
   const submits = canSubmit && !!certificateOf(list, id);
+  const isHere = submission.store === store;
   const row = (known: string, next: string, use: Use = "no", why = known): Row => ({
     ...NONE,
     sign: "查",
-    act: "先查核销记录，查到才算核销",
+    act: isHere ? "先查核销记录，查到才算核销" : "请那家店查核销记录",
     reason: known + (redeems ? next : `。查不到${counterText ? `：${counterText}` : "，才扫码"}`),
     why,
     group: "待查核销记录",
     use,
   });
-  if (submission.store !== store) {
+  if (!isHere) {
     return row(`${time} ${place || "在另一家门店"}点的，请那家店查`, "");
   }
   if (used) {
@@ -171,11 +173,11 @@ function submittedRow(submission: Submission, canSubmit: boolean, shop: Shop, no
   }
   const known = `${time} ${place}点的${STATES[state] || ""}`;
   if (seen && !seen.certificate) {
-    return row(`${known}，已不在可用券中（${clockText(seen.at, now)}）`, "");
+    return row(`${known}，已不在可用券中（${clockText(seen.at, now)}）`, CALL);
   }
   const listed = `${known}，${seen ? `抖音仍显示可用（${clockText(seen.at, now)}）` : "还没有结果"}`;
   if (submits && isStillListed(submission)) {
-    return row(listed, "。查不到，叫店长", "again");
+    return row(listed, CALL, "again");
   }
   // No list will be read by itself any more.
   const canRetry = redeems && lastRead < Infinity && list.activity === "idle";

@@ -116,14 +116,8 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
       steps: sign === "扫" && !shop.counterText ? stepsOf(title) : null,
       dialog: dialogOf(title, header.store, config.question, why, use),
       notice: list.notice,
-      // A certificate that is not listed, or was submitted, may be used. Nobody is sent away while the hook runs.
-      help: loading
-        ? helpOf(config)
-        : sign === "等"
-          ? ""
-          : sign && sign !== "查"
-            ? config.help || ""
-            : id && UNKNOWN_HELP,
+      // Nobody is sent away while the hook runs. A certificate that is not listed may be used.
+      help: loading ? helpOf(config) : sign === "等" ? "" : sign ? config.help || "" : id && UNKNOWN_HELP,
       loading,
       slowness: list.waiting,
       slownessText: waitingText(list.waiting, helpOf(config)),
