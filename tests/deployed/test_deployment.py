@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from infra import api_gateway, bundle, deploy, smoke
+from infra import api_gateway, bundle, chalice_config, deploy, smoke
 from infra.comparison import Target, expected_functions
 from infra.stage_settings import StageError, read_stage_settings
 from sandbox import stack
@@ -63,8 +63,9 @@ def test_another_region_than_that_of_the_settings_stops_the_deployment_before_an
 
 def test_an_app_that_cannot_be_imported_stops_the_deployment_before_any_change(cloud: Cloud) -> None:
     clone, before = cloud.clone(), len(cloud.proxy.calls)
-    (clone / "chalicelib" / "merchants.py").write_text("import nowhere\n")
-    with pytest.raises(StageError, match=r"^chalicelib/merchants\.py, line 1: ModuleNotFoundError"):
+    with zipfile.ZipFile(bundle.current_archive(clone), "w") as packed:
+        packed.writestr("app.py", "import nowhere\n")
+    with pytest.raises(StageError, match=r"^app\.py, line 1: ModuleNotFoundError"):
         cloud.deploy(clone)
     assert [call.operation for call in cloud.proxy.calls[before:] if not call.operation.startswith(READING)] == []
 
@@ -194,7 +195,7 @@ def test_what_the_stack_has_lost_is_named_after_the_functions_are_deployed(cloud
 
 def test_the_smoke_test_names_each_defect_and_a_deployment_repairs_it(cloud: Cloud) -> None:
     clone = cloud.clone()
-    cloud.deploy(clone)
+    chalice_config.write(clone)
     target = Target(cloud.account, clone, STAGE, read_stage_settings(clone, STAGE))
     build = bundle.read_build(bundle.current_archive(clone))
     check = functools.partial(smoke.check, cloud.account, STAGE, expected_functions(target), build)
