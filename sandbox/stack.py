@@ -40,7 +40,7 @@ STAGE = "dev"
 API_FUNCTION = f"douyin-redemption-{STAGE}"
 RENEWAL_FUNCTION = f"{API_FUNCTION}-refresh_tokens"
 LOCALHOST = "127.0.0.1"
-ALL_INTERFACES = "0.0.0.0"  # noqa: S104 # nosec B104 (only with HOST=0.0.0.0)
+ALL_INTERFACES = "0.0.0.0"  # noqa: S104 # nosec B104
 _START_SECONDS = 60.0
 
 
