@@ -100,5 +100,8 @@ def _read(response: requests.Response, max_bytes: int) -> bytes:
     while chunk := response.raw.read1(BUFFER_BYTES, decode_content=True):
         body += chunk
         if len(body) > max_bytes:
-            raise errors.UpstreamMalformedError("too_large")
+            if response.status_code == 200:
+                raise errors.UpstreamMalformedError("too_large")
+            # The status decides.
+            return b""
     return bytes(body)

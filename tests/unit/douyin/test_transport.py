@@ -135,6 +135,13 @@ def test_a_body_is_read_up_to_its_limit(size: int, is_too_large: bool, is_compre
     assert adapter.raw.closed, "the rest is not read"
 
 
+def test_a_response_whose_body_is_too_large_is_judged_by_its_status() -> None:
+    adapter = Adapter(b"<html>" * 1000, 429, {"Retry-After": "30"})
+    response = send(adapter)
+    assert (response.status, response.headers["retry-after"], response.body) == (429, "30", b"")
+    assert adapter.raw.closed, "the rest is not read"
+
+
 @pytest.mark.parametrize(
     ("error", "error_type", "reason"),
     [
