@@ -97,5 +97,5 @@ class LoginHandler:
         if app_secret:
             return self.douyin.login(app_id, app_secret, code, context)
         # When the platform refuses a token, it has not used the code up. Without another token, it is not sent again.
-        token = self.tokens.of_request(app_id, context)
+        token = self.tokens.get_request_token(app_id, context)
         return token.use(lambda access_token: self.douyin.login_with_token(app_id, access_token, code, context))

@@ -91,7 +91,7 @@ class CertificateLister:
         merchant, found = self._take(prefetched, selection.account_id, context)
         merchant.check_access(session.app_id, selection.poi_id)
         self.rate_limits.check(merchant.app_id)
-        token = self.tokens.of_request(merchant.token_id, context, found)
+        token = self.tokens.get_request_token(merchant.token_id, context, found)
         query = CertificatesQuery(selection, session.open_id, merchant.life_account_id)
         fetcher = PageFetcher(query, token, self.douyin, context.cancellable())
         try:

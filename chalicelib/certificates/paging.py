@@ -90,12 +90,10 @@ def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int,
 
 def advance(start: Cursor, pages: list[Page]) -> Cursor:
     """Return the position after `pages`, which begin at `start`."""
-    received = start.received
+    received = start.received + sum(page.size for page in pages)
     empty_pages = start.empty_pages
     for page in pages:
-        is_empty = not page.size and not page.hidden
-        received += page.size
-        empty_pages = empty_pages + 1 if is_empty else 0
+        empty_pages = 0 if page.size or page.hidden else empty_pages + 1
     # The total may differ between pages: the largest counts. The best evidence is a page with certificates, then the
     # response before. A page without certificates never changes a known total: its query may have failed.
     totals = [(1, start.total), *((2 if page.size else 0, page.total) for page in pages)]

@@ -109,9 +109,9 @@ class TokenProvider:
             self.cached[token_id] = msgspec.structs.replace(cached, begun=begun)
             return cached.row.access_token
 
-    def of_request(self, token_id: str, context: RequestContext, found: SeenRow = NOTHING_SEEN) -> "RequestToken":
-        """Return what `get` returns, for all calls of a request."""
-        return RequestToken(self.get(token_id, context, found), lambda used: self.replace(token_id, used, context))
+    def get_request_token(self, token_id: str, context: RequestContext, seen: SeenRow = NOTHING_SEEN) -> "RequestToken":
+        """Return what `get` returns, for a login or for all pages of a list."""
+        return RequestToken(self.get(token_id, context, seen), lambda refused: self.replace(token_id, refused, context))
 
     def get_existing(self, token_id: str, context: RequestContext) -> SeenRow:
         """Return the cached token, or that of the row, which may have expired or be missing. Never mints.
@@ -242,17 +242,19 @@ def decide(seen: SeenRow, wanted: Wanted, now: Moment, seconds_left: float, *, m
 
 
 class RequestToken:
-    """A token that all calls of a request use, replaced once if the platform refuses it. Thread-safe.
+    """A token for a login, or for all pages of a list. Replaced once if the platform refuses it. Thread-safe.
 
-    `replace` returns another token than the refused one. An aborted call does not end it: what was minted must be
+    `obtain_other` returns another token than the refused one. An aborted call does not end it: what was minted must be
     stored.
     """
 
-    def __init__(self, token: str, replace: Callable[[str], str]) -> None:
+    def __init__(self, token: str, obtain_other: Callable[[str], str]) -> None:
         self._token = token
-        self._find_other = replace
+        self._obtain_other = obtain_other
         self._lock = threading.Lock()
-        self._error: errors.RedemptionError | None = None
+        self._was_tried = False
+        #: Why there will be no other token.
+        self._failure: errors.RedemptionError | None = None
 
     def use(self, call: Callable[[str], T]) -> T:
         """Return what `call` returns for the token, or for another one if the platform refuses it.
@@ -269,22 +271,23 @@ class RequestToken:
                 self._replace(token, refusal)
 
     def close(self) -> None:
-        """Wait for a replacement in progress, and begin none later: Lambda freezes the instance after the response."""
+        """Wait for a replacement in progress, and start none later: Lambda freezes the instance after the response."""
         with self._lock:
-            self._error = self._error or errors.DeadlineExceededError("budget")
+            self._failure = self._failure or errors.DeadlineExceededError("budget")
 
     def _replace(self, refused: str, refusal: errors.TokenRefusedError) -> None:
         """Replace a refused token, unless another call has. It is tried once."""
         with self._lock:
             if self._token != refused:
                 return
-            if self._error is None:
-                self._error = errors.TokenUnavailableError("refused again, and a request renews only once")
+            if not self._was_tried and self._failure is None:
+                self._was_tried = True
                 try:
-                    self._token = self._find_other(refused)
+                    self._token = self._obtain_other(refused)
                     return
                 except errors.RedemptionError as error:
-                    self._error = error
-            if isinstance(self._error, errors.TokenUnavailableError) and not self._error.evidence.has_code:
-                self._error.evidence = refusal.evidence
-            raise self._error
+                    self._failure = error
+                    if isinstance(error, errors.TokenUnavailableError) and not error.evidence.has_code:
+                        self._failure = errors.TokenUnavailableError(error.reason, refusal.evidence)
+            refused_again = errors.TokenUnavailableError("refused again; it is replaced only once", refusal.evidence)
+            raise self._failure or refused_again

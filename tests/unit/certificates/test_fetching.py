@@ -44,7 +44,7 @@ class Request:
     def fetcher(self) -> PageFetcher:
         return PageFetcher(
             QUERY,
-            self.tokens.of_request("tokens", self.context),
+            self.tokens.get_request_token("tokens", self.context),
             self.douyin,
             self.context.cancellable(),
         )
