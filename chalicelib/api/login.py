@@ -62,7 +62,7 @@ class LoginHandler:
         UpstreamMalformedError for an open_id that is too long or reserved, and TokenUnavailableError in an app of a
         service provider. An error of the list is in the result.
         """
-        app_secret, credentials = self.credentials_cache.find(lambda found: found.apps.get(body.app_id), context)
+        app_secret, credentials = self.credentials_cache.find(lambda content: content.apps.get(body.app_id), context)
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")

@@ -116,7 +116,7 @@ class Telemetry:
             "error": format_error(record.outcome.error),
         }
         log = self._logger.warning if errors else self._logger.info
-        if not all(isinstance(found, RedemptionError) for found in errors):
+        if not all(isinstance(error, RedemptionError) for error in errors):
             log = self._logger.error
         log(operation, extra={name: value for name, value in entry.items() if value not in (None, "", [], {})})
 

@@ -88,10 +88,10 @@ class CertificateLister:
         start = Cursor()
         if cursor is not None:
             start = verify_cursor(cursor, selection, session.open_id, self.credentials_cache, context)
-        merchant, found = self._take(prefetched, selection.account_id, context)
+        merchant, seen = self._take(prefetched, selection.account_id, context)
         merchant.check_access(session.app_id, selection.poi_id)
         self.rate_limits.check(merchant.app_id)
-        token = self.tokens.get_request_token(merchant.token_id, context, found)
+        token = self.tokens.get_request_token(merchant.token_id, context, seen)
         query = CertificatesQuery(selection, session.open_id, merchant.life_account_id)
         fetcher = PageFetcher(query, token, self.douyin, context.cancellable())
         try:
@@ -118,7 +118,7 @@ class CertificateLister:
             malformed=built.malformed,
             malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
             lost_page_error=result.lost_page_error,
-            shortfall=_find_shortfall(result),
+            shortfall=_compute_shortfall(result),
         )
         return view, report
 
@@ -142,7 +142,7 @@ class CertificateLister:
         return self.merchants.get(account_id, context), NOTHING_SEEN
 
 
-def _find_shortfall(result: PagedResult) -> Shortfall | None:
+def _compute_shortfall(result: PagedResult) -> Shortfall | None:
     """Return the counts of a list that has ended below the platform's total, or None."""
     received, total = result.position.received, result.position.total
     return Shortfall(received, total) if not result.continues and total is not None and received < total else None

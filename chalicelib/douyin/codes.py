@@ -123,8 +123,8 @@ PROVIDER_LOGIN = _index(GATEWAY_CODES, LOGIN_CODE_CODES)
 MINT = _index(COMMON_CODES, CERTIFICATE_CODES, MINT_CODES)
 
 
-def find_error(known: dict[int, ErrorType], reported: list[int], sub_code: int) -> tuple[int, ErrorType] | None:
-    """Return the code that decides what a response means, and its error; None without a known code.
+def decide_error(known: dict[int, ErrorType], reported: list[int], sub_code: int) -> tuple[int, ErrorType] | None:
+    """Decide what a response means: return the code that decides, and its error. None without a known code.
 
     `known` has the errors of the endpoint's codes. `reported` are the error codes of the response in order of
     precedence, `sub_code` is its extra.sub_error_code. Precedence: a code of SUB_CODES, the first known code, the sub

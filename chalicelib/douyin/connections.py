@@ -204,7 +204,7 @@ class _Pool(HTTPConnectionPool):
     def has_idle_connection(self, max_idle: float) -> bool:
         """Return whether the connection that was returned last, which the next request takes, is open."""
         newest: list[Any] = [] if self.pool is None else self.pool.queue[-1:]
-        return any(found is not None and found.is_connected and found.is_fresh(max_idle) for found in newest)
+        return any(conn is not None and conn.is_connected and conn.is_fresh(max_idle) for conn in newest)
 
     def _make_request(self, conn: Any, method: str, url: str, **options: Any) -> Any:  # type: ignore[override]
         conn.begin_exchange(options["timeout"])

@@ -64,14 +64,14 @@ def read(value: Any, model: type[_S], path: str, malformed: list[str]) -> _S | N
                 malformed.append(part_path)
                 return None
             continue
-        found = _read_field(part, field, part_path, malformed)
-        if found is None and field.is_required:
+        parsed = _read_field(part, field, part_path, malformed)
+        if parsed is None and field.is_required:
             return None
-        fields[field.name] = found
+        fields[field.name] = parsed
     # A field that is there and None is malformed; a missing one is not in `fields`.
     together: frozenset[str] = getattr(model, "TOGETHER", frozenset())
     if any(fields.get(name, ...) is None for name in together):
-        fields = {name: found for name, found in fields.items() if name not in together}
+        fields = {name: parsed for name, parsed in fields.items() if name not in together}
     return model(**fields)
 
 
@@ -96,12 +96,12 @@ def _read_field(value: Any, field: _Field, path: str, malformed: list[str]) -> A
     if isinstance(value, str):
         value = value.encode("utf-8", "replace").decode()
     try:
-        found = read_bool(value) if field.read_as is bool else msgspec.convert(value, field.read_as, strict=False)
+        parsed = read_bool(value) if field.read_as is bool else msgspec.convert(value, field.read_as, strict=False)
     except (msgspec.ValidationError, UnicodeError):
-        found = None
-    if found is None:
+        parsed = None
+    if parsed is None:
         malformed.append(path)
-    return found
+    return parsed
 
 
 @functools.cache

@@ -80,7 +80,7 @@ def _parse_documented(response: Response) -> Page | None:
     ids = [*(order.order_id for order in data.orders), *(c.certificate_id for c in certificates)]
     ids += [c.sku_info.sku_id for c in certificates if c.sku_info is not None and c.sku_info.sku_id is not None]
     is_incomplete = any(order.can_use and order.certificates is None for order in data.orders)
-    if is_incomplete or any(isinstance(found, int) and len(str(found)) > models.MAX_ID_LENGTH for found in ids):
+    if is_incomplete or any(isinstance(value, int) and len(str(value)) > models.MAX_ID_LENGTH for value in ids):
         return None
     return Page(data.orders, len(certificates), _count(data.total))
 

@@ -178,8 +178,8 @@ def open_envelope(response: Response, known: dict[int, codes.ErrorType]) -> dict
     sub_code = extra.sub_error_code or 0
     evidence = Evidence(next(iter(reported), 0), sub_code, read_logid(extra.logid, gateway.log_id))
     retry_after = _retry_after(response)
-    if found := codes.find_error(known, reported, sub_code):
-        code, error_type = found
+    if decision := codes.decide_error(known, reported, sub_code):
+        code, error_type = decision
         raise error_type(str(code), evidence, retryable=error_type in codes.RETRYABLE, retry_after=retry_after)
     if response.status != 200:
         error_type = RateLimitedError if response.status == 429 else UpstreamUnavailableError

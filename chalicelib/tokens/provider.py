@@ -60,9 +60,9 @@ class Wanted(NamedTuple):
     """Which token is wanted, and how it may be minted."""
 
     policy: RetryPolicy
-    #: The token that is not wanted, or "".
-    other_than: str = ""
-    #: Whether the platform refuses `other_than`, so that a young one is not replaced.
+    #: The token to replace, or "" if any is wanted.
+    replaced: str = ""
+    #: Whether the platform refuses that token. Then it is not replaced while it is young.
     is_refused: bool = False
 
 
@@ -83,17 +83,17 @@ class TokenProvider:
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     uniform: Callable[[float, float], float] = random.uniform
-    #: The tokens in use, by token_id. Only operators write token_ids, into rows and secret: no limit is needed.
+    #: The rows of the tokens in use, by token_id. No limit is needed: only operators write token_ids, in rows and secret.
     cached: dict[str, SeenRow] = field(default_factory=dict, init=False)
     #: The newest row of each token_id, whatever it holds.
     _seen: dict[str, SeenRow] = field(default_factory=dict, init=False)
 
-    def get(self, token_id: str, context: RequestContext, found: SeenRow = NOTHING_SEEN) -> str:
+    def get(self, token_id: str, context: RequestContext, seen: SeenRow = NOTHING_SEEN) -> str:
         """Return a token that has not expired: the cached one, that of the row, or a new one.
 
-        `found` is what `get_existing` has returned, and takes the place of an older cached one.
+        `seen` is what `get_existing` has returned, and takes the place of an older cached row.
         """
-        cached = self._cache(token_id, found)
+        cached = self._cache(token_id, seen)
         now = self.clock()
         if is_fresh(cached, now):
             return cached.row.access_token
@@ -181,11 +181,11 @@ class TokenProvider:
         except errors.DeadlineExceededError:
             raise errors.TokenUnavailableError("no new token in time") from None
 
-    def _cache(self, token_id: str, token: SeenRow) -> SeenRow:
-        """Cache a token, unless it is empty or the cached one is newer; return what is cached then."""
+    def _cache(self, token_id: str, seen: SeenRow) -> SeenRow:
+        """Cache a row, unless it has no token or the cached one is newer; return what is cached then."""
         cached = self.cached.get(token_id, NOTHING_SEEN)
-        if token.row.access_token and token.begun.monotonic >= cached.begun.monotonic:
-            self.cached[token_id] = cached = token
+        if seen.row.access_token and seen.begun.monotonic >= cached.begun.monotonic:
+            self.cached[token_id] = cached = seen
         return cached
 
     def _mint(self, lease: Lease, app_secret: str, policy: RetryPolicy) -> SeenRow:
@@ -204,19 +204,19 @@ class TokenProvider:
             raise errors.TokenUnavailableError(f"minting failed: {error}", error.evidence) from None
         try:
             lease.commit(new.access_token, new.minted_at, new.expires_at)
-            token = lease.seen
+            seen = lease.seen
         except (errors.StorageUnavailableError, errors.DeadlineExceededError):
             # The token is valid although no other instance will read it: use it in this one. Its row has no `item`.
-            token = SeenRow(new, lease.seen.begun)
-        return self._cache(lease.token_id, token)
+            seen = SeenRow(new, lease.seen.begun)
+        return self._cache(lease.token_id, seen)
 
     def _now(self) -> Moment:
         return Moment(self.clock(), self.monotonic())
 
 
-def is_fresh(token: SeenRow, now: float) -> bool:
-    """Return whether a token has not expired, and its row was read or written less than TOKEN_MAX_AGE ago."""
-    return token.row.is_valid(now) and is_within(TOKEN_MAX_AGE, token.begun.wall, now)
+def is_fresh(seen: SeenRow, now: float) -> bool:
+    """Return whether a row has a valid token, and was read or written less than TOKEN_MAX_AGE ago."""
+    return seen.row.is_valid(now) and is_within(TOKEN_MAX_AGE, seen.begun.wall, now)
 
 
 def decide(seen: SeenRow, wanted: Wanted, now: Moment, seconds_left: float, *, may_mint: bool) -> Action:
@@ -226,7 +226,7 @@ def decide(seen: SeenRow, wanted: Wanted, now: Moment, seconds_left: float, *, m
     when there is nothing to do.
     """
     is_valid = seen.row.is_valid(now.wall)
-    if is_valid and seen.row.access_token != wanted.other_than:
+    if is_valid and seen.row.access_token != wanted.replaced:
         return "use"
     if seen.is_paused(now):
         raise errors.TokenUnavailableError(f"minting failed moments ago: {seen.row.failure}")

@@ -4,7 +4,7 @@ import pytest
 
 from chalicelib import errors
 from chalicelib.douyin import codes
-from chalicelib.douyin.codes import RETRYABLE, ErrorType, find_error
+from chalicelib.douyin.codes import RETRYABLE, ErrorType, decide_error
 
 TRANSIENT = errors.UpstreamUnavailableError
 RATE_LIMITED = errors.RateLimitedError
@@ -75,7 +75,7 @@ def test_an_endpoint_knows_these_codes(known: dict[int, ErrorType], expected: li
     ],
 )
 def test_precedence_of_codes(found: list[int], sub_code: int, expected: ErrorType, decided_by: int) -> None:
-    assert find_error(codes.CERTIFICATES, found, sub_code) == (decided_by, expected)
+    assert decide_error(codes.CERTIFICATES, found, sub_code) == (decided_by, expected)
 
 
 def test_only_a_busy_platform_and_a_rate_limit_are_retried() -> None:
@@ -83,10 +83,10 @@ def test_only_a_busy_platform_and_a_rate_limit_are_retried() -> None:
 
 
 def test_an_unknown_code_has_no_error() -> None:
-    assert find_error(codes.CERTIFICATES, [888, 777], 666) is None
-    assert find_error(codes.CERTIFICATES, [], 0) is None
+    assert decide_error(codes.CERTIFICATES, [888, 777], 666) is None
+    assert decide_error(codes.CERTIFICATES, [], 0) is None
 
 
 def test_a_code_means_what_the_document_of_its_endpoint_says() -> None:
-    assert find_error(codes.LOGIN, [-1], 0) == (-1, TRANSIENT)
-    assert find_error(codes.CERTIFICATES, [-1], 0) is None
+    assert decide_error(codes.LOGIN, [-1], 0) == (-1, TRANSIENT)
+    assert decide_error(codes.CERTIFICATES, [-1], 0) is None
