@@ -94,7 +94,7 @@ class Table:
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
             except ClientError as error:
-                # An answer, not a failure of the call.
+                # A false condition is an answer, not a failure of the call.
                 if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
                     raise
                 return error.response

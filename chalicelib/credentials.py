@@ -18,6 +18,8 @@ STALENESS_METRIC = "StaleSecret"
 """The metric of requests that use a cached secret, because the present one cannot be read or is malformed."""
 
 SECRET_MAX_AGE = 300.0
+"""How long the secret is cached, in seconds."""
+
 MIN_REFRESH_SECONDS = 10.0
 """Shortest time between two reads of the secret for an unknown key or app, for a mint, and after a read that failed.
 
@@ -69,8 +71,8 @@ class CredentialsCache:
     def find(self, look_up: Callable[[Credentials], T | None], context: RequestContext) -> tuple[T | None, Credentials]:
         """Return what `look_up` finds in the credentials (an app, or a key that verifies a signature), and these.
 
-        If it finds nothing, the secret is read again, unless this request has done so, or any request has moments ago
-        for this reason. Raises what `get` and `look_up` raise.
+        If it finds nothing, the secret is read again, unless this request has read it, or a request has read it again
+        for this reason less than MIN_REFRESH_SECONDS ago. Raises what `get` and `look_up` raise.
         """
         credentials = self.get(context)
         found = look_up(credentials)

@@ -107,7 +107,7 @@ class MerchantRepository:
             return merchant
         if self._unknown.get(account_id):
             raise MerchantNotFoundError(account_id)
-        # Measured from before the read: five minutes after a merchant was suspended, no instance serves it.
+        # A row's age counts from before the read: five minutes after a merchant was suspended, no instance serves it.
         read_at = self._clock()
         item = self._table.get_item(merchant_key(account_id), context)
         merchant = parse_merchant(account_id, item) if item else None
@@ -176,8 +176,8 @@ def clean_notice(text: str) -> str:
 def parse_redeeming(item: Item) -> bool:
     """Return the switch `redeeming` of a row, by default on.
 
-    In another type, only the forms of true that the platform's booleans have are on. Whoever wrote another value has
-    tried to switch it off.
+    A string or number is on if `read_bool` reads it as true. Any other value is off: whoever wrote it has tried to
+    switch it off.
     """
     attribute: Mapping[str, Any] = item.get("redeeming", {"BOOL": True})
     value = float(attribute["N"]) if "N" in attribute else attribute.get("BOOL", attribute.get("S"))

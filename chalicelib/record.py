@@ -19,7 +19,7 @@ class Call(msgspec.Struct):
     #: How long the call took.
     seconds: float = 0.0
     #: `ok`, the `reason` of an error of this service, the type of any other error, or `abandoned` for a call that was
-    #: aborted, or had not ended at the report. The log line names it `outcome`.
+    #: aborted, or had not ended at the report. The log line and the trace name it `outcome`.
     result: str = ABANDONED
     #: What the platform's response has reported.
     evidence: Evidence = NO_EVIDENCE
@@ -62,7 +62,7 @@ class RenewalReport(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True):
     """How a request ended, or the list in a login."""
 
-    #: `ok`, or the code of the problem.
+    #: `ok`, the code of the problem, or `failed` for a warm-up.
     code: str = "ok"
     is_callers_mistake: bool = False
     #: The error that caused the problem.

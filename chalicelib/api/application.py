@@ -81,9 +81,9 @@ class Application(Chalice):
     def run_job(self, name: str, lambda_context: Any, job: Callable[[RequestContext], RenewalReport]) -> None:
         """Run a scheduled job within the function's remaining time, and report it.
 
-        The outcome is that of the first app that has failed. What the job raises is reported, and raised again: Lambda
-        then counts the run as failed. The runtime logs the message and traceback of an exception, which may quote a
-        secret, so any other than a RedemptionError is replaced by one without them.
+        The outcome is that of the first app that has failed. What the job raises is reported, and Lambda gets an
+        exception, so that it counts the run as failed: a RedemptionError itself, or a RuntimeError in the place of any
+        other. The runtime logs message and traceback of an exception, and these may quote a secret.
         """
         context = RequestContext.for_lambda(lambda_context, max_seconds=float("inf"))
         try:

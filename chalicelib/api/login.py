@@ -72,7 +72,7 @@ class LoginHandler:
         prefetched = None if selection is None else self.lister.prefetch(selection, prefetch_context)
         try:
             session = Session(body.app_id, self._exchange_code(body.app_id, app_secret, body.code, context))
-            # The lists of this user count in no metric.
+            # A customer must not get the reserved open_id: their lists would count in no metric.
             if session.open_id == PROBE_OPEN_ID:
                 raise UpstreamMalformedError("malformed")
             session_token = encode_session(session, int(self.clock()) + self.ttl, keys)
@@ -96,6 +96,6 @@ class LoginHandler:
         """Return the open_id of a code: with the app's secret, or with the token of a service provider's app."""
         if app_secret:
             return self.douyin.login(app_id, app_secret, code, context)
-        # When the platform refuses a token, it has not used the code up. Without another token, it is not sent again.
+        # The code is still valid when the platform refuses the token. It is sent again only with another token.
         token = self.tokens.get_request_token(app_id, context)
         return token.use(lambda access_token: self.douyin.login_with_token(app_id, access_token, code, context))

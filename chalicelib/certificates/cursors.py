@@ -1,6 +1,6 @@
 """Opaque pagination cursors, signed and bound to one list.
 
-It is signed for user, merchant, store and filters: a cursor of another list does not verify.
+Each is signed for one user, merchant, store and set of filters: in another list, it does not verify.
 """
 
 import msgspec
@@ -22,8 +22,8 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     received: int = 0
     #: The number of empty pages directly before `next_page`.
     empty_pages: int = 0
-    #: The largest usable total of the last response that had one on a page with certificates. As long as there was no
-    #: such response: the total of empty pages, or None.
+    #: The total that the platform reports, or None. Of one response's pages with certificates, the largest total
+    #: counts. That of a later response replaces it. The total of an empty page counts only while no other is known.
     total: int | None = None
 
 

@@ -53,9 +53,9 @@ class CertificateLister:
     def warm_up(self, context: RequestContext) -> None:
         """Read the secret and the tokens, which opens the connections to AWS; raises RedemptionError.
 
-        It does not wait for the connection to the platform: a first login does not need this one yet. If it cannot be
-        opened, the first request that needs it opens its own. No token is minted: a request does that, with its own
-        deadline.
+        It does not wait for the connection to the platform's open API: of the logins, only those in apps of service
+        providers use it. If it cannot be opened, the first request that needs it opens its own. No token is minted: a
+        request does that, with its own deadline.
         """
         self._connect()
         for app_id in list(self.credentials_cache.get(context).apps)[:MAX_PRELOADED_APPS]:
@@ -132,9 +132,12 @@ class CertificateLister:
         return merchant, self.tokens.get_existing(merchant.token_id, context)
 
     def _take(self, prefetched: Future[Prefetched] | None, account_id: str, context: RequestContext) -> Prefetched:
-        """Wait for what was prefetched and for the connection. If that has failed or not begun, read the merchant."""
+        """Wait for the connection and the prefetch, and return what was prefetched.
+
+        If the prefetch has failed or not started, read the merchant.
+        """
         if prefetched is not None:
-            # What has not begun yet is done by the list.
+            # What has not started yet is cancelled: the list does it itself.
             begun: list[Future[Any]] = [f for f in (prefetched, self._connecting) if f and not f.cancel()]
             wait(begun, context.deadline.remaining())
             with suppress(Exception):

@@ -51,7 +51,7 @@ def list_pages(start: Cursor, fetcher: PageFetcher, executor: Executor) -> Paged
             return PagedResult(pages, position, continues)
         futures = [executor.submit(fetcher.fetch_page, position.next_page + n, position.total) for n in range(count)]
         try:
-            # Limited here too: while a page waits for a thread, the deadline of its call is not checked.
+            # This wait needs its own limit: while a page waits for a thread, its call does not check the deadline.
             for future in futures:
                 while not future.done():
                     wait([future], fetcher.context.deadline.check())
@@ -94,8 +94,9 @@ def advance(start: Cursor, pages: list[Page]) -> Cursor:
     empty_pages = start.empty_pages
     for page in pages:
         empty_pages = 0 if page.size or page.hidden else empty_pages + 1
-    # The total may differ between pages: the largest counts. The best evidence is a page with certificates, then the
-    # response before. A page without certificates never changes a known total: its query may have failed.
+    # The total may differ between pages: the largest counts. The total of a page with certificates is the best
+    # evidence, that of the previous response the second best. A page without certificates never changes a known total:
+    # its query may have failed.
     totals = [(1, start.total), *((2 if page.size else 0, page.total) for page in pages)]
     total = max(((rank, total) for rank, total in totals if total is not None), default=(0, None))[1]
     return Cursor(start.next_page + len(pages), received, empty_pages, total)

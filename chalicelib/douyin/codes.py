@@ -23,7 +23,7 @@ class CodeRow(NamedTuple):
 
 TRANSIENT = errors.UpstreamUnavailableError
 RATE_LIMITED = errors.RateLimitedError
-# Not repeated with the same token: the caller gets another one first.
+# The call is not repeated with the same token: the caller gets another token first.
 TOKEN_REFUSED = errors.TokenRefusedError
 REJECTED = errors.UpstreamRejectedError
 MERCHANT_NOT_AUTHORIZED = errors.MerchantNotAuthorizedError

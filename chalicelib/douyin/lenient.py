@@ -119,5 +119,5 @@ def _to_field(field: msgspec.structs.FieldInfo) -> _Field:
 
 
 def _parse_int(digits: str) -> int | float:
-    # Such a number is malformed wherever it is. (Python would refuse to convert thousands of digits.)
+    # A longer number is malformed in every field. (Python refuses to convert thousands of digits.)
     return int(digits) if len(digits) <= MAX_ID_LENGTH else float("inf")

@@ -144,7 +144,7 @@ def _is_empty_page(envelope: dict[str, Any], offset: int, known_total: int | Non
     if not total and known_total is not None and known_total > offset:
         return False
     others = [value for name, value in data.items() if name not in _DATA_FIELDS]
-    # On the first page, such a list may be `orders` under another name.
+    # On the first page, a list in an undocumented field may be `orders` under another name.
     if offset == 0 and data.get("total") is None and any(isinstance(value, list) and value for value in others):
         return False
     if "orders" in data:

@@ -58,7 +58,7 @@ class Selection(msgspec.Struct, frozen=True):
     poi_id: str = ""
     #: The business type: 1 redemption tool (the platform's default), 2 mixed.
     biz_type: int | None = None
-    #: The begin of the platform's `time_range`, in epoch seconds.
+    #: The start of the platform's `time_range`, in epoch seconds.
     start_time: int | None = None
     #: The end of the platform's `time_range`, in epoch seconds.
     end_time: int | None = None

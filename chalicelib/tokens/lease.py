@@ -83,7 +83,7 @@ class Lease:
         except ConditionFailedError as conflict:
             item, refusal = conflict.item, conflict
         self.seen = self.seen.followed_by(TokenRow.from_item(item), begun, self.now())
-        # If the row has our values, the write succeeded and its response was lost: the retry met our own change.
+        # If the row has our values, our write succeeded but its response was lost: the retry found our own change.
         if refusal is not None and any(item.get(name) != value for name, value in changes.items()):
             raise refusal
         self._row = self.seen.row

@@ -31,8 +31,8 @@ TOKEN_MAX_AGE = 240.0
 The platform ends a token five minutes after it was replaced; the schedule may have replaced it right after the read.
 """
 
-RETRY_SECONDS = 10.0
-"""How long the cached token is used after a failed read, so that not every request waits for the table."""
+STALE_TOKEN_SECONDS = 10.0
+"""How long a cached token is used after the row could not be read, so that not every request waits for the table."""
 
 MINT_SECONDS = 3.0
 """The limit for one mint: shorter than the lease that covers it."""
@@ -83,7 +83,7 @@ class TokenProvider:
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     uniform: Callable[[float, float], float] = random.uniform
-    #: The rows of the tokens in use, by token_id. No limit is needed: only operators write token_ids, in rows and secret.
+    #: The rows of the tokens in use, by token_id. No limit is needed: only operators write token_ids.
     cached: dict[str, SeenRow] = field(default_factory=dict, init=False)
     #: The newest row of each token_id, whatever it holds.
     _seen: dict[str, SeenRow] = field(default_factory=dict, init=False)
@@ -105,7 +105,7 @@ class TokenProvider:
             now = self.clock()
             if not cached.row.is_valid(now):
                 raise
-            begun = cached.begun._replace(wall=now + RETRY_SECONDS - TOKEN_MAX_AGE)
+            begun = cached.begun._replace(wall=now + STALE_TOKEN_SECONDS - TOKEN_MAX_AGE)
             self.cached[token_id] = msgspec.structs.replace(cached, begun=begun)
             return cached.row.access_token
 
@@ -167,12 +167,12 @@ class TokenProvider:
                     continue
                 app_secret = self.find_secret(token_id, context)
                 if not app_secret:
-                    raise errors.TokenUnavailableError(f"{token_id} is another system's, which has not renewed it")
+                    raise errors.TokenUnavailableError(f"another system has not renewed the token of {token_id}")
                 lease = Lease(self.table, token_id, seen, self._now, context)
                 try:
                     lease.acquire()
                     may_mint = False
-                    # Used however short its lifetime is: no loop is possible.
+                    # The new token is used however short its lifetime is, so no loop is possible.
                     return self._mint(lease, app_secret, wanted.policy)
                 except ConditionFailedError:
                     seen = lease.seen
@@ -259,9 +259,9 @@ class RequestToken:
     def use(self, call: Callable[[str], T]) -> T:
         """Return what `call` returns for the token, or for another one if the platform refuses it.
 
-        Raises what `call` raises. If there is no other token, or it is refused as well, raises for every call
-        TokenUnavailableError, with the evidence of the refusal unless a mint has failed with its own, or
-        StorageUnavailableError.
+        Raises what `call` raises. If no other token can be obtained, or it is refused too, every call raises
+        TokenUnavailableError or StorageUnavailableError. The evidence of a TokenUnavailableError is that of the failed
+        mint, otherwise that of the refusal.
         """
         while True:
             token = self._token

@@ -13,14 +13,16 @@ from chalicelib.tokens.rows import TokenRow
 from chalicelib.tokens.seen import NOTHING_SEEN
 
 SECONDS_PER_APP = 10.0
+"""Limit for the renewal of one app's token."""
 
-RENEW_SECONDS = 30 * 60
-"""The time before its expiry in which a token is replaced."""
+RENEW_BEFORE_EXPIRY_SECONDS = 30 * 60
+"""How long before its expiry a token is replaced."""
 
 
 class AppRenewal(NamedTuple):
-    """What a run has done for one app. `row` is the newest one that is known."""
+    """The result of a run for one app."""
 
+    #: The row of its token, as it was read or written last.
     row: TokenRow
     #: `unchanged`: nothing to renew. `expired`: the system of a service provider has written no valid token.
     result: Literal["renewed", "unchanged", "expired", "failed"]
@@ -35,7 +37,7 @@ def renew_tokens(
     *,
     shuffle: Callable[[list[str]], object] = random.shuffle,
 ) -> RenewalReport:
-    """Renew the tokens that expire within RENEW_SECONDS.
+    """Renew the tokens that expire within RENEW_BEFORE_EXPIRY_SECONDS.
 
     Each app has one attempt; the next run comes in ten minutes. The order is random: if many apps hang and the run ends
     early, other apps are left out each time. The rows are read by key, one for each app in the secret: no scan,
@@ -74,4 +76,4 @@ def renew_app(tokens: TokenProvider, app_id: str, context: RequestContext, *, is
 
 def is_expiring(row: TokenRow, now: float) -> bool:
     """Return whether the token of a row is to be renewed. An app without a token is not used."""
-    return bool(row.access_token) and row.expires_at - RENEW_SECONDS <= now
+    return bool(row.access_token) and row.expires_at - RENEW_BEFORE_EXPIRY_SECONDS <= now

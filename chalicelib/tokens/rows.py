@@ -2,7 +2,7 @@
 
 `access_token` (S), `expires_at` (N, epoch seconds), `version` (N); `minted_at` (N, epoch seconds) if this service has
 minted it; while an instance mints, `lease_owner` (S) and `lease_until` (N, epoch milliseconds); after a failed mint,
-`failed_at` and `failed_until` (N, epoch milliseconds: begin and end of the pause) and `failure` (S, the reason).
+`failed_at` and `failed_until` (N, epoch milliseconds: start and end of the pause) and `failure` (S, the reason).
 Released and new versions of this service share the row during a deployment: attributes may be added, but not changed.
 """
 

@@ -1,7 +1,8 @@
 """A token's row as one instance has seen it: how long ago something was written, although clocks differ.
 
-The wall clock of another instance has written the stamps in the row. So "how long ago was that?" has bounds that this
-instance has measured itself: since when it has had the row with the stamp, and since when no longer without it.
+The stamps in the row are from the wall clock of another instance, which may be wrong. So this instance measures itself
+how long ago a stamp was written: at least the time since it first had the row with the stamp, and at most the time
+since it last had the row without it.
 """
 
 import math
@@ -57,9 +58,9 @@ class SeenRow(RedactedStruct, frozen=True):
     """A row that this instance has read, written, or got from a refused write."""
 
     row: TokenRow = TokenRow()
-    #: The begin of the call that returned the row.
+    #: The start of the call that returned the row.
     begun: Moment = NEVER
-    #: By attribute: the end of the call that first returned a row with its value, and the begin of the call that last
+    #: By attribute: the end of the call that first returned a row with its value, and the start of the call that last
     #: returned one without it.
     sightings: dict[str, tuple[Moment, Moment]] = msgspec.field(default_factory=dict)
 
