@@ -32,7 +32,7 @@ The platform ends a token five minutes after it was replaced; the schedule may h
 """
 
 STALE_TOKEN_SECONDS = 10.0
-"""How long a cached token is used after the row could not be read, so that not every request waits for the table."""
+"""How long a cached token is used after a failed read or mint, so that not every request waits for the next one."""
 
 MINT_SECONDS = 3.0
 """The limit for one mint: shorter than the lease that covers it."""
