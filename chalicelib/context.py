@@ -105,7 +105,7 @@ class RequestContext(msgspec.Struct, frozen=True):
         self.deadline.check()
         call = Call(service, name, time.time())
         self.record.calls.append(call)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         try:
             yield
             call.result = "ok"
@@ -115,4 +115,4 @@ class RequestContext(msgspec.Struct, frozen=True):
             call.evidence = getattr(error, "evidence", call.evidence)
             raise
         finally:
-            call.seconds = time.perf_counter() - begun
+            call.seconds = time.perf_counter() - started

@@ -66,6 +66,6 @@ def _describe(stage: Stage, token_id: str, is_own: bool) -> dict[str, Any]:
             state["expires_in"] = row.expires_at - int(now)
     if row.failed_until > now:
         state["renewal"] = f"failed: {row.failure}"
-    elif seen.is_leased(seen.begun):
+    elif seen.is_leased(seen.started):
         state["renewal"] = "in progress"
     return state

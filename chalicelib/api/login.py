@@ -85,12 +85,12 @@ class LoginHandler:
             return LoginResult(LoginView(session_token, self.ttl), user)
         try:
             list_context = context.with_timeout(LIST_SECONDS)
-            first, report = self.lister.list_certificates(session, selection, keys, list_context, prefetched=prefetched)
+            view, report = self.lister.list_certificates(session, selection, keys, list_context, prefetched=prefetched)
         # All errors: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, context.record.request_id)
             return LoginResult(LoginView(session_token, self.ttl, list_problem=problem.view), user, problem.outcome)
-        return LoginResult(LoginView(session_token, self.ttl, list=first), user, Outcome(), report)
+        return LoginResult(LoginView(session_token, self.ttl, list=view), user, Outcome(), report)
 
     def _exchange_code(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
         """Return the open_id of a code: with the app's secret, or with the token of a service provider's app."""

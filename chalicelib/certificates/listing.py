@@ -138,8 +138,8 @@ class CertificateLister:
         """
         if prefetched is not None:
             # What has not started yet is cancelled: the list does it itself.
-            begun: list[Future[Any]] = [f for f in (prefetched, self._connecting) if f and not f.cancel()]
-            wait(begun, context.deadline.remaining())
+            started: list[Future[Any]] = [f for f in (prefetched, self._connecting) if f and not f.cancel()]
+            wait(started, context.deadline.remaining())
             with suppress(Exception):
                 return prefetched.result(0)
         return self.merchants.get(account_id, context), NOTHING_SEEN

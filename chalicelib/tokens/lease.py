@@ -68,7 +68,7 @@ class Lease:
             )
 
     def _update(self, changes: Item, removes: str = "") -> None:
-        begun = self.now()
+        started = self.now()
         changes = {**changes, **_numbers(version=self._row.version + 1)}
         sets = ", ".join(f"{name} = :{name}" for name in changes)
         known = {name: self._row.item.get(name) for name in ("version", "access_token")}
@@ -82,7 +82,7 @@ class Lease:
             )
         except ConditionFailedError as conflict:
             item, refusal = conflict.item, conflict
-        self.seen = self.seen.followed_by(TokenRow.from_item(item), begun, self.now())
+        self.seen = self.seen.followed_by(TokenRow.from_item(item), started, self.now())
         # If the row has our values, our write succeeded but its response was lost: the retry found our own change.
         if refusal is not None and any(item.get(name) != value for name, value in changes.items()):
             raise refusal

@@ -105,8 +105,8 @@ class TokenProvider:
             now = self.clock()
             if not cached.row.is_valid(now):
                 raise
-            begun = cached.begun._replace(wall=now + STALE_TOKEN_SECONDS - TOKEN_MAX_AGE)
-            self.cached[token_id] = msgspec.structs.replace(cached, begun=begun)
+            started = cached.started._replace(wall=now + STALE_TOKEN_SECONDS - TOKEN_MAX_AGE)
+            self.cached[token_id] = msgspec.structs.replace(cached, started=started)
             return cached.row.access_token
 
     def get_request_token(self, token_id: str, context: RequestContext, seen: SeenRow = NOTHING_SEEN) -> "RequestToken":
@@ -144,9 +144,9 @@ class TokenProvider:
 
     def read_row(self, token_id: str, context: RequestContext) -> SeenRow:
         """Return the row from the table; raises StorageUnavailableError."""
-        begun = self._now()
+        started = self._now()
         row = TokenRow.from_item(self.table.get_item(token_key(token_id), context))
-        seen = self._seen[token_id] = self._seen.get(token_id, NOTHING_SEEN).followed_by(row, begun, self._now())
+        seen = self._seen[token_id] = self._seen.get(token_id, NOTHING_SEEN).followed_by(row, started, self._now())
         return seen
 
     def _obtain(self, token_id: str, wanted: Wanted, context: RequestContext, seen: SeenRow | None = None) -> SeenRow:
@@ -184,7 +184,7 @@ class TokenProvider:
     def _cache(self, token_id: str, seen: SeenRow) -> SeenRow:
         """Cache a row, unless it has no token or the cached one is newer; return what is cached then."""
         cached = self.cached.get(token_id, NOTHING_SEEN)
-        if seen.row.access_token and seen.begun.monotonic >= cached.begun.monotonic:
+        if seen.row.access_token and seen.started.monotonic >= cached.started.monotonic:
             self.cached[token_id] = cached = seen
         return cached
 
@@ -207,7 +207,7 @@ class TokenProvider:
             seen = lease.seen
         except (errors.StorageUnavailableError, errors.DeadlineExceededError):
             # The token is valid although no other instance will read it: use it in this one. Its row has no `item`.
-            seen = SeenRow(new, lease.seen.begun)
+            seen = SeenRow(new, lease.seen.started)
         return self._cache(lease.token_id, seen)
 
     def _now(self) -> Moment:
@@ -216,7 +216,7 @@ class TokenProvider:
 
 def is_fresh(seen: SeenRow, now: float) -> bool:
     """Return whether a row has a valid token, and was read or written less than TOKEN_MAX_AGE ago."""
-    return seen.row.is_valid(now) and is_within(TOKEN_MAX_AGE, seen.begun.wall, now)
+    return seen.row.is_valid(now) and is_within(TOKEN_MAX_AGE, seen.started.wall, now)
 
 
 def decide(seen: SeenRow, wanted: Wanted, now: Moment, seconds_left: float, *, may_mint: bool) -> Action:

@@ -59,18 +59,18 @@ class SeenRow(RedactedStruct, frozen=True):
 
     row: TokenRow = TokenRow()
     #: The start of the call that returned the row.
-    begun: Moment = NEVER
+    started: Moment = NEVER
     #: By attribute: the end of the call that first returned a row with its value, and the start of the call that last
     #: returned one without it.
     sightings: dict[str, tuple[Moment, Moment]] = msgspec.field(default_factory=dict)
 
-    def followed_by(self, row: TokenRow, begun: Moment, ended: Moment) -> "SeenRow":
+    def followed_by(self, row: TokenRow, started: Moment, ended: Moment) -> "SeenRow":
         """Return the row that the next call has returned."""
         sightings = dict(self.sightings)
         for name in ("item", "failed_at", "access_token"):
             if name not in sightings or getattr(self.row, name) != getattr(row, name):
-                sightings[name] = ended, self.begun
-        return SeenRow(row, begun, sightings)
+                sightings[name] = ended, self.started
+        return SeenRow(row, started, sightings)
 
     def is_leased(self, now: Moment) -> bool:
         """Return whether a living instance holds the lease: it changes the row sooner than in LEASE_SECONDS.
