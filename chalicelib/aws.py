@@ -121,7 +121,7 @@ def create_clients(warn: Callable[[str], None] = lambda _: None) -> tuple["Dynam
         try:
             return _create_clients(Loader([str(SDK_DATA)], include_default_search_paths=False))
         except Exception as error:
-            # Not a named error: another version of botocore may fail anywhere in its own code.
+            # No error can be named: another version of botocore may fail anywhere in its own code.
             warn(f"the bundle's SDK data does not fit botocore {botocore.__version__}: {type(error).__name__}")
     return _create_clients(Loader())
 

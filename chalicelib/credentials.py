@@ -89,7 +89,7 @@ class CredentialsCache:
 
         It is as new as possible: a mint with the former secret of an app would replace the token of a service provider.
         """
-        # Only to refresh what `find` looks in.
+        # This call only refreshes what `find` looks in.
         self.get(context, MIN_REFRESH_SECONDS)
         return self.find(lambda credentials: credentials.apps.get(app_id), context)[0]
 

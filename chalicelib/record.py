@@ -7,6 +7,7 @@ import msgspec
 from chalicelib.errors import NO_EVIDENCE, Evidence, RedemptionError
 
 ABANDONED = "abandoned"
+"""The result of a call that was aborted, or had not ended at the report."""
 
 
 class Call(msgspec.Struct):
@@ -14,12 +15,12 @@ class Call(msgspec.Struct):
 
     service: str
     name: str
-    #: When the call began, in epoch seconds.
+    #: When the call started, in epoch seconds.
     started: float
     #: How long the call took.
     seconds: float = 0.0
-    #: `ok`, the `reason` of an error of this service, the type of any other error, or `abandoned` for a call that was
-    #: aborted, or had not ended at the report. The log line and the trace name it `outcome`.
+    #: `ok`, the `reason` of an error of this service, the type of any other error, or ABANDONED. The log line and the
+    #: trace name it `outcome`.
     result: str = ABANDONED
     #: What the platform's response has reported.
     evidence: Evidence = NO_EVIDENCE
@@ -88,6 +89,7 @@ class RequestRecord(msgspec.Struct):
     request_id: str = ""
     #: API Gateway's second id of the request. The client can choose the first one, but not the second.
     extended_request_id: str = ""
+    #: When the request or run started, in epoch seconds.
     started: float = msgspec.field(default_factory=time.time)
     calls: list[Call] = []
     warnings: list[OperatorWarning] = []

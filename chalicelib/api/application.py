@@ -68,7 +68,7 @@ class Application(Chalice):
                 context: RequestContext = request.context[_CONTEXT]
                 try:
                     body = view(request, context, **path_parameters)
-                # Caught here: Chalice would turn any exception into its own response.
+                # It is caught here, because Chalice would turn it into its own response.
                 except Exception as error:
                     return _to_response(problem_for_error(error, context.record.request_id), context.record)
                 return Response(body, dict(headers))

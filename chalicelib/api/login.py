@@ -86,7 +86,7 @@ class LoginHandler:
         try:
             list_context = context.with_timeout(LIST_SECONDS)
             view, report = self.lister.list_certificates(session, selection, keys, list_context, prefetched=prefetched)
-        # All errors: whatever fails here, the code is used up and the user is logged in.
+        # Every error is caught: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, context.record.request_id)
             return LoginResult(LoginView(session_token, self.ttl, list_problem=problem.view), user, problem.outcome)

@@ -169,7 +169,7 @@ class Telemetry:
 
     @cached_property
     def _tracer(self) -> Any:
-        # Imported only when a request is sampled: the X-Ray SDK takes longer to import than anything else here.
+        # The import waits for a request that is sampled: the X-Ray SDK takes longer to import than anything else here.
         from aws_lambda_powertools import Tracer  # noqa: PLC0415
 
         try:

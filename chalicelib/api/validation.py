@@ -118,7 +118,7 @@ def _check_selection(account_id: Any, poi_id: Any, filters: Mapping[str, Any], p
     for name, (allowed, rule) in _NUMBERS.items():
         if name in filters:
             value = filters[name]
-            # Not isinstance: true and false would pass as integers.
+            # isinstance would accept true and false as integers.
             if type(value) is not int or value not in allowed:
                 raise InvalidRequestError(prefix + name, rule)
             checked[name] = value

@@ -24,6 +24,7 @@ from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.seen import NOTHING_SEEN, SeenRow
 
 MAX_REPORTED_FIELDS = 10
+"""A log line names at most this many malformed fields."""
 
 MAX_PRELOADED_APPS = 3
 """How many apps' tokens are read during the warm-up. The others are read when a request needs them."""
@@ -35,7 +36,7 @@ Prefetched = tuple[Merchant, SeenRow]
 
 @dataclass(eq=False, repr=False)
 class CertificateLister:
-    """Lists certificates."""
+    """Lists the certificates of users, and prefetches what a list needs."""
 
     merchants: MerchantRepository
     tokens: TokenProvider

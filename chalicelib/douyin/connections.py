@@ -127,7 +127,7 @@ class _BoundedResponse(HTTPResponse):
 
     def is_clean(self) -> bool:
         """Return whether this was one complete, unambiguous response, with no other bytes before or after it."""
-        # Incomplete (RFC 9112, section 8), or the peer closes the connection (section 9.6).
+        # The response is incomplete (RFC 9112, section 8), or the peer closes the connection (section 9.6).
         if self._has_unexpected_bytes or not self.isclosed() or self.will_close:
             return False
         if self._method == "HEAD":  # type: ignore[attr-defined]  # not in the stubs
@@ -186,7 +186,7 @@ class _Connection(HTTPConnection):
 
     def is_fresh(self, max_idle: float) -> bool:
         """Return whether less than `max_idle` seconds have passed since the last exchange began."""
-        # By the wall clock, which goes on while Lambda has frozen the instance.
+        # The wall clock goes on while Lambda has frozen the instance.
         return is_within(max_idle, self._last_begun_at, time.time())
 
     def _has_pending_bytes(self) -> bool:

@@ -25,7 +25,7 @@ _DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Page(RedactedStruct, frozen=True):
-    """One page."""
+    """A page of certificates, as far as it could be read."""
 
     #: The readable orders.
     orders: list[models.Order]
