@@ -23,7 +23,7 @@ RETRY_POLICY = RetryPolicy(
     # Longer delays: the platform's rate window is one second, and each attempt counts in it.
     rate_limited_delay=0.5,
 )
-"""The retries of a page of certificates. A login code is valid once, and a mint is repeated by the holder of the lease."""
+"""The retries of a page. A login code is valid once, and a mint is repeated by the holder of the lease."""
 
 MAX_PAGE_BYTES = 320 * 1024
 """A page of 50 certificates with every field filled is below 100 KiB. Four of the largest fit into one response, also
