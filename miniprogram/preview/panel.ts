@@ -100,7 +100,8 @@ const hook = element<HTMLSelectElement>("hook");
 const notice = element<HTMLInputElement>("notice");
 const redeeming = element<HTMLInputElement>("redeeming");
 const situations = new Map<string, string>();
-let updatingFaults: Promise<unknown> = Promise.resolve();
+/** What is being switched, one after the other: the phone is opened after it. */
+let updating: Promise<unknown> = Promise.resolve();
 
 async function start(): Promise<void> {
   const { merchants, customers } = (await (await fetch("_sandbox/world")).json()) as SampleData;
@@ -126,10 +127,13 @@ async function start(): Promise<void> {
   }
   customer.addEventListener("change", showSituation);
   for (const setting of [notice, redeeming]) {
-    setting.addEventListener("change", switchMerchant);
+    setting.addEventListener("change", () => {
+      updating = updating.then(updateMerchant);
+      return loadPhone();
+    });
   }
   element("pull").addEventListener("click", async () => {
-    await updatingFaults;
+    await updating;
     phone.contentWindow?.dispatchEvent(new Event("pull-down"));
   });
   element("reset").addEventListener("click", async () => {
@@ -147,9 +151,9 @@ function ids(account_id: string, poi_id?: string): string {
   return String(new URLSearchParams(poi_id ? { account_id, poi_id } : { account_id }));
 }
 
-/** Open the page with the chosen settings; faults that are being switched have taken effect before. */
+/** Open the page with the chosen settings; what is being switched has taken effect before. */
 async function loadPhone(): Promise<void> {
-  await updatingFaults;
+  await updating;
   const settings = new URLSearchParams({
     customer: customer.value,
     text: text.value,
@@ -159,12 +163,11 @@ async function loadPhone(): Promise<void> {
   phone.src = `phone.html?${store.value}&${settings}`;
 }
 
-/** Write `notice` and `redeeming` into the row of the merchant, and open the page again. */
-async function switchMerchant(): Promise<void> {
+/** Write `notice` and `redeeming` into the row of the merchant. */
+async function updateMerchant(): Promise<void> {
   const { account_id } = Object.fromEntries(new URLSearchParams(store.value));
   const body = JSON.stringify({ notice: notice.value, redeeming: redeeming.checked });
   await fetch(`_sandbox/merchants/${account_id}`, { method: "PATCH", body });
-  await loadPhone();
 }
 
 /** Say what the chosen customer has bought. */
@@ -192,7 +195,7 @@ function faultSwitch({ name, customer: shownBy = ANY_CUSTOMER, expect, rule }: F
   box.type = "checkbox";
   box.value = JSON.stringify(rule);
   box.addEventListener("change", () => {
-    updatingFaults = updatingFaults.then(updateFaults);
+    updating = updating.then(updateFaults);
   });
   label.append(box, textElement("span", name), textElement("small", `${shownBy}：${expect}`));
   return label;
