@@ -97,11 +97,9 @@ def create_session(user_agent: str, connections: int, authorities: str | None = 
 
 def _read(response: requests.Response, max_bytes: int) -> bytes:
     body = bytearray()
-    while chunk := response.raw.read1(BUFFER_BYTES, decode_content=True):
+    while len(body) <= max_bytes and (chunk := response.raw.read1(BUFFER_BYTES, decode_content=True)):
         body += chunk
-        if len(body) > max_bytes:
-            if response.status_code == 200:
-                raise errors.UpstreamMalformedError("too_large")
-            # The status decides.
-            return b""
+    # Any other status decides without the rest of the body.
+    if len(body) > max_bytes and response.status_code == 200:
+        raise errors.UpstreamMalformedError("too_large")
     return bytes(body)

@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
 from chalicelib import errors
 from chalicelib.aws import ConditionFailedError, Table
-from chalicelib.cache import is_within
 from chalicelib.context import RequestContext
 from chalicelib.douyin.client import DouyinClient
+from chalicelib.redaction import RedactedStruct
 from chalicelib.retry import RetryPolicy, call_with_retries
 from chalicelib.tokens.lease import Lease
 from chalicelib.tokens.rows import TokenRow, token_key
@@ -31,8 +31,11 @@ TOKEN_MAX_AGE = 240.0
 The platform ends a token five minutes after it was replaced; the schedule may have replaced it right after the read.
 """
 
-STALE_TOKEN_SECONDS = 10.0
-"""How long a cached token is used after a failed read or mint, so that not every request waits for the next one."""
+STALE_TOKEN_AGE = TOKEN_MAX_AGE - 10.0
+"""The age that a cached token gets after a failed read or mint, in seconds.
+
+So it is used for ten seconds more, and not every request waits for the next read or mint.
+"""
 
 MINT_SECONDS = 3.0
 """The limit for one mint: shorter than the lease that covers it."""
@@ -50,18 +53,21 @@ A mint that was rate limited is not repeated: the platform counts every mint of 
 """
 
 ONE_ATTEMPT = msgspec.structs.replace(MINT_RETRY_POLICY, max_attempts=1)
-"""The policy of a mint while the present token works: if a response was lost, a second mint would invalidate it."""
+"""The policy of a mint while the present token works: if a response was lost, a second mint would invalidate it.
+
+And of a mint after a failed one: each request of a busy fleet makes one call, until a mint succeeds.
+"""
 
 
 Action = Literal["use", "wait", "mint"]
 
 
-class Wanted(NamedTuple):
+class Wanted(RedactedStruct, frozen=True):
     """Which token is wanted, and how it may be minted."""
 
     policy: RetryPolicy
     #: The token to replace, or "" if any is wanted.
-    replaced: str = ""
+    replaced_token: str = ""
     #: Whether the platform refuses that token. Then it is not replaced while it is young.
     is_refused: bool = False
 
@@ -94,18 +100,18 @@ class TokenProvider:
         `seen` is what `get_existing` has returned, and takes the place of an older cached row.
         """
         cached = self._cache(token_id, seen)
-        now = self.clock()
+        now = self._now()
         if is_fresh(cached, now):
             return cached.row.access_token
-        policy = ONE_ATTEMPT if cached.row.is_valid(now) else MINT_RETRY_POLICY
+        policy = ONE_ATTEMPT if cached.row.is_valid(now.wall) else MINT_RETRY_POLICY
         try:
             return self._obtain(token_id, Wanted(policy), context).row.access_token
         except (errors.StorageUnavailableError, errors.TokenUnavailableError):
             cached = self.cached.get(token_id, NOTHING_SEEN)
-            now = self.clock()
-            if not cached.row.is_valid(now):
+            now = self._now()
+            if not cached.row.is_valid(now.wall):
                 raise
-            started = cached.started._replace(wall=now + STALE_TOKEN_SECONDS - TOKEN_MAX_AGE)
+            started = Moment(now.wall - STALE_TOKEN_AGE, max(now.monotonic - STALE_TOKEN_AGE, cached.started.monotonic))
             self.cached[token_id] = msgspec.structs.replace(cached, started=started)
             return cached.row.access_token
 
@@ -119,7 +125,7 @@ class TokenProvider:
         Raises StorageUnavailableError.
         """
         cached = self.cached.get(token_id, NOTHING_SEEN)
-        return cached if is_fresh(cached, self.clock()) else self.read_row(token_id, context)
+        return cached if is_fresh(cached, self._now()) else self.read_row(token_id, context)
 
     def preload(self, token_id: str, context: RequestContext) -> None:
         """Cache what `get_existing` returns."""
@@ -173,7 +179,7 @@ class TokenProvider:
                     lease.acquire()
                     may_mint = False
                     # The new token is used however short its lifetime is, so no loop is possible.
-                    return self._mint(lease, app_secret, wanted.policy)
+                    return self._mint(lease, app_secret, ONE_ATTEMPT if seen.row.failed_at else wanted.policy)
                 except ConditionFailedError:
                     seen = lease.seen
                 finally:
@@ -214,9 +220,12 @@ class TokenProvider:
         return Moment(self.clock(), self.monotonic())
 
 
-def is_fresh(seen: SeenRow, now: float) -> bool:
-    """Return whether a row has a valid token, and was read or written less than TOKEN_MAX_AGE ago."""
-    return seen.row.is_valid(now) and is_within(TOKEN_MAX_AGE, seen.started.wall, now)
+def is_fresh(seen: SeenRow, now: Moment) -> bool:
+    """Return whether a row has a valid token, and was read or written less than TOKEN_MAX_AGE ago on both clocks.
+
+    False when the wall clock was set back behind that moment.
+    """
+    return seen.row.is_valid(now.wall) and seen.started <= now and seen.started.seconds_until(now) < TOKEN_MAX_AGE
 
 
 def decide(seen: SeenRow, wanted: Wanted, now: Moment, seconds_left: float, *, may_mint: bool) -> Action:
@@ -226,7 +235,7 @@ def decide(seen: SeenRow, wanted: Wanted, now: Moment, seconds_left: float, *, m
     when there is nothing to do.
     """
     is_valid = seen.row.is_valid(now.wall)
-    if is_valid and seen.row.access_token != wanted.replaced:
+    if is_valid and seen.row.access_token != wanted.replaced_token:
         return "use"
     if seen.is_paused(now):
         raise errors.TokenUnavailableError(f"minting failed moments ago: {seen.row.failure}")

@@ -138,7 +138,7 @@ def test_a_body_is_read_up_to_its_limit(size: int, is_too_large: bool, is_compre
 def test_a_response_whose_body_is_too_large_is_judged_by_its_status() -> None:
     adapter = Adapter(b"<html>" * 1000, 429, {"Retry-After": "30"})
     response = send(adapter)
-    assert (response.status, response.headers["retry-after"], response.body) == (429, "30", b"")
+    assert (response.status, response.headers["retry-after"]) == (429, "30")
     assert adapter.raw.closed, "the rest is not read"
 
 

@@ -181,6 +181,24 @@ class TestGet:
         assert [instance.get(), instance.get()] == ["clt.row" if is_used else "clt.newer"] * 2
         assert (len(instance.table.reads), instance.douyin.mints) == (1 if is_used else 2, [])
 
+    def test_its_age_is_the_larger_of_both_clocks(self) -> None:
+        """A corrected wall clock does not prolong it."""
+        instance = Tokens(token_row("clt.row", 7200))
+        instance.get()
+        instance.table.items[KEY] = token_row("clt.newer", 7200, version=1)
+        instance.clock.now += 240 - 120
+        instance.started_at -= 120
+        instance.context = make_context(clock=instance.clock)
+        assert instance.get() == "clt.newer"
+
+    def test_after_a_failed_mint_each_request_makes_one_call(self) -> None:
+        failed = int(NOW - 60) * 1000
+        instance = Tokens(token_row(None, failed_at=failed, failed_until=failed + 2000))
+        instance.douyin.mint_results = [BUSY, BUSY]
+        with pytest.raises(errors.TokenUnavailableError):
+            instance.get()
+        assert len(instance.douyin.mints) == 1
+
     def test_a_token_with_a_short_lifetime_is_minted_once_a_call(self) -> None:
         """The lifetime counts from before the mint."""
         instance = Tokens()
