@@ -6,9 +6,11 @@ import type { Config } from "../src/coupons/settings";
 import { FakeTt, flush, STORE } from "./fake-tt";
 import { openPage, type Page, start } from "./pages";
 
+let logged: ReturnType<typeof mock.method<Console, "error">>;
+
 beforeEach(() => {
   mock.timers.enable({ apis: ["setTimeout"] });
-  mock.method(console, "error", () => {});
+  logged = mock.method(console, "error", () => {});
 });
 afterEach(() => {
   mock.timers.reset();
@@ -51,20 +53,22 @@ describe("a program that asks before the login", () => {
     assert.deepEqual([tt.sent.length, answers.length], [2, 1]);
   });
 
-  const refusals: [name: string, answer: () => unknown][] = [
+  const RULE = "coupons: beforeLogin must return true (consent) or false, or a promise of it; not nothing";
+  const refusals: [name: string, answer: () => unknown, message?: string][] = [
     ["false", () => false],
-    ["nothing", () => undefined],
-    ["another value", async () => ({ confirm: true })],
-    ["a rejection", () => Promise.reject(new Error("no"))],
+    ["nothing", () => undefined, RULE],
+    ["another value", async () => ({ confirm: true }), RULE],
+    ["a rejection", () => Promise.reject(new Error("no")), "beforeLogin: Error: no"],
     [
       "an error",
       () => {
         throw new Error("no");
       },
+      "beforeLogin: Error: no",
     ],
   ];
-  for (const [name, answer] of refusals) {
-    test(`takes ${name} for a no, and asks again only after 重试`, async () => {
+  for (const [name, answer, message] of refusals) {
+    test(`takes ${name} for a no, says why on the console, and asks again only after 重试`, async () => {
       let calls = 0;
       const { tt, visit, page } = await open({
         beforeLogin: () => {
@@ -82,6 +86,8 @@ describe("a program that asks before the login", () => {
       page.resolveProblem();
       await flush();
       assert.deepEqual([calls, tt.sent.length, page.data.problem], [2, 1, null]);
+      const lines = logged.mock.calls.map((call) => call.arguments.join(" "));
+      assert.deepEqual(lines, message ? [message] : []);
     });
   }
 });

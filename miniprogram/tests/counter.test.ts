@@ -286,17 +286,23 @@ describe("a submission", () => {
     assert.equal(ends.length, 2);
   });
 
-  test("that fails must be checked, also after a step back; the console says why, and what a hook must return", async () => {
-    for (const hook of [
-      () => Promise.reject(new Error("not redeemed")),
-      () => Promise.resolve({ statusCode: 404 }),
-      async () => {},
-    ]) {
+  test("that fails must be checked, also after a step back; the console says why, or what a hook must return", async () => {
+    const fail = () => {
+      throw new Error("not redeemed");
+    };
+    const hooks: [hook: () => unknown, message: RegExp][] = [
+      [fail, /^onSelect: Error: not redeemed$/],
+      [async () => fail(), /^onSelect: Error: not redeemed$/],
+      [() => Promise.resolve({ statusCode: 404 }), /^coupons: onSelect must resolve to true/],
+      [async () => {}, /^coupons: onSelect must resolve to true/],
+    ];
+    for (const [hook, message] of hooks) {
       const counter = await new Counter().open(hook);
       await counter.use();
       assert.deepEqual([counter.band, counter.button], [UNKNOWN + PENDING, "查看其他券"]);
       const lines = counter.logged.mock.calls.map((call) => call.arguments.join(" "));
-      assert.match(lines.at(-1) as string, /onSelect must resolve to true/);
+      assert.equal(lines.length, 1);
+      assert.match(lines[0] as string, message);
       assert.ok(!lines.join().includes("404"));
       counter.back();
       await counter.openCoupon();
@@ -321,6 +327,8 @@ describe("a submission", () => {
       assert.equal(counter.page.data.verdict?.sign, "等");
       await counter.wait(1);
       assert.deepEqual([counter.band, counter.button], [UNKNOWN + PENDING, "查看其他券"]);
+      const lines = counter.logged.mock.calls.map((call) => call.arguments.join(" "));
+      assert.deepEqual(lines, ["coupons: onSelect has run for a minute"]);
       (ends[0] as { [name: string]: (value: unknown) => void })[settle]?.(true);
       await flush();
       assert.equal(counter.band, text + PENDING);
@@ -406,6 +414,7 @@ describe("a hook without a promise", () => {
     await counter.comeBack();
     await counter.wait(30);
     assert.deepEqual([counter.band.slice(0, UNKNOWN.length), counter.button], [UNKNOWN, `查看其他券 ${AGAIN}`]);
+    assert.equal(counter.logged.mock.callCount(), 1);
     mock.restoreAll();
   });
 

@@ -45,11 +45,12 @@ export const STORES_PAGE = `${settings.basePath}/pages/stores/stores`;
 
 /** A timer with more than 24.8 days fires at once. */
 const MAX_SLEEP_SECONDS = 3600;
-/** For the developer of a hook whose result is unknown, and of one without a promise, after some seconds. */
+/** For the developer of a hook with another result, and of one without a promise, after some seconds. */
 const HOOK_RULE =
   "onSelect must resolve to true (submitted) or to false (nothing was submitted); not to nothing, not to a response";
 const PROMISE_RULE = "onSelect has returned no promise and opened no page: return a promise of true or false";
 const PROMISE_RULE_SECONDS = 3;
+const CONSENT_RULE = "beforeLogin must return true (consent) or false, or a promise of it; not nothing";
 /** 券详情 reads the list again by itself for ten minutes, at most. */
 const MAX_READS = 10;
 
@@ -291,8 +292,14 @@ export const visit = {
     }
     this.consent = "asked";
     new Promise((resolve) => resolve(settings.beforeLogin?.()))
-      .catch((error) => device.logError("beforeLogin", error))
+      .catch((error) => {
+        device.logError("beforeLogin", error);
+        return false;
+      })
       .then((result) => {
+        if (typeof result !== "boolean") {
+          device.warn(CONSENT_RULE);
+        }
         this.consent = result === true ? "given" : "refused";
         if (result === true) {
           this.refresh();
@@ -381,7 +388,9 @@ export const visit = {
     this.record(id, newSubmission(call, certificate, tap));
     this.render();
     device.later(MAX_RUN_SECONDS, () => {
-      if (submissionOf(this.submissions, id)?.state === "running") {
+      const submission = submissionOf(this.submissions, id);
+      if (submission?.call === call && submission.state === "running") {
+        device.warn("onSelect has run for a minute");
         this.endCall(call, id, "unknown", before);
       }
     });
@@ -393,7 +402,13 @@ export const visit = {
       resolve(returned);
     })
       .then(
-        (result) => stateOf(result, isPromise),
+        (result) => {
+          const state = stateOf(result, isPromise);
+          if (state === "unknown") {
+            device.warn(HOOK_RULE);
+          }
+          return state;
+        },
         (error): End => {
           device.logError("onSelect", error);
           return "unknown";
@@ -417,9 +432,6 @@ export const visit = {
       this.ifReturned(MAX_RETURNED_SECONDS, call, id, () => this.endCall(call, id, "unknown", before));
     } else {
       this.readLater({ ...submission, state, endedIn: this.list.reads, lastRead: Infinity, seen: undefined });
-    }
-    if (state === "unknown") {
-      device.warn(HOOK_RULE);
     }
     this.render();
     if (state === "cancelled") {
