@@ -72,20 +72,19 @@ stage:
 install: $(INSTALLED) $(LAMBDA_INSTALLED)
 
 $(INSTALLED): requirements.txt requirements-bundle.txt requirements-dev.txt constraints.txt pyproject.toml | python
-	@echo "installing into $(VENV) (a minute the first time)"
+	@echo "installing into $(VENV) (some minutes the first time)"
 	@[ -e $@ ] || rm -rf $(VENV)
-	@$(PYTHON) -m venv $(VENV)
-	@$(call patiently,installing packages,$(BIN)/python $(PIP_INSTALL) --no-compile -r requirements-dev.txt) || $(HINT)
-	@$(BIN)/python $(PIP_INSTALL) --no-deps --editable . || $(HINT)
-	@$(call patiently,installing packages,$(BIN)/python -m infra.bundle --vendor) || $(HINT)
-	@$(call patiently,compiling the packages,$(BIN)/python -m compileall -q -j 0 $(VENV)/lib)
+	@$(call patiently,installing packages,$(PYTHON) -m venv $(VENV) && \
+	  $(BIN)/python $(PIP_INSTALL) --no-compile -r requirements-dev.txt && \
+	  $(BIN)/python $(PIP_INSTALL) --no-deps --editable . && $(BIN)/python -m infra.bundle --vendor && \
+	  $(BIN)/python -m compileall -q -j 0 $(VENV)/lib) || $(HINT)
 	@touch $@
 
 $(LAMBDA_INSTALLED): constraints.txt | python
 	@echo "installing into $(LAMBDA)"
 	@[ -e $@ ] || rm -rf $(LAMBDA)
-	@$(PYTHON) -m venv $(LAMBDA)
-	@$(LAMBDA)/bin/python $(PIP_INSTALL) -c constraints.txt awslambdaric boto3 || $(HINT)
+	@$(call patiently,installing packages,$(PYTHON) -m venv $(LAMBDA) && \
+	  $(LAMBDA)/bin/python $(PIP_INSTALL) -c constraints.txt awslambdaric boto3) || $(HINT)
 	@touch $@
 
 bundle: build/.bundled-$(PYTHON_VERSION)

@@ -19,7 +19,16 @@ from sandbox.aws import REGION
 from sandbox.gateway import certificates_url
 from sandbox.preview import DIST_FOLDER, check_program
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID, SampleData
-from sandbox.stack import API_FUNCTION, LOCALHOST, Process, Stack, create_login_code, run_preview, run_stack
+from sandbox.stack import (
+    ALL_INTERFACES,
+    API_FUNCTION,
+    LOCALHOST,
+    Process,
+    Stack,
+    create_login_code,
+    run_preview,
+    run_stack,
+)
 
 _CHINA = timezone(timedelta(hours=8))
 _USUAL_PORT = 8000
@@ -38,7 +47,7 @@ def main() -> None:
     parser.add_argument("--host", default=LOCALHOST, help="address of this machine on which the preview listens")
     parser.add_argument("--program", type=check_program, default=DIST_FOLDER, help="folder of a built mini-program")
     arguments = parser.parse_args()
-    ports = choose_ports(arguments.port)
+    ports = choose_ports(arguments.port, arguments.host)
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop_signal, lambda *_: sys.exit(0))
     start = time.monotonic()
@@ -52,23 +61,32 @@ def main() -> None:
         print_certificates(stack, data)
         if arguments.serve:
             with run_preview(stack, arguments.program, ports[0], arguments.host) as preview:
-                print_instructions(stack, data, preview.url)
+                print_instructions(stack, data)
+                print_preview(preview, ports[0], arguments.host)
                 wait_for_end({"preview": preview, "mock platform": stack.platform, "emulated AWS": stack.aws})
         console.print("Next: make serve (the same, with the sample page in a browser; needs Node.js)", highlight=False)
 
 
-def choose_ports(first: int | None) -> tuple[int | None, int | None, int | None]:
-    """Return the ports of preview, mock platform and emulated AWS; None: any. Exits if one of `first` is in use."""
+def choose_ports(first: int | None, host: str = LOCALHOST) -> tuple[int | None, int | None, int | None]:
+    """Return the ports of preview, mock platform and emulated AWS; None: any.
+
+    Exits if the preview cannot listen on `host`, or if one of `first` is in use.
+    """
+    try:
+        with socket.create_server((host, 0)):
+            pass
+    except OSError:
+        raise SystemExit(f"HOST must be an IPv4 address of this machine, but is {host}") from None
     if first is None:
-        with contextlib.suppress(OSError), socket.create_server((LOCALHOST, _USUAL_PORT)):
+        with contextlib.suppress(OSError), socket.create_server((host, _USUAL_PORT)):
             return _USUAL_PORT, None, None
         return None, None, None
     ports = first, first + 1, first + 2
     if not 1 <= first <= _LAST_PORT - 2:
         raise SystemExit(f"PORT must be between 1 and {_LAST_PORT - 2}")
-    for port in ports:
+    for port, address in zip(ports, (host, LOCALHOST, LOCALHOST), strict=True):
         try:
-            with socket.create_server((LOCALHOST, port)):
+            with socket.create_server((address, port)):
                 pass
         except OSError as error:
             reason = os.strerror(error.errno or 0)
@@ -107,7 +125,7 @@ def print_certificates(stack: Stack, data: SampleData) -> None:
     console.print(f"{len(view['certificates'])} certificates in {milliseconds:.0f} ms")
 
 
-def print_instructions(stack: Stack, data: SampleData, preview_url: str) -> None:
+def print_instructions(stack: Stack, data: SampleData) -> None:
     """Print the URLs of the sandbox and commands that can be pasted into a shell."""
     console.print("\n[bold]The sandbox is running[/bold] (Ctrl-C stops it)")
     sandbox, api = f"{stack.platform.url}/_sandbox", stack.api_url
@@ -133,11 +151,19 @@ aws logs tail /aws/lambda/{API_FUNCTION}   # the log, with the AWS CLI
 
 # Let the next list fail: error 2100004 (system busy), also in its three retries. Then list again
 curl -s {sandbox}/faults -d '{fault}'
-
-# Open the mini-program in a browser
-{preview_url}"""
+"""
     # print, not console.print: rich would wrap and color the commands.
-    print(lines, flush=True)
+    print(lines)
+
+
+def print_preview(preview: Process, port: int | None, host: str) -> None:
+    """Print the URL of the preview, as the last line. `port`: the one that was chosen; None: any."""
+    print("# Open the mini-program in a browser")
+    if port is None:
+        print(f"# (port {_USUAL_PORT} is in use, so it has another one)")
+    if host == ALL_INTERFACES:
+        print(f"# (other devices: this machine's address in the network, with port {preview.port})")
+    print(preview.url, flush=True)
 
 
 def _call(method: str, url: str, **options: Any) -> dict[str, Any]:
