@@ -40,12 +40,12 @@ export interface PhoneOptions {
   onToast?: (text: string) => void;
   onLoading?: (text: string) => void;
   /** Show tt.showModal's dialog, and resolve to whether it was confirmed. Without it, the dialog is confirmed. */
-  onModal?: (texts: ModalTexts) => Promise<boolean>;
+  onModal?: (options: ModalOptions) => Promise<boolean>;
   onStopPullDownRefresh?: () => void;
   onScroll?: (scrollTop: number) => void;
 }
 
-export type ModalTexts = Record<"title" | "content" | "confirmText" | "cancelText", string>;
+export type ModalOptions = Parameters<typeof tt.showModal>[0];
 
 export type MockTt = Pick<
   typeof tt,
@@ -143,9 +143,9 @@ export function createMockTt(phone: PhoneOptions): MockTt {
     checkSession: (options: Callbacks) => succeed("checkSession", options),
     canIUse: () => true,
     vibrateShort: (options: Callbacks) => succeed("vibrateShort", options),
-    showModal: ({ success, ...texts }: Parameters<typeof tt.showModal>[0]) => {
-      const answer = phone.onModal ? phone.onModal(texts as ModalTexts) : Promise.resolve(true);
-      answer.then((confirm) => success?.({ errMsg: "showModal:ok", confirm, cancel: !confirm }));
+    showModal: (options: ModalOptions) => {
+      const answer = phone.onModal ? phone.onModal(options) : Promise.resolve(true);
+      answer.then((confirm) => options.success?.({ errMsg: "showModal:ok", confirm, cancel: !confirm }));
     },
     setKeepScreenOn: () => {},
     makePhoneCall: (options: Callbacks) => succeed("makePhoneCall", options),

@@ -11,7 +11,7 @@
 import { createApp, reactive } from "vue";
 import type { Certificate } from "../src/coupons/client/client";
 import type { Config } from "../src/coupons/settings";
-import { createMockTt, type MockTt, type ModalTexts } from "./mock-tt";
+import { createMockTt, type MockTt, type ModalOptions } from "./mock-tt";
 import { stylesOf, templateOf } from "./ttml";
 
 interface Program {
@@ -178,7 +178,7 @@ function pagesOf(app: AppSettings): string[] {
 }
 
 /** Refuse settings with which pages of the folder could not be opened in Douyin. */
-function check(file: string, folder: string, { basePath }: Config, pages: string[]): void {
+function check(file: string, folder: string, { basePath, qualificationPage }: Config, pages: string[]): void {
   const expected = `/${folder.replace(/\/$/, "")}`;
   if (basePath !== expected) {
     throw new Error(`${file}: basePath must be "${expected}", but is "${basePath}"`);
@@ -186,6 +186,9 @@ function check(file: string, folder: string, { basePath }: Config, pages: string
   const missing = PAGES.map((page) => `${folder}pages/${page}`).filter((path) => !pages.includes(path));
   if (missing.length) {
     throw new Error(`app.json lacks ${missing.join(", ")} (pages, subPackages)`);
+  }
+  if (qualificationPage && !pages.some((page) => `/${page}` === qualificationPage.split("?")[0])) {
+    throw new Error(`${file}: qualificationPage must be "/" and a page of app.json, but is "${qualificationPage}"`);
   }
 }
 
@@ -238,7 +241,7 @@ function withFewerUses({ times = {}, ...rest }: Certificate): Certificate {
   return { ...rest, times: { ...times, ...fewer, ...(usable_serials && { usable_serials: usable_serials.slice(1) }) } };
 }
 
-/** Name what only a browser asks for: another host must allow this page to read its responses. */
+/** Name what only a browser asks for: another host must allow this page to send its requests and to read the responses. */
 async function explainFailure(url: string): Promise<string> {
   const { origin } = new URL(url, location.href);
   const isUp = () =>
@@ -249,7 +252,8 @@ async function explainFailure(url: string): Promise<string> {
   if (origin === location.origin || !(await isUp())) {
     return "";
   }
-  const reason = `${origin} sends no CORS headers, so this browser hides its response. In Douyin, none are needed`;
+  const headers = "Access-Control-Allow-Origin, or Access-Control-Allow-Headers for the headers of this request";
+  const reason = `${origin} lacks CORS headers (${headers}), so this browser hides its response. Douyin needs none`;
   logError(reason);
   return reason;
 }
@@ -288,12 +292,14 @@ function showToast(text: string): void {
   }, TOAST_MS);
 }
 
-/** Show tt's dialog. Resolves to whether it was confirmed; never if the page under it is left. */
-function showDialog({ title, content, confirmText, cancelText }: ModalTexts): Promise<boolean> {
+/** Show tt's dialog, with Douyin's defaults. Resolves to whether it was confirmed; never if the page under it is left. */
+function showDialog({ title, content, confirmText, cancelText, showCancel }: ModalOptions): Promise<boolean> {
   const dialog = document.getElementById("dialog") as HTMLDialogElement;
-  for (const [part, text] of Object.entries({ title, content, cancel: cancelText, confirm: confirmText })) {
-    (dialog.querySelector(`.${part}`) as HTMLElement).textContent = text;
+  const texts = { title, content, cancel: cancelText || "取消", confirm: confirmText || "确定" };
+  for (const [part, text] of Object.entries(texts)) {
+    (dialog.querySelector(`.${part}`) as HTMLElement).textContent = text ?? "";
   }
+  (dialog.querySelector(".cancel") as HTMLElement).hidden = showCancel === false;
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
@@ -361,7 +367,7 @@ function shownPage(): OpenPage {
 }
 
 function show({ page, element, settings, scrollTop }: OpenPage): void {
-  document.title = String(settings.navigationBarTitleText);
+  document.title = String(settings.navigationBarTitleText ?? "");
   (document.getElementById("title") as HTMLElement).textContent = document.title;
   (document.getElementById("back") as HTMLElement).hidden = stack.length === 1;
   document.getElementById("page")?.replaceChildren(element);

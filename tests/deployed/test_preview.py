@@ -300,6 +300,8 @@ def test_settings_that_douyin_would_not_open_are_refused(phone: Phone, deployed:
     for file, old, new, message in (
         (config, '"/coupons"', '"coupons"', 'basePath must be "/coupons", but is "coupons"'),
         (app, f'"{counter}",', "", f"app.json lacks {counter}"),
+        (config, "basePath:", 'qualificationPage: "pages/licences",\n  basePath:', "qualificationPage must be"),
+        (config, "basePath:", 'qualificationPage: "/pages/licences",\n  basePath:', "qualificationPage must be"),
     ):
         assert old in right[file]
         file.write_text(right[file].replace(old, new), "utf-8")
@@ -326,18 +328,35 @@ def test_a_host_without_cors_is_named(phone: Phone) -> None:
     expect(phone.cards).to_have_count(7)
     request = "(url) => new Promise((fail) => tt.request({ url, success: fail, fail }))"
     answer = phone.page.evaluate(request, f"{phone.platform_url}/_sandbox/world")
-    assert answer["errMsg"].startswith(f"request:fail {phone.platform_url} sends no CORS headers")
+    assert answer["errMsg"].startswith(f"request:fail {phone.platform_url} lacks CORS headers")
+
+
+def test_a_dialog_has_the_buttons_of_douyin(phone: Phone) -> None:
+    phone.open()
+    expect(phone.cards).to_have_count(7)
+    buttons = phone.page.locator("#dialog button:visible")
+    for options, texts in (
+        ({}, ["取消", "确定"]),
+        ({"showCancel": False}, ["确定"]),
+        ({"confirmText": "同意", "cancelText": "不同意"}, ["不同意", "同意"]),
+    ):
+        phone.page.evaluate("(options) => tt.showModal({ title: '隐私政策', ...options })", options)
+        expect(buttons).to_have_text(texts)
+        buttons.last.click()
 
 
 def test_the_customisation_of_the_guide(phone: Phone, deployed: stack.Stack, tmp_path: Path) -> None:
-    """Colors in both themes, from the program's own styles, and no prices."""
+    """Colors in both themes, from the program's own styles, a consent before the login, and no prices."""
     program = shutil.copytree(preview.DIST_FOLDER, tmp_path / "dist")
     (program / "app.ttss").write_text(guide_code("css", "--button"), "utf-8")
     config = program / "coupons" / "config.js"
-    settings = f"help: '请到前台', {guide_code('ts', 'showPrices')}    account_id:"
+    settings = f"help: '请到前台', {guide_code('ts', 'beforeLogin')} {guide_code('ts', 'showPrices')}    account_id:"
     config.write_text(config.read_text("utf-8").replace("account_id:", settings), "utf-8")
     with run_program(phone, deployed, program):
         phone.open()
+        expect(phone.page.locator("#dialog")).to_contain_text("同意后")
+        assert phone.calls == []
+        phone.button("确定").click()
         expect(phone.cards).to_have_count(7)
         for theme in ("light", "dark"):
             phone.page.emulate_media(color_scheme=theme)
