@@ -115,7 +115,7 @@ class Counter {
   }
 
   /** Read from the storage that the coupon was submitted before, until that can be done again. */
-  async tellFormer(): Promise<void> {
+  async showFormer(): Promise<void> {
     const tap = { id: "1", store: `${STORE.account_id}/${STORE.poi_id}`, storeName: "", at: NOW };
     this.tt.stored.set("redemption.submissions", [tap]);
     await this.refresh({});
@@ -355,7 +355,7 @@ describe("a submission", () => {
     assert.equal((counter.tt.stored.get("redemption.submissions") as object[]).length, 1);
   });
 
-  test("is stored: after a restart it is told if it is in the list, for two hours, and is not known to have ended", async () => {
+  test("is stored: after a restart it is shown if it is in the list, for two hours, and is not known to have ended", async () => {
     const { onSelect } = pendingHook();
     const counter = await new Counter().open(onSelect);
     await counter.use();
@@ -385,7 +385,7 @@ describe("a submission", () => {
     assert.equal((await restart([COUPON])).band, WATCH);
   });
 
-  test("of a phone whose storage is broken is told all the same", async () => {
+  test("of a phone whose storage is broken is shown all the same", async () => {
     const counter = await new Counter().open(() => Promise.resolve(true));
     counter.tt.onStorage = () => {
       throw new Error("storage:fail");
@@ -425,7 +425,7 @@ describe("a hook without a promise", () => {
     ["no such coupon", 2, [], `${TAPPED}${GONE}`, "查看其他券"],
   ];
   for (const [name, hidden, certificates, band, button] of lists) {
-    test(`that opens a page is told until the last of the lists after it; then they have ${name}`, async () => {
+    test(`that opens a page is shown until the last of the lists after it; then they have ${name}`, async () => {
       const hook = () => counter.page.onHide();
       const counter: Counter = new Counter([{ ...COUPON, times: { usable: 7 } }]);
       await counter.open(hook);
@@ -543,7 +543,7 @@ describe("the dialog before a submission", () => {
       ["it has expired", (counter) => counter.refresh({ expire_time: NOW - 60 }), 1],
       ["it is old", (counter) => counter.wait(65), 1],
       ["redemption is switched off", (counter) => counter.refresh({}, { redeeming: false }), 0],
-      ["a former submission is told", (counter) => counter.tellFormer(), 0],
+      ["a former submission is shown", (counter) => counter.showFormer(), 0],
     ];
     for (const [name, change, expected] of changes) {
       mock.timers.setTime(NOW * 1000);

@@ -144,7 +144,7 @@ Page({
     const { sign } = this.data.verdict || {};
     device.confirm(this.data.dialog, () => {
       const isSame = visit.shown === this && visit.user === user && this.id === id && this.dialogs === dialogs;
-      // What was not asked before a list told of a submission must be asked now.
+      // A submission that was not shown when the dialog was opened needs another dialog.
       const isAsked = sign === "查" || this.data.verdict?.sign !== "查";
       if (isSame && isAsked && this.data.canSubmit) {
         visit.select(id);

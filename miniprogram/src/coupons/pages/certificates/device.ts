@@ -85,7 +85,7 @@ export function saveLastStore(accountId: string, poiId: string): void {
   attempt(() => host.setStorageSync(storeKey(accountId), poiId));
 }
 
-/** Return the submissions that are stored for this user and still told; none if the storage is broken. */
+/** Return the submissions that are stored for this user and still shown; none if the storage is broken. */
 export function storedTaps(): Tap[] {
   return attempt(() => readTaps(host.getStorageSync(TAPS_KEY), epochSeconds())) || [];
 }

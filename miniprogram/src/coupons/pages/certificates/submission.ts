@@ -54,8 +54,8 @@ export const MAX_RUN_SECONDS = 60;
 export const MAX_RETURNED_SECONDS = 10;
 /** When the list is read again after a call of the hook. */
 export const READ_AFTER_SECONDS = [3, 10, 30];
-/** Until this long after the tap, a submission is told, whatever the list shows. */
-export const TELL_SECONDS = 7200;
+/** A submission is shown until this time after the tap, whatever the list has. */
+export const SHOW_SECONDS = 7200;
 
 /** How a call ends; `cancelled`: nothing was submitted. */
 export type End = Exclude<Submission["state"], "running" | "left"> | "cancelled";
@@ -74,7 +74,7 @@ export function restored(tap: Tap): Submission {
 
 /** Read what was stored, at `now`. Throws an error if it is something else. */
 export function readTaps(stored: unknown, now: number): Tap[] {
-  return (stored as Tap[]).filter(({ id, at }) => typeof id === "string" && now < at + TELL_SECONDS);
+  return (stored as Tap[]).filter(({ id, at }) => typeof id === "string" && now < at + SHOW_SECONDS);
 }
 
 /** Return how a call ends by what its hook has returned, or by what its promise resolves to. */
@@ -121,8 +121,8 @@ export function submissionOf(submissions: Submissions, id: string): Submission |
   return submissions.filter((submission) => submission.id === id)[0];
 }
 
-/** Return the submission of a certificate that is told at `now`. */
-export function toldOf(submissions: Submissions, id: string, now: number): Submission | undefined {
-  const isTold = (submission: Submission) => isRunning(submission) || now < submission.at + TELL_SECONDS;
-  return submissions.filter((submission) => submission.id === id && isTold(submission))[0];
+/** Return the submission of a certificate that is shown at `now`. */
+export function shownSubmission(submissions: Submissions, id: string, now: number): Submission | undefined {
+  const isShown = (submission: Submission) => isRunning(submission) || now < submission.at + SHOW_SECONDS;
+  return submissions.filter((submission) => submission.id === id && isShown(submission))[0];
 }

@@ -13,11 +13,11 @@ import { certificateOf, type ListState } from "./state";
 import {
   isRunning,
   isStillListed,
+  SHOW_SECONDS,
   type Submission,
   type Submissions,
+  shownSubmission,
   submissionOf,
-  TELL_SECONDS,
-  toldOf,
   usedSince,
 } from "./submission";
 
@@ -76,7 +76,7 @@ export function verdictOf(certificate: Certificate, shop: Shop, now: number): Ve
 /** The first that applies. */
 function rowOf(certificate: Certificate, shop: Shop, now: number): Row {
   const { submissions } = shop;
-  const submission = toldOf(submissions, certificate.certificate_id, now);
+  const submission = shownSubmission(submissions, certificate.certificate_id, now);
   const isAnyRunning = submissions.some(isRunning);
   const listed = listedRow(certificate, shop, now);
   if (submission && isRunning(submission)) {
@@ -222,7 +222,7 @@ function nextChange(certificate: Certificate, { list, submissions }: Shop, now: 
     start_time,
     expire_time,
     nextExpiryText(certificate, now),
-    (submissionOf(submissions, certificate.certificate_id)?.at || 0) + TELL_SECONDS,
+    (submissionOf(submissions, certificate.certificate_id)?.at || 0) + SHOW_SECONDS,
     updatedAt,
     updatedAt + HOLD_SECONDS,
     updatedAt + MAX_AGE_SECONDS,

@@ -22,7 +22,7 @@ import { cardsOf, titleOf } from "./rows";
 import { canLoadMore, certificateOf, isEmpty, type ListState, orderText, shownCertificate } from "./state";
 import { canChoose, canLocate, type StoreState, storeKeyOf } from "./storeState";
 import { storeHeader, storeRows } from "./stores";
-import { type Submissions, toldOf } from "./submission";
+import { type Submissions, shownSubmission } from "./submission";
 import { ANY_AGE, isValid, type Shop, staleText, verdictOf } from "./verdict";
 
 /** The states that the pages share. */
@@ -93,7 +93,7 @@ export function cardsView(visit: Visited, config: Config, openedId: string, now:
  */
 export function counterView(visit: Visited, config: Config, id: string, now: number) {
   const { list, stores, submissions } = visit;
-  const certificate = shownCertificate(list, id) || toldOf(submissions, id, now)?.certificate;
+  const certificate = shownCertificate(list, id) || shownSubmission(submissions, id, now)?.certificate;
   const shop = shopOf(visit, config);
   const verdict = certificate ? verdictOf(certificate, shop, now) : null;
   const { sign = "", use = "no", why = "" } = verdict || {};
