@@ -46,8 +46,7 @@ export const STORES_PAGE = `${settings.basePath}/pages/stores/stores`;
 /** A timer with more than 24.8 days fires at once. */
 const MAX_SLEEP_SECONDS = 3600;
 /** For the developer of a hook with another result, and of one without a promise, after some seconds. */
-const HOOK_RULE =
-  "onSelect must resolve to true (submitted) or to false (nothing was submitted); not to nothing, not to a response";
+const HOOK_RULE = "onSelect must resolve to true (submitted) or false (not submitted), not to nothing or a response";
 const PROMISE_RULE = "onSelect has returned no promise and opened no page: return a promise of true or false";
 const PROMISE_RULE_SECONDS = 3;
 const CONSENT_RULE = "beforeLogin must return true (consent) or false, or a promise of it; not nothing";
