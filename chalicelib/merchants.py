@@ -176,8 +176,8 @@ def clean_notice(text: str) -> str:
 def parse_redeeming(item: Item) -> bool:
     """Return the switch `redeeming` of a row, by default on.
 
-    A string or number is on if `read_bool` reads it as true. Any other value is off: whoever wrote it has tried to
-    switch it off.
+    A string or number is on if `read_bool` reads it as true. Any other value is off: an operator who wrote it
+    has tried to switch redemption off.
     """
     attribute: Mapping[str, Any] = item.get("redeeming", {"BOOL": True})
     value = float(attribute["N"]) if "N" in attribute else attribute.get("BOOL", attribute.get("S"))

@@ -1,7 +1,7 @@
 """Signs values with the session keys, as text that fits into a URL.
 
-The first session key of the secret signs, every key verifies (HMAC-SHA256). The value is signed, not encrypted: whoever
-has the text can read it.
+The first session key of the secret signs, every key verifies (HMAC-SHA256). The value is signed, not encrypted: anyone
+who has the text can read it.
 """
 
 import hashlib

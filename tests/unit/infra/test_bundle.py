@@ -113,7 +113,7 @@ def test_without_a_repository_or_a_commit_nothing_is_known(tmp_path: Path) -> No
 
 
 def rewrite(clone: Path, files: dict[str, str], architecture: str = X86_64) -> Path:
-    """Let an archive with these files be completed, as a build of a clone does; return it."""
+    """Complete an archive with these files, as a build of a clone does, and return it."""
     archive = clone.parent / "archive.zip"
     with zipfile.ZipFile(archive, "w") as packed:
         for name, text in files.items():

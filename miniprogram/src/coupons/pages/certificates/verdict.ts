@@ -92,7 +92,7 @@ function rowOf(certificate: Certificate, shop: Shop, now: number): Row {
     : listed;
 }
 
-/** Return what the list says of a certificate. */
+/** Return the verdict on a certificate from the list alone, without its submission. */
 function listedRow(certificate: Certificate, { list, redeems, counterText }: Shop, now: number): Row {
   const { certificate_id, lock, start_time = 0, expire_time = Infinity, off_peak, times } = certificate;
   const isIdle = list.activity === "idle";

@@ -318,7 +318,7 @@ export const visit = {
   onProgress(progress: Progress) {
     this.update({ kind: progress });
     if (progress === "user_changed") {
-      // It may have been a failure of the storage: nothing that was submitted is forgotten.
+      // The storage may have failed instead: keep all submissions.
       for (const submission of this.submissions) {
         this.setSubmission({ ...submission, certificate: undefined });
       }
@@ -358,7 +358,7 @@ export const visit = {
     this.list = nextState(before, event);
     if (this.list !== before) {
       if (event.kind === "responded") {
-        // Those of a former start, or of another user's storage.
+        // Submissions that were stored before a restart of the program or a change of the user.
         for (const tap of device.storedTaps().filter(({ id }) => !submissionOf(this.submissions, id))) {
           this.readLater(restored(tap));
         }
@@ -475,7 +475,7 @@ export const visit = {
     }
   },
 
-  /** Set what a list says of a submission; drop it if nothing was submitted. */
+  /** Update a submission from the present list; remove it if nothing was submitted. */
   judge(submission: Submission) {
     const judged = submission.store === storeKeyOf(this.stores) ? withList(submission, this.list) : submission;
     isDropped(judged) ? this.record(judged.id, undefined) : this.setSubmission(judged);
