@@ -1,6 +1,6 @@
 """A merchant's row: the strict description of a merchant and its stores, edits, and the list of changes. No I/O.
 
-The service reads rows leniently (`chalicelib.merchants`); whatever redeemctl writes fits `MerchantRow`. A test
+The service reads rows leniently (`chalicelib.merchants`); whatever `redeemctl` writes fits `MerchantRow`. A test
 compares the fields of both (`tests/unit/redeemctl/test_rows.py`).
 
 A store in the attribute `stores` has one of two forms: its name (S), or a map (M) of the members of `Store`. Both are

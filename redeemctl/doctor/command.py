@@ -22,8 +22,8 @@ def doctor(options: GlobalOptions, *, merchant: str | None) -> None:
 
     Reads AWS, the table, the secret and the log, and sends requests to the public endpoint, among them for lists of at
     most 20 merchants as a user that does not exist. Logs in to the platform with an invalid code. A token is renewed
-    only if it is missing or has expired; with --dry-run not even then. docs/operate.md lists the checks, and redeemctl
-    --help the exit codes.
+    only if it is missing or has expired; with --dry-run not even then. docs/operate.md lists the checks,
+    and `redeemctl --help` the exit codes.
     """
     findings: list[Finding] = []
     with options.open_stage(describe=False) as stage:
