@@ -16,11 +16,13 @@ import msgspec
 from chalicelib.redaction import RedactedStruct
 
 MAX_ID_LENGTH = 64
-"""Characters of an id. `pages` checks the ids that arrive as numbers."""
+"""Characters of an id, also of one that arrives as a number."""
 
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)] | int
+IdText = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
+Id = IdText | Int
+"""`lenient` also reads the numbers of more than 64 bits."""
 
 
 class Part(msgspec.Struct, gc=False):

@@ -76,13 +76,9 @@ def _parse_documented(response: Response) -> Page | None:
         return None
     if data is None or data.error_code or data.orders is None:
         return None
-    certificates = [certificate for order in data.orders for certificate in order.certificates or ()]
-    ids = [*(order.order_id for order in data.orders), *(c.certificate_id for c in certificates)]
-    ids += [c.sku_info.sku_id for c in certificates if c.sku_info is not None and c.sku_info.sku_id is not None]
-    is_incomplete = any(order.can_use and order.certificates is None for order in data.orders)
-    if is_incomplete or any(isinstance(value, int) and len(str(value)) > models.MAX_ID_LENGTH for value in ids):
+    if any(order.can_use and order.certificates is None for order in data.orders):
         return None
-    return Page(data.orders, len(certificates), _count(data.total))
+    return Page(data.orders, sum(len(order.certificates or ()) for order in data.orders), _count(data.total))
 
 
 def _parse_leniently(response: Response, offset: int, known_total: int | None) -> Page:

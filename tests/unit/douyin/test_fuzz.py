@@ -40,7 +40,8 @@ def examples(count: int) -> settings:
 TRUE: list[Any] = [True, "true", "True", "TRUE", 1, "1", 1.0]
 FALSE: list[Any] = [False, "false", "False", "FALSE", 0, "0", 0.0, None]
 VALUES: list[Any] = [
-    None, True, False, 0, 1, -1, 2**63, -(2**70), 1.5, 1e3, "", "0", "x", "true", "\ud800", "券", "x" * 300,
+    None, True, False, 0, 1, -1, 2**63, -(2**70), 10**64 - 1, 10**64, -(10**63), 1.5, 1e3,
+    "", "0", "x", "true", "\ud800", "券", "x" * 300,
     [], {}, [None], [1], ["x"], [{}], [[[]]], {"x": None}, {"certificate_id": "stray"},
 ]  # fmt: skip
 

@@ -24,9 +24,9 @@ SERIAL_LISTS = [path for path in SHOWN_PATHS if path.endswith("_serial_nums")]
 def wrong_values(path: str) -> list[Any]:
     """Return values whose type cannot be read as the type of the field at `path`."""
     right = SHOWN_PATHS[path]
-    if path == "sku_info.sku_id":
+    if path.endswith("_id"):
         # An id may be a number.
-        return [True, [], {}, 1.5, "", "x" * 65]
+        return [True, [], {}, 1.5, "", "x" * 65, 10**64, -(10**63)]
     if isinstance(right, bool):
         return ["maybe", 7, [], {}, 1.5]
     if isinstance(right, int):

@@ -91,10 +91,12 @@ def raised_by(parse: Parse, response: Response) -> errors.UpstreamError:
 
 
 class TestCertificates:
-    def test_a_page_has_its_orders_size_and_total(self) -> None:
-        page = pages.parse_certificates(json_response(envelope((order("1", "a", 7), order(2, "x" * 64)), 340)))
-        assert [(held.order_id, held.can_use) for held in page.orders] == [("1", True), (2, True)]
-        assert parsed_ids(page) == ["a", 7, "x" * 64]
+    @pytest.mark.parametrize("number", [7, 10**64 - 1, 1 - 10**63])
+    def test_a_page_has_its_orders_size_and_total(self, number: int) -> None:
+        orders = (order("1", "a", number), order(number, "x" * 64))
+        page = pages.parse_certificates(json_response(envelope(orders, 340)))
+        assert [(held.order_id, held.can_use) for held in page.orders] == [("1", True), (number, True)]
+        assert parsed_ids(page) == ["a", number, "x" * 64]
         assert (page.size, page.total, page.hidden, page.hidden_fields, page.malformed) == (3, 340, 0, [], {})
 
     @pytest.mark.parametrize(
