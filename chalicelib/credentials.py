@@ -68,13 +68,15 @@ class CredentialsCache:
             context.record.add_warning("the cached secret is used", STALENESS_METRIC)
         return self._cached
 
-    def find(self, look_up: Callable[[Credentials], T | None], context: RequestContext) -> tuple[T | None, Credentials]:
+    def find(
+        self, look_up: Callable[[Credentials], T | None], context: RequestContext, max_age: float = SECRET_MAX_AGE
+    ) -> tuple[T | None, Credentials]:
         """Return what `look_up` finds in the credentials (an app, or a key that verifies a signature), and these.
 
         If it finds nothing, the secret is read again, unless this request has read it, or a request has read it again
         for this reason less than MIN_REFRESH_SECONDS ago. Raises what `get` and `look_up` raise.
         """
-        credentials = self.get(context)
+        credentials = self.get(context, max_age)
         found = look_up(credentials)
         now = self._clock()
         was_read = self._reader is context.record or is_within(MIN_REFRESH_SECONDS, self._forced_read_at, now)
@@ -89,9 +91,7 @@ class CredentialsCache:
 
         It is as new as possible: a mint with the former secret of an app would replace the token of a service provider.
         """
-        # This call only refreshes what `find` looks in.
-        self.get(context, MIN_REFRESH_SECONDS)
-        return self.find(lambda credentials: credentials.apps.get(app_id), context)[0]
+        return self.find(lambda credentials: credentials.apps.get(app_id), context, MIN_REFRESH_SECONDS)[0]
 
     def _read(self, now: float, context: RequestContext) -> Credentials:
         self._reader = context.record

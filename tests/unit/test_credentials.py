@@ -147,10 +147,11 @@ def test_a_mint_reads_a_secret_again_that_is_older_than_ten_seconds(store: Store
 
 
 @pytest.mark.parametrize("failure", ["unavailable", "malformed"])
-def test_a_mint_uses_the_cached_secret_if_there_is_no_other(store: Store, failure: str) -> None:
+@pytest.mark.parametrize("seconds", [10, 300])
+def test_a_mint_uses_the_cached_secret_if_there_is_no_other(store: Store, failure: str, seconds: float) -> None:
     store.get()
     store.fail(failure)
-    store.clock.now += 10
+    store.clock.now += seconds
     for _ in range(2):
         assert store.find_app_secret(APP_ID) == APP_SECRET
         assert [metric for _, metric in store.warnings()] == ["StaleSecret"]
