@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.douyin import codes
 from sandbox.sample_data import APP_ID
 from tests.harness import (
     FAST_MINT_RETRIES,
@@ -111,6 +112,14 @@ KINDS = {
     "login code refused": Kind(code(40018), login=(401, "unauthenticated", 1)),
     "app secret refused": Kind(code(40017), login=(503, "app_misconfigured", 1), provider=(503, UNAVAILABLE, 1)),
 }  # fmt: skip
+
+
+def test_every_error_of_a_code_has_a_kind() -> None:
+    tables = (codes.CERTIFICATES, codes.LOGIN, codes.PROVIDER_LOGIN, codes.MINT, codes.BY_SUB_CODE)
+    tried = {kind.fault.get(part) for kind in KINDS.values() for part in ("code", "sub_code")}
+    errors = [(number, error.__name__) for table in tables for number, error in table.items()]
+    missing = {name for _, name in errors} - {name for number, name in errors if number in tried}
+    assert not missing, f"KINDS has no code of {missing}"
 
 
 @pytest.fixture(autouse=True)
