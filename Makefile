@@ -16,6 +16,10 @@ HINT = { echo "If a registry cannot be reached: PIP_INDEX_URL, npm_config_regist
 patiently = { while sleep 10 > /dev/null 2>&1; do echo "  still $(1)"; done & ticker=$$!; $(2); status=$$?; \
 	kill $$ticker; wait $$ticker 2> /dev/null; [ $$status = 0 ]; }
 NODE_VERSION = $(shell node --version 2>/dev/null)
+FIND_NODE = ( case "$(NODE_VERSION)" in v[2-9][0-9].*|v[1-9][0-9][0-9].*) ;; *) \
+	echo "Node.js 20 or newer is needed, but node is $(or $(NODE_VERSION),not found)." \
+	     "Install it, or put it first on PATH."; exit 2;; esac; \
+	command -v npm > /dev/null || { echo "npm is needed, which belongs to Node.js, but was not found."; exit 2; } )
 # Compiled modules are kept, whatever the environment says: the tests start hundreds of Python processes.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 # Each test process starts an emulated AWS and a mock platform of its own. The tests of a file share one process. The files
@@ -61,10 +65,7 @@ python:
 	  echo "$(PYTHON) has no venv module. On Debian or Ubuntu: apt-get install python$(PYTHON_VERSION)-venv"; exit 2; }
 
 node:
-	@case "$(NODE_VERSION)" in v[2-9][0-9].*|v[1-9][0-9][0-9].*) ;; *) \
-	  echo "Node.js 20 or newer is needed, but node is $(or $(NODE_VERSION),not found)." \
-	       "Install it, or put it first on PATH."; exit 2;; esac
-	@command -v npm > /dev/null || { echo "npm is needed, which belongs to Node.js, but was not found."; exit 2; }
+	@$(FIND_NODE)
 
 stage:
 	@test -n "$(STAGE)" || { echo "usage: make $(MAKECMDGOALS) STAGE=dev $(OPTIONS)"; exit 2; }
@@ -145,12 +146,20 @@ serve: node bundle miniprogram
 	@$(BIN)/python -m sandbox.demo --serve $(if $(PORT),--port $(PORT)) $(if $(PROGRAM),--program "$(PROGRAM)") \
 	  $(if $(findstring command,$(origin HOST)),--host "$(HOST)")
 
+# For `make check` and `make test`.
+define LINT
+$(BIN)/ruff format --check .
+$(BIN)/ruff check .
+$(BIN)/mypy
+$(BIN)/lint-imports --no-logo --no-cache
+endef
+
+# The mini-program is checked if its packages are there and as new as their list.
 check: $(INSTALLED)
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo --no-cache
+	$(LINT)
 	$(PYTEST) tests/unit
+	@if [ $(MODULES) -nt miniprogram/package-lock.json ] && $(FIND_NODE); then $(NPM) run check; \
+	  else echo "not checked: miniprogram (make miniprogram installs what this needs)"; fi
 
 ifdef T
 test: install
@@ -158,10 +167,7 @@ test: install
 else
 test: node install bundle miniprogram
 	@$(BIN)/python -m sandbox.browser || $(HINT)
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo --no-cache
+	$(LINT)
 	$(BIN)/cfn-lint --regions us-east-1 cn-north-1 cn-northwest-1 -- infra/template.yaml
 	$(BIN)/python -m docs.tools.api_tables --check
 	$(BIN)/zizmor --offline --quiet .github
