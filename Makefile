@@ -13,8 +13,9 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 HINT = { echo "If a registry cannot be reached: PIP_INDEX_URL, npm_config_registry and PLAYWRIGHT_DOWNLOAD_HOST name mirrors," \
 	"https_proxy and http_proxy a proxy." >&2; exit 2; }
 # $(call patiently,WORDS,COMMAND): from the tenth second on, say every ten seconds what is being done.
-patiently = { while sleep 10 > /dev/null 2>&1; do echo "  still $(1)"; done & ticker=$$!; $(2); status=$$?; \
-	kill $$ticker; wait $$ticker 2> /dev/null; [ $$status = 0 ]; }
+# It ends with its shell: Ctrl-C ends only the shell.
+patiently = { while sleep 10 > /dev/null 2>&1 && kill -0 $$$$ 2> /dev/null; do echo "  still $(1)"; done & ticker=$$!; \
+	$(2); status=$$?; kill $$ticker; wait $$ticker 2> /dev/null; [ $$status = 0 ]; }
 NODE_VERSION = $(shell node --version 2>/dev/null)
 FIND_NODE = ( case "$(NODE_VERSION)" in v[2-9][0-9].*|v[1-9][0-9][0-9].*) ;; *) \
 	echo "Node.js 20 or newer is needed, but node is $(or $(NODE_VERSION),not found)." \
@@ -78,7 +79,7 @@ $(INSTALLED): requirements.txt requirements-bundle.txt requirements-dev.txt cons
 	@$(call patiently,installing packages,$(PYTHON) -m venv $(VENV) && \
 	  $(BIN)/python $(PIP_INSTALL) --no-compile -r requirements-dev.txt && \
 	  $(BIN)/python $(PIP_INSTALL) --no-deps --editable . && $(BIN)/python -m infra.bundle --vendor && \
-	  $(BIN)/python -m compileall -q -j 0 $(VENV)/lib) || $(HINT)
+	  $(BIN)/python -W ignore -m compileall -q -j 0 $(VENV)/lib) || $(HINT)
 	@touch $@
 
 $(LAMBDA_INSTALLED): constraints.txt | python
@@ -131,15 +132,15 @@ deploy: stage $(INSTALLED)
 rollback: OPTIONS := [TO=<commit>] [DRY_RUN=1] [NO_PLATFORM=1]
 rollback: stage
 	@[ -x $(BIN)/python ] || $(MAKE) python
-	@[ -x $(BIN)/python ] || { $(PYTHON) -m venv $(VENV) && \
-	  $(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements-deploy.txt; } || { rm -rf $(VENV); $(HINT); }
+	@[ -x $(BIN)/python ] || $(call patiently,installing packages,$(PYTHON) -m venv $(VENV) && \
+	  $(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements-deploy.txt) || { rm -rf $(VENV); $(HINT); }
 	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(call flags,DRY_RUN NO_PLATFORM)
 
 destroy: stage $(INSTALLED)
 	@$(BIN)/python -m infra.destroy $(STAGE)
 
 demo: bundle
-	@$(BIN)/python -m sandbox.demo
+	@$(call patiently,starting the service,$(BIN)/python -m sandbox.demo)
 
 # Some shells export a variable HOST of their own: only that of the command counts.
 serve: node bundle miniprogram
@@ -150,7 +151,7 @@ serve: node bundle miniprogram
 define LINT
 $(BIN)/ruff format --check .
 $(BIN)/ruff check .
-$(BIN)/mypy
+@$(call patiently,checking types,$(BIN)/mypy)
 $(BIN)/lint-imports --no-logo --no-cache
 endef
 
@@ -158,7 +159,8 @@ endef
 check: $(INSTALLED)
 	$(LINT)
 	$(PYTEST) tests/unit
-	@if [ $(MODULES) -nt miniprogram/package-lock.json ] && $(FIND_NODE); then $(NPM) run check; \
+	@if [ $(MODULES) -nt miniprogram/package-lock.json ] && $(FIND_NODE); then \
+	  $(call patiently,checking the mini-program,$(NPM) run check); \
 	  else echo "not checked: miniprogram (make miniprogram installs what this needs)"; fi
 
 ifdef T
@@ -172,7 +174,7 @@ test: node install bundle miniprogram
 	$(BIN)/python -m docs.tools.api_tables --check
 	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/bandit --quiet --recursive -ll $(SOURCES)
-	$(NPM) run check
+	@$(call patiently,checking the mini-program,$(NPM) run check)
 	$(PYTEST) -n 2 --cov --cov-report=term tests/unit
 	$(PYTEST) $(PARALLEL) tests/deployed tests/service
 endif
@@ -194,7 +196,7 @@ audit: $(INSTALLED)
 	$(BIN)/pip-audit --strict --requirement build/bundled.txt --no-deps --disable-pip --progress-spinner off
 
 bench: install bundle
-	@$(BIN)/python -m benchmarks
+	@$(call patiently,measuring,$(BIN)/python -m benchmarks)
 
 format: node $(INSTALLED) $(MODULES)
 	$(BIN)/ruff format .
