@@ -58,14 +58,15 @@ def install_chromium() -> None:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
         return
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run([apt, "update", "-qq"], check=True, env=environment)
+    # Not quiet: a download can take minutes.
+    subprocess.run([apt, "update"], check=True, env=environment)
     # Older distributions have no package of the headless shell.
     shell = subprocess.run([apt, "install", "-s", HEADLESS_SHELL], check=False, capture_output=True)
     packages = ["chromium" if shell.returncode else HEADLESS_SHELL]
     if not has_chinese_font():
         packages.append("fonts-noto-cjk")
-    command = [apt, "install", "-y", "-qq", "--no-install-recommends", *packages]
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    command = [apt, "install", "-y", "--no-install-recommends", *packages]
+    subprocess.run(command, check=True, env=environment)
 
 
 def has_chinese_font() -> bool:

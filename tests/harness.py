@@ -301,7 +301,7 @@ def built_archive() -> Path:
 def build_mini_program() -> None:
     """Build the mini-program when its sources have changed."""
     with lock_builds():
-        subprocess.run(["make", "miniprogram"], cwd=ROOT, check=True)  # noqa: S607 - the user's make
+        subprocess.run(["make", "--silent", "miniprogram"], cwd=ROOT, check=True)  # noqa: S607 - the user's make
 
 
 @contextlib.contextmanager

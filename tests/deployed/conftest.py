@@ -27,11 +27,12 @@ def browser(pytestconfig: pytest.Config) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def mini_program() -> None:
+def mini_program(pytestconfig: pytest.Config) -> None:
     """The mini-program as `make miniprogram` builds it, up to date."""
     from tests.harness import build_mini_program
 
-    build_mini_program()
+    with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        build_mini_program()
 
 
 @pytest.fixture(scope="module")
