@@ -58,13 +58,13 @@ describe("a program that asks before the login", () => {
     ["false", () => false],
     ["nothing", () => undefined, RULE],
     ["another value", async () => ({ confirm: true }), RULE],
-    ["a rejection", () => Promise.reject(new Error("no")), "beforeLogin: Error: no"],
+    ["a rejection", () => Promise.reject(new Error("no")), "coupons: beforeLogin: Error: no"],
     [
       "an error",
       () => {
         throw new Error("no");
       },
-      "beforeLogin: Error: no",
+      "coupons: beforeLogin: Error: no",
     ],
   ];
   for (const [name, answer, message] of refusals) {

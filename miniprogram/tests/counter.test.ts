@@ -291,8 +291,8 @@ describe("a submission", () => {
       throw new Error("not redeemed");
     };
     const hooks: [hook: () => unknown, message: RegExp][] = [
-      [fail, /^onSelect: Error: not redeemed$/],
-      [async () => fail(), /^onSelect: Error: not redeemed$/],
+      [fail, /^coupons: onSelect: Error: not redeemed$/],
+      [async () => fail(), /^coupons: onSelect: Error: not redeemed$/],
       [() => Promise.resolve({ statusCode: 404 }), /^coupons: onSelect must resolve to true/],
       [async () => {}, /^coupons: onSelect must resolve to true/],
     ];

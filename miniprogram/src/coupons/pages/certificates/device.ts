@@ -179,7 +179,7 @@ export function toast(title: string): void {
 
 /** Log an error of a function in `config.ts` for its developer. */
 export function logError(name: string, error: unknown): void {
-  console.error(`${name}:`, error);
+  console.error(`coupons: ${name}:`, error);
 }
 
 const warned = new Set<string>();
