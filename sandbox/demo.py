@@ -147,7 +147,7 @@ curl -s -H "Authorization: Bearer $TOKEN" {api}{certificates_url()}
 export AWS_ENDPOINT_URL={stack.aws.url} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION={REGION}
 export DOUYIN_OPEN_API={stack.platform.url} DOUYIN_LOGIN_API={stack.platform.url}
 .venv/bin/redeemctl doctor
-aws logs tail /aws/lambda/{API_FUNCTION}   # the log, with the AWS CLI
+aws logs tail /aws/lambda/{API_FUNCTION}   # the log, with the AWS CLI 2
 
 # Let the next list fail: error 2100004 (system busy), also in its three retries. Then list again
 curl -s {sandbox}/faults -d '{fault}'
