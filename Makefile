@@ -171,7 +171,6 @@ test: node install bundle miniprogram
 	@$(BIN)/python -m sandbox.browser || $(HINT)
 	$(LINT)
 	$(BIN)/cfn-lint --regions us-east-1 cn-north-1 cn-northwest-1 -- infra/template.yaml
-	$(BIN)/python -m docs.tools.api_tables --check
 	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/bandit --quiet --recursive -ll $(SOURCES)
 	@$(call patiently,checking the mini-program,$(NPM) run check)

@@ -1,10 +1,8 @@
 """Fill the tables of docs/api.md and docs/api.zh-CN.md from docs/openapi.yaml: `python -m docs.tools.api_tables`.
 
-A table stands between the comments `<!-- generated:NAME -->` and `<!-- /generated -->`. With `--check` nothing is
-written: the command fails if a page differs from the document.
+A table stands between the comments `<!-- generated:NAME -->` and `<!-- /generated -->`.
 """
 
-import argparse
 import itertools
 import re
 import sys
@@ -143,25 +141,15 @@ def _format_table(headings: tuple[str, ...], rows: Iterator[tuple[str, ...]]) ->
 
 
 def main() -> None:
-    """Write the pages, or check them."""
-    parser = argparse.ArgumentParser(prog="python -m docs.tools.api_tables", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is out of date")
-    check = parser.parse_args().check
+    """Write the pages."""
     document = yaml.safe_load(DOCUMENT.read_text(encoding="utf-8"))
-    stale = []
     for language, path in PAGES.items():
-        page = path.read_text(encoding="utf-8")
         try:
-            filled = fill_page(page, build_tables(document, language))
+            tables = build_tables(document, language)
+            path.write_text(fill_page(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
         except DocumentError as error:
             sys.exit(f"docs/{path.name}: {error}")
-        if filled != page:
-            stale.append(f"docs/{path.name}")
-            if not check:
-                path.write_text(filled, encoding="utf-8")
-    if check and stale:
-        sys.exit(f"{', '.join(stale)}: out of date. Run: python -m docs.tools.api_tables")
-    print(f"written: {', '.join(stale)}" if stale else "docs/api.md and docs/api.zh-CN.md match docs/openapi.yaml")
+        print(f"written: docs/{path.name}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 import yaml
 
 import app as application
@@ -10,6 +11,7 @@ from chalicelib import __version__
 from chalicelib.api import validation
 from chalicelib.api.login import LoginView
 from chalicelib.merchants import StoresView
+from docs.tools import api_tables
 from infra.bundle import ROOT
 from tests.unit.fakes import PROBLEM_TYPES
 
@@ -50,6 +52,14 @@ def test_the_document_has_each_field_and_parameter_of_a_request() -> None:
     parameters = DOCUMENT["paths"][LIST_ROUTE]["get"]["parameters"]
     query_parameters = [parameter["name"] for parameter in parameters if parameter["in"] == "query"]
     assert sorted(query_parameters) == sorted(validation._QUERY_PARAMETERS)
+
+
+@pytest.mark.parametrize("language", api_tables.PAGES)
+def test_a_page_has_the_tables_of_the_document(language: str) -> None:
+    path = api_tables.PAGES[language]
+    page = path.read_text(encoding="utf-8")
+    is_current = api_tables.fill_page(page, api_tables.build_tables(DOCUMENT, language)) == page
+    assert is_current, f"python -m docs.tools.api_tables updates docs/{path.name}"
 
 
 def struct_fields(struct: type[msgspec.Struct]) -> Fields:
