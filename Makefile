@@ -219,7 +219,7 @@ lock: | python
 	@sed '/^-c /d; s|^-r |-r ../|' requirements-dev.txt > build/lock.in
 	@build/lock/bin/python $(PIP_INSTALL) -r build/lock.in || $(HINT)
 	@{ echo '# The pinned version of every package that `make install` installs. Written by `make lock`.'; \
-	  build/lock/bin/python -m pip freeze --exclude pip; } > constraints.txt
+	  build/lock/bin/python -m pip freeze --all --exclude pip; } > constraints.txt
 	@printf '%s\n' '-r ../requirements.txt' chalice boto3 pyyaml > build/deploy.in
 	@build/lock/bin/python $(PIP_INSTALL) uv || $(HINT)
 	@{ echo '# What `python -m infra.deploy` needs, for the pipeline. Written by `make lock`.'; \
