@@ -37,7 +37,7 @@ _REQUEST_QUOTA = "Request a higher limit from AWS (Service Quotas, Lambda, Concu
 
 _DENIED_HINT = (
     "\nIs this version new here? Its policies may have changed: then an administrator deploys it once (CHANGELOG.md, "
-    "Operator)"
+    '"What you must do")'
 )
 
 

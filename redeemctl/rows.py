@@ -185,8 +185,8 @@ def edit_item(account_id: str, item: Item | None, patch: Patch) -> Item:
     edited: Item = {"pk": {"S": merchants.merchant_key(account_id)}}
     for name, value in after.items():
         if name not in ("pk", "account_id"):
-            # What does not change stays in the form in which it was written.
-            is_same = item is not None and name in item and before[name] == value
+            # What does not change stays in the form in which it was written. In Python, the number 1 equals True.
+            is_same = item is not None and name in item and (before[name], type(before[name])) == (value, type(value))
             edited[name] = item[name] if is_same else _serialize(name, value)  # type: ignore[index]
     return edited
 

@@ -134,11 +134,15 @@ def test_notice_and_switch_are_read_as_the_service_reads_them_and_stay_in_the_ro
     assert rows.edit_item("7", item, {"name": "x"}) == {**item, "name": {"S": "x"}}
 
 
-def test_a_switch_of_another_type_is_written_again() -> None:
-    item = make_item(redeeming={"S": "off"})
-    edited = rows.edit_item("7", item, {"redeeming": False})
-    assert edited == make_item(redeeming={"BOOL": False})
-    assert [change.new for change in rows.list_changes(item, edited)] == ["no"]
+@pytest.mark.parametrize(
+    ("written", "value", "shown"),
+    [({"S": "off"}, False, "no"), ({"N": "0"}, False, "no"), ({"N": "1"}, True, "yes")],
+)
+def test_a_switch_of_another_type_is_written_again(written: Any, value: Any, shown: str) -> None:
+    item = make_item(redeeming=written)
+    edited = rows.edit_item("7", item, {"redeeming": value})
+    assert edited == make_item(redeeming={"BOOL": value})
+    assert [change.new for change in rows.list_changes(item, edited)] == [shown]
 
 
 @pytest.mark.parametrize(
