@@ -430,6 +430,7 @@ def test_the_panel_switches_customer_store_faults_hook_and_merchant(browser: Bro
     expect(panel.locator("#situation")).to_contain_text("几乎每种券各一张")
 
     refresh, cards = panel.get_by_role("button", name="下拉刷新"), phone.locator(".coupons-item")
+    expect(cards).to_have_count(8)
     for switch, shown, count in (("断网", "网络不给力", 8), ("次卡少一次", "剩余 6 次", 8), ("不再出现", "", 7)):
         panel.get_by_label(switch).check()
         refresh.click()
