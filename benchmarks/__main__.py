@@ -22,7 +22,7 @@ LIMITS = {
     "first visit, cold": {"naive": 0.5, "floor": 1.15},
     "first visit, warm": {"naive": 0.7, "floor": 0.8},
 }
-"""Goals: the highest median of our samples' ratios to a peer's."""
+"""Goals: the upper limits of the ratio between our samples and those of a peer (the median)."""
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ Samples = dict[str, list[float]]
 COLD_ROUNDS = 15
 WARM_BLOCKS, WARMUP_REQUESTS = 20, 40
 WARM_BLOCK_SIZES = {("ours", "floor"): 100, ("naive",): 5}
-"""The requests of a block. `naive` has blocks of its own: its successor's data would not be in the CPU's caches."""
+"""Number of requests in a block. `naive` has its own blocks: it evicts the data of the others from the CPU's caches."""
 
 VISIT_ROUNDS = 30
 AWS_REQUESTS = 100

@@ -112,7 +112,9 @@ def _fields(model: type[msgspec.Struct]) -> list[_Field]:
 def _to_field(field: msgspec.structs.FieldInfo) -> _Field:
     is_union = get_origin(field.type) in (Union, types.UnionType)
     parts = [part for part in get_args(field.type) if part is not type(None)] if is_union else []
-    read_as: Any = parts[0] if len(parts) == 1 else IdText | int if IdText in parts else field.type
+    read_as: Any = parts[0] if len(parts) == 1 else field.type
+    if IdText in parts:
+        read_as = IdText | int  # an id may be a number of more than 64 bits
     element = get_args(read_as)[0] if get_origin(read_as) is list else read_as
     is_struct = isinstance(element, type) and issubclass(element, msgspec.Struct)
     return _Field(field.name, read_as, element if is_struct else None, field.required)

@@ -1,6 +1,6 @@
 """The documents: links lead to files and headings of this repository; the Chinese pages use the same terms.
 
-Each section has the same in both languages. Papers for shops in China exist in Chinese only.
+Each section has the same structure in both languages. Papers for shops in China exist in Chinese only.
 """
 
 import re
@@ -56,7 +56,7 @@ def test_the_chinese_pages_use_the_terms_of_contributing(document: Path) -> None
 
 
 def outline(document: Path) -> Iterator[tuple[str, dict[str, list[Any]]]]:
-    """Yield each heading of a page, and what stands below it in both languages."""
+    """Yield each heading of a page, and the structure of its section, which is the same in both languages."""
     _, *parts = re.split(r"^(#+ .*)$", document.read_text(encoding="utf-8"), flags=re.MULTILINE)
     for heading, text in zip(parts[::2], parts[1::2], strict=True):
         prose, blocks = CODE.sub("", text), CODE.findall(text)
@@ -76,7 +76,7 @@ def outline(document: Path) -> Iterator[tuple[str, dict[str, list[Any]]]]:
 
 
 @pytest.mark.parametrize("document", [path for path in CHINESE if path.name not in PAPERS], ids=lambda path: path.name)
-def test_each_section_has_the_same_in_both_languages(document: Path) -> None:
+def test_each_section_has_the_same_structure_in_both_languages(document: Path) -> None:
     chinese, english = list(outline(document)), list(outline(document.with_name(document.name.replace(".zh-CN", ""))))
     for (heading, parts), (other, other_parts) in zip(chinese, english, strict=False):
         for part, found in parts.items():

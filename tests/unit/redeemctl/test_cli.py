@@ -37,7 +37,7 @@ def read_texts() -> Iterator[tuple[str, str]]:
 
 
 def find_error(words: list[str]) -> str:
-    """Return what click says of a command or an option that does not exist. Arguments may be left out."""
+    """Return click's error message about an unknown command or option, or "". Missing arguments are no error."""
     command: click.Command = redeemctl
     try:
         while True:
