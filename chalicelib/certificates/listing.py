@@ -21,7 +21,7 @@ from chalicelib.merchants import Merchant, MerchantRepository
 from chalicelib.record import ListReport, Shortfall
 from chalicelib.sessions import Session
 from chalicelib.tokens.provider import TokenProvider
-from chalicelib.tokens.seen import NOTHING_SEEN, SeenRow
+from chalicelib.tokens.rows import NO_ROW, TokenRow
 
 MAX_REPORTED_FIELDS = 10
 """A log line names at most this many malformed fields."""
@@ -30,7 +30,7 @@ MAX_PRELOADED_APPS = 3
 """How many apps' tokens are read during the warm-up. The others are read when a request needs them."""
 
 
-Prefetched = tuple[Merchant, SeenRow]
+Prefetched = tuple[Merchant, TokenRow]
 """What a list needs for any user: the merchant, and its token, which may be missing or have expired."""
 
 
@@ -89,10 +89,10 @@ class CertificateLister:
         start = Cursor()
         if cursor is not None:
             start = verify_cursor(cursor, selection, session.open_id, self.credentials_cache, context)
-        merchant, seen = self._take(prefetched, selection.account_id, context)
+        merchant, row = self._take(prefetched, selection.account_id, context)
         merchant.check_access(session.app_id, selection.poi_id)
         self.rate_limits.check(merchant.app_id)
-        token = self.tokens.get_request_token(merchant.token_id, context, seen)
+        token = self.tokens.get_request_token(merchant.token_id, context, row)
         query = CertificatesQuery(selection, session.open_id, merchant.life_account_id)
         fetcher = PageFetcher(query, token, self.douyin, context.cancellable())
         try:
@@ -143,7 +143,7 @@ class CertificateLister:
             wait(started, context.deadline.remaining())
             with suppress(Exception):
                 return prefetched.result(0)
-        return self.merchants.get(account_id, context), NOTHING_SEEN
+        return self.merchants.get(account_id, context), NO_ROW
 
 
 def _compute_shortfall(result: PagedResult) -> Shortfall | None:

@@ -3,11 +3,11 @@
 The platform accepts only the two newest tokens of an app: the older one for five minutes after a mint. A second mint
 invalidates it at once, so only one instance may mint at a time. Each change of the row increments its `version` (the
 fencing token) and is conditional on the version that the writer has read. A slow holder finds another version and
-cannot write. A dead holder is replaced: each waiting instance measures with its own monotonic clock how long the
-row stays unchanged. The old token stays in the row until the new one replaces it.
+cannot write. A dead holder is replaced when its lease has ended. The old token stays in the row until the new one
+replaces it.
 
-The conditional writes alone ensure that an older token never replaces a newer one. Wrong wall clocks can only cost an
-extra mint, if they differ by at most MAX_CLOCK_DIFFERENCE_SECONDS.
+The conditional writes alone ensure that an older token never replaces a newer one. Clocks that differ can only cost an
+extra mint.
 """
 
 import uuid
@@ -17,35 +17,36 @@ from contextlib import suppress
 from chalicelib.aws import ConditionFailedError, Item, Table
 from chalicelib.context import RequestContext
 from chalicelib.errors import DeadlineExceededError, RateLimitedError, RedemptionError, StorageUnavailableError
-from chalicelib.tokens.rows import TokenRow, token_key
-from chalicelib.tokens.seen import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS, TRANSIENT_PAUSE_SECONDS, Moment, SeenRow
+from chalicelib.tokens.rows import (
+    LEASE_SECONDS,
+    PERMANENT_PAUSE_SECONDS,
+    TRANSIENT_PAUSE_SECONDS,
+    TokenRow,
+    token_key,
+)
 
 
 class Lease:
-    """The exclusive right to mint one app's token.
+    """The exclusive right to mint one app's token. `row` is the row as it was read or written last.
 
-    `seen` is the row as it was read or written last, or as a refused write has found it.
-
-    Each method writes only if the row still has the version and the token that were read or written last: a token that
-    was written by hand, without a new version, is not overwritten. Otherwise it raises ConditionFailedError. Raises
-    StorageUnavailableError too, except for `release`.
+    Each method writes only if the row still has the version and the token of `row`: a token that was written by hand,
+    without a new version, is not overwritten. Otherwise it raises ConditionFailedError. Raises StorageUnavailableError
+    too, except for `release`.
     """
 
     def __init__(
-        self, table: Table, token_id: str, seen: SeenRow, now: Callable[[], Moment], context: RequestContext
+        self, table: Table, token_id: str, row: TokenRow, clock: Callable[[], float], context: RequestContext
     ) -> None:
         self.table = table
         self.token_id = token_id
-        self.seen = seen
-        self.now = now
+        self.row = row
+        self.clock = clock
         self.context = context
         self.owner = uuid.uuid4().hex
-        # The row as it was read or written last. A refused write does not change it.
-        self._row = seen.row
 
     def acquire(self) -> None:
         """Acquire the lease, or extend it by its full duration."""
-        until = self.now().wall + LEASE_SECONDS
+        until = self.clock() + LEASE_SECONDS
         self._update({"lease_owner": {"S": self.owner}, **_numbers(lease_until=until * 1000)})
 
     def commit(self, access_token: str, minted_at: int, expires_at: int) -> None:
@@ -59,7 +60,7 @@ class Lease:
         """End the lease after a failed mint and record the failure, so that others do not repeat it at once."""
         is_long = isinstance(error, RateLimitedError) or (error.evidence.has_code and not error.retryable)
         pause = PERMANENT_PAUSE_SECONDS if is_long else TRANSIENT_PAUSE_SECONDS
-        now = self.now().wall
+        now = self.clock()
         # When the table is unavailable too, or no time is left, the lease ends by itself.
         with suppress(StorageUnavailableError, DeadlineExceededError):
             self._update(
@@ -68,25 +69,23 @@ class Lease:
             )
 
     def _update(self, changes: Item, removes: str = "") -> None:
-        started = self.now()
-        changes = {**changes, **_numbers(version=self._row.version + 1)}
+        started = self.clock()
+        changes = {**changes, **_numbers(version=self.row.version + 1)}
         sets = ", ".join(f"{name} = :{name}" for name in changes)
-        known = {name: self._row.item.get(name) for name in ("version", "access_token")}
+        known = {name: self.row.item.get(name) for name in ("version", "access_token")}
         conditions = [f"{name} = :known_{name}" if known[name] else f"attribute_not_exists({name})" for name in known]
         values: Item = {f":{name}": value for name, value in changes.items()}
         values |= {f":known_{name}": value for name, value in known.items() if value}
-        refusal: ConditionFailedError | None = None
         try:
             item = self.table.update_item(
                 token_key(self.token_id), f"SET {sets} {removes}", " AND ".join(conditions), values, self.context
             )
         except ConditionFailedError as conflict:
-            item, refusal = conflict.item, conflict
-        self.seen = self.seen.followed_by(TokenRow.from_item(item), started, self.now())
-        # If the row has our values, our write succeeded but its response was lost: the retry found our own change.
-        if refusal is not None and any(item.get(name) != value for name, value in changes.items()):
-            raise refusal
-        self._row = self.seen.row
+            item = conflict.item
+            # If the row has our values, our write succeeded but its response was lost: the retry found our own change.
+            if any(item.get(name) != value for name, value in changes.items()):
+                raise
+        self.row = TokenRow.from_item(item, started)
 
 
 def _numbers(**values: float) -> Item:

@@ -20,16 +20,9 @@ from chalicelib.douyin.client import DouyinClient
 from chalicelib.redaction import RedactedStruct
 from chalicelib.retry import RetryPolicy, call_with_retries
 from chalicelib.tokens.lease import Lease
-from chalicelib.tokens.rows import TokenRow, token_key
-from chalicelib.tokens.seen import NOTHING_SEEN, Moment, SeenRow
+from chalicelib.tokens.rows import NO_ROW, TOKEN_MAX_AGE, TokenRow, token_key
 
 T = TypeVar("T")
-
-TOKEN_MAX_AGE = 240.0
-"""How long a cached token is used, in seconds. Then the row is read again.
-
-The platform ends a token five minutes after it was replaced; the schedule may have replaced it right after the read.
-"""
 
 STALE_TOKEN_AGE = TOKEN_MAX_AGE - 10.0
 """The age that a cached token gets after a failed read or mint, in seconds.
@@ -85,47 +78,43 @@ class TokenProvider:
     find_secret: Callable[[str, RequestContext], str | None]
     #: The wall clock, in epoch seconds.
     clock: Callable[[], float] = time.time
-    #: The clock that measures durations in this instance.
-    monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     uniform: Callable[[float, float], float] = random.uniform
     #: The rows of the tokens in use, by token_id. No limit is needed: only operators write token_ids.
-    cached: dict[str, SeenRow] = field(default_factory=dict, init=False)
-    #: The newest row of each token_id, whatever it holds.
-    _seen: dict[str, SeenRow] = field(default_factory=dict, init=False)
+    cached: dict[str, TokenRow] = field(default_factory=dict, init=False)
 
-    def get(self, token_id: str, context: RequestContext, seen: SeenRow = NOTHING_SEEN) -> str:
+    def get(self, token_id: str, context: RequestContext, row: TokenRow = NO_ROW) -> str:
         """Return a token that has not expired: the cached one, that of the row, or a new one.
 
-        `seen` is what `get_existing` has returned, and takes the place of an older cached row.
+        `row` is what `get_existing` has returned, and takes the place of an older cached row.
         """
-        cached = self._cache(token_id, seen)
-        now = self._now()
-        if is_fresh(cached, now):
-            return cached.row.access_token
-        policy = ONE_ATTEMPT if cached.row.is_valid(now.wall) else MINT_RETRY_POLICY
+        cached = self._cache(token_id, row)
+        now = self.clock()
+        if cached.is_fresh(now):
+            return cached.access_token
+        policy = ONE_ATTEMPT if cached.is_valid(now) else MINT_RETRY_POLICY
         try:
-            return self._obtain(token_id, Wanted(policy), context).row.access_token
+            return self._obtain(token_id, Wanted(policy), context).access_token
         except (errors.StorageUnavailableError, errors.TokenUnavailableError):
-            cached = self.cached.get(token_id, NOTHING_SEEN)
-            now = self._now()
-            if not cached.row.is_valid(now.wall):
+            cached = self.cached.get(token_id, NO_ROW)
+            now = self.clock()
+            if not cached.is_valid(now):
                 raise
-            started = Moment(now.wall - STALE_TOKEN_AGE, max(now.monotonic - STALE_TOKEN_AGE, cached.started.monotonic))
-            self.cached[token_id] = msgspec.structs.replace(cached, started=started)
-            return cached.row.access_token
+            read_at = max(now - STALE_TOKEN_AGE, cached.read_at)
+            self.cached[token_id] = msgspec.structs.replace(cached, read_at=read_at)
+            return cached.access_token
 
-    def get_request_token(self, token_id: str, context: RequestContext, seen: SeenRow = NOTHING_SEEN) -> "RequestToken":
+    def get_request_token(self, token_id: str, context: RequestContext, row: TokenRow = NO_ROW) -> "RequestToken":
         """Return what `get` returns, for a login or for all pages of a list."""
-        return RequestToken(self.get(token_id, context, seen), lambda refused: self.replace(token_id, refused, context))
+        return RequestToken(self.get(token_id, context, row), lambda refused: self.replace(token_id, refused, context))
 
-    def get_existing(self, token_id: str, context: RequestContext) -> SeenRow:
+    def get_existing(self, token_id: str, context: RequestContext) -> TokenRow:
         """Return the cached token, or that of the row, which may have expired or be missing. Never mints.
 
         Raises StorageUnavailableError.
         """
-        cached = self.cached.get(token_id, NOTHING_SEEN)
-        return cached if is_fresh(cached, self._now()) else self.read_row(token_id, context)
+        cached = self.cached.get(token_id, NO_ROW)
+        return cached if cached.is_fresh(self.clock()) else self.read_row(token_id, context)
 
     def preload(self, token_id: str, context: RequestContext) -> None:
         """Cache what `get_existing` returns."""
@@ -136,116 +125,102 @@ class TokenProvider:
 
         A young token is not replaced: raises TokenUnavailableError.
         """
-        return self._obtain(token_id, Wanted(MINT_RETRY_POLICY, refused, is_refused=True), context).row.access_token
+        return self._obtain(token_id, Wanted(MINT_RETRY_POLICY, refused, is_refused=True), context).access_token
 
-    def renew(self, token_id: str, seen: SeenRow, context: RequestContext) -> TokenRow:
-        """Return the row with another token than `seen`, which may still work: a new one, unless it has changed.
+    def renew(self, token_id: str, row: TokenRow, context: RequestContext) -> TokenRow:
+        """Return the row with another token than `row`, which may still work: a new one, unless it has changed.
 
         Mints in one attempt. Raises StorageUnavailableError too if the new token could not be stored.
         """
-        renewed = self._obtain(token_id, Wanted(ONE_ATTEMPT, seen.row.access_token), context, seen).row
-        if not renewed.item:
+        renewed = self._obtain(token_id, Wanted(ONE_ATTEMPT, row.access_token), context, row)
+        if not renewed.is_stored:
             raise errors.StorageUnavailableError("the new token could not be stored")
         return renewed
 
-    def read_row(self, token_id: str, context: RequestContext) -> SeenRow:
+    def read_row(self, token_id: str, context: RequestContext) -> TokenRow:
         """Return the row from the table; raises StorageUnavailableError."""
-        started = self._now()
-        row = TokenRow.from_item(self.table.get_item(token_key(token_id), context))
-        seen = self._seen[token_id] = self._seen.get(token_id, NOTHING_SEEN).followed_by(row, started, self._now())
-        return seen
+        started = self.clock()
+        return TokenRow.from_item(self.table.get_item(token_key(token_id), context), started)
 
-    def _obtain(self, token_id: str, wanted: Wanted, context: RequestContext, seen: SeenRow | None = None) -> SeenRow:
-        """Return a token as it is wanted: that of the row, or a new one. Cache it. `seen`: the row, if it was read."""
+    def _obtain(self, token_id: str, wanted: Wanted, context: RequestContext, row: TokenRow | None = None) -> TokenRow:
+        """Return a token as it is wanted: that of the row, or a new one. Cache it. `row`: if it was read already."""
         may_mint = True
         try:
-            seen = seen or self.read_row(token_id, context)
+            row = row or self.read_row(token_id, context)
             while True:
-                action = decide(seen, wanted, self._now(), context.deadline.remaining(), may_mint=may_mint)
+                action = decide(row, wanted, self.clock(), context.deadline.remaining(), may_mint=may_mint)
                 if action == "use":
-                    self._cache(token_id, seen)
-                    return seen
+                    self._cache(token_id, row)
+                    return row
                 if action == "wait":
                     self.sleep(self.uniform(*POLL_SECONDS))
                     # One failed read does not end the wait; the deadline does.
                     with suppress(errors.StorageUnavailableError):
-                        seen = self.read_row(token_id, context)
+                        row = self.read_row(token_id, context)
                     continue
                 app_secret = self.find_secret(token_id, context)
                 if not app_secret:
                     raise errors.TokenUnavailableError(f"another system has not renewed the token of {token_id}")
-                lease = Lease(self.table, token_id, seen, self._now, context)
+                lease = Lease(self.table, token_id, row, self.clock, context)
+                started = self.clock()
                 try:
                     lease.acquire()
                     may_mint = False
                     # The new token is used however short its lifetime is, so no loop is possible.
-                    return self._mint(lease, app_secret, ONE_ATTEMPT if seen.row.failed_at else wanted.policy)
-                except ConditionFailedError:
-                    seen = lease.seen
-                finally:
-                    self._seen[token_id] = lease.seen
+                    return self._mint(lease, app_secret, ONE_ATTEMPT if row.failed_at else wanted.policy)
+                except ConditionFailedError as conflict:
+                    row = TokenRow.from_item(conflict.item, started)
         except errors.DeadlineExceededError:
             raise errors.TokenUnavailableError("no new token in time") from None
 
-    def _cache(self, token_id: str, seen: SeenRow) -> SeenRow:
+    def _cache(self, token_id: str, row: TokenRow) -> TokenRow:
         """Cache a row, unless it has no token or the cached one is newer; return what is cached then."""
-        cached = self.cached.get(token_id, NOTHING_SEEN)
-        if seen.row.access_token and seen.started.monotonic >= cached.started.monotonic:
-            self.cached[token_id] = cached = seen
+        cached = self.cached.get(token_id, NO_ROW)
+        if row.access_token and row.read_at >= cached.read_at:
+            self.cached[token_id] = cached = row
         return cached
 
-    def _mint(self, lease: Lease, app_secret: str, policy: RetryPolicy) -> SeenRow:
+    def _mint(self, lease: Lease, app_secret: str, policy: RetryPolicy) -> TokenRow:
         """Mint under the lease, commit and cache; raises ConditionFailedError when the lease was lost."""
         context = lease.context
 
         def attempt() -> TokenRow:
-            minted_at = int(self.clock())
+            started = self.clock()
             minted = self.douyin.mint_token(lease.token_id, app_secret, context.with_timeout(MINT_SECONDS))
-            return TokenRow(minted.access_token, minted_at + minted.expires_in, minted_at=minted_at)
+            minted_at = int(started)
+            expires_at = minted_at + minted.expires_in
+            return TokenRow(minted.access_token, expires_at, minted_at=minted_at, read_at=started, is_stored=False)
 
         try:
             new = call_with_retries(attempt, policy, context.deadline, before_retry=lease.acquire, sleep=self.sleep)
         except (errors.UpstreamError, errors.DeadlineExceededError) as error:
             lease.release(error)
             raise errors.TokenUnavailableError(f"minting failed: {error}", error.evidence) from None
-        try:
+        # If it cannot be stored, the token is valid although no other instance will read it: use it in this one.
+        with suppress(errors.StorageUnavailableError, errors.DeadlineExceededError):
             lease.commit(new.access_token, new.minted_at, new.expires_at)
-            seen = lease.seen
-        except (errors.StorageUnavailableError, errors.DeadlineExceededError):
-            # The token is valid although no other instance will read it: use it in this one. Its row has no `item`.
-            seen = SeenRow(new, lease.seen.started)
-        return self._cache(lease.token_id, seen)
-
-    def _now(self) -> Moment:
-        return Moment(self.clock(), self.monotonic())
+            new = lease.row
+        return self._cache(lease.token_id, new)
 
 
-def is_fresh(seen: SeenRow, now: Moment) -> bool:
-    """Return whether a row has a valid token, and was read or written less than TOKEN_MAX_AGE ago on both clocks.
-
-    False when the wall clock was set back behind that moment.
-    """
-    return seen.row.is_valid(now.wall) and seen.started <= now and seen.started.seconds_until(now) < TOKEN_MAX_AGE
-
-
-def decide(seen: SeenRow, wanted: Wanted, now: Moment, seconds_left: float, *, may_mint: bool) -> Action:
+def decide(row: TokenRow, wanted: Wanted, now: float, seconds_left: float, *, may_mint: bool) -> Action:
     """Decide what to do with a row: use its token, wait for the instance that mints, or mint.
 
     `seconds_left`: until the caller's deadline. `may_mint`: the caller has not minted yet. Raises TokenUnavailableError
     when there is nothing to do.
     """
-    is_valid = seen.row.is_valid(now.wall)
-    if is_valid and seen.row.access_token != wanted.replaced_token:
+    is_valid = row.is_valid(now)
+    if is_valid and row.access_token != wanted.replaced_token:
         return "use"
-    if seen.is_paused(now):
-        raise errors.TokenUnavailableError(f"minting failed moments ago: {seen.row.failure}")
+    if row.is_paused(now):
+        raise errors.TokenUnavailableError(f"minting failed moments ago: {row.failure}")
     if seconds_left < MIN_WAIT_SECONDS:
         raise errors.TokenUnavailableError("no new token in time")
-    if seen.is_leased(now):
+    if row.is_leased(now):
         return "wait"
     if not may_mint:
         raise errors.TokenUnavailableError("lost the lease, and no other instance has minted")
-    if wanted.is_refused and is_valid and seen.is_young(now):
+    if wanted.is_refused and is_valid and row.is_young(now):
         raise errors.TokenUnavailableError("the platform refuses a token that was minted moments ago")
     return "mint"
 

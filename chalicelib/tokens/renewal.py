@@ -9,8 +9,7 @@ from chalicelib.credentials import CredentialsCache
 from chalicelib.errors import RedemptionError
 from chalicelib.record import RenewalReport
 from chalicelib.tokens.provider import TokenProvider
-from chalicelib.tokens.rows import TokenRow
-from chalicelib.tokens.seen import NOTHING_SEEN
+from chalicelib.tokens.rows import NO_ROW, TokenRow
 
 SECONDS_PER_APP = 10.0
 """Limit for the renewal of one app's token."""
@@ -64,14 +63,14 @@ def renew_tokens(
 
 def renew_app(tokens: TokenProvider, app_id: str, context: RequestContext, *, is_own: bool) -> AppRenewal:
     """Renew the token of one app if it expires soon. That of a service provider's app (not `is_own`) is only read."""
-    seen = NOTHING_SEEN
+    row = NO_ROW
     try:
-        seen = tokens.read_row(app_id, context)
-        if is_own and is_expiring(seen.row, tokens.clock()):
-            return AppRenewal(tokens.renew(app_id, seen, context), "renewed")
+        row = tokens.read_row(app_id, context)
+        if is_own and is_expiring(row, tokens.clock()):
+            return AppRenewal(tokens.renew(app_id, row, context), "renewed")
     except RedemptionError as error:
-        return AppRenewal(seen.row, "failed", error)
-    return AppRenewal(seen.row, "unchanged" if is_own or seen.row.is_valid(tokens.clock()) else "expired")
+        return AppRenewal(row, "failed", error)
+    return AppRenewal(row, "unchanged" if is_own or row.is_valid(tokens.clock()) else "expired")
 
 
 def is_expiring(row: TokenRow, now: float) -> bool:

@@ -4,18 +4,44 @@
 minted it; while an instance mints, `lease_owner` (S) and `lease_until` (N, epoch milliseconds); after a failed mint,
 `failed_at` and `failed_until` (N, epoch milliseconds: start and end of the pause) and `failure` (S, the reason).
 Released and new versions of this service share the row during a deployment: attributes may be added, but not changed.
+
+The stamps are wall-clock times. Lambda synchronizes its instances' clocks: they differ by CLOCK_DIFFERENCE_SECONDS at
+most. A stamp that is further in the future was not written by a clock, and does not count.
 """
 
+import math
 from decimal import Decimal
 
 import msgspec
 
 from chalicelib.aws import Item
+from chalicelib.cache import is_within
 from chalicelib.douyin.protocol import is_access_token
 from chalicelib.redaction import RedactedStruct
 
 MAX_EPOCH_SECONDS = 10**11
 """The largest `expires_at` in seconds. A larger one is in milliseconds: the system that has written it may use them."""
+
+CLOCK_DIFFERENCE_SECONDS = 2.0
+
+TOKEN_MAX_AGE = 240.0
+"""How long a token is used after its row was read, in seconds. Then the row is read again.
+
+The platform ends a token five minutes after it was replaced; the schedule may have replaced it right after the read.
+"""
+
+LEASE_SECONDS = 4.0
+"""How long an instance may mint, from the acquisition or extension of its lease. After that, it counts as dead."""
+
+# After a failed mint no instance tries again for this time, or many requests would cause many mints.
+TRANSIENT_PAUSE_SECONDS = 2.0
+PERMANENT_PAUSE_SECONDS = 30.0
+
+YOUNG_SECONDS = 10.0
+"""How long after its mint a refused token is not replaced.
+
+If the platform refuses every token, each refusal would cause a mint, until the platform refuses the app's mints too.
+"""
 
 
 class TokenRow(RedactedStruct, frozen=True):
@@ -37,13 +63,34 @@ class TokenRow(RedactedStruct, frozen=True):
     minted_at: int = 0
     #: The content in DynamoDB's format.
     item: Item = msgspec.field(default_factory=dict)
+    #: When the call that returned the row started: the row may have changed since.
+    read_at: float = -math.inf
+    #: False for a new token that could not be written to the table.
+    is_stored: bool = True
 
     def is_valid(self, now: float) -> bool:
         """Return whether there is a token, and it has not expired."""
         return bool(self.access_token) and self.expires_at > now
 
+    def is_fresh(self, now: float) -> bool:
+        """Return whether there is a valid token that may be used without reading the row again."""
+        return self.is_valid(now) and is_within(TOKEN_MAX_AGE, self.read_at, now)
+
+    def is_leased(self, now: float) -> bool:
+        """Return whether a living instance holds the lease."""
+        return bool(self.lease_owner) and now < self.lease_until <= now + LEASE_SECONDS + CLOCK_DIFFERENCE_SECONDS
+
+    def is_paused(self, now: float) -> bool:
+        """Return whether a mint failed so recently that it must not be repeated yet."""
+        ends_at = min(self.failed_until, self.failed_at + PERMANENT_PAUSE_SECONDS)
+        return self.failed_at - CLOCK_DIFFERENCE_SECONDS <= now < ends_at
+
+    def is_young(self, now: float) -> bool:
+        """Return whether the token was minted so recently that a refusal is no reason to replace it."""
+        return self.minted_at - CLOCK_DIFFERENCE_SECONDS <= now < self.minted_at + YOUNG_SECONDS
+
     @classmethod
-    def from_item(cls, item: Item) -> "TokenRow":
+    def from_item(cls, item: Item, read_at: float = -math.inf) -> "TokenRow":
         """Parse an item. A malformed attribute counts as missing, so that a renewal repairs it."""
         access_token = item.get("access_token", {}).get("S", "")
         expires_at = _integer(item, "expires_at")
@@ -58,7 +105,11 @@ class TokenRow(RedactedStruct, frozen=True):
             failure=item.get("failure", {}).get("S", ""),
             minted_at=_integer(item, "minted_at"),
             item=item,
+            read_at=read_at,
         )
+
+
+NO_ROW = TokenRow()
 
 
 def token_key(token_id: str) -> str:

@@ -183,7 +183,7 @@ class Run:
             token_id, self._life_account_id = merchant.token_id, merchant.life_account_id
         secret = read_secret_version(self.stage).apps.get(token_id)
         tokens = self.stage.tokens_of(self._douyin)
-        row = tokens.read_row(token_id, self.stage.new_context()).row
+        row = tokens.read_row(token_id, self.stage.new_context())
         self._secrets |= {secret or "", row.access_token or ""}
         is_valid = row.is_valid(time.time())
         if secret and not is_valid:

@@ -252,21 +252,21 @@ class Checks:
     def _renew_token(self, token_id: str, app_secret: str) -> tuple[bool, Finding]:
         """Renew a token only if it is missing or has expired."""
         store, now = self.stage.tokens, time.time()
-        seen = store.read_row(token_id, self.stage.new_context())
-        is_valid = seen.row.is_valid(now)
+        row = store.read_row(token_id, self.stage.new_context())
+        is_valid = row.is_valid(now)
         if not app_secret or is_valid:
-            return is_valid, platform.judge_token(token_id, seen.row, now, is_foreign=not app_secret)
+            return is_valid, platform.judge_token(token_id, row, now, is_foreign=not app_secret)
         if self.dry_run:
             reason = "it has to be renewed, which --dry-run prevents"
             return False, not_checked("token", token_id, reason, "run doctor without --dry-run")
         try:
             # Under the service's own lease: a token that an instance has just minted is used.
-            store.renew(token_id, seen, self.stage.new_context())
+            store.renew(token_id, row, self.stage.new_context())
         except errors.TokenUnavailableError as error:
             cause: errors.RedemptionError = error
             # Each attempt, also for a customer, begins another pause. In a pause only the row has the cause.
             if not error.evidence.has_code:
-                reason = store.read_row(token_id, self.stage.new_context()).row.failure
+                reason = store.read_row(token_id, self.stage.new_context()).failure
                 cause = errors.UpstreamError(reason) if reason else error
             host = self.stage.settings.open_api
             return False, failed("token", token_id, *platform.explain(cause, host))

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import requests
 
-from chalicelib.tokens.seen import PERMANENT_PAUSE_SECONDS, TRANSIENT_PAUSE_SECONDS, YOUNG_SECONDS
+from chalicelib.tokens.rows import PERMANENT_PAUSE_SECONDS, TRANSIENT_PAUSE_SECONDS, YOUNG_SECONDS
 from infra.bundle import ROOT, current_archive, read_build
 from infra.rollback import rollback
 from redeemctl.rows import MerchantRow, parse_row

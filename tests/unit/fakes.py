@@ -21,8 +21,6 @@ from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, 
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import Evidence, RedemptionError, StorageUnavailableError, TokenRefusedError
 from chalicelib.record import RequestRecord
-from chalicelib.tokens.rows import TokenRow
-from chalicelib.tokens.seen import NOTHING_SEEN, Moment, SeenRow
 
 NOW = 1_800_000_000.0
 APP_ID = "ttapp0000000000001"
@@ -161,16 +159,6 @@ def token_row(value: str | None = "clt.row", seconds: int = 3600, **numbers: int
     for name, number in numbers.items():
         item[name] = {"N": str(number)}
     return item
-
-
-def moment(seconds: float) -> Moment:
-    """Return the time `seconds` after NOW, on both clocks of an instance."""
-    return Moment(NOW + seconds, seconds)
-
-
-def see(row: TokenRow) -> SeenRow:
-    """Return a row as an instance sees it that has just started, and reads it at NOW."""
-    return NOTHING_SEEN.followed_by(row, moment(0), moment(0))
 
 
 class Mint(NamedTuple):

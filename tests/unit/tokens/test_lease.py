@@ -17,9 +17,8 @@ import pytest
 from chalicelib import errors
 from chalicelib.aws import ConditionFailedError, Item
 from chalicelib.tokens.lease import Lease
-from chalicelib.tokens.rows import TokenRow
-from chalicelib.tokens.seen import PERMANENT_PAUSE_SECONDS, TRANSIENT_PAUSE_SECONDS
-from tests.unit.fakes import NOW, FakeTable, make_context, moment, see, token_row
+from chalicelib.tokens.rows import PERMANENT_PAUSE_SECONDS, TRANSIENT_PAUSE_SECONDS, TokenRow
+from tests.unit.fakes import NOW, FakeTable, make_context, token_row
 
 KEY = "TOKEN#tta"
 BUSY = errors.UpstreamUnavailableError("http_503", retryable=True)
@@ -38,7 +37,7 @@ def test_the_fencing_token_counts_on_from_any_number() -> None:
 
 def new_lease(table: FakeTable, item: Item) -> Lease:
     """Return the lease, not yet acquired, of an instance that has read this item."""
-    return Lease(table, "tta", see(TokenRow.from_item(item)), lambda: moment(1.5), make_context())
+    return Lease(table, "tta", TokenRow.from_item(item), lambda: NOW + 1.5, make_context())
 
 
 def read_lease(table: FakeTable) -> Lease:
@@ -141,7 +140,7 @@ def test_a_release_into_an_unavailable_table_or_too_late_is_ignored_because_the_
     lease.release(BUSY)
     lease.context.deadline.cancel()
     lease.release(BUSY)
-    assert see(TokenRow.from_item(table.items[KEY])).is_leased(moment(0))
+    assert TokenRow.from_item(table.items[KEY]).is_leased(NOW)
 
 
 # What an instance that reads a row at the time NOW finds: the token, the seconds until it expires, whether another one
@@ -169,9 +168,8 @@ def test_a_row_of_either_version_is_understood(state: str, item: Item) -> None:
     row = TokenRow.from_item(item)
     access_token, expires_in, is_leased, pause = DECISIONS[state]
     assert (row.access_token, row.expires_at) == (access_token, NOW + expires_in if expires_in else 0)
-    seen = see(row)
-    assert (seen.is_leased(moment(0)), seen.is_paused(moment(pause - 0.1))) == (is_leased, pause > 0)
-    assert not seen.is_paused(moment(pause))
+    assert (row.is_leased(NOW), row.is_paused(NOW + pause - 0.1)) == (is_leased, pause > 0)
+    assert not row.is_paused(NOW + pause)
 
 
 OLD = {name: PRESENT["mint over an old token"][name] for name in ("pk", "access_token", "minted_at", "expires_at")}
@@ -199,7 +197,7 @@ def test_this_version_writes_exactly_the_present_rows(
     monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=1))
     table = FakeTable(**({KEY: before} if before else {}))
     lease = read_lease(table)
-    lease.now = lambda: moment(0)
+    lease.clock = lambda: NOW
     lease.acquire()
     if finish is not None:
         finish(lease)

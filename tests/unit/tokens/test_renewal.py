@@ -61,7 +61,6 @@ class Run:
             self.douyin,
             self.credentials.find_app_secret,
             clock=self.clock,
-            monotonic=self.clock,
             sleep=self.clock.sleep,
         )
 

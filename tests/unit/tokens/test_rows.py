@@ -1,4 +1,6 @@
-"""Parsing of token rows."""
+"""Parsing of token rows, and how long lease, pause and youth last by the clock of any instance."""
+
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -51,3 +53,47 @@ MILLISECONDS = int(NOW) * 1000
 )
 def test_a_row_is_parsed_and_a_malformed_attribute_counts_as_missing(item: Item, expected: TokenRow) -> None:
     assert TokenRow.from_item(item) == msgspec.structs.replace(expected, item=item)
+
+
+def failure(at: float = NOW, pause: float = 30.0) -> TokenRow:
+    return TokenRow(failed_at=at, failed_until=at + pause)
+
+
+def minted(at: float) -> TokenRow:
+    return TokenRow("clt.1", int(NOW) + 7000, minted_at=int(at))
+
+
+def leased(until: float, owner: str = "another") -> TokenRow:
+    return TokenRow(lease_owner=owner, lease_until=until)
+
+
+@pytest.mark.parametrize(
+    ("holds", "row", "seconds"),
+    [
+        (TokenRow.is_leased, leased(NOW + 4), 4),
+        (TokenRow.is_leased, leased(NOW + 6), 6),
+        (TokenRow.is_leased, leased(NOW + 4, owner=""), 0),
+        (TokenRow.is_paused, failure(), 30),
+        (TokenRow.is_paused, failure(pause=2.0), 2),
+        (TokenRow.is_paused, failure(NOW + 2), 32),
+        (TokenRow.is_young, minted(NOW), 10),
+        (TokenRow.is_young, minted(NOW + 2), 12),
+        # No clock has written it.
+        (TokenRow.is_leased, leased(NOW + 6.1), 0),
+        (TokenRow.is_paused, failure(NOW + 2.1), 0),
+        (TokenRow.is_young, minted(NOW + 3), 0),
+        # Missing or malformed: none. Longer than any pause: the longest.
+        (TokenRow.is_leased, TokenRow(lease_owner="another"), 0),
+        (TokenRow.is_paused, TokenRow(failed_until=NOW + 30), 0),
+        (TokenRow.is_paused, TokenRow(failed_at=NOW), 0),
+        (TokenRow.is_paused, failure(pause=3600.0), 30),
+        (TokenRow.is_paused, failure(pause=-1.0), 0),
+        (TokenRow.is_young, TokenRow("clt.1", int(NOW) + 7000), 0),
+    ],
+)
+def test_lease_pause_and_youth_end_by_the_clock(
+    holds: Callable[[TokenRow, float], bool], row: TokenRow, seconds: float
+) -> None:
+    assert holds(row, NOW) is (seconds > 0)
+    assert not holds(row, NOW + seconds)
+    assert seconds == 0 or holds(row, NOW + seconds - 0.1)
