@@ -33,7 +33,10 @@ So it is used for ten seconds more, and not every request waits for the next rea
 MINT_SECONDS = 3.0
 """The limit for one mint: shorter than the lease that covers it."""
 
-MIN_WAIT_SECONDS = 0.5
+STORE_SECONDS = 0.5
+"""Reserved for the write after a mint, which stores the token or the failure. Without it, the lease would stay."""
+
+MIN_WAIT_SECONDS = 1.0
 """The shortest time left in which a mint, or a wait for one, is started."""
 
 POLL_SECONDS = (0.04, 0.16)
@@ -186,7 +189,8 @@ class TokenProvider:
 
         def attempt() -> TokenRow:
             started = self.clock()
-            minted = self.douyin.mint_token(lease.token_id, app_secret, context.with_timeout(MINT_SECONDS))
+            seconds = min(MINT_SECONDS, context.deadline.remaining() - STORE_SECONDS)
+            minted = self.douyin.mint_token(lease.token_id, app_secret, context.with_timeout(seconds))
             minted_at = int(started)
             expires_at = minted_at + minted.expires_in
             return TokenRow(minted.access_token, expires_at, minted_at=minted_at, read_at=started, is_stored=False)

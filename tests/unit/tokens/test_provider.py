@@ -35,6 +35,9 @@ class Tokens:
         self.context = make_context(seconds, self.clock)
         self.secret: str | None = "s"
         self.found = NO_ROW
+        self.start_instance()
+
+    def start_instance(self) -> None:
         self.store = TokenProvider(
             self.table,
             self.douyin,
@@ -106,9 +109,9 @@ PAUSED: dict[str, Any] = {"failed_at": NOW, "failed_until": NOW + 30, "failure":
         (TokenRow(**PAUSED), {"now": NOW + 30}, "mint"),
         (TokenRow(), {"may_mint": False}, LOST_LEASE),
         (TokenRow(**LEASED), {"now": NOW + 4, "may_mint": False}, LOST_LEASE),
-        (TokenRow(), {"seconds_left": 0.49}, "no new token in time"),
-        (TokenRow(**LEASED), {"seconds_left": 0.49}, "no new token in time"),
-        (TokenRow(**LEASED), {"seconds_left": 0.5}, "wait"),
+        (TokenRow(), {"seconds_left": 0.99}, "no new token in time"),
+        (TokenRow(**LEASED), {"seconds_left": 0.99}, "no new token in time"),
+        (TokenRow(**LEASED), {"seconds_left": 1.0}, "wait"),
         # A refusal is no reason to replace a young token that has not expired.
         (YOUNG, REFUSED, REFUSED_YOUNG),
         (YOUNG, {"wanted": Wanted(ONE_ATTEMPT, "clt.row")}, "mint"),
@@ -348,7 +351,29 @@ class TestFailure:
         assert max(instance.clock.sleeps) <= 0.4
         assert instance.row().version == 4
 
-    @pytest.mark.parametrize("seconds", [0.0, 0.4])
+    def test_a_mint_that_is_cut_off_leaves_no_lease_and_the_next_one_has_the_whole_time(self) -> None:
+        """A login with a list: new instances find the lease of a dead one, and the platform needs 2.5 s for a mint."""
+        fleet = Tokens()
+        fleet.lease_by_another()
+
+        def take_long() -> None:
+            limit = fleet.douyin.mints[-1].seconds
+            fleet.clock.now += min(2.5, limit)
+            fleet.douyin.mint_results = [CUT_OFF] if limit < 2.5 else []
+
+        fleet.douyin.on_mint = take_long
+        served = []
+        for _ in range(10):
+            fleet.start_instance()
+            fleet.context = make_context(6.0, fleet.clock)
+            try:
+                served.append(fleet.get())
+            except errors.TokenUnavailableError:
+                fleet.clock.now += 0.5
+        assert served[-4:] == ["clt.2"] * 4
+        assert len(fleet.douyin.mints) == 2
+
+    @pytest.mark.parametrize("seconds", [0.0, 0.9])
     def test_without_time_for_a_mint_there_is_no_token(self, seconds: float) -> None:
         instance = Tokens(seconds=seconds)
         with pytest.raises(errors.TokenUnavailableError, match="no new token in time"):
@@ -381,7 +406,7 @@ class TestFailure:
 
     def test_a_call_mints_at_most_once(self) -> None:
         """The holder lost its lease to an instance that died: the next request mints again."""
-        instance = Tokens()
+        instance = Tokens(seconds=10.0)
 
         def replaced_by_a_dead_instance() -> None:
             instance.clock.now += LEASE_SECONDS
