@@ -19,16 +19,11 @@ class PageFetcher:
     #: The context of the pages: it can be cancelled without ending a renewal of the token.
     context: RequestContext
 
-    def fetch_page(self, number: int, known_total: int | None) -> Page:
-        """Return page `number` (from 1); raises UpstreamError, TokenUnavailableError, StorageUnavailableError.
-
-        `known_total`: see `parse_certificates`.
-        """
-
-        def fetch(token: str) -> Page:
-            return self.douyin.query_user_certificates(self.query, number, token, self.context, known_total)
-
-        return self.token.use(fetch)
+    def fetch_page(self, number: int) -> Page:
+        """Return page `number` (from 1); raises UpstreamError, TokenUnavailableError, StorageUnavailableError."""
+        return self.token.use(
+            lambda token: self.douyin.query_user_certificates(self.query, number, token, self.context)
+        )
 
     def abort(self) -> None:
         """Abort the calls of all pages. A renewal of the token is waited for."""

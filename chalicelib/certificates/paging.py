@@ -42,14 +42,14 @@ def list_pages(start: Cursor, fetcher: PageFetcher, executor: Executor) -> Paged
     `position` is at page 3. Page 4 is not used: its call is cancelled before it starts, or aborted.
     """
     page_size = fetcher.query.page_size
-    pages = [fetcher.fetch_page(start.next_page, start.total)]
+    pages = [fetcher.fetch_page(start.next_page)]
     while True:
         position = advance(start, pages)
         pages_left, continues = plan_pages(position, pages[-1].size, page_size)
         count = min(pages_left, PAGES_PER_RESPONSE - len(pages))
         if count <= 0:
             return PagedResult(pages, position, continues)
-        futures = [executor.submit(fetcher.fetch_page, position.next_page + n, position.total) for n in range(count)]
+        futures = [executor.submit(fetcher.fetch_page, position.next_page + n) for n in range(count)]
         try:
             # This wait needs its own limit: while a page waits for a thread, its call does not check the deadline.
             for future in futures:

@@ -1,6 +1,5 @@
 """The client of the platform's API: sends each call over the transport and knows which calls may be repeated."""
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,7 +9,6 @@ from chalicelib.douyin import protocol
 from chalicelib.douyin.pages import Page, parse_certificates
 from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response
 from chalicelib.douyin.transport import Transport
-from chalicelib.errors import UpstreamMalformedError
 from chalicelib.retry import RetryPolicy, call_with_retries
 
 T = TypeVar("T")
@@ -56,22 +54,14 @@ class DouyinClient:
     sleep: Callable[[float], None] | None = None
 
     def query_user_certificates(
-        self, query: CertificatesQuery, number: int, access_token: str, context: RequestContext, known_total: int | None
+        self, query: CertificatesQuery, number: int, access_token: str, context: RequestContext
     ) -> Page:
-        """Return page `number` (from 1), with retries inside the deadline; raises UpstreamError.
-
-        `known_total`: see `parse_certificates`. A doubtful page is returned only if every attempt has got one.
-        """
+        """Return page `number` (from 1), with retries inside the deadline; raises UpstreamError."""
         request = protocol.certificates_request(query, number, access_token)
-        doubts = itertools.count(1)
 
         def attempt() -> Page:
             with context.record_call("douyin", "query_user_certificates"):
-                response = self.transport.send(self.open_api, request, context.deadline, MAX_PAGE_BYTES)
-                page = parse_certificates(response, (number - 1) * query.page_size, known_total)
-                if page.is_doubtful and next(doubts) < RETRY_POLICY.max_attempts:
-                    raise UpstreamMalformedError("malformed", retryable=True)
-                return page
+                return parse_certificates(self.transport.send(self.open_api, request, context.deadline, MAX_PAGE_BYTES))
 
         return call_with_retries(attempt, RETRY_POLICY, context.deadline, sleep=self.sleep)
 

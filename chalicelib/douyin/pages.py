@@ -14,9 +14,6 @@ from chalicelib.douyin.protocol import Response, open_envelope
 from chalicelib.errors import UpstreamMalformedError
 from chalicelib.redaction import RedactedStruct
 
-_DATA_FIELDS = frozenset({"orders", "total", "error_code", "description"})
-"""The documented fields of `data`."""
-
 MAX_PAGE_CERTIFICATES = 300
 """The platform sends PAGE_SIZE at most. A page with more than this is malformed: the response might not fit."""
 
@@ -39,25 +36,13 @@ class Page(RedactedStruct, frozen=True):
     hidden_fields: list[str] = msgspec.field(default_factory=list)
     #: The paths of malformed fields, for each certificate_id that has any.
     malformed: dict[str, list[str]] = msgspec.field(default_factory=dict)
-    #: Whether the page is empty although the known total reaches it. It is believed only if every attempt returns one.
-    is_doubtful: bool = False
 
 
-def parse_certificates(response: Response, offset: int = 0, known_total: int | None = None) -> Page:
-    """Parse a page; raises UpstreamError. A malformed field counts as missing; see `Page` for what is reported.
-
-    `offset` is the number of certificates that fit on the pages before it. `known_total` is the total of the list, as
-    far as it was known when the page was requested: an empty page that it reaches is malformed or doubtful, unless the
-    page's own total reaches it too.
-    """
-    page = _parse_documented(response) or _parse_leniently(response, offset, known_total)
+def parse_certificates(response: Response) -> Page:
+    """Parse a page; raises UpstreamError. A malformed field counts as missing; see `Page` for what is reported."""
+    page = _parse_documented(response) or _parse_leniently(response)
     if page.size > MAX_PAGE_CERTIFICATES:
         raise UpstreamMalformedError("too_large")
-    is_expected = known_total is not None and known_total > offset and (page.total or 0) <= offset
-    if is_expected and not page.orders and not page.hidden:
-        if page.total == 0:
-            raise UpstreamMalformedError("malformed", retryable=True)
-        return msgspec.structs.replace(page, is_doubtful=True)
     return page
 
 
@@ -81,14 +66,14 @@ def _parse_documented(response: Response) -> Page | None:
     return Page(data.orders, sum(len(order.certificates or ()) for order in data.orders), _count(data.total))
 
 
-def _parse_leniently(response: Response, offset: int, known_total: int | None) -> Page:
+def _parse_leniently(response: Response) -> Page:
     """Parse a page in which something is not as documented."""
     envelope = open_envelope(response, codes.CERTIFICATES)
     orders: list[models.Order] = []
     hidden_fields: list[str] = []
     malformed: dict[str, list[str]] = {}
     size = hidden = 0
-    for raw_order in _read_orders(envelope, offset, known_total):
+    for raw_order in _read_orders(envelope):
         listed = raw_order.pop("certificates", None) if isinstance(raw_order, dict) else None
         raw_certificates = listed if isinstance(listed, list) else []
         size += len(raw_certificates)
@@ -117,37 +102,20 @@ def _parse_leniently(response: Response, offset: int, known_total: int | None) -
     return Page(orders, size, _count(envelope["data"].get("total")), hidden, hidden_fields, malformed)
 
 
-def _read_orders(envelope: dict[str, Any], offset: int, known_total: int | None) -> list[Any]:
-    """Return the orders of an envelope without errors; raises UpstreamMalformedError when there is no list."""
-    data = envelope.get("data")
-    orders = data.get("orders") if isinstance(data, dict) else ...
-    if isinstance(orders, list):
-        return orders
-    if orders is None and _is_empty_page(envelope, offset, known_total):
-        return []
-    raise UpstreamMalformedError("malformed", retryable=True)
+def _read_orders(envelope: dict[str, Any]) -> list[Any]:
+    """Return the orders of an envelope without errors; raises UpstreamMalformedError when there is no list.
 
-
-def _is_empty_page(envelope: dict[str, Any], offset: int, known_total: int | None) -> bool:
-    """Return whether a reply whose `orders` is null or missing is an empty page, and not a lost one.
-
-    The platform's services may write an empty list as null, or leave it out.
+    The platform's services may write an empty list as null, or leave it out if the total is 0 too.
     """
-    data = envelope["data"]
-    extra = envelope.get("extra") or {}
-    total = _count(data.get("total"))
-    # Without a total above 0, the query may have failed: the reply does not say that the list ends here.
-    if not total and known_total is not None and known_total > offset:
-        return False
-    others = [value for name, value in data.items() if name not in _DATA_FIELDS]
-    # On the first page, a list in an undocumented field may be `orders` under another name.
-    if offset == 0 and data.get("total") is None and any(isinstance(value, list) and value for value in others):
-        return False
-    if "orders" in data:
-        return True
-    reported = (data.get("error_code"), extra.get("error_code"), extra.get("sub_error_code"), envelope.get("err_no"))
-    is_success = total == 0 or any(code is not None for code in reported)
-    return is_success and (data.get("total") is None or (total is not None and total <= offset))
+    data = envelope.get("data")
+    if isinstance(data, dict):
+        orders = data.get("orders")
+        if isinstance(orders, list):
+            return orders
+        has_no_total = data.get("total") is None or _count(data["total"]) == 0
+        if orders is None and ("orders" in data or has_no_total):
+            return []
+    raise UpstreamMalformedError("malformed", retryable=True)
 
 
 def _count(value: Any) -> int | None:

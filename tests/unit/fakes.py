@@ -186,7 +186,6 @@ class FakeDouyin(DouyinClient):
         self.fetches: list[tuple[int, str]] = []
         self.queries: list[CertificatesQuery] = []
         self.contexts: list[RequestContext] = []
-        self.known_totals: list[int | None] = []
         self.errors: dict[int, RedemptionError] = {}
         self.fetch: Callable[[int, str], Page] = lambda _page, _token: make_page([])
         self.connections = 0
@@ -216,12 +215,11 @@ class FakeDouyin(DouyinClient):
         return self.login(app_id, access_token, code, context)
 
     def query_user_certificates(
-        self, query: CertificatesQuery, number: int, access_token: str, context: RequestContext, known_total: int | None
+        self, query: CertificatesQuery, number: int, access_token: str, context: RequestContext
     ) -> Page:
         self.contexts.append(context)
         self.queries.append(query)
         self.fetches.append((number, access_token))
-        self.known_totals.append(known_total)
         if number in self.errors:
             raise self.errors[number]
         return self.fetch(number, access_token)
@@ -233,15 +231,15 @@ class FakeDouyin(DouyinClient):
 
 
 class FakeFetcher(PageFetcher):
-    """Fetches pages with a function of the number and the known total."""
+    """Fetches pages with a function of the number."""
 
-    def __init__(self, fetch: Callable[[int, int | None], Page], deadline: Deadline | None = None) -> None:
+    def __init__(self, fetch: Callable[[int], Page], deadline: Deadline | None = None) -> None:
         self.fetch = fetch
         self.query = CertificatesQuery(Selection("account"), OPEN_ID)
         self.context = RequestContext(deadline or Deadline(60.0))
 
-    def fetch_page(self, number: int, known_total: int | None) -> Page:
-        return self.fetch(number, known_total)
+    def fetch_page(self, number: int) -> Page:
+        return self.fetch(number)
 
     def abort(self) -> None:
         self.context.deadline.cancel()

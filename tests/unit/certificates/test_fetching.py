@@ -53,9 +53,9 @@ class Request:
 def test_pages_are_fetched_with_the_merchants_token() -> None:
     request = Request("clt.row", "clt.row")
     fetcher = request.fetcher()
-    assert [fetcher.fetch_page(page, 10 * page).size for page in (3, 4)] == [3, 4]
+    assert [fetcher.fetch_page(page).size for page in (3, 4)] == [3, 4]
     assert request.douyin.fetches == [(3, "clt.row"), (4, "clt.row")]
-    assert (request.douyin.queries, request.douyin.known_totals) == ([QUERY, QUERY], [30, 40])
+    assert request.douyin.queries == [QUERY, QUERY]
     assert all(context.deadline is fetcher.context.deadline for context in request.douyin.contexts)
     assert request.table.reads == [KEY]
 
@@ -65,7 +65,7 @@ def test_a_refused_token_is_renewed_and_the_page_fetched_again() -> None:
     fetcher = request.fetcher()
     # A renewal is not aborted with the pages: a minted token that nobody stores would be lost for all instances.
     request.douyin.on_mint = fetcher.context.deadline.cancel
-    assert [fetcher.fetch_page(page, None).size for page in (1, 2)] == [1, 2]
+    assert [fetcher.fetch_page(page).size for page in (1, 2)] == [1, 2]
     assert request.douyin.fetches == [(1, "clt.revoked"), (1, "clt.1"), (2, "clt.1")]
     assert len(request.douyin.mints) == 1
     assert request.table.items[KEY]["access_token"] == {"S": "clt.1"}
@@ -76,7 +76,7 @@ def test_no_token_is_renewed_for_a_page_that_is_no_longer_needed() -> None:
     fetcher = request.fetcher()
     fetcher.abort()
     with pytest.raises(errors.DeadlineExceededError):
-        fetcher.fetch_page(1, None)
+        fetcher.fetch_page(1)
     assert request.douyin.mints == []
 
 
@@ -86,6 +86,6 @@ def test_another_error_is_raised_unchanged(refusals: int) -> None:
     error = errors.RateLimitedError("2119003", retryable=True, retry_after=30.0)
     request.raise_(*[refused()] * refusals, error)
     with pytest.raises(errors.RateLimitedError) as raised:
-        request.fetcher().fetch_page(1, None)
+        request.fetcher().fetch_page(1)
     assert raised.value is error
     assert len(request.douyin.fetches) == 1 + refusals

@@ -37,11 +37,9 @@ class Pages:
     def __init__(self, pages: PageMap) -> None:
         self.pages = pages
         self.fetched: list[int] = []
-        self.known_totals: list[int | None] = []
 
-    def __call__(self, number: int, known_total: int | None) -> Page:
+    def __call__(self, number: int) -> Page:
         self.fetched.append(number)
-        self.known_totals.append(known_total)
         page = self.pages.get(number, (0, None))
         if isinstance(page, Exception):
             raise page
@@ -163,7 +161,6 @@ def test_the_total_of_an_earlier_response_counts_where_the_present_one_has_none(
     third = read(fetch, second.position)
     assert fetch.fetched == [*range(1, 10)]
     assert (third.continues, third.position) == (False, Cursor(10, 6, 0, 450))
-    assert fetch.known_totals == [None, *[450] * 8]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +182,6 @@ def test_the_total_of_an_empty_page_counts_as_long_as_no_other_is_known() -> Non
     fetch = Pages({1: (0, 450), 2: (0, 460), 3: (0, None)})
     first = read(fetch)
     assert first.position == Cursor(5, 0, 4, 460)
-    assert fetch.known_totals == [None, 450, 450, 450]
     assert read(Pages({5: (3, 120)}), first.position).position.total == 120
 
 
@@ -208,7 +204,7 @@ def test_the_first_page_is_read_alone_and_the_others_in_parallel() -> None:
     started: list[int] = []
     together = threading.Barrier(PAGES_PER_RESPONSE - 1)
 
-    def fetch(number: int, _known_total: int | None) -> Page:
+    def fetch(number: int) -> Page:
         started.append(number)
         if number == 1:
             assert started == [1]
@@ -226,7 +222,7 @@ def test_pages_after_a_failed_one_are_aborted_or_not_begun(error: Exception) -> 
     deadline = Deadline(60.0)
     fetched: list[int] = []
 
-    def fetch(number: int, _known_total: int | None) -> Page:
+    def fetch(number: int) -> Page:
         fetched.append(number)
         if number == 1:
             return make_page([str(number)] * PAGE_SIZE, 500)

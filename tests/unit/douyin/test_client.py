@@ -1,6 +1,5 @@
 """The platform's client over a fake transport: what is sent where, what is repeated, and what is logged."""
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -12,13 +11,12 @@ from chalicelib.douyin.client import (
     MAX_SHORT_REPLY_BYTES,
     ONCE_MAX_IDLE_SECONDS,
     OPEN_CONNECTION_SECONDS,
-    RETRY_POLICY,
     DouyinClient,
 )
 from chalicelib.douyin.pages import parse_certificates
 from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response, Selection
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS
-from chalicelib.errors import RedemptionError, UpstreamError, UpstreamMalformedError, UpstreamTimeoutError
+from chalicelib.errors import RedemptionError, UpstreamError, UpstreamTimeoutError
 from tests.unit.fakes import Clock, FakeTransport, Sent, json_response, make_context
 
 OPEN_API = "https://open.example"
@@ -40,8 +38,8 @@ class Platform:
         self.transport = FakeTransport(*results)
         self.client = DouyinClient(self.transport, OPEN_API, LOGIN_API, self.clock.sleep)
 
-    def query(self, known_total: int | None = None) -> Any:
-        return self.client.query_user_certificates(QUERY, 3, "clt.x", self.context, known_total)
+    def query(self) -> Any:
+        return self.client.query_user_certificates(QUERY, 3, "clt.x", self.context)
 
     def mint(self) -> Any:
         return self.client.mint_token("tta", "secret", self.context)
@@ -95,7 +93,6 @@ def test_a_connection_is_opened_if_none_is_idle_and_the_response_is_ignored() ->
 
 
 TIMEOUT = UpstreamTimeoutError("timeout", retryable=True)
-DOUBTFUL = json_response({"data": {"orders": [], "total": 7}})
 
 
 @pytest.mark.parametrize(
@@ -118,30 +115,6 @@ def test_a_page_is_requested_again_after_a_transient_error(
     assert [sent.request for sent in platform.transport.sent] == [platform.transport.sent[0].request] * attempts
     assert platform.logged() == [("douyin", "query_user_certificates", reason)] * attempts
     assert len(platform.clock.sleeps) == attempts - 1
-
-
-@pytest.mark.parametrize(
-    ("replies", "outcomes"),
-    [
-        ([DOUBTFUL] * 4, ["malformed"] * 3 + ["ok"]),
-        ([DOUBTFUL, DOUBTFUL, PAGE], ["malformed", "malformed", "ok"]),
-        ([DOUBTFUL, TIMEOUT, DOUBTFUL, DOUBTFUL], ["malformed", "timeout", "malformed", "malformed"]),
-    ],
-)
-def test_a_doubtful_page_is_believed_if_all_attempts_agree(
-    replies: list[Response | RedemptionError], outcomes: list[str]
-) -> None:
-    platform = Platform(*replies)
-    with contextlib.nullcontext() if outcomes[-1] == "ok" else pytest.raises(UpstreamMalformedError):
-        assert platform.query(101).is_doubtful is (replies[-1] is DOUBTFUL)
-    assert [outcome for _, _, outcome in platform.logged()] == outcomes
-
-
-def test_a_doubtful_page_is_lost_if_time_ends_before_the_last_attempt() -> None:
-    platform = Platform(DOUBTFUL)
-    platform.context = make_context(RETRY_POLICY.min_seconds, platform.clock)
-    with pytest.raises(UpstreamMalformedError, match="malformed"):
-        platform.query(101)
 
 
 @pytest.mark.parametrize("failure", [Response(503, {}, b""), TIMEOUT])
