@@ -216,7 +216,7 @@ class Run:
         return CertificatesQuery(wanted, self._open_id or UNKNOWN_USER, root, page_size)
 
     def _read_page(self, query: CertificatesQuery, page: int, token: str = "") -> Page:
-        return self._douyin.query_user_certificates(query, page, token or self._token, self.stage.new_context(), None)
+        return self._douyin.query_user_certificates(query, page, token or self._token, self.stage.new_context())
 
     def _list(self, listing: Listing, wanted: Selection, min_pages: int) -> Verdict:
         """Read pages until one is not full and the service would stop.

@@ -36,7 +36,7 @@ def create_client(url: str) -> DouyinClient:
 def fetch(client: DouyinClient, open_id: str, deadline: Deadline | None = None) -> list[str]:
     """Return the certificate_ids that a customer gets."""
     query = CertificatesQuery(Selection("1", "2"), open_id)
-    page = client.query_user_certificates(query, 1, "clt.token", RequestContext(deadline or Deadline(5)), None)
+    page = client.query_user_certificates(query, 1, "clt.token", RequestContext(deadline or Deadline(5)))
     return [str(certificate.certificate_id) for order in page.orders for certificate in order.certificates or ()]
 
 
