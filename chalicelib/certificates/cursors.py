@@ -22,8 +22,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     received: int = 0
     #: The number of empty pages directly before `next_page`.
     empty_pages: int = 0
-    #: The total that the platform reports, or None. Of one response's pages with certificates, the largest total
-    #: counts. That of a later response replaces it. The total of an empty page counts only while no other is known.
+    #: The largest total that the platform has reported, or None.
     total: int | None = None
 
 

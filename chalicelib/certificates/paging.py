@@ -94,9 +94,7 @@ def advance(start: Cursor, pages: list[Page]) -> Cursor:
     empty_pages = start.empty_pages
     for page in pages:
         empty_pages = 0 if page.size or page.hidden else empty_pages + 1
-    # The total may differ between pages: the largest counts. The total of a page with certificates is the best
-    # evidence, that of the previous response the second best. A page without certificates never changes a known total:
-    # its query may have failed.
-    totals = [(1, start.total), *((2 if page.size else 0, page.total) for page in pages)]
-    total = max(((rank, total) for rank, total in totals if total is not None), default=(0, None))[1]
+    # The total may differ between pages: the largest counts.
+    totals = [total for total in (start.total, *(page.total for page in pages)) if total is not None]
+    total = max(totals, default=None)
     return Cursor(start.next_page + len(pages), received, empty_pages, total)

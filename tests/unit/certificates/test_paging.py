@@ -164,25 +164,16 @@ def test_the_total_of_an_earlier_response_counts_where_the_present_one_has_none(
 
 
 @pytest.mark.parametrize(
-    ("pages", "total"),
+    ("start", "pages", "total"),
     [
-        ({5: (0, 1)}, 500),
-        ({5: (0, 10**9), 6: (FULL, None)}, 500),
-        ({5: make_page([], 1, hidden=1)}, 500),
-        # The largest of those with certificates.
-        ({5: (FULL, 480), 6: (0, 500), 7: (1, 490), 8: (1, 470)}, 490),
-        ({5: make_page([], 480, size=1)}, 480),
+        (None, {1: (FULL, None), 2: (1, None)}, None),
+        (None, {1: (0, 450), 2: (0, 460), 3: (0, None)}, 460),
+        (500, {5: (0, 1)}, 500),
+        (500, {5: (FULL, 480), 6: (0, 510), 7: (1, 490)}, 510),
     ],
 )
-def test_an_empty_page_never_changes_a_known_total(pages: PageMap, total: int) -> None:
-    assert read(Pages(pages), Cursor(5, 200, 0, 500)).position.total == total
-
-
-def test_the_total_of_an_empty_page_counts_as_long_as_no_other_is_known() -> None:
-    fetch = Pages({1: (0, 450), 2: (0, 460), 3: (0, None)})
-    first = read(fetch)
-    assert first.position == Cursor(5, 0, 4, 460)
-    assert read(Pages({5: (3, 120)}), first.position).position.total == 120
+def test_the_largest_total_counts(start: int | None, pages: PageMap, total: int | None) -> None:
+    assert read(Pages(pages), Cursor(1 if start is None else 5, 0, 0, start)).position.total == total
 
 
 def test_a_page_that_waits_for_a_thread_is_lost_at_the_deadline() -> None:
