@@ -50,8 +50,6 @@ class CredentialsCache:
         self._read_at = -math.inf
         self._forced_read_at = -math.inf
         self._failed_at = -math.inf
-        #: The record of the request that has read the secret last.
-        self._reader: object = None
 
     def get(self, context: RequestContext, max_age: float = SECRET_MAX_AGE) -> Credentials:
         """Return credentials that are at most `max_age` seconds old.
@@ -73,14 +71,13 @@ class CredentialsCache:
     ) -> tuple[T | None, Credentials]:
         """Return what `look_up` finds in the credentials (an app, or a key that verifies a signature), and these.
 
-        If it finds nothing, the secret is read again, unless this request has read it, or a request has read it again
-        for this reason less than MIN_REFRESH_SECONDS ago. Raises what `get` and `look_up` raise.
+        If it finds nothing, the secret is read again, unless a request has read it again for this reason less than
+        MIN_REFRESH_SECONDS ago. Raises what `get` and `look_up` raise.
         """
         credentials = self.get(context, max_age)
         found = look_up(credentials)
         now = self._clock()
-        was_read = self._reader is context.record or is_within(MIN_REFRESH_SECONDS, self._forced_read_at, now)
-        if found is None and not was_read:
+        if found is None and not is_within(MIN_REFRESH_SECONDS, self._forced_read_at, now):
             credentials = self._read(now, context)
             self._forced_read_at = now
             found = look_up(credentials)
@@ -94,7 +91,6 @@ class CredentialsCache:
         return self.find(lambda credentials: credentials.apps.get(app_id), context, MIN_REFRESH_SECONDS)[0]
 
     def _read(self, now: float, context: RequestContext) -> Credentials:
-        self._reader = context.record
         try:
             self._cached = parse_credentials(self._fetch(context))
         except (StorageUnavailableError, ConfigurationError) as error:
