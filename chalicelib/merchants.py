@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from chalicelib.aws import Item, Table
-from chalicelib.cache import TtlCache
+from chalicelib.cache import is_within
 from chalicelib.context import RequestContext
 from chalicelib.douyin.lenient import read_bool
 from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError, WrongAppError
@@ -19,13 +19,6 @@ MERCHANT_PREFIX = "MERCHANT#"
 
 MERCHANT_MAX_AGE = 300.0
 """How long an active merchant is cached, in seconds."""
-
-MAX_CACHED_MERCHANTS = 1000
-
-UNKNOWN_MAX_AGE = 10.0
-"""How long an unknown or inactive account_id is cached, in seconds: an operator may add the merchant at any time."""
-
-MAX_CACHED_UNKNOWN = 1000
 
 MAX_NOTICE_LENGTH = 200
 """The most characters of a notice. A longer one counts as missing."""
@@ -89,32 +82,26 @@ class Merchant(msgspec.Struct, frozen=True):
 
 
 class MerchantRepository:
-    """Reads merchants from the table. Caches the active ones, and for a short time which account_ids are unknown.
-
-    The two caches are separate, so that requests with random account_ids cannot evict a merchant.
-    """
+    """Reads merchants from the table. Caches the active ones: no limit is needed, because only operators write rows."""
 
     def __init__(self, table: Table, clock: Callable[[], float] = time.time) -> None:
         self._table = table
         self._clock = clock
-        self._active: TtlCache[Merchant] = TtlCache(MAX_CACHED_MERCHANTS, clock)
-        self._unknown: TtlCache[bool] = TtlCache(MAX_CACHED_UNKNOWN, clock)
+        #: By account_id: when the read of the row began, and the merchant.
+        self._cached: dict[str, tuple[float, Merchant]] = {}
 
     def get(self, account_id: str, context: RequestContext) -> Merchant:
         """Return an active merchant; raises MerchantNotFoundError, ConfigurationError, and what `Table` raises."""
-        merchant = self._active.get(account_id)
-        if merchant is not None:
+        now = self._clock()
+        read_at, merchant = self._cached.get(account_id, (-math.inf, None))
+        if merchant is not None and is_within(MERCHANT_MAX_AGE, read_at, now):
             return merchant
-        if self._unknown.get(account_id):
-            raise MerchantNotFoundError(account_id)
-        # A row's age counts from before the read: five minutes after a merchant was suspended, no instance serves it.
-        read_at = self._clock()
         item = self._table.get_item(merchant_key(account_id), context)
         merchant = parse_merchant(account_id, item) if item else None
         if merchant is None or not merchant.active:
-            self._unknown.put(account_id, True, UNKNOWN_MAX_AGE, read_at)
             raise MerchantNotFoundError(account_id)
-        self._active.put(account_id, merchant, MERCHANT_MAX_AGE, read_at)
+        # The age counts from before the read: five minutes after a merchant was suspended, no instance serves it.
+        self._cached[account_id] = now, merchant
         return merchant
 
 

@@ -8,7 +8,6 @@ import pytest
 from chalicelib.aws import Item
 from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError
 from chalicelib.merchants import (
-    MAX_CACHED_UNKNOWN,
     Merchant,
     MerchantRepository,
     StoresView,
@@ -124,31 +123,13 @@ def test_a_merchant_is_cached_for_five_minutes_from_before_the_read(seconds: flo
 
 
 @pytest.mark.parametrize("rows", [{}, {KEY: ROW | {"active": {"BOOL": False}}}])
-def test_a_merchant_without_a_row_or_suspended_is_unknown_for_ten_seconds(rows: dict[str, Item]) -> None:
-    table, clock = FakeTable(**rows), Clock()
-    merchants = MerchantRepository(table, clock)
-    for seconds in (0.0, 9.9):
-        clock.now += seconds
-        with pytest.raises(MerchantNotFoundError, match="7"):
-            merchants.get("7", make_context())
-        table.items[KEY] = ROW
-    assert table.reads == [KEY]
-    clock.now += 0.1
+def test_a_merchant_without_a_row_or_suspended_is_unknown_until_it_is_written(rows: dict[str, Item]) -> None:
+    table = FakeTable(**rows)
+    merchants = MerchantRepository(table, Clock())
+    with pytest.raises(MerchantNotFoundError, match="7"):
+        merchants.get("7", make_context())
+    table.items[KEY] = ROW
     assert merchants.get("7", make_context()) == DEFAULTS
-
-
-def test_a_flood_of_random_ids_costs_no_known_merchant_and_bounded_memory() -> None:
-    table, clock = FakeTable(**{KEY: ROW}), Clock()
-    merchants = MerchantRepository(table, clock)
-    merchants.get("7", make_context())
-    for number in range(3 * MAX_CACHED_UNKNOWN):
-        table.reads.clear()
-        with pytest.raises(MerchantNotFoundError):
-            merchants.get(f"random-{number}", make_context())
-    table.reads.clear()
-    assert merchants.get("7", make_context()) == DEFAULTS
-    assert table.reads == []
-    assert (len(merchants._active._entries), len(merchants._unknown._entries)) == (1, MAX_CACHED_UNKNOWN)
 
 
 FULL = {
