@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from chalicelib.errors import Evidence, RateLimitedError
+from chalicelib.errors import NO_EVIDENCE, Evidence, RateLimitedError
 
 DEFAULT_LIMIT_SECONDS = 1.0
 """Duration of a limit when the platform does not send Retry-After."""
@@ -19,9 +19,9 @@ class RateLimitCache:
 
     def check(self, app_id: str) -> None:
         """Raise RateLimitedError while the app is limited: more requests would only prolong the limit."""
-        until, evidence = self._limits.get(app_id, (0.0, None))
+        until, evidence = self._limits.get(app_id, (0.0, NO_EVIDENCE))
         seconds = until - self._clock()
-        if evidence is not None and seconds > 0:
+        if seconds > 0:
             raise RateLimitedError("cached", evidence, retry_after=seconds)
 
     def put(self, app_id: str, error: RateLimitedError) -> None:

@@ -240,16 +240,15 @@ class RequestToken:
         self._token = token
         self._obtain_other = obtain_other
         self._lock = threading.Lock()
-        self._was_tried = False
-        #: Why there will be no other token.
-        self._failure: errors.RedemptionError | None = None
+        #: Whether the token stays as it is: it was replaced, or the request ends.
+        self._is_final = False
 
     def use(self, call: Callable[[str], T]) -> T:
         """Return what `call` returns for the token, or for another one if the platform refuses it.
 
-        Raises what `call` raises. If no other token can be obtained, or it is refused too, every call raises
-        TokenUnavailableError or StorageUnavailableError. The evidence of a TokenUnavailableError is that of the failed
-        mint, otherwise that of the refusal.
+        Raises what `call` raises. If no other token can be obtained, or it is refused too, raises TokenUnavailableError
+        or StorageUnavailableError. The evidence of a TokenUnavailableError is that of the failed mint, otherwise that
+        of the refusal.
         """
         while True:
             token = self._token
@@ -261,21 +260,19 @@ class RequestToken:
     def close(self) -> None:
         """Wait for a replacement in progress, and start none later: Lambda freezes the instance after the response."""
         with self._lock:
-            self._failure = self._failure or errors.DeadlineExceededError("budget")
+            self._is_final = True
 
     def _replace(self, refused: str, refusal: errors.TokenRefusedError) -> None:
         """Replace a refused token, unless another call has. It is tried once."""
         with self._lock:
             if self._token != refused:
                 return
-            if not self._was_tried and self._failure is None:
-                self._was_tried = True
-                try:
-                    self._token = self._obtain_other(refused)
-                    return
-                except errors.RedemptionError as error:
-                    self._failure = error
-                    if isinstance(error, errors.TokenUnavailableError) and not error.evidence.has_code:
-                        self._failure = errors.TokenUnavailableError(error.reason, refusal.evidence)
-            refused_again = errors.TokenUnavailableError("refused again; it is replaced only once", refusal.evidence)
-            raise self._failure or refused_again
+            if self._is_final:
+                raise errors.TokenUnavailableError("refused; a request replaces its token once", refusal.evidence)
+            self._is_final = True
+            try:
+                self._token = self._obtain_other(refused)
+            except errors.TokenUnavailableError as error:
+                if error.evidence.has_code:
+                    raise
+                raise errors.TokenUnavailableError(error.reason, refusal.evidence) from None

@@ -218,6 +218,6 @@ class TestProvidersApp:
         logins.log_in()
         logins.douyin.refused = {"isvact.1", "isvact.2"}
         logins.table.items[TOKEN] = token_row("isvact.2")
-        with pytest.raises(errors.TokenUnavailableError, match="refused again"):
+        with pytest.raises(errors.TokenUnavailableError, match="refused; a request"):
             logins.log_in()
         assert len(logins.douyin.logins) == 1 + 2

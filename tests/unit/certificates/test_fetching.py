@@ -75,7 +75,7 @@ def test_no_token_is_renewed_for_a_page_that_is_no_longer_needed() -> None:
     request = Request("clt.revoked")
     fetcher = request.fetcher()
     fetcher.abort()
-    with pytest.raises(errors.DeadlineExceededError):
+    with pytest.raises(errors.TokenUnavailableError):
         fetcher.fetch_page(1)
     assert request.douyin.mints == []
 
