@@ -37,7 +37,7 @@ AWS_READ_SECONDS = 0.5
 AWS_ATTEMPT_SECONDS = AWS_CONNECT_SECONDS + AWS_READ_SECONDS
 """Limit for one attempt. botocore's own limits apply to each address and each read, not to their sum."""
 
-RETRY_POLICY = RetryPolicy(max_attempts=2, base_delay=0.1, max_delay=0.1, min_seconds=AWS_ATTEMPT_SECONDS)
+RETRY_POLICY = RetryPolicy(max_attempts=2, base_delay=0.1, min_seconds=AWS_ATTEMPT_SECONDS)
 
 _CLIENT_CONFIG = Config(
     connect_timeout=AWS_CONNECT_SECONDS,

@@ -15,17 +15,16 @@ T = TypeVar("T")
 class RetryPolicy(msgspec.Struct, frozen=True):
     """When a failed call is repeated. Times are in seconds.
 
-    The delay before retry n (from 1) is random between 0 and `base_delay` × 2^(n-1), at most `max_delay`, and at least
-    the `retry_after` of the error.
+    The delay before retry n (from 1) is random between 0 and `base_delay` × 2^(n-1). It comes after the `retry_after`
+    of the error, and for a RateLimitedError after `rate_limited_delay` at least.
     """
 
     #: The number of attempts, with the first one.
     max_attempts: int
     base_delay: float
-    max_delay: float
     #: The time that must be left after the delay, or no retry starts.
     min_seconds: float
-    #: The `base_delay` after a RateLimitedError; None: such an error is not retried.
+    #: None: a RateLimitedError is not retried.
     rate_limited_delay: float | None = None
     #: Returns a random number between two others.
     uniform: Callable[[float, float], float] = random.uniform
@@ -35,11 +34,10 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
         `attempt` is the number of the attempt that failed, from 1; `remaining` is the time left before the deadline.
         """
-        base_delay = self.rate_limited_delay if isinstance(error, RateLimitedError) else self.base_delay
-        if not error.retryable or base_delay is None or attempt >= self.max_attempts:
+        least = self.rate_limited_delay if isinstance(error, RateLimitedError) else 0.0
+        if not error.retryable or least is None or attempt >= self.max_attempts:
             return None
-        longest = min(self.max_delay, base_delay * 2 ** (attempt - 1))
-        delay = max(self.uniform(0, longest), error.retry_after or 0.0)
+        delay = max(least, error.retry_after or 0.0) + self.uniform(0, self.base_delay * 2 ** (attempt - 1))
         return delay if remaining >= delay + self.min_seconds else None
 
 

@@ -16,10 +16,9 @@ T = TypeVar("T")
 RETRY_POLICY = RetryPolicy(
     max_attempts=4,
     base_delay=0.1,
-    max_delay=1.0,
     min_seconds=0.3,
-    # Longer delays: the platform's rate window is one second, and each attempt counts in it.
-    rate_limited_delay=0.5,
+    # The platform's rate window is one second, and each attempt counts in it.
+    rate_limited_delay=1.0,
 )
 """The retries of a page. A login code is valid once, and a mint is repeated by the holder of the lease."""
 

@@ -42,7 +42,7 @@ MIN_WAIT_SECONDS = 1.0
 POLL_SECONDS = (0.04, 0.16)
 """Random delay between two reads while another instance mints."""
 
-MINT_RETRY_POLICY = RetryPolicy(max_attempts=3, base_delay=0.2, max_delay=1.0, min_seconds=MIN_WAIT_SECONDS)
+MINT_RETRY_POLICY = RetryPolicy(max_attempts=3, base_delay=0.2, min_seconds=MIN_WAIT_SECONDS)
 """The policy of a mint that a request waits for, because no token works.
 
 A mint that was rate limited is not repeated: the platform counts every mint of the app.

@@ -18,7 +18,8 @@ from chalicelib.errors import (
 from chalicelib.retry import RetryPolicy, call_with_retries
 from tests.unit.fakes import Clock
 
-POLICY = RetryPolicy(max_attempts=4, base_delay=0.1, max_delay=1.0, min_seconds=0.3, rate_limited_delay=0.5)
+POLICY = RetryPolicy(max_attempts=4, base_delay=0.1, min_seconds=0.3, rate_limited_delay=1.0)
+WITHOUT_JITTER = msgspec.structs.replace(POLICY, base_delay=0.0)
 WITHOUT_RATE_LIMITS = msgspec.structs.replace(POLICY, rate_limited_delay=None)
 
 BUSY = UpstreamUnavailableError("2100004", retryable=True)
@@ -49,13 +50,14 @@ ROWS = [
     Row("first retry", BUSY, 0.0, 0.1),
     Row("third retry", BUSY, 0.0, 0.4, attempt=3),
     Row("attempts used up", BUSY, None, None, attempt=4),
-    Row("limit of the delay", LIMITED, 0.0, 1.0, attempt=3),
     Row("rejected", UpstreamRejectedError("2100005"), None, None),
-    Row("rate limited, first retry", LIMITED, 0.0, 0.5),
+    Row("rate limited: not in the same second", LIMITED, 1.0, 1.1),
+    Row("rate limited, third retry", LIMITED, 1.0, 1.4, attempt=3),
     Row("rate limits are not retried", LIMITED, None, None, policy=WITHOUT_RATE_LIMITS),
-    Row("Retry-After is the least delay", limited(0.2), 0.2, 0.5),
-    Row("Retry-After above the limit of the delay, with just enough time", limited(2.0), 2.0, 2.0, remaining=2.3),
-    Row("Retry-After ends a moment too late", limited(2.0), None, None, remaining=2.29),
+    Row("Retry-After is the least delay", limited(2.0), 2.0, 2.1),
+    Row("a short Retry-After of a rate limit", limited(0.2), 1.0, 1.1),
+    Row("just enough time after Retry-After", busy(2.0), 2.0, 2.1, remaining=2.4),
+    Row("Retry-After ends a moment too late", busy(2.0), None, None, remaining=2.29),
     Row("just enough time for the longest delay", BUSY, 0.0, 0.1, remaining=0.4),
     Row("enough time for a short delay only", BUSY, 0.0, None, remaining=0.35),
 ]
@@ -87,10 +89,10 @@ def test_a_call_is_repeated_after_a_delay_and_the_last_error_raised(
     clock, call = Clock(), Mock(side_effect=[*errors, "done"])
     deadline = Deadline(seconds, clock)
     if len(errors) == len(sleeps):
-        assert call_with_retries(call, POLICY, deadline, sleep=clock.sleep) == "done"
+        assert call_with_retries(call, WITHOUT_JITTER, deadline, sleep=clock.sleep) == "done"
     else:
         with pytest.raises(type(errors[-1])) as raised:
-            call_with_retries(call, POLICY, deadline, sleep=clock.sleep)
+            call_with_retries(call, WITHOUT_JITTER, deadline, sleep=clock.sleep)
         assert raised.value is errors[-1]
     assert (call.call_count, clock.sleeps) == (len(sleeps) + 1, sleeps)
 
