@@ -28,7 +28,6 @@ class Transport:
 
     def __init__(self, session: requests.Session) -> None:
         self._session = session
-        self._prepared: dict[tuple[str, str], requests.PreparedRequest] = {}
 
     def send(
         self, base_url: str, request: Request, deadline: Deadline, max_bytes: int, max_idle: float = MAX_IDLE_SECONDS
@@ -69,13 +68,10 @@ class Transport:
         return bool(pool.has_idle_connection(MAX_IDLE_SECONDS))
 
     def _prepare(self, url: str, request: Request) -> requests.PreparedRequest:
-        key = request.method, url
-        if key not in self._prepared:
-            self._prepared[key] = self._session.prepare_request(requests.Request(request.method, url))
-        prepared = self._prepared[key].copy()
-        prepared.headers.update(request.headers)
-        prepared.headers["Content-Length"] = str(len(request.body))
-        prepared.body = request.body
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url, prepared.body = request.method, url, request.body
+        headers: Any = {**self._session.headers, **request.headers, "Content-Length": str(len(request.body))}
+        prepared.headers = requests.structures.CaseInsensitiveDict(headers)
         return prepared
 
 
