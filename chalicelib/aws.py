@@ -143,7 +143,7 @@ def _call(service: str, operation: str, context: RequestContext, send: Callable[
         with context.record_call(service, operation):
             # `from None`: botocore's messages quote ids and host names.
             try:
-                return call_with_timeout(send, AWS_ATTEMPT_SECONDS, context.deadline)
+                return call_with_timeout(send, min(AWS_ATTEMPT_SECONDS, context.deadline.remaining()))
             except ClientError as error:
                 response: Any = error.response
                 status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -18,16 +18,13 @@ REQUEST_SECONDS = 9.0
 RESERVE_SECONDS = 0.5
 """Time reserved for sending the response before Lambda's timeout."""
 
-CANCEL_POLL_SECONDS = 0.1
-"""Interval at which a thread that waits for another service checks whether its deadline was cancelled."""
-
 _SECONDS_WITHOUT_LAMBDA = 60.0
 
 
 class Deadline:
     """A point in time, `seconds` from now on the monotonic clock. No work is started after it.
 
-    Cancelling it ends it at once. The calls in progress notice this within CANCEL_POLL_SECONDS.
+    Cancelling it ends it at once: no call is started or repeated. The calls in progress go on, each to its own limit.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:

@@ -7,20 +7,15 @@ goes on and the thread is abandoned: it holds no lock, and its result is discard
 
 import functools
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
-from chalicelib.context import CANCEL_POLL_SECONDS, Deadline
-
 T = TypeVar("T")
 
 
-def call_with_timeout(
-    call: Callable[[], T], seconds: float, deadline: Deadline, on_late: Callable[[], object] | None = None
-) -> T:
-    """Return `call()`, or raise what it raises; raises TimeoutError after `seconds` or at the deadline.
+def call_with_timeout(call: Callable[[], T], seconds: float, on_late: Callable[[], object] | None = None) -> T:
+    """Return `call()`, or raise what it raises; raises TimeoutError after `seconds`.
 
     `on_late` runs in the abandoned thread when the call ends after all, for example to close what it has opened.
     """
@@ -37,9 +32,8 @@ def call_with_timeout(
             on_late()
 
     threading.Thread(target=run, name="bounded-call", daemon=True).start()
-    end = time.monotonic() + seconds
-    while not wait([future], max(0.0, min(CANCEL_POLL_SECONDS, end - time.monotonic(), deadline.remaining()))).done:
-        # The future is cancelled or completed, never both.
-        if (time.monotonic() >= end or deadline.remaining() <= 0) and future.cancel():
-            raise TimeoutError
+    wait([future], seconds)
+    # The future is cancelled or completed, never both.
+    if future.cancel():
+        raise TimeoutError
     return future.result()

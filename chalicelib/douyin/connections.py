@@ -4,23 +4,19 @@ Otherwise one customer could receive another's response. urllib3 and http.client
 they reuse some connections that RFC 9112 (HTTP/1.1) requires to be closed. Every rule here names its section.
 """
 
-import functools
 import io
 import socket
 import time
-from contextlib import suppress
 from http.client import HTTPException, HTTPResponse, parse_headers
 from typing import Any
 
 import requests
-import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError
 from urllib3.util.ssl_ import create_urllib3_context
 
 from chalicelib.cache import is_within
-from chalicelib.context import CANCEL_POLL_SECONDS, Deadline
 from chalicelib.timeouts import call_with_timeout
 
 CONNECT_SECONDS = 1.5
@@ -33,34 +29,16 @@ BUFFER_BYTES = 64 * 1024
 _MAX_INTERIM_RESPONSES = 8
 
 
-class ExchangeTimeout(urllib3.Timeout):
-    """The limits of one request and its response: urllib3 passes nothing else of a request to its pool.
-
-    `max_idle`: a connection that was idle for longer (seconds) is not reused.
-    """
-
-    def __init__(self, deadline: Deadline, max_idle: float, **limits: Any) -> None:
-        super().__init__(**limits)
-        self.deadline = deadline
-        self.max_idle = max_idle
-
-    def clone(self) -> "ExchangeTimeout":
-        """Return a copy whose clock has not started."""
-        limits = {"connect": self._connect, "read": self._read, "total": self.total}
-        return ExchangeTimeout(self.deadline, self.max_idle, **limits)
-
-
 class _BoundedReader(io.RawIOBase):
-    """Reads a socket until a deadline, or until the socket's present timeout has passed in all.
+    """Reads a socket until the socket's present timeout has passed in all.
 
     A socket's timeout limits each read, not their sum: a response that arrives byte by byte would never exceed it.
     """
 
-    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         # Keeps the socket open: http.client closes the connection's socket early if the peer has announced to close it.
         self._file: Any = sock.makefile("rb", buffering=0)
-        self._deadline = deadline
         # urllib3 has set the timeout to what is left of the read timeout and of the total.
         self._end = time.monotonic() + (sock.gettimeout() or READ_SECONDS)
         self.is_finished = False
@@ -75,11 +53,11 @@ class _BoundedReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         if self.is_finished:
             return 0
-        while (seconds := min(self._end - time.monotonic(), self._deadline.remaining())) > 0:
-            self._sock.settimeout(min(seconds, CANCEL_POLL_SECONDS))
-            with suppress(TimeoutError):
-                return self._sock.recv_into(buffer)
-        raise TimeoutError("timed out")
+        seconds = self._end - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(seconds)
+        return self._sock.recv_into(buffer)
 
     def close(self) -> None:
         self._file.close()
@@ -103,8 +81,8 @@ class _BoundedResponse(HTTPResponse):
     http.client takes an interim response such as 103 for the final one, and drops surplus bytes silently.
     """
 
-    def __init__(self, sock: socket.socket, *arguments: Any, deadline: Deadline, **options: Any) -> None:
-        super().__init__(_BoundedReader(sock, deadline), *arguments, **options)  # type: ignore[arg-type]
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(_BoundedReader(sock), *arguments, **options)  # type: ignore[arg-type]
         self._has_unexpected_bytes = False
 
     def _read_status(self) -> tuple[str, int, str]:
@@ -145,23 +123,17 @@ class _BoundedResponse(HTTPResponse):
 class _Connection(HTTPConnection):
     """A connection that carries one exchange after the other."""
 
+    response_class = _BoundedResponse
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._deadline: Any = None
         self._response: Any = None
         self._last_begun_at = 0.0
 
-    def begin_exchange(self, limits: ExchangeTimeout) -> None:
-        """Let the connection carry an exchange. One that was idle for too long is closed first, and opened again.
-
-        Its peer, or a gateway between, may have dropped it without notice (RFC 9112, section 9.5).
-        """
-        if self.sock is not None and not self.is_fresh(limits.max_idle):
-            self.close()
-        # The idle time counts from here: Lambda may freeze the instance before the end of the exchange.
+    def request(self, *arguments: Any, **options: Any) -> None:
+        """Begin an exchange. The idle time counts from here: Lambda may freeze the instance before its end."""
         self._last_begun_at = time.time()
-        self._deadline = limits.deadline
-        self.response_class = functools.partial(_BoundedResponse, deadline=limits.deadline)  # type: ignore[assignment]
+        super().request(*arguments, **options)
 
     def end_exchange(self) -> None:
         """Close the connection unless it can be reused."""
@@ -175,7 +147,7 @@ class _Connection(HTTPConnection):
     def connect(self) -> None:
         limit = self.timeout if isinstance(self.timeout, float | int) else CONNECT_SECONDS
         try:
-            call_with_timeout(super().connect, limit, self._deadline, on_late=self.close)
+            call_with_timeout(super().connect, limit, on_late=self.close)
         except TimeoutError:
             raise ConnectTimeoutError(self, "connecting timed out") from None
 
@@ -201,14 +173,21 @@ class _HTTPSConnection(_Connection, HTTPSConnection):
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
-    def has_idle_connection(self, max_idle: float) -> bool:
+    def close_idle(self, max_idle: float) -> None:
+        """Close the connections that were idle for longer (seconds). A closed one is opened again by the next request.
+
+        Their peer, or a gateway between, may have dropped them without notice (RFC 9112, section 9.5).
+        """
+        free: Any = self.pool
+        with free.mutex:
+            for conn in free.queue:
+                if conn is not None and not conn.is_fresh(max_idle):
+                    conn.close()
+
+    def has_open_connection(self) -> bool:
         """Return whether the connection that was returned last, which the next request takes, is open."""
         newest: list[Any] = [] if self.pool is None else self.pool.queue[-1:]
-        return any(conn is not None and conn.is_connected and conn.is_fresh(max_idle) for conn in newest)
-
-    def _make_request(self, conn: Any, method: str, url: str, **options: Any) -> Any:  # type: ignore[override]
-        conn.begin_exchange(options["timeout"])
-        return super()._make_request(conn, method, url, **options)
+        return any(conn is not None and conn.is_connected for conn in newest)
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None:

@@ -4,12 +4,13 @@ from typing import Any
 
 import certifi
 import requests
+import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 
 from chalicelib import errors
 from chalicelib.context import Deadline
-from chalicelib.douyin.connections import BUFFER_BYTES, CONNECT_SECONDS, READ_SECONDS, ExchangeTimeout, PoolAdapter
+from chalicelib.douyin.connections import BUFFER_BYTES, CONNECT_SECONDS, READ_SECONDS, PoolAdapter
 from chalicelib.douyin.protocol import Request, Response
 
 MAX_IDLE_SECONDS = 30.0
@@ -38,12 +39,12 @@ class Transport:
 
         Raises DeadlineExceededError, UpstreamTimeoutError, UpstreamUnavailableError and UpstreamMalformedError.
         """
-        url = base_url + request.path
-        limits = ExchangeTimeout(deadline, max_idle, connect=CONNECT_SECONDS, read=READ_SECONDS, total=deadline.check())
+        prepared = self._prepare(base_url, request)
+        adapter, pool = self._find_pool(prepared)
+        pool.close_idle(max_idle)
+        limits = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS, total=deadline.check())
         try:
-            # requests accepts urllib3's Timeout; its type stubs do not say so.
-            response = self._session.get_adapter(url).send(self._prepare(url, request), timeout=limits, stream=True)  # type: ignore[arg-type]
-            with response:
+            with adapter.send(prepared, timeout=limits, stream=True) as response:
                 body = _read(response, max_bytes)
         # `from None`: the library's errors quote URLs and header values, which must not reach a log.
         except requests.ConnectTimeout:
@@ -55,21 +56,22 @@ class Transport:
             raise late("timeout", retryable=True) from None
         except (requests.RequestException, HTTPError, OSError):
             raise errors.UpstreamUnavailableError("connection", retryable=True) from None
-        # A response to a call that was aborted meanwhile is not reported as a success.
-        if deadline.is_cancelled:
-            raise errors.DeadlineExceededError("budget")
         return Response(response.status_code, response.headers, body)
 
     def has_idle_connection(self, base_url: str, request: Request) -> bool:
         """Return whether the request would reuse an open connection."""
-        url = base_url + request.path
-        adapter: Any = self._session.get_adapter(url)
-        pool: Any = adapter.get_connection_with_tls_context(self._prepare(url, request), verify=True)
-        return bool(pool.has_idle_connection(MAX_IDLE_SECONDS))
+        _, pool = self._find_pool(self._prepare(base_url, request))
+        pool.close_idle(MAX_IDLE_SECONDS)
+        return bool(pool.has_open_connection())
 
-    def _prepare(self, url: str, request: Request) -> requests.PreparedRequest:
+    def _find_pool(self, prepared: requests.PreparedRequest) -> tuple[Any, Any]:
+        """Return the adapter of a request, and its connection pool."""
+        adapter: Any = self._session.get_adapter(str(prepared.url))
+        return adapter, adapter.get_connection_with_tls_context(prepared, verify=True)
+
+    def _prepare(self, base_url: str, request: Request) -> requests.PreparedRequest:
         prepared = requests.PreparedRequest()
-        prepared.method, prepared.url, prepared.body = request.method, url, request.body
+        prepared.method, prepared.url, prepared.body = request.method, base_url + request.path, request.body
         headers: Any = {**self._session.headers, **request.headers, "Content-Length": str(len(request.body))}
         prepared.headers = requests.structures.CaseInsensitiveDict(headers)
         return prepared

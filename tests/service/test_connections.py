@@ -180,17 +180,3 @@ def test_a_login_does_not_use_a_connection_that_was_idle(monkeypatch: pytest.Mon
         monkeypatch.setattr(time, "time", lambda: now + 1.5)
         assert client.login("app", "secret", "code", RequestContext(Deadline(5))) == "o"
         assert [request.connection for request in server.requests] == [0, 1]
-
-
-@pytest.mark.parametrize(
-    "head", ["HTTP/1.1 200 OK\r\nContent-Length: 99", "HTTP/1.1 200 OK\r\nConnection: close", "HTTP/1.0 200 OK"]
-)
-def test_an_abort_ends_a_response_that_does_not_come_whichever_connection_it_is_on(head: str) -> None:
-    """http.client lets go of a connection that its peer will close as soon as the headers are read."""
-    with ScriptedServer(lambda _: iter([f"{head}\r\n\r\n".encode(), 5.0])) as server:
-        deadline = Deadline(9.0)
-        threading.Timer(0.3, deadline.cancel).start()
-        started = time.monotonic()
-        with pytest.raises(RedemptionError):
-            fetch(create_client(server.url), CUSTOMERS[0], deadline)
-        assert time.monotonic() - started < READ_SECONDS, "the limit for reading would have ended it"

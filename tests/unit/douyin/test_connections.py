@@ -2,26 +2,22 @@
 
 import io
 import socket
-import threading
 import time
-from contextlib import closing
 from http.client import HTTPException
 from typing import Any
 
 import pytest
 
-from chalicelib.context import Deadline
 from chalicelib.douyin import connections
-from chalicelib.douyin.connections import ExchangeTimeout
-from tests.unit.fakes import Clock
 
 
 class FakeSocket:
     """A socket that has received these bytes, of which each read returns at most `at_once`."""
 
-    def __init__(self, received: bytes, at_once: int = 1 << 20) -> None:
+    def __init__(self, received: bytes, at_once: int, seconds: float) -> None:
         self.received = io.BytesIO(received)
         self.at_once = at_once
+        self.seconds = seconds
 
     def makefile(self, mode: str, buffering: int) -> "FakeSocket":
         assert (mode, buffering) == ("rb", 0)
@@ -31,7 +27,7 @@ class FakeSocket:
         return self.received.readinto(memoryview(buffer)[: self.at_once])
 
     def gettimeout(self) -> float:
-        return 3.0
+        return self.seconds
 
     def settimeout(self, seconds: float) -> None:
         pass
@@ -40,10 +36,10 @@ class FakeSocket:
         pass
 
 
-def begin_response(received: bytes, method: str = "POST", at_once: int = 1 << 20, seconds: float = 9.0) -> Any:
-    """Return an http.client response whose headers were read."""
-    sock: Any = FakeSocket(received, at_once)
-    response = connections._BoundedResponse(sock, method=method, deadline=Deadline(seconds, Clock()))
+def begin_response(received: bytes, method: str = "POST", at_once: int = 1 << 20, seconds: float = 3.0) -> Any:
+    """Return an http.client response whose headers were read. `seconds` is the socket's timeout."""
+    sock: Any = FakeSocket(received, at_once, seconds)
+    response = connections._BoundedResponse(sock, method=method)
     response.begin()
     return response
 
@@ -119,29 +115,24 @@ class TestReuse:
         with pytest.raises(HTTPException, match="too many interim responses"):
             read_response(HINTS * 8 + OK + LENGTH + b"\r\n{}")
 
-    def test_nothing_is_read_after_the_deadline(self) -> None:
+    def test_nothing_is_read_after_the_timeout(self) -> None:
         with pytest.raises(TimeoutError):
-            begin_response(OK + LENGTH + b"\r\n{}", seconds=0.0)
-
-    def test_a_cancelled_deadline_ends_the_wait_for_the_peer(self) -> None:
-        ours, peers = socket.socketpair()
-        deadline = Deadline(60.0)
-        with ours, peers, closing(connections._BoundedReader(ours, deadline)) as reader:
-            threading.Timer(0.2, deadline.cancel).start()
-            with pytest.raises(TimeoutError):
-                reader.readinto(bytearray(1))
-
-
-def make_limits() -> ExchangeTimeout:
-    return ExchangeTimeout(Deadline(9.0, Clock()), 30.0, connect=1.5, read=3.0, total=5.0)
+            begin_response(OK + LENGTH + b"\r\n{}", seconds=-1.0)
 
 
 def make_connection(sock: socket.socket) -> Any:
     connection = connections._Connection("localhost", 1)
     connection.sock = sock
     connection._last_begun_at = time.time()
-    connection.begin_exchange(make_limits())
     return connection
+
+
+def make_pool(*free: Any) -> Any:
+    pool: Any = connections._Pool("localhost", 1, maxsize=3)
+    for connection in free:
+        pool.pool.get()
+        pool.pool.put(connection)
+    return pool
 
 
 class TestExchange:
@@ -174,9 +165,10 @@ class TestExchange:
         connection._response, _ = read_response(OK + b"Content-Length: 0\r\n\r\n")
         connection.end_exchange()
         assert connection.is_connected == is_open
-        assert (is_open and connection.is_fresh(30.0)) == is_reusable
-        connection.begin_exchange(make_limits())
+        pool = make_pool(connection)
+        pool.close_idle(30.0)
         assert (connection.sock is ours) == is_reusable
+        assert pool.has_open_connection() == is_reusable
 
     def test_bytes_after_the_response_close_the_connection(self, sockets: tuple[socket.socket, socket.socket]) -> None:
         ours, peers = sockets
@@ -186,22 +178,10 @@ class TestExchange:
         connection.end_exchange()
         assert connection.sock is None
 
-    @pytest.mark.parametrize(
-        ("idle_seconds", "is_reused"), [([], False), ([0, 60], False), ([60, 0], True), ([60], False)]
-    )
+    @pytest.mark.parametrize(("are_open", "is_reused"), [([], False), ([True, False], False), ([False, True], True)])
     def test_the_connection_that_was_returned_last_is_the_next_one(
-        self, sockets: tuple[socket.socket, socket.socket], idle_seconds: list[int], is_reused: bool
+        self, sockets: tuple[socket.socket, socket.socket], are_open: list[bool], is_reused: bool
     ) -> None:
-        pool: Any = connections._Pool("localhost", 1, maxsize=3)
-        for seconds in idle_seconds:
-            connection = make_connection(sockets[0])
-            connection._last_begun_at -= seconds
-            pool.pool.get()
-            pool.pool.put(connection)
-        assert pool.has_idle_connection(30.0) is is_reused
-
-    def test_urllib3_passes_all_limits_on(self) -> None:
-        limits = make_limits()
-        clone = limits.clone().clone()
-        assert (clone.deadline, clone.max_idle) == (limits.deadline, 30.0)
-        assert (clone._connect, clone._read, clone.total) == (1.5, 3.0, 5.0)
+        closed = connections._Connection("localhost", 1)
+        free = [make_connection(sockets[0]) if is_open else closed for is_open in are_open]
+        assert make_pool(*free).has_open_connection() is is_reused
