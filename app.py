@@ -102,11 +102,7 @@ def create_user_session(request: Request, context: RequestContext) -> str:
         record.asks_for_list = True
         record.account_id = body.selection.account_id
         record.poi_id = body.selection.poi_id
-    result = components().login.log_in(body, context)
-    record.user = result.user
-    record.list_outcome = result.list_outcome
-    record.list_report = result.list_report
-    return _to_json(result.view)
+    return _to_json(components().login.log_in(body, context))
 
 
 @app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(MERCHANT_MAX_AGE))
@@ -135,9 +131,7 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     record.app_id = session.app_id
     record.user = hash_open_id(session.open_id, keys)
     record.is_probe = session.open_id == PROBE_OPEN_ID
-    lister = components().lister
-    view, record.list_report = lister.list_certificates(session, selection, keys, context, cursor)
-    return _to_json(view)
+    return _to_json(components().lister.list_certificates(session, selection, keys, context, cursor))
 
 
 @app.schedule(Rate(10, unit=Rate.MINUTES))

@@ -82,8 +82,8 @@ class OperatorWarning(msgspec.Struct, frozen=True):
 class RequestRecord(msgspec.Struct):
     """What happened in one HTTP request or scheduled run. There is one per request; its parts share it.
 
-    Every part may append to the two logs, `calls` and `warnings`, from any thread (list.append is atomic). All other
-    facts are stored here by `app.py` and `api` only: inputs of the request, and return values.
+    Every part may append to the two logs, `calls` and `warnings`, from any thread (list.append is atomic). The other
+    facts are stored by the thread of the request, where they become known.
     """
 
     request_id: str = ""

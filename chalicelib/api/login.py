@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
-
 from chalicelib.api.problems import ProblemView, problem_for_error
 from chalicelib.api.validation import LoginBody
 from chalicelib.certificates.listing import CertificateLister
@@ -14,7 +12,7 @@ from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
-from chalicelib.record import ListReport, Outcome
+from chalicelib.record import Outcome
 from chalicelib.redaction import RedactedStruct
 from chalicelib.sessions import PROBE_OPEN_ID, Session, encode_session, hash_open_id
 from chalicelib.tokens.provider import TokenProvider
@@ -32,16 +30,6 @@ class LoginView(RedactedStruct, frozen=True, omit_defaults=True):
     list_problem: ProblemView | None = None
 
 
-class LoginResult(msgspec.Struct, frozen=True):
-    """A successful login: the view, and what is to be reported."""
-
-    view: LoginView
-    #: The user as the salted hash of the open_id.
-    user: str
-    list_outcome: Outcome | None = None
-    list_report: ListReport | None = None
-
-
 @dataclass(eq=False, repr=False)
 class LoginHandler:
     """Logs users in and lists their certificates in one body."""
@@ -55,42 +43,37 @@ class LoginHandler:
     #: The wall clock, in epoch seconds.
     clock: Callable[[], float] = time.time
 
-    def log_in(self, body: LoginBody, context: RequestContext) -> LoginResult:
+    def log_in(self, body: LoginBody, context: RequestContext) -> LoginView:
         """Exchange the code for a session, and list certificates if the body asks for them.
 
         Raises UnauthenticatedError for an unknown app, what `CredentialsCache.get` and `DouyinClient.login` raise,
         UpstreamMalformedError for an open_id that is too long or reserved, and TokenUnavailableError in an app of a
-        service provider. An error of the list is in the result.
+        service provider. An error of the list is in the view, and in the record.
         """
         app_secret, credentials = self.credentials_cache.find(lambda content: content.apps.get(body.app_id), context)
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
-        keys = credentials.session_keys
-        selection = body.selection
-        prefetch_context = context.cancellable()
-        prefetched = None if selection is None else self.lister.prefetch(selection, prefetch_context)
-        try:
-            session = Session(body.app_id, self._exchange_code(body.app_id, app_secret, body.code, context))
-            # A customer must not get the reserved open_id: their lists would count in no metric.
-            if session.open_id == PROBE_OPEN_ID:
-                raise UpstreamMalformedError("malformed")
-            session_token = encode_session(session, int(self.clock()) + self.ttl, keys)
-        except Exception:
-            # Other requests need the threads of the prefetch.
-            prefetch_context.deadline.cancel()
-            raise
-        user = hash_open_id(session.open_id, keys)
+        keys, record, selection = credentials.session_keys, context.record, body.selection
+        prefetched = None if selection is None else self.lister.prefetch(selection.account_id, context)
+        session = Session(body.app_id, self._exchange_code(body.app_id, app_secret, body.code, context))
+        # A customer must not get the reserved open_id: their lists would count in no metric.
+        if session.open_id == PROBE_OPEN_ID:
+            raise UpstreamMalformedError("malformed")
+        session_token = encode_session(session, int(self.clock()) + self.ttl, keys)
+        record.user = hash_open_id(session.open_id, keys)
         if selection is None:
-            return LoginResult(LoginView(session_token, self.ttl), user)
+            return LoginView(session_token, self.ttl)
         try:
             list_context = context.with_timeout(LIST_SECONDS)
-            view, report = self.lister.list_certificates(session, selection, keys, list_context, prefetched=prefetched)
+            listed = self.lister.list_certificates(session, selection, keys, list_context, prefetched=prefetched)
         # Every error is caught: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
-            problem = problem_for_error(error, context.record.request_id)
-            return LoginResult(LoginView(session_token, self.ttl, list_problem=problem.view), user, problem.outcome)
-        return LoginResult(LoginView(session_token, self.ttl, list=view), user, Outcome(), report)
+            problem = problem_for_error(error, record.request_id)
+            record.list_outcome = problem.outcome
+            return LoginView(session_token, self.ttl, list_problem=problem.view)
+        record.list_outcome = Outcome()
+        return LoginView(session_token, self.ttl, list=listed)
 
     def _exchange_code(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
         """Return the open_id of a code: with the app's secret, or with the token of a service provider's app."""

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
 from chalicelib.certificates.fetching import PageFetcher
@@ -16,7 +15,7 @@ from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
-from chalicelib.errors import RateLimitedError
+from chalicelib.errors import RateLimitedError, RedemptionError
 from chalicelib.merchants import Merchant, MerchantRepository
 from chalicelib.record import ListReport, Shortfall
 from chalicelib.sessions import Session
@@ -47,9 +46,6 @@ class CertificateLister:
     rate_limits: RateLimitCache = field(default_factory=RateLimitCache)
     #: The wall clock, in epoch seconds.
     clock: Callable[[], float] = time.time
-    #: The newest task that opens a connection. There is one at a time: the prefetches of refused logins must not fill
-    #: the executor when the platform hangs.
-    _connecting: Future[None] | None = field(default=None, init=False)
 
     def warm_up(self, context: RequestContext) -> None:
         """Read the secret and the tokens, which opens the connections to AWS; raises RedemptionError.
@@ -58,17 +54,16 @@ class CertificateLister:
         providers use it. If it cannot be opened, the first request that needs it opens its own. No token is minted: a
         request does that, with its own deadline.
         """
-        self._connect()
+        self.executor.submit(self.douyin.ensure_connection)
         for app_id in list(self.credentials_cache.get(context).apps)[:MAX_PRELOADED_APPS]:
             self.tokens.preload(app_id, context)
 
-    def prefetch(self, selection: Selection, context: RequestContext) -> Future[Prefetched]:
+    def prefetch(self, account_id: str, context: RequestContext) -> Future[Prefetched]:
         """Start to read what a list needs, and to open a connection to the platform.
 
         No token is minted: the login may be refused, and Lambda may freeze the instance before the mint ends.
         """
-        self._connect()
-        return self.executor.submit(self._read_rows, selection.account_id, context)
+        return self.executor.submit(self._prefetch, account_id, context)
 
     def list_certificates(
         self,
@@ -79,11 +74,11 @@ class CertificateLister:
         cursor: str | None = None,
         *,
         prefetched: Future[Prefetched] | None = None,
-    ) -> tuple[ListView, ListReport]:
-        """Return the usable certificates, beginning at `cursor`, and what is to be reported about them.
+    ) -> ListView:
+        """Return the usable certificates, beginning at `cursor`. What is to be reported about them is in the record.
 
         `keys` are the session keys that have verified the session; they sign the next cursor. `prefetched` is from
-        `prefetch`, for the same selection. Raises RedemptionError when the first page cannot be read, the merchant or
+        `prefetch`, for the same merchant. Raises RedemptionError when the first page cannot be read, the merchant or
         store is unknown, or no token is available.
         """
         start = Cursor()
@@ -104,7 +99,15 @@ class CertificateLister:
             self.rate_limits.put(merchant.app_id, result.lost_page_error)
         built = build_views(result.pages, self.clock())
         next_cursor = encode_cursor(result.position, selection, session.open_id, keys) if result.continues else None
-        view = ListView(
+        context.record.list_report = ListReport(
+            pages=len(result.pages),
+            certificates=len(built.views),
+            malformed=built.malformed,
+            malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
+            lost_page_error=result.lost_page_error,
+            shortfall=_compute_shortfall(result),
+        )
+        return ListView(
             selection.account_id,
             selection.poi_id,
             built.views,
@@ -113,34 +116,19 @@ class CertificateLister:
             merchant.notice,
             merchant.redeeming,
         )
-        report = ListReport(
-            pages=len(result.pages),
-            certificates=len(built.views),
-            malformed=built.malformed,
-            malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
-            lost_page_error=result.lost_page_error,
-            shortfall=_compute_shortfall(result),
-        )
-        return view, report
 
-    def _connect(self) -> None:
-        """Start to open a connection to the platform, unless that has been started already."""
-        if self._connecting is None or self._connecting.done():
-            self._connecting = self.executor.submit(self.douyin.ensure_connection)
-
-    def _read_rows(self, account_id: str, context: RequestContext) -> Prefetched:
+    def _prefetch(self, account_id: str, context: RequestContext) -> Prefetched:
         merchant = self.merchants.get(account_id, context)
-        return merchant, self.tokens.get_existing(merchant.token_id, context)
+        row = self.tokens.get_existing(merchant.token_id, context)
+        # If none can be opened, the first page tries it again.
+        with suppress(RedemptionError):
+            self.douyin.ensure_connection()
+        return merchant, row
 
     def _take(self, prefetched: Future[Prefetched] | None, account_id: str, context: RequestContext) -> Prefetched:
-        """Wait for the connection and the prefetch, and return what was prefetched.
-
-        If the prefetch has failed or not started, read the merchant.
-        """
-        if prefetched is not None:
-            # What has not started yet is cancelled: the list does it itself.
-            started: list[Future[Any]] = [f for f in (prefetched, self._connecting) if f and not f.cancel()]
-            wait(started, context.deadline.remaining())
+        """Wait for the prefetch, and return its result. If it has failed or not started, read the merchant."""
+        if prefetched is not None and not prefetched.cancel():
+            wait([prefetched], context.deadline.remaining())
             with suppress(Exception):
                 return prefetched.result(0)
         return self.merchants.get(account_id, context), NO_ROW

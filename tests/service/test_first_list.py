@@ -7,12 +7,6 @@ from typing import Any
 
 import pytest
 
-from app import THREADS
-from sandbox.sample_data import (
-    CUSTOMER_WITH_MANY_COUPONS,
-    POI_ID,
-)
-from tests.aws_proxy import NetworkFault, run_aws_proxy
 from tests.harness import (
     TOKEN_ROW,
     WANTED,
@@ -20,7 +14,6 @@ from tests.harness import (
     Aws,
     Platform,
     assert_problem,
-    certificate_ids,
 )
 from tests.scripted_server import Received, ScriptedServer, certificates_body, http_response
 
@@ -71,21 +64,6 @@ class TestConcurrency:
 
 
 class TestLoginProblem:
-    def test_refused_codes_do_not_slow_down_another_customers_list(
-        self, api: Api, aws: Aws, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Each prefetch for an invented merchant hangs in DynamoDB. There are fewer threads than prefetches."""
-        with run_aws_proxy(aws.url) as proxy:
-            proxy.refuse = lambda call: NetworkFault("delay", 5.0) if "invented" in call.body else None
-            monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-            api.login(CUSTOMER_WITH_MANY_COUPONS)
-            assert len(certificate_ids(api.list())) == 200
-            customer = dict(api.headers)
-            for number in range(2 * THREADS):
-                wanted = {"account_id": f"invented-{number}", "poi_id": POI_ID}
-                assert api.login(code="wrong", list=wanted).status == 401
-            assert len(certificate_ids(api.list(headers=customer, milliseconds=1500))) == 200
-
     def test_a_refused_code_is_unauthenticated_and_costs_the_next_customer_nothing(
         self, api: Api, aws: Aws, platform: Platform
     ) -> None:

@@ -7,14 +7,14 @@ import msgspec
 import pytest
 
 from chalicelib import errors
-from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginResult
+from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginView
 from chalicelib.api.validation import LoginBody
 from chalicelib.aws import Item
 from chalicelib.certificates.listing import CertificateLister, Prefetched
 from chalicelib.certificates.views import ListView
-from chalicelib.context import Deadline, RequestContext
+from chalicelib.context import RequestContext
 from chalicelib.douyin.protocol import Selection
-from chalicelib.record import ListReport, Outcome
+from chalicelib.record import Outcome
 from chalicelib.sessions import PROBE_OPEN_ID, Session, decode_session, hash_open_id
 from chalicelib.tokens.provider import TokenProvider
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
@@ -35,7 +35,6 @@ from tests.unit.fakes import (
 
 SELECTION = Selection(ACCOUNT_ID, POI_ID, 2)
 VIEW = ListView(ACCOUNT_ID, POI_ID, [])
-REPORT = ListReport(1, 0)
 TOKEN = f"TOKEN#{APP_ID}"
 LONG = "".join(chr(0x4E00 + number) for number in range(2048))
 """An open_id that fits into no session token."""
@@ -47,17 +46,16 @@ class FakeLister(CertificateLister):
     def __init__(self, events: list[str]) -> None:
         self.events = events
         self.calls: list[tuple[Session, Selection, list[str], float]] = []
-        self.result: tuple[ListView, ListReport] | Exception = (VIEW, REPORT)
+        self.result: ListView | Exception = VIEW
         self.prefetched: Future[Prefetched] = Future()
-        self.deadlines: list[Deadline] = []
 
-    def prefetch(self, selection: Selection, context: RequestContext) -> Future[Prefetched]:
-        assert selection == SELECTION
-        self.deadlines.append(context.deadline)
+    def prefetch(self, account_id: str, context: RequestContext) -> Future[Prefetched]:
+        del context
+        assert account_id == ACCOUNT_ID
         self.events.append("prefetch")
         return self.prefetched
 
-    def list_certificates(self, *arguments: Any, **options: Any) -> tuple[ListView, ListReport]:
+    def list_certificates(self, *arguments: Any, **options: Any) -> ListView:
         session, selection, keys, context = arguments
         assert options == {"prefetched": self.prefetched}
         self.events.append("list")
@@ -82,33 +80,32 @@ class Logins:
         self.context = make_context(seconds)
         self.context.record.request_id = "request-1"
 
-    def log_in(self, app_id: str = APP_ID, selection: Selection | None = SELECTION) -> LoginResult:
+    def log_in(self, app_id: str = APP_ID, selection: Selection | None = SELECTION) -> LoginView:
         return self.handler.log_in(LoginBody(app_id, "code", selection), self.context)
 
 
-def to_json(result: LoginResult) -> Any:
-    return msgspec.json.decode(msgspec.json.encode(result.view))
+def to_json(view: LoginView) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(view))
 
 
 def test_without_a_list_only_the_code_is_exchanged() -> None:
     logins = Logins()
-    result = logins.log_in(selection=None)
-    assert (result.user, result.list_report, result.list_outcome) == (hash_open_id(OPEN_ID, [SESSION_KEY]), None, None)
-    assert decode_session(result.view.token, [SESSION_KEY], NOW + 7199) == Session(APP_ID, OPEN_ID)
+    view, record = logins.log_in(selection=None), logins.context.record
+    assert (record.user, record.list_outcome) == (hash_open_id(OPEN_ID, [SESSION_KEY]), None)
+    assert decode_session(view.token, [SESSION_KEY], NOW + 7199) == Session(APP_ID, OPEN_ID)
     with pytest.raises(errors.UnauthenticatedError, match="expired"):
-        decode_session(result.view.token, [SESSION_KEY], NOW + 7200)
-    assert set(to_json(result)) == {"token", "expires_in"}
+        decode_session(view.token, [SESSION_KEY], NOW + 7200)
+    assert set(to_json(view)) == {"token", "expires_in"}
     assert logins.douyin.logins == [(APP_ID, APP_SECRET, "code")]
     assert logins.events == ["login"]
 
 
 def test_session_and_list_are_one_response() -> None:
     logins = Logins()
-    result = logins.log_in()
-    body = to_json(result)
+    body = to_json(logins.log_in())
     assert list(body) == ["token", "expires_in", "list"]
     assert body["list"] == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "certificates": []}
-    assert (result.list_report, result.list_outcome) == (REPORT, Outcome())
+    assert logins.context.record.list_outcome == Outcome()
     assert logins.events == ["prefetch", "login", "list"]
     [(session, selection, keys, _)] = logins.lister.calls
     assert (session, selection, keys) == (Session(APP_ID, OPEN_ID), SELECTION, [SESSION_KEY])
@@ -138,13 +135,12 @@ def test_what_fails_for_the_list_is_its_problem_and_the_user_is_logged_in(
 ) -> None:
     logins = Logins(seconds)
     logins.lister.result = error
-    result = logins.log_in()
-    body = to_json(result)
+    body, outcome = to_json(logins.log_in()), logins.context.record.list_outcome
     assert list(body) == ["token", "expires_in", "list_problem"]
     assert (body["list_problem"]["code"], body["list_problem"]["request_id"]) == (code, "request-1")
     assert "planted" not in str(body)
-    assert result.list_outcome is not None
-    assert (result.list_outcome.code, result.list_outcome.error, result.list_report) == (code, error, None)
+    assert outcome is not None
+    assert (outcome.code, outcome.error) == (code, error)
 
 
 @pytest.mark.parametrize(
@@ -155,16 +151,12 @@ def test_what_fails_for_the_list_is_its_problem_and_the_user_is_logged_in(
         (PROBE_OPEN_ID, errors.UpstreamMalformedError),
     ],
 )
-def test_a_failed_login_ends_its_prefetch_and_before_the_list(
-    result: str | errors.RedemptionError, error: type[Exception]
-) -> None:
+def test_a_failed_login_ends_before_the_list(result: str | errors.RedemptionError, error: type[Exception]) -> None:
     logins = Logins()
     logins.douyin.login_result = result
     with pytest.raises(error):
         logins.log_in()
     assert logins.events == ["prefetch", "login"]
-    assert logins.lister.deadlines[0].is_cancelled
-    assert not logins.context.deadline.is_cancelled
 
 
 def test_an_unknown_app_causes_no_call_until_it_is_added() -> None:
@@ -176,7 +168,7 @@ def test_an_unknown_app_causes_no_call_until_it_is_added() -> None:
     secret.put({APP_ID: APP_SECRET}, [SESSION_KEY])
     logins.clock.now += 10
     logins.context = make_context()
-    assert logins.log_in().view.list == VIEW
+    assert logins.log_in().list == VIEW
 
 
 class TestProvidersApp:
@@ -190,7 +182,7 @@ class TestProvidersApp:
 
     def test_the_token_takes_the_place_of_the_secret(self, logins: Logins) -> None:
         for _ in range(2):
-            assert logins.log_in().view.list == VIEW
+            assert logins.log_in().list == VIEW
         assert logins.douyin.logins == [(APP_ID, "isvact.1", "code")] * 2
         assert logins.table.reads == [TOKEN], "it is cached like any other"
         assert (logins.douyin.mints, logins.secret.reads) == ([], 1)
@@ -209,7 +201,7 @@ class TestProvidersApp:
             logins.log_in()
         assert raised.value.evidence == errors.Evidence(28001008, 0)
         logins.table.items[TOKEN] = token_row("isvact.2")
-        assert logins.log_in().view.list == VIEW
+        assert logins.log_in().list == VIEW
         used = ["isvact.1", "isvact.1", "isvact.2"]
         assert logins.douyin.logins == [(APP_ID, token, "code") for token in used]
         assert logins.douyin.mints == []

@@ -21,7 +21,7 @@ from chalicelib.douyin.client import MAX_PAGE_BYTES
 from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page, parse_certificates
 from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Response, Selection
 from chalicelib.merchants import MerchantRepository
-from chalicelib.record import Shortfall
+from chalicelib.record import ListReport, Shortfall
 from chalicelib.sessions import Session
 from chalicelib.tokens.provider import TokenProvider
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
@@ -72,18 +72,22 @@ class Lists:
         self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION, **options: Any
     ) -> ListView:
         session, keys = Session(app_id, OPEN_ID), self.credentials.get(self.context).session_keys
-        view, self.report = self.lister.list_certificates(session, selection, keys, self.context, cursor, **options)
-        return view
+        return self.lister.list_certificates(session, selection, keys, self.context, cursor, **options)
+
+    @property
+    def report(self) -> ListReport:
+        assert self.context.record.list_report is not None
+        return self.context.record.list_report
 
     def prefetch(self) -> Future[Prefetched]:
-        return self.lister.prefetch(SELECTION, self.context)
+        return self.lister.prefetch(ACCOUNT_ID, self.context)
 
-    def queue(self) -> list[Future[Any]]:
-        """Let the executor begin nothing; return the futures of the next two tasks."""
-        futures: list[Future[Any]] = [Future(), Future()]
+    def queue(self) -> Future[Any]:
+        """Let the executor begin nothing; return the future of the next task."""
+        future: Future[Any] = Future()
         self.lister.executor = Mock()
-        self.lister.executor.submit.side_effect = futures
-        return futures
+        self.lister.executor.submit.return_value = future
+        return future
 
     def fetched(self) -> list[int]:
         return [page for page, _ in self.douyin.fetches]
@@ -360,29 +364,35 @@ class TestPrefetch:
     def test_what_fails_is_left_to_the_list(self) -> None:
         instance = Lists()
         instance.table.fails_reads = True
-        instance.douyin.connection_error = errors.UpstreamUnavailableError("connection")
         prefetched = instance.prefetch()
         instance.table.fails_reads = False
         assert len(ids(instance.respond(prefetched=prefetched))) == 3
 
-    @pytest.mark.parametrize("begun", [0, 1], ids=["connection", "rows"])
-    def test_the_list_waits_for_what_has_begun_until_its_deadline(self, begun: int) -> None:
+    @pytest.mark.parametrize("is_connected", [False, True])
+    def test_a_connection_that_cannot_be_opened_is_left_to_the_first_page(self, is_connected: bool) -> None:
         instance = Lists()
-        futures = instance.queue()
-        futures[begun].set_running_or_notify_cancel()
+        instance.douyin.connection_error = None if is_connected else errors.UpstreamUnavailableError("connection")
+        prefetched = instance.prefetch()
+        instance.table.reads.clear()
+        assert len(ids(instance.respond(prefetched=prefetched))) == 3
+        assert instance.table.reads == [], "the rows are used"
+
+    def test_the_list_waits_for_a_prefetch_that_has_begun_until_its_deadline(self) -> None:
+        instance = Lists()
+        future = instance.queue()
+        future.set_running_or_notify_cancel()
         instance.context = RequestContext(Deadline(0.2))
         started = time.monotonic()
         with pytest.raises(errors.DeadlineExceededError):
             instance.respond(prefetched=instance.prefetch())
         assert 0.1 < time.monotonic() - started < 5
-        assert [future.cancelled() for future in futures] == [begun != 0, begun != 1]
 
     def test_the_list_does_itself_what_has_not_begun(self) -> None:
         instance = Lists()
-        futures = instance.queue()
+        future = instance.queue()
         instance.context = RequestContext(Deadline(5.0))
         assert len(ids(instance.respond(prefetched=instance.prefetch()))) == 3
-        assert all(future.cancelled() for future in futures)
+        assert future.cancelled()
 
 
 class TestWarmUp:
