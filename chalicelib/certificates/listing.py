@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
@@ -15,22 +14,17 @@ from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
-from chalicelib.errors import RateLimitedError, RedemptionError
-from chalicelib.merchants import Merchant, MerchantRepository
+from chalicelib.errors import RateLimitedError
+from chalicelib.merchants import MerchantRepository
 from chalicelib.record import ListReport, Shortfall
 from chalicelib.sessions import Session
 from chalicelib.tokens.provider import TokenProvider
-from chalicelib.tokens.rows import NO_ROW, TokenRow
 
 MAX_REPORTED_FIELDS = 10
 """A log line names at most this many malformed fields."""
 
 MAX_PRELOADED_APPS = 3
 """How many apps' tokens are read during the warm-up. The others are read when a request needs them."""
-
-
-Prefetched = tuple[Merchant, TokenRow]
-"""What a list needs for any user: the merchant, and its token, which may be missing or have expired."""
 
 
 @dataclass(eq=False, repr=False)
@@ -58,8 +52,8 @@ class CertificateLister:
         for app_id in list(self.credentials_cache.get(context).apps)[:MAX_PRELOADED_APPS]:
             self.tokens.preload(app_id, context)
 
-    def prefetch(self, account_id: str, context: RequestContext) -> Future[Prefetched]:
-        """Start to read what a list needs, and to open a connection to the platform.
+    def prefetch(self, account_id: str, context: RequestContext) -> Future[None]:
+        """Start to read what a list needs into the caches, and to open a connection to the platform.
 
         No token is minted: the login may be refused, and Lambda may freeze the instance before the mint ends.
         """
@@ -73,7 +67,7 @@ class CertificateLister:
         context: RequestContext,
         cursor: str | None = None,
         *,
-        prefetched: Future[Prefetched] | None = None,
+        prefetched: Future[None] | None = None,
     ) -> ListView:
         """Return the usable certificates, beginning at `cursor`. What is to be reported about them is in the record.
 
@@ -84,10 +78,13 @@ class CertificateLister:
         start = Cursor()
         if cursor is not None:
             start = verify_cursor(cursor, selection, session.open_id, self.credentials_cache, context)
-        merchant, row = self._take(prefetched, selection.account_id, context)
+        # Whatever has failed or has not started, the list does itself.
+        if prefetched is not None and not prefetched.cancel():
+            wait([prefetched], context.deadline.remaining())
+        merchant = self.merchants.get(selection.account_id, context)
         merchant.check_access(session.app_id, selection.poi_id)
         self.rate_limits.check(merchant.app_id)
-        token = self.tokens.get_request_token(merchant.token_id, context, row)
+        token = self.tokens.get_request_token(merchant.token_id, context)
         query = CertificatesQuery(selection, session.open_id, merchant.life_account_id)
         fetcher = PageFetcher(query, token, self.douyin, context.cancellable())
         try:
@@ -117,21 +114,9 @@ class CertificateLister:
             merchant.redeeming,
         )
 
-    def _prefetch(self, account_id: str, context: RequestContext) -> Prefetched:
-        merchant = self.merchants.get(account_id, context)
-        row = self.tokens.get_existing(merchant.token_id, context)
-        # If none can be opened, the first page tries it again.
-        with suppress(RedemptionError):
-            self.douyin.ensure_connection()
-        return merchant, row
-
-    def _take(self, prefetched: Future[Prefetched] | None, account_id: str, context: RequestContext) -> Prefetched:
-        """Wait for the prefetch, and return its result. If it has failed or not started, read the merchant."""
-        if prefetched is not None and not prefetched.cancel():
-            wait([prefetched], context.deadline.remaining())
-            with suppress(Exception):
-                return prefetched.result(0)
-        return self.merchants.get(account_id, context), NO_ROW
+    def _prefetch(self, account_id: str, context: RequestContext) -> None:
+        self.tokens.preload(self.merchants.get(account_id, context).token_id, context)
+        self.douyin.ensure_connection()
 
 
 def _compute_shortfall(result: PagedResult) -> Shortfall | None:

@@ -86,12 +86,9 @@ class TokenProvider:
     #: The rows of the tokens in use, by token_id. No limit is needed: only operators write token_ids.
     cached: dict[str, TokenRow] = field(default_factory=dict, init=False)
 
-    def get(self, token_id: str, context: RequestContext, row: TokenRow = NO_ROW) -> str:
-        """Return a token that has not expired: the cached one, that of the row, or a new one.
-
-        `row` is what `get_existing` has returned, and takes the place of an older cached row.
-        """
-        cached = self._cache(token_id, row)
+    def get(self, token_id: str, context: RequestContext) -> str:
+        """Return a token that has not expired: the cached one, that of the row, or a new one."""
+        cached = self.cached.get(token_id, NO_ROW)
         now = self.clock()
         if cached.is_fresh(now):
             return cached.access_token
@@ -107,21 +104,14 @@ class TokenProvider:
             self.cached[token_id] = msgspec.structs.replace(cached, read_at=read_at)
             return cached.access_token
 
-    def get_request_token(self, token_id: str, context: RequestContext, row: TokenRow = NO_ROW) -> "RequestToken":
+    def get_request_token(self, token_id: str, context: RequestContext) -> "RequestToken":
         """Return what `get` returns, for a login or for all pages of a list."""
-        return RequestToken(self.get(token_id, context, row), lambda refused: self.replace(token_id, refused, context))
-
-    def get_existing(self, token_id: str, context: RequestContext) -> TokenRow:
-        """Return the cached token, or that of the row, which may have expired or be missing. Never mints.
-
-        Raises StorageUnavailableError.
-        """
-        cached = self.cached.get(token_id, NO_ROW)
-        return cached if cached.is_fresh(self.clock()) else self.read_row(token_id, context)
+        return RequestToken(self.get(token_id, context), lambda refused: self.replace(token_id, refused, context))
 
     def preload(self, token_id: str, context: RequestContext) -> None:
-        """Cache what `get_existing` returns."""
-        self._cache(token_id, self.get_existing(token_id, context))
+        """Read and cache the row, unless a fresh one is cached. Never mints. Raises StorageUnavailableError."""
+        if not self.cached.get(token_id, NO_ROW).is_fresh(self.clock()):
+            self._cache(token_id, self.read_row(token_id, context))
 
     def replace(self, token_id: str, refused: str, context: RequestContext) -> str:
         """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one.
@@ -130,12 +120,12 @@ class TokenProvider:
         """
         return self._obtain(token_id, Wanted(MINT_RETRY_POLICY, refused, is_refused=True), context).access_token
 
-    def renew(self, token_id: str, row: TokenRow, context: RequestContext) -> TokenRow:
-        """Return the row with another token than `row`, which may still work: a new one, unless it has changed.
+    def renew(self, token_id: str, old_token: str, context: RequestContext) -> TokenRow:
+        """Return the row with another token than `old_token`, which may still work: a new one, unless it has changed.
 
         Mints in one attempt. Raises StorageUnavailableError too if the new token could not be stored.
         """
-        renewed = self._obtain(token_id, Wanted(ONE_ATTEMPT, row.access_token), context, row)
+        renewed = self._obtain(token_id, Wanted(ONE_ATTEMPT, old_token), context)
         if not renewed.is_stored:
             raise errors.StorageUnavailableError("the new token could not be stored")
         return renewed
@@ -145,11 +135,11 @@ class TokenProvider:
         started = self.clock()
         return TokenRow.from_item(self.table.get_item(token_key(token_id), context), started)
 
-    def _obtain(self, token_id: str, wanted: Wanted, context: RequestContext, row: TokenRow | None = None) -> TokenRow:
-        """Return a token as it is wanted: that of the row, or a new one. Cache it. `row`: if it was read already."""
+    def _obtain(self, token_id: str, wanted: Wanted, context: RequestContext) -> TokenRow:
+        """Return a token as it is wanted: that of the row, or a new one. Cache it."""
         may_mint = True
         try:
-            row = row or self.read_row(token_id, context)
+            row = self.read_row(token_id, context)
             while True:
                 action = decide(row, wanted, self.clock(), context.deadline.remaining(), may_mint=may_mint)
                 if action == "use":

@@ -67,7 +67,7 @@ def renew_app(tokens: TokenProvider, app_id: str, context: RequestContext, *, is
     try:
         row = tokens.read_row(app_id, context)
         if is_own and is_expiring(row, tokens.clock()):
-            return AppRenewal(tokens.renew(app_id, row, context), "renewed")
+            return AppRenewal(tokens.renew(app_id, row.access_token, context), "renewed")
     except RedemptionError as error:
         return AppRenewal(row, "failed", error)
     return AppRenewal(row, "unchanged" if is_own or row.is_valid(tokens.clock()) else "expired")

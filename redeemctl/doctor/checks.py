@@ -261,7 +261,7 @@ class Checks:
             return False, not_checked("token", token_id, reason, "run doctor without --dry-run")
         try:
             # Under the service's own lease: a token that an instance has just minted is used.
-            store.renew(token_id, row, self.stage.new_context())
+            store.renew(token_id, row.access_token, self.stage.new_context())
         except errors.TokenUnavailableError as error:
             cause: errors.RedemptionError = error
             # Each attempt, also for a customer, begins another pause. In a pause only the row has the cause.

@@ -10,7 +10,7 @@ from chalicelib import errors
 from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginView
 from chalicelib.api.validation import LoginBody
 from chalicelib.aws import Item
-from chalicelib.certificates.listing import CertificateLister, Prefetched
+from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.context import RequestContext
 from chalicelib.douyin.protocol import Selection
@@ -47,9 +47,9 @@ class FakeLister(CertificateLister):
         self.events = events
         self.calls: list[tuple[Session, Selection, list[str], float]] = []
         self.result: ListView | Exception = VIEW
-        self.prefetched: Future[Prefetched] = Future()
+        self.prefetched: Future[None] = Future()
 
-    def prefetch(self, account_id: str, context: RequestContext) -> Future[Prefetched]:
+    def prefetch(self, account_id: str, context: RequestContext) -> Future[None]:
         del context
         assert account_id == ACCOUNT_ID
         self.events.append("prefetch")

@@ -14,7 +14,7 @@ import pytest
 from chalicelib import errors
 from chalicelib.aws import Item
 from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
-from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister, Prefetched
+from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.client import MAX_PAGE_BYTES
@@ -79,7 +79,7 @@ class Lists:
         assert self.context.record.list_report is not None
         return self.context.record.list_report
 
-    def prefetch(self) -> Future[Prefetched]:
+    def prefetch(self) -> Future[None]:
         return self.lister.prefetch(ACCOUNT_ID, self.context)
 
     def queue(self) -> Future[Any]:

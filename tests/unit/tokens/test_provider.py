@@ -12,7 +12,7 @@ from chalicelib.aws import Item
 from chalicelib.douyin.protocol import MintedToken
 from chalicelib.tokens.lease import Lease
 from chalicelib.tokens.provider import MINT_SECONDS, ONE_ATTEMPT, POLL_SECONDS, TokenProvider, Wanted, decide
-from chalicelib.tokens.rows import LEASE_SECONDS, NO_ROW, TokenRow
+from chalicelib.tokens.rows import LEASE_SECONDS, TokenRow
 from tests.unit.fakes import NOW, Clock, FakeDouyin, FakeTable, Mint, make_context, token_row
 
 KEY = "TOKEN#tta"
@@ -34,7 +34,6 @@ class Tokens:
         self.douyin = FakeDouyin()
         self.context = make_context(seconds, self.clock)
         self.secret: str | None = "s"
-        self.found = NO_ROW
         self.start_instance()
 
     def start_instance(self) -> None:
@@ -48,11 +47,7 @@ class Tokens:
         )
 
     def get(self) -> str:
-        return self.store.get("tta", self.context, self.found)
-
-    def find(self) -> None:
-        """Find a token for the next `get`."""
-        self.found = self.store.get_existing("tta", self.context)
+        return self.store.get("tta", self.context)
 
     def preload(self) -> None:
         self.store.preload("tta", self.context)
@@ -61,7 +56,7 @@ class Tokens:
         return self.store.replace("tta", refused, self.context)
 
     def renew(self) -> str:
-        return self.store.renew("tta", self.store.read_row("tta", self.context), self.context).access_token
+        return self.store.renew("tta", self.row().access_token, self.context).access_token
 
     def row(self) -> TokenRow:
         return TokenRow.from_item(self.table.items.get(KEY, {}))
@@ -199,7 +194,7 @@ class TestGet:
 class TestFrozenInstance:
     """Lambda may freeze an instance in the middle of a read: the token's age counts from before it."""
 
-    @pytest.mark.parametrize("learn", [Tokens.find, Tokens.get])
+    @pytest.mark.parametrize("learn", [Tokens.preload, Tokens.get])
     def test_a_row_that_was_read_long_ago_is_read_again(self, learn: Callable[[Tokens], object]) -> None:
         tokens = Tokens(token_row("clt.row", 7000))
         tokens.context = make_context(9000.0, tokens.clock)
@@ -229,7 +224,7 @@ def test_a_slow_read_does_not_replace_what_was_cached_meanwhile(
         assert instance.get() == token
 
     instance.table.after_read = [meet]
-    instance.find()
+    instance.preload()
     assert instance.get() == token
 
 
@@ -513,12 +508,11 @@ class TestYoungToken:
         assert Tokens(YOUNG_ITEM).renew() == "clt.1"
 
 
-@pytest.mark.parametrize("learn", [Tokens.find, Tokens.preload])
-def test_a_token_that_was_found_before_needs_no_read(learn: Callable[[Tokens], object]) -> None:
+def test_a_token_that_was_preloaded_needs_no_read() -> None:
     instance = Tokens(token_row("clt.row"))
-    learn(instance)
+    instance.preload()
     assert [instance.get(), instance.get()] == ["clt.row"] * 2
-    learn(instance)
+    instance.preload()
     assert instance.table.reads == [KEY]
 
 
