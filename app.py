@@ -112,7 +112,7 @@ def list_stores(_request: Request, context: RequestContext, account_id: str) -> 
     merchant = components().merchants.get(context.record.account_id, context)
     view, unnamed = build_stores_view(merchant)
     if unnamed:
-        context.record.add_warning(f"stores without a readable name: {', '.join(unnamed[:MAX_REPORTED_STORES])}")
+        context.record.warnings.append(f"stores without a readable name: {', '.join(unnamed[:MAX_REPORTED_STORES])}")
     return _to_json(view)
 
 

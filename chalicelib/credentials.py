@@ -14,9 +14,6 @@ from chalicelib.redaction import RedactedStruct
 
 T = TypeVar("T")
 
-STALENESS_METRIC = "StaleSecret"
-"""The metric of requests that use a cached secret, because the present one cannot be read or is malformed."""
-
 SECRET_MAX_AGE = 300.0
 """How long the secret is cached, in seconds."""
 
@@ -63,7 +60,7 @@ class CredentialsCache:
         if self._cached is None or (is_due and not is_within(MIN_REFRESH_SECONDS, self._failed_at, now)):
             return self._read(now, context)
         if is_due:
-            context.record.add_warning("the cached secret is used", STALENESS_METRIC)
+            context.record.uses_stale_secret = True
         return self._cached
 
     def find(
@@ -97,7 +94,8 @@ class CredentialsCache:
             if self._cached is None:
                 raise
             self._failed_at = now
-            context.record.add_warning(f"the cached secret is used: {error}", STALENESS_METRIC)
+            context.record.uses_stale_secret = True
+            context.record.warnings.append(f"the cached secret is used: {error}")
             return self._cached
         self._read_at = now
         return self._cached

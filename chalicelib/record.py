@@ -26,13 +26,6 @@ class Call(msgspec.Struct):
     evidence: Evidence = NO_EVIDENCE
 
 
-class Shortfall(msgspec.Struct, frozen=True):
-    """The counts of a list that ended with fewer certificates than the platform's total."""
-
-    received: int
-    total: int
-
-
 class ListReport(msgspec.Struct, frozen=True):
     """What a list has returned, and what was wrong with the platform's pages. Numbers are counts."""
 
@@ -42,7 +35,8 @@ class ListReport(msgspec.Struct, frozen=True):
     #: Paths of malformed fields in the platform's document.
     malformed_fields: list[str] = []
     lost_page_error: RedemptionError | None = None
-    shortfall: Shortfall | None = None
+    #: The certificates received and the platform's total, of a list that has ended below it.
+    shortfall: tuple[int, int] | None = None
 
 
 class RenewalReport(msgspec.Struct, frozen=True):
@@ -70,15 +64,6 @@ class Outcome(msgspec.Struct, frozen=True):
     error: BaseException | None = None
 
 
-class OperatorWarning(msgspec.Struct, frozen=True):
-    """Something that went wrong without failing the request."""
-
-    #: What the log says to the operator.
-    text: str
-    #: The metric that counts the requests with such a warning, or "" for none.
-    metric: str = ""
-
-
 class RequestRecord(msgspec.Struct):
     """What happened in one HTTP request or scheduled run. There is one per request; its parts share it.
 
@@ -92,7 +77,10 @@ class RequestRecord(msgspec.Struct):
     #: When the request or run started, in epoch seconds.
     started: float = msgspec.field(default_factory=time.time)
     calls: list[Call] = []
-    warnings: list[OperatorWarning] = []
+    #: What went wrong without failing the request, for operators.
+    warnings: list[str] = []
+    #: Whether a cached secret was used because the present one cannot be read or is malformed.
+    uses_stale_secret: bool = False
     is_login: bool = False
     #: Whether the request asks for a list of certificates: by its route, or in a login.
     asks_for_list: bool = False
@@ -111,7 +99,3 @@ class RequestRecord(msgspec.Struct):
     list_report: ListReport | None = None
     #: What a run of the schedule has done.
     renewal: RenewalReport | None = None
-
-    def add_warning(self, text: str, metric: str = "") -> None:
-        """Add a warning."""
-        self.warnings.append(OperatorWarning(text, metric))

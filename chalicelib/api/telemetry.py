@@ -104,9 +104,9 @@ class Telemetry:
             "certificates": None if record.list_report is None else listed.certificates,
             "malformed": listed.malformed or None,
             "malformed_fields": listed.malformed_fields,
-            "warnings": [warning.text for warning in record.warnings],
-            "received": listed.shortfall and listed.shortfall.received,
-            "total": listed.shortfall and listed.shortfall.total,
+            "warnings": record.warnings,
+            "received": listed.shortfall and listed.shortfall[0],
+            "total": listed.shortfall and listed.shortfall[1],
             "lost_page": None if listed.lost_page_error is None else str(listed.lost_page_error),
             "calls": [_format_call(call) for call in record.calls],
             "failed_calls": "; ".join(
@@ -131,8 +131,8 @@ class Telemetry:
             metrics.add_metric("ListsBelowTotal", MetricUnit.Count, int(record.list_report.shortfall is not None))
         if record.renewal is not None and record.renewal.seconds_left is not None:
             metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.renewal.seconds_left)
-        for name in {warning.metric for warning in record.warnings if warning.metric}:
-            metrics.add_metric(name, MetricUnit.Count, 1)
+        if record.uses_stale_secret:
+            metrics.add_metric("StaleSecret", MetricUnit.Count, 1)
         if record.asks_for_list and not record.is_probe and not any(failure.is_callers_mistake for failure in failures):
             metrics.add_metric("ListFailed", MetricUnit.Count, int(bool(failures)))
             metrics.add_metric("ListSlow", MetricUnit.Count, int(time.time() - record.started > SLOW_SECONDS))

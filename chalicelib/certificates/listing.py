@@ -16,7 +16,7 @@ from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.errors import RateLimitedError
 from chalicelib.merchants import MerchantRepository
-from chalicelib.record import ListReport, Shortfall
+from chalicelib.record import ListReport
 from chalicelib.sessions import Session
 from chalicelib.tokens.provider import TokenProvider
 
@@ -119,7 +119,7 @@ class CertificateLister:
         self.douyin.ensure_connection()
 
 
-def _compute_shortfall(result: PagedResult) -> Shortfall | None:
+def _compute_shortfall(result: PagedResult) -> tuple[int, int] | None:
     """Return the counts of a list that has ended below the platform's total, or None."""
     received, total = result.position.received, result.position.total
-    return Shortfall(received, total) if not result.continues and total is not None and received < total else None
+    return (received, total) if not result.continues and total is not None and received < total else None

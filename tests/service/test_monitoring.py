@@ -10,8 +10,7 @@ import pytest
 
 import app as application
 from chalicelib.api.telemetry import Telemetry
-from chalicelib.credentials import STALENESS_METRIC
-from chalicelib.record import OperatorWarning, RequestRecord
+from chalicelib.record import RequestRecord
 from chalicelib.settings import TelemetrySettings
 from infra.api_gateway import _ACCESS_LOG_FIELDS
 from infra.cloudformation import TEMPLATE
@@ -100,7 +99,7 @@ def emitted(
     platform.fail("patch", patch={"total": 9})
     api.login(CUSTOMER_WITHOUT_COUPONS)
     assert api.list().status == 200
-    telemetry.report("list_certificates", RequestRecord(warnings=[OperatorWarning("x", STALENESS_METRIC)]))
+    telemetry.report("list_certificates", RequestRecord(uses_stale_secret=True))
     entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     # A line with `_aws` is in CloudWatch's Embedded Metric Format (EMF); the others are the log.
     directives = [directive for entry in entries if "_aws" in entry for directive in entry["_aws"]["CloudWatchMetrics"]]

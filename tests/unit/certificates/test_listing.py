@@ -21,7 +21,7 @@ from chalicelib.douyin.client import MAX_PAGE_BYTES
 from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page, parse_certificates
 from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Response, Selection
 from chalicelib.merchants import MerchantRepository
-from chalicelib.record import ListReport, Shortfall
+from chalicelib.record import ListReport
 from chalicelib.sessions import Session
 from chalicelib.tokens.provider import TokenProvider
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
@@ -274,9 +274,9 @@ def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
     assert report.lost_page_error is None
 
 
-@pytest.mark.parametrize(("total", "shortfall"), [(None, None), (3, None), (4, Shortfall(received=3, total=4))])
+@pytest.mark.parametrize(("total", "shortfall"), [(None, None), (3, None), (4, (3, 4))])
 def test_a_list_that_ends_before_its_total_is_reported_with_both_numbers(
-    total: int | None, shortfall: Shortfall | None
+    total: int | None, shortfall: tuple[int, int] | None
 ) -> None:
     instance = Lists()
     instance.douyin.fetch = lambda page, _token: make_page("abc" if page == 1 else "", total)
