@@ -6,8 +6,7 @@ from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 
 from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
-from chalicelib.certificates.fetching import PageFetcher
-from chalicelib.certificates.paging import PagedResult, list_pages
+from chalicelib.certificates.paging import PagedResult, PageFetcher, list_pages
 from chalicelib.certificates.rate_limits import RateLimitCache
 from chalicelib.certificates.views import ListView, build_views
 from chalicelib.context import RequestContext

@@ -7,13 +7,17 @@ The total decides. If it cannot be right, the size of the newest page decides.
 """
 
 from concurrent.futures import Executor, wait
+from dataclasses import dataclass
 
 import msgspec
 
 from chalicelib.certificates.cursors import Cursor
-from chalicelib.certificates.fetching import PageFetcher
+from chalicelib.context import RequestContext
+from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.pages import Page
+from chalicelib.douyin.protocol import CertificatesQuery
 from chalicelib.errors import RedemptionError
+from chalicelib.tokens.provider import RequestToken
 
 PAGES_PER_RESPONSE = 4
 
@@ -22,6 +26,28 @@ MAX_PAGES = 40
 
 MAX_EMPTY_PAGES = 20
 """Empty pages in a row that end the list, whatever the total is."""
+
+
+@dataclass(eq=False, repr=False)
+class PageFetcher:
+    """Fetches the pages of one query. Thread-safe: all threads share one token."""
+
+    query: CertificatesQuery
+    token: RequestToken
+    douyin: DouyinClient
+    #: The context of the pages: it can be cancelled without ending a renewal of the token.
+    context: RequestContext
+
+    def fetch_page(self, number: int) -> Page:
+        """Return page `number` (from 1); raises UpstreamError, TokenUnavailableError, StorageUnavailableError."""
+        return self.token.use(
+            lambda token: self.douyin.query_user_certificates(self.query, number, token, self.context)
+        )
+
+    def abort(self) -> None:
+        """Abort the calls of all pages. A renewal of the token is waited for."""
+        self.context.deadline.cancel()
+        self.token.close()
 
 
 class PagedResult(msgspec.Struct, frozen=True):

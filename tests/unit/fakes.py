@@ -11,7 +11,7 @@ import msgspec
 from chalicelib.api import problems
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.aws import ConditionFailedError, Item, Table
-from chalicelib.certificates.fetching import PageFetcher
+from chalicelib.certificates.paging import PageFetcher
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient

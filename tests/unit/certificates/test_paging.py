@@ -17,14 +17,31 @@ from chalicelib.certificates.paging import (
     MAX_PAGES,
     PAGES_PER_RESPONSE,
     PagedResult,
+    PageFetcher,
     list_pages,
     plan_pages,
 )
 from chalicelib.context import Deadline
 from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import PAGE_SIZE
-from chalicelib.errors import DeadlineExceededError, UpstreamRejectedError, UpstreamUnavailableError
-from tests.unit.fakes import FakeFetcher, InlineExecutor, make_page
+from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Selection
+from chalicelib.errors import (
+    DeadlineExceededError,
+    TokenRefusedError,
+    UpstreamRejectedError,
+    UpstreamUnavailableError,
+)
+from chalicelib.tokens.provider import TokenProvider
+from tests.unit.fakes import (
+    OPEN_ID,
+    Clock,
+    FakeDouyin,
+    FakeFetcher,
+    FakeTable,
+    InlineExecutor,
+    make_context,
+    make_page,
+    token_row,
+)
 
 PageMap = dict[int, tuple[int, int | None] | Page | Exception]
 
@@ -232,3 +249,23 @@ def test_pages_after_a_failed_one_are_aborted_or_not_begun(error: Exception) -> 
         assert (place(result), result.lost_page_error) == (Cursor(2, 50), LOST)
     assert deadline.is_cancelled
     assert 4 not in fetched
+
+
+def test_pages_share_a_token_whose_renewal_is_not_aborted_with_them() -> None:
+    """A minted token that nobody stores would be lost for all instances."""
+    query, context = CertificatesQuery(Selection("7", "6601"), OPEN_ID), make_context()
+    table, douyin = FakeTable(**{"TOKEN#tta": token_row("clt.revoked")}), FakeDouyin()
+
+    def answer(number: int, token: str) -> Page:
+        if token == "clt.revoked":
+            raise TokenRefusedError("2190008")
+        return Page([], number, None)
+
+    douyin.fetch = answer
+    tokens = TokenProvider(table, douyin, lambda *_: "s", clock=Clock())
+    fetcher = PageFetcher(query, tokens.get_request_token("tta", context), douyin, context.cancellable())
+    douyin.on_mint = fetcher.context.deadline.cancel
+    assert [fetcher.fetch_page(number).size for number in (1, 2)] == [1, 2]
+    assert douyin.fetches == [(1, "clt.revoked"), (1, "clt.1"), (2, "clt.1")]
+    assert douyin.queries == [query] * 3
+    assert table.items["TOKEN#tta"]["access_token"] == {"S": "clt.1"}

@@ -217,7 +217,7 @@ class SimulatedInstance:
         self.world.record(rules.RequestEnded, self.name, code)
 
     def _use_token(self, context: RequestContext) -> None:
-        """Use a token as `certificates.fetching` does: a refused one is replaced once."""
+        """Use a token as `PageFetcher` does: a refused one is replaced once."""
         token = self.store.get("model", context)
         if not self.world.accepts(token):
             self.world.refused.append((self.name, self.world.simulation.now))
