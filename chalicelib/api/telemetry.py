@@ -172,18 +172,10 @@ class Telemetry:
         # The import waits for a request that is sampled: the X-Ray SDK takes longer to import than anything else here.
         from aws_lambda_powertools import Tracer  # noqa: PLC0415
 
-        try:
-            return Tracer(service=self._settings.service, auto_patch=False)
-        except ImportError:
-            self._logger.warning(
-                "tracing is enabled but the X-Ray SDK is not in the bundle: build it with `make bundle`"
-            )
-            return None
+        return Tracer(service=self._settings.service, auto_patch=False)
 
     def _trace(self, operation: str, record: RequestRecord) -> None:
         """Write the subsegments from the record after the request: no client is patched, threads need no context."""
-        if self._tracer is None:
-            return
         recorder: Any = self._tracer.provider
         root = recorder.begin_subsegment(f"## {operation}")
         if root is None:

@@ -41,11 +41,12 @@ class _BoundedReader(io.RawIOBase):
         self._file: Any = sock.makefile("rb", buffering=0)
         # urllib3 has set the timeout to what is left of the read timeout and of the total.
         self._end = time.monotonic() + (sock.gettimeout() or READ_SECONDS)
+        #: Whether nothing more is read from the socket.
         self.is_finished = False
 
-    def makefile(self, _mode: str) -> "_BufferedResponse":
+    def makefile(self, _mode: str) -> io.BufferedReader:
         """Return the reader that http.client requests from a socket."""
-        return _BufferedResponse(self, BUFFER_BYTES)
+        return io.BufferedReader(self, BUFFER_BYTES)
 
     def readable(self) -> bool:
         return True
@@ -62,17 +63,6 @@ class _BoundedReader(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
-
-
-class _BufferedResponse(io.BufferedReader):
-    """The buffered reader of one response."""
-
-    raw: _BoundedReader
-
-    def finish(self) -> bool:
-        """Stop reading from the socket; return whether bytes are left that belong to no response."""
-        self.raw.is_finished = True
-        return bool(self.peek(1))
 
 
 class _BoundedResponse(HTTPResponse):
@@ -99,8 +89,9 @@ class _BoundedResponse(HTTPResponse):
 
     def _close_conn(self) -> None:
         # Bytes after the end of the response belong to no request (RFC 9112, section 9.2).
-        reader: Any = self.fp
-        self._has_unexpected_bytes |= reader.finish()
+        buffered: Any = self.fp
+        buffered.raw.is_finished = True
+        self._has_unexpected_bytes |= bool(buffered.peek(1))
         super()._close_conn()  # type: ignore[misc]  # not in the stubs
 
     def is_clean(self) -> bool:

@@ -410,17 +410,3 @@ def test_outside_of_a_segment_nothing_is_traced(recorder: Recorder) -> None:
     recorder.is_sampled = False
     make_telemetry().report("GET /x", full_record())
     assert (recorder.open, recorder.finished) == ([], [])
-
-
-def test_without_the_xray_sdk_one_warning_is_logged(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(**_: Any) -> None:
-        raise ImportError("aws_xray_sdk")
-
-    monkeypatch.setattr("aws_lambda_powertools.Tracer", missing)
-    monkeypatch.setenv("_X_AMZN_TRACE_ID", SAMPLED)
-    telemetry = make_telemetry()
-    for _ in range(2):
-        telemetry.report("GET /x", make_record())
-    messages = [line["message"] for line in output.log_lines()]
-    assert [message for message in messages if "X-Ray SDK is not in the bundle" in message] == messages[1:2]
-    assert len(messages) == 3
