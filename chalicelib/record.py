@@ -39,7 +39,7 @@ class ListReport(msgspec.Struct, frozen=True):
     shortfall: tuple[int, int] | None = None
 
 
-class RenewalReport(msgspec.Struct, frozen=True):
+class RenewalReport(msgspec.Struct):
     """What a run of the schedule has done. The log line has these names."""
 
     #: The apps whose token was renewed.

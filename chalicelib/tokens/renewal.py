@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from typing import Literal, NamedTuple
 
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
@@ -16,17 +15,6 @@ SECONDS_PER_APP = 10.0
 
 RENEW_BEFORE_EXPIRY_SECONDS = 30 * 60
 """How long before its expiry a token is replaced."""
-
-
-class AppRenewal(NamedTuple):
-    """The result of a run for one app."""
-
-    #: The row of its token, as it was read or written last.
-    row: TokenRow
-    #: `unchanged`: nothing to renew. `expired`: the system of a service provider has written no valid token.
-    result: Literal["renewed", "unchanged", "expired", "failed"]
-    #: The error of a failure.
-    error: RedemptionError | None = None
 
 
 def renew_tokens(
@@ -46,31 +34,29 @@ def renew_tokens(
     secrets = credentials_cache.get(context).apps
     app_ids = list(secrets)
     shuffle(app_ids)
-    apps = {
-        app_id: renew_app(tokens, app_id, context.with_timeout(SECONDS_PER_APP), is_own=bool(secrets[app_id]))
-        for app_id in sorted(app_ids, key=lambda app_id: not secrets[app_id])
-    }
-    # An expired token of a provider is not in the metric: that of a merchant who has left would hide all others.
-    expiries = [app.row.expires_at for app in apps.values() if app.row.access_token and app.result != "expired"]
-    return RenewalReport(
-        renewed=[app_id for app_id, app in apps.items() if app.result == "renewed"],
-        failed={app_id: app.error for app_id, app in apps.items() if app.error is not None},
-        left=sum(app.result == "unchanged" and bool(secrets[app_id]) for app_id, app in apps.items()),
-        expired=[app_id for app_id, app in apps.items() if app.result == "expired"],
-        seconds_left=max(0, min(expiries) - int(tokens.clock())) if expiries else None,
-    )
-
-
-def renew_app(tokens: TokenProvider, app_id: str, context: RequestContext, *, is_own: bool) -> AppRenewal:
-    """Renew the token of one app if it expires soon. That of a service provider's app (not `is_own`) is only read."""
-    row = NO_ROW
-    try:
-        row = tokens.read_row(app_id, context)
-        if is_own and is_expiring(row, tokens.clock()):
-            return AppRenewal(tokens.renew(app_id, row.access_token, context), "renewed")
-    except RedemptionError as error:
-        return AppRenewal(row, "failed", error)
-    return AppRenewal(row, "unchanged" if is_own or row.is_valid(tokens.clock()) else "expired")
+    report = RenewalReport()
+    expiries: list[int] = []
+    for app_id in sorted(app_ids, key=lambda app_id: not secrets[app_id]):
+        app_context = context.with_timeout(SECONDS_PER_APP)
+        row = NO_ROW
+        try:
+            row = tokens.read_row(app_id, app_context)
+            if secrets[app_id] and is_expiring(row, tokens.clock()):
+                row = tokens.renew(app_id, row.access_token, app_context)
+                report.renewed.append(app_id)
+            elif secrets[app_id]:
+                report.left += 1
+            elif not row.is_valid(tokens.clock()):
+                # It is not in the metric: the token of a merchant who has left would hide all others.
+                report.expired.append(app_id)
+                continue
+        except RedemptionError as error:
+            report.failed[app_id] = error
+        if row.access_token:
+            expiries.append(row.expires_at)
+    if expiries:
+        report.seconds_left = max(0, min(expiries) - int(tokens.clock()))
+    return report
 
 
 def is_expiring(row: TokenRow, now: float) -> bool:

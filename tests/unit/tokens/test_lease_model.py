@@ -23,14 +23,15 @@ from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.protocol import MintedToken
 from chalicelib.tokens import provider
 from chalicelib.tokens.provider import TokenProvider
-from chalicelib.tokens.renewal import renew_app
+from chalicelib.tokens.renewal import renew_tokens
 from chalicelib.tokens.rows import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS, TRANSIENT_PAUSE_SECONDS, YOUNG_SECONDS
-from tests.unit.fakes import NOW, FakeDouyin, FakeTable, token_row
+from tests.unit.fakes import NOW, FakeDouyin, FakeSecret, FakeTable, make_credentials, token_row
 
 # Thousands of steps: other tests measure the coverage.
 pytestmark = pytest.mark.no_cover
 
 ROW = "TOKEN#model"
+SECRET = make_credentials(FakeSecret({"model": "secret"}))
 REQUEST_SECONDS = 9.0
 MAX_RESPONSE_SECONDS = 10.0
 MAX_RECOVERY_SECONDS = 15.0
@@ -249,7 +250,7 @@ class Schedule(SimulatedInstance):
 
     def _run(self) -> None:
         while True:
-            renew_app(self.store, "model", RequestContext(Deadline(10.0, self.clock)), is_own=True)
+            renew_tokens(self.store, SECRET, RequestContext(Deadline(10.0, self.clock)))
             self.world.simulation.sleep(self._pause)
 
 
