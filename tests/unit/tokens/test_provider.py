@@ -1,6 +1,5 @@
 """Decisions of the token store: cached, read again, minted, waited for, or refused."""
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -380,9 +379,6 @@ class TestFailure:
         instance.douyin.on_mint = instance.context.deadline.cancel
         assert instance.get() == "clt.1"
 
-    def test_every_attempt_ends_before_the_lease_does(self) -> None:
-        assert MINT_SECONDS < LEASE_SECONDS
-
     @pytest.mark.parametrize("first", [MintedToken("clt.late", 7200), BUSY, MISCONFIGURED])
     def test_a_slow_holder_waits_for_its_successor(self, first: MintedToken | errors.RedemptionError) -> None:
         """Whether its mint succeeded, is repeated, or failed."""
@@ -473,37 +469,6 @@ class TestYoungToken:
             keep(instance)
         assert (instance.douyin.mints, instance.table.writes, instance.clock.sleeps) == ([], [], [])
 
-    @pytest.mark.parametrize(("passed", "mints"), [(8.9, 1), (9.0, 2)])
-    def test_that_which_an_instance_has_minted_itself_is_young_from_its_mint(self, passed: float, mints: int) -> None:
-        instance = Tokens(seconds=60.0)
-        instance.douyin.on_mint = lambda: instance.clock.sleep(1.0)
-        minted = instance.get()
-        instance.clock.now += passed
-        with contextlib.nullcontext() if mints == 2 else pytest.raises(errors.TokenUnavailableError):
-            instance.replace(minted)
-        assert len(instance.douyin.mints) == mints
-
-    def test_a_lease_is_waited_for(self) -> None:
-        """Another instance has known it for longer."""
-        instance = Tokens(YOUNG_ITEM)
-        other = instance.lease_by_another()
-        instance.table.before_read = [lambda: None, lambda: commit(other)]
-        assert (instance.replace("clt.young"), instance.douyin.mints) == ("clt.other", [])
-
-    @pytest.mark.parametrize(
-        "item",
-        [
-            token_row("clt.young", 0, version=7, minted_at=int(NOW)),
-            token_row(None, version=7, minted_at=int(NOW)),
-            token_row("clt.young", version=7, minted_at=int(NOW) - 130),
-            token_row("clt.young", version=7),
-            token_row("clt.young"),
-        ],
-        ids=["expired", "removed", "older", "written by hand", "written by hand without a version"],
-    )
-    def test_any_other_is_replaced(self, item: Item) -> None:
-        assert Tokens(item).replace("clt.young") == "clt.1"
-
     def test_the_schedule_and_an_operator_replace_it(self) -> None:
         assert Tokens(YOUNG_ITEM).renew() == "clt.1"
 
@@ -538,10 +503,3 @@ def test_a_working_token_is_renewed_in_one_attempt_and_used_after_a_failure(erro
     with pytest.raises(errors.TokenUnavailableError, match="minting failed"):
         instance.renew()
     assert (len(instance.douyin.mints), instance.get()) == (1, "clt.row")
-
-
-def test_a_renewal_uses_what_another_instance_has_minted_meanwhile() -> None:
-    instance = Tokens(token_row("clt.row", 1000))
-    other = instance.lease_by_another()
-    instance.table.before_read = [lambda: None, lambda: commit(other)]
-    assert (instance.renew(), instance.get(), instance.douyin.mints) == ("clt.other", "clt.other", [])
