@@ -20,8 +20,8 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     next_page: int = 1
     #: The number of certificates on the pages before `next_page`.
     received: int = 0
-    #: The number of empty pages directly before `next_page`.
-    empty_pages: int = 0
+    #: Always 0. Released versions read and write it.
+    unused: int = 0
     #: The largest total that the platform has reported, or None.
     total: int | None = None
 

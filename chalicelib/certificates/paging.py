@@ -24,9 +24,6 @@ PAGES_PER_RESPONSE = 4
 MAX_PAGES = 40
 """2,000 certificates of one user at one merchant: a larger total is wrong, and pagination must end."""
 
-MAX_EMPTY_PAGES = 20
-"""Empty pages in a row that end the list, whatever the total is."""
-
 
 @dataclass(eq=False, repr=False)
 class PageFetcher:
@@ -100,7 +97,7 @@ def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int,
     `newest_size` is the size of the page before `position`.
     """
     read = position.next_page - 1
-    allowed = min(MAX_PAGES - read, MAX_EMPTY_PAGES - position.empty_pages)
+    allowed = MAX_PAGES - read
     if allowed <= 0:
         return 0, False
     is_full, total = newest_size >= page_size, position.total
@@ -117,10 +114,7 @@ def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int,
 def advance(start: Cursor, pages: list[Page]) -> Cursor:
     """Return the position after `pages`, which begin at `start`."""
     received = start.received + sum(page.size for page in pages)
-    empty_pages = start.empty_pages
-    for page in pages:
-        empty_pages = 0 if page.size or page.hidden else empty_pages + 1
     # The total may differ between pages: the largest counts.
     totals = [total for total in (start.total, *(page.total for page in pages)) if total is not None]
     total = max(totals, default=None)
-    return Cursor(start.next_page + len(pages), received, empty_pages, total)
+    return Cursor(start.next_page + len(pages), received, total=total)

@@ -10,7 +10,7 @@ import pytest
 from itsdangerous import Signer
 
 from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH, Cursor, decode_cursor, encode_cursor
-from chalicelib.certificates.paging import MAX_EMPTY_PAGES, MAX_PAGES
+from chalicelib.certificates.paging import MAX_PAGES
 from chalicelib.douyin.protocol import Selection
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import OPEN_ID, OTHER_KEY, SESSION_KEY
@@ -21,7 +21,7 @@ LIST = SELECTION, OPEN_ID
 
 
 CURSOR = Cursor(5, 180, 1)
-LONGEST = Cursor(MAX_PAGES, 10**6, MAX_EMPTY_PAGES)
+LONGEST = Cursor(MAX_PAGES, 10**6, 20)
 
 
 @pytest.mark.parametrize("cursor", [Cursor(), CURSOR, LONGEST])

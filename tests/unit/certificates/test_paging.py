@@ -13,7 +13,6 @@ import pytest
 
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import (
-    MAX_EMPTY_PAGES,
     MAX_PAGES,
     PAGES_PER_RESPONSE,
     PagedResult,
@@ -87,29 +86,29 @@ def alike(numbers: range, count: int, total: int | None) -> PageMap:
     ("position", "size", "plan"),
     [
         # The total says how many pages follow, whatever the size of the newest page is.
-        (Cursor(2, 0, 1, 0), 0, (0, False)),
+        (Cursor(2, 0, 0, 0), 0, (0, False)),
         (Cursor(2, FULL, 0, 51), FULL, (1, True)),
         (Cursor(6, 250, 0, 250), FULL, (0, False)),
         (Cursor(8, 340, 0, 340), 40, (0, False)),
         # The platform cuts pages before it filters them by store: short and empty pages in the middle.
-        (Cursor(2, 0, 1, 60), 0, (1, True)),
-        (Cursor(5, 3, 4, 260), 0, (2, True)),
+        (Cursor(2, 0, 0, 60), 0, (1, True)),
+        (Cursor(5, 3, 0, 260), 0, (2, True)),
         # The total is that after the filter: it cannot be told from one that is right.
-        (Cursor(2, 0, 1, 5), 0, (0, False)),
+        (Cursor(2, 0, 0, 5), 0, (0, False)),
         # A full first page whose total is its own size: it may be that of the page. The next response finds out.
         (Cursor(2, FULL, 0, 50), FULL, (0, True)),
         (Cursor(2, 49, 0, 49), 49, (0, False)),
-        (Cursor(3, 100, 0, 50), FULL, (MAX_EMPTY_PAGES, True)),
+        (Cursor(3, 100, 0, 50), FULL, (MAX_PAGES - 2, True)),
         # A total that is missing, or less than what was received, is not believed: a full page is followed by another.
         (Cursor(2, 49, 0, None), 49, (0, False)),
-        (Cursor(2, FULL, 0, None), FULL, (MAX_EMPTY_PAGES, True)),
-        (Cursor(2, FULL, 0, 0), FULL, (MAX_EMPTY_PAGES, True)),
-        (Cursor(6, 250, 0, 249), FULL, (MAX_EMPTY_PAGES, True)),
+        (Cursor(2, FULL, 0, None), FULL, (MAX_PAGES - 1, True)),
+        (Cursor(2, FULL, 0, 0), FULL, (MAX_PAGES - 1, True)),
+        (Cursor(6, 250, 0, 249), FULL, (MAX_PAGES - 5, True)),
         (Cursor(6, 220, 0, 100), 20, (0, False)),
         # Limits, for a total that is too large.
-        (Cursor(6, 2, 4, 10**9), 0, (MAX_EMPTY_PAGES - 4, True)),
-        (Cursor(21, 0, MAX_EMPTY_PAGES - 1, 10**9), 0, (1, True)),
-        (Cursor(22, 2, MAX_EMPTY_PAGES, 10**9), 0, (0, False)),
+        (Cursor(6, 2, 0, 10**9), 0, (MAX_PAGES - 5, True)),
+        # A released version has counted empty pages.
+        (Cursor(6, 2, 4, 10**9), 0, (MAX_PAGES - 5, True)),
         (Cursor(MAX_PAGES, 1950, 0, 10**9), FULL, (1, True)),
         (Cursor(MAX_PAGES + 1, 2000, 0, 10**9), FULL, (0, False)),
     ],
@@ -132,15 +131,12 @@ def test_what_follows_the_newest_page(position: Cursor, size: int, plan: tuple[i
         (Cursor(), {1: (FULL, 120), 2: (FULL, 60), 3: (20, 60)}, [1, 2, 3], None),
         # A total that grows: the other pages belong to this response as well.
         (Cursor(), {1: (FULL, 60), 2: (FULL, 120), 3: (FULL, 160), 4: (10, 160)}, [1, 2, 3, 4], None),
-        # The next response knows what was received and how many pages were empty.
-        (Cursor(), {1: (2, 10**9)}, [1, 2, 3, 4], Cursor(5, 2, 3)),
-        (Cursor(5, 2, 3), {7: (1, 10**9), 5: (0, 10**9)}, [5, 6, 7, 8], Cursor(9, 3, 1)),
-        # The limits of empty pages and of all pages.
-        (Cursor(19, 2, 17), {19: (0, 10**9)}, [19, 20, 21], None),
+        # The next response knows what was received.
+        (Cursor(), {1: (2, 10**9)}, [1, 2, 3, 4], Cursor(5, 2)),
+        (Cursor(5, 2), {7: (1, 10**9), 5: (0, 10**9)}, [5, 6, 7, 8], Cursor(9, 3)),
         (Cursor(37, 1800), alike(range(37, 50), FULL, 10**9), [37, 38, 39, 40], None),
-        # A page of which everything was removed is not empty.
-        (Cursor(), {n: make_page([], 10**9, hidden=1) for n in range(1, 5)}, [1, 2, 3, 4], Cursor(5, 0, 0)),
-        (Cursor(), {n: make_page([], 10**9, size=1) for n in range(1, 5)}, [1, 2, 3, 4], Cursor(5, 4, 0)),
+        # What was removed from a page was received.
+        (Cursor(), {n: make_page([], 10**9, size=1) for n in range(1, 5)}, [1, 2, 3, 4], Cursor(5, 4)),
     ],
 )
 def test_pages_of_one_response(start: Cursor, pages: PageMap, fetched: list[int], next_cursor: Cursor | None) -> None:
