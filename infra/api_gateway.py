@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from chalicelib.api import problems
-from chalicelib.api.problems import Problem, problem_for_type
+from chalicelib.api.problems import Problem, problem_for_error, problem_for_type
 from chalicelib.api.validation import BODY_RULE
-from chalicelib.errors import InvalidRequestError
+from chalicelib.errors import InvalidRequestError, RateLimitedError, UpstreamTimeoutError
 from infra.account import Account
 from infra.chalice_config import API_STAGE
 from infra.cloudformation import access_log_group, none_if_not_found
@@ -46,8 +46,8 @@ UPDATE_ACCOUNT_ATTEMPTS = 6
 
 _REQUEST_ID = "$context.requestId"
 _NOT_FOUND = problem_for_type(problems.NOT_FOUND, _REQUEST_ID)
-_INVALID_BODY = problems.problem_for_error(InvalidRequestError("body", BODY_RULE), _REQUEST_ID)
-_RATE_LIMITED = problem_for_type(problems.RATE_LIMITED, _REQUEST_ID)
+_INVALID_BODY = problem_for_error(InvalidRequestError("body", BODY_RULE), _REQUEST_ID)
+_RATE_LIMITED = problem_for_error(RateLimitedError("throttled"), _REQUEST_ID)
 _INTERNAL_ERROR = problem_for_type(problems.INTERNAL_ERROR, _REQUEST_ID)
 
 _GATEWAY_RESPONSES: dict[GatewayResponseTypeType, Problem] = {
@@ -59,7 +59,7 @@ _GATEWAY_RESPONSES: dict[GatewayResponseTypeType, Problem] = {
     "UNSUPPORTED_MEDIA_TYPE": problem_for_type(problems.UNSUPPORTED_MEDIA_TYPE, _REQUEST_ID),
     "THROTTLED": _RATE_LIMITED,
     "WAF_FILTERED": _RATE_LIMITED,  # docs/deploy.md describes a rate rule
-    "INTEGRATION_TIMEOUT": problem_for_type(problems.UPSTREAM_TIMEOUT, _REQUEST_ID),
+    "INTEGRATION_TIMEOUT": problem_for_error(UpstreamTimeoutError("timeout"), _REQUEST_ID),
     "DEFAULT_5XX": _INTERNAL_ERROR,
 }
 

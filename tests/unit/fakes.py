@@ -29,7 +29,9 @@ SESSION_KEY = "session-key-planted-0000000001"
 OTHER_KEY = "session-key-planted-0000000002"
 OPEN_ID = "open-id-planted"
 
-PROBLEM_TYPES = {found.code: found for found in vars(problems).values() if isinstance(found, problems.ProblemType)}
+PROBLEM_TYPES = {
+    found.code: found for found in (*problems.ERROR_PROBLEMS.values(), *problems.FRAMEWORK_PROBLEMS.values())
+}
 """All types of problems, by code."""
 
 
