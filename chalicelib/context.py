@@ -1,7 +1,6 @@
 """State of one invocation: the deadline of its work, with the record of what happens."""
 
 import math
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +29,8 @@ class Deadline:
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._at = clock() + seconds
-        self._cancelled = threading.Event()
+        #: Whether `cancel` was called.
+        self.is_cancelled = False
 
     def remaining(self) -> float:
         """Return the seconds left; negative after the deadline."""
@@ -47,18 +47,9 @@ class Deadline:
             raise DeadlineExceededError("budget")
         return remaining
 
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether `cancel` was called."""
-        return self._cancelled.is_set()
-
     def cancel(self) -> None:
         """End the deadline now."""
-        self._cancelled.set()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait, but not longer than until the deadline is cancelled."""
-        self._cancelled.wait(seconds)
+        self.is_cancelled = True
 
 
 class RequestContext(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """The retry policy of outgoing calls: exponential backoff with full jitter inside the request's deadline."""
 
 import random
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -47,14 +48,13 @@ def call_with_retries(
     deadline: Deadline,
     *,
     before_retry: Callable[[], None] | None = None,
-    sleep: Callable[[float], None] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> T:
     """Call, and repeat after a retryable error as `policy` allows.
 
     Raises the last error. If the deadline has cut the last attempt off, raises the error before it, which is the cause.
 
-    `sleep` waits for the delay; the default also returns when the deadline is cancelled. `before_retry` runs after the
-    delay; what it raises ends the loop.
+    `before_retry` runs after the delay; what it raises ends the loop.
     """
     attempt = 1
     previous: RedemptionError | None = None
@@ -66,7 +66,7 @@ def call_with_retries(
             if delay is None:
                 raise ((previous or error) if isinstance(error, DeadlineExceededError) else error) from None
             previous = error
-        (sleep or deadline.sleep)(delay)
+        sleep(delay)
         if before_retry is not None:
             before_retry()
         attempt += 1

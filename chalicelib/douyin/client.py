@@ -1,5 +1,6 @@
 """The client of the platform's API: sends each call over the transport and knows which calls may be repeated."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -49,8 +50,7 @@ class DouyinClient:
     open_api: str
     #: The base URL of jscode2session.
     login_api: str
-    #: Waits between two attempts; see `call_with_retries`.
-    sleep: Callable[[float], None] | None = None
+    sleep: Callable[[float], None] = time.sleep
 
     def query_user_certificates(
         self, query: CertificatesQuery, number: int, access_token: str, context: RequestContext
