@@ -7,7 +7,7 @@ they reuse some connections that RFC 9112 (HTTP/1.1) requires to be closed. Ever
 import io
 import socket
 import time
-from http.client import HTTPException, HTTPResponse, parse_headers
+from http.client import HTTPResponse
 from typing import Any
 
 import requests
@@ -26,7 +26,6 @@ READ_SECONDS = 3.0
 """Limit for the whole response, from the end of the request to the last byte: includes the wait for the first byte."""
 
 BUFFER_BYTES = 64 * 1024
-_MAX_INTERIM_RESPONSES = 8
 
 
 class _BoundedReader(io.RawIOBase):
@@ -68,30 +67,19 @@ class _BoundedReader(io.RawIOBase):
 class _BoundedResponse(HTTPResponse):
     """An http.client response that knows whether its connection may be reused.
 
-    http.client takes an interim response such as 103 for the final one, and drops surplus bytes silently.
+    http.client drops surplus bytes silently. It takes an interim response other than 100 for the final one: then the
+    request has failed, and its connection is closed.
     """
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(_BoundedReader(sock), *arguments, **options)  # type: ignore[arg-type]
         self._has_unexpected_bytes = False
 
-    def _read_status(self) -> tuple[str, int, str]:
-        """Return the final status line. Interim responses are skipped (RFC 9110, section 15.2)."""
-        for _ in range(_MAX_INTERIM_RESPONSES):
-            status_line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # not in the stubs
-            # http.client skips 100 itself. 101 is not skipped: another protocol follows it (RFC 9110, section 7.8).
-            if not 101 < status_line[1] < 200:
-                return status_line
-            # A broken peer may have sent it for another request (RFC 9112, section 9.2).
-            self._has_unexpected_bytes = True
-            parse_headers(self.fp)
-        raise HTTPException("too many interim responses")
-
     def _close_conn(self) -> None:
         # Bytes after the end of the response belong to no request (RFC 9112, section 9.2).
         buffered: Any = self.fp
         buffered.raw.is_finished = True
-        self._has_unexpected_bytes |= bool(buffered.peek(1))
+        self._has_unexpected_bytes = bool(buffered.peek(1))
         super()._close_conn()  # type: ignore[misc]  # not in the stubs
 
     def is_clean(self) -> bool:
