@@ -80,7 +80,7 @@ class RequestRecord(msgspec.Struct):
     #: What went wrong without failing the request, for operators.
     warnings: list[str] = []
     #: Whether a cached secret was used because the present one cannot be read or is malformed.
-    uses_stale_secret: bool = False
+    has_stale_credentials: bool = False
     is_login: bool = False
     #: Whether the request asks for a list of certificates: by its route, or in a login.
     asks_for_list: bool = False

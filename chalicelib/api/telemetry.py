@@ -131,7 +131,7 @@ class Telemetry:
             metrics.add_metric("ListsBelowTotal", MetricUnit.Count, int(record.list_report.shortfall is not None))
         if record.renewal is not None and record.renewal.seconds_left is not None:
             metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.renewal.seconds_left)
-        if record.uses_stale_secret:
+        if record.has_stale_credentials:
             metrics.add_metric("StaleSecret", MetricUnit.Count, 1)
         if record.asks_for_list and not record.is_probe and not any(failure.is_callers_mistake for failure in failures):
             metrics.add_metric("ListFailed", MetricUnit.Count, int(bool(failures)))

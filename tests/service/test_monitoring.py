@@ -99,7 +99,7 @@ def emitted(
     platform.fail("patch", patch={"total": 9})
     api.login(CUSTOMER_WITHOUT_COUPONS)
     assert api.list().status == 200
-    telemetry.report("list_certificates", RequestRecord(uses_stale_secret=True))
+    telemetry.report("list_certificates", RequestRecord(has_stale_credentials=True))
     entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     # A line with `_aws` is in CloudWatch's Embedded Metric Format (EMF); the others are the log.
     directives = [directive for entry in entries if "_aws" in entry for directive in entry["_aws"]["CloudWatchMetrics"]]

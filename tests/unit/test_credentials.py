@@ -56,7 +56,7 @@ class Store:
 
     def is_stale(self) -> bool:
         """Return whether the last request has used a secret that may have changed."""
-        return self.context.record.uses_stale_secret
+        return self.context.record.has_stale_credentials
 
     def fail(self, failure: str) -> None:
         """Make the secret "unavailable" or "malformed"."""

@@ -260,7 +260,7 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
         ({"renewal": RenewalReport()}, {}),
         ({"renewal": RenewalReport(seconds_left=0)}, {"TokenSecondsLeft": ([0.0], SERVICE, "Seconds")}),
         ({"warnings": ["x"]}, {}),
-        ({"uses_stale_secret": True}, {"StaleSecret": count(1)}),
+        ({"has_stale_credentials": True}, {"StaleSecret": count(1)}),
         ({"calls": calls("ok", ABANDONED)}, LATENCY),
         ({"calls": calls(ABANDONED, name="client_token")}, {}),
         ({"calls": calls("StorageUnavailableError", service="dynamodb", name="GetItem")}, {}),
