@@ -390,16 +390,6 @@ def test_a_sampled_request_is_traced_from_its_call_log(recorder: Recorder) -> No
     assert page.annotations == {"outcome": "2119001", "logid": "20260101L"}
 
 
-@pytest.mark.parametrize(("list_outcome", "flags"), [(OK, set()), (failed(errors.WrongAppError("7")), {"error"})])
-def test_the_first_list_of_a_login_is_an_annotation_and_flags_its_problem(
-    recorder: Recorder, list_outcome: Outcome, flags: set[str]
-) -> None:
-    make_telemetry().report("POST /x", make_record(poi_id=POI_ID, list_outcome=list_outcome))
-    [root] = recorder.finished
-    expected = {"outcome": "ok", "list_outcome": list_outcome.code, "poi_id": POI_ID}
-    assert (root.flags, root.annotations) == (flags, expected)
-
-
 def test_a_request_that_is_not_sampled_is_not_traced(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_X_AMZN_TRACE_ID", SAMPLED.replace("Sampled=1", "Sampled=0"))
     make_telemetry().report("GET /x", full_record())

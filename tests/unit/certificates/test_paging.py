@@ -167,16 +167,6 @@ def test_a_lost_page_ends_the_response_before_it(pages: PageMap, read_pages: int
     assert not fetcher.context.deadline.is_cancelled, "every page has ended"
 
 
-def test_the_total_of_an_earlier_response_counts_where_the_present_one_has_none() -> None:
-    """Pages that the platform has emptied by its filter may lack a total."""
-    fetch = Pages({1: (3, 450), 9: (3, None)})
-    first = read(fetch)
-    second = read(fetch, first.position)
-    third = read(fetch, second.position)
-    assert fetch.fetched == [*range(1, 10)]
-    assert (third.continues, third.position) == (False, Cursor(10, 6, 0, 450))
-
-
 @pytest.mark.parametrize(
     ("start", "pages", "total"),
     [

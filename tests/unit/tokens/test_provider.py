@@ -379,22 +379,6 @@ class TestFailure:
         instance.douyin.on_mint = instance.context.deadline.cancel
         assert instance.get() == "clt.1"
 
-    @pytest.mark.parametrize("first", [MintedToken("clt.late", 7200), BUSY, MISCONFIGURED])
-    def test_a_slow_holder_waits_for_its_successor(self, first: MintedToken | errors.RedemptionError) -> None:
-        """Whether its mint succeeded, is repeated, or failed."""
-        instance = Tokens()
-        successor: list[Lease] = []
-
-        def too_slow() -> None:
-            instance.clock.now += LEASE_SECONDS
-            successor.append(instance.lease_by_another())
-
-        instance.douyin.on_mint = too_slow
-        instance.douyin.mint_results = [first]
-        instance.table.before_read = [lambda: None, lambda: commit(successor[0])]
-        assert instance.get() == "clt.other"
-        assert len(instance.douyin.mints) == 1
-
     def test_a_call_mints_at_most_once(self) -> None:
         """The holder lost its lease to an instance that died: the next request mints again."""
         instance = Tokens(seconds=10.0)
@@ -479,20 +463,6 @@ def test_a_token_that_was_preloaded_needs_no_read() -> None:
     assert [instance.get(), instance.get()] == ["clt.row"] * 2
     instance.preload()
     assert instance.table.reads == [KEY]
-
-
-@pytest.mark.parametrize("error", [LOST, MISCONFIGURED])
-def test_without_a_row_the_cached_token_is_used_when_the_one_attempt_to_mint_fails(
-    error: errors.RedemptionError,
-) -> None:
-    tokens = Tokens(token_row("clt.row", 7000))
-    tokens.get()
-    tokens.table.items.clear()
-    tokens.clock.now += 240
-    tokens.context = make_context(9.0, tokens.clock)
-    tokens.douyin.mint_results = [error] * 3
-    assert [tokens.get(), tokens.get()] == ["clt.row", "clt.row"]
-    assert len(tokens.douyin.mints) == 1
 
 
 @pytest.mark.parametrize("error", [LOST, CUT_OFF, BUSY, MISCONFIGURED])
