@@ -151,10 +151,10 @@ def _call(service: str, operation: str, context: RequestContext, send: Callable[
                 # The code is logged. A broken peer may send any text in its place, also a secret.
                 if not _ERROR_CODE.fullmatch(code):
                     code = f"http_{status}"
-                raise StorageUnavailableError(code, retryable=status >= 500 or code in _THROTTLING_CODES) from None
+                raise StorageUnavailableError(code, is_transient=status >= 500 or code in _THROTTLING_CODES) from None
             except BotoCoreError as error:
-                raise StorageUnavailableError(type(error).__name__, retryable=True) from None
+                raise StorageUnavailableError(type(error).__name__) from None
             except TimeoutError:
-                raise StorageUnavailableError("timeout", retryable=True) from None
+                raise StorageUnavailableError("timeout") from None
 
     return call_with_retries(attempt, RETRY_POLICY, context.deadline)

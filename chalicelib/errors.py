@@ -27,16 +27,20 @@ NO_EVIDENCE = Evidence()
 class RedemptionError(Exception):
     """Base class.
 
-    `evidence` is from the platform's response. `retryable`: the same call may succeed a moment later. `retry_after` is
-    the delay in seconds that the other side asked for.
+    `evidence` is from the platform's response. `is_transient`: the same call may succeed a moment later, so this
+    service may repeat it within a request. Each class has a default. (Whether the customer may try again is another
+    fact: `retryable` in `api.problems`.) `retry_after` is the delay in seconds that the other side asked for, or 0.
     """
 
+    is_transient = False
+
     def __init__(
-        self, text: str, evidence: Evidence = NO_EVIDENCE, *, retryable: bool = False, retry_after: float | None = None
+        self, text: str, evidence: Evidence = NO_EVIDENCE, *, is_transient: bool | None = None, retry_after: float = 0.0
     ) -> None:
         super().__init__(text)
         self.evidence = evidence
-        self.retryable = retryable
+        if is_transient is not None:
+            self.is_transient = is_transient
         self.retry_after = retry_after
 
     @property
@@ -77,6 +81,8 @@ class StoreNotFoundError(RedemptionError):
 class StorageUnavailableError(RedemptionError):
     """DynamoDB or Secrets Manager cannot be reached or refused the call."""
 
+    is_transient = True
+
 
 class ConfigurationError(RedemptionError):
     """The environment, the secret or a table row is incomplete or malformed. The message names the part."""
@@ -103,13 +109,19 @@ class UpstreamError(RedemptionError):
 class UpstreamUnavailableError(UpstreamError):
     """The platform is busy, the connection broke, HTTP 5xx, or an unknown code."""
 
+    is_transient = True
+
 
 class UpstreamTimeoutError(UpstreamError):
     """The platform did not respond completely in the time that a response may take, before the deadline."""
 
+    is_transient = True
+
 
 class UpstreamMalformedError(UpstreamError):
     """The response is not JSON, has no envelope, has no list where the list belongs, or is too large (`too_large`)."""
+
+    is_transient = True
 
 
 class UpstreamRejectedError(UpstreamError):
@@ -118,6 +130,8 @@ class UpstreamRejectedError(UpstreamError):
 
 class RateLimitedError(UpstreamError):
     """The platform limits the rate of our requests."""
+
+    is_transient = True
 
 
 class QuotaExhaustedError(UpstreamError):

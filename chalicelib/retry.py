@@ -36,9 +36,9 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         `attempt` is the number of the attempt that failed, from 1; `remaining` is the time left before the deadline.
         """
         least = self.rate_limited_delay if isinstance(error, RateLimitedError) else 0.0
-        if not error.retryable or least is None or attempt >= self.max_attempts:
+        if not error.is_transient or least is None or attempt >= self.max_attempts:
             return None
-        delay = max(least, error.retry_after or 0.0) + self.uniform(0, self.base_delay * 2 ** (attempt - 1))
+        delay = max(least, error.retry_after) + self.uniform(0, self.base_delay * 2 ** (attempt - 1))
         return delay if remaining >= delay + self.min_seconds else None
 
 
@@ -50,7 +50,7 @@ def call_with_retries(
     before_retry: Callable[[], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
-    """Call, and repeat after a retryable error as `policy` allows.
+    """Call, and repeat after a transient error as `policy` allows.
 
     Raises the last error. If the deadline has cut the last attempt off, raises the error before it, which is the cause.
 

@@ -38,7 +38,7 @@ def encode_session(session: Session, expires_at: int, keys: list[str]) -> str:
     """Return the token of a session; raises UpstreamMalformedError for an open_id that is too long for one."""
     token = signing.sign([session.app_id, session.open_id, expires_at], _PURPOSE, keys)
     if len(token) > MAX_TOKEN_LENGTH:
-        raise UpstreamMalformedError("too_large")
+        raise UpstreamMalformedError("too_large", is_transient=False)
     return token
 
 

@@ -168,7 +168,7 @@ def problem_for_error(error: BaseException, request_id: str = "") -> Problem:
     if evidence.has_code and not isinstance(error, errors.LoginRefusedError):
         view.upstream = UpstreamView(evidence.error_code, evidence.sub_error_code, evidence.logid)
     if view.retry_after is not None:
-        view.retry_after = max(view.retry_after, math.ceil(getattr(error, "retry_after", None) or 0))
+        view.retry_after = max(view.retry_after, math.ceil(getattr(error, "retry_after", 0.0)))
     if isinstance(error, errors.InvalidRequestError):
         view.errors = [InputErrorView(error.field, error.detail)]
     return problem

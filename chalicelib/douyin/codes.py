@@ -32,9 +32,6 @@ QUOTA_EXHAUSTED = errors.QuotaExhaustedError
 APP_MISCONFIGURED = errors.AppMisconfiguredError
 LOGIN_REFUSED = errors.LoginRefusedError
 
-RETRYABLE = {TRANSIENT, RATE_LIMITED}
-"""The errors after which the same call may be repeated."""
-
 CERTIFICATE_CODES: tuple[CodeRow, ...] = (
     CodeRow(2100001, "未知错误", "重试接口,重试3次仍报错联系抖音生活服务技术支持", TRANSIENT),
     CodeRow(2100004, "系统繁忙,此时请开发者稍候再试", "重试接口,重试3次仍报错联系抖音生活服务技术支持", TRANSIENT),

@@ -42,7 +42,7 @@ def parse_certificates(response: Response) -> Page:
     """Parse a page; raises UpstreamError. A malformed field counts as missing; see `Page` for what is reported."""
     page = _parse_documented(response) or _parse_leniently(response)
     if page.size > MAX_PAGE_CERTIFICATES:
-        raise UpstreamMalformedError("too_large")
+        raise UpstreamMalformedError("too_large", is_transient=False)
     return page
 
 
@@ -115,7 +115,7 @@ def _read_orders(envelope: dict[str, Any]) -> list[Any]:
         has_no_total = data.get("total") is None or _count(data["total"]) == 0
         if orders is None and ("orders" in data or has_no_total):
             return []
-    raise UpstreamMalformedError("malformed", retryable=True)
+    raise UpstreamMalformedError("malformed")
 
 
 def _count(value: Any) -> int | None:

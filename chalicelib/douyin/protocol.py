@@ -130,7 +130,7 @@ def parse_mint(response: Response) -> MintedToken:
     """Parse a new token; raises UpstreamError."""
     minted = _read_data(response, codes.MINT, MintedToken)
     if not is_access_token(minted.access_token) or minted.expires_in <= 0:
-        raise UpstreamMalformedError("malformed", retryable=True)
+        raise UpstreamMalformedError("malformed")
     return minted
 
 
@@ -148,7 +148,7 @@ def _read_data(response: Response, known: dict[int, codes.ErrorType], model: typ
     """Return the `data` of a short reply; raises UpstreamError, also when a required field is missing or malformed."""
     data = lenient.read(open_envelope(response, known).get("data"), model, "data", [])
     if data is None:
-        raise UpstreamMalformedError("malformed", retryable=True)
+        raise UpstreamMalformedError("malformed")
     return data
 
 
@@ -180,16 +180,16 @@ def open_envelope(response: Response, known: dict[int, codes.ErrorType]) -> dict
     retry_after = _retry_after(response)
     if decision := codes.decide_error(known, reported, sub_code):
         code, error_type = decision
-        raise error_type(str(code), evidence, retryable=error_type in codes.RETRYABLE, retry_after=retry_after)
+        raise error_type(str(code), evidence, retry_after=retry_after)
     if response.status != 200:
         error_type = RateLimitedError if response.status == 429 else UpstreamUnavailableError
         is_transient = response.status == 429 or response.status >= 500
-        raise error_type(f"http_{response.status}", evidence, retryable=is_transient, retry_after=retry_after)
+        raise error_type(f"http_{response.status}", evidence, is_transient=is_transient, retry_after=retry_after)
     if evidence.has_code:
-        raise UpstreamUnavailableError("unknown_code", evidence)
+        raise UpstreamUnavailableError("unknown_code", evidence, is_transient=False)
     # A malformed error code may hide a failure.
     if not isinstance(body, dict) or malformed:
-        raise UpstreamMalformedError("malformed", retryable=True)
+        raise UpstreamMalformedError("malformed")
     return envelope
 
 
@@ -202,6 +202,6 @@ def read_logid(*candidates: Any) -> str:
     return next((c for c in candidates if isinstance(c, str) and c.isascii() and c.isalnum() and len(c) <= 64), "")
 
 
-def _retry_after(response: Response) -> float | None:
+def _retry_after(response: Response) -> float:
     value = response.headers.get("retry-after", "")
-    return min(float(value), MAX_RETRY_AFTER_SECONDS) if value.isascii() and value.isdigit() else None
+    return min(float(value), MAX_RETRY_AFTER_SECONDS) if value.isascii() and value.isdigit() else 0.0

@@ -50,12 +50,12 @@ class Transport:
         except requests.ConnectTimeout:
             if deadline.remaining() < CUT_OFF_SECONDS:
                 raise errors.DeadlineExceededError("budget") from None
-            raise errors.UpstreamUnavailableError("connect_timeout", retryable=True) from None
+            raise errors.UpstreamUnavailableError("connect_timeout") from None
         except (requests.Timeout, Urllib3TimeoutError, TimeoutError):
             late = errors.UpstreamTimeoutError if deadline.remaining() > 0 else errors.DeadlineExceededError
-            raise late("timeout", retryable=True) from None
+            raise late("timeout") from None
         except (requests.RequestException, HTTPError, OSError):
-            raise errors.UpstreamUnavailableError("connection", retryable=True) from None
+            raise errors.UpstreamUnavailableError("connection") from None
         return Response(response.status_code, response.headers, body)
 
     def has_idle_connection(self, base_url: str, request: Request) -> bool:
@@ -99,5 +99,5 @@ def _read(response: requests.Response, max_bytes: int) -> bytes:
         body += chunk
     # Any other status decides without the rest of the body.
     if len(body) > max_bytes and response.status_code == 200:
-        raise errors.UpstreamMalformedError("too_large")
+        raise errors.UpstreamMalformedError("too_large", is_transient=False)
     return bytes(body)

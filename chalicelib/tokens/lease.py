@@ -58,7 +58,7 @@ class Lease:
 
     def release(self, error: RedemptionError) -> None:
         """End the lease after a failed mint and record the failure, so that others do not repeat it at once."""
-        is_long = isinstance(error, RateLimitedError) or (error.evidence.has_code and not error.retryable)
+        is_long = isinstance(error, RateLimitedError) or (error.evidence.has_code and not error.is_transient)
         pause = PERMANENT_PAUSE_SECONDS if is_long else TRANSIENT_PAUSE_SECONDS
         now = self.clock()
         # When the table is unavailable too, or no time is left, the lease ends by itself.

@@ -16,7 +16,7 @@ from tests.harness import Aws
 pytestmark = pytest.mark.usefixtures("environment")
 
 ROW = "TOKEN#lease"
-BUSY = UpstreamUnavailableError("http_503", retryable=True)
+BUSY = UpstreamUnavailableError("http_503")
 
 
 def read_lease(aws: Aws) -> Lease:

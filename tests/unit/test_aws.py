@@ -138,7 +138,7 @@ def test_an_error_of_aws_is_translated_and_repeated_once_when_transient(
     with pytest.raises(StorageUnavailableError) as raised:
         get_item(client, context)
     assert str(raised.value) == message
-    assert raised.value.retryable is retryable
+    assert raised.value.is_transient is retryable
     assert raised.value.__suppress_context__, "messages of botocore quote ids and host names"
     assert [entry.result for entry in context.record.calls] == [message] * (2 if retryable else 1)
     assert client.get_item.call_count == len(context.record.calls)

@@ -1,8 +1,8 @@
-"""Errors: the message of an upstream error, and whether it may be retried."""
+"""Errors: the message of an upstream error, and whether a call may be repeated."""
 
 import pytest
 
-from chalicelib.errors import ConfigurationError, Evidence, RedemptionError, StorageUnavailableError, UpstreamError
+from chalicelib.errors import Evidence, UpstreamError, UpstreamUnavailableError
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ def test_the_message_of_an_upstream_error_is_its_codes_or_its_reason(error: Upst
     assert str(error) == message
 
 
-@pytest.mark.parametrize("error", [ConfigurationError("x"), StorageUnavailableError("x"), UpstreamError("x")])
-def test_an_error_is_not_retryable_unless_stated(error: RedemptionError) -> None:
-    assert not error.retryable
-    assert error.retry_after is None
+def test_whether_an_error_is_transient_follows_its_class_unless_stated() -> None:
+    assert not UpstreamError("x").is_transient
+    assert UpstreamUnavailableError("x").is_transient
+    assert not UpstreamUnavailableError("x", is_transient=False).is_transient

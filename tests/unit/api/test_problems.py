@@ -79,7 +79,7 @@ def test_the_codes_of_a_failed_mint_are_shown() -> None:
 
 
 def test_a_response_without_a_code_is_no_upstream() -> None:
-    error = errors.UpstreamUnavailableError("http_503", Evidence(logid="20260101L"), retryable=True, retry_after=7)
+    error = errors.UpstreamUnavailableError("http_503", Evidence(logid="20260101L"), retry_after=7)
     body = json.loads(problem_for_error(error).body)
     assert (body["retry_after"], "upstream" in body) == (7, False)
 

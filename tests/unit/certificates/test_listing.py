@@ -220,7 +220,7 @@ def test_the_response_waits_for_the_renewal_of_a_page_that_is_not_used(error: Ex
         assert minted == [True]
 
 
-LIMIT = errors.RateLimitedError("2119003", retryable=True, retry_after=30.0)
+LIMIT = errors.RateLimitedError("2119003", retry_after=30.0)
 
 
 def test_a_rate_limited_app_is_not_asked_again() -> None:

@@ -11,18 +11,17 @@ LIMIT = errors.Evidence(2119003, 12001, "20260101L")
 
 @pytest.mark.parametrize(
     ("retry_after", "seconds"),
-    [(None, DEFAULT_LIMIT_SECONDS), (0.0, DEFAULT_LIMIT_SECONDS), (30.0, 30.0)],
+    [(0.0, DEFAULT_LIMIT_SECONDS), (30.0, 30.0)],
 )
-def test_one_app_is_limited_until_the_limit_ends(retry_after: float | None, seconds: float) -> None:
+def test_one_app_is_limited_until_the_limit_ends(retry_after: float, seconds: float) -> None:
     clock = Clock()
     cache = RateLimitCache(clock)
-    cache.put("tta", errors.RateLimitedError("2119003", retryable=True, evidence=LIMIT, retry_after=retry_after))
+    cache.put("tta", errors.RateLimitedError("2119003", evidence=LIMIT, retry_after=retry_after))
     clock.now += seconds - 0.25
     with pytest.raises(errors.RateLimitedError) as raised:
         cache.check("tta")
     assert raised.value.retry_after == pytest.approx(0.25, abs=0.001)
     assert (raised.value.reason, raised.value.evidence) == ("cached", LIMIT)
-    assert not raised.value.retryable, "a retry inside this request would meet the same limit"
     cache.check("ttb")
     clock.now += 0.25
     cache.check("tta")

@@ -92,7 +92,7 @@ def test_a_connection_is_opened_if_none_is_idle_and_the_response_is_ignored() ->
     assert platform.logged() == []
 
 
-TIMEOUT = UpstreamTimeoutError("timeout", retryable=True)
+TIMEOUT = UpstreamTimeoutError("timeout")
 
 
 @pytest.mark.parametrize(

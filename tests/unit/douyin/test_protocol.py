@@ -132,7 +132,7 @@ class TestCertificates:
             assert page == Page([], 0, page.total)
         else:
             error = raised_by(pages.parse_certificates, json_response(body))
-            assert (type(error), error.retryable) == (errors.UpstreamMalformedError, True)
+            assert (type(error), error.is_transient) == (errors.UpstreamMalformedError, True)
 
     @pytest.mark.parametrize(
         ("can_use", "expected"),
@@ -244,7 +244,7 @@ class TestCertificates:
     def test_a_body_that_is_no_page_is_malformed_and_never_an_empty_list(self, body: bytes) -> None:
         error = raised_by(pages.parse_certificates, Response(200, {}, body))
         assert isinstance(error, errors.UpstreamMalformedError)
-        assert (error.reason, error.retryable, error.evidence) == ("malformed", True, errors.NO_EVIDENCE)
+        assert (error.reason, error.is_transient, error.evidence) == ("malformed", True, errors.NO_EVIDENCE)
 
 
 class TestMintAndLogin:
@@ -272,7 +272,7 @@ class TestMintAndLogin:
     )
     def test_a_response_without_them_is_malformed(self, parse: Parse, data: Any) -> None:
         error = raised_by(parse, json_response({"data": data, "extra": {}}))
-        assert (type(error), error.reason, error.retryable) == (errors.UpstreamMalformedError, "malformed", True)
+        assert (type(error), error.reason, error.is_transient) == (errors.UpstreamMalformedError, "malformed", True)
 
     def test_an_access_token_is_text_that_can_be_sent_in_a_header(self) -> None:
         assert all(protocol.is_access_token(text) for text in ("!~", "a" * 2048))
@@ -295,7 +295,7 @@ class TestCodes:
         is_sub_code = place == "extra.sub_error_code"
         for code in (999, "999", -5):
             error = raised_by(parse, json_response(body_with_code(place, code)))
-            assert (type(error), error.reason, error.retryable) == (
+            assert (type(error), error.reason, error.is_transient) == (
                 errors.UpstreamUnavailableError,
                 "unknown_code",
                 False,
@@ -358,16 +358,16 @@ class TestStatus:
     ) -> None:
         for body in (b"", b"<html>", json_response(body_with_code("err_no", 0)).body):
             error = raised_by(parse, Response(status, {}, body))
-            assert (type(error), error.reason, error.retryable) == (error_type, f"http_{status}", retryable)
+            assert (type(error), error.reason, error.is_transient) == (error_type, f"http_{status}", retryable)
             assert not error.evidence.has_code
-            assert error.retry_after is None
+            assert error.retry_after == 0.0
 
     @pytest.mark.parametrize("code", [999, 0])
     def test_otherwise_the_status_decides_with_its_delay_and_the_logid_is_kept(
         self, parse: Parse, status: int, error_type: type[errors.UpstreamError], retryable: bool, code: int
     ) -> None:
         error = raised_by(parse, json_response(body_with_code("err_no", code), status, retry_after="7"))
-        assert (type(error), error.reason, error.retryable) == (error_type, f"http_{status}", retryable)
+        assert (type(error), error.reason, error.is_transient) == (error_type, f"http_{status}", retryable)
         assert (error.evidence, error.retry_after) == (errors.Evidence(code, 0, "1"), 7.0)
 
 
@@ -399,10 +399,8 @@ def test_the_codes_of_an_endpoint_are_read_before_the_status(
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("30", 30.0), ("0", 0.0), ("61", 60.0), ("9" * 400, 60.0), ("", None), ("1.5", None), ("²", None)],
+    [("30", 30.0), ("0", 0.0), ("61", 60.0), ("9" * 400, 60.0), ("", 0.0), ("1.5", 0.0), ("²", 0.0)],
 )
-def test_retry_after_is_a_number_of_seconds_and_a_minute_at_most(
-    status: int, header: str, seconds: float | None
-) -> None:
+def test_retry_after_is_a_number_of_seconds_and_a_minute_at_most(status: int, header: str, seconds: float) -> None:
     error = raised_by(pages.parse_certificates, json_response({}, status, retry_after=header))
     assert error.retry_after == seconds

@@ -109,7 +109,7 @@ def test_nothing_is_sent_after_the_deadline() -> None:
     adapter = Adapter()
     with pytest.raises(errors.DeadlineExceededError, match="budget") as raised:
         send(adapter, seconds=0.0)
-    assert not raised.value.retryable
+    assert not raised.value.is_transient
     assert adapter.requests == []
 
 
@@ -123,7 +123,7 @@ def test_a_body_is_read_up_to_its_limit(size: int, is_too_large: bool, is_compre
         return
     with pytest.raises(errors.UpstreamMalformedError, match="too_large") as raised:
         send(adapter)
-    assert not raised.value.retryable
+    assert not raised.value.is_transient
     assert adapter.raw.closed, "the rest is not read"
 
 
@@ -151,7 +151,7 @@ def test_an_error_of_the_library_is_translated(
 ) -> None:
     with pytest.raises(error_type) as raised:
         send(Adapter(error=error))
-    assert (raised.value.reason, raised.value.retryable, raised.value.evidence) == (
+    assert (raised.value.reason, raised.value.is_transient, raised.value.evidence) == (
         reason,
         True,
         errors.NO_EVIDENCE,
@@ -162,7 +162,7 @@ def test_an_error_of_the_library_is_translated(
 def test_a_connection_attempt_that_the_deadline_cut_off_says_so() -> None:
     with pytest.raises(errors.DeadlineExceededError, match="budget") as raised:
         send(Adapter(error=requests.ConnectTimeout("planted")), seconds=0.04)
-    assert not raised.value.retryable
+    assert not raised.value.is_transient
 
 
 def test_a_response_that_the_deadline_cut_off_says_so() -> None:

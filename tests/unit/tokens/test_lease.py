@@ -21,7 +21,7 @@ from chalicelib.tokens.rows import PERMANENT_PAUSE_SECONDS, TRANSIENT_PAUSE_SECO
 from tests.unit.fakes import NOW, FakeTable, make_context, token_row
 
 KEY = "TOKEN#tta"
-BUSY = errors.UpstreamUnavailableError("http_503", retryable=True)
+BUSY = errors.UpstreamUnavailableError("http_503")
 EVIDENCE = errors.Evidence(10013, 0)
 MISCONFIGURED = errors.AppMisconfiguredError("10013", evidence=EVIDENCE)
 
@@ -115,10 +115,10 @@ def test_what_was_written_during_the_mint_is_not_overwritten(read: Item, changes
     [
         (BUSY, TRANSIENT_PAUSE_SECONDS),
         (errors.UpstreamUnavailableError("http_404"), TRANSIENT_PAUSE_SECONDS),
-        (errors.UpstreamUnavailableError("28001005", retryable=True, evidence=EVIDENCE), TRANSIENT_PAUSE_SECONDS),
+        (errors.UpstreamUnavailableError("28001005", evidence=EVIDENCE), TRANSIENT_PAUSE_SECONDS),
         (MISCONFIGURED, PERMANENT_PAUSE_SECONDS),
-        (errors.RateLimitedError("10020", retryable=True, evidence=EVIDENCE), PERMANENT_PAUSE_SECONDS),
-        (errors.RateLimitedError("http_429", retryable=True), PERMANENT_PAUSE_SECONDS),
+        (errors.RateLimitedError("10020", evidence=EVIDENCE), PERMANENT_PAUSE_SECONDS),
+        (errors.RateLimitedError("http_429"), PERMANENT_PAUSE_SECONDS),
     ],
 )
 def test_a_failed_mint_pauses_everyone_for_a_time_that_depends_on_the_error(

@@ -314,7 +314,7 @@ class SimulatedDouyin(FakeDouyin):
         self._instance.call(min(result.seconds, limit) / 2)
         if result.seconds > limit or result.is_lost:
             late = errors.UpstreamTimeoutError if result.is_lost else errors.DeadlineExceededError
-            raise late("timeout", retryable=True)
+            raise late("timeout")
         return MintedToken(token, 7200)
 
 
@@ -362,7 +362,7 @@ failed_mints = st.sampled_from(
     [
         Mint(5.0),
         Mint(0.1, is_lost=True),
-        Mint(0.1, errors.UpstreamUnavailableError("http_503", retryable=True)),
+        Mint(0.1, errors.UpstreamUnavailableError("http_503")),
         Mint(0.1, errors.AppMisconfiguredError("10013", evidence=errors.Evidence(10013, 0))),
     ]
 )
@@ -444,8 +444,8 @@ class Failure(NamedTuple):
 
 MISCONFIGURED = errors.AppMisconfiguredError("10013", evidence=errors.Evidence(10013, 0))
 FAILURES = {
-    "busy": Failure(errors.UpstreamUnavailableError("http_503", retryable=True), TRANSIENT_PAUSE_SECONDS),
-    "timeout": Failure(errors.UpstreamTimeoutError("timeout", retryable=True), TRANSIENT_PAUSE_SECONDS),
+    "busy": Failure(errors.UpstreamUnavailableError("http_503"), TRANSIENT_PAUSE_SECONDS),
+    "timeout": Failure(errors.UpstreamTimeoutError("timeout"), TRANSIENT_PAUSE_SECONDS),
     "refused secret": Failure(MISCONFIGURED, PERMANENT_PAUSE_SECONDS),
     "refused tokens": Failure(None, YOUNG_SECONDS),
 }

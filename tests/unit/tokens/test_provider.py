@@ -16,9 +16,9 @@ from tests.unit.fakes import NOW, Clock, FakeDouyin, FakeTable, Mint, make_conte
 
 KEY = "TOKEN#tta"
 MILLISECONDS = int(NOW) * 1000
-BUSY = errors.UpstreamUnavailableError("http_503", retryable=True)
-LOST = errors.UpstreamTimeoutError("timeout", retryable=True)
-CUT_OFF = errors.DeadlineExceededError("timeout", retryable=True)
+BUSY = errors.UpstreamUnavailableError("http_503")
+LOST = errors.UpstreamTimeoutError("timeout")
+CUT_OFF = errors.DeadlineExceededError("timeout")
 """The errors of a mint that may have succeeded."""
 
 MISCONFIGURED = errors.AppMisconfiguredError("10013", evidence=errors.Evidence(10013, 0, "20260101L"))
@@ -314,7 +314,7 @@ class TestFailure:
         ("error", "mints"),
         [
             (MISCONFIGURED, 1),
-            (errors.RateLimitedError("10020", retryable=True, evidence=errors.Evidence(10020, 0)), 1),
+            (errors.RateLimitedError("10020", evidence=errors.Evidence(10020, 0)), 1),
             (BUSY, 3),
         ],
     )
@@ -332,12 +332,12 @@ class TestFailure:
 
     def test_a_transient_error_is_retried_under_an_extended_lease(self) -> None:
         instance = Tokens()
-        instance.douyin.mint_results = [BUSY, CUT_OFF]
+        instance.douyin.mint_results = [BUSY, BUSY]
         lease_seconds: list[float] = []
 
         def slow() -> None:
             lease_seconds.append(instance.row().lease_until - instance.clock.now)
-            instance.clock.now += 2.5
+            instance.clock.now += 1.5
 
         instance.douyin.on_mint = slow
         assert instance.get() == "clt.3"

@@ -25,7 +25,7 @@ from tests.unit.fakes import (
 )
 
 SOON, LATE = 1000, 7000
-BUSY = errors.UpstreamUnavailableError("28001005", retryable=True, evidence=errors.Evidence(28001005, 0))
+BUSY = errors.UpstreamUnavailableError("28001005", evidence=errors.Evidence(28001005, 0))
 REFUSED = errors.AppMisconfiguredError("10013", evidence=errors.Evidence(10013, 0))
 
 

@@ -60,7 +60,7 @@ def test_a_call_uses_the_token_that_another_call_has_replaced_meanwhile() -> Non
 
 @pytest.mark.parametrize(
     ("error", "evidence"),
-    [(MISCONFIGURED, MISCONFIGURED.evidence), (errors.UpstreamTimeoutError("timeout"), FIRST)],
+    [(MISCONFIGURED, MISCONFIGURED.evidence), (errors.DeadlineExceededError("timeout"), FIRST)],
     ids=["of the mint", "of the refusal"],
 )
 def test_a_replacement_that_failed_is_raised_with_the_best_evidence_and_not_repeated(
