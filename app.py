@@ -38,10 +38,6 @@ from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import renew_tokens
 
-THREADS = 16
-"""The threads of an instance. One request uses at most three at a time: two for a prefetch, later three for pages. The
-others are spare, because an aborted call, or the prefetch of a refused login, may take a moment to end."""
-
 WARMUP_SECONDS = 2.0
 """Limit for the whole warm-up."""
 
@@ -75,7 +71,7 @@ def components() -> Components:
     douyin = DouyinClient(Transport(http), settings.open_api, settings.login_api)
     merchants = MerchantRepository(table)
     tokens = TokenProvider(table, douyin, credentials_cache.find_app_secret)
-    executor = ThreadPoolExecutor(THREADS, "worker")
+    executor = ThreadPoolExecutor(PAGES_PER_RESPONSE, "worker")
     lister = CertificateLister(merchants, tokens, credentials_cache, douyin, executor)
     login = LoginHandler(credentials_cache, douyin, tokens, lister, settings.session_ttl)
     return Components(

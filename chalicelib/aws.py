@@ -15,7 +15,6 @@ from botocore.loaders import Loader
 from chalicelib.context import RequestContext
 from chalicelib.errors import StorageUnavailableError
 from chalicelib.retry import RetryPolicy, call_with_retries
-from chalicelib.timeouts import call_with_timeout
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -35,7 +34,7 @@ botocore's own data covers four hundred services; searching it takes a third of 
 AWS_CONNECT_SECONDS = 0.5
 AWS_READ_SECONDS = 0.5
 AWS_ATTEMPT_SECONDS = AWS_CONNECT_SECONDS + AWS_READ_SECONDS
-"""Limit for one attempt. botocore's own limits apply to each address and each read, not to their sum."""
+"""The time of an attempt without a response. botocore enforces its two parts, for each address and each read."""
 
 RETRY_POLICY = RetryPolicy(max_attempts=2, base_delay=0.1, min_seconds=AWS_ATTEMPT_SECONDS)
 
@@ -143,7 +142,7 @@ def _call(service: str, operation: str, context: RequestContext, send: Callable[
         with context.record_call(service, operation):
             # `from None`: botocore's messages quote ids and host names.
             try:
-                return call_with_timeout(send, min(AWS_ATTEMPT_SECONDS, context.deadline.remaining()))
+                return send()
             except ClientError as error:
                 response: Any = error.response
                 status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -154,7 +153,5 @@ def _call(service: str, operation: str, context: RequestContext, send: Callable[
                 raise StorageUnavailableError(code, is_transient=status >= 500 or code in _THROTTLING_CODES) from None
             except BotoCoreError as error:
                 raise StorageUnavailableError(type(error).__name__) from None
-            except TimeoutError:
-                raise StorageUnavailableError("timeout") from None
 
     return call_with_retries(attempt, RETRY_POLICY, context.deadline)

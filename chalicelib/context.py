@@ -1,6 +1,5 @@
 """State of one invocation: the deadline of its work, with the record of what happens."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,23 +20,18 @@ _SECONDS_WITHOUT_LAMBDA = 60.0
 
 
 class Deadline:
-    """A point in time, `seconds` from now on the monotonic clock. No work is started after it.
-
-    Cancelling it ends it at once: no call is started or repeated. The calls in progress go on, each to its own limit.
-    """
+    """A point in time, `seconds` from now on the monotonic clock. No call is started after it."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._at = clock() + seconds
-        #: Whether `cancel` was called.
-        self.is_cancelled = False
 
     def remaining(self) -> float:
         """Return the seconds left; negative after the deadline."""
-        return -math.inf if self.is_cancelled else self._at - self._clock()
+        return self._at - self._clock()
 
     def narrowed(self, seconds: float) -> "Deadline":
-        """Return a new deadline, `seconds` from now but not after this one. They are cancelled independently."""
+        """Return a deadline `seconds` from now, but not after this one."""
         return Deadline(min(seconds, self.remaining()), self._clock)
 
     def check(self) -> float:
@@ -46,10 +40,6 @@ class Deadline:
         if remaining <= 0:
             raise DeadlineExceededError("budget")
         return remaining
-
-    def cancel(self) -> None:
-        """End the deadline now."""
-        self.is_cancelled = True
 
 
 class RequestContext(msgspec.Struct, frozen=True):
@@ -80,10 +70,6 @@ class RequestContext(msgspec.Struct, frozen=True):
         """Return a context that ends in `seconds`, or with this one if that is earlier. It has the same record."""
         return RequestContext(self.deadline.narrowed(seconds), self.record)
 
-    def cancellable(self) -> "RequestContext":
-        """Return a context that ends at the same time, and that can be cancelled without ending this one."""
-        return self.with_timeout(math.inf)
-
     @contextmanager
     def record_call(self, service: str, name: str) -> Iterator[None]:
         """Add a call to the call log. An exception that leaves the block becomes its result.
@@ -98,8 +84,7 @@ class RequestContext(msgspec.Struct, frozen=True):
             yield
             call.result = "ok"
         except Exception as error:
-            if not self.deadline.is_cancelled:
-                call.result = error.reason if isinstance(error, RedemptionError) else type(error).__name__
+            call.result = error.reason if isinstance(error, RedemptionError) else type(error).__name__
             call.evidence = getattr(error, "evidence", call.evidence)
             raise
         finally:

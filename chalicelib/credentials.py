@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import msgspec
 
-from chalicelib.cache import is_within
 from chalicelib.context import RequestContext
 from chalicelib.errors import ConfigurationError, StorageUnavailableError
+from chalicelib.freshness import is_fresh
 from chalicelib.redaction import RedactedStruct
 
 T = TypeVar("T")
@@ -55,9 +55,9 @@ class CredentialsCache:
         StorageUnavailableError or ConfigurationError.
         """
         now = self._clock()
-        is_due = not is_within(max_age, self._read_at, now)
+        is_due = not is_fresh(max_age, self._read_at, now)
         # Wait after a failed read, or every request would wait for a service that is unavailable.
-        if self._cached is None or (is_due and not is_within(MIN_REFRESH_SECONDS, self._failed_at, now)):
+        if self._cached is None or (is_due and not is_fresh(MIN_REFRESH_SECONDS, self._failed_at, now)):
             return self._read(now, context)
         if is_due:
             context.record.has_stale_credentials = True
@@ -74,7 +74,7 @@ class CredentialsCache:
         credentials = self.get(context, max_age)
         found = look_up(credentials)
         now = self._clock()
-        if found is None and not is_within(MIN_REFRESH_SECONDS, self._forced_read_at, now):
+        if found is None and not is_fresh(MIN_REFRESH_SECONDS, self._forced_read_at, now):
             credentials = self._read(now, context)
             self._forced_read_at = now
             found = look_up(credentials)

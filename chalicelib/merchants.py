@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from chalicelib.aws import Item, Table
-from chalicelib.cache import is_within
 from chalicelib.context import RequestContext
 from chalicelib.douyin.lenient import read_bool
 from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError, WrongAppError
+from chalicelib.freshness import is_fresh
 
 MERCHANT_PREFIX = "MERCHANT#"
 """Prefix of the partition keys of merchants' rows."""
@@ -94,7 +94,7 @@ class MerchantRepository:
         """Return an active merchant; raises MerchantNotFoundError, ConfigurationError, and what `Table` raises."""
         now = self._clock()
         read_at, merchant = self._cached.get(account_id, (-math.inf, None))
-        if merchant is not None and is_within(MERCHANT_MAX_AGE, read_at, now):
+        if merchant is not None and is_fresh(MERCHANT_MAX_AGE, read_at, now):
             return merchant
         item = self._table.get_item(merchant_key(account_id), context)
         merchant = parse_merchant(account_id, item) if item else None

@@ -6,9 +6,6 @@ import msgspec
 
 from chalicelib.errors import NO_EVIDENCE, Evidence, RedemptionError
 
-ABANDONED = "abandoned"
-"""The result of a call that was aborted, or had not ended at the report."""
-
 
 class Call(msgspec.Struct):
     """One entry of the call log: a call to another service."""
@@ -19,9 +16,9 @@ class Call(msgspec.Struct):
     started: float
     #: How long the call took.
     seconds: float = 0.0
-    #: `ok`, the `reason` of an error of this service, the type of any other error, or ABANDONED. The log line and the
-    #: trace name it `outcome`.
-    result: str = ABANDONED
+    #: `ok`, the `reason` of an error of this service, or the type of any other error; "" while the call runs. The log
+    #: line and the trace name it `outcome`.
+    result: str = ""
     #: What the platform's response has reported.
     evidence: Evidence = NO_EVIDENCE
 
@@ -31,7 +28,8 @@ class ListReport(msgspec.Struct, frozen=True):
 
     pages: int
     certificates: int
-    malformed: int = 0
+    #: The certificates that are not shown, or are shown with a malformed field omitted.
+    malformed_count: int = 0
     #: Paths of malformed fields in the platform's document.
     malformed_fields: list[str] = []
     lost_page_error: RedemptionError | None = None

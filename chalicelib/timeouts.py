@@ -1,8 +1,8 @@
 """Limits the time of a blocking call that has no reliable timeout of its own.
 
-Name resolution has no timeout at all, a connection attempt tries several addresses one after the other, and botocore's
-read timeout limits each read, not their sum. The call runs in a thread of its own. When the time is over, the caller
-goes on and the thread is abandoned: it holds no lock, and its result is discarded.
+Connecting is one: name resolution has no timeout at all, and urllib3 counts its limit for each address of the host. The
+call runs in a thread of its own. When the time is over, the caller goes on and the thread is abandoned: it holds no
+lock, and its result is discarded.
 """
 
 import functools

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import wait
 from dataclasses import dataclass
 
 from chalicelib.api.problems import ProblemView, problem_for_error
@@ -18,7 +19,7 @@ from chalicelib.sessions import PROBE_OPEN_ID, Session, encode_session, hash_ope
 from chalicelib.tokens.provider import TokenProvider
 
 LIST_SECONDS = 6.0
-"""Limit for the list, counted from the end of the login. A dead holder of the token's lease is replaced within it."""
+"""Limit for the list, counted from the end of the login."""
 
 
 class LoginView(RedactedStruct, frozen=True, omit_defaults=True):
@@ -56,7 +57,13 @@ class LoginHandler:
             raise UnauthenticatedError("unknown app_id")
         keys, record, selection = credentials.session_keys, context.record, body.selection
         prefetched = None if selection is None else self.lister.prefetch(selection.account_id, context)
-        session = Session(body.app_id, self._exchange_code(body.app_id, app_secret, body.code, context))
+        try:
+            open_id = self._exchange_code(body.app_id, app_secret, body.code, context)
+        finally:
+            # Lambda freezes the instance after the response: nothing may be left running.
+            if prefetched is not None:
+                wait([prefetched])
+        session = Session(body.app_id, open_id)
         # A customer must not get the reserved open_id: their lists would count in no metric.
         if session.open_id == PROBE_OPEN_ID:
             raise UpstreamMalformedError("malformed")
@@ -66,7 +73,7 @@ class LoginHandler:
             return LoginView(session_token, self.ttl)
         try:
             list_context = context.with_timeout(LIST_SECONDS)
-            listed = self.lister.list_certificates(session, selection, keys, list_context, prefetched=prefetched)
+            listed = self.lister.list_certificates(session, selection, keys, list_context)
         # Every error is caught: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, record.request_id)

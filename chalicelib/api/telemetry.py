@@ -19,7 +19,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from chalicelib.errors import RedemptionError
-from chalicelib.record import ABANDONED, Call, ListReport, Outcome, RequestRecord
+from chalicelib.record import Call, ListReport, Outcome, RequestRecord
 from chalicelib.settings import TelemetrySettings, is_traced
 
 _own_loggers: set[str] = set()
@@ -102,16 +102,14 @@ class Telemetry:
             "ms": round((time.time() - record.started) * 1000, 1),
             "pages": listed.pages or None,
             "certificates": None if record.list_report is None else listed.certificates,
-            "malformed": listed.malformed or None,
+            "malformed": listed.malformed_count or None,
             "malformed_fields": listed.malformed_fields,
             "warnings": record.warnings,
             "received": listed.shortfall and listed.shortfall[0],
             "total": listed.shortfall and listed.shortfall[1],
             "lost_page": None if listed.lost_page_error is None else str(listed.lost_page_error),
             "calls": [_format_call(call) for call in record.calls],
-            "failed_calls": "; ".join(
-                _format_failure(call) for call in record.calls if call.result not in ("ok", ABANDONED)
-            ),
+            "failed_calls": "; ".join(_format_failure(call) for call in record.calls if call.result != "ok"),
             "list_error": None if record.list_outcome is None else format_error(record.list_outcome.error),
             "error": format_error(record.outcome.error),
         }
@@ -127,7 +125,7 @@ class Telemetry:
             metrics.add_metric("ColdStart", MetricUnit.Count, 1)
         if record.list_report is not None and not record.is_probe:
             metrics.add_metric("CertificatesReturned", MetricUnit.Count, record.list_report.certificates)
-            metrics.add_metric("CertificatesMalformed", MetricUnit.Count, record.list_report.malformed)
+            metrics.add_metric("CertificatesMalformed", MetricUnit.Count, record.list_report.malformed_count)
             metrics.add_metric("ListsBelowTotal", MetricUnit.Count, int(record.list_report.shortfall is not None))
         if record.renewal is not None and record.renewal.seconds_left is not None:
             metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.renewal.seconds_left)
@@ -138,7 +136,7 @@ class Telemetry:
             metrics.add_metric("ListSlow", MetricUnit.Count, int(time.time() - record.started > SLOW_SECONDS))
         if record.is_login and not record.is_probe and not record.outcome.is_callers_mistake:
             metrics.add_metric("LoginFailed", MetricUnit.Count, int(record.outcome.code != "ok"))
-        upstream = [call for call in record.calls if call.service == "douyin" and call.result != ABANDONED]
+        upstream = [call for call in record.calls if call.service == "douyin"]
         for call in upstream:
             if call.name == "client_token":
                 name = "TokenMints" if call.result == "ok" else "TokenMintFailures"
@@ -197,7 +195,7 @@ class Telemetry:
             subsegment.put_annotation("outcome", call.result)
             if call.evidence.logid:
                 subsegment.put_annotation("logid", call.evidence.logid)
-            if call.result not in ("ok", ABANDONED):
+            if call.result != "ok":
                 subsegment.add_fault_flag()
             recorder.end_subsegment(call.started + call.seconds)
         if any(outcome.code != "ok" for outcome in _outcomes(record)):

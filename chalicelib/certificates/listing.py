@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
 from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
-from chalicelib.certificates.paging import PagedResult, PageFetcher, list_pages
+from chalicelib.certificates.paging import PagedResult, list_pages
 from chalicelib.certificates.rate_limits import RateLimitCache
 from chalicelib.certificates.views import ListView, build_views
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
+from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
 from chalicelib.errors import RateLimitedError
 from chalicelib.merchants import MerchantRepository
@@ -54,7 +55,7 @@ class CertificateLister:
     def prefetch(self, account_id: str, context: RequestContext) -> Future[None]:
         """Start to read what a list needs into the caches, and to open a connection to the platform.
 
-        No token is minted: the login may be refused, and Lambda may freeze the instance before the mint ends.
+        No token is minted, because the login may be refused. What fails here, the list does itself.
         """
         return self.executor.submit(self._prefetch, account_id, context)
 
@@ -65,40 +66,36 @@ class CertificateLister:
         keys: list[str],
         context: RequestContext,
         cursor: str | None = None,
-        *,
-        prefetched: Future[None] | None = None,
     ) -> ListView:
         """Return the usable certificates, beginning at `cursor`. What is to be reported about them is in the record.
 
-        `keys` are the session keys that have verified the session; they sign the next cursor. `prefetched` is from
-        `prefetch`, for the same merchant. Raises RedemptionError when the first page cannot be read, the merchant or
-        store is unknown, or no token is available.
+        `keys` are the session keys that have verified the session; they sign the next cursor. Raises RedemptionError
+        when the first page cannot be read, the merchant or store is unknown, or no token is available.
         """
         start = Cursor()
         if cursor is not None:
             start = verify_cursor(cursor, selection, session.open_id, self.credentials_cache, context)
-        # Whatever has failed or has not started, the list does itself.
-        if prefetched is not None and not prefetched.cancel():
-            wait([prefetched], context.deadline.remaining())
         merchant = self.merchants.get(selection.account_id, context)
         merchant.check_access(session.app_id, selection.poi_id)
         self.rate_limits.check(merchant.app_id)
+        # All pages share one token.
         token = self.tokens.get_request_token(merchant.token_id, context)
         query = CertificatesQuery(selection, session.open_id, merchant.life_account_id)
-        fetcher = PageFetcher(query, token, self.douyin, context.cancellable())
-        try:
-            result = list_pages(start, fetcher, self.executor)
-        except RateLimitedError as error:
-            self.rate_limits.put(merchant.app_id, error)
-            raise
-        if isinstance(result.lost_page_error, RateLimitedError):
-            self.rate_limits.put(merchant.app_id, result.lost_page_error)
+
+        def fetch_page(number: int) -> Page:
+            try:
+                return token.use(lambda text: self.douyin.query_user_certificates(query, number, text, context))
+            except RateLimitedError as error:
+                self.rate_limits.put(merchant.app_id, error)
+                raise
+
+        result = list_pages(start, fetch_page, query.page_size, self.executor)
         built = build_views(result.pages, self.clock())
         next_cursor = encode_cursor(result.position, selection, session.open_id, keys) if result.continues else None
         context.record.list_report = ListReport(
             pages=len(result.pages),
             certificates=len(built.views),
-            malformed=built.malformed,
+            malformed_count=built.malformed_count,
             malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
             lost_page_error=result.lost_page_error,
             shortfall=_compute_shortfall(result),

@@ -6,45 +6,19 @@ The platform may cut its pages before it filters them by store. Then a short or 
 The total decides. If it cannot be right, the size of the newest page decides.
 """
 
+from collections.abc import Callable
 from concurrent.futures import Executor, wait
-from dataclasses import dataclass
 
 import msgspec
 
 from chalicelib.certificates.cursors import Cursor
-from chalicelib.context import RequestContext
-from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import CertificatesQuery
 from chalicelib.errors import RedemptionError
-from chalicelib.tokens.provider import RequestToken
 
 PAGES_PER_RESPONSE = 4
 
 MAX_PAGES = 40
 """2,000 certificates of one user at one merchant: a larger total is wrong, and pagination must end."""
-
-
-@dataclass(eq=False, repr=False)
-class PageFetcher:
-    """Fetches the pages of one query. Thread-safe: all threads share one token."""
-
-    query: CertificatesQuery
-    token: RequestToken
-    douyin: DouyinClient
-    #: The context of the pages: it can be cancelled without ending a renewal of the token.
-    context: RequestContext
-
-    def fetch_page(self, number: int) -> Page:
-        """Return page `number` (from 1); raises UpstreamError, TokenUnavailableError, StorageUnavailableError."""
-        return self.token.use(
-            lambda token: self.douyin.query_user_certificates(self.query, number, token, self.context)
-        )
-
-    def abort(self) -> None:
-        """Abort the calls of all pages. A renewal of the token is waited for."""
-        self.context.deadline.cancel()
-        self.token.close()
 
 
 class PagedResult(msgspec.Struct, frozen=True):
@@ -58,37 +32,30 @@ class PagedResult(msgspec.Struct, frozen=True):
     lost_page_error: RedemptionError | None = None
 
 
-def list_pages(start: Cursor, fetcher: PageFetcher, executor: Executor) -> PagedResult:
+def list_pages(start: Cursor, fetch_page: Callable[[int], Page], page_size: int, executor: Executor) -> PagedResult:
     """Read the page of `start`, then the pages after it in parallel, at most PAGES_PER_RESPONSE in all.
 
-    Raises what the fetcher raises for the first page. If page 3 cannot be read, the result has pages 1 and 2, and
-    `position` is at page 3. Page 4 is not used: its call is cancelled before it starts, or aborted.
+    `fetch_page` returns the page of a number (from 1). What it raises for the first page is raised. If page 3 cannot be
+    read, the result has pages 1 and 2, and `position` is at page 3: the next response reads pages 3 and 4.
     """
-    page_size = fetcher.query.page_size
-    pages = [fetcher.fetch_page(start.next_page)]
+    pages = [fetch_page(start.next_page)]
     while True:
         position = advance(start, pages)
         pages_left, continues = plan_pages(position, pages[-1].size, page_size)
         count = min(pages_left, PAGES_PER_RESPONSE - len(pages))
         if count <= 0:
             return PagedResult(pages, position, continues)
-        futures = [executor.submit(fetcher.fetch_page, position.next_page + n) for n in range(count)]
-        try:
-            # This wait needs its own limit: while a page waits for a thread, its call does not check the deadline.
-            for future in futures:
-                while not future.done():
-                    wait([future], fetcher.context.deadline.check())
+        futures = [executor.submit(fetch_page, position.next_page + n) for n in range(count)]
+        # Lambda freezes the instance after the response: no call may be left running.
+        wait(futures)
+        for future in futures:
+            try:
                 pages.append(future.result())
-        except RedemptionError as error:
-            position = advance(start, pages)
-            # The list may have ended before the lost page: some pages are read only to find the end.
-            _, continues = plan_pages(position, pages[-1].size, page_size)
-            return PagedResult(pages, position, continues, error if continues else None)
-        finally:
-            if not all(future.done() for future in futures):
-                for future in futures:
-                    future.cancel()
-                fetcher.abort()
+            except RedemptionError as error:
+                position = advance(start, pages)
+                # The list may have ended before the lost page: some pages are read only to find the end.
+                _, continues = plan_pages(position, pages[-1].size, page_size)
+                return PagedResult(pages, position, continues, error if continues else None)
 
 
 def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int, bool]:

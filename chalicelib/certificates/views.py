@@ -102,7 +102,7 @@ class BuiltViews(msgspec.Struct, frozen=True):
     #: The views, sorted; each certificate_id once.
     views: list[CertificateView]
     #: The number of certificates that cannot be shown, or that are shown with a malformed field omitted.
-    malformed: int
+    malformed_count: int
     #: The paths of the malformed fields.
     malformed_fields: list[str]
     #: Counts of the unusable certificates; None when every certificate is usable.
@@ -116,10 +116,10 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
     """
     views: dict[str, CertificateView] = {}
     unusable: dict[str, models.Certificate] = {}
-    malformed = 0
+    malformed_count = 0
     malformed_fields: dict[str, None] = {}
     for page in pages:
-        malformed += page.hidden
+        malformed_count += page.hidden
         malformed_fields |= dict.fromkeys(page.hidden_fields)
         for order in page.orders:
             if not order.can_use:
@@ -132,14 +132,14 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
                 if certificate_id in views:
                     continue
                 views[certificate_id] = build_view(certificate, order_id)
-                if certificate_id in page.malformed:
-                    malformed += 1
-                    malformed_fields |= dict.fromkeys(page.malformed[certificate_id])
+                if certificate_id in page.malformed_fields:
+                    malformed_count += 1
+                    malformed_fields |= dict.fromkeys(page.malformed_fields[certificate_id])
     # A certificate that is usable by another order is shown, and not counted.
     rest = [certificate for certificate_id, certificate in unusable.items() if certificate_id not in views]
     return BuiltViews(
         sorted(views.values(), key=_sort_key),
-        malformed,
+        malformed_count,
         list(malformed_fields),
         _count_unusable(rest, now) if rest else None,
     )

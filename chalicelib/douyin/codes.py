@@ -87,7 +87,7 @@ CLIENT_KEY_CODES: tuple[CodeRow, ...] = (
 # A login in an app of a service provider passes the platform's gateway, like a list. The document of this call has only
 # the gateway's codes (219xxxx and 2800xxxx). It does not say which code a refused login code gets.
 # These are likely, because jscode2session has them:
-LOGIN_CODE_CODES: tuple[CodeRow, ...] = (
+REFUSED_LOGIN_CODES: tuple[CodeRow, ...] = (
     CodeRow(40014, "code参数错误", "重新调用tt.login", LOGIN_REFUSED),
     CodeRow(40018, "code错误", "重新调用tt.login", LOGIN_REFUSED),
     CodeRow(40019, "anonymous_code错误", "重新调用tt.login", LOGIN_REFUSED),
@@ -95,7 +95,7 @@ LOGIN_CODE_CODES: tuple[CodeRow, ...] = (
 GATEWAY_CODES = tuple(row for row in (*COMMON_CODES, *CERTIFICATE_CODES) if row.code // 10_000 in (219, 2800))
 
 LOGIN_CODES: tuple[CodeRow, ...] = (
-    *LOGIN_CODE_CODES,
+    *REFUSED_LOGIN_CODES,
     CodeRow(-1, "系统错误", "稍后重试", TRANSIENT),
     CodeRow(40015, "appid错误", "检查appid", APP_MISCONFIGURED),
     CodeRow(40017, "secret错误", "检查secret", APP_MISCONFIGURED),
@@ -116,7 +116,7 @@ def _index(*tables: tuple[CodeRow, ...]) -> dict[int, ErrorType]:
 BY_SUB_CODE = _index(SUB_CODES)
 CERTIFICATES = _index(COMMON_CODES, CERTIFICATE_CODES)
 LOGIN = _index(LOGIN_CODES)
-PROVIDER_LOGIN = _index(GATEWAY_CODES, LOGIN_CODE_CODES)
+PROVIDER_LOGIN = _index(GATEWAY_CODES, REFUSED_LOGIN_CODES)
 MINT = _index(COMMON_CODES, CERTIFICATE_CODES, MINT_CODES)
 
 

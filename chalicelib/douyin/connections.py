@@ -16,7 +16,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from chalicelib.cache import is_within
+from chalicelib.freshness import is_fresh
 from chalicelib.timeouts import call_with_timeout
 
 CONNECT_SECONDS = 1.5
@@ -138,7 +138,7 @@ class _Connection(HTTPConnection):
     def is_fresh(self, max_idle: float) -> bool:
         """Return whether less than `max_idle` seconds have passed since the last exchange began."""
         # The wall clock goes on while Lambda has frozen the instance.
-        return is_within(max_idle, self._last_begun_at, time.time())
+        return is_fresh(max_idle, self._last_begun_at, time.time())
 
     def _has_pending_bytes(self) -> bool:
         pending = getattr(self.sock, "pending", None)

@@ -47,13 +47,13 @@ def decode_json(body: bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def read(value: Any, model: type[_S], path: str, malformed: list[str]) -> _S | None:
+def read(value: Any, model: type[_S], path: str, paths: list[str]) -> _S | None:
     """Read a struct from a JSON value, or return None when it is not an object or lacks a required field.
 
-    The path of every malformed field is added to `malformed`. null counts as missing.
+    The path of every malformed field is added to `paths`. null counts as missing.
     """
     if not isinstance(value, dict):
-        malformed.append(path)
+        paths.append(path)
         return None
     fields: dict[str, Any] = {}
     for field in _fields(model):
@@ -61,10 +61,10 @@ def read(value: Any, model: type[_S], path: str, malformed: list[str]) -> _S | N
         part_path = f"{path}.{field.name}" if path else field.name
         if part is None:
             if field.is_required:
-                malformed.append(part_path)
+                paths.append(part_path)
                 return None
             continue
-        parsed = _read_field(part, field, part_path, malformed)
+        parsed = _read_field(part, field, part_path, paths)
         if parsed is None and field.is_required:
             return None
         fields[field.name] = parsed
@@ -83,15 +83,15 @@ def read_bool(value: Any) -> bool | None:
     return True if value in (True, "true", "1") else False if value in (False, "false", "0") else None
 
 
-def _read_field(value: Any, field: _Field, path: str, malformed: list[str]) -> Any:
+def _read_field(value: Any, field: _Field, path: str, paths: list[str]) -> Any:
     struct = field.struct
     if struct is not None and struct is field.read_as:
-        return read(value, struct, path, malformed)
+        return read(value, struct, path, paths)
     if struct is not None:
         if not isinstance(value, list):
-            malformed.append(path)
+            paths.append(path)
             return None
-        elements = [read(element, struct, path, malformed) for element in value]
+        elements = [read(element, struct, path, paths) for element in value]
         return [element for element in elements if element is not None]
     if isinstance(value, str):
         value = value.encode("utf-8", "replace").decode()
@@ -100,7 +100,7 @@ def _read_field(value: Any, field: _Field, path: str, malformed: list[str]) -> A
     except (msgspec.ValidationError, UnicodeError):
         parsed = None
     if parsed is None:
-        malformed.append(path)
+        paths.append(path)
     return parsed
 
 

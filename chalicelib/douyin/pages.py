@@ -35,7 +35,7 @@ class Page(RedactedStruct, frozen=True):
     #: The paths of the fields that hide certificates.
     hidden_fields: list[str] = msgspec.field(default_factory=list)
     #: The paths of malformed fields, for each certificate_id that has any.
-    malformed: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    malformed_fields: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
 def parse_certificates(response: Response) -> Page:
@@ -71,7 +71,7 @@ def _parse_leniently(response: Response) -> Page:
     envelope = open_envelope(response, codes.CERTIFICATES)
     orders: list[models.Order] = []
     hidden_fields: list[str] = []
-    malformed: dict[str, list[str]] = {}
+    malformed_fields: dict[str, list[str]] = {}
     size = hidden = 0
     for raw_order in _read_orders(envelope):
         listed = raw_order.pop("certificates", None) if isinstance(raw_order, dict) else None
@@ -97,24 +97,27 @@ def _parse_leniently(response: Response) -> Page:
                 continue
             order.certificates.append(certificate)
             if paths:
-                malformed[str(certificate.certificate_id)] = paths
+                malformed_fields[str(certificate.certificate_id)] = paths
         orders.append(order)
-    return Page(orders, size, _count(envelope["data"].get("total")), hidden, hidden_fields, malformed)
+    return Page(orders, size, _count(envelope["data"].get("total")), hidden, hidden_fields, malformed_fields)
 
 
 def _read_orders(envelope: dict[str, Any]) -> list[Any]:
     """Return the orders of an envelope without errors; raises UpstreamMalformedError when there is no list.
 
-    The platform's services may write an empty list as null, or leave it out if the total is 0 too.
+    The platform's services may write an empty list as null, or leave it out. It is left out if the total is 0, or if
+    the total is left out too and an error code of 0 says that the call has succeeded.
     """
     data = envelope.get("data")
-    if isinstance(data, dict):
-        orders = data.get("orders")
-        if isinstance(orders, list):
-            return orders
-        has_no_total = data.get("total") is None or _count(data["total"]) == 0
-        if orders is None and ("orders" in data or has_no_total):
-            return []
+    if not isinstance(data, dict):
+        raise UpstreamMalformedError("malformed")
+    orders, total, extra = data.get("orders"), data.get("total"), envelope.get("extra") or {}
+    if isinstance(orders, list):
+        return orders
+    reported = (data.get("error_code"), extra.get("error_code"), extra.get("sub_error_code"), envelope.get("err_no"))
+    says_success = any(code is not None for code in reported)
+    if orders is None and ("orders" in data or _count(total) == 0 or (total is None and says_success)):
+        return []
     raise UpstreamMalformedError("malformed")
 
 

@@ -44,8 +44,8 @@ class Lease:
         self.context = context
         self.owner = uuid.uuid4().hex
 
-    def acquire(self) -> None:
-        """Acquire the lease, or extend it by its full duration."""
+    def hold(self) -> None:
+        """Hold the lease for LEASE_SECONDS from now, whether it was held before or not."""
         until = self.clock() + LEASE_SECONDS
         self._update({"lease_owner": {"S": self.owner}, **_numbers(lease_until=until * 1000)})
 

@@ -17,10 +17,9 @@ from chalicelib import errors
 from chalicelib.aws import ConditionFailedError, Table
 from chalicelib.context import RequestContext
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.redaction import RedactedStruct
 from chalicelib.retry import RetryPolicy, call_with_retries
 from chalicelib.tokens.lease import Lease
-from chalicelib.tokens.rows import NO_ROW, TOKEN_MAX_AGE, TokenRow, token_key
+from chalicelib.tokens.rows import LEASE_SECONDS, NO_ROW, TOKEN_MAX_AGE, TokenRow, token_key
 
 T = TypeVar("T")
 
@@ -30,19 +29,19 @@ STALE_TOKEN_AGE = TOKEN_MAX_AGE - 10.0
 So it is used for ten seconds more, and not every request waits for the next read or mint.
 """
 
-MINT_SECONDS = 3.0
-"""The limit for one mint: shorter than the lease that covers it."""
+STORE_SECONDS = 1.0
+"""The end of a lease, reserved for the write after the mint. Without it, the new token could be lost."""
 
-STORE_SECONDS = 0.5
-"""Reserved for the write after a mint, which stores the token or the failure. Without it, the lease would stay."""
+MIN_MINT_SECONDS = LEASE_SECONDS + 0.5
+"""The shortest time left in which a mint is prepared: the write of the lease, and the whole lease."""
 
 MIN_WAIT_SECONDS = 1.0
-"""The shortest time left in which a mint, or a wait for one, is started."""
+"""The shortest time left in which another read of the row is started."""
 
 POLL_SECONDS = (0.04, 0.16)
 """Random delay between two reads while another instance mints."""
 
-MINT_RETRY_POLICY = RetryPolicy(max_attempts=3, base_delay=0.2, min_seconds=MIN_WAIT_SECONDS)
+MINT_RETRY_POLICY = RetryPolicy(max_attempts=3, base_delay=0.2, min_seconds=MIN_MINT_SECONDS)
 """The policy of a mint that a request waits for, because no token works.
 
 A mint that was rate limited is not repeated: the platform counts every mint of the app.
@@ -56,16 +55,6 @@ And of a mint after a failed one: each request of a busy fleet makes one call, u
 
 
 Action = Literal["use", "wait", "mint"]
-
-
-class Wanted(RedactedStruct, frozen=True):
-    """Which token is wanted, and how it may be minted."""
-
-    policy: RetryPolicy
-    #: The token to replace, or "" if any is wanted.
-    replaced_token: str = ""
-    #: Whether the platform refuses that token. Then it is not replaced while it is young.
-    is_refused: bool = False
 
 
 @dataclass(eq=False, repr=False)
@@ -92,9 +81,8 @@ class TokenProvider:
         now = self.clock()
         if cached.is_fresh(now):
             return cached.access_token
-        policy = ONE_ATTEMPT if cached.is_valid(now) else MINT_RETRY_POLICY
         try:
-            return self._obtain(token_id, Wanted(policy), context).access_token
+            return self._obtain(token_id, context).access_token
         except (errors.StorageUnavailableError, errors.TokenUnavailableError):
             cached = self.cached.get(token_id, NO_ROW)
             now = self.clock()
@@ -118,14 +106,14 @@ class TokenProvider:
 
         A young token is not replaced: raises TokenUnavailableError.
         """
-        return self._obtain(token_id, Wanted(MINT_RETRY_POLICY, refused, is_refused=True), context).access_token
+        return self._obtain(token_id, context, refused, is_refused=True).access_token
 
     def renew(self, token_id: str, old_token: str, context: RequestContext) -> TokenRow:
         """Return the row with another token than `old_token`, which may still work: a new one, unless it has changed.
 
-        Mints in one attempt. Raises StorageUnavailableError too if the new token could not be stored.
+        Raises StorageUnavailableError too if the new token could not be stored.
         """
-        renewed = self._obtain(token_id, Wanted(ONE_ATTEMPT, old_token), context)
+        renewed = self._obtain(token_id, context, old_token)
         if not renewed.is_stored:
             raise errors.StorageUnavailableError("the new token could not be stored")
         return renewed
@@ -135,13 +123,18 @@ class TokenProvider:
         started = self.clock()
         return TokenRow.from_item(self.table.get_item(token_key(token_id), context), started)
 
-    def _obtain(self, token_id: str, wanted: Wanted, context: RequestContext) -> TokenRow:
-        """Return a token as it is wanted: that of the row, or a new one. Cache it."""
-        may_mint = True
+    def _obtain(
+        self, token_id: str, context: RequestContext, replaced: str = "", *, is_refused: bool = False
+    ) -> TokenRow:
+        """Return a row with another token than `replaced`: that of the table, or a new one. Cache it.
+
+        `is_refused`: the platform refuses the replaced token.
+        """
         try:
             row = self.read_row(token_id, context)
             while True:
-                action = decide(row, wanted, self.clock(), context.deadline.remaining(), may_mint=may_mint)
+                now, seconds_left = self.clock(), context.deadline.remaining()
+                action = decide(row, replaced, now, seconds_left, is_refused=is_refused)
                 if action == "use":
                     self._cache(token_id, row)
                     return row
@@ -154,13 +147,14 @@ class TokenProvider:
                 app_secret = self.find_secret(token_id, context)
                 if not app_secret:
                     raise errors.TokenUnavailableError(f"another system has not renewed the token of {token_id}")
+                present_token_works = row.is_valid(now) and not is_refused
+                policy = ONE_ATTEMPT if row.failed_at or present_token_works else MINT_RETRY_POLICY
                 lease = Lease(self.table, token_id, row, self.clock, context)
                 started = self.clock()
                 try:
-                    lease.acquire()
-                    may_mint = False
+                    lease.hold()
                     # The new token is used however short its lifetime is, so no loop is possible.
-                    return self._mint(lease, app_secret, ONE_ATTEMPT if row.failed_at else wanted.policy)
+                    return self._mint(lease, app_secret, policy)
                 except ConditionFailedError as conflict:
                     row = TokenRow.from_item(conflict.item, started)
         except errors.DeadlineExceededError:
@@ -174,19 +168,24 @@ class TokenProvider:
         return cached
 
     def _mint(self, lease: Lease, app_secret: str, policy: RetryPolicy) -> TokenRow:
-        """Mint under the lease, commit and cache; raises ConditionFailedError when the lease was lost."""
+        """Mint under the lease, commit and cache; raises ConditionFailedError when the lease was lost.
+
+        A mint starts only if the lease ends before the deadline, and it ends STORE_SECONDS before the lease.
+        """
         context = lease.context
 
         def attempt() -> TokenRow:
+            if context.deadline.remaining() < LEASE_SECONDS:
+                raise errors.DeadlineExceededError("budget")
             started = self.clock()
-            seconds = min(MINT_SECONDS, context.deadline.remaining() - STORE_SECONDS)
-            minted = self.douyin.mint_token(lease.token_id, app_secret, context.with_timeout(seconds))
+            limit = lease.row.lease_until - STORE_SECONDS - started
+            minted = self.douyin.mint_token(lease.token_id, app_secret, context.with_timeout(limit))
             minted_at = int(started)
             expires_at = minted_at + minted.expires_in
             return TokenRow(minted.access_token, expires_at, minted_at=minted_at, read_at=started, is_stored=False)
 
         try:
-            new = call_with_retries(attempt, policy, context.deadline, before_retry=lease.acquire, sleep=self.sleep)
+            new = call_with_retries(attempt, policy, context.deadline, before_retry=lease.hold, sleep=self.sleep)
         except (errors.UpstreamError, errors.DeadlineExceededError) as error:
             lease.release(error)
             raise errors.TokenUnavailableError(f"minting failed: {error}", error.evidence) from None
@@ -197,24 +196,23 @@ class TokenProvider:
         return self._cache(lease.token_id, new)
 
 
-def decide(row: TokenRow, wanted: Wanted, now: float, seconds_left: float, *, may_mint: bool) -> Action:
+def decide(row: TokenRow, replaced: str, now: float, seconds_left: float, *, is_refused: bool) -> Action:
     """Decide what to do with a row: use its token, wait for the instance that mints, or mint.
 
-    `seconds_left`: until the caller's deadline. `may_mint`: the caller has not minted yet. Raises TokenUnavailableError
-    when there is nothing to do.
+    `replaced`: a token that is not wanted, or "". `is_refused`: the platform refuses it. `seconds_left`: until the
+    caller's deadline. Raises TokenUnavailableError when there is nothing to do.
     """
     is_valid = row.is_valid(now)
-    if is_valid and row.access_token != wanted.replaced_token:
+    if is_valid and row.access_token != replaced:
         return "use"
     if row.is_paused(now):
         raise errors.TokenUnavailableError(f"minting failed moments ago: {row.failure}")
-    if seconds_left < MIN_WAIT_SECONDS:
+    is_leased = row.is_leased(now)
+    if seconds_left < (MIN_WAIT_SECONDS if is_leased else MIN_MINT_SECONDS):
         raise errors.TokenUnavailableError("no new token in time")
-    if row.is_leased(now):
+    if is_leased:
         return "wait"
-    if not may_mint:
-        raise errors.TokenUnavailableError("lost the lease, and no other instance has minted")
-    if wanted.is_refused and is_valid and row.is_young(now):
+    if is_refused and is_valid and row.is_young(now):
         raise errors.TokenUnavailableError("the platform refuses a token that was minted moments ago")
     return "mint"
 
@@ -222,16 +220,14 @@ def decide(row: TokenRow, wanted: Wanted, now: float, seconds_left: float, *, ma
 class RequestToken:
     """A token for a login, or for all pages of a list. Replaced once if the platform refuses it. Thread-safe.
 
-    `obtain_other` returns another token than the refused one. An aborted call does not end it: what was minted must be
-    stored.
+    `obtain_other` returns another token than the refused one.
     """
 
     def __init__(self, token: str, obtain_other: Callable[[str], str]) -> None:
         self._token = token
         self._obtain_other = obtain_other
         self._lock = threading.Lock()
-        #: Whether the token stays as it is: it was replaced, or the request ends.
-        self._is_final = False
+        self._is_replaced = False
 
     def use(self, call: Callable[[str], T]) -> T:
         """Return what `call` returns for the token, or for another one if the platform refuses it.
@@ -247,19 +243,14 @@ class RequestToken:
             except errors.TokenRefusedError as refusal:
                 self._replace(token, refusal)
 
-    def close(self) -> None:
-        """Wait for a replacement in progress, and start none later: Lambda freezes the instance after the response."""
-        with self._lock:
-            self._is_final = True
-
     def _replace(self, refused: str, refusal: errors.TokenRefusedError) -> None:
         """Replace a refused token, unless another call has. It is tried once."""
         with self._lock:
             if self._token != refused:
                 return
-            if self._is_final:
+            if self._is_replaced:
                 raise errors.TokenUnavailableError("refused; a request replaces its token once", refusal.evidence)
-            self._is_final = True
+            self._is_replaced = True
             try:
                 self._token = self._obtain_other(refused)
             except errors.TokenUnavailableError as error:

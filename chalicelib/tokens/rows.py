@@ -15,8 +15,8 @@ from decimal import Decimal
 import msgspec
 
 from chalicelib.aws import Item
-from chalicelib.cache import is_within
 from chalicelib.douyin.protocol import is_access_token
+from chalicelib.freshness import is_fresh
 from chalicelib.redaction import RedactedStruct
 
 MAX_EPOCH_SECONDS = 10**11
@@ -31,7 +31,7 @@ The platform ends a token five minutes after it was replaced; the schedule may h
 """
 
 LEASE_SECONDS = 4.0
-"""How long an instance may mint, from the acquisition or extension of its lease. After that, it counts as dead."""
+"""How long an instance holds the lease: three for the mint, one for the write after it. Then it counts as dead."""
 
 # After a failed mint no instance tries again for this time, or many requests would cause many mints.
 TRANSIENT_PAUSE_SECONDS = 2.0
@@ -74,7 +74,7 @@ class TokenRow(RedactedStruct, frozen=True):
 
     def is_fresh(self, now: float) -> bool:
         """Return whether there is a valid token that may be used without reading the row again."""
-        return self.is_valid(now) and is_within(TOKEN_MAX_AGE, self.read_at, now)
+        return self.is_valid(now) and is_fresh(TOKEN_MAX_AGE, self.read_at, now)
 
     def is_leased(self, now: float) -> bool:
         """Return whether a living instance holds the lease."""

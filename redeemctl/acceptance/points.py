@@ -51,7 +51,7 @@ def _lists_are_readable(run: Run) -> Verdict:
     if not any(page.size for page in pages):
         return NOT_OBSERVED
     removed = sum(page.hidden for page in pages)
-    paths = {path for page in pages for found in page.malformed.values() for path in found}
+    paths = {path for page in pages for found in page.malformed_fields.values() for path in found}
     return Verdict(not removed and not paths, f"certificates removed {removed}, malformed: {_names(paths)}")
 
 

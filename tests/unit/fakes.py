@@ -11,13 +11,12 @@ import msgspec
 from chalicelib.api import problems
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.aws import ConditionFailedError, Item, Table
-from chalicelib.certificates.paging import PageFetcher
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.models import Certificate, Order
 from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response, Selection
+from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import Evidence, RedemptionError, StorageUnavailableError, TokenRefusedError
 from chalicelib.record import RequestRecord
@@ -230,21 +229,6 @@ class FakeDouyin(DouyinClient):
         self.connections += 1
         if self.connection_error is not None:
             raise self.connection_error
-
-
-class FakeFetcher(PageFetcher):
-    """Fetches pages with a function of the number."""
-
-    def __init__(self, fetch: Callable[[int], Page], deadline: Deadline | None = None) -> None:
-        self.fetch = fetch
-        self.query = CertificatesQuery(Selection("account"), OPEN_ID)
-        self.context = RequestContext(deadline or Deadline(60.0))
-
-    def fetch_page(self, number: int) -> Page:
-        return self.fetch(number)
-
-    def abort(self) -> None:
-        self.context.deadline.cancel()
 
 
 class Sent(NamedTuple):

@@ -117,7 +117,7 @@ def test_a_failed_condition_returns_the_present_item(clients: dict[str, Any], pr
 
 
 @pytest.mark.parametrize(
-    ("error", "message", "retryable"),
+    ("error", "message", "is_transient"),
     [
         (client_error("ThrottlingException"), "ThrottlingException", True),
         (client_error("Unheard", 500), "Unheard", True),
@@ -126,21 +126,20 @@ def test_a_failed_condition_returns_the_present_item(clients: dict[str, Any], pr
         (client_error("clt.planted-token", 500), "http_500", True),
         (ClientError({}, "GetItem"), "http_0", False),
         (ReadTimeoutError(endpoint_url="https://planted"), "ReadTimeoutError", True),
-        (TimeoutError(), "timeout", True),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_an_error_of_aws_is_translated_and_repeated_once_when_transient(
-    error: Exception, message: str, retryable: bool
+    error: Exception, message: str, is_transient: bool
 ) -> None:
     client, context = Mock(), make_context()
     client.get_item.side_effect = error
     with pytest.raises(StorageUnavailableError) as raised:
         get_item(client, context)
     assert str(raised.value) == message
-    assert raised.value.is_transient is retryable
+    assert raised.value.is_transient is is_transient
     assert raised.value.__suppress_context__, "messages of botocore quote ids and host names"
-    assert [entry.result for entry in context.record.calls] == [message] * (2 if retryable else 1)
+    assert [entry.result for entry in context.record.calls] == [message] * (2 if is_transient else 1)
     assert client.get_item.call_count == len(context.record.calls)
 
 

@@ -1,6 +1,8 @@
 """A login with a list: both succeed, or the list has a problem, or the login fails. The session is never lost."""
 
+import threading
 from concurrent.futures import Future
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -48,6 +50,7 @@ class FakeLister(CertificateLister):
         self.calls: list[tuple[Session, Selection, list[str], float]] = []
         self.result: ListView | Exception = VIEW
         self.prefetched: Future[None] = Future()
+        self.prefetched.set_result(None)
 
     def prefetch(self, account_id: str, context: RequestContext) -> Future[None]:
         del context
@@ -55,9 +58,8 @@ class FakeLister(CertificateLister):
         self.events.append("prefetch")
         return self.prefetched
 
-    def list_certificates(self, *arguments: Any, **options: Any) -> ListView:
+    def list_certificates(self, *arguments: Any) -> ListView:
         session, selection, keys, context = arguments
-        assert options == {"prefetched": self.prefetched}
         self.events.append("list")
         self.calls.append((session, selection, keys, context.deadline.remaining()))
         if isinstance(self.result, Exception):
@@ -157,6 +159,23 @@ def test_a_failed_login_ends_before_the_list(result: str | errors.RedemptionErro
     with pytest.raises(error):
         logins.log_in()
     assert logins.events == ["prefetch", "login"]
+
+
+@pytest.mark.parametrize("result", [OPEN_ID, errors.LoginRefusedError("40018")])
+def test_the_response_waits_for_the_prefetch(result: str | errors.RedemptionError) -> None:
+    """Lambda freezes the instance after the response."""
+    logins = Logins()
+    logins.lister.prefetched = Future()
+    logins.douyin.login_result = result
+
+    def end() -> None:
+        logins.events.append("prefetched")
+        logins.lister.prefetched.set_exception(errors.StorageUnavailableError("timeout"))
+
+    logins.douyin.on_login = threading.Timer(0.1, end).start
+    with nullcontext() if result == OPEN_ID else pytest.raises(errors.LoginRefusedError):
+        logins.log_in()
+    assert logins.events == ["prefetch", "prefetched", *(["list"] if result == OPEN_ID else [])]
 
 
 def test_an_unknown_app_causes_no_call_until_it_is_added() -> None:

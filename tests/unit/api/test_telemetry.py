@@ -12,7 +12,6 @@ from chalicelib.api import telemetry as telemetry_module
 from chalicelib.api.problems import problem_for_error
 from chalicelib.api.telemetry import WITHHELD, Telemetry
 from chalicelib.record import (
-    ABANDONED,
     Call,
     ListReport,
     Outcome,
@@ -93,7 +92,7 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
         list_report=ListReport(
             pages=4,
             certificates=200,
-            malformed=2,
+            malformed_count=2,
             malformed_fields=["orders.certificates.start_time"],
             lost_page_error=errors.UpstreamRejectedError("2119001", evidence=errors.Evidence(2119001, 0, "20260101L")),
             shortfall=(200, 210),
@@ -104,7 +103,6 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
             Call("douyin", "query_user_certificates", NOW, 0.25, "2119001", errors.Evidence(2119001, 7, "20260101L")),
             Call("douyin", "query_user_certificates", NOW, 0.1, "12001", errors.Evidence(0, 12001)),
             Call("douyin", "query_user_certificates", NOW, 0.1, "timeout"),
-            Call("douyin", "query_user_certificates", NOW, 0.1, ABANDONED),
         ],
     )
 
@@ -158,7 +156,6 @@ def test_one_line_has_everything_about_a_request(output: Output) -> None:
             },
             {"call": "douyin.query_user_certificates", "ms": 100.0, "outcome": "12001", "sub_error_code": 12001},
             {"call": "douyin.query_user_certificates", "ms": 100.0, "outcome": "timeout"},
-            {"call": "douyin.query_user_certificates", "ms": 100.0, "outcome": "abandoned"},
         ],
         "failed_calls": (
             "douyin.query_user_certificates 2119001/7 logid 20260101L; douyin.query_user_certificates 0/12001; "
@@ -261,8 +258,6 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
         ({"renewal": RenewalReport(seconds_left=0)}, {"TokenSecondsLeft": ([0.0], SERVICE, "Seconds")}),
         ({"warnings": ["x"]}, {}),
         ({"has_stale_credentials": True}, {"StaleSecret": count(1)}),
-        ({"calls": calls("ok", ABANDONED)}, LATENCY),
-        ({"calls": calls(ABANDONED, name="client_token")}, {}),
         ({"calls": calls("StorageUnavailableError", service="dynamodb", name="GetItem")}, {}),
         (
             {"calls": calls("2100004", "2100004", "ok")},
@@ -278,7 +273,10 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
         ),
         ({"outcome": failed(errors.StorageUnavailableError("x"))}, PROBLEM),
         # Certificates are counted when a list was returned.
-        (LIST | {"list_report": ListReport(1, 0, malformed=2)}, SUCCESS | LISTED | {"CertificatesMalformed": count(2)}),
+        (
+            LIST | {"list_report": ListReport(1, 0, malformed_count=2)},
+            SUCCESS | LISTED | {"CertificatesMalformed": count(2)},
+        ),
         (
             LIST | {"list_report": ListReport(1, 0, shortfall=(3, 4))},
             SUCCESS | LISTED | {"ListsBelowTotal": count(1)},
@@ -289,7 +287,7 @@ FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
         (LIST | {"list_outcome": failed(errors.DeadlineExceededError("budget"))}, FAILURE),
         (LIST | {"list_outcome": failed(errors.WrongAppError("7"))}, PROBLEM),
         # Lists of the project's own checks count in no metric of lists; what they cost does.
-        (PROBE | {"list_report": ListReport(1, 5, malformed=1, shortfall=(5, 9))}, {}),
+        (PROBE | {"list_report": ListReport(1, 5, malformed_count=1, shortfall=(5, 9))}, {}),
         (PROBE | {"outcome": failed(errors.DeadlineExceededError("budget")), "calls": calls("ok")}, LATENCY),
         # Only the record says what was asked for: a list has an app too, and a request to no list may have a store.
         ({"app_id": APP_ID, "poi_id": POI_ID}, {}),
@@ -379,14 +377,13 @@ def recorder(output: Output, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 def test_a_sampled_request_is_traced_from_its_call_log(recorder: Recorder) -> None:
     make_telemetry().report("GET /x", full_record(failed(errors.UpstreamRejectedError("2119001"))))
     assert recorder.open == []
-    read, page, *_, aborted, root = recorder.finished
+    read, page, *_, root = recorder.finished
     assert (root.name, root.start_time, root.end, root.flags) == ("## GET /x", NOW, None, {"error"})
     assert root.annotations == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "outcome": "upstream_rejected"}
     assert (read.name, read.namespace, read.flags) == ("dynamodb GetItem", "aws", set())
     assert (read.start_time, read.end) == (NOW, NOW + 0.0121)
     assert read.annotations == {"outcome": "ok"}
     assert (page.name, page.namespace, page.flags) == ("douyin query_user_certificates", "remote", {"fault"})
-    assert (aborted.annotations, aborted.flags) == ({"outcome": ABANDONED}, set())
     assert page.annotations == {"outcome": "2119001", "logid": "20260101L"}
 
 

@@ -1,12 +1,7 @@
 """The list of one user in one store: checks, pages, views and the next cursor together."""
 
 import json
-import threading
-import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from typing import Any
-from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -16,7 +11,6 @@ from chalicelib.aws import Item
 from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
 from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister
 from chalicelib.certificates.views import ListView
-from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.client import MAX_PAGE_BYTES
 from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page, parse_certificates
 from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Response, Selection
@@ -68,26 +62,17 @@ class Lists:
             InlineExecutor(),
         )
 
-    def respond(
-        self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION, **options: Any
-    ) -> ListView:
+    def respond(self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION) -> ListView:
         session, keys = Session(app_id, OPEN_ID), self.credentials.get(self.context).session_keys
-        return self.lister.list_certificates(session, selection, keys, self.context, cursor, **options)
+        return self.lister.list_certificates(session, selection, keys, self.context, cursor)
 
     @property
     def report(self) -> ListReport:
         assert self.context.record.list_report is not None
         return self.context.record.list_report
 
-    def prefetch(self) -> Future[None]:
-        return self.lister.prefetch(ACCOUNT_ID, self.context)
-
-    def queue(self) -> Future[Any]:
-        """Let the executor begin nothing; return the future of the next task."""
-        future: Future[Any] = Future()
-        self.lister.executor = Mock()
-        self.lister.executor.submit.return_value = future
-        return future
+    def prefetch(self) -> None:
+        self.lister.prefetch(ACCOUNT_ID, self.context)
 
     def fetched(self) -> list[int]:
         return [page for page, _ in self.douyin.fetches]
@@ -193,31 +178,19 @@ def test_a_lost_page_is_where_the_next_response_starts() -> None:
     assert decode_cursor(view.next_cursor or "", SELECTION, OPEN_ID, [SESSION_KEY]) == Cursor(3, 100, 0, 340)
 
 
-@pytest.mark.parametrize("error", [errors.UpstreamRejectedError("2119001"), ZeroDivisionError("unexpected")])
-def test_the_response_waits_for_the_renewal_of_a_page_that_is_not_used(error: Exception) -> None:
-    """Lambda freezes the instance as soon as the response is sent, and a lease would stay behind."""
+def test_all_pages_share_a_token_that_is_replaced_once() -> None:
     lists = Lists(150)
-    fetch, is_minting, minted = lists.douyin.fetch, threading.Event(), []
+    fetch = lists.douyin.fetch
 
-    def fail(page: int, token: str) -> Page:
-        if page == 2:
-            assert is_minting.wait(60)
-            raise error
-        if page == 3 and token == "clt.row":
+    def refuse(page: int, token: str) -> Page:
+        if token == "clt.row":
             raise errors.TokenRefusedError("2190008")
         return fetch(page, token)
 
-    def mint() -> None:
-        is_minting.set()
-        time.sleep(0.3)
-        minted.append(True)
-
-    lists.douyin.fetch, lists.douyin.on_mint = fail, mint
-    with ThreadPoolExecutor(2) as executor:
-        lists.lister.executor = executor
-        with nullcontext() if isinstance(error, errors.RedemptionError) else pytest.raises(ZeroDivisionError):
-            assert len(lists.respond().certificates) == PAGE_SIZE
-        assert minted == [True]
+    lists.douyin.fetch = refuse
+    assert len(ids(lists.respond())) == 150
+    assert lists.douyin.fetches == [(1, "clt.row"), (1, "clt.1"), (2, "clt.1"), (3, "clt.1")]
+    assert len(lists.douyin.mints) == 1
 
 
 LIMIT = errors.RateLimitedError("2119003", retry_after=30.0)
@@ -252,9 +225,9 @@ def test_a_page_that_is_lost_to_a_rate_limit_limits_the_app() -> None:
         instance.respond()
 
 
-def test_a_page_that_is_not_used_and_another_error_limit_nothing() -> None:
+def test_another_error_of_a_page_limits_nothing() -> None:
     instance = Lists(150)
-    instance.douyin.errors = {2: errors.UpstreamTimeoutError("timeout"), 3: LIMIT}
+    instance.douyin.errors = {2: errors.UpstreamTimeoutError("timeout")}
     for _ in range(2):
         assert len(ids(instance.respond())) == PAGE_SIZE
 
@@ -262,13 +235,13 @@ def test_a_page_that_is_not_used_and_another_error_limit_nothing() -> None:
 def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
     instance = Lists()
     pages = {
-        1: make_page(["a"] * 50, 60, hidden=2, hidden_fields=["x"], malformed={"a": ["y"]}),
-        2: make_page("abc", 60, hidden=1, malformed={"b": [f"field{number}" for number in range(20)]}),
+        1: make_page(["a"] * 50, 60, hidden=2, hidden_fields=["x"], malformed_fields={"a": ["y"]}),
+        2: make_page("abc", 60, hidden=1, malformed_fields={"b": [f"field{number}" for number in range(20)]}),
     }
     instance.douyin.fetch = lambda page, _token: pages[page]
     instance.respond()
     report = instance.report
-    assert (report.pages, report.certificates, report.malformed) == (2, 3, 5)
+    assert (report.pages, report.certificates, report.malformed_count) == (2, 3, 5)
     assert report.malformed_fields == ["x", "y", *(f"field{number}" for number in range(8))]
     assert len(report.malformed_fields) == MAX_REPORTED_FIELDS
     assert report.lost_page_error is None
@@ -335,17 +308,18 @@ class TestPrefetch:
 
     def test_the_list_reads_no_row_and_opens_no_connection_afterwards(self) -> None:
         instance = Lists()
-        prefetched = instance.prefetch()
+        instance.prefetch()
         assert (instance.table.reads, instance.douyin.connections) == ([MERCHANT, TOKEN], 1)
         assert instance.douyin.fetches == [], "no certificates are requested before the user is known"
         instance.table.fails_reads = True
         for _ in range(2):
-            assert len(ids(instance.respond(prefetched=prefetched))) == 3
+            assert len(ids(instance.respond())) == 3
 
     def test_the_user_is_checked(self) -> None:
         instance = Lists()
+        instance.prefetch()
         with pytest.raises(errors.WrongAppError):
-            instance.respond(app_id="ttother", prefetched=instance.prefetch())
+            instance.respond(app_id="ttother")
         assert instance.douyin.fetches == []
 
     @pytest.mark.parametrize("item", [None, token_row("clt.row", 1)])
@@ -354,45 +328,28 @@ class TestPrefetch:
         instance = Lists()
         instance.table.items.pop(TOKEN)
         instance.table.items |= {} if item is None else {TOKEN: item}
-        prefetched = instance.prefetch()
+        instance.prefetch()
         instance.clock.now += 1
         assert (instance.douyin.mints, instance.table.writes) == ([], [])
-        instance.respond(prefetched=prefetched)
+        instance.respond()
         assert [(mint.app_id, mint.app_secret) for mint in instance.douyin.mints] == [(APP_ID, APP_SECRET)]
         assert instance.douyin.fetches == [(1, "clt.1")]
 
     def test_what_fails_is_left_to_the_list(self) -> None:
         instance = Lists()
         instance.table.fails_reads = True
-        prefetched = instance.prefetch()
+        instance.prefetch()
         instance.table.fails_reads = False
-        assert len(ids(instance.respond(prefetched=prefetched))) == 3
+        assert len(ids(instance.respond())) == 3
 
     @pytest.mark.parametrize("is_connected", [False, True])
     def test_a_connection_that_cannot_be_opened_is_left_to_the_first_page(self, is_connected: bool) -> None:
         instance = Lists()
         instance.douyin.connection_error = None if is_connected else errors.UpstreamUnavailableError("connection")
-        prefetched = instance.prefetch()
+        instance.prefetch()
         instance.table.reads.clear()
-        assert len(ids(instance.respond(prefetched=prefetched))) == 3
+        assert len(ids(instance.respond())) == 3
         assert instance.table.reads == [], "the rows are used"
-
-    def test_the_list_waits_for_a_prefetch_that_has_begun_until_its_deadline(self) -> None:
-        instance = Lists()
-        future = instance.queue()
-        future.set_running_or_notify_cancel()
-        instance.context = RequestContext(Deadline(0.2))
-        started = time.monotonic()
-        with pytest.raises(errors.DeadlineExceededError):
-            instance.respond(prefetched=instance.prefetch())
-        assert 0.1 < time.monotonic() - started < 5
-
-    def test_the_list_does_itself_what_has_not_begun(self) -> None:
-        instance = Lists()
-        future = instance.queue()
-        instance.context = RequestContext(Deadline(5.0))
-        assert len(ids(instance.respond(prefetched=instance.prefetch()))) == 3
-        assert future.cancelled()
 
 
 class TestWarmUp:

@@ -5,9 +5,8 @@
 
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -17,31 +16,13 @@ from chalicelib.certificates.paging import (
     MAX_PAGES,
     PAGES_PER_RESPONSE,
     PagedResult,
-    PageFetcher,
     list_pages,
     plan_pages,
 )
-from chalicelib.context import Deadline
 from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Selection
-from chalicelib.errors import (
-    DeadlineExceededError,
-    TokenRefusedError,
-    UpstreamRejectedError,
-    UpstreamUnavailableError,
-)
-from chalicelib.tokens.provider import TokenProvider
-from tests.unit.fakes import (
-    OPEN_ID,
-    Clock,
-    FakeDouyin,
-    FakeFetcher,
-    FakeTable,
-    InlineExecutor,
-    make_context,
-    make_page,
-    token_row,
-)
+from chalicelib.douyin.protocol import PAGE_SIZE
+from chalicelib.errors import UpstreamRejectedError, UpstreamUnavailableError
+from tests.unit.fakes import InlineExecutor, make_page
 
 PageMap = dict[int, tuple[int, int | None] | Page | Exception]
 
@@ -67,7 +48,7 @@ class Pages:
 
 
 def read(pages: Pages, start: Cursor | None = None) -> PagedResult:
-    return list_pages(start or Cursor(), FakeFetcher(pages), InlineExecutor())
+    return list_pages(start or Cursor(), pages, PAGE_SIZE, InlineExecutor())
 
 
 def place(result: PagedResult) -> Cursor | None:
@@ -160,11 +141,9 @@ def test_pages_of_one_response(start: Cursor, pages: PageMap, fetched: list[int]
     ],
 )
 def test_a_lost_page_ends_the_response_before_it(pages: PageMap, read_pages: int, next_cursor: Cursor | None) -> None:
-    fetcher = FakeFetcher(Pages(pages))
-    result = list_pages(Cursor(), fetcher, InlineExecutor())
+    result = read(Pages(pages))
     assert (len(result.pages), place(result)) == (read_pages, next_cursor)
     assert result.lost_page_error is (None if next_cursor is None else LOST)
-    assert not fetcher.context.deadline.is_cancelled, "every page has ended"
 
 
 @pytest.mark.parametrize(
@@ -178,14 +157,6 @@ def test_a_lost_page_ends_the_response_before_it(pages: PageMap, read_pages: int
 )
 def test_the_largest_total_counts(start: int | None, pages: PageMap, total: int | None) -> None:
     assert read(Pages(pages), Cursor(1 if start is None else 5, 0, 0, start)).position.total == total
-
-
-def test_a_page_that_waits_for_a_thread_is_lost_at_the_deadline() -> None:
-    busy = Mock()
-    busy.submit.side_effect = lambda *_: Future()
-    result = list_pages(Cursor(), FakeFetcher(Pages({1: (FULL, 60)}), Deadline(0.0)), busy)
-    assert place(result) == Cursor(2, FULL)
-    assert isinstance(result.lost_page_error, DeadlineExceededError)
 
 
 def test_a_lost_first_page_is_an_error() -> None:
@@ -208,51 +179,32 @@ def test_the_first_page_is_read_alone_and_the_others_in_parallel() -> None:
         return make_page([str(number)] * PAGE_SIZE, 500)
 
     with ThreadPoolExecutor(PAGES_PER_RESPONSE - 1) as executor:
-        result = list_pages(Cursor(), FakeFetcher(fetch), executor)
+        result = list_pages(Cursor(), fetch, PAGE_SIZE, executor)
     assert [page.orders[0].order_id for page in result.pages] == ["order-1", "order-2", "order-3", "order-4"]
 
 
 @pytest.mark.parametrize("error", [LOST, ZeroDivisionError("x")])
-def test_pages_after_a_failed_one_are_aborted_or_not_begun(error: Exception) -> None:
-    deadline = Deadline(60.0)
-    fetched: list[int] = []
+def test_the_response_waits_for_the_pages_after_a_lost_one(error: Exception) -> None:
+    """Lambda freezes the instance after the response: a call or a mint in progress would never end."""
+    is_lost = threading.Event()
+    ended: list[int] = []
 
     def fetch(number: int) -> Page:
-        fetched.append(number)
-        if number == 1:
-            return make_page([str(number)] * PAGE_SIZE, 500)
         if number == 2:
+            is_lost.set()
             raise error
-        while not deadline.is_cancelled:
-            time.sleep(0.01)
-        raise UpstreamUnavailableError("connection")
+        if number > 2:
+            assert is_lost.wait(60)
+            time.sleep(0.1)
+        ended.append(number)
+        return make_page([str(number)] * PAGE_SIZE, 500)
 
-    # One thread: it may have begun page 3 before the failure of page 2 is seen, but not page 4.
     with (
-        ThreadPoolExecutor(1) as executor,
+        ThreadPoolExecutor(PAGES_PER_RESPONSE) as executor,
         nullcontext() if error is LOST else pytest.raises(ZeroDivisionError),
     ):
-        result = list_pages(Cursor(), FakeFetcher(fetch, deadline), executor)
+        try:
+            result = list_pages(Cursor(), fetch, PAGE_SIZE, executor)
+        finally:
+            assert sorted(ended) == [1, 3, 4]
         assert (place(result), result.lost_page_error) == (Cursor(2, 50), LOST)
-    assert deadline.is_cancelled
-    assert 4 not in fetched
-
-
-def test_pages_share_a_token_whose_renewal_is_not_aborted_with_them() -> None:
-    """A minted token that nobody stores would be lost for all instances."""
-    query, context = CertificatesQuery(Selection("7", "6601"), OPEN_ID), make_context()
-    table, douyin = FakeTable(**{"TOKEN#tta": token_row("clt.revoked")}), FakeDouyin()
-
-    def answer(number: int, token: str) -> Page:
-        if token == "clt.revoked":
-            raise TokenRefusedError("2190008")
-        return Page([], number, None)
-
-    douyin.fetch = answer
-    tokens = TokenProvider(table, douyin, lambda *_: "s", clock=Clock())
-    fetcher = PageFetcher(query, tokens.get_request_token("tta", context), douyin, context.cancellable())
-    douyin.on_mint = fetcher.context.deadline.cancel
-    assert [fetcher.fetch_page(number).size for number in (1, 2)] == [1, 2]
-    assert douyin.fetches == [(1, "clt.revoked"), (1, "clt.1"), (2, "clt.1")]
-    assert douyin.queries == [query] * 3
-    assert table.items["TOKEN#tta"]["access_token"] == {"S": "clt.1"}

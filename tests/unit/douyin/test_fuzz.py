@@ -23,7 +23,7 @@ from chalicelib.douyin.pages import Page, parse_certificates
 from chalicelib.douyin.protocol import PAGE_SIZE, Response
 from chalicelib.errors import UpstreamError
 from tests.sample_reply import MISSING, build_certificate, build_reply, set_path
-from tests.unit.fakes import NOW, FakeFetcher
+from tests.unit.fakes import NOW
 
 # Hundreds of replies: other tests measure the coverage.
 pytestmark = pytest.mark.no_cover
@@ -229,7 +229,7 @@ def test_following_the_cursors_shows_every_certificate_once(
     with ThreadPoolExecutor(PAGES_PER_RESPONSE) as executor:
         while cursor is not None:
             try:
-                result = list_pages(cursor, FakeFetcher(fetch), executor)
+                result = list_pages(cursor, fetch, PAGE_SIZE, executor)
             except UpstreamError:
                 # The first page is lost: the customer repeats the request.
                 repeats += 1

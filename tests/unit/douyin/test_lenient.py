@@ -68,7 +68,7 @@ def test_a_wrong_value_of_a_shown_field_counts_as_missing_and_is_reported(path: 
         set_path(wrong, path, value)
         built = read(wrong)
         assert to_json(built) == expected, value
-        assert built.malformed == 1, value
+        assert built.malformed_count == 1, value
         assert built.malformed_fields == ["orders.certificates." + path.replace(".0", "")], value
 
 
@@ -79,7 +79,7 @@ def test_a_field_that_is_not_shown_cannot_affect_the_view() -> None:
             certificate = build_certificate()
             set_path(certificate, path, value)
             built = read(certificate)
-            assert (to_json(built), built.malformed) == (expected, 0), (path, value)
+            assert (to_json(built), built.malformed_count) == (expected, 0), (path, value)
             # Also when another field makes the page be read field by field.
             certificate["start_time"] = "soon"
             assert read(certificate).malformed_fields == ["orders.certificates.start_time"], (path, value)
@@ -91,7 +91,7 @@ def test_null_counts_as_missing_and_is_not_malformed() -> None:
         set_path(null, path, None)
         set_path(without, path, MISSING)
         built = read(null)
-        assert (to_json(built), built.malformed) == (to_json(read(without)), 0), path
+        assert (to_json(built), built.malformed_count) == (to_json(read(without)), 0), path
 
 
 @pytest.mark.parametrize("value", ["4499", "-1", 0, 2**63 - 1, -(2**63), 3.0])
@@ -115,7 +115,7 @@ def test_a_certificate_of_an_order_that_is_not_usable_is_counted_by_what_is_read
     fields: dict[str, Any], unusable: UnusableView | None, malformed: int, can_use: Any
 ) -> None:
     built = read(None, order={"order_id": "1", "can_use": can_use, "certificates": [build_certificate(**fields)]})
-    assert (built.views, built.unusable, built.malformed) == ([], unusable, malformed)
+    assert (built.views, built.unusable, built.malformed_count) == ([], unusable, malformed)
 
 
 BODY = json.dumps(build_reply(build_certificate(unknown=1)), ensure_ascii=False).encode()
@@ -140,7 +140,7 @@ def test_what_makes_a_text_no_json_or_no_utf8_hides_nothing(written: bytes, repl
     assert to_json(built) == to_json(
         read(build_certificate(sku_info={**build_certificate()["sku_info"], "title": title}))
     )
-    assert built.malformed == 0
+    assert built.malformed_count == 0
 
 
 def test_a_body_that_is_nested_too_deeply_is_no_json() -> None:

@@ -97,7 +97,7 @@ class TestCertificates:
         page = pages.parse_certificates(json_response(envelope(orders, 340)))
         assert [(held.order_id, held.can_use) for held in page.orders] == [("1", True), (number, True)]
         assert parsed_ids(page) == ["a", number, "x" * 64]
-        assert (page.size, page.total, page.hidden, page.hidden_fields, page.malformed) == (3, 340, 0, [], {})
+        assert (page.size, page.total, page.hidden, page.hidden_fields, page.malformed_fields) == (3, 340, 0, [], {})
 
     @pytest.mark.parametrize(
         ("body", "is_page"),
@@ -111,11 +111,19 @@ class TestCertificates:
             ({"data": {"orders": []}, "extra": {"sub_error_code": None}}, True),
             # `data` has no sub code.
             ({"data": {"orders": [], "sub_error_code": "many"}}, True),
-            # null is an empty list, whatever the total is. A missing list is one only without a total.
+            # null is an empty list, whatever the total is.
             *(({"data": {"orders": None, "total": total}}, True) for total in (None, 0, 7, "many")),
-            *(({"data": {"total": total}}, True) for total in (None, 0, "0", 0.0)),
-            *(({"data": {"total": total}}, False) for total in (1, "7", "many", -1, False)),
-            ({"data": {}}, True),
+            # A missing list is one if the total is 0,
+            *(({"data": {"total": total}}, True) for total in (0, "0", 0.0)),
+            *(({"data": {"total": total, "error_code": 0}}, False) for total in (1, "7", "many", -1, False)),
+            # or missing too, and a code says that the call has succeeded.
+            *(({"data": data}, False) for data in ({}, {"total": None}, {"total": None, "error_code": None})),
+            *(({"data": data}, True) for data in ({"error_code": 0}, {"total": None, "error_code": "0"})),
+            ({"data": {}, "extra": {"error_code": 0}}, True),
+            ({"data": {}, "extra": {"sub_error_code": 0}}, True),
+            ({"data": {}, "extra": {"logid": "1"}}, False),
+            ({"data": {}, "err_no": 0}, True),
+            ({"data": {}, "extra": []}, False),
             # No other value is a list, or an object.
             ({"data": {"total": 0, "orders": {}}}, False),
             ({"data": {"total": 0, "orders": ""}}, False),
@@ -126,7 +134,9 @@ class TestCertificates:
             ({"err_no": 0}, False),
         ],
     )
-    def test_null_is_an_empty_list_and_a_missing_one_too_without_a_total(self, body: Any, is_page: bool) -> None:
+    def test_null_is_an_empty_list_and_a_missing_one_too_where_nothing_contradicts(
+        self, body: Any, is_page: bool
+    ) -> None:
         if is_page:
             page = pages.parse_certificates(json_response(body))
             assert page == Page([], 0, page.total)

@@ -32,7 +32,9 @@ pytestmark = pytest.mark.no_cover
 
 ROW = "TOKEN#model"
 SECRET = make_credentials(FakeSecret({"model": "secret"}))
-REQUEST_SECONDS = 9.0
+REQUEST_SECONDS = (9.0, 6.0)
+"""A list, and the list of a login."""
+
 MAX_RESPONSE_SECONDS = 10.0
 MAX_RECOVERY_SECONDS = 15.0
 HOUR = 3600.0
@@ -177,6 +179,7 @@ class SimulatedInstance:
         self._plan = plan
         self._pause = pause
         self._calls = itertools.count()
+        self._seconds = itertools.cycle(REQUEST_SECONDS)
         self._stalled = 0.0
         self.store = self.start()
         world.simulation.start(self._run)
@@ -216,14 +219,14 @@ class SimulatedInstance:
         started, self._stalled = self.world.simulation.now, 0.0
         code = "ok"
         try:
-            self._use_token(RequestContext(Deadline(REQUEST_SECONDS, self.clock)))
+            self._use_token(RequestContext(Deadline(next(self._seconds), self.clock)))
         except errors.RedemptionError as error:
             code = type(error).__name__
         now = self.world.simulation.now
         self.world.responses.append(Response(now, self.name, code, now - started - self._stalled))
 
     def _use_token(self, context: RequestContext) -> None:
-        """Use a token as `PageFetcher` does: a refused one is replaced once."""
+        """Use a token as `RequestToken` does: a refused one is replaced once."""
         token = self.store.get("model", context)
         if not self.world.accepts(token):
             self.world.refused.append((self.name, self.world.simulation.now))
@@ -413,6 +416,19 @@ def test_after_faults_everyone_has_a_token(
 def test_one_instance_mints_for_all(offsets: list[float], seconds: float, expires: int) -> None:
     plans = [Plan(offset) for offset in offsets]
     assert len(simulate(plans, token_row(None, expires), [Mint(seconds)]).minted) == 2, "the first token and a new one"
+
+
+@pytest.mark.parametrize("seconds", [0.1, 2.0, 2.5, 2.9])
+def test_a_mint_beside_a_dead_holder_is_stored_however_long_it_takes(seconds: float) -> None:
+    simulation = Simulation()
+    world = World(simulation, [Mint(seconds)] * 30)
+    times = {"lease_until": int(NOW + LEASE_SECONDS) * 1000}
+    world.items[ROW] = {"pk": {"S": ROW}, **token_row(None, -100, **times), "lease_owner": {"S": "dead"}}
+    for number in range(1, 4):
+        NewInstances(world, str(number), [0.0], 0.3 + number / 10)
+    simulation.run(30.0)
+    assert (len(world.minted), world.stored) == (1, ["clt.1"])
+    assert {response.code for response in world.responses if response.at > LEASE_SECONDS + 6.0} == {"ok"}
 
 
 @examples(40)

@@ -93,12 +93,3 @@ def test_another_error_is_raised_unchanged() -> None:
     with pytest.raises(errors.UpstreamTimeoutError) as raised:
         request.token.use(fail)
     assert (raised.value, request.douyin.mints) == (error, [])
-
-
-def test_nothing_is_replaced_after_the_end() -> None:
-    """Lambda would freeze the instance in the middle of it."""
-    request = Request()
-    request.token.close()
-    with pytest.raises(errors.TokenUnavailableError):
-        request.token.use(request.call)
-    assert request.douyin.mints == []
