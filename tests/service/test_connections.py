@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+import trustme
 
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin import transport
@@ -29,8 +31,8 @@ def own_page(request: Received) -> bytes:
     return http_response(certificates_body(str((request.body or {}).get("open_id"))))
 
 
-def create_client(url: str) -> DouyinClient:
-    return DouyinClient(Transport(create_session("test", 4)), url, url, sleep=lambda _: None)
+def create_client(url: str, authorities: str | None = None) -> DouyinClient:
+    return DouyinClient(Transport(create_session("test", 4, authorities)), url, url, sleep=lambda _: None)
 
 
 def fetch(client: DouyinClient, open_id: str, deadline: Deadline | None = None) -> list[str]:
@@ -63,6 +65,12 @@ SCRIPTS: dict[str, Callable[[Received], list[Any]]] = {
     "101": lambda r: [interim("101 Switching Protocols"), own_page(r)],
     "204 with a late body": lambda _: [interim("204 No Content"), 0.05, http_response(FOREIGN_PAGE)],
     "a second response": lambda r: [own_page(r) + http_response(FOREIGN_PAGE)],
+    # The client reads exactly the body: the rest of the packet waits in the system, or in the TLS library.
+    "a second response behind a body": lambda r: [
+        own_page(r)[:-20],
+        0.05,
+        own_page(r)[-20:] + http_response(FOREIGN_PAGE),
+    ],
     "a second response in another packet": lambda r: [own_page(r), http_response(FOREIGN_PAGE)],
     "half a response": lambda r: [own_page(r)[:-5], CLOSE],
     "a reset": lambda r: [own_page(r)[:-5], RESET],
@@ -70,10 +78,28 @@ SCRIPTS: dict[str, Callable[[Received], list[Any]]] = {
 }
 
 
+@pytest.fixture(scope="module", params=["http", "https"])
+def tls(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ssl.SSLContext | None, str | None]:
+    """The server's TLS context, and the file of its certificate authority; None for plain HTTP.
+
+    Over TLS, bytes may wait in the TLS library, where urllib3 does not look for them.
+    """
+    if request.param == "http":
+        return None, None
+    authority, path = trustme.CA(), tmp_path_factory.mktemp("tls") / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context, str(path)
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_no_customer_gets_the_response_of_another(name: str) -> None:
-    with ScriptedServer(on_first(SCRIPTS[name])) as server:
-        client = create_client(server.url)
+def test_no_customer_gets_the_response_of_another(name: str, tls: tuple[ssl.SSLContext | None, str | None]) -> None:
+    context, authorities = tls
+    with ScriptedServer(on_first(SCRIPTS[name]), tls=context) as server:
+        client = create_client(server.url, authorities)
         # The connection exists and was used before.
         assert fetch(client, CUSTOMERS[1]) == [CUSTOMERS[1]]
         with contextlib.suppress(UpstreamError):
