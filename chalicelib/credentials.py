@@ -66,10 +66,10 @@ class CredentialsCache:
     def find(
         self, look_up: Callable[[Credentials], T | None], context: RequestContext, max_age: float = SECRET_MAX_AGE
     ) -> tuple[T | None, Credentials]:
-        """Return what `look_up` finds in the credentials (an app, or a key that verifies a signature), and these.
+        """Look something up: an app, or a key that verifies a signature. Return it, or None, and the credentials.
 
-        If it finds nothing, the secret is read again, unless a request has read it again for this reason less than
-        MIN_REFRESH_SECONDS ago. Raises what `get` and `look_up` raise.
+        If it is not found, an operator may have changed the secret: it is read again, for this reason at most once in
+        MIN_REFRESH_SECONDS. Raises what `get` and `look_up` raise.
         """
         credentials = self.get(context, max_age)
         found = look_up(credentials)

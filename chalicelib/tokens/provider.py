@@ -48,9 +48,9 @@ A mint that was rate limited is not repeated: the platform counts every mint of 
 """
 
 ONE_ATTEMPT = msgspec.structs.replace(MINT_RETRY_POLICY, max_attempts=1)
-"""The policy of a mint while the present token works: if a response was lost, a second mint would invalidate it.
+"""The policy of a mint while the present token works: if only the response was lost, a second mint would invalidate it.
 
-And of a mint after a failed one: each request of a busy fleet makes one call, until a mint succeeds.
+Also of a mint after a failed one: otherwise many requests would each make three calls.
 """
 
 
