@@ -13,8 +13,8 @@ from chalicelib.record import Call, RequestRecord
 REQUEST_SECONDS = 9.0
 """Time limit of one request. A response leaves within 10 s: the last second is for building and sending it."""
 
-RESERVE_SECONDS = 0.5
-"""Time reserved for sending the response before Lambda's timeout."""
+RESERVE_SECONDS = 1.0
+"""Time reserved before Lambda's timeout, for a call of AWS in progress and for sending the response."""
 
 _SECONDS_WITHOUT_LAMBDA = 60.0
 

@@ -25,8 +25,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     base_delay: float
     #: The time that must be left after the delay, or no retry starts.
     min_seconds: float
-    #: None: a RateLimitedError is not retried.
-    rate_limited_delay: float | None = None
+    rate_limited_delay: float = 0.0
     #: Returns a random number between two others.
     uniform: Callable[[float, float], float] = random.uniform
 
@@ -36,7 +35,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         `attempt` is the number of the attempt that failed, from 1; `remaining` is the time left before the deadline.
         """
         least = self.rate_limited_delay if isinstance(error, RateLimitedError) else 0.0
-        if not error.is_transient or least is None or attempt >= self.max_attempts:
+        if not error.is_transient or attempt >= self.max_attempts:
             return None
         delay = max(least, error.retry_after) + self.uniform(0, self.base_delay * 2 ** (attempt - 1))
         return delay if remaining >= delay + self.min_seconds else None
@@ -47,14 +46,11 @@ def call_with_retries(
     policy: RetryPolicy,
     deadline: Deadline,
     *,
-    before_retry: Callable[[], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
     """Call, and repeat after a transient error as `policy` allows.
 
     Raises the last error. If the deadline has cut the last attempt off, raises the error before it, which is the cause.
-
-    `before_retry` runs after the delay; what it raises ends the loop.
     """
     attempt = 1
     previous: RedemptionError | None = None
@@ -67,6 +63,4 @@ def call_with_retries(
                 raise ((previous or error) if isinstance(error, DeadlineExceededError) else error) from None
             previous = error
         sleep(delay)
-        if before_retry is not None:
-            before_retry()
         attempt += 1

@@ -20,7 +20,6 @@ import pytest
 
 import app as application
 from chalicelib.douyin import client
-from chalicelib.tokens import provider
 from infra.bundle import ROOT, BundleError, current_archive
 from sandbox import gateway, sample_data, server
 from sandbox.faults import Fault, FaultPlan
@@ -43,9 +42,6 @@ WANTED = {"account_id": ACCOUNT_ID, "poi_id": POI_ID}
 LIST_URL = gateway.certificates_url()
 FAST_RETRIES = msgspec.structs.replace(client.RETRY_POLICY, base_delay=0.0, rate_limited_delay=0.0)
 """The retry policy of the platform's calls without delays: patch `chalicelib.douyin.client.RETRY_POLICY` with it."""
-
-FAST_MINT_RETRIES = msgspec.structs.replace(provider.MINT_RETRY_POLICY, base_delay=0.0)
-"""The retry policy of mints without delays: patch `chalicelib.tokens.provider.MINT_RETRY_POLICY` with it."""
 
 JSON_HEADERS = {"Content-Type": "application/json"}
 IS_NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"

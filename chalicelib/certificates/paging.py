@@ -39,23 +39,22 @@ def list_pages(start: Cursor, fetch_page: Callable[[int], Page], page_size: int,
     read, the result has pages 1 and 2, and `position` is at page 3: the next response reads pages 3 and 4.
     """
     pages = [fetch_page(start.next_page)]
+    error: RedemptionError | None = None
     while True:
         position = advance(start, pages)
         pages_left, continues = plan_pages(position, pages[-1].size, page_size)
         count = min(pages_left, PAGES_PER_RESPONSE - len(pages))
-        if count <= 0:
-            return PagedResult(pages, position, continues)
+        if count <= 0 or error is not None:
+            # The list may have ended before a lost page: some pages are read only to find the end.
+            return PagedResult(pages, position, continues, error if continues else None)
         futures = [executor.submit(fetch_page, position.next_page + n) for n in range(count)]
         # Lambda freezes the instance after the response: no call may be left running.
         wait(futures)
-        for future in futures:
-            try:
-                pages.append(future.result())
-            except RedemptionError as error:
-                position = advance(start, pages)
-                # The list may have ended before the lost page: some pages are read only to find the end.
-                _, continues = plan_pages(position, pages[-1].size, page_size)
-                return PagedResult(pages, position, continues, error if continues else None)
+        try:
+            for future in futures:
+                pages.append(future.result())  # noqa: PERF401 - the pages before a lost one are kept
+        except RedemptionError as lost:
+            error = lost
 
 
 def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int, bool]:

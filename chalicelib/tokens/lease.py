@@ -45,7 +45,7 @@ class Lease:
         self.owner = uuid.uuid4().hex
 
     def hold(self) -> None:
-        """Hold the lease for LEASE_SECONDS from now, whether it was held before or not."""
+        """Take the lease, for LEASE_SECONDS from now."""
         until = self.clock() + LEASE_SECONDS
         self._update({"lease_owner": {"S": self.owner}, **_numbers(lease_until=until * 1000)})
 
@@ -57,7 +57,7 @@ class Lease:
         )
 
     def release(self, error: RedemptionError) -> None:
-        """End the lease after a failed mint and record the failure, so that others do not repeat it at once."""
+        """End the lease without a new token and record the failure, so that others do not repeat it at once."""
         is_long = isinstance(error, RateLimitedError) or (error.evidence.has_code and not error.is_transient)
         pause = PERMANENT_PAUSE_SECONDS if is_long else TRANSIENT_PAUSE_SECONDS
         now = self.clock()

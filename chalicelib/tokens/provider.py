@@ -17,7 +17,6 @@ from chalicelib import errors
 from chalicelib.aws import ConditionFailedError, Table
 from chalicelib.context import RequestContext
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.retry import RetryPolicy, call_with_retries
 from chalicelib.tokens.lease import Lease
 from chalicelib.tokens.rows import LEASE_SECONDS, NO_ROW, TOKEN_MAX_AGE, TokenRow, token_key
 
@@ -33,26 +32,13 @@ STORE_SECONDS = 1.0
 """The end of a lease, reserved for the write after the mint. Without it, the new token could be lost."""
 
 MIN_MINT_SECONDS = LEASE_SECONDS + 0.5
-"""The shortest time left in which a mint is prepared: the write of the lease, and the whole lease."""
+"""The shortest time left in which a lease is taken: for its write, and for the whole lease."""
 
 MIN_WAIT_SECONDS = 1.0
 """The shortest time left in which another read of the row is started."""
 
 POLL_SECONDS = (0.04, 0.16)
 """Random delay between two reads while another instance mints."""
-
-MINT_RETRY_POLICY = RetryPolicy(max_attempts=3, base_delay=0.2, min_seconds=MIN_MINT_SECONDS)
-"""The policy of a mint that a request waits for, because no token works.
-
-A mint that was rate limited is not repeated: the platform counts every mint of the app.
-"""
-
-ONE_ATTEMPT = msgspec.structs.replace(MINT_RETRY_POLICY, max_attempts=1)
-"""The policy of a mint while the present token works: if only the response was lost, a second mint would invalidate it.
-
-Also of a mint after a failed one: otherwise many requests would each make three calls.
-"""
-
 
 Action = Literal["use", "wait", "mint"]
 
@@ -133,11 +119,10 @@ class TokenProvider:
         try:
             row = self.read_row(token_id, context)
             while True:
-                now, seconds_left = self.clock(), context.deadline.remaining()
-                action = decide(row, replaced, now, seconds_left, is_refused=is_refused)
+                seconds_left = context.deadline.remaining()
+                action = decide(row, replaced, self.clock(), seconds_left, is_refused=is_refused)
                 if action == "use":
-                    self._cache(token_id, row)
-                    return row
+                    return self._cache(token_id, row)
                 if action == "wait":
                     self.sleep(self.uniform(*POLL_SECONDS))
                     # One failed read does not end the wait; the deadline does.
@@ -147,48 +132,43 @@ class TokenProvider:
                 app_secret = self.find_secret(token_id, context)
                 if not app_secret:
                     raise errors.TokenUnavailableError(f"another system has not renewed the token of {token_id}")
-                present_token_works = row.is_valid(now) and not is_refused
-                policy = ONE_ATTEMPT if row.failed_at or present_token_works else MINT_RETRY_POLICY
-                lease = Lease(self.table, token_id, row, self.clock, context)
+                if context.deadline.remaining() < MIN_MINT_SECONDS:
+                    raise errors.TokenUnavailableError("no new token in time")
                 started = self.clock()
                 try:
-                    lease.hold()
                     # The new token is used however short its lifetime is, so no loop is possible.
-                    return self._mint(lease, app_secret, policy)
+                    return self._mint(Lease(self.table, token_id, row, self.clock, context), app_secret)
                 except ConditionFailedError as conflict:
                     row = TokenRow.from_item(conflict.item, started)
         except errors.DeadlineExceededError:
             raise errors.TokenUnavailableError("no new token in time") from None
 
     def _cache(self, token_id: str, row: TokenRow) -> TokenRow:
-        """Cache a row, unless it has no token or the cached one is newer; return what is cached then."""
-        cached = self.cached.get(token_id, NO_ROW)
-        if row.access_token and row.read_at >= cached.read_at:
-            self.cached[token_id] = cached = row
-        return cached
+        """Cache a row that has a token; return it."""
+        if row.access_token:
+            self.cached[token_id] = row
+        return row
 
-    def _mint(self, lease: Lease, app_secret: str, policy: RetryPolicy) -> TokenRow:
-        """Mint under the lease, commit and cache; raises ConditionFailedError when the lease was lost.
+    def _mint(self, lease: Lease, app_secret: str) -> TokenRow:
+        """Mint under the lease, commit and cache; raises ConditionFailedError when the row has changed meanwhile.
 
-        A mint starts only if the lease ends before the deadline, and it ends STORE_SECONDS before the lease.
+        The mint ends STORE_SECONDS before the lease, and the lease before the deadline. It is not repeated: if only its
+        response was lost, a second one would invalidate the token that still works.
         """
         context = lease.context
-
-        def attempt() -> TokenRow:
+        lease.hold()
+        started = self.clock()
+        try:
             if context.deadline.remaining() < LEASE_SECONDS:
                 raise errors.DeadlineExceededError("budget")
-            started = self.clock()
             limit = lease.row.lease_until - STORE_SECONDS - started
             minted = self.douyin.mint_token(lease.token_id, app_secret, context.with_timeout(limit))
-            minted_at = int(started)
-            expires_at = minted_at + minted.expires_in
-            return TokenRow(minted.access_token, expires_at, minted_at=minted_at, read_at=started, is_stored=False)
-
-        try:
-            new = call_with_retries(attempt, policy, context.deadline, before_retry=lease.hold, sleep=self.sleep)
         except (errors.UpstreamError, errors.DeadlineExceededError) as error:
             lease.release(error)
             raise errors.TokenUnavailableError(f"minting failed: {error}", error.evidence) from None
+        minted_at = int(started)
+        expires_at = minted_at + minted.expires_in
+        new = TokenRow(minted.access_token, expires_at, minted_at=minted_at, read_at=started, is_stored=False)
         # If it cannot be stored, the token is valid although no other instance will read it: use it in this one.
         with suppress(errors.StorageUnavailableError, errors.DeadlineExceededError):
             lease.commit(new.access_token, new.minted_at, new.expires_at)
@@ -207,10 +187,9 @@ def decide(row: TokenRow, replaced: str, now: float, seconds_left: float, *, is_
         return "use"
     if row.is_paused(now):
         raise errors.TokenUnavailableError(f"minting failed moments ago: {row.failure}")
-    is_leased = row.is_leased(now)
-    if seconds_left < (MIN_WAIT_SECONDS if is_leased else MIN_MINT_SECONDS):
-        raise errors.TokenUnavailableError("no new token in time")
-    if is_leased:
+    if row.is_leased(now):
+        if seconds_left < MIN_WAIT_SECONDS:
+            raise errors.TokenUnavailableError("no new token in time")
         return "wait"
     if is_refused and is_valid and row.is_young(now):
         raise errors.TokenUnavailableError("the platform refuses a token that was minted moments ago")

@@ -19,7 +19,6 @@ from tests.unit.fakes import Clock
 
 POLICY = RetryPolicy(max_attempts=4, base_delay=0.1, min_seconds=0.3, rate_limited_delay=1.0)
 WITHOUT_JITTER = msgspec.structs.replace(POLICY, base_delay=0.0)
-WITHOUT_RATE_LIMITS = msgspec.structs.replace(POLICY, rate_limited_delay=None)
 
 BUSY = UpstreamUnavailableError("2100004")
 LIMITED = RateLimitedError("2119003")
@@ -52,7 +51,6 @@ ROWS = [
     Row("rejected", UpstreamRejectedError("2100005"), None, None),
     Row("rate limited: not in the same second", LIMITED, 1.0, 1.1),
     Row("rate limited, third retry", LIMITED, 1.0, 1.4, attempt=3),
-    Row("rate limits are not retried", LIMITED, None, None, policy=WITHOUT_RATE_LIMITS),
     Row("Retry-After is the least delay", limited(2.0), 2.0, 2.1),
     Row("a short Retry-After of a rate limit", limited(0.2), 1.0, 1.1),
     Row("just enough time after Retry-After", busy(2.0), 2.0, 2.1, remaining=2.4),
@@ -110,14 +108,3 @@ def test_an_attempt_that_the_deadline_has_cut_off_does_not_hide_the_cause(
 ) -> None:
     with pytest.raises(RedemptionError, match=expected):
         call_with_retries(Mock(side_effect=errors), POLICY, Deadline(5.0, Clock()), sleep=Mock())
-
-
-def test_before_retry_runs_after_the_delay_and_what_it_raises_ends_the_loop() -> None:
-    events = Mock()
-    events.call.side_effect = [busy(0.2), busy(0.2), "done"]
-    events.before_retry.side_effect = [None, UpstreamUnavailableError("renewal")]
-    with pytest.raises(UpstreamUnavailableError, match="renewal"):
-        call_with_retries(
-            events.call, POLICY, Deadline(9.0, Clock()), before_retry=events.before_retry, sleep=events.sleep
-        )
-    assert [name for name, _, _ in events.mock_calls] == ["call", "sleep", "before_retry"] * 2

@@ -8,12 +8,11 @@ import heapq
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
-import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -21,7 +20,6 @@ from chalicelib import errors
 from chalicelib.aws import Item
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.protocol import MintedToken
-from chalicelib.tokens import provider
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import renew_tokens
 from chalicelib.tokens.rows import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS, TRANSIENT_PAUSE_SECONDS, YOUNG_SECONDS
@@ -386,15 +384,6 @@ def examples(count: int) -> settings:
     """Return settings for this number of examples; in a nightly run, for many more."""
     count *= 25 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 1
     return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def retries_without_delay() -> Iterator[None]:
-    """The most calls that are possible, and the same ones in each run."""
-    with pytest.MonkeyPatch.context() as patch:
-        policy = msgspec.structs.replace(provider.MINT_RETRY_POLICY, uniform=lambda low, _: low)
-        patch.setattr(provider, "MINT_RETRY_POLICY", policy)
-        yield
 
 
 @examples(40)
