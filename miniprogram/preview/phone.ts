@@ -4,8 +4,8 @@
  * browser's way back is the phone's.
  *
  * URL query: the page's own parameters (account_id, poi_id), and `customer`, `text` (the phone's font size in per cent),
- * `place` ("latitude,longitude"), `hook` (config.ts has an `onSelect`: a name of `HOOKS`), `help` and `counter` (the merchant's
- * `help` and `counterText` in config.ts) and `host` (`bare`: `tt` has login, request, storage and navigation only).
+ * `place` ("latitude,longitude"), `hook` (config.ts has an `onSelect`: a name of `HOOKS`), `help` (the merchant's `help` in
+ * config.ts) and `host` (`bare`: `tt` has login, request, storage and navigation only).
  */
 
 import { createApp, reactive } from "vue";
@@ -50,14 +50,13 @@ const REACH_BOTTOM_PX = 50;
 const TOAST_MS = 1500;
 
 /** The hooks of config.ts that `hook` in the query can choose: what they resolve to. */
-const HOOKS: Record<string, () => unknown> = {
+const HOOKS: Record<string, () => Promise<unknown>> = {
   "1": async () => true,
   nothing: async () => {},
   declines: async () => false,
   fails: () => Promise.reject(new Error("the hook has failed")),
   runs: () => new Promise(() => {}),
   response: async () => ({ statusCode: 404, data: "not found" }),
-  page: () => "no promise",
 };
 
 let toastTimer: ReturnType<typeof setTimeout> | undefined;
@@ -145,14 +144,11 @@ async function start(): Promise<void> {
   if (query.has("help")) {
     config.help = query.get("help") as string;
   }
-  if (query.has("counter")) {
-    config.counterText = query.get("counter") as string;
-  }
   const ended = HOOKS[query.get("hook") ?? ""];
   if (ended) {
     config.onSelect = ({ certificate_id }) => {
       parent.dispatchEvent(new CustomEvent("phone-select", { detail: certificate_id }));
-      return ended();
+      return ended() as Promise<boolean>;
     };
   }
   require("app.js");

@@ -2,9 +2,8 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
-import type { Config } from "../src/coupons/settings";
 import { FakeTt, flush, STORE } from "./fake-tt";
-import { openPage, type Page, start } from "./pages";
+import { openPage, type Page, type Settings, start } from "./pages";
 
 let logged: ReturnType<typeof mock.method<Console, "error">>;
 
@@ -18,7 +17,7 @@ afterEach(() => {
 });
 
 /** A phone with the list on its screen. */
-async function open(settings: Partial<Config>) {
+async function open(settings: Settings) {
   const urls: string[] = [];
   const tt = Object.assign(new FakeTt(), { navigateTo: ({ url }: { url: string }) => urls.push(url) });
   const visit = start(tt, { help: "请到前台", ...settings });

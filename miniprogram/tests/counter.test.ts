@@ -3,9 +3,8 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
 import type { Certificate } from "../src/coupons/client/client";
-import type { Config } from "../src/coupons/settings";
 import { FakeTt, flush, reply, STORE, tokenOf } from "./fake-tt";
-import { openPage, type Page, start, type Visit } from "./pages";
+import { openPage, type Page, type Settings, start, type Visit } from "./pages";
 import { rendered } from "./rendered";
 
 /** 2026-12-03 16:07 in China. */
@@ -54,7 +53,7 @@ class Counter {
 
   constructor(public coupons: Certificate[] = [COUPON]) {}
 
-  async open(onSelect?: Config["onSelect"], settings: Partial<Config> = {}): Promise<this> {
+  async open(onSelect?: Settings["onSelect"], settings: Settings = {}): Promise<this> {
     const host = {
       navigateTo: () => {},
       navigateBack: (options: object) => this.backs.push(options),

@@ -33,8 +33,14 @@ export interface Page {
   onPullDownRefresh(): void;
 }
 
+/** What a developer may write, also in JavaScript. */
+export interface Settings extends Partial<Omit<Config, "onSelect" | "beforeLogin">> {
+  onSelect?: (...values: Parameters<NonNullable<Config["onSelect"]>>) => unknown;
+  beforeLogin?: () => unknown;
+}
+
 /** Start the mini-program on a phone, without a page. */
-export function start(tt: FakeTt, settings: Partial<Config> = {}) {
+export function start(tt: FakeTt, settings: Settings = {}) {
   Object.assign(globalThis, { tt });
   unloadBuilt();
   Object.assign(loadBuilt<{ config: Config }>("coupons/config").config, settings);

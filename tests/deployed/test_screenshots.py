@@ -303,7 +303,6 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "counter-last-day": last_day,
     "counter-gone": gone,
     "counter-remembered": remembered_counter,
-    "counter-text": counter("双人套餐", counter="请到收银台报手机号"),
     "scan": counter("午市拿铁十次卡"),
     "scan-expired": judged("", "今天 16:06 已到期", expire_time=NOW - 60),
     "scan-locked": judged("", "可能在退款或转赠中", **LOCK),

@@ -1,4 +1,4 @@
-/** What `config.ts` can set. It may be that of an older version of this folder. */
+/** What `config.ts` can set. */
 
 import type { Certificate } from "./client/client";
 
@@ -14,8 +14,6 @@ export interface Config {
    * orders, and can be shown there.
    */
   help?: string;
-  /** What the staff does instead of scanning the customer's Douyin order, as 券详情 says it. */
-  counterText?: string;
   /** A page of your program that shows its licences; the list links it as 资质公示. With a slash in front. */
   qualificationPage?: string;
   /**
@@ -23,7 +21,7 @@ export interface Config {
    * returned `true`, or a promise of it; that holds until the program is started again. After any other value, and after an
    * error, the page offers 重试, which calls it again.
    */
-  beforeLogin?: () => unknown;
+  beforeLogin?: () => boolean | Promise<boolean>;
   /** With `false`, the pages show no prices: 实付, 门市价. */
   showPrices?: boolean;
   /** What the dialog asks before `onSelect` is called. An empty text: no dialog, because the hook asks itself. */
@@ -34,7 +32,7 @@ export interface Config {
    *
    * Resolve to `true` if it was submitted; to `false` if nothing was, for example because the customer gave up. After any
    * other value, such as nothing or a response, and after an error, the page says that the result is unknown: tt.request calls
-   * `success` for every status. Return no promise only if you open another page of your own.
+   * `success` for every status.
    */
-  onSelect?: (certificate: Certificate, store: { account_id: string; poi_id: string }) => unknown;
+  onSelect?: (certificate: Certificate, store: { account_id: string; poi_id: string }) => Promise<boolean>;
 }

@@ -1,7 +1,7 @@
 /** 券详情: one certificate, as customer and staff look at it, and where it is submitted. */
 
 import { attempt } from "../../client/tt";
-import { settings } from "../../configured";
+import { config } from "../../config";
 import { secondsText } from "../certificates/dates";
 import * as device from "../certificates/device";
 import { canLoadMore, certificateOf } from "../certificates/state";
@@ -20,7 +20,7 @@ const GUARD_SECONDS = 0.8;
 
 Page({
   data: {
-    ...counterView(visit, settings, "", 0).view,
+    ...counterView(visit, config, "", 0).view,
     // Until the first `render`.
     loading: true,
     clock: "",
@@ -94,7 +94,7 @@ Page({
       visit.loadMore();
       return 0;
     }
-    const { view, until } = counterView(visit, settings, this.id, device.epochSeconds());
+    const { view, until } = counterView(visit, config, this.id, device.epochSeconds());
     const before = this.data.verdict?.sign;
     const after = view.verdict?.sign;
     this.setChanged(view);

@@ -1,6 +1,6 @@
 /** The page with the customer's certificates in one store. */
 
-import { settings } from "../../configured";
+import { config } from "../../config";
 import * as device from "./device";
 import { canLoadMore, INITIAL_STATE } from "./state";
 import { cardsView, listView } from "./view";
@@ -12,8 +12,8 @@ interface TapEvent {
 
 Page({
   data: {
-    ...listView(visit.list, visit.stores, settings, 0),
-    ...cardsView({ ...visit, list: INITIAL_STATE }, settings, "", 0).cards,
+    ...listView(visit.list, visit.stores, config, 0),
+    ...cardsView({ ...visit, list: INITIAL_STATE }, config, "", 0).cards,
     isUnchosen: false,
     textSize: device.initialTextSize(),
   },
@@ -64,13 +64,13 @@ Page({
       return 0;
     }
     const now = device.epochSeconds();
-    const { cards, until } = cardsView(visit, settings, this.openedId, now);
+    const { cards, until } = cardsView(visit, config, this.openedId, now);
     const text = JSON.stringify(cards);
     if (text !== this.shownCards) {
       this.shownCards = text;
       this.setData(cards);
     }
-    this.setData({ ...listView(list, stores, settings, now), isUnchosen: !stores.poiId });
+    this.setData({ ...listView(list, stores, config, now), isUnchosen: !stores.poiId });
     return until;
   },
 
@@ -99,7 +99,7 @@ Page({
   },
 
   openQualification() {
-    visit.cover(this, settings.qualificationPage || "");
+    visit.cover(this, config.qualificationPage || "");
   },
 
   openCertificate(event: TapEvent) {

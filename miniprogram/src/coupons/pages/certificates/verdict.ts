@@ -27,8 +27,6 @@ export interface Shop {
   submissions: Submissions;
   /** 券详情 can submit certificates. */
   redeems: boolean;
-  /** What the staff does instead of a scan; empty for a scan. */
-  counterText: string;
   /** The present store, as one text. */
   store: string;
 }
@@ -93,7 +91,7 @@ function rowOf(certificate: Certificate, shop: Shop, now: number): Row {
 }
 
 /** Return the verdict on a certificate from the list alone, without its submission. */
-function listedRow(certificate: Certificate, { list, redeems, counterText }: Shop, now: number): Row {
+function listedRow(certificate: Certificate, { list, redeems }: Shop, now: number): Row {
   const { certificate_id, lock, start_time = 0, expire_time = Infinity, off_peak, times } = certificate;
   const isIdle = list.activity === "idle";
   const isYoung = isFresh(list, now, MAX_AGE_SECONDS);
@@ -101,9 +99,8 @@ function listedRow(certificate: Certificate, { list, redeems, counterText }: Sho
   const scan = (act: string, why: string, rest: string): Row => ({
     ...NONE,
     sign: "扫",
-    act: counterText || act,
-    // Where the staff does something else, nothing orders a scan.
-    reason: counterText && why ? why : why + rest,
+    act,
+    reason: why + rest,
     why,
   });
   const doubted = (why: string, next: string, group: string): Row => ({
@@ -147,7 +144,7 @@ function listedRow(certificate: Certificate, { list, redeems, counterText }: Sho
 
 /** Return what is known after a submission. `canSubmit`: as far as the list says. */
 function submittedRow(submission: Submission, canSubmit: boolean, shop: Shop, now: number): Row {
-  const { list, redeems, counterText, store } = shop;
+  const { list, redeems, store } = shop;
   const { id, at, storeName, state, seen, lastRead } = submission;
   const time = clockText(at, now);
   const place = storeName && `在「${storeName}」`;
@@ -158,7 +155,7 @@ function submittedRow(submission: Submission, canSubmit: boolean, shop: Shop, no
     ...NONE,
     sign: "查",
     act: isHere ? "先查核销记录，查到才算核销" : "请那家店查核销记录",
-    reason: known + (redeems ? next : `。查不到${counterText ? `：${counterText}` : "，才扫码"}`),
+    reason: known + (redeems ? next : "。查不到，才扫码"),
     why,
     group: "待查核销记录",
     use,

@@ -108,12 +108,12 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
       isPlain: !why && sign !== "等",
       detail: certificate ? detailOf(shownOf(config)(certificate), orderText(list, certificate), now) : null,
       /** Submits the certificate; empty without a button. During an update, its list may not have it yet. */
-      button: use === "instead" && shop.counterText ? "改点「立即核销」" : LABELS[use],
+      button: LABELS[use],
       canSubmit: use !== "no" && use !== "busy" && !!certificateOf(list, id),
       isProminent: use === "yes",
       /** 查看其他券 */
       canLeave: sign === "查" && shop.redeems,
-      steps: sign === "扫" && !shop.counterText ? stepsOf(title) : null,
+      steps: sign === "扫" ? stepsOf(title) : null,
       dialog: dialogOf(title, header.store, config.question, why, use),
       notice: list.notice,
       // Nobody is sent away while the hook runs. A certificate that is not listed may be used.
@@ -133,8 +133,7 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
 }
 
 function shopOf({ list, stores, submissions }: Visited, config: Config): Shop {
-  const { onSelect, counterText = "" } = config;
-  return { list, submissions, redeems: !!onSelect && list.redeeming, counterText, store: storeKeyOf(stores) };
+  return { list, submissions, redeems: !!config.onSelect && list.redeeming, store: storeKeyOf(stores) };
 }
 
 /** Return the data of the store selection. `search`: what the customer has typed. */

@@ -6,7 +6,7 @@
  */
 
 import { createClient, type Outcome, type Pager, type Progress, type StoresOutcome } from "../../client/client";
-import { settings } from "../../configured";
+import { config } from "../../config";
 import * as device from "./device";
 import { LATE_SECONDS, NO_CONSENT, waitLeft } from "./messages";
 import { certificateOf, INITIAL_STATE, type ListEvent, nextState } from "./state";
@@ -39,9 +39,9 @@ interface ShownPage {
   setData(data: { textSize: number }): void;
 }
 
-export const LIST_PAGE = `${settings.basePath}/pages/certificates/certificates`;
-export const COUNTER_PAGE = `${settings.basePath}/pages/certificate/certificate`;
-export const STORES_PAGE = `${settings.basePath}/pages/stores/stores`;
+export const LIST_PAGE = `${config.basePath}/pages/certificates/certificates`;
+export const COUNTER_PAGE = `${config.basePath}/pages/certificate/certificate`;
+export const STORES_PAGE = `${config.basePath}/pages/stores/stores`;
 
 /** A timer with more than 24.8 days fires at once. */
 const MAX_SLEEP_SECONDS = 3600;
@@ -53,9 +53,9 @@ const CONSENT_RULE = "beforeLogin must return true (consent) or false, or a prom
 /** 券详情 reads the list again by itself for ten minutes, at most. */
 const MAX_READS = 10;
 
-const appId = device.appId() || settings.appId || "";
-const client = createClient({ tt: device.host, baseUrl: settings.api, appId });
-if (!settings.account_id) {
+const appId = device.appId() || config.appId || "";
+const client = createClient({ tt: device.host, baseUrl: config.api, appId });
+if (!config.account_id) {
   device.warn("account_id of config.ts is empty");
 }
 
@@ -83,7 +83,7 @@ export const visit = {
   /** Begin a visit. */
   enter(query: { account_id?: string; poi_id?: string }) {
     // Douyin does not document the parameters that 去使用 appends: both ids may be missing.
-    const accountId = query.account_id || settings.account_id;
+    const accountId = query.account_id || config.account_id;
     const lastPoiId = device.readLastStore(accountId);
     this.updateStores({ kind: "entered", accountId, poiId: query.poi_id || "", lastPoiId, now: device.epochSeconds() });
   },
@@ -209,7 +209,7 @@ export const visit = {
 
   /** Leave a merchant of the launch query for the one in `config.ts`. */
   openOwnMerchant() {
-    const accountId = settings.account_id;
+    const accountId = config.account_id;
     this.updateStores({ kind: "merchant_changed", accountId, lastPoiId: device.readLastStore(accountId) });
   },
 
@@ -263,7 +263,7 @@ export const visit = {
   },
 
   load(event: ListEvent) {
-    if (settings.beforeLogin && this.consent !== "given") {
+    if (config.beforeLogin && this.consent !== "given") {
       this.update(event);
       this.askConsent(event.kind === "continued");
       return;
@@ -290,7 +290,7 @@ export const visit = {
       return;
     }
     this.consent = "asked";
-    new Promise((resolve) => resolve(settings.beforeLogin?.()))
+    new Promise((resolve) => resolve(config.beforeLogin?.()))
       .catch((error) => {
         device.logError("beforeLogin", error);
         return false;
@@ -374,7 +374,7 @@ export const visit = {
 
   /** Call the program's hook for a certificate. */
   select(id: string) {
-    const { onSelect } = settings;
+    const { onSelect } = config;
     const certificate = certificateOf(this.list, id);
     if (!certificate || !onSelect || this.submissions.some(isRunning)) {
       return;

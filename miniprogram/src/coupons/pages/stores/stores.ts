@@ -1,6 +1,6 @@
 /** 选择门店: the stores of the merchant. */
 
-import { settings } from "../../configured";
+import { config } from "../../config";
 import * as device from "../certificates/device";
 import { storesView } from "../certificates/view";
 import { LIST_PAGE, visit } from "../certificates/visit";
@@ -11,7 +11,7 @@ interface TapEvent {
 
 Page({
   data: {
-    ...storesView(visit.stores, settings, "", 0),
+    ...storesView(visit.stores, config, "", 0),
     // Until the first `render`.
     loading: true,
     search: "",
@@ -46,7 +46,7 @@ Page({
       this.leave();
       return 0;
     }
-    const view = storesView(visit.stores, settings, this.data.search, device.epochSeconds());
+    const view = storesView(visit.stores, config, this.data.search, device.epochSeconds());
     this.setData({ ...view, canLocate: view.canLocate && device.hasPosition });
     if (this.data.canLocate && !this.hasAskedDistance) {
       this.hasAskedDistance = true;
