@@ -294,6 +294,7 @@ describe("a submission", () => {
       [async () => fail(), /^coupons: onSelect: Error: not redeemed$/],
       [() => Promise.resolve({ statusCode: 404 }), /^coupons: onSelect must resolve to true/],
       [async () => {}, /^coupons: onSelect must resolve to true/],
+      [() => "sent", /^coupons: onSelect must resolve to true/],
     ];
     for (const [hook, message] of hooks) {
       const counter = await new Counter().open(hook);
@@ -392,63 +393,6 @@ describe("a submission", () => {
     await counter.use();
     assert.equal(counter.band, SUBMITTED + PENDING);
   });
-});
-
-describe("a hook without a promise", () => {
-  const MESSAGE = /onSelect has returned no promise/;
-  const messages = (counter: Counter) =>
-    counter.logged.mock.calls.filter(({ arguments: [, text] }) => MESSAGE.test(text));
-
-  test("is waited for; while the page is shown, for ten seconds; the console names the mistake after three", async () => {
-    const counter = await new Counter([COUPON, { ...COUPON, certificate_id: "9" }]).open(() => "sent");
-    await counter.use();
-    await counter.wait(2);
-    assert.deepEqual([counter.band, counter.button, messages(counter).length], [RUNNING, "", 0]);
-    await counter.wait(1);
-    assert.equal(messages(counter).length, 1);
-    await counter.wait(6);
-    assert.equal(counter.band, RUNNING);
-    await counter.wait(1);
-    assert.deepEqual([counter.band, counter.button], [UNKNOWN + PENDING, "查看其他券"]);
-    await counter.comeBack();
-    await counter.wait(30);
-    assert.deepEqual([counter.band.slice(0, UNKNOWN.length), counter.button], [UNKNOWN, `查看其他券 ${AGAIN}`]);
-    assert.equal(counter.logged.mock.callCount(), 1);
-    mock.restoreAll();
-  });
-
-  const FEWER = "查 16:07 那一笔：在「人民广场店」已用 1 次，剩 6 次";
-  const lists: [name: string, hidden: number, certificates: Certificate[], band: string, button: string][] = [
-    ["as many uses", 100, [{ ...COUPON, times: { usable: 7 } }], WATCH, "立即核销"],
-    ["fewer uses", 2, [{ ...COUPON, times: { usable: 6 } }], FEWER, "查看其他券 再用一次"],
-    ["no such coupon", 2, [], `${TAPPED}${GONE}`, "查看其他券"],
-  ];
-  for (const [name, hidden, certificates, band, button] of lists) {
-    test(`that opens a page is shown until the last of the lists after it; then they have ${name}`, async () => {
-      const hook = () => counter.page.onHide();
-      const counter: Counter = new Counter([{ ...COUPON, times: { usable: 7 } }]);
-      await counter.open(hook);
-      await counter.use();
-      await counter.wait(hidden);
-      counter.page.onUnload();
-      counter.list.onShow();
-      await counter.openCoupon();
-      await counter.wait(7);
-      counter.page.onHide();
-      await counter.wait(40);
-      await counter.openCoupon();
-      for (const seconds of [2.2, 7]) {
-        await counter.wait(seconds);
-        const shown = counter.band.replace(/（16:..）/, "（16:07）");
-        assert.deepEqual([shown, counter.button], [`${TAPPED}${LISTED}。不要再点、再扫`, "查看其他券"]);
-      }
-      counter.coupons = certificates;
-      await counter.wait(20);
-      assert.deepEqual([counter.band.replace(/（16:..）/, "（16:07）"), counter.button], [band, button]);
-      assert.equal(messages(counter).length, 0);
-      mock.restoreAll();
-    });
-  }
 });
 
 describe("the dialog before a submission", () => {

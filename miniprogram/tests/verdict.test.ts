@@ -15,7 +15,7 @@ import { rendered } from "./rendered";
 
 const { INITIAL_STATE, nextState } = loadBuilt<typeof States>("coupons/pages/certificates/state");
 const { expiryOf } = loadBuilt<typeof Expiries>("coupons/pages/certificates/expiry");
-const { isDropped, newSubmission, readTaps, restored, stateOf, withList } = loadBuilt<typeof Submissions>(
+const { endOf, newSubmission, readTaps, restored, withList } = loadBuilt<typeof Submissions>(
   "coupons/pages/certificates/submission",
 );
 const { verdictOf } = loadBuilt<typeof Verdicts>("coupons/pages/certificates/verdict");
@@ -108,13 +108,11 @@ const rows: [string, Situation, act: string, reason: string, use: Use, scan?: [a
   ["the clock was set back", { list: { updatedAt: NOW + 1 } }, DIRECT, "本页未更新（16:07 的数据）", "no"],
   ["an update ended before it", { list: { ...NOT_LISTED, problem: PROBLEM } }, DIRECT, "本页未更新（16:07 的数据），不影响扫码", "instead"],
   ["the hook runs", { submission: RUNNING }, WAIT, "正在提交，还没核销成功", "busy", [WAIT, "正在提交，还没核销成功"]],
-  ["it returned no promise", { submission: { state: "returned" } }, WAIT, "正在提交，还没核销成功", "no", [WAIT, ""]],
   ["another one runs", { other: RUNNING }, "等 另一张券正在提交", "最多一分钟", "no", [SCAN, ""]],
   ["another one runs, expired", { other: RUNNING, fields: { expire_time: NOW } }, "等 另一张券正在提交", "最多一分钟", "no", [FIRST, ""]],
   ["another one runs, 300 s old", { other: RUNNING, list: { updatedAt: NOW - 300 } }, DIRECT, "本页未更新", "no"],
   ["submitted", { submission: SUBMITTED }, CHECK, `${TAPPED}，已提交，还没有结果。不要再点、再扫`, "no", [CHECK, `${TAPPED}，已提交，还没有结果。查不到，才扫码`]],
   ["unknown", { submission: {} }, CHECK, `${TAPPED}，未能确认是否核销，还没有结果`, "no", [CHECK, ""]],
-  ["left", { submission: { state: "left" } }, CHECK, `${TAPPED}，还没有结果。不要再点、再扫`, "no", [CHECK, ""]],
   ["gone", { submission: { ...SUBMITTED, ...seen() } }, CHECK, `${TAPPED}，已提交，已不在可用券中（16:08）。查不到，叫店长`, "no", [CHECK, `${TAPPED}，已提交，已不在可用券中（16:08）。查不到，才扫码`]],
   ["listed", { submission: LISTED }, CHECK, `${TAPPED}，已提交，抖音仍显示可用（16:08）。不要再点、再扫`, "no", [CHECK, ""]],
   ["listed at last", { submission: { ...LISTED, lastRead: 5 } }, CHECK, `${TAPPED}，已提交，抖音仍显示可用（16:08）。查不到，叫店长`, "again", [CHECK, `${TAPPED}，已提交，抖音仍显示可用（16:08）。查不到，才扫码`]],
@@ -341,21 +339,16 @@ describe("the next change", () => {
 });
 
 describe("a submission", () => {
-  const ends: [result: unknown, isPromise: boolean, end: Submissions.End][] = [
-    [true, true, "submitted"],
-    [undefined, true, "unknown"],
-    [false, true, "cancelled"],
-    [{ statusCode: 404 }, true, "unknown"],
-    ["true", true, "unknown"],
-    [1, true, "unknown"],
-    [false, false, "cancelled"],
-    [true, false, "returned"],
-    [undefined, false, "returned"],
+  const ends: [result: unknown, end: Submissions.End][] = [
+    [true, "submitted"],
+    [false, "cancelled"],
+    [undefined, "unknown"],
+    [{ statusCode: 404 }, "unknown"],
+    ["true", "unknown"],
+    [1, "unknown"],
   ];
-  for (const [result, isPromise, end] of ends) {
-    test(`whose hook ${isPromise ? "resolves to" : "returns"} ${JSON.stringify(result)} is ${end}`, () => {
-      assert.equal(stateOf(result, isPromise), end);
-    });
+  for (const [result, end] of ends) {
+    test(`whose hook resolves to ${JSON.stringify(result)} is ${end}`, () => assert.equal(endOf(result), end));
   }
 
   const call = { ...newSubmission(1, COUPON, TAP), ...SUBMITTED, endedIn: 2 };
@@ -376,18 +369,6 @@ describe("a submission", () => {
       assert.equal(after.seen && !!after.seen.certificate, isListed);
     });
   }
-
-  test("of a hook that has opened a page is dropped if the last list has the coupon with as many uses", () => {
-    const card = (usable: number) => ({ ...COUPON, times: { usable } });
-    const left = { ...call, uses: 7, state: "left" as const };
-    const after = (certificates: Certificate[], fields: Partial<Submissions.Submission> = {}) =>
-      isDropped(withList({ ...left, lastRead: 3, ...fields }, { ...read, certificates }));
-    assert.deepEqual(
-      [after([card(7)]), after([COUPON]), after([card(6)]), after([]), after([card(7)], { lastRead: 4 })],
-      [true, true, false, false, false],
-    );
-    assert.equal(after([card(7)], { state: "unknown" }), false);
-  });
 
   test("is read from the storage for two hours, whatever else is there", () => {
     const old = { ...TAP, id: "8", at: NOW - 2 * HOUR };

@@ -22,11 +22,8 @@ export interface Submission extends Tap {
   call: number;
   /** As it was submitted; undefined after a restart or a change of the user: then it is shown only from the present list. */
   certificate: Certificate | undefined;
-  /**
-   * `returned`: without a promise, and the page is still shown. `left`: without a promise, and then the page was hidden: what
-   * the hook has opened may have submitted it. `unknown`: failed, too long, or a result other than yes and no.
-   */
-  state: "running" | "returned" | "left" | "submitted" | "unknown";
+  /** `unknown`: failed, too long, or a result other than yes and no. */
+  state: "running" | "submitted" | "unknown";
   /** Number of its last end; 0 while it runs. */
   end: number;
   /** Number of the last list that began before the hook ended: only later ones count. Infinite until then. */
@@ -49,16 +46,15 @@ export interface Seen {
 /** The last call of the hook for each certificate. */
 export type Submissions = readonly Submission[];
 
-/** After this time, a hook that still runs may have broken off; one without a promise, while the page is shown. */
+/** After this time, a hook that still runs may have broken off. */
 export const MAX_RUN_SECONDS = 60;
-export const MAX_RETURNED_SECONDS = 10;
 /** When the list is read again after a call of the hook. */
 export const READ_AFTER_SECONDS = [3, 10, 30];
 /** A submission is shown until this time after the tap, whatever the list has. */
 export const SHOW_SECONDS = 7200;
 
 /** How a call ends; `cancelled`: nothing was submitted. */
-export type End = Exclude<Submission["state"], "running" | "left"> | "cancelled";
+export type End = Exclude<Submission["state"], "running"> | "cancelled";
 
 const UNREAD = { end: 0, endedIn: Infinity, lastRead: Infinity, seen: undefined };
 
@@ -77,15 +73,9 @@ export function readTaps(stored: unknown, now: number): Tap[] {
   return (stored as Tap[]).filter(({ id, at }) => typeof id === "string" && now < at + SHOW_SECONDS);
 }
 
-/** Return how a call ends by what its hook has returned, or by what its promise resolves to. */
-export function stateOf(result: unknown, isPromise: boolean): End {
-  if (result === false) {
-    return "cancelled";
-  }
-  if (!isPromise) {
-    return "returned";
-  }
-  return result === true ? "submitted" : "unknown";
+/** Return how a call ends by what the promise of its hook resolves to. */
+export function endOf(result: unknown): End {
+  return result === true ? "submitted" : result === false ? "cancelled" : "unknown";
 }
 
 /** Return the submission with the result of a list of its store: the certificate is still there, or it is gone. */
@@ -106,14 +96,9 @@ export function isStillListed({ seen, lastRead }: Submission): boolean {
   return !!seen?.certificate && seen.read >= lastRead;
 }
 
-/** Whether the page that the hook has opened has submitted nothing. */
-export function isDropped(submission: Submission): boolean {
-  return submission.state === "left" && isStillListed(submission) && !usedSince(submission);
-}
-
 /** Whether the hook runs, and has not run for too long. */
 export function isRunning({ state }: Submission): boolean {
-  return state === "running" || state === "returned";
+  return state === "running";
 }
 
 /** Return the last submission of a certificate. */

@@ -60,7 +60,6 @@ const LOCKED = "可能在退款或转赠中";
 const CHANGE = "换一张券";
 const LATER = "到时间再用，或换一张券";
 const CALL = "。查不到，叫店长";
-const STATES: { [state in Submission["state"]]?: string } = { submitted: "，已提交", unknown: "，未能确认是否核销" };
 const NONE = { why: "", group: "", use: "no", canRetry: false } as const;
 
 /** `updatedAt` of a list whose age does not matter: its own page says once that it is old. */
@@ -79,8 +78,7 @@ function rowOf(certificate: Certificate, shop: Shop, now: number): Row {
   const listed = listedRow(certificate, shop, now);
   if (submission && isRunning(submission)) {
     const why = "正在提交，还没核销成功";
-    const use = submission.state === "running" ? "busy" : "no";
-    return { ...NONE, sign: "等", act: "请等待，不要再点", reason: why, why, group: "正在提交", use };
+    return { ...NONE, sign: "等", act: "请等待，不要再点", reason: why, why, group: "正在提交", use: "busy" };
   }
   if (submission) {
     return submittedRow(submission, listed.use !== "no" && !isAnyRunning, shop, now);
@@ -168,7 +166,7 @@ function submittedRow(submission: Submission, canSubmit: boolean, shop: Shop, no
     const uses = `已用 ${used} 次，剩 ${left} 次`;
     return row(`${time} 那一笔：${place}${uses}`, "", submits && left ? "more" : "no", `${time} ${uses}`);
   }
-  const known = `${time} ${place}点的${STATES[state] || ""}`;
+  const known = `${time} ${place}点的，${state === "submitted" ? "已提交" : "未能确认是否核销"}`;
   if (seen && !seen.certificate) {
     return row(`${known}，已不在可用券中（${clockText(seen.at, now)}）`, CALL);
   }

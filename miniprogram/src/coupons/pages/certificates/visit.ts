@@ -14,16 +14,14 @@ import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeKeyOf, store
 import { storeHeader } from "./stores";
 import {
   type End,
-  isDropped,
+  endOf,
   isRunning,
-  MAX_RETURNED_SECONDS,
   MAX_RUN_SECONDS,
   newSubmission,
   READ_AFTER_SECONDS,
   restored,
   type Submission,
   type Submissions,
-  stateOf,
   submissionOf,
   withList,
 } from "./submission";
@@ -45,10 +43,8 @@ export const STORES_PAGE = `${config.basePath}/pages/stores/stores`;
 
 /** A timer with more than 24.8 days fires at once. */
 const MAX_SLEEP_SECONDS = 3600;
-/** For the developer of a hook with another result, and of one without a promise, after some seconds. */
+/** For the developer of a hook with another result. */
 const HOOK_RULE = "onSelect must resolve to true (submitted) or false (not submitted), not to nothing or a response";
-const PROMISE_RULE = "onSelect has returned no promise and opened no page: return a promise of true or false";
-const PROMISE_RULE_SECONDS = 3;
 const CONSENT_RULE = "beforeLogin must return true (consent) or false, or a promise of it; not nothing";
 /** 券详情 reads the list again by itself for ten minutes, at most. */
 const MAX_READS = 10;
@@ -104,13 +100,6 @@ export const visit = {
     const isBack = page === this.hidden;
     this.hidden = undefined;
     this.reads = 0;
-    for (const submission of this.submissions) {
-      // The page that the hook has opened was on the screen.
-      if (submission.state === "returned" || submission.state === "left") {
-        const endedIn = Math.min(submission.endedIn, this.list.reads);
-        this.readLater({ ...submission, state: "left", endedIn, lastRead: Infinity });
-      }
-    }
     // The customer may have changed it since the program was started.
     page.setData({ textSize: device.initialTextSize() });
     this.render();
@@ -393,16 +382,11 @@ export const visit = {
         this.endCall(call, id, "unknown", before);
       }
     });
-    let isPromise = false;
     // In a promise, so that a hook that throws does not block the button.
-    new Promise((resolve) => {
-      const returned = onSelect(certificate, this.store());
-      isPromise = typeof Object(returned).then === "function";
-      resolve(returned);
-    })
+    new Promise((resolve) => resolve(onSelect(certificate, this.store())))
       .then(
         (result) => {
-          const state = stateOf(result, isPromise);
+          const state = endOf(result);
           if (state === "unknown") {
             device.warn(HOOK_RULE);
           }
@@ -425,10 +409,6 @@ export const visit = {
     }
     if (state === "cancelled") {
       this.record(id, before && { ...before, certificate: submission.certificate });
-    } else if (state === "returned") {
-      this.setSubmission({ ...submission, state });
-      this.ifReturned(PROMISE_RULE_SECONDS, call, id, () => device.warn(PROMISE_RULE));
-      this.ifReturned(MAX_RETURNED_SECONDS, call, id, () => this.endCall(call, id, "unknown", before));
     } else {
       this.readLater({ ...submission, state, endedIn: this.list.reads, lastRead: Infinity, seen: undefined });
     }
@@ -436,16 +416,6 @@ export const visit = {
     if (state === "cancelled") {
       this.refresh();
     }
-  },
-
-  /** Call a function after some seconds, unless the page was hidden meanwhile: the hook has opened another one. */
-  ifReturned(seconds: number, call: number, id: string, callback: () => void) {
-    device.later(seconds, () => {
-      const submission = submissionOf(this.submissions, id);
-      if (this.shown && submission?.call === call && submission.state === "returned") {
-        callback();
-      }
-    });
   },
 
   /** Read the list again for a submission. */
@@ -475,10 +445,9 @@ export const visit = {
     }
   },
 
-  /** Update a submission from the present list; remove it if nothing was submitted. */
+  /** Update a submission from the present list. */
   judge(submission: Submission) {
-    const judged = submission.store === storeKeyOf(this.stores) ? withList(submission, this.list) : submission;
-    isDropped(judged) ? this.record(judged.id, undefined) : this.setSubmission(judged);
+    this.setSubmission(submission.store === storeKeyOf(this.stores) ? withList(submission, this.list) : submission);
   },
 
   /** Set, or remove, the last submission of a certificate, also on the phone. */
