@@ -409,6 +409,32 @@ describe("the page", () => {
     back.onHide();
   });
 
+  test("of another user stores nothing of a hook that ends late", async () => {
+    const tt = new FakeTt();
+    let end = (_: boolean) => {};
+    const onSelect = () =>
+      new Promise<boolean>((resolve) => {
+        end = resolve;
+      });
+    start(tt, { onSelect });
+    openPage("certificates", { poi_id: STORE.poi_id }).onHide();
+    await flush();
+    const counter = openPage("certificate", { id: "lin" });
+    mock.timers.tick(800);
+    counter.use();
+    await flush();
+    counter.onHide();
+    tt.customer = "wang";
+    counter.onShow();
+    await flush();
+    end(false);
+    await flush();
+    counter.onPullDownRefresh();
+    await flush();
+    assert.deepEqual(tt.stored.get("redemption.submissions"), []);
+    counter.onUnload();
+  });
+
   for (const readable of [true, false]) {
     test(`forgets no submission when the storage is ${readable ? "cleared" : "unreadable for a moment"}`, async () => {
       const tt = new FakeTt();

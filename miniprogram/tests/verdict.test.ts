@@ -15,7 +15,7 @@ import { rendered } from "./rendered";
 
 const { INITIAL_STATE, nextState } = loadBuilt<typeof States>("coupons/pages/certificates/state");
 const { expiryOf } = loadBuilt<typeof Expiries>("coupons/pages/certificates/expiry");
-const { endOf, newSubmission, readTaps, restored, withList } = loadBuilt<typeof Submissions>(
+const { endOf, newSubmission, readTaps, restored, secondsLeft, withList } = loadBuilt<typeof Submissions>(
   "coupons/pages/certificates/submission",
 );
 const { verdictOf } = loadBuilt<typeof Verdicts>("coupons/pages/certificates/verdict");
@@ -49,8 +49,8 @@ function stateOfShop({ fields, submission, other, list, now = NOW }: Situation) 
   const listed = { ...INITIAL_STATE, certificates: [certificate], updatedAt: now, ...list };
   const submissions = [submission && { ...TAP, ...submission }, other && { ...TAP, id: "9", ...other }]
     .filter((tap) => tap !== undefined)
-    .map((tap) => ({ ...restored(tap), ...tap }));
-  return { certificate, list: listed, submissions, store: "7/6601", now };
+    .map((tap) => ({ ...restored(1, 0, tap), ...tap }));
+  return { certificate, list: listed, submissions, store: "7/6601", isRestored: true, user: 0, now };
 }
 
 /** Judge it in a shop with 立即核销, or without. */
@@ -115,17 +115,15 @@ const rows: [string, Situation, act: string, reason: string, use: Use, scan?: [a
   ["unknown", { submission: {} }, CHECK, `${TAPPED}，未能确认是否核销，还没有结果`, "no", [CHECK, ""]],
   ["gone", { submission: { ...SUBMITTED, ...seen() } }, CHECK, `${TAPPED}，已提交，已不在可用券中（16:08）。查不到，叫店长`, "no", [CHECK, `${TAPPED}，已提交，已不在可用券中（16:08）。查不到，才扫码`]],
   ["listed", { submission: LISTED }, CHECK, `${TAPPED}，已提交，抖音仍显示可用（16:08）。不要再点、再扫`, "no", [CHECK, ""]],
-  ["listed at last", { submission: { ...LISTED, lastRead: 5 } }, CHECK, `${TAPPED}，已提交，抖音仍显示可用（16:08）。查不到，叫店长`, "again", [CHECK, `${TAPPED}，已提交，抖音仍显示可用（16:08）。查不到，才扫码`]],
-  ["listed at last, another one runs", { submission: { ...LISTED, lastRead: 5 }, other: RUNNING }, CHECK, `${TAPPED}，已提交`, "no", [CHECK, ""]],
-  ["listed at last, and locked", { submission: { ...LISTED, lastRead: 5 }, fields: { lock: {} } }, CHECK, `${TAPPED}，已提交`, "no", [CHECK, ""]],
-  ["listed at last, then lost", { submission: { ...LISTED, lastRead: 5 }, list: { ...NOT_LISTED, problem: PROBLEM } }, CHECK, TAPPED, "no", [CHECK, ""]],
-  ["listed at last, 300 s old", { submission: { ...LISTED, lastRead: 5 }, list: { updatedAt: NOW - 300 } }, CHECK, TAPPED, "no", [CHECK, ""]],
+  ["listed at last", { submission: { ...LISTED, waitedIn: 4 } }, CHECK, `${TAPPED}，已提交，抖音仍显示可用（16:08）。查不到，叫店长`, "again", [CHECK, `${TAPPED}，已提交，抖音仍显示可用（16:08）。查不到，才扫码`]],
+  ["listed at last, another one runs", { submission: { ...LISTED, waitedIn: 4 }, other: RUNNING }, CHECK, `${TAPPED}，已提交`, "no", [CHECK, ""]],
+  ["listed at last, and locked", { submission: { ...LISTED, waitedIn: 4 }, fields: { lock: {} } }, CHECK, `${TAPPED}，已提交`, "no", [CHECK, ""]],
+  ["listed at last, then lost", { submission: { ...LISTED, waitedIn: 4 }, list: { ...NOT_LISTED, problem: PROBLEM } }, CHECK, TAPPED, "no", [CHECK, ""]],
+  ["listed at last, 300 s old", { submission: { ...LISTED, waitedIn: 4 }, list: { updatedAt: NOW - 300 } }, CHECK, TAPPED, "no", [CHECK, ""]],
   ["fewer uses", { submission: FEWER }, CHECK, "16:07 那一笔：在「人民广场店」已用 1 次，剩 9 次", "more", [CHECK, "16:07 那一笔：在「人民广场店」已用 1 次，剩 9 次。查不到，才扫码"]],
   ["fewer uses, none left", { submission: { ...FEWER, uses: 1, ...seen({ ...COUPON, times: { usable: 0 } }) } }, CHECK, "16:07 那一笔：在「人民广场店」已用 1 次，剩 0 次", "no", [CHECK, ""]],
-  ["two hours after the tap", { submission: FEWER, now: NOW + 2 * HOUR - 1 }, CHECK, "16:07 那一笔", "more", [CHECK, ""]],
-  ["later", { submission: FEWER, now: NOW + 2 * HOUR }, WATCH, PLAIN, "yes", [SCAN, ""]],
   ["on the next day", { submission: { at: MIDNIGHT - 1 }, now: MIDNIGHT + HOUR }, CHECK, "12.03 23:59 在「人民广场店」点的", "no", [CHECK, ""]],
-  ["in another store", { submission: { ...LISTED, lastRead: 5, store: "7/6602" } }, ELSEWHERE, `${TAPPED}，请那家店查`, "no", [ELSEWHERE, `${TAPPED}，请那家店查。查不到，才扫码`]],
+  ["in another store", { submission: { ...LISTED, waitedIn: 4, store: "7/6602" } }, ELSEWHERE, `${TAPPED}，请那家店查`, "no", [ELSEWHERE, `${TAPPED}，请那家店查。查不到，才扫码`]],
   ["in another store without a name", { submission: { ...FEWER, store: "7/6602", storeName: "" } }, ELSEWHERE, "16:07 在另一家门店点的，请那家店查", "no", [ELSEWHERE, ""]],
 ];
 
@@ -151,13 +149,13 @@ describe("the verdict on a coupon", () => {
     for (const [name, situation] of rows) {
       for (const problem of [undefined, PROBLEM]) {
         for (const seconds of [0, 12 * MINUTE, DAY]) {
-          const { submissions, now, list: listed } = stateOfShop(situation);
+          const { now, list: listed, ...shared } = stateOfShop(situation);
           const list = { ...listed, problem };
           const config = { api: "", account_id: "7", basePath: "", onSelect: async () => true };
-          const { view } = counterView({ list, stores, submissions }, config, "1", now + seconds);
+          const { view } = counterView({ ...shared, list, stores }, config, "1", now + seconds);
           const html = await rendered("certificate", { ...pages, ...view, textSize: problem ? 32 : 24 });
           assert.match(html, new RegExp(`>${problem ? "小字" : "大字"}<.*>${view.verdict?.act}<`, "s"), name);
-          const { cards } = cardsView({ list, stores, submissions }, config, "1", now + seconds);
+          const { cards } = cardsView({ ...shared, list, stores }, config, "1", now + seconds);
           await rendered("certificates", { ...pages, ...listView(list, stores, config, now + seconds), ...cards });
         }
       }
@@ -196,19 +194,19 @@ describe("the verdict on a coupon", () => {
       [{ fields: { expire_time: NOW }, list: { updatedAt: NOW - 300 } }, true],
       [{ fields: { lock: {} }, list: { updatedAt: NOW - 300 } }, false],
       [{ submission: SUBMITTED }, false],
-      [{ submission: { ...SUBMITTED, lastRead: 5 } }, true],
-      [{ submission: { ...LISTED, lastRead: 6 } }, true],
-      [{ submission: { ...LISTED, lastRead: 5 } }, false],
-      [{ submission: { ...LISTED, lastRead: 5 }, list: { updatedAt: NOW - 300 } }, true],
-      [{ submission: { ...SUBMITTED, ...seen(), lastRead: 5 } }, false],
-      [{ submission: { ...FEWER, lastRead: 5 } }, false],
-      [{ submission: { ...LISTED, lastRead: 6, store: "7/6602" } }, false],
+      [{ submission: { ...SUBMITTED, waitedIn: 4 } }, true],
+      [{ submission: { ...LISTED, waitedIn: 5 } }, true],
+      [{ submission: { ...LISTED, waitedIn: 4 } }, false],
+      [{ submission: { ...LISTED, waitedIn: 4 }, list: { updatedAt: NOW - 300 } }, true],
+      [{ submission: { ...SUBMITTED, ...seen(), waitedIn: 4 } }, false],
+      [{ submission: { ...FEWER, waitedIn: 4 } }, false],
+      [{ submission: { ...LISTED, waitedIn: 5, store: "7/6602" } }, false],
     ];
     assert.deepEqual(
       situations.map(([situation]) => judge(situation).canRetry),
       situations.map(([, canRetry]) => canRetry),
     );
-    assert.ok(!judge({ submission: { ...SUBMITTED, lastRead: 5 } }, false).canRetry, "no button without 立即核销");
+    assert.ok(!judge({ submission: { ...SUBMITTED, waitedIn: 4 } }, false).canRetry, "no button without 立即核销");
   });
 
   test("is that of the last update that has ended", () => {
@@ -283,7 +281,6 @@ describe("hours in China", () => {
 describe("the next change", () => {
   const changes: [string, Situation, number][] = [
     ["the end of what the list says", {}, NOW + 62],
-    ["two hours after a tap", { submission: { at: NOW - 2 * HOUR + 5 } }, NOW + 5],
     ["the end of its use", { list: { updatedAt: NOW - 290 } }, NOW + 10],
     ["midnight in China, when words such as 今天 change", { list: { updatedAt: 0 } }, MIDNIGHT],
     ["the start", { fields: { start_time: NOW + 30 } }, NOW + 30],
@@ -351,7 +348,7 @@ describe("a submission", () => {
     test(`whose hook resolves to ${JSON.stringify(result)} is ${end}`, () => assert.equal(endOf(result), end));
   }
 
-  const call = { ...newSubmission(1, COUPON, TAP), ...SUBMITTED, endedIn: 2 };
+  const call = { ...newSubmission(1, 0, COUPON, TAP), ...SUBMITTED, endedIn: 2 };
   const read = { ...INITIAL_STATE, reads: 3, shownRead: 3, updatedAt: NOW + 1 };
   const other = { ...COUPON, certificate_id: "9" };
   const lists: [name: string, list: Partial<States.ListState>, seen: boolean | undefined][] = [
@@ -365,16 +362,18 @@ describe("a submission", () => {
   ];
   for (const [name, list, isListed] of lists) {
     test(`is seen as ${isListed === undefined ? "before" : isListed ? "listed" : "gone"} by ${name}`, () => {
-      const after = withList(call, { ...read, ...list });
+      const after = withList(call, { ...read, ...list }, TAP.store, 0);
       assert.equal(after.seen && !!after.seen.certificate, isListed);
     });
   }
 
   test("is read from the storage for two hours, whatever else is there", () => {
     const old = { ...TAP, id: "8", at: NOW - 2 * HOUR };
-    assert.deepEqual(readTaps([TAP, old, { id: 5 }], NOW), [TAP]);
+    assert.deepEqual(readTaps([TAP, old, { id: 5 }, { ...TAP, at: "x" }, { ...TAP, store: {} }], NOW), [TAP]);
     for (const stored of ["", null, {}, [null]]) {
-      assert.throws(() => readTaps(stored, NOW));
+      assert.deepEqual(readTaps(stored, NOW), []);
     }
+    const left = [TAP, { ...TAP, at: NOW - HOUR }, { ...TAP, at: NOW + HOUR }].map((tap) => secondsLeft(tap, NOW));
+    assert.deepEqual(left, [2 * HOUR, HOUR, 2 * HOUR]);
   });
 });

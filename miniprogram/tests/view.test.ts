@@ -28,7 +28,7 @@ const PROBLEM: Problem = {
 };
 const HELP = "您的券仍在抖音「我的订单」中，可在那里打开并出示给店员";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
-const EMPTY = { stores: { ...INITIAL_STORE_STATE, accountId: "1" }, submissions: [] };
+const EMPTY = { stores: { ...INITIAL_STORE_STATE, accountId: "1" }, submissions: [], isRestored: true, user: 0 };
 const TAP = { store: "1/", storeName: "", at: NOW };
 const STORES = EMPTY.stores;
 const LISTED = { ...INITIAL_STATE, certificates: [COUPON], updatedAt: NOW };
@@ -101,7 +101,7 @@ describe("the list", () => {
 
   test("does not count a coupon that was submitted", () => {
     const list = { ...LISTED, certificates: [COUPON, { ...COUPON, certificate_id: "2" }] };
-    const submitted = { ...newSubmission(1, COUPON, TAP), state: "submitted" as const };
+    const submitted = { ...newSubmission(1, 0, COUPON, TAP), state: "submitted" as const };
     const { cards } = cardsView({ ...EMPTY, list, submissions: [submitted] }, CONFIG, "", NOW);
     assert.equal(cards.count, "共 1 张可用券，1 张待查核销记录");
   });
@@ -151,7 +151,7 @@ describe("the counter view", () => {
     config: Config = CONFIG,
     id = "1",
   ) => {
-    const call: Submissions.Submission = { ...newSubmission(1, COUPON, TAP), ...submission };
+    const call: Submissions.Submission = { ...newSubmission(1, 0, COUPON, TAP), ...submission };
     return counterView({ ...EMPTY, list, submissions: submission ? [call] : [] }, config, id, NOW).view;
   };
   const REDEEMS: Config = { ...CONFIG, onSelect: async () => true };

@@ -85,16 +85,15 @@ export function saveLastStore(accountId: string, poiId: string): void {
   attempt(() => host.setStorageSync(storeKey(accountId), poiId));
 }
 
-/** Return the submissions that are stored for this user and still shown; none if the storage is broken. */
-export function storedTaps(): Tap[] {
-  return attempt(() => readTaps(host.getStorageSync(TAPS_KEY), epochSeconds())) || [];
+/** Return the submissions that are stored for this user and still shown; undefined if the storage fails. */
+export function storedTaps(): Tap[] | undefined {
+  return attempt(() => readTaps(host.getStorageSync(TAPS_KEY), epochSeconds()));
 }
 
-/** Store the last submission of a certificate; undefined: it has none. */
-export function saveTap(id: string, tap: Tap | undefined): void {
-  const others = storedTaps().filter((other) => other.id !== id);
-  const { uses, store = "", storeName = "", at = 0 } = tap || {};
-  attempt(() => host.setStorageSync(TAPS_KEY, tap ? others.concat({ id, uses, store, storeName, at }) : others));
+/** Store all submissions of this user. */
+export function saveTaps(taps: Tap[]): void {
+  const stored = taps.map(({ id, uses, store, storeName, at }) => ({ id, uses, store, storeName, at }));
+  attempt(() => host.setStorageSync(TAPS_KEY, stored));
 }
 
 /** Return the customer's stored choice, or the phone's font size if Douyin reports it. */

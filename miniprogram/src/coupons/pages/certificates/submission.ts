@@ -12,24 +12,24 @@ export interface Tap {
   /** The store, as one text, and its name. */
   store: string;
   storeName: string;
-  /** Epoch seconds. */
+  /** Epoch seconds. Only its text is shown: a timer ends the submission, because the phone's clock may be corrected. */
   at: number;
 }
 
-/** The last call of the hook for a certificate. */
+/** A call of the hook. */
 export interface Submission extends Tap {
   /** Number of the call. */
   call: number;
-  /** As it was submitted; undefined after a restart or a change of the user: then it is shown only from the present list. */
+  /** Number of the user who has made it. */
+  user: number;
+  /** As it was listed last; undefined after a restart, until a list has it. */
   certificate: Certificate | undefined;
   /** `unknown`: failed, too long, or a result other than yes and no. */
   state: "running" | "submitted" | "unknown";
-  /** Number of its last end; 0 while it runs. */
-  end: number;
   /** Number of the last list that began before the hook ended: only later ones count. Infinite until then. */
   endedIn: number;
-  /** Number of the last list that is read for this submission; infinite until it begins. */
-  lastRead: number;
+  /** The same for the last of `READ_AFTER_SECONDS`: only a later list can offer another submission. */
+  waitedIn: number;
   /** What the newest list that counts says. */
   seen: Seen | undefined;
 }
@@ -43,34 +43,59 @@ export interface Seen {
   certificate: Certificate | undefined;
 }
 
-/** The last call of the hook for each certificate. */
+/** In the order of the calls: the last one of a certificate counts. */
 export type Submissions = readonly Submission[];
 
 /** After this time, a hook that still runs may have broken off. */
 export const MAX_RUN_SECONDS = 60;
 /** When the list is read again after a call of the hook. */
-export const READ_AFTER_SECONDS = [3, 10, 30];
+export const READ_AFTER_SECONDS = [3, 15, 60];
 /** A submission is shown until this time after the tap, whatever the list has. */
 export const SHOW_SECONDS = 7200;
 
 /** How a call ends; `cancelled`: nothing was submitted. */
 export type End = Exclude<Submission["state"], "running"> | "cancelled";
 
-const UNREAD = { end: 0, endedIn: Infinity, lastRead: Infinity, seen: undefined };
-
-export function newSubmission(call: number, certificate: Certificate, tap: Omit<Tap, "id" | "uses">): Submission {
+export function newSubmission(call: number, user: number, certificate: Certificate, tap: Omit<Tap, "id" | "uses">) {
   const { certificate_id: id, times } = certificate;
-  return { ...UNREAD, ...tap, id, uses: times?.usable, call, certificate, state: "running" };
+  const unread = { endedIn: Infinity, waitedIn: Infinity, seen: undefined };
+  const submission: Submission = {
+    ...tap,
+    id,
+    uses: times?.usable,
+    call,
+    user,
+    certificate,
+    state: "running",
+    ...unread,
+  };
+  return submission;
 }
 
 /** Return a submission of a former start of the program: how its call has ended is not known. */
-export function restored(tap: Tap): Submission {
-  return { ...UNREAD, ...tap, call: 0, certificate: undefined, state: "unknown", endedIn: 0 };
+export function restored(call: number, user: number, tap: Tap): Submission {
+  return {
+    ...tap,
+    call,
+    user,
+    certificate: undefined,
+    state: "unknown",
+    endedIn: 0,
+    waitedIn: Infinity,
+    seen: undefined,
+  };
 }
 
-/** Read what was stored, at `now`. Throws an error if it is something else. */
+/** Read what was stored, and is still shown at `now`. */
 export function readTaps(stored: unknown, now: number): Tap[] {
-  return (stored as Tap[]).filter(({ id, at }) => typeof id === "string" && now < at + SHOW_SECONDS);
+  const isTap = ({ id, store, storeName, at }: Tap) =>
+    [id, store, storeName].every((text) => typeof text === "string") && now < at + SHOW_SECONDS;
+  return Array.isArray(stored) ? stored.filter((tap) => isTap(Object(tap))) : [];
+}
+
+/** Return how long a submission is shown that was stored: not longer than a new one if the clock was set back. */
+export function secondsLeft({ at }: Tap, now: number): number {
+  return Math.min(SHOW_SECONDS, at + SHOW_SECONDS - now);
 }
 
 /** Return how a call ends by what the promise of its hook resolves to. */
@@ -78,12 +103,17 @@ export function endOf(result: unknown): End {
   return result === true ? "submitted" : result === false ? "cancelled" : "unknown";
 }
 
-/** Return the submission with the result of a list of its store: the certificate is still there, or it is gone. */
-export function withList(submission: Submission, list: ListState): Submission {
+/**
+ * Return the submission with the result of the list of this user and store: the certificate is still there, or it is gone.
+ * A submission belongs to the user whose list has its certificate.
+ */
+export function withList(submission: Submission, list: ListState, store: string, user: number): Submission {
   const certificate = certificateOf(list, submission.id);
-  return list.shownRead <= submission.endedIn || !(certificate || isComplete(list))
-    ? submission
-    : { ...submission, seen: { read: list.shownRead, at: list.updatedAt, certificate } };
+  const own = certificate ? { ...submission, user, certificate } : submission;
+  const isSeen = certificate || (own.user === user && isComplete(list));
+  return isSeen && own.store === store && list.shownRead > own.endedIn
+    ? { ...own, seen: { read: list.shownRead, at: list.updatedAt, certificate } }
+    : own;
 }
 
 /** Return the uses of a times card that have been redeemed since it was submitted; 0 if none is known. */
@@ -91,9 +121,9 @@ export function usedSince({ uses = 0, seen }: Submission): number {
   return Math.max(0, uses - (seen?.certificate?.times?.usable ?? uses));
 }
 
-/** Whether the last list that is read for it has the certificate. */
-export function isStillListed({ seen, lastRead }: Submission): boolean {
-  return !!seen?.certificate && seen.read >= lastRead;
+/** Whether a list that began long enough after the submission has the certificate. */
+export function isStillListed({ seen, waitedIn }: Submission): boolean {
+  return !!seen?.certificate && seen.read > waitedIn;
 }
 
 /** Whether the hook runs, and has not run for too long. */
@@ -103,11 +133,5 @@ export function isRunning({ state }: Submission): boolean {
 
 /** Return the last submission of a certificate. */
 export function submissionOf(submissions: Submissions, id: string): Submission | undefined {
-  return submissions.filter((submission) => submission.id === id)[0];
-}
-
-/** Return the submission of a certificate that is shown at `now`. */
-export function shownSubmission(submissions: Submissions, id: string, now: number): Submission | undefined {
-  const isShown = (submission: Submission) => isRunning(submission) || now < submission.at + SHOW_SECONDS;
-  return submissions.filter((submission) => submission.id === id && isShown(submission))[0];
+  return submissions.filter((submission) => submission.id === id).pop();
 }

@@ -10,16 +10,7 @@ import { nextExpiryText } from "./expiry";
 import { SLOW_SECONDS, type Use } from "./messages";
 import { isWithinHours, nextHours, nextStartToday, type OffPeak } from "./offPeak";
 import { certificateOf, type ListState } from "./state";
-import {
-  isRunning,
-  isStillListed,
-  SHOW_SECONDS,
-  type Submission,
-  type Submissions,
-  shownSubmission,
-  submissionOf,
-  usedSince,
-} from "./submission";
+import { isRunning, isStillListed, type Submission, type Submissions, submissionOf, usedSince } from "./submission";
 
 /** What the verdicts of a page depend on besides the certificate and the time. */
 export interface Shop {
@@ -73,7 +64,7 @@ export function verdictOf(certificate: Certificate, shop: Shop, now: number): Ve
 /** The first that applies. */
 function rowOf(certificate: Certificate, shop: Shop, now: number): Row {
   const { submissions } = shop;
-  const submission = shownSubmission(submissions, certificate.certificate_id, now);
+  const submission = submissionOf(submissions, certificate.certificate_id);
   const isAnyRunning = submissions.some(isRunning);
   const listed = listedRow(certificate, shop, now);
   if (submission && isRunning(submission)) {
@@ -143,7 +134,7 @@ function listedRow(certificate: Certificate, { list, redeems }: Shop, now: numbe
 /** Return what is known after a submission. `canSubmit`: as far as the list says. */
 function submittedRow(submission: Submission, canSubmit: boolean, shop: Shop, now: number): Row {
   const { list, redeems, store } = shop;
-  const { id, at, storeName, state, seen, lastRead } = submission;
+  const { id, at, storeName, state, seen, waitedIn } = submission;
   const time = clockText(at, now);
   const place = storeName && `在「${storeName}」`;
   const used = usedSince(submission);
@@ -175,7 +166,7 @@ function submittedRow(submission: Submission, canSubmit: boolean, shop: Shop, no
     return row(listed, CALL, "again");
   }
   // No list will be read by itself any more.
-  const canRetry = redeems && lastRead < Infinity && list.activity === "idle";
+  const canRetry = redeems && waitedIn < Infinity && list.activity === "idle";
   return { ...row(listed, "。不要再点、再扫"), canRetry };
 }
 
@@ -209,7 +200,7 @@ function dayText(seconds: number, now: number): string {
 }
 
 /** Return the next moment at which a verdict, or a text beside it, can change; at midnight, today's texts do. */
-function nextChange(certificate: Certificate, { list, submissions }: Shop, now: number): number {
+function nextChange(certificate: Certificate, { list }: Shop, now: number): number {
   const { updatedAt } = list;
   const { start_time = 0, expire_time = 0, off_peak = {} } = certificate;
   const moments = [
@@ -217,7 +208,6 @@ function nextChange(certificate: Certificate, { list, submissions }: Shop, now: 
     start_time,
     expire_time,
     nextExpiryText(certificate, now),
-    (submissionOf(submissions, certificate.certificate_id)?.at || 0) + SHOW_SECONDS,
     updatedAt,
     updatedAt + HOLD_SECONDS,
     updatedAt + MAX_AGE_SECONDS,

@@ -22,7 +22,7 @@ import { cardsOf, titleOf } from "./rows";
 import { canLoadMore, certificateOf, isEmpty, type ListState, orderText, shownCertificate } from "./state";
 import { canChoose, canLocate, type StoreState, storeKeyOf } from "./storeState";
 import { storeHeader, storeRows } from "./stores";
-import { type Submissions, shownSubmission } from "./submission";
+import { type Submissions, submissionOf } from "./submission";
 import { ANY_AGE, isValid, type Shop, staleText, verdictOf } from "./verdict";
 
 /** The states that the pages share. */
@@ -30,6 +30,8 @@ interface Visited {
   list: ListState;
   stores: StoreState;
   submissions: Submissions;
+  isRestored: boolean;
+  user: number;
 }
 
 /** With more stores than fill a screen, the customer can search. */
@@ -92,8 +94,9 @@ export function cardsView(visit: Visited, config: Config, openedId: string, now:
  * the list is loading, has a problem, or no longer has it.
  */
 export function counterView(visit: Visited, config: Config, id: string, now: number) {
-  const { list, stores, submissions } = visit;
-  const certificate = shownCertificate(list, id) || shownSubmission(submissions, id, now)?.certificate;
+  const { list, stores, submissions, user } = visit;
+  const submission = submissionOf(submissions, id);
+  const certificate = shownCertificate(list, id) || (submission?.user === user ? submission.certificate : undefined);
   const shop = shopOf(visit, config);
   const verdict = certificate ? verdictOf(certificate, shop, now) : null;
   const { sign = "", use = "no", why = "" } = verdict || {};
@@ -132,8 +135,8 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
   };
 }
 
-function shopOf({ list, stores, submissions }: Visited, config: Config): Shop {
-  return { list, submissions, redeems: !!config.onSelect && list.redeeming, store: storeKeyOf(stores) };
+function shopOf({ list, stores, submissions, isRestored }: Visited, config: Config): Shop {
+  return { list, submissions, redeems: !!config.onSelect && list.redeeming && isRestored, store: storeKeyOf(stores) };
 }
 
 /** Return the data of the store selection. `search`: what the customer has typed. */

@@ -20,9 +20,10 @@ import {
   newSubmission,
   READ_AFTER_SECONDS,
   restored,
+  SHOW_SECONDS,
   type Submission,
   type Submissions,
-  submissionOf,
+  secondsLeft,
   withList,
 } from "./submission";
 import { FRESH_SECONDS } from "./verdict";
@@ -60,9 +61,10 @@ export const visit = {
   list: INITIAL_STATE,
   pager: undefined as Pager | undefined,
   submissions: [] as Submissions,
-  /** Number of calls of the hook, and of their ends. */
+  /** The submissions that are stored for the present user could be read: without them, nothing can be submitted. */
+  isRestored: false,
+  /** Number of submissions since the program was started. */
   calls: 0,
-  ends: 0,
   /** How often the list was read again without a tap, and when last, in epoch seconds. */
   reads: 0,
   readAt: 0,
@@ -308,10 +310,8 @@ export const visit = {
     this.update({ kind: progress });
     if (progress === "user_changed") {
       // The storage may have failed instead: keep all submissions.
-      for (const submission of this.submissions) {
-        this.setSubmission({ ...submission, certificate: undefined });
-      }
       this.user += 1;
+      this.isRestored = false;
       this.updateStores({ kind: progress, lastPoiId: device.readLastStore(this.stores.accountId) });
     }
     if (this.list.activity === "idle") {
@@ -346,14 +346,14 @@ export const visit = {
     const before = this.list;
     this.list = nextState(before, event);
     if (this.list !== before) {
-      if (event.kind === "responded") {
-        // Submissions that were stored before a restart of the program or a change of the user.
-        for (const tap of device.storedTaps().filter(({ id }) => !submissionOf(this.submissions, id))) {
-          this.readLater(restored(tap));
-        }
+      const isListed = event.kind === "responded" && event.outcome.kind === "list";
+      if (isListed && !this.isRestored) {
+        this.restore();
       }
-      for (const submission of this.submissions) {
-        this.judge(submission);
+      const store = storeKeyOf(this.stores);
+      this.submissions = this.submissions.map((submission) => withList(submission, this.list, store, this.user));
+      if (isListed) {
+        this.save();
       }
       this.render();
     }
@@ -365,99 +365,119 @@ export const visit = {
   select(id: string) {
     const { onSelect } = config;
     const certificate = certificateOf(this.list, id);
-    if (!certificate || !onSelect || this.submissions.some(isRunning)) {
+    if (!certificate || !onSelect || !this.isRestored || this.submissions.some(isRunning)) {
       return;
     }
     this.calls += 1;
-    const call = this.calls;
-    const before = submissionOf(this.submissions, id);
+    const { calls: call } = this;
     const { store: storeName } = storeHeader(this.stores.poiId, this.stores.stores);
     const tap = { store: storeKeyOf(this.stores), storeName, at: device.epochSeconds() };
-    this.record(id, newSubmission(call, certificate, tap));
+    const submission = newSubmission(call, this.user, certificate, tap);
+    this.submissions = this.submissions.concat(submission);
+    this.forgetAfter(SHOW_SECONDS, call);
+    this.save();
     this.render();
     device.later(MAX_RUN_SECONDS, () => {
-      const submission = submissionOf(this.submissions, id);
-      if (submission?.call === call && submission.state === "running") {
+      if (this.submissions.some((each) => each.call === call && isRunning(each))) {
         device.warn("onSelect has run for a minute");
-        this.endCall(call, id, "unknown", before);
+        this.endCall(call, "unknown");
       }
     });
-    // In a promise, so that a hook that throws does not block the button.
-    new Promise((resolve) => resolve(onSelect(certificate, this.store())))
+    // A copy, because the hook may change it. In a promise, so that a hook that throws does not block the button.
+    const copy = JSON.parse(JSON.stringify(certificate)) as typeof certificate;
+    new Promise((resolve) => resolve(onSelect(copy, this.store())))
       .then(
         (result) => {
-          const state = endOf(result);
-          if (state === "unknown") {
+          const end = endOf(result);
+          if (end === "unknown") {
             device.warn(HOOK_RULE);
           }
-          return state;
+          return end;
         },
         (error): End => {
           device.logError("onSelect", error);
           return "unknown";
         },
       )
-      .then((state) => this.endCall(call, id, state, before));
+      .then((end) => this.endCall(call, end));
   },
 
   /** End a call of the hook. `unknown` after a minute: its result can still come. */
-  endCall(call: number, id: string, state: End, before: Submission | undefined) {
-    const submission = submissionOf(this.submissions, id);
-    if (submission?.call !== call) {
-      // Another call has followed.
-      return;
-    }
-    if (state === "cancelled") {
-      this.record(id, before && { ...before, certificate: submission.certificate });
+  endCall(call: number, end: End) {
+    if (end === "cancelled") {
+      this.forget(call);
+      this.refresh();
     } else {
-      this.readLater({ ...submission, state, endedIn: this.list.reads, lastRead: Infinity, seen: undefined });
+      const unread = { endedIn: this.list.reads, waitedIn: Infinity, seen: undefined };
+      this.change(call, (submission) => ({ ...submission, state: end, ...unread }));
+      this.readLater(call);
     }
     this.render();
-    if (state === "cancelled") {
-      this.refresh();
-    }
   },
 
   /** Read the list again for a submission. */
-  readLater(submission: Submission) {
-    this.ends += 1;
-    const { ends } = this;
-    this.setSubmission({ ...submission, end: ends });
+  readLater(call: number) {
     READ_AFTER_SECONDS.forEach((seconds, index, all) => {
-      device.later(seconds, () => this.readAfter(ends, submission.id, index === all.length - 1));
+      device.later(seconds, () => {
+        if (index === all.length - 1) {
+          this.change(call, (submission) => ({ ...submission, waitedIn: this.list.reads }));
+        }
+        this.readAgain();
+      });
     });
   },
 
-  /** Read the list again after a call of the hook, unless a list is being read. */
-  readAfter(end: number, id: string, isLast: boolean) {
-    const submission = submissionOf(this.submissions, id);
-    if (submission?.end !== end) {
-      return;
-    }
-    if (isLast) {
-      const { activity, reads } = this.list;
-      this.judge({ ...submission, lastRead: activity === "idle" ? reads + 1 : reads });
-    }
-    if (this.shown && submission.store === storeKeyOf(this.stores) && this.canRead()) {
+  /** A timer, because the phone's clock may be corrected meanwhile. */
+  forgetAfter(seconds: number, call: number) {
+    device.later(seconds, () => {
+      this.forget(call);
+      this.render();
+    });
+  },
+
+  /** Read the list again without a tap, unless a list is being read. */
+  readAgain() {
+    if (this.shown && this.stores.poiId && this.canRead()) {
       this.refresh();
     } else {
       this.render();
     }
   },
 
-  /** Update a submission from the present list. */
-  judge(submission: Submission) {
-    this.setSubmission(submission.store === storeKeyOf(this.stores) ? withList(submission, this.list) : submission);
+  change(call: number, next: (submission: Submission) => Submission) {
+    this.submissions = this.submissions.map((submission) => (submission.call === call ? next(submission) : submission));
   },
 
-  /** Set, or remove, the last submission of a certificate, also on the phone. */
-  record(id: string, submission: Submission | undefined) {
-    this.submissions = this.submissions.filter((other) => other.id !== id).concat(submission || []);
-    device.saveTap(id, submission);
+  forget(call: number) {
+    this.submissions = this.submissions.filter((submission) => submission.call !== call);
   },
 
-  setSubmission(submission: Submission) {
-    this.submissions = this.submissions.filter(({ id }) => id !== submission.id).concat(submission);
+  /** Read the submissions that were stored before a restart of the program or a change of the user. */
+  restore() {
+    const taps = device.storedTaps();
+    const now = device.epochSeconds();
+    this.isRestored = !!taps;
+    for (const tap of taps || []) {
+      const [known] = this.submissions.filter(({ id, at }) => id === tap.id && at === tap.at);
+      if (known) {
+        this.change(known.call, (submission) => ({ ...submission, user: this.user }));
+      } else {
+        this.calls += 1;
+        this.submissions = [restored(this.calls, this.user, tap), ...this.submissions];
+        this.forgetAfter(secondsLeft(tap, now), this.calls);
+        this.readLater(this.calls);
+      }
+    }
+  },
+
+  /**
+   * Store all submissions of the user: after each tap and with each list, so that a storage that has failed has them later.
+   * Not when a hook ends: another user may have logged in.
+   */
+  save() {
+    if (this.isRestored) {
+      device.saveTaps(this.submissions.filter(({ user }) => user === this.user));
+    }
   },
 
   /** The ids of the current store, for requests and for the hook. */
