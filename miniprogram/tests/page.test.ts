@@ -208,10 +208,10 @@ describe("groups", () => {
     assert.deepEqual(sizes(twin("0001"), twin("0002", { times: { usable: 1 } })), [1, 1]);
   });
 
-  test("are not split by fields that a newer service sends, at any depth", () => {
+  test("are split by any other field, at any depth, also by one that only a newer service sends", () => {
     const times = { usable: 1, total: 2 };
-    const newer = { times: { ...times, batch: "b" }, batch: "b" } as Partial<Certificate>;
-    assert.deepEqual(sizes(twin("0001", { times }), twin("0002", newer)), [2]);
+    const newer = (batch: string) => ({ times: { ...times, batch: { of: [batch] } } }) as Partial<Certificate>;
+    assert.deepEqual(sizes(twin("0001", newer("a")), twin("0002", newer("b")), twin("0003", newer("b"))), [1, 2]);
   });
 
   test("need a product", () => {
