@@ -77,7 +77,7 @@ describe("a program that asks before the login", () => {
       });
       const { problem } = page.data;
       const texts = [problem?.text, problem?.button, problem?.help];
-      assert.deepEqual(texts, ["需要您同意后，才能查询您的券", "重试", "仍无法解决？请到前台"]);
+      assert.deepEqual(texts, ["需要您同意后，才能查询您的券", "重试", "请到前台"]);
       page.onPullDownRefresh();
       visit.updateStores({ kind: "picked", poiId: "6602", now: 0 });
       await flush();

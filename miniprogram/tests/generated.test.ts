@@ -11,6 +11,7 @@ import { afterEach, beforeEach, mock, test } from "node:test";
 import type * as Clients from "../src/coupons/client/client";
 import { loadBuilt } from "./built";
 import { codeOf, FakeTt, flush, listOf, reply, STORE, STORES, settled, tokenOf } from "./fake-tt";
+import { pick, type Random, seeded } from "./random";
 
 const { createClient } = loadBuilt<typeof Clients>("coupons/client/client");
 
@@ -22,23 +23,7 @@ const LIMIT = 13;
 beforeEach(() => mock.timers.enable({ apis: ["setTimeout"] }));
 afterEach(() => mock.timers.reset());
 
-type Random = () => number;
 type Callbacks = { success: (value: never) => void; fail: (reason?: unknown) => void };
-
-/** Mulberry32: the same numbers for the same seed, on every machine. */
-function seeded(seed: number): Random {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-function pick<T>(random: Random, values: readonly T[]): T {
-  return values[Math.floor(random() * values.length)] as T;
-}
 
 const JUNK: readonly unknown[] = [
   undefined,

@@ -10,6 +10,7 @@ import type { FakeTt } from "./fake-tt";
 
 export interface Visit {
   list: { certificates: object[] };
+  isRestored: boolean;
   stores: StoreState;
   onProgress(progress: Progress): void;
   updateStores(event: StoreEvent): void;

@@ -9,10 +9,7 @@ export interface Config {
   basePath: string;
   /** The app_id, for hosts without `tt.getEnvInfoSync` (base library older than 2.21.0). */
   appId?: string;
-  /**
-   * What a customer does when the page cannot help: below problems and on 券详情. Default: the coupon is still in Douyin's
-   * orders, and can be shown there.
-   */
+  /** What a customer does when the page cannot help, or shows an order to scan. Default: show the coupon in Douyin's orders. */
   help?: string;
   /** A page of your program that shows its licences; the list links it as 资质公示. With a slash in front. */
   qualificationPage?: string;

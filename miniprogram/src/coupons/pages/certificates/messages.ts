@@ -1,6 +1,7 @@
 /** Messages of the page: problems with their button, counts, waiting. Pure functions. */
 
 import type { Code, Problem, Unusable } from "../../client/client";
+import type { Config } from "../../settings";
 
 /** What the button of a notice does. */
 export type NoticeAction = Problem["action"] | "own_merchant";
@@ -9,7 +10,7 @@ export type NoticeAction = Problem["action"] | "own_merchant";
 export interface Notice {
   action: NoticeAction;
   text: string;
-  /** What to do instead: the merchant's sentence. After a button, it begins with 仍无法解决？ */
+  /** What to do instead. */
   help: string;
   /** Button text; empty for no button. */
   button: string;
@@ -39,13 +40,11 @@ const BUTTONS: { [action in NoticeAction]: string } = {
 };
 
 /** What a customer does when the page cannot help, unless `config.ts` says it. */
-export const DEFAULT_HELP = "您的券仍在抖音「我的订单」中，可在那里打开并出示给店员";
-/** Of a coupon that is no longer listed: it may be used. */
-export const UNKNOWN_HELP = "请在抖音「我的订单」中查看这张券是否已使用";
+const DEFAULT_HELP = "查券不扣券。请打开抖音「我的订单」出示";
 /** What 券详情 asks before a submission, unless `config.ts` says it. */
 const DEFAULT_QUESTION = "核销这张券？请当着店员的面确认。";
-const AGAIN_QUESTION =
-  "刚才可能已经核销。先请店长查抖音来客：有记录，就点「取消」；没有记录，才再次核销，否则可能多扣一张（次）。";
+const AGAIN_QUESTION = "刚才可能已经核销。店长先查核销记录。有记录：点「取消」，否则会多扣。";
+const MORE_QUESTION = "上一次打了勾，才再用一次。";
 /** `beforeLogin` of `config.ts` has not agreed. */
 export const NO_CONSENT: Problem = {
   code: "no_consent",
@@ -61,9 +60,9 @@ const MAX_WAIT_SECONDS = 60;
 export const SLOW_SECONDS = 2;
 export const LATE_SECONDS = 6;
 
-export function noticeOf(problem: Problem, situation: Situation): Notice {
-  const notice = resolvedNotice(problem, situation);
-  return notice.button ? { ...notice, help: `仍无法解决？${notice.help}` } : notice;
+/** Return what to do on every page that cannot help: the same, whatever has failed. */
+export function helpOf({ help = DEFAULT_HELP, onSelect }: Config): string {
+  return onSelect ? `${help}。点过的，先查核销记录` : help;
 }
 
 /**
@@ -77,7 +76,7 @@ export function waitLeft(problem: Problem | undefined, at: number, now: number):
   return Math.max(0, Math.ceil(at + Math.min(problem.retryAfter, MAX_WAIT_SECONDS) - now));
 }
 
-function resolvedNotice(problem: Problem, { help, isFirst, isForeignMerchant, wait }: Situation): Notice {
+export function noticeOf(problem: Problem, { help, isFirst, isForeignMerchant, wait }: Situation): Notice {
   const { code, detail, requestId } = problem;
   const notice: Notice = {
     action: problem.action,
@@ -129,18 +128,16 @@ const REFUSALS: { [code in Code]: boolean } = {
 };
 
 /**
- * The button of 券详情 that submits: 立即核销, prominent (`yes`) or not (`outlined`); the same if the order cannot be scanned
- * (`instead`), for the next use of a times card (`more`), or without a record of the last submission (`again`).
+ * The button of 券详情 that submits: `yes` is prominent; the others are if the order cannot be scanned (`instead`), for the
+ * next use of a times card (`more`), or without a record of the last submission (`again`).
  */
-export type Use = "yes" | "outlined" | "instead" | "more" | "again" | "busy" | "no";
+export type Use = "yes" | "instead" | "more" | "again" | "no";
 
 export const LABELS: { [use in Use]: string } = {
   yes: "立即核销",
-  outlined: "立即核销",
-  instead: "扫不了，改点「立即核销」",
+  instead: "扫不了，改点立即核销",
   more: "再用一次",
-  again: "查不到记录，再次核销",
-  busy: "处理中…",
+  again: "店长点：再次核销",
   no: "",
 };
 
@@ -153,24 +150,20 @@ export interface Dialog {
 }
 
 /**
- * Return the dialog before a submission; null if the hook asks itself. `why`: what is not plain about the certificate. `use`:
- * after an earlier submission, it may have been redeemed (`again`), or the next use of it follows (`more`).
+ * Return the dialog before a submission; null if the hook asks itself (an empty `question`). `why`: what is not plain about
+ * the certificate.
  */
 export function dialogOf(
   title: string,
   store: string,
-  question: string | undefined,
+  question = DEFAULT_QUESTION,
   why: string,
   use: Use,
 ): Dialog | null {
-  const asked =
-    use === "more"
-      ? `${why}，再用一次？`
-      : [why, use === "again" ? AGAIN_QUESTION : question || DEFAULT_QUESTION].filter((text) => text).join("。");
+  const asked = use === "again" ? AGAIN_QUESTION : use === "more" ? MORE_QUESTION : question;
   const confirmText = use === "again" ? "再次核销" : use === "more" ? "再用一次" : "确认核销";
-  return question === ""
-    ? null
-    : { title, content: store ? `${store}\n${asked}` : asked, confirmText, cancelText: "取消" };
+  const content = [store, why, asked].filter((text) => text).join("\n");
+  return question === "" ? null : { title, content, confirmText, cancelText: "取消" };
 }
 
 /** The way that works for every coupon: what the customer does in Douyin. */
@@ -184,7 +177,7 @@ export interface Steps {
 /** Return the steps for a coupon with this title. */
 export function stepsOf(title: string): Steps {
   return {
-    heading: "请出示抖音订单",
+    heading: "看本页不扣券，请您出示抖音订单",
     steps: ["打开抖音「我的订单」", `找到并打开「${title}」`, "请店员扫描订单中的二维码"],
     otherwise: "订单中没有二维码时，请让店员联系店长",
   };
@@ -209,7 +202,7 @@ export function countText(groups: string[], more: boolean): string {
 
 /** Say how far a list without a usable certificate has been read. `parts`: number of its parts. */
 export function searchedText(parts: number): string {
-  return `还没查完：已查找 ${parts} 批券，暂未找到本店可用的券`;
+  return `还没查完。已查找 ${parts} 批券，暂无可用的券`;
 }
 
 /** Explain the certificates that are not in the list; empty if there are none. */
@@ -231,7 +224,7 @@ export function waitingText(waiting: Waiting, help: string): string {
     "": "",
     searching: "正在继续查找可用的券…",
     slow: "仍在查询，请稍候…",
-    late: "查询时间较长，请稍候或重新查询",
+    late: help,
     asking: help,
   };
   return texts[waiting];

@@ -85,7 +85,7 @@ function cardOf(group: Certificate[], marksOf: MarksOf, opened: boolean, now: nu
   const worth = worthText(certificate);
   const code = code_tail && !copies ? `券码尾号 ${code_tail}` : "";
   const unfold = copies && (opened ? "收起" : `查看全部 ${group.length} 张`);
-  const word = verdict.sign !== "查" && verdict.use !== "no" && verdict.use !== "busy" ? "去使用" : "查看";
+  const word = verdict.sign !== "查" && verdict.use !== "no" ? "去使用" : "查看";
   const button = copies ? (opened ? "" : `${word === "查看" ? word : "用"} 1 张`) : word;
   const band = verdict.sign === "查" ? verdict.act : verdict.why;
   // As on the card, so that the spoken name contains the visible text.

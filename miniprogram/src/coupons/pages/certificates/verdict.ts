@@ -46,11 +46,8 @@ const HOLD_SECONDS = FRESH_SECONDS + SLOW_SECONDS;
 /** An older list submits nothing: the merchant may have switched redemption off. */
 const MAX_AGE_SECONDS = 300;
 
-const SCAN = "扫抖音订单里的二维码";
-const LOCKED = "可能在退款或转赠中";
-const CHANGE = "换一张券";
-const LATER = "到时间再用，或换一张券";
-const CALL = "。查不到，叫店长";
+/** The only failure rule after a tap; the staff's papers have the same words. */
+const RULE = "等一分钟再查；查不到，叫店长";
 const NONE = { why: "", group: "", use: "no", canRetry: false } as const;
 
 /** `updatedAt` of a list whose age does not matter: its own page says once that it is old. */
@@ -63,20 +60,22 @@ export function verdictOf(certificate: Certificate, shop: Shop, now: number): Ve
 
 /** The first that applies. */
 function rowOf(certificate: Certificate, shop: Shop, now: number): Row {
-  const { submissions } = shop;
-  const submission = submissionOf(submissions, certificate.certificate_id);
-  const isAnyRunning = submissions.some(isRunning);
+  const submission = submissionOf(shop.submissions, certificate.certificate_id);
+  const isAnyRunning = shop.submissions.some(isRunning);
   const listed = listedRow(certificate, shop, now);
   if (submission && isRunning(submission)) {
-    const why = "正在提交，还没核销成功";
-    return { ...NONE, sign: "等", act: "请等待，不要再点", reason: why, why, group: "正在提交", use: "busy" };
+    return { ...waitRow("请等待，不要再点"), why: "正在提交，还没核销成功", group: "正在提交" };
   }
   if (submission) {
     return submittedRow(submission, listed.use !== "no" && !isAnyRunning, shop, now);
   }
   return listed.use !== "no" && isAnyRunning
-    ? { ...listed, sign: "等", act: "另一张券正在提交", reason: "最多一分钟", use: "no", canRetry: false }
+    ? { ...waitRow("另一张券正在提交"), why: listed.why, group: listed.group }
     : listed;
+}
+
+function waitRow(act: string): Row {
+  return { ...NONE, sign: "等", act, reason: "最多一分钟" };
 }
 
 /** Return the verdict on a certificate from the list alone, without its submission. */
@@ -84,90 +83,65 @@ function listedRow(certificate: Certificate, { list, redeems }: Shop, now: numbe
   const { certificate_id, lock, start_time = 0, expire_time = Infinity, off_peak, times } = certificate;
   const isIdle = list.activity === "idle";
   const isYoung = isFresh(list, now, MAX_AGE_SECONDS);
-  const use = redeems && isYoung ? "instead" : "no";
-  const scan = (act: string, why: string, rest: string): Row => ({
-    ...NONE,
-    sign: "扫",
-    act,
-    reason: why + rest,
-    why,
-  });
-  const doubted = (why: string, next: string, group: string): Row => ({
-    ...scan(`先${SCAN}`, why, `。扫不出来：${next}`),
-    group,
-    use,
-    canRetry: redeems && !isYoung && isIdle,
-  });
+  const scan = (why: string, group = why): Row => {
+    const reason = why ? `${why}。以扫码结果为准` : "本页不能当券，验券成功才算";
+    return { ...NONE, sign: "扫", act: "扫抖音订单里的二维码", reason, why, group };
+  };
+  const doubted = (why: string, group: string): Row => {
+    return { ...scan(why, group), use: redeems && isYoung ? "instead" : "no", canRetry: isIdle && !isYoung };
+  };
   if (lock) {
-    return { ...doubted(LOCKED, CHANGE, LOCKED), use: "no", canRetry: false };
+    return scan("可能在退款或转赠中");
   }
   if (start_time > now) {
-    return doubted(`${dayText(start_time, now)} 起可用`, LATER, "未到使用时间");
+    return doubted(`${dayText(start_time, now)} 起可用`, "未到使用时间");
   }
   if (expire_time <= now) {
-    return doubted(`${dayText(expire_time, now)} 已到期`, CHANGE, "已到期");
+    return doubted(`${dayText(expire_time, now)} 已到期`, "已到期");
   }
   // A running update keeps the verdict. Its list may not have been read as far as this certificate.
   const isOld = !isFresh(list, now, isIdle ? HOLD_SECONDS : MAX_AGE_SECONDS);
   if (list.isStale || isOld || (isIdle && !certificateOf(list, certificate_id))) {
-    const stopped = isIdle && !list.isStale && !list.problem ? "。已停止自动查询" : "";
-    const next = redeems && !isYoung ? "。扫不了：先重新查询" : "";
-    const row = scan(`直接${SCAN}，不用等`, staleText(list, now), `，不影响扫码${stopped}${next}`);
-    return { ...row, use, canRetry: isIdle };
+    return { ...doubted(staleText(list, now), ""), canRetry: isIdle };
   }
   if (times?.usable === 0) {
-    return doubted("剩余 0 次", CHANGE, "剩余 0 次");
+    return doubted("剩余 0 次", "剩余 0 次");
   }
   if (off_peak && isWithinHours(off_peak, now) === false) {
     const start = nextStartToday(off_peak, now);
     const hours = start ? `今天 ${timeText(start)} 起可用` : "今天的可用时段已过";
-    return doubted(`现在 ${timeText(now)}，${hours}`, start ? LATER : CHANGE, "不在可用时段");
+    return doubted(`现在 ${timeText(now)}，${hours}`, "不在可用时段");
   }
   const why = off_peak ? unjudgedText(off_peak, now) : "";
   if (!redeems) {
-    return { ...scan(SCAN, why, why ? "" : "本页不能当券，验券成功才算"), group: why };
+    return scan(why);
   }
-  const reason = why || "刚才点过的，先查核销记录；本页不能当券";
-  return { ...NONE, sign: "点", act: "看着顾客点「立即核销」", reason, why, group: why, use: why ? "outlined" : "yes" };
+  const reason = why || "点过的，先查核销记录。本页不能当券";
+  return { ...NONE, sign: "点", act: "看着顾客点「立即核销」", reason, why, group: why, use: "yes" };
 }
 
 /** Return what is known after a submission. `canSubmit`: as far as the list says. */
-function submittedRow(submission: Submission, canSubmit: boolean, shop: Shop, now: number): Row {
-  const { list, redeems, store } = shop;
+function submittedRow(submission: Submission, canSubmit: boolean, { list, store }: Shop, now: number): Row {
   const { id, at, storeName, state, seen, waitedIn } = submission;
+  const row = { ...NONE, sign: "查", act: "先查核销记录，查到才算核销", group: "待查核销记录" } as const;
   const time = clockText(at, now);
-  const place = storeName && `在「${storeName}」`;
+  if (submission.store !== store) {
+    const why = `${time} 在${storeName ? `「${storeName}」` : "另一家门店"}点的`;
+    return { ...row, act: "请那家店查核销记录", reason: `${why}。这里不出餐，叫店长`, why };
+  }
   const used = usedSince(submission);
-  const submits = canSubmit && !!certificateOf(list, id);
-  const isHere = submission.store === store;
-  const row = (known: string, next: string, use: Use = "no", why = known): Row => ({
-    ...NONE,
-    sign: "查",
-    act: isHere ? "先查核销记录，查到才算核销" : "请那家店查核销记录",
-    reason: known + (redeems ? next : "。查不到，才扫码"),
-    why,
-    group: "待查核销记录",
-    use,
-  });
-  if (!isHere) {
-    return row(`${time} ${place || "在另一家门店"}点的，请那家店查`, "");
-  }
-  if (used) {
-    const left = seen?.certificate?.times?.usable || 0;
-    const uses = `已用 ${used} 次，剩 ${left} 次`;
-    return row(`${time} 那一笔：${place}${uses}`, "", submits && left ? "more" : "no", `${time} ${uses}`);
-  }
-  const known = `${time} ${place}点的，${state === "submitted" ? "已提交" : "未能确认是否核销"}`;
-  if (seen && !seen.certificate) {
-    return row(`${known}，已不在可用券中（${clockText(seen.at, now)}）`, CALL);
-  }
-  const listed = `${known}，${seen ? `抖音仍显示可用（${clockText(seen.at, now)}）` : "还没有结果"}`;
-  if (submits && isStillListed(submission)) {
-    return row(listed, CALL, "again");
-  }
+  const isGone = seen && !seen.certificate;
+  const known = isGone ? "抖音已不显示这张券" : used ? `抖音显示少了 ${used} 次` : "抖音仍显示可用";
+  const why = [
+    `${time} ${storeName && `在「${storeName}」`}点的，${state === "submitted" ? "已提交" : "未能确认"}`,
+    ...(seen ? [`${known}（${clockText(seen.at, now)}）`] : []),
+  ].join("。");
+  const left = seen?.certificate?.times?.usable;
+  const next = used ? (left ? "more" : "no") : isStillListed(submission) ? "again" : "no";
+  const use = canSubmit && certificateOf(list, id) ? next : "no";
   // No list will be read by itself any more.
-  const canRetry = redeems && waitedIn < Infinity && list.activity === "idle";
-  return { ...row(listed, "。不要再点、再扫"), canRetry };
+  const canRetry = use === "no" && !isGone && waitedIn < Infinity && list.activity === "idle";
+  return { ...row, reason: `${why}。${RULE}`, why, use, canRetry };
 }
 
 /** Whether the list is recent. One from the future is not: the phone's clock was changed. */

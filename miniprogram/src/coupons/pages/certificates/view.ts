@@ -6,14 +6,13 @@ import { daysBetween } from "./dates";
 import { detailOf } from "./detail";
 import {
   countText,
-  DEFAULT_HELP,
   dialogOf,
+  helpOf,
   LABELS,
   type Notice,
   noticeOf,
   searchedText,
   stepsOf,
-  UNKNOWN_HELP,
   unusableText,
   waitingText,
   waitLeft,
@@ -112,24 +111,21 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
       detail: certificate ? detailOf(shownOf(config)(certificate), orderText(list, certificate), now) : null,
       /** Submits the certificate; empty without a button. During an update, its list may not have it yet. */
       button: LABELS[use],
-      canSubmit: use !== "no" && use !== "busy" && !!certificateOf(list, id),
-      isProminent: use === "yes",
+      canSubmit: use !== "no" && !!certificateOf(list, id),
+      isProminent: use === "yes" && !why,
       /** 查看其他券 */
-      canLeave: sign === "查" && shop.redeems,
+      canLeave: sign === "查",
       steps: sign === "扫" ? stepsOf(title) : null,
       dialog: dialogOf(title, header.store, config.question, why, use),
       notice: list.notice,
-      // Nobody is sent away while the hook runs. A certificate that is not listed may be used.
-      help: loading ? helpOf(config) : sign === "等" ? "" : sign ? config.help || "" : id && UNKNOWN_HELP,
+      help: sign ? (sign === "扫" && config.help) || "" : helpOf(config),
       loading,
-      slowness: list.waiting,
       slownessText: waitingText(list.waiting, helpOf(config)),
       problem,
       /** Seconds until the list can be read again. */
       wait: problem ? problem.wait : 0,
       // After another user has logged in, nothing is said of the former user's certificate.
       goneTitle: id ? "这张券已不在可用列表中" : "请在列表中重新选择券",
-      goneHint: id ? "可能已使用、已退款或已过期" : "",
     },
     until: verdict ? verdict.until : Infinity,
   };
@@ -175,10 +171,6 @@ function noticeView(
   config: Config,
 ): Notice | null {
   return problem ? noticeOf(problem, { ...situation, help: helpOf(config), wait: waitLeft(problem, at, now) }) : null;
-}
-
-function helpOf({ help }: Config): string {
-  return help || DEFAULT_HELP;
 }
 
 /** `remembered`: nobody has chosen the store today. */

@@ -457,17 +457,19 @@ export const visit = {
     const taps = device.storedTaps();
     const now = device.epochSeconds();
     this.isRestored = !!taps;
+    const former: Submission[] = [];
     for (const tap of taps || []) {
       const [known] = this.submissions.filter(({ id, at }) => id === tap.id && at === tap.at);
       if (known) {
         this.change(known.call, (submission) => ({ ...submission, user: this.user }));
       } else {
         this.calls += 1;
-        this.submissions = [restored(this.calls, this.user, tap), ...this.submissions];
+        former.push(restored(this.calls, this.user, tap));
         this.forgetAfter(secondsLeft(tap, now), this.calls);
         this.readLater(this.calls);
       }
     }
+    this.submissions = former.concat(this.submissions);
   },
 
   /**
