@@ -30,12 +30,6 @@ export interface PhoneOptions {
   position?: { latitude: number; longitude: number };
   onCall?: (call: Call) => void;
   onLogin?: () => void;
-  /** Whether logins and requests fail. */
-  isOffline?: () => boolean;
-  /** Change the body of a response. */
-  changeBody?: (body: unknown) => unknown;
-  /** Return why a request without a response has failed, if that is known. */
-  explainFailure?: (url: string) => Promise<string>;
   /** Called with the text of tt.showToast or tt.showLoading; empty when it is hidden. */
   onToast?: (text: string) => void;
   onLoading?: (text: string) => void;
@@ -83,7 +77,6 @@ function succeed(name: string, options: Callbacks, result: object = {}): void {
   options?.complete?.(answer);
 }
 
-const OFFLINE = "network unavailable";
 const LOCATION_SETTING = "douyin.scope.userLocation";
 
 /** Create the `tt` of one phone. */
@@ -100,7 +93,7 @@ export function createMockTt(phone: PhoneOptions): MockTt {
       phone.onLogin?.();
       issueCode(phone).then(
         (code) => options.success?.({ errMsg: "login:ok", code, anonymousCode: "anonymous", isLogin: true }),
-        () => options.fail?.({ errMsg: `login:fail ${phone.isOffline?.() ? OFFLINE : "auth deny"}` }),
+        () => options.fail?.({ errMsg: "login:fail auth deny" }),
       );
     },
     request: (options: Parameters<typeof tt.request>[0]) => request(options, phone),
@@ -160,9 +153,6 @@ export function createMockTt(phone: PhoneOptions): MockTt {
 }
 
 async function issueCode(phone: PhoneOptions): Promise<string> {
-  if (phone.isOffline?.()) {
-    throw new Error(OFFLINE);
-  }
   const body = JSON.stringify({ app_id: phone.appId, customer: phone.customer });
   const response = await fetch(`${phone.sandboxUrl}/_sandbox/codes`, { method: "POST", body });
   if (!response.ok) {
@@ -182,25 +172,18 @@ function request(options: Parameters<typeof tt.request>[0], phone: PhoneOptions)
     let response: Response;
     let text: string;
     try {
-      if (phone.isOffline?.()) {
-        throw new Error(OFFLINE);
-      }
       const init: RequestInit = { method, headers: header as Record<string, string>, signal: controller.signal };
       response = await fetch(url, data === undefined ? init : { ...init, body: JSON.stringify(data) });
       text = await response.text();
     } catch (error) {
-      const known = controller.signal.aborted
-        ? (controller.signal.reason as Error).message
-        : await phone.explainFailure?.(url);
-      const reason = known || String(error);
+      const reason = controller.signal.aborted ? (controller.signal.reason as Error).message : String(error);
       report(0, reason);
       fail?.({ errMsg: `request:fail ${reason}` });
       return;
     } finally {
       clearTimeout(timer);
     }
-    const parsed = parseBody(text);
-    const body = phone.changeBody ? phone.changeBody(parsed) : parsed;
+    const body = parseBody(text);
     report(response.status, body);
     // Change the case of the names (fetch has lower case), so that the client must ignore it.
     const headers: Record<string, string> = {};

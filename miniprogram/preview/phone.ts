@@ -9,7 +9,6 @@
  */
 
 import { createApp, reactive } from "vue";
-import type { Certificate } from "../src/coupons/client/client";
 import type { Config } from "../src/coupons/settings";
 import { createMockTt, type MockTt, type ModalOptions } from "./mock-tt";
 import { stylesOf, templateOf } from "./ttml";
@@ -38,11 +37,7 @@ interface NavigateOptions {
   fail?: (reason: object) => void;
 }
 
-/** 券详情 in the folder. */
-const COUNTER = "pages/certificate/certificate";
 const PAGES = ["certificates/certificates", "certificate/certificate", "stores/stores"];
-/** What the panel's switch adds to the phone's clock. */
-const CLOCK_SHIFT_MS = 12 * 60_000;
 const PULL_DISTANCE_PX = 60;
 /** Douyin's default for `onReachBottomDistance`. */
 const REACH_BOTTOM_PX = 50;
@@ -67,9 +62,8 @@ const query = new URLSearchParams(location.search);
 const stack: OpenPage[] = [];
 
 interface OpenPage {
-  /** Its path in the program, and its parameters. */
+  /** Its path in the program. */
   path: string;
-  query: Record<string, string>;
   page: Page;
   /** The page on the screen, with its styles. Only the shown page is part of the document. */
   element: HTMLElement;
@@ -198,60 +192,12 @@ function mockTt(appId: string) {
     storage: storageOf(customer),
     fontSize: (16 * Number(query.get("text") ?? 100)) / 100,
     ...(latitude && longitude ? { position: { latitude, longitude } } : {}),
-    isOffline: () => isSwitchedOn("offline"),
-    changeBody,
-    explainFailure,
     onToast: showToast,
     onLoading: showLoading,
     onModal: showDialog,
     onScroll: (scrollTop) => scrollTo(0, scrollTop),
     onStopPullDownRefresh: () => document.body.classList.remove("refreshing"),
   });
-}
-
-/** Whether a switch of the panel is on. The panel stores it, so that it applies at once and after a reload. */
-function isSwitchedOn(name: string): boolean {
-  return sessionStorage.getItem(`switch.${name}`) !== null;
-}
-
-/** Return a body without the coupon of 券详情, or with one use of each times card fewer, if the panel's switches say so. */
-function changeBody(body: unknown): unknown {
-  const { list } = (body ?? {}) as { list?: unknown };
-  if (list) {
-    return { ...(body as object), list: changeBody(list) };
-  }
-  const { certificates } = (body ?? {}) as { certificates?: Certificate[] };
-  if (!certificates) {
-    return body;
-  }
-  const id = stack.find(({ path }) => path.endsWith(COUNTER))?.query.id ?? certificates[0]?.certificate_id;
-  const changed = certificates
-    .filter(({ certificate_id }) => !isSwitchedOn("gone") || certificate_id !== id)
-    .map((certificate) => (isSwitchedOn("fewer") && certificate.times ? withFewerUses(certificate) : certificate));
-  return { ...(body as object), certificates: changed };
-}
-
-function withFewerUses({ times = {}, ...rest }: Certificate): Certificate {
-  const { usable, usable_serials } = times;
-  const fewer = usable === undefined ? {} : { usable: Math.max(0, usable - 1) };
-  return { ...rest, times: { ...times, ...fewer, ...(usable_serials && { usable_serials: usable_serials.slice(1) }) } };
-}
-
-/** Name what only a browser asks for: another host must allow this page to send its requests and to read the responses. */
-async function explainFailure(url: string): Promise<string> {
-  const { origin } = new URL(url, location.href);
-  const isUp = () =>
-    fetch(origin, { mode: "no-cors" }).then(
-      () => true,
-      () => false,
-    );
-  if (origin === location.origin || !(await isUp())) {
-    return "";
-  }
-  const headers = "Access-Control-Allow-Origin, or Access-Control-Allow-Headers for the headers of this request";
-  const reason = `${origin} lacks CORS headers (${headers}), so this browser hides its response. Douyin needs none`;
-  logError(reason);
-  return reason;
 }
 
 function logError(text: string): void {
@@ -329,7 +275,7 @@ function openPage(
   program: Program,
   omit: (what: string) => void,
   settings: OpenPage["settings"],
-  query: OpenPage["query"],
+  query: Record<string, string>,
 ): void {
   const data = reactive(structuredClone(definition.data ?? {}));
   const page: Page = {
@@ -350,7 +296,7 @@ function openPage(
   const element = document.createElement("div");
   view.mount(element);
   element.append(styleOf(program, `${path}.ttss`));
-  stack.push({ path, query, page, element, settings, scrollTop: 0 });
+  stack.push({ path, page, element, settings, scrollTop: 0 });
   page.onLoad?.(query);
   if (stack.at(-1)?.page === page) {
     show(stack.at(-1) as OpenPage);
@@ -461,9 +407,6 @@ function readFile(program: Program, path: string): string {
   }
   return text;
 }
-
-const { now } = Date;
-Date.now = () => now() + (isSwitchedOn("later") ? CLOCK_SHIFT_MS : 0);
 
 start().catch((error) => {
   (document.getElementById("page") as HTMLElement).textContent = String(error);
