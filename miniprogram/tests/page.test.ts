@@ -30,7 +30,7 @@ function certificate(fields: Partial<Certificate>): Certificate {
   return { certificate_id: "1", order_id: "2", kind: "groupon", ...fields };
 }
 
-const PLAIN = { act: "", reason: "", why: "", group: "", canRetry: false, until: NOW };
+const PLAIN = { act: "", reason: "", why: "", group: "", canRetry: false };
 const USABLE: Verdict = { ...PLAIN, sign: "点", use: "yes" };
 const SCAN: Verdict = { ...PLAIN, sign: "扫", use: "no" };
 const CHECK: Verdict = { ...SCAN, why: "暂不可用" };

@@ -17,9 +17,7 @@ export interface Visit {
 }
 
 export interface Page {
-  data: ReturnType<typeof counterView>["view"] &
-    ReturnType<typeof cardsView>["cards"] &
-    ReturnType<typeof listView> & { clock: string };
+  data: ReturnType<typeof counterView> & ReturnType<typeof cardsView> & ReturnType<typeof listView> & { clock: string };
   setData(data: object): void;
   use(): void;
   leave(): void;

@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Certificate, Problem } from "../src/coupons/client/client";
-import type * as Expiries from "../src/coupons/pages/certificates/expiry";
 import type { Use } from "../src/coupons/pages/certificates/messages";
 import type * as States from "../src/coupons/pages/certificates/state";
 import type * as StoreStates from "../src/coupons/pages/certificates/storeState";
@@ -14,7 +13,6 @@ import { loadBuilt } from "./built";
 import { rendered } from "./rendered";
 
 const { INITIAL_STATE, nextState } = loadBuilt<typeof States>("coupons/pages/certificates/state");
-const { expiryOf } = loadBuilt<typeof Expiries>("coupons/pages/certificates/expiry");
 const { endOf, newSubmission, readTaps, restored, secondsLeft, withList } = loadBuilt<typeof Submissions>(
   "coupons/pages/certificates/submission",
 );
@@ -150,10 +148,10 @@ describe("the verdict on a coupon", () => {
           const { now, list: listed, ...shared } = stateOfShop(situation);
           const list = { ...listed, problem };
           const config = { api: "", account_id: "7", basePath: "", onSelect: async () => true };
-          const { view } = counterView({ ...shared, list, stores }, config, "1", now + seconds);
+          const view = counterView({ ...shared, list, stores }, config, "1", now + seconds);
           const html = await rendered("certificate", { ...pages, ...view, textSize: problem ? 32 : 24 });
           assert.match(html, new RegExp(`>${problem ? "小字" : "大字"}<.*>${view.verdict?.act}<`, "s"), name);
-          const { cards } = cardsView({ ...shared, list, stores }, config, "1", now + seconds);
+          const cards = cardsView({ ...shared, list, stores }, config, "1", now + seconds);
           await rendered("certificates", { ...pages, ...listView(list, stores, config, now + seconds), ...cards });
         }
       }
@@ -271,63 +269,6 @@ describe("hours in China", () => {
       assert.equal(judge({ fields: { off_peak: limit } }).why, text);
     }
     assert.equal(judge({ fields: { off_peak: { ...HOURS, weekdays: [] } } }).why, "");
-  });
-});
-
-describe("the next change", () => {
-  const changes: [string, Situation, number][] = [
-    ["the end of what the list says", {}, NOW + 62],
-    ["the end of its use", { list: { updatedAt: NOW - 290 } }, NOW + 10],
-    ["midnight in China, when words such as 今天 change", { list: { updatedAt: 0 } }, MIDNIGHT],
-    ["the start", { fields: { start_time: NOW + 30 } }, NOW + 30],
-    ["the end", { fields: { expire_time: NOW + 30 } }, NOW + 30],
-    ["each minute of the last day", { fields: { expire_time: NOW + HOUR + 1 } }, NOW + 1],
-    ["the begin of the last day", { fields: { expire_time: NOW + DAY + 1 } }, NOW + 1],
-    ["not a moment that has passed", { fields: { start_time: NOW - 1, expire_time: NOW } }, NOW + 62],
-    ["the end of the hours", { fields: { off_peak: HOURS }, now: MIDNIGHT - 7 * HOUR - 1 }, MIDNIGHT - 7 * HOUR],
-    ["the start of the hours", { fields: { off_peak: HOURS }, now: MIDNIGHT + 14 * HOUR - 1 }, MIDNIGHT + 14 * HOUR],
-    ["each minute outside of the hours", { fields: { off_peak: HOURS }, now: NOW + HOUR + 1 }, NOW + HOUR + MINUTE],
-  ];
-  for (const [name, situation, until] of changes) {
-    test(`is ${name}`, () => assert.equal(judge(situation).until, until));
-  }
-
-  /** What a page shows of a list that was read once: verdict and expiry. */
-  function shown(situation: Situation, now: number) {
-    const { until, ...said } = judge({ ...situation, list: { updatedAt: NOW, ...situation.list }, now });
-    return { text: JSON.stringify(said) + JSON.stringify(expiryOf({ ...COUPON, ...situation.fields }, now)), until };
-  }
-
-  test("comes before no other change", () => {
-    const situations: Situation[] = [
-      { fields: { start_time: NOW + 30 * HOUR } },
-      { fields: { expire_time: NOW + 30 * HOUR } },
-      {
-        fields: {
-          off_peak: {
-            hours: [
-              ["9:30", "11:00"],
-              ["22:00", "02:00:30"],
-            ],
-          },
-        },
-      },
-      { list: STALE },
-      { list: { updatedAt: NOW + DAY } },
-      { submission: LISTED },
-    ];
-    for (const situation of situations) {
-      const texts = new Set<string>();
-      for (let now = NOW; now < NOW + 2 * DAY; ) {
-        const { text, until } = shown(situation, now);
-        texts.add(text);
-        for (; now < until; now = now + 7 * MINUTE < until ? now + 7 * MINUTE : Math.max(now + 1, until - 1)) {
-          assert.equal(shown(situation, now).text, text);
-        }
-        now = until;
-      }
-      assert.ok(texts.size > 1);
-    }
   });
 });
 

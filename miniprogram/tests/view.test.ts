@@ -85,18 +85,17 @@ describe("the list", () => {
     ];
     const all = cards([COUPON, twin, ...others]);
     const reasons = "1 张可能在退款或转赠中，1 张未到使用时间，1 张已到期";
-    assert.equal(all.cards.count, `共 2 张可用券，${reasons}`);
-    assert.equal(all.until, NOW + 60);
-    const shown = [all.cards.usable, all.cards.others].map((each) => each.map(({ id, opened }) => [id, opened]));
+    assert.equal(all.count, `共 2 张可用券，${reasons}`);
+    const shown = [all.usable, all.others].map((each) => each.map(({ id, opened }) => [id, opened]));
     const closed = ["3", "4", "5"].map((id) => [id, false]);
     assert.deepEqual(shown, [[["1", true]], closed]);
-    assert.equal(cards(others).cards.count, reasons);
+    assert.equal(cards(others).count, reasons);
   });
 
   test("does not count a coupon that was submitted", () => {
     const list = { ...LISTED, certificates: [COUPON, { ...COUPON, certificate_id: "2" }] };
     const submitted = { ...newSubmission(1, 0, COUPON, TAP), state: "submitted" as const };
-    const { cards } = cardsView({ ...EMPTY, list, submissions: [submitted] }, CONFIG, "", NOW);
+    const cards = cardsView({ ...EMPTY, list, submissions: [submitted] }, CONFIG, "", NOW);
     assert.equal(cards.count, "共 1 张可用券，1 张待查核销记录");
   });
 
@@ -104,8 +103,8 @@ describe("the list", () => {
     const paid = { ...COUPON, pay_amount: 4499, market_price: 5000, code_tail: "7001" };
     for (const showPrices of [true, false]) {
       const config = { ...CONFIG, showPrices };
-      const card = cards([paid], {}, config).cards.usable[0];
-      const { detail } = counterView({ ...EMPTY, list: { ...LISTED, certificates: [paid] } }, config, "1", NOW).view;
+      const card = cards([paid], {}, config).usable[0];
+      const { detail } = counterView({ ...EMPTY, list: { ...LISTED, certificates: [paid] } }, config, "1", NOW);
       const texts = JSON.stringify([card, detail]);
       assert.deepEqual(
         ["44.99", "门市价", "尾号 7001"].map((text) => texts.includes(text)),
@@ -146,7 +145,7 @@ describe("the counter view", () => {
     id = "1",
   ) => {
     const call: Submissions.Submission = { ...newSubmission(1, 0, COUPON, TAP), ...submission };
-    return counterView({ ...EMPTY, list, submissions: submission ? [call] : [] }, config, id, NOW).view;
+    return counterView({ ...EMPTY, list, submissions: submission ? [call] : [] }, config, id, NOW);
   };
   const REDEEMS: Config = { ...CONFIG, onSelect: async () => true };
 
@@ -189,7 +188,7 @@ describe("the counter view", () => {
       [NOW, false],
     ] as const) {
       const stores = { ...STORES, poiId: "1", chosenAt };
-      assert.equal(counterView({ ...EMPTY, list: LISTED, stores }, CONFIG, "1", NOW).view.remembered, remembered);
+      assert.equal(counterView({ ...EMPTY, list: LISTED, stores }, CONFIG, "1", NOW).remembered, remembered);
     }
   });
 

@@ -14,8 +14,8 @@ const STORES = "coupons/pages/stores/stores";
 
 interface Page {
   path: string;
-  data: { isUnchosen: boolean; textSize: number } & ReturnType<typeof counterView>["view"] &
-    ReturnType<typeof cardsView>["cards"] &
+  data: { isUnchosen: boolean; textSize: number } & ReturnType<typeof counterView> &
+    ReturnType<typeof cardsView> &
     ReturnType<typeof listView> &
     ReturnType<typeof storesView>;
   setData: (data: object) => void;

@@ -8,9 +8,6 @@ import { canLoadMore, certificateOf } from "../certificates/state";
 import { counterView } from "../certificates/view";
 import { visit } from "../certificates/visit";
 
-// Every platform has it; Douyin's types do not.
-declare function clearTimeout(timer: number): void;
-
 interface TapEvent {
   currentTarget: { dataset: { text?: string } };
 }
@@ -20,7 +17,7 @@ const GUARD_SECONDS = 0.8;
 
 Page({
   data: {
-    ...counterView(visit, config, "", 0).view,
+    ...counterView(visit, config, "", 0),
     // Until the first `render`.
     loading: true,
     clock: "",
@@ -37,7 +34,8 @@ Page({
   isReady: false,
   /** Number of dialogs: only the answer to the last one counts. */
   dialogs: 0,
-  ticker: 0,
+  /** A certificate is shown. */
+  hasClock: false,
 
   onLoad(query: { id?: string }) {
     const { id = "" } = query;
@@ -49,8 +47,6 @@ Page({
   onShow() {
     this.guard();
     device.keepScreenOn(true);
-    // Before `show`, which may replace this page.
-    this.tick();
     visit.show(this);
   },
 
@@ -63,24 +59,12 @@ Page({
   },
 
   stop() {
-    clearTimeout(this.ticker);
     device.keepScreenOn(false);
     visit.hide(this);
   },
 
   onPullDownRefresh() {
     this.retry();
-  },
-
-  /** Move the clock, which tells the page from a picture of it. */
-  tick() {
-    const now = device.epochSeconds();
-    this.setData({ clock: secondsText(now) });
-    clearTimeout(this.ticker);
-    this.ticker = setTimeout(() => this.tick(), 1000 - ((now * 1000) % 1000));
-    if (visit.shown === this && this.data.detail) {
-      visit.keepFresh();
-    }
   },
 
   render() {
@@ -92,12 +76,15 @@ Page({
     if (canLoadMore(list) && this.id && !certificateOf(list, this.id)) {
       // After a refresh, it can be in a part that has not been loaded again.
       visit.loadMore();
-      return 0;
+      return;
     }
-    const { view, until } = counterView(visit, config, this.id, device.epochSeconds());
+    const now = device.epochSeconds();
+    const view = counterView(visit, config, this.id, now);
+    this.hasClock = !!view.detail;
     const before = this.data.verdict?.sign;
     const after = view.verdict?.sign;
-    this.setChanged(view);
+    // The clock tells the page from a picture of it.
+    this.setChanged({ ...view, clock: secondsText(now) });
     const button = view.canSubmit ? view.button : "";
     if (button && button !== this.button) {
       this.guard();
@@ -107,7 +94,6 @@ Page({
       // A submission has begun or ended: show the band.
       device.scrollToTop();
     }
-    return until;
   },
 
   /** Set what differs from the present data: a screen reader announces what is set. */

@@ -13,7 +13,7 @@ interface TapEvent {
 Page({
   data: {
     ...listView(visit.list, visit.stores, config, 0),
-    ...cardsView({ ...visit, list: INITIAL_STATE }, config, "", 0).cards,
+    ...cardsView({ ...visit, list: INITIAL_STATE }, config, "", 0),
     isUnchosen: false,
     textSize: device.initialTextSize(),
   },
@@ -61,17 +61,16 @@ Page({
       visit.replace(this, STORES_PAGE, () => {
         this.isStuck = true;
       });
-      return 0;
+      return;
     }
     const now = device.epochSeconds();
-    const { cards, until } = cardsView(visit, config, this.openedId, now);
+    const cards = cardsView(visit, config, this.openedId, now);
     const text = JSON.stringify(cards);
     if (text !== this.shownCards) {
       this.shownCards = text;
       this.setData(cards);
     }
     this.setData({ ...listView(list, stores, config, now), isUnchosen: !stores.poiId });
-    return until;
   },
 
   refresh() {

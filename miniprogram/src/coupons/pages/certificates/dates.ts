@@ -35,11 +35,6 @@ export function daysBetween(from: number, to: number): number {
   return chinaDay(to) - chinaDay(from);
 }
 
-/** Return the next full minute of the clock. */
-export function nextMinute(now: number): number {
-  return now - (now % 60) + 60;
-}
-
 /** Return the seconds since midnight. */
 export function secondsOfDay(seconds: number): number {
   return seconds + CHINA_OFFSET_SECONDS - chinaDay(seconds) * DAY_SECONDS;

@@ -32,12 +32,6 @@ export function expiryOf({ expire_time }: Certificate, now: number): Expiry {
   return { label: "有效期至", text: dateText(expire_time), isLastDay: false, soon };
 }
 
-/** Return when the text of the expiry changes next, in epoch seconds: each minute of the last day. */
-export function nextExpiryText({ expire_time = 0 }: Certificate, now: number): number {
-  const minutes = Math.min(minutesOf(expire_time - now) - 1, DAY_SECONDS / 60);
-  return expire_time - 60 * Math.max(0, minutes);
-}
-
 /** Format the time that is left as 还剩 4 小时 53 分. */
 function leftText(seconds: number): string {
   const minutes = minutesOf(seconds);

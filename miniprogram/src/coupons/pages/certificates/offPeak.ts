@@ -21,15 +21,6 @@ export function isWithinHours({ hours = [] }: OffPeak, now: number): boolean | u
     : ranges.some((range) => isIn(range, time) || isIn(range, time + DAY_SECONDS));
 }
 
-/** Return the next start and end of each range, in epoch seconds. */
-export function nextHours(offPeak: OffPeak, now: number): number[] {
-  const midnight = now - secondsOfDay(now);
-  return rangesOf(offPeak)
-    .reduce((times: number[], { start, end }) => times.concat(start, end), [])
-    .map((second) => midnight + (second % DAY_SECONDS))
-    .map((moment) => (moment > now ? moment : moment + DAY_SECONDS));
-}
-
 /** Return when the hours begin today, in epoch seconds; undefined if they do not begin any more today. */
 export function nextStartToday(offPeak: OffPeak, now: number): number | undefined {
   const midnight = now - secondsOfDay(now);

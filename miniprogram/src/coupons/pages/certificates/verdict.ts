@@ -5,10 +5,9 @@
  */
 
 import type { Certificate } from "../../client/client";
-import { clockText, DAY_SECONDS, dateText, daysBetween, nextMinute, secondsOfDay, timeText } from "./dates";
-import { nextExpiryText } from "./expiry";
+import { clockText, dateText, daysBetween, timeText } from "./dates";
 import { SLOW_SECONDS, type Use } from "./messages";
-import { isWithinHours, nextHours, nextStartToday, type OffPeak } from "./offPeak";
+import { isWithinHours, nextStartToday, type OffPeak } from "./offPeak";
 import { certificateOf, type ListState } from "./state";
 import { isRunning, isStillListed, type Submission, type Submissions, submissionOf, usedSince } from "./submission";
 
@@ -34,11 +33,7 @@ export interface Verdict {
   use: Use;
   /** Another update may change it. */
   canRetry: boolean;
-  /** Until when it holds, if nothing else happens; epoch seconds. */
-  until: number;
 }
-
-type Row = Omit<Verdict, "until">;
 
 /** Read the list again after this time: until the response, at most `SLOW_SECONDS`, the former one holds. */
 export const FRESH_SECONDS = 60;
@@ -53,13 +48,8 @@ const NONE = { why: "", group: "", use: "no", canRetry: false } as const;
 /** `updatedAt` of a list whose age does not matter: its own page says once that it is old. */
 export const ANY_AGE = Infinity;
 
-/** Return the verdict at `now` (epoch seconds). */
+/** Return the verdict at `now` (epoch seconds): the first that applies. */
 export function verdictOf(certificate: Certificate, shop: Shop, now: number): Verdict {
-  return { ...rowOf(certificate, shop, now), until: nextChange(certificate, shop, now) };
-}
-
-/** The first that applies. */
-function rowOf(certificate: Certificate, shop: Shop, now: number): Row {
   const submission = submissionOf(shop.submissions, certificate.certificate_id);
   const isAnyRunning = shop.submissions.some(isRunning);
   const listed = listedRow(certificate, shop, now);
@@ -74,20 +64,20 @@ function rowOf(certificate: Certificate, shop: Shop, now: number): Row {
     : listed;
 }
 
-function waitRow(act: string): Row {
+function waitRow(act: string): Verdict {
   return { ...NONE, sign: "等", act, reason: "最多一分钟" };
 }
 
 /** Return the verdict on a certificate from the list alone, without its submission. */
-function listedRow(certificate: Certificate, { list, redeems }: Shop, now: number): Row {
+function listedRow(certificate: Certificate, { list, redeems }: Shop, now: number): Verdict {
   const { certificate_id, lock, start_time = 0, expire_time = Infinity, off_peak, times } = certificate;
   const isIdle = list.activity === "idle";
   const isYoung = isFresh(list, now, MAX_AGE_SECONDS);
-  const scan = (why: string, group = why): Row => {
+  const scan = (why: string, group = why): Verdict => {
     const reason = why ? `${why}。以扫码结果为准` : "本页不能当券，验券成功才算";
     return { ...NONE, sign: "扫", act: "扫抖音订单里的二维码", reason, why, group };
   };
-  const doubted = (why: string, group: string): Row => {
+  const doubted = (why: string, group: string): Verdict => {
     return { ...scan(why, group), use: redeems && isYoung ? "instead" : "no", canRetry: isIdle && !isYoung };
   };
   if (lock) {
@@ -121,7 +111,7 @@ function listedRow(certificate: Certificate, { list, redeems }: Shop, now: numbe
 }
 
 /** Return what is known after a submission. `canSubmit`: as far as the list says. */
-function submittedRow(submission: Submission, canSubmit: boolean, { list, store }: Shop, now: number): Row {
+function submittedRow(submission: Submission, canSubmit: boolean, { list, store }: Shop, now: number): Verdict {
   const { id, at, storeName, state, seen, waitedIn } = submission;
   const row = { ...NONE, sign: "查", act: "先查核销记录，查到才算核销", group: "待查核销记录" } as const;
   const time = clockText(at, now);
@@ -171,22 +161,4 @@ function unjudgedText(offPeak: OffPeak, now: number): string {
 /** Format a start or an end: 今天 with the time of day, or the date. */
 function dayText(seconds: number, now: number): string {
   return daysBetween(now, seconds) === 0 ? `今天 ${timeText(seconds)}` : dateText(seconds);
-}
-
-/** Return the next moment at which a verdict, or a text beside it, can change; at midnight, today's texts do. */
-function nextChange(certificate: Certificate, { list }: Shop, now: number): number {
-  const { updatedAt } = list;
-  const { start_time = 0, expire_time = 0, off_peak = {} } = certificate;
-  const moments = [
-    now - secondsOfDay(now) + DAY_SECONDS,
-    start_time,
-    expire_time,
-    nextExpiryText(certificate, now),
-    updatedAt,
-    updatedAt + HOLD_SECONDS,
-    updatedAt + MAX_AGE_SECONDS,
-    ...nextHours(off_peak, now),
-    ...(isWithinHours(off_peak, now) === false ? [nextMinute(now)] : []),
-  ];
-  return Math.min(...moments.filter((moment) => moment > now));
 }

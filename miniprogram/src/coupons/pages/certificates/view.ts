@@ -69,7 +69,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
   };
 }
 
-/** Return the cards, with the group `openedId` opened, and until when they hold (epoch seconds). */
+/** Return the cards, with the group `openedId` opened. */
 export function cardsView(visit: Visited, config: Config, openedId: string, now: number) {
   const { list } = visit;
   const shop = shopOf({ ...visit, list: { ...list, isStale: false, updatedAt: ANY_AGE } }, config);
@@ -82,15 +82,12 @@ export function cardsView(visit: Visited, config: Config, openedId: string, now:
   const usable = list.certificates.filter((certificate) => isValid(certificate, now));
   const others = list.certificates.filter((certificate) => !isValid(certificate, now));
   const groups = verdicts.map(({ group }) => group);
-  return {
-    cards: { usable: cards(usable), others: cards(others), count: countText(groups, list.more) },
-    until: Math.min(...verdicts.map(({ until }) => until)),
-  };
+  return { usable: cards(usable), others: cards(others), count: countText(groups, list.more) };
 }
 
 /**
- * Return the data of 券详情, and until when it holds (epoch seconds). Without a certificate in the list or in a submission,
- * the list is loading, has a problem, or no longer has it.
+ * Return the data of 券详情. Without a certificate in the list or in a submission, the list is loading, has a problem, or
+ * no longer has it.
  */
 export function counterView(visit: Visited, config: Config, id: string, now: number) {
   const { list, stores, submissions, user } = visit;
@@ -104,30 +101,27 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
   const problem = listNotice(list, stores, config, now);
   const loading = !certificate && list.activity !== "idle";
   return {
-    view: {
-      ...header,
-      verdict,
-      isPlain: !why && sign !== "等",
-      detail: certificate ? detailOf(shownOf(config)(certificate), orderText(list, certificate), now) : null,
-      /** Submits the certificate; empty without a button. During an update, its list may not have it yet. */
-      button: LABELS[use],
-      canSubmit: use !== "no" && !!certificateOf(list, id),
-      isProminent: use === "yes" && !why,
-      /** 查看其他券 */
-      canLeave: sign === "查",
-      steps: sign === "扫" ? stepsOf(title) : null,
-      dialog: dialogOf(title, header.store, config.question, why, use),
-      notice: list.notice,
-      help: sign ? (sign === "扫" && config.help) || "" : helpOf(config),
-      loading,
-      slownessText: waitingText(list.waiting, helpOf(config)),
-      problem,
-      /** Seconds until the list can be read again. */
-      wait: problem ? problem.wait : 0,
-      // After another user has logged in, nothing is said of the former user's certificate.
-      goneTitle: id ? "这张券已不在可用列表中" : "请在列表中重新选择券",
-    },
-    until: verdict ? verdict.until : Infinity,
+    ...header,
+    verdict,
+    isPlain: !why && sign !== "等",
+    detail: certificate ? detailOf(shownOf(config)(certificate), orderText(list, certificate), now) : null,
+    /** Submits the certificate; empty without a button. During an update, its list may not have it yet. */
+    button: LABELS[use],
+    canSubmit: use !== "no" && !!certificateOf(list, id),
+    isProminent: use === "yes" && !why,
+    /** 查看其他券 */
+    canLeave: sign === "查",
+    steps: sign === "扫" ? stepsOf(title) : null,
+    dialog: dialogOf(title, header.store, config.question, why, use),
+    notice: list.notice,
+    help: sign ? (sign === "扫" && config.help) || "" : helpOf(config),
+    loading,
+    slownessText: waitingText(list.waiting, helpOf(config)),
+    problem,
+    /** Seconds until the list can be read again. */
+    wait: problem ? problem.wait : 0,
+    // After another user has logged in, nothing is said of the former user's certificate.
+    goneTitle: id ? "这张券已不在可用列表中" : "请在列表中重新选择券",
   };
 }
 

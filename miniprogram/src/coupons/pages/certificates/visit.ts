@@ -33,8 +33,10 @@ declare function clearTimeout(timer: number): void;
 
 /** A page that shows the visit. */
 interface ShownPage {
-  /** Show the present state. Return until when that is right, in epoch seconds. */
-  render(): number;
+  /** Show the present state. */
+  render(): void;
+  /** It has a clock, and is rendered each second; other pages each minute. */
+  hasClock?: boolean;
   setData(data: { textSize: number }): void;
 }
 
@@ -42,8 +44,6 @@ export const LIST_PAGE = `${config.basePath}/pages/certificates/certificates`;
 export const COUNTER_PAGE = `${config.basePath}/pages/certificate/certificate`;
 export const STORES_PAGE = `${config.basePath}/pages/stores/stores`;
 
-/** A timer with more than 24.8 days fires at once. */
-const MAX_SLEEP_SECONDS = 3600;
 /** For the developer of a hook with another result. */
 const HOOK_RULE = "onSelect must resolve to true (submitted) or false (not submitted), not to nothing or a response";
 const CONSENT_RULE = "beforeLogin must return true (consent) or false, or a promise of it; not nothing";
@@ -151,16 +151,23 @@ export const visit = {
     }
   },
 
-  /** Update the page that is shown: now, when its verdicts change, and each second while a problem's button is disabled. */
+  /** Update the page that is shown: now, and when its texts may have changed. */
   render() {
-    const until = this.shown?.render();
     clearTimeout(this.timer);
-    if (this.shown && until) {
+    this.shown?.render();
+    if (this.shown) {
       const now = device.epochSeconds();
       const isWaiting = [this.list, this.stores].some(({ problem, problemAt }) => waitLeft(problem, problemAt, now));
-      const seconds = Math.min(until - now, isWaiting ? 1 : MAX_SLEEP_SECONDS);
-      this.timer = setTimeout(() => this.render(), seconds * 1000);
+      const seconds = this.shown.hasClock || isWaiting ? 1 : 60;
+      this.timer = setTimeout(() => this.tick(), (seconds - (now % seconds)) * 1000);
     }
+  },
+
+  tick() {
+    if (this.shown?.hasClock) {
+      this.keepFresh();
+    }
+    this.render();
   },
 
   // Stores
@@ -230,7 +237,7 @@ export const visit = {
     }
   },
 
-  /** Read the list again if it is too old for a verdict. 券详情 calls this each second. */
+  /** Read the list again if it is too old for a verdict. */
   keepFresh() {
     const now = device.epochSeconds();
     // A clock that was changed makes a list old, too.

@@ -44,7 +44,7 @@ Page({
   render() {
     if (visit.stores.opened !== this.opened) {
       this.leave();
-      return 0;
+      return;
     }
     const view = storesView(visit.stores, config, this.data.search, device.epochSeconds());
     this.setData({ ...view, canLocate: view.canLocate && device.hasPosition });
@@ -52,7 +52,6 @@ Page({
       this.hasAskedDistance = true;
       visit.sortIfAllowed();
     }
-    return Infinity;
   },
 
   leave() {
