@@ -18,7 +18,7 @@ const { detailOf } = loadBuilt<typeof Details>("coupons/pages/certificates/detai
 const { countText, dialogOf, noticeOf, unusableText, waitLeft } = loadBuilt<typeof Messages>(
   "coupons/pages/certificates/messages",
 );
-const { INITIAL_STATE, isEmpty, nextState, orderText } = loadBuilt<typeof States>("coupons/pages/certificates/state");
+const { INITIAL_STATE, isEmpty, nextState } = loadBuilt<typeof States>("coupons/pages/certificates/state");
 const { dialled, storeRows } = loadBuilt<typeof Stores>("coupons/pages/certificates/stores");
 
 /** 2026-11-24 23:30 in China. */
@@ -35,12 +35,12 @@ const USABLE: Verdict = { ...PLAIN, sign: "点", use: "yes" };
 const SCAN: Verdict = { ...PLAIN, sign: "扫", use: "no" };
 const CHECK: Verdict = { ...SCAN, why: "暂不可用" };
 
-function cardOf(group: Certificate[], verdict = USABLE, order = "", openedId = "") {
-  return cardsOf(group, () => ({ verdict, order }), openedId, NOW)[0] as Rows.Card;
+function cardOf(group: Certificate[], verdict = USABLE, openedId = "") {
+  return cardsOf(group, () => verdict, openedId, NOW)[0] as Rows.Card;
 }
 
-function card(fields: Partial<Certificate>, verdict = USABLE, order = "") {
-  return cardOf([certificate(fields)], verdict, order);
+function card(fields: Partial<Certificate>, verdict = USABLE) {
+  return cardOf([certificate(fields)], verdict);
 }
 
 describe("a card", () => {
@@ -171,8 +171,8 @@ describe("a card", () => {
     assert.deepEqual(submitted, ["查看", "查看", "查看"]);
   });
 
-  test("has a code, its number in the order, and says that it was given away", () => {
-    assert.deepEqual(card({ is_transfer_asset: true }, USABLE, "本单第 2 张").notes, ["转赠券", "本单第 2 张"]);
+  test("has a code, and says that it was given away", () => {
+    assert.deepEqual(card({ is_transfer_asset: true }).notes, ["转赠券"]);
     assert.equal(card({ code_tail: "7001" }).code, "券码尾号 7001");
   });
 
@@ -221,11 +221,8 @@ describe("groups", () => {
   });
 
   test("are of one verdict", () => {
-    const marksOf = ({ certificate_id }: Certificate) => ({
-      verdict: certificate_id === "0002" ? CHECK : USABLE,
-      order: "",
-    });
-    const cards = cardsOf([twin("0001"), twin("0002"), twin("0003")], marksOf, "", NOW);
+    const judge = ({ certificate_id }: Certificate) => (certificate_id === "0002" ? CHECK : USABLE);
+    const cards = cardsOf([twin("0001"), twin("0002"), twin("0003")], judge, "", NOW);
     assert.deepEqual(
       cards.map(({ copies, verdict }) => [copies, verdict]),
       [
@@ -240,24 +237,22 @@ describe("groups", () => {
       twin("0001", { pay_amount: 4499 }),
       twin("0002", { pay_amount: 4499, code_tail: undefined } as object),
     ];
-    const closed = cardOf(group, USABLE, "本单第 1 张");
+    const closed = cardOf(group, USABLE);
     assert.deepEqual([closed.copies, closed.code, closed.members, closed.notes], ["×2", "", [], []]);
     assert.equal(closed.label, "四人套餐，×2，团购券，有效期以抖音订单为准，查看全部 2 张，每张实付 ¥44.99");
     assert.equal(closed.button, "用 1 张");
     assert.equal(cardOf(group, SCAN).button, "查看 1 张");
-    const opened = cardOf(group, USABLE, "", "0001");
+    const opened = cardOf(group, USABLE, "0001");
     assert.deepEqual([opened.unfold, opened.button, opened.word], ["收起", "", "去使用"]);
     assert.deepEqual(opened.members, [
       { id: "0001", text: "券码尾号 0001" },
       { id: "0002", text: "订单编号尾号 0002" },
     ]);
-    const numbered = cardOf(group, USABLE, "本单第 1 张", "0001").members.map(({ text }) => text);
-    assert.deepEqual(numbered, ["本单第 1 张，券码尾号 0001", "本单第 1 张"]);
   });
 
   test("are at the place of their first certificate", () => {
     const certificates = [twin("0001"), twin("0002", { title: "其他" }), twin("0003")];
-    const cards = cardsOf(certificates, () => ({ verdict: USABLE, order: "" }), "", NOW);
+    const cards = cardsOf(certificates, () => USABLE, "", NOW);
     assert.deepEqual(
       cards.map(({ title, copies }) => title + copies),
       ["四人套餐×2", "其他"],
@@ -266,7 +261,7 @@ describe("groups", () => {
 });
 
 describe("the counter view", () => {
-  const detail = (fields: Partial<Certificate>) => detailOf(certificate(fields), "", NOW);
+  const detail = (fields: Partial<Certificate>) => detailOf(certificate(fields), NOW);
   const facts = (fields: Partial<Certificate>) =>
     Object.fromEntries(detail(fields).facts.map(({ name, text }) => [name, text]));
 
@@ -278,7 +273,6 @@ describe("the counter view", () => {
       kindText: "团购券",
       title: "双人套餐",
       hours: "可用时段 14:00~17:00",
-      order: "",
       expiry: { label: "有效期至", text: "2026.11.26", isLastDay: false, soon: "后天到期" },
       gives: "",
       remainder: "",
@@ -492,34 +486,6 @@ describe("the state of the list", () => {
     assert.deepEqual([activity, certificates, more, updatedAt], ["first", [], false, 0]);
     const failing = after(opened, listed(3), refreshed, failed(), user_changed);
     assert.deepEqual([failing.activity, failing.certificates, failing.problem], ["idle", [], undefined]);
-  });
-
-  test("numbers the coupons of an order for the whole visit", () => {
-    const order = ["1", "2", "3"].map((id) => certificate({ certificate_id: id, order_id: "o", sku_id: id }));
-    const other = certificate({ certificate_id: "9", order_id: "p" });
-    const with_ = (...certificates: Certificate[]): States.ListEvent => ({
-      kind: "responded",
-      outcome: { kind: "list", certificates, unusable: {}, more: false },
-      now: NOW,
-    });
-    const [first, second, third] = order as [Certificate, Certificate, Certificate];
-    const two = after(opened, with_(second, other, first));
-    const three = [refreshed, with_(first, third, other)].reduce(nextState, two);
-    const later = [opened, with_(first)].reduce(nextState, three);
-    assert.deepEqual(
-      [
-        orderText(after(opened, with_(first)), first),
-        orderText(two, other),
-        orderText(two, first),
-        orderText(two, second),
-      ],
-      ["", "", "本单已查到 2 张，这是第 2 张", "本单已查到 2 张，这是第 1 张"],
-    );
-    assert.deepEqual(
-      [orderText(three, first), orderText(three, third), orderText(later, first)],
-      ["本单已查到 3 张，这是第 2 张", "本单已查到 3 张，这是第 3 张", "本单已查到 3 张，这是第 2 张"],
-    );
-    assert.equal(orderText([{ kind: "user_changed" } as const, with_(first)].reduce(nextState, later), first), "");
   });
 
   test("knows how long a request takes, and ignores timers of earlier requests", () => {

@@ -19,22 +19,20 @@ export interface Detail {
   title: string;
   /** The hours of an off-peak deal. */
   hours: string;
-  order: string;
   expiry: Expiry;
   gives: string;
   remainder: string;
   facts: Fact[];
 }
 
-/** Return the counter view at `now` (epoch seconds). `order`: the certificate's number in its order. */
-export function detailOf(certificate: Certificate, order: string, now: number): Detail {
+/** Return the counter view at `now` (epoch seconds). */
+export function detailOf(certificate: Certificate, now: number): Detail {
   const { off_peak } = certificate;
   return {
     id: certificate.certificate_id,
     kindText: kindTextOf(certificate.kind),
     title: titleOf(certificate),
     hours: off_peak ? hoursText(off_peak) : "",
-    order,
     expiry: expiryOf(certificate, now),
     gives: givesText(certificate),
     remainder: remainderText(certificate),

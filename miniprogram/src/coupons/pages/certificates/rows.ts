@@ -49,8 +49,8 @@ export interface Card {
   members: Member[];
 }
 
-/** Return what is shown with a certificate: its verdict, and its number in its order. */
-export type MarksOf = (certificate: Certificate) => { verdict: Verdict; order: string };
+/** Return the verdict on a certificate. */
+export type Judge = (certificate: Certificate) => Verdict;
 
 const KINDS: { [kind in Certificate["kind"]]: string } = {
   groupon: "团购券",
@@ -63,24 +63,23 @@ const KINDS: { [kind in Certificate["kind"]]: string } = {
 const UNKNOWN_TITLE = "券";
 
 /** Group identical certificates of the same verdict. The group whose first certificate is `openedId` is opened. */
-export function cardsOf(certificates: Certificate[], marksOf: MarksOf, openedId: string, now: number): Card[] {
-  return groupsOf(certificates, (certificate) => marksOf(certificate).verdict.why).map((group) =>
-    cardOf(group, marksOf, group[0]?.certificate_id === openedId, now),
+export function cardsOf(certificates: Certificate[], judge: Judge, openedId: string, now: number): Card[] {
+  return groupsOf(certificates, (certificate) => judge(certificate).why).map((group) =>
+    cardOf(group, judge(group[0] as Certificate), group[0]?.certificate_id === openedId, now),
   );
 }
 
 /** Return the card of identical certificates at `now` (epoch seconds). */
-function cardOf(group: Certificate[], marksOf: MarksOf, opened: boolean, now: number): Card {
+function cardOf(group: Certificate[], verdict: Verdict, opened: boolean, now: number): Card {
   const certificate = group[0] as Certificate;
   const { code_tail } = certificate;
-  const { verdict, order } = marksOf(certificate);
   const kindText = kindTextOf(certificate.kind);
   const title = titleOf(certificate);
   const copies = group.length > 1 ? `×${group.length}` : "";
   const gives = givesText(certificate);
   const { label, text, isLastDay, soon } = expiryOf(certificate, now);
   const until = label ? `${label} ${text}` : text;
-  const notes = notesOf(certificate).concat(copies || !order ? [] : order);
+  const notes = notesOf(certificate);
   const paid = paidText(certificate, copies ? "每张" : "");
   const worth = worthText(certificate);
   const code = code_tail && !copies ? `券码尾号 ${code_tail}` : "";
@@ -110,15 +109,13 @@ function cardOf(group: Certificate[], marksOf: MarksOf, opened: boolean, now: nu
     word,
     button,
     label: texts.filter((text) => text).join("，"),
-    members: opened && copies ? group.map((member) => memberOf(member, marksOf(member).order)) : [],
+    members: opened && copies ? group.map(memberOf) : [],
   };
 }
 
 /** Return what tells a certificate of a group from the others. */
-function memberOf({ certificate_id, code_tail, order_id }: Certificate, order: string): Member {
-  const code = code_tail && `券码尾号 ${code_tail}`;
-  const texts = [order, code || (order ? "" : `订单编号尾号 ${order_id.slice(-4)}`)];
-  return { id: certificate_id, text: texts.filter((text) => text).join("，") };
+function memberOf({ certificate_id, code_tail, order_id }: Certificate): Member {
+  return { id: certificate_id, text: code_tail ? `券码尾号 ${code_tail}` : `订单编号尾号 ${order_id.slice(-4)}` };
 }
 
 export function kindTextOf(kind: Certificate["kind"]): string {

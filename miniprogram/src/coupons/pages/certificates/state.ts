@@ -27,8 +27,6 @@ export interface ListState {
   updatedAt: number;
   /** The last update has failed: the certificates are those of an earlier one. */
   isStale: boolean;
-  /** The certificates that were found for each order since the program was started, in this order. */
-  orders: ReadonlyMap<string, string[]>;
   activity: Activity;
   /** Number of the request in flight, so that a timer knows which request it belongs to. */
   request: number;
@@ -69,7 +67,6 @@ export const INITIAL_STATE: ListState = {
   parts: 0,
   updatedAt: 0,
   isStale: false,
-  orders: new Map(),
   activity: "idle",
   request: 0,
   waiting: "",
@@ -83,7 +80,7 @@ export const INITIAL_STATE: ListState = {
 export function nextState(state: ListState, event: ListEvent): ListState {
   switch (event.kind) {
     case "opened":
-      return begin({ ...INITIAL_STATE, orders: state.orders, request: state.request, reads: state.reads }, "first");
+      return begin({ ...INITIAL_STATE, request: state.request, reads: state.reads }, "first");
     case "refreshed":
       return begin(state, state.certificates.length ? "refresh" : "first");
     case "continued":
@@ -123,12 +120,6 @@ export function certificateOf({ certificates }: ListState, id: string): Certific
 /** Return a certificate of the list or, until the list is complete, of the former one. */
 export function shownCertificate({ certificates, former }: ListState, id: string): Certificate | undefined {
   return withId(certificates, id) || withId(former, id);
-}
-
-/** Return a certificate's number in its order, if several of that order were found; it stays the same during the visit. */
-export function orderText({ orders }: ListState, { order_id, certificate_id }: Certificate): string {
-  const found = orders.get(order_id) || [];
-  return found.length > 1 ? `本单已查到 ${found.length} 张，这是第 ${found.indexOf(certificate_id) + 1} 张` : "";
 }
 
 /** Whether the list that was begun last has been read to its end. */
@@ -174,7 +165,6 @@ function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>,
     parts: state.parts + 1,
     updatedAt: isFirst ? now : state.updatedAt,
     isStale: false,
-    orders: withFound(state.orders, certificates),
     activity: "idle",
     waiting: "",
     problem: undefined,
@@ -208,14 +198,4 @@ function withProblem(state: ListState, problem: Problem, now: number): ListState
         isStale: false,
       }
     : failed;
-}
-
-/** Add new certificates to those of their orders. */
-function withFound(orders: ListState["orders"], certificates: Certificate[]): ListState["orders"] {
-  const all = new Map(orders);
-  for (const { order_id, certificate_id } of certificates) {
-    const known = all.get(order_id) || [];
-    all.set(order_id, known.indexOf(certificate_id) < 0 ? known.concat(certificate_id) : known);
-  }
-  return all;
 }

@@ -18,7 +18,7 @@ import {
   waitLeft,
 } from "./messages";
 import { cardsOf, titleOf } from "./rows";
-import { canLoadMore, certificateOf, isEmpty, type ListState, orderText, shownCertificate } from "./state";
+import { canLoadMore, certificateOf, isEmpty, type ListState, shownCertificate } from "./state";
 import { canChoose, canLocate, type StoreState, storeKeyOf } from "./storeState";
 import { storeHeader, storeRows } from "./stores";
 import { type Submissions, submissionOf } from "./submission";
@@ -73,15 +73,11 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
 export function cardsView(visit: Visited, config: Config, openedId: string, now: number) {
   const { list } = visit;
   const shop = shopOf({ ...visit, list: { ...list, isStale: false, updatedAt: ANY_AGE } }, config);
-  const marksOf = (certificate: Certificate) => ({
-    verdict: verdictOf(certificate, shop, now),
-    order: orderText(list, certificate),
-  });
-  const cards = (certificates: Certificate[]) => cardsOf(certificates.map(shownOf(config)), marksOf, openedId, now);
-  const verdicts = list.certificates.map((certificate) => marksOf(certificate).verdict);
+  const judge = (certificate: Certificate) => verdictOf(certificate, shop, now);
+  const cards = (certificates: Certificate[]) => cardsOf(certificates.map(shownOf(config)), judge, openedId, now);
   const usable = list.certificates.filter((certificate) => isValid(certificate, now));
   const others = list.certificates.filter((certificate) => !isValid(certificate, now));
-  const groups = verdicts.map(({ group }) => group);
+  const groups = list.certificates.map((certificate) => judge(certificate).group);
   return { usable: cards(usable), others: cards(others), count: countText(groups, list.more) };
 }
 
@@ -104,7 +100,7 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
     ...header,
     verdict,
     isPlain: !why && sign !== "等",
-    detail: certificate ? detailOf(shownOf(config)(certificate), orderText(list, certificate), now) : null,
+    detail: certificate ? detailOf(shownOf(config)(certificate), now) : null,
     /** Submits the certificate; empty without a button. During an update, its list may not have it yet. */
     button: LABELS[use],
     canSubmit: use !== "no" && !!certificateOf(list, id),
