@@ -239,89 +239,6 @@ describe("a submission", () => {
       mock.restoreAll();
     }
   });
-
-  test("that runs for a minute must be checked without a tap, until its late result, also if the clock is set back", async () => {
-    for (const [settle, text] of [
-      ["resolve", SUBMITTED],
-      ["reject", UNKNOWN],
-    ] as const) {
-      mock.timers.setTime(NOW * 1000);
-      const { ends, onSelect } = pendingHook();
-      const counter = await new Counter().open(onSelect);
-      await counter.use();
-      const { now } = Date;
-      mock.method(Date, "now", () => now() - 3_600_000);
-      await counter.wait(59);
-      assert.equal(counter.page.data.verdict?.sign, "等");
-      await counter.wait(1);
-      assert.deepEqual([counter.band, counter.button], [UNKNOWN + RULE, "查看其他券"]);
-      const lines = counter.logged.mock.calls.map((call) => call.arguments.join(" "));
-      assert.deepEqual(lines, ["coupons: onSelect has run for a minute"]);
-      (ends[0] as { [name: string]: (value: unknown) => void })[settle]?.(true);
-      await flush();
-      assert.equal(counter.band, text + RULE);
-      counter.page.onUnload();
-      mock.restoreAll();
-    }
-  });
-
-  test("is stored with the next list, and with those before it, after one call of the storage has failed", async () => {
-    const other = { ...COUPON, certificate_id: "9" };
-    for (const failing of ["getStorageSync", "setStorageSync"] as const) {
-      const counter = await new Counter([COUPON, other]).open(() => Promise.resolve(true));
-      await counter.use();
-      await counter.wait(5);
-      counter.back();
-      await counter.openCoupon("9");
-      const { [failing]: works } = counter.tt;
-      let failures = 0;
-      Object.assign(counter.tt, {
-        [failing]: (key: string, value: unknown) => {
-          assert.ok(key !== "redemption.submissions" || failures++, "storage:fail");
-          return works.call(counter.tt, key, value);
-        },
-      });
-      await counter.use();
-      await counter.wait(5);
-      counter.page.onUnload();
-      const stored = counter.tt.stored.get("redemption.submissions") as { id: string }[];
-      assert.deepEqual(
-        stored.map(({ id }) => id),
-        ["1", "9"],
-      );
-      const restarted = new Counter([COUPON, other]);
-      restarted.tt.all.set("lin", counter.tt.stored);
-      let reads = 0;
-      restarted.tt.getStorageSync = (key) => {
-        assert.ok(key !== "redemption.submissions" || reads++, "storage:fail");
-        return restarted.tt.stored.get(key) ?? "";
-      };
-      await restarted.open(() => Promise.resolve(true));
-      assert.deepEqual([restarted.band, restarted.button], [SCAN, ""], "no button until they were read");
-      await restarted.refresh({});
-      assert.match(restarted.band, /^查 16:07/);
-      restarted.page.onUnload();
-    }
-  });
-
-  test("is told for two hours, whatever the phone's clock says, and its hook changes nothing in the list", async () => {
-    for (const hours of [-24, 3]) {
-      const counter = await new Counter().open((certificate) => {
-        certificate.certificate_id = "changed";
-        return Promise.resolve(true);
-      });
-      await counter.use();
-      const { now } = Date;
-      mock.method(Date, "now", () => now() + hours * 3_600_000);
-      counter.page.onPullDownRefresh();
-      await counter.wait(7190);
-      assert.equal(counter.page.data.verdict?.sign, "查");
-      await counter.wait(10);
-      assert.equal(counter.page.data.verdict?.sign, "扫");
-      counter.page.onUnload();
-      mock.restoreAll();
-    }
-  });
 });
 
 describe("the dialog before a submission", () => {
@@ -583,20 +500,6 @@ test("a late result begins the reads again: 再次核销 waits for the last of t
   }
   await counter.wait(30);
   assert.equal(counter.button, `查看其他券 ${AGAIN}`);
-});
-
-test("reads go on after the clock was set back while a problem was shown", async () => {
-  const counter = await new Counter().open(() => Promise.resolve());
-  await counter.use();
-  counter.isOffline = true;
-  await counter.wait(3);
-  counter.isOffline = false;
-  const { now } = Date;
-  mock.method(Date, "now", () => now() - 3_600_000);
-  const { reads } = counter;
-  await counter.wait(7);
-  assert.equal(counter.reads, reads + 1);
-  mock.restoreAll();
 });
 
 test("each second sets only the clock, and the screen stays on while 券详情 is shown", async () => {

@@ -121,28 +121,6 @@ describe("a call of tt that", () => {
     }
   });
 
-  test("calls back again, or after its time, is read once", async () => {
-    const tt = new FakeTt();
-    const { onLogin, onRequest } = tt;
-    const client = newClient(tt);
-    let late = () => {};
-    tt.onLogin = (options) => {
-      late = () => onLogin(options);
-    };
-    assert.equal(problemOf(await settled(client.listCertificates(STORE).next(), LIMIT)).code, "login");
-    const twice = (options: Callbacks, run: (options: never) => unknown) => {
-      run(options as never);
-      options.fail({ errMsg: "fail" });
-      return run(options as never);
-    };
-    tt.onLogin = (options) => twice(options, onLogin);
-    tt.onRequest = (options) => twice(options, onRequest);
-    const outcome = client.listCertificates(STORE).next();
-    late();
-    assert.deepEqual(idsOf(await settled(outcome, 0)), ["lin"]);
-    assert.deepEqual(tt.sent, [`POST ${codeOf("lin")}`]);
-  });
-
   test("leaves no timer behind", async () => {
     mock.timers.reset();
     const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;

@@ -314,14 +314,33 @@ async function runWithUsers(seed: number): Promise<void> {
   const users = shareByUsers(tt, random);
   const wrong: string[] = [];
   const { onRequest } = tt;
+  /** Of two parts, each with one certificate; the cursor names the customer, too. */
+  const withParts = (list: Clients.Certificate[] | undefined, isSecond: boolean) => {
+    const [{ certificate_id = "" } = {}] = list ?? [];
+    const certificates = list?.map((each) => ({ ...each, certificate_id: `${certificate_id}${isSecond ? 2 : 1}` }));
+    return { ...STORE, certificates, ...(!isSecond && { next_cursor: certificate_id }) };
+  };
   tt.onRequest = (options) => {
     const token = (options.header as { authorization?: string }).authorization;
+    const cursor = /cursor=(\w+)/.exec(options.url)?.[1];
     const sender = CUSTOMERS.find((customer) => token?.includes(tokenOf(customer)));
-    if (sender && sender !== tt.customer && users.isKnown()) {
+    if (sender && (sender !== tt.customer || (cursor && cursor !== sender)) && users.isKnown()) {
       // Thrown here, the client would take it for an error of tt.
-      wrong.push(`${sender} for ${tt.customer}`);
+      wrong.push(`${sender} for ${tt.customer}, ${cursor}`);
     }
-    return onRequest(options);
+    const success = (answer: Clients.Reply) => {
+      const data = answer.data as {
+        certificates?: Clients.Certificate[];
+        list?: { certificates: Clients.Certificate[] };
+      };
+      const parts = data.list
+        ? { ...data, list: withParts(data.list.certificates, false) }
+        : data.certificates
+          ? withParts(data.certificates, !!cursor)
+          : data;
+      options.success({ ...answer, data: parts });
+    };
+    return onRequest({ ...options, success });
   };
   const client = createClient({ tt, baseUrl: "https://coupons.example.com", appId: "tt1" });
   let isReplaced = false;
@@ -340,7 +359,8 @@ async function runWithUsers(seed: number): Promise<void> {
       }
       const { outcome, customer, isKnown } = await settled(loading, 8 * LIMIT);
       if (outcome.kind === "list" && isKnown) {
-        assert.deepEqual(outcome.certificates, listOf(customer).certificates, "a list of another user");
+        const ids = outcome.certificates.map(({ certificate_id }) => certificate_id);
+        assert.ok(ids[0] === `${customer}1` && ids.every((id) => id.startsWith(customer)), `${ids} for ${customer}`);
       }
     }
     assert.deepEqual(wrong, [], "sent for another user");

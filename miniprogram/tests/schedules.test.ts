@@ -14,13 +14,12 @@ import { FakeTt, flush, reply, STORE, tokenOf } from "./fake-tt";
 import { openPage, type Page, start, type Visit } from "./pages";
 import { pick, type Random, seeded } from "./random";
 
-const RUNS = 80;
+const RUNS = 150;
 const STEPS = 60;
 /** 2026-12-03 10:00 in China. */
 const NOW = Date.UTC(2026, 11, 3, 2) / 1000;
 const TOLD_SECONDS = 7200;
 const CUSTOMERS = ["lin", "wang"] as const;
-const TIMES = { kind: "times_card", times: { usable: 3, total: 3 } } as const;
 
 beforeEach(() => mock.timers.enable({ apis: ["setTimeout", "Date"], now: NOW * 1000 }));
 afterEach(() => {
@@ -46,6 +45,8 @@ class Schedule {
   readonly tt = new FakeTt();
   readonly taps: Tap[] = [];
   readonly dialogs: Dialog[] = [];
+  /** Uses of the times card of each customer. */
+  readonly uses = new Map<string, number>();
   /** What has happened, for the message of a failed run. */
   readonly trace: string[] = [];
   visit!: Visit;
@@ -60,7 +61,7 @@ class Schedule {
   isClockRight = true;
   /** The button of the dialog that is being confirmed. */
   confirmed = "";
-  /** The storage of a restarted program may lack what a broken one has not stored, or read it at another time. */
+  /** False after a restart with a wrong clock, or without a stored submission: then it is not known what must be told. */
   isJudged = true;
 
   constructor(readonly random: Random) {
@@ -92,7 +93,8 @@ class Schedule {
 
   couponsOf(customer: string): Certificate[] {
     const coupon = { order_id: customer, kind: "groupon", title: `券 of ${customer}` };
-    return [1, 2].map((n) => ({ ...coupon, certificate_id: `${customer}-${n}`, ...(n === 2 && TIMES) }));
+    const card = { kind: "times_card", times: { usable: this.uses.get(customer) ?? 30 } };
+    return [1, 2].map((n) => ({ ...coupon, certificate_id: `${customer}-${n}`, ...(n === 2 && card) }));
   }
 
   async start(): Promise<void> {
@@ -102,7 +104,7 @@ class Schedule {
       tap.hasEnded = true;
     }
     const { starts } = this;
-    this.visit = start(this.tt, { onSelect: ({ certificate_id }) => this.hook(certificate_id, starts) });
+    this.visit = start(this.tt, { onSelect: (certificate) => this.hook(certificate, starts) });
     openPage("certificates", { poi_id: STORE.poi_id }).onHide();
     await flush();
     await this.open();
@@ -127,7 +129,18 @@ class Schedule {
     return this.taps.filter((tap) => tap.id === id && this.elapsed < tap.at + TOLD_SECONDS - 30).pop();
   }
 
-  hook(id: string, starts: number): unknown {
+  /** Whether the phone still knows a submission after a restart, if it has to. */
+  isStored({ id, at }: Tap): boolean {
+    const [customer = ""] = id.split("-");
+    const stored = (this.tt.all.get(customer)?.get("redemption.submissions") ?? []) as { id: string; at: number }[];
+    const isOld = this.elapsed >= at + TOLD_SECONDS - 30;
+    return isOld || stored.some((tap) => tap.id === id && Math.abs(tap.at - NOW - at) < 90_000);
+  }
+
+  hook(certificate: Certificate, starts: number): unknown {
+    const { certificate_id: id } = certificate;
+    // It may use its argument for a request of its own.
+    certificate.certificate_id = "changed";
     const before = this.lastTap(id);
     assert.ok(id.startsWith(this.tt.customer), "submitted for another user");
     assert.ok(
@@ -146,6 +159,9 @@ class Schedule {
         tap.hasEnded = true;
         if (result === false) {
           this.taps.splice(this.taps.indexOf(tap), 1);
+        } else if (id.endsWith("2") && result === true) {
+          const [customer = ""] = id.split("-");
+          this.uses.set(customer, (this.uses.get(customer) ?? 30) - 1);
         }
       }
       return result;
@@ -196,6 +212,8 @@ class Schedule {
       "network",
       "clock",
       "storage",
+      "again",
+      "again",
     ]);
     this.trace.push(`${this.elapsed} ${kind} ${this.tt.customer} ${this.storage} ${this.isOnline} ${this.offset}`);
     switch (kind) {
@@ -206,9 +224,14 @@ class Schedule {
       case "open":
         this.page.onUnload();
         return this.open();
-      case "pull":
+      case "pull": {
         this.page.onPullDownRefresh();
-        return flush();
+        await flush();
+        const own = this.taps.filter(({ id }) => id.startsWith(this.tt.customer));
+        const isJudged = this.isJudged && this.isOnline && this.storage === "works" && this.visit.isRestored;
+        assert.ok(!isJudged || own.every((tap) => this.isStored(tap)), "not stored with a list");
+        return undefined;
+      }
       case "back":
         this.page.onHide();
         this.page.onShow();
@@ -228,7 +251,7 @@ class Schedule {
       case "start":
         this.page.onUnload();
         // A program that is started again knows what was stored, and only the phone's clock.
-        this.isJudged &&= this.storage === "works" && this.isClockRight;
+        this.isJudged &&= this.isClockRight && this.taps.every((tap) => this.isStored(tap));
         return this.start();
       case "network":
         this.isOnline = this.random() < 0.7;
@@ -238,13 +261,12 @@ class Schedule {
         this.isClockRight &&= this.offset === 0;
         this.isJudged &&= this.isClockRight || this.visit.isRestored;
         return undefined;
+      case "again":
+        await this.wait(70);
+        return this.use();
       default:
         this.storage = pick(this.random, ["works", "works", "sometimes", "fails"]);
-        // What has failed is stored with the next list.
-        this.page.onPullDownRefresh();
-        await flush();
-        this.isJudged &&= this.isOnline || this.storage !== "works";
-        return undefined;
+        return this.use();
     }
   }
 
@@ -258,7 +280,8 @@ class Schedule {
       return;
     }
     assert.ok(detail.id.startsWith(this.tt.customer), "another user's coupon");
-    assert.ok(verdict.sign !== "等" || !canSubmit);
+    const isAnyRunning = this.taps.some((tap) => !tap.hasEnded && this.elapsed <= tap.at + 60);
+    assert.ok(verdict.sign !== "等" || (isAnyRunning && !canSubmit), "waits for nothing");
     const tap = this.lastTap(detail.id);
     if (tap && this.isJudged) {
       assert.ok(["等", "查"].includes(verdict.sign) || !canSubmit, `${verdict.sign} after a tap at ${tap.time}`);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
 import type * as Clients from "../src/coupons/client/client";
-import type { ListOptions, LoginOptions, Outcome, RequestOptions } from "../src/coupons/client/client";
+import type { ListOptions, Outcome } from "../src/coupons/client/client";
 import { loadBuilt } from "./built";
 import { codeOf, FakeTt, flush, listOf, reply, STORE, settled, tokenOf } from "./fake-tt";
 import { openPage, type Page, start } from "./pages";
@@ -36,59 +36,6 @@ describe("another user of the phone", () => {
     const posts = [`POST ${codeOf("lin")}`, `POST ${codeOf("wang")}`];
     assert.deepEqual(tt.sent, [...posts, `GET ${tokenOf("lin")}`, `GET ${tokenOf("wang")}`]);
     assert.equal(progress.length, 3);
-  });
-
-  test("does not get the rest of the former one's list, nor its end", async () => {
-    for (const next_cursor of ["c", undefined]) {
-      const { tt, progress, list } = newPhone();
-      const { onRequest } = tt;
-      tt.onRequest = ({ success }) =>
-        success(reply({ token: tokenOf("lin"), expires_in: 7200, list: { ...listOf("lin"), next_cursor } }));
-      const pager = list();
-      assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["lin"]);
-      [tt.customer, tt.onRequest] = ["wang", onRequest];
-      assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["wang"]);
-      assert.deepEqual(tt.sent, [`POST ${codeOf("lin")}`, `POST ${codeOf("wang")}`]);
-      assert.deepEqual(progress, ["user_changed"]);
-    }
-  });
-
-  test("may log in while the former one's session is being renewed", async () => {
-    let now = 0;
-    const { tt, progress, list } = newPhone(() => now);
-    const pager = list();
-    await settled(pager.next(), 0);
-    now = 7_200_000;
-    const { onLogin, onRequest } = tt;
-    tt.onLogin = (options: LoginOptions) => {
-      tt.customer = "wang";
-      return onLogin(options);
-    };
-    assert.deepEqual(idsOf(await settled(list().next(), 0)), ["wang"]);
-    assert.deepEqual(progress, ["user_changed"]);
-    now *= 2;
-    tt.onRequest = (options: RequestOptions) => {
-      tt.customer = "lin";
-      return onRequest(options);
-    };
-    tt.onLogin = onLogin;
-    const late = await settled(list().next(), 0);
-    assert.equal((late as { problem?: Clients.Problem }).problem?.cause, "another user has logged in");
-    assert.deepEqual(idsOf(await settled(list().next(), 0)), ["lin"]);
-    assert.ok(!JSON.stringify([...tt.stored.values()]).includes(tokenOf("wang")));
-  });
-
-  test("may log in during the first login of the former one, who gets no session in the storage of the other", async () => {
-    const { tt, list } = newPhone();
-    const { onRequest } = tt;
-    tt.onRequest = (options) => {
-      [tt.customer, tt.onRequest] = ["wang", onRequest];
-      return onRequest(options);
-    };
-    const late = await settled(list().next(), 0);
-    assert.equal((late as { problem?: Clients.Problem }).problem?.cause, "another user has logged in");
-    assert.deepEqual(idsOf(await settled(list().next(), 0)), ["wang"]);
-    assert.deepEqual(tt.sent, [`POST ${codeOf("lin")}`, `POST ${codeOf("wang")}`]);
   });
 
   /** Let the storage of one customer fail from now on. */
@@ -126,39 +73,6 @@ describe("another user of the phone", () => {
     });
   }
 
-  test("may log in at every code: no code is sent, and the next login works", async () => {
-    const { tt, list } = newPhone();
-    const { onLogin } = tt;
-    tt.onLogin = ({ success }) => {
-      const code = codeOf(tt.customer);
-      tt.customer = tt.customer === "lin" ? "wang" : "lin";
-      success({ code });
-    };
-    const { problem } = (await settled(list().next(), 0)) as { problem?: Clients.Problem };
-    assert.deepEqual([problem?.cause, problem?.action], ["another user has logged in", "login"]);
-    assert.deepEqual([tt.sent, tt.logins], [[], 2]);
-    tt.onLogin = onLogin;
-    assert.deepEqual(idsOf(await settled(list().next(), 0)), ["lin"]);
-  });
-
-  test("gets no session that could not be stored, which serves the parts of its own list", async () => {
-    const { tt, progress, list } = newPhone();
-    breakStorage(tt, "lin");
-    const { onRequest } = tt;
-    tt.onRequest = ({ data, success }) => {
-      const first = { token: tokenOf("lin"), expires_in: 7200, list: { ...listOf("lin"), next_cursor: "c" } };
-      success(reply(data ? first : listOf("lin2")));
-    };
-    const pager = list();
-    assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["lin"]);
-    assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["lin", "lin2"]);
-    assert.deepEqual(tt.sent, [`POST ${codeOf("lin")}`, `GET ${tokenOf("lin")}`]);
-    [tt.customer, tt.onRequest] = ["wang", onRequest];
-    assert.deepEqual(idsOf(await settled(list().next(), 0)), ["wang"]);
-    assert.deepEqual([tt.sent.slice(2), progress], [[`POST ${codeOf("wang")}`], ["user_changed"]]);
-    assert.ok(!JSON.stringify([...tt.stored.values()]).includes(tokenOf("lin")));
-  });
-
   test("gets nothing that was found before a second login whose session cannot be stored", async () => {
     const { tt, progress, list } = newPhone();
     tt.setStorageSync = () => {
@@ -172,43 +86,6 @@ describe("another user of the phone", () => {
     [tt.customer, tt.onRequest] = ["wang", onRequest];
     assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["wang"]);
     assert.deepEqual([tt.sent.at(-1), progress], [`GET ${tokenOf("wang")}`, ["user_changed"]]);
-    assert.ok(!tt.requests.at(-1)?.url.includes("of-lin"));
-  });
-
-  test("gets nothing of a login under way whose session cannot be stored", async () => {
-    const { tt, list } = newPhone();
-    breakStorage(tt, "lin");
-    const { onRequest } = tt;
-    let answer = () => {};
-    tt.onRequest = (options) => {
-      answer = () => onRequest(options);
-    };
-    list().next();
-    await flush();
-    [tt.customer, tt.onRequest] = ["wang", onRequest];
-    const late = list().next();
-    await flush();
-    answer();
-    assert.deepEqual(idsOf(await settled(late, 0)), ["wang"]);
-    assert.deepEqual(tt.sent, [`POST ${codeOf("lin")}`, `POST ${codeOf("wang")}`]);
-  });
-
-  test("who has a session does not get the former one's part that is under way", async () => {
-    const { tt, list } = newPhone();
-    tt.customer = "wang";
-    await settled(list().next(), 0);
-    tt.customer = "lin";
-    const pager = list();
-    const { onRequest } = tt;
-    tt.onRequest = ({ success }) =>
-      success(reply({ token: tokenOf("lin"), expires_in: 7200, list: { ...listOf("lin"), next_cursor: "of-lin" } }));
-    await settled(pager.next(), 0);
-    tt.onRequest = (options) => {
-      [tt.customer, tt.onRequest] = ["wang", onRequest];
-      return onRequest(options);
-    };
-    assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["wang"]);
-    assert.equal(tt.sent.at(-1), `GET ${tokenOf("wang")}`);
     assert.ok(!tt.requests.at(-1)?.url.includes("of-lin"));
   });
 
@@ -357,82 +234,6 @@ describe("the page", () => {
       list.onShow();
       assert.deepEqual([shown.data.detail ?? null, idsIn(list)], [null, ["wang"]]);
     }
-  });
-
-  test("says nothing of what the former user has submitted, forgets nothing, and submits nothing meanwhile", async () => {
-    const tt = new FakeTt();
-    let submit = (_: boolean) => {};
-    const onSelect = () =>
-      new Promise<boolean>((resolve) => {
-        submit = resolve;
-      });
-    start(tt, { onSelect });
-    const list = openPage("certificates", { poi_id: STORE.poi_id });
-    await flush();
-    /** Let a customer log in and open the own coupon. */
-    const openAs = async (customer: string) => {
-      tt.customer = customer;
-      list.onShow();
-      list.onPullDownRefresh();
-      await flush();
-      list.onHide();
-      const page = openPage("certificate", { id: customer });
-      mock.timers.tick(800);
-      return page;
-    };
-    const counter = await openAs("lin");
-    counter.use();
-    for (const [sign, canSubmit] of [
-      ["等", false],
-      ["点", true],
-    ] as const) {
-      counter.onShow();
-      counter.onHide();
-      tt.customer = "wang";
-      counter.onShow();
-      await flush();
-      const { verdict, detail, goneTitle } = counter.data;
-      assert.deepEqual([verdict, detail, goneTitle], [null, null, "请在列表中重新选择券"]);
-      counter.onHide();
-      const former = openPage("certificate", { id: "lin" });
-      assert.equal(former.data.detail, null);
-      former.onHide();
-      const other = await openAs("wang");
-      assert.deepEqual([other.data.verdict?.sign, other.data.canSubmit], [sign, canSubmit]);
-      assert.ok(!JSON.stringify([...tt.stored]).includes('"lin"'));
-      other.onHide();
-      submit(true);
-      await flush();
-    }
-    const back = await openAs("lin");
-    assert.equal(back.data.verdict?.sign, "查");
-    back.onHide();
-  });
-
-  test("of another user stores nothing of a hook that ends late", async () => {
-    const tt = new FakeTt();
-    let end = (_: boolean) => {};
-    const onSelect = () =>
-      new Promise<boolean>((resolve) => {
-        end = resolve;
-      });
-    start(tt, { onSelect });
-    openPage("certificates", { poi_id: STORE.poi_id }).onHide();
-    await flush();
-    const counter = openPage("certificate", { id: "lin" });
-    mock.timers.tick(800);
-    counter.use();
-    await flush();
-    counter.onHide();
-    tt.customer = "wang";
-    counter.onShow();
-    await flush();
-    end(false);
-    await flush();
-    counter.onPullDownRefresh();
-    await flush();
-    assert.deepEqual(tt.stored.get("redemption.submissions"), []);
-    counter.onUnload();
   });
 
   for (const readable of [true, false]) {

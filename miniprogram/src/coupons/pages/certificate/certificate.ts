@@ -126,13 +126,8 @@ Page({
     this.guard();
     this.dialogs += 1;
     const { dialogs, id } = this;
-    const { user } = visit;
-    const { sign } = this.data.verdict || {};
     device.confirm(this.data.dialog, () => {
-      const isSame = visit.shown === this && visit.user === user && this.id === id && this.dialogs === dialogs;
-      // A submission that was not shown when the dialog was opened needs another dialog.
-      const isAsked = sign === "查" || this.data.verdict?.sign !== "查";
-      if (isSame && isAsked && this.data.canSubmit) {
+      if (visit.shown === this && this.id === id && this.dialogs === dialogs && this.data.canSubmit) {
         visit.select(id);
       }
     });
