@@ -27,7 +27,7 @@ LONG_PAGE_PX = 2000
 LARGEST_TEXT = "32px"
 NOW = 1_796_285_220
 """2026-12-03 16:07 in China."""
-LAST_READ_SECONDS = 30
+LAST_READ_SECONDS = 60
 """When the list is read for the last time after a call of the hook."""
 LONG_TITLE = "四季小馆招牌双人套餐（含秘制红烧肉、清炒时蔬、手工小笼包及当季甜品各一份，周末及节假日通用）"
 
@@ -122,20 +122,20 @@ def selected(hook: str, text: str, seconds: int = 0, *, gone: bool = False) -> C
         with phone.purchases(CUSTOMER, []) if gone else contextlib.nullcontext():
             phone.redeem()
             phone.expect_sign("等" if hook == "runs" else "查")
-            for due in (3, 7, 20):
+            for due in (3, 12, 45):
                 if seconds >= due:
                     phone.page.clock.run_for(due * 1000)
-                    expect(phone.band).to_contain_text("已不在可用券中" if gone else "抖音仍显示可用")
+                    expect(phone.band).to_contain_text("抖音已不显示这张券" if gone else "抖音仍显示可用")
             expect(phone.band).to_contain_text(text)
             if seconds == LAST_READ_SECONDS:
-                expect(phone.button("再次核销")).to_be_visible()
+                expect(phone.button("店长点：再次核销")).to_be_visible()
 
     return show
 
 
 def busy_other(phone: Phone) -> None:
     """Another coupon while the hook runs."""
-    selected("runs", "正在提交")(phone)
+    selected("runs", "请等待")(phone)
     phone.page.go_back()
     phone.show_certificate("100元代金券")
     phone.expect_sign("等", "另一张券正在提交")
@@ -148,7 +148,7 @@ def other_store(phone: Phone) -> None:
     phone.button("切换门店").click()
     phone.button("四季小馆·徐家汇店").click()
     phone.show_certificate("双人套餐")
-    phone.expect_sign("查", "请那家店查")
+    phone.expect_sign("查", "请那家店查核销记录")
 
 
 def switched_off_later(phone: Phone) -> None:
@@ -161,7 +161,7 @@ def switched_off_later(phone: Phone) -> None:
 
     phone.page.route("**/certificates", switch)
     phone.come_back()
-    phone.expect_sign("查", "查不到，才扫码")
+    phone.expect_sign("查", "等一分钟再查")
 
 
 def asked(phone: Phone) -> None:
@@ -185,7 +185,7 @@ def used_once(phone: Phone) -> None:
     card.update(usable_times=6, used_times_serial_nums=[1, 2, 4])
     with phone.purchases(CUSTOMER, entries):
         phone.page.clock.run_for(3000)
-        phone.expect_sign("查", "已用 1 次，剩 6 次")
+        phone.expect_sign("查", "抖音显示少了 1 次")
         expect(phone.button("再用一次")).to_be_visible()
 
 
@@ -206,7 +206,7 @@ def stale_counter(hook: str, seconds: int = 0) -> Callable[[Phone], None]:
         phone.page.context.set_offline(True)
         phone.come_back()
         phone.page.clock.run_for(seconds * 1000)
-        phone.expect_sign("扫", "扫不了：先重新查询" if seconds else "不影响扫码")
+        phone.expect_sign("扫", "本页未更新（16:07 的数据）。以扫码结果为准")
 
     return show
 
@@ -240,7 +240,7 @@ def loading(phone: Phone) -> None:
     phone.open()
     expect(phone.page.locator(".coupons-skeleton")).to_be_visible()
     phone.page.clock.fast_forward(6000)
-    expect(phone.page.get_by_text("查询时间较长，请稍候或重新查询")).to_be_visible()
+    expect(phone.button("重新查询")).to_be_visible()
 
 
 def failed_second_page(phone: Phone) -> None:
@@ -316,13 +316,13 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "tap-stale": stale_counter("1"),
     "tap-old": stale_counter("1", 300),
     "dialog": asked,
-    "busy": selected("runs", "正在提交"),
+    "busy": selected("runs", "请等待"),
     "busy-other": busy_other,
     "done": selected("1", "已提交"),
-    "done-gone": selected("1", "已不在可用券中", 3, gone=True),
+    "done-gone": selected("1", "抖音已不显示这张券", 3, gone=True),
     "again": selected("1", "抖音仍显示可用", LAST_READ_SECONDS),
     "done-times": used_once,
-    "failed": selected("fails", "未能确认是否核销"),
+    "failed": selected("fails", "未能确认"),
     "other-store": other_store,
     "list-of-verdicts": submitted_list,
 }
