@@ -100,32 +100,20 @@ export function noticeOf(problem: Problem, { help, isFirst, isForeignMerchant, w
   return notice;
 }
 
-/** Whether a problem says that the customer can use nothing here. After any other, the older list stays. */
-const REFUSALS: { [code in Code]: boolean } = {
-  invalid_request: false,
-  unauthenticated: true,
-  wrong_app: true,
-  merchant_not_authorized: true,
-  merchant_not_found: true,
-  store_not_found: true,
-  not_found: false,
-  method_not_allowed: false,
-  unsupported_media_type: false,
-  rate_limited: false,
-  internal_error: false,
-  upstream_rejected: false,
-  upstream_malformed: false,
-  upstream_unavailable: false,
-  upstream_timeout: false,
-  token_unavailable: false,
-  app_not_permitted: false,
-  app_misconfigured: false,
-  quota_exhausted: false,
-  unavailable: false,
-  network: false,
-  login: true,
-  unreadable: false,
-};
+/** The problems which say that the customer can use nothing here. After any other, the older list stays. */
+const REFUSALS: Problem["code"][] = [
+  "unauthenticated",
+  "login",
+  "wrong_app",
+  "merchant_not_authorized",
+  "merchant_not_found",
+  "store_not_found",
+] satisfies Code[];
+
+/** Whether a problem ends the older list. */
+export function isRefusal({ code }: Problem): boolean {
+  return REFUSALS.indexOf(code) >= 0;
+}
 
 /**
  * The button of 券详情 that submits: `yes` is prominent; the others are if the order cannot be scanned (`instead`), for the
@@ -181,11 +169,6 @@ export function stepsOf(title: string): Steps {
     steps: ["打开抖音「我的订单」", `找到并打开「${title}」`, "请店员扫描订单中的二维码"],
     otherwise: "订单中没有二维码时，请让店员联系店长",
   };
-}
-
-/** Whether a problem ends the older list. A code that a newer service sends does not. */
-export function isRefusal({ code }: Problem): boolean {
-  return REFUSALS[code as Code] === true;
 }
 
 /** Return the line above the list. `groups`: the words by which each certificate is counted; empty if it can be used now. */
