@@ -51,8 +51,6 @@ export type MockTt = Pick<
   | "getSystemInfoSync"
   | "getEnvInfoSync"
   | "getLocation"
-  | "getSetting"
-  | "openSetting"
   | "setClipboardData"
   | "showToast"
   | "hideToast"
@@ -77,17 +75,11 @@ function succeed(name: string, options: Callbacks, result: object = {}): void {
   options?.complete?.(answer);
 }
 
-const LOCATION_SETTING = "douyin.scope.userLocation";
-
 /** Create the `tt` of one phone. */
 export function createMockTt(phone: PhoneOptions): MockTt {
   const { storage } = phone;
   const getStorageSync = (key: string): unknown => JSON.parse(storage.getItem(key) ?? '""');
   const setStorageSync = (key: string, data: unknown): void => storage.setItem(key, JSON.stringify(data));
-  const authSetting = () => {
-    const allowed = getStorageSync(LOCATION_SETTING);
-    return { errMsg: "ok", authSetting: typeof allowed === "boolean" ? { "scope.userLocation": allowed } : {} };
-  };
   const functions = {
     login: (options: Parameters<typeof tt.login>[0]) => {
       phone.onLogin?.();
@@ -103,19 +95,12 @@ export function createMockTt(phone: PhoneOptions): MockTt {
     getSystemInfoSync: () => ({ appName: "Douyin", platform: "android", fontSizeSetting: phone.fontSize ?? 16 }),
     getEnvInfoSync: () => ({ microapp: { mpVersion: "", envType: "development", appId: phone.appId } }),
     getLocation: ({ success, fail }: Parameters<typeof tt.getLocation>[0]) => {
-      // The first call asks the user; Douyin stores the answer.
-      setStorageSync(LOCATION_SETTING, !!phone.position);
       if (phone.position) {
         success?.({ errMsg: "getLocation:ok", ...phone.position } as Parameters<NonNullable<typeof success>>[0]);
       } else {
         fail?.({ errMsg: "getLocation:fail auth deny" });
       }
     },
-    getSetting: ({ success }: Parameters<typeof tt.getSetting>[0]) =>
-      success?.(authSetting() as unknown as Parameters<NonNullable<typeof success>>[0]),
-    // The user changes nothing.
-    openSetting: ({ success }: Parameters<typeof tt.openSetting>[0]) =>
-      success?.(authSetting() as unknown as Parameters<NonNullable<typeof success>>[0]),
     setClipboardData: (options: Callbacks) => succeed("setClipboardData", options),
     showToast: (options: Parameters<typeof tt.showToast>[0]) => {
       phone.onToast?.(options.title);

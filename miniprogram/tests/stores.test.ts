@@ -197,16 +197,13 @@ describe("the stores", () => {
     assert.deepEqual([storesView(running).locating, storesView(running).located], ["正在定位…", false]);
     const located = nextStoreState(running, { kind: "located", position: HERE });
     const view = storesView(located);
-    assert.deepEqual([view.locating, view.located, view.canOpenSettings], ["", true, false]);
+    assert.deepEqual([view.locating, view.located], ["", true]);
     assert.deepEqual(
       view.stores.map(({ label }) => label),
       ["徐家汇店，390 m", "人民广场店，当前门店，5.6 km，西藏中路180号"],
     );
     const refused = nextStoreState(nextStoreState(located, locating), { kind: "located", position: undefined });
-    assert.deepEqual(
-      [refused.position, storesView(refused).locating, storesView(refused).canOpenSettings],
-      [HERE, "未获取到位置，您可以直接选择门店", true],
-    );
+    assert.deepEqual([refused.position, storesView(refused).locating], [HERE, "未获取到位置，您可以直接选择门店"]);
   });
 
   test("start with the last choice; the header is that of the current store", () => {

@@ -276,7 +276,7 @@ def stores_by_distance(phone: Phone) -> None:
 def stores_refused(phone: Phone) -> None:
     phone.open(poi_id=None)
     phone.button("按距离排序").click()
-    expect(phone.button("去设置中开启定位")).to_be_visible()
+    expect(phone.page.get_by_text("未获取到位置")).to_be_visible()
 
 
 def found_stores(phone: Phone) -> None:

@@ -25,7 +25,6 @@ export const host: Pick<Tt, Needed> & Partial<Tt> = tt;
 const TEXT_SIZES = [16, 20, 24, 32];
 const TEXT_SIZE_KEY = "redemption.text_size";
 const TAPS_KEY = "redemption.submissions";
-const LOCATION_SCOPE = "scope.userLocation";
 
 /** Return the app_id of this mini-program; empty if the host does not name it. */
 export function appId(): string {
@@ -122,20 +121,6 @@ export function readPosition(): Promise<Position | undefined> {
   });
 }
 
-/** Whether the customer has allowed the position before. Asks nothing. */
-export function isPositionAllowed(): Promise<boolean> {
-  return new Promise((resolve) => {
-    call(host.getSetting, { success: (settings) => resolve(allowsPosition(settings)), fail: () => resolve(false) });
-  });
-}
-
-/** Open Douyin's settings of this mini-program. Resolves to whether they allow the position. */
-export function openSettings(): Promise<boolean> {
-  return new Promise((resolve) => {
-    call(host.openSetting, { success: (settings) => resolve(allowsPosition(settings)), fail: () => resolve(false) });
-  });
-}
-
 /** Copy a text, and say so. Fails if the privacy agreement does not declare the clipboard. */
 export function copy(data: string): void {
   call(host.setClipboardData, { data, success: () => toast("已复制"), fail: () => toast(`无法复制：${data}`) });
@@ -202,8 +187,4 @@ function call<O extends object>(method: ((options: O) => unknown) | undefined, o
 
 function storeKey(accountId: string): string {
   return `redemption.store.${accountId}`;
-}
-
-function allowsPosition({ authSetting }: { authSetting: object }): boolean {
-  return !!(authSetting as { [scope: string]: boolean })[LOCATION_SCOPE];
 }

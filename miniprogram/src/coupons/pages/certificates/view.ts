@@ -140,8 +140,6 @@ export function storesView(state: StoreState, config: Config, search: string, no
     canLocate: canLocate(state),
     located: !!position,
     locating: LOCATING_TEXTS[locating],
-    /** The customer has refused the position, and can allow it in the settings. */
-    canOpenSettings: locating === "failed",
     problem: noticeView(problem, problemAt, now, situation, config),
     help: helpOf(config),
   };

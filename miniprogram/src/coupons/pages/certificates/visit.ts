@@ -211,11 +211,6 @@ export const visit = {
     this.updateStores({ kind: "merchant_changed", accountId, lastPoiId: device.readLastStore(accountId) });
   },
 
-  /** Sort by distance, without a question, if the customer has allowed the position before. */
-  sortIfAllowed() {
-    device.isPositionAllowed().then((allowed) => allowed && this.sortByDistance());
-  },
-
   /** Sort the stores by distance. Only this can ask for the customer's position. */
   sortByDistance() {
     this.updateStores({ kind: "locating" });

@@ -22,7 +22,6 @@ Page({
   isOverList: false,
   /** Number of stores opened before this page. When it changes, a store was chosen, and the page closes. */
   opened: 0,
-  hasAskedDistance: false,
 
   onLoad(query: { over?: string }) {
     this.isOverList = !!query.over;
@@ -48,10 +47,6 @@ Page({
     }
     const view = storesView(visit.stores, config, this.data.search, device.epochSeconds());
     this.setData({ ...view, canLocate: view.canLocate && device.hasPosition });
-    if (this.data.canLocate && !this.hasAskedDistance) {
-      this.hasAskedDistance = true;
-      visit.sortIfAllowed();
-    }
   },
 
   leave() {
@@ -77,10 +72,6 @@ Page({
 
   sortByDistance() {
     visit.sortByDistance();
-  },
-
-  openSettings() {
-    device.openSettings().then((allowed) => allowed && visit.sortByDistance());
   },
 
   loadStores() {
