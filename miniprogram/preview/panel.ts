@@ -18,7 +18,7 @@ const FAULTS: Record<string, object> = {
   "响应不是 JSON": { kind: "body", call: LIST, body: "<html>" },
   "响应慢（2.5 秒）": { kind: "delay", call: LIST, seconds: 2.5 },
   没有响应: { kind: "hang", call: LIST },
-  "第二页失败 (HTTP 404)，顾客周多多": { kind: "http", call: LIST, page: 2, status: 404 },
+  "第二页失败 (HTTP 404)，限周多多": { kind: "http", call: LIST, page: 2, status: 404 },
   "登录 code 被拒绝 (40018)，先清除会话": { kind: "code", call: LOGIN, code: 40018 },
 };
 

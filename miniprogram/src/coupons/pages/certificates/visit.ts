@@ -153,8 +153,9 @@ export const visit = {
 
   /** Update the page that is shown: now, and when its texts may have changed. */
   render() {
-    clearTimeout(this.timer);
     this.shown?.render();
+    // The page may have begun another request, and so have been rendered again.
+    clearTimeout(this.timer);
     if (this.shown) {
       const now = device.epochSeconds();
       const isWaiting = [this.list, this.stores].some(({ problem, problemAt }) => waitLeft(problem, problemAt, now));
