@@ -297,7 +297,7 @@ describe("the page", () => {
     page.onShow();
     await flush();
     assert.equal(page.data.slownessText, "正在继续查找可用的券…");
-    mock.timers.tick(2000);
-    assert.equal(page.data.slownessText, "仍在查询，请稍候…");
+    mock.timers.tick(6000);
+    assert.equal(page.data.slownessText, "查券不扣券。请打开抖音「我的订单」出示");
   });
 });

@@ -4,7 +4,7 @@
  */
 
 import { attempt } from "../../client/tt";
-import { type Dialog, LATE_SECONDS, SLOW_SECONDS, type Waiting } from "./messages";
+import type { Dialog } from "./messages";
 import { dialled, type Position } from "./stores";
 import { readTaps, type Tap } from "./submission";
 
@@ -38,12 +38,6 @@ export function epochSeconds(): number {
 /** Call a function after some seconds, whatever the phone's clock says meanwhile. */
 export function later(seconds: number, callback: () => void): void {
   setTimeout(callback, seconds * 1000);
-}
-
-/** Report that a request takes long. The receiver ignores the report if the request has ended. */
-export function reportWaiting(report: (waiting: Waiting) => void): void {
-  later(SLOW_SECONDS, () => report("slow"));
-  later(LATE_SECONDS, () => report("late"));
 }
 
 // Navigation. `fail`: the page stays on the screen.

@@ -56,8 +56,7 @@ export const NO_CONSENT: Problem = {
 };
 const NUMBER_LENGTH = 8;
 const MAX_WAIT_SECONDS = 60;
-/** After this many seconds without a response, say so; then offer to retry. */
-export const SLOW_SECONDS = 2;
+/** After this many seconds without a response, say what to do instead, and offer to retry. */
 export const LATE_SECONDS = 6;
 
 /** Return what to do on every page that cannot help: the same, whatever has failed. */
@@ -199,16 +198,9 @@ export function unusableText(unusable: Unusable): string {
   return texts.length ? `另有 ${texts.join("，")}` : "";
 }
 
-/** `searching`: the client goes on after a part of the list without certificates. `asking`: `beforeLogin` has no answer yet. */
-export type Waiting = "" | "searching" | "slow" | "late" | "asking";
+/** `searching`: the client goes on after a part of the list without certificates. */
+export type Waiting = "" | "searching" | "late";
 
 export function waitingText(waiting: Waiting, help: string): string {
-  const texts = {
-    "": "",
-    searching: "正在继续查找可用的券…",
-    slow: "仍在查询，请稍候…",
-    late: help,
-    asking: help,
-  };
-  return texts[waiting];
+  return { "": "", searching: "正在继续查找可用的券…", late: help }[waiting];
 }

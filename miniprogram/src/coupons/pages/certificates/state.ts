@@ -46,7 +46,7 @@ export type ListEvent =
   | { kind: "continued" }
   | { kind: "searching" }
   | { kind: "user_changed" }
-  | { kind: "waited"; request: number; waiting: Waiting }
+  | { kind: "waited"; request: number }
   | { kind: "responded"; outcome: Exclude<Outcome, { kind: "cancelled" }>; now: number };
 
 /**
@@ -92,9 +92,7 @@ export function nextState(state: ListState, event: ListEvent): ListState {
       return start({ ...INITIAL_STATE, request, reads }, activity === "idle" ? "idle" : "first");
     }
     case "waited":
-      return event.request === state.request && state.activity !== "idle"
-        ? { ...state, waiting: event.waiting }
-        : state;
+      return event.request === state.request && state.activity !== "idle" ? { ...state, waiting: "late" } : state;
     case "responded":
       return event.outcome.kind === "list"
         ? withList(state, event.outcome, event.now)

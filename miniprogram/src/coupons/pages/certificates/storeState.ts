@@ -36,7 +36,7 @@ export type StoreEvent =
   /** Another user has logged in on this phone: what the former one chose and allowed no longer counts. */
   | { kind: "user_changed"; lastPoiId: string }
   | { kind: "requested" }
-  | { kind: "waited"; request: number; waiting: Waiting }
+  | { kind: "waited"; request: number }
   | { kind: "responded"; request: number; outcome: StoresOutcome; now: number }
   | { kind: "picked"; poiId: string; now: number }
   | { kind: "locating" }
@@ -80,7 +80,7 @@ export function nextStoreState(state: StoreState, event: StoreEvent): StoreState
     case "requested":
       return request(state);
     case "waited":
-      return event.request === state.request && state.loading ? { ...state, waiting: event.waiting } : state;
+      return event.request === state.request && state.loading ? { ...state, waiting: "late" } : state;
     case "responded":
       return event.request === state.request ? withOutcome(state, event.outcome, event.now) : state;
     case "picked":

@@ -6,7 +6,7 @@
 
 import type { Certificate } from "../../client/client";
 import { clockText, dateText, daysBetween, timeText } from "./dates";
-import { SLOW_SECONDS, type Use } from "./messages";
+import type { Use } from "./messages";
 import { isWithinHours, nextStartToday, type OffPeak } from "./offPeak";
 import { certificateOf, type ListState } from "./state";
 import { isRunning, isStillListed, type Submission, type Submissions, submissionOf, usedSince } from "./submission";
@@ -35,9 +35,9 @@ export interface Verdict {
   canRetry: boolean;
 }
 
-/** Read the list again after this time: until the response, at most `SLOW_SECONDS`, the former one holds. */
+/** Read the list again after this time: until the response, at most `HOLD_SECONDS`, the former one holds. */
 export const FRESH_SECONDS = 60;
-const HOLD_SECONDS = FRESH_SECONDS + SLOW_SECONDS;
+const HOLD_SECONDS = 62;
 /** An older list submits nothing: the merchant may have switched redemption off. */
 const MAX_AGE_SECONDS = 300;
 

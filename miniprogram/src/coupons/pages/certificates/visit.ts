@@ -194,7 +194,7 @@ export const visit = {
   /** Request the stores: from the client's cache if they are recent. */
   requestStores() {
     const { accountId, request } = this.stores;
-    device.reportWaiting((waiting) => this.updateStores({ kind: "waited", request, waiting }));
+    device.later(LATE_SECONDS, () => this.updateStores({ kind: "waited", request }));
     client.listStores({ account_id: accountId }).then((outcome) => {
       warnOf(outcome);
       this.updateStores({ kind: "responded", request, outcome, now: device.epochSeconds() });
@@ -271,11 +271,7 @@ export const visit = {
 
   /** Call `beforeLogin`, once; after a refusal only if the customer retries. There is no time limit. */
   askConsent(isRetry: boolean) {
-    device.later(LATE_SECONDS, () => {
-      if (this.consent === "asked") {
-        this.update({ kind: "waited", request: this.list.request, waiting: "asking" });
-      }
-    });
+    this.reportLate();
     if (this.consent === "asked") {
       return;
     }
@@ -320,18 +316,18 @@ export const visit = {
     if (this.list.activity === "idle") {
       this.refresh();
     } else {
-      this.reportWaiting();
+      this.reportLate();
     }
   },
 
   /** Say so if the present request takes long. */
-  reportWaiting() {
+  reportLate() {
     const { request } = this.list;
-    device.reportWaiting((waiting) => this.update({ kind: "waited", request, waiting }));
+    device.later(LATE_SECONDS, () => this.update({ kind: "waited", request }));
   },
 
   loadNext(pager: Pager) {
-    this.reportWaiting();
+    this.reportLate();
     pager.next().then((outcome) => {
       if (outcome.kind !== "cancelled") {
         device.stopPullDownRefresh();
