@@ -142,7 +142,7 @@ describe("a choice", () => {
 
 describe("the stores", () => {
   test("are waited for; timers and responses of earlier requests are ignored", () => {
-    const waited = (request: number): StoreEvent => ({ kind: "waited", request, waiting: "late" });
+    const waited = (request: number): StoreEvent => ({ kind: "waited", request });
     const state = after(entered(), requested);
     assert.equal(state.request, 2);
     for (const event of [waited(1), listed(STORES, 1), failed(1)]) {

@@ -164,50 +164,6 @@ async function until(condition: () => unknown): Promise<void> {
   }
 }
 
-test("on a first visit, the selection takes the place of the list, and the list that of the selection", async () => {
-  const program = openList({});
-  assert.deepEqual(program.paths, [STORES]);
-  await until(() => program.top.data.stores.length === 3);
-  program.top.pickStore(tap({ poi: STORE.poi_id }));
-  assert.deepEqual(program.paths, [LIST]);
-  await until(() => program.top.data.refundable);
-  assert.deepEqual(
-    program.requests.map((request) => request.replace(API_URL, "")),
-    [`GET /v1/merchants/${STORE.account_id}/stores`, "POST /v1/sessions"],
-  );
-  assert.deepEqual(openList({}, program.storage).paths, [LIST], "the next visit opens the last store");
-});
-
-test("the selection over a list leads back to it, with a choice or without one", async () => {
-  const program = openList(STORE);
-  await until(() => program.top.data.canChoose && program.top.data.refundable);
-  program.top.chooseStore();
-  assert.deepEqual(program.paths, [LIST, STORES]);
-  program.back();
-  program.top.callStore();
-  assert.deepEqual(program.called, ["02155556601"]);
-  program.top.chooseStore();
-  await until(() => program.top.data.stores.length === 3);
-  program.top.pickStore(tap({ poi: "6602" }));
-  assert.deepEqual(program.paths, [LIST]);
-  await until(() => program.top.data.store === "四季小馆·徐家汇店" && program.top.data.refundable);
-});
-
-test("a step back from 券详情 asks nothing; a return to the program reads the list again", async () => {
-  const program = openList(STORE);
-  await until(() => program.top.data.canChoose && program.top.data.refundable);
-  const before = program.requests.length;
-  program.top.openCertificate(tap({ id: "7200000000000000001" }));
-  assert.deepEqual(program.top.data.detail?.title, "双人套餐");
-  program.back();
-  program.top.openCertificate(tap({ id: "7200000000000000001" }));
-  assert.equal(program.requests.length, before);
-  program.top.onHide();
-  program.top.onShow();
-  await until(() => program.requests.length === before + 1);
-  assert.deepEqual(program.top.data.detail?.title, "双人套餐");
-});
-
 test("a page that begins shows nothing that is not known yet", async () => {
   const program = openList(STORE);
   assert.equal(program.first?.isUnchosen, false);
@@ -232,28 +188,6 @@ test("two taps open one page, and the list goes on if none can be opened", async
   program.failing.clear();
   list.openCertificate(tap({ id: "7200000000000000001" }));
   assert.deepEqual(program.paths, [LIST, COUNTER]);
-});
-
-test("the list opens 券详情 and submits nothing; the hook is called there, and the list is read after it", async () => {
-  const program = openList(STORE);
-  await until(() => program.top.data.canChoose && program.top.data.refundable);
-  const used: object[] = [];
-  program.config.onSelect = async ({ certificate_id }, store) => {
-    used.push({ certificate_id, ...store });
-    return true;
-  };
-  const certificate_id = "7200000000000000001";
-  program.top.openCertificate(tap({ id: certificate_id }));
-  assert.deepEqual([program.paths, used], [[LIST, COUNTER], []]);
-  const { length } = program.requests;
-  program.top.use();
-  assert.deepEqual(used, [], "a tap so soon after the one in the list was not meant for this button");
-  await until(() => program.top.isReady);
-  program.top.use();
-  await until(() => program.top.data.verdict?.reason.includes("已提交"));
-  await until(() => program.requests.length === length + 1);
-  await until(() => program.top.data.verdict?.reason.includes("抖音仍显示可用"));
-  assert.deepEqual(used, [{ certificate_id, ...STORE }]);
 });
 
 test("a page whose way out fails shows its content", async () => {
