@@ -213,6 +213,108 @@ describe("a submission", () => {
     assert.deepEqual([counter.band, counter.button], [SUBMITTED + RULE, "查看其他券"]);
   });
 
+  test("that the hook takes back leaves the one before as it was, on the screen and on the phone", async () => {
+    const results: unknown[] = [false, undefined, false];
+    const counter = await new Counter().open(() => Promise.resolve(results.shift()));
+    await counter.use();
+    assert.deepEqual([counter.band, counter.tt.stored.get("redemption.submissions")], [WATCH, []]);
+    await counter.wait(0.8);
+    await counter.use();
+    await counter.wait(61);
+    const before = [counter.band, counter.button];
+    assert.equal(before[1], `查看其他券 ${AGAIN}`);
+    await counter.use();
+    assert.deepEqual([results.length, counter.band, counter.button], [0, ...before]);
+    assert.equal((counter.tt.stored.get("redemption.submissions") as object[]).length, 1);
+  });
+
+  test("without a promise is not known at once, nor is a failed one before it, and no third one follows by itself", async () => {
+    const hooks = [() => Promise.reject(new Error("no network")), () => undefined];
+    const counter = await new Counter().open(() => hooks.shift()?.());
+    await counter.use();
+    await counter.wait(61);
+    await counter.use();
+    assert.equal(hooks.length, 0);
+    await counter.comeBack();
+    await counter.wait(30);
+    assert.deepEqual([counter.band.slice(0, 1), counter.button], ["查", "查看其他券"]);
+    assert.equal((counter.tt.stored.get("redemption.submissions") as object[]).length, 2);
+  });
+
+  test("is stored as 0.13.0 does, which knows it, and a row of 0.13.0 is known, for two hours", async () => {
+    const row = { id: "1", uses: undefined, store: `${STORE.account_id}/6601`, storeName: "人民广场店", at: NOW + 0.8 };
+    const counter = await new Counter().open(() => Promise.resolve(true));
+    await counter.use();
+    assert.deepEqual(counter.tt.stored.get("redemption.submissions"), [row]);
+    counter.page.onUnload();
+    for (const [seconds, sign] of [
+      [7199, "查"],
+      [7201, "点"],
+    ] as const) {
+      mock.timers.setTime((NOW + seconds) * 1000);
+      const restarted = new Counter();
+      restarted.tt.stored.set("redemption.submissions", [row]);
+      await restarted.open(() => Promise.resolve(true));
+      assert.equal(restarted.page.data.verdict?.sign, sign);
+      restarted.page.onUnload();
+    }
+  });
+
+  test("is stored with the next list, and with those before it, after one call of the storage has failed", async () => {
+    const other = { ...COUPON, certificate_id: "9" };
+    for (const failing of ["getStorageSync", "setStorageSync"] as const) {
+      const counter = await new Counter([COUPON, other]).open(() => Promise.resolve(true));
+      await counter.use();
+      await counter.wait(5);
+      counter.back();
+      await counter.openCoupon("9");
+      const failOnce = ({ tt }: Counter, name: typeof failing) => {
+        const { [name]: works } = tt;
+        let calls = 0;
+        Object.assign(tt, {
+          [name]: (key: string, value: unknown) => {
+            assert.ok(key !== "redemption.submissions" || calls++, "storage:fail");
+            return works.call(tt, key, value);
+          },
+        });
+      };
+      failOnce(counter, failing);
+      await counter.use();
+      await counter.wait(5);
+      counter.page.onUnload();
+      const restarted = new Counter([COUPON, other]);
+      restarted.tt.all.set("lin", counter.tt.stored);
+      failOnce(restarted, "getStorageSync");
+      await restarted.open(() => Promise.resolve(true));
+      for (const id of ["1", "9"]) {
+        restarted.page.onUnload();
+        await restarted.openCoupon(id);
+        await restarted.wait(1);
+        assert.match(restarted.band, /^查 .*16:07/);
+      }
+      restarted.page.onUnload();
+    }
+  });
+
+  test("is told for two hours, whatever the phone's clock says, and its hook changes nothing in the list", async () => {
+    for (const hours of [-24, 3]) {
+      const counter = await new Counter().open((certificate) => {
+        certificate.certificate_id = "changed";
+        return Promise.resolve(true);
+      });
+      await counter.use();
+      const { now } = Date;
+      mock.method(Date, "now", () => now() + hours * 3_600_000);
+      counter.page.onPullDownRefresh();
+      await counter.wait(7190);
+      assert.equal(counter.page.data.verdict?.sign, "查");
+      await counter.wait(10);
+      assert.equal(counter.page.data.verdict?.sign, "扫");
+      counter.page.onUnload();
+      mock.restoreAll();
+    }
+  });
+
   test("that fails must be checked, also after a step back; the console says why, or what a hook must return", async () => {
     const fail = () => {
       throw new Error("not redeemed");

@@ -126,8 +126,12 @@ Page({
     this.guard();
     this.dialogs += 1;
     const { dialogs, id } = this;
+    const { button } = this.data;
     device.confirm(this.data.dialog, () => {
-      if (visit.shown === this && this.id === id && this.dialogs === dialogs && this.data.canSubmit) {
+      const isSame = visit.shown === this && this.id === id && this.dialogs === dialogs;
+      // A submission that the dialog has not asked about needs another dialog.
+      const isAsked = this.data.button === button || this.data.verdict?.sign !== "查";
+      if (isSame && isAsked && this.data.canSubmit) {
         visit.select(id);
       }
     });

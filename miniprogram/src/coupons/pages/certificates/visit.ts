@@ -165,6 +165,10 @@ export const visit = {
   },
 
   tick() {
+    if (!this.isRestored && this.list.updatedAt) {
+      // The storage has failed when the list arrived.
+      this.restore();
+    }
     if (this.shown?.hasClock) {
       this.keepFresh();
     }
@@ -411,6 +415,10 @@ export const visit = {
       this.change(call, (submission) => ({ ...submission, state: end, ...unread }));
       this.readLater(call);
     }
+    if (this.shown) {
+      // Behind another program, another user may have logged in.
+      this.save();
+    }
     this.render();
   },
 
@@ -471,10 +479,7 @@ export const visit = {
     this.submissions = former.concat(this.submissions);
   },
 
-  /**
-   * Store all submissions of the user: after each tap and with each list, so that a storage that has failed has them later.
-   * Not when a hook ends: another user may have logged in.
-   */
+  /** Store all submissions of the user: at each change and with each list, so that a storage that has failed has them later. */
   save() {
     if (this.isRestored) {
       device.saveTaps(this.submissions.filter(({ user }) => user === this.user));
