@@ -22,7 +22,16 @@ DOCUMENTS = sorted(
 CHINESE = [path for path in DOCUMENTS if "zh-CN" in path.name]
 PAPERS = {
     f"{name}.zh-CN.md"
-    for name in ("ask-douyin", "manager-card", "pilot", "privacy", "review", "staff-card", "staff-card-tap")
+    for name in (
+        "ask-douyin",
+        "manager-card",
+        "pilot",
+        "pilot-sheet",
+        "privacy",
+        "review",
+        "staff-card",
+        "staff-card-tap",
+    )
 }
 
 
