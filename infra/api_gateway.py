@@ -26,7 +26,7 @@ from chalicelib.errors import InvalidRequestError, RateLimitedError, UpstreamTim
 from infra.account import Account
 from infra.chalice_config import API_STAGE
 from infra.cloudformation import access_log_group, none_if_not_found
-from infra.stage_settings import APP_NAME, Limit, Limits, StageSettings
+from infra.stage_settings import Limit, Limits, StageSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
@@ -220,9 +220,7 @@ def ensure_log_role(
 def access_log_settings(account: Account, stage: str) -> dict[str, str]:
     """Return the destination and the format of the access log."""
     group = f"arn:{account.partition}:logs:{account.region}:{account.id}:log-group:{access_log_group(stage)}"
-    # The stack's metric filters take their dimensions from the first two fields.
-    fields = {"service": APP_NAME, "stage": stage, **_ACCESS_LOG_FIELDS}
-    return {"destinationArn": group, "format": json.dumps(fields, separators=(",", ":"))}
+    return {"destinationArn": group, "format": json.dumps(_ACCESS_LOG_FIELDS, separators=(",", ":"))}
 
 
 def _put_gateway_response(

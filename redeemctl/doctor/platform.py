@@ -87,7 +87,7 @@ def judge_token(token_id: str, row: TokenRow, now: float, *, is_foreign: bool) -
     if not is_foreign and row.failure:
         return warning("token", token_id, f"the last renewal has failed ({row.failure})", "run doctor in ten minutes")
     if not is_foreign and seconds <= SHORT_SECONDS:
-        advice = "see the check and the alarm schedule; then redeemctl token renew APP_ID"
+        advice = "see the log of refresh_tokens; then redeemctl token renew APP_ID"
         return warning("token", token_id, f"expires in {seconds} s, and the schedule has not renewed it", advice)
     if seconds > MAX_LIFETIME_SECONDS:
         advice = "write it again, with expires_at in epoch seconds; or redeemctl token renew APP_ID"

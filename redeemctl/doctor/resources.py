@@ -35,7 +35,7 @@ RATE_LIMITED = "a rate limit is reached, and customers come first"
 NO_ANSWER = "the platform did not answer before"
 
 _NETWORK = (
-    "run the saved query `upstream`. http_5xx, or no valid response in login, too: wait for the platform. Else check "
+    "run the saved query `problems`. http_5xx, or no valid response in login, too: wait for the platform. Else check "
     "the functions' network (NAT gateway)"
 )
 _ADVICE = {
