@@ -39,7 +39,7 @@ help:
 	@echo "make test         everything (needs node; installs a Chromium where there is none)"
 	@echo "make check        after an edit: format, lint, types, unit tests (40 s)"
 	@echo "make miniprogram  build the sample mini-program for Douyin's IDE: miniprogram/dist (needs node)"
-	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1] [REPAIR=1] [NO_PLATFORM=1]"
+	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1] [NO_PLATFORM=1]"
 	@echo "make rollback     bring back the former code: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"
 	@echo "make destroy      delete the deployment, keep table and secret: make destroy STAGE=dev"
 	@echo "make more         the commands for developers"
@@ -120,12 +120,11 @@ miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/pr
 NO := 0 n N no No NO f F false False FALSE off Off OFF
 flags = $(foreach name,$(1),$(if $(filter-out $(NO),$($(name))),$(OPTION_$(name))))
 OPTION_DRY_RUN := --dry-run
-OPTION_REPAIR := --repair
 OPTION_NO_PLATFORM := --no-platform
 
-deploy: OPTIONS := [DRY_RUN=1] [REPAIR=1] [NO_PLATFORM=1] (stages: infra/stages)
+deploy: OPTIONS := [DRY_RUN=1] [NO_PLATFORM=1] (stages: infra/stages)
 deploy: stage $(INSTALLED)
-	@$(BIN)/python -m infra.deploy $(STAGE) $(call flags,DRY_RUN REPAIR NO_PLATFORM)
+	@$(BIN)/python -m infra.deploy $(STAGE) $(call flags,DRY_RUN NO_PLATFORM)
 
 # An environment of another commit will do: in an emergency, nothing is installed or built. A fresh clone installs only
 # what the pipeline does; the next `make install` completes it.

@@ -173,7 +173,7 @@ def _has_code(*codes: str) -> Callable[[Exception], bool]:
 
 
 def map_domain(client: APIGatewayClient, domain: str, api_id: str) -> None:
-    """Let the custom domain serve the API. One that was deleted by hand is left to a repair of the stack."""
+    """Let the custom domain serve the API. One that was deleted by hand stays missing: docs/operate.md."""
     for mapping in list_mappings(client, domain):
         if (mapping["restApiId"], mapping.get("stage")) == (api_id, API_STAGE):
             return

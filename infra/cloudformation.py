@@ -2,9 +2,8 @@
 
 When the creation of a stack fails, CloudFormation deletes the stack. The next deployment creates it again, with the
 table and the secret, which are retained. An update changes what differs between the former template and the present
-one. Only a repair compares the template with the resources, and restores what was deleted or changed by hand. A
-restored table or secret would be empty, and nothing works without the roles, so `check_vital` stops each deployment
-before the update.
+one. It does not notice what was deleted by hand: docs/operate.md has AWS's commands that find and restore this. Without
+table, secret and roles nothing works, so `check_vital` stops each deployment before the update.
 """
 
 from __future__ import annotations
@@ -122,14 +121,11 @@ def read_stack(client: CloudFormationClient, stage: str) -> Any:
     return None if stack["StackStatus"] in ("REVIEW_IN_PROGRESS", "DELETE_COMPLETE") else stack
 
 
-def check_vital(client: Callable[[str], Any], stage: str) -> bool:
-    """Return whether the stack exists.
-
-    Raises StageError if it does, but its table, secret or a role does not: a deployment would not help.
-    """
+def check_vital(client: Callable[[str], Any], stage: str) -> None:
+    """Raise StageError if the stack exists, but its table, secret or a role does not: a deployment would not help."""
     stack = read_stack(client("cloudformation"), stage)
     if stack is None or stack["StackStatus"] in _FAILED_CREATION:
-        return False
+        return
     table, secret = _find_data(client, stage)
     found = {f"table {stack_name(stage)}": table, f"secret {secret_name(stage)}": secret}
     for role in role_names(stage):
@@ -140,17 +136,14 @@ def check_vital(client: Callable[[str], Any], stage: str) -> bool:
             f"{' and '.join(lost)}, but stack {stack_name(stage)} does. Nothing was changed. "
             f'To restore it under the same name: docs/operate.md, "A lost table, secret or role"'
         )
-    return True
 
 
-def create_change_set(
-    client: Callable[[str], Any], stage: str, values: Mapping[str, str | None], *, repair: bool = False
-) -> ChangeSet:
+def create_change_set(client: Callable[[str], Any], stage: str, values: Mapping[str, str | None]) -> ChangeSet:
     """Create a change set for the current template and wait until it is ready.
 
     `client` creates the client of a service. `values` are the template's parameters; None keeps the current value. A
     new stack uses the table and the secret of an earlier stack if they exist; it is decided when the stack is created.
-    With `repair`, an update also reverts what was changed outside of CloudFormation. Raises StageError.
+    Raises StageError.
     """
     cloudformation: CloudFormationClient = client("cloudformation")
     stack = read_stack(cloudformation, stage)
@@ -167,9 +160,9 @@ def create_change_set(
     kept = [key for key, value in values.items() if value is None and key in known]
     parameters += [{"ParameterKey": key, "UsePreviousValue": True} for key in kept]
     name = f"plan-{uuid.uuid4().hex[:12]}"
-    kind: Any = {"ChangeSetType": "CREATE", "OnStackFailure": "DELETE"}
-    if not creates_stack:
-        kind = {"ChangeSetType": "UPDATE"} | ({"DeploymentMode": "REVERT_DRIFT"} if repair else {})
+    kind: Any = {"ChangeSetType": "UPDATE"}
+    if creates_stack:
+        kind = {"ChangeSetType": "CREATE", "OnStackFailure": "DELETE"}
     created = cloudformation.create_change_set(
         StackName=stack_name(stage),
         ChangeSetName=name,

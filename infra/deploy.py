@@ -24,7 +24,6 @@ from infra.account import Account, begin, open_account
 from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_rest_api, function_names, read_rest_api_id, rule_name, write_state
-from infra.comparison import Target, compare_stage, expected_functions, repair_advice
 from infra.stage_settings import StageError, StageSettings
 
 UNRESERVED_CONCURRENCY = 100
@@ -51,19 +50,13 @@ def deploy(
     stage: str,
     report: Callable[[str], None],
     *,
-    confirm_repair: Callable[[], bool] | None = None,
     no_platform: bool = False,
 ) -> str:
     """Deploy a stage of `project`; return the URL of its default endpoint. `report` receives a line for each step.
 
-    `confirm_repair` is asked before the stack's resources are repaired; None: they are not. Raises StageError at the
-    end if one is missing. `no_platform`: see `smoke.check`.
+    `no_platform`: see `smoke.check`.
     """
-    is_repair = confirm_repair is not None
-    settings, archive, change_set = _prepare(account, project, stage, report, repair=is_repair)
-    if confirm_repair is not None and not confirm_repair():
-        cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
-        raise StageError("not confirmed; nothing was changed")
+    settings, archive, change_set = _prepare(account, project, stage, report)
     _unmap_former_domain(account, stage, settings)
     outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
     # The running code may be unpublished: `chalice deploy` alone, or a rollback, does not publish it.
@@ -81,34 +74,17 @@ def deploy(
     url = account.api_url(api_id, API_STAGE)
     configure_api(account, stage, api_id, settings, report)
     report("API settings: limits, access log, error responses")
-    _subscribe(account, stage, outputs["AlarmTopicArn"], report)
     if settings.domain is not None:
         report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
     tested = url if settings.domain is None or settings.domain.default_endpoint else None
-    target = Target(account, project, stage, settings, api_id, archive)
     options: Any = {"domain": settings.domain, "way_back": way_back, "no_platform": no_platform}
-    report(smoke.check(account, stage, expected_functions(target), build, tested, **options))
-    _check_complete(target, is_repaired=is_repair)
+    report(smoke.check(account, stage, build, tested, **options))
     return url
 
 
-def _check_complete(target: Target, *, is_repaired: bool) -> None:
-    """Raise StageError that names what a deployment does not correct, and what does."""
-    found = [difference for difference in compare_stage(target, has_stack=True) if difference.advice]
-    advice = dict.fromkeys(difference.advice for difference in found)
-    if is_repaired and repair_advice(target.stage) in advice:
-        del advice[repair_advice(target.stage)]
-        advice["the repair has not restored it: see the events of the stack in the CloudFormation console"] = None
-    if found:
-        lines = ["the functions are deployed, but the stage is not complete:", *(f"  {d}" for d in found), *advice]
-        raise StageError("\n".join(lines))
-
-
-def dry_run(
-    account: Account, project: Path, stage: str, report: Callable[[str], None], *, repair: bool = False
-) -> None:
+def dry_run(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> None:
     """Report what `deploy` would change. No resource is changed."""
-    *_, change_set = _prepare(account, project, stage, report, repair=repair)
+    *_, change_set = _prepare(account, project, stage, report)
     cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
 
 
@@ -138,14 +114,14 @@ def exit_on_error() -> Iterator[None]:
 
 
 def _prepare(
-    account: Account, project: Path, stage: str, report: Callable[[str], None], *, repair: bool
+    account: Account, project: Path, stage: str, report: Callable[[str], None]
 ) -> tuple[StageSettings, Path, cloudformation.ChangeSet]:
     """Check what can be checked before anything is changed, and report what will change.
 
     Returns settings, bundle, and the change set of the stack.
     """
     settings = begin(account, project, stage, report)
-    has_stack = cloudformation.check_vital(account.client, stage)
+    cloudformation.check_vital(account.client, stage)
     _check_runtime(account, stage, settings, report)
     check_concurrency(account.client("lambda"), stage, settings.reserved_concurrency, report)
     for name in chalice_config.write(project):
@@ -155,15 +131,10 @@ def _prepare(
     check_import(archive, settings.architecture, chalice_config.render_environment(stage, settings))
     api_id = find_rest_api(account.client("apigateway"), stage, settings)
     report(f"API: {api_id or 'new'}")
-    differences = compare_stage(Target(account, project, stage, settings, api_id, archive), has_stack=has_stack)
-    change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings), repair=repair)
-    for title, found in (
-        (f"changes of stack {cloudformation.stack_name(stage)}", change_set.changes),
-        ("differences of deployed resources", differences),
-    ):
-        report(f"{title}: {len(found) or 'none'}")
-        for change in found:
-            report(f"  {change}")
+    change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
+    report(f"changes of stack {cloudformation.stack_name(stage)}: {len(change_set.changes) or 'none'}")
+    for change in change_set.changes:
+        report(f"  {change}")
     return settings, archive, change_set
 
 
@@ -272,27 +243,6 @@ def _switch_off_tracing(account: Account, stage: str) -> None:
             client.update_function_configuration(FunctionName=name, TracingConfig={"Mode": "PassThrough"})
 
 
-def _subscribe(account: Account, stage: str, topic: str, report: Callable[[str], None]) -> None:
-    """Subscribe the alarm e-mail if it has no subscription, and report a subscription that is not confirmed.
-
-    The stack subscribes it. But if the topic was deleted by hand, CloudFormation may restore only the topic. Without a
-    topic, nothing can be subscribed.
-    """
-    stack = cloudformation.read_stack(account.client("cloudformation"), stage)
-    email = _read_parameters(stack).get("AlarmEmail", "")
-    client = account.client("sns")
-    pages = client.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
-    found = cloudformation.none_if_not_found(pages.build_full_result)
-    if not email or found is None:
-        return
-    states = {entry["Endpoint"]: entry["SubscriptionArn"] for entry in found.get("Subscriptions", ())}
-    if states.get(email, "Deleted") == "Deleted":
-        client.subscribe(TopicArn=topic, Protocol="email", Endpoint=email)
-        states[email] = "PendingConfirmation"
-    if states[email] == "PendingConfirmation":
-        report(f"alarm e-mail {email}: not confirmed; click the link in AWS's message, or no alarm arrives")
-
-
 def _publish(account: Account, stage: str, build: bundle.Build | None = None, code: str | None = None) -> None:
     """Publish the code of both functions as Lambda versions, for `make rollback`; see `versions.publish`."""
     client = account.client("lambda")
@@ -334,30 +284,19 @@ def _parameters(settings: StageSettings) -> dict[str, str | None]:
     }
 
 
-def _confirm_repair() -> bool:
-    print("It removes what others have attached to the resources, and for a minute the functions' rights: lists fail.")
-    try:
-        return input("Continue? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
-
-
 def main() -> None:
     """Parse the command line and deploy a stage of this project."""
     parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__)
     parser.add_argument("stage")
     parser.add_argument("--dry-run", action="store_true", help="show what would change; change nothing")
-    parser.add_argument("--repair", action="store_true", help="restore what the stack has lost, or others have changed")
     parser.add_argument("--no-platform", action="store_true", help="it is known that the platform does not answer")
     arguments = parser.parse_args()
     with exit_on_error():
         account = open_account(bundle.ROOT, arguments.stage)
         if arguments.dry_run:
-            dry_run(account, bundle.ROOT, arguments.stage, print, repair=arguments.repair)
+            dry_run(account, bundle.ROOT, arguments.stage, print)
         else:
-            confirm = _confirm_repair if arguments.repair else None
-            options: Any = {"confirm_repair": confirm, "no_platform": arguments.no_platform}
-            print(deploy(account, bundle.ROOT, arguments.stage, print, **options))
+            print(deploy(account, bundle.ROOT, arguments.stage, print, no_platform=arguments.no_platform))
 
 
 if __name__ == "__main__":

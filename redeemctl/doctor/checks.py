@@ -1,7 +1,5 @@
 """Run the checks: read what they need, and let the `judge_*` functions judge it. docs/operate.md lists the ids."""
 
-import dataclasses
-import functools
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,15 +12,15 @@ import requests
 from chalicelib import errors
 from chalicelib.merchants import Merchant
 from chalicelib.sessions import PROBE_CODE
-from infra import bundle, comparison, smoke
+from infra import bundle, smoke
 from infra.account import Account, check_account
 from infra.chalice_config import API_STAGE, render
 from infra.chalice_state import find_rest_api
 from infra.cloudformation import stack_name
 from infra.stage_settings import StageError, StageSettings, read_stage_settings
 from redeemctl.aws_errors import AWS_ERRORS, explain
-from redeemctl.doctor import customers, platform, resources
-from redeemctl.doctor.findings import Finding, failed, not_checked, ok, warning
+from redeemctl.doctor import platform, resources
+from redeemctl.doctor.findings import Finding, deploy, failed, not_checked, ok, warning
 from redeemctl.secret import SecretVersion, read_secret_version
 from redeemctl.stage import PARALLEL_QUERIES, Stage
 
@@ -65,32 +63,29 @@ class Checks:
         yield from self._check_stage(account, settings)
 
     def _check_stage(self, account: Account, settings: StageSettings) -> Iterator[Finding]:
-        target = comparison.Target(account, self.project, self.name, settings, overrides=self.stage.overrides)
         secret_name = self.stage.settings.secret_name
         secret, finding = self._check_secret(secret_name)
         yield finding
-        api_id, findings = self._check_api(target)
-        yield from findings
-        target = dataclasses.replace(target, api_id=api_id)
+        api_id, finding = self._find_api(account, settings)
+        yield finding
+        domain = settings.domain
+        urls = [] if domain is None else [f"https://{domain.name}"]
+        if api_id is not None and (domain is None or domain.default_endpoint):
+            urls.append(account.api_url(api_id, API_STAGE))
         topic = f"{stack_name(self.name)}-alarms"
         subscriptions = self._check_subscriptions(account, topic, settings.alarm_email)
         checks: list[Iterator[Finding]] = [
-            self._compare("table", "table", target),
-            self._compare("stack", "stack", target),
-            self._compare("function", "functions", target),
-            self._compare("function", "roles", target),
             # An own app before one of a service provider, whose token may have expired.
-            self._check_endpoints(target, min(secret.apps, key=lambda app_id: not secret.apps[app_id], default=None)),
-            self._compare("schedule", "rule", target),
+            self._check_endpoints(urls, min(secret.apps, key=lambda app_id: not secret.apps[app_id], default=None)),
             self._attempt("alarms.subscription", topic, subscriptions),
         ]
         with ThreadPoolExecutor(len(checks)) as executor:
             for findings in executor.map(list[Finding], checks):
                 yield from findings
         if secret.apps:
-            yield from self.check_platform(secret, _urls(target))
+            yield from self.check_platform(secret, urls)
         else:
-            yield from _skip(("login", "token", "merchant", "merchant.log"), "no app is known", SEE_SECRET)
+            yield from _skip(("login", "token", "merchant"), "no app is known", SEE_SECRET)
 
     def _attempt(self, check_id: str, what: str, findings: Iterable[Finding]) -> Iterator[Finding]:
         """Yield the findings of a check, and that of an error of AWS that ends it."""
@@ -101,12 +96,6 @@ class Checks:
 
     def _judge_error(self, check_id: str, what: str, error: Exception) -> Finding:
         return resources.judge_error(check_id, what, error, self.name)
-
-    def _compare(self, check_id: str, kind: str, target: comparison.Target) -> Iterator[Finding]:
-        """Compare what is deployed of one kind with the settings."""
-        differences = comparison.COMPARISONS[kind](target)
-        what = stack_name(self.name) if kind in ("stack", "table") else kind
-        return self._attempt(check_id, what, resources.judge_differences(check_id, what, differences, self.name))
 
     def _check_secret(self, name: str) -> tuple[SecretVersion, Finding]:
         """Return the secret with its finding; an empty one if it cannot be read."""
@@ -121,28 +110,24 @@ class Checks:
             return SecretVersion(), self._judge_error("secret", name, error)
         return version, resources.judge_secret(name, version)
 
-    def _check_endpoints(self, target: comparison.Target, app_id: str | None) -> Iterator[Finding]:
-        """Check the domain, and send requests to the URLs that the settings enable."""
-        domain, urls = target.settings.domain, _urls(target)
-        if domain is not None:
-            yield from self._compare("domain", "domain", target)
+    def _check_endpoints(self, urls: list[str], app_id: str | None) -> Iterator[Finding]:
+        """Send requests to the URLs that the settings enable."""
         for url in urls:
             yield from self._check_endpoint(url, app_id)
         if not urls:
             ids = ("api.health", "api.unknown_route", "api.login")
             yield from _skip(ids, "the API's URL is unknown", "see the check api")
 
-    def _check_api(self, target: comparison.Target) -> tuple[str | None, list[Finding]]:
-        """Return the id of the stage's API, or None if it is unknown, with the findings."""
+    def _find_api(self, account: Account, settings: StageSettings) -> tuple[str | None, Finding]:
+        """Return the id of the stage's API, or None if it is unknown, with the finding."""
         try:
-            api_id = find_rest_api(self.stage.account.client("apigateway"), self.name, target.settings)
-            differences = comparison.compare_api(dataclasses.replace(target, api_id=api_id))
-            return api_id, list(resources.judge_differences("api", api_id or "API", differences, self.name))
+            api_id = find_rest_api(account.client("apigateway"), self.name, settings)
         except StageError as error:
             text, _, advice = str(error).partition("\n")
-            return None, [failed("api", "API", text, advice or f"correct infra/stages/{self.name}.toml")]
+            return None, failed("api", "API", text, advice or f"correct infra/stages/{self.name}.toml")
         except AWS_ERRORS as error:
-            return None, [self._judge_error("api", "API", error)]
+            return None, self._judge_error("api", "API", error)
+        return api_id, ok("api", api_id, "found") if api_id else failed("api", "API", "missing", deploy(self.name))
 
     def _check_endpoint(self, url: str, app_id: str | None) -> Iterator[Finding]:
         version = bundle.parse_version((self.project / "chalicelib" / "__init__.py").read_text(encoding="utf-8"))
@@ -177,11 +162,9 @@ class Checks:
             items = self.stage.merchants.list_all()
         except AWS_ERRORS as error:
             yield self._judge_error("merchant", self.stage.settings.table_name, error)
-            yield from _skip(["merchant.log"], "the merchants are unknown", "see the check merchant")
         else:
             rows, findings = resources.judge_rows(items, apps)
             yield from findings
-            yield from self._attempt("merchant.log", "log", self._check_log(rows))
             if self.merchant not in {None, *rows}:
                 yield failed("merchant", self.merchant or "", "it is not in the table", "see redeemctl merchant list")
         merchants = [found for found in rows.values() if found and found.active and found.app_id in apps]
@@ -202,14 +185,6 @@ class Checks:
         yield from self._check_lists(asked, urls[-1], secret)
         if count := len(usable) - len(asked):
             yield ok("merchant", f"{count} others", "valid row; no list was requested without --merchant")
-
-    def _check_log(self, rows: Mapping[str, Merchant | None]) -> Iterator[Finding]:
-        client, now = self.stage.account.client("logs"), int(time.time())
-        log = {"logGroupName": f"/aws/lambda/{stack_name(self.name)}", "queryString": customers.QUERY}
-        query = client.start_query(**log, startTime=now - customers.HOURS * 3600, endTime=now + 1)
-        read = functools.partial(client.get_query_results, queryId=query["queryId"])
-        reply = smoke.repeat(read, lambda found: found["status"] not in ("Scheduled", "Running"))
-        yield from customers.judge_log(reply, [a for a, found in rows.items() if not found or found.active])
 
     def _check_logins(self, apps: Mapping[str, str], provided: Sequence[str]) -> Iterator[Finding]:
         """Log in to the own apps, and to some of those that are `provided` by service providers."""
@@ -290,15 +265,6 @@ class Checks:
                     yield not_checked("merchant", f"{rest} others", reason, "run doctor again later")
                     return
                 time.sleep(resources.LIST_PAUSE_SECONDS)
-
-
-def _urls(target: comparison.Target) -> list[str]:
-    """Return the base URLs that the settings enable, the default endpoint last."""
-    domain = target.settings.domain
-    urls = [] if domain is None else [f"https://{domain.name}"]
-    if target.api_id is not None and (domain is None or domain.default_endpoint):
-        urls.append(target.account.api_url(target.api_id, API_STAGE))
-    return urls
 
 
 def _skip(check_ids: Iterable[str], reason: str, advice: str) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from infra import comparison, rollback, smoke, versions
+from infra import rollback, smoke, versions
 from infra.bundle import ROOT, Build, read_build
 from infra.rollback import read_routes
 from infra.stage_settings import StageError, settings_path
@@ -69,10 +69,8 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     settings_path(tmp_path, "dev").write_text("")
     stage = Stage(tmp_path)
 
-    def check(_account: Any, _stage: str, functions: Any, build: Build, url: str | None, **options: Any) -> str:
+    def check(_account: Any, _stage: str, build: Build, url: str | None, **options: Any) -> str:
         stage.tested, stage.options = url, options
-        for name, expected in functions.items():
-            assert list(comparison.compare_function(name, stage.client.get_function(name), expected)) == []
         stage.checked.append(build)
         return "smoke test: passed"
 

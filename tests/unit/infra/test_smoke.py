@@ -91,7 +91,7 @@ class Run:
 
     def check(self, url: str | None = URL, **options: Any) -> str:
         account: Any = SimpleNamespace(client=lambda _: self.client)
-        return smoke.check(account, "dev", {}, Build("1", "a"), url, way_back=WAY_BACK, **options)
+        return smoke.check(account, "dev", Build("1", "a"), url, way_back=WAY_BACK, **options)
 
     @property
     def paths(self) -> list[str]:
@@ -102,7 +102,6 @@ class Run:
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
     """Create a run of the smoke test."""
     monkeypatch.setattr(smoke, "HTTP_SECONDS", 0)
-    monkeypatch.setattr(smoke, "compare_schedule", lambda *_: ())
 
     def create(*arguments: Any) -> Run:
         tested = Run(*arguments)
