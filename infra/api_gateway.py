@@ -130,16 +130,6 @@ def limits_by_path(limits: Limits) -> dict[str, Limit]:
     return {"*/*": limits.other, **{route: getattr(limits, name) for name, route in _ROUTES.items()}}
 
 
-def list_routes(client: APIGatewayClient, api_id: str) -> set[tuple[str, str]]:
-    """Return path and method of each route of the API."""
-    return {
-        (resource["path"], method)
-        for page in client.get_paginator("get_resources").paginate(restApiId=api_id)
-        for resource in page["items"]
-        for method in resource.get("resourceMethods", {})
-    }
-
-
 def create_deployment(client: APIGatewayClient, api_id: str, sleep: Callable[[float], None] = time.sleep) -> None:
     """Deploy the API to its stage; while the account's quota for this call is used up, wait and repeat."""
     deploy = functools.partial(client.create_deployment, restApiId=api_id, stageName=API_STAGE)

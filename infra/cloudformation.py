@@ -89,9 +89,11 @@ def secret_name(stage: str) -> str:
     return f"{APP_NAME}/{stage}"
 
 
-def role_names(stage: str) -> list[str]:
-    """Return the names of the functions' roles."""
-    return [f"{stack_name(stage)}-{function}" for function in ("api_handler", "refresh_tokens")]
+def names_of(kind: str, stage: str) -> list[str]:
+    """Return the names of the template's roles ("Role") or policies ("ManagedPolicy")."""
+    name = {"Role": "RoleName", "ManagedPolicy": "ManagedPolicyName"}[kind]
+    found = [r["Properties"] for r in read_template()["Resources"].values() if r["Type"] == f"AWS::IAM::{kind}"]
+    return [properties[name]["Fn::Sub"].replace("${Stage}", stage) for properties in found]
 
 
 def access_log_group(stage: str) -> str:
@@ -128,7 +130,7 @@ def check_vital(client: Callable[[str], Any], stage: str) -> None:
         return
     table, secret = _find_data(client, stage)
     found = {f"table {stack_name(stage)}": table, f"secret {secret_name(stage)}": secret}
-    for role in role_names(stage):
+    for role in names_of("Role", stage):
         found[f"role {role}"] = none_if_not_found(client("iam").get_role, RoleName=role)
     lost = [f"{resource} does not exist" for resource, description in found.items() if description is None]
     if lost:

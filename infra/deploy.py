@@ -23,7 +23,7 @@ from infra import bundle, chalice_config, cloudformation, smoke, versions
 from infra.account import Account, begin, open_account
 from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
 from infra.chalice_config import API_STAGE
-from infra.chalice_state import find_rest_api, function_names, read_rest_api_id, rule_name, write_state
+from infra.chalice_state import find_functions, find_rest_api, find_rules, read_rest_api_id, write_state
 from infra.stage_settings import StageError, StageSettings
 
 UNRESERVED_CONCURRENCY = 100
@@ -59,16 +59,18 @@ def deploy(
     settings, archive, change_set = _prepare(account, project, stage, report)
     _unmap_former_domain(account, stage, settings)
     outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
-    # The running code may be unpublished: `chalice deploy` alone, or a rollback, does not publish it.
-    _publish(account, stage)
-    way_back = _find_way_back(account, stage)
+    way_back = f"to bring back what ran before: make rollback STAGE={stage}" if find_functions(account, stage) else ""
     _run_chalice_deploy(account, project, stage, settings)
     # Chalice puts the rule without a state, so one that was disabled by hand may stay disabled.
-    account.client("events").enable_rule(Name=rule_name(stage))
+    for rule in find_rules(account, stage):
+        account.client("events").enable_rule(Name=rule)
     if not settings.tracing:
         _switch_off_tracing(account, stage)
     build = bundle.read_build(archive)
-    _publish(account, stage, build, versions.code_hash(archive.read_bytes()))
+    client, code = account.client("lambda"), versions.code_hash(archive.read_bytes())
+    for function in find_functions(account, stage).values():
+        versions.check_code(client, function, code)
+    versions.publish(client, cloudformation.stack_name(stage), build, code)
     report("functions, API and schedule: deployed")
     api_id = read_rest_api_id(project, stage)
     url = account.api_url(api_id, API_STAGE)
@@ -234,38 +236,13 @@ def _run_chalice_deploy(account: Account, project: Path, stage: str, settings: S
 
 
 def _switch_off_tracing(account: Account, stage: str) -> None:
-    """Switch off the tracing of both functions. Chalice only switches it on."""
+    """Switch off the tracing of the functions. Chalice only switches it on."""
     client = account.client("lambda")
-    for name in function_names(stage).values():
+    for name in find_functions(account, stage).values():
         configuration = client.get_function_configuration(FunctionName=name)
         if configuration.get("TracingConfig", {}).get("Mode") == "Active":
             versions.wait_until_updated(client, name)
             client.update_function_configuration(FunctionName=name, TracingConfig={"Mode": "PassThrough"})
-
-
-def _publish(account: Account, stage: str, build: bundle.Build | None = None, code: str | None = None) -> None:
-    """Publish the code of both functions as Lambda versions, for `make rollback`; see `versions.publish`."""
-    client = account.client("lambda")
-    for name in function_names(stage).values():
-        function = cloudformation.none_if_not_found(client.get_function, FunctionName=name)
-        if function is None:
-            continue
-        states = [function["Configuration"].get(key) for key in ("State", "LastUpdateStatus")]
-        # Lambda refuses to publish a function whose last change failed. The deployment repairs the function.
-        if build is not None or states == ["Active", "Successful"]:
-            versions.publish(client, name, build, code)
-
-
-def _find_way_back(account: Account, stage: str) -> str:
-    """Return how to bring back what runs now, or "" before the first deployment."""
-    client, name = account.client("lambda"), cloudformation.stack_name(stage)
-    history = cloudformation.none_if_not_found(versions.read_history, client=client, function_name=name)
-    if history is None:
-        return ""
-    running = next((version for version in history.published if version == history.running), history.running)
-    return (
-        f"to bring back what ran before: make rollback STAGE={stage}; if it refuses, {running.redeploy_advice(stage)}"
-    )
 
 
 def _read_parameters(stack: Any) -> dict[str, str]:

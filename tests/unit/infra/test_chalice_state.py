@@ -1,13 +1,17 @@
-"""Which REST API a stage has, from what API Gateway lists."""
+"""Which functions, rules and REST API a stage has, from what AWS lists."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
-from infra.chalice_state import choose_rest_api, find_rest_apis
+from infra.chalice_state import choose_rest_api, find_rest_apis, write_state
 from infra.stage_settings import StageError, StageSettings
+from tests.unit.infra.fake_lambda import FakeLambda
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -35,6 +39,29 @@ def test_the_apis_that_invoke_the_stages_function_are_listed_by_age() -> None:
     paginators["get_resources"].paginate = list_resources
     client = Mock(get_paginator=paginators.get)
     assert [api["id"] for api in find_rest_apis(client, "dev")] == ["older", "newer"]
+
+
+def test_every_function_and_rule_of_the_stage_is_in_chalices_record(tmp_path: Path) -> None:
+    """Also one that the app has got since, and none of another stage, or that Chalice has not created."""
+    client = FakeLambda()
+    names = ("douyin-redemption-dev", "douyin-redemption-dev-refresh_tokens", "douyin-redemption-dev-new")
+    for name in (*names, "douyin-redemption-dev2", "douyin-redemption-dev-by-hand", "other"):
+        client.deploy(name, b"")
+    rules = Mock()
+    rules.get_paginator.return_value.paginate.return_value = [
+        {"Rules": [{"Name": f"{names[2]}-event"}, {"Name": f"{names[2]}-by-hand"}]}
+    ]
+    account: Any = SimpleNamespace(client={"lambda": client, "events": rules}.get)
+    write_state(account, tmp_path, "dev", "abc")
+    record = json.loads((tmp_path / ".chalice" / "deployed" / "dev.json").read_text(encoding="utf-8"))["resources"]
+    assert [resource["name"] for resource in record] == [
+        "api_handler",
+        "refresh_tokens",
+        "new",
+        "new-event",
+        "rest_api",
+    ]
+    assert rules.get_paginator.return_value.paginate.call_args.kwargs == {"NamePrefix": "douyin-redemption-dev-"}
 
 
 A: Any = {"id": "a", "createdDate": NOW}

@@ -14,14 +14,14 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from chalicelib.douyin.protocol import CERTIFICATES_PATH
-from infra import bundle, chalice_config, deploy, versions
+from infra import bundle, chalice_config, deploy
 from infra.stage_settings import StageError, StageSettings
 from redeemctl.errors import CommandError
 from redeemctl.stage import open_stage
 from tests.sample_reply import build_certificate, build_reply
 from tests.unit.infra.fake_lambda import FakeLambda, build_archive
 
-API, REFRESH = "douyin-redemption-dev", "douyin-redemption-dev-refresh_tokens"
+API = "douyin-redemption-dev"
 
 
 def account_of(client: Any) -> Any:
@@ -54,24 +54,6 @@ def test_a_reservation_that_the_account_cannot_give_is_refused_with_what_is_avai
         deploy.check_concurrency(client, "dev", wanted, report.append)
     warning = "concurrency is 10: at best 88 requests a second, 3 when a page takes 3 s"
     assert [warning in line for line in report] == [True] * (limit == limits(10, 10))
-
-
-def test_what_runs_is_published_unless_its_last_change_failed() -> None:
-    """The deployment that repairs it must not stop there."""
-    client = FakeLambda()
-    client.deploy(API, build_archive("1", "a" * 12))
-    client.deploy(REFRESH, build_archive("1", "a" * 12), LastUpdateStatus="Failed")
-    deploy._publish(account_of(client), "dev")
-    assert (len(client.published(API)), client.published(REFRESH)) == (1, [])
-
-
-def test_the_way_back_names_the_former_commit_but_not_after_the_first_deployment() -> None:
-    client = FakeLambda()
-    assert deploy._find_way_back(account_of(client), "dev") == ""
-    client.deploy(API, build_archive("1", "a" * 12))
-    versions.publish(client, API, bundle.Build("1", f"{'a' * 12}+"))
-    advice = "make rollback STAGE=dev; if it refuses, git checkout aaaaaaaaaaaa, then make deploy STAGE=dev"
-    assert deploy._find_way_back(account_of(client), "dev").endswith(advice)
 
 
 def test_without_credentials_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
