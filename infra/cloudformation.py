@@ -9,7 +9,6 @@ table, secret and roles nothing works, so `check_vital` stops each deployment be
 from __future__ import annotations
 
 import contextlib
-import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -57,11 +56,6 @@ def read_template() -> dict[str, Any]:
     """Return the template as data. A short-form function becomes its long form, such as `{"Fn::Sub": …}`."""
     template: dict[str, Any] = _TemplateLoader(TEMPLATE.read_text(encoding="utf-8")).get_single_data()
     return template
-
-
-def template_body() -> str:
-    """Return the template as compact JSON: CloudFormation accepts at most 51,200 bytes, and the YAML is longer."""
-    return json.dumps(read_template(), ensure_ascii=False, separators=(",", ":"))
 
 
 class _TemplateLoader(yaml.CSafeLoader):
@@ -168,7 +162,7 @@ def create_change_set(client: Callable[[str], Any], stage: str, values: Mapping[
     created = cloudformation.create_change_set(
         StackName=stack_name(stage),
         ChangeSetName=name,
-        TemplateBody=template_body(),
+        TemplateBody=TEMPLATE.read_text(encoding="utf-8"),
         Parameters=parameters,
         Capabilities=["CAPABILITY_NAMED_IAM"],
         **kind,
