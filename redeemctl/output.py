@@ -1,7 +1,6 @@
 """Print results: aligned columns on a terminal, tab-separated lines in a pipe, or JSON. The rest goes to stderr."""
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,18 +8,10 @@ from typing import Any
 import click
 from rich.cells import cell_len
 
-_JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 
-
-def print_json(data: Any, secret: str = "") -> None:
-    """Print data as JSON to stdout, without `secret` in names and texts.
-
-    What cannot be printed, or not in the encoding of stdout, is escaped.
-    """
+def print_json(data: Any) -> None:
+    """Print data as JSON to stdout. What cannot be printed, or not in the encoding of stdout, is escaped."""
     text = json.dumps(data, ensure_ascii=False, indent=2)
-    if secret:
-        hidden = json.dumps(secret)[1:-1]
-        text = _JSON_TEXT.sub(lambda found: found[0].replace(hidden, "…"), text)
     click.echo("".join(c if c == "\n" or _can_print(c) else json.dumps(c)[1:-1] for c in text))
 
 
