@@ -20,7 +20,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from infra import bundle, chalice_config, cloudformation, smoke, versions
-from infra.account import Account, begin, open_account
+from infra.account import Account, check_target, open_account
 from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_functions, find_rest_api, find_rules, read_rest_api_id, write_state
@@ -122,7 +122,7 @@ def _prepare(
 
     Returns settings, bundle, and the change set of the stack.
     """
-    settings = begin(account, project, stage, report)
+    settings = check_target(account, project, stage, report)
     cloudformation.check_vital(account.client, stage)
     _check_runtime(account, stage, settings, report)
     check_concurrency(account.client("lambda"), stage, settings.reserved_concurrency, report)

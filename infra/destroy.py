@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from infra import chalice_config, cloudformation
-from infra.account import Account, begin, open_account
+from infra.account import Account, check_target, open_account
 from infra.api_gateway import unmap_domain
 from infra.bundle import ROOT
 from infra.chalice_state import find_rest_api, remove_state, write_state
@@ -15,7 +15,7 @@ from infra.stage_settings import StageError
 
 def destroy(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> None:
     """Delete a stage of `project`, without its table and secret."""
-    settings = begin(account, project, stage, report)
+    settings = check_target(account, project, stage, report)
     _check_policies(account, stage)
     chalice_config.write(project)
     apigateway, stacks = account.client("apigateway"), account.client("cloudformation")

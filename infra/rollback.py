@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 from infra import smoke, versions
-from infra.account import Account, begin, open_account
+from infra.account import Account, check_target, open_account
 from infra.bundle import ROOT, read_build
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import API_HANDLER, find_functions, find_rest_api
@@ -39,7 +39,7 @@ def rollback(
 
     Raises StageError if there is no such build. `no_platform`: see `smoke.check`.
     """
-    settings = begin(account, project, stage, report)
+    settings = check_target(account, project, stage, report)
     client, functions = account.client("lambda"), find_functions(account, stage)
     api_id = find_rest_api(account.client("apigateway"), stage, settings)
     if API_HANDLER not in functions or api_id is None:

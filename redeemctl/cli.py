@@ -8,7 +8,7 @@ A command shows its changes before it makes them and asks for confirmation if th
 import click
 
 from chalicelib import __version__
-from redeemctl.acceptance.command import acceptance
+from redeemctl.acceptance import acceptance
 from redeemctl.apps import app
 from redeemctl.doctor.command import doctor
 from redeemctl.imports import export_merchants, import_merchants

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
-from infra.account import begin
+from infra.account import check_target
 from redeemctl.errors import NotConfirmedError
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.rows import Change, MerchantRow, Store, parse_value
@@ -38,7 +38,7 @@ class GlobalOptions:
         """
         with open_stage(self.stage, self.project) as stage:
             if describe:
-                begin(stage.account, self.project, stage.name, print_note)
+                check_target(stage.account, self.project, stage.name, print_note)
             for name, value in stage.overrides.items():
                 print_note(f"{name}={value} (from the environment)")
             yield stage
