@@ -177,12 +177,11 @@ def create_change_set(client: Callable[[str], Any], stage: str, values: Mapping[
         return ChangeSet(name, stack_id, creates_stack, changes)
     reason = described.get("StatusReason", "")
     # CloudFormation reports a change set without changes as failed; only the message differs.
-    is_empty = "didn't contain changes" in reason or "No updates" in reason
-    findings = [] if is_empty else _read_validation(cloudformation, stack_id, name)
-    cloudformation.delete_change_set(StackName=stack_name(stage), ChangeSetName=name)
-    if is_empty:
+    if "didn't contain changes" in reason or "No updates" in reason:
+        cloudformation.delete_change_set(StackName=stack_name(stage), ChangeSetName=name)
         return ChangeSet(name, stack_id, creates_stack, [])
-    raise StageError("\n".join([reason or f"the change set is {described['Status']}", *findings]))
+    command = f"aws cloudformation describe-events --stack-name {stack_name(stage)} --change-set-name {name}"
+    raise StageError(f"{reason or described['Status']}\nwhy: {command}")
 
 
 def discard_change_set(client: CloudFormationClient, stage: str, change_set: ChangeSet) -> None:
@@ -248,21 +247,6 @@ def _describe_status(name: str, status: str) -> str:
     else:
         advice = "remove the cause and run the command again"
     return f"stack {name} is in {status}: {advice}"
-
-
-def _read_validation(client: CloudFormationClient, stack_id: str, name: str) -> list[str]:
-    """Return what CloudFormation's early validation has found, which the change set itself does not contain."""
-    try:
-        events = client.describe_events(StackName=stack_id, ChangeSetName=name)["OperationEvents"]
-    except ClientError as error:
-        # For example, a region without this call. The caller still reports the change set's own reason.
-        return [f"  DescribeEvents: {error.response['Error']['Code']}"]
-    return [
-        f"  {event.get('LogicalResourceId', '')} ({event.get('ResourceType', '')}): {reason} "
-        f"{event.get('ValidationPath', '')}".rstrip()
-        for event in events
-        if (reason := event.get("ValidationStatusReason") or event.get("ResourceStatusReason"))
-    ]
 
 
 def _find_data(client: Callable[[str], Any], stage: str) -> tuple[Any, Any]:
