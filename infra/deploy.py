@@ -26,13 +26,10 @@ from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_functions, find_rest_api, find_rules, read_rest_api_id, write_state
 from infra.stage_settings import StageError, StageSettings
 
-UNRESERVED_CONCURRENCY = 100
-"""https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""
+LOW_CONCURRENCY = 100
 
 REQUEST_SECONDS = 0.113
 """How long a request keeps an instance busy, at best; see docs/performance.md."""
-
-_REQUEST_QUOTA = "Request a higher limit from AWS (Service Quotas, Lambda, Concurrent executions)"
 
 _DENIED_HINT = (
     "\nIs this version new here? Its policies may have changed: then an administrator deploys it once (CHANGELOG.md, "
@@ -125,7 +122,7 @@ def _prepare(
     settings = check_target(account, project, stage, report)
     cloudformation.check_vital(account.client, stage)
     _check_runtime(account, stage, settings, report)
-    check_concurrency(account.client("lambda"), stage, settings.reserved_concurrency, report)
+    warn_of_low_concurrency(account.client("lambda"), report)
     for name in chalice_config.write(project):
         report(f".chalice/{name} updated from the stage's settings: commit it")
     archive = _find_archive(project, settings.architecture, report)
@@ -189,28 +186,14 @@ def _check_runtime(account: Account, stage: str, settings: StageSettings, report
         report(f"runtime: Python 3.11, which AWS updates until mid-2027; `python` in infra/stages/{stage}.toml")
 
 
-def check_concurrency(client: Any, stage: str, wanted: int | None, report: Callable[[str], None]) -> None:
-    """Raise StageError if the account cannot reserve this concurrency. Lambda would refuse it after other changes.
-
-    Warn if the account has so little that few customers are served.
-    """
-    limits = client.get_account_settings()["AccountLimit"]
-    total = limits["ConcurrentExecutions"]
-    if total < UNRESERVED_CONCURRENCY:
+def warn_of_low_concurrency(client: Any, report: Callable[[str], None]) -> None:
+    """Warn if the account has so little concurrency that few customers are served, as new accounts have."""
+    total = client.get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+    if total < LOW_CONCURRENCY:
         report(
             f"warning: this account's Lambda concurrency is {total}: at best {total / REQUEST_SECONDS:.0f} requests a "
-            f"second, {total / 3:.0f} when a page takes 3 s. {_REQUEST_QUOTA}"
-        )
-    if wanted is None:
-        return
-    function = cloudformation.none_if_not_found(client.get_function, FunctionName=cloudformation.stack_name(stage))
-    own = (function or {}).get("Concurrency", {}).get("ReservedConcurrentExecutions", 0)
-    available = max(0, limits["UnreservedConcurrentExecutions"] + own - UNRESERVED_CONCURRENCY)
-    if wanted > available:
-        raise StageError(
-            f"reserved_concurrency = {wanted}, but this account can give {available}: of its limit of "
-            f"{total}, Lambda keeps {UNRESERVED_CONCURRENCY} for functions without a reservation. {_REQUEST_QUOTA}, or "
-            f"remove the setting from infra/stages/{stage}.toml"
+            f"second, {total / 3:.0f} when a page takes 3 s. Request a higher limit from AWS (Service Quotas, Lambda, "
+            "Concurrent executions)"
         )
 
 

@@ -29,31 +29,13 @@ def account_of(client: Any) -> Any:
     return SimpleNamespace(client=lambda _: client)
 
 
-def limits(limit: int, unreserved: int) -> dict[str, int]:
-    return {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": unreserved}
-
-
-@pytest.mark.parametrize(
-    ("wanted", "limit", "function", "refusal"),
-    [
-        (None, limits(10, 10), {}, None),
-        (50, limits(1000, 150), {}, None),
-        (50, limits(1000, 100), {"Concurrency": {"ReservedConcurrentExecutions": 50}}, None),
-        (50, limits(10, 10), {}, "can give 0: of its limit of 10,"),
-        (50, limits(1000, 149), {}, "can give 49: of its limit of 1000,"),
-    ],
-)
-def test_a_reservation_that_the_account_cannot_give_is_refused_with_what_is_available(
-    wanted: int | None, limit: dict[str, int], function: Any, refusal: str | None
-) -> None:
-    """A new account's low limit is a warning."""
+@pytest.mark.parametrize("limit", [10, 1000])
+def test_a_new_accounts_low_concurrency_is_a_warning(limit: int) -> None:
     client, report = Mock(), list[str]()
-    client.get_account_settings.return_value = {"AccountLimit": limit}
-    client.get_function.return_value = function
-    with contextlib.nullcontext() if refusal is None else pytest.raises(StageError, match=refusal):
-        deploy.check_concurrency(client, "dev", wanted, report.append)
+    client.get_account_settings.return_value = {"AccountLimit": {"ConcurrentExecutions": limit}}
+    deploy.warn_of_low_concurrency(client, report.append)
     warning = "concurrency is 10: at best 88 requests a second, 3 when a page takes 3 s"
-    assert [warning in line for line in report] == [True] * (limit == limits(10, 10))
+    assert [warning in line for line in report] == [True] * (limit == 10)
 
 
 def test_without_credentials_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
