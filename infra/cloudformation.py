@@ -90,11 +90,6 @@ def names_of(kind: str, stage: str) -> list[str]:
     return [properties[name]["Fn::Sub"].replace("${Stage}", stage) for properties in found]
 
 
-def access_log_group(stage: str) -> str:
-    """Return the name of the log group with a stage's access log."""
-    return f"/aws/apigateway/{stack_name(stage)}"
-
-
 def none_if_not_found(call: Callable[..., Any], **arguments: Any) -> Any:
     """Call AWS and return the response, or None if the resource does not exist."""
     try:

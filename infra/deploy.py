@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from infra import bundle, chalice_config, cloudformation, smoke, versions
 from infra.account import Account, check_target, open_account
-from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
+from infra.api_gateway import configure_api, remove_access_log, repeat_while_refused, unmap_domain
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_functions, find_rest_api, find_rules, read_rest_api_id, write_state
 from infra.stage_settings import StageError, StageSettings
@@ -53,7 +53,9 @@ def deploy(
 
     `no_platform`: see `smoke.check`.
     """
-    settings, archive, change_set = _prepare(account, project, stage, report)
+    settings, archive, api_id, change_set = _prepare(account, project, stage, report)
+    if api_id is not None:
+        remove_access_log(account.client("apigateway"), api_id)
     _unmap_former_domain(account, stage, settings)
     outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
     way_back = f"to bring back what ran before: make rollback STAGE={stage}" if find_functions(account, stage) else ""
@@ -71,8 +73,8 @@ def deploy(
     report("functions, API and schedule: deployed")
     api_id = read_rest_api_id(project, stage)
     url = account.api_url(api_id, API_STAGE)
-    configure_api(account, stage, api_id, settings, report)
-    report("API settings: limits, access log, error responses")
+    configure_api(account.client("apigateway"), api_id, settings)
+    report("API settings: limits, error responses")
     if settings.domain is not None:
         report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
     tested = url if settings.domain is None or settings.domain.default_endpoint else None
@@ -114,10 +116,10 @@ def exit_on_error() -> Iterator[None]:
 
 def _prepare(
     account: Account, project: Path, stage: str, report: Callable[[str], None]
-) -> tuple[StageSettings, Path, cloudformation.ChangeSet]:
+) -> tuple[StageSettings, Path, str | None, cloudformation.ChangeSet]:
     """Check what can be checked before anything is changed, and report what will change.
 
-    Returns settings, bundle, and the change set of the stack.
+    Returns settings, bundle, the id of the API if there is one, and the change set of the stack.
     """
     settings = check_target(account, project, stage, report)
     cloudformation.check_vital(account.client, stage)
@@ -134,7 +136,7 @@ def _prepare(
     report(f"changes of stack {cloudformation.stack_name(stage)}: {len(change_set.changes) or 'none'}")
     for change in change_set.changes:
         report(f"  {change}")
-    return settings, archive, change_set
+    return settings, archive, api_id, change_set
 
 
 def _find_archive(project: Path, architecture: str, report: Callable[[str], None]) -> Path:

@@ -91,7 +91,6 @@ class Cloud:
             "alarms": [alarm["AlarmName"] for alarm in client("cloudwatch").describe_alarms()["MetricAlarms"]],
             "topics": [topic["TopicArn"] for topic in client("sns").list_topics()["Topics"]],
             "domains": [domain["domainName"] for domain in client("apigateway").get_domain_names().get("items", [])],
-            "log role": [arn] if (arn := client("apigateway").get_account().get("cloudwatchRoleArn")) else [],
             "tables": client("dynamodb").list_tables()["TableNames"],
             "secrets": [secret["Name"] for secret in client("secretsmanager").list_secrets()["SecretList"]],
         }

@@ -16,12 +16,6 @@ from tests.cloud import DOMAIN_SETTINGS, PASSED, READING, Cloud, run_cloud
 from tests.harness import IS_NIGHTLY
 from tests.unit.infra.fake_lambda import build_archive
 
-LOG_ROLE = {
-    "roles": ["douyin-redemption-api-logs-us-east-1"],
-    "log role": ["arn:aws:iam::000000000000:role/douyin-redemption-api-logs-us-east-1"],
-}
-"""A setting of the account, which other APIs use too."""
-
 STEPS = {
     "cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet", "lambda:CreateFunction", "events:PutTargets",
     "apigateway:ImportRestApi", "apigateway:PutGatewayResponse", "apigateway:CreateBasePathMapping",
@@ -101,7 +95,6 @@ def test_destroy_keeps_the_data_and_the_next_deployment_uses_it(empty_cloud: Clo
         "log groups": [f"/aws/lambda/{API_FUNCTION}-by-hand"],
         "tables": [API_FUNCTION],
         "secrets": [cloudformation.secret_name(STAGE)],
-        **LOG_ROLE,
     }
     assert "no API and no stack" in "".join(cloud.destroy(cloud.clone()))
 
