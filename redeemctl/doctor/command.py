@@ -20,15 +20,14 @@ MAX_SHOWN_RESOURCES = 10
 def doctor(options: GlobalOptions, *, merchant: str | None) -> None:
     """Check a stage end to end.
 
-    Reads AWS, the table, the secret and the log, and sends requests to the public endpoint, among them for lists of at
-    most 20 merchants as a user that does not exist. Logs in to the platform with an invalid code. A token is renewed
-    only if it is missing or has expired; with --dry-run not even then. docs/operate.md lists the checks,
-    and `redeemctl --help` the exit codes.
+    Changes nothing. Reads AWS, the table and the secret, and sends requests to the public endpoint, among them for
+    lists of at most 20 merchants as a user that does not exist. Logs in to the platform with an invalid code.
+    docs/operate.md lists the checks, and `redeemctl --help` the exit codes.
     """
     findings: list[Finding] = []
     with options.open_stage(describe=False) as stage:
         print_note(f"stage {stage.name}, region {stage.account.region}")
-        checks = Checks(stage, options.project, options.dry_run, merchant)
+        checks = Checks(stage, options.project, merchant)
         for _, found in groupby(checks.run(), key=lambda finding: finding.id):
             same_check = list(found)
             findings += same_check
@@ -54,5 +53,4 @@ def _print(findings: list[Finding]) -> None:
 
 
 def _describe(finding: Finding) -> str:
-    note = f"logid {finding.logid}" if finding.logid else f"{finding.count} requests" if finding.count else ""
-    return f"{finding.what} ({note})" if note else finding.what
+    return f"{finding.what} (logid {finding.logid})" if finding.logid else finding.what

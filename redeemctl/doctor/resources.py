@@ -1,7 +1,7 @@
 """Judge the resources of a stage as AWS describes them, and the responses of its public endpoint."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -57,15 +57,6 @@ def judge_error(check_id: str, what: str, error: Exception, stage: str) -> Findi
         return not_checked(check_id, what, "the table does not exist", "see the check merchant")
     advice = f'{deploy(stage)}; if it was lost: docs/operate.md, "A lost table, secret or role"'
     return failed(check_id, what, "it does not exist, or is to be deleted", advice)
-
-
-def judge_settings(configured: Mapping[str, Any], rendered: Mapping[str, Any], stage: str) -> Finding:
-    """Judge whether .chalice/config.json is what the stage's settings file says."""
-    name = f"infra/stages/{stage}.toml"
-    if configured == rendered:
-        return ok("settings", name, "valid")
-    names = sorted(key for key in configured.keys() | rendered.keys() if configured.get(key) != rendered.get(key))
-    return warning("settings", name, f".chalice/config.json is older: {', '.join(names)} differ", deploy(stage))
 
 
 def judge_secret(name: str, version: SecretVersion) -> Finding:

@@ -1,7 +1,6 @@
 """The judgments of `redeemctl doctor`: tables of what was read and the outcome."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,7 +51,6 @@ def test_findings_that_say_the_same_of_different_resources_are_one_group() -> No
 def test_a_finding_is_json_data_and_has_a_logid_only_from_the_platform() -> None:
     assert ONE_OK.to_json() == {"id": "a", "what": "x", "outcome": "ok", "text": "fine", "advice": ""}
     assert ONE_FAILED.to_json()["logid"] == "LOG1"
-    assert replace(ONE_OK, count=3).to_json()["count"] == 3
 
 
 def judged(finding: Finding, status: Status, text: str, advice: str = "") -> None:
@@ -61,14 +59,6 @@ def judged(finding: Finding, status: Status, text: str, advice: str = "") -> Non
     assert text in finding.text
     assert advice in finding.advice
     assert bool(finding.advice) == (status is not OK)
-
-
-@pytest.mark.parametrize(
-    ("configured", "status", "text"),
-    [({"a": 1}, OK, "valid"), ({"a": 2, "b": 3}, WARNING, ".chalice/config.json is older: a, b differ")],
-)
-def test_the_generated_configuration_fits_the_settings(configured: Any, status: Status, text: str) -> None:
-    judged(resources.judge_settings(configured, {"a": 1}, "dev"), status, text)
 
 
 @pytest.mark.parametrize(
@@ -266,6 +256,7 @@ def test_the_advice_on_problems_names_codes_of_the_service() -> None:
         (TokenRow("t", int(NOW) + 1200), False, WARNING, "the schedule has not renewed it"),
         (TokenRow("t", int(NOW) + 60), True, OK, "of another system, valid"),
         (TokenRow("t", int(NOW) - 60), True, FAILED, "has expired"),
+        (TokenRow("t", int(NOW) - 60), False, FAILED, "has expired"),
         (TokenRow(), True, FAILED, "is missing or malformed"),
         (TokenRow("t", int(NOW) + 86_400), True, OK, "valid"),
         (TokenRow("t", int(NOW) + 86_401), True, FAILED, "expires in more than a day"),
