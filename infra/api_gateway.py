@@ -10,13 +10,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-
-from botocore.exceptions import ClientError
 
 from chalicelib.api import problems
 from chalicelib.api.problems import Problem, problem_for_error, problem_for_type
@@ -29,12 +25,6 @@ from infra.stage_settings import Limit, Limits, StageSettings
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
     from mypy_boto3_apigateway.literals import GatewayResponseTypeType
-
-CREATE_DEPLOYMENT_SECONDS = 6.0
-"""API Gateway allows one CreateDeployment call in 5 seconds for each account:
-https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
-
-CREATE_DEPLOYMENT_ATTEMPTS = 10
 
 _REQUEST_ID = "$context.requestId"
 _NOT_FOUND = problem_for_type(problems.NOT_FOUND, _REQUEST_ID)
@@ -76,7 +66,7 @@ def configure_api(client: APIGatewayClient, api_id: str, settings: StageSettings
     if settings.domain is not None:
         map_domain(client, settings.domain.name, api_id)
     # Gateway responses and the default endpoint's switch take effect with the next deployment of the API.
-    create_deployment(client, api_id)
+    client.create_deployment(restApiId=api_id, stageName=API_STAGE)
 
 
 def remove_access_log(client: APIGatewayClient, api_id: str) -> None:
@@ -104,36 +94,6 @@ def set_throttling(client: APIGatewayClient, api_id: str, limits: Limits) -> Non
 def limits_by_path(limits: Limits) -> dict[str, Limit]:
     """Return the limits by path and method, such as `/v1/sessions/POST`; `*/*` is that of the other routes."""
     return {"*/*": limits.other, **{route: getattr(limits, name) for name, route in _ROUTES.items()}}
-
-
-def create_deployment(client: APIGatewayClient, api_id: str, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Deploy the API to its stage; while the account's quota for this call is used up, wait and repeat."""
-    deploy = functools.partial(client.create_deployment, restApiId=api_id, stageName=API_STAGE)
-    repeat_while_refused(deploy, _is_throttled, sleep)
-
-
-def repeat_while_refused(
-    call: Callable[[], object],
-    is_refused: Callable[[Exception], bool],
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Make a call; while the quota of CreateDeployment is used up, wait and repeat it.
-
-    Raises any other error of the call, and the refusal of the last attempt.
-    """
-    for _ in range(CREATE_DEPLOYMENT_ATTEMPTS - 1):
-        try:
-            call()
-            return
-        except Exception as error:
-            if not is_refused(error):
-                raise
-        sleep(CREATE_DEPLOYMENT_SECONDS)
-    call()
-
-
-def _is_throttled(error: Exception) -> bool:
-    return isinstance(error, ClientError) and error.response["Error"]["Code"] == "TooManyRequestsException"
 
 
 def map_domain(client: APIGatewayClient, domain: str, api_id: str) -> None:

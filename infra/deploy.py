@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from infra import bundle, chalice_config, cloudformation, smoke, versions
 from infra.account import Account, check_target, open_account
-from infra.api_gateway import configure_api, remove_access_log, repeat_while_refused, unmap_domain
+from infra.api_gateway import configure_api, remove_access_log, unmap_domain
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_functions, find_rest_api, find_rules, read_rest_api_id, write_state
 from infra.stage_settings import StageError, StageSettings
@@ -59,7 +59,8 @@ def deploy(
     _unmap_former_domain(account, stage, settings)
     outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
     way_back = f"to bring back what ran before: make rollback STAGE={stage}" if find_functions(account, stage) else ""
-    _run_chalice_deploy(account, project, stage, settings)
+    write_state(account, project, stage, find_rest_api(account.client("apigateway"), stage, settings))
+    run_chalice(account, project, "deploy", "--stage", stage)
     # Chalice puts the rule without a state, so one that was disabled by hand may stay disabled.
     for rule in find_rules(account, stage):
         account.client("events").enable_rule(Name=rule)
@@ -206,20 +207,6 @@ def _unmap_former_domain(account: Account, stage: str, settings: StageSettings) 
         unmap_domain(account.client("apigateway"), former)
 
 
-def _run_chalice_deploy(account: Account, project: Path, stage: str, settings: StageSettings) -> None:
-    """Run `chalice deploy`; while the account's quota for CreateDeployment is used up, wait and repeat."""
-
-    def run() -> None:
-        write_state(account, project, stage, find_rest_api(account.client("apigateway"), stage, settings))
-        run_chalice(account, project, "deploy", "--stage", stage)
-
-    def is_refused(error: Exception) -> bool:
-        text = str(error)
-        return isinstance(error, ChaliceError) and "TooManyRequestsException" in text and "CreateDeployment" in text
-
-    repeat_while_refused(run, is_refused)
-
-
 def _switch_off_tracing(account: Account, stage: str) -> None:
     """Switch off the tracing of the functions. Chalice only switches it on."""
     client = account.client("lambda")
@@ -253,6 +240,9 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="show what would change; change nothing")
     parser.add_argument("--no-platform", action="store_true", help="it is known that the platform does not answer")
     arguments = parser.parse_args()
+    # API Gateway allows one CreateDeployment in 5 seconds for each account, and a deployment makes two, one in Chalice:
+    # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+    os.environ |= {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "10"}
     with exit_on_error():
         account = open_account(bundle.ROOT, arguments.stage)
         if arguments.dry_run:

@@ -1,40 +1,16 @@
-"""API Gateway settings: error responses, and the quota of CreateDeployment."""
+"""API Gateway settings: error responses."""
 
-import contextlib
 import json
 from typing import Any
-from unittest.mock import Mock, call
+from unittest.mock import Mock
 
 import pytest
-from botocore.exceptions import ClientError
 
 from infra.api_gateway import (
     _GATEWAY_RESPONSES,
     _INVALID_BODY,
     _put_gateway_response,
-    create_deployment,
 )
-
-
-@pytest.mark.parametrize(
-    ("errors", "attempts", "raised"),
-    [
-        (["TooManyRequestsException"] * 2, 3, contextlib.nullcontext()),
-        (["TooManyRequestsException"] * 10, 10, pytest.raises(ClientError)),
-        (["NotFoundException"], 1, pytest.raises(ClientError)),
-    ],
-)
-def test_only_while_the_quota_is_used_up_the_deployment_waits_five_seconds_and_is_repeated(
-    errors: list[str], attempts: int, raised: contextlib.AbstractContextManager[Any]
-) -> None:
-    client, waits = Mock(), list[float]()
-    refusals = [ClientError({"Error": {"Code": code}}, "CreateDeployment") for code in errors]
-    client.create_deployment.side_effect = [*refusals, None]
-    with raised:
-        create_deployment(client, "abc", waits.append)
-    assert client.mock_calls == [call.create_deployment(restApiId="abc", stageName="api")] * attempts
-    assert len(waits) == attempts - 1
-    assert min(waits, default=5) >= 5
 
 
 @pytest.mark.parametrize("response_type", _GATEWAY_RESPONSES)
