@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.account import Account
-from infra.api_gateway import list_mappings
 from infra.cloudformation import stack_name
-from infra.stage_settings import StageError, StageSettings
+from infra.stage_settings import StageError
 
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
@@ -60,32 +59,18 @@ def find_rest_apis(client: APIGatewayClient, stage: str) -> list[RestApiTypeDef]
     return sorted(found, key=lambda api: (api["createdDate"], api["id"]))
 
 
-def find_rest_api(client: APIGatewayClient, stage: str, settings: StageSettings) -> str | None:
-    """Return the id of the stage's API, or None if there is none yet; raises StageError if it is not clear."""
+def find_rest_api(client: APIGatewayClient, stage: str) -> str | None:
+    """Return the id of the stage's API, or None if there is none yet; raises StageError if there are several."""
     apis = find_rest_apis(client, stage)
-    mappings = list_mappings(client, settings.domain.name) if settings.domain is not None and len(apis) > 1 else []
-    return choose_rest_api(apis, stage, settings, [mapping["restApiId"] for mapping in mappings])
-
-
-def choose_rest_api(apis: list[RestApiTypeDef], stage: str, settings: StageSettings, serving: list[str]) -> str | None:
-    """Choose between the stage's APIs; `serving` are the ids of those that the domain is mapped to."""
-    ids = [api["id"] for api in apis]
-    if settings.rest_api_id is not None:
-        if settings.rest_api_id not in ids:
-            found = ", ".join(ids) or "none"
-            raise StageError(f"rest_api_id {settings.rest_api_id} is no API of this stage; found: {found}")
-        return settings.rest_api_id
-    if len(ids) > 1:
-        kept = next((api_id for api_id in ids if api_id in serving), ids[0])
-        reason = "it serves the domain" if kept in serving else "it is the oldest"
+    if len(apis) > 1:
         created = ", ".join(f"{api['id']} (created {api['createdDate']:%Y-%m-%d %H:%M})" for api in apis)
-        commands = "\n".join(f"  aws apigateway delete-rest-api --rest-api-id {i}" for i in ids if i != kept)
         raise StageError(
-            f"this stage has {len(ids)} REST APIs: {created}. `chalice deploy` creates another one in a clone that did "
-            f"not deploy the stage before\nkeep {kept} ({reason}), unless your customers use another one: then write "
-            f"its id as `rest_api_id` to infra/stages/{stage}.toml. To delete the rest:\n{commands}"
+            f"this stage has {len(apis)} REST APIs: {created}. `chalice deploy` creates another one in a clone that "
+            "did not deploy the stage before\nkeep the one that your customers use (aws apigateway "
+            "get-base-path-mappings --domain-name <domain> names it), without a domain probably the oldest, and delete "
+            "the rest: aws apigateway delete-rest-api --rest-api-id <id>"
         )
-    return ids[0] if ids else None
+    return apis[0]["id"] if apis else None
 
 
 def write_state(account: Account, project: Path, stage: str, api_id: str | None) -> None:

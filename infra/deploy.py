@@ -59,7 +59,7 @@ def deploy(
     _unmap_former_domain(account, stage, settings)
     outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
     way_back = f"to bring back what ran before: make rollback STAGE={stage}" if find_functions(account, stage) else ""
-    write_state(account, project, stage, find_rest_api(account.client("apigateway"), stage, settings))
+    write_state(account, project, stage, find_rest_api(account.client("apigateway"), stage))
     run_chalice(account, project, "deploy", "--stage", stage)
     # Chalice puts the rule without a state, so one that was disabled by hand may stay disabled.
     for rule in find_rules(account, stage):
@@ -131,7 +131,7 @@ def _prepare(
     archive = _find_archive(project, settings.architecture, report)
     report(f"bundle: {bundle.read_build(archive)}")
     check_import(archive, settings.architecture, chalice_config.render_environment(stage, settings))
-    api_id = find_rest_api(account.client("apigateway"), stage, settings)
+    api_id = find_rest_api(account.client("apigateway"), stage)
     report(f"API: {api_id or 'new'}")
     change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
     report(f"changes of stack {cloudformation.stack_name(stage)}: {len(change_set.changes) or 'none'}")

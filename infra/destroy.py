@@ -19,7 +19,7 @@ def destroy(account: Account, project: Path, stage: str, report: Callable[[str],
     _check_policies(account, stage)
     chalice_config.write(project)
     apigateway, stacks = account.client("apigateway"), account.client("cloudformation")
-    api_id = find_rest_api(apigateway, stage, settings)
+    api_id = find_rest_api(apigateway, stage)
     if api_id is None and cloudformation.read_stack(stacks, stage) is None:
         report("warning: there is no API and no stack of this stage: check account and region")
     if settings.domain is not None:

@@ -41,7 +41,7 @@ def rollback(
     """
     settings = check_target(account, project, stage, report)
     client, functions = account.client("lambda"), find_functions(account, stage)
-    api_id = find_rest_api(account.client("apigateway"), stage, settings)
+    api_id = find_rest_api(account.client("apigateway"), stage)
     if API_HANDLER not in functions or api_id is None:
         raise StageError(f"stage {stage} has no function or no API; make deploy STAGE={stage} creates them")
     running, published = versions.read_versions(client, functions[API_HANDLER])

@@ -125,7 +125,7 @@ def check(
             failures += [f"domain {domain.name}: {failure}" for failure in found]
             url = url or (None if found else at_domain)
     if url is None:
-        notes[0] += ", without a request (the default endpoint is off, or there are several APIs)"
+        notes[0] += ", without a request (the default endpoint is off)"
     else:
         probes = [health(build), UNKNOWN_ROUTE, INVALID_LOGIN, UNKNOWN_MERCHANT]
         # Before the first app is added, the secret has no value.

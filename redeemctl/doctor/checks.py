@@ -83,7 +83,7 @@ class Checks:
         domain = settings.domain
         urls = [] if domain is None else [f"https://{domain.name}"]
         try:
-            api_id = find_rest_api(account.client("apigateway"), self.name, settings)
+            api_id = find_rest_api(account.client("apigateway"), self.name)
         except StageError as error:
             text, _, advice = str(error).partition("\n")
             return urls, failed("api", "API", text, advice or f"correct infra/stages/{self.name}.toml")

@@ -254,7 +254,7 @@ def test_the_list_is_that_of_the_first_store(run: Callable[..., Run]) -> None:
     assert tested.paths[-1] == "/v1/merchants/2/stores/6601/certificates"
 
 
-NOT_REQUESTED = "passed, without a request (the default endpoint is off, or there are several APIs)"
+NOT_REQUESTED = "passed, without a request (the default endpoint is off)"
 NOT_IN_DNS = f"{DOMAIN} is not in DNS yet, so it was not requested"
 
 
