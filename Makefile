@@ -28,8 +28,8 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 SOURCES := app.py chalicelib infra redeemctl sandbox
 
-.PHONY: help more python node stage install bundle miniprogram screenshots deploy rollback destroy demo serve check test \
-	nightly fuzz bench audit format release lock clean
+.PHONY: help python node stage install bundle miniprogram screenshots deploy rollback destroy demo serve check test nightly \
+	bench format release lock
 
 help:
 	@echo "make demo         run the whole service on this machine and show a customer's list"
@@ -42,21 +42,16 @@ help:
 	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1] [NO_PLATFORM=1]"
 	@echo "make rollback     bring back the former code: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"
 	@echo "make destroy      delete the deployment, keep table and secret: make destroy STAGE=dev"
-	@echo "make more         the commands for developers"
-
-more:
+	@echo
 	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
 	@echo "make format       format the code"
 	@echo "make screenshots  picture the states of the sample page: build/screenshots"
 	@echo "make bench        measure speed against two reference implementations (two minutes)"
-	@echo "make fuzz         more examples for the tests with random platform responses, lists, requests and clocks"
-	@echo "make audit        look for known vulnerabilities in everything that is bundled"
-	@echo "make nightly      fuzz, audit, upgrade, benchmarks (an hour)"
+	@echo "make nightly      more examples for random tests, known vulnerabilities, upgrade, benchmarks (an hour)"
 	@echo "make install      install everything into .venv and .lambda (the other commands do it when they need it)"
 	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
 	@echo "make release      the files of a release: build/release"
 	@echo "make lock         update the pinned versions in constraints.txt and the files with hashes"
-	@echo "make clean        remove everything that these commands have made"
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -181,17 +176,13 @@ screenshots: node install bundle miniprogram
 	PICTURES=1 $(PYTEST) tests/deployed/test_screenshots.py
 	@echo "written: build/screenshots"
 
-nightly: node install bundle miniprogram fuzz audit
-	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_first_deployment.py tests/deployed/test_upgrade.py
-	$(BIN)/python -m benchmarks
-
-fuzz: install bundle
-	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/unit tests/service
-
-audit: $(INSTALLED)
+nightly: node install bundle miniprogram
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/unit tests/service tests/deployed/test_first_deployment.py \
+	  tests/deployed/test_upgrade.py
 	@mkdir -p build && { grep -oE '^[A-Za-z][^ ]+==[^ ]+' requirements-bundle.txt; grep '^chalice==' constraints.txt; } \
 	  > build/bundled.txt
 	$(BIN)/pip-audit --strict --requirement build/bundled.txt --no-deps --disable-pip --progress-spinner off
+	$(BIN)/python -m benchmarks
 
 bench: install bundle
 	@$(call patiently,measuring,$(BIN)/python -m benchmarks)
@@ -229,7 +220,3 @@ lock: | python
 	  build/lock/bin/uv pip compile --quiet --no-header --no-annotate --no-deps --universal --python-version 3.11 \
 	    --generate-hashes build/bundle.in; } > requirements-bundle.txt
 	@rm -rf build/lock build/*.in
-
-clean:
-	rm -rf miniprogram/node_modules miniprogram/dist miniprogram/build
-	rm -rf $(VENV) $(LAMBDA) vendor build *.egg-info .chalice/deployments .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
