@@ -127,7 +127,7 @@ rollback: OPTIONS := [TO=<commit>] [DRY_RUN=1] [NO_PLATFORM=1]
 rollback: stage
 	@[ -x $(BIN)/python ] || $(MAKE) python
 	@[ -x $(BIN)/python ] || $(call patiently,installing packages,$(PYTHON) -m venv $(VENV) && \
-	  $(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements-deploy.txt) || { rm -rf $(VENV); $(HINT); }
+	  $(BIN)/python $(PIP_INSTALL) --require-hashes --only-binary=:all: -r requirements-deploy.txt) || { rm -rf $(VENV); $(HINT); }
 	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(call flags,DRY_RUN NO_PLATFORM)
 
 destroy: stage $(INSTALLED)
