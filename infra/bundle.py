@@ -155,14 +155,17 @@ def _git(root: Path, *arguments: str) -> str:
     return run.stdout
 
 
-def make_bundle(root: Path = ROOT, architecture: str = X86_64) -> Path:
-    """Build the archive of the project in `root`; return its path. Raises BundleError if it would not be complete."""
+def make_bundle(root: Path = ROOT, architecture: str = X86_64, repository: Path | None = None) -> Path:
+    """Build the archive of the project in `root`; return its path. Raises BundleError if it would not be complete.
+
+    `repository` is the git repository of the sources, if they are a copy.
+    """
     install_vendored(root)
     _compile(root / "chalicelib")
     for outdated in list_archives(root / ARCHIVES, architecture):
         outdated.unlink()
     archive = Path(_packager(architecture).create_deployment_package(str(root), RUNTIME))
-    _rewrite(archive, root, architecture)
+    _rewrite(archive, repository or root, architecture)
     return archive
 
 
@@ -254,7 +257,7 @@ def extension_suffix(architecture: str) -> str:
     return f".cpython-{RUNTIME.removeprefix('python').replace('.', '')}-{_MACHINES[architecture]}-linux-gnu.so"
 
 
-def _rewrite(archive: Path, root: Path, architecture: str) -> None:
+def _rewrite(archive: Path, repository: Path, architecture: str) -> None:
     """Remove unused files from the archive, add .pyc files, SDK data and commit, and pack it reproducibly."""
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(archive) as original:
@@ -264,7 +267,7 @@ def _rewrite(archive: Path, root: Path, architecture: str) -> None:
         libraries = [path.name for path in Path(folder).rglob("*.so*")]
         if other := sorted(name for name in libraries if not name.endswith(extension_suffix(architecture))):
             raise BundleError(f"{', '.join(other)}: not for {RUNTIME} and {architecture}; see pip.conf")
-        commit = read_commit(root, Path(folder))
+        commit = read_commit(repository, Path(folder))
         write_sdk_data(Path(folder) / SDK_DATA.name)
         _add_framework_licence(Path(folder))
         if commit is not None:

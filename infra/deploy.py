@@ -4,9 +4,9 @@ Each step changes only what differs, and can be repeated: after a failure, the n
 """
 
 import argparse
-import contextlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,6 +41,10 @@ class ChaliceError(Exception):
     """Chalice failed. The message contains its output."""
 
 
+BuildBundle = Callable[[Path, str, Path], Path]
+"""Builds the archive of the sources in a folder, for an architecture and with the commit of a repository."""
+
+
 def deploy(
     account: Account,
     project: Path,
@@ -48,45 +52,58 @@ def deploy(
     report: Callable[[str], None],
     *,
     no_platform: bool = False,
+    build_bundle: BuildBundle = bundle.make_bundle,
 ) -> str:
     """Deploy a stage of `project`; return the URL of its default endpoint. `report` receives a line for each step.
 
     `no_platform`: see `smoke.check`.
     """
-    settings, archive, api_id, change_set = _prepare(account, project, stage, report)
-    if api_id is not None:
-        remove_access_log(account.client("apigateway"), api_id)
-    _unmap_former_domain(account, stage, settings)
-    outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
-    way_back = f"to bring back what ran before: make rollback STAGE={stage}" if find_functions(account, stage) else ""
-    write_state(account, project, stage, find_rest_api(account.client("apigateway"), stage))
-    run_chalice(account, project, "deploy", "--stage", stage)
+    with tempfile.TemporaryDirectory() as folder:
+        snapshot = Path(folder)
+        settings, archive, api_id, change_set = _prepare(
+            account, project, snapshot, stage, report, build_bundle=build_bundle
+        )
+        if api_id is not None:
+            remove_access_log(account.client("apigateway"), api_id)
+        _unmap_former_domain(account, stage, settings)
+        outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
+        is_first = not find_functions(account, stage)
+        write_state(account, snapshot, stage, find_rest_api(account.client("apigateway"), stage))
+        run_chalice(account, snapshot, "deploy", "--stage", stage)
+        api_id = read_rest_api_id(snapshot, stage)
+        build, code = bundle.read_build(archive), versions.code_hash(archive.read_bytes())
     # Chalice puts the rule without a state, so one that was disabled by hand may stay disabled.
     for rule in find_rules(account, stage):
         account.client("events").enable_rule(Name=rule)
     if not settings.tracing:
         _switch_off_tracing(account, stage)
-    build = bundle.read_build(archive)
-    client, code = account.client("lambda"), versions.code_hash(archive.read_bytes())
+    client = account.client("lambda")
     for function in find_functions(account, stage).values():
         versions.check_code(client, function, code)
     versions.publish(client, cloudformation.stack_name(stage), build, code)
     report("functions, API and schedule: deployed")
-    api_id = read_rest_api_id(project, stage)
     url = account.api_url(api_id, API_STAGE)
     configure_api(account.client("apigateway"), api_id, settings)
     report("API settings: limits, error responses")
     if settings.domain is not None:
         report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
     tested = url if settings.domain is None or settings.domain.default_endpoint else None
+    way_back = "" if is_first else f"to bring back what ran before: make rollback STAGE={stage}"
     options: Any = {"domain": settings.domain, "way_back": way_back, "no_platform": no_platform}
     report(smoke.check(account, stage, build, tested, **options))
     return url
 
 
-def dry_run(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> None:
+def dry_run(
+    account: Account,
+    project: Path,
+    stage: str,
+    report: Callable[[str], None],
+    build_bundle: BuildBundle = bundle.make_bundle,
+) -> None:
     """Report what `deploy` would change. No resource is changed."""
-    *_, change_set = _prepare(account, project, stage, report)
+    with tempfile.TemporaryDirectory() as folder:
+        *_, change_set = _prepare(account, project, Path(folder), stage, report, build_bundle=build_bundle)
     cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
 
 
@@ -116,11 +133,18 @@ def exit_on_error() -> Iterator[None]:
 
 
 def _prepare(
-    account: Account, project: Path, stage: str, report: Callable[[str], None]
+    account: Account,
+    project: Path,
+    snapshot: Path,
+    stage: str,
+    report: Callable[[str], None],
+    *,
+    build_bundle: BuildBundle,
 ) -> tuple[StageSettings, Path, str | None, cloudformation.ChangeSet]:
     """Check what can be checked before anything is changed, and report what will change.
 
-    Returns settings, bundle, the id of the API if there is one, and the change set of the stack.
+    Sources and bundle are in `snapshot`. Returns settings, bundle, the id of the API if there is one,
+    and the change set of the stack.
     """
     settings = check_target(account, project, stage, report)
     cloudformation.check_vital(account.client, stage)
@@ -128,7 +152,9 @@ def _prepare(
     warn_of_low_concurrency(account.client("lambda"), report)
     for name in chalice_config.write(project):
         report(f".chalice/{name} updated from the stage's settings: commit it")
-    archive = _find_archive(project, settings.architecture, report)
+    _take_snapshot(project, snapshot)
+    report(f"building the bundle for {settings.architecture}")
+    archive = build_bundle(snapshot, settings.architecture, project)
     report(f"bundle: {bundle.read_build(archive)}")
     check_import(archive, settings.architecture, chalice_config.render_environment(stage, settings))
     api_id = find_rest_api(account.client("apigateway"), stage)
@@ -140,15 +166,18 @@ def _prepare(
     return settings, archive, api_id, change_set
 
 
-def _find_archive(project: Path, architecture: str, report: Callable[[str], None]) -> Path:
-    """Return the bundle of the present sources and commit; build it if there is none."""
-    with contextlib.suppress(bundle.BundleError):
-        archive = bundle.current_archive(project, architecture)
-        # Outside a git repository, the bundle was copied with the sources.
-        if bundle.read_commit(project) in (None, bundle.read_build(archive).commit):
-            return archive
-    report(f"building the bundle for {architecture}")
-    return bundle.make_bundle(project, architecture)
+def _take_snapshot(project: Path, to: Path) -> None:
+    """Copy the sources to the folder `to`: a file that is saved while a deployment runs would be deployed untested.
+
+    Chalice's record stays in the project, where `chalice deploy` alone looks for it.
+    """
+    for name in ("chalicelib", ".chalice"):
+        shutil.copytree(project / name, to / name, ignore=shutil.ignore_patterns("deployed", "deployments"))
+    for name in ("app.py", "requirements.txt"):
+        shutil.copy(project / name, to / name)
+    record = project / ".chalice" / "deployed"
+    record.mkdir(exist_ok=True)
+    (to / ".chalice" / "deployed").symlink_to(record.resolve())
 
 
 def check_import(archive: Path, architecture: str, variables: Mapping[str, str]) -> None:

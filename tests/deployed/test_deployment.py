@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from infra import bundle, deploy, smoke
+from infra import bundle, deploy, smoke, versions
 from infra.stage_settings import StageError
 from sandbox import stack
 from sandbox.sample_data import APP_ID, CUSTOMER
@@ -66,6 +66,31 @@ def test_an_app_that_cannot_be_imported_stops_the_deployment_before_any_change(c
     assert [call.operation for call in cloud.proxy.calls[before:] if not call.operation.startswith(READING)] == []
 
 
+def test_what_is_saved_during_a_deployment_is_not_deployed(cloud: Cloud) -> None:
+    """It would be untested."""
+    clone = cloud.clone()
+    deployed = bundle.current_archive(clone).read_bytes()
+
+    def build(snapshot: Path, architecture: str, project: Path) -> Path:
+        archive = stack.reuse_bundle(snapshot, architecture, project)
+        with (clone / "app.py").open("a") as app:
+            app.write("raise SystemExit\n")
+        return archive
+
+    assert cloud.deploy(clone, build_bundle=build)[-1] == PASSED
+    code = cloud.client("lambda").get_function(FunctionName=API_FUNCTION)["Configuration"]["CodeSha256"]
+    assert code == versions.code_hash(deployed)
+    assert json.loads((clone / ".chalice" / "deployed" / f"{STAGE}.json").read_text(encoding="utf-8"))["resources"]
+
+
+def test_a_deployment_builds_its_bundle_although_there_is_one(cloud: Cloud) -> None:
+    """The one in the clone may have been built with a lock that is in no commit."""
+    clone = cloud.clone()
+    with zipfile.ZipFile(bundle.current_archive(clone), "w") as packed:
+        packed.writestr("app.py", "import nowhere\n")
+    assert cloud.deploy(clone, build_bundle=bundle.make_bundle)[-1] == PASSED
+
+
 def test_limits_domain_concurrency_and_memory_follow_the_settings(cloud: Cloud) -> None:
     settings = f"""
 memory_mb = 512
@@ -115,8 +140,12 @@ def test_while_the_accounts_deployment_quota_is_used_up_the_deployment_waits(clo
 def test_for_arm64_a_bundle_is_built_that_differs_in_the_compiled_wheels_only(cloud: Cloud, archive: Path) -> None:
     """The emulated AWS runs x86_64 only, so it is a dry run."""
     clone = cloud.clone('architecture = "arm64"')
-    assert f"building the bundle for {bundle.ARM64}" in cloud.dry_run(clone)
-    with zipfile.ZipFile(bundle.current_archive(clone, bundle.ARM64)) as packed, zipfile.ZipFile(archive) as other:
+
+    def build(snapshot: Path, architecture: str, project: Path) -> Path:
+        return Path(shutil.copy(bundle.make_bundle(snapshot, architecture, project), clone / "built.zip"))
+
+    assert f"building the bundle for {bundle.ARM64}" in cloud.dry_run(clone, build)
+    with zipfile.ZipFile(clone / "built.zip") as packed, zipfile.ZipFile(archive) as other:
         # The clone is no git repository: its bundle has no commit.
         names = {name.replace("x86_64", "aarch64"): name for name in other.namelist() if name != "commit.txt"}
         assert set(names) == set(packed.namelist())

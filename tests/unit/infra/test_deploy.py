@@ -154,20 +154,6 @@ def test_a_flag_of_make_that_says_no_means_no(value: str, *, is_set: bool) -> No
 
 
 @pytest.mark.parametrize(
-    ("commit", "is_reused"), [("a" * 12, True), (f"{'a' * 12}+", False), ("b" * 12, False), (None, True)]
-)
-def test_a_bundle_of_another_commit_is_built_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commit: str | None, *, is_reused: bool
-) -> None:
-    archive, built = tmp_path / "x.zip", tmp_path / "new.zip"
-    archive.write_bytes(build_archive("1", "a" * 12))
-    monkeypatch.setattr(bundle, "read_commit", lambda _: commit)
-    monkeypatch.setattr(bundle, "current_archive", lambda *_: archive)
-    monkeypatch.setattr(bundle, "make_bundle", lambda *_: built)
-    assert deploy._find_archive(tmp_path, "x86_64", lambda _: None) == (archive if is_reused else built)
-
-
-@pytest.mark.parametrize(
     ("setting", "deployed", "refusal"),
     [
         (None, None, None),
