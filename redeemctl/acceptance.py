@@ -28,7 +28,7 @@ from chalicelib.merchants import parse_merchant
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.options import ID, GlobalOptions, pass_options, read_hidden
-from redeemctl.output import print_json, print_note
+from redeemctl.output import print_json, print_line, print_note
 from redeemctl.secret import get_app_secret
 from redeemctl.shapes import compare_shapes, find_shape
 from redeemctl.stage import Stage
@@ -190,7 +190,7 @@ def acceptance(options: GlobalOptions, /, *, has_code: bool, **ids: str) -> None
     with options.open_stage() as stage:
         get_app_secret(stage, ids["app_id"])
         if options.dry_run:
-            click.echo("dry run: no calls were made")
+            print_line("dry run: no calls were made")
             return
         # Never an argument: other users of the machine can read those.
         code, source = read_hidden("REDEEMCTL_LOGIN_CODE", "login code") if has_code else ("", "")

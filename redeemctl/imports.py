@@ -19,7 +19,7 @@ from redeemctl.errors import CommandError, ConflictError, InvalidInputError, Not
 from redeemctl.files import Entry, read_merchants, write_csv
 from redeemctl.merchants import read_row
 from redeemctl.options import GlobalOptions, changes_to_json, pass_options
-from redeemctl.output import print_json, print_note, print_rows
+from redeemctl.output import escape, print_json, print_line, print_note, print_rows
 from redeemctl.rows import (
     LENIENT,
     Change,
@@ -85,10 +85,10 @@ def import_merchants(options: GlobalOptions, file: Path, *, prune: bool, remove:
     if options.as_json:
         print_json(_to_json(plans, failures, options) | {"written": done[False], "removed": done[True]})
     elif options.dry_run:
-        click.echo("dry run: no changes were made")
+        print_line("dry run: no changes were made")
     else:
         text = f"{done[False]} of {wanted[False]} merchants written, {done[True]} of {wanted[True]} removed"
-        click.echo(text if to_write else "nothing to change")
+        print_line(text if to_write else "nothing to change")
     for account_id, failure in failures.items():
         print_note(f"merchant {account_id}: {failure}")
     if failures:
@@ -113,7 +113,8 @@ def export_merchants(options: GlobalOptions, file: Path | None, table: str | Non
         if options.as_json:
             print_json([dump(merchant) for merchant in merchants])
         else:
-            click.echo(write_csv(merchants), nl=False)
+            text = write_csv(merchants)
+            click.echo(escape(text) if sys.stdout.isatty() else text, nl=False)
         return
     if options.dry_run:
         print_note(f"dry run: {len(merchants)} merchants would be written to {file}")

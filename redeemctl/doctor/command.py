@@ -8,7 +8,7 @@ import click
 from redeemctl.doctor.checks import Checks
 from redeemctl.doctor.findings import Finding, Status, exit_code, group, summarize
 from redeemctl.options import ID, GlobalOptions, pass_options
-from redeemctl.output import print_json, print_note
+from redeemctl.output import print_json, print_line, print_note
 
 _MARKS = {Status.OK: "✓", Status.WARNING: "!", Status.FAILED: "✗", Status.NOT_CHECKED: "?"}
 MAX_SHOWN_RESOURCES = 10
@@ -36,7 +36,7 @@ def doctor(options: GlobalOptions, *, merchant: str | None) -> None:
     if options.as_json:
         print_json([finding.to_json() for finding in findings])
     else:
-        click.echo(summarize(findings))
+        print_line(summarize(findings))
     sys.exit(exit_code(findings))
 
 
@@ -46,10 +46,10 @@ def _print(findings: list[Finding]) -> None:
     names = ", ".join(filter(None, map(_describe, findings[:MAX_SHOWN_RESOURCES])))
     more = f" and {rest} more (--json lists all)" if rest > 0 else ""
     count = f"({len(findings)})" if len(findings) > 1 else ""
-    click.echo(" ".join(filter(None, (_MARKS[first.status], first.id, count, names))) + more)
-    click.echo(f"    {first.text}")
+    print_line(" ".join(filter(None, (_MARKS[first.status], first.id, count, names))) + more)
+    print_line(f"    {first.text}")
     if first.advice:
-        click.echo(f"    → {first.advice}")
+        print_line(f"    → {first.advice}")
 
 
 def _describe(finding: Finding) -> str:
