@@ -28,8 +28,8 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 SOURCES := app.py chalicelib infra redeemctl sandbox
 
-.PHONY: help more python node stage install bundle miniprogram screenshots deploy rollback destroy demo serve check test \
-	nightly fuzz bench audit format release lock clean
+.PHONY: help python node stage install bundle miniprogram screenshots deploy rollback destroy demo serve check test nightly \
+	bench format release lock
 
 help:
 	@echo "make demo         run the whole service on this machine and show a customer's list"
@@ -39,24 +39,19 @@ help:
 	@echo "make test         everything (needs node; installs a Chromium where there is none)"
 	@echo "make check        after an edit: format, lint, types, unit tests (40 s)"
 	@echo "make miniprogram  build the sample mini-program for Douyin's IDE: miniprogram/dist (needs node)"
-	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1] [REPAIR=1] [NO_PLATFORM=1]"
+	@echo "make deploy       deploy to AWS: make deploy STAGE=dev [DRY_RUN=1] [NO_PLATFORM=1]"
 	@echo "make rollback     bring back the former code: make rollback STAGE=dev [TO=<commit>] [DRY_RUN=1]"
 	@echo "make destroy      delete the deployment, keep table and secret: make destroy STAGE=dev"
-	@echo "make more         the commands for developers"
-
-more:
+	@echo
 	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
 	@echo "make format       format the code"
 	@echo "make screenshots  picture the states of the sample page: build/screenshots"
 	@echo "make bench        measure speed against two reference implementations (two minutes)"
-	@echo "make fuzz         more examples for the tests with random platform responses, lists, requests and clocks"
-	@echo "make audit        look for known vulnerabilities in everything that is bundled"
-	@echo "make nightly      fuzz, audit, upgrade, benchmarks (an hour)"
+	@echo "make nightly      more examples for random tests, known vulnerabilities, upgrade, benchmarks (an hour)"
 	@echo "make install      install everything into .venv and .lambda (the other commands do it when they need it)"
 	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
 	@echo "make release      the files of a release: build/release"
 	@echo "make lock         update the pinned versions in constraints.txt and the files with hashes"
-	@echo "make clean        remove everything that these commands have made"
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -120,12 +115,11 @@ miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/pr
 NO := 0 n N no No NO f F false False FALSE off Off OFF
 flags = $(foreach name,$(1),$(if $(filter-out $(NO),$($(name))),$(OPTION_$(name))))
 OPTION_DRY_RUN := --dry-run
-OPTION_REPAIR := --repair
 OPTION_NO_PLATFORM := --no-platform
 
-deploy: OPTIONS := [DRY_RUN=1] [REPAIR=1] [NO_PLATFORM=1] (stages: infra/stages)
+deploy: OPTIONS := [DRY_RUN=1] [NO_PLATFORM=1] (stages: infra/stages)
 deploy: stage $(INSTALLED)
-	@$(BIN)/python -m infra.deploy $(STAGE) $(call flags,DRY_RUN REPAIR NO_PLATFORM)
+	@$(BIN)/python -m infra.deploy $(STAGE) $(call flags,DRY_RUN NO_PLATFORM)
 
 # An environment of another commit will do: in an emergency, nothing is installed or built. A fresh clone installs only
 # what the pipeline does; the next `make install` completes it.
@@ -133,7 +127,7 @@ rollback: OPTIONS := [TO=<commit>] [DRY_RUN=1] [NO_PLATFORM=1]
 rollback: stage
 	@[ -x $(BIN)/python ] || $(MAKE) python
 	@[ -x $(BIN)/python ] || $(call patiently,installing packages,$(PYTHON) -m venv $(VENV) && \
-	  $(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements-deploy.txt) || { rm -rf $(VENV); $(HINT); }
+	  $(BIN)/python $(PIP_INSTALL) --require-hashes --only-binary=:all: -r requirements-deploy.txt) || { rm -rf $(VENV); $(HINT); }
 	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(call flags,DRY_RUN NO_PLATFORM)
 
 destroy: stage $(INSTALLED)
@@ -182,17 +176,13 @@ screenshots: node install bundle miniprogram
 	PICTURES=1 $(PYTEST) tests/deployed/test_screenshots.py
 	@echo "written: build/screenshots"
 
-nightly: node install bundle miniprogram fuzz audit
-	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/deployed/test_first_deployment.py tests/deployed/test_upgrade.py
-	$(BIN)/python -m benchmarks
-
-fuzz: install bundle
-	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/unit tests/service
-
-audit: $(INSTALLED)
+nightly: node install bundle miniprogram
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/unit tests/service tests/deployed/test_first_deployment.py \
+	  tests/deployed/test_upgrade.py
 	@mkdir -p build && { grep -oE '^[A-Za-z][^ ]+==[^ ]+' requirements-bundle.txt; grep '^chalice==' constraints.txt; } \
 	  > build/bundled.txt
 	$(BIN)/pip-audit --strict --requirement build/bundled.txt --no-deps --disable-pip --progress-spinner off
+	$(BIN)/python -m benchmarks
 
 bench: install bundle
 	@$(call patiently,measuring,$(BIN)/python -m benchmarks)
@@ -230,7 +220,3 @@ lock: | python
 	  build/lock/bin/uv pip compile --quiet --no-header --no-annotate --no-deps --universal --python-version 3.11 \
 	    --generate-hashes build/bundle.in; } > requirements-bundle.txt
 	@rm -rf build/lock build/*.in
-
-clean:
-	rm -rf miniprogram/node_modules miniprogram/dist miniprogram/build
-	rm -rf $(VENV) $(LAMBDA) vendor build *.egg-info .chalice/deployments .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

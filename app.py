@@ -80,8 +80,9 @@ def components() -> Components:
 
 
 @app.route("/v1/health", methods=["GET"])
-def health(_request: Request, _context: RequestContext) -> str:
+def health(_request: Request, context: RequestContext) -> str:
     """Return version and commit. Calls no other service."""
+    context.record.is_probe = True
     commit = read_commit()
     return _to_json({"status": "ok", "version": __version__} | ({"commit": commit} if commit else {}))
 
@@ -90,12 +91,10 @@ def health(_request: Request, _context: RequestContext) -> str:
 def create_user_session(request: Request, context: RequestContext) -> str:
     """Log a user in: exchange a code from tt.login for a session token. The request may ask for the first list."""
     record = context.record
-    record.is_login = True
     body = parse_login_body(_read_body(request))
     record.app_id = body.app_id
     record.is_probe = body.code == PROBE_CODE
     if body.selection is not None:
-        record.asks_for_list = True
         record.account_id = body.selection.account_id
         record.poi_id = body.selection.poi_id
     return _to_json(components().login.log_in(body, context))
@@ -116,7 +115,6 @@ def list_stores(_request: Request, context: RequestContext, account_id: str) -> 
 def list_certificates(request: Request, context: RequestContext, account_id: str, poi_id: str) -> str:
     """List what the session's user can redeem in this store."""
     record = context.record
-    record.asks_for_list = True
     query = request.query_params
     parameters = {name: query.getlist(name) for name in query} if query else {}
     selection, cursor = parse_list_request(account_id, poi_id, parameters)

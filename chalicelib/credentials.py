@@ -60,7 +60,7 @@ class CredentialsCache:
         if self._cached is None or (is_due and not is_fresh(MIN_REFRESH_SECONDS, self._failed_at, now)):
             return self._read(now, context)
         if is_due:
-            context.record.has_stale_credentials = True
+            context.record.warnings.append("the cached secret is used")
         return self._cached
 
     def find(
@@ -94,7 +94,6 @@ class CredentialsCache:
             if self._cached is None:
                 raise
             self._failed_at = now
-            context.record.has_stale_credentials = True
             context.record.warnings.append(f"the cached secret is used: {error}")
             return self._cached
         self._read_at = now

@@ -75,20 +75,17 @@ class RequestRecord(msgspec.Struct):
     #: When the request or run started, in epoch seconds.
     started: float = msgspec.field(default_factory=time.time)
     calls: list[Call] = []
-    #: What went wrong without failing the request, for operators.
+    #: What went wrong without failing the request.
     warnings: list[str] = []
-    #: Whether a cached secret was used because the present one cannot be read or is malformed.
-    has_stale_credentials: bool = False
-    is_login: bool = False
-    #: Whether the request asks for a list of certificates: by its route, or in a login.
-    asks_for_list: bool = False
+    #: Whether this is a run of the schedule, not a request.
+    is_run: bool = False
     #: The app of the login, or of the session.
     app_id: str = ""
     account_id: str = ""
     poi_id: str = ""
     #: The user as the salted hash of the open_id.
     user: str = ""
-    #: Whether a check of this project has sent the request, which then counts in no metric of customers.
+    #: Whether no customer has sent the request, so that it counts in no metric: a check of this project, or of health.
     is_probe: bool = False
     outcome: Outcome = Outcome()
     #: How the list in a login ended.

@@ -2,7 +2,6 @@
 
 - Throttling limits by route. API Gateway rejects requests above a limit before Lambda starts, so these requests cost
   nothing and do not reach the platform.
-- The access log.
 - Gateway responses: API Gateway's own errors (unknown route, throttled, integration failure) get the same problem
   format as the service's errors. `chalice deploy` imports the API definition again, which removes them.
 - The mapping of the custom domain, and the default endpoint's switch. The domain itself belongs to the stack: Chalice's
@@ -11,38 +10,21 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-
-from botocore.exceptions import ClientError
 
 from chalicelib.api import problems
 from chalicelib.api.problems import Problem, problem_for_error, problem_for_type
 from chalicelib.api.validation import BODY_RULE
 from chalicelib.errors import InvalidRequestError, RateLimitedError, UpstreamTimeoutError
-from infra.account import Account
 from infra.chalice_config import API_STAGE
-from infra.cloudformation import access_log_group, none_if_not_found
-from infra.stage_settings import APP_NAME, Limit, Limits, StageSettings
+from infra.cloudformation import none_if_not_found
+from infra.stage_settings import Limit, Limits, StageSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
     from mypy_boto3_apigateway.literals import GatewayResponseTypeType
-
-CREATE_DEPLOYMENT_SECONDS = 6.0
-"""API Gateway allows one CreateDeployment call in 5 seconds for each account:
-https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
-
-CREATE_DEPLOYMENT_ATTEMPTS = 10
-
-UPDATE_ACCOUNT_SECONDS = 21.0
-"""API Gateway allows one UpdateAccount call in 20 seconds for each account; a refused call counts, too. A new role is
-refused until IAM has distributed it, which takes some seconds."""
-
-UPDATE_ACCOUNT_ATTEMPTS = 6
 
 _REQUEST_ID = "$context.requestId"
 _NOT_FOUND = problem_for_type(problems.NOT_FOUND, _REQUEST_ID)
@@ -70,35 +52,11 @@ _ROUTES = {
 }
 """Path and method of the routes with a limit of their own, by the names of their limits."""
 
-# None of these contains a token: the session token is in a header, and login codes are in bodies. None is text of the
-# client, such as the User-Agent: API Gateway does not escape a `"` in it.
-_ACCESS_LOG_FIELDS = {
-    "request_id": "$context.requestId",
-    # A client can choose the request id with a header, but not this one.
-    "extended_request_id": "$context.extendedRequestId",
-    "time": "$context.requestTimeEpoch",
-    "ip": "$context.identity.sourceIp",
-    "method": "$context.httpMethod",
-    "route": "$context.resourcePath",
-    "status": "$context.status",
-    "error": "$context.error.responseType",
-    "ms": "$context.responseLatency",
-    "integration_ms": "$context.integrationLatency",
-    "integration_status": "$context.integrationStatus",
-    "bytes": "$context.responseLength",
-}
 
-
-def configure_api(
-    account: Account, stage: str, api_id: str, settings: StageSettings, report: Callable[[str], None]
-) -> None:
+def configure_api(client: APIGatewayClient, api_id: str, settings: StageSettings) -> None:
     """Apply all settings of this module to an API that Chalice has deployed."""
-    client = account.client("apigateway")
     # First the limits, which protect the platform. They take effect without a deployment.
     set_throttling(client, api_id, settings.limits)
-    ensure_log_role(account, report)
-    log = {f"/accessLogSettings/{name}": value for name, value in access_log_settings(account, stage).items()}
-    _patch(client.update_stage, log, restApiId=api_id, stageName=API_STAGE)
     for response_type, problem in _GATEWAY_RESPONSES.items():
         _put_gateway_response(client, api_id, response_type, problem)
     # Any other 4xx response keeps its own status, so its body has no `status`.
@@ -108,7 +66,15 @@ def configure_api(
     if settings.domain is not None:
         map_domain(client, settings.domain.name, api_id)
     # Gateway responses and the default endpoint's switch take effect with the next deployment of the API.
-    create_deployment(client, api_id)
+    client.create_deployment(restApiId=api_id, stageName=API_STAGE)
+
+
+def remove_access_log(client: APIGatewayClient, api_id: str) -> None:
+    """Let the API write no access log, as that of 0.13.0 did: the stack deletes its log group."""
+    stage = none_if_not_found(client.get_stage, restApiId=api_id, stageName=API_STAGE) or {}
+    if stage.get("accessLogSettings"):
+        patch: Any = [{"op": "remove", "path": "/accessLogSettings"}]
+        client.update_stage(restApiId=api_id, stageName=API_STAGE, patchOperations=patch)
 
 
 def set_throttling(client: APIGatewayClient, api_id: str, limits: Limits) -> None:
@@ -130,50 +96,8 @@ def limits_by_path(limits: Limits) -> dict[str, Limit]:
     return {"*/*": limits.other, **{route: getattr(limits, name) for name, route in _ROUTES.items()}}
 
 
-def list_routes(client: APIGatewayClient, api_id: str) -> set[tuple[str, str]]:
-    """Return path and method of each route of the API."""
-    return {
-        (resource["path"], method)
-        for page in client.get_paginator("get_resources").paginate(restApiId=api_id)
-        for resource in page["items"]
-        for method in resource.get("resourceMethods", {})
-    }
-
-
-def create_deployment(client: APIGatewayClient, api_id: str, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Deploy the API to its stage; while the account's quota for this call is used up, wait and repeat."""
-    deploy = functools.partial(client.create_deployment, restApiId=api_id, stageName=API_STAGE)
-    repeat_while_refused(deploy, _has_code("TooManyRequestsException"), sleep)
-
-
-def repeat_while_refused(
-    call: Callable[[], object],
-    is_refused: Callable[[Exception], bool],
-    sleep: Callable[[float], None] = time.sleep,
-    seconds: float = CREATE_DEPLOYMENT_SECONDS,
-    attempts: int = CREATE_DEPLOYMENT_ATTEMPTS,
-) -> None:
-    """Make a call; while it is refused, wait `seconds` and repeat it. The defaults are those of CreateDeployment.
-
-    Raises any other error of the call, and the refusal of the last attempt.
-    """
-    for _ in range(attempts - 1):
-        try:
-            call()
-            return
-        except Exception as error:
-            if not is_refused(error):
-                raise
-        sleep(seconds)
-    call()
-
-
-def _has_code(*codes: str) -> Callable[[Exception], bool]:
-    return lambda error: isinstance(error, ClientError) and error.response["Error"]["Code"] in codes
-
-
 def map_domain(client: APIGatewayClient, domain: str, api_id: str) -> None:
-    """Let the custom domain serve the API. One that was deleted by hand is left to a repair of the stack."""
+    """Let the custom domain serve the API. One that was deleted by hand stays missing: docs/operate.md."""
     for mapping in list_mappings(client, domain):
         if (mapping["restApiId"], mapping.get("stage")) == (api_id, API_STAGE):
             return
@@ -187,42 +111,6 @@ def unmap_domain(client: APIGatewayClient, domain: str) -> None:
     """Remove the mappings of the custom domain."""
     for mapping in list_mappings(client, domain):
         client.delete_base_path_mapping(domainName=domain, basePath=mapping["basePath"])
-
-
-def ensure_log_role(
-    account: Account, report: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
-) -> None:
-    """Create the role with which API Gateway writes logs, unless the account has one.
-
-    It is one setting for each account and region, not for each API:
-    https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-logging.html
-    """
-    apigateway, iam = account.client("apigateway"), account.client("iam")
-    name = f"douyin-redemption-api-logs-{account.region}"
-    policy = f"arn:{account.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
-    if apigateway.get_account().get("cloudwatchRoleArn"):
-        return
-    statement = {"Effect": "Allow", "Principal": {"Service": "apigateway.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    found = none_if_not_found(iam.get_role, RoleName=name)
-    role = found or iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
-    iam.attach_role_policy(RoleName=name, PolicyArn=policy)
-
-    def wait(seconds: float) -> None:
-        report(f"waiting {seconds:g} s: API Gateway does not accept the new role {name} for its logs at once")
-        sleep(seconds)
-
-    update = functools.partial(_patch, apigateway.update_account, {"/cloudwatchRoleArn": role["Role"]["Arn"]})
-    is_refused = _has_code("BadRequestException", "TooManyRequestsException")
-    repeat_while_refused(update, is_refused, wait, UPDATE_ACCOUNT_SECONDS, UPDATE_ACCOUNT_ATTEMPTS)
-
-
-def access_log_settings(account: Account, stage: str) -> dict[str, str]:
-    """Return the destination and the format of the access log."""
-    group = f"arn:{account.partition}:logs:{account.region}:{account.id}:log-group:{access_log_group(stage)}"
-    # The stack's metric filters take their dimensions from the first two fields.
-    fields = {"service": APP_NAME, "stage": stage, **_ACCESS_LOG_FIELDS}
-    return {"destinationArn": group, "format": json.dumps(fields, separators=(",", ":"))}
 
 
 def _put_gateway_response(

@@ -5,6 +5,7 @@ Chalice caches its deployment package in `.chalice/deployments/`. The file name 
 archive with Chalice's packager, removes what the functions never load, and saves it under that name. When an input
 changes, the hash changes and Chalice ignores the archive.
 
+- Packages are installed as wheels only: pip would run the code of others on this machine.
 - aws-xray-sdk requires botocore. A second botocore (20 MB) would shadow the one of the Lambda runtime, so the SDK is
   installed into `vendor/` without dependencies. Its other dependency, wrapt, is in requirements.txt. `make install`
   does the same, so that `chalice deploy` alone is complete, also after the app was edited.
@@ -154,14 +155,17 @@ def _git(root: Path, *arguments: str) -> str:
     return run.stdout
 
 
-def make_bundle(root: Path = ROOT, architecture: str = X86_64) -> Path:
-    """Build the archive of the project in `root`; return its path. Raises BundleError if it would not be complete."""
+def make_bundle(root: Path = ROOT, architecture: str = X86_64, repository: Path | None = None) -> Path:
+    """Build the archive of the project in `root`; return its path. Raises BundleError if it would not be complete.
+
+    `repository` is the git repository of the sources, if they are a copy.
+    """
     install_vendored(root)
     _compile(root / "chalicelib")
     for outdated in list_archives(root / ARCHIVES, architecture):
         outdated.unlink()
     archive = Path(_packager(architecture).create_deployment_package(str(root), RUNTIME))
-    _rewrite(archive, root, architecture)
+    _rewrite(archive, repository or root, architecture)
     return archive
 
 
@@ -194,7 +198,7 @@ class _LockedDependencies(DependencyBuilder):
     def build_site_packages(self, abi: str, requirements_filepath: str, target_directory: str) -> None:
         """Ignore `requirements_filepath`, which has the same packages without hashes."""
         del abi, requirements_filepath
-        _pip_install(target_directory, "--only-binary=:all:", *self._platforms)
+        _pip_install(target_directory, *self._platforms)
 
 
 def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> None:
@@ -205,7 +209,8 @@ def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> N
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
         requirements.writelines(chosen)
         requirements.flush()
-        how = ["--require-hashes", "--no-deps", "--no-compile", *options]
+        # A package that pip builds itself runs its own code here, with a build system that no hash covers.
+        how = ["--require-hashes", "--only-binary=:all:", "--no-deps", "--no-compile", *options]
         files = ["--target", str(target), "--requirement", requirements.name]
         environment = {name: value for name, value in os.environ.items() if name.lower() in _PIP_VARIABLES}
         run = subprocess.run([*pip, *how, *files], env=environment, stderr=subprocess.PIPE, text=True, check=False)
@@ -252,7 +257,7 @@ def extension_suffix(architecture: str) -> str:
     return f".cpython-{RUNTIME.removeprefix('python').replace('.', '')}-{_MACHINES[architecture]}-linux-gnu.so"
 
 
-def _rewrite(archive: Path, root: Path, architecture: str) -> None:
+def _rewrite(archive: Path, repository: Path, architecture: str) -> None:
     """Remove unused files from the archive, add .pyc files, SDK data and commit, and pack it reproducibly."""
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(archive) as original:
@@ -262,24 +267,34 @@ def _rewrite(archive: Path, root: Path, architecture: str) -> None:
         libraries = [path.name for path in Path(folder).rglob("*.so*")]
         if other := sorted(name for name in libraries if not name.endswith(extension_suffix(architecture))):
             raise BundleError(f"{', '.join(other)}: not for {RUNTIME} and {architecture}; see pip.conf")
-        commit = read_commit(root, Path(folder))
+        commit = read_commit(repository, Path(folder))
         write_sdk_data(Path(folder) / SDK_DATA.name)
         _add_framework_licence(Path(folder))
         if commit is not None:
             (Path(folder) / COMMIT_FILE.name).write_text(commit, encoding="ascii")
-        # A separate process: strings that this process has interned would change the bytes of the .pyc files.
-        options = ["-q", "--invalidation-mode", "checked-hash", "-s", folder, "-p", TASK_ROOT]
-        environment = {**os.environ, "PYTHONHASHSEED": "0"}
-        command = [sys.executable, "-m", "compileall", *options, folder]
-        run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
-        if run.returncode:
-            raise BundleError(" ".join(run.stdout.split()))
+        compile_modules(Path(folder))
         files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
             for file in files:
                 entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _FIXED_TIMESTAMP)
                 entry.external_attr = (stat.S_IFREG | 0o644) << 16
                 packed.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
+
+
+def compile_modules(folder: Path) -> None:
+    """Add the .pyc file of each module in an unpacked bundle; raises BundleError with the place of an error.
+
+    In a separate process: strings that this process has interned would change the bytes of the .pyc files. Python's
+    variables, the working folder and the user's packages could change or drop them in silence, so it has none of these.
+    """
+    options = ["-q", "--invalidation-mode", "checked-hash", "-s", str(folder), "-p", TASK_ROOT]
+    environment = {name: value for name, value in os.environ.items() if name.lower() in _PIP_VARIABLES}
+    command = [sys.executable, "-P", "-s", "-m", "compileall", *options, str(folder)]
+    run = subprocess.run(
+        command, env={**environment, "PYTHONHASHSEED": "0"}, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if run.returncode:
+        raise BundleError(" ".join(run.stdout.split()))
 
 
 def _is_included(name: str) -> bool:

@@ -88,19 +88,22 @@ def _render_policies(stage: str, settings: StageSettings) -> dict[str, Any]:
     ]
     refresh = [_table_statement("RenewTokens", stage, ["dynamodb:GetItem", *renew], ["TOKEN#*"])]
     return {
-        f"policy-{stage}.json": _policy(api, stage, "", settings),
-        f"policy-{stage}-refresh.json": _policy(refresh, stage, "-refresh_tokens", settings),
+        # Chalice gives this policy also to a further function.
+        f"policy-{stage}.json": _policy(api, stage, ("", "-*"), settings),
+        f"policy-{stage}-refresh.json": _policy(refresh, stage, ("-refresh_tokens",), settings),
     }
 
 
-def _policy(statements: list[dict[str, Any]], stage: str, suffix: str, settings: StageSettings) -> dict[str, Any]:
-    log_group = f"arn:*:logs:*:*:log-group:/aws/lambda/{APP_NAME}-{stage}{suffix}:*"
+def _policy(
+    statements: list[dict[str, Any]], stage: str, suffixes: tuple[str, ...], settings: StageSettings
+) -> dict[str, Any]:
+    log_groups = [f"arn:*:logs:*:*:log-group:/aws/lambda/{APP_NAME}-{stage}{suffix}:*" for suffix in suffixes]
     # IAM checks a secret that does not exist against its ARN without the random suffix.
     secret = [f"arn:*:secretsmanager:*:*:secret:{APP_NAME}/{stage}{ending}" for ending in ("", "-??????")]
     statements = [
         *statements,
         _statement("Secret", ["secretsmanager:GetSecretValue"], *secret),
-        _statement("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], log_group),
+        _statement("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], *log_groups),
     ]
     if settings.tracing:
         statements.append(_statement("Traces", ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "*"))

@@ -2,7 +2,8 @@
 
 Chalice keeps this record in `.chalice/deployed/<stage>.json` on the machine that deployed, and writes it only after a
 successful deployment. Without it, Chalice would create a second REST API. So it is rebuilt before each run: functions
-and rule have fixed names, and the API is the one whose methods invoke the stage's function.
+have names and a tag with app and stage, rules have such names, and the API is the one whose methods invoke the stage's
+function. Chalice deletes what is in the record and not in the app.
 """
 
 from __future__ import annotations
@@ -13,25 +14,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.account import Account
-from infra.api_gateway import list_mappings
-from infra.cloudformation import none_if_not_found, stack_name
-from infra.stage_settings import StageError, StageSettings
+from infra.cloudformation import stack_name
+from infra.stage_settings import StageError
 
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
     from mypy_boto3_apigateway.type_defs import RestApiTypeDef
 
-_FUNCTION_SUFFIXES = {"refresh_tokens": "-refresh_tokens", "api_handler": ""}
+API_HANDLER = "api_handler"
+"""Chalice's name of the HTTP function."""
 
 
-def function_names(stage: str) -> dict[str, str]:
-    """Return the names of the stage's functions, by their names in Chalice."""
-    return {name: f"{stack_name(stage)}{suffix}" for name, suffix in _FUNCTION_SUFFIXES.items()}
+def find_functions(account: Account, stage: str) -> dict[str, str]:
+    """Return the ARNs of the stage's functions that exist, by their names in Chalice.
+
+    Chalice calls the HTTP function as the app and stage, and each other one the same with its own name at the end. One
+    with such a name but without Chalice's tag is somebody else's.
+    """
+    client, found = account.client("lambda"), {}
+    for page in client.get_paginator("list_functions").paginate():
+        for function in page["Functions"]:
+            before, _, name = f"{function['FunctionName']}-".partition(f"{stack_name(stage)}-")
+            arn = str(function["FunctionArn"])
+            if not before and "aws-chalice" in client.list_tags(Resource=arn)["Tags"]:
+                found[name.rstrip("-") or API_HANDLER] = arn
+    return found
 
 
-def rule_name(stage: str) -> str:
-    """Return the name of the EventBridge rule that starts `refresh_tokens`."""
-    return f"{stack_name(stage)}-refresh_tokens-event"
+def find_rules(account: Account, stage: str) -> list[str]:
+    """Return the names of the EventBridge rules that start the stage's functions."""
+    pages = account.client("events").get_paginator("list_rules").paginate(NamePrefix=f"{stack_name(stage)}-")
+    # Chalice's names end so.
+    return [rule["Name"] for page in pages for rule in page["Rules"] if rule["Name"].endswith("-event")]
 
 
 def find_rest_apis(client: APIGatewayClient, stage: str) -> list[RestApiTypeDef]:
@@ -45,36 +59,22 @@ def find_rest_apis(client: APIGatewayClient, stage: str) -> list[RestApiTypeDef]
     return sorted(found, key=lambda api: (api["createdDate"], api["id"]))
 
 
-def find_rest_api(client: APIGatewayClient, stage: str, settings: StageSettings) -> str | None:
-    """Return the id of the stage's API, or None if there is none yet; raises StageError if it is not clear."""
+def find_rest_api(client: APIGatewayClient, stage: str) -> str | None:
+    """Return the id of the stage's API, or None if there is none yet; raises StageError if there are several."""
     apis = find_rest_apis(client, stage)
-    mappings = list_mappings(client, settings.domain.name) if settings.domain is not None and len(apis) > 1 else []
-    return choose_rest_api(apis, stage, settings, [mapping["restApiId"] for mapping in mappings])
-
-
-def choose_rest_api(apis: list[RestApiTypeDef], stage: str, settings: StageSettings, serving: list[str]) -> str | None:
-    """Choose between the stage's APIs; `serving` are the ids of those that the domain is mapped to."""
-    ids = [api["id"] for api in apis]
-    if settings.rest_api_id is not None:
-        if settings.rest_api_id not in ids:
-            found = ", ".join(ids) or "none"
-            raise StageError(f"rest_api_id {settings.rest_api_id} is no API of this stage; found: {found}")
-        return settings.rest_api_id
-    if len(ids) > 1:
-        kept = next((api_id for api_id in ids if api_id in serving), ids[0])
-        reason = "it serves the domain" if kept in serving else "it is the oldest"
+    if len(apis) > 1:
         created = ", ".join(f"{api['id']} (created {api['createdDate']:%Y-%m-%d %H:%M})" for api in apis)
-        commands = "\n".join(f"  aws apigateway delete-rest-api --rest-api-id {i}" for i in ids if i != kept)
         raise StageError(
-            f"this stage has {len(ids)} REST APIs: {created}. `chalice deploy` creates another one in a clone that did "
-            f"not deploy the stage before\nkeep {kept} ({reason}), unless your customers use another one: then write "
-            f"its id as `rest_api_id` to infra/stages/{stage}.toml. To delete the rest:\n{commands}"
+            f"this stage has {len(apis)} REST APIs: {created}. `chalice deploy` creates another one in a clone that "
+            "did not deploy the stage before\nkeep the one that your customers use (aws apigateway "
+            "get-base-path-mappings --domain-name <domain> names it), without a domain probably the oldest, and delete "
+            "the rest: aws apigateway delete-rest-api --rest-api-id <id>"
         )
-    return ids[0] if ids else None
+    return apis[0]["id"] if apis else None
 
 
 def write_state(account: Account, project: Path, stage: str, api_id: str | None) -> None:
-    """Write Chalice's record of the stage: its functions, its rule, and the API with this id."""
+    """Write Chalice's record of the stage: its functions, its rules, and the API with this id."""
     resources = list(_find_resources(account, stage))
     if api_id is not None:
         resources.append({"name": "rest_api", "resource_type": "rest_api", "rest_api_id": api_id})
@@ -100,15 +100,11 @@ def _state_path(project: Path, stage: str) -> Path:
 
 
 def _find_resources(account: Account, stage: str) -> Iterator[dict[str, str]]:
-    client = account.client("lambda")
-    for name, function_name in function_names(stage).items():
-        function = none_if_not_found(client.get_function, FunctionName=function_name)
-        if function is not None:
-            arn = function["Configuration"]["FunctionArn"]
-            yield {"name": name, "resource_type": "lambda_function", "lambda_arn": arn}
-    rule = rule_name(stage)
-    if none_if_not_found(account.client("events").describe_rule, Name=rule) is not None:
-        yield {"name": "refresh_tokens-event", "resource_type": "cloudwatch_event", "rule_name": rule}
+    for name, arn in find_functions(account, stage).items():
+        yield {"name": name, "resource_type": "lambda_function", "lambda_arn": arn}
+    for rule in find_rules(account, stage):
+        name = rule.removeprefix(f"{stack_name(stage)}-")
+        yield {"name": name, "resource_type": "cloudwatch_event", "rule_name": rule}
 
 
 def _invokes(client: APIGatewayClient, api_id: str, function_name: str) -> bool:

@@ -2,15 +2,13 @@
 
 When the creation of a stack fails, CloudFormation deletes the stack. The next deployment creates it again, with the
 table and the secret, which are retained. An update changes what differs between the former template and the present
-one. Only a repair compares the template with the resources, and restores what was deleted or changed by hand. A
-restored table or secret would be empty, and nothing works without the roles, so `check_vital` stops each deployment
-before the update.
+one. It does not notice what was deleted by hand: docs/operate.md has AWS's commands that find and restore this. Without
+table, secret and roles nothing works, so `check_vital` stops each deployment before the update.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -60,11 +58,6 @@ def read_template() -> dict[str, Any]:
     return template
 
 
-def template_body() -> str:
-    """Return the template as compact JSON: CloudFormation accepts at most 51,200 bytes, and the YAML is longer."""
-    return json.dumps(read_template(), ensure_ascii=False, separators=(",", ":"))
-
-
 class _TemplateLoader(yaml.CSafeLoader):
     """A YAML loader that accepts CloudFormation's short-form functions, such as `!Ref`."""
 
@@ -90,14 +83,11 @@ def secret_name(stage: str) -> str:
     return f"{APP_NAME}/{stage}"
 
 
-def role_names(stage: str) -> list[str]:
-    """Return the names of the functions' roles."""
-    return [f"{stack_name(stage)}-{function}" for function in ("api_handler", "refresh_tokens")]
-
-
-def access_log_group(stage: str) -> str:
-    """Return the name of the log group with a stage's access log."""
-    return f"/aws/apigateway/{stack_name(stage)}"
+def names_of(kind: str, stage: str) -> list[str]:
+    """Return the names of the template's roles ("Role") or policies ("ManagedPolicy")."""
+    name = {"Role": "RoleName", "ManagedPolicy": "ManagedPolicyName"}[kind]
+    found = [r["Properties"] for r in read_template()["Resources"].values() if r["Type"] == f"AWS::IAM::{kind}"]
+    return [properties[name]["Fn::Sub"].replace("${Stage}", stage) for properties in found]
 
 
 def none_if_not_found(call: Callable[..., Any], **arguments: Any) -> Any:
@@ -122,17 +112,14 @@ def read_stack(client: CloudFormationClient, stage: str) -> Any:
     return None if stack["StackStatus"] in ("REVIEW_IN_PROGRESS", "DELETE_COMPLETE") else stack
 
 
-def check_vital(client: Callable[[str], Any], stage: str) -> bool:
-    """Return whether the stack exists.
-
-    Raises StageError if it does, but its table, secret or a role does not: a deployment would not help.
-    """
+def check_vital(client: Callable[[str], Any], stage: str) -> None:
+    """Raise StageError if the stack exists, but its table, secret or a role does not: a deployment would not help."""
     stack = read_stack(client("cloudformation"), stage)
     if stack is None or stack["StackStatus"] in _FAILED_CREATION:
-        return False
+        return
     table, secret = _find_data(client, stage)
     found = {f"table {stack_name(stage)}": table, f"secret {secret_name(stage)}": secret}
-    for role in role_names(stage):
+    for role in names_of("Role", stage):
         found[f"role {role}"] = none_if_not_found(client("iam").get_role, RoleName=role)
     lost = [f"{resource} does not exist" for resource, description in found.items() if description is None]
     if lost:
@@ -140,17 +127,14 @@ def check_vital(client: Callable[[str], Any], stage: str) -> bool:
             f"{' and '.join(lost)}, but stack {stack_name(stage)} does. Nothing was changed. "
             f'To restore it under the same name: docs/operate.md, "A lost table, secret or role"'
         )
-    return True
 
 
-def create_change_set(
-    client: Callable[[str], Any], stage: str, values: Mapping[str, str | None], *, repair: bool = False
-) -> ChangeSet:
+def create_change_set(client: Callable[[str], Any], stage: str, values: Mapping[str, str | None]) -> ChangeSet:
     """Create a change set for the current template and wait until it is ready.
 
     `client` creates the client of a service. `values` are the template's parameters; None keeps the current value. A
     new stack uses the table and the secret of an earlier stack if they exist; it is decided when the stack is created.
-    With `repair`, an update also reverts what was changed outside of CloudFormation. Raises StageError.
+    Raises StageError.
     """
     cloudformation: CloudFormationClient = client("cloudformation")
     stack = read_stack(cloudformation, stage)
@@ -167,13 +151,13 @@ def create_change_set(
     kept = [key for key, value in values.items() if value is None and key in known]
     parameters += [{"ParameterKey": key, "UsePreviousValue": True} for key in kept]
     name = f"plan-{uuid.uuid4().hex[:12]}"
-    kind: Any = {"ChangeSetType": "CREATE", "OnStackFailure": "DELETE"}
-    if not creates_stack:
-        kind = {"ChangeSetType": "UPDATE"} | ({"DeploymentMode": "REVERT_DRIFT"} if repair else {})
+    kind: Any = {"ChangeSetType": "UPDATE"}
+    if creates_stack:
+        kind = {"ChangeSetType": "CREATE", "OnStackFailure": "DELETE"}
     created = cloudformation.create_change_set(
         StackName=stack_name(stage),
         ChangeSetName=name,
-        TemplateBody=template_body(),
+        TemplateBody=TEMPLATE.read_text(encoding="utf-8"),
         Parameters=parameters,
         Capabilities=["CAPABILITY_NAMED_IAM"],
         **kind,
@@ -188,12 +172,11 @@ def create_change_set(
         return ChangeSet(name, stack_id, creates_stack, changes)
     reason = described.get("StatusReason", "")
     # CloudFormation reports a change set without changes as failed; only the message differs.
-    is_empty = "didn't contain changes" in reason or "No updates" in reason
-    findings = [] if is_empty else _read_validation(cloudformation, stack_id, name)
-    cloudformation.delete_change_set(StackName=stack_name(stage), ChangeSetName=name)
-    if is_empty:
+    if "didn't contain changes" in reason or "No updates" in reason:
+        cloudformation.delete_change_set(StackName=stack_name(stage), ChangeSetName=name)
         return ChangeSet(name, stack_id, creates_stack, [])
-    raise StageError("\n".join([reason or f"the change set is {described['Status']}", *findings]))
+    command = f"aws cloudformation describe-events --stack-name {stack_name(stage)} --change-set-name {name}"
+    raise StageError(f"{reason or described['Status']}\nwhy: {command}")
 
 
 def discard_change_set(client: CloudFormationClient, stage: str, change_set: ChangeSet) -> None:
@@ -259,21 +242,6 @@ def _describe_status(name: str, status: str) -> str:
     else:
         advice = "remove the cause and run the command again"
     return f"stack {name} is in {status}: {advice}"
-
-
-def _read_validation(client: CloudFormationClient, stack_id: str, name: str) -> list[str]:
-    """Return what CloudFormation's early validation has found, which the change set itself does not contain."""
-    try:
-        events = client.describe_events(StackName=stack_id, ChangeSetName=name)["OperationEvents"]
-    except ClientError as error:
-        # For example, a region without this call. The caller still reports the change set's own reason.
-        return [f"  DescribeEvents: {error.response['Error']['Code']}"]
-    return [
-        f"  {event.get('LogicalResourceId', '')} ({event.get('ResourceType', '')}): {reason} "
-        f"{event.get('ValidationPath', '')}".rstrip()
-        for event in events
-        if (reason := event.get("ValidationStatusReason") or event.get("ResourceStatusReason"))
-    ]
 
 
 def _find_data(client: Callable[[str], Any], stage: str) -> tuple[Any, Any]:

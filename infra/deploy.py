@@ -4,9 +4,9 @@ Each step changes only what differs, and can be repeated: after a failure, the n
 """
 
 import argparse
-import contextlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,20 +20,16 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from infra import bundle, chalice_config, cloudformation, smoke, versions
-from infra.account import Account, begin, open_account
-from infra.api_gateway import configure_api, repeat_while_refused, unmap_domain
+from infra.account import Account, check_target, open_account
+from infra.api_gateway import configure_api, remove_access_log, unmap_domain
 from infra.chalice_config import API_STAGE
-from infra.chalice_state import find_rest_api, function_names, read_rest_api_id, rule_name, write_state
-from infra.comparison import Target, compare_stage, expected_functions, repair_advice
+from infra.chalice_state import find_functions, find_rest_api, find_rules, read_rest_api_id, write_state
 from infra.stage_settings import StageError, StageSettings
 
-UNRESERVED_CONCURRENCY = 100
-"""https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""
+LOW_CONCURRENCY = 100
 
 REQUEST_SECONDS = 0.113
 """How long a request keeps an instance busy, at best; see docs/performance.md."""
-
-_REQUEST_QUOTA = "Request a higher limit from AWS (Service Quotas, Lambda, Concurrent executions)"
 
 _DENIED_HINT = (
     "\nIs this version new here? Its policies may have changed: then an administrator deploys it once (CHANGELOG.md, "
@@ -45,70 +41,69 @@ class ChaliceError(Exception):
     """Chalice failed. The message contains its output."""
 
 
+BuildBundle = Callable[[Path, str, Path], Path]
+"""Builds the archive of the sources in a folder, for an architecture and with the commit of a repository."""
+
+
 def deploy(
     account: Account,
     project: Path,
     stage: str,
     report: Callable[[str], None],
     *,
-    confirm_repair: Callable[[], bool] | None = None,
     no_platform: bool = False,
+    build_bundle: BuildBundle = bundle.make_bundle,
 ) -> str:
     """Deploy a stage of `project`; return the URL of its default endpoint. `report` receives a line for each step.
 
-    `confirm_repair` is asked before the stack's resources are repaired; None: they are not. Raises StageError at the
-    end if one is missing. `no_platform`: see `smoke.check`.
+    `no_platform`: see `smoke.check`.
     """
-    is_repair = confirm_repair is not None
-    settings, archive, change_set = _prepare(account, project, stage, report, repair=is_repair)
-    if confirm_repair is not None and not confirm_repair():
-        cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
-        raise StageError("not confirmed; nothing was changed")
-    _unmap_former_domain(account, stage, settings)
-    outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
-    # The running code may be unpublished: `chalice deploy` alone, or a rollback, does not publish it.
-    _publish(account, stage)
-    way_back = _find_way_back(account, stage)
-    _run_chalice_deploy(account, project, stage, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        snapshot = Path(folder)
+        settings, archive, api_id, change_set = _prepare(
+            account, project, snapshot, stage, report, build_bundle=build_bundle
+        )
+        if api_id is not None:
+            remove_access_log(account.client("apigateway"), api_id)
+        _unmap_former_domain(account, stage, settings)
+        outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
+        is_first = not find_functions(account, stage)
+        write_state(account, snapshot, stage, find_rest_api(account.client("apigateway"), stage))
+        run_chalice(account, snapshot, "deploy", "--stage", stage)
+        api_id = read_rest_api_id(snapshot, stage)
+        build, code = bundle.read_build(archive), versions.code_hash(archive.read_bytes())
     # Chalice puts the rule without a state, so one that was disabled by hand may stay disabled.
-    account.client("events").enable_rule(Name=rule_name(stage))
+    for rule in find_rules(account, stage):
+        account.client("events").enable_rule(Name=rule)
     if not settings.tracing:
         _switch_off_tracing(account, stage)
-    build = bundle.read_build(archive)
-    _publish(account, stage, build, versions.code_hash(archive.read_bytes()))
+    client = account.client("lambda")
+    for function in find_functions(account, stage).values():
+        versions.check_code(client, function, code)
+    versions.publish(client, cloudformation.stack_name(stage), build, code)
     report("functions, API and schedule: deployed")
-    api_id = read_rest_api_id(project, stage)
     url = account.api_url(api_id, API_STAGE)
-    configure_api(account, stage, api_id, settings, report)
-    report("API settings: limits, access log, error responses")
-    _subscribe(account, stage, outputs["AlarmTopicArn"], report)
+    configure_api(account.client("apigateway"), api_id, settings)
+    report("API settings: limits, error responses")
     if settings.domain is not None:
         report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
     tested = url if settings.domain is None or settings.domain.default_endpoint else None
-    target = Target(account, project, stage, settings, api_id, archive)
+    way_back = "" if is_first else f"to bring back what ran before: make rollback STAGE={stage}"
     options: Any = {"domain": settings.domain, "way_back": way_back, "no_platform": no_platform}
-    report(smoke.check(account, stage, expected_functions(target), build, tested, **options))
-    _check_complete(target, is_repaired=is_repair)
+    report(smoke.check(account, stage, build, tested, **options))
     return url
 
 
-def _check_complete(target: Target, *, is_repaired: bool) -> None:
-    """Raise StageError that names what a deployment does not correct, and what does."""
-    found = [difference for difference in compare_stage(target, has_stack=True) if difference.advice]
-    advice = dict.fromkeys(difference.advice for difference in found)
-    if is_repaired and repair_advice(target.stage) in advice:
-        del advice[repair_advice(target.stage)]
-        advice["the repair has not restored it: see the events of the stack in the CloudFormation console"] = None
-    if found:
-        lines = ["the functions are deployed, but the stage is not complete:", *(f"  {d}" for d in found), *advice]
-        raise StageError("\n".join(lines))
-
-
 def dry_run(
-    account: Account, project: Path, stage: str, report: Callable[[str], None], *, repair: bool = False
+    account: Account,
+    project: Path,
+    stage: str,
+    report: Callable[[str], None],
+    build_bundle: BuildBundle = bundle.make_bundle,
 ) -> None:
     """Report what `deploy` would change. No resource is changed."""
-    *_, change_set = _prepare(account, project, stage, report, repair=repair)
+    with tempfile.TemporaryDirectory() as folder:
+        *_, change_set = _prepare(account, project, Path(folder), stage, report, build_bundle=build_bundle)
     cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
 
 
@@ -138,44 +133,51 @@ def exit_on_error() -> Iterator[None]:
 
 
 def _prepare(
-    account: Account, project: Path, stage: str, report: Callable[[str], None], *, repair: bool
-) -> tuple[StageSettings, Path, cloudformation.ChangeSet]:
+    account: Account,
+    project: Path,
+    snapshot: Path,
+    stage: str,
+    report: Callable[[str], None],
+    *,
+    build_bundle: BuildBundle,
+) -> tuple[StageSettings, Path, str | None, cloudformation.ChangeSet]:
     """Check what can be checked before anything is changed, and report what will change.
 
-    Returns settings, bundle, and the change set of the stack.
+    Sources and bundle are in `snapshot`. Returns settings, bundle, the id of the API if there is one,
+    and the change set of the stack.
     """
-    settings = begin(account, project, stage, report)
-    has_stack = cloudformation.check_vital(account.client, stage)
+    settings = check_target(account, project, stage, report)
+    cloudformation.check_vital(account.client, stage)
     _check_runtime(account, stage, settings, report)
-    check_concurrency(account.client("lambda"), stage, settings.reserved_concurrency, report)
+    warn_of_low_concurrency(account.client("lambda"), report)
     for name in chalice_config.write(project):
         report(f".chalice/{name} updated from the stage's settings: commit it")
-    archive = _find_archive(project, settings.architecture, report)
+    _take_snapshot(project, snapshot)
+    report(f"building the bundle for {settings.architecture}")
+    archive = build_bundle(snapshot, settings.architecture, project)
     report(f"bundle: {bundle.read_build(archive)}")
     check_import(archive, settings.architecture, chalice_config.render_environment(stage, settings))
-    api_id = find_rest_api(account.client("apigateway"), stage, settings)
+    api_id = find_rest_api(account.client("apigateway"), stage)
     report(f"API: {api_id or 'new'}")
-    differences = compare_stage(Target(account, project, stage, settings, api_id, archive), has_stack=has_stack)
-    change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings), repair=repair)
-    for title, found in (
-        (f"changes of stack {cloudformation.stack_name(stage)}", change_set.changes),
-        ("differences of deployed resources", differences),
-    ):
-        report(f"{title}: {len(found) or 'none'}")
-        for change in found:
-            report(f"  {change}")
-    return settings, archive, change_set
+    change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
+    report(f"changes of stack {cloudformation.stack_name(stage)}: {len(change_set.changes) or 'none'}")
+    for change in change_set.changes:
+        report(f"  {change}")
+    return settings, archive, api_id, change_set
 
 
-def _find_archive(project: Path, architecture: str, report: Callable[[str], None]) -> Path:
-    """Return the bundle of the present sources and commit; build it if there is none."""
-    with contextlib.suppress(bundle.BundleError):
-        archive = bundle.current_archive(project, architecture)
-        # Outside a git repository, the bundle was copied with the sources.
-        if bundle.read_commit(project) in (None, bundle.read_build(archive).commit):
-            return archive
-    report(f"building the bundle for {architecture}")
-    return bundle.make_bundle(project, architecture)
+def _take_snapshot(project: Path, to: Path) -> None:
+    """Copy the sources to the folder `to`: a file that is saved while a deployment runs would be deployed untested.
+
+    Chalice's record stays in the project, where `chalice deploy` alone looks for it.
+    """
+    for name in ("chalicelib", ".chalice"):
+        shutil.copytree(project / name, to / name, ignore=shutil.ignore_patterns("deployed", "deployments"))
+    for name in ("app.py", "requirements.txt"):
+        shutil.copy(project / name, to / name)
+    record = project / ".chalice" / "deployed"
+    record.mkdir(exist_ok=True)
+    (to / ".chalice" / "deployed").symlink_to(record.resolve())
 
 
 def check_import(archive: Path, architecture: str, variables: Mapping[str, str]) -> None:
@@ -216,28 +218,14 @@ def _check_runtime(account: Account, stage: str, settings: StageSettings, report
         report(f"runtime: Python 3.11, which AWS updates until mid-2027; `python` in infra/stages/{stage}.toml")
 
 
-def check_concurrency(client: Any, stage: str, wanted: int | None, report: Callable[[str], None]) -> None:
-    """Raise StageError if the account cannot reserve this concurrency. Lambda would refuse it after other changes.
-
-    Warn if the account has so little that few customers are served.
-    """
-    limits = client.get_account_settings()["AccountLimit"]
-    total = limits["ConcurrentExecutions"]
-    if total < UNRESERVED_CONCURRENCY:
+def warn_of_low_concurrency(client: Any, report: Callable[[str], None]) -> None:
+    """Warn if the account has so little concurrency that few customers are served, as new accounts have."""
+    total = client.get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+    if total < LOW_CONCURRENCY:
         report(
             f"warning: this account's Lambda concurrency is {total}: at best {total / REQUEST_SECONDS:.0f} requests a "
-            f"second, {total / 3:.0f} when a page takes 3 s. {_REQUEST_QUOTA}"
-        )
-    if wanted is None:
-        return
-    function = cloudformation.none_if_not_found(client.get_function, FunctionName=cloudformation.stack_name(stage))
-    own = (function or {}).get("Concurrency", {}).get("ReservedConcurrentExecutions", 0)
-    available = max(0, limits["UnreservedConcurrentExecutions"] + own - UNRESERVED_CONCURRENCY)
-    if wanted > available:
-        raise StageError(
-            f"reserved_concurrency = {wanted}, but this account can give {available}: of its limit of "
-            f"{total}, Lambda keeps {UNRESERVED_CONCURRENCY} for functions without a reservation. {_REQUEST_QUOTA}, or "
-            f"remove the setting from infra/stages/{stage}.toml"
+            f"second, {total / 3:.0f} when a page takes 3 s. Request a higher limit from AWS (Service Quotas, Lambda, "
+            "Concurrent executions)"
         )
 
 
@@ -248,74 +236,14 @@ def _unmap_former_domain(account: Account, stage: str, settings: StageSettings) 
         unmap_domain(account.client("apigateway"), former)
 
 
-def _run_chalice_deploy(account: Account, project: Path, stage: str, settings: StageSettings) -> None:
-    """Run `chalice deploy`; while the account's quota for CreateDeployment is used up, wait and repeat."""
-
-    def run() -> None:
-        write_state(account, project, stage, find_rest_api(account.client("apigateway"), stage, settings))
-        run_chalice(account, project, "deploy", "--stage", stage)
-
-    def is_refused(error: Exception) -> bool:
-        text = str(error)
-        return isinstance(error, ChaliceError) and "TooManyRequestsException" in text and "CreateDeployment" in text
-
-    repeat_while_refused(run, is_refused)
-
-
 def _switch_off_tracing(account: Account, stage: str) -> None:
-    """Switch off the tracing of both functions. Chalice only switches it on."""
+    """Switch off the tracing of the functions. Chalice only switches it on."""
     client = account.client("lambda")
-    for name in function_names(stage).values():
+    for name in find_functions(account, stage).values():
         configuration = client.get_function_configuration(FunctionName=name)
         if configuration.get("TracingConfig", {}).get("Mode") == "Active":
             versions.wait_until_updated(client, name)
             client.update_function_configuration(FunctionName=name, TracingConfig={"Mode": "PassThrough"})
-
-
-def _subscribe(account: Account, stage: str, topic: str, report: Callable[[str], None]) -> None:
-    """Subscribe the alarm e-mail if it has no subscription, and report a subscription that is not confirmed.
-
-    The stack subscribes it. But if the topic was deleted by hand, CloudFormation may restore only the topic. Without a
-    topic, nothing can be subscribed.
-    """
-    stack = cloudformation.read_stack(account.client("cloudformation"), stage)
-    email = _read_parameters(stack).get("AlarmEmail", "")
-    client = account.client("sns")
-    pages = client.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
-    found = cloudformation.none_if_not_found(pages.build_full_result)
-    if not email or found is None:
-        return
-    states = {entry["Endpoint"]: entry["SubscriptionArn"] for entry in found.get("Subscriptions", ())}
-    if states.get(email, "Deleted") == "Deleted":
-        client.subscribe(TopicArn=topic, Protocol="email", Endpoint=email)
-        states[email] = "PendingConfirmation"
-    if states[email] == "PendingConfirmation":
-        report(f"alarm e-mail {email}: not confirmed; click the link in AWS's message, or no alarm arrives")
-
-
-def _publish(account: Account, stage: str, build: bundle.Build | None = None, code: str | None = None) -> None:
-    """Publish the code of both functions as Lambda versions, for `make rollback`; see `versions.publish`."""
-    client = account.client("lambda")
-    for name in function_names(stage).values():
-        function = cloudformation.none_if_not_found(client.get_function, FunctionName=name)
-        if function is None:
-            continue
-        states = [function["Configuration"].get(key) for key in ("State", "LastUpdateStatus")]
-        # Lambda refuses to publish a function whose last change failed. The deployment repairs the function.
-        if build is not None or states == ["Active", "Successful"]:
-            versions.publish(client, name, build, code)
-
-
-def _find_way_back(account: Account, stage: str) -> str:
-    """Return how to bring back what runs now, or "" before the first deployment."""
-    client, name = account.client("lambda"), cloudformation.stack_name(stage)
-    history = cloudformation.none_if_not_found(versions.read_history, client=client, function_name=name)
-    if history is None:
-        return ""
-    running = next((version for version in history.published if version == history.running), history.running)
-    return (
-        f"to bring back what ran before: make rollback STAGE={stage}; if it refuses, {running.redeploy_advice(stage)}"
-    )
 
 
 def _read_parameters(stack: Any) -> dict[str, str]:
@@ -334,30 +262,22 @@ def _parameters(settings: StageSettings) -> dict[str, str | None]:
     }
 
 
-def _confirm_repair() -> bool:
-    print("It removes what others have attached to the resources, and for a minute the functions' rights: lists fail.")
-    try:
-        return input("Continue? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
-
-
 def main() -> None:
     """Parse the command line and deploy a stage of this project."""
     parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__)
     parser.add_argument("stage")
     parser.add_argument("--dry-run", action="store_true", help="show what would change; change nothing")
-    parser.add_argument("--repair", action="store_true", help="restore what the stack has lost, or others have changed")
     parser.add_argument("--no-platform", action="store_true", help="it is known that the platform does not answer")
     arguments = parser.parse_args()
+    # API Gateway allows one CreateDeployment in 5 seconds for each account, and a deployment makes two, one in Chalice:
+    # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+    os.environ |= {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "10"}
     with exit_on_error():
         account = open_account(bundle.ROOT, arguments.stage)
         if arguments.dry_run:
-            dry_run(account, bundle.ROOT, arguments.stage, print, repair=arguments.repair)
+            dry_run(account, bundle.ROOT, arguments.stage, print)
         else:
-            confirm = _confirm_repair if arguments.repair else None
-            options: Any = {"confirm_repair": confirm, "no_platform": arguments.no_platform}
-            print(deploy(account, bundle.ROOT, arguments.stage, print, **options))
+            print(deploy(account, bundle.ROOT, arguments.stage, print, no_platform=arguments.no_platform))
 
 
 if __name__ == "__main__":

@@ -5,23 +5,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from infra import chalice_config, cloudformation
-from infra.account import Account, begin, open_account
+from infra.account import Account, check_target, open_account
 from infra.api_gateway import unmap_domain
 from infra.bundle import ROOT
-from infra.chalice_state import find_rest_api, function_names, remove_state, write_state
+from infra.chalice_state import find_rest_api, remove_state, write_state
 from infra.deploy import exit_on_error, run_chalice
 from infra.stage_settings import StageError
-
-_POLICIES = ("deployer", "operator", "token-reader", "token-writer")
 
 
 def destroy(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> None:
     """Delete a stage of `project`, without its table and secret."""
-    settings = begin(account, project, stage, report)
+    settings = check_target(account, project, stage, report)
     _check_policies(account, stage)
     chalice_config.write(project)
     apigateway, stacks = account.client("apigateway"), account.client("cloudformation")
-    api_id = find_rest_api(apigateway, stage, settings)
+    api_id = find_rest_api(apigateway, stage)
     if api_id is None and cloudformation.read_stack(stacks, stage) is None:
         report("warning: there is no API and no stack of this stage: check account and region")
     if settings.domain is not None:
@@ -30,11 +28,14 @@ def destroy(account: Account, project: Path, stage: str, report: Callable[[str],
     run_chalice(account, project, "delete", "--stage", stage)
     remove_state(project, stage)
     report("functions, API and schedule: deleted")
-    _delete_role_policies(account, stage)
+    log_groups = _find_log_groups(account, stage)
+    _delete_role_policies(account, stage, log_groups)
     if cloudformation.read_stack(stacks, stage) is not None:
         cloudformation.delete_stack(stacks, stage)
     report("stack: deleted")
-    _delete_log_groups(account, stage)
+    # A late invocation may have created that of the stack again.
+    for name in log_groups:
+        cloudformation.none_if_not_found(account.client("logs").delete_log_group, logGroupName=name)
     report("logs: deleted")
     table, secret = cloudformation.stack_name(stage), cloudformation.secret_name(stage)
     report(f"table {table} and secret {secret}: kept; the next deployment uses them again")
@@ -43,7 +44,7 @@ def destroy(account: Account, project: Path, stage: str, report: Callable[[str],
 def _check_policies(account: Account, stage: str) -> None:
     """Raise StageError if a policy of the stack is attached to a role or user: IAM would not delete it."""
     iam, attached = account.client("iam"), []
-    for name in (f"{cloudformation.stack_name(stage)}-{suffix}" for suffix in _POLICIES):
+    for name in cloudformation.names_of("ManagedPolicy", stage):
         arn = f"arn:{account.partition}:iam::{account.id}:policy/{name}"
         entities = cloudformation.none_if_not_found(iam.list_entities_for_policy, PolicyArn=arn) or {}
         for kind in ("Role", "User", "Group"):
@@ -55,22 +56,33 @@ def _check_policies(account: Account, stage: str) -> None:
         raise StageError("; ".join(attached) + ". Detach it, and run this command as an administrator")
 
 
-def _delete_role_policies(account: Account, stage: str) -> None:
-    """Delete the policies that Chalice adds to the stack's roles. CloudFormation cannot delete a role with them."""
-    iam = account.client("iam")
-    for role in cloudformation.role_names(stage):
+def _find_log_groups(account: Account, stage: str) -> list[str]:
+    """Return the names of the log groups of functions that the stage has had.
+
+    Chalice creates one for each function, and one more, named after the handler. They stay when the functions are
+    deleted, so that a run that failed can be repeated. One of a function that still exists is somebody else's.
+    """
+    prefix = f"/aws/lambda/{cloudformation.stack_name(stage)}"
+    pages = account.client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
+    functions = account.client("lambda").get_paginator("list_functions").paginate()
+    used = {f"/aws/lambda/{function['FunctionName']}" for page in functions for function in page["Functions"]}
+    found = {group["logGroupName"] for page in pages for group in page["logGroups"]}
+    return sorted(name for name in found - used if f"{name}-".startswith(f"{prefix}-"))
+
+
+def _delete_role_policies(account: Account, stage: str, log_groups: list[str]) -> None:
+    """Delete the policies that Chalice adds to the functions' roles, and the roles that are not in the stack.
+
+    CloudFormation cannot delete a role with policies.
+    """
+    iam, in_stack = account.client("iam"), cloudformation.names_of("Role", stage)
+    others = {name.removeprefix("/aws/lambda/") for name in log_groups} - {cloudformation.stack_name(stage)}
+    for role in {*in_stack, *others}:
         found = cloudformation.none_if_not_found(iam.list_role_policies, RoleName=role)
         for policy in found["PolicyNames"] if found else ():
             iam.delete_role_policy(RoleName=role, PolicyName=policy)
-
-
-def _delete_log_groups(account: Account, stage: str) -> None:
-    """Delete the log groups that Chalice, and late invocations, have created."""
-    logs = account.client("logs")
-    # Chalice creates one more group, named after the handler, to set its retention.
-    names = {*function_names(stage).values(), f"{cloudformation.stack_name(stage)}-api_handler"}
-    for name in names:
-        cloudformation.none_if_not_found(logs.delete_log_group, logGroupName=f"/aws/lambda/{name}")
+        if found and role not in in_stack:
+            iam.delete_role(RoleName=role)
 
 
 def main() -> None:

@@ -1,30 +1,28 @@
-"""Bring back the code that a stage had before: both functions, from their published Lambda versions.
+"""Bring back the code that a stage had before, from a published version of its HTTP function.
 
-It changes code and architecture. Runtime, settings, routes and the stack stay as they are; code that does not fit them
-is refused. Nothing is built, and no package registry is used.
+All functions of a stage have the same code. Only code and architecture change: variables, routes and the stack stay as
+they are, and the smoke test says whether the code fits them. Nothing is built, and no package registry is used.
 """
 
 import argparse
-import ast
 import io
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from infra import smoke, versions
-from infra.account import Account, begin, open_account
-from infra.api_gateway import list_routes
+from infra.account import Account, check_target, open_account
 from infra.bundle import ROOT, read_build
 from infra.chalice_config import API_STAGE
-from infra.chalice_state import find_rest_api, function_names
-from infra.cloudformation import none_if_not_found
+from infra.chalice_state import API_HANDLER, find_functions, find_rest_api
 from infra.deploy import exit_on_error
 from infra.stage_settings import StageError
-from infra.versions import History, Version
+from infra.versions import Version
 
-# The API's function is changed last. It counts as what runs, so a rollback that failed half-way can be repeated.
-_ORDER = ("refresh_tokens", "api_handler")
+MAX_LISTED = 10
+_DOWNLOAD_SECONDS = 60.0
 
 
 def rollback(
@@ -39,95 +37,70 @@ def rollback(
 ) -> None:
     """Restore the build before the one that runs, or that of `commit`; with `dry_run`, only list the builds.
 
-    Raises StageError if there is no such build, or it does not fit what is deployed. `no_platform`: see `smoke.check`.
+    Raises StageError if there is no such build. `no_platform`: see `smoke.check`.
     """
-    settings = begin(account, project, stage, report)
-    client, apigateway, functions = account.client("lambda"), account.client("apigateway"), function_names(stage)
-    histories = {}
-    for name in functions.values():
-        if none_if_not_found(client.get_function, FunctionName=name) is None:
-            raise StageError(f"function {name} does not exist; make deploy STAGE={stage} creates it")
-        histories[name] = versions.read_history(client, name)
-    api_id = find_rest_api(apigateway, stage, settings)
-    if api_id is None:
-        raise StageError(f"stage {stage} has no API; make deploy STAGE={stage} creates it")
-    api_history = histories[functions["api_handler"]]
-    _report_builds(api_history, report)
-    target = versions.choose_build(api_history, commit)
+    settings = check_target(account, project, stage, report)
+    client, functions = account.client("lambda"), find_functions(account, stage)
+    api_id = find_rest_api(account.client("apigateway"), stage)
+    if API_HANDLER not in functions or api_id is None:
+        raise StageError(f"stage {stage} has no function or no API; make deploy STAGE={stage} creates them")
+    running, published = versions.read_versions(client, functions[API_HANDLER])
+    for version in published[:MAX_LISTED]:
+        mark = " (runs now)" if version.code == running.code else ""
+        report(f"build {version.description}, {version.modified}{mark}")
+    target = choose_build(running, published, commit)
     report(f"rollback to {target.description}")
-    names = [functions[key] for key in _ORDER]
-    restored = {name: _find_version(histories[name], target, name, stage) for name in names}
-    for name, version in restored.items():
-        _check_settings(name, version, histories[name].running, stage)
-    archives = {name: versions.download(client, name, version) for name, version in restored.items()}
-    archive = archives[functions["api_handler"]]
-    _check_routes(read_routes(archive), list_routes(apigateway, api_id), target, stage)
+    if target.runtime != running.runtime:
+        raise StageError(
+            f"that build has {target.runtime}, not {running.runtime}: git checkout {target.commit}, then make deploy "
+            f"STAGE={stage}"
+        )
     if dry_run:
         return
-    for name, version in restored.items():
-        _restore(client, name, version, archives[name])
-        report(f"function {name}: {version.description}")
-    settled = {"State": "Active", "LastUpdateStatus": "Successful"}
-    expected = {
-        name: {**settled, "CodeSha256": v.code, "Runtime": v.runtime, "Architectures": [v.architecture]}
-        for name, v in restored.items()
-    }
-    is_disabled = apigateway.get_rest_api(restApiId=api_id).get("disableExecuteApiEndpoint")
-    url = None if is_disabled else account.api_url(api_id, API_STAGE)
-    advice = f"the former code runs, {target.description}: if the platform does not answer, no further rollback helps"
+    archive = download(client, functions[API_HANDLER], target)
+    # The HTTP function is changed last: it counts as what runs, so a rollback that failed half-way can be repeated.
+    for name in sorted(functions, key=lambda name: name == API_HANDLER):
+        client.update_function_code(FunctionName=functions[name], ZipFile=archive, Architectures=[target.architecture])
+        versions.wait_until_updated(client, functions[name])
+        report(f"function {name}: {target.description}")
+    build = read_build(io.BytesIO(archive))
+    # It is what ran before the next deployment.
+    versions.publish(client, functions[API_HANDLER], build, target.code)
+    has_endpoint = settings.domain is None or settings.domain.default_endpoint
+    url = account.api_url(api_id, API_STAGE) if has_endpoint else None
+    advice = (
+        f"the former code runs, {target.description}. If the platform does not answer, no further rollback helps. If "
+        f"the code does not fit routes or settings: git checkout {target.commit}, then make deploy STAGE={stage}"
+    )
     options: Any = {"domain": settings.domain, "way_back": advice, "no_platform": no_platform}
-    report(smoke.check(account, stage, expected, read_build(io.BytesIO(archive)), url, **options))
+    report(smoke.check(account, stage, build, url, **options))
 
 
-def read_routes(archive: bytes) -> set[tuple[str, str]]:
-    """Return path and method of each route in an archive's `app.py`. All arguments there are literals."""
-    with zipfile.ZipFile(io.BytesIO(archive)) as packed:
-        tree = ast.parse(packed.read("app.py"))
-    routes = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "app.route":
-            options = {word.arg: word.value for word in node.keywords}
-            methods = ast.literal_eval(options["methods"]) if "methods" in options else ["GET"]
-            routes |= {(ast.literal_eval(node.args[0]), method) for method in methods}
-    return routes
+def choose_build(running: Version, published: list[Version], commit: str | None) -> Version:
+    """Return the newest version of `commit`, or that before the code that runs; raises StageError if there is none."""
+    if commit is not None:
+        # A build has the first 12 digits of its commit.
+        found = [version for version in published if version.commit and version.commit.startswith(commit[:12])]
+    else:
+        # The code may have been published again, by a rollback to it.
+        first = min((version.number for version in published if version.code == running.code), default=None)
+        found = [version for version in published if first is None or version.number < first]
+    if not found:
+        raise StageError(f"no build of commit {commit}" if commit else "no older build; TO=<commit> names another one")
+    return found[0]
 
 
-def _report_builds(history: History, report: Callable[[str], None]) -> None:
-    # The newest of them, if a build was published again.
-    running = next((version for version in history.published if version == history.running), None)
-    if running is None:
-        report("runs now: a build that no deployment has published")
-    for version in history.published:
-        marks = ["runs now"] if version is running else []
-        if version.variables != history.running.variables:
-            marks.append("other environment variables than deployed")
-        report("  ".join(["build", version.description, *(f"({mark})" for mark in marks)]))
-
-
-def _find_version(history: History, target: Version, name: str, stage: str) -> Version:
-    """Return the version of a function that is the same build as `target`."""
-    for version in history.published:
-        if version == target:
-            return version
-    raise StageError(f"function {name} has no kept version of {target.description}; {target.redeploy_advice(stage)}")
-
-
-def _check_settings(name: str, version: Version, running: Version, stage: str) -> None:
-    if names := ", ".join(sorted(dict(version.variables.items() ^ running.variables.items()))):
-        raise StageError(f"function {name} had other environment variables ({names}); {version.redeploy_advice(stage)}")
-    # Code and runtime are changed one after the other: between them, no new instance could start.
-    if version.runtime != running.runtime:
-        raise StageError(f"that build has {version.runtime}, not {running.runtime}; {version.redeploy_advice(stage)}")
-
-
-def _check_routes(routes: set[tuple[str, str]], deployed: set[tuple[str, str]], target: Version, stage: str) -> None:
-    if different := ", ".join(sorted(f"{method} {path}" for path, method in routes ^ deployed)):
-        raise StageError(f"the build has other routes than are deployed ({different}); {target.redeploy_advice(stage)}")
-
-
-def _restore(client: Any, name: str, version: Version, archive: bytes) -> None:
-    client.update_function_code(FunctionName=name, ZipFile=archive, Architectures=[version.architecture])
-    versions.wait_until_updated(client, name)
+def download(client: Any, function: str, version: Version) -> bytes:
+    """Return the archive of a published version; raises StageError if it is not complete."""
+    url = client.get_function(FunctionName=function, Qualifier=str(version.number))["Code"]["Location"]
+    try:
+        response = requests.get(url, timeout=_DOWNLOAD_SECONDS)
+    except requests.RequestException as error:
+        # The message of the error would contain the URL, which gives access to the code.
+        raise StageError(f"the code cannot be downloaded ({type(error).__name__})") from None
+    if response.status_code != 200 or versions.code_hash(response.content) != version.code:
+        raise StageError(f"the downloaded code is not the deployed one (HTTP {response.status_code})")
+    return response.content
 
 
 def main() -> None:

@@ -87,7 +87,6 @@ class StageSettings(_Table, frozen=True):
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     memory_mb: Annotated[int, msgspec.Meta(ge=128, le=10240)] = 1024
     reserved_concurrency: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    rest_api_id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+$")] | None = None
     tracing: bool = True
     limits: Limits = Limits()
     domain: Domain | None = None

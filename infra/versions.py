@@ -1,138 +1,66 @@
-"""Published Lambda versions: each deployment publishes the code of both functions, so that a rollback can restore it.
+"""Published Lambda versions of the HTTP function: each deployment publishes one, so that a rollback finds its code.
 
-The functions keep serving `$LATEST`; the versions only keep code and configuration.
+The functions serve `$LATEST`. All functions of a stage have the same code.
 """
 
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
-
-import requests
+from typing import Any, NamedTuple
 
 from infra.bundle import Build
 from infra.stage_settings import StageError
 
-KEPT_VERSIONS = 10
-"""Older versions of a function are deleted."""
 
-_DOWNLOAD_SECONDS = 60.0
-_COMMIT = re.compile(r"[0-9a-f]{7,40}\+?")
+class Version(NamedTuple):
+    """A published version, or with `number` 0 what the function serves now. `code` is Lambda's hash of the code."""
 
-
-@dataclass(frozen=True)
-class Version:
-    """A published version of a function, or with `number` 0 what it serves now. `code` is Lambda's hash of the code.
-
-    Versions are equal if they have the same code and the same configuration that a rollback depends on.
-    """
-
-    number: int = field(compare=False)
+    number: int
     code: str
-    description: str = field(compare=False)
+    description: str
     runtime: str
     architecture: str
-    variables: Mapping[str, str]
+    modified: str
 
     @property
-    def commit(self) -> str | None:
-        """The commit in the description, None if it has none."""
-        match = re.search(r"commit ([0-9a-f]+\+?)(?:,|$)", self.description)
-        return match[1] if match else None
-
-    def redeploy_advice(self, stage: str) -> str:
-        """Return the advice to deploy this build again, with its settings, which replace the present ones."""
-        return f"git checkout {(self.commit or '<its commit>').rstrip('+')}, then make deploy STAGE={stage}"
+    def commit(self) -> str:
+        """The commit in the description, or ""."""
+        match = re.search(r"commit ([0-9a-f]+)", self.description)
+        return match[1] if match else ""
 
 
-@dataclass(frozen=True)
-class History:
-    """What a function serves, and its published versions, the newest first."""
-
-    running: Version
-    published: tuple[Version, ...]
-
-
-def read_history(client: Any, function_name: str) -> History:
-    """Read the versions of a function."""
+def read_versions(client: Any, function_name: str) -> tuple[Version, list[Version]]:
+    """Return what a function serves, and its published versions, the newest first."""
     pages = client.get_paginator("list_versions_by_function").paginate(FunctionName=function_name)
-    versions = [_parse(configuration) for page in pages for configuration in page["Versions"]]
-    published = sorted((v for v in versions if v.number), key=lambda version: -version.number)
-    return History(next(version for version in versions if not version.number), tuple(published))
+    found = [
+        Version(
+            0 if configuration["Version"] == "$LATEST" else int(configuration["Version"]),
+            configuration["CodeSha256"],
+            configuration.get("Description", ""),
+            configuration["Runtime"],
+            configuration["Architectures"][0],
+            configuration["LastModified"],
+        )
+        for page in pages
+        for configuration in page["Versions"]
+    ]
+    running, *published = sorted(found)
+    return running, published[::-1]
 
 
-def choose_build(history: History, commit: str | None) -> Version:
-    """Return the version to restore; raises StageError if there is none, or `commit` is needed to select one."""
-    running, published = history.running, history.published
-    if commit is not None:
-        if not _COMMIT.fullmatch(commit):
-            raise StageError(f"TO={commit}: a commit has at least 7 hex digits")
-        # A build has the first 12 digits of its commit.
-        kept = commit[:12] if len(commit) >= 40 else commit
-        found = [version for version in published if (version.commit or "").startswith(kept)]
-        others = [version for version in found if version != running]
-        if found and not others:
-            raise StageError(f"commit {commit} runs already")
-        if not others:
-            raise StageError(f"no kept build of commit {commit}; check it out and run make deploy")
-        return others[0]
-    same_code = [version for version in published if version.code == running.code]
-    if not same_code:
-        # What runs was not published: every version is older.
-        candidates = list(published)
-    elif published[0] != running:
-        raise StageError("a rollback, or a change by hand, followed the last deployment; TO=<commit> selects a build")
-    else:
-        # What ran between two deployments of the same code has been rolled back.
-        candidates = [version for version in published if version.number < same_code[-1].number]
-    if not candidates:
-        raise StageError("no older build can be restored; TO=<commit> selects another one that is kept")
-    return candidates[0]
+def publish(client: Any, function_name: str, build: Build, code: str) -> None:
+    """Publish what a function serves; Lambda does nothing if this is its newest version already."""
+    client.publish_version(FunctionName=function_name, CodeSha256=code, Description=str(build))
 
 
-def publish(
-    client: Any,
-    function_name: str,
-    build: Build | None = None,
-    code: str | None = None,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> None:
-    """Publish what a function serves, unless it is the newest version already; keep the newest KEPT_VERSIONS.
-
-    Without `build`, the description is that of a published version with the same code, or says that it is unknown.
-    Raises StageError if the function serves other code than that with the hash `code`.
-    """
+def check_code(client: Any, function_name: str, code: str) -> None:
+    """Wait until a function is active; raise StageError if it serves other code than that with the hash `code`."""
     wait_until_updated(client, function_name)
-    history = read_history(client, function_name)
-    running, published = history.running, history.published
-    if code not in (None, running.code):
+    if client.get_function_configuration(FunctionName=function_name)["CodeSha256"] != code:
         raise StageError(
             f"function {function_name} serves other code than was just deployed: another deployment runs at the same "
             "time. Run the command again when it has ended"
         )
-    if not published or published[0] != running:
-        description = next((version.description for version in published if version.code == running.code), "")
-        if build is not None or not description:
-            description = f"{build or Build(None, None)}, {now():%Y-%m-%dT%H:%M:%SZ}"
-        client.publish_version(FunctionName=function_name, CodeSha256=running.code, Description=description)
-    for version in read_history(client, function_name).published[KEPT_VERSIONS:]:
-        client.delete_function(FunctionName=function_name, Qualifier=str(version.number))
-
-
-def download(client: Any, function_name: str, version: Version) -> bytes:
-    """Return the archive of a published version; raises StageError if it is not complete."""
-    url = client.get_function(FunctionName=function_name, Qualifier=str(version.number))["Code"]["Location"]
-    try:
-        response = requests.get(url, timeout=_DOWNLOAD_SECONDS)
-    except requests.RequestException as error:
-        # The message of the error would contain the URL, which gives access to the code.
-        raise StageError(f"{function_name}: the code cannot be downloaded ({type(error).__name__})") from None
-    if response.status_code != 200 or code_hash(response.content) != version.code:
-        raise StageError(f"{function_name}: the downloaded code is not the deployed one (HTTP {response.status_code})")
-    return response.content
 
 
 def code_hash(archive: bytes) -> str:
@@ -144,15 +72,3 @@ def wait_until_updated(client: Any, function_name: str) -> None:
     """Wait until the last change of a function is complete."""
     client.get_waiter("function_active_v2").wait(FunctionName=function_name)
     client.get_waiter("function_updated_v2").wait(FunctionName=function_name)
-
-
-def _parse(configuration: Mapping[str, Any]) -> Version:
-    number = configuration["Version"]
-    return Version(
-        number=0 if number == "$LATEST" else int(number),
-        code=configuration["CodeSha256"],
-        description=configuration.get("Description", ""),
-        runtime=configuration["Runtime"],
-        architecture=configuration["Architectures"][0],
-        variables=configuration.get("Environment", {}).get("Variables", {}),
-    )

@@ -8,9 +8,8 @@ A command shows its changes before it makes them and asks for confirmation if th
 import click
 
 from chalicelib import __version__
-from redeemctl.acceptance.command import acceptance
+from redeemctl.acceptance import acceptance
 from redeemctl.apps import app
-from redeemctl.calls import make_call
 from redeemctl.doctor.command import doctor
 from redeemctl.imports import export_merchants, import_merchants
 from redeemctl.merchants import merchant
@@ -37,6 +36,6 @@ for command in (import_merchants, export_merchants):
     merchant.add_command(command)
 for group in (app, merchant, store, token, session_key):
     redeemctl.add_command(group)
-for command in (acceptance, doctor, make_call):
+for command in (acceptance, doctor):
     redeemctl.add_command(command)
 add_global_options(redeemctl)

@@ -2,6 +2,8 @@
 
 import click
 
+from redeemctl.output import escape
+
 CHANGED_MEANWHILE = (
     "somebody else has changed this in the meantime, and nothing was overwritten. Look at the present values, and run "
     "the command again"
@@ -10,6 +12,10 @@ CHANGED_MEANWHILE = (
 
 class CommandError(click.ClickException):
     """A command cannot be completed. The message is for the operator; Click prints it on stderr."""
+
+    def format_message(self) -> str:
+        """Return the message as it is printed."""
+        return escape(self.message)
 
 
 class InvalidInputError(CommandError):

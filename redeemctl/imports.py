@@ -3,6 +3,7 @@
 An import compares the file with the table and writes only what differs, so it can be repeated.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from redeemctl.errors import CommandError, ConflictError, InvalidInputError, Not
 from redeemctl.files import Entry, read_merchants, write_csv
 from redeemctl.merchants import read_row
 from redeemctl.options import GlobalOptions, changes_to_json, pass_options
-from redeemctl.output import print_json, print_note, print_rows
+from redeemctl.output import escape, print_json, print_line, print_note, print_rows
 from redeemctl.rows import (
     LENIENT,
     Change,
@@ -36,9 +37,6 @@ from redeemctl.table import MerchantTable
 
 ADDED, CHANGED, UNCHANGED, NOT_IN_FILE, REMOVED = KINDS = ("added", "changed", "unchanged", "not in file", "removed")
 
-MAX_LOST, MAX_LOST_SHARE = 5, 0.1
-"""`--prune` removes more than both only with `--remove`."""
-
 
 @dataclass(frozen=True)
 class RowPlan:
@@ -54,13 +52,13 @@ class RowPlan:
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--prune", is_flag=True, help="Also remove merchants, stores and values that the file does not have.")
-@click.option("--remove", type=int, metavar="NUMBER", help="How many --prune removes; required if that is many.")
+@click.option("--remove", type=int, metavar="NUMBER", help="How many --prune removes, as the preview says.")
 @pass_options
 def import_merchants(options: GlobalOptions, file: Path, *, prune: bool, remove: int | None) -> None:
     """Add and update the merchants in the CSV file FILE.
 
     The whole file is validated first; with any error nothing is written. Then a preview is shown and confirmed. A
-    second run continues an interrupted one. Without --remove, --prune removes at most a tenth, or five.
+    second run continues an interrupted one. What --prune removes is confirmed at a terminal, or with --remove.
     """
     entries, errors = read_merchants(file)
     with options.open_stage() as stage:
@@ -71,23 +69,26 @@ def import_merchants(options: GlobalOptions, file: Path, *, prune: bool, remove:
         if not options.as_json:
             _show_preview(plans)
         to_write = [plan for plan in plans if plan.kind in (ADDED, CHANGED, REMOVED)]
-        loss = find_loss(items.values(), plans, remove)
+        ends = count_ends(to_write)
+        if ends.total():
+            print_note(f"--prune removes {_list(ends)}; --remove {ends.total()} confirms this")
         failures: dict[str, Exception] = {}
-        if is_written := bool(to_write) and not options.dry_run and not loss:
-            listed = ", ".join(f"{kind}: {count}" for kind, count in _count(to_write).items() if count)
-            options.confirm(f"Merchants to write or remove: {listed}.")
+        if is_written := bool(to_write) and not options.dry_run:
+            is_asked = remove is None and not options.yes and sys.stdin.isatty()
+            if ends.total() and remove != ends.total() and not is_asked:
+                raise NotConfirmedError("nothing was changed: what --prune removes is not confirmed")
+            if remove is None or not ends.total():
+                options.confirm(f"Merchants to write or remove: {_list(_count(to_write))}.")
             failures = write_rows(stage.merchants, to_write)
     wanted = Counter(plan.kind == REMOVED for plan in to_write)
     done = Counter(plan.kind == REMOVED for plan in to_write if is_written and plan.account_id not in failures)
     if options.as_json:
         print_json(_to_json(plans, failures, options) | {"written": done[False], "removed": done[True]})
     elif options.dry_run:
-        click.echo("dry run: no changes were made")
+        print_line("dry run: no changes were made")
     else:
         text = f"{done[False]} of {wanted[False]} merchants written, {done[True]} of {wanted[True]} removed"
-        click.echo(text if to_write else "nothing to change")
-    if loss:
-        raise NotConfirmedError(loss)
+        print_line(text if to_write else "nothing to change")
     for account_id, failure in failures.items():
         print_note(f"merchant {account_id}: {failure}")
     if failures:
@@ -112,7 +113,8 @@ def export_merchants(options: GlobalOptions, file: Path | None, table: str | Non
         if options.as_json:
             print_json([dump(merchant) for merchant in merchants])
         else:
-            click.echo(write_csv(merchants), nl=False)
+            text = write_csv(merchants)
+            click.echo(escape(text) if sys.stdout.isatty() else text, nl=False)
         return
     if options.dry_run:
         print_note(f"dry run: {len(merchants)} merchants would be written to {file}")
@@ -166,24 +168,19 @@ def make_patch(entry: Entry, item: Item | None, *, prune: bool) -> Patch:
     return given(entry.values, ("app_id", "active", *LENIENT)) | ({"stores": stores} if stores else {})
 
 
-def find_loss(items: Iterable[Item], plans: Iterable[RowPlan], confirmed: int | None) -> str:
-    """Return what is to be confirmed because `plans` take away much of something, or "" if its number is `confirmed`.
-
-    One number confirms one loss. What ends with a merchant or a store is part of that loss.
-    """
-    total = Counter(part for item in items for change in list_changes(item, None) for part in _parts(change.field))
-    ends = [(plan.account_id, change.field) for plan in plans for change in plan.changes if not change.new]
-    losses: list[tuple[int, str]] = []
-    for part in ("merchants", "stores", "values", *sorted(total)):
-        lost = {_owner(part, *end) for end in ends if part in _parts(end[1])}
-        if len(lost) > max(MAX_LOST, total[part] * MAX_LOST_SHARE):
-            losses.append((len(lost), part))
-            ends = [end for end in ends if _owner(part, *end) not in lost]
-    if not losses or [number for number, _ in losses] == [confirmed]:
-        return ""
-    listed = " and ".join(f"{number} of {total[part]} {part}" for number, part in losses)
-    how = f": --remove {losses[0][0]}" if len(losses) == 1 else ", import each of these losses by itself"
-    return f"--prune would remove {listed}. Nothing was changed; if that is intended{how}"
+def count_ends(plans: Iterable[RowPlan]) -> Counter[str]:
+    """Return how many merchants, stores and values end. What ends with a merchant or a store is part of it."""
+    count = Counter(merchants=0, stores=0, values=0)
+    for plan in plans:
+        ended = [change.field.rpartition(".") for change in plan.changes if not change.new]
+        # A store ends with its name.
+        stores = {store for store, _, name in ended if store and name == "name"}
+        if plan.kind == REMOVED:
+            count["merchants"] += 1
+        else:
+            count["stores"] += len(stores)
+            count["values"] += sum(store not in stores for store, _, _ in ended)
+    return count
 
 
 def write_rows(table: MerchantTable, plans: list[RowPlan]) -> dict[str, Exception]:
@@ -201,18 +198,6 @@ def write_rows(table: MerchantTable, plans: list[RowPlan]) -> dict[str, Exceptio
         return {plan.account_id: error for plan, error in results if error is not None}
 
 
-def _parts(path: str) -> tuple[str, str]:
-    """Return what a value that ends counts as. A merchant ends with its app_id, a store with its name."""
-    store, _, name = path.rpartition(".")
-    return "values", "merchants" if path == "app_id" else "stores" if store and name == "name" else f"values of {name}"
-
-
-def _owner(part: str, account_id: str, path: str) -> str:
-    """Return the merchant, the store, or the value itself."""
-    owned = {"merchants": "", "stores": path.rpartition(".")[0]}
-    return f"{account_id} {owned.get(part, path)}"
-
-
 def _show_preview(plans: list[RowPlan]) -> None:
     rows = [(plan.kind, plan.account_id, _summarize(plan.changes)) for plan in plans if plan.kind != UNCHANGED]
     if rows:
@@ -225,6 +210,10 @@ def _show_preview(plans: list[RowPlan]) -> None:
 
 def _summarize(changes: list[Change]) -> str:
     return "; ".join(f"{change.field}: {change.current or '-'} → {change.new or '-'}" for change in changes)
+
+
+def _list(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind}: {count}" for kind, count in counts.items() if count)
 
 
 def _count(plans: list[RowPlan]) -> dict[str, int]:

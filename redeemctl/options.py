@@ -11,9 +11,9 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
-from infra.account import begin
+from infra.account import check_target
 from redeemctl.errors import NotConfirmedError
-from redeemctl.output import print_json, print_note, print_rows
+from redeemctl.output import escape, print_json, print_line, print_note, print_rows
 from redeemctl.rows import Change, MerchantRow, Store, parse_value
 from redeemctl.stage import Stage, open_stage
 
@@ -38,7 +38,7 @@ class GlobalOptions:
         """
         with open_stage(self.stage, self.project) as stage:
             if describe:
-                begin(stage.account, self.project, stage.name, print_note)
+                check_target(stage.account, self.project, stage.name, print_note)
             for name, value in stage.overrides.items():
                 print_note(f"{name}={value} (from the environment)")
             yield stage
@@ -59,9 +59,9 @@ class GlobalOptions:
         if self.as_json:
             print_json({**details, "written": is_written, "dry_run": self.dry_run, "changes": changes_to_json(changes)})
         elif is_written:
-            click.echo(done)
+            print_line(done)
         else:
-            click.echo("dry run: no changes were made" if changes else "nothing to change")
+            print_line("dry run: no changes were made" if changes else "nothing to change")
 
     def show(self, columns: Sequence[str], rows: Any) -> None:
         """Print objects as JSON, or these columns of them as a table."""
@@ -75,7 +75,7 @@ class GlobalOptions:
         if not warning or self.yes:
             return
         try:
-            click.confirm(f"{warning} Continue?", abort=True, err=True)
+            click.confirm(f"{escape(warning)} Continue?", abort=True, err=True)
         except click.Abort:
             raise NotConfirmedError("not confirmed; nothing was changed (--yes confirms)") from None
 

@@ -1,7 +1,9 @@
-"""Print results: aligned columns on a terminal, tab-separated lines in a pipe, or JSON. The rest goes to stderr."""
+"""Print results: aligned columns on a terminal, tab-separated lines in a pipe, or JSON. The rest goes to stderr.
+
+Rows may hold control characters, so nothing else prints what was read.
+"""
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,38 +11,39 @@ from typing import Any
 import click
 from rich.cells import cell_len
 
-_JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 
-
-def print_json(data: Any, secret: str = "") -> None:
-    """Print data as JSON to stdout, without `secret` in names and texts.
-
-    What cannot be printed, or not in the encoding of stdout, is escaped.
-    """
-    text = json.dumps(data, ensure_ascii=False, indent=2)
-    if secret:
-        hidden = json.dumps(secret)[1:-1]
-        text = _JSON_TEXT.sub(lambda found: found[0].replace(hidden, "…"), text)
-    click.echo("".join(c if c == "\n" or _can_print(c) else json.dumps(c)[1:-1] for c in text))
+def escape(text: str) -> str:
+    """Return the text with JSON's escape sequences for what a terminal may obey, or stdout cannot encode."""
+    return "".join(c if c in "\n\t\u3000" or _can_print(c) else json.dumps(c)[1:-1] for c in text)
 
 
 def _can_print(character: str) -> bool:
     return character.isprintable() and bool(character.encode(sys.stdout.encoding, "ignore"))
 
 
+def print_line(text: str) -> None:
+    """Print text to stdout."""
+    click.echo(escape(text))
+
+
+def print_json(data: Any) -> None:
+    """Print data as JSON to stdout."""
+    print_line(json.dumps(data, ensure_ascii=False, indent=2))
+
+
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a header line and rows to stdout. Nothing is shortened: a terminal that is too narrow wraps the line."""
-    lines = [[" ".join(cell.split()) for cell in row] for row in (columns, *rows)]
+    lines = [[escape(" ".join(cell.split())) for cell in row] for row in (columns, *rows)]
     if not sys.stdout.isatty():
         for line in lines:
-            click.echo("\t".join(line))
+            print_line("\t".join(line))
         return
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
+        print_line("  ".join(padded).rstrip())
 
 
 def print_note(text: str) -> None:
     """Print a line to stderr."""
-    click.echo(text, err=True)
+    click.echo(escape(text), err=True)

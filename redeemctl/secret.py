@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from chalicelib.credentials import SECRET_MAX_AGE, parse_credentials
 from redeemctl.errors import CHANGED_MEANWHILE, CommandError, ConflictError
 from redeemctl.options import GlobalOptions, pass_options
-from redeemctl.output import print_json
+from redeemctl.output import print_json, print_line
 from redeemctl.rows import Change
 from redeemctl.stage import Stage
 
@@ -135,7 +135,7 @@ def show_status(options: GlobalOptions) -> None:
         return
     options.show(("fingerprint", "role"), keys)
     changed = datetime.fromtimestamp(version.created_at, UTC)
-    click.echo(f"the secret was last changed at {changed:%Y-%m-%d %H:%M:%S} UTC, {timedelta(seconds=age)} ago")
+    print_line(f"the secret was last changed at {changed:%Y-%m-%d %H:%M:%S} UTC, {timedelta(seconds=age)} ago")
 
 
 @session_key.command("rotate")

@@ -59,25 +59,17 @@ class Stage:
     settings: Settings
     account: Account
     http: requests.Session
+    douyin: DouyinClient
     overrides: Mapping[str, str]
 
-    @property
-    def douyin(self) -> DouyinClient:
-        """The platform."""
-        return DouyinClient(Transport(self.http), self.settings.open_api, self.settings.login_api)
-
-    @property
+    @functools.cached_property
     def tokens(self) -> TokenProvider:
         """The access tokens, with the lease of the service."""
-        return self.tokens_of(self.douyin)
-
-    def tokens_of(self, douyin: DouyinClient) -> TokenProvider:
-        """Return the access tokens, minted with another client of the platform."""
         secret = functools.partial(read_secret, self.account.client("secretsmanager"), self.settings.secret_name)
         table = Table(self.account.client("dynamodb"), self.settings.table_name)
-        return TokenProvider(table, douyin, CredentialsCache(secret).find_app_secret)
+        return TokenProvider(table, self.douyin, CredentialsCache(secret).find_app_secret)
 
-    @property
+    @functools.cached_property
     def merchants(self) -> MerchantTable:
         """The rows of merchants."""
         return MerchantTable(self.account.client("dynamodb"), self.settings.table_name)
@@ -114,7 +106,8 @@ def open_stage(name: str, project: Path) -> Iterator[Stage]:
     overrides = merge_variables(name, configured, os.environ)
     with closing(create_session(f"redeemctl/{__version__}", PARALLEL_QUERIES)) as http, _translate_errors(name):
         settings = Settings.from_env({**configured, **overrides})
-        yield Stage(name, settings, open_account(project, name, AWS_CONFIG), http, overrides)
+        douyin = DouyinClient(Transport(http), settings.open_api, settings.login_api)
+        yield Stage(name, settings, open_account(project, name, AWS_CONFIG), http, douyin, overrides)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import click
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.merchants import change_row, require_merchant, to_patch
 from redeemctl.options import ID, NAME, GlobalOptions, field_option, pass_options
+from redeemctl.output import print_line
 from redeemctl.rows import STORE_MEMBERS, Patch, Store, dump, parse_row, stores_of
 
 
@@ -49,7 +50,7 @@ def list_stores(options: GlobalOptions, account_id: str) -> None:
     with options.open_stage() as stage:
         row = parse_row(require_merchant(stage, account_id))
     if row.stores is None and not options.as_json:
-        click.echo(f"merchant {account_id} has no store list and is served in all its stores")
+        print_line(f"merchant {account_id} has no store list and is served in all its stores")
     else:
         options.show(("poi_id", *STORE_MEMBERS), dump(row).get("stores"))
 

@@ -5,12 +5,9 @@ What AWS does, and ministack 1.5.33 does not:
 - API Gateway: ImportRestApi creates an API from a document, and PutRestApi replaces the routes of one.
 - CloudFormation creates saved queries (`AWS::Logs::QueryDefinition`). Here they are accepted and have no effect.
 - CloudFormation creates alarms on metric math. Here such an alarm watches its first metric.
-- CloudFormation sets a table's point-in-time recovery.
 - Secrets Manager: a secret that is created without a value has no version.
 - Secrets Manager: a label is on one version only; PutSecretValue moves a custom one.
 - SNS: ListSubscriptionsByTopic shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
-- Logs Insights: `filter … | stats count(*) as … by …` counts log lines by their fields. Here these are lines of JSON.
-- Logs Insights: a query succeeds while lines arrive.
 - Lambda: GetFunction of a version returns the URL of this version's code.
 - Lambda: after a change of a function, its old instances complete their requests.
 - IAM checks CreateFunction and the calls of EventBridge against the ARN of the function or rule. (Callers with the key
@@ -21,20 +18,18 @@ One is for speed: AWS keeps a function pending for a moment after each change, a
 active at once.
 """
 
-import contextlib
 import functools
 import json
 import re
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import ministack.app
 from ministack.core import iam_actions, lambda_runtime
 from ministack.services import apigateway_v1 as v1
-from ministack.services import cloudwatch_logs, dynamodb, lambda_svc, secretsmanager, sns
+from ministack.services import lambda_svc, secretsmanager, sns
 from ministack.services.cloudformation import provisioners
 
 app = ministack.app.app
@@ -139,48 +134,6 @@ def _show_pending_subscriptions(list_subscriptions: Any, params: dict[str, Any])
     return status, headers, text.encode()
 
 
-@_replaces(cloudwatch_logs, "_collect_query_records")
-def _collect_while_lines_arrive(collect: Any, *arguments: Any) -> Any:
-    while True:
-        # A dictionary changes its size while it is read.
-        with contextlib.suppress(RuntimeError):
-            return collect(*arguments)
-
-
-@_replaces(cloudwatch_logs, "_start_query")
-def _count_lines(start: Any, data: dict[str, Any]) -> Any:
-    query = re.fullmatch(
-        r"filter (?P<filter>.+)\| stats count\(\*\) as (?P<count>\w+) by (?P<fields>[\w, ]+?)\s*(\|.*)?",
-        data.get("queryString", ""),
-        re.DOTALL,
-    )
-    response = start(data)
-    if query is None or response[0] != 200:
-        return response
-    rules = {
-        r"ispresent\((\w+)\)": r'("\1" in line)',
-        r"(\w+) like /(.+?)/": r're.search(r"\2", str(line.get("\1", "")))',
-        r'(\w+) (!?)= (".+?")': r'(\2(line.get("\1") == \3))',
-        r"\(!\(": "(not (",
-        r"\s+": " ",
-    }
-    expression = query["filter"].strip()
-    for pattern, replacement in rules.items():
-        expression = re.sub(pattern, replacement, expression)
-    fields, counts = query["fields"].split(", "), Counter[tuple[str, ...]]()
-    records = cloudwatch_logs._collect_query_records([data["logGroupName"]], data["startTime"], data["endTime"])
-    for text in [text for record in records for text in record["@message"].splitlines() if text.startswith("{")]:
-        line = json.loads(text)
-        # The query is redeemctl's own.
-        if eval(expression, {"re": re, "line": line}):  # noqa: S307 # nosec B307
-            counts[tuple(line.get(name, "") for name in fields)] += 1
-    results = [dict(zip(fields, key, strict=True)) | {query["count"]: str(n)} for key, n in counts.most_common()]
-    cloudwatch_logs._queries[json.loads(response[2])["queryId"]]["results"] = [
-        [{"field": name, "value": value} for name, value in result.items() if value] for result in results
-    ]
-    return response
-
-
 @_replaces(iam_actions, "extract_resource_arn")
 def _complete_resource_arn(extract: Any, service: str, method: str, *request: Any) -> str:
     *_, body, _query, region, account_id = request
@@ -217,15 +170,7 @@ def _watch_first_metric(record: Any, name: str, properties: dict[str, Any]) -> A
 
 
 _handlers = provisioners._RESOURCE_HANDLERS
-_create_table = _handlers["AWS::DynamoDB::Table"]["create"]
 _create_secret = _handlers["AWS::SecretsManager::Secret"]["create"]
-
-
-def _create_table_with_recovery(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-    result = _create_table(logical_id, properties, stack)
-    recovery = properties.get("PointInTimeRecoverySpecification", {})
-    dynamodb._pitr_settings[result[0]] = bool(recovery.get("PointInTimeRecoveryEnabled"))
-    return result
 
 
 def _create_stacks_secret_without_version(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
@@ -234,7 +179,6 @@ def _create_stacks_secret_without_version(logical_id: str, properties: dict[str,
     return result
 
 
-_handlers["AWS::DynamoDB::Table"]["create"] = _create_table_with_recovery
 _handlers["AWS::SecretsManager::Secret"]["create"] = _create_stacks_secret_without_version
 _handlers["AWS::Logs::QueryDefinition"] = {
     "create": lambda logical_id, properties, stack: (f"{stack}-{logical_id}", {}),  # noqa: ARG005

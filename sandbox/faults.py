@@ -7,11 +7,7 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-TOOL_CALLS = (
-    "update_merchant_path", "update_merchant_conf", "button_white_setting", "query_text", "query_certificate_info",
-)  # fmt: skip
-"""Calls of the redemption tool."""
-CALLS = ("client_token", "jscode2session", "code2session", "query_user_certificates", "order_can_use", *TOOL_CALLS)
+CALLS = ("client_token", "jscode2session", "code2session", "query_user_certificates", "order_can_use")
 PLACES = ("data.error_code", "extra.error_code", "extra.sub_error_code", "err_no")
 """Response fields in which the platform reports an error code."""
 

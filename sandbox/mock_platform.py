@@ -189,13 +189,6 @@ class MockPlatform:
         names = ("order_id", "can_use", "certificates") if order["can_use"] is True else ("order_id", "can_use")
         return {name: order[name] for name in names if name in order}
 
-    def call_tool(self, headers: dict[str, str], body: Any) -> dict[str, Any]:
-        """Respond to a call of the redemption tool, which has no effect here: its documents are not public."""
-        self._admit(headers)
-        if not isinstance(body, dict):
-            raise PlatformError(28001007, "参数不合法")
-        return {}
-
     def find_login_customer(self, code: str) -> str | None:
         """Return the key of the customer to whom a login code was issued; None if the code is unknown or used."""
         return self._codes.get(code, ("", None, 0.0))[1]

@@ -58,7 +58,6 @@ class MockServer:
             (ORDER_PATH, self._query_order),
             ("/oauth/client_token", self._mint_token),
             ("/api/apps/v1/microapp/code2session", self._login_with_token),
-            ("/api/apps/trade/v2/toolkit/{name}", self._call_tool),
         ):
             route("*", path, handler)
             route("*", f"{path}/", handler)
@@ -183,16 +182,6 @@ class MockServer:
         open_id = None if customer is None else self.platform.data.customers[customer].open_ids.get(str(app_id))
         details = CallDetails(call, app_id=app_id, customer=customer, open_id=open_id)
         return await self._respond(request, details, _err_no_response(envelope, login))
-
-    async def _call_tool(self, request: web.Request) -> web.StreamResponse:
-        """Respond to any call of the redemption tool."""
-        body, headers = await _read_json(request), _lower_headers(request)
-        app_id = self.platform.find_app_id(headers.get("access-token", ""))
-        account_id = _text(body.get("account_id")) if isinstance(body, dict) else None
-        envelope = {"err_no": 0, "err_msg": "success", "log_id": self._new_logid(), "data": {}}
-        call = functools.partial(self.platform.call_tool, headers, body)
-        details = CallDetails(request.match_info["name"], app_id=app_id, account_id=account_id)
-        return await self._respond(request, details, _err_no_response(envelope, call))
 
     async def _respond(
         self, request: web.Request, details: CallDetails, build_response: BuildResponse

@@ -75,7 +75,7 @@ class Stack:
     def deploy(self) -> list[str]:
         """Deploy as `make deploy` does; returns the lines that it prints."""
         report: list[str] = []
-        self.api_url = deploy(self.account, self.folder, STAGE, report.append)
+        self.api_url = deploy(self.account, self.folder, STAGE, report.append, build_bundle=reuse_bundle)
         return report
 
 
@@ -215,6 +215,18 @@ def copy_project(to: Path, root: Path = ROOT) -> None:
     for architecture in (bundle.X86_64, bundle.ARM64):
         for archive in bundle.list_archives(to / bundle.ARCHIVES, architecture):
             archive.rename(bundle.archive_path(to, architecture))
+
+
+def reuse_bundle(snapshot: Path, architecture: str, project: Path) -> Path:
+    """Give a snapshot of a project the bundle that the project has; build it only if there is none of these sources."""
+    try:
+        built = bundle.current_archive(project, architecture)
+    except bundle.BundleError:
+        return bundle.make_bundle(snapshot, architecture, project)
+    shutil.copytree(project / "vendor", snapshot / "vendor")
+    archive = bundle.archive_path(snapshot, architecture)
+    archive.parent.mkdir()
+    return Path(shutil.copy(built, archive))
 
 
 def write_sample_data(aws_url: str, stage: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from unittest import mock
 
 from infra import deploy, smoke
 from infra.account import Account
+from infra.deploy import BuildBundle
 from infra.destroy import destroy
 from sandbox import stack
 from sandbox.stack import STAGE
@@ -54,13 +55,14 @@ class Cloud:
     def deploy(self, clone: Path, **options: Any) -> list[str]:
         """Run `make deploy` in a clone; return what it prints."""
         report: list[str] = []
+        options = {"build_bundle": stack.reuse_bundle, **options}
         self.url = deploy.deploy(self.account, clone, STAGE, report.append, **options)
         return report
 
-    def dry_run(self, clone: Path) -> list[str]:
+    def dry_run(self, clone: Path, build: BuildBundle = stack.reuse_bundle) -> list[str]:
         """Run `make deploy DRY_RUN=1` in a clone; return what it prints."""
         report: list[str] = []
-        deploy.dry_run(self.account, clone, STAGE, report.append)
+        deploy.dry_run(self.account, clone, STAGE, report.append, build)
         return report
 
     def ensure_deployed(self) -> None:
@@ -91,7 +93,6 @@ class Cloud:
             "alarms": [alarm["AlarmName"] for alarm in client("cloudwatch").describe_alarms()["MetricAlarms"]],
             "topics": [topic["TopicArn"] for topic in client("sns").list_topics()["Topics"]],
             "domains": [domain["domainName"] for domain in client("apigateway").get_domain_names().get("items", [])],
-            "log role": [arn] if (arn := client("apigateway").get_account().get("cloudwatchRoleArn")) else [],
             "tables": client("dynamodb").list_tables()["TableNames"],
             "secrets": [secret["Name"] for secret in client("secretsmanager").list_secrets()["SecretList"]],
         }

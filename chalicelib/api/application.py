@@ -86,6 +86,7 @@ class Application(Chalice):
         other. The runtime logs message and traceback of an exception, and these may quote a secret.
         """
         context = RequestContext.for_lambda(lambda_context, max_seconds=float("inf"))
+        context.record.is_run = True
         try:
             renewal = job(context)
         except Exception as raised:

@@ -10,7 +10,6 @@ import os
 import sys
 import time
 import traceback
-from collections import Counter
 from functools import cached_property
 from typing import IO, Any, cast
 
@@ -41,8 +40,8 @@ def _build_log_record(*arguments: Any, **options: Any) -> logging.LogRecord:
     return record
 
 
-SLOW_SECONDS = 2.0
-"""The time after which a list is slow in the service level objective."""
+REFUSALS = ("app_not_permitted", "app_misconfigured", "quota_exhausted", "merchant_not_authorized")
+"""The problems with which the platform refuses an app or a merchant: a person must act, however few requests fail."""
 
 
 class _Stdout(io.TextIOBase):
@@ -71,7 +70,7 @@ class Telemetry:
         cold = self._cold
         self._cold = False
         self._log(operation, record, cold_start=cold, **fields)
-        self._emit_metrics(record, cold=cold)
+        self._emit_metrics(record)
         if is_traced(os.environ):
             self._trace(operation, record)
 
@@ -118,48 +117,23 @@ class Telemetry:
             log = self._logger.error
         log(operation, extra={name: value for name, value in entry.items() if value not in (None, "", [], {})})
 
-    def _emit_metrics(self, record: RequestRecord, *, cold: bool) -> None:
+    def _emit_metrics(self, record: RequestRecord) -> None:
         metrics = self._metrics
-        failures = [outcome for outcome in _outcomes(record) if outcome.code != "ok" and not record.is_probe]
-        if cold:
-            metrics.add_metric("ColdStart", MetricUnit.Count, 1)
-        if record.list_report is not None and not record.is_probe:
-            metrics.add_metric("CertificatesReturned", MetricUnit.Count, record.list_report.certificates)
-            metrics.add_metric("CertificatesMalformed", MetricUnit.Count, record.list_report.malformed_count)
-            metrics.add_metric("ListsBelowTotal", MetricUnit.Count, int(record.list_report.shortfall is not None))
         if record.renewal is not None and record.renewal.seconds_left is not None:
             metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.renewal.seconds_left)
-        if record.has_stale_credentials:
-            metrics.add_metric("StaleSecret", MetricUnit.Count, 1)
-        if record.asks_for_list and not record.is_probe and not any(failure.is_callers_mistake for failure in failures):
-            metrics.add_metric("ListFailed", MetricUnit.Count, int(bool(failures)))
-            metrics.add_metric("ListSlow", MetricUnit.Count, int(time.time() - record.started > SLOW_SECONDS))
-        if record.is_login and not record.is_probe and not record.outcome.is_callers_mistake:
-            metrics.add_metric("LoginFailed", MetricUnit.Count, int(record.outcome.code != "ok"))
-        upstream = [call for call in record.calls if call.service == "douyin"]
-        for call in upstream:
-            if call.name == "client_token":
-                name = "TokenMints" if call.result == "ok" else "TokenMintFailures"
-                metrics.add_metric(name, MetricUnit.Count, 1)
-            metrics.add_metric("UpstreamLatency", MetricUnit.Milliseconds, round(call.seconds * 1000, 1))
+        if not record.is_run and not record.is_probe:
+            failures = [outcome for outcome in _outcomes(record) if outcome.code != "ok"]
+            if not any(failure.is_callers_mistake for failure in failures):
+                metrics.add_metric("RequestFailed", MetricUnit.Count, int(bool(failures)))
+            if any(failure.code in REFUSALS for failure in failures):
+                metrics.add_metric("Refused", MetricUnit.Count, 1)
+            if record.list_report is not None:
+                metrics.add_metric("CertificatesReturned", MetricUnit.Count, record.list_report.certificates)
         if metrics.metric_set:
             metrics.flush_metrics()
-        reasons = Counter(call.result for call in upstream if call.result != "ok")
-        for reason, count in reasons.items():
-            self._emit_count("UpstreamErrors", count, error_code=reason)
-        for failure in failures:
-            self._emit_count("Problems", 1, code=failure.code)
-
-    def _emit_count(self, name: str, count: int, **dimension: str) -> None:
-        """Emit a count in two dimension sets: service and stage; the same with `dimension` added."""
-        metrics = self._metrics
-        metrics.add_metric(name, MetricUnit.Count, count)
-        metrics.add_dimensions(service=self._settings.service, **dimension)
-        metrics.flush_metrics()
 
     @cached_property
     def _metrics(self) -> EphemeralMetrics:
-        # A flush keeps only the default dimensions.
         stage = {"stage": self._settings.stage} if self._settings.stage else {}
         return EphemeralMetrics(
             namespace=self._settings.namespace, service=self._settings.service, default_dimensions=stage

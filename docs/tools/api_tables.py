@@ -32,6 +32,8 @@ _HEADINGS = {
 _YES = {"en": "yes", "zh": "是"}
 _RETRY_AFTER = {"en": "yes, `Retry-After` ≥ {seconds}", "zh": "是，`Retry-After` ≥ {seconds}"}
 _ARRAY = {"en": "array of {items}", "zh": "{items} 数组"}
+_DESCRIBED = {"#/components/schemas/Certificate", "#/components/schemas/InputError"}
+"""Elements of lists that have a table of their own, or are described with the list."""
 _MARKERS = re.compile(r"(<!-- generated:([\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
 
@@ -66,7 +68,7 @@ def fill_page(page: str, tables: Mapping[str, str]) -> str:
 def _field_rows(
     document: Mapping[str, Any], schema: Mapping[str, Any], language: str, prefix: str = ""
 ) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each property; the properties of an object follow it, as `object.property`."""
+    """Yield a row for each property; `object.property` and `list[].property` follow their object or list."""
     for name, given in schema["properties"].items():
         field = _resolve(document, given)
         is_required = name in schema.get("required", ())
@@ -76,8 +78,10 @@ def _field_rows(
             _YES[language] if is_required else "",
             _describe(field, f"{prefix}{name}", language),
         )
-        if "properties" in field:
-            yield from _field_rows(document, field, language, f"{prefix}{name}.")
+        is_list = field.get("type") == "array"
+        inner = _resolve(document, field["items"]) if is_list else field
+        if "properties" in inner and not (is_list and field["items"].get("$ref") in _DESCRIBED):
+            yield from _field_rows(document, inner, language, f"{prefix}{name}{'[]' if is_list else ''}.")
 
 
 def _parameter_rows(

@@ -8,7 +8,7 @@ import click
 from redeemctl.doctor.checks import Checks
 from redeemctl.doctor.findings import Finding, Status, exit_code, group, summarize
 from redeemctl.options import ID, GlobalOptions, pass_options
-from redeemctl.output import print_json, print_note
+from redeemctl.output import print_json, print_line, print_note
 
 _MARKS = {Status.OK: "✓", Status.WARNING: "!", Status.FAILED: "✗", Status.NOT_CHECKED: "?"}
 MAX_SHOWN_RESOURCES = 10
@@ -20,15 +20,14 @@ MAX_SHOWN_RESOURCES = 10
 def doctor(options: GlobalOptions, *, merchant: str | None) -> None:
     """Check a stage end to end.
 
-    Reads AWS, the table, the secret and the log, and sends requests to the public endpoint, among them for lists of at
-    most 20 merchants as a user that does not exist. Logs in to the platform with an invalid code. A token is renewed
-    only if it is missing or has expired; with --dry-run not even then. docs/operate.md lists the checks,
-    and `redeemctl --help` the exit codes.
+    Changes nothing. Reads AWS, the table and the secret, and sends requests to the public endpoint, among them for
+    lists of at most 20 merchants as a user that does not exist. Logs in to the platform with an invalid code.
+    docs/operate.md lists the checks, and `redeemctl --help` the exit codes.
     """
     findings: list[Finding] = []
     with options.open_stage(describe=False) as stage:
         print_note(f"stage {stage.name}, region {stage.account.region}")
-        checks = Checks(stage, options.project, options.dry_run, merchant)
+        checks = Checks(stage, options.project, merchant)
         for _, found in groupby(checks.run(), key=lambda finding: finding.id):
             same_check = list(found)
             findings += same_check
@@ -37,7 +36,7 @@ def doctor(options: GlobalOptions, *, merchant: str | None) -> None:
     if options.as_json:
         print_json([finding.to_json() for finding in findings])
     else:
-        click.echo(summarize(findings))
+        print_line(summarize(findings))
     sys.exit(exit_code(findings))
 
 
@@ -47,12 +46,11 @@ def _print(findings: list[Finding]) -> None:
     names = ", ".join(filter(None, map(_describe, findings[:MAX_SHOWN_RESOURCES])))
     more = f" and {rest} more (--json lists all)" if rest > 0 else ""
     count = f"({len(findings)})" if len(findings) > 1 else ""
-    click.echo(" ".join(filter(None, (_MARKS[first.status], first.id, count, names))) + more)
-    click.echo(f"    {first.text}")
+    print_line(" ".join(filter(None, (_MARKS[first.status], first.id, count, names))) + more)
+    print_line(f"    {first.text}")
     if first.advice:
-        click.echo(f"    → {first.advice}")
+        print_line(f"    → {first.advice}")
 
 
 def _describe(finding: Finding) -> str:
-    note = f"logid {finding.logid}" if finding.logid else f"{finding.count} requests" if finding.count else ""
-    return f"{finding.what} ({note})" if note else finding.what
+    return f"{finding.what} (logid {finding.logid})" if finding.logid else finding.what

@@ -26,8 +26,7 @@ class Finding:
 
     `id` is the stable id of the check (docs/operate.md lists them), `what` the checked resource. `text` says what was
     found, `advice` what to do; it is empty if the status is OK. Neither names the resource, so that
-    `group` can group findings that differ only in it. `logid` is that of the platform's reply, if there is one. `count`
-    is the number of requests, if the finding is about several.
+    `group` can group findings that differ only in it. `logid` is that of the platform's reply, if there is one.
     """
 
     id: str
@@ -36,13 +35,11 @@ class Finding:
     text: str
     advice: str = ""
     logid: str = ""
-    count: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding as JSON data."""
         data = {"id": self.id, "what": self.what, "outcome": self.status.value, "text": self.text}
-        extra = {"logid": self.logid, "count": self.count}
-        return data | {"advice": self.advice} | {name: value for name, value in extra.items() if value}
+        return data | {"advice": self.advice} | ({"logid": self.logid} if self.logid else {})
 
 
 def ok(check_id: str, what: str, text: str) -> Finding:
@@ -71,7 +68,7 @@ def deploy(stage: str) -> str:
 
 
 def group(findings: Iterable[Finding]) -> list[list[Finding]]:
-    """Group the findings that differ only in the resource, its logid and its count."""
+    """Group the findings that differ only in the resource and its logid."""
     groups: dict[tuple[str, Status, str, str], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.id, finding.status, finding.text, finding.advice), []).append(finding)

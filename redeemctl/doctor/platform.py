@@ -79,15 +79,15 @@ def explain_evidence(evidence: Evidence) -> tuple[str, str]:
 
 
 def judge_token(token_id: str, row: TokenRow, now: float, *, is_foreign: bool) -> Finding:
-    """Judge a token that does not have to be renewed now, or `is_foreign`: another system renews it."""
+    """Judge a token; `is_foreign`: another system renews it."""
     seconds = row.expires_at - int(now)
     if not is_foreign and row.failure.isdigit():
         text, advice = explain_evidence(Evidence(int(row.failure), 0))
         return failed("token", token_id, f"the last renewal has failed: {text}", advice)
     if not is_foreign and row.failure:
         return warning("token", token_id, f"the last renewal has failed ({row.failure})", "run doctor in ten minutes")
-    if not is_foreign and seconds <= SHORT_SECONDS:
-        advice = "see the check and the alarm schedule; then redeemctl token renew APP_ID"
+    if not is_foreign and row.access_token and 0 < seconds <= SHORT_SECONDS:
+        advice = "see the log of refresh_tokens; then redeemctl token renew APP_ID"
         return warning("token", token_id, f"expires in {seconds} s, and the schedule has not renewed it", advice)
     if seconds > MAX_LIFETIME_SECONDS:
         advice = "write it again, with expires_at in epoch seconds; or redeemctl token renew APP_ID"
@@ -95,7 +95,8 @@ def judge_token(token_id: str, row: TokenRow, now: float, *, is_foreign: bool) -
     if row.access_token and seconds > 0:
         return ok("token", token_id, "of another system, valid" if is_foreign else f"expires in {seconds} s")
     state = "has expired" if row.access_token else "is missing or malformed"
-    return failed("token", token_id, f"the token {state}; another system renews it", _OTHER_SYSTEM)
+    advice = _OTHER_SYSTEM if is_foreign else "redeemctl token renew APP_ID shows the reason"
+    return failed("token", token_id, f"the token {state}", advice)
 
 
 def _explain_transport(error: RedemptionError, host: str) -> tuple[str, str]:

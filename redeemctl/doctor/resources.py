@@ -1,7 +1,7 @@
 """Judge the resources of a stage as AWS describes them, and the responses of its public endpoint."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -12,7 +12,6 @@ from chalicelib.aws import Item
 from chalicelib.errors import ConfigurationError, Evidence
 from chalicelib.merchants import Merchant, parse_merchant
 from infra import smoke
-from infra.comparison import Difference, repair_advice
 from redeemctl.aws_errors import explain, is_missing
 from redeemctl.doctor import platform
 from redeemctl.doctor.findings import Finding, deploy, failed, not_checked, ok, warning
@@ -35,12 +34,12 @@ RATE_LIMITED = "a rate limit is reached, and customers come first"
 NO_ANSWER = "the platform did not answer before"
 
 _NETWORK = (
-    "run the saved query `upstream`. http_5xx, or no valid response in login, too: wait for the platform. Else check "
+    "run the saved query `problems`. http_5xx, or no valid response in login, too: wait for the platform. Else check "
     "the functions' network (NAT gateway)"
 )
 _ADVICE = {
     "app_misconfigured": "if login is ✓: wait, functions use a changed secret within five minutes; else app add",
-    "unavailable": "the function cannot use table or secret: see the checks table, secret and function",
+    "unavailable": "the function cannot use table or secret: see the checks secret and merchant, then deploy",
     "rate_limited": "wait; raise `limits` of the stage's settings if it lasts",
     "upstream_unavailable": _NETWORK,
     "upstream_timeout": _NETWORK,
@@ -54,21 +53,10 @@ def judge_error(check_id: str, what: str, error: Exception, stage: str) -> Findi
     """Return the finding that the resource is missing, or that the check could not be made and why."""
     if not is_missing(error):
         return not_checked(check_id, what, *explain(error, stage))
-    if check_id in ("login", "token", "merchant"):
-        return not_checked(check_id, what, "the table does not exist", "see the check table")
-    advice = repair_advice(stage) if check_id in ("alarms.subscription", "merchant.log") else deploy(stage)
-    if check_id in ("table", "secret"):
-        advice += '; if it was lost: docs/operate.md, "A lost table, secret or role"'
+    if check_id in ("login", "token"):
+        return not_checked(check_id, what, "the table does not exist", "see the check merchant")
+    advice = f'{deploy(stage)}; if it was lost: docs/operate.md, "A lost table, secret or role"'
     return failed(check_id, what, "it does not exist, or is to be deleted", advice)
-
-
-def judge_settings(configured: Mapping[str, Any], rendered: Mapping[str, Any], stage: str) -> Finding:
-    """Judge whether .chalice/config.json is what the stage's settings file says."""
-    name = f"infra/stages/{stage}.toml"
-    if configured == rendered:
-        return ok("settings", name, "valid")
-    names = sorted(key for key in configured.keys() | rendered.keys() if configured.get(key) != rendered.get(key))
-    return warning("settings", name, f".chalice/config.json is older: {', '.join(names)} differ", deploy(stage))
 
 
 def judge_secret(name: str, version: SecretVersion) -> Finding:
@@ -79,16 +67,6 @@ def judge_secret(name: str, version: SecretVersion) -> Finding:
         text = f"a session key has fewer than {MIN_KEY_LENGTH} characters"
         return failed("secret", name, text, "replace them: redeemctl session-key rotate --revoke")
     return ok("secret", name, f"apps: {len(version.apps)}, session keys: {len(version.session_keys)}")
-
-
-def judge_differences(check_id: str, what: str, differences: Iterable[Difference], stage: str) -> Iterator[Finding]:
-    """Judge what is deployed by its differences from the settings."""
-    default = f"{deploy(stage)}, which sets what infra/stages/{stage}.toml says"
-    count = 0
-    for count, (resource, text, advice) in enumerate(differences, 1):  # noqa: B007
-        yield failed(check_id, resource.removeprefix(f"{check_id} "), text, advice or default)
-    if not count:
-        yield ok(check_id, what, "as configured")
 
 
 def judge_subscriptions(topic: str, subscriptions: Iterable[Any], email: str | None, stage: str) -> list[Finding]:
@@ -178,11 +156,11 @@ def why_stop(response: requests.Response) -> str:
 def judge_response(check_id: str, url: str, response: requests.Response, probe: smoke.Probe, stage: str) -> Finding:
     """Judge a response of the endpoint. Another version or commit than this clone's is only a warning."""
     difference = smoke.compare_response(response, probe)
-    if difference is None:
+    if not difference:
         return ok(check_id, url, probe.response)
     body = smoke.read_object(response)
     if body.get("status") == "ok":
-        return warning(check_id, url, difference.text, "use a clone of the deployed commit, or deploy this one")
+        return warning(check_id, url, difference, "use a clone of the deployed commit, or deploy this one")
     if body.get("code") == "upstream_rejected":
-        return warning(check_id, url, difference.text, LOG_IN_ONCE)
-    return failed(check_id, url, difference.text, _ADVICE.get(str(body.get("code")), deploy(stage)))
+        return warning(check_id, url, difference, LOG_IN_ONCE)
+    return failed(check_id, url, difference, _ADVICE.get(str(body.get("code")), deploy(stage)))

@@ -21,6 +21,7 @@ from infra.bundle import (
     ROOT,
     BundleError,
     current_archive,
+    install_vendored,
     make_bundle,
     read_build,
 )
@@ -116,6 +117,18 @@ def test_a_package_without_a_wheel_or_with_another_hash_fails_the_build(
         make_bundle(tmp_path)
     assert "\n" not in str(raised.value)
     assert not list((tmp_path / ".chalice" / "deployments").glob("*.zip"))
+
+
+def test_the_vendored_package_is_never_built_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if a mirror has only its source, whose hash is locked: its own code would run on this machine."""
+    (tmp_path / "sample-1.0.tar.gz").write_bytes(b"source")
+    (tmp_path / "lock.txt").write_text(f"# locked\nsample==1.0 --hash=sha256:{hashlib.sha256(b'source').hexdigest()}\n")
+    monkeypatch.setattr("infra.bundle.LOCK", tmp_path / "lock.txt")
+    monkeypatch.setattr("infra.bundle.VENDORED", "sample==1.0")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(BundleError, match=r"No matching distribution found for sample==1\.0"):
+        install_vendored(tmp_path)
 
 
 def build_wheel(folder: Path, name: str, module: str, tag: str = "py3-none-any") -> str:

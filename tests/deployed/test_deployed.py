@@ -56,13 +56,3 @@ def test_the_functions_use_the_roles_of_the_template_and_the_scheduled_one_runs(
     event = json.dumps(gateway.build_schedule_event())
     response = functions.invoke(FunctionName=stack.RENEWAL_FUNCTION, Payload=event)
     assert "FunctionError" not in response, response["Payload"].read()
-
-
-def test_the_access_log_has_its_role_and_no_tokens(deployed: stack.Stack) -> None:
-    client = deployed.account.client("apigateway")
-    [api] = client.get_rest_apis()["items"]
-    log = client.get_stage(restApiId=api["id"], stageName="api")["accessLogSettings"]
-    fields = json.loads(log["format"])
-    assert {"request_id", "status", "route", "ip"} <= fields.keys()
-    assert not [value for value in fields.values() if "header" in value or "authorizer" in value or "path" in value]
-    assert client.get_account()["cloudwatchRoleArn"].endswith(":role/douyin-redemption-api-logs-us-east-1")

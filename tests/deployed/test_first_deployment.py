@@ -14,12 +14,7 @@ from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
 from tests.aws_proxy import AwsHttpCall, Refusal
 from tests.cloud import DOMAIN_SETTINGS, PASSED, READING, Cloud, run_cloud
 from tests.harness import IS_NIGHTLY
-
-LOG_ROLE = {
-    "roles": ["douyin-redemption-api-logs-us-east-1"],
-    "log role": ["arn:aws:iam::000000000000:role/douyin-redemption-api-logs-us-east-1"],
-}
-"""A setting of the account, which other APIs use too."""
+from tests.unit.infra.fake_lambda import build_archive
 
 STEPS = {
     "cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet", "lambda:CreateFunction", "events:PutTargets",
@@ -39,7 +34,6 @@ def test_a_dry_run_reports_all_changes_and_makes_none(empty_cloud: Cloud) -> Non
     report = empty_cloud.dry_run(empty_cloud.clone())
     assert report[0].startswith(f"stage {STAGE}, account 000000000000, region us-east-1")
     assert "  Add Table (AWS::DynamoDB::Table)" in report
-    assert f"  function {API_FUNCTION}: missing" in report
     assert "API: new" in report
     assert empty_cloud.remaining() == {}
 
@@ -72,12 +66,36 @@ def test_after_a_failure_at_each_step_the_next_run_completes_the_deployment(empt
     assert empty_cloud.remaining()["functions"] == [API_FUNCTION, RENEWAL_FUNCTION]
 
 
+THIRD = f"{API_FUNCTION}-third"
+
+
 def test_destroy_keeps_the_data_and_the_next_deployment_uses_it(empty_cloud: Cloud) -> None:
+    """It finds a third function that this clone does not know, after a failure, too; what others have stays."""
     cloud = empty_cloud
-    cloud.deploy(cloud.clone(DOMAIN_SETTINGS))
+    clone, functions = cloud.clone(DOMAIN_SETTINGS), cloud.client("lambda")
+    with (clone / "app.py").open("a") as app:
+        app.write('\n\n@app.schedule("rate(1 day)")\ndef third(event):\n    pass\n')
+    cloud.deploy(clone)
     stack.write_sample_data(cloud.proxy.aws_url, STAGE)
+    assert THIRD in cloud.remaining()["functions"]
+    foreign = functions.get_function(FunctionName=THIRD)["Configuration"]
+    code = {"ZipFile": build_archive("1")}
+    foreign = {name: foreign[name] for name in ("Runtime", "Role", "Handler")}
+    functions.create_function(FunctionName=f"{API_FUNCTION}-by-hand", Code=code, **foreign)
+    cloud.client("logs").create_log_group(logGroupName=f"/aws/lambda/{API_FUNCTION}-by-hand")
+    cloud.proxy.refuse = lambda call: (
+        Refusal(403, "AccessDenied", "x") if call.operation == "DeleteRolePolicy" else None
+    )
+    with pytest.raises(ClientError):
+        cloud.destroy(cloud.clone(DOMAIN_SETTINGS))
+    cloud.proxy.refuse = lambda _: None
     assert "warning" not in "".join(cloud.destroy(cloud.clone(DOMAIN_SETTINGS)))
-    assert cloud.remaining() == {"tables": [API_FUNCTION], "secrets": [cloudformation.secret_name(STAGE)], **LOG_ROLE}
+    assert cloud.remaining() == {
+        "functions": [f"{API_FUNCTION}-by-hand"],
+        "log groups": [f"/aws/lambda/{API_FUNCTION}-by-hand"],
+        "tables": [API_FUNCTION],
+        "secrets": [cloudformation.secret_name(STAGE)],
+    }
     assert "no API and no stack" in "".join(cloud.destroy(cloud.clone()))
 
     cloud.deploy(cloud.clone())

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -474,20 +475,27 @@ def test_many_merchants_are_imported_completely_or_not_at_all(operator: Operator
     assert operator.read_json("merchant", "export") == operator.read_json("merchant", "list")
 
 
-def test_a_prune_that_removes_much_changes_nothing_until_its_number_is_confirmed(
+def test_a_prune_without_a_terminal_changes_nothing_until_its_number_is_confirmed(
     operator: Operator, tmp_path: Path
 ) -> None:
-    operator.succeed("--yes", "merchant", "import", str(make_file(tmp_path / "all.csv", 60)))
+    operator.succeed("--yes", "merchant", "import", str(make_file(tmp_path / "all.csv", 6)))
     before = operator.read_json("merchant", "list")
-    short = make_file(tmp_path / "short.csv", 1, name="新名")
-    command = ["--yes", "merchant", "import", str(short), "--prune"]
-    assert "--prune would remove 60 of 61 merchants" in operator.fail(5, *command, "--dry-run")
-    refused = operator.run(*command, "--json")
-    assert (refused.exit_code, json.loads(refused.stdout)["removed"]) == (5, 0)
+    command = ["merchant", "import", str(make_file(tmp_path / "short.csv", 1, name="新名")), "--prune"]
+    assert "--prune removes merchants: 6; --remove 6 confirms this" in operator.run(*command, "--dry-run").stderr
+    for arguments in (["--yes"], ["--remove", "5"], []):
+        assert "not confirmed" in operator.fail(5, *command, *arguments, stdin="y\n")
     assert operator.read_json("merchant", "list") == before
-    *_, last = operator.succeed(*command, "--remove", "60").splitlines()
-    assert last == "1 of 1 merchants written, 60 of 60 removed"
+    *_, last = operator.succeed(*command, "--remove", "6").splitlines()
+    assert last == "1 of 1 merchants written, 6 of 6 removed"
     assert [merchant["name"] for merchant in operator.read_json("merchant", "list")] == ["新名0"]
+
+
+def test_at_a_terminal_a_prune_asks(operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["merchant", "import", str(make_file(tmp_path / "short.csv", 1)), "--prune"]
+    monkeypatch.setattr("redeemctl.imports.sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    assert "Merchants to write or remove: added: 1, removed: 1. Continue?" in operator.fail(5, *command, stdin="n\n")
+    operator.succeed(*command, stdin="y\n")
+    assert [merchant["name"] for merchant in operator.read_json("merchant", "list")] == ["商家0"]
 
 
 def test_an_import_does_not_overwrite_what_somebody_else_changes_meanwhile(operator: Operator, tmp_path: Path) -> None:
@@ -522,6 +530,6 @@ def test_a_table_is_restored_to_a_time_before_a_mistake(operator: Operator, tmp_
     operator.succeed("merchant", "add", "8", "--app", APP_ID)
     administrator = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     operator.succeed("merchant", "export", "--table", restored, str(file), **administrator)
-    operator.succeed("--yes", "merchant", "import", str(file), "--prune")
+    operator.succeed("merchant", "import", str(file), "--prune", "--remove", "1")
     assert operator.succeed("merchant", "export") == before
     dynamodb.delete_table(TableName=restored)

@@ -54,9 +54,9 @@ class Store:
         self.context = make_context()
         return self.store.find_app_secret(app_id, self.context)
 
-    def is_stale(self) -> bool:
-        """Return whether the last request has used a secret that may have changed."""
-        return self.context.record.has_stale_credentials
+    def warnings(self) -> list[str]:
+        """Return the warnings of the last request."""
+        return self.context.record.warnings
 
     def fail(self, failure: str) -> None:
         """Make the secret "unavailable" or "malformed"."""
@@ -119,21 +119,20 @@ def test_the_cached_secret_is_used_and_every_ten_seconds_a_newer_one_is_looked_f
 ) -> None:
     del error_type
     first = store.get()
-    assert not store.is_stale()
+    assert store.warnings() == []
     store.fail(failure)
     store.clock.now += 300
     assert store.get() is first
-    [text] = store.context.record.warnings
+    [text] = store.warnings()
     assert text.startswith(f"the cached secret is used: {message}")
-    assert store.is_stale()
     store.fail("nothing")
     store.secret.put({}, [OTHER_KEY])
     store.clock.now += 9.9
     assert store.get() is first
-    assert store.is_stale(), "each request that uses it counts"
+    assert store.warnings() == ["the cached secret is used"], "each request that uses it says so"
     store.clock.now += 0.1
     assert store.get() == Credentials({}, [OTHER_KEY])
-    assert not store.is_stale()
+    assert store.warnings() == []
     assert store.secret.reads == 3
 
 
@@ -154,7 +153,7 @@ def test_a_mint_uses_the_cached_secret_if_there_is_no_other(store: Store, failur
     store.clock.now += seconds
     for _ in range(2):
         assert store.find_app_secret(APP_ID) == APP_SECRET
-        assert store.is_stale()
+        assert len(store.warnings()) == 1
     assert store.secret.reads == 2
 
 

@@ -54,6 +54,12 @@ def test_the_document_has_each_field_and_parameter_of_a_request() -> None:
     assert sorted(query_parameters) == sorted(validation._QUERY_PARAMETERS)
 
 
+def test_a_table_has_the_fields_of_the_objects_in_a_list() -> None:
+    shown = {"description": "x", "type": "string"}
+    schema = {"properties": {"hours": {"description": "x", "type": "array", "items": {"properties": {"day": shown}}}}}
+    assert [row[0] for row in api_tables._field_rows({}, schema, "en")] == ["`hours`", "`hours[].day`"]
+
+
 @pytest.mark.parametrize("language", api_tables.PAGES)
 def test_a_page_has_the_tables_of_the_document(language: str) -> None:
     path = api_tables.PAGES[language]

@@ -19,7 +19,7 @@ from chalicelib.record import (
     RequestRecord,
 )
 from chalicelib.settings import TelemetrySettings
-from sandbox.sample_data import ACCOUNT_ID, APP_ID, POI_ID
+from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import NOW
 
 END = NOW + 1.23456
@@ -222,100 +222,51 @@ def test_the_first_report_of_an_instance_is_a_cold_start_whatever_was_logged_bef
     assert failure["error"] == "ConfigurationError: TABLE_NAME is missing"
     for is_cold in (True, False, False):
         telemetry.report("GET /x", make_record())
-        entries = output.entries()
-        assert [line["cold_start"] for line in entries if "_aws" not in line] == [is_cold]
-        assert [line["ColdStart"] for line in entries if "_aws" in line] == ([[1.0]] if is_cold else [])
+        assert [line["cold_start"] for line in output.log_lines()] == [is_cold]
 
 
-SERVICE = [{"service"}]
+def count(value: float) -> tuple[list[float], list[set[str]], str]:
+    return [value], [{"service", "stage"}], "Count"
 
 
-def calls(*outcomes: str, service: str = "douyin", name: str = "query_user_certificates") -> list[Call]:
-    return [Call(service, name, NOW, 0.25, outcome) for outcome in outcomes]
-
-
-def count(value: float, dimension: str = "") -> tuple[list[float], list[set[str]], str]:
-    """Return a count by service, and by service and `dimension` if there is one."""
-    return [value], [*SERVICE, {"service", dimension}] if dimension else SERVICE, "Count"
-
-
-LIST: dict[str, Any] = {"asks_for_list": True}
-PROBE: dict[str, Any] = {"asks_for_list": True, "is_probe": True}
-LOGIN: dict[str, Any] = {"is_login": True}
-
-LATENCY = {"UpstreamLatency": ([250.0], SERVICE, "Milliseconds")}
-PROBLEM = {"Problems": count(1, "code")}
-LISTED = {"CertificatesReturned": count(0), "CertificatesMalformed": count(0), "ListsBelowTotal": count(0)}
-SUCCESS = {"ListFailed": count(0), "ListSlow": count(0)}
-FAILURE = PROBLEM | {"ListFailed": count(1), "ListSlow": count(0)}
+SUCCESS = {"RequestFailed": count(0)}
+FAILURE = {"RequestFailed": count(1)}
+REFUSAL = {"Refused": count(1)}
 
 
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({}, {}),
-        ({"renewal": RenewalReport()}, {}),
-        ({"renewal": RenewalReport(seconds_left=0)}, {"TokenSecondsLeft": ([0.0], SERVICE, "Seconds")}),
-        ({"warnings": ["x"]}, {}),
-        ({"has_stale_credentials": True}, {"StaleSecret": count(1)}),
-        ({"calls": calls("StorageUnavailableError", service="dynamodb", name="GetItem")}, {}),
+        # Whatever its route is.
+        ({}, SUCCESS),
+        ({"outcome": failed(errors.StorageUnavailableError("x"))}, FAILURE),
+        ({"outcome": failed(ValueError("x"))}, FAILURE),
+        ({"list_outcome": failed(errors.DeadlineExceededError("budget"))}, FAILURE),
+        # A caller's mistake is neither a success nor a failure.
+        ({"outcome": failed(errors.UnauthenticatedError("x"))}, {}),
+        ({"list_outcome": failed(errors.WrongAppError("7"))}, {}),
+        ({"list_report": ListReport(1, 3, malformed_count=2)}, SUCCESS | {"CertificatesReturned": count(3)}),
+        # A refused app or merchant, also in a login.
+        ({"outcome": failed(errors.MerchantNotAuthorizedError("2119005"))}, FAILURE | REFUSAL),
+        ({"list_outcome": failed(errors.AppNotPermittedError("28001014"))}, FAILURE | REFUSAL),
+        ({"outcome": failed(errors.AppMisconfiguredError("40017"))}, FAILURE | REFUSAL),
+        ({"outcome": failed(errors.QuotaExhaustedError("28003017"))}, FAILURE | REFUSAL),
+        ({"is_probe": True, "outcome": failed(errors.MerchantNotAuthorizedError("2119005"))}, {}),
+        # What no customer has sent.
+        ({"is_probe": True, "list_report": ListReport(1, 5)}, {}),
+        ({"is_probe": True, "outcome": failed(errors.DeadlineExceededError("budget"))}, {}),
+        # A run of the schedule.
+        ({"is_run": True, "outcome": failed(errors.TokenUnavailableError("x"))}, {}),
+        ({"is_run": True, "renewal": RenewalReport()}, {}),
         (
-            {"calls": calls("2100004", "2100004", "ok")},
-            {
-                "UpstreamLatency": ([250.0] * 3, SERVICE, "Milliseconds"),
-                "UpstreamErrors": count(2, "error_code"),
-            },
+            {"is_run": True, "renewal": RenewalReport(seconds_left=0)},
+            {"TokenSecondsLeft": ([0.0], [{"service", "stage"}], "Seconds")},
         ),
-        ({"calls": calls("ok", name="client_token")}, LATENCY | {"TokenMints": count(1)}),
-        (
-            {"calls": calls("10013", name="client_token"), "outcome": failed(errors.TokenUnavailableError("x"))},
-            LATENCY | PROBLEM | {"TokenMintFailures": count(1), "UpstreamErrors": count(1, "error_code")},
-        ),
-        ({"outcome": failed(errors.StorageUnavailableError("x"))}, PROBLEM),
-        # Certificates are counted when a list was returned.
-        (
-            LIST | {"list_report": ListReport(1, 0, malformed_count=2)},
-            SUCCESS | LISTED | {"CertificatesMalformed": count(2)},
-        ),
-        (
-            LIST | {"list_report": ListReport(1, 0, shortfall=(3, 4))},
-            SUCCESS | LISTED | {"ListsBelowTotal": count(1)},
-        ),
-        # A list that fails is counted unless it is the caller's mistake.
-        (LIST | {"outcome": failed(errors.RateLimitedError("x"))}, FAILURE),
-        (LIST | {"outcome": failed(errors.UnauthenticatedError("x"))}, PROBLEM),
-        (LIST | {"list_outcome": failed(errors.DeadlineExceededError("budget"))}, FAILURE),
-        (LIST | {"list_outcome": failed(errors.WrongAppError("7"))}, PROBLEM),
-        # Lists of the project's own checks count in no metric of lists; what they cost does.
-        (PROBE | {"list_report": ListReport(1, 5, malformed_count=1, shortfall=(5, 9))}, {}),
-        (PROBE | {"outcome": failed(errors.DeadlineExceededError("budget")), "calls": calls("ok")}, LATENCY),
-        # Only the record says what was asked for: a list has an app too, and a request to no list may have a store.
-        ({"app_id": APP_ID, "poi_id": POI_ID}, {}),
-        (LOGIN, {"LoginFailed": count(0)}),
-        (LOGIN | {"outcome": failed(errors.UpstreamTimeoutError("x"))}, PROBLEM | {"LoginFailed": count(1)}),
-        (LOGIN | {"outcome": failed(errors.LoginRefusedError("40018"))}, PROBLEM),
-        (LOGIN | PROBE, {}),
-        # A list over two seconds is slow.
-        (LIST | {"started": END - 2.0}, SUCCESS),
-        (LIST | {"started": END - 2.1}, SUCCESS | {"ListSlow": count(1)}),
     ],
 )
 def test_metrics_follow_from_the_record(output: Output, fields: dict[str, Any], expected: dict[str, Any]) -> None:
-    make_telemetry().report("GET /x", make_record(**fields))
+    make_telemetry("prod").report("GET /x", make_record(**fields))
     assert output.metrics() == expected
-
-
-def test_problems_and_errors_are_counted_by_code_and_stage_and_leave_the_next_report_as_it_is(output: Output) -> None:
-    telemetry = make_telemetry("prod")
-    record = make_record(calls=calls("timeout", "2100004", "timeout"), outcome=failed(errors.RateLimitedError("x")))
-    telemetry.report("GET /x", record)
-    _, *entries, problem = [entry for entry in output.entries() if "_aws" in entry]
-    assert {entry["error_code"]: entry["UpstreamErrors"] for entry in entries} == {"timeout": [2.0], "2100004": [1.0]}
-    assert (problem["service"], problem["stage"], problem["code"]) == ("unit-test", "prod", "rate_limited")
-    [directive] = problem["_aws"]["CloudWatchMetrics"]
-    assert [set(names) for names in directive["Dimensions"]] == [{"service", "stage"}, {"service", "stage", "code"}]
-    telemetry.report("GET /x", make_record(list_report=ListReport(1, 1)))
-    assert output.metrics()["CertificatesReturned"] == ([1.0], [{"service", "stage"}], "Count")
 
 
 @pytest.mark.parametrize("name", ["urllib3.connection", "", "unit-test.child"])

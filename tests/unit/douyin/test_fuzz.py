@@ -1,4 +1,4 @@
-"""Random replies and lists: what must be shown is shown, and nothing else. `make fuzz` tries many more."""
+"""Random replies and lists: what must be shown is shown, and nothing else. `make nightly` tries many more."""
 
 import contextlib
 import copy

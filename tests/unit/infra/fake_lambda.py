@@ -11,14 +11,13 @@ from botocore.exceptions import ClientError
 
 from infra import versions
 
-ROUTES = '@app.route("/v1/health", methods=["GET"])\ndef health(): ...\n'
+ACCOUNT = "arn:aws:lambda:us-east-1:123456789012:function:"
 
 
-def build_archive(version: str, commit: str | None = None, app: str = ROUTES) -> bytes:
+def build_archive(version: str, commit: str | None = None) -> bytes:
     """Return a bundle with the parts that identify a build: the same bytes at any time, as the real one."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("app.py"), app)
         archive.writestr(zipfile.ZipInfo("chalicelib/__init__.py"), f'"""Doc."""\n\n__version__ = "{version}"\n')
         if commit is not None:
             archive.writestr(zipfile.ZipInfo("commit.txt"), commit)
@@ -35,11 +34,11 @@ class FakeLambda:
 
     def deploy(self, name: str, archive: bytes, variables: dict[str, str] | None = None, **values: Any) -> None:
         """Change a function as Chalice does, or create it."""
-        function = self.functions.setdefault(name, {"versions": {}, "next": 1})
+        function = self.functions.setdefault(name, {"versions": {}})
         function["latest"] = {
             "Version": "$LATEST", "CodeSha256": versions.code_hash(archive), "Runtime": "python3.11",
             "Architectures": ["x86_64"], "Environment": {"Variables": variables or {}}, "State": "Active",
-            "LastUpdateStatus": "Successful", **values,
+            "LastUpdateStatus": "Successful", "LastModified": "2026-11-25T10:00:00", **values,
         }  # fmt: skip
         function["archive"] = archive
 
@@ -48,11 +47,18 @@ class FakeLambda:
         return [configuration["Description"] for configuration, _ in self.functions[name]["versions"].values()]
 
     def get_paginator(self, operation: str) -> Any:
-        return {"list_versions_by_function": SimpleNamespace(paginate=self._list_versions)}[operation]
+        calls = {"list_versions_by_function": self._list_versions, "list_functions": self._list_functions}
+        return SimpleNamespace(paginate=calls[operation])
+
+    def _list_functions(self) -> Iterator[Any]:
+        for name in self.functions:
+            yield {"Functions": [{"FunctionName": name, "FunctionArn": f"{ACCOUNT}{name}"}]}
+
+    def list_tags(self, Resource: str) -> Any:  # noqa: N803 - AWS's name
+        return {"Tags": {} if "by-hand" in Resource else {"aws-chalice": "version=1"}}
 
     def _list_versions(self, FunctionName: str) -> Iterator[Any]:  # noqa: N803 - AWS's name
-        self.get_function(FunctionName)
-        function = self.functions[FunctionName]
+        function = self.functions[FunctionName.rpartition(":")[2]]
         for configuration in (function["latest"], *(found for found, _ in function["versions"].values())):
             yield {"Versions": [configuration]}
 
@@ -60,32 +66,34 @@ class FakeLambda:
         return {"function_active_v2": Mock(), "function_updated_v2": Mock()}[name]
 
     def get_function(self, FunctionName: str, Qualifier: str = "$LATEST") -> Any:  # noqa: N803 - AWS's names
-        if FunctionName not in self.functions:
+        name = FunctionName.rpartition(":")[2]
+        if name not in self.functions:
             raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "GetFunction")
-        function = self.functions[FunctionName]
+        function = self.functions[name]
         configuration = function["latest"] if Qualifier == "$LATEST" else function["versions"][Qualifier][0]
-        return {"Configuration": configuration, "Code": {"Location": f"https://code/{FunctionName}/{Qualifier}"}}
+        return {"Configuration": configuration, "Code": {"Location": f"https://code/{name}/{Qualifier}"}}
+
+    def get_function_configuration(self, FunctionName: str) -> Any:  # noqa: N803 - AWS's name
+        return self.get_function(FunctionName)["Configuration"]
 
     def publish_version(self, FunctionName: str, CodeSha256: str, Description: str) -> None:  # noqa: N803 - AWS's names
-        function = self.functions[FunctionName]
+        """Publish what a function serves, unless it is the newest version."""
+        function = self.functions[FunctionName.rpartition(":")[2]]
         assert function["latest"]["CodeSha256"] == CodeSha256
-        assert len(Description) <= 256, "Lambda's limit"
-        number, function["next"] = str(function["next"]), function["next"] + 1
-        configuration = {**function["latest"], "Version": number, "Description": Description}
-        function["versions"][number] = configuration, function["archive"]
+        versions = function["versions"]
+        if versions and [*versions.values()][-1][1] == function["archive"]:
+            return
+        number = str(len(versions) + 1)
+        versions[number] = {**function["latest"], "Version": number, "Description": Description}, function["archive"]
 
-    def delete_function(self, FunctionName: str, Qualifier: str) -> None:  # noqa: N803 - AWS's names
-        del self.functions[FunctionName]["versions"][Qualifier]
-
-    def update_function_code(self, FunctionName: str, ZipFile: bytes, Architectures: list[str]) -> Any:  # noqa: N803 - AWS's names
-        call = f"UpdateFunctionCode {FunctionName}"
+    def update_function_code(self, FunctionName: str, ZipFile: bytes, Architectures: list[str]) -> None:  # noqa: N803 - AWS's names
+        name = FunctionName.rpartition(":")[2]
+        call = f"UpdateFunctionCode {name}"
         if call == self.fails:
             raise ClientError({"Error": {"Code": "ServiceException"}}, "UpdateFunctionCode")
         self.calls.append(call)
-        latest = self.functions[FunctionName]["latest"]
-        latest |= {"CodeSha256": versions.code_hash(ZipFile), "Architectures": Architectures}
-        self.functions[FunctionName]["archive"] = ZipFile
-        return latest
+        self.functions[name]["latest"] |= {"CodeSha256": versions.code_hash(ZipFile), "Architectures": Architectures}
+        self.functions[name]["archive"] = ZipFile
 
     def download(self, url: str, timeout: float) -> Any:
         """Serve the addresses of `get_function`, in place of `requests.get`."""

@@ -1,13 +1,18 @@
-"""Which REST API a stage has, from what API Gateway lists."""
+"""Which functions, rules and REST API a stage has, from what AWS lists."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
-from infra.chalice_state import choose_rest_api, find_rest_apis
-from infra.stage_settings import StageError, StageSettings
+from infra import chalice_state
+from infra.chalice_state import find_rest_apis, write_state
+from infra.stage_settings import StageError
+from tests.unit.infra.fake_lambda import FakeLambda
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -37,31 +42,38 @@ def test_the_apis_that_invoke_the_stages_function_are_listed_by_age() -> None:
     assert [api["id"] for api in find_rest_apis(client, "dev")] == ["older", "newer"]
 
 
-A: Any = {"id": "a", "createdDate": NOW}
-B: Any = {"id": "b", "createdDate": NOW}
+def test_every_function_and_rule_of_the_stage_is_in_chalices_record(tmp_path: Path) -> None:
+    """Also one that the app has got since, and none of another stage, or that Chalice has not created."""
+    client = FakeLambda()
+    names = ("douyin-redemption-dev", "douyin-redemption-dev-refresh_tokens", "douyin-redemption-dev-new")
+    for name in (*names, "douyin-redemption-dev2", "douyin-redemption-dev-by-hand", "other"):
+        client.deploy(name, b"")
+    rules = Mock()
+    rules.get_paginator.return_value.paginate.return_value = [
+        {"Rules": [{"Name": f"{names[2]}-event"}, {"Name": f"{names[2]}-by-hand"}]}
+    ]
+    account: Any = SimpleNamespace(client={"lambda": client, "events": rules}.get)
+    write_state(account, tmp_path, "dev", "abc")
+    record = json.loads((tmp_path / ".chalice" / "deployed" / "dev.json").read_text(encoding="utf-8"))["resources"]
+    assert [resource["name"] for resource in record] == [
+        "api_handler",
+        "refresh_tokens",
+        "new",
+        "new-event",
+        "rest_api",
+    ]
+    assert rules.get_paginator.return_value.paginate.call_args.kwargs == {"NamePrefix": "douyin-redemption-dev-"}
 
 
-@pytest.mark.parametrize(
-    ("apis", "chosen", "expected"),
-    [([], None, None), ([A], None, "a"), ([A], "a", "a"), ([A, B], "b", "b")],
-)
-def test_a_clear_choice_is_made(apis: list[Any], chosen: str | None, expected: str | None) -> None:
-    assert choose_rest_api(apis, "dev", StageSettings(rest_api_id=chosen), []) == expected
+@pytest.mark.parametrize(("ids", "found"), [([], None), (["a"], "a")])
+def test_the_api_of_a_stage_is_found(monkeypatch: pytest.MonkeyPatch, ids: list[str], found: str | None) -> None:
+    apis = [{"id": api_id, "createdDate": NOW} for api_id in ids]
+    monkeypatch.setattr(chalice_state, "find_rest_apis", lambda *_: apis)
+    assert chalice_state.find_rest_api(Mock(), "dev") == found
 
 
-@pytest.mark.parametrize(
-    ("apis", "serving", "chosen", "named"),
-    [
-        ([A, B], [], None, ["2 REST APIs: a (created 2026-01-01 00:00), b (", "infra/stages/dev.toml",
-                            "keep a (it is the oldest)", "delete-rest-api --rest-api-id b"]),
-        ([A, B], ["b"], None, ["keep b (it serves the domain)", "delete-rest-api --rest-api-id a"]),
-        ([A], [], "c", ["rest_api_id c", "found: a"]),
-        ([], [], "c", ["rest_api_id c", "found: none"]),
-    ],
-)  # fmt: skip
-def test_an_unclear_choice_is_refused_with_the_ids_and_the_command_that_ends_it(
-    apis: list[Any], serving: list[str], chosen: str | None, named: list[str]
-) -> None:
-    with pytest.raises(StageError) as raised:
-        choose_rest_api(apis, "dev", StageSettings(rest_api_id=chosen), serving)
-    assert [text for text in named if text not in str(raised.value)] == []
+def test_several_apis_are_refused_with_the_command_that_deletes_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    apis = [{"id": api_id, "createdDate": NOW} for api_id in ("a", "b")]
+    monkeypatch.setattr(chalice_state, "find_rest_apis", lambda *_: apis)
+    with pytest.raises(StageError, match=r"2 REST APIs: a \(created 2026-01-01 00:00\), b \((?s:.*)delete-rest-api"):
+        chalice_state.find_rest_api(Mock(), "dev")

@@ -8,23 +8,20 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock, call
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from chalicelib.douyin.protocol import CERTIFICATES_PATH
-from infra import bundle, chalice_config, deploy, versions
-from infra.comparison import Difference, repair_advice
+from infra import bundle, chalice_config, deploy
 from infra.stage_settings import StageError, StageSettings
 from redeemctl.errors import CommandError
 from redeemctl.stage import open_stage
 from tests.sample_reply import build_certificate, build_reply
 from tests.unit.infra.fake_lambda import FakeLambda, build_archive
 
-API, REFRESH = "douyin-redemption-dev", "douyin-redemption-dev-refresh_tokens"
-TOPIC = "arn:aws:sns:us-east-1:123456789012:douyin-redemption-dev-alarms"
-EMAIL = "oncall@example.com"
+API = "douyin-redemption-dev"
 
 
 def account_of(client: Any) -> Any:
@@ -32,75 +29,13 @@ def account_of(client: Any) -> Any:
     return SimpleNamespace(client=lambda _: client)
 
 
-def limits(limit: int, unreserved: int) -> dict[str, int]:
-    return {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": unreserved}
-
-
-@pytest.mark.parametrize(
-    ("wanted", "limit", "function", "refusal"),
-    [
-        (None, limits(10, 10), {}, None),
-        (50, limits(1000, 150), {}, None),
-        (50, limits(1000, 100), {"Concurrency": {"ReservedConcurrentExecutions": 50}}, None),
-        (50, limits(10, 10), {}, "can give 0: of its limit of 10,"),
-        (50, limits(1000, 149), {}, "can give 49: of its limit of 1000,"),
-    ],
-)
-def test_a_reservation_that_the_account_cannot_give_is_refused_with_what_is_available(
-    wanted: int | None, limit: dict[str, int], function: Any, refusal: str | None
-) -> None:
-    """A new account's low limit is a warning."""
+@pytest.mark.parametrize("limit", [10, 1000])
+def test_a_new_accounts_low_concurrency_is_a_warning(limit: int) -> None:
     client, report = Mock(), list[str]()
-    client.get_account_settings.return_value = {"AccountLimit": limit}
-    client.get_function.return_value = function
-    with contextlib.nullcontext() if refusal is None else pytest.raises(StageError, match=refusal):
-        deploy.check_concurrency(client, "dev", wanted, report.append)
+    client.get_account_settings.return_value = {"AccountLimit": {"ConcurrentExecutions": limit}}
+    deploy.warn_of_low_concurrency(client, report.append)
     warning = "concurrency is 10: at best 88 requests a second, 3 when a page takes 3 s"
-    assert [warning in line for line in report] == [True] * (limit == limits(10, 10))
-
-
-def test_what_runs_is_published_unless_its_last_change_failed() -> None:
-    """The deployment that repairs it must not stop there."""
-    client = FakeLambda()
-    client.deploy(API, build_archive("1", "a" * 12))
-    client.deploy(REFRESH, build_archive("1", "a" * 12), LastUpdateStatus="Failed")
-    deploy._publish(account_of(client), "dev")
-    assert (len(client.published(API)), client.published(REFRESH)) == (1, [])
-
-
-def test_the_way_back_names_the_former_commit_but_not_after_the_first_deployment() -> None:
-    client = FakeLambda()
-    assert deploy._find_way_back(account_of(client), "dev") == ""
-    client.deploy(API, build_archive("1", "a" * 12))
-    versions.publish(client, API, bundle.Build("1", f"{'a' * 12}+"))
-    advice = "make rollback STAGE=dev; if it refuses, git checkout aaaaaaaaaaaa, then make deploy STAGE=dev"
-    assert deploy._find_way_back(account_of(client), "dev").endswith(advice)
-
-
-@pytest.mark.parametrize(
-    ("email", "arns", "subscribed", "reported"),
-    [
-        (EMAIL, [f"{TOPIC}:1"], 0, 0),
-        (EMAIL, ["PendingConfirmation"], 0, 1),
-        # After the topic was lost, with all its subscriptions.
-        (EMAIL, [], 1, 1),
-        (EMAIL, ["Deleted"], 1, 1),
-        ("", [], 0, 0),
-    ],
-)
-def test_an_unconfirmed_alarm_address_is_subscribed_and_reported(
-    email: str, arns: list[str], subscribed: int, reported: int
-) -> None:
-    aws, report = Mock(), list[str]()
-    parameters = [{"ParameterKey": "AlarmEmail", "ParameterValue": email}]
-    aws.describe_stacks.return_value = {"Stacks": [{"StackStatus": "UPDATE_COMPLETE", "Parameters": parameters}]}
-    subscriptions = [{"Endpoint": EMAIL, "SubscriptionArn": arn} for arn in arns]
-    paginator = Mock()
-    paginator.paginate.return_value.build_full_result.return_value = {"Subscriptions": subscriptions}
-    aws.get_paginator = {"list_subscriptions_by_topic": paginator}.get
-    deploy._subscribe(account_of(aws), "dev", TOPIC, report.append)
-    assert aws.subscribe.call_args_list == [call(TopicArn=TOPIC, Protocol="email", Endpoint=EMAIL)] * subscribed
-    assert [EMAIL in line and "click the link" in line for line in report] == [True] * reported
+    assert [warning in line for line in report] == [True] * (limit == 10)
 
 
 def test_without_credentials_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,57 +141,16 @@ def test_an_error_is_one_message_with_what_to_do(error: BaseException, named: st
     assert ("an administrator deploys it once (CHANGELOG.md" in str(raised.value)) == is_denied
 
 
-FLAGS = {"DRY_RUN": "dry-run", "REPAIR": "repair", "NO_PLATFORM": "no-platform"}
+FLAGS = {"DRY_RUN": "dry-run", "NO_PLATFORM": "no-platform"}
 
 
 @pytest.mark.parametrize(("value", "is_set"), [("1", True), ("0", False), ("no", False)])
 def test_a_flag_of_make_that_says_no_means_no(value: str, *, is_set: bool) -> None:
-    for target, other in (("deploy", ""), ("rollback", "REPAIR")):
+    for target in ("deploy", "rollback"):
         command = ["make", "--dry-run", target, "STAGE=dev", *(f"{name}={value}" for name in FLAGS)]
         run = subprocess.run(command, cwd=bundle.ROOT, capture_output=True, text=True, check=True)
         [line] = [line for line in run.stdout.splitlines() if f"-m infra.{target}" in line]
-        expected = {f"--{option}" for name, option in FLAGS.items() if name != other}
-        assert set(re.findall(r"--\S+", line)) == (expected if is_set else set())
-
-
-@pytest.mark.parametrize(
-    ("commit", "is_reused"), [("a" * 12, True), (f"{'a' * 12}+", False), ("b" * 12, False), (None, True)]
-)
-def test_a_bundle_of_another_commit_is_built_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commit: str | None, *, is_reused: bool
-) -> None:
-    archive, built = tmp_path / "x.zip", tmp_path / "new.zip"
-    archive.write_bytes(build_archive("1", "a" * 12))
-    monkeypatch.setattr(bundle, "read_commit", lambda _: commit)
-    monkeypatch.setattr(bundle, "current_archive", lambda *_: archive)
-    monkeypatch.setattr(bundle, "make_bundle", lambda *_: built)
-    assert deploy._find_archive(tmp_path, "x86_64", lambda _: None) == (archive if is_reused else built)
-
-
-LOST = Difference("topic x", "missing", repair_advice("dev"))
-OFF = Difference("table y", "not enabled: deletion protection", "switch it on")
-
-
-@pytest.mark.parametrize(
-    ("differences", "is_repaired", "named", "absent"),
-    [
-        ([LOST, OFF], False, ["topic x: missing", "REPAIR=1, as an administrator", "switch it on"], "CloudFormation"),
-        ([LOST], True, ["topic x: missing", "the repair has not restored it", "CloudFormation"], "REPAIR=1"),
-    ],
-)
-def test_what_a_deployment_does_not_correct_fails_it_at_the_end(
-    monkeypatch: pytest.MonkeyPatch, differences: list[Difference], is_repaired: bool, named: list[str], absent: str
-) -> None:
-    corrected = Difference("function f", "MemorySize is 1, expected 2")
-    monkeypatch.setattr(deploy, "compare_stage", lambda _target, has_stack: [*differences, corrected])  # noqa: ARG005
-    target: Any = SimpleNamespace(stage="dev")
-    with pytest.raises(StageError) as raised:
-        deploy._check_complete(target, is_repaired=is_repaired)
-    assert [text for text in named if text not in str(raised.value)] == []
-    assert absent not in str(raised.value)
-    assert "function f" not in str(raised.value)
-    differences.clear()
-    deploy._check_complete(target, is_repaired=is_repaired)
+        assert set(re.findall(r"--\S+", line)) == ({f"--{option}" for option in FLAGS.values()} if is_set else set())
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,6 @@ def test_a_managed_policy_fits_iams_limit(name: str) -> None:
         ("Operator", "logs:StartQuery", "log-group:/aws/lambda/douyin-redemption-dev:*", True),
         ("Operator", "logs:StartQuery", "log-group:/aws/lambda/douyin-redemption-dev2", False),
         ("Operator", "logs:FilterLogEvents", "log-group:/aws/lambda/douyin-redemption-dev-refresh_tokens:*", True),
-        ("Operator", "logs:StartQuery", "log-group:/aws/apigateway/douyin-redemption-dev", True),
-        ("Operator", "logs:StartQuery", "log-group:/aws/apigateway/douyin-redemption-dev2:*", False),
         ("Operator", "secretsmanager:GetSecretValue", "secret:douyin-redemption/prod-abcdef", False),
         ("Operator", "secretsmanager:GetSecretValue", "secret:douyin-redemption/dev", True),
         ("Operator", "lambda:UpdateFunctionCode", "function:douyin-redemption-dev", True),

@@ -91,7 +91,7 @@ class Run:
 
     def check(self, url: str | None = URL, **options: Any) -> str:
         account: Any = SimpleNamespace(client=lambda _: self.client)
-        return smoke.check(account, "dev", {}, Build("1", "a"), url, way_back=WAY_BACK, **options)
+        return smoke.check(account, "dev", Build("1", "a"), url, way_back=WAY_BACK, **options)
 
     @property
     def paths(self) -> list[str]:
@@ -102,7 +102,6 @@ class Run:
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
     """Create a run of the smoke test."""
     monkeypatch.setattr(smoke, "HTTP_SECONDS", 0)
-    monkeypatch.setattr(smoke, "compare_schedule", lambda *_: ())
 
     def create(*arguments: Any) -> Run:
         tested = Run(*arguments)
@@ -255,7 +254,7 @@ def test_the_list_is_that_of_the_first_store(run: Callable[..., Run]) -> None:
     assert tested.paths[-1] == "/v1/merchants/2/stores/6601/certificates"
 
 
-NOT_REQUESTED = "passed, without a request (the default endpoint is off, or there are several APIs)"
+NOT_REQUESTED = "passed, without a request (the default endpoint is off)"
 NOT_IN_DNS = f"{DOMAIN} is not in DNS yet, so it was not requested"
 
 

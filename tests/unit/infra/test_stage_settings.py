@@ -65,7 +65,6 @@ def test_what_a_file_does_not_set_has_its_default(tmp_path: Path) -> None:
         ("architecture = 'arm'", "$.architecture"),
         ("memory_mb = 64", "$.memory_mb"),
         ("reserved_concurrency = 0", "$.reserved_concurrency"),
-        ("rest_api_id = 'a/b'", "$.rest_api_id"),
         ("[limits]\nlogin = { rate = 1 }", "login"),
         ("[limits]\nsessions = { rate = 0 }", "$.limits.sessions.rate"),
         ("[limits]\nsessions = { burst = 1.5 }", "$.limits.sessions.burst"),

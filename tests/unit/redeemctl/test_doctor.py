@@ -1,7 +1,6 @@
 """The judgments of `redeemctl doctor`: tables of what was read and the outcome."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,8 +15,7 @@ from chalicelib.merchants import Merchant
 from chalicelib.tokens.rows import TokenRow
 from infra import smoke
 from infra.bundle import Build
-from infra.comparison import Difference
-from redeemctl.doctor import customers, platform, resources
+from redeemctl.doctor import platform, resources
 from redeemctl.doctor.findings import Finding, Status, exit_code, failed, group, not_checked, ok, summarize, warning
 from redeemctl.secret import SecretVersion
 from tests.unit.fakes import PROBLEM_TYPES
@@ -53,7 +51,6 @@ def test_findings_that_say_the_same_of_different_resources_are_one_group() -> No
 def test_a_finding_is_json_data_and_has_a_logid_only_from_the_platform() -> None:
     assert ONE_OK.to_json() == {"id": "a", "what": "x", "outcome": "ok", "text": "fine", "advice": ""}
     assert ONE_FAILED.to_json()["logid"] == "LOG1"
-    assert replace(ONE_OK, count=3).to_json()["count"] == 3
 
 
 def judged(finding: Finding, status: Status, text: str, advice: str = "") -> None:
@@ -62,14 +59,6 @@ def judged(finding: Finding, status: Status, text: str, advice: str = "") -> Non
     assert text in finding.text
     assert advice in finding.advice
     assert bool(finding.advice) == (status is not OK)
-
-
-@pytest.mark.parametrize(
-    ("configured", "status", "text"),
-    [({"a": 1}, OK, "valid"), ({"a": 2, "b": 3}, WARNING, ".chalice/config.json is older: a, b differ")],
-)
-def test_the_generated_configuration_fits_the_settings(configured: Any, status: Status, text: str) -> None:
-    judged(resources.judge_settings(configured, {"a": 1}, "dev"), status, text)
 
 
 @pytest.mark.parametrize(
@@ -83,18 +72,6 @@ def test_the_generated_configuration_fits_the_settings(configured: Any, status: 
 def test_the_secret_has_an_app_and_long_keys(content: Any, status: Status, text: str) -> None:
     version = SecretVersion("1", NOW, *content)
     judged(resources.judge_secret("secret", version), status, text)
-
-
-def test_each_difference_from_the_settings_is_a_failed_check() -> None:
-    found = resources.judge_differences("api", "API", [Difference("api x", "limit is 1")], "dev")
-    advice = "run make deploy STAGE=dev, which sets what infra/stages/dev.toml says"
-    assert list(found) == [failed("api", "x", "limit is 1", advice)]
-    assert list(resources.judge_differences("api", "API", [], "dev")) == [ok("api", "API", "as configured")]
-    [lost] = resources.judge_differences("domain", "domain", [Difference("domain x", "missing", "restore it")], "dev")
-    assert lost == failed("domain", "x", "missing", "restore it")
-
-
-REPAIR = "run make deploy STAGE=dev REPAIR=1, as an administrator"
 
 
 @pytest.mark.parametrize(
@@ -214,59 +191,6 @@ def test_at_most_20_lists_are_requested_of_different_apps_first(rows: list[Merch
     assert [merchant.account_id for merchant in resources.choose_merchants(rows, None)] == chosen
 
 
-def log_row(account_id: str, outcome: str, requests: int, list_outcome: str | None = None) -> list[dict[str, str]]:
-    """Return a row of GetQueryResults. It does not have a field that no line of its group has."""
-    row = {"account_id": account_id, "outcome": outcome, "list_outcome": list_outcome, "requests": str(requests)}
-    return [{"field": name, "value": value} for name, value in row.items() if value is not None]
-
-
-def reply(*rows: Any, status: str = "Complete") -> dict[str, Any]:
-    return {"status": status, "results": rows}
-
-
-ALL_FAILED = "all lists of the last 24 hours have failed: "
-NOT_THERE = "but it is not in the table, or suspended"
-
-
-@pytest.mark.parametrize(
-    ("found", "status", "text", "count"),
-    [
-        (reply(log_row("1", "merchant_not_authorized", 7)), FAILED, f"{ALL_FAILED}merchant_not_authorized", 7),
-        (reply(log_row("1", "ok", 3, "unavailable"), log_row("1", "upstream_timeout", 4)), FAILED,
-         f"{ALL_FAILED}unavailable, upstream_timeout", 7),
-        (reply(log_row("9", "merchant_not_found", 5)), WARNING, NOT_THERE, 5),
-        # It was removed an hour ago.
-        (reply(log_row("9", "ok", 100), log_row("9", "ok", 5, "merchant_not_found")), FAILED, NOT_THERE, 5),
-    ],
-)  # fmt: skip
-def test_a_merchant_whose_lists_all_failed_is_named_from_the_log_and_so_is_an_unknown_one(
-    found: Any, status: Status, text: str, count: int
-) -> None:
-    finding, _ = customers.judge_log(found, ["1", "2"])
-    judged(finding, status, text)
-    assert (finding.id, finding.count) == ("merchant.log", count)
-
-
-@pytest.mark.parametrize(
-    ("found", "served"),
-    [
-        (reply(), 0),
-        (reply(log_row("1", "ok", 1), log_row("1", "upstream_timeout", 900)), 1),
-        (reply(log_row("1", "ok", 1, "ok"), log_row("1", "merchant_not_found", 1)), 1),
-        (reply(log_row("8", "upstream_timeout", 9)), 0),
-    ],
-)
-def test_a_merchant_with_one_list_is_no_finding(found: Any, served: int) -> None:
-    expected = ok("merchant.log", f"{served} merchants", "had lists for customers in the last 24 hours")
-    assert list(customers.judge_log(found, ["1"])) == [expected]
-
-
-@pytest.mark.parametrize("status", ["Running", "Failed", "Timeout"])
-def test_without_a_complete_answer_of_the_log_nothing_is_called_well(status: str) -> None:
-    [finding] = customers.judge_log(reply(log_row("1", "ok", 1), status=status), ["1"])
-    judged(finding, UNKNOWN, f"not checked: the query is {status}", "later")
-
-
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -332,6 +256,7 @@ def test_the_advice_on_problems_names_codes_of_the_service() -> None:
         (TokenRow("t", int(NOW) + 1200), False, WARNING, "the schedule has not renewed it"),
         (TokenRow("t", int(NOW) + 60), True, OK, "of another system, valid"),
         (TokenRow("t", int(NOW) - 60), True, FAILED, "has expired"),
+        (TokenRow("t", int(NOW) - 60), False, FAILED, "has expired"),
         (TokenRow(), True, FAILED, "is missing or malformed"),
         (TokenRow("t", int(NOW) + 86_400), True, OK, "valid"),
         (TokenRow("t", int(NOW) + 86_401), True, FAILED, "expires in more than a day"),
@@ -356,11 +281,9 @@ def aws_error(code: str) -> ClientError:
 @pytest.mark.parametrize(
     ("check_id", "error", "text", "advice"),
     [
-        ("table", aws_error("ResourceNotFoundException"), "it does not exist", "A lost table, secret or role"),
+        ("merchant", aws_error("ResourceNotFoundException"), "it does not exist", "A lost table, secret or role"),
         ("secret", aws_error("InvalidRequestException"), "to be deleted", "A lost table, secret or role"),
-        ("alarms.subscription", aws_error("NotFound"), "it does not exist", REPAIR),
-        ("schedule", aws_error("NotFound"), "it does not exist", "run make deploy STAGE=dev"),
-        ("merchant.log", aws_error("ResourceNotFoundException"), "it does not exist", REPAIR),
+        ("alarms.subscription", aws_error("NotFound"), "it does not exist", "run make deploy STAGE=dev"),
     ],
 )
 def test_a_missing_resource_fails(check_id: str, error: Exception, text: str, advice: str) -> None:
@@ -371,18 +294,17 @@ def test_a_missing_resource_fails(check_id: str, error: Exception, text: str, ad
     ("check_id", "error", "text", "advice"),
     [
         # Without the table, nothing is said about what it holds.
-        ("login", aws_error("ResourceNotFoundException"), "the table does not exist", "the check table"),
-        ("token", aws_error("ResourceNotFoundException"), "the table does not exist", "the check table"),
-        ("merchant", aws_error("ResourceNotFoundException"), "the table does not exist", "the check table"),
-        ("merchant.log", ClientError({"Error": {"Code": "UnknownOperationException"}}, "StartQuery"),
-         "(UnknownOperationException) when calling the StartQuery", "this region may not have it"),
-        ("table", aws_error("AccessDeniedException"), "no permission for DescribeTable",
+        ("login", aws_error("ResourceNotFoundException"), "the table does not exist", "the check merchant"),
+        ("token", aws_error("ResourceNotFoundException"), "the table does not exist", "the check merchant"),
+        ("merchant", ClientError({"Error": {"Code": "UnknownOperationException"}}, "Scan"),
+         "(UnknownOperationException) when calling the Scan", "this region may not have it"),
+        ("merchant", aws_error("AccessDeniedException"), "no permission for DescribeTable",
          "policy douyin-redemption-dev-operator to your role (docs/deploy.md, Permissions); if it is"),
         ("token", errors.StorageUnavailableError("AccessDeniedException"), "no permission for GetItem", ""),
-        ("table", aws_error("ExpiredToken"), "AWS refuses the credentials (ExpiredToken)", "AWS_PROFILE"),
-        ("table", aws_error("InternalServerError"), "AWS: An error occurred (InternalServerError)", "later"),
-        ("table", NoCredentialsError(), "no AWS credentials", "AWS_PROFILE"),
-        ("table", EndpointConnectionError(endpoint_url="x"), "AWS cannot be reached", "AWS_ENDPOINT_URL"),
+        ("merchant", aws_error("ExpiredToken"), "AWS refuses the credentials (ExpiredToken)", "AWS_PROFILE"),
+        ("merchant", aws_error("InternalServerError"), "AWS: An error occurred (InternalServerError)", "later"),
+        ("merchant", NoCredentialsError(), "no AWS credentials", "AWS_PROFILE"),
+        ("merchant", EndpointConnectionError(endpoint_url="x"), "AWS cannot be reached", "AWS_ENDPOINT_URL"),
     ],
 )  # fmt: skip
 def test_another_error_of_aws_says_why_nothing_was_checked(

@@ -1,6 +1,5 @@
 """CSV files of merchants, and what an import makes of them."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from chalicelib.aws import Item
 from redeemctl.errors import InvalidInputError
 from redeemctl.files import Entry, read_merchants, write_csv
-from redeemctl.imports import find_loss, make_patch, plan_import
+from redeemctl.imports import count_ends, make_patch, plan_import
 from redeemctl.rows import parse_row
 
 HEADER = "account_id,app_id,name,active,poi_id,store_name,latitude,longitude\n"
@@ -129,63 +128,24 @@ def test_merchants_that_are_not_in_the_file_are_listed_or_removed(tmp_path: Path
     assert [(p.account_id, p.kind) for p in plans] == [("8", "added"), ("7", kind)]
 
 
-def rows(count: int, stores: int = 0) -> dict[str, Item]:
-    """Return merchants, with a root account and these stores each."""
-    listed: Any = {"stores": {"M": {f"{n}": {"S": "x"} for n in range(stores)}}} if stores else {}
-    row: Any = {"app_id": {"S": "tt1"}, "life_account_id": {"S": "1"}, **listed}
-    return {f"{number:03}": {"pk": {"S": f"MERCHANT#{number:03}"}, **row} for number in range(count)}
-
-
-def lines(count: int, text: str = "tt1,1") -> str:
-    return "account_id,app_id,life_account_id\n" + "".join(f"{number:03},{text}\n" for number in range(count))
-
-
 @pytest.mark.parametrize(
-    ("items", "text", "loss"),
+    ("text", "count"),
     [
-        (rows(60), lines(54), ""),
-        (rows(60), lines(53), "7 of 60 merchants"),
-        (rows(50), lines(45), ""),
-        (rows(7), lines(1), "6 of 7 merchants"),
-        (rows(60), lines(60, "tt1,2"), ""),
-        (rows(500), lines(1), "499 of 500 merchants"),
-        # One merchant of 60 with its stores is no loss, but most stores of one with many are.
-        (rows(60, 1), lines(59), ""),
-        (rows(1, 60), "account_id,poi_id,store_name\n000,1,x\n", "59 of 60 stores"),
-        # The platform refuses each list without the root account, although most values stay.
-        (rows(60, 20), lines(60, "tt1,"), "60 of 60 values of life_account_id"),
+        ("account_id,app_id,name,poi_id,store_name\n7,tt1,old,1,x\n7,,,2,y\n", (0, 0, 0)),
+        # A merchant with all its stores is one.
+        ("account_id,app_id\n8,tt1\n", (1, 0, 0)),
+        ("account_id,app_id,name,poi_id,store_name\n7,tt1,old,1,x\n", (0, 1, 0)),
+        ("account_id,app_id,name,poi_id,store_name\n7,tt1,,2,y\n", (0, 1, 1)),
     ],
 )
-def test_a_loss_of_more_than_five_and_a_tenth_of_merchants_stores_or_values_is_to_be_confirmed(
-    tmp_path: Path, items: Any, text: str, loss: str
-) -> None:
-    plans, errors = plan(tmp_path, text, items, prune=True)
+def test_what_a_prune_removes_is_counted(tmp_path: Path, text: str, count: tuple[int, int, int]) -> None:
+    phone: Any = {"M": {"name": {"S": "x"}, "phone": {"S": "021"}}}
+    item: Any = ITEM | {"stores": {"M": {"1": phone, "2": {"S": "y"}}}}
+    plans, errors = plan(
+        tmp_path, text.replace("store_name", "store_name,phone").replace(",x", ",x,021"), {"7": item}, prune=True
+    )
     assert errors == []
-    number = int(re.sub(r" .*", "", loss) or 0)
-    message = f"--prune would remove {loss}. Nothing was changed; if that is intended: --remove {number}"
-    assert find_loss(items.values(), plans, None) == (message if loss else "")
-    assert find_loss(items.values(), plans, number) == ""
-    assert find_loss(items.values(), plans, number + 1) == (message if loss else "")
-
-
-@pytest.mark.parametrize(
-    ("text", "losses"),
-    [
-        (lines(53, "tt1,"), ["7 of 60 merchants", "53 of 300 values"]),
-        ("account_id,app_id,life_account_id,poi_id,store_name\n"
-         + "".join(f"{n:03},tt1,1,0,x\n" for n in range(53)), ["7 of 60 merchants", "53 of 120 stores"]),
-        ("account_id,app_id,life_account_id,poi_id,store_name\n"
-         + "".join(f"{n:03},tt1,,0,x\n" for n in range(60)), ["60 of 120 stores", "60 of 300 values"]),
-    ],
-)  # fmt: skip
-def test_one_number_does_not_confirm_several_losses(tmp_path: Path, text: str, losses: list[str]) -> None:
-    items = rows(60, 2)
-    plans, errors = plan(tmp_path, text, items, prune=True)
-    assert errors == []
-    for number in (None, 7, 53, 60):
-        message = find_loss(items.values(), plans, number)
-        assert [loss in message for loss in losses] == [True, True]
-        assert message.endswith("import each of these losses by itself")
+    assert tuple(count_ends(plans).values()) == count
 
 
 def test_a_patch_names_only_what_the_file_gives() -> None:

@@ -1,9 +1,12 @@
 """Tables, tab-separated lines, and the variables of a stage."""
 
+from collections.abc import Callable
+
 import pytest
 
-from redeemctl.errors import InvalidInputError
-from redeemctl.output import print_rows
+from infra.bundle import ROOT
+from redeemctl.errors import CommandError, InvalidInputError
+from redeemctl.output import print_json, print_line, print_note, print_rows
 from redeemctl.stage import merge_variables
 
 ACCOUNT_ID = "7100000000000000001"
@@ -30,6 +33,26 @@ def test_a_pipe_gets_tab_separated_lines(capsys: pytest.CaptureFixture[str]) -> 
         f"{ACCOUNT_ID}\t四季小馆 [bold]\ttt0123456789abcdef",
         "1\ta b c\t",
     ]
+
+
+NASTY = "x\x1b]0;owned\x07\r\u202ey"
+SHOWN = "x\\u001b]0;owned\\u0007"
+
+
+@pytest.mark.parametrize("output", [print_line, print_note, print_json, lambda text: print_rows([text], [])])
+def test_what_a_terminal_may_obey_is_escaped(output: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
+    output(NASTY)
+    printed = "".join(capsys.readouterr())
+    assert SHOWN in printed
+    assert all(character.isprintable() for character in printed.rstrip("\n"))
+    assert SHOWN in CommandError(NASTY).format_message()
+
+
+def test_nothing_else_prints_what_was_read() -> None:
+    """Except for an export to a file, which is data."""
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "redeemctl").rglob("*.py")}
+    assert {name for name, text in texts.items() if "click.echo(" in text} == {"output.py", "imports.py"}
+    assert texts["imports.py"].count("click.echo(") == 1
 
 
 CONFIGURED = {"TABLE_NAME": "t-prod", "SECRET_NAME": "s/prod", "DOUYIN_OPEN_API": "https://a.example"}

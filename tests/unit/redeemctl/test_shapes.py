@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from redeemctl.acceptance.shapes import find_shape
+from redeemctl.shapes import compare_shapes, find_shape
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,14 @@ def test_a_reply_that_is_nested_deeply_has_a_shape() -> None:
 def test_only_names_that_look_like_fields_are_shown(name: str, is_safe: bool) -> None:
     shown = name if is_safe else f"({len(name)} characters)"
     assert list(find_shape({"data": {name: 1}})) == ["", "data", f"data.{shown}"]
+
+
+def test_what_differs_from_the_documents_is_named_by_its_type_and_a_time_by_its_digits() -> None:
+    documented = {"id": "1", "end_time": 1713146529, "gone": 1, "maybe": 1}
+    replies = [{"id": "22", "end_time": 1713146529, "maybe": None}, {"id": 7, "end_time": 1713146529000, "new": []}]
+    assert compare_shapes(documented, replies) == {
+        "end_time": "integer, digits 13; documented: integer, digits 10",
+        "gone": "not seen",
+        "id": "integer; documented: text",
+        "new": "list; documented: nothing",
+    }

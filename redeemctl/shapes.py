@@ -23,12 +23,7 @@ _FIELD_NAME = re.compile(r"[a-z][a-z_]{0,19}[0-9]{0,2}[a-z_]{0,20}")
 """Another name may be the key of a map, for example an id. Only its length is shown."""
 
 
-def type_of(value: object) -> str:
-    """Return the type of a JSON value. A number without a fraction is an integer."""
-    return _TYPES[type(value)]
-
-
-def walk(reply: Any) -> Iterator[tuple[str, Any]]:
+def _walk(reply: Any) -> Iterator[tuple[str, Any]]:
     """Return path and value of each part of a reply. The whole is at the empty path; `[]` stands for each element."""
     parts = [("", reply)]
     while parts:
@@ -40,12 +35,29 @@ def walk(reply: Any) -> Iterator[tuple[str, Any]]:
             parts += [(f"{path}[]", part) for part in value]
 
 
-def find_shape(reply: Any) -> dict[str, Counter[str]]:
-    """Return how often each form occurs at each path, sorted by path."""
+def find_shape(*replies: Any) -> dict[str, dict[str, int]]:
+    """Return how often each form occurs at each path, sorted by path. A number without a fraction is an integer."""
     forms: dict[str, Counter[str]] = defaultdict(Counter)
-    for path, value in walk(reply):
+    for path, value in (part for reply in replies for part in _walk(reply)):
         forms[path][_describe(path, value)] += 1
-    return dict(sorted(forms.items()))
+    return {path: dict(found) for path, found in sorted(forms.items())}
+
+
+def compare_shapes(documented: Any, replies: list[Any]) -> dict[str, str]:
+    """Return by path how replies differ from a documented one: in their types, and of times also in the digits."""
+    known, seen = find_shape(documented), find_shape(*replies)
+    differences = {}
+    for path in sorted({*known, *seen}):
+        expected, found = ({_kind(path, form) for form in shape.get(path, ())} for shape in (known, seen))
+        if not found:
+            differences[path] = "not seen"
+        elif others := found - expected - {"null"}:
+            differences[path] = f"{', '.join(sorted(others))}; documented: {', '.join(sorted(expected)) or 'nothing'}"
+    return differences
+
+
+def _kind(path: str, form: str) -> str:
+    return form if path.endswith("_time") else form.split(",", maxsplit=1)[0].split(maxsplit=1)[0]
 
 
 def _show_name(name: str) -> str:
@@ -54,7 +66,7 @@ def _show_name(name: str) -> str:
 
 def _describe(path: str, value: Any) -> str:
     """Return the form of a value: type and length of a text, type and number of digits of a number, or the type."""
-    kind, text = type_of(value), str(value)
+    kind, text = _TYPES[type(value)], str(value)
     if kind not in ("text", "integer", "fraction"):
         return kind
     if path.endswith(ENUMERATIONS) and _ENUMERATOR.fullmatch(text):

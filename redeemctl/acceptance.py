@@ -1,0 +1,232 @@
+"""`redeemctl acceptance`: what the platform really answers, read by the service's own parser.
+
+Each step makes a call as the service does. The report has what the parser could not read, how the form of the replies
+differs from the documented one, and for each call what the platform's support asks for. No value is in it.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from chalicelib import errors
+from chalicelib.certificates.paging import MAX_PAGES
+from chalicelib.douyin import lenient, protocol
+from chalicelib.douyin.client import DouyinClient
+from chalicelib.douyin.models import Certificate
+from chalicelib.douyin.pages import Page
+from chalicelib.douyin.protocol import CERTIFICATES_PATH, PAGE_SIZE, CertificatesQuery, Request, Response, Selection
+from chalicelib.douyin.transport import Transport
+from chalicelib.merchants import parse_merchant
+from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID
+from redeemctl.errors import CommandError, InvalidInputError
+from redeemctl.options import ID, GlobalOptions, pass_options, read_hidden
+from redeemctl.output import print_json, print_line, print_note
+from redeemctl.secret import get_app_secret
+from redeemctl.shapes import compare_shapes, find_shape
+from redeemctl.stage import Stage
+
+UNKNOWN_MERCHANT = "7000000000000000001"
+INVALID_TOKEN = "clt.redeemctl-acceptance"  # noqa: S105 - deliberately invalid
+SMALL_PAGE = 2
+DOCUMENTED = Path(__file__).parent.parent / "infra" / "trial.json"
+"""A list with every documented field."""
+
+
+@dataclass(repr=False)
+class RecordingTransport(Transport):
+    """The service's transport, which keeps each reply before it is decoded; None if it is no JSON."""
+
+    session: Any
+    replies: list[tuple[str, float, int, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(self.session)
+
+    def send(self, base_url: str, request: Request, *limits: Any, **options: Any) -> Response:
+        """Send one request and record it; raises as Transport.send does."""
+        started, status, reply = time.time(), 0, None
+        try:
+            response = super().send(base_url, request, *limits, **options)
+            status = response.status
+            with suppress(ValueError):
+                reply = lenient.decode_json(response.body)
+            return response
+        finally:
+            self.replies.append((base_url + request.path, started, status, reply))
+
+
+@dataclass(repr=False)
+class Run:
+    """An acceptance run of a merchant's store. `code` is one of tt.login, or empty: then nobody has logged in."""
+
+    stage: Stage
+    app_id: str
+    account_id: str
+    poi_id: str
+    unauthorized_merchant: str
+    code: str
+
+    def __post_init__(self) -> None:
+        item = self.stage.merchants.get(self.account_id)
+        merchant = None if item is None else parse_merchant(self.account_id, item)
+        if merchant is not None and merchant.app_id != self.app_id:
+            raise CommandError(f"merchant {self.account_id} belongs to app {merchant.app_id}")
+        self._token_id = self.app_id if merchant is None else merchant.token_id
+        self._root = None if merchant is None else merchant.life_account_id
+        self._open_id = PROBE_OPEN_ID
+
+    def take_steps(self) -> Iterator[tuple[str, str, bool]]:
+        """Take all steps; yield the name of each, what was seen, and whether it is as the service needs it."""
+        everything, store = Selection(self.account_id), Selection(self.account_id, self.poi_id)
+        steps: dict[str, Callable[[], str]] = {
+            "token": lambda: "obtained" if self._token() else "",
+            "login": self._log_in,
+            "invalid-code": lambda: _refused(errors.LoginRefusedError, lambda: self._exchange(PROBE_CODE)),
+            "list": lambda: self._list(everything),
+            "list-store": lambda: self._list(store),
+            "small-pages": lambda: self._compare_pages(store),
+            "invalid-token": lambda: _refused(
+                errors.TokenRefusedError, lambda: self._read_page(everything, 1, token=INVALID_TOKEN)
+            ),
+            "unauthorized-merchant": lambda: _refused(
+                errors.MerchantNotAuthorizedError, lambda: self._read_page(Selection(self.unauthorized_merchant), 1)
+            ),
+        }
+        for name, step in steps.items():
+            try:
+                yield name, step(), True
+            except (errors.RedemptionError, CommandError) as error:
+                yield name, f"{type(error).__name__}: {error}", False
+
+    def _token(self) -> str:
+        return self.stage.tokens.get(self._token_id, self.stage.new_context())
+
+    def _exchange(self, code: str) -> str:
+        secret, context = get_app_secret(self.stage, self.app_id), self.stage.new_context()
+        if secret:
+            return self.stage.douyin.login(self.app_id, secret, code, context)
+        return self.stage.douyin.login_with_token(
+            self.app_id, self.stage.tokens.get(self.app_id, context), code, context
+        )
+
+    def _log_in(self) -> str:
+        if not self.code:
+            raise CommandError("not observed: the lists are those of an unknown user (--login)")
+        self._open_id = self._exchange(self.code)
+        return "the platform returned an open_id"
+
+    def _read_page(self, wanted: Selection, page: int, size: int = PAGE_SIZE, token: str = "") -> Page:
+        root = self._root if wanted.account_id == self.account_id else None
+        query = CertificatesQuery(wanted, self._open_id, root, size)
+        return self.stage.douyin.query_user_certificates(query, page, token or self._token(), self.stage.new_context())
+
+    def _read_pages(self, wanted: Selection, size: int = PAGE_SIZE) -> list[Page]:
+        """Read the pages up to the last one that the total implies, and after each full page another."""
+        pages = [self._read_page(wanted, 1, size)]
+        while len(pages) < MAX_PAGES and (pages[-1].size >= size or len(pages) * size < (pages[0].total or 0)):
+            pages.append(self._read_page(wanted, len(pages) + 1, size))
+        return pages
+
+    def _list(self, wanted: Selection) -> str:
+        pages = self._read_pages(wanted)
+        size, found = sum(page.size for page in pages), _certificates(pages)
+        wrong = {path for page in pages for paths in page.malformed_fields.values() for path in paths}
+        wrong |= {path for page in pages for path in page.hidden_fields}
+        wrong |= {"expire_time" for certificate in found if certificate.expire_time is None}
+        wrong |= {"sku_info.title" for c in found if c.sku_info is None or not c.sku_info.title}
+        if wrong:
+            raise CommandError(f"of {size} certificates, not readable: {', '.join(sorted(wrong))}")
+        if not size:
+            raise CommandError("not observed: the list has no certificate")
+        if not wanted.poi_id and pages[0].total != size:
+            raise CommandError(f"{size} certificates, but total {pages[0].total}")
+        return f"{size} certificates, total {pages[0].total}"
+
+    def _compare_pages(self, wanted: Selection) -> str:
+        """Read the same list in small pages. It shows whether paging, `total` and the filter are as assumed."""
+        lists = [_certificates(self._read_pages(wanted, size)) for size in (PAGE_SIZE, SMALL_PAGE)]
+        whole, parts = ([str(certificate.certificate_id) for certificate in found] for found in lists)
+        if len(whole) <= SMALL_PAGE:
+            raise CommandError("not observed: the list has too few certificates")
+        if sorted(whole) != sorted(parts):
+            raise CommandError(f"{len(parts)} certificates in small pages, but {len(whole)} in large ones")
+        return f"the same {len(whole)} certificates"
+
+
+def _refused(expected: type[errors.RedemptionError], call: Callable[[], object]) -> str:
+    try:
+        call()
+    except expected as error:
+        return f"refused: {error}"
+    raise CommandError("the platform has accepted the call")
+
+
+def _certificates(pages: list[Page]) -> list[Certificate]:
+    return [certificate for page in pages for order in page.orders for certificate in order.certificates or ()]
+
+
+@click.command()
+@click.option("--app", "app_id", type=ID, metavar="APP_ID", required=True, help="The mini-program.")
+@click.option("--merchant", "account_id", type=ID, required=True, help="A merchant that has authorized it.")
+@click.option("--store", "poi_id", type=ID, metavar="POI_ID", required=True, help="A store of the merchant.")
+@click.option("--login", "has_code", is_flag=True, help="Log in with a code of tt.login. It is used up.")
+@click.option("--unauthorized-merchant", type=ID, default=UNKNOWN_MERCHANT, help="One that has not authorized it.")
+@pass_options
+def acceptance(options: GlobalOptions, /, *, has_code: bool, **ids: str) -> None:
+    """Find out what the platform really answers, and print a report without personal data.
+
+    It redeems nothing. It mints an access token if the table has no valid one. Exits with code 0 only if every step is
+    as the service needs it. The code of --login is read from the variable REDEEMCTL_LOGIN_CODE, or from stdin, or from
+    a prompt. It must not be older than 5 minutes.
+    """
+    with options.open_stage() as stage:
+        get_app_secret(stage, ids["app_id"])
+        if options.dry_run:
+            print_line("dry run: no calls were made")
+            return
+        # Never an argument: other users of the machine can read those.
+        code, source = read_hidden("REDEEMCTL_LOGIN_CODE", "login code") if has_code else ("", "")
+        if has_code and not code:
+            raise InvalidInputError(f"login code (from {source}): must not be empty")
+        transport = RecordingTransport(stage.http)
+        douyin = DouyinClient(transport, stage.settings.open_api, stage.settings.login_api)
+        run = Run(replace(stage, douyin=douyin), code=code, **ids)
+        steps = []
+        for name, seen, is_ok in run.take_steps():
+            print_note(f"{'✓' if is_ok else '✗'} {name}: {seen}")
+            steps.append({"name": name, "result": "holds" if is_ok else "does not hold", "seen": seen})
+    print_json({"steps": steps, **describe(transport.replies)})
+    sys.exit(0 if all(step["result"] == "holds" for step in steps) else 1)
+
+
+def describe(replies: list[tuple[str, float, int, Any]]) -> dict[str, Any]:
+    """Return each call with the form of its reply, and what differs in the lists from the documented form."""
+    documented = msgspec.json.decode(DOCUMENTED.read_bytes())["replies"][CERTIFICATES_PATH]
+    lists = [
+        reply for url, _, _, reply in replies if url.endswith(CERTIFICATES_PATH) and _look_up(reply, "data", "orders")
+    ]
+    calls = [
+        {
+            "time": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),
+            "url": url,
+            "HTTP": status,
+            "logid": protocol.read_logid(_look_up(reply, "extra", "logid"), _look_up(reply, "log_id")),
+            "reply": find_shape(reply),
+        }
+        for url, at, status, reply in replies
+    ]
+    return {"differences": compare_shapes(documented, lists), "calls": calls}
+
+
+def _look_up(reply: Any, *names: str) -> Any:
+    for name in names:
+        reply = reply.get(name) if isinstance(reply, dict) else None
+    return reply
