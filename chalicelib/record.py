@@ -33,8 +33,6 @@ class ListReport(msgspec.Struct, frozen=True):
     #: Paths of malformed fields in the platform's document.
     malformed_fields: list[str] = []
     lost_page_error: RedemptionError | None = None
-    #: The certificates received and the platform's total, of a list that has ended below it.
-    shortfall: tuple[int, int] | None = None
 
 
 class RenewalReport(msgspec.Struct):

@@ -104,8 +104,6 @@ class Telemetry:
             "malformed": listed.malformed_count or None,
             "malformed_fields": listed.malformed_fields,
             "warnings": record.warnings,
-            "received": listed.shortfall and listed.shortfall[0],
-            "total": listed.shortfall and listed.shortfall[1],
             "lost_page": None if listed.lost_page_error is None else str(listed.lost_page_error),
             "calls": [_format_call(call) for call in record.calls],
             "failed_calls": "; ".join(_format_failure(call) for call in record.calls if call.result != "ok"),

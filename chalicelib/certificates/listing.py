@@ -6,7 +6,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
 from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
-from chalicelib.certificates.paging import PagedResult, list_pages
+from chalicelib.certificates.paging import list_pages
 from chalicelib.certificates.rate_limits import RateLimitCache
 from chalicelib.certificates.views import ListView, build_views
 from chalicelib.context import RequestContext
@@ -98,7 +98,6 @@ class CertificateLister:
             malformed_count=built.malformed_count,
             malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
             lost_page_error=result.lost_page_error,
-            shortfall=_compute_shortfall(result),
         )
         return ListView(
             selection.account_id,
@@ -113,9 +112,3 @@ class CertificateLister:
     def _prefetch(self, account_id: str, context: RequestContext) -> None:
         self.tokens.preload(self.merchants.get(account_id, context).token_id, context)
         self.douyin.ensure_connection()
-
-
-def _compute_shortfall(result: PagedResult) -> tuple[int, int] | None:
-    """Return the counts of a list that has ended below the platform's total, or None."""
-    received, total = result.position.received, result.position.total
-    return (received, total) if not result.continues and total is not None and received < total else None

@@ -95,7 +95,6 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
             malformed_count=2,
             malformed_fields=["orders.certificates.start_time"],
             lost_page_error=errors.UpstreamRejectedError("2119001", evidence=errors.Evidence(2119001, 0, "20260101L")),
-            shortfall=(200, 210),
         ),
         warnings=["the cached secret is used: timeout"],
         calls=[
@@ -141,8 +140,6 @@ def test_one_line_has_everything_about_a_request(output: Output) -> None:
         "malformed": 2,
         "malformed_fields": ["orders.certificates.start_time"],
         "warnings": ["the cached secret is used: timeout"],
-        "received": 200,
-        "total": 210,
         "lost_page": "error_code=2119001 sub_error_code=0 logid=20260101L",
         "calls": [
             {"call": "dynamodb.GetItem", "ms": 12.1, "outcome": "ok"},

@@ -90,7 +90,6 @@ def test_the_next_cursor_continues_the_list() -> None:
     instance = Lists(340)
     first = instance.respond()
     assert decode_cursor(first.next_cursor or "", SELECTION, OPEN_ID, [SESSION_KEY]) == Cursor(5, 200, 0, 340)
-    assert instance.report.shortfall is None, "the list has not ended"
     second = instance.respond(first.next_cursor)
     assert (ids(first), ids(second)) == (numbers(range(200)), numbers(range(200, 340)))
     assert second.next_cursor is None
@@ -245,16 +244,6 @@ def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
     assert report.malformed_fields == ["x", "y", *(f"field{number}" for number in range(8))]
     assert len(report.malformed_fields) == MAX_REPORTED_FIELDS
     assert report.lost_page_error is None
-
-
-@pytest.mark.parametrize(("total", "shortfall"), [(None, None), (3, None), (4, (3, 4))])
-def test_a_list_that_ends_before_its_total_is_reported_with_both_numbers(
-    total: int | None, shortfall: tuple[int, int] | None
-) -> None:
-    instance = Lists()
-    instance.douyin.fetch = lambda page, _token: make_page("abc" if page == 1 else "", total)
-    assert instance.respond().next_cursor is None
-    assert instance.report.shortfall == shortfall
 
 
 LAMBDA_LIMIT = 6 * 1024 * 1024
