@@ -1,7 +1,7 @@
 /**
  * Mock of Douyin's `tt` API, built on fetch and the mock platform. The preview and the client's tests use it.
  *
- * It has the functions that this mini-program calls and those that a hook is likely to call (docs/mini-program.md lists
+ * It has the functions that this mini-program calls and those that a hook is likely to call (the guide lists
  * them). It behaves like Douyin where that is unusual: `success` is called for every status, a body that is not JSON arrives
  * as text, storage returns copies.
  */

@@ -15,7 +15,7 @@ PAGE, HALF_A_PAGE = "size: A4; margin: 14mm", "size: 210mm 148mm; margin: 8mm 10
 
 @pytest.mark.parametrize("name", sorted(PAPERS))
 def test_a_paper_is_one_page(browser: Browser, name: str) -> None:
-    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    text = (ROOT / "miniprogram" / "docs" / name).read_text(encoding="utf-8")
     html = MarkdownIt("commonmark").enable("table").render(text)
     paper = HALF_A_PAGE if "-card" in name else PAGE
     page = browser.new_page()

@@ -381,7 +381,7 @@ DOCUMENTED: dict[str, tuple[Callable[[Phone], None], str]] = {
     "stores": (stores_by_distance, "light"),
     "dark": (opened_list, "dark"),
 }
-"""The pictures of README and docs: copy build/screenshots/docs/*.png to docs/ after a change of the pages."""
+"""The documented pictures: copy build/screenshots/docs/*.png to miniprogram/docs/ after a change of the pages."""
 
 
 @pytest.mark.skipif(not IS_PICTURED, reason="only make screenshots writes pictures")

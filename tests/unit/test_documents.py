@@ -16,9 +16,8 @@ CODE = re.compile(r"```.*?```", re.DOTALL)
 TABLE = re.compile(r"(?:^ *\|.*\n)+", re.MULTILINE)
 TERMS = re.compile(r"^\| term \| for \| not \|\n.*\n((?:\|.*\n)+)", re.MULTILINE)
 
-DOCUMENTS = sorted(
-    path for folder in (".", "docs", "sandbox", "miniprogram/src/**") for path in ROOT.glob(f"{folder}/*.md")
-)
+FOLDERS = (".", "docs", "sandbox", "miniprogram/docs", "miniprogram/src/**")
+DOCUMENTS = sorted(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.md"))
 CHINESE = [path for path in DOCUMENTS if "zh-CN" in path.name]
 PAPERS = {
     f"{name}.zh-CN.md"
@@ -101,4 +100,4 @@ def test_the_guide_lists_every_variable_for_colours() -> None:
     assert set(variable.findall(styles)) == used
     assert re.findall(r"#[0-9a-f]{3,8}\b|\b(?:rgb|hsl)a?\(", variable.sub("", styles)) == []
     for guide in ("mini-program.md", "mini-program.zh-CN.md"):
-        assert set(re.findall(r"`(--[\w-]+)`", (ROOT / "docs" / guide).read_text("utf-8"))) == used
+        assert set(re.findall(r"`(--[\w-]+)`", (ROOT / "miniprogram" / "docs" / guide).read_text("utf-8"))) == used
