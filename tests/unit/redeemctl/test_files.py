@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.aws import Item
 from redeemctl.errors import InvalidInputError
-from redeemctl.files import Entry, read_merchants, write_csv
+from redeemctl.files import COLUMNS, Entry, read_merchants, write_csv
 from redeemctl.imports import count_ends, make_patch, plan_import
 from redeemctl.rows import parse_row
 
@@ -151,3 +151,13 @@ def test_what_a_prune_removes_is_counted(tmp_path: Path, text: str, count: tuple
 def test_a_patch_names_only_what_the_file_gives() -> None:
     entry = Entry(2, {"app_id": "tt1", "name": None}, {"1": Entry(2, {"name": "x", "phone": None})})
     assert make_patch(entry, None, prune=False) == {"app_id": "tt1", "stores": {"1": {"name": "x"}}}
+
+
+def test_the_sample_of_going_live_can_be_imported_and_the_page_names_each_column(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "miniprogram" / "docs" / "go-live.zh-CN.md").read_text(encoding="utf-8")
+    [sample] = re.findall(r"```text\n(account_id,.*?)```", page, re.DOTALL)
+    (tmp_path / "stores.csv").write_text(sample, encoding="utf-8")
+    entries, errors = read_merchants(tmp_path / "stores.csv")
+    assert errors == []
+    assert [list(entry.stores or {}) for entry in entries.values()] == [["6601", "6602"]]
+    assert COLUMNS.keys() <= {*sample.splitlines()[0].split(","), *re.findall(r"`(\w+)`", page)}
