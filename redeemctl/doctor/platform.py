@@ -39,7 +39,7 @@ _MEANINGS: dict[type[RedemptionError], tuple[str, str]] = {
     ),
     errors.AppNotPermittedError: (
         "the app lacks the capability or is banned",
-        "the capability: miniprogram/docs/go-live.md, step D5; contact the platform if the app is banned",
+        "the capability: miniprogram/docs/go-live.zh-CN.md, step D5; contact the platform if the app is banned",
     ),
     errors.QuotaExhaustedError: ("the app's quota is used up", "contact the platform to raise the quota"),
     errors.RateLimitedError: ("rate limited", "try again later; look for another system that calls it for this app"),

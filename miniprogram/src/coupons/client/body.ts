@@ -39,7 +39,7 @@ export interface StoredMerchant {
   readAt: number;
 }
 
-/** A value with every member of `T`: it shows their types. A member that is forgotten, or not in `api.ts`, does not compile. */
+/** A value with every member of `T`, to show their types. One that is missing, or not in `api.ts`, does not compile. */
 type Sample<T> = T extends object ? { [name in keyof T]-?: Sample<NonNullable<T[name]>> } : T;
 
 const CERTIFICATE: Sample<Certificate> = {
