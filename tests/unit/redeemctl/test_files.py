@@ -1,5 +1,6 @@
 """CSV files of merchants, and what an import makes of them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
