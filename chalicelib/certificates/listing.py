@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 
 from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
@@ -44,13 +44,15 @@ class CertificateLister:
     def warm_up(self, context: RequestContext) -> None:
         """Read the secret and the tokens, which opens the connections to AWS; raises RedemptionError.
 
-        It does not wait for the connection to the platform's open API: of the logins, only those in apps of service
-        providers use it. If it cannot be opened, the first request that needs it opens its own. No token is minted: a
-        request does that, with its own deadline.
+        A connection to the platform's open API is opened meanwhile. If that fails, the first request that needs it
+        opens its own. No token is minted: a request does that, with its own deadline.
         """
-        self.executor.submit(self.douyin.ensure_connection)
-        for app_id in list(self.credentials_cache.get(context).apps)[:MAX_PRELOADED_APPS]:
-            self.tokens.preload(app_id, context)
+        connecting = self.executor.submit(self.douyin.ensure_connection)
+        try:
+            for app_id in list(self.credentials_cache.get(context).apps)[:MAX_PRELOADED_APPS]:
+                self.tokens.preload(app_id, context)
+        finally:
+            wait([connecting])
 
     def prefetch(self, account_id: str, context: RequestContext) -> Future[None]:
         """Start to read what a list needs into the caches, and to open a connection to the platform.

@@ -56,17 +56,18 @@ class Lease:
             "REMOVE lease_owner, lease_until, failed_at, failed_until, failure",
         )
 
-    def release(self, error: RedemptionError) -> None:
-        """End the lease without a new token and record the failure, so that others do not repeat it at once."""
-        is_long = isinstance(error, RateLimitedError) or (error.evidence.has_code and not error.is_transient)
-        pause = PERMANENT_PAUSE_SECONDS if is_long else TRANSIENT_PAUSE_SECONDS
-        now = self.clock()
+    def release(self, error: RedemptionError | None = None) -> None:
+        """End the lease without a new token. Record the error of a mint, so that others do not repeat it at once."""
+        changes: Item = {}
+        if error is not None:
+            is_long = isinstance(error, RateLimitedError) or (error.evidence.has_code and not error.is_transient)
+            pause = PERMANENT_PAUSE_SECONDS if is_long else TRANSIENT_PAUSE_SECONDS
+            now = self.clock()
+            changes = {"failure": {"S": error.reason}}
+            changes |= _numbers(failed_at=now * 1000, failed_until=(now + pause) * 1000)
         # When the table is unavailable too, or no time is left, the lease ends by itself.
         with suppress(StorageUnavailableError, DeadlineExceededError):
-            self._update(
-                {**_numbers(failed_at=now * 1000, failed_until=(now + pause) * 1000), "failure": {"S": error.reason}},
-                "REMOVE lease_owner, lease_until",
-            )
+            self._update(changes, "REMOVE lease_owner, lease_until")
 
     def _update(self, changes: Item, removes: str = "") -> None:
         started = self.clock()

@@ -18,7 +18,14 @@ from chalicelib.aws import ConditionFailedError, Table
 from chalicelib.context import RequestContext
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.tokens.lease import Lease
-from chalicelib.tokens.rows import LEASE_SECONDS, NO_ROW, TOKEN_MAX_AGE, TokenRow, token_key
+from chalicelib.tokens.rows import (
+    CLOCK_DIFFERENCE_SECONDS,
+    LEASE_SECONDS,
+    NO_ROW,
+    TOKEN_MAX_AGE,
+    TokenRow,
+    token_key,
+)
 
 T = TypeVar("T")
 
@@ -99,10 +106,11 @@ class TokenProvider:
 
         Raises StorageUnavailableError too if the new token could not be stored.
         """
-        renewed = self._obtain(token_id, context, old_token)
-        if not renewed.is_stored:
+        self._obtain(token_id, context, old_token)
+        row = self.read_row(token_id, context)
+        if row.access_token == old_token:
             raise errors.StorageUnavailableError("the new token could not be stored")
-        return renewed
+        return row
 
     def read_row(self, token_id: str, context: RequestContext) -> TokenRow:
         """Return the row from the table; raises StorageUnavailableError."""
@@ -132,8 +140,6 @@ class TokenProvider:
                 app_secret = self.find_secret(token_id, context)
                 if not app_secret:
                     raise errors.TokenUnavailableError(f"another system has not renewed the token of {token_id}")
-                if context.deadline.remaining() < MIN_MINT_SECONDS:
-                    raise errors.TokenUnavailableError("no new token in time")
                 started = self.clock()
                 try:
                     # The new token is used however short its lifetime is, so no loop is possible.
@@ -150,17 +156,18 @@ class TokenProvider:
         return row
 
     def _mint(self, lease: Lease, app_secret: str) -> TokenRow:
-        """Mint under the lease, commit and cache; raises ConditionFailedError when the row has changed meanwhile.
+        """Take the lease, mint, commit and cache; raises ConditionFailedError when another instance was faster.
 
         The mint ends STORE_SECONDS before the lease, and the lease before the deadline. It is not repeated: if only its
         response was lost, a second one would invalidate the token that still works.
         """
         context = lease.context
         lease.hold()
+        if context.deadline.remaining() < LEASE_SECONDS:
+            lease.release()
+            raise errors.TokenUnavailableError("no new token in time")
         started = self.clock()
         try:
-            if context.deadline.remaining() < LEASE_SECONDS:
-                raise errors.DeadlineExceededError("budget")
             limit = lease.row.lease_until - STORE_SECONDS - started
             minted = self.douyin.mint_token(lease.token_id, app_secret, context.with_timeout(limit))
         except (errors.UpstreamError, errors.DeadlineExceededError) as error:
@@ -168,9 +175,9 @@ class TokenProvider:
             raise errors.TokenUnavailableError(f"minting failed: {error}", error.evidence) from None
         minted_at = int(started)
         expires_at = minted_at + minted.expires_in
-        new = TokenRow(minted.access_token, expires_at, minted_at=minted_at, read_at=started, is_stored=False)
-        # If it cannot be stored, the token is valid although no other instance will read it: use it in this one.
-        with suppress(errors.StorageUnavailableError, errors.DeadlineExceededError):
+        new = TokenRow(minted.access_token, expires_at, minted_at=minted_at, read_at=started)
+        # If it cannot be stored, or another instance has taken this one for dead, this one can still use its token.
+        with suppress(errors.StorageUnavailableError, errors.DeadlineExceededError, ConditionFailedError):
             lease.commit(new.access_token, new.minted_at, new.expires_at)
             new = lease.row
         return self._cache(lease.token_id, new)
@@ -187,10 +194,12 @@ def decide(row: TokenRow, replaced: str, now: float, seconds_left: float, *, is_
         return "use"
     if row.is_paused(now):
         raise errors.TokenUnavailableError(f"minting failed moments ago: {row.failure}")
-    if row.is_leased(now):
-        if seconds_left < MIN_WAIT_SECONDS:
-            raise errors.TokenUnavailableError("no new token in time")
+    has_time = seconds_left >= MIN_MINT_SECONDS
+    # Who has no time to mint also waits for a holder whose clock is behind.
+    if row.is_leased(now if has_time else now - CLOCK_DIFFERENCE_SECONDS) and seconds_left >= MIN_WAIT_SECONDS:
         return "wait"
+    if not has_time:
+        raise errors.TokenUnavailableError("no new token in time")
     if is_refused and is_valid and row.is_young(now):
         raise errors.TokenUnavailableError("the platform refuses a token that was minted moments ago")
     return "mint"

@@ -65,8 +65,6 @@ class TokenRow(RedactedStruct, frozen=True):
     item: Item = msgspec.field(default_factory=dict)
     #: When the call that returned the row started: the row may have changed since.
     read_at: float = -math.inf
-    #: False for a new token that could not be written to the table.
-    is_stored: bool = True
 
     def is_valid(self, now: float) -> bool:
         """Return whether there is a token, and it has not expired."""

@@ -400,6 +400,22 @@ def test_after_faults_everyone_has_a_token(
     simulate(plans, token_row(None, expires), mints, changes)
 
 
+@pytest.mark.parametrize("seconds", [0.1, 2.1, 2.5, 2.9])
+@pytest.mark.parametrize("offsets", [(0.0, 2.0, 1.0), (2.0, 0.0, 0.0)])
+def test_with_clocks_two_seconds_apart_everyone_is_served_and_two_mint_at_most(
+    seconds: float, offsets: tuple[float, ...]
+) -> None:
+    """The holder's clock may be behind: its lease seems to end while it mints."""
+    simulation = Simulation()
+    world = World(simulation, [Mint(seconds)] * 10)
+    world.items[ROW] = {"pk": {"S": ROW}, **token_row(None, -100)}
+    for number, offset in enumerate(offsets):
+        SimulatedInstance(world, str(number), Plan(offset), pause=0.5)
+    simulation.run(20.0)
+    assert {response.code for response in world.responses} == {"ok"}
+    assert len(world.minted) <= 2
+
+
 @examples(20)
 @given(st.lists(clocks, min_size=3, max_size=3), st.sampled_from([0.1, 1.0, 1.9]), st.sampled_from([-100, 0, 1]))
 def test_one_instance_mints_for_all(offsets: list[float], seconds: float, expires: int) -> None:
