@@ -77,14 +77,18 @@ def rollback(
 
 
 def choose_build(running: Version, published: list[Version], commit: str | None) -> Version:
-    """Return the newest version of `commit`, or that before the code that runs; raises StageError if there is none."""
+    """Return the newest version of `commit`, or that before the code that runs; raises StageError if there is none.
+
+    A rollback that failed after the change of the HTTP function is repeated.
+    """
     if commit is not None:
         # A build has the first 12 digits of its commit.
         found = [version for version in published if version.commit and version.commit.startswith(commit[:12])]
     else:
-        # The code may have been published again, by a rollback to it.
-        first = min((version.number for version in published if version.code == running.code), default=None)
-        found = [version for version in published if first is None or version.number < first]
+        same = [version for version in published if version.code == running.code]
+        # Once a rollback is complete, what it brought back is the newest version, too.
+        is_incomplete = bool(same) and same[0] != published[0]
+        found = same if is_incomplete else [version for version in published if not same or version < same[-1]]
     if not found:
         raise StageError(f"no build of commit {commit}" if commit else "no older build; TO=<commit> names another one")
     return found[0]

@@ -45,7 +45,6 @@ def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool)
             lambda: replace_secret(stage, seen, {"apps": {**seen.apps, **added}, "session_keys": keys}),
             f"app {names}: saved; instances use it within five minutes",
             warning=f"This replaces the secret of {replaced}." if replaced else "",
-            app_id=names,
         )
 
 
@@ -89,7 +88,6 @@ def remove_app(options: GlobalOptions, app_id: str) -> None:
             lambda: replace_secret(stage, seen, {"apps": apps}),
             f"app {app_id}: removed",
             warning=f"Customers of app {app_id} can no longer log in.",
-            app_id=app_id,
         )
 
 

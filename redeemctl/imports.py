@@ -18,7 +18,7 @@ from chalicelib.aws import Item
 from redeemctl.errors import CommandError, ConflictError, InvalidInputError, NotConfirmedError
 from redeemctl.files import Entry, read_merchants, write_csv
 from redeemctl.merchants import read_row
-from redeemctl.options import GlobalOptions, changes_to_json, pass_options
+from redeemctl.options import GlobalOptions, pass_options
 from redeemctl.output import escape, print_json, print_line, print_note, print_rows
 from redeemctl.rows import (
     LENIENT,
@@ -66,8 +66,7 @@ def import_merchants(options: GlobalOptions, file: Path, *, prune: bool, remove:
         plans = plan_import(entries, items, read_secret_version(stage).apps, errors, prune=prune)
         if errors:
             raise InvalidInputError(f"{file}: nothing was changed\n" + "\n".join(f"  {error}" for error in errors))
-        if not options.as_json:
-            _show_preview(plans)
+        _show_preview(plans)
         to_write = [plan for plan in plans if plan.kind in (ADDED, CHANGED, REMOVED)]
         ends = count_ends(to_write)
         if ends.total():
@@ -82,9 +81,7 @@ def import_merchants(options: GlobalOptions, file: Path, *, prune: bool, remove:
             failures = write_rows(stage.merchants, to_write)
     wanted = Counter(plan.kind == REMOVED for plan in to_write)
     done = Counter(plan.kind == REMOVED for plan in to_write if is_written and plan.account_id not in failures)
-    if options.as_json:
-        print_json(_to_json(plans, failures, options) | {"written": done[False], "removed": done[True]})
-    elif options.dry_run:
+    if options.dry_run:
         print_line("dry run: no changes were made")
     else:
         text = f"{done[False]} of {wanted[False]} merchants written, {done[True]} of {wanted[True]} removed"
@@ -219,16 +216,3 @@ def _list(counts: Mapping[str, int]) -> str:
 def _count(plans: list[RowPlan]) -> dict[str, int]:
     counts = Counter(plan.kind for plan in plans)
     return {kind: counts[kind] for kind in KINDS}
-
-
-def _to_json(plans: list[RowPlan], failures: dict[str, Exception], options: GlobalOptions) -> dict[str, Any]:
-    return {
-        "counts": {kind.replace(" ", "_"): count for kind, count in _count(plans).items()},
-        "dry_run": options.dry_run,
-        "failed": {account_id: str(error) for account_id, error in failures.items()},
-        "merchants": [
-            {"account_id": p.account_id, "kind": p.kind.replace(" ", "_"), "changes": changes_to_json(p.changes)}
-            for p in plans
-            if p.kind != UNCHANGED
-        ],
-    }

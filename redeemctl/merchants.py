@@ -151,5 +151,4 @@ def change_row(
         lambda: stage.merchants.write(item, edited),
         f"merchant {account_id}: {'removed' if edited is None else 'saved'}; effective within five minutes",
         warning=warning,
-        account_id=account_id,
     )

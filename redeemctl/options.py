@@ -43,22 +43,16 @@ class GlobalOptions:
                 print_note(f"{name}={value} (from the environment)")
             yield stage
 
-    def change(
-        self, changes: list[Change], write: Callable[[], None], done: str, *, warning: str = "", **details: Any
-    ) -> None:
-        """Show the changes, ask if something is lost, write them, and report. `details` are added to the JSON.
+    def change(self, changes: list[Change], write: Callable[[], None], done: str, *, warning: str = "") -> None:
+        """Show the changes, ask if something is lost, write them, and report.
 
         `warning` says what is lost. `write` raises ConflictError if somebody else has changed the data since.
         """
-        if changes and not self.as_json:
+        if changes:
             print_rows(("field", "current", "new"), [(c.field, c.current or "-", c.new or "-") for c in changes])
-        is_written = bool(changes) and not self.dry_run
-        if is_written:
+        if changes and not self.dry_run:
             self.confirm(warning)
             write()
-        if self.as_json:
-            print_json({**details, "written": is_written, "dry_run": self.dry_run, "changes": changes_to_json(changes)})
-        elif is_written:
             print_line(done)
         else:
             print_line("dry run: no changes were made" if changes else "nothing to change")
@@ -84,11 +78,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(len(value) if isinstance(value, list) else value)
-
-
-def changes_to_json(changes: list[Change]) -> list[dict[str, str]]:
-    """Return changes as JSON data."""
-    return [change._asdict() for change in changes]
 
 
 def read_hidden(variable: str, what: str) -> tuple[str, str]:
@@ -158,7 +147,7 @@ def add_global_options(command: click.Command) -> None:
         click.Option(["--project"], type=path, hidden=True, **shared),
         click.Option(["--yes"], is_flag=True, help="Do not ask for confirmation.", **shared),
         click.Option(["--dry-run"], is_flag=True, help="Show the changes without making them.", **shared),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON.", **shared),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print what is read as JSON.", **shared),
     ]
     for part in command.commands.values() if isinstance(command, click.Group) else ():
         add_global_options(part)

@@ -47,7 +47,7 @@ def renew_token(options: GlobalOptions, app_id: str) -> None:
             # The lease of the service makes this safe: if another instance has renewed meanwhile, its token is used.
             stage.tokens.renew(app_id, row.access_token, stage.new_context())
 
-        options.change(changes, renew, f"token of {app_id}: renewed", warning=warning, app_id=app_id)
+        options.change(changes, renew, f"token of {app_id}: renewed", warning=warning)
 
 
 def _describe(stage: Stage, token_id: str, is_own: bool) -> dict[str, Any]:

@@ -5,6 +5,7 @@ What AWS does, and ministack 1.5.33 does not:
 - API Gateway: ImportRestApi creates an API from a document, and PutRestApi replaces the routes of one.
 - CloudFormation creates saved queries (`AWS::Logs::QueryDefinition`). Here they are accepted and have no effect.
 - CloudFormation creates alarms on metric math. Here such an alarm watches its first metric.
+- CloudFormation sets a table's point-in-time recovery.
 - Secrets Manager: a secret that is created without a value has no version.
 - Secrets Manager: a label is on one version only; PutSecretValue moves a custom one.
 - SNS: ListSubscriptionsByTopic shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
@@ -29,7 +30,7 @@ from typing import Any
 import ministack.app
 from ministack.core import iam_actions, lambda_runtime
 from ministack.services import apigateway_v1 as v1
-from ministack.services import lambda_svc, secretsmanager, sns
+from ministack.services import dynamodb, lambda_svc, secretsmanager, sns
 from ministack.services.cloudformation import provisioners
 
 app = ministack.app.app
@@ -170,16 +171,21 @@ def _watch_first_metric(record: Any, name: str, properties: dict[str, Any]) -> A
 
 
 _handlers = provisioners._RESOURCE_HANDLERS
-_create_secret = _handlers["AWS::SecretsManager::Secret"]["create"]
 
 
-def _create_stacks_secret_without_version(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-    result = _create_secret(logical_id, properties, stack)
-    secretsmanager._secrets[result[0]]["Versions"].clear()
-    return result
+def _change_created(kind: str, change: Callable[[str], None]) -> None:
+    create = _handlers[kind]["create"]
+
+    def create_and_change(*arguments: Any) -> Any:
+        result = create(*arguments)
+        change(result[0])
+        return result
+
+    _handlers[kind]["create"] = create_and_change
 
 
-_handlers["AWS::SecretsManager::Secret"]["create"] = _create_stacks_secret_without_version
+_change_created("AWS::DynamoDB::Table", lambda name: dynamodb._pitr_settings.update({name: True}))
+_change_created("AWS::SecretsManager::Secret", lambda name: secretsmanager._secrets[name]["Versions"].clear())
 _handlers["AWS::Logs::QueryDefinition"] = {
     "create": lambda logical_id, properties, stack: (f"{stack}-{logical_id}", {}),  # noqa: ARG005
     "update": lambda physical_id, old, new, stack: (physical_id, {}),  # noqa: ARG005

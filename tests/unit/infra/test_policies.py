@@ -46,6 +46,8 @@ def test_a_managed_policy_fits_iams_limit(name: str) -> None:
     [
         ("Deployer", "lambda:GetFunction", "function:douyin-redemption-dev:3", True),
         ("Deployer", "lambda:DeleteFunction", "function:douyin-redemption-dev-refresh_tokens:3", True),
+        ("Deployer", "lambda:CreateFunction", "function:douyin-redemption-dev-third", True),
+        ("Operator", "lambda:UpdateFunctionCode", "function:douyin-redemption-dev-third", True),
         ("Deployer", "lambda:DeleteFunction", "function:douyin-redemption-dev2:3", False),
         ("Deployer", "logs:PutRetentionPolicy", "log-group:/aws/lambda/douyin-redemption-dev", True),
         ("Deployer", "logs:PutRetentionPolicy", "log-group:/aws/lambda/douyin-redemption-dev-api_handler:*", True),

@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import requests
@@ -126,6 +127,21 @@ def test_after_a_failure_at_each_step_the_next_run_completes_the_same_rollback(s
     stage.rollback()
     assert stage.running() == {"1"}
     assert {function["latest"]["Architectures"][0] for function in stage.client.functions.values()} == {"arm64"}
+
+
+def test_a_rollback_that_failed_before_its_end_is_repeated_and_goes_no_further(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.deploy_each("123")
+    with monkeypatch.context() as failing:
+        failing.setattr(stage.client, "publish_version", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            stage.rollback()
+    assert stage.running() == {"2"}
+    stage.rollback()
+    assert stage.running() == {"2"}
+    stage.rollback()
+    assert stage.running() == {"1"}
 
 
 def test_from_code_that_no_deployment_has_published_a_rollback_goes_to_the_newest_build(stage: Stage) -> None:
