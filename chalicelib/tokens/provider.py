@@ -196,7 +196,8 @@ def decide(row: TokenRow, replaced: str, now: float, seconds_left: float, *, is_
         raise errors.TokenUnavailableError(f"minting failed moments ago: {row.failure}")
     has_time = seconds_left >= MIN_MINT_SECONDS
     # Who has no time to mint also waits for a holder whose clock is behind.
-    if row.is_leased(now if has_time else now - CLOCK_DIFFERENCE_SECONDS) and seconds_left >= MIN_WAIT_SECONDS:
+    is_leased = row.is_leased(now) or (not has_time and row.is_leased(now - CLOCK_DIFFERENCE_SECONDS))
+    if is_leased and seconds_left >= MIN_WAIT_SECONDS:
         return "wait"
     if not has_time:
         raise errors.TokenUnavailableError("no new token in time")

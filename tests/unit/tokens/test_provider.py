@@ -102,7 +102,8 @@ PAUSED: dict[str, Any] = {"failed_at": NOW, "failed_until": NOW + 30, "failure":
         (TokenRow(**PAUSED), {"now": NOW + 30}, "mint"),
         (TokenRow(**LEASED), {"seconds_left": 0.99}, "no new token in time"),
         (TokenRow(**LEASED), {"seconds_left": 1.0}, "wait"),
-        # Who has no time to mint waits for a holder whose clock is behind.
+        # The holder's clock may be ahead. Who has no time to mint also waits for one whose clock is behind.
+        (TokenRow(**LEASED), {"seconds_left": 4.0, "now": NOW - 2}, "wait"),
         (TokenRow(**LEASED), {"seconds_left": 4.0, "now": NOW + 5.9}, "wait"),
         (TokenRow(**LEASED), {"seconds_left": 4.0, "now": NOW + 6}, "no new token in time"),
         (TokenRow(**LEASED), {"seconds_left": MIN_MINT_SECONDS, "now": NOW + 5.9}, "mint"),
