@@ -41,30 +41,8 @@ export interface PhoneOptions {
 
 export type ModalOptions = Parameters<typeof tt.showModal>[0];
 
-export type MockTt = Pick<
-  typeof tt,
-  | "login"
-  | "request"
-  | "getStorageSync"
-  | "setStorageSync"
-  | "removeStorageSync"
-  | "getSystemInfoSync"
-  | "getEnvInfoSync"
-  | "getLocation"
-  | "setClipboardData"
-  | "showToast"
-  | "hideToast"
-  | "showLoading"
-  | "hideLoading"
-  | "showModal"
-  | "checkSession"
-  | "canIUse"
-  | "vibrateShort"
-  | "setKeepScreenOn"
-  | "makePhoneCall"
-  | "stopPullDownRefresh"
-  | "pageScrollTo"
->;
+/** Only what `createMockTt` returns is there. */
+export type MockTt = typeof tt;
 
 type Callbacks = { success?: (result: never) => void; complete?: (result: never) => void } | undefined;
 
@@ -73,6 +51,14 @@ function succeed(name: string, options: Callbacks, result: object = {}): void {
   const answer = { errMsg: `${name}:ok`, ...result } as never;
   options?.success?.(answer);
   options?.complete?.(answer);
+}
+
+/** Return a function of tt that shows a title, or hides it if it gets none. */
+function show(name: string, on?: (text: string) => void) {
+  return (options: Callbacks & { title?: string }) => {
+    on?.(options?.title ?? "");
+    succeed(name, options);
+  };
 }
 
 /** Create the `tt` of one phone. */
@@ -102,22 +88,10 @@ export function createMockTt(phone: PhoneOptions): MockTt {
       }
     },
     setClipboardData: (options: Callbacks) => succeed("setClipboardData", options),
-    showToast: (options: Parameters<typeof tt.showToast>[0]) => {
-      phone.onToast?.(options.title);
-      succeed("showToast", options);
-    },
-    hideToast: (options: Callbacks) => {
-      phone.onToast?.("");
-      succeed("hideToast", options);
-    },
-    showLoading: (options: Parameters<typeof tt.showLoading>[0]) => {
-      phone.onLoading?.(options.title);
-      succeed("showLoading", options);
-    },
-    hideLoading: (options: Callbacks) => {
-      phone.onLoading?.("");
-      succeed("hideLoading", options);
-    },
+    showToast: show("showToast", phone.onToast),
+    hideToast: show("hideToast", phone.onToast),
+    showLoading: show("showLoading", phone.onLoading),
+    hideLoading: show("hideLoading", phone.onLoading),
     checkSession: (options: Callbacks) => succeed("checkSession", options),
     canIUse: () => true,
     vibrateShort: (options: Callbacks) => succeed("vibrateShort", options),

@@ -282,19 +282,11 @@ describe("a newer service", () => {
 });
 
 describe("a problem", () => {
-  const codeFault = (code: number) => ({ kind: "code", call: LIST, code });
+  const codeFault = (code: number, call = LIST) => ({ kind: "code", call, code });
   const cases: [string, object, Partial<Problem>][] = [
     ["busy", codeFault(2100004), { code: "upstream_unavailable", status: 503, action: "retry", retryAfter: 2 }],
-    [
-      "merchant has not authorized the app",
-      codeFault(2119005),
-      { code: "merchant_not_authorized", status: 403, action: "staff" },
-    ],
-    [
-      "app secret rejected",
-      { kind: "code", call: "jscode2session", code: 40017 },
-      { code: "app_misconfigured", action: "staff" },
-    ],
+    ["not authorized", codeFault(2119005), { code: "merchant_not_authorized", status: 403, action: "staff" }],
+    ["secret rejected", codeFault(40017, "jscode2session"), { code: "app_misconfigured", action: "staff" }],
   ];
   for (const [name, rule, expected] of cases) {
     test(`has an action for the page: ${name}`, async () => {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
-import { FakeTt, flush, STORE } from "./fake-tt";
+import { FakeTt, flush, STORE, thrower } from "./fake-tt";
 import { openPage, type Page, type Settings, start } from "./pages";
 
 let logged: ReturnType<typeof mock.method<Console, "error">>;
@@ -58,13 +58,7 @@ describe("a program that asks before the login", () => {
     ["nothing", () => undefined, RULE],
     ["another value", async () => ({ confirm: true }), RULE],
     ["a rejection", () => Promise.reject(new Error("no")), "coupons: beforeLogin: Error: no"],
-    [
-      "an error",
-      () => {
-        throw new Error("no");
-      },
-      "coupons: beforeLogin: Error: no",
-    ],
+    ["an error", thrower(new Error("no")), "coupons: beforeLogin: Error: no"],
   ];
   for (const [name, answer, message] of refusals) {
     test(`takes ${name} for a no, says why on the console, and asks again only after 重试`, async () => {

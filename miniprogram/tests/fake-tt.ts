@@ -2,20 +2,36 @@
 
 import assert from "node:assert/strict";
 import { mock } from "node:test";
-import type { LoginOptions, Reply, RequestOptions, TtApi } from "../src/coupons/client/client";
+import type { LoginOptions, Problem, Reply, RequestOptions, TtApi } from "../src/coupons/client/client";
 
 export const STORE = { account_id: "7100000000000000001", poi_id: "6601" };
 export const STORES = {
   account_id: STORE.account_id,
   name: "四季小馆",
   stores: [
-    { poi_id: "6601", name: "人民广场店" },
-    { poi_id: "6602", name: "徐家汇店" },
+    {
+      poi_id: "6601",
+      name: "人民广场店",
+      address: "西藏中路180号",
+      phone: "021-5555-6601",
+      latitude: 31.2327,
+      longitude: 121.4751,
+    },
+    { poi_id: "6602", name: "徐家汇店", latitude: 31.1943, longitude: 121.4376 },
+    { poi_id: "6603", name: "五角场店" },
   ],
 };
 
 export const codeOf = (customer: string) => `login-code-of-${customer}`;
 export const tokenOf = (customer: string) => `session-token-of-${customer}`;
+
+const NO_ANSWER = { status: 0, retryAfter: 0, requestId: "" };
+export const PROBLEM: Problem = {
+  ...NO_ANSWER,
+  code: "network",
+  detail: "网络不给力，请检查网络后重试",
+  action: "retry",
+};
 
 /** The list of a customer: one certificate that names them. */
 export function listOf(customer: string) {
@@ -97,6 +113,13 @@ export class FakeTt implements TtApi {
     this.onStorage();
     this.stored.delete(key);
   }
+}
+
+/** Return a function that throws a value. */
+export function thrower(value: unknown): () => never {
+  return () => {
+    throw value;
+  };
 }
 
 /** Let pending promises run; timers do not. */

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
 import type * as Clients from "../src/coupons/client/client";
 import { loadBuilt } from "./built";
-import { codeOf, FakeTt, listOf, reply, STORE, STORES, settled, tokenOf } from "./fake-tt";
+import { codeOf, FakeTt, listOf, reply, STORE, STORES, settled, thrower, tokenOf } from "./fake-tt";
 
 type Outcome = Clients.Outcome;
 
@@ -53,27 +53,9 @@ type Callbacks = { success: (value: never) => void; fail: (reason?: unknown) => 
 
 /** Ways in which a call of tt fails, and what the problem's cause says. */
 const FAILURES: [string, (options: Callbacks) => unknown, RegExp][] = [
-  [
-    "throws an error",
-    () => {
-      throw new TypeError("not a function");
-    },
-    /not a function/,
-  ],
-  [
-    "throws a text",
-    () => {
-      throw "out of order";
-    },
-    /out of order/,
-  ],
-  [
-    "throws nothing",
-    () => {
-      throw undefined;
-    },
-    /no reason/,
-  ],
+  ["throws an error", thrower(new TypeError("not a function")), /not a function/],
+  ["throws a text", thrower("out of order"), /out of order/],
+  ["throws nothing", thrower(undefined), /no reason/],
   ["returns a rejected promise", () => Promise.reject({ errMsg: "fail:auth deny" }), /fail:auth deny/],
   ["never calls back", () => ({ abort: () => {} }), /no callback in 13 s/],
   [
@@ -263,8 +245,15 @@ describe("a body", () => {
       return settled(client.listStores(STORE), 0);
     };
     assert.match(problemOf(await respond({ ...STORES, stores: ["x"] })).cause ?? "", /malformed stores/);
-    const [first, second] = STORES.stores;
-    const stores = [null, { poi_id: "1" }, { ...first, latitude: "31.2", phone: 5 }, { name: "无编号店" }, second];
+    const [first, second, third] = STORES.stores;
+    const stores = [
+      null,
+      { poi_id: "1" },
+      first,
+      { name: "无编号店" },
+      second,
+      { ...third, latitude: "31.2", phone: 5 },
+    ];
     const known = { kind: "stores", merchant: STORES, stale: false };
     assert.deepEqual(await respond({ ...STORES, stores }), known);
     for (const malformed of [{ ...STORES, stores: ["x"] }, { ...STORES, stores: null }, { stores: [] }, "<html>"]) {
@@ -350,10 +339,7 @@ describe("parts without certificates", () => {
   test("do not depend on a page that throws", async () => {
     const tt = new FakeTt();
     tt.onRequest = ({ success }) => success(reply({ token: "t", expires_in: 7200, list: empty(1), ...empty(1) }));
-    const onProgress = () => {
-      throw new Error("setData");
-    };
-    const pager = newClient(tt).listCertificates({ ...STORE, onProgress });
+    const pager = newClient(tt).listCertificates({ ...STORE, onProgress: thrower(new Error("setData")) });
     assert.deepEqual(idsOf(await settled(pager.next(), 0)), []);
   });
 });

@@ -10,7 +10,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 import type * as Clients from "../src/coupons/client/client";
 import { loadBuilt } from "./built";
-import { codeOf, FakeTt, flush, listOf, reply, STORE, STORES, settled, tokenOf } from "./fake-tt";
+import { codeOf, FakeTt, flush, listOf, reply, STORE, STORES, settled, thrower, tokenOf } from "./fake-tt";
 import { pick, type Random, seeded } from "./random";
 
 const { createClient } = loadBuilt<typeof Clients>("coupons/client/client");
@@ -25,27 +25,10 @@ afterEach(() => mock.timers.reset());
 
 type Callbacks = { success: (value: never) => void; fail: (reason?: unknown) => void };
 
+// biome-ignore format: many values a line
 const JUNK: readonly unknown[] = [
-  undefined,
-  null,
-  true,
-  0,
-  -1,
-  0.5,
-  1e300,
-  Number.NaN,
-  Number.POSITIVE_INFINITY,
-  "",
-  "x",
-  "7",
-  "\ud800",
-  [],
-  [null],
-  [[]],
-  {},
-  Object.create(null),
-  () => {},
-  Symbol("s"),
+  undefined, null, true, 0, -1, 0.5, 1e300, Number.NaN, Number.POSITIVE_INFINITY, "", "x", "7", "\ud800", [], [null], [[]],
+  {}, Object.create(null), () => {}, Symbol("s"),
   {
     get code() {
       throw new Error("getter");
@@ -148,15 +131,7 @@ function misbehave(random: Random, options: Callbacks, result: () => unknown): u
   if (random() < 0.05) {
     return Promise.reject(reason());
   }
-  return pick(random, [
-    { abort: () => {} },
-    {
-      abort: () => {
-        throw new Error("abort");
-      },
-    },
-    ...JUNK,
-  ]);
+  return pick(random, [{ abort: () => {} }, { abort: thrower(new Error("abort")) }, ...JUNK]);
 }
 
 /** Let every function of a phone misbehave. */

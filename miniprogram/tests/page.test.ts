@@ -11,6 +11,7 @@ import type * as States from "../src/coupons/pages/certificates/state";
 import type * as Stores from "../src/coupons/pages/certificates/stores";
 import type { Verdict } from "../src/coupons/pages/certificates/verdict";
 import { loadBuilt } from "./built";
+import { PROBLEM } from "./fake-tt";
 
 const { groupsOf } = loadBuilt<typeof Groups>("coupons/pages/certificates/groups");
 const { cardsOf, remainderText, yuan } = loadBuilt<typeof Rows>("coupons/pages/certificates/rows");
@@ -70,10 +71,7 @@ describe("a card", () => {
 
   test("names the kind", () => {
     const kinds: Certificate["kind"][] = ["groupon", "voucher", "times_card", "other"];
-    assert.deepEqual(
-      kinds.map((kind) => card({ kind }).kindText),
-      ["团购券", "代金券", "次卡", ""],
-    );
+    assert.equal(kinds.map((kind) => card({ kind }).kindText).join(), "团购券,代金券,次卡,");
     // A newer service may have more kinds.
     const { kindText, title, label } = card({ kind: "subscription", expire_time: NOW + DAY });
     assert.deepEqual([kindText, title, label], ["", "券", "券，明天 23:30 到期，还剩 24 小时"]);
@@ -110,16 +108,9 @@ describe("a card", () => {
 
   test("of a voucher says that it leaves a remainder, and nothing else is said of payments", () => {
     const voucher = { kind: "voucher", pay_amount: 7900 } as const;
-    const vouchers = [{ max_amount: 10000 }, { description: "平日可抵100元" }].map((each) => ({
-      ...voucher,
-      voucher: each,
-    }));
-    const others = [
-      voucher,
-      { pay_amount: 4499 },
-      { pay_amount: 0 },
-      { kind: "times_card", pay_amount: 2700 } as const,
-    ];
+    const values = [{ max_amount: 10000 }, { description: "平日可抵100元" }];
+    const vouchers = values.map((each) => ({ ...voucher, voucher: each }));
+    const others = [voucher, { pay_amount: 4499 }, { pay_amount: 0 }, { kind: "times_card" } as const];
     const remainder = (fields: Partial<Certificate>) => remainderText(certificate(fields));
     assert.deepEqual(vouchers.map(remainder), ["超出部分需到店另付", "超出部分需到店另付"]);
     assert.deepEqual(others.map(remainder), ["", "", "", ""]);
@@ -127,13 +118,7 @@ describe("a card", () => {
   });
 
   test("has the off-peak hours", () => {
-    const off_peak = {
-      hours: [
-        ["9:30", "11:00"],
-        ["22:00", "02:00"],
-      ],
-      weekdays: [1],
-    };
+    const off_peak = { hours: ["9:30 11:00", "22:00 02:00"].map((hours) => hours.split(" ")), weekdays: [1] };
     assert.deepEqual(card({ off_peak }).notes, ["可用时段 9:30~11:00、22:00~次日02:00"]);
     assert.deepEqual(card({ off_peak: { hours: [["晚市", "打烊"]] } }).notes, ["可用时段 晚市~打烊"]);
     assert.deepEqual(card({ off_peak: { weekdays: [1] } }).notes, []);
@@ -315,17 +300,7 @@ describe("the counter view", () => {
   });
 });
 
-function problem(fields: Partial<Problem>): Problem {
-  return {
-    code: "upstream_unavailable",
-    status: 503,
-    detail: "系统繁忙，请稍后再试",
-    action: "retry",
-    retryAfter: 0,
-    requestId: "",
-    ...fields,
-  };
-}
+const problem = (fields: Partial<Problem>): Problem => ({ ...PROBLEM, ...fields });
 
 describe("messages", () => {
   const situation = { help: "请联系店员", isFirst: false, isForeignMerchant: false, wait: 0 };
@@ -335,7 +310,7 @@ describe("messages", () => {
     const notice = noticeOf(problem({ requestId }), { ...situation, wait: 4 });
     assert.deepEqual(notice, {
       action: "retry",
-      text: "系统繁忙，请稍后再试",
+      text: PROBLEM.detail,
       help: "请联系店员",
       button: "重试",
       wait: 4,

@@ -2,11 +2,12 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Problem, Store, StoresOutcome } from "../src/coupons/client/client";
+import type { Store, StoresOutcome } from "../src/coupons/client/client";
 import type * as States from "../src/coupons/pages/certificates/state";
 import type * as StoreStates from "../src/coupons/pages/certificates/storeState";
 import type * as Views from "../src/coupons/pages/certificates/view";
 import { loadBuilt } from "./built";
+import { STORES as MERCHANT, PROBLEM } from "./fake-tt";
 
 type StoreState = StoreStates.StoreState;
 type StoreEvent = StoreStates.StoreEvent;
@@ -19,25 +20,7 @@ const views = loadBuilt<typeof Views>("coupons/pages/certificates/view");
 
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const HERE = { latitude: 31.197, longitude: 121.434 };
-const STORES: Store[] = [
-  {
-    poi_id: "6601",
-    name: "人民广场店",
-    address: "西藏中路180号",
-    phone: "021-5555-6601",
-    latitude: 31.2327,
-    longitude: 121.4751,
-  },
-  { poi_id: "6602", name: "徐家汇店", latitude: 31.1943, longitude: 121.4365 },
-];
-const PROBLEM: Problem = {
-  code: "network",
-  status: 0,
-  detail: "网络不给力，请检查网络后重试",
-  action: "retry",
-  retryAfter: 0,
-  requestId: "",
-};
+const STORES: Store[] = MERCHANT.stores.slice(0, 2);
 
 const entered = (poiId = "", lastPoiId = ""): StoreEvent => ({
   kind: "entered",
@@ -200,7 +183,7 @@ describe("the stores", () => {
     assert.deepEqual([view.locating, view.located], ["", true]);
     assert.deepEqual(
       view.stores.map(({ label }) => label),
-      ["徐家汇店，390 m", "人民广场店，当前门店，5.6 km，西藏中路180号"],
+      ["徐家汇店，460 m", "人民广场店，当前门店，5.6 km，西藏中路180号"],
     );
     const refused = nextStoreState(nextStoreState(located, locating), { kind: "located", position: undefined });
     assert.deepEqual([refused.position, storesView(refused).locating], [HERE, "未获取到位置，您可以直接选择门店"]);

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, mock, test } from "node:test";
 import type * as Clients from "../src/coupons/client/client";
 import type { ListOptions, Outcome } from "../src/coupons/client/client";
 import { loadBuilt } from "./built";
-import { codeOf, FakeTt, flush, listOf, reply, STORE, settled, tokenOf } from "./fake-tt";
+import { codeOf, FakeTt, flush, listOf, reply, STORE, settled, thrower, tokenOf } from "./fake-tt";
 import { openPage, type Page, start } from "./pages";
 
 const { createClient } = loadBuilt<typeof Clients>("coupons/client/client");
@@ -75,9 +75,7 @@ describe("another user of the phone", () => {
 
   test("gets nothing that was found before a second login whose session cannot be stored", async () => {
     const { tt, progress, list } = newPhone();
-    tt.setStorageSync = () => {
-      throw new Error("exceed storage max size");
-    };
+    tt.setStorageSync = thrower(new Error("exceed storage max size"));
     const { onRequest } = tt;
     const part = { ...listOf("lin"), next_cursor: "of-lin" };
     tt.onRequest = ({ success }) => success(reply({ token: "expired", expires_in: 0, list: part }));
@@ -142,39 +140,16 @@ describe("another user of the phone", () => {
   });
 
   test("may be another one where the storage stores nothing: each list logs in, and clears the one before", async () => {
-    const throwing: [string, (tt: FakeTt) => void][] = [
-      [
-        "throws",
-        (tt) => {
-          tt.onStorage = () => {
-            throw new Error("storage:fail");
-          };
-        },
-      ],
-      [
-        "is full",
-        (tt) => {
-          tt.setStorageSync = () => {
-            throw new Error("exceed storage max size");
-          };
-        },
-      ],
-      [
-        "does nothing",
-        (tt) => {
-          tt.setStorageSync = () => {};
-        },
-      ],
-      [
-        "returns something else",
-        (tt) => {
-          tt.getStorageSync = () => ({ token: 5 });
-        },
-      ],
-    ];
-    for (const [name, change] of throwing) {
+    const fail = thrower(new Error("storage:fail"));
+    const storages: Record<string, Partial<FakeTt>> = {
+      throws: { onStorage: fail },
+      "is full": { setStorageSync: fail },
+      "does nothing": { setStorageSync: () => {} },
+      "returns something else": { getStorageSync: () => ({ token: 5 }) },
+    };
+    for (const [name, changed] of Object.entries(storages)) {
       const { tt, progress, list } = newPhone();
-      change(tt);
+      Object.assign(tt, changed);
       assert.deepEqual(idsOf(await settled(list().next(), 0)), ["lin"], name);
       assert.deepEqual(idsOf(await settled(list().next(), 0)), ["lin"], name);
       assert.deepEqual(tt.sent, [`POST ${codeOf("lin")}`, `POST ${codeOf("lin")}`], name);
@@ -187,9 +162,7 @@ test("a storage that cannot be read any more, after a session was stored, does n
   for (const method of ["getStorageSync", "onStorage"] as const) {
     const { tt, list } = newPhone();
     await settled(list().next(), 0);
-    tt[method] = () => {
-      throw new Error("storage:fail");
-    };
+    tt[method] = thrower(new Error("storage:fail"));
     for (const _ of [1, 2]) {
       assert.deepEqual(idsOf(await settled(list().next(), 0)), ["lin"]);
     }

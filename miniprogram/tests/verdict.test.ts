@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Certificate, Problem } from "../src/coupons/client/client";
+import type { Certificate } from "../src/coupons/client/client";
 import type { Use } from "../src/coupons/pages/certificates/messages";
 import type * as States from "../src/coupons/pages/certificates/state";
 import type * as StoreStates from "../src/coupons/pages/certificates/storeState";
@@ -10,6 +10,7 @@ import type * as Submissions from "../src/coupons/pages/certificates/submission"
 import type * as Verdicts from "../src/coupons/pages/certificates/verdict";
 import type * as Views from "../src/coupons/pages/certificates/view";
 import { loadBuilt } from "./built";
+import { PROBLEM } from "./fake-tt";
 import { rendered } from "./rendered";
 
 const { INITIAL_STATE, nextState } = loadBuilt<typeof States>("coupons/pages/certificates/state");
@@ -28,7 +29,6 @@ const NOW = Date.UTC(2026, 11, 3, 8, 7) / 1000;
 const MIDNIGHT = Date.UTC(2026, 11, 3, 16) / 1000;
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon" };
 const HOURS = { hours: [["14:00", "17:00"]] };
-const PROBLEM: Problem = { code: "network", status: 0, detail: "", action: "retry", retryAfter: 0, requestId: "" };
 
 interface Situation {
   fields?: Partial<Certificate>;
@@ -48,7 +48,7 @@ function stateOfShop({ fields, submission, other, list, now = NOW }: Situation) 
   const submissions = [submission && { ...TAP, ...submission }, other && { ...TAP, id: "9", ...other }]
     .filter((tap) => tap !== undefined)
     .map((tap) => ({ ...restored(1, 0, tap), ...tap }));
-  return { certificate, list: listed, submissions, store: "7/6601", isRestored: true, user: 0, now };
+  return { certificate, list: listed, submissions, store: "7/6601", isRestored: true, hasStored: false, user: 0, now };
 }
 
 /** Judge it in a shop with 立即核销, or without. */
@@ -68,13 +68,14 @@ const STALE = { isStale: true };
 const SCAN = "扫 扫抖音订单里的二维码";
 const WATCH = "点 看着顾客点「立即核销」";
 const WAIT = "等 请等待，不要再点";
-const CHECK = "查 先查核销记录，查到才算核销";
-const ELSEWHERE = "查 请那家店查核销记录";
+const CHECK = "查 等一分钟，查核销记录";
+const ELSEWHERE = "查 请「人民广场店」查核销记录";
 const TAPPED = "16:07 在「人民广场店」点的";
-const PLAIN = "点过的，先查核销记录。本页不能当券";
-const NO_VOUCHER = "本页不能当券，验券成功才算";
+const RECORD = "。查到核销记录，才出餐";
+const PLAIN = `点过的，先查记录${RECORD}`;
+const NO_VOUCHER = "验券成功，才出餐。本页不能当券";
 const DOUBT = "。以扫码结果为准";
-const RULE = "。等一分钟再查；查不到，叫店长";
+const RULE = "查到，出餐；查不到，叫店长。";
 const NOT_LISTED = { certificates: [], former: [COUPON] };
 const WAITED = { ...LISTED, waitedIn: 4 };
 
@@ -97,9 +98,9 @@ const rows: [string, Situation, act: string, reason: string, use: Use, scan?: [a
   ["expired, and the list is 300 s old", { fields: { expire_time: NOW }, list: { updatedAt: NOW - 300 } }, SCAN, `今天 16:07 已到期${DOUBT}`, "no"],
   ["locked", { fields: { lock: { status: 1 } } }, SCAN, `可能在退款或转赠中${DOUBT}`, "no"],
   ["locked, another one runs", { fields: { lock: { scene: 9 } }, other: RUNNING }, SCAN, `可能在退款或转赠中${DOUBT}`, "no"],
-  ["weekdays", { fields: { off_peak: { ...HOURS, weekdays: [1] } } }, WATCH, "可用日期请看抖音订单", "yes", [SCAN, `可用日期请看抖音订单${DOUBT}`]],
+  ["weekdays", { fields: { off_peak: { ...HOURS, weekdays: [1] } } }, WATCH, `可用日期请看抖音订单${RECORD}`, "yes", [SCAN, `可用日期请看抖音订单${DOUBT}`]],
   ["weekdays, outside its hours", { fields: { off_peak: { ...HOURS, weekdays: [1] } }, now: NOW + HOUR }, SCAN, `现在 17:07，今天的可用时段已过${DOUBT}`, "instead"],
-  ["unreadable hours", { fields: { off_peak: { limit_type: 1 } } }, WATCH, "可用时段请看抖音订单", "yes", [SCAN, `可用时段请看抖音订单${DOUBT}`]],
+  ["unreadable hours", { fields: { off_peak: { limit_type: 1 } } }, WATCH, `可用时段请看抖音订单${RECORD}`, "yes", [SCAN, `可用时段请看抖音订单${DOUBT}`]],
   ["an update has failed", { list: STALE }, SCAN, `本页未更新（16:07 的数据）${DOUBT}`, "instead"],
   ["an update has failed, another runs", { list: { ...STALE, activity: "refresh" } }, SCAN, `本页未更新（16:07 的数据）${DOUBT}`, "instead"],
   ["62 s old", { list: { updatedAt: NOW - 62 } }, SCAN, `本页未更新（16:05 的数据）${DOUBT}`, "instead"],
@@ -107,24 +108,24 @@ const rows: [string, Situation, act: string, reason: string, use: Use, scan?: [a
   ["300 s old, updated", { list: { updatedAt: NOW - 300, activity: "refresh" } }, SCAN, `本页未更新（16:02 的数据）${DOUBT}`, "no"],
   ["the clock was set back", { list: { updatedAt: NOW + 1 } }, SCAN, `本页未更新（16:07 的数据）${DOUBT}`, "no"],
   ["an update ended before it", { list: { ...NOT_LISTED, problem: PROBLEM } }, SCAN, `本页未更新（16:07 的数据）${DOUBT}`, "instead"],
-  ["the hook runs", { submission: RUNNING }, WAIT, "最多一分钟", "no"],
-  ["another one runs", { other: RUNNING }, "等 另一张券正在提交", "最多一分钟", "no", [SCAN, NO_VOUCHER]],
-  ["another one runs, expired", { other: RUNNING, fields: { expire_time: NOW } }, "等 另一张券正在提交", "最多一分钟", "no", [SCAN, `今天 16:07 已到期${DOUBT}`]],
+  ["the hook runs", { submission: RUNNING }, WAIT, "正在提交，最多一分钟", "no"],
+  ["another one runs", { other: RUNNING }, WAIT, "另一张券正在提交，最多一分钟", "no", [SCAN, NO_VOUCHER]],
+  ["another one runs, expired", { other: RUNNING, fields: { expire_time: NOW } }, WAIT, "另一张券正在提交，最多一分钟", "no", [SCAN, `今天 16:07 已到期${DOUBT}`]],
   ["another one runs, 300 s old", { other: RUNNING, list: { updatedAt: NOW - 300 } }, SCAN, `本页未更新（16:02 的数据）${DOUBT}`, "no"],
-  ["submitted", { submission: SUBMITTED }, CHECK, `${TAPPED}，已提交${RULE}`, "no"],
-  ["unknown", { submission: {} }, CHECK, `${TAPPED}，未能确认${RULE}`, "no"],
-  ["gone", { submission: { ...SUBMITTED, ...seen() } }, CHECK, `${TAPPED}，已提交。抖音已不显示这张券（16:08）${RULE}`, "no"],
-  ["listed", { submission: LISTED }, CHECK, `${TAPPED}，已提交。抖音仍显示可用（16:08）${RULE}`, "no"],
-  ["listed at last", { submission: WAITED }, CHECK, `${TAPPED}，已提交。抖音仍显示可用（16:08）${RULE}`, "again", [CHECK, `${TAPPED}，已提交。抖音仍显示可用（16:08）${RULE}`]],
-  ["listed at last, another one runs", { submission: WAITED, other: RUNNING }, CHECK, `${TAPPED}，已提交。抖音仍显示可用（16:08）${RULE}`, "no"],
-  ["listed at last, and locked", { submission: WAITED, fields: { lock: {} } }, CHECK, `${TAPPED}，已提交。抖音仍显示可用（16:08）${RULE}`, "no"],
-  ["listed at last, then lost", { submission: WAITED, list: { ...NOT_LISTED, problem: PROBLEM } }, CHECK, `${TAPPED}，已提交。抖音仍显示可用（16:08）${RULE}`, "no"],
-  ["listed at last, 300 s old", { submission: WAITED, list: { updatedAt: NOW - 300 } }, CHECK, `${TAPPED}，已提交。抖音仍显示可用（16:08）${RULE}`, "no"],
-  ["fewer uses", { submission: FEWER }, CHECK, `${TAPPED}，已提交。抖音显示少了 1 次（16:08）${RULE}`, "more", [CHECK, `${TAPPED}，已提交。抖音显示少了 1 次（16:08）${RULE}`]],
-  ["fewer uses, none left", { submission: { ...FEWER, uses: 1, ...seen({ ...COUPON, times: { usable: 0 } }) } }, CHECK, `${TAPPED}，已提交。抖音显示少了 1 次（16:08）${RULE}`, "no"],
-  ["on the next day", { submission: { at: MIDNIGHT - 1 }, now: MIDNIGHT + HOUR }, CHECK, `12.03 23:59 在「人民广场店」点的，未能确认${RULE}`, "no"],
-  ["in another store", { submission: { ...WAITED, store: "7/6602" } }, ELSEWHERE, `${TAPPED}。这里不出餐，叫店长`, "no"],
-  ["in another store without a name", { submission: { ...FEWER, store: "7/6602", storeName: "" } }, ELSEWHERE, "16:07 在另一家门店点的。这里不出餐，叫店长", "no"],
+  ["submitted", { submission: SUBMITTED }, CHECK, `${RULE}${TAPPED}，已提交`, "no"],
+  ["unknown", { submission: {} }, CHECK, `${RULE}${TAPPED}，未能确认`, "no"],
+  ["gone", { submission: { ...SUBMITTED, ...seen() } }, CHECK, `${RULE}${TAPPED}，已提交。抖音已不显示，还要查记录（16:08）`, "no"],
+  ["listed", { submission: LISTED }, CHECK, `${RULE}${TAPPED}，已提交。抖音仍显示可用（16:08）`, "no"],
+  ["listed at last", { submission: WAITED }, CHECK, `${RULE}${TAPPED}，已提交。抖音仍显示可用（16:08）`, "again", [CHECK, `${RULE}${TAPPED}，已提交。抖音仍显示可用（16:08）`]],
+  ["listed at last, another one runs", { submission: WAITED, other: RUNNING }, CHECK, `${RULE}${TAPPED}，已提交。抖音仍显示可用（16:08）`, "no"],
+  ["listed at last, and locked", { submission: WAITED, fields: { lock: {} } }, CHECK, `${RULE}${TAPPED}，已提交。抖音仍显示可用（16:08）`, "no"],
+  ["listed at last, then lost", { submission: WAITED, list: { ...NOT_LISTED, problem: PROBLEM } }, CHECK, `${RULE}${TAPPED}，已提交。抖音仍显示可用（16:08）`, "no"],
+  ["listed at last, 300 s old", { submission: WAITED, list: { updatedAt: NOW - 300 } }, CHECK, `${RULE}${TAPPED}，已提交。抖音仍显示可用（16:08）`, "no"],
+  ["fewer uses", { submission: FEWER }, CHECK, `${RULE}${TAPPED}，已提交。抖音显示少了 1 次，还要查记录（16:08）`, "more", [CHECK, `${RULE}${TAPPED}，已提交。抖音显示少了 1 次，还要查记录（16:08）`]],
+  ["fewer uses, none left", { submission: { ...FEWER, uses: 1, ...seen({ ...COUPON, times: { usable: 0 } }) } }, CHECK, `${RULE}${TAPPED}，已提交。抖音显示少了 1 次，还要查记录（16:08）`, "no"],
+  ["on the next day", { submission: { at: MIDNIGHT - 1 }, now: MIDNIGHT + HOUR }, CHECK, `${RULE}12.03 23:59 在「人民广场店」点的，未能确认`, "no"],
+  ["in another store", { submission: { ...WAITED, store: "7/6602" } }, ELSEWHERE, `这里不出餐，叫店长。${TAPPED}`, "no"],
+  ["in another store without a name", { submission: { ...FEWER, store: "7/6602", storeName: "" } }, "查 请另一家门店查核销记录", "这里不出餐，叫店长。16:07 在另一家门店点的", "no"],
 ];
 
 describe("the verdict on a coupon", () => {
@@ -166,10 +167,10 @@ describe("the verdict on a coupon", () => {
     const { expire_time: ___, ...current } = started;
     const { times: ____, ...used } = current;
     const situations: [Situation, string][] = [
-      [{ ...situation, fields, submission: RUNNING }, "最多一分钟"],
-      [{ ...situation, fields, submission: SUBMITTED }, TAPPED],
+      [{ ...situation, fields, submission: RUNNING }, "正在提交"],
+      [{ ...situation, fields, submission: SUBMITTED }, RULE],
       [{ ...situation, fields }, "可能在退款"],
-      [{ ...situation, fields: unlocked }, "最多一分钟"],
+      [{ ...situation, fields: unlocked }, "另一张券正在提交"],
       [{ list: STALE, fields: unlocked, now: NOW + HOUR }, "2026.12.04 起可用"],
       [{ list: STALE, fields: started, now: NOW + HOUR }, "2026.12.02 已到期"],
       [{ list: STALE, fields: current, now: NOW + HOUR }, "本页未更新"],
@@ -204,22 +205,20 @@ describe("the verdict on a coupon", () => {
   });
 
   test("is that of the last update that has ended", () => {
+    const listed = (more: boolean): States.ListEvent => {
+      return { kind: "responded", outcome: { kind: "list", certificates: [COUPON], unusable: {}, more }, now: NOW };
+    };
+    const failed: States.ListEvent = { kind: "responded", outcome: { kind: "problem", problem: PROBLEM }, now: NOW };
     const events: [States.ListEvent, boolean][] = [
       [{ kind: "opened" }, false],
-      [
-        { kind: "responded", outcome: { kind: "list", certificates: [COUPON], unusable: {}, more: false }, now: NOW },
-        false,
-      ],
+      [listed(false), false],
       [{ kind: "refreshed" }, false],
-      [{ kind: "responded", outcome: { kind: "problem", problem: PROBLEM }, now: NOW }, true],
+      [failed, true],
       [{ kind: "continued" }, true],
-      [{ kind: "responded", outcome: { kind: "problem", problem: PROBLEM }, now: NOW }, true],
+      [failed, true],
       [{ kind: "refreshed" }, true],
-      [
-        { kind: "responded", outcome: { kind: "list", certificates: [COUPON], unusable: {}, more: true }, now: NOW },
-        false,
-      ],
-      [{ kind: "responded", outcome: { kind: "problem", problem: PROBLEM }, now: NOW }, false],
+      [listed(true), false],
+      [failed, false],
     ];
     let list = INITIAL_STATE;
     for (const [index, [event, isStale]] of events.entries()) {

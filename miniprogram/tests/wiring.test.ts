@@ -1,44 +1,19 @@
-/** Tests of the pages and the visit that they share, from `dist` and with the service: what leads where. */
+/** Tests of the pages and the visit that they share, from `dist`: what leads where. They need no sandbox. */
 
 import assert from "node:assert/strict";
-import { afterEach, test } from "node:test";
-import { createMockTt } from "../preview/mock-tt";
-import type { cardsView, counterView, listView, storesView } from "../src/coupons/pages/certificates/view";
-import type { Config } from "../src/coupons/settings";
-import { loadBuilt, unloadBuilt } from "./built";
-import { API_URL, APP_ID, SANDBOX_URL, STORE } from "./sandbox";
+import { afterEach, beforeEach, mock, test } from "node:test";
+import type { storesView } from "../src/coupons/pages/certificates/view";
+import { loadBuilt } from "./built";
+import { FakeTt, flush, reply, STORE } from "./fake-tt";
+import { type Page as OnePage, start } from "./pages";
 
 const LIST = "coupons/pages/certificates/certificates";
 const COUNTER = "coupons/pages/certificate/certificate";
 const STORES = "coupons/pages/stores/stores";
-
-interface Page {
-  path: string;
-  data: { isUnchosen: boolean; textSize: number } & ReturnType<typeof counterView> &
-    ReturnType<typeof cardsView> &
-    ReturnType<typeof listView> &
-    ReturnType<typeof storesView>;
-  setData: (data: object) => void;
-  onLoad: (query: object) => void;
-  onShow: () => void;
-  onHide: () => void;
-  onUnload: () => void;
-  resolveProblem: () => void;
-  sortByDistance: () => void;
-  chooseStore: () => void;
-  changeTextSize: () => void;
-  pickStore: (event: object) => void;
-  openCertificate: (event: object) => void;
-  callStore: () => void;
-  use: () => void;
-  isReady: boolean;
-  copyText: (event: object) => void;
-  leave: () => void;
-}
-
-const { setTimeout: wait } = globalThis;
-// The pages' own timers must not keep this process running: that of a call of the hook has a minute.
-globalThis.setTimeout = ((...all: Parameters<typeof wait>) => wait(...all).unref()) as typeof wait;
+type AnyPage = OnePage & { data: ReturnType<typeof storesView> & { isUnchosen: boolean; textSize: number } } & {
+  [name in "sortByDistance" | "chooseStore" | "changeTextSize" | "callStore"]: () => void;
+} & { [name in "pickStore" | "openCertificate" | "copyText"]: (event: object) => void };
+type Page = AnyPage & { path: string };
 
 const tap = (dataset: object) => ({ currentTarget: { dataset } });
 
@@ -47,41 +22,41 @@ interface Navigation {
   fail: () => void;
 }
 
-/** A phone with one mini-program and its open pages. It keeps its storage for a next visit. */
+beforeEach(() => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  mock.method(console, "error", () => {});
+});
+afterEach(() => {
+  mock.timers.reset();
+  mock.restoreAll();
+});
+
+/** A phone with one mini-program and its open pages. */
 class Program {
   readonly stack: Page[] = [];
-  readonly called: string[] = [];
-  readonly requests: string[] = [];
   readonly toasts: string[] = [];
   /** What the last page showed before its onLoad. */
   first?: Page["data"];
   /** The navigation that fails: Douyin opens no more pages than 10 over each other, for example. */
   readonly failing = new Set<string>();
-  readonly config: Config;
   private readonly definitions = new Map<string, Page>();
-  private readonly phone;
 
-  /** `missing`: functions that the host does not have. */
-  constructor(
-    readonly storage = new Map<string, string>(),
-    missing: string[] = [],
-  ) {
-    this.phone = {
-      sandboxUrl: SANDBOX_URL,
-      appId: APP_ID,
-      customer: "lin",
-      position: { latitude: 31.197, longitude: 121.434 },
-      storage: {
-        getItem: (key: string) => storage.get(key) ?? null,
-        setItem: (key: string, value: string) => storage.set(key, value),
-        removeItem: (key: string) => storage.delete(key),
-      },
-      onCall: ({ method, url }: { method: string; url: string }) => this.requests.push(`${method} ${url}`),
-      onToast: (text: string) => this.toasts.push(text),
+  /** `lastStore`: the customer's choice at an earlier visit. `missing`: functions that the host does not have. */
+  constructor(lastStore = "", missing: string[] = []) {
+    const tt = new FakeTt();
+    tt.stored.set(`redemption.store.${STORE.account_id}`, lastStore);
+    const { onRequest } = tt;
+    tt.onRequest = (options) => {
+      const unknown = reply({ code: "merchant_not_found", detail: "暂不支持该商家" }, 404);
+      return options.url.includes(STORE.account_id) || options.data ? onRequest(options) : options.success(unknown);
     };
     const goes = (name: string, fail: () => void) => !this.failing.has(name) || void fail();
-    const navigation = {
-      makePhoneCall: ({ phoneNumber }: { phoneNumber: string }) => this.called.push(phoneNumber),
+    const host = {
+      getLocation: ({ success }: { success: (at: object) => void }) =>
+        success({ latitude: 31.197, longitude: 121.434 }),
+      setClipboardData: ({ success }: { success: () => void }) => success(),
+      showToast: ({ title }: { title: string }) => this.toasts.push(title),
+      makePhoneCall: () => {},
       navigateTo: ({ url, fail }: Navigation) => {
         if (goes("navigateTo", fail)) {
           this.top.onHide();
@@ -96,21 +71,11 @@ class Program {
       },
       navigateBack: ({ fail }: Navigation) => goes("navigateBack", fail) && this.back(),
     };
-    let path = "";
-    const Page = (definition: Page) => this.definitions.set(path, definition);
-    const tt = { ...createMockTt(this.phone), ...navigation };
-    const names = Object.keys(tt).filter((name) => !missing.includes(name));
-    Object.assign(globalThis, {
-      tt: Object.fromEntries(names.map((name) => [name, tt[name as keyof typeof tt]])),
-      Page,
-    });
-    unloadBuilt();
-    this.config = loadBuilt<{ config: Config }>("coupons/config").config;
-    this.config.api = API_URL;
-    for (path of [LIST, COUNTER, STORES]) {
+    start(Object.assign(tt, Object.fromEntries(Object.entries(host).filter(([name]) => !missing.includes(name)))));
+    for (const path of [LIST, COUNTER, STORES]) {
+      Object.assign(globalThis, { Page: (definition: Page) => this.definitions.set(path, definition) });
       loadBuilt(path);
     }
-    programs.push(this);
   }
 
   get top(): Page {
@@ -137,38 +102,19 @@ class Program {
     this.stack.pop()?.onUnload();
     this.top.onShow();
   }
-
-  /** End the program. */
-  close(): void {
-    this.stack[this.stack.length - 1]?.onUnload();
-  }
 }
 
-const programs: Program[] = [];
-afterEach(() => {
-  for (const program of programs.splice(0)) {
-    program.close();
-  }
-});
-
-function openList(query: object, storage?: Map<string, string>): Program {
-  const program = new Program(storage);
+async function openList(query: object, missing?: string[]): Promise<Program> {
+  const program = new Program("", missing);
   program.open(`${LIST}?${new URLSearchParams({ ...query })}`);
+  await flush();
   return program;
 }
 
-async function until(condition: () => unknown): Promise<void> {
-  for (const start = Date.now(); !condition(); ) {
-    assert.ok(Date.now() - start < 60_000, `waiting for ${condition}`);
-    await new Promise((resolve) => wait(resolve, 10));
-  }
-}
-
 test("a page that begins shows nothing that is not known yet", async () => {
-  const program = openList(STORE);
+  const program = await openList(STORE);
   assert.equal(program.first?.isUnchosen, false);
-  await until(() => program.top.data.refundable);
-  program.top.openCertificate(tap({ id: "7200000000000000001" }));
+  program.top.openCertificate(tap({ id: "lin" }));
   assert.equal(program.first?.loading, true);
   program.back();
   program.top.chooseStore();
@@ -176,8 +122,7 @@ test("a page that begins shows nothing that is not known yet", async () => {
 });
 
 test("two taps open one page, and the list goes on if none can be opened", async () => {
-  const program = openList(STORE);
-  await until(() => program.top.data.canChoose && program.top.data.refundable);
+  const program = await openList(STORE);
   const [list] = program.stack as [Page];
   list.chooseStore();
   list.chooseStore();
@@ -186,7 +131,7 @@ test("two taps open one page, and the list goes on if none can be opened", async
   program.failing.add("navigateTo");
   list.chooseStore();
   program.failing.clear();
-  list.openCertificate(tap({ id: "7200000000000000001" }));
+  list.openCertificate(tap({ id: "lin" }));
   assert.deepEqual(program.paths, [LIST, COUNTER]);
 });
 
@@ -194,7 +139,7 @@ test("a page whose way out fails shows its content", async () => {
   const first = new Program();
   first.failing.add("redirectTo");
   first.open(LIST);
-  await until(() => first.top.data.canChoose);
+  await flush();
   assert.deepEqual([first.paths, first.top.data.isUnchosen, first.top.data.loading], [[LIST], true, false]);
   first.top.chooseStore();
   first.failing.add("navigateBack");
@@ -205,18 +150,19 @@ test("a page whose way out fails shows its content", async () => {
   }
   first.failing.clear();
   selection.pickStore(tap({ poi: "6602" }));
-  await until(() => first.top.data.store === "四季小馆·徐家汇店" && first.top.data.refundable);
+  await flush();
+  assert.deepEqual([first.top.data.store, first.top.data.refundable], ["徐家汇店", true]);
 
   for (const path of [COUNTER, STORES]) {
-    const launched = new Program(first.storage);
+    const launched = new Program("6601");
     launched.failing.add("redirectTo").add("navigateBack");
-    launched.open(`${path}?id=7200000000000000001`);
-    await until(() => (path === COUNTER ? launched.top.data.detail : launched.top.data.stores.length === 3));
+    launched.open(`${path}?id=lin`);
+    await flush();
     assert.deepEqual(launched.paths, [path]);
     if (path === COUNTER) {
       launched.top.leave();
-      assert.ok(launched.top.data.detail);
     }
+    assert.ok(path === COUNTER ? launched.top.data.detail : launched.top.data.stores.length === 3);
   }
 });
 
@@ -226,9 +172,7 @@ test("what cannot be copied or dialled is shown", async () => {
     ["setClipboardData", "makePhoneCall"],
     ["setClipboardData", "makePhoneCall", "showToast"],
   ]) {
-    const program = new Program(new Map(), missing);
-    program.open(`${LIST}?${new URLSearchParams(STORE)}`);
-    await until(() => program.top.data.phone);
+    const program = await openList(STORE, missing);
     program.top.copyText(tap({ text: "8a6b51c0" }));
     program.top.callStore();
     const shown = ["无法复制：8a6b51c0", "请拨打 021-5555-6601"];
@@ -237,10 +181,9 @@ test("what cannot be copied or dialled is shown", async () => {
 });
 
 test("every page has the text size that the customer has chosen", async () => {
-  const program = openList(STORE);
-  await until(() => program.top.data.canChoose && program.top.data.refundable);
+  const program = await openList(STORE);
   program.top.changeTextSize();
-  program.top.openCertificate(tap({ id: "7200000000000000001" }));
+  program.top.openCertificate(tap({ id: "lin" }));
   assert.equal(program.top.data.textSize, 20);
   program.top.changeTextSize();
   program.back();
@@ -250,44 +193,43 @@ test("every page has the text size that the customer has chosen", async () => {
 
 for (const path of [COUNTER, STORES]) {
   test(`${path} leads to the list if it is launched directly`, async () => {
-    const program = new Program(new Map([[`redemption.store.${STORE.account_id}`, JSON.stringify(STORE.poi_id)]]));
-    program.open(`${path}?id=7200000000000000001`);
+    const program = new Program(STORE.poi_id);
+    program.open(`${path}?id=lin`);
     assert.deepEqual(program.paths, [LIST]);
-    await until(() => program.top.data.refundable);
+    await flush();
+    assert.ok(program.top.data.refundable);
   });
 }
 
 test("a remembered store that is closed is no dead end", async () => {
-  const program = new Program(new Map([[`redemption.store.${STORE.account_id}`, '"9999"']]));
+  const program = new Program("9999");
   program.open(LIST);
   assert.deepEqual(program.paths, [LIST]);
-  await until(() => program.paths[0] === STORES && program.top.data.stores.length === 3);
+  await flush();
+  assert.deepEqual([program.paths, program.top.data.stores.length], [[STORES], 3]);
 });
 
 test("a page that has been left does not replace the page under it", async () => {
-  const program = new Program(new Map([[`redemption.store.${STORE.account_id}`, '"9999"']]));
+  const program = new Program("9999");
   program.open(LIST);
   program.stack.pop()?.onUnload();
-  await until(() => program.requests.length === 2);
-  await new Promise((resolve) => wait(resolve, 10));
+  await flush();
   assert.deepEqual(program.paths, []);
 });
 
 test("an unknown merchant is no dead end: its button leads to the own one", async () => {
-  const program = openList({ account_id: "unknown" });
-  await until(() => program.top.data.problem);
+  const program = await openList({ account_id: "unknown" });
   assert.equal(program.top.data.problem?.button, "切换门店");
   program.top.resolveProblem();
-  await until(() => program.top.data.stores.length === 3);
-  assert.equal(program.top.data.problem, null);
+  await flush();
+  assert.deepEqual([program.top.data.stores.length, program.top.data.problem], [3, null]);
 });
 
 test("the position is asked for by a tap only", async () => {
-  const program = openList({});
-  await until(() => program.top.data.stores.length === 3);
+  const program = await openList({});
   assert.ok(program.top.data.canLocate && !program.top.data.located);
   program.top.sortByDistance();
-  await until(() => program.top.data.located);
+  await flush();
   assert.deepEqual(
     program.top.data.stores.map(({ distance }) => distance),
     ["460 m", "5.6 km", ""],

@@ -74,7 +74,7 @@ def test_a_customers_journey(phone: Phone) -> None:
     # Both clicks hit the button: the second one of a double click may hit what is shown after the first.
     phone.button("查看其他券").evaluate("button => { button.click(); button.click() }")
     expect(phone.cards).to_have_count(7)
-    expect(phone.card("双人套餐")).to_contain_text("先查核销记录")
+    expect(phone.card("双人套餐")).to_contain_text("等一分钟，查核销记录")
     phone.show_certificate("双人套餐")
     with phone.page.expect_response("**/certificates"):
         phone.come_back()
@@ -92,14 +92,20 @@ def test_without_a_hook_the_customer_is_led_to_the_douyin_order(phone: Phone) ->
     phone.card("午市拿铁十次卡").get_by_role("button", name="查看").click()
     expect(phone.ticket).to_be_in_viewport()
     lines = [line for line in phone.ticket.inner_text().split("\n") if line]
-    assert re.fullmatch(r"\d\d:\d\d:\d\d", lines.pop(6))
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", lines.pop(12))
     assert lines == [
         "店员看这里",
         "扫",
         "扫抖音订单里的二维码",
-        "本页不能当券，验券成功才算",
+        "验券成功，才出餐。",
+        "本页不能当券",
+        "看本页不扣券，请您出示抖音订单",
+        "1. 打开抖音「我的订单」",
+        "2. 找到并打开「午市拿铁十次卡」",
+        "3. 请店员扫描订单中的二维码",
+        "订单中没有二维码时，请让店员联系店长",
         "请到前台报手机号",
-        "次卡 本店可用",
+        "次卡",
         "午市拿铁十次卡",
         "剩余 7 次，共 10 次",
         "有效期至",

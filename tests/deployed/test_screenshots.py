@@ -125,7 +125,7 @@ def selected(hook: str, text: str, seconds: int = 0, *, gone: bool = False) -> C
             for due in (3, 12, 45):
                 if seconds >= due:
                     phone.page.clock.run_for(due * 1000)
-                    expect(phone.band).to_contain_text("抖音已不显示这张券" if gone else "抖音仍显示可用")
+                    expect(phone.band).to_contain_text("抖音已不显示，还要查记录" if gone else "抖音仍显示可用")
             expect(phone.band).to_contain_text(text)
             if seconds == LAST_READ_SECONDS:
                 expect(phone.button("店长点：再次核销")).to_be_visible()
@@ -148,7 +148,7 @@ def other_store(phone: Phone) -> None:
     phone.button("切换门店").click()
     phone.button("四季小馆·徐家汇店").click()
     phone.show_certificate("双人套餐")
-    phone.expect_sign("查", "请那家店查核销记录")
+    phone.expect_sign("查", "请「四季小馆·人民广场店」查核销记录")
 
 
 def switched_off_later(phone: Phone) -> None:
@@ -161,7 +161,7 @@ def switched_off_later(phone: Phone) -> None:
 
     phone.page.route("**/certificates", switch)
     phone.come_back()
-    phone.expect_sign("查", "等一分钟再查")
+    phone.expect_sign("查", "查到，出餐；查不到，叫店长")
 
 
 def asked(phone: Phone) -> None:
@@ -193,7 +193,7 @@ def submitted_list(phone: Phone) -> None:
     """The list with a coupon that was submitted, an off-peak deal and a locked coupon."""
     selected("1", "已提交")(phone)
     phone.button("查看其他券").click()
-    expect(phone.card("双人套餐")).to_contain_text("先查核销记录")
+    expect(phone.card("双人套餐")).to_contain_text("等一分钟，查核销记录")
 
 
 def stale_counter(hook: str, seconds: int = 0) -> Callable[[Phone], None]:
@@ -319,7 +319,7 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "busy": selected("runs", "请等待"),
     "busy-other": busy_other,
     "done": selected("1", "已提交"),
-    "done-gone": selected("1", "抖音已不显示这张券", 3, gone=True),
+    "done-gone": selected("1", "抖音已不显示，还要查记录", 3, gone=True),
     "again": selected("1", "抖音仍显示可用", LAST_READ_SECONDS),
     "done-times": used_once,
     "failed": selected("fails", "未能确认"),
@@ -392,21 +392,3 @@ def test_a_picture_of_the_documentation_is_written(phone: Phone, name: str) -> N
     phone.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
     show(phone)
     phone.page.screenshot(path=SCREENSHOTS / "docs" / f"mini-program-{name}.png", animations="disabled")
-
-
-BANDS = {
-    "scan": STATES["scan"],
-    "tap-scan": STATES["tap-stale"],
-    "tap-tap": STATES["tap"],
-    "tap-wait": STATES["busy"],
-    "tap-look": STATES["done"],
-}
-"""The pictures of the staff's papers: bands, without the rest of the page. They are printed 97 mm wide (368 px)."""
-
-
-@pytest.mark.skipif(not IS_PICTURED, reason="only make screenshots writes pictures")
-@pytest.mark.parametrize("name", BANDS)
-def test_a_picture_of_the_papers_is_written(phone: Phone, name: str) -> None:
-    phone.page.set_viewport_size({"width": 400, "height": 640})
-    BANDS[name](phone)
-    phone.band.screenshot(path=SCREENSHOTS / "docs" / f"staff-card-{name}.png", animations="disabled")

@@ -1,7 +1,6 @@
 /** Messages of the page: problems with their button, counts, waiting. Pure functions. */
 
 import type { Code, Problem, Unusable } from "../../client/client";
-import type { Config } from "../../settings";
 
 /** What the button of a notice does. */
 export type NoticeAction = Problem["action"] | "own_merchant";
@@ -39,8 +38,13 @@ const BUTTONS: { [action in NoticeAction]: string } = {
   staff: "",
 };
 
-/** What a customer does when the page cannot help, unless `config.ts` says it. */
-const DEFAULT_HELP = "查券不扣券。请打开抖音「我的订单」出示";
+/** The failure rule, in the words of the staff's papers: the act, and what follows. */
+export const CHECK = "等一分钟，查核销记录";
+export const RULE = "查到，出餐；查不到，叫店长";
+/** What a customer does when the page cannot help, unless `config.ts` says it: first of all, nothing was paid. */
+export const DEFAULT_HELP = "查券不扣券。请打开抖音「我的订单」出示";
+/** The same after a submission. */
+export const SUBMITTED_HELP = `点过核销的：${CHECK}。${RULE}`;
 /** What 券详情 asks before a submission, unless `config.ts` says it. */
 const DEFAULT_QUESTION = "核销这张券？请当着店员的面确认。";
 const AGAIN_QUESTION = "刚才可能已经核销。店长先查核销记录。有记录：点「取消」，否则会多扣。";
@@ -58,11 +62,6 @@ const NUMBER_LENGTH = 8;
 const MAX_WAIT_SECONDS = 60;
 /** After this many seconds without a response, say what to do instead, and offer to retry. */
 export const LATE_SECONDS = 6;
-
-/** Return what to do on every page that cannot help: the same, whatever has failed. */
-export function helpOf({ help = DEFAULT_HELP, onSelect }: Config): string {
-  return onSelect ? `${help}。点过的，先查核销记录` : help;
-}
 
 /**
  * Return the seconds until the button of a problem is enabled; 0 without a problem. `at`: when it arrived. If that is in the
@@ -153,21 +152,30 @@ export function dialogOf(
   return question === "" ? null : { title, content, confirmText, cancelText: "取消" };
 }
 
-/** The way that works for every coupon: what the customer does in Douyin. */
-export interface Steps {
+/** What 券详情 says to the customer: a sentence about the money, then the way that works for every coupon. */
+export interface Advice {
   heading: string;
   steps: string[];
   /** What to do without a QR code. */
   otherwise: string;
 }
 
-/** Return the steps for a coupon with this title. */
-export function stepsOf(title: string): Steps {
-  return {
-    heading: "看本页不扣券，请您出示抖音订单",
-    steps: ["打开抖音「我的订单」", `找到并打开「${title}」`, "请店员扫描订单中的二维码"],
-    otherwise: "订单中没有二维码时，请让店员联系店长",
-  };
+/** Return what the customer does while the staff acts by this sign; null while they wait. */
+export function adviceOf(sign: string, title: string): Advice | null {
+  switch (sign) {
+    case "扫":
+      return {
+        heading: "看本页不扣券，请您出示抖音订单",
+        steps: ["打开抖音「我的订单」", `找到并打开「${title}」`, "请店员扫描订单中的二维码"],
+        otherwise: "订单中没有二维码时，请让店员联系店长",
+      };
+    case "点":
+      return { heading: "看本页不扣券。请您当着店员点「立即核销」", steps: [], otherwise: "" };
+    case "查":
+      return { heading: "请您稍等，店员在查核销记录", steps: [], otherwise: "" };
+    default:
+      return null;
+  }
 }
 
 /** Return the line above the list. `groups`: the words by which each certificate is counted; empty if it can be used now. */

@@ -6,7 +6,7 @@
 
 import type { Certificate } from "../../client/client";
 import { clockText, dateText, daysBetween, timeText } from "./dates";
-import type { Use } from "./messages";
+import { CHECK, RULE, type Use } from "./messages";
 import { isWithinHours, nextStartToday, type OffPeak } from "./offPeak";
 import { certificateOf, type ListState } from "./state";
 import { isRunning, isStillListed, type Submission, type Submissions, submissionOf, usedSince } from "./submission";
@@ -41,8 +41,6 @@ const HOLD_SECONDS = 62;
 /** An older list submits nothing: the merchant may have switched redemption off. */
 const MAX_AGE_SECONDS = 300;
 
-/** The only failure rule after a tap; the staff's papers have the same words. */
-const RULE = "等一分钟再查；查不到，叫店长";
 const NONE = { why: "", group: "", use: "no", canRetry: false } as const;
 
 /** `updatedAt` of a list whose age does not matter: its own page says once that it is old. */
@@ -54,18 +52,18 @@ export function verdictOf(certificate: Certificate, shop: Shop, now: number): Ve
   const isAnyRunning = shop.submissions.some(isRunning);
   const listed = listedRow(certificate, shop, now);
   if (submission && isRunning(submission)) {
-    return { ...waitRow("请等待，不要再点"), why: "正在提交，还没核销成功", group: "正在提交" };
+    return { ...waitRow("正在提交，最多一分钟"), why: "正在提交，还没核销成功", group: "正在提交" };
   }
   if (submission) {
     return submittedRow(submission, listed.use !== "no" && !isAnyRunning, shop, now);
   }
   return listed.use !== "no" && isAnyRunning
-    ? { ...waitRow("另一张券正在提交"), why: listed.why, group: listed.group }
+    ? { ...waitRow("另一张券正在提交，最多一分钟"), why: listed.why, group: listed.group }
     : listed;
 }
 
-function waitRow(act: string): Verdict {
-  return { ...NONE, sign: "等", act, reason: "最多一分钟" };
+function waitRow(reason: string): Verdict {
+  return { ...NONE, sign: "等", act: "请等待，不要再点", reason };
 }
 
 /** Return the verdict on a certificate from the list alone, without its submission. */
@@ -74,7 +72,7 @@ function listedRow(certificate: Certificate, { list, redeems }: Shop, now: numbe
   const isIdle = list.activity === "idle";
   const isYoung = isFresh(list, now, MAX_AGE_SECONDS);
   const scan = (why: string, group = why): Verdict => {
-    const reason = why ? `${why}。以扫码结果为准` : "本页不能当券，验券成功才算";
+    const reason = why ? `${why}。以扫码结果为准` : "验券成功，才出餐。本页不能当券";
     return { ...NONE, sign: "扫", act: "扫抖音订单里的二维码", reason, why, group };
   };
   const doubted = (why: string, group: string): Verdict => {
@@ -106,22 +104,24 @@ function listedRow(certificate: Certificate, { list, redeems }: Shop, now: numbe
   if (!redeems) {
     return scan(why);
   }
-  const reason = why || "点过的，先查核销记录。本页不能当券";
+  const reason = `${why || "点过的，先查记录"}。查到核销记录，才出餐`;
   return { ...NONE, sign: "点", act: "看着顾客点「立即核销」", reason, why, group: why, use: "yes" };
 }
 
 /** Return what is known after a submission. `canSubmit`: as far as the list says. */
 function submittedRow(submission: Submission, canSubmit: boolean, { list, store }: Shop, now: number): Verdict {
   const { id, at, storeName, state, seen, waitedIn } = submission;
-  const row = { ...NONE, sign: "查", act: "先查核销记录，查到才算核销", group: "待查核销记录" } as const;
+  const row = { ...NONE, sign: "查", act: CHECK, group: "待查核销记录" } as const;
   const time = clockText(at, now);
   if (submission.store !== store) {
-    const why = `${time} 在${storeName ? `「${storeName}」` : "另一家门店"}点的`;
-    return { ...row, act: "请那家店查核销记录", reason: `${why}。这里不出餐，叫店长`, why };
+    const place = storeName ? `「${storeName}」` : "另一家门店";
+    const why = `${time} 在${place}点的`;
+    return { ...row, act: `请${place}查核销记录`, reason: `这里不出餐，叫店长。${why}`, why };
   }
   const used = usedSince(submission);
   const isGone = seen && !seen.certificate;
-  const known = isGone ? "抖音已不显示这张券" : used ? `抖音显示少了 ${used} 次` : "抖音仍显示可用";
+  const fact = isGone ? "抖音已不显示" : used ? `抖音显示少了 ${used} 次` : "";
+  const known = fact ? `${fact}，还要查记录` : "抖音仍显示可用";
   const why = [
     `${time} ${storeName && `在「${storeName}」`}点的，${state === "submitted" ? "已提交" : "未能确认"}`,
     ...(seen ? [`${known}（${clockText(seen.at, now)}）`] : []),
@@ -131,7 +131,7 @@ function submittedRow(submission: Submission, canSubmit: boolean, { list, store 
   const use = canSubmit && certificateOf(list, id) ? next : "no";
   // No list will be read by itself any more.
   const canRetry = use === "no" && !isGone && waitedIn < Infinity && list.activity === "idle";
-  return { ...row, reason: `${why}。${RULE}`, why, use, canRetry };
+  return { ...row, reason: `${RULE}。${why}`, why, use, canRetry };
 }
 
 /** Whether the list is recent. One from the future is not: the phone's clock was changed. */

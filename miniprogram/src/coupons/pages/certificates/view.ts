@@ -1,18 +1,19 @@
 /** What the pages show: their data, from the states of the list and of the stores. Pure functions. */
 
-import type { Certificate, Problem } from "../../client/client";
+import type { Certificate, Problem, Store } from "../../client/client";
 import type { Config } from "../../settings";
 import { daysBetween } from "./dates";
 import { detailOf } from "./detail";
 import {
+  adviceOf,
   countText,
+  DEFAULT_HELP,
   dialogOf,
-  helpOf,
   LABELS,
   type Notice,
   noticeOf,
+  SUBMITTED_HELP,
   searchedText,
-  stepsOf,
   unusableText,
   waitingText,
   waitLeft,
@@ -21,7 +22,7 @@ import { cardsOf, titleOf } from "./rows";
 import { canLoadMore, certificateOf, isEmpty, type ListState, shownCertificate } from "./state";
 import { canChoose, canLocate, type StoreState, storeKeyOf } from "./storeState";
 import { storeHeader, storeRows } from "./stores";
-import { type Submissions, submissionOf } from "./submission";
+import { type Submission, type Submissions, submissionOf } from "./submission";
 import { ANY_AGE, isValid, type Shop, staleText, verdictOf } from "./verdict";
 
 /** The states that the pages share. */
@@ -30,6 +31,7 @@ interface Visited {
   stores: StoreState;
   submissions: Submissions;
   isRestored: boolean;
+  hasStored: boolean;
   user: number;
 }
 
@@ -94,31 +96,56 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
   const { sign = "", use = "no", why = "" } = verdict || {};
   const title = certificate ? titleOf(certificate) : "";
   const header = headerOf(stores, now);
-  const problem = listNotice(list, stores, config, now);
+  const isElsewhere = submission && submission.store !== shop.store;
+  // Beside another store's record, no number of this one.
+  const contact = isElsewhere ? contactOf(submission, stores) : { phone: header.phone, contact: "门店" };
+  const helped = withHelp(visit, config);
+  const { help } = helped;
+  const problem = listNotice(list, stores, helped, now);
   const loading = !certificate && list.activity !== "idle";
   return {
     ...header,
+    ...contact,
     verdict,
+    reasons: verdict ? verdict.reason.replace(/。/g, "。\n").split("\n") : [],
     isPlain: !why && sign !== "等",
     detail: certificate ? detailOf(shownOf(config)(certificate), now) : null,
     /** Submits the certificate; empty without a button. During an update, its list may not have it yet. */
     button: LABELS[use],
     canSubmit: use !== "no" && !!certificateOf(list, id),
-    isProminent: use === "yes" && !why,
     /** 查看其他券 */
     canLeave: sign === "查",
-    steps: sign === "扫" ? stepsOf(title) : null,
+    advice: adviceOf(sign, title),
     dialog: dialogOf(title, header.store, config.question, why, use),
     notice: list.notice,
-    help: sign ? (sign === "扫" && config.help) || "" : helpOf(config),
+    help: sign ? (sign === "扫" && config.help) || "" : help,
     loading,
-    slownessText: waitingText(list.waiting, helpOf(config)),
+    slownessText: waitingText(list.waiting, help),
     problem,
     /** Seconds until the list can be read again. */
     wait: problem ? problem.wait : 0,
     // After another user has logged in, nothing is said of the former user's certificate.
     goneTitle: id ? "这张券已不在可用列表中" : "请在列表中重新选择券",
   };
+}
+
+/** Return the number and the name of the store of a submission; no number if this merchant does not list it. */
+function contactOf({ store, storeName }: Submission, stores: StoreState) {
+  const [{ phone = "" } = {} as Store] = stores.stores.filter(
+    ({ poi_id }) => storeKeyOf({ ...stores, poiId: poi_id }) === store,
+  );
+  return { phone, contact: `「${storeName}」` };
+}
+
+/** Return the settings with what to do on a page that cannot help: never that nothing was paid after a submission. */
+export function withHelp({ submissions, isRestored, hasStored, user }: Visited, config: Config) {
+  const isStored = !!config.onSelect && !isRestored && hasStored;
+  const isOpen = isStored || submissions.some((each) => each.user === user);
+  return { ...config, help: isOpen ? SUBMITTED_HELP : helpOf(config) };
+}
+
+function helpOf({ help }: Config): string {
+  return help || DEFAULT_HELP;
 }
 
 function shopOf({ list, stores, submissions, isRestored }: Visited, config: Config): Shop {

@@ -63,6 +63,8 @@ export const visit = {
   submissions: [] as Submissions,
   /** The submissions that are stored for the present user could be read: without them, nothing can be submitted. */
   isRestored: false,
+  /** Until then: the storage has submissions, or cannot be read. */
+  hasStored: false,
   /** Number of submissions since the program was started. */
   calls: 0,
   /** How often the list was read again without a tap, and when last, in epoch seconds. */
@@ -83,6 +85,7 @@ export const visit = {
     // Douyin does not document the parameters that 去使用 appends: both ids may be missing.
     const accountId = query.account_id || config.account_id;
     const lastPoiId = device.readLastStore(accountId);
+    this.hasStored = device.storedTaps()?.length !== 0;
     this.updateStores({ kind: "entered", accountId, poiId: query.poi_id || "", lastPoiId, now: device.epochSeconds() });
   },
 
@@ -315,6 +318,7 @@ export const visit = {
       // The storage may have failed instead: keep all submissions.
       this.user += 1;
       this.isRestored = false;
+      this.hasStored = device.storedTaps()?.length !== 0;
       this.updateStores({ kind: progress, lastPoiId: device.readLastStore(this.stores.accountId) });
     }
     if (this.list.activity === "idle") {
