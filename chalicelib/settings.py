@@ -1,6 +1,7 @@
 """Configuration from environment variables. Only this module knows their names."""
 
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -8,6 +9,27 @@ import msgspec
 from chalicelib.errors import ConfigurationError
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Variable(NamedTuple):
+    """An environment variable of the service."""
+
+    name: str
+    #: None: the variable is required. Empty: nothing is set by default.
+    default: str | None = None
+    is_url: bool = False
+    #: The allowed values of a variable in seconds.
+    seconds: range | None = None
+
+
+VARIABLES = {
+    "table_name": Variable("TABLE_NAME"),
+    "secret_name": Variable("SECRET_NAME"),
+    "open_api": Variable("DOUYIN_OPEN_API", "https://open.douyin.com", is_url=True),
+    "login_api": Variable("DOUYIN_LOGIN_API", "https://developer.toutiao.com", is_url=True),
+    "session_ttl": Variable("SESSION_TTL_SECONDS", "7200", seconds=range(1, 30 * 86400 + 1)),
+}
+"""The variable of each field of Settings. The tests compare the stages' files and the guides with it."""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -27,13 +49,8 @@ class Settings(msgspec.Struct, frozen=True):
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
         """Read the settings; raises ConfigurationError that names the missing or malformed variable."""
-        return cls(
-            table_name=_required(env, "TABLE_NAME"),
-            secret_name=_required(env, "SECRET_NAME"),
-            open_api=_base_url(env, "DOUYIN_OPEN_API", "https://open.douyin.com"),
-            login_api=_base_url(env, "DOUYIN_LOGIN_API", "https://developer.toutiao.com"),
-            session_ttl=_seconds(env, "SESSION_TTL_SECONDS", 7200),
-        )
+        values: dict[str, Any] = {field: _read(env, variable) for field, variable in VARIABLES.items()}
+        return cls(**values)
 
 
 class TelemetrySettings(msgspec.Struct, frozen=True):
@@ -70,15 +87,18 @@ def is_traced(env: Mapping[str, str]) -> bool:
     return not disabled and "Sampled=1" in env.get("_X_AMZN_TRACE_ID", "")
 
 
-def _required(env: Mapping[str, str], name: str) -> str:
-    value = env.get(name, "").strip()
-    if not value:
-        raise ConfigurationError(f"environment variable {name} is missing")
+def _read(env: Mapping[str, str], variable: Variable) -> str | int:
+    value = env.get(variable.name, "").strip() or variable.default
+    if value is None:
+        raise ConfigurationError(f"environment variable {variable.name} is missing")
+    if variable.is_url:
+        return _base_url(variable.name, value)
+    if variable.seconds is not None:
+        return _number(variable.name, value, variable.seconds)
     return value
 
 
-def _base_url(env: Mapping[str, str], name: str, default: str) -> str:
-    value = env.get(name, "").strip() or default
+def _base_url(name: str, value: str) -> str:
     try:
         url = urlsplit(value)
         host, _ = url.hostname, url.port
@@ -92,8 +112,8 @@ def _base_url(env: Mapping[str, str], name: str, default: str) -> str:
     return value.rstrip("/")
 
 
-def _seconds(env: Mapping[str, str], name: str, default: int) -> int:
-    value = env.get(name, "").strip() or str(default)
-    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 30 * 86400):
-        raise ConfigurationError(f"environment variable {name} is not a number of seconds from 1 to 2592000")
+def _number(name: str, value: str, allowed: range) -> int:
+    if not (value.isascii() and value.isdigit() and int(value) in allowed):
+        limits = f"{allowed[0]} to {allowed[-1]}"
+        raise ConfigurationError(f"environment variable {name} is not a number of seconds from {limits}")
     return int(value)

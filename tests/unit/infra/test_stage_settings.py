@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chalicelib.settings import Settings
+from chalicelib.settings import VARIABLES, Settings, Variable
 from infra.bundle import ROOT
 from infra.stage_settings import (
     OPTIONAL_VARIABLES,
@@ -15,7 +15,6 @@ from infra.stage_settings import (
     Limits,
     StageError,
     StageSettings,
-    fixed_variables,
     list_stages,
     read_stage_settings,
     settings_path,
@@ -92,16 +91,29 @@ def test_a_mistake_is_refused_with_the_file_and_the_setting(tmp_path: Path, text
     assert named in str(raised.value)
 
 
-def test_each_variable_of_the_service_can_be_set_is_documented_and_is_used() -> None:
-    read = set(
-        re.findall(r'"((?!AWS_|POWERTOOLS_)[A-Z][A-Z_]+)"', (ROOT / "chalicelib" / "settings.py").read_text("utf-8"))
-    )
-    assert read - fixed_variables("dev").keys() == {*OPTIONAL_VARIABLES}
-    for page in ("deploy.md", "deploy.zh-CN.md"):
-        [row] = re.findall(r"^\| `\[environment\]` .*", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE)
-        assert [name for name in OPTIONAL_VARIABLES if f"`{name}`" not in row] == [], page
+def test_each_variable_is_in_the_table_and_each_setting_is_used() -> None:
+    code = (ROOT / "chalicelib" / "settings.py").read_text("utf-8")
+    read = set(re.findall(r'"((?!AWS_|POWERTOOLS_)[A-Z][A-Z_]+)"', code))
+    assert read - {"STAGE"} == {variable.name for variable in VARIABLES.values()}
+    assert [*VARIABLES] == [*Settings.__struct_fields__]
     app = (ROOT / "app.py").read_text("utf-8")
-    assert [name for name in Settings.__struct_fields__ if f"settings.{name}" not in app] == []
+    assert [name for name in VARIABLES if f"settings.{name}" not in app] == []
+
+
+@pytest.mark.parametrize("variable", OPTIONAL_VARIABLES.values(), ids=OPTIONAL_VARIABLES)
+def test_the_example_and_the_guides_have_the_default_and_the_range_of_a_variable(variable: Variable) -> None:
+    example = settings_path(ROOT, "dev").read_text("utf-8")
+    limits = "" if variable.seconds is None else f"{variable.seconds[0]} to {variable.seconds[-1]}"
+    [line] = re.findall(rf"^# {variable.name} = .*", example, re.MULTILINE)
+    assert f'"{variable.default}"' in line
+    assert limits in line
+    for guide in (ROOT / "docs").glob("*.md"):
+        # `NAME` (`default`; lowest to highest); the Chinese pages have their own words and brackets.
+        for text in re.findall(rf"`{variable.name}` ?[（(](.*?)[)）]", guide.read_text("utf-8")):
+            if variable.seconds is None:
+                assert f"`{variable.default}`" in text, guide.name
+            else:
+                assert re.findall(r"\d+", text) == re.findall(r"\d+", f"{variable.default} {limits}"), guide.name
 
 
 def test_a_stage_without_a_file_is_refused_with_the_known_stages(tmp_path: Path) -> None:
