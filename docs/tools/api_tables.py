@@ -1,4 +1,4 @@
-"""Fill the tables of docs/api.md and docs/api.zh-CN.md from docs/openapi.yaml: `python -m docs.tools.api_tables`.
+"""Fill the tables of docs/api.md from docs/openapi.yaml: `python -m docs.tools.api_tables`.
 
 A table stands between the comments `<!-- generated:NAME -->` and `<!-- /generated -->`.
 """
@@ -14,24 +14,11 @@ import yaml
 
 DOCS = Path(__file__).parent.parent
 DOCUMENT = DOCS / "openapi.yaml"
-PAGES = {"en": DOCS / "api.md", "zh": DOCS / "api.zh-CN.md"}
+PAGE = DOCS / "api.md"
 
-_DESCRIPTION = {"en": "description", "zh": "x-description-zh"}
-_HEADINGS = {
-    "en": {
-        "fields": ("field", "type", "required", "description"),
-        "parameters": ("parameter", "type", "description"),
-        "codes": ("code", "status", "retryable", "when"),
-    },
-    "zh": {
-        "fields": ("字段", "类型", "必有", "说明"),
-        "parameters": ("参数", "类型", "说明"),
-        "codes": ("code", "状态码", "可重试", "触发条件"),
-    },
-}
-_YES = {"en": "yes", "zh": "是"}
-_RETRY_AFTER = {"en": "yes, `Retry-After` ≥ {seconds}", "zh": "是，`Retry-After` ≥ {seconds}"}
-_ARRAY = {"en": "array of {items}", "zh": "{items} 数组"}
+_FIELDS = ("field", "type", "required", "description")
+_PARAMETERS = ("parameter", "type", "description")
+_CODES = ("code", "status", "retryable", "when", "`detail`")
 _DESCRIBED = {"#/components/schemas/Certificate", "#/components/schemas/InputError"}
 """Elements of lists that have a table of their own, or are described with the list."""
 _MARKERS = re.compile(r"(<!-- generated:([\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -41,19 +28,14 @@ class DocumentError(Exception):
     """The document or a page lacks something. The message names it."""
 
 
-def build_tables(document: Mapping[str, Any], language: str) -> dict[str, str]:
-    """Return every table as Markdown, by name. `language` is `en` or `zh`. Raises DocumentError."""
+def build_tables(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return every table as Markdown, by name. Raises DocumentError."""
     paths, schemas = document["paths"], document["components"]["schemas"]
     certificates = paths["/v1/merchants/{account_id}/stores/{poi_id}/certificates"]["get"]
     objects = {"list": schemas["List"], "certificate": schemas["Certificate"], "problem": schemas["Problem"]}
-    headings = _HEADINGS[language]
-    tables = {
-        name: _format_table(headings["fields"], _field_rows(document, schema, language))
-        for name, schema in objects.items()
-    }
-    parameters = _parameter_rows(document, certificates["parameters"], language)
-    tables["parameters"] = _format_table(headings["parameters"], parameters)
-    tables["codes"] = _format_table(headings["codes"], _code_rows(schemas["Problem"]["properties"]["code"], language))
+    tables = {name: _format_table(_FIELDS, field_rows(document, schema)) for name, schema in objects.items()}
+    tables["parameters"] = _format_table(_PARAMETERS, _parameter_rows(document, certificates["parameters"]))
+    tables["codes"] = _format_table(_CODES, _code_rows(schemas["Problem"]["properties"]["code"]))
     return tables
 
 
@@ -65,47 +47,43 @@ def fill_page(page: str, tables: Mapping[str, str]) -> str:
     return _MARKERS.sub(lambda match: f"{match[1]}\n{tables[match[2]]}\n\n{match[3]}", page)
 
 
-def _field_rows(
-    document: Mapping[str, Any], schema: Mapping[str, Any], language: str, prefix: str = ""
-) -> Iterator[tuple[str, ...]]:
+def field_rows(document: Mapping[str, Any], schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, ...]]:
     """Yield a row for each property; `object.property` and `list[].property` follow their object or list."""
     for name, given in schema["properties"].items():
         field = _resolve(document, given)
         is_required = name in schema.get("required", ())
         yield (
             f"`{prefix}{name}`",
-            _format_type(document, field, language),
-            _YES[language] if is_required else "",
-            _describe(field, f"{prefix}{name}", language),
+            _format_type(document, field),
+            "yes" if is_required else "",
+            _describe(field, f"{prefix}{name}"),
         )
         is_list = field.get("type") == "array"
         inner = _resolve(document, field["items"]) if is_list else field
         if "properties" in inner and not (is_list and field["items"].get("$ref") in _DESCRIBED):
-            yield from _field_rows(document, inner, language, f"{prefix}{name}{'[]' if is_list else ''}.")
+            yield from field_rows(document, inner, f"{prefix}{name}{'[]' if is_list else ''}.")
 
 
-def _parameter_rows(
-    document: Mapping[str, Any], parameters: list[dict[str, Any]], language: str
-) -> Iterator[tuple[str, ...]]:
+def _parameter_rows(document: Mapping[str, Any], parameters: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
     """Yield a row for each query parameter. All are optional."""
     for parameter in parameters:
         if parameter["in"] == "query":
             yield (
                 f"`{parameter['name']}`",
-                _format_type(document, _resolve(document, parameter["schema"]), language),
-                _describe(parameter, parameter["name"], language),
+                _format_type(document, _resolve(document, parameter["schema"])),
+                _describe(parameter, parameter["name"]),
             )
 
 
-def _code_rows(schema: Mapping[str, Any], language: str) -> Iterator[tuple[str, ...]]:
+def _code_rows(schema: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     codes = schema["x-codes"]
     if list(codes) != schema["enum"]:
         raise DocumentError("openapi.yaml: x-codes and enum of Problem.code differ")
     for code, facts in codes.items():
-        retry = _YES[language] if facts["retry"] else ""
+        retry = "yes" if facts["retry"] else ""
         if "retry_after" in facts:
-            retry = _RETRY_AFTER[language].format(seconds=facts["retry_after"])
-        yield f"`{code}`", str(facts["status"]), retry, _describe(facts, code, language)
+            retry = f"yes, `Retry-After` ≥ {facts['retry_after']}"
+        yield f"`{code}`", str(facts["status"]), retry, _describe(facts, code), facts["detail"]
 
 
 def _resolve(document: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,22 +96,20 @@ def _resolve(document: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str
     return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
 
 
-def _format_type(document: Mapping[str, Any], schema: Mapping[str, Any], language: str) -> str:
+def _format_type(document: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     if "const" in schema:
         return f"`{str(schema['const']).lower()}`"
     if "type" not in schema:
         return "string"
     if schema["type"] != "array":
         return str(schema["type"])
-    text = _ARRAY[language].format(items=_format_type(document, _resolve(document, schema["items"]), language))
-    return text.replace("数组 数组", "二维数组")
+    return f"array of {_format_type(document, _resolve(document, schema['items']))}"
 
 
-def _describe(schema: Mapping[str, Any], name: str, language: str) -> str:
-    key = _DESCRIPTION[language]
-    if key not in schema:
-        raise DocumentError(f"openapi.yaml: {name} has no {key}")
-    return str(schema[key])
+def _describe(schema: Mapping[str, Any], name: str) -> str:
+    if "description" not in schema:
+        raise DocumentError(f"openapi.yaml: {name} has no description")
+    return str(schema["description"])
 
 
 def _format_table(headings: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
@@ -145,15 +121,13 @@ def _format_table(headings: tuple[str, ...], rows: Iterator[tuple[str, ...]]) ->
 
 
 def main() -> None:
-    """Write the pages."""
-    document = yaml.safe_load(DOCUMENT.read_text(encoding="utf-8"))
-    for language, path in PAGES.items():
-        try:
-            tables = build_tables(document, language)
-            path.write_text(fill_page(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
-        except DocumentError as error:
-            sys.exit(f"docs/{path.name}: {error}")
-        print(f"written: docs/{path.name}")
+    """Write the page."""
+    try:
+        tables = build_tables(yaml.safe_load(DOCUMENT.read_text(encoding="utf-8")))
+        PAGE.write_text(fill_page(PAGE.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    except DocumentError as error:
+        sys.exit(f"docs/{PAGE.name}: {error}")
+    print(f"written: docs/{PAGE.name}")
 
 
 if __name__ == "__main__":
