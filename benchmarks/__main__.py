@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure, print the table, and write it to docs/performance.md."""
+"""`python -m benchmarks`: measure, print the table, and write it to docs/engineer.md."""
 
 import operator
 import os
@@ -12,7 +12,7 @@ from benchmarks.bench import NAMES, run_bench
 from benchmarks.measure import Samples
 from infra.bundle import ROOT
 
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "engineer.md"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 LIMITS = {

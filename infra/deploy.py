@@ -29,7 +29,7 @@ from infra.stage_settings import StageError, StageSettings
 LOW_CONCURRENCY = 100
 
 REQUEST_SECONDS = 0.113
-"""How long a request keeps an instance busy, at best; see docs/performance.md."""
+"""How long a request keeps an instance busy, at best; see docs/engineer.md."""
 
 _DENIED_HINT = (
     "\nIs this version new here? Its policies may have changed: then an administrator deploys it once (CHANGELOG.md, "
