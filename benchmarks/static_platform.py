@@ -16,8 +16,8 @@ from typing import Any
 from aiohttp import web
 
 from sandbox import sample_data
+from sandbox.mock_platform import CALLS
 from sandbox.sample_data import CUSTOMER
-from sandbox.server import CERTIFICATES_PATH
 
 
 def build_page(certificates: int) -> bytes:
@@ -46,8 +46,8 @@ async def serve(arguments: argparse.Namespace) -> None:
         platform.router.add_post(path, respond)
 
     platform: Any = web.Application()
-    add(f"{CERTIFICATES_PATH}/", page)
-    add("/api/apps/v2/jscode2session", user)
+    add(CALLS["query_user_certificates"], page)
+    add(CALLS["jscode2session"], user)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(arguments.certificate)
     runner = web.AppRunner(platform, access_log=None)

@@ -7,7 +7,8 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-CALLS = ("client_token", "jscode2session", "code2session", "query_user_certificates", "order_can_use")
+from sandbox.mock_platform import CALLS
+
 PLACES = ("data.error_code", "extra.error_code", "extra.sub_error_code", "err_no")
 """Response fields in which the platform reports an error code."""
 

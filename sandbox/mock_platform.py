@@ -22,6 +22,18 @@ MAX_PAGE_SIZE = 50
 MAX_ORDER_ID_BYTES = 64
 CERTIFICATE_SCOPE = "industry_open.trade.certificate_query"
 
+CALLS = {
+    "client_token": "/oauth/client_token/",
+    "jscode2session": "/api/apps/v2/jscode2session",
+    "code2session": "/api/apps/v1/microapp/code2session/",
+    "query_user_certificates": "/api/trade/v2/fulfillment/query_user_certificates/",
+    "order_can_use": "/api/trade/v2/fulfillment/order_can_use/",
+}
+"""The calls that are served, with their paths. Fault rules know these names.
+
+A further call of the trade API needs a row here, and the method of MockPlatform with its name.
+"""
+
 
 class PlatformError(Exception):
     """The platform returns an error code, and possibly a sub code, instead of data."""

@@ -21,7 +21,7 @@ from aiohttp import web
 
 from sandbox import sample_data
 from sandbox.faults import FAULT_HEADER, CallDetails, Fault, FaultPlan
-from sandbox.mock_platform import MockPlatform, PlatformError
+from sandbox.mock_platform import CALLS, MockPlatform, PlatformError
 
 Codes = dict[str, int]
 """Error codes by field, for example `extra.error_code`."""
@@ -31,8 +31,6 @@ BuildResponse = Callable[[Codes | None], tuple[dict[str, Any], int]]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-CERTIFICATES_PATH = "/api/trade/v2/fulfillment/query_user_certificates"
-ORDER_PATH = "/api/trade/v2/fulfillment/order_can_use"
 MAX_RECORDED_REQUESTS = 1000
 _ENTRY = web.RequestKey("entry", dict)
 _SECRET_NAMES = frozenset({"access-token", "client_secret", "secret", "code"})
@@ -53,15 +51,14 @@ class MockServer:
         """Create the aiohttp application."""
         application = web.Application(middlewares=[self._record_request])
         route = application.router.add_route
-        for path, handler in (
-            (CERTIFICATES_PATH, self._query_certificates),
-            (ORDER_PATH, self._query_order),
-            ("/oauth/client_token", self._mint_token),
-            ("/api/apps/v1/microapp/code2session", self._login_with_token),
-        ):
-            route("*", path, handler)
-            route("*", f"{path}/", handler)
-        route("*", "/api/apps/v2/jscode2session", self._login)
+        handlers: dict[str, Handler] = {
+            "client_token": self._mint_token,
+            "jscode2session": self._login,
+            "code2session": self._login_with_token,
+        }
+        for call, path in CALLS.items():
+            for form in {path, path.rstrip("/")}:
+                route("*", form, handlers.get(call) or functools.partial(self._query, call))
         route("POST", "/_sandbox/codes", self._issue_code)
         route("POST", "/_sandbox/provider-tokens", self._issue_provider_token)
         route("*", "/_sandbox/calls", self._handle_calls)
@@ -73,27 +70,20 @@ class MockServer:
         route("GET", "/_sandbox/world", self._list_sample_data)
         return application
 
-    async def _query_certificates(self, request: web.Request) -> web.StreamResponse:
-        query = self.platform.query_user_certificates
-        return await self._respond_to_query(request, "query_user_certificates", query)
-
-    async def _query_order(self, request: web.Request) -> web.StreamResponse:
-        return await self._respond_to_query(request, "order_can_use", self.platform.order_can_use)
-
-    async def _respond_to_query(
-        self, request: web.Request, call: str, query: Callable[[dict[str, str], Any], dict[str, Any]]
-    ) -> web.StreamResponse:
+    async def _query(self, call: str, request: web.Request) -> web.StreamResponse:
+        """Respond to a call of the trade API."""
         body = await _read_json(request)
         headers = _lower_headers(request)
+        query = getattr(self.platform, call)
         details = self._describe_query(headers, body, call)
         return await self._respond(request, details, self._trade_envelope(lambda: query(headers, body)))
 
     def _describe_query(self, headers: dict[str, str], body: Any, call: str) -> CallDetails:
-        """Return what a fault of this query can be bound to."""
+        """Return what a fault of this query can be bound to: by its open_id and account_id, or by its order_id."""
         fields = body if isinstance(body, dict) else {}
         app_id = self.platform.find_app_id(headers.get("access-token", ""))
-        if call == "order_can_use":
-            customer, purchase = self.platform.data.find_purchase(str(fields.get("order_id"))) or (None, None)
+        if "order_id" in fields:
+            customer, purchase = self.platform.data.find_purchase(str(fields["order_id"])) or (None, None)
             account_id = None if purchase is None else purchase.account_id
             open_ids = {} if customer is None else self.platform.data.customers[customer].open_ids
             return CallDetails(call, None, app_id, account_id, customer, open_ids.get(app_id or ""))

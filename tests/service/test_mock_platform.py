@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from infra.bundle import ROOT
 from sandbox import sample_data
-from sandbox.mock_platform import MockPlatform, PlatformError
+from sandbox.mock_platform import CALLS, MockPlatform, PlatformError
 from sandbox.sample_data import (
     ACCOUNT_ID,
     APP_ID,
@@ -69,3 +70,8 @@ def test_a_login_code_is_valid_once_for_five_minutes_and_for_one_app(platform: M
         platform.advance_clock(seconds)
         with raises_code(40018):
             login(platform, code)
+
+
+def test_the_page_lists_each_call() -> None:
+    page = (ROOT / "sandbox" / "README.md").read_text(encoding="utf-8")
+    assert [path for path in CALLS.values() if f"`POST {path}`" not in page] == []
