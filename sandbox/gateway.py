@@ -5,14 +5,18 @@ import json
 import re
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 
-_STORES_ROUTE = "/v1/merchants/{account_id}/stores"
-_CERTIFICATES_ROUTE = "/v1/merchants/{account_id}/stores/{poi_id}/certificates"
-ROUTES = ("/v1/health", "/v1/sessions", _STORES_ROUTE, _CERTIFICATES_ROUTE)
+OPENAPI = Path(__file__).parent.parent / "docs" / "openapi.yaml"
+ROUTES = re.findall(r"^  (/\S+):$", OPENAPI.read_text(encoding="utf-8"), re.MULTILINE)
+"""The routes of the API."""
+
+STORES_ROUTE = "/v1/merchants/{account_id}/stores"
+CERTIFICATES_ROUTE = "/v1/merchants/{account_id}/stores/{poi_id}/certificates"
 
 
 @dataclass
@@ -31,12 +35,12 @@ class Response:
 
 def certificates_url(account_id: str = ACCOUNT_ID, poi_id: str = POI_ID) -> str:
     """Return the URL path of the certificates that can be redeemed in a store."""
-    return _CERTIFICATES_ROUTE.format(account_id=account_id, poi_id=poi_id)
+    return CERTIFICATES_ROUTE.format(account_id=account_id, poi_id=poi_id)
 
 
 def stores_url(account_id: str = ACCOUNT_ID) -> str:
     """Return the URL path of a merchant's stores."""
-    return _STORES_ROUTE.format(account_id=account_id)
+    return STORES_ROUTE.format(account_id=account_id)
 
 
 def build_event(

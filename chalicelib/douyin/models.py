@@ -1,8 +1,6 @@
 """The platform's responses as typed models, with the names of its document.
 
-They have only the fields that this service uses. The document's other fields are never read, so nothing in them can
-affect a response: ticket and discount amounts, `spu_id`, `account_id`, `out_id`, `third_sku_id`, `sold_start_time`,
-`voucher_type`, the single rules of a dynamic voucher, the single uses of a ladder times card, `now`, error texts.
+They have only the fields that this service uses: nothing in the document's other fields can affect a response.
 
 Only the ids are required, because nothing can be redeemed without them, and real responses omit most of the rest.
 Numbers may arrive as strings and ids as numbers (related endpoints of the platform do both); both are accepted. Amounts

@@ -17,8 +17,7 @@ from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.harness import IS_NIGHTLY, Api
 from tests.unit.fakes import LambdaContext
 
-LIST_ROUTE = "/v1/merchants/{account_id}/stores/{poi_id}/certificates"
-ROUTES_WITH_TIMES = {LIST_ROUTE, "/v1/sessions"}
+ROUTES_WITH_TIMES = {gateway.CERTIFICATES_ROUTE, "/v1/sessions"}
 
 schema = schemathesis.openapi.from_path(ROOT / "docs" / "openapi.yaml")
 
@@ -66,6 +65,6 @@ def test_responses_to_valid_and_invalid_requests_match_the_document(case: schema
 @pytest.mark.parametrize("customer", sorted(sample_data.load().customers))
 def test_the_list_of_each_sample_customer_matches_the_document(api: Api, customer: str) -> None:
     api.login(customer)
-    operation = schema[LIST_ROUTE]["GET"]
+    operation = schema[gateway.CERTIFICATES_ROUTE]["GET"]
     case = operation.Case(path_parameters={"account_id": ACCOUNT_ID, "poi_id": POI_ID}, query={}, headers={})
     assert call_and_validate(case, api).status_code == 200

@@ -12,6 +12,7 @@ from chalicelib.api.login import LoginView
 from chalicelib.merchants import StoresView
 from docs.tools import api_tables
 from infra.bundle import ROOT
+from sandbox import gateway
 from tests.unit.fakes import PROBLEM_TYPES
 
 Fields = dict[str, tuple[str, bool]]
@@ -19,7 +20,6 @@ Fields = dict[str, tuple[str, bool]]
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8"))
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
-LIST_ROUTE = "/v1/merchants/{account_id}/stores/{poi_id}/certificates"
 
 
 def test_the_document_has_the_version_and_the_routes_of_the_code() -> None:
@@ -51,7 +51,7 @@ def test_the_document_has_each_field_and_parameter_of_a_request() -> None:
     fields = {name.replace("selection", "list"): kind for name, kind in struct_fields(validation.LoginBody).items()}
     # The struct also serves queries without a store; a request always has one.
     assert schema_fields(SCHEMAS, body) == fields | {"list.poi_id": ("string", True)}
-    parameters = DOCUMENT["paths"][LIST_ROUTE]["get"]["parameters"]
+    parameters = DOCUMENT["paths"][gateway.CERTIFICATES_ROUTE]["get"]["parameters"]
     query_parameters = [parameter["name"] for parameter in parameters if parameter["in"] == "query"]
     assert sorted(query_parameters) == sorted(validation._QUERY_PARAMETERS)
 
