@@ -149,16 +149,24 @@ $(BIN)/ruff check .
 $(BIN)/lint-imports --no-logo --no-cache
 endef
 
-# The mini-program is checked if its packages are there and as new as their list.
+# All tools run before it fails. The mini-program is checked if its packages are there and as new as their list.
 check: $(INSTALLED)
-	$(LINT)
-	$(PYTEST) tests/unit
-	@if [ $(MODULES) -nt miniprogram/package-lock.json ] && $(FIND_NODE); then \
-	  $(call patiently,checking the mini-program,$(NPM) run check); \
-	  else echo "not checked: miniprogram (make miniprogram installs what this needs)"; fi
+	@failed=; \
+	$(BIN)/ruff format --check . || failed="$$failed format"; \
+	$(BIN)/ruff check . || failed="$$failed lint"; \
+	( $(call patiently,checking types,$(BIN)/mypy) ) || failed="$$failed types"; \
+	$(BIN)/lint-imports --no-logo --no-cache || failed="$$failed imports"; \
+	$(PYTEST) tests/unit || failed="$$failed tests"; \
+	if [ $(MODULES) -nt miniprogram/package-lock.json ] && $(FIND_NODE); then \
+	  ( $(call patiently,checking the mini-program,$(NPM) run check) ) || failed="$$failed miniprogram"; \
+	  else echo "not checked: miniprogram (make miniprogram installs what this needs)"; fi; \
+	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 ifdef T
+# What looks like a path, and is none, would be an expression that matches no test.
 test: install
+	@case "$(T)" in *.py|*.py::*|tests/*) [ -e "$(firstword $(subst ::, ,$(T)))" ] || { \
+	  echo "make test T=: $(firstword $(subst ::, ,$(T))) does not exist" >&2; exit 2; };; esac
 	$(PYTEST) $(if $(wildcard $(firstword $(subst ::, ,$(T)))),"$(T)",-k "$(T)")
 else
 test: node install bundle miniprogram
