@@ -33,6 +33,12 @@ PAPERS = {
         "staff-card-tap",
     )
 }
+IN_BOTH_LANGUAGES = {
+    "README.md", "docs/run.md", "miniprogram/README.md", "miniprogram/src/coupons/client/README.md",
+    # The operator's guide (docs/run.md) takes their place.
+    "docs/deploy.md", "docs/operate.md",
+}  # fmt: skip
+"""Their readers may know either language. Every other page has one reader, and one language."""
 
 
 def anchors(document: Path) -> set[str]:
@@ -82,6 +88,13 @@ def outline(document: Path) -> Iterator[tuple[str, dict[str, list[Any]]]]:
                 "links": sorted(re.sub(r"\.zh-CN|#.*", "", link) for link in LINK.findall(prose)),
             },
         )
+
+
+def test_only_the_pages_of_readers_who_may_know_either_language_exist_twice() -> None:
+    english = {
+        document.with_name(document.name.replace(".zh-CN", "")) for document in CHINESE if document.parent != GUIDES
+    }
+    assert {str(document.relative_to(ROOT)) for document in english} == IN_BOTH_LANGUAGES
 
 
 @pytest.mark.parametrize("document", [path for path in CHINESE if path.parent != GUIDES], ids=lambda path: path.name)
