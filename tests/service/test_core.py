@@ -1,27 +1,37 @@
-"""`docs/engineer.md`: the parts that others may take work as the page shows them, with the IAM policy of the page."""
+"""The code of `docs/engineer.md`, with the IAM policy of the page, and of `CONTRIBUTING.md` does what the pages say."""
 
 import contextlib
 import json
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from chalice.app import Chalice
 
+import app as application
+from chalicelib.douyin.transport import create_session
 from infra.bundle import ROOT
 from sandbox import gateway, stack
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, ORDER_ID, POI_ID
 from tests import policies
 from tests.harness import JSON_HEADERS, WANTED, Aws, Platform
+from tests.scripted_server import Received, ScriptedServer
 from tests.unit.fakes import LambdaContext
 
-PAGE = (ROOT / "docs" / "engineer.md").read_text(encoding="utf-8")
 
-
-def read_block(name: str) -> str:
+def read_block(name: str, page: str = "docs/engineer.md") -> str:
     """Return the code block of the page that follows the comment with this name."""
-    [block] = re.findall(rf"<!-- {name} -->\n\n```\w+\n(.*?)```", PAGE, re.DOTALL)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    [block] = re.findall(rf"<!-- {name} -->\n\n```\w+\n(.*?)```", text, re.DOTALL)
     return str(block)
+
+
+def execute(code: str, **names: Any) -> dict[str, Any]:
+    """Execute code of a page, which knows these names; return all that it knows afterwards."""
+    exec(compile(code, "page", "exec"), names)  # noqa: S102 - that is what the tests are for
+    return names
 
 
 def close(module: dict[str, Any]) -> None:
@@ -38,8 +48,7 @@ def core(aws: Aws, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch)
     with contextlib.closing(stack.emulated_account(aws.url).client("iam")) as iam:
         for name, value in policies.create_user_with(iam, "core", json.loads(document)).items():
             monkeypatch.setenv(name, value)
-    module: dict[str, Any] = {}
-    exec(compile(read_block("core") + read_block("call"), "docs/engineer.md", "exec"), module)  # noqa: S102 - the code of the page
+    module = execute(read_block("core") + read_block("call"))
     yield module
     module["lister"].executor.shutdown()
     close(module)
@@ -62,10 +71,28 @@ def test_the_core_lists_coupons_and_turns_errors_into_problems(core: dict[str, A
 
 
 def test_a_list_needs_no_tokens_where_the_platform_adds_them(platform: Platform) -> None:
-    module: dict[str, Any] = {}
-    exec(compile(read_block("list"), "docs/engineer.md", "exec"), module)  # noqa: S102 - the code of the page
+    module = execute(read_block("list"))
     open_id = platform.data.customers[CUSTOMER].open_ids[APP_ID]
     views = module["list_coupons"](platform.url, open_id, ACCOUNT_ID, POI_ID, platform.mint())
     assert len(views) > 1
     module["executor"].shutdown()
     close(module)
+
+
+def test_the_function_of_the_recipe_forwards_an_alarm_and_fails_if_it_is_not_taken() -> None:
+    replies = [b'{"code":0}', b'{"code":19001}']
+
+    def script(_: Received) -> Iterator[bytes]:
+        body = replies.pop(0)
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+    alarm = json.dumps({"NewStateValue": "ALARM", "AlarmName": "tokens", "AlarmDescription": "First: …"})
+    event = {"Records": [{"Sns": {"Subject": "", "Message": alarm, "MessageAttributes": {}}}]}
+    with ScriptedServer(script) as webhook, contextlib.closing(create_session("test", 1)) as http:
+        components = SimpleNamespace(http=http, alarm_webhook=webhook.url)
+        names = vars(application) | {"app": Chalice("test"), "components": lambda: components}
+        function = execute(read_block("function", "CONTRIBUTING.md"), **names)["forward_alarms"]
+        function(event, LambdaContext())
+        assert webhook.requests[0].body == {"msg_type": "text", "content": {"text": "ALARM tokens\nFirst: …"}}
+        with pytest.raises(RuntimeError):
+            function(event, LambdaContext())

@@ -62,8 +62,10 @@ def test_a_table_has_the_fields_of_the_objects_in_a_list() -> None:
     assert [row[0] for row in api_tables.field_rows({}, schema)] == ["`hours`", "`hours[].day`"]
 
 
-def test_the_page_has_the_tables_of_the_document() -> None:
+def test_the_page_has_the_routes_and_the_tables_of_the_document() -> None:
     page = api_tables.PAGE.read_text(encoding="utf-8")
+    routes = [f"{method.upper()} {path}" for path, item in DOCUMENT["paths"].items() for method in item]
+    assert [route for route in routes if f"\n## `{route}`" not in page] == []
     is_current = api_tables.fill_page(page, api_tables.build_tables(DOCUMENT)) == page
     assert is_current, "python -m docs.tools.api_tables updates docs/api.md"
 
