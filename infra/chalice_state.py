@@ -36,7 +36,7 @@ def find_functions(account: Account, stage: str) -> dict[str, str]:
         for function in page["Functions"]:
             before, _, name = f"{function['FunctionName']}-".partition(f"{stack_name(stage)}-")
             arn = str(function["FunctionArn"])
-            if not before and "aws-chalice" in client.list_tags(Resource=arn)["Tags"]:
+            if not before and "aws-chalice" in client.list_tags(Resource=arn).get("Tags", {}):
                 found[name.rstrip("-") or API_HANDLER] = arn
     return found
 

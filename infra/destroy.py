@@ -8,7 +8,7 @@ from infra import chalice_config, cloudformation
 from infra.account import Account, check_target, open_account
 from infra.api_gateway import unmap_domain
 from infra.bundle import ROOT
-from infra.chalice_state import find_rest_api, remove_state, write_state
+from infra.chalice_state import find_functions, find_rest_api, remove_state, write_state
 from infra.deploy import exit_on_error, run_chalice
 from infra.stage_settings import StageError
 
@@ -25,10 +25,10 @@ def destroy(account: Account, project: Path, stage: str, report: Callable[[str],
     if settings.domain is not None:
         unmap_domain(apigateway, settings.domain.name)
     write_state(account, project, stage, api_id)
+    log_groups = _find_log_groups(account, stage)
     run_chalice(account, project, "delete", "--stage", stage)
     remove_state(project, stage)
     report("functions, API and schedule: deleted")
-    log_groups = _find_log_groups(account, stage)
     _delete_role_policies(account, stage, log_groups)
     if cloudformation.read_stack(stacks, stage) is not None:
         cloudformation.delete_stack(stacks, stage)
@@ -60,12 +60,15 @@ def _find_log_groups(account: Account, stage: str) -> list[str]:
     """Return the names of the log groups of functions that the stage has had.
 
     Chalice creates one for each function, and one more, named after the handler. They stay when the functions are
-    deleted, so that a run that failed can be repeated. One of a function that still exists is somebody else's.
+    deleted, so that a run that failed can be repeated. One of a function that Chalice has not created is somebody
+    else's.
     """
     prefix = f"/aws/lambda/{cloudformation.stack_name(stage)}"
     pages = account.client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
     functions = account.client("lambda").get_paginator("list_functions").paginate()
-    used = {f"/aws/lambda/{function['FunctionName']}" for page in functions for function in page["Functions"]}
+    others = {function["FunctionArn"] for page in functions for function in page["Functions"]}
+    others -= {*find_functions(account, stage).values()}
+    used = {f"/aws/lambda/{arn.rpartition(':')[2]}" for arn in others}
     found = {group["logGroupName"] for page in pages for group in page["logGroups"]}
     return sorted(name for name in found - used if f"{name}-".startswith(f"{prefix}-"))
 
