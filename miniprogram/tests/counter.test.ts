@@ -10,9 +10,9 @@ import { rendered } from "./rendered";
 /** 2026-12-03 16:07 in China. */
 const NOW = Date.UTC(2026, 11, 3, 8, 7) / 1000;
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3", pay_amount: 1 };
-const WATCH = "点 点过的，先查记录。查到核销记录，才出餐";
+const WATCH = "点 查到核销记录，才出餐。点过的，先查记录";
 const SCAN = "扫 验券成功，才出餐。本页不能当券";
-const STALE = "扫 本页未更新（16:07 的数据）。以扫码结果为准";
+const STALE = "扫 以扫码结果为准。本页未更新（16:07 的数据）";
 const TAPPED = "查 查到，出餐；查不到，叫店长。16:07 在「人民广场店」点的";
 const UNKNOWN = `${TAPPED}，未能确认`;
 const SUBMITTED = `${TAPPED}，已提交`;
@@ -493,7 +493,7 @@ test("the list is read again each minute while 券详情 is shown, ten times wit
   }
   await counter.wait(60);
   await counter.wait(2);
-  const stopped = "扫 本页未更新（16:17 的数据）。以扫码结果为准";
+  const stopped = "扫 以扫码结果为准。本页未更新（16:17 的数据）";
   assert.deepEqual([counter.reads - reads, counter.band, counter.button], [10, stopped, "重新查询"]);
   await counter.wait(60);
   assert.match(await rendered("certificate", counter.page.data), /重新查询/);
@@ -502,7 +502,7 @@ test("the list is read again each minute while 券详情 is shown, ten times wit
   assert.deepEqual([counter.reads - reads, counter.band], [11, SCAN]);
   counter.isOffline = true;
   await counter.wait(60);
-  assert.deepEqual([counter.reads - reads, counter.band], [12, "扫 本页未更新（16:19 的数据）。以扫码结果为准"]);
+  assert.deepEqual([counter.reads - reads, counter.band], [12, "扫 以扫码结果为准。本页未更新（16:19 的数据）"]);
   counter.page.onHide();
   await counter.wait(600);
   assert.equal(counter.reads - reads, 12);

@@ -71,10 +71,10 @@ const WAIT = "等 请等待，不要再点";
 const CHECK = "查 等一分钟，查核销记录";
 const ELSEWHERE = "查 请「人民广场店」查核销记录";
 const TAPPED = "16:07 在「人民广场店」点的";
-const RECORD = "。查到核销记录，才出餐";
-const PLAIN = `点过的，先查记录${RECORD}`;
+const RECORD = "查到核销记录，才出餐。";
+const PLAIN = `${RECORD}点过的，先查记录`;
 const NO_VOUCHER = "验券成功，才出餐。本页不能当券";
-const DOUBT = "。以扫码结果为准";
+const DOUBT = "以扫码结果为准。";
 const RULE = "查到，出餐；查不到，叫店长。";
 const NOT_LISTED = { certificates: [], former: [COUPON] };
 const WAITED = { ...LISTED, waitedIn: 4 };
@@ -88,30 +88,30 @@ const rows: [string, Situation, act: string, reason: string, use: Use, scan?: [a
   ["61 s old", { list: { updatedAt: NOW - 61 } }, WATCH, PLAIN, "yes", [SCAN, NO_VOUCHER]],
   ["299 s old, updated", { list: { updatedAt: NOW - 299, activity: "refresh" } }, WATCH, PLAIN, "yes", [SCAN, NO_VOUCHER]],
   ["not read yet", { list: { ...NOT_LISTED, activity: "more" } }, WATCH, PLAIN, "yes", [SCAN, NO_VOUCHER]],
-  ["starts today", { fields: { start_time: NOW + 58 * MINUTE } }, SCAN, `今天 17:05 起可用${DOUBT}`, "instead"],
-  ["starts tomorrow", { fields: { start_time: NOW + DAY } }, SCAN, `2026.12.04 起可用${DOUBT}`, "instead"],
-  ["expired today", { fields: { expire_time: NOW } }, SCAN, `今天 16:07 已到期${DOUBT}`, "instead"],
-  ["expired before", { fields: { expire_time: NOW - DAY } }, SCAN, `2026.12.02 已到期${DOUBT}`, "instead"],
-  ["before its hours", { fields: { off_peak: HOURS }, now: NOW - 3 * HOUR }, SCAN, `现在 13:07，今天 14:00 起可用${DOUBT}`, "instead"],
-  ["after its hours", { fields: { off_peak: HOURS }, now: NOW + HOUR }, SCAN, `现在 17:07，今天的可用时段已过${DOUBT}`, "instead"],
-  ["no uses", { fields: { times: { usable: 0 } } }, SCAN, `剩余 0 次${DOUBT}`, "instead"],
-  ["expired, and the list is 300 s old", { fields: { expire_time: NOW }, list: { updatedAt: NOW - 300 } }, SCAN, `今天 16:07 已到期${DOUBT}`, "no"],
-  ["locked", { fields: { lock: { status: 1 } } }, SCAN, `可能在退款或转赠中${DOUBT}`, "no"],
-  ["locked, another one runs", { fields: { lock: { scene: 9 } }, other: RUNNING }, SCAN, `可能在退款或转赠中${DOUBT}`, "no"],
-  ["weekdays", { fields: { off_peak: { ...HOURS, weekdays: [1] } } }, WATCH, `可用日期请看抖音订单${RECORD}`, "yes", [SCAN, `可用日期请看抖音订单${DOUBT}`]],
-  ["weekdays, outside its hours", { fields: { off_peak: { ...HOURS, weekdays: [1] } }, now: NOW + HOUR }, SCAN, `现在 17:07，今天的可用时段已过${DOUBT}`, "instead"],
-  ["unreadable hours", { fields: { off_peak: { limit_type: 1 } } }, WATCH, `可用时段请看抖音订单${RECORD}`, "yes", [SCAN, `可用时段请看抖音订单${DOUBT}`]],
-  ["an update has failed", { list: STALE }, SCAN, `本页未更新（16:07 的数据）${DOUBT}`, "instead"],
-  ["an update has failed, another runs", { list: { ...STALE, activity: "refresh" } }, SCAN, `本页未更新（16:07 的数据）${DOUBT}`, "instead"],
-  ["62 s old", { list: { updatedAt: NOW - 62 } }, SCAN, `本页未更新（16:05 的数据）${DOUBT}`, "instead"],
-  ["300 s old", { list: { updatedAt: NOW - 300, ...STALE } }, SCAN, `本页未更新（16:02 的数据）${DOUBT}`, "no"],
-  ["300 s old, updated", { list: { updatedAt: NOW - 300, activity: "refresh" } }, SCAN, `本页未更新（16:02 的数据）${DOUBT}`, "no"],
-  ["the clock was set back", { list: { updatedAt: NOW + 1 } }, SCAN, `本页未更新（16:07 的数据）${DOUBT}`, "no"],
-  ["an update ended before it", { list: { ...NOT_LISTED, problem: PROBLEM } }, SCAN, `本页未更新（16:07 的数据）${DOUBT}`, "instead"],
+  ["starts today", { fields: { start_time: NOW + 58 * MINUTE } }, SCAN, `${DOUBT}今天 17:05 起可用`, "instead"],
+  ["starts tomorrow", { fields: { start_time: NOW + DAY } }, SCAN, `${DOUBT}2026.12.04 起可用`, "instead"],
+  ["expired today", { fields: { expire_time: NOW } }, SCAN, `${DOUBT}今天 16:07 已到期`, "instead"],
+  ["expired before", { fields: { expire_time: NOW - DAY } }, SCAN, `${DOUBT}2026.12.02 已到期`, "instead"],
+  ["before its hours", { fields: { off_peak: HOURS }, now: NOW - 3 * HOUR }, SCAN, `${DOUBT}现在 13:07，今天 14:00 起可用`, "instead"],
+  ["after its hours", { fields: { off_peak: HOURS }, now: NOW + HOUR }, SCAN, `${DOUBT}现在 17:07，今天的可用时段已过`, "instead"],
+  ["no uses", { fields: { times: { usable: 0 } } }, SCAN, `${DOUBT}剩余 0 次`, "instead"],
+  ["expired, and the list is 300 s old", { fields: { expire_time: NOW }, list: { updatedAt: NOW - 300 } }, SCAN, `${DOUBT}今天 16:07 已到期`, "no"],
+  ["locked", { fields: { lock: { status: 1 } } }, SCAN, `${DOUBT}可能在退款或转赠中`, "no"],
+  ["locked, another one runs", { fields: { lock: { scene: 9 } }, other: RUNNING }, SCAN, `${DOUBT}可能在退款或转赠中`, "no"],
+  ["weekdays", { fields: { off_peak: { ...HOURS, weekdays: [1] } } }, WATCH, `${RECORD}可用日期请看抖音订单`, "yes", [SCAN, `${DOUBT}可用日期请看抖音订单`]],
+  ["weekdays, outside its hours", { fields: { off_peak: { ...HOURS, weekdays: [1] } }, now: NOW + HOUR }, SCAN, `${DOUBT}现在 17:07，今天的可用时段已过`, "instead"],
+  ["unreadable hours", { fields: { off_peak: { limit_type: 1 } } }, WATCH, `${RECORD}可用时段请看抖音订单`, "yes", [SCAN, `${DOUBT}可用时段请看抖音订单`]],
+  ["an update has failed", { list: STALE }, SCAN, `${DOUBT}本页未更新（16:07 的数据）`, "instead"],
+  ["an update has failed, another runs", { list: { ...STALE, activity: "refresh" } }, SCAN, `${DOUBT}本页未更新（16:07 的数据）`, "instead"],
+  ["62 s old", { list: { updatedAt: NOW - 62 } }, SCAN, `${DOUBT}本页未更新（16:05 的数据）`, "instead"],
+  ["300 s old", { list: { updatedAt: NOW - 300, ...STALE } }, SCAN, `${DOUBT}本页未更新（16:02 的数据）`, "no"],
+  ["300 s old, updated", { list: { updatedAt: NOW - 300, activity: "refresh" } }, SCAN, `${DOUBT}本页未更新（16:02 的数据）`, "no"],
+  ["the clock was set back", { list: { updatedAt: NOW + 1 } }, SCAN, `${DOUBT}本页未更新（16:07 的数据）`, "no"],
+  ["an update ended before it", { list: { ...NOT_LISTED, problem: PROBLEM } }, SCAN, `${DOUBT}本页未更新（16:07 的数据）`, "instead"],
   ["the hook runs", { submission: RUNNING }, WAIT, "正在提交，最多一分钟", "no"],
   ["another one runs", { other: RUNNING }, WAIT, "另一张券正在提交，最多一分钟", "no", [SCAN, NO_VOUCHER]],
-  ["another one runs, expired", { other: RUNNING, fields: { expire_time: NOW } }, WAIT, "另一张券正在提交，最多一分钟", "no", [SCAN, `今天 16:07 已到期${DOUBT}`]],
-  ["another one runs, 300 s old", { other: RUNNING, list: { updatedAt: NOW - 300 } }, SCAN, `本页未更新（16:02 的数据）${DOUBT}`, "no"],
+  ["another one runs, expired", { other: RUNNING, fields: { expire_time: NOW } }, WAIT, "另一张券正在提交，最多一分钟", "no", [SCAN, `${DOUBT}今天 16:07 已到期`]],
+  ["another one runs, 300 s old", { other: RUNNING, list: { updatedAt: NOW - 300 } }, SCAN, `${DOUBT}本页未更新（16:02 的数据）`, "no"],
   ["submitted", { submission: SUBMITTED }, CHECK, `${RULE}${TAPPED}，已提交`, "no"],
   ["unknown", { submission: {} }, CHECK, `${RULE}${TAPPED}，未能确认`, "no"],
   ["gone", { submission: { ...SUBMITTED, ...seen() } }, CHECK, `${RULE}${TAPPED}，已提交。抖音已不显示，还要查记录（16:08）`, "no"],
@@ -178,7 +178,7 @@ describe("the verdict on a coupon", () => {
       [{ fields: used, now: NOW + HOUR }, "现在 17:07"],
     ];
     assert.deepEqual(
-      situations.map(([each, text]) => judge(each).reason.startsWith(text)),
+      situations.map(([each, text]) => judge(each).reason.includes(text)),
       situations.map(() => true),
     );
   });

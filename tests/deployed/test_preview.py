@@ -167,7 +167,7 @@ def test_a_locked_coupon_has_no_button(phone: Phone) -> None:
     for query in ({}, {"hook": "1"}):
         phone.open(**query)
         phone.page.locator(".coupons-muted .coupons-card").first.click()
-        phone.expect_sign("扫", "可能在退款或转赠中。以扫码结果为准")
+        phone.expect_sign("扫", "以扫码结果为准。可能在退款或转赠中")
         expect(phone.page.get_by_text("立即核销")).to_have_count(0)
 
 

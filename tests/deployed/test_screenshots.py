@@ -206,7 +206,7 @@ def stale_counter(hook: str, seconds: int = 0) -> Callable[[Phone], None]:
         phone.page.context.set_offline(True)
         phone.come_back()
         phone.page.clock.run_for(seconds * 1000)
-        phone.expect_sign("扫", "本页未更新（16:07 的数据）。以扫码结果为准")
+        phone.expect_sign("扫", "以扫码结果为准。本页未更新（16:07 的数据）")
 
     return show
 

@@ -72,7 +72,7 @@ function listedRow(certificate: Certificate, { list, redeems }: Shop, now: numbe
   const isIdle = list.activity === "idle";
   const isYoung = isFresh(list, now, MAX_AGE_SECONDS);
   const scan = (why: string, group = why): Verdict => {
-    const reason = why ? `${why}。以扫码结果为准` : "验券成功，才出餐。本页不能当券";
+    const reason = why ? `以扫码结果为准。${why}` : "验券成功，才出餐。本页不能当券";
     return { ...NONE, sign: "扫", act: "扫抖音订单里的二维码", reason, why, group };
   };
   const doubted = (why: string, group: string): Verdict => {
@@ -104,7 +104,7 @@ function listedRow(certificate: Certificate, { list, redeems }: Shop, now: numbe
   if (!redeems) {
     return scan(why);
   }
-  const reason = `${why || "点过的，先查记录"}。查到核销记录，才出餐`;
+  const reason = `查到核销记录，才出餐。${why || "点过的，先查记录"}`;
   return { ...NONE, sign: "点", act: "看着顾客点「立即核销」", reason, why, group: why, use: "yes" };
 }
 
