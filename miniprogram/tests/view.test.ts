@@ -192,7 +192,7 @@ describe("the counter view", () => {
     });
     const act = "请「远」查核销记录";
     assert.deepEqual(shown, [
-      [act, "「远」", ""],
+      [act, "", ""],
       [act, "「远」", "2"],
     ]);
   });

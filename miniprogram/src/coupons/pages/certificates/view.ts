@@ -1,6 +1,6 @@
 /** What the pages show: their data, from the states of the list and of the stores. Pure functions. */
 
-import type { Certificate, Problem, Store } from "../../client/client";
+import type { Certificate, Problem } from "../../client/client";
 import type { Config } from "../../settings";
 import { daysBetween } from "./dates";
 import { detailOf } from "./detail";
@@ -129,12 +129,10 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
   };
 }
 
-/** Return the number and the name of the store of a submission; no number if this merchant does not list it. */
-function contactOf({ store, storeName }: Submission, stores: StoreState) {
-  const [{ phone = "" } = {} as Store] = stores.stores.filter(
-    ({ poi_id }) => storeKeyOf({ ...stores, poiId: poi_id }) === store,
-  );
-  return { phone, contact: `「${storeName}」` };
+/** Return the number and the name of the store of a submission; empty if this merchant does not list it. */
+function contactOf({ store }: Submission, stores: StoreState) {
+  const [there] = stores.stores.filter(({ poi_id }) => storeKeyOf({ ...stores, poiId: poi_id }) === store);
+  return { phone: there?.phone || "", contact: there ? `「${there.name}」` : "" };
 }
 
 /** Return the settings with what to do on a page that cannot help: never that nothing was paid after a submission. */
