@@ -26,11 +26,6 @@ from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_functions, find_rest_api, find_rules, read_rest_api_id, write_state
 from infra.stage_settings import StageError, StageSettings
 
-LOW_CONCURRENCY = 100
-
-REQUEST_SECONDS = 0.113
-"""How long a request keeps an instance busy, at best; see docs/engineer.md."""
-
 _DENIED_HINT = (
     "\nIs this version new here? Its policies may have changed: then an administrator deploys it once (CHANGELOG.md, "
     '"What you must do")'
@@ -149,7 +144,6 @@ def _prepare(
     settings = check_target(account, project, stage, report)
     cloudformation.check_vital(account.client, stage)
     _check_runtime(account, stage, settings, report)
-    warn_of_low_concurrency(account.client("lambda"), report)
     for name in chalice_config.write(project):
         report(f".chalice/{name} updated from the stage's settings: commit it")
     _take_snapshot(project, snapshot)
@@ -216,17 +210,6 @@ def _check_runtime(account: Account, stage: str, settings: StageSettings, report
         )
     if runtime == "python3.11":
         report(f"runtime: Python 3.11, which AWS updates until mid-2027; `python` in infra/stages/{stage}.toml")
-
-
-def warn_of_low_concurrency(client: Any, report: Callable[[str], None]) -> None:
-    """Warn if the account has so little concurrency that few customers are served, as new accounts have."""
-    total = client.get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
-    if total < LOW_CONCURRENCY:
-        report(
-            f"warning: this account's Lambda concurrency is {total}: at best {total / REQUEST_SECONDS:.0f} requests a "
-            f"second, {total / 3:.0f} when a page takes 3 s. Request a higher limit from AWS (Service Quotas, Lambda, "
-            "Concurrent executions)"
-        )
 
 
 def _unmap_former_domain(account: Account, stage: str, settings: StageSettings) -> None:

@@ -8,7 +8,6 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
@@ -27,15 +26,6 @@ API = "douyin-redemption-dev"
 def account_of(client: Any) -> Any:
     """Return an account in which this is the client of each service."""
     return SimpleNamespace(client=lambda _: client)
-
-
-@pytest.mark.parametrize("limit", [10, 1000])
-def test_a_new_accounts_low_concurrency_is_a_warning(limit: int) -> None:
-    client, report = Mock(), list[str]()
-    client.get_account_settings.return_value = {"AccountLimit": {"ConcurrentExecutions": limit}}
-    deploy.warn_of_low_concurrency(client, report.append)
-    warning = "concurrency is 10: at best 88 requests a second, 3 when a page takes 3 s"
-    assert [warning in line for line in report] == [True] * (limit == 10)
 
 
 def test_without_credentials_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
