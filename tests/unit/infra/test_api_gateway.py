@@ -1,8 +1,8 @@
-"""API Gateway settings: error responses."""
+"""API Gateway settings: error responses, and the access log of former versions."""
 
 import json
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
 
@@ -10,6 +10,7 @@ from infra.api_gateway import (
     _GATEWAY_RESPONSES,
     _INVALID_BODY,
     _put_gateway_response,
+    remove_access_log,
 )
 
 
@@ -32,3 +33,13 @@ def test_a_response_that_keeps_its_status_claims_no_other() -> None:
     put = client.put_gateway_response.call_args.kwargs
     assert "statusCode" not in put
     assert not {"status", "errors"} & json.loads(put["responseTemplates"]["application/json"]).keys()
+
+
+@pytest.mark.parametrize(("log", "removed"), [({"destinationArn": "x"}, 1), (None, 0)])
+def test_the_access_log_of_a_former_version_is_removed(log: Any, removed: int) -> None:
+    client = Mock()
+    client.get_stage.return_value = {"accessLogSettings": log} if log else {}
+    remove_access_log(client, "abc")
+    operations = [{"op": "remove", "path": "/accessLogSettings"}]
+    expected = [call(restApiId="abc", stageName="api", patchOperations=operations)] * removed
+    assert client.update_stage.call_args_list == expected
