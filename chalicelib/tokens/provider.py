@@ -195,7 +195,7 @@ def decide(row: TokenRow, replaced: str, now: float, seconds_left: float, *, is_
     if row.is_paused(now):
         raise errors.TokenUnavailableError(f"minting failed moments ago: {row.failure}")
     has_time = seconds_left >= MIN_MINT_SECONDS
-    # Who has no time to mint also waits for a holder whose clock is behind.
+    # If the holder's clock is behind, its lease seems to end too early: a request that could not mint waits longer.
     is_leased = row.is_leased(now) or (not has_time and row.is_leased(now - CLOCK_DIFFERENCE_SECONDS))
     if is_leased and seconds_left >= MIN_WAIT_SECONDS:
         return "wait"
