@@ -60,6 +60,7 @@ class Components(msgspec.Struct, frozen=True):
     http: requests.Session
 
 
+# `infra/trial.py` replaces `create_clients`, `read_secret`, `Table` and `Transport` of this module.
 @functools.cache
 def components() -> Components:
     """Create the components from the environment; raises ConfigurationError that names the variable at fault."""

@@ -1,10 +1,10 @@
 """The lease to mint one app's token, stored in the token's row.
 
 The platform accepts only the two newest tokens of an app: the older one for five minutes after a mint. So a second mint
-is likely to invalidate it at once, and only one instance may mint at a time. Each change of the row increments its `version` (the
-fencing token) and is conditional on the version that the writer has read. A slow holder finds another version and
-cannot write. A dead holder is replaced when its lease has ended. The old token stays in the row until the new one
-replaces it.
+is likely to invalidate it at once, and only one instance may mint at a time. Each change of the row increments its
+`version` (the fencing token) and is conditional on the version that the writer has read. A slow holder finds another
+version and cannot write. A dead holder is replaced when its lease has ended. The old token stays in the row until the
+new one replaces it.
 
 The conditional writes alone ensure that an older token never replaces a newer one. Clocks that differ can only cost an
 extra mint.

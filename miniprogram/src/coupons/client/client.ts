@@ -107,7 +107,7 @@ interface PendingRequest<T> {
 /** Do not use a session that could expire during the request. */
 const EXPIRY_MARGIN_MS = 30000;
 const STORES_CACHE_MS = 300000;
-// The service reads up to four pages of the platform for a part, and ends a list after 20 empty ones (paging.py).
+// The service reads up to four pages of the platform for a part, and ends a list after 40 (paging.py).
 const MAX_EMPTY_PARTS = 10;
 // Douyin isolates storage by user and mini-program and clears it when the user logs out.
 const SESSION_KEY = "redemption.session";
