@@ -14,7 +14,7 @@ import { FakeTt, flush, reply, STORE, tokenOf } from "./fake-tt";
 import { openPage, type Page, start, type Visit } from "./pages";
 import { pick, type Random, seeded } from "./random";
 
-const RUNS = 150;
+const RUNS = 50;
 const STEPS = 60;
 /** 2026-12-03 10:00 in China. */
 const NOW = Date.UTC(2026, 11, 3, 2) / 1000;
