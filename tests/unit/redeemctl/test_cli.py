@@ -3,7 +3,10 @@
 import ast
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
@@ -70,3 +73,9 @@ def test_every_option_that_a_message_names_exists() -> None:
     named = {(file, name) for file, text in read_messages("redeemctl") for name in re.findall(r"--[a-z][a-z-]*", text)}
     options = list_options(redeemctl)
     assert {(file, name) for file, name in named if name not in options} == set()
+
+
+def test_the_installed_program_starts_from_any_folder(tmp_path: Path) -> None:
+    program = str(Path(sys.executable).with_name("redeemctl"))
+    run = subprocess.run([program, "--version"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.stdout.startswith("redeemctl, version "), run.stderr
