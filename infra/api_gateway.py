@@ -40,7 +40,7 @@ _GATEWAY_RESPONSES: dict[GatewayResponseTypeType, Problem] = {
     "REQUEST_TOO_LARGE": _INVALID_BODY,
     "UNSUPPORTED_MEDIA_TYPE": problem_for_type(problems.UNSUPPORTED_MEDIA_TYPE, _REQUEST_ID),
     "THROTTLED": _RATE_LIMITED,
-    "WAF_FILTERED": _RATE_LIMITED,  # docs/deploy.md describes a rate rule
+    "WAF_FILTERED": _RATE_LIMITED,  # a rate rule of a web ACL
     "INTEGRATION_TIMEOUT": problem_for_error(UpstreamTimeoutError("timeout"), _REQUEST_ID),
     "DEFAULT_5XX": _INTERNAL_ERROR,
 }
@@ -97,7 +97,7 @@ def limits_by_path(limits: Limits) -> dict[str, Limit]:
 
 
 def map_domain(client: APIGatewayClient, domain: str, api_id: str) -> None:
-    """Let the custom domain serve the API. One that was deleted by hand stays missing: docs/operate.md."""
+    """Let the custom domain serve the API. One that was deleted by hand stays missing: docs/run.md, "Drift"."""
     for mapping in list_mappings(client, domain):
         if (mapping["restApiId"], mapping.get("stage")) == (api_id, API_STAGE):
             return

@@ -2,7 +2,7 @@
 
 When the creation of a stack fails, CloudFormation deletes the stack. The next deployment creates it again, with the
 table and the secret, which are retained. An update changes what differs between the former template and the present
-one. It does not notice what was deleted by hand: docs/operate.md has AWS's commands that find and restore this. Without
+one. It does not notice what was deleted by hand: docs/run.md has AWS's commands that find and restore this. Without
 table, secret and roles nothing works, so `check_vital` stops each deployment before the update.
 """
 
@@ -125,7 +125,7 @@ def check_vital(client: Callable[[str], Any], stage: str) -> None:
     if lost:
         raise StageError(
             f"{' and '.join(lost)}, but stack {stack_name(stage)} does. Nothing was changed. "
-            f'To restore it under the same name: docs/operate.md, "A lost table, secret or role"'
+            f'To restore it under the same name: docs/run.md, "Lost or changed by hand"'
         )
 
 

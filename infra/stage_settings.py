@@ -1,4 +1,4 @@
-"""Settings of a stage, from `infra/stages/<stage>.toml`. docs/deploy.md explains them."""
+"""Settings of a stage, from `infra/stages/<stage>.toml`. `dev.toml` explains them."""
 
 import re
 from pathlib import Path

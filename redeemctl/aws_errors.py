@@ -45,7 +45,7 @@ def explain(error: Exception, stage: str) -> tuple[str, str]:
     if not code:
         return f"AWS cannot be reached: {type(error).__name__}", CHECK_NETWORK
     if code in _DENIED:
-        policy = f"attach policy {stack_name(stage)}-operator to your role (docs/deploy.md, Permissions)"
+        policy = f"attach policy {stack_name(stage)}-operator to your role (docs/run.md, Who may do what)"
         return f"no permission for {operation}", f"{policy}; if it is, this may be the wrong region"
     if code in _INVALID_CREDENTIALS:
         return f"AWS refuses the credentials ({code})", CHECK_CREDENTIALS

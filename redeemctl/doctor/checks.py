@@ -1,4 +1,4 @@
-"""Run the checks: read what they need, and let the `judge_*` functions judge it. docs/operate.md lists the ids."""
+"""Run the checks: read what they need, and let the `judge_*` functions judge it."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -72,7 +72,7 @@ class Checks:
         except errors.ConfigurationError:
             # The content is not shown: it may hold secrets.
             text = 'malformed; expected {"apps": {"APP_ID": "APP_SECRET"}, "session_keys": ["KEY"]}'
-            advice = 'restore a former version: docs/operate.md, "Back up and restore"'
+            advice = 'restore a former version: docs/run.md, "A former state"'
             return SecretVersion(), failed("secret", name, text, advice)
         except AWS_ERRORS as error:
             return SecretVersion(), self._judge_error("secret", name, error)

@@ -22,7 +22,7 @@ def doctor(options: GlobalOptions, *, merchant: str | None) -> None:
 
     Changes nothing. Reads AWS, the table and the secret, and sends requests to the public endpoint, among them for
     lists of at most 20 merchants as a user that does not exist. Logs in to the platform with an invalid code.
-    docs/operate.md lists the checks, and `redeemctl --help` the exit codes.
+    `redeemctl --help` lists the exit codes.
     """
     findings: list[Finding] = []
     with options.open_stage(describe=False) as stage:

@@ -24,7 +24,7 @@ class Status(enum.StrEnum):
 class Finding:
     """The result of one check.
 
-    `id` is the stable id of the check (docs/operate.md lists them), `what` the checked resource. `text` says what was
+    `id` is the stable id of the check, `what` the checked resource. `text` says what was
     found, `advice` what to do; it is empty if the status is OK. Neither names the resource, so that
     `group` can group findings that differ only in it. `logid` is that of the platform's reply, if there is one.
     """

@@ -55,7 +55,7 @@ def judge_error(check_id: str, what: str, error: Exception, stage: str) -> Findi
         return not_checked(check_id, what, *explain(error, stage))
     if check_id in ("login", "token"):
         return not_checked(check_id, what, "the table does not exist", "see the check merchant")
-    advice = f'{deploy(stage)}; if it was lost: docs/operate.md, "A lost table, secret or role"'
+    advice = f'{deploy(stage)}; if it was lost: docs/run.md, "Lost or changed by hand"'
     return failed(check_id, what, "it does not exist, or is to be deleted", advice)
 
 
@@ -138,7 +138,7 @@ def judge_list(account_id: str, response: requests.Response, stage: str) -> Find
         if code == "upstream_rejected":
             return ok("merchant", account_id, f"{text}; this may be because the user does not exist")
         return failed("merchant", account_id, text, advice, evidence.logid)
-    default = f"look up {code} in docs/operate.md" if code else deploy(stage)
+    default = f"look up {code} in docs/run.md, By code" if code else deploy(stage)
     text = f"HTTP {response.status_code} {code or ''}".rstrip()
     return failed("merchant", account_id, text, _ADVICE.get(str(code), default))
 

@@ -160,7 +160,7 @@ def test_a_lost_table_stops_the_deployment_before_any_change(cloud: Cloud) -> No
     dynamodb.delete_table(TableName=API_FUNCTION)
     before = len(cloud.proxy.calls)
     for run in (cloud.deploy, cloud.dry_run):
-        with pytest.raises(StageError, match=rf"table {API_FUNCTION} does not exist.*docs/operate\.md"):
+        with pytest.raises(StageError, match=rf"table {API_FUNCTION} does not exist.*docs/run\.md"):
             run(cloud.clone())
     assert [call.operation for call in cloud.proxy.calls[before:] if not call.operation.startswith(READING)] == []
     dynamodb.create_table(

@@ -17,7 +17,7 @@ import requests
 from botocore.config import Config
 
 from infra import rollback, smoke
-from infra.bundle import ARCHIVES, ROOT
+from infra.bundle import ARCHIVES
 from infra.stage_settings import StageError, settings_path
 from redeemctl import stage as redeemctl_stage
 from redeemctl.doctor import resources
@@ -107,15 +107,9 @@ def operator(deployed_operator: DoctorOperator) -> Iterator[DoctorOperator]:
     deployed_operator.set_fault()
 
 
-def documented_ids() -> set[str]:
-    """Return the ids of the checks that the page lists."""
-    page = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
-    section = page.split("\n## doctor\n")[1].split("\n## ")[0]
-    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    return {check_id for row in rows for check_id in row.strip(" `").split("`, `")}
-
-
-IDS = documented_ids()
+IDS = {
+    "settings", "secret", "api", "api.health", "api.login", "alarms.subscription", "login", "merchant", "token",
+}  # fmt: skip
 
 
 def outcomes(findings: list[dict[str, Any]]) -> dict[str, set[str]]:

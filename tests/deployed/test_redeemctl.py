@@ -7,7 +7,6 @@ session key.
 import contextlib
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,7 +131,7 @@ def test_apps_are_added_replaced_listed_and_removed_and_no_secret_is_shown(opera
 
 
 def test_a_token_reader_reads_the_token_and_its_end_by_name_and_nothing_else(operator: Operator) -> None:
-    """With the command of docs/deploy.md. A request that names no attributes would return all of them."""
+    """With the command of docs/run.md. A request that names no attributes would return all of them."""
     administrator = operator.account.client("dynamodb")
     row = {"pk": {"S": "TOKEN#tt1"}, "access_token": {"S": "t"}, "expires_at": {"N": "1"}, "version": {"N": "2"}}
     administrator.put_item(TableName=TABLE, Item=row)
@@ -160,12 +159,11 @@ def writer(started: Operator) -> dict[str, str]:
     return {**stack.aws_environment(started.stack.aws.url), **credentials}
 
 
-@pytest.mark.parametrize("page", ["operate.md", "operate.zh-CN.md"])
 def test_the_python_of_the_guide_stores_a_token_unless_a_later_one_is_there(
-    operator: Operator, writer: dict[str, str], page: str
+    operator: Operator, writer: dict[str, str]
 ) -> None:
     client, names = operator.account.client("dynamodb"), dict[str, Any]()
-    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL)
+    code = (ROOT / "docs" / "store_token.py").read_text(encoding="utf-8")
     with mock.patch.dict(os.environ, writer):
         exec(code.replace("douyin-redemption-prod", TABLE), names)  # noqa: S102 - that of the guide
 
@@ -515,7 +513,7 @@ def test_an_import_does_not_overwrite_what_somebody_else_changes_meanwhile(opera
 
 
 def test_a_table_is_restored_to_a_time_before_a_mistake(operator: Operator, tmp_path: Path) -> None:
-    """As docs/operate.md describes it: to another table, whose merchants are then imported."""
+    """As docs/run.md describes it: to another table, whose merchants are then imported."""
     before = operator.succeed("merchant", "export")
     dynamodb = operator.account.client("dynamodb")
     restored, file = f"{TABLE}-restored", tmp_path / "restored.csv"

@@ -96,7 +96,7 @@ def test_what_nothing_works_without_is_named_with_the_page_that_helps(operation:
     check_vital(lambda _: aws, "dev")
     assert [call.kwargs["RoleName"] for call in aws.get_role.call_args_list] == ROLES
     getattr(aws, operation).side_effect = NOT_FOUND
-    with pytest.raises(StageError, match=f"^{lost}, but stack .*docs/operate.md"):
+    with pytest.raises(StageError, match=f"^{lost}, but stack .*docs/run.md"):
         check_vital(lambda _: aws, "dev")
 
 
@@ -173,7 +173,7 @@ def test_an_alarm_fires_at_its_limit_and_clears_when_a_metric_has_no_data(
 
 
 def test_the_alarms_are_those_of_the_guide() -> None:
-    """Nine cost 1.00 USD a month; docs/operate.md says what to do about each."""
+    """Nine cost 1.00 USD a month."""
     assert {alarm["AlarmName"].removeprefix("douyin-redemption-dev-") for alarm in read_alarms().values()} == {
         "availability-fast", "availability-slow", "refused", "api-errors", "latency", "empty-lists", "tokens",
         "no-requests", "certificate",

@@ -132,7 +132,7 @@ def upstream(code: int) -> dict[str, Any]:
         (response(503, {"code": "app_not_permitted", **upstream(2190004)}), FAILED, "2190004", "step D5"),
         (response(429, {"code": "rate_limited", **upstream(2119003)}), UNKNOWN, "customers come first", "run doctor"),
         (response(503, {"code": "upstream_unavailable"}), FAILED, "HTTP 503 upstream_unavailable", "NAT"),
-        (response(404, {"code": "store_not_found"}), FAILED, "HTTP 404 store_not_found", "docs/operate.md"),
+        (response(404, {"code": "store_not_found"}), FAILED, "HTTP 404 store_not_found", "docs/run.md"),
         (HTML, FAILED, "HTTP 502", "make deploy STAGE=dev"),
     ],
 )
@@ -281,8 +281,8 @@ def aws_error(code: str) -> ClientError:
 @pytest.mark.parametrize(
     ("check_id", "error", "text", "advice"),
     [
-        ("merchant", aws_error("ResourceNotFoundException"), "it does not exist", "A lost table, secret or role"),
-        ("secret", aws_error("InvalidRequestException"), "to be deleted", "A lost table, secret or role"),
+        ("merchant", aws_error("ResourceNotFoundException"), "it does not exist", "Lost or changed by hand"),
+        ("secret", aws_error("InvalidRequestException"), "to be deleted", "Lost or changed by hand"),
         ("alarms.subscription", aws_error("NotFound"), "it does not exist", "run make deploy STAGE=dev"),
     ],
 )
@@ -299,7 +299,7 @@ def test_a_missing_resource_fails(check_id: str, error: Exception, text: str, ad
         ("merchant", ClientError({"Error": {"Code": "UnknownOperationException"}}, "Scan"),
          "(UnknownOperationException) when calling the Scan", "this region may not have it"),
         ("merchant", aws_error("AccessDeniedException"), "no permission for DescribeTable",
-         "policy douyin-redemption-dev-operator to your role (docs/deploy.md, Permissions); if it is"),
+         "policy douyin-redemption-dev-operator to your role (docs/run.md, Who may do what); if it is"),
         ("token", errors.StorageUnavailableError("AccessDeniedException"), "no permission for GetItem", ""),
         ("merchant", aws_error("ExpiredToken"), "AWS refuses the credentials (ExpiredToken)", "AWS_PROFILE"),
         ("merchant", aws_error("InternalServerError"), "AWS: An error occurred (InternalServerError)", "later"),
