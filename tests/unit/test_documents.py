@@ -35,8 +35,6 @@ PAPERS = {
 }
 IN_BOTH_LANGUAGES = {
     "README.md", "docs/run.md", "miniprogram/README.md", "miniprogram/src/coupons/client/README.md",
-    # The operator's guide (docs/run.md) takes their place.
-    "docs/deploy.md", "docs/operate.md",
 }  # fmt: skip
 """Their readers may know either language. Every other page has one reader, and one language."""
 
