@@ -5,7 +5,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,12 +13,10 @@ from typing import Any
 
 import pytest
 import requests
-from botocore.config import Config
 
 from infra import rollback, smoke
 from infra.bundle import ARCHIVES
 from infra.stage_settings import StageError, settings_path
-from redeemctl import stage as redeemctl_stage
 from redeemctl.doctor import resources
 from sandbox import sample_data, stack
 from sandbox.sample_data import (
@@ -176,30 +173,6 @@ def test_without_any_permission_nothing_is_called_well(operator: DoctorOperator)
     [api] = [finding for finding in findings if finding["id"] == "api"]
     assert api["text"] == "not checked: no permission for GetRestApis"
     assert f"{API_FUNCTION}-operator" in api["advice"]
-
-
-def test_only_the_checks_of_denied_calls_are_not_made(operator: DoctorOperator) -> None:
-    denied = ("GetItem", "ListSubscriptionsByTopic")
-    operator.proxy.refuse = lambda call: Refusal(400, "AccessDeniedException") if call.operation in denied else None
-    found = outcomes(operator.diagnose())
-    unknown = {check for check, seen in found.items() if "not_checked" in seen}
-    assert unknown == {"alarms.subscription", "token"}
-
-
-def test_an_unreachable_aws_is_reported_after_three_attempts(
-    operator: DoctorOperator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    short = redeemctl_stage.AWS_CONFIG.merge(Config(read_timeout=0.3))
-    monkeypatch.setattr(redeemctl_stage, "AWS_CONFIG", short)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        silent.setblocking(False)
-        findings = operator.diagnose(AWS_ENDPOINT_URL=f"http://127.0.0.1:{silent.getsockname()[1]}")
-        assert outcomes(findings) == {"settings": {"failed"}}
-        assert "cannot be reached" in findings[0]["text"]
-        for _ in range(3):
-            silent.accept()[0].close()
-        with pytest.raises(BlockingIOError):
-            silent.accept()
 
 
 def test_few_lists_are_requested_and_none_after_a_rate_limit(

@@ -1,19 +1,17 @@
 """Many Lambda instances at the same time, each a process of Lambda's runtime client: they share one token."""
 
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sandbox import gateway, stack
-from sandbox.runtime import FunctionError, Instance
-from sandbox.sample_data import APP_ID, APP_SECRET, CUSTOMER
+from sandbox.runtime import FunctionError
+from sandbox.sample_data import APP_ID
 from tests.fleet import Fleet, code_of, request, run_fleet, wait_until
-from tests.harness import SESSION_KEY, TOKEN_ROW, Api, Aws, Platform, age_token, in_seconds
+from tests.harness import TOKEN_ROW, Api, Aws, Platform, age_token, in_seconds
 
 Headers = dict[str, str]
 
@@ -97,41 +95,6 @@ class TestFiftyInstances:
         age_token(aws.dynamodb, aws.table)
         platform.server.platform.revoke_tokens(APP_ID)
         assert_all_served_with_one_mint(fleet, headers, platform, aws)
-
-
-def test_logins_of_a_providers_app_only_read_the_token(small_fleet: Fleet, platform: Platform, aws: Aws) -> None:
-    """No instance knows the app before: each reads the secret again, and the row."""
-    app_id = "ttprovider0000000001"
-    platform.data.apps[app_id] = replace(platform.data.apps[APP_ID], app_id=app_id, app_secret="")
-    customer = platform.data.customers[CUSTOMER]
-    platform.data.customers[CUSTOMER] = replace(customer, open_ids={**customer.open_ids, app_id: "ou_provider"})
-    aws.put_secret({APP_ID: APP_SECRET, app_id: ""}, [SESSION_KEY])
-    token = platform.server.platform.issue_provider_token(app_id).value
-    aws.put(f"TOKEN#{app_id}", access_token=token, expires_at=in_seconds(3600))
-    row = aws.row(f"TOKEN#{app_id}")
-    platform.server.calls.clear()
-
-    def log_in(instance: Instance) -> str:
-        body = json.dumps({"app_id": app_id, "code": platform.issue_login_code(app_id=app_id)})
-        event = gateway.build_event("POST", "/v1/sessions", {"Content-Type": "application/json"}, body)
-        return code_of(gateway.parse_response(instance.invoke(event)))
-
-    assert small_fleet.each(log_in) == ["ok"] * 4
-    assert [call["call"] for call in platform.server.calls] == ["code2session"] * 4
-    assert aws.row(f"TOKEN#{app_id}") == row
-
-
-def test_a_platform_that_refuses_every_token_causes_one_mint_at_once(
-    small_fleet: Fleet, headers: Headers, platform: Platform
-) -> None:
-    """The quota is 500 mints in five minutes, for all merchants of the app."""
-    platform.fail("code", code=2190008)
-    # Few: after ten seconds, the token is no longer young.
-    codes = {code_of(response) for _ in range(5) for response in small_fleet.list_certificates(headers)}
-    assert codes == {"token_unavailable"}
-    assert len(platform.calls("client_token")) == 1
-    platform.clear_faults()
-    assert {code_of(response) for response in small_fleet.list_certificates(headers)} == {"ok"}
 
 
 def test_a_slow_mint_is_waited_for(small_fleet: Fleet, headers: Headers, platform: Platform, aws: Aws) -> None:

@@ -170,11 +170,6 @@ def test_an_error_of_a_view_is_a_problem_and_is_reported_and_nothing_of_it_is_sh
     assert (record.outcome.code, record.outcome.error) == (code, error)
 
 
-def test_headers_of_a_problem_are_sent(app: App) -> None:
-    app.view = raising(errors.RateLimitedError("2119003", retry_after=30.0))
-    assert app.call()["headers"]["Retry-After"] == "30"
-
-
 def test_only_the_success_of_a_route_with_a_max_age_may_be_cached(app: App) -> None:
     def cache_control(method: str = "GET", resource: str = "/cached") -> str:
         return str(app.call(make_event(method, resource))["headers"]["Cache-Control"])

@@ -184,23 +184,6 @@ def test_without_an_answer_of_the_platform_it_fails_unless_this_is_known(
     assert len(known.sent) == 2
 
 
-def test_what_the_platform_answers_is_not_asked_for_every_second(
-    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tested, now, pauses = run(), [0.0], list[float]()
-
-    def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-        now[0] += seconds
-
-    monkeypatch.setattr(smoke, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep, time=time.time))
-    monkeypatch.setattr(smoke, "HTTP_SECONDS", 30)
-    tested.answers["POST"] = UNREACHED
-    with pytest.raises(StageError):
-        tested.check()
-    assert pauses == [10.0] * 3
-
-
 @pytest.mark.parametrize(
     ("secret", "rows", "reason", "sent"),
     [

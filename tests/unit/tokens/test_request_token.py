@@ -74,22 +74,3 @@ def test_a_replacement_that_failed_is_raised_with_the_best_evidence_and_not_repe
     with pytest.raises(errors.TokenUnavailableError, match="refused"):
         request.token.use(request.call)
     assert (len(request.sent), len(request.douyin.mints)) == (2, 1)
-
-
-def test_a_table_that_is_unavailable_is_no_answer_of_the_platform() -> None:
-    request = Request()
-    request.table.fails_reads = True
-    with pytest.raises(errors.StorageUnavailableError) as raised:
-        request.token.use(request.call)
-    assert not raised.value.evidence.has_code
-
-
-def test_another_error_is_raised_unchanged() -> None:
-    request, error = Request(), errors.UpstreamTimeoutError("timeout")
-
-    def fail(_token: str) -> None:
-        raise error
-
-    with pytest.raises(errors.UpstreamTimeoutError) as raised:
-        request.token.use(fail)
-    assert (raised.value, request.douyin.mints) == (error, [])
