@@ -265,12 +265,6 @@ def test_a_failure_outside_of_the_middleware_is_an_internal_error_in_our_form(
     assert record.outcome == Outcome("internal_error", error=error)
 
 
-def test_an_event_without_path_parameters_is_an_internal_error(app: App) -> None:
-    event = make_event(resource="/a/{account_id}/b/{poi_id}", pathParameters={"account_id": "7"})
-    assert_problem(app.call(event), 500, "internal_error")
-    assert app.report()[1].outcome.error is not None
-
-
 @pytest.mark.parametrize("error", [None, OSError("planted")], ids=["logged", "no log either"])
 def test_a_response_does_not_depend_on_its_report(
     app: App, monkeypatch: pytest.MonkeyPatch, error: Exception | None
