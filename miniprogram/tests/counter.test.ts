@@ -348,7 +348,7 @@ describe("the dialog before a submission", () => {
     counter.page.use();
     const [dialog] = counter.dialogs;
     const texts = [dialog?.title, dialog?.content, dialog?.confirmText, dialog?.cancelText];
-    assert.deepEqual(texts, ["双人套餐", "人民广场店\n核销这张券？请当着店员的面确认。", "确认核销", "取消"]);
+    assert.deepEqual(texts, ["双人套餐", "人民广场店\n确认后会用掉这张券。请当着店员的面确认。", "确认核销", "取消"]);
     assert.deepEqual(calls, []);
     dialog?.success({ confirm: true });
     dialog?.success({ confirm: true });

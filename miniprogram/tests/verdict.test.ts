@@ -66,7 +66,7 @@ const RUNNING = { state: "running" } as const;
 const STALE = { isStale: true };
 
 const SCAN = "扫 扫抖音订单里的二维码";
-const WATCH = "点 看着顾客点「立即核销」";
+const WATCH = "点 让顾客点「立即核销」，您看着";
 const WAIT = "等 请等待，不要再点";
 const CHECK = "查 等一分钟，查核销记录";
 const ELSEWHERE = "查 请「人民广场店」查核销记录";

@@ -166,9 +166,9 @@ describe("the counter view", () => {
       [view({ ...INITIAL_STATE, problem: PROBLEM }, other), undefined, rule],
       [view(gone, { ...other, user: 9 }), undefined, HELP],
       [view({ ...LISTED, redeeming: false }, undefined, config), "看本页不扣券，请您出示抖音订单", "请打电话"],
-      [view(LISTED, undefined, config), "看本页不扣券。请您当着店员点「立即核销」", ""],
+      [view(LISTED, undefined, config), "看本页不扣券，点「立即核销」才会用掉。请您当着店员点", ""],
       [view(LISTED, {}, config), undefined, ""],
-      [view(LISTED, { state: "unknown" }, config), "请您稍等，店员在查核销记录", ""],
+      [view(LISTED, { state: "unknown" }, config), "请您稍等，店员在查核销记录。请不要再点", ""],
     ];
     for (const [{ advice, help, problem }, heading, text] of views) {
       assert.deepEqual([advice?.heading, help, problem?.help ?? text], [heading, text, text]);

@@ -46,7 +46,7 @@ export const DEFAULT_HELP = "查券不扣券。请打开抖音「我的订单」
 /** The same after a submission. */
 export const SUBMITTED_HELP = `点过核销的：${CHECK}。${RULE}`;
 /** What 券详情 asks before a submission, unless `config.ts` says it. */
-const DEFAULT_QUESTION = "核销这张券？请当着店员的面确认。";
+const DEFAULT_QUESTION = "确认后会用掉这张券。请当着店员的面确认。";
 const AGAIN_QUESTION = "刚才可能已经核销。店长先查核销记录。有记录：点「取消」，否则会多扣。";
 const MORE_QUESTION = "上一次打了勾，才再用一次。";
 /** `beforeLogin` of `config.ts` has not agreed. */
@@ -170,9 +170,9 @@ export function adviceOf(sign: string, title: string): Advice | null {
         otherwise: "订单中没有二维码时，请让店员联系店长",
       };
     case "点":
-      return { heading: "看本页不扣券。请您当着店员点「立即核销」", steps: [], otherwise: "" };
+      return { heading: "看本页不扣券，点「立即核销」才会用掉。请您当着店员点", steps: [], otherwise: "" };
     case "查":
-      return { heading: "请您稍等，店员在查核销记录", steps: [], otherwise: "" };
+      return { heading: "请您稍等，店员在查核销记录。请不要再点", steps: [], otherwise: "" };
     default:
       return null;
   }

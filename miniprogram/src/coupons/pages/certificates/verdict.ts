@@ -105,7 +105,7 @@ function listedRow(certificate: Certificate, { list, redeems }: Shop, now: numbe
     return scan(why);
   }
   const reason = `查到核销记录，才出餐。${why || "点过的，先查记录"}`;
-  return { ...NONE, sign: "点", act: "看着顾客点「立即核销」", reason, why, group: why, use: "yes" };
+  return { ...NONE, sign: "点", act: "让顾客点「立即核销」，您看着", reason, why, group: why, use: "yes" };
 }
 
 /** Return what is known after a submission. `canSubmit`: as far as the list says. */
