@@ -221,7 +221,7 @@ class TestCertificates:
         ids = [str(number) for number in range(pages.MAX_PAGE_CERTIFICATES + 1)]
         assert pages.parse_certificates(json_response(envelope((order("1", *ids[1:], can_use=can_use),)))).size == 300
         error = raised_by(pages.parse_certificates, json_response(envelope((order("1", *ids, can_use=can_use),))))
-        assert (type(error), error.reason) == (errors.UpstreamMalformedError, "too_large")
+        assert (type(error), error.reason, error.is_transient) == (errors.UpstreamMalformedError, "too_large", False)
 
     @pytest.mark.parametrize("bad", [[], [7]])
     def test_an_order_that_is_not_usable_or_has_an_empty_list_needs_no_certificates(self, bad: list[Any]) -> None:
