@@ -63,12 +63,12 @@ class LoginHandler:
             # Lambda freezes the instance after the response: nothing may be left running.
             if prefetched is not None:
                 wait([prefetched])
-        session = Session(body.app_id, open_id)
         # A customer must not get the reserved open_id: their lists would count in no metric.
-        if session.open_id == PROBE_OPEN_ID:
+        if open_id == PROBE_OPEN_ID:
             raise UpstreamMalformedError("malformed")
+        session = Session(body.app_id, open_id)
         session_token = encode_session(session, int(self.clock()) + self.ttl, keys)
-        record.user = hash_open_id(session.open_id, keys)
+        record.user = hash_open_id(open_id, keys)
         if selection is None:
             return LoginView(session_token, self.ttl)
         try:
