@@ -382,11 +382,11 @@ fault_plans = st.builds(
 
 def examples(count: int) -> settings:
     """Return settings for this number of examples; in a nightly run, for many more."""
-    count *= 25 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 1
+    count *= 60 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 1
     return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@examples(40)
+@examples(15)
 @given(
     st.lists(fault_plans, min_size=3, max_size=3),
     st.lists(good_mints | failed_mints, max_size=8),
@@ -416,7 +416,7 @@ def test_with_clocks_two_seconds_apart_everyone_is_served_and_two_mint_at_most(
     assert len(world.minted) <= 2
 
 
-@examples(20)
+@examples(8)
 @given(st.lists(clocks, min_size=3, max_size=3), st.sampled_from([0.1, 1.0, 1.9]), st.sampled_from([-100, 0, 1]))
 def test_one_instance_mints_for_all(offsets: list[float], seconds: float, expires: int) -> None:
     plans = [Plan(offset) for offset in offsets]
@@ -436,7 +436,7 @@ def test_a_mint_beside_a_dead_holder_is_stored_however_long_it_takes(seconds: fl
     assert {response.code for response in world.responses if response.at > LEASE_SECONDS + 6.0} == {"ok"}
 
 
-@examples(40)
+@examples(15)
 @given(
     st.lists(clocks, min_size=3, max_size=3),
     st.sampled_from([0.0, 1.0, 10.0, 29.0, 60.0, 119.0, HOUR, -HOUR, -60.0, -1.0]),
@@ -473,7 +473,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-@examples(20)
+@examples(8)
 @given(
     fleet=st.lists(st.builds(Plan, clocks), min_size=2, max_size=3)
     | st.lists(st.lists(clocks, min_size=1, max_size=4), min_size=2, max_size=3),
