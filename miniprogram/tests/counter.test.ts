@@ -291,7 +291,7 @@ describe("a submission", () => {
     }
   });
 
-  test("is told for two hours, whatever the phone's clock says, and its hook changes nothing in the list", async () => {
+  test("is shown for two hours, whatever the phone's clock says, and its hook changes nothing in the list", async () => {
     for (const hours of [-24, 3]) {
       const counter = await new Counter().open((certificate) => {
         certificate.certificate_id = "changed";

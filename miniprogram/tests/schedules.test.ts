@@ -2,7 +2,7 @@
  * Generated schedules of the pages from `dist`, with an oracle: taps, hooks of every kind, restarts, other users, storages
  * that fail, clocks that are corrected, lists that are lost. The seed of a failed run is in its message.
  *
- * - A submission is told for two hours, with its time and store, to the user who has made it.
+ * - A submission is shown for two hours, with its time and store, to the user who has made it.
  * - Without 再次核销 or 再用一次 and its dialog, nothing is submitted a second time, and never two at once.
  * - Nothing of another user is shown, stored or submitted.
  */
@@ -280,7 +280,7 @@ class Schedule {
   }
 }
 
-test(`whatever happens, a submission is told and not repeated, to its user alone (${RUNS} runs)`, async () => {
+test(`whatever happens, a submission is shown and not repeated, to its user alone (${RUNS} runs)`, async () => {
   for (let seed = 1; seed <= RUNS; seed += 1) {
     mock.timers.setTime(NOW * 1000);
     const schedule = new Schedule(seeded(seed));
