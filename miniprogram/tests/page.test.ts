@@ -361,7 +361,7 @@ describe("messages", () => {
     assert.equal(dialog("yes", ""), null);
     assert.equal(dialog("yes").title, "双人套餐");
     assert.equal(dialog("yes", "把手机交给店员？").content, "人民广场店\n把手机交给店员？");
-    assert.match(dialog("instead", undefined, "今天 16:07 已到期").content, /店\n今天 16:07 已到期\n确认后会用掉这张券。/);
+    assert.match(dialog("instead", undefined, "今天 16:07 已到期").content, /店\n今天 16:07 已到期\n确认后会用掉/);
     assert.match(dialog("again", "把手机交给店员？").content, /可能已经核销/);
     for (const use of ["yes", "instead", "more", "again"] as const) {
       const { confirmText, cancelText } = dialog(use);
