@@ -83,7 +83,7 @@ class RequestRecord(msgspec.Struct):
     poi_id: str = ""
     #: The user as the salted hash of the open_id.
     user: str = ""
-    #: Whether no customer has sent the request, so that it counts in no metric: a check of this project, or of health.
+    #: Whether a check has sent the request: one of this project, or a call for health. It counts in no metric.
     is_probe: bool = False
     outcome: Outcome = Outcome()
     #: How the list in a login ended.
