@@ -12,12 +12,12 @@ const NOW = Date.UTC(2026, 11, 3, 8, 7) / 1000;
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3", pay_amount: 1 };
 const WATCH = "点 查到核销记录，才出餐。点过的，先查记录";
 const SCAN = "扫 验券成功，才出餐。本页不能当券";
-const STALE = "扫 以扫码结果为准。本页未更新（16:07 的数据）";
+const STALE = "扫 不要回绝，以扫码结果为准。本页未更新（16:07 的数据）";
 const TAPPED = "查 查到，出餐；查不到，叫店长。16:07 在「人民广场店」点的";
 const UNKNOWN = `${TAPPED}，未能确认`;
-const SUBMITTED = `${TAPPED}，已提交`;
+const SUBMITTED = `${TAPPED}，已提交，不等于成功`;
 const GONE = "。抖音已不显示，还要查记录（16:07）";
-const LISTED = "。抖音仍显示可用（16:07）";
+const LISTED = "。抖音仍显示可用，不要再扫（16:07）";
 const AGAIN = "店长点：再次核销";
 
 beforeEach(() => mock.timers.enable({ apis: ["setTimeout", "Date"], now: NOW * 1000 }));
@@ -159,7 +159,7 @@ describe("a submission", () => {
       [0, "", "查看其他券"],
       [1, LISTED, "查看其他券"],
       [2, LISTED, "查看其他券"],
-      [3, `。抖音仍显示可用（16:08）`, `查看其他券 ${AGAIN}`],
+      [3, `。抖音仍显示可用，不要再扫（16:08）`, `查看其他券 ${AGAIN}`],
     ]);
     assert.ok(counter.page.data.detail?.facts.some(({ name, copy }) => name === "订单编号" && copy === "2"));
     counter.back();
@@ -189,10 +189,7 @@ describe("a submission", () => {
     counter.coupons = [COUPON];
     counter.visit.updateStores({ kind: "picked", poiId: "6602", now: NOW });
     await counter.wait(30);
-    assert.deepEqual(
-      [counter.band, counter.button],
-      ["查 这里不出餐，叫店长。16:07 在「人民广场店」点的", "查看其他券"],
-    );
+    assert.deepEqual([counter.band, counter.button], ["查 这里先不出餐。16:07 在「人民广场店」点的", "查看其他券"]);
     counter.coupons = [];
     counter.visit.updateStores({ kind: "picked", poiId: "6601", now: NOW });
     await flush();
@@ -206,7 +203,7 @@ describe("a submission", () => {
     counter.coupons = [card(9)];
     await counter.wait(3);
     assert.equal(counter.band, `${SUBMITTED}。抖音显示少了 1 次，还要查记录（16:07）`);
-    assert.equal(counter.button, "查看其他券 再用一次");
+    assert.equal(counter.button, "查看其他券 打过勾的：再用一次");
     await counter.wait(0.8);
     await counter.use();
     const { content, confirmText } = counter.dialogs[1] as Dialog;
@@ -348,7 +345,12 @@ describe("the dialog before a submission", () => {
     counter.page.use();
     const [dialog] = counter.dialogs;
     const texts = [dialog?.title, dialog?.content, dialog?.confirmText, dialog?.cancelText];
-    assert.deepEqual(texts, ["双人套餐", "人民广场店\n确认后会用掉这张券。请当着店员的面确认。", "确认核销", "取消"]);
+    assert.deepEqual(texts, [
+      "双人套餐",
+      "人民广场店\n确认后会用掉这张券。请当着店员的面确认。店员查到记录，再出餐。",
+      "确认核销",
+      "取消",
+    ]);
     assert.deepEqual(calls, []);
     dialog?.success({ confirm: true });
     dialog?.success({ confirm: true });
@@ -493,7 +495,7 @@ test("the list is read again each minute while 券详情 is shown, ten times wit
   }
   await counter.wait(60);
   await counter.wait(2);
-  const stopped = "扫 以扫码结果为准。本页未更新（16:17 的数据）";
+  const stopped = "扫 不要回绝，以扫码结果为准。本页未更新（16:17 的数据）";
   assert.deepEqual([counter.reads - reads, counter.band, counter.button], [10, stopped, "重新查询"]);
   await counter.wait(60);
   assert.match(await rendered("certificate", counter.page.data), /重新查询/);
@@ -502,7 +504,10 @@ test("the list is read again each minute while 券详情 is shown, ten times wit
   assert.deepEqual([counter.reads - reads, counter.band], [11, SCAN]);
   counter.isOffline = true;
   await counter.wait(60);
-  assert.deepEqual([counter.reads - reads, counter.band], [12, "扫 以扫码结果为准。本页未更新（16:19 的数据）"]);
+  assert.deepEqual(
+    [counter.reads - reads, counter.band],
+    [12, "扫 不要回绝，以扫码结果为准。本页未更新（16:19 的数据）"],
+  );
   counter.page.onHide();
   await counter.wait(600);
   assert.equal(counter.reads - reads, 12);

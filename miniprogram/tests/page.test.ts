@@ -58,12 +58,12 @@ describe("a card", () => {
       isLastDay: false,
       soon: "",
       verdict: "",
+      isSubmitted: false,
       notes: [],
       paid: "",
       worth: "",
       code: "",
-      word: "去使用",
-      button: "去使用",
+      button: "查看",
       label: "团购券，团购券，有效期以抖音订单为准",
       members: [],
     });
@@ -143,17 +143,12 @@ describe("a card", () => {
     }
   });
 
-  test("has a verdict that is not plainly usable, and a button that opens it, in the words of what can be done", () => {
+  test("has a verdict that is not plainly usable, and a button that opens it", () => {
     const locked = card({ expire_time: NOW + 2 * DAY }, CHECK);
     assert.deepEqual(
       [locked.verdict, locked.button, locked.label],
       [CHECK.why, "查看", "暂不可用，团购券，团购券，有效期至 2026.11.26，后天到期"],
     );
-    const uses = ["yes", "instead", "no"] as const;
-    const buttons = uses.map((use) => card({}, { ...CHECK, use }).button);
-    assert.deepEqual(buttons, ["去使用", "去使用", "查看"]);
-    const submitted = (["more", "again", "no"] as const).map((use) => card({}, { ...CHECK, sign: "查", use }).button);
-    assert.deepEqual(submitted, ["查看", "查看", "查看"]);
   });
 
   test("has a code, and says that it was given away", () => {
@@ -225,10 +220,10 @@ describe("groups", () => {
     const closed = cardOf(group, USABLE);
     assert.deepEqual([closed.copies, closed.code, closed.members, closed.notes], ["×2", "", [], []]);
     assert.equal(closed.label, "四人套餐，×2，团购券，有效期以抖音订单为准，查看全部 2 张，每张实付 ¥44.99");
-    assert.equal(closed.button, "用 1 张");
+    assert.equal(closed.button, "查看 1 张");
     assert.equal(cardOf(group, SCAN).button, "查看 1 张");
     const opened = cardOf(group, USABLE, "0001");
-    assert.deepEqual([opened.unfold, opened.button, opened.word], ["收起", "", "去使用"]);
+    assert.deepEqual([opened.unfold, opened.button], ["收起", ""]);
     assert.deepEqual(opened.members, [
       { id: "0001", text: "券码尾号 0001" },
       { id: "0002", text: "订单编号尾号 0002" },

@@ -69,12 +69,12 @@ const SCAN = "扫 扫抖音订单里的二维码";
 const WATCH = "点 让顾客点「立即核销」，您看着";
 const WAIT = "等 请等待，不要再点";
 const CHECK = "查 等一分钟，查核销记录";
-const ELSEWHERE = "查 请「人民广场店」查核销记录";
+const ELSEWHERE = "查 叫店长，请「人民广场店」查核销记录";
 const TAPPED = "16:07 在「人民广场店」点的";
 const RECORD = "查到核销记录，才出餐。";
 const PLAIN = `${RECORD}点过的，先查记录`;
 const NO_VOUCHER = "验券成功，才出餐。本页不能当券";
-const DOUBT = "以扫码结果为准。";
+const DOUBT = "不要回绝，以扫码结果为准。";
 const RULE = "查到，出餐；查不到，叫店长。";
 const NOT_LISTED = { certificates: [], former: [COUPON] };
 const WAITED = { ...LISTED, waitedIn: 4 };
@@ -108,24 +108,24 @@ const rows: [string, Situation, act: string, reason: string, use: Use, scan?: [a
   ["300 s old, updated", { list: { updatedAt: NOW - 300, activity: "refresh" } }, SCAN, `${DOUBT}本页未更新（16:02 的数据）`, "no"],
   ["the clock was set back", { list: { updatedAt: NOW + 1 } }, SCAN, `${DOUBT}本页未更新（16:07 的数据）`, "no"],
   ["an update ended before it", { list: { ...NOT_LISTED, problem: PROBLEM } }, SCAN, `${DOUBT}本页未更新（16:07 的数据）`, "instead"],
-  ["the hook runs", { submission: RUNNING }, WAIT, "正在提交，最多一分钟", "no"],
-  ["another one runs", { other: RUNNING }, WAIT, "另一张券正在提交，最多一分钟", "no", [SCAN, NO_VOUCHER]],
-  ["another one runs, expired", { other: RUNNING, fields: { expire_time: NOW } }, WAIT, "另一张券正在提交，最多一分钟", "no", [SCAN, `${DOUBT}今天 16:07 已到期`]],
+  ["the hook runs", { submission: RUNNING }, WAIT, "正在提交，最多一分钟。先不出餐", "no"],
+  ["another one runs", { other: RUNNING }, WAIT, "另一张券正在提交，最多一分钟。先不出餐", "no", [SCAN, NO_VOUCHER]],
+  ["another one runs, expired", { other: RUNNING, fields: { expire_time: NOW } }, WAIT, "另一张券正在提交，最多一分钟。先不出餐", "no", [SCAN, `${DOUBT}今天 16:07 已到期`]],
   ["another one runs, 300 s old", { other: RUNNING, list: { updatedAt: NOW - 300 } }, SCAN, `${DOUBT}本页未更新（16:02 的数据）`, "no"],
-  ["submitted", { submission: SUBMITTED }, CHECK, `${RULE}${TAPPED}，已提交`, "no"],
+  ["submitted", { submission: SUBMITTED }, CHECK, `${RULE}${TAPPED}，已提交，不等于成功`, "no"],
   ["unknown", { submission: {} }, CHECK, `${RULE}${TAPPED}，未能确认`, "no"],
-  ["gone", { submission: { ...SUBMITTED, ...seen() } }, CHECK, `${RULE}${TAPPED}，已提交。抖音已不显示，还要查记录（16:08）`, "no"],
-  ["listed", { submission: LISTED }, CHECK, `${RULE}${TAPPED}，已提交。抖音仍显示可用（16:08）`, "no"],
-  ["listed at last", { submission: WAITED }, CHECK, `${RULE}${TAPPED}，已提交。抖音仍显示可用（16:08）`, "again", [CHECK, `${RULE}${TAPPED}，已提交。抖音仍显示可用（16:08）`]],
-  ["listed at last, another one runs", { submission: WAITED, other: RUNNING }, CHECK, `${RULE}${TAPPED}，已提交。抖音仍显示可用（16:08）`, "no"],
-  ["listed at last, and locked", { submission: WAITED, fields: { lock: {} } }, CHECK, `${RULE}${TAPPED}，已提交。抖音仍显示可用（16:08）`, "no"],
-  ["listed at last, then lost", { submission: WAITED, list: { ...NOT_LISTED, problem: PROBLEM } }, CHECK, `${RULE}${TAPPED}，已提交。抖音仍显示可用（16:08）`, "no"],
-  ["listed at last, 300 s old", { submission: WAITED, list: { updatedAt: NOW - 300 } }, CHECK, `${RULE}${TAPPED}，已提交。抖音仍显示可用（16:08）`, "no"],
-  ["fewer uses", { submission: FEWER }, CHECK, `${RULE}${TAPPED}，已提交。抖音显示少了 1 次，还要查记录（16:08）`, "more", [CHECK, `${RULE}${TAPPED}，已提交。抖音显示少了 1 次，还要查记录（16:08）`]],
-  ["fewer uses, none left", { submission: { ...FEWER, uses: 1, ...seen({ ...COUPON, times: { usable: 0 } }) } }, CHECK, `${RULE}${TAPPED}，已提交。抖音显示少了 1 次，还要查记录（16:08）`, "no"],
+  ["gone", { submission: { ...SUBMITTED, ...seen() } }, CHECK, `${RULE}${TAPPED}，已提交，不等于成功。抖音已不显示，还要查记录（16:08）`, "no"],
+  ["listed", { submission: LISTED }, CHECK, `${RULE}${TAPPED}，已提交，不等于成功。抖音仍显示可用，不要再扫（16:08）`, "no"],
+  ["listed at last", { submission: WAITED }, CHECK, `${RULE}${TAPPED}，已提交，不等于成功。抖音仍显示可用，不要再扫（16:08）`, "again", [CHECK, `${RULE}${TAPPED}，已提交，不等于成功。抖音仍显示可用，不要再扫（16:08）`]],
+  ["listed at last, another one runs", { submission: WAITED, other: RUNNING }, CHECK, `${RULE}${TAPPED}，已提交，不等于成功。抖音仍显示可用，不要再扫（16:08）`, "no"],
+  ["listed at last, and locked", { submission: WAITED, fields: { lock: {} } }, CHECK, `${RULE}${TAPPED}，已提交，不等于成功。抖音仍显示可用，不要再扫（16:08）`, "no"],
+  ["listed at last, then lost", { submission: WAITED, list: { ...NOT_LISTED, problem: PROBLEM } }, CHECK, `${RULE}${TAPPED}，已提交，不等于成功。抖音仍显示可用，不要再扫（16:08）`, "no"],
+  ["listed at last, 300 s old", { submission: WAITED, list: { updatedAt: NOW - 300 } }, CHECK, `${RULE}${TAPPED}，已提交，不等于成功。抖音仍显示可用，不要再扫（16:08）`, "no"],
+  ["fewer uses", { submission: FEWER }, CHECK, `${RULE}${TAPPED}，已提交，不等于成功。抖音显示少了 1 次，还要查记录（16:08）`, "more", [CHECK, `${RULE}${TAPPED}，已提交，不等于成功。抖音显示少了 1 次，还要查记录（16:08）`]],
+  ["fewer uses, none left", { submission: { ...FEWER, uses: 1, ...seen({ ...COUPON, times: { usable: 0 } }) } }, CHECK, `${RULE}${TAPPED}，已提交，不等于成功。抖音显示少了 1 次，还要查记录（16:08）`, "no"],
   ["on the next day", { submission: { at: MIDNIGHT - 1 }, now: MIDNIGHT + HOUR }, CHECK, `${RULE}12.03 23:59 在「人民广场店」点的，未能确认`, "no"],
-  ["in another store", { submission: { ...WAITED, store: "7/6602" } }, ELSEWHERE, `这里不出餐，叫店长。${TAPPED}`, "no"],
-  ["in another store without a name", { submission: { ...FEWER, store: "7/6602", storeName: "" } }, "查 请另一家门店查核销记录", "这里不出餐，叫店长。16:07 在另一家门店点的", "no"],
+  ["in another store", { submission: { ...WAITED, store: "7/6602" } }, ELSEWHERE, `这里先不出餐。${TAPPED}`, "no"],
+  ["in another store without a name", { submission: { ...FEWER, store: "7/6602", storeName: "" } }, "查 叫店长，请另一家门店查核销记录", "这里先不出餐。16:07 在另一家门店点的", "no"],
 ];
 
 describe("the verdict on a coupon", () => {

@@ -21,7 +21,7 @@ const { cardsView, counterView, listView, storesView, withHelp } = loadBuilt<typ
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const CONFIG: Config = { api: "", account_id: "1", basePath: "" };
-const HELP = "查券不扣券。请打开抖音「我的订单」出示";
+const HELP = "查券不扣券。请打开抖音「我的订单」出示，请店员扫码";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
 const EMPTY = {
   stores: { ...INITIAL_STORE_STATE, accountId: "1" },
@@ -150,7 +150,7 @@ describe("the counter view", () => {
       assert.deepEqual([button, canSubmit, advice?.heading, verdict?.sign, help], ["", false, heading, "扫", ""]);
     }
     assert.equal(off.notice, "暂停核销");
-    const words = ["去使用", "立即核销", "券款已付"].filter((word) => JSON.stringify(view(LISTED)).includes(word));
+    const words = ["立即核销", "券款已付"].filter((word) => JSON.stringify(view(LISTED)).includes(word));
     assert.deepEqual(words, []);
   });
 
@@ -190,7 +190,7 @@ describe("the counter view", () => {
       const { contact, phone, verdict } = counterView(visited, REDEEMS, "1", NOW);
       return [verdict?.act, contact, phone];
     });
-    const act = "请「远」查核销记录";
+    const act = "叫店长，请「远」查核销记录";
     assert.deepEqual(shown, [
       [act, "", ""],
       [act, "「远」", "2"],

@@ -42,11 +42,11 @@ const BUTTONS: { [action in NoticeAction]: string } = {
 export const CHECK = "等一分钟，查核销记录";
 export const RULE = "查到，出餐；查不到，叫店长";
 /** What a customer does when the page cannot help, unless `config.ts` says it: first of all, nothing was paid. */
-export const DEFAULT_HELP = "查券不扣券。请打开抖音「我的订单」出示";
+export const DEFAULT_HELP = "查券不扣券。请打开抖音「我的订单」出示，请店员扫码";
 /** The same after a submission. */
 export const SUBMITTED_HELP = `点过核销的：${CHECK}。${RULE}`;
 /** What 券详情 asks before a submission, unless `config.ts` says it. */
-const DEFAULT_QUESTION = "确认后会用掉这张券。请当着店员的面确认。";
+const DEFAULT_QUESTION = "确认后会用掉这张券。请当着店员的面确认。店员查到记录，再出餐。";
 const AGAIN_QUESTION = "刚才可能已经核销。店长先查核销记录。有记录：点「取消」，否则会多扣。";
 const MORE_QUESTION = "上一次打了勾，才再用一次。";
 /** `beforeLogin` of `config.ts` has not agreed. */
@@ -122,7 +122,7 @@ export type Use = "yes" | "instead" | "more" | "again" | "no";
 export const LABELS: { [use in Use]: string } = {
   yes: "立即核销",
   instead: "扫不了，改点立即核销",
-  more: "再用一次",
+  more: "打过勾的：再用一次",
   again: "店长点：再次核销",
   no: "",
 };

@@ -34,14 +34,14 @@ export interface Card {
   soon: string;
   /** What is not plain about it, or the act after a submission; empty if it is plainly usable. */
   verdict: string;
+  /** It was submitted. */
+  isSubmitted: boolean;
   notes: string[];
   paid: string;
   /** The market price, which is struck through. */
   worth: string;
   code: string;
-  /** The button's text for one certificate. It opens 券详情. */
-  word: string;
-  /** The button of the card; empty for an opened group, whose members have buttons. */
+  /** The button of the card, which opens 券详情; empty for an opened group, whose members have buttons. */
   button: string;
   /** All texts as one sentence, for a screen reader. */
   label: string;
@@ -84,9 +84,9 @@ function cardOf(group: Certificate[], verdict: Verdict, opened: boolean, now: nu
   const worth = worthText(certificate);
   const code = code_tail && !copies ? `券码尾号 ${code_tail}` : "";
   const unfold = copies && (opened ? "收起" : `查看全部 ${group.length} 张`);
-  const word = verdict.sign !== "查" && verdict.use !== "no" ? "去使用" : "查看";
-  const button = copies ? (opened ? "" : `${word === "查看" ? word : "用"} 1 张`) : word;
-  const band = verdict.sign === "查" ? verdict.act : verdict.why;
+  const button = copies ? (opened ? "" : "查看 1 张") : "查看";
+  const isSubmitted = verdict.sign === "查";
+  const band = isSubmitted ? verdict.act : verdict.why;
   // As on the card, so that the spoken name contains the visible text.
   const price = [paid, worth && `门市价 ${worth}`, code];
   const texts = [band, title, copies, kindText, gives, until, soon, ...notes, unfold, ...price];
@@ -102,11 +102,11 @@ function cardOf(group: Certificate[], verdict: Verdict, opened: boolean, now: nu
     isLastDay,
     soon,
     verdict: band,
+    isSubmitted,
     notes,
     paid,
     worth,
     code,
-    word,
     button,
     label: texts.filter((text) => text).join("，"),
     members: opened && copies ? group.map(memberOf) : [],

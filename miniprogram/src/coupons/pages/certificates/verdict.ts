@@ -52,13 +52,13 @@ export function verdictOf(certificate: Certificate, shop: Shop, now: number): Ve
   const isAnyRunning = shop.submissions.some(isRunning);
   const listed = listedRow(certificate, shop, now);
   if (submission && isRunning(submission)) {
-    return { ...waitRow("正在提交，最多一分钟"), why: "正在提交，还没核销成功", group: "正在提交" };
+    return { ...waitRow("正在提交，最多一分钟。先不出餐"), why: "正在提交，还没核销成功", group: "正在提交" };
   }
   if (submission) {
     return submittedRow(submission, listed.use !== "no" && !isAnyRunning, shop, now);
   }
   return listed.use !== "no" && isAnyRunning
-    ? { ...waitRow("另一张券正在提交，最多一分钟"), why: listed.why, group: listed.group }
+    ? { ...waitRow("另一张券正在提交，最多一分钟。先不出餐"), why: listed.why, group: listed.group }
     : listed;
 }
 
@@ -72,7 +72,7 @@ function listedRow(certificate: Certificate, { list, redeems }: Shop, now: numbe
   const isIdle = list.activity === "idle";
   const isYoung = isFresh(list, now, MAX_AGE_SECONDS);
   const scan = (why: string, group = why): Verdict => {
-    const reason = why ? `以扫码结果为准。${why}` : "验券成功，才出餐。本页不能当券";
+    const reason = why ? `不要回绝，以扫码结果为准。${why}` : "验券成功，才出餐。本页不能当券";
     return { ...NONE, sign: "扫", act: "扫抖音订单里的二维码", reason, why, group };
   };
   const doubted = (why: string, group: string): Verdict => {
@@ -116,14 +116,14 @@ function submittedRow(submission: Submission, canSubmit: boolean, { list, store 
   if (submission.store !== store) {
     const place = storeName ? `「${storeName}」` : "另一家门店";
     const why = `${time} 在${place}点的`;
-    return { ...row, act: `请${place}查核销记录`, reason: `这里不出餐，叫店长。${why}`, why };
+    return { ...row, act: `叫店长，请${place}查核销记录`, reason: `这里先不出餐。${why}`, why };
   }
   const used = usedSince(submission);
   const isGone = seen && !seen.certificate;
   const fact = isGone ? "抖音已不显示" : used ? `抖音显示少了 ${used} 次` : "";
-  const known = fact ? `${fact}，还要查记录` : "抖音仍显示可用";
+  const known = fact ? `${fact}，还要查记录` : "抖音仍显示可用，不要再扫";
   const why = [
-    `${time} ${storeName && `在「${storeName}」`}点的，${state === "submitted" ? "已提交" : "未能确认"}`,
+    `${time} ${storeName && `在「${storeName}」`}点的，${state === "submitted" ? "已提交，不等于成功" : "未能确认"}`,
     ...(seen ? [`${known}（${clockText(seen.at, now)}）`] : []),
   ].join("。");
   const left = seen?.certificate?.times?.usable;
