@@ -14,7 +14,7 @@ import { PROBLEM } from "./fake-tt";
 import { rendered } from "./rendered";
 
 const { INITIAL_STATE, nextState } = loadBuilt<typeof States>("coupons/pages/certificates/state");
-const { endOf, newSubmission, readTaps, restored, secondsLeft, withList } = loadBuilt<typeof Submissions>(
+const { endOf, newSubmission, readStored, restored, secondsLeft, withList } = loadBuilt<typeof Submissions>(
   "coupons/pages/certificates/submission",
 );
 const { verdictOf } = loadBuilt<typeof Verdicts>("coupons/pages/certificates/verdict");
@@ -39,7 +39,7 @@ interface Situation {
   now?: number;
 }
 
-const TAP: Submissions.Tap = { id: "1", store: "7/6601", storeName: "人民广场店", at: NOW };
+const TAP: Submissions.StoredSubmission = { id: "1", store: "7/6601", storeName: "人民广场店", at: NOW };
 
 /** A coupon of a list that was read just now, unless the situation says otherwise. */
 function stateOfShop({ fields, submission, other, list, now = NOW }: Situation) {
@@ -305,9 +305,9 @@ describe("a submission", () => {
 
   test("is read from the storage for two hours, whatever else is there", () => {
     const old = { ...TAP, id: "8", at: NOW - 2 * HOUR };
-    assert.deepEqual(readTaps([TAP, old, { id: 5 }, { ...TAP, at: "x" }, { ...TAP, store: {} }], NOW), [TAP]);
+    assert.deepEqual(readStored([TAP, old, { id: 5 }, { ...TAP, at: "x" }, { ...TAP, store: {} }], NOW), [TAP]);
     for (const stored of ["", null, {}, [null]]) {
-      assert.deepEqual(readTaps(stored, NOW), []);
+      assert.deepEqual(readStored(stored, NOW), []);
     }
     const left = [TAP, { ...TAP, at: NOW - HOUR }, { ...TAP, at: NOW + HOUR }].map((tap) => secondsLeft(tap, NOW));
     assert.deepEqual(left, [2 * HOUR, HOUR, 2 * HOUR]);

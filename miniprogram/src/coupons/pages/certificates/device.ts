@@ -6,7 +6,7 @@
 import { attempt } from "../../client/tt";
 import type { Dialog } from "./messages";
 import { dialled, type Position } from "./stores";
-import { readTaps, type Tap } from "./submission";
+import { readStored, type StoredSubmission } from "./submission";
 
 declare const console: { error(...values: unknown[]): void };
 
@@ -24,7 +24,7 @@ export const host: Pick<Tt, Needed> & Partial<Tt> = tt;
 /** Base font sizes in pixels; all text on the page is relative to them. The template `size` knows the largest. */
 const TEXT_SIZES = [16, 20, 24, 32];
 const TEXT_SIZE_KEY = "redemption.text_size";
-const TAPS_KEY = "redemption.submissions";
+const SUBMISSIONS_KEY = "redemption.submissions";
 
 /** Return the app_id of this mini-program; empty if the host does not name it. */
 export function appId(): string {
@@ -79,14 +79,14 @@ export function saveLastStore(accountId: string, poiId: string): void {
 }
 
 /** Return the submissions that are stored for this user and still shown; undefined if the storage fails. */
-export function storedTaps(): Tap[] | undefined {
-  return attempt(() => readTaps(host.getStorageSync(TAPS_KEY), epochSeconds()));
+export function readSubmissions(): StoredSubmission[] | undefined {
+  return attempt(() => readStored(host.getStorageSync(SUBMISSIONS_KEY), epochSeconds()));
 }
 
 /** Store all submissions of this user. */
-export function saveTaps(taps: Tap[]): void {
-  const stored = taps.map(({ id, uses, store, storeName, at }) => ({ id, uses, store, storeName, at }));
-  attempt(() => host.setStorageSync(TAPS_KEY, stored));
+export function saveSubmissions(submissions: StoredSubmission[]): void {
+  const stored = submissions.map(({ id, uses, store, storeName, at }) => ({ id, uses, store, storeName, at }));
+  attempt(() => host.setStorageSync(SUBMISSIONS_KEY, stored));
 }
 
 /** Return the customer's stored choice, or the phone's font size if Douyin reports it. */

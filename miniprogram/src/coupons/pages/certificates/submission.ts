@@ -1,10 +1,10 @@
-/** Calls of the program's hook, and what the lists that were read after them say. Pure functions. */
+/** Submissions of certificates to the hook `onSelect`, and what later lists say of them. Pure functions. */
 
 import type { Certificate } from "../../client/client";
 import { certificateOf, isComplete, type ListState } from "./state";
 
 /** What is stored of a submission, for a restart of the program. */
-export interface Tap {
+export interface StoredSubmission {
   /** The certificate_id. */
   id: string;
   /** Uses of a times card before it. */
@@ -16,10 +16,10 @@ export interface Tap {
   at: number;
 }
 
-/** A call of the hook. */
-export interface Submission extends Tap {
-  /** Number of the call. */
-  call: number;
+/** A certificate that was given to the hook `onSelect`. */
+export interface Submission extends StoredSubmission {
+  /** Its number since the program was started. */
+  key: number;
   /** Number of the user who has made it. */
   user: number;
   /** As it was listed last; undefined after a restart, until a list has it. */
@@ -43,40 +43,36 @@ export interface Seen {
   certificate: Certificate | undefined;
 }
 
-/** In the order of the calls: the last one of a certificate counts. */
+/** In the order of the taps: the last one of a certificate counts. */
 export type Submissions = readonly Submission[];
 
 /** After this time, a hook that still runs may have broken off. */
 export const MAX_RUN_SECONDS = 60;
-/** When the list is read again after a call of the hook. */
+/** When the list is read again after a submission. */
 export const READ_AFTER_SECONDS = [3, 15, 60];
 /** A submission is shown until this time after the tap, whatever the list has. */
 export const SHOW_SECONDS = 7200;
 
-/** How a call ends; `cancelled`: nothing was submitted. */
+/** How a submission ends; `cancelled`: nothing was submitted. */
 export type End = Exclude<Submission["state"], "running"> | "cancelled";
 
-export function newSubmission(call: number, user: number, certificate: Certificate, tap: Omit<Tap, "id" | "uses">) {
+const RUNNING = { state: "running", endedIn: Infinity, waitedIn: Infinity, seen: undefined } as const;
+
+export function newSubmission(
+  key: number,
+  user: number,
+  certificate: Certificate,
+  tap: Omit<StoredSubmission, "id" | "uses">,
+): Submission {
   const { certificate_id: id, times } = certificate;
-  const unread = { endedIn: Infinity, waitedIn: Infinity, seen: undefined };
-  const submission: Submission = {
-    ...tap,
-    id,
-    uses: times?.usable,
-    call,
-    user,
-    certificate,
-    state: "running",
-    ...unread,
-  };
-  return submission;
+  return { ...tap, id, uses: times?.usable, key, user, certificate, ...RUNNING };
 }
 
-/** Return a submission of a former start of the program: how its call has ended is not known. */
-export function restored(call: number, user: number, tap: Tap): Submission {
+/** Return a submission of a former start of the program: how it has ended is not known. */
+export function restored(key: number, user: number, stored: StoredSubmission): Submission {
   return {
-    ...tap,
-    call,
+    ...stored,
+    key,
     user,
     certificate: undefined,
     state: "unknown",
@@ -87,18 +83,18 @@ export function restored(call: number, user: number, tap: Tap): Submission {
 }
 
 /** Read what was stored, and is still shown at `now`. */
-export function readTaps(stored: unknown, now: number): Tap[] {
-  const isTap = ({ id, store, storeName, at }: Tap) =>
+export function readStored(stored: unknown, now: number): StoredSubmission[] {
+  const isTap = ({ id, store, storeName, at }: StoredSubmission) =>
     [id, store, storeName].every((text) => typeof text === "string") && now < at + SHOW_SECONDS;
   return Array.isArray(stored) ? stored.filter((tap) => isTap(Object(tap))) : [];
 }
 
 /** Return how long a submission is shown that was stored: not longer than a new one if the clock was set back. */
-export function secondsLeft({ at }: Tap, now: number): number {
+export function secondsLeft({ at }: StoredSubmission, now: number): number {
   return Math.min(SHOW_SECONDS, at + SHOW_SECONDS - now);
 }
 
-/** Return how a call ends by what the promise of its hook resolves to. */
+/** Return how a submission ends by what the promise of its hook resolves to. */
 export function endOf(result: unknown): End {
   return result === true ? "submitted" : result === false ? "cancelled" : "unknown";
 }

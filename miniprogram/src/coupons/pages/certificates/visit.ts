@@ -66,7 +66,7 @@ export const visit = {
   /** Until then: the storage has submissions, or cannot be read. */
   hasStored: false,
   /** Number of submissions since the program was started. */
-  calls: 0,
+  lastKey: 0,
   /** How often the list was read again without a tap, and when last, in epoch seconds. */
   reads: 0,
   readAt: 0,
@@ -85,7 +85,7 @@ export const visit = {
     // Douyin does not document the parameters that 去使用 appends: both ids may be missing.
     const accountId = query.account_id || config.account_id;
     const lastPoiId = device.readLastStore(accountId);
-    this.hasStored = device.storedTaps()?.length !== 0;
+    this.hasStored = device.readSubmissions()?.length !== 0;
     this.updateStores({ kind: "entered", accountId, poiId: query.poi_id || "", lastPoiId, now: device.epochSeconds() });
   },
 
@@ -318,7 +318,7 @@ export const visit = {
       // The storage may have failed instead: keep all submissions.
       this.user += 1;
       this.isRestored = false;
-      this.hasStored = device.storedTaps()?.length !== 0;
+      this.hasStored = device.readSubmissions()?.length !== 0;
       this.updateStores({ kind: progress, lastPoiId: device.readLastStore(this.stores.accountId) });
     }
     if (this.list.activity === "idle") {
@@ -375,19 +375,19 @@ export const visit = {
     if (!certificate || !onSelect || !this.isRestored || this.submissions.some(isRunning)) {
       return;
     }
-    this.calls += 1;
-    const { calls: call } = this;
+    this.lastKey += 1;
+    const { lastKey: key } = this;
     const { store: storeName } = storeHeader(this.stores.poiId, this.stores.stores);
     const tap = { store: storeKeyOf(this.stores), storeName, at: device.epochSeconds() };
-    const submission = newSubmission(call, this.user, certificate, tap);
+    const submission = newSubmission(key, this.user, certificate, tap);
     this.submissions = this.submissions.concat(submission);
-    this.forgetAfter(SHOW_SECONDS, call);
+    this.forgetAfter(SHOW_SECONDS, key);
     this.save();
     this.render();
     device.later(MAX_RUN_SECONDS, () => {
-      if (this.submissions.some((each) => each.call === call && isRunning(each))) {
+      if (this.submissions.some((each) => each.key === key && isRunning(each))) {
         device.warn("onSelect has run for a minute");
-        this.endCall(call, "unknown");
+        this.endSubmission(key, "unknown");
       }
     });
     // A copy, because the hook may change it. In a promise, so that a hook that throws does not block the button.
@@ -406,18 +406,18 @@ export const visit = {
           return "unknown";
         },
       )
-      .then((end) => this.endCall(call, end));
+      .then((end) => this.endSubmission(key, end));
   },
 
-  /** End a call of the hook. `unknown` after a minute: its result can still come. */
-  endCall(call: number, end: End) {
+  /** End a submission. `unknown` after a minute: its result can still come. */
+  endSubmission(key: number, end: End) {
     if (end === "cancelled") {
-      this.forget(call);
+      this.forget(key);
       this.refresh();
     } else {
       const unread = { endedIn: this.list.reads, waitedIn: Infinity, seen: undefined };
-      this.change(call, (submission) => ({ ...submission, state: end, ...unread }));
-      this.readLater(call);
+      this.change(key, (submission) => ({ ...submission, state: end, ...unread }));
+      this.readLater(key);
     }
     if (this.shown) {
       // Behind another program, another user may have logged in.
@@ -427,11 +427,11 @@ export const visit = {
   },
 
   /** Read the list again for a submission. */
-  readLater(call: number) {
+  readLater(key: number) {
     READ_AFTER_SECONDS.forEach((seconds, index, all) => {
       device.later(seconds, () => {
         if (index === all.length - 1) {
-          this.change(call, (submission) => ({ ...submission, waitedIn: this.list.reads }));
+          this.change(key, (submission) => ({ ...submission, waitedIn: this.list.reads }));
         }
         this.readAgain();
       });
@@ -439,9 +439,9 @@ export const visit = {
   },
 
   /** A timer, because the phone's clock may be corrected meanwhile. */
-  forgetAfter(seconds: number, call: number) {
+  forgetAfter(seconds: number, key: number) {
     device.later(seconds, () => {
-      this.forget(call);
+      this.forget(key);
       this.render();
     });
   },
@@ -455,29 +455,29 @@ export const visit = {
     }
   },
 
-  change(call: number, next: (submission: Submission) => Submission) {
-    this.submissions = this.submissions.map((submission) => (submission.call === call ? next(submission) : submission));
+  change(key: number, next: (submission: Submission) => Submission) {
+    this.submissions = this.submissions.map((submission) => (submission.key === key ? next(submission) : submission));
   },
 
-  forget(call: number) {
-    this.submissions = this.submissions.filter((submission) => submission.call !== call);
+  forget(key: number) {
+    this.submissions = this.submissions.filter((submission) => submission.key !== key);
   },
 
   /** Read the submissions that were stored before a restart of the program or a change of the user. */
   restore() {
-    const taps = device.storedTaps();
+    const stored = device.readSubmissions();
     const now = device.epochSeconds();
-    this.isRestored = !!taps;
+    this.isRestored = !!stored;
     const former: Submission[] = [];
-    for (const tap of taps || []) {
+    for (const tap of stored || []) {
       const [known] = this.submissions.filter(({ id, at }) => id === tap.id && at === tap.at);
       if (known) {
-        this.change(known.call, (submission) => ({ ...submission, user: this.user }));
+        this.change(known.key, (submission) => ({ ...submission, user: this.user }));
       } else {
-        this.calls += 1;
-        former.push(restored(this.calls, this.user, tap));
-        this.forgetAfter(secondsLeft(tap, now), this.calls);
-        this.readLater(this.calls);
+        this.lastKey += 1;
+        former.push(restored(this.lastKey, this.user, tap));
+        this.forgetAfter(secondsLeft(tap, now), this.lastKey);
+        this.readLater(this.lastKey);
       }
     }
     this.submissions = former.concat(this.submissions);
@@ -486,7 +486,7 @@ export const visit = {
   /** Store all submissions of the user: at each change and with each list, so that a storage that has failed has them later. */
   save() {
     if (this.isRestored) {
-      device.saveTaps(this.submissions.filter(({ user }) => user === this.user));
+      device.saveSubmissions(this.submissions.filter(({ user }) => user === this.user));
     }
   },
 
