@@ -69,12 +69,12 @@ const SCAN = "扫 扫抖音订单里的二维码";
 const WATCH = "点 让顾客点「立即核销」，您看着";
 const WAIT = "等 请等待，不要再点";
 const CHECK = "查 等一分钟，查核销记录";
-const ELSEWHERE = "查 叫店长，请「人民广场店」查核销记录";
+const ELSEWHERE = "查 叫店长，先不出餐";
 const TAPPED = "16:07 在「人民广场店」点的";
 const RECORD = "查到核销记录，才出餐。";
 const PLAIN = `${RECORD}点过的，先查记录`;
-const NO_VOUCHER = "验券成功，才出餐。本页不能当券";
-const DOUBT = "不要回绝，以扫码结果为准。";
+const NO_VOUCHER = "验券成功，才出餐";
+const DOUBT = "照常扫码，以扫码结果为准。";
 const RULE = "查到，出餐；查不到，叫店长。";
 const NOT_LISTED = { certificates: [], former: [COUPON] };
 const WAITED = { ...LISTED, waitedIn: 4 };
@@ -90,14 +90,14 @@ const rows: [string, Situation, act: string, reason: string, use: Use, scan?: [a
   ["not read yet", { list: { ...NOT_LISTED, activity: "more" } }, WATCH, PLAIN, "yes", [SCAN, NO_VOUCHER]],
   ["starts today", { fields: { start_time: NOW + 58 * MINUTE } }, SCAN, `${DOUBT}今天 17:05 起可用`, "instead"],
   ["starts tomorrow", { fields: { start_time: NOW + DAY } }, SCAN, `${DOUBT}2026.12.04 起可用`, "instead"],
-  ["expired today", { fields: { expire_time: NOW } }, SCAN, `${DOUBT}今天 16:07 已到期`, "instead"],
-  ["expired before", { fields: { expire_time: NOW - DAY } }, SCAN, `${DOUBT}2026.12.02 已到期`, "instead"],
+  ["expired today", { fields: { expire_time: NOW } }, SCAN, `${DOUBT}今天 16:07 到期`, "instead"],
+  ["expired before", { fields: { expire_time: NOW - DAY } }, SCAN, `${DOUBT}2026.12.02 到期`, "instead"],
   ["before its hours", { fields: { off_peak: HOURS }, now: NOW - 3 * HOUR }, SCAN, `${DOUBT}现在 13:07，今天 14:00 起可用`, "instead"],
   ["after its hours", { fields: { off_peak: HOURS }, now: NOW + HOUR }, SCAN, `${DOUBT}现在 17:07，今天的可用时段已过`, "instead"],
   ["no uses", { fields: { times: { usable: 0 } } }, SCAN, `${DOUBT}剩余 0 次`, "instead"],
-  ["expired, and the list is 300 s old", { fields: { expire_time: NOW }, list: { updatedAt: NOW - 300 } }, SCAN, `${DOUBT}今天 16:07 已到期`, "no"],
-  ["locked", { fields: { lock: { status: 1 } } }, SCAN, `${DOUBT}可能在退款或转赠中`, "no"],
-  ["locked, another one runs", { fields: { lock: { scene: 9 } }, other: RUNNING }, SCAN, `${DOUBT}可能在退款或转赠中`, "no"],
+  ["expired, and the list is 300 s old", { fields: { expire_time: NOW }, list: { updatedAt: NOW - 300 } }, SCAN, `${DOUBT}今天 16:07 到期`, "no"],
+  ["locked", { fields: { lock: { status: 1 } } }, SCAN, `${DOUBT}状态待核对`, "no"],
+  ["locked, another one runs", { fields: { lock: { scene: 9 } }, other: RUNNING }, SCAN, `${DOUBT}状态待核对`, "no"],
   ["weekdays", { fields: { off_peak: { ...HOURS, weekdays: [1] } } }, WATCH, `${RECORD}可用日期请看抖音订单`, "yes", [SCAN, `${DOUBT}可用日期请看抖音订单`]],
   ["weekdays, outside its hours", { fields: { off_peak: { ...HOURS, weekdays: [1] } }, now: NOW + HOUR }, SCAN, `${DOUBT}现在 17:07，今天的可用时段已过`, "instead"],
   ["unreadable hours", { fields: { off_peak: { limit_type: 1 } } }, WATCH, `${RECORD}可用时段请看抖音订单`, "yes", [SCAN, `${DOUBT}可用时段请看抖音订单`]],
@@ -108,9 +108,9 @@ const rows: [string, Situation, act: string, reason: string, use: Use, scan?: [a
   ["300 s old, updated", { list: { updatedAt: NOW - 300, activity: "refresh" } }, SCAN, `${DOUBT}本页未更新（16:02 的数据）`, "no"],
   ["the clock was set back", { list: { updatedAt: NOW + 1 } }, SCAN, `${DOUBT}本页未更新（16:07 的数据）`, "no"],
   ["an update ended before it", { list: { ...NOT_LISTED, problem: PROBLEM } }, SCAN, `${DOUBT}本页未更新（16:07 的数据）`, "instead"],
-  ["the hook runs", { submission: RUNNING }, WAIT, "正在提交，最多一分钟。先不出餐", "no"],
-  ["another one runs", { other: RUNNING }, WAIT, "另一张券正在提交，最多一分钟。先不出餐", "no", [SCAN, NO_VOUCHER]],
-  ["another one runs, expired", { other: RUNNING, fields: { expire_time: NOW } }, WAIT, "另一张券正在提交，最多一分钟。先不出餐", "no", [SCAN, `${DOUBT}今天 16:07 已到期`]],
+  ["the hook runs", { submission: RUNNING }, WAIT, "正在提交，最多一分钟", "no"],
+  ["another one runs", { other: RUNNING }, WAIT, "另一张券正在提交，最多一分钟", "no", [SCAN, NO_VOUCHER]],
+  ["another one runs, expired", { other: RUNNING, fields: { expire_time: NOW } }, WAIT, "另一张券正在提交，最多一分钟", "no", [SCAN, `${DOUBT}今天 16:07 到期`]],
   ["another one runs, 300 s old", { other: RUNNING, list: { updatedAt: NOW - 300 } }, SCAN, `${DOUBT}本页未更新（16:02 的数据）`, "no"],
   ["submitted", { submission: SUBMITTED }, CHECK, `${RULE}${TAPPED}，已提交，不等于成功`, "no"],
   ["unknown", { submission: {} }, CHECK, `${RULE}${TAPPED}，未能确认`, "no"],
@@ -124,8 +124,8 @@ const rows: [string, Situation, act: string, reason: string, use: Use, scan?: [a
   ["fewer uses", { submission: FEWER }, CHECK, `${RULE}${TAPPED}，已提交，不等于成功。抖音显示少了 1 次，还要查记录（16:08）`, "more", [CHECK, `${RULE}${TAPPED}，已提交，不等于成功。抖音显示少了 1 次，还要查记录（16:08）`]],
   ["fewer uses, none left", { submission: { ...FEWER, uses: 1, ...seen({ ...COUPON, times: { usable: 0 } }) } }, CHECK, `${RULE}${TAPPED}，已提交，不等于成功。抖音显示少了 1 次，还要查记录（16:08）`, "no"],
   ["on the next day", { submission: { at: MIDNIGHT - 1 }, now: MIDNIGHT + HOUR }, CHECK, `${RULE}12.03 23:59 在「人民广场店」点的，未能确认`, "no"],
-  ["in another store", { submission: { ...WAITED, store: "7/6602" } }, ELSEWHERE, `这里先不出餐。${TAPPED}`, "no"],
-  ["in another store without a name", { submission: { ...FEWER, store: "7/6602", storeName: "" } }, "查 叫店长，请另一家门店查核销记录", "这里先不出餐。16:07 在另一家门店点的", "no"],
+  ["in another store", { submission: { ...WAITED, store: "7/6602" } }, ELSEWHERE, `请「人民广场店」查核销记录。${TAPPED}`, "no"],
+  ["in another store without a name", { submission: { ...FEWER, store: "7/6602", storeName: "" } }, "查 叫店长，先不出餐", "请另一家门店查核销记录。16:07 在另一家门店点的", "no"],
 ];
 
 describe("the verdict on a coupon", () => {
@@ -169,10 +169,12 @@ describe("the verdict on a coupon", () => {
     const situations: [Situation, string][] = [
       [{ ...situation, fields, submission: RUNNING }, "正在提交"],
       [{ ...situation, fields, submission: SUBMITTED }, RULE],
-      [{ ...situation, fields }, "可能在退款"],
+      [{ ...situation, fields }, "状态待核对"],
       [{ ...situation, fields: unlocked }, "另一张券正在提交"],
+      [{ ...situation, fields: unlocked, other: { ...RUNNING, certificate: COUPON } }, "「团购券」正在提交"],
+      [{ ...situation, fields: unlocked, other: { ...RUNNING, certificate: COUPON, user: 1 } }, "另一张券正在提交"],
       [{ list: STALE, fields: unlocked, now: NOW + HOUR }, "2026.12.04 起可用"],
-      [{ list: STALE, fields: started, now: NOW + HOUR }, "2026.12.02 已到期"],
+      [{ list: STALE, fields: started, now: NOW + HOUR }, "2026.12.02 到期"],
       [{ list: STALE, fields: current, now: NOW + HOUR }, "本页未更新"],
       [{ fields: current, now: NOW + HOUR }, "剩余 0 次"],
       [{ fields: used, now: NOW + HOUR }, "现在 17:07"],

@@ -138,7 +138,7 @@ def busy_other(phone: Phone) -> None:
     selected("runs", "请等待")(phone)
     phone.page.go_back()
     phone.show_certificate("100元代金券")
-    phone.expect_sign("等", "另一张券正在提交")
+    phone.expect_sign("等", "「双人套餐」正在提交")
 
 
 def other_store(phone: Phone) -> None:
@@ -222,7 +222,7 @@ def searched(phone: Phone) -> None:
     for path in ("**/certificates?*", "**/sessions"):
         phone.page.route(path, respond)
     phone.open()
-    expect(phone.page.get_by_text("已查找 11 批券")).to_be_visible()
+    expect(phone.page.get_by_text("还没查完，暂无可用的券")).to_be_visible()
 
 
 def gone(phone: Phone) -> None:
@@ -304,15 +304,15 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "counter-gone": gone,
     "counter-remembered": remembered_counter,
     "scan": counter("午市拿铁十次卡"),
-    "scan-expired": judged("", "今天 16:06 已到期", expire_time=NOW - 60),
-    "scan-locked": judged("", "可能在退款或转赠中", **LOCK),
+    "scan-expired": judged("", "今天 16:06 到期", expire_time=NOW - 60),
+    "scan-locked": judged("", "状态待核对", **LOCK),
     "scan-some-days": counter("下午茶错峰套餐"),
     "scan-stale": stale_counter(""),
     "scan-submitted": switched_off_later,
     "tap": counter("双人套餐", hook="1"),
     "tap-some-days": counter("下午茶错峰套餐", hook="1"),
     "tap-hours": judged("1", "现在 16:07，今天 17:00 起可用", ("17:00", "02:00")),
-    "tap-locked": judged("1", "可能在退款或转赠中", **LOCK),
+    "tap-locked": judged("1", "状态待核对", **LOCK),
     "tap-stale": stale_counter("1"),
     "tap-old": stale_counter("1", 300),
     "dialog": asked,

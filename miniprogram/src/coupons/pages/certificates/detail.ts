@@ -1,7 +1,6 @@
 /** The counter view (券详情) of one certificate: what the staff looks at, then its conditions. Pure functions. */
 
 import type { Certificate } from "../../client/client";
-import { dateText } from "./dates";
 import { type Expiry, expiryOf } from "./expiry";
 import { hoursText } from "./offPeak";
 import { givesText, kindTextOf, remainderText, titleOf, worthText, yuan } from "./rows";
@@ -41,27 +40,18 @@ export function detailOf(certificate: Certificate, now: number): Detail {
 }
 
 function factsOf(certificate: Certificate): Fact[] {
-  const { voucher, off_peak, start_time, expire_time, pay_amount } = certificate;
+  const { voucher, pay_amount } = certificate;
   const facts: Fact[] = [];
   const add = (name: string, text: string | undefined, copy = "") => {
     if (text) {
       facts.push({ name, text, copy });
     }
   };
-  add("可用日期", off_peak && rangeText(off_peak.start_time, off_peak.end_time));
   add("抵扣规则", voucher?.description);
-  add("有效期", rangeText(start_time, expire_time));
   add("实付", pay_amount === undefined ? "" : yuan(pay_amount));
   add("门市价", worthText(certificate));
   add("来源", certificate.is_transfer_asset ? "转赠券" : "");
   add("券码尾号", certificate.code_tail);
   add("订单编号", certificate.order_id, certificate.order_id);
   return facts;
-}
-
-function rangeText(from: number | undefined, to: number | undefined): string {
-  if (from === undefined) {
-    return to === undefined ? "" : `至 ${dateText(to)}`;
-  }
-  return to === undefined ? `${dateText(from)} 起` : `${dateText(from)} 至 ${dateText(to)}`;
 }

@@ -25,9 +25,6 @@ export function expiryOf({ expire_time }: Certificate, now: number): Expiry {
   if (left > 0 && left <= DAY_SECONDS) {
     return { label: "", text: `${day} ${timeText(expire_time)} 到期`, isLastDay: days === 0, soon: leftText(left) };
   }
-  if (left <= 0 && days === 0) {
-    return { label: "", text: `${day} ${timeText(expire_time)} 已到期`, isLastDay: false, soon: "" };
-  }
   const soon = left <= 0 || days > SOON_DAYS ? "" : ["", "明天到期", "后天到期"][days] || `还剩 ${days} 天`;
   return { label: "有效期至", text: dateText(expire_time), isLastDay: false, soon };
 }

@@ -48,7 +48,7 @@ export const SUBMITTED_HELP = `点过核销的：${CHECK}。${RULE}`;
 /** What 券详情 asks before a submission, unless `config.ts` says it. */
 const DEFAULT_QUESTION = "确认后会用掉这张券。请当着店员的面确认。店员查到记录，再出餐。";
 const AGAIN_QUESTION = "刚才可能已经核销。店长先查核销记录。有记录：点「取消」，否则会多扣。";
-const MORE_QUESTION = "上一次打了勾，才再用一次。";
+const MORE_QUESTION = "上一次写进了登记本，才再用一次。";
 /** `beforeLogin` of `config.ts` has not agreed. */
 export const NO_CONSENT: Problem = {
   code: "no_consent",
@@ -122,7 +122,7 @@ export type Use = "yes" | "instead" | "more" | "again" | "no";
 export const LABELS: { [use in Use]: string } = {
   yes: "立即核销",
   instead: "扫不了，改点立即核销",
-  more: "打过勾的：再用一次",
+  more: "店员点：再用一次",
   again: "店长点：再次核销",
   no: "",
 };
@@ -161,38 +161,27 @@ export interface Advice {
 }
 
 /** Return what the customer does while the staff acts by this sign; null while they wait. */
-export function adviceOf(sign: string, title: string): Advice | null {
+export function adviceOf(sign: string): Advice | null {
   switch (sign) {
     case "扫":
       return {
         heading: "看本页不扣券，请您出示抖音订单",
-        steps: ["打开抖音「我的订单」", `找到并打开「${title}」`, "请店员扫描订单中的二维码"],
+        steps: ["打开抖音「我的订单」", "打开这张券的订单", "请店员扫描订单中的二维码"],
         otherwise: "订单中没有二维码时，请让店员联系店长",
       };
     case "点":
       return { heading: "看本页不扣券，点「立即核销」才会用掉。请您当着店员点", steps: [], otherwise: "" };
     case "查":
-      return { heading: "请您稍等，店员在查核销记录。请不要再点", steps: [], otherwise: "" };
+      return { heading: "请给店员看。请不要再点", steps: [], otherwise: "" };
     default:
       return null;
   }
 }
 
-/** Return the line above the list. `groups`: the words by which each certificate is counted; empty if it can be used now. */
-export function countText(groups: string[], more: boolean): string {
-  const counts = new Map([["", 0]]);
-  for (const group of groups) {
-    counts.set(group, (counts.get(group) || 0) + 1);
-  }
-  const texts = Array.from(counts).filter(([, count]) => count);
-  return texts
-    .map(([group, count]) => (group ? `${count} 张${group}` : `${more ? "已找到" : "共"} ${count} 张可用券`))
-    .join("，");
-}
-
-/** Say how far a list without a usable certificate has been read. `parts`: number of its parts. */
-export function searchedText(parts: number): string {
-  return `还没查完。已查找 ${parts} 批券，暂无可用的券`;
+/** Return the line above the list. `plain`: number of the certificates that can be used now; `doubted`: of the others. */
+export function countText(plain: number, doubted: number, more: boolean): string {
+  const texts = [plain && `${more ? "已找到" : "共"} ${plain} 张可用券`, doubted && `${doubted} 张请先核对`];
+  return texts.filter((text) => text).join("，");
 }
 
 /** Explain the certificates that are not in the list; empty if there are none. */

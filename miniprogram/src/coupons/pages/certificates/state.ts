@@ -21,8 +21,6 @@ export interface ListState {
   reads: number;
   /** The number of the list that has the certificates: that of an older list during an update. */
   shownRead: number;
-  /** Number of responses of the present list. */
-  parts: number;
   /** When the first part of the last list of this store arrived, in epoch seconds; 0 if there was none. */
   updatedAt: number;
   /** The last update has failed: the certificates are those of an earlier one. */
@@ -64,7 +62,6 @@ export const INITIAL_STATE: ListState = {
   redeeming: true,
   reads: 0,
   shownRead: 0,
-  parts: 0,
   updatedAt: 0,
   isStale: false,
   activity: "idle",
@@ -86,7 +83,7 @@ export function nextState(state: ListState, event: ListEvent): ListState {
     case "continued":
       return start(state, resumed(state));
     case "searching":
-      return { ...state, request: state.request + 1, parts: state.parts + 1, waiting: "searching" };
+      return { ...state, request: state.request + 1, waiting: "searching" };
     case "user_changed": {
       const { activity, request, reads } = state;
       return start({ ...INITIAL_STATE, request, reads }, activity === "idle" ? "idle" : "first");
@@ -131,7 +128,7 @@ function withId(certificates: Certificate[], id: string): Certificate | undefine
 
 /** Begin a list from its first part. */
 function begin(state: ListState, activity: Activity): ListState {
-  return start({ ...state, more: false, found: 0, parts: 0, reads: state.reads + 1 }, activity);
+  return start({ ...state, more: false, found: 0, reads: state.reads + 1 }, activity);
 }
 
 function start(state: ListState, activity: Activity): ListState {
@@ -160,7 +157,6 @@ function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>,
     notice,
     redeeming,
     shownRead: state.reads,
-    parts: state.parts + 1,
     updatedAt: isFirst ? now : state.updatedAt,
     isStale: false,
     activity: "idle",

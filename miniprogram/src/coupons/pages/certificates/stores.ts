@@ -61,7 +61,7 @@ export interface Listing {
 
 /** Return the stores that are looked for, the nearest first; without a position, the last choice, then the given order. */
 export function storeRows(stores: Store[], { position, poiId = "", lastPoiId = "", search = "" }: Listing): StoreRow[] {
-  const tags: { [poiId: string]: string } = { [lastPoiId]: "上次选择", [poiId]: "当前门店" };
+  const tags: { [poiId: string]: string } = { [lastPoiId]: "上次选择", [poiId]: "您选的店" };
   const words = searchable(search).split(/\s+/);
   const rank = ({ poi_id }: Store) => (poi_id === lastPoiId && !position ? 0 : 1);
   return stores

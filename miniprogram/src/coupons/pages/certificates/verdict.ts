@@ -8,6 +8,7 @@ import type { Certificate } from "../../client/client";
 import { clockText, dateText, daysBetween, timeText } from "./dates";
 import { CHECK, RULE, type Use } from "./messages";
 import { isWithinHours, nextStartToday, type OffPeak } from "./offPeak";
+import { titleOf } from "./rows";
 import { certificateOf, type ListState } from "./state";
 import { isRunning, isStillListed, type Submission, type Submissions, submissionOf, usedSince } from "./submission";
 
@@ -15,6 +16,8 @@ import { isRunning, isStillListed, type Submission, type Submissions, submission
 export interface Shop {
   list: ListState;
   submissions: Submissions;
+  /** Number of the present user. */
+  user: number;
   /** 券详情 can submit certificates. */
   redeems: boolean;
   /** The present store, as one text. */
@@ -28,8 +31,6 @@ export interface Verdict {
   reason: string;
   /** What the list and the dialog say of the certificate; empty if it is plainly usable. */
   why: string;
-  /** The words by which the list counts it; empty if it can be used now. */
-  group: string;
   use: Use;
   /** Another update may change it. */
   canRetry: boolean;
@@ -41,7 +42,7 @@ const HOLD_SECONDS = 62;
 /** An older list submits nothing: the merchant may have switched redemption off. */
 const MAX_AGE_SECONDS = 300;
 
-const NONE = { why: "", group: "", use: "no", canRetry: false } as const;
+const NONE = { why: "", use: "no", canRetry: false } as const;
 
 /** `updatedAt` of a list whose age does not matter: its own page says once that it is old. */
 export const ANY_AGE = Infinity;
@@ -49,17 +50,22 @@ export const ANY_AGE = Infinity;
 /** Return the verdict at `now` (epoch seconds): the first that applies. */
 export function verdictOf(certificate: Certificate, shop: Shop, now: number): Verdict {
   const submission = submissionOf(shop.submissions, certificate.certificate_id);
-  const isAnyRunning = shop.submissions.some(isRunning);
+  const [running] = shop.submissions.filter(isRunning);
   const listed = listedRow(certificate, shop, now);
   if (submission && isRunning(submission)) {
-    return { ...waitRow("正在提交，最多一分钟。先不出餐"), why: "正在提交，还没核销成功", group: "正在提交" };
+    return { ...waitRow("正在提交，最多一分钟"), why: "正在提交，还没核销成功" };
   }
   if (submission) {
-    return submittedRow(submission, listed.use !== "no" && !isAnyRunning, shop, now);
+    return submittedRow(submission, listed.use !== "no" && !running, shop, now);
   }
-  return listed.use !== "no" && isAnyRunning
-    ? { ...waitRow("另一张券正在提交，最多一分钟。先不出餐"), why: listed.why, group: listed.group }
+  return listed.use !== "no" && running
+    ? { ...waitRow(`${nameOf(running, shop.user)}正在提交，最多一分钟`), why: listed.why }
     : listed;
+}
+
+/** Name a submission; nothing is said of another user's. */
+function nameOf({ certificate, user }: Submission, present: number): string {
+  return certificate && user === present ? `「${titleOf(certificate)}」` : "另一张券";
 }
 
 function waitRow(reason: string): Verdict {
@@ -71,52 +77,52 @@ function listedRow(certificate: Certificate, { list, redeems }: Shop, now: numbe
   const { certificate_id, lock, start_time = 0, expire_time = Infinity, off_peak, times } = certificate;
   const isIdle = list.activity === "idle";
   const isYoung = isFresh(list, now, MAX_AGE_SECONDS);
-  const scan = (why: string, group = why): Verdict => {
-    const reason = why ? `不要回绝，以扫码结果为准。${why}` : "验券成功，才出餐。本页不能当券";
-    return { ...NONE, sign: "扫", act: "扫抖音订单里的二维码", reason, why, group };
+  const scan = (why: string): Verdict => {
+    const reason = why ? `照常扫码，以扫码结果为准。${why}` : "验券成功，才出餐";
+    return { ...NONE, sign: "扫", act: "扫抖音订单里的二维码", reason, why };
   };
-  const doubted = (why: string, group: string): Verdict => {
-    return { ...scan(why, group), use: redeems && isYoung ? "instead" : "no", canRetry: isIdle && !isYoung };
+  const doubted = (why: string): Verdict => {
+    return { ...scan(why), use: redeems && isYoung ? "instead" : "no", canRetry: isIdle && !isYoung };
   };
   if (lock) {
-    return scan("可能在退款或转赠中");
+    return scan("状态待核对");
   }
   if (start_time > now) {
-    return doubted(`${dayText(start_time, now)} 起可用`, "未到使用时间");
+    return doubted(`${dayText(start_time, now)} 起可用`);
   }
   if (expire_time <= now) {
-    return doubted(`${dayText(expire_time, now)} 已到期`, "已到期");
+    return doubted(`${dayText(expire_time, now)} 到期`);
   }
   // A running update keeps the verdict. Its list may not have been read as far as this certificate.
   const isOld = !isFresh(list, now, isIdle ? HOLD_SECONDS : MAX_AGE_SECONDS);
   if (list.isStale || isOld || (isIdle && !certificateOf(list, certificate_id))) {
-    return { ...doubted(staleText(list, now), ""), canRetry: isIdle };
+    return { ...doubted(staleText(list, now)), canRetry: isIdle };
   }
   if (times?.usable === 0) {
-    return doubted("剩余 0 次", "剩余 0 次");
+    return doubted("剩余 0 次");
   }
   if (off_peak && isWithinHours(off_peak, now) === false) {
     const start = nextStartToday(off_peak, now);
     const hours = start ? `今天 ${timeText(start)} 起可用` : "今天的可用时段已过";
-    return doubted(`现在 ${timeText(now)}，${hours}`, "不在可用时段");
+    return doubted(`现在 ${timeText(now)}，${hours}`);
   }
   const why = off_peak ? unjudgedText(off_peak, now) : "";
   if (!redeems) {
     return scan(why);
   }
   const reason = `查到核销记录，才出餐。${why || "点过的，先查记录"}`;
-  return { ...NONE, sign: "点", act: "让顾客点「立即核销」，您看着", reason, why, group: why, use: "yes" };
+  return { ...NONE, sign: "点", act: "让顾客点「立即核销」，您看着", reason, why, use: "yes" };
 }
 
 /** Return what is known after a submission. `canSubmit`: as far as the list says. */
 function submittedRow(submission: Submission, canSubmit: boolean, { list, store }: Shop, now: number): Verdict {
   const { id, at, storeName, state, seen, waitedIn } = submission;
-  const row = { ...NONE, sign: "查", act: CHECK, group: "待查核销记录" } as const;
+  const row = { ...NONE, sign: "查", act: CHECK } as const;
   const time = clockText(at, now);
   if (submission.store !== store) {
     const place = storeName ? `「${storeName}」` : "另一家门店";
     const why = `${time} 在${place}点的`;
-    return { ...row, act: `叫店长，请${place}查核销记录`, reason: `这里先不出餐。${why}`, why };
+    return { ...row, act: "叫店长，先不出餐", reason: `请${place}查核销记录。${why}`, why };
   }
   const used = usedSince(submission);
   const isGone = seen && !seen.certificate;

@@ -13,7 +13,6 @@ import {
   type Notice,
   noticeOf,
   SUBMITTED_HELP,
-  searchedText,
   unusableText,
   waitingText,
   waitLeft,
@@ -59,7 +58,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     more: canLoadMore(list),
     empty,
     notice: list.notice,
-    searched: canLoadMore(list) && !certificates.length ? searchedText(list.parts) : "",
+    searched: canLoadMore(list) && !certificates.length ? "还没查完，暂无可用的券" : "",
     unusable: (more && certificates.length) || loading || problem ? "" : unusableText(unusable),
     stale: list.isStale ? staleText(list, now) : "",
     problem: listNotice(list, stores, config, now),
@@ -79,8 +78,12 @@ export function cardsView(visit: Visited, config: Config, openedId: string, now:
   const cards = (certificates: Certificate[]) => cardsOf(certificates.map(shownOf(config)), judge, openedId, now);
   const usable = list.certificates.filter((certificate) => isValid(certificate, now));
   const others = list.certificates.filter((certificate) => !isValid(certificate, now));
-  const groups = list.certificates.map((certificate) => judge(certificate).group);
-  return { usable: cards(usable), others: cards(others), count: countText(groups, list.more) };
+  const plain = list.certificates.filter((certificate) => !judge(certificate).why).length;
+  return {
+    usable: cards(usable),
+    others: cards(others),
+    count: countText(plain, list.certificates.length - plain, list.more),
+  };
 }
 
 /**
@@ -108,14 +111,15 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
     ...contact,
     verdict,
     reasons: verdict ? verdict.reason.replace(/。/g, "。\n").split("\n") : [],
-    isPlain: !why && sign !== "等",
+    /** No scan and no tap before the record was looked up. */
+    isStop: sign === "等" || sign === "查",
     detail: certificate ? detailOf(shownOf(config)(certificate), now) : null,
     /** Submits the certificate; empty without a button. During an update, its list may not have it yet. */
     button: LABELS[use],
     canSubmit: use !== "no" && !!certificateOf(list, id),
     /** 查看其他券 */
     canLeave: sign === "查",
-    advice: adviceOf(sign, title),
+    advice: adviceOf(sign),
     dialog: dialogOf(title, header.store, config.question, why, use),
     notice: list.notice,
     help: sign ? (sign === "扫" && config.help) || "" : help,
@@ -125,7 +129,7 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
     /** Seconds until the list can be read again. */
     wait: problem ? problem.wait : 0,
     // After another user has logged in, nothing is said of the former user's certificate.
-    goneTitle: id ? "这张券已不在可用列表中" : "请在列表中重新选择券",
+    goneTitle: id ? "没有查到这张券" : "请在列表中重新选择券",
   };
 }
 
@@ -146,8 +150,14 @@ function helpOf({ help }: Config): string {
   return help || DEFAULT_HELP;
 }
 
-function shopOf({ list, stores, submissions, isRestored }: Visited, config: Config): Shop {
-  return { list, submissions, redeems: !!config.onSelect && list.redeeming && isRestored, store: storeKeyOf(stores) };
+function shopOf({ list, stores, submissions, isRestored, user }: Visited, config: Config): Shop {
+  return {
+    list,
+    submissions,
+    user,
+    redeems: !!config.onSelect && list.redeeming && isRestored,
+    store: storeKeyOf(stores),
+  };
 }
 
 /** Return the data of the store selection. `search`: what the customer has typed. */
