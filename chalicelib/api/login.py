@@ -56,7 +56,7 @@ class LoginHandler:
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
         keys, record, selection = credentials.session_keys, context.record, body.selection
-        prefetched = None if selection is None else self.lister.prefetch(selection.account_id, context)
+        prefetched = None if selection is None else self.lister.start_prefetch(selection.account_id, context)
         try:
             open_id = self._exchange_code(body.app_id, app_secret, body.code, context)
         finally:

@@ -283,7 +283,7 @@ def test_a_response_does_not_depend_on_its_report(
 
 class TestJob:
     def test_a_job_has_the_functions_whole_time_and_is_reported(self, app: App) -> None:
-        renewal = RenewalReport(renewed=["tta"], left=1)
+        renewal = RenewalReport(renewed=["tta"], unchanged=1)
         contexts: list[RequestContext] = []
 
         def job(context: RequestContext) -> RenewalReport:

@@ -52,7 +52,7 @@ class FakeLister(CertificateLister):
         self.prefetched: Future[None] = Future()
         self.prefetched.set_result(None)
 
-    def prefetch(self, account_id: str, context: RequestContext) -> Future[None]:
+    def start_prefetch(self, account_id: str, context: RequestContext) -> Future[None]:
         del context
         assert account_id == ACCOUNT_ID
         self.events.append("prefetch")
