@@ -62,6 +62,8 @@ class Outcome(msgspec.Struct, frozen=True):
 class RequestRecord(msgspec.Struct):
     """What happened in one HTTP request or scheduled run. There is one per request; its parts share it.
 
+    Each text is a field of the log line. A route's path parameters are stored in the fields of their names.
+
     Every part may append to the two logs, `calls` and `warnings`, from any thread (list.append is atomic). The other
     facts are stored by the thread of the request, where they become known.
     """

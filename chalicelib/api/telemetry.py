@@ -89,12 +89,7 @@ class Telemetry:
         entry: dict[str, Any] = {
             **fields,
             **({} if record.renewal is None else msgspec.to_builtins(record.renewal, enc_hook=str)),
-            "request_id": record.request_id,
-            "extended_request_id": record.extended_request_id,
-            "app_id": record.app_id,
-            "account_id": record.account_id,
-            "poi_id": record.poi_id,
-            "user": record.user,
+            **{name: value for name, value in msgspec.structs.asdict(record).items() if isinstance(value, str)},
             "probe": record.is_probe or None,
             "outcome": record.outcome.code,
             "list_outcome": None if record.list_outcome is None else record.list_outcome.code,
