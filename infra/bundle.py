@@ -1,29 +1,16 @@
 """Build the Lambda bundle: `python -m infra.bundle`. `chalice deploy` and `chalice package` upload it unchanged.
 
-Chalice caches its deployment package in `.chalice/deployments/`. The file name contains a hash of the inputs
-(requirements.txt, app.py, `chalicelib/`, `vendor/`), and an archive with that name is reused. This module builds the
-archive with Chalice's packager, removes what the functions never load, and saves it under that name. When an input
-changes, the hash changes and Chalice ignores the archive.
+Chalice reuses an archive in `.chalice/deployments/` whose name has the hash of its inputs (requirements.txt, app.py,
+`chalicelib/`, `vendor/`). This module builds it with Chalice's packager, rewrites it, and saves it under that name.
 
-- Packages are installed as wheels only: pip would run the code of others on this machine.
-- aws-xray-sdk requires botocore. A second botocore (20 MB) would shadow the one of the Lambda runtime, so the SDK is
-  installed into `vendor/` without dependencies. Its other dependency, wrapt, is in requirements.txt. `make install`
-  does the same, so that `chalice deploy` alone is complete, also after the app was edited.
-- The packages are installed from requirements-bundle.txt, which has their hashes. requirements.txt, which Chalice uses
-  alone, has none: with them, pip would require hashes of everything that is installed together with it.
-- Chalice only prints a warning if a package has no wheel for the functions' platform. Here the build fails.
-- Chalice imports the app before it packages it, which would write .pyc files and change the hash. So the .pyc files of
-  `chalicelib/` are written first, with hash-based invalidation: Python ignores one that does not match its source.
-- Lambda's file system is read-only, so Python cannot cache .pyc files there, and compiling takes half of a cold start.
-  So the archive contains the .pyc files of all modules, also with hash-based invalidation, because zip entries carry no
-  useful time stamps.
-- Unused parts of Powertools (half of the bundle) and the encoding detection of requests are removed.
-- botocore's data is replaced by a reduced copy (see `sdkdata`).
+- Packages come as wheels from requirements-bundle.txt, which has their hashes. requirements.txt, which Chalice uses,
+  has none: with them, pip would require hashes of everything that is installed together with it.
+- aws-xray-sdk requires botocore, and a second one (20 MB) would shadow the runtime's: it is in `vendor/`, alone.
+- Chalice imports the app before it packages it. The .pyc files that this writes would change the hash, so they are
+  written first. All modules are compiled, because compiling takes half of a cold start. Invalidation is hash-based:
+  zip entries carry no useful time stamps.
 - Builds are reproducible: fixed time stamps, sorted entries.
-- pip runs without its own variables, except those of mirror, proxy and certificates. pip.conf may have others, so what
-  was installed is compared with the lock, and extension modules with the functions' platform.
-- `commit.txt` has the git commit, which `GET /v1/health` returns. It is added after the hash is made. An archive that
-  Chalice builds itself, after an edit, has no `commit.txt`; so its commit is unknown, but never wrong.
+- An archive that Chalice builds itself, after an edit, has no `commit.txt`: its commit is unknown, but never wrong.
 """
 
 import argparse
