@@ -15,7 +15,6 @@ Chalice reuses an archive in `.chalice/deployments/` whose name has the hash of 
 
 import argparse
 import compileall
-import hashlib
 import os
 import py_compile
 import re
@@ -107,39 +106,27 @@ def parse_version(text: str) -> str | None:
     return match[1] if match else None
 
 
-def read_commit(root: Path = ROOT, app: Path | None = None) -> str | None:
-    """Return the commit of the git repository in `root` in 12 hex digits, and `+` if the app has other files.
+def read_commit(root: Path = ROOT) -> str | None:
+    """Return the commit of the git repository in `root` in 12 hex digits, and `+` if a file of the app differs from it.
 
-    The app is in the folder `app`, which is an unpacked bundle, or else in `root`. Its files are compared with the
-    objects of the commit, so that no setting of git can hide a change. Returns None without a commit, or without git.
+    A file that git ignores differs, too: Chalice packages it. Returns None without a commit, or without git.
     """
-    commit = _git(root, "rev-parse", "--verify", "HEAD").strip()
+    commit = _git(root, "rev-parse", "--verify", "HEAD")
     if not commit:
         return None
-    # An entry is `<mode> <type> <object id>\t<name>`.
-    entries = [entry.split("\t", 1) for entry in _git(root, "ls-tree", "-rz", commit, *APP).split("\0")[:-1]]
-    committed = {name: about.split()[2] for about, name in entries if _is_included(name)}
-    folder, algorithm = app or root, "sha1" if len(commit) == 40 else "sha256"
-    paths = [path for name in APP for path in (folder / name, *(folder / name).rglob("*")) if path.is_file()]
-    files = {path.relative_to(folder).as_posix(): path for path in paths}
-    found = {name: _object_id(path.read_bytes(), algorithm) for name, path in files.items() if _is_included(name)}
-    return f"{commit[:12]}{'' if found == committed else '+'}"
+    files = *APP, ":(exclude,glob)**/__pycache__/**"
+    changes = _git(root, "status", "--porcelain", "--untracked-files=all", "--ignored", "--", *files)
+    return f"{commit[:12]}{'' if changes == '' else '+'}"
 
 
-def _object_id(content: bytes, algorithm: str) -> str:
-    """Return the id that git gives a file, see https://git-scm.com/book/en/v2/Git-Internals-Git-Objects."""
-    return hashlib.new(algorithm, b"blob %d\0%b" % (len(content), content), usedforsecurity=False).hexdigest()
-
-
-def _git(root: Path, *arguments: str) -> str:
-    """Return what git prints about the repository in `root`, or "" if it fails or is not installed."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    command = ["git", "--no-replace-objects", *arguments]
+def _git(root: Path, *arguments: str) -> str | None:
+    """Return what git prints about the repository in `root`, or None if it fails or is not installed."""
+    command = ["git", *arguments]
     try:
-        run = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+        run = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        return ""
-    return run.stdout
+        return None
+    return None if run.returncode else run.stdout
 
 
 def make_bundle(root: Path = ROOT, architecture: str = X86_64, repository: Path | None = None) -> Path:
@@ -147,12 +134,13 @@ def make_bundle(root: Path = ROOT, architecture: str = X86_64, repository: Path 
 
     `repository` is the git repository of the sources, if they are a copy.
     """
+    commit = read_commit(repository or root)
     install_vendored(root)
     _compile(root / "chalicelib")
     for outdated in list_archives(root / ARCHIVES, architecture):
         outdated.unlink()
     archive = Path(_packager(architecture).create_deployment_package(str(root), RUNTIME))
-    _rewrite(archive, repository or root, architecture)
+    _rewrite(archive, commit, architecture)
     return archive
 
 
@@ -230,12 +218,8 @@ def _compile(package: Path) -> None:
 def install_vendored(root: Path = ROOT) -> None:
     """Install the package that the bundle has without its dependencies into `vendor/`, which Chalice packages."""
     vendor = root / "vendor"
-    if os.path.lexists(vendor):
-        try:
-            # It refuses a link, whose target Chalice would package.
-            shutil.rmtree(vendor)
-        except OSError as error:
-            raise BundleError(f"{vendor} cannot be removed: {error}") from None
+    if vendor.exists():
+        shutil.rmtree(vendor)
     _pip_install(vendor, vendored=True)
 
 
@@ -244,7 +228,7 @@ def extension_suffix(architecture: str) -> str:
     return f".cpython-{RUNTIME.removeprefix('python').replace('.', '')}-{_MACHINES[architecture]}-linux-gnu.so"
 
 
-def _rewrite(archive: Path, repository: Path, architecture: str) -> None:
+def _rewrite(archive: Path, commit: str | None, architecture: str) -> None:
     """Remove unused files from the archive, add .pyc files, SDK data and commit, and pack it reproducibly."""
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(archive) as original:
@@ -254,7 +238,6 @@ def _rewrite(archive: Path, repository: Path, architecture: str) -> None:
         libraries = [path.name for path in Path(folder).rglob("*.so*")]
         if other := sorted(name for name in libraries if not name.endswith(extension_suffix(architecture))):
             raise BundleError(f"{', '.join(other)}: not for {RUNTIME} and {architecture}; see pip.conf")
-        commit = read_commit(repository, Path(folder))
         write_sdk_data(Path(folder) / SDK_DATA.name)
         _add_framework_licence(Path(folder))
         if commit is not None:
