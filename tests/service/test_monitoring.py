@@ -21,7 +21,7 @@ NAMESPACE = "DouyinRedemption"
 OTHER_METRICS = {
     (namespace, name, frozenset(dimensions))
     for namespace, names, dimensions in (
-        ("AWS/Lambda", ("Invocations", "Errors", "Throttles", "Duration"), {"FunctionName"}),
+        ("AWS/Lambda", ("Errors", "Throttles"), {"FunctionName"}),
         ("AWS/ApiGateway", ("Count", "4XXError", "5XXError", "Latency"), {"ApiName", "Stage"}),
         ("AWS/CertificateManager", ("DaysToExpiry",), {"CertificateArn"}),
     )
