@@ -11,11 +11,11 @@ warnings.filterwarnings("ignore", "Unable to find acceptable character detection
 import functools
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import msgspec
-import requests
 from chalice.app import CloudWatchEvent, Rate, Request
 
 from chalicelib import __version__
@@ -56,28 +56,32 @@ class Components(msgspec.Struct, frozen=True):
     merchants: MerchantRepository
     lister: CertificateLister
     tokens: TokenProvider
-    #: The connections to the platform. Only tests close them.
-    http: requests.Session
+    #: The connections to the platform.
+    transport: Transport
 
 
-# `infra/trial.py` replaces `create_clients`, `read_secret`, `Table` and `Transport` of this module.
 @functools.cache
 def components() -> Components:
     """Create the components from the environment; raises ConfigurationError that names the variable at fault."""
     settings = Settings.from_env(os.environ)
     dynamodb, secrets_manager = create_clients(app.telemetry.warn)
-    table = Table(dynamodb, settings.table_name)
-    credentials_cache = CredentialsCache(functools.partial(read_secret, secrets_manager, settings.secret_name))
-    http = create_session(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE)
-    douyin = DouyinClient(Transport(http), settings.open_api, settings.login_api)
+    transport = Transport(create_session(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE))
+    get_secret = functools.partial(read_secret, secrets_manager, settings.secret_name)
+    return build_components(settings, Table(dynamodb, settings.table_name), get_secret, transport)
+
+
+def build_components(
+    settings: Settings, table: Table, get_secret: Callable[[RequestContext], str], transport: Transport
+) -> Components:
+    """Build the components, which reach other services only through table, secret and transport."""
+    credentials_cache = CredentialsCache(get_secret)
+    douyin = DouyinClient(transport, settings.open_api, settings.login_api)
     merchants = MerchantRepository(table)
     tokens = TokenProvider(table, douyin, credentials_cache.find_app_secret)
     executor = ThreadPoolExecutor(PAGES_PER_RESPONSE, "worker")
     lister = CertificateLister(merchants, tokens, credentials_cache, douyin, executor)
     login = LoginHandler(credentials_cache, douyin, tokens, lister, settings.session_ttl)
-    return Components(
-        credentials_cache=credentials_cache, login=login, merchants=merchants, lister=lister, tokens=tokens, http=http
-    )
+    return Components(credentials_cache, login, merchants, lister, tokens, transport)
 
 
 @app.route("/v1/health", methods=["GET"])

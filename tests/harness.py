@@ -210,7 +210,7 @@ class Api:
 
 def stop(components: application.Components) -> None:
     """Close the connections of an instance and wait for its threads."""
-    components.http.close()
+    components.transport.session.close()
     components.lister.executor.shutdown()
 
 
