@@ -20,7 +20,7 @@ from typing import Any
 from aiohttp import web
 
 from sandbox import sample_data
-from sandbox.faults import FAULT_HEADER, CallDetails, Fault, FaultPlan
+from sandbox.faults import CallDetails, Fault
 from sandbox.mock_platform import CALLS, MockPlatform, PlatformError
 
 Codes = dict[str, int]
@@ -43,7 +43,8 @@ class MockServer:
 
     def __init__(self, platform: MockPlatform) -> None:
         self.platform = platform
-        self.fault_plan = FaultPlan()
+        #: The first rule that matches a call applies.
+        self.faults: list[Fault] = []
         self.calls: list[dict[str, Any]] = []
         self.requests: deque[_Record] = deque(maxlen=MAX_RECORDED_REQUESTS)
 
@@ -179,10 +180,7 @@ class MockServer:
         """Record the call, then send the normal response or apply a fault."""
         if request.method != "POST":
             raise web.HTTPMethodNotAllowed(request.method, ["POST"])
-        try:
-            fault = self.fault_plan.next_fault(details, request.headers.get(FAULT_HEADER))
-        except (TypeError, ValueError) as error:
-            return web.json_response({"error": f"{FAULT_HEADER}: {error}"}, status=400)
+        fault = next((rule for rule in self.faults if rule.matches(details) and rule.use()), None)
         entry: dict[str, Any] = {
             "call": details.call,
             "at": time.time(),
@@ -256,10 +254,10 @@ class MockServer:
 
     async def _handle_faults(self, request: web.Request) -> web.Response:
         if request.method == "DELETE":
-            self.fault_plan.clear()
+            self.faults.clear()
         if request.method == "POST":
-            self.fault_plan.faults.append(Fault(**await request.json()))
-        return web.json_response([vars(fault) for fault in self.fault_plan.faults])
+            self.faults.append(Fault(**await request.json()))
+        return web.json_response([vars(fault) for fault in self.faults])
 
     async def _advance_clock(self, request: web.Request) -> web.Response:
         self.platform.advance_clock(float((await request.json())["advance"]))
@@ -351,12 +349,10 @@ async def _apply_fault(
     envelope = build(None)
     if fault.kind == "delay":
         await asyncio.sleep(fault.seconds)
-    if fault.kind == "patch":
-        envelope["data"] |= fault.patch
     if fault.kind == "edit":
         envelope = fault.edit(envelope)
     payload = _dumps(envelope).encode()
-    if fault.kind in ("delay", "patch", "edit"):
+    if fault.kind in ("delay", "edit"):
         return web.Response(body=payload, content_type="application/json")
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(payload))})
     await response.prepare(request)

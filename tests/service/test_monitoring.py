@@ -86,7 +86,7 @@ def emitted(
         assert api.list().status == 200
     # A list that ends before the platform's total.
     platform.clear_faults()
-    platform.fail("patch", patch={"total": 9})
+    platform.fail("edit", set_fields={"data.total": 9})
     api.login(CUSTOMER_WITHOUT_COUPONS)
     assert api.list().status == 200
     entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
