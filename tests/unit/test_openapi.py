@@ -33,7 +33,7 @@ def test_a_route_that_is_not_public_documents_a_session_and_every_problem() -> N
     statuses = {str(kind.status) for kind in PROBLEM_TYPES.values()} - {"415"}
     for path in DOCUMENT["paths"].keys() - PUBLIC_ROUTES:
         for operation in DOCUMENT["paths"][path].values():
-            assert operation["security"] == [{"session": []}]
+            assert operation["security"] == [{"session": []}], f"{path}: is it for PUBLIC_ROUTES?"
             assert statuses - operation["responses"].keys() == set(), path
 
 
