@@ -66,7 +66,6 @@ class Platform:
         self.server.platform = MockPlatform(data)
         self.server.faults.clear()
         self.server.calls.clear()
-        self.server.requests.clear()
         self.data = data
 
     def fail(self, kind: str, call: str = "query_user_certificates", **options: Any) -> None:
