@@ -134,7 +134,7 @@ destroy: stage $(INSTALLED)
 	@$(BIN)/python -m infra.destroy $(STAGE)
 
 demo: bundle
-	@$(call patiently,starting the service,$(BIN)/python -m sandbox.demo)
+	@$(BIN)/python -m sandbox.demo
 
 # Some shells export a variable HOST of their own: only that of the command counts.
 serve: node bundle miniprogram

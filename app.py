@@ -11,18 +11,18 @@ warnings.filterwarnings("ignore", "Unable to find acceptable character detection
 import functools
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import msgspec
-import requests
 from chalice.app import CloudWatchEvent, Rate, Request
 
 from chalicelib import __version__
 from chalicelib.api.application import Application
 from chalicelib.api.login import LoginHandler
 from chalicelib.api.telemetry import Telemetry
-from chalicelib.api.validation import parse_account_id, parse_bearer, parse_list_request, parse_login_body
+from chalicelib.api.validation import parse_bearer, parse_list_request, parse_login_body
 from chalicelib.aws import Table, create_clients, read_secret
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE
@@ -33,7 +33,7 @@ from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport, create_session
 from chalicelib.errors import InvalidRequestError
 from chalicelib.merchants import MERCHANT_MAX_AGE, MerchantRepository, build_stores_view
-from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, hash_open_id, verify_session
+from chalicelib.sessions import verify_session
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import renew_tokens
@@ -56,28 +56,32 @@ class Components(msgspec.Struct, frozen=True):
     merchants: MerchantRepository
     lister: CertificateLister
     tokens: TokenProvider
-    #: The connections to the platform. Only tests close them.
-    http: requests.Session
+    #: The connections to the platform.
+    transport: Transport
 
 
-# `infra/trial.py` replaces `create_clients`, `read_secret`, `Table` and `Transport` of this module.
 @functools.cache
 def components() -> Components:
     """Create the components from the environment; raises ConfigurationError that names the variable at fault."""
     settings = Settings.from_env(os.environ)
     dynamodb, secrets_manager = create_clients(app.telemetry.warn)
-    table = Table(dynamodb, settings.table_name)
-    credentials_cache = CredentialsCache(functools.partial(read_secret, secrets_manager, settings.secret_name))
-    http = create_session(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE)
-    douyin = DouyinClient(Transport(http), settings.open_api, settings.login_api)
+    transport = Transport(create_session(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE))
+    get_secret = functools.partial(read_secret, secrets_manager, settings.secret_name)
+    return build_components(settings, Table(dynamodb, settings.table_name), get_secret, transport)
+
+
+def build_components(
+    settings: Settings, table: Table, get_secret: Callable[[RequestContext], str], transport: Transport
+) -> Components:
+    """Build the components, which reach other services only through table, secret and transport."""
+    credentials_cache = CredentialsCache(get_secret)
+    douyin = DouyinClient(transport, settings.open_api, settings.login_api)
     merchants = MerchantRepository(table)
     tokens = TokenProvider(table, douyin, credentials_cache.find_app_secret)
     executor = ThreadPoolExecutor(PAGES_PER_RESPONSE, "worker")
     lister = CertificateLister(merchants, tokens, credentials_cache, douyin, executor)
     login = LoginHandler(credentials_cache, douyin, tokens, lister, settings.session_ttl)
-    return Components(
-        credentials_cache=credentials_cache, login=login, merchants=merchants, lister=lister, tokens=tokens, http=http
-    )
+    return Components(credentials_cache, login, merchants, lister, tokens, transport)
 
 
 @app.route("/v1/health", methods=["GET"])
@@ -91,22 +95,13 @@ def health(_request: Request, context: RequestContext) -> str:
 @app.route("/v1/sessions", methods=["POST"], content_types=["application/json"])
 def create_user_session(request: Request, context: RequestContext) -> str:
     """Log a user in: exchange a code from tt.login for a session token. The request may ask for the first list."""
-    record = context.record
-    body = parse_login_body(_read_body(request))
-    record.app_id = body.app_id
-    record.is_probe = body.code == PROBE_CODE
-    if body.selection is not None:
-        record.account_id = body.selection.account_id
-        record.poi_id = body.selection.poi_id
-    return _to_json(components().login.log_in(body, context))
+    return _to_json(components().login.log_in(parse_login_body(_read_body(request)), context))
 
 
 @app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(MERCHANT_MAX_AGE))
 def list_stores(_request: Request, context: RequestContext, account_id: str) -> str:
     """List where a merchant can be visited. Needs no session: the store is chosen before the login."""
-    context.record.account_id = parse_account_id(account_id)
-    merchant = components().merchants.get(context.record.account_id, context)
-    view, unnamed = build_stores_view(merchant)
+    view, unnamed = build_stores_view(components().merchants.get(account_id, context))
     if unnamed:
         context.record.warnings.append(f"stores without a readable name: {', '.join(unnamed[:MAX_REPORTED_STORES])}")
     return _to_json(view)
@@ -115,17 +110,11 @@ def list_stores(_request: Request, context: RequestContext, account_id: str) -> 
 @app.route("/v1/merchants/{account_id}/stores/{poi_id}/certificates", methods=["GET"])
 def list_certificates(request: Request, context: RequestContext, account_id: str, poi_id: str) -> str:
     """List what the session's user can redeem in this store."""
-    record = context.record
     query = request.query_params
     parameters = {name: query.getlist(name) for name in query} if query else {}
     selection, cursor = parse_list_request(account_id, poi_id, parameters)
-    record.account_id = selection.account_id
-    record.poi_id = selection.poi_id
     session_token = parse_bearer(request.headers.get("authorization"))
     session, keys = verify_session(session_token, components().credentials_cache, time.time(), context)
-    record.app_id = session.app_id
-    record.user = hash_open_id(session.open_id, keys)
-    record.is_probe = session.open_id == PROBE_OPEN_ID
     return _to_json(components().lister.list_certificates(session, selection, keys, context, cursor))
 
 

@@ -118,14 +118,14 @@ def create_clients(warn: Callable[[str], None] = lambda _: None) -> tuple["Dynam
     """
     if SDK_DATA.is_dir():
         try:
-            return _create_clients(Loader([str(SDK_DATA)], include_default_search_paths=False))
+            return _create_clients_with(Loader([str(SDK_DATA)], include_default_search_paths=False))
         except Exception as error:
             # No error can be named: another version of botocore may fail anywhere in its own code.
             warn(f"the bundle's SDK data does not fit botocore {botocore.__version__}: {type(error).__name__}")
-    return _create_clients(Loader())
+    return _create_clients_with(Loader())
 
 
-def _create_clients(loader: Loader) -> tuple["DynamoDBClient", "SecretsManagerClient"]:
+def _create_clients_with(loader: Loader) -> tuple["DynamoDBClient", "SecretsManagerClient"]:
     # botocore without boto3's resource layer: an instance starts tens of milliseconds sooner.
     session: Any = botocore.session.get_session()
     session.register_component("data_loader", loader)

@@ -30,7 +30,7 @@ class Deadline:
         """Return the seconds left; negative after the deadline."""
         return self._at - self._clock()
 
-    def narrowed(self, seconds: float) -> "Deadline":
+    def with_timeout(self, seconds: float) -> "Deadline":
         """Return a deadline `seconds` from now, but not after this one."""
         return Deadline(min(seconds, self.remaining()), self._clock)
 
@@ -68,11 +68,11 @@ class RequestContext(msgspec.Struct, frozen=True):
 
     def with_timeout(self, seconds: float) -> "RequestContext":
         """Return a context that ends in `seconds`, or with this one if that is earlier. It has the same record."""
-        return RequestContext(self.deadline.narrowed(seconds), self.record)
+        return RequestContext(self.deadline.with_timeout(seconds), self.record)
 
     @contextmanager
     def record_call(self, service: str, name: str) -> Iterator[None]:
-        """Add a call to the call log. An exception that leaves the block becomes its result.
+        """Add a call to the call log. An exception that leaves the block becomes its outcome.
 
         Without time left, nothing is sent or added.
         """
@@ -82,9 +82,9 @@ class RequestContext(msgspec.Struct, frozen=True):
         started = time.perf_counter()
         try:
             yield
-            call.result = "ok"
+            call.outcome = "ok"
         except Exception as error:
-            call.result = error.reason if isinstance(error, RedemptionError) else type(error).__name__
+            call.outcome = error.reason if isinstance(error, RedemptionError) else type(error).__name__
             call.evidence = getattr(error, "evidence", call.evidence)
             raise
         finally:

@@ -16,9 +16,8 @@ class Call(msgspec.Struct):
     started: float
     #: How long the call took.
     seconds: float = 0.0
-    #: `ok`, the `reason` of an error of this service, or the type of any other error; "" while the call runs. The log
-    #: line and the trace name it `outcome`.
-    result: str = ""
+    #: `ok`, the `reason` of an error of this service, or the type of any other error; "" while the call runs.
+    outcome: str = ""
     #: What the platform's response has reported.
     evidence: Evidence = NO_EVIDENCE
 
@@ -36,14 +35,14 @@ class ListReport(msgspec.Struct, frozen=True):
 
 
 class RenewalReport(msgspec.Struct):
-    """What a run of the schedule has done. The log line has these names."""
+    """What a run of the schedule has done. The log line has these fields."""
 
     #: The apps whose token was renewed.
     renewed: list[str] = []
     #: The error of each app that failed.
     failed: dict[str, RedemptionError] = {}
-    #: The number of apps with nothing to renew, which were left alone.
-    left: int = 0
+    #: The number of apps with nothing to renew.
+    unchanged: int = msgspec.field(default=0, name="left")
     #: The apps of service providers without a valid token: the provider's system has not written one.
     expired: list[str] = []
     #: The shortest remaining lifetime after the run, of the tokens that could be read; None without any.
@@ -62,6 +61,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
 class RequestRecord(msgspec.Struct):
     """What happened in one HTTP request or scheduled run. There is one per request; its parts share it.
+
+    Each text is a field of the log line. A route's path parameters are stored in the fields of their names.
 
     Every part may append to the two logs, `calls` and `warnings`, from any thread (list.append is atomic). The other
     facts are stored by the thread of the request, where they become known.

@@ -47,7 +47,8 @@ def verify_session(
 ) -> tuple[Session, list[str]]:
     """Return the session of a token, and the session keys of which one has signed it. `now` is in epoch seconds.
 
-    Raises UnauthenticatedError for a forged or expired token, and what `CredentialsCache.get` raises.
+    App and user are in the record. Raises UnauthenticatedError for a forged or expired token, and what
+    `CredentialsCache.get` raises.
     """
     if len(token) > MAX_TOKEN_LENGTH:
         raise UnauthenticatedError("session token is too long")
@@ -56,6 +57,9 @@ def verify_session(
     )
     if session is None:
         raise UnauthenticatedError("session token has no valid signature")
+    record = context.record
+    record.app_id, record.user = session.app_id, hash_open_id(session.open_id, credentials.session_keys)
+    record.is_probe = session.open_id == PROBE_OPEN_ID
     return session, credentials.session_keys
 
 

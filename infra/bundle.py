@@ -1,34 +1,20 @@
 """Build the Lambda bundle: `python -m infra.bundle`. `chalice deploy` and `chalice package` upload it unchanged.
 
-Chalice caches its deployment package in `.chalice/deployments/`. The file name contains a hash of the inputs
-(requirements.txt, app.py, `chalicelib/`, `vendor/`), and an archive with that name is reused. This module builds the
-archive with Chalice's packager, removes what the functions never load, and saves it under that name. When an input
-changes, the hash changes and Chalice ignores the archive.
+Chalice reuses an archive in `.chalice/deployments/` whose name has the hash of its inputs (requirements.txt, app.py,
+`chalicelib/`, `vendor/`). This module builds it with Chalice's packager, rewrites it, and saves it under that name.
 
-- Packages are installed as wheels only: pip would run the code of others on this machine.
-- aws-xray-sdk requires botocore. A second botocore (20 MB) would shadow the one of the Lambda runtime, so the SDK is
-  installed into `vendor/` without dependencies. Its other dependency, wrapt, is in requirements.txt. `make install`
-  does the same, so that `chalice deploy` alone is complete, also after the app was edited.
-- The packages are installed from requirements-bundle.txt, which has their hashes. requirements.txt, which Chalice uses
-  alone, has none: with them, pip would require hashes of everything that is installed together with it.
-- Chalice only prints a warning if a package has no wheel for the functions' platform. Here the build fails.
-- Chalice imports the app before it packages it, which would write .pyc files and change the hash. So the .pyc files of
-  `chalicelib/` are written first, with hash-based invalidation: Python ignores one that does not match its source.
-- Lambda's file system is read-only, so Python cannot cache .pyc files there, and compiling takes half of a cold start.
-  So the archive contains the .pyc files of all modules, also with hash-based invalidation, because zip entries carry no
-  useful time stamps.
-- Unused parts of Powertools (half of the bundle) and the encoding detection of requests are removed.
-- botocore's data is replaced by a reduced copy (see `sdkdata`).
+- Packages come as wheels from requirements-bundle.txt, which has their hashes. requirements.txt, which Chalice uses,
+  has none: with them, pip would require hashes of everything that is installed together with it.
+- aws-xray-sdk requires botocore, and a second one (20 MB) would shadow the runtime's: it is in `vendor/`, alone.
+- Chalice imports the app before it packages it. The .pyc files that this writes would change the hash, so they are
+  written first. All modules are compiled, because compiling takes half of a cold start. Invalidation is hash-based:
+  zip entries carry no useful time stamps.
 - Builds are reproducible: fixed time stamps, sorted entries.
-- pip runs without its own variables, except those of mirror, proxy and certificates. pip.conf may have others, so what
-  was installed is compared with the lock, and extension modules with the functions' platform.
-- `commit.txt` has the git commit, which `GET /v1/health` returns. It is added after the hash is made. An archive that
-  Chalice builds itself, after an edit, has no `commit.txt`; so its commit is unknown, but never wrong.
+- An archive that Chalice builds itself, after an edit, has no `commit.txt`: its commit is unknown, but never wrong.
 """
 
 import argparse
 import compileall
-import hashlib
 import os
 import py_compile
 import re
@@ -120,39 +106,27 @@ def parse_version(text: str) -> str | None:
     return match[1] if match else None
 
 
-def read_commit(root: Path = ROOT, app: Path | None = None) -> str | None:
-    """Return the commit of the git repository in `root` in 12 hex digits, and `+` if the app has other files.
+def read_commit(root: Path = ROOT) -> str | None:
+    """Return the commit of the git repository in `root` in 12 hex digits, and `+` if a file of the app differs from it.
 
-    The app is in the folder `app`, which is an unpacked bundle, or else in `root`. Its files are compared with the
-    objects of the commit, so that no setting of git can hide a change. Returns None without a commit, or without git.
+    A file that git ignores differs, too: Chalice packages it. Returns None without a commit, or without git.
     """
-    commit = _git(root, "rev-parse", "--verify", "HEAD").strip()
+    commit = _git(root, "rev-parse", "--verify", "HEAD")
     if not commit:
         return None
-    # An entry is `<mode> <type> <object id>\t<name>`.
-    entries = [entry.split("\t", 1) for entry in _git(root, "ls-tree", "-rz", commit, *APP).split("\0")[:-1]]
-    committed = {name: about.split()[2] for about, name in entries if _is_included(name)}
-    folder, algorithm = app or root, "sha1" if len(commit) == 40 else "sha256"
-    paths = [path for name in APP for path in (folder / name, *(folder / name).rglob("*")) if path.is_file()]
-    files = {path.relative_to(folder).as_posix(): path for path in paths}
-    found = {name: _object_id(path.read_bytes(), algorithm) for name, path in files.items() if _is_included(name)}
-    return f"{commit[:12]}{'' if found == committed else '+'}"
+    files = *APP, ":(exclude,glob)**/__pycache__/**"
+    changes = _git(root, "status", "--porcelain", "--untracked-files=all", "--ignored", "--", *files)
+    return f"{commit[:12]}{'' if changes == '' else '+'}"
 
 
-def _object_id(content: bytes, algorithm: str) -> str:
-    """Return the id that git gives a file, see https://git-scm.com/book/en/v2/Git-Internals-Git-Objects."""
-    return hashlib.new(algorithm, b"blob %d\0%b" % (len(content), content), usedforsecurity=False).hexdigest()
-
-
-def _git(root: Path, *arguments: str) -> str:
-    """Return what git prints about the repository in `root`, or "" if it fails or is not installed."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    command = ["git", "--no-replace-objects", *arguments]
+def _git(root: Path, *arguments: str) -> str | None:
+    """Return what git prints about the repository in `root`, or None if it fails or is not installed."""
+    command = ["git", *arguments]
     try:
-        run = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+        run = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        return ""
-    return run.stdout
+        return None
+    return None if run.returncode else run.stdout
 
 
 def make_bundle(root: Path = ROOT, architecture: str = X86_64, repository: Path | None = None) -> Path:
@@ -160,12 +134,13 @@ def make_bundle(root: Path = ROOT, architecture: str = X86_64, repository: Path 
 
     `repository` is the git repository of the sources, if they are a copy.
     """
+    commit = read_commit(repository or root)
     install_vendored(root)
     _compile(root / "chalicelib")
     for outdated in list_archives(root / ARCHIVES, architecture):
         outdated.unlink()
     archive = Path(_packager(architecture).create_deployment_package(str(root), RUNTIME))
-    _rewrite(archive, repository or root, architecture)
+    _rewrite(archive, commit, architecture)
     return archive
 
 
@@ -216,16 +191,6 @@ def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> N
         run = subprocess.run([*pip, *how, *files], env=environment, stderr=subprocess.PIPE, text=True, check=False)
     if run.returncode:
         raise BundleError(f"pip cannot install the packages for {RUNTIME}: {' '.join(run.stderr.split())}")
-    locked = {_normalize(entry.split()[0]) for entry in chosen}
-    installed = {_normalize(f"{found.name}=={found.version}") for found in metadata.distributions(path=[str(target)])}
-    if installed != locked:
-        difference = ", ".join(sorted(installed ^ locked))
-        raise BundleError(f"pip.conf changes what is installed from {LOCK.name}: {difference}")
-
-
-def _normalize(requirement: str) -> str:
-    """Return `name==version` with the normalized name, see https://peps.python.org/pep-0503/."""
-    return re.sub(r"[-_.]+(?=.*==)", "-", requirement.lower())
 
 
 def _packager(architecture: str) -> LambdaDeploymentPackager:
@@ -243,12 +208,8 @@ def _compile(package: Path) -> None:
 def install_vendored(root: Path = ROOT) -> None:
     """Install the package that the bundle has without its dependencies into `vendor/`, which Chalice packages."""
     vendor = root / "vendor"
-    if os.path.lexists(vendor):
-        try:
-            # It refuses a link, whose target Chalice would package.
-            shutil.rmtree(vendor)
-        except OSError as error:
-            raise BundleError(f"{vendor} cannot be removed: {error}") from None
+    if vendor.exists():
+        shutil.rmtree(vendor)
     _pip_install(vendor, vendored=True)
 
 
@@ -257,7 +218,7 @@ def extension_suffix(architecture: str) -> str:
     return f".cpython-{RUNTIME.removeprefix('python').replace('.', '')}-{_MACHINES[architecture]}-linux-gnu.so"
 
 
-def _rewrite(archive: Path, repository: Path, architecture: str) -> None:
+def _rewrite(archive: Path, commit: str | None, architecture: str) -> None:
     """Remove unused files from the archive, add .pyc files, SDK data and commit, and pack it reproducibly."""
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(archive) as original:
@@ -267,7 +228,6 @@ def _rewrite(archive: Path, repository: Path, architecture: str) -> None:
         libraries = [path.name for path in Path(folder).rglob("*.so*")]
         if other := sorted(name for name in libraries if not name.endswith(extension_suffix(architecture))):
             raise BundleError(f"{', '.join(other)}: not for {RUNTIME} and {architecture}; see pip.conf")
-        commit = read_commit(repository, Path(folder))
         write_sdk_data(Path(folder) / SDK_DATA.name)
         _add_framework_licence(Path(folder))
         if commit is not None:

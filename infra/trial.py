@@ -7,6 +7,7 @@ response.
 
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,10 +28,10 @@ def main() -> None:
     def send(_url: str, request: Any, *_limits: Any) -> Any:
         return respond(200, {}, json.dumps(data["replies"][request.path]).encode())
 
-    app.create_clients = lambda _warn: (None, None)
-    app.read_secret = lambda *_: json.dumps(data["secret"])
-    app.Table = lambda *_: SimpleNamespace(get_item=lambda pk, _context: data["rows"].get(pk, {}))
-    app.Transport = lambda _session: SimpleNamespace(send=send, has_idle_connection=lambda *_: True)
+    table = SimpleNamespace(get_item=lambda pk, _context: data["rows"].get(pk, {}))
+    transport = SimpleNamespace(send=send, has_idle_connection=lambda *_: True)
+    services = table, lambda _context: json.dumps(data["secret"]), transport
+    app.components = lambda: app.build_components(app.Settings.from_env(os.environ), *services)
     view = json.loads(app.app(data["event"], None)["body"])
     listed = view.get("list", {"certificates": []})
     kinds = [each["kind"] for each in listed["certificates"]]

@@ -47,9 +47,6 @@ class RecordingTransport(Transport):
     session: Any
     replies: list[tuple[str, float, int, Any]] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        super().__init__(self.session)
-
     def send(self, base_url: str, request: Request, *limits: Any, **options: Any) -> Response:
         """Send one request and record it; raises as Transport.send does."""
         started, status, reply = time.time(), 0, None

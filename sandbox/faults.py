@@ -1,7 +1,4 @@
-"""Fault injection: which calls of the mock platform fail, how often, and how.
-
-A fault comes from a rule, or from the request itself: its header `X-Mock-Fault`, for example `2100004;times=2`.
-"""
+"""Fault injection: which calls of the mock platform fail, how often, and how."""
 
 import copy
 from dataclasses import dataclass, field
@@ -13,11 +10,9 @@ PLACES = ("data.error_code", "extra.error_code", "extra.sub_error_code", "err_no
 """Response fields in which the platform reports an error code."""
 
 FAULT_KINDS = (
-    "code", "sub", "http", "body", "patch", "edit", "delay", "drip", "hang", "reset", "truncate", "close",
+    "code", "sub", "http", "body", "edit", "delay", "drip", "hang", "reset", "truncate", "close",
 )  # fmt: skip
 """README.md describes the kinds."""
-
-FAULT_HEADER = "X-Mock-Fault"
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,6 @@ class Fault:
     status: int = 503
     headers: dict[str, str] = field(default_factory=dict)
     body: str = ""
-    patch: dict[str, Any] = field(default_factory=dict)
     set_fields: dict[str, Any] = field(default_factory=dict)
     remove_fields: list[str] = field(default_factory=list)
     as_text: list[str] = field(default_factory=list)
@@ -104,76 +98,6 @@ class Fault:
                 if name in parent:
                     parent[name] = str(parent[name])
         return envelope
-
-
-class FaultPlan:
-    """The active fault rules; the first rule that matches a call applies."""
-
-    def __init__(self) -> None:
-        self.faults: list[Fault] = []
-        self._by_header: dict[tuple[str, str], Fault] = {}
-
-    def next_fault(self, details: CallDetails, header: str | None = None) -> Fault | None:
-        """Return the fault for this call, or None, and update the counters. The request's header takes precedence.
-
-        Raises ValueError if the header is malformed.
-        """
-        if header is not None:
-            fault = self._find_header_fault(details, header)
-            if fault.matches(details):
-                return fault if fault.use() else None
-        for fault in self.faults:
-            if fault.matches(details) and fault.use():
-                return fault
-        return None
-
-    def clear(self) -> None:
-        """Remove all rules, and forget which headers were used."""
-        self.faults.clear()
-        self._by_header.clear()
-
-    def _find_header_fault(self, details: CallDetails, header: str) -> Fault:
-        """Return the fault of a header. Requests with the same text and details share it."""
-        key = (header, repr(details))
-        if key not in self._by_header:
-            self._by_header[key] = parse_fault_header(header)
-        return self._by_header[key]
-
-
-def parse_fault_header(text: str) -> Fault:
-    """Parse `X-Mock-Fault`: an error code or a kind, then options such as `;times=2;call=client_token`.
-
-    `id` is ignored: it distinguishes requests that are otherwise the same. Raises ValueError.
-    """
-    first, *parts = (part.strip() for part in text.split(";"))
-    options: dict[str, Any] = {"kind": first}
-    if first.removeprefix("-").isdecimal():
-        options = {"kind": "code", "code": int(first)}
-    for part in parts:
-        name, separator, value = part.partition("=")
-        if not separator or name not in _HEADER_OPTIONS:
-            raise ValueError(f"options must be NAME=VALUE with one of {', '.join(_HEADER_OPTIONS)}")
-        if name != "id":
-            options[name] = _HEADER_OPTIONS[name](value)
-    if options["kind"] == "code" and "sub_code" in options:
-        options["kind"] = "sub"
-    return Fault(**options)
-
-
-_HEADER_OPTIONS: dict[str, Any] = {
-    "times": int,
-    "skip": int,
-    "call": str,
-    "page": int,
-    "code": int,
-    "sub_code": int,
-    "place": str,
-    "status": int,
-    "body": str,
-    "seconds": float,
-    "bytes": int,
-    "id": str,
-}
 
 
 def _find_fields(value: Any, path: str) -> list[tuple[dict[str, Any], str]]:

@@ -11,7 +11,6 @@ import functools
 import json
 import secrets
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 from aiohttp import web
 
 from sandbox import sample_data
-from sandbox.faults import FAULT_HEADER, CallDetails, Fault, FaultPlan
+from sandbox.faults import CallDetails, Fault
 from sandbox.mock_platform import CALLS, MockPlatform, PlatformError
 
 Codes = dict[str, int]
@@ -31,9 +30,6 @@ BuildResponse = Callable[[Codes | None], tuple[dict[str, Any], int]]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-MAX_RECORDED_REQUESTS = 1000
-_ENTRY = web.RequestKey("entry", dict)
-_SECRET_NAMES = frozenset({"access-token", "client_secret", "secret", "code"})
 _CHINA = timezone(timedelta(hours=8))
 _HANG_SECONDS = 3600.0
 
@@ -43,13 +39,13 @@ class MockServer:
 
     def __init__(self, platform: MockPlatform) -> None:
         self.platform = platform
-        self.fault_plan = FaultPlan()
+        #: The first rule that matches a call applies.
+        self.faults: list[Fault] = []
         self.calls: list[dict[str, Any]] = []
-        self.requests: deque[_Record] = deque(maxlen=MAX_RECORDED_REQUESTS)
 
     def application(self) -> web.Application:
         """Create the aiohttp application."""
-        application = web.Application(middlewares=[self._record_request])
+        application = web.Application(middlewares=[_name_errors])
         route = application.router.add_route
         handlers: dict[str, Handler] = {
             "client_token": self._mint_token,
@@ -62,7 +58,6 @@ class MockServer:
         route("POST", "/_sandbox/codes", self._issue_code)
         route("POST", "/_sandbox/provider-tokens", self._issue_provider_token)
         route("*", "/_sandbox/calls", self._handle_calls)
-        route("*", "/_sandbox/requests", self._handle_requests)
         route("*", "/_sandbox/faults", self._handle_faults)
         route("POST", "/_sandbox/clock", self._advance_clock)
         route("POST", "/_sandbox/revoke", self._revoke_tokens)
@@ -179,10 +174,7 @@ class MockServer:
         """Record the call, then send the normal response or apply a fault."""
         if request.method != "POST":
             raise web.HTTPMethodNotAllowed(request.method, ["POST"])
-        try:
-            fault = self.fault_plan.next_fault(details, request.headers.get(FAULT_HEADER))
-        except (TypeError, ValueError) as error:
-            return web.json_response({"error": f"{FAULT_HEADER}: {error}"}, status=400)
+        fault = next((rule for rule in self.faults if rule.matches(details) and rule.use()), None)
         entry: dict[str, Any] = {
             "call": details.call,
             "at": time.time(),
@@ -196,7 +188,6 @@ class MockServer:
             "logid": None,
         }
         self.calls.append(entry)
-        request[_ENTRY] = entry
 
         def build(codes: Codes | None = None) -> dict[str, Any]:
             envelope, entry["error_code"] = build_response(codes)
@@ -210,34 +201,6 @@ class MockServer:
     def _new_logid(self) -> str:
         now = datetime.fromtimestamp(self.platform.now(), _CHINA)
         return now.strftime("%Y%m%d%H%M%S") + secrets.token_hex(9).upper()
-
-    @web.middleware
-    async def _record_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Record a request, whatever its path. Requests to `/_sandbox/` are not recorded."""
-        if request.path.startswith("/_sandbox/"):
-            try:
-                return await handler(request)
-            except KeyError as error:
-                return web.json_response({"error": f"{error} is missing or unknown"}, status=400)
-            except (TypeError, ValueError) as error:
-                return web.json_response({"error": str(error)}, status=400)
-        record = _Record(request, await request.read())
-        self.requests.append(record)
-        try:
-            response = await handler(request)
-        except web.HTTPException as error:
-            record.status = error.status
-            raise
-        record.status = response.status
-        return response
-
-    async def _handle_requests(self, request: web.Request) -> web.Response:
-        if request.method == "DELETE":
-            self.requests.clear()
-        found = [record.describe() for record in self.requests]
-        for name, value in request.query.items():
-            found = [entry for entry in found if str(entry.get(name)) == value]
-        return web.json_response(found, dumps=_dumps)
 
     async def _issue_code(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -256,10 +219,10 @@ class MockServer:
 
     async def _handle_faults(self, request: web.Request) -> web.Response:
         if request.method == "DELETE":
-            self.fault_plan.clear()
+            self.faults.clear()
         if request.method == "POST":
-            self.fault_plan.faults.append(Fault(**await request.json()))
-        return web.json_response([vars(fault) for fault in self.fault_plan.faults])
+            self.faults.append(Fault(**await request.json()))
+        return web.json_response([vars(fault) for fault in self.faults])
 
     async def _advance_clock(self, request: web.Request) -> web.Response:
         self.platform.advance_clock(float((await request.json())["advance"]))
@@ -290,28 +253,17 @@ class MockServer:
         )
 
 
-class _Record:
-    """A received request. `status` is None while it is not answered; the call's entry has codes and fault."""
-
-    def __init__(self, request: web.Request, body: bytes) -> None:
-        self._request = request
-        self._body = body
-        self._at = time.time()
-        self.status: int | None = None
-
-    def describe(self) -> dict[str, Any]:
-        """Return the request for `GET /_sandbox/requests`, without secrets."""
-        request = self._request
-        try:
-            body = json.loads(self._body) if self._body else None
-        except ValueError:
-            body = self._body.decode(errors="replace")
-        if isinstance(body, dict):
-            body = {name: _mask(value) if name in _SECRET_NAMES else value for name, value in body.items()}
-        entry = request.get(_ENTRY) or {"call": None, "at": self._at}
-        headers = {name: _mask(v) if name in _SECRET_NAMES else v for name, v in _lower_headers(request).items()}
-        received = {"method": request.method, "path": request.raw_path, "headers": headers, "body": body}
-        return {**entry, **received, "status": self.status}
+@web.middleware
+async def _name_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Respond with what is wrong in a request to `/_sandbox/`."""
+    if not request.path.startswith("/_sandbox/"):
+        return await handler(request)
+    try:
+        return await handler(request)
+    except KeyError as error:
+        return web.json_response({"error": f"{error} is missing or unknown"}, status=400)
+    except (TypeError, ValueError) as error:
+        return web.json_response({"error": str(error)}, status=400)
 
 
 def _err_no_response(envelope: dict[str, Any], respond: Callable[[], dict[str, Any]]) -> BuildResponse:
@@ -351,12 +303,10 @@ async def _apply_fault(
     envelope = build(None)
     if fault.kind == "delay":
         await asyncio.sleep(fault.seconds)
-    if fault.kind == "patch":
-        envelope["data"] |= fault.patch
     if fault.kind == "edit":
         envelope = fault.edit(envelope)
     payload = _dumps(envelope).encode()
-    if fault.kind in ("delay", "patch", "edit"):
+    if fault.kind in ("delay", "edit"):
         return web.Response(body=payload, content_type="application/json")
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(payload))})
     await response.prepare(request)
@@ -406,11 +356,6 @@ def _lower_headers(request: web.Request) -> dict[str, str]:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _mask(value: Any) -> str:
-    """Return the last four characters of a secret."""
-    return f"…{str(value)[-4:]}"
 
 
 def _dumps(value: Any) -> str:

@@ -22,7 +22,7 @@ import app as application
 from chalicelib.douyin import client
 from infra.bundle import ROOT, BundleError, current_archive
 from sandbox import gateway, sample_data, server
-from sandbox.faults import Fault, FaultPlan
+from sandbox.faults import Fault
 from sandbox.mock_platform import MockPlatform
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
 from tests import policies
@@ -64,18 +64,17 @@ class Platform:
         # Tests replace whole entries of these dictionaries, so the entries themselves can be shared.
         data = sample_data.SampleData(*(dict(entries) for entries in vars(_SAMPLE_DATA).values()))
         self.server.platform = MockPlatform(data)
-        self.server.fault_plan = FaultPlan()
+        self.server.faults.clear()
         self.server.calls.clear()
-        self.server.requests.clear()
         self.data = data
 
     def fail(self, kind: str, call: str = "query_user_certificates", **options: Any) -> None:
         """Add a fault rule for a call."""
-        self.server.fault_plan.faults.append(Fault(kind, call, **options))
+        self.server.faults.append(Fault(kind, call, **options))
 
     def clear_faults(self) -> None:
         """Remove all fault rules."""
-        self.server.fault_plan.faults.clear()
+        self.server.faults.clear()
 
     def set_purchases(self, customer: str, *entries: dict[str, Any]) -> None:
         """Replace what a customer has bought."""
@@ -210,7 +209,7 @@ class Api:
 
 def stop(components: application.Components) -> None:
     """Close the connections of an instance and wait for its threads."""
-    components.http.close()
+    components.transport.session.close()
     components.lister.executor.shutdown()
 
 

@@ -9,6 +9,7 @@ from chalice.app import Chalice, Request, Response
 
 from chalicelib.api.problems import FRAMEWORK_PROBLEMS, INTERNAL_ERROR, Problem, problem_for_error, problem_for_type
 from chalicelib.api.telemetry import Telemetry, format_error
+from chalicelib.api.validation import parse_path_ids
 from chalicelib.context import RequestContext
 from chalicelib.errors import RedemptionError
 from chalicelib.record import RenewalReport, RequestRecord
@@ -53,7 +54,8 @@ class Application(Chalice):
     ) -> Callable[[RouteFunction], RouteFunction]:
         """Register a view for a path, like Chalice's `route`, with error mapping.
 
-        The view is called as `view(request, context, **path_parameters)`. It returns JSON text and may raise anything.
+        The view is called as `view(request, context, **path_parameters)`: ids that are checked, and in the record. It
+        returns JSON text and may raise anything.
         A successful response may be cached publicly for `max_age` seconds. All other responses have `no-store`.
         """
         register = super().route(path, **options)
@@ -67,7 +69,11 @@ class Application(Chalice):
                 request: Any = self.current_request
                 context: RequestContext = request.context[_CONTEXT]
                 try:
-                    body = view(request, context, **path_parameters)
+                    ids = parse_path_ids(path_parameters)
+                    for name, value in ids.items():
+                        # Fails for a parameter that the record, and so the log line, does not have.
+                        setattr(context.record, name, value)
+                    body = view(request, context, **ids)
                 # It is caught here, because Chalice would turn it into its own response.
                 except Exception as error:
                     return _to_response(problem_for_error(error, context.record.request_id), context.record)

@@ -15,7 +15,7 @@ from chalicelib.douyin.client import DouyinClient
 from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
 from chalicelib.record import Outcome
 from chalicelib.redaction import RedactedStruct
-from chalicelib.sessions import PROBE_OPEN_ID, Session, encode_session, hash_open_id
+from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session, hash_open_id
 from chalicelib.tokens.provider import TokenProvider
 
 LIST_SECONDS = 6.0
@@ -51,12 +51,17 @@ class LoginHandler:
         UpstreamMalformedError for an open_id that is too long or reserved, and TokenUnavailableError in an app of a
         service provider. An error of the list is in the view, and in the record.
         """
+        record, selection = context.record, body.selection
+        record.app_id = body.app_id
+        record.is_probe = body.code == PROBE_CODE
+        if selection is not None:
+            record.account_id, record.poi_id = selection.account_id, selection.poi_id
         app_secret, credentials = self.credentials_cache.find(lambda content: content.apps.get(body.app_id), context)
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
-        keys, record, selection = credentials.session_keys, context.record, body.selection
-        prefetched = None if selection is None else self.lister.prefetch(selection.account_id, context)
+        keys = credentials.session_keys
+        prefetched = None if selection is None else self.lister.start_prefetch(selection.account_id, context)
         try:
             open_id = self._exchange_code(body.app_id, app_secret, body.code, context)
         finally:

@@ -88,13 +88,8 @@ class Telemetry:
         errors = [outcome.error for outcome in _outcomes(record) if outcome.error is not None]
         entry: dict[str, Any] = {
             **fields,
-            **({} if record.renewal is None else msgspec.structs.asdict(record.renewal)),
-            "request_id": record.request_id,
-            "extended_request_id": record.extended_request_id,
-            "app_id": record.app_id,
-            "account_id": record.account_id,
-            "poi_id": record.poi_id,
-            "user": record.user,
+            **({} if record.renewal is None else msgspec.to_builtins(record.renewal, enc_hook=str)),
+            **{name: value for name, value in msgspec.structs.asdict(record).items() if isinstance(value, str)},
             "probe": record.is_probe or None,
             "outcome": record.outcome.code,
             "list_outcome": None if record.list_outcome is None else record.list_outcome.code,
@@ -106,7 +101,7 @@ class Telemetry:
             "warnings": record.warnings,
             "lost_page": None if listed.lost_page_error is None else str(listed.lost_page_error),
             "calls": [_format_call(call) for call in record.calls],
-            "failed_calls": "; ".join(_format_failure(call) for call in record.calls if call.result != "ok"),
+            "failed_calls": "; ".join(_format_failure(call) for call in record.calls if call.outcome != "ok"),
             "list_error": None if record.list_outcome is None else format_error(record.list_outcome.error),
             "error": format_error(record.outcome.error),
         }
@@ -164,10 +159,10 @@ class Telemetry:
             namespace = "remote" if call.service == "douyin" else "aws"
             subsegment = recorder.begin_subsegment(f"{call.service} {call.name}", namespace=namespace)
             subsegment.start_time = call.started
-            subsegment.put_annotation("outcome", call.result)
+            subsegment.put_annotation("outcome", call.outcome)
             if call.evidence.logid:
                 subsegment.put_annotation("logid", call.evidence.logid)
-            if call.result != "ok":
+            if call.outcome != "ok":
                 subsegment.add_fault_flag()
             recorder.end_subsegment(call.started + call.seconds)
         if any(outcome.code != "ok" for outcome in _outcomes(record)):
@@ -184,7 +179,7 @@ def _format_call(call: Call) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "call": f"{call.service}.{call.name}",
         "ms": round(call.seconds * 1000, 1),
-        "outcome": call.result,
+        "outcome": call.outcome,
         "error_code": call.evidence.error_code,
         "sub_error_code": call.evidence.sub_error_code,
         "logid": call.evidence.logid,
@@ -195,7 +190,7 @@ def _format_call(call: Call) -> dict[str, Any]:
 def _format_failure(call: Call) -> str:
     """Format a failed call as one text: a saved query cannot search all elements of a list."""
     codes = call.evidence
-    reason = f"{codes.error_code}/{codes.sub_error_code}" if codes.has_code else call.result
+    reason = f"{codes.error_code}/{codes.sub_error_code}" if codes.has_code else call.outcome
     logid = f" logid {codes.logid}" if codes.logid else ""
     return f"{call.service}.{call.name} {reason}{logid}"
 

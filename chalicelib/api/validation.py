@@ -72,8 +72,8 @@ def parse_list_request(
 ) -> tuple[Selection, str | None]:
     """Return the selection and the cursor of the certificates call; raises InvalidRequestError.
 
-    The cursor is not verified yet: its signature depends on the user. API Gateway decodes query values but passes path
-    parameters percent-encoded. Unknown query parameters are ignored; a known one that is given twice is an error.
+    The cursor is not verified yet: its signature depends on the user. Unknown query parameters are ignored; a known one
+    that is given twice is an error.
     """
     for name in _QUERY_PARAMETERS:
         if len(query.get(name, ())) > 1:
@@ -85,12 +85,15 @@ def parse_list_request(
     numbers = {
         name: _parse_number(parameters[name], allowed) for name, (allowed, _) in _NUMBERS.items() if name in parameters
     }
-    return _check_selection(unquote(account_id), unquote(poi_id), numbers), cursor
+    return _check_selection(account_id, poi_id, numbers), cursor
 
 
-def parse_account_id(text: str) -> str:
-    """Parse the path parameter `account_id`, which is percent-encoded; raises InvalidRequestError."""
-    return _check_id(unquote(text), "account_id")
+def parse_path_ids(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return the path parameters, all of which are ids; raises InvalidRequestError.
+
+    API Gateway decodes query values but passes path parameters percent-encoded.
+    """
+    return {name: _check_id(unquote(text), name) for name, text in parameters.items()}
 
 
 def parse_bearer(authorization: str | None) -> str:

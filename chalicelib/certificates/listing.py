@@ -54,7 +54,7 @@ class CertificateLister:
         finally:
             wait([connecting])
 
-    def prefetch(self, account_id: str, context: RequestContext) -> Future[None]:
+    def start_prefetch(self, account_id: str, context: RequestContext) -> Future[None]:
         """Start to read what a list needs into the caches, and to open a connection to the platform.
 
         No token is minted, because the login may be refused. What fails here, the list does itself.

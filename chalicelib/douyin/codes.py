@@ -1,6 +1,6 @@
 """Error mapping: the platform's error codes, and the exception that each one becomes.
 
-`CERTIFICATE_CODES` is the error table of the document of `query_user_certificates`, row by row and in its order (two
+`QUERY_CODES` is the error table of the document of `query_user_certificates`, row by row and in its order (two
 codes are listed twice there). `SUB_CODES`, `COMMON_CODES`, `LOGIN_CODES` and `MINT_CODES` come from the platform's
 other documents. All of them are documented with HTTP 200.
 """
@@ -32,7 +32,7 @@ QUOTA_EXHAUSTED = errors.QuotaExhaustedError
 APP_MISCONFIGURED = errors.AppMisconfiguredError
 LOGIN_REFUSED = errors.LoginRefusedError
 
-CERTIFICATE_CODES: tuple[CodeRow, ...] = (
+QUERY_CODES: tuple[CodeRow, ...] = (
     CodeRow(2100001, "未知错误", "重试接口,重试3次仍报错联系抖音生活服务技术支持", TRANSIENT),
     CodeRow(2100004, "系统繁忙,此时请开发者稍候再试", "重试接口,重试3次仍报错联系抖音生活服务技术支持", TRANSIENT),
     CodeRow(2100005, "参数不合法", "更换参数", REJECTED),
@@ -92,7 +92,7 @@ REFUSED_LOGIN_CODES: tuple[CodeRow, ...] = (
     CodeRow(40018, "code错误", "重新调用tt.login", LOGIN_REFUSED),
     CodeRow(40019, "anonymous_code错误", "重新调用tt.login", LOGIN_REFUSED),
 )
-GATEWAY_CODES = tuple(row for row in (*COMMON_CODES, *CERTIFICATE_CODES) if row.code // 10_000 in (219, 2800))
+GATEWAY_CODES = tuple(row for row in (*COMMON_CODES, *QUERY_CODES) if row.code // 10_000 in (219, 2800))
 
 LOGIN_CODES: tuple[CodeRow, ...] = (
     *REFUSED_LOGIN_CODES,
@@ -113,11 +113,11 @@ def _index(*tables: tuple[CodeRow, ...]) -> dict[int, ErrorType]:
     return {row.code: row.error for table in tables for row in table}
 
 
-BY_SUB_CODE = _index(SUB_CODES)
-CERTIFICATES = _index(COMMON_CODES, CERTIFICATE_CODES)
-LOGIN = _index(LOGIN_CODES)
-PROVIDER_LOGIN = _index(GATEWAY_CODES, REFUSED_LOGIN_CODES)
-MINT = _index(COMMON_CODES, CERTIFICATE_CODES, MINT_CODES)
+SUB_CODE_ERRORS = _index(SUB_CODES)
+QUERY_ERRORS = _index(COMMON_CODES, QUERY_CODES)
+LOGIN_ERRORS = _index(LOGIN_CODES)
+PROVIDER_LOGIN_ERRORS = _index(GATEWAY_CODES, REFUSED_LOGIN_CODES)
+MINT_ERRORS = _index(COMMON_CODES, QUERY_CODES, MINT_CODES)
 
 
 def decide_error(known: dict[int, ErrorType], reported: list[int], sub_code: int) -> tuple[int, ErrorType] | None:
@@ -127,6 +127,6 @@ def decide_error(known: dict[int, ErrorType], reported: list[int], sub_code: int
     precedence, `sub_code` is its extra.sub_error_code. Precedence: a code of SUB_CODES, the first known code, the sub
     code as an ordinary code.
     """
-    if sub_code in BY_SUB_CODE:
-        return sub_code, BY_SUB_CODE[sub_code]
+    if sub_code in SUB_CODE_ERRORS:
+        return sub_code, SUB_CODE_ERRORS[sub_code]
     return next(((code, known[code]) for code in (*reported, sub_code) if code in known), None)

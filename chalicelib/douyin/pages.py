@@ -68,7 +68,7 @@ def _parse_documented(response: Response) -> Page | None:
 
 def _parse_leniently(response: Response) -> Page:
     """Parse a page in which something is not as documented."""
-    envelope = open_envelope(response, codes.CERTIFICATES)
+    envelope = open_envelope(response, codes.QUERY_ERRORS)
     orders: list[models.Order] = []
     hidden_fields: list[str] = []
     malformed_fields: dict[str, list[str]] = {}

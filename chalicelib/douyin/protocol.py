@@ -128,7 +128,7 @@ def provider_login_request(app_id: str, access_token: str, code: str) -> Request
 
 def parse_mint(response: Response) -> MintedToken:
     """Parse a new token; raises UpstreamError."""
-    minted = _read_data(response, codes.MINT, MintedToken)
+    minted = _read_data(response, codes.MINT_ERRORS, MintedToken)
     if not is_access_token(minted.access_token) or minted.expires_in <= 0:
         raise UpstreamMalformedError("malformed")
     return minted
@@ -136,12 +136,12 @@ def parse_mint(response: Response) -> MintedToken:
 
 def parse_login(response: Response) -> str:
     """Parse the user's open_id; raises UpstreamError."""
-    return _read_data(response, codes.LOGIN, models.LoginData).openid
+    return _read_data(response, codes.LOGIN_ERRORS, models.LoginData).openid
 
 
 def parse_provider_login(response: Response) -> str:
     """Parse the user's open_id in an app of a service provider; raises UpstreamError."""
-    return _read_data(response, codes.PROVIDER_LOGIN, models.ProviderLoginData).open_id
+    return _read_data(response, codes.PROVIDER_LOGIN_ERRORS, models.ProviderLoginData).open_id
 
 
 def _read_data(response: Response, known: dict[int, codes.ErrorType], model: type[S]) -> S:

@@ -28,7 +28,7 @@ class Transport:
     """
 
     def __init__(self, session: requests.Session) -> None:
-        self._session = session
+        self.session = session
 
     def send(
         self, base_url: str, request: Request, deadline: Deadline, max_bytes: int, max_idle: float = MAX_IDLE_SECONDS
@@ -66,13 +66,13 @@ class Transport:
 
     def _find_pool(self, prepared: requests.PreparedRequest) -> tuple[Any, Any]:
         """Return the adapter of a request, and its connection pool."""
-        adapter: Any = self._session.get_adapter(str(prepared.url))
+        adapter: Any = self.session.get_adapter(str(prepared.url))
         return adapter, adapter.get_connection_with_tls_context(prepared, verify=True)
 
     def _prepare(self, base_url: str, request: Request) -> requests.PreparedRequest:
         prepared = requests.PreparedRequest()
         prepared.method, prepared.url, prepared.body = request.method, base_url + request.path, request.body
-        headers: Any = {**self._session.headers, **request.headers, "Content-Length": str(len(request.body))}
+        headers: Any = {**self.session.headers, **request.headers, "Content-Length": str(len(request.body))}
         prepared.headers = requests.structures.CaseInsensitiveDict(headers)
         return prepared
 

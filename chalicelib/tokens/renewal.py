@@ -45,7 +45,7 @@ def renew_tokens(
                 row = tokens.renew(app_id, row.access_token, app_context)
                 report.renewed.append(app_id)
             elif secrets[app_id]:
-                report.left += 1
+                report.unchanged += 1
             elif not row.is_valid(tokens.clock()):
                 # It is not in the metric: the token of a merchant who has left would hide all others.
                 report.expired.append(app_id)

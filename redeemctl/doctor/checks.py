@@ -140,7 +140,8 @@ class Checks:
             yield failed("merchant", self.merchant or "", "it is not in the table", "see redeemctl merchant list")
         merchants = [found for found in rows.values() if found and found.active and found.app_id in apps]
         if urls:
-            yield from self._check_lists(resources.choose_merchants(merchants, self.merchant), urls[-1], secret)
+            chosen = resources.choose_merchants(merchants, self.merchant)
+            yield from resources.count_lists(self._check_lists(chosen, urls[-1], secret), len(merchants))
         apps_without_merchants = apps.keys() - {merchant.app_id for merchant in merchants}
         for token_id in sorted({merchant.token_id for merchant in merchants} | apps_without_merchants):
             yield self._check_token(token_id, apps)
@@ -185,6 +186,6 @@ class Checks:
                 return
             yield resources.judge_list(merchant.account_id, response, self.name)
             if reason := resources.why_stop(response):
-                yield not_checked("merchant", "the others", reason, "run doctor again later")
+                yield not_checked("merchant", resources.OTHERS, reason, "run doctor again later")
                 return
             time.sleep(resources.LIST_PAUSE_SECONDS)

@@ -17,7 +17,7 @@ MAX_LIFETIME_SECONDS = 24 * 3600
 
 CODE_ROWS = {
     row.code: row
-    for table in (codes.MINT_CODES, codes.LOGIN_CODES, codes.SUB_CODES, codes.COMMON_CODES, codes.CERTIFICATE_CODES)
+    for table in (codes.MINT_CODES, codes.LOGIN_CODES, codes.SUB_CODES, codes.COMMON_CODES, codes.QUERY_CODES)
     # A code that is listed twice keeps the first row, which has the advice.
     for row in reversed(table)
 }

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
@@ -14,7 +15,7 @@ from chalicelib.merchants import Merchant, parse_merchant
 from infra import smoke
 from redeemctl.aws_errors import explain, is_missing
 from redeemctl.doctor import platform
-from redeemctl.doctor.findings import Finding, deploy, failed, not_checked, ok, warning
+from redeemctl.doctor.findings import Finding, Status, deploy, failed, not_checked, ok, warning
 from redeemctl.rows import account_id_of, describe_switch
 from redeemctl.secret import SecretVersion
 
@@ -32,6 +33,7 @@ LOG_IN_ONCE = "log in on a phone, or run redeemctl acceptance --login: this show
 
 RATE_LIMITED = "a rate limit is reached, and customers come first"
 NO_ANSWER = "the platform did not answer before"
+OTHERS = "the others"
 
 _NETWORK = (
     "run the saved query `problems`. http_5xx, or no valid response in login, too: wait for the platform. Else check "
@@ -141,6 +143,14 @@ def judge_list(account_id: str, response: requests.Response, stage: str) -> Find
     default = f"look up {code} in docs/run.md, By code" if code else deploy(stage)
     text = f"HTTP {response.status_code} {code or ''}".rstrip()
     return failed("merchant", account_id, text, _ADVICE.get(str(code), default))
+
+
+def count_lists(findings: Iterable[Finding], total: int) -> list[Finding]:
+    """Add to the lists in order how many were tried of the `total` merchants', unless all were."""
+    found = list(findings)
+    tried = len([finding for finding in found if finding.what != OTHERS])
+    scope = f"; tried {tried} of {total}: --merchant ACCOUNT_ID tries one" if tried < total else ""
+    return [replace(f, text=f.text + scope) if f.status is Status.OK else f for f in found]
 
 
 def why_stop(response: requests.Response) -> str:

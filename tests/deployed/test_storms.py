@@ -51,7 +51,7 @@ def headers(api: Api) -> Headers:
 
 def expire_cached_tokens(fleet: Fleet, headers: Headers, platform: Platform) -> None:
     """Let every instance cache a token that then expires."""
-    platform.fail("patch", "client_token", patch={"expires_in": 2})
+    platform.fail("edit", "client_token", set_fields={"data.expires_in": 2})
     list_certificates(fleet, headers)
     platform.clear_faults()
     time.sleep(2)

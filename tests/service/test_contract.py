@@ -1,11 +1,13 @@
 """The HTTP contract: API Gateway events in, responses out, with real sockets to the platform and to AWS."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app import app
 from chalicelib import __version__
 from chalicelib import commit as commit_module
 from sandbox import gateway
@@ -14,6 +16,7 @@ from sandbox.sample_data import (
     APP_ID,
     CUSTOMER_WITH_MANY_COUPONS,
     CUSTOMER_WITH_STORE_LIMITS,
+    OTHER_APP_ID,
     OTHER_POI_ID,
     POI_ID,
 )
@@ -28,6 +31,7 @@ from tests.harness import (
     certificate_ids,
     restart,
 )
+from tests.unit.fakes import PUBLIC_ROUTES
 
 STORES_URL = gateway.stores_url()
 
@@ -84,15 +88,21 @@ class TestPages:
         assert sorted(entry["page"] for entry in platform.calls("query_user_certificates")) == list(range(1, 9))
 
 
-class TestAccess:
-    @pytest.mark.parametrize("authorization", [None, "Bearer a.b"])
-    def test_a_missing_or_forged_session_is_unauthenticated(
-        self, api: Api, platform: Platform, authorization: str | None
-    ) -> None:
-        response = api.list(headers={} if authorization is None else {"Authorization": authorization})
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [(method, path) for path in sorted(app.routes.keys() - PUBLIC_ROUTES) for method in app.routes[path]],
+)
+def test_a_route_that_is_not_public_checks_the_session_and_its_app(
+    api: Api, platform: Platform, method: str, path: str
+) -> None:
+    url = re.sub(r"\{\w+\}", "1", path.replace("{account_id}", ACCOUNT_ID))
+    for headers in ({}, {"Authorization": "Bearer a.b"}):
+        response = api.call(method, url, headers=headers)
         assert_problem(response, 401, "unauthenticated")
         assert response.headers["www-authenticate"] == "Bearer"
-        assert platform.server.calls == []
+    api.login(app_id=OTHER_APP_ID)
+    assert_problem(api.call(method, url), 403, "wrong_app")
+    assert platform.calls("query_user_certificates") == []
 
 
 # Method, URL, body, and the field that is named. "planted" is the wrong value, where it can be a text.

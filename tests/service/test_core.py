@@ -11,7 +11,7 @@ import pytest
 from chalice.app import Chalice
 
 import app as application
-from chalicelib.douyin.transport import create_session
+from chalicelib.douyin.transport import Transport, create_session
 from infra.bundle import ROOT
 from sandbox import gateway, stack
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER_WITH_MANY_COUPONS, ORDER_ID, POI_ID
@@ -36,7 +36,7 @@ def execute(code: str, **names: Any) -> dict[str, Any]:
 
 def close(module: dict[str, Any]) -> None:
     """Close the connections of the page's code."""
-    module["transport"]._session.close()
+    module["transport"].session.close()
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ def test_the_function_of_the_recipe_forwards_an_alarm_and_fails_if_it_is_not_tak
 
     alarm = json.dumps({"NewStateValue": "ALARM", "AlarmName": "tokens", "AlarmDescription": "First: …"})
     event = {"Records": [{"Sns": {"Subject": "", "Message": alarm, "MessageAttributes": {}}}]}
-    with ScriptedServer(script) as webhook, contextlib.closing(create_session("test", 1)) as http:
-        components = SimpleNamespace(http=http, alarm_webhook=webhook.url)
+    with ScriptedServer(script) as webhook, contextlib.closing(create_session("test", 1)) as session:
+        components = SimpleNamespace(transport=Transport(session), alarm_webhook=webhook.url)
         names = vars(application) | {"app": Chalice("test"), "components": lambda: components}
         function = execute(read_block("function", "CONTRIBUTING.md"), **names)["forward_alarms"]
         function(event, LambdaContext())

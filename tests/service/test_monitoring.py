@@ -21,7 +21,7 @@ NAMESPACE = "DouyinRedemption"
 OTHER_METRICS = {
     (namespace, name, frozenset(dimensions))
     for namespace, names, dimensions in (
-        ("AWS/Lambda", ("Invocations", "Errors", "Throttles", "Duration"), {"FunctionName"}),
+        ("AWS/Lambda", ("Errors", "Throttles"), {"FunctionName"}),
         ("AWS/ApiGateway", ("Count", "4XXError", "5XXError", "Latency"), {"ApiName", "Stage"}),
         ("AWS/CertificateManager", ("DaysToExpiry",), {"CertificateArn"}),
     )
@@ -86,7 +86,7 @@ def emitted(
         assert api.list().status == 200
     # A list that ends before the platform's total.
     platform.clear_faults()
-    platform.fail("patch", patch={"total": 9})
+    platform.fail("edit", set_fields={"data.total": 9})
     api.login(CUSTOMER_WITHOUT_COUPONS)
     assert api.list().status == 200
     entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

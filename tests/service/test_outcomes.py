@@ -116,7 +116,13 @@ KINDS = {
 
 
 def test_every_error_of_a_code_has_a_kind() -> None:
-    tables = (codes.CERTIFICATES, codes.LOGIN, codes.PROVIDER_LOGIN, codes.MINT, codes.BY_SUB_CODE)
+    tables = (
+        codes.QUERY_ERRORS,
+        codes.LOGIN_ERRORS,
+        codes.PROVIDER_LOGIN_ERRORS,
+        codes.MINT_ERRORS,
+        codes.SUB_CODE_ERRORS,
+    )
     tried = {kind.fault.get(part) for kind in KINDS.values() for part in ("code", "sub_code")}
     errors = [(number, error.__name__) for table in tables for number, error in table.items()]
     missing = {name for _, name in errors} - {name for number, name in errors if number in tried}

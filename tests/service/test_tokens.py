@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.sample_data import APP_ID, CUSTOMER_WITH_MANY_COUPONS, OTHER_APP_ID
+from sandbox.sample_data import APP_ID, CUSTOMER_WITH_MANY_COUPONS
 from tests.harness import (
     TOKEN_ROW,
     Api,
@@ -12,8 +12,6 @@ from tests.harness import (
     Platform,
     in_seconds,
 )
-
-OTHER_TOKEN_ROW = f"TOKEN#{OTHER_APP_ID}"
 
 
 def test_parallel_pages_replace_a_refused_token_once(

@@ -33,6 +33,9 @@ PROBLEM_TYPES = {
 }
 """All types of problems, by code."""
 
+PUBLIC_ROUTES = {"/v1/health", "/v1/sessions", "/v1/merchants/{account_id}/stores"}
+"""The routes without a session: whoever calls them gets the same."""
+
 
 class Clock:
     """A clock that only `sleep` and tests move."""

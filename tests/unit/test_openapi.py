@@ -13,7 +13,7 @@ from chalicelib.merchants import StoresView
 from docs.tools import api_tables
 from infra.bundle import ROOT
 from sandbox import gateway
-from tests.unit.fakes import PROBLEM_TYPES
+from tests.unit.fakes import PROBLEM_TYPES, PUBLIC_ROUTES
 
 Fields = dict[str, tuple[str, bool]]
 """Path of a field to its JSON type and whether it is required."""
@@ -26,6 +26,15 @@ def test_the_document_has_the_version_and_the_routes_of_the_code() -> None:
     assert DOCUMENT["info"]["version"] == __version__
     routes = {(path, method.upper()) for path, item in DOCUMENT["paths"].items() for method in item}
     assert routes == {(path, method) for path, methods in application.app.routes.items() for method in methods}
+
+
+def test_a_route_that_is_not_public_documents_a_session_and_every_problem() -> None:
+    """Also those of the platform, which no random request causes."""
+    statuses = {str(kind.status) for kind in PROBLEM_TYPES.values()} - {"415"}
+    for path in DOCUMENT["paths"].keys() - PUBLIC_ROUTES:
+        for operation in DOCUMENT["paths"][path].values():
+            assert operation["security"] == [{"session": []}], f"{path}: is it for PUBLIC_ROUTES?"
+            assert statuses - operation["responses"].keys() == set(), path
 
 
 def test_the_document_has_the_problem_types_of_the_code() -> None:

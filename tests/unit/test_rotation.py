@@ -8,7 +8,7 @@ from chalicelib.certificates.cursors import Cursor, encode_cursor, verify_cursor
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.protocol import Selection
 from chalicelib.errors import InvalidRequestError, UnauthenticatedError
-from chalicelib.sessions import Session, encode_session, verify_session
+from chalicelib.sessions import Session, encode_session, hash_open_id, verify_session
 from tests.unit.fakes import APP_ID, APP_SECRET, NOW, OPEN_ID, Clock, FakeSecret, make_context
 
 SELECTION = Selection("1", "2")
@@ -37,6 +37,7 @@ def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
     try:
         found, used = verify_session(token, credentials, NOW, context)
         assert used == credentials.get(context).session_keys
+        assert (context.record.app_id, context.record.user) == (found.app_id, hash_open_id(found.open_id, used))
         position = verify_cursor(text, SELECTION, found.open_id, credentials, context)
     except UnauthenticatedError as error:
         return str(error)

@@ -93,7 +93,7 @@ def test_chalice_does_not_log_by_itself() -> None:
     assert Application("unlogged", FakeTelemetry()).log.handlers == []
 
 
-def test_a_view_gets_request_context_and_path_parameters(app: App) -> None:
+def test_a_view_gets_request_context_and_path_parameters_which_are_recorded(app: App) -> None:
     event = make_event(
         resource="/a/{account_id}/b/{poi_id}",
         pathParameters={"account_id": "7", "poi_id": "66%30"},
@@ -103,7 +103,7 @@ def test_a_view_gets_request_context_and_path_parameters(app: App) -> None:
     assert app.call(event, LambdaContext(3_000))["statusCode"] == 200
     [(request, context, account_id, poi_id)] = app.seen
     assert 0.5 < context.deadline.remaining() <= 2.5
-    assert (account_id, poi_id) == ("7", "66%30")
+    assert (account_id, poi_id) == (context.record.account_id, context.record.poi_id) == ("7", "660")
     assert request.headers["authorization"] == "Bearer x"
     assert request.query_params.getlist("cursor") == ["a", "b"]
     assert app.report()[1] is context.record
@@ -283,7 +283,7 @@ def test_a_response_does_not_depend_on_its_report(
 
 class TestJob:
     def test_a_job_has_the_functions_whole_time_and_is_reported(self, app: App) -> None:
-        renewal = RenewalReport(renewed=["tta"], left=1)
+        renewal = RenewalReport(renewed=["tta"], unchanged=1)
         contexts: list[RequestContext] = []
 
         def job(context: RequestContext) -> RenewalReport:

@@ -52,7 +52,7 @@ class FakeLister(CertificateLister):
         self.prefetched: Future[None] = Future()
         self.prefetched.set_result(None)
 
-    def prefetch(self, account_id: str, context: RequestContext) -> Future[None]:
+    def start_prefetch(self, account_id: str, context: RequestContext) -> Future[None]:
         del context
         assert account_id == ACCOUNT_ID
         self.events.append("prefetch")
@@ -93,7 +93,8 @@ def to_json(view: LoginView) -> Any:
 def test_without_a_list_only_the_code_is_exchanged() -> None:
     logins = Logins()
     view, record = logins.log_in(selection=None), logins.context.record
-    assert (record.user, record.list_outcome) == (hash_open_id(OPEN_ID, [SESSION_KEY]), None)
+    assert (record.app_id, record.user) == (APP_ID, hash_open_id(OPEN_ID, [SESSION_KEY]))
+    assert (record.account_id, record.list_outcome, record.is_probe) == ("", None, False)
     assert decode_session(view.token, [SESSION_KEY], NOW + 7199) == Session(APP_ID, OPEN_ID)
     with pytest.raises(errors.UnauthenticatedError, match="expired"):
         decode_session(view.token, [SESSION_KEY], NOW + 7200)
@@ -107,7 +108,8 @@ def test_session_and_list_are_one_response() -> None:
     body = to_json(logins.log_in())
     assert list(body) == ["token", "expires_in", "list"]
     assert body["list"] == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "certificates": []}
-    assert logins.context.record.list_outcome == Outcome()
+    record = logins.context.record
+    assert (record.account_id, record.poi_id, record.list_outcome) == (ACCOUNT_ID, POI_ID, Outcome())
     assert logins.events == ["prefetch", "login", "list"]
     [(session, selection, keys, _)] = logins.lister.calls
     assert (session, selection, keys) == (Session(APP_ID, OPEN_ID), SELECTION, [SESSION_KEY])

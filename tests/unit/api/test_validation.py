@@ -9,10 +9,10 @@ from chalicelib.api.validation import (
     MAX_BODY_BYTES,
     MAX_CODE_LENGTH,
     LoginBody,
-    parse_account_id,
     parse_bearer,
     parse_list_request,
     parse_login_body,
+    parse_path_ids,
 )
 from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH
 from chalicelib.douyin.protocol import Selection
@@ -140,20 +140,14 @@ class TestList:
 
     @pytest.mark.parametrize(("text", "decoded"), [("66%30%31", "6601"), ("A-z_09", "A-z_09"), ("%2D%5F", "-_")])
     def test_an_id_in_the_path_is_decoded_once(self, text: str, decoded: str) -> None:
-        assert parse_list_request(text, "1", {})[0].account_id == decoded
-        assert parse_account_id(text) == decoded
-        assert parse_list_request("1", text, {})[0].poi_id == decoded
+        assert parse_path_ids({"account_id": text, "poi_id": "1"}) == {"account_id": decoded, "poi_id": "1"}
 
     @pytest.mark.parametrize(
         "text", ["", "a.b", "%2541", "%E5%BA%97", "店", "66+01", "6601%0a", "%", "%FF", "a%2Fb", "t" * 65, "٣"]
     )
     def test_a_malformed_id_in_the_path_is_refused(self, text: str) -> None:
-        with pytest.raises(InvalidRequestError, match=r"^account_id must be"):
-            parse_list_request(text, "6601", {})
-        with pytest.raises(InvalidRequestError, match=r"^account_id must be"):
-            parse_account_id(text)
         with pytest.raises(InvalidRequestError, match=r"^poi_id must be"):
-            parse_list_request("7", text, {})
+            parse_path_ids({"account_id": "7", "poi_id": text})
 
 
 class TestBearer:

@@ -72,7 +72,7 @@ class Lists:
         return self.context.record.list_report
 
     def prefetch(self) -> None:
-        self.lister.prefetch(ACCOUNT_ID, self.context)
+        self.lister.start_prefetch(ACCOUNT_ID, self.context)
 
     def fetched(self) -> list[int]:
         return [page for page, _ in self.douyin.fetches]

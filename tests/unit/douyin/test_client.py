@@ -51,7 +51,7 @@ class Platform:
         return self.client.login_with_token("tta", "isvact.x", "code", self.context)
 
     def logged(self) -> list[tuple[str, str, str]]:
-        return [(call.service, call.name, call.result) for call in self.context.record.calls]
+        return [(call.service, call.name, call.outcome) for call in self.context.record.calls]
 
 
 REQUESTS: dict[str, tuple[Callable[[Platform], Any], str, Request]] = {
@@ -132,4 +132,4 @@ def test_a_transient_error_is_overcome_after_the_wait_that_the_platform_asks_for
     platform = Platform(Response(503, {"retry-after": "2"}, b""), PAGE)
     assert platform.query().size == 1
     assert 2.0 <= sum(platform.clock.sleeps) <= 2.1
-    assert [call.result for call in platform.context.record.calls] == ["http_503", "ok"]
+    assert [call.outcome for call in platform.context.record.calls] == ["http_503", "ok"]

@@ -27,19 +27,19 @@ NOT_AUTHORIZED = errors.MerchantNotAuthorizedError
     ],
 )
 def test_precedence_of_codes(found: list[int], sub_code: int, expected: ErrorType, decided_by: int) -> None:
-    assert decide_error(codes.CERTIFICATES, found, sub_code) == (decided_by, expected)
+    assert decide_error(codes.QUERY_ERRORS, found, sub_code) == (decided_by, expected)
 
 
 def test_only_a_busy_platform_and_a_rate_limit_are_retried() -> None:
-    rows = (*codes.CERTIFICATE_CODES, *codes.COMMON_CODES, *codes.SUB_CODES, *codes.LOGIN_CODES, *codes.MINT_CODES)
+    rows = (*codes.QUERY_CODES, *codes.COMMON_CODES, *codes.SUB_CODES, *codes.LOGIN_CODES, *codes.MINT_CODES)
     assert {row.error for row in rows if row.error.is_transient} == {TRANSIENT, RATE_LIMITED}
 
 
 def test_an_unknown_code_has_no_error() -> None:
-    assert decide_error(codes.CERTIFICATES, [888, 777], 666) is None
-    assert decide_error(codes.CERTIFICATES, [], 0) is None
+    assert decide_error(codes.QUERY_ERRORS, [888, 777], 666) is None
+    assert decide_error(codes.QUERY_ERRORS, [], 0) is None
 
 
 def test_a_code_means_what_the_document_of_its_endpoint_says() -> None:
-    assert decide_error(codes.LOGIN, [-1], 0) == (-1, TRANSIENT)
-    assert decide_error(codes.CERTIFICATES, [-1], 0) is None
+    assert decide_error(codes.LOGIN_ERRORS, [-1], 0) == (-1, TRANSIENT)
+    assert decide_error(codes.QUERY_ERRORS, [-1], 0) is None

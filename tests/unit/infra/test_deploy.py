@@ -74,7 +74,7 @@ def test_the_app_is_tried_with_the_packages_of_the_bundle_where_they_fit_else_wi
     monkeypatch.setattr(deploy, "EXTENSION_SUFFIXES", [bundle.extension_suffix("arm64")] if has_platform else [])
     files = read_app() | {"requests/__init__.py": "raise ImportError('that of the bundle')"}
     variables = chalice_config.render_environment("dev", StageSettings())
-    refusal = pytest.raises(StageError, match=r"^app\.py, line \d+: ImportError: that of the bundle\.")
+    refusal = pytest.raises(StageError, match=r"^chalicelib/\S+, line \d+: ImportError: that of the bundle\.")
     with refusal if has_platform else contextlib.nullcontext():
         deploy.check_import(pack(tmp_path / "x.zip", files), "arm64", variables)
 

@@ -90,7 +90,7 @@ def test_each_app_has_one_attempt_in_random_order_and_the_first_error_is_returne
     run.douyin.mint_results = [BUSY, REFUSED]
     renewal = run.start()
     assert [mint.app_id for mint in run.douyin.mints] == ["c", "b", "a"]
-    assert (renewal.renewed, renewal.left) == (["a"], 1)
+    assert (renewal.renewed, renewal.unchanged) == (["a"], 1)
     assert texts(renewal) == {"c": f"minting failed: {BUSY}", "b": f"minting failed: {REFUSED}"}
     assert {app_id: error.evidence for app_id, error in renewal.failed.items()} == {
         "c": BUSY.evidence,
@@ -115,7 +115,7 @@ def test_an_unavailable_table_fails_every_app_and_not_the_run() -> None:
     renewal = run.start()
     assert texts(renewal) == dict.fromkeys(("a", "b", "theirs"), "read failed")
     assert all(isinstance(error, errors.StorageUnavailableError) for error in renewal.failed.values())
-    assert (renewal.renewed, renewal.left, renewal.expired, renewal.seconds_left) == ([], 0, [], None)
+    assert (renewal.renewed, renewal.unchanged, renewal.expired, renewal.seconds_left) == ([], 0, [], None)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_the_rows_of_providers_apps_are_read_after_the_others_in_random_order_an
     run.secret.put({"theirs": "", "late": "", "missing": "", "zero": "", "empty": "", "b": "s"}, [SESSION_KEY])
     run.douyin.on_mint = lambda: run.table.reads.append("mint")
     renewal = run.start()
-    assert (renewal.renewed, renewal.left, renewal.failed) == (["b"], 0, {})
+    assert (renewal.renewed, renewal.unchanged, renewal.failed) == (["b"], 0, {})
     assert renewal.expired == ["empty", "late", "missing", "zero"]
     assert renewal.seconds_left == LATE, "a token that nobody writes any more does not hide the others"
     reads = [f"TOKEN#{app}" for app in ("b", "empty", "late", "missing", "theirs", "zero")]
