@@ -12,12 +12,12 @@ const NOW = Date.UTC(2026, 11, 3, 8, 7) / 1000;
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3", pay_amount: 1 };
 const WATCH = "点 查到核销记录，才出餐。点过的，先查记录";
 const SCAN = "扫 验券成功，才出餐";
-const STALE = "扫 照常扫码，以扫码结果为准。本页未更新（16:07 的数据）";
+const STALE = "扫 验券成功，才出餐。照常扫码，以扫码结果为准。本页未更新（16:07 的数据）";
 const TAPPED = "查 查到，出餐；查不到，叫店长。16:07 在「人民广场店」点的";
-const UNKNOWN = `${TAPPED}，未能确认`;
-const SUBMITTED = `${TAPPED}，已提交，不等于成功`;
+const UNKNOWN = `${TAPPED}。未能确认，不要再扫`;
+const SUBMITTED = `${TAPPED}。已提交，不要再扫`;
 const GONE = "。抖音已不显示，还要查记录（16:07）";
-const LISTED = "。抖音仍显示可用，不要再扫（16:07）";
+const LISTED = "。抖音仍显示可用（16:07）";
 const AGAIN = "店长点：再次核销";
 
 beforeEach(() => mock.timers.enable({ apis: ["setTimeout", "Date"], now: NOW * 1000 }));
@@ -159,13 +159,13 @@ describe("a submission", () => {
       [0, "", "查看其他券"],
       [1, LISTED, "查看其他券"],
       [2, LISTED, "查看其他券"],
-      [3, `。抖音仍显示可用，不要再扫（16:08）`, `查看其他券 ${AGAIN}`],
+      [3, `。抖音仍显示可用（16:08）`, `查看其他券 ${AGAIN}`],
     ]);
     assert.ok(counter.page.data.detail?.facts.some(({ name, copy }) => name === "订单编号" && copy === "2"));
     counter.back();
     const [card] = counter.list.data.usable;
     assert.deepEqual([card?.verdict, card?.button], ["等一分钟，查核销记录", "查看"]);
-    assert.equal(counter.list.data.count, "1 张请先核对");
+    assert.equal(counter.list.data.count, "1 张先问店员");
   });
 
   test("is not judged by a list of another store, nor by one that began before the hook ended", async () => {
@@ -206,12 +206,12 @@ describe("a submission", () => {
     counter.coupons = [card(9)];
     await counter.wait(3);
     assert.equal(counter.band, `${SUBMITTED}。抖音显示少了 1 次，还要查记录（16:07）`);
-    assert.equal(counter.button, "查看其他券 店员点：再用一次");
+    assert.equal(counter.button, "查看其他券 店员点：再扣一次");
     await counter.wait(0.8);
     await counter.use();
     const { content, confirmText } = counter.dialogs[1] as Dialog;
-    assert.match(content, /抖音显示少了 1 次，还要查记录（16:07）\n上一次写进了登记本，才再用一次。$/);
-    assert.equal(confirmText, "再用一次");
+    assert.match(content, /抖音显示少了 1 次，还要查记录（16:07）\n上一次写进了登记本，才再扣一次。$/);
+    assert.equal(confirmText, "再扣一次");
     assert.deepEqual([counter.band, counter.button], [SUBMITTED, "查看其他券"]);
   });
 
@@ -498,7 +498,7 @@ test("the list is read again each minute while 券详情 is shown, ten times wit
   }
   await counter.wait(60);
   await counter.wait(2);
-  const stopped = "扫 照常扫码，以扫码结果为准。本页未更新（16:17 的数据）";
+  const stopped = "扫 验券成功，才出餐。照常扫码，以扫码结果为准。本页未更新（16:17 的数据）";
   assert.deepEqual([counter.reads - reads, counter.band, counter.button], [10, stopped, "重新查询"]);
   await counter.wait(60);
   assert.match(await rendered("certificate", counter.page.data), /重新查询/);
@@ -509,7 +509,7 @@ test("the list is read again each minute while 券详情 is shown, ten times wit
   await counter.wait(60);
   assert.deepEqual(
     [counter.reads - reads, counter.band],
-    [12, "扫 照常扫码，以扫码结果为准。本页未更新（16:19 的数据）"],
+    [12, "扫 验券成功，才出餐。照常扫码，以扫码结果为准。本页未更新（16:19 的数据）"],
   );
   counter.page.onHide();
   await counter.wait(600);

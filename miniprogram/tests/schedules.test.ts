@@ -3,7 +3,7 @@
  * that fail, clocks that are corrected, lists that are lost. The seed of a failed run is in its message.
  *
  * - A submission is shown for two hours, with its time and store, to the user who has made it.
- * - Without 再次核销 or 再用一次 and its dialog, nothing is submitted a second time, and never two at once.
+ * - Without 再次核销 or 再扣一次 and its dialog, nothing is submitted a second time, and never two at once.
  * - Nothing of another user is shown, stored or submitted.
  */
 

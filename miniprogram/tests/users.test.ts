@@ -271,6 +271,6 @@ describe("the page", () => {
     await flush();
     assert.equal(page.data.slownessText, "正在继续查找可用的券…");
     mock.timers.tick(6000);
-    assert.equal(page.data.slownessText, "查券不扣券。请打开抖音「我的订单」出示，请店员扫码");
+    assert.equal(page.data.slownessText, "查券不扣券。请打开抖音「我的订单」给店员扫");
   });
 });

@@ -21,7 +21,7 @@ const { cardsView, counterView, listView, storesView, withHelp } = loadBuilt<typ
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const CONFIG: Config = { api: "", account_id: "1", basePath: "" };
-const HELP = "查券不扣券。请打开抖音「我的订单」出示，请店员扫码";
+const HELP = "查券不扣券。请打开抖音「我的订单」给店员扫";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
 const EMPTY = {
   stores: { ...INITIAL_STORE_STATE, accountId: "1" },
@@ -82,18 +82,18 @@ describe("the list", () => {
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
     const all = cards([COUPON, twin, ...others]);
-    assert.equal(all.count, "共 2 张可用券，3 张请先核对");
+    assert.equal(all.count, "共 2 张可用券，3 张先问店员");
     const shown = [all.usable, all.others].map((each) => each.map(({ id, opened }) => [id, opened]));
     const closed = ["3", "4", "5"].map((id) => [id, false]);
     assert.deepEqual(shown, [[["1", true]], closed]);
-    assert.equal(cards(others).count, "3 张请先核对");
+    assert.equal(cards(others).count, "3 张先问店员");
   });
 
   test("does not count a coupon that was submitted", () => {
     const list = { ...LISTED, certificates: [COUPON, { ...COUPON, certificate_id: "2" }] };
     const submitted = { ...newSubmission(1, 0, COUPON, TAP), state: "submitted" as const };
     const cards = cardsView({ ...EMPTY, list, submissions: [submitted] }, CONFIG, "", NOW);
-    assert.equal(cards.count, "共 1 张可用券，1 张请先核对");
+    assert.equal(cards.count, "共 1 张可用券，1 张先问店员");
   });
 
   test("has no prices if the settings say so, and 券详情 neither", () => {

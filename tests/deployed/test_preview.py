@@ -70,7 +70,7 @@ def test_a_customers_journey(phone: Phone) -> None:
     expect(phone.page.locator("#dialog")).to_be_hidden()
     phone.redeem()
     phone.page.wait_for_function("id => window.selected === id", arg=CERTIFICATE_ID)
-    phone.expect_sign("查", "已提交，不等于成功。抖音仍显示可用")
+    phone.expect_sign("查", "已提交，不要再扫。抖音仍显示可用")
     # Both clicks hit the button: the second one of a double click may hit what is shown after the first.
     phone.button("查看其他券").evaluate("button => { button.click(); button.click() }")
     expect(phone.cards).to_have_count(7)
@@ -165,7 +165,7 @@ def test_a_locked_coupon_has_no_button(phone: Phone) -> None:
     for query in ({}, {"hook": "1"}):
         phone.open(**query)
         phone.page.locator(".coupons-muted .coupons-card").first.click()
-        phone.expect_sign("扫", "以扫码结果为准。状态待核对")
+        phone.expect_sign("扫", "以扫码结果为准。状态不明，扫了才知道")
         expect(phone.page.get_by_text("立即核销")).to_have_count(0)
 
 

@@ -42,13 +42,13 @@ const BUTTONS: { [action in NoticeAction]: string } = {
 export const CHECK = "等一分钟，查核销记录";
 export const RULE = "查到，出餐；查不到，叫店长";
 /** What a customer does when the page cannot help, unless `config.ts` says it: first of all, nothing was paid. */
-export const DEFAULT_HELP = "查券不扣券。请打开抖音「我的订单」出示，请店员扫码";
+export const DEFAULT_HELP = "查券不扣券。请打开抖音「我的订单」给店员扫";
 /** The same after a submission. */
 export const SUBMITTED_HELP = `点过核销的：${CHECK}。${RULE}`;
 /** What 券详情 asks before a submission, unless `config.ts` says it. */
 const DEFAULT_QUESTION = "确认后会用掉这张券。请当着店员的面确认。店员查到记录，再出餐。";
 const AGAIN_QUESTION = "刚才可能已经核销。店长先查核销记录。有记录：点「取消」，否则会多扣。";
-const MORE_QUESTION = "上一次写进了登记本，才再用一次。";
+const MORE_QUESTION = "上一次写进了登记本，才再扣一次。";
 /** `beforeLogin` of `config.ts` has not agreed. */
 export const NO_CONSENT: Problem = {
   code: "no_consent",
@@ -122,7 +122,7 @@ export type Use = "yes" | "instead" | "more" | "again" | "no";
 export const LABELS: { [use in Use]: string } = {
   yes: "立即核销",
   instead: "扫不了，改点立即核销",
-  more: "店员点：再用一次",
+  more: "店员点：再扣一次",
   again: "店长点：再次核销",
   no: "",
 };
@@ -147,7 +147,7 @@ export function dialogOf(
   use: Use,
 ): Dialog | null {
   const asked = use === "again" ? AGAIN_QUESTION : use === "more" ? MORE_QUESTION : question;
-  const confirmText = use === "again" ? "再次核销" : use === "more" ? "再用一次" : "确认核销";
+  const confirmText = use === "again" ? "再次核销" : use === "more" ? "再扣一次" : "确认核销";
   const content = [store, why, asked].filter((text) => text).join("\n");
   return question === "" ? null : { title, content, confirmText, cancelText: "取消" };
 }
@@ -180,7 +180,7 @@ export function adviceOf(sign: string): Advice | null {
 
 /** Return the line above the list. `plain`: number of the certificates that can be used now; `doubted`: of the others. */
 export function countText(plain: number, doubted: number, more: boolean): string {
-  const texts = [plain && `${more ? "已找到" : "共"} ${plain} 张可用券`, doubted && `${doubted} 张请先核对`];
+  const texts = [plain && `${more ? "已找到" : "共"} ${plain} 张可用券`, doubted && `${doubted} 张先问店员`];
   return texts.filter((text) => text).join("，");
 }
 

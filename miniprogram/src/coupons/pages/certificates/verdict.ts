@@ -78,14 +78,14 @@ function listedRow(certificate: Certificate, { list, redeems }: Shop, now: numbe
   const isIdle = list.activity === "idle";
   const isYoung = isFresh(list, now, MAX_AGE_SECONDS);
   const scan = (why: string): Verdict => {
-    const reason = why ? `照常扫码，以扫码结果为准。${why}` : "验券成功，才出餐";
+    const reason = why ? `验券成功，才出餐。照常扫码，以扫码结果为准。${why}` : "验券成功，才出餐";
     return { ...NONE, sign: "扫", act: "扫抖音订单里的二维码", reason, why };
   };
   const doubted = (why: string): Verdict => {
     return { ...scan(why), use: redeems && isYoung ? "instead" : "no", canRetry: isIdle && !isYoung };
   };
   if (lock) {
-    return scan("状态待核对");
+    return scan("状态不明，扫了才知道");
   }
   if (start_time > now) {
     return doubted(`${dayText(start_time, now)} 起可用`);
@@ -127,9 +127,10 @@ function submittedRow(submission: Submission, canSubmit: boolean, { list, store 
   const used = usedSince(submission);
   const isGone = seen && !seen.certificate;
   const fact = isGone ? "抖音已不显示" : used ? `抖音显示少了 ${used} 次` : "";
-  const known = fact ? `${fact}，还要查记录` : "抖音仍显示可用，不要再扫";
+  const known = fact ? `${fact}，还要查记录` : "抖音仍显示可用";
   const why = [
-    `${time} ${storeName && `在「${storeName}」`}点的，${state === "submitted" ? "已提交，不等于成功" : "未能确认"}`,
+    `${time} ${storeName && `在「${storeName}」`}点的`,
+    state === "submitted" ? "已提交，不要再扫" : "未能确认，不要再扫",
     ...(seen ? [`${known}（${clockText(seen.at, now)}）`] : []),
   ].join("。");
   const left = seen?.certificate?.times?.usable;
