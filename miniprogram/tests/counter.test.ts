@@ -11,9 +11,9 @@ import { rendered } from "./rendered";
 const NOW = Date.UTC(2026, 11, 3, 8, 7) / 1000;
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3", pay_amount: 1 };
 const WATCH = "点 查到核销记录，才出餐。点过的，先查记录";
-const SCAN = "扫 验券成功，才出餐";
-const STALE = "扫 验券成功，才出餐。照常扫码，以扫码结果为准。本页未更新（16:07 的数据）";
-const TAPPED = "查 查到，出餐；查不到，叫店长。16:07 在「人民广场店」点的";
+const SCAN = "扫 验券成功，才出餐；扫不成，叫店长";
+const STALE = "扫 验券成功，才出餐；扫不成，叫店长。以扫码结果为准。本页未更新（16:07 的数据）";
+const TAPPED = "查 查到，出餐；查不到，叫店长。16:07 在「人民广场店」点过核销";
 const UNKNOWN = `${TAPPED}。未能确认，不要再扫`;
 const SUBMITTED = `${TAPPED}。已提交，不要再扫`;
 const GONE = "。抖音已不显示，还要查记录（16:07）";
@@ -165,7 +165,7 @@ describe("a submission", () => {
     counter.back();
     const [card] = counter.list.data.usable;
     assert.deepEqual([card?.verdict, card?.button], ["等一分钟，查核销记录", "查看"]);
-    assert.equal(counter.list.data.count, "1 张先问店员");
+    assert.equal(counter.list.data.count, "");
   });
 
   test("is not judged by a list of another store, nor by one that began before the hook ended", async () => {
@@ -191,7 +191,7 @@ describe("a submission", () => {
     await counter.wait(30);
     assert.deepEqual(
       [counter.band, counter.button],
-      ["查 请「人民广场店」查核销记录。16:07 在「人民广场店」点的", "查看其他券"],
+      ["查 请「人民广场店」查核销记录。16:07 在「人民广场店」点过核销", "查看其他券"],
     );
     counter.coupons = [];
     counter.visit.updateStores({ kind: "picked", poiId: "6601", now: NOW });
@@ -206,7 +206,7 @@ describe("a submission", () => {
     counter.coupons = [card(9)];
     await counter.wait(3);
     assert.equal(counter.band, `${SUBMITTED}。抖音显示少了 1 次，还要查记录（16:07）`);
-    assert.equal(counter.button, "查看其他券 店员点：再扣一次");
+    assert.equal(counter.button, "查看其他券 查到记录后，再扣一次");
     await counter.wait(0.8);
     await counter.use();
     const { content, confirmText } = counter.dialogs[1] as Dialog;
@@ -498,7 +498,7 @@ test("the list is read again each minute while 券详情 is shown, ten times wit
   }
   await counter.wait(60);
   await counter.wait(2);
-  const stopped = "扫 验券成功，才出餐。照常扫码，以扫码结果为准。本页未更新（16:17 的数据）";
+  const stopped = "扫 验券成功，才出餐；扫不成，叫店长。以扫码结果为准。本页未更新（16:17 的数据）";
   assert.deepEqual([counter.reads - reads, counter.band, counter.button], [10, stopped, "重新查询"]);
   await counter.wait(60);
   assert.match(await rendered("certificate", counter.page.data), /重新查询/);
@@ -509,7 +509,7 @@ test("the list is read again each minute while 券详情 is shown, ten times wit
   await counter.wait(60);
   assert.deepEqual(
     [counter.reads - reads, counter.band],
-    [12, "扫 验券成功，才出餐。照常扫码，以扫码结果为准。本页未更新（16:19 的数据）"],
+    [12, "扫 验券成功，才出餐；扫不成，叫店长。以扫码结果为准。本页未更新（16:19 的数据）"],
   );
   counter.page.onHide();
   await counter.wait(600);

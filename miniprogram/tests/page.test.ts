@@ -342,7 +342,7 @@ describe("messages", () => {
   test("count the certificates, and say whether there are more", () => {
     assert.deepEqual(
       [countText(0, 0, false), countText(2, 1, false), countText(1, 0, true), countText(0, 1, true)],
-      ["", "共 2 张可用券，1 张先问店员", "已找到 1 张可用券", "1 张先问店员"],
+      ["", "共 2 张可用券，1 张先给店员看", "已找到 1 张可用券", "1 张先给店员看"],
     );
   });
 

@@ -274,7 +274,10 @@ class Schedule {
       const isUnread = !this.visit.isRestored && !canSubmit;
       assert.ok(["等", "查"].includes(verdict.sign) || isUnread, `${verdict.sign} after a tap at ${tap.time}`);
       if (verdict.sign === "查") {
-        assert.ok(verdict.reason.includes(`${tap.time} 在「人民广场店」点的`), `${verdict.reason}, but ${tap.time}`);
+        assert.ok(
+          verdict.reason.includes(`${tap.time} 在「人民广场店」点过核销`),
+          `${verdict.reason}, but ${tap.time}`,
+        );
       }
     }
   }

@@ -66,15 +66,15 @@ const RUNNING = { state: "running" } as const;
 const STALE = { isStale: true };
 
 const SCAN = "扫 扫抖音订单里的二维码";
-const WATCH = "点 让顾客点「立即核销」，您看着";
+const WATCH = "点 看着顾客点「立即核销」";
 const WAIT = "等 请等待，不要再点";
 const CHECK = "查 等一分钟，查核销记录";
 const ELSEWHERE = "查 叫店长，先不出餐";
-const TAPPED = "16:07 在「人民广场店」点的";
+const TAPPED = "16:07 在「人民广场店」点过核销";
 const RECORD = "查到核销记录，才出餐。";
 const PLAIN = `${RECORD}点过的，先查记录`;
-const NO_VOUCHER = "验券成功，才出餐";
-const DOUBT = "验券成功，才出餐。照常扫码，以扫码结果为准。";
+const NO_VOUCHER = "验券成功，才出餐；扫不成，叫店长";
+const DOUBT = "验券成功，才出餐；扫不成，叫店长。以扫码结果为准。";
 const RULE = "查到，出餐；查不到，叫店长。";
 const NOT_LISTED = { certificates: [], former: [COUPON] };
 const WAITED = { ...LISTED, waitedIn: 4 };
@@ -96,8 +96,8 @@ const rows: [string, Situation, act: string, reason: string, use: Use, scan?: [a
   ["after its hours", { fields: { off_peak: HOURS }, now: NOW + HOUR }, SCAN, `${DOUBT}现在 17:07，今天的可用时段已过`, "instead"],
   ["no uses", { fields: { times: { usable: 0 } } }, SCAN, `${DOUBT}剩余 0 次`, "instead"],
   ["expired, and the list is 300 s old", { fields: { expire_time: NOW }, list: { updatedAt: NOW - 300 } }, SCAN, `${DOUBT}今天 16:07 到期`, "no"],
-  ["locked", { fields: { lock: { status: 1 } } }, SCAN, `${DOUBT}状态不明，扫了才知道`, "no"],
-  ["locked, another one runs", { fields: { lock: { scene: 9 } }, other: RUNNING }, SCAN, `${DOUBT}状态不明，扫了才知道`, "no"],
+  ["locked", { fields: { lock: { status: 1 } } }, SCAN, `${DOUBT}能不能用，扫码看结果`, "no"],
+  ["locked, another one runs", { fields: { lock: { scene: 9 } }, other: RUNNING }, SCAN, `${DOUBT}能不能用，扫码看结果`, "no"],
   ["weekdays", { fields: { off_peak: { ...HOURS, weekdays: [1] } } }, WATCH, `${RECORD}可用日期请看抖音订单`, "yes", [SCAN, `${DOUBT}可用日期请看抖音订单`]],
   ["weekdays, outside its hours", { fields: { off_peak: { ...HOURS, weekdays: [1] } }, now: NOW + HOUR }, SCAN, `${DOUBT}现在 17:07，今天的可用时段已过`, "instead"],
   ["unreadable hours", { fields: { off_peak: { limit_type: 1 } } }, WATCH, `${RECORD}可用时段请看抖音订单`, "yes", [SCAN, `${DOUBT}可用时段请看抖音订单`]],
@@ -108,9 +108,9 @@ const rows: [string, Situation, act: string, reason: string, use: Use, scan?: [a
   ["300 s old, updated", { list: { updatedAt: NOW - 300, activity: "refresh" } }, SCAN, `${DOUBT}本页未更新（16:02 的数据）`, "no"],
   ["the clock was set back", { list: { updatedAt: NOW + 1 } }, SCAN, `${DOUBT}本页未更新（16:07 的数据）`, "no"],
   ["an update ended before it", { list: { ...NOT_LISTED, problem: PROBLEM } }, SCAN, `${DOUBT}本页未更新（16:07 的数据）`, "instead"],
-  ["the hook runs", { submission: RUNNING }, WAIT, "正在提交，最多一分钟", "no"],
-  ["another one runs", { other: RUNNING }, WAIT, "另一张券正在提交，最多一分钟", "no", [SCAN, NO_VOUCHER]],
-  ["another one runs, expired", { other: RUNNING, fields: { expire_time: NOW } }, WAIT, "另一张券正在提交，最多一分钟", "no", [SCAN, `${DOUBT}今天 16:07 到期`]],
+  ["the hook runs", { submission: RUNNING }, WAIT, "正在提交，最多一分钟。店员请先不出餐", "no"],
+  ["another one runs", { other: RUNNING }, WAIT, "另一张券正在提交，最多一分钟。店员请先不出餐", "no", [SCAN, NO_VOUCHER]],
+  ["another one runs, expired", { other: RUNNING, fields: { expire_time: NOW } }, WAIT, "另一张券正在提交，最多一分钟。店员请先不出餐", "no", [SCAN, `${DOUBT}今天 16:07 到期`]],
   ["another one runs, 300 s old", { other: RUNNING, list: { updatedAt: NOW - 300 } }, SCAN, `${DOUBT}本页未更新（16:02 的数据）`, "no"],
   ["submitted", { submission: SUBMITTED }, CHECK, `${RULE}${TAPPED}。已提交，不要再扫`, "no"],
   ["unknown", { submission: {} }, CHECK, `${RULE}${TAPPED}。未能确认，不要再扫`, "no"],
@@ -123,9 +123,9 @@ const rows: [string, Situation, act: string, reason: string, use: Use, scan?: [a
   ["listed at last, 300 s old", { submission: WAITED, list: { updatedAt: NOW - 300 } }, CHECK, `${RULE}${TAPPED}。已提交，不要再扫。抖音仍显示可用（16:08）`, "no"],
   ["fewer uses", { submission: FEWER }, CHECK, `${RULE}${TAPPED}。已提交，不要再扫。抖音显示少了 1 次，还要查记录（16:08）`, "more", [CHECK, `${RULE}${TAPPED}。已提交，不要再扫。抖音显示少了 1 次，还要查记录（16:08）`]],
   ["fewer uses, none left", { submission: { ...FEWER, uses: 1, ...seen({ ...COUPON, times: { usable: 0 } }) } }, CHECK, `${RULE}${TAPPED}。已提交，不要再扫。抖音显示少了 1 次，还要查记录（16:08）`, "no"],
-  ["on the next day", { submission: { at: MIDNIGHT - 1 }, now: MIDNIGHT + HOUR }, CHECK, `${RULE}12.03 23:59 在「人民广场店」点的。未能确认，不要再扫`, "no"],
+  ["on the next day", { submission: { at: MIDNIGHT - 1 }, now: MIDNIGHT + HOUR }, CHECK, `${RULE}12.03 23:59 在「人民广场店」点过核销。未能确认，不要再扫`, "no"],
   ["in another store", { submission: { ...WAITED, store: "7/6602" } }, ELSEWHERE, `请「人民广场店」查核销记录。${TAPPED}`, "no"],
-  ["in another store without a name", { submission: { ...FEWER, store: "7/6602", storeName: "" } }, "查 叫店长，先不出餐", "请另一家门店查核销记录。16:07 在另一家门店点的", "no"],
+  ["in another store without a name", { submission: { ...FEWER, store: "7/6602", storeName: "" } }, "查 叫店长，先不出餐", "请另一家门店查核销记录。16:07 在另一家门店点过核销", "no"],
 ];
 
 describe("the verdict on a coupon", () => {
@@ -169,7 +169,7 @@ describe("the verdict on a coupon", () => {
     const situations: [Situation, string][] = [
       [{ ...situation, fields, submission: RUNNING }, "正在提交"],
       [{ ...situation, fields, submission: SUBMITTED }, RULE],
-      [{ ...situation, fields }, "状态不明，扫了才知道"],
+      [{ ...situation, fields }, "能不能用，扫码看结果"],
       [{ ...situation, fields: unlocked }, "另一张券正在提交"],
       [{ ...situation, fields: unlocked, other: { ...RUNNING, certificate: COUPON } }, "「团购券」正在提交"],
       [{ ...situation, fields: unlocked, other: { ...RUNNING, certificate: COUPON, user: 1 } }, "另一张券正在提交"],

@@ -82,18 +82,18 @@ describe("the list", () => {
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
     const all = cards([COUPON, twin, ...others]);
-    assert.equal(all.count, "共 2 张可用券，3 张先问店员");
+    assert.equal(all.count, "共 2 张可用券，3 张先给店员看");
     const shown = [all.usable, all.others].map((each) => each.map(({ id, opened }) => [id, opened]));
     const closed = ["3", "4", "5"].map((id) => [id, false]);
     assert.deepEqual(shown, [[["1", true]], closed]);
-    assert.equal(cards(others).count, "3 张先问店员");
+    assert.equal(cards(others).count, "3 张先给店员看");
   });
 
   test("does not count a coupon that was submitted", () => {
     const list = { ...LISTED, certificates: [COUPON, { ...COUPON, certificate_id: "2" }] };
     const submitted = { ...newSubmission(1, 0, COUPON, TAP), state: "submitted" as const };
     const cards = cardsView({ ...EMPTY, list, submissions: [submitted] }, CONFIG, "", NOW);
-    assert.equal(cards.count, "共 1 张可用券，1 张先问店员");
+    assert.equal(cards.count, "共 1 张可用券");
   });
 
   test("has no prices if the settings say so, and 券详情 neither", () => {
@@ -138,7 +138,7 @@ describe("the counter view", () => {
     const { detail, verdict, button, help } = view({ ...LISTED, problem: PROBLEM, isStale: true }, undefined, REDEEMS);
     assert.deepEqual(
       [detail?.id, verdict?.why, verdict?.canRetry, button, help],
-      ["1", "本页未更新（23:30 的数据）", true, "扫不了，改点立即核销", ""],
+      ["1", "本页未更新（23:30 的数据）", true, "扫不了，店长点：立即核销", ""],
     );
   });
 

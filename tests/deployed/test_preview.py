@@ -97,12 +97,12 @@ def test_without_a_hook_the_customer_is_led_to_the_douyin_order(phone: Phone) ->
         "店员看这里",
         "扫",
         "扫抖音订单里的二维码",
-        "验券成功，才出餐",
+        "验券成功，才出餐；扫不成，叫店长",
         "看本页不扣券，请您出示抖音订单",
         "1. 打开抖音「我的订单」",
         "2. 打开这张券的订单",
         "3. 请店员扫描订单中的二维码",
-        "订单中没有二维码时，请让店员联系店长",
+        "没有二维码，请店员叫店长",
         "请到前台报手机号",
         "次卡",
         "午市拿铁十次卡",
@@ -165,7 +165,7 @@ def test_a_locked_coupon_has_no_button(phone: Phone) -> None:
     for query in ({}, {"hook": "1"}):
         phone.open(**query)
         phone.page.locator(".coupons-muted .coupons-card").first.click()
-        phone.expect_sign("扫", "以扫码结果为准。状态不明，扫了才知道")
+        phone.expect_sign("扫", "以扫码结果为准。能不能用，扫码看结果")
         expect(phone.page.get_by_text("立即核销")).to_have_count(0)
 
 
@@ -326,7 +326,7 @@ def test_the_customisation_of_the_guide(phone: Phone, deployed: stack.Stack, tmp
     program = shutil.copytree(preview.DIST_FOLDER, tmp_path / "dist")
     (program / "app.ttss").write_text(guide_code("css", "--button"), "utf-8")
     config = program / "coupons" / "config.js"
-    settings = f"help: '请到前台', {guide_code('ts', 'beforeLogin')} {guide_code('ts', 'showPrices')}    account_id:"
+    settings = f"help: '请到前台', {guide_code('ts', 'beforeLogin')} showPrices: false, account_id:"
     config.write_text(config.read_text("utf-8").replace("account_id:", settings), "utf-8")
     with run_program(phone, deployed, program):
         phone.open()

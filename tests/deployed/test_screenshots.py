@@ -56,7 +56,7 @@ def long_list(phone: Phone) -> None:
     coupons[-1]["sku_info"]["title"] = "新春团圆套餐"
     with phone.purchases(CUSTOMER, [*entries, *read_purchases(CUSTOMER_WITH_UNUSUAL_DATES)[:1]]):
         phone.open()
-        expect(phone.page.get_by_role("heading", name="使用前先问店员")).to_be_visible()
+        expect(phone.page.get_by_role("heading", name="先给店员看")).to_be_visible()
 
 
 def opened_list(phone: Phone) -> None:
@@ -305,14 +305,14 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "counter-remembered": remembered_counter,
     "scan": counter("午市拿铁十次卡"),
     "scan-expired": judged("", "今天 16:06 到期", expire_time=NOW - 60),
-    "scan-locked": judged("", "状态不明，扫了才知道", **LOCK),
+    "scan-locked": judged("", "能不能用，扫码看结果", **LOCK),
     "scan-some-days": counter("下午茶错峰套餐"),
     "scan-stale": stale_counter(""),
     "scan-submitted": switched_off_later,
     "tap": counter("双人套餐", hook="1"),
     "tap-some-days": counter("下午茶错峰套餐", hook="1"),
     "tap-hours": judged("1", "现在 16:07，今天 17:00 起可用", ("17:00", "02:00")),
-    "tap-locked": judged("1", "状态不明，扫了才知道", **LOCK),
+    "tap-locked": judged("1", "能不能用，扫码看结果", **LOCK),
     "tap-stale": stale_counter("1"),
     "tap-old": stale_counter("1", 300),
     "dialog": asked,

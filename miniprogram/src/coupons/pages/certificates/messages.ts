@@ -121,8 +121,8 @@ export type Use = "yes" | "instead" | "more" | "again" | "no";
 
 export const LABELS: { [use in Use]: string } = {
   yes: "立即核销",
-  instead: "扫不了，改点立即核销",
-  more: "店员点：再扣一次",
+  instead: "扫不了，店长点：立即核销",
+  more: "查到记录后，再扣一次",
   again: "店长点：再次核销",
   no: "",
 };
@@ -167,7 +167,7 @@ export function adviceOf(sign: string): Advice | null {
       return {
         heading: "看本页不扣券，请您出示抖音订单",
         steps: ["打开抖音「我的订单」", "打开这张券的订单", "请店员扫描订单中的二维码"],
-        otherwise: "订单中没有二维码时，请让店员联系店长",
+        otherwise: "没有二维码，请店员叫店长",
       };
     case "点":
       return { heading: "看本页不扣券，点「立即核销」才会用掉。请您当着店员点", steps: [], otherwise: "" };
@@ -180,7 +180,7 @@ export function adviceOf(sign: string): Advice | null {
 
 /** Return the line above the list. `plain`: number of the certificates that can be used now; `doubted`: of the others. */
 export function countText(plain: number, doubted: number, more: boolean): string {
-  const texts = [plain && `${more ? "已找到" : "共"} ${plain} 张可用券`, doubted && `${doubted} 张先问店员`];
+  const texts = [plain && `${more ? "已找到" : "共"} ${plain} 张可用券`, doubted && `${doubted} 张先给店员看`];
   return texts.filter((text) => text).join("，");
 }
 

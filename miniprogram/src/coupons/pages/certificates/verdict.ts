@@ -42,6 +42,7 @@ const HOLD_SECONDS = 62;
 /** An older list submits nothing: the merchant may have switched redemption off. */
 const MAX_AGE_SECONDS = 300;
 
+const SCAN_RULE = "验券成功，才出餐；扫不成，叫店长";
 const NONE = { why: "", use: "no", canRetry: false } as const;
 
 /** `updatedAt` of a list whose age does not matter: its own page says once that it is old. */
@@ -53,13 +54,13 @@ export function verdictOf(certificate: Certificate, shop: Shop, now: number): Ve
   const [running] = shop.submissions.filter(isRunning);
   const listed = listedRow(certificate, shop, now);
   if (submission && isRunning(submission)) {
-    return { ...waitRow("正在提交，最多一分钟"), why: "正在提交，还没核销成功" };
+    return { ...waitRow("正在提交，最多一分钟。店员请先不出餐"), why: "正在提交，还没核销成功" };
   }
   if (submission) {
     return submittedRow(submission, listed.use !== "no" && !running, shop, now);
   }
   return listed.use !== "no" && running
-    ? { ...waitRow(`${nameOf(running, shop.user)}正在提交，最多一分钟`), why: listed.why }
+    ? { ...waitRow(`${nameOf(running, shop.user)}正在提交，最多一分钟。店员请先不出餐`), why: listed.why }
     : listed;
 }
 
@@ -78,14 +79,14 @@ function listedRow(certificate: Certificate, { list, redeems }: Shop, now: numbe
   const isIdle = list.activity === "idle";
   const isYoung = isFresh(list, now, MAX_AGE_SECONDS);
   const scan = (why: string): Verdict => {
-    const reason = why ? `验券成功，才出餐。照常扫码，以扫码结果为准。${why}` : "验券成功，才出餐";
+    const reason = why ? `${SCAN_RULE}。以扫码结果为准。${why}` : SCAN_RULE;
     return { ...NONE, sign: "扫", act: "扫抖音订单里的二维码", reason, why };
   };
   const doubted = (why: string): Verdict => {
     return { ...scan(why), use: redeems && isYoung ? "instead" : "no", canRetry: isIdle && !isYoung };
   };
   if (lock) {
-    return scan("状态不明，扫了才知道");
+    return scan("能不能用，扫码看结果");
   }
   if (start_time > now) {
     return doubted(`${dayText(start_time, now)} 起可用`);
@@ -111,7 +112,7 @@ function listedRow(certificate: Certificate, { list, redeems }: Shop, now: numbe
     return scan(why);
   }
   const reason = `查到核销记录，才出餐。${why || "点过的，先查记录"}`;
-  return { ...NONE, sign: "点", act: "让顾客点「立即核销」，您看着", reason, why, use: "yes" };
+  return { ...NONE, sign: "点", act: "看着顾客点「立即核销」", reason, why, use: "yes" };
 }
 
 /** Return what is known after a submission. `canSubmit`: as far as the list says. */
@@ -121,7 +122,7 @@ function submittedRow(submission: Submission, canSubmit: boolean, { list, store 
   const time = clockText(at, now);
   if (submission.store !== store) {
     const place = storeName ? `「${storeName}」` : "另一家门店";
-    const why = `${time} 在${place}点的`;
+    const why = `${time} 在${place}点过核销`;
     return { ...row, act: "叫店长，先不出餐", reason: `请${place}查核销记录。${why}`, why };
   }
   const used = usedSince(submission);
@@ -129,7 +130,7 @@ function submittedRow(submission: Submission, canSubmit: boolean, { list, store 
   const fact = isGone ? "抖音已不显示" : used ? `抖音显示少了 ${used} 次` : "";
   const known = fact ? `${fact}，还要查记录` : "抖音仍显示可用";
   const why = [
-    `${time} ${storeName && `在「${storeName}」`}点的`,
+    `${time} ${storeName && `在「${storeName}」`}点过核销`,
     state === "submitted" ? "已提交，不要再扫" : "未能确认，不要再扫",
     ...(seen ? [`${known}（${clockText(seen.at, now)}）`] : []),
   ].join("。");
@@ -149,11 +150,6 @@ function isFresh({ updatedAt }: ListState, now: number, seconds: number): boolea
 /** Say that the list is old. */
 export function staleText({ updatedAt }: ListState, now: number): string {
   return `本页未更新（${clockText(updatedAt, now)} 的数据）`;
-}
-
-/** Whether a certificate is neither locked nor outside its validity. */
-export function isValid({ lock, start_time = 0, expire_time = Infinity }: Certificate, now: number): boolean {
-  return !lock && start_time <= now && now < expire_time;
 }
 
 /** Say what cannot be judged: Douyin documents neither the numbers of weekdays nor the unit of dates. */
