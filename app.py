@@ -80,8 +80,8 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     parameters = {name: query.getlist(name) for name in query} if query else {}
     selection, cursor = parse_list_request(account_id, poi_id, parameters)
     session_token = parse_bearer(request.headers.get("authorization"))
-    session, keys = verify_session(session_token, components().credentials_cache, time.time(), context)
-    return _to_json(components().lister.list_certificates(session, selection, keys, context, cursor))
+    session = verify_session(session_token, components().credentials_cache, time.time(), context)
+    return _to_json(components().lister.list_certificates(session, selection, context, cursor))
 
 
 @app.schedule(Rate(10, unit=Rate.MINUTES))

@@ -4,8 +4,6 @@ import functools
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from chalicelib.api.login import LoginHandler
 from chalicelib.aws import Table, read_secret
 from chalicelib.certificates.listing import CertificateLister
@@ -14,6 +12,7 @@ from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport
 from chalicelib.merchants import MerchantRepository
+from chalicelib.redaction import RedactedStruct
 from chalicelib.settings import Settings
 from chalicelib.tokens.provider import TokenProvider
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
-class Components(msgspec.Struct, frozen=True):
+class Components(RedactedStruct, frozen=True):
     """The objects that serve requests, created once per instance."""
 
     credentials_cache: CredentialsCache

@@ -78,7 +78,7 @@ class LoginHandler:
             return LoginView(session_token, self.ttl)
         try:
             list_context = context.with_timeout(LIST_SECONDS)
-            listed = self.lister.list_certificates(session, selection, keys, list_context)
+            listed = self.lister.list_certificates(session, selection, list_context)
         # Every error is caught: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, record.request_id)
