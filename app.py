@@ -30,7 +30,7 @@ from chalicelib.errors import InvalidRequestError
 from chalicelib.merchants import MERCHANT_MAX_AGE, build_stores_view
 from chalicelib.sessions import verify_session
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
-from chalicelib.tokens.renewal import renew_tokens
+from chalicelib.tokens.renewal import renew_expiring_tokens
 
 WARMUP_SECONDS = 2.0
 """Limit for the whole warm-up."""
@@ -90,7 +90,7 @@ def refresh_tokens(event: CloudWatchEvent) -> None:
     app.run_job(
         "refresh_tokens",
         event.context,
-        lambda context: renew_tokens(components().tokens, components().credentials_cache, context),
+        lambda context: renew_expiring_tokens(components().tokens, components().credentials_cache, context),
     )
 
 

@@ -45,7 +45,7 @@ def renew_token(options: GlobalOptions, app_id: str) -> None:
 
         def renew() -> None:
             # The lease of the service makes this safe: if another instance has renewed meanwhile, its token is used.
-            stage.components.tokens.renew(app_id, row.access_token, stage.new_context())
+            stage.components.tokens.renew_row(app_id, row.access_token, stage.new_context())
 
         options.change(changes, renew, f"token of {app_id}: renewed", warning=warning)
 

@@ -78,7 +78,7 @@ class CertificateLister:
         merchant.check_access(session.app_id, selection.poi_id)
         self.rate_limits.check(merchant.app_id)
         # All pages share one token.
-        token = self.tokens.get_request_token(merchant.token_id, context)
+        token = self.tokens.get_replaceable(merchant.token_id, context)
         query = CertificatesQuery(selection, session.open_id, merchant.life_account_id)
 
         def fetch_page(number: int) -> Page:
