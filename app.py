@@ -25,7 +25,7 @@ from chalicelib.certificates.paging import PAGES_PER_RESPONSE
 from chalicelib.commit import read_commit
 from chalicelib.components import Components, build_components
 from chalicelib.context import Deadline, RequestContext
-from chalicelib.douyin.transport import Transport, create_session
+from chalicelib.douyin.transport import Transport, create_http_pool
 from chalicelib.errors import InvalidRequestError
 from chalicelib.merchants import MERCHANT_MAX_AGE, build_stores_view
 from chalicelib.sessions import verify_session
@@ -46,7 +46,7 @@ app = Application(telemetry_settings.api_name, Telemetry(telemetry_settings))
 def components() -> Components:
     """Create the components from the environment; raises ConfigurationError that names the variable at fault."""
     settings = Settings.from_env(os.environ)
-    transport = Transport(create_session(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE))
+    transport = Transport(create_http_pool(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE))
     return build_components(settings, *create_clients(app.telemetry.warn), transport)
 
 

@@ -17,7 +17,7 @@ MAX_TOKEN_LENGTH = 2048
 _PURPOSE = b"douyin-redemption session"
 
 PROBE_OPEN_ID = "redeemctl-doctor"
-"""The reserved user of this project's own checks. The platform does not know it: its own open_ids are longer."""
+"""The reserved user of this project's own checks. A login that returns it is refused: no customer has it."""
 
 PROBE_CODE = PROBE_OPEN_ID
 """The login code of this project's own checks, which the platform refuses.

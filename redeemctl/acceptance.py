@@ -35,8 +35,8 @@ from redeemctl.stage import Stage
 UNKNOWN_MERCHANT = "7000000000000000001"
 INVALID_TOKEN = "clt.redeemctl-acceptance"  # noqa: S105 - deliberately invalid
 SMALL_PAGE = 2
-DOCUMENTED = Path(__file__).parent.parent / "infra" / "trial.json"
-"""A list with every documented field."""
+TRIAL_FILE = Path(__file__).parent.parent / "infra" / "trial.json"
+"""Has a list with every documented field."""
 
 
 @dataclass(repr=False)
@@ -206,7 +206,7 @@ def acceptance(options: GlobalOptions, /, *, has_code: bool, **ids: str) -> None
 
 def describe(replies: list[tuple[str, float, int, Any]]) -> dict[str, Any]:
     """Return each call with the form of its reply, and what differs in the lists from the documented form."""
-    documented = msgspec.json.decode(DOCUMENTED.read_bytes())["replies"][CERTIFICATES_PATH]
+    documented = msgspec.json.decode(TRIAL_FILE.read_bytes())["replies"][CERTIFICATES_PATH]
     lists = [
         reply for url, _, _, reply in replies if url.endswith(CERTIFICATES_PATH) and _look_up(reply, "data", "orders")
     ]

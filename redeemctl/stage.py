@@ -14,7 +14,7 @@ from botocore.config import Config
 from chalicelib import __version__
 from chalicelib.components import Components, build_components
 from chalicelib.context import Deadline, RequestContext
-from chalicelib.douyin.transport import Transport, create_session
+from chalicelib.douyin.transport import Transport, create_http_pool
 from chalicelib.errors import RedemptionError
 from chalicelib.settings import Settings
 from infra.account import Account, open_account
@@ -100,7 +100,7 @@ def open_stage(name: str, project: Path) -> Iterator[Stage]:
         raise InvalidInputError(f"--stage: stage {name} not found; stages: {', '.join(config['stages'])}")
     configured = config["stages"][name]["environment_variables"]
     overrides = merge_variables(name, configured, os.environ)
-    with closing(create_session(f"redeemctl/{__version__}", PARALLEL_QUERIES)) as http, _translate_errors(name):
+    with closing(create_http_pool(f"redeemctl/{__version__}", PARALLEL_QUERIES)) as http, _translate_errors(name):
         settings = Settings.from_env({**configured, **overrides})
         yield Stage(name, settings, open_account(project, name, AWS_CONFIG), http, Transport(http), overrides)
 

@@ -57,9 +57,9 @@ class CertificateView(View):
 
     certificate_id: str
     order_id: str
+    kind: str
     sku_id: str | None = None
     title: str | None = None
-    kind: str | None = None
     pay_amount: int | None = None
     original_amount: int | None = None
     market_price: int | None = None
@@ -146,7 +146,7 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
 
 
 def build_view(certificate: models.Certificate, order_id: str) -> CertificateView:
-    """Build the view of one certificate."""
+    """Build the view of a usable certificate. Its kind is `other` if `groupon_type` is missing or unknown."""
     view = CertificateView(
         certificate_id=str(certificate.certificate_id),
         order_id=order_id,

@@ -97,7 +97,7 @@ class Checks:
 
     def _check_endpoint(self, url: str, secret: SecretVersion) -> Iterator[Finding]:
         version = bundle.parse_version((self.project / "chalicelib" / "__init__.py").read_text(encoding="utf-8"))
-        probes = {"api.health": smoke.health(bundle.Build(version, bundle.read_commit(self.project)))}
+        probes = {"api.health": smoke.health(bundle.Build(version, bundle.read_git_commit(self.project)))}
         if secret.apps:
             # An own app before one of a service provider, whose token may have expired.
             probes["api.login"] = smoke.refused_login(min(secret.apps, key=lambda app_id: not secret.apps[app_id]))

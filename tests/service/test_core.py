@@ -11,7 +11,7 @@ import pytest
 from chalice.app import Chalice
 
 import app as application
-from chalicelib.douyin.transport import Transport, create_session
+from chalicelib.douyin.transport import Transport, create_http_pool
 from infra.bundle import ROOT
 from sandbox import gateway, stack
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER_WITH_MANY_COUPONS, ORDER_ID, POI_ID
@@ -86,7 +86,7 @@ def test_the_function_of_the_recipe_forwards_an_alarm_and_fails_if_it_is_not_tak
 
     alarm = json.dumps({"NewStateValue": "ALARM", "AlarmName": "tokens", "AlarmDescription": "First: …"})
     event = {"Records": [{"Sns": {"Subject": "", "Message": alarm, "MessageAttributes": {}}}]}
-    with ScriptedServer(script) as webhook, contextlib.closing(create_session("test", 1)) as session:
+    with ScriptedServer(script) as webhook, contextlib.closing(create_http_pool("test", 1)) as session:
         components = SimpleNamespace(transport=Transport(session), alarm_webhook=webhook.url)
         names = vars(application) | {"app": Chalice("test"), "components": lambda: components}
         function = execute(read_block("function", "CONTRIBUTING.md"), **names)["forward_alarms"]
