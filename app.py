@@ -47,7 +47,7 @@ def components() -> Components:
     """Create the components from the environment; raises ConfigurationError that names the variable at fault."""
     settings = Settings.from_env(os.environ)
     transport = Transport(create_http_pool(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE))
-    return build_components(settings, *create_clients(app.telemetry.warn), transport)
+    return build_components(settings, create_clients(app.telemetry.warn), transport)
 
 
 @app.route("/v1/health", methods=["GET"])

@@ -2,10 +2,9 @@
 
 import functools
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 from chalicelib.api.login import LoginHandler
-from chalicelib.aws import Table, read_secret
+from chalicelib.aws import Clients, Table, read_secret
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE
 from chalicelib.credentials import CredentialsCache
@@ -15,10 +14,6 @@ from chalicelib.merchants import MerchantRepository
 from chalicelib.redaction import RedactedStruct
 from chalicelib.settings import Settings
 from chalicelib.tokens.provider import TokenProvider
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
 class Components(RedactedStruct, frozen=True):
@@ -34,10 +29,9 @@ class Components(RedactedStruct, frozen=True):
     transport: Transport
 
 
-def build_components(
-    settings: Settings, dynamodb: "DynamoDBClient", secrets_manager: "SecretsManagerClient", transport: Transport
-) -> Components:
-    """Build the components, which reach other services only through the two clients and the transport."""
+def build_components(settings: Settings, clients: Clients, transport: Transport) -> Components:
+    """Build the components, which reach other services only through the clients of AWS and the transport."""
+    dynamodb, secrets_manager = clients
     table = Table(dynamodb, settings.table_name)
     credentials_cache = CredentialsCache(functools.partial(read_secret, secrets_manager, settings.secret_name))
     douyin = DouyinClient(transport, settings.open_api, settings.login_api)

@@ -107,7 +107,7 @@ class UpstreamError(RedemptionError):
 
 
 class UpstreamUnavailableError(UpstreamError):
-    """The platform is busy, the connection broke, the code is unknown, or a status but 200 and 429 has no known code."""
+    """The platform is busy, the connection broke, the code is unknown, or a status other than 200 and 429 has none."""
 
     is_transient = True
 

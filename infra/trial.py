@@ -31,8 +31,8 @@ def main() -> None:
     dynamodb = SimpleNamespace(get_item=lambda **call: {"Item": data["rows"].get(call["Key"]["pk"]["S"], {})})
     secrets_manager = SimpleNamespace(get_secret_value=lambda **_: {"SecretString": json.dumps(data["secret"])})
     transport = SimpleNamespace(send=send, has_idle_connection=lambda *_: True)
-    services = dynamodb, secrets_manager, transport
-    app.components = lambda: app.build_components(app.Settings.from_env(os.environ), *services)
+    clients = dynamodb, secrets_manager
+    app.components = lambda: app.build_components(app.Settings.from_env(os.environ), clients, transport)
     view = json.loads(app.app(data["event"], None)["body"])
     listed = view.get("list", {"certificates": []})
     kinds = [each["kind"] for each in listed["certificates"]]

@@ -63,7 +63,7 @@ class Stage:
     def components(self) -> Components:
         """The components of the service, for this stage's table, secret and platform."""
         clients = self.account.client("dynamodb"), self.account.client("secretsmanager")
-        return build_components(self.settings, *clients, self.transport)
+        return build_components(self.settings, clients, self.transport)
 
     @functools.cached_property
     def merchants(self) -> MerchantTable:
