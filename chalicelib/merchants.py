@@ -24,6 +24,8 @@ MAX_NOTICE_LENGTH = 200
 """The most characters of a notice. A longer one counts as missing."""
 
 _HEADER_VALUE = re.compile(r"[!-~]+")
+"""Printable ASCII without blanks."""
+
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters, line separators, and characters that change the direction of a text."""
 
