@@ -75,7 +75,8 @@ class CertificateLister:
         # They sign the next cursor. After the pages, no time might be left to read them.
         keys = self.credentials_cache.get(context).session_keys
         merchant = self.merchants.get(selection.account_id, context)
-        merchant.check_access(session.app_id, selection.poi_id)
+        merchant.check_app(session.app_id)
+        merchant.check_store(selection.poi_id)
         self.rate_limits.check(merchant.app_id)
         # All pages share one token.
         token = self.tokens.get_replaceable(merchant.token_id, context)
