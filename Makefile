@@ -141,26 +141,22 @@ serve: node bundle miniprogram
 	@$(BIN)/python -m sandbox.demo --serve $(if $(PORT),--port $(PORT)) $(if $(PROGRAM),--program "$(PROGRAM)") \
 	  $(if $(findstring command,$(origin HOST)),--host "$(HOST)")
 
-# For `make check` and `make test`.
-define LINT
-$(BIN)/ruff format --check .
-$(BIN)/ruff check .
-@$(call patiently,checking types,$(BIN)/mypy)
-$(BIN)/lint-imports --no-logo --no-cache
-endef
-
-# All tools run before it fails. The mini-program is checked if its packages are there and as new as their list.
-check: $(INSTALLED)
-	@failed=; \
+# For `make check` and `make test`: all tools run, then FAIL names those that have failed.
+LINT = failed=; \
 	$(BIN)/ruff format --check . || failed="$$failed format"; \
 	$(BIN)/ruff check . || failed="$$failed lint"; \
 	( $(call patiently,checking types,$(BIN)/mypy) ) || failed="$$failed types"; \
-	$(BIN)/lint-imports --no-logo --no-cache || failed="$$failed imports"; \
+	$(BIN)/lint-imports --no-logo --no-cache || failed="$$failed imports"
+FAIL = [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
+# The mini-program is checked if its packages are there and as new as their list.
+check: $(INSTALLED)
+	@$(LINT); \
 	$(PYTEST) tests/unit || failed="$$failed tests"; \
 	if [ $(MODULES) -nt miniprogram/package-lock.json ] && $(FIND_NODE); then \
 	  ( $(call patiently,checking the mini-program,$(NPM) run check) ) || failed="$$failed miniprogram"; \
 	  else echo "not checked: miniprogram (make miniprogram installs what this needs)"; fi; \
-	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+	$(FAIL)
 
 ifdef T
 # What looks like a path, and is none, would be an expression that matches no test.
@@ -171,7 +167,7 @@ test: install
 else
 test: node install bundle miniprogram
 	@$(BIN)/python -m sandbox.browser || $(HINT)
-	$(LINT)
+	@$(LINT); $(FAIL)
 	$(BIN)/cfn-lint --regions us-east-1 cn-north-1 cn-northwest-1 -- infra/template.yaml
 	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/bandit --quiet --recursive -ll $(SOURCES)

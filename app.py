@@ -1,4 +1,4 @@
-"""Routes, schedule, and wiring. Everything else is in `chalicelib`."""
+"""Routes and schedule. Everything else is in `chalicelib`."""
 
 import gc
 import warnings
@@ -11,8 +11,6 @@ warnings.filterwarnings("ignore", "Unable to find acceptable character detection
 import functools
 import os
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import msgspec
@@ -20,23 +18,19 @@ from chalice.app import CloudWatchEvent, Rate, Request
 
 from chalicelib import __version__
 from chalicelib.api.application import Application
-from chalicelib.api.login import LoginHandler
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import parse_bearer, parse_list_request, parse_login_body
-from chalicelib.aws import Table, create_clients, read_secret
-from chalicelib.certificates.listing import CertificateLister
+from chalicelib.aws import create_clients
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE
 from chalicelib.commit import read_commit
+from chalicelib.components import Components, build_components
 from chalicelib.context import Deadline, RequestContext
-from chalicelib.credentials import CredentialsCache
-from chalicelib.douyin.client import DouyinClient
-from chalicelib.douyin.transport import Transport, create_session
+from chalicelib.douyin.transport import Transport, create_http_pool
 from chalicelib.errors import InvalidRequestError
-from chalicelib.merchants import MERCHANT_MAX_AGE, MerchantRepository, build_stores_view
+from chalicelib.merchants import MERCHANT_MAX_AGE, build_stores_view
 from chalicelib.sessions import verify_session
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
-from chalicelib.tokens.provider import TokenProvider
-from chalicelib.tokens.renewal import renew_tokens
+from chalicelib.tokens.renewal import renew_expiring_tokens
 
 WARMUP_SECONDS = 2.0
 """Limit for the whole warm-up."""
@@ -48,40 +42,12 @@ telemetry_settings = TelemetrySettings.from_env(os.environ)
 app = Application(telemetry_settings.api_name, Telemetry(telemetry_settings))
 
 
-class Components(msgspec.Struct, frozen=True):
-    """The objects that the routes and the schedule use, created once per instance."""
-
-    credentials_cache: CredentialsCache
-    login: LoginHandler
-    merchants: MerchantRepository
-    lister: CertificateLister
-    tokens: TokenProvider
-    #: The connections to the platform.
-    transport: Transport
-
-
 @functools.cache
 def components() -> Components:
     """Create the components from the environment; raises ConfigurationError that names the variable at fault."""
     settings = Settings.from_env(os.environ)
-    dynamodb, secrets_manager = create_clients(app.telemetry.warn)
-    transport = Transport(create_session(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE))
-    get_secret = functools.partial(read_secret, secrets_manager, settings.secret_name)
-    return build_components(settings, Table(dynamodb, settings.table_name), get_secret, transport)
-
-
-def build_components(
-    settings: Settings, table: Table, get_secret: Callable[[RequestContext], str], transport: Transport
-) -> Components:
-    """Build the components, which reach other services only through table, secret and transport."""
-    credentials_cache = CredentialsCache(get_secret)
-    douyin = DouyinClient(transport, settings.open_api, settings.login_api)
-    merchants = MerchantRepository(table)
-    tokens = TokenProvider(table, douyin, credentials_cache.find_app_secret)
-    executor = ThreadPoolExecutor(PAGES_PER_RESPONSE, "worker")
-    lister = CertificateLister(merchants, tokens, credentials_cache, douyin, executor)
-    login = LoginHandler(credentials_cache, douyin, tokens, lister, settings.session_ttl)
-    return Components(credentials_cache, login, merchants, lister, tokens, transport)
+    transport = Transport(create_http_pool(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE))
+    return build_components(settings, create_clients(app.telemetry.warn), transport)
 
 
 @app.route("/v1/health", methods=["GET"])
@@ -114,8 +80,8 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     parameters = {name: query.getlist(name) for name in query} if query else {}
     selection, cursor = parse_list_request(account_id, poi_id, parameters)
     session_token = parse_bearer(request.headers.get("authorization"))
-    session, keys = verify_session(session_token, components().credentials_cache, time.time(), context)
-    return _to_json(components().lister.list_certificates(session, selection, keys, context, cursor))
+    session = verify_session(session_token, components().credentials_cache, time.time(), context)
+    return _to_json(components().lister.list_certificates(session, selection, context, cursor))
 
 
 @app.schedule(Rate(10, unit=Rate.MINUTES))
@@ -124,7 +90,7 @@ def refresh_tokens(event: CloudWatchEvent) -> None:
     app.run_job(
         "refresh_tokens",
         event.context,
-        lambda context: renew_tokens(components().tokens, components().credentials_cache, context),
+        lambda context: renew_expiring_tokens(components().tokens, components().credentials_cache, context),
     )
 
 

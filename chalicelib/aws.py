@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 Item = dict[str, "AttributeValueTypeDef"]
+Clients = tuple["DynamoDBClient", "SecretsManagerClient"]
 T = TypeVar("T")
 
 SDK_DATA = Path(__file__).parent.parent / "sdk-data"
@@ -110,7 +111,7 @@ def read_secret(client: "SecretsManagerClient", name: str, context: RequestConte
     return _call("secretsmanager", "GetSecretValue", context, send).get("SecretString", "")
 
 
-def create_clients(warn: Callable[[str], None] = lambda _: None) -> tuple["DynamoDBClient", "SecretsManagerClient"]:
+def create_clients(warn: Callable[[str], None] = lambda _: None) -> Clients:
     """Create both clients. The environment gives region, credentials and AWS_ENDPOINT_URL.
 
     The clients use the reduced SDK data of the bundle if the runtime's botocore can work with it. Otherwise they use
@@ -125,7 +126,7 @@ def create_clients(warn: Callable[[str], None] = lambda _: None) -> tuple["Dynam
     return _create_clients_with(Loader())
 
 
-def _create_clients_with(loader: Loader) -> tuple["DynamoDBClient", "SecretsManagerClient"]:
+def _create_clients_with(loader: Loader) -> Clients:
     # botocore without boto3's resource layer: an instance starts tens of milliseconds sooner.
     session: Any = botocore.session.get_session()
     session.register_component("data_loader", loader)

@@ -93,7 +93,7 @@ class DeadlineExceededError(RedemptionError):
 
 
 class TokenUnavailableError(RedemptionError):
-    """No valid merchant access token could be obtained. `evidence` is from the platform's last response, if any."""
+    """No valid access token of the app could be obtained. `evidence` is from the platform's last response, if any."""
 
 
 class UpstreamError(RedemptionError):
@@ -107,7 +107,7 @@ class UpstreamError(RedemptionError):
 
 
 class UpstreamUnavailableError(UpstreamError):
-    """The platform is busy, the connection broke, HTTP 5xx, or an unknown code."""
+    """The platform is busy, the connection broke, the code is unknown, or a status other than 200 and 429 has none."""
 
     is_transient = True
 

@@ -24,6 +24,8 @@ MAX_NOTICE_LENGTH = 200
 """The most characters of a notice. A longer one counts as missing."""
 
 _HEADER_VALUE = re.compile(r"[!-~]+")
+"""Printable ASCII without blanks."""
+
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters, line separators, and characters that change the direction of a text."""
 
@@ -70,13 +72,13 @@ class Merchant(msgspec.Struct, frozen=True):
     #: Whether the pages offer to redeem.
     redeeming: bool = True
 
-    def check_access(self, app_id: str, poi_id: str) -> None:
-        """Check that a session of the app may list certificates of the store.
-
-        Raises WrongAppError, and StoreNotFoundError when the merchant lists its stores and `poi_id` is none of them.
-        """
+    def check_app(self, app_id: str) -> None:
+        """Raise WrongAppError if the merchant belongs to another app than the session."""
         if self.app_id != app_id:
             raise WrongAppError(f"merchant {self.account_id} belongs to another app")
+
+    def check_store(self, poi_id: str) -> None:
+        """Raise StoreNotFoundError if the merchant lists its stores and this is none of them."""
         if self.stores is not None and poi_id not in self.stores:
             raise StoreNotFoundError(poi_id)
 

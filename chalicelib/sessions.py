@@ -17,7 +17,7 @@ MAX_TOKEN_LENGTH = 2048
 _PURPOSE = b"douyin-redemption session"
 
 PROBE_OPEN_ID = "redeemctl-doctor"
-"""The reserved user of this project's own checks. The platform does not know it: its own open_ids are longer."""
+"""The reserved user of this project's own checks. A login that returns it is refused: no customer has it."""
 
 PROBE_CODE = PROBE_OPEN_ID
 """The login code of this project's own checks, which the platform refuses.
@@ -42,10 +42,8 @@ def encode_session(session: Session, expires_at: int, keys: list[str]) -> str:
     return token
 
 
-def verify_session(
-    token: str, credentials_cache: CredentialsCache, now: float, context: RequestContext
-) -> tuple[Session, list[str]]:
-    """Return the session of a token, and the session keys of which one has signed it. `now` is in epoch seconds.
+def verify_session(token: str, credentials_cache: CredentialsCache, now: float, context: RequestContext) -> Session:
+    """Return the session of a token. `now` is in epoch seconds.
 
     App and user are in the record. Raises UnauthenticatedError for a forged or expired token, and what
     `CredentialsCache.get` raises.
@@ -60,7 +58,7 @@ def verify_session(
     record = context.record
     record.app_id, record.user = session.app_id, hash_open_id(session.open_id, credentials.session_keys)
     record.is_probe = session.open_id == PROBE_OPEN_ID
-    return session, credentials.session_keys
+    return session
 
 
 def decode_session(token: str, keys: list[str], now: float) -> Session | None:

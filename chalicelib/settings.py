@@ -1,4 +1,4 @@
-"""Configuration from environment variables. Only this module knows their names."""
+"""Configuration from environment variables. The service reads them nowhere else."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

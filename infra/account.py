@@ -1,9 +1,9 @@
-"""The AWS account and region that a deployment uses, and the rows of its table."""
+"""The AWS account and region that a deployment uses."""
 
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from chalicelib.aws import Item
 from infra.stage_settings import StageError, StageSettings, read_stage_settings
 
 
@@ -85,10 +84,3 @@ def check_account(account: Account, settings: StageSettings) -> None:
     for what, (expected, actual) in values.items():
         if expected is not None and expected != actual:
             raise StageError(f"the stage's settings require {what} {expected}, but this is {what} {actual}")
-
-
-def scan_rows(client: Any, table: str, prefix: str) -> Iterator[Item]:
-    """Yield the rows whose key has this prefix."""
-    has_prefix = {"FilterExpression": "begins_with(pk, :p)", "ExpressionAttributeValues": {":p": {"S": prefix}}}
-    pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True, **has_prefix)
-    return (item for page in pages for item in page["Items"])

@@ -106,7 +106,7 @@ def parse_version(text: str) -> str | None:
     return match[1] if match else None
 
 
-def read_commit(root: Path = ROOT) -> str | None:
+def read_git_commit(root: Path = ROOT) -> str | None:
     """Return the commit of the git repository in `root` in 12 hex digits, and `+` if a file of the app differs from it.
 
     A file that git ignores differs, too: Chalice packages it. Returns None without a commit, or without git.
@@ -134,7 +134,7 @@ def make_bundle(root: Path = ROOT, architecture: str = X86_64, repository: Path 
 
     `repository` is the git repository of the sources, if they are a copy.
     """
-    commit = read_commit(repository or root)
+    commit = read_git_commit(repository or root)
     install_vendored(root)
     _compile(root / "chalicelib")
     for outdated in list_archives(root / ARCHIVES, architecture):

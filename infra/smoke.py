@@ -19,10 +19,11 @@ from chalicelib.errors import ConfigurationError
 from chalicelib.merchants import MERCHANT_PREFIX, Merchant, parse_merchant
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
 from chalicelib.tokens.rows import TokenRow, token_key
-from infra.account import Account, scan_rows
+from infra.account import Account
 from infra.bundle import Build
 from infra.cloudformation import secret_name, stack_name
 from infra.stage_settings import Domain, StageError
+from infra.table import scan_rows
 
 T = TypeVar("T")
 

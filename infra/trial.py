@@ -28,10 +28,11 @@ def main() -> None:
     def send(_url: str, request: Any, *_limits: Any) -> Any:
         return respond(200, {}, json.dumps(data["replies"][request.path]).encode())
 
-    table = SimpleNamespace(get_item=lambda pk, _context: data["rows"].get(pk, {}))
+    dynamodb = SimpleNamespace(get_item=lambda **call: {"Item": data["rows"].get(call["Key"]["pk"]["S"], {})})
+    secrets_manager = SimpleNamespace(get_secret_value=lambda **_: {"SecretString": json.dumps(data["secret"])})
     transport = SimpleNamespace(send=send, has_idle_connection=lambda *_: True)
-    services = table, lambda _context: json.dumps(data["secret"]), transport
-    app.components = lambda: app.build_components(app.Settings.from_env(os.environ), *services)
+    clients = dynamodb, secrets_manager
+    app.components = lambda: app.build_components(app.Settings.from_env(os.environ), clients, transport)
     view = json.loads(app.app(data["event"], None)["body"])
     listed = view.get("list", {"certificates": []})
     kinds = [each["kind"] for each in listed["certificates"]]

@@ -19,7 +19,6 @@ import msgspec
 from chalicelib import errors
 from chalicelib.certificates.paging import MAX_PAGES
 from chalicelib.douyin import lenient, protocol
-from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.models import Certificate
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import CERTIFICATES_PATH, PAGE_SIZE, CertificatesQuery, Request, Response, Selection
@@ -36,8 +35,8 @@ from redeemctl.stage import Stage
 UNKNOWN_MERCHANT = "7000000000000000001"
 INVALID_TOKEN = "clt.redeemctl-acceptance"  # noqa: S105 - deliberately invalid
 SMALL_PAGE = 2
-DOCUMENTED = Path(__file__).parent.parent / "infra" / "trial.json"
-"""A list with every documented field."""
+TRIAL_FILE = Path(__file__).parent.parent / "infra" / "trial.json"
+"""Has a list with every documented field."""
 
 
 @dataclass(repr=False)
@@ -104,14 +103,14 @@ class Run:
                 yield name, f"{type(error).__name__}: {error}", False
 
     def _token(self) -> str:
-        return self.stage.tokens.get(self._token_id, self.stage.new_context())
+        return self.stage.components.tokens.get(self._token_id, self.stage.new_context())
 
     def _exchange(self, code: str) -> str:
         secret, context = get_app_secret(self.stage, self.app_id), self.stage.new_context()
         if secret:
-            return self.stage.douyin.login(self.app_id, secret, code, context)
-        return self.stage.douyin.login_with_token(
-            self.app_id, self.stage.tokens.get(self.app_id, context), code, context
+            return self.stage.components.douyin.login(self.app_id, secret, code, context)
+        return self.stage.components.douyin.login_with_token(
+            self.app_id, self.stage.components.tokens.get(self.app_id, context), code, context
         )
 
     def _log_in(self) -> str:
@@ -123,7 +122,9 @@ class Run:
     def _read_page(self, wanted: Selection, page: int, size: int = PAGE_SIZE, token: str = "") -> Page:
         root = self._root if wanted.account_id == self.account_id else None
         query = CertificatesQuery(wanted, self._open_id, root, size)
-        return self.stage.douyin.query_user_certificates(query, page, token or self._token(), self.stage.new_context())
+        return self.stage.components.douyin.query_user_certificates(
+            query, page, token or self._token(), self.stage.new_context()
+        )
 
     def _read_pages(self, wanted: Selection, size: int = PAGE_SIZE) -> list[Page]:
         """Read the pages up to the last one that the total implies, and after each full page another."""
@@ -194,8 +195,7 @@ def acceptance(options: GlobalOptions, /, *, has_code: bool, **ids: str) -> None
         if has_code and not code:
             raise InvalidInputError(f"login code (from {source}): must not be empty")
         transport = RecordingTransport(stage.http)
-        douyin = DouyinClient(transport, stage.settings.open_api, stage.settings.login_api)
-        run = Run(replace(stage, douyin=douyin), code=code, **ids)
+        run = Run(replace(stage, transport=transport), code=code, **ids)
         steps = []
         for name, seen, is_ok in run.take_steps():
             print_note(f"{'✓' if is_ok else '✗'} {name}: {seen}")
@@ -206,7 +206,7 @@ def acceptance(options: GlobalOptions, /, *, has_code: bool, **ids: str) -> None
 
 def describe(replies: list[tuple[str, float, int, Any]]) -> dict[str, Any]:
     """Return each call with the form of its reply, and what differs in the lists from the documented form."""
-    documented = msgspec.json.decode(DOCUMENTED.read_bytes())["replies"][CERTIFICATES_PATH]
+    documented = msgspec.json.decode(TRIAL_FILE.read_bytes())["replies"][CERTIFICATES_PATH]
     lists = [
         reply for url, _, _, reply in replies if url.endswith(CERTIFICATES_PATH) and _look_up(reply, "data", "orders")
     ]

@@ -12,14 +12,11 @@ import requests
 from botocore.config import Config
 
 from chalicelib import __version__
-from chalicelib.aws import Table, read_secret
+from chalicelib.components import Components, build_components
 from chalicelib.context import Deadline, RequestContext
-from chalicelib.credentials import CredentialsCache
-from chalicelib.douyin.client import DouyinClient
-from chalicelib.douyin.transport import Transport, create_session
+from chalicelib.douyin.transport import Transport, create_http_pool
 from chalicelib.errors import RedemptionError
 from chalicelib.settings import Settings
-from chalicelib.tokens.provider import TokenProvider
 from infra.account import Account, open_account
 from infra.stage_settings import OPTIONAL_VARIABLES, StageError
 from redeemctl.aws_errors import AWS_ERRORS, explain
@@ -59,15 +56,14 @@ class Stage:
     settings: Settings
     account: Account
     http: requests.Session
-    douyin: DouyinClient
+    transport: Transport
     overrides: Mapping[str, str]
 
     @functools.cached_property
-    def tokens(self) -> TokenProvider:
-        """The access tokens, with the lease of the service."""
-        secret = functools.partial(read_secret, self.account.client("secretsmanager"), self.settings.secret_name)
-        table = Table(self.account.client("dynamodb"), self.settings.table_name)
-        return TokenProvider(table, self.douyin, CredentialsCache(secret).find_app_secret)
+    def components(self) -> Components:
+        """The components of the service, for this stage's table, secret and platform."""
+        clients = self.account.client("dynamodb"), self.account.client("secretsmanager")
+        return build_components(self.settings, clients, self.transport)
 
     @functools.cached_property
     def merchants(self) -> MerchantTable:
@@ -104,10 +100,9 @@ def open_stage(name: str, project: Path) -> Iterator[Stage]:
         raise InvalidInputError(f"--stage: stage {name} not found; stages: {', '.join(config['stages'])}")
     configured = config["stages"][name]["environment_variables"]
     overrides = merge_variables(name, configured, os.environ)
-    with closing(create_session(f"redeemctl/{__version__}", PARALLEL_QUERIES)) as http, _translate_errors(name):
+    with closing(create_http_pool(f"redeemctl/{__version__}", PARALLEL_QUERIES)) as http, _translate_errors(name):
         settings = Settings.from_env({**configured, **overrides})
-        douyin = DouyinClient(Transport(http), settings.open_api, settings.login_api)
-        yield Stage(name, settings, open_account(project, name, AWS_CONFIG), http, douyin, overrides)
+        yield Stage(name, settings, open_account(project, name, AWS_CONFIG), http, Transport(http), overrides)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws import Item
 from chalicelib.merchants import MERCHANT_PREFIX, merchant_key
-from infra.account import scan_rows
+from infra.table import scan_rows
 from redeemctl.errors import CHANGED_MEANWHILE, ConflictError
 from redeemctl.rows import changed_attributes
 

@@ -39,20 +39,20 @@ def renew_token(options: GlobalOptions, app_id: str) -> None:
         # Fails for an unknown app, before anything is shown.
         if not get_app_secret(stage, app_id):
             raise CommandError(f"the system of the service provider renews this token: it writes TOKEN#{app_id}")
-        row = stage.tokens.read_row(app_id, stage.new_context())
+        row = stage.components.tokens.read_row(app_id, stage.new_context())
         changes = [Change(f"token of {app_id}", fingerprint(row.access_token), "a new token")]
         warning = "The platform invalidates the current token after a few minutes." if row.access_token else ""
 
         def renew() -> None:
             # The lease of the service makes this safe: if another instance has renewed meanwhile, its token is used.
-            stage.tokens.renew(app_id, row.access_token, stage.new_context())
+            stage.components.tokens.renew_row(app_id, row.access_token, stage.new_context())
 
         options.change(changes, renew, f"token of {app_id}: renewed", warning=warning)
 
 
 def _describe(stage: Stage, token_id: str, is_own: bool) -> dict[str, Any]:
     now = time.time()
-    row = stage.tokens.read_row(token_id, stage.new_context())
+    row = stage.components.tokens.read_row(token_id, stage.new_context())
     state: dict[str, Any] = {"token_id": token_id, "renewed_by": "this service" if is_own else "another system"}
     if row.access_token:
         state["fingerprint"] = fingerprint(row.access_token)

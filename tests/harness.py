@@ -19,6 +19,7 @@ import msgspec
 import pytest
 
 import app as application
+from chalicelib.components import Components
 from chalicelib.douyin import client
 from infra.bundle import ROOT, BundleError, current_archive
 from sandbox import gateway, sample_data, server
@@ -207,7 +208,7 @@ class Api:
         return self.call("GET", gateway.certificates_url(account_id, poi_id) + query, **options)
 
 
-def stop(components: application.Components) -> None:
+def stop(components: Components) -> None:
     """Close the connections of an instance and wait for its threads."""
     components.transport.session.close()
     components.lister.executor.shutdown()

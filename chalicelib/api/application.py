@@ -1,6 +1,7 @@
 """The Chalice application: every response gets the documented format and headers, and is reported."""
 
 import functools
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -58,6 +59,9 @@ class Application(Chalice):
         returns JSON text and may raise anything.
         A successful response may be cached publicly for `max_age` seconds. All other responses have `no-store`.
         """
+        ids = {match[1] for match in re.finditer(r"{(\w+)}", path)}
+        if unknown := ids.difference(RequestRecord.__struct_fields__):
+            raise TypeError(f"{path}: add {', '.join(unknown)} to RequestRecord of chalicelib/record.py, for the log")
         register = super().route(path, **options)
         headers: dict[str, str | list[str]] = {"Content-Type": "application/json; charset=utf-8"}
         if max_age is not None:
@@ -71,7 +75,6 @@ class Application(Chalice):
                 try:
                     ids = parse_path_ids(path_parameters)
                     for name, value in ids.items():
-                        # Fails for a parameter that the record, and so the log line, does not have.
                         setattr(context.record, name, value)
                     body = view(request, context, **ids)
                 # It is caught here, because Chalice would turn it into its own response.

@@ -78,7 +78,7 @@ class LoginHandler:
             return LoginView(session_token, self.ttl)
         try:
             list_context = context.with_timeout(LIST_SECONDS)
-            listed = self.lister.list_certificates(session, selection, keys, list_context)
+            listed = self.lister.list_certificates(session, selection, list_context)
         # Every error is caught: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, record.request_id)
@@ -92,5 +92,5 @@ class LoginHandler:
         if app_secret:
             return self.douyin.login(app_id, app_secret, code, context)
         # The code is still valid when the platform refuses the token. It is sent again only with another token.
-        token = self.tokens.get_request_token(app_id, context)
+        token = self.tokens.get_replaceable(app_id, context)
         return token.use(lambda access_token: self.douyin.login_with_token(app_id, access_token, code, context))

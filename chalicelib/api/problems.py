@@ -13,7 +13,7 @@ from chalicelib.record import Outcome
 
 
 class ProblemType(msgspec.Struct, frozen=True):
-    """A type of problem."""
+    """What all problems with the same code share."""
 
     code: str
     status: int
@@ -129,7 +129,7 @@ ERROR_PROBLEMS: dict[type[errors.RedemptionError], ProblemType] = {
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A problem response."""
+    """A problem response, with the error that only the log line shows."""
 
     type: ProblemType
     #: The content of the body.

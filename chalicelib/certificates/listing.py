@@ -62,26 +62,24 @@ class CertificateLister:
         return self.executor.submit(self._prefetch, account_id, context)
 
     def list_certificates(
-        self,
-        session: Session,
-        selection: Selection,
-        keys: list[str],
-        context: RequestContext,
-        cursor: str | None = None,
+        self, session: Session, selection: Selection, context: RequestContext, cursor: str | None = None
     ) -> ListView:
         """Return the usable certificates, beginning at `cursor`. What is to be reported about them is in the record.
 
-        `keys` are the session keys that have verified the session; they sign the next cursor. Raises RedemptionError
-        when the first page cannot be read, the merchant or store is unknown, or no token is available.
+        Raises RedemptionError when the first page cannot be read, the merchant or store is unknown, or no token is
+        available.
         """
         start = Cursor()
         if cursor is not None:
             start = verify_cursor(cursor, selection, session.open_id, self.credentials_cache, context)
+        # They sign the next cursor. After the pages, no time might be left to read them.
+        keys = self.credentials_cache.get(context).session_keys
         merchant = self.merchants.get(selection.account_id, context)
-        merchant.check_access(session.app_id, selection.poi_id)
+        merchant.check_app(session.app_id)
+        merchant.check_store(selection.poi_id)
         self.rate_limits.check(merchant.app_id)
         # All pages share one token.
-        token = self.tokens.get_request_token(merchant.token_id, context)
+        token = self.tokens.get_replaceable(merchant.token_id, context)
         query = CertificatesQuery(selection, session.open_id, merchant.life_account_id)
 
         def fetch_page(number: int) -> Page:

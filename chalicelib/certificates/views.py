@@ -57,9 +57,9 @@ class CertificateView(View):
 
     certificate_id: str
     order_id: str
+    kind: str
     sku_id: str | None = None
     title: str | None = None
-    kind: str | None = None
     pay_amount: int | None = None
     original_amount: int | None = None
     market_price: int | None = None
@@ -146,27 +146,24 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
 
 
 def build_view(certificate: models.Certificate, order_id: str) -> CertificateView:
-    """Build the view of one certificate."""
+    """Build the view of a usable certificate. Its kind is `other` if `groupon_type` is missing or unknown."""
+    sku, amount = certificate.sku_info or models.SkuInfo(), certificate.amount or models.Amount()
     view = CertificateView(
         certificate_id=str(certificate.certificate_id),
         order_id=order_id,
-        kind="other",
+        kind=_KINDS.get(sku.groupon_type or 0, "other"),
+        sku_id=None if sku.sku_id is None else str(sku.sku_id),
+        title=sku.title or None,
+        pay_amount=amount.pay_amount,
+        original_amount=amount.original_amount,
+        market_price=sku.market_price,
         start_time=certificate.start_time,
         expire_time=certificate.expire_time,
         code_tail=_code_tail(certificate.code),
         is_transfer_asset=certificate.is_transfer_asset or None,
     )
-    sku = certificate.sku_info
-    if sku is not None:
-        view.sku_id = None if sku.sku_id is None else str(sku.sku_id)
-        view.title = sku.title or None
-        view.kind = _KINDS.get(sku.groupon_type or 0, "other")
-        view.market_price = sku.market_price
-        if sku.voucher_info is not None and sku.voucher_info.dynamic_par_rule_struct is not None:
-            view.voucher = _voucher(sku.voucher_info.dynamic_par_rule_struct)
-    if certificate.amount is not None:
-        view.pay_amount = certificate.amount.pay_amount
-        view.original_amount = certificate.amount.original_amount
+    if sku.voucher_info is not None and sku.voucher_info.dynamic_par_rule_struct is not None:
+        view.voucher = _voucher(sku.voucher_info.dynamic_par_rule_struct)
     if certificate.times_card_info is not None:
         view.times = _times(certificate.times_card_info)
     if certificate.lock_info_extra is not None:

@@ -21,7 +21,7 @@ RETRY_POLICY = RetryPolicy(
     # The platform's rate window is one second, and each attempt counts in it.
     rate_limited_delay=1.0,
 )
-"""The retries of a page. A login code is valid once, and a mint is repeated by the holder of the lease."""
+"""The retries of a page. Logins and mints are sent once: see ONCE_MAX_IDLE_SECONDS."""
 
 MAX_PAGE_BYTES = 320 * 1024
 """A page of 50 certificates with every field filled is below 100 KiB. Four of the largest fit into one response, also
@@ -43,7 +43,7 @@ The time is measured from the start of the connection's last exchange. So it inc
 
 @dataclass(eq=False, repr=False)
 class DouyinClient:
-    """Client of the platform's API."""
+    """The calls of the platform. Several threads may use it: pages are read in parallel."""
 
     transport: Transport
     #: The base URL of tokens, certificates and code2session.

@@ -77,8 +77,8 @@ class Transport:
         return prepared
 
 
-def create_session(user_agent: str, connections: int, authorities: str | None = None) -> requests.Session:
-    """Create a session that pools `connections` per host, ignores proxies and netrc, and never retries.
+def create_http_pool(user_agent: str, connections: int, authorities: str | None = None) -> requests.Session:
+    """Create a requests session that pools `connections` per host, ignores proxies and netrc, and never retries.
 
     `authorities` is a file of trusted CA certificates; certifi's by default.
     """

@@ -44,7 +44,7 @@ class Lease:
         self.context = context
         self.owner = uuid.uuid4().hex
 
-    def hold(self) -> None:
+    def take(self) -> None:
         """Take the lease, for LEASE_SECONDS from now."""
         until = self.clock() + LEASE_SECONDS
         self._update({"lease_owner": {"S": self.owner}, **_numbers(lease_until=until * 1000)})

@@ -75,7 +75,7 @@ class TokenProvider:
         if cached.is_fresh(now):
             return cached.access_token
         try:
-            return self._obtain(token_id, context).access_token
+            return self._read_or_mint(token_id, context).access_token
         except (errors.StorageUnavailableError, errors.TokenUnavailableError):
             cached = self.cached.get(token_id, NO_ROW)
             now = self.clock()
@@ -85,28 +85,28 @@ class TokenProvider:
             self.cached[token_id] = msgspec.structs.replace(cached, read_at=read_at)
             return cached.access_token
 
-    def get_request_token(self, token_id: str, context: RequestContext) -> "RequestToken":
+    def get_replaceable(self, token_id: str, context: RequestContext) -> "ReplaceableToken":
         """Return what `get` returns, for a login or for all pages of a list."""
-        return RequestToken(self.get(token_id, context), lambda refused: self.replace(token_id, refused, context))
+        return ReplaceableToken(self, token_id, context)
 
     def preload(self, token_id: str, context: RequestContext) -> None:
         """Read and cache the row, unless a fresh one is cached. Never mints. Raises StorageUnavailableError."""
         if not self.cached.get(token_id, NO_ROW).is_fresh(self.clock()):
             self._cache(token_id, self.read_row(token_id, context))
 
-    def replace(self, token_id: str, refused: str, context: RequestContext) -> str:
+    def replace_refused(self, token_id: str, refused: str, context: RequestContext) -> str:
         """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one.
 
         A young token is not replaced: raises TokenUnavailableError.
         """
-        return self._obtain(token_id, context, refused, is_refused=True).access_token
+        return self._read_or_mint(token_id, context, refused, is_refused=True).access_token
 
-    def renew(self, token_id: str, old_token: str, context: RequestContext) -> TokenRow:
+    def renew_row(self, token_id: str, old_token: str, context: RequestContext) -> TokenRow:
         """Return the row with another token than `old_token`, which may still work: a new one, unless it has changed.
 
         Raises StorageUnavailableError too if the new token could not be stored.
         """
-        self._obtain(token_id, context, old_token)
+        self._read_or_mint(token_id, context, old_token)
         row = self.read_row(token_id, context)
         if row.access_token == old_token:
             raise errors.StorageUnavailableError("the new token could not be stored")
@@ -117,7 +117,7 @@ class TokenProvider:
         started = self.clock()
         return TokenRow.from_item(self.table.get_item(token_key(token_id), context), started)
 
-    def _obtain(
+    def _read_or_mint(
         self, token_id: str, context: RequestContext, replaced: str = "", *, is_refused: bool = False
     ) -> TokenRow:
         """Return a row with another token than `replaced`: that of the table, or a new one. Cache it.
@@ -143,7 +143,7 @@ class TokenProvider:
                 started = self.clock()
                 try:
                     # The new token is used however short its lifetime is, so no loop is possible.
-                    return self._mint(Lease(self.table, token_id, row, self.clock, context), app_secret)
+                    return self._mint_with_lease(Lease(self.table, token_id, row, self.clock, context), app_secret)
                 except ConditionFailedError as conflict:
                     row = TokenRow.from_item(conflict.item, started)
         except errors.DeadlineExceededError:
@@ -155,14 +155,14 @@ class TokenProvider:
             self.cached[token_id] = row
         return row
 
-    def _mint(self, lease: Lease, app_secret: str) -> TokenRow:
+    def _mint_with_lease(self, lease: Lease, app_secret: str) -> TokenRow:
         """Take the lease, mint, commit and cache; raises ConditionFailedError when another instance was faster.
 
         The mint ends STORE_SECONDS before the lease, and the lease before the deadline. It is not repeated: if only its
         response was lost, a second one would invalidate the token that still works.
         """
         context = lease.context
-        lease.hold()
+        lease.take()
         if context.deadline.remaining() < LEASE_SECONDS:
             lease.release()
             raise errors.TokenUnavailableError("no new token in time")
@@ -206,15 +206,14 @@ def decide(row: TokenRow, replaced: str, now: float, seconds_left: float, *, is_
     return "mint"
 
 
-class RequestToken:
-    """A token for a login, or for all pages of a list. Replaced once if the platform refuses it. Thread-safe.
+class ReplaceableToken:
+    """The token of one request: replaced once, for all its calls, if the platform refuses it. Thread-safe."""
 
-    `obtain_other` returns another token than the refused one.
-    """
-
-    def __init__(self, token: str, obtain_other: Callable[[str], str]) -> None:
-        self._token = token
-        self._obtain_other = obtain_other
+    def __init__(self, provider: TokenProvider, token_id: str, context: RequestContext) -> None:
+        self._provider = provider
+        self._token_id = token_id
+        self._context = context
+        self._token = provider.get(token_id, context)
         self._lock = threading.Lock()
         self._is_replaced = False
 
@@ -230,10 +229,10 @@ class RequestToken:
             try:
                 return call(token)
             except errors.TokenRefusedError as refusal:
-                self._replace(token, refusal)
+                self._replace_once(token, refusal)
 
-    def _replace(self, refused: str, refusal: errors.TokenRefusedError) -> None:
-        """Replace a refused token, unless another call has. It is tried once."""
+    def _replace_once(self, refused: str, refusal: errors.TokenRefusedError) -> None:
+        """Replace a refused token, unless another call has. A second attempt raises TokenUnavailableError."""
         with self._lock:
             if self._token != refused:
                 return
@@ -241,7 +240,7 @@ class RequestToken:
                 raise errors.TokenUnavailableError("refused; a request replaces its token once", refusal.evidence)
             self._is_replaced = True
             try:
-                self._token = self._obtain_other(refused)
+                self._token = self._provider.replace_refused(self._token_id, refused, self._context)
             except errors.TokenUnavailableError as error:
                 if error.evidence.has_code:
                     raise

@@ -17,7 +17,7 @@ RENEW_BEFORE_EXPIRY_SECONDS = 30 * 60
 """How long before its expiry a token is replaced."""
 
 
-def renew_tokens(
+def renew_expiring_tokens(
     tokens: TokenProvider,
     credentials_cache: CredentialsCache,
     context: RequestContext,
@@ -42,7 +42,7 @@ def renew_tokens(
         try:
             row = tokens.read_row(app_id, app_context)
             if secrets[app_id] and is_expiring(row, tokens.clock()):
-                row = tokens.renew(app_id, row.access_token, app_context)
+                row = tokens.renew_row(app_id, row.access_token, app_context)
                 report.renewed.append(app_id)
             elif secrets[app_id]:
                 report.unchanged += 1
@@ -51,6 +51,7 @@ def renew_tokens(
                 report.expired.append(app_id)
                 continue
         except RedemptionError as error:
+            # The old token works until its expiry: it counts in the shortest lifetime.
             report.failed[app_id] = error
         if row.access_token:
             expiries.append(row.expires_at)

@@ -97,15 +97,19 @@ describe("the list", () => {
   });
 
   test("has no prices if the settings say so, and 券详情 neither", () => {
-    const paid = { ...COUPON, pay_amount: 4499, market_price: 5000, code_tail: "7001" };
+    const paid: Omit<Required<Certificate>, "voucher" | "lock" | "off_peak"> = {
+      ...{ ...COUPON, sku_id: "3", title: "双人套餐", start_time: NOW - 60, expire_time: NOW + 60, code_tail: "7001" },
+      ...{ pay_amount: 4499, original_amount: 4500, market_price: 5000, is_transfer_asset: true },
+      ...{ times: { usable: 1, use_amount: 450 } },
+    };
     for (const showPrices of [true, false]) {
       const config = { ...CONFIG, showPrices };
       const card = cards([paid], {}, config).usable[0];
       const { detail } = counterView({ ...EMPTY, list: { ...LISTED, certificates: [paid] } }, config, "1", NOW);
       const texts = JSON.stringify([card, detail]);
       assert.deepEqual(
-        ["44.99", "门市价", "尾号 7001"].map((text) => texts.includes(text)),
-        [showPrices, showPrices, true],
+        ["¥", "44.99", "门市价", "尾号 7001"].map((text) => texts.includes(text)),
+        [showPrices, showPrices, showPrices, true],
       );
     }
   });

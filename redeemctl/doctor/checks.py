@@ -97,7 +97,7 @@ class Checks:
 
     def _check_endpoint(self, url: str, secret: SecretVersion) -> Iterator[Finding]:
         version = bundle.parse_version((self.project / "chalicelib" / "__init__.py").read_text(encoding="utf-8"))
-        probes = {"api.health": smoke.health(bundle.Build(version, bundle.read_commit(self.project)))}
+        probes = {"api.health": smoke.health(bundle.Build(version, bundle.read_git_commit(self.project)))}
         if secret.apps:
             # An own app before one of a service provider, whose token may have expired.
             probes["api.login"] = smoke.refused_login(min(secret.apps, key=lambda app_id: not secret.apps[app_id]))
@@ -152,10 +152,10 @@ class Checks:
         host = stage.settings.login_api if app_secret else stage.settings.open_api
         try:
             if app_secret:
-                stage.douyin.login(app_id, app_secret, PROBE_CODE, context)
+                stage.components.douyin.login(app_id, app_secret, PROBE_CODE, context)
             else:
-                token = stage.tokens.get(app_id, context)
-                stage.douyin.login_with_token(app_id, token, PROBE_CODE, context)
+                token = stage.components.tokens.get(app_id, context)
+                stage.components.douyin.login_with_token(app_id, token, PROBE_CODE, context)
         except errors.LoginRefusedError:
             return ok("login", app_id, f"{host} accepts app id and {'secret' if app_secret else 'token'}")
         except errors.TokenUnavailableError:
@@ -170,7 +170,7 @@ class Checks:
 
     def _check_token(self, token_id: str, apps: Mapping[str, str]) -> Finding:
         try:
-            row = self.stage.tokens.read_row(token_id, self.stage.new_context())
+            row = self.stage.components.tokens.read_row(token_id, self.stage.new_context())
         except AWS_ERRORS as error:
             return self._judge_error("token", token_id, error)
         return platform.judge_token(token_id, row, time.time(), is_foreign=not apps.get(token_id))

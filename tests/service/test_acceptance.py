@@ -116,7 +116,7 @@ def test_without_a_login_nothing_is_claimed(operator: Operator) -> None:
 
 
 def test_a_dry_run_calls_nothing(operator: Operator) -> None:
-    assert "no calls were made" in operator.run("--dry-run").output
+    assert "no calls were made" in operator.run("--unauthorized-merchant", "7", "--dry-run").output
     assert operator.platform.server.calls == []
 
 

@@ -17,7 +17,7 @@ from chalicelib.douyin import transport
 from chalicelib.douyin.client import RETRY_POLICY, DouyinClient
 from chalicelib.douyin.connections import READ_SECONDS
 from chalicelib.douyin.protocol import CertificatesQuery, Selection
-from chalicelib.douyin.transport import Transport, create_session
+from chalicelib.douyin.transport import Transport, create_http_pool
 from chalicelib.errors import DeadlineExceededError, RedemptionError, UpstreamError, UpstreamUnavailableError
 from tests.fleet import wait_until
 from tests.scripted_server import CLOSE, RESET, Received, ScriptedServer, certificates_body, http_response
@@ -32,7 +32,7 @@ def own_page(request: Received) -> bytes:
 
 
 def create_client(url: str, authorities: str | None = None) -> DouyinClient:
-    return DouyinClient(Transport(create_session("test", 4, authorities)), url, url, sleep=lambda _: None)
+    return DouyinClient(Transport(create_http_pool("test", 4, authorities)), url, url, sleep=lambda _: None)
 
 
 def fetch(client: DouyinClient, open_id: str, deadline: Deadline | None = None) -> list[str]:

@@ -1,7 +1,6 @@
 """The HTTP contract: API Gateway events in, responses out, with real sockets to the platform and to AWS."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,11 @@ from sandbox import gateway
 from sandbox.sample_data import (
     ACCOUNT_ID,
     APP_ID,
+    CUSTOMER,
     CUSTOMER_WITH_MANY_COUPONS,
     CUSTOMER_WITH_STORE_LIMITS,
+    CUSTOMER_WITHOUT_COUPONS,
+    ORDER_ID,
     OTHER_APP_ID,
     OTHER_POI_ID,
     POI_ID,
@@ -95,7 +97,7 @@ class TestPages:
 def test_a_route_that_is_not_public_checks_the_session_and_its_app(
     api: Api, platform: Platform, method: str, path: str
 ) -> None:
-    url = re.sub(r"\{\w+\}", "1", path.replace("{account_id}", ACCOUNT_ID))
+    url = path.format(account_id=ACCOUNT_ID, poi_id=POI_ID, order_id=ORDER_ID)
     for headers in ({}, {"Authorization": "Bearer a.b"}):
         response = api.call(method, url, headers=headers)
         assert_problem(response, 401, "unauthenticated")
@@ -103,6 +105,12 @@ def test_a_route_that_is_not_public_checks_the_session_and_its_app(
     api.login(app_id=OTHER_APP_ID)
     assert_problem(api.call(method, url), 403, "wrong_app")
     assert platform.calls("query_user_certificates") == []
+    api.login(CUSTOMER)
+    assert api.call(method, url).status == 200
+    platform.server.calls.clear()
+    api.login(CUSTOMER_WITHOUT_COUPONS)
+    api.call(method, url)
+    assert {call["customer"] for call in platform.server.calls} <= {None, CUSTOMER_WITHOUT_COUPONS}
 
 
 # Method, URL, body, and the field that is named. "planted" is the wrong value, where it can be a text.

@@ -11,12 +11,12 @@ import pytest
 from chalice.app import Chalice
 
 import app as application
-from chalicelib.douyin.transport import Transport, create_session
+from chalicelib.douyin.transport import Transport, create_http_pool
 from infra.bundle import ROOT
 from sandbox import gateway, stack
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER_WITH_MANY_COUPONS, ORDER_ID, POI_ID
 from tests import policies
-from tests.harness import JSON_HEADERS, WANTED, Aws, Platform
+from tests.harness import JSON_HEADERS, WANTED, Aws, Platform, stop
 from tests.scripted_server import Received, ScriptedServer
 from tests.unit.fakes import LambdaContext
 
@@ -34,11 +34,6 @@ def execute(code: str, **names: Any) -> dict[str, Any]:
     return names
 
 
-def close(module: dict[str, Any]) -> None:
-    """Close the connections of the page's code."""
-    module["transport"].session.close()
-
-
 @pytest.fixture
 def core(aws: Aws, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """The page's app, as a user who has the page's policy."""
@@ -50,8 +45,7 @@ def core(aws: Aws, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch)
             monkeypatch.setenv(name, value)
     module = execute(read_block("core") + read_block("call"))
     yield module
-    module["lister"].executor.shutdown()
-    close(module)
+    stop(module["components"])
 
 
 def test_the_core_lists_coupons_and_turns_errors_into_problems(core: dict[str, Any], platform: Platform) -> None:
@@ -80,7 +74,7 @@ def test_a_list_needs_no_tokens_where_the_platform_adds_them(platform: Platform)
         found |= {view.certificate_id for view in views}
     assert len(found) > 200, "more than one response holds"
     module["executor"].shutdown()
-    close(module)
+    module["transport"].session.close()
 
 
 def test_the_function_of_the_recipe_forwards_an_alarm_and_fails_if_it_is_not_taken() -> None:
@@ -92,7 +86,7 @@ def test_the_function_of_the_recipe_forwards_an_alarm_and_fails_if_it_is_not_tak
 
     alarm = json.dumps({"NewStateValue": "ALARM", "AlarmName": "tokens", "AlarmDescription": "First: …"})
     event = {"Records": [{"Sns": {"Subject": "", "Message": alarm, "MessageAttributes": {}}}]}
-    with ScriptedServer(script) as webhook, contextlib.closing(create_session("test", 1)) as session:
+    with ScriptedServer(script) as webhook, contextlib.closing(create_http_pool("test", 1)) as session:
         components = SimpleNamespace(transport=Transport(session), alarm_webhook=webhook.url)
         names = vars(application) | {"app": Chalice("test"), "components": lambda: components}
         function = execute(read_block("function", "CONTRIBUTING.md"), **names)["forward_alarms"]

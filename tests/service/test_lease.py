@@ -34,14 +34,14 @@ def test_only_the_instance_that_holds_the_lease_writes(aws: Aws, is_new: bool) -
     if not is_new:
         aws.put(ROW, access_token="clt.old", expires_at=1)
     slow, successor = read_lease(aws), read_lease(aws)
-    slow.hold()
+    slow.take()
     with pytest.raises(ConditionFailedError) as conflict:
-        successor.hold()
+        successor.take()
     assert conflict.value.item == aws.row(ROW)
     successor = read_lease(aws)
-    successor.hold()
+    successor.take()
     before = aws.row(ROW)
-    writes: list[Callable[[], None]] = [lambda: slow.commit("clt.late", 0, 1), slow.hold, lambda: slow.release(BUSY)]
+    writes: list[Callable[[], None]] = [lambda: slow.commit("clt.late", 0, 1), slow.take, lambda: slow.release(BUSY)]
     for write in writes:
         with pytest.raises(ConditionFailedError):
             write()
@@ -59,7 +59,7 @@ def test_a_write_whose_response_was_lost_is_no_conflict(aws: Aws, monkeypatch: p
         lease = read_lease(aws)
         faults = [NetworkFault("lose")]
         proxy.refuse = lambda _: faults.pop() if faults else None
-        lease.hold()
+        lease.take()
         assert [call.operation for call in proxy.calls] == ["GetItem", "UpdateItem", "UpdateItem"]
         lease.commit("clt.new", 0, 2)
     assert read_token(aws) == "clt.new"

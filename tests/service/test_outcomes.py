@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from chalicelib.douyin import codes
+from sandbox import mock_platform
 from sandbox.sample_data import APP_ID
 from tests.harness import (
     FAST_RETRIES,
@@ -51,6 +52,10 @@ class Kind:
 CALLS = {
     "page": "query_user_certificates", "mint": "client_token", "login": "jscode2session", "provider": "code2session"
 }  # fmt: skip
+
+
+def test_every_call_has_its_outcomes() -> None:
+    assert {"order_can_use", *CALLS.values()} == set(mock_platform.CALLS)
 
 
 def code(number: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import trustme
 
 from chalicelib.context import Deadline
 from chalicelib.douyin.protocol import CONNECT_REQUEST, Request
-from chalicelib.douyin.transport import Transport, create_session
+from chalicelib.douyin.transport import Transport, create_http_pool
 from chalicelib.errors import UpstreamUnavailableError
 from tests.scripted_server import Received, ScriptedServer, http_response
 
@@ -51,7 +51,7 @@ def serve(authority: trustme.CA) -> Callable[[str], ScriptedServer]:
 def test_the_connect_request_opens_a_connection_that_is_reused_and_bodies_are_complete(
     serve: Callable[[str], ScriptedServer], tmp_path: Path
 ) -> None:
-    with serve("127.0.0.1") as server, closing(create_session("test", 4, str(tmp_path / "ca.pem"))) as session:
+    with serve("127.0.0.1") as server, closing(create_http_pool("test", 4, str(tmp_path / "ca.pem"))) as session:
         transport = Transport(session)
         assert not transport.has_idle_connection(server.url, CONNECT_REQUEST)
         for request, body in ((CONNECT_REQUEST, b""), (POST, b"{}"), (POST, b"{}")):
@@ -69,7 +69,7 @@ def test_a_server_with_an_invalid_certificate_is_unavailable(
 ) -> None:
     with (
         serve(host) as server,
-        closing(create_session("test", 4, str(tmp_path / "ca.pem") if is_trusted else None)) as session,
+        closing(create_http_pool("test", 4, str(tmp_path / "ca.pem") if is_trusted else None)) as session,
         pytest.raises(UpstreamUnavailableError, match="connection"),
     ):
         Transport(session).send(server.url, POST, Deadline(5), 100)

@@ -102,13 +102,13 @@ def test_a_malformed_row_names_merchant_and_attribute(item: Item, problem: str) 
 
 
 def test_a_merchant_is_served_in_its_listed_stores_or_in_all() -> None:
-    DEFAULTS.check_access("tta", "3")
+    DEFAULTS.check_store("3")
     for stores in ({"1": StoreView("1", "x"), "2": None}, {}):
         merchant = Merchant("7", "tta", "tta", None, stores, True)
         for poi_id in stores:
-            merchant.check_access("tta", poi_id)
+            merchant.check_store(poi_id)
         with pytest.raises(StoreNotFoundError, match="3"):
-            merchant.check_access("tta", "3")
+            merchant.check_store("3")
 
 
 @pytest.mark.parametrize(("seconds", "reads"), [(297.9, 1), (298, 2)])
@@ -180,5 +180,5 @@ def test_a_position_is_a_number_of_degrees(value: str) -> None:
 @pytest.mark.parametrize("entry", [{"M": {}}, {"M": {"name": {"N": "7"}}}, {"S": ""}, {"NULL": True}])
 def test_a_malformed_store_is_served_but_not_shown(entry: Any) -> None:
     merchant = parse_merchant("7", ROW | {"stores": {"M": {"1": entry, "2": {"S": "x"}}}})
-    merchant.check_access("tta", "1")
+    merchant.check_store("1")
     assert build_stores_view(merchant) == (StoresView("7", None, [StoreView("2", "x")]), ["1"])

@@ -47,7 +47,7 @@ class FakeLister(CertificateLister):
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
-        self.calls: list[tuple[Session, Selection, list[str], float]] = []
+        self.calls: list[tuple[Session, Selection, float]] = []
         self.result: ListView | Exception = VIEW
         self.prefetched: Future[None] = Future()
         self.prefetched.set_result(None)
@@ -59,9 +59,9 @@ class FakeLister(CertificateLister):
         return self.prefetched
 
     def list_certificates(self, *arguments: Any) -> ListView:
-        session, selection, keys, context = arguments
+        session, selection, context = arguments
         self.events.append("list")
-        self.calls.append((session, selection, keys, context.deadline.remaining()))
+        self.calls.append((session, selection, context.deadline.remaining()))
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
@@ -111,8 +111,8 @@ def test_session_and_list_are_one_response() -> None:
     record = logins.context.record
     assert (record.account_id, record.poi_id, record.list_outcome) == (ACCOUNT_ID, POI_ID, Outcome())
     assert logins.events == ["prefetch", "login", "list"]
-    [(session, selection, keys, _)] = logins.lister.calls
-    assert (session, selection, keys) == (Session(APP_ID, OPEN_ID), SELECTION, [SESSION_KEY])
+    [(session, selection, _)] = logins.lister.calls
+    assert (session, selection) == (Session(APP_ID, OPEN_ID), SELECTION)
 
 
 @pytest.mark.parametrize(("seconds", "left"), [(9.0, LIST_SECONDS), (3.0, 3.0)])

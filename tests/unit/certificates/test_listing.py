@@ -63,8 +63,7 @@ class Lists:
         )
 
     def respond(self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION) -> ListView:
-        session, keys = Session(app_id, OPEN_ID), self.credentials.get(self.context).session_keys
-        return self.lister.list_certificates(session, selection, keys, self.context, cursor)
+        return self.lister.list_certificates(Session(app_id, OPEN_ID), selection, self.context, cursor)
 
     @property
     def report(self) -> ListReport:
@@ -157,7 +156,7 @@ def test_a_foreign_cursor_is_refused_before_anything_is_read() -> None:
     assert instance.douyin.fetches == []
 
 
-def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_the_keys_of_the_session_sign_the_next_one() -> None:
+def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_that_key_signs_the_next_one() -> None:
     instance = Lists(500)
     instance.respond()
     instance.secret.put({APP_ID: "s"}, [OTHER_KEY, SESSION_KEY])
@@ -165,7 +164,7 @@ def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_the_keys_of_the_sessi
     view = instance.respond(encode_cursor(Cursor(5), SELECTION, OPEN_ID, [OTHER_KEY]))
     assert instance.secret.reads == 2
     assert ids(view) == numbers(range(200, 400))
-    assert decode_cursor(view.next_cursor or "", SELECTION, OPEN_ID, [SESSION_KEY]) == Cursor(9, 200, 0, 500)
+    assert decode_cursor(view.next_cursor or "", SELECTION, OPEN_ID, [OTHER_KEY]) == Cursor(9, 200, 0, 500)
 
 
 def test_a_lost_page_is_where_the_next_response_starts() -> None:

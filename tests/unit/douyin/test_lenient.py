@@ -79,7 +79,11 @@ def test_a_field_that_is_not_shown_cannot_affect_the_view() -> None:
             certificate = build_certificate()
             set_path(certificate, path, value)
             built = read(certificate)
-            assert (to_json(built), built.malformed_count) == (expected, 0), (path, value)
+            assert (to_json(built), built.malformed_count) == (expected, 0), (
+                path,
+                value,
+                "NOT_SHOWN of sample_reply.py",
+            )
             # Also when another field makes the page be read field by field.
             certificate["start_time"] = "soon"
             assert read(certificate).malformed_fields == ["orders.certificates.start_time"], (path, value)

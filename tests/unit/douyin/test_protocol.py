@@ -26,6 +26,11 @@ PARSERS: list[Parse] = [
 ]
 
 
+def test_every_parser_is_in_the_tables() -> None:
+    named = {name for name in vars(protocol) if name.startswith("parse_")}
+    assert {parse.__name__ for parse in PARSERS} == {"parse_certificates", *named}
+
+
 class TestRequests:
     def test_a_page_is_requested_with_every_option(self) -> None:
         query = CertificatesQuery(Selection("7", "6601", 2, 100, 200), "user", "8", 10)

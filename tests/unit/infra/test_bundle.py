@@ -13,7 +13,7 @@ from infra.bundle import (
     X86_64,
     BundleError,
     extension_suffix,
-    read_commit,
+    read_git_commit,
 )
 
 IDENTITY = "git config user.name a; git config user.email a@example.com;"
@@ -54,18 +54,18 @@ def head(clone: Path) -> str:
 )
 def test_a_changed_additional_or_missing_file_of_the_app_is_a_plus(clone: Path, script: str) -> None:
     run(clone, script)
-    assert read_commit(clone) == f"{head(clone)}+"
+    assert read_git_commit(clone) == f"{head(clone)}+"
 
 
 def test_without_a_change_of_the_app_there_is_no_plus(clone: Path) -> None:
     run(clone, "echo x > notes.txt; mkdir chalicelib/__pycache__; touch chalicelib/__pycache__/x.pyc")
-    assert read_commit(clone) == head(clone)
+    assert read_git_commit(clone) == head(clone)
 
 
 def test_without_a_repository_or_a_commit_nothing_is_known(tmp_path: Path) -> None:
-    assert read_commit(tmp_path) is None
+    assert read_git_commit(tmp_path) is None
     run(tmp_path, "git init --quiet")
-    assert read_commit(tmp_path) is None
+    assert read_git_commit(tmp_path) is None
 
 
 def rewrite(clone: Path, files: dict[str, str], architecture: str = X86_64) -> Path:
@@ -74,7 +74,7 @@ def rewrite(clone: Path, files: dict[str, str], architecture: str = X86_64) -> P
     with zipfile.ZipFile(archive, "w") as packed:
         for name, text in files.items():
             packed.writestr(name, text)
-    bundle._rewrite(archive, read_commit(clone), architecture)
+    bundle._rewrite(archive, read_git_commit(clone), architecture)
     return archive
 
 

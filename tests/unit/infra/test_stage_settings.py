@@ -96,8 +96,8 @@ def test_each_variable_is_in_the_table_and_each_setting_is_used() -> None:
     read = set(re.findall(r'"((?!AWS_|POWERTOOLS_)[A-Z][A-Z_]+)"', code))
     assert read - {"STAGE"} == {variable.name for variable in VARIABLES.values()}
     assert [*VARIABLES] == [*Settings.__struct_fields__]
-    app = (ROOT / "app.py").read_text("utf-8")
-    assert [name for name in VARIABLES if f"settings.{name}" not in app] == []
+    wiring = (ROOT / "chalicelib" / "components.py").read_text("utf-8")
+    assert [name for name in VARIABLES if f"settings.{name}" not in wiring] == []
 
 
 @pytest.mark.parametrize("variable", OPTIONAL_VARIABLES.values(), ids=OPTIONAL_VARIABLES)

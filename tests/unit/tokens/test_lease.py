@@ -29,10 +29,10 @@ MISCONFIGURED = errors.AppMisconfiguredError("10013", evidence=EVIDENCE)
 def test_the_fencing_token_counts_on_from_any_number() -> None:
     table = FakeTable(**{KEY: token_row("clt.old", version=2**53)})
     lease = read_lease(table)
-    lease.hold()
+    lease.take()
     assert table.items[KEY]["version"] == {"N": str(2**53 + 1)}
     with pytest.raises(ConditionFailedError):
-        new_lease(table, token_row("clt.old", version=2**53)).hold()
+        new_lease(table, token_row("clt.old", version=2**53)).take()
 
 
 def new_lease(table: FakeTable, item: Item) -> Lease:
@@ -65,13 +65,13 @@ def test_a_row_that_has_changed_is_not_leased(read: Item, present: Item) -> None
     lease = read_lease(table)
     table.items[KEY] = present
     with pytest.raises(ConditionFailedError) as conflict:
-        lease.hold()
+        lease.take()
     assert conflict.value.item == present
     assert table.items[KEY] == present
 
 
 WRITES: dict[str, Callable[[Lease], object]] = {
-    "hold": Lease.hold,
+    "take": Lease.take,
     "commit": lambda lease: lease.commit("clt.new", int(NOW), int(NOW) + 7200),
     "release": lambda lease: lease.release(BUSY),
 }
@@ -84,7 +84,7 @@ def test_a_conflict_with_the_own_write_is_no_conflict(write: str) -> None:
     for table in tables:
         lease = read_lease(table)
         lease.owner = "owner"
-        lease.hold()
+        lease.take()
         WRITES[write](lease)
     assert tables[0].items == tables[1].items
 
@@ -103,7 +103,7 @@ def test_what_was_written_during_the_mint_is_not_overwritten(read: Item, changes
     """By another instance, or by hand, without a new version."""
     table = FakeTable(**{KEY: read})
     lease = read_lease(table)
-    lease.hold()
+    lease.take()
     present = table.items[KEY] = table.items[KEY] | changes
     with pytest.raises(ConditionFailedError):
         WRITES[write](lease)
@@ -126,7 +126,7 @@ def test_a_failed_mint_pauses_everyone_for_a_time_that_depends_on_the_error(
 ) -> None:
     table = FakeTable()
     lease = read_lease(table)
-    lease.hold()
+    lease.take()
     lease.release(error)
     row = TokenRow.from_item(table.items[KEY])
     assert (row.failed_at, row.failed_until, row.failure) == (NOW + 1.5, NOW + 1.5 + pause, error.reason)
@@ -135,7 +135,7 @@ def test_a_failed_mint_pauses_everyone_for_a_time_that_depends_on_the_error(
 def test_a_release_into_an_unavailable_table_or_too_late_is_ignored_because_the_lease_expires() -> None:
     table = FakeTable()
     lease = read_lease(table)
-    lease.hold()
+    lease.take()
     table.fails_writes = True
     lease.release(BUSY)
     lease.context = make_context(0.0)
@@ -198,7 +198,7 @@ def test_this_version_writes_exactly_the_present_rows(
     table = FakeTable(**({KEY: before} if before else {}))
     lease = read_lease(table)
     lease.clock = lambda: NOW
-    lease.hold()
+    lease.take()
     if finish is not None:
         finish(lease)
     assert table.items[KEY] == PRESENT[state]

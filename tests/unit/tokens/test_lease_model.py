@@ -21,7 +21,7 @@ from chalicelib.aws import Item
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.protocol import MintedToken
 from chalicelib.tokens.provider import TokenProvider
-from chalicelib.tokens.renewal import renew_tokens
+from chalicelib.tokens.renewal import renew_expiring_tokens
 from chalicelib.tokens.rows import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS, TRANSIENT_PAUSE_SECONDS, YOUNG_SECONDS
 from tests.unit.fakes import NOW, FakeDouyin, FakeSecret, FakeTable, make_credentials, token_row
 
@@ -224,11 +224,11 @@ class SimulatedInstance:
         self.world.responses.append(Response(now, self.name, code, now - started - self._stalled))
 
     def _use_token(self, context: RequestContext) -> None:
-        """Use a token as `RequestToken` does: a refused one is replaced once."""
+        """Use a token as `ReplaceableToken` does: a refused one is replaced once."""
         token = self.store.get("model", context)
         if not self.world.accepts(token):
             self.world.refused.append((self.name, self.world.simulation.now))
-            token = self.store.replace("model", token, context)
+            token = self.store.replace_refused("model", token, context)
             if not self.world.accepts(token):
                 raise errors.StorageUnavailableError("the renewed token was refused as well")
 
@@ -251,7 +251,7 @@ class Schedule(SimulatedInstance):
 
     def _run(self) -> None:
         while True:
-            renew_tokens(self.store, SECRET, RequestContext(Deadline(10.0, self.clock)))
+            renew_expiring_tokens(self.store, SECRET, RequestContext(Deadline(10.0, self.clock)))
             self.world.simulation.sleep(self._pause)
 
 

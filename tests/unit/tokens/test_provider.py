@@ -53,10 +53,10 @@ class Tokens:
         self.store.preload("tta", self.context)
 
     def replace(self, refused: str) -> str:
-        return self.store.replace("tta", refused, self.context)
+        return self.store.replace_refused("tta", refused, self.context)
 
     def renew(self) -> str:
-        return self.store.renew("tta", self.row().access_token, self.context).access_token
+        return self.store.renew_row("tta", self.row().access_token, self.context).access_token
 
     def row(self) -> TokenRow:
         return TokenRow.from_item(self.table.items.get(KEY, {}))
@@ -64,7 +64,7 @@ class Tokens:
     def lease_by_another(self, clock_offset: float = 0.0) -> Lease:
         """Acquire the lease for another instance, whose clock differs by `clock_offset` seconds."""
         lease = Lease(self.table, "tta", self.row(), lambda: self.clock.now + clock_offset, self.context)
-        lease.hold()
+        lease.take()
         return lease
 
 

@@ -10,7 +10,7 @@ from chalicelib import errors
 from chalicelib.aws import Item
 from chalicelib.record import RenewalReport
 from chalicelib.tokens.provider import TokenProvider
-from chalicelib.tokens.renewal import SECONDS_PER_APP, is_expiring, renew_tokens
+from chalicelib.tokens.renewal import SECONDS_PER_APP, is_expiring, renew_expiring_tokens
 from chalicelib.tokens.rows import TokenRow
 from tests.unit.fakes import (
     NOW,
@@ -65,7 +65,7 @@ class Run:
         )
 
     def start(self) -> RenewalReport:
-        return renew_tokens(self.store, self.credentials, self.context, shuffle=self.shuffle)
+        return renew_expiring_tokens(self.store, self.credentials, self.context, shuffle=self.shuffle)
 
     def tokens(self) -> dict[str, str]:
         return {key.removeprefix("TOKEN#"): item["access_token"]["S"] for key, item in self.table.items.items()}
@@ -154,7 +154,7 @@ def test_the_rows_of_providers_apps_are_read_after_the_others_in_random_order_an
 def test_each_app_has_a_time_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(a=SOON, b=SOON)
     renew = Mock(return_value=TokenRow())
-    monkeypatch.setattr(run.store, "renew", renew)
+    monkeypatch.setattr(run.store, "renew_row", renew)
     run.start()
     contexts = [call.args[2] for call in renew.call_args_list]
     assert [context.deadline.remaining() for context in contexts] == [SECONDS_PER_APP] * 2
