@@ -141,7 +141,8 @@ class Checks:
         merchants = [found for found in rows.values() if found and found.active and found.app_id in apps]
         if urls:
             chosen = resources.choose_merchants(merchants, self.merchant)
-            yield from resources.count_lists(self._check_lists(chosen, urls[-1], secret), len(merchants))
+            total = len(chosen if self.merchant else merchants)
+            yield from resources.count_lists(self._check_lists(chosen, urls[-1], secret), total)
         apps_without_merchants = apps.keys() - {merchant.app_id for merchant in merchants}
         for token_id in sorted({merchant.token_id for merchant in merchants} | apps_without_merchants):
             yield self._check_token(token_id, apps)
