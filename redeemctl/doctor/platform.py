@@ -45,7 +45,7 @@ _MEANINGS: dict[type[RedemptionError], tuple[str, str]] = {
     errors.RateLimitedError: ("rate limited", "try again later; look for another system that calls it for this app"),
     errors.TokenRefusedError: (
         "the platform refuses the access token",
-        "run redeemctl token renew APP_ID, then doctor again; if it is refused again minutes later, another system mints tokens for this app",
+        "run redeemctl token renew APP_ID, and doctor again; refused again later: another system mints its tokens",
     ),
     errors.UpstreamRejectedError: (
         "the platform finds the request invalid",
