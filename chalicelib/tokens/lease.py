@@ -31,7 +31,7 @@ class Lease:
 
     Each method writes only if the row still has the version and the token of `row`: a token that was written by hand,
     without a new version, is not overwritten. Otherwise it raises ConditionFailedError. Raises StorageUnavailableError
-    too, except for `release`.
+    too. `release` raises neither.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Lease:
         )
 
     def release(self, error: RedemptionError | None = None) -> None:
-        """End the lease without a new token. Record the error of a mint, so that others do not repeat it at once."""
+        """End the lease without a new token. The error of a failed mint starts a pause, in which nobody mints."""
         changes: Item = {}
         if error is not None:
             is_long = isinstance(error, RateLimitedError) or (error.evidence.has_code and not error.is_transient)
@@ -65,8 +65,8 @@ class Lease:
             now = self.clock()
             changes = {"failure": {"S": error.reason}}
             changes |= _numbers(failed_at=now * 1000, failed_until=(now + pause) * 1000)
-        # When the table is unavailable too, or no time is left, the lease ends by itself.
-        with suppress(StorageUnavailableError, DeadlineExceededError):
+        # When the table is unavailable too, or no time is left, the lease ends by itself. Or another instance has it.
+        with suppress(StorageUnavailableError, DeadlineExceededError, ConditionFailedError):
             self._update(changes, "REMOVE lease_owner, lease_until")
 
     def _update(self, changes: Item, removes: str = "") -> None:

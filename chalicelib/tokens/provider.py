@@ -106,9 +106,8 @@ class TokenProvider:
 
         Raises StorageUnavailableError too if the new token could not be stored.
         """
-        self._read_or_mint(token_id, context, old_token)
-        row = self.read_row(token_id, context)
-        if row.access_token == old_token:
+        row = self._read_or_mint(token_id, context, old_token)
+        if not row.is_stored:
             raise errors.StorageUnavailableError("the new token could not be stored")
         return row
 
@@ -140,12 +139,16 @@ class TokenProvider:
                 app_secret = self.find_secret(token_id, context)
                 if not app_secret:
                     raise errors.TokenUnavailableError(f"another system has not renewed the token of {token_id}")
+                lease = Lease(self.table, token_id, row, self.clock, context)
                 started = self.clock()
                 try:
-                    # The new token is used however short its lifetime is, so no loop is possible.
-                    return self._mint_with_lease(Lease(self.table, token_id, row, self.clock, context), app_secret)
+                    lease.take()
                 except ConditionFailedError as conflict:
+                    # Another instance was faster.
                     row = TokenRow.from_item(conflict.item, started)
+                    continue
+                # The new token is used however short its lifetime is, so no loop is possible.
+                return self._cache(token_id, self._mint(lease, app_secret))
         except errors.DeadlineExceededError:
             raise errors.TokenUnavailableError("no new token in time") from None
 
@@ -155,14 +158,13 @@ class TokenProvider:
             self.cached[token_id] = row
         return row
 
-    def _mint_with_lease(self, lease: Lease, app_secret: str) -> TokenRow:
-        """Take the lease, mint, commit and cache; raises ConditionFailedError when another instance was faster.
+    def _mint(self, lease: Lease, app_secret: str) -> TokenRow:
+        """Mint, end the lease that was taken, and return the new token's row: not `is_stored` if it was not written.
 
         The mint ends STORE_SECONDS before the lease, and the lease before the deadline. It is not repeated: if only its
         response was lost, a second one would invalidate the token that still works.
         """
         context = lease.context
-        lease.take()
         if context.deadline.remaining() < LEASE_SECONDS:
             lease.release()
             raise errors.TokenUnavailableError("no new token in time")
@@ -175,12 +177,12 @@ class TokenProvider:
             raise errors.TokenUnavailableError(f"minting failed: {error}", error.evidence) from None
         minted_at = int(started)
         expires_at = minted_at + minted.expires_in
-        new = TokenRow(minted.access_token, expires_at, minted_at=minted_at, read_at=started)
+        row = TokenRow(minted.access_token, expires_at, minted_at=minted_at, read_at=started)
         # If it cannot be stored, or another instance has taken this one for dead, this one can still use its token.
         with suppress(errors.StorageUnavailableError, errors.DeadlineExceededError, ConditionFailedError):
-            lease.commit(new.access_token, new.minted_at, new.expires_at)
-            new = lease.row
-        return self._cache(lease.token_id, new)
+            lease.commit(row.access_token, row.minted_at, row.expires_at)
+            row = lease.row
+        return row
 
 
 def decide(row: TokenRow, replaced: str, now: float, seconds_left: float, *, is_refused: bool) -> Action:

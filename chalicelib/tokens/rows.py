@@ -66,6 +66,11 @@ class TokenRow(RedactedStruct, frozen=True):
     #: When the call that returned the row started: the row may have changed since.
     read_at: float = -math.inf
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether the table has this row: not if it is missing, or if its token was minted and not written."""
+        return bool(self.item)
+
     def is_valid(self, now: float) -> bool:
         """Return whether there is a token, and it has not expired."""
         return bool(self.access_token) and self.expires_at > now

@@ -10,6 +10,7 @@ another name, and reads these rows too.
 import json
 import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,7 @@ def test_what_was_written_during_the_mint_is_not_overwritten(read: Item, changes
     lease = read_lease(table)
     lease.take()
     present = table.items[KEY] = table.items[KEY] | changes
-    with pytest.raises(ConditionFailedError):
+    with nullcontext() if write == "release" else pytest.raises(ConditionFailedError):
         WRITES[write](lease)
     assert table.items[KEY] == present
 
