@@ -109,7 +109,7 @@ def start() -> None:
     """Warm up during Lambda's init phase, when a function has a full CPU. The first request repeats what has failed."""
     context = RequestContext(Deadline(WARMUP_SECONDS))
     try:
-        components().lister.warm_up(context)
+        components().lister.preload_tokens(context)
     except Exception as error:
         app.telemetry.report_warmup_failure(context.record, error)
 

@@ -35,13 +35,13 @@ class ListReport(msgspec.Struct, frozen=True):
 
 
 class RenewalReport(msgspec.Struct):
-    """What a run of the schedule has done. The log line has these fields."""
+    """What the renewal of expiring tokens has done. The log line has these fields."""
 
     #: The apps whose token was renewed.
     renewed: list[str] = []
     #: The error of each app that failed.
     failed: dict[str, RedemptionError] = {}
-    #: The number of apps with nothing to renew.
+    #: The number of apps with nothing to renew, in the log line as `left`.
     unchanged: int = msgspec.field(default=0, name="left")
     #: The apps of service providers without a valid token: the provider's system has not written one.
     expired: list[str] = []

@@ -150,7 +150,7 @@ def _prepare(
     report(f"building the bundle for {settings.architecture}")
     archive = build_bundle(snapshot, settings.architecture, project)
     report(f"bundle: {bundle.read_build(archive)}")
-    check_import(archive, settings.architecture, chalice_config.render_environment(stage, settings))
+    check_bundle(archive, settings.architecture, chalice_config.render_environment(stage, settings))
     api_id = find_rest_api(account.client("apigateway"), stage)
     report(f"API: {api_id or 'new'}")
     change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
@@ -174,7 +174,7 @@ def _take_snapshot(project: Path, to: Path) -> None:
     (to / ".chalice" / "deployed").symlink_to(record.resolve())
 
 
-def check_import(archive: Path, architecture: str, variables: Mapping[str, str]) -> None:
+def check_bundle(archive: Path, architecture: str, variables: Mapping[str, str]) -> None:
     """Raise StageError if a bundle's app cannot be imported with the functions' variables, or serves no first list.
 
     It uses the packages of the bundle, or those of this machine if it has another platform than the functions.

@@ -92,5 +92,5 @@ class LoginHandler:
         if app_secret:
             return self.douyin.login(app_id, app_secret, code, context)
         # The code is still valid when the platform refuses the token. It is sent again only with another token.
-        token = self.tokens.get_replaceable(app_id, context)
+        token = self.tokens.get_renewable(app_id, context)
         return token.use(lambda access_token: self.douyin.login_with_token(app_id, access_token, code, context))

@@ -41,7 +41,7 @@ class CertificateLister:
     #: The wall clock, in epoch seconds.
     clock: Callable[[], float] = time.time
 
-    def warm_up(self, context: RequestContext) -> None:
+    def preload_tokens(self, context: RequestContext) -> None:
         """Read the secret and the tokens, which opens the connections to AWS; raises RedemptionError.
 
         A connection to the platform's open API is opened meanwhile. If that fails, the first request that needs it
@@ -79,7 +79,7 @@ class CertificateLister:
         merchant.check_store(selection.poi_id)
         self.rate_limits.check(merchant.app_id)
         # All pages share one token.
-        token = self.tokens.get_replaceable(merchant.token_id, context)
+        token = self.tokens.get_renewable(merchant.token_id, context)
         query = CertificatesQuery(selection, session.open_id, merchant.life_account_id)
 
         def fetch_page(number: int) -> Page:

@@ -132,9 +132,9 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
                 if certificate_id in views:
                     continue
                 views[certificate_id] = build_view(certificate, order_id)
-                if certificate_id in page.malformed_fields:
+                if certificate_id in page.malformed_by_id:
                     malformed_count += 1
-                    malformed_fields |= dict.fromkeys(page.malformed_fields[certificate_id])
+                    malformed_fields |= dict.fromkeys(page.malformed_by_id[certificate_id])
     # A certificate that is usable by another order is shown, and not counted.
     rest = [certificate for certificate_id, certificate in unusable.items() if certificate_id not in views]
     return BuiltViews(

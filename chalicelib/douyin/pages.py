@@ -35,7 +35,7 @@ class Page(RedactedStruct, frozen=True):
     #: The paths of the fields that hide certificates.
     hidden_fields: list[str] = msgspec.field(default_factory=list)
     #: The paths of malformed fields, for each certificate_id that has any.
-    malformed_fields: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    malformed_by_id: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
 def parse_certificates(response: Response) -> Page:
@@ -71,7 +71,7 @@ def _parse_leniently(response: Response) -> Page:
     envelope = open_envelope(response, codes.QUERY_ERRORS)
     orders: list[models.Order] = []
     hidden_fields: list[str] = []
-    malformed_fields: dict[str, list[str]] = {}
+    malformed_by_id: dict[str, list[str]] = {}
     size = hidden = 0
     for raw_order in _read_orders(envelope):
         listed = raw_order.pop("certificates", None) if isinstance(raw_order, dict) else None
@@ -97,9 +97,9 @@ def _parse_leniently(response: Response) -> Page:
                 continue
             order.certificates.append(certificate)
             if paths:
-                malformed_fields[str(certificate.certificate_id)] = paths
+                malformed_by_id[str(certificate.certificate_id)] = paths
         orders.append(order)
-    return Page(orders, size, _count(envelope["data"].get("total")), hidden, hidden_fields, malformed_fields)
+    return Page(orders, size, _count(envelope["data"].get("total")), hidden, hidden_fields, malformed_by_id)
 
 
 def _read_orders(envelope: dict[str, Any]) -> list[Any]:

@@ -19,8 +19,8 @@ from chalicelib.context import RequestContext
 from chalicelib.errors import DeadlineExceededError, RateLimitedError, RedemptionError, StorageUnavailableError
 from chalicelib.tokens.rows import (
     LEASE_SECONDS,
-    PERMANENT_PAUSE_SECONDS,
-    TRANSIENT_PAUSE_SECONDS,
+    LONG_PAUSE_SECONDS,
+    SHORT_PAUSE_SECONDS,
     TokenRow,
     token_key,
 )
@@ -61,7 +61,7 @@ class Lease:
         changes: Item = {}
         if error is not None:
             is_long = isinstance(error, RateLimitedError) or (error.evidence.has_code and not error.is_transient)
-            pause = PERMANENT_PAUSE_SECONDS if is_long else TRANSIENT_PAUSE_SECONDS
+            pause = LONG_PAUSE_SECONDS if is_long else SHORT_PAUSE_SECONDS
             now = self.clock()
             changes = {"failure": {"S": error.reason}}
             changes |= _numbers(failed_at=now * 1000, failed_until=(now + pause) * 1000)

@@ -29,11 +29,8 @@ from chalicelib.tokens.rows import (
 
 T = TypeVar("T")
 
-STALE_TOKEN_AGE = TOKEN_MAX_AGE - 10.0
-"""The age that a cached token gets after a failed read or mint, in seconds.
-
-So it is used for ten seconds more, and not every request waits for the next read or mint.
-"""
+REUSE_SECONDS = 10.0
+"""How long a cached token is used after a failed read or mint: not every request waits for the next one."""
 
 STORE_SECONDS = 1.0
 """The end of a lease, reserved for the write after the mint. Without it, the new token could be lost."""
@@ -81,23 +78,23 @@ class TokenProvider:
             now = self.clock()
             if not cached.is_valid(now):
                 raise
-            read_at = max(now - STALE_TOKEN_AGE, cached.read_at)
+            read_at = max(now - TOKEN_MAX_AGE + REUSE_SECONDS, cached.read_at)
             self.cached[token_id] = msgspec.structs.replace(cached, read_at=read_at)
             return cached.access_token
 
-    def get_replaceable(self, token_id: str, context: RequestContext) -> "ReplaceableToken":
+    def get_renewable(self, token_id: str, context: RequestContext) -> "RenewableToken":
         """Return what `get` returns, for a login or for all pages of a list."""
-        return ReplaceableToken(self, token_id, context)
+        return RenewableToken(self, token_id, context)
 
     def preload(self, token_id: str, context: RequestContext) -> None:
         """Read and cache the row, unless a fresh one is cached. Never mints. Raises StorageUnavailableError."""
         if not self.cached.get(token_id, NO_ROW).is_fresh(self.clock()):
             self._cache(token_id, self.read_row(token_id, context))
 
-    def replace_refused(self, token_id: str, refused: str, context: RequestContext) -> str:
+    def renew_refused(self, token_id: str, refused: str, context: RequestContext) -> str:
         """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one.
 
-        A young token is not replaced: raises TokenUnavailableError.
+        A young token is not renewed: raises TokenUnavailableError.
         """
         return self._read_or_mint(token_id, context, refused, is_refused=True).access_token
 
@@ -117,17 +114,17 @@ class TokenProvider:
         return TokenRow.from_item(self.table.get_item(token_key(token_id), context), started)
 
     def _read_or_mint(
-        self, token_id: str, context: RequestContext, replaced: str = "", *, is_refused: bool = False
+        self, token_id: str, context: RequestContext, old_token: str = "", *, is_refused: bool = False
     ) -> TokenRow:
-        """Return a row with another token than `replaced`: that of the table, or a new one. Cache it.
+        """Return a row with another token than `old_token`: that of the table, or a new one. Cache it.
 
-        `is_refused`: the platform refuses the replaced token.
+        `is_refused`: the platform refuses the old token.
         """
         try:
             row = self.read_row(token_id, context)
             while True:
                 seconds_left = context.deadline.remaining()
-                action = decide(row, replaced, self.clock(), seconds_left, is_refused=is_refused)
+                action = decide(row, old_token, self.clock(), seconds_left, is_refused=is_refused)
                 if action == "use":
                     return self._cache(token_id, row)
                 if action == "wait":
@@ -185,14 +182,14 @@ class TokenProvider:
         return row
 
 
-def decide(row: TokenRow, replaced: str, now: float, seconds_left: float, *, is_refused: bool) -> Action:
+def decide(row: TokenRow, old_token: str, now: float, seconds_left: float, *, is_refused: bool) -> Action:
     """Decide what to do with a row: use its token, wait for the instance that mints, or mint.
 
-    `replaced`: a token that is not wanted, or "". `is_refused`: the platform refuses it. `seconds_left`: until the
+    `old_token`: a token that is not wanted, or "". `is_refused`: the platform refuses it. `seconds_left`: until the
     caller's deadline. Raises TokenUnavailableError when there is nothing to do.
     """
     is_valid = row.is_valid(now)
-    if is_valid and row.access_token != replaced:
+    if is_valid and row.access_token != old_token:
         return "use"
     if row.is_paused(now):
         raise errors.TokenUnavailableError(f"minting failed moments ago: {row.failure}")
@@ -208,8 +205,8 @@ def decide(row: TokenRow, replaced: str, now: float, seconds_left: float, *, is_
     return "mint"
 
 
-class ReplaceableToken:
-    """The token of one request: replaced once, for all its calls, if the platform refuses it. Thread-safe."""
+class RenewableToken:
+    """The token of one request: renewed once, for all its calls, if the platform refuses it. Thread-safe."""
 
     def __init__(self, provider: TokenProvider, token_id: str, context: RequestContext) -> None:
         self._provider = provider
@@ -217,7 +214,7 @@ class ReplaceableToken:
         self._context = context
         self._token = provider.get(token_id, context)
         self._lock = threading.Lock()
-        self._is_replaced = False
+        self._is_renewed = False
 
     def use(self, call: Callable[[str], T]) -> T:
         """Return what `call` returns for the token, or for another one if the platform refuses it.
@@ -231,18 +228,18 @@ class ReplaceableToken:
             try:
                 return call(token)
             except errors.TokenRefusedError as refusal:
-                self._replace_once(token, refusal)
+                self._renew_once(token, refusal)
 
-    def _replace_once(self, refused: str, refusal: errors.TokenRefusedError) -> None:
-        """Replace a refused token, unless another call has. A second attempt raises TokenUnavailableError."""
+    def _renew_once(self, refused: str, refusal: errors.TokenRefusedError) -> None:
+        """Renew a refused token, unless another call has. A second attempt raises TokenUnavailableError."""
         with self._lock:
             if self._token != refused:
                 return
-            if self._is_replaced:
-                raise errors.TokenUnavailableError("refused; a request replaces its token once", refusal.evidence)
-            self._is_replaced = True
+            if self._is_renewed:
+                raise errors.TokenUnavailableError("refused; a request renews its token once", refusal.evidence)
+            self._is_renewed = True
             try:
-                self._token = self._provider.replace_refused(self._token_id, refused, self._context)
+                self._token = self._provider.renew_refused(self._token_id, refused, self._context)
             except errors.TokenUnavailableError as error:
                 if error.evidence.has_code:
                     raise

@@ -14,7 +14,7 @@ SECONDS_PER_APP = 10.0
 """Limit for the renewal of one app's token."""
 
 RENEW_BEFORE_EXPIRY_SECONDS = 30 * 60
-"""How long before its expiry a token is replaced."""
+"""How long before its expiry a token is renewed."""
 
 
 def renew_expiring_tokens(

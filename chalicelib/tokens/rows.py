@@ -33,12 +33,13 @@ The platform ends a token five minutes after it was replaced; the schedule may h
 LEASE_SECONDS = 4.0
 """How long an instance holds the lease: three for the mint, one for the write after it. Then it counts as dead."""
 
-# After a failed mint no instance tries again for this time, or many requests would cause many mints.
-TRANSIENT_PAUSE_SECONDS = 2.0
-PERMANENT_PAUSE_SECONDS = 30.0
+# After a failed mint no instance tries again for this time, or many requests would cause many mints. It is long after a
+# rate limit or a permanent error.
+SHORT_PAUSE_SECONDS = 2.0
+LONG_PAUSE_SECONDS = 30.0
 
 YOUNG_SECONDS = 10.0
-"""How long after its mint a refused token is not replaced.
+"""How long after its mint a refused token is not renewed.
 
 If the platform refuses every token, each refusal would cause a mint, until the platform refuses the app's mints too.
 """
@@ -85,11 +86,11 @@ class TokenRow(RedactedStruct, frozen=True):
 
     def is_paused(self, now: float) -> bool:
         """Return whether a mint failed so recently that it must not be repeated yet."""
-        ends_at = min(self.failed_until, self.failed_at + PERMANENT_PAUSE_SECONDS)
+        ends_at = min(self.failed_until, self.failed_at + LONG_PAUSE_SECONDS)
         return self.failed_at - CLOCK_DIFFERENCE_SECONDS <= now < ends_at
 
     def is_young(self, now: float) -> bool:
-        """Return whether the token was minted so recently that a refusal is no reason to replace it."""
+        """Return whether the token was minted so recently that a refusal is no reason to renew it."""
         return self.minted_at - CLOCK_DIFFERENCE_SECONDS <= now < self.minted_at + YOUNG_SECONDS
 
     @classmethod

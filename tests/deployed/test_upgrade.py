@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import requests
 
-from chalicelib.tokens.rows import PERMANENT_PAUSE_SECONDS, TRANSIENT_PAUSE_SECONDS, YOUNG_SECONDS
+from chalicelib.tokens.rows import LONG_PAUSE_SECONDS, SHORT_PAUSE_SECONDS, YOUNG_SECONDS
 from infra.bundle import ROOT, current_archive, read_build
 from infra.rollback import rollback
 from redeemctl.rows import MerchantRow, parse_row
@@ -53,7 +53,7 @@ PAUSE_SECONDS = 0.1
 
 RENEWALS = 5
 
-PAUSES = (({"kind": "code", "code": 10013}, PERMANENT_PAUSE_SECONDS), ({"kind": "http"}, TRANSIENT_PAUSE_SECONDS))
+PAUSES = (({"kind": "code", "code": 10013}, LONG_PAUSE_SECONDS), ({"kind": "http"}, SHORT_PAUSE_SECONDS))
 """Faults of a mint (a refused secret, a busy platform), each with the pause that follows."""
 
 SWITCH: dict[str, Any] = {"notice": "今晚请到收银台核销", "redeeming": False}

@@ -233,8 +233,8 @@ def test_another_error_of_a_page_limits_nothing() -> None:
 def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
     instance = Lists()
     pages = {
-        1: make_page(["a"] * 50, 60, hidden=2, hidden_fields=["x"], malformed_fields={"a": ["y"]}),
-        2: make_page("abc", 60, hidden=1, malformed_fields={"b": [f"field{number}" for number in range(20)]}),
+        1: make_page(["a"] * 50, 60, hidden=2, hidden_fields=["x"], malformed_by_id={"a": ["y"]}),
+        2: make_page("abc", 60, hidden=1, malformed_by_id={"b": [f"field{number}" for number in range(20)]}),
     }
     instance.douyin.fetch = lambda page, _token: pages[page]
     instance.respond()
@@ -358,7 +358,7 @@ class TestWarmUp:
         """A connection that fails is left to the first request."""
         instance = self.lists()
         instance.douyin.connection_error = connection_error
-        instance.lister.warm_up(instance.context)
+        instance.lister.preload_tokens(instance.context)
         assert (instance.secret.reads, instance.douyin.connections) == (1, 1)
         assert instance.table.reads == ["TOKEN#tt0", "TOKEN#tt1", "TOKEN#tt2"]
         instance.table.fails_reads = True
@@ -367,7 +367,7 @@ class TestWarmUp:
     def test_no_token_is_minted(self) -> None:
         instance = self.lists()
         instance.table.items.clear()
-        instance.lister.warm_up(instance.context)
+        instance.lister.preload_tokens(instance.context)
         assert instance.douyin.mints == []
 
     @pytest.mark.parametrize("part", ["secret", "table"])
@@ -376,4 +376,4 @@ class TestWarmUp:
         instance.secret.is_unavailable = part == "secret"
         instance.table.fails_reads = part == "table"
         with pytest.raises(errors.StorageUnavailableError):
-            instance.lister.warm_up(instance.context)
+            instance.lister.preload_tokens(instance.context)

@@ -144,10 +144,10 @@ def test_a_certificate_on_two_pages_is_shown_once_as_the_first_page_has_it() -> 
     ("pages", "malformed", "fields"),
     [
         ([make_page("ab", hidden=2, hidden_fields=["x", "y", "x"])], 2, ["x", "y"]),
-        ([make_page("ab", malformed_fields={"a": ["x"], "b": ["x"]})], 2, ["x"]),
-        ([make_page("a", malformed_fields={"a": ["x"]}), make_page("b", hidden=1, hidden_fields=["y"])], 2, ["x", "y"]),
-        ([make_page("a"), make_page("a", malformed_fields={"a": ["x"]})], 0, []),
-        ([Page([Order("1", False, [Certificate("a")])], 1, None, malformed_fields={"a": ["x"]})], 0, []),
+        ([make_page("ab", malformed_by_id={"a": ["x"], "b": ["x"]})], 2, ["x"]),
+        ([make_page("a", malformed_by_id={"a": ["x"]}), make_page("b", hidden=1, hidden_fields=["y"])], 2, ["x", "y"]),
+        ([make_page("a"), make_page("a", malformed_by_id={"a": ["x"]})], 0, []),
+        ([Page([Order("1", False, [Certificate("a")])], 1, None, malformed_by_id={"a": ["x"]})], 0, []),
     ],
 )
 def test_malformed_parts_are_counted_and_named(pages: list[Page], malformed: int, fields: list[str]) -> None:

@@ -102,7 +102,7 @@ class TestCertificates:
         page = pages.parse_certificates(json_response(envelope(orders, 340)))
         assert [(held.order_id, held.can_use) for held in page.orders] == [("1", True), (number, True)]
         assert parsed_ids(page) == ["a", number, "x" * 64]
-        assert (page.size, page.total, page.hidden, page.hidden_fields, page.malformed_fields) == (3, 340, 0, [], {})
+        assert (page.size, page.total, page.hidden, page.hidden_fields, page.malformed_by_id) == (3, 340, 0, [], {})
 
     @pytest.mark.parametrize(
         ("body", "is_page"),

@@ -61,7 +61,7 @@ def test_an_app_that_cannot_be_imported_or_gives_no_list_is_refused(
     tmp_path: Path, files: dict[str, str], message: str
 ) -> None:
     with pytest.raises(StageError, match=message):
-        deploy.check_import(pack(tmp_path / "x.zip", files), "x86_64", {})
+        deploy.check_bundle(pack(tmp_path / "x.zip", files), "x86_64", {})
 
 
 @pytest.mark.parametrize("has_platform", [True, False])
@@ -73,7 +73,7 @@ def test_the_app_is_tried_with_the_packages_of_the_bundle_where_they_fit_else_wi
     variables = chalice_config.render_environment("dev", StageSettings())
     refusal = pytest.raises(StageError, match=r"^chalicelib/\S+, line \d+: ImportError: that of the bundle\.")
     with refusal if has_platform else contextlib.nullcontext():
-        deploy.check_import(pack(tmp_path / "x.zip", files), "arm64", variables)
+        deploy.check_bundle(pack(tmp_path / "x.zip", files), "arm64", variables)
 
 
 @pytest.mark.parametrize(
@@ -96,14 +96,14 @@ def test_a_build_that_fails_behind_an_accepted_code_or_in_the_view_of_a_coupon_i
     files[f"chalicelib/{module}.py"] += f"\n{broken}\n"
     variables = chalice_config.render_environment("dev", StageSettings())
     with pytest.raises(StageError, match=rf"{said}.* Nothing was changed$"):
-        deploy.check_import(pack(tmp_path / "x.zip", files), "x86_64", variables)
+        deploy.check_bundle(pack(tmp_path / "x.zip", files), "x86_64", variables)
 
 
 def test_the_app_is_imported_with_the_variables_of_the_stage(tmp_path: Path) -> None:
     archive, variables = pack(tmp_path / "x.zip", read_app()), chalice_config.render_environment("dev", StageSettings())
-    deploy.check_import(archive, "x86_64", variables)
+    deploy.check_bundle(archive, "x86_64", variables)
     with pytest.raises(StageError, match=r"Unknown level: 'VERBOSE'\. The app does not work"):
-        deploy.check_import(archive, "x86_64", {**variables, "POWERTOOLS_LOG_LEVEL": "VERBOSE"})
+        deploy.check_bundle(archive, "x86_64", {**variables, "POWERTOOLS_LOG_LEVEL": "VERBOSE"})
 
 
 @pytest.mark.parametrize(

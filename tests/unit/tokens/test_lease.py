@@ -18,7 +18,7 @@ import pytest
 from chalicelib import errors
 from chalicelib.aws import ConditionFailedError, Item
 from chalicelib.tokens.lease import Lease
-from chalicelib.tokens.rows import PERMANENT_PAUSE_SECONDS, TRANSIENT_PAUSE_SECONDS, TokenRow
+from chalicelib.tokens.rows import LONG_PAUSE_SECONDS, SHORT_PAUSE_SECONDS, TokenRow
 from tests.unit.fakes import NOW, FakeTable, make_context, token_row
 
 KEY = "TOKEN#tta"
@@ -114,12 +114,12 @@ def test_what_was_written_during_the_mint_is_not_overwritten(read: Item, changes
 @pytest.mark.parametrize(
     ("error", "pause"),
     [
-        (BUSY, TRANSIENT_PAUSE_SECONDS),
-        (errors.UpstreamUnavailableError("http_404"), TRANSIENT_PAUSE_SECONDS),
-        (errors.UpstreamUnavailableError("28001005", evidence=EVIDENCE), TRANSIENT_PAUSE_SECONDS),
-        (MISCONFIGURED, PERMANENT_PAUSE_SECONDS),
-        (errors.RateLimitedError("10020", evidence=EVIDENCE), PERMANENT_PAUSE_SECONDS),
-        (errors.RateLimitedError("http_429"), PERMANENT_PAUSE_SECONDS),
+        (BUSY, SHORT_PAUSE_SECONDS),
+        (errors.UpstreamUnavailableError("http_404"), SHORT_PAUSE_SECONDS),
+        (errors.UpstreamUnavailableError("28001005", evidence=EVIDENCE), SHORT_PAUSE_SECONDS),
+        (MISCONFIGURED, LONG_PAUSE_SECONDS),
+        (errors.RateLimitedError("10020", evidence=EVIDENCE), LONG_PAUSE_SECONDS),
+        (errors.RateLimitedError("http_429"), LONG_PAUSE_SECONDS),
     ],
 )
 def test_a_failed_mint_pauses_everyone_for_a_time_that_depends_on_the_error(

@@ -22,7 +22,7 @@ from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.protocol import MintedToken
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import renew_expiring_tokens
-from chalicelib.tokens.rows import LEASE_SECONDS, PERMANENT_PAUSE_SECONDS, TRANSIENT_PAUSE_SECONDS, YOUNG_SECONDS
+from chalicelib.tokens.rows import LEASE_SECONDS, LONG_PAUSE_SECONDS, SHORT_PAUSE_SECONDS, YOUNG_SECONDS
 from tests.unit.fakes import NOW, FakeDouyin, FakeSecret, FakeTable, make_credentials, token_row
 
 # Thousands of steps: other tests measure the coverage.
@@ -40,7 +40,7 @@ HOUR = 3600.0
 FAULT_SECONDS = 40.0
 """Faults happen in this time. After it and the longest pause, every request must be served."""
 
-RECOVERED_AT = FAULT_SECONDS + PERMANENT_PAUSE_SECONDS + MAX_RECOVERY_SECONDS
+RECOVERED_AT = FAULT_SECONDS + LONG_PAUSE_SECONDS + MAX_RECOVERY_SECONDS
 
 
 class Died(BaseException):
@@ -224,11 +224,11 @@ class SimulatedInstance:
         self.world.responses.append(Response(now, self.name, code, now - started - self._stalled))
 
     def _use_token(self, context: RequestContext) -> None:
-        """Use a token as `ReplaceableToken` does: a refused one is replaced once."""
+        """Use a token as `RenewableToken` does: a refused one is renewed once."""
         token = self.store.get("model", context)
         if not self.world.accepts(token):
             self.world.refused.append((self.name, self.world.simulation.now))
-            token = self.store.replace_refused("model", token, context)
+            token = self.store.renew_refused("model", token, context)
             if not self.world.accepts(token):
                 raise errors.StorageUnavailableError("the renewed token was refused as well")
 
@@ -465,9 +465,9 @@ class Failure(NamedTuple):
 
 MISCONFIGURED = errors.AppMisconfiguredError("10013", evidence=errors.Evidence(10013, 0))
 FAILURES = {
-    "busy": Failure(errors.UpstreamUnavailableError("http_503"), TRANSIENT_PAUSE_SECONDS),
-    "timeout": Failure(errors.UpstreamTimeoutError("timeout"), TRANSIENT_PAUSE_SECONDS),
-    "refused secret": Failure(MISCONFIGURED, PERMANENT_PAUSE_SECONDS),
+    "busy": Failure(errors.UpstreamUnavailableError("http_503"), SHORT_PAUSE_SECONDS),
+    "timeout": Failure(errors.UpstreamTimeoutError("timeout"), SHORT_PAUSE_SECONDS),
+    "refused secret": Failure(MISCONFIGURED, LONG_PAUSE_SECONDS),
     "refused tokens": Failure(None, YOUNG_SECONDS),
 }
 

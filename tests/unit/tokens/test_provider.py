@@ -53,7 +53,7 @@ class Tokens:
         self.store.preload("tta", self.context)
 
     def replace(self, refused: str) -> str:
-        return self.store.replace_refused("tta", refused, self.context)
+        return self.store.renew_refused("tta", refused, self.context)
 
     def renew(self) -> str:
         return self.store.renew_row("tta", self.row().access_token, self.context).access_token
@@ -76,7 +76,7 @@ def commit(lease: Lease) -> None:
 GOOD, OLD = TokenRow("clt.row", int(NOW) + 1), TokenRow("clt.row", int(NOW))
 LEASED: dict[str, Any] = {"lease_owner": "another", "lease_until": NOW + LEASE_SECONDS}
 YOUNG = TokenRow("clt.row", int(NOW) + 100, minted_at=int(NOW))
-REFUSED = {"replaced": "clt.row", "is_refused": True}
+REFUSED = {"old_token": "clt.row", "is_refused": True}
 REFUSED_YOUNG = "the platform refuses a token that was minted moments ago"
 PAUSED: dict[str, Any] = {"failed_at": NOW, "failed_until": NOW + 30, "failure": "10013"}
 
@@ -87,12 +87,12 @@ PAUSED: dict[str, Any] = {"failed_at": NOW, "failed_until": NOW + 30, "failure":
         # A token that has not expired is used, whatever else is in the row and however little time is left.
         (GOOD, {}, "use"),
         (msgspec.structs.replace(GOOD, **LEASED, **PAUSED), {"seconds_left": 0.0}, "use"),
-        (GOOD, {"replaced": "clt.other"}, "use"),
+        (GOOD, {"old_token": "clt.other"}, "use"),
         # There is none: the caller mints,
         (TokenRow(), {}, "mint"),
         (TokenRow("", int(NOW) + 1), {}, "mint"),
         (OLD, {}, "mint"),
-        (GOOD, {"replaced": "clt.row"}, "mint"),
+        (GOOD, {"old_token": "clt.row"}, "mint"),
         # or waits for the instance that does, unless it is dead,
         (TokenRow(**LEASED), {}, "wait"),
         (TokenRow(**LEASED), {"now": NOW + 4}, "mint"),
@@ -109,14 +109,14 @@ PAUSED: dict[str, Any] = {"failed_at": NOW, "failed_until": NOW + 30, "failure":
         (TokenRow(**LEASED), {"seconds_left": MIN_MINT_SECONDS, "now": NOW + 5.9}, "mint"),
         # A refusal is no reason to replace a young token that has not expired.
         (YOUNG, REFUSED, REFUSED_YOUNG),
-        (YOUNG, {"replaced": "clt.row"}, "mint"),
+        (YOUNG, {"old_token": "clt.row"}, "mint"),
         (YOUNG, {**REFUSED, "now": NOW + 10}, "mint"),
         (msgspec.structs.replace(YOUNG, expires_at=int(NOW)), REFUSED, "mint"),
     ],
 )
 def test_the_row_and_the_time_decide_what_is_done(row: TokenRow, options: dict[str, Any], expected: str) -> None:
     question = {
-        "replaced": "",
+        "old_token": "",
         "is_refused": False,
         "now": NOW,
         "seconds_left": 9.0,
@@ -244,7 +244,7 @@ class TestWait:
         assert instance.clock.sleeps == [POLL_SECONDS[0]] * 2
 
     @pytest.mark.parametrize("clock_offset", [-2.0, 0.0, 2.0])
-    def test_a_dead_instance_is_replaced_when_its_lease_ends(self, clock_offset: float) -> None:
+    def test_a_dead_instance_is_renewed_when_its_lease_ends(self, clock_offset: float) -> None:
         instance = Tokens(seconds=11.0)
         instance.lease_by_another(clock_offset)
         assert instance.get() == "clt.1"
@@ -350,7 +350,7 @@ class TestOtherSystem:
             instance.get()
         assert (instance.douyin.mints, instance.table.writes, instance.clock.sleeps) == ([], [], [])
 
-    def test_a_refused_token_of_it_is_replaced_by_its_newer_one_only(self) -> None:
+    def test_a_refused_token_of_it_is_renewed_by_its_newer_one_only(self) -> None:
         instance = Tokens(token_row("clt.theirs"))
         instance.secret = None
         with pytest.raises(errors.TokenUnavailableError, match="another system"):
@@ -369,7 +369,7 @@ class TestOtherSystem:
         (None, "clt.1"),
     ],
 )
-def test_a_refused_token_is_replaced_by_the_newer_one_in_the_row_or_by_a_new_one(item: Item | None, token: str) -> None:
+def test_a_refused_token_is_renewed_by_the_newer_one_in_the_row_or_by_a_new_one(item: Item | None, token: str) -> None:
     instance = Tokens(token_row("clt.refused"))
     instance.get()
     instance.table.items = {} if item is None else {KEY: item}

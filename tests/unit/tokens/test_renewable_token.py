@@ -1,4 +1,4 @@
-"""The token of one request: replaced once, for all its calls."""
+"""The token of one request: renewed once, for all its calls."""
 
 import pytest
 
@@ -23,7 +23,7 @@ class Request:
         self.douyin = FakeDouyin()
         self.sent: list[str] = []
         tokens = TokenProvider(self.table, self.douyin, lambda *_: "s", clock=Clock())
-        self.token = tokens.get_replaceable("tta", make_context())
+        self.token = tokens.get_renewable("tta", make_context())
 
     def call(self, token: str) -> str:
         self.sent.append(token)
