@@ -1,4 +1,4 @@
-"""Routes and schedule. Everything else is in `chalicelib`."""
+"""Routes and schedule, warm-up, and settings of the garbage collector. Everything else is in `chalicelib`."""
 
 import gc
 import warnings
@@ -18,6 +18,7 @@ from chalice.app import CloudWatchEvent, Rate, Request
 
 from chalicelib import __version__
 from chalicelib.api.application import Application
+from chalicelib.api.problems import problem_for_error
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import parse_bearer, parse_list_request, parse_login_body
 from chalicelib.aws import create_clients
@@ -87,11 +88,15 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
 @app.schedule(Rate(10, unit=Rate.MINUTES))
 def refresh_tokens(event: CloudWatchEvent) -> None:
     """Renew the tokens that expire within half an hour, before a customer needs them."""
-    app.run_job(
-        "refresh_tokens",
-        event.context,
-        lambda context: renew_expiring_tokens(components().tokens, components().credentials_cache, context),
-    )
+    app.run_job("refresh_tokens", event.context, _renew_tokens)
+
+
+def _renew_tokens(context: RequestContext) -> None:
+    """Renew and record it. The outcome is that of the first app that has failed."""
+    renewal = renew_expiring_tokens(components().tokens, components().credentials_cache, context)
+    context.record.renewal = renewal
+    if renewal.failed:
+        context.record.outcome = problem_for_error(next(iter(renewal.failed.values()))).outcome
 
 
 def _read_body(request: Request) -> bytes:

@@ -76,7 +76,7 @@ class RequestRecord(msgspec.Struct):
     calls: list[Call] = []
     #: What went wrong without failing the request.
     warnings: list[str] = []
-    #: Whether this is a run of the schedule, not a request.
+    #: Whether this is a job (a run of a function without a route), not a request.
     is_run: bool = False
     #: The app of the login, or of the session.
     app_id: str = ""

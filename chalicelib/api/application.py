@@ -13,7 +13,7 @@ from chalicelib.api.telemetry import Telemetry, format_error
 from chalicelib.api.validation import parse_path_ids
 from chalicelib.context import RequestContext
 from chalicelib.errors import RedemptionError
-from chalicelib.record import RenewalReport, RequestRecord
+from chalicelib.record import RequestRecord
 
 RouteFunction = Callable[..., str]
 
@@ -87,26 +87,23 @@ class Application(Chalice):
 
         return decorate
 
-    def run_job(self, name: str, lambda_context: Any, job: Callable[[RequestContext], RenewalReport]) -> None:
-        """Run a scheduled job within the function's remaining time, and report it.
+    def run_job(self, name: str, lambda_context: Any, job: Callable[[RequestContext], None]) -> None:
+        """Run the job of a function without a route, within the function's remaining time, and report it.
 
-        The outcome is that of the first app that has failed. What the job raises is reported, and Lambda gets an
-        exception, so that it counts the run as failed: a RedemptionError itself, or a RuntimeError in the place of any
-        other. The runtime logs message and traceback of an exception, and these may quote a secret.
+        The job stores what it has done in the record. What it raises is the outcome, and Lambda gets an exception, so
+        that it counts the run as failed: a RedemptionError itself, or a RuntimeError in the place of any other. The
+        runtime logs message and traceback of an exception, and these may quote a secret.
         """
         context = RequestContext.for_lambda(lambda_context, max_seconds=float("inf"))
         context.record.is_run = True
         try:
-            renewal = job(context)
+            job(context)
         except Exception as raised:
             context.record.outcome = problem_for_error(raised).outcome
             self._report(name, context.record)
             if isinstance(raised, RedemptionError):
                 raise
             raise RuntimeError(f"{name} failed with {type(raised).__name__}; its log line says where") from None
-        context.record.renewal = renewal
-        if renewal.failed:
-            context.record.outcome = problem_for_error(next(iter(renewal.failed.values()))).outcome
         self._report(name, context.record)
 
     def _middleware(self, request: Request, get_response: Callable[[Request], Response]) -> Response:

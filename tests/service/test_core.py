@@ -8,17 +8,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from chalice.app import Chalice
 
 import app as application
+from chalicelib.api.application import Application
 from chalicelib.douyin.transport import Transport, create_http_pool
+from chalicelib.errors import RedemptionError
 from infra.bundle import ROOT
 from sandbox import gateway, stack
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER_WITH_MANY_COUPONS, ORDER_ID, POI_ID
 from tests import policies
 from tests.harness import JSON_HEADERS, WANTED, Aws, Platform, stop
 from tests.scripted_server import Received, ScriptedServer
-from tests.unit.fakes import LambdaContext
+from tests.unit.fakes import FakeTelemetry, LambdaContext
 
 
 def read_block(name: str, page: str = "docs/engineer.md") -> str:
@@ -88,9 +89,14 @@ def test_the_function_of_the_recipe_forwards_an_alarm_and_fails_if_it_is_not_tak
     event = {"Records": [{"Sns": {"Subject": "", "Message": alarm, "MessageAttributes": {}}}]}
     with ScriptedServer(script) as webhook, contextlib.closing(create_http_pool("test", 1)) as session:
         components = SimpleNamespace(transport=Transport(session), alarm_webhook=webhook.url)
-        names = vars(application) | {"app": Chalice("test"), "components": lambda: components}
+        service = Application("test", telemetry := FakeTelemetry())
+        names = vars(application) | {"app": service, "components": lambda: components}
         function = execute(read_block("function", "CONTRIBUTING.md"), **names)["forward_alarms"]
         function(event, LambdaContext())
         assert webhook.requests[0].body == {"msg_type": "text", "content": {"text": "ALARM tokens\nFirst: …"}}
-        with pytest.raises(RuntimeError):
+        with pytest.raises(RedemptionError, match="has not taken the alarm: HTTP 200"):
             function(event, LambdaContext())
+    assert [(name, record.outcome.code) for name, record, _ in telemetry.reports] == [
+        ("forward_alarms", "ok"),
+        ("forward_alarms", "internal_error"),
+    ]

@@ -18,6 +18,7 @@ from tests.harness import (
     Platform,
     in_seconds,
     read_report,
+    run_refresh_tokens,
 )
 from tests.scripted_server import CLOSE, Received, ScriptedServer, http_response
 
@@ -37,6 +38,18 @@ def test_login_and_list_name_their_app_and_count(api: Api, capsys: pytest.Captur
         ask()
         line, metrics = read_report(capsys)
         assert (line["app_id"], metrics["RequestFailed"]) == (APP_ID, [0.0])
+
+
+def test_the_outcome_of_the_schedule_is_that_of_an_app_that_failed_and_the_run_does_not_fail(
+    api: Api, aws: Aws, platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del api
+    aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(60))
+    platform.fail("code", "client_token", code=10013)
+    run_refresh_tokens()
+    line, metrics = read_report(capsys)
+    assert (line["level"], line["outcome"], [*line["failed"]]) == ("WARNING", "token_unavailable", [APP_ID])
+    assert "TokenSecondsLeft" in metrics
 
 
 def test_a_call_for_health_counts_in_no_metric(api: Api, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from chalice.app import BadRequestError, Chalice, Request
 from chalicelib import errors
 from chalicelib.api.application import Application
 from chalicelib.context import RequestContext
-from chalicelib.record import Outcome, RenewalReport, RequestRecord
+from chalicelib.record import Outcome, RequestRecord
 from sandbox import gateway
 from tests.unit.fakes import FakeTelemetry, LambdaContext
 
@@ -278,31 +278,18 @@ def test_a_response_does_not_depend_on_its_report(
     [warning] = warn.call_args.args
     assert warning.startswith("the report of GET /plain gateway-id failed: ValueError at ")
     assert "planted" not in warning
-    app.service.run_job("refresh_tokens", LambdaContext(), lambda _: RenewalReport())
+    app.service.run_job("refresh_tokens", LambdaContext(), lambda _: None)
 
 
 class TestJob:
     def test_a_job_has_the_functions_whole_time_and_is_reported(self, app: App) -> None:
-        renewal = RenewalReport(renewed=["tta"], unchanged=1)
         contexts: list[RequestContext] = []
-
-        def job(context: RequestContext) -> RenewalReport:
-            contexts.append(context)
-            return renewal
-
-        app.service.run_job("refresh_tokens", LambdaContext(60_000), job)
+        app.service.run_job("refresh_tokens", LambdaContext(60_000), contexts.append)
         record = contexts[0].record
         assert app.report() == ("refresh_tokens", record, {})
-        assert (record.renewal, record.outcome) == (renewal, Outcome())
+        assert (record.is_run, record.outcome) == (True, Outcome())
         assert record.request_id == "lambda-id"
         assert 57.5 < contexts[0].deadline.remaining() <= 59.5
-
-    def test_an_error_of_an_app_is_the_outcome_and_does_not_fail_the_job(self, app: App) -> None:
-        error = errors.TokenUnavailableError("x")
-        renewal = RenewalReport(failed={"tta": error, "ttb": errors.StorageUnavailableError("y")})
-        app.service.run_job("refresh_tokens", LambdaContext(), lambda _: renewal)
-        _, record, _ = app.report()
-        assert (record.outcome, record.renewal) == (Outcome("token_unavailable", error=error), renewal)
 
     def test_a_failed_job_is_reported_and_fails(self, app: App) -> None:
         error = errors.StorageUnavailableError("x")
