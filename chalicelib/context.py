@@ -45,9 +45,8 @@ class Deadline:
 class RequestContext(msgspec.Struct, frozen=True):
     """The deadline of a piece of work, and the record of the request that it belongs to.
 
-    Every function that may call another service for a request gets one, and may raise DeadlineExceededError. (Only
-    `DouyinClient.ensure_connection` has a limit of its own, and no record.) A part with less time gets the same record
-    with a nearer deadline.
+    It is passed down to `douyin.client` and `aws`, which may raise DeadlineExceededError and log their calls; retries
+    and transport get the deadline alone. A part with less time gets the same record with a nearer deadline.
     """
 
     deadline: Deadline

@@ -107,7 +107,10 @@ class UpstreamError(RedemptionError):
 
 
 class UpstreamUnavailableError(UpstreamError):
-    """The platform is busy, the connection broke, the code is unknown, or a status other than 200 and 429 has none."""
+    """The platform is busy, or the connection broke.
+
+    Also an unknown error code, and an HTTP status other than 200 and 429 without an error code.
+    """
 
     is_transient = True
 

@@ -144,7 +144,7 @@ class Problem(msgspec.Struct, frozen=True):
 
     @property
     def body(self) -> str:
-        """The body as JSON."""
+        """The body, encoded here: Chalice would write Chinese as escapes."""
         return msgspec.json.encode(self.view).decode()
 
     @property

@@ -36,7 +36,6 @@ _QUERY_PARAMETERS = ("cursor", *_NUMBERS)
 class LoginBody(RedactedStruct, frozen=True):
     """The body of a login."""
 
-    #: The app_id of the mini-program.
     app_id: str
     #: The login code, from the mini-program's tt.login.
     code: str

@@ -31,22 +31,19 @@ class Checks:
     project: Path
     merchant: str | None = None
 
-    @property
-    def name(self) -> str:
-        """The name of the stage."""
-        return self.stage.name
-
     def run(self) -> Iterator[Finding]:
         """Run all checks. Without valid settings, or the credentials that they require, no other check is made."""
         account = self.stage.account
         try:
-            settings = read_stage_settings(self.project, self.name)
+            settings = read_stage_settings(self.project, self.stage.name)
             check_account(account, settings)
         except StageError as error:
-            yield failed("settings", self.name, f"nothing else was checked: {error}", "correct settings or credentials")
+            yield failed(
+                "settings", self.stage.name, f"nothing else was checked: {error}", "correct settings or credentials"
+            )
             return
         except AWS_ERRORS as error:
-            reason, advice = explain(error, self.name)
+            reason, advice = explain(error, self.stage.name)
             yield failed("settings", "AWS", f"nothing else was checked: {reason}", advice)
             return
         yield ok("settings", f"account {account.id}, region {account.region}", "valid")
@@ -63,7 +60,7 @@ class Checks:
             yield not_checked("merchant", "", "no app is known", "see the check secret")
 
     def _judge_error(self, check_id: str, what: str, error: Exception) -> Finding:
-        return resources.judge_error(check_id, what, error, self.name)
+        return resources.judge_error(check_id, what, error, self.stage.name)
 
     def _check_secret(self, name: str) -> tuple[SecretVersion, Finding]:
         """Return the secret with its finding; an empty one if it cannot be read."""
@@ -83,14 +80,14 @@ class Checks:
         domain = settings.domain
         urls = [] if domain is None else [f"https://{domain.name}"]
         try:
-            api_id = find_rest_api(account.client("apigateway"), self.name)
+            api_id = find_rest_api(account.client("apigateway"), self.stage.name)
         except StageError as error:
             text, _, advice = str(error).partition("\n")
-            return urls, failed("api", "API", text, advice or f"correct infra/stages/{self.name}.toml")
+            return urls, failed("api", "API", text, advice or f"correct infra/stages/{self.stage.name}.toml")
         except AWS_ERRORS as error:
             return urls, self._judge_error("api", "API", error)
         if api_id is None:
-            return urls, failed("api", "API", "missing", deploy(self.name))
+            return urls, failed("api", "API", "missing", deploy(self.stage.name))
         if domain is None or domain.default_endpoint:
             urls.append(account.api_url(api_id, API_STAGE))
         return urls, ok("api", api_id, "found")
@@ -108,10 +105,10 @@ class Checks:
                 advice = "check DNS and network of this machine, and the domain's DNS record and certificate"
                 yield failed(check_id, url, f"no response ({type(error).__name__})", advice)
             else:
-                yield resources.judge_response(check_id, url, response, probe, self.name)
+                yield resources.judge_response(check_id, url, response, probe, self.stage.name)
 
     def _check_subscriptions(self, account: Account, email: str | None) -> Iterator[Finding]:
-        topic = f"{stack_name(self.name)}-alarms"
+        topic = f"{stack_name(self.stage.name)}-alarms"
         arn = f"arn:{account.partition}:sns:{account.region}:{account.id}:{topic}"
         pages = account.client("sns").get_paginator("list_subscriptions_by_topic")
         try:
@@ -119,7 +116,7 @@ class Checks:
         except AWS_ERRORS as error:
             yield self._judge_error("alarms.subscription", topic, error)
         else:
-            yield from resources.judge_subscriptions(topic, found, email, self.name)
+            yield from resources.judge_subscriptions(topic, found, email, self.stage.name)
 
     def check_platform(self, secret: SecretVersion, urls: Sequence[str]) -> Iterator[Finding]:
         """Check logins and merchants, request lists from the last of the endpoint's URLs, then check the tokens.
@@ -185,7 +182,7 @@ class Checks:
                 text = f"no response ({type(error).__name__})"
                 yield failed("merchant", merchant.account_id, text, "see the check api.health")
                 return
-            yield resources.judge_list(merchant.account_id, response, self.name)
+            yield resources.judge_list(merchant.account_id, response, self.stage.name)
             if reason := resources.why_stop(response):
                 yield not_checked("merchant", resources.OTHERS, reason, "run doctor again later")
                 return

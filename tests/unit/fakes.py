@@ -298,7 +298,7 @@ class FakeSecret:
 
 
 def make_credentials(secret: FakeSecret | None = None, clock: Clock | None = None) -> CredentialsCache:
-    """Return a credential store over a secret."""
+    """Return a credentials cache over a secret."""
     return CredentialsCache((secret or FakeSecret()).fetch, clock or Clock())
 
 

@@ -33,7 +33,7 @@ def test_a_malformed_secret_is_a_configuration_error_that_shows_no_value(text: s
 
 
 class Store:
-    """A credential store, its secret and its clock. Each method is a request; `context` is that of the last one."""
+    """A credentials cache, its secret and its clock. Each method is a request; `context` is that of the last one."""
 
     def __init__(self) -> None:
         self.clock = Clock()

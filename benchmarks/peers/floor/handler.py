@@ -1,4 +1,4 @@
-"""Reference implementation `floor`, the lower bound: no framework, logs or error handling; everything is cached.
+"""Reference implementation `floor`, the least code: no framework, logs or error handling; everything is cached.
 
 It reads one page: the benchmark has no longer lists.
 """

@@ -1,4 +1,4 @@
-"""Decisions of the token store: cached, read again, minted, waited for, or refused."""
+"""Decisions of the token provider: cached, read again, minted, waited for, or refused."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
