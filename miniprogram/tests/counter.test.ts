@@ -10,7 +10,7 @@ import { rendered } from "./rendered";
 /** 2026-12-03 16:07 in China. */
 const NOW = Date.UTC(2026, 11, 3, 8, 7) / 1000;
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3", pay_amount: 1 };
-const WATCH = "点 查到核销记录，才出餐。点过的，先查记录";
+const WATCH = "点 点完查核销记录。查到，出餐；查不到，叫店长。点过的，先查记录";
 const SCAN = "扫 验券成功，才出餐；扫不成，叫店长";
 const STALE = "扫 验券成功，才出餐；扫不成，叫店长。以扫码结果为准。本页未更新（16:07 的数据）";
 const TAPPED = "查 查到，出餐；查不到，叫店长。16:07 在「人民广场店」点过核销";
@@ -206,7 +206,7 @@ describe("a submission", () => {
     counter.coupons = [card(9)];
     await counter.wait(3);
     assert.equal(counter.band, `${SUBMITTED}。抖音显示少了 1 次，还要查记录（16:07）`);
-    assert.equal(counter.button, "查看其他券 查到记录后，再扣一次");
+    assert.equal(counter.button, "查看其他券 还要用一次：先查到记录");
     await counter.wait(0.8);
     await counter.use();
     const { content, confirmText } = counter.dialogs[1] as Dialog;

@@ -66,12 +66,12 @@ const RUNNING = { state: "running" } as const;
 const STALE = { isStale: true };
 
 const SCAN = "扫 扫抖音订单里的二维码";
-const WATCH = "点 看着顾客点「立即核销」";
+const WATCH = "点 让顾客自己点「立即核销」";
 const WAIT = "等 请等待，不要再点";
 const CHECK = "查 等一分钟，查核销记录";
 const ELSEWHERE = "查 叫店长，先不出餐";
 const TAPPED = "16:07 在「人民广场店」点过核销";
-const RECORD = "查到核销记录，才出餐。";
+const RECORD = "点完查核销记录。查到，出餐；查不到，叫店长。";
 const PLAIN = `${RECORD}点过的，先查记录`;
 const NO_VOUCHER = "验券成功，才出餐；扫不成，叫店长";
 const DOUBT = "验券成功，才出餐；扫不成，叫店长。以扫码结果为准。";

@@ -122,7 +122,7 @@ export type Use = "yes" | "instead" | "more" | "again" | "no";
 export const LABELS: { [use in Use]: string } = {
   yes: "立即核销",
   instead: "扫不了，店长点：立即核销",
-  more: "查到记录后，再扣一次",
+  more: "还要用一次：先查到记录",
   again: "店长点：再次核销",
   no: "",
 };

@@ -111,8 +111,8 @@ function listedRow(certificate: Certificate, { list, redeems }: Shop, now: numbe
   if (!redeems) {
     return scan(why);
   }
-  const reason = `查到核销记录，才出餐。${why || "点过的，先查记录"}`;
-  return { ...NONE, sign: "点", act: "看着顾客点「立即核销」", reason, why, use: "yes" };
+  const reason = `点完查核销记录。${RULE}。${why || "点过的，先查记录"}`;
+  return { ...NONE, sign: "点", act: "让顾客自己点「立即核销」", reason, why, use: "yes" };
 }
 
 /** Return what is known after a submission. `canSubmit`: as far as the list says. */
