@@ -77,7 +77,7 @@ class Application(Chalice):
                     for name, value in ids.items():
                         setattr(context.record, name, value)
                     body = view(request, context, **ids)
-                # It is caught here, because Chalice would turn it into its own response.
+                # Otherwise Chalice would turn the exception into its own response.
                 except Exception as error:
                     return _to_response(problem_for_error(error, context.record.request_id), context.record)
                 return Response(body, dict(headers))

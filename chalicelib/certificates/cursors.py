@@ -44,7 +44,7 @@ def verify_cursor(
 
 
 def decode_cursor(text: str, selection: Selection, open_id: str, keys: list[str]) -> Cursor | None:
-    """Return a cursor of the same list, or None when it was not signed by one of the keys."""
+    """Return a cursor, or None when it was not signed by one of the keys, or for another list."""
     return signing.verify(text, _purpose(selection, open_id), keys, Cursor)
 
 

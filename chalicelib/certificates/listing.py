@@ -84,7 +84,9 @@ class CertificateLister:
 
         def fetch_page(number: int) -> Page:
             try:
-                return token.use(lambda text: self.douyin.query_user_certificates(query, number, text, context))
+                return token.use(
+                    lambda access_token: self.douyin.query_user_certificates(query, number, access_token, context)
+                )
             except RateLimitedError as error:
                 self.rate_limits.put(merchant.app_id, error)
                 raise

@@ -88,9 +88,9 @@ class DouyinClient:
         It must send a request: urllib3 finds the server's TLS session tickets waiting in an unused connection and
         drops it as broken.
         """
-        if not self.transport.has_idle_connection(self.open_api, protocol.CONNECT_REQUEST):
+        if not self.transport.has_idle_connection(self.open_api, protocol.CONNECTION_TEST):
             deadline = Deadline(OPEN_CONNECTION_SECONDS)
-            self.transport.send(self.open_api, protocol.CONNECT_REQUEST, deadline, MAX_SHORT_REPLY_BYTES)
+            self.transport.send(self.open_api, protocol.CONNECTION_TEST, deadline, MAX_SHORT_REPLY_BYTES)
 
     def _call_once(
         self, name: str, base_url: str, request: Request, parse: Callable[[Response], T], context: RequestContext

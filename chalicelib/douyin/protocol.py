@@ -81,7 +81,7 @@ class MintedToken(RedactedStruct, frozen=True):
     expires_in: models.Int
 
 
-CONNECT_REQUEST = Request("/", method="HEAD")
+CONNECTION_TEST = Request("/", method="HEAD")
 """A request for nothing: it opens a connection that the next request reuses."""
 
 

@@ -135,7 +135,9 @@ class TokenProvider:
                     continue
                 app_secret = self.find_secret(token_id, context)
                 if not app_secret:
-                    raise errors.TokenUnavailableError(f"another system has not renewed the token of {token_id}")
+                    raise errors.TokenUnavailableError(
+                        f"{token_id} has no app secret, and no other system has stored a valid token"
+                    )
                 lease = Lease(self.table, token_id, row, self.clock, context)
                 started = self.clock()
                 try:

@@ -64,7 +64,8 @@ class TokenRow(RedactedStruct, frozen=True):
     minted_at: int = 0
     #: The content in DynamoDB's format.
     item: Item = msgspec.field(default_factory=dict)
-    #: When the call that returned the row started: the row may have changed since.
+    #: When the call that returned the row started: the row may have changed since. After a failed read or mint, a later
+    #: time, so that the token is used for `REUSE_SECONDS` more.
     read_at: float = -math.inf
 
     @property

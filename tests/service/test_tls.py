@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from chalicelib.context import Deadline
-from chalicelib.douyin.protocol import CONNECT_REQUEST, Request
+from chalicelib.douyin.protocol import CONNECTION_TEST, Request
 from chalicelib.douyin.transport import Transport, create_http_pool
 from chalicelib.errors import UpstreamUnavailableError
 from tests.scripted_server import Received, ScriptedServer, http_response
@@ -53,10 +53,10 @@ def test_the_connect_request_opens_a_connection_that_is_reused_and_bodies_are_co
 ) -> None:
     with serve("127.0.0.1") as server, closing(create_http_pool("test", 4, str(tmp_path / "ca.pem"))) as session:
         transport = Transport(session)
-        assert not transport.has_idle_connection(server.url, CONNECT_REQUEST)
-        for request, body in ((CONNECT_REQUEST, b""), (POST, b"{}"), (POST, b"{}")):
+        assert not transport.has_idle_connection(server.url, CONNECTION_TEST)
+        for request, body in ((CONNECTION_TEST, b""), (POST, b"{}"), (POST, b"{}")):
             assert transport.send(server.url, request, Deadline(5), 100).body == body
-            assert transport.has_idle_connection(server.url, CONNECT_REQUEST)
+            assert transport.has_idle_connection(server.url, CONNECTION_TEST)
         assert server.connections == 1
 
 

@@ -87,7 +87,7 @@ def test_a_connection_is_opened_if_none_is_idle_and_the_response_is_ignored() ->
     platform.transport.is_connected = True
     platform.client.ensure_connection()
     [sent] = platform.transport.sent
-    assert (sent.base_url, sent.request, sent.max_bytes) == (OPEN_API, protocol.CONNECT_REQUEST, MAX_SHORT_REPLY_BYTES)
+    assert (sent.base_url, sent.request, sent.max_bytes) == (OPEN_API, protocol.CONNECTION_TEST, MAX_SHORT_REPLY_BYTES)
     assert 0 < sent.deadline.remaining() <= OPEN_CONNECTION_SECONDS
     assert platform.logged() == []
 

@@ -69,7 +69,7 @@ class TestRequests:
         assert protocol.provider_login_request("tta", "isvact.x", "code") == Request(path, login, headers, "POST")
 
     def test_a_connection_is_opened_with_an_empty_request(self) -> None:
-        assert Request("/", b"", {}, "HEAD") == protocol.CONNECT_REQUEST
+        assert Request("/", b"", {}, "HEAD") == protocol.CONNECTION_TEST
 
 
 def envelope(orders: Any = (), total: Any = None, **extra: Any) -> Any:

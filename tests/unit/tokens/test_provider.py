@@ -346,7 +346,7 @@ class TestOtherSystem:
     def test_its_row_is_never_written_or_waited_for(self, item: Item | None, secret: str | None) -> None:
         instance = Tokens(item)
         instance.secret = secret
-        with pytest.raises(errors.TokenUnavailableError, match="another system has not renewed the token of tta"):
+        with pytest.raises(errors.TokenUnavailableError, match="tta has no app secret"):
             instance.get()
         assert (instance.douyin.mints, instance.table.writes, instance.clock.sleeps) == ([], [], [])
 
