@@ -211,7 +211,7 @@ class TestProvidersApp:
     @pytest.mark.parametrize("row", [{}, token_row("isvact.1", -1), token_row("clt. malformed")])
     def test_without_a_valid_token_the_code_is_not_sent(self, logins: Logins, row: Item) -> None:
         logins.table.items[TOKEN] = row
-        with pytest.raises(errors.TokenUnavailableError, match="another system"):
+        with pytest.raises(errors.TokenUnavailableError, match="no other system"):
             logins.log_in()
         assert logins.events == ["prefetch"]
         assert (logins.douyin.mints, logins.table.writes) == ([], [])

@@ -353,7 +353,7 @@ class TestOtherSystem:
     def test_a_refused_token_of_it_is_renewed_by_its_newer_one_only(self) -> None:
         instance = Tokens(token_row("clt.theirs"))
         instance.secret = None
-        with pytest.raises(errors.TokenUnavailableError, match="another system"):
+        with pytest.raises(errors.TokenUnavailableError, match="no other system"):
             instance.replace("clt.theirs")
         instance.table.items[KEY] = token_row("clt.theirs-2")
         assert instance.replace("clt.theirs") == "clt.theirs-2"
