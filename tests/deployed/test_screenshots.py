@@ -186,7 +186,7 @@ def used_once(phone: Phone) -> None:
     with phone.purchases(CUSTOMER, entries):
         phone.page.clock.run_for(3000)
         phone.expect_sign("查", "抖音显示少了 1 次")
-        expect(phone.button("再扣一次")).to_be_visible()
+        expect(phone.button("还要用一次")).to_be_visible()
 
 
 def submitted_list(phone: Phone) -> None:
