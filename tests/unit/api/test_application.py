@@ -93,6 +93,11 @@ def test_chalice_does_not_log_by_itself() -> None:
     assert Application("unlogged", FakeTelemetry()).log.handlers == []
 
 
+def test_a_path_parameter_that_the_record_lacks_is_named_at_registration() -> None:
+    with pytest.raises(TypeError, match="add order_no to RequestRecord"):
+        Application("unlogged", FakeTelemetry()).route("/v1/{account_id}/{order_no}")
+
+
 def test_a_view_gets_request_context_and_path_parameters_which_are_recorded(app: App) -> None:
     event = make_event(
         resource="/a/{account_id}/b/{poi_id}",
