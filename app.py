@@ -92,7 +92,7 @@ def refresh_tokens(event: CloudWatchEvent) -> None:
 
 
 def _renew_tokens(context: RequestContext) -> None:
-    """Renew and record it. The outcome is that of the first app that has failed."""
+    """Renew what expires soon, and record it. The outcome is that of the first app that has failed."""
     renewal = renew_expiring_tokens(components().tokens, components().credentials_cache, context)
     context.record.renewal = renewal
     if renewal.failed:

@@ -59,8 +59,7 @@ class Application(Chalice):
         returns JSON text and may raise anything.
         A successful response may be cached publicly for `max_age` seconds. All other responses have `no-store`.
         """
-        ids = {match[1] for match in re.finditer(r"{(\w+)}", path)}
-        if unknown := ids.difference(RequestRecord.__struct_fields__):
+        if unknown := set(re.findall(r"{(\w+)}", path)).difference(RequestRecord.__struct_fields__):
             raise TypeError(f"{path}: add {', '.join(unknown)} to RequestRecord of chalicelib/record.py, for the log")
         register = super().route(path, **options)
         headers: dict[str, str | list[str]] = {"Content-Type": "application/json; charset=utf-8"}

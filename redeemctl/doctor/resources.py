@@ -146,7 +146,7 @@ def judge_list(account_id: str, response: requests.Response, stage: str) -> Find
 
 
 def count_lists(findings: Iterable[Finding], total: int) -> list[Finding]:
-    """Add to the lists in order how many were tried of the `total` merchants', unless all were."""
+    """Add to each list that works how many of the `total` merchants were tried, if not all."""
     found = list(findings)
     tried = len([finding for finding in found if finding.what != OTHERS])
     scope = f"; tried {tried} of {total}: --merchant ACCOUNT_ID tries one" if tried < total else ""

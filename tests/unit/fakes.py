@@ -34,7 +34,7 @@ PROBLEM_TYPES = {
 """All types of problems, by code."""
 
 PUBLIC_ROUTES = {"/v1/health", "/v1/sessions", "/v1/merchants/{account_id}/stores"}
-"""The routes without a session: whoever calls them gets the same."""
+"""The routes that need no session."""
 
 
 class Clock:

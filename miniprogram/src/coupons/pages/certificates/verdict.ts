@@ -54,14 +54,12 @@ export function verdictOf(certificate: Certificate, shop: Shop, now: number): Ve
   const [running] = shop.submissions.filter(isRunning);
   const listed = listedRow(certificate, shop, now);
   if (submission && isRunning(submission)) {
-    return { ...waitRow("正在提交，最多一分钟。店员请先不出餐"), why: "正在提交，还没核销成功" };
+    return { ...waitRow(""), why: "正在提交，还没核销成功" };
   }
   if (submission) {
     return submittedRow(submission, listed.use !== "no" && !running, shop, now);
   }
-  return listed.use !== "no" && running
-    ? { ...waitRow(`${nameOf(running, shop.user)}正在提交，最多一分钟。店员请先不出餐`), why: listed.why }
-    : listed;
+  return listed.use !== "no" && running ? { ...waitRow(nameOf(running, shop.user)), why: listed.why } : listed;
 }
 
 /** Name a submission; nothing is said of another user's. */
@@ -69,7 +67,9 @@ function nameOf({ certificate, user }: Submission, present: number): string {
   return certificate && user === present ? `「${titleOf(certificate)}」` : "另一张券";
 }
 
-function waitRow(reason: string): Verdict {
+/** `name`: the certificate that is being submitted; empty if it is this one. */
+function waitRow(name: string): Verdict {
+  const reason = `${name}正在提交，最多一分钟。店员请先不出餐`;
   return { ...NONE, sign: "等", act: "请等待，不要再点", reason };
 }
 

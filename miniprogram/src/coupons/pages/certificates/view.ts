@@ -22,7 +22,7 @@ import { canLoadMore, certificateOf, isEmpty, type ListState, shownCertificate }
 import { canChoose, canLocate, type StoreState, storeKeyOf } from "./storeState";
 import { storeHeader, storeRows } from "./stores";
 import { type Submission, type Submissions, submissionOf } from "./submission";
-import { ANY_AGE, type Shop, staleText, type Verdict, verdictOf } from "./verdict";
+import { ANY_AGE, type Shop, staleText, verdictOf } from "./verdict";
 
 /** The states that the pages share. */
 interface Visited {
@@ -76,11 +76,16 @@ export function cardsView(visit: Visited, config: Config, openedId: string, now:
   const shop = shopOf({ ...visit, list: { ...list, isStale: false, updatedAt: ANY_AGE } }, config);
   const judge = (certificate: Certificate) => verdictOf(certificate, shop, now);
   const cards = (certificates: Certificate[]) => cardsOf(certificates.map(shownOf(config)), judge, openedId, now);
-  // What was submitted is not moved away from where the customer tapped it.
-  const isDoubted = ({ sign, why }: Verdict) => !!why && (sign === "扫" || sign === "点");
-  const usable = list.certificates.filter((certificate) => !isDoubted(judge(certificate)));
-  const others = list.certificates.filter((certificate) => isDoubted(judge(certificate)));
-  const plain = usable.filter((certificate) => !judge(certificate).why).length;
+  const usable: Certificate[] = [];
+  const others: Certificate[] = [];
+  let plain = 0;
+  for (const certificate of list.certificates) {
+    const { sign, why } = judge(certificate);
+    // What was submitted is not moved away from where the customer tapped it.
+    const isDoubted = why && (sign === "扫" || sign === "点");
+    (isDoubted ? others : usable).push(certificate);
+    plain += why ? 0 : 1;
+  }
   return { usable: cards(usable), others: cards(others), count: countText(plain, others.length, list.more) };
 }
 
