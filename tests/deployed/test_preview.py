@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from infra.bundle import ROOT
 from sandbox import preview, stack
@@ -218,8 +218,8 @@ def host_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = shutil.copytree(source / "coupons", host / "shop" / "coupons")
     config = (folder / "config.ts").read_text("utf-8").replace('"/coupons"', '"/shop/coupons"')
     config = re.sub('(api|account_id|appId): ".*"', r"\1: 'of the host'", config)
-    # The program has not the page that this hook opens.
-    config = config.replace("  appId:", f"{guide_code('ts', 'navigateTo')}  appId:")
+    # The backend of this hook does not exist.
+    config = config.replace("  appId:", f"{guide_code('ts', 'statusCode')}  appId:")
     (folder / "config.ts").write_text(config, "utf-8")
     run(host, "node", "node_modules/typescript/bin/tsc")
     styles = "".join(path.read_text("utf-8") for path in folder.rglob("*.ttss"))
@@ -346,33 +346,29 @@ def test_the_customisation_of_the_guide(phone: Phone, deployed: stack.Stack, tmp
 
 
 @pytest.mark.parametrize(("status", "told"), [(200, "已提交"), (500, "未能确认")])
-def test_the_hook_of_the_guide_that_opens_a_page(
-    phone: Phone, deployed: stack.Stack, tmp_path: Path, status: int, told: str
-) -> None:
-    """Nothing was submitted if the customer comes back without a tap; the page's result counts otherwise."""
+def test_the_hook_of_the_guide(phone: Phone, deployed: stack.Stack, tmp_path: Path, status: int, told: str) -> None:
+    """It sends the certificate and a new login code to the merchant's backend, once; only 200 counts."""
     program = shutil.copytree(preview.DIST_FOLDER, tmp_path / "dist")
-    page = program / "pages" / "redeem" / "redeem"
-    page.parent.mkdir(parents=True)
-    page.with_suffix(".js").write_text(guide_code("js", "redeemed"), "utf-8")
-    page.with_suffix(".ttml").write_text('<button bindtap="redeem">兑换</button>', "utf-8")
-    app, config = program / "app.json", program / "coupons" / "config.js"
-    pages = json.loads(app.read_text("utf-8"))
-    pages["pages"].append("pages/redeem/redeem")
-    app.write_text(json.dumps(pages), "utf-8")
-    hook = guide_code("ts", "navigateTo")
+    config = program / "coupons" / "config.js"
+    hook = guide_code("ts", "statusCode")
     config.write_text(config.read_text("utf-8").replace("account_id:", f"{hook} account_id:"), "utf-8")
-    headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
-    phone.page.route("https://redeem.example.com/*", lambda route: route.fulfill(status=status, headers=headers))
+    sent = []
+
+    def respond(route: Route) -> None:
+        if route.request.method == "POST":
+            sent.append(route.request.post_data_json)
+        headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
+        route.fulfill(status=status, headers=headers)
+
+    phone.page.route("https://redeem.example.com/*", respond)
     with run_program(phone, deployed, program):
         phone.open()
         phone.show_certificate("双人套餐")
         phone.redeem()
-        expect(phone.button("兑换")).to_be_visible()
-        phone.page.go_back()
-        phone.expect_sign("点")
-        phone.redeem()
-        phone.button("兑换").click()
         phone.expect_sign("查", told)
+    [body] = sent
+    assert body.pop("code")
+    assert body.keys() == {"certificate_id", "order_id", "account_id", "poi_id"}
 
 
 def test_the_next_page_is_loaded_with_a_button_and_each_certificate_shown_once(phone: Phone) -> None:
