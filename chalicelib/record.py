@@ -77,7 +77,7 @@ class RequestRecord(msgspec.Struct):
     #: What went wrong without failing the request.
     warnings: list[str] = []
     #: Whether this is a job (a run of a function without a route), not a request.
-    is_run: bool = False
+    is_job: bool = False
     #: The app of the login, or of the session.
     app_id: str = ""
     account_id: str = ""

@@ -137,7 +137,7 @@ class Run:
         pages = self._read_pages(wanted)
         size, found = sum(page.size for page in pages), _certificates(pages)
         wrong = {path for page in pages for paths in page.malformed_by_id.values() for path in paths}
-        wrong |= {path for page in pages for path in page.hidden_fields}
+        wrong |= {path for page in pages for path in page.unreadable_fields}
         wrong |= {"expire_time" for certificate in found if certificate.expire_time is None}
         wrong |= {"sku_info.title" for c in found if c.sku_info is None or not c.sku_info.title}
         if wrong:

@@ -53,9 +53,9 @@ class Application(Chalice):
     def route(
         self, path: str, *, max_age: int | None = None, **options: Any
     ) -> Callable[[RouteFunction], RouteFunction]:
-        """Register a view for a path, like Chalice's `route`, with error mapping.
+        """Register a function for a path, like Chalice's `route`, with error mapping.
 
-        The view is called as `view(request, context, **path_parameters)`: ids that are checked, and in the record. It
+        It is called as `function(request, context, **path_parameters)`: ids that are checked, and in the record. It
         returns JSON text and may raise anything.
         A successful response may be cached publicly for `max_age` seconds. All other responses have `no-store`.
         """
@@ -66,8 +66,8 @@ class Application(Chalice):
         if max_age is not None:
             headers["Cache-Control"] = f"public, max-age={max_age}"
 
-        def decorate(view: RouteFunction) -> RouteFunction:
-            @functools.wraps(view)
+        def decorate(function: RouteFunction) -> RouteFunction:
+            @functools.wraps(function)
             def handle(**path_parameters: str) -> Response:
                 request: Any = self.current_request
                 context: RequestContext = request.context[_CONTEXT]
@@ -75,14 +75,14 @@ class Application(Chalice):
                     ids = parse_path_ids(path_parameters)
                     for name, value in ids.items():
                         setattr(context.record, name, value)
-                    body = view(request, context, **ids)
+                    body = function(request, context, **ids)
                 # Otherwise Chalice would turn the exception into its own response.
                 except Exception as error:
                     return _to_response(problem_for_error(error, context.record.request_id), context.record)
                 return Response(body, dict(headers))
 
             register(handle)
-            return view
+            return function
 
         return decorate
 
@@ -94,7 +94,7 @@ class Application(Chalice):
         runtime logs message and traceback of an exception, and these may quote a secret.
         """
         context = RequestContext.for_lambda(lambda_context, max_seconds=float("inf"))
-        context.record.is_run = True
+        context.record.is_job = True
         try:
             job(context)
         except Exception as raised:
@@ -113,7 +113,7 @@ class Application(Chalice):
         except Exception as error:
             # Chalice failed, for example for an event without the path parameters of its route.
             response = _to_response(problem_for_error(error, record.request_id), record)
-        # Views return text; a dict is a response of the framework.
+        # Route functions return text; a dict is a response of the framework.
         if not isinstance(response.body, str):
             problem_type = FRAMEWORK_PROBLEMS.get(response.status_code, INTERNAL_ERROR)
             allow = {name: value for name, value in response.headers.items() if name == "Allow"}

@@ -114,7 +114,7 @@ class Telemetry:
         metrics = self._metrics
         if record.renewal is not None and record.renewal.seconds_left is not None:
             metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.renewal.seconds_left)
-        if not record.is_run and not record.is_probe:
+        if not record.is_job and not record.is_probe:
             failures = [outcome for outcome in _outcomes(record) if outcome.code != "ok"]
             if not any(failure.is_callers_mistake for failure in failures):
                 metrics.add_metric("RequestFailed", MetricUnit.Count, int(bool(failures)))

@@ -119,8 +119,8 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
     malformed_count = 0
     malformed_fields: dict[str, None] = {}
     for page in pages:
-        malformed_count += page.hidden
-        malformed_fields |= dict.fromkeys(page.hidden_fields)
+        malformed_count += page.unreadable
+        malformed_fields |= dict.fromkeys(page.unreadable_fields)
         for order in page.orders:
             if not order.can_use:
                 for certificate in order.certificates or ():

@@ -31,9 +31,9 @@ class Page(RedactedStruct, frozen=True):
     #: The number of certificates on all pages as the platform reports it, or None when it is unusable.
     total: int | None
     #: The number of certificates that cannot be shown, because an id, `can_use` or `certificates` is unreadable.
-    hidden: int = 0
-    #: The paths of the fields that hide certificates.
-    hidden_fields: list[str] = msgspec.field(default_factory=list)
+    unreadable: int = 0
+    #: The paths of these fields.
+    unreadable_fields: list[str] = msgspec.field(default_factory=list)
     #: The paths of malformed fields, for each certificate_id that has any.
     malformed_by_id: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
@@ -70,9 +70,9 @@ def _parse_leniently(response: Response) -> Page:
     """Parse a page in which something is not as documented."""
     envelope = open_envelope(response, codes.QUERY_ERRORS)
     orders: list[models.Order] = []
-    hidden_fields: list[str] = []
+    unreadable_fields: list[str] = []
     malformed_by_id: dict[str, list[str]] = {}
-    size = hidden = 0
+    size = unreadable = 0
     for raw_order in _read_orders(envelope):
         listed = raw_order.pop("certificates", None) if isinstance(raw_order, dict) else None
         raw_certificates = listed if isinstance(listed, list) else []
@@ -81,25 +81,25 @@ def _parse_leniently(response: Response) -> Page:
         order = lenient.read(raw_order, models.Order, "orders", order_paths)
         if order is not None and order.can_use and listed is None:
             order_paths.append("orders.certificates")
-        hidden_fields += order_paths
+        unreadable_fields += order_paths
         only_can_use_is_malformed = order_paths == ["orders.can_use"]
         if order is None or (order_paths and not only_can_use_is_malformed):
-            hidden += max(1, len(raw_certificates))
+            unreadable += max(1, len(raw_certificates))
             continue
         order.certificates = []
         for raw_certificate in raw_certificates:
             paths: list[str] = []
             certificate = lenient.read(raw_certificate, models.Certificate, "orders.certificates", paths)
             if certificate is None or only_can_use_is_malformed:
-                hidden += 1
+                unreadable += 1
             if certificate is None:
-                hidden_fields += paths
+                unreadable_fields += paths
                 continue
             order.certificates.append(certificate)
             if paths:
                 malformed_by_id[str(certificate.certificate_id)] = paths
         orders.append(order)
-    return Page(orders, size, _count(envelope["data"].get("total")), hidden, hidden_fields, malformed_by_id)
+    return Page(orders, size, _count(envelope["data"].get("total")), unreadable, unreadable_fields, malformed_by_id)
 
 
 def _read_orders(envelope: dict[str, Any]) -> list[Any]:

@@ -292,7 +292,7 @@ class TestJob:
         app.service.run_job("refresh_tokens", LambdaContext(60_000), contexts.append)
         record = contexts[0].record
         assert app.report() == ("refresh_tokens", record, {})
-        assert (record.is_run, record.outcome) == (True, Outcome())
+        assert (record.is_job, record.outcome) == (True, Outcome())
         assert record.request_id == "lambda-id"
         assert 57.5 < contexts[0].deadline.remaining() <= 59.5
 

@@ -253,10 +253,10 @@ REFUSAL = {"Refused": count(1)}
         ({"is_probe": True, "list_report": ListReport(1, 5)}, {}),
         ({"is_probe": True, "outcome": failed(errors.DeadlineExceededError("budget"))}, {}),
         # A run of the schedule.
-        ({"is_run": True, "outcome": failed(errors.TokenUnavailableError("x"))}, {}),
-        ({"is_run": True, "renewal": RenewalReport()}, {}),
+        ({"is_job": True, "outcome": failed(errors.TokenUnavailableError("x"))}, {}),
+        ({"is_job": True, "renewal": RenewalReport()}, {}),
         (
-            {"is_run": True, "renewal": RenewalReport(seconds_left=0)},
+            {"is_job": True, "renewal": RenewalReport(seconds_left=0)},
             {"TokenSecondsLeft": ([0.0], [{"service", "stage"}], "Seconds")},
         ),
     ],

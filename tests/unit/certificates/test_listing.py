@@ -233,8 +233,8 @@ def test_another_error_of_a_page_limits_nothing() -> None:
 def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
     instance = Lists()
     pages = {
-        1: make_page(["a"] * 50, 60, hidden=2, hidden_fields=["x"], malformed_by_id={"a": ["y"]}),
-        2: make_page("abc", 60, hidden=1, malformed_by_id={"b": [f"field{number}" for number in range(20)]}),
+        1: make_page(["a"] * 50, 60, unreadable=2, unreadable_fields=["x"], malformed_by_id={"a": ["y"]}),
+        2: make_page("abc", 60, unreadable=1, malformed_by_id={"b": [f"field{number}" for number in range(20)]}),
     }
     instance.douyin.fetch = lambda page, _token: pages[page]
     instance.respond()

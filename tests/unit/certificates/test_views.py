@@ -143,9 +143,13 @@ def test_a_certificate_on_two_pages_is_shown_once_as_the_first_page_has_it() -> 
 @pytest.mark.parametrize(
     ("pages", "malformed", "fields"),
     [
-        ([make_page("ab", hidden=2, hidden_fields=["x", "y", "x"])], 2, ["x", "y"]),
+        ([make_page("ab", unreadable=2, unreadable_fields=["x", "y", "x"])], 2, ["x", "y"]),
         ([make_page("ab", malformed_by_id={"a": ["x"], "b": ["x"]})], 2, ["x"]),
-        ([make_page("a", malformed_by_id={"a": ["x"]}), make_page("b", hidden=1, hidden_fields=["y"])], 2, ["x", "y"]),
+        (
+            [make_page("a", malformed_by_id={"a": ["x"]}), make_page("b", unreadable=1, unreadable_fields=["y"])],
+            2,
+            ["x", "y"],
+        ),
         ([make_page("a"), make_page("a", malformed_by_id={"a": ["x"]})], 0, []),
         ([Page([Order("1", False, [Certificate("a")])], 1, None, malformed_by_id={"a": ["x"]})], 0, []),
     ],

@@ -102,7 +102,13 @@ class TestCertificates:
         page = pages.parse_certificates(json_response(envelope(orders, 340)))
         assert [(held.order_id, held.can_use) for held in page.orders] == [("1", True), (number, True)]
         assert parsed_ids(page) == ["a", number, "x" * 64]
-        assert (page.size, page.total, page.hidden, page.hidden_fields, page.malformed_by_id) == (3, 340, 0, [], {})
+        assert (page.size, page.total, page.unreadable, page.unreadable_fields, page.malformed_by_id) == (
+            3,
+            340,
+            0,
+            [],
+            {},
+        )
 
     @pytest.mark.parametrize(
         ("body", "is_page"),
@@ -167,7 +173,7 @@ class TestCertificates:
         paths = ["orders.certificates.certificate_id"]
         if expected is None:
             paths.insert(0, "orders.can_use")
-        assert (page.size, page.hidden, page.hidden_fields) == (2, 2 if expected is None else 1, paths)
+        assert (page.size, page.unreadable, page.unreadable_fields) == (2, 2 if expected is None else 1, paths)
 
     @pytest.mark.parametrize(
         ("total", "expected"),
@@ -184,7 +190,7 @@ class TestCertificates:
         assert page.total == expected
         assert type(page.total) is type(expected)
         body["data"]["orders"] = [7]
-        lenient = Page([], 0, expected, hidden=1, hidden_fields=["orders"])
+        lenient = Page([], 0, expected, unreadable=1, unreadable_fields=["orders"])
         assert pages.parse_certificates(json_response(body)) == lenient
 
     @pytest.mark.parametrize("bad", [None, 7, [], {}, *({"certificate_id": bad} for bad in NO_IDS)])
@@ -195,7 +201,7 @@ class TestCertificates:
         assert parsed_ids(page) == ["good", "other"]
         assert [held.can_use for held in page.orders] == [True, True]
         path = "orders.certificates.certificate_id" if isinstance(bad, dict) else "orders.certificates"
-        assert (page.size, page.total, page.hidden, page.hidden_fields) == (3, 3, 1, [path])
+        assert (page.size, page.total, page.unreadable, page.unreadable_fields) == (3, 3, 1, [path])
 
     @pytest.mark.parametrize(
         ("bad", "size", "removed", "path"),
@@ -218,7 +224,7 @@ class TestCertificates:
         page = pages.parse_certificates(json_response(envelope((bad, order("1", "good"), bad), 1)))
         assert parsed_ids(page) == ["good"]
         assert (page.size, page.total) == (1 + 2 * size, 1)
-        assert (page.hidden, page.hidden_fields) == (2 * removed, [path, path])
+        assert (page.unreadable, page.unreadable_fields) == (2 * removed, [path, path])
 
     @pytest.mark.parametrize("can_use", [True, "true"])
     def test_a_page_with_too_many_certificates_is_malformed(self, can_use: Any) -> None:
@@ -234,7 +240,7 @@ class TestCertificates:
         orders = (order("1", certificates=None, can_use=False), {"order_id": "2"}, order("3"), *bad)
         page = pages.parse_certificates(json_response(envelope(orders)))
         assert [held.order_id for held in page.orders] == ["1", "2", "3"]
-        assert (page.size, page.hidden) == (0, len(bad))
+        assert (page.size, page.unreadable) == (0, len(bad))
 
     @pytest.mark.parametrize(
         "body",
