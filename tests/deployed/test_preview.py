@@ -352,11 +352,11 @@ def test_the_hook_of_the_guide(phone: Phone, deployed: stack.Stack, tmp_path: Pa
     config = program / "coupons" / "config.js"
     hook = guide_code("ts", "statusCode")
     config.write_text(config.read_text("utf-8").replace("account_id:", f"{hook} account_id:"), "utf-8")
-    sent = []
+    sent: list[dict[str, str]] = []
 
     def respond(route: Route) -> None:
         if route.request.method == "POST":
-            sent.append(route.request.post_data_json)
+            sent.append(json.loads(route.request.post_data or "{}"))
         headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
         route.fulfill(status=status, headers=headers)
 
