@@ -134,7 +134,7 @@ describe("a card", () => {
     assert.deepEqual(expiry(NOW + HOUR), ["明天 00:30 到期", false, "还剩 1 小时"]);
     assert.deepEqual(expiry(NOW + 4 * HOUR + 52 * 60 + 1), ["明天 04:22 到期", false, "还剩 4 小时 53 分"]);
     assert.deepEqual(expiry(NOW + DAY + 60), ["有效期至 2026.11.25", false, "明天到期"]);
-    assert.deepEqual(expiry(NOW - HOUR), ["有效期至 2026.11.24", false, ""]);
+    assert.deepEqual(expiry(NOW - HOUR), ["今天 22:30 到期", true, ""]);
     assert.deepEqual(expiry(NOW + 2 * DAY), ["有效期至 2026.11.26", false, "后天到期"]);
     assert.deepEqual(expiry(NOW + 7 * DAY), ["有效期至 2026.12.01", false, "还剩 7 天"]);
     assert.deepEqual(expiry(NOW + 8 * DAY), ["有效期至 2026.12.02", false, ""]);
@@ -342,7 +342,7 @@ describe("messages", () => {
   test("count the certificates, and say whether there are more", () => {
     assert.deepEqual(
       [countText(0, 0, false), countText(2, 1, false), countText(1, 0, true), countText(0, 1, true)],
-      ["", "共 2 张可用券，1 张先给店员看", "已找到 1 张可用券", "1 张先给店员看"],
+      ["", "共 2 张可用券，另 1 张先给店员看", "已找到 1 张可用券", "1 张先给店员看"],
     );
   });
 

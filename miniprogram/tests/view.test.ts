@@ -82,7 +82,7 @@ describe("the list", () => {
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
     const all = cards([COUPON, twin, ...others]);
-    assert.equal(all.count, "共 2 张可用券，3 张先给店员看");
+    assert.equal(all.count, "共 2 张可用券，另 3 张先给店员看");
     const shown = [all.usable, all.others].map((each) => each.map(({ id, opened }) => [id, opened]));
     const closed = ["3", "4", "5"].map((id) => [id, false]);
     assert.deepEqual(shown, [[["1", true]], closed]);

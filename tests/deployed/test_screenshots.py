@@ -56,7 +56,7 @@ def long_list(phone: Phone) -> None:
     coupons[-1]["sku_info"]["title"] = "新春团圆套餐"
     with phone.purchases(CUSTOMER, [*entries, *read_purchases(CUSTOMER_WITH_UNUSUAL_DATES)[:1]]):
         phone.open()
-        expect(phone.page.get_by_role("heading", name="先给店员看")).to_be_visible()
+        expect(phone.page.get_by_role("heading", name="先给店员看，扫码看能不能用")).to_be_visible()
 
 
 def opened_list(phone: Phone) -> None:

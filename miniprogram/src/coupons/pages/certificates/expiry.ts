@@ -22,8 +22,9 @@ export function expiryOf({ expire_time }: Certificate, now: number): Expiry {
   const days = daysBetween(now, expire_time);
   const left = expire_time - now;
   const day = ["今天", "明天"][days];
-  if (left > 0 && left <= DAY_SECONDS) {
-    return { label: "", text: `${day} ${timeText(expire_time)} 到期`, isLastDay: days === 0, soon: leftText(left) };
+  if (left <= DAY_SECONDS && (left > 0 || days === 0)) {
+    const text = `${day} ${timeText(expire_time)} 到期`;
+    return { label: "", text, isLastDay: days === 0, soon: left > 0 ? leftText(left) : "" };
   }
   const soon = left <= 0 || days > SOON_DAYS ? "" : ["", "明天到期", "后天到期"][days] || `还剩 ${days} 天`;
   return { label: "有效期至", text: dateText(expire_time), isLastDay: false, soon };

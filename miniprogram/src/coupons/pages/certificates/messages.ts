@@ -160,17 +160,21 @@ export interface Advice {
   otherwise: string;
 }
 
-/** Return what the customer does while the staff acts by this sign; null while they wait. */
-export function adviceOf(sign: string): Advice | null {
+/** Return what the customer does while the staff acts by this sign; null while they wait. `why`: what is not plain. */
+export function adviceOf(sign: string, why: string): Advice | null {
   switch (sign) {
     case "扫":
       return {
-        heading: "看本页不扣券，请您出示抖音订单",
+        heading: why ? "看本页不扣券。能不能用，请店员扫码看" : "看本页不扣券，请您出示抖音订单",
         steps: ["打开抖音「我的订单」", "打开这张券的订单", "请店员扫描订单中的二维码"],
         otherwise: "没有二维码，请店员叫店长",
       };
     case "点":
-      return { heading: "看本页不扣券，点「立即核销」才会用掉。请您当着店员点", steps: [], otherwise: "" };
+      return {
+        heading: `看本页不扣券，点「立即核销」才会用掉。${why ? "能不能用，先问店员" : "请您当着店员点"}`,
+        steps: [],
+        otherwise: "",
+      };
     case "查":
       return { heading: "请给店员看。请不要再点", steps: [], otherwise: "" };
     default:
@@ -180,7 +184,10 @@ export function adviceOf(sign: string): Advice | null {
 
 /** Return the line above the list. `plain`: number of the certificates that can be used now; `doubted`: of the others. */
 export function countText(plain: number, doubted: number, more: boolean): string {
-  const texts = [plain && `${more ? "已找到" : "共"} ${plain} 张可用券`, doubted && `${doubted} 张先给店员看`];
+  const texts = [
+    plain && `${more ? "已找到" : "共"} ${plain} 张可用券`,
+    doubted && `${plain ? "另 " : ""}${doubted} 张先给店员看`,
+  ];
   return texts.filter((text) => text).join("，");
 }
 

@@ -122,7 +122,7 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
     canSubmit: use !== "no" && !!certificateOf(list, id),
     /** 查看其他券 */
     canLeave: sign === "查",
-    advice: adviceOf(sign),
+    advice: adviceOf(sign, why),
     dialog: dialogOf(title, header.store, config.question, why, use),
     notice: list.notice,
     help: sign ? (sign === "扫" && config.help) || "" : help,
