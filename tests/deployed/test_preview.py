@@ -324,7 +324,7 @@ def test_a_dialog_has_the_buttons_of_douyin(phone: Phone) -> None:
 def test_the_customisation_of_the_guide(phone: Phone, deployed: stack.Stack, tmp_path: Path) -> None:
     """Colors in both themes, from the program's own styles, a consent before the login, and no prices."""
     program = shutil.copytree(preview.DIST_FOLDER, tmp_path / "dist")
-    (program / "app.ttss").write_text(guide_code("css", "--button"), "utf-8")
+    (program / "app.ttss").write_text("page .coupons { --button: #00695c; --button-text: #ffffff }", "utf-8")
     config = program / "coupons" / "config.js"
     settings = f"help: '请到前台', {guide_code('ts', 'beforeLogin')} showPrices: false, account_id:"
     config.write_text(config.read_text("utf-8").replace("account_id:", settings), "utf-8")
