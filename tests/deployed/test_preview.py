@@ -23,6 +23,22 @@ from tests.deployed.test_miniprogram import run
 
 LIST = f"GET {certificates_url()}"
 
+TSCONFIG = json.dumps(
+    {
+        "compilerOptions": {
+            "target": "ES2015",
+            "module": "CommonJS",
+            "lib": ["ES2015"],
+            "types": ["@douyin-microapp/typings"],
+            "strict": True,
+        }
+    }
+)
+
+CONSENT = """beforeLogin: () => new Promise((resolve, reject) =>
+  tt.showModal({ content: "同意后，用您的抖音账号查询本店可用的券",
+    success: ({ confirm }) => resolve(confirm), fail: reject })),"""
+
 TAP_TWICE = """async (button, next) => {
     const find = () => [...document.querySelectorAll("button")].find((other) => other.textContent.trim() === next);
     for (button.click(); !find(); ) await new Promise(requestAnimationFrame);
@@ -214,7 +230,7 @@ def host_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     host, source = tmp_path_factory.mktemp("host"), preview.MINIPROGRAM_FOLDER / "src"
     (host / "node_modules").symlink_to(preview.MINIPROGRAM_FOLDER / "node_modules")
-    (host / "tsconfig.json").write_text(guide_code("json", "compilerOptions"), "utf-8")
+    (host / "tsconfig.json").write_text(TSCONFIG, "utf-8")
     folder = shutil.copytree(source / "coupons", host / "shop" / "coupons")
     config = (folder / "config.ts").read_text("utf-8").replace('"/coupons"', '"/shop/coupons"')
     config = re.sub('(api|account_id|appId): ".*"', r"\1: 'of the host'", config)
@@ -326,7 +342,7 @@ def test_the_customisation_of_the_guide(phone: Phone, deployed: stack.Stack, tmp
     program = shutil.copytree(preview.DIST_FOLDER, tmp_path / "dist")
     (program / "app.ttss").write_text("page .coupons { --button: #00695c; --button-text: #ffffff }", "utf-8")
     config = program / "coupons" / "config.js"
-    settings = f"help: '请到前台', {guide_code('ts', 'beforeLogin')} showPrices: false, account_id:"
+    settings = f"help: '请到前台', {CONSENT} showPrices: false, account_id:"
     config.write_text(config.read_text("utf-8").replace("account_id:", settings), "utf-8")
     with run_program(phone, deployed, program):
         phone.open()
