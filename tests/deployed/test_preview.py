@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, expect
 
 from infra.bundle import ROOT
 from sandbox import preview, stack
@@ -234,8 +234,7 @@ def host_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = shutil.copytree(source / "coupons", host / "shop" / "coupons")
     config = (folder / "config.ts").read_text("utf-8").replace('"/coupons"', '"/shop/coupons"')
     config = re.sub('(api|account_id|appId): ".*"', r"\1: 'of the host'", config)
-    # The backend of this hook does not exist.
-    config = config.replace("  appId:", f"{guide_code('ts', 'statusCode')}  appId:")
+    config = config.replace("  appId:", "  onSelect: () => Promise.reject(new Error()),\n  appId:")
     (folder / "config.ts").write_text(config, "utf-8")
     run(host, "node", "node_modules/typescript/bin/tsc")
     styles = "".join(path.read_text("utf-8") for path in folder.rglob("*.ttss"))
@@ -254,13 +253,6 @@ def host_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (host / name).write_text(text, "utf-8")
     (host / "logo.png").write_bytes(b"\x89PNG")
     return host
-
-
-def guide_code(language: str, word: str) -> str:
-    """Return the code block of the guide that has a word."""
-    guide = (ROOT / "miniprogram" / "docs" / "mini-program.zh-CN.md").read_text("utf-8")
-    [code] = [block for block in re.findall(rf"```{language}\n(.*?)```", guide, re.DOTALL) if word in block]
-    return str(code)
 
 
 @contextlib.contextmanager
@@ -359,32 +351,6 @@ def test_the_customisation_of_the_guide(phone: Phone, deployed: stack.Stack, tmp
         phone.show_certificate("双人套餐")
         expect(phone.ticket).to_contain_text("请到前台")
         expect(phone.page.locator("body")).not_to_contain_text("¥")
-
-
-@pytest.mark.parametrize(("status", "told"), [(200, "已提交"), (500, "未能确认")])
-def test_the_hook_of_the_guide(phone: Phone, deployed: stack.Stack, tmp_path: Path, status: int, told: str) -> None:
-    """It sends the certificate and a new login code to the merchant's backend, once; only 200 counts."""
-    program = shutil.copytree(preview.DIST_FOLDER, tmp_path / "dist")
-    config = program / "coupons" / "config.js"
-    hook = guide_code("ts", "statusCode")
-    config.write_text(config.read_text("utf-8").replace("account_id:", f"{hook} account_id:"), "utf-8")
-    sent: list[dict[str, str]] = []
-
-    def respond(route: Route) -> None:
-        if route.request.method == "POST":
-            sent.append(json.loads(route.request.post_data or "{}"))
-        headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
-        route.fulfill(status=status, headers=headers)
-
-    phone.page.route("https://redeem.example.com/*", respond)
-    with run_program(phone, deployed, program):
-        phone.open()
-        phone.show_certificate("双人套餐")
-        phone.redeem()
-        phone.expect_sign("查", told)
-    [body] = sent
-    assert body.pop("code")
-    assert body.keys() == {"certificate_id", "order_id", "account_id", "poi_id"}
 
 
 def test_the_next_page_is_loaded_with_a_button_and_each_certificate_shown_once(phone: Phone) -> None:
