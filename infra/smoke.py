@@ -87,11 +87,14 @@ def health(build: Build) -> Probe:
 
 
 def certificates(merchant: Merchant, session_keys: Sequence[str]) -> Probe:
-    """Return the request for the list of a merchant's first store, in a session of the user that does not exist."""
+    """Return the request for the list of a merchant's first store, in a session of the user that does not exist.
+
+    The oldest key signs it: an instance whose secret is up to five minutes old knows that one, too.
+    """
     store = next(iter(merchant.stores or ()), PROBE_OPEN_ID)
     path = f"/v1/merchants/{merchant.account_id}/stores/{store}/certificates"
     user, expires_at = Session(merchant.app_id, PROBE_OPEN_ID), int(time.time()) + SESSION_SECONDS
-    return Probe("GET", path, None, 200, {}, encode_session(user, expires_at, list(session_keys)))
+    return Probe("GET", path, None, 200, {}, encode_session(user, expires_at, list(session_keys[-1:])))
 
 
 def refused_login(app_id: str) -> Probe:

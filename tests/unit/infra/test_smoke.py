@@ -268,3 +268,9 @@ def test_without_an_endpoint_nothing_is_requested(run: Callable[..., Run]) -> No
     tested = run()
     assert tested.check(None) == f"smoke test: {NOT_REQUESTED}"
     assert tested.urls == set()
+
+
+def test_a_list_is_accepted_by_instances_that_know_the_secret_before_a_rotation(run: Callable[..., Run]) -> None:
+    tested = run(MERCHANTS, json.dumps({"apps": {"tt1": "s"}, "session_keys": ["n" * 32, *KEYS]}))
+    assert tested.check() == PASSED
+    assert decode_session(tested.sent[1].session, KEYS, 0) == Session("tt1", PROBE_OPEN_ID)
