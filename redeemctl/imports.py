@@ -51,7 +51,9 @@ class RowPlan:
 
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--prune", is_flag=True, help="Also remove merchants, stores and values (no switches) that the file lacks.")
+@click.option(
+    "--prune", is_flag=True, help="Also remove merchants, stores and values, but no switch, that the file lacks."
+)
 @click.option("--remove", type=int, metavar="NUMBER", help="How many --prune removes, as the preview says.")
 @pass_options
 def import_merchants(options: GlobalOptions, file: Path, *, prune: bool, remove: int | None) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from infra.bundle import ROOT
 from sandbox import preview, stack
 from sandbox.gateway import certificates_url, stores_url
 from sandbox.sample_data import CERTIFICATE_ID, CUSTOMER, CUSTOMER_WITH_MANY_COUPONS
