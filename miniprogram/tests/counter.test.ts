@@ -17,7 +17,7 @@ const TAPPED = "查 查到，出餐；查不到，叫店长。16:07 在「人民
 const UNKNOWN = `${TAPPED}。未能确认，不要再扫`;
 const SUBMITTED = `${TAPPED}。已提交，不要再扫`;
 const GONE = "。抖音已不显示，还要查记录（16:07）";
-const LISTED = "。抖音仍显示可用（16:07）";
+const LISTED = "。抖音还没显示用掉（16:07）";
 const AGAIN = "店长点：再次核销";
 
 beforeEach(() => mock.timers.enable({ apis: ["setTimeout", "Date"], now: NOW * 1000 }));
@@ -159,7 +159,7 @@ describe("a submission", () => {
       [0, "", "查看其他券"],
       [1, LISTED, "查看其他券"],
       [2, LISTED, "查看其他券"],
-      [3, `。抖音仍显示可用（16:08）`, `查看其他券 ${AGAIN}`],
+      [3, `。抖音还没显示用掉（16:08）`, `查看其他券 ${AGAIN}`],
     ]);
     assert.ok(counter.page.data.detail?.facts.some(({ name, copy }) => name === "订单编号" && copy === "2"));
     counter.back();

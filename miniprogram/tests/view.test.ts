@@ -171,7 +171,7 @@ describe("the counter view", () => {
       [view({ ...LISTED, redeeming: false }, undefined, config), "看本页不扣券，请您出示抖音订单", "请打电话"],
       [view(LISTED, undefined, config), "看本页不扣券，点「立即核销」才会用掉。请您当着店员点", ""],
       [view(LISTED, {}, config), undefined, ""],
-      [view(LISTED, { state: "unknown" }, config), "请给店员看。请不要再点", ""],
+      [view(LISTED, { state: "unknown" }, config), "请给店员看，您不用再点", ""],
     ];
     for (const [{ advice, help, problem }, heading, text] of views) {
       assert.deepEqual([advice?.heading, help, problem?.help ?? text], [heading, text, text]);

@@ -85,7 +85,7 @@ def test_a_customers_journey(phone: Phone) -> None:
     expect(phone.page.locator("#dialog")).to_be_hidden()
     phone.redeem()
     phone.page.wait_for_function("id => window.selected === id", arg=CERTIFICATE_ID)
-    phone.expect_sign("查", "已提交，不要再扫。抖音仍显示可用")
+    phone.expect_sign("查", "已提交，不要再扫。抖音还没显示用掉")
     # Both clicks hit the button: the second one of a double click may hit what is shown after the first.
     phone.button("查看其他券").evaluate("button => { button.click(); button.click() }")
     expect(phone.cards).to_have_count(7)

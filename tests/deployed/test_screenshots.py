@@ -125,7 +125,7 @@ def selected(hook: str, text: str, seconds: int = 0, *, gone: bool = False) -> C
             for due in (3, 12, 45):
                 if seconds >= due:
                     phone.page.clock.run_for(due * 1000)
-                    expect(phone.band).to_contain_text("抖音已不显示，还要查记录" if gone else "抖音仍显示可用")
+                    expect(phone.band).to_contain_text("抖音已不显示，还要查记录" if gone else "抖音还没显示用掉")
             expect(phone.band).to_contain_text(text)
             if seconds == LAST_READ_SECONDS:
                 expect(phone.button("店长点：再次核销")).to_be_visible()
@@ -320,7 +320,7 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "busy-other": busy_other,
     "done": selected("1", "已提交"),
     "done-gone": selected("1", "抖音已不显示，还要查记录", 3, gone=True),
-    "again": selected("1", "抖音仍显示可用", LAST_READ_SECONDS),
+    "again": selected("1", "抖音还没显示用掉", LAST_READ_SECONDS),
     "done-times": used_once,
     "failed": selected("fails", "未能确认"),
     "other-store": other_store,

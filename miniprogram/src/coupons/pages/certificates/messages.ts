@@ -176,7 +176,7 @@ export function adviceOf(sign: string, why: string): Advice | null {
         otherwise: "",
       };
     case "查":
-      return { heading: "请给店员看。请不要再点", steps: [], otherwise: "" };
+      return { heading: "请给店员看，您不用再点", steps: [], otherwise: "" };
     default:
       return null;
   }

@@ -69,7 +69,7 @@ function nameOf({ certificate, user }: Submission, present: number): string {
 
 /** `name`: the certificate that is being submitted; empty if it is this one. */
 function waitRow(name: string): Verdict {
-  const reason = `${name}正在提交，最多一分钟。店员请先不出餐`;
+  const reason = `${name}正在提交，最多一分钟。${name && "这张没有提交。"}店员请先不出餐`;
   return { ...NONE, sign: "等", act: "请等待，不要再点", reason };
 }
 
@@ -128,7 +128,7 @@ function submittedRow(submission: Submission, canSubmit: boolean, { list, store 
   const used = usedSince(submission);
   const isGone = seen && !seen.certificate;
   const fact = isGone ? "抖音已不显示" : used ? `抖音显示少了 ${used} 次` : "";
-  const known = fact ? `${fact}，还要查记录` : "抖音仍显示可用";
+  const known = fact ? `${fact}，还要查记录` : "抖音还没显示用掉";
   const why = [
     `${time} ${storeName && `在「${storeName}」`}点过核销`,
     state === "submitted" ? "已提交，不要再扫" : "未能确认，不要再扫",
