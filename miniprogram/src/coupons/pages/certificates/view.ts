@@ -132,7 +132,7 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
     /** Seconds until the list can be read again. */
     wait: problem ? problem.wait : 0,
     // After another user has logged in, nothing is said of the former user's certificate.
-    goneTitle: id ? "没有查到这张券" : "请在列表中重新选择券",
+    goneTitle: id ? "这里看不到这张券" : "请在列表中重新选择券",
   };
 }
 
