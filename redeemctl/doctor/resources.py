@@ -170,7 +170,8 @@ def judge_response(check_id: str, url: str, response: requests.Response, probe: 
         return ok(check_id, url, probe.response)
     body = smoke.read_object(response)
     if body.get("status") == "ok":
-        return warning(check_id, url, difference, "use a clone of the deployed commit, or deploy this one")
+        advice = "after a rollback: nothing to do; else use a clone of the deployed commit, or deploy this one"
+        return warning(check_id, url, difference, advice)
     if body.get("code") == "upstream_rejected":
         return warning(check_id, url, difference, LOG_IN_ONCE)
     return failed(check_id, url, difference, _ADVICE.get(str(body.get("code")), deploy(stage)))

@@ -20,6 +20,15 @@ def test_the_guide_says_what_to_do_by_each_code(page: str) -> None:
     assert named == PROBLEM_TYPES.keys() - of_programmers
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_the_settings_that_the_guide_names_exist(page: str) -> None:
+    settings = (ROOT / "infra" / "stages" / "dev.toml").read_text(encoding="utf-8")
+    [section] = re.findall(r"^## (?:Settings|配置)\n(.*?)^## ", PAGES[page], re.DOTALL | re.MULTILINE)
+    named = set(re.findall(r"`\[?([a-z_]+)\]?`", section))
+    assert len(named) > 3
+    assert {name for name in named if not re.search(rf"^# \[?{name}\b", settings, re.MULTILINE)} == set()
+
+
 def test_each_section_that_a_message_names_exists() -> None:
     alarms = [str(alarm["AlarmDescription"]) for alarm in read_alarms().values()]
     texts = [*alarms, *(text for folder in ("infra", "redeemctl") for _, text in read_messages(folder))]
