@@ -52,7 +52,9 @@ class RowPlan:
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--prune", is_flag=True, help="Also remove merchants, stores and values, but no switch, that the file lacks."
+    "--prune",
+    is_flag=True,
+    help="Also remove merchants, stores and values that the file lacks, except for active, notice and redeeming.",
 )
 @click.option("--remove", type=int, metavar="NUMBER", help="How many --prune removes, as the preview says.")
 @pass_options

@@ -160,7 +160,10 @@ export interface Advice {
   otherwise: string;
 }
 
-/** Return what the customer does while the staff acts by this sign; null while they wait. `why`: what is not plain. */
+/**
+ * Return what the customer does while the staff acts by this sign; null while they wait. `why`: what makes it doubtful that
+ * the certificate can be used now; empty if nothing does.
+ */
 export function adviceOf(sign: string, why: string): Advice | null {
   switch (sign) {
     case "扫":

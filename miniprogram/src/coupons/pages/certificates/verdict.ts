@@ -111,7 +111,7 @@ function listedRow(certificate: Certificate, { list, redeems }: Shop, now: numbe
   if (!redeems) {
     return scan(why);
   }
-  const reason = ["点完查核销记录", RULE, "点过的，先查记录", ...(why ? [why] : [])].join("。");
+  const reason = `点完查核销记录。${RULE}。点过的，先查记录${why && `。${why}`}`;
   return { ...NONE, sign: "点", act: "让顾客自己点「立即核销」", reason, why, use: "yes" };
 }
 
