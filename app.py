@@ -81,8 +81,10 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     parameters = {name: query.getlist(name) for name in query} if query else {}
     selection, cursor = parse_list_request(account_id, poi_id, parameters)
     session_token = parse_bearer(request.headers.get("authorization"))
-    session = verify_session(session_token, components().credentials_cache, time.time(), context)
-    return _to_json(components().lister.list_certificates(session, selection, context, cursor))
+    session, credentials = verify_session(session_token, components().credentials_cache, time.time(), context)
+    lister = components().lister
+    view, context.record.list_report = lister.list_certificates(session, selection, credentials, context, cursor)
+    return _to_json(view)
 
 
 @app.schedule(Rate(10, unit=Rate.MINUTES))
@@ -114,7 +116,7 @@ def start() -> None:
     """Warm up during Lambda's init phase, when a function has a full CPU. The first request repeats what has failed."""
     context = RequestContext(Deadline(WARMUP_SECONDS))
     try:
-        components().lister.preload_tokens(context)
+        components().warmup.warm_up_instance(context)
     except Exception as error:
         app.telemetry.report_warmup_failure(context.record, error)
 

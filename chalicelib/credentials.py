@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from chalicelib.cache import Cache
 from chalicelib.context import RequestContext
 from chalicelib.errors import ConfigurationError, StorageUnavailableError
 from chalicelib.freshness import is_fresh
@@ -17,11 +18,19 @@ T = TypeVar("T")
 SECRET_MAX_AGE = 300.0
 """How long the secret is cached, in seconds."""
 
-MIN_REFRESH_SECONDS = 10.0
-"""Shortest time between two reads of the secret for an unknown key or app, for a mint, and after a read that failed.
+MIN_REREAD_SECONDS = 10.0
+"""Shortest time between two reads for an unknown key or app: invalid requests do not each cause a read.
 
-Invalid requests do not each cause a read. An ordinary read does not delay a read for an unknown key or app.
+An ordinary read does not delay them: after a rotation, an instance that has just read the former keys reads again.
 """
+
+MIN_KEY_LENGTH = 32
+"""Characters of a session key. A shorter one could be found from one session token, by trying all keys."""
+
+SECRET_FORM = (
+    '{"apps": {app_id: app_secret}, "session_keys": [key, …], "external_tokens": [app_id, …]} '
+    f"with at least one session key, and {MIN_KEY_LENGTH} characters in each; external_tokens may be missing"
+)
 
 
 class Credentials(RedactedStruct, frozen=True):
@@ -31,73 +40,58 @@ class Credentials(RedactedStruct, frozen=True):
     apps: dict[str, str]
     #: The session keys. The first one signs and verifies, the others only verify.
     session_keys: list[str]
+    #: The apps with an app secret whose tokens another system of the company makes. The secret is for logins.
+    external_tokens: list[str] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if not self.session_keys or not all(self.session_keys):
-            raise ValueError("session_keys must hold at least one key, and no empty one")
+        if not self.session_keys or any(len(key) < MIN_KEY_LENGTH for key in self.session_keys):
+            raise ValueError("session keys are missing or too short")
+
+    def find_mint_secret(self, app_id: str) -> str:
+        """Return the app secret with which this service mints, or "": another system does, or the app is unknown."""
+        return "" if app_id in self.external_tokens else self.apps.get(app_id, "")
 
 
 class CredentialsCache:
-    """Reads and caches the secret. `fetch` returns its text and may raise StorageUnavailableError."""
+    """Reads and caches the secret. `fetch` returns its text and may raise StorageUnavailableError.
+
+    A malformed secret counts as an outage: it never replaces a good one.
+    """
 
     def __init__(self, fetch: Callable[[RequestContext], str], clock: Callable[[], float] = time.time) -> None:
-        self._fetch = fetch
         self._clock = clock
-        self._cached: Credentials | None = None
-        self._read_at = -math.inf
-        self._forced_read_at = -math.inf
-        self._failed_at = -math.inf
+        self._reread_at = -math.inf
+        self._cache = Cache(
+            "secret",
+            lambda _, context: parse_credentials(fetch(context)),
+            SECRET_MAX_AGE,
+            clock,
+            (StorageUnavailableError, ConfigurationError),
+        )
 
     def get(self, context: RequestContext, max_age: float = SECRET_MAX_AGE) -> Credentials:
-        """Return credentials that are at most `max_age` seconds old.
+        """Return the content of the secret, at most `max_age` seconds old if it can be read.
 
-        Older ones are used while Secrets Manager is unavailable or the secret is malformed. Without any, raises
-        StorageUnavailableError or ConfigurationError.
+        Raises StorageUnavailableError or ConfigurationError if it cannot be read and none is cached.
         """
-        now = self._clock()
-        is_due = not is_fresh(max_age, self._read_at, now)
-        # Wait after a failed read, or every request would wait for a service that is unavailable.
-        if self._cached is None or (is_due and not is_fresh(MIN_REFRESH_SECONDS, self._failed_at, now)):
-            return self._read(now, context)
-        if is_due:
-            context.record.warnings.append("the cached secret is used")
-        return self._cached
+        return self._cache.get("", context, max_age)
 
-    def find(
-        self, look_up: Callable[[Credentials], T | None], context: RequestContext, max_age: float = SECRET_MAX_AGE
+    def look_up(
+        self, select: Callable[[Credentials], T | None], context: RequestContext
     ) -> tuple[T | None, Credentials]:
         """Look something up: an app, or a key that verifies a signature. Return it, or None, and the credentials.
 
         If it is not found, an operator may have changed the secret: it is read again, for this reason at most once in
-        MIN_REFRESH_SECONDS. Raises what `get` and `look_up` raise.
+        MIN_REREAD_SECONDS. Raises what `get` and `select` raise.
         """
-        credentials = self.get(context, max_age)
-        found = look_up(credentials)
+        credentials = self.get(context)
+        found = select(credentials)
         now = self._clock()
-        if found is None and not is_fresh(MIN_REFRESH_SECONDS, self._forced_read_at, now):
-            credentials = self._read(now, context)
-            self._forced_read_at = now
-            found = look_up(credentials)
+        if found is None and not is_fresh(MIN_REREAD_SECONDS, self._reread_at, now):
+            credentials = self.get(context, max_age=0.0)
+            self._reread_at = now
+            found = select(credentials)
         return found, credentials
-
-    def find_app_secret(self, app_id: str, context: RequestContext) -> str | None:
-        """Return the secret of an app for a mint, "" for one of a service provider, or None for an unknown one.
-
-        It is as new as possible: a mint with the former secret of an app would replace the token of a service provider.
-        """
-        return self.find(lambda credentials: credentials.apps.get(app_id), context, MIN_REFRESH_SECONDS)[0]
-
-    def _read(self, now: float, context: RequestContext) -> Credentials:
-        try:
-            self._cached = parse_credentials(self._fetch(context))
-        except (StorageUnavailableError, ConfigurationError) as error:
-            if self._cached is None:
-                raise
-            self._failed_at = now
-            context.record.warnings.append(f"the cached secret is used: {error}")
-            return self._cached
-        self._read_at = now
-        return self._cached
 
 
 def parse_credentials(text: str) -> Credentials:
@@ -105,4 +99,4 @@ def parse_credentials(text: str) -> Credentials:
     try:
         return msgspec.json.decode(text, type=Credentials)
     except (msgspec.MsgspecError, RecursionError):
-        raise ConfigurationError('the secret is not {"apps": {app_id: app_secret}, "session_keys": [key, …]}') from None
+        raise ConfigurationError(f"the secret is not {SECRET_FORM}") from None

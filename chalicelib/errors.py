@@ -5,6 +5,8 @@ Every error here is a RedemptionError.
 No message contains a token, a secret, an open_id or a coupon code.
 """
 
+import traceback
+
 import msgspec
 
 
@@ -159,3 +161,18 @@ class AppMisconfiguredError(UpstreamError):
 
 class LoginRefusedError(UpstreamError):
     """The login code is wrong, used, or older than five minutes."""
+
+
+def format_error(error: BaseException | None) -> str:
+    """Format an error for the log: our own with its message, any other with its type and location only.
+
+    The message of any other exception may quote a secret.
+    """
+    if error is None:
+        return ""
+    if isinstance(error, RedemptionError):
+        return f"{type(error).__name__}: {error}"
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    return f"{type(error).__name__} at " + " < ".join(
+        f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno} {f.name}" for f in frames[::-1]
+    )

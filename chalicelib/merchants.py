@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from chalicelib.aws import Item, Table
+from chalicelib.cache import Cache
 from chalicelib.context import RequestContext
 from chalicelib.douyin.lenient import read_bool
 from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError, WrongAppError
-from chalicelib.freshness import is_fresh
 
 MERCHANT_PREFIX = "MERCHANT#"
 """Prefix of the partition keys of merchants' rows."""
@@ -59,8 +59,6 @@ class Merchant(msgspec.Struct, frozen=True):
 
     account_id: str
     app_id: str
-    #: The id of its TOKEN# row: its app_id, or the id of a row that another system writes.
-    token_id: str
     life_account_id: str | None
     #: The stores where it is served, by poi_id; None: in all stores. A store without a readable name is None: it is
     #: served, but not shown.
@@ -84,26 +82,21 @@ class Merchant(msgspec.Struct, frozen=True):
 
 
 class MerchantRepository:
-    """Reads merchants from the table. Caches the active ones: no limit is needed, because only operators write rows."""
+    """Reads merchants from the table, and caches them."""
 
     def __init__(self, table: Table, clock: Callable[[], float] = time.time) -> None:
         self._table = table
-        self._clock = clock
-        #: By account_id: when the read of the row began, and the merchant.
-        self._cached: dict[str, tuple[float, Merchant]] = {}
+        self._cache = Cache("merchant", self._read, MERCHANT_MAX_AGE, clock)
 
     def get(self, account_id: str, context: RequestContext) -> Merchant:
         """Return an active merchant; raises MerchantNotFoundError, ConfigurationError, and what `Table` raises."""
-        now = self._clock()
-        read_at, merchant = self._cached.get(account_id, (-math.inf, None))
-        if merchant is not None and is_fresh(MERCHANT_MAX_AGE, read_at, now):
-            return merchant
+        return self._cache.get(account_id, context)
+
+    def _read(self, account_id: str, context: RequestContext) -> Merchant:
         item = self._table.get_item(merchant_key(account_id), context)
         merchant = parse_merchant(account_id, item) if item else None
         if merchant is None or not merchant.active:
             raise MerchantNotFoundError(account_id)
-        # The age counts from before the read: five minutes after a merchant was suspended, no instance serves it.
-        self._cached[account_id] = now, merchant
         return merchant
 
 
@@ -140,7 +133,6 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
     return Merchant(
         account_id=account_id,
         app_id=app_id,
-        token_id=_read_strictly(account_id, item, "token_id", "S") or app_id,
         life_account_id=life_account_id,
         stores=None if stores is None else {poi_id: _parse_store(poi_id, entry) for poi_id, entry in stores.items()},
         active=_read_strictly(account_id, item, "active", "BOOL") is not False,

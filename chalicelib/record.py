@@ -32,6 +32,9 @@ class ListReport(msgspec.Struct, frozen=True):
     #: Paths of malformed fields in the platform's document.
     malformed_fields: list[str] = []
     lost_page_error: RedemptionError | None = None
+    #: The certificates that were received and the platform's total, if the list has ended below that.
+    received: int | None = None
+    total: int | None = None
 
 
 class RenewalReport(msgspec.Struct):
@@ -41,11 +44,12 @@ class RenewalReport(msgspec.Struct):
     renewed: list[str] = []
     #: The error of each app that failed.
     failed: dict[str, RedemptionError] = {}
-    #: The number of apps with nothing to renew, in the log line as `left`.
+    #: The number of apps with nothing to renew now, in the log line as `left`.
     unchanged: int = msgspec.field(default=0, name="left")
-    #: The apps of service providers without a valid token: the provider's system has not written one.
+    #: The apps without a valid token whose tokens another system makes: it has not written one.
     expired: list[str] = []
-    #: The shortest remaining lifetime after the run, of the tokens that could be read; None without any.
+    #: The shortest remaining lifetime after the run, of the rows that could be read: 0 for a row without a valid token.
+    #: None without any row.
     seconds_left: int | None = None
 
 

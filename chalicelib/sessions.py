@@ -9,7 +9,7 @@ import hmac
 
 from chalicelib import signing
 from chalicelib.context import RequestContext
-from chalicelib.credentials import CredentialsCache
+from chalicelib.credentials import Credentials, CredentialsCache
 from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
 from chalicelib.redaction import RedactedStruct
 
@@ -42,23 +42,25 @@ def encode_session(session: Session, expires_at: int, keys: list[str]) -> str:
     return token
 
 
-def verify_session(token: str, credentials_cache: CredentialsCache, now: float, context: RequestContext) -> Session:
-    """Return the session of a token. `now` is in epoch seconds.
+def verify_session(
+    token: str, credentials_cache: CredentialsCache, now: float, context: RequestContext
+) -> tuple[Session, Credentials]:
+    """Return the session of a token, and the credentials that verify it. `now` is in epoch seconds.
 
     App and user are in the record. Raises UnauthenticatedError for a forged or expired token, and what
     `CredentialsCache.get` raises.
     """
     if len(token) > MAX_TOKEN_LENGTH:
         raise UnauthenticatedError("session token is too long")
-    session, credentials = credentials_cache.find(
-        lambda credentials: decode_session(token, credentials.session_keys, now), context
+    session, credentials = credentials_cache.look_up(
+        lambda known: decode_session(token, known.session_keys, now), context
     )
     if session is None:
         raise UnauthenticatedError("session token has no valid signature")
     record = context.record
     record.app_id, record.user = session.app_id, hash_open_id(session.open_id, credentials.session_keys)
     record.is_probe = session.open_id == PROBE_OPEN_ID
-    return session
+    return session, credentials
 
 
 def decode_session(token: str, keys: list[str], now: float) -> Session | None:

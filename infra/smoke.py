@@ -243,14 +243,14 @@ def find_platform_probes(account: Account, stage: str) -> tuple[list[Probe], str
     except ConfigurationError:
         return [], "the secret is malformed"
 
-    def rank(token_id: str) -> int:
-        row = tokens.get(token_key(token_id), TokenRow())
-        return 0 if credentials.apps.get(token_id) else 1 if row.is_valid(time.time()) else 2
+    def rank(app_id: str) -> int:
+        row = tokens.get(token_key(app_id), TokenRow())
+        return 0 if credentials.find_mint_secret(app_id) else 1 if row.is_valid(time.time()) else 2
 
     app_id = min(credentials.apps, key=rank, default="")
     known = [merchant for merchant in merchants if merchant.active and merchant.app_id in credentials.apps]
-    merchant = min(known, key=lambda merchant: rank(merchant.token_id), default=None)
+    merchant = min(known, key=lambda merchant: rank(merchant.app_id), default=None)
     probes = [refused_login(app_id)] if rank(app_id) < 2 else []
-    if merchant is None or rank(merchant.token_id) == 2:
+    if merchant is None or rank(merchant.app_id) == 2:
         return probes, "the tokens of all merchants have expired" if known else "no active merchant has a known app"
     return [*probes, certificates(merchant, credentials.session_keys)], ""

@@ -17,11 +17,22 @@ import click
 import msgspec
 
 from chalicelib import errors
+from chalicelib.app_client import AppClients, FixedToken
 from chalicelib.certificates.paging import MAX_PAGES
 from chalicelib.douyin import lenient, protocol
+from chalicelib.douyin.endpoints import (
+    CODE2SESSION,
+    JSCODE2SESSION,
+    PAGE_SIZE,
+    QUERY_USER_CERTIFICATES,
+    Selection,
+    login_body,
+    page_body,
+    provider_login_body,
+)
 from chalicelib.douyin.models import Certificate
 from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import CERTIFICATES_PATH, PAGE_SIZE, CertificatesQuery, Request, Response, Selection
+from chalicelib.douyin.protocol import Request, Response
 from chalicelib.douyin.transport import Transport
 from chalicelib.merchants import parse_merchant
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID
@@ -75,7 +86,6 @@ class Run:
         merchant = None if item is None else parse_merchant(self.account_id, item)
         if merchant is not None and merchant.app_id != self.app_id:
             raise CommandError(f"merchant {self.account_id} belongs to app {merchant.app_id}")
-        self._token_id = self.app_id if merchant is None else merchant.token_id
         self._root = None if merchant is None else merchant.life_account_id
         self._open_id = PROBE_OPEN_ID
 
@@ -90,7 +100,7 @@ class Run:
             "list-store": lambda: self._list(store),
             "small-pages": lambda: self._compare_pages(store),
             "invalid-token": lambda: _refused(
-                errors.TokenRefusedError, lambda: self._read_page(everything, 1, token=INVALID_TOKEN)
+                errors.TokenUnavailableError, lambda: self._read_page(everything, 1, token=INVALID_TOKEN)
             ),
             "unauthorized-merchant": lambda: _refused(
                 errors.MerchantNotAuthorizedError, lambda: self._read_page(Selection(self.unauthorized_merchant), 1)
@@ -103,15 +113,14 @@ class Run:
                 yield name, f"{type(error).__name__}: {error}", False
 
     def _token(self) -> str:
-        return self.stage.components.tokens.get(self._token_id, self.stage.new_context())
+        return self.stage.components.tokens.get(self.app_id, self.stage.new_context())
 
     def _exchange(self, code: str) -> str:
         secret, context = get_app_secret(self.stage, self.app_id), self.stage.new_context()
         if secret:
-            return self.stage.components.douyin.login(self.app_id, secret, code, context)
-        return self.stage.components.douyin.login_with_token(
-            self.app_id, self.stage.components.tokens.get(self.app_id, context), code, context
-        )
+            return self.stage.components.douyin.send(JSCODE2SESSION, login_body(self.app_id, secret, code), context)
+        client = self.stage.components.app_clients.for_request(self.app_id, context)
+        return client.send(CODE2SESSION, provider_login_body(self.app_id, code))
 
     def _log_in(self) -> str:
         if not self.code:
@@ -121,10 +130,10 @@ class Run:
 
     def _read_page(self, wanted: Selection, page: int, size: int = PAGE_SIZE, token: str = "") -> Page:
         root = self._root if wanted.account_id == self.account_id else None
-        query = CertificatesQuery(wanted, self._open_id, root, size)
-        return self.stage.components.douyin.query_user_certificates(
-            query, page, token or self._token(), self.stage.new_context()
-        )
+        # No token is replaced, and no rate limit cached: each step shows what the platform answers.
+        clients = AppClients(self.stage.components.douyin, FixedToken(token or self._token()))
+        client = clients.for_request(self.app_id, self.stage.new_context(), root)
+        return client.send(QUERY_USER_CERTIFICATES, page_body(wanted, self._open_id, page, size))
 
     def _read_pages(self, wanted: Selection, size: int = PAGE_SIZE) -> list[Page]:
         """Read the pages up to the last one that the total implies, and after each full page another."""
@@ -206,9 +215,11 @@ def acceptance(options: GlobalOptions, /, *, has_code: bool, **ids: str) -> None
 
 def describe(replies: list[tuple[str, float, int, Any]]) -> dict[str, Any]:
     """Return each call with the form of its reply, and what differs in the lists from the documented form."""
-    documented = msgspec.json.decode(TRIAL_FILE.read_bytes())["replies"][CERTIFICATES_PATH]
+    documented = msgspec.json.decode(TRIAL_FILE.read_bytes())["replies"][QUERY_USER_CERTIFICATES.path]
     lists = [
-        reply for url, _, _, reply in replies if url.endswith(CERTIFICATES_PATH) and _look_up(reply, "data", "orders")
+        reply
+        for url, _, _, reply in replies
+        if url.endswith(QUERY_USER_CERTIFICATES.path) and _look_up(reply, "data", "orders")
     ]
     calls = [
         {

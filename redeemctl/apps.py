@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
@@ -9,6 +10,8 @@ from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.options import ID, GlobalOptions, pass_options, read_hidden
 from redeemctl.rows import Change, account_id_of
 from redeemctl.secret import fingerprint, new_key, read_secret_version, replace_secret
+
+OWN, EXTERNAL = "this-service", "another-system"
 
 _APP_SECRET = re.compile(r"[!-~]{1,256}")
 
@@ -21,8 +24,14 @@ def app() -> None:
 @app.command("add")
 @click.argument("app_ids", type=ID, nargs=-1, required=True, metavar="APP_ID...")
 @click.option("--provider", is_flag=True, help="Apps of a service provider (服务商). They have no secret.")
+@click.option(
+    "--tokens",
+    "maker",
+    type=click.Choice([OWN, EXTERNAL]),
+    help=f"Who makes the access tokens. By default as before; of a new app: {OWN}.",
+)
 @pass_options
-def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool) -> None:
+def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool, maker: str | None) -> None:
     """Add an app, or replace its secret. With --provider, add one or more apps.
 
     The secret is read from the variable REDEEMCTL_APP_SECRET, or from stdin, or from a prompt without echo. The first
@@ -30,19 +39,26 @@ def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool)
     """
     if len(app_ids) > 1 and not provider:
         raise InvalidInputError("APP_ID: more than one only with --provider")
+    if provider and maker:
+        raise InvalidInputError(
+            "--provider: the system of the provider makes the tokens; leave the option for them out"
+        )
     names = " ".join(dict.fromkeys(app_ids))
     with options.open_stage() as stage:
         added = dict.fromkeys(app_ids, "" if provider else read_app_secret(names))
         seen = read_secret_version(stage)
         keys = seen.session_keys or [new_key()]
-        changed = {app_id: seen.apps.get(app_id) for app_id in added if seen.apps.get(app_id) != added[app_id]}
-        changes = [Change(f"secret of {a}", _describe(current), _describe(added[a])) for a, current in changed.items()]
-        replaced = " ".join(app_id for app_id, current in changed.items() if current is not None)
+        apps = {**seen.apps, **added}
+        external = [app_id for app_id in seen.external_tokens if maker is None or app_id not in added]
+        external += [app_id for app_id in added if maker == EXTERNAL]
+        before, after = _describe_all(added, seen.apps, seen.external_tokens), _describe_all(added, apps, external)
+        changes = [Change(name, before[name], new) for name, new in after.items() if before[name] != new]
+        replaced = " ".join(a for a in added if seen.apps.get(a) is not None and seen.apps[a] != added[a])
         if not seen.session_keys:
             changes.append(Change("session key", "", fingerprint(keys[0])))
         options.change(
             changes,
-            lambda: replace_secret(stage, seen, {"apps": {**seen.apps, **added}, "session_keys": keys}),
+            lambda: replace_secret(stage, seen, {"apps": apps, "session_keys": keys, "external_tokens": external}),
             f"app {names}: saved; instances use it within five minutes",
             warning=f"This replaces the secret of {replaced}." if replaced else "",
         )
@@ -53,18 +69,19 @@ def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool)
 def list_apps(options: GlobalOptions) -> None:
     """List the apps: whose they are, the fingerprints of their secrets, and how many merchants each has."""
     with options.open_stage() as stage:
-        apps = read_secret_version(stage).apps
+        secret = read_secret_version(stage)
         counts = Counter(item.get("app_id", {}).get("S") for item in stage.merchants.list_all())
     rows = [
         {
             "app_id": app_id,
-            "kind": "own" if secret else "provider",
-            "secret_fingerprint": fingerprint(secret),
+            "kind": "own" if app_secret else "provider",
+            "tokens": _find_maker(app_id, secret.apps, secret.external_tokens),
+            "secret_fingerprint": fingerprint(app_secret),
             "merchants": counts[app_id],
         }
-        for app_id, secret in apps.items()
+        for app_id, app_secret in secret.apps.items()
     ]
-    options.show(("app_id", "kind", "secret_fingerprint", "merchants"), rows)
+    options.show(("app_id", "kind", "tokens", "secret_fingerprint", "merchants"), rows)
 
 
 @app.command("remove")
@@ -74,18 +91,17 @@ def remove_app(options: GlobalOptions, app_id: str) -> None:
     """Remove an app that has no merchants. Its access token stays in the table until it expires."""
     with options.open_stage() as stage:
         users = [
-            account_id_of(item)
-            for item in stage.merchants.list_all()
-            if app_id in (item.get("app_id", {}).get("S"), item.get("token_id", {}).get("S"))
+            account_id_of(item) for item in stage.merchants.list_all() if item.get("app_id", {}).get("S") == app_id
         ]
         if users:
             used = f"app {app_id} is used by {len(users)} merchants, for example {users[0]}"
             raise CommandError(f"{used}; remove them or give them another app first")
         seen = read_secret_version(stage)
         apps = {name: secret for name, secret in seen.apps.items() if name != app_id}
+        external = [name for name in seen.external_tokens if name != app_id]
         options.change(
             [Change(f"secret of {app_id}", _describe(seen.apps[app_id]), "")] if app_id in seen.apps else [],
-            lambda: replace_secret(stage, seen, {"apps": apps}),
+            lambda: replace_secret(stage, seen, {"apps": apps, "external_tokens": external}),
             f"app {app_id}: removed",
             warning=f"Customers of app {app_id} can no longer log in.",
         )
@@ -100,6 +116,19 @@ def read_app_secret(app_id: str) -> str:
     return text
 
 
+def _describe_all(app_ids: Iterable[str], apps: Mapping[str, str], external: Sequence[str]) -> dict[str, str]:
+    """Describe secret and tokens of apps without revealing a secret; by empty texts if an app is unknown."""
+    described = {f"secret of {app_id}": _describe(apps.get(app_id)) for app_id in app_ids}
+    return described | {f"tokens of {app_id}": _find_maker(app_id, apps, external) for app_id in app_ids}
+
+
 def _describe(secret: str | None) -> str:
     """Describe an app secret without revealing it; an empty text if the app is unknown."""
     return "none (service provider)" if secret == "" else fingerprint(secret)
+
+
+def _find_maker(app_id: str, apps: Mapping[str, str], external: Sequence[str]) -> str:
+    """Return who makes the tokens of an app; an empty text if the app is unknown."""
+    if app_id not in apps:
+        return ""
+    return EXTERNAL if app_id in external or not apps[app_id] else OWN

@@ -33,7 +33,6 @@ def merchant() -> None:
 @field_option(MerchantRow, "app_id", "The merchant's mini-program. Required for a new merchant.", flag="--app")
 @field_option(MerchantRow, "name", "The display name.")
 @field_option(MerchantRow, "life_account_id", "The root account, sent as header Rpc-Transit-Life-Account.")
-@field_option(MerchantRow, "token_id", "The row of the access token. Default: the app's.")
 @field_option(MerchantRow, "notice", "A sentence that the pages show above list and coupon.")
 @field_option(MerchantRow, "redeeming", "on or off: whether the pages offer to redeem. Default: on.")
 @click.option("--store", "stores", type=StoreType(), multiple=True, metavar="POI_ID=NAME", help="A store; repeatable.")

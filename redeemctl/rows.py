@@ -93,7 +93,6 @@ class MerchantRow(BaseModel):
     app_id: Id
     name: Annotated[Text | None, _EMPTY_IS_NONE] = None
     life_account_id: Annotated[Id | None, _EMPTY_IS_NONE] = None
-    token_id: Annotated[Id | None, _EMPTY_IS_NONE] = None
     active: bool = True
     notice: Annotated[Notice | None, _CLEAN] = None
     redeeming: Annotated[bool | None, _EMPTY_IS_NONE] = None

@@ -44,7 +44,8 @@ most: with a larger difference, AWS refuses requests."""
 class SecretVersion:
     """A version of the secret.
 
-    `apps` are the app secrets by app_id; the first of `session_keys` signs. `created_at` is in epoch seconds of AWS's
+    `apps` are the app secrets by app_id; the first of `session_keys` signs; another system makes the tokens of the apps
+    `external_tokens`. `created_at` is in epoch seconds of AWS's
     clock. `content` is the whole JSON object, with the members that the service does not know. A secret without a value
     has an empty version.
     """
@@ -54,6 +55,7 @@ class SecretVersion:
     apps: Mapping[str, str] = field(default_factory=dict, repr=False)
     session_keys: Sequence[str] = field(default=(), repr=False)
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    external_tokens: Sequence[str] = field(default_factory=list)
 
 
 def read_secret_version(stage: Stage) -> SecretVersion:
@@ -70,12 +72,16 @@ def read_secret_version(stage: Stage) -> SecretVersion:
     created_at = response["CreatedDate"].timestamp()
     text = response.get("SecretString", "")
     found = parse_credentials(text)
-    return SecretVersion(response["VersionId"], created_at, found.apps, found.session_keys, json.loads(text))
+    keys, content = found.session_keys, json.loads(text)
+    return SecretVersion(response["VersionId"], created_at, found.apps, keys, content, found.external_tokens)
 
 
 def replace_secret(stage: Stage, seen: SecretVersion, content: dict[str, Any]) -> None:
     """Replace the version that was read; raises ConflictError if it is not the current one any more."""
-    text = json.dumps({**seen.content, **content}, ensure_ascii=False)
+    changed = {**seen.content, **content}
+    if not changed.get("external_tokens", True):
+        del changed["external_tokens"]
+    text = json.dumps(changed, ensure_ascii=False)
     # Never write what the service would refuse.
     parse_credentials(text)
     if len(text.encode()) > MAX_BYTES:

@@ -24,8 +24,7 @@ from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.table import MerchantTable
 
 CALL_SECONDS = 15.0
-"""Time limit for one call to the table or the platform, retries included. A renewal may wait 10 s for a dead holder of
-the lease."""
+"""Time limit for one call to the table or the platform, retries included."""
 
 PARALLEL_WRITES = 16
 """Threads of an import. DynamoDB serves 4,000 writes a second on a new on-demand table."""

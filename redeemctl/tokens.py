@@ -1,12 +1,15 @@
 """`redeemctl token`: access tokens, one per app."""
 
+import math
 import time
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from redeemctl.errors import CommandError
+from chalicelib.aws import ConditionFailedError
+from chalicelib.errors import TokenUnavailableError
+from redeemctl.errors import CommandError, ConflictError
 from redeemctl.options import ID, GlobalOptions, pass_options
 from redeemctl.rows import Change
 from redeemctl.secret import fingerprint, get_app_secret, read_secret_version
@@ -21,13 +24,12 @@ def token() -> None:
 @token.command("show")
 @pass_options
 def show_tokens(options: GlobalOptions) -> None:
-    """Show all tokens: fingerprint, expiry, who renews it, and the state of the renewal."""
+    """Show the token of each app: fingerprint, expiry, which system makes it, and what came of the last mint."""
     with options.open_stage() as stage:
-        apps = read_secret_version(stage).apps
-        others = {item["token_id"]["S"] for item in stage.merchants.list_all() if item.get("token_id", {}).get("S")}
-        ids = [*apps, *sorted(others - apps.keys())]
-        tokens = [_describe(stage, token_id, bool(apps.get(token_id))) for token_id in ids]
-    options.show(("token_id", "fingerprint", "expires_utc", "expires_in", "renewed_by", "renewal"), tokens)
+        secret = read_secret_version(stage)
+        own = {app_id for app_id, secret_text in secret.apps.items() if secret_text} - set(secret.external_tokens)
+        tokens = [_describe(stage, app_id, app_id in own) for app_id in secret.apps]
+    options.show(("app_id", "fingerprint", "expires_utc", "expires_in", "renewed_by", "renewal"), tokens)
 
 
 @token.command("renew")
@@ -37,23 +39,28 @@ def renew_token(options: GlobalOptions, app_id: str) -> None:
     """Renew an app's token now. The current one stays valid for a few minutes, until all instances use the new one."""
     with options.open_stage() as stage:
         # Fails for an unknown app, before anything is shown.
-        if not get_app_secret(stage, app_id):
-            raise CommandError(f"the system of the service provider renews this token: it writes TOKEN#{app_id}")
-        row = stage.components.tokens.read_row(app_id, stage.new_context())
+        get_app_secret(stage, app_id)
+        tokens = stage.components.tokens
+        row = tokens.read_row(app_id, stage.new_context())
         changes = [Change(f"token of {app_id}", fingerprint(row.access_token), "a new token")]
         warning = "The platform invalidates the current token after a few minutes." if row.access_token else ""
 
         def renew() -> None:
-            # The lease of the service makes this safe: if another instance has renewed meanwhile, its token is used.
-            stage.components.tokens.renew_row(app_id, row.access_token, stage.new_context())
+            try:
+                tokens.renew(app_id, row, stage.new_context())
+            except ConditionFailedError:
+                raise ConflictError(f"another instance renews the token of {app_id}: redeemctl token show") from None
+            except TokenUnavailableError as error:
+                wait = f"; try again in {math.ceil(error.retry_after)} s" if error.retry_after else ""
+                raise CommandError(f"{error}{wait}") from None
 
         options.change(changes, renew, f"token of {app_id}: renewed", warning=warning)
 
 
-def _describe(stage: Stage, token_id: str, is_own: bool) -> dict[str, Any]:
+def _describe(stage: Stage, app_id: str, is_own: bool) -> dict[str, Any]:
     now = time.time()
-    row = stage.components.tokens.read_row(token_id, stage.new_context())
-    state: dict[str, Any] = {"token_id": token_id, "renewed_by": "this service" if is_own else "another system"}
+    row = stage.components.tokens.read_row(app_id, stage.new_context())
+    state: dict[str, Any] = {"app_id": app_id, "renewed_by": "this service" if is_own else "another system"}
     if row.access_token:
         state["fingerprint"] = fingerprint(row.access_token)
         try:
@@ -63,8 +70,8 @@ def _describe(stage: Stage, token_id: str, is_own: bool) -> dict[str, Any]:
         else:
             state |= {"expires_at": row.expires_at, "expires_utc": f"{end:%Y-%m-%d %H:%M:%S}"}
             state["expires_in"] = row.expires_at - int(now)
-    if row.failed_until > now:
-        state["renewal"] = f"failed: {row.failure}"
-    elif row.is_leased(now):
+    if row.is_being_minted(now):
         state["renewal"] = "in progress"
+    elif row.failure:
+        state["renewal"] = f"failed: {row.failure}"
     return state

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ import pytest
 import app as application
 from chalicelib.components import Components
 from chalicelib.douyin import client
+from chalicelib.tokens.rows import CLAIM_SECONDS
 from infra.bundle import ROOT, BundleError, current_archive
 from sandbox import gateway, sample_data, server
 from sandbox.faults import Fault
@@ -129,9 +130,9 @@ class Aws:
     def _rows(self) -> dict[str, Any]:
         return {item["pk"]["S"]: item for item in self.dynamodb.scan(TableName=self.table)["Items"]}
 
-    def put_secret(self, apps: dict[str, str], session_keys: list[str]) -> None:
+    def put_secret(self, apps: dict[str, str], session_keys: list[str], external_tokens: Sequence[str] = ()) -> None:
         """Replace the secret's value."""
-        value = _format_secret(apps, session_keys)
+        value = _format_secret(apps, session_keys, external_tokens)
         self.secretsmanager.put_secret_value(SecretId=self.secret, SecretString=value)
 
     def put(self, pk: str, **attributes: Any) -> None:
@@ -144,8 +145,9 @@ class Aws:
         return dict(self.dynamodb.get_item(TableName=self.table, Key={"pk": {"S": pk}}).get("Item", {}))
 
 
-def _format_secret(apps: dict[str, str], session_keys: list[str]) -> str:
-    return json.dumps({"apps": apps, "session_keys": session_keys})
+def _format_secret(apps: dict[str, str], session_keys: list[str], external_tokens: Sequence[str] = ()) -> str:
+    others = {"external_tokens": list(external_tokens)} if external_tokens else {}
+    return json.dumps({"apps": apps, "session_keys": session_keys, **others})
 
 
 def _attribute(value: Any) -> dict[str, Any]:
@@ -229,13 +231,14 @@ def run_refresh_tokens() -> None:
         policies.current_function = "api_handler"
 
 
-def age_token(dynamodb: DynamoDBClient, table: str, pk: str = TOKEN_ROW) -> None:
-    """Remove the time of the mint: the service replaces no young token because it is refused."""
+def end_claim(dynamodb: DynamoDBClient, table: str, pk: str = TOKEN_ROW) -> None:
+    """Let the last claim of the row end: nobody makes another one for 20 s."""
     dynamodb.update_item(
         TableName=table,
         Key={"pk": {"S": pk}},
-        UpdateExpression="REMOVE minted_at",
-        ConditionExpression="attribute_exists(minted_at)",
+        UpdateExpression="SET claim = :claim",
+        ConditionExpression="attribute_exists(claim)",
+        ExpressionAttributeValues={":claim": {"S": f"{int((time.time() - CLAIM_SECONDS) * 1000)}-ended"}},
     )
 
 

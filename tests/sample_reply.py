@@ -9,11 +9,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from chalicelib.douyin.protocol import CERTIFICATES_PATH
+from chalicelib.douyin.endpoints import QUERY_USER_CERTIFICATES
 from infra.bundle import ROOT
 
 REPLY: dict[str, Any] = json.loads((ROOT / "infra" / "trial.json").read_text(encoding="utf-8"))["replies"][
-    CERTIFICATES_PATH
+    QUERY_USER_CERTIFICATES.path
 ]
 ORDER = REPLY["data"]["orders"][0]
 CERTIFICATE: dict[str, Any] = ORDER["certificates"][0]

@@ -9,10 +9,10 @@ from typing import Any
 from chalice.app import Chalice, Request, Response
 
 from chalicelib.api.problems import FRAMEWORK_PROBLEMS, INTERNAL_ERROR, Problem, problem_for_error, problem_for_type
-from chalicelib.api.telemetry import Telemetry, format_error
+from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import parse_path_ids
 from chalicelib.context import RequestContext
-from chalicelib.errors import RedemptionError
+from chalicelib.errors import RedemptionError, format_error
 from chalicelib.record import RequestRecord
 
 RouteFunction = Callable[..., str]

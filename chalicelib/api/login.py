@@ -2,21 +2,23 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from chalicelib.api.problems import ProblemView, problem_for_error
 from chalicelib.api.validation import LoginBody
+from chalicelib.app_client import AppClients
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
+from chalicelib.douyin.endpoints import CODE2SESSION, JSCODE2SESSION, login_body, provider_login_body
 from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
 from chalicelib.record import Outcome
 from chalicelib.redaction import RedactedStruct
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session, hash_open_id
-from chalicelib.tokens.provider import TokenProvider
+from chalicelib.warmup import Warmup
 
 LIST_SECONDS = 6.0
 """Limit for the list, counted from the end of the login."""
@@ -37,8 +39,9 @@ class LoginHandler:
 
     credentials_cache: CredentialsCache
     douyin: DouyinClient
-    tokens: TokenProvider
+    app_clients: AppClients
     lister: CertificateLister
+    warmup: Warmup
     #: The lifetime of a session in seconds.
     ttl: int
     #: The wall clock, in epoch seconds.
@@ -47,7 +50,7 @@ class LoginHandler:
     def log_in(self, body: LoginBody, context: RequestContext) -> LoginView:
         """Exchange the code for a session, and list certificates if the body asks for them.
 
-        Raises UnauthenticatedError for an unknown app, what `CredentialsCache.get` and `DouyinClient.login` raise,
+        Raises UnauthenticatedError for an unknown app, what `CredentialsCache.get` and `DouyinClient.send` raise,
         UpstreamMalformedError for an open_id that is too long or reserved, and TokenUnavailableError in an app of a
         service provider. An error of the list is in the view, and in the record.
         """
@@ -56,18 +59,13 @@ class LoginHandler:
         record.is_probe = body.code == PROBE_CODE
         if selection is not None:
             record.account_id, record.poi_id = selection.account_id, selection.poi_id
-        app_secret, credentials = self.credentials_cache.find(lambda content: content.apps.get(body.app_id), context)
+        app_secret, credentials = self.credentials_cache.look_up(lambda known: known.apps.get(body.app_id), context)
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
         keys = credentials.session_keys
-        prefetched = None if selection is None else self.lister.start_prefetch(selection.account_id, context)
-        try:
+        with nullcontext() if selection is None else self.warmup.prepare_list(selection.account_id, context):
             open_id = self._exchange_code(body.app_id, app_secret, body.code, context)
-        finally:
-            # Lambda freezes the instance after the response: nothing may be left running.
-            if prefetched is not None:
-                wait([prefetched])
         # A customer must not get the reserved open_id: their lists would count in no metric.
         if open_id == PROBE_OPEN_ID:
             raise UpstreamMalformedError("malformed")
@@ -78,19 +76,18 @@ class LoginHandler:
             return LoginView(session_token, self.ttl)
         try:
             list_context = context.with_timeout(LIST_SECONDS)
-            listed = self.lister.list_certificates(session, selection, list_context)
+            view, record.list_report = self.lister.list_certificates(session, selection, credentials, list_context)
         # Every error is caught: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, record.request_id)
             record.list_outcome = problem.outcome
             return LoginView(session_token, self.ttl, list_problem=problem.view)
         record.list_outcome = Outcome()
-        return LoginView(session_token, self.ttl, list=listed)
+        return LoginView(session_token, self.ttl, list=view)
 
     def _exchange_code(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
         """Return the open_id of a code: with the app's secret, or with the token of a service provider's app."""
         if app_secret:
-            return self.douyin.login(app_id, app_secret, code, context)
+            return self.douyin.send(JSCODE2SESSION, login_body(app_id, app_secret, code), context)
         # The code is still valid when the platform refuses the token. It is sent again only with another token.
-        token = self.tokens.get_renewable(app_id, context)
-        return token.use(lambda access_token: self.douyin.login_with_token(app_id, access_token, code, context))
+        return self.app_clients.for_request(app_id, context).send(CODE2SESSION, provider_login_body(app_id, code))

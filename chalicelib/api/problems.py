@@ -71,7 +71,7 @@ FRAMEWORK_PROBLEMS: dict[int, ProblemType] = {404: NOT_FOUND, 405: METHOD_NOT_AL
 
 _UNAUTHENTICATED = ProblemType("unauthenticated", 401, "No valid session", "登录已失效，请重新登录")
 _TOKEN_UNAVAILABLE = ProblemType(
-    "token_unavailable", 503, "No valid access token", "查券服务暂不可用，请稍后再试", retryable=True
+    "token_unavailable", 503, "No valid access token", "查券服务暂不可用，请稍后再试", retryable=True, retry_after=2
 )
 _TIMEOUT = ProblemType(
     "upstream_timeout", 504, "The platform did not respond in time", "系统繁忙，请稍后再试", retryable=True

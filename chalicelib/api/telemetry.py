@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import time
-import traceback
+from collections.abc import Iterable
 from functools import cached_property
 from typing import IO, Any, cast
 
@@ -17,23 +17,24 @@ import msgspec
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from chalicelib.errors import RedemptionError
+from chalicelib.errors import RedemptionError, format_error
 from chalicelib.record import Call, ListReport, Outcome, RequestRecord
 from chalicelib.settings import TelemetrySettings, is_traced
 
-_own_loggers: set[str] = set()
-
 WITHHELD = "a message of another logger is withheld, because it may quote a secret: "
+
+_own_loggers: set[str] = set()
+"""Names of loggers whose messages are written, with those of the loggers below them (`a.b` is below `a`)."""
 
 
 def _build_log_record(*arguments: Any, **options: Any) -> logging.LogRecord:
-    """Build a log record. A record of a library says only which logger has written it, and where.
+    """Build a log record. That of a logger which nobody has named says only which logger has written it, and where.
 
     Libraries quote what a peer has sent: urllib3 logs the unparsed part of a header at WARNING, botocore and the http
     libraries whole requests at DEBUG.
     """
     record = logging.LogRecord(*arguments, **options)
-    if record.name not in _own_loggers:
+    if not any(record.name == name or record.name.startswith(f"{name}.") for name in _own_loggers):
         record.msg = f"{WITHHELD}{record.name}"
         record.args = ()
         record.exc_info = record.stack_info = None
@@ -55,11 +56,15 @@ class _Stdout(io.TextIOBase):
 
 
 class Telemetry:
-    """Writes logs, metrics and traces of this instance. Replaces the log records of all other loggers."""
+    """Writes logs, metrics and traces of this instance.
 
-    def __init__(self, settings: TelemetrySettings) -> None:
+    Messages of all other loggers are withheld, but those of `own_loggers` and of the loggers below them: no message of
+    theirs may have a secret.
+    """
+
+    def __init__(self, settings: TelemetrySettings, own_loggers: Iterable[str] = ()) -> None:
         self._settings = settings
-        _own_loggers.add(settings.service)
+        _own_loggers.update({settings.service, *own_loggers})
         # The factory serves all loggers, levels and handlers, also those that the runtime or a library adds later.
         logging.setLogRecordFactory(_build_log_record)
         self._logger = Logger(service=settings.service, location=None, stream=cast("IO[str]", _Stdout()))
@@ -96,6 +101,8 @@ class Telemetry:
             "ms": round((time.time() - record.started) * 1000, 1),
             "pages": listed.pages or None,
             "certificates": None if record.list_report is None else listed.certificates,
+            "received": listed.received,
+            "total": listed.total,
             "malformed": listed.malformed_count or None,
             "malformed_fields": listed.malformed_fields,
             "warnings": record.warnings,
@@ -193,18 +200,3 @@ def _format_failure(call: Call) -> str:
     reason = f"{codes.error_code}/{codes.sub_error_code}" if codes.has_code else call.outcome
     logid = f" logid {codes.logid}" if codes.logid else ""
     return f"{call.service}.{call.name} {reason}{logid}"
-
-
-def format_error(error: BaseException | None) -> str:
-    """Format an error for the log: our own with its message, any other with its type and location only.
-
-    The message of any other exception may quote a secret.
-    """
-    if error is None:
-        return ""
-    if isinstance(error, RedemptionError):
-        return f"{type(error).__name__}: {error}"
-    frames = traceback.extract_tb(error.__traceback__)[-6:]
-    return f"{type(error).__name__} at " + " < ".join(
-        f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno} {f.name}" for f in frames[::-1]
-    )

@@ -6,10 +6,7 @@ Each is signed for one user, merchant, store and set of filters: in another list
 import msgspec
 
 from chalicelib import signing
-from chalicelib.context import RequestContext
-from chalicelib.credentials import CredentialsCache
-from chalicelib.douyin.protocol import Selection
-from chalicelib.errors import InvalidRequestError
+from chalicelib.douyin.endpoints import Selection
 
 MAX_CURSOR_LENGTH = 1024
 
@@ -29,18 +26,6 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
 def encode_cursor(cursor: Cursor, selection: Selection, open_id: str, keys: list[str]) -> str:
     """Return the signed text of a cursor that continues this user's list."""
     return signing.sign(cursor, _purpose(selection, open_id), keys)
-
-
-def verify_cursor(
-    text: str, selection: Selection, open_id: str, credentials_cache: CredentialsCache, context: RequestContext
-) -> Cursor:
-    """Return the cursor of a text; raises InvalidRequestError for a cursor of another list."""
-    cursor, _ = credentials_cache.find(
-        lambda credentials: decode_cursor(text, selection, open_id, credentials.session_keys), context
-    )
-    if cursor is None:
-        raise InvalidRequestError("cursor", "must be next_cursor of a response to the same request")
-    return cursor
 
 
 def decode_cursor(text: str, selection: Selection, open_id: str, keys: list[str]) -> Cursor | None:

@@ -6,14 +6,15 @@ The platform may cut its pages before it filters them by store. Then a short or 
 The total decides. If it cannot be right, the size of the newest page decides.
 """
 
-from collections.abc import Callable
 from concurrent.futures import Executor, wait
 
 import msgspec
 
+from chalicelib.app_client import AppClient
 from chalicelib.certificates.cursors import Cursor
+from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, Selection, page_body
 from chalicelib.douyin.pages import Page
-from chalicelib.errors import RedemptionError
+from chalicelib.errors import RedemptionError, UpstreamMalformedError
 
 PAGES_PER_RESPONSE = 4
 
@@ -32,22 +33,23 @@ class PagedResult(msgspec.Struct, frozen=True):
     lost_page_error: RedemptionError | None = None
 
 
-def list_pages(start: Cursor, fetch_page: Callable[[int], Page], page_size: int, executor: Executor) -> PagedResult:
+def list_pages(start: Cursor, selection: Selection, open_id: str, client: AppClient, executor: Executor) -> PagedResult:
     """Read the page of `start`, then the pages after it in parallel, at most PAGES_PER_RESPONSE in all.
 
-    `fetch_page` returns the page of a number (from 1). What it raises for the first page is raised. If page 3 cannot be
-    read, the result has pages 1 and 2, and `position` is at page 3: the next response reads pages 3 and 4.
+    Raises what `AppClient.send` raises for the first page. If page 3 cannot be read, the result has pages 1 and 2, and
+    `position` is at page 3: the next response reads pages 3 and 4.
     """
-    pages = [fetch_page(start.next_page)]
+    pages = [_read_page(selection, open_id, start.next_page, start.received, client)]
     error: RedemptionError | None = None
     while True:
         position = advance(start, pages)
-        pages_left, continues = plan_pages(position, pages[-1].size, page_size)
+        pages_left, continues = count_pages_left(position, pages[-1].size)
         count = min(pages_left, PAGES_PER_RESPONSE - len(pages))
         if count <= 0 or error is not None:
             # The list may have ended before a lost page: some pages are read only to find the end.
             return PagedResult(pages, position, continues, error if continues else None)
-        futures = [executor.submit(fetch_page, position.next_page + n) for n in range(count)]
+        numbers = range(position.next_page, position.next_page + count)
+        futures = [executor.submit(_read_page, selection, open_id, n, position.received, client) for n in numbers]
         # Lambda freezes the instance after the response: no call may be left running.
         wait(futures)
         try:
@@ -57,7 +59,21 @@ def list_pages(start: Cursor, fetch_page: Callable[[int], Page], page_size: int,
             error = lost
 
 
-def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int, bool]:
+def _read_page(selection: Selection, open_id: str, number: int, received: int, client: AppClient) -> Page:
+    """Return page `number`, before which `received` certificates were received.
+
+    An empty page with a total of 0 after them contradicts them: it is read again, and lost if it stays so.
+    """
+    body = page_body(selection, open_id, number)
+    page = client.send(QUERY_USER_CERTIFICATES, body)
+    if received and page.is_void:
+        page = client.send(QUERY_USER_CERTIFICATES, body)
+        if page.is_void:
+            raise UpstreamMalformedError("empty")
+    return page
+
+
+def count_pages_left(position: Cursor, newest_size: int) -> tuple[int, bool]:
     """Return how many pages to read now, at most, and whether the list continues at `position`.
 
     `newest_size` is the size of the page before `position`.
@@ -66,14 +82,14 @@ def plan_pages(position: Cursor, newest_size: int, page_size: int) -> tuple[int,
     allowed = MAX_PAGES - read
     if allowed <= 0:
         return 0, False
-    is_full, total = newest_size >= page_size, position.total
+    is_full, total = newest_size >= PAGE_SIZE, position.total
     if total is None or total < position.received:
         # The total cannot be right: a full page is followed by another.
         return (allowed, True) if is_full else (0, False)
     if read == 1 and is_full and total == newest_size:
         # The total may count the page or the list. The next response finds out.
         return 0, True
-    pages_left = min(-(-total // page_size) - read, allowed)
+    pages_left = min(-(-total // PAGE_SIZE) - read, allowed)
     return max(pages_left, 0), pages_left > 0
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from chalicelib import errors
 
 ErrorType = type[errors.UpstreamError]
+ErrorTable = dict[int, ErrorType]
 
 
 class CodeRow(NamedTuple):
@@ -109,7 +110,7 @@ MINT_CODES: tuple[CodeRow, ...] = (
 )
 
 
-def _index(*tables: tuple[CodeRow, ...]) -> dict[int, ErrorType]:
+def _index(*tables: tuple[CodeRow, ...]) -> ErrorTable:
     return {row.code: row.error for table in tables for row in table}
 
 
@@ -120,7 +121,7 @@ PROVIDER_LOGIN_ERRORS = _index(GATEWAY_CODES, REFUSED_LOGIN_CODES)
 MINT_ERRORS = _index(COMMON_CODES, QUERY_CODES, MINT_CODES)
 
 
-def decide_error(known: dict[int, ErrorType], reported: list[int], sub_code: int) -> tuple[int, ErrorType] | None:
+def decide_error(known: ErrorTable, reported: list[int], sub_code: int) -> tuple[int, ErrorType] | None:
     """Decide what a response means: return the code that decides, and its error. None without a known code.
 
     `known` has the errors of the endpoint's codes. `reported` are the error codes of the response in order of

@@ -9,13 +9,14 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.douyin import codes, lenient, models
+from chalicelib.douyin import lenient, models
+from chalicelib.douyin.codes import ErrorTable
 from chalicelib.douyin.protocol import Response, open_envelope
 from chalicelib.errors import UpstreamMalformedError
 from chalicelib.redaction import RedactedStruct
 
 MAX_PAGE_CERTIFICATES = 300
-"""The platform sends PAGE_SIZE at most. A page with more than this is malformed: the response might not fit."""
+"""The platform sends 50 at most. A page with more than this is malformed: the response might not fit."""
 
 _REPLY = msgspec.json.Decoder(models.CertificatesReply)
 _DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -37,10 +38,15 @@ class Page(RedactedStruct, frozen=True):
     #: The paths of malformed fields, for each certificate_id that has any.
     malformed_by_id: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
+    @property
+    def is_void(self) -> bool:
+        """Whether the page says that the user has no certificate at all."""
+        return self.size == 0 and self.total == 0
 
-def parse_certificates(response: Response) -> Page:
+
+def parse_certificates(response: Response, known: ErrorTable) -> Page:
     """Parse a page; raises UpstreamError. A malformed field counts as missing; see `Page` for what is reported."""
-    page = _parse_documented(response) or _parse_leniently(response)
+    page = _parse_documented(response) or _parse_leniently(response, known)
     if page.size > MAX_PAGE_CERTIFICATES:
         raise UpstreamMalformedError("too_large", is_transient=False)
     return page
@@ -66,9 +72,9 @@ def _parse_documented(response: Response) -> Page | None:
     return Page(data.orders, sum(len(order.certificates or ()) for order in data.orders), _count(data.total))
 
 
-def _parse_leniently(response: Response) -> Page:
+def _parse_leniently(response: Response, known: ErrorTable) -> Page:
     """Parse a page in which something is not as documented."""
-    envelope = open_envelope(response, codes.QUERY_ERRORS)
+    envelope = open_envelope(response, known)
     orders: list[models.Order] = []
     unreadable_fields: list[str] = []
     malformed_by_id: dict[str, list[str]] = {}

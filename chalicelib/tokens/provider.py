@@ -1,248 +1,195 @@
-"""Access tokens, one per app, shared by all instances. Looked up in the cache, then in the table, then minted.
+"""Access tokens, one per app, shared by all instances: from the cache, from the row, or minted.
 
-To mint is to request a new token from the platform. `lease` makes sure that one instance mints at a time.
+To mint is to request a new token from the platform. `rows` has the rule that says when.
 """
 
 import random
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from dataclasses import dataclass
 
-import msgspec
-
-from chalicelib import errors
-from chalicelib.aws import ConditionFailedError, Table
+from chalicelib.aws import ConditionFailedError, Item, Table
+from chalicelib.cache import Cache
 from chalicelib.context import RequestContext
+from chalicelib.credentials import SECRET_MAX_AGE, CredentialsCache
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.tokens.lease import Lease
-from chalicelib.tokens.rows import (
-    CLOCK_DIFFERENCE_SECONDS,
-    LEASE_SECONDS,
-    NO_ROW,
-    TOKEN_MAX_AGE,
-    TokenRow,
-    token_key,
-)
+from chalicelib.douyin.endpoints import CLIENT_TOKEN, mint_body
+from chalicelib.errors import DeadlineExceededError, StorageUnavailableError, TokenUnavailableError, UpstreamError
+from chalicelib.tokens.rows import MINTED, TokenRow, decide, new_claim, token_key
 
-T = TypeVar("T")
+TOKEN_MAX_AGE = 240.0
+"""How long a token is used after its row was read, in seconds. Then the row is read again.
 
-REUSE_SECONDS = 10.0
-"""How long a cached token is used after a failed read or mint: not every request waits for the next one."""
+The platform ends a token five minutes after it was replaced; another instance may have replaced it after the read.
+"""
+
+MINT_SECONDS = 3.0
+"""Limit for a mint."""
 
 STORE_SECONDS = 1.0
-"""The end of a lease, reserved for the write after the mint. Without it, the new token could be lost."""
+"""The time kept for storing the new token. Without it, the token could be lost."""
 
-MIN_MINT_SECONDS = LEASE_SECONDS + 0.5
-"""The shortest time left in which a lease is taken: for its write, and for the whole lease."""
-
-MIN_WAIT_SECONDS = 1.0
-"""The shortest time left in which another read of the row is started."""
+MINT_SECRET_MAX_AGE = 10.0
+"""How old the secret may be for a claim, in seconds: a mint ends the tokens of a system that makes them now."""
 
 POLL_SECONDS = (0.04, 0.16)
 """Random delay between two reads while another instance mints."""
 
-Action = Literal["use", "wait", "mint"]
+OTHER_SYSTEM_RETRY_SECONDS = 60.0
+"""When to try again if another system has not written a token."""
+
+REMOVE_OUTDATED = "REMOVE version, minted_at, lease_owner, lease_until, failed_at, failed_until, failure"
+"""Removes what only release 0.14.0 reads."""
 
 
 @dataclass(eq=False, repr=False)
 class TokenProvider:
-    """Returns access tokens, and renews them when needed. Raises TokenUnavailableError and StorageUnavailableError.
-
-    A token_id is the app_id of the app whose tokens the row has, or the name of a row that another system writes.
-    """
+    """Returns access tokens, and renews them. Raises TokenUnavailableError and StorageUnavailableError."""
 
     table: Table
     douyin: DouyinClient
-    #: Returns an app's secret. "" or None: another system writes the row of this token_id, this service only reads it.
-    find_secret: Callable[[str, RequestContext], str | None]
+    credentials_cache: CredentialsCache
     #: The wall clock, in epoch seconds.
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     uniform: Callable[[float, float], float] = random.uniform
-    #: The rows of the tokens in use, by token_id. No limit is needed: only operators write token_ids.
-    cached: dict[str, TokenRow] = field(default_factory=dict, init=False)
 
-    def get(self, token_id: str, context: RequestContext) -> str:
+    def __post_init__(self) -> None:
+        self._cache = Cache("token", self.read_row, TOKEN_MAX_AGE, self.clock)
+
+    def get(self, app_id: str, context: RequestContext) -> str:
         """Return a token that has not expired: the cached one, that of the row, or a new one."""
-        cached = self.cached.get(token_id, NO_ROW)
-        now = self.clock()
-        if cached.is_fresh(now):
-            return cached.access_token
-        try:
-            return self._read_or_mint(token_id, context).access_token
-        except (errors.StorageUnavailableError, errors.TokenUnavailableError):
-            cached = self.cached.get(token_id, NO_ROW)
-            now = self.clock()
-            if not cached.is_valid(now):
-                raise
-            read_at = max(now - TOKEN_MAX_AGE + REUSE_SECONDS, cached.read_at)
-            self.cached[token_id] = msgspec.structs.replace(cached, read_at=read_at)
-            return cached.access_token
+        return self._obtain(app_id, "", context).access_token
 
-    def get_renewable(self, token_id: str, context: RequestContext) -> "RenewableToken":
-        """Return what `get` returns, for a login or for all pages of a list."""
-        return RenewableToken(self, token_id, context)
+    def replace(self, app_id: str, refused: str, context: RequestContext) -> str:
+        """Return another token than `refused`, which the platform refuses: that of the row, or a new one."""
+        return self._obtain(app_id, refused, context).access_token
 
-    def preload(self, token_id: str, context: RequestContext) -> None:
-        """Read and cache the row, unless a fresh one is cached. Never mints. Raises StorageUnavailableError."""
-        if not self.cached.get(token_id, NO_ROW).is_fresh(self.clock()):
-            self._cache(token_id, self.read_row(token_id, context))
+    def preload(self, app_id: str, context: RequestContext) -> None:
+        """Read the row into the cache, unless it is there. Never mints. Raises StorageUnavailableError."""
+        self._cache.get(app_id, context)
 
-    def renew_refused(self, token_id: str, refused: str, context: RequestContext) -> str:
-        """Return another token than `refused`, which the platform refuses: the newer one in the row, or a new one.
-
-        A young token is not renewed: raises TokenUnavailableError.
-        """
-        return self._read_or_mint(token_id, context, refused, is_refused=True).access_token
-
-    def renew_row(self, token_id: str, old_token: str, context: RequestContext) -> TokenRow:
-        """Return the row with another token than `old_token`, which may still work: a new one, unless it has changed.
-
-        Raises StorageUnavailableError too if the new token could not be stored.
-        """
-        row = self._read_or_mint(token_id, context, old_token)
-        if not row.is_stored:
-            raise errors.StorageUnavailableError("the new token could not be stored")
-        return row
-
-    def read_row(self, token_id: str, context: RequestContext) -> TokenRow:
+    def read_row(self, app_id: str, context: RequestContext) -> TokenRow:
         """Return the row from the table; raises StorageUnavailableError."""
-        started = self.clock()
-        return TokenRow.from_item(self.table.get_item(token_key(token_id), context), started)
+        return TokenRow.from_item(self.table.get_item(token_key(app_id), context))
 
-    def _read_or_mint(
-        self, token_id: str, context: RequestContext, old_token: str = "", *, is_refused: bool = False
-    ) -> TokenRow:
-        """Return a row with another token than `old_token`: that of the table, or a new one. Cache it.
+    def renew(self, app_id: str, row: TokenRow, context: RequestContext) -> TokenRow:
+        """Mint a token in the place of that of `row`, which may still work; return the new row.
 
-        `is_refused`: the platform refuses the old token.
+        Raises ConditionFailedError if another instance has changed the row; TokenUnavailableError whose `retry_after`
+        says how long a claim holds it back; StorageUnavailableError also if the new token could not be stored.
         """
+        app_secret = self.credentials_cache.get(context, MINT_SECRET_MAX_AGE).find_mint_secret(app_id)
+        if not app_secret or decide(row, row.access_token, self.clock(), context.deadline.remaining()) != "mint":
+            raise self._explain(app_id, row, app_secret)
+        renewed = self._mint(app_id, app_secret, row, context)
+        if not renewed.item:
+            raise StorageUnavailableError("the new token could not be stored")
+        return renewed
+
+    def _obtain(self, app_id: str, unwanted: str, context: RequestContext) -> TokenRow:
+        """Return a row with another token than `unwanted`: the cached or present one, or one with a new token."""
         try:
-            row = self.read_row(token_id, context)
+            row = self._read_again(app_id, context) if unwanted else self._cache.get(app_id, context)
+            is_present = bool(unwanted)
             while True:
-                seconds_left = context.deadline.remaining()
-                action = decide(row, old_token, self.clock(), seconds_left, is_refused=is_refused)
+                action = decide(row, unwanted, self.clock(), context.deadline.remaining())
                 if action == "use":
-                    return self._cache(token_id, row)
-                if action == "wait":
+                    return row
+                max_age = MINT_SECRET_MAX_AGE if action == "mint" else SECRET_MAX_AGE
+                app_secret = self.credentials_cache.get(context, max_age).find_mint_secret(app_id)
+                if action == "mint" and app_secret:
+                    # A claim on a row that has changed fails, and returns the present row.
+                    try:
+                        return self._mint(app_id, app_secret, row, context)
+                    except ConditionFailedError as conflict:
+                        row = TokenRow.from_item(conflict.item)
+                elif action == "wait" and app_secret:
                     self.sleep(self.uniform(*POLL_SECONDS))
                     # One failed read does not end the wait; the deadline does.
-                    with suppress(errors.StorageUnavailableError):
-                        row = self.read_row(token_id, context)
-                    continue
-                app_secret = self.find_secret(token_id, context)
-                if not app_secret:
-                    raise errors.TokenUnavailableError(
-                        f"{token_id} has no app secret, and no other system has stored a valid token"
-                    )
-                lease = Lease(self.table, token_id, row, self.clock, context)
-                started = self.clock()
-                try:
-                    lease.take()
-                except ConditionFailedError as conflict:
-                    # Another instance was faster.
-                    row = TokenRow.from_item(conflict.item, started)
-                    continue
-                # The new token is used however short its lifetime is, so no loop is possible.
-                return self._cache(token_id, self._mint(lease, app_secret))
-        except errors.DeadlineExceededError:
-            raise errors.TokenUnavailableError("no new token in time") from None
+                    with suppress(StorageUnavailableError):
+                        row = self._read_again(app_id, context)
+                elif is_present:
+                    raise self._explain(app_id, row, app_secret)
+                else:
+                    row = self._read_again(app_id, context)
+                is_present = True
+        except DeadlineExceededError:
+            raise TokenUnavailableError("no new token in time") from None
 
-    def _cache(self, token_id: str, row: TokenRow) -> TokenRow:
-        """Cache a row that has a token; return it."""
-        if row.access_token:
-            self.cached[token_id] = row
-        return row
+    def _mint(self, app_id: str, app_secret: str, row: TokenRow, context: RequestContext) -> TokenRow:
+        """Claim the row as it was read, mint, and store the token; return its row, without `item` if it is not stored.
 
-    def _mint(self, lease: Lease, app_secret: str) -> TokenRow:
-        """Mint, end the lease that was taken, and return the new token's row: not `is_stored` if it was not written.
-
-        The mint ends STORE_SECONDS before the lease, and the lease before the deadline. It is not repeated: if only its
-        response was lost, a second one would invalidate the token that still works.
+        The mint is not repeated: if only its response was lost, a second one would invalidate a token that works.
+        Raises ConditionFailedError if the row has changed before the claim.
         """
-        context = lease.context
-        if context.deadline.remaining() < LEASE_SECONDS:
-            lease.release()
-            raise errors.TokenUnavailableError("no new token in time")
+        claim: Item = {"claim": {"S": new_claim(self.clock())}}
+        claimed = self._write(app_id, row, claim, "REMOVE outcome", context)
         started = self.clock()
+        limit = min(MINT_SECONDS, context.deadline.remaining() - STORE_SECONDS)
         try:
-            limit = lease.row.lease_until - STORE_SECONDS - started
-            minted = self.douyin.mint_token(lease.token_id, app_secret, context.with_timeout(limit))
-        except (errors.UpstreamError, errors.DeadlineExceededError) as error:
-            lease.release(error)
-            raise errors.TokenUnavailableError(f"minting failed: {error}", error.evidence) from None
-        minted_at = int(started)
-        expires_at = minted_at + minted.expires_in
-        row = TokenRow(minted.access_token, expires_at, minted_at=minted_at, read_at=started)
-        # If it cannot be stored, or another instance has taken this one for dead, this one can still use its token.
-        with suppress(errors.StorageUnavailableError, errors.DeadlineExceededError, ConditionFailedError):
-            lease.commit(row.access_token, row.minted_at, row.expires_at)
-            row = lease.row
+            minted = self.douyin.send(CLIENT_TOKEN, mint_body(app_id, app_secret), context.with_timeout(limit))
+        except (UpstreamError, DeadlineExceededError) as error:
+            # If the reason cannot be written, the claim ends by itself.
+            with suppress(StorageUnavailableError, DeadlineExceededError, ConditionFailedError):
+                self._write(app_id, claimed, {"outcome": {"S": error.reason}}, "", context)
+            retry_after = claimed.seconds_until_claim(self.clock())
+            raise TokenUnavailableError(f"minting failed: {error}", error.evidence, retry_after=retry_after) from None
+        expires_at = int(started) + minted.expires_in
+        changes: Item = {"access_token": {"S": minted.access_token}, "expires_at": {"N": str(expires_at)}}
+        changes["outcome"] = {"S": MINTED}
+        try:
+            return self._write(app_id, claimed, changes, REMOVE_OUTDATED, context)
+        except ConditionFailedError as conflict:
+            present = TokenRow.from_item(conflict.item)
+            # Another token: one that was written by hand, or by an instance that has taken this one for dead.
+            if present.is_valid(self.clock()) and present.access_token != row.access_token:
+                return present
+        except (StorageUnavailableError, DeadlineExceededError):
+            pass
+        context.record.warnings.append(f"the new token of {app_id} could not be stored; this instance uses it")
+        unstored = TokenRow(minted.access_token, expires_at)
+        self._cache.put(app_id, unstored, started)
+        return unstored
+
+    def _write(self, app_id: str, row: TokenRow, changes: Item, removes: str, context: RequestContext) -> TokenRow:
+        """Change the row if its claim and token are still those of `row`; return the changed row, and cache it.
+
+        Raises ConditionFailedError with the present row, which is cached then, and StorageUnavailableError.
+        """
+        started = self.clock()
+        known = {name: row.item.get(name) for name in ("claim", "access_token")}
+        conditions = [f"{name} = :known_{name}" if known[name] else f"attribute_not_exists({name})" for name in known]
+        values: Item = {f":{name}": value for name, value in changes.items()}
+        values |= {f":known_{name}": value for name, value in known.items() if value}
+        update = f"SET {', '.join(f'{name} = :{name}' for name in changes)} {removes}"
+        conflict: ConditionFailedError | None = None
+        try:
+            item = self.table.update_item(token_key(app_id), update, " AND ".join(conditions), values, context)
+        except ConditionFailedError as error:
+            conflict, item = error, error.item
+        present = TokenRow.from_item(item)
+        self._cache.put(app_id, present, started)
+        # If the row has our values, our write succeeded but its response was lost: the retry found our own change.
+        if conflict is not None and any(item.get(name) != value for name, value in changes.items()):
+            raise conflict
+        return present
+
+    def _read_again(self, app_id: str, context: RequestContext) -> TokenRow:
+        """Return the present row, and cache it. Raises StorageUnavailableError, also during an outage."""
+        started = self.clock()
+        row = self.read_row(app_id, context)
+        self._cache.put(app_id, row, started)
         return row
 
-
-def decide(row: TokenRow, old_token: str, now: float, seconds_left: float, *, is_refused: bool) -> Action:
-    """Decide what to do with a row: use its token, wait for the instance that mints, or mint.
-
-    `old_token`: a token that is not wanted, or "". `is_refused`: the platform refuses it. `seconds_left`: until the
-    caller's deadline. Raises TokenUnavailableError when there is nothing to do.
-    """
-    is_valid = row.is_valid(now)
-    if is_valid and row.access_token != old_token:
-        return "use"
-    if row.is_paused(now):
-        raise errors.TokenUnavailableError(f"minting failed moments ago: {row.failure}")
-    has_time = seconds_left >= MIN_MINT_SECONDS
-    # If the holder's clock is behind, its lease seems to end too early: a request that could not mint waits longer.
-    is_leased = row.is_leased(now) or (not has_time and row.is_leased(now - CLOCK_DIFFERENCE_SECONDS))
-    if is_leased and seconds_left >= MIN_WAIT_SECONDS:
-        return "wait"
-    if not has_time:
-        raise errors.TokenUnavailableError("no new token in time")
-    if is_refused and is_valid and row.is_young(now):
-        raise errors.TokenUnavailableError("the platform refuses a token that was minted moments ago")
-    return "mint"
-
-
-class RenewableToken:
-    """The token of one request: renewed once, for all its calls, if the platform refuses it. Thread-safe."""
-
-    def __init__(self, provider: TokenProvider, token_id: str, context: RequestContext) -> None:
-        self._provider = provider
-        self._token_id = token_id
-        self._context = context
-        self._token = provider.get(token_id, context)
-        self._lock = threading.Lock()
-        self._is_renewed = False
-
-    def use(self, call: Callable[[str], T]) -> T:
-        """Return what `call` returns for the token, or for another one if the platform refuses it.
-
-        Raises what `call` raises. If no other token can be obtained, or it is refused too, raises TokenUnavailableError
-        or StorageUnavailableError. The evidence of a TokenUnavailableError is that of the failed mint, otherwise that
-        of the refusal.
-        """
-        while True:
-            token = self._token
-            try:
-                return call(token)
-            except errors.TokenRefusedError as refusal:
-                self._renew_once(token, refusal)
-
-    def _renew_once(self, refused: str, refusal: errors.TokenRefusedError) -> None:
-        """Renew a refused token, unless another call has. A second attempt raises TokenUnavailableError."""
-        with self._lock:
-            if self._token != refused:
-                return
-            if self._is_renewed:
-                raise errors.TokenUnavailableError("refused; a request renews its token once", refusal.evidence)
-            self._is_renewed = True
-            try:
-                self._token = self._provider.renew_refused(self._token_id, refused, self._context)
-            except errors.TokenUnavailableError as error:
-                if error.evidence.has_code:
-                    raise
-                raise errors.TokenUnavailableError(error.reason, refusal.evidence) from None
+    def _explain(self, app_id: str, row: TokenRow, app_secret: str) -> TokenUnavailableError:
+        """Return the error of a row that has no token to be used, and with which nothing can be done now."""
+        now = self.clock()
+        if not app_secret:
+            text = f"another system makes the tokens of {app_id}, and has stored none that is valid"
+            return TokenUnavailableError(text, retry_after=OTHER_SYSTEM_RETRY_SECONDS)
+        if row.is_being_minted(now) or not row.is_claimed(now):
+            return TokenUnavailableError("no new token in time")
+        text = f"minting failed moments ago: {row.failure}" if row.failure else "a token was minted moments ago"
+        return TokenUnavailableError(text, retry_after=row.seconds_until_claim(now))

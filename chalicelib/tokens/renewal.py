@@ -3,9 +3,10 @@
 import random
 from collections.abc import Callable
 
+from chalicelib.aws import ConditionFailedError
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
-from chalicelib.errors import RedemptionError
+from chalicelib.errors import RedemptionError, TokenUnavailableError
 from chalicelib.record import RenewalReport
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.rows import NO_ROW, TokenRow
@@ -27,39 +28,55 @@ def renew_expiring_tokens(
     """Renew the tokens that expire within RENEW_BEFORE_EXPIRY_SECONDS.
 
     Each app has one attempt; the next run comes in ten minutes. The order is random: if many apps hang and the run ends
-    early, other apps are left out each time. The rows are read by key, one for each app in the secret: no scan,
-    and no row of another system. Then the rows of service providers' apps are read, and no token is minted for them.
-    Raises StorageUnavailableError or ConfigurationError when the secret cannot be read.
+    early, other apps are left out each time. The rows are read by key, one for each app in the secret. The apps whose
+    tokens another system makes come last, and their rows are only read. Raises StorageUnavailableError or
+    ConfigurationError when the secret cannot be read.
     """
-    secrets = credentials_cache.get(context).apps
-    app_ids = list(secrets)
+    credentials = credentials_cache.get(context)
+    is_own = {app_id: bool(credentials.find_mint_secret(app_id)) for app_id in credentials.apps}
+    app_ids = list(is_own)
     shuffle(app_ids)
     report = RenewalReport()
-    expiries: list[int] = []
-    for app_id in sorted(app_ids, key=lambda app_id: not secrets[app_id]):
+    for app_id in sorted(app_ids, key=lambda app_id: not is_own[app_id]):
         app_context = context.with_timeout(SECONDS_PER_APP)
         row = NO_ROW
         try:
             row = tokens.read_row(app_id, app_context)
-            if secrets[app_id] and is_expiring(row, tokens.clock()):
-                row = tokens.renew_row(app_id, row.access_token, app_context)
-                report.renewed.append(app_id)
-            elif secrets[app_id]:
+            if is_own[app_id] and is_expiring(row, tokens.clock()):
+                row = _renew(app_id, row, tokens, report, app_context)
+            elif is_own[app_id] or row.is_valid(tokens.clock()):
                 report.unchanged += 1
-            elif not row.is_valid(tokens.clock()):
-                # It is not in the metric: the token of a merchant who has left would hide all others.
+            else:
                 report.expired.append(app_id)
-                continue
         except RedemptionError as error:
-            # The old token works until its expiry: it counts in the shortest lifetime.
+            # The old token works until its expiry.
             report.failed[app_id] = error
-        if row.access_token:
-            expiries.append(row.expires_at)
-    if expiries:
-        report.seconds_left = max(0, min(expiries) - int(tokens.clock()))
+        now = tokens.clock()
+        # An app without a row is not used.
+        if row.item:
+            left = max(0, row.expires_at - int(now)) if row.is_valid(now) else 0
+            report.seconds_left = left if report.seconds_left is None else min(left, report.seconds_left)
     return report
 
 
+def _renew(
+    app_id: str, row: TokenRow, tokens: TokenProvider, report: RenewalReport, context: RequestContext
+) -> TokenRow:
+    """Renew a token, unless another instance does; return its row after that, and report what was done."""
+    if row.is_claimed(tokens.clock()):
+        if row.failure:
+            raise TokenUnavailableError(f"minting failed: {row.failure}")
+        report.unchanged += 1
+        return row
+    try:
+        row = tokens.renew(app_id, row, context)
+    except ConditionFailedError as conflict:
+        report.unchanged += 1
+        return TokenRow.from_item(conflict.item)
+    report.renewed.append(app_id)
+    return row
+
+
 def is_expiring(row: TokenRow, now: float) -> bool:
-    """Return whether the token of a row is to be renewed. An app without a token is not used."""
-    return bool(row.access_token) and row.expires_at - RENEW_BEFORE_EXPIRY_SECONDS <= now
+    """Return whether the token of a row is to be renewed. An app without a row is not used."""
+    return bool(row.item) and not row.is_valid(now + RENEW_BEFORE_EXPIRY_SECONDS)

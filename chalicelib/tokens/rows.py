@@ -1,130 +1,135 @@
-"""The row of a token in the table: `TOKEN#<token_id>`.
+"""The row of an app's token in the table, `TOKEN#<app_id>`, and the rule by which it is renewed.
 
-`access_token` (S), `expires_at` (N, epoch seconds), `version` (N); `minted_at` (N, epoch seconds) if this service has
-minted it; while an instance mints, `lease_owner` (S) and `lease_until` (N, epoch milliseconds); after a failed mint,
-`failed_at` and `failed_until` (N, epoch milliseconds: start and end of the pause) and `failure` (S, the reason).
-Released and new versions of this service share the row during a deployment: attributes may be added, but not changed.
+`access_token` (S) and `expires_at` (N, epoch seconds): of this service, or of another system that makes the tokens.
+`claim` (S): when an instance began to mint (epoch milliseconds), and a random id. `outcome` (S): what came of that
+mint, `ok` or the reason of its failure.
 
-The stamps are wall-clock times. Lambda synchronizes its instances' clocks: they differ by CLOCK_DIFFERENCE_SECONDS at
-most. A stamp that is further in the future was not written by a clock, and does not count.
+The platform accepts only the two newest tokens of an app, the older one for five minutes after a mint. So a second mint
+is likely to invalidate a token that is in use. Who wants to mint writes a claim first, and nobody else writes one for
+CLAIM_SECONDS, whatever came of it. Each write is conditional on the claim and the token that the writer has read. So a
+slow instance never overwrites a newer token.
+
+Lambda synchronizes the clocks of its instances: they differ by CLOCK_DIFFERENCE_SECONDS at most.
 """
 
 import math
+import uuid
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 
 from chalicelib.aws import Item
 from chalicelib.douyin.protocol import is_access_token
-from chalicelib.freshness import is_fresh
 from chalicelib.redaction import RedactedStruct
+
+CLAIM_SECONDS = 20.0
+"""The time between two claims of a row. It ends loops: a platform that refuses every token gets one mint in this time.
+An instance that dies after its claim costs as much."""
+
+WAIT_SECONDS = 8.0
+"""How long others wait for the token of a claim: two writes and a mint take less."""
+
+MIN_MINT_SECONDS = 5.0
+"""The shortest time left in which a claim is made: for two writes and the mint between them."""
+
+MIN_WAIT_SECONDS = 1.0
+"""The shortest time left in which another read of the row is started."""
+
+CLOCK_DIFFERENCE_SECONDS = 2.0
+"""A claim that is further in the future was not written by a synchronized clock, and does not count."""
 
 MAX_EPOCH_SECONDS = 10**11
 """The largest `expires_at` in seconds. A larger one is in milliseconds: the system that has written it may use them."""
 
-CLOCK_DIFFERENCE_SECONDS = 2.0
+MINTED = "ok"
 
-TOKEN_MAX_AGE = 240.0
-"""How long a token is used after its row was read, in seconds. Then the row is read again.
-
-The platform ends a token five minutes after it was replaced; the schedule may have replaced it right after the read.
-"""
-
-LEASE_SECONDS = 4.0
-"""How long an instance holds the lease: three for the mint, one for the write after it. Then it counts as dead."""
-
-# After a failed mint no instance tries again for this time, or many requests would cause many mints. It is long after a
-# rate limit or a permanent error.
-SHORT_PAUSE_SECONDS = 2.0
-LONG_PAUSE_SECONDS = 30.0
-
-YOUNG_SECONDS = 10.0
-"""How long after its mint a refused token is not renewed.
-
-If the platform refuses every token, each refusal would cause a mint, until the platform refuses the app's mints too.
-"""
+Action = Literal["use", "wait", "mint", "fail"]
 
 
 class TokenRow(RedactedStruct, frozen=True):
-    """A TOKEN# row. Times are in epoch seconds, and 0 when they are missing."""
+    """A TOKEN# row. Times are in epoch seconds."""
 
     #: The token, or "" for none.
     access_token: str = ""
+    #: 0 when it is missing.
     expires_at: int = 0
-    #: The number of changes by this service; 0 when it has not written the row.
-    version: int = 0
-    lease_owner: str = ""
-    lease_until: float = 0.0
-    #: When a mint failed, and when the pause after it ends.
-    failed_at: float = 0.0
-    failed_until: float = 0.0
-    #: Why the mint failed.
-    failure: str = ""
-    #: When this service minted the token.
-    minted_at: int = 0
-    #: The content in DynamoDB's format.
+    #: When the last claim was made; -inf without one.
+    claimed_at: float = -math.inf
+    #: What came of the mint of this claim: MINTED, or why it failed; "" while it is not known.
+    outcome: str = ""
+    #: The content in DynamoDB's format; empty if there is no row, or if it could not be written.
     item: Item = msgspec.field(default_factory=dict)
-    #: When the call that returned the row started: the row may have changed since. After a failed read or mint, a later
-    #: time, so that the token is used for `REUSE_SECONDS` more.
-    read_at: float = -math.inf
-
-    @property
-    def is_stored(self) -> bool:
-        """Whether the table has this row: not if it is missing, or if its token was minted and not written."""
-        return bool(self.item)
 
     def is_valid(self, now: float) -> bool:
         """Return whether there is a token, and it has not expired."""
         return bool(self.access_token) and self.expires_at > now
 
-    def is_fresh(self, now: float) -> bool:
-        """Return whether there is a valid token that may be used without reading the row again."""
-        return self.is_valid(now) and is_fresh(TOKEN_MAX_AGE, self.read_at, now)
+    def is_claimed(self, now: float) -> bool:
+        """Return whether the last claim keeps everybody from making another one."""
+        return -CLOCK_DIFFERENCE_SECONDS <= now - self.claimed_at < CLAIM_SECONDS
 
-    def is_leased(self, now: float) -> bool:
-        """Return whether a living instance holds the lease."""
-        return bool(self.lease_owner) and now < self.lease_until <= now + LEASE_SECONDS + CLOCK_DIFFERENCE_SECONDS
+    def is_being_minted(self, now: float) -> bool:
+        """Return whether the token of the last claim can be waited for."""
+        return self.is_claimed(now) and now - self.claimed_at < WAIT_SECONDS and not self.outcome
 
-    def is_paused(self, now: float) -> bool:
-        """Return whether a mint failed so recently that it must not be repeated yet."""
-        ends_at = min(self.failed_until, self.failed_at + LONG_PAUSE_SECONDS)
-        return self.failed_at - CLOCK_DIFFERENCE_SECONDS <= now < ends_at
+    @property
+    def failure(self) -> str:
+        """Why the mint of the last claim failed; "" if it is not known to have failed."""
+        return "" if self.outcome == MINTED else self.outcome
 
-    def is_young(self, now: float) -> bool:
-        """Return whether the token was minted so recently that a refusal is no reason to renew it."""
-        return self.minted_at - CLOCK_DIFFERENCE_SECONDS <= now < self.minted_at + YOUNG_SECONDS
+    def seconds_until_claim(self, now: float) -> float:
+        """Return the seconds until the next claim may be made, or 0."""
+        return self.claimed_at + CLAIM_SECONDS - now if self.is_claimed(now) else 0.0
 
     @classmethod
-    def from_item(cls, item: Item, read_at: float = -math.inf) -> "TokenRow":
-        """Parse an item. A malformed attribute counts as missing, so that a renewal repairs it."""
+    def from_item(cls, item: Item) -> "TokenRow":
+        """Parse an item. A malformed attribute counts as missing, so that a mint repairs it."""
         access_token = item.get("access_token", {}).get("S", "")
-        expires_at = _integer(item, "expires_at")
+        expires_at = int(Decimal(item.get("expires_at", {}).get("N", 0)))
+        milliseconds = item.get("claim", {}).get("S", "").partition("-")[0]
         return cls(
             access_token=access_token if is_access_token(access_token) else "",
             expires_at=expires_at // 1000 if expires_at > MAX_EPOCH_SECONDS else expires_at,
-            version=_integer(item, "version"),
-            lease_owner=item.get("lease_owner", {}).get("S", ""),
-            lease_until=_integer(item, "lease_until") / 1000,
-            failed_at=_integer(item, "failed_at") / 1000,
-            failed_until=_integer(item, "failed_until") / 1000,
-            failure=item.get("failure", {}).get("S", ""),
-            minted_at=_integer(item, "minted_at"),
+            claimed_at=int(milliseconds) / 1000 if _is_time(milliseconds) else -math.inf,
+            outcome=item.get("outcome", {}).get("S", ""),
             item=item,
-            read_at=read_at,
         )
 
 
 NO_ROW = TokenRow()
 
 
-def token_key(token_id: str) -> str:
-    """Return the partition key of a token's row."""
-    return f"TOKEN#{token_id}"
+def decide(row: TokenRow, unwanted: str, now: float, seconds_left: float) -> Action:
+    """Decide what to do with a row. `unwanted`: a token that is not wanted, or "". `seconds_left`: of the caller.
 
-
-def _integer(item: Item, name: str) -> int:
-    """Return a number attribute without its fraction, or 0 when it is missing or of another type.
-
-    Exactly: the fencing token may be larger than a float can count.
+    | the row's token             | its claim                            | time left | action |
+    |-----------------------------|--------------------------------------|-----------|--------|
+    | is valid and not `unwanted` |                                      |           | use    |
+    | otherwise                   | younger than 8 s, without an outcome | 1 s       | wait   |
+    |                             | the same                             | less      | fail   |
+    |                             | younger than 20 s                    |           | fail   |
+    |                             | none, or older                       | 5 s       | mint   |
+    |                             | the same                             | less      | fail   |
     """
-    return int(Decimal(item.get(name, {}).get("N", 0)))
+    if row.is_valid(now) and row.access_token != unwanted:
+        return "use"
+    if row.is_being_minted(now):
+        return "wait" if seconds_left >= MIN_WAIT_SECONDS else "fail"
+    if row.is_claimed(now):
+        return "fail"
+    return "mint" if seconds_left >= MIN_MINT_SECONDS else "fail"
+
+
+def new_claim(now: float) -> str:
+    """Return a claim that is made now."""
+    return f"{int(now * 1000)}-{uuid.uuid4().hex}"
+
+
+def token_key(app_id: str) -> str:
+    """Return the partition key of a token's row."""
+    return f"TOKEN#{app_id}"
+
+
+def _is_time(digits: str) -> bool:
+    return digits.isascii() and digits.isdigit() and len(digits) < 16

@@ -1,13 +1,14 @@
 """Run the checks: read what they need, and let the `judge_*` functions judge it."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import requests
 
 from chalicelib import errors
+from chalicelib.douyin.endpoints import CODE2SESSION, JSCODE2SESSION, login_body, provider_login_body
 from chalicelib.merchants import Merchant
 from chalicelib.sessions import PROBE_CODE
 from infra import bundle, smoke
@@ -141,8 +142,8 @@ class Checks:
             total = len(chosen if self.merchant else merchants)
             yield from resources.count_lists(self._check_lists(chosen, urls[-1], secret), total)
         apps_without_merchants = apps.keys() - {merchant.app_id for merchant in merchants}
-        for token_id in sorted({merchant.token_id for merchant in merchants} | apps_without_merchants):
-            yield self._check_token(token_id, apps)
+        for app_id in sorted({merchant.app_id for merchant in merchants} | apps_without_merchants):
+            yield self._check_token(app_id, secret)
 
     def _check_login(self, app_id: str, app_secret: str) -> Finding:
         """Log in with an invalid code: with a valid app id and secret, or token, the platform refuses the code."""
@@ -150,10 +151,11 @@ class Checks:
         host = stage.settings.login_api if app_secret else stage.settings.open_api
         try:
             if app_secret:
-                stage.components.douyin.login(app_id, app_secret, PROBE_CODE, context)
+                stage.components.douyin.send(JSCODE2SESSION, login_body(app_id, app_secret, PROBE_CODE), context)
             else:
-                token = stage.components.tokens.get(app_id, context)
-                stage.components.douyin.login_with_token(app_id, token, PROBE_CODE, context)
+                headers = {"access-token": stage.components.tokens.get(app_id, context)}
+                body = provider_login_body(app_id, PROBE_CODE)
+                stage.components.douyin.send(CODE2SESSION, body, context, headers)
         except errors.LoginRefusedError:
             return ok("login", app_id, f"{host} accepts app id and {'secret' if app_secret else 'token'}")
         except errors.TokenUnavailableError:
@@ -166,12 +168,13 @@ class Checks:
             return self._judge_error("login", app_id, error)
         return failed("login", app_id, "the platform accepted an invalid login code", f"is {host} the platform?")
 
-    def _check_token(self, token_id: str, apps: Mapping[str, str]) -> Finding:
+    def _check_token(self, app_id: str, secret: SecretVersion) -> Finding:
         try:
-            row = self.stage.components.tokens.read_row(token_id, self.stage.new_context())
+            row = self.stage.components.tokens.read_row(app_id, self.stage.new_context())
         except AWS_ERRORS as error:
-            return self._judge_error("token", token_id, error)
-        return platform.judge_token(token_id, row, time.time(), is_foreign=not apps.get(token_id))
+            return self._judge_error("token", app_id, error)
+        is_foreign = not secret.apps.get(app_id) or app_id in secret.external_tokens
+        return platform.judge_token(app_id, row, time.time(), is_foreign=is_foreign)
 
     def _check_lists(self, asked: Iterable[Merchant], url: str, secret: SecretVersion) -> Iterator[Finding]:
         """Ask the endpoint for the list of each merchant's first store, until one is rate limited or gets no answer."""

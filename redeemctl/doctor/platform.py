@@ -26,7 +26,7 @@ _SUPPORT = "contact the platform's support with the logid"
 
 _WAIT = "wait for the platform; run doctor again later"
 
-_OTHER_SYSTEM = "let that system write the row TOKEN#<token_id>. If the merchant has left: merchant remove, app remove"
+_OTHER_SYSTEM = "let that system write the row TOKEN#<app_id>. If the merchant has left: merchant remove, app remove"
 
 _MEANINGS: dict[type[RedemptionError], tuple[str, str]] = {
     errors.AppMisconfiguredError: (
@@ -78,25 +78,25 @@ def explain_evidence(evidence: Evidence) -> tuple[str, str]:
     return f"platform error {number}: {meaning}", f"{advice}{quoted}"
 
 
-def judge_token(token_id: str, row: TokenRow, now: float, *, is_foreign: bool) -> Finding:
-    """Judge a token; `is_foreign`: another system renews it."""
+def judge_token(app_id: str, row: TokenRow, now: float, *, is_foreign: bool) -> Finding:
+    """Judge a token; `is_foreign`: another system makes it."""
     seconds = row.expires_at - int(now)
     if not is_foreign and row.failure.isdigit():
         text, advice = explain_evidence(Evidence(int(row.failure), 0))
-        return failed("token", token_id, f"the last renewal has failed: {text}", advice)
+        return failed("token", app_id, f"the last renewal has failed: {text}", advice)
     if not is_foreign and row.failure:
-        return warning("token", token_id, f"the last renewal has failed ({row.failure})", "run doctor in ten minutes")
+        return warning("token", app_id, f"the last renewal has failed ({row.failure})", "run doctor in ten minutes")
     if not is_foreign and row.access_token and 0 < seconds <= SHORT_SECONDS:
         advice = "see the log of refresh_tokens; then redeemctl token renew APP_ID"
-        return warning("token", token_id, f"expires in {seconds} s, and the schedule has not renewed it", advice)
+        return warning("token", app_id, f"expires in {seconds} s, and the schedule has not renewed it", advice)
     if seconds > MAX_LIFETIME_SECONDS:
         advice = "write it again, with expires_at in epoch seconds; or redeemctl token renew APP_ID"
-        return failed("token", token_id, "expires in more than a day", advice)
+        return failed("token", app_id, "expires in more than a day", advice)
     if row.access_token and seconds > 0:
-        return ok("token", token_id, "of another system, valid" if is_foreign else f"expires in {seconds} s")
+        return ok("token", app_id, "of another system, valid" if is_foreign else f"expires in {seconds} s")
     state = "has expired" if row.access_token else "is missing or malformed"
     advice = _OTHER_SYSTEM if is_foreign else "redeemctl token renew APP_ID shows the reason"
-    return failed("token", token_id, f"the token {state}", advice)
+    return failed("token", app_id, f"the token {state}", advice)
 
 
 def _explain_transport(error: RedemptionError, host: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ session key.
 import contextlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ from sandbox import stack
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, POI_ID
 from sandbox.stack import STAGE
 from tests import policies
-from tests.harness import TOKEN_ROW
+from tests.harness import TOKEN_ROW, end_claim
 from tests.operators import SECRET, TABLE, Operator, run_operator
 
 OTHER_APP, OTHER_SECRET = "tt-other", "other-secret-planted"
@@ -202,11 +203,11 @@ def test_the_policy_token_writer_allows_to_write_tokens_and_nothing_else(writer:
 
     update("TOKEN#tt1")
     update("TOKEN#tt1", ReturnValues="NONE")
-    names = {"#name": "lease_owner"}
+    names = {"#name": "claim"}
     for pk, options in (
         (f"MERCHANT#{ACCOUNT_ID}", {}),
         ("TOKEN#tt1", {"ReturnValues": "ALL_OLD"}),
-        ("TOKEN#tt1", {"UpdateExpression": "SET version = :value"}),
+        ("TOKEN#tt1", {"UpdateExpression": "SET outcome = :value"}),
         ("TOKEN#tt1", {"UpdateExpression": "SET #name = :value", "ExpressionAttributeNames": names}),
     ):
         with pytest.raises(ClientError, match="not authorized"):
@@ -230,10 +231,9 @@ def test_apps_of_a_service_provider_are_added_at_once_and_their_tokens_are_not_r
     assert "only with --provider" in operator.fail(2, "app", "add", "tt1", "tt2", REDEEMCTL_APP_SECRET=OTHER_SECRET)
     assert "This replaces the secret of tt1." in operator.fail(5, "app", "add", "tt1", REDEEMCTL_APP_SECRET="x")
     assert f"the secret of {APP_ID}." in operator.fail(5, "app", "add", "--provider", "tt1", APP_ID)
-    operator.succeed("merchant", "add", "7", "--app", "tt1", "--token-id", "shared")
-    assert "writes TOKEN#tt1" in operator.fail(1, "--yes", "token", "renew", "tt1")
-    renewed_by = {token["token_id"]: token["renewed_by"] for token in operator.read_json("token", "show")}
-    assert renewed_by == {APP_ID: "this service", **dict.fromkeys([*names, "shared"], "another system")}
+    assert "another system makes the tokens" in operator.fail(1, "--yes", "token", "renew", "tt1")
+    renewed_by = {token["app_id"]: token["renewed_by"] for token in operator.read_json("token", "show")}
+    assert renewed_by == {APP_ID: "this service", **dict.fromkeys(names, "another system")}
     operator.succeed("--yes", "app", "remove", "tt2")
     assert "tt2" not in operator.get_secret()["apps"]
 
@@ -362,11 +362,28 @@ def test_tokens_are_renewed_and_shown_as_fingerprints(operator: Operator) -> Non
     operator.succeed("token", "renew", APP_ID)
     [before] = operator.read_json("token", "show")
     assert "Continue?" in operator.fail(5, "token", "renew", APP_ID, stdin="n\n")
+    assert re.search(r"moments ago; try again in \d+ s", operator.fail(1, "--yes", "token", "renew", APP_ID))
+    end_claim(operator.account.client("dynamodb"), TABLE)
     operator.succeed("--yes", "token", "renew", APP_ID)
     [after] = operator.read_json("token", "show")
     assert after["fingerprint"] != before["fingerprint"]
     row = operator.account.client("dynamodb").get_item(TableName=TABLE, Key={"pk": {"S": TOKEN_ROW}})["Item"]
     assert row["access_token"]["S"] not in operator.succeed("token", "show")
+
+
+def test_the_maker_of_the_tokens_is_kept_when_the_secret_is_replaced(operator: Operator) -> None:
+    def add(*options: str, secret: str = OTHER_SECRET) -> str:
+        return operator.succeed("--yes", "app", "add", APP_ID, *options, REDEEMCTL_APP_SECRET=secret)
+
+    assert f"tokens of {APP_ID}\tthis-service\tanother-system" in add("--tokens", "another-system", secret=APP_SECRET)
+    assert "another system makes the tokens" in operator.fail(1, "--yes", "token", "renew", APP_ID)
+    assert "tokens of" not in add()
+    assert operator.get_secret()["external_tokens"] == [APP_ID]
+    [app] = operator.read_json("app", "list")
+    assert (app["kind"], app["tokens"]) == ("own", "another-system")
+    assert "another-system\tthis-service" in add("--tokens", "this-service")
+    assert "external_tokens" not in operator.get_secret()
+    assert "--provider" in operator.fail(2, "app", "add", "--provider", "--tokens", "this-service", "tt1")
 
 
 def test_a_token_that_ends_at_no_time_is_shown_as_malformed_beside_the_others(operator: Operator) -> None:
@@ -375,19 +392,22 @@ def test_a_token_that_ends_at_no_time_is_shown_as_malformed_beside_the_others(op
     for name, end in ends.items():
         row = {"pk": {"S": f"TOKEN#{name}"}, "access_token": {"S": "t"}, "expires_at": {"N": end}}
         client.put_item(TableName=TABLE, Item=row)
-        operator.succeed("merchant", "add", name, "--app", APP_ID, "--token-id", name)
-    shown = {token["token_id"]: token.get("expires_utc") for token in operator.read_json("token", "show")}
+        operator.succeed("--yes", "app", "add", "--provider", name)
+    shown = {token["app_id"]: token.get("expires_utc") for token in operator.read_json("token", "show")}
     assert shown == {APP_ID: None, "micro": "malformed", "huge": "malformed", "good": "1970-01-01 00:00:01"}
+
+
+SIGNS, OLDER = "signs" * 8, "older" * 8
 
 
 @pytest.mark.parametrize(
     ("keys", "age", "arguments", "asks"),
     [
-        (["signs"], 0, [], False),
-        (["signs", "older"], 0, [], True),
-        (["signs", "older"], SESSION_TTL + PROPAGATION_SECONDS - 60, [], True),
-        (["signs", "older"], SESSION_TTL + PROPAGATION_SECONDS, [], False),
-        (["signs"], 10**6, ["--revoke"], True),
+        ([SIGNS], 0, [], False),
+        ([SIGNS, OLDER], 0, [], True),
+        ([SIGNS, OLDER], SESSION_TTL + PROPAGATION_SECONDS - 60, [], True),
+        ([SIGNS, OLDER], SESSION_TTL + PROPAGATION_SECONDS, [], False),
+        ([SIGNS], 10**6, ["--revoke"], True),
     ],
 )
 def test_a_rotation_keeps_the_key_that_signed_and_asks_before_it_ends_sessions(
@@ -401,7 +421,7 @@ def test_a_rotation_keeps_the_key_that_signed_and_asks_before_it_ends_sessions(
             assert operator.get_secret() == content
         output = operator.succeed("session-key", "rotate", *arguments, *(["--yes"] if asks else []))
     new, *others = operator.get_secret()["session_keys"]
-    kept = [] if "--revoke" in arguments else ["signs"]
+    kept = [] if "--revoke" in arguments else [SIGNS]
     assert others == kept
     assert len(new) == 64
     assert operator.get_secret() == {**content, "session_keys": [new, *kept]}

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.tokens.rows import CLAIM_SECONDS
 from sandbox import gateway, stack
 from sandbox.runtime import FunctionError
 from sandbox.sample_data import APP_ID
 from tests.fleet import Fleet, code_of, request, run_fleet, wait_until
-from tests.harness import TOKEN_ROW, Api, Aws, Platform, age_token, in_seconds
+from tests.harness import TOKEN_ROW, Api, Aws, Platform, end_claim, in_seconds
 
 Headers = dict[str, str]
 
@@ -76,7 +77,7 @@ def assert_all_served_with_one_mint(fleet: Fleet, headers: Headers, platform: Pl
     assert len(platform.calls("client_token")) == 1
     row = aws.row(TOKEN_ROW)
     assert row["access_token"]["S"] == platform.newest_token()
-    assert "lease_until" not in row
+    assert row["outcome"]["S"] == "ok"
 
 
 class TestFiftyInstances:
@@ -92,7 +93,7 @@ class TestFiftyInstances:
 
     def test_a_revoked_token_is_minted_once(self, fleet: Fleet, headers: Headers, platform: Platform, aws: Aws) -> None:
         list_certificates(fleet, headers)
-        age_token(aws.dynamodb, aws.table)
+        end_claim(aws.dynamodb, aws.table)
         platform.server.platform.revoke_tokens(APP_ID)
         assert_all_served_with_one_mint(fleet, headers, platform, aws)
 
@@ -104,18 +105,21 @@ def test_a_slow_mint_is_waited_for(small_fleet: Fleet, headers: Headers, platfor
     assert_all_served_with_one_mint(small_fleet, headers, platform, aws)
 
 
-@pytest.mark.parametrize("minted", [True, False], ids=["after the platform minted", "before the platform minted"])
-def test_a_holder_that_is_killed_during_its_mint_is_replaced_within_the_time_of_a_request(
-    small_fleet: Fleet, headers: Headers, platform: Platform, aws: Aws, *, minted: bool
+def test_a_holder_that_is_killed_during_its_mint_costs_the_time_of_its_claim(
+    small_fleet: Fleet, headers: Headers, platform: Platform, aws: Aws
 ) -> None:
     holder, *others = small_fleet.instances
-    platform.fail("delay" if minted else "hang", "client_token", seconds=2.5, times=1)
+    platform.fail("delay", "client_token", seconds=2.5, times=1)
     killed = small_fleet.begin_request(holder, headers)
     wait_until(lambda: platform.calls("client_token"))
     holder.popen.send_signal(signal.SIGKILL)
+    with pytest.raises(FunctionError, match="exited with status -9"):
+        killed.result(30)
+    responses = [future.result(30) for future in [small_fleet.begin_request(other, headers) for other in others]]
+    assert {code_of(response) for response in responses} == {"token_unavailable"}
+    assert all(0 < response.json["retry_after"] <= CLAIM_SECONDS for response in responses)
+    end_claim(aws.dynamodb, aws.table)
     responses = [future.result(30) for future in [small_fleet.begin_request(other, headers) for other in others]]
     assert [code_of(response) for response in responses] == ["ok"] * len(others)
     assert len(platform.calls("client_token")) == 2, "one mint of the killed holder, one of its successor"
     assert aws.row(TOKEN_ROW)["access_token"]["S"] == platform.newest_token()
-    with pytest.raises(FunctionError, match="exited with status -9"):
-        killed.result(30)

@@ -12,11 +12,12 @@ from unittest.mock import Mock
 import pytest
 import trustme
 
+from chalicelib.app_client import AppClients, FixedToken
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin import transport
 from chalicelib.douyin.client import RETRY_POLICY, DouyinClient
 from chalicelib.douyin.connections import READ_SECONDS
-from chalicelib.douyin.protocol import CertificatesQuery, Selection
+from chalicelib.douyin.endpoints import JSCODE2SESSION, QUERY_USER_CERTIFICATES, Selection, login_body, page_body
 from chalicelib.douyin.transport import Transport, create_http_pool
 from chalicelib.errors import DeadlineExceededError, RedemptionError, UpstreamError, UpstreamUnavailableError
 from tests.fleet import wait_until
@@ -37,8 +38,8 @@ def create_client(url: str, authorities: str | None = None) -> DouyinClient:
 
 def fetch(client: DouyinClient, open_id: str, deadline: Deadline | None = None) -> list[str]:
     """Return the certificate_ids that a customer gets."""
-    query = CertificatesQuery(Selection("1", "2"), open_id)
-    page = client.query_user_certificates(query, 1, "clt.token", RequestContext(deadline or Deadline(5)))
+    app_client = AppClients(client, FixedToken("clt.token")).for_request("app", RequestContext(deadline or Deadline(5)))
+    page = app_client.send(QUERY_USER_CERTIFICATES, page_body(Selection("1", "2"), open_id, 1))
     return [str(certificate.certificate_id) for order in page.orders for certificate in order.certificates or ()]
 
 
@@ -204,5 +205,5 @@ def test_a_login_does_not_use_a_connection_that_was_idle(monkeypatch: pytest.Mon
         fetch(client, CUSTOMERS[0])
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 1.5)
-        assert client.login("app", "secret", "code", RequestContext(Deadline(5))) == "o"
+        assert client.send(JSCODE2SESSION, login_body("app", "secret", "code"), RequestContext(Deadline(5))) == "o"
         assert [request.connection for request in server.requests] == [0, 1]

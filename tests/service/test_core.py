@@ -61,14 +61,14 @@ def test_the_core_lists_coupons_and_turns_errors_into_problems(core: dict[str, A
     refused = post("no code")
     assert (refused.status, refused.json["code"]) == (401, "unauthenticated")
     order = core["find_order"](APP_ID, ORDER_ID, core["RequestContext"].for_lambda(LambdaContext()))
-    assert order["can_use"] is True
+    assert order.can_use is True
     assert len(platform.calls("client_token")) == 1, "one token for all calls"
 
 
 def test_a_list_needs_no_tokens_where_the_platform_adds_them(platform: Platform) -> None:
     module = execute(read_block("list"))
     open_id = platform.data.customers[CUSTOMER_WITH_MANY_COUPONS].open_ids[APP_ID]
-    request = platform.url, open_id, ACCOUNT_ID, POI_ID
+    request = platform.url, APP_ID, open_id, ACCOUNT_ID, POI_ID
     found, place = set(), module["Cursor"]()
     while place is not None:
         views, place = module["list_coupons"](*request, place, access_token=platform.mint())

@@ -30,13 +30,13 @@ def test_a_token_is_checked_and_never_renewed(project: Path, platform: Platform,
         assert aws.row(TOKEN_ROW) == before
 
 
-def test_a_token_that_no_merchant_uses_is_not_checked(project: Path, platform: Platform, aws: Aws) -> None:
-    for pk, row in aws._sample_rows.items():
-        aws.put(pk, app_id=row["app_id"]["S"], token_id="erp")
-    aws.put("TOKEN#erp", access_token="theirs", expires_at=in_seconds(3600))
-    tokens = {what: found.status for (check, what), found in diagnose(project).items() if check == "token"}
-    assert tokens == {"erp": OK}
-    assert platform.calls("client_token") == []
+def test_the_token_of_another_system_is_checked_as_such(project: Path, aws: Aws) -> None:
+    aws.put_secret({APP_ID: APP_SECRET}, [SESSION_KEY], [APP_ID])
+    for seconds, status, text in ((600, OK, "of another system, valid"), (-1, FAILED, "has expired")):
+        aws.put(TOKEN_ROW, access_token="theirs", expires_at=in_seconds(seconds))
+        found = diagnose(project)["token", APP_ID]
+        assert (found.status, text in found.text) == (status, True)
+    assert "let that system write" in found.advice
 
 
 def test_a_wrong_secret_is_named(project: Path, aws: Aws) -> None:

@@ -67,7 +67,7 @@ class TestLoginProblem:
     def test_a_refused_code_is_unauthenticated_and_costs_the_next_customer_nothing(
         self, api: Api, aws: Aws, platform: Platform
     ) -> None:
-        """The instance may be stopped right after its 401: no token was minted and no lease taken that would stay."""
+        """The instance may be stopped right after its 401: no token was minted and no claim made that would stay."""
         platform.fail("delay", "jscode2session", seconds=0.3, times=1)
         assert_problem(api.login(code="wrong", list=WANTED), 401, "unauthenticated")
         assert {entry["call"] for entry in platform.server.calls} == {"jscode2session"}

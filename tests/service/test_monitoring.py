@@ -75,7 +75,6 @@ def emitted(
     platform.clear_faults()
     aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(60))
     run_refresh_tokens()
-    application.components().tokens.cached.clear()
     platform.fail("code", code=2119005)
     assert "list_problem" in api.login(list=WANTED).json
     assert api.list().status == 403

@@ -26,8 +26,8 @@ from tests.scripted_server import ScriptedServer
 SHORT_MILLISECONDS = 2500
 """The time limit of requests that end only with it."""
 
-MINT_MILLISECONDS = 6000
-"""The same for a request that mints: a mint starts only if 4 s are left."""
+MINT_MILLISECONDS = 6500
+"""The same for a request that mints: a claim is made only if 5 s are left."""
 
 
 @dataclass

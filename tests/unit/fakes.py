@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -14,18 +14,21 @@ from chalicelib.aws import ConditionFailedError, Item, Table
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
+from chalicelib.douyin.endpoints import CLIENT_TOKEN, CODE2SESSION, JSCODE2SESSION, QUERY_USER_CERTIFICATES, Endpoint
 from chalicelib.douyin.models import Certificate, Order
 from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response
+from chalicelib.douyin.protocol import MintedToken, Request, Response
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import Evidence, RedemptionError, StorageUnavailableError, TokenRefusedError
 from chalicelib.record import RequestRecord
 
+T = TypeVar("T")
+
 NOW = 1_800_000_000.0
 APP_ID = "ttapp0000000000001"
 APP_SECRET = "app-secret-planted"
-SESSION_KEY = "session-key-planted-0000000001"
-OTHER_KEY = "session-key-planted-0000000002"
+SESSION_KEY = "session-key-planted-0000000000001"
+OTHER_KEY = "session-key-planted-0000000000002"
 OPEN_ID = "open-id-planted"
 
 PROBLEM_TYPES = {
@@ -82,7 +85,7 @@ class InlineExecutor(Executor):
 
 
 class FakeTable(Table):
-    """A DynamoDB table in memory. It evaluates the conditions and updates that `tokens.lease` writes.
+    """A DynamoDB table in memory. It evaluates the conditions and updates that `tokens.provider` writes.
 
     The functions in `before_read`, `after_read` and `before_write` run one per call: what happens between two calls of
     ours, or while the response of a read is on its way. `fails_reads` and `fails_writes` make the table unavailable.
@@ -156,12 +159,16 @@ def _holds(condition: str, item: Item, values: Item) -> bool:
     return item.get(equal[1]) == values[equal[2]]
 
 
-def token_row(value: str | None = "clt.row", seconds: int = 3600, **numbers: int) -> Item:
-    """Return a TOKEN# item whose token expires `seconds` after NOW; `numbers` are further attributes."""
+def token_row(
+    value: str | None = "clt.row", seconds: int = 3600, *, claimed: float | None = None, outcome: str = ""
+) -> Item:
+    """Return a TOKEN# item whose token expires `seconds` after NOW; `claimed`: when another claimed it, after NOW."""
     item: Item = {} if value is None else {"access_token": {"S": value}}
     item["expires_at"] = {"N": str(int(NOW) + seconds)}
-    for name, number in numbers.items():
-        item[name] = {"N": str(number)}
+    if claimed is not None:
+        item["claim"] = {"S": f"{int((NOW + claimed) * 1000)}-another"}
+    if outcome:
+        item["outcome"] = {"S": outcome}
     return item
 
 
@@ -188,14 +195,37 @@ class FakeDouyin(DouyinClient):
         self.on_login: Callable[[], object] = lambda: None
         self.refused: set[str] = set()
         self.fetches: list[tuple[int, str]] = []
-        self.queries: list[CertificatesQuery] = []
+        self.queries: list[tuple[dict[str, Any], dict[str, str]]] = []
         self.contexts: list[RequestContext] = []
         self.errors: dict[int, RedemptionError] = {}
         self.fetch: Callable[[int, str], Page] = lambda _page, _token: make_page([])
         self.connections = 0
         self.connection_error: RedemptionError | None = None
 
-    def mint_token(self, app_id: str, app_secret: str, context: RequestContext) -> MintedToken:
+    def send(
+        self,
+        endpoint: Endpoint[Any],
+        body: Mapping[str, Any],
+        context: RequestContext,
+        token_headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        token = (token_headers or {}).get("access-token", "")
+        if endpoint is CLIENT_TOKEN:
+            return self._mint(body["client_key"], body["client_secret"], context)
+        if endpoint is JSCODE2SESSION:
+            return self._log_in(body["appid"], body["secret"], body["code"])
+        if endpoint is CODE2SESSION:
+            return self._log_in(body["app_id"], token, body["code"])
+        assert endpoint is QUERY_USER_CERTIFICATES
+        self.contexts.append(context)
+        self.queries.append((dict(body), dict(token_headers or {})))
+        number = body["page"]
+        self.fetches.append((number, token))
+        if number in self.errors:
+            raise self.errors[number]
+        return self.fetch(number, token)
+
+    def _mint(self, app_id: str, app_secret: str, context: RequestContext) -> MintedToken:
         self.mints.append(Mint(app_id, app_secret, context.deadline.remaining()))
         self.on_mint()
         result = self.mint_results.pop(0) if self.mint_results else MintedToken(f"clt.{len(self.mints)}", 7200)
@@ -203,30 +233,15 @@ class FakeDouyin(DouyinClient):
             raise result
         return result
 
-    def login(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
-        del context
-        self.logins.append((app_id, app_secret, code))
+    def _log_in(self, app_id: str, secret_or_token: str, code: str) -> str:
+        """Log in. `refused` are the tokens that the platform refuses."""
+        self.logins.append((app_id, secret_or_token, code))
+        if secret_or_token in self.refused:
+            raise TokenRefusedError("28001008", evidence=Evidence(28001008, 0))
         self.on_login()
         if isinstance(self.login_result, RedemptionError):
             raise self.login_result
         return self.login_result
-
-    def login_with_token(self, app_id: str, access_token: str, code: str, context: RequestContext) -> str:
-        """As `login`; `refused` are the tokens that the platform refuses."""
-        if access_token in self.refused:
-            self.logins.append((app_id, access_token, code))
-            raise TokenRefusedError("28001008", evidence=Evidence(28001008, 0))
-        return self.login(app_id, access_token, code, context)
-
-    def query_user_certificates(
-        self, query: CertificatesQuery, number: int, access_token: str, context: RequestContext
-    ) -> Page:
-        self.contexts.append(context)
-        self.queries.append(query)
-        self.fetches.append((number, access_token))
-        if number in self.errors:
-            raise self.errors[number]
-        return self.fetch(number, access_token)
 
     def ensure_connection(self) -> None:
         self.connections += 1
@@ -284,9 +299,15 @@ class FakeSecret:
         self.is_unavailable = False
         self.put({APP_ID: APP_SECRET} if apps is None else apps, session_keys)
 
-    def put(self, apps: Mapping[str, str], session_keys: Iterable[str]) -> None:
+    def put(
+        self,
+        apps: Mapping[str, str],
+        session_keys: Iterable[str] = (SESSION_KEY,),
+        external_tokens: Iterable[str] = (),
+    ) -> None:
         """Replace the secret."""
-        self.text = json.dumps({"apps": dict(apps), "session_keys": list(session_keys)})
+        content = {"apps": dict(apps), "session_keys": list(session_keys), "external_tokens": list(external_tokens)}
+        self.text = json.dumps(content)
 
     def fetch(self, context: RequestContext) -> str:
         """Return the secret, as `aws.read_secret` does."""
@@ -308,6 +329,16 @@ def make_page(
     """Return a page of usable certificates, each in an order of its own."""
     orders = [Order(f"order-{number}", True, [Certificate(number)]) for number in certificate_ids]
     return Page(orders, len(orders) if size is None else size, total, **fields)
+
+
+def parse(endpoint: Endpoint[T], response: Response) -> T:
+    """Return what a response to a call means; raises UpstreamError."""
+    return endpoint.parse(response, endpoint.errors)
+
+
+def parse_page(response: Response) -> Page:
+    """Return the page of a response."""
+    return parse(QUERY_USER_CERTIFICATES, response)
 
 
 def json_response(body: Any, status: int = 200, **headers: str) -> Response:

@@ -10,8 +10,16 @@ from tests.unit.fakes import APP_ID, APP_SECRET, OTHER_KEY, SESSION_KEY, Clock, 
 
 
 def test_a_secret_is_parsed_and_further_members_are_ignored() -> None:
-    text = '{"session_keys": ["new", "old"], "apps": {"a": "1", "b": "2"}, "note": 1}'
-    assert parse_credentials(text) == Credentials({"a": "1", "b": "2"}, ["new", "old"])
+    text = f'{{"session_keys": ["{SESSION_KEY}", "{"k" * 32}"], "apps": {{"a": "1", "b": "2"}}, "note": 1}}'
+    assert parse_credentials(text) == Credentials({"a": "1", "b": "2"}, [SESSION_KEY, "k" * 32])
+    text = f'{{"session_keys": ["{SESSION_KEY}"], "apps": {{}}, "external_tokens": ["a"]}}'
+    assert parse_credentials(text) == Credentials({}, [SESSION_KEY], ["a"])
+
+
+@pytest.mark.parametrize(("app_id", "secret"), [("own", "1"), ("provider", ""), ("external", ""), ("unknown", "")])
+def test_this_service_mints_with_the_secret_of_an_own_app_only(app_id: str, secret: str) -> None:
+    apps = {"own": "1", "provider": "", "external": "2"}
+    assert Credentials(apps, [SESSION_KEY], ["external"]).find_mint_secret(app_id) == secret
 
 
 @pytest.mark.parametrize(
@@ -20,7 +28,9 @@ def test_a_secret_is_parsed_and_further_members_are_ignored() -> None:
         "",
         '{"apps": {"tta": "planted"}}',
         '{"apps": {"tta": "planted"}, "session_keys": []}',
-        '{"apps": {"tta": "planted"}, "session_keys": ["planted", ""]}',
+        f'{{"apps": {{"tta": "planted"}}, "session_keys": ["{SESSION_KEY}", ""]}}',
+        f'{{"apps": {{"tta": "planted"}}, "session_keys": ["{SESSION_KEY}", "planted{"k" * 24}"]}}',
+        f'{{"apps": {{"tta": "planted"}}, "session_keys": ["{SESSION_KEY}"], "external_tokens": "tta"}}',
         '{"apps": ' * 5000,
     ],
 )
@@ -48,15 +58,7 @@ class Store:
     def refresh(self) -> Credentials:
         """Look for an app that is not in the secret."""
         self.context = make_context()
-        return self.store.find(lambda _: None, self.context)[1]
-
-    def find_app_secret(self, app_id: str) -> str | None:
-        self.context = make_context()
-        return self.store.find_app_secret(app_id, self.context)
-
-    def warnings(self) -> list[str]:
-        """Return the warnings of the last request."""
-        return self.context.record.warnings
+        return self.store.look_up(lambda _: None, self.context)[1]
 
     def fail(self, failure: str) -> None:
         """Make the secret "unavailable" or "malformed"."""
@@ -114,65 +116,24 @@ FAILURES = pytest.mark.parametrize(
 
 
 @FAILURES
-def test_the_cached_secret_is_used_and_every_ten_seconds_a_newer_one_is_looked_for(
+def test_the_cached_secret_is_used_while_there_is_no_other(
     store: Store, failure: str, error_type: type[Exception], message: str
 ) -> None:
     del error_type
     first = store.get()
-    assert store.warnings() == []
     store.fail(failure)
     store.clock.now += 300
     assert store.get() is first
-    [text] = store.warnings()
+    [text] = store.context.record.warnings
     assert text.startswith(f"the cached secret is used: {message}")
-    store.fail("nothing")
-    store.secret.put({}, [OTHER_KEY])
-    store.clock.now += 9.9
-    assert store.get() is first
-    assert store.warnings() == ["the cached secret is used"], "each request that uses it says so"
-    store.clock.now += 0.1
-    assert store.get() == Credentials({}, [OTHER_KEY])
-    assert store.warnings() == []
-    assert store.secret.reads == 3
-
-
-@pytest.mark.parametrize(("seconds", "secret"), [(9.9, APP_SECRET), (10.0, ""), (-1.0, "")])
-def test_a_mint_reads_a_secret_again_that_is_older_than_ten_seconds(store: Store, seconds: float, secret: str) -> None:
-    """The app may have become a service provider's."""
-    store.get()
-    store.secret.put({APP_ID: ""}, [SESSION_KEY])
-    store.clock.now += seconds
-    assert store.find_app_secret(APP_ID) == secret
-
-
-@pytest.mark.parametrize("failure", ["unavailable", "malformed"])
-@pytest.mark.parametrize("seconds", [10, 300])
-def test_a_mint_uses_the_cached_secret_if_there_is_no_other(store: Store, failure: str, seconds: float) -> None:
-    store.get()
-    store.fail(failure)
-    store.clock.now += seconds
-    for _ in range(2):
-        assert store.find_app_secret(APP_ID) == APP_SECRET
-        assert len(store.warnings()) == 1
-    assert store.secret.reads == 2
-
-
-def test_a_failed_ordinary_read_does_not_delay_the_one_for_an_unknown_app(store: Store) -> None:
-    store.get()
-    store.fail("unavailable")
-    store.clock.now += 300
-    store.get()
-    store.fail("nothing")
-    store.secret.put({"ttnew": "s"}, [SESSION_KEY])
-    assert store.find_app_secret("ttnew") == "s"
 
 
 def test_without_time_left_nothing_is_read_and_the_next_request_looks_for_the_new_app(store: Store) -> None:
     store.get()
-    store.secret.put({"ttnew": "s"}, [SESSION_KEY])
+    store.secret.put({"ttnew": "s"})
     with pytest.raises(DeadlineExceededError, match="budget"):
-        store.store.find_app_secret("ttnew", make_context(0.0))
-    assert store.find_app_secret("ttnew") == "s"
+        store.store.look_up(lambda known: known.apps.get("ttnew"), make_context(0.0))
+    assert store.store.look_up(lambda known: known.apps.get("ttnew"), make_context())[0] == "s"
 
 
 @FAILURES

@@ -19,7 +19,7 @@ from tests.unit.fakes import Clock, FakeTable, make_context
 
 KEY = "MERCHANT#7"
 ROW: Item = {"pk": {"S": KEY}, "app_id": {"S": "tta"}}
-DEFAULTS = Merchant("7", "tta", "tta", None, None, True)
+DEFAULTS = Merchant("7", "tta", None, None, True)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,6 @@ DEFAULTS = Merchant("7", "tta", "tta", None, None, True)
         ({}, DEFAULTS),
         (
             {
-                "token_id": {"S": "theirs"},
                 "life_account_id": {"S": "8"},
                 "stores": {"M": {"1": {"M": {}}, "2": {"S": "x"}}},
                 "active": {"BOOL": False},
@@ -36,15 +35,15 @@ DEFAULTS = Merchant("7", "tta", "tta", None, None, True)
                 "notice": {"S": "今"},
                 "redeeming": {"BOOL": False},
             },
-            Merchant("7", "tta", "theirs", "8", {"1": None, "2": StoreView("2", "x")}, False, "店", "今", False),
+            Merchant("7", "tta", "8", {"1": None, "2": StoreView("2", "x")}, False, "店", "今", False),
         ),
-        ({"notice": {"S": "今" * 200}}, Merchant("7", "tta", "tta", None, None, True, notice="今" * 200)),
+        ({"notice": {"S": "今" * 200}}, Merchant("7", "tta", None, None, True, notice="今" * 200)),
         ({"notice": {"S": "今" * 201}}, DEFAULTS),
         ({"notice": {"S": ""}, "redeeming": {"BOOL": True}}, DEFAULTS),
         ({"notice": {"N": "7"}}, DEFAULTS),
         ({"notice": {"NULL": True}}, DEFAULTS),
-        ({"stores": {"M": {}}}, Merchant("7", "tta", "tta", None, {}, True)),
-        ({"token_id": {"S": ""}, "life_account_id": {"S": ""}, "active": {"BOOL": True}, "name": {"N": "7"}}, DEFAULTS),
+        ({"stores": {"M": {}}}, Merchant("7", "tta", None, {}, True)),
+        ({"life_account_id": {"S": ""}, "active": {"BOOL": True}, "name": {"N": "7"}}, DEFAULTS),
     ],
 )
 def test_a_row_is_parsed(attributes: Item, expected: Merchant) -> None:
@@ -89,7 +88,7 @@ def test_a_switch_in_another_type_is_on_only_in_a_form_of_true(attribute: Any, e
     [
         ({}, "attribute app_id is missing"),
         ({"app_id": {"S": ""}}, "attribute app_id is missing"),
-        (ROW | {"token_id": {"N": "7"}}, "attribute token_id is not a string"),
+        (ROW | {"life_account_id": {"N": "7"}}, "attribute life_account_id is not a string"),
         (ROW | {"life_account_id": {"S": "总店"}}, "attribute life_account_id cannot be sent as a header"),
         (ROW | {"life_account_id": {"S": "8\n"}}, "attribute life_account_id cannot be sent as a header"),
         (ROW | {"stores": {"L": [{"S": "1"}]}}, "attribute stores is not a map"),
@@ -104,7 +103,7 @@ def test_a_malformed_row_names_merchant_and_attribute(item: Item, problem: str) 
 def test_a_merchant_is_served_in_its_listed_stores_or_in_all() -> None:
     DEFAULTS.check_store("3")
     for stores in ({"1": StoreView("1", "x"), "2": None}, {}):
-        merchant = Merchant("7", "tta", "tta", None, stores, True)
+        merchant = Merchant("7", "tta", None, stores, True)
         for poi_id in stores:
             merchant.check_store(poi_id)
         with pytest.raises(StoreNotFoundError, match="3"):

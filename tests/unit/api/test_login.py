@@ -1,8 +1,7 @@
 """A login with a list: both succeed, or the list has a problem, or the login fails. The session is never lost."""
 
-import threading
-from concurrent.futures import Future
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -11,14 +10,17 @@ import pytest
 from chalicelib import errors
 from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginView
 from chalicelib.api.validation import LoginBody
+from chalicelib.app_client import AppClients
 from chalicelib.aws import Item
-from chalicelib.certificates.listing import CertificateLister
+from chalicelib.certificates.listing import CertificateLister, Listing
 from chalicelib.certificates.views import ListView
 from chalicelib.context import RequestContext
-from chalicelib.douyin.protocol import Selection
-from chalicelib.record import Outcome
+from chalicelib.credentials import Credentials
+from chalicelib.douyin.endpoints import Selection
+from chalicelib.record import ListReport, Outcome
 from chalicelib.sessions import PROBE_OPEN_ID, Session, decode_session, hash_open_id
 from chalicelib.tokens.provider import TokenProvider
+from chalicelib.warmup import Warmup
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import (
     APP_ID,
@@ -37,6 +39,7 @@ from tests.unit.fakes import (
 
 SELECTION = Selection(ACCOUNT_ID, POI_ID, 2)
 VIEW = ListView(ACCOUNT_ID, POI_ID, [])
+REPORT = ListReport(pages=1, certificates=0)
 TOKEN = f"TOKEN#{APP_ID}"
 LONG = "".join(chr(0x4E00 + number) for number in range(2048))
 """An open_id that fits into no session token."""
@@ -47,24 +50,33 @@ class FakeLister(CertificateLister):
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
-        self.calls: list[tuple[Session, Selection, float]] = []
+        self.calls: list[tuple[Session, Selection, Credentials, float]] = []
         self.result: ListView | Exception = VIEW
-        self.prefetched: Future[None] = Future()
-        self.prefetched.set_result(None)
 
-    def start_prefetch(self, account_id: str, context: RequestContext) -> Future[None]:
-        del context
-        assert account_id == ACCOUNT_ID
-        self.events.append("prefetch")
-        return self.prefetched
-
-    def list_certificates(self, *arguments: Any) -> ListView:
-        session, selection, context = arguments
+    def list_certificates(self, *arguments: Any) -> Listing:
+        session, selection, credentials, context = arguments
         self.events.append("list")
-        self.calls.append((session, selection, context.deadline.remaining()))
+        self.calls.append((session, selection, credentials, context.deadline.remaining()))
         if isinstance(self.result, Exception):
             raise self.result
-        return self.result
+        return Listing(self.result, REPORT)
+
+
+class FakeWarmup(Warmup):
+    """Notes begin and end of what runs beside the login."""
+
+    def __init__(self, events: list[str]) -> None:
+        self.events = events
+
+    @contextmanager
+    def prepare_list(self, account_id: str, context: RequestContext) -> Iterator[None]:
+        del context
+        assert account_id == ACCOUNT_ID
+        self.events.append("prepare")
+        try:
+            yield
+        finally:
+            self.events.append("prepared")
 
 
 class Logins:
@@ -75,10 +87,11 @@ class Logins:
         self.douyin, self.lister, self.clock = FakeDouyin(), FakeLister(self.events), Clock()
         self.douyin.on_login = lambda: self.events.append("login")
         self.secret = secret or FakeSecret()
-        credentials = make_credentials(self.secret, self.clock)
+        self.credentials = make_credentials(self.secret, self.clock)
         self.table = FakeTable()
-        self.tokens = TokenProvider(self.table, self.douyin, credentials.find_app_secret, clock=self.clock)
-        self.handler = LoginHandler(credentials, self.douyin, self.tokens, self.lister, 7200, clock=self.clock)
+        clients = AppClients(self.douyin, TokenProvider(self.table, self.douyin, self.credentials, self.clock))
+        warmup = FakeWarmup(self.events)
+        self.handler = LoginHandler(self.credentials, self.douyin, clients, self.lister, warmup, 7200, self.clock)
         self.context = make_context(seconds)
         self.context.record.request_id = "request-1"
 
@@ -110,9 +123,11 @@ def test_session_and_list_are_one_response() -> None:
     assert body["list"] == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "certificates": []}
     record = logins.context.record
     assert (record.account_id, record.poi_id, record.list_outcome) == (ACCOUNT_ID, POI_ID, Outcome())
-    assert logins.events == ["prefetch", "login", "list"]
-    [(session, selection, _)] = logins.lister.calls
+    assert record.list_report == REPORT
+    assert logins.events == ["prepare", "login", "prepared", "list"]
+    [(session, selection, credentials, _)] = logins.lister.calls
     assert (session, selection) == (Session(APP_ID, OPEN_ID), SELECTION)
+    assert credentials == logins.credentials.get(logins.context)
 
 
 @pytest.mark.parametrize(("seconds", "left"), [(9.0, LIST_SECONDS), (3.0, 3.0)])
@@ -160,24 +175,7 @@ def test_a_failed_login_ends_before_the_list(result: str | errors.RedemptionErro
     logins.douyin.login_result = result
     with pytest.raises(error):
         logins.log_in()
-    assert logins.events == ["prefetch", "login"]
-
-
-@pytest.mark.parametrize("result", [OPEN_ID, errors.LoginRefusedError("40018")])
-def test_the_response_waits_for_the_prefetch(result: str | errors.RedemptionError) -> None:
-    """Lambda freezes the instance after the response."""
-    logins = Logins()
-    logins.lister.prefetched = Future()
-    logins.douyin.login_result = result
-
-    def end() -> None:
-        logins.events.append("prefetched")
-        logins.lister.prefetched.set_exception(errors.StorageUnavailableError("timeout"))
-
-    logins.douyin.on_login = threading.Timer(0.1, end).start
-    with nullcontext() if result == OPEN_ID else pytest.raises(errors.LoginRefusedError):
-        logins.log_in()
-    assert logins.events == ["prefetch", "prefetched", *(["list"] if result == OPEN_ID else [])]
+    assert logins.events == ["prepare", "login", "prepared"]
 
 
 def test_an_unknown_app_causes_no_call_until_it_is_added() -> None:
@@ -211,9 +209,9 @@ class TestProvidersApp:
     @pytest.mark.parametrize("row", [{}, token_row("isvact.1", -1), token_row("clt. malformed")])
     def test_without_a_valid_token_the_code_is_not_sent(self, logins: Logins, row: Item) -> None:
         logins.table.items[TOKEN] = row
-        with pytest.raises(errors.TokenUnavailableError, match="no other system"):
+        with pytest.raises(errors.TokenUnavailableError, match="another system"):
             logins.log_in()
-        assert logins.events == ["prefetch"]
+        assert logins.events == ["prepare", "prepared"]
         assert (logins.douyin.mints, logins.table.writes) == ([], [])
 
     def test_a_refused_code_is_sent_again_with_another_token_only(self, logins: Logins) -> None:

@@ -266,7 +266,7 @@ def test_metrics_follow_from_the_record(output: Output, fields: dict[str, Any], 
     assert output.metrics() == expected
 
 
-@pytest.mark.parametrize("name", ["urllib3.connection", "", "unit-test.child"])
+@pytest.mark.parametrize("name", ["urllib3.connection", "", "unit-testing"])
 def test_no_other_logger_writes_what_it_was_given(caplog: pytest.LogCaptureFixture, name: str) -> None:
     make_telemetry()
     logger = logging.getLogger(name)
@@ -345,3 +345,18 @@ def test_outside_of_a_segment_nothing_is_traced(recorder: Recorder) -> None:
     recorder.is_sampled = False
     make_telemetry().report("GET /x", full_record())
     assert (recorder.open, recorder.finished) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["host", "host.orders"])
+def test_a_host_that_names_its_loggers_keeps_their_messages_and_tracebacks(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    Telemetry(TelemetrySettings("unit-test", "Space", ""), own_loggers=["host"])
+    try:
+        int("no number")
+    except ValueError:
+        logging.getLogger(name).exception("my %s", "message")
+    logging.getLogger("hostile").warning("planted")
+    assert "my message" in caplog.text
+    assert "invalid literal" in caplog.text
+    assert "planted" not in caplog.text

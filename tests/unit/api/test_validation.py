@@ -15,7 +15,7 @@ from chalicelib.api.validation import (
     parse_path_ids,
 )
 from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH
-from chalicelib.douyin.protocol import Selection
+from chalicelib.douyin.endpoints import Selection
 from chalicelib.errors import InvalidRequestError, UnauthenticatedError
 
 MAX = 9999999999

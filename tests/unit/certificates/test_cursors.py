@@ -11,7 +11,7 @@ from itsdangerous import Signer
 
 from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH, Cursor, decode_cursor, encode_cursor
 from chalicelib.certificates.paging import MAX_PAGES
-from chalicelib.douyin.protocol import Selection
+from chalicelib.douyin.endpoints import Selection
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import OPEN_ID, OTHER_KEY, SESSION_KEY
 

@@ -7,13 +7,14 @@ import msgspec
 import pytest
 
 from chalicelib import errors
+from chalicelib.app_client import AppClients
 from chalicelib.aws import Item
 from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
 from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister
 from chalicelib.certificates.views import ListView
-from chalicelib.douyin.client import MAX_PAGE_BYTES
-from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page, parse_certificates
-from chalicelib.douyin.protocol import PAGE_SIZE, CertificatesQuery, Response, Selection
+from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, Selection, page_body
+from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page
+from chalicelib.douyin.protocol import Response
 from chalicelib.merchants import MerchantRepository
 from chalicelib.record import ListReport
 from chalicelib.sessions import Session
@@ -21,7 +22,6 @@ from chalicelib.tokens.provider import TokenProvider
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import (
     APP_ID,
-    APP_SECRET,
     OPEN_ID,
     OTHER_KEY,
     SESSION_KEY,
@@ -33,6 +33,7 @@ from tests.unit.fakes import (
     make_context,
     make_credentials,
     make_page,
+    parse_page,
     token_row,
 )
 
@@ -54,24 +55,16 @@ class Lists:
         self.context = make_context()
         shown = numbers(range(count))
         self.douyin.fetch = lambda page, _: make_page(shown[(page - 1) * PAGE_SIZE : page * PAGE_SIZE], count)
-        self.lister = CertificateLister(
-            MerchantRepository(self.table, self.clock),
-            TokenProvider(self.table, self.douyin, self.credentials.find_app_secret, clock=self.clock),
-            self.credentials,
-            self.douyin,
-            InlineExecutor(),
-        )
+        self.merchants = MerchantRepository(self.table, self.clock)
+        tokens = TokenProvider(self.table, self.douyin, self.credentials, self.clock)
+        clients = AppClients(self.douyin, tokens)
+        self.lister = CertificateLister(self.merchants, self.credentials, clients, InlineExecutor(), self.clock)
+        self.report = ListReport(0, 0)
 
     def respond(self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION) -> ListView:
-        return self.lister.list_certificates(Session(app_id, OPEN_ID), selection, self.context, cursor)
-
-    @property
-    def report(self) -> ListReport:
-        assert self.context.record.list_report is not None
-        return self.context.record.list_report
-
-    def prefetch(self) -> None:
-        self.lister.start_prefetch(ACCOUNT_ID, self.context)
+        session, credentials = Session(app_id, OPEN_ID), self.credentials.get(self.context)
+        view, self.report = self.lister.list_certificates(session, selection, credentials, self.context, cursor)
+        return view
 
     def fetched(self) -> list[int]:
         return [page for page, _ in self.douyin.fetches]
@@ -99,33 +92,17 @@ def test_the_query_has_user_filter_and_root_account() -> None:
     selection = Selection(ACCOUNT_ID, POI_ID, 2, 100, 200)
     instance = Lists(life_account_id={"S": "8"})
     instance.respond(selection=selection)
-    assert instance.douyin.queries == [CertificatesQuery(selection, OPEN_ID, "8")]
-    assert instance.douyin.fetches == [(1, "clt.row")]
+    headers = {"access-token": "clt.row", "Rpc-Transit-Life-Account": "8"}
+    assert instance.douyin.queries == [(page_body(selection, OPEN_ID, 1), headers)]
 
 
 def test_the_list_has_each_attribute_of_the_merchant_that_the_view_has() -> None:
     instance = Lists(notice={"S": "今"}, redeeming={"BOOL": False})
     view = instance.respond()
-    merchant = instance.lister.merchants.get(ACCOUNT_ID, instance.context)
+    merchant = instance.merchants.get(ACCOUNT_ID, instance.context)
     for field in msgspec.structs.fields(ListView):
         if hasattr(merchant, field.name):
             assert getattr(view, field.name) == getattr(merchant, field.name) != field.default, field.name
-
-
-def test_an_app_added_a_moment_ago_is_found_when_its_token_is_minted() -> None:
-    """A merchant of an app that this instance does not know yet. The secret is read again only to mint."""
-    lists = Lists(token_id={"S": "ttnew"})
-    lists.credentials.get(lists.context)
-    lists.secret.put({APP_ID: "s", "ttnew": "new secret"}, [SESSION_KEY])
-    lists.table.items["TOKEN#ttnew"] = token_row("clt.row")
-    lists.respond()
-    assert (lists.douyin.fetches[-1], lists.secret.reads) == ((1, "clt.row"), 1)
-    lists.lister.tokens.cached.clear()
-    del lists.table.items["TOKEN#ttnew"]
-    lists.context = make_context()
-    lists.respond()
-    assert [(mint.app_id, mint.app_secret) for mint in lists.douyin.mints] == [("ttnew", "new secret")]
-    assert lists.secret.reads == 2
 
 
 @pytest.mark.parametrize(
@@ -191,43 +168,12 @@ def test_all_pages_share_a_token_that_is_replaced_once() -> None:
     assert len(lists.douyin.mints) == 1
 
 
-LIMIT = errors.RateLimitedError("2119003", retry_after=30.0)
-
-
-def test_a_rate_limited_app_is_not_asked_again() -> None:
-    instance = Lists()
-    instance.douyin.errors = {1: LIMIT}
-    for reason in ("2119003", "cached"):
-        with pytest.raises(errors.RateLimitedError) as raised:
-            instance.respond()
-        assert raised.value.reason == reason
-    assert instance.fetched() == [1]
-
-
-def test_the_app_is_limited_and_not_the_row_of_its_token() -> None:
-    instance = Lists(token_id={"S": "theirs"})
-    instance.table.items["TOKEN#theirs"] = token_row("clt.row")
-    instance.douyin.errors = {1: LIMIT}
-    with pytest.raises(errors.RateLimitedError, match="2119003"):
-        instance.respond()
-    instance.lister.rate_limits.check("theirs")
-    with pytest.raises(errors.RateLimitedError, match="cached"):
-        instance.lister.rate_limits.check(APP_ID)
-
-
 def test_a_page_that_is_lost_to_a_rate_limit_limits_the_app() -> None:
     instance = Lists(150)
-    instance.douyin.errors = {3: LIMIT}
+    instance.douyin.errors = {3: errors.RateLimitedError("2119003", retry_after=30.0)}
     assert len(ids(instance.respond())) == 100
     with pytest.raises(errors.RateLimitedError, match="cached"):
         instance.respond()
-
-
-def test_another_error_of_a_page_limits_nothing() -> None:
-    instance = Lists(150)
-    instance.douyin.errors = {2: errors.UpstreamTimeoutError("timeout")}
-    for _ in range(2):
-        assert len(ids(instance.respond())) == PAGE_SIZE
 
 
 def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
@@ -242,8 +188,30 @@ def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
     assert (report.pages, report.certificates, report.malformed_count) == (2, 3, 5)
     assert report.malformed_fields == ["x", "y", *(f"field{number}" for number in range(8))]
     assert len(report.malformed_fields) == MAX_REPORTED_FIELDS
-    assert report.lost_page_error is None
+    assert (report.lost_page_error, report.received, report.total) == (None, 53, 60)
 
+
+@pytest.mark.parametrize(
+    ("pages", "received", "total"),
+    [
+        ({1: ("abc", 5)}, 3, 5),
+        ({1: ("ab", 60), 2: ("c", 60)}, 3, 60),
+        ({1: ("abc", 3)}, None, None),
+        ({1: ("abc", 2)}, None, None),
+        ({1: ("abc", None)}, None, None),
+        ({1: ("abc", 500)}, None, None),  # it continues
+    ],
+)
+def test_a_list_that_ends_below_its_total_says_so(
+    pages: dict[int, tuple[str, int | None]], received: int | None, total: int | None
+) -> None:
+    instance = Lists()
+    instance.douyin.fetch = lambda page, _token: make_page(*pages.get(page, ("", 500)))
+    instance.respond()
+    assert (instance.report.received, instance.report.total) == (received, total)
+
+
+MAX_PAGE_BYTES = QUERY_USER_CERTIFICATES.max_bytes
 
 LAMBDA_LIMIT = 6 * 1024 * 1024
 """Bytes of the payload that the runtime sends, in which the body is escaped once more."""
@@ -281,7 +249,7 @@ def test_four_of_the_largest_pages_fit_into_lambdas_response(filling: str, count
     def fetch(number: int, _token: str) -> Page:
         body = largest_page(number, filling, count)
         assert MAX_PAGE_BYTES - 16 < len(body) <= MAX_PAGE_BYTES
-        return parse_certificates(Response(200, {}, body))
+        return parse_page(Response(200, {}, body))
 
     instance.douyin.fetch = fetch
     view = instance.respond()
@@ -289,91 +257,3 @@ def test_four_of_the_largest_pages_fit_into_lambdas_response(filling: str, count
     response = {"statusCode": 200, "headers": {}, "body": msgspec.json.encode(view).decode()}
     # Lambda's runtime client for Python 3.11 escapes every character that is not ASCII.
     assert len(json.dumps(response, ensure_ascii=True)) < LAMBDA_LIMIT - 4096
-
-
-class TestPrefetch:
-    """What a list needs for any user is read beside the login; nothing is minted."""
-
-    def test_the_list_reads_no_row_and_opens_no_connection_afterwards(self) -> None:
-        instance = Lists()
-        instance.prefetch()
-        assert (instance.table.reads, instance.douyin.connections) == ([MERCHANT, TOKEN], 1)
-        assert instance.douyin.fetches == [], "no certificates are requested before the user is known"
-        instance.table.fails_reads = True
-        for _ in range(2):
-            assert len(ids(instance.respond())) == 3
-
-    def test_the_user_is_checked(self) -> None:
-        instance = Lists()
-        instance.prefetch()
-        with pytest.raises(errors.WrongAppError):
-            instance.respond(app_id="ttother")
-        assert instance.douyin.fetches == []
-
-    @pytest.mark.parametrize("item", [None, token_row("clt.row", 1)])
-    def test_no_token_is_minted_and_no_lease_taken_before_the_list(self, item: Item | None) -> None:
-        """There is none, or it expires meanwhile."""
-        instance = Lists()
-        instance.table.items.pop(TOKEN)
-        instance.table.items |= {} if item is None else {TOKEN: item}
-        instance.prefetch()
-        instance.clock.now += 1
-        assert (instance.douyin.mints, instance.table.writes) == ([], [])
-        instance.respond()
-        assert [(mint.app_id, mint.app_secret) for mint in instance.douyin.mints] == [(APP_ID, APP_SECRET)]
-        assert instance.douyin.fetches == [(1, "clt.1")]
-
-    def test_what_fails_is_left_to_the_list(self) -> None:
-        instance = Lists()
-        instance.table.fails_reads = True
-        instance.prefetch()
-        instance.table.fails_reads = False
-        assert len(ids(instance.respond())) == 3
-
-    @pytest.mark.parametrize("is_connected", [False, True])
-    def test_a_connection_that_cannot_be_opened_is_left_to_the_first_page(self, is_connected: bool) -> None:
-        instance = Lists()
-        instance.douyin.connection_error = None if is_connected else errors.UpstreamUnavailableError("connection")
-        instance.prefetch()
-        instance.table.reads.clear()
-        assert len(ids(instance.respond())) == 3
-        assert instance.table.reads == [], "the rows are used"
-
-
-class TestWarmUp:
-    """Secret, tokens and one connection, but no mint."""
-
-    def lists(self) -> Lists:
-        """Return an instance with five apps."""
-        instance = Lists()
-        names = [f"tt{number}" for number in range(5)]
-        instance.secret.put(dict.fromkeys(names, "s"), [SESSION_KEY])
-        instance.table.items |= {f"TOKEN#{name}": token_row(f"clt.{name}") for name in names}
-        return instance
-
-    @pytest.mark.parametrize("connection_error", [None, errors.UpstreamUnavailableError("connection")])
-    def test_secret_first_tokens_and_connection_are_there_afterwards(
-        self, connection_error: errors.UpstreamUnavailableError | None
-    ) -> None:
-        """A connection that fails is left to the first request."""
-        instance = self.lists()
-        instance.douyin.connection_error = connection_error
-        instance.lister.preload_tokens(instance.context)
-        assert (instance.secret.reads, instance.douyin.connections) == (1, 1)
-        assert instance.table.reads == ["TOKEN#tt0", "TOKEN#tt1", "TOKEN#tt2"]
-        instance.table.fails_reads = True
-        assert instance.lister.tokens.get("tt0", instance.context) == "clt.tt0"
-
-    def test_no_token_is_minted(self) -> None:
-        instance = self.lists()
-        instance.table.items.clear()
-        instance.lister.preload_tokens(instance.context)
-        assert instance.douyin.mints == []
-
-    @pytest.mark.parametrize("part", ["secret", "table"])
-    def test_unavailable_storage_is_raised(self, part: str) -> None:
-        instance = self.lists()
-        instance.secret.is_unavailable = part == "secret"
-        instance.table.fails_reads = part == "table"
-        with pytest.raises(errors.StorageUnavailableError):
-            instance.lister.preload_tokens(instance.context)

@@ -5,24 +5,26 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
 
 import msgspec
 import pytest
 
+from chalicelib.app_client import AppClients, FixedToken
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import (
     MAX_PAGES,
     PAGES_PER_RESPONSE,
     PagedResult,
+    count_pages_left,
     list_pages,
-    plan_pages,
 )
+from chalicelib.douyin.endpoints import PAGE_SIZE, Selection
 from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import PAGE_SIZE
-from chalicelib.errors import UpstreamRejectedError, UpstreamUnavailableError
-from tests.unit.fakes import InlineExecutor, make_page
+from chalicelib.errors import UpstreamMalformedError, UpstreamRejectedError, UpstreamUnavailableError
+from tests.unit.fakes import OPEN_ID, FakeDouyin, InlineExecutor, make_context, make_page
 
 PageMap = dict[int, tuple[int, int | None] | Page | Exception]
 
@@ -47,8 +49,11 @@ class Pages:
         return page
 
 
-def read(pages: Pages, start: Cursor | None = None) -> PagedResult:
-    return list_pages(start or Cursor(), pages, PAGE_SIZE, InlineExecutor())
+def read(fetch: Callable[[int], Page], start: Cursor | None = None, executor: Executor | None = None) -> PagedResult:
+    douyin = FakeDouyin()
+    douyin.fetch = lambda number, _token: fetch(number)
+    client = AppClients(douyin, FixedToken("clt.x")).for_request("tta", make_context())
+    return list_pages(start or Cursor(), Selection("7"), OPEN_ID, client, executor or InlineExecutor())
 
 
 def place(result: PagedResult) -> Cursor | None:
@@ -97,7 +102,7 @@ def alike(numbers: range, count: int, total: int | None) -> PageMap:
 )
 def test_what_follows_the_newest_page(position: Cursor, size: int, plan: tuple[int, bool]) -> None:
     """The newest page, before `position`, has `size` certificates."""
-    assert plan_pages(position, size, PAGE_SIZE) == plan
+    assert count_pages_left(position, size) == plan
 
 
 @pytest.mark.parametrize(
@@ -159,6 +164,39 @@ def test_the_largest_total_counts(start: int | None, pages: PageMap, total: int 
     assert read(Pages(pages), Cursor(1 if start is None else 5, 0, 0, start)).position.total == total
 
 
+class TestVoidPage:
+    """A page that says that the user has no certificate, after certificates were received."""
+
+    @pytest.mark.parametrize(("start", "page"), [(None, 2), (None, 3), (Cursor(3, 100, 0, 120), 3)])
+    def test_it_is_read_again(self, start: Cursor | None, page: int) -> None:
+        pages = Pages(alike(range(1, 3), FULL, 120) | {3: (20, 120)})
+        voids = [(0, 0)]
+
+        def fetch(number: int) -> Page:
+            found = pages(number)
+            return make_page([], 0) if number == page and voids and voids.pop() else found
+
+        result = read(fetch, start)
+        assert (result.position.received, result.continues, result.lost_page_error) == (120, False, None)
+        assert pages.fetched.count(page) == 2
+
+    def test_if_it_stays_so_it_is_lost(self) -> None:
+        pages = Pages(alike(range(1, 4), FULL, 120) | {2: (0, 0)})
+        result = read(pages)
+        assert (len(result.pages), place(result)) == (1, Cursor(2, 50))
+        assert isinstance(result.lost_page_error, UpstreamMalformedError)
+        with pytest.raises(UpstreamMalformedError, match="empty"):
+            read(pages, Cursor(2, 50, 0, 120))
+
+    @pytest.mark.parametrize(("total", "size"), [(None, 0), (120, 0), (0, 1)])
+    def test_an_empty_page_with_another_total_or_one_with_certificates_is_a_page(
+        self, total: int | None, size: int
+    ) -> None:
+        pages = Pages(alike(range(1, 4), FULL, 120) | {2: (size, total)})
+        assert len(read(pages).pages) == 3
+        assert sorted(pages.fetched) == [1, 2, 3]
+
+
 def test_a_lost_first_page_is_an_error() -> None:
     fetch = Pages({5: LOST})
     with pytest.raises(UpstreamRejectedError):
@@ -179,7 +217,7 @@ def test_the_first_page_is_read_alone_and_the_others_in_parallel() -> None:
         return make_page([str(number)] * PAGE_SIZE, 500)
 
     with ThreadPoolExecutor(PAGES_PER_RESPONSE - 1) as executor:
-        result = list_pages(Cursor(), fetch, PAGE_SIZE, executor)
+        result = read(fetch, executor=executor)
     assert [page.orders[0].order_id for page in result.pages] == ["order-1", "order-2", "order-3", "order-4"]
 
 
@@ -204,7 +242,7 @@ def test_the_response_waits_for_the_pages_after_a_lost_one(error: Exception) -> 
         nullcontext() if error is LOST else pytest.raises(ZeroDivisionError),
     ):
         try:
-            result = list_pages(Cursor(), fetch, PAGE_SIZE, executor)
+            result = read(fetch, executor=executor)
         finally:
             assert sorted(ended) == [1, 3, 4]
         assert (place(result), result.lost_page_error) == (Cursor(2, 50), LOST)

@@ -1,32 +1,21 @@
 """The platform's client over a fake transport: what is sent where, what is repeated, and what is logged."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from chalicelib.douyin import protocol
-from chalicelib.douyin.client import (
-    MAX_PAGE_BYTES,
-    MAX_SHORT_REPLY_BYTES,
-    ONCE_MAX_IDLE_SECONDS,
-    OPEN_CONNECTION_SECONDS,
-    DouyinClient,
-)
-from chalicelib.douyin.pages import parse_certificates
-from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response, Selection
+from chalicelib.douyin.client import CONNECTION_TEST_BYTES, ONCE_MAX_IDLE_SECONDS, OPEN_CONNECTION_SECONDS, DouyinClient
+from chalicelib.douyin.endpoints import Kind
+from chalicelib.douyin.protocol import Request, Response
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS
 from chalicelib.errors import RedemptionError, UpstreamError, UpstreamTimeoutError
+from tests.endpoints import SAMPLES, find_endpoints
 from tests.unit.fakes import Clock, FakeTransport, Sent, json_response, make_context
 
 OPEN_API = "https://open.example"
 LOGIN_API = "https://login.example"
-ONCE = MAX_SHORT_REPLY_BYTES, ONCE_MAX_IDLE_SECONDS
-QUERY = CertificatesQuery(Selection("7", "6601"), "user")
-
-PAGE = json_response({"data": {"orders": [{"order_id": "1", "certificates": [{"certificate_id": "a"}]}]}, "extra": {}})
-MINTED = json_response({"data": {"access_token": "clt.new", "expires_in": 7200}, "extra": {}})
-LOGGED_IN = json_response({"err_no": 0, "data": {"openid": "user", "open_id": "user"}})
+ENDPOINTS = find_endpoints()
 
 
 class Platform:
@@ -38,47 +27,45 @@ class Platform:
         self.transport = FakeTransport(*results)
         self.client = DouyinClient(self.transport, OPEN_API, LOGIN_API, self.clock.sleep)
 
-    def query(self) -> Any:
-        return self.client.query_user_certificates(QUERY, 3, "clt.x", self.context)
-
-    def mint(self) -> Any:
-        return self.client.mint_token("tta", "secret", self.context)
-
-    def login(self) -> Any:
-        return self.client.login("tta", "secret", "code", self.context)
-
-    def login_with_token(self) -> Any:
-        return self.client.login_with_token("tta", "isvact.x", "code", self.context)
+    def send(self, name: str) -> Any:
+        """Send the sample of a call, with the token headers that it needs."""
+        headers = {"access-token": "clt.x", "Root": "8"} if ENDPOINTS[name].kind is Kind.TRADE else None
+        return self.client.send(ENDPOINTS[name], SAMPLES[name].body, self.context, headers)
 
     def logged(self) -> list[tuple[str, str, str]]:
         return [(call.service, call.name, call.outcome) for call in self.context.record.calls]
 
 
-REQUESTS: dict[str, tuple[Callable[[Platform], Any], str, Request]] = {
-    "query_user_certificates": (Platform.query, OPEN_API, protocol.certificates_request(QUERY, 3, "clt.x")),
-    "client_token": (Platform.mint, OPEN_API, protocol.mint_request("tta", "secret")),
-    "jscode2session": (Platform.login, LOGIN_API, protocol.login_request("tta", "secret", "code")),
-    "code2session": (Platform.login_with_token, OPEN_API, protocol.provider_login_request("tta", "isvact.x", "code")),
+PATHS = {
+    "query_user_certificates": f"{OPEN_API}/api/trade/v2/fulfillment/query_user_certificates/",
+    "client_token": f"{OPEN_API}/oauth/client_token/",
+    "jscode2session": f"{LOGIN_API}/api/apps/v2/jscode2session",
+    "code2session": f"{OPEN_API}/api/apps/v1/microapp/code2session/",
 }
+"""As the platform documents them."""
 
 
-@pytest.mark.parametrize(
-    ("name", "response", "result", "limits"),
-    [
-        ("query_user_certificates", PAGE, parse_certificates(PAGE), (MAX_PAGE_BYTES, MAX_IDLE_SECONDS)),
-        ("client_token", MINTED, MintedToken("clt.new", 7200), ONCE),
-        ("jscode2session", LOGGED_IN, "user", ONCE),
-        ("code2session", LOGGED_IN, "user", ONCE),
-    ],
-)
-def test_each_call_is_sent_once_within_its_limits_and_logged(
-    name: str, response: Response, result: Any, limits: tuple[int, float]
-) -> None:
-    platform = Platform(response)
-    call, base_url, request = REQUESTS[name]
-    assert call(platform) == result
-    assert platform.transport.sent == [Sent(base_url, request, platform.context.deadline, *limits)]
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str) -> None:
+    platform, endpoint = Platform(json_response({"data": SAMPLES[name].data})), ENDPOINTS[name]
+    assert platform.send(name) == SAMPLES[name].result
+    [sent] = platform.transport.sent
+    headers = {"content-type": "application/json"}
+    headers |= {"access-token": "clt.x", "Root": "8"} if endpoint.kind is Kind.TRADE else {}
+    assert sent.base_url + sent.request.path == PATHS[name]
+    assert sent.request == Request(endpoint.path, SAMPLES[name].sent, headers, "POST")
+    idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else ONCE_MAX_IDLE_SECONDS
+    assert sent == Sent(sent.base_url, sent.request, platform.context.deadline, endpoint.max_bytes, idle)
     assert platform.logged() == [("douyin", name, "ok")]
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_a_call_with_an_apps_token_is_not_sent_without_it_nor_another_one_with_it(name: str) -> None:
+    platform = Platform(json_response({}))
+    headers = None if ENDPOINTS[name].kind is Kind.TRADE else {"access-token": "clt.x"}
+    with pytest.raises(TypeError, match=f"{name}: AppClient"):
+        platform.client.send(ENDPOINTS[name], SAMPLES[name].body, platform.context, headers)
+    assert platform.transport.sent == []
 
 
 def test_a_connection_is_opened_if_none_is_idle_and_the_response_is_ignored() -> None:
@@ -87,7 +74,10 @@ def test_a_connection_is_opened_if_none_is_idle_and_the_response_is_ignored() ->
     platform.transport.is_connected = True
     platform.client.ensure_connection()
     [sent] = platform.transport.sent
-    assert (sent.base_url, sent.request, sent.max_bytes) == (OPEN_API, protocol.CONNECTION_TEST, MAX_SHORT_REPLY_BYTES)
+    assert (sent.base_url, sent.request, sent.max_bytes) == (
+        OPEN_API, protocol.CONNECTION_TEST, CONNECTION_TEST_BYTES
+    )  # fmt: skip
+    assert Request("/", b"", {}, "HEAD") == protocol.CONNECTION_TEST
     assert 0 < sent.deadline.remaining() <= OPEN_CONNECTION_SECONDS
     assert platform.logged() == []
 
@@ -98,22 +88,23 @@ TIMEOUT = UpstreamTimeoutError("timeout")
 @pytest.mark.parametrize(
     ("failure", "reason", "attempts"),
     [
-        (json_response({"err_no": 2119003}), "2119003", 4),
-        (json_response({"err_no": 2190008}), "2190008", 1),
+        (json_response({"err_no": 28003018}), "28003018", 4),
+        (json_response({"extra": {"sub_error_code": 11002}}), "11002", 1),
         (Response(429, {"retry-after": "30"}, b""), "http_429", 1),
         (Response(200, {}, b"<html>"), "malformed", 4),
         (TIMEOUT, "timeout", 4),
     ],
 )
-def test_a_page_is_requested_again_after_a_transient_error(
-    failure: Response | RedemptionError, reason: str, attempts: int
+@pytest.mark.parametrize("name", [name for name, endpoint in ENDPOINTS.items() if endpoint.is_repeatable])
+def test_a_repeatable_call_is_sent_again_after_a_transient_error(
+    name: str, failure: Response | RedemptionError, reason: str, attempts: int
 ) -> None:
     platform = Platform(failure)
     with pytest.raises(UpstreamError) as raised:
-        platform.query()
+        platform.send(name)
     assert raised.value.reason == reason
     assert [sent.request for sent in platform.transport.sent] == [platform.transport.sent[0].request] * attempts
-    assert platform.logged() == [("douyin", "query_user_certificates", reason)] * attempts
+    assert platform.logged() == [("douyin", name, reason)] * attempts
     assert len(platform.clock.sleeps) == attempts - 1
 
 
@@ -122,14 +113,14 @@ def test_a_page_is_requested_again_after_a_transient_error(
 def test_a_login_and_a_mint_are_sent_once(name: str, failure: Response | RedemptionError) -> None:
     """A code is valid once, and a mint invalidates older tokens."""
     platform = Platform(failure)
-    call, _, request = REQUESTS[name]
     with pytest.raises(UpstreamError):
-        call(platform)
-    assert [sent.request for sent in platform.transport.sent] == [request]
+        platform.send(name)
+    assert len(platform.transport.sent) == 1
 
 
 def test_a_transient_error_is_overcome_after_the_wait_that_the_platform_asks_for() -> None:
-    platform = Platform(Response(503, {"retry-after": "2"}, b""), PAGE)
-    assert platform.query().size == 1
+    page = json_response({"data": SAMPLES["query_user_certificates"].data})
+    platform = Platform(Response(503, {"retry-after": "2"}, b""), page)
+    assert platform.send("query_user_certificates").size == 1
     assert 2.0 <= sum(platform.clock.sleeps) <= 2.1
     assert [call.outcome for call in platform.context.record.calls] == ["http_503", "ok"]

@@ -14,16 +14,18 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from chalicelib.app_client import AppClients, FixedToken
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE, list_pages
 from chalicelib.certificates.views import build_views
-from chalicelib.douyin import pages
+from chalicelib.douyin import codes, pages
+from chalicelib.douyin.endpoints import PAGE_SIZE, Selection
 from chalicelib.douyin.models import MAX_ID_LENGTH
-from chalicelib.douyin.pages import Page, parse_certificates
-from chalicelib.douyin.protocol import PAGE_SIZE, Response
+from chalicelib.douyin.pages import Page
+from chalicelib.douyin.protocol import Response
 from chalicelib.errors import UpstreamError
 from tests.sample_reply import MISSING, build_certificate, build_reply, set_path
-from tests.unit.fakes import NOW
+from tests.unit.fakes import NOW, OPEN_ID, FakeDouyin, make_context, parse_page
 
 # Hundreds of replies: other tests measure the coverage.
 pytestmark = pytest.mark.no_cover
@@ -109,7 +111,7 @@ def test_a_change_hides_nothing_else_and_shows_nothing_else(data: st.DataObject,
         set_path(reply, paths[-1], value if value is MISSING else copy.deepcopy(value))
     response = Response(200, {}, json.dumps(reply, ensure_ascii=is_ascii).encode("utf-8", "surrogatepass"))
     try:
-        page = parse_certificates(response)
+        page = parse_page(response)
     except UpstreamError:
         # Right for a changed envelope. A change inside of an order must not lose the page.
         assert not all(path.startswith("data.orders.") for path in paths)
@@ -117,7 +119,7 @@ def test_a_change_hides_nothing_else_and_shows_nothing_else(data: st.DataObject,
     required, allowed = expect_certificates(reply)
     assert required <= {view.certificate_id for view in build_views([page], NOW).views} <= allowed
     documented = pages._parse_documented(response)
-    assert documented is None or views_of(documented) == views_of(pages._parse_leniently(response))
+    assert documented is None or views_of(documented) == views_of(pages._parse_leniently(response, codes.QUERY_ERRORS))
 
 
 BODY = json.dumps(build_list(), ensure_ascii=False).encode()
@@ -128,7 +130,7 @@ BODY = json.dumps(build_list(), ensure_ascii=False).encode()
 def test_changed_bytes_raise_nothing_but_upstream_errors(position: int, inserted: bytes, removed: int) -> None:
     body = BODY[:position] + inserted + BODY[position + removed :]
     with contextlib.suppress(UpstreamError):
-        views_of(parse_certificates(Response(200, {}, body)))
+        views_of(parse_page(Response(200, {}, body)))
 
 
 IDS = ("order_id", "certificate_id", "sku_id")
@@ -159,7 +161,7 @@ def read_views(reply: dict[str, Any], mark: str = "", raw: str = "") -> bytes | 
     text = mark + json.dumps(reply)
     text = text.replace(json.dumps(raw)[1:-1], raw) if raw else text
     try:
-        return views_of(parse_certificates(Response(200, {}, text.encode())))
+        return views_of(parse_page(Response(200, {}, text.encode())))
     except UpstreamError:
         return None
 
@@ -221,15 +223,18 @@ def test_following_the_cursors_shows_every_certificate_once(
             if coupon
         ]
         reply = {"data": {"total": total, "orders": orders}, "extra": {}}
-        return parse_certificates(Response(200, {}, msgspec.json.encode(reply)))
+        return parse_page(Response(200, {}, msgspec.json.encode(reply)))
 
+    douyin = FakeDouyin()
+    douyin.fetch = lambda page, _token: fetch(page)
+    client = AppClients(douyin, FixedToken("clt.x")).for_request("tta", make_context())
     requested, found = list[int](), list[str]()
     repeats = 0
     cursor: Cursor | None = Cursor()
     with ThreadPoolExecutor(PAGES_PER_RESPONSE) as executor:
         while cursor is not None:
             try:
-                result = list_pages(cursor, fetch, PAGE_SIZE, executor)
+                result = list_pages(cursor, Selection("7"), OPEN_ID, client, executor)
             except UpstreamError:
                 # The first page is lost: the customer repeats the request.
                 repeats += 1

@@ -9,10 +9,9 @@ import pytest
 
 from chalicelib.certificates.views import BuiltViews, UnusableView, build_views
 from chalicelib.douyin import lenient, models, pages
-from chalicelib.douyin.pages import parse_certificates
 from chalicelib.douyin.protocol import Response
 from tests.sample_reply import MISSING, NOT_SHOWN_PATHS, SHOWN_PATHS, build_certificate, build_reply, set_path
-from tests.unit.fakes import NOW
+from tests.unit.fakes import NOW, parse_page
 
 WRONG_FOR_ALL = [None, {"x": 1}, [["x"]], 1.5, "\ud800", 10**500]
 NO_NUMBERS = [math.nan, math.inf, -math.inf]
@@ -40,7 +39,7 @@ def wrong_values(path: str) -> list[Any]:
 
 def read(certificate: Any, **options: Any) -> BuiltViews:
     reply = build_reply(certificate, **options)
-    return build_views([parse_certificates(Response(200, {}, json.dumps(reply).encode()))], NOW)
+    return build_views([parse_page(Response(200, {}, json.dumps(reply).encode()))], NOW)
 
 
 def to_json(built: BuiltViews) -> Any:
@@ -140,7 +139,7 @@ BODY = json.dumps(build_reply(build_certificate(unknown=1)), ensure_ascii=False)
 def test_what_makes_a_text_no_json_or_no_utf8_hides_nothing(written: bytes, replacement: bytes, title: str) -> None:
     body = BODY.replace(written, replacement, 1)
     assert body != BODY
-    built = build_views([parse_certificates(Response(200, {}, body))], NOW)
+    built = build_views([parse_page(Response(200, {}, body))], NOW)
     assert to_json(built) == to_json(
         read(build_certificate(sku_info={**build_certificate()["sku_info"], "title": title}))
     )

@@ -1,75 +1,86 @@
 """The protocol as pure functions: requests byte by byte, and what each response means."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from chalicelib import errors
-from chalicelib.douyin import pages, protocol
+from chalicelib.douyin import pages
+from chalicelib.douyin.endpoints import (
+    CLIENT_TOKEN,
+    CODE2SESSION,
+    JSCODE2SESSION,
+    QUERY_USER_CERTIFICATES,
+    Endpoint,
+    Selection,
+    page_body,
+)
 from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import CertificatesQuery, MintedToken, Request, Response, Selection
-from tests.unit.fakes import json_response
+from chalicelib.douyin.protocol import Response, is_access_token
+from tests.endpoints import SAMPLES, find_endpoints
+from tests.unit.fakes import json_response, parse, parse_page
 
 Parse = Callable[[Response], object]
 
-JSON = {"content-type": "application/json"}
 NO_DATA: list[Any] = [None, 7, {}]
 NO_COUNTS: list[Any] = ["9" * 19, 10**18, None, -1, 1.5, "many", "３４０", True, {}]
 NO_IDS: list[Any] = [None, "", True, {}, 10**64, "x" * 65]
-PARSERS: list[Parse] = [
-    pages.parse_certificates,
-    protocol.parse_mint,
-    protocol.parse_login,
-    protocol.parse_provider_login,
-]
+ENDPOINTS = find_endpoints()
 
 
-def test_every_parser_is_in_the_tables() -> None:
-    named = {name for name in vars(protocol) if name.startswith("parse_")}
-    assert {parse.__name__ for parse in PARSERS} == {"parse_certificates", *named}
+def parser(endpoint: Endpoint[Any]) -> Parse:
+    """Return what a response to a call of this endpoint means."""
+    return lambda response: parse(endpoint, response)
 
 
-class TestRequests:
-    def test_a_page_is_requested_with_every_option(self) -> None:
-        query = CertificatesQuery(Selection("7", "6601", 2, 100, 200), "user", "8", 10)
-        assert protocol.certificates_request(query, 3, "clt.x") == Request(
-            "/api/trade/v2/fulfillment/query_user_certificates/",
-            b'{"account_id":"7","open_id":"user","poi_id":"6601","biz_type":2,"page":3,"page_size":10,'
-            b'"page_dimension":1,"time_range":{"start_time":100,"end_time":200}}',
-            {**JSON, "access-token": "clt.x", "Rpc-Transit-Life-Account": "8"},
-            "POST",
-        )
+def test_every_call_has_a_sample() -> None:
+    assert set(SAMPLES) == set(ENDPOINTS), "tests/endpoints.py has a sample of each call"
 
-    @pytest.mark.parametrize(
-        ("selection", "optional"),
-        [
-            (Selection("7"), {}),
-            (Selection("7", ""), {}),
-            (Selection("7", start_time=0), {"time_range": {"start_time": 0}}),
-            (Selection("7", end_time=200), {"time_range": {"end_time": 200}}),
-        ],
-    )
-    def test_a_filter_that_is_not_given_is_not_sent(self, selection: Selection, optional: dict[str, Any]) -> None:
-        request = protocol.certificates_request(CertificatesQuery(selection, "user"), 1, "clt.x")
-        required = {"account_id": "7", "open_id": "user", "page": 1, "page_size": 50, "page_dimension": 1}
-        assert json.loads(request.body) == required | optional
-        assert set(request.headers) == {"content-type", "access-token"}
 
-    def test_tokens_and_open_ids_are_requested_with_the_secret_and_a_providers_open_id_with_its_token(self) -> None:
-        mint = b'{"client_key":"tta","client_secret":"secret","grant_type":"client_credential"}'
-        assert protocol.mint_request("tta", "secret") == Request("/oauth/client_token/", mint, JSON, "POST")
-        login = b'{"appid":"tta","secret":"secret","code":"code"}'
-        path = "/api/apps/v2/jscode2session"
-        assert protocol.login_request("tta", "secret", "code") == Request(path, login, JSON, "POST")
-        login = b'{"app_id":"tta","code":"code"}'
-        path = "/api/apps/v1/microapp/code2session/"
-        headers = {**JSON, "access-token": "isvact.x"}
-        assert protocol.provider_login_request("tta", "isvact.x", "code") == Request(path, login, headers, "POST")
+@pytest.mark.parametrize("name", ENDPOINTS)
+class TestEveryCall:
+    def test_its_body_is_that_of_the_document(self, name: str) -> None:
+        assert msgspec.json.encode(SAMPLES[name].body) == SAMPLES[name].sent
 
-    def test_a_connection_is_opened_with_an_empty_request(self) -> None:
-        assert Request("/", b"", {}, "HEAD") == protocol.CONNECTION_TEST
+    def test_a_documented_reply_has_its_result(self, name: str) -> None:
+        replies: list[dict[str, Any]] = [
+            {"data": {**SAMPLES[name].data, "error_code": 0}, "extra": {"error_code": 0, "sub_error_code": 0}},
+            {"err_no": 0, "err_msg": "", "log_id": "1", "data": SAMPLES[name].data},
+        ]
+        for reply in replies:
+            assert parse(ENDPOINTS[name], json_response(reply)) == SAMPLES[name].result
+
+    def test_a_reply_without_its_data_is_malformed(self, name: str) -> None:
+        for data in (*NO_DATA, *SAMPLES[name].malformed):
+            error = raised_by(parser(ENDPOINTS[name]), json_response({"data": data, "extra": {}}))
+            assert (type(error), error.reason, error.is_transient) == (errors.UpstreamMalformedError, "malformed", True)
+
+
+@pytest.mark.parametrize(
+    ("selection", "optional"),
+    [
+        (Selection("7"), {}),
+        (Selection("7", ""), {}),
+        (Selection("7", start_time=0), {"time_range": {"start_time": 0}}),
+        (Selection("7", end_time=200), {"time_range": {"end_time": 200}}),
+    ],
+)
+def test_a_filter_that_is_not_given_is_not_sent(selection: Selection, optional: dict[str, Any]) -> None:
+    required = {"account_id": "7", "open_id": "user", "page": 1, "page_size": 50, "page_dimension": 1}
+    assert page_body(selection, "user", 1) == required | optional
+
+
+@pytest.mark.parametrize(("reported", "believed"), [(86_400, 86_400), (86_401, 86_400), (10**11, 86_400), ("1", 1)])
+def test_a_token_lives_for_a_day_at_most(reported: Any, believed: int) -> None:
+    minted = parse(CLIENT_TOKEN, json_response({"data": {"access_token": "clt.x", "expires_in": reported}}))
+    assert minted.expires_in == believed
+
+
+def test_an_access_token_is_text_that_can_be_sent_in_a_header() -> None:
+    assert all(is_access_token(text) for text in ("!~", "a" * 2048))
+    assert not any(is_access_token(text) for text in ("", "a" * 2049, "a\n", "a\x7f", "券"))
 
 
 def envelope(orders: Any = (), total: Any = None, **extra: Any) -> Any:
@@ -89,9 +100,9 @@ def parsed_ids(page: Page) -> list[str | int]:
     return [certificate.certificate_id for order in page.orders for certificate in order.certificates or ()]
 
 
-def raised_by(parse: Parse, response: Response) -> errors.UpstreamError:
+def raised_by(read: Parse, response: Response) -> errors.UpstreamError:
     with pytest.raises(errors.UpstreamError) as raised:
-        parse(response)
+        read(response)
     return raised.value
 
 
@@ -99,7 +110,7 @@ class TestCertificates:
     @pytest.mark.parametrize("number", [7, 10**64 - 1, 1 - 10**63])
     def test_a_page_has_its_orders_size_and_total(self, number: int) -> None:
         orders = (order("1", "a", number), order(number, "x" * 64))
-        page = pages.parse_certificates(json_response(envelope(orders, 340)))
+        page = parse_page(json_response(envelope(orders, 340)))
         assert [(held.order_id, held.can_use) for held in page.orders] == [("1", True), (number, True)]
         assert parsed_ids(page) == ["a", number, "x" * 64]
         assert (page.size, page.total, page.unreadable, page.unreadable_fields, page.malformed_by_id) == (
@@ -149,10 +160,10 @@ class TestCertificates:
         self, body: Any, is_page: bool
     ) -> None:
         if is_page:
-            page = pages.parse_certificates(json_response(body))
+            page = parse_page(json_response(body))
             assert page == Page([], 0, page.total)
         else:
-            error = raised_by(pages.parse_certificates, json_response(body))
+            error = raised_by(parse_page, json_response(body))
             assert (type(error), error.is_transient) == (errors.UpstreamMalformedError, True)
 
     @pytest.mark.parametrize(
@@ -167,7 +178,7 @@ class TestCertificates:
     )
     def test_an_order_is_usable_or_not_in_any_form_of_a_boolean(self, can_use: Any, expected: bool | None) -> None:
         """Another value hides the certificates: they are counted, also one that is malformed itself."""
-        page = pages.parse_certificates(json_response(envelope((order("1", "a", "", can_use=can_use),))))
+        page = parse_page(json_response(envelope((order("1", "a", "", can_use=can_use),))))
         assert [held.can_use or False for held in page.orders] == [expected or False]
         assert parsed_ids(page) == ["a"]
         paths = ["orders.certificates.certificate_id"]
@@ -186,18 +197,18 @@ class TestCertificates:
     )
     def test_the_total_is_a_count_or_unusable(self, total: Any, expected: int | None) -> None:
         body = {"data": {"orders": [], "total": total}, "extra": {}}
-        page = pages.parse_certificates(json_response(body))
+        page = parse_page(json_response(body))
         assert page.total == expected
         assert type(page.total) is type(expected)
         body["data"]["orders"] = [7]
         lenient = Page([], 0, expected, unreadable=1, unreadable_fields=["orders"])
-        assert pages.parse_certificates(json_response(body)) == lenient
+        assert parse_page(json_response(body)) == lenient
 
     @pytest.mark.parametrize("bad", [None, 7, [], {}, *({"certificate_id": bad} for bad in NO_IDS)])
     def test_a_certificate_without_an_id_is_removed_and_counted(self, bad: Any) -> None:
         held = order("1", "good")
         held["certificates"].insert(0, bad)
-        page = pages.parse_certificates(json_response(envelope((held, order("2", "other")), 3)))
+        page = parse_page(json_response(envelope((held, order("2", "other")), 3)))
         assert parsed_ids(page) == ["good", "other"]
         assert [held.can_use for held in page.orders] == [True, True]
         path = "orders.certificates.certificate_id" if isinstance(bad, dict) else "orders.certificates"
@@ -221,7 +232,7 @@ class TestCertificates:
     def test_a_malformed_order_is_removed_with_its_certificates(
         self, bad: Any, size: int, removed: int, path: str
     ) -> None:
-        page = pages.parse_certificates(json_response(envelope((bad, order("1", "good"), bad), 1)))
+        page = parse_page(json_response(envelope((bad, order("1", "good"), bad), 1)))
         assert parsed_ids(page) == ["good"]
         assert (page.size, page.total) == (1 + 2 * size, 1)
         assert (page.unreadable, page.unreadable_fields) == (2 * removed, [path, path])
@@ -230,15 +241,15 @@ class TestCertificates:
     def test_a_page_with_too_many_certificates_is_malformed(self, can_use: Any) -> None:
         """In both readers."""
         ids = [str(number) for number in range(pages.MAX_PAGE_CERTIFICATES + 1)]
-        assert pages.parse_certificates(json_response(envelope((order("1", *ids[1:], can_use=can_use),)))).size == 300
-        error = raised_by(pages.parse_certificates, json_response(envelope((order("1", *ids, can_use=can_use),))))
+        assert parse_page(json_response(envelope((order("1", *ids[1:], can_use=can_use),)))).size == 300
+        error = raised_by(parse_page, json_response(envelope((order("1", *ids, can_use=can_use),))))
         assert (type(error), error.reason, error.is_transient) == (errors.UpstreamMalformedError, "too_large", False)
 
     @pytest.mark.parametrize("bad", [[], [7]])
     def test_an_order_that_is_not_usable_or_has_an_empty_list_needs_no_certificates(self, bad: list[Any]) -> None:
         """With and without another part that is malformed."""
         orders = (order("1", certificates=None, can_use=False), {"order_id": "2"}, order("3"), *bad)
-        page = pages.parse_certificates(json_response(envelope(orders)))
+        page = parse_page(json_response(envelope(orders)))
         assert [held.order_id for held in page.orders] == ["1", "2", "3"]
         assert (page.size, page.unreadable) == (0, len(bad))
 
@@ -263,59 +274,28 @@ class TestCertificates:
         ids=lambda body: body[:50].decode("latin-1"),
     )
     def test_a_body_that_is_no_page_is_malformed_and_never_an_empty_list(self, body: bytes) -> None:
-        error = raised_by(pages.parse_certificates, Response(200, {}, body))
+        error = raised_by(parse_page, Response(200, {}, body))
         assert isinstance(error, errors.UpstreamMalformedError)
         assert (error.reason, error.is_transient, error.evidence) == ("malformed", True, errors.NO_EVIDENCE)
 
 
-class TestMintAndLogin:
-    def test_a_token_has_its_lifetime_and_a_login_its_open_id(self) -> None:
-        minted = {"data": {"access_token": "clt.x", "expires_in": "7200", "error_code": 0}, "extra": {}}
-        assert protocol.parse_mint(json_response(minted)) == MintedToken("clt.x", 7200)
-        logged_in = {"err_no": 0, "err_tips": "success", "data": {"openid": "user", "session_key": "x"}}
-        assert protocol.parse_login(json_response(logged_in)) == "user"
-        logged_in = {"err_no": 0, "err_msg": "", "log_id": "1", "data": {"open_id": "user", "anonymous_open_id": "x"}}
-        assert protocol.parse_provider_login(json_response(logged_in)) == "user"
-
-    @pytest.mark.parametrize(
-        ("parse", "data"),
-        [
-            *((parse, data) for parse in PARSERS[1:] for data in NO_DATA),
-            (protocol.parse_mint, {"access_token": "clt.x"}),
-            (protocol.parse_mint, {"expires_in": 7200}),
-            (protocol.parse_mint, {"access_token": "", "expires_in": 7200}),
-            (protocol.parse_mint, {"access_token": "clt.x", "expires_in": 0}),
-            (protocol.parse_mint, {"access_token": "clt.x", "expires_in": "soon"}),
-            (protocol.parse_login, {"openid": ""}),
-            (protocol.parse_provider_login, {"open_id": "", "anonymous_open_id": "x"}),
-            (protocol.parse_provider_login, {"openid": "x"}),
-        ],
-    )
-    def test_a_response_without_them_is_malformed(self, parse: Parse, data: Any) -> None:
-        error = raised_by(parse, json_response({"data": data, "extra": {}}))
-        assert (type(error), error.reason, error.is_transient) == (errors.UpstreamMalformedError, "malformed", True)
-
-    def test_an_access_token_is_text_that_can_be_sent_in_a_header(self) -> None:
-        assert all(protocol.is_access_token(text) for text in ("!~", "a" * 2048))
-        assert not any(protocol.is_access_token(text) for text in ("", "a" * 2049, "a\n", "a\x7f", "券"))
-
-
-def body_with_code(place: str, code: Any) -> dict[str, Any]:
-    """Return a body that is a success for every endpoint but for a code in one place."""
+def body_with_code(place: str, code: Any, data: Any = None) -> dict[str, Any]:
+    """Return a body that is a success but for a code in one place."""
     body: dict[str, Any] = envelope()
-    body["data"] |= {"access_token": "clt.x", "expires_in": 7200, "openid": "user", "open_id": "user"}
+    body["data"] |= data or {}
     part, _, name = place.rpartition(".")
     (body[part] if part else body)[name] = code
     return body
 
 
 class TestCodes:
-    @pytest.mark.parametrize("parse", PARSERS)
+    @pytest.mark.parametrize("name", ENDPOINTS)
     @pytest.mark.parametrize("place", ["data.error_code", "extra.error_code", "extra.sub_error_code", "err_no"])
-    def test_a_code_is_an_error_in_every_place(self, parse: Parse, place: str) -> None:
+    def test_a_code_is_an_error_in_every_place(self, name: str, place: str) -> None:
         is_sub_code = place == "extra.sub_error_code"
         for code in (999, "999", -5):
-            error = raised_by(parse, json_response(body_with_code(place, code)))
+            body = body_with_code(place, code, SAMPLES[name].data)
+            error = raised_by(parser(ENDPOINTS[name]), json_response(body))
             assert (type(error), error.reason, error.is_transient) == (
                 errors.UpstreamUnavailableError,
                 "unknown_code",
@@ -340,7 +320,7 @@ class TestCodes:
         ],
     )
     def test_a_code_counts_although_the_rest_is_malformed(self, body: Any, reason: str) -> None:
-        error = raised_by(pages.parse_certificates, json_response(body))
+        error = raised_by(parse_page, json_response(body))
         assert (type(error), error.reason) == (errors.MerchantNotAuthorizedError, reason)
 
     @pytest.mark.parametrize(
@@ -357,11 +337,11 @@ class TestCodes:
     )
     def test_only_what_looks_like_a_log_id_is_kept(self, extra: Any, log_id: Any, logid: str) -> None:
         body = {"data": {"orders": []}, "extra": {"error_code": 2119005, **extra}, "log_id": log_id}
-        error = raised_by(pages.parse_certificates, json_response(body))
+        error = raised_by(parse_page, json_response(body))
         assert error.evidence == errors.Evidence(2119005, 0, logid)
 
 
-@pytest.mark.parametrize("parse", PARSERS)
+@pytest.mark.parametrize("name", ENDPOINTS)
 @pytest.mark.parametrize(
     ("status", "error_type", "retryable"),
     [
@@ -375,44 +355,45 @@ class TestCodes:
 )
 class TestStatus:
     def test_it_is_an_error_whatever_the_body_is(
-        self, parse: Parse, status: int, error_type: type[errors.UpstreamError], retryable: bool
+        self, name: str, status: int, error_type: type[errors.UpstreamError], retryable: bool
     ) -> None:
-        for body in (b"", b"<html>", json_response(body_with_code("err_no", 0)).body):
-            error = raised_by(parse, Response(status, {}, body))
+        for body in (b"", b"<html>", json_response(body_with_code("err_no", 0, SAMPLES[name].data)).body):
+            error = raised_by(parser(ENDPOINTS[name]), Response(status, {}, body))
             assert (type(error), error.reason, error.is_transient) == (error_type, f"http_{status}", retryable)
             assert not error.evidence.has_code
             assert error.retry_after == 0.0
 
     @pytest.mark.parametrize("code", [999, 0])
     def test_otherwise_the_status_decides_with_its_delay_and_the_logid_is_kept(
-        self, parse: Parse, status: int, error_type: type[errors.UpstreamError], retryable: bool, code: int
+        self, name: str, status: int, error_type: type[errors.UpstreamError], retryable: bool, code: int
     ) -> None:
-        error = raised_by(parse, json_response(body_with_code("err_no", code), status, retry_after="7"))
+        body = body_with_code("err_no", code, SAMPLES[name].data)
+        error = raised_by(parser(ENDPOINTS[name]), json_response(body, status, retry_after="7"))
         assert (type(error), error.reason, error.is_transient) == (error_type, f"http_{status}", retryable)
         assert (error.evidence, error.retry_after) == (errors.Evidence(code, 0, "1"), 7.0)
 
 
 @pytest.mark.parametrize(
-    ("parse", "status", "code", "error_type"),
+    ("endpoint", "status", "code", "error_type"),
     [
-        (pages.parse_certificates, 503, 28001008, errors.TokenRefusedError),
-        (pages.parse_certificates, 429, 28003017, errors.QuotaExhaustedError),
-        (pages.parse_certificates, 500, 2119005, errors.MerchantNotAuthorizedError),
-        (pages.parse_certificates, 502, 2119003, errors.RateLimitedError),
-        (pages.parse_certificates, 429, 2100004, errors.UpstreamUnavailableError),
-        (protocol.parse_mint, 500, 10013, errors.AppMisconfiguredError),
-        (protocol.parse_mint, 503, 10020, errors.RateLimitedError),
-        (protocol.parse_login, 503, 40018, errors.LoginRefusedError),
-        (protocol.parse_login, 429, 40017, errors.AppMisconfiguredError),
-        (protocol.parse_provider_login, 503, 28001008, errors.TokenRefusedError),
-        (protocol.parse_provider_login, 500, 40018, errors.LoginRefusedError),
+        (QUERY_USER_CERTIFICATES, 503, 28001008, errors.TokenRefusedError),
+        (QUERY_USER_CERTIFICATES, 429, 28003017, errors.QuotaExhaustedError),
+        (QUERY_USER_CERTIFICATES, 500, 2119005, errors.MerchantNotAuthorizedError),
+        (QUERY_USER_CERTIFICATES, 502, 2119003, errors.RateLimitedError),
+        (QUERY_USER_CERTIFICATES, 429, 2100004, errors.UpstreamUnavailableError),
+        (CLIENT_TOKEN, 500, 10013, errors.AppMisconfiguredError),
+        (CLIENT_TOKEN, 503, 10020, errors.RateLimitedError),
+        (JSCODE2SESSION, 503, 40018, errors.LoginRefusedError),
+        (JSCODE2SESSION, 429, 40017, errors.AppMisconfiguredError),
+        (CODE2SESSION, 503, 28001008, errors.TokenRefusedError),
+        (CODE2SESSION, 500, 40018, errors.LoginRefusedError),
     ],
 )
 def test_the_codes_of_an_endpoint_are_read_before_the_status(
-    parse: Parse, status: int, code: int, error_type: type[errors.UpstreamError]
+    endpoint: Endpoint[Any], status: int, code: int, error_type: type[errors.UpstreamError]
 ) -> None:
     for place in ("data.error_code", "extra.error_code", "err_no"):
-        error = raised_by(parse, json_response(body_with_code(place, code), status, retry_after="7"))
+        error = raised_by(parser(endpoint), json_response(body_with_code(place, code), status, retry_after="7"))
         assert (type(error), error.reason, error.evidence) == (error_type, str(code), errors.Evidence(code, 0, "1"))
         assert error.retry_after == 7.0
 
@@ -420,8 +401,17 @@ def test_the_codes_of_an_endpoint_are_read_before_the_status(
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("30", 30.0), ("0", 0.0), ("61", 60.0), ("9" * 400, 60.0), ("", 0.0), ("1.5", 0.0), ("²", 0.0)],
+    [
+        ("30", 30.0),
+        ("0", 0.0),
+        ("61", 60.0),
+        ("9" * 400, 60.0),
+        ("", 0.0),
+        ("1.5", 0.0),
+        ("²", 0.0),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0),
+    ],
 )
 def test_retry_after_is_a_number_of_seconds_and_a_minute_at_most(status: int, header: str, seconds: float) -> None:
-    error = raised_by(pages.parse_certificates, json_response({}, status, retry_after=header))
+    error = raised_by(parse_page, json_response({}, status, retry_after=header))
     assert error.retry_after == seconds

@@ -19,6 +19,7 @@ from infra.stage_settings import Domain, StageError
 UPSTREAM = {"error_code": 2119005, "sub_error_code": 0}
 KEYS = ["k" * 32]
 SECRET = json.dumps({"apps": {"tt1": "s"}, "session_keys": KEYS})
+EXTERNAL = json.dumps({"apps": {"tt1": "s"}, "session_keys": KEYS, "external_tokens": ["tt1"]})
 PROVIDERS = json.dumps({"apps": {"tt1": "", "tt2": ""}, "session_keys": KEYS})
 WAY_BACK = "make rollback STAGE=dev"
 KNOWN = " (NO_PLATFORM=1 says that this is known)"
@@ -33,9 +34,9 @@ def row(account_id: str, app_id: str = "tt1", **attributes: Any) -> dict[str, An
     return {"pk": {"S": f"MERCHANT#{account_id}"}, "app_id": {"S": app_id}, **attributes}
 
 
-def token(token_id: str, seconds: int) -> dict[str, Any]:
+def token(app_id: str, seconds: int) -> dict[str, Any]:
     expires_at = {"N": str(int(time.time()) + seconds)}
-    return {"pk": {"S": f"TOKEN#{token_id}"}, "access_token": {"S": "t"}, "expires_at": expires_at}
+    return {"pk": {"S": f"TOKEN#{app_id}"}, "access_token": {"S": "t"}, "expires_at": expires_at}
 
 
 MERCHANTS = [row("1")]
@@ -191,8 +192,7 @@ def test_without_an_answer_of_the_platform_it_fails_unless_this_is_known(
         (SECRET, DENIED, "Scan reports AccessDeniedException", []),
         (SECRET, [row("1", "other"), row("2", active={"BOOL": False}), row("3", stores={"S": "odd"})],
          "no active merchant has a known app", ["/v1/sessions"]),
-        (SECRET, [row("1", token_id={"S": "shared"}), token("shared", -1)],
-         "the tokens of all merchants have expired", ["/v1/sessions"]),
+        (EXTERNAL, [row("1"), token("tt1", -1)], "the tokens of all merchants have expired", []),
         (PROVIDERS, [row("1"), token("tt1", -1)], "the tokens of all merchants have expired", []),
     ],
 )  # fmt: skip
@@ -210,8 +210,8 @@ BOTH = json.dumps({"apps": {"tt1": "", "tt2": "s"}, "session_keys": KEYS})
 @pytest.mark.parametrize(
     ("secret", "rows", "app_id", "account_id"),
     [
-        (SECRET, [row("1", "other"), row("2", token_id={"S": "shared"}), row("3")], "tt1", "3"),
-        (SECRET, [row("1", token_id={"S": "shared"}), token("shared", 3600)], "tt1", "1"),
+        (SECRET, [row("1", "other"), row("3")], "tt1", "3"),
+        (EXTERNAL, [row("1"), token("tt1", 3600)], "tt1", "1"),
         (BOTH, [row("1"), row("2", "tt2"), token("tt1", 3600)], "tt2", "2"),
         (PROVIDERS, [row("1"), row("2", "tt2"), token("tt1", -1), token("tt2", 3600)], "tt2", "2"),
     ],

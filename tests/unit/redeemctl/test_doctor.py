@@ -176,7 +176,7 @@ def test_a_row_is_judged_before_its_list_is_requested(attributes: Any, status: S
 
 
 def merchants(app_id: str, count: int) -> list[Merchant]:
-    return [Merchant(f"{app_id}{n}", app_id, app_id, None, None, active=True) for n in range(count)]
+    return [Merchant(f"{app_id}{n}", app_id, None, None, active=True) for n in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -250,9 +250,9 @@ def test_the_advice_on_problems_names_codes_of_the_service() -> None:
     ("row", "is_foreign", "status", "text"),
     [
         (TokenRow("t", int(NOW) + 1201), False, OK, "expires in 1201 s"),
-        (TokenRow("t", int(NOW) + 1201, failure="10013"), False, FAILED, "has failed: platform error 10013: the"),
-        (TokenRow("t", int(NOW) + 1201, failure="timeout"), False, WARNING, "the last renewal has failed (timeout)"),
-        (TokenRow("t", int(NOW) + 1201, failure="10013"), True, OK, "of another system, valid"),
+        (TokenRow("t", int(NOW) + 1201, outcome="10013"), False, FAILED, "has failed: platform error 10013: the"),
+        (TokenRow("t", int(NOW) + 1201, outcome="timeout"), False, WARNING, "the last renewal has failed (timeout)"),
+        (TokenRow("t", int(NOW) + 1201, outcome="10013"), True, OK, "of another system, valid"),
         (TokenRow("t", int(NOW) + 1200), False, WARNING, "the schedule has not renewed it"),
         (TokenRow("t", int(NOW) + 60), True, OK, "of another system, valid"),
         (TokenRow("t", int(NOW) - 60), True, FAILED, "has expired"),

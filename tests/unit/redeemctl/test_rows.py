@@ -27,7 +27,6 @@ def make_item(**attributes: Any) -> Item:
     ("model", "name", "text", "value"),
     [
         (MerchantRow, "account_id", "7100000000000000001", "7100000000000000001"),
-        (MerchantRow, "token_id", "", None),
         (MerchantRow, "name", " 四季小馆 ", "四季小馆"),
         (MerchantRow, "active", "TRUE", True),
         (MerchantRow, "redeeming", "off", False),
@@ -196,7 +195,7 @@ def test_what_was_malformed_before_does_not_stop_other_edits() -> None:
 
 
 def test_the_service_reads_what_redeemctl_writes() -> None:
-    values: dict[str, Any] = {"app_id": "tt1", "token_id": "shared", "life_account_id": "8", "name": "四季小馆"}
+    values: dict[str, Any] = {"app_id": "tt1", "life_account_id": "8", "name": "四季小馆"}
     values |= {"notice": "今" * 200, "redeeming": False}
     item = rows.edit_item("7", None, {**values, "stores": {"1": {**STORE, "phone": "021"}, "2": {"name": "y"}}})
     stores: Any = {"1": StoreView("1", "徐家汇店", "a", "021", 31.2, 121.4), "2": StoreView("2", "y")}

@@ -13,7 +13,8 @@ from redeemctl.errors import CommandError, ConflictError
 from redeemctl.secret import CURRENT, LABEL, MAX_BYTES, SecretVersion, read_secret_version, replace_secret
 from tests.unit.fakes import NOW
 
-VALUE = '{"apps": {"tt1": "s"}, "session_keys": ["k"], "later": 1}'
+KEY = "k" * 32
+VALUE = f'{{"apps": {{"tt1": "s"}}, "session_keys": ["{KEY}"], "later": 1}}'
 
 
 class FakeClient:
@@ -67,13 +68,13 @@ def replace(client: FakeClient, content: Any) -> None:
 
 def test_a_version_is_read_with_the_time_of_its_creation() -> None:
     seen = read_secret_version(FakeClient(VALUE).stage)
-    assert seen == SecretVersion("v0", NOW, {"tt1": "s"}, ["k"], json.loads(VALUE))
+    assert seen == SecretVersion("v0", NOW, {"tt1": "s"}, [KEY], json.loads(VALUE))
 
 
 def test_the_first_version_of_a_secret_is_current_at_once() -> None:
     client = FakeClient()
     assert read_secret_version(client.stage) == SecretVersion()
-    replace(client, {"apps": {}, "session_keys": ["k"]})
+    replace(client, {"apps": {}, "session_keys": [KEY]})
     assert client.labels == {CURRENT: "v0", LABEL: "v0"}
 
 
@@ -83,7 +84,7 @@ def test_members_that_are_not_changed_are_kept(lost_response: str | None) -> Non
     client = FakeClient(VALUE)
     client.move_error, client.moves_before_error = lost_response, True
     replace(client, {"apps": {}})
-    assert client.versions["v1"] == '{"apps": {}, "session_keys": ["k"], "later": 1}'
+    assert client.versions["v1"] == f'{{"apps": {{}}, "session_keys": ["{KEY}"], "later": 1}}'
     assert client.labels == {CURRENT: "v1", LABEL: "v1"}
 
 

@@ -1,28 +1,39 @@
-"""Decisions of the token provider: cached, read again, minted, waited for, or refused."""
+"""The token provider: cached, read, waited for, claimed, minted and stored. `test_rows` has its decisions."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
-import msgspec
 import pytest
 
 from chalicelib import errors
 from chalicelib.aws import Item
 from chalicelib.douyin.protocol import MintedToken
-from chalicelib.tokens.lease import Lease
-from chalicelib.tokens.provider import MIN_MINT_SECONDS, POLL_SECONDS, STORE_SECONDS, TokenProvider, decide
-from chalicelib.tokens.rows import LEASE_SECONDS, TokenRow
-from tests.unit.fakes import NOW, Clock, FakeDouyin, FakeTable, Mint, make_context, token_row
+from chalicelib.tokens.provider import MINT_SECONDS, POLL_SECONDS, STORE_SECONDS, TokenProvider
+from chalicelib.tokens.rows import TokenRow
+from tests.unit.fakes import (
+    NOW,
+    Clock,
+    FakeDouyin,
+    FakeSecret,
+    FakeTable,
+    Mint,
+    make_context,
+    make_credentials,
+    token_row,
+)
 
 KEY = "TOKEN#tta"
-MILLISECONDS = int(NOW) * 1000
 BUSY = errors.UpstreamUnavailableError("http_503")
 LOST = errors.UpstreamTimeoutError("timeout")
 CUT_OFF = errors.DeadlineExceededError("timeout")
 """The errors of a mint that may have succeeded."""
 
 MISCONFIGURED = errors.AppMisconfiguredError("10013", evidence=errors.Evidence(10013, 0, "20260101L"))
+OUTDATED: Item = {
+    name: {"N": "1"}
+    for name in ("version", "minted_at", "lease_owner", "lease_until", "failed_at", "failed_until", "failure")
+}
+"""What only 0.14.0 reads."""
 
 
 class Tokens:
@@ -32,388 +43,333 @@ class Tokens:
         self.clock = Clock()
         self.table = FakeTable(**({} if item is None else {KEY: item}))
         self.douyin = FakeDouyin()
-        self.context = make_context(seconds, self.clock)
-        self.secret: str | None = "s"
-        self.start_instance()
-
-    def start_instance(self) -> None:
-        self.store = TokenProvider(
+        self.secret = FakeSecret({"tta": "s"})
+        self.provider = TokenProvider(
             self.table,
             self.douyin,
-            lambda *_: self.secret,
-            clock=self.clock,
-            sleep=self.clock.sleep,
-            uniform=lambda low, _high: low,
+            make_credentials(self.secret, self.clock),
+            self.clock,
+            self.clock.sleep,
+            lambda low, _high: low,
         )
+        self.start_request(seconds)
+
+    def start_request(self, seconds: float = 9.0) -> None:
+        self.context = make_context(seconds, self.clock)
 
     def get(self) -> str:
-        return self.store.get("tta", self.context)
-
-    def preload(self) -> None:
-        self.store.preload("tta", self.context)
+        return self.provider.get("tta", self.context)
 
     def replace(self, refused: str) -> str:
-        return self.store.renew_refused("tta", refused, self.context)
+        return self.provider.replace("tta", refused, self.context)
 
-    def renew(self) -> str:
-        return self.store.renew_row("tta", self.row().access_token, self.context).access_token
+    def renew(self) -> TokenRow:
+        return self.provider.renew("tta", self.provider.read_row("tta", self.context), self.context)
+
+    def preload(self) -> None:
+        self.provider.preload("tta", self.context)
+
+    def fail(self, call: Callable[[], object]) -> errors.TokenUnavailableError:
+        """Return the error of a call that finds no token."""
+        with pytest.raises(errors.TokenUnavailableError) as raised:
+            call()
+        return raised.value
 
     def row(self) -> TokenRow:
         return TokenRow.from_item(self.table.items.get(KEY, {}))
 
-    def lease_by_another(self, clock_offset: float = 0.0) -> Lease:
-        """Acquire the lease for another instance, whose clock differs by `clock_offset` seconds."""
-        lease = Lease(self.table, "tta", self.row(), lambda: self.clock.now + clock_offset, self.context)
-        lease.take()
-        return lease
 
-
-def commit(lease: Lease) -> None:
-    """Store the token of another instance."""
-    lease.commit("clt.other", int(NOW), int(NOW) + 7200)
-
-
-GOOD, OLD = TokenRow("clt.row", int(NOW) + 1), TokenRow("clt.row", int(NOW))
-LEASED: dict[str, Any] = {"lease_owner": "another", "lease_until": NOW + LEASE_SECONDS}
-YOUNG = TokenRow("clt.row", int(NOW) + 100, minted_at=int(NOW))
-REFUSED = {"old_token": "clt.row", "is_refused": True}
-REFUSED_YOUNG = "the platform refuses a token that was minted moments ago"
-PAUSED: dict[str, Any] = {"failed_at": NOW, "failed_until": NOW + 30, "failure": "10013"}
+def store(tokens: Tokens, **attributes: Any) -> Callable[[], object]:
+    """Return a function with which another instance or an operator replaces the row."""
+    return lambda: tokens.table.items.update({KEY: token_row(**attributes)})
 
 
 @pytest.mark.parametrize(
-    ("row", "options", "expected"),
+    "item",
     [
-        # A token that has not expired is used, whatever else is in the row and however little time is left.
-        (GOOD, {}, "use"),
-        (msgspec.structs.replace(GOOD, **LEASED, **PAUSED), {"seconds_left": 0.0}, "use"),
-        (GOOD, {"old_token": "clt.other"}, "use"),
-        # There is none: the caller mints,
-        (TokenRow(), {}, "mint"),
-        (TokenRow("", int(NOW) + 1), {}, "mint"),
-        (OLD, {}, "mint"),
-        (GOOD, {"old_token": "clt.row"}, "mint"),
-        # or waits for the instance that does, unless it is dead,
-        (TokenRow(**LEASED), {}, "wait"),
-        (TokenRow(**LEASED), {"now": NOW + 4}, "mint"),
-        # or must do nothing.
-        (TokenRow(**PAUSED), {}, "minting failed moments ago: 10013"),
-        (TokenRow(**PAUSED, **LEASED), {}, "minting failed moments ago: 10013"),
-        (TokenRow(**PAUSED), {"now": NOW + 30}, "mint"),
-        (TokenRow(**LEASED), {"seconds_left": 0.99}, "no new token in time"),
-        (TokenRow(**LEASED), {"seconds_left": 1.0}, "wait"),
-        # The holder's clock may be ahead. Who has no time to mint also waits for one whose clock is behind.
-        (TokenRow(**LEASED), {"seconds_left": 4.0, "now": NOW - 2}, "wait"),
-        (TokenRow(**LEASED), {"seconds_left": 4.0, "now": NOW + 5.9}, "wait"),
-        (TokenRow(**LEASED), {"seconds_left": 4.0, "now": NOW + 6}, "no new token in time"),
-        (TokenRow(**LEASED), {"seconds_left": MIN_MINT_SECONDS, "now": NOW + 5.9}, "mint"),
-        # A refusal is no reason to replace a young token that has not expired.
-        (YOUNG, REFUSED, REFUSED_YOUNG),
-        (YOUNG, {"old_token": "clt.row"}, "mint"),
-        (YOUNG, {**REFUSED, "now": NOW + 10}, "mint"),
-        (msgspec.structs.replace(YOUNG, expires_at=int(NOW)), REFUSED, "mint"),
+        None,
+        token_row("clt.old", 0),
+        token_row("clt.old", -1, claimed=-20, outcome="10013") | OUTDATED,
+        {"access_token": {"N": "7"}, "claim": {"N": "7"}, "expires_at": {"S": "x"}},
     ],
 )
-def test_the_row_and_the_time_decide_what_is_done(row: TokenRow, options: dict[str, Any], expected: str) -> None:
-    question = {
-        "old_token": "",
-        "is_refused": False,
-        "now": NOW,
-        "seconds_left": 9.0,
-        **options,
-    }
-    try:
-        action: str = decide(row, **question)
-    except errors.TokenUnavailableError as error:
-        action = str(error)
-    assert action == expected
+def test_a_missing_or_expired_token_is_minted_stored_and_cached(item: Item | None) -> None:
+    tokens = Tokens(item)
+    assert [tokens.get(), tokens.get()] == ["clt.1", "clt.1"]
+    assert tokens.douyin.mints == [Mint("tta", "s", MINT_SECONDS)]
+    claim = tokens.table.items[KEY]["claim"]
+    assert tokens.table.items[KEY] == {"pk": {"S": KEY}, "claim": claim, **token_row("clt.1", 7200, outcome="ok")}
+    assert tokens.row().claimed_at == NOW
+    assert (len(tokens.table.reads), len(tokens.table.writes), tokens.clock.sleeps) == (1, 2, [])
 
 
-class TestGet:
-    @pytest.mark.parametrize(
-        "item",
-        [
-            None,
-            token_row(None),
-            token_row("clt.old", 0),
-            token_row("clt.old", -1, version=0),
-            token_row("clt.old", -1, version=7),
-            {"access_token": {"S": "clt.old"}},
-            token_row(""),
-            token_row("not a token", version=7),
-            {"access_token": {"N": "7"}, "version": {"S": "x"}},
-            token_row("clt.old", -1, version=7, lease_until=MILLISECONDS - 1),
-            token_row("clt.old", -1, version=7, failed_at=MILLISECONDS - 2000) | {"failure": {"S": "10013"}},
-        ],
-    )
-    def test_a_missing_or_expired_token_is_minted_stored_and_cached(self, item: Item | None) -> None:
-        instance = Tokens(item)
-        version = instance.row().version
-        assert [instance.get(), instance.get()] == ["clt.1", "clt.1"]
-        assert instance.douyin.mints == [Mint("tta", "s", LEASE_SECONDS - STORE_SECONDS)]
-        assert instance.table.items[KEY] == {
-            "pk": {"S": KEY},
-            **token_row("clt.1", 7200, version=version + 2, minted_at=int(NOW)),
-        }
-        assert (len(instance.table.reads), instance.clock.sleeps) == (1, [])
-
-    @pytest.mark.parametrize(
-        ("lifetime", "passed", "is_used"),
-        [(3600, 239.9, True), (3600, 240, False), (60, 59, True), (60, 60, False)],
-    )
-    def test_a_cached_token_is_used_for_four_minutes_and_until_it_expires(
-        self, lifetime: int, passed: float, is_used: bool
-    ) -> None:
-        """A token that was replaced ends after five."""
-        instance = Tokens(token_row("clt.row", lifetime))
-        instance.get()
-        instance.table.items[KEY] = token_row("clt.newer", 7200, version=1)
-        instance.clock.now += passed
-        instance.context = make_context(clock=instance.clock)
-        assert [instance.get(), instance.get()] == ["clt.row" if is_used else "clt.newer"] * 2
-        assert (len(instance.table.reads), instance.douyin.mints) == (1 if is_used else 2, [])
-
-    def test_a_token_with_a_short_lifetime_is_minted_once_a_call(self) -> None:
-        """The lifetime counts from before the mint."""
-        instance = Tokens()
-        instance.douyin.mint_results = [MintedToken("clt.short", 1)]
-        instance.douyin.on_mint = lambda: instance.clock.sleep(2.5)
-        assert instance.get() == "clt.short"
-        assert len(instance.douyin.mints) == 1
-        assert instance.row().expires_at == int(NOW) + 1
+@pytest.mark.parametrize(
+    ("lifetime", "passed", "is_used"), [(3600, 239.9, True), (3600, 240, False), (60, 59, True), (60, 60, False)]
+)
+def test_a_cached_token_is_used_for_four_minutes_and_until_it_expires(
+    lifetime: int, passed: float, is_used: bool
+) -> None:
+    """A token that was replaced ends after five."""
+    tokens = Tokens(token_row("clt.row", lifetime))
+    tokens.get()
+    store(tokens, value="clt.newer", seconds=7200)()
+    tokens.clock.now += passed
+    tokens.start_request()
+    assert [tokens.get(), tokens.get()] == ["clt.row" if is_used else "clt.newer"] * 2
+    assert tokens.douyin.mints == []
 
 
-class TestFrozenInstance:
+def test_the_lifetime_of_a_token_counts_from_before_the_mint_and_a_short_one_is_used_once() -> None:
+    tokens = Tokens()
+    tokens.douyin.mint_results = [MintedToken("clt.short", 1)]
+    tokens.douyin.on_mint = lambda: tokens.clock.sleep(2.5)
+    assert tokens.get() == "clt.short"
+    assert tokens.row().expires_at == int(NOW) + 1
+    assert "moments ago" in tokens.fail(tokens.get).reason
+    assert len(tokens.douyin.mints) == 1
+
+
+@pytest.mark.parametrize("learn", [Tokens.preload, Tokens.get])
+def test_a_row_whose_read_took_long_is_read_again(learn: Callable[[Tokens], object]) -> None:
     """Lambda may freeze an instance in the middle of a read: the token's age counts from before it."""
+    tokens = Tokens(token_row("clt.row", 7000))
+    tokens.start_request(9000.0)
+    tokens.table.before_read = [lambda: tokens.clock.sleep(1200)]
+    learn(tokens)
+    store(tokens, value="clt.newer", seconds=7000)()
+    assert tokens.get() == "clt.newer"
 
-    @pytest.mark.parametrize("learn", [Tokens.preload, Tokens.get])
-    def test_a_row_that_was_read_long_ago_is_read_again(self, learn: Callable[[Tokens], object]) -> None:
-        tokens = Tokens(token_row("clt.row", 7000))
-        tokens.context = make_context(9000.0, tokens.clock)
-        tokens.table.before_read = [lambda: tokens.clock.sleep(1200)]
-        learn(tokens)
-        tokens.table.items[KEY] = token_row("clt.newer", 7000, version=1)
-        assert tokens.get() == "clt.newer"
+
+class TestPreloadedRow:
+    def test_its_token_needs_no_read(self) -> None:
+        tokens = Tokens(token_row("clt.row"))
+        tokens.preload()
+        assert tokens.get() == "clt.row"
+        assert tokens.table.reads == [KEY]
+
+    def test_without_a_token_it_is_claimed_as_it_was_read(self) -> None:
+        tokens = Tokens(token_row("clt.old", -1))
+        tokens.preload()
+        assert tokens.get() == "clt.1"
+        assert tokens.table.reads == [KEY]
+
+    def test_if_another_has_minted_since_its_token_is_used(self) -> None:
+        tokens = Tokens(token_row("clt.old", -1))
+        tokens.preload()
+        store(tokens, value="clt.other", claimed=0)()
+        assert tokens.get() == "clt.other"
+        assert (tokens.douyin.mints, tokens.table.reads) == ([], [KEY])
+
+    @pytest.mark.parametrize("apps", [{"tta": "s"}, {"tta": ""}])
+    def test_it_is_read_again_before_a_request_fails(self, apps: dict[str, str]) -> None:
+        tokens = Tokens(token_row("clt.old", -1, claimed=-10, outcome="10013"))
+        tokens.secret.put(apps)
+        tokens.preload()
+        store(tokens, value="clt.by-hand")()
+        assert tokens.get() == "clt.by-hand"
 
 
 class TestUnavailableTable:
     @pytest.mark.parametrize("fault", ["fails_reads", "fails_writes"])
     def test_without_a_token_nothing_is_minted(self, fault: str) -> None:
-        instance = Tokens()
-        setattr(instance.table, fault, True)
+        tokens = Tokens()
+        setattr(tokens.table, fault, True)
         with pytest.raises(errors.StorageUnavailableError):
-            instance.get()
-        assert instance.douyin.mints == []
+            tokens.get()
+        assert tokens.douyin.mints == []
 
-    def test_the_cached_token_is_used_until_it_is_refused_or_expires_and_the_row_read_every_ten_seconds(self) -> None:
-        instance = Tokens(token_row("clt.row", 300))
-        instance.get()
-        instance.table.fails_reads = True
-        reads = []
-        for passed in (239, 241, 250, 251, 252, 299):
-            instance.clock.now = NOW + passed
-            instance.context = make_context(clock=instance.clock)
-            assert instance.get() == "clt.row"
-            reads.append(len(instance.table.reads))
-        assert reads == [1, 2, 2, 3, 3, 4]
-        with pytest.raises(errors.StorageUnavailableError):
-            instance.replace("clt.row")
-        instance.clock.now = NOW + 300
-        with pytest.raises(errors.StorageUnavailableError):
-            instance.get()
+    def test_the_cached_token_is_used_for_an_hour_or_until_it_expires_or_is_refused(self) -> None:
+        for lifetime, used in ((7000, 240 + 3600), (1000, 1000)):
+            tokens = Tokens(token_row("clt.row", lifetime))
+            tokens.get()
+            tokens.table.fails_reads = tokens.table.fails_writes = True
+            for passed in range(240, used, 120):
+                tokens.clock.now = NOW + passed
+                tokens.start_request()
+                assert tokens.get() == "clt.row"
+            with pytest.raises(errors.StorageUnavailableError):
+                tokens.replace("clt.row")
+            tokens.clock.now = NOW + used
+            tokens.start_request()
+            with pytest.raises(errors.StorageUnavailableError):
+                tokens.get()
 
-    def test_a_token_that_cannot_be_stored_is_used_by_this_instance(self) -> None:
-        instance = Tokens()
-        instance.douyin.on_mint = lambda: setattr(instance.table, "fails_writes", True)
-        assert [instance.get(), instance.get()] == ["clt.1", "clt.1"]
-        assert len(instance.douyin.mints) == 1
-        assert instance.row().access_token == ""
+    @pytest.mark.parametrize("fault", ["no write", "no time", "another claim"])
+    def test_a_token_that_cannot_be_stored_is_used_by_this_instance_with_a_warning(self, fault: str) -> None:
+        tokens = Tokens(token_row("clt.old", -1))
+        tokens.douyin.on_mint = {
+            "no write": lambda: setattr(tokens.table, "fails_writes", True),
+            "no time": lambda: tokens.clock.sleep(9.0),
+            "another claim": store(tokens, value="clt.old", seconds=-1, claimed=1),
+        }[fault]
+        assert tokens.get() == "clt.1"
+        assert tokens.context.record.warnings == ["the new token of tta could not be stored; this instance uses it"]
+        tokens.start_request()
+        assert tokens.get() == "clt.1"
+        assert (len(tokens.douyin.mints), tokens.row().access_token) == (1, "clt.old")
 
 
 class TestWait:
     def test_the_token_of_the_instance_that_mints_is_used_even_after_a_failed_read(self) -> None:
-        instance = Tokens(token_row("clt.old", -1, version=7))
-        other = instance.lease_by_another()
+        tokens = Tokens(token_row("clt.old", -1, claimed=-0.1))
 
         def fail() -> None:
             raise errors.StorageUnavailableError("read failed")
 
-        instance.table.before_read = [lambda: None, fail, lambda: commit(other)]
-        assert instance.get() == "clt.other"
-        assert instance.douyin.mints == []
-        assert instance.clock.sleeps == [POLL_SECONDS[0]] * 2
+        tokens.table.before_read = [lambda: None, fail, store(tokens, value="clt.other")]
+        assert tokens.get() == "clt.other"
+        assert (tokens.douyin.mints, tokens.clock.sleeps) == ([], [POLL_SECONDS[0]] * 2)
 
-    @pytest.mark.parametrize("clock_offset", [-2.0, 0.0, 2.0])
-    def test_a_dead_instance_is_renewed_when_its_lease_ends(self, clock_offset: float) -> None:
-        instance = Tokens(seconds=11.0)
-        instance.lease_by_another(clock_offset)
-        assert instance.get() == "clt.1"
-        assert sum(instance.clock.sleeps) == pytest.approx(LEASE_SECONDS + clock_offset, abs=2 * POLL_SECONDS[0])
+    def test_a_failed_mint_of_another_ends_it_with_the_reason(self) -> None:
+        tokens = Tokens(token_row("clt.old", -1, claimed=-1))
+        tokens.table.before_read = [
+            lambda: None, store(tokens, value="clt.old", seconds=-1, claimed=-1, outcome="10013")
+        ]  # fmt: skip
+        error = tokens.fail(tokens.get)
+        assert error.reason == "minting failed moments ago: 10013"
+        assert error.retry_after == pytest.approx(19.0, abs=0.1)
 
-    @pytest.mark.parametrize(("seconds", "token"), [(3600, "clt.by-hand"), (-1, "clt.1")])
-    def test_a_token_written_by_hand_meanwhile_is_used_unless_it_has_expired(self, seconds: int, token: str) -> None:
-        instance = Tokens(token_row("clt.old", -1))
-        by_hand = token_row("clt.by-hand", seconds)
-        instance.table.before_write = [lambda: instance.table.items.update({KEY: by_hand})]
-        assert instance.get() == token
+    def test_it_ends_with_the_time_of_the_request_or_when_the_claim_is_old(self) -> None:
+        for seconds, waited in ((3.0, 2.0), (9.0, 7.0)):
+            tokens = Tokens(token_row("clt.old", -1, claimed=-1), seconds)
+            error = tokens.fail(tokens.get)
+            assert sum(tokens.clock.sleeps) == pytest.approx(waited, abs=0.1)
+            assert error.retry_after == pytest.approx(0.0 if seconds == 3.0 else 12.0, abs=0.1)
 
 
 class TestFailure:
-    @pytest.mark.parametrize(
-        "error", [MISCONFIGURED, errors.RateLimitedError("10020", evidence=errors.Evidence(10020, 0)), BUSY]
-    )
-    def test_a_failed_mint_is_raised_with_its_evidence_not_repeated_and_pauses_everyone(
-        self, error: errors.UpstreamError
+    @pytest.mark.parametrize("error", [MISCONFIGURED, BUSY, LOST, CUT_OFF])
+    def test_a_failed_mint_is_raised_with_its_evidence_and_nobody_repeats_it_for_twenty_seconds(
+        self, error: errors.RedemptionError
     ) -> None:
-        instance = Tokens(token_row("clt.old", -1, version=7))
-        instance.douyin.mint_results = [error] * 5
-        with pytest.raises(errors.TokenUnavailableError, match=f"minting failed: {error}") as raised:
-            instance.get()
-        assert raised.value.evidence == error.evidence
-        with pytest.raises(errors.TokenUnavailableError, match=f"minting failed moments ago: {error.reason}"):
-            instance.get()
-        assert len(instance.douyin.mints) == 1
+        """A mint that seems to have failed may have succeeded."""
+        tokens = Tokens(token_row("clt.old", -1))
+        tokens.douyin.mint_results = [error]
+        tokens.douyin.on_mint = lambda: tokens.clock.sleep(0.5)
+        raised = tokens.fail(tokens.get)
+        assert (raised.reason, raised.evidence) == (f"minting failed: {error}", error.evidence)
+        assert raised.retry_after == pytest.approx(19.5)
+        assert (tokens.row().outcome, tokens.row().access_token) == (error.reason, "clt.old")
+        tokens.clock.now = NOW + 19.9
+        tokens.start_request()
+        assert error.reason in tokens.fail(tokens.get).reason
+        tokens.clock.now = NOW + 20
+        tokens.start_request()
+        assert tokens.get() == "clt.2"
+        assert tokens.row().outcome == "ok"
 
-    @pytest.mark.parametrize("seconds", [2.0, 2.5, 2.9])
-    def test_beside_a_dead_holder_a_login_fails_and_the_next_one_mints_for_all(self, seconds: float) -> None:
-        """Logins with a list have 6 s. After 4 s of waiting, a slow mint would be cut off, and nobody served."""
-        fleet = Tokens()
-        fleet.lease_by_another()
-
-        def take_long() -> None:
-            limit = fleet.douyin.mints[-1].seconds
-            fleet.clock.now += min(seconds, limit)
-            fleet.douyin.mint_results = [CUT_OFF] if limit < seconds else []
-
-        fleet.douyin.on_mint = take_long
-        served = []
-        for _ in range(20):
-            fleet.start_instance()
-            fleet.context = make_context(6.0, fleet.clock)
-            try:
-                served.append(fleet.get())
-            except errors.TokenUnavailableError as error:
-                served.append(str(error))
-        assert served == ["no new token in time"] + ["clt.1"] * 19
-
-    @pytest.mark.parametrize(("slow_write", "mints"), [(0.4, 1), (1.1, 0)])
-    def test_a_mint_starts_if_the_lease_ends_in_time_and_otherwise_stops_nobody(
-        self, slow_write: float, mints: int
-    ) -> None:
-        instance = Tokens(seconds=5.0)
-        instance.table.before_write = [lambda: instance.clock.sleep(slow_write)]
-        with nullcontext() if mints else pytest.raises(errors.TokenUnavailableError, match="no new token in time"):
-            instance.get()
-        assert (len(instance.douyin.mints), instance.row().lease_owner, instance.row().failure) == (mints, "", "")
-
-    def test_a_mint_is_given_up_a_second_before_its_lease_ends(self) -> None:
-        instance = Tokens()
-        instance.table.before_write = [lambda: instance.clock.sleep(0.7)]
-        instance.get()
-        assert instance.douyin.mints[0].seconds == pytest.approx(LEASE_SECONDS - STORE_SECONDS - 0.7, abs=0.01)
-
-    @pytest.mark.parametrize("seconds", [0.0, MIN_MINT_SECONDS - 0.01])
+    @pytest.mark.parametrize("seconds", [0.0, 4.99])
     def test_without_time_for_a_mint_there_is_no_token(self, seconds: float) -> None:
-        instance = Tokens(seconds=seconds)
-        with pytest.raises(errors.TokenUnavailableError, match="no new token in time"):
-            instance.get()
-        assert instance.douyin.mints == []
+        tokens = Tokens(seconds=seconds)
+        assert tokens.fail(tokens.get).reason == "no new token in time"
+        assert (tokens.douyin.mints, tokens.table.writes) == ([], [])
 
-    def test_a_token_that_cannot_be_stored_in_time_is_used(self) -> None:
-        instance = Tokens()
-        instance.douyin.on_mint = lambda: instance.clock.sleep(9.0)
-        assert instance.get() == "clt.1"
+    def test_after_a_slow_claim_the_mint_has_less_time(self) -> None:
+        tokens = Tokens(seconds=5.0)
+        tokens.table.before_write = [lambda: tokens.clock.sleep(2.1)]
+        tokens.get()
+        assert tokens.douyin.mints[0].seconds == pytest.approx(5.0 - 2.1 - STORE_SECONDS)
 
-    def test_a_holder_that_was_taken_for_dead_uses_the_token_that_it_has_minted(self) -> None:
-        """The clock of the other instance is ahead. The platform accepts the tokens of both."""
-        instance = Tokens()
 
-        def lose_the_lease() -> None:
-            instance.clock.now += 2.0
-            instance.lease_by_another(clock_offset=2.0)
+@pytest.mark.parametrize(("value", "seconds", "token"), [("clt.hand", 100, "clt.hand"), ("clt.hand", -1, "clt.1")])
+@pytest.mark.parametrize("when", ["claim", "store"])
+def test_a_token_written_by_hand_is_not_overwritten_and_used_unless_it_has_expired(
+    when: str, value: str, seconds: int, token: str
+) -> None:
+    tokens = Tokens(token_row("clt.old", -1))
+    write = store(tokens, value=value, seconds=seconds)
+    tokens.table.before_write = [*([] if when == "claim" else [lambda: None]), write]
+    assert tokens.get() == token
+    assert tokens.row().access_token == ("clt.1" if (when, token) == ("claim", "clt.1") else "clt.hand")
 
-        instance.douyin.on_mint = lose_the_lease
-        assert [instance.get(), instance.get()] == ["clt.1", "clt.1"]
-        assert (instance.row().access_token, instance.row().lease_owner != "") == ("", True)
+
+@pytest.mark.parametrize("call", [Tokens.get, Tokens.renew])
+def test_a_write_whose_response_was_lost_is_a_success(call: Callable[[Tokens], object]) -> None:
+    tokens = Tokens(token_row("clt.old", -1))
+    tokens.table.loses_responses = True
+    call(tokens)
+    assert (tokens.row().access_token, len(tokens.douyin.mints), tokens.context.record.warnings) == ("clt.1", 1, [])
 
 
 class TestOtherSystem:
-    @pytest.mark.parametrize("secret", [None, ""])
     @pytest.mark.parametrize(
-        "item",
-        [None, token_row("clt.theirs", -1), token_row("clt.theirs", -1, version=7, lease_until=MILLISECONDS + 4000)],
+        ("apps", "external"), [({"tta": ""}, []), ({}, []), ({"tta": "s"}, ["tta"]), ({"tta": ""}, ["tta"])]
     )
-    def test_its_row_is_never_written_or_waited_for(self, item: Item | None, secret: str | None) -> None:
-        instance = Tokens(item)
-        instance.secret = secret
-        with pytest.raises(errors.TokenUnavailableError, match="tta has no app secret"):
-            instance.get()
-        assert (instance.douyin.mints, instance.table.writes, instance.clock.sleeps) == ([], [], [])
+    def test_its_row_is_read_and_never_written_or_waited_for(self, apps: dict[str, str], external: list[str]) -> None:
+        for item in (None, token_row("clt.theirs", -1), token_row("clt.theirs", -1, claimed=-1)):
+            tokens = Tokens(item)
+            tokens.secret.put(apps, external_tokens=external)
+            for call in (tokens.get, tokens.renew):
+                error = tokens.fail(call)
+                assert ("another system" in error.reason, error.retry_after) == (True, 60.0)
+            assert (tokens.douyin.mints, tokens.table.writes, tokens.clock.sleeps) == ([], [], [])
 
-    def test_a_refused_token_of_it_is_renewed_by_its_newer_one_only(self) -> None:
-        instance = Tokens(token_row("clt.theirs"))
-        instance.secret = None
-        with pytest.raises(errors.TokenUnavailableError, match="no other system"):
-            instance.replace("clt.theirs")
-        instance.table.items[KEY] = token_row("clt.theirs-2")
-        assert instance.replace("clt.theirs") == "clt.theirs-2"
-        assert instance.table.writes == []
+    def test_a_refused_token_of_it_is_replaced_by_its_newer_one_only(self) -> None:
+        tokens = Tokens(token_row("clt.theirs"))
+        tokens.secret.put({"tta": ""})
+        assert tokens.fail(lambda: tokens.replace("clt.theirs")).retry_after == 60.0
+        store(tokens, value="clt.theirs-2")()
+        assert tokens.replace("clt.theirs") == "clt.theirs-2"
+
+    @pytest.mark.parametrize(("seconds", "mints"), [(9.9, 1), (10.0, 0)])
+    def test_before_a_claim_a_secret_that_is_older_than_ten_seconds_is_read_again(
+        self, seconds: float, mints: int
+    ) -> None:
+        """The app may have become a service provider's."""
+        tokens = Tokens(token_row("clt.old", -1))
+        tokens.provider.credentials_cache.get(tokens.context)
+        tokens.secret.put({"tta": ""})
+        tokens.clock.now += seconds
+        tokens.start_request()
+        if mints:
+            tokens.get()
+        else:
+            tokens.fail(tokens.get)
+        assert len(tokens.douyin.mints) == mints
 
 
 @pytest.mark.parametrize(
     ("item", "token"),
-    [
-        (token_row("clt.newer"), "clt.newer"),
-        (token_row("clt.newer", 0), "clt.1"),
-        (token_row("clt.refused"), "clt.1"),
-        (None, "clt.1"),
-    ],
+    [(token_row("clt.newer"), "clt.newer"), (token_row("clt.newer", 0), "clt.1"), (token_row("clt.row"), "clt.1")],
 )
-def test_a_refused_token_is_renewed_by_the_newer_one_in_the_row_or_by_a_new_one(item: Item | None, token: str) -> None:
-    instance = Tokens(token_row("clt.refused"))
-    instance.get()
-    instance.table.items = {} if item is None else {KEY: item}
-    assert instance.replace("clt.refused") == token
-    assert instance.get() == token, "it is cached"
-    assert len(instance.douyin.mints) == (token == "clt.1")
+def test_a_refused_token_is_replaced_by_the_newer_one_in_the_row_or_by_a_new_one(item: Item, token: str) -> None:
+    tokens = Tokens(token_row("clt.row"))
+    tokens.get()
+    tokens.table.items = {KEY: item}
+    assert tokens.replace("clt.row") == token
+    assert tokens.get() == token, "it is cached"
+    assert len(tokens.douyin.mints) == (token == "clt.1")
 
 
-YOUNG_ITEM = token_row("clt.young", 7000, version=7, minted_at=int(NOW))
+def test_if_the_platform_refuses_every_token_it_is_asked_for_one_in_twenty_seconds_and_the_last_one_is_used() -> None:
+    tokens = Tokens(token_row("clt.row"))
+    assert tokens.replace("clt.row") == "clt.1"
+    for _ in range(3):
+        tokens.clock.now += 6.0
+        tokens.start_request()
+        assert tokens.get() == "clt.1"
+        tokens.fail(lambda: tokens.replace("clt.1"))
+    tokens.clock.now += 2.0
+    tokens.start_request()
+    assert tokens.replace("clt.1") == "clt.2"
 
 
-def keep(instance: Tokens) -> None:
-    """Let the platform refuse the young token, which is not replaced."""
-    with pytest.raises(errors.TokenUnavailableError, match=REFUSED_YOUNG):
-        instance.replace("clt.young")
+class TestRenew:
+    def test_a_working_token_is_renewed_in_one_attempt_and_used_after_a_failure(self) -> None:
+        tokens = Tokens(token_row("clt.row", 1000))
+        tokens.douyin.mint_results = [LOST]
+        assert tokens.fail(tokens.renew).reason == "minting failed: timeout"
+        assert (len(tokens.douyin.mints), tokens.get()) == (1, "clt.row")
 
+    def test_a_claim_holds_it_back_and_the_error_says_how_long(self) -> None:
+        tokens = Tokens(token_row("clt.row", 1000, claimed=-15))
+        assert tokens.fail(tokens.renew).retry_after == pytest.approx(5.0)
+        tokens.clock.now += 5
+        tokens.start_request()
+        assert tokens.renew().access_token == "clt.1"
 
-class TestYoungToken:
-    """A refusal is no reason to replace it: if all tokens are refused, each request would mint."""
-
-    def test_it_is_not_replaced_and_requests_go_on_sending_it(self) -> None:
-        instance = Tokens(YOUNG_ITEM)
-        for _ in range(3):
-            assert instance.get() == "clt.young"
-            keep(instance)
-        assert (instance.douyin.mints, instance.table.writes, instance.clock.sleeps) == ([], [], [])
-
-    def test_the_schedule_and_an_operator_replace_it(self) -> None:
-        assert Tokens(YOUNG_ITEM).renew() == "clt.1"
-
-
-def test_a_token_that_was_preloaded_needs_no_read() -> None:
-    instance = Tokens(token_row("clt.row"))
-    instance.preload()
-    assert [instance.get(), instance.get()] == ["clt.row"] * 2
-    instance.preload()
-    assert instance.table.reads == [KEY]
-
-
-@pytest.mark.parametrize("error", [LOST, CUT_OFF, BUSY, MISCONFIGURED])
-def test_a_working_token_is_renewed_in_one_attempt_and_used_after_a_failure(error: errors.RedemptionError) -> None:
-    """A mint that seems to have failed may have succeeded: a second one would invalidate the present token."""
-    instance = Tokens(token_row("clt.row", 1000))
-    instance.douyin.mint_results = [error] * 3
-    with pytest.raises(errors.TokenUnavailableError, match="minting failed"):
-        instance.renew()
-    assert (len(instance.douyin.mints), instance.get()) == (1, "clt.row")
+    def test_a_token_that_could_not_be_stored_is_an_error(self) -> None:
+        tokens = Tokens(token_row("clt.row", 1000))
+        tokens.douyin.on_mint = lambda: setattr(tokens.table, "fails_writes", True)
+        with pytest.raises(errors.StorageUnavailableError, match="could not be stored"):
+            tokens.renew()

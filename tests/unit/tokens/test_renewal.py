@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
@@ -12,17 +11,7 @@ from chalicelib.record import RenewalReport
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import SECONDS_PER_APP, is_expiring, renew_expiring_tokens
 from chalicelib.tokens.rows import TokenRow
-from tests.unit.fakes import (
-    NOW,
-    SESSION_KEY,
-    Clock,
-    FakeDouyin,
-    FakeSecret,
-    FakeTable,
-    make_context,
-    make_credentials,
-    token_row,
-)
+from tests.unit.fakes import NOW, Clock, FakeDouyin, FakeSecret, FakeTable, make_context, make_credentials, token_row
 
 SOON, LATE = 1000, 7000
 BUSY = errors.UpstreamUnavailableError("28001005", evidence=errors.Evidence(28001005, 0))
@@ -35,17 +24,17 @@ REFUSED = errors.AppMisconfiguredError("10013", evidence=errors.Evidence(10013, 
         (token_row("clt.old", -10), True),
         (token_row("clt.old", 1800), True),
         (token_row("clt.old", 1801), False),
-        (token_row(None, 100), False),
+        (token_row(None, LATE), True),
         ({}, False),
     ],
 )
-def test_a_token_that_expires_within_half_an_hour_is_renewed(row: Item, expected: bool) -> None:
-    """An app that nobody uses gets no token."""
+def test_a_row_whose_token_is_missing_or_expires_within_half_an_hour_is_renewed(row: Item, expected: bool) -> None:
+    """An app that nobody uses has no row, and gets no token."""
     assert is_expiring(TokenRow.from_item(row), NOW) is expected
 
 
 class Run:
-    """A run of the schedule over tokens with these remaining lifetimes, by app; None for an app without a token."""
+    """A run of the schedule over tokens with these remaining lifetimes, by app; None for an app without a row."""
 
     def __init__(self, **lifetimes: int | None) -> None:
         self.secret = FakeSecret(dict.fromkeys(lifetimes, "s"))
@@ -54,20 +43,14 @@ class Run:
         self.douyin = FakeDouyin()
         self.clock = Clock()
         self.context = make_context(60.0, self.clock)
-        self.credentials = make_credentials(self.secret)
+        self.credentials = make_credentials(self.secret, self.clock)
         self.shuffle: Callable[[list[str]], object] = list.sort
-        self.store = TokenProvider(
-            self.table,
-            self.douyin,
-            self.credentials.find_app_secret,
-            clock=self.clock,
-            sleep=self.clock.sleep,
-        )
+        self.tokens = TokenProvider(self.table, self.douyin, self.credentials, self.clock, self.clock.sleep)
 
     def start(self) -> RenewalReport:
-        return renew_expiring_tokens(self.store, self.credentials, self.context, shuffle=self.shuffle)
+        return renew_expiring_tokens(self.tokens, self.credentials, self.context, shuffle=self.shuffle)
 
-    def tokens(self) -> dict[str, str]:
+    def stored(self) -> dict[str, str]:
         return {key.removeprefix("TOKEN#"): item["access_token"]["S"] for key, item in self.table.items.items()}
 
 
@@ -77,26 +60,44 @@ def texts(renewal: RenewalReport) -> dict[str, str]:
 
 def test_tokens_that_expire_soon_are_renewed_and_the_others_left_alone() -> None:
     run = Run(a=SOON, b=LATE, c=None)
-    run.table.items["TOKEN#theirs"] = token_row("clt.theirs", 10)
+    run.table.items["TOKEN#unknown"] = token_row("clt.unknown", 10)
     assert run.start() == RenewalReport(["a"], {}, 2, [], LATE)
-    assert run.tokens() == {"a": "clt.1", "b": "old.b", "theirs": "clt.theirs"}
-    assert "TOKEN#theirs" not in run.table.reads
+    assert run.stored() == {"a": "clt.1", "b": "old.b", "unknown": "clt.unknown"}
+    assert "TOKEN#unknown" not in run.table.reads
 
 
-def test_each_app_has_one_attempt_in_random_order_and_the_first_error_is_returned() -> None:
+def test_each_app_has_one_attempt_with_a_limit_of_its_own_in_random_order() -> None:
     """The order of the secret would keep the apps behind others that hang from every run."""
-    run = Run(a=SOON, b=SOON, c=SOON, d=LATE)
-    run.shuffle = list.reverse
+    run = Run(b=SOON, a=SOON, d=SOON, c=LATE)
+    run.shuffle = lambda app_ids: app_ids.reverse()
     run.douyin.mint_results = [BUSY, REFUSED]
+    run.douyin.on_mint = lambda: run.clock.sleep(SECONDS_PER_APP - 1)
     renewal = run.start()
-    assert [mint.app_id for mint in run.douyin.mints] == ["c", "b", "a"]
-    assert (renewal.renewed, renewal.unchanged) == (["a"], 1)
-    assert texts(renewal) == {"c": f"minting failed: {BUSY}", "b": f"minting failed: {REFUSED}"}
-    assert {app_id: error.evidence for app_id, error in renewal.failed.items()} == {
-        "c": BUSY.evidence,
-        "b": REFUSED.evidence,
-    }
-    assert run.tokens() == {"a": "clt.3", "b": "old.b", "c": "old.c", "d": "old.d"}
+    assert [(mint.app_id, mint.seconds) for mint in run.douyin.mints] == [("d", 3.0), ("a", 3.0), ("b", 3.0)]
+    assert (renewal.renewed, renewal.unchanged) == (["b"], 1)
+    assert texts(renewal) == {"d": f"minting failed: {BUSY}", "a": f"minting failed: {REFUSED}"}
+    assert [error.evidence for error in renewal.failed.values()] == [BUSY.evidence, REFUSED.evidence]
+    assert run.stored() == {"a": "old.a", "b": "clt.3", "c": "old.c", "d": "old.d"}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "unchanged", "failed"),
+    [("", 1, {}), ("ok", 1, {}), ("10013", 0, {"a": "minting failed: 10013"})],
+)
+def test_what_a_claim_holds_back_is_left_and_has_failed_if_the_row_says_so(
+    outcome: str, unchanged: int, failed: dict[str, str]
+) -> None:
+    run = Run(a=SOON)
+    run.table.items["TOKEN#a"] = token_row("old.a", SOON, claimed=-1, outcome=outcome)
+    renewal = run.start()
+    assert (renewal.unchanged, texts(renewal), renewal.seconds_left) == (unchanged, failed, SOON)
+    assert (run.douyin.mints, run.clock.sleeps) == ([], [])
+
+
+def test_a_token_that_another_instance_renews_meanwhile_is_left() -> None:
+    run = Run(a=SOON)
+    run.table.before_write = [lambda: run.table.items.update({"TOKEN#a": token_row("clt.other", LATE, claimed=0)})]
+    assert run.start() == RenewalReport([], {}, 1, [], LATE)
 
 
 def test_a_new_token_that_could_not_be_stored_is_a_failure_and_the_lifetime_that_of_the_row() -> None:
@@ -110,11 +111,10 @@ def test_a_new_token_that_could_not_be_stored_is_a_failure_and_the_lifetime_that
 
 def test_an_unavailable_table_fails_every_app_and_not_the_run() -> None:
     run = Run(a=SOON, b=LATE, theirs=LATE)
-    run.secret.put({"a": "s", "b": "s", "theirs": ""}, [SESSION_KEY])
+    run.secret.put({"a": "s", "b": "s", "theirs": ""})
     run.table.fails_reads = True
     renewal = run.start()
     assert texts(renewal) == dict.fromkeys(("a", "b", "theirs"), "read failed")
-    assert all(isinstance(error, errors.StorageUnavailableError) for error in renewal.failed.values())
     assert (renewal.renewed, renewal.unchanged, renewal.expired, renewal.seconds_left) == ([], 0, [], None)
 
 
@@ -123,39 +123,24 @@ def test_an_unavailable_table_fails_every_app_and_not_the_run() -> None:
     [
         ({"a": LATE, "b": LATE - 10, "c": LATE + 10}, [], LATE - 10),
         ({"a": SOON}, [], 7200),
-        ({"a": -50}, [REFUSED], 0),
+        ({"a": -50, "b": LATE}, [REFUSED], 0),
+        ({"a": None, "b": LATE}, [], LATE),
+        ({"a": None}, [], None),
     ],
 )
 def test_the_shortest_lifetime_after_the_run_is_returned(
-    lifetimes: dict[str, int], mints: list[Any], seconds_left: int
+    lifetimes: dict[str, int | None], mints: list[Any], seconds_left: int | None
 ) -> None:
     run = Run(**lifetimes)
     run.douyin.mint_results = list(mints)
     assert run.start().seconds_left == seconds_left
 
 
-def test_the_rows_of_providers_apps_are_read_after_the_others_in_random_order_and_never_renewed() -> None:
-    run = Run(b=SOON, theirs=LATE, late=-50, missing=None, zero=0)
-    run.table.items["TOKEN#empty"] = token_row(None, LATE)
-    run.secret.put({"theirs": "", "late": "", "missing": "", "zero": "", "empty": "", "b": "s"}, [SESSION_KEY])
+def test_the_tokens_of_other_systems_come_last_are_never_renewed_and_count() -> None:
+    run = Run(own=SOON, late=-50, missing=None, theirs=LATE)
+    run.secret.put({"late": "", "theirs": "s", "missing": "", "own": "s"}, external_tokens=["theirs"])
     run.douyin.on_mint = lambda: run.table.reads.append("mint")
-    renewal = run.start()
-    assert (renewal.renewed, renewal.unchanged, renewal.failed) == (["b"], 0, {})
-    assert renewal.expired == ["empty", "late", "missing", "zero"]
-    assert renewal.seconds_left == LATE, "a token that nobody writes any more does not hide the others"
-    reads = [f"TOKEN#{app}" for app in ("b", "empty", "late", "missing", "theirs", "zero")]
-    assert run.table.reads == [reads[0], reads[0], "mint", *reads[1:]]
-    run.table.reads.clear()
-    run.shuffle = list.reverse
-    run.start()
-    assert run.table.reads == [f"TOKEN#{app}" for app in ("b", "empty", "zero", "missing", "late", "theirs")]
-
-
-def test_each_app_has_a_time_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(a=SOON, b=SOON)
-    renew = Mock(return_value=TokenRow())
-    monkeypatch.setattr(run.store, "renew_row", renew)
-    run.start()
-    contexts = [call.args[2] for call in renew.call_args_list]
-    assert [context.deadline.remaining() for context in contexts] == [SECONDS_PER_APP] * 2
-    assert all(context.record is run.context.record for context in contexts)
+    assert run.start() == RenewalReport(["own"], {}, 1, ["late", "missing"], 0)
+    assert run.table.reads == ["TOKEN#own", "mint", "TOKEN#late", "TOKEN#missing", "TOKEN#theirs"]
+    del run.table.items["TOKEN#late"]
+    assert run.start().seconds_left == LATE

@@ -1,99 +1,98 @@
-"""Parsing of token rows, and how long lease, pause and youth last by the clock of any instance."""
-
-from collections.abc import Callable
+"""Token rows: what is read of them, and the table of decisions."""
 
 import msgspec
 import pytest
 
 from chalicelib.aws import Item
-from chalicelib.tokens.rows import TokenRow
+from chalicelib.tokens.rows import NO_ROW, TokenRow, decide, new_claim
 from tests.unit.fakes import NOW, token_row
-
-MILLISECONDS = int(NOW) * 1000
 
 
 @pytest.mark.parametrize(
     ("item", "expected"),
     [
-        ({}, TokenRow()),
+        ({}, NO_ROW),
         (token_row("clt.1"), TokenRow("clt.1", int(NOW) + 3600)),
-        (token_row("", version=7), TokenRow("", int(NOW) + 3600, version=7)),
-        (token_row("clt. 1", version=0), TokenRow("", int(NOW) + 3600)),
+        (token_row("clt. 1"), TokenRow("", int(NOW) + 3600)),
         ({"access_token": {"S": "clt.1"}}, TokenRow("clt.1", 0)),
         ({"expires_at": {"N": "1800000000.75"}}, TokenRow("", 1800000000)),
+        ({"expires_at": {"N": "18E+8"}}, TokenRow("", 1800000000)),
         # In milliseconds.
         ({"expires_at": {"N": "1800000000750"}}, TokenRow("", 1800000000)),
         ({"expires_at": {"N": str(10**11)}}, TokenRow("", 10**11)),
         ({"expires_at": {"N": str(10**11 + 1)}}, TokenRow("", 10**8)),
-        # Larger than a float can count, and in DynamoDB's other notation.
-        ({"version": {"N": str(2**53 + 1)}}, TokenRow(version=2**53 + 1)),
-        ({"version": {"N": "9" * 38}}, TokenRow(version=int("9" * 38))),
-        ({"version": {"N": "7E+2"}}, TokenRow(version=700)),
-        ({"minted_at": {"N": "1800000000"}}, TokenRow(minted_at=1800000000)),
         (
-            token_row(None, lease_until=MILLISECONDS + 4500, failed_at=MILLISECONDS, failed_until=MILLISECONDS + 2500)
-            | {"lease_owner": {"S": "another"}, "failure": {"S": "http_503"}},
-            TokenRow("", int(NOW) + 3600, 0, "another", NOW + 4.5, NOW, NOW + 2.5, "http_503"),
+            token_row(None, claimed=-1.5, outcome="http_503"),
+            TokenRow("", int(NOW) + 3600, NOW - 1.5, "http_503"),
         ),
         (
             {
                 "access_token": {"N": "7"},
                 "expires_at": {"S": "soon"},
-                "version": {"S": "7"},
-                "failed_at": {"S": "x"},
-                "failed_until": {"S": "x"},
-                "failure": {"N": "7"},
-                "minted_at": {"S": "now"},
-                "lease_until": {"NULL": True},
-                "lease_owner": {"N": "7"},
+                "claim": {"N": "1800000000000"},
+                "outcome": {"N": "7"},
             },
-            TokenRow(),
+            NO_ROW,
         ),
+        *(({"claim": {"S": text}}, NO_ROW) for text in ("", "-x", "soon-x", "1" * 16 + "-x", "١-x")),
     ],
 )
 def test_a_row_is_parsed_and_a_malformed_attribute_counts_as_missing(item: Item, expected: TokenRow) -> None:
     assert TokenRow.from_item(item) == msgspec.structs.replace(expected, item=item)
 
 
-def failure(at: float = NOW, pause: float = 30.0) -> TokenRow:
-    return TokenRow(failed_at=at, failed_until=at + pause)
+@pytest.mark.parametrize(("outcome", "failure"), [("", ""), ("ok", ""), ("10013", "10013")])
+def test_a_failure_is_an_outcome_that_is_not_ok(outcome: str, failure: str) -> None:
+    assert TokenRow(outcome=outcome).failure == failure
 
 
-def minted(at: float) -> TokenRow:
-    return TokenRow("clt.1", int(NOW) + 7000, minted_at=int(at))
+def test_a_claim_has_its_time_and_is_different_from_all_others() -> None:
+    claims = [new_claim(NOW + 0.25) for _ in range(2)]
+    assert [TokenRow.from_item({"claim": {"S": claim}}).claimed_at for claim in claims] == [NOW + 0.25] * 2
+    assert claims[0] != claims[1]
 
 
-def leased(until: float, owner: str = "another") -> TokenRow:
-    return TokenRow(lease_owner=owner, lease_until=until)
+def row(value: str = "clt.old", seconds: int = -1, claimed: float | None = None, outcome: str = "") -> TokenRow:
+    return TokenRow.from_item(token_row(value, seconds, claimed=claimed, outcome=outcome))
 
 
 @pytest.mark.parametrize(
-    ("holds", "row", "seconds"),
+    ("present", "unwanted", "seconds_left", "action"),
     [
-        (TokenRow.is_leased, leased(NOW + 4), 4),
-        (TokenRow.is_leased, leased(NOW + 6), 6),
-        (TokenRow.is_leased, leased(NOW + 4, owner=""), 0),
-        (TokenRow.is_paused, failure(), 30),
-        (TokenRow.is_paused, failure(pause=2.0), 2),
-        (TokenRow.is_paused, failure(NOW + 2), 32),
-        (TokenRow.is_young, minted(NOW), 10),
-        (TokenRow.is_young, minted(NOW + 2), 12),
-        # No clock has written it.
-        (TokenRow.is_leased, leased(NOW + 6.1), 0),
-        (TokenRow.is_paused, failure(NOW + 2.1), 0),
-        (TokenRow.is_young, minted(NOW + 3), 0),
-        # Missing or malformed: none. Longer than any pause: the longest.
-        (TokenRow.is_leased, TokenRow(lease_owner="another"), 0),
-        (TokenRow.is_paused, TokenRow(failed_until=NOW + 30), 0),
-        (TokenRow.is_paused, TokenRow(failed_at=NOW), 0),
-        (TokenRow.is_paused, failure(pause=3600.0), 30),
-        (TokenRow.is_paused, failure(pause=-1.0), 0),
-        (TokenRow.is_young, TokenRow("clt.1", int(NOW) + 7000), 0),
+        # A valid token is used, whatever else is in the row and however little time is left.
+        (row(seconds=1), "", 9.0, "use"),
+        (row(seconds=1, claimed=-1, outcome="10013"), "", 0.0, "use"),
+        (row(seconds=1), "clt.another", 9.0, "use"),
+        # There is none: the caller mints, if it has the time for it,
+        (NO_ROW, "", 9.0, "mint"),
+        (row(seconds=0), "", 5.0, "mint"),
+        (row(seconds=0), "", 4.99, "fail"),
+        (row("", 1), "", 9.0, "mint"),
+        (row(seconds=1), "clt.old", 9.0, "mint"),
+        # or waits for the instance that has claimed the row,
+        (row(claimed=0), "", 9.0, "wait"),
+        (row(claimed=2), "", 9.0, "wait"),
+        (row(claimed=-7.9), "", 1.0, "wait"),
+        (row(claimed=-7.9), "", 0.99, "fail"),
+        (row(seconds=1, claimed=-1), "clt.old", 9.0, "wait"),
+        # unless it has minted, failed or died: nobody mints before 20 s are over.
+        (row(seconds=1, claimed=-1, outcome="ok"), "clt.old", 9.0, "fail"),
+        (row(claimed=-1, outcome="10013"), "", 9.0, "fail"),
+        (row(claimed=-8), "", 9.0, "fail"),
+        (row(claimed=-19.9, outcome="10013"), "", 9.0, "fail"),
+        (row(seconds=1, claimed=-19.9), "clt.old", 9.0, "fail"),
+        (row(claimed=-20, outcome="10013"), "", 5.0, "mint"),
+        (row(claimed=-20), "", 4.99, "fail"),
+        # No synchronized clock has written this one.
+        (row(claimed=2.1), "", 9.0, "mint"),
     ],
 )
-def test_lease_pause_and_youth_end_by_the_clock(
-    holds: Callable[[TokenRow, float], bool], row: TokenRow, seconds: float
+def test_the_row_and_the_time_decide_what_is_done(
+    present: TokenRow, unwanted: str, seconds_left: float, action: str
 ) -> None:
-    assert holds(row, NOW) is (seconds > 0)
-    assert not holds(row, NOW + seconds)
-    assert seconds == 0 or holds(row, NOW + seconds - 0.1)
+    assert decide(present, unwanted, NOW, seconds_left) == action
+
+
+@pytest.mark.parametrize(("claimed", "seconds"), [(None, 0.0), (0.0, 20.0), (-19.5, 0.5), (-20.0, 0.0), (2.1, 0.0)])
+def test_the_next_claim_may_be_made_twenty_seconds_after_the_last_one(claimed: float | None, seconds: float) -> None:
+    assert row(claimed=claimed).seconds_until_claim(NOW) == pytest.approx(seconds)

@@ -25,5 +25,7 @@ class RateLimitCache:
             raise RateLimitedError("cached", evidence, retry_after=seconds)
 
     def put(self, app_id: str, error: RateLimitedError) -> None:
-        """Store a limit that the platform reported and that retries did not overcome."""
-        self._limits[app_id] = self._clock() + (error.retry_after or DEFAULT_LIMIT_SECONDS), error.evidence
+        """Store a limit that the platform reported and that retries did not overcome. It never shortens another one."""
+        ends_at = self._clock() + (error.retry_after or DEFAULT_LIMIT_SECONDS)
+        if ends_at > self._limits.get(app_id, (0.0, NO_EVIDENCE))[0]:
+            self._limits[app_id] = ends_at, error.evidence

@@ -1,0 +1,90 @@
+"""What requests read from AWS, cached by each instance under one rule: merchants, tokens and the secret."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
+
+from chalicelib.context import RequestContext
+from chalicelib.errors import DeadlineExceededError, RedemptionError, StorageUnavailableError
+from chalicelib.freshness import is_fresh
+
+V = TypeVar("V")
+
+OUTAGE_SECONDS = 3600.0
+"""How long a value is used after a first read has failed."""
+
+RETRY_SECONDS = 10.0
+"""The time between two reads while reading fails: not every request waits for a service that is unavailable."""
+
+
+class _Entry(NamedTuple, Generic[V]):
+    value: V
+    #: When the read of the value began. It may have changed since.
+    read_at: float
+    #: When the first read failed after that, and the last one.
+    failing_since: float = math.inf
+    failed_at: float = -math.inf
+
+
+class Cache(Generic[V]):
+    """Values by key. `read` returns the present value, and raises RedemptionError if there is none to be used.
+
+    A value is used until it is `max_age` seconds old. If reading fails then with one of the errors `outages`, the
+    former value is used for OUTAGE_SECONDS more, and the record has a warning. Any other error of `read` removes the
+    value. No limit of entries is needed: only operators write keys.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[str, RequestContext], V],
+        max_age: float,
+        clock: Callable[[], float] = time.time,
+        outages: tuple[type[RedemptionError], ...] = (StorageUnavailableError,),
+    ) -> None:
+        self._name = name
+        self._read = read
+        self._max_age = max_age
+        self._clock = clock
+        self._outages = outages
+        self._entries: dict[str, _Entry[V]] = {}
+
+    def get(self, key: str, context: RequestContext, max_age: float | None = None) -> V:
+        """Return a value that is younger than `max_age`, or a former one during an outage.
+
+        Raises what `read` raises if there is none.
+        """
+        now = self._clock()
+        entry = self._entries.get(key)
+        if entry is None:
+            return self._read_new(key, context)
+        if is_fresh(self._max_age if max_age is None else max_age, entry.read_at, now):
+            return entry.value
+        if is_fresh(RETRY_SECONDS, entry.failed_at, now) and now < entry.failing_since + OUTAGE_SECONDS:
+            context.record.warnings.append(f"the cached {self._name} is used")
+            return entry.value
+        try:
+            return self._read_new(key, context)
+        except self._outages as error:
+            failing = entry._replace(failing_since=min(entry.failing_since, now), failed_at=now)
+            if now >= failing.failing_since + OUTAGE_SECONDS:
+                raise
+            self._entries[key] = failing
+            context.record.warnings.append(f"the cached {self._name} is used: {error}")
+            return entry.value
+
+    def put(self, key: str, value: V, read_at: float) -> None:
+        """Store a value that is known otherwise, or was read at this time."""
+        self._entries[key] = _Entry(value, read_at)
+
+    def _read_new(self, key: str, context: RequestContext) -> V:
+        now = self._clock()
+        try:
+            value = self._read(key, context)
+        except RedemptionError as error:
+            if not isinstance(error, (*self._outages, DeadlineExceededError)):
+                self._entries.pop(key, None)
+            raise
+        self.put(key, value, now)
+        return value

@@ -1,0 +1,125 @@
+"""The calls of the platform that this service makes: a row for each. `DouyinClient.send` sends any of them.
+
+A row has all that is particular to a call. What every call needs (time limits, the call log, retries) is in `client`;
+what a call with an app's token needs beside that (the token, its replacement, the rate limit) is in `app_client`.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from chalicelib.douyin import codes, pages, protocol
+from chalicelib.douyin.codes import ErrorTable
+from chalicelib.douyin.pages import Page
+from chalicelib.douyin.protocol import MintedToken, Response
+
+T = TypeVar("T")
+
+PAGE_SIZE = 50
+"""Certificates per page; the platform's maximum."""
+
+BY_CERTIFICATE = 1
+"""The `page_dimension` in which `total` and the page size count certificates; 2 counts orders."""
+
+
+class Kind(Enum):
+    """Where a call is sent, and whether it carries an app's access token."""
+
+    TRADE = "the open API, with a token"
+    OAUTH = "the open API"
+    LOGIN = "the login API"
+
+
+class Endpoint(msgspec.Struct, Generic[T], frozen=True):
+    """A call of the platform: a POST request with a JSON body."""
+
+    #: The name in logs and traces, and of the mock platform's answer.
+    name: str
+    kind: Kind
+    path: str
+    #: The error of each code that the platform documents for this call.
+    errors: ErrorTable
+    #: Returns the result of a response, or raises the UpstreamError of `errors`.
+    parse: Callable[[Response, ErrorTable], T]
+    #: Whether the call may be sent again after a transient error. Otherwise it is sent once.
+    is_repeatable: bool
+    #: The largest response. All but a page are below 2 KiB.
+    max_bytes: int = 64 * 1024
+
+
+# A page of 50 certificates with every field filled is below 100 KiB. Four of the largest fit into one response of
+# Lambda, also when its runtime client writes all characters beyond printable ASCII as escapes.
+QUERY_USER_CERTIFICATES: Endpoint[Page] = Endpoint(
+    "query_user_certificates",
+    Kind.TRADE,
+    "/api/trade/v2/fulfillment/query_user_certificates/",
+    codes.QUERY_ERRORS,
+    pages.parse_certificates,
+    is_repeatable=True,
+    max_bytes=320 * 1024,
+)
+# A mint whose response is lost has replaced the app's token all the same.
+CLIENT_TOKEN: Endpoint[MintedToken] = Endpoint(
+    "client_token", Kind.OAUTH, "/oauth/client_token/", codes.MINT_ERRORS, protocol.parse_mint, is_repeatable=False
+)
+# A login code is valid once.
+JSCODE2SESSION: Endpoint[str] = Endpoint(
+    "jscode2session", Kind.LOGIN, "/api/apps/v2/jscode2session", codes.LOGIN_ERRORS, protocol.parse_login,
+    is_repeatable=False,
+)  # fmt: skip
+# DD/thirdparty/API/smallprogram/auth-app-manage/login/code2session-v2 describes it.
+CODE2SESSION: Endpoint[str] = Endpoint(
+    "code2session", Kind.TRADE, "/api/apps/v1/microapp/code2session/", codes.PROVIDER_LOGIN_ERRORS,
+    protocol.parse_provider_login, is_repeatable=False,
+)  # fmt: skip
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """Which certificates a caller requests. Fields that are empty or None are not sent."""
+
+    account_id: str
+    #: The store, or "" for any.
+    poi_id: str = ""
+    #: The business type: 1 redemption tool (the platform's default), 2 mixed.
+    biz_type: int | None = None
+    #: The start of the platform's `time_range`, in epoch seconds.
+    start_time: int | None = None
+    #: The end of the platform's `time_range`, in epoch seconds.
+    end_time: int | None = None
+
+
+def page_body(selection: Selection, open_id: str, number: int, size: int = PAGE_SIZE) -> dict[str, Any]:
+    """Return the body that requests page `number` (from 1) of a user's certificates."""
+    time_range = {"start_time": selection.start_time, "end_time": selection.end_time}
+    body = {
+        "account_id": selection.account_id,
+        "open_id": open_id,
+        "poi_id": selection.poi_id or None,
+        "biz_type": selection.biz_type,
+        "page": number,
+        "page_size": size,
+        "page_dimension": BY_CERTIFICATE,
+        "time_range": _without_none(time_range) or None,
+    }
+    return _without_none(body)
+
+
+def mint_body(app_id: str, app_secret: str) -> dict[str, Any]:
+    """Return the body that requests a new access token. The app's previous token stays valid for five minutes."""
+    return {"client_key": app_id, "client_secret": app_secret, "grant_type": "client_credential"}
+
+
+def login_body(app_id: str, app_secret: str, code: str) -> dict[str, Any]:
+    """Return the body that exchanges a code of tt.login (valid once, for five minutes) for the user's openid."""
+    return {"appid": app_id, "secret": app_secret, "code": code}
+
+
+def provider_login_body(app_id: str, code: str) -> dict[str, Any]:
+    """Return the body that exchanges a code in an app of a service provider: with the app's token, not its secret."""
+    return {"app_id": app_id, "code": code}
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
